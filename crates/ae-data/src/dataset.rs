@@ -1,0 +1,201 @@
+//! Rows in memory.
+
+use crate::error::DataError;
+use crate::labels::Labels;
+use crate::source::{BatchSource, copy_rows};
+
+/// Rows of numbers, `[rows, features]` in row-major order, with the names of the features and the labels of the rows
+/// where there are any.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Dataset {
+    values: Vec<f32>,
+    features: usize,
+    names: Option<Vec<String>>,
+    labels: Option<Labels>,
+}
+
+impl Dataset {
+    /// Rows of `features` values each.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] if the values are not whole rows.
+    pub fn new(values: Vec<f32>, features: usize) -> Result<Self, DataError> {
+        let whole = if features == 0 { values.is_empty() } else { values.len().is_multiple_of(features) };
+        if !whole {
+            return Err(DataError::Shape { what: "rows", width: features, got: values.len() });
+        }
+        Ok(Dataset { values, features, names: None, labels: None })
+    }
+
+    /// The same rows with these names of their features.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] unless there is a name a feature, [`DataError::DuplicateColumn`] for a name given twice.
+    pub fn with_names(mut self, names: Vec<String>) -> Result<Self, DataError> {
+        if names.len() != self.features {
+            return Err(DataError::Count {
+                what: "names",
+                of: "features",
+                expected: self.features,
+                got: names.len(),
+            });
+        }
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(DataError::DuplicateColumn { name: pair[0].clone() });
+        }
+        self.names = Some(names);
+        Ok(self)
+    }
+
+    /// The same rows with these labels.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] unless there is a label a row.
+    pub fn with_labels(mut self, labels: Labels) -> Result<Self, DataError> {
+        if labels.len() != self.rows() {
+            return Err(DataError::Count {
+                what: "labels",
+                of: "rows",
+                expected: self.rows(),
+                got: labels.len(),
+            });
+        }
+        self.labels = Some(labels);
+        Ok(self)
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.values.len().checked_div(self.features).unwrap_or(0)
+    }
+
+    /// Values of a row.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// All values, `[rows, features]`.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All values, `[rows, features]`.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
+    /// The row, where there is one of this index.
+    pub fn row(&self, index: usize) -> Option<&[f32]> {
+        (index < self.rows()).then(|| &self.values[index * self.features..][..self.features])
+    }
+
+    /// Names of the features.
+    pub fn names(&self) -> Option<&[String]> {
+        self.names.as_deref()
+    }
+
+    /// Labels of the rows.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
+    /// The columns of these names, in this order; others are left out.
+    ///
+    /// # Errors
+    /// [`DataError::MissingColumns`], which names every column that is not there, and [`DataError::NoNames`] for rows whose
+    /// features have no names.
+    pub fn select_columns(&self, wanted: &[String]) -> Result<Dataset, DataError> {
+        let Some(names) = &self.names else { return Err(DataError::NoNames { wanted: wanted.to_vec() }) };
+        let places: Vec<Option<usize>> =
+            wanted.iter().map(|name| names.iter().position(|have| have == name)).collect();
+        let missing: Vec<String> =
+            wanted.iter().zip(&places).filter(|(_, place)| place.is_none()).map(|(n, _)| n.clone()).collect();
+        if !missing.is_empty() {
+            return Err(DataError::MissingColumns { missing, present: names.clone() });
+        }
+        let places: Vec<usize> = places.into_iter().flatten().collect();
+        let mut values = Vec::with_capacity(self.rows() * places.len());
+        for row in self.values.chunks_exact(self.features.max(1)) {
+            values.extend(places.iter().map(|&place| row[place]));
+        }
+        let mut selected = Dataset::new(values, places.len())?.with_names(wanted.to_vec())?;
+        selected.labels.clone_from(&self.labels);
+        Ok(selected)
+    }
+
+    /// The rows of these indices, in this order, with their labels.
+    ///
+    /// # Errors
+    /// [`DataError::RowOutOfRange`] for an index beyond the rows.
+    pub fn select_rows(&self, indices: &[usize]) -> Result<Dataset, DataError> {
+        let mut values = vec![0.0; indices.len() * self.features];
+        copy_rows(&self.values, self.features, indices, &mut values)?;
+        let labels = self.labels.as_ref().map(|labels| labels.select(indices));
+        Ok(Dataset { values, features: self.features, names: self.names.clone(), labels })
+    }
+}
+
+impl BatchSource for Dataset {
+    fn rows(&self) -> usize {
+        Dataset::rows(self)
+    }
+    fn features(&self) -> usize {
+        self.features
+    }
+    fn names(&self) -> Option<&[String]> {
+        self.names.as_deref()
+    }
+    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+        copy_rows(&self.values, self.features, indices, out)
+    }
+    fn as_slice(&self) -> Option<&[f32]> {
+        Some(&self.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn sample() -> Dataset {
+        Dataset::new(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3).unwrap().with_names(names(&["a", "b", "c"])).unwrap()
+    }
+
+    #[test]
+    fn shapes_are_checked() {
+        let cases: [(Result<Dataset, DataError>, &str); 4] = [
+            (Dataset::new(vec![0.0; 5], 2), "5 values are not whole rows of 2"),
+            (Dataset::new(vec![0.0; 5], 0), "5 values are not whole rows of 0"),
+            (sample().with_names(names(&["a"])), "1 names for 3 features"),
+            (sample().with_names(names(&["a", "b", "a"])), "two columns are named 'a'"),
+        ];
+        for (result, message) in cases {
+            assert_eq!(result.unwrap_err().to_string(), message);
+        }
+        assert_eq!(Dataset::new(Vec::new(), 0).unwrap().rows(), 0);
+    }
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let picked = sample().select_columns(&names(&["c", "a"])).unwrap();
+        assert_eq!(picked.values(), [3.0, 1.0, 6.0, 4.0]);
+        let error = sample().select_columns(&names(&["c", "x", "y"])).unwrap_err();
+        assert_eq!(error.to_string(), "columns 'x', 'y' are missing; there are 'a', 'b', 'c'");
+    }
+
+    #[test]
+    fn rows_are_picked_with_their_labels() {
+        let labelled = sample().with_labels(Labels::from_texts(["no", "yes"])).unwrap();
+        let picked = labelled.select_rows(&[1, 1, 0]).unwrap();
+        assert_eq!(picked.values(), [4.0, 5.0, 6.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0]);
+        assert_eq!(picked.labels().unwrap().name_of(2), Some("no"));
+        assert!(labelled.select_rows(&[2]).is_err());
+        assert_eq!(labelled.row(2), None);
+    }
+}

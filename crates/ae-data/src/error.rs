@@ -1,0 +1,215 @@
+//! What can be wrong with data.
+
+use std::path::PathBuf;
+
+/// An error of this crate. Rows and columns in messages count from 1.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// Values do not fill whole rows.
+    #[error("{}", shape_message(.what, *.width, *.got))]
+    Shape {
+        /// What they should be.
+        what: &'static str,
+        /// Values of a row.
+        width: usize,
+        /// Values there are.
+        got: usize,
+    },
+    /// Not as many as needed.
+    #[error("{got} {what} for {expected} {of}")]
+    Count {
+        /// What there should be one of for each.
+        what: &'static str,
+        /// What they belong to.
+        of: &'static str,
+        /// How many of those there are.
+        expected: usize,
+        /// How many were given.
+        got: usize,
+    },
+    /// A row index beyond the rows.
+    #[error("row {} was asked for, but there are {rows} rows", .index + 1)]
+    RowOutOfRange {
+        /// The index, counted from 0.
+        index: usize,
+        /// Rows there are.
+        rows: usize,
+    },
+    /// A fraction outside [0, 1).
+    #[error("a validation fraction must be from 0 to below 1, not {value}")]
+    Fraction {
+        /// The fraction.
+        value: f64,
+    },
+    /// Two columns have the same name.
+    #[error("two columns are named '{name}'")]
+    DuplicateColumn {
+        /// The name.
+        name: String,
+    },
+    /// Columns that are needed are not there.
+    #[error("{} missing; there are {}", columns_are(.missing), quoted(.present))]
+    MissingColumns {
+        /// Those that are needed and not there.
+        missing: Vec<String>,
+        /// Those that are there.
+        present: Vec<String>,
+    },
+    /// Columns are needed by name, but these have none.
+    #[error("columns are needed by name ({}), but the data has no header", quoted(.wanted))]
+    NoNames {
+        /// The names.
+        wanted: Vec<String>,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file, or `-`.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The ending of the name is not one of a known format.
+    #[error("{}: unknown kind of file; known endings are {known}", .path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// The endings that are known here.
+        known: &'static str,
+    },
+    /// The format is known, but this build leaves it out, or it can only be read.
+    #[error("{}: {format} files cannot be {action} by this build", .path.display())]
+    FormatUnavailable {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// "read" or "written".
+        action: &'static str,
+    },
+    /// There are no rows.
+    #[error("{}: no rows", .path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A cell holds a text that is no number.
+    #[error("{}: row {row} (line {line}), column {column}: '{text}' is not a number{hint}", .path.display())]
+    NotANumber {
+        /// The file.
+        path: PathBuf,
+        /// The row of data, counted from 1.
+        row: usize,
+        /// The line of the file, counted from 1.
+        line: u64,
+        /// Name of the column in quotes, else its number counted from 1.
+        column: String,
+        /// The text.
+        text: String,
+        /// What may help, after a semicolon, or nothing.
+        hint: String,
+    },
+    /// A number is too large for single precision.
+    #[error("{}: row {row}, column {column}: {value} does not fit a 32-bit float", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The row of data, counted from 1.
+        row: usize,
+        /// Name of the column in quotes, else its number counted from 1.
+        column: String,
+        /// The value.
+        value: String,
+    },
+    /// Cells are empty or not a number (`NaN`, `NA`, null).
+    #[error("{}: row {row}, column {column}: the value is missing{}", .path.display(), in_all(*.count))]
+    MissingValue {
+        /// The file.
+        path: PathBuf,
+        /// The row of the first one, counted from 1.
+        row: usize,
+        /// Name of its column in quotes, else its number counted from 1.
+        column: String,
+        /// How many are missing in all.
+        count: usize,
+    },
+    /// A row has more or fewer cells than the first one.
+    #[error("{}: row {row} (line {line}) has {got} cells, but {expected} are expected", .path.display())]
+    RaggedRow {
+        /// The file.
+        path: PathBuf,
+        /// The row of data, counted from 1.
+        row: usize,
+        /// The line of the file, counted from 1.
+        line: u64,
+        /// Cells of the first row.
+        expected: usize,
+        /// Cells of this row.
+        got: usize,
+    },
+    /// The file ends before its header says so.
+    #[error("{}: cut short: {expected} bytes of values are announced, {got} are there", .path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes there.
+        got: u64,
+    },
+    /// A column or array does not hold numbers of a supported type.
+    #[error("{}: {array} holds {dtype}; numbers are needed", .path.display())]
+    UnsupportedType {
+        /// The file.
+        path: PathBuf,
+        /// The column or array, e.g. `column 'name'` or `array 'X'`.
+        array: String,
+        /// Its type.
+        dtype: String,
+    },
+    /// The file is damaged or not of the format its name says.
+    #[error("{}: not a valid {format} file: {reason}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The array or column that was asked for is not there.
+    #[error("{}: no {what} '{name}'; there are {}", .path.display(), quoted(.present))]
+    NotThere {
+        /// The file.
+        path: PathBuf,
+        /// "array" or "column".
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Those that are there.
+        present: Vec<String>,
+    },
+}
+
+fn shape_message(what: &str, width: usize, got: usize) -> String {
+    match what {
+        "rows" => format!("{got} values are not whole rows of {width}"),
+        _ => format!("room for {got} values does not fit {what}, {width} values each"),
+    }
+}
+
+/// `'a', 'b'`, the first twenty.
+fn quoted(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(20).map(|name| format!("'{name}'")).collect();
+    let more = names.len().saturating_sub(20);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+fn columns_are(names: &[String]) -> String {
+    if names.len() == 1 { format!("column {} is", quoted(names)) } else { format!("columns {} are", quoted(names)) }
+}
+
+fn in_all(count: usize) -> String {
+    if count > 1 { format!(" ({count} in all)") } else { String::new() }
+}

@@ -1,0 +1,90 @@
+//! Reproducible division of rows.
+
+use crate::error::DataError;
+
+/// A small generator whose stream is fixed for ever: SplitMix64 (Steele, Lea & Flood 2014), with the
+/// output function of its reference implementation.
+#[derive(Debug, Clone)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Rng {
+        Rng(seed)
+    }
+
+    /// The next 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`, which must not be 0; the bias is at most `limit / 2⁶⁴`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        ((u128::from(self.next_u64()) * limit as u128) >> 64) as usize
+    }
+
+    /// A multiple of 2⁻⁵³ in [0, 1).
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Divides the rows `0..rows` at random into those to learn from and, `fraction` of them, those to validate on.
+/// Each part is in ascending order. Of two or more rows and a fraction above 0, each part gets at least one.
+///
+/// # Errors
+/// [`DataError::Fraction`] unless the fraction is in [0, 1).
+pub fn validation_split(
+    rows: usize,
+    fraction: f64,
+    seed: u64,
+) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    if !(0.0..1.0).contains(&fraction) {
+        return Err(DataError::Fraction { value: fraction });
+    }
+    let wanted = (rows as f64 * fraction).round() as usize;
+    let count = if fraction > 0.0 && rows > 1 { wanted.clamp(1, rows - 1) } else { 0 };
+    let mut rng = Rng::new(seed);
+    let mut order: Vec<usize> = (0..rows).collect();
+    // The first `count` places of a Fisher–Yates shuffle.
+    for place in 0..count {
+        let other = place + rng.below(rows - place);
+        order.swap(place, other);
+    }
+    let mut train = order.split_off(count);
+    order.sort_unstable();
+    train.sort_unstable();
+    Ok((train, order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_in_exactly_one_part() {
+        for (rows, fraction, expected) in
+            [(10, 0.0, 0), (10, 0.2, 2), (2, 0.9, 1), (2, 0.01, 1), (1, 0.5, 0), (0, 0.5, 0), (1000, 0.333, 333)]
+        {
+            let (train, validation) = validation_split(rows, fraction, 7).unwrap();
+            assert_eq!(validation.len(), expected, "{rows} rows, {fraction}");
+            let mut all = [train, validation].concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..rows).collect::<Vec<_>>());
+        }
+        assert_ne!(validation_split(100, 0.5, 1).unwrap(), validation_split(100, 0.5, 2).unwrap());
+        assert_eq!(validation_split(100, 0.05, 1).unwrap().1, GOLDEN);
+    }
+
+    const GOLDEN: [usize; 5] = [3, 46, 56, 74, 97];
+
+    #[test]
+    fn fractions_outside_their_range_are_refused() {
+        for fraction in [-0.1, 1.0, f64::NAN, f64::INFINITY] {
+            assert!(validation_split(10, fraction, 0).is_err(), "{fraction}");
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The three products of training, on matrices in panels ([`crate::panel`]), each with its epilogue.
+//!
+//! With `W` of a layer `[inputs + 1, outputs]` (the bias is its last row), `X` `[inputs, batch]`, `Y` and its delta
+//! `[outputs, batch]`:
+//!
+//! | | product | epilogue |
+//! |---|---|---|
+//! | [`forward`] | `Y = Wᵀ X`, starting from the bias | the activation |
+//! | [`backward_input`] | `dX = W δ` | `⊙ act'` of the layer below |
+//! | [`weight_gradient`] | `dW = X δᵀ` and, in the bias row, `Σ δ` | an [`UpdateRule`] |
+//!
+//! In the terms of BLIS (Van Zee & van de Geijn 2015) the batch operand is already the packed `B` and
+//! the weights are already the packed `A`; what is left are the loops around the micro-kernel:
+//!
+//! ```text
+//! for each block of kc contraction steps                 kc x 64 bytes of either operand: half of L1
+//!   for each strip of weights                             read from L2 or L3 once per call ...
+//!     for each panel of the batch                         ... and from L1 for every further panel
+//!       register tile: load or start, kc steps, store; after the last block the epilogue on the tile in L1
+//! ```
+//!
+//! `weight_gradient` has no such blocks: its tiles stay in registers over the whole batch, because what follows,
+//! the update, must see the finished sum.
+
+mod micro;
+
+use crate::activation::{Activation, activate, times_grad};
+use crate::isa::Isa;
+use crate::panel::{Panels, PanelsMut, panel_count};
+use crate::simd::{Element, Kernel, Simd};
+use crate::update::UpdateRule;
+use micro::{Operand, Start, Tile};
+
+/// Sizes of the loops around the micro-kernel. They change speed, never results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocking {
+    /// Contraction steps before the accumulators go to memory and the next block of operands comes to L1.
+    pub kc: usize,
+}
+
+impl Default for Blocking {
+    /// 192 steps: 12 KiB of each operand, together within an L1 cache of 32 KiB whatever the element type,
+    /// since a step is a 64-byte line.
+    fn default() -> Self {
+        Blocking { kc: 192 }
+    }
+}
+
+/// `y = act(Wᵀ x + b)`: weights `[inputs + 1, outputs]` with the bias as the last row, `x` `[inputs, batch]`, `y` `[outputs, batch]`.
+pub fn forward<T: Element>(
+    isa: Isa,
+    blocking: Blocking,
+    weights: Panels<'_, T>,
+    x: Panels<'_, T>,
+    y: PanelsMut<'_, T>,
+    activation: Activation,
+) {
+    assert!(
+        weights.rows() == x.rows() + 1 && weights.cols() == y.rows() && x.cols() == y.cols() && blocking.kc > 0,
+        "forward: weights [{}, {}], x [{}, {}], y [{}, {}], {blocking:?}",
+        weights.rows(),
+        weights.cols(),
+        x.rows(),
+        x.cols(),
+        y.rows(),
+        y.cols(),
+    );
+    T::run(isa, Forward { blocking, weights, x, y, activation });
+}
+
+/// `dx = (W δ) ⊙ act'`: weights `[inputs + 1, outputs]`, `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is the
+/// output `[inputs, batch]` and the activation of the layer below.
+pub fn backward_input<T: Element>(
+    isa: Isa,
+    blocking: Blocking,
+    weights: Panels<'_, T>,
+    delta: Panels<'_, T>,
+    below: (Panels<'_, T>, Activation),
+    dx: PanelsMut<'_, T>,
+) {
+    assert!(
+        weights.rows() == dx.rows() + 1
+            && weights.cols() == delta.rows()
+            && delta.cols() == dx.cols()
+            && below.0.rows() == dx.rows()
+            && below.0.cols() == dx.cols()
+            && blocking.kc > 0,
+        "backward_input: weights [{}, {}], delta [{}, {}], below [{}, {}], dx [{}, {}], {blocking:?}",
+        weights.rows(),
+        weights.cols(),
+        delta.rows(),
+        delta.cols(),
+        below.0.rows(),
+        below.0.cols(),
+        dx.rows(),
+        dx.cols(),
+    );
+    T::run(isa, BackwardInput { blocking, weights, delta, below, dx });
+}
+
+/// One matrix of every row block of a batch, at the same place of each block.
+///
+/// A batch of `rows` rows is divided into blocks of `block_panels` panels (the last may be shorter); the
+/// blocks follow each other in `data`, `block_len` elements apart; in each, this matrix starts at `offset` and
+/// takes `panel_len` elements a batch panel.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchPanels<'a, T> {
+    /// All blocks.
+    pub data: &'a [T],
+    /// Elements of a block.
+    pub block_len: usize,
+    /// Where the matrix starts in a block.
+    pub offset: usize,
+    /// Elements of a batch panel of this matrix.
+    pub panel_len: usize,
+    /// Batch panels of a block.
+    pub block_panels: usize,
+    /// Rows of the batch.
+    pub rows: usize,
+}
+
+impl<T: Element> BatchPanels<'_, T> {
+    fn count(&self) -> usize {
+        panel_count::<T>(self.rows)
+    }
+
+    #[inline(always)]
+    fn start(&self, panel: usize) -> usize {
+        panel / self.block_panels * self.block_len + self.offset + panel % self.block_panels * self.panel_len
+    }
+
+    fn assert_holds_all(&self) {
+        // The start grows with the panel within a block and with the block, so the ends of each block's last panel
+        // bound all others.
+        let inside = (0..self.count())
+            .filter(|panel| panel + 1 == self.count() || panel % self.block_panels == self.block_panels - 1)
+            .all(|panel| self.start(panel) + self.panel_len <= self.data.len());
+        assert!(self.block_panels > 0 && inside, "batch panels outside their {} elements", self.data.len());
+    }
+}
+
+/// A range of the parameters of one layer: rows `rows` of panel `panel` of its `[inputs + 1, outputs]` matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightRange {
+    /// The panel of outputs.
+    pub panel: usize,
+    /// Rows: inputs, then the bias.
+    pub rows: std::ops::Range<usize>,
+}
+
+/// Finishes the gradient of a range of a layer's parameters and hands it to `rule`.
+///
+/// `x` are the layer's inputs, `[inputs, P]` a batch panel; `delta` its turned deltas ([`crate::panel::turn`]),
+/// `[P, outputs]` a batch panel; `weights` the parameters of the range (`rows.len() * P` elements) and `state`
+/// [`UpdateRule::STATE`] times as many.
+pub fn weight_gradient<T: Element, U: UpdateRule<T>>(
+    isa: Isa,
+    inputs: usize,
+    range: &WeightRange,
+    x: BatchPanels<'_, T>,
+    delta: BatchPanels<'_, T>,
+    rule: U,
+    weights: &mut [T],
+    state: &mut [T],
+) {
+    let side = T::PANEL * T::PANEL;
+    assert!(
+        range.rows.start <= range.rows.end
+            && range.rows.end <= inputs + 1
+            && weights.len() == range.rows.len() * T::PANEL
+            && state.len() == weights.len() * U::STATE
+            && x.rows == delta.rows
+            && x.panel_len >= inputs * T::PANEL
+            && delta.panel_len >= (range.panel + 1) * side
+            && U::STATE <= 2,
+        "weight_gradient: {range:?} of {inputs} inputs, {} weights, {} of state, {} rows of x, {} of delta",
+        weights.len(),
+        state.len(),
+        x.rows,
+        delta.rows,
+    );
+    x.assert_holds_all();
+    delta.assert_holds_all();
+    T::run(isa, WeightGradient { inputs, range, x, delta, rule, weights, state });
+}
+
+/// `total` in nearly equal pieces of at most `most`, as (start, length).
+#[inline(always)]
+fn pieces(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = total.div_ceil(most);
+    (0..count).map(move |i| {
+        let start = i * total / count;
+        (start, (i + 1) * total / count - start)
+    })
+}
+
+struct Forward<'a, T> {
+    blocking: Blocking,
+    weights: Panels<'a, T>,
+    x: Panels<'a, T>,
+    y: PanelsMut<'a, T>,
+    activation: Activation,
+}
+
+impl<T: Element> Kernel<T> for Forward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(mut self, s: S) {
+        let (inputs, outputs) = (self.x.rows(), self.y.rows());
+        let batch_panels = self.x.count();
+        let (w_panel, x_panel, y_panel) = ((inputs + 1) * T::PANEL, inputs * T::PANEL, outputs * T::PANEL);
+        let kc = self.blocking.kc;
+        let mut k = 0;
+        loop {
+            let steps = kc.min(inputs - k);
+            let last = k + steps == inputs;
+            for wp in 0..self.weights.count() {
+                let width = T::PANEL.min(outputs - wp * T::PANEL);
+                let w = &self.weights.data()[wp * w_panel..][..w_panel];
+                let mut xp = 0;
+                while xp < batch_panels {
+                    let wide = S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels;
+                    let (panels, most) = if wide { (2, S::WIDE_TILE_ROWS) } else { (1, S::TILE_ROWS) };
+                    let x = &self.x.data()[xp * x_panel..][..panels * x_panel];
+                    let y = &mut self.y.data()[xp * y_panel..][..panels * y_panel];
+                    for (first, rows) in pieces(width, most) {
+                        let row = wp * T::PANEL + first;
+                        let tile = Tile {
+                            rows,
+                            panels,
+                            start: if k == 0 {
+                                Start::Splat(&w[inputs * T::PANEL + first..])
+                            } else {
+                                Start::Load
+                            },
+                            operand: Operand {
+                                scalars: &w[k * T::PANEL + first..],
+                                scalar_step: T::PANEL,
+                                scalar_row: 1,
+                                scalar_segment: 0,
+                                vectors: &x[k * T::PANEL..],
+                                vector_panel: x_panel,
+                                steps,
+                                segment_steps: steps,
+                            },
+                            out: &mut y[row * T::PANEL..],
+                            out_panel: y_panel,
+                        };
+                        micro::store_tile(s, tile);
+                        if last {
+                            for p in 0..panels {
+                                let at = p * y_panel + row * T::PANEL;
+                                activate(s, self.activation, &mut y[at..][..rows * T::PANEL]);
+                            }
+                        }
+                    }
+                    xp += panels;
+                }
+            }
+            if last {
+                return;
+            }
+            k += steps;
+        }
+    }
+}
+
+struct BackwardInput<'a, T> {
+    blocking: Blocking,
+    weights: Panels<'a, T>,
+    delta: Panels<'a, T>,
+    below: (Panels<'a, T>, Activation),
+    dx: PanelsMut<'a, T>,
+}
+
+impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(mut self, s: S) {
+        let (inputs, outputs) = (self.dx.rows(), self.delta.rows());
+        let batch_panels = self.delta.count();
+        let (w_panel, d_panel, dx_panel) = ((inputs + 1) * T::PANEL, outputs * T::PANEL, inputs * T::PANEL);
+        let (y, activation) = self.below;
+        let kc = self.blocking.kc.div_ceil(T::PANEL) * T::PANEL;
+        let most = if S::WIDE_TILE_ROWS > 0 && batch_panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
+        let mut n = 0;
+        loop {
+            let steps = kc.min(outputs - n);
+            let last = n + steps == outputs;
+            for (first, rows) in pieces(inputs, most) {
+                let mut xp = 0;
+                while xp < batch_panels {
+                    let panels = if S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels { 2 } else { 1 };
+                    let dx = &mut self.dx.data()[xp * dx_panel..][..panels * dx_panel];
+                    let tile = Tile {
+                        rows,
+                        panels,
+                        start: if n == 0 { Start::Zero } else { Start::Load },
+                        operand: Operand {
+                            // Without outputs there are no weights to start in, and no steps to take.
+                            scalars: self
+                                .weights
+                                .data()
+                                .get(n / T::PANEL * w_panel + first * T::PANEL..)
+                                .unwrap_or_default(),
+                            scalar_step: 1,
+                            scalar_row: T::PANEL,
+                            scalar_segment: w_panel,
+                            vectors: &self.delta.data()[xp * d_panel + n * T::PANEL..][..(panels - 1) * d_panel + steps * T::PANEL],
+                            vector_panel: d_panel,
+                            steps,
+                            segment_steps: T::PANEL,
+                        },
+                        out: &mut dx[first * T::PANEL..],
+                        out_panel: dx_panel,
+                    };
+                    micro::store_tile(s, tile);
+                    if last {
+                        for p in 0..panels {
+                            let at = p * dx_panel + first * T::PANEL;
+                            let y = &y.data()[xp * dx_panel + at..][..rows * T::PANEL];
+                            times_grad(s, activation, y, &mut dx[at..][..rows * T::PANEL]);
+                        }
+                    }
+                    xp += panels;
+                }
+            }
+            if last {
+                return;
+            }
+            n += steps;
+        }
+    }
+}
+
+struct WeightGradient<'a, T, U> {
+    inputs: usize,
+    range: &'a WeightRange,
+    x: BatchPanels<'a, T>,
+    delta: BatchPanels<'a, T>,
+    rule: U,
+    weights: &'a mut [T],
+    state: &'a mut [T],
+}
+
+impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let WeightGradient { inputs, range, x, delta, rule, weights, state } = self;
+        let side = T::PANEL * T::PANEL;
+        let source = micro::BatchOperand { x, delta, delta_at: range.panel * side };
+        let inputs_end = range.rows.end.min(inputs);
+        let count = inputs_end.saturating_sub(range.rows.start);
+        for (first, rows) in pieces(count, S::TILE_ROWS) {
+            micro::update_tile(s, rows, range.rows.start + first, source, rule, weights, state, first * T::PANEL);
+        }
+        if range.rows.end == inputs + 1 && !range.rows.is_empty() {
+            let at = weights.len() - T::PANEL;
+            micro::update_bias(s, source, rule, weights, state, at);
+        }
+    }
+}

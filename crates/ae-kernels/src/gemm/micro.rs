@@ -1,0 +1,420 @@
+//! The register tile: `R` scalars times `NV` vectors a step, `R * NV` sums in registers.
+//!
+//! ```text
+//! acc = start
+//! for each step p:   b[j] = vector j of line p            (along the panel row of the vector operand)
+//!                    for each row i:  acc[i][j] += scalar(p, i) * b[j]
+//! out = acc          or   parameters = rule(parameters, acc)
+//! ```
+//!
+//! A panel row is `T::PANEL / S::LANES` vectors, so a tile over one panel has that many vectors and a wide one, over
+//! two panels, twice as many. Row counts are compile-time constants, so that the sums stay in registers; `by_rows`
+//! is the one place that turns the number at run time into the constant.
+
+use super::BatchPanels;
+use crate::simd::{Element, Simd};
+use crate::update::UpdateRule;
+
+/// What the sums start from.
+#[derive(Clone, Copy)]
+pub(super) enum Start<'a, T> {
+    Zero,
+    /// Row `i` from scalar `i`.
+    Splat(&'a [T]),
+    /// What an earlier block of steps left in the output.
+    Load,
+}
+
+/// The two operands of a tile that is stored.
+///
+/// Step `p` is the `p % segment_steps`-th of segment `p / segment_steps`; its scalars are
+/// `scalar_segment * segment + scalar_step * (p % segment_steps) + scalar_row * i`, its vectors the line `p` of each panel.
+#[derive(Clone, Copy)]
+pub(super) struct Operand<'a, T> {
+    pub(super) scalars: &'a [T],
+    pub(super) scalar_step: usize,
+    pub(super) scalar_row: usize,
+    pub(super) scalar_segment: usize,
+    pub(super) vectors: &'a [T],
+    pub(super) vector_panel: usize,
+    pub(super) steps: usize,
+    pub(super) segment_steps: usize,
+}
+
+/// A tile of `rows` lines in each of `panels` panels of the output.
+pub(super) struct Tile<'a, T> {
+    pub(super) rows: usize,
+    pub(super) panels: usize,
+    pub(super) start: Start<'a, T>,
+    pub(super) operand: Operand<'a, T>,
+    pub(super) out: &'a mut [T],
+    pub(super) out_panel: usize,
+}
+
+/// Computes the tile into its output.
+#[inline(always)]
+pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
+    let Operand { scalars, scalar_step, scalar_row, scalar_segment, vectors, vector_panel, steps, segment_steps } =
+        tile.operand;
+    let (rows, panels) = (tile.rows, tile.panels);
+    if rows == 0 || panels == 0 {
+        return;
+    }
+    if steps > 0 {
+        let segments = steps.div_ceil(segment_steps);
+        let last_scalar = (segments - 1) * scalar_segment
+            + (segment_steps.min(steps) - 1) * scalar_step
+            + (rows - 1) * scalar_row;
+        assert!(last_scalar < scalars.len() && (panels - 1) * vector_panel + steps * T::PANEL <= vectors.len());
+    }
+    assert!((panels - 1) * tile.out_panel + rows * T::PANEL <= tile.out.len());
+    if let Start::Splat(from) = tile.start {
+        assert!(rows <= from.len());
+    }
+    let vectors_per_line = T::PANEL / S::LANES;
+    // SAFETY: the largest offsets that `Stored` forms are those of the last step, row and panel; the assertions above
+    // hold them inside the slices.
+    unsafe {
+        if panels == 1 && vectors_per_line == 1 {
+            by_rows::<T, S, _, 1>(s, rows, Stored(tile));
+        } else if panels * vectors_per_line == 2 {
+            by_rows::<T, S, _, 2>(s, rows, Stored(tile));
+        } else {
+            unreachable!("tiles of {panels} panels of {vectors_per_line} vectors");
+        }
+    }
+}
+
+/// Both operands of a weight gradient; the batch is the direction of the sum.
+#[derive(Clone, Copy)]
+pub(super) struct BatchOperand<'a, T> {
+    /// Scalars: line `k` of a batch panel holds input `k` of its rows.
+    pub(super) x: BatchPanels<'a, T>,
+    /// Vectors: line `r` of the square at `delta_at` of a batch panel holds the deltas of row `r`.
+    pub(super) delta: BatchPanels<'a, T>,
+    pub(super) delta_at: usize,
+}
+
+impl<T: Element> BatchOperand<'_, T> {
+    #[inline(always)]
+    fn panels(&self) -> BatchWalk {
+        BatchWalk {
+            left: self.x.rows,
+            x: Cursor::at(&self.x, 0),
+            delta: Cursor::at(&self.delta, self.delta_at),
+        }
+    }
+}
+
+/// The batch panels in order: where `x` and the square of `delta` start, and the rows. A struct, since a closure
+/// is not reliably inlined into the function that is compiled for the instruction set.
+struct BatchWalk {
+    left: usize,
+    x: Cursor,
+    delta: Cursor,
+}
+
+impl BatchWalk {
+    #[inline(always)]
+    fn next<T: Element>(&mut self) -> Option<(usize, usize, usize)> {
+        let rows = self.left.min(T::PANEL);
+        self.left -= rows;
+        (rows > 0).then(|| (self.x.step(), self.delta.step(), rows))
+    }
+}
+
+struct Cursor {
+    start: usize,
+    panel: usize,
+    panel_len: usize,
+    block_panels: usize,
+    to_next_block: usize,
+}
+
+impl Cursor {
+    #[inline(always)]
+    fn at<T>(of: &BatchPanels<'_, T>, within: usize) -> Cursor {
+        let to_next_block = of.block_len.wrapping_sub(of.block_panels * of.panel_len);
+        Cursor {
+            start: of.offset + within,
+            panel: 0,
+            panel_len: of.panel_len,
+            block_panels: of.block_panels,
+            to_next_block,
+        }
+    }
+
+    #[inline(always)]
+    fn step(&mut self) -> usize {
+        let start = self.start;
+        self.start += self.panel_len;
+        self.panel += 1;
+        if self.panel == self.block_panels {
+            self.panel = 0;
+            self.start = self.start.wrapping_add(self.to_next_block);
+        }
+        start
+    }
+}
+
+/// Sums the gradient of `rows` inputs from `first` on over the batch and updates the parameters at `at` of the range.
+///
+/// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "one internal caller; a struct would only rename them")]
+pub(super) fn update_tile<T: Element, S: Simd<T>, U: UpdateRule<T>>(
+    s: S,
+    rows: usize,
+    first: usize,
+    source: BatchOperand<'_, T>,
+    rule: U,
+    weights: &mut [T],
+    state: &mut [T],
+    at: usize,
+) {
+    assert!((first + rows) * T::PANEL <= source.x.panel_len);
+    assert!(at + rows * T::PANEL <= weights.len() && state.len() == U::STATE * weights.len());
+    let body = Updated { first, source, rule, weights, state, at };
+    // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
+    // lines `first..first + rows` of `x` and the square at `delta_at` of `delta` are inside a panel (asserted above
+    // and in `weight_gradient`); so is the range of weights, and the state has `STATE` arrays of the weights' length.
+    unsafe {
+        if T::PANEL == S::LANES {
+            by_rows::<T, S, _, 1>(s, rows, body);
+        } else {
+            by_rows::<T, S, _, 2>(s, rows, body);
+        }
+    }
+}
+
+/// As [`update_tile`] for the bias, whose "input" is one for every row: the gradient is the sum of the deltas.
+#[inline(always)]
+pub(super) fn update_bias<T: Element, S: Simd<T>, U: UpdateRule<T>>(
+    s: S,
+    source: BatchOperand<'_, T>,
+    rule: U,
+    weights: &mut [T],
+    state: &mut [T],
+    at: usize,
+) {
+    for lane in (0..T::PANEL).step_by(S::LANES) {
+        let mut sum = s.splat(T::ZERO);
+        let mut panels = source.panels();
+        while let Some((_, delta, rows)) = panels.next::<T>() {
+            for line in source.delta.data[delta..][..rows * T::PANEL].chunks_exact(T::PANEL) {
+                sum = s.add(sum, s.load(&line[lane..]));
+            }
+        }
+        let count = weights.len();
+        let mut states = [s.splat(T::ZERO); 2];
+        for (i, v) in states.iter_mut().enumerate().take(U::STATE) {
+            *v = s.load(&state[i * count + at + lane..]);
+        }
+        let (w, states) = rule.update(s, s.load(&weights[at + lane..]), sum, states);
+        s.store(w, &mut weights[at + lane..]);
+        for (i, v) in states.into_iter().enumerate().take(U::STATE) {
+            s.store(v, &mut state[i * count + at + lane..]);
+        }
+    }
+}
+
+/// What is done with a tile of `R` rows and `NV` vectors.
+trait Body<T: Element, S: Simd<T>> {
+    /// # Safety
+    /// The offsets that a tile of `R` rows reaches lie inside the slices of the implementor.
+    unsafe fn run<const R: usize, const NV: usize>(self, s: S);
+}
+
+/// Rows that a tile of `NV` vectors may have.
+const fn row_limit<T: Element, S: Simd<T>>(vectors: usize) -> usize {
+    if vectors * S::LANES == T::PANEL { S::TILE_ROWS } else { S::WIDE_TILE_ROWS }
+}
+
+/// Runs the body compiled for this number of rows.
+///
+/// # Safety
+/// As for [`Body::run`] with `R = rows`.
+#[inline(always)]
+unsafe fn by_rows<T: Element, S: Simd<T>, B: Body<T, S>, const NV: usize>(s: S, rows: usize, body: B) {
+    // SAFETY: the obligation is the caller's, for this very number of rows.
+    unsafe {
+        match rows {
+            1 => at_most::<T, S, B, 1, NV>(s, body),
+            2 => at_most::<T, S, B, 2, NV>(s, body),
+            3 => at_most::<T, S, B, 3, NV>(s, body),
+            4 => at_most::<T, S, B, 4, NV>(s, body),
+            5 => at_most::<T, S, B, 5, NV>(s, body),
+            6 => at_most::<T, S, B, 6, NV>(s, body),
+            7 => at_most::<T, S, B, 7, NV>(s, body),
+            8 => at_most::<T, S, B, 8, NV>(s, body),
+            9 => at_most::<T, S, B, 9, NV>(s, body),
+            10 => at_most::<T, S, B, 10, NV>(s, body),
+            11 => at_most::<T, S, B, 11, NV>(s, body),
+            12 => at_most::<T, S, B, 12, NV>(s, body),
+            13 => at_most::<T, S, B, 13, NV>(s, body),
+            14 => at_most::<T, S, B, 14, NV>(s, body),
+            15 => at_most::<T, S, B, 15, NV>(s, body),
+            16 => at_most::<T, S, B, 16, NV>(s, body),
+            _ => unreachable!("a tile of {rows} rows"),
+        }
+    }
+}
+
+/// Leaves out of the program the tiles that this instruction set never asks for.
+///
+/// # Safety
+/// As for [`Body::run`].
+#[inline(always)]
+unsafe fn at_most<T: Element, S: Simd<T>, B: Body<T, S>, const R: usize, const NV: usize>(s: S, body: B) {
+    if R <= row_limit::<T, S>(NV) {
+        // SAFETY: the caller's obligation.
+        unsafe { body.run::<R, NV>(s) }
+    } else {
+        unreachable!("tiles have at most {} rows", row_limit::<T, S>(NV));
+    }
+}
+
+/// `acc[i][j] += scalars[p * scalar_step + i * scalar_row] * (vector j of line p)` for `p < steps`, in order.
+///
+/// # Safety
+/// - `scalars` is valid for reading at every `p * scalar_step + i * scalar_row` with `p < steps`, `i < R`;
+/// - `vectors` is valid for reading `steps * T::PANEL` elements, and so is `vectors + vector_panel` for a wide tile.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the loop of the micro-kernel")]
+unsafe fn accumulate<T: Element, S: Simd<T>, const R: usize, const NV: usize>(
+    s: S,
+    steps: usize,
+    scalars: *const T,
+    scalar_step: usize,
+    scalar_row: usize,
+    vectors: *const T,
+    vector_panel: usize,
+    acc: &mut [[S::V; NV]; R],
+) {
+    let per_line = T::PANEL / S::LANES;
+    for p in 0..steps {
+        // SAFETY: both obligations of the caller, at step `p`.
+        unsafe {
+            let line = vectors.add(p * T::PANEL);
+            let mut b = [s.splat(T::ZERO); NV];
+            for j in 0..NV {
+                b[j] = s.load_ptr(line.add(j / per_line * vector_panel + j % per_line * S::LANES));
+            }
+            let scalar = scalars.add(p * scalar_step);
+            for i in 0..R {
+                let a = s.splat(*scalar.add(i * scalar_row));
+                for j in 0..NV {
+                    acc[i][j] = s.mul_add(a, b[j], acc[i][j]);
+                }
+            }
+        }
+    }
+}
+
+/// Where vector `j` of row `i` of a tile is in its output.
+#[inline(always)]
+fn place<T: Element, S: Simd<T>>(i: usize, j: usize, panel: usize) -> usize {
+    let per_line = T::PANEL / S::LANES;
+    j / per_line * panel + i * T::PANEL + j % per_line * S::LANES
+}
+
+struct Stored<'a, T>(Tile<'a, T>);
+
+impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
+    #[inline(always)]
+    unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
+        let Tile { start, operand, out, out_panel, .. } = self.0;
+        let mut acc = [[s.splat(T::ZERO); NV]; R];
+        for i in 0..R {
+            for j in 0..NV {
+                match start {
+                    Start::Zero => {}
+                    // SAFETY: `store_tile` checked that there are `R` scalars.
+                    Start::Splat(from) => acc[i][j] = s.splat(unsafe { *from.get_unchecked(i) }),
+                    // SAFETY: `store_tile` checked the end of the last row of the last panel.
+                    Start::Load => acc[i][j] = unsafe { s.load_ptr(out.as_ptr().add(place::<T, S>(i, j, out_panel))) },
+                }
+            }
+        }
+        let mut scalars = operand.scalars.as_ptr();
+        let mut vectors = operand.vectors.as_ptr();
+        let mut left = operand.steps;
+        while left > 0 {
+            let steps = left.min(operand.segment_steps);
+            // SAFETY: `store_tile` checked the last scalar of the last segment and the end of the last line.
+            unsafe {
+                accumulate::<T, S, R, NV>(
+                    s,
+                    steps,
+                    scalars,
+                    operand.scalar_step,
+                    operand.scalar_row,
+                    vectors,
+                    operand.vector_panel,
+                    &mut acc,
+                );
+            }
+            left -= steps;
+            if left > 0 {
+                // SAFETY: there are further steps, so the next segment starts inside both slices.
+                unsafe {
+                    scalars = scalars.add(operand.scalar_segment);
+                    vectors = vectors.add(steps * T::PANEL);
+                }
+            }
+        }
+        for i in 0..R {
+            for j in 0..NV {
+                // SAFETY: `store_tile` checked the end of the last row of the last panel.
+                unsafe { s.store_ptr(acc[i][j], out.as_mut_ptr().add(place::<T, S>(i, j, out_panel))) }
+            }
+        }
+    }
+}
+
+struct Updated<'a, T, U> {
+    first: usize,
+    source: BatchOperand<'a, T>,
+    rule: U,
+    weights: &'a mut [T],
+    state: &'a mut [T],
+    at: usize,
+}
+
+impl<T: Element, S: Simd<T>, U: UpdateRule<T>> Body<T, S> for Updated<'_, T, U> {
+    #[inline(always)]
+    unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
+        let Updated { first, source, rule, weights, state, at } = self;
+        let mut acc = [[s.splat(T::ZERO); NV]; R];
+        let mut panels = source.panels();
+        while let Some((x, delta, rows)) = panels.next::<T>() {
+            // SAFETY: `update_tile` argued that the lines `first..first + R` of `x`, each with `rows` elements to
+            // read, and `rows` lines of the square of `delta` lie inside their panels.
+            unsafe {
+                let scalars = source.x.data.as_ptr().add(x + first * T::PANEL);
+                let vectors = source.delta.data.as_ptr().add(delta);
+                accumulate::<T, S, R, NV>(s, rows, scalars, 1, T::PANEL, vectors, 0, &mut acc);
+            }
+        }
+        let count = weights.len();
+        for i in 0..R {
+            for j in 0..NV {
+                let place = at + i * T::PANEL + j * S::LANES;
+                // SAFETY: `update_tile` checked that row `R - 1` ends inside the weights; the state has `STATE` arrays
+                // of the same length, so `place` is inside each of them.
+                unsafe {
+                    let mut states = [s.splat(T::ZERO); 2];
+                    for (k, v) in states.iter_mut().enumerate().take(U::STATE) {
+                        *v = s.load_ptr(state.as_ptr().add(k * count + place));
+                    }
+                    let w = s.load_ptr(weights.as_ptr().add(place));
+                    let (w, states) = rule.update(s, w, acc[i][j], states);
+                    s.store_ptr(w, weights.as_mut_ptr().add(place));
+                    for (k, v) in states.into_iter().enumerate().take(U::STATE) {
+                        s.store_ptr(v, state.as_mut_ptr().add(k * count + place));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The arithmetic of training dense autoencoders on a CPU: slices in, slices out.
+//!
+//! # Layout
+//!
+//! Every matrix of a training step is stored in *panels*: 64 bytes of columns at a time (16 for `f32`, 8 for
+//! `f64`), rows contiguous within a panel, so that one panel row is one cache line ([`panel`]):
+//!
+//! | matrix | rows | columns (in panels) |
+//! |---|---|---|
+//! | activations and deltas of a batch | features | rows of the batch |
+//! | weights of a layer, its bias as the last row | inputs + 1 | outputs |
+//! | deltas, transposed for the weight gradient | rows of the batch | features |
+//!
+//! A register tile then reads one operand as vectors along a panel row and the other as scalars, in all three
+//! products of training ([`gemm`]), from one copy of the weights and without packing anything.
+//!
+//! # Contract
+//!
+//! - Each element of a result is one chain of multiply-adds in a fixed order: rows of a batch, blocks of a matrix
+//!   and threads may be divided in any way without changing a bit. Only [`isa::Isa::fuses`] makes a difference.
+//! - Nothing here allocates, except [`workspace::AlignedBuf`] when it is made and [`par::Pool`] when it starts.
+//! - Wrong shapes are a caller's bug and panic with the shapes; no data can cause a panic.
+
+pub mod activation;
+pub mod gemm;
+pub mod isa;
+pub mod loss;
+pub mod math;
+pub mod panel;
+pub mod par;
+pub mod simd;
+pub mod update;
+pub mod workspace;
+
+pub use isa::{Isa, IsaError};
+pub use simd::Element;

@@ -1,0 +1,310 @@
+//! The panel layout, and the ways in and out of it.
+//!
+//! A matrix `[rows, cols]` in panels is `[cols / P][rows][P]` with `P =` [`Element::PANEL`]: element `(r, c)` is at
+//! `(c / P * rows + r) * P + c % P`. The last panel is padded; what the padding holds is said where it matters.
+
+use crate::isa::Isa;
+use crate::simd::{Element, Kernel, Simd};
+
+/// Panels of a matrix with `cols` columns.
+pub fn panel_count<T: Element>(cols: usize) -> usize {
+    cols.div_ceil(T::PANEL)
+}
+
+/// Elements of a `[rows, cols]` matrix in panels, padding included.
+pub fn panel_len<T: Element>(rows: usize, cols: usize) -> usize {
+    panel_count::<T>(cols) * rows * T::PANEL
+}
+
+/// Where element `(row, col)` of a matrix with `rows` rows is.
+#[inline]
+pub fn panel_index<T: Element>(rows: usize, row: usize, col: usize) -> usize {
+    (col / T::PANEL * rows + row) * T::PANEL + col % T::PANEL
+}
+
+/// A matrix in panels.
+#[derive(Clone, Copy, Debug)]
+pub struct Panels<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+}
+
+/// A matrix in panels, to write.
+#[derive(Debug)]
+pub struct PanelsMut<'a, T> {
+    data: &'a mut [T],
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a, T: Element> Panels<'a, T> {
+    /// The view `[rows, cols]`. Panics unless `data` holds exactly [`panel_len`] elements.
+    #[track_caller]
+    pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
+        check_len::<T>(data.len(), rows, cols);
+        Panels { data, rows, cols }
+    }
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+    /// Columns, without the padding.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+    /// The elements, in the layout of the module.
+    pub fn data(&self) -> &'a [T] {
+        self.data
+    }
+    /// Panels.
+    pub fn count(&self) -> usize {
+        panel_count::<T>(self.cols)
+    }
+    /// Panel `index`: `[rows, P]`.
+    pub fn panel(&self, index: usize) -> &'a [T] {
+        &self.data[index * self.rows * T::PANEL..][..self.rows * T::PANEL]
+    }
+    /// The element, for tests and borders.
+    pub fn get(&self, row: usize, col: usize) -> T {
+        self.data[panel_index::<T>(self.rows, row, col)]
+    }
+}
+
+impl<'a, T: Element> PanelsMut<'a, T> {
+    /// The view `[rows, cols]`. Panics unless `data` holds exactly [`panel_len`] elements.
+    #[track_caller]
+    pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> Self {
+        check_len::<T>(data.len(), rows, cols);
+        PanelsMut { data, rows, cols }
+    }
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+    /// Columns, without the padding.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+    /// The elements, in the layout of the module.
+    pub fn data(&mut self) -> &mut [T] {
+        self.data
+    }
+    /// Panel `index`: `[rows, P]`.
+    pub fn panel(&mut self, index: usize) -> &mut [T] {
+        &mut self.data[index * self.rows * T::PANEL..][..self.rows * T::PANEL]
+    }
+    /// The same matrix, to read.
+    pub fn as_panels(&self) -> Panels<'_, T> {
+        Panels { data: self.data, rows: self.rows, cols: self.cols }
+    }
+}
+
+#[track_caller]
+fn check_len<T: Element>(len: usize, rows: usize, cols: usize) {
+    let wanted = panel_len::<T>(rows, cols);
+    assert!(len == wanted, "panels of a [{rows}, {cols}] matrix hold {wanted} elements, not {len}");
+}
+
+/// Writes the row-major `[rows, cols]` matrix `src` in panels; zeros in the padding.
+pub fn pack<T: Element>(src: &[T], mut dst: PanelsMut<'_, T>) {
+    let (rows, cols) = (dst.rows, dst.cols);
+    assert!(src.len() == rows * cols, "a [{rows}, {cols}] matrix has not {} elements", src.len());
+    for index in 0..panel_count::<T>(cols) {
+        let first = index * T::PANEL;
+        let width = T::PANEL.min(cols - first);
+        for (r, line) in dst.panel(index).chunks_exact_mut(T::PANEL).enumerate() {
+            line[..width].copy_from_slice(&src[r * cols + first..][..width]);
+            line[width..].fill(T::ZERO);
+        }
+    }
+}
+
+/// Writes the matrix in row-major order to `dst`, `[rows, cols]`.
+pub fn unpack<T: Element>(src: Panels<'_, T>, dst: &mut [T]) {
+    let (rows, cols) = (src.rows, src.cols);
+    assert!(dst.len() == rows * cols, "a [{rows}, {cols}] matrix has not {} elements", dst.len());
+    for index in 0..src.count() {
+        let first = index * T::PANEL;
+        let width = T::PANEL.min(cols - first);
+        for (r, line) in src.panel(index).chunks_exact(T::PANEL).enumerate() {
+            dst[r * cols + first..][..width].copy_from_slice(&line[..width]);
+        }
+    }
+}
+
+/// A shift and a factor for each feature: `(x - shift) * factor` on the way in ([`gather_rows`]),
+/// `y * factor + shift` on the way out ([`scatter_rows`]). Shifting first keeps the digits of a feature whose
+/// values are large beside their spread.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a, T> {
+    /// `[features]`
+    pub factor: &'a [T],
+    /// `[features]`
+    pub shift: &'a [T],
+}
+
+/// Brings rows of a row-major table into panels: column `i` of `dst` becomes row `indices[i]` of
+/// `src` (`[_, features]`), as `(x - shift) * factor` where there is a `map`. The padding becomes zero.
+pub fn gather_rows<T: Element>(
+    isa: Isa,
+    src: &[f32],
+    indices: &[usize],
+    map: Option<Affine<'_, T>>,
+    dst: PanelsMut<'_, T>,
+) {
+    assert!(indices.len() == dst.cols, "{} rows do not fill {} columns", indices.len(), dst.cols);
+    if let Some(map) = map {
+        assert!(map.factor.len() == dst.rows && map.shift.len() == dst.rows);
+    }
+    T::run(isa, Gather { src, indices, map, dst });
+}
+
+struct Gather<'a, T> {
+    src: &'a [f32],
+    indices: &'a [usize],
+    map: Option<Affine<'a, T>>,
+    dst: PanelsMut<'a, T>,
+}
+
+/// Largest panel width of any element type: the side of the blocks that are turned.
+const MAX_PANEL: usize = 16;
+
+impl<T: Element> Kernel<T> for Gather<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(mut self, s: S) {
+        let features = self.dst.rows;
+        let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        for (index, rows) in self.indices.chunks(T::PANEL).enumerate() {
+            let panel = self.dst.panel(index);
+            if rows.len() < T::PANEL {
+                block.fill(T::ZERO);
+            }
+            for first in (0..features).step_by(T::PANEL) {
+                let width = T::PANEL.min(features - first);
+                for (line, &row) in block.chunks_exact_mut(T::PANEL).zip(rows) {
+                    let from = &self.src[row * features + first..][..width];
+                    let to = &mut line[..width];
+                    match self.map {
+                        None => {
+                            for (y, &x) in to.iter_mut().zip(from) {
+                                *y = T::from_f32(x);
+                            }
+                        }
+                        Some(map) => {
+                            let factor = &map.factor[first..][..width];
+                            let shift = &map.shift[first..][..width];
+                            for i in 0..width {
+                                to[i] = (T::from_f32(from[i]) - shift[i]) * factor[i];
+                            }
+                        }
+                    }
+                }
+                let lines = &mut panel[first * T::PANEL..][..width * T::PANEL];
+                if width == T::PANEL {
+                    s.transpose(&block[..T::PANEL * T::PANEL], T::PANEL, lines, T::PANEL);
+                } else {
+                    let side = T::PANEL * T::PANEL;
+                    s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
+                    lines.copy_from_slice(&turned[..lines.len()]);
+                }
+            }
+        }
+    }
+}
+
+/// The reverse of [`gather_rows`] for consecutive rows: row `i` of the row-major `dst` (`[src.cols(), src.rows()]`)
+/// becomes column `i` of `src`, as `y * factor + shift` where there is a `map`.
+pub fn scatter_rows<T: Element>(isa: Isa, src: Panels<'_, T>, map: Option<Affine<'_, T>>, dst: &mut [f32]) {
+    assert!(dst.len() == src.rows * src.cols, "{} elements for a [{}, {}] table", dst.len(), src.cols, src.rows);
+    if let Some(map) = map {
+        assert!(map.factor.len() == src.rows && map.shift.len() == src.rows);
+    }
+    T::run(isa, Scatter { src, map, dst });
+}
+
+struct Scatter<'a, T> {
+    src: Panels<'a, T>,
+    map: Option<Affine<'a, T>>,
+    dst: &'a mut [f32],
+}
+
+impl<T: Element> Kernel<T> for Scatter<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let features = self.src.rows;
+        let side = T::PANEL * T::PANEL;
+        let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        for (index, rows) in self.dst.chunks_mut((features * T::PANEL).max(1)).enumerate() {
+            let panel = self.src.panel(index);
+            for first in (0..features).step_by(T::PANEL) {
+                let width = T::PANEL.min(features - first);
+                let lines = &panel[first * T::PANEL..][..width * T::PANEL];
+                block[..lines.len()].copy_from_slice(lines);
+                s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
+                for (line, row) in turned.chunks_exact(T::PANEL).zip(rows.chunks_exact_mut(features)) {
+                    let (from, to) = (&line[..width], &mut row[first..][..width]);
+                    match self.map {
+                        None => {
+                            for (y, &x) in to.iter_mut().zip(from) {
+                                *y = x.to_f32();
+                            }
+                        }
+                        Some(map) => {
+                            let factor = &map.factor[first..][..width];
+                            let shift = &map.shift[first..][..width];
+                            for i in 0..width {
+                                to[i] = (from[i] * factor[i] + shift[i]).to_f32();
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Turns deltas for the weight gradient: `[features, batch]` in panels of the batch becomes, for each batch panel in
+/// turn, `[P, features]` in panels of features. `dst` holds [`turned_len`] elements; its padding columns become
+/// zero, which keeps the padding of the weights zero.
+pub fn turn<T: Element>(isa: Isa, src: Panels<'_, T>, dst: &mut [T]) {
+    let wanted = turned_len::<T>(src.rows, src.cols);
+    assert!(dst.len() == wanted, "turned deltas hold {wanted} elements, not {}", dst.len());
+    T::run(isa, Turn { src, dst });
+}
+
+/// Elements of turned deltas of `features` features over `batch` rows.
+pub fn turned_len<T: Element>(features: usize, batch: usize) -> usize {
+    panel_count::<T>(batch) * panel_count::<T>(features) * T::PANEL * T::PANEL
+}
+
+struct Turn<'a, T> {
+    src: Panels<'a, T>,
+    dst: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for Turn<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let side = T::PANEL * T::PANEL;
+        let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        let mut turned = self.dst.chunks_exact_mut(side);
+        for index in 0..self.src.count() {
+            for lines in self.src.panel(index).chunks(side) {
+                let Some(to) = turned.next() else { return };
+                if lines.len() == side {
+                    s.transpose(lines, T::PANEL, to, T::PANEL);
+                } else {
+                    block[..lines.len()].copy_from_slice(lines);
+                    block[lines.len()..].fill(T::ZERO);
+                    s.transpose(&block[..side], T::PANEL, to, T::PANEL);
+                }
+            }
+        }
+    }
+}

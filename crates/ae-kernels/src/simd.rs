@@ -1,0 +1,191 @@
+//! The vocabulary of the kernels: vectors of one instruction set behind a token that proves the CPU has it.
+//!
+//! A kernel is written once, as a struct that implements [`Kernel`], generic over the token `S: Simd<T>`;
+//! [`Element::run`] opens the function that is compiled for the instruction set and hands the token in.
+//! Everything between there and the intrinsics is forced inline, because a function compiled without the
+//! instruction set would pass its vectors through memory.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
+pub use portable::Portable;
+
+use std::ops::{Add, Div, Mul, Sub};
+
+use crate::isa::Isa;
+
+/// Bytes of one panel row: a cache line.
+pub const PANEL_BYTES: usize = 64;
+
+/// A scalar type that the kernels compute in: `f32` or `f64`.
+pub trait Element:
+    Copy
+    + PartialOrd
+    + Default
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + bytemuck::Pod
+    + crate::math::Coefficients
+{
+    /// Elements of a panel row (16 for `f32`, 8 for `f64`): one cache line.
+    const PANEL: usize = PANEL_BYTES / size_of::<Self>();
+    /// Zero.
+    const ZERO: Self;
+    /// One.
+    const ONE: Self;
+    /// The nearest value.
+    fn from_f64(x: f64) -> Self;
+    /// The nearest value (exact for both types).
+    fn from_f32(x: f32) -> Self;
+    /// The same value.
+    fn to_f64(self) -> f64;
+    /// The nearest `f32`.
+    fn to_f32(self) -> f32;
+    /// Runs `kernel` on the instruction set. The only place that branches on it.
+    fn run<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
+}
+
+/// An operation, written once for every instruction set.
+pub trait Kernel<T: Element> {
+    /// What it returns.
+    type Output;
+    /// Does it. Implementations are `#[inline(always)]`, see the module's comment.
+    fn run<S: Simd<T>>(self, s: S) -> Self::Output;
+}
+
+/// Vectors of one instruction set. Implemented by its zero-sized token.
+///
+/// Lane `i` of every result depends on lane `i` of the operands only, with the rounding of IEEE 754; the
+/// exceptions are named. A comparison with NaN is false.
+pub trait Simd<T: Element>: Copy + Send + Sync + 'static {
+    /// A vector of [`Simd::LANES`] elements.
+    type V: Copy;
+    /// Elements in a vector; divides [`Element::PANEL`].
+    const LANES: usize;
+    /// Most rows of a register tile that is one panel wide.
+    const TILE_ROWS: usize;
+    /// Most rows of a register tile that is two panels wide; 0 where such tiles do not fit.
+    const WIDE_TILE_ROWS: usize;
+
+    /// `x` in every lane.
+    fn splat(self, x: T) -> Self::V;
+    /// The first `LANES` elements of `src`; panics if it is shorter.
+    fn load(self, src: &[T]) -> Self::V;
+    /// Writes to the first `LANES` elements of `dst`; panics if it is shorter.
+    fn store(self, v: Self::V, dst: &mut [T]);
+    /// `LANES` elements from `src`, of any alignment.
+    ///
+    /// # Safety
+    /// `src` is valid for reading `LANES` elements.
+    unsafe fn load_ptr(self, src: *const T) -> Self::V;
+    /// Writes `LANES` elements to `dst`, of any alignment.
+    ///
+    /// # Safety
+    /// `dst` is valid for writing `LANES` elements.
+    unsafe fn store_ptr(self, v: Self::V, dst: *mut T);
+
+    /// `a + b`
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a b`
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a b + c`, rounded once where the instruction set fuses ([`Isa::fuses`]), else twice.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `c - a b`, rounded like [`Simd::mul_add`].
+    fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger; `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `√a`
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// `|a|`
+    fn abs(self, a: Self::V) -> Self::V;
+    /// `|magnitude|` with the sign bit of `sign`.
+    fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V;
+    /// To the nearest integer, ties to even, for `|a| < 2^22` (f32) or `2^51` (f64).
+    fn round(self, a: Self::V) -> Self::V;
+    /// `2^n` for integral `n` whose power is a normal number.
+    fn pow2(self, n: Self::V) -> Self::V;
+    /// `if a < b { x } else { y }`
+    fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// Transposes a `PANEL x PANEL` block: `dst[j * dst_stride + i] = src[i * src_stride + j]`.
+    /// Panics if a slice is shorter than `(PANEL - 1) * stride + PANEL`.
+    fn transpose(self, src: &[T], src_stride: usize, dst: &mut [T], dst_stride: usize);
+}
+
+impl Element for f32 {
+    const ZERO: f32 = 0.0;
+    const ONE: f32 = 1.0;
+    fn from_f64(x: f64) -> f32 {
+        x as f32
+    }
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    fn to_f32(self) -> f32 {
+        self
+    }
+    #[inline]
+    fn run<K: Kernel<f32>>(isa: Isa, kernel: K) -> K::Output {
+        match isa {
+            Isa::Portable(token) => kernel.run(token),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(token) => avx2::run_f32(token, kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(token) => avx512::run_f32(token, kernel),
+        }
+    }
+}
+
+impl Element for f64 {
+    const ZERO: f64 = 0.0;
+    const ONE: f64 = 1.0;
+    fn from_f64(x: f64) -> f64 {
+        x
+    }
+    fn from_f32(x: f32) -> f64 {
+        f64::from(x)
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
+    #[inline]
+    fn run<K: Kernel<f64>>(isa: Isa, kernel: K) -> K::Output {
+        match isa {
+            Isa::Portable(token) => kernel.run(token),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(token) => avx2::run_f64(token, kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(token) => avx512::run_f64(token, kernel),
+        }
+    }
+}
+
+/// The one check of [`Simd::transpose`], shared by its implementations.
+#[inline(always)]
+fn check_transpose<T: Element>(src: &[T], src_stride: usize, dst: &[T], dst_stride: usize) {
+    assert!(src_stride >= T::PANEL && src.len() >= (T::PANEL - 1) * src_stride + T::PANEL);
+    assert!(dst_stride >= T::PANEL && dst.len() >= (T::PANEL - 1) * dst_stride + T::PANEL);
+}

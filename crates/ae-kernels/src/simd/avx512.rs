@@ -1,0 +1,275 @@
+//! 512-bit vectors: a panel row is one of them.
+
+use std::arch::x86_64::*;
+
+use super::avx2::{self, Avx2};
+use super::{Kernel, Simd};
+
+/// Proof that this CPU has AVX-512 F, VL, BW and DQ, and AVX2 with FMA.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Avx512(Avx2);
+
+impl Avx512 {
+    /// The token, where the CPU has every feature that [`run_f32`] is compiled with.
+    pub(crate) fn detect() -> Option<Avx512> {
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq");
+        Avx2::detect().filter(|_| avx512).map(Avx512)
+    }
+}
+
+/// The function in which kernels over `f32` are compiled for AVX-512.
+pub(super) fn run_f32<K: Kernel<f32>>(token: Avx512, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    fn inner<K: Kernel<f32>>(token: Avx512, kernel: K) -> K::Output {
+        kernel.run(token)
+    }
+    // SAFETY: the token proves that the CPU has all these features.
+    unsafe { inner(token, kernel) }
+}
+
+/// The function in which kernels over `f64` are compiled for AVX-512.
+pub(super) fn run_f64<K: Kernel<f64>>(token: Avx512, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    fn inner<K: Kernel<f64>>(token: Avx512, kernel: K) -> K::Output {
+        kernel.run(token)
+    }
+    // SAFETY: the token proves that the CPU has all these features.
+    unsafe { inner(token, kernel) }
+}
+
+impl Simd<f32> for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+    // 16 accumulators; the broadcast is an operand of the multiply-add.
+    const TILE_ROWS: usize = 16;
+    const WIDE_TILE_ROWS: usize = 12;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn load(self, src: &[f32]) -> __m512 {
+        assert!(src.len() >= 16);
+        // SAFETY: the slice holds 16 elements.
+        unsafe { self.load_ptr(src.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, v: __m512, dst: &mut [f32]) {
+        assert!(dst.len() >= 16);
+        // SAFETY: the slice holds 16 elements.
+        unsafe { self.store_ptr(v, dst.as_mut_ptr()) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, src: *const f32) -> __m512 {
+        // SAFETY: the token proves the instruction; the caller vouches for 16 readable elements.
+        unsafe { _mm512_loadu_ps(src) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: __m512, dst: *mut f32) {
+        // SAFETY: the token proves the instruction; the caller vouches for 16 writable elements.
+        unsafe { _mm512_storeu_ps(dst, v) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_fnmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_sqrt_ps(a) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_andnot_ps(_mm512_set1_ps(-0.0), a) }
+    }
+    #[inline(always)]
+    fn copysign(self, magnitude: __m512, sign: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            let bit = _mm512_set1_ps(-0.0);
+            _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign))
+        }
+    }
+    #[inline(always)]
+    fn round(self, a: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    fn pow2(self, n: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            // The integer sits in the low bits of the sum's mantissa; the shift drops everything above.
+            let sum = _mm512_add_ps(n, _mm512_set1_ps(12_582_912.0 + 127.0));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(sum)))
+        }
+    }
+    #[inline(always)]
+    fn select_lt(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x) }
+    }
+    #[inline(always)]
+    fn transpose(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
+        avx2::transpose_f32(self.0, src, src_stride, dst, dst_stride);
+    }
+}
+
+impl Simd<f64> for Avx512 {
+    type V = __m512d;
+    const LANES: usize = 8;
+    // As for f32.
+    const TILE_ROWS: usize = 16;
+    const WIDE_TILE_ROWS: usize = 12;
+
+    #[inline(always)]
+    fn splat(self, x: f64) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_set1_pd(x) }
+    }
+    #[inline(always)]
+    fn load(self, src: &[f64]) -> __m512d {
+        assert!(src.len() >= 8);
+        // SAFETY: the slice holds 8 elements.
+        unsafe { self.load_ptr(src.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, v: __m512d, dst: &mut [f64]) {
+        assert!(dst.len() >= 8);
+        // SAFETY: the slice holds 8 elements.
+        unsafe { self.store_ptr(v, dst.as_mut_ptr()) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, src: *const f64) -> __m512d {
+        // SAFETY: the token proves the instruction; the caller vouches for 8 readable elements.
+        unsafe { _mm512_loadu_pd(src) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: __m512d, dst: *mut f64) {
+        // SAFETY: the token proves the instruction; the caller vouches for 8 writable elements.
+        unsafe { _mm512_storeu_pd(dst, v) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_add_pd(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_sub_pd(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_mul_pd(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_div_pd(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_fmadd_pd(a, b, c) }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_fnmadd_pd(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_max_pd(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_min_pd(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_sqrt_pd(a) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_andnot_pd(_mm512_set1_pd(-0.0), a) }
+    }
+    #[inline(always)]
+    fn copysign(self, magnitude: __m512d, sign: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            let bit = _mm512_set1_pd(-0.0);
+            _mm512_or_pd(_mm512_andnot_pd(bit, magnitude), _mm512_and_pd(bit, sign))
+        }
+    }
+    #[inline(always)]
+    fn round(self, a: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    fn pow2(self, n: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            // The integer sits in the low bits of the sum's mantissa; the shift drops everything above.
+            let sum = _mm512_add_pd(n, _mm512_set1_pd(6_755_399_441_055_744.0 + 1023.0));
+            _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(sum)))
+        }
+    }
+    #[inline(always)]
+    fn select_lt(self, a: __m512d, b: __m512d, x: __m512d, y: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), y, x) }
+    }
+    #[inline(always)]
+    fn transpose(self, src: &[f64], src_stride: usize, dst: &mut [f64], dst_stride: usize) {
+        avx2::transpose_f64(self.0, src, src_stride, dst, dst_stride);
+    }
+}

@@ -1,0 +1,46 @@
+//! Memory that starts on a cache line.
+
+use crate::simd::Element;
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// A zeroed buffer whose first element is on a 64-byte boundary, so that panel rows are cache lines.
+#[derive(Clone, Default)]
+pub struct AlignedBuf<T> {
+    lines: Vec<Line>,
+    len: usize,
+    element: std::marker::PhantomData<T>,
+}
+
+impl<T: Element> AlignedBuf<T> {
+    /// `len` zeros.
+    pub fn zeroed(len: usize) -> Self {
+        let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
+        AlignedBuf { lines: bytemuck::allocation::zeroed_vec(lines), len, element: std::marker::PhantomData }
+    }
+
+    /// Makes room for at least `len` elements; the contents are zero where it had to grow, else as they were.
+    pub fn reserve(&mut self, len: usize) {
+        if len > self.len {
+            *self = AlignedBuf::zeroed(len);
+        }
+    }
+
+    /// The elements.
+    pub fn as_slice(&self) -> &[T] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+
+    /// The elements, to write.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+impl<T> std::fmt::Debug for AlignedBuf<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AlignedBuf[{}]", self.len)
+    }
+}

@@ -1,0 +1,65 @@
+//! `AE_ISA`, in processes of its own: what it names runs, what it misnames is an error.
+
+use std::process::Command;
+
+use ae_kernels::{Isa, IsaError};
+
+const PROBE: &str = "AE_TEST_PROBE";
+
+/// Runs the test `probe` of this file in a new process and returns what it saw.
+fn active_under(value: Option<&str>) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "probe", "--nocapture"]).env(PROBE, "1").env_remove("AE_ISA");
+    if let Some(value) = value {
+        command.env("AE_ISA", value);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find_map(|line| line.split_once("active: ")).unwrap();
+    line.1.to_owned()
+}
+
+/// Not a test of its own: says what a process with this environment would use.
+#[test]
+fn probe() {
+    if std::env::var_os(PROBE).is_some() {
+        match Isa::active() {
+            Ok(isa) => println!("active: {isa}"),
+            Err(error) => println!("active: error: {error}"),
+        }
+    }
+}
+
+#[test]
+fn the_variable_chooses_what_runs() {
+    for isa in Isa::available() {
+        assert_eq!(active_under(Some(isa.name())), isa.name());
+    }
+    assert_eq!(active_under(None), Isa::best().name());
+    assert_eq!(active_under(Some("")), Isa::best().name());
+}
+
+#[test]
+fn a_wrong_name_is_an_error_that_says_what_is_right() {
+    let message = active_under(Some("avx1024"));
+    assert_eq!(
+        message,
+        "error: unknown instruction set 'avx1024' in AE_ISA: expected one of portable, avx2, avx512"
+    );
+    let missing = Isa::NAMES.into_iter().find(|name| Isa::available().all(|isa| isa.name() != *name));
+    if let Some(name) = missing {
+        assert!(matches!(Isa::named(name), Err(IsaError::Unavailable { .. })));
+        let message = active_under(Some(name));
+        assert!(message.contains("is not available here: this machine offers portable"), "{message}");
+    }
+}
+
+/// A suite that is told to test an instruction set must not pass by testing another.
+#[test]
+fn the_instruction_set_that_was_asked_for_is_the_one_under_test() {
+    if let Ok(wanted) = std::env::var("AE_ISA").map(|name| name.to_lowercase())
+        && !wanted.is_empty()
+    {
+        assert_eq!(Isa::active().unwrap().name(), wanted);
+    }
+}

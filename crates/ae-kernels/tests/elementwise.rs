@@ -1,0 +1,179 @@
+//! Activations, the loss, and the ways in and out of panels, on every instruction set.
+
+use ae_kernels::activation::Activation;
+use ae_kernels::loss;
+use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len, turned_len};
+use ae_kernels::{Element, Isa};
+use ae_testing::naive;
+use ae_testing::random::SplitMix64;
+use ae_testing::shapes::SIZES;
+use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound};
+
+fn naive_of(activation: Activation) -> naive::Activation {
+    match activation {
+        Activation::Relu => naive::Activation::Relu,
+        Activation::Sigmoid => naive::Activation::Sigmoid,
+        Activation::Tanh => naive::Activation::Tanh,
+        _ => naive::Activation::Linear,
+    }
+}
+
+fn draw<T: Element>(len: usize, seed: u64) -> Vec<T> {
+    SplitMix64::new(seed).uniform_f32s(len, -6.0, 6.0).into_iter().map(T::from_f32).collect()
+}
+
+fn check_activations<T: Element + Float>() {
+    for isa in Isa::available() {
+        for activation in Activation::ALL {
+            let reference = naive_of(activation);
+            for len in SIZES {
+                let z = draw::<T>(len, len as u64);
+                let mut y = z.clone();
+                activation.apply(isa, &mut y);
+                let expected: Vec<f64> = z.iter().map(|z| reference.value(z.to_f64())).collect();
+                let name = format!("{activation:?} of {len} on {isa}");
+                assert_close(&name, &y, &expected, Tolerance::Relative(4.0 * T::EPSILON));
+
+                let upper = draw::<T>(len, 1000 + len as u64);
+                let mut delta = upper.clone();
+                activation.apply_grad(isa, &y, &mut delta);
+                let slope = |i: usize| reference.derivative(z[i].to_f64()) * upper[i].to_f64();
+                let expected: Vec<f64> = (0..len).map(slope).collect();
+                // The derivative from the output loses what 1 - y² loses; y is off by a few ulp of 1 at most.
+                assert_close(&name, &delta, &expected, Tolerance::Absolute(64.0 * T::EPSILON));
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_and_their_derivatives() {
+    check_activations::<f32>();
+    check_activations::<f64>();
+}
+
+#[test]
+fn relu_has_slope_zero_at_zero_and_hides_no_nan() {
+    for isa in Isa::available() {
+        let mut delta = [1.0f32, 1.0, 1.0];
+        Activation::Relu.apply_grad(isa, &[0.0, -0.0, 1e-30], &mut delta);
+        assert_eq!(delta, [0.0, 0.0, 1.0], "{isa}");
+        let mut z = [f32::NAN; 40];
+        Activation::Relu.apply(isa, &mut z);
+        assert!(z.iter().all(|z| z.is_nan()), "{isa}");
+    }
+}
+
+fn check_loss<T: Element + Float>() {
+    for isa in Isa::available() {
+        for (rows, features) in [(0, 3), (1, 1), (5, 0), (7, 31), (16, 32), (17, 33), (33, 100), (64, 784)] {
+            let (x, y) = (draw::<T>(rows * features, 1), draw::<T>(rows * features, 2));
+            let pack = |values: &[T]| {
+                let mut packed = vec![T::ZERO; panel_len::<T>(features, rows)];
+                panel::pack(values, PanelsMut::new(&mut packed, features, rows));
+                packed
+            };
+            let (target, mut output) = (pack(&x), pack(&y));
+            let mut errors = vec![T::from_f64(f64::NAN); rows];
+            loss::squared_error(
+                isa,
+                PanelsMut::new(&mut output, features, rows),
+                Panels::new(&target, features, rows),
+                &mut errors,
+            );
+            let difference = |f: usize, r: usize| y[f * rows + r].to_f64() - x[f * rows + r].to_f64();
+            let square = |r: usize| (0..features).map(|f| difference(f, r).powi(2)).sum::<f64>();
+            let expected: Vec<f64> = (0..rows).map(square).collect();
+            // Runs of 32 are summed on their own, so the error grows with their number, not with the features.
+            let bounds: Vec<f64> =
+                expected.iter().map(|e| dot_bound::<T>(36 + features / 32, *e)).collect();
+            let name = format!("{rows} rows of {features} on {isa}");
+            assert_close(&name, &errors, &expected, Tolerance::Each(&bounds));
+            let mut deltas = vec![T::ZERO; features * rows];
+            panel::unpack(Panels::new(&output, features, rows), &mut deltas);
+            let expected: Vec<f64> =
+                (0..features * rows).map(|i| difference(i / rows.max(1), i % rows.max(1))).collect();
+            assert_close(&name, &deltas, &expected, Tolerance::Relative(T::EPSILON));
+        }
+    }
+}
+
+#[test]
+fn squared_error_and_its_delta() {
+    check_loss::<f32>();
+    check_loss::<f64>();
+}
+
+fn check_panels<T: Element + Float>() {
+    for isa in Isa::available() {
+        for rows in SIZES {
+            for features in [1, 2, 7, 8, 9, 15, 16, 17, 33, 64] {
+                let mut random = SplitMix64::new((rows * 100 + features) as u64);
+                let table = random.uniform_f32s((rows + 1) * features, -1.0, 1.0);
+                let indices: Vec<usize> = (0..rows).map(|_| random.below(rows + 1)).collect();
+                let factor: Vec<T> = (0..features).map(|f| T::from_f64(0.5 + f as f64)).collect();
+                let shift: Vec<T> = (0..features).map(|f| T::from_f64(f as f64 / 4.0)).collect();
+                let map = Affine { factor: &factor, shift: &shift };
+                let name = format!("{rows} rows of {features} on {isa}");
+
+                let mut panels = vec![T::from_f64(f64::NAN); panel_len::<T>(features, rows)];
+                panel::gather_rows(isa, &table, &indices, None, PanelsMut::new(&mut panels, features, rows));
+                let view = Panels::new(&panels, features, rows);
+                for (column, &row) in indices.iter().enumerate() {
+                    for f in 0..features {
+                        assert_eq!(view.get(f, column), T::from_f32(table[row * features + f]), "{name}");
+                    }
+                }
+                assert!(panels.iter().all(|x| x.is_finite()), "the padding is zero, {name}");
+
+                let mut back = vec![f32::NAN; rows * features];
+                panel::scatter_rows(isa, view, None, &mut back);
+                let picked = indices.iter().flat_map(|row| &table[row * features..][..features]);
+                assert!(back.iter().eq(picked), "{name}");
+
+                let mut turned = vec![T::from_f64(f64::NAN); turned_len::<T>(features, rows)];
+                panel::turn(isa, view, &mut turned);
+                for row in 0..rows {
+                    for f in 0..features {
+                        let (panel, line) = (row / T::PANEL, row % T::PANEL);
+                        let square = panel * features.div_ceil(T::PANEL) + f / T::PANEL;
+                        let place = (square * T::PANEL + line) * T::PANEL + f % T::PANEL;
+                        assert_eq!(turned[place], view.get(f, row), "{name}");
+                    }
+                }
+                let sum = |values: &[T]| values.iter().map(|x| x.to_f64()).sum::<f64>();
+                assert!((sum(&turned) - sum(&panels)).abs() < 1e-9, "the padding is zero, {name}");
+
+                panel::gather_rows(isa, &table, &indices, Some(map), PanelsMut::new(&mut panels, features, rows));
+                panel::scatter_rows(
+                    isa,
+                    Panels::new(&panels, features, rows),
+                    Some(Affine { factor: &factor.iter().map(|x| T::ONE / *x).collect::<Vec<_>>(), shift: &shift }),
+                    &mut back,
+                );
+                let picked: Vec<f64> = indices
+                    .iter()
+                    .flat_map(|row| &table[row * features..][..features])
+                    .map(|x| f64::from(*x))
+                    .collect();
+                assert_close(&name, &back, &picked, Tolerance::Absolute(1e-4));
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_travel_into_panels_and_back() {
+    check_panels::<f32>();
+    check_panels::<f64>();
+}
+
+trait IsFinite {
+    fn is_finite(&self) -> bool;
+}
+
+impl<T: Element> IsFinite for T {
+    fn is_finite(&self) -> bool {
+        self.to_f64().is_finite()
+    }
+}

@@ -1,0 +1,368 @@
+//! The three products on awkward shapes and tiny blocks, on every instruction set, against naive f64 loops and
+//! against `matrixmultiply`.
+
+use ae_kernels::activation::Activation;
+use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
+use ae_kernels::update::{Gradient, Sgd};
+use ae_kernels::workspace::AlignedBuf;
+use ae_kernels::{Element, Isa};
+use ae_testing::naive;
+use ae_testing::random::SplitMix64;
+use ae_testing::shapes;
+use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound, matmul_bound};
+
+/// Blockings from one step at a time to none at all.
+const BLOCKINGS: [usize; 5] = [1, 3, 16, 17, 10_000];
+
+/// The data of one layer: row-major, in f64 with values that both types hold exactly.
+struct Case {
+    inputs: usize,
+    outputs: usize,
+    rows: usize,
+    /// `[inputs, outputs]`
+    weights: Vec<f64>,
+    bias: Vec<f64>,
+    /// `[rows, inputs]`
+    x: Vec<f64>,
+    /// `[rows, outputs]`
+    delta: Vec<f64>,
+}
+
+impl Case {
+    fn new([rows, inputs, outputs]: [usize; 3]) -> Case {
+        let mut random = SplitMix64::new((rows * 1_000_003 + inputs * 1_009 + outputs) as u64);
+        let mut draw = |len| naive::widen(&random.uniform_f32s(len, -1.0, 1.0));
+        Case {
+            inputs,
+            outputs,
+            rows,
+            weights: draw(inputs * outputs),
+            bias: draw(outputs),
+            x: draw(rows * inputs),
+            delta: draw(rows * outputs),
+        }
+    }
+
+    fn name(&self, what: &str, isa: Isa) -> String {
+        format!("{what} {}x{}x{} on {isa}", self.rows, self.inputs, self.outputs)
+    }
+}
+
+/// The transpose of a row-major `[rows, cols]` matrix, in panels: feature-major, as a batch is kept.
+fn batch<T: Element>(values: &[f64], rows: usize, cols: usize) -> AlignedBuf<T> {
+    let turned: Vec<T> = naive::transpose([rows, cols], values).into_iter().map(T::from_f64).collect();
+    packed(&turned, cols, rows)
+}
+
+fn packed<T: Element>(values: &[T], rows: usize, cols: usize) -> AlignedBuf<T> {
+    let mut buffer = AlignedBuf::zeroed(panel_len::<T>(rows, cols));
+    panel::pack(values, PanelsMut::new(buffer.as_mut_slice(), rows, cols));
+    buffer
+}
+
+/// The row-major `[cols, rows]` table that a feature-major matrix stands for.
+fn table<T: Element>(panels: Panels<'_, T>) -> Vec<T> {
+    let mut values = Vec::with_capacity(panels.rows() * panels.cols());
+    for col in 0..panels.cols() {
+        values.extend((0..panels.rows()).map(|row| panels.get(row, col)));
+    }
+    values
+}
+
+fn layer<T: Element>(case: &Case) -> AlignedBuf<T> {
+    let rows: Vec<T> = case.weights.iter().chain(&case.bias).map(|x| T::from_f64(*x)).collect();
+    packed(&rows, case.inputs + 1, case.outputs)
+}
+
+fn nan<T: Element>(len: usize) -> AlignedBuf<T> {
+    let mut buffer = AlignedBuf::zeroed(len);
+    buffer.as_mut_slice().fill(T::from_f64(f64::NAN));
+    buffer
+}
+
+fn check_forward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
+    let Case { inputs, outputs, rows, .. } = *case;
+    let (weights, x) = (layer::<T>(case), batch::<T>(&case.x, rows, inputs));
+    // What was in the output before must not matter.
+    let mut y = nan::<T>(panel_len::<T>(outputs, rows));
+    gemm::forward(
+        isa,
+        Blocking { kc },
+        Panels::new(weights.as_slice(), inputs + 1, outputs),
+        Panels::new(x.as_slice(), inputs, rows),
+        PanelsMut::new(y.as_mut_slice(), outputs, rows),
+        Activation::Relu,
+    );
+    let mut expected = naive::matmul([rows, inputs, outputs], &case.x, &case.weights);
+    let mut bounds = matmul_bound::<T>([rows, inputs, outputs], &case.x, &case.weights);
+    for (i, value) in expected.iter_mut().enumerate() {
+        *value = (*value + case.bias[i % outputs]).max(0.0);
+        bounds[i] += dot_bound::<T>(inputs, case.bias[i % outputs].abs());
+    }
+    let got = table(Panels::new(y.as_slice(), outputs, rows));
+    assert_close(&case.name("forward", isa), &got, &expected, Tolerance::Each(&bounds));
+}
+
+fn check_backward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
+    let Case { inputs, outputs, rows, .. } = *case;
+    let (weights, delta) = (layer::<T>(case), batch::<T>(&case.delta, rows, outputs));
+    let below = batch::<T>(&case.x, rows, inputs);
+    let mut dx = nan::<T>(panel_len::<T>(inputs, rows));
+    gemm::backward_input(
+        isa,
+        Blocking { kc },
+        Panels::new(weights.as_slice(), inputs + 1, outputs),
+        Panels::new(delta.as_slice(), outputs, rows),
+        (Panels::new(below.as_slice(), inputs, rows), Activation::Relu),
+        PanelsMut::new(dx.as_mut_slice(), inputs, rows),
+    );
+    let mut expected = naive::matmul_nt([rows, outputs, inputs], &case.delta, &case.weights);
+    for (value, y) in expected.iter_mut().zip(&case.x) {
+        *value = if *y > 0.0 { *value } else { 0.0 };
+    }
+    let turned = naive::transpose([inputs, outputs], &case.weights);
+    let bounds = matmul_bound::<T>([rows, outputs, inputs], &case.delta, &turned);
+    let got = table(Panels::new(dx.as_slice(), inputs, rows));
+    assert_close(&case.name("backward_input", isa), &got, &expected, Tolerance::Each(&bounds));
+}
+
+/// Deltas and inputs as a step keeps them: in blocks of `block_panels` panels, each with a gap before either matrix.
+struct Blocks<T> {
+    data: AlignedBuf<T>,
+    block_len: usize,
+    block_panels: usize,
+    delta_at: usize,
+}
+
+const GAP: usize = 64;
+
+impl<T: Element> Blocks<T> {
+    fn new(isa: Isa, case: &Case, block_panels: usize) -> Blocks<T> {
+        let block_rows = block_panels * T::PANEL;
+        let delta_at = GAP + case.inputs * block_rows;
+        let block_len = delta_at + turned_len::<T>(case.outputs, block_rows);
+        let mut data = nan::<T>(case.rows.div_ceil(block_rows) * block_len);
+        for (block, first) in data.as_mut_slice().chunks_mut(block_len).zip((0..).step_by(block_rows)) {
+            let rows = block_rows.min(case.rows - first);
+            let x = batch::<T>(&case.x[first * case.inputs..][..rows * case.inputs], rows, case.inputs);
+            block[GAP..][..x.as_slice().len()].copy_from_slice(x.as_slice());
+            let delta =
+                batch::<T>(&case.delta[first * case.outputs..][..rows * case.outputs], rows, case.outputs);
+            let turned = &mut block[delta_at..][..turned_len::<T>(case.outputs, rows)];
+            panel::turn(isa, Panels::new(delta.as_slice(), case.outputs, rows), turned);
+        }
+        Blocks { data, block_len, block_panels, delta_at }
+    }
+
+    fn matrix(&self, offset: usize, panel_len: usize, rows: usize) -> BatchPanels<'_, T> {
+        BatchPanels {
+            data: self.data.as_slice(),
+            block_len: self.block_len,
+            offset,
+            panel_len,
+            block_panels: self.block_panels,
+            rows,
+        }
+    }
+}
+
+fn check_weight_gradient<T: Element + Float>(isa: Isa, case: &Case, block_panels: usize, split: usize) {
+    let Case { inputs, outputs, rows, .. } = *case;
+    let blocks = Blocks::<T>::new(isa, case, block_panels);
+    let x = blocks.matrix(GAP, inputs * T::PANEL, rows);
+    let delta = blocks.matrix(blocks.delta_at, turned_len::<T>(outputs, T::PANEL), rows);
+    let mut gradient = layer::<T>(case);
+    let mut updated = layer::<T>(case);
+    let panel_elements = (inputs + 1) * T::PANEL;
+    for panel in 0..panel_count::<T>(outputs) {
+        // A panel in two ranges, so that ranges with and without the bias are met.
+        let cut = split.min(inputs + 1);
+        for range in [0..cut, cut..inputs + 1] {
+            let place = panel * panel_elements + range.start * T::PANEL..panel * panel_elements + range.end * T::PANEL;
+            let range = WeightRange { panel, rows: range };
+            let one = Gradient { scale: T::ONE };
+            let target = &mut gradient.as_mut_slice()[place.clone()];
+            gemm::weight_gradient(isa, inputs, &range, x, delta, one, target, &mut []);
+            let half = Sgd { step: T::from_f64(0.5) };
+            let target = &mut updated.as_mut_slice()[place];
+            gemm::weight_gradient(isa, inputs, &range, x, delta, half, target, &mut []);
+        }
+    }
+    let ones = vec![1.0; rows];
+    let mut expected = naive::matmul_tn([inputs, rows, outputs], &case.x, &case.delta);
+    expected.extend(naive::matmul([1, rows, outputs], &ones, &case.delta));
+    let turned = naive::transpose([rows, inputs], &case.x);
+    let mut bounds = matmul_bound::<T>([inputs, rows, outputs], &turned, &case.delta);
+    bounds.extend(matmul_bound::<T>([1, rows, outputs], &ones, &case.delta));
+
+    let unpacked = |buffer: &AlignedBuf<T>| {
+        let mut values = vec![T::ZERO; (inputs + 1) * outputs];
+        panel::unpack(Panels::new(buffer.as_slice(), inputs + 1, outputs), &mut values);
+        values
+    };
+    let name = case.name(&format!("weight_gradient in blocks of {block_panels}"), isa);
+    assert_close(&name, &unpacked(&gradient), &expected, Tolerance::Each(&bounds));
+
+    let old = case.weights.iter().chain(&case.bias);
+    let expected: Vec<f64> = expected.iter().zip(old.clone()).map(|(g, w)| w - 0.5 * g).collect();
+    let bounds: Vec<f64> = bounds.iter().zip(old).map(|(b, w)| b + 4.0 * T::EPSILON * w.abs()).collect();
+    assert_close(&name, &unpacked(&updated), &expected, Tolerance::Each(&bounds));
+
+    // The padding of the weights stays zero.
+    for panel in 0..panel_count::<T>(outputs) {
+        let width = T::PANEL.min(outputs - panel * T::PANEL);
+        let lines = &updated.as_slice()[panel * panel_elements..][..panel_elements];
+        assert!(lines.chunks(T::PANEL).all(|line| line[width..].iter().all(|x| *x == T::ZERO)), "{name}");
+    }
+}
+
+fn check_all<T: Element + Float>() {
+    for isa in Isa::available() {
+        for (index, shape) in shapes::gemm_shapes().into_iter().enumerate() {
+            let case = Case::new(shape);
+            let kc = BLOCKINGS[index % BLOCKINGS.len()];
+            check_forward::<T>(isa, &case, kc);
+            check_backward::<T>(isa, &case, kc);
+            check_weight_gradient::<T>(isa, &case, 1 + index % 3, index % 20);
+        }
+    }
+}
+
+#[test]
+fn products_in_single_precision() {
+    check_all::<f32>();
+}
+
+#[test]
+fn products_in_double_precision() {
+    check_all::<f64>();
+}
+
+/// Long sums, where blocks of the default size come into play.
+#[test]
+fn products_past_the_edges_of_the_default_blocks() {
+    let kc = Blocking::default().kc;
+    for isa in Isa::available() {
+        for inner in [kc - 1, kc, kc + 1, 2 * kc + 1] {
+            check_forward::<f32>(isa, &Case::new([33, inner, 19]), kc);
+            check_backward::<f32>(isa, &Case::new([33, 19, inner]), kc);
+            check_weight_gradient::<f32>(isa, &Case::new([inner, 19, 21]), 4, 7);
+        }
+    }
+}
+
+/// Blocks of any size, rows in any company: the same bits.
+#[test]
+fn neither_blocks_nor_neighbours_change_a_bit() {
+    for isa in Isa::available() {
+        let case = Case::new([50, 37, 29]);
+        let weights = layer::<f32>(&case);
+        let forward = |first: usize, rows: usize, kc: usize| {
+            let x = batch::<f32>(&case.x[first * 37..][..rows * 37], rows, 37);
+            let mut y = nan::<f32>(panel_len::<f32>(29, rows));
+            gemm::forward(
+                isa,
+                Blocking { kc },
+                Panels::new(weights.as_slice(), 38, 29),
+                Panels::new(x.as_slice(), 37, rows),
+                PanelsMut::new(y.as_mut_slice(), 29, rows),
+                Activation::Tanh,
+            );
+            table(Panels::new(y.as_slice(), 29, rows))
+        };
+        let all = forward(0, 50, 192);
+        for kc in BLOCKINGS {
+            assert_eq!(forward(0, 50, kc), all, "kc {kc} on {isa}");
+        }
+        for row in 0..50 {
+            assert_eq!(forward(row, 1, 192), all[row * 29..][..29], "row {row} alone on {isa}");
+        }
+    }
+}
+
+/// Instruction sets that fuse multiply-adds compute the same chains.
+#[test]
+fn fused_instruction_sets_agree_to_the_bit() {
+    let case = Case::new([21, 45, 33]);
+    let mut results = Vec::new();
+    for isa in Isa::available().filter(|isa| isa.fuses()) {
+        let blocks = Blocks::<f32>::new(isa, &case, 2);
+        let mut weights = layer::<f32>(&case);
+        for (panel, target) in weights.as_mut_slice().chunks_mut(46 * 16).enumerate() {
+            gemm::weight_gradient(
+                isa,
+                45,
+                &WeightRange { panel, rows: 0..46 },
+                blocks.matrix(GAP, 45 * 16, 21),
+                blocks.matrix(blocks.delta_at, turned_len::<f32>(33, 16), 21),
+                Sgd { step: 0.1 },
+                target,
+                &mut [],
+            );
+        }
+        results.push(weights.as_slice().to_vec());
+    }
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// An oracle that shares no code with either side: the `matrixmultiply` crate.
+#[test]
+fn forward_agrees_with_matrixmultiply() {
+    for isa in Isa::available() {
+        let case = Case::new([97, 131, 53]);
+        let (rows, inputs, outputs) = (case.rows, case.inputs, case.outputs);
+        let (x, w) = (naive::narrow(&case.x), naive::narrow(&case.weights));
+        let mut expected = vec![0f32; rows * outputs];
+        // SAFETY: the three pointers are of slices of exactly [rows, inputs], [inputs, outputs] and [rows, outputs]
+        // elements, with the row strides to match.
+        unsafe {
+            matrixmultiply::sgemm(
+                rows,
+                inputs,
+                outputs,
+                1.0,
+                x.as_ptr(),
+                inputs as isize,
+                1,
+                w.as_ptr(),
+                outputs as isize,
+                1,
+                0.0,
+                expected.as_mut_ptr(),
+                outputs as isize,
+                1,
+            );
+        }
+        let case = Case { bias: vec![0.0; outputs], ..case };
+        let (weights, x) = (layer::<f32>(&case), batch::<f32>(&case.x, rows, inputs));
+        let mut y = nan::<f32>(panel_len::<f32>(outputs, rows));
+        gemm::forward(
+            isa,
+            Blocking::default(),
+            Panels::new(weights.as_slice(), inputs + 1, outputs),
+            Panels::new(x.as_slice(), inputs, rows),
+            PanelsMut::new(y.as_mut_slice(), outputs, rows),
+            Activation::Linear,
+        );
+        let mut bounds = matmul_bound::<f32>([rows, inputs, outputs], &case.x, &case.weights);
+        bounds.iter_mut().for_each(|bound| *bound *= 2.0); // both sides round
+        let got = table(Panels::new(y.as_slice(), outputs, rows));
+        assert_close("matrixmultiply", &got, &naive::widen(&expected), Tolerance::Each(&bounds));
+    }
+}
+
+#[test]
+#[should_panic(expected = "forward: weights [3, 4]")]
+fn shapes_that_do_not_fit_are_named() {
+    let (w, x) = (AlignedBuf::<f32>::zeroed(3 * 16), AlignedBuf::<f32>::zeroed(3 * 16));
+    let mut y = AlignedBuf::<f32>::zeroed(4 * 16);
+    gemm::forward(
+        Isa::best(),
+        Blocking::default(),
+        Panels::new(w.as_slice(), 3, 4),
+        Panels::new(x.as_slice(), 3, 5),
+        PanelsMut::new(y.as_mut_slice(), 4, 5),
+        Activation::Relu,
+    );
+}

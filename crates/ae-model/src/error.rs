@@ -1,0 +1,182 @@
+//! What can go wrong, with the numbers.
+
+use std::path::PathBuf;
+
+use ae_data::DataError;
+use ae_kernels::IsaError;
+use ae_kernels::par::PoolError;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data source failed.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// `AE_ISA` names no available instruction set.
+    #[error(transparent)]
+    Isa(#[from] IsaError),
+    /// The threads could not be started.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The rows are not as wide as the model expects.
+    #[error("the model expects {what} of {expected} values, but these have {got}")]
+    Width {
+        /// "rows" or "encodings".
+        what: &'static str,
+        /// What the model expects.
+        expected: usize,
+        /// What there is.
+        got: usize,
+    },
+    /// There are no rows to train on.
+    #[error("no rows to train on: {rows} rows, of which {validation} are set aside for validation")]
+    NoRows {
+        /// Rows of the source.
+        rows: usize,
+        /// Rows set aside.
+        validation: usize,
+    },
+    /// A row index is beyond the table.
+    #[error("row index {index} is beyond a table of {rows} rows")]
+    RowIndex {
+        /// The index, counted from 0.
+        index: usize,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// A value is NaN or infinite.
+    #[error("row {}, {}: {value} is not a finite number", .row + 1, column_name(.column, .name))]
+    NotFinite {
+        /// The row, counted from 0.
+        row: usize,
+        /// The column, counted from 0.
+        column: usize,
+        /// Its name, where the source has names.
+        name: Option<String>,
+        /// The value.
+        value: f32,
+    },
+    /// A feature spreads wider than single precision can hold.
+    #[error("{}: its values spread over {spread:e}, more than a 32-bit float can hold", column_name(.column, .name))]
+    Spread {
+        /// The column, counted from 0.
+        column: usize,
+        /// Its name, where the source has names.
+        name: Option<String>,
+        /// Largest minus smallest value.
+        spread: f64,
+    },
+    /// Training does not converge.
+    #[error(
+        "training diverged in epoch {epoch}, batch {batch}: the mean squared error is {loss:.4e} after {best:.4e} at best; \
+         a learning rate below {learning_rate} should help"
+    )]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The batch, counted from 1.
+        batch: usize,
+        /// The learning rate.
+        learning_rate: f64,
+        /// The mean squared error there.
+        loss: f64,
+        /// The lowest one before it.
+        best: f64,
+    },
+    /// A model file cannot be read or written.
+    #[error("{}: {kind}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        kind: FileErrorKind,
+    },
+}
+
+fn column_name(column: &usize, name: &Option<String>) -> String {
+    match name {
+        Some(name) => format!("column '{name}'"),
+        None => format!("column {}", column + 1),
+    }
+}
+
+/// A setting is out of its range.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The value is not allowed.
+    #[error("{field} is {value}, but must be {allowed}")]
+    OutOfRange {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be allowed.
+        allowed: String,
+    },
+}
+
+/// What is wrong with a model file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileErrorKind {
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// It is no safetensors file, or a damaged one.
+    #[error("not a readable model: {0}")]
+    Container(String),
+    /// It is a safetensors file of something else.
+    #[error("a safetensors file, but not a model of this program: its header lacks '{key}'")]
+    NotAModel {
+        /// The missing key of the header's metadata.
+        key: &'static str,
+    },
+    /// A later program wrote it.
+    #[error("format version {version} is newer than this program reads ({supported})")]
+    Version {
+        /// Its version.
+        version: u64,
+        /// The newest that can be read.
+        supported: u64,
+    },
+    /// The settings in its header are not valid.
+    #[error("invalid settings in the header: {0}")]
+    Settings(String),
+    /// A tensor is missing.
+    #[error("tensor '{name}' is missing")]
+    MissingTensor {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor does not belong to the model that the header describes.
+    #[error("tensor '{name}' does not belong to the model that the header describes")]
+    UnexpectedTensor {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor is not of the type or shape that the header implies.
+    #[error("tensor '{name}' is {got}, but the settings imply {expected}")]
+    TensorShape {
+        /// Its name.
+        name: String,
+        /// Type and shape it has.
+        got: String,
+        /// Type and shape it should have.
+        expected: String,
+    },
+    /// A tensor holds NaN or infinity, or a scale that is not positive.
+    #[error("tensor '{name}' holds {value} at position {index}")]
+    TensorValue {
+        /// Its name.
+        name: String,
+        /// The position in row-major order.
+        index: usize,
+        /// The value.
+        value: f64,
+    },
+}

@@ -1,0 +1,260 @@
+//! Model files: safetensors with the configuration in the header.
+//!
+//! | tensor | type | shape |
+//! |---|---|---|
+//! | `encoder.{i}.weight` | of the precision | `[in, out]` |
+//! | `encoder.{i}.bias` | of the precision | `[out]` |
+//! | `decoder.{i}.weight`, `decoder.{i}.bias` | likewise | likewise |
+//! | `scaler.shift`, `scaler.scale` | F64 | `[input_dim]` |
+//!
+//! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and `features`, the names
+//! of the columns or null. Reading executes nothing and checks everything: every tensor must be there with
+//! the type and shape that the configuration implies, no other may, and every value must be finite.
+
+mod atomic;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ae_kernels::Element;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Precision};
+use crate::error::{Error, FileErrorKind};
+use crate::model::{AnyEngine, Autoencoder};
+use crate::network::LayerParameters;
+use crate::scale::Scaler;
+use crate::engine::Engine;
+
+/// The version of the format that this code writes, and the newest that it reads.
+const FORMAT: u64 = 1;
+/// The key of the header's metadata.
+const KEY: &str = "ae.config";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: u64,
+    config: Config,
+    fitted: bool,
+    features: Option<Vec<String>>,
+}
+
+/// Only the version, to tell a newer file from a damaged one.
+#[derive(Deserialize)]
+struct Version {
+    format: u64,
+}
+
+impl Autoencoder {
+    /// Writes the model to `path`. The file appears whole or not at all: it is written beside it, synced and renamed.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be written; a file that was at `path` is then as it was.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let bytes = self.to_bytes().map_err(|kind| at(path, kind))?;
+        atomic::write(path, &bytes).map_err(|error| at(path, error.into()))
+    }
+
+    /// Reads a model that [`save`](Autoencoder::save) wrote.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that cannot be read, is damaged, or is inconsistent; [`Error::Isa`] as for
+    /// [`Autoencoder::new`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Autoencoder, Error> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|error| at(path, error.into()))?;
+        Autoencoder::from_bytes(&bytes).map_err(|error| match error {
+            Failure::Kind(kind) => at(path, kind),
+            Failure::Other(error) => error,
+        })
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, FileErrorKind> {
+        let header = Header {
+            format: FORMAT,
+            config: self.config.clone(),
+            fitted: self.fitted,
+            features: self.names.clone(),
+        };
+        let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
+        let metadata = HashMap::from([(KEY.to_owned(), json)]);
+        let mut tensors = match &self.engine {
+            AnyEngine::F32(engine) => layer_tensors(engine, Dtype::F32, |x, out| out.extend(x.to_le_bytes())),
+            AnyEngine::F64(engine) => layer_tensors(engine, Dtype::F64, |x, out| out.extend(x.to_le_bytes())),
+        };
+        for (name, values) in [("scaler.shift", self.scaler.shift()), ("scaler.scale", self.scaler.scale())] {
+            let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            tensors.push((name.to_owned(), Dtype::F64, vec![values.len()], bytes));
+        }
+        let views = tensors
+            .iter()
+            .map(|(name, dtype, shape, bytes)| {
+                TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| FileErrorKind::Container(error.to_string()))?;
+        safetensors::serialize(views, Some(metadata))
+            .map_err(|error| FileErrorKind::Container(error.to_string()))
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Autoencoder, Failure> {
+        let container = |error: safetensors::SafeTensorError| FileErrorKind::Container(error.to_string());
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(container)?;
+        let json = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|entries| entries.get(KEY))
+            .ok_or(FileErrorKind::NotAModel { key: KEY })?;
+        let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
+        let Version { format } = serde_json::from_str(json).map_err(settings)?;
+        if format != FORMAT {
+            return Err(FileErrorKind::Version { version: format, supported: FORMAT }.into());
+        }
+        let header: Header = serde_json::from_str(json).map_err(settings)?;
+        if let Some(names) = &header.features
+            && names.len() != header.config.input_dim()
+        {
+            let (names, inputs) = (names.len(), header.config.input_dim());
+            let text = format!("{names} feature names for {inputs} features");
+            return Err(FileErrorKind::Settings(text).into());
+        }
+        let file = SafeTensors::deserialize(bytes).map_err(container)?;
+        // Every size is checked against the tensors, which are in the file, before memory is taken for the network.
+        let float = match header.config.precision() {
+            Precision::F32 => Dtype::F32,
+            Precision::F64 => Dtype::F64,
+        };
+        let features = header.config.input_dim();
+        let mut expected: Vec<(String, Dtype, Vec<usize>)> = vec![
+            ("scaler.shift".to_owned(), Dtype::F64, vec![features]),
+            ("scaler.scale".to_owned(), Dtype::F64, vec![features]),
+        ];
+        let dims = header.config.layer_dims();
+        for (index, pair) in dims.windows(2).enumerate() {
+            let [weight, bias] = layer_names(index, dims.len() / 2);
+            expected.push((weight, float, vec![pair[0], pair[1]]));
+            expected.push((bias, float, vec![pair[1]]));
+        }
+        for (name, dtype, shape) in &expected {
+            check_shape(&file, name, *dtype, shape)?;
+        }
+        if let Some(name) = file.names().into_iter().find(|name| !expected.iter().any(|e| e.0 == **name)) {
+            return Err(FileErrorKind::UnexpectedTensor { name: name.to_owned() }.into());
+        }
+
+        let shift = values(&file, "scaler.shift", f64::from_le_bytes)?;
+        let scale = values(&file, "scaler.scale", f64::from_le_bytes)?;
+        if let Some((index, value)) = scale.iter().enumerate().find(|(_, x)| **x <= 0.0) {
+            let name = "scaler.scale".to_owned();
+            return Err(FileErrorKind::TensorValue { name, index, value: *value }.into());
+        }
+        let mut model = Autoencoder::new(header.config).map_err(Failure::Other)?;
+        if let Some(scaler) = Scaler::from_parts(shift, scale) {
+            model.scaler = scaler;
+        }
+        model.names = header.features;
+        model.fitted = header.fitted;
+        match &mut model.engine {
+            AnyEngine::F32(engine) => fill(engine, &file, &model.scaler, f32::from_le_bytes)?,
+            AnyEngine::F64(engine) => fill(engine, &file, &model.scaler, f64::from_le_bytes)?,
+        }
+        Ok(model)
+    }
+}
+
+/// A failure that the caller still has to connect with the path.
+enum Failure {
+    Kind(FileErrorKind),
+    Other(Error),
+}
+
+impl From<FileErrorKind> for Failure {
+    fn from(kind: FileErrorKind) -> Failure {
+        Failure::Kind(kind)
+    }
+}
+
+fn at(path: &Path, kind: FileErrorKind) -> Error {
+    Error::File { path: path.to_owned(), kind }
+}
+
+/// Names of the weights and the bias of layer `index` where the encoder has `encoder_layers`.
+fn layer_names(index: usize, encoder_layers: usize) -> [String; 2] {
+    let (side, index) =
+        if index < encoder_layers { ("encoder", index) } else { ("decoder", index - encoder_layers) };
+    [format!("{side}.{index}.weight"), format!("{side}.{index}.bias")]
+}
+
+type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
+
+fn layer_tensors<T: Element>(
+    engine: &Engine<T>,
+    dtype: Dtype,
+    append: impl Fn(T, &mut Vec<u8>),
+) -> Vec<Tensor> {
+    let bytes = |values: Vec<T>| {
+        let mut bytes = Vec::with_capacity(values.len() * size_of::<T>());
+        values.into_iter().for_each(|x| append(x, &mut bytes));
+        bytes
+    };
+    let mut tensors = Vec::new();
+    for index in 0..engine.network.layers.len() {
+        let LayerParameters { inputs, outputs, weights, bias: offsets } = engine.network.layer(index);
+        let [weight, bias] = layer_names(index, engine.network.encoder_layers);
+        tensors.push((weight, dtype, vec![inputs, outputs], bytes(weights)));
+        tensors.push((bias, dtype, vec![outputs], bytes(offsets)));
+    }
+    tensors
+}
+
+fn check_shape(file: &SafeTensors<'_>, name: &str, dtype: Dtype, shape: &[usize]) -> Result<(), FileErrorKind> {
+    let name = name.to_owned();
+    let Ok(tensor) = file.tensor(&name) else { return Err(FileErrorKind::MissingTensor { name }) };
+    if tensor.dtype() != dtype || tensor.shape() != shape {
+        let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+        return Err(FileErrorKind::TensorShape { name, got, expected: format!("{dtype:?} {shape:?}") });
+    }
+    Ok(())
+}
+
+/// The values of a tensor whose type has been checked.
+fn values<T: Element, const N: usize>(
+    file: &SafeTensors<'_>,
+    name: &str,
+    from_bytes: fn([u8; N]) -> T,
+) -> Result<Vec<T>, FileErrorKind> {
+    let Ok(tensor) = file.tensor(name) else {
+        return Err(FileErrorKind::MissingTensor { name: name.to_owned() });
+    };
+    let (chunks, _) = tensor.data().as_chunks::<N>();
+    let values: Vec<T> = chunks.iter().map(|bytes| from_bytes(*bytes)).collect();
+    match values.iter().enumerate().find(|(_, x)| !x.to_f64().is_finite()) {
+        None => Ok(values),
+        Some((index, value)) => {
+            Err(FileErrorKind::TensorValue { name: name.to_owned(), index, value: value.to_f64() })
+        }
+    }
+}
+
+fn fill<T: Element, const N: usize>(
+    engine: &mut Engine<T>,
+    file: &SafeTensors<'_>,
+    scaler: &Scaler,
+    from_bytes: fn([u8; N]) -> T,
+) -> Result<(), FileErrorKind> {
+    engine.set_scaler(scaler);
+    for index in 0..engine.network.layers.len() {
+        let [weight, bias] = layer_names(index, engine.network.encoder_layers);
+        let parameters = LayerParameters {
+            inputs: engine.network.layers[index].inputs,
+            outputs: engine.network.layers[index].outputs,
+            weights: values(file, &weight, from_bytes)?,
+            bias: values(file, &bias, from_bytes)?,
+        };
+        engine.network.set_layer(index, &parameters);
+    }
+    Ok(())
+}

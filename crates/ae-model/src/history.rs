@@ -1,0 +1,63 @@
+//! What happened during training.
+
+use serde::Serialize;
+
+/// One pass over the training rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct EpochRecord {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// Mean of `(x̂ - x)²` over the scaled training rows and features, each batch before its update.
+    pub train_mse: f64,
+    /// The same over the validation rows after the epoch, where there are any.
+    pub validation_mse: Option<f64>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+impl EpochRecord {
+    /// What early stopping watches: the validation loss, else the training loss.
+    pub fn monitored(&self) -> f64 {
+        self.validation_mse.unwrap_or(self.train_mse)
+    }
+}
+
+/// Why training ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StopReason {
+    /// After the last epoch.
+    Finished,
+    /// The loss no longer improved.
+    EarlyStopping,
+    /// Its [`crate::CancelToken`] was used; the weights are those of that moment.
+    Cancelled,
+    /// A callback asked for it, with this reason.
+    Callback(String),
+}
+
+/// Every epoch, and how it ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct History {
+    /// One record an epoch, in order.
+    pub epochs: Vec<EpochRecord>,
+    /// Why training ended.
+    pub stopped: StopReason,
+    /// The epoch after which the weights were as the model now holds them, counted from 1: with early stopping the
+    /// one with the lowest loss, else the last whole one.
+    pub kept_epoch: usize,
+    /// Rows of an update.
+    pub batch_size: usize,
+    /// Rows that were learnt from.
+    pub train_rows: usize,
+    /// Rows that were set aside.
+    pub validation_rows: usize,
+}
+
+impl History {
+    /// The record of [`History::kept_epoch`].
+    pub fn kept(&self) -> Option<&EpochRecord> {
+        self.kept_epoch.checked_sub(1).and_then(|index| self.epochs.get(index))
+    }
+}

@@ -1,0 +1,61 @@
+//! Autoencoders on the CPU: configuration, training, encoding, scoring and model files.
+//!
+//! ```
+//! use ae_data::Rows;
+//! use ae_model::{Autoencoder, Config, ErrorNorm};
+//!
+//! let table = [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.5, 0.5, 0.5], [0.2, 0.2, 0.8]];
+//! let rows = Rows::new(table.as_flattened(), 3)?;
+//! let config = Config::builder(3).encoding_dim(1).epochs(200).learning_rate(0.1).build()?;
+//! let mut model = Autoencoder::new(config)?;
+//! let history = model.fit(&rows, &mut [])?;
+//! assert!(history.epochs[199].train_mse < history.epochs[0].train_mse);
+//! let codes = model.encode(&rows)?; // [4, 1]
+//! let errors = model.reconstruction_error(&rows, ErrorNorm::Mean)?; // [4]
+//! # assert_eq!((codes.rows(), codes.features(), errors.len()), (4, 1, 4));
+//! # Ok::<(), ae_model::Error>(())
+//! ```
+//!
+//! # Which number is which
+//!
+//! With m rows, n features, scaled inputs `x` and their reconstructions `x̂`:
+//!
+//! | name | formula | where |
+//! |---|---|---|
+//! | objective `J` | `(1/m) Σ_rows Σ_features ½ (x̂ - x)²` | what is differentiated; the learning rate multiplies its gradient |
+//! | MSE | mean of `(x̂ - x)²` over rows and features, `2 J / n` | [`History`], [`Autoencoder::mse`] |
+//! | score | `-MSE` | [`Autoencoder::score`] |
+//! | reconstruction error of a row | `Σ_features (x̂ - x)²`, or its mean | [`Autoencoder::reconstruction_error`] with [`ErrorNorm`] |
+//! | error of a feature | mean of `(x̂ - x)²` over rows | [`Autoencoder::feature_error`] |
+#![forbid(unsafe_code)]
+
+mod bulk;
+mod callback;
+mod config;
+mod engine;
+mod error;
+mod file;
+pub mod gradcheck;
+mod history;
+mod init;
+mod layer;
+mod model;
+mod network;
+mod optim;
+mod scale;
+mod step;
+mod summary;
+mod train;
+mod trainer;
+
+pub use ae_kernels::{Isa, IsaError};
+pub use callback::{BatchEnd, Callback, CancelToken};
+pub use config::{Activation, Config, ConfigBuilder, EarlyStopping, Init, Precision, ScalerKind};
+pub use error::{ConfigError, Error, FileErrorKind};
+pub use history::{EpochRecord, History, StopReason};
+pub use model::{Autoencoder, ErrorNorm};
+pub use network::LayerParameters;
+pub use optim::Optimizer;
+pub use scale::Scaler;
+pub use summary::Summary;
+pub use trainer::{Session, Trainer};

@@ -1,0 +1,448 @@
+//! The autoencoder that users hold: configuration, scaling and network together.
+
+use std::ops::ControlFlow;
+
+use ae_data::{BatchSource, Dataset, validation_split};
+use ae_kernels::Isa;
+use ae_kernels::par::{Crew, Pool};
+
+use crate::bulk::{Bulk, Part, Source};
+use crate::callback::{Callback, CancelToken};
+use crate::config::{Config, Precision};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::history::History;
+use crate::network::LayerParameters;
+use crate::scale::Scaler;
+use crate::summary::Summary;
+use crate::train;
+
+/// How the squared errors of a row's features become its reconstruction error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorNorm {
+    /// Their sum.
+    #[default]
+    Sum,
+    /// Their mean: the row's share of what is reported as MSE.
+    Mean,
+}
+
+/// An autoencoder: a scaler, an encoder and a decoder.
+///
+/// Rows go in and come out in the units of the data. Errors (`reconstruction_error`, `feature_error`, `score`, the
+/// losses of [`History`]) are measured on *scaled* features, where the network works, so that no feature
+/// dominates by its unit; with [`crate::ScalerKind::None`] the two are the same.
+///
+/// Results depend on the configuration and the data alone: the number of threads changes no bit, nor does
+/// the way in which rows are batched when they are encoded or scored.
+#[derive(Debug)]
+pub struct Autoencoder {
+    pub(crate) config: Config,
+    pub(crate) scaler: Scaler,
+    pub(crate) names: Option<Vec<String>>,
+    pub(crate) fitted: bool,
+    pub(crate) engine: AnyEngine,
+    pool: Pool,
+    cancel: Option<CancelToken>,
+}
+
+/// The engine in the arithmetic of the configuration.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of them a model")]
+pub(crate) enum AnyEngine {
+    F32(Engine<f32>),
+    F64(Engine<f64>),
+}
+
+/// Rows that are read, checked and sent through the network together where the source is not in memory.
+const STAGED_ROWS: usize = 8192;
+
+impl Autoencoder {
+    /// An untrained autoencoder, its weights drawn from the configuration's seed. It runs on rayon's current thread pool
+    /// and on the instruction set that [`Isa::active`] names.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] if `AE_ISA` names no available instruction set.
+    pub fn new(config: Config) -> Result<Autoencoder, Error> {
+        Autoencoder::on(config, Isa::active()?)
+    }
+
+    /// As [`Autoencoder::new`] on an instruction set of the caller's choice.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn on(config: Config, isa: Isa) -> Result<Autoencoder, Error> {
+        let scaler = Scaler::identity(config.input_dim());
+        let engine = match config.precision() {
+            Precision::F32 => AnyEngine::F32(Engine::new(isa, &config, &scaler)),
+            Precision::F64 => AnyEngine::F64(Engine::new(isa, &config, &scaler)),
+        };
+        let pool = Pool::new(None)?;
+        Ok(Autoencoder { config, scaler, names: None, fitted: false, engine, pool, cancel: None })
+    }
+
+    /// Gives the model its own threads; `None` returns to rayon's current pool. Changes speed, never results.
+    ///
+    /// # Errors
+    /// [`Error::Pool`] for zero threads or if they cannot be started.
+    pub fn set_threads(&mut self, threads: Option<usize>) -> Result<(), Error> {
+        self.pool = Pool::new(threads)?;
+        Ok(())
+    }
+
+    /// Lets `token` stop a [`fit`](Autoencoder::fit) from another thread.
+    pub fn set_cancel_token(&mut self, token: CancelToken) {
+        self.cancel = Some(token);
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The scaler: the identity before the first fit.
+    pub fn scaler(&self) -> &Scaler {
+        &self.scaler
+    }
+
+    /// Names of the features it was trained on, where the data had names.
+    pub fn feature_names(&self) -> Option<&[String]> {
+        self.names.as_deref()
+    }
+
+    /// Whether [`fit`](Autoencoder::fit) or [`partial_fit`](Autoencoder::partial_fit) has run.
+    pub fn is_fitted(&self) -> bool {
+        self.fitted
+    }
+
+    /// Sizes at a glance.
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.config)
+    }
+
+    /// Weights `[in, out]` and biases of every layer, encoder first; exact in either precision.
+    pub fn layers(&self) -> Vec<LayerParameters<f64>> {
+        match &self.engine {
+            AnyEngine::F32(engine) => layers(engine),
+            AnyEngine::F64(engine) => layers(engine),
+        }
+    }
+
+    /// Trains afresh on the rows of `data`: sets aside the validation share, fits the scaler on the rest, draws the
+    /// weights from the seed and runs the epochs.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`] and [`Error::Spread`] for data that cannot be learnt
+    /// from, before anything changes; [`Error::Diverged`], after which the weights are those of the moment; or what
+    /// reading `data` returns.
+    pub fn fit(
+        &mut self,
+        data: &dyn BatchSource,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<History, Error> {
+        self.expect_width("rows", self.config.input_dim(), data)?;
+        let rows = data.rows();
+        let (train, validation) = validation_split(rows, self.config.validation(), self.config.seed())?;
+        if train.is_empty() {
+            return Err(Error::NoRows { rows, validation: validation.len() });
+        }
+        // Validation rows are only checked; fitting on them would leak their range into training.
+        Scaler::fit(crate::ScalerKind::None, data, &validation)?;
+        self.scaler = Scaler::fit(self.config.scaler(), data, &train)?;
+        self.names = data.names().map(<[String]>::to_vec);
+        let Autoencoder { config, scaler, engine, pool, cancel, .. } = self;
+        let task = train::Task { config, data, train, validation, cancel: cancel.as_ref() };
+        let history = match engine {
+            AnyEngine::F32(engine) => {
+                engine.set_scaler(scaler);
+                engine.reset(config);
+                pool.enter(|crew| train::fit(engine, task, crew, callbacks))
+            }
+            AnyEngine::F64(engine) => {
+                engine.set_scaler(scaler);
+                engine.reset(config);
+                pool.enter(|crew| train::fit(engine, task, crew, callbacks))
+            }
+        };
+        self.fitted = true;
+        history
+    }
+
+    /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted
+    /// model fits the scaler on these rows; later calls keep it.
+    ///
+    /// # Errors
+    /// As [`fit`](Autoencoder::fit).
+    pub fn partial_fit(&mut self, data: &dyn BatchSource) -> Result<f64, Error> {
+        self.expect_width("rows", self.config.input_dim(), data)?;
+        let rows = data.rows();
+        if rows == 0 {
+            return Err(Error::NoRows { rows, validation: 0 });
+        }
+        let indices: Vec<usize> = (0..rows).collect();
+        let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
+        let scaler = Scaler::fit(kind, data, &indices)?;
+        if !self.fitted {
+            self.scaler = scaler;
+            self.names = data.names().map(<[String]>::to_vec);
+        }
+        let mut staged = Vec::new();
+        let table = match data.as_slice() {
+            Some(all) => all,
+            None => {
+                staged.resize(rows * data.features(), 0.0);
+                data.read_rows(&indices, &mut staged)?;
+                &staged
+            }
+        };
+        let Autoencoder { scaler, engine, pool, fitted, .. } = self;
+        let error = match engine {
+            AnyEngine::F32(engine) => {
+                if !*fitted {
+                    engine.set_scaler(scaler);
+                }
+                pool.enter(|crew| engine.train_batch(crew, table, &indices))
+            }
+            AnyEngine::F64(engine) => {
+                if !*fitted {
+                    engine.set_scaler(scaler);
+                }
+                pool.enter(|crew| engine.train_batch(crew, table, &indices))
+            }
+        };
+        *fitted = true;
+        let mse = error / (rows * self.config.input_dim()) as f64;
+        if !mse.is_finite() {
+            let learning_rate = self.config.learning_rate();
+            return Err(Error::Diverged { epoch: 1, batch: 1, learning_rate, loss: mse, best: mse });
+        }
+        Ok(mse)
+    }
+
+    /// The encodings of the rows, `[rows, encoding_dim]`.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    pub fn encode(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
+        self.through(Part::Encoder, data)
+    }
+
+    /// The rows that encodings `[rows, encoding_dim]` stand for, in the units of the data.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], or what reading `codes` returns.
+    pub fn decode(&self, codes: &dyn BatchSource) -> Result<Dataset, Error> {
+        self.through(Part::Decoder, codes)
+    }
+
+    /// The rows as the autoencoder rebuilds them, in the units of the data.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    pub fn reconstruct(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
+        self.through(Part::Whole, data)
+    }
+
+    /// The reconstruction error of each row, on scaled features.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    pub fn reconstruction_error(&self, data: &dyn BatchSource, norm: ErrorNorm) -> Result<Vec<f64>, Error> {
+        let features = self.config.input_dim();
+        self.expect_width("rows", features, data)?;
+        let mut errors = vec![0.0; data.rows()];
+        self.staged(data, |first, table, crew| {
+            let out = &mut errors[first..][..table.len() / features];
+            match &self.engine {
+                AnyEngine::F32(e) => bulk(e, crew).row_errors(Source { table, indices: None }, out),
+                AnyEngine::F64(e) => bulk(e, crew).row_errors(Source { table, indices: None }, out),
+            }
+        })?;
+        if norm == ErrorNorm::Mean {
+            errors.iter_mut().for_each(|error| *error /= features as f64);
+        }
+        Ok(errors)
+    }
+
+    /// The squared error of each scaled feature of each row, `[rows, input_dim]`.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    pub fn squared_errors(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
+        let features = self.config.input_dim();
+        self.expect_width("rows", features, data)?;
+        let mut errors = vec![0.0; data.rows() * features];
+        self.staged(data, |first, table, crew| {
+            let out = &mut errors[first * features..][..table.len()];
+            match &self.engine {
+                AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, out),
+                AnyEngine::F64(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, out),
+            }
+        })?;
+        self.named(Dataset::new(errors, features)?)
+    }
+
+    /// The mean squared error of each scaled feature over the rows, `[input_dim]`. Their mean is the MSE.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], [`Error::NoRows`], or what reading `data` returns.
+    pub fn feature_error(&self, data: &dyn BatchSource) -> Result<Vec<f64>, Error> {
+        let features = self.config.input_dim();
+        self.expect_width("rows", features, data)?;
+        if data.rows() == 0 {
+            return Err(Error::NoRows { rows: 0, validation: 0 });
+        }
+        let mut sums = vec![0.0; features];
+        let mut cells = Vec::new();
+        self.staged(data, |_, table, crew| {
+            cells.resize(table.len(), 0.0);
+            match &self.engine {
+                AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
+                AnyEngine::F64(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
+            }
+            for row in cells.chunks_exact(features) {
+                for (sum, x) in sums.iter_mut().zip(row) {
+                    *sum += f64::from(*x);
+                }
+            }
+        })?;
+        sums.iter_mut().for_each(|sum| *sum /= data.rows() as f64);
+        Ok(sums)
+    }
+
+    /// The mean over all rows and features of `(x̂ - x)²` on scaled features: what is reported as MSE.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], [`Error::NoRows`], or what reading `data` returns.
+    pub fn mse(&self, data: &dyn BatchSource) -> Result<f64, Error> {
+        if data.rows() == 0 {
+            return Err(Error::NoRows { rows: 0, validation: 0 });
+        }
+        let errors = self.reconstruction_error(data, ErrorNorm::Mean)?;
+        Ok(errors.iter().sum::<f64>() / errors.len() as f64)
+    }
+
+    /// The negative of [`mse`](Autoencoder::mse): greater is better.
+    ///
+    /// # Errors
+    /// As [`mse`](Autoencoder::mse).
+    pub fn score(&self, data: &dyn BatchSource) -> Result<f64, Error> {
+        self.mse(data).map(|mse| -mse)
+    }
+
+    /// The rows `data` on the scale on which errors are measured, `[rows, input_dim]`.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    pub fn scaled(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
+        let features = self.config.input_dim();
+        self.expect_width("rows", features, data)?;
+        let mut rows = Vec::with_capacity(data.rows() * features);
+        self.staged(data, |_, table, _| {
+            for row in table.chunks_exact(features) {
+                let scaled = row.iter().zip(self.scaler.shift()).zip(self.scaler.scale());
+                rows.extend(scaled.map(|((x, shift), scale)| ((f64::from(*x) - shift) / scale) as f32));
+            }
+        })?;
+        self.named(Dataset::new(rows, features)?)
+    }
+
+    fn through(&self, part: Part, data: &dyn BatchSource) -> Result<Dataset, Error> {
+        let (input, code) = (self.config.input_dim(), self.config.encoding_dim());
+        let (what, from, to) = match part {
+            Part::Encoder => ("rows", input, code),
+            Part::Decoder => ("encodings", code, input),
+            Part::Whole => ("rows", input, input),
+        };
+        self.expect_width(what, from, data)?;
+        let mut out = vec![0.0; data.rows() * to];
+        self.staged(data, |first, table, crew| {
+            let out = &mut out[first * to..][..table.len() / from * to];
+            match &self.engine {
+                AnyEngine::F32(e) => bulk(e, crew).run(part, Source { table, indices: None }, out),
+                AnyEngine::F64(e) => bulk(e, crew).run(part, Source { table, indices: None }, out),
+            }
+        })?;
+        let out = Dataset::new(out, to)?;
+        if part == Part::Encoder { Ok(out) } else { self.named(out) }
+    }
+
+    fn named(&self, rows: Dataset) -> Result<Dataset, Error> {
+        match &self.names {
+            Some(names) => Ok(rows.with_names(names.clone())?),
+            None => Ok(rows),
+        }
+    }
+
+    fn expect_width(&self, what: &'static str, expected: usize, data: &dyn BatchSource) -> Result<(), Error> {
+        if data.features() == expected {
+            return Ok(());
+        }
+        Err(Error::Width { what, expected, got: data.features() })
+    }
+
+    /// Calls `work(first, rows, crew)` with consecutive pieces of the source, each checked for finite values.
+    fn staged(
+        &self,
+        data: &dyn BatchSource,
+        mut work: impl FnMut(usize, &[f32], Crew) + Send,
+    ) -> Result<(), Error> {
+        let (rows, features) = (data.rows(), data.features());
+        self.pool.enter(|crew| {
+            let mut staged = Vec::new();
+            for first in (0..rows).step_by(STAGED_ROWS) {
+                let count = STAGED_ROWS.min(rows - first);
+                let table = match data.as_slice() {
+                    Some(all) => &all[first * features..][..count * features],
+                    None => {
+                        let indices: Vec<usize> = (first..first + count).collect();
+                        staged.resize(count * features, 0.0);
+                        data.read_rows(&indices, &mut staged)?;
+                        &staged
+                    }
+                };
+                check_finite(data, first, table)?;
+                work(first, table, crew);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The first value that is not finite, as an error.
+fn check_finite(data: &dyn BatchSource, first_row: usize, table: &[f32]) -> Result<(), Error> {
+    let features = data.features();
+    // Whole rows at a time, without a branch an element: the position is looked for only where there is one.
+    for (index, row) in table.chunks_exact(features.max(1)).enumerate() {
+        if row.iter().fold(true, |fine, x| fine & x.is_finite()) {
+            continue;
+        }
+        if let Some((column, value)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+            let name = data.names().and_then(|names| names.get(column).cloned());
+            return Err(Error::NotFinite { row: first_row + index, column, name, value: *value });
+        }
+    }
+    Ok(())
+}
+
+fn bulk<T: ae_kernels::Element>(engine: &Engine<T>, crew: Crew) -> Bulk<'_, T> {
+    Bulk { network: &engine.network, maps: &engine.maps, crew }
+}
+
+fn layers<T: ae_kernels::Element>(engine: &Engine<T>) -> Vec<LayerParameters<f64>> {
+    let wide = |values: Vec<T>| values.into_iter().map(T::to_f64).collect();
+    (0..engine.network.layers.len())
+        .map(|index| {
+            let LayerParameters { inputs, outputs, weights, bias } = engine.network.layer(index);
+            LayerParameters { inputs, outputs, weights: wide(weights), bias: wide(bias) }
+        })
+        .collect()
+}
+
+/// Callbacks made of a closure over the epochs.
+impl<F: FnMut(&crate::EpochRecord) -> ControlFlow<String> + Send> Callback for F {
+    fn on_epoch_end(&mut self, record: &crate::EpochRecord) -> ControlFlow<String> {
+        self(record)
+    }
+}

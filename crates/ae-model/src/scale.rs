@@ -1,0 +1,221 @@
+//! Scaling of features: fitted on the training rows, part of the model, undone on the way out.
+
+use ae_data::BatchSource;
+use ae_kernels::Element;
+use ae_kernels::panel::Affine;
+
+use crate::config::ScalerKind;
+use crate::error::Error;
+
+/// `(x - shift) / scale` per feature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scaler {
+    shift: Vec<f64>,
+    scale: Vec<f64>,
+}
+
+/// Features whose values are read at a time where all values of a feature are needed at once.
+const COLUMNS_AT_A_TIME: usize = 16;
+/// Rows that are read at a time.
+const ROWS_AT_A_TIME: usize = 4096;
+
+impl Scaler {
+    /// Leaves every value as it is.
+    pub fn identity(features: usize) -> Scaler {
+        Scaler { shift: vec![0.0; features], scale: vec![1.0; features] }
+    }
+
+    /// The scaler with these values; `None` unless they are as many, finite, and every scale positive.
+    pub fn from_parts(shift: Vec<f64>, scale: Vec<f64>) -> Option<Scaler> {
+        let fine = shift.len() == scale.len()
+            && shift.iter().all(|x| x.is_finite())
+            && scale.iter().all(|x| x.is_finite() && *x > 0.0);
+        fine.then_some(Scaler { shift, scale })
+    }
+
+    /// Fits to the rows `indices` of `data`, checking that every value is finite.
+    ///
+    /// A feature that is constant there becomes 0 and is given back as its constant. A robust scaler whose
+    /// interquartile range is 0 on a feature that is not constant uses its standard deviation.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`], [`Error::Spread`], or what reading `data` returns.
+    pub fn fit(kind: ScalerKind, data: &dyn BatchSource, indices: &[usize]) -> Result<Scaler, Error> {
+        let features = data.features();
+        let moments = Moments::of(data, indices)?;
+        for (column, (low, high)) in moments.low.iter().zip(&moments.high).enumerate() {
+            let spread = f64::from(*high) - f64::from(*low);
+            if spread > f64::from(f32::MAX) {
+                return Err(Error::Spread { column, name: name_of(data, column), spread });
+            }
+        }
+        let mut scaler = Scaler::identity(features);
+        match kind {
+            ScalerKind::None => return Ok(scaler),
+            ScalerKind::MinMax => {
+                for j in 0..features {
+                    scaler.shift[j] = f64::from(moments.low[j]);
+                    scaler.scale[j] = f64::from(moments.high[j]) - f64::from(moments.low[j]);
+                }
+            }
+            ScalerKind::Standard => {
+                scaler.shift.copy_from_slice(&moments.mean);
+                scaler.scale = (0..features).map(|j| moments.deviation(j)).collect();
+            }
+            ScalerKind::Robust => robust(data, indices, &moments, &mut scaler)?,
+        }
+        for j in 0..features {
+            if moments.low[j] == moments.high[j] {
+                // Exactly the constant, where a mean may be a rounding error away from it.
+                scaler.shift[j] = f64::from(moments.low[j]);
+                scaler.scale[j] = 1.0;
+            } else if scaler.scale[j].is_nan() || scaler.scale[j] <= 0.0 {
+                scaler.scale[j] = 1.0;
+            }
+        }
+        Ok(scaler)
+    }
+
+    /// What is subtracted from each feature.
+    pub fn shift(&self) -> &[f64] {
+        &self.shift
+    }
+
+    /// What each feature is then divided by; always positive.
+    pub fn scale(&self) -> &[f64] {
+        &self.scale
+    }
+}
+
+/// The scaler in the arithmetic of the network.
+#[derive(Clone, Debug)]
+pub(crate) struct Maps<T> {
+    shift: Vec<T>,
+    inverse_scale: Vec<T>,
+    scale: Vec<T>,
+}
+
+impl<T: Element> Maps<T> {
+    pub(crate) fn new(scaler: &Scaler) -> Self {
+        let convert = |values: &[f64]| values.iter().map(|x| T::from_f64(*x)).collect();
+        Maps {
+            shift: convert(&scaler.shift),
+            inverse_scale: scaler.scale.iter().map(|x| T::from_f64(1.0 / x)).collect(),
+            scale: convert(&scaler.scale),
+        }
+    }
+
+    /// For rows on their way in.
+    pub(crate) fn inwards(&self) -> Affine<'_, T> {
+        Affine { factor: &self.inverse_scale, shift: &self.shift }
+    }
+
+    /// For rows on their way out.
+    pub(crate) fn outwards(&self) -> Affine<'_, T> {
+        Affine { factor: &self.scale, shift: &self.shift }
+    }
+}
+
+fn name_of(data: &dyn BatchSource, column: usize) -> Option<String> {
+    data.names().and_then(|names| names.get(column).cloned())
+}
+
+/// Range, mean and squared deviations of each feature.
+struct Moments {
+    low: Vec<f32>,
+    high: Vec<f32>,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+    rows: f64,
+}
+
+impl Moments {
+    fn of(data: &dyn BatchSource, indices: &[usize]) -> Result<Moments, Error> {
+        let features = data.features();
+        let mut moments = Moments {
+            low: vec![f32::INFINITY; features],
+            high: vec![f32::NEG_INFINITY; features],
+            mean: vec![0.0; features],
+            squares: vec![0.0; features],
+            rows: 0.0,
+        };
+        for_each_row(data, indices, |index, row| {
+            moments.rows += 1.0;
+            for (j, &x) in row.iter().enumerate() {
+                if !x.is_finite() {
+                    return Err(Error::NotFinite { row: index, column: j, name: name_of(data, j), value: x });
+                }
+                moments.low[j] = moments.low[j].min(x);
+                moments.high[j] = moments.high[j].max(x);
+                // Welford 1962: no catastrophic cancellation whatever the mean.
+                let x = f64::from(x);
+                let delta = x - moments.mean[j];
+                moments.mean[j] += delta / moments.rows;
+                moments.squares[j] += delta * (x - moments.mean[j]);
+            }
+            Ok(())
+        })?;
+        Ok(moments)
+    }
+
+    fn deviation(&self, column: usize) -> f64 {
+        (self.squares[column] / self.rows).sqrt()
+    }
+}
+
+/// Shift by the median, scale by the interquartile range.
+fn robust(
+    data: &dyn BatchSource,
+    indices: &[usize],
+    moments: &Moments,
+    scaler: &mut Scaler,
+) -> Result<(), Error> {
+    let features = data.features();
+    for first in (0..features).step_by(COLUMNS_AT_A_TIME) {
+        let width = COLUMNS_AT_A_TIME.min(features - first);
+        let mut columns = vec![Vec::with_capacity(indices.len()); width];
+        for_each_row(data, indices, |_, row| {
+            for (column, x) in columns.iter_mut().zip(&row[first..]) {
+                column.push(*x);
+            }
+            Ok(())
+        })?;
+        for (j, column) in columns.iter_mut().enumerate() {
+            let j = first + j;
+            column.sort_unstable_by(f32::total_cmp);
+            scaler.shift[j] = quantile(column, 0.5);
+            let range = quantile(column, 0.75) - quantile(column, 0.25);
+            scaler.scale[j] = if range > 0.0 { range } else { moments.deviation(j) };
+        }
+    }
+    Ok(())
+}
+
+/// The quantile of sorted values with linear interpolation (Hyndman & Fan 1996, type 7).
+fn quantile(sorted: &[f32], share: f64) -> f64 {
+    let position = share * (sorted.len().saturating_sub(1)) as f64;
+    let (low, part) = (position.floor() as usize, position.fract());
+    let at = |i: usize| sorted.get(i).map_or(0.0, |x| f64::from(*x));
+    at(low) + part * (at(low + usize::from(part > 0.0)) - at(low))
+}
+
+/// Calls `visit(index, row)` for the rows `indices`, in order.
+fn for_each_row(
+    data: &dyn BatchSource,
+    indices: &[usize],
+    mut visit: impl FnMut(usize, &[f32]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let features = data.features();
+    if let Some(all) = data.as_slice() {
+        return indices.iter().try_for_each(|&index| visit(index, &all[index * features..][..features]));
+    }
+    let mut rows = vec![0.0; ROWS_AT_A_TIME.min(indices.len()) * features];
+    for chunk in indices.chunks(ROWS_AT_A_TIME) {
+        let rows = &mut rows[..chunk.len() * features];
+        data.read_rows(chunk, rows)?;
+        for (&index, row) in chunk.iter().zip(rows.chunks_exact(features)) {
+            visit(index, row)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The training loop: epochs of shuffled batches, validation, early stopping, divergence.
+
+mod stopping;
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use ae_data::BatchSource;
+use ae_kernels::Element;
+use ae_kernels::par::Crew;
+use rand::seq::SliceRandom;
+
+use crate::bulk::{Bulk, Source};
+use crate::callback::{BatchEnd, Callback, CancelToken};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::history::{EpochRecord, History, StopReason};
+use crate::init::{self, Purpose};
+use stopping::{Divergence, Stopper};
+
+/// What training runs on. The rows `train` may come in any order.
+pub(crate) struct Task<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) data: &'a dyn BatchSource,
+    pub(crate) train: Vec<usize>,
+    pub(crate) validation: Vec<usize>,
+    pub(crate) cancel: Option<&'a CancelToken>,
+}
+
+/// Rows of a source that need not be in memory, a batch at a time.
+struct Feed<'a> {
+    data: &'a dyn BatchSource,
+    staged: Vec<f32>,
+    places: Vec<usize>,
+}
+
+impl<'a> Feed<'a> {
+    fn new(data: &'a dyn BatchSource, most: usize) -> Self {
+        let staged = if data.as_slice().is_some() { 0 } else { most * data.features() };
+        Feed { data, staged: vec![0.0; staged], places: (0..most).collect() }
+    }
+
+    /// A table that holds the rows `indices`, and where in it they are.
+    fn rows<'s>(&'s mut self, indices: &'s [usize]) -> Result<(&'s [f32], &'s [usize]), Error> {
+        if let Some(all) = self.data.as_slice() {
+            return Ok((all, indices));
+        }
+        let staged = &mut self.staged[..indices.len() * self.data.features()];
+        self.data.read_rows(indices, staged)?;
+        Ok((staged, &self.places[..indices.len()]))
+    }
+}
+
+/// Rows of the validation part that are read at a time.
+const VALIDATION_ROWS: usize = 8192;
+
+/// Trains the engine. On an error its weights are those of the moment of the error.
+pub(crate) fn fit<T: Element>(
+    engine: &mut Engine<T>,
+    mut task: Task<'_>,
+    crew: Crew,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<History, Error> {
+    let config = task.config;
+    let rows = task.train.len();
+    let batch_size = config.batch_size_for(rows);
+    engine.prepare(batch_size);
+    let cells = |rows: usize| (rows * config.input_dim()) as f64;
+    let most = batch_size.max(VALIDATION_ROWS.min(task.validation.len()));
+    let mut feed = Feed::new(task.data, most);
+    let mut errors = vec![0.0; VALIDATION_ROWS.min(task.validation.len())];
+    let mut stopper = Stopper::new(config.early_stopping(), engine);
+    let mut divergence = Divergence::new(config.learning_rate());
+    let mut history = History {
+        epochs: Vec::with_capacity(config.epochs().min(10_000)),
+        stopped: StopReason::Finished,
+        kept_epoch: 0,
+        batch_size,
+        train_rows: rows,
+        validation_rows: task.validation.len(),
+    };
+    let batches = rows.div_ceil(batch_size);
+
+    'training: for epoch in 1..=config.epochs() {
+        let start = Instant::now();
+        task.train.shuffle(&mut init::generator(config.seed(), Purpose::Shuffle { epoch: epoch as u64 }));
+        let mut total = 0.0;
+        for (batch, indices) in task.train.chunks(batch_size).enumerate() {
+            let (table, places) = feed.rows(indices)?;
+            let error = engine.train_batch(crew, table, places);
+            total += error;
+            let mse = error / cells(indices.len());
+            divergence.after_batch(epoch, batch + 1, mse)?;
+            let end = BatchEnd { epoch, batch: batch + 1, batches, mse };
+            for callback in callbacks.iter_mut() {
+                if let ControlFlow::Break(reason) = callback.on_batch_end(&end) {
+                    history.stopped = StopReason::Callback(reason);
+                    break 'training;
+                }
+            }
+            if task.cancel.is_some_and(CancelToken::is_cancelled) {
+                history.stopped = StopReason::Cancelled;
+                break 'training;
+            }
+        }
+        let mut validation_total = 0.0;
+        for indices in task.validation.chunks(VALIDATION_ROWS) {
+            let (table, places) = feed.rows(indices)?;
+            let errors = &mut errors[..indices.len()];
+            let bulk = Bulk { network: &engine.network, maps: &engine.maps, crew };
+            bulk.row_errors(Source { table, indices: Some(places) }, errors);
+            validation_total += errors.iter().sum::<f64>();
+        }
+        let record = EpochRecord {
+            epoch,
+            train_mse: total / cells(rows),
+            validation_mse: (!task.validation.is_empty())
+                .then(|| validation_total / cells(task.validation.len())),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        divergence.after_epoch(epoch, batches, &record)?;
+        history.epochs.push(record);
+        for callback in callbacks.iter_mut() {
+            if let ControlFlow::Break(reason) = callback.on_epoch_end(&record) {
+                history.stopped = StopReason::Callback(reason);
+                break 'training;
+            }
+        }
+        if stopper.stops_after(&record, engine) {
+            history.stopped = StopReason::EarlyStopping;
+            break;
+        }
+    }
+    history.kept_epoch = history.epochs.last().map_or(0, |record| record.epoch);
+    if matches!(history.stopped, StopReason::Finished | StopReason::EarlyStopping)
+        && let Some(best) = stopper.best_epoch()
+    {
+        stopper.restore(engine);
+        history.kept_epoch = best;
+    }
+    Ok(history)
+}

@@ -1,0 +1,141 @@
+//! When training ends before its last epoch: the loss no longer falls, or it grows without bound.
+
+use ae_kernels::Element;
+use ae_kernels::workspace::AlignedBuf;
+
+use crate::config::EarlyStopping;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::history::EpochRecord;
+
+/// Early stopping: the best loss so far, the epoch it was seen in, and the weights after it.
+pub(super) struct Stopper<T> {
+    settings: Option<EarlyStopping>,
+    best: f64,
+    best_epoch: usize,
+    weights: AlignedBuf<T>,
+}
+
+impl<T: Element> Stopper<T> {
+    pub(super) fn new(settings: Option<EarlyStopping>, engine: &Engine<T>) -> Self {
+        let len = if settings.is_some() { engine.network.parameters.as_slice().len() } else { 0 };
+        Stopper { settings, best: f64::INFINITY, best_epoch: 0, weights: AlignedBuf::zeroed(len) }
+    }
+
+    /// Takes note of an epoch; says whether the patience is at its end.
+    pub(super) fn stops_after(&mut self, record: &EpochRecord, engine: &Engine<T>) -> bool {
+        let Some(settings) = self.settings else { return false };
+        if record.monitored() < self.best * (1.0 - settings.min_improvement) {
+            self.best = record.monitored();
+            self.best_epoch = record.epoch;
+            self.weights.as_mut_slice().copy_from_slice(engine.network.parameters.as_slice());
+            return false;
+        }
+        record.epoch - self.best_epoch >= settings.patience
+    }
+
+    /// The epoch with the lowest loss, where early stopping is on and has seen one.
+    pub(super) fn best_epoch(&self) -> Option<usize> {
+        (self.best_epoch > 0).then_some(self.best_epoch)
+    }
+
+    /// Puts the best weights back.
+    pub(super) fn restore(&self, engine: &mut Engine<T>) {
+        engine.network.parameters.as_mut_slice().copy_from_slice(self.weights.as_slice());
+    }
+}
+
+/// An epoch whose loss exceeds the lowest one so far by this factor, and that of the first epoch too, is no noise.
+const EPOCH_GROWTH: f64 = 10.0;
+/// A batch whose loss exceeds that of the untrained network by this factor cannot be explained by unusual rows.
+const BATCH_GROWTH: f64 = 1e12;
+
+/// Recognises training that diverges.
+pub(super) struct Divergence {
+    learning_rate: f64,
+    /// Of the first batch, before any update.
+    untrained: Option<f64>,
+    first: Option<f64>,
+    lowest: f64,
+}
+
+impl Divergence {
+    pub(super) fn new(learning_rate: f64) -> Self {
+        Divergence { learning_rate, untrained: None, first: None, lowest: f64::INFINITY }
+    }
+
+    /// Checks the mean squared error of a batch: not finite, or beyond any relation to the untrained network's.
+    pub(super) fn after_batch(&mut self, epoch: usize, batch: usize, mse: f64) -> Result<(), Error> {
+        let untrained = *self.untrained.get_or_insert(mse);
+        if !mse.is_finite() || (untrained > 0.0 && mse > untrained * BATCH_GROWTH) {
+            return Err(self.error(epoch, batch, mse));
+        }
+        Ok(())
+    }
+
+    /// Checks the losses of an epoch: not finite, or the training loss far above the lowest one and the first one.
+    pub(super) fn after_epoch(
+        &mut self,
+        epoch: usize,
+        batch: usize,
+        record: &EpochRecord,
+    ) -> Result<(), Error> {
+        if let Some(loss) = record.validation_mse.filter(|loss| !loss.is_finite()) {
+            return Err(self.error(epoch, batch, loss));
+        }
+        let loss = record.train_mse;
+        let first = *self.first.get_or_insert(loss);
+        if !loss.is_finite() || (loss > self.lowest * EPOCH_GROWTH && loss > first) {
+            return Err(self.error(epoch, batch, loss));
+        }
+        self.lowest = self.lowest.min(loss);
+        Ok(())
+    }
+
+    fn error(&self, epoch: usize, batch: usize, loss: f64) -> Error {
+        let best = self.untrained.map_or(self.lowest, |untrained| self.lowest.min(untrained));
+        Error::Diverged { epoch, batch, learning_rate: self.learning_rate, loss, best }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(train: f64, validation: Option<f64>) -> EpochRecord {
+        EpochRecord { epoch: 1, train_mse: train, validation_mse: validation, seconds: 0.0 }
+    }
+
+    #[test]
+    fn divergence_is_told_from_noise() {
+        let cases: [(&[f64], Option<usize>, &str); 7] = [
+            (&[0.5, 0.4, 0.3], None, "falling"),
+            (&[0.5, 0.1, 0.4], None, "noise below the first"),
+            (&[0.5, 1e-14, 1e-12], None, "rounding noise of an exact fit"),
+            (&[0.5, 0.1, 1.1], Some(3), "ten times the lowest and above the first"),
+            (&[0.5, f64::NAN], Some(2), "not a number"),
+            (&[f64::INFINITY], Some(1), "infinite"),
+            (&[0.0, 0.0, 0.0], None, "exactly zero"),
+        ];
+        for (losses, expected, name) in cases {
+            let mut divergence = Divergence::new(0.1);
+            let found =
+                losses.iter().position(|loss| divergence.after_epoch(1, 1, &record(*loss, None)).is_err());
+            assert_eq!(found.map(|i| i + 1), expected, "{name}");
+        }
+        assert!(Divergence::new(0.1).after_epoch(1, 1, &record(0.5, Some(f64::NAN))).is_err());
+    }
+
+    #[test]
+    fn a_batch_diverges_only_beyond_all_relation() {
+        let mut divergence = Divergence::new(0.1);
+        for mse in [0.5, 1e6, 0.0] {
+            assert!(divergence.after_batch(1, 1, mse).is_ok(), "{mse}");
+        }
+        assert!(divergence.after_batch(1, 4, 1e12).is_err());
+        let error = divergence.after_batch(2, 5, f64::NAN).unwrap_err().to_string();
+        for part in ["epoch 2", "batch 5", "0.1"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+}

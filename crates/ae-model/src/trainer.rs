@@ -1,0 +1,113 @@
+//! Training one batch at a time, for programs that bring their own loop.
+
+use ae_kernels::par::{Crew, Pool};
+use ae_kernels::{Element, Isa};
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::network::LayerParameters;
+use crate::scale::Scaler;
+
+/// A network without scaler or epochs: rows in memory, one update a call, nothing allocated once warm.
+///
+/// Use [`crate::Autoencoder`] unless the loop around the updates is yours. `T` is the arithmetic, `f32` or `f64`,
+/// whatever the configuration's precision says.
+#[derive(Debug)]
+pub struct Trainer<T> {
+    engine: Engine<T>,
+    pool: Pool,
+    features: usize,
+}
+
+impl<T: Element> Trainer<T> {
+    /// A network with weights drawn from the seed. `threads` as for [`crate::Autoencoder::set_threads`].
+    ///
+    /// # Errors
+    /// [`Error::Pool`] for zero threads or if they cannot be started.
+    pub fn new(config: &Config, isa: Isa, threads: Option<usize>) -> Result<Self, Error> {
+        let features = config.input_dim();
+        let engine = Engine::new(isa, config, &Scaler::identity(features));
+        Ok(Trainer { engine, pool: Pool::new(threads)?, features })
+    }
+
+    /// Runs `work` inside the thread pool: enter once around many updates.
+    pub fn enter<R: Send>(&mut self, work: impl FnOnce(&mut Session<'_, T>) -> R + Send) -> R {
+        let Trainer { engine, pool, features } = self;
+        pool.enter(|crew| work(&mut Session { engine, crew, features: *features }))
+    }
+
+    /// Weights `[in, out]` and biases of every layer, encoder first.
+    pub fn layers(&self) -> Vec<LayerParameters<T>> {
+        (0..self.engine.network.layers.len()).map(|index| self.engine.network.layer(index)).collect()
+    }
+
+    /// Sets the weights and bias of layer `index`.
+    ///
+    /// # Errors
+    /// [`Error::Width`] if there is no such layer or the sizes are not the layer's.
+    pub fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
+        let expected = self.engine.network.layers.get(index).map_or(0, |layer| (layer.inputs + 1) * layer.outputs);
+        let got = values.weights.len() + values.bias.len();
+        let fits = self.engine.network.layers.get(index).is_some_and(|layer| {
+            values.inputs == layer.inputs && values.outputs == layer.outputs && values.bias.len() == layer.outputs
+        });
+        if !fits || got != expected {
+            return Err(Error::Width { what: "parameters of a layer", expected, got });
+        }
+        self.engine.network.set_layer(index, values);
+        Ok(())
+    }
+}
+
+/// A [`Trainer`] inside its thread pool.
+#[derive(Debug)]
+pub struct Session<'a, T> {
+    engine: &'a mut Engine<T>,
+    crew: Crew,
+    features: usize,
+}
+
+impl<T: Element> Session<'_, T> {
+    /// One update from the rows `indices` of the row-major `table`, `[_, input_dim]`; returns the mean of `(x̂ - x)²` over
+    /// them before it. The first call with a larger batch than any before makes room for it; all others allocate
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Width`] if the table is not whole rows; [`Error::RowIndex`] for an index beyond it; [`Error::NoRows`] for an
+    /// empty batch.
+    pub fn train_batch(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
+        self.check(table, indices)?;
+        let total = self.engine.train_batch(self.crew, table, indices);
+        Ok(total / (indices.len() * self.features) as f64)
+    }
+
+    /// The objective `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²` of the rows and its gradient by every parameter, shaped
+    /// like [`Trainer::layers`].
+    ///
+    /// # Errors
+    /// As [`Session::train_batch`].
+    pub fn gradients(
+        &mut self,
+        table: &[f32],
+        indices: &[usize],
+    ) -> Result<(f64, Vec<LayerParameters<T>>), Error> {
+        self.check(table, indices)?;
+        Ok(self.engine.gradients(self.crew, table, indices))
+    }
+
+    fn check(&self, table: &[f32], indices: &[usize]) -> Result<(), Error> {
+        let features = self.features;
+        if table.len() % features != 0 {
+            return Err(Error::Width { what: "whole rows", expected: features, got: table.len() % features });
+        }
+        let rows = table.len() / features;
+        if indices.is_empty() {
+            return Err(Error::NoRows { rows: 0, validation: 0 });
+        }
+        match indices.iter().find(|index| **index >= rows) {
+            Some(&index) => Err(Error::RowIndex { index, rows }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Once warm, a training step allocates nothing: counted by the global allocator, in one thread and in several.
+
+use std::alloc::System;
+
+use ae_model::{Config, Isa, Session, Trainer};
+use ae_testing::random::SplitMix64;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Calls for memory so far, of all threads.
+fn calls() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.allocations + stats.reallocations
+}
+
+/// One test in this file, so that no other thread allocates meanwhile.
+#[test]
+fn a_warm_step_allocates_nothing() {
+    const STEPS: usize = 300;
+    let table = SplitMix64::new(1).uniform_f32s(256 * 100, 0.0, 1.0);
+    for threads in [1, 2, 3] {
+        // The larger network's steps are shared among the threads, the smaller one's are not.
+        for hidden in [40, 600] {
+            let config = Config::builder(100).hidden_dims([hidden]).encoding_dim(10).learning_rate(1e-4).build();
+            let mut trainer = Trainer::<f32>::new(&config.unwrap(), Isa::best(), Some(threads)).unwrap();
+            let full: Vec<usize> = (0..128).collect();
+            let short: Vec<usize> = (128..201).collect();
+            let allocations = trainer.enter(|session| {
+                let steps = |session: &mut Session<'_, f32>, count: usize| {
+                    for step in 0..count {
+                        let indices = if step % 4 == 3 { &short } else { &full };
+                        session.train_batch(&table, indices).unwrap();
+                    }
+                };
+                // A worker thread sets up its queues when it first takes work from another, which on a busy
+                // machine may be late: warm is when that has happened.
+                let mut quiet = 0;
+                for _ in 0..100 {
+                    let before = calls();
+                    steps(session, 100);
+                    quiet = if calls() == before { quiet + 1 } else { 0 };
+                    if quiet == 3 {
+                        break;
+                    }
+                }
+                let before = calls();
+                steps(session, STEPS);
+                calls() - before
+            });
+            assert_eq!(allocations, 0, "{threads} threads, {hidden} hidden units, {STEPS} steps");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The same bits, whatever the number of threads.
+
+use ae_data::Dataset;
+use ae_model::{Activation, Autoencoder, Config, ErrorNorm, Precision, ScalerKind};
+use ae_testing::random::SplitMix64;
+
+const THREADS: [usize; 4] = [1, 2, 3, 7];
+
+/// FNV-1a over the bits of every parameter.
+fn hash(model: &Autoencoder) -> u64 {
+    let layers = model.layers();
+    let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));
+    values.flat_map(|x| x.to_bits().to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn rows(count: usize, features: usize) -> Dataset {
+    Dataset::new(SplitMix64::new(5).uniform_f32s(count * features, -3.0, 7.0), features).unwrap()
+}
+
+/// Batches above and below the size that is shared among threads, with short last ones.
+#[test]
+fn trained_weights_are_the_same_to_the_bit() {
+    let settings = [
+        (Precision::F32, 32, Activation::Relu),
+        (Precision::F32, 100, Activation::Tanh),
+        (Precision::F64, 75, Activation::Sigmoid),
+    ];
+    let data = rows(333, 120);
+    for (precision, batch_size, activation) in settings {
+        let config = Config::builder(120)
+            .hidden_dims([200, 61])
+            .encoding_dim(17)
+            .precision(precision)
+            .activation(activation)
+            .scaler(ScalerKind::Standard)
+            .learning_rate(1e-3)
+            .batch_size(batch_size)
+            .validation(0.2)
+            .epochs(4)
+            .seed(3)
+            .build()
+            .unwrap();
+        let mut results = Vec::new();
+        for threads in THREADS {
+            let mut model = Autoencoder::new(config.clone()).unwrap();
+            let before = hash(&model);
+            model.set_threads(Some(threads)).unwrap();
+            let history = model.fit(&data, &mut []).unwrap();
+            assert_ne!(hash(&model), before, "nothing was learnt");
+            let losses: Vec<_> =
+                history.epochs.iter().map(|e| (e.train_mse.to_bits(), e.validation_mse.unwrap().to_bits())).collect();
+            let errors = model.reconstruction_error(&data, ErrorNorm::Sum).unwrap();
+            let errors: Vec<u64> = errors.into_iter().map(f64::to_bits).collect();
+            results.push((hash(&model), losses, errors, model.encode(&data).unwrap()));
+        }
+        for (result, threads) in results.iter().zip(THREADS) {
+            assert!(*result == results[0], "{precision:?}, batch {batch_size}: {threads} threads differ from one");
+        }
+    }
+}
+
+/// A row's encoding and error do not depend on the rows it is processed with.
+#[test]
+fn rows_do_not_depend_on_their_company() {
+    let data = rows(150, 30);
+    let model = Autoencoder::new(Config::builder(30).encoding_dim(5).build().unwrap()).unwrap();
+    let codes = model.encode(&data).unwrap();
+    let errors = model.reconstruction_error(&data, ErrorNorm::Mean).unwrap();
+    for row in [0, 15, 16, 63, 64, 149] {
+        let alone = Dataset::new(data.row(row).unwrap().to_vec(), 30).unwrap();
+        assert_eq!(model.encode(&alone).unwrap().values(), codes.row(row).unwrap(), "row {row}");
+        assert_eq!(model.reconstruction_error(&alone, ErrorNorm::Mean).unwrap(), errors[row..=row], "row {row}");
+    }
+}

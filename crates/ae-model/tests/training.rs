@@ -1,0 +1,316 @@
+//! What `fit` does besides learning: validation, early stopping, divergence, callbacks, cancellation, refusals.
+
+use std::ops::ControlFlow;
+
+use ae_data::{BatchSource, DataError, Dataset, Rows};
+use ae_model::{
+    Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error, ErrorNorm, Precision,
+    ScalerKind, StopReason,
+};
+use ae_testing::random::SplitMix64;
+
+/// Rows on a curve in `features` dimensions, with a little noise.
+fn curve(rows: usize, features: usize) -> Dataset {
+    let mut random = SplitMix64::new(11);
+    let mut values = Vec::new();
+    for _ in 0..rows {
+        let t = random.uniform() * 3.0;
+        let noise = |random: &mut SplitMix64| 0.01 * random.normal();
+        values.extend((0..features).map(|f| ((t + f as f64).sin() + noise(&mut random)) as f32));
+    }
+    Dataset::new(values, features).unwrap()
+}
+
+fn fitted(config: Config, data: &dyn BatchSource) -> (Autoencoder, ae_model::History) {
+    let mut model = Autoencoder::new(config).unwrap();
+    let history = model.fit(data, &mut []).unwrap();
+    (model, history)
+}
+
+#[test]
+fn learning_beats_the_mean_by_far() {
+    let data = curve(500, 10);
+    for precision in [Precision::F32, Precision::F64] {
+        let config = Config::builder(10)
+            .hidden_dims([32])
+            .encoding_dim(2)
+            .learning_rate(0.05)
+            .epochs(60)
+            .precision(precision)
+            .build()
+            .unwrap();
+        let (model, history) = fitted(config, &data);
+        let (first, last) = (history.epochs[0].train_mse, history.epochs[59].train_mse);
+        assert!(last < first / 5.0, "{precision:?}: {first} to {last}");
+        let variance = {
+            let scaled = model.scaled(&data).unwrap();
+            let n = scaled.rows() as f64;
+            let mean = |f: usize| scaled.values().iter().skip(f).step_by(10).map(|x| f64::from(*x)).sum::<f64>() / n;
+            (0..10)
+                .map(|f| {
+                    let mean = mean(f);
+                    scaled.values().iter().skip(f).step_by(10).map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n
+                })
+                .sum::<f64>()
+                / 10.0
+        };
+        let mse = model.mse(&data).unwrap();
+        assert!(mse < 0.1 * variance, "{precision:?}: {mse} of {variance}");
+        assert_eq!(history.kept_epoch, 60);
+        assert_eq!(history.stopped, StopReason::Finished);
+    }
+}
+
+#[test]
+fn fitting_again_gives_the_same_model() {
+    let data = curve(100, 6);
+    let config = Config::builder(6).epochs(3).validation(0.2).seed(8).build().unwrap();
+    let (mut model, first) = fitted(config, &data);
+    let layers = model.layers();
+    let second = model.fit(&data, &mut []).unwrap();
+    assert_eq!(model.layers(), layers);
+    assert_eq!(first.epochs.len(), second.epochs.len());
+    for (a, b) in first.epochs.iter().zip(&second.epochs) {
+        assert_eq!((a.train_mse, a.validation_mse), (b.train_mse, b.validation_mse));
+    }
+    assert_eq!((first.train_rows, first.validation_rows), (80, 20));
+}
+
+/// Sources that are read batch by batch train the same model as rows in memory.
+#[test]
+fn a_source_out_of_memory_gives_the_same_bits() {
+    struct Remote(Dataset);
+    impl BatchSource for Remote {
+        fn rows(&self) -> usize {
+            self.0.rows()
+        }
+        fn features(&self) -> usize {
+            self.0.features()
+        }
+        fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+            self.0.read_rows(indices, out)
+        }
+    }
+    for scaler in [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust, ScalerKind::None] {
+        let config =
+            Config::builder(20).epochs(2).validation(0.3).batch_size(7).scaler(scaler).build().unwrap();
+        let data = curve(60, 20);
+        let (near, _) = fitted(config.clone(), &data);
+        let remote = Remote(data.clone());
+        let (far, _) = fitted(config, &remote);
+        assert_eq!(near.layers(), far.layers(), "{scaler:?}");
+        assert_eq!(near.scaler(), far.scaler(), "{scaler:?}");
+        assert_eq!(near.encode(&data).unwrap(), far.encode(&remote).unwrap(), "{scaler:?}");
+    }
+}
+
+#[test]
+fn early_stopping_keeps_the_best_weights() {
+    let data = curve(120, 8);
+    // A step so large that the loss soon moves up and down.
+    let config = Config::builder(8)
+        .hidden_dims([16])
+        .encoding_dim(2)
+        .learning_rate(0.4)
+        .epochs(200)
+        .batch_size(4)
+        .validation(0.25)
+        .early_stopping(EarlyStopping::after(3))
+        .build()
+        .unwrap();
+    let (model, history) = fitted(config.clone(), &data);
+    assert_eq!(history.stopped, StopReason::EarlyStopping);
+    let best = history.epochs.iter().map(EpochRecord::monitored).fold(f64::INFINITY, f64::min);
+    let kept = history.kept().unwrap();
+    assert_eq!(kept.monitored(), best);
+    assert_eq!(kept.epoch + 3, history.epochs.len());
+    // The weights are those of that epoch: measured again on the validation rows, they give its loss.
+    let (_, validation) = ae_data::validation_split(120, 0.25, config.seed()).unwrap();
+    let rows = data.select_rows(&validation).unwrap();
+    assert!((model.mse(&rows).unwrap() / best - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn early_stopping_without_validation_watches_the_training_loss() {
+    // Rows that cannot be learnt: the loss is flat once the mean is known.
+    let data = Dataset::new(SplitMix64::new(2).uniform_f32s(40 * 6, 0.0, 1.0), 6).unwrap();
+    let early = EarlyStopping { patience: 2, min_improvement: 0.2 };
+    let config = Config::builder(6).encoding_dim(1).epochs(500).early_stopping(early).build().unwrap();
+    let (_, history) = fitted(config, &data);
+    assert_eq!(history.stopped, StopReason::EarlyStopping);
+    assert!(history.epochs.len() < 100, "{} epochs", history.epochs.len());
+}
+
+#[test]
+fn divergence_is_an_error_that_says_where() {
+    let data = curve(64, 8);
+    let config = Config::builder(8).hidden_dims([32, 32]).learning_rate(50.0).batch_size(4).build().unwrap();
+    let error = Autoencoder::new(config).unwrap().fit(&data, &mut []).unwrap_err();
+    let Error::Diverged { epoch, batch, learning_rate, loss, .. } = error else { panic!("{error}") };
+    assert!(epoch >= 1 && batch >= 1 && learning_rate == 50.0, "{error}");
+    assert!(!loss.is_finite() || loss > 1.0, "{error}");
+    assert!(error.to_string().contains("a learning rate below 50"), "{error}");
+}
+
+struct Watch {
+    batches: Vec<BatchEnd>,
+    epochs: Vec<usize>,
+    stop_after_batch: Option<usize>,
+    stop_after_epoch: Option<usize>,
+}
+
+impl Watch {
+    fn new() -> Watch {
+        Watch { batches: Vec::new(), epochs: Vec::new(), stop_after_batch: None, stop_after_epoch: None }
+    }
+}
+
+impl Callback for Watch {
+    fn on_batch_end(&mut self, end: &BatchEnd) -> ControlFlow<String> {
+        self.batches.push(*end);
+        match self.stop_after_batch {
+            Some(count) if self.batches.len() == count => ControlFlow::Break("enough batches".to_owned()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
+        self.epochs.push(record.epoch);
+        match self.stop_after_epoch {
+            Some(count) if self.epochs.len() == count => ControlFlow::Break("enough epochs".to_owned()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[test]
+fn callbacks_see_everything_and_may_stop() {
+    let data = curve(25, 5);
+    let config = || Config::builder(5).batch_size(10).epochs(4).build().unwrap();
+    let mut watch = Watch::new();
+    Autoencoder::new(config()).unwrap().fit(&data, &mut [&mut watch]).unwrap();
+    let seen: Vec<_> = watch.batches.iter().map(|end| (end.epoch, end.batch, end.batches)).collect();
+    // The last batch of each epoch has the five rows that are left.
+    assert_eq!(seen[..4], [(1, 1, 3), (1, 2, 3), (1, 3, 3), (2, 1, 3)]);
+    assert_eq!((seen.len(), watch.epochs), (12, vec![1, 2, 3, 4]));
+
+    let mut watch = Watch { stop_after_epoch: Some(2), ..Watch::new() };
+    let history = Autoencoder::new(config()).unwrap().fit(&data, &mut [&mut watch]).unwrap();
+    assert_eq!(history.stopped, StopReason::Callback("enough epochs".to_owned()));
+    assert_eq!(history.epochs.len(), 2);
+
+    let mut watch = Watch { stop_after_batch: Some(4), ..Watch::new() };
+    let history = Autoencoder::new(config()).unwrap().fit(&data, &mut [&mut watch]).unwrap();
+    assert_eq!(history.stopped, StopReason::Callback("enough batches".to_owned()));
+    assert_eq!((history.epochs.len(), history.kept_epoch), (1, 1));
+}
+
+#[test]
+fn a_token_cancels() {
+    let data = curve(25, 5);
+    let mut model = Autoencoder::new(Config::builder(5).batch_size(10).epochs(1000).build().unwrap()).unwrap();
+    let token = CancelToken::new();
+    model.set_cancel_token(token.clone());
+    let mut cancel_in_third = |record: &EpochRecord| {
+        if record.epoch == 3 {
+            token.cancel();
+        }
+        ControlFlow::Continue(())
+    };
+    let history = model.fit(&data, &mut [&mut cancel_in_third]).unwrap();
+    assert_eq!(history.stopped, StopReason::Cancelled);
+    assert_eq!(history.epochs.len(), 3);
+}
+
+#[test]
+fn partial_fit_continues_where_it_was() {
+    let data = curve(64, 6);
+    let mut model = Autoencoder::new(Config::builder(6).learning_rate(0.1).build().unwrap()).unwrap();
+    let losses: Vec<f64> = (0..50).map(|_| model.partial_fit(&data).unwrap()).collect();
+    assert!(losses[49] < losses[0] / 2.0, "{} to {}", losses[0], losses[49]);
+    let scaler = model.scaler().clone();
+    let other = Dataset::new(vec![100.0; 12], 6).unwrap();
+    model.partial_fit(&other).unwrap();
+    assert_eq!(model.scaler(), &scaler, "only the first call fits the scaler");
+}
+
+#[test]
+fn data_that_cannot_be_learnt_from_is_refused() {
+    let config = || Config::builder(3).epochs(2).validation(0.5).build().unwrap();
+    let rows = |values: &[f32]| Dataset::new(values.to_vec(), 3).unwrap();
+    let named = |values: &[f32]| {
+        rows(values).with_names(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]).unwrap()
+    };
+    let max = f32::MAX;
+    let cases: [(Dataset, &str); 7] = [
+        (Dataset::new(vec![0.0; 8], 4).unwrap(), "the model expects rows of 3 values, but these have 4"),
+        (rows(&[]), "no rows to train on: 0 rows, of which 0 are set aside for validation"),
+        (rows(&[1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0]), "row 2, column 2: NaN is not a finite number"),
+        (named(&[1.0, 2.0, f32::INFINITY, 4.0, 5.0, 6.0]), "row 1, column 'c': inf is not a finite number"),
+        (rows(&[1.0, 2.0, 3.0, 4.0, 5.0, f32::NEG_INFINITY]), "row 2, column 3: -inf is not a finite number"),
+        (named(&[1.0, max, 3.0, 1.0, -max, 3.0, 2.0, max, 2.0, 0.0, -max, 1.0]), "column 'b': its values spread over"),
+        (Dataset::new(vec![], 0).unwrap(), "the model expects rows of 3 values, but these have 0"),
+    ];
+    for (data, message) in cases {
+        let mut model = Autoencoder::new(config()).unwrap();
+        let before = model.layers();
+        let error = model.fit(&data, &mut []).unwrap_err().to_string();
+        assert!(error.starts_with(message), "'{error}' instead of '{message}'");
+        assert_eq!(model.layers(), before, "nothing changes before the data is known to be good");
+    }
+}
+
+#[test]
+fn rows_that_do_not_fit_the_model_are_refused() {
+    let model = Autoencoder::new(Config::builder(4).encoding_dim(2).build().unwrap()).unwrap();
+    let values = [1.0, 2.0, f32::NAN, 4.0, 5.0, 6.0];
+    let three = Rows::new(&values, 3).unwrap();
+    let four = Rows::new(&values[..4], 4).unwrap();
+    let two = Rows::new(&values, 2).unwrap();
+    let messages = [
+        (model.encode(&three).unwrap_err().to_string(), "the model expects rows of 4 values, but these have 3"),
+        (model.decode(&three).unwrap_err().to_string(), "the model expects encodings of 2 values, but these have 3"),
+        (model.encode(&four).unwrap_err().to_string(), "row 1, column 3: NaN is not a finite number"),
+        (model.decode(&two).unwrap_err().to_string(), "row 2, column 1: NaN is not a finite number"),
+        (model.mse(&four).unwrap_err().to_string(), "row 1, column 3: NaN is not a finite number"),
+        (
+            model.mse(&Rows::new(&[], 4).unwrap()).unwrap_err().to_string(),
+            "no rows to train on: 0 rows, of which 0 are set aside for validation",
+        ),
+    ];
+    for (got, expected) in messages {
+        assert_eq!(got, expected);
+    }
+    let none = Rows::new(&[], 4).unwrap();
+    assert_eq!(model.encode(&none).unwrap().rows(), 0);
+    assert!(model.reconstruction_error(&none, ErrorNorm::Sum).unwrap().is_empty());
+}
+
+#[test]
+fn scaling_is_undone_on_the_way_out() {
+    // A network that rebuilds exactly is not needed: constants must come back as they went in.
+    let mut values = Vec::new();
+    for i in 0..50u8 {
+        values.extend([1_600_000_000.0 + f32::from(i) * 256.0, 7.25, f32::from(i % 5), 1e-9 * f32::from(i)]);
+    }
+    let data = Dataset::new(values, 4).unwrap();
+    for scaler in [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust] {
+        let config = Config::builder(4)
+            .hidden_dims([16])
+            .encoding_dim(3)
+            .scaler(scaler)
+            .learning_rate(0.05)
+            .epochs(300)
+            .batch_size(5)
+            .build()
+            .unwrap();
+        let (model, _) = fitted(config, &data);
+        let scaled = model.scaled(&data).unwrap();
+        assert!(scaled.values().iter().all(|x| x.abs() <= 3.0), "{scaler:?}: every feature is of order one");
+        let rebuilt = model.reconstruct(&data).unwrap();
+        for (x, y) in data.values().chunks(4).zip(rebuilt.values().chunks(4)) {
+            assert!((x[0] - y[0]).abs() < 3_000.0, "{scaler:?}: {x:?} {y:?}");
+            assert!((x[1] - y[1]).abs() < 0.05, "{scaler:?}: {x:?} {y:?}");
+            assert!((x[3] - y[3]).abs() < 1e-8, "{scaler:?}: {x:?} {y:?}");
+        }
+    }
+}

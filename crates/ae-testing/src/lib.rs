@@ -1,0 +1,14 @@
+//! What the workspace's tests compare with: naive references summed in `f64`, distances in ulp, tolerances that
+//! NaN fails, awkward shapes, seeded random data, and a check over all 2^32 values of an `f32` function.
+//!
+//! Nothing here depends on the crates under test, so that no bug is in both the code and its expectation.
+
+#![forbid(unsafe_code)]
+
+pub mod exhaustive;
+pub mod naive;
+pub mod precise;
+pub mod random;
+pub mod shapes;
+pub mod tolerance;
+pub mod ulp;
