@@ -164,7 +164,10 @@ mod tests {
     }
 
     fn sample() -> Dataset {
-        Dataset::new(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3).unwrap().with_names(names(&["a", "b", "c"])).unwrap()
+        Dataset::new(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3)
+            .unwrap()
+            .with_names(names(&["a", "b", "c"]))
+            .unwrap()
     }
 
     #[test]

@@ -88,6 +88,14 @@ pub enum DataError {
         /// "read" or "written".
         action: &'static str,
     },
+    /// The name of a built-in set is followed by something else than its settings.
+    #[error(
+        "'{location}' is no built-in set; curves are named curves, curves:ROWS or curves:ROWS:SEED, with 1 to 10000000 rows"
+    )]
+    BuiltIn {
+        /// What was given.
+        location: String,
+    },
     /// There are no rows.
     #[error("{}: no rows", .path.display())]
     Empty {
@@ -207,7 +215,11 @@ fn quoted(names: &[String]) -> String {
 }
 
 fn columns_are(names: &[String]) -> String {
-    if names.len() == 1 { format!("column {} is", quoted(names)) } else { format!("columns {} are", quoted(names)) }
+    if names.len() == 1 {
+        format!("column {} is", quoted(names))
+    } else {
+        format!("columns {} are", quoted(names))
+    }
 }
 
 fn in_all(count: usize) -> String {

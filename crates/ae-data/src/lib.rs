@@ -1,16 +1,54 @@
 //! Rows in and out: tables in memory, sources that are read in batches, and files.
+//!
+//! ```
+//! # #[cfg(all(feature = "builtin", feature = "csv"))] {
+//! let digits = ae_data::read("digits", &ae_data::ReadOptions::default())?;
+//! assert_eq!((digits.rows(), digits.features()), (1797, 64));
+//! let few = digits.select_rows(&[0, 1, 2])?;
+//! let mut csv = Vec::new();
+//! ae_data::write_csv(&few, &mut csv)?;
+//! # }
+//! # Ok::<(), ae_data::DataError>(())
+//! ```
+//!
+//! Each format is a feature: `csv`, `npy`, `idx`, `parquet`, and `builtin` for the sets that need no file. Without any,
+//! the crate is [`Dataset`], [`BatchSource`] and a few small things, and depends on nothing that parses.
 #![forbid(unsafe_code)]
 
+mod atomic;
+#[cfg(feature = "builtin")]
+mod builtin;
+#[cfg(any(feature = "csv", feature = "idx", feature = "npy", feature = "parquet"))]
+mod cells;
+#[cfg(feature = "csv")]
+mod csv;
 mod dataset;
 mod error;
+mod format;
+#[cfg(any(feature = "npy", feature = "parquet"))]
+mod half;
+#[cfg(feature = "idx")]
+mod idx;
 mod labels;
+#[cfg(feature = "npy")]
+mod npy;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod read;
 mod source;
 mod split;
+mod write;
 
+pub use atomic::write_atomically;
+#[cfg(feature = "builtin")]
+pub use builtin::{curves, digits};
 pub use dataset::Dataset;
 pub use error::DataError;
+pub use format::Format;
 pub use labels::Labels;
-pub use read::{Missing, ReadOptions};
+pub use read::{Missing, ReadOptions, read};
 pub use source::{BatchSource, Rows, Subset};
 pub use split::{Rng, validation_split};
+pub use write::write;
+#[cfg(feature = "csv")]
+pub use write::write_csv;

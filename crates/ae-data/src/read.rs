@@ -1,4 +1,11 @@
-//! Reading: by the ending of a name, from a stream, or a built-in set.
+//! Reading: by the ending of a name, from standard input, or a built-in set.
+
+use std::io::{self, BufRead, Read};
+use std::path::Path;
+
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::format::Format;
 
 /// How a file is read. The default finds everything out.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10,7 +17,7 @@ pub struct ReadOptions {
     pub header: Option<bool>,
     /// The column (by name, else by number from 1) or the array that holds labels instead of values.
     pub label: Option<String>,
-    /// The array of an `.npz` file that holds the rows.
+    /// The array of an `.npz` file that holds the rows; else `X`, `x`, `data`, or the only one with two dimensions.
     pub array: Option<String>,
     /// What becomes of missing values.
     pub missing: Missing,
@@ -25,4 +32,98 @@ pub enum Missing {
     Reject,
     /// They are kept as NaN.
     Keep,
+}
+
+/// Reads rows from `location`:
+///
+/// | location | rows |
+/// |---|---|
+/// | `digits` | 1,797 scanned digits of 8 x 8 pixels, with labels |
+/// | `curves`, `curves:ROWS`, `curves:ROWS:SEED` | generated images of 28 x 28 pixels (10,000, seed 0) |
+/// | `-` | CSV on standard input |
+/// | a path | a file whose format is told by its ending ([`Format`]) |
+///
+/// A file that is named like a built-in set is read as `./digits`.
+///
+/// # Errors
+/// [`DataError`] for a file that cannot be read, is damaged, holds no rows, text, or (unless kept) missing values.
+pub fn read(location: &str, options: &ReadOptions) -> Result<Dataset, DataError> {
+    if let Some(dataset) = built_in(location) {
+        return dataset;
+    }
+    let path = Path::new(location);
+    if location == "-" {
+        return csv(io::stdin().lock(), path, None, options);
+    }
+    if path.is_dir() {
+        let source = io::Error::new(io::ErrorKind::IsADirectory, "a folder, but a file is needed");
+        return Err(DataError::Io { path: path.to_owned(), source });
+    }
+    match Format::of(path)? {
+        Format::Csv => csv(open(path)?, path, None, options),
+        Format::Tsv => csv(open(path)?, path, Some(b'\t'), options),
+        #[cfg(feature = "npy")]
+        Format::Npy => crate::npy::read_npy(io::BufReader::new(open(path)?), path, options),
+        #[cfg(feature = "npy")]
+        Format::Npz => crate::npy::read_npz(io::BufReader::new(open(path)?), path, options),
+        #[cfg(feature = "idx")]
+        Format::Idx => crate::idx::read_file(path, options),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => crate::parquet::read(open(path)?, path, options),
+        #[allow(unreachable_patterns, reason = "reached where a format's feature is off")]
+        format => Err(format.unavailable(path, "read")),
+    }
+}
+
+fn open(path: &Path) -> Result<std::fs::File, DataError> {
+    std::fs::File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })
+}
+
+#[cfg(feature = "csv")]
+fn csv(
+    reader: impl Read,
+    path: &Path,
+    delimiter: Option<u8>,
+    options: &ReadOptions,
+) -> Result<Dataset, DataError> {
+    let reader = maybe_gzip(io::BufReader::new(reader))
+        .map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    crate::csv::read(reader, path, delimiter, options)
+}
+
+#[cfg(not(feature = "csv"))]
+fn csv(_: impl Read, path: &Path, _: Option<u8>, _: &ReadOptions) -> Result<Dataset, DataError> {
+    Err(Format::Csv.unavailable(path, "read"))
+}
+
+/// The stream, unpacked if it is gzipped.
+#[cfg(any(feature = "csv", feature = "idx"))]
+pub(crate) fn maybe_gzip<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    if reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        Ok(Box::new(flate2::bufread::MultiGzDecoder::new(reader)))
+    } else {
+        Ok(Box::new(reader))
+    }
+}
+
+#[cfg(feature = "builtin")]
+fn built_in(location: &str) -> Option<Result<Dataset, DataError>> {
+    if location == "digits" {
+        return Some(crate::builtin::digits());
+    }
+    let mut parts = location.split(':');
+    if parts.next() != Some("curves") {
+        return None;
+    }
+    let rows = parts.next().map_or(Ok(10_000), str::parse::<usize>);
+    let seed = parts.next().map_or(Ok(0), str::parse::<u64>);
+    Some(match (rows, seed, parts.next()) {
+        (Ok(rows), Ok(seed), None) if (1..=10_000_000).contains(&rows) => crate::builtin::curves(rows, seed),
+        _ => Err(DataError::BuiltIn { location: location.to_owned() }),
+    })
+}
+
+#[cfg(not(feature = "builtin"))]
+fn built_in(_: &str) -> Option<Result<Dataset, DataError>> {
+    None
 }

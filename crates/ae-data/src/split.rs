@@ -66,9 +66,15 @@ mod tests {
 
     #[test]
     fn every_row_is_in_exactly_one_part() {
-        for (rows, fraction, expected) in
-            [(10, 0.0, 0), (10, 0.2, 2), (2, 0.9, 1), (2, 0.01, 1), (1, 0.5, 0), (0, 0.5, 0), (1000, 0.333, 333)]
-        {
+        for (rows, fraction, expected) in [
+            (10, 0.0, 0),
+            (10, 0.2, 2),
+            (2, 0.9, 1),
+            (2, 0.01, 1),
+            (1, 0.5, 0),
+            (0, 0.5, 0),
+            (1000, 0.333, 333),
+        ] {
             let (train, validation) = validation_split(rows, fraction, 7).unwrap();
             assert_eq!(validation.len(), expected, "{rows} rows, {fraction}");
             let mut all = [train, validation].concat();

@@ -85,7 +85,7 @@ impl<T: Element> OnVectors<T> for Relu {
     }
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
-        s.select_lt(s.splat(T::ZERO), y, delta, s.splat(T::ZERO))
+        s.keep_lt(s.splat(T::ZERO), y, delta)
     }
 }
 

@@ -56,7 +56,10 @@ pub fn forward<T: Element>(
     activation: Activation,
 ) {
     assert!(
-        weights.rows() == x.rows() + 1 && weights.cols() == y.rows() && x.cols() == y.cols() && blocking.kc > 0,
+        weights.rows() == x.rows() + 1
+            && weights.cols() == y.rows()
+            && x.cols() == y.cols()
+            && blocking.kc > 0,
         "forward: weights [{}, {}], x [{}, {}], y [{}, {}], {blocking:?}",
         weights.rows(),
         weights.cols(),
@@ -306,7 +309,8 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                             scalar_step: 1,
                             scalar_row: T::PANEL,
                             scalar_segment: w_panel,
-                            vectors: &self.delta.data()[xp * d_panel + n * T::PANEL..][..(panels - 1) * d_panel + steps * T::PANEL],
+                            vectors: &self.delta.data()[xp * d_panel + n * T::PANEL..]
+                                [..(panels - 1) * d_panel + steps * T::PANEL],
                             vector_panel: d_panel,
                             steps,
                             segment_steps: T::PANEL,
@@ -353,7 +357,16 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
         let inputs_end = range.rows.end.min(inputs);
         let count = inputs_end.saturating_sub(range.rows.start);
         for (first, rows) in pieces(count, S::TILE_ROWS) {
-            micro::update_tile(s, rows, range.rows.start + first, source, rule, weights, state, first * T::PANEL);
+            micro::update_tile(
+                s,
+                rows,
+                range.rows.start + first,
+                source,
+                rule,
+                weights,
+                state,
+                first * T::PANEL,
+            );
         }
         if range.rows.end == inputs + 1 && !range.rows.is_empty() {
             let at = weights.len() - T::PANEL;

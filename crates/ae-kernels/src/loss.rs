@@ -9,7 +9,12 @@ const RUN: usize = 32;
 
 /// Squared error of each row of the batch, `Σ_features (x̂ - x)²`, into `errors` (`[output.cols()]`), and
 /// `output <- x̂ - x`, which is the delta of `½ Σ (x̂ - x)²`.
-pub fn squared_error<T: Element>(isa: Isa, output: PanelsMut<'_, T>, target: Panels<'_, T>, errors: &mut [T]) {
+pub fn squared_error<T: Element>(
+    isa: Isa,
+    output: PanelsMut<'_, T>,
+    target: Panels<'_, T>,
+    errors: &mut [T],
+) {
     assert!(
         output.rows() == target.rows() && output.cols() == target.cols() && errors.len() == output.cols(),
         "output [{}, {}], target [{}, {}], errors [{}]",

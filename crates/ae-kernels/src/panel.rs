@@ -218,7 +218,13 @@ impl<T: Element> Kernel<T> for Gather<'_, T> {
 /// The reverse of [`gather_rows`] for consecutive rows: row `i` of the row-major `dst` (`[src.cols(), src.rows()]`)
 /// becomes column `i` of `src`, as `y * factor + shift` where there is a `map`.
 pub fn scatter_rows<T: Element>(isa: Isa, src: Panels<'_, T>, map: Option<Affine<'_, T>>, dst: &mut [f32]) {
-    assert!(dst.len() == src.rows * src.cols, "{} elements for a [{}, {}] table", dst.len(), src.cols, src.rows);
+    assert!(
+        dst.len() == src.rows * src.cols,
+        "{} elements for a [{}, {}] table",
+        dst.len(),
+        src.cols,
+        src.rows
+    );
     if let Some(map) = map {
         assert!(map.factor.len() == src.rows && map.shift.len() == src.rows);
     }

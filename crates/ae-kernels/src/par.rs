@@ -78,7 +78,12 @@ impl Crew {
     }
 
     /// Calls `work(i, chunk)` for every chunk of `len` elements of `data` (the last may be shorter).
-    pub fn for_each_chunk<T: Send>(self, data: &mut [T], len: usize, work: impl Fn(usize, &mut [T]) + Send + Sync) {
+    pub fn for_each_chunk<T: Send>(
+        self,
+        data: &mut [T],
+        len: usize,
+        work: impl Fn(usize, &mut [T]) + Send + Sync,
+    ) {
         assert!(len > 0, "chunks need a length");
         self.split_chunks(data, len, 0, &work);
     }

@@ -1,5 +1,7 @@
 //! `AE_ISA`, in processes of its own: what it names runs, what it misnames is an error.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use std::process::Command;
 
 use ae_kernels::{Isa, IsaError};

@@ -1,5 +1,7 @@
 //! Activations, the loss, and the ways in and out of panels, on every instruction set.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use ae_kernels::activation::Activation;
 use ae_kernels::loss;
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len, turned_len};
@@ -85,8 +87,7 @@ fn check_loss<T: Element + Float>() {
             let square = |r: usize| (0..features).map(|f| difference(f, r).powi(2)).sum::<f64>();
             let expected: Vec<f64> = (0..rows).map(square).collect();
             // Runs of 32 are summed on their own, so the error grows with their number, not with the features.
-            let bounds: Vec<f64> =
-                expected.iter().map(|e| dot_bound::<T>(36 + features / 32, *e)).collect();
+            let bounds: Vec<f64> = expected.iter().map(|e| dot_bound::<T>(36 + features / 32, *e)).collect();
             let name = format!("{rows} rows of {features} on {isa}");
             assert_close(&name, &errors, &expected, Tolerance::Each(&bounds));
             let mut deltas = vec![T::ZERO; features * rows];
@@ -124,7 +125,7 @@ fn check_panels<T: Element + Float>() {
                         assert_eq!(view.get(f, column), T::from_f32(table[row * features + f]), "{name}");
                     }
                 }
-                assert!(panels.iter().all(|x| x.is_finite()), "the padding is zero, {name}");
+                assert!(panels.iter().all(IsFinite::is_finite), "the padding is zero, {name}");
 
                 let mut back = vec![f32::NAN; rows * features];
                 panel::scatter_rows(isa, view, None, &mut back);
@@ -144,11 +145,20 @@ fn check_panels<T: Element + Float>() {
                 let sum = |values: &[T]| values.iter().map(|x| x.to_f64()).sum::<f64>();
                 assert!((sum(&turned) - sum(&panels)).abs() < 1e-9, "the padding is zero, {name}");
 
-                panel::gather_rows(isa, &table, &indices, Some(map), PanelsMut::new(&mut panels, features, rows));
+                panel::gather_rows(
+                    isa,
+                    &table,
+                    &indices,
+                    Some(map),
+                    PanelsMut::new(&mut panels, features, rows),
+                );
                 panel::scatter_rows(
                     isa,
                     Panels::new(&panels, features, rows),
-                    Some(Affine { factor: &factor.iter().map(|x| T::ONE / *x).collect::<Vec<_>>(), shift: &shift }),
+                    Some(Affine {
+                        factor: &factor.iter().map(|x| T::ONE / *x).collect::<Vec<_>>(),
+                        shift: &shift,
+                    }),
                     &mut back,
                 );
                 let picked: Vec<f64> = indices

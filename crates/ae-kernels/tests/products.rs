@@ -1,6 +1,8 @@
 //! The three products on awkward shapes and tiny blocks, on every instruction set, against naive f64 loops and
 //! against `matrixmultiply`.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use ae_kernels::activation::Activation;
 use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
@@ -179,7 +181,8 @@ fn check_weight_gradient<T: Element + Float>(isa: Isa, case: &Case, block_panels
         // A panel in two ranges, so that ranges with and without the bias are met.
         let cut = split.min(inputs + 1);
         for range in [0..cut, cut..inputs + 1] {
-            let place = panel * panel_elements + range.start * T::PANEL..panel * panel_elements + range.end * T::PANEL;
+            let place = panel * panel_elements + range.start * T::PANEL
+                ..panel * panel_elements + range.end * T::PANEL;
             let range = WeightRange { panel, rows: range };
             let one = Gradient { scale: T::ONE };
             let target = &mut gradient.as_mut_slice()[place.clone()];

@@ -1,5 +1,7 @@
 //! Work shared among threads: everything done once, in whatever number of threads, and nothing allocated.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ae_kernels::par::{DisjointRanges, Pool};
@@ -43,7 +45,7 @@ fn every_part_is_done_once_with_its_extra() {
 fn ranges_that_overlap_are_refused() {
     assert!(DisjointRanges::new(vec![0..3, 2..4]).is_none());
     assert!(DisjointRanges::new(vec![3..4, 0..1]).is_none());
-    #[allow(clippy::reversed_empty_ranges, reason = "the point")]
+    #[allow(clippy::reversed_empty_ranges, clippy::single_range_in_vec_init, reason = "the point")]
     let reversed = vec![3..2];
     assert!(DisjointRanges::new(reversed).is_none());
     assert_eq!(DisjointRanges::new(vec![]).unwrap().end(), 0);

@@ -1,10 +1,10 @@
 //! Rows through a network outside training: encoding, decoding, reconstruction, errors. Blocks of rows in parallel.
 
+use ae_kernels::Element;
 use ae_kernels::loss;
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
 use ae_kernels::workspace::AlignedBuf;
-use ae_kernels::Element;
 
 use crate::network::Network;
 use crate::scale::Maps;

@@ -10,12 +10,12 @@ use crate::optim::Optimizer;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Activation {
-    /// `max(0, z)`
-    #[default]
+    /// `max(0, z)`; encodings of a narrow layer may fall to zero for good.
     Relu,
     /// `1 / (1 + e^-z)`
     Sigmoid,
     /// `tanh z`
+    #[default]
     Tanh,
 }
 
@@ -87,13 +87,13 @@ impl EarlyStopping {
 /// | `input_dim` | - | features of a row | 1 to 2²⁴ |
 /// | `encoding_dim` | a fifth of `input_dim`, at least 1 | values of an encoding | 1 to 2²⁴ |
 /// | `hidden_dims` | geometric steps from input to encoding, none where they are close | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
-/// | `activation` | ReLU | of hidden layers and the encoding | |
+/// | `activation` | tanh | of hidden layers and the encoding | |
 /// | `init` | Glorot uniform | first weights | |
 /// | `scaler` | min-max | scaling of features | |
 /// | `precision` | f32 | arithmetic | |
 /// | `optimizer` | SGD | rule of the updates | |
 /// | `learning_rate` | 0.01 | step on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
-/// | `epochs` | 50 | passes over the training rows | 1 to 10⁹ |
+/// | `epochs` | 100 | passes over the training rows | 1 to 10⁹ |
 /// | `batch_size` | by the number of rows, see [`Config::batch_size_for`] | rows of an update | 1 to 2²⁴ |
 /// | `validation` | 0 | share of rows set aside to measure, not to learn from | [0, 1) |
 /// | `early_stopping` | none | on the validation loss, else on the training loss; restores the best weights | patience ≥ 1 |
@@ -168,7 +168,7 @@ impl Config {
             precision: Precision::default(),
             optimizer: Optimizer::default(),
             learning_rate: 0.01,
-            epochs: 50,
+            epochs: 100,
             batch_size: None,
             validation: 0.0,
             early_stopping: None,
@@ -502,7 +502,7 @@ mod tests {
     #[test]
     fn json_round_trip_keeps_everything() {
         let config = Config::builder(20)
-            .activation(Activation::Tanh)
+            .activation(Activation::Relu)
             .init(Init::HeNormal)
             .scaler(ScalerKind::Robust)
             .precision(Precision::F64)
@@ -514,6 +514,6 @@ mod tests {
             .unwrap();
         let json = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
-        assert!(serde_json::from_str::<Config>(&json.replace("\"epochs\":50", "\"epochs\":0")).is_err());
+        assert!(serde_json::from_str::<Config>(&json.replace("\"epochs\":100", "\"epochs\":0")).is_err());
     }
 }

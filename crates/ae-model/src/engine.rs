@@ -84,7 +84,12 @@ impl<T: Element> Engine<T> {
     }
 
     /// Mean gradients of `½ Σ_features (x̂ - x)²` over the rows, layer by layer, and that objective.
-    pub(crate) fn gradients(&mut self, crew: Crew, table: &[f32], indices: &[usize]) -> (f64, Vec<LayerParameters<T>>) {
+    pub(crate) fn gradients(
+        &mut self,
+        crew: Crew,
+        table: &[f32],
+        indices: &[usize],
+    ) -> (f64, Vec<LayerParameters<T>>) {
         let rows = indices.len();
         let plan = StepPlan::new(&self.network, rows.max(1));
         let mut arena = step::arena(&plan);
@@ -94,7 +99,17 @@ impl<T: Element> Engine<T> {
         let update = Update::Gradient(Gradient { scale: T::from_f64(1.0 / rows.max(1) as f64) });
         let Network { isa, layers, .. } = &self.network;
         let arena = arena.as_slice();
-        step::parameters_phase(*isa, layers, &plan, crew, rows, arena, update, gradients.as_mut_slice(), &mut []);
+        step::parameters_phase(
+            *isa,
+            layers,
+            &plan,
+            crew,
+            rows,
+            arena,
+            update,
+            gradients.as_mut_slice(),
+            &mut [],
+        );
         let objective = 0.5 * step::total_error(&plan, rows, arena) / rows.max(1) as f64;
         (objective, layers.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
     }

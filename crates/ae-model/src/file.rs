@@ -11,21 +11,21 @@
 //! of the columns or null. Reading executes nothing and checks everything: every tensor must be there with
 //! the type and shape that the configuration implies, no other may, and every value must be finite.
 
-mod atomic;
-
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
+use ae_data::write_atomically;
 use ae_kernels::Element;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Precision};
+use crate::engine::Engine;
 use crate::error::{Error, FileErrorKind};
 use crate::model::{AnyEngine, Autoencoder};
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
-use crate::engine::Engine;
 
 /// The version of the format that this code writes, and the newest that it reads.
 const FORMAT: u64 = 1;
@@ -55,7 +55,7 @@ impl Autoencoder {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let bytes = self.to_bytes().map_err(|kind| at(path, kind))?;
-        atomic::write(path, &bytes).map_err(|error| at(path, error.into()))
+        write_atomically(path, |file| file.write_all(&bytes)).map_err(|error| at(path, error.into()))
     }
 
     /// Reads a model that [`save`](Autoencoder::save) wrote.
@@ -210,7 +210,12 @@ fn layer_tensors<T: Element>(
     tensors
 }
 
-fn check_shape(file: &SafeTensors<'_>, name: &str, dtype: Dtype, shape: &[usize]) -> Result<(), FileErrorKind> {
+fn check_shape(
+    file: &SafeTensors<'_>,
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<(), FileErrorKind> {
     let name = name.to_owned();
     let Ok(tensor) = file.tensor(&name) else { return Err(FileErrorKind::MissingTensor { name }) };
     if tensor.dtype() != dtype || tensor.shape() != shape {

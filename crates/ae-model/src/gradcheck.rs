@@ -43,7 +43,9 @@ impl Report {
     /// Whether the gradient agrees. Comparing nothing is no agreement.
     pub fn passes(&self, settings: &Settings) -> bool {
         let all = self.compared + self.kinks;
-        self.compared > 0 && self.worst <= settings.tolerance && self.kinks as f64 <= settings.kinks * all as f64
+        self.compared > 0
+            && self.worst <= settings.tolerance
+            && self.kinks as f64 <= settings.kinks * all as f64
     }
 }
 

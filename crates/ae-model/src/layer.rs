@@ -25,7 +25,12 @@ pub(crate) struct Dense {
 
 impl Dense {
     /// The layer whose parameters start at `start`.
-    pub(crate) fn new<T: Element>(inputs: usize, outputs: usize, activation: Activation, start: usize) -> Self {
+    pub(crate) fn new<T: Element>(
+        inputs: usize,
+        outputs: usize,
+        activation: Activation,
+        start: usize,
+    ) -> Self {
         let len = panel::panel_len::<T>(inputs + 1, outputs);
         Dense { inputs, outputs, activation, range: start..start + len }
     }

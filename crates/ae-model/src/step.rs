@@ -173,18 +173,17 @@ fn one_block<T: Element>(network: &Network<T>, plan: &StepPlan, batch: Batch<'_,
 
     let (activations, rest) = block.split_at_mut(plan.turned[0]);
     let input = &mut activations[..first.inputs * panels];
-    panel::gather_rows(
-        isa,
-        batch.table,
-        batch.indices,
-        batch.map,
-        PanelsMut::new(input, first.inputs, rows),
-    );
+    panel::gather_rows(isa, batch.table, batch.indices, batch.map, PanelsMut::new(input, first.inputs, rows));
     for (l, layer) in layers.iter().enumerate() {
         let (before, after) = activations.split_at_mut(plan.activations[l + 1]);
         let x = &before[plan.activations[l]..][..layer.inputs * panels];
         let y = &mut after[..layer.outputs * panels];
-        layer.forward(isa, parameters, Panels::new(x, layer.inputs, rows), PanelsMut::new(y, layer.outputs, rows));
+        layer.forward(
+            isa,
+            parameters,
+            Panels::new(x, layer.inputs, rows),
+            PanelsMut::new(y, layer.outputs, rows),
+        );
     }
 
     let base = plan.turned[0];
@@ -224,7 +223,10 @@ fn one_block<T: Element>(network: &Network<T>, plan: &StepPlan, batch: Batch<'_,
 }
 
 /// Phase 2: sums the gradients over the batch that phase 1 left in `arena` and applies `update` to `parameters`.
-#[allow(clippy::too_many_arguments, reason = "what the two phases share, and the two buffers that this one owns")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what the two phases share, and the two buffers that this one owns"
+)]
 pub(crate) fn parameters_phase<T: Element>(
     isa: Isa,
     layers: &[crate::layer::Dense],

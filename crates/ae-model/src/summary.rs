@@ -33,7 +33,8 @@ impl Summary {
     /// The widths joined by dashes, the encoding in brackets: `64-32-[8]-32-64`.
     pub fn architecture(&self) -> String {
         let middle = self.layer_dims.len() / 2;
-        let width = |(i, dim): (usize, &usize)| if i == middle { format!("[{dim}]") } else { dim.to_string() };
+        let width =
+            |(i, dim): (usize, &usize)| if i == middle { format!("[{dim}]") } else { dim.to_string() };
         self.layer_dims.iter().enumerate().map(width).collect::<Vec<_>>().join("-")
     }
 }
@@ -60,7 +61,7 @@ fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -74,12 +75,11 @@ mod tests {
 
     #[test]
     fn worked_sizes() {
-        let config =
-            Config::builder(784).hidden_dims([256, 128, 64]).encoding_dim(32).build().unwrap();
+        let config = Config::builder(784).hidden_dims([256, 128, 64]).encoding_dim(32).build().unwrap();
         let text = Summary::of(&config).to_string();
         assert_eq!(
             text,
-            "architecture  784-256-128-64-[32]-64-128-256-784, ReLU, f32\n\
+            "architecture  784-256-128-64-[32]-64-128-256-784, tanh, f32\n\
              parameters    489,136\n\
              compression   24.5x"
         );

@@ -47,10 +47,13 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     /// [`Error::Width`] if there is no such layer or the sizes are not the layer's.
     pub fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
-        let expected = self.engine.network.layers.get(index).map_or(0, |layer| (layer.inputs + 1) * layer.outputs);
+        let expected =
+            self.engine.network.layers.get(index).map_or(0, |layer| (layer.inputs + 1) * layer.outputs);
         let got = values.weights.len() + values.bias.len();
         let fits = self.engine.network.layers.get(index).is_some_and(|layer| {
-            values.inputs == layer.inputs && values.outputs == layer.outputs && values.bias.len() == layer.outputs
+            values.inputs == layer.inputs
+                && values.outputs == layer.outputs
+                && values.bias.len() == layer.outputs
         });
         if !fits || got != expected {
             return Err(Error::Width { what: "parameters of a layer", expected, got });
@@ -98,7 +101,7 @@ impl<T: Element> Session<'_, T> {
 
     fn check(&self, table: &[f32], indices: &[usize]) -> Result<(), Error> {
         let features = self.features;
-        if table.len() % features != 0 {
+        if !table.len().is_multiple_of(features) {
             return Err(Error::Width { what: "whole rows", expected: features, got: table.len() % features });
         }
         let rows = table.len() / features;

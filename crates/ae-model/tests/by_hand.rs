@@ -1,5 +1,7 @@
 //! One update of a network small enough to follow with a pencil.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use ae_data::Rows;
 use ae_model::{Config, ErrorNorm, Isa, LayerParameters, Trainer};
 

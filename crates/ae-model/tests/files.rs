@@ -1,5 +1,7 @@
 //! Model files: what is written is what is read, to the bit; what is damaged is refused, never trusted.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use std::path::Path;
 
 use ae_data::Dataset;
@@ -129,31 +131,73 @@ fn altered_files_are_refused_with_a_reason() {
         ("empty", vec![], "not a readable model"),
         ("seven bytes", vec![0; 7], "not a readable model"),
         ("zeros", vec![0; 5000], "not a readable model"),
-        ("a header longer than the file", [&u64::MAX.to_le_bytes(), &[b'{'; 100][..]].concat(), "not a readable model"),
+        (
+            "a header longer than the file",
+            [&u64::MAX.to_le_bytes(), &[b'{'; 100][..]].concat(),
+            "not a readable model",
+        ),
         ("a header that is no JSON", with_header("{{{", &[]), "not a readable model"),
         ("no tensors, no metadata", with_header("{}", &[]), "lacks 'ae.config'"),
-        ("another program's model", with_header("{\"__metadata__\":{\"a\":\"b\"}}", &[]), "lacks 'ae.config'"),
+        (
+            "another program's model",
+            with_header("{\"__metadata__\":{\"a\":\"b\"}}", &[]),
+            "lacks 'ae.config'",
+        ),
         ("cut in the data", with_header(&header, &data[..data.len() - 1]), "not a readable model"),
         ("data beyond the end", with_header(&header, &[&data[..], &[0]].concat()), "not a readable model"),
         ("a later format", swapped("\\\"format\\\":1", "\\\"format\\\":2"), "format version 2 is newer"),
-        ("no format", swapped("\\\"format\\\":1,", ""), "invalid settings in the header: missing field `format`"),
+        (
+            "no format",
+            swapped("\\\"format\\\":1,", ""),
+            "invalid settings in the header: missing field `format`",
+        ),
         ("an unknown setting", swapped("\\\"fitted\\\"", "\\\"fittted\\\""), "unknown field `fittted`"),
         ("an impossible setting", swapped("\\\"epochs\\\":2", "\\\"epochs\\\":0"), "epochs is 0"),
-        ("a hostile size", swapped("\\\"input_dim\\\":9", "\\\"input_dim\\\":16777216"), "feature names for 16777216"),
+        (
+            "a hostile size",
+            swapped("\\\"input_dim\\\":9", "\\\"input_dim\\\":16777216"),
+            "feature names for 16777216",
+        ),
         ("a negative size", swapped("\\\"input_dim\\\":9", "\\\"input_dim\\\":-9"), "invalid settings"),
-        ("another hidden width", swapped("\\\"hidden_dims\\\":[7]", "\\\"hidden_dims\\\":[8]"), "the settings imply F32 [9, 8]"),
-        ("another encoding", swapped("\\\"encoding_dim\\\":3", "\\\"encoding_dim\\\":4"), "the settings imply F32 [7, 4]"),
-        ("another precision", swapped("\\\"precision\\\":\\\"f32\\\"", "\\\"precision\\\":\\\"f64\\\""), "imply F64"),
-        ("a tensor renamed", swapped("decoder.1.bias", "decoder.9.bias"), "tensor 'decoder.1.bias' is missing"),
+        (
+            "another hidden width",
+            swapped("\\\"hidden_dims\\\":[7]", "\\\"hidden_dims\\\":[8]"),
+            "the settings imply F32 [9, 8]",
+        ),
+        (
+            "another encoding",
+            swapped("\\\"encoding_dim\\\":3", "\\\"encoding_dim\\\":4"),
+            "the settings imply F32 [7, 4]",
+        ),
+        (
+            "another precision",
+            swapped("\\\"precision\\\":\\\"f32\\\"", "\\\"precision\\\":\\\"f64\\\""),
+            "imply F64",
+        ),
+        (
+            "a tensor renamed",
+            swapped("decoder.1.bias", "decoder.9.bias"),
+            "tensor 'decoder.1.bias' is missing",
+        ),
         ("integers for floats", swapped("\"dtype\":\"F32\"", "\"dtype\":\"I32\""), "is I32"),
         ("not a number", with_header(&header, &not_finite), "holds NaN at position 0"),
-        ("a scale below zero", with_header(&header, &no_scale), "tensor 'scaler.scale' holds -1 at position 0"),
-        ("a name missing", swapped("\\\"feature 0, \\\\\\\"ä\\\\\\\"\\\",", ""), "8 feature names for 9 features"),
+        (
+            "a scale below zero",
+            with_header(&header, &no_scale),
+            "tensor 'scaler.scale' holds -1 at position 0",
+        ),
+        (
+            "a name missing",
+            swapped("\\\"feature 0, \\\\\\\"ä\\\\\\\"\\\",", ""),
+            "8 feature names for 9 features",
+        ),
     ];
     for (name, bytes, expected) in cases {
         match load(&bytes) {
             Ok(_) => panic!("{name}: accepted"),
-            Err(message) => assert!(message.contains(expected), "{name}: '{message}' instead of '{expected}'"),
+            Err(message) => {
+                assert!(message.contains(expected), "{name}: '{message}' instead of '{expected}'");
+            }
         }
     }
 }
@@ -192,7 +236,8 @@ fn a_failed_save_leaves_the_old_file() {
     let occupied = folder.path().join("occupied");
     std::fs::create_dir_all(occupied.join("inner")).unwrap();
     assert!(model.save(&occupied).is_err());
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "nothing temporary is left: {left:?}");
     assert!(Autoencoder::load(Path::new("/")).is_err());
 }

@@ -1,5 +1,7 @@
 //! Analytic gradients of every weight and bias against finite differences and against a naive network.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use ae_kernels::Element;
 use ae_model::gradcheck::{self, Settings};
 use ae_model::{Activation, Config, Init, Isa, LayerParameters, Trainer};
@@ -20,7 +22,9 @@ struct Architecture {
 
 impl Architecture {
     fn config(&self) -> Config {
-        let [input, hidden @ .., encoding] = self.widths.as_slice() else { unreachable!("two widths at least") };
+        let [input, hidden @ .., encoding] = self.widths.as_slice() else {
+            unreachable!("two widths at least")
+        };
         Config::builder(*input)
             .hidden_dims(hidden)
             .encoding_dim(*encoding)
@@ -70,13 +74,16 @@ impl Architecture {
     }
 }
 
-fn architectures(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<Value = Architecture> {
+fn architectures(
+    depth: std::ops::RangeInclusive<usize>,
+    width: usize,
+) -> impl Strategy<Value = Architecture> {
     let widths = prop::collection::vec(1..=width, *depth.start() + 1..=*depth.end() + 1);
     let activation = prop::sample::select(vec![Activation::Relu, Activation::Sigmoid, Activation::Tanh]);
     let init = prop::sample::select(vec![Init::GlorotUniform, Init::GlorotNormal]);
-    (widths, activation, init, 1..=40usize, any::<u64>()).prop_map(|(widths, activation, init, rows, seed)| {
-        Architecture { widths, activation, init, rows, seed }
-    })
+    (widths, activation, init, 1..=40usize, any::<u64>()).prop_map(
+        |(widths, activation, init, rows, seed)| Architecture { widths, activation, init, rows, seed },
+    )
 }
 
 fn flat<T: Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
@@ -184,8 +191,13 @@ fn a_planted_fault_is_found() {
     let mut wrong_slope = arch.naive();
     wrong_slope.activation = naive::Activation::Tanh;
     let wrong_slope = wrong_slope.gradients(&table, &table);
-    let wrong_slope =
-        wrong_slope.weights.iter().zip(&wrong_slope.biases).flat_map(|(w, b)| w.iter().chain(b)).copied().collect();
+    let wrong_slope = wrong_slope
+        .weights
+        .iter()
+        .zip(&wrong_slope.biases)
+        .flat_map(|(w, b)| w.iter().chain(b))
+        .copied()
+        .collect();
     let changed = |change: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
         right.iter().enumerate().map(|(i, g)| change(i, *g)).collect()
     };
@@ -193,7 +205,10 @@ fn a_planted_fault_is_found() {
         ("another activation's derivative", wrong_slope),
         ("the sum instead of the mean over rows", changed(&|_, g| g * 9.0)),
         ("a missing factor of one half", changed(&|_, g| g * 2.0)),
-        ("one weight off by a part in a thousand", changed(&|i, g| if i == 7 { g * 1.001 + 1e-4 } else { g })),
+        (
+            "one weight off by a part in a thousand",
+            changed(&|i, g| if i == 7 { g * 1.001 + 1e-4 } else { g }),
+        ),
         ("biases forgotten", changed(&|i, g| if (30..35).contains(&i) { 0.0 } else { g })),
         ("not a number", changed(&|i, g| if i == 3 { f64::NAN } else { g })),
     ];

@@ -1,5 +1,7 @@
 //! Once warm, a training step allocates nothing: counted by the global allocator, in one thread and in several.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use std::alloc::System;
 
 use ae_model::{Config, Isa, Session, Trainer};
@@ -23,7 +25,8 @@ fn a_warm_step_allocates_nothing() {
     for threads in [1, 2, 3] {
         // The larger network's steps are shared among the threads, the smaller one's are not.
         for hidden in [40, 600] {
-            let config = Config::builder(100).hidden_dims([hidden]).encoding_dim(10).learning_rate(1e-4).build();
+            let config =
+                Config::builder(100).hidden_dims([hidden]).encoding_dim(10).learning_rate(1e-4).build();
             let mut trainer = Trainer::<f32>::new(&config.unwrap(), Isa::best(), Some(threads)).unwrap();
             let full: Vec<usize> = (0..128).collect();
             let short: Vec<usize> = (128..201).collect();

@@ -1,5 +1,7 @@
 //! The same bits, whatever the number of threads.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use ae_data::Dataset;
 use ae_model::{Activation, Autoencoder, Config, ErrorNorm, Precision, ScalerKind};
 use ae_testing::random::SplitMix64;
@@ -10,9 +12,9 @@ const THREADS: [usize; 4] = [1, 2, 3, 7];
 fn hash(model: &Autoencoder) -> u64 {
     let layers = model.layers();
     let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));
-    values.flat_map(|x| x.to_bits().to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    values
+        .flat_map(|x| x.to_bits().to_le_bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn rows(count: usize, features: usize) -> Dataset {
@@ -49,14 +51,20 @@ fn trained_weights_are_the_same_to_the_bit() {
             model.set_threads(Some(threads)).unwrap();
             let history = model.fit(&data, &mut []).unwrap();
             assert_ne!(hash(&model), before, "nothing was learnt");
-            let losses: Vec<_> =
-                history.epochs.iter().map(|e| (e.train_mse.to_bits(), e.validation_mse.unwrap().to_bits())).collect();
+            let losses: Vec<_> = history
+                .epochs
+                .iter()
+                .map(|e| (e.train_mse.to_bits(), e.validation_mse.unwrap().to_bits()))
+                .collect();
             let errors = model.reconstruction_error(&data, ErrorNorm::Sum).unwrap();
             let errors: Vec<u64> = errors.into_iter().map(f64::to_bits).collect();
             results.push((hash(&model), losses, errors, model.encode(&data).unwrap()));
         }
         for (result, threads) in results.iter().zip(THREADS) {
-            assert!(*result == results[0], "{precision:?}, batch {batch_size}: {threads} threads differ from one");
+            assert!(
+                *result == results[0],
+                "{precision:?}, batch {batch_size}: {threads} threads differ from one"
+            );
         }
     }
 }
@@ -71,6 +79,10 @@ fn rows_do_not_depend_on_their_company() {
     for row in [0, 15, 16, 63, 64, 149] {
         let alone = Dataset::new(data.row(row).unwrap().to_vec(), 30).unwrap();
         assert_eq!(model.encode(&alone).unwrap().values(), codes.row(row).unwrap(), "row {row}");
-        assert_eq!(model.reconstruction_error(&alone, ErrorNorm::Mean).unwrap(), errors[row..=row], "row {row}");
+        assert_eq!(
+            model.reconstruction_error(&alone, ErrorNorm::Mean).unwrap(),
+            errors[row..=row],
+            "row {row}"
+        );
     }
 }

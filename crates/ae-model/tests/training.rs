@@ -1,11 +1,13 @@
 //! What `fit` does besides learning: validation, early stopping, divergence, callbacks, cancellation, refusals.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
 use std::ops::ControlFlow;
 
 use ae_data::{BatchSource, DataError, Dataset, Rows};
 use ae_model::{
-    Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error, ErrorNorm, Precision,
-    ScalerKind, StopReason,
+    Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error, ErrorNorm,
+    Precision, ScalerKind, StopReason,
 };
 use ae_testing::random::SplitMix64;
 
@@ -45,11 +47,19 @@ fn learning_beats_the_mean_by_far() {
         let variance = {
             let scaled = model.scaled(&data).unwrap();
             let n = scaled.rows() as f64;
-            let mean = |f: usize| scaled.values().iter().skip(f).step_by(10).map(|x| f64::from(*x)).sum::<f64>() / n;
+            let mean =
+                |f: usize| scaled.values().iter().skip(f).step_by(10).map(|x| f64::from(*x)).sum::<f64>() / n;
             (0..10)
                 .map(|f| {
                     let mean = mean(f);
-                    scaled.values().iter().skip(f).step_by(10).map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n
+                    scaled
+                        .values()
+                        .iter()
+                        .skip(f)
+                        .step_by(10)
+                        .map(|x| (f64::from(*x) - mean).powi(2))
+                        .sum::<f64>()
+                        / n
                 })
                 .sum::<f64>()
                 / 10.0
@@ -207,7 +217,8 @@ fn callbacks_see_everything_and_may_stop() {
 #[test]
 fn a_token_cancels() {
     let data = curve(25, 5);
-    let mut model = Autoencoder::new(Config::builder(5).batch_size(10).epochs(1000).build().unwrap()).unwrap();
+    let mut model =
+        Autoencoder::new(Config::builder(5).batch_size(10).epochs(1000).build().unwrap()).unwrap();
     let token = CancelToken::new();
     model.set_cancel_token(token.clone());
     let mut cancel_in_third = |record: &EpochRecord| {
@@ -247,7 +258,10 @@ fn data_that_cannot_be_learnt_from_is_refused() {
         (rows(&[1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0]), "row 2, column 2: NaN is not a finite number"),
         (named(&[1.0, 2.0, f32::INFINITY, 4.0, 5.0, 6.0]), "row 1, column 'c': inf is not a finite number"),
         (rows(&[1.0, 2.0, 3.0, 4.0, 5.0, f32::NEG_INFINITY]), "row 2, column 3: -inf is not a finite number"),
-        (named(&[1.0, max, 3.0, 1.0, -max, 3.0, 2.0, max, 2.0, 0.0, -max, 1.0]), "column 'b': its values spread over"),
+        (
+            named(&[1.0, max, 3.0, 1.0, -max, 3.0, 2.0, max, 2.0, 0.0, -max, 1.0]),
+            "column 'b': its values spread over",
+        ),
         (Dataset::new(vec![], 0).unwrap(), "the model expects rows of 3 values, but these have 0"),
     ];
     for (data, message) in cases {
@@ -267,8 +281,14 @@ fn rows_that_do_not_fit_the_model_are_refused() {
     let four = Rows::new(&values[..4], 4).unwrap();
     let two = Rows::new(&values, 2).unwrap();
     let messages = [
-        (model.encode(&three).unwrap_err().to_string(), "the model expects rows of 4 values, but these have 3"),
-        (model.decode(&three).unwrap_err().to_string(), "the model expects encodings of 2 values, but these have 3"),
+        (
+            model.encode(&three).unwrap_err().to_string(),
+            "the model expects rows of 4 values, but these have 3",
+        ),
+        (
+            model.decode(&three).unwrap_err().to_string(),
+            "the model expects encodings of 2 values, but these have 3",
+        ),
         (model.encode(&four).unwrap_err().to_string(), "row 1, column 3: NaN is not a finite number"),
         (model.decode(&two).unwrap_err().to_string(), "row 2, column 1: NaN is not a finite number"),
         (model.mse(&four).unwrap_err().to_string(), "row 1, column 3: NaN is not a finite number"),

@@ -54,8 +54,16 @@ pub(super) struct Tile<'a, T> {
 /// Computes the tile into its output.
 #[inline(always)]
 pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
-    let Operand { scalars, scalar_step, scalar_row, scalar_segment, vectors, vector_panel, steps, segment_steps } =
-        tile.operand;
+    let Operand {
+        scalars,
+        scalar_step,
+        scalar_row,
+        scalar_segment,
+        vectors,
+        vector_panel,
+        steps,
+        segment_steps,
+    } = tile.operand;
     let (rows, panels) = (tile.rows, tile.panels);
     if rows == 0 || panels == 0 {
         return;
@@ -65,7 +73,9 @@ pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
         let last_scalar = (segments - 1) * scalar_segment
             + (segment_steps.min(steps) - 1) * scalar_step
             + (rows - 1) * scalar_row;
-        assert!(last_scalar < scalars.len() && (panels - 1) * vector_panel + steps * T::PANEL <= vectors.len());
+        assert!(
+            last_scalar < scalars.len() && (panels - 1) * vector_panel + steps * T::PANEL <= vectors.len()
+        );
     }
     assert!((panels - 1) * tile.out_panel + rows * T::PANEL <= tile.out.len());
     if let Start::Splat(from) = tile.start {
@@ -327,12 +337,15 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
         let mut acc = [[s.splat(T::ZERO); NV]; R];
         for i in 0..R {
             for j in 0..NV {
-                match start {
-                    Start::Zero => {}
-                    // SAFETY: `store_tile` checked that there are `R` scalars.
-                    Start::Splat(from) => acc[i][j] = s.splat(unsafe { *from.get_unchecked(i) }),
-                    // SAFETY: `store_tile` checked the end of the last row of the last panel.
-                    Start::Load => acc[i][j] = unsafe { s.load_ptr(out.as_ptr().add(place::<T, S>(i, j, out_panel))) },
+                // SAFETY: `store_tile` checked that there are `R` scalars, and where the last row of the last panel ends.
+                unsafe {
+                    match start {
+                        Start::Zero => {}
+                        Start::Splat(from) => acc[i][j] = s.splat(*from.get_unchecked(i)),
+                        Start::Load => {
+                            acc[i][j] = s.load_ptr(out.as_ptr().add(place::<T, S>(i, j, out_panel)));
+                        }
+                    }
                 }
             }
         }

@@ -147,6 +147,11 @@ impl Simd<f32> for Avx2 {
         unsafe { _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) }
     }
     #[inline(always)]
+    fn keep_lt(self, a: __m256, b: __m256, x: __m256) -> __m256 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b), x) }
+    }
+    #[inline(always)]
     fn transpose(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
         transpose_f32(self, src, src_stride, dst, dst_stride);
     }
@@ -262,6 +267,11 @@ impl Simd<f64> for Avx2 {
     fn select_lt(self, a: __m256d, b: __m256d, x: __m256d, y: __m256d) -> __m256d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm256_blendv_pd(y, x, _mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) }
+    }
+    #[inline(always)]
+    fn keep_lt(self, a: __m256d, b: __m256d, x: __m256d) -> __m256d {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm256_and_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
     fn transpose(self, src: &[f64], src_stride: usize, dst: &mut [f64], dst_stride: usize) {

@@ -1,0 +1,239 @@
+//! The command line: what may be said, and what it means.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Autoencoders on the CPU: compress rows of numbers, rebuild them, and score how well.
+#[derive(Parser, Debug)]
+#[command(
+    name = "ae",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Common {
+    /// Threads to use [default: all cores]; results do not depend on it
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    pub(crate) threads: Option<u16>,
+    /// One JSON object a line on standard output, everything else on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress and no remarks
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Common {
+    pub(crate) fn threads(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Train a model on rows and save it
+    #[command(after_help = TRAIN_HELP)]
+    Train(Box<TrainArgs>),
+    /// Rows to encodings
+    #[command(after_help = "Example: ae encode model.safetensors rows.csv -o codes.csv")]
+    Encode(TransformArgs),
+    /// Encodings back to rows, in the units of the data
+    #[command(after_help = "Example: ae decode model.safetensors codes.csv -o rows.csv")]
+    Decode(TransformArgs),
+    /// Rows as the model rebuilds them, in the units of the data
+    #[command(after_help = "Example: ae reconstruct model.safetensors rows.parquet -o rebuilt.parquet")]
+    Reconstruct(TransformArgs),
+    /// Reconstruction error of each row: the larger, the less the row is like the training data
+    #[command(after_help = "Errors are measured on scaled features, as in training.\n\n\
+        Example: ae score model.safetensors rows.csv -o errors.csv")]
+    Score(ScoreArgs),
+    /// What a model file holds
+    Info(InfoArgs),
+}
+
+const TRAIN_HELP: &str = "\
+DATA is a file (.csv .tsv .npy .npz .idx -ubyte, these also with .gz, .parquet), - for CSV on standard input,
+or a built-in set: digits (1,797 scans of 8x8 pixels), curves[:ROWS[:SEED]] (generated, 28x28 pixels).
+
+Ctrl-C ends training after the current update and saves the model as it is; a second one kills.
+
+Examples:
+  ae train digits
+  ae train rows.csv --hidden 64,32 --encoding-dim 8 --epochs 200 -o model.safetensors";
+
+/// How rows are read.
+#[derive(Args, Debug)]
+pub(crate) struct DataArgs {
+    /// Character between the cells of a CSV file [default: found out]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    pub(crate) delimiter: Option<u8>,
+    /// The first line of the CSV file holds names [default: found out]
+    #[arg(long)]
+    pub(crate) header: bool,
+    /// The first line of the CSV file holds values
+    #[arg(long, conflicts_with = "header")]
+    pub(crate) no_header: bool,
+    /// Column that holds labels, not values: a name, or a number counted from 1 (in .npz: an array)
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+    /// Array of an .npz file that holds the rows [default: X, x, data, or the only table]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) array: Option<String>,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text {
+        "\\t" | "tab" => Ok(b'\t'),
+        _ => match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+            _ => Err("a single character is needed (or \\t)".to_owned()),
+        },
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TrainArgs {
+    /// Rows to train on: a file, -, digits or curves
+    pub(crate) data: String,
+    /// Model file to write [default: named after DATA, in this folder]
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: DataArgs,
+    /// Widths of the layers between input and encoding, e.g. 256,128,64, or none; the decoder mirrors them
+    /// [default: gradual steps]
+    #[arg(long, value_name = "WIDTHS", value_parser = widths)]
+    pub(crate) hidden: Option<Widths>,
+    /// Values of an encoding [default: a fifth of the features]
+    #[arg(long, value_name = "N")]
+    pub(crate) encoding_dim: Option<usize>,
+    /// Activation of the hidden layers and the encoding
+    #[arg(long, value_enum, default_value = "tanh")]
+    pub(crate) activation: ActivationArg,
+    /// Distribution of the first weights
+    #[arg(long, value_enum, default_value = "glorot-uniform")]
+    pub(crate) init: InitArg,
+    /// Passes over the training rows
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) epochs: usize,
+    /// Rows of an update [default: 8 to 128, by the number of rows]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<usize>,
+    /// Step of the updates
+    #[arg(long, default_value_t = 0.01, value_name = "RATE", allow_negative_numbers = true)]
+    pub(crate) learning_rate: f64,
+    /// Rule of the updates
+    #[arg(long, value_enum, default_value = "sgd")]
+    pub(crate) optimizer: OptimizerArg,
+    /// Seed of weights, split and shuffles
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Arithmetic
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) precision: PrecisionArg,
+    /// Scaling of each feature
+    #[arg(long, value_enum, default_value = "minmax")]
+    pub(crate) scale: ScaleArg,
+    /// Share of the rows to validate on instead of learning from
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) validation: f64,
+    /// Stop after this many epochs without a better validation loss, keeping the best weights; 0 never stops
+    #[arg(long, default_value_t = 20, value_name = "EPOCHS")]
+    pub(crate) early_stopping: usize,
+}
+
+/// Hidden widths as one argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Widths(pub(crate) Vec<usize>);
+
+fn widths(text: &str) -> Result<Widths, String> {
+    if text == "none" {
+        return Ok(Widths(Vec::new()));
+    }
+    let parse = |part: &str| match part.trim().parse::<usize>() {
+        Ok(width) if width > 0 => Ok(width),
+        _ => Err(format!("'{part}' is not a width: whole numbers from 1, divided by commas, or none")),
+    };
+    text.split(',').map(parse).collect::<Result<_, _>>().map(Widths)
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TransformArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// Rows (for decode: encodings): a file, -, digits or curves
+    pub(crate) data: String,
+    /// File to write, of a format told by its ending; - is CSV on standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: DataArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ScoreArgs {
+    #[command(flatten)]
+    pub(crate) transform: TransformArgs,
+    /// The squared error of every feature instead of one error a row
+    #[arg(long)]
+    pub(crate) per_feature: bool,
+    /// How the squared errors of a row become one
+    #[arg(long, value_enum, default_value = "sum", conflicts_with = "per_feature")]
+    pub(crate) norm: NormArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InfoArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum ActivationArg {
+    Relu,
+    Sigmoid,
+    Tanh,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum InitArg {
+    GlorotUniform,
+    GlorotNormal,
+    HeUniform,
+    HeNormal,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum OptimizerArg {
+    Sgd,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum PrecisionArg {
+    F32,
+    F64,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum ScaleArg {
+    Minmax,
+    Standard,
+    Robust,
+    None,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum NormArg {
+    Sum,
+    Mean,
+}

@@ -1,0 +1,7 @@
+//! One module a command (the three that send rows through a model share one).
+
+pub(crate) mod info;
+pub(crate) mod progress;
+pub(crate) mod score;
+pub(crate) mod train;
+pub(crate) mod transform;

@@ -1,0 +1,47 @@
+//! `ae info`: what a model file holds.
+
+use serde_json::json;
+
+use crate::args::InfoArgs;
+use crate::failure::Failure;
+use crate::inputs::load;
+use crate::output::Output;
+
+/// Names that are shown of many.
+const SHOWN: usize = 8;
+
+pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
+    let model = load(&args.model, None)?;
+    let bytes = std::fs::metadata(&args.model).map(|file| file.len()).unwrap_or(0);
+    let (config, summary) = (model.config(), model.summary());
+    out.line(format!("model         {} ({bytes} bytes)", args.model.display()))?;
+    out.line(summary.to_string())?;
+    let settings = serde_json::to_value(config).map_err(|error| Failure::Other(error.to_string()))?;
+    out.line(format!("scaling       {}", settings["scaler"].as_str().unwrap_or_default()))?;
+    let batch = config.batch_size().map_or("by the number of rows".to_owned(), |rows| rows.to_string());
+    out.line(format!(
+        "training      {} at {}, batch size {batch}, up to {} epochs, seed {}",
+        settings["optimizer"].as_str().unwrap_or_default(),
+        config.learning_rate(),
+        config.epochs(),
+        config.seed()
+    ))?;
+    out.line(match model.feature_names() {
+        None => format!("features      {}, without names", config.input_dim()),
+        Some(names) if names.len() > SHOWN => {
+            format!("features      {}, ... ({} in all)", names[..SHOWN].join(", "), names.len())
+        }
+        Some(names) => format!("features      {}", names.join(", ")),
+    })?;
+    out.object(&json!({
+        "event": "info",
+        "model": args.model,
+        "bytes": bytes,
+        "layer_dims": summary.layer_dims,
+        "parameters": summary.parameters,
+        "compression": summary.compression,
+        "fitted": model.is_fitted(),
+        "features": model.feature_names(),
+        "config": settings,
+    }))
+}

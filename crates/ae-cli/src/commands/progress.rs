@@ -1,0 +1,100 @@
+//! How far training is: a bar on a terminal, a few lines elsewhere, an object an epoch for machines.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use ae_model::{BatchEnd, Callback, EpochRecord};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+/// Shows epochs as they end.
+pub(crate) enum Progress {
+    Bar {
+        bar: ProgressBar,
+        epochs: u64,
+        shown: Instant,
+        last: Option<EpochRecord>,
+    },
+    /// Every so many epochs, and the first.
+    Lines {
+        epochs: usize,
+        every: usize,
+    },
+    Json,
+    Silent,
+}
+
+/// Least time between two drawings of the bar.
+const FRAME: Duration = Duration::from_millis(80);
+/// Lines that a whole training gets.
+const LINES: usize = 20;
+
+impl Progress {
+    pub(crate) fn bar(epochs: usize) -> Progress {
+        let bar = ProgressBar::new(epochs as u64 * 1000);
+        // A template that cannot be read would be a bar without one: still a bar.
+        if let Ok(style) = ProgressStyle::with_template("{bar:32} {msg}  {eta} left") {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        Progress::Bar { bar, epochs: epochs as u64, shown: Instant::now(), last: None }
+    }
+
+    pub(crate) fn lines(epochs: usize) -> Progress {
+        Progress::Lines { epochs, every: epochs.div_ceil(LINES) }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Progress::Bar { bar, .. } = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn losses(record: &EpochRecord) -> String {
+    match record.validation_mse {
+        Some(validation) => format!("train MSE {:.6}  validation MSE {validation:.6}", record.train_mse),
+        None => format!("train MSE {:.6}", record.train_mse),
+    }
+}
+
+impl Callback for Progress {
+    fn on_batch_end(&mut self, end: &BatchEnd) -> ControlFlow<String> {
+        if let Progress::Bar { bar, epochs, shown, last } = self
+            && shown.elapsed() >= FRAME
+        {
+            *shown = Instant::now();
+            bar.set_position((end.epoch as u64 - 1) * 1000 + (end.batch * 1000 / end.batches) as u64);
+            let losses = last.as_ref().map_or_else(|| format!("batch MSE {:.6}", end.mse), losses);
+            bar.set_message(format!("epoch {}/{epochs}  {losses}", end.epoch));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
+        match self {
+            Progress::Bar { last, .. } => *last = Some(*record),
+            Progress::Lines { epochs, every } => {
+                if record.epoch == 1 || record.epoch.is_multiple_of(*every) || record.epoch == *epochs {
+                    let text = format!("epoch {:>4}/{epochs}  {}", record.epoch, losses(record));
+                    let _ = writeln!(std::io::stderr(), "{text}");
+                }
+            }
+            Progress::Json => {
+                let object = json!({
+                    "event": "epoch",
+                    "epoch": record.epoch,
+                    "train_mse": record.train_mse,
+                    "validation_mse": record.validation_mse,
+                    "seconds": record.seconds,
+                });
+                if writeln!(std::io::stdout(), "{object}").is_err() {
+                    return ControlFlow::Break("standard output was closed".to_owned());
+                }
+            }
+            Progress::Silent => {}
+        }
+        ControlFlow::Continue(())
+    }
+}

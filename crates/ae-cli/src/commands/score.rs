@@ -1,0 +1,47 @@
+//! `ae score`: the reconstruction error of each row, or of each feature of each row.
+
+use ae_data::Dataset;
+use ae_model::ErrorNorm;
+use serde_json::json;
+
+use crate::args::{Common, NormArg, ScoreArgs};
+use crate::failure::Failure;
+use crate::inputs::{Target, load, read_for};
+use crate::output::Output;
+
+pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
+    let paths = &args.transform;
+    let target = Target::checked(paths.output.as_deref())?;
+    let model = load(&paths.model, common.threads())?;
+    let rows = read_for(&model, &paths.data, &paths.input, out)?;
+    let norm = match args.norm {
+        NormArg::Sum => ErrorNorm::Sum,
+        NormArg::Mean => ErrorNorm::Mean,
+    };
+    let table = if args.per_feature {
+        let table = model.squared_errors(&rows)?;
+        match rows.names() {
+            Some(names) if table.names().is_none() => table.with_names(names.to_vec())?,
+            _ => table,
+        }
+    } else {
+        let errors = model.reconstruction_error(&rows, norm)?;
+        let narrow = errors.iter().map(|error| *error as f32).collect();
+        Dataset::new(narrow, 1)?.with_names(vec!["error".to_owned()])?
+    };
+    let mse = model.mse(&rows)?;
+    if out.is_json() && target == Target::Standard {
+        for (row, values) in table.values().chunks_exact(table.features()).enumerate() {
+            let value = if args.per_feature {
+                json!({ "row": row + 1, "errors": values })
+            } else {
+                json!({ "row": row + 1, "error": values[0] })
+            };
+            out.object(&value)?;
+        }
+    } else {
+        target.write(&table, out)?;
+    }
+    out.note(format!("mean squared error over {} rows: {mse:.6} (scaled units)", rows.rows()));
+    out.object(&json!({ "event": "summary", "rows": rows.rows(), "mse": mse, "output": paths.output }))
+}

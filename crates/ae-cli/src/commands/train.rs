@@ -1,0 +1,262 @@
+//! `ae train`: a model from rows, and how good it is.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ae_data::Dataset;
+use ae_eval::{Pca, mean_variance};
+use ae_model::{
+    Activation, Autoencoder, CancelToken, Config, EarlyStopping, History, Init, Optimizer, Precision,
+    ScalerKind, StopReason,
+};
+use serde_json::json;
+
+use super::progress::Progress;
+use crate::args::{ActivationArg, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
+use crate::failure::Failure;
+use crate::inputs::{check_folder, read};
+use crate::output::Output;
+
+/// Multiply-adds up to which principal components are worked out beside the model: some seconds.
+const PCA_WORK: f64 = 4e11;
+
+pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
+    let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
+    check_folder(&path)?;
+    let data = read(&args.data, &args.input)?;
+    let config = configure(args, data.features())?;
+    let replaced = path.exists();
+    let mut model = Autoencoder::new(config)?;
+    if common.threads.is_some() {
+        model.set_threads(common.threads())?;
+    }
+    stop_on_interrupt(&mut model);
+
+    if out.is_watched() || !common.quiet {
+        out.line(format!("data          {} ({} rows of {})", args.data, data.rows(), data.features()))?;
+        out.line(model.summary().to_string())?;
+    }
+    let epochs = model.config().epochs();
+    let mut progress = match (out.is_json(), out.is_watched(), common.quiet) {
+        (true, ..) => Progress::Json,
+        (_, true, _) => Progress::bar(epochs),
+        (_, _, true) => Progress::Silent,
+        _ => Progress::lines(epochs),
+    };
+    let start = Instant::now();
+    let history = model.fit(&data, &mut [&mut progress]);
+    let elapsed = start.elapsed();
+    progress.finish();
+    let history = history?;
+    // Before anything that could still fail: the work is not to be lost.
+    model.save(&path)?;
+
+    let quality = Quality::of(&model, &data, &history)?;
+    report(out, &model, &history, elapsed, &quality)?;
+    out.line(format!("saved         {}{}", path.display(), if replaced { " (replaced)" } else { "" }))?;
+    for warning in quality.warnings(&history) {
+        out.note(format!("warning: {warning}"));
+    }
+    out.object(&json!({
+        "event": "summary",
+        "rows": data.rows(),
+        "features": data.features(),
+        "train_rows": history.train_rows,
+        "validation_rows": history.validation_rows,
+        "layer_dims": model.summary().layer_dims,
+        "parameters": model.summary().parameters,
+        "compression": model.summary().compression,
+        "batch_size": history.batch_size,
+        "epochs": history.epochs.len(),
+        "stopped": history.stopped,
+        "kept_epoch": history.kept_epoch,
+        "seconds": elapsed.as_secs_f64(),
+        "train_mse": quality.train.mse,
+        "train_variance": quality.train.variance,
+        "train_pca_mse": quality.train.pca,
+        "validation_mse": quality.validation.as_ref().map(|part| part.mse),
+        "validation_variance": quality.validation.as_ref().map(|part| part.variance),
+        "validation_pca_mse": quality.validation.as_ref().and_then(|part| part.pca),
+        "model": path,
+    }))
+}
+
+/// `NAME.safetensors` in this folder, after the file or set that the rows come from.
+fn default_output(data: &str) -> PathBuf {
+    let name = match data {
+        "-" => "model",
+        name => Path::new(name).file_name().and_then(|name| name.to_str()).unwrap_or("model"),
+    };
+    let stem = name.split(['.', ':']).find(|part| !part.is_empty()).unwrap_or("model");
+    PathBuf::from(format!("{stem}.safetensors"))
+}
+
+fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
+    let mut builder = Config::builder(features)
+        .activation(match args.activation {
+            ActivationArg::Relu => Activation::Relu,
+            ActivationArg::Sigmoid => Activation::Sigmoid,
+            ActivationArg::Tanh => Activation::Tanh,
+        })
+        .init(match args.init {
+            InitArg::GlorotUniform => Init::GlorotUniform,
+            InitArg::GlorotNormal => Init::GlorotNormal,
+            InitArg::HeUniform => Init::HeUniform,
+            InitArg::HeNormal => Init::HeNormal,
+        })
+        .scaler(match args.scale {
+            ScaleArg::Minmax => ScalerKind::MinMax,
+            ScaleArg::Standard => ScalerKind::Standard,
+            ScaleArg::Robust => ScalerKind::Robust,
+            ScaleArg::None => ScalerKind::None,
+        })
+        .precision(match args.precision {
+            PrecisionArg::F32 => Precision::F32,
+            PrecisionArg::F64 => Precision::F64,
+        })
+        .optimizer(match args.optimizer {
+            OptimizerArg::Sgd => Optimizer::Sgd,
+        })
+        .epochs(args.epochs)
+        .learning_rate(args.learning_rate)
+        .validation(args.validation)
+        .seed(args.seed);
+    if let Some(widths) = &args.hidden {
+        builder = builder.hidden_dims(widths.0.clone());
+    }
+    if let Some(dim) = args.encoding_dim {
+        builder = builder.encoding_dim(dim);
+    }
+    if let Some(rows) = args.batch_size {
+        builder = builder.batch_size(rows);
+    }
+    if args.early_stopping > 0 {
+        builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
+    }
+    Ok(builder.build()?)
+}
+
+/// The first Ctrl-C ends training in order, the second one at once.
+fn stop_on_interrupt(model: &mut Autoencoder) {
+    let token = CancelToken::new();
+    model.set_cancel_token(token.clone());
+    // Without a handler Ctrl-C ends the program, as it does anywhere.
+    let _ = ctrlc::set_handler(move || {
+        if token.is_cancelled() {
+            std::process::exit(130);
+        }
+        token.cancel();
+    });
+}
+
+/// Errors of one part of the rows, in scaled units.
+struct Part {
+    mse: f64,
+    /// MSE of predicting the mean of these rows.
+    variance: f64,
+    /// MSE of principal components fitted to the training rows.
+    pca: Option<f64>,
+}
+
+struct Quality {
+    train: Part,
+    validation: Option<Part>,
+}
+
+impl Quality {
+    fn of(model: &Autoencoder, data: &Dataset, history: &History) -> Result<Quality, Failure> {
+        let config = model.config();
+        let features = config.input_dim();
+        let (train, validation) = ae_data::validation_split(data.rows(), config.validation(), config.seed())?;
+        let train = if history.validation_rows == 0 { data.clone() } else { data.select_rows(&train)? };
+        let scaled = model.scaled(&train)?;
+        let (rows, width) = (train.rows() as f64, features as f64);
+        let work = rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3);
+        let components = config.encoding_dim().min(train.rows()).min(features);
+        let pca =
+            if work <= PCA_WORK { Some(Pca::fit(scaled.values(), features, components)?) } else { None };
+        let measure = |rows: &Dataset, scaled: &Dataset| -> Result<Part, Failure> {
+            Ok(Part {
+                mse: model.mse(rows)?,
+                variance: mean_variance(scaled.values(), features)?,
+                pca: pca.as_ref().map(|pca| pca.mse(scaled.values())).transpose()?,
+            })
+        };
+        let validation = if validation.is_empty() {
+            None
+        } else {
+            let rows = data.select_rows(&validation)?;
+            Some(measure(&rows, &model.scaled(&rows)?)?)
+        };
+        Ok(Quality { train: measure(&train, &scaled)?, validation })
+    }
+
+    fn warnings(&self, history: &History) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let part = self.validation.as_ref().unwrap_or(&self.train);
+        if part.variance > 0.0 && part.mse >= part.variance {
+            warnings.push(
+                "the model is no better than predicting the mean: raise --epochs or --learning-rate"
+                    .to_owned(),
+            );
+        } else if part.pca.is_some_and(|pca| part.mse > pca) {
+            warnings.push(format!(
+                "PCA of the same size is better: after {} epochs the model may need more, or a larger --learning-rate",
+                history.epochs.len()
+            ));
+        }
+        if self.validation.as_ref().is_some_and(|part| part.mse > 2.0 * self.train.mse) {
+            warnings.push("the validation error is over twice the training error: more rows or a smaller model would help".to_owned());
+        }
+        warnings
+    }
+}
+
+fn report(
+    out: &mut Output,
+    model: &Autoencoder,
+    history: &History,
+    elapsed: Duration,
+    quality: &Quality,
+) -> Result<(), Failure> {
+    let ended = match &history.stopped {
+        StopReason::Finished => String::new(),
+        StopReason::EarlyStopping => ", stopped early".to_owned(),
+        StopReason::Cancelled => ", interrupted".to_owned(),
+        StopReason::Callback(reason) => format!(", stopped: {reason}"),
+        _ => String::new(),
+    };
+    let kept = if history.kept_epoch == history.epochs.len() {
+        String::new()
+    } else {
+        format!(", weights of epoch {}", history.kept_epoch)
+    };
+    out.line(format!(
+        "training      {} epochs of {} rows in batches of {}: {:.2} s{ended}{kept}",
+        history.epochs.len(),
+        history.train_rows,
+        history.batch_size,
+        elapsed.as_secs_f64(),
+    ))?;
+    out.line("")?;
+    let size = model.config().encoding_dim();
+    out.line(format!(
+        "{:<14}{:>12}{:>14}{:>18}",
+        "scaled units",
+        "MSE",
+        "of variance",
+        format!("PCA with {size}")
+    ))?;
+    let mut row = |name: &str, part: &Part| {
+        let share = |mse: f64| {
+            if part.variance > 0.0 { format!("{:.1} %", 100.0 * mse / part.variance) } else { "-".to_owned() }
+        };
+        let pca = part.pca.map_or("not computed".to_owned(), |mse| format!("{mse:.6} {:>8}", share(mse)));
+        out.line(format!("{name:<14}{:>12.6}{:>14}{pca:>18}", part.mse, share(part.mse)))
+    };
+    row("train", &quality.train)?;
+    if let Some(part) = &quality.validation {
+        row("validation", part)?;
+    }
+    out.line("")
+}

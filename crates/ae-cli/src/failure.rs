@@ -1,0 +1,98 @@
+//! Why a command failed, and the exit status that says so.
+
+use std::fmt;
+use std::io;
+
+use ae_data::DataError;
+use ae_eval::EvalError;
+use ae_model::{ConfigError, Error, IsaError};
+
+/// The end of a command that did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line asks for something impossible: exit status 2.
+    Usage(String),
+    /// Anything else: exit status 1.
+    Other(String),
+    /// Standard output was closed by its reader: exit status 1, without a word.
+    BrokenPipe,
+}
+
+impl Failure {
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::Other(_) | Failure::BrokenPipe => 1,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // One line, whatever a file's name or text may hold.
+            Failure::Usage(text) | Failure::Other(text) => f.write_str(&text.replace(['\n', '\r'], " ")),
+            Failure::BrokenPipe => f.write_str("standard output was closed"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Config(error) => error.into(),
+            Error::Isa(error) => error.into(),
+            Error::Data(error) => error.into(),
+            error => Failure::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        let ConfigError::OutOfRange { field, value, allowed } = &error else {
+            return Failure::Usage(error.to_string());
+        };
+        let flag = match *field {
+            "hidden_dims" | "the number of hidden_dims" => "--hidden",
+            "encoding_dim" => "--encoding-dim",
+            "learning_rate" => "--learning-rate",
+            "epochs" => "--epochs",
+            "batch_size" => "--batch-size",
+            "validation" => "--validation",
+            "early_stopping.patience" => "--early-stopping",
+            _ => return Failure::Usage(error.to_string()),
+        };
+        Failure::Usage(format!("{flag}: {value} is out of range: it must be {allowed}"))
+    }
+}
+
+impl From<IsaError> for Failure {
+    fn from(error: IsaError) -> Failure {
+        Failure::Usage(error.to_string())
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Failure {
+        match error {
+            DataError::BuiltIn { .. } => Failure::Usage(error.to_string()),
+            error => Failure::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<EvalError> for Failure {
+    fn from(error: EvalError) -> Failure {
+        Failure::Other(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
+            _ => Failure::Other(format!("standard output: {error}")),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What commands read and where they write: rows that fit a model, and outputs that are checked before the work.
+
+use std::path::{Path, PathBuf};
+
+use ae_data::{Dataset, Format, ReadOptions};
+use ae_model::Autoencoder;
+
+use crate::args::DataArgs;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Reads rows as the flags say.
+pub(crate) fn read(location: &str, args: &DataArgs) -> Result<Dataset, Failure> {
+    let mut options = ReadOptions::default();
+    options.delimiter = args.delimiter;
+    options.header = match (args.header, args.no_header) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    options.label.clone_from(&args.label);
+    options.array.clone_from(&args.array);
+    Ok(ae_data::read(location, &options)?)
+}
+
+/// Reads rows for a model: columns are matched by name where both sides have names, else by position.
+pub(crate) fn read_for(
+    model: &Autoencoder,
+    location: &str,
+    args: &DataArgs,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    let rows = read(location, args)?;
+    let Some(wanted) = model.feature_names() else { return Ok(rows) };
+    let Some(present) = rows.names() else {
+        if rows.features() == wanted.len() {
+            out.note(format!(
+                "{location} has no column names: its columns are taken in the order of the model's"
+            ));
+        }
+        return Ok(rows);
+    };
+    if present == wanted {
+        return Ok(rows);
+    }
+    let extra: Vec<String> = present.iter().filter(|name| !wanted.contains(name)).cloned().collect();
+    let chosen =
+        rows.select_columns(wanted).map_err(|error| Failure::Other(format!("{location}: {error}")))?;
+    if !extra.is_empty() {
+        out.note(format!(
+            "{location}: columns that the model does not know are left out: {}",
+            extra.join(", ")
+        ));
+    }
+    Ok(chosen)
+}
+
+/// Loads a model.
+pub(crate) fn load(path: &Path, threads: Option<usize>) -> Result<Autoencoder, Failure> {
+    let mut model = Autoencoder::load(path)?;
+    if threads.is_some() {
+        model.set_threads(threads)?;
+    }
+    Ok(model)
+}
+
+/// Where a table goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// CSV on standard output.
+    Standard,
+    /// A file of a format that can be written, in a folder that exists.
+    File(PathBuf),
+}
+
+impl Target {
+    /// Checks an `-o` before any work is done for it.
+    pub(crate) fn checked(output: Option<&Path>) -> Result<Target, Failure> {
+        let Some(path) = output.filter(|path| *path != Path::new("-")) else { return Ok(Target::Standard) };
+        let format = Format::of(path).map_err(|error| Failure::Usage(format!("-o {error}")))?;
+        if !format.is_writable() {
+            return Err(Failure::Usage(format!("-o {}: this format can only be read", path.display())));
+        }
+        check_folder(path)?;
+        Ok(Target::File(path.to_owned()))
+    }
+
+    /// Writes the table, and says where to.
+    pub(crate) fn write(&self, table: &Dataset, out: &mut Output) -> Result<(), Failure> {
+        match self {
+            Target::Standard => match ae_data::write_csv(table, out.stream()) {
+                Ok(()) => Ok(()),
+                Err(ae_data::DataError::Io { source, .. }) => Err(source.into()),
+                Err(error) => Err(error.into()),
+            },
+            Target::File(path) => {
+                ae_data::write(table, path)?;
+                out.note(format!(
+                    "{} rows of {} written to {}",
+                    table.rows(),
+                    table.features(),
+                    path.display()
+                ));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Refuses a path whose folder is missing or that is a folder itself, before time is spent on what goes there.
+pub(crate) fn check_folder(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Err(Failure::Usage(format!("-o {}: this is a folder", path.display())));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(Failure::Usage(format!(
+            "-o {}: there is no folder {}",
+            path.display(),
+            folder.display()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! `ae`: autoencoders on the command line. Arguments in, the library's functions, words or JSON out.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod failure;
+mod inputs;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+use failure::Failure;
+use output::Output;
+
+fn main() -> ExitCode {
+    let Arguments { common, command } = Arguments::parse();
+    let mut out = Output::new(&common);
+    let result = match &command {
+        Command::Train(args) => commands::train::run(args, &common, &mut out),
+        Command::Encode(args) => commands::transform::encode(args, &common, &mut out),
+        Command::Decode(args) => commands::transform::decode(args, &common, &mut out),
+        Command::Reconstruct(args) => commands::transform::reconstruct(args, &common, &mut out),
+        Command::Score(args) => commands::score::run(args, &common, &mut out),
+        Command::Info(args) => commands::info::run(args, &mut out),
+    };
+    match result.and_then(|()| out.finish()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has gone: nobody is left to be told.
+        Err(Failure::BrokenPipe) => ExitCode::FAILURE,
+        Err(failure) => {
+            out.error(&failure.to_string());
+            ExitCode::from(failure.status())
+        }
+    }
+}

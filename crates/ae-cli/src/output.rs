@@ -1,0 +1,70 @@
+//! Words on standard output, or one JSON object a line; everything that is not a result goes to standard error.
+
+use std::io::{self, IsTerminal, Stdout, Write};
+
+use serde_json::Value;
+
+use crate::args::Common;
+use crate::failure::Failure;
+
+/// Where a command's results and remarks go.
+pub(crate) struct Output {
+    out: Stdout,
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub(crate) fn new(common: &Common) -> Output {
+        Output { out: io::stdout(), json: common.json, quiet: common.quiet }
+    }
+
+    /// Whether results are wanted as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person watches: progress may be drawn.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.quiet && !self.json && io::stderr().is_terminal()
+    }
+
+    /// A result for people.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
+        if !self.json {
+            writeln!(self.out, "{}", text.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// A result for machines.
+    pub(crate) fn object(&mut self, value: &Value) -> Result<(), Failure> {
+        if self.json {
+            writeln!(self.out, "{value}")?;
+        }
+        Ok(())
+    }
+
+    /// Standard output itself, for tables.
+    pub(crate) fn stream(&mut self) -> &mut impl Write {
+        &mut self.out
+    }
+
+    /// A remark beside the results.
+    pub(crate) fn note(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            // Nothing can be said about a standard error that is closed.
+            let _ = writeln!(io::stderr(), "ae: {}", text.as_ref());
+        }
+    }
+
+    /// The one line that says why a command failed.
+    pub(crate) fn error(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "ae: {text}");
+    }
+
+    /// Makes sure that everything has been written.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
+}

@@ -1,0 +1,7 @@
+//! Sets that need no file.
+
+mod curves;
+mod digits;
+
+pub use curves::curves;
+pub use digits::digits;

@@ -1,0 +1,88 @@
+//! Generated images of curves, after the synthetic set of Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with
+//! Neural Networks", Science 313:504, 2006: a smooth curve through three random points, so that each image has
+//! six degrees of freedom although it has 784 pixels.
+
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::split::Rng;
+
+/// Pixels of a side.
+const SIDE: usize = 28;
+/// Distance of the points from the edge of the image, as a share of its side: the pen stays inside at the points.
+const MARGIN: f64 = 0.1;
+/// Distance from the curve, in pixels, within which the ink is full, and beyond which there is none.
+const PEN: (f64, f64) = (0.5, 1.5);
+/// Steps along the curve; neighbouring ones are less than half a pixel apart.
+const STEPS: usize = 160;
+
+/// `rows` images of 28 x 28 pixels with values from 0 to 1: for each three points, uniform inside a margin, the parabola
+/// that passes through them at t = 0, ½ and 1, drawn with a round, anti-aliased pen.
+///
+/// Each image depends on the seed and on its place alone, so fewer rows are the first ones of more.
+///
+/// # Errors
+/// None that depends on the arguments.
+pub fn curves(rows: usize, seed: u64) -> Result<Dataset, DataError> {
+    let mut values = vec![0.0; rows * SIDE * SIDE];
+    for (index, image) in values.chunks_exact_mut(SIDE * SIDE).enumerate() {
+        // Each image has a generator of its own, seeded by a value of the generator of the set.
+        let mut seeds = Rng::new(seed ^ (index as u64).wrapping_mul(0xd134_2543_de82_ef95));
+        draw(&mut Rng::new(seeds.next_u64()), image);
+    }
+    Dataset::new(values, SIDE * SIDE)
+}
+
+fn draw(rng: &mut Rng, image: &mut [f32]) {
+    let mut coordinate = || (MARGIN + (1.0 - 2.0 * MARGIN) * rng.unit()) * SIDE as f64;
+    let [p, q, r]: [[f64; 2]; 3] = std::array::from_fn(|_| [coordinate(), coordinate()]);
+    // Squared distance of each pixel's centre from the nearest point of the curve.
+    let mut nearest = [f64::INFINITY; SIDE * SIDE];
+    for step in 0..=STEPS {
+        let t = step as f64 / STEPS as f64;
+        // Lagrange's polynomials for the nodes 0, ½ and 1.
+        let weights = [(2.0 * t - 1.0) * (t - 1.0), 4.0 * t * (1.0 - t), t * (2.0 * t - 1.0)];
+        let at = |axis: usize| weights[0] * p[axis] + weights[1] * q[axis] + weights[2] * r[axis];
+        let (x, y) = (at(0), at(1));
+        let span = |centre: f64| {
+            let low = (centre - PEN.1 - 0.5).floor().clamp(0.0, SIDE as f64) as usize;
+            let high = (centre + PEN.1 + 0.5).ceil().clamp(0.0, SIDE as f64) as usize;
+            low..high
+        };
+        for row in span(y) {
+            for column in span(x) {
+                let (dx, dy) = (column as f64 + 0.5 - x, row as f64 + 0.5 - y);
+                let distance = &mut nearest[row * SIDE + column];
+                *distance = distance.min(dx * dx + dy * dy);
+            }
+        }
+    }
+    for (pixel, squared) in image.iter_mut().zip(nearest) {
+        let ink = (PEN.1 - squared.sqrt()) / (PEN.1 - PEN.0);
+        *pixel = ink.clamp(0.0, 1.0) as f32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_what_they_always_were() {
+        let curves = curves(64, 0).unwrap();
+        assert!(curves.values().iter().all(|x| (0.0..=1.0).contains(x)));
+        let inked = curves.values().iter().filter(|x| **x > 0.0).count() as f64 / 64.0;
+        assert!((20.0..200.0).contains(&inked), "{inked} pixels an image");
+        let hash = curves.values().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, x| {
+            (hash ^ (x * 100.0).round() as u64).wrapping_mul(0x0100_0000_01b3)
+        });
+        assert_eq!(hash, 13_578_580_702_431_850_267);
+    }
+
+    #[test]
+    fn each_image_depends_on_seed_and_place_alone() {
+        let many = curves(20, 3).unwrap();
+        assert_eq!(curves(5, 3).unwrap().values(), &many.values()[..5 * 784]);
+        assert_ne!(curves(5, 4).unwrap().values(), &many.values()[..5 * 784]);
+        assert_ne!(many.row(0), many.row(1));
+    }
+}

@@ -1,0 +1,382 @@
+//! NumPy's `.npy` and `.npz`: numbers of any width, either byte order, C and Fortran order.
+//!
+//! The header is read here, after NumPy's format description (numpy.lib.format, versions 1 to 3), and not by a crate:
+//! its sizes come from the file and are multiplied, so each step has to be checked.
+
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+use zip::ZipArchive;
+use zip::write::{SimpleFileOptions, ZipWriter};
+
+use crate::cells::Cells;
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::half::half;
+use crate::labels::Labels;
+use crate::read::ReadOptions;
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// No header of an array of numbers comes near this.
+const MAX_HEADER: usize = 1 << 16;
+/// Elements that are read at a time.
+const CHUNK: usize = 1 << 14;
+
+/// Reads an `.npy` file: `[rows, features]`, further dimensions joined to the features, one dimension as rows of one.
+pub(crate) fn read_npy(
+    mut reader: impl Read,
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<Dataset, DataError> {
+    let header = Header::read(&mut reader, path, "array")?;
+    let values = header.values(&mut reader, path)?;
+    let mut rest = [0];
+    if reader.read(&mut rest).map_err(|source| io_error(path, source))? > 0 {
+        return Err(malformed(path, "there are bytes after the array".to_owned()));
+    }
+    header.table(values, path, options)
+}
+
+/// Reads an array of an `.npz` file, and its labels.
+pub(crate) fn read_npz(
+    reader: impl Read + Seek,
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<Dataset, DataError> {
+    let mut archive = ZipArchive::new(reader).map_err(|error| malformed(path, error.to_string()))?;
+    let names: Vec<String> = archive
+        .file_names()
+        .flatten()
+        .filter_map(|name| name.strip_suffix(".npy").map(str::to_owned))
+        .collect();
+    let missing = |name: &str| DataError::NotThere {
+        path: path.to_owned(),
+        what: "array",
+        name: name.to_owned(),
+        present: names.clone(),
+    };
+    let chosen = match &options.array {
+        Some(name) if names.contains(name) => name.clone(),
+        Some(name) => return Err(missing(name)),
+        None => match ["X", "x", "data"].into_iter().find(|name| names.iter().any(|n| n == name)) {
+            Some(name) => name.to_owned(),
+            None => only_table(&mut archive, &names, path)?.ok_or_else(|| missing("X"))?,
+        },
+    };
+    let (header, values) = member(&mut archive, &chosen, path)?;
+    let dataset = header.table(values, path, options)?;
+    let label = match &options.label {
+        Some(name) if names.contains(name) => Some(name.clone()),
+        Some(name) => return Err(missing(name)),
+        None => ["y", "labels"].into_iter().find(|name| names.iter().any(|n| n == name)).map(str::to_owned),
+    };
+    let Some(label) = label else { return Ok(dataset) };
+    let (header, values) = member(&mut archive, &label, path)?;
+    let whole = values.iter().all(|x| x.fract() == 0.0 && x.abs() < 9e15);
+    let fits = header.elements() == Some(dataset.rows() as u64) && whole;
+    match (fits, &options.label) {
+        (true, _) => dataset.with_labels(Labels::from_integers(values.into_iter().map(|x| x as i64))),
+        (false, None) => Ok(dataset),
+        (false, Some(name)) => {
+            Err(malformed(path, format!("array '{name}' does not hold a whole number for each row")))
+        }
+    }
+}
+
+/// The only array with two or more dimensions, where there is just one.
+fn only_table<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    names: &[String],
+    path: &Path,
+) -> Result<Option<String>, DataError> {
+    let mut tables = Vec::new();
+    for name in names {
+        let mut file =
+            archive.by_name(&format!("{name}.npy")).map_err(|error| malformed(path, error.to_string()))?;
+        match Header::read(&mut file, path, name) {
+            Ok(header) if header.shape.len() >= 2 => tables.push(name),
+            // Arrays of texts and the like may be there too.
+            Ok(_) | Err(DataError::UnsupportedType { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(if let [only] = tables[..] { Some(only.clone()) } else { None })
+}
+
+fn member<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    name: &str,
+    path: &Path,
+) -> Result<(Header, Vec<f64>), DataError> {
+    let mut file =
+        archive.by_name(&format!("{name}.npy")).map_err(|error| malformed(path, error.to_string()))?;
+    let header = Header::read(&mut file, path, name)?;
+    let values = header.values(&mut file, path)?;
+    Ok((header, values))
+}
+
+fn io_error(path: &Path, source: io::Error) -> DataError {
+    DataError::Io { path: path.to_owned(), source }
+}
+
+fn malformed(path: &Path, reason: String) -> DataError {
+    DataError::Malformed { path: path.to_owned(), format: "NumPy", reason }
+}
+
+/// The type of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ElementType {
+    kind: u8,
+    width: usize,
+    big: bool,
+}
+
+#[derive(Debug)]
+struct Header {
+    name: String,
+    element: ElementType,
+    fortran: bool,
+    shape: Vec<u64>,
+}
+
+impl Header {
+    fn read(reader: &mut impl Read, path: &Path, name: &str) -> Result<Header, DataError> {
+        let mut take = |count: usize| -> Result<Vec<u8>, DataError> {
+            let mut bytes = vec![0; count];
+            reader.read_exact(&mut bytes).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => malformed(path, "the header is cut short".to_owned()),
+                _ => io_error(path, error),
+            })?;
+            Ok(bytes)
+        };
+        let start = take(8)?;
+        if !start.starts_with(MAGIC) {
+            return Err(malformed(path, "it does not start as one".to_owned()));
+        }
+        let len = match start[6] {
+            1 => take(2)?.iter().rev().fold(0, |len, byte| len << 8 | usize::from(*byte)),
+            2 | 3 => take(4)?.iter().rev().fold(0, |len, byte| len << 8 | usize::from(*byte)),
+            version => return Err(malformed(path, format!("version {version} of the format is unknown"))),
+        };
+        if len > MAX_HEADER {
+            return Err(malformed(path, format!("its header is {len} bytes long")));
+        }
+        let text = String::from_utf8_lossy(&take(len)?).into_owned();
+        let unreadable = || malformed(path, format!("unreadable header {:?}", text.trim_end()));
+        let shape = field(&text, "shape").and_then(parse_shape).ok_or_else(unreadable)?;
+        let fortran = match field(&text, "fortran_order").ok_or_else(unreadable)? {
+            text if text.starts_with("True") => true,
+            text if text.starts_with("False") => false,
+            _ => return Err(unreadable()),
+        };
+        let descr = field(&text, "descr").ok_or_else(unreadable)?;
+        let element = parse_type(descr).ok_or_else(|| DataError::UnsupportedType {
+            path: path.to_owned(),
+            array: format!("array '{name}'"),
+            dtype: format!("elements of type {}", descr.split([',', '}']).next().unwrap_or_default().trim()),
+        })?;
+        Ok(Header { name: name.to_owned(), element, fortran, shape })
+    }
+
+    /// How many elements there are, where that is a number.
+    fn elements(&self) -> Option<u64> {
+        self.shape.iter().try_fold(1u64, |count, dim| count.checked_mul(*dim))
+    }
+
+    /// All elements in the order of the file.
+    fn values(&self, reader: &mut impl Read, path: &Path) -> Result<Vec<f64>, DataError> {
+        let width = self.element.width;
+        let expected = self.elements().and_then(|count| count.checked_mul(width as u64));
+        let Some(expected) = expected else {
+            return Err(malformed(
+                path,
+                format!("the shape {:?} of array '{}' is too large", self.shape, self.name),
+            ));
+        };
+        // Memory grows with what is there, not with what the header says.
+        let mut values = Vec::new();
+        let mut buffer = vec![0; CHUNK * width];
+        let mut left = expected;
+        while left > 0 {
+            let want = left.min(buffer.len() as u64) as usize;
+            let got = read_up_to(reader, &mut buffer[..want]).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                    malformed(path, error.to_string())
+                }
+                _ => io_error(path, error),
+            })?;
+            values.extend(buffer[..got].chunks_exact(width).map(|bytes| self.element.decode(bytes)));
+            left -= got as u64;
+            if got < want {
+                return Err(DataError::Truncated { path: path.to_owned(), expected, got: expected - left });
+            }
+        }
+        Ok(values)
+    }
+
+    fn table(&self, values: Vec<f64>, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
+        let Some((&rows, rest)) = self.shape.split_first() else {
+            return Err(malformed(path, format!("array '{}' is a single number", self.name)));
+        };
+        let rows = rows as usize;
+        let features = values.len().checked_div(rows).unwrap_or(0);
+        let mut cells = Cells::new(path, features, None, options.missing);
+        if self.fortran && rest.iter().any(|dim| *dim > 1) {
+            for row in 0..rows {
+                for feature in 0..features {
+                    cells.push(values[fortran_place(row, feature, rows, rest)])?;
+                }
+            }
+        } else {
+            values.into_iter().try_for_each(|x| cells.push(x))?;
+        }
+        cells.finish()
+    }
+}
+
+/// Where element `(row, feature)` is in Fortran order, `feature` counting the remaining dimensions in C order.
+fn fortran_place(row: usize, mut feature: usize, rows: usize, rest: &[u64]) -> usize {
+    let mut stride = values_of(rest) * rows;
+    let mut place = row;
+    for dim in rest.iter().rev() {
+        let dim = *dim as usize;
+        stride /= dim;
+        place += feature % dim * stride;
+        feature /= dim;
+    }
+    place
+}
+
+fn values_of(dims: &[u64]) -> usize {
+    dims.iter().map(|dim| *dim as usize).product()
+}
+
+fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// What follows `'key':` in the header.
+fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) =
+        text.split_once(&format!("'{key}'")).or_else(|| text.split_once(&format!("\"{key}\"")))?;
+    Some(rest.trim_start().strip_prefix(':')?.trim_start())
+}
+
+fn parse_shape(text: &str) -> Option<Vec<u64>> {
+    let (inside, _) = text.strip_prefix('(')?.split_once(')')?;
+    let parts =
+        inside.split(',').map(|part| part.trim().trim_end_matches('L')).filter(|part| !part.is_empty());
+    parts.map(|part| part.parse().ok()).collect()
+}
+
+/// `'<f4'` and the like.
+fn parse_type(text: &str) -> Option<ElementType> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let (inside, _) = text[1..].split_once(quote)?;
+    let (order, rest) = match inside.as_bytes() {
+        [order @ (b'<' | b'>' | b'|' | b'='), rest @ ..] => (*order, rest),
+        rest => (b'=', rest),
+    };
+    let (&kind, digits) = rest.split_first()?;
+    let width: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let known = match kind {
+        b'b' => width == 1,
+        b'i' | b'u' => matches!(width, 1 | 2 | 4 | 8),
+        b'f' => matches!(width, 2 | 4 | 8),
+        _ => false,
+    };
+    let big = order == b'>' || (order == b'=' && cfg!(target_endian = "big"));
+    known.then_some(ElementType { kind, width, big })
+}
+
+impl ElementType {
+    fn decode(self, bytes: &[u8]) -> f64 {
+        let byte = |i: usize| u64::from(bytes[if self.big { self.width - 1 - i } else { i }]);
+        let bits = (0..self.width).fold(0, |bits, i| bits | byte(i) << (8 * i));
+        match (self.kind, self.width) {
+            (b'f', 8) => f64::from_bits(bits),
+            (b'f', 4) => f64::from(f32::from_bits(bits as u32)),
+            (b'f', _) => half(bits as u16),
+            (b'i', width) => {
+                let shift = 64 - 8 * width as u32;
+                ((bits << shift) as i64 >> shift) as f64
+            }
+            (b'b', _) => f64::from(u8::from(bits != 0)),
+            _ => bits as f64,
+        }
+    }
+}
+
+/// Writes `[rows, features]` as little-endian `f4` in C order.
+pub(crate) fn write_npy(dataset: &Dataset, mut out: impl Write) -> io::Result<()> {
+    out.write_all(&header_bytes("<f4", &format!("({}, {})", dataset.rows(), dataset.features())))?;
+    dataset.values().iter().try_for_each(|x| out.write_all(&x.to_le_bytes()))
+}
+
+/// Writes the rows as `X` and, where there are labels, `y`: their values if all are whole numbers, else
+/// the indices of their names.
+pub(crate) fn write_npz(dataset: &Dataset, out: impl Write + Seek) -> io::Result<()> {
+    let mut archive = ZipWriter::new(out);
+    let options = SimpleFileOptions::default().large_file(true);
+    archive.start_file("X.npy", options).map_err(io::Error::from)?;
+    write_npy(dataset, io::BufWriter::new(&mut archive))?;
+    if let Some(labels) = dataset.labels() {
+        archive.start_file("y.npy", options).map_err(io::Error::from)?;
+        archive.write_all(&header_bytes("<i8", &format!("({},)", labels.len())))?;
+        let values: Option<Vec<i64>> = labels.names().iter().map(|name| name.parse().ok()).collect();
+        for code in labels.codes() {
+            let value = values.as_ref().and_then(|values| values.get(*code as usize).copied());
+            archive.write_all(&value.unwrap_or(i64::from(*code)).to_le_bytes())?;
+        }
+    }
+    archive.finish().map_err(io::Error::from)?;
+    Ok(())
+}
+
+/// A header of version 1, padded so that the data starts on a multiple of 64 bytes.
+fn header_bytes(descr: &str, shape: &str) -> Vec<u8> {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    let len = (MAGIC.len() + 4 + text.len() + 1).next_multiple_of(64) - MAGIC.len() - 4;
+    let mut bytes = [MAGIC, &[1, 0], &(len as u16).to_le_bytes()].concat();
+    bytes.extend(format!("{text:<width$}\n", width = len - 1).bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lying_headers_are_refused_without_their_memory() {
+        let with = |shape: &str, data: &[u8]| {
+            let bytes = [&header_bytes("<f4", shape)[..], data].concat();
+            read_npy(&bytes[..], Path::new("a.npy"), &ReadOptions::default()).unwrap_err().to_string()
+        };
+        let cases: [(&str, &[u8], &str); 7] = [
+            (
+                "(4, 1000000000000)",
+                &[0; 8],
+                "a.npy: cut short: 16000000000000 bytes of values are announced, 8 are there",
+            ),
+            ("(18446744073709551615, 2)", &[], "of array 'array' is too large"),
+            ("(2, 3", &[], "a.npy: not a valid NumPy file: unreadable header"),
+            ("(-1,)", &[], "unreadable header"),
+            ("()", &[0; 4], "array 'array' is a single number"),
+            ("(0, 3)", &[], "a.npy: no rows"),
+            ("(1, 1)", &[0; 5], "there are bytes after the array"),
+        ];
+        for (shape, data, expected) in cases {
+            let message = with(shape, data);
+            assert!(message.contains(expected), "{shape}: {message}");
+        }
+    }
+}

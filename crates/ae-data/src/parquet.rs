@@ -1,0 +1,300 @@
+//! Parquet: flat columns of numbers, nulls as missing values.
+
+use std::any::Any;
+use std::fs::File;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as PhysicalType};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{ColumnDescriptor, Type};
+
+use crate::cells::Cells;
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::half::half;
+use crate::labels::Labels;
+use crate::read::ReadOptions;
+
+/// Rows of a column that are decoded at a time.
+const BATCH: usize = 1 << 14;
+
+/// Reads every column of a file; the one that `options.label` names becomes labels.
+pub(crate) fn read(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
+    // A parser of this size may panic on damage that nobody thought of; the file is malformed, whatever form the news
+    // takes.
+    let read = catch_unwind(AssertUnwindSafe(|| read_columns(file, path, options)));
+    read.unwrap_or_else(|panic| Err(malformed(path, panic_text(&*panic))))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!(
+        "its pages are damaged ({})",
+        text.unwrap_or("no reason given").lines().next().unwrap_or_default()
+    )
+}
+
+fn malformed(path: &Path, reason: impl ToString) -> DataError {
+    let reason = reason.to_string().replace('\n', " ");
+    DataError::Malformed { path: path.to_owned(), format: "Parquet", reason }
+}
+
+fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
+    let bad = |error: ParquetError| malformed(path, error);
+    let reader = SerializedFileReader::new(file).map_err(bad)?;
+    // The parser takes these for granted and panics where they are not.
+    let negative = reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns).any(|column| {
+        column.dictionary_page_offset().unwrap_or(0) < 0
+            || column.data_page_offset() < 0
+            || column.compressed_size() < 0
+    });
+    if negative {
+        return Err(malformed(path, "a column starts or ends before the file does"));
+    }
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+    let label = match &options.label {
+        None => None,
+        Some(name) => Some(names.iter().position(|n| n == name).ok_or_else(|| DataError::NotThere {
+            path: path.to_owned(),
+            what: "column",
+            name: name.clone(),
+            present: names.clone(),
+        })?),
+    };
+    let mut columns: Vec<Vec<f64>> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
+    for (index, descriptor) in schema.columns().iter().enumerate() {
+        let unsupported = |dtype: String| DataError::UnsupportedType {
+            path: path.to_owned(),
+            array: format!("column '{}'", names[index]),
+            dtype,
+        };
+        if descriptor.max_rep_level() > 0 || descriptor.max_def_level() > 1 {
+            return Err(unsupported("nested values".to_owned()));
+        }
+        let is_label = label == Some(index);
+        let scale = if is_label { Some(1.0) } else { number_scale(descriptor) };
+        let Some(scale) = scale else { return Err(unsupported(type_name(descriptor))) };
+        let mut values = Vec::new();
+        for group in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(group).map_err(bad)?;
+            let rows =
+                usize::try_from(group.metadata().num_rows()).map_err(|error| malformed(path, error))?;
+            let column = group.get_column_reader(index).map_err(bad)?;
+            if is_label && descriptor.physical_type() == PhysicalType::BYTE_ARRAY {
+                read_texts(column, rows, descriptor, &mut texts).map_err(bad)?;
+            } else {
+                read_numbers(column, rows, descriptor, &mut values).map_err(bad)?;
+            }
+        }
+        if is_label {
+            texts.extend(values.iter().map(ToString::to_string));
+        } else {
+            values.iter_mut().for_each(|x| *x *= scale);
+            columns.push(values);
+        }
+    }
+    let rows = columns.first().map_or(0, Vec::len);
+    if columns.iter().any(|column| column.len() != rows) {
+        return Err(malformed(path, "its columns differ in length"));
+    }
+    let kept =
+        names.iter().enumerate().filter(|(i, _)| Some(*i) != label).map(|(_, name)| name.clone()).collect();
+    let mut cells = Cells::new(path, columns.len(), Some(kept), options.missing);
+    for row in 0..rows {
+        columns.iter().try_for_each(|column| cells.push(column[row]))?;
+    }
+    let dataset = cells.finish()?;
+    if label.is_some() { dataset.with_labels(Labels::from_texts(texts)) } else { Ok(dataset) }
+}
+
+/// What the stored numbers of a column are multiplied by; `None` if it does not hold numbers.
+fn number_scale(column: &ColumnDescriptor) -> Option<f64> {
+    let decimal = |scale: i32| 10f64.powi(-scale);
+    match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
+        (PhysicalType::BOOLEAN | PhysicalType::FLOAT | PhysicalType::DOUBLE, ..) => Some(1.0),
+        (PhysicalType::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Float16), _) => Some(1.0),
+        (PhysicalType::INT32 | PhysicalType::INT64, Some(LogicalType::Decimal { .. }), _)
+        | (PhysicalType::INT32 | PhysicalType::INT64, None, ConvertedType::DECIMAL) => {
+            Some(decimal(column.type_scale()))
+        }
+        (PhysicalType::INT32 | PhysicalType::INT64, Some(LogicalType::Integer { .. }), _) => Some(1.0),
+        (
+            PhysicalType::INT32 | PhysicalType::INT64,
+            None,
+            ConvertedType::NONE
+            | ConvertedType::INT_8
+            | ConvertedType::INT_16
+            | ConvertedType::INT_32
+            | ConvertedType::INT_64
+            | ConvertedType::UINT_8
+            | ConvertedType::UINT_16
+            | ConvertedType::UINT_32
+            | ConvertedType::UINT_64,
+        ) => Some(1.0),
+        _ => None,
+    }
+}
+
+fn type_name(column: &ColumnDescriptor) -> String {
+    match column.logical_type_ref() {
+        Some(LogicalType::String) => "text".to_owned(),
+        Some(logical) => format!("{logical:?}").split([' ', '(']).next().unwrap_or_default().to_lowercase(),
+        None if column.physical_type() == PhysicalType::BYTE_ARRAY => "text or bytes".to_owned(),
+        None => column.physical_type().to_string().to_lowercase(),
+    }
+}
+
+fn is_unsigned(column: &ColumnDescriptor) -> bool {
+    match column.logical_type_ref() {
+        Some(LogicalType::Integer(integer)) => !integer.is_signed,
+        _ => matches!(
+            column.converted_type(),
+            ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
+        ),
+    }
+}
+
+fn read_numbers(
+    column: ColumnReader,
+    rows: usize,
+    descriptor: &ColumnDescriptor,
+    values: &mut Vec<f64>,
+) -> Result<(), ParquetError> {
+    let unsigned = is_unsigned(descriptor);
+    let optional = descriptor.max_def_level() > 0;
+    match column {
+        ColumnReader::BoolColumnReader(r) => each(r, rows, optional, |x| f64::from(u8::from(*x)), values),
+        ColumnReader::Int32ColumnReader(r) if unsigned => {
+            each(r, rows, optional, |x| f64::from(*x as u32), values)
+        }
+        ColumnReader::Int32ColumnReader(r) => each(r, rows, optional, |x| f64::from(*x), values),
+        ColumnReader::Int64ColumnReader(r) if unsigned => {
+            each(r, rows, optional, |x| *x as u64 as f64, values)
+        }
+        ColumnReader::Int64ColumnReader(r) => each(r, rows, optional, |x| *x as f64, values),
+        ColumnReader::FloatColumnReader(r) => each(r, rows, optional, |x| f64::from(*x), values),
+        ColumnReader::DoubleColumnReader(r) => each(r, rows, optional, |x| *x, values),
+        ColumnReader::FixedLenByteArrayColumnReader(r) => {
+            let value = |x: &parquet::data_type::FixedLenByteArray| match x.data() {
+                [low, high] => half(u16::from_le_bytes([*low, *high])),
+                _ => f64::NAN,
+            };
+            each(r, rows, optional, value, values)
+        }
+        _ => Err(ParquetError::General("a column of numbers is stored as something else".to_owned())),
+    }
+}
+
+fn read_texts(
+    column: ColumnReader,
+    rows: usize,
+    descriptor: &ColumnDescriptor,
+    texts: &mut Vec<String>,
+) -> Result<(), ParquetError> {
+    let ColumnReader::ByteArrayColumnReader(reader) = column else {
+        return Err(ParquetError::General("a column of texts is stored as something else".to_owned()));
+    };
+    records(reader, rows, descriptor.max_def_level() > 0, |value: Option<&ByteArray>| {
+        texts.push(value.map(|v| String::from_utf8_lossy(v.data()).into_owned()).unwrap_or_default());
+    })
+}
+
+fn each<T: DataType>(
+    reader: ColumnReaderImpl<T>,
+    rows: usize,
+    optional: bool,
+    number: impl Fn(&T::T) -> f64,
+    values: &mut Vec<f64>,
+) -> Result<(), ParquetError> {
+    records(reader, rows, optional, |value| values.push(value.map_or(f64::NAN, &number)))
+}
+
+/// Calls `take` for each of the rows, with nothing for a null.
+fn records<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    rows: usize,
+    optional: bool,
+    mut take: impl FnMut(Option<&T::T>),
+) -> Result<(), ParquetError> {
+    let mut left = rows;
+    let (mut levels, mut values) = (Vec::new(), Vec::new());
+    while left > 0 {
+        levels.clear();
+        values.clear();
+        let levels_of = optional.then_some(&mut levels);
+        let (count, ..) = reader.read_records(left.min(BATCH), levels_of, None, &mut values)?;
+        if count == 0 {
+            return Err(ParquetError::General(format!("a column ends {left} rows early")));
+        }
+        if optional {
+            let mut present = values.iter();
+            for level in levels.iter().take(count) {
+                take(if *level > 0 { present.next() } else { None });
+            }
+        } else {
+            values.iter().take(count).for_each(|value| take(Some(value)));
+        }
+        left = left.saturating_sub(count);
+    }
+    Ok(())
+}
+
+/// Writes a column of 32-bit floats for each feature (`x0`, `x1`, ... without names), and the labels as texts.
+pub(crate) fn write(dataset: &Dataset, out: impl Write + Send) -> io::Result<()> {
+    write_columns(dataset, out).map_err(io::Error::other)
+}
+
+fn write_columns(dataset: &Dataset, out: impl Write + Send) -> Result<(), ParquetError> {
+    let names: Vec<String> = match dataset.names() {
+        Some(names) => names.to_vec(),
+        None => (0..dataset.features()).map(|i| format!("x{i}")).collect(),
+    };
+    let mut fields = Vec::new();
+    for name in &names {
+        let field =
+            Type::primitive_type_builder(name, PhysicalType::FLOAT).with_repetition(Repetition::REQUIRED);
+        fields.push(Arc::new(field.build()?));
+    }
+    if dataset.labels().is_some() {
+        let name = crate::labels::column_name(&names);
+        let field = Type::primitive_type_builder(&name, PhysicalType::BYTE_ARRAY)
+            .with_logical_type(Some(LogicalType::String))
+            .with_repetition(Repetition::REQUIRED);
+        fields.push(Arc::new(field.build()?));
+    }
+    let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let mut writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))?;
+    let mut group = writer.next_row_group()?;
+    for feature in 0..dataset.features() {
+        let values: Vec<f32> =
+            dataset.values().iter().skip(feature).step_by(dataset.features()).copied().collect();
+        if let Some(mut column) = group.next_column()? {
+            column.typed::<FloatType>().write_batch(&values, None, None)?;
+            column.close()?;
+        }
+    }
+    if let Some(labels) = dataset.labels() {
+        let texts: Vec<ByteArray> =
+            (0..labels.len()).map(|row| ByteArray::from(labels.name_of(row).unwrap_or_default())).collect();
+        if let Some(mut column) = group.next_column()? {
+            column.typed::<ByteArrayType>().write_batch(&texts, None, None)?;
+            column.close()?;
+        }
+    }
+    group.close()?;
+    writer.close()?;
+    Ok(())
+}

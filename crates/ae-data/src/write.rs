@@ -1,0 +1,55 @@
+//! Writing: by the ending of a name, files that appear whole or not at all.
+
+use std::path::Path;
+
+use crate::atomic::write_atomically;
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::format::Format;
+
+/// Writes the rows to a file whose format is told by its ending; IDX is only read. Names become a header or column
+/// names, labels a last column (in `.npz` the array `y`; not in `.npy`, which holds one array).
+///
+/// # Errors
+/// [`DataError::UnknownFormat`] and [`DataError::FormatUnavailable`] for an ending that cannot be written,
+/// [`DataError::Io`] otherwise; a file that was at `path` is then as it was.
+pub fn write(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
+    let format = Format::of(path)?;
+    if !format.is_writable() {
+        return Err(format.unavailable(path, "written"));
+    }
+    let packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
+    write_atomically(path, |file| match format {
+        #[cfg(feature = "csv")]
+        Format::Csv | Format::Tsv => {
+            let delimiter = if format == Format::Tsv { b'\t' } else { b',' };
+            if !packed {
+                return crate::csv::write(dataset, file, delimiter);
+            }
+            let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::default());
+            crate::csv::write(dataset, &mut packer, delimiter)?;
+            packer.finish().map(|_| ())
+        }
+        #[cfg(feature = "npy")]
+        Format::Npy => crate::npy::write_npy(dataset, file),
+        #[cfg(feature = "npy")]
+        Format::Npz => crate::npy::write_npz(dataset, file),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => crate::parquet::write(dataset, file),
+        #[allow(unreachable_patterns, reason = "reached where a format's feature is off")]
+        _ => {
+            let _ = (dataset, file, packed);
+            Err(std::io::ErrorKind::Unsupported.into())
+        }
+    })
+    .map_err(|source| DataError::Io { path: path.to_owned(), source })
+}
+
+/// Writes the rows as CSV to a stream.
+///
+/// # Errors
+/// [`DataError::Io`], with `-` as the path.
+#[cfg(feature = "csv")]
+pub fn write_csv(dataset: &Dataset, out: impl std::io::Write) -> Result<(), DataError> {
+    crate::csv::write(dataset, out, b',').map_err(|source| DataError::Io { path: "-".into(), source })
+}

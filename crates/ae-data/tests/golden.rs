@@ -1,0 +1,229 @@
+//! Files that NumPy, PyArrow and a script made (`golden/make.py`), read whole, cut short and damaged.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+#![cfg(all(feature = "npy", feature = "parquet", feature = "idx", feature = "csv"))]
+
+use std::path::{Path, PathBuf};
+
+use ae_data::{Dataset, Labels, Missing, ReadOptions, Rng, read, write};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn load(name: &str, options: &ReadOptions) -> Result<Dataset, String> {
+    let path = golden(name);
+    let folder = format!("{}/", path.parent().unwrap().display());
+    read(path.to_str().unwrap(), options).map_err(|error| error.to_string().replace(&folder, ""))
+}
+
+fn auto() -> ReadOptions {
+    ReadOptions::default()
+}
+
+#[test]
+fn arrays_of_every_width_order_and_shape() {
+    let signed = [
+        "big_f2",
+        "big_f4",
+        "big_f8",
+        "big_i4",
+        "little_f2",
+        "little_f4",
+        "little_f8",
+        "little_i1",
+        "little_i2",
+        "little_i8",
+    ];
+    for name in signed {
+        let rows = load(&format!("rows_{name}.npy"), &auto()).unwrap();
+        assert_eq!((rows.features(), rows.values()), (2, &[-2.0, -1.0, 0.0, 1.0, 2.0, 3.0][..]), "{name}");
+    }
+    for name in ["u1", "u2", "u4", "u8"] {
+        let rows = load(&format!("unsigned_{name}.npy"), &auto()).unwrap();
+        assert_eq!(rows.values(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "{name}");
+    }
+    assert_eq!(load("unsigned_b1.npy", &auto()).unwrap().values(), [0.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+    assert_eq!(load("fortran.npy", &auto()).unwrap().values(), [-2.0, -1.0, 0.0, 1.0, 2.0, 3.0]);
+    let cube: Vec<f32> = (0..24u8).map(f32::from).collect();
+    for name in ["cube.npy", "cube_fortran.npy"] {
+        let rows = load(name, &auto()).unwrap();
+        assert_eq!((rows.rows(), rows.values()), (2, &cube[..]), "{name}");
+    }
+    let line = load("line.npy", &auto()).unwrap();
+    assert_eq!((line.features(), line.values()), (1, &[1.5, 2.5, f32::INFINITY][..]));
+}
+
+#[test]
+fn archives_with_labels() {
+    for name in ["plain.npz", "packed.npz"] {
+        let rows = load(name, &auto()).unwrap();
+        assert_eq!(rows.values(), [-2.0, -1.0, 0.0, 1.0, 2.0, 3.0], "{name}");
+        assert_eq!(rows.labels().unwrap().codes(), [1, 0, 1], "{name}");
+    }
+    let rows = load("other.npz", &auto());
+    assert_eq!(rows.unwrap().features(), 2, "the only array with two dimensions");
+    let options = || ReadOptions::default();
+    let mut chosen = options();
+    chosen.array = Some("target".to_owned());
+    assert_eq!(load("other.npz", &chosen).unwrap().values(), [5.0, 6.0, 7.0]);
+    let mut labelled = options();
+    labelled.label = Some("target".to_owned());
+    assert_eq!(load("other.npz", &labelled).unwrap().labels().unwrap().names(), ["5", "6", "7"]);
+    chosen.array = Some("Y".to_owned());
+    let error = load("other.npz", &chosen).unwrap_err();
+    assert!(error.starts_with("other.npz: no array 'Y'; there are '"), "{error}");
+}
+
+#[test]
+fn columns_of_every_type() {
+    let expected: [[f32; 7]; 4] = [
+        [1.5, 1e-3, -1.0, 4_294_967_295.0, 1.0, 0.5, 1.0],
+        [2.5, 2.0, 2.0, 2.0, 0.0, 1.0, 2.0],
+        [-3.5, 3.0, 3.0, 3.0, 1.0, 2.0, 3.0],
+        [4.0, 4.0, 4.0, 4.0, 0.0, 4.0, 4.0],
+    ];
+    for name in ["snappy", "zstd", "gzip", "none"] {
+        let rows = load(&format!("{name}.parquet"), &auto()).unwrap();
+        assert_eq!(rows.values(), expected.as_flattened(), "{name}");
+        assert_eq!(rows.names().unwrap(), ["f", "d", "i", "u", "b", "h", "s"], "{name}");
+    }
+    let mut labelled = auto();
+    labelled.label = Some("kind".to_owned());
+    let rows = load("text.parquet", &labelled).unwrap();
+    assert_eq!((rows.features(), rows.labels().unwrap().name_of(3)), (1, Some("c")));
+    let mut keep = auto();
+    keep.missing = Missing::Keep;
+    let rows = load("nulls.parquet", &keep).unwrap();
+    assert!(rows.values()[3].is_nan() && rows.values()[5] == 3.0);
+    assert_eq!(load("decimal.parquet", &auto()).unwrap().values(), [125.0, -50.0]);
+}
+
+#[test]
+fn idx_takes_the_labels_beside_it_along() {
+    let images = load("bytes-images-idx3-ubyte.gz", &auto()).unwrap();
+    assert_eq!((images.features(), images.values()), (2, &[0.0, 1.0, 2.0, 3.0, 254.0, 255.0][..]));
+    assert_eq!(images.labels().unwrap().name_of(0), Some("7"));
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let cases = [
+        ("hole.npy", "hole.npy: row 1, column 2: the value is missing (2 in all)"),
+        ("huge.npy", "huge.npy: row 1, column 2: 1e39 does not fit a 32-bit float"),
+        ("text.npy", "text.npy: array 'array' holds elements of type '<U1'; numbers are needed"),
+        ("complex.npy", "complex.npy: array 'array' holds elements of type '<c16'; numbers are needed"),
+        ("zero_d.npy", "zero_d.npy: not a valid NumPy file: array 'array' is a single number"),
+        ("none.npy", "none.npy: no rows"),
+        ("nulls.parquet", "nulls.parquet: row 2, column 'n': the value is missing (2 in all)"),
+        ("text.parquet", "text.parquet: column 'kind' holds text; numbers are needed"),
+        ("nested.parquet", "nested.parquet: column 'l.list.element' holds nested values; numbers are needed"),
+        ("time.parquet", "time.parquet: column 't' holds timestamp; numbers are needed"),
+        ("missing.csv", "missing.csv: No such file or directory (os error 2)"),
+        (
+            "make.py",
+            "make.py: unknown kind of file; known endings are .csv, .tsv (also .gz), .npy, .npz, .idx and -ubyte (also .gz), .parquet",
+        ),
+    ];
+    for (name, message) in cases {
+        assert_eq!(load(name, &auto()).unwrap_err(), message, "{name}");
+    }
+    let error = load("", &auto()).unwrap_err();
+    assert!(error.contains("a folder, but a file is needed"), "{error}");
+    for name in ["curves:0", "curves:x", "curves:5:1:2", "curves:5:-1"] {
+        assert!(read(name, &auto()).unwrap_err().to_string().contains("is no built-in set"), "{name}");
+    }
+}
+
+/// Every file cut at any length, and with bytes changed at random: an error or other values, never a panic.
+#[test]
+fn damaged_files_never_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = Rng::new(9);
+    for entry in std::fs::read_dir(golden("")).unwrap() {
+        let source = entry.unwrap().path();
+        let name = source.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == "make.py" || name.contains("labels-idx1") {
+            continue;
+        }
+        let bytes = std::fs::read(&source).unwrap();
+        let damaged = folder.path().join(&name);
+        let attempt = |bytes: &[u8]| {
+            std::fs::write(&damaged, bytes).unwrap();
+            read(damaged.to_str().unwrap(), &auto()).is_ok()
+        };
+        for len in (0..bytes.len()).step_by(1 + bytes.len() / 150) {
+            assert!(!attempt(&bytes[..len]), "{name} of {len} bytes");
+        }
+        for _ in 0..120 {
+            let mut bytes = bytes.clone();
+            for _ in 0..1 + rng.below(3) {
+                let place = rng.below(bytes.len());
+                bytes[place] = rng.next_u64() as u8;
+            }
+            attempt(&bytes);
+        }
+    }
+}
+
+/// What is written is what is read, to the bit.
+#[test]
+fn every_format_round_trips() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = Rng::new(4);
+    let mut values: Vec<f32> = (0..30).map(|_| f32::from_bits(rng.next_u64() as u32)).collect();
+    values.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = -0.0);
+    values[..4].copy_from_slice(&[f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1), 0.1]);
+    let plain = Dataset::new(values, 3).unwrap();
+    let names = ["a", "b, \"c\"", "label"].map(str::to_owned).to_vec();
+    let labels = Labels::from_texts((0..10).map(|i| ["no", "yes"][i % 2]));
+    let full = plain.clone().with_names(names).unwrap().with_labels(labels).unwrap();
+    for ending in ["csv", "tsv", "csv.gz", "npy", "npz", "parquet"] {
+        let path = folder.path().join(format!("t.{ending}"));
+        write(&plain, &path).unwrap();
+        let back = read(path.to_str().unwrap(), &auto()).unwrap();
+        let bits = |dataset: &Dataset| dataset.values().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&back), bits(&plain), "{ending}");
+
+        write(&full, &path).unwrap();
+        let mut options = auto();
+        if matches!(ending, "csv" | "tsv" | "csv.gz" | "parquet") {
+            options.label = Some("label_1".to_owned());
+        }
+        let back = read(path.to_str().unwrap(), &options).unwrap();
+        assert_eq!(bits(&back), bits(&full), "{ending}");
+        match ending {
+            "npy" => assert!(back.labels().is_none()),
+            "npz" => assert_eq!(back.labels().unwrap().codes(), full.labels().unwrap().codes()),
+            _ => assert_eq!(back, full, "{ending}"),
+        }
+    }
+    let error = write(&plain, &folder.path().join("t.idx")).unwrap_err().to_string();
+    assert!(error.ends_with("t.idx: IDX files cannot be written by this build"), "{error}");
+    assert!(write(&plain, &folder.path().join("t.xyz")).is_err());
+    assert!(write(&plain, &folder.path().join("no/t.csv")).is_err());
+}
+
+/// Sets that are too large to carry: read where they are, skipped elsewhere.
+#[test]
+fn well_known_sets() {
+    let folder = match std::env::var_os("AE_DATA_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+    };
+    let images = folder.join("mnist/train-images-idx3-ubyte.gz");
+    if !images.is_file() {
+        println!("skipped: {} is absent; AE_DATA_DIR may name its folder", images.display());
+        return;
+    }
+    let mnist = read(images.to_str().unwrap(), &auto()).unwrap();
+    assert_eq!((mnist.rows(), mnist.features()), (60_000, 784));
+    assert_eq!(mnist.labels().unwrap().codes()[..5], [5, 0, 4, 1, 9]);
+    for entry in std::fs::read_dir(folder.join("adbench")).unwrap() {
+        let path = entry.unwrap().path();
+        let rows = read(path.to_str().unwrap(), &auto()).unwrap_or_else(|error| panic!("{error}"));
+        assert!(rows.labels().is_some_and(|labels| labels.names() == ["0", "1"]), "{}", path.display());
+    }
+    let error = read(folder.join("tables/penguins.csv").to_str().unwrap(), &auto()).unwrap_err().to_string();
+    assert!(error.contains("row 1 (line 2), column 'species': 'Adelie' is not a number"), "{error}");
+}

@@ -1,0 +1,69 @@
+//! The commands and their arguments.
+
+use clap::{Parser, Subcommand};
+
+use crate::bench::Bench;
+use crate::gradcheck::Gradcheck;
+use crate::ulp::Ulp;
+
+/// Benchmarks and checks of the workspace
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_version_flag = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Time training steps, products, kernels and inference
+    Bench(Bench),
+    /// Compare gradients with finite differences, a naive reference and each other
+    Gradcheck(Gradcheck),
+    /// Measure the error of exp, tanh and sigmoid over every single-precision input
+    Ulp(Ulp),
+    /// Run everything that a change must pass
+    Ci,
+    /// Check rules of the source that no compiler knows
+    Tidy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn definitions_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    /// The command lines of the documentation.
+    #[test]
+    fn known_command_lines() {
+        for (line, fine) in [
+            ("bench", true),
+            ("bench --peers --python /usr/bin/python3", true),
+            (
+                "bench train --dims 784,256,128,64,32 --batch 32 --threads 2 --precision f32 --optimizer sgd --json",
+                true,
+            ),
+            ("bench train --precision f16", false),
+            ("bench gemm --shape 32,256,784 --shape 8,8,8 --threads 1 --precision f64 --json", true),
+            ("bench gemm --shape 32,256", false),
+            ("bench gemm --shape 32,0,784", false),
+            ("bench kernels --json", true),
+            ("bench infer --dims 784,32 --batch 64 --threads 1", true),
+            ("bench --peers train", false),
+            ("gradcheck --cases 10 --seed 3 --json", true),
+            ("ulp --function exp,tanh --isa portable", true),
+            ("ulp --function cosine", false),
+            ("ci", true),
+            ("tidy", true),
+            ("", false),
+        ] {
+            let words = std::iter::once("xtask").chain(line.split_whitespace());
+            assert_eq!(Args::try_parse_from(words).is_ok(), fine, "{line}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `cargo xtask bench`: the parts by name, or the table of training steps.
+
+mod gemm;
+mod infer;
+mod kernels;
+mod peers;
+mod table;
+mod timing;
+mod train;
+
+use clap::{Args, Subcommand};
+
+use crate::failure::Failure;
+pub(crate) use table::markdown;
+
+/// What to time: one part, or without a name the table of training steps.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    steps: peers::StepsBench,
+}
+
+#[derive(Subcommand, Debug)]
+enum Part {
+    /// Training steps of one network
+    Train(train::TrainBench),
+    /// The three products of training, beside matrixmultiply
+    Gemm(gemm::GemmBench),
+    /// Element-wise functions, losses and changes of layout
+    Kernels(kernels::KernelsBench),
+    /// Encoding and reconstruction: throughput, and latency of one row
+    Infer(infer::InferBench),
+}
+
+impl Bench {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        match &self.part {
+            None => self.steps.run(),
+            Some(Part::Train(bench)) => {
+                let object = bench.measure()?;
+                if bench.json {
+                    println!("{object}");
+                } else {
+                    println!(
+                        "{} samples/s, {} us a step, {} GFLOP/s ({}, {} threads)",
+                        object["samples_per_s"],
+                        object["us_per_step"],
+                        object["gflops"],
+                        table::text(&object["isa"]),
+                        object["threads"],
+                    );
+                }
+                Ok(())
+            }
+            Some(Part::Gemm(bench)) => bench.run(),
+            Some(Part::Kernels(bench)) => bench.run(),
+            Some(Part::Infer(bench)) => bench.run(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Encoding and reconstruction by a whole model: rows in, rows out, checks and scaling included.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use ae_data::Rows;
+use ae_model::{Autoencoder, Config, Precision};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::table::text;
+use super::timing::{best_of, limit};
+use super::train::{rounded, uniform_rows};
+
+/// Least number of single rows whose latencies are ranked.
+const SINGLES: usize = 1000;
+
+/// What to time.
+#[derive(Args, Debug)]
+pub(crate) struct InferBench {
+    /// Encoder widths, input to encoding; the decoder mirrors them
+    #[arg(long, value_delimiter = ',', default_value = "784,256,128,64,32")]
+    dims: Vec<usize>,
+    /// Rows of a call
+    #[arg(long, default_value_t = 1024)]
+    batch: usize,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Arithmetic
+    #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
+    precision: String,
+    /// Seconds to measure each of encoding and reconstruction for
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// One JSON object a line instead of lines for people
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which way through the model.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Encode,
+    Reconstruct,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::Encode => "encode",
+            Way::Reconstruct => "reconstruct",
+        }
+    }
+
+    fn run(self, model: &Autoencoder, rows: &Rows<'_>) -> Result<usize, ae_model::Error> {
+        let result = match self {
+            Way::Encode => model.encode(rows)?,
+            Way::Reconstruct => model.reconstruct(rows)?,
+        };
+        Ok(black_box(&result).values().len())
+    }
+}
+
+impl InferBench {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        for way in [Way::Encode, Way::Reconstruct] {
+            let object = self.measure(way)?;
+            if self.json {
+                println!("{object}");
+            } else {
+                println!(
+                    "{}: {} samples/s; one row {} us (p50), {} us (p99) ({}, {} threads)",
+                    way.name(),
+                    object["samples_per_s"],
+                    object["p50_us"],
+                    object["p99_us"],
+                    text(&object["isa"]),
+                    self.threads,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&self, way: Way) -> Result<Value, Failure> {
+        let limit = limit(self.seconds)?;
+        let [input, hidden @ .., encoding] = self.dims.as_slice() else {
+            return Err(Failure::Usage("--dims needs an input and an encoding width".to_owned()));
+        };
+        if self.batch == 0 {
+            return Err(Failure::Usage("--batch must be at least 1".to_owned()));
+        }
+        let precision = if self.precision == "f64" { Precision::F64 } else { Precision::F32 };
+        let config = Config::builder(*input)
+            .hidden_dims(hidden)
+            .encoding_dim(*encoding)
+            .precision(precision)
+            .build()?;
+        let table = uniform_rows(self.batch * input);
+        let all = Rows::new(&table, *input).map_err(ae_model::Error::from)?;
+        let mut model = Autoencoder::new(config)?;
+        model.set_threads(Some(self.threads))?;
+        model.partial_fit(&all)?;
+        let width = match way {
+            Way::Encode => *encoding,
+            Way::Reconstruct => *input,
+        };
+        if way.run(&model, &all)? != self.batch * width {
+            return Err(Failure::Wrong(format!("{} does not give {width} values a row", way.name())));
+        }
+
+        let mut failure = None;
+        let mut timed = |rows: &Rows<'_>| {
+            let start = Instant::now();
+            if let Err(error) = way.run(&model, rows) {
+                failure = Some(error);
+            }
+            start.elapsed()
+        };
+        let whole = best_of(limit, || timed(&all));
+        let mut singles: Vec<Duration> = Vec::new();
+        let begin = Instant::now();
+        for row in table.chunks_exact(*input).cycle() {
+            if singles.len() >= SINGLES && begin.elapsed() >= limit {
+                break;
+            }
+            singles.push(timed(&Rows::new(row, *input).map_err(ae_model::Error::from)?));
+        }
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        // The first calls warm up.
+        singles.drain(..SINGLES / 10);
+        singles.sort_unstable();
+        let microseconds = |time: Duration| rounded(time.as_secs_f64() * 1e6, 2);
+        Ok(json!({
+            "way": way.name(),
+            "dims": self.dims,
+            "batch": self.batch,
+            "threads": self.threads,
+            "precision": self.precision,
+            "isa": ae_model::Isa::active()?.name(),
+            "samples_per_s": rounded(self.batch as f64 / whole.as_secs_f64(), 1),
+            "p50_us": microseconds(quantile(&singles, 0.5)),
+            "p99_us": microseconds(quantile(&singles, 0.99)),
+        }))
+    }
+}
+
+/// The smallest of the sorted values that at least this share of them does not exceed.
+fn quantile(sorted: &[Duration], share: f64) -> Duration {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles() {
+        let times: Vec<Duration> = (1..=200).map(Duration::from_micros).collect();
+        assert_eq!(quantile(&times, 0.5), Duration::from_micros(100));
+        assert_eq!(quantile(&times, 0.99), Duration::from_micros(198));
+        assert_eq!(quantile(&times[..1], 0.99), Duration::from_micros(1));
+        assert_eq!(quantile(&[], 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn both_ways_are_measured() {
+        let bench = InferBench {
+            dims: vec![5, 3],
+            batch: 4,
+            threads: 1,
+            precision: "f64".to_owned(),
+            seconds: 0.0,
+            json: true,
+        };
+        for way in [Way::Encode, Way::Reconstruct] {
+            let object = bench.measure(way).unwrap();
+            assert!(object["samples_per_s"].as_f64().unwrap() > 0.0);
+            assert!(object["p50_us"].as_f64().unwrap() <= object["p99_us"].as_f64().unwrap());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Steady-state training steps: data in memory, a different batch each step, best of many windows.
+
+use std::time::{Duration, Instant};
+
+use ae_kernels::{Element, Isa};
+use ae_model::{Activation, Config, Precision, Session, Trainer};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+
+/// Steps of a window, each on its own batch.
+const WINDOW: usize = 8;
+
+/// What to time.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct TrainBench {
+    /// Encoder widths, input to encoding; the decoder mirrors them
+    #[arg(long, value_delimiter = ',', default_value = "784,256,128,64,32")]
+    pub(crate) dims: Vec<usize>,
+    /// Rows of a step
+    #[arg(long, default_value_t = 32)]
+    pub(crate) batch: usize,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    pub(crate) threads: usize,
+    /// Arithmetic
+    #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
+    pub(crate) precision: String,
+    /// Rule of the updates
+    #[arg(long, default_value = "sgd", value_parser = ["sgd"])]
+    pub(crate) optimizer: String,
+    /// Seconds to measure for
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) seconds: f64,
+    /// One JSON object instead of a line for people
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl TrainBench {
+    /// Measures and returns the object of the contract.
+    pub(crate) fn measure(&self) -> Result<Value, Failure> {
+        let isa = Isa::active()?;
+        let [input, hidden @ .., encoding] = self.dims.as_slice() else {
+            return Err(Failure::Usage("--dims needs an input and an encoding width".to_owned()));
+        };
+        let precision = if self.precision == "f64" { Precision::F64 } else { Precision::F32 };
+        let config = Config::builder(*input)
+            .hidden_dims(hidden)
+            .encoding_dim(*encoding)
+            .activation(Activation::Relu)
+            .precision(precision)
+            .learning_rate(1e-4)
+            .build()?;
+        let step = match precision {
+            Precision::F64 => self.time::<f64>(&config, isa)?,
+            _ => self.time::<f32>(&config, isa)?,
+        };
+        let seconds = step.as_secs_f64();
+        let batch = self.batch as f64;
+        let flops = flops_per_sample(&config.layer_dims()) as f64 * batch;
+        Ok(json!({
+            "dims": self.dims,
+            "batch": self.batch,
+            "threads": self.threads,
+            "precision": self.precision,
+            "optimizer": self.optimizer,
+            "isa": isa.name(),
+            "samples_per_s": rounded(batch / seconds, 1),
+            "us_per_step": rounded(seconds * 1e6, 2),
+            "gflops": rounded(flops / seconds / 1e9, 2),
+        }))
+    }
+
+    fn time<T: Element>(&self, config: &Config, isa: Isa) -> Result<Duration, Failure> {
+        if self.batch == 0 || !(self.seconds >= 0.0 && self.seconds <= 3600.0) {
+            return Err(Failure::Usage("--batch must be at least 1, --seconds from 0 to 3600".to_owned()));
+        }
+        let table = uniform_rows(WINDOW * self.batch * config.input_dim());
+        let batches: Vec<Vec<usize>> =
+            (0..WINDOW).map(|step| (step * self.batch..(step + 1) * self.batch).collect()).collect();
+        let mut trainer = Trainer::<T>::new(config, isa, Some(self.threads))?;
+        let limit = Duration::from_secs_f64(self.seconds);
+        let best = trainer.enter(|session| {
+            let window = |session: &mut Session<'_, T>| -> Result<(Duration, f64), ae_model::Error> {
+                let start = Instant::now();
+                let mut mse = 0.0;
+                for indices in &batches {
+                    mse = session.train_batch(&table, indices)?;
+                }
+                Ok((start.elapsed(), mse))
+            };
+            let (_, first) = window(session)?;
+            for _ in 0..2 {
+                window(session)?;
+            }
+            let begin = Instant::now();
+            let mut best = Duration::MAX;
+            let mut last = first;
+            while begin.elapsed() < limit || best == Duration::MAX {
+                let (elapsed, mse) = window(session)?;
+                best = best.min(elapsed);
+                last = mse;
+            }
+            Ok::<_, ae_model::Error>((best, first, last))
+        });
+        let (best, first, last) = best?;
+        // What is timed must be training.
+        if !(last.is_finite() && last < first) {
+            return Err(Failure::Wrong(format!("the loss went from {first} to {last}")));
+        }
+        Ok(best / WINDOW as u32)
+    }
+}
+
+/// Floating-point operations of one row in one step: 2 each for forward, input gradient (not of the first layer) and
+/// weight gradient of every weight.
+pub(crate) fn flops_per_sample(layer_dims: &[usize]) -> usize {
+    let weights: usize = layer_dims.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    6 * weights - 2 * layer_dims[0] * layer_dims[1]
+}
+
+/// Reproducible values in [0, 1).
+pub(crate) fn uniform_rows(len: usize) -> Vec<f32> {
+    let mut rng = ae_testing::random::SplitMix64::new(0);
+    (0..len).map(|_| rng.uniform() as f32).collect()
+}
+
+/// `x` to this many decimal places.
+pub(crate) fn rounded(x: f64, places: i32) -> f64 {
+    let scale = 10f64.powi(places);
+    (x * scale).round() / scale
+}

@@ -1,0 +1,221 @@
+//! What a change must pass, in order of what it costs; the first failure ends it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use ae_kernels::Isa;
+use ae_kernels::isa::ISA_VARIABLE;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::tidy;
+
+/// Packages that users of the library must not have to build: file formats, command line, plots.
+const NOT_IN_THE_LIBRARY: [&str; 8] =
+    ["csv", "npyz", "parquet", "flate2", "clap", "indicatif", "plotters", "faer"];
+
+/// The folder of the workspace.
+pub(crate) fn workspace_root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// A step that has a name, so that a failure says which.
+struct Step {
+    name: String,
+    work: Box<dyn FnOnce() -> Result<(), Failure>>,
+}
+
+impl Step {
+    fn new(name: impl Into<String>, work: impl FnOnce() -> Result<(), Failure> + 'static) -> Step {
+        Step { name: name.into(), work: Box::new(work) }
+    }
+
+    /// A command that has to succeed.
+    fn command(name: impl Into<String>, mut command: Command) -> Step {
+        Step::new(name, move || {
+            let status = echoed(&mut command).status().map_err(|error| Failure::io("cargo", &error))?;
+            if status.success() { Ok(()) } else { Err(Failure::Wrong(status.to_string())) }
+        })
+    }
+}
+
+/// Runs every step.
+pub(crate) fn run() -> Result<(), Failure> {
+    let passed = run_all(steps())?;
+    println!("ci passed: {}", passed.join(", "));
+    Ok(())
+}
+
+fn run_all(steps: Vec<Step>) -> Result<Vec<String>, Failure> {
+    let mut passed = Vec::new();
+    for Step { name, work } in steps {
+        println!("== {name}");
+        let start = Instant::now();
+        work().map_err(|failure| Failure::Wrong(format!("ci failed at '{name}': {failure}")))?;
+        println!("== {name}: passed in {:.0} s", start.elapsed().as_secs_f64());
+        passed.push(name);
+    }
+    Ok(passed)
+}
+
+fn steps() -> Vec<Step> {
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    let mut steps = vec![
+        Step::command("fmt", cargo(&["fmt", "--all", "--check"])),
+        Step::new("tidy", tidy::run),
+        Step::new("dependencies of ae-model", library_dependencies),
+        Step::command("clippy", cargo(&clippy)),
+        Step::command("test", cargo(&["test", "--workspace", "--locked"])),
+    ];
+    // The tests above ran on the last one.
+    let isas: Vec<Isa> = Isa::available().collect();
+    for isa in isas.iter().rev().skip(1) {
+        let mut test = cargo(&["test", "--locked", "-p", "ae-kernels", "-p", "ae-model", "--tests"]);
+        test.env(ISA_VARIABLE, isa.name());
+        steps.push(Step::command(format!("test on {isa}"), test));
+    }
+    for isa in isas {
+        steps.push(Step::new(format!("{isa} is what trains"), move || asked_for_isa_trains(isa)));
+    }
+    // Runs each benchmark once, which verifies what it would time.
+    steps.push(Step::command("benches", cargo(&["test", "--locked", "-p", "ae-benches", "--benches"])));
+    steps.push(Step::command("doc", doc));
+    steps
+}
+
+/// `cargo` in the workspace, on the instruction set of the machine whatever the caller's environment asks for.
+fn cargo(args: &[&str]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(program);
+    command.args(args).current_dir(workspace_root()).env_remove(ISA_VARIABLE).stdin(Stdio::null());
+    command
+}
+
+/// Prints the command as one would type it.
+fn echoed(command: &mut Command) -> &mut Command {
+    let mut line = String::from("$");
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            line.push_str(&format!(" {}='{}'", name.display(), value.display()));
+        }
+    }
+    let program = Path::new(command.get_program());
+    line.push_str(&format!(" {}", program.file_name().unwrap_or(program.as_os_str()).display()));
+    for arg in command.get_args() {
+        line.push_str(&format!(" {}", arg.display()));
+    }
+    println!("{line}");
+    command
+}
+
+/// What a command prints; its failure is ours.
+fn printed(command: &mut Command) -> Result<String, Failure> {
+    let output = echoed(command).output().map_err(|error| Failure::io("cargo", &error))?;
+    if !output.status.success() {
+        return Err(Failure::Wrong(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The description of the workspace's packages that cargo gives.
+pub(crate) fn metadata() -> Result<Value, Failure> {
+    let text = printed(&mut cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))?;
+    serde_json::from_str(&text).map_err(|error| Failure::Wrong(format!("cargo metadata: {error}")))
+}
+
+fn library_dependencies() -> Result<(), Failure> {
+    let tree = ["tree", "-p", "ae-model", "-e", "normal", "--prefix", "none", "--format", "{p}", "--locked"];
+    match unwanted(&printed(&mut cargo(&tree))?)[..] {
+        [] => Ok(()),
+        ref names => Err(Failure::Wrong(format!("ae-model depends on {}", names.join(", ")))),
+    }
+}
+
+/// The unwanted packages in the lines `name version ...` of a tree; all of them if it is not ae-model's.
+fn unwanted(tree: &str) -> Vec<&'static str> {
+    let names: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let of_model = names.first() == Some(&"ae-model");
+    NOT_IN_THE_LIBRARY.into_iter().filter(|name| !of_model || names.contains(name)).collect()
+}
+
+/// Trains a small network in a process that is asked for `isa` and reads which one it ran on.
+fn asked_for_isa_trains(isa: Isa) -> Result<(), Failure> {
+    let program = std::env::current_exe().map_err(|error| Failure::io("the path of xtask", &error))?;
+    let mut train = Command::new(program);
+    train.args([
+        "bench",
+        "train",
+        "--dims",
+        "8,4",
+        "--batch",
+        "4",
+        "--threads",
+        "1",
+        "--seconds",
+        "0",
+        "--json",
+    ]);
+    train.env(ISA_VARIABLE, isa.name());
+    let text = printed(&mut train)?;
+    let object: Value =
+        serde_json::from_str(&text).map_err(|error| Failure::Wrong(format!("'{text}': {error}")))?;
+    if object["isa"] == isa.name() {
+        return Ok(());
+    }
+    Err(Failure::Wrong(format!("{ISA_VARIABLE}={isa} trained on {}", object["isa"])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[test]
+    fn the_first_failure_ends_it_and_is_named() {
+        let ran = Rc::new(Cell::new(0));
+        let step = |name: &str, result: Result<(), Failure>| {
+            let ran = Rc::clone(&ran);
+            Step::new(name, move || {
+                ran.set(ran.get() + 1);
+                result
+            })
+        };
+        let wrong = || Err(Failure::Wrong("broken".to_owned()));
+        let failure = run_all(vec![step("a", Ok(())), step("b", wrong()), step("c", Ok(()))]).unwrap_err();
+        assert_eq!(failure.to_string(), "ci failed at 'b': broken");
+        assert_eq!(ran.get(), 2);
+        assert_eq!(run_all(vec![step("a", Ok(())), step("c", Ok(()))]).unwrap(), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_failing_command_fails_its_step() {
+        let mut command = cargo(&["no-such-subcommand"]);
+        command.stderr(Stdio::null());
+        let failure = run_all(vec![Step::command("no such", command)]).unwrap_err();
+        assert!(failure.to_string().starts_with("ci failed at 'no such'"), "{failure}");
+    }
+
+    #[test]
+    fn unwanted_dependencies_are_found() {
+        let tree = "ae-model v0.1.0 (/somewhere)\nae-data v0.1.0\nserde v1.0.0\n";
+        assert!(unwanted(tree).is_empty());
+        assert_eq!(unwanted(&format!("{tree}csv v1.4.0\ncsv-core v0.1.0\n")), ["csv"]);
+        assert_eq!(unwanted(&format!("{tree}csv-core v0.1.0\n")), [""; 0]);
+        assert_eq!(unwanted(""), NOT_IN_THE_LIBRARY);
+    }
+
+    #[test]
+    fn steps_have_names_of_their_own() {
+        let mut names: Vec<String> = steps().into_iter().map(|step| step.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
