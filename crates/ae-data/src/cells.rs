@@ -11,6 +11,8 @@ pub(crate) struct Cells<'a> {
     path: &'a Path,
     names: Option<Vec<String>>,
     features: usize,
+    /// A column of the file that is none of the table, where there is one.
+    left_out: Option<usize>,
     policy: Missing,
     values: Vec<f32>,
     first_missing: Option<usize>,
@@ -19,7 +21,15 @@ pub(crate) struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     pub(crate) fn new(path: &'a Path, features: usize, names: Option<Vec<String>>, policy: Missing) -> Self {
-        Cells { path, names, features, policy, values: Vec::new(), first_missing: None, missing: 0 }
+        let values = Vec::new();
+        Cells { path, names, features, left_out: None, policy, values, first_missing: None, missing: 0 }
+    }
+
+    /// Counts columns, in messages, as if there were one more at this index.
+    #[cfg(feature = "csv")]
+    pub(crate) fn without_column(mut self, index: usize) -> Self {
+        self.left_out = Some(index);
+        self
     }
 
     /// Takes the next cell; NaN is a missing value.
@@ -29,19 +39,26 @@ impl<'a> Cells<'a> {
             self.first_missing.get_or_insert(self.values.len());
             self.missing += 1;
         } else if narrow.is_infinite() && x.is_finite() {
-            let (row, column) = self.place(self.values.len());
-            return Err(DataError::TooLarge {
-                path: self.path.to_owned(),
-                row,
-                column,
-                value: format!("{x:e}"),
-            });
+            return Err(self.too_large(format!("{x:e}")));
         }
         self.values.push(narrow);
         Ok(())
     }
 
+    /// The error for the next cell, a finite number beyond the range of `f32`.
+    pub(crate) fn too_large(&self, value: String) -> DataError {
+        let (row, column) = self.place(self.values.len());
+        DataError::TooLarge { path: self.path.to_owned(), row, column, value }
+    }
+
+    /// Whether some cell of this column so far is a number.
+    #[cfg(feature = "csv")]
+    pub(crate) fn has_number(&self, column: usize) -> bool {
+        self.values.iter().skip(column).step_by(self.features.max(1)).any(|x| !x.is_nan())
+    }
+
     /// Takes cells that are numbers within the range of `f32`.
+    #[cfg(feature = "idx")]
     pub(crate) fn extend(&mut self, cells: impl Iterator<Item = f32>) {
         self.values.extend(cells);
     }
@@ -49,7 +66,10 @@ impl<'a> Cells<'a> {
     /// Row (from 1) and column, in words, of the cell of this index.
     fn place(&self, index: usize) -> (usize, String) {
         let width = self.features.max(1);
-        (index / width + 1, column_name(self.names.as_deref(), index % width))
+        let column = index % width;
+        // Names are those of the table, numbers those of the file.
+        let behind = self.names.is_none() && self.left_out.is_some_and(|left_out| left_out <= column);
+        (index / width + 1, column_name(self.names.as_deref(), column + usize::from(behind)))
     }
 
     /// The table.

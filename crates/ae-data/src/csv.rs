@@ -1,6 +1,7 @@
 //! CSV and TSV: delimiter and header are found out, text is an error that says where it stands.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
@@ -11,198 +12,214 @@ use crate::error::DataError;
 use crate::labels::Labels;
 use crate::read::ReadOptions;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes at the start of a file from which its delimiter is found out.
 const SNIFFED: usize = 1 << 16;
+/// Records in them that are looked at.
+const SNIFFED_RECORDS: usize = 20;
 /// Delimiters that are tried, the likelier first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
-/// What stands for a missing value, in lower case.
-const MISSING: [&str; 8] = ["", "na", "n/a", "nan", "null", "none", "?", "-"];
+/// What stands for a missing value besides all that parses as NaN, in lower case.
+const MISSING: [&str; 7] = ["", "na", "n/a", "null", "none", "?", "-"];
+/// Records behind a text that are searched for a number in its column.
+const SEARCHED: usize = 1000;
+/// Characters of a cell that a message shows.
+const SHOWN: usize = 40;
 
-/// Reads a table. `delimiter` is that of the format, where it has one.
+/// Reads a table. `default_delimiter` is that of the format, where it has one.
 pub(crate) fn read(
-    reader: impl Read,
+    mut reader: impl Read,
     path: &Path,
-    delimiter: Option<u8>,
+    default_delimiter: Option<u8>,
     options: &ReadOptions,
 ) -> Result<Dataset, DataError> {
-    let mut reader = BufReader::with_capacity(SNIFFED, reader);
-    let start = fill(&mut reader).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    if start.starts_with(b"\xef\xbb\xbf") {
-        reader.consume(3);
+    // A pipe hands over what it has: the start is collected, not taken from whatever the first read returns.
+    let mut start = Vec::new();
+    let sniffed = reader.by_ref().take(SNIFFED as u64).read_to_end(&mut start);
+    sniffed.map_err(|error| stream_error(error, path))?;
+    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+        return Err(malformed(path, "it is UTF-16, but UTF-8 is needed".to_owned()));
     }
-    let start = fill(&mut reader).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    let delimiter = options.delimiter.or(delimiter).unwrap_or_else(|| sniff(start));
-    let records = ReaderBuilder::new()
-        .delimiter(delimiter)
-        .has_headers(false)
-        .flexible(true)
-        .trim(Trim::All)
-        .from_reader(reader);
-    Table::read(records, path, delimiter, options)
+    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    let whole = start.len() < SNIFFED;
+    let delimiter = options.delimiter.or(default_delimiter).unwrap_or_else(|| sniff(text, whole));
+    let has_cr = ends_in_cr(text);
+    // The last line has an end as well, for the sake of the count of lines.
+    let end: &[u8] = if has_cr { b"\r\n" } else { b"\n" };
+    let reader = builder(delimiter).buffer_capacity(SNIFFED).from_reader(text.chain(reader).chain(end));
+    read_table(Records { reader, path, has_cr, columns: None, ahead: None }, options)
 }
 
-fn fill(reader: &mut impl BufRead) -> io::Result<&[u8]> {
-    reader.fill_buf()
+fn builder(delimiter: u8) -> ReaderBuilder {
+    let mut builder = ReaderBuilder::new();
+    builder.delimiter(delimiter).has_headers(false).flexible(true).trim(Trim::All);
+    builder
 }
 
-/// The delimiter that divides the first lines into the same number of cells, the most of them; a comma if none does.
-fn sniff(start: &[u8]) -> u8 {
-    let cells = |delimiter: u8| {
-        let mut reader =
-            ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(start);
-        // The last line may be cut off.
-        let counts: Vec<usize> =
-            reader.byte_records().flatten().take(20).map(|record| record.len()).collect();
-        let complete = if counts.len() > 1 { &counts[..counts.len() - 1] } else { &counts[..] };
-        let first = complete.first().copied().unwrap_or(0);
-        let agree = complete.iter().filter(|count| **count == first).count();
-        if first > 1 { (agree * 100 / complete.len().max(1), first) } else { (0, 0) }
+fn malformed(path: &Path, reason: String) -> DataError {
+    DataError::Malformed { path: path.to_owned(), format: "CSV", reason }
+}
+
+/// A packed stream reports its damage as an error of reading.
+fn stream_error(error: io::Error, path: &Path) -> DataError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => malformed(path, "the packed stream is cut short".to_owned()),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => malformed(path, error.to_string()),
+        _ => DataError::Io { path: path.to_owned(), source: error },
+    }
+}
+
+/// The delimiter that divides the first lines into the same number of cells, and if several do, into the most numbers
+/// (`1,5;2,5` are two), then into the most cells; a comma if none does.
+fn sniff(start: &[u8], whole: bool) -> u8 {
+    let merit = |delimiter: u8| {
+        let mut reader = builder(delimiter).from_reader(start);
+        let mut records: Vec<ByteRecord> =
+            reader.byte_records().map_while(Result::ok).take(SNIFFED_RECORDS).collect();
+        if !whole && records.len() < SNIFFED_RECORDS && records.len() > 1 {
+            // The last one may be cut off.
+            records.pop();
+        }
+        let columns = records.first().map_or(0, ByteRecord::len);
+        if columns < 2 {
+            return (0, 0, 0);
+        }
+        let agreeing = records.iter().filter(|record| record.len() == columns).count();
+        let cells = records.iter().map(ByteRecord::len).sum::<usize>();
+        let numbers = records.iter().flatten().filter(|cell| is_number_of_some_kind(cell)).count();
+        (100 * agreeing / records.len(), 100 * numbers / cells.max(1), columns)
     };
-    DELIMITERS.into_iter().rev().max_by_key(|delimiter| cells(*delimiter)).unwrap_or(b',')
+    DELIMITERS.into_iter().rev().max_by_key(|delimiter| merit(*delimiter)).unwrap_or(b',')
 }
 
-/// What is known of a table while its records are read.
-struct Table<'a> {
+/// Whether the first line ends in a carriage return and a line feed.
+fn ends_in_cr(start: &[u8]) -> bool {
+    start.iter().position(|byte| *byte == b'\n').is_some_and(|end| start[..end].ends_with(b"\r"))
+}
+
+/// The records of a file, without blank lines.
+struct Records<'a, R> {
+    reader: csv::Reader<R>,
     path: &'a Path,
-    names: Option<Vec<String>>,
-    columns: usize,
-    label: Option<usize>,
-    delimiter: u8,
+    has_cr: bool,
+    /// Cells of a record, once the first one is read.
+    columns: Option<usize>,
+    /// What comes next, where that is read already.
+    ahead: Option<(ByteRecord, Option<u64>)>,
 }
 
-impl<'a> Table<'a> {
-    fn read<R: Read>(
-        mut records: csv::Reader<R>,
-        path: &'a Path,
-        delimiter: u8,
-        options: &ReadOptions,
-    ) -> Result<Dataset, DataError> {
-        let empty = || DataError::Empty { path: path.to_owned() };
-        let mut record = ByteRecord::new();
-        // The line of the record, where there is one.
-        let mut advance = |record: &mut ByteRecord| match records.read_byte_record(record) {
-            Ok(true) => Ok(Some(line_of(record, records.position().line()))),
-            Ok(false) => Ok(None),
-            Err(error) => {
-                Err(DataError::Malformed { path: path.to_owned(), format: "CSV", reason: error.to_string() })
-            }
-        };
-        let Some(mut line) = advance(&mut record)? else { return Err(empty()) };
-        let columns = record.len();
-        let has_header = options.header.unwrap_or_else(|| {
-            record.iter().any(|cell| number(cell).is_none() && !is_missing(cell)) && !record.is_empty()
-        });
-        let mut names = None;
-        let mut pending = !has_header;
-        if has_header {
-            names = Some(header(&record, path)?);
+impl<R: Read> Records<'_, R> {
+    /// Reads the next record; returns the line it starts on, or nothing at the end.
+    fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, DataError> {
+        if let Some((ahead, line)) = self.ahead.take() {
+            *record = ahead;
+            return Ok(line);
         }
-        let label = match &options.label {
-            None => None,
-            Some(wanted) => Some(find_label(wanted, names.as_deref(), columns, path)?),
-        };
-        let mut kept = names.clone();
-        if let (Some(names), Some(label)) = (&mut kept, label) {
-            names.remove(label);
-        }
-        let table = Table { path, names, columns, label, delimiter };
-        let mut cells = Cells::new(path, columns - usize::from(label.is_some()), kept, options.missing);
-        let mut labels: Vec<String> = Vec::new();
-        let mut row = 0;
         loop {
-            if !pending {
-                let Some(next) = advance(&mut record)? else { break };
-                line = next;
-            }
-            pending = false;
-            row += 1;
-            table.take(row, line, &record, &mut cells, &mut labels)?;
-        }
-        if row == 0 || columns == usize::from(label.is_some()) {
-            return Err(empty());
-        }
-        let dataset = cells.finish()?;
-        if label.is_some() { dataset.with_labels(Labels::from_texts(labels)) } else { Ok(dataset) }
-    }
-
-    fn take(
-        &self,
-        row: usize,
-        line: u64,
-        record: &ByteRecord,
-        cells: &mut Cells<'_>,
-        labels: &mut Vec<String>,
-    ) -> Result<(), DataError> {
-        if record.len() != self.columns {
-            return Err(DataError::RaggedRow {
-                path: self.path.to_owned(),
-                row,
-                line,
-                expected: self.columns,
-                got: record.len(),
-            });
-        }
-        for (column, cell) in record.iter().enumerate() {
-            if Some(column) == self.label {
-                labels.push(String::from_utf8_lossy(cell).into_owned());
-            } else if let Some(x) = number(cell) {
-                cells.push(x)?;
-            } else if is_missing(cell) {
-                cells.push(f64::NAN)?;
-            } else {
-                return Err(self.not_a_number(row, line, column, cell));
+            match self.reader.read_byte_record(record) {
+                Ok(false) => return Ok(None),
+                // The parser skips empty lines, but not those of spaces.
+                Ok(true)
+                    if self.columns.is_some_and(|n| n > 1) && record.len() == 1 && record[0].is_empty() => {}
+                Ok(true) => {
+                    self.columns.get_or_insert(record.len());
+                    return Ok(Some(self.line_of(record)));
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    return Err(match error.into_kind() {
+                        csv::ErrorKind::Io(error) => stream_error(error, self.path),
+                        _ => malformed(self.path, reason),
+                    });
+                }
             }
         }
-        Ok(())
     }
 
-    fn not_a_number(&self, row: usize, line: u64, column: usize, cell: &[u8]) -> DataError {
-        let text: String = String::from_utf8_lossy(cell).chars().take(40).collect();
-        let comma = self.delimiter != b',' && number(text.replacen(',', ".", 1).as_bytes()).is_some();
-        let hint = if comma {
-            "; decimals need a point"
-        } else {
-            "; leave the column out of the file, or name it as the label"
-        };
-        DataError::NotANumber {
-            path: self.path.to_owned(),
-            row,
-            line,
-            column: column_name(self.names.as_deref(), column),
-            text,
-            hint: hint.to_owned(),
-        }
+    /// The record that comes next; an empty one at the end.
+    fn peek(&mut self) -> Result<&ByteRecord, DataError> {
+        let mut record = ByteRecord::new();
+        let line = self.next(&mut record)?;
+        Ok(&self.ahead.insert((record, line)).0)
+    }
+
+    /// The line on which the record starts that was just read. Its own position does not tell: it comes before the blank
+    /// lines that were skipped.
+    fn line_of(&self, record: &ByteRecord) -> u64 {
+        let inside = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        // The parser counts line feeds, and stops behind the first character of a line break.
+        self.reader.position().line().saturating_sub(inside + u64::from(!self.has_cr))
     }
 }
 
-/// The line on which a record starts, the parser being on line `after` behind it. The parser's own position of a record
-/// comes before the blank lines that it skipped.
-fn line_of(record: &ByteRecord, after: u64) -> u64 {
-    let before = record.position().map_or(0, csv::Position::line);
-    let inside = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-    // Behind a last record without a line break the parser is still on its line.
-    if before + inside == after { before } else { after.saturating_sub(1 + inside) }
+fn read_table<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> Result<Dataset, DataError> {
+    let path = records.path;
+    let mut record = ByteRecord::new();
+    let Some(mut line) = records.next(&mut record)? else {
+        return Err(DataError::Empty { path: path.to_owned() });
+    };
+    let columns = record.len();
+    let has_header = match options.header {
+        Some(has_header) => has_header,
+        None => is_header(&record, records.peek()?, options.label.as_deref()),
+    };
+    let names = if has_header { Some(header(&record, path)?) } else { None };
+    let label = match &options.label {
+        None => None,
+        Some(wanted) => Some(find_label(wanted, names.as_deref(), columns, path)?),
+    };
+    if columns == 1 && label.is_some() {
+        return Err(malformed(path, "there is no column besides the label".to_owned()));
+    }
+    let kept = names.as_ref().map(|names| {
+        let kept = names.iter().enumerate().filter(|(i, _)| Some(*i) != label);
+        kept.map(|(_, name)| name.clone()).collect()
+    });
+    let cells = Cells::new(path, columns - usize::from(label.is_some()), kept, options.missing);
+    let cells = match label {
+        Some(column) => cells.without_column(column),
+        None => cells,
+    };
+    let mut table = Table { path, names, columns, label, cells, labels: Vec::new(), row: 0 };
+    let mut is_row = !has_header;
+    loop {
+        if is_row {
+            table.take(&record, line, &mut records)?;
+        }
+        is_row = true;
+        match records.next(&mut record)? {
+            Some(next) => line = next,
+            None => break,
+        }
+    }
+    let dataset = table.cells.finish()?;
+    if label.is_some() { dataset.with_labels(Labels::from_texts(table.labels)) } else { Ok(dataset) }
+}
+
+/// Whether the first record holds names: it has nothing but texts, or the wanted label, or a text where the record behind
+/// it has a number. A text above a text says nothing: `5.1,setosa` is often a row.
+fn is_header(first: &ByteRecord, second: &ByteRecord, label: Option<&str>) -> bool {
+    let is_text = |cell: &[u8]| !is_number_of_some_kind(cell);
+    first.iter().all(is_text)
+        || first.iter().any(|cell| is_text(cell) && label.is_some_and(|label| label.as_bytes() == cell))
+        || first.iter().zip(second).any(|(above, below)| is_text(above) && !is_text(below))
 }
 
 /// The names of a header; a column without one is called by its number.
 fn header(record: &ByteRecord, path: &Path) -> Result<Vec<String>, DataError> {
-    let names: Vec<String> = record
-        .iter()
-        .enumerate()
-        .map(|(i, cell)| match String::from_utf8_lossy(cell) {
-            name if name.is_empty() => format!("column {}", i + 1),
-            name => name.into_owned(),
-        })
-        .collect();
+    let name = |(i, cell): (usize, &[u8])| match std::str::from_utf8(cell) {
+        Ok("") => Ok(format!("column {}", i + 1)),
+        Ok(name) => Ok(name.to_owned()),
+        Err(_) => Err(malformed(path, format!("the name of column {} is not UTF-8", i + 1))),
+    };
+    let names: Vec<String> = record.iter().enumerate().map(name).collect::<Result<_, _>>()?;
     let mut sorted: Vec<&String> = names.iter().collect();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(names),
-        Some(pair) => Err(DataError::Malformed {
-            path: path.to_owned(),
-            format: "CSV",
-            reason: format!("two columns are named '{}'", pair[0]),
-        }),
+        Some(pair) => Err(malformed(path, format!("two columns are named '{}'", pair[0]))),
     }
 }
 
@@ -225,155 +242,146 @@ fn find_label(
     })
 }
 
-/// The number that a cell holds; texts such as `inf` and `1e400` are numbers, `nan` is not.
-fn number(cell: &[u8]) -> Option<f64> {
-    let x: f64 = std::str::from_utf8(cell).ok()?.parse().ok()?;
-    // A finite text that overflows f64 parses as infinite: keep it recognisably too large for f32.
-    let says_infinite = cell.iter().any(|byte| matches!(byte, b'n' | b'N'));
-    if x.is_infinite() && !says_infinite {
-        Some(f64::MAX.copysign(x))
-    } else {
-        Some(x).filter(|x| !x.is_nan())
+/// A table while its rows are read.
+struct Table<'a> {
+    path: &'a Path,
+    names: Option<Vec<String>>,
+    columns: usize,
+    label: Option<usize>,
+    cells: Cells<'a>,
+    labels: Vec<String>,
+    /// Rows so far.
+    row: usize,
+}
+
+impl Table<'_> {
+    /// Takes a record as the next row. `records` are those behind it.
+    fn take<R: Read>(
+        &mut self,
+        record: &ByteRecord,
+        line: u64,
+        records: &mut Records<'_, R>,
+    ) -> Result<(), DataError> {
+        self.row += 1;
+        let (row, expected, got) = (self.row, self.columns, record.len());
+        if got != expected {
+            return Err(DataError::RaggedRow { path: self.path.to_owned(), row, line, expected, got });
+        }
+        for (column, cell) in record.iter().enumerate() {
+            if Some(column) == self.label {
+                let text = std::str::from_utf8(cell).map_err(|_| {
+                    malformed(self.path, format!("the label of row {row} (line {line}) is not UTF-8"))
+                })?;
+                self.labels.push(text.to_owned());
+                continue;
+            }
+            match parse(cell) {
+                Parsed::Number(x) => self.cells.push(f64::from(x))?,
+                Parsed::Missing => self.cells.push(f64::NAN)?,
+                Parsed::TooLarge => return Err(self.cells.too_large(shown(cell))),
+                Parsed::Text => {
+                    return Err(DataError::NotANumber {
+                        path: self.path.to_owned(),
+                        row,
+                        line,
+                        column: column_name(self.names.as_deref(), column),
+                        text: shown(cell),
+                        hint: self.hint(column, cell, records).to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What may help with the text in this cell.
+    fn hint<R: Read>(&self, column: usize, cell: &[u8], records: &mut Records<'_, R>) -> &'static str {
+        if is_number_of_some_kind(cell) {
+            return "; use a point as decimal separator";
+        }
+        let place = column - usize::from(self.label.is_some_and(|label| label < column));
+        let mut record = ByteRecord::new();
+        let mut behind = std::iter::from_fn(|| {
+            let read = matches!(records.next(&mut record), Ok(Some(_)));
+            read.then(|| record.get(column).is_some_and(|cell| matches!(parse(cell), Parsed::Number(_))))
+        });
+        if self.cells.has_number(place) || behind.by_ref().take(SEARCHED).any(|is_number| is_number) {
+            return "";
+        }
+        match self.label {
+            None => "; the column holds text: leave it out of the file or name it as the label",
+            Some(_) => "; the column holds text: leave it out of the file",
+        }
     }
 }
 
-fn is_missing(cell: &[u8]) -> bool {
-    MISSING.iter().any(|text| cell.eq_ignore_ascii_case(text.as_bytes()))
+/// What a cell holds.
+enum Parsed {
+    Number(f32),
+    Missing,
+    /// A finite number beyond the range of `f32`.
+    TooLarge,
+    Text,
 }
 
-/// Writes the table: a line of names where there are names, shortest numbers that read back as the same bits,
-/// and the labels as a last column.
+fn parse(cell: &[u8]) -> Parsed {
+    // Straight to single precision: a detour by way of `f64` would round twice.
+    match std::str::from_utf8(cell).ok().and_then(|text| text.parse::<f32>().ok()) {
+        Some(x) if x.is_nan() => Parsed::Missing,
+        // What says it is infinite has an n, as in `inf`; digits do not.
+        Some(x) if x.is_infinite() && !cell.iter().any(|byte| matches!(byte, b'n' | b'N')) => {
+            Parsed::TooLarge
+        }
+        Some(x) => Parsed::Number(x),
+        None if MISSING.iter().any(|text| cell.eq_ignore_ascii_case(text.as_bytes())) => Parsed::Missing,
+        None => Parsed::Text,
+    }
+}
+
+/// Whether the cell is no text, or would be none with a point for its comma.
+fn is_number_of_some_kind(cell: &[u8]) -> bool {
+    !matches!(parse(cell), Parsed::Text)
+        || std::str::from_utf8(cell)
+            .is_ok_and(|text| matches!(parse(text.replacen(',', ".", 1).as_bytes()), Parsed::Number(_)))
+}
+
+/// The cell for a message: its start, with nothing that would upset a terminal.
+fn shown(cell: &[u8]) -> String {
+    let text = String::from_utf8_lossy(cell);
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// Writes the table: a line of names where there are names, shortest numbers that read back as the same bits, and the
+/// labels as a last column.
 pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
     if let Some(names) = dataset.names() {
         let label = dataset.labels().map(|_| crate::labels::column_name(names));
-        writer.write_record(names.iter().chain(label.as_ref())).map_err(io_error)?;
+        writer.write_record(names.iter().chain(label.as_ref())).map_err(io::Error::from)?;
     }
+    let mut text = String::new();
     for (row, values) in dataset.values().chunks_exact(dataset.features().max(1)).enumerate() {
         for x in values {
-            writer.write_field(x.to_string()).map_err(io_error)?;
+            text.clear();
+            if x.is_nan() {
+                text.push_str("nan");
+            } else {
+                write!(text, "{x}").map_err(io::Error::other)?;
+            }
+            writer.write_field(&text).map_err(io::Error::from)?;
         }
         if let Some(label) = dataset.labels().and_then(|labels| labels.name_of(row)) {
-            writer.write_field(label).map_err(io_error)?;
+            writer.write_field(label).map_err(io::Error::from)?;
         }
-        writer.write_record(None::<&[u8]>).map_err(io_error)?;
+        writer.write_record(None::<&[u8]>).map_err(io::Error::from)?;
     }
     writer.flush()
-}
-
-/// The error of the stream below, as it was, so that a closed pipe is known for one.
-fn io_error(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::read::Missing;
-
-    fn parse(text: &str, options: &ReadOptions) -> Result<Dataset, String> {
-        read(text.as_bytes(), Path::new("t.csv"), None, options).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn forms_of_tables() {
-        let auto = ReadOptions::default();
-        let cases: [(&str, &[f32], usize, Option<&[&str]>); 10] = [
-            ("1,2\n3,4\n", &[1.0, 2.0, 3.0, 4.0], 2, None),
-            ("1,2\n3,4", &[1.0, 2.0, 3.0, 4.0], 2, None),
-            ("a,b\r\n1,2\r\n", &[1.0, 2.0], 2, Some(&["a", "b"])),
-            ("\u{feff}a;b\n1.5;-2e3\n", &[1.5, -2000.0], 2, Some(&["a", "b"])),
-            ("a\tb\n1\t2\n", &[1.0, 2.0], 2, Some(&["a", "b"])),
-            ("1|2|3\n4|5|6\n", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, None),
-            ("\"a, b\",\"c \"\"d\"\"\"\n\"1\", 2 \n", &[1.0, 2.0], 2, Some(&["a, b", "c \"d\""])),
-            ("x\n\n1\n\n2\n\n", &[1.0, 2.0], 1, Some(&["x"])),
-            ("1\n", &[1.0], 1, None),
-            ("a,\n1,2\n", &[1.0, 2.0], 2, Some(&["a", "column 2"])),
-        ];
-        for (text, values, features, names) in cases {
-            let dataset = parse(text, &auto).unwrap_or_else(|error| panic!("{text:?}: {error}"));
-            assert_eq!((dataset.values(), dataset.features()), (values, features), "{text:?}");
-            let expected = names.map(|names| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
-            assert_eq!(dataset.names().map(<[String]>::to_vec), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn options_override_what_is_found_out() {
-        let with = |change: &dyn Fn(&mut ReadOptions)| {
-            let mut options = ReadOptions::default();
-            change(&mut options);
-            options
-        };
-        let dataset = parse("1,2\n3,4\n", &with(&|o| o.header = Some(true))).unwrap();
-        assert_eq!((dataset.rows(), dataset.names().unwrap()), (1, &["1".to_owned(), "2".to_owned()][..]));
-        let dataset = parse("1 2\n3 4\n", &with(&|o| o.delimiter = Some(b' '))).unwrap();
-        assert_eq!(dataset.values(), [1.0, 2.0, 3.0, 4.0]);
-        let dataset =
-            parse("a,kind\n1,x\n2,y\n3,x\n", &with(&|o| o.label = Some("kind".to_owned()))).unwrap();
-        assert_eq!(
-            (dataset.values(), dataset.labels().unwrap().codes()),
-            (&[1.0, 2.0, 3.0][..], &[0, 1, 0][..])
-        );
-        let dataset = parse("9,1\n8,2\n", &with(&|o| o.label = Some("1".to_owned()))).unwrap();
-        assert_eq!((dataset.values(), dataset.labels().unwrap().name_of(0)), (&[1.0, 2.0][..], Some("9")));
-        let dataset = parse("a,b\n1,\nNA,4\n", &with(&|o| o.missing = Missing::Keep)).unwrap();
-        assert_eq!(dataset.values().iter().filter(|x| x.is_nan()).count(), 2);
-        let dataset = parse("a\ninf\n-inf\n", &ReadOptions::default()).unwrap();
-        assert_eq!(dataset.values(), [f32::INFINITY, f32::NEG_INFINITY]);
-    }
-
-    #[test]
-    fn errors_say_where() {
-        let labelled = |name: &str| ReadOptions { label: Some(name.to_owned()), ..ReadOptions::default() };
-        let auto = ReadOptions::default();
-        let cases: [(&str, &ReadOptions, &str); 14] = [
-            ("", &auto, "t.csv: no rows"),
-            ("\n\n", &auto, "t.csv: no rows"),
-            ("a,b\n", &auto, "t.csv: no rows"),
-            ("a,b\n1,2\n3\n", &auto, "t.csv: row 2 (line 3) has 1 cells, but 2 are expected"),
-            ("a,b\n1,2\n\n3,4,5\n", &auto, "t.csv: row 2 (line 4) has 3 cells, but 2 are expected"),
-            (
-                "a,b\n1,2\n3,red\n",
-                &auto,
-                "t.csv: row 2 (line 3), column 'b': 'red' is not a number; leave the column out of the file, or name it as the label",
-            ),
-            (
-                "a;b\n1;2,5\n",
-                &auto,
-                "t.csv: row 1 (line 2), column 'b': '2,5' is not a number; decimals need a point",
-            ),
-            ("a,b\n1,\n,4\n", &auto, "t.csv: row 1, column 'b': the value is missing (2 in all)"),
-            ("1,2\n3,NaN\n", &auto, "t.csv: row 2, column 2: the value is missing"),
-            ("a\n1e39\n", &auto, "t.csv: row 1, column 'a': 1e39 does not fit a 32-bit float"),
-            ("a,a\n1,2\n", &auto, "t.csv: not a valid CSV file: two columns are named 'a'"),
-            ("a,b\n1,2\n", &labelled("c"), "t.csv: no column 'c'; there are 'a', 'b'"),
-            ("1,2\n1,2\n", &labelled("3"), "t.csv: no column '3'; there are '1', '2'"),
-            ("a\n1\n", &labelled("a"), "t.csv: no rows"),
-        ];
-        for (text, options, message) in cases {
-            assert_eq!(parse(text, options).unwrap_err(), message, "{text:?}");
-        }
-        assert!(parse("a\n1e400\n", &auto).unwrap_err().contains("does not fit a 32-bit float"));
-    }
-
-    #[test]
-    fn no_bytes_cause_a_panic() {
-        let good = b"\xef\xbb\xbf\"a\",b;c\n1,\"2\n3\",4\r\n5,6,7\n";
-        for len in 0..good.len() {
-            let _ = read(&good[..len], Path::new("t"), None, &ReadOptions::default());
-        }
-        let mut rng = crate::split::Rng::new(1);
-        for _ in 0..5000 {
-            let mut bytes = good.to_vec();
-            for _ in 0..3 {
-                let place = rng.below(bytes.len());
-                bytes[place] = rng.next_u64() as u8;
-            }
-            let _ = read(&bytes[..], Path::new("t"), None, &ReadOptions::default());
-        }
-    }
 }

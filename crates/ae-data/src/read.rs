@@ -1,6 +1,6 @@
 //! Reading: by the ending of a name, from standard input, or a built-in set.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::dataset::Dataset;
@@ -13,7 +13,8 @@ use crate::format::Format;
 pub struct ReadOptions {
     /// The byte between cells of a CSV file; found out where there is none.
     pub delimiter: Option<u8>,
-    /// Whether the first row of a CSV file holds names; found out where there is none.
+    /// Whether the first row of a CSV file holds names. Where there is none, it does if it holds nothing but texts, the
+    /// text of `label`, or a text where the next row has a number.
     pub header: Option<bool>,
     /// The column (by name, else by number from 1) or the array that holds labels instead of values.
     pub label: Option<String>,
@@ -23,7 +24,8 @@ pub struct ReadOptions {
     pub missing: Missing,
 }
 
-/// What becomes of missing values: empty cells, `NA`, `NaN`, null.
+/// What becomes of missing values: null, NaN, and in CSV an empty cell, `NA`, `N/A`, `NaN`, `null`, `None`, `?` or `-`, in
+/// upper or lower case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Missing {
@@ -43,7 +45,7 @@ pub enum Missing {
 /// | `-` | CSV on standard input |
 /// | a path | a file whose format is told by its ending ([`Format`]) |
 ///
-/// A file that is named like a built-in set is read as `./digits`.
+/// What starts with `curves:` is never a file; `./curves:1.csv` is one.
 ///
 /// # Errors
 /// [`DataError`] for a file that cannot be read, is damaged, holds no rows, text, or (unless kept) missing values.
@@ -98,7 +100,7 @@ fn csv(_: impl Read, path: &Path, _: Option<u8>, _: &ReadOptions) -> Result<Data
 
 /// The stream, unpacked if it is gzipped.
 #[cfg(any(feature = "csv", feature = "idx"))]
-pub(crate) fn maybe_gzip<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn maybe_gzip<'a>(mut reader: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     if reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
         Ok(Box::new(flate2::bufread::MultiGzDecoder::new(reader)))
     } else {
@@ -117,13 +119,57 @@ fn built_in(location: &str) -> Option<Result<Dataset, DataError>> {
     }
     let rows = parts.next().map_or(Ok(10_000), str::parse::<usize>);
     let seed = parts.next().map_or(Ok(0), str::parse::<u64>);
-    Some(match (rows, seed, parts.next()) {
-        (Ok(rows), Ok(seed), None) if (1..=10_000_000).contains(&rows) => crate::builtin::curves(rows, seed),
-        _ => Err(DataError::BuiltIn { location: location.to_owned() }),
-    })
+    let curves = match (rows, seed, parts.next()) {
+        (Ok(rows), Ok(seed), None) => crate::builtin::curves(rows, seed).ok(),
+        _ => None,
+    };
+    Some(curves.ok_or_else(|| DataError::BuiltIn { location: location.to_owned() }))
 }
 
 #[cfg(not(feature = "builtin"))]
 fn built_in(_: &str) -> Option<Result<Dataset, DataError>> {
     None
+}
+
+#[cfg(all(test, feature = "csv", feature = "builtin"))]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn load(location: &str) -> Result<Dataset, String> {
+        read(location, &ReadOptions::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn built_in_sets_are_named() {
+        assert_eq!(load("digits").unwrap().rows(), 1797);
+        assert_eq!(load("curves:7").unwrap(), crate::builtin::curves(7, 0).unwrap());
+        assert_eq!(load("curves:7:3").unwrap(), crate::builtin::curves(7, 3).unwrap());
+        let message = "is no built-in set; curves are named curves, curves:ROWS or curves:ROWS:SEED, with 1 to 10000000 rows";
+        for location in ["curves:", "curves:0", "curves:10000001", "curves:x", "curves:5:-1", "curves:5:1:2"]
+        {
+            assert_eq!(load(location).unwrap_err(), format!("'{location}' {message}"));
+        }
+        assert!(load("./digits").unwrap_err().starts_with("./digits: unknown kind of file"));
+        assert!(load("no/curves.csv").unwrap_err().starts_with("no/curves.csv: "));
+    }
+
+    /// Gzip is told by its first bytes, not by the name.
+    #[test]
+    fn packed_files_cut_short_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("packed.csv");
+        let location = path.to_str().unwrap();
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packer.write_all(b"a,b\n1,2\n3,4\n").unwrap();
+        let packed = packer.finish().unwrap();
+        std::fs::write(&path, &packed).unwrap();
+        assert_eq!(load(location).unwrap().values(), [1.0, 2.0, 3.0, 4.0]);
+        for len in 2..packed.len() {
+            std::fs::write(&path, &packed[..len]).unwrap();
+            let expected = format!("{location}: not a valid CSV file: the packed stream is cut short");
+            assert_eq!(load(location).unwrap_err(), expected, "{len} bytes");
+        }
+    }
 }

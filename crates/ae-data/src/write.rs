@@ -8,7 +8,8 @@ use crate::error::DataError;
 use crate::format::Format;
 
 /// Writes the rows to a file whose format is told by its ending; IDX is only read. Names become a header or column
-/// names, labels a last column (in `.npz` the array `y`; not in `.npy`, which holds one array).
+/// names, labels a last column (in `.npz` the array `y`; not in `.npy`, which holds one array). Without names a CSV file has
+/// no header. Its numbers read back as the same bits, missing ones as `nan`.
 ///
 /// # Errors
 /// [`DataError::UnknownFormat`] and [`DataError::FormatUnavailable`] for an ending that cannot be written,

@@ -1,5 +1,4 @@
 //! Files that NumPy, PyArrow and a script made (`golden/make.py`), read whole, cut short and damaged.
-
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 #![cfg(all(feature = "npy", feature = "parquet", feature = "idx", feature = "csv"))]
 

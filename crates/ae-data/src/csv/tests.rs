@@ -1,0 +1,282 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::read::Missing;
+use crate::split::Rng;
+
+fn parse_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Dataset, String> {
+    read(bytes, Path::new("t.csv"), None, options).map_err(|error| error.to_string())
+}
+
+fn parse_text(text: &str, options: &ReadOptions) -> Result<Dataset, String> {
+    parse_bytes(text.as_bytes(), options)
+}
+
+fn labelled(name: &str) -> ReadOptions {
+    ReadOptions { label: Some(name.to_owned()), ..ReadOptions::default() }
+}
+
+/// A text, and the values, features and names that it holds.
+type Form<'a> = (&'a str, &'a [f32], usize, Option<&'a [&'a str]>);
+
+#[test]
+fn forms_of_tables() {
+    let auto = ReadOptions::default();
+    let cases: [Form; 17] = [
+        ("1,2\n3,4\n", &[1.0, 2.0, 3.0, 4.0], 2, None),
+        ("1,2\n3,4", &[1.0, 2.0, 3.0, 4.0], 2, None),
+        ("a,b\r\n1,2\r\n", &[1.0, 2.0], 2, Some(&["a", "b"])),
+        ("\u{feff}a;b\n1.5;-2e3\n", &[1.5, -2000.0], 2, Some(&["a", "b"])),
+        ("a\tb\n1\t2\n", &[1.0, 2.0], 2, Some(&["a", "b"])),
+        ("1|2|3\n4|5|6\n", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, None),
+        ("\"a, b\",\"c \"\"d\"\"\"\n\"1\", 2 \n", &[1.0, 2.0], 2, Some(&["a, b", "c \"d\""])),
+        ("\"a;x;y\",\"b;z;w\"\n1,2\n", &[1.0, 2.0], 2, Some(&["a;x;y", "b;z;w"])),
+        ("x\n\n1\n\n2\n\n", &[1.0, 2.0], 1, Some(&["x"])),
+        ("a,b\n1,2\n  \n3,4\n \t\n", &[1.0, 2.0, 3.0, 4.0], 2, Some(&["a", "b"])),
+        ("1\n", &[1.0], 1, None),
+        ("a,\n1,2\n", &[1.0, 2.0], 2, Some(&["a", "column 2"])),
+        (",a\n0,1\n1,2\n", &[0.0, 1.0, 1.0, 2.0], 2, Some(&["column 1", "a"])),
+        ("a,2020\n1,2\n", &[1.0, 2.0], 2, Some(&["a", "2020"])),
+        ("+1,.5,5.\n1E2,-0,1e-3\n", &[1.0, 0.5, 5.0, 100.0, -0.0, 0.001], 3, None),
+        ("\"line\nbreak\",b\n1,2\n", &[1.0, 2.0], 2, Some(&["line\nbreak", "b"])),
+        ("inf,-Infinity\n", &[f32::INFINITY, f32::NEG_INFINITY], 2, None),
+    ];
+    for (text, values, features, names) in cases {
+        let dataset = parse_text(text, &auto).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!((dataset.values(), dataset.features()), (values, features), "{text:?}");
+        let expected = names.map(|names| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+        assert_eq!(dataset.names().map(<[String]>::to_vec), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn options_override_what_is_found_out() {
+    let with = |change: &dyn Fn(&mut ReadOptions)| {
+        let mut options = ReadOptions::default();
+        change(&mut options);
+        options
+    };
+    let dataset = parse_text("1,2\n3,4\n", &with(&|o| o.header = Some(true))).unwrap();
+    assert_eq!((dataset.rows(), dataset.names().unwrap()), (1, &["1".to_owned(), "2".to_owned()][..]));
+    let dataset = parse_text("1 2\n3 4\n", &with(&|o| o.delimiter = Some(b' '))).unwrap();
+    assert_eq!(dataset.values(), [1.0, 2.0, 3.0, 4.0]);
+    let error = parse_text("a,b\n1,2\n", &with(&|o| o.header = Some(false))).unwrap_err();
+    assert_eq!(error, "t.csv: row 1 (line 1), column 1: 'a' is not a number");
+}
+
+#[test]
+fn labels_are_a_column_by_name_or_number() {
+    let cases: [(&str, &str, &[f32], &[&str]); 6] = [
+        ("a,kind\n1,x\n2,y\n3,x\n", "kind", &[1.0, 2.0, 3.0], &["x", "y", "x"]),
+        ("9,1\n8,2\n", "1", &[1.0, 2.0], &["9", "8"]),
+        // A text in every row of a column is no header.
+        ("5.1,3.5,setosa\n4.9,3,virginica\n", "3", &[5.1, 3.5, 4.9, 3.0], &["setosa", "virginica"]),
+        ("1,no\n", "2", &[1.0], &["no"]),
+        ("kind,2020\nx,1\ny,2\n", "kind", &[1.0, 2.0], &["x", "y"]),
+        ("a,2\n1,5\n", "2", &[1.0], &["5"]),
+    ];
+    for (text, label, values, labels) in cases {
+        let dataset = parse_text(text, &labelled(label)).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        let found: Vec<&str> = (0..dataset.rows()).filter_map(|i| dataset.labels()?.name_of(i)).collect();
+        assert_eq!((dataset.values(), &found[..]), (values, labels), "{text:?}");
+    }
+}
+
+#[test]
+fn missing_values_have_many_spellings() {
+    let text = "a,b\n1,\nNA,n/a\nNaN,-nan\nNULL,None\n?,-\n";
+    let keep = ReadOptions { missing: Missing::Keep, ..ReadOptions::default() };
+    let dataset = parse_text(text, &keep).unwrap();
+    assert_eq!(dataset.values().iter().filter(|x| x.is_nan()).count(), 9);
+    let error = parse_text(text, &ReadOptions::default()).unwrap_err();
+    assert_eq!(error, "t.csv: row 1, column 'b': the value is missing (9 in all)");
+}
+
+#[test]
+fn errors_say_where() {
+    let auto = ReadOptions::default();
+    let long = format!("a\n1\n{}\n", "x\u{1b}".repeat(50));
+    let cut = format!("t.csv: row 2 (line 3), column 'a': '{}...' is not a number", "x\u{fffd}".repeat(20));
+    let cases: [(&str, &ReadOptions, &str); 28] = [
+        ("", &auto, "t.csv: no rows"),
+        ("\n\n", &auto, "t.csv: no rows"),
+        ("a,b\n", &auto, "t.csv: no rows"),
+        ("a,b\n1,2\n3\n", &auto, "t.csv: row 2 (line 3) has 1 cells, but 2 are expected"),
+        ("a,b\n1,2\n\n3,4,5\n", &auto, "t.csv: row 2 (line 4) has 3 cells, but 2 are expected"),
+        ("a,b\r\n1,2\r\n3\r\n", &auto, "t.csv: row 2 (line 3) has 1 cells, but 2 are expected"),
+        ("a,b\r\n1,2\r\n\r\n3", &auto, "t.csv: row 2 (line 4) has 1 cells, but 2 are expected"),
+        ("a,b\n\n1,2\n\n\n3", &auto, "t.csv: row 2 (line 6) has 1 cells, but 2 are expected"),
+        ("a,\"b\nc\"\n1,\"2\"\n3", &auto, "t.csv: row 2 (line 4) has 1 cells, but 2 are expected"),
+        ("a,b\r\n\"1\",2\r\n\r\n3\r\n", &auto, "t.csv: row 2 (line 4) has 1 cells, but 2 are expected"),
+        (
+            "a,b\n1,red\n,\n3,blue\n",
+            &auto,
+            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: leave it out of the file or name it as the label",
+        ),
+        (
+            "a,b,c\n1,red,x\n",
+            &labelled("c"),
+            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: leave it out of the file",
+        ),
+        ("a,b\n1,2\n3,4x\n", &auto, "t.csv: row 2 (line 3), column 'b': '4x' is not a number"),
+        ("c,a\nx,4x\ny,2\n", &labelled("c"), "t.csv: row 1 (line 2), column 'a': '4x' is not a number"),
+        ("x,1,2\ny,3,4x\n", &labelled("1"), "t.csv: row 2 (line 2), column 3: '4x' is not a number"),
+        (&long, &auto, &cut),
+        (
+            "a;b\n1;2,5\n",
+            &auto,
+            "t.csv: row 1 (line 2), column 'b': '2,5' is not a number; use a point as decimal separator",
+        ),
+        (
+            "1,5;2,5\n3,5;4,5\n",
+            &auto,
+            "t.csv: row 1 (line 1), column 1: '1,5' is not a number; use a point as decimal separator",
+        ),
+        ("a,b\n1,\n,4\n", &auto, "t.csv: row 1, column 'b': the value is missing (2 in all)"),
+        ("1,2\n3,NaN\n", &auto, "t.csv: row 2, column 2: the value is missing"),
+        ("9,1\n8,\n", &labelled("1"), "t.csv: row 2, column 2: the value is missing"),
+        ("a\n1e39\n", &auto, "t.csv: row 1, column 'a': 1e39 does not fit a 32-bit float"),
+        ("1,-1e400\n", &auto, "t.csv: row 1, column 2: -1e400 does not fit a 32-bit float"),
+        ("a,a\n1,2\n", &auto, "t.csv: not a valid CSV file: two columns are named 'a'"),
+        ("a,b\n1,2\n", &labelled("c"), "t.csv: no column 'c'; there are 'a', 'b'"),
+        ("1,2\n1,2\n", &labelled("3"), "t.csv: no column '3'; there are '1', '2'"),
+        ("1,2\n1,2\n", &labelled("0"), "t.csv: no column '0'; there are '1', '2'"),
+        ("a\n1\n", &labelled("a"), "t.csv: not a valid CSV file: there is no column besides the label"),
+    ];
+    for (text, options, message) in cases {
+        assert_eq!(parse_text(text, options).unwrap_err(), message, "{text:?}");
+    }
+}
+
+#[test]
+fn other_encodings_are_refused() {
+    let cases: [(&[u8], &str); 4] = [
+        (b"\xff\xfea\0,\0b\0", "t.csv: not a valid CSV file: it is UTF-16, but UTF-8 is needed"),
+        (b"a,gr\xf6\xdfe\n1,2\n", "t.csv: not a valid CSV file: the name of column 2 is not UTF-8"),
+        (b"a,k\n1,\xe9\n", "t.csv: not a valid CSV file: the label of row 1 (line 2) is not UTF-8"),
+        (b"k,a\nx,1\ny,\xe9\n", "t.csv: row 2 (line 3), column 'a': '\u{fffd}' is not a number"),
+    ];
+    for (bytes, message) in cases {
+        assert_eq!(parse_bytes(bytes, &labelled("k")).unwrap_err(), message);
+    }
+}
+
+/// A reader that hands over one byte at a time, as a slow pipe may.
+struct Slowly<'a>(&'a [u8]);
+
+impl Read for Slowly<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.len().min(out.len()).min(1);
+        out[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
+
+#[test]
+fn pipes_are_read_like_files() {
+    let text = b"\xef\xbb\xbfa;b\n1;2\n";
+    let dataset = read(Slowly(text), Path::new("-"), None, &ReadOptions::default()).unwrap();
+    assert_eq!((dataset.values(), dataset.names().unwrap()[0].as_str()), (&[1.0, 2.0][..], "a"));
+}
+
+/// More than the bytes that are looked at, with a record across their end.
+#[test]
+fn long_files_are_read_whole() {
+    let rows = 30_000;
+    let text: String = (0..rows).map(|i| format!("{i};0.5\n")).collect();
+    let dataset = parse_text(&text, &ReadOptions::default()).unwrap();
+    assert_eq!(dataset.rows(), rows);
+    assert!(dataset.values().chunks_exact(2).zip(0u16..).all(|(row, i)| row == [f32::from(i), 0.5]));
+    let error = parse_text(&(text + "1;x\n"), &ReadOptions::default()).unwrap_err();
+    assert_eq!(error, "t.csv: row 30001 (line 30001), column 2: 'x' is not a number");
+}
+
+/// Numbers are rounded once, to the nearest `f32`; the text lies just above the middle between 1 and its successor, and
+/// the nearest `f64` is that middle, which rounds to 1.
+#[test]
+fn numbers_are_rounded_once() {
+    let dataset = parse_text("1.0000000596046447753906251\n", &ReadOptions::default()).unwrap();
+    assert_eq!(dataset.values(), [1.0f32.next_up()]);
+}
+
+#[test]
+fn written_texts_are_the_shortest() {
+    let dataset = Dataset::new(vec![1.0, 0.1, -0.0, f32::NAN, f32::INFINITY, 1e-3], 3).unwrap();
+    let text = |dataset: &Dataset, delimiter| {
+        let mut out = Vec::new();
+        write(dataset, &mut out, delimiter).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(text(&dataset, b','), "1,0.1,-0\nnan,inf,0.001\n");
+    let names = ["label", "b;c", "d"].map(str::to_owned).to_vec();
+    let full = dataset.with_names(names).unwrap().with_labels(Labels::from_texts(["x", "y"])).unwrap();
+    assert_eq!(text(&full, b';'), "label;\"b;c\";d;label_1\n1;0.1;-0;x\nnan;inf;0.001;y\n");
+}
+
+#[test]
+fn no_bytes_cause_a_panic() {
+    let good = b"\xef\xbb\xbf\"a\",b;c\n1,\"2\n3\",4\r\n5,6,7\n";
+    let sound = b"a,b,k\n1,2.5,x\r\n\"3\",1e3,y\n\nNA,-7,\"z\n\"\n";
+    let keep = ReadOptions { missing: Missing::Keep, ..labelled("3") };
+    let attempt = |bytes: &[u8]| {
+        let _ = parse_bytes(bytes, &ReadOptions::default());
+        let _ = parse_bytes(bytes, &keep);
+    };
+    assert!(parse_bytes(sound, &keep).is_ok());
+    let mut rng = Rng::new(1);
+    for text in [&good[..], sound] {
+        (0..text.len()).for_each(|len| attempt(&text[..len]));
+        for _ in 0..3000 {
+            let mut bytes = text.to_vec();
+            for _ in 0..3 {
+                let place = rng.below(bytes.len());
+                bytes[place] = rng.next_u64() as u8;
+            }
+            attempt(&bytes);
+        }
+    }
+    // One field of a few megabytes, closed or not, and as many cells in one row.
+    for text in ["9".repeat(3_000_000), format!("\"{}", "a\n".repeat(1_500_000)), ",".repeat(1_000_000)] {
+        attempt(text.as_bytes());
+    }
+}
+
+proptest! {
+    /// What is written is what is read, to the bit.
+    #[test]
+    fn tables_round_trip(
+        bits in proptest::collection::vec(any::<u32>(), 1..60),
+        features in 1usize..6,
+        names in proptest::option::of(proptest::collection::hash_set("[a-z][a-z,;|\"'é 0-9]{0,6}[x-z]", 6)),
+        labels in proptest::option::of(proptest::collection::vec("[a-zA-Zé,\"][ -~é\n]{0,5}[a-z]", 60)),
+        tab in any::<bool>(),
+    ) {
+        let features = features.min(bits.len());
+        let rows = bits.len() / features;
+        let values: Vec<f32> = bits[..rows * features].iter().map(|bits| f32::from_bits(*bits)).collect();
+        let mut dataset = Dataset::new(values, features).unwrap();
+        if let Some(names) = &names {
+            dataset = dataset.with_names(names.iter().take(features).cloned().collect()).unwrap();
+        }
+        if let Some(labels) = labels {
+            dataset = dataset.with_labels(Labels::from_texts(labels.iter().take(rows))).unwrap();
+        }
+        let delimiter = if tab { b'\t' } else { b',' };
+        let mut out = Vec::new();
+        write(&dataset, &mut out, delimiter).unwrap();
+        let options = ReadOptions {
+            label: dataset.labels().map(|_| (features + 1).to_string()),
+            missing: Missing::Keep,
+            ..ReadOptions::default()
+        };
+        // The delimiter is given: texts like these can hold another one more often than it.
+        let back = read(&out[..], Path::new("t.csv"), Some(delimiter), &options).unwrap();
+        let canonical = |dataset: &Dataset| -> Vec<u32> {
+            dataset.values().iter().map(|x| if x.is_nan() { 0x7fc0_0000 } else { x.to_bits() }).collect()
+        };
+        prop_assert_eq!(canonical(&back), canonical(&dataset));
+        prop_assert_eq!(back.names(), dataset.names());
+        prop_assert_eq!(back.labels(), dataset.labels());
+    }
+}
