@@ -1,7 +1,10 @@
 //! The command line: what may be said, and what it means.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Autoencoders on the CPU: compress rows of numbers, rebuild them, and score how well.
@@ -18,6 +21,33 @@ pub(crate) struct Arguments {
     pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Answers a command line that is no command: help where it is asked for, else what is wrong with it, in one line.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            let _ = writeln!(std::io::stderr(), "ae: {}", in_one_line(&error.to_string()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The message without the usage text that follows it.
+fn in_one_line(text: &str) -> String {
+    let message = text.split("\n\nUsage:").next().unwrap_or_default();
+    let message = message.split("\n\nFor more information").next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let parts: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    format!("{}; --help says what may be given", parts.join(" ").replace(" tip: ", "; "))
 }
 
 #[derive(Args, Debug)]
@@ -115,7 +145,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
     pub(crate) hidden: Option<Widths>,
     /// Values of an encoding [default: a fifth of the features]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) encoding_dim: Option<usize>,
     /// Activation of the hidden layers and the encoding
     #[arg(long, value_enum, default_value = "tanh")]
@@ -124,10 +154,10 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_enum, default_value = "glorot-uniform")]
     pub(crate) init: InitArg,
     /// Passes over the training rows
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
     pub(crate) epochs: usize,
     /// Rows of an update [default: 8 to 128, by the number of rows]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
     /// Step of the updates
     #[arg(long, default_value_t = 0.01, value_name = "RATE", allow_negative_numbers = true)]
@@ -136,7 +166,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_enum, default_value = "sgd")]
     pub(crate) optimizer: OptimizerArg,
     /// Seed of weights, split and shuffles
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// Arithmetic
     #[arg(long, value_enum, default_value = "f32")]
@@ -148,7 +178,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value_t = 0.1, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) validation: f64,
     /// Stop after this many epochs without a better validation loss, keeping the best weights; 0 never stops
-    #[arg(long, default_value_t = 20, value_name = "EPOCHS")]
+    #[arg(long, default_value_t = 20, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub(crate) early_stopping: usize,
 }
 

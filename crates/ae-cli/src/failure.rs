@@ -37,6 +37,18 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Failure {
+    /// An error of the library about rows that came from `location`, which it does not know.
+    pub(crate) fn with_rows(location: &str, error: Error) -> Failure {
+        match error {
+            Error::Width { .. } | Error::NotFinite { .. } | Error::Spread { .. } | Error::NoRows { .. } => {
+                Failure::Other(format!("{location}: {error}"))
+            }
+            error => error.into(),
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {

@@ -81,7 +81,7 @@ impl Target {
         if !format.is_writable() {
             return Err(Failure::Usage(format!("-o {}: this format can only be read", path.display())));
         }
-        check_folder(path)?;
+        check_output(path)?;
         Ok(Target::File(path.to_owned()))
     }
 
@@ -107,8 +107,8 @@ impl Target {
     }
 }
 
-/// Refuses a path whose folder is missing or that is a folder itself, before time is spent on what goes there.
-pub(crate) fn check_folder(path: &Path) -> Result<(), Failure> {
+/// Refuses a path that cannot be written, before time is spent on what goes there.
+pub(crate) fn check_output(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::Usage(format!("-o {}: this is a folder", path.display())));
     }
@@ -123,5 +123,5 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Failure> {
             folder.display()
         )));
     }
-    Ok(())
+    ae_data::check_writable(path).map_err(|error| Failure::Other(format!("{}: {error}", path.display())))
 }

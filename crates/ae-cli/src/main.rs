@@ -16,7 +16,10 @@ use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
-    let Arguments { common, command } = Arguments::parse();
+    let Arguments { common, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return args::refuse(&error),
+    };
     let mut out = Output::new(&common);
     let result = match &command {
         Command::Train(args) => commands::train::run(args, &common, &mut out),

@@ -20,7 +20,7 @@ pub fn write_atomically(
 ) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, "a folder, but a file is needed"));
+            return Err(is_a_folder());
         }
         // A rename would put a file in the place of the device.
         Ok(found) if !found.is_file() => {
@@ -30,8 +30,33 @@ pub fn write_atomically(
         }
         _ => {}
     }
-    let behind_link = if path.is_symlink() { fs::canonicalize(path).ok() } else { None };
-    replace(behind_link.as_deref().unwrap_or(path), fill)
+    replace(&behind_link(path), fill)
+}
+
+/// Whether [`write_atomically`] could start on `path`: to be asked before long work whose result goes there.
+///
+/// # Errors
+/// What it would return before calling `fill`.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(is_a_folder()),
+        Ok(found) if !found.is_file() => OpenOptions::new().write(true).open(path).map(drop),
+        _ => {
+            let target = behind_link(path);
+            let mut temporary = Temporary { path: None };
+            create_beside(&target, folder_of(&target), &mut temporary).map(drop)
+        }
+    }
+}
+
+fn is_a_folder() -> io::Error {
+    io::Error::new(io::ErrorKind::IsADirectory, "a folder, but a file is needed")
+}
+
+/// The file that is to be replaced.
+fn behind_link(path: &Path) -> PathBuf {
+    let target = if path.is_symlink() { fs::canonicalize(path).ok() } else { None };
+    target.unwrap_or_else(|| path.to_owned())
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {

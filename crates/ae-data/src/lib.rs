@@ -39,7 +39,7 @@ mod source;
 mod split;
 mod write;
 
-pub use atomic::write_atomically;
+pub use atomic::{check_writable, write_atomically};
 #[cfg(feature = "builtin")]
 pub use builtin::{curves, digits};
 pub use dataset::Dataset;

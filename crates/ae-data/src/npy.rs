@@ -30,10 +30,6 @@ pub(crate) fn read_npy(
 ) -> Result<Dataset, DataError> {
     let header = Header::read(&mut reader, path, "array")?;
     let values = header.values(&mut reader, path)?;
-    let mut rest = [0];
-    if reader.read(&mut rest).map_err(|source| io_error(path, source))? > 0 {
-        return Err(malformed(path, "there are bytes after the array".to_owned()));
-    }
     header.table(values, path, options)
 }
 
@@ -119,6 +115,14 @@ fn io_error(path: &Path, source: io::Error) -> DataError {
     DataError::Io { path: path.to_owned(), source }
 }
 
+/// The archive reports damage as an input error of these kinds.
+fn read_error(path: &Path, error: io::Error) -> DataError {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => malformed(path, error.to_string()),
+        _ => io_error(path, error),
+    }
+}
+
 fn malformed(path: &Path, reason: String) -> DataError {
     DataError::Malformed { path: path.to_owned(), format: "NumPy", reason }
 }
@@ -145,7 +149,7 @@ impl Header {
             let mut bytes = vec![0; count];
             reader.read_exact(&mut bytes).map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => malformed(path, "the header is cut short".to_owned()),
-                _ => io_error(path, error),
+                _ => read_error(path, error),
             })?;
             Ok(bytes)
         };
@@ -183,7 +187,7 @@ impl Header {
         self.shape.iter().try_fold(1u64, |count, dim| count.checked_mul(*dim))
     }
 
-    /// All elements in the order of the file.
+    /// All elements in the order of the file, which ends with them.
     fn values(&self, reader: &mut impl Read, path: &Path) -> Result<Vec<f64>, DataError> {
         let width = self.element.width;
         let expected = self.elements().and_then(|count| count.checked_mul(width as u64));
@@ -199,17 +203,16 @@ impl Header {
         let mut left = expected;
         while left > 0 {
             let want = left.min(buffer.len() as u64) as usize;
-            let got = read_up_to(reader, &mut buffer[..want]).map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                    malformed(path, error.to_string())
-                }
-                _ => io_error(path, error),
-            })?;
+            let got = read_up_to(reader, &mut buffer[..want]).map_err(|error| read_error(path, error))?;
             values.extend(buffer[..got].chunks_exact(width).map(|bytes| self.element.decode(bytes)));
             left -= got as u64;
             if got < want {
                 return Err(DataError::Truncated { path: path.to_owned(), expected, got: expected - left });
             }
+        }
+        // An archive compares a member with its checksum where the member ends.
+        if read_up_to(reader, &mut [0]).map_err(|error| read_error(path, error))? > 0 {
+            return Err(malformed(path, format!("there are bytes after array '{}'", self.name)));
         }
         Ok(values)
     }
@@ -221,7 +224,7 @@ impl Header {
         let rows = rows as usize;
         let features = values.len().checked_div(rows).unwrap_or(0);
         let mut cells = Cells::new(path, features, None, options.missing);
-        if self.fortran && rest.iter().any(|dim| *dim > 1) {
+        if self.fortran && !values.is_empty() && rest.iter().any(|dim| *dim > 1) {
             for row in 0..rows {
                 for feature in 0..features {
                     cells.push(values[fortran_place(row, feature, rows, rest)])?;
@@ -328,11 +331,14 @@ pub(crate) fn write_npz(dataset: &Dataset, out: impl Write + Seek) -> io::Result
     let mut archive = ZipWriter::new(out);
     let options = SimpleFileOptions::default().large_file(true);
     archive.start_file("X.npy", options).map_err(io::Error::from)?;
-    write_npy(dataset, io::BufWriter::new(&mut archive))?;
+    let mut member = io::BufWriter::new(&mut archive);
+    write_npy(dataset, &mut member)?;
+    member.flush()?;
+    drop(member);
     if let Some(labels) = dataset.labels() {
         archive.start_file("y.npy", options).map_err(io::Error::from)?;
         archive.write_all(&header_bytes("<i8", &format!("({},)", labels.len())))?;
-        let values: Option<Vec<i64>> = labels.names().iter().map(|name| name.parse().ok()).collect();
+        let values: Option<Vec<i64>> = labels.names().iter().map(|name| whole_number(name)).collect();
         for code in labels.codes() {
             let value = values.as_ref().and_then(|values| values.get(*code as usize).copied());
             archive.write_all(&value.unwrap_or(i64::from(*code)).to_le_bytes())?;
@@ -340,6 +346,11 @@ pub(crate) fn write_npz(dataset: &Dataset, out: impl Write + Seek) -> io::Result
     }
     archive.finish().map_err(io::Error::from)?;
     Ok(())
+}
+
+/// The number that a label is the usual spelling of: `1` and `01` are two labels.
+fn whole_number(name: &str) -> Option<i64> {
+    name.parse().ok().filter(|value: &i64| value.to_string() == name)
 }
 
 /// A header of version 1, padded so that the data starts on a multiple of 64 bytes.
@@ -361,7 +372,7 @@ mod tests {
             let bytes = [&header_bytes("<f4", shape)[..], data].concat();
             read_npy(&bytes[..], Path::new("a.npy"), &ReadOptions::default()).unwrap_err().to_string()
         };
-        let cases: [(&str, &[u8], &str); 7] = [
+        let cases: [(&str, &[u8], &str); 8] = [
             (
                 "(4, 1000000000000)",
                 &[0; 8],
@@ -372,11 +383,57 @@ mod tests {
             ("(-1,)", &[], "unreadable header"),
             ("()", &[0; 4], "array 'array' is a single number"),
             ("(0, 3)", &[], "a.npy: no rows"),
-            ("(1, 1)", &[0; 5], "there are bytes after the array"),
+            ("(18446744073709551615, 0, 2)", &[], "a.npy: no rows"),
+            ("(1, 1)", &[0; 5], "there are bytes after array 'array'"),
         ];
         for (shape, data, expected) in cases {
             let message = with(shape, data);
             assert!(message.contains(expected), "{shape}: {message}");
         }
+    }
+
+    #[test]
+    fn nothing_of_an_empty_array_in_fortran_order_is_visited() {
+        let header = header_bytes("<f4", "(18446744073709551615, 0, 2)");
+        let header = String::from_utf8_lossy(&header[10..]).replace("False", "True ");
+        let bytes = [MAGIC, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
+        let error = read_npy(&bytes[..], Path::new("a.npy"), &ReadOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("a.npy: no rows"), "{error}");
+    }
+
+    #[test]
+    fn a_member_that_does_not_match_its_checksum_is_refused() {
+        let dataset = Dataset::new((0..4000).map(|i| i as f32).collect(), 4).unwrap();
+        let mut bytes = io::Cursor::new(Vec::new());
+        let mut archive = ZipWriter::new(&mut bytes);
+        let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        archive.start_file("X.npy", stored).unwrap();
+        write_npy(&dataset, &mut archive).unwrap();
+        archive.finish().unwrap();
+        let mut bytes = bytes.into_inner();
+        let read =
+            |bytes: &[u8]| read_npz(io::Cursor::new(bytes), Path::new("a.npz"), &ReadOptions::default());
+        assert_eq!(read(&bytes).unwrap().values(), dataset.values());
+        bytes[4000] ^= 1;
+        let message = read(&bytes).unwrap_err().to_string();
+        assert!(
+            message.contains("a.npz: not a valid NumPy file: ") && message.contains("checksum"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn labels_that_are_spelled_differently_stay_apart() {
+        let labels = |names: &[&str]| {
+            let dataset = Dataset::new(vec![0.0, 1.0, 2.0], 1).unwrap();
+            let dataset = dataset.with_labels(Labels::from_texts(names)).unwrap();
+            let mut bytes = io::Cursor::new(Vec::new());
+            write_npz(&dataset, &mut bytes).unwrap();
+            let read = read_npz(bytes, Path::new("a.npz"), &ReadOptions::default()).unwrap();
+            read.labels().unwrap().names().to_vec()
+        };
+        assert_eq!(labels(&["7", "3", "7"]).len(), 2);
+        assert_eq!(labels(&["01", "1", "x"]).len(), 3);
+        assert_eq!(labels(&["01", "1", "2"]).len(), 3);
     }
 }

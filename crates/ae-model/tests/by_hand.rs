@@ -3,11 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_data::Rows;
-use ae_model::{Config, ErrorNorm, Isa, LayerParameters, Trainer};
+use ae_model::{Activation, Config, ErrorNorm, Isa, LayerParameters, Trainer};
 
 /// 2 inputs, 1 code, 2 outputs, ReLU: `code = max(0, w x + b)`, `x̂ = v code + c`.
 fn network() -> Trainer<f64> {
-    let config = Config::builder(2).hidden_dims([]).encoding_dim(1).learning_rate(0.5).build().unwrap();
+    let config = Config::builder(2)
+        .hidden_dims([])
+        .encoding_dim(1)
+        .activation(Activation::Relu)
+        .learning_rate(0.5)
+        .build()
+        .unwrap();
     let mut trainer = Trainer::new(&config, Isa::best(), Some(1)).unwrap();
     let encoder = LayerParameters { inputs: 2, outputs: 1, weights: vec![1.0, 0.5], bias: vec![0.25] };
     let decoder = LayerParameters { inputs: 1, outputs: 2, weights: vec![0.5, -1.0], bias: vec![0.0, 1.0] };

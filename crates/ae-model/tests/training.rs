@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 
 use ae_data::{BatchSource, DataError, Dataset, Rows};
 use ae_model::{
-    Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error, ErrorNorm,
-    Precision, ScalerKind, StopReason,
+    Activation, Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error,
+    ErrorNorm, Precision, ScalerKind, StopReason,
 };
 use ae_testing::random::SplitMix64;
 
@@ -121,6 +121,7 @@ fn early_stopping_keeps_the_best_weights() {
     let config = Config::builder(8)
         .hidden_dims([16])
         .encoding_dim(2)
+        .activation(Activation::Relu)
         .learning_rate(0.4)
         .epochs(200)
         .batch_size(4)

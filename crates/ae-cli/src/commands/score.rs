@@ -14,18 +14,19 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
     let target = Target::checked(paths.output.as_deref())?;
     let model = load(&paths.model, common.threads())?;
     let rows = read_for(&model, &paths.data, &paths.input, out)?;
+    let about = |error| Failure::with_rows(&paths.data, error);
     let norm = match args.norm {
         NormArg::Sum => ErrorNorm::Sum,
         NormArg::Mean => ErrorNorm::Mean,
     };
     let table = if args.per_feature {
-        let table = model.squared_errors(&rows)?;
+        let table = model.squared_errors(&rows).map_err(about)?;
         match rows.names() {
             Some(names) if table.names().is_none() => table.with_names(names.to_vec())?,
             _ => table,
         }
     } else {
-        let errors = model.reconstruction_error(&rows, norm)?;
+        let errors = model.reconstruction_error(&rows, norm).map_err(about)?;
         let narrow = errors.iter().map(|error| *error as f32).collect();
         Dataset::new(narrow, 1)?.with_names(vec!["error".to_owned()])?
     };

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::progress::Progress;
 use crate::args::{ActivationArg, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
 use crate::failure::Failure;
-use crate::inputs::{check_folder, read};
+use crate::inputs::{check_output, read};
 use crate::output::Output;
 
 /// Multiply-adds up to which principal components are worked out beside the model: some seconds.
@@ -22,7 +22,7 @@ const PCA_WORK: f64 = 4e11;
 
 pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
-    check_folder(&path)?;
+    check_output(&path)?;
     let data = read(&args.data, &args.input)?;
     let config = configure(args, data.features())?;
     let replaced = path.exists();
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     let history = model.fit(&data, &mut [&mut progress]);
     let elapsed = start.elapsed();
     progress.finish();
-    let history = history?;
+    let history = history.map_err(|error| Failure::with_rows(&args.data, error))?;
     // Before anything that could still fail: the work is not to be lost.
     model.save(&path)?;
 
@@ -194,7 +194,9 @@ impl Quality {
     fn warnings(&self, history: &History) -> Vec<String> {
         let mut warnings = Vec::new();
         let part = self.validation.as_ref().unwrap_or(&self.train);
-        if part.variance > 0.0 && part.mse >= part.variance {
+        if part.variance == 0.0 {
+            warnings.push("the rows are all the same: there is nothing to learn".to_owned());
+        } else if part.mse >= part.variance {
             warnings.push(
                 "the model is no better than predicting the mean: raise --epochs or --learning-rate"
                     .to_owned(),

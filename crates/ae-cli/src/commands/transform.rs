@@ -12,21 +12,22 @@ pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) ->
     let (target, model) = prepare(args, common)?;
     let rows = read_for(&model, &args.data, &args.input, out)?;
     let names = (0..model.config().encoding_dim()).map(|i| format!("code_{i}")).collect();
-    let codes = model.encode(&rows)?.with_names(names)?;
+    let codes =
+        model.encode(&rows).map_err(|error| Failure::with_rows(&args.data, error))?.with_names(names)?;
     deliver(args, with_labels_of(&rows, codes)?, &target, out)
 }
 
 pub(crate) fn decode(args: &TransformArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let (target, model) = prepare(args, common)?;
     let codes = read(&args.data, &args.input)?;
-    let rows = model.decode(&codes)?;
+    let rows = model.decode(&codes).map_err(|error| Failure::with_rows(&args.data, error))?;
     deliver(args, with_labels_of(&codes, rows)?, &target, out)
 }
 
 pub(crate) fn reconstruct(args: &TransformArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let (target, model) = prepare(args, common)?;
     let rows = read_for(&model, &args.data, &args.input, out)?;
-    let rebuilt = model.reconstruct(&rows)?;
+    let rebuilt = model.reconstruct(&rows).map_err(|error| Failure::with_rows(&args.data, error))?;
     deliver(args, with_labels_of(&rows, rebuilt)?, &target, out)
 }
 

@@ -1,0 +1,317 @@
+//! What each command does with good input.
+
+use super::*;
+
+const MODEL: &str = "model.safetensors";
+
+fn numbers(row: &[String]) -> Vec<f64> {
+    row.iter().map(|cell| cell.parse().unwrap()).collect()
+}
+
+fn close(a: &[Vec<String>], b: &[Vec<String>], tolerance: f64) {
+    assert_eq!(a.len(), b.len());
+    assert_eq!(a[0], b[0]);
+    for (a, b) in a[1..].iter().zip(&b[1..]) {
+        for (a, b) in numbers(a).iter().zip(numbers(b)) {
+            assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn training_on_the_digits_beats_the_mean_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended =
+        ae(folder.path(), &["train", "digits", "--epochs", "10", "--hidden", "40", "--encoding-dim", "12"]);
+    for part in [
+        "digits (1797 rows of 64)",
+        "64-40-[12]-40-64",
+        "6,236",
+        "5.3",
+        "PCA with 12",
+        "saved         digits.safetensors",
+    ] {
+        assert!(ended.out.contains(part), "'{part}' is not in:\n{}", ended.out);
+    }
+    assert!(
+        ended.err.contains("epoch   10/10  train MSE "),
+        "plain lines where there is no terminal: {}",
+        ended.err
+    );
+    assert!(folder.path().join("digits.safetensors").exists());
+    let again = ae(
+        folder.path(),
+        &["train", "digits", "--epochs", "10", "--hidden", "40", "--encoding-dim", "12", "--json"],
+    );
+    let objects = again.objects();
+    assert_eq!(objects.len(), 11, "an object an epoch and a summary");
+    assert_eq!(objects[0]["event"], "epoch");
+    let summary = again.summary();
+    let of = |key: &str| summary[key].as_f64().unwrap();
+    assert_eq!((of("rows"), of("train_rows"), of("validation_rows")), (1797.0, 1617.0, 180.0));
+    assert_eq!(of("parameters"), 6236.0);
+    assert!(of("validation_mse") < 0.6 * of("validation_variance"), "{summary}");
+    assert!(of("validation_pca_mse") < of("validation_variance"));
+    assert_eq!(objects[9]["validation_mse"], summary["validation_mse"]);
+}
+
+#[test]
+fn encodings_decode_to_what_reconstruct_gives() {
+    let folder = trained();
+    let folder = folder.path();
+    ae(folder, &["encode", MODEL, "rows.csv", "-o", "codes.csv"]);
+    let codes = cells(&std::fs::read_to_string(folder.join("codes.csv")).unwrap());
+    assert_eq!((codes.len(), &codes[0][..]), (31, &["code_0".to_owned(), "code_1".to_owned()][..]));
+    let decoded = ae(folder, &["decode", MODEL, "codes.csv"]).cells();
+    let rebuilt = ae(folder, &["reconstruct", MODEL, "rows.csv"]).cells();
+    assert_eq!(decoded[0], ["height", "width", "depth", "weight"]);
+    close(&decoded, &rebuilt, 1e-5);
+    // In the units of the data: the weights are about a hundred.
+    assert!(numbers(&rebuilt[1]).last().unwrap() > &90.0);
+}
+
+#[test]
+fn errors_of_rows_are_those_of_their_features() {
+    let folder = trained();
+    let rows = ae(folder.path(), &["score", MODEL, "rows.csv"]).cells();
+    let features = ae(folder.path(), &["score", MODEL, "rows.csv", "--per-feature"]).cells();
+    let means = ae(folder.path(), &["score", MODEL, "rows.csv", "--norm", "mean"]).cells();
+    assert_eq!((&rows[0][..], features[0].len()), (&["error".to_owned()][..], 4));
+    for ((row, features), mean) in rows[1..].iter().zip(&features[1..]).zip(&means[1..]) {
+        let (row, sum): (f64, f64) = (numbers(row)[0], numbers(features).iter().sum());
+        assert!((row - sum).abs() <= 1e-5 * sum.max(1e-6), "{row} {sum}");
+        assert!((row / 4.0 - numbers(mean)[0]).abs() <= 1e-5 * sum.max(1e-6));
+    }
+    let json = ae(folder.path(), &["score", MODEL, "rows.csv", "--json"]);
+    let objects = json.objects();
+    assert_eq!((objects.len(), &objects[29]["row"]), (31, &Value::from(30)));
+    let sum: f64 = objects[..30].iter().map(|object| object["error"].as_f64().unwrap()).sum();
+    let mse = json.summary()["mse"].as_f64().unwrap();
+    assert!((mse - sum / 120.0).abs() < 1e-6 * mse.max(1e-3));
+}
+
+#[test]
+fn the_ending_decides_the_format() {
+    let folder = trained();
+    let folder = folder.path();
+    let expected = ae(folder, &["encode", MODEL, "rows.csv"]).cells();
+    for ending in ["csv", "tsv", "npy", "npz", "parquet", "csv.gz"] {
+        let name = format!("codes.{ending}");
+        ae(folder, &["encode", MODEL, "rows.csv", "-o", &name]);
+        // Read again by the command itself: decoded codes are the reconstruction whatever they were kept in.
+        let decoded = ae(folder, &["decode", MODEL, &name]).cells();
+        assert_eq!(decoded.len(), expected.len(), "{ending}");
+        close(&decoded, &ae(folder, &["reconstruct", MODEL, "rows.csv"]).cells(), 1e-5);
+    }
+    let tabs = std::fs::read_to_string(folder.join("codes.tsv")).unwrap();
+    assert!(tabs.starts_with("code_0\tcode_1\n"), "{tabs}");
+    assert!(std::fs::read(folder.join("codes.npy")).unwrap().starts_with(b"\x93NUMPY"));
+    assert!(std::fs::read(folder.join("codes.npz")).unwrap().starts_with(b"PK"));
+    assert!(std::fs::read(folder.join("codes.parquet")).unwrap().starts_with(b"PAR1"));
+    assert!(std::fs::read(folder.join("codes.csv.gz")).unwrap().starts_with(&[0x1f, 0x8b]));
+}
+
+#[test]
+fn columns_are_found_by_name() {
+    let folder = trained();
+    let folder = folder.path();
+    let expected = ae(folder, &["score", MODEL, "rows.csv"]).out;
+    let rows = cells(&table());
+    let pick = |order: &[usize], extra: bool| -> String {
+        rows.iter()
+            .enumerate()
+            .map(|(i, row)| {
+                let mut cells: Vec<&str> = order.iter().map(|column| row[*column].as_str()).collect();
+                if extra {
+                    cells.insert(1, if i == 0 { "colour" } else { "7" });
+                }
+                cells.join(",") + "\n"
+            })
+            .collect()
+    };
+    write(folder, "turned.csv", pick(&[3, 1, 0, 2], false));
+    assert_eq!(ae(folder, &["score", MODEL, "turned.csv"]).out, expected);
+    write(folder, "more.csv", pick(&[2, 3, 1, 0], true));
+    let more = ae(folder, &["score", MODEL, "more.csv"]);
+    assert_eq!(more.out, expected);
+    assert!(
+        more.err.contains("more.csv: columns that the model does not know are left out: colour"),
+        "{}",
+        more.err
+    );
+    // Without names the order counts, and that is said.
+    let bare: String = table().lines().skip(1).map(|line| format!("{line}\n")).collect();
+    write(folder, "bare.csv", bare);
+    let bare = ae(folder, &["score", MODEL, "bare.csv"]);
+    assert_eq!(bare.out, expected);
+    assert!(bare.err.contains("bare.csv has no column names"), "{}", bare.err);
+    write(folder, "fewer.csv", pick(&[0, 3], false));
+    let fewer = ae_with(folder, &["score", MODEL, "fewer.csv"], b"", &[]);
+    assert_eq!(fewer.status, Some(1));
+    assert!(fewer.err.contains("columns 'width', 'depth' are missing"), "{}", fewer.err);
+}
+
+#[test]
+fn rows_may_come_on_standard_input() {
+    let folder = trained();
+    let expected = ae(folder.path(), &["score", MODEL, "rows.csv"]).out;
+    let ended = ae_with(folder.path(), &["score", MODEL, "-"], table().as_bytes(), &[]);
+    assert_eq!((ended.status, ended.out), (Some(0), expected), "{}", ended.err);
+    let ended = ae_with(folder.path(), &["train", "-", "--epochs", "2", "-q"], table().as_bytes(), &[]);
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    assert!(folder.path().join("model.safetensors").exists());
+}
+
+#[test]
+fn labels_stay_beside_their_rows() {
+    let folder = trained();
+    let folder = folder.path();
+    let labelled: String = table()
+        .lines()
+        .enumerate()
+        .map(|(i, line)| format!("{line},{}\n", if i == 0 { "kind" } else { "good" }))
+        .collect();
+    write(folder, "labelled.csv", labelled);
+    ae(folder, &["train", "labelled.csv", "--label", "kind", "--epochs", "2", "-o", "labelled.safetensors"]);
+    let codes = ae(folder, &["encode", "labelled.safetensors", "labelled.csv", "--label", "kind"]).cells();
+    assert_eq!(codes[1].last().unwrap(), "good");
+    assert_eq!(codes[0].len(), codes[1].len());
+}
+
+/// The same seed gives the same file, whatever the threads; another seed another one.
+#[test]
+fn models_are_reproducible() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder, "rows.csv", table());
+    let train = |threads: &str, seed: &str| {
+        ae(
+            folder,
+            &[
+                "train",
+                "rows.csv",
+                "--epochs",
+                "3",
+                "--threads",
+                threads,
+                "--seed",
+                seed,
+                "-o",
+                "m.safetensors",
+            ],
+        );
+        std::fs::read(folder.join("m.safetensors")).unwrap()
+    };
+    let first = train("1", "5");
+    assert_eq!(first, train("2", "5"));
+    assert_eq!(first, train("3", "5"));
+    assert_ne!(first, train("1", "6"));
+}
+
+#[test]
+fn info_tells_what_a_model_holds() {
+    let folder = trained();
+    let ended = ae(folder.path(), &["info", MODEL]);
+    for part in ["4-3-[2]-3-4", "minmax", "height, width, depth, weight", "sgd"] {
+        assert!(ended.out.contains(part), "'{part}' is not in:\n{}", ended.out);
+    }
+    let info = ae(folder.path(), &["info", MODEL, "--json"]).summary();
+    assert_eq!(info["layer_dims"], serde_json::json!([4, 3, 2, 3, 4]));
+    assert_eq!(info["parameters"], 48);
+    assert_eq!(info["fitted"], true);
+}
+
+#[test]
+fn every_flag_of_training_reaches_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder, "rows.csv", table());
+    let flags = [
+        ("--activation", "sigmoid", "activation", "sigmoid"),
+        ("--init", "he-normal", "init", "he-normal"),
+        ("--epochs", "3", "epochs", "3"),
+        ("--batch-size", "7", "batch_size", "7"),
+        ("--learning-rate", "0.003", "learning_rate", "0.003"),
+        ("--optimizer", "sgd", "optimizer", "sgd"),
+        ("--seed", "9", "seed", "9"),
+        ("--precision", "f64", "precision", "f64"),
+        ("--scale", "standard", "scaler", "standard"),
+        ("--validation", "0.25", "validation", "0.25"),
+        ("--encoding-dim", "2", "encoding_dim", "2"),
+        ("--hidden", "3,5", "hidden_dims", "[3,5]"),
+    ];
+    let mut args = vec!["train", "rows.csv", "-o", "m.safetensors", "--early-stopping", "2"];
+    flags.iter().for_each(|(flag, value, ..)| args.extend([flag, value]));
+    ae(folder, &args);
+    let info = ae(folder, &["info", "m.safetensors", "--json"]).summary();
+    for (flag, _, key, expected) in flags {
+        let value = &info["config"][key];
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        assert_eq!(text, expected, "{flag}: {}", info["config"]);
+    }
+    assert_eq!(info["config"]["early_stopping"]["patience"], 2);
+    ae(
+        folder,
+        &[
+            "train",
+            "rows.csv",
+            "-o",
+            "n.safetensors",
+            "--epochs",
+            "2",
+            "--early-stopping",
+            "0",
+            "--hidden",
+            "none",
+        ],
+    );
+    let info = ae(folder, &["info", "n.safetensors", "--json"]).summary();
+    assert_eq!(info["config"]["early_stopping"], Value::Null);
+    assert_eq!(info["layer_dims"].as_array().unwrap().len(), 3);
+}
+
+/// Weak learning is not passed over in silence.
+#[test]
+fn a_model_that_learnt_nothing_is_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["train", "digits", "--epochs", "1", "--learning-rate", "1e-9", "-o", "m.safetensors"];
+    let ended = ae(folder.path(), &args);
+    assert!(ended.err.contains("warning: the model is no better than predicting the mean"), "{}", ended.err);
+}
+
+#[test]
+fn rows_that_do_not_vary_are_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["train", "-", "--epochs", "2", "-o", "m.safetensors"];
+    let ended = ae_with(folder.path(), &args, b"a,b\n1,2\n", &[]);
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("warning: the rows are all the same"), "{}", ended.err);
+}
+
+#[test]
+fn help_is_a_success() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["train", "encode", "decode", "reconstruct", "score", "info"] {
+        assert!(ae(folder.path(), &[command, "--help"]).out.contains("Usage: ae"), "{command}");
+        assert!(ae(folder.path(), &["--help"]).out.contains(command));
+    }
+    assert_eq!(ae(folder.path(), &["--version"]).out, format!("ae {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let folder = trained();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ae"))
+        .args(["reconstruct", MODEL, "-"])
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(table().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(1), 0));
+}

@@ -1,0 +1,107 @@
+//! The command as its users have it: a process with arguments, files, standard input and output.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
+mod jobs;
+mod refusals;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// What a command left behind.
+struct Ended {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    /// The objects of `--json`.
+    fn objects(&self) -> Vec<Value> {
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}")))
+            .collect()
+    }
+
+    /// The last object: the summary.
+    fn summary(&self) -> Value {
+        self.objects().pop().unwrap()
+    }
+
+    /// The rows of a CSV on standard output, with their header.
+    fn cells(&self) -> Vec<Vec<String>> {
+        cells(&self.out)
+    }
+}
+
+fn cells(text: &str) -> Vec<Vec<String>> {
+    text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
+}
+
+/// Runs `ae` in a folder, with words for its standard input.
+fn ae_with(folder: &Path, args: &[&str], input: &[u8], variables: &[(&str, &str)]) -> Ended {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ae"))
+        .args(args)
+        .current_dir(folder)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that fails early closes its input.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        status: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs `ae`, which has to succeed.
+fn ae(folder: &Path, args: &[&str]) -> Ended {
+    let ended = ae_with(folder, args, b"", &[]);
+    assert_eq!(ended.status, Some(0), "{args:?}: {}", ended.err);
+    ended
+}
+
+fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
+    std::fs::write(folder.join(name), content).unwrap();
+}
+
+/// Thirty rows of four columns on a curve, with names.
+fn table() -> String {
+    let mut text = "height,width,depth,weight\n".to_owned();
+    for i in 0..30 {
+        let t = f64::from(i) / 29.0;
+        text += &format!("{},{},{},{}\n", 10.0 * t, 5.0 - t, t * t, 100.0 + 3.0 * t);
+    }
+    text
+}
+
+/// A folder with `rows.csv` and a model of it, `model.safetensors`.
+fn trained() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "rows.csv", table());
+    ae(
+        folder.path(),
+        &[
+            "train",
+            "rows.csv",
+            "--hidden",
+            "3",
+            "--encoding-dim",
+            "2",
+            "--epochs",
+            "5",
+            "-o",
+            "model.safetensors",
+            "-q",
+        ],
+    );
+    folder
+}

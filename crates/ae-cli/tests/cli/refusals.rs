@@ -1,0 +1,249 @@
+//! Bad input, all of it: what is wrong is said in one line, with the exit status that the kind of mistake has.
+//!
+//! `cargo test -p ae-cli --test cli refusals -- --nocapture` prints the table.
+
+use std::path::PathBuf;
+
+use super::*;
+
+struct Case {
+    what: &'static str,
+    args: &'static str,
+    input: &'static [u8],
+    isa: Option<&'static str>,
+    status: i32,
+    says: &'static str,
+}
+
+const fn case(what: &'static str, args: &'static str, status: i32, says: &'static str) -> Case {
+    Case { what, args, input: b"", isa: None, status, says }
+}
+
+/// Arguments; `M` stands for the model.
+const CASES: &[Case] = &[
+    // The command line.
+    case("unknown command", "tarin digits", 2, "unrecognized subcommand 'tarin'"),
+    case("no data", "train", 2, "required arguments were not provided: <DATA>"),
+    case("unknown flag", "train digits --epoch 3", 2, "unexpected argument '--epoch' found"),
+    case("unknown activation", "train digits --activation gelu", 2, "possible values: relu, sigmoid, tanh"),
+    case("a word for a number", "train digits --epochs many", 2, "invalid value 'many' for '--epochs <N>'"),
+    case("no epochs", "train digits --epochs 0", 2, "--epochs: 0 is out of range"),
+    case("no batch", "train digits --batch-size 0", 2, "--batch-size: 0 is out of range"),
+    case("a negative rate", "train digits --learning-rate -0.1", 2, "--learning-rate: -0.1 is out of range"),
+    case("a rate of NaN", "train digits --learning-rate nan", 2, "--learning-rate: NaN is out of range"),
+    case("no encoding", "train digits --encoding-dim 0", 2, "--encoding-dim: 0 is out of range"),
+    case(
+        "an immense encoding",
+        "train digits --encoding-dim 99999999999",
+        2,
+        "--encoding-dim: 99999999999 is out of",
+    ),
+    case("a hidden width of 0", "train digits --hidden 30,0", 2, "'0' is not a width"),
+    case("a hidden width left out", "train digits --hidden 30,,20", 2, "'' is not a width"),
+    case("all rows for validation", "train digits --validation 1", 2, "--validation: 1 is out of range"),
+    case("no threads", "train digits --threads 0", 2, "0 is not in 1..=1024"),
+    case("a negative seed", "train digits --seed -1", 2, "invalid value '-1' for '--seed <N>'"),
+    case("a long delimiter", "train rows.csv --delimiter ;;", 2, "a single character is needed"),
+    case("header and none", "train rows.csv --header --no-header", 2, "cannot be used with"),
+    case("two kinds of errors", "score M rows.csv --per-feature --norm mean", 2, "cannot be used with"),
+    case(
+        "a folder that is not there",
+        "train digits -o no/m.safetensors",
+        2,
+        "-o no/m.safetensors: there is no folder no",
+    ),
+    case("a folder as output", "train digits -o folder", 2, "-o folder: this is a folder"),
+    case("an unknown ending", "encode M rows.csv -o codes.xlsx", 2, "-o codes.xlsx: unknown kind of file"),
+    case("a format that is only read", "encode M rows.csv -o codes.idx", 2, "this format can only be read"),
+    case("curves without number", "train curves:many", 2, "'curves:many' is no built-in set"),
+    Case { isa: Some("sse9"), ..case("an unknown instruction set", "train digits", 2, "AE_ISA") },
+    // The data.
+    case("no such file", "train nowhere.csv", 1, "nowhere.csv: No such file"),
+    case("a folder as data", "train folder", 1, "folder: a folder, but a file is needed"),
+    case("an ending nobody knows", "train rows.doc", 1, "rows.doc: unknown kind of file"),
+    case("an empty file", "train empty.csv", 1, "empty.csv: no rows"),
+    case("a header only", "train names.csv", 1, "names.csv: no rows"),
+    case(
+        "a text among numbers",
+        "train text.csv",
+        1,
+        "text.csv: row 2 (line 3), column 'b': 'x' is not a number",
+    ),
+    case(
+        "a missing value",
+        "train missing.csv",
+        1,
+        "missing.csv: row 2, column 'a': the value is missing (2 in all)",
+    ),
+    case(
+        "a value beyond f32",
+        "train large.csv",
+        1,
+        "large.csv: row 1, column 'b': 1e39 does not fit a 32-bit float",
+    ),
+    case("an infinite value", "train infinite.csv", 1, "infinite.csv: row 2, column 'b': "),
+    case("a short row", "train ragged.csv", 1, "ragged.csv: row 2 (line 3) has 1 cells, but 2 are expected"),
+    case("an open quote", "train quote.csv", 1, "quote.csv: "),
+    case("bytes that are no text", "train bytes.csv", 1, "bytes.csv: "),
+    case(
+        "two columns of a name",
+        "train twice.csv",
+        1,
+        "twice.csv: not a valid CSV file: two columns are named 'a'",
+    ),
+    case(
+        "a label that is not there",
+        "train rows.csv --label kind",
+        1,
+        "rows.csv: no column 'kind'; there are 'height'",
+    ),
+    case(
+        "NumPy, cut short",
+        "train short.npy",
+        1,
+        "short.npy: cut short: 16 bytes of values are announced, 15 are there",
+    ),
+    case("NumPy, no header", "train zeros.npy", 1, "zeros.npy: not a valid NumPy file"),
+    case("NumPy of texts", "train texts.npy", 1, "texts.npy: array 'array' holds elements of type '<U3'"),
+    case("an archive that is none", "train rows.npz", 1, "rows.npz: not a valid NumPy file"),
+    case("Parquet that is none", "train rows.parquet", 1, "rows.parquet: not a valid Parquet file"),
+    case(
+        "IDX that lies",
+        "train lie-ubyte",
+        1,
+        "lie-ubyte: cut short: 4000000000 bytes of values are announced",
+    ),
+    case("gzip that is none", "train rows.csv.gz", 1, "rows.csv.gz: "),
+    Case {
+        input: b"a,b\n1,2\n3\n",
+        ..case("standard input, ragged", "train -", 1, "-: row 2 (line 3) has 1 cells")
+    },
+    case("nothing on standard input", "train -", 1, "-: no rows"),
+    // The model.
+    case("no such model", "encode nowhere.safetensors rows.csv", 1, "nowhere.safetensors: No such file"),
+    case("a table as model", "encode rows.csv rows.csv", 1, "rows.csv: not a readable model"),
+    case("a model as table", "encode M M", 1, "model.safetensors: unknown kind of file"),
+    case("an empty model", "info empty.safetensors", 1, "empty.safetensors: not a readable model"),
+    case("a model cut short", "info cut.safetensors", 1, "cut.safetensors: not a readable model"),
+    case("a header that lies", "info lie.safetensors", 1, "lie.safetensors: not a readable model"),
+    case("another program's file", "info other.safetensors", 1, "lacks 'ae.config'"),
+    case("a model with NaN", "score nan.safetensors rows.csv", 1, "holds NaN at position 0"),
+    // The two together.
+    case(
+        "columns that are missing",
+        "score M ab.csv",
+        1,
+        "ab.csv: columns 'height', 'width', 'depth', 'weight' are missing",
+    ),
+    case(
+        "rows of another width",
+        "encode M two.csv",
+        1,
+        "two.csv: the model expects rows of 4 values, but these have 2",
+    ),
+    case(
+        "codes of another width",
+        "decode M rows.csv",
+        1,
+        "rows.csv: the model expects encodings of 2 values, but these have 4",
+    ),
+    case(
+        "a rate far too large",
+        "train digits --learning-rate 100 --epochs 5",
+        1,
+        "training diverged in epoch 1, batch ",
+    ),
+    case(
+        "a model where nothing may be written",
+        "train rows.csv -q --epochs 1 -o /proc/m.safetensors",
+        1,
+        "/proc/m.safetensors: ",
+    ),
+];
+
+fn folder() -> tempfile::TempDir {
+    let dir = trained();
+    let folder = dir.path();
+    std::fs::create_dir(folder.join("folder")).unwrap();
+    let npy = |descr: &str, shape: &str, data: &[u8]| {
+        let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), data].concat()
+    };
+    let files: [(&str, &[u8]); 23] = [
+        ("rows.doc", b"1,2\n"),
+        ("empty.csv", b""),
+        ("names.csv", b"a,b\n"),
+        ("text.csv", b"a,b\n1,2\n3,x\n"),
+        ("missing.csv", b"a,b\n1,2\n,3\n4,NA\n"),
+        ("large.csv", b"a,b\n1,1e39\n"),
+        ("infinite.csv", b"a,b\n1,2\n3,inf\n"),
+        ("ragged.csv", b"a,b\n1,2\n3\n"),
+        ("quote.csv", b"a,b\n1,2\n\"3,4\n"),
+        ("bytes.csv", b"a,b\n1,2\n\xff\xfe,4\n"),
+        ("twice.csv", b"a,a\n1,2\n"),
+        ("ab.csv", b"a,b\n1,2\n"),
+        ("two.csv", b"1,2\n3,4\n"),
+        ("short.npy", &npy("<f4", "(2, 2)", &[0; 15])),
+        ("zeros.npy", &[0; 64]),
+        ("texts.npy", &npy("<U3", "(1, 1)", &[0; 12])),
+        ("rows.npz", b"PK\x03\x04 and nothing else"),
+        ("rows.parquet", b"PAR1 and nothing else PAR1"),
+        ("lie-ubyte", &[0, 0, 8, 2, 0xee, 0x6b, 0x28, 0, 0, 0, 0, 1, 7]),
+        ("rows.csv.gz", b"\x1f\x8bnothing"),
+        ("empty.safetensors", b""),
+        ("lie.safetensors", &[&u64::MAX.to_le_bytes()[..], b"{}"].concat()),
+        ("other.safetensors", &[&2u64.to_le_bytes()[..], b"{}"].concat()),
+    ];
+    files.iter().for_each(|(name, bytes)| write(folder, name, bytes));
+    let model = std::fs::read(folder.join("model.safetensors")).unwrap();
+    write(folder, "cut.safetensors", &model[..model.len() - 5]);
+    let header = 8 + u64::from_le_bytes(model[..8].try_into().unwrap()) as usize;
+    let mut nan = model.clone();
+    nan[header..].chunks_exact_mut(4).for_each(|x| x.copy_from_slice(&f32::NAN.to_le_bytes()));
+    write(folder, "nan.safetensors", nan);
+    dir
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn bad_input_is_refused_in_one_line() {
+    let dir = folder();
+    let before = files(dir.path());
+    println!("| what | `ae …` | status | message |\n|---|---|---|---|");
+    let mut wrong = Vec::new();
+    for case in CASES {
+        let args: Vec<&str> =
+            case.args.split(' ').map(|arg| if arg == "M" { "model.safetensors" } else { arg }).collect();
+        let variables: Vec<(&str, &str)> = case.isa.iter().map(|isa| ("AE_ISA", *isa)).collect();
+        let ended = ae_with(dir.path(), &args, case.input, &variables);
+        // Progress may come first; the last line is the reason.
+        let reason = ended.err.lines().last().unwrap_or_default();
+        println!("| {} | `{}` | {} | {reason} |", case.what, case.args, ended.status.unwrap_or(-1));
+        let good = ended.status == Some(case.status)
+            && reason.starts_with("ae: ")
+            && reason.contains(case.says)
+            && !ended.err.contains("panicked");
+        let lines = ended.err.lines().filter(|line| line.starts_with("ae: ")).count();
+        if !good || lines != 1 {
+            wrong.push(format!("{} ({}): {:?}, {}", case.what, case.args, ended.status, ended.err));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(files(dir.path()), before, "nothing is left behind by what failed");
+}
+
+/// A failure does not cost the model that was there before.
+#[test]
+fn a_failed_training_leaves_the_old_model() {
+    let dir = trained();
+    let before = std::fs::read(dir.path().join("model.safetensors")).unwrap();
+    let args = ["train", "digits", "--learning-rate", "100", "-o", "model.safetensors"];
+    assert_eq!(ae_with(dir.path(), &args, b"", &[]).status, Some(1));
+    assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), before);
+}
