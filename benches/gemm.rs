@@ -91,8 +91,18 @@ impl Layer {
         let delta = batch(self.turned.as_slice(), turned_len::<f32>(self.outputs, PANEL));
         for (panel, weights) in self.updated.as_mut_slice().chunks_mut((self.inputs + 1) * PANEL).enumerate()
         {
-            let range = WeightRange { panel, rows: 0..self.inputs + 1 };
-            weight_gradient(self.isa, self.inputs, &range, x, delta, Sgd { step }, weights, &mut []);
+            let range = WeightRange { panels: panel..panel + 1, rows: 0..self.inputs + 1 };
+            weight_gradient(
+                self.isa,
+                Blocking::default(),
+                self.inputs,
+                &range,
+                x,
+                delta,
+                Sgd { step },
+                weights,
+                &mut [],
+            );
         }
     }
 

@@ -19,8 +19,8 @@
 //!       register tile: load or start, kc steps, store; after the last block the epilogue on the tile in L1
 //! ```
 //!
-//! `weight_gradient` has no such blocks: its tiles stay in registers over the whole batch, because what follows,
-//! the update, must see the finished sum.
+//! `weight_gradient` goes over blocks of kc rows of the batch, whose deltas stay in L1 for some tiles of inputs; the sums
+//! of those tiles wait in L1 for the next block, because what follows, the update, must see them finished.
 
 mod micro;
 
@@ -29,7 +29,8 @@ use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
 use crate::update::UpdateRule;
-use micro::{Operand, Start, Tile};
+use crate::workspace::Line;
+use micro::{Operand, Start, Target, Tile};
 
 /// Sizes of the loops around the micro-kernel. They change speed, never results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,7 @@ impl<T: Element> BatchPanels<'_, T> {
         panel_count::<T>(self.rows)
     }
 
+    /// Where panel `panel` starts.
     #[inline(always)]
     fn start(&self, panel: usize) -> usize {
         panel / self.block_panels * self.block_len + self.offset + panel % self.block_panels * self.panel_len
@@ -142,22 +144,31 @@ impl<T: Element> BatchPanels<'_, T> {
     }
 }
 
-/// A range of the parameters of one layer: rows `rows` of panel `panel` of its `[inputs + 1, outputs]` matrix.
+/// A range of the parameters of one layer: rows `rows` of the panels `panels` of its `[inputs + 1, outputs]` matrix. They
+/// lie together where it is one panel, or whole panels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightRange {
-    /// The panel of outputs.
-    pub panel: usize,
+    /// Panels of outputs.
+    pub panels: std::ops::Range<usize>,
     /// Rows: inputs, then the bias.
     pub rows: std::ops::Range<usize>,
+}
+
+impl WeightRange {
+    /// Parameters, padding included.
+    pub fn elements<T: Element>(&self) -> usize {
+        self.panels.len() * self.rows.len() * T::PANEL
+    }
 }
 
 /// Finishes the gradient of a range of a layer's parameters and hands it to `rule`.
 ///
 /// `x` are the layer's inputs, `[inputs, P]` a batch panel; `delta` its turned deltas ([`crate::panel::turn`]),
-/// `[P, outputs]` a batch panel; `weights` the parameters of the range (`rows.len() * P` elements) and `state`
+/// `[P, outputs]` a batch panel; `weights` the parameters of the range ([`WeightRange::elements`] elements) and `state`
 /// [`UpdateRule::STATE`] times as many.
 pub fn weight_gradient<T: Element, U: UpdateRule<T>>(
     isa: Isa,
+    blocking: Blocking,
     inputs: usize,
     range: &WeightRange,
     x: BatchPanels<'_, T>,
@@ -170,13 +181,15 @@ pub fn weight_gradient<T: Element, U: UpdateRule<T>>(
     assert!(
         range.rows.start <= range.rows.end
             && range.rows.end <= inputs + 1
-            && weights.len() == range.rows.len() * T::PANEL
+            && range.panels.start <= range.panels.end
+            && weights.len() == range.elements::<T>()
             && state.len() == weights.len() * U::STATE
             && x.rows == delta.rows
             && x.panel_len >= inputs * T::PANEL
-            && delta.panel_len >= (range.panel + 1) * side
-            && U::STATE <= 2,
-        "weight_gradient: {range:?} of {inputs} inputs, {} weights, {} of state, {} rows of x, {} of delta",
+            && delta.panel_len >= range.panels.end * side
+            && U::STATE <= 2
+            && blocking.kc > 0,
+        "weight_gradient: {blocking:?}, {range:?} of {inputs} inputs, {} weights, {} of state, {} rows of x, {} of delta",
         weights.len(),
         state.len(),
         x.rows,
@@ -184,7 +197,7 @@ pub fn weight_gradient<T: Element, U: UpdateRule<T>>(
     );
     x.assert_holds_all();
     delta.assert_holds_all();
-    T::run(isa, WeightGradient { inputs, range, x, delta, rule, weights, state });
+    T::run(isa, WeightGradient { blocking, inputs, range, x, delta, rule, weights, state });
 }
 
 /// `total` in nearly equal pieces of at most `most`, as (start, length).
@@ -337,7 +350,13 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
     }
 }
 
+/// Panels of outputs that share the inputs that have come to L2, and inputs of such a share: their sums may have to wait
+/// for further rows of the batch, in 24 KiB.
+const GROUP: usize = 4;
+const INPUTS: usize = 96;
+
 struct WeightGradient<'a, T, U> {
+    blocking: Blocking,
     inputs: usize,
     range: &'a WeightRange,
     x: BatchPanels<'a, T>,
@@ -351,26 +370,55 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let WeightGradient { inputs, range, x, delta, rule, weights, state } = self;
-        let side = T::PANEL * T::PANEL;
-        let source = micro::BatchOperand { x, delta, delta_at: range.panel * side };
-        let inputs_end = range.rows.end.min(inputs);
-        let count = inputs_end.saturating_sub(range.rows.start);
-        for (first, rows) in pieces(count, S::TILE_ROWS) {
-            micro::update_tile(
-                s,
-                rows,
-                range.rows.start + first,
-                source,
-                rule,
-                weights,
-                state,
-                first * T::PANEL,
-            );
+        let WeightGradient { blocking, inputs, range, x, delta, rule, weights, state } = self;
+        let (lines, first_input) = (range.rows.len(), range.rows.start);
+        let count = range.rows.end.min(inputs).saturating_sub(first_input);
+        let has_bias = range.rows.end == inputs + 1 && lines > 0;
+        let (batch_panels, most) = (x.count(), panel_count::<T>(blocking.kc));
+        let source = |panel: usize| micro::BatchOperand {
+            x,
+            delta,
+            delta_at: (range.panels.start + panel) * T::PANEL * T::PANEL,
+        };
+        // Cleared where it is used only: a small task takes no longer than that.
+        let mut room;
+        let waiting: &mut [T] = if batch_panels > most {
+            room = [Line::default(); GROUP * INPUTS];
+            bytemuck::cast_slice_mut(&mut room)
+        } else {
+            &mut []
+        };
+        for (group, panels) in pieces(range.panels.len(), GROUP) {
+            for (start, inputs) in pieces(count, INPUTS) {
+                // Without rows the sum is zero, and still handed on.
+                for (before, block) in pieces(batch_panels.max(1), most) {
+                    let span = before..batch_panels.min(before + block);
+                    for panel in 0..panels {
+                        let source = source(group + panel);
+                        for (first, rows) in pieces(inputs, S::TILE_ROWS) {
+                            let sums = waiting.get_mut((panel * INPUTS + first) * T::PANEL..);
+                            let at = ((group + panel) * lines + start + first) * T::PANEL;
+                            let target = Target { rule, weights, state, at };
+                            let first = first_input + start + first;
+                            micro::gradient_tile(
+                                s,
+                                rows,
+                                first,
+                                source,
+                                span.clone(),
+                                sums.unwrap_or_default(),
+                                target,
+                            );
+                        }
+                    }
+                }
+            }
         }
-        if range.rows.end == inputs + 1 && !range.rows.is_empty() {
-            let at = weights.len() - T::PANEL;
-            micro::update_bias(s, source, rule, weights, state, at);
+        if has_bias {
+            for panel in 0..range.panels.len() {
+                let at = ((panel + 1) * lines - 1) * T::PANEL;
+                micro::update_bias(s, source(panel), Target { rule, weights, state, at });
+            }
         }
     }
 }

@@ -276,7 +276,7 @@ impl<T: Element> Kernel<T> for Scatter<'_, T> {
 
 /// Turns deltas for the weight gradient: `[features, batch]` in panels of the batch becomes, for each batch panel in
 /// turn, `[P, features]` in panels of features. `dst` holds [`turned_len`] elements; its padding columns become
-/// zero, which keeps the padding of the weights zero.
+/// zero, which keeps the padding of the weights zero. A spare square is left as it was.
 pub fn turn<T: Element>(isa: Isa, src: Panels<'_, T>, dst: &mut [T]) {
     let wanted = turned_len::<T>(src.rows, src.cols);
     assert!(dst.len() == wanted, "turned deltas hold {wanted} elements, not {}", dst.len());
@@ -284,8 +284,15 @@ pub fn turn<T: Element>(isa: Isa, src: Panels<'_, T>, dst: &mut [T]) {
 }
 
 /// Elements of turned deltas of `features` features over `batch` rows.
+///
+/// A batch panel has an odd number of squares, a spare one where needed: the weight gradient reads one square of each,
+/// and at a distance of a power of two they would all fall into the same few sets of the cache.
 pub fn turned_len<T: Element>(features: usize, batch: usize) -> usize {
-    panel_count::<T>(batch) * panel_count::<T>(features) * T::PANEL * T::PANEL
+    panel_count::<T>(batch) * squares::<T>(features) * T::PANEL * T::PANEL
+}
+
+fn squares<T: Element>(features: usize) -> usize {
+    panel_count::<T>(features) | 1
 }
 
 struct Turn<'a, T> {
@@ -299,10 +306,10 @@ impl<T: Element> Kernel<T> for Turn<'_, T> {
     fn run<S: Simd<T>>(self, s: S) {
         let side = T::PANEL * T::PANEL;
         let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
-        let mut turned = self.dst.chunks_exact_mut(side);
-        for index in 0..self.src.count() {
-            for lines in self.src.panel(index).chunks(side) {
-                let Some(to) = turned.next() else { return };
+        let of_panel = squares::<T>(self.src.rows) * side;
+        for (index, turned) in self.dst.chunks_exact_mut(of_panel).enumerate() {
+            let squares = turned.chunks_exact_mut(side);
+            for (lines, to) in self.src.panel(index).chunks(side).zip(squares) {
                 if lines.len() == side {
                     s.transpose(lines, T::PANEL, to, T::PANEL);
                 } else {

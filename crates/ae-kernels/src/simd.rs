@@ -96,6 +96,9 @@ pub trait Simd<T: Element>: Copy + Send + Sync + 'static {
     /// `dst` is valid for writing `LANES` elements.
     unsafe fn store_ptr(self, v: Self::V, dst: *mut T);
 
+    /// Asks for the cache line at `at`, which need not be a valid address.
+    fn prefetch(self, at: *const T);
+
     /// `a + b`
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`

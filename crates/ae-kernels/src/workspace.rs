@@ -2,9 +2,10 @@
 
 use crate::simd::Element;
 
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+/// A cache line.
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
-struct Line([u8; 64]);
+pub(crate) struct Line([u64; 8]);
 
 /// A zeroed buffer whose first element is on a 64-byte boundary, so that panel rows are cache lines.
 #[derive(Clone, Default)]

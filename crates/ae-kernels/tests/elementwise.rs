@@ -137,12 +137,14 @@ fn check_panels<T: Element + Float>() {
                 for row in 0..rows {
                     for f in 0..features {
                         let (panel, line) = (row / T::PANEL, row % T::PANEL);
-                        let square = panel * features.div_ceil(T::PANEL) + f / T::PANEL;
+                        let square = panel * (features.div_ceil(T::PANEL) | 1) + f / T::PANEL;
                         let place = (square * T::PANEL + line) * T::PANEL + f % T::PANEL;
                         assert_eq!(turned[place], view.get(f, row), "{name}");
                     }
                 }
-                let sum = |values: &[T]| values.iter().map(|x| x.to_f64()).sum::<f64>();
+                // What stays as it was is the spare square.
+                let sum =
+                    |values: &[T]| values.iter().map(|x| x.to_f64()).filter(|x| !x.is_nan()).sum::<f64>();
                 assert!((sum(&turned) - sum(&panels)).abs() < 1e-9, "the padding is zero, {name}");
 
                 panel::gather_rows(

@@ -169,7 +169,13 @@ impl<T: Element> Blocks<T> {
     }
 }
 
-fn check_weight_gradient<T: Element + Float>(isa: Isa, case: &Case, block_panels: usize, split: usize) {
+fn check_weight_gradient<T: Element + Float>(
+    isa: Isa,
+    case: &Case,
+    kc: usize,
+    block_panels: usize,
+    split: usize,
+) {
     let Case { inputs, outputs, rows, .. } = *case;
     let blocks = Blocks::<T>::new(isa, case, block_panels);
     let x = blocks.matrix(GAP, inputs * T::PANEL, rows);
@@ -183,13 +189,13 @@ fn check_weight_gradient<T: Element + Float>(isa: Isa, case: &Case, block_panels
         for range in [0..cut, cut..inputs + 1] {
             let place = panel * panel_elements + range.start * T::PANEL
                 ..panel * panel_elements + range.end * T::PANEL;
-            let range = WeightRange { panel, rows: range };
+            let range = WeightRange { panels: panel..panel + 1, rows: range };
             let one = Gradient { scale: T::ONE };
             let target = &mut gradient.as_mut_slice()[place.clone()];
-            gemm::weight_gradient(isa, inputs, &range, x, delta, one, target, &mut []);
+            gemm::weight_gradient(isa, Blocking { kc }, inputs, &range, x, delta, one, target, &mut []);
             let half = Sgd { step: T::from_f64(0.5) };
             let target = &mut updated.as_mut_slice()[place];
-            gemm::weight_gradient(isa, inputs, &range, x, delta, half, target, &mut []);
+            gemm::weight_gradient(isa, Blocking { kc }, inputs, &range, x, delta, half, target, &mut []);
         }
     }
     let ones = vec![1.0; rows];
@@ -227,7 +233,7 @@ fn check_all<T: Element + Float>() {
             let kc = BLOCKINGS[index % BLOCKINGS.len()];
             check_forward::<T>(isa, &case, kc);
             check_backward::<T>(isa, &case, kc);
-            check_weight_gradient::<T>(isa, &case, 1 + index % 3, index % 20);
+            check_weight_gradient::<T>(isa, &case, kc, 1 + index % 3, index % 20);
         }
     }
 }
@@ -250,7 +256,7 @@ fn products_past_the_edges_of_the_default_blocks() {
         for inner in [kc - 1, kc, kc + 1, 2 * kc + 1] {
             check_forward::<f32>(isa, &Case::new([33, inner, 19]), kc);
             check_backward::<f32>(isa, &Case::new([33, 19, inner]), kc);
-            check_weight_gradient::<f32>(isa, &Case::new([inner, 19, 21]), 4, 7);
+            check_weight_gradient::<f32>(isa, &Case::new([inner, 19, 21]), kc, 4, 7);
         }
     }
 }
@@ -295,8 +301,9 @@ fn fused_instruction_sets_agree_to_the_bit() {
         for (panel, target) in weights.as_mut_slice().chunks_mut(46 * 16).enumerate() {
             gemm::weight_gradient(
                 isa,
+                Blocking::default(),
                 45,
-                &WeightRange { panel, rows: 0..46 },
+                &WeightRange { panels: panel..panel + 1, rows: 0..46 },
                 blocks.matrix(GAP, 45 * 16, 21),
                 blocks.matrix(blocks.delta_at, turned_len::<f32>(33, 16), 21),
                 Sgd { step: 0.1 },

@@ -59,19 +59,25 @@ impl Dense {
         gemm::backward_input(isa, Blocking::default(), self.parameters(all), delta, (x, below), dx);
     }
 
-    /// The parameters as ranges of at most about `most` elements, in order: `(where, which)`.
+    /// The parameters as ranges of at most about `most` elements, in order: `(where, which)`. Whole panels together
+    /// where they are that small, else parts of a panel.
     pub(crate) fn ranges<T: Element>(&self, most: usize) -> Vec<(Range<usize>, WeightRange)> {
         let rows = self.inputs + 1;
+        let panels = panel::panel_count::<T>(self.outputs);
+        let together = (most / (rows * T::PANEL)).max(1);
+        let groups = panels.div_ceil(together);
         let pieces = (rows * T::PANEL).div_ceil(most.max(1)).clamp(1, rows);
+        let mut start = self.range.start;
         let mut ranges = Vec::new();
-        for panel in 0..panel::panel_count::<T>(self.outputs) {
+        for group in 0..groups {
             for piece in 0..pieces {
-                let rows_of_piece = piece * rows / pieces..(piece + 1) * rows / pieces;
-                let start = self.range.start + (panel * rows + rows_of_piece.start) * T::PANEL;
-                ranges.push((
-                    start..start + rows_of_piece.len() * T::PANEL,
-                    WeightRange { panel, rows: rows_of_piece },
-                ));
+                let range = WeightRange {
+                    panels: group * panels / groups..(group + 1) * panels / groups,
+                    rows: piece * rows / pieces..(piece + 1) * rows / pieces,
+                };
+                let end = start + range.elements::<T>();
+                ranges.push((start..end, range));
+                start = end;
             }
         }
         ranges
@@ -91,10 +97,30 @@ impl Dense {
     ) {
         match update {
             Update::Gradient(rule) => {
-                gemm::weight_gradient(isa, self.inputs, range, x, delta, rule, parameters, state);
+                gemm::weight_gradient(
+                    isa,
+                    Blocking::default(),
+                    self.inputs,
+                    range,
+                    x,
+                    delta,
+                    rule,
+                    parameters,
+                    state,
+                );
             }
             Update::Sgd(rule) => {
-                gemm::weight_gradient(isa, self.inputs, range, x, delta, rule, parameters, state);
+                gemm::weight_gradient(
+                    isa,
+                    Blocking::default(),
+                    self.inputs,
+                    range,
+                    x,
+                    delta,
+                    rule,
+                    parameters,
+                    state,
+                );
             }
         }
     }

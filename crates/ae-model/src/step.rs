@@ -21,8 +21,11 @@ use crate::optim::Update;
 /// Multiply-adds of a phase below which sharing it among threads costs more than it saves: waking a worker takes
 /// about as long as half a million of them.
 const WORTH_SHARING: usize = 1 << 20;
-/// Parameters of a range, about: long enough to pay for its scheduling, short enough to keep many cores busy.
-const RANGE: usize = 8 * 1024;
+/// Parameters of a task of phase 2, about: enough to pay for its scheduling, and more where there are more, because
+/// panels that are worked on together share the inputs that come to the core.
+const RANGE: std::ops::RangeInclusive<usize> = 8 * 1024..=64 * 1024;
+/// Tasks that keep many cores busy.
+const TASKS: usize = 64;
 /// Batch panels of a block at most: 64 rows of single precision, whose activations stay in a private cache while each
 /// line of weights that comes to L1 serves four panels.
 const BLOCK_PANELS: usize = 4;
@@ -108,14 +111,15 @@ impl StepPlan {
     }
 }
 
-/// The parameters as tasks of about [`RANGE`] elements: long panels divided, small layers joined.
+/// The parameters as tasks of about as many elements as [`RANGE`] allows: long panels divided, small layers joined.
 fn tasks<T: Element>(network: &Network<T>) -> (DisjointRanges, Vec<Vec<Piece>>) {
+    let most = (network.parameters.as_slice().len() / TASKS).clamp(*RANGE.start(), *RANGE.end());
     let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
     let mut pieces: Vec<Vec<Piece>> = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {
-        for (place, range) in layer.ranges::<T>(RANGE) {
+        for (place, range) in layer.ranges::<T>(most) {
             match (ranges.last_mut(), pieces.last_mut()) {
-                (Some(last), Some(of_last)) if last.len() + place.len() <= RANGE => {
+                (Some(last), Some(of_last)) if last.len() + place.len() <= most => {
                     let within = last.len()..last.len() + place.len();
                     of_last.push(Piece { layer: index, range, within });
                     last.end = place.end;

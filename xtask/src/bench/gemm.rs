@@ -264,8 +264,18 @@ impl<T: Element + Float> Layer<T> {
                 let x = batch(x, k * T::PANEL);
                 let turned = batch(self.turned.as_slice(), panel::turned_len::<T>(n, T::PANEL));
                 crew.for_each_chunk(self.dw.as_mut_slice(), (k + 1) * T::PANEL, |panel, dw| {
-                    let range = WeightRange { panel, rows: 0..k + 1 };
-                    weight_gradient(isa, k, &range, x, turned, Sgd { step }, dw, &mut []);
+                    let range = WeightRange { panels: panel..panel + 1, rows: 0..k + 1 };
+                    weight_gradient(
+                        isa,
+                        Blocking::default(),
+                        k,
+                        &range,
+                        x,
+                        turned,
+                        Sgd { step },
+                        dw,
+                        &mut [],
+                    );
                 });
             }
         }

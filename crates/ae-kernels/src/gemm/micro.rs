@@ -11,9 +11,15 @@
 //! two panels, twice as many. Row counts are compile-time constants, so that the sums stay in registers; `by_rows`
 //! is the one place that turns the number at run time into the constant.
 
+use std::ops::Range;
+
 use super::BatchPanels;
 use crate::simd::{Element, Simd};
 use crate::update::UpdateRule;
+
+/// Batch panels between the line of inputs that is asked for and the one that is used: the lines of a panel are far from
+/// those of the next, so the hardware does not foresee them, and a panel takes a hundred cycles.
+const LOOK_AHEAD: usize = 3;
 
 /// What the sums start from.
 #[derive(Clone, Copy)]
@@ -105,19 +111,8 @@ pub(super) struct BatchOperand<'a, T> {
     pub(super) delta_at: usize,
 }
 
-impl<T: Element> BatchOperand<'_, T> {
-    #[inline(always)]
-    fn panels(&self) -> BatchWalk {
-        BatchWalk {
-            left: self.x.rows,
-            x: Cursor::at(&self.x, 0),
-            delta: Cursor::at(&self.delta, self.delta_at),
-        }
-    }
-}
-
-/// The batch panels in order: where `x` and the square of `delta` start, and the rows. A struct, since a closure
-/// is not reliably inlined into the function that is compiled for the instruction set.
+/// The batch panels of a span in order: where `x` and the square of `delta` start, and the rows. A struct, since a
+/// closure is not reliably inlined into the function that is compiled for the instruction set.
 struct BatchWalk {
     left: usize,
     x: Cursor,
@@ -125,6 +120,16 @@ struct BatchWalk {
 }
 
 impl BatchWalk {
+    #[inline(always)]
+    fn over<T: Element>(source: &BatchOperand<'_, T>, span: Range<usize>) -> BatchWalk {
+        let rows = source.x.rows.min(span.end * T::PANEL);
+        BatchWalk {
+            left: rows.saturating_sub(span.start * T::PANEL),
+            x: Cursor::at(&source.x, span.start, 0),
+            delta: Cursor::at(&source.delta, span.start, source.delta_at),
+        }
+    }
+
     #[inline(always)]
     fn next<T: Element>(&mut self) -> Option<(usize, usize, usize)> {
         let rows = self.left.min(T::PANEL);
@@ -143,11 +148,14 @@ struct Cursor {
 
 impl Cursor {
     #[inline(always)]
-    fn at<T>(of: &BatchPanels<'_, T>, within: usize) -> Cursor {
+    fn at<T: Element>(of: &BatchPanels<'_, T>, panel: usize, within: usize) -> Cursor {
         let to_next_block = of.block_len.wrapping_sub(of.block_panels * of.panel_len);
+        // Most walks start at the start, and short ones would feel the divisions.
+        let (start, panel) =
+            if panel == 0 { (of.offset, 0) } else { (of.start(panel), panel % of.block_panels) };
         Cursor {
-            start: of.offset + within,
-            panel: 0,
+            start: start + within,
+            panel,
             panel_len: of.panel_len,
             block_panels: of.block_panels,
             to_next_block,
@@ -157,7 +165,7 @@ impl Cursor {
     #[inline(always)]
     fn step(&mut self) -> usize {
         let start = self.start;
-        self.start += self.panel_len;
+        self.start = self.start.wrapping_add(self.panel_len);
         self.panel += 1;
         if self.panel == self.block_panels {
             self.panel = 0;
@@ -167,27 +175,63 @@ impl Cursor {
     }
 }
 
-/// Sums the gradient of `rows` inputs from `first` on over the batch and updates the parameters at `at` of the range.
+/// The parameters of a range, their state and their update; a tile's start at `at`.
+pub(super) struct Target<'a, T, U> {
+    pub(super) rule: U,
+    pub(super) weights: &'a mut [T],
+    pub(super) state: &'a mut [T],
+    pub(super) at: usize,
+}
+
+impl<T: Element, U: UpdateRule<T>> Target<'_, T, U> {
+    /// Updates the vector of parameters at `place` with its gradient.
+    ///
+    /// # Safety
+    /// A vector at `place` ends inside the weights, and the state holds [`UpdateRule::STATE`] times as many elements.
+    #[inline(always)]
+    unsafe fn update<S: Simd<T>>(&mut self, s: S, place: usize, gradient: S::V) {
+        let count = self.weights.len();
+        let mut states = [s.splat(T::ZERO); 2];
+        // SAFETY: the caller vouches for `place` in the weights; the state is an array of their length after the other.
+        unsafe {
+            for (k, v) in states.iter_mut().enumerate().take(U::STATE) {
+                *v = s.load_ptr(self.state.as_ptr().add(k * count + place));
+            }
+            let w = s.load_ptr(self.weights.as_ptr().add(place));
+            let (w, states) = self.rule.update(s, w, gradient, states);
+            s.store_ptr(w, self.weights.as_mut_ptr().add(place));
+            for (k, v) in states.into_iter().enumerate().take(U::STATE) {
+                s.store_ptr(v, self.state.as_mut_ptr().add(k * count + place));
+            }
+        }
+    }
+}
+
+/// Adds the batch panels of `span` to the gradients of `rows` inputs from `first` on: to zero where they are the first
+/// panels, else to the lines of `sums`. After the last panels the parameters are updated with the gradients,
+/// before that they are left in `sums`.
 ///
 /// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "one internal caller; a struct would only rename them")]
-pub(super) fn update_tile<T: Element, S: Simd<T>, U: UpdateRule<T>>(
+pub(super) fn gradient_tile<T: Element, S: Simd<T>, U: UpdateRule<T>>(
     s: S,
     rows: usize,
     first: usize,
     source: BatchOperand<'_, T>,
-    rule: U,
-    weights: &mut [T],
-    state: &mut [T],
-    at: usize,
+    span: Range<usize>,
+    sums: &mut [T],
+    target: Target<'_, T, U>,
 ) {
-    assert!((first + rows) * T::PANEL <= source.x.panel_len);
-    assert!(at + rows * T::PANEL <= weights.len() && state.len() == U::STATE * weights.len());
-    let body = Updated { first, source, rule, weights, state, at };
+    let whole = span.start == 0 && span.end == source.x.count();
+    assert!(whole || sums.len() >= rows * T::PANEL);
+    assert!((first + rows) * T::PANEL <= source.x.panel_len && span.end <= source.x.count());
+    assert!(target.at + rows * T::PANEL <= target.weights.len());
+    assert!(target.state.len() == U::STATE * target.weights.len());
+    let body = Gradients { first, source, span, sums, target };
     // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
     // lines `first..first + rows` of `x` and the square at `delta_at` of `delta` are inside a panel (asserted above
-    // and in `weight_gradient`); so is the range of weights, and the state has `STATE` arrays of the weights' length.
+    // and in `weight_gradient`); the sums, where they are used, have `rows` lines, and so has the range of weights from `at` on; the state
+    // has `STATE` arrays of the weights' length.
     unsafe {
         if T::PANEL == S::LANES {
             by_rows::<T, S, _, 1>(s, rows, body);
@@ -197,34 +241,26 @@ pub(super) fn update_tile<T: Element, S: Simd<T>, U: UpdateRule<T>>(
     }
 }
 
-/// As [`update_tile`] for the bias, whose "input" is one for every row: the gradient is the sum of the deltas.
+/// Updates a bias, whose "input" is one for every row: the gradient is the sum of the deltas.
 #[inline(always)]
 pub(super) fn update_bias<T: Element, S: Simd<T>, U: UpdateRule<T>>(
     s: S,
     source: BatchOperand<'_, T>,
-    rule: U,
-    weights: &mut [T],
-    state: &mut [T],
-    at: usize,
+    mut target: Target<'_, T, U>,
 ) {
+    assert!(target.at + T::PANEL <= target.weights.len());
+    assert!(target.state.len() == U::STATE * target.weights.len());
     for lane in (0..T::PANEL).step_by(S::LANES) {
         let mut sum = s.splat(T::ZERO);
-        let mut panels = source.panels();
+        let mut panels = BatchWalk::over(&source, 0..source.x.count());
         while let Some((_, delta, rows)) = panels.next::<T>() {
             for line in source.delta.data[delta..][..rows * T::PANEL].chunks_exact(T::PANEL) {
                 sum = s.add(sum, s.load(&line[lane..]));
             }
         }
-        let count = weights.len();
-        let mut states = [s.splat(T::ZERO); 2];
-        for (i, v) in states.iter_mut().enumerate().take(U::STATE) {
-            *v = s.load(&state[i * count + at + lane..]);
-        }
-        let (w, states) = rule.update(s, s.load(&weights[at + lane..]), sum, states);
-        s.store(w, &mut weights[at + lane..]);
-        for (i, v) in states.into_iter().enumerate().take(U::STATE) {
-            s.store(v, &mut state[i * count + at + lane..]);
-        }
+        let place = target.at + lane;
+        // SAFETY: the line of the bias is inside the weights and the state fits them (asserted above).
+        unsafe { target.update(s, place, sum) };
     }
 }
 
@@ -385,46 +421,56 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
     }
 }
 
-struct Updated<'a, T, U> {
+struct Gradients<'a, T, U> {
     first: usize,
     source: BatchOperand<'a, T>,
-    rule: U,
-    weights: &'a mut [T],
-    state: &'a mut [T],
-    at: usize,
+    span: Range<usize>,
+    sums: &'a mut [T],
+    target: Target<'a, T, U>,
 }
 
-impl<T: Element, S: Simd<T>, U: UpdateRule<T>> Body<T, S> for Updated<'_, T, U> {
+impl<T: Element, S: Simd<T>, U: UpdateRule<T>> Body<T, S> for Gradients<'_, T, U> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Updated { first, source, rule, weights, state, at } = self;
+        let Gradients { first, source, span, sums, mut target } = self;
+        let (fresh, finished) = (span.start == 0, span.end == source.x.count());
         let mut acc = [[s.splat(T::ZERO); NV]; R];
-        let mut panels = source.panels();
+        if !fresh {
+            for i in 0..R {
+                for j in 0..NV {
+                    // SAFETY: the sums have `R` lines.
+                    acc[i][j] = unsafe { s.load_ptr(sums.as_ptr().add(i * T::PANEL + j * S::LANES)) };
+                }
+            }
+        }
+        let x_data = source.x.data.as_ptr();
+        let mut ahead = (span.len() > LOOK_AHEAD)
+            .then(|| Cursor::at(&source.x, span.start + LOOK_AHEAD, first * T::PANEL));
+        let mut panels = BatchWalk::over(&source, span);
         while let Some((x, delta, rows)) = panels.next::<T>() {
-            // SAFETY: `update_tile` argued that the lines `first..first + R` of `x`, each with `rows` elements to
+            if let Some(ahead) = &mut ahead {
+                let soon = x_data.wrapping_add(ahead.step());
+                for i in 0..R {
+                    s.prefetch(soon.wrapping_add(i * T::PANEL));
+                }
+            }
+            // SAFETY: `gradient_tile` argued that the lines `first..first + R` of `x`, each with `rows` elements to
             // read, and `rows` lines of the square of `delta` lie inside their panels.
             unsafe {
-                let scalars = source.x.data.as_ptr().add(x + first * T::PANEL);
+                let scalars = x_data.add(x + first * T::PANEL);
                 let vectors = source.delta.data.as_ptr().add(delta);
                 accumulate::<T, S, R, NV>(s, rows, scalars, 1, T::PANEL, vectors, 0, &mut acc);
             }
         }
-        let count = weights.len();
         for i in 0..R {
             for j in 0..NV {
-                let place = at + i * T::PANEL + j * S::LANES;
-                // SAFETY: `update_tile` checked that row `R - 1` ends inside the weights; the state has `STATE` arrays
-                // of the same length, so `place` is inside each of them.
+                let place = i * T::PANEL + j * S::LANES;
+                // SAFETY: the sums have `R` lines, and so have the weights from `at` on (`gradient_tile`).
                 unsafe {
-                    let mut states = [s.splat(T::ZERO); 2];
-                    for (k, v) in states.iter_mut().enumerate().take(U::STATE) {
-                        *v = s.load_ptr(state.as_ptr().add(k * count + place));
-                    }
-                    let w = s.load_ptr(weights.as_ptr().add(place));
-                    let (w, states) = rule.update(s, w, acc[i][j], states);
-                    s.store_ptr(w, weights.as_mut_ptr().add(place));
-                    for (k, v) in states.into_iter().enumerate().take(U::STATE) {
-                        s.store_ptr(v, state.as_mut_ptr().add(k * count + place));
+                    if finished {
+                        target.update(s, target.at + place, acc[i][j]);
+                    } else {
+                        s.store_ptr(acc[i][j], sums.as_mut_ptr().add(place));
                     }
                 }
             }

@@ -70,6 +70,11 @@ impl Simd<f32> for Avx2 {
         unsafe { _mm256_storeu_ps(dst, v) }
     }
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a prefetch is a hint; an address that cannot be read is ignored.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: the token proves that the CPU has the instruction.
         unsafe { _mm256_add_ps(a, b) }
@@ -190,6 +195,11 @@ impl Simd<f64> for Avx2 {
     unsafe fn store_ptr(self, v: __m256d, dst: *mut f64) {
         // SAFETY: the token proves the instruction; the caller vouches for 4 writable elements.
         unsafe { _mm256_storeu_pd(dst, v) }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const f64) {
+        // SAFETY: a prefetch is a hint; an address that cannot be read is ignored.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
     #[inline(always)]
     fn add(self, a: __m256d, b: __m256d) -> __m256d {

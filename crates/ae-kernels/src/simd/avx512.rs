@@ -75,6 +75,11 @@ impl Simd<f32> for Avx512 {
         unsafe { _mm512_storeu_ps(dst, v) }
     }
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a prefetch is a hint; an address that cannot be read is ignored.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: the token proves that the CPU has the instruction.
         unsafe { _mm512_add_ps(a, b) }
@@ -195,6 +200,11 @@ impl Simd<f64> for Avx512 {
     unsafe fn store_ptr(self, v: __m512d, dst: *mut f64) {
         // SAFETY: the token proves the instruction; the caller vouches for 8 writable elements.
         unsafe { _mm512_storeu_pd(dst, v) }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const f64) {
+        // SAFETY: a prefetch is a hint; an address that cannot be read is ignored.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
     #[inline(always)]
     fn add(self, a: __m512d, b: __m512d) -> __m512d {

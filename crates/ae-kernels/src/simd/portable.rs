@@ -70,6 +70,8 @@ impl Simd<f32> for Portable {
         unsafe { dst.cast::<[f32; 8]>().write_unaligned(v.to_array()) }
     }
     #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+    #[inline(always)]
     fn add(self, a: f32x8, b: f32x8) -> f32x8 {
         a + b
     }
@@ -167,6 +169,8 @@ impl Simd<f64> for Portable {
         // SAFETY: the caller vouches for 4 writable elements.
         unsafe { dst.cast::<[f64; 4]>().write_unaligned(v.to_array()) }
     }
+    #[inline(always)]
+    fn prefetch(self, _: *const f64) {}
     #[inline(always)]
     fn add(self, a: f64x4, b: f64x4) -> f64x4 {
         a + b
