@@ -4,8 +4,8 @@
 
 use ae_benches::{NETS, isas, operands, size_id};
 use ae_kernels::Isa;
-use ae_model::{Config, Trainer};
-use ae_testing::naive::{Activation, NaiveNet, widen};
+use ae_model::{Activation, Config, Trainer};
+use ae_testing::naive::{self, NaiveNet, widen};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 /// Rows of a step.
@@ -17,7 +17,8 @@ const LEARNING_RATE: f64 = 1e-4;
 #[allow(clippy::expect_used, reason = "a benchmark has nobody to report to")]
 fn config(dims: &[usize]) -> Config {
     let builder = Config::builder(dims[0]).hidden_dims(&dims[1..dims.len() - 1]);
-    let builder = builder.encoding_dim(dims[dims.len() - 1]).learning_rate(LEARNING_RATE);
+    let builder = builder.encoding_dim(dims[dims.len() - 1]).activation(Activation::Relu);
+    let builder = builder.learning_rate(LEARNING_RATE);
     builder.build().expect("the networks are fine")
 }
 
@@ -35,7 +36,7 @@ fn verify(dims: &[usize], isa: Isa) {
         dims: config(dims).layer_dims(),
         weights: layers.iter().map(|layer| widen(&layer.weights)).collect(),
         biases: layers.iter().map(|layer| widen(&layer.bias)).collect(),
-        activation: Activation::Relu,
+        activation: naive::Activation::Relu,
     };
     let rows = operands(3 * dims[0], 0.0, 1.0);
     let error =

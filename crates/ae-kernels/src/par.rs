@@ -77,6 +77,11 @@ impl Crew {
         Crew { serial: self.serial || !worth_sharing }
     }
 
+    /// How many threads share its work.
+    pub fn threads(self) -> usize {
+        if self.serial { 1 } else { rayon::current_num_threads() }
+    }
+
     /// Calls `work(i, chunk)` for every chunk of `len` elements of `data` (the last may be shorter).
     pub fn for_each_chunk<T: Send>(
         self,

@@ -45,3 +45,22 @@ impl<T> std::fmt::Debug for AlignedBuf<T> {
         write!(f, "AlignedBuf[{}]", self.len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_of_every_size_are_zero_and_aligned() {
+        for len in [0, 1, 15, 16, 17, 4095, (4 << 20) / 4 - 1, (4 << 20) / 4 + 1, 3 << 20] {
+            let mut buffer = AlignedBuf::<f32>::zeroed(len);
+            assert_eq!(buffer.as_slice().len(), len);
+            assert_eq!(buffer.as_slice().as_ptr().align_offset(64), 0);
+            assert!(buffer.as_slice().iter().all(|x| *x == 0.0));
+            buffer.as_mut_slice().fill(1.5);
+            let copy = buffer.clone();
+            assert_eq!(copy.as_slice(), buffer.as_slice());
+            assert_eq!(copy.as_slice().as_ptr().align_offset(64), 0);
+        }
+    }
+}

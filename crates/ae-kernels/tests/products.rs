@@ -290,6 +290,48 @@ fn neither_blocks_nor_neighbours_change_a_bit() {
     }
 }
 
+/// Blocks of the batch and of the loops, parameters in tasks of any division: the same bits.
+#[test]
+fn no_division_changes_a_bit_of_the_weight_gradient() {
+    // More panels than are worked on together, more inputs than wait together, several blocks of the batch.
+    let case = Case::new([100, 103, 5 * 16 + 3]);
+    let panels = panel_count::<f32>(case.outputs);
+    let updated = |isa: Isa, kc: usize, block_panels: usize, ranges: &[WeightRange]| {
+        let blocks = Blocks::<f32>::new(isa, &case, block_panels);
+        let x = blocks.matrix(GAP, case.inputs * 16, case.rows);
+        let delta = blocks.matrix(blocks.delta_at, turned_len::<f32>(case.outputs, 16), case.rows);
+        let mut weights = layer::<f32>(&case);
+        for range in ranges {
+            let from = (range.panels.start * (case.inputs + 1) + range.rows.start) * 16;
+            let target = &mut weights.as_mut_slice()[from..][..range.elements::<f32>()];
+            let rule = Sgd { step: 0.1 };
+            gemm::weight_gradient(isa, Blocking { kc }, case.inputs, range, x, delta, rule, target, &mut []);
+        }
+        weights.as_slice().to_vec()
+    };
+    for isa in Isa::available() {
+        let all = [WeightRange { panels: 0..panels, rows: 0..104 }];
+        let halves =
+            [WeightRange { panels: 0..2, rows: 0..104 }, WeightRange { panels: 2..panels, rows: 0..104 }];
+        let strips: Vec<WeightRange> = (0..panels)
+            .flat_map(|p| [0..50, 50..104].map(|rows| WeightRange { panels: p..p + 1, rows }))
+            .collect();
+        let expected = updated(isa, 10_000, 7, &strips);
+        for kc in BLOCKINGS {
+            for ranges in [&all[..], &halves, &strips] {
+                for block_panels in [1, 2, 3] {
+                    let got = updated(isa, kc, block_panels, ranges);
+                    assert!(
+                        got == expected,
+                        "kc {kc}, {} tasks, blocks of {block_panels} on {isa}",
+                        ranges.len()
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// Instruction sets that fuse multiply-adds compute the same chains.
 #[test]
 fn fused_instruction_sets_agree_to_the_bit() {

@@ -49,9 +49,9 @@ impl<T: Element> Engine<T> {
     }
 
     /// Makes room for steps on up to `batch` rows. After it, steps allocate nothing.
-    pub(crate) fn prepare(&mut self, batch: usize) {
+    pub(crate) fn prepare(&mut self, crew: Crew, batch: usize) {
         if self.plan.as_ref().is_none_or(|plan| plan.batch() != batch) {
-            let plan = StepPlan::new(&self.network, batch);
+            let plan = StepPlan::new(&self.network, batch, crew.threads());
             self.arena = step::arena(&plan);
             self.plan = Some(plan);
         }
@@ -60,7 +60,7 @@ impl<T: Element> Engine<T> {
     /// One update from the rows `indices` of `table`; returns their summed squared error before it.
     pub(crate) fn train_batch(&mut self, crew: Crew, table: &[f32], indices: &[usize]) -> f64 {
         if self.plan.as_ref().is_none_or(|plan| plan.batch() < indices.len()) {
-            self.prepare(indices.len());
+            self.prepare(crew, indices.len());
         }
         let Some(plan) = &self.plan else { return 0.0 };
         let arena = self.arena.as_mut_slice();
@@ -91,7 +91,7 @@ impl<T: Element> Engine<T> {
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<T>>) {
         let rows = indices.len();
-        let plan = StepPlan::new(&self.network, rows.max(1));
+        let plan = StepPlan::new(&self.network, rows.max(1), crew.threads());
         let mut arena = step::arena(&plan);
         let batch = Batch { table, indices, map: Some(self.maps.inwards()) };
         step::rows_phase(&self.network, &plan, crew, batch, arena.as_mut_slice());

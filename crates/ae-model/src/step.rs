@@ -26,11 +26,11 @@ const WORTH_SHARING: usize = 1 << 20;
 const RANGE: std::ops::RangeInclusive<usize> = 8 * 1024..=64 * 1024;
 /// Tasks that keep many cores busy.
 const TASKS: usize = 64;
-/// Batch panels of a block at most: 64 rows of single precision, whose activations stay in a private cache while each
-/// line of weights that comes to L1 serves four panels.
-const BLOCK_PANELS: usize = 4;
-/// Blocks that a batch is divided into, where it has as many panels.
-const BLOCKS: usize = 8;
+/// Batch panels of a block at most: 128 rows of single precision, whose activations stay in a private cache while each
+/// line of weights that comes to L1 serves eight panels.
+const BLOCK_PANELS: usize = 8;
+/// Blocks a thread, where the batch has as many panels: enough to even out threads that are late.
+const BLOCKS_A_THREAD: usize = 2;
 
 /// Where everything of a step lies in memory, for batches of up to `batch` rows of one network.
 #[derive(Clone, Debug)]
@@ -61,9 +61,11 @@ struct Piece {
 }
 
 impl StepPlan {
-    pub(crate) fn new<T: Element>(network: &Network<T>, batch: usize) -> Self {
+    /// `threads` decides how many rows a block has, which no result depends on: a row is computed for itself, and a
+    /// parameter over all rows in their order.
+    pub(crate) fn new<T: Element>(network: &Network<T>, batch: usize, threads: usize) -> Self {
         let panels = panel_count::<T>(batch).max(1);
-        let block_panels = panels.div_ceil(BLOCKS).min(BLOCK_PANELS);
+        let block_panels = panels.div_ceil(BLOCKS_A_THREAD * threads.max(1)).min(BLOCK_PANELS);
         let rows = block_panels * T::PANEL;
         let mut end = 0;
         let mut take = |len: usize| {

@@ -65,7 +65,7 @@ pub(crate) fn fit<T: Element>(
     let config = task.config;
     let rows = task.train.len();
     let batch_size = config.batch_size_for(rows);
-    engine.prepare(batch_size);
+    engine.prepare(crew, batch_size);
     let cells = |rows: usize| (rows * config.input_dim()) as f64;
     let most = batch_size.max(VALIDATION_ROWS.min(task.validation.len()));
     let mut feed = Feed::new(task.data, most);
