@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
 use crate::gradcheck::Gradcheck;
+use crate::picture::Picture;
 use crate::ulp::Ulp;
 
 /// Benchmarks and checks of the workspace
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Gradcheck(Gradcheck),
     /// Measure the error of exp, tanh and sigmoid over every single-precision input
     Ulp(Ulp),
+    /// Draw the picture of the README, docs/digits.png
+    Picture(Picture),
     /// Run everything that a change must pass
     Ci,
     /// Check rules of the source that no compiler knows
@@ -58,6 +61,7 @@ mod tests {
             ("gradcheck --cases 10 --seed 3 --json", true),
             ("ulp --function exp,tanh --isa portable", true),
             ("ulp --function cosine", false),
+            ("picture", true),
             ("ci", true),
             ("tidy", true),
             ("", false),

@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod failure;
 mod gradcheck;
+mod picture;
 mod tidy;
 mod ulp;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Gradcheck(gradcheck) => gradcheck.run(),
         Command::Ulp(ulp) => ulp.run(),
+        Command::Picture(picture) => picture.run(),
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
     };
