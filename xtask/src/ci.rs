@@ -75,7 +75,7 @@ fn steps() -> Vec<Step> {
     // The tests above ran on the last one.
     let isas: Vec<Isa> = Isa::available().collect();
     for isa in isas.iter().rev().skip(1) {
-        let mut test = cargo(&["test", "--locked", "-p", "ae-kernels", "-p", "ae-model", "--tests"]);
+        let mut test = cargo(&["test", "--workspace", "--locked", "--tests"]);
         test.env(ISA_VARIABLE, isa.name());
         steps.push(Step::command(format!("test on {isa}"), test));
     }
@@ -83,7 +83,7 @@ fn steps() -> Vec<Step> {
         steps.push(Step::new(format!("{isa} is what trains"), move || asked_for_isa_trains(isa)));
     }
     // Runs each benchmark once, which verifies what it would time.
-    steps.push(Step::command("benches", cargo(&["test", "--locked", "-p", "ae-benches", "--benches"])));
+    steps.push(Step::command("benches", cargo(&["test", "--workspace", "--locked", "--benches"])));
     steps.push(Step::command("doc", doc));
     steps
 }

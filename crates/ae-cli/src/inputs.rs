@@ -40,10 +40,44 @@ pub(crate) fn read_for(
         }
         return Ok(rows);
     };
+    let present = present.to_vec();
+    chosen(rows, &present, wanted, location, out)
+}
+
+/// Reads encodings: columns that are named as `ae encode` names them are matched by name, others by position.
+pub(crate) fn read_codes(
+    model: &Autoencoder,
+    location: &str,
+    args: &DataArgs,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    let codes = read(location, args)?;
+    let wanted = code_names(model);
+    match codes.names().map(<[String]>::to_vec) {
+        Some(present) if wanted.iter().all(|name| present.contains(name)) => {
+            chosen(codes, &present, &wanted, location, out)
+        }
+        _ => Ok(codes),
+    }
+}
+
+/// What the columns of encodings are called.
+pub(crate) fn code_names(model: &Autoencoder) -> Vec<String> {
+    (0..model.config().encoding_dim()).map(|i| format!("code_{i}")).collect()
+}
+
+/// The wanted ones of the columns that are present, in their order, and a word about the others.
+fn chosen(
+    rows: Dataset,
+    present: &[String],
+    wanted: &[String],
+    location: &str,
+    out: &Output,
+) -> Result<Dataset, Failure> {
     if present == wanted {
         return Ok(rows);
     }
-    let extra: Vec<String> = present.iter().filter(|name| !wanted.contains(name)).cloned().collect();
+    let extra: Vec<&str> = present.iter().filter(|name| !wanted.contains(name)).map(String::as_str).collect();
     let chosen =
         rows.select_columns(wanted).map_err(|error| Failure::Other(format!("{location}: {error}")))?;
     if !extra.is_empty() {

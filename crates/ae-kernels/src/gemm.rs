@@ -13,10 +13,11 @@
 //! the weights are already the packed `A`; what is left are the loops around the micro-kernel:
 //!
 //! ```text
-//! for each block of kc contraction steps                 kc x 64 bytes of either operand: half of L1
-//!   for each strip of weights                             read from L2 or L3 once per call ...
-//!     for each panel of the batch                         ... and from L1 for every further panel
-//!       register tile: load or start, kc steps, store; after the last block the epilogue on the tile in L1
+//! for each strip of nc features of the output              whose sums stay in L2
+//!   for each block of kc contraction steps                 kc x 64 bytes of either operand: half of L1
+//!     for each panel of weights                             read from L2 or L3 once per call ...
+//!       for each panel of the batch                         ... and from L1 for every further panel
+//!         register tile: load or start, kc steps, store; after the last block the epilogue on the tile in L1
 //! ```
 //!
 //! `weight_gradient` goes over blocks of kc rows of the batch, whose deltas stay in L1 for some tiles of inputs; the sums
@@ -37,13 +38,16 @@ use micro::{Operand, Start, Target, Tile};
 pub struct Blocking {
     /// Contraction steps before the accumulators go to memory and the next block of operands comes to L1.
     pub kc: usize,
+    /// Features of the output of [`forward`] and [`backward_input`] that go through all those blocks before the next do.
+    pub nc: usize,
 }
 
 impl Default for Blocking {
     /// 192 steps: 12 KiB of each operand, together within an L1 cache of 32 KiB whatever the element type,
-    /// since a step is a 64-byte line.
+    /// since a step is a 64-byte line. 128 features: of 128 rows in f32 that is 64 KiB of sums, which stay in L2 until
+    /// the last block has been added, and the weights of a strip are still read in long stretches.
     fn default() -> Self {
-        Blocking { kc: 192 }
+        Blocking { kc: 192, nc: 128 }
     }
 }
 
@@ -60,7 +64,8 @@ pub fn forward<T: Element>(
         weights.rows() == x.rows() + 1
             && weights.cols() == y.rows()
             && x.cols() == y.cols()
-            && blocking.kc > 0,
+            && blocking.kc > 0
+            && blocking.nc > 0,
         "forward: weights [{}, {}], x [{}, {}], y [{}, {}], {blocking:?}",
         weights.rows(),
         weights.cols(),
@@ -88,7 +93,8 @@ pub fn backward_input<T: Element>(
             && delta.cols() == dx.cols()
             && below.0.rows() == dx.rows()
             && below.0.cols() == dx.cols()
-            && blocking.kc > 0,
+            && blocking.kc > 0
+            && blocking.nc > 0,
         "backward_input: weights [{}, {}], delta [{}, {}], below [{}, {}], dx [{}, {}], {blocking:?}",
         weights.rows(),
         weights.cols(),
@@ -188,7 +194,8 @@ pub fn weight_gradient<T: Element, U: UpdateRule<T>>(
             && x.panel_len >= inputs * T::PANEL
             && delta.panel_len >= range.panels.end * side
             && U::STATE <= 2
-            && blocking.kc > 0,
+            && blocking.kc > 0
+            && blocking.nc > 0,
         "weight_gradient: {blocking:?}, {range:?} of {inputs} inputs, {} weights, {} of state, {} rows of x, {} of delta",
         weights.len(),
         state.len(),
@@ -225,58 +232,62 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
         let (inputs, outputs) = (self.x.rows(), self.y.rows());
         let batch_panels = self.x.count();
         let (w_panel, x_panel, y_panel) = ((inputs + 1) * T::PANEL, inputs * T::PANEL, outputs * T::PANEL);
-        let kc = self.blocking.kc;
-        let mut k = 0;
-        loop {
-            let steps = kc.min(inputs - k);
-            let last = k + steps == inputs;
-            for wp in 0..self.weights.count() {
-                let width = T::PANEL.min(outputs - wp * T::PANEL);
-                let w = &self.weights.data()[wp * w_panel..][..w_panel];
-                let mut xp = 0;
-                while xp < batch_panels {
-                    let wide = S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels;
-                    let (panels, most) = if wide { (2, S::WIDE_TILE_ROWS) } else { (1, S::TILE_ROWS) };
-                    let x = &self.x.data()[xp * x_panel..][..panels * x_panel];
-                    let y = &mut self.y.data()[xp * y_panel..][..panels * y_panel];
-                    for (first, rows) in pieces(width, most) {
-                        let row = wp * T::PANEL + first;
-                        let tile = Tile {
-                            rows,
-                            panels,
-                            start: if k == 0 {
-                                Start::Splat(&w[inputs * T::PANEL + first..])
-                            } else {
-                                Start::Load
-                            },
-                            operand: Operand {
-                                scalars: &w[k * T::PANEL + first..],
-                                scalar_step: T::PANEL,
-                                scalar_row: 1,
-                                scalar_segment: 0,
-                                vectors: &x[k * T::PANEL..],
-                                vector_panel: x_panel,
-                                steps,
-                                segment_steps: steps,
-                            },
-                            out: &mut y[row * T::PANEL..],
-                            out_panel: y_panel,
-                        };
-                        micro::store_tile(s, tile);
-                        if last {
-                            for p in 0..panels {
-                                let at = p * y_panel + row * T::PANEL;
-                                activate(s, self.activation, &mut y[at..][..rows * T::PANEL]);
+        let Blocking { kc, nc } = self.blocking;
+        let weight_panels = self.weights.count();
+        let in_strip = panel_count::<T>(nc);
+        for strip in (0..weight_panels).step_by(in_strip) {
+            let mut k = 0;
+            loop {
+                let steps = kc.min(inputs - k);
+                let last = k + steps == inputs;
+                for wp in strip..weight_panels.min(strip + in_strip) {
+                    let width = T::PANEL.min(outputs - wp * T::PANEL);
+                    let w = &self.weights.data()[wp * w_panel..][..w_panel];
+                    let mut xp = 0;
+                    while xp < batch_panels {
+                        let wide = S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels;
+                        let (panels, most) = if wide { (2, S::WIDE_TILE_ROWS) } else { (1, S::TILE_ROWS) };
+                        let x = &self.x.data()[xp * x_panel..][..panels * x_panel];
+                        let y = &mut self.y.data()[xp * y_panel..][..panels * y_panel];
+                        for (first, rows) in pieces(width, most) {
+                            let row = wp * T::PANEL + first;
+                            let tile = Tile {
+                                rows,
+                                panels,
+                                start: if k == 0 {
+                                    Start::Splat(&w[inputs * T::PANEL + first..])
+                                } else {
+                                    Start::Load
+                                },
+                                operand: Operand {
+                                    scalars: &w[k * T::PANEL + first..],
+                                    scalar_step: T::PANEL,
+                                    scalar_row: 1,
+                                    scalar_segment: 0,
+                                    vectors: &x[k * T::PANEL..],
+                                    vector_panel: x_panel,
+                                    steps,
+                                    segment_steps: steps,
+                                },
+                                out: &mut y[row * T::PANEL..],
+                                out_panel: y_panel,
+                            };
+                            micro::store_tile(s, tile);
+                            if last {
+                                for p in 0..panels {
+                                    let at = p * y_panel + row * T::PANEL;
+                                    activate(s, self.activation, &mut y[at..][..rows * T::PANEL]);
+                                }
                             }
                         }
+                        xp += panels;
                     }
-                    xp += panels;
                 }
+                if last {
+                    break;
+                }
+                k += steps;
             }
-            if last {
-                return;
-            }
-            k += steps;
         }
     }
 }
@@ -299,53 +310,56 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
         let (y, activation) = self.below;
         let kc = self.blocking.kc.div_ceil(T::PANEL) * T::PANEL;
         let most = if S::WIDE_TILE_ROWS > 0 && batch_panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
-        let mut n = 0;
-        loop {
-            let steps = kc.min(outputs - n);
-            let last = n + steps == outputs;
-            for (first, rows) in pieces(inputs, most) {
-                let mut xp = 0;
-                while xp < batch_panels {
-                    let panels = if S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels { 2 } else { 1 };
-                    let dx = &mut self.dx.data()[xp * dx_panel..][..panels * dx_panel];
-                    let tile = Tile {
-                        rows,
-                        panels,
-                        start: if n == 0 { Start::Zero } else { Start::Load },
-                        operand: Operand {
-                            // Without outputs there are no weights to start in, and no steps to take.
-                            scalars: self
-                                .weights
-                                .data()
-                                .get(n / T::PANEL * w_panel + first * T::PANEL..)
-                                .unwrap_or_default(),
-                            scalar_step: 1,
-                            scalar_row: T::PANEL,
-                            scalar_segment: w_panel,
-                            vectors: &self.delta.data()[xp * d_panel + n * T::PANEL..]
-                                [..(panels - 1) * d_panel + steps * T::PANEL],
-                            vector_panel: d_panel,
-                            steps,
-                            segment_steps: T::PANEL,
-                        },
-                        out: &mut dx[first * T::PANEL..],
-                        out_panel: dx_panel,
-                    };
-                    micro::store_tile(s, tile);
-                    if last {
-                        for p in 0..panels {
-                            let at = p * dx_panel + first * T::PANEL;
-                            let y = &y.data()[xp * dx_panel + at..][..rows * T::PANEL];
-                            times_grad(s, activation, y, &mut dx[at..][..rows * T::PANEL]);
+        for (strip, features) in pieces(inputs, self.blocking.nc) {
+            let mut n = 0;
+            loop {
+                let steps = kc.min(outputs - n);
+                let last = n + steps == outputs;
+                for (first, rows) in pieces(features, most) {
+                    let first = strip + first;
+                    let mut xp = 0;
+                    while xp < batch_panels {
+                        let panels = if S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels { 2 } else { 1 };
+                        let dx = &mut self.dx.data()[xp * dx_panel..][..panels * dx_panel];
+                        let tile = Tile {
+                            rows,
+                            panels,
+                            start: if n == 0 { Start::Zero } else { Start::Load },
+                            operand: Operand {
+                                // Without outputs there are no weights to start in, and no steps to take.
+                                scalars: self
+                                    .weights
+                                    .data()
+                                    .get(n / T::PANEL * w_panel + first * T::PANEL..)
+                                    .unwrap_or_default(),
+                                scalar_step: 1,
+                                scalar_row: T::PANEL,
+                                scalar_segment: w_panel,
+                                vectors: &self.delta.data()[xp * d_panel + n * T::PANEL..]
+                                    [..(panels - 1) * d_panel + steps * T::PANEL],
+                                vector_panel: d_panel,
+                                steps,
+                                segment_steps: T::PANEL,
+                            },
+                            out: &mut dx[first * T::PANEL..],
+                            out_panel: dx_panel,
+                        };
+                        micro::store_tile(s, tile);
+                        if last {
+                            for p in 0..panels {
+                                let at = p * dx_panel + first * T::PANEL;
+                                let y = &y.data()[xp * dx_panel + at..][..rows * T::PANEL];
+                                times_grad(s, activation, y, &mut dx[at..][..rows * T::PANEL]);
+                            }
                         }
+                        xp += panels;
                     }
-                    xp += panels;
                 }
+                if last {
+                    break;
+                }
+                n += steps;
             }
-            if last {
-                return;
-            }
-            n += steps;
         }
     }
 }

@@ -17,6 +17,10 @@ use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound, matmul_bo
 /// Blockings from one step at a time to none at all.
 const BLOCKINGS: [usize; 5] = [1, 3, 16, 17, 10_000];
 
+fn blocking(kc: usize) -> Blocking {
+    Blocking { kc, nc: 2 * kc }
+}
+
 /// The data of one layer: row-major, in f64 with values that both types hold exactly.
 struct Case {
     inputs: usize,
@@ -90,7 +94,7 @@ fn check_forward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
     let mut y = nan::<T>(panel_len::<T>(outputs, rows));
     gemm::forward(
         isa,
-        Blocking { kc },
+        blocking(kc),
         Panels::new(weights.as_slice(), inputs + 1, outputs),
         Panels::new(x.as_slice(), inputs, rows),
         PanelsMut::new(y.as_mut_slice(), outputs, rows),
@@ -113,7 +117,7 @@ fn check_backward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
     let mut dx = nan::<T>(panel_len::<T>(inputs, rows));
     gemm::backward_input(
         isa,
-        Blocking { kc },
+        blocking(kc),
         Panels::new(weights.as_slice(), inputs + 1, outputs),
         Panels::new(delta.as_slice(), outputs, rows),
         (Panels::new(below.as_slice(), inputs, rows), Activation::Relu),
@@ -192,10 +196,10 @@ fn check_weight_gradient<T: Element + Float>(
             let range = WeightRange { panels: panel..panel + 1, rows: range };
             let one = Gradient { scale: T::ONE };
             let target = &mut gradient.as_mut_slice()[place.clone()];
-            gemm::weight_gradient(isa, Blocking { kc }, inputs, &range, x, delta, one, target, &mut []);
+            gemm::weight_gradient(isa, blocking(kc), inputs, &range, x, delta, one, target, &mut []);
             let half = Sgd { step: T::from_f64(0.5) };
             let target = &mut updated.as_mut_slice()[place];
-            gemm::weight_gradient(isa, Blocking { kc }, inputs, &range, x, delta, half, target, &mut []);
+            gemm::weight_gradient(isa, blocking(kc), inputs, &range, x, delta, half, target, &mut []);
         }
     }
     let ones = vec![1.0; rows];
@@ -272,7 +276,7 @@ fn neither_blocks_nor_neighbours_change_a_bit() {
             let mut y = nan::<f32>(panel_len::<f32>(29, rows));
             gemm::forward(
                 isa,
-                Blocking { kc },
+                blocking(kc),
                 Panels::new(weights.as_slice(), 38, 29),
                 Panels::new(x.as_slice(), 37, rows),
                 PanelsMut::new(y.as_mut_slice(), 29, rows),
@@ -305,7 +309,7 @@ fn no_division_changes_a_bit_of_the_weight_gradient() {
             let from = (range.panels.start * (case.inputs + 1) + range.rows.start) * 16;
             let target = &mut weights.as_mut_slice()[from..][..range.elements::<f32>()];
             let rule = Sgd { step: 0.1 };
-            gemm::weight_gradient(isa, Blocking { kc }, case.inputs, range, x, delta, rule, target, &mut []);
+            gemm::weight_gradient(isa, blocking(kc), case.inputs, range, x, delta, rule, target, &mut []);
         }
         weights.as_slice().to_vec()
     };

@@ -59,3 +59,8 @@ pub use optim::Optimizer;
 pub use scale::Scaler;
 pub use summary::Summary;
 pub use trainer::{Session, Trainer};
+
+/// The code of the README, compiled and run with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -19,7 +19,7 @@ const THREADS: [usize; 2] = [1, 2];
 /// Systems of `benches/peers/train_step.py`.
 const PEERS: [&str; 1] = ["numpy"];
 /// How often each side is measured, in turn; the best counts.
-const TURNS: usize = 2;
+const TURNS: usize = 3;
 
 /// The table of training steps.
 #[derive(Args, Debug)]

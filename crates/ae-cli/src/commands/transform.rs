@@ -5,21 +5,20 @@ use serde_json::json;
 
 use crate::args::{Common, TransformArgs};
 use crate::failure::Failure;
-use crate::inputs::{Target, load, read, read_for};
+use crate::inputs::{Target, code_names, load, read_codes, read_for};
 use crate::output::Output;
 
 pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let (target, model) = prepare(args, common)?;
     let rows = read_for(&model, &args.data, &args.input, out)?;
-    let names = (0..model.config().encoding_dim()).map(|i| format!("code_{i}")).collect();
-    let codes =
-        model.encode(&rows).map_err(|error| Failure::with_rows(&args.data, error))?.with_names(names)?;
+    let codes = model.encode(&rows).map_err(|error| Failure::with_rows(&args.data, error))?;
+    let codes = codes.with_names(code_names(&model))?;
     deliver(args, with_labels_of(&rows, codes)?, &target, out)
 }
 
 pub(crate) fn decode(args: &TransformArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let (target, model) = prepare(args, common)?;
-    let codes = read(&args.data, &args.input)?;
+    let codes = read_codes(&model, &args.data, &args.input, out)?;
     let rows = model.decode(&codes).map_err(|error| Failure::with_rows(&args.data, error))?;
     deliver(args, with_labels_of(&codes, rows)?, &target, out)
 }

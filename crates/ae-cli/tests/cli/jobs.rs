@@ -70,6 +70,39 @@ fn encodings_decode_to_what_reconstruct_gives() {
     assert!(numbers(&rebuilt[1]).last().unwrap() > &90.0);
 }
 
+/// The label that stays beside an encoding is no part of it.
+#[test]
+fn encodings_of_labelled_rows_decode() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    ae(folder, &["train", "digits", "--epochs", "1", "--encoding-dim", "3", "-o", MODEL, "-q"]);
+    ae(folder, &["encode", MODEL, "digits", "-o", "codes.csv"]);
+    let decoded = ae(folder, &["decode", MODEL, "codes.csv", "-o", "decoded.npy"]);
+    assert!(decoded.err.contains("left out: label"), "{}", decoded.err);
+    // Parquet keeps the labels as text, which is no column of numbers to leave out.
+    ae(folder, &["encode", MODEL, "digits", "-o", "codes.parquet"]);
+    for name in ["codes.csv", "codes.parquet"] {
+        let kept = ae(folder, &["decode", MODEL, name, "--label", "label"]).cells();
+        assert_eq!((kept.len(), kept[0].len(), &kept[0][64][..]), (1798, 65, "label"));
+    }
+}
+
+/// Every command of the README, in its order, in one folder.
+#[test]
+fn the_commands_of_the_readme_run() {
+    let readme = include_str!("../../../../README.md");
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "customers.csv", table());
+    let mut count = 0;
+    for line in readme.lines().filter_map(|line| line.strip_prefix("ae ")) {
+        // What follows a pipe or a comment is the shell's.
+        let words = line.split(['|', '#']).next().unwrap();
+        ae(folder.path(), &words.split_whitespace().collect::<Vec<_>>());
+        count += 1;
+    }
+    assert!(count >= 10, "{count}");
+}
+
 #[test]
 fn errors_of_rows_are_those_of_their_features() {
     let folder = trained();
