@@ -1,25 +1,20 @@
 //! Training steps of the networks that the README quotes, on request beside the same work in other systems.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod python;
+
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::table::{markdown, text};
-use super::train::{TrainBench, rounded};
-use crate::ci::workspace_root;
+use super::train::{OPTIMIZERS, PRECISIONS, TrainBench, rounded};
+use python::{Python, SYSTEMS, rate};
 
 /// Encoder widths.
 const NETS: [&[usize]; 4] =
     [&[100, 50, 10], &[784, 256, 128, 64, 32], &[784, 1000, 500, 250, 30], &[1024, 2048, 512]];
-const BATCHES: [usize; 3] = [32, 128, 1024];
-const THREADS: [usize; 2] = [1, 2];
-/// Systems of `benches/peers/train_step.py`.
-const PEERS: [&str; 1] = ["numpy"];
-/// How often each side is measured, in turn; the best counts.
-const TURNS: usize = 3;
 
 /// The table of training steps.
 #[derive(Args, Debug)]
@@ -27,11 +22,29 @@ pub(crate) struct StepsBench {
     /// Run the peers of benches/peers too, in turn with ours
     #[arg(long)]
     peers: bool,
-    /// Python interpreter that has the peers' packages
-    #[arg(long, default_value = "python3")]
-    python: PathBuf,
+    /// Only these peers
+    #[arg(long, value_delimiter = ',', default_values_t = SYSTEMS.map(str::to_owned))]
+    systems: Vec<String>,
+    /// Python interpreter that has the peers' packages; without it an environment is made under target/peers
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Rows of a step
+    #[arg(long, value_delimiter = ',', default_values_t = [32, 128, 1024])]
+    batches: Vec<usize>,
+    /// Threads
+    #[arg(long, value_delimiter = ',', default_values_t = [2])]
+    threads: Vec<usize>,
+    /// Arithmetic
+    #[arg(long, default_value = "f32", value_parser = PRECISIONS)]
+    precision: String,
+    /// Rule of the updates
+    #[arg(long, default_value = "sgd", value_parser = OPTIMIZERS)]
+    optimizer: String,
+    /// How often each side is measured, in turn; the best counts
+    #[arg(long, default_value_t = 2)]
+    turns: usize,
     /// Seconds of each measurement
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// One JSON object a line instead of a table
     #[arg(long)]
@@ -40,12 +53,12 @@ pub(crate) struct StepsBench {
 
 impl StepsBench {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let peers = if self.peers { self.working_peers() } else { Vec::new() };
+        let python = self.peers.then(|| Python::find(self.python.as_deref()));
         let mut rows = Vec::new();
         for dims in NETS {
-            for batch in BATCHES {
-                for threads in THREADS {
-                    let row = self.row(dims, batch, threads, &peers)?;
+            for batch in &self.batches {
+                for threads in &self.threads {
+                    let row = self.row(&self.steps(dims, *batch, *threads), python.as_ref())?;
                     if self.json {
                         println!("{row}");
                     } else {
@@ -58,108 +71,57 @@ impl StepsBench {
         if !self.json {
             let mut columns =
                 vec!["dims", "batch", "threads", "isa", "samples_per_s", "us_per_step", "gflops"];
-            let of_peers: Vec<[String; 2]> = peers.iter().map(|peer| peer_columns(peer)).collect();
-            columns.extend(of_peers.iter().flatten().map(String::as_str));
+            if self.peers {
+                columns.extend(self.systems.iter().map(String::as_str));
+                columns.extend(["fastest", "ratio"]);
+            }
             print!("{}", markdown(&columns, &rows));
         }
         Ok(())
     }
 
-    /// Ours and each peer's in turn, the best of each, and how many times as fast ours is.
-    fn row(&self, dims: &[usize], batch: usize, threads: usize, peers: &[&str]) -> Result<Value, Failure> {
-        let ours = TrainBench {
+    fn steps(&self, dims: &[usize], batch: usize, threads: usize) -> TrainBench {
+        TrainBench {
             dims: dims.to_vec(),
             batch,
             threads,
-            precision: "f32".to_owned(),
-            optimizer: "sgd".to_owned(),
+            precision: self.precision.clone(),
+            optimizer: self.optimizer.clone(),
             seconds: self.seconds,
             json: true,
-        };
+        }
+    }
+
+    /// Ours and each peer's in turn, the best of each: samples per second under the peer's name, the `fastest` of them, and
+    /// the `ratio` of ours to that one.
+    fn row(&self, work: &TrainBench, python: Option<&Python>) -> Result<Value, Failure> {
         let mut best: Option<Value> = None;
-        let mut best_of_peers: Vec<Option<f64>> = vec![None; peers.len()];
-        for _ in 0..TURNS {
-            let measured = ours.measure()?;
+        let mut of_peers: Vec<Option<f64>> = vec![None; self.systems.len()];
+        for _ in 0..self.turns.max(1) {
+            let measured = work.measure()?;
             if best.as_ref().is_none_or(|best| rate(&measured) > rate(best)) {
                 best = Some(measured);
             }
-            for (peer, best) in peers.iter().zip(&mut best_of_peers) {
-                match self.run_peer(peer, &ours) {
+            for (system, best) in self.systems.iter().zip(&mut of_peers) {
+                let Some(python) = python else { continue };
+                match python.measure(system, work) {
                     Ok(measured) => *best = (*best).into_iter().chain(rate(&measured)).reduce(f64::max),
-                    Err(reason) => eprintln!("{peer} left out: {reason}"),
+                    Err(reason) => eprintln!("{system} left out of {}: {reason}", text(&json!(work.dims))),
                 }
             }
         }
         let mut row = best.unwrap_or_default();
-        for (peer, theirs) in peers.iter().zip(best_of_peers) {
-            let [samples, ratio] = peer_columns(peer);
-            let ours = rate(&row);
-            row[samples] = json!(theirs);
-            row[ratio] = json!(ours.zip(theirs).map(|(ours, theirs)| rounded(ours / theirs, 2)));
-        }
-        Ok(row)
-    }
-
-    /// Those that run on this machine; the others are reported.
-    fn working_peers(&self) -> Vec<&'static str> {
-        let small = TrainBench {
-            dims: vec![4, 2],
-            batch: 4,
-            threads: 1,
-            precision: "f32".to_owned(),
-            optimizer: "sgd".to_owned(),
-            seconds: 0.0,
-            json: true,
-        };
-        let works = |peer: &&str| match self.run_peer(peer, &small) {
-            Ok(_) => true,
-            Err(reason) => {
-                eprintln!("{peer} left out: {reason}");
-                false
+        let mut fastest: Option<(&str, f64)> = None;
+        for (system, theirs) in self.systems.iter().zip(of_peers) {
+            row[system] = json!(theirs);
+            if let Some(theirs) = theirs.filter(|theirs| fastest.is_none_or(|(_, rate)| *theirs > rate)) {
+                fastest = Some((system, theirs));
             }
-        };
-        PEERS.into_iter().filter(works).collect()
-    }
-
-    /// One measurement of a peer: its JSON object, or why there is none.
-    fn run_peer(&self, peer: &str, same: &TrainBench) -> Result<Value, String> {
-        let dims = text(&json!(same.dims));
-        let output = Command::new(&self.python)
-            .arg(script())
-            .args(["--system", peer, "--dims", &dims, "--precision", &same.precision])
-            .args(["--batch", &same.batch.to_string(), "--threads", &same.threads.to_string()])
-            .args(["--optimizer", &same.optimizer, "--seconds", &same.seconds.to_string()])
-            .output()
-            .map_err(|error| format!("{}: {error}", self.python.display()))?;
-        if !output.status.success() {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            return Err(errors.trim().lines().last().unwrap_or("it failed without a word").to_owned());
         }
-        parse_measurement(&String::from_utf8_lossy(&output.stdout))
-    }
-}
-
-fn script() -> PathBuf {
-    workspace_root().join(Path::new("benches/peers/train_step.py"))
-}
-
-/// Names of a peer's columns: its rate, and how many times as fast ours is.
-fn peer_columns(peer: &str) -> [String; 2] {
-    [format!("{peer}_samples_per_s"), format!("ratio_to_{peer}")]
-}
-
-fn rate(measured: &Value) -> Option<f64> {
-    measured["samples_per_s"].as_f64()
-}
-
-/// The object on the last line of what a peer printed.
-fn parse_measurement(printed: &str) -> Result<Value, String> {
-    let line = printed.trim().lines().last().unwrap_or_default();
-    let value: Value =
-        serde_json::from_str(line).map_err(|error| format!("'{line}' is no measurement: {error}"))?;
-    match rate(&value) {
-        Some(samples) if samples > 0.0 => Ok(value),
-        _ => Err(format!("'{line}' names no samples_per_s")),
+        row["fastest"] = json!(fastest.map(|(system, _)| system));
+        row["ratio"] =
+            json!(fastest.zip(rate(&row)).map(|((_, theirs), ours)| rounded(ours / theirs, 2)));
+        Ok(row)
     }
 }
 
@@ -167,28 +129,22 @@ fn parse_measurement(printed: &str) -> Result<Value, String> {
 mod tests {
     use super::*;
 
-    fn bench(python: &str) -> StepsBench {
-        StepsBench { peers: true, python: python.into(), seconds: 0.0, json: true }
-    }
-
-    #[test]
-    fn measurements_are_read_from_the_last_line() {
-        assert!(parse_measurement("warning\n{\"samples_per_s\": 5.5}\n").is_ok());
-        for wrong in ["", "text", "{}", "{\"samples_per_s\": 0}", "{\"samples_per_s\": null}"] {
-            assert!(parse_measurement(wrong).is_err(), "{wrong}");
-        }
-    }
-
     #[test]
     fn a_missing_peer_is_left_out() {
-        let bench = bench("/nowhere/python3");
-        assert!(bench.working_peers().is_empty());
-        let row = bench.row(&[6, 3], 4, 1, &["numpy"]).unwrap();
-        assert!(rate(&row).is_some() && row["ratio_to_numpy"].is_null());
-    }
-
-    #[test]
-    fn the_script_is_where_it_is_looked_for() {
-        assert!(script().is_file(), "{}", script().display());
+        let bench = StepsBench {
+            peers: true,
+            systems: vec!["numpy".to_owned()],
+            python: Some("/nowhere/python3".into()),
+            batches: vec![4],
+            threads: vec![1],
+            precision: "f32".to_owned(),
+            optimizer: "sgd".to_owned(),
+            turns: 1,
+            seconds: 0.0,
+            json: true,
+        };
+        let python = Python::find(bench.python.as_deref());
+        let row = bench.row(&bench.steps(&[6, 3], 4, 1), Some(&python)).unwrap();
+        assert!(rate(&row).is_some() && row["numpy"].is_null() && row["ratio"].is_null());
     }
 }

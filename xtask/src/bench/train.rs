@@ -12,6 +12,11 @@ use super::Failure;
 /// Steps of a window, each on its own batch.
 const WINDOW: usize = 8;
 
+/// Values of `--precision`.
+pub(crate) const PRECISIONS: [&str; 2] = ["f32", "f64"];
+/// Values of `--optimizer`.
+pub(crate) const OPTIMIZERS: [&str; 1] = ["sgd"];
+
 /// What to time.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct TrainBench {
@@ -25,10 +30,10 @@ pub(crate) struct TrainBench {
     #[arg(long, default_value_t = 2)]
     pub(crate) threads: usize,
     /// Arithmetic
-    #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
+    #[arg(long, default_value = "f32", value_parser = PRECISIONS)]
     pub(crate) precision: String,
     /// Rule of the updates
-    #[arg(long, default_value = "sgd", value_parser = ["sgd"])]
+    #[arg(long, default_value = "sgd", value_parser = OPTIMIZERS)]
     pub(crate) optimizer: String,
     /// Seconds to measure for
     #[arg(long, default_value_t = 2.0)]
