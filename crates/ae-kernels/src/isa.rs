@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use crate::simd::Portable;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::tile::Amx;
 
 /// The environment variable that overrides the detected instruction set.
 pub const ISA_VARIABLE: &str = "AE_ISA";
@@ -23,6 +25,9 @@ pub enum Isa {
     /// AVX-512 F, VL, BW and DQ.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    /// AVX-512 with AMX tiles of bf16, which [`crate::tile`] uses.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Amx(Amx),
 }
 
 /// Why an instruction set could not be chosen.
@@ -47,7 +52,7 @@ pub enum IsaError {
 
 impl Isa {
     /// Every name that `AE_ISA` may take, from the plainest to the widest.
-    pub const NAMES: [&'static str; 3] = ["portable", "avx2", "avx512"];
+    pub const NAMES: [&'static str; 4] = ["portable", "avx2", "avx512", "amx"];
 
     /// The widest instruction set of this CPU.
     pub fn best() -> Isa {
@@ -95,6 +100,8 @@ impl Isa {
             Avx2::detect().map(Isa::Avx2),
             #[cfg(target_arch = "x86_64")]
             Avx512::detect().map(Isa::Avx512),
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Amx::detect().map(Isa::Amx),
         ]
         .into_iter()
         .flatten()
@@ -108,6 +115,8 @@ impl Isa {
             Isa::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) => "avx512",
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Isa::Amx(_) => "amx",
         }
     }
 

@@ -29,6 +29,7 @@ pub mod math;
 pub mod panel;
 pub mod par;
 pub mod simd;
+pub mod tile;
 pub mod update;
 pub mod workspace;
 

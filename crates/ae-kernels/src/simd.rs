@@ -135,6 +135,40 @@ pub trait Simd<T: Element>: Copy + Send + Sync + 'static {
     fn transpose(self, src: &[T], src_stride: usize, dst: &mut [T], dst_stride: usize);
 }
 
+/// What numbers in bf16 need of vectors of `f32`, seen as words of two halves ([`crate::tile`]).
+pub trait Halves: Simd<f32> {
+    /// Rounded to the nearest number whose lower half is zero, ties away from zero. Infinite from `(2 - 2^-8) 2^127` on; a NaN
+    /// may become anything.
+    fn nearest(self, a: Self::V) -> Self::V;
+    /// The same with ties to even, and a NaN stays one.
+    fn nearest_even(self, a: Self::V) -> Self::V;
+    /// The words whose low half is the upper half of `low`, and whose high half is that of `high`.
+    fn join(self, low: Self::V, high: Self::V) -> Self::V;
+    /// The number in the low half.
+    fn low(self, words: Self::V) -> Self::V;
+    /// The number in the high half.
+    fn high(self, words: Self::V) -> Self::V;
+}
+
+/// [`Kernel`] with [`Halves`].
+pub(crate) trait HalvesKernel {
+    fn run<S: Halves>(self, s: S);
+}
+
+/// Runs `kernel` on the instruction set.
+#[inline]
+pub(crate) fn run_halves<K: HalvesKernel>(isa: Isa, kernel: K) {
+    match isa {
+        Isa::Portable(token) => kernel.run(token),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(token) => avx2::run_halves(token, kernel),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(token) => avx512::run_halves(token, kernel),
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::Amx(token) => avx512::run_halves(token.vectors(), kernel),
+    }
+}
+
 impl Element for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
@@ -158,6 +192,8 @@ impl Element for f32 {
             Isa::Avx2(token) => avx2::run_f32(token, kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(token) => avx512::run_f32(token, kernel),
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Isa::Amx(token) => avx512::run_f32(token.vectors(), kernel),
         }
     }
 }
@@ -185,6 +221,8 @@ impl Element for f64 {
             Isa::Avx2(token) => avx2::run_f64(token, kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(token) => avx512::run_f64(token, kernel),
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Isa::Amx(token) => avx512::run_f64(token.vectors(), kernel),
         }
     }
 }

@@ -46,7 +46,7 @@ fn a_wrong_name_is_an_error_that_says_what_is_right() {
     let message = active_under(Some("avx1024"));
     assert_eq!(
         message,
-        "error: unknown instruction set 'avx1024' in AE_ISA: expected one of portable, avx2, avx512"
+        "error: unknown instruction set 'avx1024' in AE_ISA: expected one of portable, avx2, avx512, amx"
     );
     let missing = Isa::NAMES.into_iter().find(|name| Isa::available().all(|isa| isa.name() != *name));
     if let Some(name) = missing {

@@ -2,7 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd, check_transpose};
+use super::{Halves, HalvesKernel, Kernel, Simd, check_transpose};
+
+/// The upper half of a word.
+const HIGH: i32 = 0xffff_0000_u32 as i32;
 
 /// Proof that this CPU has AVX2 and FMA.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,58 @@ pub(super) fn run_f64<K: Kernel<f64>>(token: Avx2, kernel: K) -> K::Output {
     }
     // SAFETY: the token proves that the CPU has both features.
     unsafe { inner(token, kernel) }
+}
+
+/// The function in which kernels over words of two bf16 numbers are compiled for AVX2.
+pub(super) fn run_halves<K: HalvesKernel>(token: Avx2, kernel: K) {
+    #[target_feature(enable = "avx2,fma")]
+    fn inner<K: HalvesKernel>(token: Avx2, kernel: K) {
+        kernel.run(token);
+    }
+    // SAFETY: the token proves that the CPU has all these features.
+    unsafe { inner(token, kernel) }
+}
+
+impl Halves for Avx2 {
+    #[inline(always)]
+    fn nearest(self, a: __m256) -> __m256 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            let sum = _mm256_add_epi32(_mm256_castps_si256(a), _mm256_set1_epi32(0x8000));
+            _mm256_castsi256_ps(_mm256_and_si256(sum, _mm256_set1_epi32(HIGH)))
+        }
+    }
+    #[inline(always)]
+    fn nearest_even(self, a: __m256) -> __m256 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            let bits = _mm256_castps_si256(a);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
+            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
+            let kept = _mm256_blendv_epi8(sum, quiet, nan);
+            _mm256_castsi256_ps(_mm256_and_si256(kept, _mm256_set1_epi32(HIGH)))
+        }
+    }
+    #[inline(always)]
+    fn join(self, low: __m256, high: __m256) -> __m256 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            let low = _mm256_srli_epi32::<16>(_mm256_castps_si256(low));
+            _mm256_castsi256_ps(_mm256_blend_epi16::<0xaa>(low, _mm256_castps_si256(high)))
+        }
+    }
+    #[inline(always)]
+    fn low(self, words: __m256) -> __m256 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(words))) }
+    }
+    #[inline(always)]
+    fn high(self, words: __m256) -> __m256 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(words), _mm256_set1_epi32(HIGH))) }
+    }
 }
 
 impl Simd<f32> for Avx2 {

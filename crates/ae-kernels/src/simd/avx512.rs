@@ -3,7 +3,10 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{self, Avx2};
-use super::{Kernel, Simd};
+use super::{Halves, HalvesKernel, Kernel, Simd};
+
+/// The upper half of a word.
+const HIGH: i32 = 0xffff_0000_u32 as i32;
 
 /// Proof that this CPU has AVX-512 F, VL, BW and DQ, and AVX2 with FMA.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,58 @@ pub(super) fn run_f64<K: Kernel<f64>>(token: Avx512, kernel: K) -> K::Output {
     }
     // SAFETY: the token proves that the CPU has all these features.
     unsafe { inner(token, kernel) }
+}
+
+/// The function in which kernels over words of two bf16 numbers are compiled for AVX-512.
+pub(super) fn run_halves<K: HalvesKernel>(token: Avx512, kernel: K) {
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    fn inner<K: HalvesKernel>(token: Avx512, kernel: K) {
+        kernel.run(token);
+    }
+    // SAFETY: the token proves that the CPU has all these features.
+    unsafe { inner(token, kernel) }
+}
+
+impl Halves for Avx512 {
+    #[inline(always)]
+    fn nearest(self, a: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            let sum = _mm512_add_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x8000));
+            _mm512_castsi512_ps(_mm512_and_si512(sum, _mm512_set1_epi32(HIGH)))
+        }
+    }
+    #[inline(always)]
+    fn nearest_even(self, a: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            let bits = _mm512_castps_si512(a);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+            let kept = _mm512_mask_blend_epi32(nan, sum, quiet);
+            _mm512_castsi512_ps(_mm512_and_si512(kept, _mm512_set1_epi32(HIGH)))
+        }
+    }
+    #[inline(always)]
+    fn join(self, low: __m512, high: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe {
+            let low = _mm512_srli_epi32::<16>(_mm512_castps_si512(low));
+            _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xaaaa_aaaa, low, _mm512_castps_si512(high)))
+        }
+    }
+    #[inline(always)]
+    fn low(self, words: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instruction.
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(words))) }
+    }
+    #[inline(always)]
+    fn high(self, words: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(words), _mm512_set1_epi32(HIGH))) }
+    }
 }
 
 impl Simd<f32> for Avx512 {

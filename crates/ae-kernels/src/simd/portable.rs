@@ -1,9 +1,12 @@
 //! The path of every CPU: `wide`'s vectors, compiled to whatever the target guarantees (SSE2 on x86-64).
 
 use bytemuck::cast;
-use wide::{f32x8, f64x4, i64x4};
+use wide::{f32x8, f64x4, i64x4, u32x8};
 
-use super::{Element, Simd, check_transpose};
+use super::{Element, Halves, Simd, check_transpose};
+
+/// The upper half of a word.
+const HIGH: u32 = 0xffff_0000;
 
 /// Proof that the portable instructions may be used: always.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,33 @@ fn transpose<T: Element>(src: &[T], src_stride: usize, dst: &mut [T], dst_stride
         for j in 0..T::PANEL {
             dst[j * dst_stride + i] = src[i * src_stride + j];
         }
+    }
+}
+
+impl Halves for Portable {
+    #[inline(always)]
+    fn nearest(self, a: f32x8) -> f32x8 {
+        cast((cast::<_, u32x8>(a) + u32x8::splat(0x8000)) & u32x8::splat(HIGH))
+    }
+    #[inline(always)]
+    fn nearest_even(self, a: f32x8) -> f32x8 {
+        let bits: u32x8 = cast(a);
+        let sum = bits + u32x8::splat(0x7fff) + ((bits >> 16_u32) & u32x8::splat(1));
+        let quiet = bits | u32x8::splat(0x0040_0000);
+        let nan: u32x8 = cast(a.is_nan());
+        cast(((nan & quiet) | (!nan & sum)) & u32x8::splat(HIGH))
+    }
+    #[inline(always)]
+    fn join(self, low: f32x8, high: f32x8) -> f32x8 {
+        cast((cast::<_, u32x8>(low) >> 16_u32) | (cast::<_, u32x8>(high) & u32x8::splat(HIGH)))
+    }
+    #[inline(always)]
+    fn low(self, words: f32x8) -> f32x8 {
+        cast(cast::<_, u32x8>(words) << 16_u32)
+    }
+    #[inline(always)]
+    fn high(self, words: f32x8) -> f32x8 {
+        cast(cast::<_, u32x8>(words) & u32x8::splat(HIGH))
     }
 }
 

@@ -1,0 +1,130 @@
+//! Products on tiles of bf16 numbers: mixed precision, and `f32` by splitting.
+//!
+//! A bf16 number is the upper half of an `f32`. With operands rounded to it the products of training are those of
+//! mixed precision. An `f32` is also, exactly, the sum of three bf16 numbers; six of the nine products of the
+//! parts of two operands carry everything that an `f32` product can hold, so an `f32` product is six products of bf16
+//! (Henry, Tang & Heinecke 2019, section III), and where the CPU multiplies whole tiles of bf16 ([`Amx`]) that is
+//! faster than `f32` itself.
+//!
+//! # Layout
+//!
+//! A *word* is 32 bits with two bf16 numbers, a *line* 16 words, a *tile* 16 lines. Words are kept in `f32` slices, as
+//! bits. The product of a tile `a` with a tile `b` adds to element `(i, j)` of the sums, `[16, 16]` in `f32`,
+//! `Σ_k low(a[i][k]) low(b[k][j]) + high(a[i][k]) high(b[k][j])`: it contracts 32 terms. Which of the 32 come in which place is
+//! free as long as both operands agree; here the two terms of a word are 16 apart, so that a word is made from the
+//! same lane of two panel rows ([`crate::panel`]) without moving anything.
+//!
+//! An operand with `PARTS` parts has that many tiles, the largest part first, wherever it would have one.
+//!
+//! | operand | of | a tile is | word |
+//! |---|---|---|---|
+//! | [`split::rows`] `a` of [`forward`] | `X` | a batch panel, 32 features | row, (feature `j`, `j + 16`) |
+//! | [`split::features`] `b` of [`backward_input`] | `δ` | 32 features, a batch panel | (feature `j`, `j + 16`), row |
+//! | [`split::inputs`] `a` of [`weight_gradient`] | `X` | 16 features, two batch panels | feature, (row `j`, `j + 16`) |
+//! | [`split::turned`] `b` of [`weight_gradient`] | `δ` | two batch panels, 16 features | (row `j`, `j + 16`), feature |
+//!
+//! The weights are the other operand of the first two. They stay as they are, one copy in `f32` panels, and are split a
+//! strip at a time into memory that stays in L2, for all rows of a block.
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
+mod emulated;
+mod products;
+pub mod split;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use amx::Amx;
+pub use products::{
+    PairedTiles, backward_input, forward, scratch_len, weight_gradient,
+};
+
+use crate::isa::Isa;
+use crate::simd::{Halves, HalvesKernel, run_halves};
+use emulated::Emulated;
+
+/// Elements of a tile.
+pub const TILE: usize = 256;
+/// Features or rows that a product of two tiles contracts: two panels.
+pub const DEPTH: usize = 32;
+
+/// How an `f32` becomes bf16 numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Rounded to the nearest (ties to even): mixed precision.
+    One,
+    /// As the exact sum of three: the precision of `f32`.
+    Three,
+}
+
+impl Parts {
+    /// Tiles where one operand has one.
+    pub fn count(self) -> usize {
+        match self {
+            Parts::One => 1,
+            Parts::Three => 3,
+        }
+    }
+}
+
+/// Tiles of an operand of the inner loop: `start` is the first, `apart` elements after it that of its second row or
+/// column of tiles, `step` elements after it the next of the contraction; parts follow each other.
+#[derive(Clone, Copy)]
+struct Operand {
+    start: *const f32,
+    apart: usize,
+    step: usize,
+}
+
+/// The inner loop.
+trait TileUnit: Copy {
+    /// Adds `depth` products of `M` tiles of `a` with `N` tiles of `b` to the sums, or to zero where they are `fresh`. Sum
+    /// tile `(m, n)` is at `sums + (2 m + n) TILE`.
+    ///
+    /// # Safety
+    /// - `a` is valid for reading a tile at `start + m apart + t step + p TILE` for `m < M`, `t < depth`, `p < PARTS`;
+    /// - `b` likewise, with `n < N`;
+    /// - `sums` is valid for reading and writing four tiles.
+    unsafe fn block<const PARTS: usize, const M: usize, const N: usize>(
+        self,
+        depth: usize,
+        a: Operand,
+        b: Operand,
+        sums: *mut f32,
+        fresh: bool,
+    );
+}
+
+/// An operation with products of tiles.
+trait TileKernel {
+    fn run<S: Halves, U: TileUnit>(self, s: S, unit: U);
+}
+
+struct WithEmulated<K>(K);
+
+impl<K: TileKernel> HalvesKernel for WithEmulated<K> {
+    #[inline(always)]
+    fn run<S: Halves>(self, s: S) {
+        self.0.run(s, Emulated(s));
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+struct WithAmx<K>(K, Amx);
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+impl<K: TileKernel> HalvesKernel for WithAmx<K> {
+    #[inline(always)]
+    fn run<S: Halves>(self, s: S) {
+        let setup = amx::Setup::new(self.1);
+        self.0.run(s, setup.ready());
+    }
+}
+
+/// Runs `kernel` on the tiles of the instruction set, or as if it had any.
+fn run<K: TileKernel>(isa: Isa, kernel: K) {
+    match isa {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::Amx(token) => run_halves(isa, WithAmx(kernel, token)),
+        isa => run_halves(isa, WithEmulated(kernel)),
+    }
+}

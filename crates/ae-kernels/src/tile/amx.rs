@@ -1,0 +1,261 @@
+//! Intel AMX: tiles of 16 lines of 64 bytes in registers of their own, and an instruction that multiplies two of them.
+//!
+//! The compiler has no type that lives in a tile register, so what one `asm!` block leaves there the next finds.
+
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::sync::OnceLock;
+
+use super::{Operand, TILE, TileUnit};
+use crate::simd::Avx512;
+
+/// Proof that this CPU has AMX with bf16 and AVX-512, and that the operating system lets this process use the tiles.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Amx(Avx512);
+
+impl Amx {
+    /// The token, where there is everything. Asks the operating system once.
+    pub(crate) fn detect() -> Option<Amx> {
+        static USABLE: OnceLock<bool> = OnceLock::new();
+        let usable = *USABLE.get_or_init(|| cpu_has_tiles() && permitted());
+        Avx512::detect().filter(|_| usable).map(Amx)
+    }
+
+    /// The vectors that go with the tiles.
+    pub(crate) fn vectors(self) -> Avx512 {
+        self.0
+    }
+}
+
+fn cpu_has_tiles() -> bool {
+    const OSXSAVE: u32 = 1 << 27;
+    const AMX_BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
+    const TILE_STATE: u64 = 1 << 17 | 1 << 18;
+    let most = __cpuid(0).eax;
+    if most < 7 || __cpuid(1).ecx & OSXSAVE == 0 {
+        return false;
+    }
+    #[target_feature(enable = "xsave")]
+    fn enabled_state() -> u64 {
+        // SAFETY: the caller has seen that the operating system has enabled the instruction.
+        unsafe { _xgetbv(0) }
+    }
+    // SAFETY: OSXSAVE says that the instruction is there and enabled.
+    let state = unsafe { enabled_state() };
+    __cpuid_count(7, 0).edx & AMX_BF16_AND_TILE == AMX_BF16_AND_TILE && state & TILE_STATE == TILE_STATE
+}
+
+/// Asks Linux for the tile registers, which it hands to a process on request only (Documentation/arch/x86/xstate.rst).
+fn permitted() -> bool {
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+    const XFEATURE_XTILEDATA: i64 = 18;
+    let mut result = ARCH_PRCTL;
+    // SAFETY: the system call changes nothing but the permission; it returns in rax and clobbers rcx and r11.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") result,
+            in("rdi") ARCH_REQ_XCOMP_PERM,
+            in("rsi") XFEATURE_XTILEDATA,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+/// Palette 1 with eight tiles of 16 lines of 64 bytes, as `ldtilecfg` reads it.
+#[repr(C, align(64))]
+struct Shape([u8; 64]);
+
+const SHAPE: Shape = {
+    let mut bytes = [0; 64];
+    bytes[0] = 1;
+    let mut tile = 0;
+    while tile < 8 {
+        bytes[16 + 2 * tile] = 64;
+        bytes[48 + tile] = 16;
+        tile += 1;
+    }
+    Shape(bytes)
+};
+
+/// Tile registers that are set up, until it is dropped.
+#[derive(Clone, Copy)]
+pub(super) struct Ready<'a>(std::marker::PhantomData<&'a Setup>);
+
+/// Sets the tile registers of this thread up and releases them at the end.
+pub(super) struct Setup(());
+
+impl Setup {
+    pub(super) fn new(_: Amx) -> Setup {
+        // SAFETY: the token proves that tiles are there and permitted; the shape is a valid one of palette 1.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPE, options(nostack, readonly, preserves_flags)) };
+        Setup(())
+    }
+
+    pub(super) fn ready(&self) -> Ready<'_> {
+        Ready(std::marker::PhantomData)
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        // SAFETY: tiles are set up, by `new`.
+        unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
+    }
+}
+
+/// # Safety
+/// Tiles are set up.
+#[inline(always)]
+unsafe fn zero<const T: usize>() {
+    // SAFETY: the caller's obligation.
+    unsafe { asm!("tilezero tmm{t}", t = const T, options(nostack, nomem, preserves_flags)) };
+}
+
+/// # Safety
+/// Tiles are set up, and a tile can be read at `at`.
+#[inline(always)]
+unsafe fn load<const T: usize>(at: *const f32) {
+    // SAFETY: the caller's obligation; the lines follow each other.
+    unsafe {
+        asm!("tileloadd tmm{t}, [{at} + {line}*1]", t = const T, at = in(reg) at, line = in(reg) 64usize,
+            options(nostack, readonly, preserves_flags));
+    }
+}
+
+/// # Safety
+/// Tiles are set up, and a tile can be written at `at`.
+#[inline(always)]
+unsafe fn store<const T: usize>(at: *mut f32) {
+    // SAFETY: the caller's obligation; the lines follow each other.
+    unsafe {
+        asm!("tilestored [{at} + {line}*1], tmm{t}", t = const T, at = in(reg) at, line = in(reg) 64usize,
+            options(nostack, preserves_flags));
+    }
+}
+
+/// # Safety
+/// Tiles are set up.
+#[inline(always)]
+unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
+    // SAFETY: the caller's obligation.
+    unsafe {
+        asm!("tdpbf16ps tmm{c}, tmm{a}, tmm{b}", c = const C, a = const A, b = const B,
+            options(nostack, nomem, preserves_flags));
+    }
+}
+
+// Tiles 0 to 3 hold the sums, 4 and 5 the part of `a` in use, 6 and 7 that of `b`.
+
+/// # Safety
+/// Tiles are set up, and `M` tiles `apart` from each other can be read from `at` on.
+#[inline(always)]
+unsafe fn load_a<const M: usize>(at: *const f32, apart: usize) {
+    // SAFETY: the caller's obligation.
+    unsafe {
+        load::<4>(at);
+        if M == 2 {
+            load::<5>(at.add(apart));
+        }
+    }
+}
+
+/// # Safety
+/// As for [`load_a`].
+#[inline(always)]
+unsafe fn load_b<const N: usize>(at: *const f32, apart: usize) {
+    // SAFETY: the caller's obligation.
+    unsafe {
+        load::<6>(at);
+        if N == 2 {
+            load::<7>(at.add(apart));
+        }
+    }
+}
+
+/// # Safety
+/// Tiles are set up.
+#[inline(always)]
+unsafe fn dots<const M: usize, const N: usize>() {
+    // SAFETY: the caller's obligation.
+    unsafe {
+        dot::<0, 4, 6>();
+        if N == 2 {
+            dot::<1, 4, 7>();
+        }
+        if M == 2 {
+            dot::<2, 5, 6>();
+        }
+        if M == 2 && N == 2 {
+            dot::<3, 5, 7>();
+        }
+    }
+}
+
+impl TileUnit for Ready<'_> {
+    #[inline(always)]
+    unsafe fn block<const PARTS: usize, const M: usize, const N: usize>(
+        self,
+        depth: usize,
+        a: Operand,
+        b: Operand,
+        sums: *mut f32,
+        fresh: bool,
+    ) {
+        // SAFETY: `self` borrows from a `Setup`; the rest is the caller's obligation.
+        unsafe {
+            if fresh {
+                zero::<0>();
+                zero::<1>();
+                zero::<2>();
+                zero::<3>();
+            } else {
+                load::<0>(sums);
+                load::<1>(sums.add(TILE));
+                load::<2>(sums.add(2 * TILE));
+                load::<3>(sums.add(3 * TILE));
+            }
+            for t in 0..depth {
+                let a_at = a.start.add(t * a.step);
+                let b_at = b.start.add(t * b.step);
+                if PARTS == 1 {
+                    load_a::<M>(a_at, a.apart);
+                    load_b::<N>(b_at, b.apart);
+                    dots::<M, N>();
+                } else {
+                    // From the smallest products to the largest, each step changing one operand.
+                    load_a::<M>(a_at.add(2 * TILE), a.apart);
+                    load_b::<N>(b_at, b.apart);
+                    dots::<M, N>();
+                    load_a::<M>(a_at, a.apart);
+                    load_b::<N>(b_at.add(2 * TILE), b.apart);
+                    dots::<M, N>();
+                    load_a::<M>(a_at.add(TILE), a.apart);
+                    load_b::<N>(b_at.add(TILE), b.apart);
+                    dots::<M, N>();
+                    load_b::<N>(b_at, b.apart);
+                    dots::<M, N>();
+                    load_a::<M>(a_at, a.apart);
+                    load_b::<N>(b_at.add(TILE), b.apart);
+                    dots::<M, N>();
+                    load_b::<N>(b_at, b.apart);
+                    dots::<M, N>();
+                }
+            }
+            store::<0>(sums);
+            if N == 2 {
+                store::<1>(sums.add(TILE));
+            }
+            if M == 2 {
+                store::<2>(sums.add(2 * TILE));
+            }
+            if M == 2 && N == 2 {
+                store::<3>(sums.add(3 * TILE));
+            }
+        }
+    }
+}

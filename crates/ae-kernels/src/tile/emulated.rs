@@ -1,0 +1,85 @@
+//! What the tile instruction computes, on vectors.
+//!
+//! `tdpbf16ps` sums the products of the low and of the high halves apart, in the order of the pairs, adds the two
+//! sums and then adds that to the tile (Intel 64 SDM volume 2, TDPBF16PS). The product of two bf16 numbers is exact in f32,
+//! so it makes no difference whether a multiply-add is fused: every instruction set gives the bits of the tiles, but
+//! for denormal numbers, which the tiles take for zero.
+
+use super::{Operand, TILE, TileUnit};
+use crate::simd::{Halves, Simd};
+
+/// Lines of `a` whose sums are in registers together.
+const LINES: usize = 4;
+/// Words of a line.
+const LINE: usize = 16;
+
+/// The tile instruction on the vectors of `S`.
+#[derive(Clone, Copy)]
+pub(super) struct Emulated<S>(pub(super) S);
+
+impl<S: Halves> TileUnit for Emulated<S> {
+    #[inline(always)]
+    unsafe fn block<const PARTS: usize, const M: usize, const N: usize>(
+        self,
+        depth: usize,
+        a: Operand,
+        b: Operand,
+        sums: *mut f32,
+        fresh: bool,
+    ) {
+        // The order of the tiles.
+        let products: &[(usize, usize)] =
+            if PARTS == 1 { &[(0, 0)] } else { &[(2, 0), (0, 2), (1, 1), (1, 0), (0, 1), (0, 0)] };
+        for m in 0..M {
+            for n in 0..N {
+                // SAFETY: the caller's obligation: `M` by `N` tiles of either operand in every step, and four tiles of sums.
+                unsafe {
+                    let sum = sums.add((2 * m + n) * TILE);
+                    if fresh {
+                        sum.write_bytes(0, TILE);
+                    }
+                    for t in 0..depth {
+                        for (p, q) in products {
+                            let a = a.start.add(m * a.apart + t * a.step + p * TILE);
+                            let b = b.start.add(n * b.apart + t * b.step + q * TILE);
+                            dot(self.0, a, b, sum);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds the product of two tiles to a third.
+///
+/// # Safety
+/// Tiles can be read at `a` and `b`, and read and written at `sum`.
+#[inline(always)]
+unsafe fn dot<S: Halves>(s: S, a: *const f32, b: *const f32, sum: *mut f32) {
+    for first in (0..LINE).step_by(LINES) {
+        for lane in (0..LINE).step_by(<S as Simd<f32>>::LANES) {
+            let mut even = [s.splat(0.0); LINES];
+            let mut odd = even;
+            for k in 0..LINE {
+                // SAFETY: line and lane are inside the tiles.
+                unsafe {
+                    let words = s.load_ptr(b.add(k * LINE + lane));
+                    let (low, high) = (s.low(words), s.high(words));
+                    for i in 0..LINES {
+                        let word = s.splat(*a.add((first + i) * LINE + k));
+                        even[i] = s.mul_add(s.low(word), low, even[i]);
+                        odd[i] = s.mul_add(s.high(word), high, odd[i]);
+                    }
+                }
+            }
+            for i in 0..LINES {
+                // SAFETY: as above.
+                unsafe {
+                    let at = sum.add((first + i) * LINE + lane);
+                    s.store_ptr(s.add(s.load_ptr(at), s.add(even[i], odd[i])), at);
+                }
+            }
+        }
+    }
+}

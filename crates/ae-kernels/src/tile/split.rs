@@ -1,0 +1,210 @@
+//! Operands of the products on tiles, from panels. The layouts are those of [`crate::tile`].
+
+use super::{DEPTH, Parts, TILE};
+use crate::isa::Isa;
+use crate::panel::{Panels, panel_count};
+use crate::simd::{Halves, HalvesKernel, run_halves};
+
+/// Elements of a line.
+pub(super) const LINE: usize = 16;
+
+/// Elements of [`rows`] and [`features`] of one batch panel.
+pub fn panel_len(parts: Parts, features: usize) -> usize {
+    features.div_ceil(DEPTH) * parts.count() * TILE
+}
+
+/// Elements of [`inputs`] and [`turned`] of two batch panels.
+pub fn pair_len(parts: Parts, features: usize) -> usize {
+    panel_count::<f32>(features) * parts.count() * TILE
+}
+
+/// The operand of [`super::forward`] from its input `x`, `[features, batch]`: [`panel_len`] elements a batch panel.
+pub fn rows(isa: Isa, parts: Parts, x: Panels<'_, f32>, dst: &mut [f32]) {
+    check_panels(parts, x, dst);
+    run(isa, parts, Split { form: Form::Rows, src: x, dst, apart: panel_len(parts, x.rows()) });
+}
+
+/// The operand of [`super::backward_input`] from its `delta`, `[features, batch]`: [`panel_len`] elements a batch panel.
+pub fn features(isa: Isa, parts: Parts, delta: Panels<'_, f32>, dst: &mut [f32]) {
+    check_panels(parts, delta, dst);
+    run(isa, parts, Split { form: Form::Features, src: delta, dst, apart: panel_len(parts, delta.rows()) });
+}
+
+/// An operand of [`super::weight_gradient`] from the layer's input `x`, `[features, batch]`, whose number of batch panels is
+/// even: [`pair_len`] elements of every `apart` in `dst`.
+pub fn inputs(isa: Isa, parts: Parts, x: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
+    check_pairs(parts, x, dst, apart);
+    run(isa, parts, Split { form: Form::Inputs, src: x, dst, apart });
+}
+
+/// The other operand of [`super::weight_gradient`], from the layer's `delta`; otherwise like [`inputs`].
+pub fn turned(isa: Isa, parts: Parts, delta: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
+    check_pairs(parts, delta, dst, apart);
+    run(isa, parts, Split { form: Form::Turned, src: delta, dst, apart });
+}
+
+fn check_panels(parts: Parts, src: Panels<'_, f32>, dst: &[f32]) {
+    let wanted = src.count() * panel_len(parts, src.rows());
+    assert!(dst.len() == wanted, "tiles of {} batch panels: {wanted}, not {}", src.count(), dst.len());
+}
+
+fn check_pairs(parts: Parts, src: Panels<'_, f32>, dst: &[f32], apart: usize) {
+    let len = pair_len(parts, src.rows());
+    let pairs = src.count() / 2;
+    assert!(
+        src.count().is_multiple_of(2) && apart >= len && (pairs == 0 || (pairs - 1) * apart + len <= dst.len()),
+        "tiles of {} batch panels, {len} of every {apart} elements, in {}",
+        src.count(),
+        dst.len()
+    );
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Rows,
+    Features,
+    Inputs,
+    Turned,
+}
+
+struct Split<'a> {
+    form: Form,
+    src: Panels<'a, f32>,
+    dst: &'a mut [f32],
+    apart: usize,
+}
+
+struct WithParts<'a, const PARTS: usize>(Split<'a>);
+
+fn run(isa: Isa, parts: Parts, split: Split<'_>) {
+    match parts {
+        Parts::One => run_halves(isa, WithParts::<1>(split)),
+        Parts::Three => run_halves(isa, WithParts::<3>(split)),
+    }
+}
+
+impl<const PARTS: usize> HalvesKernel for WithParts<'_, PARTS> {
+    #[inline(always)]
+    fn run<S: Halves>(self, s: S) {
+        let Split { form, src, dst, apart } = self.0;
+        match form {
+            Form::Rows => split_rows::<S, PARTS>(s, src, dst, apart),
+            Form::Features => split_features::<S, PARTS>(s, src, dst, apart),
+            Form::Inputs => split_inputs::<S, PARTS>(s, src, dst, apart),
+            Form::Turned => split_turned::<S, PARTS>(s, src, dst, apart),
+        }
+    }
+}
+
+#[inline(always)]
+fn split_rows<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
+    let mut turned = [[0.0; TILE]; 2];
+    for (q, tiles) in dst.chunks_exact_mut(apart.max(1)).enumerate() {
+        let lines = src.panel(q).chunks(DEPTH * LINE);
+        for (lines, tile) in lines.zip(tiles.chunks_exact_mut(PARTS * TILE)) {
+            let (near, far) = lines.split_at(lines.len().min(TILE));
+            turn(s, near, &mut turned[0]);
+            turn(s, far, &mut turned[1]);
+            for j in 0..LINE {
+                pair::<S, PARTS>(s, &turned[0][j * LINE..], &turned[1][j * LINE..], &mut tile[j * LINE..]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn split_features<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
+    for (q, tiles) in dst.chunks_exact_mut(apart.max(1)).enumerate() {
+        let lines = src.panel(q).chunks(DEPTH * LINE);
+        for (lines, tile) in lines.zip(tiles.chunks_exact_mut(PARTS * TILE)) {
+            let (near, far) = lines.split_at(lines.len().min(TILE));
+            for j in 0..LINE {
+                pair_or_zero::<S, PARTS>(s, near.get(j * LINE..), far.get(j * LINE..), &mut tile[j * LINE..]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn split_inputs<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
+    let of_pair = panel_count::<f32>(src.rows()) * PARTS * TILE;
+    for (pair_index, tiles) in dst.chunks_mut(apart.max(1)).take(src.count() / 2).enumerate() {
+        let even = src.panel(2 * pair_index).chunks(TILE);
+        let odd = src.panel(2 * pair_index + 1).chunks(TILE);
+        for ((near, far), tile) in even.zip(odd).zip(tiles[..of_pair].chunks_exact_mut(PARTS * TILE)) {
+            for j in 0..LINE {
+                pair_or_zero::<S, PARTS>(s, near.get(j * LINE..), far.get(j * LINE..), &mut tile[j * LINE..]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn split_turned<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
+    let of_pair = panel_count::<f32>(src.rows()) * PARTS * TILE;
+    let mut turned = [[0.0; TILE]; 2];
+    for (pair_index, tiles) in dst.chunks_mut(apart.max(1)).take(src.count() / 2).enumerate() {
+        let even = src.panel(2 * pair_index).chunks(TILE);
+        let odd = src.panel(2 * pair_index + 1).chunks(TILE);
+        for ((near, far), tile) in even.zip(odd).zip(tiles[..of_pair].chunks_exact_mut(PARTS * TILE)) {
+            turn(s, near, &mut turned[0]);
+            turn(s, far, &mut turned[1]);
+            for j in 0..LINE {
+                pair::<S, PARTS>(s, &turned[0][j * LINE..], &turned[1][j * LINE..], &mut tile[j * LINE..]);
+            }
+        }
+    }
+}
+
+/// Transposes up to 16 lines; those that are missing count as zeros.
+#[inline(always)]
+pub(super) fn turn<S: Halves>(s: S, lines: &[f32], dst: &mut [f32; TILE]) {
+    if lines.len() == TILE {
+        s.transpose(lines, LINE, dst, LINE);
+    } else {
+        let mut whole = [0.0; TILE];
+        whole[..lines.len()].copy_from_slice(lines);
+        s.transpose(&whole, LINE, dst, LINE);
+    }
+}
+
+/// [`pair`] of lines that may be missing or beyond the end, which counts as zeros.
+#[inline(always)]
+pub(super) fn pair_or_zero<S: Halves, const PARTS: usize>(
+    s: S,
+    low: Option<&[f32]>,
+    high: Option<&[f32]>,
+    dst: &mut [f32],
+) {
+    const ZEROS: [f32; LINE] = [0.0; LINE];
+    let low = match low {
+        Some(line) if line.len() >= LINE => line,
+        _ => &ZEROS,
+    };
+    let high = match high {
+        Some(line) if line.len() >= LINE => line,
+        _ => &ZEROS,
+    };
+    pair::<S, PARTS>(s, low, high, dst);
+}
+
+/// Writes a line of words, `low` in the low halves and `high` in the high ones, to each part's tile.
+#[inline(always)]
+pub(super) fn pair<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &[f32], dst: &mut [f32]) {
+    let (low, high) = (&low[..LINE], &high[..LINE]);
+    let dst = &mut dst[..(PARTS - 1) * TILE + LINE];
+    for lane in (0..LINE).step_by(S::LANES) {
+        let (mut a, mut b) = (s.load(&low[lane..]), s.load(&high[lane..]));
+        if PARTS == 1 {
+            s.store(s.join(s.nearest_even(a), s.nearest_even(b)), &mut dst[lane..]);
+        } else {
+            for part in 0..PARTS - 1 {
+                let (p, q) = (s.nearest(a), s.nearest(b));
+                s.store(s.join(p, q), &mut dst[part * TILE + lane..]);
+                (a, b) = (s.sub(a, p), s.sub(b, q));
+            }
+            // What is left of 24 bits after two times eight fits into a bf16 number as it is.
+            s.store(s.join(a, b), &mut dst[(PARTS - 1) * TILE + lane..]);
+        }
+    }
+}

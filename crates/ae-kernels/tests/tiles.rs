@@ -1,0 +1,373 @@
+//! The products on tiles, on every instruction set: split in three against naive f64 loops and against the error of `f32` itself,
+//! rounded to bf16 against the same loops over rounded operands, and the emulation against the tiles, bit by bit.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
+use ae_kernels::Isa;
+use ae_kernels::activation::Activation;
+use ae_kernels::gemm::WeightRange;
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len};
+use ae_kernels::tile::{self, PairedTiles, Parts, split};
+use ae_kernels::update::{Gradient, Sgd};
+use ae_kernels::workspace::AlignedBuf;
+use ae_testing::naive;
+use ae_testing::random::SplitMix64;
+use ae_testing::tolerance::{Tolerance, assert_close, matmul_bound};
+use proptest::prelude::*;
+
+const BOTH: [Parts; 2] = [Parts::One, Parts::Three];
+
+/// The data of one layer, row-major.
+struct Case {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    /// `[inputs, outputs]`
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    /// `[rows, inputs]`
+    x: Vec<f32>,
+    /// `[rows, outputs]`
+    delta: Vec<f32>,
+}
+
+impl Case {
+    fn new([rows, inputs, outputs]: [usize; 3]) -> Case {
+        let mut random = SplitMix64::new((rows * 1_000_003 + inputs * 1_009 + outputs) as u64);
+        let mut draw = |len| random.uniform_f32s(len, -1.0, 1.0);
+        Case {
+            rows,
+            inputs,
+            outputs,
+            weights: draw(inputs * outputs),
+            bias: draw(outputs),
+            x: draw(rows * inputs),
+            delta: draw(rows * outputs),
+        }
+    }
+
+    /// Every value times `2^e` with `e` drawn from `-spread..=spread`.
+    fn badly_scaled(mut self, spread: u32) -> Case {
+        let mut random = SplitMix64::new(u64::from(spread));
+        for x in self.weights.iter_mut().chain(&mut self.x).chain(&mut self.delta) {
+            let exponent = random.below(2 * spread as usize + 1) as i32 - spread as i32;
+            *x *= 2f32.powi(exponent);
+        }
+        self
+    }
+
+    fn panels(&self) -> usize {
+        panel_count::<f32>(self.rows).next_multiple_of(2)
+    }
+
+    fn name(&self, what: &str, isa: Isa) -> String {
+        format!("{what} {}x{}x{} on {isa}", self.rows, self.inputs, self.outputs)
+    }
+
+    /// `[inputs + 1, outputs]` in panels.
+    fn layer(&self) -> AlignedBuf<f32> {
+        let values: Vec<f32> = self.weights.iter().chain(&self.bias).copied().collect();
+        packed(&values, self.inputs + 1, self.outputs)
+    }
+
+    /// A batch `[rows, features]` in panels of an even number, zeros beyond the rows.
+    fn batch(&self, values: &[f32], features: usize) -> AlignedBuf<f32> {
+        let cols = self.panels() * 16;
+        let mut wide = vec![0.0; features * cols];
+        for row in 0..self.rows {
+            for feature in 0..features {
+                wide[feature * cols + row] = values[row * features + feature];
+            }
+        }
+        packed(&wide, features, cols)
+    }
+}
+
+fn packed(values: &[f32], rows: usize, cols: usize) -> AlignedBuf<f32> {
+    let mut buffer = AlignedBuf::zeroed(panel_len::<f32>(rows, cols));
+    panel::pack(values, PanelsMut::new(buffer.as_mut_slice(), rows, cols));
+    buffer
+}
+
+/// The `[rows, features]` table in a batch.
+fn table(batch: &AlignedBuf<f32>, rows: usize, features: usize, panels: usize) -> Vec<f32> {
+    let view = Panels::new(batch.as_slice(), features, panels * 16);
+    (0..rows * features).map(|i| view.get(i % features, i / features)).collect()
+}
+
+fn forward(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
+    let q = case.panels();
+    let (layer, x) = (case.layer(), case.batch(&case.x, case.inputs));
+    let mut tiles = AlignedBuf::zeroed(q * split::panel_len(parts, case.inputs));
+    split::rows(isa, parts, Panels::new(x.as_slice(), case.inputs, q * 16), tiles.as_mut_slice());
+    let mut y = AlignedBuf::zeroed(panel_len::<f32>(case.outputs, q * 16));
+    let mut scratch = AlignedBuf::zeroed(tile::scratch_len(parts, q));
+    tile::forward(
+        isa,
+        parts,
+        Panels::new(layer.as_slice(), case.inputs + 1, case.outputs),
+        tiles.as_slice(),
+        PanelsMut::new(y.as_mut_slice(), case.outputs, q * 16),
+        Activation::Linear,
+        scratch.as_mut_slice(),
+    );
+    table(&y, case.rows, case.outputs, q)
+}
+
+fn backward_input(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
+    let q = case.panels();
+    let (layer, x) = (case.layer(), case.batch(&case.x, case.inputs));
+    let delta = case.batch(&case.delta, case.outputs);
+    let mut tiles = AlignedBuf::zeroed(q * split::panel_len(parts, case.outputs));
+    split::features(isa, parts, Panels::new(delta.as_slice(), case.outputs, q * 16), tiles.as_mut_slice());
+    let mut dx = AlignedBuf::zeroed(panel_len::<f32>(case.inputs, q * 16));
+    let mut scratch = AlignedBuf::zeroed(tile::scratch_len(parts, q));
+    tile::backward_input(
+        isa,
+        parts,
+        Panels::new(layer.as_slice(), case.inputs + 1, case.outputs),
+        tiles.as_slice(),
+        (Panels::new(x.as_slice(), case.inputs, q * 16), Activation::Relu),
+        PanelsMut::new(dx.as_mut_slice(), case.inputs, q * 16),
+        scratch.as_mut_slice(),
+    );
+    table(&dx, case.rows, case.inputs, q)
+}
+
+/// Weights' gradient `[inputs + 1, outputs]`, computed in ranges of about `most` rows.
+fn weight_gradient(case: &Case, isa: Isa, parts: Parts, most: usize) -> Vec<f32> {
+    let q = case.panels();
+    let (x, delta) = (case.batch(&case.x, case.inputs), case.batch(&case.delta, case.outputs));
+    // The tiles of both operands of a pair of batch panels beside each other, as a step keeps them.
+    let (of_x, of_delta) = (split::pair_len(parts, case.inputs), split::pair_len(parts, case.outputs));
+    let apart = of_x + of_delta;
+    let mut tiles = AlignedBuf::zeroed(q / 2 * apart);
+    let tiles = tiles.as_mut_slice();
+    if q > 0 {
+        split::inputs(isa, parts, Panels::new(x.as_slice(), case.inputs, q * 16), tiles, apart);
+        let at = &mut tiles[of_x..];
+        split::turned(isa, parts, Panels::new(delta.as_slice(), case.outputs, q * 16), at, apart);
+    }
+    let operand = |offset| PairedTiles { data: &*tiles, offset, apart, pairs: q / 2 };
+    let mut gradient = AlignedBuf::<f32>::zeroed(panel_len::<f32>(case.inputs + 1, case.outputs));
+    let (lines, panels) = (case.inputs + 1, panel_count::<f32>(case.outputs));
+    let mut ranges = Vec::new();
+    for panel in 0..panels {
+        let mut row = 0;
+        while row < lines {
+            let end = if lines - row <= most { lines } else { row + most };
+            ranges.push(WeightRange { panels: panel..panel + 1, rows: row..end });
+            row = end;
+        }
+    }
+    if most >= lines {
+        ranges = vec![WeightRange { panels: 0..panels, rows: 0..lines }];
+    }
+    let mut rest = gradient.as_mut_slice();
+    for range in &ranges {
+        let (part, after) = rest.split_at_mut(range.elements::<f32>());
+        rest = after;
+        let rule = Gradient { scale: 1.0 };
+        tile::weight_gradient(isa, parts, case.inputs, range, operand(0), operand(of_x), rule, part, &mut []);
+    }
+    let mut values = vec![0.0; lines * case.outputs];
+    panel::unpack(Panels::new(gradient.as_slice(), lines, case.outputs), &mut values);
+    values
+}
+
+/// To bf16, ties to even.
+fn rounded(values: &[f32]) -> Vec<f64> {
+    let round = |x: &f32| {
+        let bits = x.to_bits();
+        f64::from(f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000))
+    };
+    values.iter().map(round).collect()
+}
+
+fn operand(parts: Parts, values: &[f32]) -> Vec<f64> {
+    if parts == Parts::One { rounded(values) } else { naive::widen(values) }
+}
+
+/// Everything against naive loops in f64 over the operands that the parts stand for.
+fn check(case: &Case, isa: Isa, parts: Parts) {
+    let (m, n, k) = (case.rows, case.outputs, case.inputs);
+    let x = operand(parts, &case.x);
+    let w = operand(parts, &case.weights);
+    let delta = operand(parts, &case.delta);
+
+    let mut expected = naive::matmul([m, k, n], &x, &w);
+    let mut bounds = matmul_bound::<f32>([m, k, n], &x, &w);
+    for i in 0..m * n {
+        expected[i] += f64::from(case.bias[i % n]);
+        bounds[i] += f64::from(f32::EPSILON) * 2.0;
+    }
+    let name = case.name("forward", isa);
+    assert_close(&name, &forward(case, isa, parts), &expected, Tolerance::Each(&bounds));
+
+    let wt = naive::transpose([k, n], &w);
+    let mut expected = naive::matmul([m, n, k], &delta, &wt);
+    let bounds = matmul_bound::<f32>([m, n, k], &delta, &wt);
+    for (e, x) in expected.iter_mut().zip(&case.x) {
+        *e *= if *x > 0.0 { 1.0 } else { 0.0 };
+    }
+    let name = case.name("backward_input", isa);
+    assert_close(&name, &backward_input(case, isa, parts), &expected, Tolerance::Each(&bounds));
+
+    let mut xt = naive::transpose([m, k], &x);
+    xt.extend(vec![1.0; m]);
+    let expected = naive::matmul([k + 1, m, n], &xt, &delta);
+    let bounds = matmul_bound::<f32>([k + 1, m, n], &xt, &delta);
+    for most in [16, 48, 100_000] {
+        let got = weight_gradient(case, isa, parts, most);
+        assert_close(&case.name("weight_gradient", isa), &got, &expected, Tolerance::Each(&bounds));
+    }
+}
+
+const SHAPES: [[usize; 3]; 14] = [
+    [1, 1, 1],
+    [16, 16, 16],
+    [32, 32, 32],
+    [33, 33, 33],
+    [17, 31, 15],
+    [1, 100, 10],
+    [7, 10, 100],
+    [0, 5, 7],
+    [5, 0, 7],
+    [5, 7, 0],
+    [64, 47, 65],
+    [40, 530, 3],
+    [3, 5, 530],
+    [130, 64, 48],
+];
+
+#[test]
+fn products_of_awkward_shapes() {
+    for isa in Isa::available() {
+        for shape in SHAPES {
+            for parts in BOTH {
+                check(&Case::new(shape), isa, parts);
+            }
+        }
+    }
+}
+
+/// What emulates the tiles gives their bits, so a mixed-precision model trains alike on every machine.
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    for shape in SHAPES {
+        for parts in BOTH {
+            let case = Case::new(shape);
+            let results: Vec<_> = Isa::available()
+                .map(|isa| {
+                    [forward(&case, isa, parts), backward_input(&case, isa, parts), weight_gradient(&case, isa, parts, 48)]
+                        .map(bits)
+                })
+                .collect();
+            assert!(results.iter().all(|result| *result == results[0]), "{shape:?} in {parts:?}");
+        }
+    }
+}
+
+/// Root of the mean squared error, relative to the root of the mean square of the magnitudes `Σ |x||w|`.
+fn error(got: &[f32], expected: &[f64], magnitudes: &[f64]) -> f64 {
+    let squares: f64 = got.iter().zip(expected).map(|(g, e)| (f64::from(*g) - e).powi(2)).sum();
+    let scale: f64 = magnitudes.iter().map(|m| m * m).sum();
+    (squares / scale).sqrt()
+}
+
+/// The product in `f32`, one chain of fused multiply-adds an element.
+fn fma_chain([m, k, n]: [usize; 3], x: &[f32], w: &[f32]) -> Vec<f32> {
+    (0..m * n)
+        .map(|i| (0..k).fold(0.0, |sum, p| x[i / n * k + p].mul_add(w[p * n + i % n], sum)))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Splitting is no less exact than `f32`: the error of sums of at least 32 terms is at most that of a chain of fused
+    /// multiply-adds; shorter sums are within two roundings of the magnitude of their terms.
+    #[test]
+    fn splitting_is_as_exact_as_f32(
+        rows in 1usize..40, inputs in 1usize..400, outputs in 1usize..40, spread in 0u32..12,
+    ) {
+        let mut case = Case::new([rows, inputs, outputs]).badly_scaled(spread);
+        case.bias.fill(0.0);
+        let sizes = [rows, inputs, outputs];
+        let (x, w) = (naive::widen(&case.x), naive::widen(&case.weights));
+        let abs = |values: &[f64]| values.iter().map(|x| x.abs()).collect::<Vec<_>>();
+        let expected = naive::matmul(sizes, &x, &w);
+        let magnitudes = naive::matmul(sizes, &abs(&x), &abs(&w));
+        let of_fma = error(&fma_chain(sizes, &case.x, &case.weights), &expected, &magnitudes);
+        for isa in Isa::available() {
+            let of_split = error(&forward(&case, isa, Parts::Three), &expected, &magnitudes);
+            let allowed = if inputs >= 32 { of_fma } else { f64::from(f32::EPSILON) };
+            prop_assert!(of_split <= allowed, "{sizes:?} on {isa}: {of_split:e} instead of {of_fma:e}");
+        }
+    }
+}
+
+/// What cannot be split ends in something that is not finite, never in a wrong number: infinities, NaN with any
+/// payload, and the numbers that round to infinity. Denormal operands count as zero at worst.
+#[test]
+fn the_ends_of_the_range() {
+    for isa in Isa::available() {
+        for parts in BOTH {
+            for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::from_bits(0x7fff_ffff), f32::from_bits(0xff80_0001)] {
+                let mut case = Case::new([3, 40, 5]);
+                case.x[45] = bad;
+                let y = forward(&case, isa, parts);
+                assert!(y[5..10].iter().all(|y| !y.is_finite()), "{bad} in {parts:?} on {isa}: {y:?}");
+                assert!(y[..5].iter().all(|y| y.is_finite()));
+            }
+            let mut case = Case::new([1, 1, 1]);
+            case.bias[0] = 0.0;
+            case.weights[0] = 1.0;
+            for large in [f32::MAX, 3.395e38, -3.3e38] {
+                case.x[0] = large;
+                let y = forward(&case, isa, parts)[0];
+                let close = ((f64::from(y) - f64::from(large)) / f64::from(large)).abs() < 0.01;
+                assert!(close || !y.is_finite(), "{large} became {y} in {parts:?} on {isa}");
+            }
+            for small in [f32::MIN_POSITIVE, f32::MIN_POSITIVE / 3.0, f32::from_bits(1)] {
+                case.x[0] = small;
+                let y = forward(&case, isa, parts)[0];
+                assert!((y - small).abs() <= f32::MIN_POSITIVE, "{small} became {y} in {parts:?} on {isa}");
+            }
+        }
+    }
+}
+
+/// The update is that of the plain product, with the gradient of this one.
+#[test]
+fn updates_are_applied() {
+    let case = Case::new([20, 33, 18]);
+    for isa in Isa::available() {
+        let gradient = weight_gradient(&case, isa, Parts::Three, 100_000);
+        let q = case.panels();
+        let (x, delta) = (case.batch(&case.x, 33), case.batch(&case.delta, 18));
+        let (of_x, of_delta) = (split::pair_len(Parts::Three, 33), split::pair_len(Parts::Three, 18));
+        let (mut xs, mut ds) = (vec![0.0; of_x], vec![0.0; of_delta]);
+        split::inputs(isa, Parts::Three, Panels::new(x.as_slice(), 33, q * 16), &mut xs, of_x);
+        split::turned(isa, Parts::Three, Panels::new(delta.as_slice(), 18, q * 16), &mut ds, of_delta);
+        let mut layer = case.layer();
+        tile::weight_gradient(
+            isa,
+            Parts::Three,
+            33,
+            &WeightRange { panels: 0..2, rows: 0..34 },
+            PairedTiles { data: &xs, offset: 0, apart: of_x, pairs: 1 },
+            PairedTiles { data: &ds, offset: 0, apart: of_delta, pairs: 1 },
+            Sgd { step: 0.5 },
+            layer.as_mut_slice(),
+            &mut [],
+        );
+        let mut updated = vec![0.0; 34 * 18];
+        panel::unpack(Panels::new(layer.as_slice(), 34, 18), &mut updated);
+        let before: Vec<f32> = case.weights.iter().chain(&case.bias).copied().collect();
+        let expected: Vec<f64> =
+            before.iter().zip(&gradient).map(|(w, g)| f64::from(*w) - 0.5 * f64::from(*g)).collect();
+        assert_close("sgd", &updated, &expected, Tolerance::Absolute(1e-6));
+    }
+}
