@@ -27,11 +27,11 @@ mod micro;
 
 use crate::activation::{Activation, activate, times_grad};
 use crate::isa::Isa;
-use crate::panel::{Panels, PanelsMut, panel_count};
+use crate::panel::{MAX_PANEL, Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
-use crate::update::UpdateRule;
+use crate::update::{Target, UpdateRule};
 use crate::workspace::Line;
-use micro::{Operand, Start, Target, Tile};
+use micro::{Operand, Start, Tile};
 
 /// Sizes of the loops around the micro-kernel. They change speed, never results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,14 +394,17 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
             delta,
             delta_at: (range.panels.start + panel) * T::PANEL * T::PANEL,
         };
-        // Cleared where it is used only: a small task takes no longer than that.
-        let mut room;
-        let waiting: &mut [T] = if batch_panels > most {
-            room = [Line::default(); GROUP * INPUTS];
-            bytemuck::cast_slice_mut(&mut room)
+        // Sums of one tile, or of all that wait for the next block; the large one is cleared where it is used only.
+        let (mut one_tile, mut all_tiles);
+        let whole = batch_panels <= most;
+        let waiting: &mut [T] = if whole {
+            one_tile = [Line::default(); MAX_PANEL];
+            bytemuck::cast_slice_mut(&mut one_tile)
         } else {
-            &mut []
+            all_tiles = [Line::default(); GROUP * INPUTS];
+            bytemuck::cast_slice_mut(&mut all_tiles)
         };
+        let mut target = Target { rule, weights, state };
         for (group, panels) in pieces(range.panels.len(), GROUP) {
             for (start, inputs) in pieces(count, INPUTS) {
                 // Without rows the sum is zero, and still handed on.
@@ -410,19 +413,20 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
                     for panel in 0..panels {
                         let source = source(group + panel);
                         for (first, rows) in pieces(inputs, S::TILE_ROWS) {
-                            let sums = waiting.get_mut((panel * INPUTS + first) * T::PANEL..);
-                            let at = ((group + panel) * lines + start + first) * T::PANEL;
-                            let target = Target { rule, weights, state, at };
-                            let first = first_input + start + first;
+                            let place = if whole { 0 } else { (panel * INPUTS + first) * T::PANEL };
+                            let sums = &mut waiting[place..][..rows * T::PANEL];
                             micro::gradient_tile(
                                 s,
                                 rows,
-                                first,
+                                first_input + start + first,
                                 source,
                                 span.clone(),
-                                sums.unwrap_or_default(),
-                                target,
+                                sums,
                             );
+                            if span.end == batch_panels {
+                                let at = ((group + panel) * lines + start + first) * T::PANEL;
+                                target.update(s, at, sums);
+                            }
                         }
                     }
                 }
@@ -431,7 +435,7 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
         if has_bias {
             for panel in 0..range.panels.len() {
                 let at = ((panel + 1) * lines - 1) * T::PANEL;
-                micro::update_bias(s, source(panel), Target { rule, weights, state, at });
+                target.update(s, at, &micro::bias_gradient(s, source(panel))[..T::PANEL]);
             }
         }
     }

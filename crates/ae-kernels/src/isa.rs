@@ -120,6 +120,14 @@ impl Isa {
         }
     }
 
+    /// Whether it multiplies tiles of bf16 ([`crate::tile`]), which makes `f32` products by splitting worth while.
+    pub fn has_tiles(self) -> bool {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        return matches!(self, Isa::Amx(_));
+        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        return false;
+    }
+
     /// Whether a multiply-add rounds once. Paths that fuse give the same bits as each other.
     pub fn fuses(self) -> bool {
         !matches!(self, Isa::Portable(_))

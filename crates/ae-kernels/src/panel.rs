@@ -168,7 +168,7 @@ struct Gather<'a, T> {
 }
 
 /// Largest panel width of any element type: the side of the blocks that are turned.
-const MAX_PANEL: usize = 16;
+pub(crate) const MAX_PANEL: usize = 16;
 
 impl<T: Element> Kernel<T> for Gather<'_, T> {
     type Output = ();

@@ -89,29 +89,47 @@ impl Crew {
         len: usize,
         work: impl Fn(usize, &mut [T]) + Send + Sync,
     ) {
+        self.for_each_chunk_with(data, len, &mut [], 0, |i, chunk, _: &mut [T]| work(i, chunk));
+    }
+
+    /// Calls `work(i, chunk, with)` for every chunk of `len` elements of `data` (the last may be shorter) and the `with_len`
+    /// elements of `with` that go with it.
+    pub fn for_each_chunk_with<T: Send>(
+        self,
+        data: &mut [T],
+        len: usize,
+        with: &mut [T],
+        with_len: usize,
+        work: impl Fn(usize, &mut [T], &mut [T]) + Send + Sync,
+    ) {
         assert!(len > 0, "chunks need a length");
-        self.split_chunks(data, len, 0, &work);
+        let chunks = data.len().div_ceil(len);
+        assert!(with.len() >= chunks * with_len, "{} elements for {chunks} chunks", with.len());
+        self.split_chunks(data, len, with, with_len, 0, &work);
     }
 
     fn split_chunks<T: Send>(
         self,
         data: &mut [T],
         len: usize,
+        with: &mut [T],
+        with_len: usize,
         first: usize,
-        work: &(impl Fn(usize, &mut [T]) + Send + Sync),
+        work: &(impl Fn(usize, &mut [T], &mut [T]) + Send + Sync),
     ) {
         let chunks = data.len().div_ceil(len);
         if self.serial || chunks <= 1 {
             for (i, chunk) in data.chunks_mut(len).enumerate() {
-                work(first + i, chunk);
+                work(first + i, chunk, &mut with[i * with_len..][..with_len]);
             }
             return;
         }
         let half = chunks / 2;
         let (left, right) = data.split_at_mut(half * len);
+        let (left_with, right_with) = with.split_at_mut(half * with_len);
         rayon::join(
-            || self.split_chunks(left, len, first, work),
-            || self.split_chunks(right, len, first + half, work),
+            || self.split_chunks(left, len, left_with, with_len, first, work),
+            || self.split_chunks(right, len, right_with, with_len, first + half, work),
         );
     }
 

@@ -1,13 +1,13 @@
-//! What becomes of a weight gradient, fused into the product that makes it.
+//! What becomes of a weight gradient while it is still in L1: the rules of the optimisers.
 
 use crate::simd::{Element, Simd};
 
-/// An update of parameters from a gradient `g = Σ_rows a·δ` that has just been summed in registers.
+/// An update of parameters from a gradient `g = Σ_rows a·δ` that has just been summed.
 ///
 /// A part of the parameters of length `n` comes with a state of length `STATE * n`, which holds one
 /// array of `n` after the other (momentum, second moment, ...).
 pub trait UpdateRule<T: Element>: Copy + Send + Sync {
-    /// State values a parameter has.
+    /// State values a parameter has: at most 2.
     const STATE: usize;
 
     /// The new parameters from the old ones `w`, the summed gradient `g` and the state, which it may change.
@@ -42,5 +42,113 @@ impl<T: Element> UpdateRule<T> for Gradient<T> {
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, _: S::V, g: S::V, state: [S::V; 2]) -> (S::V, [S::V; 2]) {
         (s.mul(s.splat(self.scale), g), state)
+    }
+}
+
+/// `v <- momentum v + scale g`, `w <- w - rate v`: the heavy ball of Polyak (1964), as Sutskever et al. (2013, equations 1
+/// and 2) write it but for the rate outside the velocity, which then survives a change of the rate.
+#[derive(Clone, Copy, Debug)]
+pub struct Momentum<T> {
+    /// `1 / rows` for the mean over the rows.
+    pub scale: T,
+    /// Learning rate.
+    pub rate: T,
+    /// Share of the velocity that remains.
+    pub momentum: T,
+}
+
+impl<T: Element> UpdateRule<T> for Momentum<T> {
+    const STATE: usize = 1;
+    #[inline(always)]
+    fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [v, spare]: [S::V; 2]) -> (S::V, [S::V; 2]) {
+        let v = s.mul_add(s.splat(self.momentum), v, s.mul(s.splat(self.scale), g));
+        (s.neg_mul_add(s.splat(self.rate), v, w), [v, spare])
+    }
+}
+
+/// `v <- momentum v + scale g`, `w <- w - rate (scale g + momentum v)`: Nesterov's accelerated gradient with the look-ahead
+/// taken into the parameters (Bengio, Boulanger-Lewandowski & Pascanu 2013, equation 7).
+#[derive(Clone, Copy, Debug)]
+pub struct Nesterov<T> {
+    /// `1 / rows` for the mean over the rows.
+    pub scale: T,
+    /// Learning rate.
+    pub rate: T,
+    /// Share of the velocity that remains.
+    pub momentum: T,
+}
+
+impl<T: Element> UpdateRule<T> for Nesterov<T> {
+    const STATE: usize = 1;
+    #[inline(always)]
+    fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [v, spare]: [S::V; 2]) -> (S::V, [S::V; 2]) {
+        let g = s.mul(s.splat(self.scale), g);
+        let momentum = s.splat(self.momentum);
+        let v = s.mul_add(momentum, v, g);
+        (s.neg_mul_add(s.splat(self.rate), s.mul_add(momentum, v, g), w), [v, spare])
+    }
+}
+
+/// Adam (Kingma & Ba 2015, algorithm 1), with decoupled weight decay where `keep` is below one (Loshchilov & Hutter 2019,
+/// algorithm 2): `m <- β₁ m + (1 - β₁) g`, `v <- β₂ v + (1 - β₂) g²`, `w <- keep w - rate m / (√(unbias v) + ε)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Adam<T> {
+    /// `1 / rows` for the mean over the rows.
+    pub scale: T,
+    /// Learning rate over `1 - β₁ᵗ` at update `t`, counted from 1.
+    pub rate: T,
+    /// `β₁`
+    pub beta1: T,
+    /// `β₂`
+    pub beta2: T,
+    /// `1 / (1 - β₂ᵗ)`
+    pub unbias: T,
+    /// `ε`
+    pub epsilon: T,
+    /// Share of a parameter that the decay leaves: one minus learning rate times weight decay.
+    pub keep: T,
+}
+
+impl<T: Element> UpdateRule<T> for Adam<T> {
+    const STATE: usize = 2;
+    #[inline(always)]
+    fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [m, v]: [S::V; 2]) -> (S::V, [S::V; 2]) {
+        let g = s.mul(s.splat(self.scale), g);
+        let m = s.mul_add(s.splat(self.beta1), m, s.mul(s.splat(T::ONE - self.beta1), g));
+        let v = s.mul_add(s.splat(self.beta2), v, s.mul(s.splat(T::ONE - self.beta2), s.mul(g, g)));
+        let root = s.sqrt(s.mul(s.splat(self.unbias), v));
+        let step = s.div(s.mul(s.splat(self.rate), m), s.add(root, s.splat(self.epsilon)));
+        (s.sub(s.mul(s.splat(self.keep), w), step), [m, v])
+    }
+}
+
+/// Parameters that are updated with their state, a run of vectors at a time.
+pub(crate) struct Target<'a, T, R> {
+    pub(crate) rule: R,
+    pub(crate) weights: &'a mut [T],
+    /// [`UpdateRule::STATE`] arrays of as many elements.
+    pub(crate) state: &'a mut [T],
+}
+
+impl<T: Element, R: UpdateRule<T>> Target<'_, T, R> {
+    /// Updates the parameters from `at` on with their gradients, whole vectors of them.
+    #[inline(always)]
+    pub(crate) fn update<S: Simd<T>>(&mut self, s: S, at: usize, gradients: &[T]) {
+        let count = self.weights.len();
+        let weights = &mut self.weights[at..][..gradients.len()];
+        for (index, (w, g)) in
+            weights.chunks_exact_mut(S::LANES).zip(gradients.chunks_exact(S::LANES)).enumerate()
+        {
+            let place = at + index * S::LANES;
+            let mut states = [s.splat(T::ZERO); 2];
+            for (k, v) in states.iter_mut().enumerate().take(R::STATE) {
+                *v = s.load(&self.state[k * count + place..]);
+            }
+            let (new, states) = self.rule.update(s, s.load(w), s.load(g), states);
+            s.store(new, w);
+            for (k, v) in states.into_iter().enumerate().take(R::STATE) {
+                s.store(v, &mut self.state[k * count + place..]);
+            }
+        }
     }
 }

@@ -61,6 +61,10 @@ pub enum Precision {
     F32,
     /// Double precision: for verification and small data.
     F64,
+    /// Mixed precision: the operands of products rounded to bf16, everything else in single precision, the parameters and
+    /// their updates included. As fast as it is meant to be only on CPUs with AMX; elsewhere slower than `F32`, with the
+    /// same results.
+    Bf16,
 }
 
 /// When to stop before the last epoch.
@@ -92,7 +96,7 @@ impl EarlyStopping {
 /// | `scaler` | min-max | scaling of features | |
 /// | `precision` | f32 | arithmetic | |
 /// | `optimizer` | SGD | rule of the updates | |
-/// | `learning_rate` | 0.01 | step on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
+/// | `learning_rate` | by the optimizer, 0.01 for SGD | step on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
 /// | `epochs` | 100 | passes over the training rows | 1 to 10⁹ |
 /// | `batch_size` | by the number of rows, see [`Config::batch_size_for`] | rows of an update | 1 to 2²⁴ |
 /// | `validation` | 0 | share of rows set aside to measure, not to learn from | [0, 1) |
@@ -136,7 +140,7 @@ pub struct ConfigBuilder {
     precision: Precision,
     #[serde(default)]
     optimizer: Optimizer,
-    learning_rate: f64,
+    learning_rate: Option<f64>,
     epochs: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
@@ -167,7 +171,7 @@ impl Config {
             scaler: ScalerKind::default(),
             precision: Precision::default(),
             optimizer: Optimizer::default(),
-            learning_rate: 0.01,
+            learning_rate: None,
             epochs: 100,
             batch_size: None,
             validation: 0.0,
@@ -294,7 +298,7 @@ impl ConfigBuilder {
     }
     /// Step of the updates.
     pub fn learning_rate(mut self, learning_rate: f64) -> Self {
-        self.learning_rate = learning_rate;
+        self.learning_rate = Some(learning_rate);
         self
     }
     /// Passes over the training rows.
@@ -341,8 +345,10 @@ impl ConfigBuilder {
         if let Some(rows) = self.batch_size {
             in_range("batch_size", rows, 1, MAX_DIM)?;
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1e6) {
-            return Err(out_of_range("learning_rate", self.learning_rate, "above 0 and at most 1000000"));
+        self.optimizer.check()?;
+        let learning_rate = self.learning_rate.unwrap_or(self.optimizer.usual_learning_rate());
+        if !(learning_rate > 0.0 && learning_rate <= 1e6) {
+            return Err(out_of_range("learning_rate", learning_rate, "above 0 and at most 1000000"));
         }
         if !(0.0..1.0).contains(&self.validation) {
             return Err(out_of_range("validation", self.validation, "from 0 to below 1"));
@@ -366,7 +372,7 @@ impl ConfigBuilder {
             scaler: self.scaler,
             precision: self.precision,
             optimizer: self.optimizer,
-            learning_rate: self.learning_rate,
+            learning_rate,
             epochs: self.epochs,
             batch_size: self.batch_size,
             validation: self.validation,
@@ -389,7 +395,7 @@ fn in_range(field: &'static str, value: usize, low: usize, high: usize) -> Resul
     Err(ConfigError::OutOfRange { field, value: value.to_string(), allowed: format!("from {low} to {high}") })
 }
 
-fn out_of_range(field: &'static str, value: impl ToString, allowed: &str) -> ConfigError {
+pub(crate) fn out_of_range(field: &'static str, value: impl ToString, allowed: &str) -> ConfigError {
     ConfigError::OutOfRange { field, value: value.to_string(), allowed: allowed.to_owned() }
 }
 
@@ -419,7 +425,7 @@ impl From<Config> for ConfigBuilder {
             scaler: config.scaler,
             precision: config.precision,
             optimizer: config.optimizer,
-            learning_rate: config.learning_rate,
+            learning_rate: Some(config.learning_rate),
             epochs: config.epochs,
             batch_size: config.batch_size,
             validation: config.validation,

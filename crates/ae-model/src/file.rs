@@ -26,6 +26,7 @@ use crate::error::{Error, FileErrorKind};
 use crate::model::{AnyEngine, Autoencoder};
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
+use crate::step::Arithmetic;
 
 /// The version of the format that this code writes, and the newest that it reads.
 const FORMAT: u64 = 1;
@@ -124,7 +125,7 @@ impl Autoencoder {
         let file = SafeTensors::deserialize(bytes).map_err(container)?;
         // Every size is checked against the tensors, which are in the file, before memory is taken for the network.
         let float = match header.config.precision() {
-            Precision::F32 => Dtype::F32,
+            Precision::F32 | Precision::Bf16 => Dtype::F32,
             Precision::F64 => Dtype::F64,
         };
         let features = header.config.input_dim();
@@ -190,7 +191,7 @@ fn layer_names(index: usize, encoder_layers: usize) -> [String; 2] {
 
 type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
 
-fn layer_tensors<T: Element>(
+fn layer_tensors<T: Arithmetic>(
     engine: &Engine<T>,
     dtype: Dtype,
     append: impl Fn(T, &mut Vec<u8>),
@@ -244,7 +245,7 @@ fn values<T: Element, const N: usize>(
     }
 }
 
-fn fill<T: Element, const N: usize>(
+fn fill<T: Arithmetic, const N: usize>(
     engine: &mut Engine<T>,
     file: &SafeTensors<'_>,
     scaler: &Scaler,

@@ -6,11 +6,9 @@
 use std::ops::Range;
 
 use ae_kernels::activation::Activation;
-use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
+use ae_kernels::gemm::{self, Blocking, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut};
 use ae_kernels::{Element, Isa};
-
-use crate::optim::Update;
 
 /// `y = act(Wᵀ x + b)`, with `W` `[inputs, outputs]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,14 +64,14 @@ impl Dense {
         let panels = panel::panel_count::<T>(self.outputs);
         let together = (most / (rows * T::PANEL)).max(1);
         let groups = panels.div_ceil(together);
-        let pieces = (rows * T::PANEL).div_ceil(most.max(1)).clamp(1, rows);
+        let pieces = (rows * T::PANEL).div_ceil(most.max(1)).clamp(1, rows.div_ceil(LINES));
         let mut start = self.range.start;
         let mut ranges = Vec::new();
         for group in 0..groups {
             for piece in 0..pieces {
                 let range = WeightRange {
                     panels: group * panels / groups..(group + 1) * panels / groups,
-                    rows: piece * rows / pieces..(piece + 1) * rows / pieces,
+                    rows: cut(piece, pieces, rows)..cut(piece + 1, pieces, rows),
                 };
                 let end = start + range.elements::<T>();
                 ranges.push((start..end, range));
@@ -82,46 +80,12 @@ impl Dense {
         }
         ranges
     }
+}
 
-    /// Finishes the gradient of one range over the whole batch and updates it.
-    #[allow(clippy::too_many_arguments, reason = "the operands of one product, as in the kernel")]
-    pub(crate) fn backward_parameters<T: Element>(
-        &self,
-        isa: Isa,
-        range: &WeightRange,
-        x: BatchPanels<'_, T>,
-        delta: BatchPanels<'_, T>,
-        update: Update<T>,
-        parameters: &mut [T],
-        state: &mut [T],
-    ) {
-        match update {
-            Update::Gradient(rule) => {
-                gemm::weight_gradient(
-                    isa,
-                    Blocking::default(),
-                    self.inputs,
-                    range,
-                    x,
-                    delta,
-                    rule,
-                    parameters,
-                    state,
-                );
-            }
-            Update::Sgd(rule) => {
-                gemm::weight_gradient(
-                    isa,
-                    Blocking::default(),
-                    self.inputs,
-                    range,
-                    x,
-                    delta,
-                    rule,
-                    parameters,
-                    state,
-                );
-            }
-        }
-    }
+/// Rows of a panel that are divided together: those of a tile.
+const LINES: usize = 16;
+
+/// Where piece `piece` of `pieces` starts in `rows` rows.
+fn cut(piece: usize, pieces: usize, rows: usize) -> usize {
+    if piece == pieces { rows } else { piece * rows / pieces / LINES * LINES }
 }

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::history::History;
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
+use crate::step::Arithmetic;
 use crate::summary::Summary;
 use crate::train;
 
@@ -75,7 +76,7 @@ impl Autoencoder {
     pub fn on(config: Config, isa: Isa) -> Result<Autoencoder, Error> {
         let scaler = Scaler::identity(config.input_dim());
         let engine = match config.precision() {
-            Precision::F32 => AnyEngine::F32(Engine::new(isa, &config, &scaler)),
+            Precision::F32 | Precision::Bf16 => AnyEngine::F32(Engine::new(isa, &config, &scaler)),
             Precision::F64 => AnyEngine::F64(Engine::new(isa, &config, &scaler)),
         };
         let pool = Pool::new(None)?;
@@ -426,11 +427,11 @@ fn check_finite(data: &dyn BatchSource, first_row: usize, table: &[f32]) -> Resu
     Ok(())
 }
 
-fn bulk<T: ae_kernels::Element>(engine: &Engine<T>, crew: Crew) -> Bulk<'_, T> {
+fn bulk<T: Arithmetic>(engine: &Engine<T>, crew: Crew) -> Bulk<'_, T> {
     Bulk { network: &engine.network, maps: &engine.maps, crew }
 }
 
-fn layers<T: ae_kernels::Element>(engine: &Engine<T>) -> Vec<LayerParameters<f64>> {
+fn layers<T: Arithmetic>(engine: &Engine<T>) -> Vec<LayerParameters<f64>> {
     let wide = |values: Vec<T>| values.into_iter().map(T::to_f64).collect();
     (0..engine.network.layers.len())
         .map(|index| {

@@ -1,39 +1,199 @@
-//! Optimisers: plain settings that become, for each step, the rule fused into the weight gradients.
+//! Optimisers: plain settings that become, for each step, the rule that the kernels apply to each tile of the gradient.
 
 use ae_kernels::Element;
-use ae_kernels::update::{Gradient, Sgd};
+use ae_kernels::update::{Adam, Gradient, Momentum, Nesterov, Sgd, UpdateRule};
 use serde::{Deserialize, Serialize};
 
-/// The rule by which gradients change parameters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+use crate::config::out_of_range;
+use crate::error::ConfigError;
+
+/// The rule by which gradients `g` (means over the rows of a batch) change parameters, biases included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Optimizer {
-    /// `W ← W - α ∂J/∂W`
+    /// `W ← W - α g`
     #[default]
     Sgd,
+    /// `v ← μ v + g`, `W ← W - α v` (Polyak 1964).
+    Momentum {
+        /// `μ`, in `[0, 1)`.
+        momentum: f64,
+    },
+    /// `v ← μ v + g`, `W ← W - α (g + μ v)` (Nesterov 1983, in the form of Sutskever et al. 2013).
+    Nesterov {
+        /// `μ`, in `[0, 1)`.
+        momentum: f64,
+    },
+    /// Adam (Kingma & Ba 2015, algorithm 1).
+    Adam {
+        /// Decay of the mean of the gradients, in `[0, 1)`.
+        beta1: f64,
+        /// Decay of the mean of their squares, in `[0, 1)`.
+        beta2: f64,
+        /// `ε`, added to the root of that mean; above 0.
+        epsilon: f64,
+    },
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2): every step also shrinks every parameter by
+    /// `α` times `weight_decay` of itself.
+    AdamW {
+        /// As for [`Optimizer::Adam`].
+        beta1: f64,
+        /// As for [`Optimizer::Adam`].
+        beta2: f64,
+        /// As for [`Optimizer::Adam`].
+        epsilon: f64,
+        /// In `[0, 1]`.
+        weight_decay: f64,
+    },
 }
 
 impl Optimizer {
-    /// State values that each parameter has.
-    pub fn state_per_parameter(self) -> usize {
+    /// [`Optimizer::Momentum`] with the usual 0.9.
+    pub const MOMENTUM: Optimizer = Optimizer::Momentum { momentum: 0.9 };
+    /// [`Optimizer::Nesterov`] with the usual 0.9.
+    pub const NESTEROV: Optimizer = Optimizer::Nesterov { momentum: 0.9 };
+    /// [`Optimizer::Adam`] with the defaults of its authors.
+    pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    /// [`Optimizer::AdamW`] with those and a decay of 0.01.
+    pub const ADAMW: Optimizer =
+        Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 };
+
+    /// The name of the rule, as the command and the benchmarks spell it.
+    pub fn name(self) -> &'static str {
         match self {
-            Optimizer::Sgd => 0,
+            Optimizer::Sgd => "sgd",
+            Optimizer::Momentum { .. } => "momentum",
+            Optimizer::Nesterov { .. } => "nesterov",
+            Optimizer::Adam { .. } => "adam",
+            Optimizer::AdamW { .. } => "adamw",
         }
     }
 
-    /// What this step does with the gradient summed over `rows` rows.
-    pub(crate) fn update<T: Element>(self, learning_rate: f64, rows: usize) -> Update<T> {
+    /// The rule of this name with its usual settings.
+    pub fn named(name: &str) -> Option<Optimizer> {
+        [Optimizer::Sgd, Optimizer::MOMENTUM, Optimizer::NESTEROV, Optimizer::ADAM, Optimizer::ADAMW]
+            .into_iter()
+            .find(|rule| rule.name() == name)
+    }
+
+    /// A learning rate that does for most data where none is given.
+    pub fn usual_learning_rate(self) -> f64 {
         match self {
-            Optimizer::Sgd => Update::Sgd(Sgd { step: T::from_f64(learning_rate / rows as f64) }),
+            Optimizer::Sgd => 0.01,
+            Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => 0.003,
+            Optimizer::Adam { .. } | Optimizer::AdamW { .. } => 0.001,
+        }
+    }
+
+    /// State values that each parameter has.
+    pub fn state_per_parameter(self) -> usize {
+        match self {
+            Optimizer::Sgd => <Sgd<f32> as UpdateRule<f32>>::STATE,
+            Optimizer::Momentum { .. } => <Momentum<f32> as UpdateRule<f32>>::STATE,
+            Optimizer::Nesterov { .. } => <Nesterov<f32> as UpdateRule<f32>>::STATE,
+            Optimizer::Adam { .. } | Optimizer::AdamW { .. } => <Adam<f32> as UpdateRule<f32>>::STATE,
+        }
+    }
+
+    /// Whether every setting is in its range.
+    pub(crate) fn check(self) -> Result<(), ConfigError> {
+        let below_one = |field, value: f64| match value {
+            0.0..1.0 => Ok(()),
+            _ => Err(out_of_range(field, value, "from 0 to below 1")),
+        };
+        match self {
+            Optimizer::Sgd => Ok(()),
+            Optimizer::Momentum { momentum } | Optimizer::Nesterov { momentum } => {
+                below_one("momentum", momentum)
+            }
+            Optimizer::Adam { beta1, beta2, epsilon } => {
+                below_one("beta1", beta1)?;
+                below_one("beta2", beta2)?;
+                if epsilon > 0.0 && epsilon <= 1.0 {
+                    return Ok(());
+                }
+                Err(out_of_range("epsilon", epsilon, "above 0 and at most 1"))
+            }
+            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
+                Optimizer::Adam { beta1, beta2, epsilon }.check()?;
+                match weight_decay {
+                    0.0..=1.0 => Ok(()),
+                    _ => Err(out_of_range("weight_decay", weight_decay, "from 0 to 1")),
+                }
+            }
+        }
+    }
+
+    /// What update number `time` (from 1) does with the gradient summed over `rows` rows.
+    pub(crate) fn rule(self, learning_rate: f64, rows: usize, time: u64) -> Rule {
+        let scale = 1.0 / rows.max(1) as f64;
+        match self {
+            Optimizer::Sgd => Rule::Sgd { step: learning_rate * scale },
+            Optimizer::Momentum { momentum } => Rule::Momentum { scale, rate: learning_rate, momentum },
+            Optimizer::Nesterov { momentum } => Rule::Nesterov { scale, rate: learning_rate, momentum },
+            Optimizer::Adam { beta1, beta2, epsilon } => {
+                adam(learning_rate, scale, time, [beta1, beta2, epsilon], 0.0)
+            }
+            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
+                adam(learning_rate, scale, time, [beta1, beta2, epsilon], weight_decay)
+            }
         }
     }
 }
 
-/// What one step does with the summed gradient of each parameter.
+fn adam(learning_rate: f64, scale: f64, time: u64, [beta1, beta2, epsilon]: [f64; 3], decay: f64) -> Rule {
+    // Beyond this many updates the corrections are one to the last bit for any beta that is not itself nearly one.
+    let time = i32::try_from(time).unwrap_or(i32::MAX);
+    Rule::Adam {
+        scale,
+        rate: learning_rate / (1.0 - beta1.powi(time)),
+        beta1,
+        beta2,
+        unbias: 1.0 / (1.0 - beta2.powi(time)),
+        epsilon,
+        keep: 1.0 - learning_rate * decay,
+    }
+}
+
+/// What one step does with the summed gradient of each parameter, in numbers that every arithmetic can take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Update<T> {
+pub(crate) enum Rule {
     /// Writes the mean gradient in the place of the parameters.
-    Gradient(Gradient<T>),
-    Sgd(Sgd<T>),
+    Gradient { scale: f64 },
+    Sgd { step: f64 },
+    Momentum { scale: f64, rate: f64, momentum: f64 },
+    Nesterov { scale: f64, rate: f64, momentum: f64 },
+    Adam { scale: f64, rate: f64, beta1: f64, beta2: f64, unbias: f64, epsilon: f64, keep: f64 },
+}
+
+/// Work that is compiled for each rule.
+pub(crate) trait WithRule<T: Element> {
+    fn run<U: UpdateRule<T>>(self, rule: U);
+}
+
+impl Rule {
+    /// Hands the rule in the arithmetic `T` to `work`.
+    pub(crate) fn hand_to<T: Element>(self, work: impl WithRule<T>) {
+        let to = T::from_f64;
+        match self {
+            Rule::Gradient { scale } => work.run(Gradient { scale: to(scale) }),
+            Rule::Sgd { step } => work.run(Sgd { step: to(step) }),
+            Rule::Momentum { scale, rate, momentum } => {
+                work.run(Momentum { scale: to(scale), rate: to(rate), momentum: to(momentum) });
+            }
+            Rule::Nesterov { scale, rate, momentum } => {
+                work.run(Nesterov { scale: to(scale), rate: to(rate), momentum: to(momentum) });
+            }
+            Rule::Adam { scale, rate, beta1, beta2, unbias, epsilon, keep } => work.run(Adam {
+                scale: to(scale),
+                rate: to(rate),
+                beta1: to(beta1),
+                beta2: to(beta2),
+                unbias: to(unbias),
+                epsilon: to(epsilon),
+                keep: to(keep),
+            }),
+        }
+    }
 }

@@ -1,22 +1,32 @@
 //! One training step, in two phases with one barrier between them.
 //!
-//! Phase 1, each block of rows: gather and scale the rows; for l up: `layer.forward`; the loss and `delta(L)`; for l down:
-//! turn the delta for phase 2 and `layer.backward_input`. A block stays in its core's cache.
+//! Phase 1, each block of rows: gather and scale the rows; for l up: forward; the loss and `delta(L)`; for l down: what
+//! phase 2 will need of the delta, and the delta below. A block stays in its core's cache.
 //!
-//! Phase 2, each range of the parameters: `layer.backward_parameters`, which sums the gradient over the whole batch in
-//! registers and updates the parameters there.
+//! Phase 2, each range of the parameters: the sum of the gradient over the whole batch, and the update.
 //!
-//! Every row and every parameter is computed by one task, in an order that depends on nothing but its place.
+//! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
+//! products are computed, [`plain`] or on [`tiles`], is a property of the plan.
 
-use ae_kernels::gemm::{BatchPanels, WeightRange};
-use ae_kernels::loss;
-use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_count};
-use ae_kernels::par::{Crew, DisjointRanges};
-use ae_kernels::workspace::AlignedBuf;
+mod plain;
+mod tiles;
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::ops::Range;
+
 use ae_kernels::{Element, Isa};
+use ae_kernels::gemm::WeightRange;
+use ae_kernels::panel::{Affine, panel_count};
+use ae_kernels::par::{Crew, DisjointRanges};
+use ae_kernels::tile::Parts;
+use ae_kernels::workspace::AlignedBuf;
 
+use crate::layer::Dense;
 use crate::network::Network;
-use crate::optim::Update;
+use crate::optim::Rule;
+use plain::PlainPlan;
+use tiles::TilePlan;
 
 /// Multiply-adds of a phase below which sharing it among threads costs more than it saves: waking a worker takes
 /// about as long as half a million of them.
@@ -26,68 +36,130 @@ const WORTH_SHARING: usize = 1 << 20;
 const RANGE: std::ops::RangeInclusive<usize> = 8 * 1024..=64 * 1024;
 /// Tasks that keep many cores busy.
 const TASKS: usize = 64;
-/// Batch panels of a block at most: 128 rows of single precision, whose activations stay in a private cache while each
-/// line of weights that comes to L1 serves eight panels.
-const BLOCK_PANELS: usize = 8;
-/// Blocks a thread, where the batch has as many panels: enough to even out threads that are late.
-const BLOCKS_A_THREAD: usize = 2;
+
+/// The arithmetic of a network: `f32` or `f64`.
+#[allow(private_bounds, reason = "closed: only these two have the steps that it stands for")]
+pub trait Arithmetic: Element {
+    /// Its steps on tiles; a type without values where there are none.
+    #[doc(hidden)]
+    type Tiles: Phases<Self>;
+}
+
+impl Arithmetic for f32 {
+    type Tiles = TilePlan;
+}
+
+impl Arithmetic for f64 {
+    type Tiles = Infallible;
+}
+
+/// The two phases for one way of computing products, and how it lays out the memory of a block of rows: `block_len` elements
+/// that phase 1 works in, and `kept_len` that only phase 2 reads.
+pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
+    /// The plan for batches of up to `batch` rows, where there is such a way.
+    fn plan(network: &Network<T>, batch: usize, threads: usize, parts: Parts) -> Option<Self>;
+    fn layout(&self) -> Layout;
+    fn one_block(&self, network: &Network<T>, batch: Batch<'_, T>, block: &mut [T], kept: &mut [T]);
+    fn finish_gradient(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule, part: Part<'_, T>);
+}
+
+/// Sizes of the memory of a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// Batch panels of a block.
+    block_panels: usize,
+    block_len: usize,
+    kept_len: usize,
+    /// Where the squared error of each row is in a block.
+    errors: usize,
+}
+
+/// What phase 2 reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operands<'a, T> {
+    isa: Isa,
+    layers: &'a [Dense],
+    rows: usize,
+    arena: &'a [T],
+    kept: &'a [T],
+}
+
+/// What a task of phase 2 owns: some parameters and their state.
+#[derive(Debug)]
+pub(crate) struct Part<'a, T> {
+    parameters: &'a mut [T],
+    state: &'a mut [T],
+}
+
+/// A range of one layer's parameters in the task of phase 2 that it is part of.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    layer: usize,
+    range: WeightRange,
+    /// Within the range of the task.
+    within: Range<usize>,
+}
+
+/// No tiles, no phases.
+impl<T: Element> Phases<T> for Infallible {
+    fn plan(_: &Network<T>, _: usize, _: usize, _: Parts) -> Option<Self> {
+        None
+    }
+    fn layout(&self) -> Layout {
+        match *self {}
+    }
+    fn one_block(&self, _: &Network<T>, _: Batch<'_, T>, _: &mut [T], _: &mut [T]) {
+        match *self {}
+    }
+    fn finish_gradient(&self, _: Operands<'_, T>, _: &Piece, _: Rule, _: Part<'_, T>) {
+        match *self {}
+    }
+}
+
+/// How the products are computed.
+#[derive(Clone, Debug)]
+enum Way<T: Arithmetic> {
+    Plain(PlainPlan),
+    Tiles(T::Tiles),
+}
 
 /// Where everything of a step lies in memory, for batches of up to `batch` rows of one network.
 #[derive(Clone, Debug)]
-pub(crate) struct StepPlan {
+pub(crate) struct StepPlan<T: Arithmetic> {
     batch: usize,
-    block_panels: usize,
-    block_len: usize,
-    /// Per matrix of a block: the input of each layer and the output of the last.
-    activations: Vec<usize>,
-    /// Per layer: its turned deltas.
-    turned: Vec<usize>,
-    /// Two areas for the deltas of hidden layers.
-    scratch: [usize; 2],
-    /// Squared error of each row.
-    errors: usize,
+    way: Way<T>,
+    layout: Layout,
     /// Tasks of phase 2: ranges of the parameters, and the pieces of each.
     ranges: DisjointRanges,
     pieces: Vec<Vec<Piece>>,
     multiply_adds_a_row: usize,
 }
 
-#[derive(Clone, Debug)]
-struct Piece {
-    layer: usize,
-    range: WeightRange,
-    /// Within the range of the task.
-    within: std::ops::Range<usize>,
+/// The memory of steps by one plan.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arena<T> {
+    blocks: AlignedBuf<T>,
+    kept: AlignedBuf<T>,
 }
 
-impl StepPlan {
+impl<T: Arithmetic> StepPlan<T> {
     /// `threads` decides how many rows a block has, which no result depends on: a row is computed for itself, and a
-    /// parameter over all rows in their order.
-    pub(crate) fn new<T: Element>(network: &Network<T>, batch: usize, threads: usize) -> Self {
-        let panels = panel_count::<T>(batch).max(1);
-        let block_panels = panels.div_ceil(BLOCKS_A_THREAD * threads.max(1)).min(BLOCK_PANELS);
-        let rows = block_panels * T::PANEL;
-        let mut end = 0;
-        let mut take = |len: usize| {
-            end += len;
-            end - len
+    /// parameter over all rows in their order. `parts` asks for tiles.
+    pub(crate) fn new(network: &Network<T>, batch: usize, threads: usize, parts: Option<Parts>) -> Self {
+        let tiles = parts.and_then(|parts| T::Tiles::plan(network, batch, threads, parts));
+        let way: Way<T> = match tiles {
+            Some(tiles) => Way::Tiles(tiles),
+            None => Way::Plain(PlainPlan::new(network, batch, threads)),
         };
-        let mut activations: Vec<usize> = network.layers.iter().map(|l| take(l.inputs * rows)).collect();
-        let outputs = |l: &crate::layer::Dense| l.outputs * rows;
-        activations.push(network.layers.last().map_or(0, |l| take(outputs(l))));
-        let turned = network.layers.iter().map(|l| take(panel::turned_len::<T>(l.outputs, rows))).collect();
-        let hidden = network.layers.iter().skip(1).map(|l| l.inputs * rows).max().unwrap_or(0);
-        let scratch = [take(hidden), take(hidden)];
-        let errors = take(rows);
+        let layout = match &way {
+            Way::Plain(plan) => Phases::<T>::layout(plan),
+            Way::Tiles(plan) => plan.layout(),
+        };
         let (ranges, pieces) = tasks(network);
         StepPlan {
             batch,
-            block_panels,
-            block_len: end,
-            activations,
-            turned,
-            scratch,
-            errors,
+            way,
+            layout,
             ranges,
             pieces,
             multiply_adds_a_row: network.layers.iter().map(|l| l.inputs * l.outputs).sum(),
@@ -99,24 +171,94 @@ impl StepPlan {
         self.batch
     }
 
-    /// Elements that [`run`] needs for its arena.
-    pub(crate) fn arena_len<T: Element>(&self) -> usize {
-        panel_count::<T>(self.batch).div_ceil(self.block_panels) * self.block_len
+    /// Memory for its steps.
+    pub(crate) fn arena(&self) -> Arena<T> {
+        let blocks = panel_count::<T>(self.batch).div_ceil(self.layout.block_panels);
+        Arena {
+            blocks: AlignedBuf::zeroed(blocks * self.layout.block_len),
+            kept: AlignedBuf::zeroed(blocks * self.layout.kept_len),
+        }
     }
 
-    fn block_rows<T: Element>(&self) -> usize {
-        self.block_panels * T::PANEL
+    fn block_rows(&self) -> usize {
+        self.layout.block_panels * T::PANEL
     }
 
-    fn worth_sharing(&self, rows: usize) -> bool {
-        self.multiply_adds_a_row * rows >= WORTH_SHARING
+    fn crew(&self, crew: Crew, rows: usize) -> Crew {
+        crew.for_work(self.multiply_adds_a_row * rows >= WORTH_SHARING)
+    }
+
+    /// Phase 1: fills the arena with what phase 2 needs of the batch, and its squared errors.
+    pub(crate) fn rows_phase(
+        &self,
+        network: &Network<T>,
+        crew: Crew,
+        batch: Batch<'_, T>,
+        arena: &mut Arena<T>,
+    ) {
+        let rows = batch.indices.len();
+        assert!(rows <= self.batch, "{rows} rows in a plan for {}", self.batch);
+        let blocks = rows.div_ceil(self.block_rows());
+        let Layout { block_len, kept_len, .. } = self.layout;
+        let data = &mut arena.blocks.as_mut_slice()[..blocks * block_len];
+        let kept = arena.kept.as_mut_slice();
+        self.crew(crew, rows).for_each_chunk_with(data, block_len, kept, kept_len, |index, block, kept| {
+            let first = index * self.block_rows();
+            let last = rows.min(first + self.block_rows());
+            let batch = Batch { indices: &batch.indices[first..last], ..batch };
+            match &self.way {
+                Way::Plain(plan) => plan.one_block(network, batch, block, kept),
+                Way::Tiles(plan) => plan.one_block(network, batch, block, kept),
+            }
+        });
+    }
+
+    /// Phase 2: sums the gradients over the batch that phase 1 left in the arena and applies `rule` to `parameters`.
+    pub(crate) fn parameters_phase(
+        &self,
+        (isa, layers): (Isa, &[Dense]),
+        crew: Crew,
+        rows: usize,
+        arena: &Arena<T>,
+        rule: Rule,
+        (parameters, state): (&mut [T], &mut [T]),
+    ) {
+        let (arena, kept) = (arena.blocks.as_slice(), arena.kept.as_slice());
+        let operands = Operands { isa, layers, rows, arena, kept };
+        let times = if parameters.is_empty() { 0 } else { state.len() / parameters.len() };
+        self.crew(crew, rows).for_each_part(parameters, state, &self.ranges, |index, parameters, state| {
+            for piece in &self.pieces[index] {
+                let Range { start, end } = piece.within;
+                let part = Part {
+                    parameters: &mut parameters[start..end],
+                    state: &mut state[start * times..end * times],
+                };
+                match &self.way {
+                    Way::Plain(plan) => plan.finish_gradient(operands, piece, rule, part),
+                    Way::Tiles(plan) => plan.finish_gradient(operands, piece, rule, part),
+                }
+            }
+        });
+    }
+
+    /// Sum of the squared errors over the rows and features of the batch that phase 1 left in `arena`, in row order.
+    pub(crate) fn total_error(&self, rows: usize, arena: &Arena<T>) -> f64 {
+        let Layout { block_len, errors, .. } = self.layout;
+        arena
+            .blocks
+            .as_slice()
+            .chunks(block_len.max(1))
+            .flat_map(|block| &block[errors..][..self.block_rows()])
+            .take(rows)
+            .map(|error| error.to_f64())
+            .sum()
     }
 }
 
 /// The parameters as tasks of about as many elements as [`RANGE`] allows: long panels divided, small layers joined.
 fn tasks<T: Element>(network: &Network<T>) -> (DisjointRanges, Vec<Vec<Piece>>) {
     let most = (network.parameters.as_slice().len() / TASKS).clamp(*RANGE.start(), *RANGE.end());
-    let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut pieces: Vec<Vec<Piece>> = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {
         for (place, range) in layer.ranges::<T>(most) {
@@ -146,152 +288,4 @@ pub(crate) struct Batch<'a, T> {
     pub(crate) indices: &'a [usize],
     /// Their scaling.
     pub(crate) map: Option<Affine<'a, T>>,
-}
-
-/// Phase 1: fills `arena` with the activations, turned deltas and squared errors of the batch.
-pub(crate) fn rows_phase<T: Element>(
-    network: &Network<T>,
-    plan: &StepPlan,
-    crew: Crew,
-    batch: Batch<'_, T>,
-    arena: &mut [T],
-) {
-    let rows = batch.indices.len();
-    assert!(rows <= plan.batch, "{rows} rows in a plan for {}", plan.batch);
-    let blocks = rows.div_ceil(plan.block_rows::<T>());
-    let arena = &mut arena[..blocks * plan.block_len];
-    crew.for_work(plan.worth_sharing(rows)).for_each_chunk(arena, plan.block_len, |index, block| {
-        let first = index * plan.block_rows::<T>();
-        let last = rows.min(first + plan.block_rows::<T>());
-        let rows = Batch { indices: &batch.indices[first..last], ..batch };
-        one_block(network, plan, rows, block);
-    });
-}
-
-/// Phase 1 of one block of rows.
-fn one_block<T: Element>(network: &Network<T>, plan: &StepPlan, batch: Batch<'_, T>, block: &mut [T]) {
-    let isa = network.isa;
-    let parameters = network.parameters.as_slice();
-    let rows = batch.indices.len();
-    let panels = panel_count::<T>(rows) * T::PANEL;
-    let layers = &network.layers;
-    let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return };
-
-    let (activations, rest) = block.split_at_mut(plan.turned[0]);
-    let input = &mut activations[..first.inputs * panels];
-    panel::gather_rows(isa, batch.table, batch.indices, batch.map, PanelsMut::new(input, first.inputs, rows));
-    for (l, layer) in layers.iter().enumerate() {
-        let (before, after) = activations.split_at_mut(plan.activations[l + 1]);
-        let x = &before[plan.activations[l]..][..layer.inputs * panels];
-        let y = &mut after[..layer.outputs * panels];
-        layer.forward(
-            isa,
-            parameters,
-            Panels::new(x, layer.inputs, rows),
-            PanelsMut::new(y, layer.outputs, rows),
-        );
-    }
-
-    let base = plan.turned[0];
-    let (turned, rest) = rest.split_at_mut(plan.scratch[0] - base);
-    let (scratch, errors) = rest.split_at_mut(plan.errors - plan.scratch[0]);
-    let (mut above, mut below) = scratch.split_at_mut(plan.scratch[1] - plan.scratch[0]);
-
-    let (hidden, output) = activations.split_at_mut(plan.activations[layers.len()]);
-    let output = &mut output[..last.outputs * panels];
-    let target = &hidden[..first.inputs * panels];
-    loss::squared_error(
-        isa,
-        PanelsMut::new(output, last.outputs, rows),
-        Panels::new(target, first.inputs, rows),
-        &mut errors[..rows],
-    );
-    let mut delta: &[T] = output;
-    for (l, layer) in layers.iter().enumerate().rev() {
-        let delta_panels = Panels::new(delta, layer.outputs, rows);
-        let len = panel::turned_len::<T>(layer.outputs, rows);
-        panel::turn(isa, delta_panels, &mut turned[plan.turned[l] - base..][..len]);
-        if l > 0 {
-            let x = &hidden[plan.activations[l]..][..layer.inputs * panels];
-            let dx = &mut below[..layer.inputs * panels];
-            layer.backward_input(
-                isa,
-                parameters,
-                delta_panels,
-                Panels::new(x, layer.inputs, rows),
-                layers[l - 1].activation,
-                PanelsMut::new(dx, layer.inputs, rows),
-            );
-            std::mem::swap(&mut above, &mut below);
-            delta = &above[..layer.inputs * panels];
-        }
-    }
-}
-
-/// Phase 2: sums the gradients over the batch that phase 1 left in `arena` and applies `update` to `parameters`.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "what the two phases share, and the two buffers that this one owns"
-)]
-pub(crate) fn parameters_phase<T: Element>(
-    isa: Isa,
-    layers: &[crate::layer::Dense],
-    plan: &StepPlan,
-    crew: Crew,
-    rows: usize,
-    arena: &[T],
-    update: Update<T>,
-    parameters: &mut [T],
-    state: &mut [T],
-) {
-    let of = |offset: usize, panel_len: usize| BatchPanels {
-        data: arena,
-        block_len: plan.block_len,
-        offset,
-        panel_len,
-        block_panels: plan.block_panels,
-        rows,
-    };
-    let crew = crew.for_work(plan.worth_sharing(rows));
-    crew.for_each_part(parameters, state, &plan.ranges, |index, parameters, state| {
-        for Piece { layer, range, within } in &plan.pieces[index] {
-            let dense = &layers[*layer];
-            let x = of(plan.activations[*layer], dense.inputs * T::PANEL);
-            let turned = of(plan.turned[*layer], panel::turned_len::<T>(dense.outputs, T::PANEL));
-            let times = state.len() / parameters.len();
-            dense.backward_parameters(
-                isa,
-                range,
-                x,
-                turned,
-                update,
-                &mut parameters[within.clone()],
-                &mut state[within.start * times..within.end * times],
-            );
-        }
-    });
-}
-
-/// Sum of the squared errors over the rows and features of the batch that phase 1 left in `arena`, in row order.
-pub(crate) fn total_error<T: Element>(plan: &StepPlan, rows: usize, arena: &[T]) -> f64 {
-    row_errors(plan, rows, arena).map(T::to_f64).sum()
-}
-
-/// Squared error of each row that phase 1 left in `arena`.
-pub(crate) fn row_errors<'a, T: Element>(
-    plan: &'a StepPlan,
-    rows: usize,
-    arena: &'a [T],
-) -> impl Iterator<Item = T> + 'a {
-    let block_rows = plan.block_rows::<T>();
-    arena
-        .chunks(plan.block_len.max(1))
-        .flat_map(move |block| &block[plan.errors..][..block_rows])
-        .take(rows)
-        .copied()
-}
-
-/// An arena for the plan.
-pub(crate) fn arena<T: Element>(plan: &StepPlan) -> AlignedBuf<T> {
-    AlignedBuf::zeroed(plan.arena_len::<T>())
 }

@@ -49,6 +49,7 @@ impl fmt::Display for Summary {
         let precision = match self.precision {
             Precision::F32 => "f32",
             Precision::F64 => "f64",
+            Precision::Bf16 => "bf16",
         };
         writeln!(f, "architecture  {}, {activation}, {precision}", self.architecture())?;
         writeln!(f, "parameters    {}", thousands(self.parameters))?;

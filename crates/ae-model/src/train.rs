@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ae_data::BatchSource;
-use ae_kernels::Element;
 use ae_kernels::par::Crew;
 use rand::seq::SliceRandom;
 
@@ -17,6 +16,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::{EpochRecord, History, StopReason};
 use crate::init::{self, Purpose};
+use crate::step::Arithmetic;
 use stopping::{Divergence, Stopper};
 
 /// What training runs on. The rows `train` may come in any order.
@@ -56,7 +56,7 @@ impl<'a> Feed<'a> {
 const VALIDATION_ROWS: usize = 8192;
 
 /// Trains the engine. On an error its weights are those of the moment of the error.
-pub(crate) fn fit<T: Element>(
+pub(crate) fn fit<T: Arithmetic>(
     engine: &mut Engine<T>,
     mut task: Task<'_>,
     crew: Crew,

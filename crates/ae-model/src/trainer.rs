@@ -1,26 +1,27 @@
 //! Training one batch at a time, for programs that bring their own loop.
 
 use ae_kernels::par::{Crew, Pool};
-use ae_kernels::{Element, Isa};
+use ae_kernels::Isa;
 
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
+use crate::step::Arithmetic;
 
 /// A network without scaler or epochs: rows in memory, one update a call, nothing allocated once warm.
 ///
 /// Use [`crate::Autoencoder`] unless the loop around the updates is yours. `T` is the arithmetic, `f32` or `f64`,
 /// whatever the configuration's precision says.
 #[derive(Debug)]
-pub struct Trainer<T> {
+pub struct Trainer<T: Arithmetic> {
     engine: Engine<T>,
     pool: Pool,
     features: usize,
 }
 
-impl<T: Element> Trainer<T> {
+impl<T: Arithmetic> Trainer<T> {
     /// A network with weights drawn from the seed. `threads` as for [`crate::Autoencoder::set_threads`].
     ///
     /// # Errors
@@ -65,13 +66,13 @@ impl<T: Element> Trainer<T> {
 
 /// A [`Trainer`] inside its thread pool.
 #[derive(Debug)]
-pub struct Session<'a, T> {
+pub struct Session<'a, T: Arithmetic> {
     engine: &'a mut Engine<T>,
     crew: Crew,
     features: usize,
 }
 
-impl<T: Element> Session<'_, T> {
+impl<T: Arithmetic> Session<'_, T> {
     /// One update from the rows `indices` of the row-major `table`, `[_, input_dim]`; returns the mean of `(x̂ - x)²` over
     /// them before it. The first call with a larger batch than any before makes room for it; all others allocate
     /// nothing.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ae_kernels::{Element, Isa};
-use ae_model::{Activation, Config, Precision, Session, Trainer};
+use ae_kernels::Isa;
+use ae_model::{Activation, Arithmetic, Config, Optimizer, Precision, Session, Trainer};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -13,9 +13,9 @@ use super::Failure;
 const WINDOW: usize = 8;
 
 /// Values of `--precision`.
-pub(crate) const PRECISIONS: [&str; 2] = ["f32", "f64"];
+pub(crate) const PRECISIONS: [&str; 3] = ["f32", "f64", "bf16"];
 /// Values of `--optimizer`.
-pub(crate) const OPTIMIZERS: [&str; 1] = ["sgd"];
+pub(crate) const OPTIMIZERS: [&str; 5] = ["sgd", "momentum", "nesterov", "adam", "adamw"];
 
 /// What to time.
 #[derive(Args, Debug, Clone)]
@@ -50,12 +50,18 @@ impl TrainBench {
         let [input, hidden @ .., encoding] = self.dims.as_slice() else {
             return Err(Failure::Usage("--dims needs an input and an encoding width".to_owned()));
         };
-        let precision = if self.precision == "f64" { Precision::F64 } else { Precision::F32 };
+        let precision = match self.precision.as_str() {
+            "f64" => Precision::F64,
+            "bf16" => Precision::Bf16,
+            _ => Precision::F32,
+        };
+        let optimizer = Optimizer::named(&self.optimizer).unwrap_or_default();
         let config = Config::builder(*input)
             .hidden_dims(hidden)
             .encoding_dim(*encoding)
             .activation(Activation::Relu)
             .precision(precision)
+            .optimizer(optimizer)
             .learning_rate(1e-4)
             .build()?;
         let step = match precision {
@@ -78,7 +84,7 @@ impl TrainBench {
         }))
     }
 
-    fn time<T: Element>(&self, config: &Config, isa: Isa) -> Result<Duration, Failure> {
+    fn time<T: Arithmetic>(&self, config: &Config, isa: Isa) -> Result<Duration, Failure> {
         if self.batch == 0 || !(self.seconds >= 0.0 && self.seconds <= 3600.0) {
             return Err(Failure::Usage("--batch must be at least 1, --seconds from 0 to 3600".to_owned()));
         }

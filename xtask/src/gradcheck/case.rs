@@ -2,7 +2,7 @@
 
 use ae_kernels::{Element, Isa};
 use ae_model::gradcheck::{Report, Settings, compare};
-use ae_model::{Activation, Config, Init, LayerParameters, Trainer};
+use ae_model::{Activation, Arithmetic, Config, Init, LayerParameters, Trainer};
 use ae_testing::naive::{self, NaiveGradients, NaiveNet};
 use ae_testing::random::SplitMix64;
 
@@ -224,7 +224,7 @@ impl Subject {
         naive::widen(&self.table)
     }
 
-    fn trainer<T: Element>(&self, isa: Isa) -> Result<Trainer<T>, Failure> {
+    fn trainer<T: Arithmetic>(&self, isa: Isa) -> Result<Trainer<T>, Failure> {
         let mut trainer = Trainer::new(&self.config, isa, Some(1))?;
         for (index, layer) in self.layers.iter().enumerate() {
             let convert = |values: &[f64]| values.iter().map(|&value| T::from_f64(value)).collect();
@@ -236,7 +236,7 @@ impl Subject {
     }
 
     /// The objective and its gradient.
-    fn gradients<T: Element>(&self, isa: Isa) -> Result<(f64, Vec<LayerParameters<T>>), Failure> {
+    fn gradients<T: Arithmetic>(&self, isa: Isa) -> Result<(f64, Vec<LayerParameters<T>>), Failure> {
         Ok(self.trainer(isa)?.enter(|session| session.gradients(&self.table, &self.rows))?)
     }
 
@@ -249,7 +249,7 @@ impl Subject {
 }
 
 /// How far the gradients in `T` are from the reference.
-fn rounding_error<T: Element>(
+fn rounding_error<T: Arithmetic>(
     subject: &Subject,
     isa: Isa,
     reference: &NaiveGradients,

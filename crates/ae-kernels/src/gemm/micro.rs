@@ -4,7 +4,7 @@
 //! acc = start
 //! for each step p:   b[j] = vector j of line p            (along the panel row of the vector operand)
 //!                    for each row i:  acc[i][j] += scalar(p, i) * b[j]
-//! out = acc          or   parameters = rule(parameters, acc)
+//! out = acc
 //! ```
 //!
 //! A panel row is `T::PANEL / S::LANES` vectors, so a tile over one panel has that many vectors and a wide one, over
@@ -14,8 +14,8 @@
 use std::ops::Range;
 
 use super::BatchPanels;
+use crate::panel::MAX_PANEL;
 use crate::simd::{Element, Simd};
-use crate::update::UpdateRule;
 
 /// Batch panels between the line of inputs that is asked for and the one that is used: the lines of a panel are far from
 /// those of the next, so the hardware does not foresee them, and a panel takes a hundred cycles.
@@ -175,63 +175,25 @@ impl Cursor {
     }
 }
 
-/// The parameters of a range, their state and their update; a tile's start at `at`.
-pub(super) struct Target<'a, T, U> {
-    pub(super) rule: U,
-    pub(super) weights: &'a mut [T],
-    pub(super) state: &'a mut [T],
-    pub(super) at: usize,
-}
-
-impl<T: Element, U: UpdateRule<T>> Target<'_, T, U> {
-    /// Updates the vector of parameters at `place` with its gradient.
-    ///
-    /// # Safety
-    /// A vector at `place` ends inside the weights, and the state holds [`UpdateRule::STATE`] times as many elements.
-    #[inline(always)]
-    unsafe fn update<S: Simd<T>>(&mut self, s: S, place: usize, gradient: S::V) {
-        let count = self.weights.len();
-        let mut states = [s.splat(T::ZERO); 2];
-        // SAFETY: the caller vouches for `place` in the weights; the state is an array of their length after the other.
-        unsafe {
-            for (k, v) in states.iter_mut().enumerate().take(U::STATE) {
-                *v = s.load_ptr(self.state.as_ptr().add(k * count + place));
-            }
-            let w = s.load_ptr(self.weights.as_ptr().add(place));
-            let (w, states) = self.rule.update(s, w, gradient, states);
-            s.store_ptr(w, self.weights.as_mut_ptr().add(place));
-            for (k, v) in states.into_iter().enumerate().take(U::STATE) {
-                s.store_ptr(v, self.state.as_mut_ptr().add(k * count + place));
-            }
-        }
-    }
-}
-
 /// Adds the batch panels of `span` to the gradients of `rows` inputs from `first` on: to zero where they are the first
-/// panels, else to the lines of `sums`. After the last panels the parameters are updated with the gradients,
-/// before that they are left in `sums`.
+/// panels, else to the lines of `sums`, which the gradients are left in.
 ///
 /// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
 #[inline(always)]
-pub(super) fn gradient_tile<T: Element, S: Simd<T>, U: UpdateRule<T>>(
+pub(super) fn gradient_tile<T: Element, S: Simd<T>>(
     s: S,
     rows: usize,
     first: usize,
     source: BatchOperand<'_, T>,
     span: Range<usize>,
     sums: &mut [T],
-    target: Target<'_, T, U>,
 ) {
-    let whole = span.start == 0 && span.end == source.x.count();
-    assert!(whole || sums.len() >= rows * T::PANEL);
+    assert!(sums.len() >= rows * T::PANEL);
     assert!((first + rows) * T::PANEL <= source.x.panel_len && span.end <= source.x.count());
-    assert!(target.at + rows * T::PANEL <= target.weights.len());
-    assert!(target.state.len() == U::STATE * target.weights.len());
-    let body = Gradients { first, source, span, sums, target };
+    let body = Gradients { first, source, span, sums };
     // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
     // lines `first..first + rows` of `x` and the square at `delta_at` of `delta` are inside a panel (asserted above
-    // and in `weight_gradient`); the sums, where they are used, have `rows` lines, and so has the range of weights from `at` on; the state
-    // has `STATE` arrays of the weights' length.
+    // and in `weight_gradient`); the sums have `rows` lines.
     unsafe {
         if T::PANEL == S::LANES {
             by_rows::<T, S, _, 1>(s, rows, body);
@@ -241,15 +203,10 @@ pub(super) fn gradient_tile<T: Element, S: Simd<T>, U: UpdateRule<T>>(
     }
 }
 
-/// Updates a bias, whose "input" is one for every row: the gradient is the sum of the deltas.
+/// The gradient of a line of biases, whose "input" is one for every row: the sum of the deltas, in the first `PANEL` elements.
 #[inline(always)]
-pub(super) fn update_bias<T: Element, S: Simd<T>, U: UpdateRule<T>>(
-    s: S,
-    source: BatchOperand<'_, T>,
-    mut target: Target<'_, T, U>,
-) {
-    assert!(target.at + T::PANEL <= target.weights.len());
-    assert!(target.state.len() == U::STATE * target.weights.len());
+pub(super) fn bias_gradient<T: Element, S: Simd<T>>(s: S, source: BatchOperand<'_, T>) -> [T; MAX_PANEL] {
+    let mut sums = [T::ZERO; MAX_PANEL];
     for lane in (0..T::PANEL).step_by(S::LANES) {
         let mut sum = s.splat(T::ZERO);
         let mut panels = BatchWalk::over(&source, 0..source.x.count());
@@ -258,10 +215,9 @@ pub(super) fn update_bias<T: Element, S: Simd<T>, U: UpdateRule<T>>(
                 sum = s.add(sum, s.load(&line[lane..]));
             }
         }
-        let place = target.at + lane;
-        // SAFETY: the line of the bias is inside the weights and the state fits them (asserted above).
-        unsafe { target.update(s, place, sum) };
+        s.store(sum, &mut sums[lane..]);
     }
+    sums
 }
 
 /// What is done with a tile of `R` rows and `NV` vectors.
@@ -421,21 +377,19 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
     }
 }
 
-struct Gradients<'a, T, U> {
+struct Gradients<'a, T> {
     first: usize,
     source: BatchOperand<'a, T>,
     span: Range<usize>,
     sums: &'a mut [T],
-    target: Target<'a, T, U>,
 }
 
-impl<T: Element, S: Simd<T>, U: UpdateRule<T>> Body<T, S> for Gradients<'_, T, U> {
+impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Gradients { first, source, span, sums, mut target } = self;
-        let (fresh, finished) = (span.start == 0, span.end == source.x.count());
+        let Gradients { first, source, span, sums } = self;
         let mut acc = [[s.splat(T::ZERO); NV]; R];
-        if !fresh {
+        if span.start > 0 {
             for i in 0..R {
                 for j in 0..NV {
                     // SAFETY: the sums have `R` lines.
@@ -464,15 +418,8 @@ impl<T: Element, S: Simd<T>, U: UpdateRule<T>> Body<T, S> for Gradients<'_, T, U
         }
         for i in 0..R {
             for j in 0..NV {
-                let place = i * T::PANEL + j * S::LANES;
-                // SAFETY: the sums have `R` lines, and so have the weights from `at` on (`gradient_tile`).
-                unsafe {
-                    if finished {
-                        target.update(s, target.at + place, acc[i][j]);
-                    } else {
-                        s.store_ptr(acc[i][j], sums.as_mut_ptr().add(place));
-                    }
-                }
+                // SAFETY: the sums have `R` lines.
+                unsafe { s.store_ptr(acc[i][j], sums.as_mut_ptr().add(i * T::PANEL + j * S::LANES)) }
             }
         }
     }

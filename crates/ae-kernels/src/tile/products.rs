@@ -7,7 +7,7 @@ use crate::gemm::WeightRange;
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_count};
 use crate::simd::Halves;
-use crate::update::UpdateRule;
+use crate::update::{Target, UpdateRule};
 use crate::workspace::Line;
 
 /// Products of tiles before the strip of weights that is split makes room for the next: with three parts 96 KiB, which
@@ -377,35 +377,6 @@ fn column_sums<S: Halves, const PARTS: usize>(s: S, delta: PairedTiles<'_>, at: 
         s.store(sum, &mut sums[lane..]);
     }
     sums
-}
-
-struct Target<'a, R> {
-    rule: R,
-    weights: &'a mut [f32],
-    state: &'a mut [f32],
-}
-
-impl<R: UpdateRule<f32>> Target<'_, R> {
-    /// Updates the parameters from `at` on with their gradients.
-    #[inline(always)]
-    fn update<S: Halves>(&mut self, s: S, at: usize, gradients: &[f32]) {
-        let count = self.weights.len();
-        let weights = &mut self.weights[at..][..gradients.len()];
-        for (index, (w, g)) in
-            weights.chunks_exact_mut(S::LANES).zip(gradients.chunks_exact(S::LANES)).enumerate()
-        {
-            let place = at + index * S::LANES;
-            let mut states = [s.splat(0.0); 2];
-            for (k, v) in states.iter_mut().enumerate().take(R::STATE) {
-                *v = s.load(&self.state[k * count + place..]);
-            }
-            let (new, states) = self.rule.update(s, s.load(w), s.load(g), states);
-            s.store(new, w);
-            for (k, v) in states.into_iter().enumerate().take(R::STATE) {
-                s.store(v, &mut self.state[k * count + place..]);
-            }
-        }
-    }
 }
 
 /// [`Operand`] that knows where it ends.

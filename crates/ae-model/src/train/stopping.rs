@@ -1,12 +1,12 @@
 //! When training ends before its last epoch: the loss no longer falls, or it grows without bound.
 
-use ae_kernels::Element;
 use ae_kernels::workspace::AlignedBuf;
 
 use crate::config::EarlyStopping;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::EpochRecord;
+use crate::step::Arithmetic;
 
 /// Early stopping: the best loss so far, the epoch it was seen in, and the weights after it.
 pub(super) struct Stopper<T> {
@@ -16,7 +16,7 @@ pub(super) struct Stopper<T> {
     weights: AlignedBuf<T>,
 }
 
-impl<T: Element> Stopper<T> {
+impl<T: Arithmetic> Stopper<T> {
     pub(super) fn new(settings: Option<EarlyStopping>, engine: &Engine<T>) -> Self {
         let len = if settings.is_some() { engine.network.parameters.as_slice().len() } else { 0 };
         Stopper { settings, best: f64::INFINITY, best_epoch: 0, weights: AlignedBuf::zeroed(len) }
