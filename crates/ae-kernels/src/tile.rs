@@ -66,6 +66,10 @@ impl Parts {
     }
 }
 
+/// The products of three parts with three that `f32` can tell, in the order in which they are added: (part of `a`, of `b`). The
+/// other three are below `2^-24` of the whole.
+const SPLIT: [(usize, usize); 6] = [(2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)];
+
 /// Tiles of an operand of the inner loop: `start` is the first, `apart` elements after it that of its second row or
 /// column of tiles, `step` elements after it the next of the contraction; parts follow each other.
 #[derive(Clone, Copy)]
@@ -78,20 +82,35 @@ struct Operand {
 /// The inner loop.
 trait TileUnit: Copy {
     /// Adds `depth` products of `M` tiles of `a` with `N` tiles of `b` to the sums, or to zero where they are `fresh`. Sum
-    /// tile `(m, n)` is at `sums + (2 m + n) TILE`.
+    /// tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `aside` after each.
     ///
     /// # Safety
     /// - `a` is valid for reading a tile at `start + m apart + t step + p TILE` for `m < M`, `t < depth`, `p < PARTS`;
     /// - `b` likewise, with `n < N`;
     /// - `sums` is valid for reading and writing four tiles.
-    unsafe fn block<const PARTS: usize, const M: usize, const N: usize>(
+    unsafe fn block<A: Aside, const PARTS: usize, const M: usize, const N: usize>(
         self,
         depth: usize,
         a: Operand,
         b: Operand,
         sums: *mut f32,
         fresh: bool,
+        aside: &mut A,
     );
+}
+
+/// Work for the vector units between the steps of the inner loop. It changes nothing that the loop reads or writes.
+trait Aside {
+    /// A step's share of it.
+    fn step(&mut self);
+}
+
+/// No such work.
+struct Idle;
+
+impl Aside for Idle {
+    #[inline(always)]
+    fn step(&mut self) {}
 }
 
 /// An operation with products of tiles.

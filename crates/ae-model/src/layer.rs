@@ -63,6 +63,8 @@ impl Dense {
         let rows = self.inputs + 1;
         let panels = panel::panel_count::<T>(self.outputs);
         let together = (most / (rows * T::PANEL)).max(1);
+        // An even number of panels where there are several, for products that take two at a time.
+        let together = if together > 1 { together / 2 * 2 } else { 1 };
         let groups = panels.div_ceil(together);
         let pieces = (rows * T::PANEL).div_ceil(most.max(1)).clamp(1, rows.div_ceil(LINES));
         let mut start = self.range.start;
@@ -70,7 +72,7 @@ impl Dense {
         for group in 0..groups {
             for piece in 0..pieces {
                 let range = WeightRange {
-                    panels: group * panels / groups..(group + 1) * panels / groups,
+                    panels: group * together..panels.min((group + 1) * together),
                     rows: cut(piece, pieces, rows)..cut(piece + 1, pieces, rows),
                 };
                 let end = start + range.elements::<T>();

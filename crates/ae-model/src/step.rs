@@ -33,9 +33,9 @@ use tiles::TilePlan;
 const WORTH_SHARING: usize = 1 << 20;
 /// Parameters of a task of phase 2, about: enough to pay for its scheduling, and more where there are more, because
 /// panels that are worked on together share the inputs that come to the core.
-const RANGE: std::ops::RangeInclusive<usize> = 8 * 1024..=64 * 1024;
-/// Tasks that keep many cores busy.
-const TASKS: usize = 64;
+const RANGE: std::ops::RangeInclusive<usize> = 8 * 1024..=256 * 1024;
+/// Tasks of phase 2 a thread, to even out threads that are late.
+const TASKS_A_THREAD: usize = 8;
 
 /// The arithmetic of a network: `f32` or `f64`.
 #[allow(private_bounds, reason = "closed: only these two have the steps that it stands for")]
@@ -155,7 +155,7 @@ impl<T: Arithmetic> StepPlan<T> {
             Way::Plain(plan) => Phases::<T>::layout(plan),
             Way::Tiles(plan) => plan.layout(),
         };
-        let (ranges, pieces) = tasks(network);
+        let (ranges, pieces) = tasks(network, threads);
         StepPlan {
             batch,
             way,
@@ -256,8 +256,8 @@ impl<T: Arithmetic> StepPlan<T> {
 }
 
 /// The parameters as tasks of about as many elements as [`RANGE`] allows: long panels divided, small layers joined.
-fn tasks<T: Element>(network: &Network<T>) -> (DisjointRanges, Vec<Vec<Piece>>) {
-    let most = (network.parameters.as_slice().len() / TASKS).clamp(*RANGE.start(), *RANGE.end());
+fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, Vec<Vec<Piece>>) {
+    let most = (network.parameters.as_slice().len() / (TASKS_A_THREAD * threads.max(1))).clamp(*RANGE.start(), *RANGE.end());
     let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut pieces: Vec<Vec<Piece>> = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::sync::OnceLock;
 
-use super::{Operand, TILE, TileUnit};
+use super::{Aside, Operand, TILE, TileUnit};
 use crate::simd::Avx512;
 
 /// Proof that this CPU has AMX with bf16 and AVX-512, and that the operating system lets this process use the tiles.
@@ -198,13 +198,14 @@ unsafe fn dots<const M: usize, const N: usize>() {
 
 impl TileUnit for Ready<'_> {
     #[inline(always)]
-    unsafe fn block<const PARTS: usize, const M: usize, const N: usize>(
+    unsafe fn block<W: Aside, const PARTS: usize, const M: usize, const N: usize>(
         self,
         depth: usize,
         a: Operand,
         b: Operand,
         sums: *mut f32,
         fresh: bool,
+        aside: &mut W,
     ) {
         // SAFETY: `self` borrows from a `Setup`; the rest is the caller's obligation.
         unsafe {
@@ -227,24 +228,23 @@ impl TileUnit for Ready<'_> {
                     load_b::<N>(b_at, b.apart);
                     dots::<M, N>();
                 } else {
-                    // From the smallest products to the largest, each step changing one operand.
+                    // In the order of `SPLIT`: every product changes one operand, since a tile that is loaded waits for
+                    // the products that still read its register.
                     load_a::<M>(a_at.add(2 * TILE), a.apart);
                     load_b::<N>(b_at, b.apart);
                     dots::<M, N>();
-                    load_a::<M>(a_at, a.apart);
-                    load_b::<N>(b_at.add(2 * TILE), b.apart);
-                    dots::<M, N>();
                     load_a::<M>(a_at.add(TILE), a.apart);
-                    load_b::<N>(b_at.add(TILE), b.apart);
                     dots::<M, N>();
-                    load_b::<N>(b_at, b.apart);
+                    load_b::<N>(b_at.add(TILE), b.apart);
                     dots::<M, N>();
                     load_a::<M>(a_at, a.apart);
-                    load_b::<N>(b_at.add(TILE), b.apart);
+                    dots::<M, N>();
+                    load_b::<N>(b_at.add(2 * TILE), b.apart);
                     dots::<M, N>();
                     load_b::<N>(b_at, b.apart);
                     dots::<M, N>();
                 }
+                aside.step();
             }
             store::<0>(sums);
             if N == 2 {

@@ -5,7 +5,7 @@
 //! so it makes no difference whether a multiply-add is fused: every instruction set gives the bits of the tiles, but
 //! for denormal numbers, which the tiles take for zero.
 
-use super::{Operand, TILE, TileUnit};
+use super::{Aside, Operand, SPLIT, TILE, TileUnit};
 use crate::simd::{Halves, Simd};
 
 /// Lines of `a` whose sums are in registers together.
@@ -19,17 +19,19 @@ pub(super) struct Emulated<S>(pub(super) S);
 
 impl<S: Halves> TileUnit for Emulated<S> {
     #[inline(always)]
-    unsafe fn block<const PARTS: usize, const M: usize, const N: usize>(
+    unsafe fn block<W: Aside, const PARTS: usize, const M: usize, const N: usize>(
         self,
         depth: usize,
         a: Operand,
         b: Operand,
         sums: *mut f32,
         fresh: bool,
+        aside: &mut W,
     ) {
-        // The order of the tiles.
-        let products: &[(usize, usize)] =
-            if PARTS == 1 { &[(0, 0)] } else { &[(2, 0), (0, 2), (1, 1), (1, 0), (0, 1), (0, 0)] };
+        let products: &[(usize, usize)] = if PARTS == 1 { &[(0, 0)] } else { &SPLIT };
+        for _ in 0..depth {
+            aside.step();
+        }
         for m in 0..M {
             for n in 0..N {
                 // SAFETY: the caller's obligation: `M` by `N` tiles of either operand in every step, and four tiles of sums.

@@ -1,7 +1,7 @@
 //! The three products of training on tiles, each with its epilogue.
 
-use super::split::{self, LINE, pair_or_zero, turn};
-use super::{DEPTH, Operand, Parts, TILE, TileKernel, TileUnit, run};
+use super::split::{self, LINE, pair_all, pair_or_zero, turn};
+use super::{Aside, DEPTH, Idle, Operand, Parts, TILE, TileKernel, TileUnit, run};
 use crate::activation::{Activation, activate, times_grad};
 use crate::gemm::WeightRange;
 use crate::isa::Isa;
@@ -10,13 +10,16 @@ use crate::simd::Halves;
 use crate::update::{Target, UpdateRule};
 use crate::workspace::Line;
 
-/// Products of tiles before the strip of weights that is split makes room for the next: with three parts 96 KiB, which
-/// stay in L2 for all rows of a block.
-const STRIP: usize = 16;
+/// Products of tiles before the strip of weights that is split makes room for the next: with three parts 48 KiB, and as
+/// much for the next strip, which stay in L2 for all rows of a block.
+const STRIP: usize = 8;
+
+/// Panels of outputs whose deltas stay in L2 for all inputs of [`weight_gradient`].
+const GROUP: usize = 8;
 
 /// Elements of memory that [`forward`] and [`backward_input`] need for so many batch panels.
 pub fn scratch_len(parts: Parts, batch_panels: usize) -> usize {
-    2 * STRIP * parts.count() * TILE + batch_panels.div_ceil(2) * 4 * TILE
+    4 * STRIP * parts.count() * TILE + batch_panels.div_ceil(2) * 4 * TILE
 }
 
 /// `y = act(Wᵀ x + b)`: weights `[inputs + 1, outputs]` with the bias as the last row, `x` the tiles of [`split::rows`], `y`
@@ -142,6 +145,154 @@ pub fn weight_gradient<U: UpdateRule<f32>>(
     }
 }
 
+/// A product of the weights with a batch: what differs between the two of them.
+trait OfWeights<const PARTS: usize> {
+    /// How many pairs of panels the weights have, in the direction that is not contracted.
+    fn strips(&self) -> usize;
+    /// Tiles of weights beside each other in this strip: two, or one at the end.
+    fn width(&self, strip: usize) -> usize;
+    /// Splits half a tile of weights, `UNIT` lines: those at `half` of tile `t` of the contraction, the first or second of
+    /// the strip as `index` says.
+    fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]);
+    /// The inner loop, the operands in the order of this product.
+    fn block<U: TileUnit, A: Aside>(
+        unit: U,
+        width: usize,
+        depth: usize,
+        weights: Tiles<'_>,
+        batch: Tiles<'_>,
+        sums: &mut [f32],
+        fresh: bool,
+        aside: &mut A,
+    );
+    /// What follows when the sums of a strip are there, four tiles a pair of batch panels.
+    fn finish<S: Halves>(&mut self, s: S, strip: usize, width: usize, sums: &mut [f32]);
+}
+
+/// Lines of weights that are split together.
+const UNIT: usize = 8;
+
+/// Half a tile of weights.
+#[derive(Clone, Copy)]
+struct Place {
+    strip: usize,
+    index: usize,
+    t: usize,
+    half: usize,
+}
+
+/// A part of the contraction for one strip, which has its place in the memory for split weights.
+#[derive(Clone, Copy)]
+struct Item {
+    strip: usize,
+    width: usize,
+    t: usize,
+    steps: usize,
+}
+
+impl Item {
+    /// Half tiles to split.
+    fn units(&self) -> usize {
+        self.width * self.steps * (LINE / UNIT)
+    }
+}
+
+/// Splits the weights of the next item while the tile unit, which takes sixteen cycles an instruction and none of the
+/// vector units, is busy with this one.
+struct SplitAhead<'a, S, W> {
+    s: S,
+    weights: &'a W,
+    item: Item,
+    dst: &'a mut [f32],
+    done: usize,
+    /// Units a step.
+    pace: usize,
+}
+
+impl<S: Halves, W> SplitAhead<'_, S, W> {
+    #[inline(always)]
+    fn split<const PARTS: usize>(&mut self, units: usize)
+    where
+        W: OfWeights<PARTS>,
+    {
+        let end = self.item.units().min(self.done + units);
+        while self.done < end {
+            let (tile, half) = (self.done / 2, self.done % 2);
+            let (index, k) = (tile / self.item.steps, tile % self.item.steps);
+            let place = Place { strip: self.item.strip, index, t: self.item.t + k, half };
+            let at = (index * STRIP + k) * PARTS * TILE + half * UNIT * LINE;
+            self.weights.split(self.s, place, &mut self.dst[at..]);
+            self.done += 1;
+        }
+    }
+}
+
+/// [`SplitAhead`] with the number of parts.
+struct Ahead<'a, 'b, S, W, const PARTS: usize>(&'a mut SplitAhead<'b, S, W>);
+
+impl<S: Halves, W: OfWeights<PARTS>, const PARTS: usize> Aside for Ahead<'_, '_, S, W, PARTS> {
+    #[inline(always)]
+    fn step(&mut self) {
+        self.0.split::<PARTS>(self.0.pace);
+    }
+}
+
+/// The loops around both products: for each strip of weights, for each block of the contraction, for each pair of batch panels.
+#[inline(always)]
+fn multiply<S: Halves, U: TileUnit, W: OfWeights<PARTS>, const PARTS: usize>(
+    s: S,
+    unit: U,
+    mut weights: W,
+    depth: usize,
+    batch: &[f32],
+    pairs: usize,
+    scratch: &mut [f32],
+) {
+    let tile = PARTS * TILE;
+    let (split, sums) = scratch.split_at_mut(4 * STRIP * tile);
+    let (mut here, mut ahead) = split.split_at_mut(2 * STRIP * tile);
+    let strips = weights.strips();
+    let item_at = |weights: &W, strip: usize, t: usize| Item {
+        strip,
+        width: weights.width(strip),
+        t,
+        steps: STRIP.min(depth - t),
+    };
+    if strips == 0 {
+        return;
+    }
+    let mut item = item_at(&weights, 0, 0);
+    let whole = item.units();
+    SplitAhead { s, weights: &weights, item, dst: here, done: 0, pace: 0 }.split::<PARTS>(whole);
+    loop {
+        let last = item.t + item.steps == depth;
+        let next = match (last, item.strip + 1) {
+            (true, next) if next == strips => Item { steps: 0, ..item },
+            (true, next) => item_at(&weights, next, 0),
+            (false, _) => item_at(&weights, item.strip, item.t + item.steps),
+        };
+        let calls = (pairs * item.steps).max(1);
+        let pace = next.units().div_ceil(calls);
+        let mut work = SplitAhead { s, weights: &weights, item: next, dst: ahead, done: 0, pace };
+        let of_weights = Tiles { data: here, apart: STRIP * tile, step: tile };
+        let of_batch = Tiles { data: batch, apart: depth * tile, step: tile };
+        for (pair, sums) in sums.chunks_exact_mut(4 * TILE).take(pairs).enumerate() {
+            let of_batch = of_batch.from((pair * 2 * depth + item.t) * tile);
+            let mut aside = Ahead::<S, W, PARTS>(&mut work);
+            W::block(unit, item.width, item.steps, of_weights, of_batch, sums, item.t == 0, &mut aside);
+        }
+        work.split::<PARTS>(next.units());
+        if last {
+            weights.finish(s, item.strip, item.width, &mut sums[..pairs * 4 * TILE]);
+            if item.strip + 1 == strips {
+                return;
+            }
+        }
+        item = next;
+        std::mem::swap(&mut here, &mut ahead);
+    }
+}
+
 struct Forward<'a, const PARTS: usize> {
     weights: Panels<'a, f32>,
     x: &'a [f32],
@@ -152,54 +303,74 @@ struct Forward<'a, const PARTS: usize> {
 
 impl<const PARTS: usize> TileKernel for Forward<'_, PARTS> {
     #[inline(always)]
-    fn run<S: Halves, U: TileUnit>(mut self, s: S, unit: U) {
-        let (inputs, outputs) = (self.weights.rows() - 1, self.y.rows());
-        let (weight_panels, pairs) = (self.weights.count(), panel_count::<f32>(self.y.cols()) / 2);
-        let (tile, depth) = (PARTS * TILE, inputs.div_ceil(DEPTH));
-        let (strip, sums) = self.scratch.split_at_mut(2 * STRIP * tile);
-        for first in (0..weight_panels).step_by(2) {
-            let width = 2.min(weight_panels - first);
-            let mut t = 0;
-            loop {
-                let steps = STRIP.min(depth - t);
-                for n in 0..width {
-                    let lines = &self.weights.panel(first + n)[..inputs * LINE];
-                    for (k, to) in strip[n * STRIP * tile..].chunks_exact_mut(tile).take(steps).enumerate() {
-                        let near = (t + k) * DEPTH * LINE;
-                        for j in 0..LINE {
-                            let low = lines.get(near + j * LINE..);
-                            let high = lines.get(near + TILE + j * LINE..);
-                            pair_or_zero::<S, PARTS>(s, low, high, &mut to[j * LINE..]);
-                        }
-                    }
-                }
-                let x = Tiles { data: &self.x[t * tile..], apart: depth * tile, step: tile };
-                let w = Tiles { data: strip, apart: STRIP * tile, step: tile };
-                for (pair, sums) in sums.chunks_exact_mut(4 * TILE).take(pairs).enumerate() {
-                    let x = x.from(pair * 2 * depth * tile);
-                    match width {
-                        1 => block::<U, PARTS, 2, 1>(unit, steps, x, w, sums, t == 0),
-                        _ => block::<U, PARTS, 2, 2>(unit, steps, x, w, sums, t == 0),
-                    }
-                }
-                t += steps;
-                if t == depth {
-                    break;
-                }
+    fn run<S: Halves, U: TileUnit>(self, s: S, unit: U) {
+        let Forward { weights, x, y, activation, scratch } = self;
+        let (inputs, pairs) = (weights.rows() - 1, panel_count::<f32>(y.cols()) / 2);
+        let product = ForwardProduct { weights, y, activation };
+        multiply::<S, U, _, PARTS>(s, unit, product, inputs.div_ceil(DEPTH), x, pairs, scratch);
+    }
+}
+
+struct ForwardProduct<'a> {
+    weights: Panels<'a, f32>,
+    y: PanelsMut<'a, f32>,
+    activation: Activation,
+}
+
+impl<const PARTS: usize> OfWeights<PARTS> for ForwardProduct<'_> {
+    #[inline(always)]
+    fn strips(&self) -> usize {
+        self.weights.count().div_ceil(2)
+    }
+    #[inline(always)]
+    fn width(&self, strip: usize) -> usize {
+        2.min(self.weights.count() - 2 * strip)
+    }
+    #[inline(always)]
+    fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]) {
+        let inputs = self.weights.rows() - 1;
+        let lines = &self.weights.panel(2 * place.strip + place.index)[..inputs * LINE];
+        let near = (place.t * DEPTH + place.half * UNIT) * LINE;
+        if near + TILE + UNIT * LINE <= lines.len() {
+            let (low, high) = (&lines[near..][..UNIT * LINE], &lines[near + TILE..][..UNIT * LINE]);
+            pair_all::<S, PARTS>(s, low, high, dst);
+        } else {
+            for j in 0..UNIT {
+                let low = lines.get(near + j * LINE..);
+                let high = lines.get(near + TILE + j * LINE..);
+                pair_or_zero::<S, PARTS>(s, low, high, &mut dst[j * LINE..]);
             }
-            for (pair, sums) in sums.chunks_exact_mut(4 * TILE).take(pairs).enumerate() {
-                for (index, sum) in sums.chunks_exact_mut(TILE).enumerate() {
-                    let (q, n) = (2 * pair + index / 2, index % 2);
-                    if n < width {
-                        let panel = first + n;
-                        let bias = &self.weights.panel(panel)[inputs * LINE..];
-                        add_to_lines(s, bias, sum);
-                        let features = LINE.min(outputs - panel * LINE);
-                        let y = &mut self.y.panel(q)[panel * TILE..][..features * LINE];
-                        turn_into(s, sum, y);
-                        activate(s, self.activation, y);
-                    }
-                }
+        }
+    }
+    #[inline(always)]
+    fn block<U: TileUnit, A: Aside>(
+        unit: U,
+        width: usize,
+        depth: usize,
+        weights: Tiles<'_>,
+        batch: Tiles<'_>,
+        sums: &mut [f32],
+        fresh: bool,
+        aside: &mut A,
+    ) {
+        match width {
+            1 => block::<U, A, PARTS, 2, 1>(unit, depth, batch, weights, sums, fresh, aside),
+            _ => block::<U, A, PARTS, 2, 2>(unit, depth, batch, weights, sums, fresh, aside),
+        }
+    }
+    #[inline(always)]
+    fn finish<S: Halves>(&mut self, s: S, strip: usize, width: usize, sums: &mut [f32]) {
+        let (inputs, outputs) = (self.weights.rows() - 1, self.y.rows());
+        for (index, sum) in sums.chunks_exact_mut(TILE).enumerate() {
+            let (q, n) = (index / 2, index % 2);
+            if n < width {
+                let panel = 2 * strip + n;
+                let bias = &self.weights.panel(panel)[inputs * LINE..];
+                add_to_lines(s, bias, sum);
+                let features = LINE.min(outputs - panel * LINE);
+                let y = &mut self.y.panel(q)[panel * TILE..][..features * LINE];
+                turn_into(s, sum, y);
+                activate(s, self.activation, y);
             }
         }
     }
@@ -239,56 +410,79 @@ struct BackwardInput<'a, const PARTS: usize> {
 
 impl<const PARTS: usize> TileKernel for BackwardInput<'_, PARTS> {
     #[inline(always)]
-    fn run<S: Halves, U: TileUnit>(mut self, s: S, unit: U) {
-        let (inputs, outputs) = (self.dx.rows(), self.weights.cols());
-        let pairs = panel_count::<f32>(self.dx.cols()) / 2;
-        let (tile, depth) = (PARTS * TILE, outputs.div_ceil(DEPTH));
-        let (strip, sums) = self.scratch.split_at_mut(2 * STRIP * tile);
-        let (below, activation) = self.below;
-        let weight_panels = self.weights.count();
-        let lines_of = |panel: usize| if panel < weight_panels { self.weights.panel(panel) } else { &[] };
-        for first in (0..inputs).step_by(DEPTH) {
-            let width = if inputs - first > LINE { 2 } else { 1 };
-            let mut t = 0;
-            loop {
-                let steps = STRIP.min(depth - t);
-                for m in 0..width {
-                    let from = (first + m * LINE) * LINE;
-                    let to = from + LINE.min(inputs - first - m * LINE) * LINE;
-                    for (k, tiles) in strip[m * STRIP * tile..].chunks_exact_mut(tile).take(steps).enumerate() {
-                        let low = lines_of(2 * (t + k)).get(from..to).unwrap_or_default();
-                        let high = lines_of(2 * (t + k) + 1).get(from..to).unwrap_or_default();
-                        for i in 0..LINE {
-                            let (low, high) = (low.get(i * LINE..), high.get(i * LINE..));
-                            pair_or_zero::<S, PARTS>(s, low, high, &mut tiles[i * LINE..]);
-                        }
-                    }
-                }
-                let delta = Tiles { data: &self.delta[t * tile..], apart: depth * tile, step: tile };
-                let w = Tiles { data: strip, apart: STRIP * tile, step: tile };
-                for (pair, sums) in sums.chunks_exact_mut(4 * TILE).take(pairs).enumerate() {
-                    let delta = delta.from(pair * 2 * depth * tile);
-                    match width {
-                        1 => block::<U, PARTS, 1, 2>(unit, steps, w, delta, sums, t == 0),
-                        _ => block::<U, PARTS, 2, 2>(unit, steps, w, delta, sums, t == 0),
-                    }
-                }
-                t += steps;
-                if t == depth {
-                    break;
-                }
+    fn run<S: Halves, U: TileUnit>(self, s: S, unit: U) {
+        let BackwardInput { weights, delta, below, dx, scratch } = self;
+        let (outputs, pairs) = (weights.cols(), panel_count::<f32>(dx.cols()) / 2);
+        let product = BackwardProduct { weights, below, dx };
+        multiply::<S, U, _, PARTS>(s, unit, product, outputs.div_ceil(DEPTH), delta, pairs, scratch);
+    }
+}
+
+struct BackwardProduct<'a> {
+    weights: Panels<'a, f32>,
+    below: (Panels<'a, f32>, Activation),
+    dx: PanelsMut<'a, f32>,
+}
+
+impl<const PARTS: usize> OfWeights<PARTS> for BackwardProduct<'_> {
+    #[inline(always)]
+    fn strips(&self) -> usize {
+        self.dx.rows().div_ceil(DEPTH)
+    }
+    #[inline(always)]
+    fn width(&self, strip: usize) -> usize {
+        if self.dx.rows() - strip * DEPTH > LINE { 2 } else { 1 }
+    }
+    #[inline(always)]
+    fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]) {
+        let inputs = self.dx.rows();
+        let from = inputs.min(place.strip * DEPTH + place.index * LINE + place.half * UNIT);
+        let lines = UNIT.min(inputs - from);
+        let of = |panel: usize| {
+            if panel < self.weights.count() {
+                &self.weights.panel(panel)[from * LINE..][..lines * LINE]
+            } else {
+                &[]
             }
-            for (pair, sums) in sums.chunks_exact_mut(4 * TILE).take(pairs).enumerate() {
-                for (index, sum) in sums.chunks_exact_mut(TILE).enumerate() {
-                    let (m, q) = (index / 2, 2 * pair + index % 2);
-                    if m < width {
-                        let from = (first + m * LINE) * LINE;
-                        let len = LINE.min(inputs - first - m * LINE) * LINE;
-                        let dx = &mut self.dx.panel(q)[from..][..len];
-                        dx.copy_from_slice(&sum[..len]);
-                        times_grad(s, activation, &below.panel(q)[from..][..len], dx);
-                    }
-                }
+        };
+        let (low, high) = (of(2 * place.t), of(2 * place.t + 1));
+        if lines == UNIT && !high.is_empty() {
+            pair_all::<S, PARTS>(s, low, high, dst);
+        } else {
+            for i in 0..UNIT {
+                let (low, high) = (low.get(i * LINE..), high.get(i * LINE..));
+                pair_or_zero::<S, PARTS>(s, low, high, &mut dst[i * LINE..]);
+            }
+        }
+    }
+    #[inline(always)]
+    fn block<U: TileUnit, A: Aside>(
+        unit: U,
+        width: usize,
+        depth: usize,
+        weights: Tiles<'_>,
+        batch: Tiles<'_>,
+        sums: &mut [f32],
+        fresh: bool,
+        aside: &mut A,
+    ) {
+        match width {
+            1 => block::<U, A, PARTS, 1, 2>(unit, depth, weights, batch, sums, fresh, aside),
+            _ => block::<U, A, PARTS, 2, 2>(unit, depth, weights, batch, sums, fresh, aside),
+        }
+    }
+    #[inline(always)]
+    fn finish<S: Halves>(&mut self, s: S, strip: usize, width: usize, sums: &mut [f32]) {
+        let inputs = self.dx.rows();
+        let (below, activation) = self.below;
+        for (index, sum) in sums.chunks_exact_mut(TILE).enumerate() {
+            let (q, m) = (index / 4 * 2 + index % 2, index / 2 % 2);
+            if m < width {
+                let first = strip * DEPTH + m * LINE;
+                let len = LINE.min(inputs - first) * LINE;
+                let dx = &mut self.dx.panel(q)[first * LINE..][..len];
+                dx.copy_from_slice(&sum[..len]);
+                times_grad(s, activation, &below.panel(q)[first * LINE..][..len], dx);
             }
         }
     }
@@ -315,32 +509,35 @@ impl<const PARTS: usize, R: UpdateRule<f32>> TileKernel for WeightGradient<'_, P
         let sums: &mut [f32] = bytemuck::cast_slice_mut(&mut room);
         let mut target = Target { rule, weights, state };
         let tiles = |of: PairedTiles<'_>, index: usize| of.offset + index * tile;
-        for panel in (0..range.panels.len()).step_by(2) {
-            let width = 2.min(range.panels.len() - panel);
-            let delta_at = tiles(delta, range.panels.start + panel);
+        let panels = range.panels.len();
+        for group in (0..panels).step_by(GROUP) {
             for first in (0..count).step_by(DEPTH) {
                 let height = if count - first > LINE { 2 } else { 1 };
                 let x_at = tiles(x, (first_input + first) / LINE);
-                if x.pairs == 0 {
-                    // Without rows the sum is zero, and still handed on.
-                    sums.fill(0.0);
-                } else {
-                    let a = Tiles { data: &x.data[x_at..], apart: tile, step: x.apart };
-                    let b = Tiles { data: &delta.data[delta_at..], apart: tile, step: delta.apart };
-                    match (height, width) {
-                        (1, 1) => block::<U, PARTS, 1, 1>(unit, x.pairs, a, b, sums, true),
-                        (1, _) => block::<U, PARTS, 1, 2>(unit, x.pairs, a, b, sums, true),
-                        (_, 1) => block::<U, PARTS, 2, 1>(unit, x.pairs, a, b, sums, true),
-                        _ => block::<U, PARTS, 2, 2>(unit, x.pairs, a, b, sums, true),
+                for panel in (group..panels.min(group + GROUP)).step_by(2) {
+                    let width = 2.min(panels - panel);
+                    let delta_at = tiles(delta, range.panels.start + panel);
+                    if x.pairs == 0 {
+                        // Without rows the sum is zero, and still handed on.
+                        sums.fill(0.0);
+                    } else {
+                        let a = Tiles { data: &x.data[x_at..], apart: tile, step: x.apart };
+                        let b = Tiles { data: &delta.data[delta_at..], apart: tile, step: delta.apart };
+                        match (height, width) {
+                            (1, 1) => block::<U, _, PARTS, 1, 1>(unit, x.pairs, a, b, sums, true, &mut Idle),
+                            (1, _) => block::<U, _, PARTS, 1, 2>(unit, x.pairs, a, b, sums, true, &mut Idle),
+                            (_, 1) => block::<U, _, PARTS, 2, 1>(unit, x.pairs, a, b, sums, true, &mut Idle),
+                            _ => block::<U, _, PARTS, 2, 2>(unit, x.pairs, a, b, sums, true, &mut Idle),
+                        }
                     }
-                }
-                for (index, sum) in sums.chunks_exact(TILE).enumerate() {
-                    let (m, n) = (index / 2, index % 2);
-                    if m < height && n < width {
-                        let line = first + m * LINE;
-                        let rows = LINE.min(count - line);
-                        let at = ((panel + n) * lines + line) * LINE;
-                        target.update(s, at, &sum[..rows * LINE]);
+                    for (index, sum) in sums.chunks_exact(TILE).enumerate() {
+                        let (m, n) = (index / 2, index % 2);
+                        if m < height && n < width {
+                            let line = first + m * LINE;
+                            let rows = LINE.min(count - line);
+                            let at = ((panel + n) * lines + line) * LINE;
+                            target.update(s, at, &sum[..rows * LINE]);
+                        }
                     }
                 }
             }
@@ -388,6 +585,7 @@ struct Tiles<'a> {
 }
 
 impl Tiles<'_> {
+    #[inline(always)]
     fn from(self, offset: usize) -> Self {
         Tiles { data: &self.data[offset..], ..self }
     }
@@ -404,16 +602,17 @@ impl Tiles<'_> {
 
 /// [`TileUnit::block`] within its slices.
 #[inline(always)]
-fn block<U: TileUnit, const PARTS: usize, const M: usize, const N: usize>(
+fn block<U: TileUnit, A: Aside, const PARTS: usize, const M: usize, const N: usize>(
     unit: U,
     depth: usize,
     a: Tiles<'_>,
     b: Tiles<'_>,
     sums: &mut [f32],
     fresh: bool,
+    aside: &mut A,
 ) {
     assert!(sums.len() >= 4 * TILE);
     let (a, b) = (a.operand(M, depth, PARTS), b.operand(N, depth, PARTS));
     // SAFETY: the sums hold four tiles; `operand` has checked the last tile of the last step, and all others come before.
-    unsafe { unit.block::<PARTS, M, N>(depth, a, b, sums.as_mut_ptr(), fresh) }
+    unsafe { unit.block::<A, PARTS, M, N>(depth, a, b, sums.as_mut_ptr(), fresh, aside) }
 }

@@ -188,6 +188,15 @@ pub(super) fn pair_or_zero<S: Halves, const PARTS: usize>(
     pair::<S, PARTS>(s, low, high, dst);
 }
 
+/// [`pair`] of as many lines as there are.
+#[inline(always)]
+pub(super) fn pair_all<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &[f32], dst: &mut [f32]) {
+    let dst = &mut dst[..(PARTS - 1) * TILE + low.len()];
+    for (j, (low, high)) in low.chunks_exact(LINE).zip(high.chunks_exact(LINE)).enumerate() {
+        pair::<S, PARTS>(s, low, high, &mut dst[j * LINE..]);
+    }
+}
+
 /// Writes a line of words, `low` in the low halves and `high` in the high ones, to each part's tile.
 #[inline(always)]
 pub(super) fn pair<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &[f32], dst: &mut [f32]) {
