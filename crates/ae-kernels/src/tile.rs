@@ -34,9 +34,7 @@ pub mod split;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use amx::Amx;
-pub use products::{
-    PairedTiles, backward_input, forward, scratch_len, weight_gradient,
-};
+pub use products::{Forms, PairedTiles, backward_input, forward, scratch_len, weight_gradient};
 
 use crate::isa::Isa;
 use crate::simd::{Halves, HalvesKernel, run_halves};
@@ -103,14 +101,6 @@ trait TileUnit: Copy {
 trait Aside {
     /// A step's share of it.
     fn step(&mut self);
-}
-
-/// No such work.
-struct Idle;
-
-impl Aside for Idle {
-    #[inline(always)]
-    fn step(&mut self) {}
 }
 
 /// An operation with products of tiles.

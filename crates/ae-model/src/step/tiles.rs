@@ -3,7 +3,7 @@
 
 use ae_kernels::loss;
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
-use ae_kernels::tile::{self, PairedTiles, Parts, split};
+use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::UpdateRule;
 
 use super::{Batch, Layout, Operands, Part, Phases, Piece};
@@ -24,10 +24,8 @@ pub struct TilePlan {
     layout: Layout,
     /// Per matrix of a block: the input of each layer and the output of the last, in panels.
     activations: Vec<usize>,
-    /// Two areas for the deltas of hidden layers, in panels.
-    scratch: [usize; 2],
-    /// The operand of the product at hand.
-    operand: usize,
+    /// The operand of the product at hand, and that of the next.
+    operands: [usize; 2],
     /// Memory of the products.
     room: usize,
     /// Per layer: the tiles of its inputs and of its deltas in the memory that phase 2 reads.
@@ -50,10 +48,9 @@ impl Phases<f32> for TilePlan {
         let layers = &network.layers;
         let mut activations: Vec<usize> = layers.iter().map(|l| take(l.inputs * rows)).collect();
         activations.push(layers.last().map_or(0, |l| take(l.outputs * rows)));
-        let hidden = layers.iter().skip(1).map(|l| l.inputs * rows).max().unwrap_or(0);
-        let scratch = [take(hidden), take(hidden)];
         let widest = layers.iter().map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0);
-        let operand = take(block_panels * split::panel_len(parts, widest));
+        let operand = block_panels * split::panel_len(parts, widest);
+        let operands = [take(operand), take(operand)];
         let room = take(tile::scratch_len(parts, block_panels));
         let errors = take(rows);
 
@@ -70,7 +67,7 @@ impl Phases<f32> for TilePlan {
             pair_len += tile::TILE;
         }
         let layout = Layout { block_panels, block_len: end, kept_len: block_panels / 2 * pair_len, errors };
-        Some(TilePlan { parts, layout, activations, scratch, operand, room, inputs, deltas, pair_len })
+        Some(TilePlan { parts, layout, activations, operands, room, inputs, deltas, pair_len })
     }
 
     fn layout(&self) -> Layout {
@@ -87,36 +84,38 @@ impl Phases<f32> for TilePlan {
         let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return };
         let kept = &mut kept[..pairs * self.pair_len];
 
-        let (activations, rest) = block.split_at_mut(self.scratch[0]);
-        let (scratch, rest) = rest.split_at_mut(self.operand - self.scratch[0]);
-        let (operand, rest) = rest.split_at_mut(self.room - self.operand);
+        let (activations, rest) = block.split_at_mut(self.operands[0]);
+        let (operands, rest) = rest.split_at_mut(self.room - self.operands[0]);
+        let (mut operand, mut next) = operands.split_at_mut(self.operands[1] - self.operands[0]);
         let (room, errors) = rest.split_at_mut(self.layout.errors - self.room);
+        let len = |features: usize| panels * split::panel_len(parts, features);
 
         let input = &mut activations[..first.inputs * padded];
         let (given, missing) = input.split_at_mut(panel_count::<f32>(rows) * PANEL * first.inputs);
-        panel::gather_rows(isa, batch.table, batch.indices, batch.map, PanelsMut::new(given, first.inputs, rows));
+        let given = PanelsMut::new(given, first.inputs, rows);
+        panel::gather_rows(isa, batch.table, batch.indices, batch.map, given);
         missing.fill(0.0);
+        let x = Panels::new(input, first.inputs, padded);
+        split::inputs(isa, parts, x, &mut kept[self.inputs[0]..], self.pair_len);
+        split::rows(isa, parts, x, &mut operand[..len(first.inputs)]);
         for (l, layer) in layers.iter().enumerate() {
-            let (before, after) = activations.split_at_mut(self.activations[l + 1]);
-            let x = Panels::new(&before[self.activations[l]..][..layer.inputs * padded], layer.inputs, padded);
-            let y = PanelsMut::new(&mut after[..layer.outputs * padded], layer.outputs, padded);
-            split::inputs(isa, parts, x, &mut kept[self.inputs[l]..], self.pair_len);
-            let operand = &mut operand[..panels * split::panel_len(parts, layer.inputs)];
-            split::rows(isa, parts, x, operand);
-            let weights = layer.parameters(parameters);
-            tile::forward(isa, parts, weights, operand, y, layer.activation, room);
+            let forms = self.inputs.get(l + 1).map(|inputs| Forms {
+                next: Some(&mut next[..len(layer.outputs)]),
+                kept: &mut kept[*inputs..],
+                apart: self.pair_len,
+            });
+            let y = &mut activations[self.activations[l + 1]..][..layer.outputs * padded];
+            let y = PanelsMut::new(y, layer.outputs, padded);
+            let x = &operand[..len(layer.inputs)];
+            tile::forward(isa, parts, layer.parameters(parameters), x, y, layer.activation, forms, room);
+            std::mem::swap(&mut operand, &mut next);
         }
 
         let (hidden, output) = activations.split_at_mut(self.activations[layers.len()]);
         let output = &mut output[..last.outputs * padded];
         let (given, missing) = output.split_at_mut(panel_count::<f32>(rows) * PANEL * last.outputs);
-        let target = &hidden[..given.len()];
-        loss::squared_error(
-            isa,
-            PanelsMut::new(given, last.outputs, rows),
-            Panels::new(target, first.inputs, rows),
-            &mut errors[..rows],
-        );
+        let target = Panels::new(&hidden[..given.len()], first.inputs, rows);
+        loss::squared_error(isa, PanelsMut::new(given, last.outputs, rows), target, &mut errors[..rows]);
         missing.fill(0.0);
         if !rows.is_multiple_of(PANEL) {
             let of_last = given.len() - last.outputs * PANEL;
@@ -124,28 +123,23 @@ impl Phases<f32> for TilePlan {
                 line[rows % PANEL..].fill(0.0);
             }
         }
-        let (mut above, mut below) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
-        let mut delta: &[f32] = output;
-        for (l, layer) in layers.iter().enumerate().rev() {
-            let delta_panels = Panels::new(delta, layer.outputs, padded);
-            split::turned(isa, parts, delta_panels, &mut kept[self.deltas[l]..], self.pair_len);
-            if l > 0 {
-                let operand = &mut operand[..panels * split::panel_len(parts, layer.outputs)];
-                split::features(isa, parts, delta_panels, operand);
-                let x = &hidden[self.activations[l]..][..layer.inputs * padded];
-                let dx = &mut below[..layer.inputs * padded];
-                tile::backward_input(
-                    isa,
-                    parts,
-                    layer.parameters(parameters),
-                    operand,
-                    (Panels::new(x, layer.inputs, padded), layers[l - 1].activation),
-                    PanelsMut::new(dx, layer.inputs, padded),
-                    room,
-                );
-                std::mem::swap(&mut above, &mut below);
-                delta = &above[..layer.inputs * padded];
-            }
+        let delta = Panels::new(output, last.outputs, padded);
+        split::turned(isa, parts, delta, &mut kept[self.deltas[layers.len() - 1]..], self.pair_len);
+        if layers.len() > 1 {
+            split::features(isa, parts, delta, &mut operand[..len(last.outputs)]);
+        }
+        for (l, pair) in layers.windows(2).enumerate().rev() {
+            let (below, layer) = (&pair[0], &pair[1]);
+            let forms = Forms {
+                next: (l > 0).then_some(&mut next[..len(layer.inputs)]),
+                kept: &mut kept[self.deltas[l]..],
+                apart: self.pair_len,
+            };
+            let x = &hidden[self.activations[l + 1]..][..layer.inputs * padded];
+            let x = (Panels::new(x, layer.inputs, padded), below.activation);
+            let delta = &operand[..len(layer.outputs)];
+            tile::backward_input(isa, parts, layer.parameters(parameters), delta, x, forms, room);
+            std::mem::swap(&mut operand, &mut next);
         }
     }
 

@@ -1,0 +1,119 @@
+//! `dx = (W δ) ⊙ act'`. The tiles of sums are `[16 inputs, 16 rows]`; tile `(m, q)` is that of the panel `m` of the strip and
+//! the batch panel `q` of the pair.
+
+use super::weights::{Place, Product, Step, Strip, UNIT};
+use super::{Forms, Tiles, block};
+use crate::activation::{Activation, times_grad};
+use crate::panel::Panels;
+use crate::simd::Halves;
+use crate::tile::split::{LINE, pair_all, pair_or_zero};
+use crate::tile::{Aside, DEPTH, TILE, TileUnit};
+
+pub(super) struct Backward<'a> {
+    pub(super) weights: Panels<'a, f32>,
+    pub(super) below: (Panels<'a, f32>, Activation),
+    pub(super) forms: Forms<'a>,
+}
+
+impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
+    /// Each tile: the derivative; half tiles of the features for the next layer; each tile turned; half tiles of that.
+    const FINISH_STEPS: usize = 16;
+
+    #[inline(always)]
+    fn contracted(&self) -> usize {
+        self.weights.cols()
+    }
+    #[inline(always)]
+    fn features(&self) -> usize {
+        self.weights.rows() - 1
+    }
+    #[inline(always)]
+    fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]) {
+        let inputs = self.weights.rows() - 1;
+        let from = inputs.min(place.strip * DEPTH + place.index * LINE + place.half * UNIT);
+        let lines = UNIT.min(inputs - from);
+        let of = |panel: usize| {
+            if panel < self.weights.count() {
+                &self.weights.panel(panel)[from * LINE..][..lines * LINE]
+            } else {
+                &[]
+            }
+        };
+        let (low, high) = (of(2 * place.t), of(2 * place.t + 1));
+        if lines == UNIT && !high.is_empty() {
+            pair_all::<S, PARTS>(s, low, high, dst);
+        } else {
+            for i in 0..UNIT {
+                let (low, high) = (low.get(i * LINE..), high.get(i * LINE..));
+                pair_or_zero::<S, PARTS>(s, low, high, &mut dst[i * LINE..]);
+            }
+        }
+    }
+    #[inline(always)]
+    fn block<U: TileUnit, A: Aside>(
+        unit: U,
+        width: usize,
+        depth: usize,
+        weights: Tiles<'_>,
+        batch: Tiles<'_>,
+        sums: &mut [f32],
+        fresh: bool,
+        aside: &mut A,
+    ) {
+        match width {
+            1 => block::<U, A, PARTS, 1, 2>(unit, depth, weights, batch, sums, fresh, aside),
+            _ => block::<U, A, PARTS, 2, 2>(unit, depth, weights, batch, sums, fresh, aside),
+        }
+    }
+    #[inline(always)]
+    fn finish<S: Halves>(&mut self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]) {
+        let (a, b) = (step.number % 4 / 2, step.number % 2);
+        let tile = (2 * a + b) * TILE;
+        match step.number / 4 {
+            0 if a < strip.width => self.derivative(s, 2 * strip.index + a, 2 * step.pair + b, &mut sums[tile..][..TILE]),
+            1 => self.next_features::<S, PARTS>(s, strip, 2 * step.pair + a, b, sums),
+            2 if a < strip.width => s.transpose(&sums[tile..][..TILE], LINE, &mut spare[tile..][..TILE], LINE),
+            3 if a < strip.width => {
+                let at = step.pair * self.forms.apart + (2 * strip.index + a) * PARTS * TILE + b * UNIT * LINE;
+                let from = 2 * a * TILE + b * UNIT * LINE;
+                let (even, odd) = (&spare[from..][..UNIT * LINE], &spare[from + TILE..][..UNIT * LINE]);
+                pair_all::<S, PARTS>(s, even, odd, &mut self.forms.kept[at..]);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Backward<'_> {
+    /// The derivative for the tile of a panel of inputs and a batch panel. What is beyond the inputs is zero already, the weights
+    /// there being split as zeros.
+    #[inline(always)]
+    fn derivative<S: Halves>(&self, s: S, panel: usize, q: usize, sum: &mut [f32]) {
+        let (below, activation) = self.below;
+        let y = &below.panel(q)[panel * TILE..];
+        let y = &y[..TILE.min(y.len())];
+        times_grad(s, activation, y, &mut sum[..y.len()]);
+    }
+
+    /// Half of the tile of features of a batch panel that this strip makes.
+    #[inline(always)]
+    fn next_features<S: Halves, const PARTS: usize>(
+        &mut self,
+        s: S,
+        strip: Strip,
+        q: usize,
+        half: usize,
+        sums: &[f32],
+    ) {
+        let Some(next) = self.forms.next.as_deref_mut() else { return };
+        let depth = (self.weights.rows() - 1).div_ceil(DEPTH);
+        let at = (q * depth + strip.index) * PARTS * TILE + half * UNIT * LINE;
+        let from = q % 2 * TILE + half * UNIT * LINE;
+        let low = &sums[from..][..UNIT * LINE];
+        if strip.width == 2 {
+            pair_all::<S, PARTS>(s, low, &sums[from + 2 * TILE..][..UNIT * LINE], &mut next[at..]);
+        } else {
+            pair_all::<S, PARTS>(s, low, &[0.0; UNIT * LINE], &mut next[at..]);
+        }
+    }
+}

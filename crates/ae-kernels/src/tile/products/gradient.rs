@@ -1,0 +1,152 @@
+//! The gradient of the weights and what becomes of it. The tiles of sums are `[16 inputs, 16 outputs]`, the panels of the weights
+//! themselves.
+
+use super::{PairedTiles, Tiles, block};
+use crate::gemm::WeightRange;
+use crate::simd::Halves;
+use crate::tile::split::LINE;
+use crate::tile::{Aside, DEPTH, TILE, TileKernel, TileUnit};
+use crate::update::{Target, UpdateRule};
+use crate::workspace::Line;
+
+/// Panels of outputs whose deltas stay in L2 for all inputs.
+const GROUP: usize = 8;
+/// Lines of a block of sums: four tiles.
+const LINES: usize = 4 * LINE;
+
+pub(super) struct WeightGradient<'a, const PARTS: usize, U> {
+    pub(super) inputs: usize,
+    pub(super) range: &'a WeightRange,
+    pub(super) x: PairedTiles<'a>,
+    pub(super) delta: PairedTiles<'a>,
+    pub(super) rule: U,
+    pub(super) weights: &'a mut [f32],
+    pub(super) state: &'a mut [f32],
+}
+
+impl<const PARTS: usize, R: UpdateRule<f32>> TileKernel for WeightGradient<'_, PARTS, R> {
+    #[inline(always)]
+    fn run<S: Halves, U: TileUnit>(self, s: S, unit: U) {
+        let WeightGradient { inputs, range, x, delta, rule, weights, state } = self;
+        let (lines, first_input) = (range.rows.len(), range.rows.start);
+        let count = range.rows.end.min(inputs).saturating_sub(first_input);
+        let tile = PARTS * TILE;
+        // The sums of a block, and of the one before, whose update goes on while the tile unit is busy with this one.
+        let mut room = [Line::default(); 8 * TILE / LINE];
+        let (mut sums, before) = bytemuck::cast_slice_mut(&mut room).split_at_mut(4 * TILE);
+        let target = Target { rule, weights, state };
+        let mut update = Updates { s, target, tiles: [(0, 0); 4], sums: before, next: LINES, pace: 0 };
+        update.pace = LINES.div_ceil(x.pairs.max(1));
+        let tiles = |of: PairedTiles<'_>, index: usize| of.offset + index * tile;
+        let panels = range.panels.len();
+        for group in (0..panels).step_by(GROUP) {
+            for first in (0..count).step_by(DEPTH) {
+                let height = if count - first > LINE { 2 } else { 1 };
+                let x_at = tiles(x, (first_input + first) / LINE);
+                for panel in (group..panels.min(group + GROUP)).step_by(2) {
+                    let width = 2.min(panels - panel);
+                    let delta_at = tiles(delta, range.panels.start + panel);
+                    if x.pairs == 0 {
+                        // Without rows the sum is zero, and still handed on.
+                        sums.fill(0.0);
+                    } else {
+                        let a = Tiles { data: &x.data[x_at..], apart: tile, step: x.apart };
+                        let b = Tiles { data: &delta.data[delta_at..], apart: tile, step: delta.apart };
+                        match (height, width) {
+                            (1, 1) => block::<U, _, PARTS, 1, 1>(unit, x.pairs, a, b, sums, true, &mut update),
+                            (1, _) => block::<U, _, PARTS, 1, 2>(unit, x.pairs, a, b, sums, true, &mut update),
+                            (_, 1) => block::<U, _, PARTS, 2, 1>(unit, x.pairs, a, b, sums, true, &mut update),
+                            _ => block::<U, _, PARTS, 2, 2>(unit, x.pairs, a, b, sums, true, &mut update),
+                        }
+                    }
+                    update.all();
+                    for (index, part) in update.tiles.iter_mut().enumerate() {
+                        let (m, n) = (index / 2, index % 2);
+                        let line = first + m * LINE;
+                        let rows = if m < height && n < width { LINE.min(count - line) } else { 0 };
+                        *part = (((panel + n) * lines + line) * LINE, rows);
+                    }
+                    std::mem::swap(&mut sums, &mut update.sums);
+                    update.next = 0;
+                }
+            }
+        }
+        update.all();
+        let mut target = update.target;
+        if range.rows.end == inputs + 1 && lines > 0 {
+            for panel in 0..range.panels.len() {
+                let sum = column_sums::<S, PARTS>(s, delta, tiles(delta, range.panels.start + panel));
+                target.update(s, ((panel + 1) * lines - 1) * LINE, &sum);
+            }
+        }
+    }
+}
+
+/// The sum of the deltas over the rows of the batch, for the 16 features whose first tile is at `at`.
+#[inline(always)]
+fn column_sums<S: Halves, const PARTS: usize>(s: S, delta: PairedTiles<'_>, at: usize) -> [f32; LINE] {
+    let mut sums = [0.0; LINE];
+    for lane in (0..LINE).step_by(S::LANES) {
+        let mut sum = s.splat(0.0);
+        for pair in 0..delta.pairs {
+            let tiles = &delta.data[at + pair * delta.apart..][..PARTS * TILE];
+            for j in 0..LINE {
+                let mut low = s.splat(0.0);
+                let mut high = low;
+                // From the smallest part on, so that the value is exact.
+                for part in (0..PARTS).rev() {
+                    let words = s.load(&tiles[part * TILE + j * LINE + lane..]);
+                    low = s.add(low, s.low(words));
+                    high = s.add(high, s.high(words));
+                }
+                sum = s.add(sum, s.add(low, high));
+            }
+        }
+        s.store(sum, &mut sums[lane..]);
+    }
+    sums
+}
+
+
+/// The update of the parameters of a block, a few lines at a time.
+struct Updates<'a, S, R> {
+    s: S,
+    target: Target<'a, f32, R>,
+    /// Where the parameters of each tile start, and how many lines they are.
+    tiles: [(usize, usize); 4],
+    sums: &'a mut [f32],
+    /// The next line, of all four tiles.
+    next: usize,
+    /// Lines at a time.
+    pace: usize,
+}
+
+impl<S: Halves, R: UpdateRule<f32>> Updates<'_, S, R> {
+    #[inline(always)]
+    fn some(&mut self, count: usize) {
+        let end = LINES.min(self.next + count);
+        while self.next < end {
+            let (tile, line) = (self.next / LINE, self.next % LINE);
+            let (at, lines) = self.tiles[tile];
+            let run = (LINE - line).min(end - self.next);
+            let wanted = run.min(lines.saturating_sub(line));
+            if wanted > 0 {
+                let sums = &self.sums[self.next * LINE..][..wanted * LINE];
+                self.target.update(self.s, at + line * LINE, sums);
+            }
+            self.next += run;
+        }
+    }
+
+    #[inline(always)]
+    fn all(&mut self) {
+        self.some(LINES);
+    }
+}
+
+impl<S: Halves, R: UpdateRule<f32>> Aside for Updates<'_, S, R> {
+    #[inline(always)]
+    fn step(&mut self) {
+        self.some(self.pace);
+    }
+}

@@ -1,0 +1,255 @@
+//! The loops around the products of the weights with a batch. The weights are split a strip of two panels at a time, and that
+//! and the epilogue of the strip before are done while the tile unit is busy.
+
+use super::Tiles;
+use crate::simd::Halves;
+use crate::tile::split::LINE;
+use crate::tile::{Aside, DEPTH, Parts, TILE, TileKernel, TileUnit};
+
+/// Products of tiles before the strip of weights that is split makes room for the next: with three parts 48 KiB, and as
+/// much for the next strip, which stay in L2 for all rows of a block.
+const STRIP: usize = 8;
+/// Lines of weights that are split together: half a tile.
+pub(super) const UNIT: usize = 8;
+
+/// Elements of memory that [`super::forward`] and [`super::backward_input`] need for so many batch panels.
+pub fn scratch_len(parts: Parts, batch_panels: usize) -> usize {
+    4 * STRIP * parts.count() * TILE + (2 * batch_panels.div_ceil(2) + 1) * 4 * TILE
+}
+
+/// What differs between the two products.
+pub(super) trait Product<const PARTS: usize> {
+    /// Steps of [`Product::finish`] for a pair of batch panels.
+    const FINISH_STEPS: usize;
+    /// Features that are contracted.
+    fn contracted(&self) -> usize;
+    /// Features of the result: the first or second panel of a strip is the tile that the feature is in.
+    fn features(&self) -> usize;
+    /// Splits half a tile of weights to `dst`.
+    fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]);
+    /// The inner loop, the operands in the order of this product.
+    #[allow(clippy::too_many_arguments, reason = "the inner loop's, and the width")]
+    fn block<U: TileUnit, A: Aside>(
+        unit: U,
+        width: usize,
+        depth: usize,
+        weights: Tiles<'_>,
+        batch: Tiles<'_>,
+        sums: &mut [f32],
+        fresh: bool,
+        aside: &mut A,
+    );
+    /// A step of what follows when the sums of a strip are there: `sums` are four tiles for a pair of batch panels, of which a
+    /// strip of width one leaves two as they were; `spare` is four tiles of memory for the steps of a pair.
+    fn finish<S: Halves>(&mut self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]);
+}
+
+/// Half a tile of weights: that at `half` of tile `t` of the contraction, in the first or second panel of the strip as `index`
+/// says.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) strip: usize,
+    pub(super) index: usize,
+    pub(super) t: usize,
+    pub(super) half: usize,
+}
+
+/// Two panels of features of the result, or one at the end.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    pub(super) index: usize,
+    pub(super) width: usize,
+}
+
+/// A step of the epilogue of a pair of batch panels.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) pair: usize,
+    pub(super) number: usize,
+}
+
+/// Part of the contraction for one strip.
+#[derive(Clone, Copy)]
+struct Item {
+    strip: Strip,
+    t: usize,
+    steps: usize,
+}
+
+impl Item {
+    /// Half tiles to split.
+    fn units(&self) -> usize {
+        self.strip.width * self.steps * (LINE / UNIT)
+    }
+}
+
+/// The work for the vector units while the tile unit, which takes sixteen cycles an instruction and none of them, is busy
+/// with an item: the epilogue of the strip before, and the weights of the next item.
+struct Work<'a, S, P, const PARTS: usize> {
+    s: S,
+    product: &'a mut P,
+    finish: Option<Strip>,
+    finished: usize,
+    finish_steps: usize,
+    sums: &'a mut [f32],
+    spare: &'a mut [f32],
+    item: Item,
+    split: usize,
+    split_units: usize,
+    dst: &'a mut [f32],
+    /// Steps of either kind at a time.
+    pace: usize,
+}
+
+impl<S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'_, S, P, PARTS> {
+    fn total(&self) -> usize {
+        self.finish_steps + self.split_units
+    }
+
+    #[inline(always)]
+    fn some(&mut self, count: usize) {
+        for _ in 0..count {
+            if self.finished < self.finish_steps {
+                self.finish_step();
+            } else if self.split < self.split_units {
+                self.split_unit();
+            } else {
+                return;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish_step(&mut self) {
+        let step =
+            Step { pair: self.finished / P::FINISH_STEPS, number: self.finished % P::FINISH_STEPS };
+        self.finished += 1;
+        if let Some(strip) = self.finish {
+            let sums = &mut self.sums[step.pair * 4 * TILE..][..4 * TILE];
+            self.product.finish(self.s, strip, step, sums, self.spare);
+        }
+    }
+
+    #[inline(always)]
+    fn split_unit(&mut self) {
+        let (tile, half) = (self.split / 2, self.split % 2);
+        self.split += 1;
+        let (index, k) = (tile / self.item.steps, tile % self.item.steps);
+        let place = Place { strip: self.item.strip.index, index, t: self.item.t + k, half };
+        let at = (index * STRIP + k) * PARTS * TILE + half * UNIT * LINE;
+        self.product.split(self.s, place, &mut self.dst[at..]);
+    }
+}
+
+impl<S: Halves, P: Product<PARTS>, const PARTS: usize> Aside for Work<'_, S, P, PARTS> {
+    #[inline(always)]
+    fn step(&mut self) {
+        self.some(self.pace);
+    }
+}
+
+/// A product with its batch operand and its memory.
+pub(super) struct Multiply<'a, P, const PARTS: usize> {
+    pub(super) product: P,
+    pub(super) batch: &'a [f32],
+    /// Pairs of batch panels.
+    pub(super) pairs: usize,
+    pub(super) scratch: &'a mut [f32],
+}
+
+impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS> {
+    #[inline(always)]
+    fn run<S: Halves, U: TileUnit>(self, s: S, unit: U) {
+        let Multiply { mut product, batch, pairs, scratch } = self;
+        let tile = PARTS * TILE;
+        let depth = product.contracted().div_ceil(DEPTH);
+        let panels = product.features().div_ceil(LINE);
+        let strips = panels.div_ceil(2);
+        if strips == 0 || pairs == 0 {
+            return;
+        }
+        let (split, rest) = scratch.split_at_mut(4 * STRIP * tile);
+        let (mut here, mut ahead) = split.split_at_mut(2 * STRIP * tile);
+        let (spare, rest) = rest.split_at_mut(4 * TILE);
+        let (mut sums, rest) = rest.split_at_mut(pairs * 4 * TILE);
+        let mut before = &mut rest[..pairs * 4 * TILE];
+
+        let item_at = |index: usize, t: usize| Item {
+            strip: Strip { index, width: 2.min(panels - 2 * index) },
+            t,
+            steps: STRIP.min(depth - t),
+        };
+        let mut item = item_at(0, 0);
+        let mut finish = None;
+        let mut first = Work::<S, P, PARTS> {
+            s,
+            product: &mut product,
+            finish,
+            finished: 0,
+            finish_steps: 0,
+            sums: before,
+            spare,
+            item,
+            split: 0,
+            split_units: item.units(),
+            dst: here,
+            pace: 0,
+        };
+        first.some(item.units());
+        loop {
+            let last = item.t + item.steps == depth;
+            let next = match (last, item.strip.index + 1) {
+                (true, next) if next == strips => Item { steps: 0, ..item },
+                (true, next) => item_at(next, 0),
+                (false, _) => item_at(item.strip.index, item.t + item.steps),
+            };
+            let mut work = Work::<S, P, PARTS> {
+                s,
+                product: &mut product,
+                finish,
+                finished: 0,
+                finish_steps: if finish.is_some() { pairs * P::FINISH_STEPS } else { 0 },
+                sums: before,
+                spare,
+                item: next,
+                split: 0,
+                split_units: next.units(),
+                dst: ahead,
+                pace: 0,
+            };
+            work.pace = work.total().div_ceil((pairs * item.steps).max(1));
+            let of_weights = Tiles { data: here, apart: STRIP * tile, step: tile };
+            let of_batch = Tiles { data: batch, apart: depth * tile, step: tile };
+            let Strip { width, .. } = item.strip;
+            for (pair, sums) in sums.chunks_exact_mut(4 * TILE).enumerate() {
+                let of_batch = of_batch.from((pair * 2 * depth + item.t) * tile);
+                P::block(unit, width, item.steps, of_weights, of_batch, sums, item.t == 0, &mut work);
+            }
+            work.some(work.total());
+            finish = last.then_some(item.strip);
+            if last {
+                std::mem::swap(&mut sums, &mut before);
+                if item.strip.index + 1 == strips {
+                    break;
+                }
+            }
+            item = next;
+            std::mem::swap(&mut here, &mut ahead);
+        }
+        let mut rest = Work::<S, P, PARTS> {
+            s,
+            product: &mut product,
+            finish,
+            finished: 0,
+            finish_steps: pairs * P::FINISH_STEPS,
+            sums: before,
+            spare,
+            item: Item { steps: 0, ..item },
+            split: 0,
+            split_units: 0,
+            dst: ahead,
+            pace: 0,
+        };
+        rest.some(rest.total());
+    }
+}
