@@ -5,6 +5,7 @@
 //! live on the stack, so a step allocates nothing.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The threads that training and scoring run on.
 #[derive(Debug)]
@@ -127,7 +128,7 @@ impl Crew {
         let half = chunks / 2;
         let (left, right) = data.split_at_mut(half * len);
         let (left_with, right_with) = with.split_at_mut(half * with_len);
-        rayon::join(
+        both(
             || self.split_chunks(left, len, left_with, with_len, first, work),
             || self.split_chunks(right, len, right_with, with_len, first + half, work),
         );
@@ -171,10 +172,53 @@ impl Crew {
         let (left, right) = data.split_at_mut(cut);
         let (left_extra, right_extra) = extra.split_at_mut(cut * times);
         let (left_parts, right_parts) = parts.split_at(half);
-        rayon::join(
+        both(
             || self.split_parts(left, left_extra, times, origin, left_parts, first, work),
             || self.split_parts(right, right_extra, times, origin + cut, right_parts, first + half, work),
         );
+    }
+}
+
+/// [`rayon::join`] whose threads stay awake until both sides are done.
+///
+/// A thread without work goes to sleep after some ten microseconds, and waking it takes longer than that, several times
+/// in every step. So whoever finishes first looks for other work, and for the end of the other side, a while longer.
+fn both(left: impl FnOnce() + Send, right: impl FnOnce() + Send) {
+    const WAITING: u8 = 0;
+    const STARTED: u8 = 1;
+    const DONE: u8 = 2;
+    let (of_left, of_right) = (AtomicU8::new(STARTED), AtomicU8::new(WAITING));
+    rayon::join_context(
+        |_| {
+            left();
+            of_left.store(DONE, Ordering::Release);
+            if of_right.load(Ordering::Acquire) != WAITING {
+                stay_awake_until(|| of_right.load(Ordering::Acquire) == DONE);
+            }
+        },
+        |context| {
+            of_right.store(STARTED, Ordering::Release);
+            right();
+            of_right.store(DONE, Ordering::Release);
+            if context.migrated() {
+                stay_awake_until(|| of_left.load(Ordering::Acquire) == DONE);
+            }
+        },
+    );
+}
+
+/// Helps with what other work there is until `done`, or until it has taken so long that sleep is better.
+fn stay_awake_until(done: impl Fn() -> bool) {
+    const LOOKS: usize = 2000;
+    for _ in 0..LOOKS {
+        if done() {
+            return;
+        }
+        if rayon::yield_now() != Some(rayon::Yield::Executed) {
+            for _ in 0..16 {
+                std::hint::spin_loop();
+            }
+        }
     }
 }
 
