@@ -9,7 +9,24 @@ use crate::config::{Config, Precision};
 use crate::network::{LayerParameters, Network, layer_of};
 use crate::optim::{Optimizer, Rule};
 use crate::scale::{Maps, Scaler};
-use crate::step::{Arena, Arithmetic, Batch, StepPlan};
+use crate::step::{self, Arena, Arithmetic, Batch, StepPlan};
+
+/// How the products of `f32` steps are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Products {
+    /// As measured fastest for the network, the batch size and the CPU: on tiles of bf16 by splitting where it has them and the
+    /// products are large enough, else plainly. The number of threads makes no difference.
+    #[default]
+    Fastest,
+    /// Multiply-adds of `f32`.
+    Plain,
+    /// By splitting each operand into three bf16 numbers, no less exact than [`Products::Plain`]; emulated, and slow, on CPUs
+    /// without AMX.
+    Split,
+    /// With operands rounded to bf16: mixed precision.
+    Bf16,
+}
 
 /// A network and what its steps need.
 #[derive(Clone, Debug)]
@@ -21,7 +38,7 @@ pub(crate) struct Engine<T: Arithmetic> {
     /// Updates so far.
     time: u64,
     state: AlignedBuf<T>,
-    parts: Option<Parts>,
+    products: Products,
     plan: Option<StepPlan<T>>,
     arena: Arena<T>,
 }
@@ -30,9 +47,9 @@ impl<T: Arithmetic> Engine<T> {
     pub(crate) fn new(isa: Isa, config: &Config, scaler: &Scaler) -> Self {
         let network = Network::new(isa, config);
         let state = network.parameters.as_slice().len() * config.optimizer().state_per_parameter();
-        let parts = match config.precision() {
-            Precision::Bf16 => Some(Parts::One),
-            _ => isa.has_tiles().then_some(Parts::Three),
+        let products = match config.precision() {
+            Precision::Bf16 => Products::Bf16,
+            _ => Products::Fastest,
         };
         Engine {
             network,
@@ -41,7 +58,7 @@ impl<T: Arithmetic> Engine<T> {
             learning_rate: config.learning_rate(),
             time: 0,
             state: AlignedBuf::zeroed(state),
-            parts,
+            products,
             plan: None,
             arena: Arena::default(),
         }
@@ -58,10 +75,25 @@ impl<T: Arithmetic> Engine<T> {
         self.time = 0;
     }
 
+    pub(crate) fn set_products(&mut self, products: Products) {
+        self.products = products;
+        self.plan = None;
+    }
+
+    fn plan_for(&self, crew: Crew, batch: usize) -> StepPlan<T> {
+        let parts = match self.products {
+            Products::Plain => None,
+            Products::Bf16 => Some(Parts::One),
+            Products::Split => Some(Parts::Three),
+            Products::Fastest => step::tiles_pay(&self.network, batch).then_some(Parts::Three),
+        };
+        StepPlan::new(&self.network, batch, crew.threads(), parts)
+    }
+
     /// Makes room for steps on up to `batch` rows. After it, steps allocate nothing.
     pub(crate) fn prepare(&mut self, crew: Crew, batch: usize) {
         if self.plan.as_ref().is_none_or(|plan| plan.batch() != batch) {
-            let plan = StepPlan::new(&self.network, batch, crew.threads(), self.parts);
+            let plan = self.plan_for(crew, batch);
             self.arena = plan.arena();
             self.plan = Some(plan);
         }
@@ -92,7 +124,7 @@ impl<T: Arithmetic> Engine<T> {
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<T>>) {
         let rows = indices.len();
-        let plan = StepPlan::new(&self.network, rows.max(1), crew.threads(), self.parts);
+        let plan = self.plan_for(crew, rows.max(1));
         let mut arena = plan.arena();
         let batch = Batch { table, indices, map: Some(self.maps.inwards()) };
         plan.rows_phase(&self.network, crew, batch, &mut arena);

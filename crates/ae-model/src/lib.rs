@@ -51,6 +51,7 @@ mod trainer;
 pub use ae_kernels::{Isa, IsaError};
 pub use callback::{BatchEnd, Callback, CancelToken};
 pub use config::{Activation, Config, ConfigBuilder, EarlyStopping, Init, Precision, ScalerKind};
+pub use engine::Products;
 pub use error::{ConfigError, Error, FileErrorKind};
 pub use history::{EpochRecord, History, StopReason};
 pub use model::{Autoencoder, ErrorNorm};

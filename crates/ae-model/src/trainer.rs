@@ -4,7 +4,7 @@ use ae_kernels::par::{Crew, Pool};
 use ae_kernels::Isa;
 
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Products};
 use crate::error::Error;
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
@@ -30,6 +30,11 @@ impl<T: Arithmetic> Trainer<T> {
         let features = config.input_dim();
         let engine = Engine::new(isa, config, &Scaler::identity(features));
         Ok(Trainer { engine, pool: Pool::new(threads)?, features })
+    }
+
+    /// Chooses how the products of `f32` steps are computed, where the fastest way is not wanted. Without effect in `f64`.
+    pub fn set_products(&mut self, products: Products) {
+        self.engine.set_products(products);
     }
 
     /// Runs `work` inside the thread pool: enter once around many updates.

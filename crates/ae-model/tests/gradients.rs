@@ -4,7 +4,7 @@
 
 use ae_kernels::Element;
 use ae_model::gradcheck::{self, Settings};
-use ae_model::{Activation, Config, Init, Isa, LayerParameters, Trainer};
+use ae_model::{Activation, Arithmetic, Config, Init, Isa, LayerParameters, Products, Trainer};
 use ae_testing::naive::{self, NaiveNet};
 use ae_testing::random::SplitMix64;
 use proptest::prelude::*;
@@ -41,7 +41,7 @@ impl Architecture {
     }
 
     /// The trainer with biases that are not zero, so that they are tested too.
-    fn trainer<T: Element>(&self, isa: Isa) -> Trainer<T> {
+    fn trainer<T: Arithmetic>(&self, isa: Isa) -> Trainer<T> {
         let mut trainer = Trainer::new(&self.config(), isa, Some(1)).unwrap();
         let mut random = SplitMix64::new(!self.seed);
         for (index, mut layer) in trainer.layers().into_iter().enumerate() {
@@ -53,9 +53,15 @@ impl Architecture {
         trainer
     }
 
-    fn gradients<T: Element>(&self, isa: Isa) -> (f64, Vec<LayerParameters<T>>) {
+    fn gradients<T: Arithmetic>(&self, isa: Isa) -> (f64, Vec<LayerParameters<T>>) {
+        self.gradients_by(isa, Products::Fastest)
+    }
+
+    fn gradients_by<T: Arithmetic>(&self, isa: Isa, products: Products) -> (f64, Vec<LayerParameters<T>>) {
         let indices: Vec<usize> = (0..self.rows).collect();
-        self.trainer::<T>(isa).enter(|session| session.gradients(&self.table(), &indices)).unwrap()
+        let mut trainer = self.trainer::<T>(isa);
+        trainer.set_products(products);
+        trainer.enter(|session| session.gradients(&self.table(), &indices)).unwrap()
     }
 
     /// The same network in naive loops.
@@ -137,7 +143,7 @@ proptest! {
         }
     }
 
-    /// The f32 gradients of every instruction set against the f64 ones: within 2⁻¹⁷ (7.6e-6) of the norm of the
+    /// The f32 gradients of every instruction set, plain and split, against the f64 ones: within 2⁻¹⁷ (7.6e-6) of the norm of the
     /// gradient, which is 64 roundings. ReLU may take the other side of a kink where z rounds across 0; such
     /// units change the gradient by their whole share, so only smooth activations are held to it here, and
     /// ReLU by the kernels' own tests.
@@ -149,10 +155,33 @@ proptest! {
         };
         let (_, exact) = arch.gradients::<f64>(Isa::best());
         for isa in Isa::available() {
-            let (_, gradients) = arch.gradients::<f32>(isa);
-            let error = distance(&flat(&gradients), &flat(&exact));
-            prop_assert!(error <= 2f64.powi(-17), "{isa}: {error:e}");
+            for products in [Products::Plain, Products::Split] {
+                let (_, gradients) = arch.gradients_by::<f32>(isa, products);
+                let error = distance(&flat(&gradients), &flat(&exact));
+                prop_assert!(error <= 2f64.powi(-17), "{products:?} on {isa}: {error:e}");
+            }
         }
+    }
+
+    /// Mixed precision: every operand of every product is off by up to 2⁻⁹, and so is, through a dozen layers, the gradient,
+    /// give or take a factor that the sums of either sign do not reach.
+    #[test]
+    fn bf16_stays_near_double(arch in architectures(1..=3, 70)) {
+        let arch = Architecture {
+            activation: if arch.activation == Activation::Relu { Activation::Tanh } else { arch.activation },
+            ..arch
+        };
+        let (_, exact) = arch.gradients::<f64>(Isa::best());
+        let mut bits = Vec::new();
+        for isa in Isa::available() {
+            let (_, gradients) = arch.gradients_by::<f32>(isa, Products::Bf16);
+            let error = distance(&flat(&gradients), &flat(&exact));
+            prop_assert!(error <= 2f64.powi(-5), "{isa}: {error:e}");
+            if isa.fuses() {
+                bits.push(flat(&gradients));
+            }
+        }
+        prop_assert!(bits.windows(2).all(|pair| pair[0] == pair[1]), "instruction sets that fuse differ");
     }
 }
 

@@ -21,12 +21,12 @@ fn calls() -> usize {
 #[test]
 fn a_warm_step_allocates_nothing() {
     const STEPS: usize = 300;
-    let table = SplitMix64::new(1).uniform_f32s(256 * 100, 0.0, 1.0);
+    let table = SplitMix64::new(1).uniform_f32s(256 * 200, 0.0, 1.0);
     for threads in [1, 2, 3] {
-        // The larger network's steps are shared among the threads, the smaller one's are not.
+        // The larger network's steps are shared among the threads, and on tiles where the CPU has them; the smaller one's are not.
         for hidden in [40, 600] {
             let config =
-                Config::builder(100).hidden_dims([hidden]).encoding_dim(10).learning_rate(1e-4).build();
+                Config::builder(200).hidden_dims([hidden]).encoding_dim(10).learning_rate(1e-4).build();
             let mut trainer = Trainer::<f32>::new(&config.unwrap(), Isa::best(), Some(threads)).unwrap();
             let full: Vec<usize> = (0..128).collect();
             let short: Vec<usize> = (128..201).collect();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_data::Dataset;
-use ae_model::{Activation, Autoencoder, Config, ErrorNorm, Precision, ScalerKind};
+use ae_model::{Activation, Autoencoder, Config, ErrorNorm, Optimizer, Precision, ScalerKind};
 use ae_testing::random::SplitMix64;
 
 const THREADS: [usize; 4] = [1, 2, 3, 7];
@@ -25,16 +25,18 @@ fn rows(count: usize, features: usize) -> Dataset {
 #[test]
 fn trained_weights_are_the_same_to_the_bit() {
     let settings = [
-        (Precision::F32, 32, Activation::Relu),
-        (Precision::F32, 100, Activation::Tanh),
-        (Precision::F64, 75, Activation::Sigmoid),
+        (Precision::F32, 32, Activation::Relu, Optimizer::Sgd),
+        (Precision::F32, 100, Activation::Tanh, Optimizer::ADAM),
+        (Precision::F64, 75, Activation::Sigmoid, Optimizer::NESTEROV),
+        (Precision::Bf16, 100, Activation::Relu, Optimizer::MOMENTUM),
     ];
     let data = rows(333, 120);
-    for (precision, batch_size, activation) in settings {
+    for (precision, batch_size, activation, optimizer) in settings {
         let config = Config::builder(120)
-            .hidden_dims([200, 61])
+            .hidden_dims([300, 161])
             .encoding_dim(17)
             .precision(precision)
+            .optimizer(optimizer)
             .activation(activation)
             .scaler(ScalerKind::Standard)
             .learning_rate(1e-3)

@@ -12,8 +12,14 @@ use crate::optim::{Rule, WithRule};
 
 /// Rows of a batch panel.
 const PANEL: usize = 16;
-/// Batch panels of a block at most: every strip of weights is split once a block.
-const BLOCK_PANELS: usize = 8;
+/// Batch panels of a block at most: every strip of weights is split once a block, whose operands should stay in a private
+/// cache. Those of three parts take three times the room.
+fn block_panels(parts: Parts) -> usize {
+    match parts {
+        Parts::One => 16,
+        Parts::Three => 8,
+    }
+}
 
 /// Where everything of a block lies. Blocks have an even number of batch panels; one that the batch does not fill holds rows
 /// of zeros with deltas of zero.
@@ -38,7 +44,7 @@ pub struct TilePlan {
 impl Phases<f32> for TilePlan {
     fn plan(network: &Network<f32>, batch: usize, threads: usize, parts: Parts) -> Option<Self> {
         let pairs = panel_count::<f32>(batch).max(1).div_ceil(2);
-        let block_panels = 2 * pairs.div_ceil(threads.max(1)).min(BLOCK_PANELS / 2);
+        let block_panels = 2 * pairs.div_ceil(threads.max(1)).min(block_panels(parts) / 2);
         let rows = block_panels * PANEL;
         let mut end = 0;
         let mut take = |len: usize| {
