@@ -2,7 +2,7 @@
 //!
 //! - in `f64` against central differences of the objective, relative error at most 10⁻⁶;
 //! - in `f64` on every instruction set against the naive reference;
-//! - in `f32` on every instruction set against the naive reference.
+//! - in `f32` on every instruction set, plainly and by splitting, against the naive reference.
 //!
 //! The last two allow what rounding explains, see [`rounding`].
 

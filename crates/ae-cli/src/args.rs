@@ -159,12 +159,21 @@ pub(crate) struct TrainArgs {
     /// Rows of an update [default: 8 to 128, by the number of rows]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Step of the updates
-    #[arg(long, default_value_t = 0.01, value_name = "RATE", allow_negative_numbers = true)]
-    pub(crate) learning_rate: f64,
+    /// Step of the updates [default: 0.01 for sgd, 0.003 with momentum, 0.001 for adam]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub(crate) learning_rate: Option<f64>,
     /// Rule of the updates
     #[arg(long, value_enum, default_value = "sgd")]
     pub(crate) optimizer: OptimizerArg,
+    /// Share of the velocity that remains, for momentum and nesterov [default: 0.9]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) momentum: Option<f64>,
+    /// Decays of the two means of adam and adamw [default: 0.9,0.999]
+    #[arg(long, value_name = "B1,B2", value_parser = betas, allow_negative_numbers = true)]
+    pub(crate) betas: Option<Betas>,
+    /// Decay of the weights, for adamw [default: 0.01]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) weight_decay: Option<f64>,
     /// Seed of weights, split and shuffles
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: u64,
@@ -195,6 +204,17 @@ fn widths(text: &str) -> Result<Widths, String> {
         _ => Err(format!("'{part}' is not a width: whole numbers from 1, divided by commas, or none")),
     };
     text.split(',').map(parse).collect::<Result<_, _>>().map(Widths)
+}
+
+/// Two decays as one argument.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Betas(pub(crate) f64, pub(crate) f64);
+
+fn betas(text: &str) -> Result<Betas, String> {
+    let wrong = || format!("'{text}' is not two numbers divided by a comma");
+    let (first, second) = text.split_once(',').ok_or_else(wrong)?;
+    let parse = |part: &str| part.trim().parse::<f64>().map_err(|_| wrong());
+    Ok(Betas(parse(first)?, parse(second)?))
 }
 
 #[derive(Args, Debug)]
@@ -246,12 +266,17 @@ pub(crate) enum InitArg {
 #[derive(ValueEnum, Debug, Clone, Copy)]
 pub(crate) enum OptimizerArg {
     Sgd,
+    Momentum,
+    Nesterov,
+    Adam,
+    Adamw,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
 pub(crate) enum PrecisionArg {
     F32,
     F64,
+    Bf16,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]

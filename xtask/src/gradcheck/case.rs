@@ -2,7 +2,7 @@
 
 use ae_kernels::{Element, Isa};
 use ae_model::gradcheck::{Report, Settings, compare};
-use ae_model::{Activation, Arithmetic, Config, Init, LayerParameters, Trainer};
+use ae_model::{Activation, Arithmetic, Config, Init, LayerParameters, Products, Trainer};
 use ae_testing::naive::{self, NaiveGradients, NaiveNet};
 use ae_testing::random::SplitMix64;
 
@@ -77,7 +77,7 @@ impl Case {
     /// Checks the gradients in every way.
     pub(super) fn check(&self) -> Result<Findings, Failure> {
         let subject = Subject::new(self)?;
-        let gradients = subject.gradients::<f64>(Isa::active()?)?.1;
+        let gradients = subject.gradients::<f64>(Isa::active()?, Products::Plain)?.1;
         self.check_against(&subject, &flatten(&gradients))
     }
 
@@ -89,11 +89,13 @@ impl Case {
         let mut rounding_f64 = scale.error(f64::EPSILON, gradient, &flat_reference(&reference));
         let mut rounding_f32 = None;
         for isa in Isa::available() {
-            let error = rounding_error::<f64>(subject, isa, &reference, &scale)?;
+            let error = rounding_error::<f64>(subject, isa, Products::Plain, &reference, &scale)?;
             rounding_f64 = worse(rounding_f64, error);
             if !subject.near_kink() {
-                let error = rounding_error::<f32>(subject, isa, &reference, &scale)?;
-                rounding_f32 = Some(worse(rounding_f32.unwrap_or(0.0), error));
+                for products in [Products::Plain, Products::Split] {
+                    let error = rounding_error::<f32>(subject, isa, products, &reference, &scale)?;
+                    rounding_f32 = Some(worse(rounding_f32.unwrap_or(0.0), error));
+                }
             }
         }
         Ok(Findings { differences, settings, rounding_f64, rounding_f32 })
@@ -236,8 +238,14 @@ impl Subject {
     }
 
     /// The objective and its gradient.
-    fn gradients<T: Arithmetic>(&self, isa: Isa) -> Result<(f64, Vec<LayerParameters<T>>), Failure> {
-        Ok(self.trainer(isa)?.enter(|session| session.gradients(&self.table, &self.rows))?)
+    fn gradients<T: Arithmetic>(
+        &self,
+        isa: Isa,
+        products: Products,
+    ) -> Result<(f64, Vec<LayerParameters<T>>), Failure> {
+        let mut trainer = self.trainer(isa)?;
+        trainer.set_products(products);
+        Ok(trainer.enter(|session| session.gradients(&self.table, &self.rows))?)
     }
 
     /// Whether rounding may carry a pre-activation across a kink.
@@ -252,10 +260,11 @@ impl Subject {
 fn rounding_error<T: Arithmetic>(
     subject: &Subject,
     isa: Isa,
+    products: Products,
     reference: &NaiveGradients,
     scale: &Scale,
 ) -> Result<f64, Failure> {
-    let (objective, gradients) = subject.gradients::<T>(isa)?;
+    let (objective, gradients) = subject.gradients::<T>(isa, products)?;
     let epsilon = rounding::epsilon::<T>();
     let gradients = flatten(&gradients);
     let objective = scale.objective_error(epsilon, objective, reference.loss);

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
     let batch = config.batch_size().map_or("by the number of rows".to_owned(), |rows| rows.to_string());
     out.line(format!(
         "training      {} at {}, batch size {batch}, up to {} epochs, seed {}",
-        settings["optimizer"].as_str().unwrap_or_default(),
+        config.optimizer().name(),
         config.learning_rate(),
         config.epochs(),
         config.seed()

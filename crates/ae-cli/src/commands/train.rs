@@ -12,7 +12,9 @@ use ae_model::{
 use serde_json::json;
 
 use super::progress::Progress;
-use crate::args::{ActivationArg, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
+use crate::args::{
+    ActivationArg, Betas, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs,
+};
 use crate::failure::Failure;
 use crate::inputs::{check_output, read};
 use crate::output::Output;
@@ -113,12 +115,10 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
         .precision(match args.precision {
             PrecisionArg::F32 => Precision::F32,
             PrecisionArg::F64 => Precision::F64,
+            PrecisionArg::Bf16 => Precision::Bf16,
         })
-        .optimizer(match args.optimizer {
-            OptimizerArg::Sgd => Optimizer::Sgd,
-        })
+        .optimizer(optimizer(args)?)
         .epochs(args.epochs)
-        .learning_rate(args.learning_rate)
         .validation(args.validation)
         .seed(args.seed);
     if let Some(widths) = &args.hidden {
@@ -127,6 +127,9 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
     if let Some(dim) = args.encoding_dim {
         builder = builder.encoding_dim(dim);
     }
+    if let Some(rate) = args.learning_rate {
+        builder = builder.learning_rate(rate);
+    }
     if let Some(rows) = args.batch_size {
         builder = builder.batch_size(rows);
     }
@@ -134,6 +137,38 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
     Ok(builder.build()?)
+}
+
+/// The rule of the updates with its settings; one that belongs to another rule is refused.
+fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
+    let given = [
+        ("--momentum", args.momentum.is_some(), "momentum and nesterov"),
+        ("--betas", args.betas.is_some(), "adam and adamw"),
+        ("--weight-decay", args.weight_decay.is_some(), "adamw"),
+    ];
+    let [momentum, betas, decay] = match args.optimizer {
+        OptimizerArg::Sgd => [false, false, false],
+        OptimizerArg::Momentum | OptimizerArg::Nesterov => [true, false, false],
+        OptimizerArg::Adam => [false, true, false],
+        OptimizerArg::Adamw => [false, true, true],
+    };
+    for ((flag, given, rules), used) in given.into_iter().zip([momentum, betas, decay]) {
+        if given && !used {
+            return Err(Failure::Usage(format!("{flag} is for --optimizer {rules}")));
+        }
+    }
+    let Betas(beta1, beta2) = args.betas.unwrap_or(Betas(0.9, 0.999));
+    let (momentum, epsilon) = (args.momentum.unwrap_or(0.9), 1e-8);
+    Ok(match args.optimizer {
+        OptimizerArg::Sgd => Optimizer::Sgd,
+        OptimizerArg::Momentum => Optimizer::Momentum { momentum },
+        OptimizerArg::Nesterov => Optimizer::Nesterov { momentum },
+        OptimizerArg::Adam => Optimizer::Adam { beta1, beta2, epsilon },
+        OptimizerArg::Adamw => {
+            let weight_decay = args.weight_decay.unwrap_or(0.01);
+            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay }
+        }
+    })
 }
 
 /// The first Ctrl-C ends training in order, the second one at once.

@@ -1,0 +1,202 @@
+//! The rules of the optimisers, applied by both forms of the weight gradient, against the formulas of their papers in f64.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
+use ae_kernels::gemm::{BatchPanels, Blocking, WeightRange, weight_gradient};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_len, turned_len};
+use ae_kernels::tile::{self, PairedTiles, Parts, split};
+use ae_kernels::update::{Adam, Momentum, Nesterov, Sgd, UpdateRule};
+use ae_kernels::workspace::AlignedBuf;
+use ae_kernels::{Element, Isa};
+use ae_testing::naive;
+use ae_testing::random::SplitMix64;
+use ae_testing::tolerance::{Tolerance, assert_close};
+
+const INPUTS: usize = 37;
+const OUTPUTS: usize = 21;
+const ROWS: usize = 19;
+const STEPS: usize = 6;
+const SCALE: f64 = 1.0 / ROWS as f64;
+const RATE: f64 = 0.05;
+
+/// One parameter of a textbook optimiser: its value, its state, and the update number `t` from the mean gradient.
+type Textbook = fn(w: f64, g: f64, state: &mut [f64; 2], t: i32) -> f64;
+
+fn sgd(w: f64, g: f64, _: &mut [f64; 2], _: i32) -> f64 {
+    w - RATE * g
+}
+
+fn momentum(w: f64, g: f64, state: &mut [f64; 2], _: i32) -> f64 {
+    state[0] = 0.9 * state[0] + g;
+    w - RATE * state[0]
+}
+
+/// The original form: the gradient at the point that the velocity leads to. The parameters of the kernel are those points.
+fn nesterov(w: f64, g: f64, state: &mut [f64; 2], _: i32) -> f64 {
+    let before = state[0];
+    let resting = w + RATE * 0.9 * before;
+    state[0] = 0.9 * before + g;
+    let resting = resting - RATE * state[0];
+    resting - RATE * 0.9 * state[0]
+}
+
+fn adam(w: f64, g: f64, state: &mut [f64; 2], t: i32) -> f64 {
+    state[0] = 0.9 * state[0] + 0.1 * g;
+    state[1] = 0.999 * state[1] + 0.001 * g * g;
+    let first = state[0] / (1.0 - 0.9f64.powi(t));
+    let second = state[1] / (1.0 - 0.999f64.powi(t));
+    w - RATE * first / (second.sqrt() + 1e-8)
+}
+
+fn adamw(w: f64, g: f64, state: &mut [f64; 2], t: i32) -> f64 {
+    adam(w, g, state, t) - RATE * 0.01 * w
+}
+
+fn adam_rule<T: Element>(t: i32, decay: f64) -> Adam<T> {
+    let to = T::from_f64;
+    Adam {
+        scale: to(SCALE),
+        rate: to(RATE / (1.0 - 0.9f64.powi(t))),
+        beta1: to(0.9),
+        beta2: to(0.999),
+        unbias: to(1.0 / (1.0 - 0.999f64.powi(t))),
+        epsilon: to(1e-8),
+        keep: to(1.0 - RATE * decay),
+    }
+}
+
+/// Inputs and deltas of a batch, and the weights to begin with, bias last.
+struct Data {
+    x: Vec<f32>,
+    delta: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+fn data() -> Data {
+    let mut random = SplitMix64::new(11);
+    Data {
+        x: random.uniform_f32s(ROWS * INPUTS, -1.0, 1.0),
+        delta: random.uniform_f32s(ROWS * OUTPUTS, -1.0, 1.0),
+        weights: random.uniform_f32s((INPUTS + 1) * OUTPUTS, -1.0, 1.0),
+    }
+}
+
+fn batch<T: Element>(values: &[f32], features: usize, cols: usize) -> AlignedBuf<T> {
+    let mut wide = vec![T::ZERO; features * cols];
+    for (i, x) in values.iter().enumerate() {
+        wide[i % features * cols + i / features] = T::from_f32(*x);
+    }
+    let mut buffer = AlignedBuf::zeroed(panel_len::<T>(features, cols));
+    panel::pack(&wide, PanelsMut::new(buffer.as_mut_slice(), features, cols));
+    buffer
+}
+
+fn textbook(data: &Data, rule: Textbook) -> Vec<f64> {
+    let mut xt = naive::transpose([ROWS, INPUTS], &naive::widen(&data.x));
+    xt.extend([1.0; ROWS]);
+    let gradient = naive::matmul([INPUTS + 1, ROWS, OUTPUTS], &xt, &naive::widen(&data.delta));
+    let mut weights = naive::widen(&data.weights);
+    for (w, g) in weights.iter_mut().zip(gradient) {
+        let mut state = [0.0; 2];
+        for t in 1..=STEPS {
+            *w = rule(*w, g * SCALE, &mut state, t as i32);
+        }
+    }
+    weights
+}
+
+/// The weights after the steps, `rule(t)` being that of update `t`.
+fn plain<T: Element, U: UpdateRule<T>>(isa: Isa, data: &Data, rule: impl Fn(i32) -> U) -> Vec<T> {
+    let x = batch::<T>(&data.x, INPUTS, ROWS);
+    let delta = batch::<T>(&data.delta, OUTPUTS, ROWS);
+    let mut turned = AlignedBuf::<T>::zeroed(turned_len::<T>(OUTPUTS, ROWS));
+    panel::turn(isa, Panels::new(delta.as_slice(), OUTPUTS, ROWS), turned.as_mut_slice());
+    let of = |data, panel_len| BatchPanels {
+        data,
+        block_len: 0,
+        offset: 0,
+        panel_len,
+        block_panels: usize::MAX,
+        rows: ROWS,
+    };
+    let (x, delta) = (
+        of(x.as_slice(), INPUTS * T::PANEL),
+        of(turned.as_slice(), turned_len::<T>(OUTPUTS, T::PANEL)),
+    );
+    train(data, U::STATE, |t, range, weights, state| {
+        weight_gradient(isa, Blocking::default(), INPUTS, range, x, delta, rule(t), weights, state);
+    })
+}
+
+fn split<U: UpdateRule<f32>>(isa: Isa, data: &Data, rule: impl Fn(i32) -> U) -> Vec<f32> {
+    let parts = Parts::Three;
+    let (x, delta) = (batch::<f32>(&data.x, INPUTS, 32), batch::<f32>(&data.delta, OUTPUTS, 32));
+    let (of_x, of_delta) = (split::pair_len(parts, INPUTS), split::pair_len(parts, OUTPUTS));
+    let (mut xs, mut deltas) = (vec![0.0; of_x], vec![0.0; of_delta]);
+    split::inputs(isa, parts, Panels::new(x.as_slice(), INPUTS, 32), &mut xs, of_x);
+    split::turned(isa, parts, Panels::new(delta.as_slice(), OUTPUTS, 32), &mut deltas, of_delta);
+    let x = PairedTiles { data: &xs, offset: 0, apart: of_x, pairs: 1 };
+    let delta = PairedTiles { data: &deltas, offset: 0, apart: of_delta, pairs: 1 };
+    train(data, U::STATE, |t, range, weights, state| {
+        tile::weight_gradient(isa, parts, INPUTS, range, x, delta, rule(t), weights, state);
+    })
+}
+
+fn train<T: Element>(
+    data: &Data,
+    state: usize,
+    step: impl Fn(i32, &WeightRange, &mut [T], &mut [T]),
+) -> Vec<T> {
+    let len = panel_len::<T>(INPUTS + 1, OUTPUTS);
+    let first: Vec<T> = data.weights.iter().map(|w| T::from_f32(*w)).collect();
+    let mut weights = AlignedBuf::<T>::zeroed(len);
+    panel::pack(&first, PanelsMut::new(weights.as_mut_slice(), INPUTS + 1, OUTPUTS));
+    let mut state = vec![T::ZERO; len * state];
+    let range = WeightRange { panels: 0..panel::panel_count::<T>(OUTPUTS), rows: 0..INPUTS + 1 };
+    for t in 1..=STEPS {
+        step(t as i32, &range, weights.as_mut_slice(), &mut state);
+    }
+    let used = weights.as_slice().iter().all(|w| w.to_f64().is_finite());
+    assert!(used, "padding included");
+    let mut values = vec![T::ZERO; (INPUTS + 1) * OUTPUTS];
+    panel::unpack(Panels::new(weights.as_slice(), INPUTS + 1, OUTPUTS), &mut values);
+    values
+}
+
+/// Both forms and both types on every instruction set.
+fn check<A: UpdateRule<f32>, B: UpdateRule<f64>>(
+    name: &str,
+    expected: Textbook,
+    single: impl Fn(i32) -> A,
+    double: impl Fn(i32) -> B,
+) {
+    let data = data();
+    let expected = textbook(&data, expected);
+    for isa in Isa::available() {
+        let what = |form: &str| format!("{name}, {form}, on {isa}");
+        let (f32s, f64s) = (plain::<f32, _>(isa, &data, &single), plain::<f64, _>(isa, &data, &double));
+        assert_close(&what("f64"), &f64s, &expected, Tolerance::Absolute(1e-12));
+        assert_close(&what("f32"), &f32s, &expected, Tolerance::Absolute(2e-5));
+        assert_close(&what("split"), &split(isa, &data, &single), &expected, Tolerance::Absolute(2e-5));
+    }
+}
+
+#[test]
+fn rules_are_those_of_the_textbook() {
+    let (scale, rate) = (SCALE as f32, RATE as f32);
+    check("sgd", sgd, |_| Sgd { step: rate * scale }, |_| Sgd { step: RATE * SCALE });
+    check(
+        "momentum",
+        momentum,
+        |_| Momentum { scale, rate, momentum: 0.9 },
+        |_| Momentum { scale: SCALE, rate: RATE, momentum: 0.9 },
+    );
+    check(
+        "nesterov",
+        nesterov,
+        |_| Nesterov { scale, rate, momentum: 0.9 },
+        |_| Nesterov { scale: SCALE, rate: RATE, momentum: 0.9 },
+    );
+    check("adam", adam, |t| adam_rule::<f32>(t, 0.0), |t| adam_rule::<f64>(t, 0.0));
+    check("adamw", adamw, |t| adam_rule::<f32>(t, 0.01), |t| adam_rule::<f64>(t, 0.01));
+}
