@@ -39,8 +39,8 @@ impl Picture {
         let split = validation_split(data.rows(), model.config().validation(), model.config().seed());
         let (train, validation) = split.map_err(|error| Failure::Wrong(error.to_string()))?;
         let shown = select(&data, &one_of_each(&data, &validation))?;
-        let pca = Pca::fit(select(&data, &train)?.values(), data.features(), model.config().encoding_dim())
-            .and_then(|pca| pca.reconstruct(shown.values()))
+        let pca = Pca::fit(&select(&data, &train)?, model.config().encoding_dim())
+            .and_then(|pca| pca.reconstruct(&shown))
             .map_err(|error| Failure::Wrong(error.to_string()))?;
         let rebuilt = model.reconstruct(&shown)?;
 

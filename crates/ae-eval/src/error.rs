@@ -1,7 +1,7 @@
 //! What can go wrong, with the numbers.
 
 /// An error of this crate.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
     /// Values do not fill whole rows.
@@ -12,6 +12,9 @@ pub enum EvalError {
         /// Values of a row.
         features: usize,
     },
+    /// The rows could not be read.
+    #[error(transparent)]
+    Data(#[from] ae_data::DataError),
     /// More components than rows or features allow.
     #[error("{wanted} components were asked for, but {rows} rows of {features} features have at most {most}")]
     Components {

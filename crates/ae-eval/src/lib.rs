@@ -1,9 +1,10 @@
 //! What a reconstruction is worth: metrics, and the baselines to compare it with.
 //!
-//! Rows are row-major `[rows, features]` slices of `f32`, on the scale on which errors are to be measured (for a
-//! model, its `scaled` rows).
+//! Rows come from any [`BatchSource`](ae_data::BatchSource), on the scale on which errors are to be measured (for a model, its
+//! `scaled` rows), and are read a block at a time.
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod error;
 mod metrics;
 mod pca;

@@ -1,12 +1,11 @@
 //! Principal components: the best linear autoencoder, so the first thing to compare one with.
 
+use ae_data::BatchSource;
 use nalgebra::DMatrix;
 
+use crate::blocks::for_each_block;
 use crate::error::EvalError;
 use crate::metrics::column_means;
-
-/// Rows that are centred and multiplied at a time.
-const BLOCK: usize = 2048;
 
 /// The principal components of some rows.
 ///
@@ -23,24 +22,24 @@ pub struct Pca {
 }
 
 impl Pca {
-    /// Fits `components` components to `rows`, `[_, features]`.
+    /// Fits `components` components to `rows`.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for values that are not whole rows; [`EvalError::Components`] for more components than
+    /// [`EvalError::Shape`] without rows; what reading them returns; [`EvalError::Components`] for more components than
     /// the smaller of rows and features, or none; [`EvalError::NoConvergence`] for values that are not finite.
-    pub fn fit(rows: &[f32], features: usize, components: usize) -> Result<Pca, EvalError> {
-        if features == 0 || rows.is_empty() || !rows.len().is_multiple_of(features) {
-            return Err(EvalError::Shape { values: rows.len(), features });
+    pub fn fit(rows: &dyn BatchSource, components: usize) -> Result<Pca, EvalError> {
+        let (count, features) = (rows.rows(), rows.features());
+        if count == 0 || features == 0 {
+            return Err(EvalError::Shape { values: count * features, features });
         }
-        let count = rows.len() / features;
         let most = count.min(features);
         if components == 0 || components > most {
             return Err(EvalError::Components { wanted: components, rows: count, features, most });
         }
-        let mean = column_means(rows, features);
+        let mean = column_means(rows)?;
         // The smaller of the two products has all the eigenvalues that are not zero.
         let wide = features > count;
-        let product = if wide { gram(rows, &mean) } else { covariance(rows, &mean) };
+        let product = if wide { gram(rows, &mean)? } else { covariance(rows, &mean)? };
         let side = product.nrows();
         if !product.iter().all(|value| value.is_finite()) {
             return Err(EvalError::NoConvergence);
@@ -54,7 +53,7 @@ impl Pca {
         let mut chosen = DMatrix::from_fn(side, components, |r, i| vectors[(r, order[i])]);
         if wide {
             // X Xᵀ u = λ m u gives Xᵀ u as an eigenvector of Xᵀ X, to be brought to length one.
-            chosen = from_gram(rows, &mean, &chosen);
+            chosen = from_gram(rows, &mean, &chosen)?;
         }
         for i in 0..components {
             // An eigenvector is as good as its negative: the largest element shall be positive.
@@ -86,8 +85,8 @@ impl Pca {
     /// The coordinates of rows along the components, `[rows, components]`.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for values that are not whole rows.
-    pub fn transform(&self, rows: &[f32]) -> Result<Vec<f32>, EvalError> {
+    /// [`EvalError::Shape`] for rows of another width or none, or what reading them returns.
+    pub fn transform(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
         let mut codes = Vec::new();
         self.for_each_block(rows, |_, block| {
             for r in 0..block.nrows() {
@@ -100,9 +99,9 @@ impl Pca {
     /// The rows as `components` numbers each can rebuild them, `[rows, features]`.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for values that are not whole rows.
-    pub fn reconstruct(&self, rows: &[f32]) -> Result<Vec<f32>, EvalError> {
-        let mut rebuilt = Vec::with_capacity(rows.len());
+    /// [`EvalError::Shape`] for rows of another width or none, or what reading them returns.
+    pub fn reconstruct(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
+        let mut rebuilt = Vec::with_capacity(rows.rows() * rows.features());
         self.for_each_block(rows, |_, codes| {
             let back = codes * self.components.transpose();
             for r in 0..back.nrows() {
@@ -116,31 +115,29 @@ impl Pca {
     /// coordinates leave of its length.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for values that are not whole rows.
-    pub fn mse(&self, rows: &[f32]) -> Result<f64, EvalError> {
+    /// [`EvalError::Shape`] for rows of another width or none, or what reading them returns.
+    pub fn mse(&self, rows: &dyn BatchSource) -> Result<f64, EvalError> {
         let mut error = 0.0;
         self.for_each_block(rows, |centred, codes| {
             error += centred.norm_squared() - codes.norm_squared();
         })?;
-        Ok(error.max(0.0) / rows.len() as f64)
+        Ok(error.max(0.0) / (rows.rows() * rows.features()) as f64)
     }
 
     /// Calls `take(centred rows, their coordinates)` for blocks of rows.
     fn for_each_block(
         &self,
-        rows: &[f32],
+        rows: &dyn BatchSource,
         mut take: impl FnMut(&DMatrix<f64>, &DMatrix<f64>),
     ) -> Result<(), EvalError> {
-        let features = self.mean.len();
-        if rows.is_empty() || !rows.len().is_multiple_of(features) {
-            return Err(EvalError::Shape { values: rows.len(), features });
+        if rows.rows() == 0 || rows.features() != self.mean.len() {
+            return Err(EvalError::Shape { values: rows.rows() * rows.features(), features: self.mean.len() });
         }
-        for block in rows.chunks(BLOCK * features) {
+        for_each_block(rows, |block| {
             let centred = centred(block, &self.mean);
             let codes = &centred * &self.components;
             take(&centred, &codes);
-        }
-        Ok(())
+        })
     }
 }
 
@@ -151,78 +148,95 @@ fn centred(rows: &[f32], mean: &[f64]) -> DMatrix<f64> {
 }
 
 /// `(1/m) Σ (x - μ)(x - μ)ᵀ`, `[features, features]`.
-fn covariance(rows: &[f32], mean: &[f64]) -> DMatrix<f64> {
+fn covariance(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, EvalError> {
     let features = mean.len();
-    let scale = features as f64 / rows.len() as f64;
+    let scale = 1.0 / rows.rows() as f64;
     let mut sum = DMatrix::zeros(features, features);
-    for block in rows.chunks(BLOCK * features) {
+    for_each_block(rows, |block| {
         let block = centred(block, mean);
         sum.gemm(scale, &block.transpose(), &block, 1.0);
-    }
-    sum
+    })?;
+    Ok(sum)
+}
+
+/// All rows `x - μ`, of which there are fewer than features.
+fn all_centred(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, EvalError> {
+    let mut values = Vec::with_capacity(rows.rows() * mean.len());
+    for_each_block(rows, |block| values.extend_from_slice(block))?;
+    Ok(centred(&values, mean))
 }
 
 /// `(1/m) (X - μ)(X - μ)ᵀ`, `[rows, rows]`.
-fn gram(rows: &[f32], mean: &[f64]) -> DMatrix<f64> {
-    let all = centred(rows, mean);
-    &all * all.transpose() / all.nrows() as f64
+fn gram(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, EvalError> {
+    let all = all_centred(rows, mean)?;
+    Ok(&all * all.transpose() / all.nrows() as f64)
 }
 
 /// `(X - μ)ᵀ U` with columns of length one; a direction without variance stays zero.
-fn from_gram(rows: &[f32], mean: &[f64], vectors: &DMatrix<f64>) -> DMatrix<f64> {
-    let mut directions = centred(rows, mean).transpose() * vectors;
+fn from_gram(
+    rows: &dyn BatchSource,
+    mean: &[f64],
+    vectors: &DMatrix<f64>,
+) -> Result<DMatrix<f64>, EvalError> {
+    let mut directions = all_centred(rows, mean)?.transpose() * vectors;
     let longest = (0..directions.ncols()).map(|i| directions.column(i).norm()).fold(0.0, f64::max);
     for i in 0..directions.ncols() {
         let norm = directions.column(i).norm();
         let factor = if norm > longest * 1e-12 { 1.0 / norm } else { 0.0 };
         directions.column_mut(i).scale_mut(factor);
     }
-    directions
+    Ok(directions)
 }
 
 #[cfg(test)]
 mod tests {
+    use ae_data::Rows;
     use ae_testing::random::SplitMix64;
 
     use super::*;
     use crate::metrics::mse;
 
+    fn rows(values: &[f32], features: usize) -> Rows<'_> {
+        Rows::new(values, features).unwrap()
+    }
+
     #[test]
     fn a_line_in_the_plane() {
         // (0,0), (1,2), (2,4): all variance along (1,2)/√5, which is 10/3.
-        let pca = Pca::fit(&[0.0, 0.0, 1.0, 2.0, 2.0, 4.0], 2, 1).unwrap();
+        let pca = Pca::fit(&rows(&[0.0, 0.0, 1.0, 2.0, 2.0, 4.0], 2), 1).unwrap();
         let direction = pca.component(0);
         assert!((direction[0] - 0.2f64.sqrt()).abs() < 1e-12 && (direction[1] - 0.8f64.sqrt()).abs() < 1e-12);
         assert!((pca.variances()[0] - 10.0 / 3.0).abs() < 1e-12);
-        let codes = pca.transform(&[2.0, 4.0]).unwrap();
+        let codes = pca.transform(&rows(&[2.0, 4.0], 2)).unwrap();
         assert!((f64::from(codes[0]) - 5f64.sqrt()).abs() < 1e-6);
-        assert!(pca.mse(&[0.0, 0.0, 1.0, 2.0]).unwrap() < 1e-12);
+        assert!(pca.mse(&rows(&[0.0, 0.0, 1.0, 2.0], 2)).unwrap() < 1e-12);
         // (2, 0) is 1.2 from the line on which (1, 2) is the mean: squared distance 16/5 over two features.
-        assert!((pca.mse(&[2.0, 0.0]).unwrap() - 3.2 / 2.0 * (16.0 / 3.2) / 5.0).abs() < 1e-9);
+        assert!((pca.mse(&rows(&[2.0, 0.0], 2)).unwrap() - 3.2 / 2.0 * (16.0 / 3.2) / 5.0).abs() < 1e-9);
     }
 
     #[test]
     fn errors_are_the_discarded_eigenvalues() {
-        for (rows, features) in [(200, 12), (9, 40), (15, 15)] {
-            let table = SplitMix64::new(3).normal_f32s(rows * features);
-            let most = rows.min(features);
-            let all = Pca::fit(&table, features, most).unwrap();
+        for (count, features) in [(200, 12), (9, 40), (15, 15)] {
+            let values = SplitMix64::new(3).normal_f32s(count * features);
+            let table = rows(&values, features);
+            let most = count.min(features);
+            let all = Pca::fit(&table, most).unwrap();
             for components in [1, 3, most - 1] {
-                let pca = Pca::fit(&table, features, components).unwrap();
+                let pca = Pca::fit(&table, components).unwrap();
                 let discarded: f64 = all.variances()[components..].iter().sum();
                 let error = pca.mse(&table).unwrap();
                 assert!(
                     (error - discarded / features as f64).abs() < 1e-9,
-                    "{rows}x{features}, {components}"
+                    "{count}x{features}, {components}"
                 );
                 let rebuilt = pca.reconstruct(&table).unwrap();
-                assert!((mse(&table, &rebuilt).unwrap() - error).abs() < 1e-6);
+                assert!((mse(&values, &rebuilt).unwrap() - error).abs() < 1e-6);
                 for (i, j) in [(0, 0), (0, components - 1), (components - 1, components - 1)] {
                     let dot: f64 = pca.component(i).iter().zip(pca.component(j)).map(|(a, b)| a * b).sum();
                     assert!((dot - f64::from(u8::from(i == j))).abs() < 1e-9, "orthonormal");
                 }
             }
-            let variance = crate::mean_variance(&table, features).unwrap();
+            let variance = crate::mean_variance(&table).unwrap();
             assert!((all.total_variance() / features as f64 - variance).abs() < 1e-9);
         }
     }
@@ -230,9 +244,8 @@ mod tests {
     #[test]
     fn impossible_requests_are_errors() {
         let fit = |values: &[f32], features, components| {
-            Pca::fit(values, features, components).unwrap_err().to_string()
+            Pca::fit(&rows(values, features), components).unwrap_err().to_string()
         };
-        assert_eq!(fit(&[1.0; 5], 2, 1), "5 values are not whole rows of 2");
         assert_eq!(fit(&[], 2, 1), "0 values are not whole rows of 2");
         assert_eq!(
             fit(&[1.0; 4], 2, 3),
@@ -240,8 +253,9 @@ mod tests {
         );
         assert!(fit(&[1.0; 4], 2, 0).starts_with("0 components"));
         assert!(fit(&[f32::NAN; 4], 2, 1).contains("finite"));
-        let constant = Pca::fit(&[3.0; 8], 2, 2).unwrap();
-        assert_eq!(constant.mse(&[3.0; 4]).unwrap(), 0.0);
+        let constant = Pca::fit(&rows(&[3.0; 8], 2), 2).unwrap();
+        assert_eq!(constant.mse(&rows(&[3.0; 4], 2)).unwrap(), 0.0);
+        assert!(constant.mse(&rows(&[3.0; 3], 3)).is_err(), "another width");
     }
 
     /// The published error of 30 components on MNIST, pixels in [0, 1]: 13.87 an image (Hinton & Salakhutdinov 2006).
@@ -258,8 +272,8 @@ mod tests {
             println!("skipped: MNIST is absent; AE_DATA_DIR may name the folder that holds mnist/");
             return;
         };
-        let pca = Pca::fit(train.values(), 784, 30).unwrap();
-        let error = pca.mse(test.values()).unwrap() * 784.0 / (255.0 * 255.0);
+        let pca = Pca::fit(&train, 30).unwrap();
+        let error = pca.mse(&test).unwrap() * 784.0 / (255.0 * 255.0);
         assert!((error - 13.866).abs() < 0.002, "{error}");
     }
 }

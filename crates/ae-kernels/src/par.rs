@@ -52,6 +52,11 @@ impl Pool {
         Ok(Pool { kind })
     }
 
+    /// [`Pool::enter`] where the work is worth waking the pool's threads, else `work` on the calling thread alone.
+    pub fn enter_for<R: Send>(&self, worth_sharing: bool, work: impl FnOnce(Crew) -> R + Send) -> R {
+        if worth_sharing { self.enter(work) } else { work(Crew::SOLO) }
+    }
+
     /// Runs `work` inside the pool. Enter once around many steps: entering allocates now and then and wakes a thread.
     pub fn enter<R: Send>(&self, work: impl FnOnce(Crew) -> R + Send) -> R {
         match &self.kind {

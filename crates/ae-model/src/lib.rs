@@ -57,7 +57,7 @@ pub use history::{EpochRecord, History, StopReason};
 pub use model::{Autoencoder, ErrorNorm};
 pub use network::LayerParameters;
 pub use optim::Optimizer;
-pub use scale::Scaler;
+pub use scale::{ScaledRows, Scaler};
 pub use step::Arithmetic;
 pub use summary::Summary;
 pub use trainer::{Session, Trainer};

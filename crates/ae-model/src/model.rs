@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::History;
 use crate::network::LayerParameters;
-use crate::scale::Scaler;
+use crate::scale::{ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
 use crate::train;
@@ -56,6 +56,8 @@ pub(crate) enum AnyEngine {
     F64(Engine<f64>),
 }
 
+/// Multiply-adds, about, below which rows go through the network on the calling thread: waking a pool takes longer.
+const WORTH_WAKING: usize = 1 << 22;
 /// Rows that are read, checked and sent through the network together where the source is not in memory.
 const STAGED_ROWS: usize = 8192;
 
@@ -332,21 +334,13 @@ impl Autoencoder {
         self.mse(data).map(|mse| -mse)
     }
 
-    /// The rows `data` on the scale on which errors are measured, `[rows, input_dim]`.
+    /// The rows `data` on the scale on which errors are measured.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
-    pub fn scaled(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
-        let features = self.config.input_dim();
-        self.expect_width("rows", features, data)?;
-        let mut rows = Vec::with_capacity(data.rows() * features);
-        self.staged(data, |_, table, _| {
-            for row in table.chunks_exact(features) {
-                let scaled = row.iter().zip(self.scaler.shift()).zip(self.scaler.scale());
-                rows.extend(scaled.map(|((x, shift), scale)| ((f64::from(*x) - shift) / scale) as f32));
-            }
-        })?;
-        self.named(Dataset::new(rows, features)?)
+    /// [`Error::Width`].
+    pub fn scaled<'a>(&'a self, data: &'a dyn BatchSource) -> Result<ScaledRows<'a>, Error> {
+        self.expect_width("rows", self.config.input_dim(), data)?;
+        Ok(ScaledRows::new(data, &self.scaler))
     }
 
     fn through(&self, part: Part, data: &dyn BatchSource) -> Result<Dataset, Error> {
@@ -390,7 +384,8 @@ impl Autoencoder {
         mut work: impl FnMut(usize, &[f32], Crew) + Send,
     ) -> Result<(), Error> {
         let (rows, features) = (data.rows(), data.features());
-        self.pool.enter(|crew| {
+        let worth_sharing = rows.saturating_mul(self.config.parameter_count()) >= WORTH_WAKING;
+        self.pool.enter_for(worth_sharing, |crew| {
             let mut staged = Vec::new();
             for first in (0..rows).step_by(STAGED_ROWS) {
                 let count = STAGED_ROWS.min(rows - first);

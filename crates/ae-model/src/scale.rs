@@ -14,6 +14,47 @@ pub struct Scaler {
     scale: Vec<f64>,
 }
 
+/// Rows of a source on the scale on which errors are measured, `(x - shift) / scale`, without a copy of them all.
+#[derive(Clone, Copy)]
+pub struct ScaledRows<'a> {
+    source: &'a dyn BatchSource,
+    scaler: &'a Scaler,
+}
+
+impl<'a> ScaledRows<'a> {
+    pub(crate) fn new(source: &'a dyn BatchSource, scaler: &'a Scaler) -> Self {
+        ScaledRows { source, scaler }
+    }
+}
+
+impl std::fmt::Debug for ScaledRows<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ScaledRows, {} of them", self.source.rows())
+    }
+}
+
+impl BatchSource for ScaledRows<'_> {
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+    fn features(&self) -> usize {
+        self.source.features()
+    }
+    fn names(&self) -> Option<&[String]> {
+        self.source.names()
+    }
+    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), ae_data::DataError> {
+        self.source.read_rows(indices, out)?;
+        let Scaler { shift, scale } = self.scaler;
+        for row in out.chunks_exact_mut(self.features().max(1)) {
+            for ((x, shift), scale) in row.iter_mut().zip(shift).zip(scale) {
+                *x = ((f64::from(*x) - shift) / scale) as f32;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Features whose values are read at a time where all values of a feature are needed at once.
 const COLUMNS_AT_A_TIME: usize = 16;
 /// Rows that are read at a time.

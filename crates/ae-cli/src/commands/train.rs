@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ae_data::Dataset;
+use ae_data::{BatchSource, Dataset, Subset};
 use ae_eval::{Pca, mean_variance};
 use ae_model::{
     Activation, Autoencoder, CancelToken, Config, EarlyStopping, History, Init, Optimizer, Precision,
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     // Before anything that could still fail: the work is not to be lost.
     model.save(&path)?;
 
-    let quality = Quality::of(&model, &data, &history)?;
+    let quality = Quality::of(&model, &data)?;
     report(out, &model, &history, elapsed, &quality)?;
     out.line(format!("saved         {}{}", path.display(), if replaced { " (replaced)" } else { "" }))?;
     for warning in quality.warnings(&history) {
@@ -199,31 +199,30 @@ struct Quality {
 }
 
 impl Quality {
-    fn of(model: &Autoencoder, data: &Dataset, history: &History) -> Result<Quality, Failure> {
+    fn of(model: &Autoencoder, data: &Dataset) -> Result<Quality, Failure> {
         let config = model.config();
         let features = config.input_dim();
         let (train, validation) = ae_data::validation_split(data.rows(), config.validation(), config.seed())?;
-        let train = if history.validation_rows == 0 { data.clone() } else { data.select_rows(&train)? };
-        let scaled = model.scaled(&train)?;
+        let train = Subset::new(data, train)?;
         let (rows, width) = (train.rows() as f64, features as f64);
         let work = rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3);
         let components = config.encoding_dim().min(train.rows()).min(features);
-        let pca =
-            if work <= PCA_WORK { Some(Pca::fit(scaled.values(), features, components)?) } else { None };
-        let measure = |rows: &Dataset, scaled: &Dataset| -> Result<Part, Failure> {
+        let scaled = model.scaled(&train)?;
+        let pca = if work <= PCA_WORK { Some(Pca::fit(&scaled, components)?) } else { None };
+        let measure = |rows: &Subset<'_>| -> Result<Part, Failure> {
+            let scaled = model.scaled(rows)?;
             Ok(Part {
                 mse: model.mse(rows)?,
-                variance: mean_variance(scaled.values(), features)?,
-                pca: pca.as_ref().map(|pca| pca.mse(scaled.values())).transpose()?,
+                variance: mean_variance(&scaled)?,
+                pca: pca.as_ref().map(|pca| pca.mse(&scaled)).transpose()?,
             })
         };
         let validation = if validation.is_empty() {
             None
         } else {
-            let rows = data.select_rows(&validation)?;
-            Some(measure(&rows, &model.scaled(&rows)?)?)
+            Some(measure(&Subset::new(data, validation)?)?)
         };
-        Ok(Quality { train: measure(&train, &scaled)?, validation })
+        Ok(Quality { train: measure(&train)?, validation })
     }
 
     fn warnings(&self, history: &History) -> Vec<String> {
