@@ -5,7 +5,7 @@ use ae_data::BatchSource;
 use crate::error::EvalError;
 
 /// Rows of a block.
-const BLOCK: usize = 2048;
+const BLOCK: usize = 1024;
 
 /// Calls `take` with consecutive rows until all have been there.
 pub(crate) fn for_each_block(

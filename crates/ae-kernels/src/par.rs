@@ -62,7 +62,8 @@ impl Pool {
         match &self.kind {
             Kind::Serial => work(Crew { serial: true }),
             Kind::Current if rayon::current_num_threads() == 1 => work(Crew { serial: true }),
-            Kind::Current => work(Crew { serial: false }),
+            // From outside, every join would be handed in and waited for; so the whole work moves in.
+            Kind::Current => rayon::scope(|_| work(Crew { serial: false })),
             Kind::Own(pool) => pool.install(|| work(Crew { serial: false })),
         }
     }
