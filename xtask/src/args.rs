@@ -18,7 +18,7 @@ pub(crate) struct Args {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Time training steps, products, kernels and inference
-    Bench(Bench),
+    Bench(Box<Bench>),
     /// Compare gradients with finite differences, a naive reference and each other
     Gradcheck(Gradcheck),
     /// Measure the error of exp, tanh and sigmoid over every single-precision input

@@ -131,7 +131,10 @@ impl Pca {
         mut take: impl FnMut(&DMatrix<f64>, &DMatrix<f64>),
     ) -> Result<(), EvalError> {
         if rows.rows() == 0 || rows.features() != self.mean.len() {
-            return Err(EvalError::Shape { values: rows.rows() * rows.features(), features: self.mean.len() });
+            return Err(EvalError::Shape {
+                values: rows.rows() * rows.features(),
+                features: self.mean.len(),
+            });
         }
         for_each_block(rows, |block| {
             let centred = centred(block, &self.mean);

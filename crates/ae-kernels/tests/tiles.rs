@@ -102,7 +102,8 @@ fn forward(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
     split::rows(isa, parts, Panels::new(x.as_slice(), case.inputs, q * 16), tiles.as_mut_slice());
     let mut y = AlignedBuf::zeroed(panel_len::<f32>(case.outputs, q * 16));
     let mut scratch = AlignedBuf::zeroed(tile::scratch_len(parts, q));
-    let (mut next, mut kept) = (vec![0.0; q * split::panel_len(parts, case.outputs)], kept(parts, q, case.outputs));
+    let (mut next, mut kept) =
+        (vec![0.0; q * split::panel_len(parts, case.outputs)], kept(parts, q, case.outputs));
     let apart = split::pair_len(parts, case.outputs);
     tile::forward(
         isa,
@@ -153,7 +154,8 @@ fn backward_input(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
     let mut tiles = AlignedBuf::zeroed(q * split::panel_len(parts, case.outputs));
     split::features(isa, parts, Panels::new(delta.as_slice(), case.outputs, q * 16), tiles.as_mut_slice());
     let mut scratch = AlignedBuf::zeroed(tile::scratch_len(parts, q));
-    let (mut next, mut kept) = (vec![0.0; q * split::panel_len(parts, case.inputs)], kept(parts, q, case.inputs));
+    let (mut next, mut kept) =
+        (vec![0.0; q * split::panel_len(parts, case.inputs)], kept(parts, q, case.inputs));
     let apart = split::pair_len(parts, case.inputs);
     tile::backward_input(
         isa,
@@ -259,7 +261,8 @@ fn check(case: &Case, isa: Isa, parts: Parts) {
     }
     // In one part the result is rounded once more.
     let last = if parts == Parts::One { 2f64.powi(-8) } else { 0.0 };
-    let bounds: Vec<f64> = bounds.iter().zip(&expected).map(|(bound, e)| bound * 1.01 + last * e.abs()).collect();
+    let bounds: Vec<f64> =
+        bounds.iter().zip(&expected).map(|(bound, e)| bound * 1.01 + last * e.abs()).collect();
     let name = case.name("backward_input", isa);
     assert_close(&name, &backward_input(case, isa, parts), &expected, Tolerance::Each(&bounds));
 
@@ -309,9 +312,12 @@ fn every_instruction_set_gives_the_same_bits() {
             let case = Case::new(shape);
             let results: Vec<_> = Isa::available()
                 .map(|isa| {
-                    [forward(&case, isa, parts), backward_input(&case, isa, parts), weight_gradient(&case, isa, parts, 48)]
-                        
-                        .map(|values| bits(&values))
+                    [
+                        forward(&case, isa, parts),
+                        backward_input(&case, isa, parts),
+                        weight_gradient(&case, isa, parts, 48),
+                    ]
+                    .map(|values| bits(&values))
                 })
                 .collect();
             assert!(results.iter().all(|result| *result == results[0]), "{shape:?} in {parts:?}");
@@ -328,9 +334,7 @@ fn error(got: &[f32], expected: &[f64], magnitudes: &[f64]) -> f64 {
 
 /// The product in `f32`, one chain of fused multiply-adds an element.
 fn fma_chain([m, k, n]: [usize; 3], x: &[f32], w: &[f32]) -> Vec<f32> {
-    (0..m * n)
-        .map(|i| (0..k).fold(0.0, |sum, p| x[i / n * k + p].mul_add(w[p * n + i % n], sum)))
-        .collect()
+    (0..m * n).map(|i| (0..k).fold(0.0, |sum, p| x[i / n * k + p].mul_add(w[p * n + i % n], sum))).collect()
 }
 
 proptest! {
@@ -364,7 +368,13 @@ proptest! {
 fn the_ends_of_the_range() {
     for isa in Isa::available() {
         for parts in BOTH {
-            for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::from_bits(0x7fff_ffff), f32::from_bits(0xff80_0001)] {
+            for bad in [
+                f32::INFINITY,
+                f32::NEG_INFINITY,
+                f32::NAN,
+                f32::from_bits(0x7fff_ffff),
+                f32::from_bits(0xff80_0001),
+            ] {
                 let mut case = Case::new([3, 40, 5]);
                 case.x[45] = bad;
                 let y = forward(&case, isa, parts);

@@ -119,10 +119,8 @@ fn plain<T: Element, U: UpdateRule<T>>(isa: Isa, data: &Data, rule: impl Fn(i32)
         block_panels: usize::MAX,
         rows: ROWS,
     };
-    let (x, delta) = (
-        of(x.as_slice(), INPUTS * T::PANEL),
-        of(turned.as_slice(), turned_len::<T>(OUTPUTS, T::PANEL)),
-    );
+    let (x, delta) =
+        (of(x.as_slice(), INPUTS * T::PANEL), of(turned.as_slice(), turned_len::<T>(OUTPUTS, T::PANEL)));
     train(data, U::STATE, |t, range, weights, state| {
         weight_gradient(isa, Blocking::default(), INPUTS, range, x, delta, rule(t), weights, state);
     })

@@ -160,11 +160,31 @@ fn adam(learning_rate: f64, scale: f64, time: u64, [beta1, beta2, epsilon]: [f64
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rule {
     /// Writes the mean gradient in the place of the parameters.
-    Gradient { scale: f64 },
-    Sgd { step: f64 },
-    Momentum { scale: f64, rate: f64, momentum: f64 },
-    Nesterov { scale: f64, rate: f64, momentum: f64 },
-    Adam { scale: f64, rate: f64, beta1: f64, beta2: f64, unbias: f64, epsilon: f64, keep: f64 },
+    Gradient {
+        scale: f64,
+    },
+    Sgd {
+        step: f64,
+    },
+    Momentum {
+        scale: f64,
+        rate: f64,
+        momentum: f64,
+    },
+    Nesterov {
+        scale: f64,
+        rate: f64,
+        momentum: f64,
+    },
+    Adam {
+        scale: f64,
+        rate: f64,
+        beta1: f64,
+        beta2: f64,
+        unbias: f64,
+        epsilon: f64,
+        keep: f64,
+    },
 }
 
 /// Work that is compiled for each rule.

@@ -15,12 +15,12 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use ae_kernels::{Element, Isa};
 use ae_kernels::gemm::WeightRange;
 use ae_kernels::panel::{Affine, panel_count};
 use ae_kernels::par::{Crew, DisjointRanges};
 use ae_kernels::tile::Parts;
 use ae_kernels::workspace::AlignedBuf;
+use ae_kernels::{Element, Isa};
 
 use crate::layer::Dense;
 use crate::network::Network;
@@ -267,7 +267,8 @@ impl<T: Arithmetic> StepPlan<T> {
 
 /// The parameters as tasks of about as many elements as [`RANGE`] allows: long panels divided, small layers joined.
 fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, Vec<Vec<Piece>>) {
-    let most = (network.parameters.as_slice().len() / (TASKS_A_THREAD * threads.max(1))).clamp(*RANGE.start(), *RANGE.end());
+    let most = (network.parameters.as_slice().len() / (TASKS_A_THREAD * threads.max(1)))
+        .clamp(*RANGE.start(), *RANGE.end());
     let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut pieces: Vec<Vec<Piece>> = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Training one batch at a time, for programs that bring their own loop.
 
-use ae_kernels::par::{Crew, Pool};
 use ae_kernels::Isa;
+use ae_kernels::par::{Crew, Pool};
 
 use crate::config::Config;
 use crate::engine::{Engine, Products};

@@ -119,8 +119,7 @@ impl StepsBench {
             }
         }
         row["fastest"] = json!(fastest.map(|(system, _)| system));
-        row["ratio"] =
-            json!(fastest.zip(rate(&row)).map(|((_, theirs), ours)| rounded(ours / theirs, 2)));
+        row["ratio"] = json!(fastest.zip(rate(&row)).map(|((_, theirs), ours)| rounded(ours / theirs, 2)));
         Ok(row)
     }
 }

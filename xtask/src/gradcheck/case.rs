@@ -334,7 +334,7 @@ mod tests {
         for activation in ACTIVATIONS {
             let case = Case { dims: vec![9, 6, 4], activation, init: Init::GlorotUniform, batch: 5, seed: 3 };
             let subject = Subject::new(&case).unwrap();
-            let right = flatten(&subject.gradients::<f64>(Isa::best()).unwrap().1);
+            let right = flatten(&subject.gradients::<f64>(Isa::best(), Products::Plain).unwrap().1);
             assert_eq!(case.check_against(&subject, &right).unwrap().problems(), [""; 0]);
             let largest =
                 (0..right.len()).max_by(|&a, &b| right[a].abs().total_cmp(&right[b].abs())).unwrap();

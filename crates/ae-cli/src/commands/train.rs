@@ -12,9 +12,7 @@ use ae_model::{
 use serde_json::json;
 
 use super::progress::Progress;
-use crate::args::{
-    ActivationArg, Betas, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs,
-};
+use crate::args::{ActivationArg, Betas, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
 use crate::failure::Failure;
 use crate::inputs::{check_output, read};
 use crate::output::Output;
@@ -217,11 +215,8 @@ impl Quality {
                 pca: pca.as_ref().map(|pca| pca.mse(&scaled)).transpose()?,
             })
         };
-        let validation = if validation.is_empty() {
-            None
-        } else {
-            Some(measure(&Subset::new(data, validation)?)?)
-        };
+        let validation =
+            if validation.is_empty() { None } else { Some(measure(&Subset::new(data, validation)?)?) };
         Ok(Quality { train: measure(&train)?, validation })
     }
 

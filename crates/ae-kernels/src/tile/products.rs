@@ -158,8 +158,12 @@ pub fn weight_gradient<U: UpdateRule<f32>>(
         delta.pairs,
     );
     match parts {
-        Parts::One => run(isa, gradient::WeightGradient::<1, U> { inputs, range, x, delta, rule, weights, state }),
-        Parts::Three => run(isa, gradient::WeightGradient::<3, U> { inputs, range, x, delta, rule, weights, state }),
+        Parts::One => {
+            run(isa, gradient::WeightGradient::<1, U> { inputs, range, x, delta, rule, weights, state });
+        }
+        Parts::Three => {
+            run(isa, gradient::WeightGradient::<3, U> { inputs, range, x, delta, rule, weights, state });
+        }
     }
 }
 

@@ -52,7 +52,9 @@ fn check_pairs(parts: Parts, src: Panels<'_, f32>, dst: &[f32], apart: usize) {
     let len = pair_len(parts, src.rows());
     let pairs = src.count() / 2;
     assert!(
-        src.count().is_multiple_of(2) && apart >= len && (pairs == 0 || (pairs - 1) * apart + len <= dst.len()),
+        src.count().is_multiple_of(2)
+            && apart >= len
+            && (pairs == 0 || (pairs - 1) * apart + len <= dst.len()),
         "tiles of {} batch panels, {len} of every {apart} elements, in {}",
         src.count(),
         dst.len()

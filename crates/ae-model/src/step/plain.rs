@@ -69,7 +69,13 @@ impl<T: Element> Phases<T> for PlainPlan {
 
         let (activations, rest) = block.split_at_mut(self.turned[0]);
         let input = &mut activations[..first.inputs * panels];
-        panel::gather_rows(isa, batch.table, batch.indices, batch.map, PanelsMut::new(input, first.inputs, rows));
+        panel::gather_rows(
+            isa,
+            batch.table,
+            batch.indices,
+            batch.map,
+            PanelsMut::new(input, first.inputs, rows),
+        );
         for (l, layer) in layers.iter().enumerate() {
             let (before, after) = activations.split_at_mut(self.activations[l + 1]);
             let x = &before[self.activations[l]..][..layer.inputs * panels];

@@ -52,7 +52,8 @@ impl Python {
 fn make(environment: &Path, python: &Path) -> Result<(), String> {
     printed(Command::new("python3").args(["-m", "venv"]).arg(environment))?;
     for package in PACKAGES {
-        if let Err(reason) = printed(Command::new(python).args(["-m", "pip", "install", "--quiet", package])) {
+        if let Err(reason) = printed(Command::new(python).args(["-m", "pip", "install", "--quiet", package]))
+        {
             eprintln!("{package} is not installed: {reason}");
         }
     }
@@ -113,6 +114,8 @@ mod tests {
     fn failures_are_told_in_their_last_line() {
         let failed = printed(Command::new("rustc").arg("--no-such-flag"));
         assert!(failed.is_err_and(|reason| !reason.is_empty()));
-        assert!(printed(&mut Command::new("/nowhere/python3")).is_err_and(|reason| reason.contains("/nowhere")));
+        assert!(
+            printed(&mut Command::new("/nowhere/python3")).is_err_and(|reason| reason.contains("/nowhere"))
+        );
     }
 }

@@ -70,11 +70,16 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
         let (a, b) = (step.number % 4 / 2, step.number % 2);
         let tile = (2 * a + b) * TILE;
         match step.number / 4 {
-            0 if a < strip.width => self.derivative(s, 2 * strip.index + a, 2 * step.pair + b, &mut sums[tile..][..TILE]),
+            0 if a < strip.width => {
+                self.derivative(s, 2 * strip.index + a, 2 * step.pair + b, &mut sums[tile..][..TILE]);
+            }
             1 => self.next_features::<S, PARTS>(s, strip, 2 * step.pair + a, b, sums),
-            2 if a < strip.width => s.transpose(&sums[tile..][..TILE], LINE, &mut spare[tile..][..TILE], LINE),
+            2 if a < strip.width => {
+                s.transpose(&sums[tile..][..TILE], LINE, &mut spare[tile..][..TILE], LINE);
+            }
             3 if a < strip.width => {
-                let at = step.pair * self.forms.apart + (2 * strip.index + a) * PARTS * TILE + b * UNIT * LINE;
+                let at =
+                    step.pair * self.forms.apart + (2 * strip.index + a) * PARTS * TILE + b * UNIT * LINE;
                 let from = 2 * a * TILE + b * UNIT * LINE;
                 let (even, odd) = (&spare[from..][..UNIT * LINE], &spare[from + TILE..][..UNIT * LINE]);
                 pair_all::<S, PARTS>(s, even, odd, &mut self.forms.kept[at..]);

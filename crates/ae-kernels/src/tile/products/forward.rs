@@ -64,8 +64,15 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
     fn finish<S: Halves>(&mut self, s: S, strip: Strip, step: Step, sums: &mut [f32], _: &mut [f32]) {
         let (a, b) = (step.number % 4 / 2, step.number % 2);
         match step.number / 4 {
-            0 if b < strip.width => self.one_tile(s, 2 * step.pair + a, 2 * strip.index + b, &mut sums[(2 * a + b) * TILE..][..TILE]),
-            1 => self.next_rows::<S, PARTS>(s, strip, 2 * step.pair + a, b, &sums[2 * a * TILE..][..2 * TILE]),
+            0 if b < strip.width => self.one_tile(
+                s,
+                2 * step.pair + a,
+                2 * strip.index + b,
+                &mut sums[(2 * a + b) * TILE..][..TILE],
+            ),
+            1 => {
+                self.next_rows::<S, PARTS>(s, strip, 2 * step.pair + a, b, &sums[2 * a * TILE..][..2 * TILE]);
+            }
             2 if a < strip.width => self.next_inputs::<S, PARTS>(s, step.pair, 2 * strip.index + a, b),
             _ => {}
         }

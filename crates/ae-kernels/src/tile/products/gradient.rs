@@ -53,9 +53,15 @@ impl<const PARTS: usize, R: UpdateRule<f32>> TileKernel for WeightGradient<'_, P
                         let a = Tiles { data: &x.data[x_at..], apart: tile, step: x.apart };
                         let b = Tiles { data: &delta.data[delta_at..], apart: tile, step: delta.apart };
                         match (height, width) {
-                            (1, 1) => block::<U, _, PARTS, 1, 1>(unit, x.pairs, a, b, sums, true, &mut update),
-                            (1, _) => block::<U, _, PARTS, 1, 2>(unit, x.pairs, a, b, sums, true, &mut update),
-                            (_, 1) => block::<U, _, PARTS, 2, 1>(unit, x.pairs, a, b, sums, true, &mut update),
+                            (1, 1) => {
+                                block::<U, _, PARTS, 1, 1>(unit, x.pairs, a, b, sums, true, &mut update);
+                            }
+                            (1, _) => {
+                                block::<U, _, PARTS, 1, 2>(unit, x.pairs, a, b, sums, true, &mut update);
+                            }
+                            (_, 1) => {
+                                block::<U, _, PARTS, 2, 1>(unit, x.pairs, a, b, sums, true, &mut update);
+                            }
                             _ => block::<U, _, PARTS, 2, 2>(unit, x.pairs, a, b, sums, true, &mut update),
                         }
                     }
@@ -106,7 +112,6 @@ fn column_sums<S: Halves, const PARTS: usize>(s: S, delta: PairedTiles<'_>, at: 
     }
     sums
 }
-
 
 /// The update of the parameters of a block, a few lines at a time.
 struct Updates<'a, S, R> {

@@ -121,8 +121,7 @@ impl<S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'_, S, P, PARTS> {
 
     #[inline(always)]
     fn finish_step(&mut self) {
-        let step =
-            Step { pair: self.finished / P::FINISH_STEPS, number: self.finished % P::FINISH_STEPS };
+        let step = Step { pair: self.finished / P::FINISH_STEPS, number: self.finished % P::FINISH_STEPS };
         self.finished += 1;
         if let Some(strip) = self.finish {
             let sums = &mut self.sums[step.pair * 4 * TILE..][..4 * TILE];
