@@ -4,6 +4,7 @@ mod gemm;
 mod infer;
 mod kernels;
 mod peers;
+mod roofline;
 mod table;
 mod timing;
 mod train;
@@ -31,6 +32,8 @@ enum Part {
     Gemm(gemm::GemmBench),
     /// Element-wise functions, losses and changes of layout
     Kernels(kernels::KernelsBench),
+    /// The products of a step beside what the CPU could do
+    Roofline(roofline::RooflineBench),
     /// Encoding and reconstruction: throughput, and latency of one row
     Infer(infer::InferBench),
 }
@@ -57,6 +60,7 @@ impl Bench {
             }
             Some(Part::Gemm(bench)) => bench.run(),
             Some(Part::Kernels(bench)) => bench.run(),
+            Some(Part::Roofline(bench)) => bench.run(),
             Some(Part::Infer(bench)) => bench.run(),
         }
     }

@@ -466,7 +466,7 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
         let (mut one_tile, mut all_tiles);
         let whole = batch_panels <= most;
         let waiting: &mut [T] = if whole {
-            one_tile = [Line::default(); MAX_PANEL];
+            one_tile = [Line::default(); 2 * MAX_PANEL];
             bytemuck::cast_slice_mut(&mut one_tile)
         } else {
             all_tiles = [Line::default(); GROUP * INPUTS];
@@ -478,24 +478,28 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
                 // Without rows the sum is zero, and still handed on.
                 for (before, block) in pieces(batch_panels.max(1), most) {
                     let span = before..batch_panels.min(before + block);
-                    for panel in 0..panels {
+                    let mut panel = 0;
+                    while panel < panels {
+                        let wide = S::WIDE_TILE_ROWS > 0 && panel + 1 < panels;
+                        let (width, most) = if wide { (2, S::WIDE_TILE_ROWS) } else { (1, S::TILE_ROWS) };
                         let source = source(group + panel);
-                        for (first, rows) in pieces(inputs, S::TILE_ROWS) {
-                            let place = if whole { 0 } else { (panel * INPUTS + first) * T::PANEL };
-                            let sums = &mut waiting[place..][..rows * T::PANEL];
-                            micro::gradient_tile(
-                                s,
-                                rows,
-                                first_input + start + first,
-                                source,
-                                span.clone(),
-                                sums,
-                            );
+                        for (first, rows) in pieces(inputs, most) {
+                            let (place, apart) = if whole {
+                                (0, MAX_PANEL * T::PANEL)
+                            } else {
+                                ((panel * INPUTS + first) * T::PANEL, INPUTS * T::PANEL)
+                            };
+                            let sums = &mut waiting[place..];
+                            let input = first_input + start + first;
+                            micro::gradient_tile(s, rows, width, input, source, span.clone(), sums, apart);
                             if span.end == batch_panels {
-                                let at = ((group + panel) * lines + start + first) * T::PANEL;
-                                target.update(s, at, sums);
+                                for (n, sums) in sums.chunks(apart).take(width).enumerate() {
+                                    let at = ((group + panel + n) * lines + start + first) * T::PANEL;
+                                    target.update(s, at, &sums[..rows * T::PANEL]);
+                                }
                             }
                         }
+                        panel += width;
                     }
                 }
             }

@@ -14,6 +14,9 @@
 //! A register tile then reads one operand as vectors along a panel row and the other as scalars, in all three
 //! products of training ([`gemm`]), from one copy of the weights and without packing anything.
 //!
+//! On CPUs that multiply tiles of bf16 there is a second way to compute the products, in mixed precision or, by splitting
+//! each operand in three, in that of `f32`: [`tile`].
+//!
 //! # Contract
 //!
 //! - Each element of a result is one chain of multiply-adds in a fixed order: rows of a batch, blocks of a matrix

@@ -140,8 +140,8 @@ pub trait Halves: Simd<f32> {
     /// Rounded to the nearest number whose lower half is zero, ties away from zero. Infinite from `(2 - 2^-8) 2^127` on; a NaN
     /// may become anything.
     fn nearest(self, a: Self::V) -> Self::V;
-    /// The same with ties to even, and a NaN stays one.
-    fn nearest_even(self, a: Self::V) -> Self::V;
+    /// Words whose upper half is that of `a` rounded to nearest, ties to even, where a NaN stays one; the lower half may be anything.
+    fn upper_even(self, a: Self::V) -> Self::V;
     /// The words whose low half is the upper half of `low`, and whose high half is that of `high`.
     fn join(self, low: Self::V, high: Self::V) -> Self::V;
     /// The number in the low half.

@@ -59,6 +59,19 @@ impl<T: Element> Bulk<'_, T> {
         });
     }
 
+    /// Sends one row through `part` into `out`.
+    pub(crate) fn one(&self, part: Part, row: &[f32], scratch: &mut Scratch<T>, out: &mut [f32]) {
+        let map = (part != Part::Encoder).then(|| self.maps.outwards());
+        let y = self.forward(part, Source { table: row, indices: None }, 0, 1, scratch);
+        panel::scatter_rows(self.network.isa, y, map, out);
+    }
+
+    /// The squared error of one row, summed over its scaled features.
+    pub(crate) fn row_error(&self, row: &[f32], scratch: &mut Scratch<T>) -> f64 {
+        self.errors(Source { table: row, indices: None }, 0, 1, scratch);
+        scratch.errors[0].to_f64()
+    }
+
     /// The squared error of each row, summed over its scaled features, into `out`.
     pub(crate) fn row_errors(&self, source: Source<'_>, out: &mut [f64]) {
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
@@ -148,14 +161,15 @@ impl<T: Element> Bulk<'_, T> {
 }
 
 /// Memory for one block of rows.
-struct Scratch<T> {
+#[derive(Debug)]
+pub(crate) struct Scratch<T> {
     input: AlignedBuf<T>,
     sides: [AlignedBuf<T>; 2],
     errors: [T; BLOCK_ROWS],
 }
 
 impl<T: Element> Scratch<T> {
-    fn new(network: &Network<T>, rows: usize) -> Self {
+    pub(crate) fn new(network: &Network<T>, rows: usize) -> Self {
         let rows = rows.clamp(1, BLOCK_ROWS);
         let buffer = || AlignedBuf::zeroed(panel_len::<T>(network.widest(), rows));
         Scratch { input: buffer(), sides: [buffer(), buffer()], errors: [T::ZERO; BLOCK_ROWS] }

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::History;
 use crate::network::LayerParameters;
+use crate::one_row::OneRow;
 use crate::scale::{ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
@@ -221,6 +222,11 @@ impl Autoencoder {
             return Err(Error::Diverged { epoch: 1, batch: 1, learning_rate, loss: mse, best: mse });
         }
         Ok(mse)
+    }
+
+    /// The model for rows that come one by one: no memory taken and no thread woken a call.
+    pub fn one_row(&self) -> OneRow<'_> {
+        OneRow::new(self)
     }
 
     /// The encodings of the rows, `[rows, encoding_dim]`.

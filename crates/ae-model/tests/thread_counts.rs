@@ -78,6 +78,21 @@ fn rows_do_not_depend_on_their_company() {
     let model = Autoencoder::new(Config::builder(30).encoding_dim(5).build().unwrap()).unwrap();
     let codes = model.encode(&data).unwrap();
     let errors = model.reconstruction_error(&data, ErrorNorm::Mean).unwrap();
+    let rebuilt = model.reconstruct(&data).unwrap();
+    let mut one = model.one_row();
+    let (mut code, mut row) = (vec![0.0; 5], vec![0.0; 30]);
+    for index in [0, 15, 16, 63, 64, 149] {
+        let x = data.row(index).unwrap();
+        one.encode(x, &mut code).unwrap();
+        assert_eq!(code, codes.row(index).unwrap(), "row {index}");
+        one.reconstruct(x, &mut row).unwrap();
+        assert_eq!(row, rebuilt.row(index).unwrap(), "row {index}");
+        one.decode(&code, &mut row).unwrap();
+        assert_eq!(row, rebuilt.row(index).unwrap(), "row {index}");
+        assert_eq!(one.error(x, ErrorNorm::Mean).unwrap(), errors[index], "row {index}");
+    }
+    assert!(one.encode(&[0.0; 29], &mut code).is_err() && one.encode(&[0.0; 30], &mut row).is_err());
+    assert!(one.error(&[f32::NAN; 30], ErrorNorm::Sum).is_err());
     for row in [0, 15, 16, 63, 64, 149] {
         let alone = Dataset::new(data.row(row).unwrap().to_vec(), 30).unwrap();
         assert_eq!(model.encode(&alone).unwrap().values(), codes.row(row).unwrap(), "row {row}");

@@ -175,30 +175,39 @@ impl Cursor {
     }
 }
 
-/// Adds the batch panels of `span` to the gradients of `rows` inputs from `first` on: to zero where they are the first
-/// panels, else to the lines of `sums`, which the gradients are left in.
+/// Adds the batch panels of `span` to the gradients of `rows` inputs from `first` on for `panels` panels of outputs: to zero where
+/// they are the first batch panels, else to the lines of `sums`, which the gradients are left in, `sums_panel` elements from the
+/// lines of one panel of outputs to those of the next.
 ///
 /// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the sizes and places of a tile")]
 pub(super) fn gradient_tile<T: Element, S: Simd<T>>(
     s: S,
     rows: usize,
+    panels: usize,
     first: usize,
     source: BatchOperand<'_, T>,
     span: Range<usize>,
     sums: &mut [T],
+    sums_panel: usize,
 ) {
-    assert!(sums.len() >= rows * T::PANEL);
+    let side = T::PANEL * T::PANEL;
+    assert!(rows > 0 && panels > 0 && sums.len() >= (panels - 1) * sums_panel + rows * T::PANEL);
     assert!((first + rows) * T::PANEL <= source.x.panel_len && span.end <= source.x.count());
-    let body = Gradients { first, source, span, sums };
+    assert!(source.delta_at + panels * side <= source.delta.panel_len);
+    let body = Gradients { first, source, span, sums, sums_panel };
+    let vectors_per_line = T::PANEL / S::LANES;
     // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
-    // lines `first..first + rows` of `x` and the square at `delta_at` of `delta` are inside a panel (asserted above
-    // and in `weight_gradient`); the sums have `rows` lines.
+    // lines `first..first + rows` of `x` and the squares from `delta_at` on of `delta` are inside a panel (asserted above); the
+    // sums have `rows` lines for each of the panels.
     unsafe {
-        if T::PANEL == S::LANES {
+        if panels == 1 && vectors_per_line == 1 {
             by_rows::<T, S, _, 1>(s, rows, body);
-        } else {
+        } else if panels * vectors_per_line == 2 {
             by_rows::<T, S, _, 2>(s, rows, body);
+        } else {
+            unreachable!("tiles of {panels} panels of {vectors_per_line} vectors");
         }
     }
 }
@@ -382,18 +391,19 @@ struct Gradients<'a, T> {
     source: BatchOperand<'a, T>,
     span: Range<usize>,
     sums: &'a mut [T],
+    sums_panel: usize,
 }
 
 impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Gradients { first, source, span, sums } = self;
+        let Gradients { first, source, span, sums, sums_panel } = self;
         let mut acc = [[s.splat(T::ZERO); NV]; R];
         if span.start > 0 {
             for i in 0..R {
                 for j in 0..NV {
-                    // SAFETY: the sums have `R` lines.
-                    acc[i][j] = unsafe { s.load_ptr(sums.as_ptr().add(i * T::PANEL + j * S::LANES)) };
+                    // SAFETY: the sums have `R` lines for each panel.
+                    acc[i][j] = unsafe { s.load_ptr(sums.as_ptr().add(place::<T, S>(i, j, sums_panel))) };
                 }
             }
         }
@@ -413,13 +423,14 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
             unsafe {
                 let scalars = x_data.add(x + first * T::PANEL);
                 let vectors = source.delta.data.as_ptr().add(delta);
-                accumulate::<T, S, R, NV>(s, rows, scalars, 1, T::PANEL, vectors, 0, &mut acc);
+                let square = T::PANEL * T::PANEL;
+                accumulate::<T, S, R, NV>(s, rows, scalars, 1, T::PANEL, vectors, square, &mut acc);
             }
         }
         for i in 0..R {
             for j in 0..NV {
-                // SAFETY: the sums have `R` lines.
-                unsafe { s.store_ptr(acc[i][j], sums.as_mut_ptr().add(i * T::PANEL + j * S::LANES)) }
+                // SAFETY: the sums have `R` lines for each panel.
+                unsafe { s.store_ptr(acc[i][j], sums.as_mut_ptr().add(place::<T, S>(i, j, sums_panel))) }
             }
         }
     }

@@ -58,7 +58,7 @@ impl Halves for Avx2 {
         }
     }
     #[inline(always)]
-    fn nearest_even(self, a: __m256) -> __m256 {
+    fn upper_even(self, a: __m256) -> __m256 {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe {
             let bits = _mm256_castps_si256(a);
@@ -66,8 +66,7 @@ impl Halves for Avx2 {
             let sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
             let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
             let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
-            let kept = _mm256_blendv_epi8(sum, quiet, nan);
-            _mm256_castsi256_ps(_mm256_and_si256(kept, _mm256_set1_epi32(HIGH)))
+            _mm256_castsi256_ps(_mm256_blendv_epi8(sum, quiet, nan))
         }
     }
     #[inline(always)]

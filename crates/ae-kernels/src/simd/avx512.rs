@@ -63,16 +63,14 @@ impl Halves for Avx512 {
         }
     }
     #[inline(always)]
-    fn nearest_even(self, a: __m512) -> __m512 {
+    fn upper_even(self, a: __m512) -> __m512 {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe {
             let bits = _mm512_castps_si512(a);
             let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
-            let kept = _mm512_mask_blend_epi32(nan, sum, quiet);
-            _mm512_castsi512_ps(_mm512_and_si512(kept, _mm512_set1_epi32(HIGH)))
+            _mm512_castsi512_ps(_mm512_mask_or_epi32(sum, nan, bits, _mm512_set1_epi32(0x0040_0000)))
         }
     }
     #[inline(always)]

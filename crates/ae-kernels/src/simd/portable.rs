@@ -49,12 +49,12 @@ impl Halves for Portable {
         cast((cast::<_, u32x8>(a) + u32x8::splat(0x8000)) & u32x8::splat(HIGH))
     }
     #[inline(always)]
-    fn nearest_even(self, a: f32x8) -> f32x8 {
+    fn upper_even(self, a: f32x8) -> f32x8 {
         let bits: u32x8 = cast(a);
         let sum = bits + u32x8::splat(0x7fff) + ((bits >> 16_u32) & u32x8::splat(1));
         let quiet = bits | u32x8::splat(0x0040_0000);
         let nan: u32x8 = cast(a.is_nan());
-        cast(((nan & quiet) | (!nan & sum)) & u32x8::splat(HIGH))
+        cast((nan & quiet) | (!nan & sum))
     }
     #[inline(always)]
     fn join(self, low: f32x8, high: f32x8) -> f32x8 {

@@ -207,7 +207,7 @@ pub(super) fn pair<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &[f32
     for lane in (0..LINE).step_by(S::LANES) {
         let (mut a, mut b) = (s.load(&low[lane..]), s.load(&high[lane..]));
         if PARTS == 1 {
-            s.store(s.join(s.nearest_even(a), s.nearest_even(b)), &mut dst[lane..]);
+            s.store(s.join(s.upper_even(a), s.upper_even(b)), &mut dst[lane..]);
         } else {
             for part in 0..PARTS - 1 {
                 let (p, q) = (s.nearest(a), s.nearest(b));

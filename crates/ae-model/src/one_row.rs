@@ -1,0 +1,106 @@
+//! One row at a time, as a service meets them: memory kept between calls, no thread woken.
+
+use ae_kernels::par::Crew;
+
+use crate::bulk::{Bulk, Part, Scratch};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::model::{AnyEngine, Autoencoder, ErrorNorm};
+use crate::step::Arithmetic;
+
+/// An [`Autoencoder`] for rows that come one by one ([`Autoencoder::one_row`]). Calls allocate nothing and stay on the calling
+/// thread; results are the bits that the same rows give together.
+#[derive(Debug)]
+pub struct OneRow<'a> {
+    input: usize,
+    code: usize,
+    row: Row<'a>,
+}
+
+/// The model's engine with memory for a row.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of them a thread")]
+enum Row<'a> {
+    F32(&'a Engine<f32>, Scratch<f32>),
+    F64(&'a Engine<f64>, Scratch<f64>),
+}
+
+impl<'a> OneRow<'a> {
+    pub(crate) fn new(model: &'a Autoencoder) -> Self {
+        let row = match &model.engine {
+            AnyEngine::F32(engine) => Row::F32(engine, Scratch::new(&engine.network, 1)),
+            AnyEngine::F64(engine) => Row::F64(engine, Scratch::new(&engine.network, 1)),
+        };
+        OneRow { input: model.config.input_dim(), code: model.config.encoding_dim(), row }
+    }
+
+    /// The encoding of `row` (`[input_dim]`) into `code` (`[encoding_dim]`).
+    ///
+    /// # Errors
+    /// [`Error::Width`] for a slice of another length, [`Error::NotFinite`].
+    pub fn encode(&mut self, row: &[f32], code: &mut [f32]) -> Result<(), Error> {
+        self.run(Part::Encoder, row, code)
+    }
+
+    /// The row that `code` (`[encoding_dim]`) stands for, in the units of the data, into `row` (`[input_dim]`).
+    ///
+    /// # Errors
+    /// As [`OneRow::encode`].
+    pub fn decode(&mut self, code: &[f32], row: &mut [f32]) -> Result<(), Error> {
+        self.run(Part::Decoder, code, row)
+    }
+
+    /// `row` as the autoencoder rebuilds it, in the units of the data, into `rebuilt`; both `[input_dim]`.
+    ///
+    /// # Errors
+    /// As [`OneRow::encode`].
+    pub fn reconstruct(&mut self, row: &[f32], rebuilt: &mut [f32]) -> Result<(), Error> {
+        self.run(Part::Whole, row, rebuilt)
+    }
+
+    /// The reconstruction error of `row` (`[input_dim]`), on scaled features.
+    ///
+    /// # Errors
+    /// As [`OneRow::encode`].
+    pub fn error(&mut self, row: &[f32], norm: ErrorNorm) -> Result<f64, Error> {
+        let features = self.input;
+        check(row, features)?;
+        let error = match &mut self.row {
+            Row::F32(engine, scratch) => bulk(engine).row_error(row, scratch),
+            Row::F64(engine, scratch) => bulk(engine).row_error(row, scratch),
+        };
+        Ok(if norm == ErrorNorm::Mean { error / features as f64 } else { error })
+    }
+
+    fn run(&mut self, part: Part, row: &[f32], out: &mut [f32]) -> Result<(), Error> {
+        let OneRow { input, code, .. } = *self;
+        let (from, to) = match part {
+            Part::Encoder => (input, code),
+            Part::Decoder => (code, input),
+            Part::Whole => (input, input),
+        };
+        check(row, from)?;
+        if out.len() != to {
+            return Err(Error::Width { what: "the result of a row", expected: to, got: out.len() });
+        }
+        match &mut self.row {
+            Row::F32(engine, scratch) => bulk(engine).one(part, row, scratch, out),
+            Row::F64(engine, scratch) => bulk(engine).one(part, row, scratch, out),
+        }
+        Ok(())
+    }
+}
+
+fn bulk<T: Arithmetic>(engine: &Engine<T>) -> Bulk<'_, T> {
+    Bulk { network: &engine.network, maps: &engine.maps, crew: Crew::SOLO }
+}
+
+fn check(row: &[f32], expected: usize) -> Result<(), Error> {
+    if row.len() != expected {
+        return Err(Error::Width { what: "a row", expected, got: row.len() });
+    }
+    match row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+        Some((column, &value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
+        None => Ok(()),
+    }
+}
