@@ -116,7 +116,7 @@ fn plain<T: Element, U: UpdateRule<T>>(isa: Isa, data: &Data, rule: impl Fn(i32)
         block_len: 0,
         offset: 0,
         panel_len,
-        block_panels: usize::MAX,
+        block_panels: panel::panel_count::<T>(ROWS),
         rows: ROWS,
     };
     let (x, delta) =

@@ -42,7 +42,7 @@ const TASKS_A_THREAD: usize = 8;
 pub trait Arithmetic: Element {
     /// Its steps on tiles; a type without values where there are none.
     #[doc(hidden)]
-    type Tiles: Phases<Self>;
+    type Tiles: OnTiles<Self>;
 }
 
 impl Arithmetic for f32 {
@@ -56,11 +56,15 @@ impl Arithmetic for f64 {
 /// The two phases for one way of computing products, and how it lays out the memory of a block of rows: `block_len` elements
 /// that phase 1 works in, and `kept_len` that only phase 2 reads.
 pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
-    /// The plan for batches of up to `batch` rows, where there is such a way.
-    fn plan(network: &Network<T>, batch: usize, threads: usize, parts: Parts) -> Option<Self>;
     fn layout(&self) -> Layout;
     fn one_block(&self, network: &Network<T>, batch: Batch<'_, T>, block: &mut [T], kept: &mut [T]);
     fn finish_gradient(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule, part: Part<'_, T>);
+}
+
+/// Phases on tiles.
+pub(crate) trait OnTiles<T>: Phases<T> {
+    /// The plan for batches of up to `batch` rows, where the arithmetic has tiles.
+    fn plan(network: &Network<T>, batch: usize, threads: usize, parts: Parts) -> Option<Self>;
 }
 
 /// Sizes of the memory of a step.
@@ -101,10 +105,13 @@ pub(crate) struct Piece {
 }
 
 /// No tiles, no phases.
-impl<T: Element> Phases<T> for Infallible {
+impl<T: Element> OnTiles<T> for Infallible {
     fn plan(_: &Network<T>, _: usize, _: usize, _: Parts) -> Option<Self> {
         None
     }
+}
+
+impl<T: Element> Phases<T> for Infallible {
     fn layout(&self) -> Layout {
         match *self {}
     }

@@ -165,7 +165,7 @@ impl Layer {
             block_len: 0,
             offset: 0,
             panel_len,
-            block_panels: usize::MAX,
+            block_panels: panel_count::<f32>(rows),
             rows,
         };
         let x = of(x.as_slice(), inputs * f32::PANEL);

@@ -28,6 +28,9 @@ impl Amx {
 }
 
 fn cpu_has_tiles() -> bool {
+    if cfg!(miri) {
+        return false;
+    }
     const OSXSAVE: u32 = 1 << 27;
     const AMX_BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
     const TILE_STATE: u64 = 1 << 17 | 1 << 18;

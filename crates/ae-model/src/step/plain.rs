@@ -4,7 +4,6 @@ use ae_kernels::Element;
 use ae_kernels::gemm::{BatchPanels, Blocking, weight_gradient};
 use ae_kernels::loss;
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
-use ae_kernels::tile::Parts;
 use ae_kernels::update::UpdateRule;
 
 use super::{Batch, Layout, Operands, Part, Phases, Piece};
@@ -51,10 +50,6 @@ impl PlainPlan {
 }
 
 impl<T: Element> Phases<T> for PlainPlan {
-    fn plan(network: &Network<T>, batch: usize, threads: usize, _: Parts) -> Option<Self> {
-        Some(PlainPlan::new(network, batch, threads))
-    }
-
     fn layout(&self) -> Layout {
         self.layout
     }

@@ -6,7 +6,7 @@ use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::UpdateRule;
 
-use super::{Batch, Layout, Operands, Part, Phases, Piece};
+use super::{Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
 use crate::network::Network;
 use crate::optim::{Rule, WithRule};
 
@@ -41,7 +41,7 @@ pub struct TilePlan {
     pair_len: usize,
 }
 
-impl Phases<f32> for TilePlan {
+impl OnTiles<f32> for TilePlan {
     fn plan(network: &Network<f32>, batch: usize, threads: usize, parts: Parts) -> Option<Self> {
         let pairs = panel_count::<f32>(batch).max(1).div_ceil(2);
         let block_panels = 2 * pairs.div_ceil(threads.max(1)).min(block_panels(parts) / 2);
@@ -75,7 +75,9 @@ impl Phases<f32> for TilePlan {
         let layout = Layout { block_panels, block_len: end, kept_len: block_panels / 2 * pair_len, errors };
         Some(TilePlan { parts, layout, activations, operands, room, inputs, deltas, pair_len })
     }
+}
 
+impl Phases<f32> for TilePlan {
     fn layout(&self) -> Layout {
         self.layout
     }

@@ -88,20 +88,33 @@ impl Item {
 struct Work<'a, S, P, const PARTS: usize> {
     s: S,
     product: &'a mut P,
-    finish: Option<Strip>,
+    epilogue: Epilogue<'a>,
     finished: usize,
     finish_steps: usize,
-    sums: &'a mut [f32],
-    spare: &'a mut [f32],
     item: Item,
+    dst: &'a mut [f32],
     split: usize,
     split_units: usize,
-    dst: &'a mut [f32],
     /// Steps of either kind at a time.
     pace: usize,
 }
 
-impl<S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'_, S, P, PARTS> {
+/// The strip whose sums are all there, if any, and its memory.
+struct Epilogue<'a> {
+    strip: Option<Strip>,
+    sums: &'a mut [f32],
+    spare: &'a mut [f32],
+}
+
+impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS> {
+    /// The epilogue, and the weights of `item` split to `dst`.
+    fn new(s: S, product: &'a mut P, epilogue: Epilogue<'a>, item: Item, dst: &'a mut [f32]) -> Self {
+        let pairs = epilogue.sums.len() / (4 * TILE);
+        let finish_steps = if epilogue.strip.is_some() { pairs * P::FINISH_STEPS } else { 0 };
+        let split_units = item.units();
+        Work { s, product, epilogue, finished: 0, finish_steps, item, dst, split: 0, split_units, pace: 0 }
+    }
+
     fn total(&self) -> usize {
         self.finish_steps + self.split_units
     }
@@ -123,9 +136,10 @@ impl<S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'_, S, P, PARTS> {
     fn finish_step(&mut self) {
         let step = Step { pair: self.finished / P::FINISH_STEPS, number: self.finished % P::FINISH_STEPS };
         self.finished += 1;
-        if let Some(strip) = self.finish {
-            let sums = &mut self.sums[step.pair * 4 * TILE..][..4 * TILE];
-            self.product.finish(self.s, strip, step, sums, self.spare);
+        let Epilogue { strip, sums, spare } = &mut self.epilogue;
+        if let Some(strip) = *strip {
+            let sums = &mut sums[step.pair * 4 * TILE..][..4 * TILE];
+            self.product.finish(self.s, strip, step, sums, spare);
         }
     }
 
@@ -178,44 +192,21 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             t,
             steps: STRIP.min(depth - t),
         };
+        let nothing_more = |item: Item| Item { steps: 0, ..item };
         let mut item = item_at(0, 0);
-        let mut finish = None;
-        let mut first = Work::<S, P, PARTS> {
-            s,
-            product: &mut product,
-            finish,
-            finished: 0,
-            finish_steps: 0,
-            sums: before,
-            spare,
-            item,
-            split: 0,
-            split_units: item.units(),
-            dst: here,
-            pace: 0,
-        };
-        first.some(item.units());
+        let mut strip = None;
+        let epilogue = Epilogue { strip, sums: before, spare };
+        let mut first = Work::<S, P, PARTS>::new(s, &mut product, epilogue, item, here);
+        first.some(first.total());
         loop {
             let last = item.t + item.steps == depth;
             let next = match (last, item.strip.index + 1) {
-                (true, next) if next == strips => Item { steps: 0, ..item },
+                (true, next) if next == strips => nothing_more(item),
                 (true, next) => item_at(next, 0),
                 (false, _) => item_at(item.strip.index, item.t + item.steps),
             };
-            let mut work = Work::<S, P, PARTS> {
-                s,
-                product: &mut product,
-                finish,
-                finished: 0,
-                finish_steps: if finish.is_some() { pairs * P::FINISH_STEPS } else { 0 },
-                sums: before,
-                spare,
-                item: next,
-                split: 0,
-                split_units: next.units(),
-                dst: ahead,
-                pace: 0,
-            };
+            let epilogue = Epilogue { strip, sums: before, spare };
+            let mut work = Work::<S, P, PARTS>::new(s, &mut product, epilogue, next, ahead);
             work.pace = work.total().div_ceil((pairs * item.steps).max(1));
             let of_weights = Tiles { data: here, apart: STRIP * tile, step: tile };
             let of_batch = Tiles { data: batch, apart: depth * tile, step: tile };
@@ -225,7 +216,7 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
                 P::block(unit, width, item.steps, of_weights, of_batch, sums, item.t == 0, &mut work);
             }
             work.some(work.total());
-            finish = last.then_some(item.strip);
+            strip = last.then_some(item.strip);
             if last {
                 std::mem::swap(&mut sums, &mut before);
                 if item.strip.index + 1 == strips {
@@ -235,20 +226,8 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             item = next;
             std::mem::swap(&mut here, &mut ahead);
         }
-        let mut rest = Work::<S, P, PARTS> {
-            s,
-            product: &mut product,
-            finish,
-            finished: 0,
-            finish_steps: pairs * P::FINISH_STEPS,
-            sums: before,
-            spare,
-            item: Item { steps: 0, ..item },
-            split: 0,
-            split_units: 0,
-            dst: ahead,
-            pace: 0,
-        };
+        let epilogue = Epilogue { strip, sums: before, spare };
+        let mut rest = Work::<S, P, PARTS>::new(s, &mut product, epilogue, nothing_more(item), ahead);
         rest.some(rest.total());
     }
 }
