@@ -340,8 +340,9 @@ fn fma_chain([m, k, n]: [usize; 3], x: &[f32], w: &[f32]) -> Vec<f32> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Splitting is no less exact than `f32`: the error of sums of at least 64 terms is at most that of a chain of fused
-    /// multiply-adds; shorter sums are within two roundings of the magnitude of their terms.
+    /// Splitting is no less exact than `f32`: over some hundred sums of at least 64 terms its error is at most that of chains of
+    /// fused multiply-adds, however the terms are scaled (about half of it; four fifths where few terms decide). Any sums are within a
+    /// rounding of the magnitude of their terms.
     #[test]
     fn splitting_is_as_exact_as_f32(
         rows in 1usize..40, inputs in 1usize..400, outputs in 1usize..40, spread in 0u32..12,
@@ -356,7 +357,8 @@ proptest! {
         let of_fma = error(&fma_chain(sizes, &case.x, &case.weights), &expected, &magnitudes);
         for isa in Isa::available() {
             let of_split = error(&forward(&case, isa, Parts::Three), &expected, &magnitudes);
-            let allowed = if inputs >= 64 { of_fma } else { f64::from(f32::EPSILON) };
+            let many = inputs >= 64 && rows * outputs >= 400;
+            let allowed = if many { of_fma } else { f64::from(f32::EPSILON) };
             prop_assert!(of_split <= allowed, "{sizes:?} on {isa}: {of_split:e} instead of {of_fma:e}");
         }
     }
