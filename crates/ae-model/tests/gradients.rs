@@ -119,11 +119,14 @@ proptest! {
             let mut naive = arch.naive();
             let parameters = flat(&arch.trainer::<f64>(isa).layers());
             let table = naive::widen(&arch.table());
-            let settings = Settings::default();
+            // A unit at its kink takes all weights below it out of the comparison, in a narrow network most of them: such
+            // a network says little, and another is drawn.
+            let settings = Settings { kinks: 1.0, ..Settings::default() };
             let report = gradcheck::compare(&settings, &parameters, &flat(&gradients), |values| {
                 set_flat(&mut naive, values);
                 naive.loss(&table, &table)
             });
+            prop_assume!(report.kinks <= report.compared);
             prop_assert!(report.passes(&settings), "{isa}: {report:?}");
         }
     }
