@@ -199,12 +199,19 @@ fn read_table<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> Re
 }
 
 /// Whether the first record holds names: it has nothing but texts, or the wanted label, or a text where the record behind
-/// it has a number. A text above a text says nothing: `5.1,setosa` is often a row.
+/// it has a number. A text above a text says nothing: `5.1,setosa` is often a row. Neither does a label that is known by its
+/// number: of its texts, some look like numbers (`na`, `inf`).
 fn is_header(first: &ByteRecord, second: &ByteRecord, label: Option<&str>) -> bool {
     let is_text = |cell: &[u8]| !is_number_of_some_kind(cell);
-    first.iter().all(is_text)
-        || first.iter().any(|cell| is_text(cell) && label.is_some_and(|label| label.as_bytes() == cell))
-        || first.iter().zip(second).any(|(above, below)| is_text(above) && !is_text(below))
+    if first.iter().any(|cell| is_text(cell) && label.is_some_and(|label| label.as_bytes() == cell)) {
+        return true;
+    }
+    let of_label = label.and_then(|label| label.parse::<usize>().ok()).and_then(|n| n.checked_sub(1));
+    let telling = |column: &usize| Some(*column) != of_label;
+    let cells = || first.iter().enumerate().filter(|(column, _)| telling(column));
+    cells().all(|(_, cell)| is_text(cell))
+        || cells()
+            .any(|(column, above)| is_text(above) && second.get(column).is_some_and(|below| !is_text(below)))
 }
 
 /// The names of a header; a column without one is called by its number.

@@ -341,8 +341,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Splitting is no less exact than `f32`: over some hundred sums of at least 64 terms its error is at most that of chains of
-    /// fused multiply-adds, however the terms are scaled (about half of it; four fifths where few terms decide). Any sums are within a
-    /// rounding of the magnitude of their terms.
+    /// fused multiply-adds, however the terms are scaled (about half of it; four fifths where few terms decide). Any sums are within a few
+    /// roundings of the magnitude of their terms, one for each product of tiles.
     #[test]
     fn splitting_is_as_exact_as_f32(
         rows in 1usize..40, inputs in 1usize..400, outputs in 1usize..40, spread in 0u32..12,
@@ -358,7 +358,8 @@ proptest! {
         for isa in Isa::available() {
             let of_split = error(&forward(&case, isa, Parts::Three), &expected, &magnitudes);
             let many = inputs >= 64 && rows * outputs >= 400;
-            let allowed = if many { of_fma } else { f64::from(f32::EPSILON) };
+            let sums = 2.0 + inputs as f64 / 32.0;
+            let allowed = if many { of_fma } else { f64::from(f32::EPSILON) * sums };
             prop_assert!(of_split <= allowed, "{sizes:?} on {isa}: {of_split:e} instead of {of_fma:e}");
         }
     }

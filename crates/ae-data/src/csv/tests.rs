@@ -242,6 +242,15 @@ fn no_bytes_cause_a_panic() {
     }
 }
 
+#[test]
+fn a_label_that_looks_like_a_number_makes_no_header() {
+    let options = ReadOptions { label: Some("2".to_owned()), ..ReadOptions::default() };
+    let read = |text: &str| read(text.as_bytes(), Path::new("t.csv"), Some(b','), &options).unwrap();
+    assert_eq!(read("1,aa\n2,na\n3,inf\n").values(), [1.0, 2.0, 3.0]);
+    let named = read("x,kind\n1,na\n2,inf\n");
+    assert_eq!((named.values(), named.names().unwrap()), (&[1.0, 2.0][..], &["x".to_owned()][..]));
+}
+
 proptest! {
     /// What is written is what is read, to the bit.
     #[test]
