@@ -31,6 +31,28 @@ const CASES: &[Case] = &[
     case("no batch", "train digits --batch-size 0", 2, "--batch-size: 0 is out of range"),
     case("a negative rate", "train digits --learning-rate -0.1", 2, "--learning-rate: -0.1 is out of range"),
     case("a rate of NaN", "train digits --learning-rate nan", 2, "--learning-rate: NaN is out of range"),
+    case("momentum for sgd", "train digits --momentum 0.9", 2, "--momentum is for --optimizer momentum and"),
+    case(
+        "too much momentum",
+        "train digits --optimizer momentum --momentum 1",
+        2,
+        "--momentum: 1 is out of range",
+    ),
+    case("one beta", "train digits --optimizer adam --betas 0.9", 2, "'0.9' is not two numbers divided by a"),
+    case("betas of one", "train digits --optimizer adam --betas 0.9,1", 2, "--betas: 1 is out of range"),
+    case(
+        "a decay for adam",
+        "train digits --optimizer adam --weight-decay 0.1",
+        2,
+        "--weight-decay is for --optimizer adamw",
+    ),
+    case(
+        "a decay of two",
+        "train digits --optimizer adamw --weight-decay 2",
+        2,
+        "--weight-decay: 2 is out of range",
+    ),
+    case("no such optimizer", "train digits --optimizer lion", 2, "invalid value 'lion'"),
     case("no encoding", "train digits --encoding-dim 0", 2, "--encoding-dim: 0 is out of range"),
     case(
         "an immense encoding",
