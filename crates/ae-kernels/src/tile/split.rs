@@ -120,9 +120,7 @@ fn split_features<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst
         let lines = src.panel(q).chunks(DEPTH * LINE);
         for (lines, tile) in lines.zip(tiles.chunks_exact_mut(PARTS * TILE)) {
             let (near, far) = lines.split_at(lines.len().min(TILE));
-            for j in 0..LINE {
-                pair_or_zero::<S, PARTS>(s, near.get(j * LINE..), far.get(j * LINE..), &mut tile[j * LINE..]);
-            }
+            pair_lines::<S, PARTS>(s, LINE, near, far, tile);
         }
     }
 }
@@ -134,9 +132,7 @@ fn split_inputs<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: 
         let even = src.panel(2 * pair_index).chunks(TILE);
         let odd = src.panel(2 * pair_index + 1).chunks(TILE);
         for ((near, far), tile) in even.zip(odd).zip(tiles[..of_pair].chunks_exact_mut(PARTS * TILE)) {
-            for j in 0..LINE {
-                pair_or_zero::<S, PARTS>(s, near.get(j * LINE..), far.get(j * LINE..), &mut tile[j * LINE..]);
-            }
+            pair_lines::<S, PARTS>(s, LINE, near, far, tile);
         }
     }
 }
@@ -170,24 +166,25 @@ pub(super) fn turn<S: Halves>(s: S, lines: &[f32], dst: &mut [f32; TILE]) {
     }
 }
 
-/// [`pair`] of lines that may be missing or beyond the end, which counts as zeros.
+/// [`pair`] of so many lines, of which those beyond the end of `low` or `high` count as zeros.
 #[inline(always)]
-pub(super) fn pair_or_zero<S: Halves, const PARTS: usize>(
+pub(super) fn pair_lines<S: Halves, const PARTS: usize>(
     s: S,
-    low: Option<&[f32]>,
-    high: Option<&[f32]>,
+    count: usize,
+    low: &[f32],
+    high: &[f32],
     dst: &mut [f32],
 ) {
     const ZEROS: [f32; LINE] = [0.0; LINE];
-    let low = match low {
-        Some(line) if line.len() >= LINE => line,
-        _ => &ZEROS,
-    };
-    let high = match high {
-        Some(line) if line.len() >= LINE => line,
-        _ => &ZEROS,
-    };
-    pair::<S, PARTS>(s, low, high, dst);
+    let len = count * LINE;
+    if low.len() >= len && high.len() >= len {
+        return pair_all::<S, PARTS>(s, &low[..len], &high[..len], dst);
+    }
+    for place in (0..len).step_by(LINE) {
+        let low = low.get(place..place + LINE).unwrap_or(&ZEROS);
+        let high = high.get(place..place + LINE).unwrap_or(&ZEROS);
+        pair::<S, PARTS>(s, low, high, &mut dst[place..]);
+    }
 }
 
 /// [`pair`] of as many lines as there are.

@@ -6,7 +6,7 @@ use super::{Forms, Tiles, block};
 use crate::activation::{Activation, times_grad};
 use crate::panel::Panels;
 use crate::simd::Halves;
-use crate::tile::split::{LINE, pair_all, pair_or_zero};
+use crate::tile::split::{LINE, pair_all, pair_lines};
 use crate::tile::{Aside, DEPTH, TILE, TileUnit};
 
 pub(super) struct Backward<'a> {
@@ -39,15 +39,7 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
                 &[]
             }
         };
-        let (low, high) = (of(2 * place.t), of(2 * place.t + 1));
-        if lines == UNIT && !high.is_empty() {
-            pair_all::<S, PARTS>(s, low, high, dst);
-        } else {
-            for i in 0..UNIT {
-                let (low, high) = (low.get(i * LINE..), high.get(i * LINE..));
-                pair_or_zero::<S, PARTS>(s, low, high, &mut dst[i * LINE..]);
-            }
-        }
+        pair_lines::<S, PARTS>(s, UNIT, of(2 * place.t), of(2 * place.t + 1), dst);
     }
     #[inline(always)]
     fn block<U: TileUnit, A: Aside>(

@@ -6,7 +6,7 @@ use super::{Forms, Tiles, block};
 use crate::activation::{Activation, activate};
 use crate::panel::{Panels, PanelsMut, panel_count};
 use crate::simd::Halves;
-use crate::tile::split::{LINE, pair_all, pair_or_zero, turn};
+use crate::tile::split::{LINE, pair_all, pair_lines, turn};
 use crate::tile::{Aside, DEPTH, TILE, TileUnit};
 
 pub(super) struct Forward<'a> {
@@ -33,16 +33,8 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
         let inputs = self.weights.rows() - 1;
         let lines = &self.weights.panel(2 * place.strip + place.index)[..inputs * LINE];
         let near = (place.t * DEPTH + place.half * UNIT) * LINE;
-        if near + TILE + UNIT * LINE <= lines.len() {
-            let (low, high) = (&lines[near..][..UNIT * LINE], &lines[near + TILE..][..UNIT * LINE]);
-            pair_all::<S, PARTS>(s, low, high, dst);
-        } else {
-            for j in 0..UNIT {
-                let low = lines.get(near + j * LINE..);
-                let high = lines.get(near + TILE + j * LINE..);
-                pair_or_zero::<S, PARTS>(s, low, high, &mut dst[j * LINE..]);
-            }
-        }
+        let from = |place: usize| lines.get(place..).unwrap_or_default();
+        pair_lines::<S, PARTS>(s, UNIT, from(near), from(near + TILE), dst);
     }
     #[inline(always)]
     fn block<U: TileUnit, A: Aside>(
@@ -136,14 +128,7 @@ impl Forward<'_> {
         let from = panel * TILE + half * UNIT * LINE;
         let y = self.y.as_panels();
         debug_assert!(panel < panel_count::<f32>(self.weights.cols()));
-        let (even, odd) = (y.panel(2 * pair), y.panel(2 * pair + 1));
-        if from + UNIT * LINE <= even.len() {
-            pair_all::<S, PARTS>(s, &even[from..][..UNIT * LINE], &odd[from..][..UNIT * LINE], dst);
-        } else {
-            for i in 0..UNIT {
-                let (low, high) = (even.get(from + i * LINE..), odd.get(from + i * LINE..));
-                pair_or_zero::<S, PARTS>(s, low, high, &mut dst[i * LINE..]);
-            }
-        }
+        let of = |q: usize| y.panel(q).get(from..).unwrap_or_default();
+        pair_lines::<S, PARTS>(s, UNIT, of(2 * pair), of(2 * pair + 1), dst);
     }
 }
