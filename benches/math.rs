@@ -15,6 +15,7 @@ fn reference(function: Function, x: f64) -> f64 {
     match function {
         Function::Tanh => x.tanh(),
         Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         _ => x.exp(),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Bench(Box<Bench>),
     /// Compare gradients with finite differences, a naive reference and each other
     Gradcheck(Gradcheck),
-    /// Measure the error of exp, tanh and sigmoid over every single-precision input
+    /// Measure the error of the elementary functions over every single-precision input
     Ulp(Ulp),
     /// Draw the picture of the README, docs/digits.png
     Picture(Picture),

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// What to check.
 #[derive(Args, Debug)]
 pub(crate) struct Ulp {
-    /// Functions: exp, tanh, sigmoid; all by default
+    /// Functions: exp, tanh, sigmoid, softplus; all by default
     #[arg(long, value_delimiter = ',', value_parser = parse_function)]
     function: Vec<Function>,
     /// Instruction set; every one of this machine by default
@@ -70,6 +70,7 @@ fn reference(function: Function, x: f64) -> f64 {
     match function {
         Function::Tanh => x.tanh(),
         Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         _ => x.exp(),
     }
 }

@@ -1,9 +1,11 @@
 //! Activations and their derivatives, side by side.
 //!
-//! The derivative is written in the stored output `y = act(z)`, so that no pre-activation is kept.
+//! Where it can be, the derivative is written in the stored output `y = act(z)`, so that no pre-activation is kept. Those that are
+//! not monotonic have no such form ([`Activation::keeps_slope`]): the forward pass then stores the derivative itself.
 
 use crate::isa::Isa;
 use crate::math;
+use crate::panel::PanelsMut;
 use crate::simd::{Element, Kernel, Simd};
 
 /// The activation of a layer.
@@ -18,22 +20,113 @@ pub enum Activation {
     Sigmoid,
     /// `tanh z`
     Tanh,
+    /// `z` for `z > 0`, else `z / 100` (Maas et al. 2013, sec. 2).
+    LeakyRelu,
+    /// `z` for `z > 0`, else `e^z - 1` (Clevert et al. 2016, eq. 15 with α = 1).
+    Elu,
+    /// `ln(1 + e^z)` (Dugas et al. 2001).
+    Softplus,
+    /// `z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2` (Hendrycks & Gimpel 2016, sec. 2).
+    Gelu,
+    /// `z / (1 + e^-z)` (Elfwing et al. 2018, eq. 4).
+    Silu,
 }
 
 impl Activation {
     /// Every activation.
-    pub const ALL: [Activation; 4] =
-        [Activation::Linear, Activation::Relu, Activation::Sigmoid, Activation::Tanh];
+    pub const ALL: [Activation; 9] = [
+        Activation::Linear,
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::LeakyRelu,
+        Activation::Elu,
+        Activation::Softplus,
+        Activation::Gelu,
+        Activation::Silu,
+    ];
+
+    /// Whether the derivative cannot be told from the output, and has to be stored with it ([`Slope::Given`]).
+    pub fn keeps_slope(self) -> bool {
+        matches!(self, Activation::Gelu | Activation::Silu)
+    }
 
     /// `z <- act(z)`, every element.
     pub fn apply<T: Element>(self, isa: Isa, values: &mut [T]) {
         T::run(isa, Apply { activation: self, values });
     }
 
-    /// `delta <- delta * act'(z)` with `y = act(z)`, every element. Panics if the lengths differ.
-    pub fn apply_grad<T: Element>(self, isa: Isa, y: &[T], delta: &mut [T]) {
+    /// [`Activation::apply`] that writes `act'(z)` to `slopes`. Panics if the lengths differ.
+    pub fn apply_with_slopes<T: Element>(self, isa: Isa, values: &mut [T], slopes: &mut [T]) {
+        assert!(values.len() == slopes.len(), "{} values, {} slopes", values.len(), slopes.len());
+        T::run(isa, ApplyWithSlopes { activation: self, values, slopes });
+    }
+}
+
+/// What the derivative of an activation is computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Slope {
+    /// The output of an activation that does not keep its slope.
+    Of(Activation),
+    /// The derivative itself, as [`Activation::apply_with_slopes`] stores it.
+    Given,
+}
+
+impl From<Activation> for Slope {
+    fn from(activation: Activation) -> Slope {
+        Slope::Of(activation)
+    }
+}
+
+/// What a forward product does with its sums.
+#[derive(Debug)]
+pub struct Epilogue<'a, T> {
+    /// Their activation.
+    pub activation: Activation,
+    /// Where its derivative goes, in the shape of the output, where it is wanted.
+    pub slopes: Option<PanelsMut<'a, T>>,
+}
+
+impl<T> From<Activation> for Epilogue<'_, T> {
+    fn from(activation: Activation) -> Self {
+        Epilogue { activation, slopes: None }
+    }
+}
+
+impl<T: Element> Epilogue<'_, T> {
+    /// Whether the slopes, if any, are `[features, batch]`.
+    pub(crate) fn fits(&self, features: usize, batch: usize) -> bool {
+        self.slopes.as_ref().is_none_or(|slopes| slopes.rows() == features && slopes.cols() == batch)
+    }
+
+    /// Does it with `values`, which are at `at` of the output.
+    #[inline(always)]
+    pub(crate) fn finish<S: Simd<T>>(&mut self, s: S, at: usize, values: &mut [T]) {
+        match &mut self.slopes {
+            None => activate(s, self.activation, values),
+            Some(slopes) => {
+                let slopes = &mut slopes.data()[at..][..values.len()];
+                activate_with_slopes(s, self.activation, values, slopes);
+            }
+        }
+    }
+}
+
+impl Slope {
+    /// `delta <- delta * act'(z)`, every element, from `y`, which holds what the slope is computed from. Panics if the lengths
+    /// differ, or if the output of an activation that keeps its slope is given.
+    pub fn apply<T: Element>(self, isa: Isa, y: &[T], delta: &mut [T]) {
         assert!(y.len() == delta.len(), "{} outputs for {} deltas", y.len(), delta.len());
-        T::run(isa, ApplyGrad { activation: self, y, delta });
+        self.check();
+        T::run(isa, ApplySlope { slope: self, y, delta });
+    }
+
+    /// Panics if the derivative cannot be computed from what is stored.
+    #[track_caller]
+    pub(crate) fn check(self) {
+        if let Slope::Of(activation) = self {
+            assert!(!activation.keeps_slope(), "the slope of {activation:?} cannot be told from its output");
+        }
     }
 }
 
@@ -50,25 +143,49 @@ impl<T: Element> Kernel<T> for Apply<'_, T> {
     }
 }
 
-struct ApplyGrad<'a, T> {
+struct ApplyWithSlopes<'a, T> {
     activation: Activation,
+    values: &'a mut [T],
+    slopes: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for ApplyWithSlopes<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        activate_with_slopes(s, self.activation, self.values, self.slopes);
+    }
+}
+
+struct ApplySlope<'a, T> {
+    slope: Slope,
     y: &'a [T],
     delta: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for ApplyGrad<'_, T> {
+impl<T: Element> Kernel<T> for ApplySlope<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        times_grad(s, self.activation, self.y, self.delta);
+        times_slope(s, self.slope, self.y, self.delta);
     }
 }
 
-/// One activation on vectors.
+/// An activation on vectors.
 trait OnVectors<T: Element>: Copy {
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V;
+}
+
+/// One whose derivative is computed from its output.
+trait FromOutput<T: Element>: Copy {
     /// `delta * act'(z)`, from `y = act(z)`.
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V;
+}
+
+/// One that keeps its slope.
+trait WithSlope<T: Element>: Copy {
+    /// `(act(z), act'(z))`
+    fn both<S: Simd<T>>(self, s: S, z: S::V) -> (S::V, S::V);
 }
 
 #[derive(Clone, Copy)]
@@ -77,12 +194,31 @@ struct Relu;
 struct Sigmoid;
 #[derive(Clone, Copy)]
 struct Tanh;
+#[derive(Clone, Copy)]
+struct LeakyRelu;
+#[derive(Clone, Copy)]
+struct Elu;
+#[derive(Clone, Copy)]
+struct Softplus;
+#[derive(Clone, Copy)]
+struct Gelu;
+#[derive(Clone, Copy)]
+struct Silu;
+/// The slope as it is stored.
+#[derive(Clone, Copy)]
+struct Stored;
+
+/// Slope of [`Activation::LeakyRelu`] below zero.
+const LEAK: f64 = 0.01;
 
 impl<T: Element> OnVectors<T> for Relu {
     #[inline(always)]
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
         s.max(s.splat(T::ZERO), z) // NaN passes: max gives its second operand
     }
+}
+
+impl<T: Element> FromOutput<T> for Relu {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
         s.keep_lt(s.splat(T::ZERO), y, delta)
@@ -94,6 +230,9 @@ impl<T: Element> OnVectors<T> for Sigmoid {
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
         math::sigmoid(s, z)
     }
+}
+
+impl<T: Element> FromOutput<T> for Sigmoid {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
         s.mul(delta, s.mul(y, s.sub(s.splat(T::ONE), y)))
@@ -105,9 +244,109 @@ impl<T: Element> OnVectors<T> for Tanh {
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
         math::tanh(s, z)
     }
+}
+
+impl<T: Element> FromOutput<T> for Tanh {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
         s.mul(delta, s.neg_mul_add(y, y, s.splat(T::ONE)))
+    }
+}
+
+impl<T: Element> OnVectors<T> for LeakyRelu {
+    #[inline(always)]
+    fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
+        s.max(s.mul(s.splat(T::from_f64(LEAK)), z), z)
+    }
+}
+
+impl<T: Element> FromOutput<T> for LeakyRelu {
+    #[inline(always)]
+    fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
+        s.select_lt(s.splat(T::ZERO), y, delta, s.mul(s.splat(T::from_f64(LEAK)), delta))
+    }
+}
+
+impl<T: Element> OnVectors<T> for Elu {
+    #[inline(always)]
+    fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
+        s.select_lt(z, s.splat(T::ZERO), exp_m1(s, s.min(s.splat(T::ZERO), z)), z)
+    }
+}
+
+impl<T: Element> FromOutput<T> for Elu {
+    #[inline(always)]
+    fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
+        s.mul(delta, s.add(s.splat(T::ONE), s.min(s.splat(T::ZERO), y)))
+    }
+}
+
+impl<T: Element> OnVectors<T> for Softplus {
+    #[inline(always)]
+    fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
+        math::softplus(s, z)
+    }
+}
+
+impl<T: Element> FromOutput<T> for Softplus {
+    #[inline(always)]
+    fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
+        // 1 - e^-y, which is e^z / (1 + e^z).
+        s.mul(delta, s.sub(s.splat(T::ZERO), exp_m1(s, s.sub(s.splat(T::ZERO), y))))
+    }
+}
+
+/// `e^x - 1` without cancellation: `2 t / (1 - t)` with `t = tanh(x / 2)`. For `x` up to 0.
+#[inline(always)]
+fn exp_m1<T: Element, S: Simd<T>>(s: S, x: S::V) -> S::V {
+    let t = math::tanh(s, s.mul(s.splat(T::from_f64(0.5)), x));
+    s.div(s.add(t, t), s.sub(s.splat(T::ONE), t))
+}
+
+impl<T: Element> WithSlope<T> for Gelu {
+    #[inline(always)]
+    fn both<S: Simd<T>>(self, s: S, z: S::V) -> (S::V, S::V) {
+        let constant = |x: f64| s.splat(T::from_f64(x));
+        let (one, half) = (s.splat(T::ONE), constant(0.5));
+        let root = 0.797_884_560_802_865_4; // √(2/π)
+        let square = s.mul(z, z);
+        let inner = s.mul_add(constant(0.044_715 * root), square, constant(root));
+        let t = math::tanh(s, s.mul(z, inner));
+        // Φ ≈ (1 + t) / 2; y = z Φ; y' = Φ + z/2 (1 - t²) (inner z)'
+        let share = s.mul(half, s.add(one, t));
+        let inner_slope = s.mul_add(constant(3.0 * 0.044_715 * root), square, constant(root));
+        let bell = s.mul(s.mul(half, s.neg_mul_add(t, t, one)), inner_slope);
+        (s.mul(z, share), s.mul_add(z, bell, share))
+    }
+}
+
+impl<T: Element> WithSlope<T> for Silu {
+    #[inline(always)]
+    fn both<S: Simd<T>>(self, s: S, z: S::V) -> (S::V, S::V) {
+        let share = math::sigmoid(s, z);
+        let y = s.mul(z, share);
+        (y, s.mul_add(y, s.sub(s.splat(T::ONE), share), share))
+    }
+}
+
+impl<T: Element> OnVectors<T> for Gelu {
+    #[inline(always)]
+    fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
+        self.both(s, z).0
+    }
+}
+
+impl<T: Element> OnVectors<T> for Silu {
+    #[inline(always)]
+    fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
+        self.both(s, z).0
+    }
+}
+
+impl<T: Element> FromOutput<T> for Stored {
+    #[inline(always)]
+    fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
+        s.mul(delta, y)
     }
 }
 
@@ -119,17 +358,46 @@ pub(crate) fn activate<T: Element, S: Simd<T>>(s: S, activation: Activation, val
         Activation::Relu => map(s, Relu, values),
         Activation::Sigmoid => map(s, Sigmoid, values),
         Activation::Tanh => map(s, Tanh, values),
+        Activation::LeakyRelu => map(s, LeakyRelu, values),
+        Activation::Elu => map(s, Elu, values),
+        Activation::Softplus => map(s, Softplus, values),
+        Activation::Gelu => map(s, Gelu, values),
+        Activation::Silu => map(s, Silu, values),
     }
 }
 
-/// [`Activation::apply_grad`] inside another kernel.
+/// [`Activation::apply_with_slopes`] inside another kernel.
 #[inline(always)]
-pub(crate) fn times_grad<T: Element, S: Simd<T>>(s: S, activation: Activation, y: &[T], delta: &mut [T]) {
+pub(crate) fn activate_with_slopes<T: Element, S: Simd<T>>(
+    s: S,
+    activation: Activation,
+    values: &mut [T],
+    slopes: &mut [T],
+) {
     match activation {
-        Activation::Linear => {}
-        Activation::Relu => zip(s, Relu, y, delta),
-        Activation::Sigmoid => zip(s, Sigmoid, y, delta),
-        Activation::Tanh => zip(s, Tanh, y, delta),
+        Activation::Gelu => map_with_slopes(s, Gelu, values, slopes),
+        Activation::Silu => map_with_slopes(s, Silu, values, slopes),
+        other => {
+            activate(s, other, values);
+            slopes.fill(T::ONE);
+            times_slope(s, Slope::Of(other), values, slopes);
+        }
+    }
+}
+
+/// [`Slope::apply`] inside another kernel.
+#[inline(always)]
+pub(crate) fn times_slope<T: Element, S: Simd<T>>(s: S, slope: Slope, y: &[T], delta: &mut [T]) {
+    match slope {
+        Slope::Of(Activation::Linear) => {}
+        Slope::Of(Activation::Relu) => zip(s, Relu, y, delta),
+        Slope::Of(Activation::Sigmoid) => zip(s, Sigmoid, y, delta),
+        Slope::Of(Activation::Tanh) => zip(s, Tanh, y, delta),
+        Slope::Of(Activation::LeakyRelu) => zip(s, LeakyRelu, y, delta),
+        Slope::Of(Activation::Elu) => zip(s, Elu, y, delta),
+        Slope::Of(Activation::Softplus) => zip(s, Softplus, y, delta),
+        // Checked by every way in ([`Slope::check`]): what these store is the slope.
+        Slope::Given | Slope::Of(Activation::Gelu | Activation::Silu) => zip(s, Stored, y, delta),
     }
 }
 
@@ -150,7 +418,33 @@ fn map<T: Element, S: Simd<T>, A: OnVectors<T>>(s: S, act: A, values: &mut [T]) 
 }
 
 #[inline(always)]
-fn zip<T: Element, S: Simd<T>, A: OnVectors<T>>(s: S, act: A, y: &[T], delta: &mut [T]) {
+fn map_with_slopes<T: Element, S: Simd<T>, A: WithSlope<T>>(
+    s: S,
+    act: A,
+    values: &mut [T],
+    slopes: &mut [T],
+) {
+    let mut vectors = values.chunks_exact_mut(S::LANES);
+    let mut slope_vectors = slopes.chunks_exact_mut(S::LANES);
+    for (v, slope) in vectors.by_ref().zip(slope_vectors.by_ref()) {
+        let (y, d) = act.both(s, s.load(v));
+        s.store(y, v);
+        s.store(d, slope);
+    }
+    let (tail, slope_tail) = (vectors.into_remainder(), slope_vectors.into_remainder());
+    if !tail.is_empty() {
+        let mut padded = [T::ZERO; 16];
+        padded[..tail.len()].copy_from_slice(tail);
+        let (y, d) = act.both(s, s.load(&padded));
+        s.store(y, &mut padded);
+        tail.copy_from_slice(&padded[..tail.len()]);
+        s.store(d, &mut padded);
+        slope_tail.copy_from_slice(&padded[..slope_tail.len()]);
+    }
+}
+
+#[inline(always)]
+fn zip<T: Element, S: Simd<T>, A: FromOutput<T>>(s: S, act: A, y: &[T], delta: &mut [T]) {
     let whole = delta.len() - delta.len() % S::LANES;
     let (vectors, tail) = delta.split_at_mut(whole);
     for (d, y) in vectors.chunks_exact_mut(S::LANES).zip(y.chunks_exact(S::LANES)) {

@@ -25,7 +25,7 @@
 
 mod micro;
 
-use crate::activation::{Activation, activate, times_grad};
+use crate::activation::{Epilogue, Slope, times_slope};
 use crate::isa::Isa;
 use crate::panel::{MAX_PANEL, Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
@@ -52,18 +52,20 @@ impl Default for Blocking {
 }
 
 /// `y = act(Wᵀ x + b)`: weights `[inputs + 1, outputs]` with the bias as the last row, `x` `[inputs, batch]`, `y` `[outputs, batch]`.
-pub fn forward<T: Element>(
+pub fn forward<'a, T: Element>(
     isa: Isa,
     blocking: Blocking,
     weights: Panels<'_, T>,
     x: Panels<'_, T>,
     y: PanelsMut<'_, T>,
-    activation: Activation,
+    epilogue: impl Into<Epilogue<'a, T>>,
 ) {
+    let epilogue = epilogue.into();
     assert!(
         weights.rows() == x.rows() + 1
             && weights.cols() == y.rows()
             && x.cols() == y.cols()
+            && epilogue.fits(y.rows(), y.cols())
             && blocking.kc > 0
             && blocking.nc > 0,
         "forward: weights [{}, {}], x [{}, {}], y [{}, {}], {blocking:?}",
@@ -75,22 +77,24 @@ pub fn forward<T: Element>(
         y.cols(),
     );
     if y.cols() <= FEW {
-        T::run(isa, ForwardFew { weights, x, y, activation });
+        T::run(isa, ForwardFew { weights, x, y, epilogue });
     } else {
-        T::run(isa, Forward { blocking, weights, x, y, activation });
+        T::run(isa, Forward { blocking, weights, x, y, epilogue });
     }
 }
 
-/// `dx = (W δ) ⊙ act'`: weights `[inputs + 1, outputs]`, `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is the
-/// output `[inputs, batch]` and the activation of the layer below.
+/// `dx = (W δ) ⊙ act'`: weights `[inputs + 1, outputs]`, `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is what
+/// the slope of the layer below is computed from, `[inputs, batch]`, and how.
 pub fn backward_input<T: Element>(
     isa: Isa,
     blocking: Blocking,
     weights: Panels<'_, T>,
     delta: Panels<'_, T>,
-    below: (Panels<'_, T>, Activation),
+    below: (Panels<'_, T>, impl Into<Slope>),
     dx: PanelsMut<'_, T>,
 ) {
+    let below: (Panels<'_, T>, Slope) = (below.0, below.1.into());
+    below.1.check();
     assert!(
         weights.rows() == dx.rows() + 1
             && weights.cols() == delta.rows()
@@ -226,7 +230,7 @@ struct Forward<'a, T> {
     weights: Panels<'a, T>,
     x: Panels<'a, T>,
     y: PanelsMut<'a, T>,
-    activation: Activation,
+    epilogue: Epilogue<'a, T>,
 }
 
 impl<T: Element> Kernel<T> for Forward<'_, T> {
@@ -280,7 +284,8 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                             if last {
                                 for p in 0..panels {
                                     let at = p * y_panel + row * T::PANEL;
-                                    activate(s, self.activation, &mut y[at..][..rows * T::PANEL]);
+                                    let values = &mut y[at..][..rows * T::PANEL];
+                                    self.epilogue.finish(s, xp * y_panel + at, values);
                                 }
                             }
                         }
@@ -306,7 +311,7 @@ struct ForwardFew<'a, T> {
     weights: Panels<'a, T>,
     x: Panels<'a, T>,
     y: PanelsMut<'a, T>,
-    activation: Activation,
+    epilogue: Epilogue<'a, T>,
 }
 
 impl<T: Element> Kernel<T> for ForwardFew<'_, T> {
@@ -325,7 +330,7 @@ impl<T: Element> Kernel<T> for ForwardFew<'_, T> {
                 first += 1;
             }
         }
-        activate(s, self.activation, self.y.data());
+        self.epilogue.finish(s, 0, self.y.data());
     }
 }
 
@@ -364,7 +369,7 @@ struct BackwardInput<'a, T> {
     blocking: Blocking,
     weights: Panels<'a, T>,
     delta: Panels<'a, T>,
-    below: (Panels<'a, T>, Activation),
+    below: (Panels<'a, T>, Slope),
     dx: PanelsMut<'a, T>,
 }
 
@@ -375,7 +380,7 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
         let (inputs, outputs) = (self.dx.rows(), self.delta.rows());
         let batch_panels = self.delta.count();
         let (w_panel, d_panel, dx_panel) = ((inputs + 1) * T::PANEL, outputs * T::PANEL, inputs * T::PANEL);
-        let (y, activation) = self.below;
+        let (y, slope) = self.below;
         let kc = self.blocking.kc.div_ceil(T::PANEL) * T::PANEL;
         let most = if S::WIDE_TILE_ROWS > 0 && batch_panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
         for (strip, features) in pieces(inputs, self.blocking.nc) {
@@ -417,7 +422,7 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                             for p in 0..panels {
                                 let at = p * dx_panel + first * T::PANEL;
                                 let y = &y.data()[xp * dx_panel + at..][..rows * T::PANEL];
-                                times_grad(s, activation, y, &mut dx[at..][..rows * T::PANEL]);
+                                times_slope(s, slope, y, &mut dx[at..][..rows * T::PANEL]);
                             }
                         }
                         xp += panels;

@@ -27,8 +27,10 @@
 pub mod activation;
 pub mod gemm;
 pub mod isa;
+pub mod latent;
 pub mod loss;
 pub mod math;
+pub mod noise;
 pub mod panel;
 pub mod par;
 pub mod simd;

@@ -1,59 +1,251 @@
 //! Losses: the value of each row and the delta of the output in one pass.
+//!
+//! A target that is NaN is missing: it adds neither loss nor delta. An output that is NaN stays one, and makes the loss of its
+//! row NaN, unless its target is missing.
 
 use crate::isa::Isa;
+use crate::math;
 use crate::panel::{Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 
 /// Features summed before their sum joins the total: keeps the rounding error of a long row near that of a short one.
 const RUN: usize = 32;
 
-/// Squared error of each row of the batch, `Σ_features (x̂ - x)²`, into `errors` (`[output.cols()]`), and
-/// `output <- x̂ - x`, which is the delta of `½ Σ (x̂ - x)²`.
-pub fn squared_error<T: Element>(
+/// The loss of an output `o` for a target `x`, summed over the features of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// `½ (o - x)²`
+    SquaredError,
+    /// `|o - x|`, with slope 0 at 0.
+    AbsoluteError,
+    /// `½ (o - x)²` up to `|o - x| = delta`, from there on `delta (|o - x| - ½ delta)` (Huber 1964).
+    Huber {
+        /// Where it turns from a parabola to a line; above 0.
+        delta: f64,
+    },
+    /// `ln(1 + e^o) - x o`: the cross-entropy of `x` in `[0, 1]` and `p = 1 / (1 + e^-o)`.
+    BinaryCrossEntropy,
+    /// `½ (ln 2π + v + (o - x)² e^-v)`, the negative log-likelihood of a Gaussian. The output has twice the features of the
+    /// target: the means `o`, then as many log-variances `v`, which count as within `[-30, 20]`, with slope 0 outside.
+    GaussianNll,
+}
+
+impl Loss {
+    /// Features of the output for so many of the target.
+    pub fn outputs(self, features: usize) -> usize {
+        if self == Loss::GaussianNll { 2 * features } else { features }
+    }
+}
+
+/// What an evaluation says of each row of the batch.
+#[derive(Debug)]
+pub struct RowLosses<'a, T> {
+    /// The loss, `[batch]`.
+    pub losses: &'a mut [T],
+    /// `Σ_features (x̂ - x)²`, `[batch]`, where `x̂` is what the output stands for: `o`, or `1 / (1 + e^-o)` for
+    /// [`Loss::BinaryCrossEntropy`].
+    pub squares: &'a mut [T],
+}
+
+/// Evaluates `loss` for every row of the batch: `output` `[outputs, batch]` becomes its delta, the derivative of the row's loss.
+/// `weights` (`[features]`) multiply the losses of the features where they are given.
+pub fn evaluate<T: Element>(
     isa: Isa,
+    loss: Loss,
     output: PanelsMut<'_, T>,
     target: Panels<'_, T>,
-    errors: &mut [T],
+    weights: Option<&[T]>,
+    rows: RowLosses<'_, T>,
 ) {
     assert!(
-        output.rows() == target.rows() && output.cols() == target.cols() && errors.len() == output.cols(),
-        "output [{}, {}], target [{}, {}], errors [{}]",
+        output.rows() == loss.outputs(target.rows())
+            && output.cols() == target.cols()
+            && weights.is_none_or(|weights| weights.len() == target.rows())
+            && rows.losses.len() == output.cols()
+            && rows.squares.len() == output.cols(),
+        "{loss:?}: output [{}, {}], target [{}, {}], {} losses, {} squares",
         output.rows(),
         output.cols(),
         target.rows(),
         target.cols(),
-        errors.len(),
+        rows.losses.len(),
+        rows.squares.len(),
     );
-    T::run(isa, SquaredError { output, target, errors });
+    T::run(isa, Evaluate { loss, output, target, weights, rows });
 }
 
-struct SquaredError<'a, T> {
+struct Evaluate<'a, T> {
+    loss: Loss,
     output: PanelsMut<'a, T>,
     target: Panels<'a, T>,
-    errors: &'a mut [T],
+    weights: Option<&'a [T]>,
+    rows: RowLosses<'a, T>,
 }
 
-impl<T: Element> Kernel<T> for SquaredError<'_, T> {
+impl<T: Element> Kernel<T> for Evaluate<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd<T>>(mut self, s: S) {
-        let mut sums = [T::ZERO; 16];
-        for (index, errors) in self.errors.chunks_mut(T::PANEL).enumerate() {
+    fn run<S: Simd<T>>(self, s: S) {
+        match self.loss {
+            Loss::SquaredError => self.each(s, SquaredError),
+            Loss::AbsoluteError => self.each(s, AbsoluteError),
+            Loss::Huber { delta } => self.each(s, Huber { delta: T::from_f64(delta) }),
+            Loss::BinaryCrossEntropy => self.each(s, CrossEntropy),
+            Loss::GaussianNll => self.gaussian(s),
+        }
+    }
+}
+
+/// The loss of one feature on vectors.
+trait OnVectors<T: Element>: Copy {
+    /// Loss, its derivative by the output, and `x̂ - x`.
+    fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3];
+}
+
+#[derive(Clone, Copy)]
+struct SquaredError;
+#[derive(Clone, Copy)]
+struct AbsoluteError;
+#[derive(Clone, Copy)]
+struct Huber<T> {
+    delta: T,
+}
+#[derive(Clone, Copy)]
+struct CrossEntropy;
+
+impl<T: Element> OnVectors<T> for SquaredError {
+    #[inline(always)]
+    fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
+        let d = s.sub(output, target);
+        [s.mul(s.splat(T::from_f64(0.5)), s.mul(d, d)), d, d]
+    }
+}
+
+impl<T: Element> OnVectors<T> for AbsoluteError {
+    #[inline(always)]
+    fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
+        let d = s.sub(output, target);
+        let size = s.abs(d);
+        // NaN compares false, and is not zero: it passes as the sign does.
+        let slope = s.select_lt(s.splat(T::ZERO), size, s.copysign(s.splat(T::ONE), d), d);
+        [size, slope, d]
+    }
+}
+
+impl<T: Element> OnVectors<T> for Huber<T> {
+    #[inline(always)]
+    fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
+        let d = s.sub(output, target);
+        let (size, delta) = (s.abs(d), s.splat(self.delta));
+        let near = s.min(delta, size); // NaN passes: min gives its second operand
+        // Parabola and line in one: near |d| - ½ near².
+        let loss = s.mul(near, s.neg_mul_add(s.splat(T::from_f64(0.5)), near, size));
+        [loss, s.copysign(near, d), d]
+    }
+}
+
+impl<T: Element> OnVectors<T> for CrossEntropy {
+    #[inline(always)]
+    fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
+        let d = s.sub(math::sigmoid(s, output), target);
+        [s.neg_mul_add(target, output, math::softplus(s, output)), d, d]
+    }
+}
+
+impl<T: Element> Evaluate<'_, T> {
+    #[inline(always)]
+    fn each<S: Simd<T>, L: OnVectors<T>>(mut self, s: S, loss: L) {
+        let infinity = s.splat(T::from_f64(f64::INFINITY));
+        for index in 0..self.target.count() {
             let (output, target) = (self.output.panel(index), self.target.panel(index));
-            sums.fill(T::ZERO);
-            for (output, target) in output.chunks_mut(RUN * T::PANEL).zip(target.chunks(RUN * T::PANEL)) {
+            let mut sums = [[T::ZERO; 16]; 2];
+            let runs = output.chunks_mut(RUN * T::PANEL).zip(target.chunks(RUN * T::PANEL));
+            for (run, (output, target)) in runs.enumerate() {
+                let weights = self.weights.map(|weights| &weights[run * RUN..]);
                 for lane in (0..T::PANEL).step_by(S::LANES) {
-                    let mut sum = s.splat(T::ZERO);
-                    for (o, t) in output.chunks_exact_mut(T::PANEL).zip(target.chunks_exact(T::PANEL)) {
-                        let d = s.sub(s.load(&o[lane..]), s.load(&t[lane..]));
-                        s.store(d, &mut o[lane..]);
-                        sum = s.mul_add(d, d, sum);
+                    let mut losses = s.splat(T::ZERO);
+                    let mut squares = losses;
+                    let lines = output.chunks_exact_mut(T::PANEL).zip(target.chunks_exact(T::PANEL));
+                    for (f, (o, t)) in lines.enumerate() {
+                        let t = s.load(&t[lane..]);
+                        let [mut value, mut delta, d] = loss.evaluate(s, s.load(&o[lane..]), t);
+                        if let Some(weights) = weights {
+                            let weight = s.splat(weights[f]);
+                            (value, delta) = (s.mul(weight, value), s.mul(weight, delta));
+                        }
+                        // A comparison with NaN is false, so what is missing counts as zero.
+                        let d = s.keep_lt(t, infinity, d);
+                        s.store(s.keep_lt(t, infinity, delta), &mut o[lane..]);
+                        losses = s.add(losses, s.keep_lt(t, infinity, value));
+                        squares = s.mul_add(d, d, squares);
                     }
-                    let total = s.add(s.load(&sums[lane..]), sum);
-                    s.store(total, &mut sums[lane..]);
+                    add_to(s, &mut sums[0][lane..], losses);
+                    add_to(s, &mut sums[1][lane..], squares);
                 }
             }
-            errors.copy_from_slice(&sums[..errors.len()]);
+            self.rows.set::<T>(index, &sums);
         }
+    }
+
+    #[inline(always)]
+    fn gaussian<S: Simd<T>>(mut self, s: S) {
+        let constant = |x: f64| s.splat(T::from_f64(x));
+        let (half, one, infinity) = (constant(0.5), s.splat(T::ONE), constant(f64::INFINITY));
+        let (low, high) = (constant(LOG_VARIANCE.0), constant(LOG_VARIANCE.1));
+        let half_ln_two_pi = constant(0.918_938_533_204_672_8);
+        let features = self.target.rows();
+        for index in 0..self.target.count() {
+            let target = self.target.panel(index);
+            let (means, variances) = self.output.panel(index).split_at_mut(features * T::PANEL);
+            let mut sums = [[T::ZERO; 16]; 2];
+            for start in (0..features).step_by(RUN) {
+                for lane in (0..T::PANEL).step_by(S::LANES) {
+                    let mut losses = s.splat(T::ZERO);
+                    let mut squares = losses;
+                    for f in start..features.min(start + RUN) {
+                        let at = f * T::PANEL + lane;
+                        let (x, v) = (s.load(&target[at..]), s.load(&variances[at..]));
+                        let clamped = s.max(low, s.min(high, v)); // NaN passes both
+                        let precision = math::exp(s, s.sub(s.splat(T::ZERO), clamped));
+                        let d = s.sub(s.load(&means[at..]), x);
+                        let scaled = s.mul(d, precision);
+                        let excess = s.mul(d, scaled);
+                        let mut value = s.mul_add(half, s.add(clamped, excess), half_ln_two_pi);
+                        let weight = self.weights.map_or(one, |weights| s.splat(weights[f]));
+                        value = s.mul(weight, value);
+                        let slope = s.mul(s.mul(half, weight), s.sub(one, excess));
+                        let inside = s.keep_lt(low, v, s.keep_lt(v, high, slope));
+                        s.store(s.keep_lt(x, infinity, s.mul(weight, scaled)), &mut means[at..]);
+                        s.store(s.keep_lt(x, infinity, inside), &mut variances[at..]);
+                        let d = s.keep_lt(x, infinity, d);
+                        losses = s.add(losses, s.keep_lt(x, infinity, value));
+                        squares = s.mul_add(d, d, squares);
+                    }
+                    add_to(s, &mut sums[0][lane..], losses);
+                    add_to(s, &mut sums[1][lane..], squares);
+                }
+            }
+            self.rows.set::<T>(index, &sums);
+        }
+    }
+}
+
+/// The log-variances that are told apart: the exponentials of all stay far from the ends of `f32`.
+pub(crate) const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
+
+#[inline(always)]
+fn add_to<T: Element, S: Simd<T>>(s: S, sums: &mut [T], more: S::V) {
+    let total = s.add(s.load(sums), more);
+    s.store(total, sums);
+}
+
+impl<T: Element> RowLosses<'_, T> {
+    #[inline(always)]
+    fn set<P: Element>(&mut self, panel: usize, [losses, squares]: &[[T; 16]; 2]) {
+        let first = panel * P::PANEL;
+        let rows = P::PANEL.min(self.losses.len() - first);
+        self.losses[first..][..rows].copy_from_slice(&losses[..rows]);
+        self.squares[first..][..rows].copy_from_slice(&squares[..rows]);
     }
 }

@@ -1,24 +1,27 @@
-//! `exp`, `tanh` and `sigmoid` on vectors: no tables, no branches, at most one division.
+//! `exp`, `tanh`, `sigmoid` and `softplus` on vectors: no tables, no branches, at most one division.
 //!
 //! Each file states the pieces of its function's domain, where its constants come from, and the bound on its
 //! error in ulp ([`Function::ulp_bound`]). The bounds hold for every finite and infinite input, denormal results
 //! included (underflow is gradual), and whether or not multiply-adds round once; NaN gives NaN.
 //!
-//! All three rest on the same split `x = n ln 2 + r`, `e^x = 2^n e^r`, with `n ln 2` subtracted in two pieces of
+//! All rest on the same split `x = n ln 2 + r`, `e^x = 2^n e^r`, with `n ln 2` subtracted in two pieces of
 //! which the first has so few bits that its product with `n` is exact. The polynomials approximate
 //! `(e^r - 1 - r) / r^2` and are the minimax ones in the sense of the relative error of the result, found with
 //! the exchange algorithm of Remez in arithmetic of 60 digits, then rounded to the element type.
 
 mod exp;
 mod sigmoid;
+mod softplus;
 mod tanh;
 
 pub use exp::ExpConstants;
 pub use sigmoid::SigmoidConstants;
+pub use softplus::SoftplusConstants;
 pub use tanh::TanhConstants;
 
 pub(crate) use exp::exp;
 pub(crate) use sigmoid::sigmoid;
+pub(crate) use softplus::softplus;
 pub(crate) use tanh::tanh;
 
 use crate::isa::Isa;
@@ -34,11 +37,13 @@ pub enum Function {
     Tanh,
     /// `1 / (1 + e^-x)`
     Sigmoid,
+    /// `ln(1 + e^x)`
+    Softplus,
 }
 
 impl Function {
     /// Every function.
-    pub const ALL: [Function; 3] = [Function::Exp, Function::Tanh, Function::Sigmoid];
+    pub const ALL: [Function; 4] = [Function::Exp, Function::Tanh, Function::Sigmoid, Function::Softplus];
 
     /// Its name, in lower case.
     pub fn name(self) -> &'static str {
@@ -46,6 +51,7 @@ impl Function {
             Function::Exp => "exp",
             Function::Tanh => "tanh",
             Function::Sigmoid => "sigmoid",
+            Function::Softplus => "softplus",
         }
     }
 
@@ -56,6 +62,7 @@ impl Function {
             Function::Exp => T::EXP.ulp_bound,
             Function::Tanh => T::TANH.ulp_bound,
             Function::Sigmoid => T::SIGMOID.ulp_bound,
+            Function::Softplus => T::SOFTPLUS.ulp_bound,
         }
     }
 }
@@ -70,18 +77,22 @@ pub trait Coefficients: Copy + 'static {
     const TANH: TanhConstants<Self>;
     /// Those of [`Function::Sigmoid`], beyond those of `e^x`.
     const SIGMOID: SigmoidConstants<Self>;
+    /// Those of [`Function::Softplus`], beyond those of `e^x`.
+    const SOFTPLUS: SoftplusConstants<Self>;
 }
 
 impl Coefficients for f32 {
     const EXP: ExpConstants<f32> = exp::F32;
     const TANH: TanhConstants<f32> = tanh::F32;
     const SIGMOID: SigmoidConstants<f32> = sigmoid::F32;
+    const SOFTPLUS: SoftplusConstants<f32> = softplus::F32;
 }
 
 impl Coefficients for f64 {
     const EXP: ExpConstants<f64> = exp::F64;
     const TANH: TanhConstants<f64> = tanh::F64;
     const SIGMOID: SigmoidConstants<f64> = sigmoid::F64;
+    const SOFTPLUS: SoftplusConstants<f64> = softplus::F64;
 }
 
 /// `x <- function(x)`, every element. What becomes of an element depends on neither its place in the slice nor
@@ -103,6 +114,7 @@ impl<T: Element> Kernel<T> for Apply<'_, T> {
             Function::Exp => map(s, OfExp, self.values),
             Function::Tanh => map(s, OfTanh, self.values),
             Function::Sigmoid => map(s, OfSigmoid, self.values),
+            Function::Softplus => map(s, OfSoftplus, self.values),
         }
     }
 }
@@ -118,6 +130,8 @@ struct OfExp;
 struct OfTanh;
 #[derive(Clone, Copy)]
 struct OfSigmoid;
+#[derive(Clone, Copy)]
+struct OfSoftplus;
 
 impl<T: Element> OnVector<T> for OfExp {
     #[inline(always)]
@@ -137,6 +151,13 @@ impl<T: Element> OnVector<T> for OfSigmoid {
     #[inline(always)]
     fn call<S: Simd<T>>(self, s: S, x: S::V) -> S::V {
         sigmoid(s, x)
+    }
+}
+
+impl<T: Element> OnVector<T> for OfSoftplus {
+    #[inline(always)]
+    fn call<S: Simd<T>>(self, s: S, x: S::V) -> S::V {
+        softplus(s, x)
     }
 }
 
@@ -204,6 +225,7 @@ mod tests {
             Function::Exp => x.exp(),
             Function::Tanh => x.tanh(),
             Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         };
         for isa in Isa::available() {
             let worst = worst_over_f32(&inputs, reference, |values| apply(isa, function, values));
@@ -318,6 +340,6 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        assert_eq!(Function::ALL.map(Function::name), ["exp", "tanh", "sigmoid"]);
+        assert_eq!(Function::ALL.map(Function::name), ["exp", "tanh", "sigmoid", "softplus"]);
     }
 }

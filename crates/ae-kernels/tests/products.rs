@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_kernels::activation::Activation;
+use ae_kernels::activation::{Activation, Epilogue};
 use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
 use ae_kernels::update::{Gradient, Sgd};
@@ -421,4 +421,39 @@ fn shapes_that_do_not_fit_are_named() {
         PanelsMut::new(y.as_mut_slice(), 4, 5),
         Activation::Relu,
     );
+}
+
+/// Activation and slopes in the epilogue are those of the sums by themselves, to the bit.
+#[test]
+fn epilogues_write_slopes() {
+    for isa in Isa::available() {
+        // Up to two rows take another way than more of them.
+        for (rows, inputs, outputs) in [(1, 3, 5), (2, 40, 33), (17, 33, 16), (40, 20, 47)] {
+            let case = Case::new([rows, inputs, outputs]);
+            let (weights, x) = (layer::<f32>(&case), batch::<f32>(&case.x, rows, inputs));
+            let len = panel_len::<f32>(outputs, rows);
+            let run = |epilogue: Epilogue<'_, f32>| {
+                let mut y = nan::<f32>(len);
+                gemm::forward(
+                    isa,
+                    blocking(16),
+                    Panels::new(weights.as_slice(), inputs + 1, outputs),
+                    Panels::new(x.as_slice(), inputs, rows),
+                    PanelsMut::new(y.as_mut_slice(), outputs, rows),
+                    epilogue,
+                );
+                table(Panels::new(y.as_slice(), outputs, rows))
+            };
+            for activation in Activation::ALL {
+                let mut z = run(Activation::Linear.into());
+                let mut expected = vec![0.0; z.len()];
+                activation.apply_with_slopes(isa, &mut z, &mut expected);
+                let mut slopes = nan::<f32>(len);
+                let slots = PanelsMut::new(slopes.as_mut_slice(), outputs, rows);
+                assert_eq!(run(Epilogue { activation, slopes: Some(slots) }), z, "{activation:?} on {isa}");
+                let slopes = table(Panels::new(slopes.as_slice(), outputs, rows));
+                assert_eq!(slopes, expected, "{activation:?} on {isa}");
+            }
+        }
+    }
 }

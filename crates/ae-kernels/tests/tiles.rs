@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_kernels::Isa;
-use ae_kernels::activation::Activation;
+use ae_kernels::activation::{Activation, Epilogue};
 use ae_kernels::gemm::WeightRange;
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len};
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
@@ -96,6 +96,12 @@ fn table(batch: &AlignedBuf<f32>, rows: usize, features: usize, panels: usize) -
 }
 
 fn forward(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
+    forward_with(case, isa, parts, Activation::Linear)
+}
+
+fn forward_with<'a>(case: &Case, isa: Isa, parts: Parts, epilogue: impl Into<Epilogue<'a, f32>>) -> Vec<f32> {
+    let epilogue = epilogue.into();
+    let keeps_zero = !matches!(epilogue.activation, Activation::Sigmoid | Activation::Softplus);
     let q = case.panels();
     let (layer, x) = (case.layer(), case.batch(&case.x, case.inputs));
     let mut tiles = AlignedBuf::zeroed(q * split::panel_len(parts, case.inputs));
@@ -111,12 +117,13 @@ fn forward(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
         Panels::new(layer.as_slice(), case.inputs + 1, case.outputs),
         tiles.as_slice(),
         PanelsMut::new(y.as_mut_slice(), case.outputs, q * 16),
-        Activation::Linear,
-        Some(Forms { next: Some(&mut next), kept: &mut kept, apart }),
+        epilogue,
+        Some(Forms { next: Some(&mut next), kept: Some(&mut kept), apart }),
         scratch.as_mut_slice(),
     );
-    // The other forms are those of the result; where that is not finite, their padding may not be either.
-    if y.as_slice().iter().any(|y| !y.is_finite()) {
+    // The other forms are those of the result; where that is not finite, their padding may not be either, and it need not be
+    // zero, since the weights that it meets are.
+    if !keeps_zero || y.as_slice().iter().any(|y| !y.is_finite()) {
         return table(&y, case.rows, case.outputs, q);
     }
     let view = Panels::new(y.as_slice(), case.outputs, q * 16);
@@ -157,13 +164,15 @@ fn backward_input(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
     let (mut next, mut kept) =
         (vec![0.0; q * split::panel_len(parts, case.inputs)], kept(parts, q, case.inputs));
     let apart = split::pair_len(parts, case.inputs);
+    let mut dx = AlignedBuf::zeroed(panel_len::<f32>(case.inputs, q * 16));
     tile::backward_input(
         isa,
         parts,
         Panels::new(layer.as_slice(), case.inputs + 1, case.outputs),
         tiles.as_slice(),
         (Panels::new(x.as_slice(), case.inputs, q * 16), Activation::Relu),
-        Forms { next: Some(&mut next), kept: &mut kept, apart },
+        Forms { next: Some(&mut next), kept: Some(&mut kept), apart },
+        Some(PanelsMut::new(dx.as_mut_slice(), case.inputs, q * 16)),
         scratch.as_mut_slice(),
     );
     let panels = panel_count::<f32>(case.inputs);
@@ -171,6 +180,13 @@ fn backward_input(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
         let place = row % 16 * 16 + input % 16;
         half(&kept, parts, row / 32 * panels + input / 16, place, row % 32 >= 16)
     };
+    if parts == Parts::Three {
+        // In panels they are the values that were split.
+        let of_panels = table(&dx, case.rows, case.inputs, q);
+        let split: Vec<f32> =
+            (0..case.rows * case.inputs).map(|i| value(i / case.inputs, i % case.inputs)).collect();
+        assert_eq!(bits(&of_panels), bits(&split), "{}", case.name("dx in panels", isa));
+    }
     // The other form holds the same values.
     let depth = case.inputs.div_ceil(32);
     for row in 0..case.rows {
@@ -432,5 +448,27 @@ fn updates_are_applied() {
         let expected: Vec<f64> =
             before.iter().zip(&gradient).map(|(w, g)| f64::from(*w) - 0.5 * f64::from(*g)).collect();
         assert_close("sgd", &updated, &expected, Tolerance::Absolute(1e-6));
+    }
+}
+
+/// Activation and slopes in the epilogue are those of the sums by themselves, to the bit.
+#[test]
+fn epilogues_write_slopes() {
+    for isa in Isa::available() {
+        for (rows, inputs, outputs) in [(1, 3, 5), (17, 33, 16), (40, 20, 47)] {
+            let case = Case::new([rows, inputs, outputs]);
+            let q = case.panels();
+            for activation in Activation::ALL {
+                let mut z = forward(&case, isa, Parts::Three);
+                let mut expected = vec![0.0; z.len()];
+                activation.apply_with_slopes(isa, &mut z, &mut expected);
+                let mut slopes = AlignedBuf::zeroed(panel_len::<f32>(outputs, q * 16));
+                let slots = PanelsMut::new(slopes.as_mut_slice(), outputs, q * 16);
+                let y = forward_with(&case, isa, Parts::Three, Epilogue { activation, slopes: Some(slots) });
+                assert_eq!(bits(&y), bits(&z), "{activation:?} {}", case.name("output", isa));
+                let slopes = table(&slopes, rows, outputs, q);
+                assert_eq!(bits(&slopes), bits(&expected), "{activation:?} {}", case.name("slopes", isa));
+            }
+        }
     }
 }

@@ -80,12 +80,31 @@ pub enum Activation {
     Sigmoid,
     /// `tanh z`
     Tanh,
+    /// `z`, or a hundredth of it below 0
+    LeakyRelu,
+    /// `z`, or `e^z - 1` below 0
+    Elu,
+    /// `ln(1 + e^z)`
+    Softplus,
+    /// `z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2`
+    Gelu,
+    /// `z / (1 + e^-z)`
+    Silu,
 }
 
 impl Activation {
     /// Every activation.
-    pub const ALL: [Activation; 4] =
-        [Activation::Linear, Activation::Relu, Activation::Sigmoid, Activation::Tanh];
+    pub const ALL: [Activation; 9] = [
+        Activation::Linear,
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::LeakyRelu,
+        Activation::Elu,
+        Activation::Softplus,
+        Activation::Gelu,
+        Activation::Silu,
+    ];
 
     /// `act(z)`
     pub fn value(self, z: f64) -> f64 {
@@ -95,6 +114,13 @@ impl Activation {
             Activation::Relu => 0.0,
             Activation::Sigmoid => 1.0 / (1.0 + (-z).exp()),
             Activation::Tanh => z.tanh(),
+            Activation::LeakyRelu if z > 0.0 => z,
+            Activation::LeakyRelu => 0.01 * z,
+            Activation::Elu if z > 0.0 => z,
+            Activation::Elu => z.exp_m1(),
+            Activation::Softplus => z.max(0.0) + (-z.abs()).exp().ln_1p(),
+            Activation::Gelu => 0.5 * z * (1.0 + gelu_inner(z).tanh()),
+            Activation::Silu => z / (1.0 + (-z).exp()),
         }
     }
 
@@ -106,8 +132,27 @@ impl Activation {
             Activation::Relu => 0.0,
             Activation::Sigmoid => 1.0 / ((1.0 + (-z).exp()) * (1.0 + z.exp())),
             Activation::Tanh => z.cosh().powi(-2),
+            Activation::LeakyRelu if z > 0.0 => 1.0,
+            Activation::LeakyRelu => 0.01,
+            Activation::Elu if z > 0.0 => 1.0,
+            Activation::Elu => z.exp(),
+            Activation::Softplus => 1.0 / (1.0 + (-z).exp()),
+            Activation::Gelu => {
+                let slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044_715 * z * z);
+                let t = gelu_inner(z).tanh();
+                0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * slope
+            }
+            Activation::Silu => {
+                let share = 1.0 / (1.0 + (-z).exp());
+                share + z * share * (1.0 - share)
+            }
         }
     }
+}
+
+/// What the tanh in GELU is taken of.
+fn gelu_inner(z: f64) -> f64 {
+    (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044_715 * z.powi(3))
 }
 
 /// A dense network: one activation on every layer but the last, which is linear.

@@ -1,4 +1,4 @@
-//! `exp`, `tanh` and `sigmoid` to about 100 bits: what `f64` functions are measured against.
+//! `exp`, `tanh`, `sigmoid` and `softplus` to about 100 bits: what `f64` functions are measured against.
 //!
 //! A value is an unevaluated sum of two `f64`, times a power of two. The functions sum Taylor series term by
 //! term: slow, short, and sharing nothing with any approximation under test.
@@ -87,6 +87,31 @@ pub fn sigmoid(x: f64) -> Precise {
         Precise { value: e.value / sum, exponent: e.exponent }
     } else {
         Precise { value: one / sum, exponent: 0 }
+    }
+}
+
+/// `ln(1 + e^x)`
+pub fn softplus(x: f64) -> Precise {
+    if x.is_nan() || x == f64::INFINITY {
+        return Precise::from(x);
+    }
+    // ln(1 + t) = 2 atanh(t / (2 + t)), of which the power of two of t is taken out.
+    let Precise { value, exponent } = exp(-x.abs());
+    let t = Precise { value, exponent }.unscaled();
+    let over = t + Double(2.0, 0.0);
+    let s = t / over;
+    let square = s * s;
+    let mut series = Double(0.0, 0.0);
+    // 36 terms: 9^-36 < 2^-114.
+    for k in (0..36).rev() {
+        series = series * square + Double(1.0, 0.0) / Double(f64::from(2 * k + 1), 0.0);
+    }
+    let tail = Double(2.0, 0.0) * (value / over) * series;
+    if x > 0.0 {
+        let tail = Precise { value: tail, exponent }.unscaled();
+        Precise { value: Double(x, 0.0) + tail, exponent: 0 }
+    } else {
+        Precise { value: tail, exponent }
     }
 }
 
@@ -189,6 +214,9 @@ mod tests {
             ("tanh 2^-12", tanh(1.0 / 4096.0), 1.999_999_960_263_571_2, -8.881_786_482_645_658e-17, -13),
             ("sigmoid -1", sigmoid(-1.0), 1.075_765_685_479_980_4, 6.718_909_598_599_38e-17, -2),
             ("sigmoid 3.75", sigmoid(3.75), 1.954_045_260_179_948_7, 4.142_951_225_792_685_5e-17, -1),
+            ("softplus 0", softplus(0.0), 1.386_294_361_119_890_6, 4.638_093_627_692_599e-17, -1),
+            ("softplus -3.25", softplus(-3.25), 1.217_323_894_009_06, 6.600_934_073_289_352e-17, -5),
+            ("softplus 2.5", softplus(2.5), 1.289_444_867_146_274_8, -8.485_692_244_292_046e-18, 1),
             ("sigmoid -700.5", sigmoid(-700.5), 1.312_323_914_503_054_3, -6.297_503_162_446_053e-17, -1011),
         ] {
             let up = got.exponent - exponent;
@@ -208,7 +236,7 @@ mod tests {
         assert_eq!(tanh(f64::NEG_INFINITY).to_f64(), -1.0);
         assert_eq!(sigmoid(f64::INFINITY).to_f64(), 1.0);
         assert_eq!(sigmoid(f64::NEG_INFINITY).to_f64(), 0.0);
-        for f in [exp, tanh, sigmoid] {
+        for f in [exp, tanh, sigmoid, softplus] {
             assert!(f(f64::NAN).to_f64().is_nan());
         }
         for x in [0.0, -0.0, f64::from_bits(1), -1e-300, 1e-12] {
@@ -228,6 +256,7 @@ mod tests {
                 ("exp", y, y.exp(), exp(y)),
                 ("tanh", y, y.tanh(), tanh(y)),
                 ("sigmoid", y, 1.0 / (1.0 + (-y).exp()), sigmoid(y)),
+                ("softplus", y, y.max(0.0) + (-y.abs()).exp().ln_1p(), softplus(y)),
             ] {
                 let ulps = ulp_distance_precise(std, precise);
                 assert!(ulps <= 3.0, "{name} {x:e}: std is {ulps} ulp off");

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use ae_kernels::activation::Activation;
+use ae_kernels::activation::{Activation, Slope};
 use ae_kernels::loss::squared_error;
 use ae_kernels::math::{self, Function};
 use ae_kernels::panel::{Panels, PanelsMut, gather_rows, panel_len, scatter_rows, turn, turned_len};
@@ -99,6 +99,7 @@ macro_rules! scalar {
                 match function {
                     Function::Tanh => self.tanh(),
                     Function::Sigmoid => 1.0 / (1.0 + (-self).exp()),
+        Function::Softplus => self.max(0.0) + (-self.abs()).exp().ln_1p(),
                     _ => self.exp(),
                 }
             }
@@ -166,7 +167,8 @@ fn activation_timings<T: Element>(isa: Isa, activation: Activation, limit: Durat
     let mut y = fresh.clone();
     let apply = best_of(limit, || on_fresh(&fresh, &mut y, |values| activation.apply(isa, values)));
     let mut delta = fresh.clone();
-    let grad = best_of(limit, || on_fresh(&fresh, &mut delta, |delta| activation.apply_grad(isa, &y, delta)));
+    let grad =
+        best_of(limit, || on_fresh(&fresh, &mut delta, |delta| Slope::Of(activation).apply(isa, &y, delta)));
     let name = format!("{activation:?}").to_lowercase();
     let timing = |kernel, passes, time| {
         let bytes = passes * elements * size_of::<T>();

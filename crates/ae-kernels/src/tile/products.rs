@@ -7,7 +7,7 @@ mod weights;
 
 use super::split::{self, LINE};
 use super::{Aside, Operand, Parts, TILE, TileUnit, run};
-use crate::activation::Activation;
+use crate::activation::{Epilogue, Slope};
 use crate::gemm::WeightRange;
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_count};
@@ -20,8 +20,8 @@ pub use weights::scratch_len;
 pub struct Forms<'a> {
     /// For the product of the next layer, where there is one: [`split::panel_len`] elements a batch panel.
     pub next: Option<&'a mut [f32]>,
-    /// For [`weight_gradient`]: [`split::pair_len`] elements of every `apart`.
-    pub kept: &'a mut [f32],
+    /// For [`weight_gradient`], where it is wanted: [`split::pair_len`] elements of every `apart`.
+    pub kept: Option<&'a mut [f32]>,
     /// From one pair of batch panels in `kept` to the next.
     pub apart: usize,
 }
@@ -30,30 +30,33 @@ impl Forms<'_> {
     fn fit(&self, parts: Parts, features: usize, batch_panels: usize) -> bool {
         let (pairs, len) = (batch_panels / 2, split::pair_len(parts, features));
         self.next.as_ref().is_none_or(|next| next.len() == batch_panels * split::panel_len(parts, features))
-            && self.apart >= len
-            && (pairs == 0 || (pairs - 1) * self.apart + len <= self.kept.len())
+            && self.kept.as_ref().is_none_or(|kept| {
+                self.apart >= len && (pairs == 0 || (pairs - 1) * self.apart + len <= kept.len())
+            })
     }
 }
 
 /// `y = act(Wᵀ x + b)`: weights `[inputs + 1, outputs]` with the bias as the last row, `x` the tiles of [`split::rows`], `y`
 /// `[outputs, batch]` with an even number of batch panels, and in other `forms` too where they are asked for.
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
-pub fn forward(
+pub fn forward<'a>(
     isa: Isa,
     parts: Parts,
     weights: Panels<'_, f32>,
     x: &[f32],
     y: PanelsMut<'_, f32>,
-    activation: Activation,
+    epilogue: impl Into<Epilogue<'a, f32>>,
     forms: Option<Forms<'_>>,
     scratch: &mut [f32],
 ) {
+    let epilogue = epilogue.into();
     let (inputs, batch_panels) = (weights.rows().saturating_sub(1), panel_count::<f32>(y.cols()));
     assert!(
         weights.rows() > 0
             && weights.cols() == y.rows()
             && batch_panels.is_multiple_of(2)
             && x.len() == batch_panels * split::panel_len(parts, inputs)
+            && epilogue.fits(y.rows(), y.cols())
             && forms.as_ref().is_none_or(|forms| forms.fit(parts, y.rows(), batch_panels))
             && scratch.len() >= scratch_len(parts, batch_panels),
         "forward: weights [{}, {}], x {}, y [{}, {}], scratch {}",
@@ -65,31 +68,36 @@ pub fn forward(
         scratch.len(),
     );
     let pairs = batch_panels / 2;
-    let product = forward::Forward { weights, y, activation, forms };
+    let product = forward::Forward { weights, y, epilogue, forms };
     match parts {
         Parts::One => run(isa, weights::Multiply::<_, 1> { product, batch: x, pairs, scratch }),
         Parts::Three => run(isa, weights::Multiply::<_, 3> { product, batch: x, pairs, scratch }),
     }
 }
 
-/// `dx = (W δ) ⊙ act'` in the `forms` of the next products: weights `[inputs + 1, outputs]`, `delta` the tiles of
-/// [`split::features`]; `below` is the output `[inputs, batch]`, with an even number of batch panels, and the activation of
-/// the layer below.
+/// `dx = (W δ) ⊙ act'` in the `forms` of the next products, and in panels where `dx` is given: weights
+/// `[inputs + 1, outputs]`, `delta` the tiles of [`split::features`]; `below` is what the slope of the layer below is computed
+/// from, `[inputs, batch]`, with an even number of batch panels, and how.
+#[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn backward_input(
     isa: Isa,
     parts: Parts,
     weights: Panels<'_, f32>,
     delta: &[f32],
-    below: (Panels<'_, f32>, Activation),
+    below: (Panels<'_, f32>, impl Into<Slope>),
     forms: Forms<'_>,
+    dx: Option<PanelsMut<'_, f32>>,
     scratch: &mut [f32],
 ) {
+    let below: (Panels<'_, f32>, Slope) = (below.0, below.1.into());
+    below.1.check();
     let batch_panels = below.0.count();
     assert!(
         weights.rows() == below.0.rows() + 1
             && batch_panels.is_multiple_of(2)
             && delta.len() == batch_panels * split::panel_len(parts, weights.cols())
             && forms.fit(parts, below.0.rows(), batch_panels)
+            && dx.as_ref().is_none_or(|dx| dx.rows() == below.0.rows() && dx.cols() == below.0.cols())
             && scratch.len() >= scratch_len(parts, batch_panels),
         "backward_input: weights [{}, {}], delta {}, below [{}, {}], {forms:?}, scratch {}",
         weights.rows(),
@@ -100,7 +108,7 @@ pub fn backward_input(
         scratch.len(),
     );
     let pairs = batch_panels / 2;
-    let product = backward::Backward { weights, below, forms };
+    let product = backward::Backward { weights, below, forms, dx };
     match parts {
         Parts::One => run(isa, weights::Multiply::<_, 1> { product, batch: delta, pairs, scratch }),
         Parts::Three => run(isa, weights::Multiply::<_, 3> { product, batch: delta, pairs, scratch }),

@@ -3,16 +3,17 @@
 
 use super::weights::{Place, Product, Step, Strip, UNIT};
 use super::{Forms, Tiles, block};
-use crate::activation::{Activation, times_grad};
-use crate::panel::Panels;
+use crate::activation::{Slope, times_slope};
+use crate::panel::{Panels, PanelsMut};
 use crate::simd::Halves;
 use crate::tile::split::{LINE, pair_all, pair_lines};
 use crate::tile::{Aside, DEPTH, TILE, TileUnit};
 
 pub(super) struct Backward<'a> {
     pub(super) weights: Panels<'a, f32>,
-    pub(super) below: (Panels<'a, f32>, Activation),
+    pub(super) below: (Panels<'a, f32>, Slope),
     pub(super) forms: Forms<'a>,
+    pub(super) dx: Option<PanelsMut<'a, f32>>,
 }
 
 impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
@@ -74,7 +75,9 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
                     step.pair * self.forms.apart + (2 * strip.index + a) * PARTS * TILE + b * UNIT * LINE;
                 let from = 2 * a * TILE + b * UNIT * LINE;
                 let (even, odd) = (&spare[from..][..UNIT * LINE], &spare[from + TILE..][..UNIT * LINE]);
-                pair_all::<S, PARTS>(s, even, odd, &mut self.forms.kept[at..]);
+                if let Some(kept) = self.forms.kept.as_deref_mut() {
+                    pair_all::<S, PARTS>(s, even, odd, &mut kept[at..]);
+                }
             }
             _ => {}
         }
@@ -85,11 +88,15 @@ impl Backward<'_> {
     /// The derivative for the tile of a panel of inputs and a batch panel. What is beyond the inputs is zero already, the weights
     /// there being split as zeros.
     #[inline(always)]
-    fn derivative<S: Halves>(&self, s: S, panel: usize, q: usize, sum: &mut [f32]) {
-        let (below, activation) = self.below;
+    fn derivative<S: Halves>(&mut self, s: S, panel: usize, q: usize, sum: &mut [f32]) {
+        let (below, slope) = self.below;
         let y = &below.panel(q)[panel * TILE..];
         let y = &y[..TILE.min(y.len())];
-        times_grad(s, activation, y, &mut sum[..y.len()]);
+        let sum = &mut sum[..y.len()];
+        times_slope(s, slope, y, sum);
+        if let Some(dx) = &mut self.dx {
+            dx.panel(q)[panel * TILE..][..sum.len()].copy_from_slice(sum);
+        }
     }
 
     /// Half of the tile of features of a batch panel that this strip makes.

@@ -3,7 +3,7 @@
 
 use super::weights::{Place, Product, Step, Strip, UNIT};
 use super::{Forms, Tiles, block};
-use crate::activation::{Activation, activate};
+use crate::activation::{Epilogue, activate, activate_with_slopes};
 use crate::panel::{Panels, PanelsMut, panel_count};
 use crate::simd::Halves;
 use crate::tile::split::{LINE, pair_all, pair_lines, turn};
@@ -12,7 +12,7 @@ use crate::tile::{Aside, DEPTH, TILE, TileUnit};
 pub(super) struct Forward<'a> {
     pub(super) weights: Panels<'a, f32>,
     pub(super) y: PanelsMut<'a, f32>,
-    pub(super) activation: Activation,
+    pub(super) epilogue: Epilogue<'a, f32>,
     pub(super) forms: Option<Forms<'a>>,
 }
 
@@ -84,16 +84,14 @@ impl Forward<'_> {
                 s.store(s.add(s.load(to), add), to);
             }
         }
-        activate(s, self.activation, sum);
-        let outputs = LINE.min(self.y.rows() - panel * LINE);
-        let y = &mut self.y.panel(q)[panel * TILE..][..outputs * LINE];
-        if outputs == LINE {
-            s.transpose(sum, LINE, y, LINE);
+        if let Some(slopes) = &mut self.epilogue.slopes {
+            let mut slope = [0.0; TILE];
+            activate_with_slopes(s, self.epilogue.activation, sum, &mut slope);
+            put_turned(s, &slope, slopes, q, panel);
         } else {
-            let mut turned = [0.0; TILE];
-            turn(s, sum, &mut turned);
-            y.copy_from_slice(&turned[..y.len()]);
+            activate(s, self.epilogue.activation, sum);
         }
+        put_turned(s, sum, &mut self.y, q, panel);
     }
 
     /// Half of the tile of rows of a batch panel that this strip makes, from its two tiles of sums.
@@ -124,11 +122,26 @@ impl Forward<'_> {
     fn next_inputs<S: Halves, const PARTS: usize>(&mut self, s: S, pair: usize, panel: usize, half: usize) {
         let Some(forms) = &mut self.forms else { return };
         let at = pair * forms.apart + panel * PARTS * TILE + half * UNIT * LINE;
-        let dst = &mut forms.kept[at..];
+        let Some(kept) = forms.kept.as_deref_mut() else { return };
+        let dst = &mut kept[at..];
         let from = panel * TILE + half * UNIT * LINE;
         let y = self.y.as_panels();
         debug_assert!(panel < panel_count::<f32>(self.weights.cols()));
         let of = |q: usize| y.panel(q).get(from..).unwrap_or_default();
         pair_lines::<S, PARTS>(s, UNIT, of(2 * pair), of(2 * pair + 1), dst);
+    }
+}
+
+/// Writes a tile `[16 rows, 16 outputs]` to the lines of a panel of outputs in a batch panel.
+#[inline(always)]
+fn put_turned<S: Halves>(s: S, tile: &[f32], to: &mut PanelsMut<'_, f32>, q: usize, panel: usize) {
+    let outputs = LINE.min(to.rows() - panel * LINE);
+    let lines = &mut to.panel(q)[panel * TILE..][..outputs * LINE];
+    if outputs == LINE {
+        s.transpose(tile, LINE, lines, LINE);
+    } else {
+        let mut turned = [0.0; TILE];
+        turn(s, tile, &mut turned);
+        lines.copy_from_slice(&turned[..lines.len()]);
     }
 }

@@ -1,0 +1,90 @@
+//! `ln(1 + e^x)`, the smooth relative of `max(0, x)`: the negative logarithm of `1 - sigmoid(x)`.
+//!
+//! ```text
+//! t = e^-|x|                              in (0, 1]
+//! s = t / (2 + t)                         in (0, 1/3]
+//! ln(1 + t) = 2 atanh s = 2 s (1 + s^2/3 + s^4/5 + ...)
+//! the result is max(0, x) + ln(1 + t)
+//! ```
+//!
+//! **Domain.** All of it: `e^-|x|` underflows gradually, and so does the result towards minus infinity. NaN gives NaN.
+//!
+//! **Constants.** The series of `atanh` up to where the next term, for `s = 1/3`, is below a tenth of an ulp.
+//!
+//! **Bound.** `t` errs by 1.01 ulp, the quotient and its two factors round once each and the series by less than one. Found:
+//! 3.47 ulp over all of `f32` unfused, less fused.
+
+use super::exp::exp;
+use super::polynomial;
+use crate::simd::{Element, Simd};
+
+/// The constants of `ln(1 + e^x)` for one element type, beyond those of `e^x`.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftplusConstants<T: 'static> {
+    pub(super) ulp_bound: f64,
+    /// `1 / (2 k + 1)`
+    series: &'static [T],
+}
+
+pub(super) const F32: SoftplusConstants<f32> = SoftplusConstants {
+    ulp_bound: 4.0,
+    series: &[1.0, 1.0 / 3.0, 1.0 / 5.0, 1.0 / 7.0, 1.0 / 9.0, 1.0 / 11.0, 1.0 / 13.0, 1.0 / 15.0],
+};
+pub(super) const F64: SoftplusConstants<f64> = SoftplusConstants {
+    ulp_bound: 4.0,
+    series: &[
+        1.0,
+        1.0 / 3.0,
+        1.0 / 5.0,
+        1.0 / 7.0,
+        1.0 / 9.0,
+        1.0 / 11.0,
+        1.0 / 13.0,
+        1.0 / 15.0,
+        1.0 / 17.0,
+        1.0 / 19.0,
+        1.0 / 21.0,
+        1.0 / 23.0,
+        1.0 / 25.0,
+        1.0 / 27.0,
+        1.0 / 29.0,
+        1.0 / 31.0,
+        1.0 / 33.0,
+    ],
+};
+
+/// `ln(1 + e^x)`, within [`SoftplusConstants::ulp_bound`]; see the module's comment.
+#[inline(always)]
+pub(crate) fn softplus<T: Element, S: Simd<T>>(s: S, x: S::V) -> S::V {
+    let zero = s.splat(T::ZERO);
+    let t = exp(s, s.sub(zero, s.abs(x)));
+    let two = s.splat(T::ONE + T::ONE);
+    let ratio = s.div(t, s.add(two, t));
+    let series = polynomial(s, s.mul(ratio, ratio), T::SOFTPLUS.series);
+    let tail = s.mul(s.add(ratio, ratio), series);
+    s.add(s.max(zero, x), tail) // NaN passes: max gives its second operand
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::math::Function;
+    use crate::math::tests::{check_bounds, check_exact};
+
+    #[test]
+    fn within_its_bound() {
+        // Where the result is the least normal number and where it becomes 0, of f32, then of f64; where it becomes x.
+        let thresholds = [-87.336_54, -103.972_08, -708.396_418_532_264_1, -745.133_219_101_941_1];
+        check_bounds(Function::Softplus, ae_testing::precise::softplus, &thresholds);
+        check_bounds(Function::Softplus, ae_testing::precise::softplus, &[17.328_68, 37.42, 0.346_573_59]);
+    }
+
+    #[test]
+    fn exact_values() {
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        check_exact(Function::Softplus, &[(inf, inf), (800.0, 800.0), (40.0, 40.0)]);
+        check_exact(
+            Function::Softplus,
+            &[(-inf, 0.0), (-1e300, 0.0), (-800.0, 0.0), (nan, nan), (-nan, nan)],
+        );
+    }
+}
