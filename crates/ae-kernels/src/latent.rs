@@ -46,8 +46,9 @@ pub fn sample<T: Element>(
         return;
     }
     for (index, noise) in noise.chunks_exact_mut(len).enumerate() {
-        let stream = Stream { first_row: stream.first_row + index / samples * T::PANEL, ..stream };
-        normal(isa, stream, index % samples, PanelsMut::new(noise, h.rows() / 2, T::PANEL));
+        let first_row = stream.first_row + index / samples * T::PANEL;
+        let stream = Stream { first_row, drawing: stream.drawing + index % samples, ..stream };
+        normal(isa, stream, PanelsMut::new(noise, h.rows() / 2, T::PANEL));
     }
     T::run(isa, Sample { samples, h, noise, codes });
 }
@@ -86,36 +87,37 @@ fn clamp<T: Element, S: Simd<T>>(s: S, v: S::V) -> (S::V, S::V) {
     (s.max(low, s.min(high, v)), inside) // NaN passes both: max and min give their second operand
 }
 
-/// The divergence of each row, `Σ_d max(free, ½ (μ² + e^v - v - 1))`, without its weight, into `divergences` (`[batch]`).
-pub fn divergence<T: Element>(isa: Isa, free: T, h: Panels<'_, T>, divergences: &mut [T]) {
-    assert!(h.rows().is_multiple_of(2) && divergences.len() == h.cols(), "divergences of each row");
-    T::run(isa, OfRows { free, h, divergences });
+/// Adds the divergence of each row, `weight Σ_d max(free, ½ (μ² + e^v - v - 1))`, to its loss (`losses` `[batch]`).
+pub fn add_divergence<T: Element>(isa: Isa, divergence: Divergence<T>, h: Panels<'_, T>, losses: &mut [T]) {
+    assert!(h.rows().is_multiple_of(2) && losses.len() == h.cols(), "a loss for each row");
+    T::run(isa, AddDivergence { divergence, h, losses });
 }
 
-struct OfRows<'a, T> {
-    free: T,
+struct AddDivergence<'a, T> {
+    divergence: Divergence<T>,
     h: Panels<'a, T>,
-    divergences: &'a mut [T],
+    losses: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for OfRows<'_, T> {
+impl<T: Element> Kernel<T> for AddDivergence<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let len = self.h.rows() / 2 * T::PANEL;
-        let free = s.splat(self.free);
-        for (index, out) in self.divergences.chunks_mut(T::PANEL).enumerate() {
+        let (weight, free) = (s.splat(self.divergence.weight), s.splat(self.divergence.free));
+        for (index, losses) in self.losses.chunks_mut(T::PANEL).enumerate() {
             let (means, variances) = self.h.panel(index).split_at(len);
             let mut sums = [T::ZERO; 16];
+            sums[..losses.len()].copy_from_slice(losses);
             for lane in (0..T::PANEL).step_by(S::LANES) {
                 let mut sum = s.splat(T::ZERO);
                 for at in (lane..len).step_by(T::PANEL) {
                     let (v, _) = clamp(s, s.load(&variances[at..]));
                     sum = s.add(sum, s.max(free, of_one(s, s.load(&means[at..]), v).0));
                 }
-                s.store(sum, &mut sums[lane..]);
+                s.store(s.mul_add(weight, sum, s.load(&sums[lane..])), &mut sums[lane..]);
             }
-            out.copy_from_slice(&sums[..out.len()]);
+            losses.copy_from_slice(&sums[..losses.len()]);
         }
     }
 }

@@ -231,6 +231,66 @@ impl<T: Element> Evaluate<'_, T> {
     }
 }
 
+/// The penalty `weight Σ_features |a|` of each row: added to its loss (`losses` `[batch]`), and its slope, 0 at 0, to `delta`, which gives `dx`.
+/// `delta` and `dx` are laid out like `values` `[features, batch]`.
+pub fn absolute<T: Element>(
+    isa: Isa,
+    weight: T,
+    values: Panels<'_, T>,
+    delta: &[T],
+    dx: &mut [T],
+    losses: &mut [T],
+) {
+    let len = values.data().len();
+    assert!(
+        delta.len() == len && dx.len() == len && losses.len() <= values.cols(),
+        "values [{}, {}], {} of delta, {} of dx, {} losses",
+        values.rows(),
+        values.cols(),
+        delta.len(),
+        dx.len(),
+        losses.len(),
+    );
+    T::run(isa, Absolute { weight, values, delta, dx, losses });
+}
+
+struct Absolute<'a, T> {
+    weight: T,
+    values: Panels<'a, T>,
+    delta: &'a [T],
+    dx: &'a mut [T],
+    losses: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for Absolute<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let (zero, weight) = (s.splat(T::ZERO), s.splat(self.weight));
+        let len = self.values.rows() * T::PANEL;
+        for index in 0..self.values.count() {
+            let values = self.values.panel(index);
+            let (delta, dx) = (&self.delta[index * len..][..len], &mut self.dx[index * len..][..len]);
+            let mut sums = [T::ZERO; 16];
+            for lane in (0..T::PANEL).step_by(S::LANES) {
+                let mut sum = zero;
+                for at in (lane..len).step_by(T::PANEL) {
+                    let a = s.load(&values[at..]);
+                    let size = s.abs(a);
+                    sum = s.add(sum, size);
+                    let slope = s.keep_lt(zero, size, s.copysign(weight, a));
+                    s.store(s.add(s.load(&delta[at..]), slope), &mut dx[at..]);
+                }
+                s.store(s.mul(weight, sum), &mut sums[lane..]);
+            }
+            let first = (index * T::PANEL).min(self.losses.len());
+            for (loss, sum) in self.losses[first..].iter_mut().zip(&sums[..T::PANEL]) {
+                *loss = *loss + *sum;
+            }
+        }
+    }
+}
+
 /// The log-variances that are told apart: the exponentials of all stay far from the ends of `f32`.
 pub(crate) const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
 

@@ -7,7 +7,7 @@
 mod philox;
 
 use crate::isa::Isa;
-use crate::panel::{Panels, PanelsMut};
+use crate::panel::{Affine, Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 use philox::{WIDTH, philox};
 
@@ -18,6 +18,8 @@ pub struct Stream {
     pub key: u64,
     /// The place in the batch of the first row of the panels at hand.
     pub first_row: usize,
+    /// Which of several drawings for the same rows.
+    pub drawing: usize,
 }
 
 /// How rows are corrupted. Each cell meets its own fate.
@@ -64,6 +66,54 @@ pub fn corrupt<T: Element>(
     }
 }
 
+/// The rows that [`swap`] takes values from.
+#[derive(Clone, Copy, Debug)]
+pub struct Donors<'a, T> {
+    /// Row-major, `[_, features]`.
+    pub table: &'a [f32],
+    /// Which of its rows; at least one.
+    pub indices: &'a [usize],
+    /// Their scaling, as in [`crate::panel::gather_rows`].
+    pub map: Option<Affine<'a, T>>,
+}
+
+/// `dst` becomes `src`, but for a share of the values, which become those that a random one of the donors has in the same feature.
+/// Missing values, which are NaN, become 0. Panics if a donor is beyond the table.
+pub fn swap<T: Element>(
+    share: f64,
+    stream: Stream,
+    donors: Donors<'_, T>,
+    src: Panels<'_, T>,
+    mut dst: PanelsMut<'_, T>,
+) {
+    let features = src.rows();
+    assert!(
+        features == dst.rows() && src.cols() == dst.cols() && !donors.indices.is_empty(),
+        "panels of different sizes, or no donors"
+    );
+    let known = |x: T| if x.to_f64().is_nan() { T::ZERO } else { x };
+    let count = donors.indices.len() as u64;
+    for index in 0..src.count() {
+        let (from, to) = (src.panel(index), dst.panel(index));
+        for first in (0..features).step_by(4) {
+            let fates = words::<T>(stream, index, first / 4, Use::Value);
+            let choices = words::<T>(stream, index, first / 4, Use::Donor);
+            for f in first..features.min(first + 4) {
+                for lane in 0..T::PANEL {
+                    let at = f * T::PANEL + lane;
+                    to[at] = known(from[at]);
+                    if uniform(fates[f - first][lane]) < share as f32 {
+                        let donor = ((u64::from(choices[f - first][lane]) * count) >> 32) as usize;
+                        let x = T::from_f32(donors.table[donors.indices[donor] * features + f]);
+                        let x = donors.map.map_or(x, |map| (x - map.shift[f]) * map.factor[f]);
+                        to[at] = known(x);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Drops each value with probability `share` and divides the others by `1 - share` (Srivastava et al. 2014, sec. 10, inverted): its
 /// own derivative, since the same stream drops the same.
 pub fn drop_out<T: Element>(isa: Isa, share: f64, stream: Stream, src: Panels<'_, T>, dst: PanelsMut<'_, T>) {
@@ -72,9 +122,9 @@ pub fn drop_out<T: Element>(isa: Isa, share: f64, stream: Stream, src: Panels<'_
     T::run(isa, Each { stream, src, dst, of });
 }
 
-/// Standard normal numbers: those of drawing `drawing` of the rows.
-pub fn normal<T: Element>(isa: Isa, stream: Stream, drawing: usize, dst: PanelsMut<'_, T>) {
-    T::run(isa, Normal { stream, drawing, dst });
+/// Standard normal numbers.
+pub fn normal<T: Element>(isa: Isa, stream: Stream, dst: PanelsMut<'_, T>) {
+    T::run(isa, Normal { stream, dst });
 }
 
 /// What becomes of a value, given a random word.
@@ -145,7 +195,7 @@ impl<T: Element, F: OfWord<T>> Kernel<T> for Each<'_, T, F> {
             let (from, to) = (self.src.panel(index), self.dst.panel(index));
             let groups = from.chunks(4 * T::PANEL).zip(to.chunks_mut(4 * T::PANEL));
             for (group, (from, to)) in groups.enumerate() {
-                let words = words::<T>(self.stream, index, group, 0);
+                let words = words::<T>(self.stream, index, group, Use::Value);
                 let lines = from.chunks_exact(T::PANEL).zip(to.chunks_exact_mut(T::PANEL));
                 for ((from, to), words) in lines.zip(&words) {
                     for ((x, y), word) in from.iter().zip(to).zip(words) {
@@ -162,7 +212,6 @@ impl<T: Element, F: OfWord<T>> Kernel<T> for Each<'_, T, F> {
 
 struct Normal<'a, T> {
     stream: Stream,
-    drawing: usize,
     dst: PanelsMut<'a, T>,
 }
 
@@ -172,7 +221,7 @@ impl<T: Element> Kernel<T> for Normal<'_, T> {
     fn run<S: Simd<T>>(mut self, _: S) {
         for index in 0..self.dst.cols().div_ceil(T::PANEL) {
             for (group, lines) in self.dst.panel(index).chunks_mut(4 * T::PANEL).enumerate() {
-                let words = words::<T>(self.stream, index, group, self.drawing);
+                let words = words::<T>(self.stream, index, group, Use::Value);
                 for (line, words) in lines.chunks_exact_mut(T::PANEL).zip(&words) {
                     for (y, word) in line.iter_mut().zip(words) {
                         *y = T::from_f32(quantile(uniform(*word)));
@@ -183,15 +232,23 @@ impl<T: Element> Kernel<T> for Normal<'_, T> {
     }
 }
 
+/// What a word is for, where a value needs two.
+#[derive(Clone, Copy)]
+enum Use {
+    Value,
+    Donor,
+}
+
 /// The words of four features, `[4][rows of a panel]`.
 #[inline(always)]
-fn words<T: Element>(stream: Stream, panel: usize, group: usize, drawing: usize) -> [[u32; WIDTH]; 4] {
+fn words<T: Element>(stream: Stream, panel: usize, group: usize, for_what: Use) -> [[u32; WIDTH]; 4] {
     let first = (stream.first_row + panel * T::PANEL) as u32;
     let mut rows = [0; WIDTH];
     for (i, row) in rows.iter_mut().enumerate() {
         *row = first.wrapping_add(i as u32);
     }
-    philox([rows, [group as u32; WIDTH], [drawing as u32; WIDTH], [0; WIDTH]], stream.key)
+    let (drawing, which) = (stream.drawing as u32, for_what as u32);
+    philox([rows, [group as u32; WIDTH], [drawing; WIDTH], [which; WIDTH]], stream.key)
 }
 
 /// In (0, 1), the middle of one of 2²³ equal steps.
@@ -223,7 +280,7 @@ fn quantile(u: f32) -> f32 {
         5.739_507_7e-3,
         -7.622_461_3e-3,
         9.438_870_5e-3,
-        1.001_674_1,
+        1.001_674,
         2.832_976_8,
     ];
     let x = 2.0 * u - 1.0;

@@ -1,6 +1,7 @@
 //! What becomes of a weight gradient while it is still in L1: the rules of the optimisers.
 
-use crate::simd::{Element, Simd};
+use crate::isa::Isa;
+use crate::simd::{Element, Kernel, Simd};
 
 /// An update of parameters from a gradient `g = Σ_rows a·δ` that has just been summed.
 ///
@@ -119,6 +120,113 @@ impl<T: Element> UpdateRule<T> for Adam<T> {
         let root = s.sqrt(s.mul(s.splat(self.unbias), v));
         let step = s.div(s.mul(s.splat(self.rate), m), s.add(root, s.splat(self.epsilon)));
         (s.sub(s.mul(s.splat(self.keep), w), step), [m, v])
+    }
+}
+
+/// Applies `rule` to parameters whose gradients lie in memory, whole panel rows of them. `state` is [`UpdateRule::STATE`] times as long.
+pub fn apply<T: Element, R: UpdateRule<T>>(
+    isa: Isa,
+    rule: R,
+    gradients: &[T],
+    weights: &mut [T],
+    state: &mut [T],
+) {
+    assert!(
+        weights.len().is_multiple_of(T::PANEL)
+            && gradients.len() == weights.len()
+            && state.len() == weights.len() * R::STATE
+            && R::STATE <= 2,
+        "{} gradients, {} weights, {} of state",
+        gradients.len(),
+        weights.len(),
+        state.len(),
+    );
+    T::run(isa, Apply { gradients, target: Target { rule, weights, state } });
+}
+
+struct Apply<'a, T, R> {
+    gradients: &'a [T],
+    target: Target<'a, T, R>,
+}
+
+impl<T: Element, R: UpdateRule<T>> Kernel<T> for Apply<'_, T, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(mut self, s: S) {
+        self.target.update(s, 0, self.gradients);
+    }
+}
+
+/// What parameters cost, added to their gradients: `l1 sign(w) + l2 w`. Gives the sum of the squares of the gradients after it.
+pub fn penalise<T: Element>(isa: Isa, [l1, l2]: [T; 2], weights: &[T], gradients: &mut [T]) -> f64 {
+    assert!(
+        weights.len().is_multiple_of(T::PANEL) && gradients.len() == weights.len(),
+        "{} weights, {} gradients",
+        weights.len(),
+        gradients.len()
+    );
+    T::run(isa, Penalise { l1, l2, weights, gradients })
+}
+
+struct Penalise<'a, T> {
+    l1: T,
+    l2: T,
+    weights: &'a [T],
+    gradients: &'a mut [T],
+}
+
+/// Panel rows whose squares are summed before their sum joins the total, in `f64`.
+const RUN: usize = 64;
+
+impl<T: Element> Kernel<T> for Penalise<'_, T> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) -> f64 {
+        let (zero, l1, l2) = (s.splat(T::ZERO), s.splat(self.l1), s.splat(self.l2));
+        let mut total = 0.0;
+        for (weights, gradients) in
+            self.weights.chunks(RUN * T::PANEL).zip(self.gradients.chunks_mut(RUN * T::PANEL))
+        {
+            let mut sum = [T::ZERO; 16];
+            for (w, g) in weights.chunks_exact(S::LANES).zip(gradients.chunks_exact_mut(S::LANES)) {
+                let w = s.load(w);
+                let of_l1 = s.keep_lt(zero, s.abs(w), s.copysign(l1, w));
+                let new = s.add(s.load(g), s.mul_add(l2, w, of_l1));
+                s.store(new, g);
+                s.store(s.mul_add(new, new, s.load(&sum)), &mut sum);
+            }
+            total += sum.iter().map(|x| x.to_f64()).sum::<f64>();
+        }
+        total
+    }
+}
+
+/// `mean <- mean + share (value - mean)`, every element of whole panel rows: a running mean.
+pub fn follow<T: Element>(isa: Isa, share: T, values: &[T], means: &mut [T]) {
+    assert!(
+        values.len().is_multiple_of(T::PANEL) && means.len() == values.len(),
+        "{} values, {} means",
+        values.len(),
+        means.len()
+    );
+    T::run(isa, Follow { share, values, means });
+}
+
+struct Follow<'a, T> {
+    share: T,
+    values: &'a [T],
+    means: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for Follow<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let share = s.splat(self.share);
+        for (x, mean) in self.values.chunks_exact(S::LANES).zip(self.means.chunks_exact_mut(S::LANES)) {
+            let m = s.load(mean);
+            s.store(s.mul_add(share, s.sub(s.load(x), m), m), mean);
+        }
     }
 }
 

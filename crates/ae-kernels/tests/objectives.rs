@@ -133,6 +133,29 @@ fn losses_and_their_deltas() {
 }
 
 #[test]
+fn absolute_values_cost_their_weight() {
+    for isa in Isa::available() {
+        for (rows, features) in SHAPES {
+            let mut a = draw::<f64>(rows * features, -1.0, 1.0, 4);
+            a.iter_mut().step_by(5).for_each(|a| *a = 0.0);
+            let d = draw::<f64>(rows * features, -1.0, 1.0, 5);
+            let (values, delta) = (pack(&a, features, rows), pack(&d, features, rows));
+            let (mut dx, mut losses) = (vec![0.0; values.len()], vec![1.0; rows]);
+            loss::absolute(isa, 0.3, Panels::new(&values, features, rows), &delta, &mut dx, &mut losses);
+            let dx = unpack(&dx, features, rows);
+            for r in 0..rows {
+                let sum: f64 = (0..features).map(|f| a[f * rows + r].abs()).sum();
+                assert!((losses[r] - 1.0 - 0.3 * sum).abs() < 1e-12 * (1.0 + sum), "{isa}");
+            }
+            for (i, dx) in dx.iter().enumerate() {
+                let slope = if a[i] == 0.0 { 0.0 } else { 0.3 * a[i].signum() };
+                assert!((dx - d[i] - slope).abs() < 1e-15, "{isa}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_output_that_is_not_a_number_is_not_hidden() {
     for isa in Isa::available() {
         for loss in
@@ -175,7 +198,7 @@ fn noise_is_what_it_says() {
     let (features, rows) = (97, 500);
     let n = (features * rows) as f64;
     let x = draw::<f64>(features * rows, 0.2, 0.8, 5);
-    let stream = Stream { key: 11, first_row: 0 };
+    let stream = Stream { key: 11, first_row: 0, drawing: 0 };
     let isa = Isa::best();
 
     let y = corrupted(isa, Noise::Gaussian { sigma: 0.5 }, stream, &x, features, rows);
@@ -212,6 +235,36 @@ fn noise_is_what_it_says() {
     assert!(kept.iter().all(|y| *y == 0.0 || *y == 1.25));
 }
 
+/// Swapped values are those of other rows in the same feature, about as many as they should be; all donors give.
+#[test]
+fn swapped_values_stay_in_their_feature() {
+    let (features, rows) = (7, 600);
+    // Feature and row can be read off a value.
+    let table: Vec<f32> = (0..rows * features).map(|i| (i % features * 1000 + i / features) as f32).collect();
+    let all: Vec<usize> = (0..rows).collect();
+    let mut src = vec![0f32; panel_len::<f32>(features, rows)];
+    panel::gather_rows(Isa::best(), &table, &all, None, PanelsMut::new(&mut src, features, rows));
+    let mut dst = vec![0f32; src.len()];
+    let donors = noise::Donors { table: &table, indices: &all[100..300], map: None };
+    let stream = Stream { key: 5, first_row: 0, drawing: 0 };
+    let (from, to) = (Panels::new(&src, features, rows), PanelsMut::new(&mut dst, features, rows));
+    noise::swap(0.25, stream, donors, from, to);
+    let swapped = unpack(&dst, features, rows);
+    let (mut changed, mut seen) = (0, vec![false; rows]);
+    for (i, value) in swapped.iter().enumerate() {
+        let (feature, row, donor) = (i / rows, i % rows, *value as usize % 1000);
+        assert_eq!(*value as usize / 1000, feature);
+        if donor != row {
+            assert!((100..300).contains(&donor));
+            changed += 1;
+            seen[donor] = true;
+        }
+    }
+    let share = f64::from(changed) / (features * rows) as f64;
+    assert!((share - 0.25).abs() < 0.04, "{share}");
+    assert!(seen.iter().filter(|seen| **seen).count() > 190);
+}
+
 /// The same on every instruction set and in either arithmetic, whatever rows are computed together; another key, other numbers.
 #[test]
 fn noise_depends_on_its_place_alone() {
@@ -219,18 +272,20 @@ fn noise_depends_on_its_place_alone() {
     let x = draw::<f32>(features * rows, 0.25, 0.75, 6);
     let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
     for noise in [Noise::Masking { share: 0.5 }, Noise::Gaussian { sigma: 1.0 }] {
-        let stream = Stream { key: 3, first_row: 0 };
+        let stream = Stream { key: 3, first_row: 0, drawing: 0 };
         let all = corrupted(Isa::best(), noise, stream, &x, features, rows);
         for isa in Isa::available() {
             assert_eq!(corrupted(isa, noise, stream, &x, features, rows), all, "{isa}");
             let of_wide = corrupted(isa, noise, stream, &wide, features, rows);
             assert!(of_wide.iter().zip(&all).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6), "{isa}");
         }
-        let other = corrupted(Isa::best(), noise, Stream { key: 4, first_row: 0 }, &x, features, rows);
+        let other =
+            corrupted(Isa::best(), noise, Stream { key: 4, first_row: 0, drawing: 0 }, &x, features, rows);
         assert_ne!(other, all);
         // The last 18 rows by themselves.
         let tail: Vec<f32> = x.chunks(rows).flat_map(|line| &line[32..]).copied().collect();
-        let part = corrupted(Isa::best(), noise, Stream { key: 3, first_row: 32 }, &tail, features, 18);
+        let part =
+            corrupted(Isa::best(), noise, Stream { key: 3, first_row: 32, drawing: 0 }, &tail, features, 18);
         let expected: Vec<f32> = all.chunks(rows).flat_map(|line| &line[32..]).copied().collect();
         assert_eq!(part, expected);
     }
@@ -258,7 +313,7 @@ impl<T: Element> Case<T> {
         let packed = pack(&h, 2 * d, rows);
         let len = packed.len() / 2 * samples;
         let (mut noise, mut codes) = (vec![T::ZERO; len], vec![T::ZERO; len]);
-        let stream = Stream { key: 77, first_row: 3 };
+        let stream = Stream { key: 77, first_row: 3, drawing: 0 };
         latent::sample(isa, stream, samples, Panels::new(&packed, 2 * d, rows), &mut noise, &mut codes);
         Case { d, rows, samples, h, packed, noise, codes }
     }
@@ -292,8 +347,9 @@ fn check_latent<T: Element + Float>() {
             let draws = case.noise.iter().map(|x| x.to_f64()).sum::<f64>() / case.noise.len().max(1) as f64;
             assert!(draws.abs() < 6.0 / (case.noise.len() as f64).sqrt(), "{name}: mean {draws}");
 
-            let mut divergences = vec![T::ZERO; rows];
-            latent::divergence(isa, T::from_f64(0.4), case.view(), &mut divergences);
+            let mut divergences = vec![T::ONE; rows];
+            let unit = Divergence { weight: T::from_f64(2.0), free: T::from_f64(0.4) };
+            latent::add_divergence(isa, unit, case.view(), &mut divergences);
             let (mut dz, mut ratios) = (case.noise.clone(), vec![T::ZERO; case.codes.len() / d]);
             SplitMix64::new(5)
                 .uniform_f64s(dz.len(), -1.0, 1.0)
@@ -347,6 +403,7 @@ fn check_latent<T: Element + Float>() {
                     let size = samples as f64 * (0.5 * v).exp() * (1.0 + of_mean.abs());
                     assert!(error <= 256.0 * T::EPSILON * (1.0 + size), "{name}: {error}");
                 }
+                let nats = 1.0 + 2.0 * nats;
                 let error = (divergences[r].to_f64() - nats).abs();
                 assert!(
                     error <= 64.0 * T::EPSILON * sizes,

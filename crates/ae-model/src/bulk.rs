@@ -1,13 +1,19 @@
 //! Rows through a network outside training: encoding, decoding, reconstruction, errors. Blocks of rows in parallel.
 
+use std::ops::Range;
+
 use ae_kernels::Element;
-use ae_kernels::loss;
+use ae_kernels::activation::Activation;
+use ae_kernels::latent;
+use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
 use ae_kernels::workspace::AlignedBuf;
 
+use crate::config::Loss;
 use crate::network::Network;
 use crate::scale::Maps;
+use crate::stage::Stage;
 
 /// Rows that go through the network together.
 const BLOCK_ROWS: usize = 64;
@@ -47,7 +53,7 @@ pub(crate) struct Bulk<'a, T> {
 impl<T: Element> Bulk<'_, T> {
     /// Sends the rows through `part` into `out`, row-major, as wide as the end of the part.
     pub(crate) fn run(&self, part: Part, source: Source<'_>, out: &mut [f32]) {
-        let width = self.layers(part).last().map_or(0, |layer| layer.outputs);
+        let width = self.widths(part).1;
         let map = (part != Part::Encoder).then(|| self.maps.outwards());
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
             let mut scratch = Scratch::new(self.network, out.len() / width.max(1));
@@ -69,7 +75,7 @@ impl<T: Element> Bulk<'_, T> {
     /// The squared error of one row, summed over its scaled features.
     pub(crate) fn row_error(&self, row: &[f32], scratch: &mut Scratch<T>) -> f64 {
         self.errors(Source { table: row, indices: None }, 0, 1, scratch);
-        scratch.errors[0].to_f64()
+        scratch.squares[0].to_f64()
     }
 
     /// The squared error of each row, summed over its scaled features, into `out`.
@@ -78,7 +84,7 @@ impl<T: Element> Bulk<'_, T> {
             let mut scratch = Scratch::new(self.network, out.len());
             for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
                 self.errors(source, task * TASK_ROWS + block * BLOCK_ROWS, out.len(), &mut scratch);
-                for (y, x) in out.iter_mut().zip(&scratch.errors) {
+                for (y, x) in out.iter_mut().zip(&scratch.squares) {
                     *y = x.to_f64();
                 }
             }
@@ -87,7 +93,7 @@ impl<T: Element> Bulk<'_, T> {
 
     /// The squared error of each scaled feature of each row into `out`, `[rows, features]`.
     pub(crate) fn cell_errors(&self, source: Source<'_>, out: &mut [f32]) {
-        let width = self.layers(Part::Whole).last().map_or(0, |layer| layer.outputs);
+        let width = self.network.input;
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
             let mut scratch = Scratch::new(self.network, out.len() / width.max(1));
             for (block, out) in out.chunks_mut((BLOCK_ROWS * width).max(1)).enumerate() {
@@ -99,12 +105,37 @@ impl<T: Element> Bulk<'_, T> {
         });
     }
 
-    fn layers(&self, part: Part) -> &[crate::layer::Dense] {
-        let Network { layers, encoder_layers, .. } = self.network;
+    /// Loss and squared error of each row, `[loss, squared error]`, as training would count them without noise or dropout.
+    pub(crate) fn row_losses(&self, source: Source<'_>, out: &mut [[f64; 2]]) {
+        self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
+            let mut scratch = Scratch::new(self.network, out.len());
+            for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
+                let (first, rows) = (task * TASK_ROWS + block * BLOCK_ROWS, out.len());
+                self.judge(source, first, rows, &mut scratch);
+                let each = scratch.losses.iter().zip(&scratch.squares).zip(&scratch.divergences);
+                for (out, ((loss, square), divergence)) in out.iter_mut().zip(each) {
+                    *out = [loss.to_f64() + divergence.to_f64(), square.to_f64()];
+                }
+            }
+        });
+    }
+
+    fn stages(&self, part: Part) -> Range<usize> {
+        let Network { stages, encoder_stages, .. } = self.network;
         match part {
-            Part::Encoder => &layers[..*encoder_layers],
-            Part::Decoder => &layers[*encoder_layers..],
-            Part::Whole => layers,
+            Part::Encoder => 0..*encoder_stages,
+            Part::Decoder => *encoder_stages..stages.len(),
+            Part::Whole => 0..stages.len(),
+        }
+    }
+
+    /// Features of what a part takes and gives.
+    fn widths(&self, part: Part) -> (usize, usize) {
+        let Network { input, code, .. } = *self.network;
+        match part {
+            Part::Encoder => (input, code),
+            Part::Decoder => (code, input),
+            Part::Whole => (input, input),
         }
     }
 
@@ -117,25 +148,99 @@ impl<T: Element> Bulk<'_, T> {
         rows: usize,
         scratch: &'s mut Scratch<T>,
     ) -> Panels<'s, T> {
-        let map = (part != Part::Decoder).then(|| self.maps.inwards());
-        let layers = self.layers(part);
-        let width = layers.first().map_or(0, |layer| layer.inputs);
-        scratch.gather(self.network, source, first, rows, width, map);
-        let parameters = self.network.parameters.as_slice();
-        let Scratch { input, sides: [from, to], .. } = scratch;
-        let (mut from, mut to) = (from.as_mut_slice(), to.as_mut_slice());
-        for (index, layer) in layers.iter().enumerate() {
-            let x = if index == 0 { input.as_slice() } else { &*from };
-            let x = Panels::new(&x[..panel_len::<T>(layer.inputs, rows)], layer.inputs, rows);
-            let y = &mut to[..panel_len::<T>(layer.outputs, rows)];
-            layer.forward(self.network.isa, parameters, x, PanelsMut::new(y, layer.outputs, rows));
-            std::mem::swap(&mut from, &mut to);
-        }
-        let outputs = layers.last().map_or(0, |layer| layer.outputs);
-        Panels::new(&from[..panel_len::<T>(outputs, rows)], outputs, rows)
+        let outputs = self.widths(part).1;
+        let Through { output, .. } = self.through(part, End::Rows, source, first, rows, scratch);
+        Panels::new(&output[..panel_len::<T>(outputs, rows)], outputs, rows)
     }
 
-    /// Differences `x̂ - x` of the rows; their squared sums go to `scratch.errors`.
+    /// As [`Bulk::forward`], giving the input too, and the output to write.
+    fn through<'s>(
+        &self,
+        part: Part,
+        end: End,
+        source: Source<'_>,
+        first: usize,
+        rows: usize,
+        scratch: &'s mut Scratch<T>,
+    ) -> Through<'s, T> {
+        let isa = self.network.isa;
+        let map = (part != Part::Decoder).then(|| self.maps.inwards());
+        let width = self.widths(part).0;
+        scratch.gather(self.network, source, first, rows, width, map);
+        let parameters = self.network.parameters.as_slice();
+        let Scratch { input, target, sides: [from, to], losses, squares, divergences } = scratch;
+        divergences.fill(T::ZERO);
+        let input = &mut input.as_mut_slice()[..panel_len::<T>(width, rows)];
+        let target = &mut target.as_mut_slice()[..];
+        if self.network.objective.mask_missing && part != Part::Decoder {
+            // The error is that of the known values; what is missing goes in as zero.
+            target[..input.len()].copy_from_slice(input);
+            input.iter_mut().filter(|x| x.to_f64().is_nan()).for_each(|x| *x = T::ZERO);
+        }
+        let (mut from, mut to) = (from.as_mut_slice(), to.as_mut_slice());
+        let mut at_input = true;
+        for index in self.stages(part) {
+            let (inputs, outputs) = self.network.stage_shape(index);
+            let x = if at_input { &*input } else { &*from };
+            let x = &x[..panel_len::<T>(inputs, rows)];
+            let y = &mut to[..panel_len::<T>(outputs, rows)];
+            match &self.network.stages[index] {
+                Stage::Dense(layer) => {
+                    let y = PanelsMut::new(y, outputs, rows);
+                    let x = Panels::new(x, inputs, rows);
+                    self.network.layers[*layer].forward(isa, parameters, x, y, None);
+                }
+                // The mean of the posterior.
+                Stage::Gaussian(latent) => {
+                    first_features(x, inputs, y, outputs);
+                    if end == End::Outputs {
+                        let h = Panels::new(x, inputs, rows);
+                        let divergences = &mut divergences[..rows];
+                        latent::add_divergence(isa, latent.divergence(1.0), h, divergences);
+                    }
+                }
+                Stage::Dropout(_) | Stage::Penalty(_) => continue,
+            }
+            at_input = false;
+            std::mem::swap(&mut from, &mut to);
+        }
+        if part != Part::Encoder && end == End::Rows {
+            let (loss, features) = (self.network.objective.loss, self.network.input);
+            match loss {
+                Loss::Bce => {
+                    Activation::Sigmoid.apply(isa, &mut from[..panel_len::<T>(features, rows)]);
+                }
+                Loss::GaussianNll => {
+                    let outputs = loss.kernel().outputs(features);
+                    let y = &mut to[..panel_len::<T>(features, rows)];
+                    first_features(&from[..panel_len::<T>(outputs, rows)], outputs, y, features);
+                    std::mem::swap(&mut from, &mut to);
+                }
+                Loss::Mse | Loss::Mae | Loss::Huber { .. } => {}
+            }
+        }
+        let input = if self.network.objective.mask_missing { &*target } else { &*input };
+        Through { input, output: from, losses, squares }
+    }
+
+    /// The losses of the rows, by the network's own loss.
+    fn judge(&self, source: Source<'_>, first: usize, rows: usize, scratch: &mut Scratch<T>) {
+        let (features, objective) = (self.network.input, &self.network.objective);
+        let loss = objective.loss.kernel();
+        let outputs = loss.outputs(features);
+        let Through { input, output, losses, squares } =
+            self.through(Part::Whole, End::Outputs, source, first, rows, scratch);
+        loss::evaluate(
+            self.network.isa,
+            loss,
+            PanelsMut::new(&mut output[..panel_len::<T>(outputs, rows)], outputs, rows),
+            Panels::new(&input[..panel_len::<T>(features, rows)], features, rows),
+            objective.weights.as_deref(),
+            RowLosses { losses: &mut losses[..rows], squares: &mut squares[..rows] },
+        );
+    }
+
+    /// Differences `x̂ - x` of the rows; their squared sums go to `scratch.squares`.
     fn errors<'s>(
         &self,
         source: Source<'_>,
@@ -143,20 +248,46 @@ impl<T: Element> Bulk<'_, T> {
         rows: usize,
         scratch: &'s mut Scratch<T>,
     ) -> Panels<'s, T> {
-        self.forward(Part::Whole, source, first, rows, scratch);
-        let features = self.layers(Part::Whole).last().map_or(0, |layer| layer.outputs);
+        let features = self.network.input;
         let len = panel_len::<T>(features, rows);
-        let last = self.network.layers.len() % 2;
-        let Scratch { input, sides, errors, .. } = scratch;
-        // `forward` writes the sides in turn, the second one first.
-        let output = &mut sides[last].as_mut_slice()[..len];
-        loss::squared_error(
+        let Through { input, output, losses, squares } =
+            self.through(Part::Whole, End::Rows, source, first, rows, scratch);
+        let output = &mut output[..len];
+        loss::evaluate(
             self.network.isa,
+            loss::Loss::SquaredError,
             PanelsMut::new(output, features, rows),
-            Panels::new(&input.as_slice()[..len], features, rows),
-            &mut errors[..rows],
+            Panels::new(&input[..len], features, rows),
+            None,
+            RowLosses { losses: &mut losses[..rows], squares: &mut squares[..rows] },
         );
-        Panels::new(&sides[last].as_slice()[..len], features, rows)
+        Panels::new(output, features, rows)
+    }
+}
+
+/// Where the way through the network ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// At what the outputs of the last layer stand for.
+    Rows,
+    /// At those outputs.
+    Outputs,
+}
+
+/// What has gone through the network, in its memory.
+struct Through<'s, T> {
+    /// The rows that went in, as they should come out.
+    input: &'s [T],
+    output: &'s mut [T],
+    losses: &'s mut [T; BLOCK_ROWS],
+    squares: &'s mut [T; BLOCK_ROWS],
+}
+
+/// The first `to` of `from` features of every panel.
+fn first_features<T: Element>(x: &[T], from: usize, y: &mut [T], to: usize) {
+    let panels = x.chunks_exact((from * T::PANEL).max(1)).zip(y.chunks_exact_mut((to * T::PANEL).max(1)));
+    for (x, y) in panels {
+        y.copy_from_slice(&x[..y.len()]);
     }
 }
 
@@ -164,15 +295,28 @@ impl<T: Element> Bulk<'_, T> {
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     input: AlignedBuf<T>,
+    /// The input as it is, where what goes in has its gaps filled.
+    target: AlignedBuf<T>,
     sides: [AlignedBuf<T>; 2],
-    errors: [T; BLOCK_ROWS],
+    losses: [T; BLOCK_ROWS],
+    squares: [T; BLOCK_ROWS],
+    divergences: [T; BLOCK_ROWS],
 }
 
 impl<T: Element> Scratch<T> {
     pub(crate) fn new(network: &Network<T>, rows: usize) -> Self {
         let rows = rows.clamp(1, BLOCK_ROWS);
         let buffer = || AlignedBuf::zeroed(panel_len::<T>(network.widest(), rows));
-        Scratch { input: buffer(), sides: [buffer(), buffer()], errors: [T::ZERO; BLOCK_ROWS] }
+        let target = if network.objective.mask_missing { buffer() } else { AlignedBuf::zeroed(0) };
+        let zeros = [T::ZERO; BLOCK_ROWS];
+        Scratch {
+            input: buffer(),
+            target,
+            sides: [buffer(), buffer()],
+            losses: zeros,
+            squares: zeros,
+            divergences: zeros,
+        }
     }
 
     fn gather(

@@ -1,87 +1,41 @@
 //! What to train and how: an unchecked builder, and the checked configuration it builds.
 
+mod builder;
+mod choices;
+mod objective;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::optim::Optimizer;
+use crate::schedule::Schedule;
+pub use builder::ConfigBuilder;
+pub use choices::{Activation, EarlyStopping, Init, Precision, ScalerKind};
+pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise};
 
-/// The activation of every hidden layer and of the encoding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Activation {
-    /// `max(0, z)`; encodings of a narrow layer may fall to zero for good.
-    Relu,
-    /// `1 / (1 + e^-z)`
-    Sigmoid,
-    /// `tanh z`
-    #[default]
-    Tanh,
-}
-
-/// How weights start; biases start at zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Init {
-    /// Uniform on `±√(6 / (in + out))` (Glorot & Bengio 2010, eq. 16).
-    #[default]
-    GlorotUniform,
-    /// Normal with `σ = √(2 / (in + out))`: the same variance.
-    GlorotNormal,
-    /// Uniform on `±√(6 / in)` (He et al. 2015, sec. 2.2), for ReLU.
-    HeUniform,
-    /// Normal with `σ = √(2 / in)` (He et al. 2015, eq. 10), for ReLU.
-    HeNormal,
-}
-
-/// How features are scaled before the network sees them; undone on the way out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ScalerKind {
-    /// To `[0, 1]` by the smallest and largest value.
-    #[default]
-    MinMax,
-    /// To mean 0 and standard deviation 1.
-    Standard,
-    /// By median and interquartile range: outliers do not move it.
-    Robust,
-    /// Not at all.
-    None,
-}
-
-/// The arithmetic of training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Precision {
-    /// Single precision.
-    #[default]
-    F32,
-    /// Double precision: for verification and small data.
-    F64,
-    /// Mixed precision: the operands of products rounded to bf16, everything else in single precision, the parameters and
-    /// their updates included. As fast as it is meant to be only on CPUs with AMX; elsewhere slower than `F32`, with the
-    /// same results.
-    Bf16,
-}
-
-/// When to stop before the last epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Shares of values that are dropped in training, each anew for every row (Srivastava et al. 2014). The others grow by as much, so
+/// that outside training nothing is different.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EarlyStopping {
-    /// Epochs without improvement that are put up with; at least 1.
-    pub patience: usize,
-    /// By what share the loss must fall below the best so far to count as an improvement; in `[0, 1)`.
-    pub min_improvement: f64,
+pub struct Dropout {
+    /// Of the input's values, in `[0, 1)`.
+    #[serde(default)]
+    pub input: f64,
+    /// Of the outputs of every hidden layer, in `[0, 1)`; the encoding is left whole.
+    #[serde(default)]
+    pub hidden: f64,
 }
 
-impl EarlyStopping {
-    /// Stops after this many epochs without any improvement.
-    pub fn after(patience: usize) -> Self {
-        EarlyStopping { patience, min_improvement: 0.0 }
-    }
+/// What parameters cost: `l1 Σ |w| + ½ l2 Σ w²`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightPenalty {
+    /// At least 0.
+    #[serde(default)]
+    pub l1: f64,
+    /// At least 0.
+    #[serde(default)]
+    pub l2: f64,
 }
 
 /// A checked configuration: every value is in its range. Built by [`ConfigBuilder::build`].
@@ -101,7 +55,18 @@ impl EarlyStopping {
 /// | `batch_size` | by the number of rows, see [`Config::batch_size_for`] | rows of an update | 1 to 2²⁴ |
 /// | `validation` | 0 | share of rows set aside to measure, not to learn from | [0, 1) |
 /// | `early_stopping` | none | on the validation loss, else on the training loss; restores the best weights | patience ≥ 1 |
-/// | `seed` | 0 | of weights, split and shuffles | any |
+/// | `seed` | 0 | of weights, split, shuffles and noise | any |
+/// | `encoding_activation` | as `activation`; linear for a Gaussian latent | of the encoding | |
+/// | `loss` | MSE | what is minimised | [`Loss`] |
+/// | `noise` | none | corrupts the input in training: denoising | [`Noise`] |
+/// | `latent` | plain | [`Latent::Gaussian`]: variational | [`Latent`] |
+/// | `code_penalty` | none | of the encoding: sparse | [`CodePenalty`] |
+/// | `dropout` | 0, 0 | share of inputs, and of outputs of hidden layers, dropped in training | each [0, 1) |
+/// | `weight_penalty` | 0, 0 | `l1 Σ abs(w) + ½ l2 Σ w²` over all parameters, added to the objective's gradient | each [0, 10⁶] |
+/// | `schedule` | constant | of the learning rate | [`Schedule`] |
+/// | `clip_norm` | none | largest norm of the gradient of all parameters together | above 0 |
+/// | `ema` | none | running mean of the weights | [0, 1) |
+/// | `mask_missing` | no | NaN is a missing value and not an error | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigBuilder", into = "ConfigBuilder")]
 pub struct Config {
@@ -119,65 +84,26 @@ pub struct Config {
     validation: f64,
     early_stopping: Option<EarlyStopping>,
     seed: u64,
-}
-
-/// The values of a configuration, not yet checked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConfigBuilder {
-    input_dim: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    encoding_dim: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hidden_dims: Option<Vec<usize>>,
-    #[serde(default)]
-    activation: Activation,
-    #[serde(default)]
-    init: Init,
-    #[serde(default)]
-    scaler: ScalerKind,
-    #[serde(default)]
-    precision: Precision,
-    #[serde(default)]
-    optimizer: Optimizer,
-    learning_rate: Option<f64>,
-    epochs: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    batch_size: Option<usize>,
-    #[serde(default)]
-    validation: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    early_stopping: Option<EarlyStopping>,
-    #[serde(default)]
-    seed: u64,
+    encoding_activation: Option<Activation>,
+    loss: Loss,
+    noise: Option<Noise>,
+    latent: Latent,
+    code_penalty: Option<CodePenalty>,
+    dropout: Dropout,
+    weight_penalty: WeightPenalty,
+    schedule: Schedule,
+    clip_norm: Option<f64>,
+    ema: Option<f64>,
+    mask_missing: bool,
 }
 
 /// Largest width of a layer and largest batch.
 const MAX_DIM: usize = 1 << 24;
-/// Most hidden layers of an encoder.
-const MAX_HIDDEN: usize = 64;
-/// Most parameters of a network: 8 GiB of single precision.
-const MAX_PARAMETERS: u128 = 1 << 31;
 
 impl Config {
     /// Starts a configuration for rows of `input_dim` features.
     pub fn builder(input_dim: usize) -> ConfigBuilder {
-        ConfigBuilder {
-            input_dim,
-            encoding_dim: None,
-            hidden_dims: None,
-            activation: Activation::default(),
-            init: Init::default(),
-            scaler: ScalerKind::default(),
-            precision: Precision::default(),
-            optimizer: Optimizer::default(),
-            learning_rate: None,
-            epochs: 100,
-            batch_size: None,
-            validation: 0.0,
-            early_stopping: None,
-            seed: 0,
-        }
+        ConfigBuilder::new(input_dim)
     }
 
     /// Features of a row.
@@ -236,6 +162,54 @@ impl Config {
     pub fn seed(&self) -> u64 {
         self.seed
     }
+    /// Activation of the encoding.
+    pub fn encoding_activation(&self) -> Activation {
+        let usual = match self.latent {
+            Latent::Plain => self.activation,
+            Latent::Gaussian(_) => Activation::Linear,
+        };
+        self.encoding_activation.unwrap_or(usual)
+    }
+    /// Loss of a row.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+    /// Corruption of the input in training.
+    pub fn noise(&self) -> Option<Noise> {
+        self.noise
+    }
+    /// What the encoding is.
+    pub fn latent(&self) -> Latent {
+        self.latent
+    }
+    /// What the values of an encoding cost.
+    pub fn code_penalty(&self) -> Option<CodePenalty> {
+        self.code_penalty
+    }
+    /// What is dropped in training.
+    pub fn dropout(&self) -> Dropout {
+        self.dropout
+    }
+    /// What the weights cost.
+    pub fn weight_penalty(&self) -> WeightPenalty {
+        self.weight_penalty
+    }
+    /// The learning rate over time.
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
+    }
+    /// Largest norm of the gradient of all parameters together; a longer one is scaled down to it.
+    pub fn clip_norm(&self) -> Option<f64> {
+        self.clip_norm
+    }
+    /// Share of a running mean of the weights that each update leaves; with it the mean is what is measured and kept.
+    pub fn ema(&self) -> Option<f64> {
+        self.ema
+    }
+    /// Whether NaN in the data is a missing value, which adds neither loss nor gradient, instead of an error.
+    pub fn mask_missing(&self) -> bool {
+        self.mask_missing
+    }
 
     /// Rows of an update when training on `rows` rows: the set size, else 8 to 128 so that an epoch has about a hundred
     /// updates (8 below 1,000 rows, 128 from 12,800 on); never more than there are rows.
@@ -244,7 +218,7 @@ impl Config {
         self.batch_size.unwrap_or(auto).clamp(1, rows.max(1))
     }
 
-    /// Widths of all layers: input, hidden, encoding, hidden, output.
+    /// Widths of what is between the layers: input, hidden, encoding, hidden, output.
     pub fn layer_dims(&self) -> Vec<usize> {
         let mut dims = vec![self.input_dim];
         dims.extend(&self.hidden_dims);
@@ -254,141 +228,32 @@ impl Config {
         dims
     }
 
+    /// `(inputs, outputs)` of every layer. They are those that [`Config::layer_dims`] are between, but for the last of the encoder with a
+    /// Gaussian latent, which says means and log-variances, and the last of the decoder with [`Loss::GaussianNll`], which does too.
+    pub fn layer_shapes(&self) -> Vec<(usize, usize)> {
+        let dims = self.layer_dims();
+        let mut shapes: Vec<(usize, usize)> = dims.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        if matches!(self.latent, Latent::Gaussian(_)) {
+            shapes[dims.len() / 2 - 1].1 *= 2;
+        }
+        if let Some(last) = shapes.last_mut() {
+            last.1 = self.loss.kernel().outputs(last.1);
+        }
+        shapes
+    }
+
     /// Weights and biases: `Σ (in + 1) out` over the layers.
     pub fn parameter_count(&self) -> usize {
-        self.layer_dims().windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum()
+        self.layer_shapes().iter().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
     }
 }
 
-impl ConfigBuilder {
-    /// Values of an encoding.
-    pub fn encoding_dim(mut self, dim: usize) -> Self {
-        self.encoding_dim = Some(dim);
-        self
-    }
-    /// Widths of the encoder's layers between input and encoding; the decoder mirrors them.
-    pub fn hidden_dims(mut self, dims: impl Into<Vec<usize>>) -> Self {
-        self.hidden_dims = Some(dims.into());
-        self
-    }
-    /// Activation of hidden layers and encoding.
-    pub fn activation(mut self, activation: Activation) -> Self {
-        self.activation = activation;
-        self
-    }
-    /// Distribution of the first weights.
-    pub fn init(mut self, init: Init) -> Self {
-        self.init = init;
-        self
-    }
-    /// Scaling of features.
-    pub fn scaler(mut self, scaler: ScalerKind) -> Self {
-        self.scaler = scaler;
-        self
-    }
-    /// Arithmetic.
-    pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
-        self
-    }
-    /// Rule of the updates.
-    pub fn optimizer(mut self, optimizer: Optimizer) -> Self {
-        self.optimizer = optimizer;
-        self
-    }
-    /// Step of the updates.
-    pub fn learning_rate(mut self, learning_rate: f64) -> Self {
-        self.learning_rate = Some(learning_rate);
-        self
-    }
-    /// Passes over the training rows.
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
-        self
-    }
-    /// Rows of an update.
-    pub fn batch_size(mut self, rows: usize) -> Self {
-        self.batch_size = Some(rows);
-        self
-    }
-    /// Share of rows set aside to measure, not to learn from.
-    pub fn validation(mut self, share: f64) -> Self {
-        self.validation = share;
-        self
-    }
-    /// When to stop early.
-    pub fn early_stopping(mut self, early_stopping: EarlyStopping) -> Self {
-        self.early_stopping = Some(early_stopping);
-        self
-    }
-    /// Seed of weights, split and shuffles.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Checks every value and chooses the sizes that were left open.
-    ///
-    /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first value outside its range (the table at [`Config`]).
-    pub fn build(self) -> Result<Config, ConfigError> {
-        in_range("input_dim", self.input_dim, 1, MAX_DIM)?;
-        let encoding_dim = self.encoding_dim.unwrap_or((self.input_dim / 5).max(1));
-        in_range("encoding_dim", encoding_dim, 1, MAX_DIM)?;
-        let hidden_dims =
-            self.hidden_dims.unwrap_or_else(|| gradual_compression(self.input_dim, encoding_dim));
-        in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
-        for &dim in &hidden_dims {
-            in_range("hidden_dims", dim, 1, MAX_DIM)?;
-        }
-        in_range("epochs", self.epochs, 1, 1_000_000_000)?;
-        if let Some(rows) = self.batch_size {
-            in_range("batch_size", rows, 1, MAX_DIM)?;
-        }
-        self.optimizer.check()?;
-        let learning_rate = self.learning_rate.unwrap_or(self.optimizer.usual_learning_rate());
-        if !(learning_rate > 0.0 && learning_rate <= 1e6) {
-            return Err(out_of_range("learning_rate", learning_rate, "above 0 and at most 1000000"));
-        }
-        if !(0.0..1.0).contains(&self.validation) {
-            return Err(out_of_range("validation", self.validation, "from 0 to below 1"));
-        }
-        if let Some(early) = self.early_stopping {
-            in_range("early_stopping.patience", early.patience, 1, 1_000_000_000)?;
-            if !(0.0..1.0).contains(&early.min_improvement) {
-                return Err(out_of_range(
-                    "early_stopping.min_improvement",
-                    early.min_improvement,
-                    "from 0 to below 1",
-                ));
-            }
-        }
-        let config = Config {
-            input_dim: self.input_dim,
-            encoding_dim,
-            hidden_dims,
-            activation: self.activation,
-            init: self.init,
-            scaler: self.scaler,
-            precision: self.precision,
-            optimizer: self.optimizer,
-            learning_rate,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            validation: self.validation,
-            early_stopping: self.early_stopping,
-            seed: self.seed,
-        };
-        let parameters: u128 =
-            config.layer_dims().windows(2).map(|pair| (pair[0] as u128 + 1) * pair[1] as u128).sum();
-        if parameters > MAX_PARAMETERS {
-            return Err(out_of_range("the number of parameters", parameters, "at most 2147483648"));
-        }
-        Ok(config)
-    }
-}
-
-fn in_range(field: &'static str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
+pub(crate) fn in_range(
+    field: &'static str,
+    value: usize,
+    low: usize,
+    high: usize,
+) -> Result<(), ConfigError> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -399,39 +264,10 @@ pub(crate) fn out_of_range(field: &'static str, value: impl ToString, allowed: &
     ConfigError::OutOfRange { field, value: value.to_string(), allowed: allowed.to_owned() }
 }
 
-/// Hidden widths that shrink (or grow) from input to encoding by equal factors, none above two and a half, two at most.
-fn gradual_compression(input: usize, encoding: usize) -> Vec<usize> {
-    let ratio = input as f64 / encoding as f64;
-    let layers = (ratio.max(1.0 / ratio).ln() / 2.5f64.ln()).floor().min(2.0) as usize;
-    let step = ratio.powf(1.0 / (layers + 1) as f64);
-    (1..=layers).map(|i| (input as f64 / step.powi(i as i32)).round().max(1.0) as usize).collect()
-}
-
-impl TryFrom<ConfigBuilder> for Config {
-    type Error = ConfigError;
-    fn try_from(builder: ConfigBuilder) -> Result<Config, ConfigError> {
-        builder.build()
-    }
-}
-
-impl From<Config> for ConfigBuilder {
-    fn from(config: Config) -> ConfigBuilder {
-        ConfigBuilder {
-            input_dim: config.input_dim,
-            encoding_dim: Some(config.encoding_dim),
-            hidden_dims: Some(config.hidden_dims),
-            activation: config.activation,
-            init: config.init,
-            scaler: config.scaler,
-            precision: config.precision,
-            optimizer: config.optimizer,
-            learning_rate: Some(config.learning_rate),
-            epochs: config.epochs,
-            batch_size: config.batch_size,
-            validation: config.validation,
-            early_stopping: config.early_stopping,
-            seed: config.seed,
-        }
+fn at_least_zero(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    match value {
+        0.0..=1e6 => Ok(()),
+        _ => Err(out_of_range(field, value, "from 0 to 1000000")),
     }
 }
 

@@ -3,13 +3,14 @@
 use ae_kernels::Isa;
 use ae_kernels::par::Crew;
 use ae_kernels::tile::Parts;
+use ae_kernels::update;
 use ae_kernels::workspace::AlignedBuf;
 
-use crate::config::{Config, Precision};
+use crate::config::{Config, Precision, WeightPenalty};
 use crate::network::{LayerParameters, Network, layer_of};
 use crate::optim::{Optimizer, Rule};
 use crate::scale::{Maps, Scaler};
-use crate::step::{self, Arena, Arithmetic, Batch, StepPlan};
+use crate::step::{self, Arena, Arithmetic, Batch, Draws, StepPlan, Totals};
 
 /// How the products of `f32` steps are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,37 +36,82 @@ pub(crate) struct Engine<T: Arithmetic> {
     pub(crate) maps: Maps<T>,
     optimizer: Optimizer,
     learning_rate: f64,
+    penalty: WeightPenalty,
+    clip_norm: Option<f64>,
+    seed: u64,
     /// Updates so far.
     time: u64,
+    /// Epochs so far, with a fraction.
+    epochs: f64,
     state: AlignedBuf<T>,
+    /// Of all parameters, where the update has to wait for them.
+    gradients: AlignedBuf<T>,
+    mean: Option<RunningMean<T>>,
     products: Products,
     plan: Option<StepPlan<T>>,
     arena: Arena<T>,
 }
 
+/// A running mean of the parameters.
+#[derive(Clone, Debug)]
+struct RunningMean<T> {
+    /// What an update leaves of it.
+    keep: f64,
+    values: AlignedBuf<T>,
+    /// Whether the network has the mean, and this the parameters.
+    swapped: bool,
+}
+
+/// Elements of a task that goes through all parameters.
+const CHUNK: usize = 1 << 14;
+
 impl<T: Arithmetic> Engine<T> {
     pub(crate) fn new(isa: Isa, config: &Config, scaler: &Scaler) -> Self {
         let network = Network::new(isa, config);
-        let state = network.parameters.as_slice().len() * config.optimizer().state_per_parameter();
+        let len = network.parameters.as_slice().len();
         let products = match config.precision() {
             Precision::Bf16 => Products::Bf16,
             _ => Products::Fastest,
         };
-        Engine {
-            network,
+        let penalty = config.weight_penalty();
+        let waits = config.clip_norm().is_some() || penalty != WeightPenalty::default();
+        let mut engine = Engine {
             maps: Maps::new(scaler),
             optimizer: config.optimizer(),
             learning_rate: config.learning_rate(),
+            penalty,
+            clip_norm: config.clip_norm(),
+            seed: config.seed(),
             time: 0,
-            state: AlignedBuf::zeroed(state),
+            epochs: f64::INFINITY,
+            state: AlignedBuf::zeroed(len * config.optimizer().state_per_parameter()),
+            gradients: AlignedBuf::zeroed(if waits { len } else { 0 }),
+            mean: config.ema().map(|keep| RunningMean {
+                keep,
+                values: AlignedBuf::zeroed(len),
+                swapped: false,
+            }),
+            network,
             products,
             plan: None,
             arena: Arena::default(),
-        }
+        };
+        engine.start_mean();
+        engine
     }
 
     pub(crate) fn set_scaler(&mut self, scaler: &Scaler) {
         self.maps = Maps::new(scaler);
+    }
+
+    /// Sets the learning rate of the next updates.
+    pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.learning_rate = learning_rate;
+    }
+
+    /// Says how many epochs have gone by, with a fraction: what warms up depends on it.
+    pub(crate) fn set_epochs(&mut self, epochs: f64) {
+        self.epochs = epochs;
     }
 
     /// Draws the weights anew and forgets the optimiser's state.
@@ -73,6 +119,24 @@ impl<T: Arithmetic> Engine<T> {
         self.network.reset(config);
         self.state.as_mut_slice().fill(T::ZERO);
         self.time = 0;
+        self.start_mean();
+    }
+
+    fn start_mean(&mut self) {
+        if let Some(mean) = &mut self.mean {
+            mean.values.as_mut_slice().copy_from_slice(self.network.parameters.as_slice());
+            mean.swapped = false;
+        }
+    }
+
+    /// Gives the network the running mean of its parameters, where there is one, or the parameters back.
+    pub(crate) fn use_mean(&mut self, wanted: bool) {
+        if let Some(mean) = &mut self.mean
+            && mean.swapped != wanted
+        {
+            std::mem::swap(&mut mean.values, &mut self.network.parameters);
+            mean.swapped = wanted;
+        }
     }
 
     pub(crate) fn set_products(&mut self, products: Products) {
@@ -99,24 +163,59 @@ impl<T: Arithmetic> Engine<T> {
         }
     }
 
-    /// One update from the rows `indices` of `table`; returns their summed squared error before it.
-    pub(crate) fn train_batch(&mut self, crew: Crew, table: &[f32], indices: &[usize]) -> f64 {
+    fn draws(&self) -> Draws {
+        Draws { seed: self.seed, time: self.time, epochs: self.epochs }
+    }
+
+    /// One update from the rows `indices` of `table`; returns their summed losses before it.
+    pub(crate) fn train_batch(&mut self, crew: Crew, table: &[f32], indices: &[usize]) -> Totals {
         if self.plan.as_ref().is_none_or(|plan| plan.batch() < indices.len()) {
             self.prepare(crew, indices.len());
         }
-        let Some(plan) = &self.plan else { return 0.0 };
-        let batch = Batch { table, indices, map: Some(self.maps.inwards()) };
+        let draws = self.draws();
+        let Some(plan) = &self.plan else { return Totals::default() };
+        let batch = Batch::new(table, indices, Some(self.maps.inwards()), draws);
         plan.rows_phase(&self.network, crew, batch, &mut self.arena);
-        let total = plan.total_error(indices.len(), &self.arena);
+        let totals = plan.totals(indices.len(), &self.arena);
         self.time += 1;
-        let rule = self.optimizer.rule(self.learning_rate, indices.len(), self.time);
         let Network { isa, layers, parameters, .. } = &mut self.network;
+        let isa = *isa;
         let changed = (parameters.as_mut_slice(), self.state.as_mut_slice());
-        plan.parameters_phase((*isa, layers), crew, indices.len(), &self.arena, rule, changed);
-        total
+        let gradients = self.gradients.as_mut_slice();
+        if gradients.is_empty() {
+            let rule = self.optimizer.rule(self.learning_rate, indices.len(), self.time);
+            plan.parameters_phase((isa, layers), crew, indices.len(), &self.arena, rule, changed);
+        } else {
+            let mean = Rule::Gradient { scale: 1.0 / indices.len().max(1) as f64 };
+            let whole = (&mut *gradients, &mut [][..]);
+            plan.parameters_phase((isa, layers), crew, indices.len(), &self.arena, mean, whole);
+            let norm = penalised_norm(isa, self.penalty, changed.0, gradients);
+            let factor = self.clip_norm.map_or(1.0, |most| if norm > most { most / norm } else { 1.0 });
+            let rule = self.optimizer.rule(self.learning_rate, 1, self.time).of_gradients_times(factor);
+            plan.apply_phase(isa, crew, gradients, rule, changed);
+        }
+        if let Some(RunningMean { keep, values, .. }) = &mut self.mean {
+            // At first the mean is that of fewer updates than it will be (as in TensorFlow's ExponentialMovingAverage).
+            let keep = keep.min((1.0 + self.time as f64) / (10.0 + self.time as f64));
+            let parameters = parameters.as_slice();
+            crew.for_each_chunk(values.as_mut_slice(), CHUNK, |index, values| {
+                let parameters = &parameters[index * CHUNK..][..values.len()];
+                update::follow(isa, T::from_f64(1.0 - keep), parameters, values);
+            });
+        }
+        totals
     }
 
-    /// Mean gradients of `½ Σ_features (x̂ - x)²` over the rows, layer by layer, and that objective.
+    /// As [`Engine::train_batch`] for an update by itself: a running mean of the parameters, where there is one, is what is left to
+    /// be used.
+    pub(crate) fn train_apart(&mut self, crew: Crew, table: &[f32], indices: &[usize]) -> Totals {
+        self.use_mean(false);
+        let totals = self.train_batch(crew, table, indices);
+        self.use_mean(true);
+        totals
+    }
+
+    /// The objective over the rows, the mean of their losses and what the parameters cost, and its gradients, layer by layer.
     pub(crate) fn gradients(
         &mut self,
         crew: Crew,
@@ -126,14 +225,29 @@ impl<T: Arithmetic> Engine<T> {
         let rows = indices.len();
         let plan = self.plan_for(crew, rows.max(1));
         let mut arena = plan.arena();
-        let batch = Batch { table, indices, map: Some(self.maps.inwards()) };
+        let batch = Batch::new(table, indices, Some(self.maps.inwards()), self.draws());
         plan.rows_phase(&self.network, crew, batch, &mut arena);
-        let mut gradients = AlignedBuf::zeroed(self.network.parameters.as_slice().len());
+        let parameters = self.network.parameters.as_slice();
+        let mut gradients = AlignedBuf::zeroed(parameters.len());
         let rule = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
         let Network { isa, layers, .. } = &self.network;
         let changed = (gradients.as_mut_slice(), &mut [][..]);
         plan.parameters_phase((*isa, layers), crew, rows, &arena, rule, changed);
-        let objective = 0.5 * plan.total_error(rows, &arena) / rows.max(1) as f64;
+        penalised_norm(*isa, self.penalty, parameters, gradients.as_mut_slice());
+        let WeightPenalty { l1, l2 } = self.penalty;
+        let cost: f64 = parameters.iter().map(|w| w.to_f64()).map(|w| l1 * w.abs() + 0.5 * l2 * w * w).sum();
+        let objective = plan.totals(rows, &arena).loss / rows.max(1) as f64 + cost;
         (objective, layers.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
     }
+}
+
+/// Adds what the parameters cost to their gradients, and gives the norm of all.
+fn penalised_norm<T: Arithmetic>(
+    isa: Isa,
+    penalty: WeightPenalty,
+    parameters: &[T],
+    gradients: &mut [T],
+) -> f64 {
+    let factors = [penalty.l1, penalty.l2].map(T::from_f64);
+    update::penalise(isa, factors, parameters, gradients).sqrt()
 }

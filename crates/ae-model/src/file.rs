@@ -133,11 +133,11 @@ impl Autoencoder {
             ("scaler.shift".to_owned(), Dtype::F64, vec![features]),
             ("scaler.scale".to_owned(), Dtype::F64, vec![features]),
         ];
-        let dims = header.config.layer_dims();
-        for (index, pair) in dims.windows(2).enumerate() {
-            let [weight, bias] = layer_names(index, dims.len() / 2);
-            expected.push((weight, float, vec![pair[0], pair[1]]));
-            expected.push((bias, float, vec![pair[1]]));
+        let shapes = header.config.layer_shapes();
+        for (index, (inputs, outputs)) in shapes.iter().enumerate() {
+            let [weight, bias] = layer_names(index, shapes.len() / 2);
+            expected.push((weight, float, vec![*inputs, *outputs]));
+            expected.push((bias, float, vec![*outputs]));
         }
         for (name, dtype, shape) in &expected {
             check_shape(&file, name, *dtype, shape)?;

@@ -7,10 +7,17 @@ use serde::Serialize;
 pub struct EpochRecord {
     /// The epoch, counted from 1.
     pub epoch: usize,
+    /// Mean over the training rows of what is minimised, each batch before its update, without what the weights cost.
+    pub train_loss: f64,
     /// Mean of `(x̂ - x)²` over the scaled training rows and features, each batch before its update.
     pub train_mse: f64,
-    /// The same over the validation rows after the epoch, where there are any.
+    /// Mean over the validation rows after the epoch, where there are any, of the loss and the divergence of a variational latent, without
+    /// noise, dropout or penalties.
+    pub validation_loss: Option<f64>,
+    /// The MSE over the validation rows after the epoch, where there are any.
     pub validation_mse: Option<f64>,
+    /// The learning rate of the last update.
+    pub learning_rate: f64,
     /// Wall time in seconds.
     pub seconds: f64,
 }
@@ -18,7 +25,7 @@ pub struct EpochRecord {
 impl EpochRecord {
     /// What early stopping watches: the validation loss, else the training loss.
     pub fn monitored(&self) -> f64 {
-        self.validation_mse.unwrap_or(self.train_mse)
+        self.validation_loss.unwrap_or(self.train_loss)
     }
 }
 

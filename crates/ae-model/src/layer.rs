@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use ae_kernels::activation::Activation;
+use ae_kernels::activation::{Activation, Epilogue, Slope};
 use ae_kernels::gemm::{self, Blocking, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut};
 use ae_kernels::{Element, Isa};
@@ -38,23 +38,30 @@ impl Dense {
         Panels::new(&all[self.range.clone()], self.inputs + 1, self.outputs)
     }
 
-    /// `x` `[inputs, batch]` to `y` `[outputs, batch]`.
-    pub(crate) fn forward<T: Element>(&self, isa: Isa, all: &[T], x: Panels<'_, T>, y: PanelsMut<'_, T>) {
-        gemm::forward(isa, Blocking::default(), self.parameters(all), x, y, self.activation);
+    /// `x` `[inputs, batch]` to `y` `[outputs, batch]`, and to the slopes of the activation where they are asked for.
+    pub(crate) fn forward<T: Element>(
+        &self,
+        isa: Isa,
+        all: &[T],
+        x: Panels<'_, T>,
+        y: PanelsMut<'_, T>,
+        slopes: Option<PanelsMut<'_, T>>,
+    ) {
+        let epilogue = Epilogue { activation: self.activation, slopes };
+        gemm::forward(isa, Blocking::default(), self.parameters(all), x, y, epilogue);
     }
 
-    /// `delta` `[outputs, batch]` (∂J/∂z of this layer) to `dx` `[inputs, batch]` (∂J/∂z of the layer below, whose output is
-    /// `x` and whose activation is `below`).
+    /// `delta` `[outputs, batch]` (∂J/∂z of this layer) to `dx` `[inputs, batch]` (∂J/∂z of what is below, whose slope comes
+    /// from `below`).
     pub(crate) fn backward_input<T: Element>(
         &self,
         isa: Isa,
         all: &[T],
         delta: Panels<'_, T>,
-        x: Panels<'_, T>,
-        below: Activation,
+        below: (Panels<'_, T>, Slope),
         dx: PanelsMut<'_, T>,
     ) {
-        gemm::backward_input(isa, Blocking::default(), self.parameters(all), delta, (x, below), dx);
+        gemm::backward_input(isa, Blocking::default(), self.parameters(all), delta, below, dx);
     }
 
     /// The parameters as ranges of at most about `most` elements, in order: `(where, which)`. Whole panels together

@@ -44,6 +44,8 @@ mod network;
 mod one_row;
 mod optim;
 mod scale;
+mod schedule;
+mod stage;
 mod step;
 mod summary;
 mod train;
@@ -51,7 +53,10 @@ mod trainer;
 
 pub use ae_kernels::{Isa, IsaError};
 pub use callback::{BatchEnd, Callback, CancelToken};
-pub use config::{Activation, Config, ConfigBuilder, EarlyStopping, Init, Precision, ScalerKind};
+pub use config::{
+    Activation, CodePenalty, Config, ConfigBuilder, Dropout, EarlyStopping, Gaussian, Init, Latent, Loss,
+    Noise, Precision, ScalerKind, WeightPenalty,
+};
 pub use engine::Products;
 pub use error::{ConfigError, Error, FileErrorKind};
 pub use history::{EpochRecord, History, StopReason};
@@ -60,6 +65,7 @@ pub use network::LayerParameters;
 pub use one_row::OneRow;
 pub use optim::Optimizer;
 pub use scale::{ScaledRows, Scaler};
+pub use schedule::Schedule;
 pub use step::Arithmetic;
 pub use summary::Summary;
 pub use trainer::{Session, Trainer};

@@ -206,17 +206,17 @@ impl Autoencoder {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                pool.enter(|crew| engine.train_batch(crew, table, &indices))
+                pool.enter(|crew| engine.train_apart(crew, table, &indices))
             }
             AnyEngine::F64(engine) => {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                pool.enter(|crew| engine.train_batch(crew, table, &indices))
+                pool.enter(|crew| engine.train_apart(crew, table, &indices))
             }
         };
         *fitted = true;
-        let mse = error / (rows * self.config.input_dim()) as f64;
+        let mse = error.squares / (rows * self.config.input_dim()) as f64;
         if !mse.is_finite() {
             let learning_rate = self.config.learning_rate();
             return Err(Error::Diverged { epoch: 1, batch: 1, learning_rate, loss: mse, best: mse });

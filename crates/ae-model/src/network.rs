@@ -1,13 +1,14 @@
-//! The layers of an autoencoder and their parameters, in the layout of the kernels.
+//! The stages of an autoencoder and their parameters, in the layout of the kernels.
 
 use ae_kernels::activation::Activation as KernelActivation;
 use ae_kernels::panel::{self, PanelsMut};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
-use crate::config::{Activation, Config};
+use crate::config::{Config, Latent, Loss, Noise};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
+use crate::stage::{Dropout, GaussianLatent, Penalty, Stage};
 
 /// The weights and bias of one layer, in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,37 +23,116 @@ pub struct LayerParameters<T> {
     pub bias: Vec<T>,
 }
 
-/// Encoder and decoder: dense layers, the last one linear.
+/// Encoder and decoder: what a row goes through, and the parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Network<T> {
     pub(crate) isa: Isa,
+    /// In order. Those of the encoder come first, and the last of them makes the encoding.
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) encoder_stages: usize,
+    /// What has parameters, in order.
     pub(crate) layers: Vec<Dense>,
     pub(crate) encoder_layers: usize,
     pub(crate) parameters: AlignedBuf<T>,
+    pub(crate) objective: Objective<T>,
+    /// Features of a row, and of an encoding.
+    pub(crate) input: usize,
+    pub(crate) code: usize,
+}
+
+/// What training does with the two ends of the network.
+#[derive(Clone, Debug)]
+pub(crate) struct Objective<T> {
+    pub(crate) loss: Loss,
+    /// The factor of the loss of each feature.
+    pub(crate) weights: Option<Vec<T>>,
+    pub(crate) noise: Option<Noise>,
+    /// Whether NaN in the table is a missing value.
+    pub(crate) mask_missing: bool,
+}
+
+impl<T> Objective<T> {
+    /// Whether what goes into the network is not what comes to its end.
+    pub(crate) fn changes_input(&self) -> bool {
+        self.noise.is_some() || self.mask_missing
+    }
 }
 
 impl<T: Element> Network<T> {
     /// The network of a configuration, its weights drawn from the seed.
     pub(crate) fn new(isa: Isa, config: &Config) -> Self {
-        let activation = match config.activation() {
-            Activation::Relu => KernelActivation::Relu,
-            Activation::Sigmoid => KernelActivation::Sigmoid,
-            Activation::Tanh => KernelActivation::Tanh,
-        };
-        let dims = config.layer_dims();
-        let count = dims.len() - 1;
+        let shapes = config.layer_shapes();
+        let (count, encoder_layers) = (shapes.len(), shapes.len() / 2);
+        let code = config.encoding_dim();
         let mut layers = Vec::with_capacity(count);
+        let mut stages = Vec::new();
+        let mut encoder_stages = 0;
         let mut start = 0;
-        for (index, pair) in dims.windows(2).enumerate() {
-            let activation = if index + 1 == count { KernelActivation::Linear } else { activation };
-            let layer = Dense::new::<T>(pair[0], pair[1], activation, start);
+        let drop = |stages: &mut Vec<Stage>, share: f64, features: usize| {
+            if share > 0.0 {
+                stages.push(Stage::Dropout(Dropout { share, features, salt: stages.len() as u64 }));
+            }
+        };
+        drop(&mut stages, config.dropout().input, config.input_dim());
+        for (index, (inputs, outputs)) in shapes.into_iter().enumerate() {
+            let activation = if index + 1 == count {
+                KernelActivation::Linear
+            } else if index + 1 == encoder_layers {
+                config.encoding_activation().kernel()
+            } else {
+                config.activation().kernel()
+            };
+            let layer = Dense::new::<T>(inputs, outputs, activation, start);
             start = layer.range.end;
             layers.push(layer);
+            stages.push(Stage::Dense(index));
+            if index + 1 == encoder_layers {
+                match config.latent() {
+                    Latent::Plain => {}
+                    Latent::Gaussian(settings) => {
+                        let salt = stages.len() as u64;
+                        stages.push(Stage::Gaussian(GaussianLatent { dim: code, settings, salt }));
+                    }
+                }
+                if let Some(penalty) = config.code_penalty() {
+                    stages.push(Stage::Penalty(Penalty { features: code, penalty }));
+                }
+                encoder_stages = stages.len();
+            } else if index + 1 < count {
+                drop(&mut stages, config.dropout().hidden, outputs);
+            }
         }
-        let mut network =
-            Network { isa, layers, encoder_layers: count / 2, parameters: AlignedBuf::zeroed(start) };
+        let objective = Objective {
+            loss: config.loss(),
+            weights: None,
+            noise: config.noise(),
+            mask_missing: config.mask_missing(),
+        };
+        let parameters = AlignedBuf::zeroed(start);
+        let mut network = Network {
+            isa,
+            stages,
+            encoder_stages,
+            layers,
+            encoder_layers,
+            parameters,
+            objective,
+            input: config.input_dim(),
+            code,
+        };
         network.reset(config);
         network
+    }
+
+    /// Features that stage `index` takes and gives.
+    pub(crate) fn stage_shape(&self, index: usize) -> (usize, usize) {
+        match &self.stages[index] {
+            Stage::Dense(layer) => (self.layers[*layer].inputs, self.layers[*layer].outputs),
+            Stage::Gaussian(latent) => (2 * latent.dim, latent.dim),
+            Stage::Dropout(Dropout { features, .. }) | Stage::Penalty(Penalty { features, .. }) => {
+                (*features, *features)
+            }
+        }
     }
 
     /// Draws the weights anew and sets the biases to zero.
@@ -87,9 +167,9 @@ impl<T: Element> Network<T> {
         panel::pack(&rows, PanelsMut::new(parameters, inputs + 1, outputs));
     }
 
-    /// Width of the widest matrix between layers.
+    /// Width of the widest matrix between stages.
     pub(crate) fn widest(&self) -> usize {
-        self.layers.iter().map(|layer| layer.inputs.max(layer.outputs)).max().unwrap_or(0)
+        (0..self.stages.len()).map(|index| self.stage_shape(index)).map(|(i, o)| i.max(o)).max().unwrap_or(0)
     }
 }
 

@@ -193,6 +193,18 @@ pub(crate) trait WithRule<T: Element> {
 }
 
 impl Rule {
+    /// The rule for gradients that are to be multiplied by `factor` first.
+    pub(crate) fn of_gradients_times(mut self, factor: f64) -> Rule {
+        match &mut self {
+            Rule::Sgd { step } => *step *= factor,
+            Rule::Gradient { scale }
+            | Rule::Momentum { scale, .. }
+            | Rule::Nesterov { scale, .. }
+            | Rule::Adam { scale, .. } => *scale *= factor,
+        }
+        self
+    }
+
     /// Hands the rule in the arithmetic `T` to `work`.
     pub(crate) fn hand_to<T: Element>(self, work: impl WithRule<T>) {
         let to = T::from_f64;

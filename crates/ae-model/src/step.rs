@@ -1,13 +1,15 @@
 //! One training step, in two phases with one barrier between them.
 //!
-//! Phase 1, each block of rows: gather and scale the rows; for l up: forward; the loss and `delta(L)`; for l down: what
-//! phase 2 will need of the delta, and the delta below. A block stays in its core's cache.
+//! Phase 1, each block of rows: gather, scale and corrupt the rows; for each stage up: forward; the loss and the delta of the
+//! output; for each stage down: what phase 2 will need of the delta, and the delta below. A block stays in its core's cache.
+//! (A stage that needs to have seen the whole batch divides the phase in two.)
 //!
 //! Phase 2, each range of the parameters: the sum of the gradient over the whole batch, and the update.
 //!
 //! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
 //! products are computed, [`plain`] or on [`tiles`], is a property of the plan.
 
+mod block;
 mod plain;
 mod tiles;
 
@@ -19,12 +21,15 @@ use ae_kernels::gemm::WeightRange;
 use ae_kernels::panel::{Affine, panel_count};
 use ae_kernels::par::{Crew, DisjointRanges};
 use ae_kernels::tile::Parts;
+use ae_kernels::update::{self, UpdateRule};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
 use crate::layer::Dense;
 use crate::network::Network;
-use crate::optim::Rule;
+use crate::optim::{Rule, WithRule};
+use crate::stage::Stage;
+use block::Block;
 use plain::PlainPlan;
 use tiles::TilePlan;
 
@@ -56,8 +61,18 @@ impl Arithmetic for f64 {
 /// The two phases for one way of computing products, and how it lays out the memory of a block of rows: `block_len` elements
 /// that phase 1 works in, and `kept_len` that only phase 2 reads.
 pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
-    fn layout(&self) -> Layout;
-    fn one_block(&self, network: &Network<T>, batch: Batch<'_, T>, block: &mut [T], kept: &mut [T]);
+    fn layout(&self) -> &Layout;
+    /// Goes through the stages of `pass` up, and where it reaches the last one, all the way down.
+    fn one_block(
+        &self,
+        network: &Network<T>,
+        batch: Batch<'_, T>,
+        pass: Range<usize>,
+        block: &mut [T],
+        kept: &mut [T],
+    );
+    /// The block of rows at work, to look at its values.
+    fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T>;
     fn finish_gradient(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule, part: Part<'_, T>);
 }
 
@@ -68,14 +83,15 @@ pub(crate) trait OnTiles<T>: Phases<T> {
 }
 
 /// Sizes of the memory of a step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// Batch panels of a block.
     block_panels: usize,
     block_len: usize,
     kept_len: usize,
-    /// Where the squared error of each row is in a block.
-    errors: usize,
+    /// Where the loss and the squared error of each row are in a block.
+    losses: usize,
+    squares: usize,
 }
 
 /// What phase 2 reads.
@@ -100,8 +116,23 @@ pub(crate) struct Part<'a, T> {
 pub(crate) struct Piece {
     layer: usize,
     range: WeightRange,
+    /// Where it starts among all parameters.
+    start: usize,
     /// Within the range of the task.
     within: Range<usize>,
+}
+
+/// An update of parameters whose gradients lie in memory.
+struct Apply<'a, T> {
+    isa: Isa,
+    gradients: &'a [T],
+    part: Part<'a, T>,
+}
+
+impl<T: Element> WithRule<T> for Apply<'_, T> {
+    fn run<U: UpdateRule<T>>(self, rule: U) {
+        update::apply(self.isa, rule, self.gradients, self.part.parameters, self.part.state);
+    }
 }
 
 /// No tiles, no phases.
@@ -112,10 +143,13 @@ impl<T: Element> OnTiles<T> for Infallible {
 }
 
 impl<T: Element> Phases<T> for Infallible {
-    fn layout(&self) -> Layout {
+    fn layout(&self) -> &Layout {
         match *self {}
     }
-    fn one_block(&self, _: &Network<T>, _: Batch<'_, T>, _: &mut [T], _: &mut [T]) {
+    fn one_block(&self, _: &Network<T>, _: Batch<'_, T>, _: Range<usize>, _: &mut [T], _: &mut [T]) {
+        match *self {}
+    }
+    fn block<'a>(&'a self, _: &'a Network<T>, _: Batch<'a, T>) -> Block<'a, T> {
         match *self {}
     }
     fn finish_gradient(&self, _: Operands<'_, T>, _: &Piece, _: Rule, _: Part<'_, T>) {
@@ -130,7 +164,8 @@ pub(crate) fn tiles_pay<T: Element>(network: &Network<T>, batch: usize) -> bool 
     const ROWS: usize = 33;
     let products: usize = network.layers.iter().map(|l| l.inputs * l.outputs).sum();
     let values: usize = network.layers.iter().map(|l| l.inputs + l.outputs).sum();
-    network.isa.has_tiles() && batch >= ROWS && products >= MULTIPLY_ADDS_A_VALUE * values
+    let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
+    network.isa.has_tiles() && one_sample && batch >= ROWS && products >= MULTIPLY_ADDS_A_VALUE * values
 }
 
 /// How the products are computed.
@@ -157,6 +192,8 @@ pub(crate) struct StepPlan<T: Arithmetic> {
 pub(crate) struct Arena<T> {
     blocks: AlignedBuf<T>,
     kept: AlignedBuf<T>,
+    /// Of a stage that awaits the whole batch.
+    means: Vec<f64>,
 }
 
 impl<T: Arithmetic> StepPlan<T> {
@@ -169,18 +206,11 @@ impl<T: Arithmetic> StepPlan<T> {
             None => Way::Plain(PlainPlan::new(network, batch, threads)),
         };
         let layout = match &way {
-            Way::Plain(plan) => Phases::<T>::layout(plan),
-            Way::Tiles(plan) => plan.layout(),
+            Way::Plain(plan) => Phases::<T>::layout(plan).clone(),
+            Way::Tiles(plan) => plan.layout().clone(),
         };
         let (ranges, pieces) = tasks(network, threads);
-        StepPlan {
-            batch,
-            way,
-            layout,
-            ranges,
-            pieces,
-            multiply_adds_a_row: network.layers.iter().map(|l| l.inputs * l.outputs).sum(),
-        }
+        StepPlan { batch, way, layout, ranges, pieces, multiply_adds_a_row: multiply_adds(network) }
     }
 
     /// Rows of the largest batch.
@@ -194,6 +224,7 @@ impl<T: Arithmetic> StepPlan<T> {
         Arena {
             blocks: AlignedBuf::zeroed(blocks * self.layout.block_len),
             kept: AlignedBuf::zeroed(blocks * self.layout.kept_len),
+            means: Vec::new(),
         }
     }
 
@@ -205,7 +236,7 @@ impl<T: Arithmetic> StepPlan<T> {
         crew.for_work(self.multiply_adds_a_row * rows >= WORTH_SHARING)
     }
 
-    /// Phase 1: fills the arena with what phase 2 needs of the batch, and its squared errors.
+    /// Phase 1: fills the arena with what phase 2 needs of the batch, and with its losses.
     pub(crate) fn rows_phase(
         &self,
         network: &Network<T>,
@@ -215,17 +246,47 @@ impl<T: Arithmetic> StepPlan<T> {
     ) {
         let rows = batch.indices.len();
         assert!(rows <= self.batch, "{rows} rows in a plan for {}", self.batch);
+        let stages = network.stages.len();
+        let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
+            return self.pass(network, crew, batch, 0..stages, arena);
+        };
+        self.pass(network, crew, batch, 0..barrier, arena);
+        let mut means = std::mem::take(&mut arena.means);
+        means.clear();
+        means.resize(network.stage_shape(barrier).0, 0.0);
+        let blocks = arena.blocks.as_slice().chunks(self.layout.block_len.max(1));
+        for (index, memory) in blocks.take(rows.div_ceil(self.block_rows())).enumerate() {
+            let batch = batch.part(self.block_rows(), index);
+            match &self.way {
+                Way::Plain(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
+                Way::Tiles(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
+            }
+        }
+        means.iter_mut().for_each(|mean| *mean /= rows as f64);
+        let batch = Batch { code_means: Some(&means), ..batch };
+        self.pass(network, crew, batch, barrier..stages, arena);
+        arena.means = means;
+    }
+
+    /// Takes every block of rows through the stages `pass`.
+    fn pass(
+        &self,
+        network: &Network<T>,
+        crew: Crew,
+        batch: Batch<'_, T>,
+        pass: Range<usize>,
+        arena: &mut Arena<T>,
+    ) {
+        let rows = batch.indices.len();
         let blocks = rows.div_ceil(self.block_rows());
         let Layout { block_len, kept_len, .. } = self.layout;
         let data = &mut arena.blocks.as_mut_slice()[..blocks * block_len];
         let kept = arena.kept.as_mut_slice();
         self.crew(crew, rows).for_each_chunk_with(data, block_len, kept, kept_len, |index, block, kept| {
-            let first = index * self.block_rows();
-            let last = rows.min(first + self.block_rows());
-            let batch = Batch { indices: &batch.indices[first..last], ..batch };
+            let batch = batch.part(self.block_rows(), index);
             match &self.way {
-                Way::Plain(plan) => plan.one_block(network, batch, block, kept),
-                Way::Tiles(plan) => plan.one_block(network, batch, block, kept),
+                Way::Plain(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
+                Way::Tiles(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
             }
         });
     }
@@ -258,18 +319,66 @@ impl<T: Arithmetic> StepPlan<T> {
         });
     }
 
-    /// Sum of the squared errors over the rows and features of the batch that phase 1 left in `arena`, in row order.
-    pub(crate) fn total_error(&self, rows: usize, arena: &Arena<T>) -> f64 {
-        let Layout { block_len, errors, .. } = self.layout;
-        arena
-            .blocks
-            .as_slice()
-            .chunks(block_len.max(1))
-            .flat_map(|block| &block[errors..][..self.block_rows()])
-            .take(rows)
-            .map(|error| error.to_f64())
-            .sum()
+    /// Applies `rule` to all parameters, whose `gradients` lie in memory.
+    pub(crate) fn apply_phase(
+        &self,
+        isa: Isa,
+        crew: Crew,
+        gradients: &[T],
+        rule: Rule,
+        (parameters, state): (&mut [T], &mut [T]),
+    ) {
+        crew.for_each_part(parameters, state, &self.ranges, |index, parameters, state| {
+            let from = self.pieces[index].first().map_or(0, |piece| piece.start);
+            let gradients = &gradients[from..][..parameters.len()];
+            rule.hand_to(Apply { isa, gradients, part: Part { parameters, state } });
+        });
     }
+
+    /// The sums over the rows of the batch that phase 1 left in `arena`, in row order.
+    pub(crate) fn totals(&self, rows: usize, arena: &Arena<T>) -> Totals {
+        let sum = |at: usize| {
+            arena
+                .blocks
+                .as_slice()
+                .chunks(self.layout.block_len.max(1))
+                .flat_map(|block| &block[at..][..self.block_rows()])
+                .take(rows)
+                .map(|value| value.to_f64())
+                .sum()
+        };
+        Totals { loss: sum(self.layout.losses), squares: sum(self.layout.squares) }
+    }
+}
+
+/// Sums over the rows of a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// Of the losses, with what the stages cost.
+    pub(crate) loss: f64,
+    /// Of the squared errors, over the features too.
+    pub(crate) squares: f64,
+}
+
+impl Totals {
+    /// Adds those of other rows.
+    pub(crate) fn add(&mut self, more: Totals) {
+        self.loss += more.loss;
+        self.squares += more.squares;
+    }
+}
+
+/// Multiply-adds of the forward products of a row.
+fn multiply_adds<T: Element>(network: &Network<T>) -> usize {
+    let mut copies = 1;
+    let mut sum = 0;
+    for stage in &network.stages {
+        copies *= stage.copies();
+        if let Stage::Dense(layer) = stage {
+            sum += copies * network.layers[*layer].inputs * network.layers[*layer].outputs;
+        }
+    }
+    sum
 }
 
 /// The parameters as tasks of about as many elements as [`RANGE`] allows: long panels divided, small layers joined.
@@ -283,11 +392,12 @@ fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, V
             match (ranges.last_mut(), pieces.last_mut()) {
                 (Some(last), Some(of_last)) if last.len() + place.len() <= most => {
                     let within = last.len()..last.len() + place.len();
-                    of_last.push(Piece { layer: index, range, within });
+                    of_last.push(Piece { layer: index, range, start: place.start, within });
                     last.end = place.end;
                 }
                 _ => {
-                    pieces.push(vec![Piece { layer: index, range, within: 0..place.len() }]);
+                    let within = 0..place.len();
+                    pieces.push(vec![Piece { layer: index, range, start: place.start, within }]);
                     ranges.push(place);
                 }
             }
@@ -297,13 +407,71 @@ fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, V
     (DisjointRanges::new(ranges).unwrap_or_default(), pieces)
 }
 
-/// The rows of a step.
+/// The rows of a step, or of a block of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a, T> {
     /// Row-major, as wide as the network's input.
     pub(crate) table: &'a [f32],
     /// Which rows of the table.
     pub(crate) indices: &'a [usize],
+    /// Those of the whole step.
+    pub(crate) all: &'a [usize],
+    /// How many of the step come before.
+    pub(crate) first: usize,
     /// Their scaling.
     pub(crate) map: Option<Affine<'a, T>>,
+    /// Where random numbers come from.
+    pub(crate) draws: Draws,
+    /// The mean of each value of the code over the whole step, where a stage has waited for it.
+    pub(crate) code_means: Option<&'a [f64]>,
+}
+
+impl<'a, T> Batch<'a, T> {
+    /// A step on the rows `indices`.
+    pub(crate) fn new(
+        table: &'a [f32],
+        indices: &'a [usize],
+        map: Option<Affine<'a, T>>,
+        draws: Draws,
+    ) -> Self {
+        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None }
+    }
+
+    /// Block `index` of blocks of `rows` rows.
+    fn part(self, rows: usize, index: usize) -> Self {
+        let first = index * rows;
+        let last = self.indices.len().min(first + rows);
+        Batch { indices: &self.indices[first..last], first, ..self }
+    }
+}
+
+/// Where the random numbers of a step come from, and how far training has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draws {
+    pub(crate) seed: u64,
+    /// Which step.
+    pub(crate) time: u64,
+    /// Epochs so far, with a fraction.
+    pub(crate) epochs: f64,
+}
+
+impl Draws {
+    /// The key of the random numbers for one use: a mix of all three (the finaliser of SplitMix64, Steele et al. 2014).
+    pub(crate) fn of(self, salt: u64) -> u64 {
+        let mut key = self.seed;
+        for part in [self.time, salt] {
+            key = key
+                .wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+                .wrapping_add(0x9E37_79B9_7F4A_7C15);
+            key = (key ^ key >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            key = (key ^ key >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+            key ^= key >> 31;
+        }
+        key
+    }
+
+    /// How much of something counts that grows over so many epochs.
+    pub(crate) fn warm_up(self, epochs: usize) -> f64 {
+        if epochs == 0 { 1.0 } else { (self.epochs / epochs as f64).min(1.0) }
+    }
 }

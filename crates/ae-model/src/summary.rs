@@ -43,8 +43,13 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let activation = match self.activation {
             Activation::Relu => "ReLU",
-            Activation::Sigmoid => "sigmoid",
-            Activation::Tanh => "tanh",
+            Activation::LeakyRelu => "leaky ReLU",
+            Activation::Elu => "ELU",
+            Activation::Gelu => "GELU",
+            Activation::Silu => "SiLU",
+            Activation::Sigmoid | Activation::Tanh | Activation::Linear | Activation::Softplus => {
+                self.activation.name()
+            }
         };
         let precision = match self.precision {
             Precision::F32 => "f32",

@@ -16,7 +16,8 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::{EpochRecord, History, StopReason};
 use crate::init::{self, Purpose};
-use crate::step::Arithmetic;
+use crate::schedule::Plateau;
+use crate::step::{Arithmetic, Totals};
 use stopping::{Divergence, Stopper};
 
 /// What training runs on. The rows `train` may come in any order.
@@ -67,9 +68,12 @@ pub(crate) fn fit<T: Arithmetic>(
     let batch_size = config.batch_size_for(rows);
     engine.prepare(crew, batch_size);
     let cells = |rows: usize| (rows * config.input_dim()) as f64;
+    let steps = (config.epochs() as u64).saturating_mul(rows.div_ceil(batch_size) as u64);
+    let mut step = 0;
+    let mut plateau = Plateau::new();
     let most = batch_size.max(VALIDATION_ROWS.min(task.validation.len()));
     let mut feed = Feed::new(task.data, most);
-    let mut errors = vec![0.0; VALIDATION_ROWS.min(task.validation.len())];
+    let mut measured = vec![[0.0; 2]; VALIDATION_ROWS.min(task.validation.len())];
     let mut stopper = Stopper::new(config.early_stopping(), engine);
     let mut divergence = Divergence::new(config.learning_rate());
     let mut history = History {
@@ -85,12 +89,17 @@ pub(crate) fn fit<T: Arithmetic>(
     'training: for epoch in 1..=config.epochs() {
         let start = Instant::now();
         task.train.shuffle(&mut init::generator(config.seed(), Purpose::Shuffle { epoch: epoch as u64 }));
-        let mut total = 0.0;
+        let mut total = Totals::default();
         for (batch, indices) in task.train.chunks(batch_size).enumerate() {
             let (table, places) = feed.rows(indices)?;
-            let error = engine.train_batch(crew, table, places);
-            total += error;
-            let mse = error / cells(indices.len());
+            let factor = config.schedule().factor(step, steps) * plateau.factor();
+            engine.set_learning_rate(config.learning_rate() * factor);
+            engine.set_epochs((epoch - 1) as f64 + batch as f64 / batches as f64);
+            step += 1;
+            let of_batch = engine.train_batch(crew, table, places);
+            total.add(of_batch);
+            let mse = of_batch.squares / cells(indices.len());
+            divergence.after_loss(epoch, batch + 1, of_batch.loss / indices.len() as f64)?;
             divergence.after_batch(epoch, batch + 1, mse)?;
             let end = BatchEnd { epoch, batch: batch + 1, batches, mse };
             for callback in callbacks.iter_mut() {
@@ -104,22 +113,31 @@ pub(crate) fn fit<T: Arithmetic>(
                 break 'training;
             }
         }
-        let mut validation_total = 0.0;
+        engine.use_mean(true);
+        let mut validation = Totals::default();
         for indices in task.validation.chunks(VALIDATION_ROWS) {
             let (table, places) = feed.rows(indices)?;
-            let errors = &mut errors[..indices.len()];
+            let measured = &mut measured[..indices.len()];
             let bulk = Bulk { network: &engine.network, maps: &engine.maps, crew };
-            bulk.row_errors(Source { table, indices: Some(places) }, errors);
-            validation_total += errors.iter().sum::<f64>();
+            bulk.row_losses(Source { table, indices: Some(places) }, measured);
+            for [loss, squares] in &*measured {
+                validation.add(Totals { loss: *loss, squares: *squares });
+            }
         }
+        let validation_rows = task.validation.len();
         let record = EpochRecord {
             epoch,
-            train_mse: total / cells(rows),
-            validation_mse: (!task.validation.is_empty())
-                .then(|| validation_total / cells(task.validation.len())),
+            train_loss: total.loss / rows as f64,
+            train_mse: total.squares / cells(rows),
+            validation_loss: (validation_rows > 0).then(|| validation.loss / validation_rows as f64),
+            validation_mse: (validation_rows > 0).then(|| validation.squares / cells(validation_rows)),
+            learning_rate: config.learning_rate()
+                * config.schedule().factor(step.saturating_sub(1), steps)
+                * plateau.factor(),
             seconds: start.elapsed().as_secs_f64(),
         };
         divergence.after_epoch(epoch, batches, &record)?;
+        plateau.after_epoch(config.schedule(), record.monitored());
         history.epochs.push(record);
         for callback in callbacks.iter_mut() {
             if let ControlFlow::Break(reason) = callback.on_epoch_end(&record) {
@@ -131,7 +149,9 @@ pub(crate) fn fit<T: Arithmetic>(
             history.stopped = StopReason::EarlyStopping;
             break;
         }
+        engine.use_mean(false);
     }
+    engine.use_mean(true);
     history.kept_epoch = history.epochs.last().map_or(0, |record| record.epoch);
     if matches!(history.stopped, StopReason::Finished | StopReason::EarlyStopping)
         && let Some(best) = stopper.best_epoch()

@@ -88,11 +88,12 @@ impl<T: Arithmetic> Session<'_, T> {
     pub fn train_batch(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
         self.check(table, indices)?;
         let total = self.engine.train_batch(self.crew, table, indices);
-        Ok(total / (indices.len() * self.features) as f64)
+        Ok(total.squares / (indices.len() * self.features) as f64)
     }
 
-    /// The objective `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²` of the rows and its gradient by every parameter, shaped
-    /// like [`Trainer::layers`].
+    /// The objective of the rows, `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²` unless the configuration says otherwise, and its
+    /// gradient by every parameter, shaped like [`Trainer::layers`]. What is drawn at random is that of the next update: the same in
+    /// every call before it.
     ///
     /// # Errors
     /// As [`Session::train_batch`].

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use ae_kernels::activation::{Activation, Slope};
-use ae_kernels::loss::squared_error;
+use ae_kernels::loss::{self, Loss, RowLosses};
 use ae_kernels::math::{self, Function};
 use ae_kernels::panel::{Panels, PanelsMut, gather_rows, panel_len, scatter_rows, turn, turned_len};
 use ae_kernels::workspace::AlignedBuf;
@@ -181,17 +181,19 @@ fn loss_timing<T: Element>(isa: Isa, limit: Duration) -> Result<Timing, Failure>
     let len = panel_len::<T>(FEATURES, ROWS);
     let (fresh, target): (Vec<T>, Vec<T>) = (inputs(len), inputs::<T>(len + 1).split_off(1));
     let mut output = AlignedBuf::zeroed(len);
-    let mut errors = vec![T::ZERO; ROWS];
+    let (mut losses, mut errors) = (vec![T::ZERO; ROWS], vec![T::ZERO; ROWS]);
     let time = best_of(limit, || {
         on_fresh(&fresh, output.as_mut_slice(), |output| {
             let output = PanelsMut::new(output, FEATURES, ROWS);
-            squared_error(isa, output, Panels::new(&target, FEATURES, ROWS), &mut errors);
+            let target = Panels::new(&target, FEATURES, ROWS);
+            let rows = RowLosses { losses: &mut losses, squares: &mut errors };
+            loss::evaluate(isa, Loss::SquaredError, output, target, None, rows);
         })
     });
     let expected: f64 = fresh.iter().zip(&target).map(|(y, t)| (y.to_f64() - t.to_f64()).powi(2)).sum();
     let got: f64 = errors.iter().map(|error| error.to_f64()).sum();
     if !((got - expected).abs() <= 1e-5 * expected) {
-        return Err(Failure::Wrong(format!("squared_error sums to {got} instead of {expected}")));
+        return Err(Failure::Wrong(format!("the squared error sums to {got} instead of {expected}")));
     }
     let bytes = 3 * len * size_of::<T>();
     Ok(Timing { kernel: "squared_error".to_owned(), elements: len, bytes, time, scalar: None })

@@ -198,17 +198,18 @@ impl Layer {
             let w = Panels::new(weights.as_slice(), inputs + 1, outputs);
             let y = PanelsMut::new(y.as_mut_slice(), outputs, rows);
             let forms =
-                Forms { next: Some(next.as_mut_slice()), kept: kept.as_mut_slice(), apart: delta_len };
+                Forms { next: Some(next.as_mut_slice()), kept: Some(kept.as_mut_slice()), apart: delta_len };
             let (x, scratch) = (of_rows.as_slice(), scratch.as_mut_slice());
             once(|| tile::forward(isa, parts, w, x, y, Activation::Relu, Some(forms), scratch))
         });
         let (mut next, mut kept) = (buffer(of_rows.as_slice().len()), buffer(pairs * x_len));
         let backward = best_of(limit, || {
             let w = Panels::new(weights.as_slice(), inputs + 1, outputs);
-            let forms = Forms { next: Some(next.as_mut_slice()), kept: kept.as_mut_slice(), apart: x_len };
+            let forms =
+                Forms { next: Some(next.as_mut_slice()), kept: Some(kept.as_mut_slice()), apart: x_len };
             let (delta, scratch) = (of_features.as_slice(), scratch.as_mut_slice());
             let below = (of_x, Activation::Relu);
-            once(|| tile::backward_input(isa, parts, w, delta, below, forms, scratch))
+            once(|| tile::backward_input(isa, parts, w, delta, below, forms, None, scratch))
         });
         let x = PairedTiles { data: of_inputs.as_slice(), offset: 0, apart: x_len, pairs };
         let delta = PairedTiles { data: of_turned.as_slice(), offset: 0, apart: delta_len, pairs };

@@ -1,14 +1,17 @@
 //! Steps on vectors: every matrix in panels, nothing in any other form.
 
+use std::ops::Range;
+
 use ae_kernels::Element;
 use ae_kernels::gemm::{BatchPanels, Blocking, weight_gradient};
-use ae_kernels::loss;
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
+use ae_kernels::panel::{self, panel_count};
 use ae_kernels::update::UpdateRule;
 
+use super::block::{Areas, Block};
 use super::{Batch, Layout, Operands, Part, Phases, Piece};
 use crate::network::Network;
 use crate::optim::{Rule, WithRule};
+use crate::stage::Stage;
 
 /// Batch panels of a block at most: 128 rows of single precision, whose activations stay in a private cache while each
 /// line of weights that comes to L1 serves eight panels.
@@ -20,12 +23,20 @@ const BLOCKS_A_THREAD: usize = 2;
 #[derive(Clone, Debug)]
 pub(super) struct PlainPlan {
     layout: Layout,
-    /// Per matrix of a block: the input of each layer and the output of the last.
-    activations: Vec<usize>,
-    /// Per layer: its turned deltas.
-    turned: Vec<usize>,
-    /// Two areas for the deltas of hidden layers.
+    areas: Areas,
+    /// Per layer: where its inputs are, its turned deltas, and the samples that it sees of a row.
+    layers: Vec<Places>,
+    /// Where the values end and the turned deltas begin.
+    values_end: usize,
+    /// Two areas for deltas.
     scratch: [usize; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    inputs: usize,
+    turned: usize,
+    copies: usize,
 }
 
 impl PlainPlan {
@@ -38,83 +49,86 @@ impl PlainPlan {
             end += len;
             end - len
         };
-        let mut activations: Vec<usize> = network.layers.iter().map(|l| take(l.inputs * rows)).collect();
-        activations.push(network.layers.last().map_or(0, |l| take(l.outputs * rows)));
-        let turned = network.layers.iter().map(|l| take(panel::turned_len::<T>(l.outputs, rows))).collect();
-        let hidden = network.layers.iter().skip(1).map(|l| l.inputs * rows).max().unwrap_or(0);
-        let scratch = [take(hidden), take(hidden)];
-        let errors = take(rows);
-        let layout = Layout { block_panels, block_len: end, kept_len: 0, errors };
-        PlainPlan { layout, activations, turned, scratch }
+        let areas = Areas::new(network, rows, &mut take);
+        let values_end = take(0);
+        let mut layers = Vec::with_capacity(network.layers.len());
+        for (index, stage) in network.stages.iter().enumerate() {
+            if let Stage::Dense(layer) = stage {
+                let copies = areas.copies(index);
+                let len = panel::turned_len::<T>(network.layers[*layer].outputs, rows * copies);
+                layers.push(Places { inputs: areas.at(index), turned: take(len), copies });
+            }
+        }
+        let largest = areas.largest_delta(rows);
+        let scratch = [take(largest), take(largest)];
+        let losses = take(rows * areas.most_copies());
+        let squares = take(rows * areas.most_copies());
+        let layout = Layout { block_panels, block_len: end, kept_len: 0, losses, squares };
+        PlainPlan { layout, areas, layers, values_end, scratch }
     }
 }
 
 impl<T: Element> Phases<T> for PlainPlan {
-    fn layout(&self) -> Layout {
-        self.layout
+    fn layout(&self) -> &Layout {
+        &self.layout
     }
 
-    fn one_block(&self, network: &Network<T>, batch: Batch<'_, T>, block: &mut [T], _: &mut [T]) {
+    fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T> {
+        Block { network, areas: &self.areas, batch, cols: batch.indices.len() }
+    }
+
+    fn one_block(
+        &self,
+        network: &Network<T>,
+        batch: Batch<'_, T>,
+        pass: Range<usize>,
+        memory: &mut [T],
+        _: &mut [T],
+    ) {
         let isa = network.isa;
         let parameters = network.parameters.as_slice();
-        let rows = batch.indices.len();
-        let panels = panel_count::<T>(rows) * T::PANEL;
-        let layers = &network.layers;
-        let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return };
-
-        let (activations, rest) = block.split_at_mut(self.turned[0]);
-        let input = &mut activations[..first.inputs * panels];
-        panel::gather_rows(
-            isa,
-            batch.table,
-            batch.indices,
-            batch.map,
-            PanelsMut::new(input, first.inputs, rows),
-        );
-        for (l, layer) in layers.iter().enumerate() {
-            let (before, after) = activations.split_at_mut(self.activations[l + 1]);
-            let x = &before[self.activations[l]..][..layer.inputs * panels];
-            let y = &mut after[..layer.outputs * panels];
-            layer.forward(
-                isa,
-                parameters,
-                Panels::new(x, layer.inputs, rows),
-                PanelsMut::new(y, layer.outputs, rows),
-            );
+        let block = self.block(network, batch);
+        let stages = &network.stages;
+        let (values, rest) = memory.split_at_mut(self.values_end);
+        if pass.start == 0 {
+            block.load(values);
+        }
+        for index in pass.clone() {
+            if let Stage::Dense(layer) = stages[index] {
+                let (x, y, slopes) = block.around(values, index);
+                network.layers[layer].forward(isa, parameters, x, y, slopes);
+            } else {
+                block.forward(values, index);
+            }
+        }
+        if pass.end < stages.len() {
+            return;
         }
 
-        let base = self.turned[0];
-        let (turned, rest) = rest.split_at_mut(self.scratch[0] - base);
-        let (scratch, errors) = rest.split_at_mut(self.layout.errors - self.scratch[0]);
+        let (turned, rest) = rest.split_at_mut(self.scratch[0] - self.values_end);
+        let (scratch, rest) = rest.split_at_mut(self.layout.losses - self.scratch[0]);
+        let (losses, squares) = rest.split_at_mut(self.layout.squares - self.layout.losses);
         let (mut above, mut below) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
-
-        let (hidden, output) = activations.split_at_mut(self.activations[layers.len()]);
-        let output = &mut output[..last.outputs * panels];
-        let target = &hidden[..first.inputs * panels];
-        loss::squared_error(
-            isa,
-            PanelsMut::new(output, last.outputs, rows),
-            Panels::new(target, first.inputs, rows),
-            &mut errors[..rows],
-        );
-        let mut delta: &[T] = output;
-        for (l, layer) in layers.iter().enumerate().rev() {
-            let delta_panels = Panels::new(delta, layer.outputs, rows);
-            let len = panel::turned_len::<T>(layer.outputs, rows);
-            panel::turn(isa, delta_panels, &mut turned[self.turned[l] - base..][..len]);
-            if l > 0 {
-                let x = &hidden[self.activations[l]..][..layer.inputs * panels];
-                let dx = &mut below[..layer.inputs * panels];
-                layer.backward_input(
-                    isa,
-                    parameters,
-                    delta_panels,
-                    Panels::new(x, layer.inputs, rows),
-                    layers[l - 1].activation,
-                    PanelsMut::new(dx, layer.inputs, rows),
-                );
+        block.judge(values, losses, squares);
+        let values = &*values;
+        let mut delta = &values[self.areas.at(stages.len())..];
+        for (index, stage) in stages.iter().enumerate().rev() {
+            let goes_below = self.areas.goes_below(index);
+            if let Stage::Dense(layer) = *stage {
+                let dense = &network.layers[layer];
+                let delta = block.delta(delta, index + 1);
+                let len = panel::turned_len::<T>(dense.outputs, delta.cols());
+                panel::turn(isa, delta, &mut turned[self.layers[layer].turned - self.values_end..][..len]);
+                if goes_below {
+                    let dx = block.delta_mut(below, index);
+                    dense.backward_input(isa, parameters, delta, block.slope_below(values, index), dx);
+                }
+            } else if goes_below {
+                block.backward(values, index, delta, below, losses);
+            }
+            if goes_below {
                 std::mem::swap(&mut above, &mut below);
-                delta = &above[..layer.inputs * panels];
+                delta = above;
             }
         }
     }
@@ -135,21 +149,25 @@ impl<T: Element> WithRule<T> for Gradient<'_, T> {
     fn run<U: UpdateRule<T>>(self, rule: U) {
         let Gradient { plan, operands, piece, part } = self;
         let layer = &operands.layers[piece.layer];
+        let Places { inputs, turned, copies } = plan.layers[piece.layer];
+        // Several samples of a row are in panels of their own, whose padding has no deltas.
+        let rows =
+            if copies == 1 { operands.rows } else { panel_count::<T>(operands.rows) * T::PANEL * copies };
         let of = |offset: usize, panel_len: usize| BatchPanels {
             data: operands.arena,
             block_len: plan.layout.block_len,
             offset,
             panel_len,
-            block_panels: plan.layout.block_panels,
-            rows: operands.rows,
+            block_panels: plan.layout.block_panels * copies,
+            rows,
         };
         weight_gradient(
             operands.isa,
             Blocking::default(),
             layer.inputs,
             &piece.range,
-            of(plan.activations[piece.layer], layer.inputs * T::PANEL),
-            of(plan.turned[piece.layer], panel::turned_len::<T>(layer.outputs, T::PANEL)),
+            of(inputs, layer.inputs * T::PANEL),
+            of(turned, panel::turned_len::<T>(layer.outputs, T::PANEL)),
             rule,
             part.parameters,
             part.state,

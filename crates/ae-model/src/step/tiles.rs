@@ -1,14 +1,18 @@
 //! Steps on tiles of bf16 numbers ([`ae_kernels::tile`]): activations and deltas in panels of `f32` as ever, and beside them in
 //! the forms that the products take.
 
-use ae_kernels::loss;
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
+use std::ops::Range;
+
+use ae_kernels::activation::Epilogue;
+use ae_kernels::panel::panel_count;
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::UpdateRule;
 
+use super::block::{Areas, Block};
 use super::{Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
 use crate::network::Network;
 use crate::optim::{Rule, WithRule};
+use crate::stage::Stage;
 
 /// Rows of a batch panel.
 const PANEL: usize = 16;
@@ -28,8 +32,9 @@ fn block_panels(parts: Parts) -> usize {
 pub struct TilePlan {
     parts: Parts,
     layout: Layout,
-    /// Per matrix of a block: the input of each layer and the output of the last, in panels.
-    activations: Vec<usize>,
+    areas: Areas,
+    /// Two areas for deltas in panels.
+    scratch: [usize; 2],
     /// The operand of the product at hand, and that of the next.
     operands: [usize; 2],
     /// Memory of the products.
@@ -43,6 +48,9 @@ pub struct TilePlan {
 
 impl OnTiles<f32> for TilePlan {
     fn plan(network: &Network<f32>, batch: usize, threads: usize, parts: Parts) -> Option<Self> {
+        if network.stages.iter().any(|stage| stage.copies() > 1) {
+            return None;
+        }
         let pairs = panel_count::<f32>(batch).max(1).div_ceil(2);
         let block_panels = 2 * pairs.div_ceil(threads.max(1)).min(block_panels(parts) / 2);
         let rows = block_panels * PANEL;
@@ -52,13 +60,17 @@ impl OnTiles<f32> for TilePlan {
             end - len
         };
         let layers = &network.layers;
-        let mut activations: Vec<usize> = layers.iter().map(|l| take(l.inputs * rows)).collect();
-        activations.push(layers.last().map_or(0, |l| take(l.outputs * rows)));
+        let areas = Areas::new(network, rows, &mut take);
+        // Deltas are in panels only on their way through stages that are no dense layers.
+        let others = network.stages.iter().any(|stage| !matches!(stage, Stage::Dense(_)));
+        let largest = if others { areas.largest_delta(rows) } else { 0 };
+        let scratch = [take(largest), take(largest)];
         let widest = layers.iter().map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0);
         let operand = block_panels * split::panel_len(parts, widest);
         let operands = [take(operand), take(operand)];
         let room = take(tile::scratch_len(parts, block_panels));
-        let errors = take(rows);
+        let losses = take(rows);
+        let squares = take(rows);
 
         let mut pair_len = 0;
         let mut keep = |features: usize| {
@@ -72,82 +84,127 @@ impl OnTiles<f32> for TilePlan {
         if (pair_len / tile::TILE).is_multiple_of(2) {
             pair_len += tile::TILE;
         }
-        let layout = Layout { block_panels, block_len: end, kept_len: block_panels / 2 * pair_len, errors };
-        Some(TilePlan { parts, layout, activations, operands, room, inputs, deltas, pair_len })
+        let kept_len = block_panels / 2 * pair_len;
+        let layout = Layout { block_panels, block_len: end, kept_len, losses, squares };
+        Some(TilePlan { parts, layout, areas, scratch, operands, room, inputs, deltas, pair_len })
+    }
+}
+
+/// The layer of stage `index`, where it is a dense one.
+fn dense_at(network: &Network<f32>, index: Option<usize>) -> Option<usize> {
+    match network.stages.get(index?)? {
+        Stage::Dense(layer) => Some(*layer),
+        _ => None,
     }
 }
 
 impl Phases<f32> for TilePlan {
-    fn layout(&self) -> Layout {
-        self.layout
+    fn layout(&self) -> &Layout {
+        &self.layout
     }
 
-    fn one_block(&self, network: &Network<f32>, batch: Batch<'_, f32>, block: &mut [f32], kept: &mut [f32]) {
+    fn block<'a>(&'a self, network: &'a Network<f32>, batch: Batch<'a, f32>) -> Block<'a, f32> {
+        let cols = panel_count::<f32>(batch.indices.len()).next_multiple_of(2) * PANEL;
+        Block { network, areas: &self.areas, batch, cols }
+    }
+
+    fn one_block(
+        &self,
+        network: &Network<f32>,
+        batch: Batch<'_, f32>,
+        pass: Range<usize>,
+        memory: &mut [f32],
+        kept: &mut [f32],
+    ) {
         let (isa, parts) = (network.isa, self.parts);
         let parameters = network.parameters.as_slice();
-        let rows = batch.indices.len();
-        let panels = panel_count::<f32>(rows).next_multiple_of(2);
-        let (padded, pairs) = (panels * PANEL, panels / 2);
-        let layers = &network.layers;
-        let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return };
-        let kept = &mut kept[..pairs * self.pair_len];
+        let block = self.block(network, batch);
+        let panels = block.cols / PANEL;
+        let stages = &network.stages;
+        let kept = &mut kept[..panels / 2 * self.pair_len];
 
-        let (activations, rest) = block.split_at_mut(self.operands[0]);
+        let (values, rest) = memory.split_at_mut(self.scratch[0]);
+        let (scratch, rest) = rest.split_at_mut(self.operands[0] - self.scratch[0]);
         let (operands, rest) = rest.split_at_mut(self.room - self.operands[0]);
         let (mut operand, mut next) = operands.split_at_mut(self.operands[1] - self.operands[0]);
-        let (room, errors) = rest.split_at_mut(self.layout.errors - self.room);
+        let (room, rest) = rest.split_at_mut(self.layout.losses - self.room);
+        let (losses, squares) = rest.split_at_mut(self.layout.squares - self.layout.losses);
         let len = |features: usize| panels * split::panel_len(parts, features);
 
-        let input = &mut activations[..first.inputs * padded];
-        let (given, missing) = input.split_at_mut(panel_count::<f32>(rows) * PANEL * first.inputs);
-        let given = PanelsMut::new(given, first.inputs, rows);
-        panel::gather_rows(isa, batch.table, batch.indices, batch.map, given);
-        missing.fill(0.0);
-        let x = Panels::new(input, first.inputs, padded);
-        split::inputs(isa, parts, x, &mut kept[self.inputs[0]..], self.pair_len);
-        split::rows(isa, parts, x, &mut operand[..len(first.inputs)]);
-        for (l, layer) in layers.iter().enumerate() {
-            let forms = self.inputs.get(l + 1).map(|inputs| Forms {
-                next: Some(&mut next[..len(layer.outputs)]),
-                kept: &mut kept[*inputs..],
+        if pass.start == 0 {
+            block.load(values);
+        }
+        for index in pass.clone() {
+            let Stage::Dense(layer) = stages[index] else {
+                block.forward(values, index);
+                continue;
+            };
+            let dense = &network.layers[layer];
+            if index == pass.start || dense_at(network, index.checked_sub(1)).is_none() {
+                let x = block.values(values, index);
+                split::inputs(isa, parts, x, &mut kept[self.inputs[layer]..], self.pair_len);
+                split::rows(isa, parts, x, &mut operand[..len(dense.inputs)]);
+            }
+            let forms = dense_at(network, Some(index + 1)).map(|above| Forms {
+                next: Some(&mut next[..len(dense.outputs)]),
+                kept: Some(&mut kept[self.inputs[above]..]),
                 apart: self.pair_len,
             });
-            let y = &mut activations[self.activations[l + 1]..][..layer.outputs * padded];
-            let y = PanelsMut::new(y, layer.outputs, padded);
-            let x = &operand[..len(layer.inputs)];
-            tile::forward(isa, parts, layer.parameters(parameters), x, y, layer.activation, forms, room);
+            let (_, y, slopes) = block.around(values, index);
+            let epilogue = Epilogue { activation: dense.activation, slopes };
+            let x = &operand[..len(dense.inputs)];
+            tile::forward(isa, parts, dense.parameters(parameters), x, y, epilogue, forms, room);
             std::mem::swap(&mut operand, &mut next);
+        }
+        if pass.end < stages.len() {
+            return;
         }
 
-        let (hidden, output) = activations.split_at_mut(self.activations[layers.len()]);
-        let output = &mut output[..last.outputs * padded];
-        let (given, missing) = output.split_at_mut(panel_count::<f32>(rows) * PANEL * last.outputs);
-        let target = Panels::new(&hidden[..given.len()], first.inputs, rows);
-        loss::squared_error(isa, PanelsMut::new(given, last.outputs, rows), target, &mut errors[..rows]);
-        missing.fill(0.0);
-        if !rows.is_multiple_of(PANEL) {
-            let of_last = given.len() - last.outputs * PANEL;
-            for line in given[of_last..].chunks_exact_mut(PANEL) {
-                line[rows % PANEL..].fill(0.0);
+        block.judge(values, losses, squares);
+        let values = &*values;
+        let (mut above, mut below) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
+        let mut delta = &values[self.areas.at(stages.len())..];
+        // Whether the delta at hand is in the forms of the products and not in panels.
+        let mut in_forms = false;
+        for (index, stage) in stages.iter().enumerate().rev() {
+            let goes_below = self.areas.goes_below(index);
+            let Stage::Dense(layer) = *stage else {
+                if goes_below {
+                    block.backward(values, index, delta, below, losses);
+                    std::mem::swap(&mut above, &mut below);
+                    delta = above;
+                    in_forms = false;
+                }
+                continue;
+            };
+            let dense = &network.layers[layer];
+            if !in_forms {
+                let delta = block.delta(delta, index + 1);
+                split::turned(isa, parts, delta, &mut kept[self.deltas[layer]..], self.pair_len);
+                if goes_below {
+                    split::features(isa, parts, delta, &mut operand[..len(dense.outputs)]);
+                }
             }
-        }
-        let delta = Panels::new(output, last.outputs, padded);
-        split::turned(isa, parts, delta, &mut kept[self.deltas[layers.len() - 1]..], self.pair_len);
-        if layers.len() > 1 {
-            split::features(isa, parts, delta, &mut operand[..len(last.outputs)]);
-        }
-        for (l, pair) in layers.windows(2).enumerate().rev() {
-            let (below, layer) = (&pair[0], &pair[1]);
+            if !goes_below {
+                continue;
+            }
+            let under = dense_at(network, index.checked_sub(1));
             let forms = Forms {
-                next: (l > 0).then_some(&mut next[..len(layer.inputs)]),
-                kept: &mut kept[self.deltas[l]..],
+                next: (under.is_some() && self.areas.goes_below(index - 1))
+                    .then_some(&mut next[..len(dense.inputs)]),
+                kept: under.map(|under| &mut kept[self.deltas[under]..]),
                 apart: self.pair_len,
             };
-            let x = &hidden[self.activations[l + 1]..][..layer.inputs * padded];
-            let x = (Panels::new(x, layer.inputs, padded), below.activation);
-            let delta = &operand[..len(layer.outputs)];
-            tile::backward_input(isa, parts, layer.parameters(parameters), delta, x, forms, room);
+            let dx = under.is_none().then(|| block.delta_mut(below, index));
+            let slope = block.slope_below(values, index);
+            let of_above = &operand[..len(dense.outputs)];
+            tile::backward_input(isa, parts, dense.parameters(parameters), of_above, slope, forms, dx, room);
             std::mem::swap(&mut operand, &mut next);
+            in_forms = under.is_some();
+            if !in_forms {
+                std::mem::swap(&mut above, &mut below);
+                delta = above;
+            }
         }
     }
 

@@ -73,6 +73,11 @@ impl Divergence {
         Ok(())
     }
 
+    /// Checks the mean loss of the rows of a batch.
+    pub(super) fn after_loss(&mut self, epoch: usize, batch: usize, loss: f64) -> Result<(), Error> {
+        if loss.is_finite() { Ok(()) } else { Err(self.error(epoch, batch, loss)) }
+    }
+
     /// Checks the losses of an epoch: not finite, or the training loss far above the lowest one and the first one.
     pub(super) fn after_epoch(
         &mut self,
@@ -103,7 +108,15 @@ mod tests {
     use super::*;
 
     fn record(train: f64, validation: Option<f64>) -> EpochRecord {
-        EpochRecord { epoch: 1, train_mse: train, validation_mse: validation, seconds: 0.0 }
+        EpochRecord {
+            epoch: 1,
+            train_loss: train,
+            train_mse: train,
+            validation_loss: validation,
+            validation_mse: validation,
+            learning_rate: 0.1,
+            seconds: 0.0,
+        }
     }
 
     #[test]

@@ -1,0 +1,389 @@
+//! The values of a configuration before they are checked, and the check.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Activation, CodePenalty, Config, Dropout, EarlyStopping, Init, Latent, Loss, MAX_DIM, Noise, Precision,
+    ScalerKind, WeightPenalty, at_least_zero, in_range, out_of_range,
+};
+use crate::error::ConfigError;
+use crate::optim::Optimizer;
+use crate::schedule::Schedule;
+
+/// Most hidden layers of an encoder.
+const MAX_HIDDEN: usize = 64;
+/// Most parameters of a network: 8 GiB of single precision.
+const MAX_PARAMETERS: u128 = 1 << 31;
+
+/// The values of a configuration, not yet checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigBuilder {
+    input_dim: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoding_dim: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hidden_dims: Option<Vec<usize>>,
+    #[serde(default)]
+    activation: Activation,
+    #[serde(default)]
+    init: Init,
+    #[serde(default)]
+    scaler: ScalerKind,
+    #[serde(default)]
+    precision: Precision,
+    #[serde(default)]
+    optimizer: Optimizer,
+    learning_rate: Option<f64>,
+    epochs: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    batch_size: Option<usize>,
+    #[serde(default)]
+    validation: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    early_stopping: Option<EarlyStopping>,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoding_activation: Option<Activation>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    loss: Loss,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    noise: Option<Noise>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    latent: Latent,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code_penalty: Option<CodePenalty>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    dropout: Dropout,
+    #[serde(default, skip_serializing_if = "is_default")]
+    weight_penalty: WeightPenalty,
+    #[serde(default, skip_serializing_if = "is_default")]
+    schedule: Schedule,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clip_norm: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ema: Option<f64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    mask_missing: bool,
+}
+
+impl ConfigBuilder {
+    pub(super) fn new(input_dim: usize) -> Self {
+        ConfigBuilder {
+            input_dim,
+            encoding_dim: None,
+            hidden_dims: None,
+            activation: Activation::default(),
+            init: Init::default(),
+            scaler: ScalerKind::default(),
+            precision: Precision::default(),
+            optimizer: Optimizer::default(),
+            learning_rate: None,
+            epochs: 100,
+            batch_size: None,
+            validation: 0.0,
+            early_stopping: None,
+            seed: 0,
+            encoding_activation: None,
+            loss: Loss::default(),
+            noise: None,
+            latent: Latent::default(),
+            code_penalty: None,
+            dropout: Dropout::default(),
+            weight_penalty: WeightPenalty::default(),
+            schedule: Schedule::default(),
+            clip_norm: None,
+            ema: None,
+            mask_missing: false,
+        }
+    }
+
+    /// Values of an encoding.
+    pub fn encoding_dim(mut self, dim: usize) -> Self {
+        self.encoding_dim = Some(dim);
+        self
+    }
+    /// Widths of the encoder's layers between input and encoding; the decoder mirrors them.
+    pub fn hidden_dims(mut self, dims: impl Into<Vec<usize>>) -> Self {
+        self.hidden_dims = Some(dims.into());
+        self
+    }
+    /// Activation of hidden layers and encoding.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+    /// Distribution of the first weights.
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+    /// Scaling of features.
+    pub fn scaler(mut self, scaler: ScalerKind) -> Self {
+        self.scaler = scaler;
+        self
+    }
+    /// Arithmetic.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+    /// Rule of the updates.
+    pub fn optimizer(mut self, optimizer: Optimizer) -> Self {
+        self.optimizer = optimizer;
+        self
+    }
+    /// Step of the updates.
+    pub fn learning_rate(mut self, learning_rate: f64) -> Self {
+        self.learning_rate = Some(learning_rate);
+        self
+    }
+    /// Passes over the training rows.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+    /// Rows of an update.
+    pub fn batch_size(mut self, rows: usize) -> Self {
+        self.batch_size = Some(rows);
+        self
+    }
+    /// Share of rows set aside to measure, not to learn from.
+    pub fn validation(mut self, share: f64) -> Self {
+        self.validation = share;
+        self
+    }
+    /// When to stop early.
+    pub fn early_stopping(mut self, early_stopping: EarlyStopping) -> Self {
+        self.early_stopping = Some(early_stopping);
+        self
+    }
+    /// Seed of weights, split and shuffles.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+    /// Activation of the encoding, where it is not that of the hidden layers.
+    pub fn encoding_activation(mut self, encoding_activation: Activation) -> Self {
+        self.encoding_activation = Some(encoding_activation);
+        self
+    }
+    /// Loss of a row.
+    pub fn loss(mut self, loss: Loss) -> Self {
+        self.loss = loss;
+        self
+    }
+    /// Corruption of the input in training.
+    pub fn noise(mut self, noise: Noise) -> Self {
+        self.noise = Some(noise);
+        self
+    }
+    /// What the encoding is.
+    pub fn latent(mut self, latent: Latent) -> Self {
+        self.latent = latent;
+        self
+    }
+    /// What the values of an encoding cost.
+    pub fn code_penalty(mut self, code_penalty: CodePenalty) -> Self {
+        self.code_penalty = Some(code_penalty);
+        self
+    }
+    /// What is dropped in training.
+    pub fn dropout(mut self, dropout: Dropout) -> Self {
+        self.dropout = dropout;
+        self
+    }
+    /// What the weights cost.
+    pub fn weight_penalty(mut self, weight_penalty: WeightPenalty) -> Self {
+        self.weight_penalty = weight_penalty;
+        self
+    }
+    /// The learning rate over time.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+    /// Largest norm of the gradient of all parameters together; a longer one is scaled down to it.
+    pub fn clip_norm(mut self, clip_norm: f64) -> Self {
+        self.clip_norm = Some(clip_norm);
+        self
+    }
+    /// Share of a running mean of the weights that each update leaves; with it the mean is what is measured and kept.
+    pub fn ema(mut self, ema: f64) -> Self {
+        self.ema = Some(ema);
+        self
+    }
+    /// Whether NaN in the data is a missing value, which adds neither loss nor gradient, instead of an error.
+    pub fn mask_missing(mut self, mask_missing: bool) -> Self {
+        self.mask_missing = mask_missing;
+        self
+    }
+
+    /// Checks every value and chooses the sizes that were left open.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for the first value outside its range (the table at [`Config`]).
+    pub fn build(self) -> Result<Config, ConfigError> {
+        self.check_kind()?;
+        in_range("input_dim", self.input_dim, 1, MAX_DIM)?;
+        let encoding_dim = self.encoding_dim.unwrap_or((self.input_dim / 5).max(1));
+        in_range("encoding_dim", encoding_dim, 1, MAX_DIM)?;
+        let hidden_dims =
+            self.hidden_dims.unwrap_or_else(|| gradual_compression(self.input_dim, encoding_dim));
+        in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
+        for &dim in &hidden_dims {
+            in_range("hidden_dims", dim, 1, MAX_DIM)?;
+        }
+        in_range("epochs", self.epochs, 1, 1_000_000_000)?;
+        if let Some(rows) = self.batch_size {
+            in_range("batch_size", rows, 1, MAX_DIM)?;
+        }
+        self.optimizer.check()?;
+        let learning_rate = self.learning_rate.unwrap_or(self.optimizer.usual_learning_rate());
+        if !(learning_rate > 0.0 && learning_rate <= 1e6) {
+            return Err(out_of_range("learning_rate", learning_rate, "above 0 and at most 1000000"));
+        }
+        if !(0.0..1.0).contains(&self.validation) {
+            return Err(out_of_range("validation", self.validation, "from 0 to below 1"));
+        }
+        if let Some(early) = self.early_stopping {
+            in_range("early_stopping.patience", early.patience, 1, 1_000_000_000)?;
+            if !(0.0..1.0).contains(&early.min_improvement) {
+                return Err(out_of_range(
+                    "early_stopping.min_improvement",
+                    early.min_improvement,
+                    "from 0 to below 1",
+                ));
+            }
+        }
+        let config = Config {
+            input_dim: self.input_dim,
+            encoding_dim,
+            hidden_dims,
+            activation: self.activation,
+            init: self.init,
+            scaler: self.scaler,
+            precision: self.precision,
+            optimizer: self.optimizer,
+            learning_rate,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            validation: self.validation,
+            early_stopping: self.early_stopping,
+            seed: self.seed,
+            encoding_activation: self.encoding_activation,
+            loss: self.loss,
+            noise: self.noise,
+            latent: self.latent,
+            code_penalty: self.code_penalty,
+            dropout: self.dropout,
+            weight_penalty: self.weight_penalty,
+            schedule: self.schedule,
+            clip_norm: self.clip_norm,
+            ema: self.ema,
+            mask_missing: self.mask_missing,
+        };
+        let parameters: u128 = config.layer_shapes().iter().map(|(i, o)| (*i as u128 + 1) * *o as u128).sum();
+        if parameters > MAX_PARAMETERS {
+            return Err(out_of_range("the number of parameters", parameters, "at most 2147483648"));
+        }
+        Ok(config)
+    }
+
+    /// Checks what makes the kind of the autoencoder.
+    fn check_kind(&self) -> Result<(), ConfigError> {
+        self.loss.check()?;
+        self.latent.check()?;
+        self.schedule.check()?;
+        self.noise.map_or(Ok(()), Noise::check)?;
+        self.code_penalty.map_or(Ok(()), CodePenalty::check)?;
+        for (field, share) in [("dropout.input", self.dropout.input), ("dropout.hidden", self.dropout.hidden)]
+        {
+            if !(0.0..1.0).contains(&share) {
+                return Err(out_of_range(field, share, "from 0 to below 1"));
+            }
+        }
+        at_least_zero("weight_penalty.l1", self.weight_penalty.l1)?;
+        at_least_zero("weight_penalty.l2", self.weight_penalty.l2)?;
+        if let Some(norm) = self.clip_norm
+            && !(norm > 0.0 && norm <= 1e12)
+        {
+            return Err(out_of_range("clip_norm", norm, "above 0 and at most 10^12"));
+        }
+        if let Some(share) = self.ema
+            && !(0.0..1.0).contains(&share)
+        {
+            return Err(out_of_range("ema", share, "from 0 to below 1"));
+        }
+        if self.loss == Loss::Bce && !matches!(self.scaler, ScalerKind::MinMax | ScalerKind::None) {
+            let allowed = "mse, mae or huber with a scaler that leaves [0, 1], or bce with minmax or none";
+            return Err(out_of_range("loss", "bce", allowed));
+        }
+        let code = self.encoding_activation.unwrap_or(self.activation);
+        match (self.latent, self.code_penalty) {
+            (Latent::Gaussian(_), _) if self.encoding_activation.is_some_and(|a| a != Activation::Linear) => {
+                Err(out_of_range("encoding_activation", code.name(), "linear with a Gaussian latent"))
+            }
+            (Latent::Gaussian(_), Some(_)) => {
+                Err(out_of_range("code_penalty", "set", "left out with a Gaussian latent, which has its own"))
+            }
+            (_, Some(CodePenalty::Kl { .. })) if code != Activation::Sigmoid => {
+                Err(out_of_range("encoding_activation", code.name(), "sigmoid with a KL penalty"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a setting need not be written down.
+fn is_default<S: Default + PartialEq>(setting: &S) -> bool {
+    *setting == S::default()
+}
+
+/// Hidden widths that shrink (or grow) from input to encoding by equal factors, none above two and a half, two at most.
+fn gradual_compression(input: usize, encoding: usize) -> Vec<usize> {
+    let ratio = input as f64 / encoding as f64;
+    let layers = (ratio.max(1.0 / ratio).ln() / 2.5f64.ln()).floor().min(2.0) as usize;
+    let step = ratio.powf(1.0 / (layers + 1) as f64);
+    (1..=layers).map(|i| (input as f64 / step.powi(i as i32)).round().max(1.0) as usize).collect()
+}
+
+impl TryFrom<ConfigBuilder> for Config {
+    type Error = ConfigError;
+    fn try_from(builder: ConfigBuilder) -> Result<Config, ConfigError> {
+        builder.build()
+    }
+}
+
+impl From<Config> for ConfigBuilder {
+    fn from(config: Config) -> ConfigBuilder {
+        ConfigBuilder {
+            input_dim: config.input_dim,
+            encoding_dim: Some(config.encoding_dim),
+            hidden_dims: Some(config.hidden_dims),
+            activation: config.activation,
+            init: config.init,
+            scaler: config.scaler,
+            precision: config.precision,
+            optimizer: config.optimizer,
+            learning_rate: Some(config.learning_rate),
+            epochs: config.epochs,
+            batch_size: config.batch_size,
+            validation: config.validation,
+            early_stopping: config.early_stopping,
+            seed: config.seed,
+            encoding_activation: config.encoding_activation,
+            loss: config.loss,
+            noise: config.noise,
+            latent: config.latent,
+            code_penalty: config.code_penalty,
+            dropout: config.dropout,
+            weight_penalty: config.weight_penalty,
+            schedule: config.schedule,
+            clip_norm: config.clip_norm,
+            ema: config.ema,
+            mask_missing: config.mask_missing,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What makes the kinds of autoencoders: the loss, the corruption of the input, the latent, the penalties.
+
+use ae_kernels::loss;
+use serde::{Deserialize, Serialize};
+
+use super::{at_least_zero, out_of_range};
+use crate::error::ConfigError;
+
+/// The loss of a row, summed over its features; its mean over the rows of a batch is what is differentiated. `x` are the scaled
+/// features, `o` the outputs of the last layer, which is linear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Loss {
+    /// `½ (o - x)²`
+    #[default]
+    Mse,
+    /// `|o - x|`
+    Mae,
+    /// `½ (o - x)²` up to `|o - x| = delta`, then a line (Huber 1964).
+    Huber {
+        /// Where the line begins; above 0.
+        delta: f64,
+    },
+    /// `-x ln p - (1 - x) ln (1 - p)` with `p = 1 / (1 + e^-o)`, which is what the row is reconstructed as. For features in
+    /// `[0, 1]`: with [`crate::ScalerKind::MinMax`], or [`crate::ScalerKind::None`] on such data.
+    Bce,
+    /// `½ (ln 2π + v + (o - x)² e^-v)`: the network says the mean `o` and the log-variance `v` of every feature. Rows are
+    /// reconstructed as their means.
+    GaussianNll,
+}
+
+impl Loss {
+    /// Its name, as the command spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Loss::Mse => "mse",
+            Loss::Mae => "mae",
+            Loss::Huber { .. } => "huber",
+            Loss::Bce => "bce",
+            Loss::GaussianNll => "gaussian-nll",
+        }
+    }
+
+    pub(crate) fn kernel(self) -> loss::Loss {
+        match self {
+            Loss::Mse => loss::Loss::SquaredError,
+            Loss::Mae => loss::Loss::AbsoluteError,
+            Loss::Huber { delta } => loss::Loss::Huber { delta },
+            Loss::Bce => loss::Loss::BinaryCrossEntropy,
+            Loss::GaussianNll => loss::Loss::GaussianNll,
+        }
+    }
+
+    pub(super) fn check(self) -> Result<(), ConfigError> {
+        match self {
+            Loss::Huber { delta } if !(delta > 0.0 && delta <= 1e6) => {
+                Err(out_of_range("loss.delta", delta, "above 0 and at most 1000000"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How the input of a denoising autoencoder is corrupted, anew for every row that is trained on; the target stays clean. All act on
+/// scaled features.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Noise {
+    /// A normal number is added to every value.
+    Gaussian {
+        /// Its standard deviation, above 0.
+        sigma: f64,
+    },
+    /// Values become 0 (Vincent et al. 2008).
+    Masking {
+        /// The share of them, in `(0, 1]`.
+        share: f64,
+    },
+    /// Values become 0 or 1 (Vincent et al. 2010).
+    SaltAndPepper {
+        /// The share of them, in `(0, 1]`.
+        share: f64,
+    },
+    /// Values become those that another row of the batch has in the same feature: every feature keeps its distribution.
+    Swap {
+        /// The share of them, in `(0, 1]`.
+        share: f64,
+    },
+}
+
+impl Noise {
+    pub(super) fn check(self) -> Result<(), ConfigError> {
+        match self {
+            Noise::Gaussian { sigma } if !(sigma > 0.0 && sigma <= 1e6) => {
+                Err(out_of_range("noise.sigma", sigma, "above 0 and at most 1000000"))
+            }
+            Noise::Gaussian { .. } => Ok(()),
+            Noise::Masking { share } | Noise::SaltAndPepper { share } | Noise::Swap { share } => {
+                if share > 0.0 && share <= 1.0 {
+                    return Ok(());
+                }
+                Err(out_of_range("noise.share", share, "above 0 and at most 1"))
+            }
+        }
+    }
+}
+
+/// What the encoding is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Latent {
+    /// The encoder's output.
+    #[default]
+    Plain,
+    /// A draw from a Gaussian with independent dimensions, whose means and log-variances the encoder says (Kingma & Welling 2014): a
+    /// variational autoencoder. The objective adds `beta KL(q(z|x) ‖ N(0, 1))` to the loss of each row. Encodings outside
+    /// training are the means.
+    Gaussian(Gaussian),
+}
+
+/// The settings of [`Latent::Gaussian`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gaussian {
+    /// The factor of the divergence, at least 0 (`β` of Higgins et al. 2017); 1 for the bound on the likelihood.
+    pub beta: f64,
+    /// Epochs over which it grows linearly from 0 (Bowman et al. 2016); 0 for none.
+    pub warm_up: usize,
+    /// Nats that each dimension of each row may diverge for free (Kingma et al. 2016, sec. C.8); at least 0.
+    pub free_bits: f64,
+    /// Samples of each row, from 1. With more than one the objective is the importance-weighted bound of Burda et al. 2015,
+    /// eq. 8, and `beta` and `free_bits` must be 1 and 0.
+    pub samples: usize,
+}
+
+impl Default for Gaussian {
+    fn default() -> Self {
+        Gaussian { beta: 1.0, warm_up: 0, free_bits: 0.0, samples: 1 }
+    }
+}
+
+impl Latent {
+    /// A variational autoencoder with the usual bound.
+    pub fn gaussian() -> Latent {
+        Latent::Gaussian(Gaussian::default())
+    }
+
+    pub(super) fn check(self) -> Result<(), ConfigError> {
+        let Latent::Gaussian(Gaussian { beta, free_bits, samples, warm_up }) = self else { return Ok(()) };
+        at_least_zero("latent.beta", beta)?;
+        at_least_zero("latent.free_bits", free_bits)?;
+        super::in_range("latent.samples", samples, 1, MAX_SAMPLES)?;
+        super::in_range("latent.warm_up", warm_up, 0, 1_000_000_000)?;
+        if samples > 1 && (beta != 1.0 || free_bits != 0.0 || warm_up != 0) {
+            let allowed = "1 with beta, free_bits or warm_up of their own: the importance-weighted bound has none of them";
+            return Err(out_of_range("latent.samples", samples, allowed));
+        }
+        Ok(())
+    }
+}
+
+/// Most samples of a row in training.
+const MAX_SAMPLES: usize = 1024;
+
+/// What each value of an encoding costs, beside the loss of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum CodePenalty {
+    /// `weight |a|`: most values come to lie near 0.
+    L1 {
+        /// Its factor, above 0.
+        weight: f64,
+    },
+    /// `weight KL(target ‖ ρ)` for the mean `ρ` of each value over the batch (Ng 2011, sec. 3), for sigmoid encodings, which are in
+    /// `(0, 1)`; counted once a row.
+    Kl {
+        /// Its factor, above 0.
+        weight: f64,
+        /// The mean that is aimed at, in `(0, 1)`.
+        target: f64,
+    },
+}
+
+impl CodePenalty {
+    pub(super) fn check(self) -> Result<(), ConfigError> {
+        let (CodePenalty::L1 { weight } | CodePenalty::Kl { weight, .. }) = self;
+        if !(weight > 0.0 && weight <= 1e6) {
+            return Err(out_of_range("code_penalty.weight", weight, "above 0 and at most 1000000"));
+        }
+        if let CodePenalty::Kl { target, .. } = self
+            && !(target > 0.0 && target < 1.0)
+        {
+            return Err(out_of_range("code_penalty.target", target, "above 0 and below 1"));
+        }
+        Ok(())
+    }
+}

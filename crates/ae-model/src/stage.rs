@@ -1,0 +1,72 @@
+//! What a row goes through on its way: dense layers, and what is between them.
+
+use ae_kernels::Element;
+use ae_kernels::latent::Divergence;
+
+use crate::config::{CodePenalty, Gaussian};
+
+/// One step of the way.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    /// The layer of this index.
+    Dense(usize),
+    /// Draws codes from the posterior that the layer below says; outside training they are its means.
+    Gaussian(GaussianLatent),
+    /// Drops values, in training.
+    Dropout(Dropout),
+    /// Leaves values as they are, for a price.
+    Penalty(Penalty),
+}
+
+/// The latent of a variational autoencoder, `[2 dim]` to `[dim]`.
+#[derive(Clone, Debug)]
+pub(crate) struct GaussianLatent {
+    pub(crate) dim: usize,
+    pub(crate) settings: Gaussian,
+    /// Tells its random numbers from those of other stages.
+    pub(crate) salt: u64,
+}
+
+/// Dropout of a share of the values.
+#[derive(Clone, Debug)]
+pub(crate) struct Dropout {
+    pub(crate) share: f64,
+    pub(crate) features: usize,
+    /// Tells its random numbers from those of other stages.
+    pub(crate) salt: u64,
+}
+
+/// A penalty of the encoding.
+#[derive(Clone, Debug)]
+pub(crate) struct Penalty {
+    pub(crate) features: usize,
+    pub(crate) penalty: CodePenalty,
+}
+
+impl GaussianLatent {
+    /// What its divergence costs when it has grown to `share` of its weight.
+    pub(crate) fn divergence<T: Element>(&self, share: f64) -> Divergence<T> {
+        let Gaussian { beta, free_bits, .. } = self.settings;
+        Divergence { weight: T::from_f64(beta * share), free: T::from_f64(free_bits) }
+    }
+}
+
+impl Stage {
+    /// How many samples it makes of a row.
+    pub(crate) fn copies(&self) -> usize {
+        match self {
+            Stage::Gaussian(latent) => latent.settings.samples,
+            _ => 1,
+        }
+    }
+
+    /// Whether it works on the values where they are.
+    pub(crate) fn in_place(&self) -> bool {
+        matches!(self, Stage::Penalty(_))
+    }
+
+    /// Whether it needs to have seen the whole batch before it can say what its values cost.
+    pub(crate) fn awaits_batch(&self) -> bool {
+        matches!(self, Stage::Penalty(Penalty { penalty: CodePenalty::Kl { .. }, .. }))
+    }
+}

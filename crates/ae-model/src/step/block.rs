@@ -1,0 +1,422 @@
+//! A block of rows in its memory: what comes in, what goes on between the dense layers, and what the loss makes of the end.
+//! How the products of dense layers are computed is not its business.
+
+use ae_kernels::Element;
+use ae_kernels::activation::{Activation, Slope};
+use ae_kernels::latent;
+use ae_kernels::loss::{self, RowLosses};
+use ae_kernels::noise::{self, Donors, Stream};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
+
+use super::Batch;
+use crate::config::{CodePenalty, Noise};
+use crate::network::Network;
+use crate::stage::{Dropout, GaussianLatent, Penalty, Stage};
+
+/// Where the values are, and what stages keep of them, in the memory of a block.
+#[derive(Clone, Debug)]
+pub(super) struct Areas {
+    /// Of the values before each stage, and after the last.
+    values: Vec<Area>,
+    /// What a stage keeps for its way back starts here.
+    private: Vec<usize>,
+    /// The rows as they should come out, where they are not the first values.
+    target: Option<usize>,
+    /// The first stage with parameters: no delta goes further down.
+    lowest: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Area {
+    at: usize,
+    features: usize,
+    /// Samples of each row.
+    copies: usize,
+}
+
+impl Areas {
+    /// Areas for `rows` rows, whole panels of them, each where `take` gives it so many elements.
+    pub(super) fn new<T: Element>(
+        network: &Network<T>,
+        rows: usize,
+        mut take: impl FnMut(usize) -> usize,
+    ) -> Self {
+        let target = network.objective.changes_input().then(|| take(network.input * rows));
+        let mut values = vec![Area { at: take(network.input * rows), features: network.input, copies: 1 }];
+        let mut private = Vec::new();
+        for (index, stage) in network.stages.iter().enumerate() {
+            let below = values[index];
+            let (_, features) = network.stage_shape(index);
+            let copies = below.copies * stage.copies();
+            let at = if stage.in_place() { below.at } else { take(features * rows * copies) };
+            values.push(Area { at, features, copies });
+            private.push(take(match stage {
+                Stage::Dense(layer) if network.layers[*layer].activation.keeps_slope() => {
+                    features * rows * copies
+                }
+                // The noise, and the importance of each sample.
+                Stage::Gaussian(_) => (features + 1) * rows * copies,
+                _ => 0,
+            }));
+        }
+        let lowest = network.stages.iter().position(|stage| matches!(stage, Stage::Dense(_))).unwrap_or(0);
+        Areas { values, private, target, lowest }
+    }
+
+    /// Samples of each row before stage `index`.
+    pub(super) fn copies(&self, index: usize) -> usize {
+        self.values[index].copies
+    }
+
+    /// Where the values before stage `index` are.
+    pub(super) fn at(&self, index: usize) -> usize {
+        self.values[index].at
+    }
+
+    /// Elements of the largest values, those of the input left out, of so many rows: deltas.
+    pub(super) fn largest_delta(&self, rows: usize) -> usize {
+        self.values.iter().skip(1).map(|area| area.features * area.copies * rows).max().unwrap_or(0)
+    }
+
+    /// Most samples of a row.
+    pub(super) fn most_copies(&self) -> usize {
+        self.values.iter().map(|area| area.copies).max().unwrap_or(1)
+    }
+
+    /// Whether the delta before stage `index` is of use to anyone.
+    pub(super) fn goes_below(&self, index: usize) -> bool {
+        index > self.lowest
+    }
+}
+
+/// A block at work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block<'a, T> {
+    pub(super) network: &'a Network<T>,
+    pub(super) areas: &'a Areas,
+    pub(super) batch: Batch<'a, T>,
+    /// Columns of matrices with one sample of a row: the rows, or more where there have to be.
+    pub(super) cols: usize,
+}
+
+impl<'a, T: Element> Block<'a, T> {
+    fn rows(&self) -> usize {
+        self.batch.indices.len()
+    }
+
+    /// Columns of the values before stage `index`: with several samples of a row, whole panels.
+    fn cols(&self, index: usize) -> usize {
+        let copies = self.areas.values[index].copies;
+        if copies == 1 { self.cols } else { panel_count::<T>(self.cols) * T::PANEL * copies }
+    }
+
+    fn len(&self, index: usize) -> usize {
+        let Area { features, copies, .. } = self.areas.values[index];
+        panel_count::<T>(self.cols) * T::PANEL * features * copies
+    }
+
+    /// The values before stage `index`.
+    pub(super) fn values<'m>(&self, memory: &'m [T], index: usize) -> Panels<'m, T> {
+        let Area { at, features, .. } = self.areas.values[index];
+        Panels::new(&memory[at..][..self.len(index)], features, self.cols(index))
+    }
+
+    /// `delta` before stage `index` from the start of a larger slice.
+    pub(super) fn delta<'m>(&self, memory: &'m [T], index: usize) -> Panels<'m, T> {
+        Panels::new(&memory[..self.len(index)], self.areas.values[index].features, self.cols(index))
+    }
+
+    /// As [`Block::delta`], to write.
+    pub(super) fn delta_mut<'m>(&self, memory: &'m mut [T], index: usize) -> PanelsMut<'m, T> {
+        PanelsMut::new(&mut memory[..self.len(index)], self.areas.values[index].features, self.cols(index))
+    }
+
+    /// Values before and after stage `index`, and where it keeps slopes.
+    pub(super) fn around<'m>(
+        &self,
+        memory: &'m mut [T],
+        index: usize,
+    ) -> (Panels<'m, T>, PanelsMut<'m, T>, Option<PanelsMut<'m, T>>) {
+        let Area { at, features, .. } = self.areas.values[index + 1];
+        let (before, after) = memory.split_at_mut(at);
+        let (y, rest) = after.split_at_mut(self.areas.private[index] - at);
+        let (len, cols) = (self.len(index + 1), self.cols(index + 1));
+        let slopes = self.keeps_slopes(index).then(|| PanelsMut::new(&mut rest[..len], features, cols));
+        (self.values(before, index), PanelsMut::new(&mut y[..len], features, cols), slopes)
+    }
+
+    fn keeps_slopes(&self, index: usize) -> bool {
+        match self.network.stages[index] {
+            Stage::Dense(layer) => self.network.layers[layer].activation.keeps_slope(),
+            _ => false,
+        }
+    }
+
+    /// What the slope of the values before stage `index` is computed from, and how: that of the dense layer which made them.
+    pub(super) fn slope_below<'m>(&self, memory: &'m [T], index: usize) -> (Panels<'m, T>, Slope) {
+        let values = self.values(memory, index);
+        let Some(below) = index.checked_sub(1) else { return (values, Slope::Of(Activation::Linear)) };
+        match self.network.stages[below] {
+            Stage::Dense(_) if self.keeps_slopes(below) => {
+                let slopes = &memory[self.areas.private[below]..][..self.len(index)];
+                (Panels::new(slopes, values.rows(), values.cols()), Slope::Given)
+            }
+            Stage::Dense(layer) => (values, Slope::Of(self.network.layers[layer].activation)),
+            _ => (values, Slope::Of(Activation::Linear)),
+        }
+    }
+
+    fn stream(&self, salt: u64) -> Stream {
+        Stream { key: self.batch.draws.of(salt), first_row: self.batch.first, drawing: 0 }
+    }
+
+    /// Drops of `src`, panels of the values before stage `index` or of their deltas.
+    fn drop_out(&self, Dropout { share, salt, features }: &Dropout, index: usize, src: &[T], dst: &mut [T]) {
+        let (isa, stream) = (self.network.isa, self.stream(*salt));
+        let (len, copies) = (self.len(index), self.areas.copies(index));
+        let (src, dst) = (&src[..len], &mut dst[..len]);
+        let one = features * T::PANEL;
+        for (panel, (src, dst)) in src.chunks_exact(one).zip(dst.chunks_exact_mut(one)).enumerate() {
+            let first_row = stream.first_row + panel / copies * T::PANEL;
+            let stream = Stream { first_row, drawing: panel % copies, ..stream };
+            let (src, dst) =
+                (Panels::new(src, *features, T::PANEL), PanelsMut::new(dst, *features, T::PANEL));
+            noise::drop_out(isa, *share, stream, src, dst);
+        }
+    }
+
+    /// Brings the rows in: scaled, and corrupted where they should be.
+    pub(super) fn load(&self, memory: &mut [T]) {
+        let (isa, rows, features) = (self.network.isa, self.rows(), self.network.input);
+        let at = self.areas.target.unwrap_or(self.areas.values[0].at);
+        let len = self.len(0);
+        let (given, missing) = memory[at..][..len].split_at_mut(panel_count::<T>(rows) * T::PANEL * features);
+        let Batch { table, indices, map, .. } = self.batch;
+        panel::gather_rows(isa, table, indices, map, PanelsMut::new(given, features, rows));
+        missing.fill(T::ZERO);
+        if self.areas.target.is_none() {
+            return;
+        }
+        let (before, after) = memory.split_at_mut(self.areas.values[0].at);
+        let clean = Panels::new(&before[at..][..len], features, self.cols);
+        let input = PanelsMut::new(&mut after[..len], features, self.cols);
+        let stream = self.stream(INPUT);
+        match self.network.objective.noise {
+            None => noise::corrupt(isa, noise::Noise::Masking { share: 0.0 }, stream, clean, input),
+            Some(Noise::Gaussian { sigma }) => {
+                noise::corrupt(isa, noise::Noise::Gaussian { sigma }, stream, clean, input);
+            }
+            Some(Noise::Masking { share }) => {
+                noise::corrupt(isa, noise::Noise::Masking { share }, stream, clean, input);
+            }
+            Some(Noise::SaltAndPepper { share }) => {
+                noise::corrupt(isa, noise::Noise::SaltAndPepper { share }, stream, clean, input);
+            }
+            Some(Noise::Swap { share }) => {
+                let donors = Donors { table, indices: self.batch.all, map };
+                noise::swap(share, stream, donors, clean, input);
+            }
+        }
+    }
+
+    /// The way up through a stage that is no dense layer.
+    pub(super) fn forward(&self, memory: &mut [T], index: usize) {
+        let isa = self.network.isa;
+        match &self.network.stages[index] {
+            Stage::Dense(_) | Stage::Penalty(_) => {}
+            Stage::Dropout(dropout) => {
+                let (before, after) = memory.split_at_mut(self.areas.at(index + 1));
+                self.drop_out(dropout, index, &before[self.areas.at(index)..], after);
+            }
+            Stage::Gaussian(GaussianLatent { settings, salt, .. }) => {
+                let area = self.areas.values[index + 1];
+                let (before, after) = memory.split_at_mut(area.at);
+                let (codes, rest) = after.split_at_mut(self.areas.private[index] - area.at);
+                let len = self.len(index + 1);
+                let h = self.values(before, index);
+                let stream = self.stream(*salt);
+                latent::sample(isa, stream, settings.samples, h, &mut rest[..len], &mut codes[..len]);
+            }
+        }
+    }
+
+    /// The loss of each row, and the delta of the output in the place of the output. `losses` and `squares` have room for every sample
+    /// of a row; those of the rows come first.
+    pub(super) fn judge(&self, memory: &mut [T], losses: &mut [T], squares: &mut [T]) {
+        let last = self.network.stages.len();
+        let Area { at, features, copies } = self.areas.values[last];
+        let (before, after) = memory.split_at_mut(at);
+        let output = &mut after[..self.len(last)];
+        let target = self.areas.target.unwrap_or(self.areas.values[0].at);
+        let isa = self.network.isa;
+        let (loss, weights) =
+            (self.network.objective.loss.kernel(), self.network.objective.weights.as_deref());
+        let (rows, input) = (self.rows(), self.network.input);
+        let target = &before[target..][..self.len(0)];
+        if copies == 1 {
+            let panels = panel_count::<T>(rows) * T::PANEL;
+            let rows_of = RowLosses { losses: &mut losses[..rows], squares: &mut squares[..rows] };
+            let given = PanelsMut::new(&mut output[..panels * features], features, rows);
+            let target = Panels::new(&target[..panels * input], input, rows);
+            loss::evaluate(isa, loss, given, target, weights, rows_of);
+            self.clear_missing(output, features);
+            return;
+        }
+        let one = features * T::PANEL;
+        for (index, output) in output.chunks_exact_mut(one).enumerate() {
+            let target = &target[index / copies * input * T::PANEL..][..input * T::PANEL];
+            let rows = RowLosses {
+                losses: &mut losses[index * T::PANEL..][..T::PANEL],
+                squares: &mut squares[index * T::PANEL..][..T::PANEL],
+            };
+            let given = PanelsMut::new(output, features, T::PANEL);
+            loss::evaluate(isa, loss, given, Panels::new(target, input, T::PANEL), weights, rows);
+        }
+        if let Some(index) = self.sampling_stage() {
+            self.weigh(before, index, losses, squares);
+            let weights = &before[self.areas.private[index] + self.len(index + 1)..];
+            latent::scale_columns(isa, features, &weights[..output.len() / features], output);
+        }
+    }
+
+    /// The stage that draws several samples of a row.
+    fn sampling_stage(&self) -> Option<usize> {
+        self.network.stages.iter().position(|stage| stage.copies() > 1)
+    }
+
+    /// Turns the losses of the samples into those of the rows, and keeps what each sample weighs: the bound of Burda et al. 2015, eq. 8,
+    /// and the normalised weights of eq. 14. Padding weighs nothing.
+    fn weigh(&self, memory: &mut [T], index: usize, losses: &mut [T], squares: &mut [T]) {
+        let Area { at, copies, .. } = self.areas.values[index + 1];
+        let len = self.len(index + 1);
+        let panels = panel_count::<T>(self.cols);
+        let (before, after) = memory.split_at_mut(self.areas.private[index]);
+        let (noise, rest) = after.split_at_mut(len);
+        let weights = &mut rest[..panels * copies * T::PANEL];
+        let h = self.values(before, index);
+        latent::log_ratio(self.network.isa, copies, h, noise, &before[at..][..len], weights);
+        for row in 0..panels * T::PANEL {
+            let (panel, lane) = (row / T::PANEL, row % T::PANEL);
+            let place = |sample: usize| (panel * copies + sample) * T::PANEL + lane;
+            if row >= self.rows() {
+                (0..copies).for_each(|sample| weights[place(sample)] = T::ZERO);
+                continue;
+            }
+            // log w = log p(x, z) - log q(z | x)
+            let log = |weights: &[T], s: usize| (weights[place(s)] - losses[place(s)]).to_f64();
+            let most = (0..copies).map(|s| log(weights, s)).fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = (0..copies).map(|s| (log(weights, s) - most).exp()).sum();
+            let mut square = 0.0;
+            for sample in 0..copies {
+                let weight = (log(weights, sample) - most).exp() / total;
+                square += weight * squares[place(sample)].to_f64();
+                weights[place(sample)] = T::from_f64(weight);
+            }
+            losses[row] = T::from_f64(-(most + (total / copies as f64).ln()));
+            squares[row] = T::from_f64(square);
+        }
+    }
+
+    /// The way down through a stage that is no dense layer: `dx` from `delta`, which is that of its values' activation's argument, as is
+    /// `dx`. Adds what the stage costs to the losses of the rows.
+    pub(super) fn backward(&self, memory: &[T], index: usize, delta: &[T], dx: &mut [T], losses: &mut [T]) {
+        let isa = self.network.isa;
+        let rows = self.rows();
+        let delta = &delta[..self.len(index + 1)];
+        match &self.network.stages[index] {
+            Stage::Dense(_) => {}
+            Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
+            Stage::Penalty(penalty) => {
+                self.penalise(penalty, self.values(memory, index), delta, dx, losses);
+            }
+            Stage::Gaussian(latent @ GaussianLatent { settings, .. }) => {
+                let h = self.values(memory, index);
+                let noise = &memory[self.areas.private[index]..];
+                let (noise, rest) = noise.split_at(self.len(index + 1));
+                if settings.samples > 1 {
+                    let codes = &memory[self.areas.at(index + 1)..][..noise.len()];
+                    let weights = &rest[..panel_count::<T>(self.cols) * settings.samples * T::PANEL];
+                    let dx = self.delta_mut(dx, index);
+                    let kept = [noise, codes];
+                    latent::backward_importance(isa, settings.samples, h, kept, weights, delta, dx);
+                } else {
+                    let divergence = latent.divergence(self.batch.draws.warm_up(settings.warm_up));
+                    let real = &h.data()[..panel_count::<T>(rows) * T::PANEL * h.rows()];
+                    let real = Panels::new(real, h.rows(), rows);
+                    latent::add_divergence(isa, divergence, real, &mut losses[..rows]);
+                    latent::backward(isa, divergence, h, noise, delta, self.delta_mut(dx, index));
+                }
+            }
+        }
+        let (y, slope) = self.slope_below(memory, index);
+        let dx = &mut dx[..self.len(index)];
+        slope.apply(isa, y.data(), dx);
+        self.clear_missing(dx, self.areas.values[index].features);
+    }
+
+    fn penalise(
+        &self,
+        Penalty { penalty, .. }: &Penalty,
+        codes: Panels<'_, T>,
+        delta: &[T],
+        dx: &mut [T],
+        losses: &mut [T],
+    ) {
+        let rows = self.rows();
+        let dx = &mut dx[..delta.len()];
+        match *penalty {
+            CodePenalty::L1 { weight } => {
+                loss::absolute(self.network.isa, T::from_f64(weight), codes, delta, dx, &mut losses[..rows]);
+            }
+            CodePenalty::Kl { weight, target } => {
+                let Some(means) = self.batch.code_means else { return };
+                dx.copy_from_slice(delta);
+                let mut cost = 0.0;
+                for (feature, mean) in means.iter().enumerate() {
+                    let mean = mean.clamp(MEAN.0, MEAN.1);
+                    let (share, rest) = (target / mean, (1.0 - target) / (1.0 - mean));
+                    cost += weight * (target * share.ln() + (1.0 - target) * rest.ln());
+                    let slope = T::from_f64(weight * (rest - share));
+                    for panel in dx.chunks_exact_mut(means.len() * T::PANEL) {
+                        let line = &mut panel[feature * T::PANEL..][..T::PANEL];
+                        line.iter_mut().for_each(|d| *d = *d + slope);
+                    }
+                }
+                let cost = T::from_f64(cost);
+                losses[..rows].iter_mut().for_each(|loss| *loss = *loss + cost);
+            }
+        }
+    }
+
+    /// Adds the values before stage `index` of each row to `sums` (`[features]`), in the order of the rows.
+    pub(super) fn add_values(&self, memory: &[T], index: usize, sums: &mut [f64]) {
+        let values = self.values(memory, index);
+        for row in 0..self.rows() {
+            for (feature, sum) in sums.iter_mut().enumerate() {
+                *sum += values.get(feature, row).to_f64();
+            }
+        }
+    }
+
+    /// Zeros the columns beyond the rows, in panels of so many features, where sums over the batch run over them.
+    fn clear_missing(&self, values: &mut [T], features: usize) {
+        let rows = self.rows();
+        if self.cols == rows {
+            return;
+        }
+        let panels = panel_count::<T>(rows) * T::PANEL;
+        let (given, missing) = values.split_at_mut(panels * features);
+        missing.fill(T::ZERO);
+        if !rows.is_multiple_of(T::PANEL) {
+            let of_last = given.len() - features * T::PANEL;
+            for line in given[of_last..].chunks_exact_mut(T::PANEL) {
+                line[rows % T::PANEL..].fill(T::ZERO);
+            }
+        }
+    }
+}
+
+/// The salt of the input's noise; those of stages are their places.
+const INPUT: u64 = u64::MAX;
+/// Means of codes that have a divergence.
+const MEAN: (f64, f64) = (1e-6, 1.0 - 1e-6);

@@ -1,0 +1,269 @@
+//! Gradients of every kind of autoencoder against differences of its own objective, whose values the tests of the kernels tie to
+//! naive formulas; and that the two ways to compute a step agree.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
+use ae_kernels::Element;
+use ae_model::gradcheck::{self, Settings};
+use ae_model::{
+    Activation, Arithmetic, CodePenalty, Config, ConfigBuilder, Dropout, Gaussian, Isa, Latent,
+    LayerParameters, Loss, Noise, Products, ScalerKind, Trainer, WeightPenalty,
+};
+use ae_testing::random::SplitMix64;
+use proptest::prelude::*;
+
+/// What makes a kind, drawn at random.
+#[derive(Clone, Debug)]
+struct Kind {
+    widths: Vec<usize>,
+    activation: Activation,
+    loss: Loss,
+    noise: Option<Noise>,
+    latent: Latent,
+    penalty: Option<CodePenalty>,
+    dropout: Dropout,
+    weights: WeightPenalty,
+    missing: bool,
+    rows: usize,
+    seed: u64,
+}
+
+impl Kind {
+    fn config(&self) -> Config {
+        let [input, hidden @ .., code] = self.widths.as_slice() else { unreachable!("two widths at least") };
+        let mut builder: ConfigBuilder = Config::builder(*input)
+            .hidden_dims(hidden)
+            .encoding_dim(*code)
+            .activation(self.activation)
+            .loss(self.loss)
+            .latent(self.latent)
+            .dropout(self.dropout)
+            .weight_penalty(self.weights)
+            .mask_missing(self.missing)
+            .scaler(ScalerKind::None)
+            .seed(self.seed);
+        if let Some(noise) = self.noise {
+            builder = builder.noise(noise);
+        }
+        if let (Some(penalty), Latent::Plain) = (self.penalty, self.latent) {
+            builder = builder.code_penalty(penalty);
+            if matches!(penalty, CodePenalty::Kl { .. }) {
+                builder = builder.encoding_activation(Activation::Sigmoid);
+            }
+        }
+        builder.build().unwrap()
+    }
+
+    /// `[rows, input]`, within [0, 1], as the cross-entropy needs it.
+    fn table(&self) -> Vec<f32> {
+        let mut table = SplitMix64::new(self.seed).uniform_f32s(self.rows * self.widths[0], 0.05, 0.95);
+        if self.missing {
+            table.iter_mut().step_by(5).for_each(|x| *x = f32::NAN);
+        }
+        table
+    }
+
+    fn trainer<T: Arithmetic>(&self, isa: Isa, products: Products) -> Trainer<T> {
+        let mut trainer = Trainer::new(&self.config(), isa, Some(1)).unwrap();
+        trainer.set_products(products);
+        let mut random = SplitMix64::new(!self.seed);
+        for (index, mut layer) in trainer.layers().into_iter().enumerate() {
+            layer.bias.iter_mut().for_each(|b| *b = T::from_f32(random.uniform_in(-0.3, 0.3) as f32));
+            layer.weights.iter_mut().for_each(|w| *w = T::from_f32(w.to_f32()));
+            trainer.set_layer(index, &layer).unwrap();
+        }
+        trainer
+    }
+
+    fn gradients<T: Arithmetic>(&self, isa: Isa, products: Products) -> (f64, Vec<f64>) {
+        let rows: Vec<usize> = (0..self.rows).collect();
+        let mut trainer = self.trainer::<T>(isa, products);
+        let (objective, layers) = trainer.enter(|session| session.gradients(&self.table(), &rows)).unwrap();
+        (objective, flat(&layers))
+    }
+}
+
+fn flat<T: Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
+    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
+}
+
+fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<Value = Kind> {
+    let share = 0.1..0.6f64;
+    let noise = prop_oneof![
+        Just(None),
+        (0.05..0.5f64).prop_map(|sigma| Some(Noise::Gaussian { sigma })),
+        share.clone().prop_map(|share| Some(Noise::Masking { share })),
+        share.clone().prop_map(|share| Some(Noise::SaltAndPepper { share })),
+        share.prop_map(|share| Some(Noise::Swap { share })),
+    ];
+    let loss = prop_oneof![
+        Just(Loss::Mse),
+        Just(Loss::Mae),
+        Just(Loss::Huber { delta: 0.2 }),
+        Just(Loss::Bce),
+        Just(Loss::GaussianNll),
+    ];
+    let plain = Gaussian::default();
+    let latent = prop_oneof![
+        Just(Latent::Plain),
+        Just(Latent::Plain),
+        (0.1..3.0f64).prop_map(move |beta| Latent::Gaussian(Gaussian { beta, ..plain })),
+        Just(Latent::Gaussian(Gaussian { free_bits: 0.05, ..plain })),
+        (2..5usize).prop_map(move |samples| Latent::Gaussian(Gaussian { samples, ..plain })),
+    ];
+    let penalty = prop_oneof![
+        Just(None),
+        Just(Some(CodePenalty::L1 { weight: 0.1 })),
+        Just(Some(CodePenalty::Kl { weight: 0.3, target: 0.1 })),
+    ];
+    let dropout = prop_oneof![
+        Just(Dropout::default()),
+        Just(Dropout { input: 0.2, hidden: 0.0 }),
+        Just(Dropout { input: 0.1, hidden: 0.4 }),
+    ];
+    let weights = prop_oneof![
+        Just(WeightPenalty::default()),
+        Just(WeightPenalty { l1: 0.01, l2: 0.0 }),
+        Just(WeightPenalty { l1: 0.002, l2: 0.1 }),
+    ];
+    let widths = prop::collection::vec(1..=width, *depth.start() + 1..=*depth.end() + 1);
+    let activation = prop::sample::select(Activation::ALL.to_vec());
+    let kind = (activation, loss, noise, latent, penalty, dropout, weights);
+    (widths, kind, any::<bool>(), 1..=40usize, any::<u64>()).prop_map(
+        |(widths, (activation, loss, noise, latent, penalty, dropout, weights), missing, rows, seed)| Kind {
+            widths,
+            activation,
+            loss,
+            noise,
+            latent,
+            penalty,
+            dropout,
+            weights,
+            missing,
+            rows,
+            seed,
+        },
+    )
+}
+
+/// `‖a - b‖ / ‖b‖`
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    let norm: f64 = b.iter().map(|b| b * b).sum();
+    if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() }
+}
+
+/// Whether the objective has kinks, at which single precision may take the other side.
+fn has_kinks(kind: &Kind) -> bool {
+    matches!(kind.activation, Activation::Relu | Activation::LeakyRelu | Activation::Elu)
+        || matches!(kind.loss, Loss::Mae | Loss::Huber { .. })
+        || matches!(kind.penalty, Some(CodePenalty::L1 { .. }))
+        || matches!(kind.latent, Latent::Gaussian(Gaussian { free_bits, .. }) if free_bits > 0.0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Every parameter of small networks. The noise of both is that of the first update.
+    #[test]
+    fn every_kind_agrees_with_finite_differences(kind in kinds(1..=4, 6)) {
+        let table = kind.table();
+        let rows: Vec<usize> = (0..kind.rows).collect();
+        for isa in Isa::available() {
+            let (_, gradients) = kind.gradients::<f64>(isa, Products::Plain);
+            let mut trainer = kind.trainer::<f64>(isa, Products::Plain);
+            let mut layers = trainer.layers();
+            let parameters = flat(&layers);
+            let step = if has_kinks(&kind) { 2e-5 } else { 1e-4 };
+            let settings = Settings { kinks: 1.0, step, tolerance: 3e-6 };
+            let report = gradcheck::compare(&settings, &parameters, &gradients, |values| {
+                let mut rest = values;
+                for (index, layer) in layers.iter_mut().enumerate() {
+                    for target in [&mut layer.weights, &mut layer.bias] {
+                        let (head, tail) = rest.split_at(target.len());
+                        target.copy_from_slice(head);
+                        rest = tail;
+                    }
+                    trainer.set_layer(index, layer).unwrap();
+                }
+                trainer.enter(|session| session.gradients(&table, &rows)).unwrap().0
+            });
+            prop_assume!(report.kinks <= report.compared);
+            prop_assert!(report.passes(&settings), "{isa}: {report:?}");
+        }
+    }
+
+    /// Larger networks in single precision, plain and split, against double precision.
+    #[test]
+    fn single_precision_stays_near_double(kind in kinds(1..=4, 50)) {
+        prop_assume!(!has_kinks(&kind));
+        let (objective, exact) = kind.gradients::<f64>(Isa::best(), Products::Plain);
+        for isa in Isa::available() {
+            for products in [Products::Plain, Products::Split] {
+                let (of_single, gradients) = kind.gradients::<f32>(isa, products);
+                let error = distance(&gradients, &exact);
+                prop_assert!(error <= 2f64.powi(-15), "{products:?} on {isa}: {error:e}");
+                let error = (of_single - objective).abs() / (1.0 + objective.abs());
+                prop_assert!(error <= 1e-5, "{products:?} on {isa}: objective off by {error:e}");
+            }
+        }
+    }
+
+    /// The number of threads changes no bit of what is learnt.
+    #[test]
+    fn threads_change_nothing(kind in kinds(1..=3, 40)) {
+        let (kind, table) = (Kind { rows: 131, ..kind.clone() }, Kind { rows: 131, ..kind }.table());
+        for products in [Products::Plain, Products::Split] {
+            let learnt: Vec<Vec<f64>> = [1, 2, 3]
+                .into_iter()
+                .map(|threads| {
+                    let config = kind.config();
+                    let mut trainer = Trainer::<f32>::new(&config, Isa::best(), Some(threads)).unwrap();
+                    trainer.set_products(products);
+                    trainer.enter(|session| {
+                        for step in 0..3 {
+                            let rows: Vec<usize> = (0..97).map(|i| (i * 7 + step * 31) % 131).collect();
+                            session.train_batch(&table, &rows).unwrap();
+                        }
+                    });
+                    flat(&trainer.layers())
+                })
+                .collect();
+            prop_assert!(learnt.windows(2).all(|pair| pair[0] == pair[1]), "{products:?}");
+            prop_assert!(learnt[0].iter().all(|x| x.is_finite()), "{products:?}");
+        }
+    }
+}
+
+/// A wrong gradient of each piece must not pass: the gradient of the same network without it.
+#[test]
+fn leaving_out_a_piece_is_found() {
+    let base = Kind {
+        widths: vec![6, 5, 3],
+        activation: Activation::Silu,
+        loss: Loss::Mse,
+        noise: None,
+        latent: Latent::Plain,
+        penalty: None,
+        dropout: Dropout::default(),
+        weights: WeightPenalty::default(),
+        missing: false,
+        rows: 19,
+        seed: 3,
+    };
+    let (_, without) = base.gradients::<f64>(Isa::best(), Products::Plain);
+    let pieces = [
+        Kind { activation: Activation::Gelu, ..base.clone() },
+        Kind { loss: Loss::Huber { delta: 0.1 }, ..base.clone() },
+        Kind { noise: Some(Noise::Gaussian { sigma: 0.1 }), ..base.clone() },
+        Kind { penalty: Some(CodePenalty::L1 { weight: 0.01 }), ..base.clone() },
+        Kind { dropout: Dropout { input: 0.0, hidden: 0.1 }, ..base.clone() },
+        Kind { weights: WeightPenalty { l1: 0.0, l2: 0.01 }, ..base.clone() },
+        Kind { missing: true, ..base.clone() },
+    ];
+    for piece in pieces {
+        let (_, with) = piece.gradients::<f64>(Isa::best(), Products::Plain);
+        let change = distance(&without, &with);
+        assert!(change > 1e-3, "{piece:?} changes the gradient by {change:e} only");
+    }
+}
