@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::kind::{ActivationArg, KindArgs};
+
 /// Autoencoders on the CPU: compress rows of numbers, rebuild them, and score how well.
 #[derive(Parser, Debug)]
 #[command(
@@ -99,7 +101,9 @@ Ctrl-C ends training after the current update and saves the model as it is; a se
 
 Examples:
   ae train digits
-  ae train rows.csv --hidden 64,32 --encoding-dim 8 --epochs 200 -o model.safetensors";
+  ae train rows.csv --hidden 64,32 --encoding-dim 8 --epochs 200 -o model.safetensors
+  ae train digits --kind denoising --noise gaussian:0.3
+  ae train digits --kind vae --beta 1 --activation silu --optimizer adam";
 
 /// How rows are read.
 #[derive(Args, Debug)]
@@ -189,6 +193,8 @@ pub(crate) struct TrainArgs {
     /// Stop after this many epochs without a better validation loss, keeping the best weights; 0 never stops
     #[arg(long, default_value_t = 20, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub(crate) early_stopping: usize,
+    #[command(flatten)]
+    pub(crate) kind: KindArgs,
 }
 
 /// Hidden widths as one argument.
@@ -246,13 +252,6 @@ pub(crate) struct ScoreArgs {
 pub(crate) struct InfoArgs {
     /// Model file
     pub(crate) model: PathBuf,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy)]
-pub(crate) enum ActivationArg {
-    Relu,
-    Sigmoid,
-    Tanh,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]

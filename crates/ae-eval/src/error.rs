@@ -27,7 +27,17 @@ pub enum EvalError {
         /// The most there can be.
         most: usize,
     },
-    /// The eigenvalue decomposition found no solution, which values that are not finite can cause.
-    #[error("the eigenvalues of the covariance could not be found: are all values finite?")]
+    /// Labels do not fit the rows.
+    #[error("{labels} labels for {rows} rows: each row needs one below {classes}")]
+    Labels {
+        /// Rows.
+        rows: usize,
+        /// Labels there are.
+        labels: usize,
+        /// Classes there are.
+        classes: usize,
+    },
+    /// A decomposition found no solution, which values that are not finite can cause, or features that are constant.
+    #[error("the covariance could not be decomposed: are all values finite, and do the features vary?")]
     NoConvergence,
 }

@@ -8,7 +8,9 @@ mod blocks;
 mod error;
 mod metrics;
 mod pca;
+mod probe;
 
 pub use error::EvalError;
 pub use metrics::{mean_variance, mse};
 pub use pca::Pca;
+pub use probe::LinearProbe;

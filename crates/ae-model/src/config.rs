@@ -3,6 +3,7 @@
 mod builder;
 mod choices;
 mod objective;
+mod spelling;
 
 use serde::{Deserialize, Serialize};
 
@@ -209,6 +210,20 @@ impl Config {
     /// Whether NaN in the data is a missing value, which adds neither loss nor gradient, instead of an error.
     pub fn mask_missing(&self) -> bool {
         self.mask_missing
+    }
+
+    /// The same network with the importance-weighted objective over so many samples, and nothing else that is random.
+    pub(crate) fn weighing(&self, samples: usize, seed: u64) -> Config {
+        let latent = Latent::Gaussian(Gaussian { samples, ..Gaussian::default() });
+        Config {
+            latent,
+            seed,
+            noise: None,
+            ema: None,
+            dropout: Dropout::default(),
+            weight_penalty: WeightPenalty::default(),
+            ..self.clone()
+        }
     }
 
     /// Rows of an update when training on `rows` rows: the set size, else 8 to 128 so that an epoch has about a hundred

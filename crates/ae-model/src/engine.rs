@@ -215,6 +215,25 @@ impl<T: Arithmetic> Engine<T> {
         totals
     }
 
+    /// The loss of each of the rows, with the random numbers of step `time`, into `out`. Learns nothing.
+    pub(crate) fn losses_at(
+        &mut self,
+        crew: Crew,
+        time: u64,
+        table: &[f32],
+        indices: &[usize],
+        out: &mut [f64],
+    ) {
+        if self.plan.as_ref().is_none_or(|plan| plan.batch() < indices.len()) {
+            self.prepare(crew, indices.len());
+        }
+        let draws = Draws { time, ..self.draws() };
+        let Some(plan) = &self.plan else { return };
+        let batch = Batch::new(table, indices, Some(self.maps.inwards()), draws);
+        plan.rows_phase(&self.network, crew, batch, &mut self.arena);
+        out.iter_mut().zip(plan.losses(indices.len(), &self.arena)).for_each(|(out, loss)| *out = loss);
+    }
+
     /// The objective over the rows, the mean of their losses and what the parameters cost, and its gradients, layer by layer.
     pub(crate) fn gradients(
         &mut self,

@@ -70,6 +70,14 @@ pub enum Error {
         /// Largest minus smallest value.
         spread: f64,
     },
+    /// Only a variational autoencoder says how its encodings are distributed.
+    #[error("{what} needs a variational autoencoder, but this model's encoding is {latent}")]
+    NotVariational {
+        /// What was asked for.
+        what: &'static str,
+        /// What its encoding is.
+        latent: &'static str,
+    },
     /// Training does not converge.
     #[error(
         "training diverged in epoch {epoch}, batch {batch}: the mean squared error is {loss:.4e} after {best:.4e} at best; \

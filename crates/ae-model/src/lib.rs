@@ -50,6 +50,7 @@ mod step;
 mod summary;
 mod train;
 mod trainer;
+mod variational;
 
 pub use ae_kernels::{Isa, IsaError};
 pub use callback::{BatchEnd, Callback, CancelToken};

@@ -45,7 +45,7 @@ pub struct Autoencoder {
     pub(crate) names: Option<Vec<String>>,
     pub(crate) fitted: bool,
     pub(crate) engine: AnyEngine,
-    pool: Pool,
+    pub(crate) pool: Pool,
     cancel: Option<CancelToken>,
 }
 
@@ -376,7 +376,12 @@ impl Autoencoder {
         }
     }
 
-    fn expect_width(&self, what: &'static str, expected: usize, data: &dyn BatchSource) -> Result<(), Error> {
+    pub(crate) fn expect_width(
+        &self,
+        what: &'static str,
+        expected: usize,
+        data: &dyn BatchSource,
+    ) -> Result<(), Error> {
         if data.features() == expected {
             return Ok(());
         }
@@ -384,7 +389,7 @@ impl Autoencoder {
     }
 
     /// Calls `work(first, rows, crew)` with consecutive pieces of the source, each checked for finite values.
-    fn staged(
+    pub(crate) fn staged(
         &self,
         data: &dyn BatchSource,
         mut work: impl FnMut(usize, &[f32], Crew) + Send,

@@ -337,17 +337,20 @@ impl<T: Arithmetic> StepPlan<T> {
 
     /// The sums over the rows of the batch that phase 1 left in `arena`, in row order.
     pub(crate) fn totals(&self, rows: usize, arena: &Arena<T>) -> Totals {
-        let sum = |at: usize| {
-            arena
-                .blocks
-                .as_slice()
-                .chunks(self.layout.block_len.max(1))
-                .flat_map(|block| &block[at..][..self.block_rows()])
-                .take(rows)
-                .map(|value| value.to_f64())
-                .sum()
-        };
-        Totals { loss: sum(self.layout.losses), squares: sum(self.layout.squares) }
+        let Layout { losses, squares, .. } = self.layout;
+        Totals { loss: self.each(losses, rows, arena).sum(), squares: self.each(squares, rows, arena).sum() }
+    }
+
+    /// The loss of each row of the batch that phase 1 left in `arena`.
+    pub(crate) fn losses(&self, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
+        self.each(self.layout.losses, rows, arena)
+    }
+
+    /// What is at `at` in each block, row by row.
+    fn each(&self, at: usize, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
+        let blocks = arena.blocks.as_slice().chunks(self.layout.block_len.max(1));
+        let block_rows = self.block_rows();
+        blocks.flat_map(move |block| &block[at..][..block_rows]).take(rows).map(|value| value.to_f64())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::{Activation, Config, Precision};
+use crate::config::{Activation, Config, Dropout, Gaussian, Latent, Loss, Precision, WeightPenalty};
 
 /// Architecture, parameters and compression of a model. Its `Display` is a few aligned lines.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Summary {
     pub parameters: usize,
     /// Values of a row per value of its encoding.
     pub compression: f64,
+    /// What is not plain about it: its latent, noise, penalties, dropout and loss, in words.
+    pub kind: Vec<String>,
 }
 
 impl Summary {
@@ -27,6 +29,7 @@ impl Summary {
             precision: config.precision(),
             parameters: config.parameter_count(),
             compression: config.input_dim() as f64 / config.encoding_dim() as f64,
+            kind: kind(config),
         }
     }
 
@@ -58,8 +61,40 @@ impl fmt::Display for Summary {
         };
         writeln!(f, "architecture  {}, {activation}, {precision}", self.architecture())?;
         writeln!(f, "parameters    {}", thousands(self.parameters))?;
-        write!(f, "compression   {:.1}x", self.compression)
+        write!(f, "compression   {:.1}x", self.compression)?;
+        if !self.kind.is_empty() {
+            write!(f, "\nkind          {}", self.kind.join(", "))?;
+        }
+        Ok(())
     }
+}
+
+/// What is not plain about a configuration.
+fn kind(config: &Config) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Latent::Gaussian(Gaussian { beta, warm_up, free_bits, samples }) = config.latent() {
+        words.push("variational".to_owned());
+        let settings =
+            [("beta", beta, 1.0), ("free bits", free_bits, 0.0), ("KL warm-up", warm_up as f64, 0.0)];
+        words.extend(
+            settings.iter().filter(|(_, value, usual)| value != usual).map(|(n, v, _)| format!("{n} {v}")),
+        );
+        if samples > 1 {
+            words.push(format!("importance-weighted with {samples} samples"));
+        }
+    }
+    words.extend(config.noise().map(|noise| format!("denoising {noise}")));
+    words.extend(config.code_penalty().map(|penalty| format!("sparse {penalty}")));
+    let Dropout { input, hidden } = config.dropout();
+    let shares = [("input dropout", input), ("dropout", hidden)];
+    let WeightPenalty { l1, l2 } = config.weight_penalty();
+    let weights = [("weights l1", l1), ("weights l2", l2)];
+    let set = shares.iter().chain(&weights).filter(|(_, value)| *value > 0.0);
+    words.extend(set.map(|(name, value)| format!("{name} {value}")));
+    if config.loss() != Loss::Mse || !words.is_empty() {
+        words.push(format!("loss {}", config.loss()));
+    }
+    words
 }
 
 /// The number with a comma between groups of three digits.
@@ -78,6 +113,16 @@ fn thousands(n: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_in_words() {
+        let gaussian = Gaussian { beta: 4.0, ..Gaussian::default() };
+        let config = Config::builder(8).latent(Latent::Gaussian(gaussian)).loss(Loss::Bce).build().unwrap();
+        assert_eq!(Summary::of(&config).kind.join(", "), "variational, beta 4, loss bce");
+        let config = Config::builder(8).dropout(Dropout { input: 0.2, hidden: 0.0 }).build().unwrap();
+        assert_eq!(Summary::of(&config).kind.join(", "), "input dropout 0.2, loss mse");
+        assert!(Summary::of(&Config::builder(8).build().unwrap()).kind.is_empty());
+    }
 
     #[test]
     fn worked_sizes() {

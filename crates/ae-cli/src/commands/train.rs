@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use ae_data::{BatchSource, Dataset, Subset};
 use ae_eval::{Pca, mean_variance};
 use ae_model::{
-    Activation, Autoencoder, CancelToken, Config, EarlyStopping, History, Init, Optimizer, Precision,
-    ScalerKind, StopReason,
+    Autoencoder, CancelToken, Config, EarlyStopping, History, Init, Optimizer, Precision, ScalerKind,
+    StopReason,
 };
 use serde_json::json;
 
 use super::progress::Progress;
-use crate::args::{ActivationArg, Betas, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
+use crate::args::{Betas, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
 use crate::failure::Failure;
 use crate::inputs::{check_output, read};
 use crate::output::Output;
@@ -92,24 +92,21 @@ fn default_output(data: &str) -> PathBuf {
 }
 
 fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
+    let scaler = match args.scale {
+        ScaleArg::Minmax => ScalerKind::MinMax,
+        ScaleArg::Standard => ScalerKind::Standard,
+        ScaleArg::Robust => ScalerKind::Robust,
+        ScaleArg::None => ScalerKind::None,
+    };
     let mut builder = Config::builder(features)
-        .activation(match args.activation {
-            ActivationArg::Relu => Activation::Relu,
-            ActivationArg::Sigmoid => Activation::Sigmoid,
-            ActivationArg::Tanh => Activation::Tanh,
-        })
+        .activation(args.activation.activation())
         .init(match args.init {
             InitArg::GlorotUniform => Init::GlorotUniform,
             InitArg::GlorotNormal => Init::GlorotNormal,
             InitArg::HeUniform => Init::HeUniform,
             InitArg::HeNormal => Init::HeNormal,
         })
-        .scaler(match args.scale {
-            ScaleArg::Minmax => ScalerKind::MinMax,
-            ScaleArg::Standard => ScalerKind::Standard,
-            ScaleArg::Robust => ScalerKind::Robust,
-            ScaleArg::None => ScalerKind::None,
-        })
+        .scaler(scaler)
         .precision(match args.precision {
             PrecisionArg::F32 => Precision::F32,
             PrecisionArg::F64 => Precision::F64,
@@ -134,7 +131,7 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
     if args.early_stopping > 0 {
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
-    Ok(builder.build()?)
+    Ok(args.kind.apply(builder, scaler)?.build()?)
 }
 
 /// The rule of the updates with its settings; one that belongs to another rule is refused.

@@ -1,0 +1,165 @@
+//! What kind of autoencoder is trained: the flags, and what they mean.
+
+use ae_model::{
+    Activation, CodePenalty, ConfigBuilder, Dropout, Gaussian, Latent, Loss, Noise, ScalerKind, Schedule,
+    WeightPenalty,
+};
+use clap::{Args, ValueEnum};
+
+use crate::failure::Failure;
+
+/// A starting point; every part of it can be chosen by its own flag too.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    /// Encoder and decoder, nothing else
+    #[default]
+    Plain,
+    /// With a corrupted input: --noise, masking:0.25 unless given
+    Denoising,
+    /// With a price on the encoding: --sparsity, l1:0.01 unless given
+    Sparse,
+    /// Variational: a Gaussian encoding; --loss bce unless given, with --scale minmax or none
+    Vae,
+}
+
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Kinds of autoencoders")]
+pub(crate) struct KindArgs {
+    /// Plain, denoising, sparse or variational
+    #[arg(long, value_enum, default_value = "plain")]
+    pub(crate) kind: Kind,
+    /// Loss of a row: mse, mae, huber[:DELTA], bce (for features in [0, 1]), gaussian-nll [default: mse]
+    #[arg(long, value_name = "LOSS")]
+    loss: Option<Loss>,
+    /// Corruption of the input in training: gaussian[:SIGMA], masking[:SHARE], salt-and-pepper[:SHARE], swap[:SHARE]
+    #[arg(long, value_name = "NOISE")]
+    noise: Option<Noise>,
+    /// Price of the encoding: l1[:WEIGHT], kl[:WEIGHT[:TARGET]]
+    #[arg(long, value_name = "PENALTY")]
+    sparsity: Option<CodePenalty>,
+    /// Weight of the divergence of a vae [default: 1]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
+    beta: Option<f64>,
+    /// Epochs over which the divergence of a vae grows to its weight [default: 0]
+    #[arg(long, value_name = "EPOCHS")]
+    kl_warm_up: Option<usize>,
+    /// Divergence that each value of a vae's encoding has for free, in nats [default: 0]
+    #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
+    free_bits: Option<f64>,
+    /// Samples of a row in the training of a vae; from 2 on the objective is the importance-weighted bound [default: 1]
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Activation of the encoding [default: as the hidden layers; linear for a vae, sigmoid with --sparsity kl]
+    #[arg(long, value_enum, value_name = "ACTIVATION")]
+    encoding_activation: Option<ActivationArg>,
+    /// Share of the outputs of hidden layers to drop in training
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
+    dropout: f64,
+    /// Share of the inputs to drop in training
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
+    input_dropout: f64,
+    /// Price of the sum of the weights' sizes
+    #[arg(long, default_value_t = 0.0, value_name = "WEIGHT", allow_negative_numbers = true)]
+    l1: f64,
+    /// Price of half the sum of the weights' squares
+    #[arg(long, default_value_t = 0.0, value_name = "WEIGHT", allow_negative_numbers = true)]
+    l2: f64,
+    /// Learning rate over time: constant, cosine[:END], one-cycle[:WARM_UP], plateau[:FACTOR[:PATIENCE]]
+    #[arg(long, default_value = "constant", value_name = "SCHEDULE")]
+    schedule: Schedule,
+    /// Largest norm of the gradient; a longer one is scaled down to it
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    clip_norm: Option<f64>,
+    /// Keep a running mean of the weights, of which each update leaves this share, e.g. 0.999
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    ema: Option<f64>,
+}
+
+impl KindArgs {
+    /// Makes the configuration one of this kind.
+    pub(crate) fn apply(
+        &self,
+        mut builder: ConfigBuilder,
+        scaler: ScalerKind,
+    ) -> Result<ConfigBuilder, Failure> {
+        let noise = self.noise.or((self.kind == Kind::Denoising).then_some(Noise::Masking { share: 0.25 }));
+        let sparsity =
+            self.sparsity.or((self.kind == Kind::Sparse).then_some(CodePenalty::L1 { weight: 0.01 }));
+        let within_unit = matches!(scaler, ScalerKind::MinMax | ScalerKind::None);
+        let usual = if self.kind == Kind::Vae && within_unit { Loss::Bce } else { Loss::Mse };
+        builder = builder
+            .loss(self.loss.unwrap_or(usual))
+            .latent(self.latent()?)
+            .dropout(Dropout { input: self.input_dropout, hidden: self.dropout })
+            .weight_penalty(WeightPenalty { l1: self.l1, l2: self.l2 })
+            .schedule(self.schedule);
+        if let Some(noise) = noise {
+            builder = builder.noise(noise);
+        }
+        if let Some(penalty) = sparsity {
+            builder = builder.code_penalty(penalty);
+        }
+        let of_penalty = matches!(sparsity, Some(CodePenalty::Kl { .. })).then_some(Activation::Sigmoid);
+        if let Some(activation) = self.encoding_activation.map(ActivationArg::activation).or(of_penalty) {
+            builder = builder.encoding_activation(activation);
+        }
+        if let Some(norm) = self.clip_norm {
+            builder = builder.clip_norm(norm);
+        }
+        if let Some(share) = self.ema {
+            builder = builder.ema(share);
+        }
+        Ok(builder)
+    }
+
+    fn latent(&self) -> Result<Latent, Failure> {
+        let given = [
+            ("--beta", self.beta.is_some()),
+            ("--kl-warm-up", self.kl_warm_up.is_some()),
+            ("--free-bits", self.free_bits.is_some()),
+            ("--samples", self.samples.is_some()),
+        ];
+        if self.kind != Kind::Vae {
+            return match given.iter().find(|(_, given)| *given) {
+                Some((flag, _)) => Err(Failure::Usage(format!("{flag} is for --kind vae"))),
+                None => Ok(Latent::Plain),
+            };
+        }
+        let usual = Gaussian::default();
+        Ok(Latent::Gaussian(Gaussian {
+            beta: self.beta.unwrap_or(usual.beta),
+            warm_up: self.kl_warm_up.unwrap_or(usual.warm_up),
+            free_bits: self.free_bits.unwrap_or(usual.free_bits),
+            samples: self.samples.unwrap_or(usual.samples),
+        }))
+    }
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum ActivationArg {
+    Relu,
+    Sigmoid,
+    Tanh,
+    Linear,
+    LeakyRelu,
+    Elu,
+    Softplus,
+    Gelu,
+    Silu,
+}
+
+impl ActivationArg {
+    pub(crate) fn activation(self) -> Activation {
+        match self {
+            ActivationArg::Relu => Activation::Relu,
+            ActivationArg::Sigmoid => Activation::Sigmoid,
+            ActivationArg::Tanh => Activation::Tanh,
+            ActivationArg::Linear => Activation::Linear,
+            ActivationArg::LeakyRelu => Activation::LeakyRelu,
+            ActivationArg::Elu => Activation::Elu,
+            ActivationArg::Softplus => Activation::Softplus,
+            ActivationArg::Gelu => Activation::Gelu,
+            ActivationArg::Silu => Activation::Silu,
+        }
+    }
+}

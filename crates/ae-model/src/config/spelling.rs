@@ -1,0 +1,197 @@
+//! Settings as words: `name`, or `name:number`, or `name:number:number`. What the command line and files of settings say.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{CodePenalty, Loss, Noise, out_of_range};
+use crate::error::ConfigError;
+use crate::schedule::Schedule;
+
+/// A name and the numbers after it.
+struct Words<'a> {
+    field: &'static str,
+    allowed: &'static str,
+    text: &'a str,
+    name: &'a str,
+    numbers: Vec<f64>,
+}
+
+impl<'a> Words<'a> {
+    fn of(field: &'static str, allowed: &'static str, text: &'a str) -> Result<Self, ConfigError> {
+        let mut parts = text.split(':');
+        let name = parts.next().unwrap_or_default().trim();
+        let numbers = parts.map(|part| part.trim().parse().map_err(|_| out_of_range(field, text, allowed)));
+        Ok(Words { field, allowed, text, name, numbers: numbers.collect::<Result<_, _>>()? })
+    }
+
+    fn wrong(&self) -> ConfigError {
+        out_of_range(self.field, self.text, self.allowed)
+    }
+
+    fn none<T>(&self, value: T) -> Result<T, ConfigError> {
+        if self.numbers.is_empty() { Ok(value) } else { Err(self.wrong()) }
+    }
+
+    /// Up to `N` numbers, with `usual` ones in the place of those that are left out.
+    fn up_to<const N: usize>(&self, usual: [f64; N]) -> Result<[f64; N], ConfigError> {
+        if self.numbers.len() > N {
+            return Err(self.wrong());
+        }
+        let mut numbers = usual;
+        numbers[..self.numbers.len()].copy_from_slice(&self.numbers);
+        Ok(numbers)
+    }
+}
+
+impl FromStr for Loss {
+    type Err = ConfigError;
+    /// `mse`, `mae`, `huber[:DELTA]` (1), `bce` or `gaussian-nll`.
+    fn from_str(text: &str) -> Result<Loss, ConfigError> {
+        let words = Words::of("loss", "mse, mae, huber[:DELTA], bce or gaussian-nll", text)?;
+        let loss = match words.name {
+            "mse" => words.none(Loss::Mse)?,
+            "mae" => words.none(Loss::Mae)?,
+            "huber" => words.up_to([1.0]).map(|[delta]| Loss::Huber { delta })?,
+            "bce" => words.none(Loss::Bce)?,
+            "gaussian-nll" => words.none(Loss::GaussianNll)?,
+            _ => return Err(words.wrong()),
+        };
+        loss.check()?;
+        Ok(loss)
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Loss::Huber { delta } => write!(f, "huber:{delta}"),
+            loss => f.write_str(loss.name()),
+        }
+    }
+}
+
+impl FromStr for Noise {
+    type Err = ConfigError;
+    /// `gaussian[:SIGMA]` (0.1), `masking[:SHARE]` (0.25), `salt-and-pepper[:SHARE]` (0.1) or `swap[:SHARE]` (0.15).
+    fn from_str(text: &str) -> Result<Noise, ConfigError> {
+        let allowed = "gaussian[:SIGMA], masking[:SHARE], salt-and-pepper[:SHARE] or swap[:SHARE]";
+        let words = Words::of("noise", allowed, text)?;
+        let noise = match words.name {
+            "gaussian" => words.up_to([0.1]).map(|[sigma]| Noise::Gaussian { sigma })?,
+            "masking" => words.up_to([0.25]).map(|[share]| Noise::Masking { share })?,
+            "salt-and-pepper" => words.up_to([0.1]).map(|[share]| Noise::SaltAndPepper { share })?,
+            "swap" => words.up_to([0.15]).map(|[share]| Noise::Swap { share })?,
+            _ => return Err(words.wrong()),
+        };
+        noise.check()?;
+        Ok(noise)
+    }
+}
+
+impl fmt::Display for Noise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Noise::Gaussian { sigma } => write!(f, "gaussian:{sigma}"),
+            Noise::Masking { share } => write!(f, "masking:{share}"),
+            Noise::SaltAndPepper { share } => write!(f, "salt-and-pepper:{share}"),
+            Noise::Swap { share } => write!(f, "swap:{share}"),
+        }
+    }
+}
+
+impl FromStr for CodePenalty {
+    type Err = ConfigError;
+    /// `l1[:WEIGHT]` (0.01) or `kl[:WEIGHT[:TARGET]]` (0.1, 0.05).
+    fn from_str(text: &str) -> Result<CodePenalty, ConfigError> {
+        let words = Words::of("code_penalty", "l1[:WEIGHT] or kl[:WEIGHT[:TARGET]]", text)?;
+        let penalty = match words.name {
+            "l1" => words.up_to([0.01]).map(|[weight]| CodePenalty::L1 { weight })?,
+            "kl" => words.up_to([0.1, 0.05]).map(|[weight, target]| CodePenalty::Kl { weight, target })?,
+            _ => return Err(words.wrong()),
+        };
+        penalty.check()?;
+        Ok(penalty)
+    }
+}
+
+impl fmt::Display for CodePenalty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CodePenalty::L1 { weight } => write!(f, "l1:{weight}"),
+            CodePenalty::Kl { weight, target } => write!(f, "kl:{weight}:{target}"),
+        }
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = ConfigError;
+    /// `constant`, `cosine[:END]` (0), `one-cycle[:WARM_UP]` (0.3) or `plateau[:FACTOR[:PATIENCE]]` (0.5, 5).
+    fn from_str(text: &str) -> Result<Schedule, ConfigError> {
+        let allowed = "constant, cosine[:END], one-cycle[:WARM_UP] or plateau[:FACTOR[:PATIENCE]]";
+        let words = Words::of("schedule", allowed, text)?;
+        let schedule = match words.name {
+            "constant" => words.none(Schedule::Constant)?,
+            "cosine" => words.up_to([0.0]).map(|[end]| Schedule::Cosine { end })?,
+            "one-cycle" => words.up_to([0.3]).map(|[warm_up]| Schedule::OneCycle { warm_up })?,
+            "plateau" => {
+                let [factor, patience] = words.up_to([0.5, 5.0])?;
+                if !(patience >= 1.0 && patience <= 1e9 && patience.fract() == 0.0) {
+                    return Err(words.wrong());
+                }
+                Schedule::Plateau { factor, patience: patience as usize }
+            }
+            _ => return Err(words.wrong()),
+        };
+        schedule.check()?;
+        Ok(schedule)
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Schedule::Constant => f.write_str("constant"),
+            Schedule::Cosine { end } => write!(f, "cosine:{end}"),
+            Schedule::OneCycle { warm_up } => write!(f, "one-cycle:{warm_up}"),
+            Schedule::Plateau { factor, patience } => write!(f, "plateau:{factor}:{patience}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::{Debug, Display};
+
+    /// Each text gives a value that is written as the second one and read back from it.
+    fn check<T: FromStr<Err = ConfigError> + Display + Debug + PartialEq>(
+        good: &[(&str, &str)],
+        bad: &[&str],
+    ) {
+        for (text, written) in good {
+            let value: T = text.parse().unwrap();
+            assert_eq!(value.to_string(), *written);
+            assert_eq!(written.parse::<T>().unwrap(), value);
+        }
+        for text in bad {
+            assert!(text.parse::<T>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_and_settings() {
+        check::<Loss>(
+            &[("mse", "mse"), ("huber", "huber:1"), ("huber:0.5", "huber:0.5"), ("bce", "bce")],
+            &["", "huber:0", "huber:nan", "mse:1", "huber:1:2", "hubert", "huber:x"],
+        );
+        check::<Noise>(
+            &[("gaussian:0.3", "gaussian:0.3"), ("masking", "masking:0.25"), ("swap:1", "swap:1")],
+            &["masking:0", "masking:1.1", "gaussian:-1", "gaussian:nan", "salt", "swap:0.1:0.2"],
+        );
+        check::<CodePenalty>(&[("l1", "l1:0.01"), ("kl:0.2", "kl:0.2:0.05")], &["l1:0", "kl:1:1", "l2"]);
+        check::<Schedule>(
+            &[("cosine", "cosine:0"), ("one-cycle:0.1", "one-cycle:0.1"), ("plateau", "plateau:0.5:5")],
+            &["cosine:2", "plateau:1", "plateau:0.5:0", "plateau:0.5:1.5", "linear", "constant:1"],
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! What only variational autoencoders can do: make rows of their own, and say how likely rows are.
+
+use ae_data::{BatchSource, Dataset};
+use ae_kernels::Isa;
+use ae_kernels::noise::{self, Stream};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
+use ae_kernels::par::Crew;
+
+use crate::config::{Config, Latent, Loss, out_of_range};
+use crate::engine::{Engine, Products};
+use crate::error::Error;
+use crate::model::{AnyEngine, Autoencoder};
+use crate::scale::Scaler;
+use crate::step::Arithmetic;
+
+/// Rows whose samples are in memory together.
+const ROWS: usize = 128;
+/// Samples of a row that are.
+const SAMPLES: usize = 50;
+/// Most samples of a row in all.
+const MOST_SAMPLES: usize = 1_000_000;
+
+impl Autoencoder {
+    /// Makes `rows` rows up, in the units of the data: decodes encodings drawn from the prior, `N(0, 1)` in each dimension.
+    /// The same for a seed on every CPU but for the rounding of the decoder, and the first rows of more.
+    ///
+    /// # Errors
+    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`].
+    pub fn generate(&self, rows: usize, seed: u64) -> Result<Dataset, Error> {
+        self.expect_variational("generating rows")?;
+        let dim = self.config().encoding_dim();
+        let mut drawn = vec![0f32; panel_len::<f32>(dim, rows)];
+        let stream = Stream { key: seed, first_row: 0, drawing: 0 };
+        let isa = Isa::active()?;
+        noise::normal(isa, stream, PanelsMut::new(&mut drawn, dim, rows));
+        let mut codes = vec![0.0; rows * dim];
+        panel::scatter_rows(isa, Panels::new(&drawn, dim, rows), None, &mut codes);
+        self.decode(&Dataset::new(codes, dim)?)
+    }
+
+    /// An estimate of `ln p(x)` of each row from so many `samples` of its encoding: the bound of Burda et al. 2015, eq. 8,
+    /// which is below it in expectation and nears it with more samples. `p(x | z)` is what the loss says of the scaled features:
+    /// Bernoulli for [`Loss::Bce`], a Gaussian for [`Loss::GaussianNll`], a Gaussian of variance 1 for [`Loss::Mse`].
+    ///
+    /// # Errors
+    /// [`Error::NotVariational`]; [`Error::Config`] for a loss that is no likelihood or for samples out of 2 to 1,000,000;
+    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    pub fn log_likelihood(
+        &self,
+        data: &dyn BatchSource,
+        samples: usize,
+        seed: u64,
+    ) -> Result<Vec<f64>, Error> {
+        self.expect_variational("a likelihood")?;
+        let features = self.config().input_dim();
+        self.expect_width("rows", features, data)?;
+        let constant = match self.config().loss() {
+            Loss::Bce | Loss::GaussianNll => 0.0,
+            Loss::Mse => -0.5 * features as f64 * (2.0 * std::f64::consts::PI).ln(),
+            loss => {
+                return Err(out_of_range("loss", loss, "bce, gaussian-nll or mse for a likelihood").into());
+            }
+        };
+        crate::config::in_range("samples", samples, 2, MOST_SAMPLES)?;
+        let mut values = vec![0.0; data.rows()];
+        self.staged(data, |first, table, crew| {
+            let out = &mut values[first..][..table.len() / features];
+            match &self.engine {
+                AnyEngine::F32(e) => {
+                    Weighing::new(e, self.config(), self.scaler(), samples, seed).run(crew, first, table, out)
+                }
+                AnyEngine::F64(e) => {
+                    Weighing::new(e, self.config(), self.scaler(), samples, seed).run(crew, first, table, out)
+                }
+            }
+        })?;
+        values.iter_mut().for_each(|value| *value += constant);
+        Ok(values)
+    }
+
+    fn expect_variational(&self, what: &'static str) -> Result<(), Error> {
+        match self.config().latent() {
+            Latent::Gaussian(_) => Ok(()),
+            Latent::Plain => Err(Error::NotVariational { what, latent: "a plain one" }),
+        }
+    }
+}
+
+/// Passes over rows, each with some of the samples.
+struct Weighing<T: Arithmetic> {
+    /// How many passes, with how many samples each, and what makes them.
+    passes: Vec<(usize, usize, Engine<T>)>,
+    samples: usize,
+}
+
+impl<T: Arithmetic> Weighing<T> {
+    fn new(trained: &Engine<T>, config: &Config, scaler: &Scaler, samples: usize, seed: u64) -> Self {
+        let count = samples.div_ceil(SAMPLES);
+        let (each, larger) = (samples / count, samples % count);
+        let engine = |samples: usize| {
+            let mut engine = Engine::new(trained.network.isa, &config.weighing(samples, seed), scaler);
+            let parameters = trained.network.parameters.as_slice();
+            engine.network.parameters.as_mut_slice().copy_from_slice(parameters);
+            engine.set_products(Products::Fastest);
+            engine
+        };
+        let passes = [(larger, each + 1), (count - larger, each)];
+        let passes = passes.into_iter().filter(|(times, _)| *times > 0);
+        let passes = passes.map(|(times, samples)| (times, samples, engine(samples))).collect();
+        Weighing { passes, samples }
+    }
+
+    /// `ln` of the mean weight of the samples of each row.
+    fn run(&mut self, crew: Crew, first: usize, table: &[f32], out: &mut [f64]) {
+        let features = table.len() / out.len().max(1);
+        let mut losses = [0.0; ROWS];
+        let indices: [usize; ROWS] = std::array::from_fn(|i| i);
+        let total = self.samples as f64;
+        for (block, (table, out)) in table.chunks(ROWS * features).zip(out.chunks_mut(ROWS)).enumerate() {
+            let (losses, indices) = (&mut losses[..out.len()], &indices[..out.len()]);
+            // Each pass over each block has random numbers of its own.
+            let mut time = ((first / ROWS + block) * MOST_SAMPLES) as u64;
+            out.fill(f64::NEG_INFINITY);
+            for (times, samples, engine) in &mut self.passes {
+                let share = (*samples as f64 / total).ln();
+                for _ in 0..*times {
+                    engine.losses_at(crew, time, table, indices, losses);
+                    time += 1;
+                    for (sum, loss) in out.iter_mut().zip(&*losses) {
+                        *sum = ln_of_sum(*sum, share - loss);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `ln (e^a + e^b)`
+fn ln_of_sum(a: f64, b: f64) -> f64 {
+    let most = a.max(b);
+    if most == f64::NEG_INFINITY { most } else { most + ((a - most).exp() + (b - most).exp()).ln() }
+}
