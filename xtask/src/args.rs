@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::experiments::Experiments;
 use crate::gradcheck::Gradcheck;
 use crate::picture::Picture;
 use crate::ulp::Ulp;
@@ -19,6 +20,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Time training steps, products, kernels and inference
     Bench(Box<Bench>),
+    /// Run published results on real data again
+    Experiments(Experiments),
     /// Compare gradients with finite differences, a naive reference and each other
     Gradcheck(Gradcheck),
     /// Measure the error of the elementary functions over every single-precision input
@@ -61,6 +64,11 @@ mod tests {
             ("gradcheck --cases 10 --seed 3 --json", true),
             ("ulp --function exp,tanh --isa portable", true),
             ("ulp --function cosine", false),
+            ("experiments mnist-deep --data mnist --epochs 3 --json", true),
+            ("experiments curves --seed 1", true),
+            ("experiments vae", false),
+            ("experiments iwae --data mnist --samples 5 --test-rows 100", true),
+            ("experiments denoising --data mnist --seeds 2", true),
             ("picture", true),
             ("ci", true),
             ("tidy", true),

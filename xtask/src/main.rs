@@ -10,6 +10,7 @@
 mod args;
 mod bench;
 mod ci;
+mod experiments;
 mod failure;
 mod gradcheck;
 mod picture;
@@ -25,6 +26,7 @@ use args::{Args, Command};
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Bench(bench) => bench.run(),
+        Command::Experiments(experiments) => experiments.run(),
         Command::Gradcheck(gradcheck) => gradcheck.run(),
         Command::Ulp(ulp) => ulp.run(),
         Command::Picture(picture) => picture.run(),

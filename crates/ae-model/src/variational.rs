@@ -67,10 +67,10 @@ impl Autoencoder {
             let out = &mut values[first..][..table.len() / features];
             match &self.engine {
                 AnyEngine::F32(e) => {
-                    Weighing::new(e, self.config(), self.scaler(), samples, seed).run(crew, first, table, out)
+                    Weighing::new(e, self.config(), self.scaler(), samples, seed).run(crew, first, table, out);
                 }
                 AnyEngine::F64(e) => {
-                    Weighing::new(e, self.config(), self.scaler(), samples, seed).run(crew, first, table, out)
+                    Weighing::new(e, self.config(), self.scaler(), samples, seed).run(crew, first, table, out);
                 }
             }
         })?;

@@ -135,7 +135,7 @@ impl FromStr for Schedule {
             "one-cycle" => words.up_to([0.3]).map(|[warm_up]| Schedule::OneCycle { warm_up })?,
             "plateau" => {
                 let [factor, patience] = words.up_to([0.5, 5.0])?;
-                if !(patience >= 1.0 && patience <= 1e9 && patience.fract() == 0.0) {
+                if !((1.0..=1e9).contains(&patience) && patience.fract() == 0.0) {
                     return Err(words.wrong());
                 }
                 Schedule::Plateau { factor, patience: patience as usize }

@@ -1,0 +1,103 @@
+//! `cargo xtask experiments`: published results on real data, run again.
+
+mod denoising;
+mod images;
+mod likelihood;
+mod reconstruction;
+
+use std::ops::ControlFlow;
+
+use ae_model::{Callback, EpochRecord};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// Published results on real data, run again
+#[derive(Args, Debug)]
+pub(crate) struct Experiments {
+    #[command(subcommand)]
+    which: Experiment,
+}
+
+#[derive(Subcommand, Debug)]
+enum Experiment {
+    /// The deep autoencoder 784-1000-500-250-30 of Hinton & Salakhutdinov 2006 on MNIST
+    MnistDeep(reconstruction::MnistDeep),
+    /// Their autoencoder 784-400-200-100-50-25-6 on images of curves
+    Curves(reconstruction::Curves),
+    /// The variational autoencoder 784-200-200-50 of Burda et al. 2015 on MNIST
+    Vae(likelihood::Vae),
+    /// The same with their importance-weighted bound
+    Iwae(likelihood::Iwae),
+    /// What masking noise does for the features of one layer of 1,000 (Vincent et al. 2008)
+    Denoising(denoising::Denoising),
+}
+
+impl Experiments {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        match &self.which {
+            Experiment::MnistDeep(experiment) => experiment.run(),
+            Experiment::Curves(experiment) => experiment.run(),
+            Experiment::Vae(experiment) => experiment.run(),
+            Experiment::Iwae(experiment) => experiment.run(),
+            Experiment::Denoising(experiment) => experiment.run(),
+        }
+    }
+}
+
+/// What every experiment can be told.
+#[derive(Args, Debug)]
+struct Settings {
+    /// One JSON object a line, the last one the summary
+    #[arg(long)]
+    json: bool,
+    /// Seed of weights and batches
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Passes over the training rows [default: those of EXPERIMENTS.md]
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Learning rate [default: that of EXPERIMENTS.md]
+    #[arg(long)]
+    learning_rate: Option<f64>,
+}
+
+impl Settings {
+    /// Shows the epochs of a training run on standard error, or as objects.
+    fn progress(&self, features: usize) -> Progress {
+        Progress { json: self.json, features: features as f64, every: 1 }
+    }
+
+    /// Prints what came out.
+    fn summary(&self, summary: &Value) {
+        if self.json {
+            println!("{summary}");
+            return;
+        }
+        for (key, value) in summary.as_object().into_iter().flatten() {
+            println!("{key:<24} {value}");
+        }
+    }
+}
+
+struct Progress {
+    json: bool,
+    features: f64,
+    every: usize,
+}
+
+impl Callback for Progress {
+    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
+        let EpochRecord { epoch, train_loss, train_mse, seconds, .. } = *record;
+        let error = train_mse * self.features;
+        if self.json {
+            let object =
+                json!({ "epoch": epoch, "train_loss": train_loss, "train_error": error, "seconds": seconds });
+            println!("{object}");
+        } else if epoch.is_multiple_of(self.every) {
+            eprintln!("epoch {epoch:>4}  loss {train_loss:.4}  squared error {error:.4}  {seconds:.2} s");
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,93 @@
+//! What noise on the input does for the features of one wide layer, after Vincent et al. 2008: a linear classifier on the
+//! encodings of a denoising autoencoder and of the same one without noise.
+
+use std::path::PathBuf;
+
+use ae_data::Dataset;
+use ae_eval::LinearProbe;
+use ae_model::{Activation, Autoencoder, Config, Loss, Noise, Optimizer, ScalerKind, Schedule};
+use clap::Args;
+use serde_json::json;
+
+use super::Settings;
+use super::images::{Classes, Images};
+use crate::failure::Failure;
+
+#[derive(Args, Debug)]
+pub(crate) struct Denoising {
+    /// Folder with MNIST's four files, or others in its layout
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Share of the pixels that become 0
+    #[arg(long, default_value_t = 0.25)]
+    share: f64,
+    /// Seeds, from that of --seed on
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Strength of the ridge of the classifier.
+const RIDGE: f64 = 1e-4;
+
+impl Denoising {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let images = Images::read(&self.data)?;
+        let classes = Classes::read(&self.data)?;
+        let mut gains = Vec::new();
+        for seed in self.settings.seed..self.settings.seed + self.seeds {
+            let plain = self.accuracy(&images, &classes, None, seed)?;
+            let noise = Noise::Masking { share: self.share };
+            let denoising = self.accuracy(&images, &classes, Some(noise), seed)?;
+            gains.push(100.0 * (denoising - plain));
+            self.settings.summary(&json!({
+                "seed": seed,
+                "plain_accuracy": plain,
+                "denoising_accuracy": denoising,
+            }));
+        }
+        let least = gains.iter().copied().fold(f64::INFINITY, f64::min);
+        self.settings.summary(&json!({
+            "experiment": "denoising",
+            "share": self.share,
+            "seeds": self.seeds,
+            "mean_gain_points": gains.iter().sum::<f64>() / gains.len().max(1) as f64,
+            "least_gain_points": least,
+        }));
+        Ok(())
+    }
+
+    /// Accuracy on the test images.
+    fn accuracy(
+        &self,
+        images: &Images,
+        classes: &Classes,
+        noise: Option<Noise>,
+        seed: u64,
+    ) -> Result<f64, Failure> {
+        let Images { train, test } = images;
+        let mut builder = Config::builder(train.features())
+            .hidden_dims([])
+            .encoding_dim(1000)
+            .activation(Activation::Sigmoid)
+            .loss(Loss::Bce)
+            .scaler(ScalerKind::None)
+            .optimizer(Optimizer::ADAM)
+            .schedule(Schedule::Cosine { end: 0.0 })
+            .epochs(self.settings.epochs.unwrap_or(20))
+            .learning_rate(self.settings.learning_rate.unwrap_or(1e-3))
+            .batch_size(128)
+            .seed(seed);
+        if let Some(noise) = noise {
+            builder = builder.noise(noise);
+        }
+        let mut model = Autoencoder::new(builder.build()?)?;
+        model.fit(train, &mut [])?;
+        let encode = |rows: &Dataset| model.encode(rows);
+        let (of_train, of_test) = (encode(train)?, encode(test)?);
+        let probe = LinearProbe::fit(&of_train, &classes.train, classes.count, RIDGE)
+            .and_then(|probe| probe.accuracy(&of_test, &classes.test));
+        probe.map_err(|error| Failure::Wrong(error.to_string()))
+    }
+}

@@ -1,0 +1,139 @@
+//! Variational autoencoders judged by the likelihood of test images, after Burda, Grosse & Salakhutdinov 2015.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use ae_data::{BatchSource, DataError, Dataset, Rng, Rows};
+use ae_model::{
+    Activation, Autoencoder, Config, Error, Gaussian, Latent, Loss, Optimizer, ScalerKind, Schedule,
+};
+use clap::Args;
+use serde_json::json;
+
+use super::Settings;
+use super::images::Images;
+use crate::failure::Failure;
+
+#[derive(Args, Debug)]
+pub(crate) struct Vae {
+    #[command(flatten)]
+    task: Task,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Iwae {
+    /// Samples of a row in training
+    #[arg(long, default_value_t = 50)]
+    samples: usize,
+    #[command(flatten)]
+    task: Task,
+}
+
+#[derive(Args, Debug)]
+struct Task {
+    /// Folder with MNIST's four files, or others in its layout
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Rows of an update
+    #[arg(long, default_value_t = 100)]
+    batch_size: usize,
+    /// Test images whose likelihood is estimated
+    #[arg(long, default_value_t = 1000)]
+    test_rows: usize,
+    /// Samples of each for the estimate
+    #[arg(long, default_value_t = 5000)]
+    test_samples: usize,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Vae {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        self.task.run("vae", 1, 600, 86.76)
+    }
+}
+
+impl Iwae {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        self.task.run("iwae", self.samples, 60, 84.78)
+    }
+}
+
+impl Task {
+    fn run(&self, name: &str, samples: usize, usual_epochs: usize, published: f64) -> Result<(), Failure> {
+        let Images { train, test } = Images::read(&self.data)?;
+        let Settings { seed, epochs, learning_rate, .. } = self.settings;
+        let features = train.features();
+        let config = Config::builder(features)
+            .hidden_dims([200, 200])
+            .encoding_dim(50)
+            .activation(Activation::Tanh)
+            .latent(Latent::Gaussian(Gaussian { samples, ..Gaussian::default() }))
+            .loss(Loss::Bce)
+            .scaler(ScalerKind::None)
+            .optimizer(Optimizer::ADAM)
+            .schedule(Schedule::OneCycle { warm_up: 0.1 })
+            .ema(0.999)
+            .epochs(epochs.unwrap_or(usual_epochs))
+            .learning_rate(learning_rate.unwrap_or(2e-3))
+            .batch_size(self.batch_size)
+            .seed(seed)
+            .build()?;
+        let mut model = Autoencoder::new(config.clone())?;
+        let start = Instant::now();
+        let drawn = Binarised { rows: &train, seed, reads: AtomicU64::new(0) };
+        model.fit(&drawn, &mut [&mut self.settings.progress(features)])?;
+        let seconds = start.elapsed().as_secs_f64();
+        // The test images are drawn once.
+        let rows = self.test_rows.min(test.rows());
+        let indices: Vec<usize> = (0..rows).collect();
+        let mut images = vec![0.0; rows * features];
+        let drawn = Binarised { rows: &test, seed: !seed, reads: AtomicU64::new(0) };
+        drawn.read_rows(&indices, &mut images).map_err(Error::from)?;
+        let images = Rows::new(&images, features).map_err(Error::from)?;
+        let values = model.log_likelihood(&images, self.test_samples, seed)?;
+        let mean = values.iter().sum::<f64>() / rows as f64;
+        let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64).sqrt();
+        self.settings.summary(&json!({
+            "experiment": name,
+            "network": model.summary().architecture(),
+            "settings": config,
+            "seconds": seconds,
+            "test_rows": rows,
+            "test_samples": self.test_samples,
+            "negative_log_likelihood": -mean,
+            "standard_error": deviation / (rows as f64).sqrt(),
+            "published": published,
+        }));
+        Ok(())
+    }
+}
+
+/// Images whose pixels are drawn anew, 1 with the probability that they say, whenever a row is read.
+struct Binarised<'a> {
+    rows: &'a Dataset,
+    seed: u64,
+    /// Reads so far. Training reads in one order, on one thread.
+    reads: AtomicU64,
+}
+
+impl BatchSource for Binarised<'_> {
+    fn rows(&self) -> usize {
+        self.rows.rows()
+    }
+
+    fn features(&self) -> usize {
+        self.rows.features()
+    }
+
+    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+        self.rows.read_rows(indices, out)?;
+        let read = self.reads.fetch_add(1, Ordering::Relaxed);
+        let mut rng = Rng::new(Rng::new(self.seed ^ read.wrapping_mul(0x9e37_79b9_7f4a_7c15)).next_u64());
+        for x in out.iter_mut().filter(|x| **x > 0.0 && **x < 1.0) {
+            *x = f32::from(u8::from((rng.unit() as f32) < *x));
+        }
+        Ok(())
+    }
+}

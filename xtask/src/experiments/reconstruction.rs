@@ -1,0 +1,119 @@
+//! Autoencoders judged by the sum of squared errors of an image.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ae_data::Dataset;
+use ae_eval::Pca;
+use ae_model::{
+    Activation, Autoencoder, Config, ConfigBuilder, Error, ErrorNorm, Noise, Optimizer, ScalerKind, Schedule,
+};
+use clap::Args;
+use serde_json::json;
+
+use super::Settings;
+use super::images::Images;
+use crate::failure::Failure;
+
+#[derive(Args, Debug)]
+pub(crate) struct MnistDeep {
+    /// Folder with MNIST's four files, or others in its layout
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Standard deviation of the noise on the input in training
+    #[arg(long, default_value_t = 0.1)]
+    noise: f64,
+    /// Rows of an update
+    #[arg(long, default_value_t = 128)]
+    batch_size: usize,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Curves {
+    /// Rows of an update
+    #[arg(long, default_value_t = 64)]
+    batch_size: usize,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl MnistDeep {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let Images { train, test } = Images::read(&self.data)?;
+        let Settings { epochs, learning_rate, .. } = self.settings;
+        let mut config = base(train.features(), &[1000, 500, 250], 30)
+            .epochs(epochs.unwrap_or(150))
+            .learning_rate(learning_rate.unwrap_or(1e-3))
+            .batch_size(self.batch_size);
+        if self.noise > 0.0 {
+            config = config.noise(Noise::Gaussian { sigma: self.noise });
+        }
+        compare("mnist-deep", config, (&train, &test), 3.00, &self.settings)
+    }
+}
+
+impl Curves {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let all = ae_data::curves(30_000, self.settings.seed).map_err(Error::from)?;
+        let features = all.features();
+        let mut train = all.into_values();
+        let test = train.split_off(20_000 * features);
+        let part = |values| Dataset::new(values, features).map_err(Error::from);
+        let (train, test) = (part(train)?, part(test)?);
+        let Settings { epochs, learning_rate, .. } = self.settings;
+        let config = base(features, &[400, 200, 100, 50, 25], 6)
+            .epochs(epochs.unwrap_or(300))
+            .learning_rate(learning_rate.unwrap_or(1e-3))
+            .batch_size(self.batch_size);
+        compare("curves", config, (&train, &test), 1.44, &self.settings)
+    }
+}
+
+/// What both have in common: the learning rate rises and falls, the running mean of the weights is kept.
+fn base(features: usize, hidden: &[usize], code: usize) -> ConfigBuilder {
+    Config::builder(features)
+        .hidden_dims(hidden)
+        .encoding_dim(code)
+        .activation(Activation::Silu)
+        .encoding_activation(Activation::Linear)
+        .scaler(ScalerKind::None)
+        .optimizer(Optimizer::ADAM)
+        .schedule(Schedule::OneCycle { warm_up: 0.1 })
+        .ema(0.999)
+}
+
+fn compare(
+    name: &str,
+    config: ConfigBuilder,
+    (train, test): (&Dataset, &Dataset),
+    published: f64,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let config = config.seed(settings.seed).build()?;
+    let (features, code) = (train.features(), config.encoding_dim());
+    let mut model = Autoencoder::new(config.clone())?;
+    let start = Instant::now();
+    model.fit(train, &mut [&mut settings.progress(features)])?;
+    let seconds = start.elapsed().as_secs_f64();
+    let mean_error = |rows: &Dataset| -> Result<f64, Failure> {
+        let errors = model.reconstruction_error(rows, ErrorNorm::Sum)?;
+        Ok(errors.iter().sum::<f64>() / errors.len() as f64)
+    };
+    let pca = Pca::fit(train, code).and_then(|pca| pca.mse(test));
+    let pca = pca.map_err(|error| Failure::Wrong(error.to_string()))? * features as f64;
+    settings.summary(&json!({
+        "experiment": name,
+        "network": model.summary().architecture(),
+        "settings": config,
+        "train_rows": train.rows(),
+        "test_rows": test.rows(),
+        "seconds": seconds,
+        "train_error": mean_error(train)?,
+        "test_error": mean_error(test)?,
+        "pca_test_error": pca,
+        "published_test_error": published,
+    }));
+    Ok(())
+}
