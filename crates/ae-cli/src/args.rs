@@ -74,7 +74,7 @@ impl Common {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Train a model on rows and save it
-    #[command(after_help = TRAIN_HELP)]
+    #[command(after_help = TRAIN_HELP, args_override_self = true)]
     Train(Box<TrainArgs>),
     /// Rows to encodings
     #[command(after_help = "Example: ae encode model.safetensors rows.csv -o codes.csv")]
@@ -89,6 +89,13 @@ pub(crate) enum Command {
     #[command(after_help = "Errors are measured on scaled features, as in training.\n\n\
         Example: ae score model.safetensors rows.csv -o errors.csv")]
     Score(ScoreArgs),
+    /// Rows that a variational model makes up
+    #[command(after_help = "Examples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
+        ae generate vae.safetensors --rows 64 -o sheet.png")]
+    Generate(GenerateArgs),
+    /// Rows on the way from one row to another, through the encodings between theirs
+    #[command(after_help = "Example: ae interpolate model.safetensors digits --between 1,2 -o sheet.png")]
+    Interpolate(InterpolateArgs),
     /// What a model file holds
     Info(InfoArgs),
 }
@@ -190,9 +197,15 @@ pub(crate) struct TrainArgs {
     /// Share of the rows to validate on instead of learning from
     #[arg(long, default_value_t = 0.1, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) validation: f64,
+    /// What missing values are: an error, or left out of the loss and filled in by reconstruct
+    #[arg(long, value_enum, default_value = "reject")]
+    pub(crate) missing: MissingArg,
     /// Stop after this many epochs without a better validation loss, keeping the best weights; 0 never stops
     #[arg(long, default_value_t = 20, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub(crate) early_stopping: usize,
+    /// TOML file of flags, without their dashes: hidden = [64, 32]; those of the command line win
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) kind: KindArgs,
 }
@@ -249,6 +262,64 @@ pub(crate) struct ScoreArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct GenerateArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// Rows to make up
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000_000), value_name = "N")]
+    pub(crate) rows: u32,
+    /// Seed of the encodings
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) drawn: DrawnArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InterpolateArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// Rows: a file, -, digits or curves
+    pub(crate) data: String,
+    /// The two rows, counted from 1
+    #[arg(long, default_value = "1,2", value_name = "A,B", value_parser = two_rows)]
+    pub(crate) between: (usize, usize),
+    /// Rows to make, the two ends included
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) steps: usize,
+    #[command(flatten)]
+    pub(crate) drawn: DrawnArgs,
+    #[command(flatten)]
+    pub(crate) input: DataArgs,
+}
+
+/// Where rows go that may be images.
+#[derive(Args, Debug)]
+pub(crate) struct DrawnArgs {
+    /// File to write, of a format told by its ending; .png draws the rows as grey images; - is CSV on standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Pixels of an image in x and y, for .png [default: square]
+    #[arg(long, value_name = "WxH", value_parser = image_size)]
+    pub(crate) image: Option<(usize, usize)>,
+}
+
+fn two_rows(text: &str) -> Result<(usize, usize), String> {
+    let wrong = || format!("'{text}' is not two numbers of rows, counted from 1, divided by a comma");
+    let (first, second) = text.split_once(',').ok_or_else(wrong)?;
+    let parse = |part: &str| part.trim().parse().ok().filter(|row| *row > 0).ok_or_else(wrong);
+    Ok((parse(first)?, parse(second)?))
+}
+
+fn image_size(text: &str) -> Result<(usize, usize), String> {
+    let wrong = || format!("'{text}' is not a size like 28x28");
+    let (wide, high) = text.split_once('x').ok_or_else(wrong)?;
+    let parse =
+        |part: &str| part.trim().parse().ok().filter(|size| (1..=4096).contains(size)).ok_or_else(wrong);
+    Ok((parse(wide)?, parse(high)?))
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct InfoArgs {
     /// Model file
     pub(crate) model: PathBuf,
@@ -284,6 +355,12 @@ pub(crate) enum ScaleArg {
     Standard,
     Robust,
     None,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MissingArg {
+    Reject,
+    Mask,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]

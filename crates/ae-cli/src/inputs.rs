@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use ae_data::{Dataset, Format, ReadOptions};
+use ae_data::{Dataset, Format, Missing, ReadOptions};
 use ae_model::Autoencoder;
 
 use crate::args::DataArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Reads rows as the flags say.
-pub(crate) fn read(location: &str, args: &DataArgs) -> Result<Dataset, Failure> {
+/// Reads rows as the flags say, with missing values as NaN if they may be missing.
+pub(crate) fn read(location: &str, args: &DataArgs, may_miss: bool) -> Result<Dataset, Failure> {
     let mut options = ReadOptions::default();
     options.delimiter = args.delimiter;
     options.header = match (args.header, args.no_header) {
@@ -20,6 +20,7 @@ pub(crate) fn read(location: &str, args: &DataArgs) -> Result<Dataset, Failure> 
     };
     options.label.clone_from(&args.label);
     options.array.clone_from(&args.array);
+    options.missing = if may_miss { Missing::Keep } else { Missing::Reject };
     Ok(ae_data::read(location, &options)?)
 }
 
@@ -30,7 +31,7 @@ pub(crate) fn read_for(
     args: &DataArgs,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    let rows = read(location, args)?;
+    let rows = read(location, args, model.config().mask_missing())?;
     let Some(wanted) = model.feature_names() else { return Ok(rows) };
     let Some(present) = rows.names() else {
         if rows.features() == wanted.len() {
@@ -51,7 +52,7 @@ pub(crate) fn read_codes(
     args: &DataArgs,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    let codes = read(location, args)?;
+    let codes = read(location, args, false)?;
     let wanted = code_names(model);
     match codes.names().map(<[String]>::to_vec) {
         Some(present) if wanted.iter().all(|name| present.contains(name)) => {

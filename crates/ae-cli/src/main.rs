@@ -7,6 +7,7 @@ mod failure;
 mod inputs;
 mod kind;
 mod output;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -17,17 +18,28 @@ use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
-    let Arguments { common, command } = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return args::refuse(&error),
     };
-    let mut out = Output::new(&common);
+    let mut out = Output::new(&arguments.common);
+    let arguments = match with_settings(arguments) {
+        Ok(Ok(arguments)) => arguments,
+        Ok(Err(error)) => return args::refuse(&error),
+        Err(failure) => {
+            out.error(&failure.to_string());
+            return ExitCode::from(failure.status());
+        }
+    };
+    let Arguments { common, command } = arguments;
     let result = match &command {
         Command::Train(args) => commands::train::run(args, &common, &mut out),
         Command::Encode(args) => commands::transform::encode(args, &common, &mut out),
         Command::Decode(args) => commands::transform::decode(args, &common, &mut out),
         Command::Reconstruct(args) => commands::transform::reconstruct(args, &common, &mut out),
         Command::Score(args) => commands::score::run(args, &common, &mut out),
+        Command::Generate(args) => commands::generate::generate(args, &common, &mut out),
+        Command::Interpolate(args) => commands::generate::interpolate(args, &common, &mut out),
         Command::Info(args) => commands::info::run(args, &mut out),
     };
     match result.and_then(|()| out.finish()) {
@@ -38,5 +50,18 @@ fn main() -> ExitCode {
             out.error(&failure.to_string());
             ExitCode::from(failure.status())
         }
+    }
+}
+
+/// The arguments, with those of a file of settings where the command line names one.
+fn with_settings(arguments: Arguments) -> Result<Result<Arguments, clap::Error>, Failure> {
+    match &arguments.command {
+        Command::Train(args) => match &args.config {
+            Some(path) => {
+                Ok(Arguments::try_parse_from(settings::expand(std::env::args_os().collect(), path)?))
+            }
+            None => Ok(Ok(arguments)),
+        },
+        _ => Ok(Ok(arguments)),
     }
 }

@@ -9,8 +9,10 @@ mod error;
 mod metrics;
 mod pca;
 mod probe;
+mod sheet;
 
 pub use error::EvalError;
 pub use metrics::{mean_variance, mse};
 pub use pca::Pca;
 pub use probe::LinearProbe;
+pub use sheet::{Sheet, SheetStyle};

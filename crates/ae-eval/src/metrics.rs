@@ -18,39 +18,41 @@ pub fn mse(x: &[f32], y: &[f32]) -> Result<f64, EvalError> {
 }
 
 /// The mean over the features of their variance `(1/m) Σ_rows (x - mean)²`: the MSE of predicting every row by the mean
-/// of all rows.
+/// of all rows. Values that are missing, which are NaN, are left out of the means and of the count.
 ///
 /// # Errors
 /// [`EvalError::Shape`] if there are no rows, or what reading them returns.
 pub fn mean_variance(rows: &dyn BatchSource) -> Result<f64, EvalError> {
     let mean = column_means(rows)?;
     let features = mean.len();
-    let mut squares = 0.0;
+    let (mut squares, mut known) = (0.0, 0usize);
     for_each_block(rows, |block| {
-        let of_block = block
-            .chunks_exact(features)
-            .flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| (f64::from(*x) - mean).powi(2)));
-        squares += of_block.sum::<f64>();
+        for (x, mean) in block.chunks_exact(features).flat_map(|row| row.iter().zip(&mean)) {
+            if !x.is_nan() {
+                squares += (f64::from(*x) - mean).powi(2);
+                known += 1;
+            }
+        }
     })?;
-    Ok(squares / (rows.rows() * features) as f64)
+    Ok(squares / known.max(1) as f64)
 }
 
-/// The mean of each feature, `[features]`.
+/// The mean of the known values of each feature, `[features]`; 0 where there is none.
 pub(crate) fn column_means(rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
     let (count, features) = (rows.rows(), rows.features());
     if count == 0 || features == 0 {
         return Err(EvalError::Shape { values: count * features, features });
     }
-    let mut mean = vec![0.0; features];
+    let mut sums = vec![(0.0, 0usize); features];
     for_each_block(rows, |block| {
         for row in block.chunks_exact(features) {
-            for (sum, x) in mean.iter_mut().zip(row) {
+            for ((sum, known), x) in sums.iter_mut().zip(row).filter(|(_, x)| !x.is_nan()) {
                 *sum += f64::from(*x);
+                *known += 1;
             }
         }
     })?;
-    mean.iter_mut().for_each(|sum| *sum /= count as f64);
-    Ok(mean)
+    Ok(sums.into_iter().map(|(sum, known)| sum / known.max(1) as f64).collect())
 }
 
 #[cfg(test)]
@@ -68,6 +70,9 @@ mod tests {
         // The same rows without a slice to lend.
         let all = Subset::new(&rows, vec![0, 1]).unwrap();
         assert_eq!(mean_variance(&all).unwrap(), 50.5);
+        // A missing value neither moves the mean nor counts.
+        let rows = Rows::new(&[1.0, 0.0, 3.0, 20.0, f32::NAN, 10.0], 2).unwrap();
+        assert_eq!(mean_variance(&rows).unwrap(), (2.0 + 200.0) / 5.0);
         assert!(mse(&[0.0], &[]).is_err() && mse(&[], &[]).is_err());
         assert!(mean_variance(&Rows::new(&[], 2).unwrap()).is_err());
     }

@@ -26,7 +26,7 @@ pub enum ErrorNorm {
     /// Their sum.
     #[default]
     Sum,
-    /// Their mean: the row's share of what is reported as MSE.
+    /// Their mean over the values that are not missing: the row's share of what is reported as MSE.
     Mean,
 }
 
@@ -152,8 +152,9 @@ impl Autoencoder {
             return Err(Error::NoRows { rows, validation: validation.len() });
         }
         // Validation rows are only checked; fitting on them would leak their range into training.
-        Scaler::fit(crate::ScalerKind::None, data, &validation)?;
-        self.scaler = Scaler::fit(self.config.scaler(), data, &train)?;
+        let may_miss = self.config.mask_missing();
+        Scaler::fit_known(crate::ScalerKind::None, data, &validation, may_miss)?;
+        self.scaler = Scaler::fit_known(self.config.scaler(), data, &train, may_miss)?;
         self.names = data.names().map(<[String]>::to_vec);
         let Autoencoder { config, scaler, engine, pool, cancel, .. } = self;
         let task = train::Task { config, data, train, validation, cancel: cancel.as_ref() };
@@ -186,7 +187,7 @@ impl Autoencoder {
         }
         let indices: Vec<usize> = (0..rows).collect();
         let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
-        let scaler = Scaler::fit(kind, data, &indices)?;
+        let scaler = Scaler::fit_known(kind, data, &indices, self.config.mask_missing())?;
         if !self.fitted {
             self.scaler = scaler;
             self.names = data.names().map(<[String]>::to_vec);
@@ -216,7 +217,7 @@ impl Autoencoder {
             }
         };
         *fitted = true;
-        let mse = error.squares / (rows * self.config.input_dim()) as f64;
+        let mse = error.squares / known_values(table).max(1) as f64;
         if !mse.is_finite() {
             let learning_rate = self.config.learning_rate();
             return Err(Error::Diverged { epoch: 1, batch: 1, learning_rate, loss: mse, best: mse });
@@ -253,6 +254,25 @@ impl Autoencoder {
         self.through(Part::Whole, data)
     }
 
+    /// Rows on the way from one row to another, in the units of the data: decodes `steps` encodings on the line between theirs, both
+    /// ends included, `[steps, input_dim]`.
+    ///
+    /// # Errors
+    /// [`Error::Width`] for rows of another width, [`Error::NotFinite`], and [`Error::Config`] for fewer than two steps.
+    pub fn interpolate(&self, from: &[f32], to: &[f32], steps: usize) -> Result<Dataset, Error> {
+        crate::config::in_range("steps", steps, 2, 1_000_000)?;
+        let features = self.config.input_dim();
+        if let Some(row) = [from, to].iter().find(|row| row.len() != features) {
+            return Err(Error::Width { what: "rows", expected: features, got: row.len() });
+        }
+        let ends = self.encode(&Dataset::new([from, to].concat(), features)?)?;
+        let (dim, last) = (self.config.encoding_dim(), (steps - 1) as f32);
+        let (from, to) = ends.values().split_at(dim);
+        let at = |share: f32| from.iter().zip(to).map(move |(a, b)| a * (1.0 - share) + b * share);
+        let codes = (0..steps).flat_map(|step| at(step as f32 / last)).collect();
+        self.decode(&Dataset::new(codes, dim)?)
+    }
+
     /// The reconstruction error of each row, on scaled features.
     ///
     /// # Errors
@@ -261,7 +281,7 @@ impl Autoencoder {
         let features = self.config.input_dim();
         self.expect_width("rows", features, data)?;
         let mut errors = vec![0.0; data.rows()];
-        self.staged(data, |first, table, crew| {
+        self.staged(Part::Whole, data, |first, table, crew| {
             let out = &mut errors[first..][..table.len() / features];
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).row_errors(Source { table, indices: None }, out),
@@ -269,7 +289,11 @@ impl Autoencoder {
             }
         })?;
         if norm == ErrorNorm::Mean {
-            errors.iter_mut().for_each(|error| *error /= features as f64);
+            self.staged(Part::Whole, data, |first, table, _| {
+                for (error, row) in errors[first..].iter_mut().zip(table.chunks_exact(features)) {
+                    *error /= known_values(row).max(1) as f64;
+                }
+            })?;
         }
         Ok(errors)
     }
@@ -282,7 +306,7 @@ impl Autoencoder {
         let features = self.config.input_dim();
         self.expect_width("rows", features, data)?;
         let mut errors = vec![0.0; data.rows() * features];
-        self.staged(data, |first, table, crew| {
+        self.staged(Part::Whole, data, |first, table, crew| {
             let out = &mut errors[first * features..][..table.len()];
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, out),
@@ -292,7 +316,8 @@ impl Autoencoder {
         self.named(Dataset::new(errors, features)?)
     }
 
-    /// The mean squared error of each scaled feature over the rows, `[input_dim]`. Their mean is the MSE.
+    /// The mean squared error of each scaled feature over the rows where it is known, `[input_dim]`. Without missing values their
+    /// mean is the MSE.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::NotFinite`], [`Error::NoRows`], or what reading `data` returns.
@@ -302,25 +327,28 @@ impl Autoencoder {
         if data.rows() == 0 {
             return Err(Error::NoRows { rows: 0, validation: 0 });
         }
-        let mut sums = vec![0.0; features];
+        let (mut sums, mut known) = (vec![0.0; features], vec![0usize; features]);
         let mut cells = Vec::new();
-        self.staged(data, |_, table, crew| {
+        self.staged(Part::Whole, data, |_, table, crew| {
             cells.resize(table.len(), 0.0);
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
                 AnyEngine::F64(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
             }
-            for row in cells.chunks_exact(features) {
-                for (sum, x) in sums.iter_mut().zip(row) {
-                    *sum += f64::from(*x);
+            for (errors, row) in cells.chunks_exact(features).zip(table.chunks_exact(features)) {
+                for ((sum, known), (error, x)) in sums.iter_mut().zip(&mut known).zip(errors.iter().zip(row))
+                {
+                    *sum += f64::from(*error);
+                    *known += usize::from(!x.is_nan());
                 }
             }
         })?;
-        sums.iter_mut().for_each(|sum| *sum /= data.rows() as f64);
+        sums.iter_mut().zip(known).for_each(|(sum, known)| *sum /= known.max(1) as f64);
         Ok(sums)
     }
 
-    /// The mean over all rows and features of `(x̂ - x)²` on scaled features: what is reported as MSE.
+    /// The mean over all rows and features of `(x̂ - x)²` on scaled features: what is reported as MSE. Missing values do not
+    /// count.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::NotFinite`], [`Error::NoRows`], or what reading `data` returns.
@@ -328,8 +356,10 @@ impl Autoencoder {
         if data.rows() == 0 {
             return Err(Error::NoRows { rows: 0, validation: 0 });
         }
-        let errors = self.reconstruction_error(data, ErrorNorm::Mean)?;
-        Ok(errors.iter().sum::<f64>() / errors.len() as f64)
+        let errors = self.reconstruction_error(data, ErrorNorm::Sum)?;
+        let mut known = 0usize;
+        self.staged(Part::Whole, data, |_, table, _| known += known_values(table))?;
+        Ok(errors.iter().sum::<f64>() / known.max(1) as f64)
     }
 
     /// The negative of [`mse`](Autoencoder::mse): greater is better.
@@ -358,7 +388,7 @@ impl Autoencoder {
         };
         self.expect_width(what, from, data)?;
         let mut out = vec![0.0; data.rows() * to];
-        self.staged(data, |first, table, crew| {
+        self.staged(part, data, |first, table, crew| {
             let out = &mut out[first * to..][..table.len() / from * to];
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).run(part, Source { table, indices: None }, out),
@@ -388,13 +418,15 @@ impl Autoencoder {
         Err(Error::Width { what, expected, got: data.features() })
     }
 
-    /// Calls `work(first, rows, crew)` with consecutive pieces of the source, each checked for finite values.
+    /// Calls `work(first, rows, crew)` with consecutive pieces of the source, each checked for values that `part` can take.
     pub(crate) fn staged(
         &self,
+        part: Part,
         data: &dyn BatchSource,
         mut work: impl FnMut(usize, &[f32], Crew) + Send,
     ) -> Result<(), Error> {
         let (rows, features) = (data.rows(), data.features());
+        let may_miss = self.config.mask_missing() && part != Part::Decoder;
         let worth_sharing = rows.saturating_mul(self.config.parameter_count()) >= WORTH_WAKING;
         self.pool.enter_for(worth_sharing, |crew| {
             let mut staged = Vec::new();
@@ -409,7 +441,7 @@ impl Autoencoder {
                         &staged
                     }
                 };
-                check_finite(data, first, table)?;
+                check_values(data, first, table, may_miss)?;
                 work(first, table, crew);
             }
             Ok(())
@@ -417,15 +449,26 @@ impl Autoencoder {
     }
 }
 
-/// The first value that is not finite, as an error.
-fn check_finite(data: &dyn BatchSource, first_row: usize, table: &[f32]) -> Result<(), Error> {
+/// Values that are not missing.
+pub(crate) fn known_values(values: &[f32]) -> usize {
+    values.iter().map(|x| usize::from(!x.is_nan())).sum()
+}
+
+/// The first value that is not finite, as an error; NaN is none where values may be missing.
+fn check_values(
+    data: &dyn BatchSource,
+    first_row: usize,
+    table: &[f32],
+    may_miss: bool,
+) -> Result<(), Error> {
     let features = data.features();
     // Whole rows at a time, without a branch an element: the position is looked for only where there is one.
     for (index, row) in table.chunks_exact(features.max(1)).enumerate() {
         if row.iter().fold(true, |fine, x| fine & x.is_finite()) {
             continue;
         }
-        if let Some((column, value)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+        let wrong = |x: &f32| !(x.is_finite() || may_miss && x.is_nan());
+        if let Some((column, value)) = row.iter().enumerate().find(|(_, x)| wrong(x)) {
             let name = data.names().and_then(|names| names.get(column).cloned());
             return Err(Error::NotFinite { row: first_row + index, column, name, value: *value });
         }

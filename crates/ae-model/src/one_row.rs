@@ -5,7 +5,7 @@ use ae_kernels::par::Crew;
 use crate::bulk::{Bulk, Part, Scratch};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::model::{AnyEngine, Autoencoder, ErrorNorm};
+use crate::model::{AnyEngine, Autoencoder, ErrorNorm, known_values};
 use crate::step::Arithmetic;
 
 /// An [`Autoencoder`] for rows that come one by one ([`Autoencoder::one_row`]). Calls allocate nothing and stay on the calling
@@ -14,6 +14,8 @@ use crate::step::Arithmetic;
 pub struct OneRow<'a> {
     input: usize,
     code: usize,
+    /// Whether NaN is a missing value.
+    may_miss: bool,
     row: Row<'a>,
 }
 
@@ -31,7 +33,9 @@ impl<'a> OneRow<'a> {
             AnyEngine::F32(engine) => Row::F32(engine, Scratch::new(&engine.network, 1)),
             AnyEngine::F64(engine) => Row::F64(engine, Scratch::new(&engine.network, 1)),
         };
-        OneRow { input: model.config.input_dim(), code: model.config.encoding_dim(), row }
+        let config = &model.config;
+        let (input, code, may_miss) = (config.input_dim(), config.encoding_dim(), config.mask_missing());
+        OneRow { input, code, may_miss, row }
     }
 
     /// The encoding of `row` (`[input_dim]`) into `code` (`[encoding_dim]`).
@@ -64,12 +68,12 @@ impl<'a> OneRow<'a> {
     /// As [`OneRow::encode`].
     pub fn error(&mut self, row: &[f32], norm: ErrorNorm) -> Result<f64, Error> {
         let features = self.input;
-        check(row, features)?;
+        check(row, features, self.may_miss)?;
         let error = match &mut self.row {
             Row::F32(engine, scratch) => bulk(engine).row_error(row, scratch),
             Row::F64(engine, scratch) => bulk(engine).row_error(row, scratch),
         };
-        Ok(if norm == ErrorNorm::Mean { error / features as f64 } else { error })
+        Ok(if norm == ErrorNorm::Mean { error / known_values(row).max(1) as f64 } else { error })
     }
 
     fn run(&mut self, part: Part, row: &[f32], out: &mut [f32]) -> Result<(), Error> {
@@ -79,7 +83,7 @@ impl<'a> OneRow<'a> {
             Part::Decoder => (code, input),
             Part::Whole => (input, input),
         };
-        check(row, from)?;
+        check(row, from, self.may_miss && part != Part::Decoder)?;
         if out.len() != to {
             return Err(Error::Width { what: "the result of a row", expected: to, got: out.len() });
         }
@@ -95,11 +99,11 @@ fn bulk<T: Arithmetic>(engine: &Engine<T>) -> Bulk<'_, T> {
     Bulk { network: &engine.network, maps: &engine.maps, crew: Crew::SOLO }
 }
 
-fn check(row: &[f32], expected: usize) -> Result<(), Error> {
+fn check(row: &[f32], expected: usize, may_miss: bool) -> Result<(), Error> {
     if row.len() != expected {
         return Err(Error::Width { what: "a row", expected, got: row.len() });
     }
-    match row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+    match row.iter().enumerate().find(|(_, x)| !(x.is_finite() || may_miss && x.is_nan())) {
         Some((column, &value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
         None => Ok(()),
     }

@@ -82,8 +82,18 @@ impl Scaler {
     /// # Errors
     /// [`Error::NotFinite`], [`Error::Spread`], or what reading `data` returns.
     pub fn fit(kind: ScalerKind, data: &dyn BatchSource, indices: &[usize]) -> Result<Scaler, Error> {
+        Scaler::fit_known(kind, data, indices, false)
+    }
+
+    /// As [`Scaler::fit`], where NaN may be a missing value, which is passed over. A feature without known values is left as it is.
+    pub(crate) fn fit_known(
+        kind: ScalerKind,
+        data: &dyn BatchSource,
+        indices: &[usize],
+        may_miss: bool,
+    ) -> Result<Scaler, Error> {
         let features = data.features();
-        let moments = Moments::of(data, indices)?;
+        let moments = Moments::of(data, indices, may_miss)?;
         for (column, (low, high)) in moments.low.iter().zip(&moments.high).enumerate() {
             let spread = f64::from(*high) - f64::from(*low);
             if spread > f64::from(f32::MAX) {
@@ -106,7 +116,9 @@ impl Scaler {
             ScalerKind::Robust => robust(data, indices, &moments, &mut scaler)?,
         }
         for j in 0..features {
-            if moments.low[j] == moments.high[j] {
+            if moments.known[j] == 0.0 {
+                (scaler.shift[j], scaler.scale[j]) = (0.0, 1.0);
+            } else if moments.low[j] == moments.high[j] {
                 // Exactly the constant, where a mean may be a rounding error away from it.
                 scaler.shift[j] = f64::from(moments.low[j]);
                 scaler.scale[j] = 1.0;
@@ -167,31 +179,35 @@ struct Moments {
     high: Vec<f32>,
     mean: Vec<f64>,
     squares: Vec<f64>,
-    rows: f64,
+    /// Values of each feature.
+    known: Vec<f64>,
 }
 
 impl Moments {
-    fn of(data: &dyn BatchSource, indices: &[usize]) -> Result<Moments, Error> {
+    fn of(data: &dyn BatchSource, indices: &[usize], may_miss: bool) -> Result<Moments, Error> {
         let features = data.features();
         let mut moments = Moments {
             low: vec![f32::INFINITY; features],
             high: vec![f32::NEG_INFINITY; features],
             mean: vec![0.0; features],
             squares: vec![0.0; features],
-            rows: 0.0,
+            known: vec![0.0; features],
         };
         for_each_row(data, indices, |index, row| {
-            moments.rows += 1.0;
             for (j, &x) in row.iter().enumerate() {
                 if !x.is_finite() {
+                    if may_miss && x.is_nan() {
+                        continue;
+                    }
                     return Err(Error::NotFinite { row: index, column: j, name: name_of(data, j), value: x });
                 }
                 moments.low[j] = moments.low[j].min(x);
                 moments.high[j] = moments.high[j].max(x);
+                moments.known[j] += 1.0;
                 // Welford 1962: no catastrophic cancellation whatever the mean.
                 let x = f64::from(x);
                 let delta = x - moments.mean[j];
-                moments.mean[j] += delta / moments.rows;
+                moments.mean[j] += delta / moments.known[j];
                 moments.squares[j] += delta * (x - moments.mean[j]);
             }
             Ok(())
@@ -200,7 +216,7 @@ impl Moments {
     }
 
     fn deviation(&self, column: usize) -> f64 {
-        (self.squares[column] / self.rows).sqrt()
+        (self.squares[column] / self.known[column]).sqrt()
     }
 }
 
@@ -216,7 +232,7 @@ fn robust(
         let width = COLUMNS_AT_A_TIME.min(features - first);
         let mut columns = vec![Vec::with_capacity(indices.len()); width];
         for_each_row(data, indices, |_, row| {
-            for (column, x) in columns.iter_mut().zip(&row[first..]) {
+            for (column, x) in columns.iter_mut().zip(&row[first..]).filter(|(_, x)| !x.is_nan()) {
                 column.push(*x);
             }
             Ok(())

@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::{EpochRecord, History, StopReason};
 use crate::init::{self, Purpose};
+use crate::model::known_values;
 use crate::schedule::Plateau;
 use crate::step::{Arithmetic, Totals};
 use stopping::{Divergence, Stopper};
@@ -51,6 +52,20 @@ impl<'a> Feed<'a> {
         self.data.read_rows(indices, staged)?;
         Ok((staged, &self.places[..indices.len()]))
     }
+
+    /// The share of the values of the rows that are not missing; never 0.
+    fn known_share(&mut self, config: &Config, rows: &[usize]) -> Result<f64, Error> {
+        let features = self.data.features();
+        if !config.mask_missing() || rows.is_empty() {
+            return Ok(1.0);
+        }
+        let mut known = 0;
+        for indices in rows.chunks(self.places.len()) {
+            let (table, places) = self.rows(indices)?;
+            known += places.iter().map(|at| known_values(&table[at * features..][..features])).sum::<usize>();
+        }
+        Ok(known.max(1) as f64 / (rows.len() * features) as f64)
+    }
 }
 
 /// Rows of the validation part that are read at a time.
@@ -67,12 +82,14 @@ pub(crate) fn fit<T: Arithmetic>(
     let rows = task.train.len();
     let batch_size = config.batch_size_for(rows);
     engine.prepare(crew, batch_size);
-    let cells = |rows: usize| (rows * config.input_dim()) as f64;
+    let known = |share: f64, rows: usize| share * (rows * config.input_dim()) as f64;
     let steps = (config.epochs() as u64).saturating_mul(rows.div_ceil(batch_size) as u64);
     let mut step = 0;
     let mut plateau = Plateau::new();
     let most = batch_size.max(VALIDATION_ROWS.min(task.validation.len()));
     let mut feed = Feed::new(task.data, most);
+    let of_train = feed.known_share(config, &task.train)?;
+    let of_validation = feed.known_share(config, &task.validation)?;
     let mut measured = vec![[0.0; 2]; VALIDATION_ROWS.min(task.validation.len())];
     let mut stopper = Stopper::new(config.early_stopping(), engine);
     let mut divergence = Divergence::new(config.learning_rate());
@@ -98,7 +115,7 @@ pub(crate) fn fit<T: Arithmetic>(
             step += 1;
             let of_batch = engine.train_batch(crew, table, places);
             total.add(of_batch);
-            let mse = of_batch.squares / cells(indices.len());
+            let mse = of_batch.squares / known(of_train, indices.len());
             divergence.after_loss(epoch, batch + 1, of_batch.loss / indices.len() as f64)?;
             divergence.after_batch(epoch, batch + 1, mse)?;
             let end = BatchEnd { epoch, batch: batch + 1, batches, mse };
@@ -128,9 +145,10 @@ pub(crate) fn fit<T: Arithmetic>(
         let record = EpochRecord {
             epoch,
             train_loss: total.loss / rows as f64,
-            train_mse: total.squares / cells(rows),
+            train_mse: total.squares / known(of_train, rows),
             validation_loss: (validation_rows > 0).then(|| validation.loss / validation_rows as f64),
-            validation_mse: (validation_rows > 0).then(|| validation.squares / cells(validation_rows)),
+            validation_mse: (validation_rows > 0)
+                .then(|| validation.squares / known(of_validation, validation_rows)),
             learning_rate: config.learning_rate()
                 * config.schedule().factor(step.saturating_sub(1), steps)
                 * plateau.factor(),

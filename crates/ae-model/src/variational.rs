@@ -6,6 +6,7 @@ use ae_kernels::noise::{self, Stream};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
 
+use crate::bulk::Part;
 use crate::config::{Config, Latent, Loss, out_of_range};
 use crate::engine::{Engine, Products};
 use crate::error::Error;
@@ -63,14 +64,16 @@ impl Autoencoder {
         };
         crate::config::in_range("samples", samples, 2, MOST_SAMPLES)?;
         let mut values = vec![0.0; data.rows()];
-        self.staged(data, |first, table, crew| {
+        self.staged(Part::Whole, data, |first, table, crew| {
             let out = &mut values[first..][..table.len() / features];
             match &self.engine {
                 AnyEngine::F32(e) => {
-                    Weighing::new(e, self.config(), self.scaler(), samples, seed).run(crew, first, table, out);
+                    Weighing::new(e, self.config(), self.scaler(), samples, seed)
+                        .run(crew, first, table, out);
                 }
                 AnyEngine::F64(e) => {
-                    Weighing::new(e, self.config(), self.scaler(), samples, seed).run(crew, first, table, out);
+                    Weighing::new(e, self.config(), self.scaler(), samples, seed)
+                        .run(crew, first, table, out);
                 }
             }
         })?;

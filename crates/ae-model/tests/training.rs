@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use ae_data::{BatchSource, DataError, Dataset, Rows};
 use ae_model::{
     Activation, Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error,
-    ErrorNorm, Precision, ScalerKind, StopReason,
+    ErrorNorm, Optimizer, Precision, ScalerKind, StopReason,
 };
 use ae_testing::random::SplitMix64;
 
@@ -344,4 +344,42 @@ fn scaling_is_undone_on_the_way_out() {
             assert!((x[3] - y[3]).abs() < 1e-8, "{scaler:?}: {x:?} {y:?}");
         }
     }
+}
+
+/// Rows on a line of which some values are missing: the model learns the line from the others and fills them in.
+#[test]
+fn missing_values_are_learnt_around_and_filled_in() {
+    let whole: Vec<f32> =
+        (0..300).flat_map(|i| [1.0, -2.0, 0.5, 3.0].map(|slope| 5.0 + slope * (i % 30) as f32)).collect();
+    let mut holes = whole.clone();
+    holes.iter_mut().step_by(9).for_each(|x| *x = f32::NAN);
+    let data = Dataset::new(holes.clone(), 4).unwrap();
+    let base = Config::builder(4).hidden_dims([8]).encoding_dim(1).epochs(150).validation(0.1);
+    let base = base.optimizer(Optimizer::ADAM).learning_rate(0.01);
+    let strict = Autoencoder::new(base.clone().build().unwrap()).unwrap().fit(&data, &mut []);
+    assert!(matches!(strict, Err(Error::NotFinite { row: 0, column: 0, .. })), "{strict:?}");
+
+    let mut model = Autoencoder::new(base.mask_missing(true).build().unwrap()).unwrap();
+    let history = model.fit(&data, &mut []).unwrap();
+    assert!(history.epochs.iter().all(|epoch| epoch.train_mse.is_finite()));
+    let rebuilt = model.reconstruct(&data).unwrap();
+    let mut worst = 0f32;
+    for ((given, whole), rebuilt) in holes.iter().zip(&whole).zip(rebuilt.values()) {
+        assert!(rebuilt.is_finite());
+        if given.is_nan() {
+            worst = worst.max((whole - rebuilt).abs());
+        }
+    }
+    // The values spread over up to 87.
+    assert!(worst < 15.0, "off by {worst}");
+    let (mse, by_row) =
+        (model.mse(&data).unwrap(), model.reconstruction_error(&data, ErrorNorm::Sum).unwrap());
+    let known = holes.iter().filter(|x| !x.is_nan()).count() as f64;
+    assert!((mse - by_row.iter().sum::<f64>() / known).abs() < 1e-12);
+    let mut code = [0.0];
+    assert!(model.one_row().encode(&holes[..4], &mut code).is_ok());
+    assert_eq!(code, model.encode(&data).unwrap().values()[..1]);
+    assert!(model.one_row().decode(&[f32::NAN], &mut [0.0; 4]).is_err(), "a code is never missing");
+    holes[1] = f32::INFINITY;
+    assert!(matches!(model.mse(&Dataset::new(holes, 4).unwrap()), Err(Error::NotFinite { column: 1, .. })));
 }

@@ -12,7 +12,7 @@ use ae_model::{
 use serde_json::json;
 
 use super::progress::Progress;
-use crate::args::{Betas, Common, InitArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
+use crate::args::{Betas, Common, InitArg, MissingArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
 use crate::failure::Failure;
 use crate::inputs::{check_output, read};
 use crate::output::Output;
@@ -23,7 +23,7 @@ const PCA_WORK: f64 = 4e11;
 pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
     check_output(&path)?;
-    let data = read(&args.data, &args.input)?;
+    let data = read(&args.data, &args.input, args.missing == MissingArg::Mask)?;
     let config = configure(args, data.features())?;
     let replaced = path.exists();
     let mut model = Autoencoder::new(config)?;
@@ -113,6 +113,7 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
             PrecisionArg::Bf16 => Precision::Bf16,
         })
         .optimizer(optimizer(args)?)
+        .mask_missing(args.missing == MissingArg::Mask)
         .epochs(args.epochs)
         .validation(args.validation)
         .seed(args.seed);
@@ -203,7 +204,8 @@ impl Quality {
         let work = rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3);
         let components = config.encoding_dim().min(train.rows()).min(features);
         let scaled = model.scaled(&train)?;
-        let pca = if work <= PCA_WORK { Some(Pca::fit(&scaled, components)?) } else { None };
+        let complete = !data.values().iter().any(|x| x.is_nan());
+        let pca = if complete && work <= PCA_WORK { Some(Pca::fit(&scaled, components)?) } else { None };
         let measure = |rows: &Subset<'_>| -> Result<Part, Failure> {
             let scaled = model.scaled(rows)?;
             Ok(Part {

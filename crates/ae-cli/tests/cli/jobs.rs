@@ -348,3 +348,63 @@ fn a_closed_pipe_is_no_panic() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.len()), (Some(1), 0));
 }
+
+/// Every kind trains from the command line, says what it is, and keeps it in the model file.
+#[test]
+fn every_kind_trains_and_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let cases: [(&[&str], &str, &str); 6] = [
+        (&["--kind", "denoising"], "denoising masking:0.25, loss mse", "/noise/masking/share"),
+        (
+            &["--noise", "swap:0.2", "--loss", "huber:0.5"],
+            "denoising swap:0.2, loss huber:0.5",
+            "/noise/swap/share",
+        ),
+        (
+            &["--kind", "sparse", "--sparsity", "kl:0.1:0.05"],
+            "sparse kl:0.1:0.05, loss mse",
+            "/code_penalty/kl/target",
+        ),
+        (&["--kind", "vae", "--beta", "4"], "variational, beta 4, loss bce", "/latent/gaussian/beta"),
+        (
+            &["--kind", "vae", "--samples", "3"],
+            "importance-weighted with 3 samples",
+            "/latent/gaussian/samples",
+        ),
+        (
+            &["--dropout", "0.1", "--schedule", "cosine", "--clip-norm", "1"],
+            "dropout 0.1, loss mse",
+            "/schedule/cosine/end",
+        ),
+    ];
+    for (flags, words, setting) in cases {
+        let start =
+            ["train", "digits", "--epochs", "2", "--hidden", "24", "--encoding-dim", "4", "-o", MODEL];
+        let ended = ae(folder, &[&start[..], flags].concat());
+        assert!(ended.out.contains(words), "'{words}' is not in:\n{}", ended.out);
+        let info = ae(folder, &["info", MODEL, "--json"]).summary();
+        assert!(info["config"].pointer(setting).is_some(), "{setting} in {}", info["config"]);
+        let rebuilt = ae(folder, &["reconstruct", MODEL, "digits"]).cells();
+        assert_eq!(rebuilt.len(), 1798);
+    }
+}
+
+#[test]
+fn rows_are_made_up_and_interpolated() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    ae(
+        folder,
+        &["train", "digits", "--kind", "vae", "--epochs", "3", "--encoding-dim", "4", "-o", MODEL, "-q"],
+    );
+    let made = ae(folder, &["generate", MODEL, "--rows", "5", "--seed", "3"]).cells();
+    assert_eq!(made.len(), 6, "a header and five rows");
+    assert!(made[1..].iter().all(|row| numbers(row)[..64].iter().all(|x| (-0.01..=16.01).contains(x))));
+    ae(folder, &["generate", MODEL, "--rows", "20", "-o", "sheet.png"]);
+    assert!(std::fs::read(folder.join("sheet.png")).unwrap().starts_with(b"\x89PNG"));
+    let way = ae(folder, &["interpolate", MODEL, "digits", "--between", "1,1797", "--steps", "4", "--json"]);
+    assert_eq!(way.objects().len(), 4);
+    ae(folder, &["interpolate", MODEL, "digits", "-o", "way.npy"]);
+    assert!(folder.join("way.npy").exists());
+}

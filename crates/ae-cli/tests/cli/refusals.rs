@@ -25,7 +25,7 @@ const CASES: &[Case] = &[
     case("unknown command", "tarin digits", 2, "unrecognized subcommand 'tarin'"),
     case("no data", "train", 2, "required arguments were not provided: <DATA>"),
     case("unknown flag", "train digits --epoch 3", 2, "unexpected argument '--epoch' found"),
-    case("unknown activation", "train digits --activation gelu", 2, "possible values: relu, sigmoid, tanh"),
+    case("unknown activation", "train digits --activation swish", 2, "possible values: relu, sigmoid, tanh"),
     case("a word for a number", "train digits --epochs many", 2, "invalid value 'many' for '--epochs <N>'"),
     case("no epochs", "train digits --epochs 0", 2, "--epochs: 0 is out of range"),
     case("no batch", "train digits --batch-size 0", 2, "--batch-size: 0 is out of range"),
@@ -53,6 +53,53 @@ const CASES: &[Case] = &[
         "--weight-decay: 2 is out of range",
     ),
     case("no such optimizer", "train digits --optimizer lion", 2, "invalid value 'lion'"),
+    case("a beta without a vae", "train digits --beta 2", 2, "--beta is for --kind vae"),
+    case("a negative beta", "train digits --kind vae --beta -1", 2, "--beta: -1 is out of range"),
+    case("no samples", "train digits --kind vae --samples 0", 2, "--samples: 0 is out of range"),
+    case(
+        "a beta with samples",
+        "train digits --kind vae --samples 5 --beta 2",
+        2,
+        "importance-weighted bound has none",
+    ),
+    case("noise without a name", "train digits --noise 0.3", 2, "gaussian[:SIGMA], masking[:SHARE]"),
+    case("too much noise", "train digits --noise masking:1.5", 2, "above 0 and at most 1"),
+    case("an unknown loss", "train digits --loss cosine", 2, "mse, mae, huber[:DELTA], bce or gaussian-nll"),
+    case(
+        "bce of standardised rows",
+        "train digits --loss bce --scale standard",
+        2,
+        "--loss: bce is out of range",
+    ),
+    case("a penalty of a vae", "train digits --kind vae --sparsity l1", 2, "left out with a Gaussian latent"),
+    case(
+        "a penalty that needs sigmoid",
+        "train digits --sparsity kl --encoding-activation relu",
+        2,
+        "sigmoid with a KL",
+    ),
+    case("everything dropped", "train digits --dropout 1", 2, "--dropout: 1 is out of range"),
+    case("a negative price", "train digits --l2 -1", 2, "--l2: -1 is out of range"),
+    case("a schedule with a typo", "train digits --schedule cosin", 2, "constant, cosine[:END], one-cycle"),
+    case("a norm of 0", "train digits --clip-norm 0", 2, "--clip-norm: 0 is out of range"),
+    case("a mean that never moves", "train digits --ema 1", 2, "--ema: 1 is out of range"),
+    case("settings that are not there", "train digits --config no.toml", 2, "no.toml: No such file"),
+    case("settings that are no TOML", "train digits --config rows.csv", 2, "rows.csv: line 1: "),
+    case(
+        "a misspelt setting",
+        "train digits --config wrong.toml",
+        2,
+        "unknown key 'epoch'; is 'epochs' meant?",
+    ),
+    case("a setting out of range", "train digits --config zero.toml", 2, "--epochs: 0 is out of range"),
+    case("rows of a plain model", "generate M", 1, "needs a variational autoencoder"),
+    case("no rows made up", "generate M --rows 0", 2, "0 is not in 1..=10000000"),
+    case("a size without a picture", "generate M --image 2x2", 2, "--image is for -o FILE.png"),
+    case("a size that is none", "interpolate M rows.csv --image 2by2 -o a.png", 2, "not a size like 28x28"),
+    case("rows that are no images", "interpolate M rows.csv --image 3x3 -o a.png", 2, "no images of 3x3"),
+    case("a row beyond the table", "interpolate M rows.csv --between 1,99", 2, "no row 99"),
+    case("row 0", "interpolate M rows.csv --between 0,1", 2, "counted from 1"),
+    case("a way of one step", "interpolate M rows.csv --steps 1", 2, "steps is 1"),
     case("no encoding", "train digits --encoding-dim 0", 2, "--encoding-dim: 0 is out of range"),
     case(
         "an immense encoding",
@@ -217,6 +264,8 @@ fn folder() -> tempfile::TempDir {
         ("other.safetensors", &[&2u64.to_le_bytes()[..], b"{}"].concat()),
     ];
     files.iter().for_each(|(name, bytes)| write(folder, name, bytes));
+    write(folder, "wrong.toml", "epoch = 3\n");
+    write(folder, "zero.toml", "epochs = 0\n");
     let model = std::fs::read(folder.join("model.safetensors")).unwrap();
     write(folder, "cut.safetensors", &model[..model.len() - 5]);
     let header = 8 + u64::from_le_bytes(model[..8].try_into().unwrap()) as usize;

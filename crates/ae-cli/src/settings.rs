@@ -1,0 +1,107 @@
+//! `--config`: flags of `ae train` from a TOML file. Every key is a flag without its dashes; what the command line says comes after,
+//! so it wins.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{ArgAction, CommandFactory};
+use toml::{Table, Value};
+
+use crate::args::Arguments;
+use crate::failure::Failure;
+
+/// How alike two words must be for one to be meant by the other (Jaro's measure).
+const ALIKE: f64 = 0.75;
+
+/// The words of the command line `words`, which trains, with the flags of the file put in before its own.
+pub(crate) fn expand(words: Vec<OsString>, path: &Path) -> Result<Vec<OsString>, Failure> {
+    let about = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| about(in_short(&error, &text)))?;
+    let flags = flags(&table).map_err(about)?;
+    // The command itself is the first word of its name: only flags of all commands can come before.
+    let place = words.iter().skip(1).position(|word| word == "train").map_or(words.len(), |at| at + 2);
+    let mut expanded = words;
+    expanded.splice(place..place, flags.into_iter().map(OsString::from));
+    Ok(expanded)
+}
+
+/// What is wrong with the text, and in which line.
+fn in_short(error: &toml::de::Error, text: &str) -> String {
+    let place = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = 1 + text.as_bytes()[..place].iter().filter(|byte| **byte == b'\n').count();
+    format!("line {line}: {}", error.message())
+}
+
+/// The flags that the keys stand for.
+fn flags(table: &Table) -> Result<Vec<String>, String> {
+    let command = Arguments::command();
+    let known: Vec<(&str, bool)> = command
+        .get_subcommands()
+        .filter(|command| command.get_name() == "train")
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(|arg| Some((arg.get_long()?, matches!(arg.get_action(), ArgAction::SetTrue))))
+        .filter(|(name, _)| !matches!(*name, "config" | "help"))
+        .collect();
+    let mut flags = Vec::new();
+    for (key, value) in table {
+        let name = key.replace('_', "-");
+        let Some((_, is_switch)) = known.iter().find(|(known, _)| *known == name) else {
+            let nearest = known.iter().map(|(known, _)| (strsim::jaro(known, &name), *known));
+            let meant = nearest.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0));
+            let hint = meant.map_or(String::new(), |(_, meant)| format!("; is '{meant}' meant?"));
+            return Err(format!("unknown key '{key}'{hint}"));
+        };
+        match (value, is_switch) {
+            (Value::Boolean(true), true) => flags.push(format!("--{name}")),
+            (Value::Boolean(false), true) => {}
+            (_, true) => return Err(format!("'{key}' is true or false")),
+            (value, false) => flags.push(format!("--{name}={}", word(key, value)?)),
+        }
+    }
+    Ok(flags)
+}
+
+/// A value as the command line has it; lists are divided by commas.
+fn word(key: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
+        Value::Array(values) => {
+            Ok(values.iter().map(|value| word(key, value)).collect::<Result<Vec<_>, _>>()?.join(","))
+        }
+        _ => {
+            Err(format!("'{key}' is a {}, but must be a number, a text or a list of them", value.type_str()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_become_flags() {
+        let table = "hidden = [64, 32]\nlearning_rate = 0.01\nkind = 'vae'\nno-header = true\nheader = false";
+        let mut found = flags(&table.parse().unwrap()).unwrap();
+        found.sort();
+        assert_eq!(found, ["--hidden=64,32", "--kind=vae", "--learning-rate=0.01", "--no-header"]);
+    }
+
+    #[test]
+    fn what_is_no_flag_is_named() {
+        for (text, says) in [
+            ("epoch = 3", "unknown key 'epoch'; is 'epochs' meant?"),
+            ("learnig_rate = 0.1", "is 'learning-rate' meant?"),
+            ("zzz = 1", "unknown key 'zzz'"),
+            ("config = 'a'", "unknown key 'config'"),
+            ("header = 3", "'header' is true or false"),
+            ("epochs = true", "'epochs' is a boolean, but must be"),
+            ("[train]\nepochs = 3", "unknown key 'train'"),
+        ] {
+            let error = flags(&text.parse().unwrap()).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}
