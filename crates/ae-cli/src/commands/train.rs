@@ -205,7 +205,9 @@ impl Quality {
         let components = config.encoding_dim().min(train.rows()).min(features);
         let scaled = model.scaled(&train)?;
         let complete = !data.values().iter().any(|x| x.is_nan());
-        let pca = if complete && work <= PCA_WORK { Some(Pca::fit(&scaled, components)?) } else { None };
+        // As many components as features rebuild every row: nothing to compare with.
+        let compares = complete && components < features && work <= PCA_WORK;
+        let pca = if compares { Some(Pca::fit(&scaled, components)?) } else { None };
         let measure = |rows: &Subset<'_>| -> Result<Part, Failure> {
             let scaled = model.scaled(rows)?;
             Ok(Part {
