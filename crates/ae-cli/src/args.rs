@@ -147,7 +147,10 @@ pub(crate) struct TrainArgs {
     /// Values of an encoding [default: a fifth of the features]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) encoding_dim: Option<usize>,
-    /// Activation of the hidden layers and the encoding
+    /// Values of an encoding that are kept, the largest; the others become zero
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub(crate) top_k: Option<usize>,
+    /// Activation of the hidden layers and the encoding (with --top-k: of the hidden layers)
     #[arg(long, value_enum, default_value = "tanh")]
     pub(crate) activation: ActivationArg,
     /// Distribution of the first weights

@@ -168,7 +168,7 @@ impl<T: Element> Bulk<'_, T> {
         let width = self.widths(part).0;
         scratch.gather(self.network, source, first, rows, width, map);
         let parameters = self.network.parameters.as_slice();
-        let Scratch { input, target, sides: [from, to], losses, squares, divergences } = scratch;
+        let Scratch { input, target, sides: [from, to], chosen, losses, squares, divergences } = scratch;
         divergences.fill(T::ZERO);
         let input = &mut input.as_mut_slice()[..panel_len::<T>(width, rows)];
         let target = &mut target.as_mut_slice()[..];
@@ -198,6 +198,13 @@ impl<T: Element> Bulk<'_, T> {
                         let divergences = &mut divergences[..rows];
                         latent::add_divergence(isa, latent.divergence(1.0), h, divergences);
                     }
+                }
+                Stage::TopK(latent) => {
+                    let codes = &mut from[..panel_len::<T>(inputs, rows)];
+                    let memory = &mut chosen.as_mut_slice()[..latent.memory::<T>(rows)];
+                    let active = latent.select(isa, Panels::new(codes, inputs, rows), memory);
+                    active.spread(PanelsMut::new(codes, inputs, rows));
+                    continue;
                 }
                 Stage::Dropout(_) | Stage::Penalty(_) => continue,
             }
@@ -298,6 +305,8 @@ pub(crate) struct Scratch<T> {
     /// The input as it is, where what goes in has its gaps filled.
     target: AlignedBuf<T>,
     sides: [AlignedBuf<T>; 2],
+    /// What a top-k latent needs.
+    chosen: AlignedBuf<T>,
     losses: [T; BLOCK_ROWS],
     squares: [T; BLOCK_ROWS],
     divergences: [T; BLOCK_ROWS],
@@ -313,6 +322,7 @@ impl<T: Element> Scratch<T> {
             input: buffer(),
             target,
             sides: [buffer(), buffer()],
+            chosen: AlignedBuf::zeroed(network.top_k().map_or(0, |latent| latent.memory::<T>(rows))),
             losses: zeros,
             squares: zeros,
             divergences: zeros,

@@ -55,7 +55,7 @@ pub use ae_kernels::{Isa, IsaError};
 pub use callback::{BatchEnd, Callback, CancelToken};
 pub use config::{
     Activation, CodePenalty, Config, ConfigBuilder, Dropout, EarlyStopping, Gaussian, Init, Latent, Loss,
-    Noise, Precision, ScalerKind, WeightPenalty,
+    Noise, Precision, ScalerKind, TopK, WeightPenalty,
 };
 pub use engine::Products;
 pub use error::{ConfigError, Error, FileErrorKind};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ae_data::{BatchSource, Dataset, Subset};
 use ae_eval::{Pca, mean_variance};
 use ae_model::{
-    Activation, Autoencoder, CancelToken, Config, EarlyStopping, History, Init, Optimizer, Precision,
+    Activation, Autoencoder, CancelToken, Config, EarlyStopping, History, Init, Latent, Optimizer, Precision,
     ScalerKind, StopReason,
 };
 use serde_json::json;
@@ -124,6 +124,9 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
     }
     if let Some(dim) = args.encoding_dim {
         builder = builder.encoding_dim(dim);
+    }
+    if let Some(k) = args.top_k {
+        builder = builder.latent(Latent::top_k(k));
     }
     if let Some(rate) = args.learning_rate {
         builder = builder.learning_rate(rate);

@@ -119,6 +119,18 @@ pub enum Latent {
     /// variational autoencoder. The objective adds `beta KL(q(z|x) ‖ N(0, 1))` to the loss of each row. Encodings outside
     /// training are the means.
     Gaussian(Gaussian),
+    /// The k largest values of the encoder's output, zeros elsewhere, in training and outside: a k-sparse autoencoder (Makhzani &
+    /// Frey 2013; wide ones as Gao et al. 2024). Of equal values those of the first features are kept. Gradients go through kept values that
+    /// are not zero.
+    TopK(TopK),
+}
+
+/// The settings of [`Latent::TopK`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopK {
+    /// Values of an encoding that are kept: from 1 to all of them.
+    pub k: usize,
 }
 
 /// The settings of [`Latent::Gaussian`].
@@ -146,6 +158,19 @@ impl Latent {
     /// A variational autoencoder with the usual bound.
     pub fn gaussian() -> Latent {
         Latent::Gaussian(Gaussian::default())
+    }
+
+    /// A k-sparse autoencoder.
+    pub fn top_k(k: usize) -> Latent {
+        Latent::TopK(TopK { k })
+    }
+
+    /// Checks what depends on the width of the encoding.
+    pub(super) fn check_width(self, encoding_dim: usize) -> Result<(), ConfigError> {
+        match self {
+            Latent::TopK(TopK { k }) => super::in_range("latent.k", k, 1, encoding_dim),
+            Latent::Plain | Latent::Gaussian(_) => Ok(()),
+        }
     }
 
     pub(super) fn check(self) -> Result<(), ConfigError> {

@@ -1,0 +1,112 @@
+//! The active features of a batch, feature by feature.
+
+use super::Active;
+use crate::simd::Element;
+
+/// Where a matrix of the rows of a batch is, one row after the other of features in lines ([`crate::panel::turn`]), block by block: all blocks
+/// but the last are `block_rows` rows, `block_len` elements apart; in each, the matrix starts at `offset` and takes `panel_len` elements for a
+/// batch panel. All of them whole lines.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnedRows {
+    /// Rows of a block, whole batch panels.
+    pub block_rows: usize,
+    /// Elements of a block.
+    pub block_len: usize,
+    /// Where the matrix starts in a block.
+    pub offset: usize,
+    /// Elements of a batch panel of it.
+    pub panel_len: usize,
+}
+
+impl TurnedRows {
+    /// The first line of `row`, counted in lines of [`Element::PANEL`] elements. Those of its further features are as many lines apart.
+    #[inline(always)]
+    pub(super) fn line<T: Element>(&self, row: usize) -> usize {
+        let within = row % self.block_rows;
+        let start = row / self.block_rows * self.block_len + self.offset + within / T::PANEL * self.panel_len;
+        start / T::PANEL + within % T::PANEL
+    }
+}
+
+/// A row in which a feature is active.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entry<T> {
+    /// The value of the feature, and its delta.
+    pub(super) value: T,
+    pub(super) delta: T,
+    /// Lines of the row in the inputs and in the deltas of the outputs.
+    pub(super) input: u32,
+    pub(super) output: u32,
+}
+
+/// For each feature the rows in which it is active, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Index<T> {
+    rows: usize,
+    /// Where the entries of each feature start, and where the last end.
+    starts: Vec<u32>,
+    entries: Vec<Entry<T>>,
+}
+
+impl<T: Element> Index<T> {
+    /// Room for `rows` rows with `k` of `features` features active.
+    pub fn with_room(features: usize, k: usize, rows: usize) -> Self {
+        Index { rows: 0, starts: vec![0; features + 2], entries: vec![Entry::default(); rows * k] }
+    }
+
+    /// Fills it from blocks of rows: the active features of each and their deltas, `k` for each row. Panics if a row has a feature beyond
+    /// those that there is room for, or if there are more rows.
+    pub fn fill<'a>(
+        &mut self,
+        blocks: impl Iterator<Item = (Active<'a, T>, &'a [T])> + Clone,
+        inputs: TurnedRows,
+        outputs: TurnedRows,
+    ) {
+        // Counted two places ahead: placing the entries moves every start to that of the next feature.
+        self.starts.fill(0);
+        for (active, _) in blocks.clone() {
+            for row in 0..active.rows() {
+                active.row(row).0.iter().for_each(|&feature| self.starts[feature as usize + 2] += 1);
+            }
+        }
+        let mut sum = 0;
+        for start in &mut self.starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut all = 0;
+        for (active, deltas) in blocks {
+            for row in 0..active.rows() {
+                let (features, values) = active.row(row);
+                let deltas = &deltas[row * active.k()..][..features.len()];
+                let [input, output] = [inputs, outputs].map(|place| place.line::<T>(all) as u32);
+                for ((&feature, &value), &delta) in features.iter().zip(values).zip(deltas) {
+                    let place = &mut self.starts[feature as usize + 1];
+                    self.entries[*place as usize] = Entry { value, delta, input, output };
+                    *place += 1;
+                }
+                all += 1;
+            }
+        }
+        self.rows = all;
+    }
+
+    /// Rows of the batch.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Features.
+    pub(super) fn features(&self) -> usize {
+        self.starts.len().saturating_sub(2)
+    }
+
+    /// The rows of a feature; none beyond the last one.
+    #[inline(always)]
+    pub(super) fn of(&self, feature: usize) -> &[Entry<T>] {
+        match self.starts.get(feature..feature + 2) {
+            Some([start, end]) if feature < self.features() => &self.entries[*start as usize..*end as usize],
+            _ => &[],
+        }
+    }
+}
