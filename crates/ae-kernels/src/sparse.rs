@@ -11,7 +11,7 @@ mod rows;
 mod select;
 
 pub use gradient::{Sources, above, below};
-pub use index::{Index, TurnedRows};
+pub use index::{Index, Listed, TurnedRows};
 pub use rows::{decode, deltas};
 pub use select::{scratch_len, select};
 
@@ -88,6 +88,28 @@ impl<'a, T: Element> Active<'a, T> {
                 to[at] = from.map_or(value, |from| from[at]);
             }
         }
+    }
+}
+
+/// Moves the lines of `features` (ascending) of codes `[all, rows]` to the front, as codes `[features, rows]` in the first elements.
+pub fn pick<T: Element>(codes: &mut [T], all: usize, features: &[u32]) {
+    let (from, to) = (all * T::PANEL, features.len() * T::PANEL);
+    for panel in 0..codes.len() / from.max(1) {
+        for (place, &feature) in features.iter().enumerate() {
+            // Never ahead of where it comes from, nor of what is still to be moved.
+            let start = panel * from + feature as usize * T::PANEL;
+            codes.copy_within(start..start + T::PANEL, panel * to + place * T::PANEL);
+        }
+    }
+}
+
+/// Renames the active features that [`select`] has left in `active`: `i` becomes `names[i]`.
+pub fn rename<T: Element>(active: &mut [T], k: usize, rows: usize, names: &[u32]) {
+    let (counts, rest) = active.split_at_mut(rows);
+    let indices: &mut [u32] = bytemuck::cast_slice_mut(rest);
+    for (row, &count) in as_indices(counts).iter().take(rows).enumerate() {
+        let of_row = row * k * (size_of::<T>() / size_of::<u32>());
+        indices[of_row..][..count as usize].iter_mut().for_each(|index| *index = names[*index as usize]);
     }
 }
 

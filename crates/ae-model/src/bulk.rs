@@ -8,12 +8,13 @@ use ae_kernels::latent;
 use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
+use ae_kernels::sparse::{self, Active};
 use ae_kernels::workspace::AlignedBuf;
 
 use crate::config::Loss;
 use crate::network::Network;
 use crate::scale::Maps;
-use crate::stage::Stage;
+use crate::stage::{Stage, TopKLatent};
 
 /// Rows that go through the network together.
 const BLOCK_ROWS: usize = 64;
@@ -179,7 +180,10 @@ impl<T: Element> Bulk<'_, T> {
         }
         let (mut from, mut to) = (from.as_mut_slice(), to.as_mut_slice());
         let mut at_input = true;
-        for index in self.stages(part) {
+        let stages = self.stages(part);
+        // The latent whose active features are all that there is of the codes.
+        let mut sparse_from: Option<&TopKLatent> = None;
+        for index in stages.clone() {
             let (inputs, outputs) = self.network.stage_shape(index);
             let x = if at_input { &*input } else { &*from };
             let x = &x[..panel_len::<T>(inputs, rows)];
@@ -187,8 +191,14 @@ impl<T: Element> Bulk<'_, T> {
             match &self.network.stages[index] {
                 Stage::Dense(layer) => {
                     let y = PanelsMut::new(y, outputs, rows);
-                    let x = Panels::new(x, inputs, rows);
-                    self.network.layers[*layer].forward(isa, parameters, x, y, None);
+                    let layer = &self.network.layers[*layer];
+                    if let Some(latent) = sparse_from.take() {
+                        let active = &chosen.as_slice()[..sparse::active_len(latent.k, rows)];
+                        let active = Active::new(active, latent.k, rows);
+                        sparse::decode(isa, layer.parameters(parameters), true, active, y);
+                    } else {
+                        layer.forward(isa, parameters, Panels::new(x, inputs, rows), y, None);
+                    }
                 }
                 // The mean of the posterior.
                 Stage::Gaussian(latent) => {
@@ -203,7 +213,11 @@ impl<T: Element> Bulk<'_, T> {
                     let codes = &mut from[..panel_len::<T>(inputs, rows)];
                     let memory = &mut chosen.as_mut_slice()[..latent.memory::<T>(rows)];
                     let active = latent.select(isa, Panels::new(codes, inputs, rows), memory);
-                    active.spread(PanelsMut::new(codes, inputs, rows));
+                    if stages.contains(&(index + 1)) && self.network.decodes_sparsely(index) {
+                        sparse_from = Some(latent);
+                    } else {
+                        active.spread(PanelsMut::new(codes, inputs, rows));
+                    }
                     continue;
                 }
                 Stage::Dropout(_) | Stage::Penalty(_) => continue,

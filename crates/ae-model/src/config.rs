@@ -11,7 +11,7 @@ use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 pub use builder::ConfigBuilder;
 pub use choices::{Activation, EarlyStopping, Init, Precision, ScalerKind};
-pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise, TopK};
+pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise, Revival, TopK};
 
 /// Shares of values that are dropped in training, each anew for every row (Srivastava et al. 2014). The others grow by as much, so
 /// that outside training nothing is different.
@@ -241,6 +241,17 @@ impl Config {
             last.1 = self.loss.kernel().outputs(last.1);
         }
         shapes
+    }
+
+    /// Whether training may take the way that computes active features only: see [`Revival`], which needs it.
+    fn is_plain_dictionary(&self) -> bool {
+        let Latent::TopK(TopK { k, .. }) = self.latent else { return false };
+        self.hidden_dims.is_empty()
+            && self.loss == Loss::Mse
+            && matches!(self.encoding_activation(), Activation::Relu | Activation::Linear)
+            && k.saturating_mul(4) <= self.encoding_dim
+            && self.code_penalty.is_none()
+            && self.dropout.input == 0.0
     }
 
     /// Weights and biases: `Σ (in + 1) out` over the layers.

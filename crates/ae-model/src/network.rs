@@ -89,7 +89,9 @@ impl<T: Element> Network<T> {
             if index + 1 == encoder_layers {
                 match config.latent() {
                     Latent::Plain => {}
-                    Latent::TopK(TopK { k }) => stages.push(Stage::TopK(TopKLatent { features: code, k })),
+                    Latent::TopK(TopK { k, revival }) => {
+                        stages.push(Stage::TopK(TopKLatent { features: code, k, revival }));
+                    }
                     Latent::Gaussian(settings) => {
                         let salt = stages.len() as u64;
                         stages.push(Stage::Gaussian(GaussianLatent { dim: code, settings, salt }));
@@ -166,6 +168,16 @@ impl<T: Element> Network<T> {
         rows.extend_from_slice(&values.bias);
         let parameters = &mut self.parameters.as_mut_slice()[range];
         panel::pack(&rows, PanelsMut::new(parameters, inputs + 1, outputs));
+    }
+
+    /// Whether what follows the top-k latent of stage `index` is a linear layer, which active features alone lead through: the same numbers.
+    pub(crate) fn decodes_sparsely(&self, index: usize) -> bool {
+        match (&self.stages[index], self.stages.get(index + 1)) {
+            (Stage::TopK(latent), Some(Stage::Dense(layer))) => {
+                latent.is_wide() && self.layers[*layer].activation == KernelActivation::Linear
+            }
+            _ => false,
+        }
     }
 
     /// The top-k latent, where there is one.

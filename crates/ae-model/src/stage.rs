@@ -5,7 +5,7 @@ use ae_kernels::panel::Panels;
 use ae_kernels::sparse::{self, Active};
 use ae_kernels::{Element, Isa};
 
-use crate::config::{CodePenalty, Gaussian};
+use crate::config::{CodePenalty, Gaussian, Revival};
 
 /// One step of the way.
 #[derive(Clone, Debug)]
@@ -36,9 +36,18 @@ pub(crate) struct GaussianLatent {
 pub(crate) struct TopKLatent {
     pub(crate) features: usize,
     pub(crate) k: usize,
+    pub(crate) revival: Option<Revival>,
 }
 
+/// How many times as many features as are kept a code must have for the sparse way to pay.
+const WIDER: usize = 4;
+
 impl TopKLatent {
+    /// Whether to compute active features only.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.k.saturating_mul(WIDER) <= self.features
+    }
+
     /// Elements that a block of `rows` rows needs: the active features, and memory to find them.
     pub(crate) fn memory<T: Element>(&self, rows: usize) -> usize {
         sparse::active_len(self.k, rows) + sparse::scratch_len::<T>(self.k)

@@ -294,7 +294,7 @@ impl<T: Arithmetic> StepPlan<T> {
         let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
             self.pass(network, crew, batch, 0..stages, arena);
             if let Way::Sparse(plan) = &self.way {
-                plan.fill(&network.layers, rows, arena.blocks.as_slice(), &mut arena.index);
+                plan.fill(&network.layers, batch, arena.blocks.as_slice(), &mut arena.index);
             }
             return;
         };
@@ -387,6 +387,13 @@ impl<T: Arithmetic> StepPlan<T> {
         });
     }
 
+    /// Calls `each` with every feature of a sparse code that was active in a row of the batch that phase 1 left in `arena`.
+    pub(crate) fn each_active(&self, rows: usize, arena: &Arena<T>, each: impl FnMut(u32)) {
+        if let Way::Sparse(plan) = &self.way {
+            plan.each_active(rows, arena.blocks.as_slice(), each);
+        }
+    }
+
     /// The sums over the rows of the batch that phase 1 left in `arena`, in row order.
     pub(crate) fn totals(&self, rows: usize, arena: &Arena<T>) -> Totals {
         let sum = |at: usize| {
@@ -476,6 +483,8 @@ pub(crate) struct Batch<'a, T> {
     pub(crate) draws: Draws,
     /// The mean of each value of the code over the whole step, where a stage has waited for it.
     pub(crate) code_means: Option<&'a [f64]>,
+    /// Features of the code that are to be revived.
+    pub(crate) dead: &'a [u32],
 }
 
 impl<'a, T> Batch<'a, T> {
@@ -486,7 +495,7 @@ impl<'a, T> Batch<'a, T> {
         map: Option<Affine<'a, T>>,
         draws: Draws,
     ) -> Self {
-        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None }
+        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None, dead: &[] }
     }
 
     /// Block `index` of blocks of `rows` rows.

@@ -274,6 +274,44 @@ fn a_gradient_through_all_values_is_found() {
 }
 
 #[test]
+fn sparsity_by_hand() {
+    // One input, three features with the values x, 2 x - 1 and x - 5, of which one is kept; it is rebuilt as half of the second.
+    let config = Config::builder(1).encoding_dim(3).latent(Latent::top_k(1)).scaler(ScalerKind::None);
+    let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let start = bytes.len() - file.iter().map(|(_, tensor)| tensor.data().len()).sum::<usize>();
+    let mut changed = bytes.clone();
+    let values: [(&str, &[f32]); 4] = [
+        ("encoder.0.weight", &[1.0, 2.0, 1.0]),
+        ("encoder.0.bias", &[0.0, -1.0, -5.0]),
+        ("decoder.0.weight", &[0.0, 0.5, 0.0]),
+        ("decoder.0.bias", &[0.0]),
+    ];
+    for (name, values) in values {
+        let data = file.tensor(name).unwrap().data();
+        let at = data.as_ptr() as usize - bytes.as_ptr() as usize;
+        assert!(at >= start && data.len() == 4 * values.len());
+        let values: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        changed[at..at + values.len()].copy_from_slice(&values);
+    }
+    std::fs::write(&path, changed).unwrap();
+    model = Autoencoder::load(&path).unwrap();
+    // Rows 0 (nothing is above zero), 0.5 (the first feature) and 2 and 4 (the second): rebuilt as 0, 0, 1.5 and 3.5.
+    let rows = [0.0, 0.5, 2.0, 4.0];
+    let sparsity = model.sparsity(&Rows::new(&rows, 1).unwrap()).unwrap();
+    assert!(model.is_sparse());
+    assert_eq!(sparsity.active, 0.75);
+    assert!((sparsity.dead - 1.0 / 3.0).abs() < 1e-12);
+    let mean = 6.5 / 4.0;
+    let spread: f64 = rows.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum();
+    assert!((sparsity.variance_explained - (1.0 - 0.75 / spread)).abs() < 1e-6, "{sparsity:?}");
+}
+
+#[test]
 fn settings_are_checked_and_saved() {
     let base = |k| Config::builder(6).encoding_dim(9).latent(Latent::top_k(k));
     assert!(base(0).build().is_err() && base(10).build().is_err() && base(9).build().is_ok());

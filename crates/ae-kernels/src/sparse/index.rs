@@ -39,6 +39,19 @@ pub(super) struct Entry<T> {
     pub(super) output: u32,
 }
 
+/// The active features of some rows of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a, T> {
+    /// Which row of the batch the first one is.
+    pub first: usize,
+    /// Their active features.
+    pub active: Active<'a, T>,
+    /// The deltas of those, `k` for each row.
+    pub deltas: &'a [T],
+    /// Where the deltas of the outputs are that belong to them.
+    pub outputs: TurnedRows,
+}
+
 /// For each feature the rows in which it is active, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Index<T> {
@@ -49,22 +62,22 @@ pub struct Index<T> {
 }
 
 impl<T: Element> Index<T> {
-    /// Room for `rows` rows with `k` of `features` features active.
+    /// Room for `rows` rows with `k` of `features` features listed.
     pub fn with_room(features: usize, k: usize, rows: usize) -> Self {
         Index { rows: 0, starts: vec![0; features + 2], entries: vec![Entry::default(); rows * k] }
     }
 
-    /// Fills it from blocks of rows: the active features of each and their deltas, `k` for each row. Panics if a row has a feature beyond
-    /// those that there is room for, or if there are more rows.
+    /// Fills it for `rows` rows from lists of active features, those of the same feature in the order of the lists. Panics if there is no room
+    /// for them.
     pub fn fill<'a>(
         &mut self,
-        blocks: impl Iterator<Item = (Active<'a, T>, &'a [T])> + Clone,
+        rows: usize,
+        lists: impl Iterator<Item = Listed<'a, T>> + Clone,
         inputs: TurnedRows,
-        outputs: TurnedRows,
     ) {
         // Counted two places ahead: placing the entries moves every start to that of the next feature.
         self.starts.fill(0);
-        for (active, _) in blocks.clone() {
+        for Listed { active, .. } in lists.clone() {
             for row in 0..active.rows() {
                 active.row(row).0.iter().for_each(|&feature| self.starts[feature as usize + 2] += 1);
             }
@@ -74,21 +87,19 @@ impl<T: Element> Index<T> {
             sum += *start;
             *start = sum;
         }
-        let mut all = 0;
-        for (active, deltas) in blocks {
+        for Listed { first, active, deltas, outputs } in lists {
             for row in 0..active.rows() {
                 let (features, values) = active.row(row);
                 let deltas = &deltas[row * active.k()..][..features.len()];
-                let [input, output] = [inputs, outputs].map(|place| place.line::<T>(all) as u32);
+                let [input, output] = [inputs, outputs].map(|place| place.line::<T>(first + row) as u32);
                 for ((&feature, &value), &delta) in features.iter().zip(values).zip(deltas) {
                     let place = &mut self.starts[feature as usize + 1];
                     self.entries[*place as usize] = Entry { value, delta, input, output };
                     *place += 1;
                 }
-                all += 1;
             }
         }
-        self.rows = all;
+        self.rows = rows;
     }
 
     /// Rows of the batch.

@@ -5,10 +5,16 @@ use crate::isa::Isa;
 use crate::panel::{MAX_PANEL, Panels, PanelsMut, turned_len};
 use crate::simd::{Element, Kernel, Simd};
 
-/// `y = Wᵀ x + b` for codes `x` of few active features: weights `[features + 1, outputs]` with the bias as the last row, `y` `[outputs, rows]`.
+/// `y = Wᵀ x + b`, without `b` unless `with_bias`, for codes `x` of few active features: weights `[features + 1, outputs]` with the bias as the last row, `y` `[outputs, rows]`.
 ///
 /// Panel by panel of the weights, so that the lines which the rows ask for stay in L2.
-pub fn decode<T: Element>(isa: Isa, weights: Panels<'_, T>, active: Active<'_, T>, y: PanelsMut<'_, T>) {
+pub fn decode<T: Element>(
+    isa: Isa,
+    weights: Panels<'_, T>,
+    with_bias: bool,
+    active: Active<'_, T>,
+    y: PanelsMut<'_, T>,
+) {
     assert!(
         weights.rows() > 0 && weights.cols() == y.rows() && active.rows() == y.cols(),
         "decode: weights [{}, {}], {} rows, y [{}, {}]",
@@ -18,11 +24,12 @@ pub fn decode<T: Element>(isa: Isa, weights: Panels<'_, T>, active: Active<'_, T
         y.rows(),
         y.cols(),
     );
-    T::run(isa, Decode { weights, active, y });
+    T::run(isa, Decode { weights, with_bias, active, y });
 }
 
 struct Decode<'a, T> {
     weights: Panels<'a, T>,
+    with_bias: bool,
     active: Active<'a, T>,
     y: PanelsMut<'a, T>,
 }
@@ -37,7 +44,10 @@ impl<T: Element> Kernel<T> for Decode<'_, T> {
         let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
         for panel in 0..self.weights.count() {
             let weights = self.weights.panel(panel);
-            let bias = &weights[(self.weights.rows() - 1) * T::PANEL..];
+            let mut bias = [T::ZERO; MAX_PANEL];
+            if self.with_bias {
+                bias[..T::PANEL].copy_from_slice(&weights[(self.weights.rows() - 1) * T::PANEL..]);
+            }
             let width = T::PANEL.min(outputs - panel * T::PANEL);
             for first in (0..rows).step_by(T::PANEL) {
                 let count = T::PANEL.min(rows - first);

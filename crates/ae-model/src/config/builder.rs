@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Activation, CodePenalty, Config, Dropout, EarlyStopping, Init, Latent, Loss, MAX_DIM, Noise, Precision,
-    ScalerKind, WeightPenalty, at_least_zero, in_range, out_of_range,
+    ScalerKind, TopK, WeightPenalty, at_least_zero, in_range, out_of_range,
 };
 use crate::error::ConfigError;
 use crate::optim::Optimizer;
@@ -288,6 +288,13 @@ impl ConfigBuilder {
             ema: self.ema,
             mask_missing: self.mask_missing,
         };
+        if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
+            && !config.is_plain_dictionary()
+        {
+            let allowed = "left out, or with mse, no hidden layers, an encoding of ReLU or linear at least 4 k wide, no \
+                code_penalty and no dropout";
+            return Err(out_of_range("latent.revival", "set", allowed));
+        }
         let parameters: u128 = config.layer_shapes().iter().map(|(i, o)| (*i as u128 + 1) * *o as u128).sum();
         if parameters > MAX_PARAMETERS {
             return Err(out_of_range("the number of parameters", parameters, "at most 2147483648"));
