@@ -141,7 +141,7 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for Below<'_, T, U> {
                     self.target.update(s, at, &turned[..width * T::PANEL]);
                 }
             }
-            if rows.end > self.inputs && rows.len() > 0 {
+            if rows.end > self.inputs && !rows.is_empty() {
                 let mut gradient = [T::ZERO; MAX_PANEL];
                 for (sum, feature) in gradient.iter_mut().zip(features) {
                     *sum = index.of(feature).iter().fold(T::ZERO, |sum, entry| sum + entry.delta);
