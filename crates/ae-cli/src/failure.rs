@@ -79,6 +79,7 @@ impl From<ConfigError> for Failure {
             "loss" | "loss.delta" => "--loss",
             "noise.sigma" | "noise.share" => "--noise",
             "code_penalty" | "code_penalty.weight" | "code_penalty.target" => "--sparsity",
+            "latent.k" => "--top-k",
             "latent.beta" => "--beta",
             "latent.free_bits" => "--free-bits",
             "latent.samples" => "--samples",

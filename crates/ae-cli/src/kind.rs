@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Plain,
     /// With a corrupted input: --noise, masking:0.25 unless given
     Denoising,
-    /// With a price on the encoding: --sparsity, l1:0.01 unless given
+    /// With few active values in an encoding: by --top-k, or by a price, --sparsity, l1:0.01 unless given
     Sparse,
     /// Variational: a Gaussian encoding; --loss bce unless given, with --scale minmax or none
     Vae,
@@ -37,6 +37,9 @@ pub(crate) struct KindArgs {
     /// Price of the encoding: l1[:WEIGHT], kl[:WEIGHT[:TARGET]]
     #[arg(long, value_name = "PENALTY")]
     sparsity: Option<CodePenalty>,
+    /// Values of an encoding that are kept, the largest; the others become zero
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    top_k: Option<usize>,
     /// Weight of the divergence of a vae [default: 1]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     beta: Option<f64>,
@@ -49,7 +52,7 @@ pub(crate) struct KindArgs {
     /// Samples of a row in the training of a vae; from 2 on the objective is the importance-weighted bound [default: 1]
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// Activation of the encoding [default: as the hidden layers; linear for a vae, sigmoid with --sparsity kl]
+    /// Activation of the encoding [default: as the hidden layers; linear for a vae, relu with --top-k, sigmoid with --sparsity kl]
     #[arg(long, value_enum, value_name = "ACTIVATION")]
     encoding_activation: Option<ActivationArg>,
     /// Share of the outputs of hidden layers to drop in training
@@ -84,7 +87,8 @@ impl KindArgs {
     ) -> Result<ConfigBuilder, Failure> {
         let noise = self.noise.or((self.kind == Kind::Denoising).then_some(Noise::Masking { share: 0.25 }));
         let sparsity =
-            self.sparsity.or((self.kind == Kind::Sparse).then_some(CodePenalty::L1 { weight: 0.01 }));
+            self.sparsity.or((self.kind == Kind::Sparse && self.top_k.is_none())
+                .then_some(CodePenalty::L1 { weight: 0.01 }));
         let within_unit = matches!(scaler, ScalerKind::MinMax | ScalerKind::None);
         let usual = if self.kind == Kind::Vae && within_unit { Loss::Bce } else { Loss::Mse };
         builder = builder
@@ -122,8 +126,11 @@ impl KindArgs {
         if self.kind != Kind::Vae {
             return match given.iter().find(|(_, given)| *given) {
                 Some((flag, _)) => Err(Failure::Usage(format!("{flag} is for --kind vae"))),
-                None => Ok(Latent::Plain),
+                None => Ok(self.top_k.map_or(Latent::Plain, Latent::top_k)),
             };
+        }
+        if self.top_k.is_some() {
+            return Err(Failure::Usage("--top-k is not for --kind vae".to_owned()));
         }
         let usual = Gaussian::default();
         Ok(Latent::Gaussian(Gaussian {

@@ -34,6 +34,7 @@ pub mod noise;
 pub mod panel;
 pub mod par;
 pub mod simd;
+pub mod sparse;
 pub mod tile;
 pub mod update;
 pub mod workspace;

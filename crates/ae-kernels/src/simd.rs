@@ -130,6 +130,8 @@ pub trait Simd<T: Element>: Copy + Send + Sync + 'static {
     /// `if a < b { x } else { 0 }`. Apart from [`Simd::select_lt`] because a selection with zero that is then stored where
     /// `x` came from is compiled to a masked store, which is ten times slower on some CPUs.
     fn keep_lt(self, a: Self::V, b: Self::V, x: Self::V) -> Self::V;
+    /// Bit `i` says whether `a < b` in lane `i`.
+    fn lt_mask(self, a: Self::V, b: Self::V) -> u32;
     /// Transposes a `PANEL x PANEL` block: `dst[j * dst_stride + i] = src[i * src_stride + j]`.
     /// Panics if a slice is shorter than `(PANEL - 1) * stride + PANEL`.
     fn transpose(self, src: &[T], src_stride: usize, dst: &mut [T], dst_stride: usize);

@@ -10,6 +10,8 @@ use crate::simd::{Element, Kernel, Simd};
 pub trait UpdateRule<T: Element>: Copy + Send + Sync {
     /// State values a parameter has: at most 2.
     const STATE: usize;
+    /// Whether a gradient of zero changes nothing, so that parameters which have none may be passed over.
+    const IDLE: bool = false;
 
     /// The new parameters from the old ones `w`, the summed gradient `g` and the state, which it may change.
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, state: [S::V; 2]) -> (S::V, [S::V; 2]);
@@ -25,6 +27,7 @@ pub struct Sgd<T> {
 
 impl<T: Element> UpdateRule<T> for Sgd<T> {
     const STATE: usize = 0;
+    const IDLE: bool = true;
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, state: [S::V; 2]) -> (S::V, [S::V; 2]) {
         (s.neg_mul_add(s.splat(self.step), g, w), state)

@@ -8,12 +8,13 @@ use ae_kernels::latent;
 use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
+use ae_kernels::sparse::{self, Active};
 use ae_kernels::workspace::AlignedBuf;
 
 use crate::config::Loss;
 use crate::network::Network;
 use crate::scale::Maps;
-use crate::stage::Stage;
+use crate::stage::{Stage, TopKLatent};
 
 /// Rows that go through the network together.
 const BLOCK_ROWS: usize = 64;
@@ -168,7 +169,7 @@ impl<T: Element> Bulk<'_, T> {
         let width = self.widths(part).0;
         scratch.gather(self.network, source, first, rows, width, map);
         let parameters = self.network.parameters.as_slice();
-        let Scratch { input, target, sides: [from, to], losses, squares, divergences } = scratch;
+        let Scratch { input, target, sides: [from, to], chosen, losses, squares, divergences } = scratch;
         divergences.fill(T::ZERO);
         let input = &mut input.as_mut_slice()[..panel_len::<T>(width, rows)];
         let target = &mut target.as_mut_slice()[..];
@@ -179,7 +180,10 @@ impl<T: Element> Bulk<'_, T> {
         }
         let (mut from, mut to) = (from.as_mut_slice(), to.as_mut_slice());
         let mut at_input = true;
-        for index in self.stages(part) {
+        let stages = self.stages(part);
+        // The latent whose active features are all that there is of the codes.
+        let mut sparse_from: Option<&TopKLatent> = None;
+        for index in stages.clone() {
             let (inputs, outputs) = self.network.stage_shape(index);
             let x = if at_input { &*input } else { &*from };
             let x = &x[..panel_len::<T>(inputs, rows)];
@@ -187,8 +191,14 @@ impl<T: Element> Bulk<'_, T> {
             match &self.network.stages[index] {
                 Stage::Dense(layer) => {
                     let y = PanelsMut::new(y, outputs, rows);
-                    let x = Panels::new(x, inputs, rows);
-                    self.network.layers[*layer].forward(isa, parameters, x, y, None);
+                    let layer = &self.network.layers[*layer];
+                    if let Some(latent) = sparse_from.take() {
+                        let active = &chosen.as_slice()[..sparse::active_len(latent.k, rows)];
+                        let active = Active::new(active, latent.k, rows);
+                        sparse::decode(isa, layer.parameters(parameters), true, active, y);
+                    } else {
+                        layer.forward(isa, parameters, Panels::new(x, inputs, rows), y, None);
+                    }
                 }
                 // The mean of the posterior.
                 Stage::Gaussian(latent) => {
@@ -198,6 +208,17 @@ impl<T: Element> Bulk<'_, T> {
                         let divergences = &mut divergences[..rows];
                         latent::add_divergence(isa, latent.divergence(1.0), h, divergences);
                     }
+                }
+                Stage::TopK(latent) => {
+                    let codes = &mut from[..panel_len::<T>(inputs, rows)];
+                    let memory = &mut chosen.as_mut_slice()[..latent.memory::<T>(rows)];
+                    let active = latent.select(isa, Panels::new(codes, inputs, rows), memory);
+                    if stages.contains(&(index + 1)) && self.network.decodes_sparsely(index) {
+                        sparse_from = Some(latent);
+                    } else {
+                        active.spread(PanelsMut::new(codes, inputs, rows));
+                    }
+                    continue;
                 }
                 Stage::Dropout(_) | Stage::Penalty(_) => continue,
             }
@@ -298,6 +319,8 @@ pub(crate) struct Scratch<T> {
     /// The input as it is, where what goes in has its gaps filled.
     target: AlignedBuf<T>,
     sides: [AlignedBuf<T>; 2],
+    /// What a top-k latent needs.
+    chosen: AlignedBuf<T>,
     losses: [T; BLOCK_ROWS],
     squares: [T; BLOCK_ROWS],
     divergences: [T; BLOCK_ROWS],
@@ -313,6 +336,7 @@ impl<T: Element> Scratch<T> {
             input: buffer(),
             target,
             sides: [buffer(), buffer()],
+            chosen: AlignedBuf::zeroed(network.top_k().map_or(0, |latent| latent.memory::<T>(rows))),
             losses: zeros,
             squares: zeros,
             divergences: zeros,

@@ -12,7 +12,7 @@ use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 pub use builder::ConfigBuilder;
 pub use choices::{Activation, EarlyStopping, Init, Precision, ScalerKind};
-pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise};
+pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise, Revival, TopK};
 
 /// Shares of values that are dropped in training, each anew for every row (Srivastava et al. 2014). The others grow by as much, so
 /// that outside training nothing is different.
@@ -45,7 +45,7 @@ pub struct WeightPenalty {
 /// |---|---|---|---|
 /// | `input_dim` | - | features of a row | 1 to 2²⁴ |
 /// | `encoding_dim` | a fifth of `input_dim`, at least 1 | values of an encoding | 1 to 2²⁴ |
-/// | `hidden_dims` | geometric steps from input to encoding, none where they are close | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
+/// | `hidden_dims` | geometric steps from input to encoding, none where they are close or the latent is top-k | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
 /// | `activation` | tanh | of hidden layers and the encoding | |
 /// | `init` | Glorot uniform | first weights | |
 /// | `scaler` | min-max | scaling of features | |
@@ -57,10 +57,10 @@ pub struct WeightPenalty {
 /// | `validation` | 0 | share of rows set aside to measure, not to learn from | [0, 1) |
 /// | `early_stopping` | none | on the validation loss, else on the training loss; restores the best weights | patience ≥ 1 |
 /// | `seed` | 0 | of weights, split, shuffles and noise | any |
-/// | `encoding_activation` | as `activation`; linear for a Gaussian latent | of the encoding | |
+/// | `encoding_activation` | as `activation`; linear for a Gaussian latent, ReLU for top-k | of the encoding | |
 /// | `loss` | MSE | what is minimised | [`Loss`] |
 /// | `noise` | none | corrupts the input in training: denoising | [`Noise`] |
-/// | `latent` | plain | [`Latent::Gaussian`]: variational | [`Latent`] |
+/// | `latent` | plain | [`Latent::Gaussian`]: variational; [`Latent::TopK`]: k-sparse | [`Latent`] |
 /// | `code_penalty` | none | of the encoding: sparse | [`CodePenalty`] |
 /// | `dropout` | 0, 0 | share of inputs, and of outputs of hidden layers, dropped in training | each [0, 1) |
 /// | `weight_penalty` | 0, 0 | `l1 Σ abs(w) + ½ l2 Σ w²` over all parameters, added to the objective's gradient | each [0, 10⁶] |
@@ -168,6 +168,7 @@ impl Config {
         let usual = match self.latent {
             Latent::Plain => self.activation,
             Latent::Gaussian(_) => Activation::Linear,
+            Latent::TopK(_) => Activation::Relu,
         };
         self.encoding_activation.unwrap_or(usual)
     }
@@ -255,6 +256,17 @@ impl Config {
             last.1 = self.loss.kernel().outputs(last.1);
         }
         shapes
+    }
+
+    /// Whether training may take the way that computes active features only: see [`Revival`], which needs it.
+    fn is_plain_dictionary(&self) -> bool {
+        let Latent::TopK(TopK { k, .. }) = self.latent else { return false };
+        self.hidden_dims.is_empty()
+            && self.loss == Loss::Mse
+            && matches!(self.encoding_activation(), Activation::Relu | Activation::Linear)
+            && k.saturating_mul(4) <= self.encoding_dim
+            && self.code_penalty.is_none()
+            && self.dropout.input == 0.0
     }
 
     /// Weights and biases: `Σ (in + 1) out` over the layers.

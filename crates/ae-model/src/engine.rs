@@ -6,7 +6,7 @@ use ae_kernels::tile::Parts;
 use ae_kernels::update;
 use ae_kernels::workspace::AlignedBuf;
 
-use crate::config::{Config, Precision, WeightPenalty};
+use crate::config::{Config, Latent, Precision, TopK, WeightPenalty};
 use crate::network::{LayerParameters, Network, layer_of};
 use crate::optim::{Optimizer, Rule};
 use crate::scale::{Maps, Scaler};
@@ -50,6 +50,38 @@ pub(crate) struct Engine<T: Arithmetic> {
     products: Products,
     plan: Option<StepPlan<T>>,
     arena: Arena<T>,
+    deaths: Option<Deaths>,
+}
+
+/// Features of a sparse code that have not been active for long.
+#[derive(Clone, Debug)]
+struct Deaths {
+    /// Rows after which a feature is dead.
+    after: u64,
+    /// Rows since each feature was last active.
+    silent: Vec<u64>,
+    /// The dead ones, in order.
+    dead: Vec<u32>,
+}
+
+impl Deaths {
+    fn new(features: usize, after: u64) -> Self {
+        Deaths { after, silent: vec![0; features], dead: Vec::with_capacity(features) }
+    }
+
+    fn reset(&mut self) {
+        self.silent.fill(0);
+        self.dead.clear();
+    }
+
+    /// After a batch of `rows` rows, in which each feature was active that `active` calls its argument with.
+    fn after_batch(&mut self, rows: usize, active: impl FnOnce(&mut dyn FnMut(u32))) {
+        self.silent.iter_mut().for_each(|silent| *silent = silent.saturating_add(rows as u64));
+        active(&mut |feature| self.silent[feature as usize] = 0);
+        self.dead.clear();
+        let silent = self.silent.iter().enumerate();
+        self.dead.extend(silent.filter(|(_, rows)| **rows >= self.after).map(|(feature, _)| feature as u32));
+    }
 }
 
 /// A running mean of the parameters.
@@ -95,6 +127,12 @@ impl<T: Arithmetic> Engine<T> {
             products,
             plan: None,
             arena: Arena::default(),
+            deaths: match config.latent() {
+                Latent::TopK(TopK { revival: Some(revival), .. }) => {
+                    Some(Deaths::new(config.encoding_dim(), revival.dead_after))
+                }
+                _ => None,
+            },
         };
         engine.start_mean();
         engine
@@ -119,6 +157,9 @@ impl<T: Arithmetic> Engine<T> {
         self.network.reset(config);
         self.state.as_mut_slice().fill(T::ZERO);
         self.time = 0;
+        if let Some(deaths) = &mut self.deaths {
+            deaths.reset();
+        }
         self.start_mean();
     }
 
@@ -174,9 +215,13 @@ impl<T: Arithmetic> Engine<T> {
         }
         let draws = self.draws();
         let Some(plan) = &self.plan else { return Totals::default() };
-        let batch = Batch::new(table, indices, Some(self.maps.inwards()), draws);
+        let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
+        let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), draws) };
         plan.rows_phase(&self.network, crew, batch, &mut self.arena);
         let totals = plan.totals(indices.len(), &self.arena);
+        if let Some(deaths) = &mut self.deaths {
+            deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), &self.arena, each));
+        }
         self.time += 1;
         let Network { isa, layers, parameters, .. } = &mut self.network;
         let isa = *isa;
@@ -244,7 +289,8 @@ impl<T: Arithmetic> Engine<T> {
         let rows = indices.len();
         let plan = self.plan_for(crew, rows.max(1));
         let mut arena = plan.arena();
-        let batch = Batch::new(table, indices, Some(self.maps.inwards()), self.draws());
+        let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
+        let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), self.draws()) };
         plan.rows_phase(&self.network, crew, batch, &mut arena);
         let parameters = self.network.parameters.as_slice();
         let mut gradients = AlignedBuf::zeroed(parameters.len());

@@ -45,6 +45,7 @@ mod one_row;
 mod optim;
 mod scale;
 mod schedule;
+mod sparsity;
 mod stage;
 mod step;
 mod summary;
@@ -56,7 +57,7 @@ pub use ae_kernels::{Isa, IsaError};
 pub use callback::{BatchEnd, Callback, CancelToken};
 pub use config::{
     Activation, CodePenalty, Config, ConfigBuilder, Dropout, EarlyStopping, Gaussian, Init, Latent, Loss,
-    Noise, Precision, ScalerKind, WeightPenalty,
+    Noise, Precision, Revival, ScalerKind, TopK, WeightPenalty,
 };
 pub use engine::Products;
 pub use error::{ConfigError, Error, FileErrorKind};
@@ -67,6 +68,7 @@ pub use one_row::OneRow;
 pub use optim::Optimizer;
 pub use scale::{ScaledRows, Scaler};
 pub use schedule::Schedule;
+pub use sparsity::Sparsity;
 pub use step::Arithmetic;
 pub use summary::Summary;
 pub use trainer::{Session, Trainer};

@@ -5,10 +5,10 @@ use ae_kernels::panel::{self, PanelsMut};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
-use crate::config::{Config, Latent, Loss, Noise};
+use crate::config::{Config, Latent, Loss, Noise, TopK};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
-use crate::stage::{Dropout, GaussianLatent, Penalty, Stage};
+use crate::stage::{Dropout, GaussianLatent, Penalty, Stage, TopKLatent};
 
 /// The weights and bias of one layer, in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +89,9 @@ impl<T: Element> Network<T> {
             if index + 1 == encoder_layers {
                 match config.latent() {
                     Latent::Plain => {}
+                    Latent::TopK(TopK { k, revival }) => {
+                        stages.push(Stage::TopK(TopKLatent { features: code, k, revival }));
+                    }
                     Latent::Gaussian(settings) => {
                         let salt = stages.len() as u64;
                         stages.push(Stage::Gaussian(GaussianLatent { dim: code, settings, salt }));
@@ -129,9 +132,9 @@ impl<T: Element> Network<T> {
         match &self.stages[index] {
             Stage::Dense(layer) => (self.layers[*layer].inputs, self.layers[*layer].outputs),
             Stage::Gaussian(latent) => (2 * latent.dim, latent.dim),
-            Stage::Dropout(Dropout { features, .. }) | Stage::Penalty(Penalty { features, .. }) => {
-                (*features, *features)
-            }
+            Stage::Dropout(Dropout { features, .. })
+            | Stage::TopK(TopKLatent { features, .. })
+            | Stage::Penalty(Penalty { features, .. }) => (*features, *features),
         }
     }
 
@@ -165,6 +168,24 @@ impl<T: Element> Network<T> {
         rows.extend_from_slice(&values.bias);
         let parameters = &mut self.parameters.as_mut_slice()[range];
         panel::pack(&rows, PanelsMut::new(parameters, inputs + 1, outputs));
+    }
+
+    /// Whether what follows the top-k latent of stage `index` is a linear layer, which active features alone lead through: the same numbers.
+    pub(crate) fn decodes_sparsely(&self, index: usize) -> bool {
+        match (&self.stages[index], self.stages.get(index + 1)) {
+            (Stage::TopK(latent), Some(Stage::Dense(layer))) => {
+                latent.is_wide() && self.layers[*layer].activation == KernelActivation::Linear
+            }
+            _ => false,
+        }
+    }
+
+    /// The top-k latent, where there is one.
+    pub(crate) fn top_k(&self) -> Option<&TopKLatent> {
+        self.stages.iter().find_map(|stage| match stage {
+            Stage::TopK(latent) => Some(latent),
+            _ => None,
+        })
     }
 
     /// Width of the widest matrix between stages.

@@ -1,9 +1,11 @@
 //! What a row goes through on its way: dense layers, and what is between them.
 
-use ae_kernels::Element;
 use ae_kernels::latent::Divergence;
+use ae_kernels::panel::Panels;
+use ae_kernels::sparse::{self, Active};
+use ae_kernels::{Element, Isa};
 
-use crate::config::{CodePenalty, Gaussian};
+use crate::config::{CodePenalty, Gaussian, Revival};
 
 /// One step of the way.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub(crate) enum Stage {
     Gaussian(GaussianLatent),
     /// Drops values, in training.
     Dropout(Dropout),
+    /// Leaves the largest values of each row and makes the others zero.
+    TopK(TopKLatent),
     /// Leaves values as they are, for a price.
     Penalty(Penalty),
 }
@@ -25,6 +29,42 @@ pub(crate) struct GaussianLatent {
     pub(crate) settings: Gaussian,
     /// Tells its random numbers from those of other stages.
     pub(crate) salt: u64,
+}
+
+/// The latent of a k-sparse autoencoder.
+#[derive(Clone, Debug)]
+pub(crate) struct TopKLatent {
+    pub(crate) features: usize,
+    pub(crate) k: usize,
+    pub(crate) revival: Option<Revival>,
+}
+
+/// How many times as many features as are kept a code must have for the sparse way to pay.
+const WIDER: usize = 4;
+
+impl TopKLatent {
+    /// Whether to compute active features only.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.k.saturating_mul(WIDER) <= self.features
+    }
+
+    /// Elements that a block of `rows` rows needs: the active features, and memory to find them.
+    pub(crate) fn memory<T: Element>(&self, rows: usize) -> usize {
+        sparse::active_len(self.k, rows) + sparse::scratch_len::<T>(self.k)
+    }
+
+    /// The largest values of each row of `codes`, in the first elements of `memory`.
+    pub(crate) fn select<'m, T: Element>(
+        &self,
+        isa: Isa,
+        codes: Panels<'_, T>,
+        memory: &'m mut [T],
+    ) -> Active<'m, T> {
+        let rows = codes.cols();
+        let (active, scratch) = memory.split_at_mut(sparse::active_len(self.k, rows));
+        sparse::select(isa, self.k, codes, active, scratch);
+        Active::new(active, self.k, rows)
+    }
 }
 
 /// Dropout of a share of the values.
@@ -62,7 +102,7 @@ impl Stage {
 
     /// Whether it works on the values where they are.
     pub(crate) fn in_place(&self) -> bool {
-        matches!(self, Stage::Penalty(_))
+        matches!(self, Stage::Penalty(_) | Stage::TopK(_))
     }
 
     /// Whether it needs to have seen the whole batch before it can say what its values cost.

@@ -7,10 +7,11 @@
 //! Phase 2, each range of the parameters: the sum of the gradient over the whole batch, and the update.
 //!
 //! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
-//! products are computed, [`plain`] or on [`tiles`], is a property of the plan.
+//! products are computed, [`plain`], on [`tiles`] or from [`sparse`] codes, is a property of the plan.
 
 mod block;
 mod plain;
+mod sparse;
 mod tiles;
 
 use std::convert::Infallible;
@@ -18,8 +19,9 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use ae_kernels::gemm::WeightRange;
-use ae_kernels::panel::{Affine, panel_count};
+use ae_kernels::panel::{Affine, Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, DisjointRanges};
+use ae_kernels::sparse::Index;
 use ae_kernels::tile::Parts;
 use ae_kernels::update::{self, UpdateRule};
 use ae_kernels::workspace::AlignedBuf;
@@ -31,6 +33,7 @@ use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
 use block::Block;
 use plain::PlainPlan;
+use sparse::SparsePlan;
 use tiles::TilePlan;
 
 /// Multiply-adds of a phase below which sharing it among threads costs more than it saves: waking a worker takes
@@ -80,6 +83,20 @@ pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
 pub(crate) trait OnTiles<T>: Phases<T> {
     /// The plan for batches of up to `batch` rows, where the arithmetic has tiles.
     fn plan(network: &Network<T>, batch: usize, threads: usize, parts: Parts) -> Option<Self>;
+    /// Whether the arithmetic has tiles.
+    const THERE: bool;
+    /// Elements of the two areas of memory that [`OnTiles::encode`] needs.
+    fn encode_len(parts: Parts, inputs: usize, batch_panels: usize) -> [usize; 2];
+    /// The forward product of a layer by itself, for an even number of whole batch panels.
+    fn encode(
+        isa: Isa,
+        parts: Parts,
+        layer: &Dense,
+        all: &[T],
+        x: Panels<'_, T>,
+        y: PanelsMut<'_, T>,
+        memory: [&mut [T]; 2],
+    );
 }
 
 /// Sizes of the memory of a step.
@@ -102,6 +119,7 @@ pub(crate) struct Operands<'a, T> {
     rows: usize,
     arena: &'a [T],
     kept: &'a [T],
+    index: &'a Index<T>,
 }
 
 /// What a task of phase 2 owns: some parameters and their state.
@@ -140,6 +158,21 @@ impl<T: Element> OnTiles<T> for Infallible {
     fn plan(_: &Network<T>, _: usize, _: usize, _: Parts) -> Option<Self> {
         None
     }
+    const THERE: bool = false;
+    fn encode_len(_: Parts, _: usize, _: usize) -> [usize; 2] {
+        [0; 2]
+    }
+    fn encode(
+        isa: Isa,
+        _: Parts,
+        layer: &Dense,
+        all: &[T],
+        x: Panels<'_, T>,
+        y: PanelsMut<'_, T>,
+        _: [&mut [T]; 2],
+    ) {
+        layer.forward(isa, all, x, y, None);
+    }
 }
 
 impl<T: Element> Phases<T> for Infallible {
@@ -173,6 +206,7 @@ pub(crate) fn tiles_pay<T: Element>(network: &Network<T>, batch: usize) -> bool 
 enum Way<T: Arithmetic> {
     Plain(PlainPlan),
     Tiles(T::Tiles),
+    Sparse(SparsePlan),
 }
 
 /// Where everything of a step lies in memory, for batches of up to `batch` rows of one network.
@@ -194,20 +228,26 @@ pub(crate) struct Arena<T> {
     kept: AlignedBuf<T>,
     /// Of a stage that awaits the whole batch.
     means: Vec<f64>,
+    /// Of sparse codes.
+    index: Index<T>,
 }
 
 impl<T: Arithmetic> StepPlan<T> {
     /// `threads` decides how many rows a block has, which no result depends on: a row is computed for itself, and a
     /// parameter over all rows in their order. `parts` asks for tiles.
     pub(crate) fn new(network: &Network<T>, batch: usize, threads: usize, parts: Option<Parts>) -> Self {
-        let tiles = parts.and_then(|parts| T::Tiles::plan(network, batch, threads, parts));
-        let way: Way<T> = match tiles {
-            Some(tiles) => Way::Tiles(tiles),
-            None => Way::Plain(PlainPlan::new(network, batch, threads)),
+        let parts = parts.filter(|_| T::Tiles::THERE);
+        let way: Way<T> = if let Some(sparse) = SparsePlan::new(network, batch, threads, parts) {
+            Way::Sparse(sparse)
+        } else if let Some(tiles) = parts.and_then(|parts| T::Tiles::plan(network, batch, threads, parts)) {
+            Way::Tiles(tiles)
+        } else {
+            Way::Plain(PlainPlan::new(network, batch, threads))
         };
         let layout = match &way {
             Way::Plain(plan) => Phases::<T>::layout(plan).clone(),
             Way::Tiles(plan) => plan.layout().clone(),
+            Way::Sparse(plan) => Phases::<T>::layout(plan).clone(),
         };
         let (ranges, pieces) = tasks(network, threads);
         StepPlan { batch, way, layout, ranges, pieces, multiply_adds_a_row: multiply_adds(network) }
@@ -225,6 +265,10 @@ impl<T: Arithmetic> StepPlan<T> {
             blocks: AlignedBuf::zeroed(blocks * self.layout.block_len),
             kept: AlignedBuf::zeroed(blocks * self.layout.kept_len),
             means: Vec::new(),
+            index: match &self.way {
+                Way::Sparse(plan) => plan.index(self.batch),
+                Way::Plain(_) | Way::Tiles(_) => Index::default(),
+            },
         }
     }
 
@@ -248,7 +292,11 @@ impl<T: Arithmetic> StepPlan<T> {
         assert!(rows <= self.batch, "{rows} rows in a plan for {}", self.batch);
         let stages = network.stages.len();
         let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
-            return self.pass(network, crew, batch, 0..stages, arena);
+            self.pass(network, crew, batch, 0..stages, arena);
+            if let Way::Sparse(plan) = &self.way {
+                plan.fill(&network.layers, batch, arena.blocks.as_slice(), &mut arena.index);
+            }
+            return;
         };
         self.pass(network, crew, batch, 0..barrier, arena);
         let mut means = std::mem::take(&mut arena.means);
@@ -260,6 +308,7 @@ impl<T: Arithmetic> StepPlan<T> {
             match &self.way {
                 Way::Plain(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
                 Way::Tiles(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
+                Way::Sparse(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
             }
         }
         means.iter_mut().for_each(|mean| *mean /= rows as f64);
@@ -287,6 +336,7 @@ impl<T: Arithmetic> StepPlan<T> {
             match &self.way {
                 Way::Plain(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
                 Way::Tiles(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
+                Way::Sparse(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
             }
         });
     }
@@ -301,8 +351,9 @@ impl<T: Arithmetic> StepPlan<T> {
         rule: Rule,
         (parameters, state): (&mut [T], &mut [T]),
     ) {
+        let index = &arena.index;
         let (arena, kept) = (arena.blocks.as_slice(), arena.kept.as_slice());
-        let operands = Operands { isa, layers, rows, arena, kept };
+        let operands = Operands { isa, layers, rows, arena, kept, index };
         let times = if parameters.is_empty() { 0 } else { state.len() / parameters.len() };
         self.crew(crew, rows).for_each_part(parameters, state, &self.ranges, |index, parameters, state| {
             for piece in &self.pieces[index] {
@@ -314,6 +365,7 @@ impl<T: Arithmetic> StepPlan<T> {
                 match &self.way {
                     Way::Plain(plan) => plan.finish_gradient(operands, piece, rule, part),
                     Way::Tiles(plan) => plan.finish_gradient(operands, piece, rule, part),
+                    Way::Sparse(plan) => plan.finish_gradient(operands, piece, rule, part),
                 }
             }
         });
@@ -333,6 +385,13 @@ impl<T: Arithmetic> StepPlan<T> {
             let gradients = &gradients[from..][..parameters.len()];
             rule.hand_to(Apply { isa, gradients, part: Part { parameters, state } });
         });
+    }
+
+    /// Calls `each` with every feature of a sparse code that was active in a row of the batch that phase 1 left in `arena`.
+    pub(crate) fn each_active(&self, rows: usize, arena: &Arena<T>, each: impl FnMut(u32)) {
+        if let Way::Sparse(plan) = &self.way {
+            plan.each_active(rows, arena.blocks.as_slice(), each);
+        }
     }
 
     /// The sums over the rows of the batch that phase 1 left in `arena`, in row order.
@@ -427,6 +486,8 @@ pub(crate) struct Batch<'a, T> {
     pub(crate) draws: Draws,
     /// The mean of each value of the code over the whole step, where a stage has waited for it.
     pub(crate) code_means: Option<&'a [f64]>,
+    /// Features of the code that are to be revived.
+    pub(crate) dead: &'a [u32],
 }
 
 impl<'a, T> Batch<'a, T> {
@@ -437,7 +498,7 @@ impl<'a, T> Batch<'a, T> {
         map: Option<Affine<'a, T>>,
         draws: Draws,
     ) -> Self {
-        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None }
+        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None, dead: &[] }
     }
 
     /// Block `index` of blocks of `rows` rows.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::{Activation, Config, Dropout, Gaussian, Latent, Loss, Precision, WeightPenalty};
+use crate::config::{Activation, Config, Dropout, Gaussian, Latent, Loss, Precision, TopK, WeightPenalty};
 
 /// Architecture, parameters and compression of a model. Its `Display` is a few aligned lines.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +82,10 @@ fn kind(config: &Config) -> Vec<String> {
         if samples > 1 {
             words.push(format!("importance-weighted with {samples} samples"));
         }
+    }
+    if let Latent::TopK(TopK { k, revival }) = config.latent() {
+        words.push(format!("sparse top {k}"));
+        words.extend(revival.map(|_| "dead features revived".to_owned()));
     }
     words.extend(config.noise().map(|noise| format!("denoising {noise}")));
     words.extend(config.code_penalty().map(|penalty| format!("sparse {penalty}")));

@@ -85,6 +85,7 @@ impl Autoencoder {
         match self.config().latent() {
             Latent::Gaussian(_) => Ok(()),
             Latent::Plain => Err(Error::NotVariational { what, latent: "a plain one" }),
+            Latent::TopK(_) => Err(Error::NotVariational { what, latent: "its largest values" }),
         }
     }
 }

@@ -82,6 +82,7 @@ impl StepsBench {
 
     fn steps(&self, dims: &[usize], batch: usize, threads: usize) -> TrainBench {
         TrainBench {
+            top_k: None,
             dims: dims.to_vec(),
             batch,
             threads,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ae_kernels::Isa;
-use ae_model::{Activation, Arithmetic, Config, Optimizer, Precision, Session, Trainer};
+use ae_model::{Activation, Arithmetic, Config, Latent, Optimizer, Precision, Session, Trainer};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -23,6 +23,9 @@ pub(crate) struct TrainBench {
     /// Encoder widths, input to encoding; the decoder mirrors them
     #[arg(long, value_delimiter = ',', default_value = "784,256,128,64,32")]
     pub(crate) dims: Vec<usize>,
+    /// Keep this many values of the encoding: a top-k latent
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<usize>,
     /// Rows of a step
     #[arg(long, default_value_t = 32)]
     pub(crate) batch: usize,
@@ -56,7 +59,9 @@ impl TrainBench {
             _ => Precision::F32,
         };
         let optimizer = Optimizer::named(&self.optimizer).unwrap_or_default();
+        let latent = self.top_k.map_or(Latent::Plain, Latent::top_k);
         let config = Config::builder(*input)
+            .latent(latent)
             .hidden_dims(hidden)
             .encoding_dim(*encoding)
             .activation(Activation::Relu)
@@ -71,7 +76,7 @@ impl TrainBench {
         let seconds = step.as_secs_f64();
         let batch = self.batch as f64;
         let flops = flops_per_sample(&config.layer_dims()) as f64 * batch;
-        Ok(json!({
+        let mut object = json!({
             "dims": self.dims,
             "batch": self.batch,
             "threads": self.threads,
@@ -81,7 +86,12 @@ impl TrainBench {
             "samples_per_s": rounded(batch / seconds, 1),
             "us_per_step": rounded(seconds * 1e6, 2),
             "gflops": rounded(flops / seconds / 1e9, 2),
-        }))
+        });
+        if let (Some(k), Value::Object(fields)) = (self.top_k, &mut object) {
+            // Of the products of a dense step, most of which a sparse one need not compute.
+            fields.insert("top_k".to_owned(), json!(k));
+        }
+        Ok(object)
     }
 
     fn time<T: Arithmetic>(&self, config: &Config, isa: Isa) -> Result<Duration, Failure> {

@@ -7,7 +7,7 @@ use ae_data::{BatchSource, Dataset, Subset};
 use ae_eval::{Pca, mean_variance};
 use ae_model::{
     Autoencoder, CancelToken, Config, EarlyStopping, History, Init, Optimizer, Precision, ScalerKind,
-    StopReason,
+    Sparsity, StopReason,
 };
 use serde_json::json;
 
@@ -77,6 +77,11 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         "validation_mse": quality.validation.as_ref().map(|part| part.mse),
         "validation_variance": quality.validation.as_ref().map(|part| part.variance),
         "validation_pca_mse": quality.validation.as_ref().and_then(|part| part.pca),
+        "sparsity": quality.sparsity.map(|sparsity| json!({
+            "active": sparsity.active,
+            "dead": sparsity.dead,
+            "variance_explained": sparsity.variance_explained,
+        })),
         "model": path,
     }))
 }
@@ -192,6 +197,8 @@ struct Part {
 struct Quality {
     train: Part,
     validation: Option<Part>,
+    /// Of the training rows, for sparse models.
+    sparsity: Option<Sparsity>,
 }
 
 impl Quality {
@@ -218,7 +225,8 @@ impl Quality {
         };
         let validation =
             if validation.is_empty() { None } else { Some(measure(&Subset::new(data, validation)?)?) };
-        Ok(Quality { train: measure(&train)?, validation })
+        let sparsity = if model.is_sparse() { Some(model.sparsity(&train)?) } else { None };
+        Ok(Quality { train: measure(&train)?, validation, sparsity })
     }
 
     fn warnings(&self, history: &History) -> Vec<String> {
@@ -289,6 +297,13 @@ fn report(
     row("train", &quality.train)?;
     if let Some(part) = &quality.validation {
         row("validation", part)?;
+    }
+    if let Some(Sparsity { active, dead, variance_explained }) = quality.sparsity {
+        out.line(format!(
+            "sparsity      {active:.1} of {size} values active, {:.1} % never, {:.1} % of variance explained",
+            100.0 * dead,
+            100.0 * variance_explained,
+        ))?;
     }
     out.line("")
 }

@@ -354,7 +354,8 @@ fn a_closed_pipe_is_no_panic() {
 fn every_kind_trains_and_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let cases: [(&[&str], &str, &str); 6] = [
+    let cases: [(&[&str], &str, &str); 7] = [
+        (&["--kind", "sparse", "--top-k", "2"], "sparse top 2, loss mse", "/latent/top-k/k"),
         (&["--kind", "denoising"], "denoising masking:0.25, loss mse", "/noise/masking/share"),
         (
             &["--noise", "swap:0.2", "--loss", "huber:0.5"],

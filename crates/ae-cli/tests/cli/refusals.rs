@@ -55,6 +55,8 @@ const CASES: &[Case] = &[
     case("no such optimizer", "train digits --optimizer lion", 2, "invalid value 'lion'"),
     case("a beta without a vae", "train digits --beta 2", 2, "--beta is for --kind vae"),
     case("a negative beta", "train digits --kind vae --beta -1", 2, "--beta: -1 is out of range"),
+    case("more kept than there is", "train digits --top-k 99", 2, "--top-k: 99 is out of range"),
+    case("the largest of a vae", "train digits --kind vae --top-k 2", 2, "--top-k is not for --kind vae"),
     case("no samples", "train digits --kind vae --samples 0", 2, "--samples: 0 is out of range"),
     case(
         "a beta with samples",

@@ -211,6 +211,11 @@ impl Simd<f32> for Avx2 {
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
+    fn lt_mask(self, a: __m256, b: __m256) -> u32 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) as u32 }
+    }
+    #[inline(always)]
     fn transpose(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
         transpose_f32(self, src, src_stride, dst, dst_stride);
     }
@@ -336,6 +341,11 @@ impl Simd<f64> for Avx2 {
     fn keep_lt(self, a: __m256d, b: __m256d, x: __m256d) -> __m256d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm256_and_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b), x) }
+    }
+    #[inline(always)]
+    fn lt_mask(self, a: __m256d, b: __m256d) -> u32 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) as u32 }
     }
     #[inline(always)]
     fn transpose(self, src: &[f64], src_stride: usize, dst: &mut [f64], dst_stride: usize) {

@@ -215,6 +215,11 @@ impl Simd<f32> for Avx512 {
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
+    fn lt_mask(self, a: __m512, b: __m512) -> u32 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) })
+    }
+    #[inline(always)]
     fn transpose(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
         avx2::transpose_f32(self.0, src, src_stride, dst, dst_stride);
     }
@@ -340,6 +345,11 @@ impl Simd<f64> for Avx512 {
     fn keep_lt(self, a: __m512d, b: __m512d, x: __m512d) -> __m512d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), x) }
+    }
+    #[inline(always)]
+    fn lt_mask(self, a: __m512d, b: __m512d) -> u32 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        u32::from(unsafe { _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b) })
     }
     #[inline(always)]
     fn transpose(self, src: &[f64], src_stride: usize, dst: &mut [f64], dst_stride: usize) {

@@ -166,6 +166,10 @@ impl Simd<f32> for Portable {
         a.simd_lt(b) & x
     }
     #[inline(always)]
+    fn lt_mask(self, a: f32x8, b: f32x8) -> u32 {
+        a.simd_lt(b).to_bitmask()
+    }
+    #[inline(always)]
     fn transpose(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
         transpose(src, src_stride, dst, dst_stride);
     }
@@ -262,6 +266,10 @@ impl Simd<f64> for Portable {
     #[inline(always)]
     fn keep_lt(self, a: f64x4, b: f64x4, x: f64x4) -> f64x4 {
         a.simd_lt(b) & x
+    }
+    #[inline(always)]
+    fn lt_mask(self, a: f64x4, b: f64x4) -> u32 {
+        a.simd_lt(b).to_bitmask()
     }
     #[inline(always)]
     fn transpose(self, src: &[f64], src_stride: usize, dst: &mut [f64], dst_stride: usize) {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Activation, CodePenalty, Config, Dropout, EarlyStopping, Init, Latent, Loss, MAX_DIM, Noise, Precision,
-    ScalerKind, WeightPenalty, at_least_zero, in_range, out_of_range,
+    ScalerKind, TopK, WeightPenalty, at_least_zero, in_range, out_of_range,
 };
 use crate::error::ConfigError;
 use crate::optim::Optimizer;
@@ -229,8 +229,12 @@ impl ConfigBuilder {
         in_range("input_dim", self.input_dim, 1, MAX_DIM)?;
         let encoding_dim = self.encoding_dim.unwrap_or((self.input_dim / 5).max(1));
         in_range("encoding_dim", encoding_dim, 1, MAX_DIM)?;
-        let hidden_dims =
-            self.hidden_dims.unwrap_or_else(|| gradual_compression(self.input_dim, encoding_dim));
+        self.latent.check_width(encoding_dim)?;
+        let hidden_dims = self.hidden_dims.unwrap_or_else(|| match self.latent {
+            // A dictionary: every feature is a direction of the rows themselves.
+            Latent::TopK(_) => Vec::new(),
+            Latent::Plain | Latent::Gaussian(_) => gradual_compression(self.input_dim, encoding_dim),
+        });
         in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
         for &dim in &hidden_dims {
             in_range("hidden_dims", dim, 1, MAX_DIM)?;
@@ -284,6 +288,13 @@ impl ConfigBuilder {
             ema: self.ema,
             mask_missing: self.mask_missing,
         };
+        if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
+            && !config.is_plain_dictionary()
+        {
+            let allowed = "left out, or with mse, no hidden layers, an encoding of ReLU or linear at least 4 k wide, no \
+                code_penalty and no dropout";
+            return Err(out_of_range("latent.revival", "set", allowed));
+        }
         let parameters: u128 = config.layer_shapes().iter().map(|(i, o)| (*i as u128 + 1) * *o as u128).sum();
         if parameters > MAX_PARAMETERS {
             return Err(out_of_range("the number of parameters", parameters, "at most 2147483648"));
@@ -327,6 +338,9 @@ impl ConfigBuilder {
             }
             (Latent::Gaussian(_), Some(_)) => {
                 Err(out_of_range("code_penalty", "set", "left out with a Gaussian latent, which has its own"))
+            }
+            (Latent::TopK(_), Some(CodePenalty::Kl { .. })) => {
+                Err(out_of_range("code_penalty", "kl", "l1 or left out with a top-k latent"))
             }
             (_, Some(CodePenalty::Kl { .. })) if code != Activation::Sigmoid => {
                 Err(out_of_range("encoding_activation", code.name(), "sigmoid with a KL penalty"))

@@ -119,6 +119,43 @@ pub enum Latent {
     /// variational autoencoder. The objective adds `beta KL(q(z|x) ‖ N(0, 1))` to the loss of each row. Encodings outside
     /// training are the means.
     Gaussian(Gaussian),
+    /// The k largest values of the encoder's output, zeros elsewhere, in training and outside: a k-sparse autoencoder (Makhzani &
+    /// Frey 2013; wide ones as Gao et al. 2024). Of equal values those of the first features are kept. Gradients go through kept values that
+    /// are not zero.
+    TopK(TopK),
+}
+
+/// The settings of [`Latent::TopK`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopK {
+    /// Values of an encoding that are kept: from 1 to all of them.
+    pub k: usize,
+    /// How features that are no longer active are brought back, where they should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revival: Option<Revival>,
+}
+
+/// The auxiliary loss of Gao et al. 2024, sec. A.2 ("AuxK"), by which dead features learn what the others leave: to the loss of each row comes
+/// `weight ½ ‖ê - e‖²`, where `e = x - x̂` is what is left of the row, taken as given, and `ê` is made from the largest values of dead
+/// features alone, without the bias. A feature is dead when it has not been among the k largest for `dead_after` rows of training.
+///
+/// For squared error, networks without hidden layers, ReLU or linear encodings at least four times as wide as k, and neither penalties of
+/// the code nor dropout.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revival {
+    /// Dead features that take part in each row, at most; from 1 to the width of the encoding. Half the width of the rows is usual.
+    pub k: usize,
+    /// The factor of the loss, above 0; usually 1/32.
+    pub weight: f64,
+    /// Rows without activity after which a feature is dead; at least 1.
+    pub dead_after: u64,
+}
+
+impl Revival {
+    /// The factor of Gao et al. 2024.
+    pub const WEIGHT: f64 = 1.0 / 32.0;
 }
 
 /// The settings of [`Latent::Gaussian`].
@@ -146,6 +183,30 @@ impl Latent {
     /// A variational autoencoder with the usual bound.
     pub fn gaussian() -> Latent {
         Latent::Gaussian(Gaussian::default())
+    }
+
+    /// A k-sparse autoencoder.
+    pub fn top_k(k: usize) -> Latent {
+        Latent::TopK(TopK { k, revival: None })
+    }
+
+    /// Checks what depends on the width of the encoding.
+    pub(super) fn check_width(self, encoding_dim: usize) -> Result<(), ConfigError> {
+        match self {
+            Latent::TopK(TopK { k, revival }) => {
+                super::in_range("latent.k", k, 1, encoding_dim)?;
+                let Some(Revival { k: dead, weight, dead_after }) = revival else { return Ok(()) };
+                super::in_range("latent.revival.k", dead, 1, encoding_dim)?;
+                if !(weight > 0.0 && weight <= 1e6) {
+                    return Err(out_of_range("latent.revival.weight", weight, "above 0 and at most 1000000"));
+                }
+                if dead_after == 0 {
+                    return Err(out_of_range("latent.revival.dead_after", dead_after, "at least 1"));
+                }
+                Ok(())
+            }
+            Latent::Plain | Latent::Gaussian(_) => Ok(()),
+        }
     }
 
     pub(super) fn check(self) -> Result<(), ConfigError> {

@@ -7,6 +7,7 @@ use ae_kernels::latent;
 use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::noise::{self, Donors, Stream};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
+use ae_kernels::sparse::{self, Active};
 
 use super::Batch;
 use crate::config::{CodePenalty, Noise};
@@ -56,6 +57,7 @@ impl Areas {
                 }
                 // The noise, and the importance of each sample.
                 Stage::Gaussian(_) => (features + 1) * rows * copies,
+                Stage::TopK(latent) => latent.memory::<T>(rows),
                 _ => 0,
             }));
         }
@@ -71,6 +73,11 @@ impl Areas {
     /// Where the values before stage `index` are.
     pub(super) fn at(&self, index: usize) -> usize {
         self.values[index].at
+    }
+
+    /// Where stage `index` keeps what it needs.
+    pub(super) fn private(&self, index: usize) -> usize {
+        self.private[index]
     }
 
     /// Elements of the largest values, those of the input left out, of so many rows: deltas.
@@ -224,6 +231,14 @@ impl<'a, T: Element> Block<'a, T> {
         let isa = self.network.isa;
         match &self.network.stages[index] {
             Stage::Dense(_) | Stage::Penalty(_) => {}
+            Stage::TopK(latent) => {
+                let area = self.areas.values[index];
+                let (before, after) = memory.split_at_mut(self.areas.private[index]);
+                let codes = &mut before[area.at..][..self.len(index)];
+                let cols = self.cols(index);
+                let active = latent.select(isa, Panels::new(codes, area.features, cols), after);
+                active.spread(PanelsMut::new(codes, area.features, cols));
+            }
             Stage::Dropout(dropout) => {
                 let (before, after) = memory.split_at_mut(self.areas.at(index + 1));
                 self.drop_out(dropout, index, &before[self.areas.at(index)..], after);
@@ -326,6 +341,11 @@ impl<'a, T: Element> Block<'a, T> {
         match &self.network.stages[index] {
             Stage::Dense(_) => {}
             Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
+            Stage::TopK(latent) => {
+                let cols = self.cols(index);
+                let active = &memory[self.areas.private[index]..][..sparse::active_len(latent.k, cols)];
+                Active::new(active, latent.k, cols).keep(delta, self.delta_mut(dx, index));
+            }
             Stage::Penalty(penalty) => {
                 self.penalise(penalty, self.values(memory, index), delta, dx, losses);
             }

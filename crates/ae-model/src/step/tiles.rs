@@ -3,13 +3,15 @@
 
 use std::ops::Range;
 
+use ae_kernels::Isa;
 use ae_kernels::activation::Epilogue;
-use ae_kernels::panel::panel_count;
+use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::UpdateRule;
 
 use super::block::{Areas, Block};
 use super::{Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
+use crate::layer::Dense;
 use crate::network::Network;
 use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
@@ -87,6 +89,27 @@ impl OnTiles<f32> for TilePlan {
         let kept_len = block_panels / 2 * pair_len;
         let layout = Layout { block_panels, block_len: end, kept_len, losses, squares };
         Some(TilePlan { parts, layout, areas, scratch, operands, room, inputs, deltas, pair_len })
+    }
+
+    const THERE: bool = true;
+
+    fn encode_len(parts: Parts, inputs: usize, batch_panels: usize) -> [usize; 2] {
+        [batch_panels * split::panel_len(parts, inputs), tile::scratch_len(parts, batch_panels)]
+    }
+
+    fn encode(
+        isa: Isa,
+        parts: Parts,
+        layer: &Dense,
+        all: &[f32],
+        x: Panels<'_, f32>,
+        y: PanelsMut<'_, f32>,
+        [operand, room]: [&mut [f32]; 2],
+    ) {
+        let operand = &mut operand[..x.count() * split::panel_len(parts, layer.inputs)];
+        split::rows(isa, parts, x, operand);
+        let epilogue = Epilogue { activation: layer.activation, slopes: None };
+        tile::forward(isa, parts, layer.parameters(all), operand, y, epilogue, None, room);
     }
 }
 

@@ -1,0 +1,189 @@
+//! The k largest values of each row, for a panel of rows at once.
+//!
+//! The features are divided into groups. At least k values reach the k-th largest of the groups' largest values, so nothing below it is
+//! among the k largest; where the groups are several times k, little more than k values reach it. Those are collected in the order of the
+//! features and, where they become too many, cut down to the k largest, the earlier ones of equals, which raises the bar for the
+//! rest.
+
+use std::cmp::Ordering;
+
+use super::{active_len, order};
+use crate::isa::Isa;
+use crate::panel::Panels;
+use crate::simd::{Element, Kernel, Simd};
+
+/// Groups for each value that is kept, and features of a group at least.
+const GROUPS: usize = 4;
+const MEMBERS: usize = 4;
+
+/// Values of a row that are collected before they are cut down.
+fn room(k: usize) -> usize {
+    2 * k + 64
+}
+
+/// Elements of memory that [`select`] needs.
+pub fn scratch_len<T: Element>(k: usize) -> usize {
+    // A line of maxima for each group; values and indices of the rows of a panel; one of them apart.
+    ((GROUPS * k + 2 * room(k)) * T::PANEL + room(k).max(GROUPS * k)).next_multiple_of(T::PANEL)
+}
+
+/// Finds the `k` largest values of each column of `values` `[features, rows]`, of equal ones those that come first, and leaves them as
+/// [`super::Active`] reads them in `active`, [`active_len`] elements. A value of zero is not active; NaN counts as the largest.
+/// `scratch` is [`scratch_len`] elements.
+pub fn select<T: Element>(isa: Isa, k: usize, values: Panels<'_, T>, active: &mut [T], scratch: &mut [T]) {
+    assert!(
+        k > 0
+            && u32::try_from(values.rows()).is_ok()
+            && active.len() == active_len(k, values.cols())
+            && scratch.len() >= scratch_len::<T>(k),
+        "{k} of [{}, {}] in {} elements with {} of scratch",
+        values.rows(),
+        values.cols(),
+        active.len(),
+        scratch.len(),
+    );
+    T::run(isa, Select { k, values, active, scratch });
+}
+
+struct Select<'a, T> {
+    k: usize,
+    values: Panels<'a, T>,
+    active: &'a mut [T],
+    scratch: &'a mut [T],
+}
+
+/// What has been collected of one row.
+struct Lane<'a, T> {
+    values: &'a mut [T],
+    indices: &'a mut [u32],
+    count: usize,
+}
+
+impl<T: Element> Lane<'_, T> {
+    /// Leaves the `k` largest, in the order of the features, and gives the smallest of them.
+    fn cut(&mut self, k: usize, apart: &mut [T]) -> T {
+        let apart = &mut apart[..self.count];
+        apart.copy_from_slice(&self.values[..self.count]);
+        let (larger, least, _) = apart.select_nth_unstable_by(k - 1, |a, b| order(*a, *b));
+        let least = *least;
+        let mut equals = k - larger.iter().filter(|value| order(**value, least) == Ordering::Less).count();
+        let mut kept = 0;
+        for from in 0..self.count {
+            let value = self.values[from];
+            let keep = match order(value, least) {
+                Ordering::Less => true,
+                Ordering::Equal if equals > 0 => {
+                    equals -= 1;
+                    true
+                }
+                _ => false,
+            };
+            if keep {
+                self.values[kept] = value;
+                self.indices[kept] = self.indices[from];
+                kept += 1;
+            }
+        }
+        self.count = kept;
+        least
+    }
+}
+
+/// A bound for values that are not zero: the smallest positive number for zero itself.
+fn beyond_zero<T: Element>(bound: T) -> T {
+    if bound != T::ZERO {
+        return bound;
+    }
+    let least = T::from_f64(f64::from_bits(1));
+    if least == T::ZERO { T::from_f32(f32::from_bits(1)) } else { least }
+}
+
+impl<T: Element> Kernel<T> for Select<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let Select { k, values, active, scratch } = self;
+        let (features, rows, room) = (values.rows(), values.cols(), room(k));
+        let (counts, rest) = active.split_at_mut(rows);
+        let (indices, kept) = rest.split_at_mut(rows * k);
+        let (maxima, rest) = scratch.split_at_mut(GROUPS * k * T::PANEL);
+        let (found, rest) = rest.split_at_mut(room * T::PANEL);
+        let (places, apart) = rest.split_at_mut(room * T::PANEL);
+        let places: &mut [u32] = bytemuck::cast_slice_mut(places);
+        let groups = GROUPS * k;
+        for first in (0..rows).step_by(S::LANES) {
+            let lanes = S::LANES.min(rows - first);
+            let real = u32::MAX >> (32 - lanes);
+            let lines = &values.panel(first / T::PANEL)[first % T::PANEL..];
+            let mut bounds = [T::from_f64(f64::NEG_INFINITY); 16];
+            if groups * MEMBERS <= features {
+                group_maxima(s, lines, features, maxima, groups);
+                for (lane, bound) in bounds.iter_mut().take(lanes).enumerate() {
+                    let apart = &mut apart[..groups];
+                    for (to, line) in apart.iter_mut().zip(maxima.chunks_exact(S::LANES)) {
+                        *to = line[lane];
+                    }
+                    *bound = beyond_zero(*apart.select_nth_unstable_by(k - 1, |a, b| order(*a, *b)).1);
+                }
+            }
+            let mut of_lanes = [0usize; 16];
+            let mut bound = s.load(&bounds);
+            for feature in 0..features {
+                let line = &lines[feature * T::PANEL..];
+                let mut reach = !s.lt_mask(s.load(line), bound) & real;
+                while reach != 0 {
+                    let lane = reach.trailing_zeros() as usize;
+                    reach &= reach - 1;
+                    if line[lane] == T::ZERO {
+                        continue;
+                    }
+                    let count = of_lanes[lane];
+                    found[lane * room + count] = line[lane];
+                    places[lane * room + count] = feature as u32;
+                    of_lanes[lane] = count + 1;
+                    if count + 1 == room {
+                        let mut all = Lane {
+                            values: &mut found[lane * room..][..room],
+                            indices: &mut places[lane * room..][..room],
+                            count: room,
+                        };
+                        bounds[lane] = all.cut(k, apart);
+                        of_lanes[lane] = all.count;
+                        bound = s.load(&bounds);
+                    }
+                }
+            }
+            for lane in 0..lanes {
+                let mut all = Lane {
+                    values: &mut found[lane * room..][..room],
+                    indices: &mut places[lane * room..][..room],
+                    count: of_lanes[lane],
+                };
+                if all.count > k {
+                    all.cut(k, apart);
+                }
+                let (row, count) = (first + lane, all.count);
+                bytemuck::cast_slice_mut::<T, u32>(counts)[row] = count as u32;
+                kept[row * k..][..count].copy_from_slice(&all.values[..count]);
+                let indices = bytemuck::cast_slice_mut::<T, u32>(&mut indices[row * k..][..k]);
+                indices[..count].copy_from_slice(&all.indices[..count]);
+            }
+        }
+    }
+}
+
+/// The largest value of each group of features, a vector of lanes for each. The last group may be longer.
+#[inline(always)]
+fn group_maxima<T: Element, S: Simd<T>>(s: S, lines: &[T], features: usize, maxima: &mut [T], groups: usize) {
+    let members = features / groups;
+    for (group, to) in maxima.chunks_exact_mut(S::LANES).take(groups).enumerate() {
+        let end = if group + 1 == groups { features } else { (group + 1) * members };
+        let low = s.splat(T::from_f64(f64::NEG_INFINITY));
+        let mut most = [low; 4];
+        for feature in group * members..end {
+            let at = feature % 4;
+            most[at] = s.max(s.load(&lines[feature * T::PANEL..]), most[at]);
+        }
+        s.store(s.max(s.max(most[0], most[1]), s.max(most[2], most[3])), to);
+    }
+}

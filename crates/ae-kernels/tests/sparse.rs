@@ -1,0 +1,120 @@
+//! The selection of the largest values against sorting, on every instruction set; that the products are those of dense codes is tested
+//! where networks are trained (`ae-model/tests/top_k.rs`).
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
+use ae_kernels::sparse::{self, Active};
+use ae_kernels::{Element, Isa};
+use ae_testing::random::SplitMix64;
+
+/// The features of the `k` largest of `values` that are not zero: NaN first, then by size, of equals the first.
+fn naive(values: &[f32], k: usize) -> Vec<u32> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    let key = |index: &usize| if values[*index].is_nan() { f32::INFINITY } else { values[*index] };
+    let nan = |index: &usize| values[*index].is_nan();
+    order.sort_by(|a, b| nan(b).cmp(&nan(a)).then(key(b).partial_cmp(&key(a)).unwrap()).then(a.cmp(b)));
+    let mut kept: Vec<u32> = order[..k].iter().filter(|i| values[**i] != 0.0).map(|i| *i as u32).collect();
+    kept.sort_unstable();
+    kept
+}
+
+/// Row-major `[features, rows]` in panels.
+fn packed<T: Element>(values: &[f32], features: usize, rows: usize) -> Vec<T> {
+    let values: Vec<T> = values.iter().map(|x| T::from_f32(*x)).collect();
+    let mut panels = vec![T::ZERO; panel_len::<T>(features, rows)];
+    panel::pack(&values, PanelsMut::new(&mut panels, features, rows));
+    panels
+}
+
+fn check<T: Element>(values: &[f32], features: usize, rows: usize, k: usize, name: &str) {
+    let codes = packed::<T>(values, features, rows);
+    for isa in Isa::available() {
+        let mut active = vec![T::from_f32(7.0); sparse::active_len(k, rows)];
+        let mut scratch = vec![T::from_f32(9.0); sparse::scratch_len::<T>(k)];
+        sparse::select(isa, k, Panels::new(&codes, features, rows), &mut active, &mut scratch);
+        let active = Active::new(&active, k, rows);
+        let mut spread = vec![T::ONE; codes.len()];
+        active.spread(PanelsMut::new(&mut spread, features, rows));
+        let spread = Panels::new(&spread, features, rows);
+        for row in 0..rows {
+            let of_row: Vec<f32> = (0..features).map(|feature| values[feature * rows + row]).collect();
+            let (indices, kept) = active.row(row);
+            assert_eq!(indices, naive(&of_row, k), "{name} on {isa}: {k} of {features}, row {row}");
+            for (index, value) in indices.iter().zip(kept) {
+                let expected = of_row[*index as usize];
+                assert!(value.to_f32() == expected || (expected.is_nan() && value.to_f64().is_nan()));
+            }
+            for feature in 0..features {
+                let is_kept = indices.contains(&(feature as u32));
+                assert_eq!(spread.get(feature, row).to_f64() != 0.0, is_kept, "{name} on {isa}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_values_as_by_sorting() {
+    let mut random = SplitMix64::new(1);
+    for (features, rows, k) in [
+        (1, 1, 1),
+        (7, 3, 2),
+        (40, 17, 40),
+        (64, 16, 4),
+        (500, 33, 31),
+        (3000, 5, 32),
+        (1040, 20, 65),
+        (900, 9, 800),
+    ] {
+        let len = features * rows;
+        let spread = random.uniform_f32s(len, -1.0, 1.0);
+        let positive: Vec<f32> = spread.iter().map(|x| x.max(0.0)).collect();
+        let few: Vec<f32> = spread.iter().map(|x| if *x > 0.99 { *x } else { 0.0 }).collect();
+        let ties: Vec<f32> = spread.iter().map(|x| (x * 4.0).round() / 4.0).collect();
+        let negative: Vec<f32> = spread.iter().map(|x| x - 2.0).collect();
+        // In ascending order every value is larger than all before.
+        let rising: Vec<f32> = (0..len).map(|i| (i / rows) as f32 - 100.0).collect();
+        let broken: Vec<f32> =
+            spread.iter().enumerate().map(|(i, x)| if i % 97 == 5 { f32::NAN } else { *x }).collect();
+        let equal = vec![1.5; len];
+        let tiny: Vec<f32> = spread.iter().map(|x| if *x > 0.0 { f32::from_bits(1) } else { -0.0 }).collect();
+        let all = [
+            ("spread", spread),
+            ("positive", positive),
+            ("few", few),
+            ("ties", ties),
+            ("negative", negative),
+            ("rising", rising),
+            ("broken", broken),
+            ("equal", equal),
+            ("tiny", tiny),
+        ];
+        for (name, values) in all {
+            check::<f32>(&values, features, rows, k, name);
+            check::<f64>(&values, features, rows, k, name);
+        }
+    }
+}
+
+#[test]
+fn features_that_are_picked_keep_their_lines_and_names() {
+    let (features, rows, k) = (11, 21, 2);
+    let values = SplitMix64::new(2).uniform_f32s(features * rows, 0.1, 1.0);
+    let picked = [0u32, 3, 4, 10];
+    let mut codes = packed::<f32>(&values, features, rows);
+    sparse::pick(&mut codes, features, &picked);
+    let codes = &codes[..panel_len::<f32>(picked.len(), rows)];
+    let codes = Panels::new(codes, picked.len(), rows);
+    let mut active = vec![0.0; sparse::active_len(k, rows)];
+    let mut scratch = vec![0.0; sparse::scratch_len::<f32>(k)];
+    sparse::select(Isa::best(), k, codes, &mut active, &mut scratch);
+    sparse::rename::<f32>(&mut active, k, rows, &picked);
+    let active = Active::new(&active, k, rows);
+    for row in 0..rows {
+        let of_row: Vec<f32> = picked.iter().map(|feature| values[*feature as usize * rows + row]).collect();
+        let expected: Vec<u32> = naive(&of_row, k).iter().map(|place| picked[*place as usize]).collect();
+        assert_eq!(active.row(row).0, expected);
+        let kept: Vec<f32> = expected.iter().map(|feature| values[*feature as usize * rows + row]).collect();
+        assert_eq!(active.row(row).1, kept);
+    }
+}

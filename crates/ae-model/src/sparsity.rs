@@ -1,0 +1,74 @@
+//! How sparse encodings are, and what they explain.
+
+use ae_data::BatchSource;
+
+use crate::config::Latent;
+use crate::error::Error;
+use crate::model::Autoencoder;
+
+/// Rows that are encoded at a time: wide encodings of all rows at once could be larger than the memory.
+const ROWS: usize = 1024;
+
+/// Measures of a sparse autoencoder on some rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sparsity {
+    /// Mean over the rows of the number of values of an encoding that are not zero: "L0".
+    pub active: f64,
+    /// Share of the features of the encoding that are zero in every row.
+    pub dead: f64,
+    /// `1 - Σ (x̂ - x)² / Σ (x - mean)²` over the scaled rows and features, the mean being that of each feature; 1 is perfect, and predicting the
+    /// mean is 0. NaN where all rows are the same.
+    pub variance_explained: f64,
+}
+
+impl Autoencoder {
+    /// Whether encodings have zeros by design.
+    pub fn is_sparse(&self) -> bool {
+        matches!(self.config.latent(), Latent::TopK(_))
+    }
+
+    /// Measures how sparse the encodings of `data` are, and how much of its variance they explain.
+    ///
+    /// # Errors
+    /// [`Error::NoRows`] for a source without rows, [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    pub fn sparsity(&self, data: &dyn BatchSource) -> Result<Sparsity, Error> {
+        let (rows, features, code) = (data.rows(), self.config.input_dim(), self.config.encoding_dim());
+        let mse = self.mse(data)?;
+        let scaled = self.scaled(data)?;
+        let mut ever = vec![false; code];
+        let mut active = 0;
+        // Sums of the values and of their squares, about the first row, so that no digits are lost to a large mean.
+        let (mut sums, mut squares) = (vec![0.0; features], vec![0.0; features]);
+        let mut origin: Option<Vec<f32>> = None;
+        let mut table = vec![0.0; ROWS.min(rows) * features];
+        let all: Vec<usize> = (0..rows).collect();
+        for indices in all.chunks(ROWS) {
+            let table = &mut table[..indices.len() * features];
+            data.read_rows(indices, table)?;
+            let codes = self.encode(&ae_data::Rows::new(table, features)?)?;
+            for code in codes.values().chunks_exact(code) {
+                for (ever, value) in ever.iter_mut().zip(code) {
+                    let is_active = *value != 0.0;
+                    *ever |= is_active;
+                    active += usize::from(is_active);
+                }
+            }
+            scaled.read_rows(indices, table)?;
+            for row in table.chunks_exact(features) {
+                let origin = origin.get_or_insert_with(|| row.to_vec());
+                for (index, (x, origin)) in row.iter().zip(origin.iter()).enumerate() {
+                    let x = f64::from(*x) - f64::from(*origin);
+                    sums[index] += x;
+                    squares[index] += x * x;
+                }
+            }
+        }
+        let spread: f64 =
+            sums.iter().zip(&squares).map(|(sum, square)| square - sum * sum / rows as f64).sum();
+        Ok(Sparsity {
+            active: active as f64 / rows as f64,
+            dead: ever.iter().filter(|ever| !**ever).count() as f64 / code as f64,
+            variance_explained: 1.0 - mse * (rows * features) as f64 / spread,
+        })
+    }
+}

@@ -1,0 +1,320 @@
+//! Steps of a k-sparse autoencoder without hidden layers. Only the encoder's product is dense; what comes after the selection costs as much as
+//! there are active features, however wide the code ([`ae_kernels::sparse`]). The numbers are those of the dense way.
+
+use std::ops::Range;
+
+use ae_kernels::Element;
+use ae_kernels::activation::Activation;
+use ae_kernels::loss::{self, RowLosses};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
+use ae_kernels::sparse::{self, Active, Index, Listed, Sources, TurnedRows};
+use ae_kernels::tile::Parts;
+use ae_kernels::update::UpdateRule;
+
+use super::block::{Areas, Block};
+use super::{Arithmetic, Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
+use crate::config::Revival;
+use crate::layer::Dense;
+use crate::network::Network;
+use crate::optim::{Rule, WithRule};
+use crate::stage::{Stage, TopKLatent};
+
+/// Batch panels of a block at most: the more rows, the more often each line of weights is used that has come to the core.
+const BLOCK_PANELS: usize = 16;
+/// Where everything of a block lies.
+#[derive(Clone, Debug)]
+pub(super) struct SparsePlan {
+    /// How the encoder's product is computed: on tiles, or plainly.
+    parts: Option<Parts>,
+    latent: TopKLatent,
+    layout: Layout,
+    areas: Areas,
+    /// The inputs and the deltas of the outputs, row by row.
+    turned: [usize; 2],
+    /// Deltas of the active features.
+    deltas: usize,
+    /// Memory of a product on tiles: its operand, and the rest.
+    operand: [usize; 2],
+    /// For dead features, where they are revived; ends where the losses begin.
+    revival: Option<RevivalAreas>,
+}
+
+/// Where what the dead features are taught with lies.
+#[derive(Clone, Copy, Debug)]
+struct RevivalAreas {
+    settings: Revival,
+    /// Their active ones, with the memory to find them; the deltas of those.
+    active: usize,
+    deltas: usize,
+    /// What is left of the rows, what the dead features make of it, and its delta row by row.
+    left: usize,
+    made: usize,
+    turned: usize,
+    /// Loss and squared error of each row.
+    losses: usize,
+    squares: usize,
+}
+
+impl SparsePlan {
+    /// The plan, where the network is of this kind and its code wide enough.
+    pub(super) fn new<T: Arithmetic>(
+        network: &Network<T>,
+        batch: usize,
+        threads: usize,
+        parts: Option<Parts>,
+    ) -> Option<Self> {
+        let [Stage::Dense(0), Stage::TopK(latent), Stage::Dense(1)] = network.stages.as_slice() else {
+            return None;
+        };
+        // With these the slope of a value that is not zero is one.
+        let slope_is_one = matches!(network.layers[0].activation, Activation::Relu | Activation::Linear);
+        if !slope_is_one || !latent.is_wide() {
+            return None;
+        }
+        let pairs = panel_count::<T>(batch).max(1).div_ceil(2);
+        let block_panels = 2 * pairs.div_ceil(threads.max(1)).min(BLOCK_PANELS / 2);
+        let rows = block_panels * T::PANEL;
+        let mut end = 0;
+        let mut take = |len: usize| {
+            end += len.next_multiple_of(T::PANEL);
+            end - len.next_multiple_of(T::PANEL)
+        };
+        let areas = Areas::new(network, rows, &mut take);
+        let turned =
+            [network.input, network.layers[1].outputs].map(|features| take(turned_len::<T>(features, rows)));
+        let deltas = take(rows * latent.k);
+        let [operand, room] =
+            parts.map_or([0; 2], |parts| T::Tiles::encode_len(parts, network.layers[0].inputs, block_panels));
+        let operand = [take(operand), take(room)];
+        let outputs = network.layers[1].outputs;
+        let revival = latent.revival.map(|settings| RevivalAreas {
+            settings,
+            active: take(sparse::active_len(settings.k, rows) + sparse::scratch_len::<T>(settings.k)),
+            deltas: take(rows * settings.k),
+            left: take(panel_len::<T>(outputs, rows)),
+            made: take(panel_len::<T>(outputs, rows)),
+            turned: take(turned_len::<T>(outputs, rows)),
+            losses: take(rows),
+            squares: take(rows),
+        });
+        let losses = take(rows);
+        let squares = take(rows);
+        let layout = Layout { block_panels, block_len: end, kept_len: 0, losses, squares };
+        Some(SparsePlan { parts, latent: latent.clone(), layout, areas, turned, deltas, operand, revival })
+    }
+
+    /// Memory for the active features of a batch.
+    pub(super) fn index<T: Element>(&self, batch: usize) -> Index<T> {
+        let revived = self.latent.revival.map_or(0, |revival| revival.k);
+        Index::with_room(self.latent.features, self.latent.k + revived, batch)
+    }
+
+    /// The blocks of a batch of `rows` rows: the first row and the number of rows of each, and its memory.
+    fn blocks<'a, T: Element>(
+        &self,
+        rows: usize,
+        memory: &'a [T],
+    ) -> impl Iterator<Item = (usize, usize, &'a [T])> + Clone {
+        let block_rows = self.layout.block_panels * T::PANEL;
+        let blocks = memory.chunks(self.layout.block_len).take(rows.div_ceil(block_rows)).enumerate();
+        blocks.map(move |(number, block)| {
+            let first = number * block_rows;
+            (first, block_rows.min(rows - first), block)
+        })
+    }
+
+    /// Fills the index from the memory of the blocks of a batch.
+    pub(super) fn fill<T: Element>(
+        &self,
+        layers: &[Dense],
+        batch: Batch<'_, T>,
+        memory: &[T],
+        index: &mut Index<T>,
+    ) {
+        let rows = batch.indices.len();
+        let [inputs, outputs] = self.places::<T>(layers);
+        let of_dead = self.revival.filter(|_| !batch.dead.is_empty()).map(|areas| {
+            let outputs = TurnedRows { offset: areas.turned, ..outputs };
+            (areas.settings.k.min(batch.dead.len()), areas.active, areas.deltas, outputs)
+        });
+        let places = [Some((self.latent.k, self.areas.private(1), self.deltas, outputs)), of_dead];
+        let lists = places.into_iter().flatten().flat_map(|(k, active, deltas, outputs)| {
+            self.blocks(rows, memory).map(move |(first, rows, block)| Listed {
+                first,
+                active: Active::new(&block[active..][..sparse::active_len(k, rows)], k, rows),
+                deltas: &block[deltas..][..rows * k],
+                outputs,
+            })
+        });
+        index.fill(rows, lists, inputs);
+    }
+
+    /// Calls `each` with every feature that is active in one of the rows.
+    pub(super) fn each_active<T: Element>(&self, rows: usize, memory: &[T], mut each: impl FnMut(u32)) {
+        let k = self.latent.k;
+        for (_, rows, block) in self.blocks(rows, memory) {
+            let active = &block[self.areas.private(1)..][..sparse::active_len(k, rows)];
+            let active = Active::new(active, k, rows);
+            (0..rows).for_each(|row| active.row(row).0.iter().for_each(|&feature| each(feature)));
+        }
+    }
+
+    /// Where the rows of the inputs and of the deltas of the outputs are.
+    fn places<T: Element>(&self, layers: &[Dense]) -> [TurnedRows; 2] {
+        let place = |offset: usize, features: usize| TurnedRows {
+            block_rows: self.layout.block_panels * T::PANEL,
+            block_len: self.layout.block_len,
+            offset,
+            panel_len: turned_len::<T>(features, 1),
+        };
+        [place(self.turned[0], layers[0].inputs), place(self.turned[1], layers[1].outputs)]
+    }
+}
+
+impl SparsePlan {
+    /// Where the memory of dead features starts.
+    fn revival_start(&self) -> usize {
+        self.revival.map_or(self.layout.losses, |areas| areas.active)
+    }
+
+    /// What dead features make of what is left of the rows of a block: their deltas, and the loss. The codes are no longer needed.
+    fn revive<T: Element>(
+        &self,
+        block: &Block<'_, T>,
+        areas: RevivalAreas,
+        values: &mut [T],
+        memory: &mut [T],
+        losses: &mut [T],
+    ) {
+        let (network, dead, rows) = (block.network, block.batch.dead, block.batch.indices.len());
+        let (isa, k) = (network.isa, areas.settings.k.min(dead.len()));
+        let [_, decoder] = network.layers.as_slice() else { return };
+        let (weights, outputs) = (decoder.parameters(network.parameters.as_slice()), decoder.outputs);
+        let (active, rest) = memory.split_at_mut(areas.deltas - areas.active);
+        let (deltas, rest) = rest.split_at_mut(areas.left - areas.deltas);
+        let (left, rest) = rest.split_at_mut(areas.made - areas.left);
+        let (made, rest) = rest.split_at_mut(areas.turned - areas.made);
+        let (turned, rest) = rest.split_at_mut(areas.losses - areas.turned);
+        let (of_rows, squares) = rest.split_at_mut(areas.squares - areas.losses);
+
+        let at = self.areas.at(1);
+        let codes = &mut values[at..][..panel_len::<T>(self.latent.features, rows)];
+        sparse::pick(codes, self.latent.features, dead);
+        let codes = Panels::new(&codes[..panel_len::<T>(dead.len(), rows)], dead.len(), rows);
+        let (active, scratch) = active.split_at_mut(sparse::active_len(k, rows));
+        sparse::select(isa, k, codes, active, scratch);
+        sparse::rename(active, k, rows, dead);
+        let active = Active::new(active, k, rows);
+        let len = panel_len::<T>(outputs, rows);
+        let made = &mut made[..len];
+        sparse::decode(isa, weights, false, active, PanelsMut::new(made, outputs, rows));
+        // The delta of the squared error is what is left, with the other sign.
+        let delta = real(block.values(values, 3), rows);
+        left.iter_mut().zip(delta.data()).for_each(|(left, delta)| *left = T::ZERO - *delta);
+        let judged = RowLosses { losses: &mut of_rows[..rows], squares: &mut squares[..rows] };
+        let weight = T::from_f64(areas.settings.weight);
+        let left = Panels::new(&left[..len], outputs, rows);
+        let target = PanelsMut::new(made, outputs, rows);
+        loss::evaluate(isa, loss::Loss::SquaredError, target, left, None, judged);
+        for (loss, more) in losses.iter_mut().zip(&of_rows[..rows]) {
+            *loss = *loss + weight * *more;
+        }
+        made.iter_mut().for_each(|delta| *delta = *delta * weight);
+        let turned = &mut turned[..turned_len::<T>(outputs, rows)];
+        panel::turn(isa, Panels::new(made, outputs, rows), turned);
+        sparse::deltas(isa, weights, active, turned, &mut deltas[..rows * k]);
+    }
+}
+
+/// The columns of real rows of a matrix that has more.
+fn real<T: Element>(all: Panels<'_, T>, rows: usize) -> Panels<'_, T> {
+    Panels::new(&all.data()[..panel_len::<T>(all.rows(), rows)], all.rows(), rows)
+}
+
+impl<T: Arithmetic> Phases<T> for SparsePlan {
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T> {
+        let cols = panel_count::<T>(batch.indices.len()).next_multiple_of(2) * T::PANEL;
+        Block { network, areas: &self.areas, batch, cols }
+    }
+
+    fn one_block(
+        &self,
+        network: &Network<T>,
+        batch: Batch<'_, T>,
+        _: Range<usize>,
+        memory: &mut [T],
+        _: &mut [T],
+    ) {
+        let (isa, rows) = (network.isa, batch.indices.len());
+        let parameters = network.parameters.as_slice();
+        let block = Phases::<T>::block(self, network, batch);
+        let [encoder, decoder] = network.layers.as_slice() else { return };
+        let (values, rest) = memory.split_at_mut(self.turned[0]);
+        let (turned_x, rest) = rest.split_at_mut(self.turned[1] - self.turned[0]);
+        let (turned_delta, rest) = rest.split_at_mut(self.deltas - self.turned[1]);
+        let (of_codes, rest) = rest.split_at_mut(self.operand[0] - self.deltas);
+        let (operand, rest) = rest.split_at_mut(self.operand[1] - self.operand[0]);
+        let (room, rest) = rest.split_at_mut(self.revival_start() - self.operand[1]);
+        let (revival, rest) = rest.split_at_mut(self.layout.losses - self.revival_start());
+        let (losses, squares) = rest.split_at_mut(self.layout.squares - self.layout.losses);
+
+        block.load(values);
+        let (x, codes, _) = block.around(values, 0);
+        match self.parts {
+            Some(parts) => T::Tiles::encode(isa, parts, encoder, parameters, x, codes, [operand, room]),
+            None => encoder.forward(isa, parameters, x, codes, None),
+        }
+        let x = real(block.values(values, 0), rows);
+        panel::turn(isa, x, &mut turned_x[..turned_len::<T>(x.rows(), rows)]);
+        let (before, after) = values.split_at_mut(self.areas.private(1));
+        let (memory, output) = after.split_at_mut(self.areas.at(3) - self.areas.private(1));
+        let active = self.latent.select(isa, real(block.values(before, 1), rows), memory);
+        let outputs = decoder.outputs;
+        let output = PanelsMut::new(&mut output[..panel_len::<T>(outputs, rows)], outputs, rows);
+        sparse::decode(isa, decoder.parameters(parameters), true, active, output);
+
+        block.judge(values, losses, squares);
+        let delta = real(block.values(values, 3), rows);
+        let turned_delta = &mut turned_delta[..turned_len::<T>(outputs, rows)];
+        panel::turn(isa, delta, turned_delta);
+        let k = self.latent.k;
+        let active = Active::new(&values[self.areas.private(1)..][..sparse::active_len(k, rows)], k, rows);
+        let of_codes = &mut of_codes[..rows * k];
+        sparse::deltas(isa, decoder.parameters(parameters), active, turned_delta, of_codes);
+        if let Some(areas) = self.revival.filter(|_| !batch.dead.is_empty()) {
+            self.revive(&block, areas, values, revival, losses);
+        }
+    }
+
+    fn finish_gradient(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule, part: Part<'_, T>) {
+        rule.hand_to(Gradient { plan: self, operands, piece, part });
+    }
+}
+
+struct Gradient<'a, T> {
+    plan: &'a SparsePlan,
+    operands: Operands<'a, T>,
+    piece: &'a Piece,
+    part: Part<'a, T>,
+}
+
+impl<T: Element> WithRule<T> for Gradient<'_, T> {
+    fn run<U: UpdateRule<T>>(self, rule: U) {
+        let Gradient { plan, operands, piece, part } = self;
+        let Part { parameters, state } = part;
+        let layers = operands.layers;
+        let [inputs, outputs] = plan.places::<T>(layers);
+        let place = if piece.layer == 0 { inputs } else { outputs };
+        let sources = Sources { index: operands.index, data: operands.arena, place };
+        if piece.layer == 0 {
+            let inputs = layers[0].inputs;
+            sparse::below(operands.isa, inputs, &piece.range, sources, rule, parameters, state);
+        } else {
+            sparse::above(operands.isa, &piece.range, sources, rule, parameters, state);
+        }
+    }
+}

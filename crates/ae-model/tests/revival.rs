@@ -1,0 +1,138 @@
+//! Dead features of top-k latents: the gradient that revives them, and that it does.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
+use ae_model::{
+    Activation, Arithmetic, Config, ConfigBuilder, Isa, Latent, Loss, Optimizer, Products, Revival,
+    ScalerKind, TopK, Trainer,
+};
+use ae_testing::random::SplitMix64;
+
+fn dictionary(input: usize, code: usize, k: usize, revival: Option<Revival>) -> ConfigBuilder {
+    Config::builder(input)
+        .encoding_dim(code)
+        .latent(Latent::TopK(TopK { k, revival }))
+        .scaler(ScalerKind::None)
+        .seed(5)
+}
+
+/// Features of the code with a gradient.
+fn active(bias: &[f64]) -> Vec<bool> {
+    bias.iter().map(|g| *g != 0.0).collect()
+}
+
+/// Parameters of dead features have the derivative of the objective, which counts what is left of the rows as given and does not change with
+/// them; those of the others have the gradient that they have by themselves.
+#[test]
+fn the_gradient_is_that_of_the_auxiliary_loss() {
+    let (input, code, k, rows) = (6, 24, 3, 9);
+    let table = SplitMix64::new(3).uniform_f32s(rows * input, -1.0, 1.0);
+    let all: Vec<usize> = (0..rows).collect();
+    for (most, isa) in [2, 8, 24].into_iter().flat_map(|most| Isa::available().map(move |isa| (most, isa))) {
+        let revival = Revival { k: most, weight: 0.5, dead_after: 1 };
+        let trainer = |revival| {
+            let config = dictionary(input, code, k, revival).learning_rate(1e-300).build().unwrap();
+            Trainer::<f64>::new(&config, isa, Some(1)).unwrap()
+        };
+        let (_, without) = trainer(None).enter(|session| session.gradients(&table, &all).unwrap());
+        let alive = active(&without[0].bias);
+        assert!((1..code).contains(&alive.iter().filter(|alive| **alive).count()));
+
+        let mut trainer = trainer(Some(revival));
+        trainer.enter(|session| session.train_batch(&table, &all).unwrap());
+        let (_, with) = trainer.enter(|session| session.gradients(&table, &all).unwrap());
+        assert_eq!(with[1].bias, without[1].bias, "{isa}");
+        let mut revived = 0;
+        let mut layers = trainer.layers();
+        let scale = 1e-2f64;
+        for feature in 0..code {
+            let places = (0..input)
+                .map(|i| (0, i * code + feature))
+                .chain((0..input).map(|j| (1, feature * input + j)));
+            for (layer, at) in places {
+                let gradient = with[layer].weights[at];
+                if alive[feature] {
+                    assert_eq!(gradient, without[layer].weights[at], "{isa}: {layer} {at}");
+                    continue;
+                }
+                let value = layers[layer].weights[at];
+                let mut objective = |value: f64| {
+                    layers[layer].weights[at] = value;
+                    trainer.set_layer(layer, &layers[layer]).unwrap();
+                    trainer.enter(|session| session.gradients(&table, &all).unwrap().0)
+                };
+                let h = 1e-5;
+                let numeric = (objective(value + h) - objective(value - h)) / (2.0 * h);
+                objective(value);
+                assert!(
+                    (gradient - numeric).abs() < 1e-7 * scale.max(numeric.abs() * 10.0),
+                    "{isa}: {gradient} {numeric}"
+                );
+                revived += usize::from(gradient != 0.0);
+            }
+        }
+        assert!(revived > 20, "{isa}: {revived} with a gradient");
+    }
+}
+
+/// The parameters after training, and how many features were active in the last rows.
+fn trained<T: Arithmetic>(revival: Option<Revival>, threads: usize, products: Products) -> (Vec<T>, usize) {
+    let (input, code, k, rows) = (16, 128, 4, 256);
+    let table = SplitMix64::new(8).uniform_f32s(rows * input, -1.0, 1.0);
+    let config = dictionary(input, code, k, revival).optimizer(Optimizer::ADAM).learning_rate(0.003).build();
+    let mut trainer = Trainer::<T>::new(&config.unwrap(), Isa::best(), Some(threads)).unwrap();
+    trainer.set_products(products);
+    let mut encoder = trainer.layers().remove(0);
+    // Half of the features are too faint to be among the largest.
+    for line in encoder.weights.chunks_exact_mut(code) {
+        line.iter_mut().step_by(2).for_each(|w| *w = *w * T::from_f64(0.01));
+    }
+    trainer.set_layer(0, &encoder).unwrap();
+    trainer.enter(|session| {
+        for step in 0..400 {
+            let batch: Vec<usize> = (0..64).map(|i| (i + step * 64) % rows).collect();
+            session.train_batch(&table, &batch).unwrap();
+        }
+    });
+    // In a network that revives nothing, only active features have a gradient.
+    let config = dictionary(input, code, k, None).build().unwrap();
+    let mut judge = Trainer::<T>::new(&config, Isa::best(), Some(1)).unwrap();
+    for (index, layer) in trainer.layers().iter().enumerate() {
+        judge.set_layer(index, layer).unwrap();
+    }
+    let all: Vec<usize> = (0..rows).collect();
+    let ever = judge.enter(|session| session.gradients(&table, &all).unwrap().1);
+    let used = ever[1].weights.chunks(input).filter(|line| line.iter().any(|g| *g != T::ZERO)).count();
+    let layers = trainer.layers();
+    (layers.into_iter().flat_map(|layer| layer.weights).collect(), used)
+}
+
+#[test]
+fn dead_features_come_back() {
+    let (_, without) = trained::<f32>(None, 1, Products::Plain);
+    assert!(without <= 64, "{without}");
+    let revival = Revival { k: 8, weight: Revival::WEIGHT, dead_after: 640 };
+    for products in [Products::Plain, Products::Split] {
+        let (parameters, with) = trained::<f32>(Some(revival), 1, products);
+        assert!(with > without + 32, "{with} after revival, {without} without");
+        assert!(parameters.iter().all(|w| w.is_finite()));
+        assert_eq!(trained::<f32>(Some(revival), 2, products), (parameters, with));
+    }
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused() {
+    let revival = Revival { k: 4, weight: Revival::WEIGHT, dead_after: 100 };
+    let base = || dictionary(6, 24, 3, Some(revival));
+    assert!(base().build().is_ok());
+    let with = |change: Revival| dictionary(6, 24, 3, Some(change)).build().is_ok();
+    assert!(!with(Revival { k: 0, ..revival }) && !with(Revival { k: 25, ..revival }));
+    assert!(!with(Revival { weight: 0.0, ..revival }) && !with(Revival { weight: f64::NAN, ..revival }));
+    assert!(!with(Revival { dead_after: 0, ..revival }));
+    assert!(base().hidden_dims([5]).build().is_err());
+    assert!(base().loss(Loss::Mae).build().is_err());
+    assert!(base().encoding_activation(Activation::Tanh).build().is_err());
+    assert!(dictionary(6, 11, 3, Some(revival)).build().is_err());
+    let json = serde_json::to_string(&base().build().unwrap()).unwrap();
+    assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), base().build().unwrap());
+}

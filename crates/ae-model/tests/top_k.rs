@@ -1,0 +1,333 @@
+//! Top-k latents: what is kept, its gradient, and that every way to compute a step or to send rows through is the same.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
+use ae_data::Rows;
+use ae_model::gradcheck::{self, Settings};
+use ae_model::{
+    Activation, Arithmetic, Autoencoder, Config, ConfigBuilder, Dropout, ErrorNorm, Isa, Latent,
+    LayerParameters, Loss, Optimizer, Precision, Products, ScalerKind, Trainer,
+};
+use ae_testing::random::SplitMix64;
+use proptest::prelude::*;
+
+/// A network `[input] -> hidden -> top k of code -> hidden -> [input]` and its rows.
+#[derive(Clone, Debug)]
+struct Case {
+    input: usize,
+    hidden: Vec<usize>,
+    code: usize,
+    k: usize,
+    activation: Activation,
+    loss: Loss,
+    rows: usize,
+    seed: u64,
+}
+
+impl Case {
+    fn with(&self, latent: Latent, dropout: Dropout) -> Config {
+        self.builder(latent, dropout).build().unwrap()
+    }
+
+    fn builder(&self, latent: Latent, dropout: Dropout) -> ConfigBuilder {
+        Config::builder(self.input)
+            .hidden_dims(self.hidden.clone())
+            .encoding_dim(self.code)
+            .activation(Activation::Tanh)
+            .encoding_activation(self.activation)
+            .loss(self.loss)
+            .latent(latent)
+            .dropout(dropout)
+            .optimizer(Optimizer::ADAM)
+            .learning_rate(0.01)
+            .scaler(ScalerKind::None)
+            .seed(self.seed)
+    }
+
+    fn config(&self) -> Config {
+        self.with(Latent::top_k(self.k), Dropout::default())
+    }
+
+    fn table(&self) -> Vec<f32> {
+        SplitMix64::new(self.seed).uniform_f32s(self.rows * self.input, 0.05, 0.95)
+    }
+
+    fn trainer<T: Arithmetic>(&self, config: &Config, isa: Isa, threads: usize) -> Trainer<T> {
+        let mut trainer = Trainer::new(config, isa, Some(threads)).unwrap();
+        trainer.set_products(Products::Plain);
+        let mut random = SplitMix64::new(!self.seed);
+        for (index, mut layer) in trainer.layers().into_iter().enumerate() {
+            layer.bias.iter_mut().for_each(|b| *b = T::from_f32(random.uniform_in(-0.3, 0.3) as f32));
+            trainer.set_layer(index, &layer).unwrap();
+        }
+        trainer
+    }
+
+    fn gradients(&self, config: &Config, isa: Isa) -> Vec<f64> {
+        let rows: Vec<usize> = (0..self.rows).collect();
+        let mut trainer = self.trainer::<f64>(config, isa, 1);
+        trainer.enter(|session| flat(&session.gradients(&self.table(), &rows).unwrap().1))
+    }
+
+    /// The parameters after some updates, and the errors before each.
+    fn learnt<T: Arithmetic>(
+        &self,
+        config: &Config,
+        isa: Isa,
+        threads: usize,
+        products: Products,
+    ) -> (Vec<f64>, Vec<f64>) {
+        let mut trainer = self.trainer::<T>(config, isa, threads);
+        trainer.set_products(products);
+        let table = self.table();
+        let errors = trainer.enter(|session| {
+            let steps = (0..4).map(|step| {
+                let rows: Vec<usize> = (0..self.rows - step).map(|i| (i * 7 + step) % self.rows).collect();
+                session.train_batch(&table, &rows).unwrap()
+            });
+            steps.collect()
+        });
+        (flat(&trainer.layers()), errors)
+    }
+}
+
+fn flat<T: ae_kernels::Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
+    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
+}
+
+fn cases(depth: usize, width: usize, rows: usize) -> impl Strategy<Value = Case> {
+    let loss = prop::sample::select(vec![
+        Loss::Mse,
+        Loss::Mae,
+        Loss::Huber { delta: 0.2 },
+        Loss::Bce,
+        Loss::GaussianNll,
+    ]);
+    let activation = prop::sample::select(Activation::ALL.to_vec());
+    let hidden = prop::collection::vec(1..=width, 0..=depth);
+    (1..=width, hidden, 1..=2 * width, any::<prop::sample::Index>(), activation, loss, 5..=rows, any::<u64>())
+        .prop_map(|(input, hidden, code, k, activation, loss, rows, seed)| Case {
+            input,
+            hidden,
+            code,
+            k: 1 + k.index(code),
+            activation,
+            loss,
+            rows,
+            seed,
+        })
+}
+
+/// The `k` largest of `values`, the first of equals, zeros elsewhere: by sorting.
+fn naive(values: &[f32], k: usize) -> Vec<f32> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*b].partial_cmp(&values[*a]).unwrap().then(a.cmp(b)));
+    let mut kept = vec![0.0; values.len()];
+    order[..k].iter().for_each(|&index| kept[index] = values[index]);
+    kept
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// With every loss and activation. Where a step of the differences changes the selection the loss has a kink.
+    #[test]
+    fn gradients_agree_with_finite_differences(case in cases(1, 5, 12)) {
+        let rows: Vec<usize> = (0..case.rows).collect();
+        let (config, table) = (case.config(), case.table());
+        for isa in Isa::available() {
+            let gradients = case.gradients(&config, isa);
+            let mut trainer = case.trainer::<f64>(&config, isa, 1);
+            let mut layers = trainer.layers();
+            let settings = Settings { kinks: 1.0, step: 2e-5, tolerance: 3e-6 };
+            let report = gradcheck::compare(&settings, &flat(&layers), &gradients, |values| {
+                let mut rest = values;
+                for (index, layer) in layers.iter_mut().enumerate() {
+                    for target in [&mut layer.weights, &mut layer.bias] {
+                        let (head, tail) = rest.split_at(target.len());
+                        target.copy_from_slice(head);
+                        rest = tail;
+                    }
+                    trainer.set_layer(index, layer).unwrap();
+                }
+                trainer.enter(|session| session.gradients(&table, &rows)).unwrap().0
+            });
+            prop_assume!(report.kinks <= report.compared);
+            prop_assert!(report.passes(&settings), "{isa}: {report:?}");
+        }
+    }
+
+    /// Encodings are the largest values of those that the same encoder gives without a selection, whether rows come together or by
+    /// themselves, and rows are rebuilt from them alone.
+    #[test]
+    fn encodings_keep_the_largest(case in cases(1, 40, 80), double in any::<bool>()) {
+        let table = case.table();
+        let precision = if double { Precision::F64 } else { Precision::F32 };
+        let plain = case.builder(Latent::Plain, Dropout::default()).precision(precision).build().unwrap();
+        let sparse = case.builder(Latent::top_k(case.k), Dropout::default()).precision(precision).build().unwrap();
+        for isa in Isa::available() {
+            let rows = Rows::new(&table, case.input).unwrap();
+            let model = Autoencoder::on(sparse.clone(), isa).unwrap();
+            let dense = Autoencoder::on(plain.clone(), isa).unwrap();
+            let codes = model.encode(&rows).unwrap();
+            let all = dense.encode(&rows).unwrap();
+            let pairs = codes.values().chunks(case.code).zip(all.values().chunks(case.code));
+            for (codes, all) in pairs {
+                if double {
+                    // What is equal in f32 may not be in f64.
+                    prop_assert!(codes.iter().filter(|x| **x != 0.0).count() <= case.k);
+                    prop_assert!(codes.iter().zip(all).all(|(x, all)| *x == 0.0 || x == all));
+                } else {
+                    prop_assert_eq!(codes, naive(all, case.k), "{}", isa);
+                }
+            }
+            let rebuilt = model.reconstruct(&rows).unwrap();
+            if !double {
+                let decoded = model.decode(&codes).unwrap();
+                prop_assert_eq!(rebuilt.values(), decoded.values());
+            }
+            let errors = model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
+            let mut one = model.one_row();
+            let (mut code, mut row) = (vec![0.0; case.code], vec![0.0; case.input]);
+            for index in 0..case.rows {
+                let from = &table[index * case.input..][..case.input];
+                one.encode(from, &mut code).unwrap();
+                one.reconstruct(from, &mut row).unwrap();
+                prop_assert_eq!(&code, &codes.values()[index * case.code..][..case.code]);
+                prop_assert_eq!(&row, &rebuilt.values()[index * case.input..][..case.input]);
+                prop_assert_eq!(one.error(from, ErrorNorm::Sum).unwrap(), errors[index]);
+            }
+        }
+    }
+
+    /// The sparse way computes the numbers of the dense one, which a dropout that never drops leads to.
+    #[test]
+    fn sparse_steps_are_dense_steps(case in cases(0, 70, 150), relu in any::<bool>()) {
+        // The sparse way is for codes at least four times as wide as what is kept, of these activations.
+        let activation = if relu { Activation::Relu } else { Activation::Linear };
+        let case = Case { activation, code: 4 * case.code, ..case };
+        let never = Dropout { input: 1e-300, hidden: 0.0 };
+        let (sparse, dense) = (case.config(), case.with(Latent::top_k(case.k), never));
+        for isa in Isa::available() {
+            let learnt = case.learnt::<f32>(&sparse, isa, 1, Products::Plain);
+            prop_assert_eq!(learnt, case.learnt::<f32>(&dense, isa, 1, Products::Plain), "{}", isa);
+            let learnt = case.learnt::<f64>(&sparse, isa, 2, Products::Plain);
+            prop_assert_eq!(learnt, case.learnt::<f64>(&dense, isa, 1, Products::Plain), "{}", isa);
+        }
+    }
+
+    /// The number of threads changes no bit.
+    #[test]
+    fn threads_change_nothing(case in cases(1, 60, 300)) {
+        for products in [Products::Plain, Products::Split] {
+            let learnt = |threads| case.learnt::<f32>(&case.config(), Isa::best(), threads, products);
+            let first = learnt(1);
+            prop_assert!(first.0.iter().all(|x| x.is_finite()));
+            for threads in [2, 3] {
+                prop_assert_eq!(&learnt(threads), &first, "{} threads, {:?}", threads, products);
+            }
+        }
+    }
+}
+
+/// Equal values: the first ones are kept, on every instruction set, whatever their number.
+#[test]
+fn of_equals_the_first_are_kept() {
+    for (code, k) in [(5, 2), (300, 7), (4000, 33), (40, 40)] {
+        let config = Config::builder(1).encoding_dim(code).latent(Latent::top_k(k)).scaler(ScalerKind::None);
+        for isa in Isa::available() {
+            let mut trainer = Trainer::<f32>::new(&config.clone().build().unwrap(), isa, Some(1)).unwrap();
+            let mut layers = trainer.layers();
+            layers[0].weights.fill(1.0);
+            layers[0].bias.fill(0.5);
+            layers[1].weights.fill(1.0);
+            trainer.set_layer(0, &layers[0]).unwrap();
+            trainer.set_layer(1, &layers[1]).unwrap();
+            let gradients = trainer.enter(|session| session.gradients(&[1.0], &[0]).unwrap().1);
+            // Every kept value is 1.5; only their biases have a gradient.
+            let kept: Vec<bool> = gradients[0].bias.iter().map(|g| *g != 0.0).collect();
+            assert!(kept[..k].iter().all(|kept| *kept), "{isa}: {k} of {code}");
+            assert!(!kept[k..].iter().any(|kept| *kept), "{isa}: {k} of {code}");
+            assert!((f64::from(gradients[1].bias[0]) - (1.5 * k as f64 - 1.0)).abs() < 1e-4 * k as f64);
+        }
+    }
+}
+
+/// What leaves the selection out of the gradient must not pass for its gradient.
+#[test]
+fn a_gradient_through_all_values_is_found() {
+    let case = Case {
+        input: 6,
+        hidden: vec![5],
+        code: 8,
+        k: 2,
+        activation: Activation::Tanh,
+        loss: Loss::Mse,
+        rows: 19,
+        seed: 3,
+    };
+    let with = case.gradients(&case.config(), Isa::best());
+    let without = case.gradients(&case.with(Latent::Plain, Dropout::default()), Isa::best());
+    let difference: f64 = with.iter().zip(&without).map(|(a, b)| (a - b).powi(2)).sum();
+    let norm: f64 = with.iter().map(|a| a * a).sum();
+    assert!(difference > 1e-3 * norm, "{difference:e} of {norm:e}");
+}
+
+#[test]
+fn sparsity_by_hand() {
+    // One input, three features with the values x, 2 x - 1 and x - 5, of which one is kept; it is rebuilt as half of the second.
+    let config = Config::builder(1).encoding_dim(3).latent(Latent::top_k(1)).scaler(ScalerKind::None);
+    let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let start = bytes.len() - file.iter().map(|(_, tensor)| tensor.data().len()).sum::<usize>();
+    let mut changed = bytes.clone();
+    let values: [(&str, &[f32]); 4] = [
+        ("encoder.0.weight", &[1.0, 2.0, 1.0]),
+        ("encoder.0.bias", &[0.0, -1.0, -5.0]),
+        ("decoder.0.weight", &[0.0, 0.5, 0.0]),
+        ("decoder.0.bias", &[0.0]),
+    ];
+    for (name, values) in values {
+        let data = file.tensor(name).unwrap().data();
+        let at = data.as_ptr() as usize - bytes.as_ptr() as usize;
+        assert!(at >= start && data.len() == 4 * values.len());
+        let values: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        changed[at..at + values.len()].copy_from_slice(&values);
+    }
+    std::fs::write(&path, changed).unwrap();
+    model = Autoencoder::load(&path).unwrap();
+    // Rows 0 (nothing is above zero), 0.5 (the first feature) and 2 and 4 (the second): rebuilt as 0, 0, 1.5 and 3.5.
+    let rows = [0.0, 0.5, 2.0, 4.0];
+    let sparsity = model.sparsity(&Rows::new(&rows, 1).unwrap()).unwrap();
+    assert!(model.is_sparse());
+    assert_eq!(sparsity.active, 0.75);
+    assert!((sparsity.dead - 1.0 / 3.0).abs() < 1e-12);
+    let mean = 6.5 / 4.0;
+    let spread: f64 = rows.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum();
+    assert!((sparsity.variance_explained - (1.0 - 0.75 / spread)).abs() < 1e-6, "{sparsity:?}");
+}
+
+#[test]
+fn settings_are_checked_and_saved() {
+    let base = |k| Config::builder(6).encoding_dim(9).latent(Latent::top_k(k));
+    assert!(base(0).build().is_err() && base(10).build().is_err() && base(9).build().is_ok());
+    let config = base(3).seed(4).build().unwrap();
+    assert_eq!(config.encoding_activation(), Activation::Relu);
+    assert_eq!(config.layer_dims(), [6, 9, 6]);
+    let model = Autoencoder::new(config.clone()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model.save(&path).unwrap();
+    let loaded = Autoencoder::load(&path).unwrap();
+    assert_eq!(loaded.config(), &config);
+    let table = SplitMix64::new(1).uniform_f32s(20 * 6, 0.0, 1.0);
+    let rows = Rows::new(&table, 6).unwrap();
+    let codes = model.encode(&rows).unwrap();
+    assert_eq!(loaded.encode(&rows).unwrap().values(), codes.values());
+    assert!(codes.values().chunks(9).all(|code| code.iter().filter(|x| **x != 0.0).count() <= 3));
+    assert!(codes.values().iter().any(|x| *x != 0.0));
+}
