@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::experiments::Experiments;
 use crate::gradcheck::Gradcheck;
 use crate::picture::Picture;
 use crate::ulp::Ulp;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Gradcheck(Gradcheck),
     /// Measure the error of the elementary functions over every single-precision input
     Ulp(Ulp),
+    /// Measure what the models are worth on real data
+    Experiments(Experiments),
     /// Draw the picture of the README, docs/digits.png
     Picture(Picture),
     /// Run everything that a change must pass
@@ -61,6 +64,10 @@ mod tests {
             ("gradcheck --cases 10 --seed 3 --json", true),
             ("ulp --function exp,tanh --isa portable", true),
             ("ulp --function cosine", false),
+            ("experiments adbench --data sets --json --seeds 2", true),
+            ("experiments adbench", false),
+            ("experiments adbench --data sets --score best", false),
+            ("experiments", false),
             ("picture", true),
             ("ci", true),
             ("tidy", true),

@@ -10,6 +10,7 @@
 mod args;
 mod bench;
 mod ci;
+mod experiments;
 mod failure;
 mod gradcheck;
 mod picture;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Gradcheck(gradcheck) => gradcheck.run(),
         Command::Ulp(ulp) => ulp.run(),
         Command::Picture(picture) => picture.run(),
+        Command::Experiments(experiments) => experiments.run(),
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
     };
