@@ -39,7 +39,9 @@ pub enum EvalError {
         scores: usize,
     },
     /// Rows of one kind only cannot be told apart.
-    #[error("anomalies and other rows are needed, but there are {positives} anomalies and {negatives} others")]
+    #[error(
+        "anomalies and other rows are needed, but there are {positives} anomalies and {negatives} others"
+    )]
     OneClass {
         /// Anomalies there are.
         positives: usize,

@@ -84,7 +84,8 @@ impl Adbench {
         settings.seed = seed;
         settings.score = Score::ALL.into_iter().find(|score| score.name() == self.score).unwrap_or_default();
         let start = Instant::now();
-        let scores = Detector::fit(&settings, &train).and_then(|detector| detector.scores(&test)).map_err(wrong)?;
+        let scores =
+            Detector::fit(&settings, &train).and_then(|detector| detector.scores(&test)).map_err(wrong)?;
         let seconds = start.elapsed().as_secs_f64();
 
         let mut run = Map::new();
@@ -129,8 +130,7 @@ impl Set {
         let rows = ae_data::read(&file.to_string_lossy(), &options).map_err(wrong)?;
         let anomalies = match rows.labels() {
             Some(labels) => {
-                let names: Vec<bool> =
-                    labels.names().iter().map(|name| name.parse() == Ok(1.0)).collect();
+                let names: Vec<bool> = labels.names().iter().map(|name| name.parse() == Ok(1.0)).collect();
                 labels.codes().iter().map(|code| names.get(*code as usize) == Some(&true)).collect()
             }
             None => return Err(Failure::Wrong(format!("{}: no labels y", file.display()))),

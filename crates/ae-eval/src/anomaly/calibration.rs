@@ -85,7 +85,9 @@ mod tests {
     #[test]
     fn percentiles_as_numpy() {
         let calibration = Calibration::new(vec![3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]).unwrap();
-        for (percent, expected) in [(0.0, 1.0), (10.0, 1.0), (50.0, 3.5), (90.0, 6.9), (99.0, 8.79), (100.0, 9.0)] {
+        for (percent, expected) in
+            [(0.0, 1.0), (10.0, 1.0), (50.0, 3.5), (90.0, 6.9), (99.0, 8.79), (100.0, 9.0)]
+        {
             let got = calibration.percentile(percent).unwrap();
             assert!((got - expected).abs() < 1e-12, "{percent}: {got}");
         }
@@ -109,7 +111,8 @@ mod tests {
     fn false_alarms_are_as_promised() {
         let (mut alarms, rounds) = (0, 4000);
         for seed in 0..rounds {
-            let mut scores: Vec<f64> = SplitMix64::new(seed).normal_f32s(20).into_iter().map(f64::from).collect();
+            let mut scores: Vec<f64> =
+                SplitMix64::new(seed).normal_f32s(20).into_iter().map(f64::from).collect();
             let score = scores.pop().unwrap();
             alarms += usize::from(Calibration::new(scores).unwrap().p_value(score) <= 0.1);
         }

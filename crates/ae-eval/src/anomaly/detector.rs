@@ -18,7 +18,7 @@ const NOISE: f64 = 0.5;
 /// Rows that are scored together.
 const BLOCK: usize = 4096;
 /// Training rows whose scores are kept, for thresholds.
-const KEPT_SCORES: usize = 2048;
+const KEPT_SCORES: usize = 1024;
 /// The least value of a part that counts in an ensemble, as a share of its median in training: a row that is the same as one of the
 /// training rows shall not have the last word.
 const FLOOR: f64 = 1e-3;
@@ -99,7 +99,7 @@ impl Default for Settings {
             score: Score::default(),
             neighbours: 2,
             reference_rows: 4096,
-            updates: 500,
+            updates: 200,
             noise: vec![0.2, 0.5, 1.0],
             seed: 0,
             threads: None,
@@ -134,7 +134,8 @@ impl Detector {
         };
         let mut models = Vec::with_capacity(levels.len());
         for sigma in levels {
-            let mut model = Autoencoder::new(settings.config(training.features(), training.rows(), *sigma)?)?;
+            let mut model =
+                Autoencoder::new(settings.config(training.features(), training.rows(), *sigma)?)?;
             model.set_threads(settings.threads)?;
             model.fit(&training, &mut [])?;
             models.push(model);
@@ -224,7 +225,7 @@ impl Detector {
         self.tools.model()
     }
 
-    /// The scores of up to 2,048 of the rows it was fitted on, none of them its own neighbour.
+    /// The scores of up to 1,024 of the rows it was fitted on, none of them its own neighbour.
     pub fn training_scores(&self) -> &[f64] {
         &self.training_scores
     }
@@ -236,8 +237,11 @@ impl Detector {
     pub fn scores(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
         let mut scores = Vec::with_capacity(rows.rows());
         self.in_blocks(rows, |block| {
-            let measured =
-                self.parts.iter().map(|part| self.tools.measure(part, block, false)).collect::<Result<_, _>>()?;
+            let measured = self
+                .parts
+                .iter()
+                .map(|part| self.tools.measure(part, block, false))
+                .collect::<Result<_, _>>()?;
             scores.extend(self.combined(measured));
             Ok(())
         })?;
@@ -367,3 +371,6 @@ fn typical(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
     [median, mean].into_iter().find(|x| x.is_finite() && *x > 0.0).unwrap_or(1.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,8 @@ impl Tools {
             Part::Error => {
                 let mut sums = vec![0.0; rows.rows()];
                 for model in &self.models {
-                    for (sum, error) in sums.iter_mut().zip(model.reconstruction_error(rows, ErrorNorm::Sum)?) {
+                    for (sum, error) in sums.iter_mut().zip(model.reconstruction_error(rows, ErrorNorm::Sum)?)
+                    {
                         *sum += error;
                     }
                 }
@@ -91,7 +92,9 @@ impl Tools {
                 residuals.column_iter().map(|column| column.norm_squared()).collect()
             }
             Part::Input(neighbours) => self.distances(neighbours, &self.standardised(rows), own),
-            Part::Compressed(neighbours) => self.distances(neighbours, &compressed(self.standardised(rows)), own),
+            Part::Compressed(neighbours) => {
+                self.distances(neighbours, &compressed(self.standardised(rows)), own)
+            }
             Part::Latent(neighbours) => {
                 let codes = self.model()?.encode(rows)?;
                 self.distances(neighbours, codes.values(), own)

@@ -36,8 +36,7 @@ fn as_scikit_learn() {
     assert_eq!(pr.iter().map(|p| p.recall).collect::<Vec<_>>(), true_rates[1..]);
 
     let counts = Confusion::at(&labels, &SCORES, 0.4).unwrap();
-    let expected =
-        Confusion { true_positives: 3, false_positives: 3, false_negatives: 1, true_negatives: 3 };
+    let expected = Confusion { true_positives: 3, false_positives: 3, false_negatives: 1, true_negatives: 3 };
     assert_eq!(counts, expected);
     assert!(close(counts.precision(), 0.5) && close(counts.recall(), 0.75) && close(counts.f1(), 0.6));
 }

@@ -37,7 +37,11 @@ pub(super) fn fifth_neighbour(train: &Dataset, test: &Dataset, seed: u64) -> Vec
                 *sum += (x - y) * (x - y);
             }
         }
-        if distances.is_empty() { 0.0 } else { f64::from(*distances.select_nth_unstable_by(place, f32::total_cmp).1) }
+        if distances.is_empty() {
+            0.0
+        } else {
+            f64::from(*distances.select_nth_unstable_by(place, f32::total_cmp).1)
+        }
     };
     test.values().chunks_exact(features).map(&mut of_row).collect()
 }
