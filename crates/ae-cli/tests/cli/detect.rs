@@ -72,9 +72,10 @@ fn thresholds() {
     };
     assert_eq!(flagged(&["--contamination", "0.5"]).0, 16);
     assert_eq!(flagged(&["--threshold", "-1"]), (32, -1.0));
-    let (many, low) = flagged(&["--percentile", "50"]);
-    let (few, high) = flagged(&["--percentile", "100"]);
-    assert!(many > few && low < high, "{many} {few} {low} {high}");
+    // Of the 30 rows of the reference, which are the first of the data, half and none; and the two beside them.
+    assert_eq!(flagged(&["--score", "error", "--percentile", "50"]).0, 17);
+    let (few, high) = flagged(&["--score", "error", "--percentile", "100"]);
+    assert!(few == 3 && high > flagged(&["--score", "error"]).1, "{few} {high}");
     // Calibrated on rows that are all far from the reference, nothing is odd.
     write(folder.path(), "far.csv", "height,width,depth,weight\n5,4.5,0.25,9000\n5,4.5,0.25,9500\n");
     assert_eq!(flagged(&["--calibrate", "far.csv"]).0, 0);
