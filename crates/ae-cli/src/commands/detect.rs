@@ -131,7 +131,10 @@ fn found(
         None => detector.training_scores().to_vec(),
     };
     let calibration = Calibration::new(calibration)?;
-    let scores = detector.scores(rows).map_err(with(data))?;
+    // Rows that are the reference must not find themselves in it.
+    let scores =
+        if data == reference { detector.scores_of_training_rows(rows) } else { detector.scores(rows) };
+    let scores = scores.map_err(with(data))?;
     let threshold = match (args.threshold, args.contamination) {
         (Some(threshold), _) => threshold,
         (_, Some(share)) => contamination_threshold(&scores, share)?,

@@ -114,3 +114,11 @@ fn files_of_numbers_hold_numbers() {
     assert_eq!(parquet.names().unwrap(), ["score", "flag", "p_value", "blamed_1"]);
     assert_eq!(parquet.row(31).unwrap()[3], 4.0);
 }
+
+/// Each of the rows is as odd as the one whose distances the threshold is made of: half of them are above the median.
+#[test]
+fn the_reference_itself() {
+    let folder = folder();
+    let words = ["detect", MODEL, "rows.csv", "--reference", "rows.csv", "--percentile", "50", "--json"];
+    assert_eq!(ae(folder.path(), &words).summary()["flagged"], 15);
+}

@@ -239,14 +239,23 @@ impl Detector {
     /// # Errors
     /// [`EvalError::Model`] for rows of another width and values that are not finite, or what reading them returns.
     pub fn scores(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
+        self.scores_with(rows, false)
+    }
+
+    /// As [`scores`](Detector::scores), for the rows it was fitted on: a training row at no distance at all is taken for the row itself
+    /// and is not its neighbour, once a row.
+    ///
+    /// # Errors
+    /// As [`scores`](Detector::scores).
+    pub fn scores_of_training_rows(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
+        self.scores_with(rows, true)
+    }
+
+    fn scores_with(&self, rows: &dyn BatchSource, own: bool) -> Result<Vec<f64>, EvalError> {
         let mut scores = Vec::with_capacity(rows.rows());
         self.in_blocks(rows, |block| {
-            let measured = self
-                .parts
-                .iter()
-                .map(|part| self.tools.measure(part, block, false))
-                .collect::<Result<_, _>>()?;
-            scores.extend(self.combined(measured));
+            let measured = self.parts.iter().map(|part| self.tools.measure(part, block, own));
+            scores.extend(self.combined(measured.collect::<Result<_, _>>()?));
             Ok(())
         })?;
         Ok(scores)

@@ -43,6 +43,8 @@ fn every_score_tells_rows_beside_the_plane() {
         let area = roc_auc(&labels, &scores).unwrap();
         assert!(area > 0.95, "{}: {area}", score.name());
         assert_eq!(detector.training_scores().len(), 600);
+        let own = detector.scores_of_training_rows(&table(&training)).unwrap();
+        assert_eq!(own, detector.training_scores(), "{}", score.name());
         // What is usual in training is usual for rows of the same kind.
         let middle = |scores: &[f64]| typical(scores);
         let ratio = middle(&scores[..60]) / middle(detector.training_scores());
