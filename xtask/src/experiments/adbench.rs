@@ -228,7 +228,10 @@ mod tests {
         for measure in MEASURES {
             assert!(run[measure].is_number(), "{run}");
         }
-        assert_eq!(means(&[run.clone()])["knn_roc_auc"], rounded(run["knn_roc_auc"].as_f64().unwrap(), 4));
+        assert_eq!(
+            means(std::slice::from_ref(&run))["knn_roc_auc"],
+            rounded(run["knn_roc_auc"].as_f64().unwrap(), 4)
+        );
         assert!(files(Path::new("/nowhere")).is_err());
     }
 }
