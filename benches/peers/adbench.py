@@ -1,7 +1,7 @@
 """PyOD's detectors on the splits of `cargo xtask experiments adbench`.
 
 One JSON object a set, seed and detector, and last the means of each detector. Rows that are trained on are drawn by the same
-generator (SplitMix64), features are standardised by them. Detectors have PyOD's defaults. Packages: pyod, torch, scikit-learn.
+generator (SplitMix64), features are standardised by them. Detectors have PyOD's defaults. Packages: pyod, torch, tqdm, scikit-learn.
 """
 
 import argparse
