@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 
 use crate::failure::Failure;
 pub(crate) use table::markdown;
+pub(crate) use train::rounded;
 
 /// What to time: one part, or without a name the table of training steps.
 #[derive(Args, Debug)]

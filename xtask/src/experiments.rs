@@ -1,5 +1,6 @@
 //! `cargo xtask experiments`: published results on real data, run again.
 
+mod adbench;
 mod denoising;
 mod images;
 mod likelihood;
@@ -22,6 +23,8 @@ pub(crate) struct Experiments {
 
 #[derive(Subcommand, Debug)]
 enum Experiment {
+    /// Anomaly detection on a folder of labelled sets in ADBench's format
+    Adbench(adbench::Adbench),
     /// The deep autoencoder 784-1000-500-250-30 of Hinton & Salakhutdinov 2006 on MNIST
     MnistDeep(reconstruction::MnistDeep),
     /// Their autoencoder 784-400-200-100-50-25-6 on images of curves
@@ -37,6 +40,7 @@ enum Experiment {
 impl Experiments {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         match &self.which {
+            Experiment::Adbench(experiment) => experiment.run(),
             Experiment::MnistDeep(experiment) => experiment.run(),
             Experiment::Curves(experiment) => experiment.run(),
             Experiment::Vae(experiment) => experiment.run(),

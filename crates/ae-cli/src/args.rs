@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -89,6 +90,9 @@ pub(crate) enum Command {
     #[command(after_help = "Errors are measured on scaled features, as in training.\n\n\
         Example: ae score model.safetensors rows.csv -o errors.csv")]
     Score(ScoreArgs),
+    /// Which rows are anomalies: a score a row, a flag from a threshold on, a p-value, and the features to blame
+    #[command(after_help = DETECT_HELP)]
+    Detect(Box<DetectArgs>),
     /// Rows that a variational model makes up
     #[command(after_help = "Examples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
         ae generate vae.safetensors --rows 64 -o sheet.png")]
@@ -112,8 +116,22 @@ Examples:
   ae train digits --kind denoising --noise gaussian:0.3
   ae train digits --kind vae --beta 1 --activation silu --optimizer adam";
 
+const DETECT_HELP: &str = "\
+The higher a score, the less a row is like the reference; rows are flagged from the threshold on. The reference are rows that
+are taken to be normal, as a rule those the model was trained on: distances and usual errors are theirs. A model file does
+not hold them, so that it stays small and gives no row away. Without them the score is the model's squared error, and the
+threshold has to be said with --threshold or --contamination.
+
+The columns written: score, flag (1 or 0), p_value (the share of calibration rows that are as odd), and for each of the
+features that add most to the row's standardised error its name or number (blamed_1, ...).
+
+Examples:
+  ae detect model.safetensors new.csv --reference train.csv -o found.csv
+  ae detect model.safetensors labelled.csv --reference train.csv --percentile 95 --label fraud
+  ae detect model.safetensors new.csv --contamination 0.02";
+
 /// How rows are read.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 pub(crate) struct DataArgs {
     /// Character between the cells of a CSV file [default: found out]
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
@@ -260,6 +278,40 @@ pub(crate) struct ScoreArgs {
     #[arg(long, value_enum, default_value = "sum", conflicts_with = "per_feature")]
     pub(crate) norm: NormArg,
 }
+
+#[derive(Args, Debug)]
+pub(crate) struct DetectArgs {
+    #[command(flatten)]
+    pub(crate) transform: TransformArgs,
+    /// Rows that are taken to be normal: the training file
+    #[arg(long, value_name = "DATA")]
+    pub(crate) reference: Option<String>,
+    /// Normal rows that the model has not seen, which thresholds and p-values then come from [default: the reference]
+    #[arg(long, value_name = "DATA", requires = "reference")]
+    pub(crate) calibrate: Option<String>,
+    /// Score [default: ensemble with --reference, error without]
+    #[arg(long, value_name = "SCORE", value_parser = PossibleValuesParser::new(DETECT_SCORES))]
+    pub(crate) score: Option<String>,
+    /// Flag rows with this score or more
+    #[arg(long, value_name = "VALUE", group = "limit", allow_negative_numbers = true)]
+    pub(crate) threshold: Option<f64>,
+    /// Flag rows with a score above that of this many percent of the calibration rows [default: 99]
+    #[arg(long, value_name = "P", group = "limit", requires = "reference", allow_negative_numbers = true)]
+    pub(crate) percentile: Option<f64>,
+    /// Flag this share of the rows
+    #[arg(long, value_name = "SHARE", group = "limit", allow_negative_numbers = true)]
+    pub(crate) contamination: Option<f64>,
+    /// Features to blame for each row
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) blame: usize,
+    /// The label that anomalies have, with --label
+    #[arg(long, value_name = "LABEL", default_value = "1")]
+    pub(crate) anomaly: String,
+}
+
+/// Scores of a model that is trained already.
+const DETECT_SCORES: [&str; 6] =
+    ["ensemble", "error", "standardised-error", "mahalanobis", "input-neighbours", "latent-neighbours"];
 
 #[derive(Args, Debug)]
 pub(crate) struct GenerateArgs {

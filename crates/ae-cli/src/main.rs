@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Decode(args) => commands::transform::decode(args, &common, &mut out),
         Command::Reconstruct(args) => commands::transform::reconstruct(args, &common, &mut out),
         Command::Score(args) => commands::score::run(args, &common, &mut out),
+        Command::Detect(args) => commands::detect::run(args, &common, &mut out),
         Command::Generate(args) => commands::generate::generate(args, &common, &mut out),
         Command::Interpolate(args) => commands::generate::interpolate(args, &common, &mut out),
         Command::Info(args) => commands::info::run(args, &mut out),

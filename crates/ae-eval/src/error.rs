@@ -27,9 +27,9 @@ pub enum EvalError {
         /// The most there can be.
         most: usize,
     },
-    /// Labels do not fit the rows.
+    /// Classes do not fit the rows.
     #[error("{labels} labels for {rows} rows: each row needs one below {classes}")]
-    Labels {
+    Classes {
         /// Rows.
         rows: usize,
         /// Labels there are.
@@ -40,4 +40,60 @@ pub enum EvalError {
     /// A decomposition found no solution, which values that are not finite can cause, or features that are constant.
     #[error("the covariance could not be decomposed: are all values finite, and do the features vary?")]
     NoConvergence,
+    /// As many labels as scores are needed.
+    #[error("{labels} labels for {scores} scores")]
+    Labels {
+        /// Labels there are.
+        labels: usize,
+        /// Scores there are.
+        scores: usize,
+    },
+    /// Rows of one kind only cannot be told apart.
+    #[error(
+        "anomalies and other rows are needed, but there are {positives} anomalies and {negatives} others"
+    )]
+    OneClass {
+        /// Anomalies there are.
+        positives: usize,
+        /// Other rows there are.
+        negatives: usize,
+    },
+    /// A score is NaN, which has no place in an order.
+    #[error("the score of row {row} is NaN")]
+    NanScore {
+        /// The row, counted from 0.
+        row: usize,
+    },
+    /// There are no scores to find a threshold in.
+    #[error("there are no scores")]
+    NoScores,
+    /// A share or a percentile that is none.
+    #[error("{value} is out of range: {what} must be {allowed}")]
+    Share {
+        /// What it is.
+        what: &'static str,
+        /// What was given.
+        value: f64,
+        /// What would do.
+        allowed: &'static str,
+    },
+    /// A setting of the detector that is out of range.
+    #[error("{field} must be {allowed}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// What would do.
+        allowed: &'static str,
+    },
+    /// A detector needs more rows.
+    #[error("{rows} rows are too few to tell what is normal: at least {least} are needed")]
+    TooFewRows {
+        /// Rows there are.
+        rows: usize,
+        /// Rows that are needed.
+        least: usize,
+    },
+    /// The model could not be trained or used.
+    #[error(transparent)]
+    Model(#[from] ae_model::Error),
 }

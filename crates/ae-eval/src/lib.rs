@@ -4,15 +4,18 @@
 //! `scaled` rows), and are read a block at a time.
 #![forbid(unsafe_code)]
 
+pub mod anomaly;
 mod blocks;
 mod error;
 mod metrics;
 mod pca;
 mod probe;
+mod ranking;
 mod sheet;
 
 pub use error::EvalError;
 pub use metrics::{mean_variance, mse};
 pub use pca::Pca;
 pub use probe::LinearProbe;
+pub use ranking::{Confusion, PrPoint, RocPoint, average_precision, pr_curve, roc_auc, roc_curve};
 pub use sheet::{Sheet, SheetStyle};

@@ -25,7 +25,7 @@ impl LinearProbe {
     /// variance of the features; 1e-4 is a good value.
     ///
     /// # Errors
-    /// [`EvalError::Labels`] unless every row has a class below `classes`; [`EvalError::Shape`] without rows;
+    /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Shape`] without rows;
     /// [`EvalError::NoConvergence`] if the system cannot be solved, for values that are not finite or without ridge.
     pub fn fit(
         rows: &dyn BatchSource,
@@ -82,7 +82,7 @@ impl LinearProbe {
     /// The share of rows whose class it finds.
     ///
     /// # Errors
-    /// [`EvalError::Labels`] for another number of labels than rows, or as [`LinearProbe::classify`].
+    /// [`EvalError::Classes`] for another number of labels than rows, or as [`LinearProbe::classify`].
     pub fn accuracy(&self, rows: &dyn BatchSource, labels: &[u32]) -> Result<f64, EvalError> {
         check(rows, labels, self.shares.len())?;
         let found = self.classify(rows)?;
@@ -98,7 +98,7 @@ fn check(rows: &dyn BatchSource, labels: &[u32], classes: usize) -> Result<usize
         return Err(EvalError::Shape { values: count * features, features });
     }
     if labels.len() != count || labels.iter().any(|label| *label as usize >= classes) {
-        return Err(EvalError::Labels { rows: count, labels: labels.len(), classes });
+        return Err(EvalError::Classes { rows: count, labels: labels.len(), classes });
     }
     Ok(features)
 }
@@ -147,7 +147,7 @@ mod tests {
         let (values, labels) = groups();
         let rows = Rows::new(&values, 2).unwrap();
         let labels_error = |labels: &[u32], classes| {
-            matches!(LinearProbe::fit(&rows, labels, classes, 0.1), Err(EvalError::Labels { .. }))
+            matches!(LinearProbe::fit(&rows, labels, classes, 0.1), Err(EvalError::Classes { .. }))
         };
         assert!(labels_error(&labels[1..], 3) && labels_error(&labels, 2));
         let none = Rows::new(&[], 2).unwrap();

@@ -1,0 +1,222 @@
+//! `ae detect`: scores, flags, p-values and the features to blame; against labels, how good they are.
+
+mod table;
+
+use ae_data::{Dataset, Labels};
+use ae_eval::anomaly::{Calibration, Detector, Score, Settings, contamination_threshold};
+use ae_eval::{Confusion, average_precision, roc_auc};
+use ae_model::{Autoencoder, ErrorNorm};
+use serde_json::{Value, json};
+
+use crate::args::{Common, DataArgs, DetectArgs};
+use crate::failure::Failure;
+use crate::inputs::{Target, load, read_for};
+use crate::output::Output;
+use table::Table;
+
+/// Percentile of the calibration scores where nothing is said.
+const PERCENTILE: f64 = 99.0;
+
+pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
+    let paths = &args.transform;
+    check(args)?;
+    let target = Target::checked(paths.output.as_deref())?;
+    let model = load(&paths.model, common.threads())?;
+    let rows = read_for(&model, &paths.data, &paths.input, out)?;
+    let anomalies = match rows.labels() {
+        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, args)?),
+        _ => None,
+    };
+    let names = model.feature_names().or(rows.names()).map(<[String]>::to_vec);
+    let found = found(args, common, model, &rows, out)?;
+
+    let flags: Vec<bool> = found.scores.iter().map(|score| *score >= found.threshold).collect();
+    let table = Table { found: &found, flags: &flags, names: names.as_deref(), blamed: args.blame };
+    if out.is_json() && target == Target::Standard {
+        table.objects(out)?;
+    } else {
+        table.write(&target, out)?;
+    }
+    let flagged = flags.iter().filter(|flag| **flag).count();
+    out.note(format!("{flagged} of {} rows flagged, from a score of {:.6} on", flags.len(), found.threshold));
+    let mut summary = json!({
+        "event": "summary",
+        "rows": flags.len(),
+        "flagged": flagged,
+        "threshold": found.threshold,
+        "score": found.score.name(),
+        "output": paths.output,
+    });
+    if let Some(anomalies) = anomalies {
+        let quality = quality(&anomalies, &found)?;
+        for line in quality_lines(&quality) {
+            // Beside a table on standard output it is a remark.
+            if target == Target::Standard { out.note(line) } else { out.line(line)? }
+        }
+        if let (Value::Object(summary), Value::Object(quality)) = (&mut summary, quality) {
+            summary.extend(quality);
+        }
+    }
+    out.object(&summary)
+}
+
+/// What cannot be, before files are read.
+fn check(args: &DetectArgs) -> Result<(), Failure> {
+    let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
+    if args.reference.is_none() {
+        if args.threshold.is_none() && args.contamination.is_none() {
+            return usage("--threshold or --contamination is needed where there are no --reference rows");
+        }
+        if args.score.as_deref().is_some_and(|score| score != Score::Error.name()) {
+            return usage("--score: scores other than error need --reference rows");
+        }
+    }
+    if args.threshold.is_some_and(f64::is_nan) {
+        return usage("--threshold: NaN is no threshold");
+    }
+    if args.percentile.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+        return usage("--percentile: it must be from 0 to 100");
+    }
+    if args.contamination.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+        return usage("--contamination: it must be above 0 and at most 1");
+    }
+    Ok(())
+}
+
+/// What is found out about the rows.
+struct Found {
+    score: Score,
+    scores: Vec<f64>,
+    threshold: f64,
+    p_values: Option<Vec<f64>>,
+    /// What each feature adds to a row's error, `[rows, features]`.
+    contributions: Dataset,
+}
+
+fn found(
+    args: &DetectArgs,
+    common: &Common,
+    model: Autoencoder,
+    rows: &Dataset,
+    out: &Output,
+) -> Result<Found, Failure> {
+    let data = &args.transform.data;
+    let about = |error| Failure::with_rows(data, error);
+    let Some(reference) = &args.reference else {
+        let scores = model.reconstruction_error(rows, ErrorNorm::Sum).map_err(about)?;
+        let threshold = match (args.threshold, args.contamination) {
+            (Some(threshold), _) => threshold,
+            (_, share) => contamination_threshold(&scores, share.unwrap_or_default())?,
+        };
+        let contributions = model.squared_errors(rows).map_err(about)?;
+        return Ok(Found { score: Score::Error, scores, threshold, p_values: None, contributions });
+    };
+    let normal = normal_rows(&model, reference, args, out)?;
+    let calibration = match &args.calibrate {
+        Some(location) => Some((location, normal_rows(&model, location, args, out)?)),
+        None => None,
+    };
+    let mut settings = Settings::default();
+    settings.threads = common.threads();
+    if let Some(name) = &args.score {
+        settings.score = Score::ALL.into_iter().find(|score| score.name() == name).unwrap_or_default();
+    }
+    let with = |location: &str| {
+        let location = location.to_owned();
+        move |error| with_rows(&location, error)
+    };
+    let detector = Detector::with_model(&settings, model, &normal).map_err(with(reference))?;
+    let calibration = match calibration {
+        Some((location, rows)) => detector.scores(&rows).map_err(with(location))?,
+        None => detector.training_scores().to_vec(),
+    };
+    let calibration = Calibration::new(calibration)?;
+    // Rows that are the reference must not find themselves in it.
+    let scores =
+        if data == reference { detector.scores_of_training_rows(rows) } else { detector.scores(rows) };
+    let scores = scores.map_err(with(data))?;
+    let threshold = match (args.threshold, args.contamination) {
+        (Some(threshold), _) => threshold,
+        (_, Some(share)) => contamination_threshold(&scores, share)?,
+        _ => calibration.percentile(args.percentile.unwrap_or(PERCENTILE))?,
+    };
+    let p_values = scores.iter().map(|score| calibration.p_value(*score)).collect();
+    let contributions = detector.contributions(rows).map_err(with(data))?;
+    Ok(Found { score: settings.score, scores, threshold, p_values: Some(p_values), contributions })
+}
+
+fn with_rows(location: &str, error: ae_eval::EvalError) -> Failure {
+    match error {
+        ae_eval::EvalError::Model(error) => Failure::with_rows(location, error),
+        ae_eval::EvalError::TooFewRows { .. } => Failure::Other(format!("{location}: {error}")),
+        error => error.into(),
+    }
+}
+
+/// Rows of a file that are normal: all of them, or if they have labels as the data do, those that are no anomalies.
+fn normal_rows(
+    model: &Autoencoder,
+    location: &str,
+    args: &DetectArgs,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    let input = &args.transform.input;
+    let rows = match read_for(model, location, input, out) {
+        // The file may do without the labels of the data.
+        Err(failure) if input.label.is_some() => {
+            let plain = DataArgs { label: None, ..input.clone() };
+            read_for(model, location, &plain, out).map_err(|_| failure)?
+        }
+        rows => rows?,
+    };
+    let Some(labels) = rows.labels().filter(|_| input.label.is_some()) else { return Ok(rows) };
+    let normal: Vec<usize> =
+        (0..rows.rows()).filter(|row| labels.name_of(*row) != Some(args.anomaly.as_str())).collect();
+    Ok(rows.select_rows(&normal)?)
+}
+
+/// Which rows have the label of anomalies; labels that nobody asked for by `--label` say nothing about that.
+fn anomalies(labels: &Labels, args: &DetectArgs) -> Result<Vec<bool>, Failure> {
+    let anomalies: Vec<bool> =
+        (0..labels.len()).map(|row| labels.name_of(row) == Some(args.anomaly.as_str())).collect();
+    if anomalies.iter().all(|anomaly| *anomaly) || !anomalies.contains(&true) {
+        let what = if anomalies.contains(&true) { "every row" } else { "no row" };
+        return Err(Failure::Other(format!(
+            "{}: {what} has the label '{}' that --anomaly names; labels: {}",
+            args.transform.data,
+            args.anomaly,
+            labels.names().iter().take(8).cloned().collect::<Vec<_>>().join(", ")
+        )));
+    }
+    Ok(anomalies)
+}
+
+fn quality(anomalies: &[bool], found: &Found) -> Result<Value, Failure> {
+    let counts = Confusion::at(anomalies, &found.scores, found.threshold)?;
+    Ok(json!({
+        "precision": counts.precision(),
+        "recall": counts.recall(),
+        "f1": counts.f1(),
+        "roc_auc": roc_auc(anomalies, &found.scores)?,
+        "pr_auc": average_precision(anomalies, &found.scores)?,
+        "true_positives": counts.true_positives,
+        "false_positives": counts.false_positives,
+        "false_negatives": counts.false_negatives,
+        "true_negatives": counts.true_negatives,
+    }))
+}
+
+fn quality_lines(quality: &Value) -> Vec<String> {
+    let share = |name: &str| quality[name].as_f64().unwrap_or_default();
+    let count = |name: &str| quality[name].as_u64().unwrap_or_default();
+    vec![
+        format!("precision     {:.4}", share("precision")),
+        format!("recall        {:.4}", share("recall")),
+        format!("F1            {:.4}", share("f1")),
+        format!("ROC-AUC       {:.4}", share("roc_auc")),
+        format!("PR-AUC        {:.4}", share("pr_auc")),
+        format!("{:<14}{:>9} {:>9}", "", "flagged", "not"),
+        format!("{:<14}{:>9} {:>9}", "anomalies", count("true_positives"), count("false_negatives")),
+        format!("{:<14}{:>9} {:>9}", "others", count("false_positives"), count("true_negatives")),
+    ]
+}

@@ -1,0 +1,124 @@
+//! `ae detect`.
+
+use super::*;
+
+const MODEL: &str = "model.safetensors";
+
+/// The rows of the model with a label, and two more whose weight is not what the others would have it be.
+fn labelled() -> String {
+    let table = table();
+    let mut lines = table.lines();
+    let mut text = format!("{},kind\n", lines.next().unwrap());
+    lines.for_each(|line| text += &format!("{line},0\n"));
+    text + "5,4.5,0.25,160,1\n6,4.4,0.36,40,1\n"
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = trained();
+    write(folder.path(), "labelled.csv", labelled());
+    folder
+}
+
+const LABELLED: [&str; 7] = ["detect", MODEL, "labelled.csv", "--label", "kind", "--reference", "rows.csv"];
+
+#[test]
+fn anomalies_are_flagged_and_blamed_on_their_feature() {
+    let folder = folder();
+    let rows = ae(folder.path(), &LABELLED).cells();
+    assert_eq!(rows[0], ["score", "flag", "p_value", "blamed_1", "blamed_2", "blamed_3"]);
+    assert_eq!(rows.len(), 33);
+    for row in &rows[31..] {
+        assert_eq!((&row[1][..], &row[3][..]), ("1", "weight"), "{row:?}");
+        // One of the 30 rows of the reference and itself.
+        assert!((row[2].parse::<f64>().unwrap() - 1.0 / 31.0).abs() < 1e-9, "{row:?}");
+    }
+    let alarms = rows[1..31].iter().filter(|row| row[1] == "1").count();
+    assert!(alarms <= 1, "{alarms}");
+}
+
+#[test]
+fn quality_against_labels() {
+    let folder = folder();
+    let folder = folder.path();
+    let words = [&LABELLED[..], &["-o", "found.csv", "--contamination", "0.0625"]].concat();
+    let ended = ae(folder, &words);
+    for part in
+        ["precision     1.0000", "recall        1.0000", "F1            1.0000", "ROC-AUC       1.0000"]
+    {
+        assert!(ended.out.contains(part), "'{part}' is not in:\n{}", ended.out);
+    }
+    assert!(std::fs::read_to_string(folder.join("found.csv")).unwrap().starts_with("score,flag,p_value,"));
+
+    let ended = ae(folder, &[&LABELLED[..], &["--json"]].concat());
+    let objects = ended.objects();
+    assert_eq!((objects.len(), &objects[31]["row"]), (33, &Value::from(32)));
+    assert_eq!(
+        (&objects[31]["flag"], &objects[31]["blamed"][0]["feature"]),
+        (&Value::from(true), &Value::from("weight"))
+    );
+    let summary = ended.summary();
+    assert_eq!((&summary["true_positives"], &summary["roc_auc"]), (&Value::from(2), &Value::from(1.0)));
+    let flagged = objects[..32].iter().filter(|object| object["flag"] == true).count();
+    assert_eq!(summary["flagged"], flagged);
+    assert_eq!(summary["false_positives"], flagged - 2);
+}
+
+#[test]
+fn thresholds() {
+    let folder = folder();
+    let flagged = |more: &[&str]| {
+        let summary = ae(folder.path(), &[&LABELLED[..], more, &["--json"]].concat()).summary();
+        (summary["flagged"].as_u64().unwrap(), summary["threshold"].as_f64().unwrap())
+    };
+    assert_eq!(flagged(&["--contamination", "0.5"]).0, 16);
+    assert_eq!(flagged(&["--threshold", "-1"]), (32, -1.0));
+    // Of the 30 rows of the reference, which are the first of the data, half and none; and the two beside them.
+    assert_eq!(flagged(&["--score", "error", "--percentile", "50"]).0, 17);
+    let (few, high) = flagged(&["--score", "error", "--percentile", "100"]);
+    assert!(few == 3 && high > flagged(&["--score", "error"]).1, "{few} {high}");
+    // Calibrated on rows that are all far from the reference, nothing is odd.
+    write(folder.path(), "far.csv", "height,width,depth,weight\n5,4.5,0.25,9000\n5,4.5,0.25,9500\n");
+    assert_eq!(flagged(&["--calibrate", "far.csv"]).0, 0);
+}
+
+/// Without a reference the score is that of `ae score`.
+#[test]
+fn errors_alone() {
+    let folder = folder();
+    let folder = folder.path();
+    let errors = ae(folder, &["score", MODEL, "rows.csv"]).cells();
+    let found = ae(folder, &["detect", MODEL, "rows.csv", "--contamination", "0.1", "--blame", "0"]).cells();
+    assert_eq!(found[0], ["score", "flag"]);
+    for (error, found) in errors[1..].iter().zip(&found[1..]) {
+        let (error, score): (f64, f64) = (error[0].parse().unwrap(), found[0].parse().unwrap());
+        assert!((error - score).abs() <= 1e-6 * error.max(1e-6), "{error} {score}");
+    }
+    assert_eq!(found.iter().filter(|row| row[1] == "1").count(), 3);
+    let again =
+        ae(folder, &["detect", MODEL, "rows.csv", "--reference", "rows.csv", "--score", "error"]).cells();
+    assert!(again[1..].iter().zip(&found[1..]).all(|(a, b)| a[0] == b[0]));
+}
+
+#[test]
+fn files_of_numbers_hold_numbers() {
+    let folder = folder();
+    let folder = folder.path();
+    for name in ["found.npy", "found.parquet", "found.tsv"] {
+        ae(folder, &[&LABELLED[..], &["-o", name, "--blame", "1"]].concat());
+    }
+    let text = std::fs::read_to_string(folder.join("found.tsv")).unwrap();
+    let last: Vec<&str> = text.lines().last().unwrap().split('\t').collect();
+    assert_eq!((last.len(), last[3]), (4, "weight"));
+    // Weight is the fourth column.
+    let parquet = ae_data::read(folder.join("found.parquet").to_str().unwrap(), &Default::default()).unwrap();
+    assert_eq!(parquet.names().unwrap(), ["score", "flag", "p_value", "blamed_1"]);
+    assert_eq!(parquet.row(31).unwrap()[3], 4.0);
+}
+
+/// Each of the rows is as odd as the one whose distances the threshold is made of: half of them are above the median.
+#[test]
+fn the_reference_itself() {
+    let folder = folder();
+    let words = ["detect", MODEL, "rows.csv", "--reference", "rows.csv", "--percentile", "50", "--json"];
+    assert_eq!(ae(folder.path(), &words).summary()["flagged"], 15);
+}

@@ -1,0 +1,389 @@
+//! The detector: what it is made of, fitting and scoring.
+
+use std::num::NonZero;
+
+use ae_data::{BatchSource, Dataset};
+use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, ScalerKind};
+
+use super::neighbours::Neighbours;
+use super::parts::{self, Part, Tools};
+use crate::error::EvalError;
+
+/// Rows of an update of the detector's own models.
+const BATCH: usize = 64;
+/// Values of an encoding of the detector's own models.
+const WIDTH: usize = 64;
+/// Noise that they are trained with, in standard deviations of the features.
+const NOISE: f64 = 0.5;
+/// Rows that are scored together.
+const BLOCK: usize = 4096;
+/// Training rows whose scores are kept, for thresholds.
+const KEPT_SCORES: usize = 1024;
+/// The least value of a part that counts in an ensemble, as a share of its median in training: a row that is the same as one of the
+/// training rows shall not have the last word.
+const FLOOR: f64 = 1e-3;
+
+/// What a score is. All are the higher the more anomalous; `x̂` is the reconstruction of `x`, on scaled features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Score {
+    /// `Σ_features (x̂ - x)²`
+    Error,
+    /// `Σ_features (x̂ - x)² / v`, with `v` the mean squared error of the feature in training.
+    StandardisedError,
+    /// `rᵀ C⁻¹ r` with the residuals `r = x̂ - x` and their second moments `C` in training.
+    Mahalanobis,
+    /// The mean distance to the [`Settings::neighbours`] nearest training rows, in standardised features.
+    InputNeighbours,
+    /// The same between encodings.
+    LatentNeighbours,
+    /// `Σ_levels Σ_features (x̂ - x)²` over denoising autoencoders, one for each of [`Settings::noise`].
+    Denoising,
+    /// The geometric mean of several of these as distances, each over its median in training: 1 is usual, 2 twice as far away as usual.
+    /// Distances to neighbours in standardised features, the same with values compressed to `sign z ln(1 + |z|)`, and
+    /// between encodings. It is the default because it was the best over many data sets (`cargo xtask experiments adbench`).
+    #[default]
+    Ensemble,
+}
+
+impl Score {
+    /// Every score.
+    pub const ALL: [Score; 7] = [
+        Score::Error,
+        Score::StandardisedError,
+        Score::Mahalanobis,
+        Score::InputNeighbours,
+        Score::LatentNeighbours,
+        Score::Denoising,
+        Score::Ensemble,
+    ];
+
+    /// Its name, as commands spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Score::Error => "error",
+            Score::StandardisedError => "standardised-error",
+            Score::Mahalanobis => "mahalanobis",
+            Score::InputNeighbours => "input-neighbours",
+            Score::LatentNeighbours => "latent-neighbours",
+            Score::Denoising => "denoising",
+            Score::Ensemble => "ensemble",
+        }
+    }
+}
+
+/// How a detector is made. The defaults are what was measured to be good on data sets of all kinds; there is nothing to
+/// adapt to a set of its own.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// What its scores are.
+    pub score: Score,
+    /// Neighbours whose distances are averaged; at least 1.
+    pub neighbours: usize,
+    /// Most training rows that neighbours are looked for in, drawn at random; at least 2. Searching takes time in proportion.
+    pub reference_rows: usize,
+    /// Updates in training a model, of 64 rows each; at least 1.
+    pub updates: usize,
+    /// Standard deviations of the noise that [`Score::Denoising`] trains with, in those of the features.
+    pub noise: Vec<f64>,
+    /// Seed of weights, noise and draws of rows.
+    pub seed: u64,
+    /// Threads; all cores where there is none. Results do not depend on it.
+    pub threads: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            score: Score::default(),
+            neighbours: 2,
+            reference_rows: 4096,
+            updates: 200,
+            noise: vec![0.2, 0.5, 1.0],
+            seed: 0,
+            threads: None,
+        }
+    }
+}
+
+/// Tells rows that are unlike the rows it was fitted on.
+#[derive(Debug)]
+pub struct Detector {
+    score: Score,
+    tools: Tools,
+    parts: Vec<Part>,
+    /// Median of each part in training, above zero.
+    typical: Vec<f64>,
+    training_scores: Vec<f64>,
+}
+
+impl Detector {
+    /// Fits a detector, with autoencoders of its own, to `rows`, which should hold few anomalies or none.
+    ///
+    /// # Errors
+    /// [`EvalError::TooFewRows`] for less than two rows, [`EvalError::Setting`], [`EvalError::Model`] for rows that cannot be
+    /// learnt from, or what reading them returns.
+    pub fn fit(settings: &Settings, rows: &dyn BatchSource) -> Result<Detector, EvalError> {
+        settings.check()?;
+        let training = parts::sample(rows, settings.updates.saturating_mul(BATCH), settings.seed)?;
+        least_rows(&training)?;
+        let levels = match settings.score {
+            Score::Denoising => &settings.noise[..],
+            _ => &[NOISE],
+        };
+        let mut models = Vec::with_capacity(levels.len());
+        for sigma in levels {
+            let mut model =
+                Autoencoder::new(settings.config(training.features(), training.rows(), *sigma)?)?;
+            model.set_threads(settings.threads)?;
+            match model.fit(&training, &mut []) {
+                // With noise the loss of a handful of rows may jump tenfold from one epoch to the next, which is no divergence.
+                Err(ae_model::Error::Diverged { loss, .. }) if loss.is_finite() => {}
+                history => drop(history?),
+            }
+            models.push(model);
+        }
+        Detector::assemble(settings, models, rows)
+    }
+
+    /// The detector of a trained model, by the rows it was trained on or others like them.
+    ///
+    /// # Errors
+    /// As [`Detector::fit`], and [`EvalError::Setting`] for [`Score::Denoising`], which needs models of its own.
+    pub fn with_model(
+        settings: &Settings,
+        model: Autoencoder,
+        rows: &dyn BatchSource,
+    ) -> Result<Detector, EvalError> {
+        settings.check()?;
+        if settings.score == Score::Denoising {
+            let allowed = "another than denoising for a model that is trained already";
+            return Err(EvalError::Setting { field: "the score", allowed });
+        }
+        Detector::assemble(settings, vec![model], rows)
+    }
+
+    fn assemble(
+        settings: &Settings,
+        models: Vec<Autoencoder>,
+        rows: &dyn BatchSource,
+    ) -> Result<Detector, EvalError> {
+        let reference = parts::sample(rows, settings.reference_rows, settings.seed)?;
+        least_rows(&reference)?;
+        let all: Vec<usize> = (0..reference.rows()).collect();
+        let mut tools = Tools {
+            scaler: Scaler::fit(ScalerKind::Standard, &reference, &all)?,
+            models,
+            variances: Vec::new(),
+            neighbours: settings.neighbours.min(reference.rows() - 1),
+            threads: settings.threads(),
+        };
+        tools.variances = Tools::variances_of(&tools.model()?.squared_errors(&reference)?);
+        let features = reference.features();
+        let input = |tools: &Tools| Part::Input(Neighbours::new(&tools.standardised(&reference), features));
+        let latent = |tools: &Tools| -> Result<Part, EvalError> {
+            let codes = tools.model()?.encode(&reference)?;
+            Ok(Part::Latent(Neighbours::new(codes.values(), codes.features())))
+        };
+        let parts = match settings.score {
+            Score::Error | Score::Denoising => vec![Part::Error],
+            Score::StandardisedError => vec![Part::StandardisedError],
+            Score::Mahalanobis => vec![Part::Mahalanobis(tools.residual_factor(&reference)?)],
+            Score::InputNeighbours => vec![input(&tools)],
+            Score::LatentNeighbours => vec![latent(&tools)?],
+            Score::Ensemble => {
+                let values = parts::compressed(tools.standardised(&reference));
+                let compressed = Part::Compressed(Neighbours::new(&values, features));
+                vec![input(&tools), compressed, latent(&tools)?]
+            }
+        };
+        let mut detector = Detector {
+            score: settings.score,
+            tools,
+            typical: Vec::with_capacity(parts.len()),
+            parts,
+            training_scores: Vec::new(),
+        };
+        let kept = parts::thinned(&reference, KEPT_SCORES)?;
+        let mut measured = Vec::with_capacity(detector.parts.len());
+        for part in &detector.parts {
+            let values = detector.tools.measure(part, &kept, true)?;
+            detector.typical.push(typical(&values));
+            measured.push(values);
+        }
+        detector.training_scores = detector.combined(measured);
+        Ok(detector)
+    }
+
+    /// What its scores are.
+    pub fn score(&self) -> Score {
+        self.score
+    }
+
+    /// The model that errors and encodings come from (of several denoising models, the first).
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn model(&self) -> Result<&Autoencoder, EvalError> {
+        self.tools.model()
+    }
+
+    /// The scores of up to 1,024 of the rows it was fitted on, none of them its own neighbour.
+    pub fn training_scores(&self) -> &[f64] {
+        &self.training_scores
+    }
+
+    /// The score of each row. Rows are read and scored a block at a time; a score that overflows is infinite, never NaN.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`] for rows of another width and values that are not finite, or what reading them returns.
+    pub fn scores(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
+        self.scores_with(rows, false)
+    }
+
+    /// As [`scores`](Detector::scores), for the rows it was fitted on: a training row at no distance at all is taken for the row itself
+    /// and is not its neighbour, once a row.
+    ///
+    /// # Errors
+    /// As [`scores`](Detector::scores).
+    pub fn scores_of_training_rows(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
+        self.scores_with(rows, true)
+    }
+
+    fn scores_with(&self, rows: &dyn BatchSource, own: bool) -> Result<Vec<f64>, EvalError> {
+        let mut scores = Vec::with_capacity(rows.rows());
+        self.in_blocks(rows, |block| {
+            let measured = self.parts.iter().map(|part| self.tools.measure(part, block, own));
+            scores.extend(self.combined(measured.collect::<Result<_, _>>()?));
+            Ok(())
+        })?;
+        Ok(scores)
+    }
+
+    /// What each feature adds to the standardised error of each row, `(x̂ - x)² / v`, `[rows, features]`: which features are not
+    /// as the others would have them. About 1 each for rows like those in training.
+    ///
+    /// # Errors
+    /// As [`scores`](Detector::scores).
+    pub fn contributions(&self, rows: &dyn BatchSource) -> Result<Dataset, EvalError> {
+        let mut values = Vec::with_capacity(rows.rows() * rows.features());
+        self.in_blocks(rows, |block| {
+            let squares = self.tools.model()?.squared_errors(block)?;
+            for row in squares.values().chunks_exact(squares.features().max(1)) {
+                values.extend(row.iter().zip(&self.tools.variances).map(|(x, v)| (f64::from(*x) / v) as f32));
+            }
+            Ok(())
+        })?;
+        let table = Dataset::new(values, rows.features())?;
+        match rows.names() {
+            Some(names) => Ok(table.with_names(names.to_vec())?),
+            None => Ok(table),
+        }
+    }
+
+    fn in_blocks(
+        &self,
+        rows: &dyn BatchSource,
+        mut work: impl FnMut(&Dataset) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let expected = self.tools.scaler.shift().len();
+        if rows.features() != expected {
+            return Err(ae_model::Error::Width { what: "rows", expected, got: rows.features() }.into());
+        }
+        let count = rows.rows();
+        for first in (0..count).step_by(BLOCK) {
+            let indices: Vec<usize> = (first..count.min(first + BLOCK)).collect();
+            let block = parts::read(rows, &indices)?;
+            if let Some(at) = block.values().iter().position(|x| !x.is_finite()) {
+                let (row, column) = (first + at / expected, at % expected);
+                let name = rows.names().and_then(|names| names.get(column).cloned());
+                let value = block.values()[at];
+                return Err(ae_model::Error::NotFinite { row, column, name, value }.into());
+            }
+            work(&block)?;
+        }
+        Ok(())
+    }
+
+    /// One score a row from the parts' values.
+    fn combined(&self, mut measured: Vec<Vec<f64>>) -> Vec<f64> {
+        if measured.len() == 1 {
+            return measured.pop().unwrap_or_default();
+        }
+        let rows = measured.first().map_or(0, Vec::len);
+        let mut logs = vec![0.0; rows];
+        for ((part, typical), values) in self.parts.iter().zip(&self.typical).zip(&measured) {
+            let power = if part.is_squared() { 0.5 } else { 1.0 };
+            for (log, value) in logs.iter_mut().zip(values) {
+                *log += power * (value / typical).max(FLOOR).ln();
+            }
+        }
+        let share = 1.0 / self.parts.len() as f64;
+        logs.into_iter().map(|log| (share * log).exp()).collect()
+    }
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), EvalError> {
+        let refuse = |field, allowed| Err(EvalError::Setting { field, allowed });
+        if self.neighbours == 0 {
+            return refuse("neighbours", "at least 1");
+        }
+        if self.reference_rows < 2 {
+            return refuse("reference_rows", "at least 2");
+        }
+        if self.updates == 0 {
+            return refuse("updates", "at least 1");
+        }
+        if self.score == Score::Denoising && self.noise.is_empty() {
+            return refuse("noise", "at least one level");
+        }
+        if self.threads == Some(0) {
+            return refuse("threads", "at least 1");
+        }
+        Ok(())
+    }
+
+    fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))
+    }
+
+    /// The model's configuration: one hidden layer, as wide for any number of features. What keeps it from copying its input is the
+    /// noise, of standard deviation `sigma`.
+    fn config(&self, features: usize, rows: usize, sigma: f64) -> Result<Config, EvalError> {
+        let updates_an_epoch = rows.div_ceil(BATCH);
+        Config::builder(features)
+            .hidden_dims([])
+            .encoding_dim(WIDTH)
+            .activation(Activation::Tanh)
+            .noise(Noise::Gaussian { sigma })
+            .scaler(ScalerKind::Standard)
+            .optimizer(Optimizer::ADAM)
+            .learning_rate(0.003)
+            .batch_size(BATCH)
+            .epochs(self.updates.div_ceil(updates_an_epoch))
+            .seed(self.seed)
+            .build()
+            .map_err(|error| ae_model::Error::from(error).into())
+    }
+}
+
+fn least_rows(rows: &Dataset) -> Result<(), EvalError> {
+    if rows.rows() < 2 || rows.features() == 0 {
+        return Err(EvalError::TooFewRows { rows: rows.rows(), least: 2 });
+    }
+    Ok(())
+}
+
+/// The median; the mean where that is 0, as for rows of which more than half have a twin; 1 where that is no positive number.
+fn typical(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    [median, mean].into_iter().find(|x| x.is_finite() && *x > 0.0).unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests;

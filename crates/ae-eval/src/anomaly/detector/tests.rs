@@ -1,0 +1,138 @@
+use ae_data::Rows;
+use ae_testing::random::SplitMix64;
+
+use super::*;
+use crate::ranking::roc_auc;
+
+const FEATURES: usize = 6;
+
+/// Rows near a plane in six dimensions: two coordinates, and four mixtures of them.
+fn normal(count: usize, seed: u64) -> Vec<f32> {
+    let numbers = SplitMix64::new(seed).normal_f32s(count * (2 + FEATURES));
+    let mut values = Vec::with_capacity(count * FEATURES);
+    for row in numbers.chunks_exact(2 + FEATURES) {
+        let (a, b) = (row[0], row[1]);
+        let clean = [a, b, a + b, a - b, 2.0 * a - b, 0.5 * b];
+        values.extend(clean.iter().zip(&row[2..]).map(|(x, noise)| 10.0 + x + 0.05 * noise));
+    }
+    values
+}
+
+/// Rows of the same kind, each with one feature, in turn, moved by `by`.
+fn odd(count: usize, by: f32) -> Vec<f32> {
+    let mut values = normal(count, 77);
+    values.chunks_exact_mut(FEATURES).enumerate().for_each(|(row, values)| values[row % FEATURES] += by);
+    values
+}
+
+fn settings(score: Score) -> Settings {
+    Settings { score, updates: 400, ..Settings::default() }
+}
+
+fn table(values: &[f32]) -> Rows<'_> {
+    Rows::new(values, FEATURES).unwrap()
+}
+
+#[test]
+fn every_score_tells_rows_beside_the_plane() {
+    let (training, fine, odd) = (normal(600, 1), normal(60, 2), odd(60, 2.0));
+    let labels = [vec![false; 60], vec![true; 60]].concat();
+    for score in Score::ALL {
+        let detector = Detector::fit(&settings(score), &table(&training)).unwrap();
+        let scores = detector.scores(&table(&[fine.clone(), odd.clone()].concat())).unwrap();
+        let area = roc_auc(&labels, &scores).unwrap();
+        assert!(area > 0.95, "{}: {area}", score.name());
+        assert_eq!(detector.training_scores().len(), 600);
+        let own = detector.scores_of_training_rows(&table(&training)).unwrap();
+        assert_eq!(own, detector.training_scores(), "{}", score.name());
+        // What is usual in training is usual for rows of the same kind.
+        let middle = |scores: &[f64]| typical(scores);
+        let ratio = middle(&scores[..60]) / middle(detector.training_scores());
+        assert!((0.6..1.6).contains(&ratio), "{}: {ratio}", score.name());
+    }
+}
+
+#[test]
+fn the_feature_that_was_moved_is_blamed() {
+    let (training, odd) = (normal(600, 1), odd(60, 3.0));
+    let detector = Detector::fit(&settings(Score::Ensemble), &table(&training)).unwrap();
+    let shares = detector.contributions(&table(&odd)).unwrap();
+    let right = (0..60).filter(|row| {
+        let row_shares = shares.row(*row).unwrap();
+        row_shares.iter().all(|share| *share <= row_shares[row % FEATURES])
+    });
+    let right = right.count();
+    assert!(right >= 45, "{right} of 60");
+}
+
+/// Not the threads, nor the other rows.
+#[test]
+fn scores_depend_on_the_row_alone() {
+    let (training, rows) = (normal(700, 3), [normal(300, 4), odd(40, 1.0)].concat());
+    let of = |threads| {
+        let settings = Settings { threads: Some(threads), ..settings(Score::Ensemble) };
+        Detector::fit(&settings, &table(&training)).unwrap()
+    };
+    let (one, three) = (of(1), of(3));
+    let scores = one.scores(&table(&rows)).unwrap();
+    assert_eq!(scores, three.scores(&table(&rows)).unwrap());
+    assert_eq!(one.training_scores(), three.training_scores());
+    for row in [0, 150, 339] {
+        let alone = three.scores(&table(&rows[row * FEATURES..][..FEATURES])).unwrap();
+        assert_eq!(alone, scores[row..=row]);
+    }
+}
+
+/// Constant features, rows that are all the same, few rows, values as far out as they go.
+#[test]
+fn awkward_rows_have_scores() {
+    let mut constant = normal(100, 5);
+    constant.chunks_exact_mut(FEATURES).for_each(|row| row[2] = 7.0);
+    let far = [1e30, 0.0, 7.0, -3e38, 3e38, 0.0];
+    for training in [constant, vec![4.0; 20 * FEATURES], normal(2, 6)] {
+        for score in Score::ALL {
+            let detector = Detector::fit(&settings(score), &table(&training)).unwrap();
+            let scores = detector.scores(&table(&[&training[..FEATURES], &far[..]].concat())).unwrap();
+            assert!(scores.iter().all(|score| !score.is_nan()), "{}: {scores:?}", score.name());
+            assert!(scores[1] > scores[0], "{}: {scores:?}", score.name());
+        }
+    }
+}
+
+#[test]
+fn a_model_that_is_there_already() {
+    let training = normal(400, 8);
+    let config = Config::builder(FEATURES).encoding_dim(2).epochs(30).learning_rate(0.05).build().unwrap();
+    let train = || {
+        let mut model = Autoencoder::new(config.clone()).unwrap();
+        model.fit(&table(&training), &mut []).unwrap();
+        model
+    };
+    let detector = Detector::with_model(&settings(Score::Error), train(), &table(&training)).unwrap();
+    let errors = train().reconstruction_error(&table(&training), ae_model::ErrorNorm::Sum).unwrap();
+    assert_eq!(detector.scores(&table(&training)).unwrap(), errors);
+    let refused = Detector::with_model(&settings(Score::Denoising), train(), &table(&training));
+    assert!(matches!(refused, Err(EvalError::Setting { field: "the score", .. })));
+}
+
+#[test]
+fn refusals() {
+    let training = normal(50, 9);
+    let refused = |settings: &Settings| Detector::fit(settings, &table(&training)).unwrap_err().to_string();
+    for (settings, says) in [
+        (Settings { neighbours: 0, ..Settings::default() }, "neighbours must be at least 1"),
+        (Settings { reference_rows: 1, ..Settings::default() }, "reference_rows must be at least 2"),
+        (Settings { updates: 0, ..Settings::default() }, "updates must be at least 1"),
+        (Settings { threads: Some(0), ..Settings::default() }, "threads must be at least 1"),
+        (Settings { noise: vec![], ..settings(Score::Denoising) }, "noise must be at least one level"),
+    ] {
+        assert_eq!(refused(&settings), says);
+    }
+    let few = Detector::fit(&Settings::default(), &table(&training[..FEATURES]));
+    assert!(matches!(few, Err(EvalError::TooFewRows { rows: 1, least: 2 })));
+    let detector = Detector::fit(&settings(Score::InputNeighbours), &table(&training)).unwrap();
+    let wide = detector.scores(&Rows::new(&[0.0; 7], 7).unwrap()).unwrap_err().to_string();
+    assert!(wide.contains('7'), "{wide}");
+    let nan = detector.scores(&table(&[0.0, 0.0, f32::NAN, 0.0, 0.0, 0.0])).unwrap_err();
+    assert!(matches!(nan, EvalError::Model(ae_model::Error::NotFinite { row: 0, column: 2, .. })), "{nan}");
+}

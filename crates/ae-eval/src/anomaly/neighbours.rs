@@ -1,0 +1,222 @@
+//! Distances to the nearest of some rows: exact, without a tree.
+//!
+//! The rows are kept in the order of their projection on the direction in which they spread most, in groups that are compared
+//! with a row together. Two rows are at least as far apart as their projections, so the search goes outwards from where the
+//! row would stand and ends on either side where that bound alone is too far.
+
+/// Rows that are compared together.
+const LANES: usize = 16;
+/// Features after which a group is given up if all its rows are already too far.
+const FEATURES_AT_A_TIME: usize = 8;
+/// Rounds of the power method; the direction only has to be a good one.
+const ROUNDS: usize = 8;
+/// What rounding may take away from a bound, as a share of it.
+const SLACK: f64 = 1e-4;
+
+/// Rows to be near to.
+#[derive(Clone, Debug)]
+pub(crate) struct Neighbours {
+    features: usize,
+    /// Of length one.
+    direction: Vec<f64>,
+    /// `[groups, features, LANES]`; lanes beyond the last row are infinite.
+    groups: Vec<[f32; LANES]>,
+    /// Smallest and largest projection of each group.
+    spans: Vec<(f64, f64)>,
+}
+
+impl Neighbours {
+    /// The rows `[rows, features]` that distances are measured to.
+    pub(crate) fn new(rows: &[f32], features: usize) -> Neighbours {
+        let direction = main_direction(rows, features);
+        let mut order: Vec<(f64, usize)> = rows
+            .chunks_exact(features.max(1))
+            .enumerate()
+            .map(|(index, row)| (project(&direction, row), index))
+            .collect();
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let mut groups = Vec::with_capacity(order.len().div_ceil(LANES) * features);
+        let mut spans = Vec::new();
+        for group in order.chunks(LANES) {
+            for feature in 0..features {
+                let mut lanes = [f32::INFINITY; LANES];
+                for (lane, (_, index)) in lanes.iter_mut().zip(group) {
+                    *lane = rows[index * features + feature];
+                }
+                groups.push(lanes);
+            }
+            spans.push((group[0].0, group[group.len() - 1].0));
+        }
+        Neighbours { features, direction, groups, spans }
+    }
+
+    /// Values of a row.
+    pub(crate) fn features(&self) -> usize {
+        self.features
+    }
+
+    /// The squared distances of `row` to the nearest `nearest.len()` rows, rising; infinite where there are fewer. With `skip_self` one
+    /// row at distance 0 is left out: the row itself, where it is one of those that are compared with.
+    pub(crate) fn squared_distances(&self, row: &[f32], skip_self: bool, nearest: &mut [f32]) {
+        nearest.fill(f32::INFINITY);
+        let mut skip = skip_self;
+        let projection = project(&self.direction, row);
+        let mut above = self.spans.partition_point(|(_, high)| *high < projection);
+        let mut below = above;
+        loop {
+            let worst = nearest.last().copied().map_or(0.0, f64::from);
+            // How far away the next group on each side is at least; negative where the row stands within it.
+            let up = self.spans.get(above).map(|(low, _)| low - projection);
+            let down = below.checked_sub(1).map(|group| projection - self.spans[group].1);
+            let (gap, group) = match (up, down) {
+                (Some(up), Some(down)) if down < up => (down, below - 1),
+                (Some(up), _) => (up, above),
+                (None, Some(down)) => (down, below - 1),
+                (None, None) => return,
+            };
+            if gap > 0.0 && gap * gap * (1.0 - SLACK) > worst {
+                return;
+            }
+            if group == above {
+                above += 1;
+            } else {
+                below = group;
+            }
+            self.compare(group, row, &mut skip, nearest);
+        }
+    }
+
+    fn compare(&self, group: usize, row: &[f32], skip: &mut bool, nearest: &mut [f32]) {
+        let lanes = &self.groups[group * self.features..][..self.features];
+        let worst = nearest.last().copied().unwrap_or(0.0);
+        let mut sums = [0.0f32; LANES];
+        for (lanes, row) in lanes.chunks(FEATURES_AT_A_TIME).zip(row.chunks(FEATURES_AT_A_TIME)) {
+            for (lanes, x) in lanes.iter().zip(row) {
+                for (sum, y) in sums.iter_mut().zip(lanes) {
+                    *sum += (x - y) * (x - y);
+                }
+            }
+            if sums.iter().fold(true, |far, sum| far & (*sum > worst)) {
+                return;
+            }
+        }
+        for sum in sums {
+            if *skip && sum == 0.0 {
+                *skip = false;
+                continue;
+            }
+            let place = nearest.partition_point(|distance| *distance <= sum);
+            if place < nearest.len() {
+                nearest[place..].rotate_right(1);
+                nearest[place] = sum;
+            }
+        }
+    }
+}
+
+fn project(direction: &[f64], row: &[f32]) -> f64 {
+    direction.iter().zip(row).map(|(d, x)| d * f64::from(*x)).sum()
+}
+
+/// About the direction of the largest variance, by the power method on the centred rows; of length one.
+fn main_direction(rows: &[f32], features: usize) -> Vec<f64> {
+    let count = (rows.len() / features.max(1)).max(1) as f64;
+    let mut mean = vec![0.0; features];
+    for row in rows.chunks_exact(features.max(1)) {
+        for (mean, x) in mean.iter_mut().zip(row) {
+            *mean += f64::from(*x) / count;
+        }
+    }
+    // Not a multiple of anything regular, so that it is at right angles to no direction that matters.
+    let mut direction: Vec<f64> = (0..features).map(|j| 1.0 + ((j * 7 + 3) % 11) as f64 / 11.0).collect();
+    normalise(&mut direction);
+    for _ in 0..ROUNDS {
+        let offset: f64 = direction.iter().zip(&mean).map(|(d, mean)| d * mean).sum();
+        let mut next = vec![0.0; features];
+        for row in rows.chunks_exact(features.max(1)) {
+            let along = project(&direction, row) - offset;
+            for ((next, x), mean) in next.iter_mut().zip(row).zip(&mean) {
+                *next += along * (f64::from(*x) - mean);
+            }
+        }
+        if !normalise(&mut next) {
+            break;
+        }
+        direction = next;
+    }
+    direction
+}
+
+/// Brings a direction to length one; whether it has any.
+fn normalise(direction: &mut [f64]) -> bool {
+    let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
+    if !(norm.is_finite() && norm > 0.0) {
+        return false;
+    }
+    direction.iter_mut().for_each(|x| *x /= norm);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use ae_testing::random::SplitMix64;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn naive(rows: &[f32], features: usize, row: &[f32]) -> Vec<f32> {
+        let mut all: Vec<f32> = rows
+            .chunks_exact(features)
+            .map(|other| row.iter().zip(other).map(|(x, y)| (x - y) * (x - y)).sum())
+            .collect();
+        all.sort_by(f32::total_cmp);
+        all
+    }
+
+    proptest! {
+        /// Awkward numbers of rows and features, and coordinates from a grid, so that distances are often equal.
+        #[test]
+        fn as_all_distances_sorted(
+            seed in any::<u64>(), count in 1usize..90, features in 1usize..21, k in 1usize..6, grid in any::<bool>(),
+        ) {
+            let round = |x: f32| if grid { x.round() } else { x };
+            let values: Vec<f32> =
+                SplitMix64::new(seed).normal_f32s((count + 5) * features).into_iter().map(round).collect();
+            let (rows, queries) = values.split_at(count * features);
+            let neighbours = Neighbours::new(rows, features);
+            for query in queries.chunks_exact(features).chain(rows.chunks_exact(features).take(3)) {
+                let mut found = vec![0.0; k];
+                neighbours.squared_distances(query, false, &mut found);
+                let expected = naive(rows, features, query);
+                for (i, distance) in found.iter().enumerate() {
+                    let expected = expected.get(i).copied().unwrap_or(f32::INFINITY);
+                    prop_assert!(*distance == expected || (distance - expected).abs() <= 1e-5 * expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_is_not_its_own_neighbour() {
+        let rows = [0.0, 0.0, 3.0, 4.0, 3.0, 4.0, 6.0, 8.0];
+        let neighbours = Neighbours::new(&rows, 2);
+        let mut nearest = [0.0; 2];
+        neighbours.squared_distances(&[0.0, 0.0], true, &mut nearest);
+        assert_eq!(nearest, [25.0, 25.0]);
+        // There is another row at the same place.
+        neighbours.squared_distances(&[3.0, 4.0], true, &mut nearest);
+        assert_eq!(nearest, [0.0, 25.0]);
+        let mut more = [0.0; 5];
+        neighbours.squared_distances(&[0.0, 0.0], true, &mut more);
+        assert_eq!(more[2..], [100.0, f32::INFINITY, f32::INFINITY]);
+    }
+
+    #[test]
+    fn equal_rows_and_none() {
+        let mut nearest = [0.0; 2];
+        Neighbours::new(&[1.0; 40], 2).squared_distances(&[1.0, 4.0], false, &mut nearest);
+        assert_eq!(nearest, [9.0, 9.0]);
+        Neighbours::new(&[], 2).squared_distances(&[1.0, 4.0], false, &mut nearest);
+        assert_eq!(nearest, [f32::INFINITY; 2]);
+    }
+}

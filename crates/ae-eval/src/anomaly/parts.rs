@@ -1,0 +1,206 @@
+//! The quantities that scores are made of, each measured on a block of rows.
+
+use ae_data::{BatchSource, Dataset, Rows};
+use ae_model::{Autoencoder, ErrorNorm, Scaler};
+use nalgebra::{Cholesky, DMatrix, Dyn};
+
+use super::neighbours::Neighbours;
+use crate::error::EvalError;
+
+/// Share of the mean variance of the residuals that is added to each, so that a feature that the model rebuilds perfectly, or a
+/// direction without residuals, does not decide everything.
+const RIDGE: f64 = 1e-2;
+/// The least variance of a residual: far below that of scaled features.
+const LEAST_VARIANCE: f64 = 1e-9;
+/// Searches below which they are made on the calling thread; a search takes some microseconds.
+const WORTH_THREADS: usize = 256;
+
+/// One quantity of a row.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    /// `Σ_models Σ_features (x̂ - x)²`
+    Error,
+    /// `Σ_features (x̂ - x)² / v`, with `v` the feature's mean squared error in training, of the first model.
+    StandardisedError,
+    /// `rᵀ C⁻¹ r` of the residuals `r = x̂ - x` of the first model, with `C` their second moments in training.
+    Mahalanobis(Cholesky<f64, Dyn>),
+    /// Mean distance to the nearest training rows, in standardised features.
+    Input(Neighbours),
+    /// The same with every standardised value `z` replaced by `sign z ln(1 + |z|)`.
+    Compressed(Neighbours),
+    /// The same between encodings of the first model.
+    Latent(Neighbours),
+}
+
+/// What parts are measured with.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) models: Vec<Autoencoder>,
+    /// To mean 0 and standard deviation 1, whatever scaling the models have.
+    pub(super) scaler: Scaler,
+    /// Mean squared error of each feature in training, of the first model, never zero.
+    pub(super) variances: Vec<f64>,
+    pub(super) neighbours: usize,
+    pub(super) threads: usize,
+}
+
+impl Part {
+    /// Whether it is a squared distance.
+    pub(super) fn is_squared(&self) -> bool {
+        matches!(self, Part::Error | Part::StandardisedError | Part::Mahalanobis(_))
+    }
+}
+
+impl Tools {
+    /// The variances of residuals that squared errors `[rows, features]` stand for.
+    pub(super) fn variances_of(squares: &Dataset) -> Vec<f64> {
+        let features = squares.features();
+        let mut sums = vec![0.0; features];
+        for row in squares.values().chunks_exact(features.max(1)) {
+            for (sum, square) in sums.iter_mut().zip(row) {
+                *sum += f64::from(*square);
+            }
+        }
+        let rows = squares.rows().max(1) as f64;
+        let ridge = RIDGE * sums.iter().sum::<f64>() / rows / features.max(1) as f64;
+        sums.iter().map(|sum| (sum / rows + ridge).max(LEAST_VARIANCE)).collect()
+    }
+
+    /// The part's value for each row of a block; `own` if the rows are among those that neighbours are looked for in.
+    pub(super) fn measure(&self, part: &Part, rows: &Dataset, own: bool) -> Result<Vec<f64>, EvalError> {
+        let values = match part {
+            Part::Error => {
+                let mut sums = vec![0.0; rows.rows()];
+                for model in &self.models {
+                    for (sum, error) in sums.iter_mut().zip(model.reconstruction_error(rows, ErrorNorm::Sum)?)
+                    {
+                        *sum += error;
+                    }
+                }
+                sums
+            }
+            Part::StandardisedError => {
+                let squares = self.model()?.squared_errors(rows)?;
+                let sum = |row: &[f32]| row.iter().zip(&self.variances).map(|(x, v)| f64::from(*x) / v).sum();
+                squares.values().chunks_exact(squares.features().max(1)).map(sum).collect()
+            }
+            Part::Mahalanobis(factor) => {
+                let mut residuals = self.residuals(rows)?;
+                if !factor.l_dirty().solve_lower_triangular_mut(&mut residuals) {
+                    return Err(EvalError::NoConvergence);
+                }
+                residuals.column_iter().map(|column| column.norm_squared()).collect()
+            }
+            Part::Input(neighbours) => self.distances(neighbours, &self.standardised(rows), own),
+            Part::Compressed(neighbours) => {
+                self.distances(neighbours, &compressed(self.standardised(rows)), own)
+            }
+            Part::Latent(neighbours) => {
+                let codes = self.model()?.encode(rows)?;
+                self.distances(neighbours, codes.values(), own)
+            }
+        };
+        // What overflows is as odd as can be.
+        Ok(values.into_iter().map(|x: f64| if x.is_nan() { f64::INFINITY } else { x }).collect())
+    }
+
+    pub(super) fn model(&self) -> Result<&Autoencoder, EvalError> {
+        let allowed = "there for every detector";
+        self.models.first().ok_or(EvalError::Setting { field: "a model", allowed })
+    }
+
+    /// `(x - mean) / deviation`, `[rows, features]`.
+    pub(super) fn standardised(&self, rows: &Dataset) -> Vec<f32> {
+        let mut values = rows.values().to_vec();
+        let (shift, scale) = (self.scaler.shift(), self.scaler.scale());
+        for row in values.chunks_exact_mut(rows.features().max(1)) {
+            for ((x, shift), scale) in row.iter_mut().zip(shift).zip(scale) {
+                *x = ((f64::from(*x) - shift) / scale) as f32;
+            }
+        }
+        values
+    }
+
+    /// `x̂ - x` of the first model on its scaled features, `[features, rows]`.
+    pub(super) fn residuals(&self, rows: &Dataset) -> Result<DMatrix<f64>, EvalError> {
+        let model = self.model()?;
+        let rebuilt = model.reconstruct(rows)?;
+        let (features, scale) = (rows.features(), model.scaler().scale());
+        Ok(DMatrix::from_fn(features, rows.rows(), |j, i| {
+            let at = i * features + j;
+            (f64::from(rebuilt.values()[at]) - f64::from(rows.values()[at])) / scale[j]
+        }))
+    }
+
+    /// The factor of the second moments of these rows' residuals.
+    pub(super) fn residual_factor(&self, rows: &Dataset) -> Result<Cholesky<f64, Dyn>, EvalError> {
+        let residuals = self.residuals(rows)?;
+        let features = residuals.nrows();
+        let mut moments = &residuals * residuals.transpose() / rows.rows().max(1) as f64;
+        let ridge = (RIDGE * moments.trace() / features.max(1) as f64).max(LEAST_VARIANCE);
+        (0..features).for_each(|j| moments[(j, j)] += ridge);
+        Cholesky::new(moments).ok_or(EvalError::NoConvergence)
+    }
+
+    /// Mean distance of each row to its nearest neighbours. Rows are shared out between threads; each is one thread's alone.
+    fn distances(&self, neighbours: &Neighbours, rows: &[f32], own: bool) -> Vec<f64> {
+        let features = neighbours.features().max(1);
+        let count = rows.len() / features;
+        let mut out = vec![0.0; count];
+        let work = |rows: &[f32], out: &mut [f64]| {
+            let mut nearest = vec![0.0; self.neighbours];
+            for (row, out) in rows.chunks_exact(features).zip(out) {
+                neighbours.squared_distances(row, own, &mut nearest);
+                let sum: f64 = nearest.iter().map(|square| f64::from(*square).sqrt()).sum();
+                *out = sum / nearest.len().max(1) as f64;
+            }
+        };
+        if self.threads < 2 || count < WORTH_THREADS {
+            work(rows, &mut out);
+            return out;
+        }
+        let share = count.div_ceil(self.threads);
+        std::thread::scope(|scope| {
+            for (rows, out) in rows.chunks(share * features).zip(out.chunks_mut(share)) {
+                scope.spawn(|| work(rows, out));
+            }
+        });
+        out
+    }
+}
+
+/// `sign z ln(1 + |z|)`: differences between values that are far out count less.
+pub(super) fn compressed(mut values: Vec<f32>) -> Vec<f32> {
+    values.iter_mut().for_each(|z| *z = z.abs().ln_1p().copysign(*z));
+    values
+}
+
+/// At most `most` of the rows in memory, drawn from the seed, in their order.
+pub(super) fn sample(rows: &dyn BatchSource, most: usize, seed: u64) -> Result<Dataset, EvalError> {
+    let count = rows.rows();
+    let mut indices: Vec<usize> = (0..count).collect();
+    if count > most {
+        let mut rng = ae_data::Rng::new(seed);
+        for place in 0..most {
+            indices.swap(place, place + rng.below(count - place));
+        }
+        indices.truncate(most);
+        indices.sort_unstable();
+    }
+    read(rows, &indices)
+}
+
+/// The rows of these indices in memory.
+pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset, EvalError> {
+    let features = rows.features();
+    let mut values = vec![0.0; indices.len() * features];
+    rows.read_rows(indices, &mut values)?;
+    Ok(Dataset::new(values, features)?)
+}
+
+/// Every `stride`-th row, so that at most `most` are left.
+pub(super) fn thinned(rows: &Dataset, most: usize) -> Result<Dataset, EvalError> {
+    let stride = rows.rows().div_ceil(most.max(1)).max(1);
+    let indices: Vec<usize> = (0..rows.rows()).step_by(stride).collect();
+    read(&Rows::new(rows.values(), rows.features())?, &indices)
+}

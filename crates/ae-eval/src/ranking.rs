@@ -1,0 +1,212 @@
+//! How well scores tell anomalies from the rest: ROC and precision-recall curves, the areas under them, and counts at a
+//! threshold.
+//!
+//! With P rows that are anomalies (`true`), N that are not, and a row *flagged* where `score >= threshold`, let TP and FP be the
+//! anomalies and the others that are flagged. Thresholds are the distinct scores, falling, so rows with equal scores are always
+//! flagged together. Definitions and edge cases are those of scikit-learn 1.9 (`sklearn.metrics`); scores may be infinite, not NaN.
+
+use crate::error::EvalError;
+
+/// A point of a ROC curve (Fawcett 2006, sec. 4).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RocPoint {
+    /// Rows are flagged from this score on; infinite at the point (0, 0), where none is.
+    pub threshold: f64,
+    /// `FP / N`
+    pub false_positive_rate: f64,
+    /// `TP / P`
+    pub true_positive_rate: f64,
+}
+
+/// A point of a precision-recall curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PrPoint {
+    /// Rows are flagged from this score on.
+    pub threshold: f64,
+    /// `TP / (TP + FP)`
+    pub precision: f64,
+    /// `TP / P`
+    pub recall: f64,
+}
+
+/// The area under the ROC curve: the probability that an anomaly's score is above another row's, ties counted half
+/// (the statistic of Mann & Whitney over `P N`; `roc_auc_score`). Takes `m log m` steps.
+///
+/// # Errors
+/// [`EvalError::Labels`], [`EvalError::OneClass`], [`EvalError::NanScore`].
+pub fn roc_auc(anomalies: &[bool], scores: &[f64]) -> Result<f64, EvalError> {
+    let steps = Steps::new(anomalies, scores)?;
+    let (positives, negatives) = (steps.positives as f64, steps.negatives as f64);
+    let (mut area, mut last) = (0.0, Step::default());
+    for step in &steps.all {
+        let width = (step.false_positives - last.false_positives) as f64;
+        area += width * (step.true_positives + last.true_positives) as f64 / 2.0;
+        last = *step;
+    }
+    Ok(area / positives / negatives)
+}
+
+/// The area under the precision-recall curve as average precision, `Σ (recall(t) - recall(t'))  precision(t)` over the thresholds
+/// `t`, `t'` being the one above (`average_precision_score`): a sum of steps, without interpolation between points.
+///
+/// # Errors
+/// As [`roc_auc`].
+pub fn average_precision(anomalies: &[bool], scores: &[f64]) -> Result<f64, EvalError> {
+    let steps = Steps::new(anomalies, scores)?;
+    let (mut area, mut found) = (0.0, 0);
+    for step in &steps.all {
+        area += (step.true_positives - found) as f64 * step.precision();
+        found = step.true_positives;
+    }
+    Ok(area / steps.positives as f64)
+}
+
+/// The ROC curve, from (0, 0) to (1, 1), a point a threshold (`roc_curve` with `drop_intermediate=False`).
+///
+/// # Errors
+/// As [`roc_auc`].
+pub fn roc_curve(anomalies: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, EvalError> {
+    let steps = Steps::new(anomalies, scores)?;
+    let (positives, negatives) = (steps.positives as f64, steps.negatives as f64);
+    let start = Step { threshold: f64::INFINITY, ..Step::default() };
+    let point = |step: &Step| RocPoint {
+        threshold: step.threshold,
+        false_positive_rate: step.false_positives as f64 / negatives,
+        true_positive_rate: step.true_positives as f64 / positives,
+    };
+    Ok(std::iter::once(&start).chain(&steps.all).map(point).collect())
+}
+
+/// The precision-recall curve, a point a threshold, by rising recall (`precision_recall_curve` backwards, without the point at
+/// recall 0 that it adds).
+///
+/// # Errors
+/// As [`roc_auc`].
+pub fn pr_curve(anomalies: &[bool], scores: &[f64]) -> Result<Vec<PrPoint>, EvalError> {
+    let steps = Steps::new(anomalies, scores)?;
+    let point = |step: &Step| PrPoint {
+        threshold: step.threshold,
+        precision: step.precision(),
+        recall: step.true_positives as f64 / steps.positives as f64,
+    };
+    Ok(steps.all.iter().map(point).collect())
+}
+
+/// Rows by what they are and whether they are flagged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confusion {
+    /// Anomalies that are flagged.
+    pub true_positives: usize,
+    /// Other rows that are flagged.
+    pub false_positives: usize,
+    /// Anomalies that are not flagged.
+    pub false_negatives: usize,
+    /// Other rows that are not flagged.
+    pub true_negatives: usize,
+}
+
+impl Confusion {
+    /// Counts rows that are flagged from `threshold` on. Labels of one kind only are fine here.
+    ///
+    /// # Errors
+    /// [`EvalError::Labels`], [`EvalError::NanScore`]; a threshold of NaN flags nothing.
+    pub fn at(anomalies: &[bool], scores: &[f64], threshold: f64) -> Result<Confusion, EvalError> {
+        check(anomalies, scores)?;
+        let mut counts = Confusion::default();
+        for (anomaly, score) in anomalies.iter().zip(scores) {
+            let place = match (anomaly, *score >= threshold) {
+                (true, true) => &mut counts.true_positives,
+                (false, true) => &mut counts.false_positives,
+                (true, false) => &mut counts.false_negatives,
+                (false, false) => &mut counts.true_negatives,
+            };
+            *place += 1;
+        }
+        Ok(counts)
+    }
+
+    /// `TP / (TP + FP)`; 0 where nothing is flagged.
+    pub fn precision(&self) -> f64 {
+        share(self.true_positives, self.true_positives + self.false_positives)
+    }
+
+    /// `TP / P`; 0 without anomalies.
+    pub fn recall(&self) -> f64 {
+        share(self.true_positives, self.true_positives + self.false_negatives)
+    }
+
+    /// The harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`; 0 where that is 0 / 0.
+    pub fn f1(&self) -> f64 {
+        let twice = 2 * self.true_positives;
+        share(twice, twice + self.false_positives + self.false_negatives)
+    }
+}
+
+fn share(part: usize, of: usize) -> f64 {
+    if of == 0 { 0.0 } else { part as f64 / of as f64 }
+}
+
+fn check(anomalies: &[bool], scores: &[f64]) -> Result<(), EvalError> {
+    if anomalies.len() != scores.len() {
+        return Err(EvalError::Labels { labels: anomalies.len(), scores: scores.len() });
+    }
+    match scores.iter().position(|score| score.is_nan()) {
+        Some(row) => Err(EvalError::NanScore { row }),
+        None => Ok(()),
+    }
+}
+
+/// What is flagged at a threshold.
+#[derive(Clone, Copy, Default)]
+struct Step {
+    threshold: f64,
+    true_positives: usize,
+    false_positives: usize,
+}
+
+impl Step {
+    fn precision(&self) -> f64 {
+        share(self.true_positives, self.true_positives + self.false_positives)
+    }
+}
+
+/// The thresholds, falling.
+struct Steps {
+    all: Vec<Step>,
+    positives: usize,
+    negatives: usize,
+}
+
+impl Steps {
+    fn new(anomalies: &[bool], scores: &[f64]) -> Result<Steps, EvalError> {
+        check(anomalies, scores)?;
+        let positives = anomalies.iter().filter(|anomaly| **anomaly).count();
+        let negatives = anomalies.len() - positives;
+        if positives == 0 || negatives == 0 {
+            return Err(EvalError::OneClass { positives, negatives });
+        }
+        let mut rows: Vec<(f64, bool)> = scores.iter().copied().zip(anomalies.iter().copied()).collect();
+        rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let mut all: Vec<Step> = Vec::new();
+        let mut now = Step::default();
+        for (score, anomaly) in rows {
+            // `==`, so that -0 and 0, which total_cmp tells apart, are one threshold.
+            if all.last().is_none_or(|last| last.threshold != score) {
+                all.push(now);
+            }
+            if anomaly {
+                now.true_positives += 1;
+            } else {
+                now.false_positives += 1;
+            }
+            now.threshold = score;
+            if let Some(last) = all.last_mut() {
+                *last = now;
+            }
+        }
+        Ok(Steps { all, positives, negatives })
+    }
+}
+
+#[cfg(test)]
+mod tests;
