@@ -60,6 +60,19 @@ struct Lane<'a, T> {
 }
 
 impl<T: Element> Lane<'_, T> {
+    /// Leaves those that are not zero.
+    fn drop_zeros(&mut self) {
+        let mut kept = 0;
+        for from in 0..self.count {
+            if self.values[from] != T::ZERO {
+                self.values[kept] = self.values[from];
+                self.indices[kept] = self.indices[from];
+                kept += 1;
+            }
+        }
+        self.count = kept;
+    }
+
     /// Leaves the `k` largest, in the order of the features, and gives the smallest of them.
     fn cut(&mut self, k: usize, apart: &mut [T]) -> T {
         let apart = &mut apart[..self.count];
@@ -89,7 +102,7 @@ impl<T: Element> Lane<'_, T> {
     }
 }
 
-/// A bound for values that are not zero: the smallest positive number for zero itself.
+/// A bound for values that are not zero: the smallest positive number for zero itself, which nothing below it can take the place of.
 fn beyond_zero<T: Element>(bound: T) -> T {
     if bound != T::ZERO {
         return bound;
@@ -134,9 +147,6 @@ impl<T: Element> Kernel<T> for Select<'_, T> {
                 while reach != 0 {
                     let lane = reach.trailing_zeros() as usize;
                     reach &= reach - 1;
-                    if line[lane] == T::ZERO {
-                        continue;
-                    }
                     let count = of_lanes[lane];
                     found[lane * room + count] = line[lane];
                     places[lane * room + count] = feature as u32;
@@ -147,7 +157,7 @@ impl<T: Element> Kernel<T> for Select<'_, T> {
                             indices: &mut places[lane * room..][..room],
                             count: room,
                         };
-                        bounds[lane] = all.cut(k, apart);
+                        bounds[lane] = beyond_zero(all.cut(k, apart));
                         of_lanes[lane] = all.count;
                         bound = s.load(&bounds);
                     }
@@ -162,6 +172,7 @@ impl<T: Element> Kernel<T> for Select<'_, T> {
                 if all.count > k {
                     all.cut(k, apart);
                 }
+                all.drop_zeros();
                 let (row, count) = (first + lane, all.count);
                 bytemuck::cast_slice_mut::<T, u32>(counts)[row] = count as u32;
                 kept[row * k..][..count].copy_from_slice(&all.values[..count]);
