@@ -25,6 +25,7 @@ use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_len};
 use crate::simd::Element;
 use crate::update::UpdateRule;
+use gradient::OfPanels;
 use sums::{Finish, Sums};
 
 /// A convolution of images of `height x width` pixels.
@@ -59,6 +60,32 @@ impl Conv2d {
             Some(padded.checked_sub(kernel)? / stride + 1)
         };
         Some([along(height)?, along(width)?])
+    }
+}
+
+/// The loops of this module, which are large, compiled here for either type and not in every crate that uses them.
+pub trait Compiled: Sized {
+    #[doc(hidden)]
+    fn sums(isa: Isa, kernel: Sums<'_, '_, Self>);
+    #[doc(hidden)]
+    fn gradients(isa: Isa, kernel: OfPanels<'_, Self>);
+}
+
+impl Compiled for f32 {
+    fn sums(isa: Isa, kernel: Sums<'_, '_, f32>) {
+        f32::run(isa, kernel);
+    }
+    fn gradients(isa: Isa, kernel: OfPanels<'_, f32>) {
+        f32::run(isa, kernel);
+    }
+}
+
+impl Compiled for f64 {
+    fn sums(isa: Isa, kernel: Sums<'_, '_, f64>) {
+        f64::run(isa, kernel);
+    }
+    fn gradients(isa: Isa, kernel: OfPanels<'_, f64>) {
+        f64::run(isa, kernel);
     }
 }
 
@@ -211,7 +238,7 @@ impl Conv {
         self.check("forward", &weights, (x.rows(), x.cols()), (y.rows(), y.cols()));
         assert!(epilogue.fits(y.rows(), y.cols()), "slopes of another shape");
         let finish = Finish::Forward(epilogue);
-        T::run(isa, Sums { conv: self, weights, from: x, to: y, finish });
+        T::sums(isa, Sums { conv: self, weights, from: x, to: y, finish });
     }
 
     /// `dx = conv'(δ) ⊙ act'`: weights as in [`Conv::forward`], `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is
@@ -229,7 +256,7 @@ impl Conv {
         self.check("backward_input", &weights, (dx.rows(), dx.cols()), (delta.rows(), delta.cols()));
         assert!(y.rows() == dx.rows() && y.cols() == dx.cols(), "values below of another shape");
         let finish = Finish::Backward(y, slope);
-        T::run(isa, Sums { conv: self, weights, from: delta, to: dx, finish });
+        T::sums(isa, Sums { conv: self, weights, from: delta, to: dx, finish });
     }
 
     /// For each panel of the batch, one after the other in `gradients`: what its rows add to the gradient of the parameters, laid
@@ -254,7 +281,7 @@ impl Conv {
             delta.cols(),
             gradients.len(),
         );
-        T::run(isa, gradient::OfPanels { conv: self, x, delta, gradients });
+        T::gradients(isa, OfPanels { conv: self, x, delta, gradients });
     }
 
     #[track_caller]

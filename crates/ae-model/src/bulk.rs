@@ -190,6 +190,11 @@ impl<T: Element> Bulk<'_, T> {
                     let x = Panels::new(x, inputs, rows);
                     self.network.layers[*layer].forward(isa, parameters, x, y, None);
                 }
+                Stage::Conv(conv) => {
+                    let y = PanelsMut::new(y, outputs, rows);
+                    let x = Panels::new(x, inputs, rows);
+                    conv.forward(isa, &self.network.layers[conv.layer], parameters, x, y, None);
+                }
                 // The mean of the posterior.
                 Stage::Gaussian(latent) => {
                     first_features(x, inputs, y, outputs);

@@ -54,8 +54,8 @@ mod trainer;
 pub use ae_kernels::{Isa, IsaError};
 pub use callback::{BatchEnd, Callback, CancelToken};
 pub use config::{
-    Activation, CodePenalty, Config, ConfigBuilder, Dropout, EarlyStopping, Gaussian, Init, Latent, Loss,
-    Noise, Precision, ScalerKind, WeightPenalty,
+    Activation, CodePenalty, Config, ConfigBuilder, ConvLayer, ConvLayers, Dropout, EarlyStopping, Gaussian,
+    Image, Init, Latent, Loss, Noise, Precision, ScalerKind, WeightPenalty,
 };
 pub use engine::Products;
 pub use error::{ConfigError, Error, FileErrorKind};

@@ -82,6 +82,8 @@ impl StepsBench {
 
     fn steps(&self, dims: &[usize], batch: usize, threads: usize) -> TrainBench {
         TrainBench {
+            conv: None,
+            image: None,
             dims: dims.to_vec(),
             batch,
             threads,

@@ -15,7 +15,8 @@ const ROWS: [usize; 2] = [6, 3];
 const MOST_ROWS: usize = 16;
 
 /// See [`Conv::weight_gradient`].
-pub(super) struct OfPanels<'a, T> {
+#[allow(unnameable_types, reason = "the argument of a closed trait")]
+pub struct OfPanels<'a, T> {
     pub(super) conv: &'a Conv,
     pub(super) x: Panels<'a, T>,
     pub(super) delta: Panels<'a, T>,

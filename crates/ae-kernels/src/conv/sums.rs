@@ -15,7 +15,8 @@ pub(super) enum Finish<'a, T> {
 }
 
 /// One pixel after the other of `to`, from the pixels of `from` that its list names. The shapes have been checked.
-pub(super) struct Sums<'a, 'b, T> {
+#[allow(unnameable_types, reason = "the argument of a closed trait")]
+pub struct Sums<'a, 'b, T> {
     pub(super) conv: &'a Conv,
     pub(super) weights: Panels<'a, T>,
     pub(super) from: Panels<'a, T>,
