@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ae_model::{ConvLayers, Image};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -170,9 +171,16 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) input: DataArgs,
     /// Widths of the layers between input and encoding, e.g. 256,128,64, or none; the decoder mirrors them
-    /// [default: gradual steps]
+    /// [default: gradual steps, or none after convolutions]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
     pub(crate) hidden: Option<Widths>,
+    /// Convolutions before the hidden layers, each with channels, kernel and stride, e.g. '16 3 s2, 32 3 s2' ('p0' after them for a
+    /// padding other than half the kernel); the decoder mirrors them, transposed
+    #[arg(long, value_name = "LAYERS", requires = "image")]
+    pub(crate) conv: Option<ConvLayers>,
+    /// Size of the images that rows are, for --conv: 28x28, or 32x32x3 with the channels of a pixel together
+    #[arg(long, value_name = "SIZE", requires = "conv")]
+    pub(crate) image: Option<Image>,
     /// Values of an encoding [default: a fifth of the features]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) encoding_dim: Option<usize>,
@@ -351,7 +359,7 @@ pub(crate) struct DrawnArgs {
     /// File to write, of a format told by its ending; .png draws the rows as grey images; - is CSV on standard output
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
-    /// Pixels of an image in x and y, for .png [default: square]
+    /// Pixels of an image in x and y, for .png [default: as the model was told, else square]
     #[arg(long, value_name = "WxH", value_parser = image_size)]
     pub(crate) image: Option<(usize, usize)>,
 }

@@ -23,7 +23,7 @@
 //! `weight_gradient` goes over blocks of kc rows of the batch, whose deltas stay in L1 for some tiles of inputs; the sums
 //! of those tiles wait in L1 for the next block, because what follows, the update, must see them finished.
 
-mod micro;
+pub(crate) mod micro;
 
 use crate::activation::{Epilogue, Slope, times_slope};
 use crate::isa::Isa;
@@ -138,17 +138,17 @@ pub struct BatchPanels<'a, T> {
 }
 
 impl<T: Element> BatchPanels<'_, T> {
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         panel_count::<T>(self.rows)
     }
 
     /// Where panel `panel` starts.
     #[inline(always)]
-    fn start(&self, panel: usize) -> usize {
+    pub(crate) fn start(&self, panel: usize) -> usize {
         panel / self.block_panels * self.block_len + self.offset + panel % self.block_panels * self.panel_len
     }
 
-    fn assert_holds_all(&self) {
+    pub(crate) fn assert_holds_all(&self) {
         // The start grows with the panel within a block and with the block, so the ends of each block's last panel
         // bound all others.
         let inside = (0..self.count())
@@ -217,7 +217,7 @@ pub fn weight_gradient<T: Element, U: UpdateRule<T>>(
 
 /// `total` in nearly equal pieces of at most `most`, as (start, length).
 #[inline(always)]
-fn pieces(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn pieces(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = total.div_ceil(most);
     (0..count).map(move |i| {
         let start = i * total / count;

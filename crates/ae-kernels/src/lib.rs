@@ -1,4 +1,4 @@
-//! The arithmetic of training dense autoencoders on a CPU: slices in, slices out.
+//! The arithmetic of training autoencoders on a CPU: slices in, slices out.
 //!
 //! # Layout
 //!
@@ -25,6 +25,7 @@
 //! - Wrong shapes are a caller's bug and panic with the shapes; no data can cause a panic.
 
 pub mod activation;
+pub mod conv;
 pub mod gemm;
 pub mod isa;
 pub mod latent;

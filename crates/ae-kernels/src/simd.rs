@@ -38,6 +38,7 @@ pub trait Element:
     + Div<Output = Self>
     + bytemuck::Pod
     + crate::math::Coefficients
+    + crate::conv::Compiled
 {
     /// Elements of a panel row (16 for `f32`, 8 for `f64`): one cache line.
     const PANEL: usize = PANEL_BYTES / size_of::<Self>();

@@ -200,6 +200,11 @@ impl<T: Element> Bulk<'_, T> {
                         layer.forward(isa, parameters, Panels::new(x, inputs, rows), y, None);
                     }
                 }
+                Stage::Conv(conv) => {
+                    let y = PanelsMut::new(y, outputs, rows);
+                    let x = Panels::new(x, inputs, rows);
+                    conv.forward(isa, &self.network.layers[conv.layer], parameters, x, y, None);
+                }
                 // The mean of the posterior.
                 Stage::Gaussian(latent) => {
                     first_features(x, inputs, y, outputs);

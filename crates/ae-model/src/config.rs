@@ -2,9 +2,11 @@
 
 mod builder;
 mod choices;
+mod images;
 mod objective;
 mod spelling;
 
+use ae_kernels::conv::Conv2d;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
@@ -12,6 +14,7 @@ use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 pub use builder::ConfigBuilder;
 pub use choices::{Activation, EarlyStopping, Init, Precision, ScalerKind};
+pub use images::{ConvLayer, ConvLayers, Image};
 pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise, Revival, TopK};
 
 /// Shares of values that are dropped in training, each anew for every row (Srivastava et al. 2014). The others grow by as much, so
@@ -45,7 +48,7 @@ pub struct WeightPenalty {
 /// |---|---|---|---|
 /// | `input_dim` | - | features of a row | 1 to 2²⁴ |
 /// | `encoding_dim` | a fifth of `input_dim`, at least 1 | values of an encoding | 1 to 2²⁴ |
-/// | `hidden_dims` | geometric steps from input to encoding, none where they are close or the latent is top-k | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
+/// | `hidden_dims` | geometric steps from input to encoding, none where they are close, after convolutions or with a top-k latent | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
 /// | `activation` | tanh | of hidden layers and the encoding | |
 /// | `init` | Glorot uniform | first weights | |
 /// | `scaler` | min-max | scaling of features | |
@@ -68,6 +71,8 @@ pub struct WeightPenalty {
 /// | `clip_norm` | none | largest norm of the gradient of all parameters together | above 0 |
 /// | `ema` | none | running mean of the weights | [0, 1) |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
+/// | `image` | none | rows are images of this size, for `conv_layers` | its features are `input_dim` |
+/// | `conv_layers` | none | convolutions at the encoder's start; the decoder mirrors them, transposed | at most 64; not with bf16 or [`Loss::GaussianNll`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigBuilder", into = "ConfigBuilder")]
 pub struct Config {
@@ -96,6 +101,8 @@ pub struct Config {
     clip_norm: Option<f64>,
     ema: Option<f64>,
     mask_missing: bool,
+    image: Option<Image>,
+    conv_layers: Vec<ConvLayer>,
 }
 
 /// Largest width of a layer and largest batch.
@@ -227,6 +234,61 @@ impl Config {
         }
     }
 
+    /// Size of the images that rows are, where there are convolutions.
+    pub fn image(&self) -> Option<Image> {
+        self.image
+    }
+    /// Convolutions at the encoder's start.
+    pub fn conv_layers(&self) -> &[ConvLayer] {
+        &self.conv_layers
+    }
+
+    /// The convolutions with their sizes. Those of the decoder are the same, transposed, in the reverse order.
+    pub(crate) fn convolutions(&self) -> Vec<Conv2d> {
+        // Checked when the configuration was built.
+        self.image
+            .and_then(|image| images::chain(image, &self.conv_layers).ok())
+            .map(|(shapes, _)| shapes)
+            .unwrap_or_default()
+    }
+
+    /// The images before, between and after the convolutions of the encoder; none without convolutions.
+    pub fn images(&self) -> Vec<Image> {
+        let mut images = Vec::from_iter(self.image);
+        for shape in self.convolutions() {
+            let [height, width] = shape.output_size().unwrap_or_default();
+            images.push(Image { height, width, channels: shape.channels_out });
+        }
+        images
+    }
+
+    /// Shape of the weights of every layer, as model files have them: `[in, out]`, or
+    /// `[kernel, kernel, channels in, channels out]` of convolutions.
+    pub(crate) fn weight_shapes(&self) -> Vec<Vec<usize>> {
+        let convolutions = self.convolutions();
+        let shapes = self.layer_shapes();
+        let count = shapes.len();
+        let of_layer = |(index, (inputs, outputs)): (usize, (usize, usize))| match convolutions
+            .get(index.min(count - 1 - index))
+        {
+            Some(Conv2d { kernel, .. }) => {
+                vec![*kernel, *kernel, inputs / (kernel * kernel), outputs]
+            }
+            None => vec![inputs, outputs],
+        };
+        shapes.into_iter().enumerate().map(of_layer).collect()
+    }
+
+    /// Multiply-adds, about, of a row on its way through the network.
+    pub(crate) fn multiply_adds(&self) -> usize {
+        let more = self.convolutions().into_iter().map(|shape| {
+            let [height, width] = shape.output_size().unwrap_or_default();
+            let Conv2d { channels_in, channels_out, kernel, .. } = shape;
+            2 * height * width * kernel * kernel * channels_in * channels_out
+        });
+        self.parameter_count() + more.sum::<usize>()
+    }
+
     /// Rows of an update when training on `rows` rows: the set size, else 8 to 128 so that an epoch has about a hundred
     /// updates (8 below 1,000 rows, 128 from 12,800 on); never more than there are rows.
     pub fn batch_size_for(&self, rows: usize) -> usize {
@@ -234,18 +296,21 @@ impl Config {
         self.batch_size.unwrap_or(auto).clamp(1, rows.max(1))
     }
 
-    /// Widths of what is between the layers: input, hidden, encoding, hidden, output.
+    /// Widths of what is between the layers: input, results of convolutions, hidden, encoding, and back.
     pub fn layer_dims(&self) -> Vec<usize> {
         let mut dims = vec![self.input_dim];
+        dims.extend(self.images().into_iter().skip(1).map(Image::features));
         dims.extend(&self.hidden_dims);
+        let half = dims.len();
         dims.push(self.encoding_dim);
-        dims.extend(self.hidden_dims.iter().rev());
-        dims.push(self.input_dim);
+        dims.extend_from_within(..half);
+        dims[half + 1..].reverse();
         dims
     }
 
     /// `(inputs, outputs)` of every layer. They are those that [`Config::layer_dims`] are between, but for the last of the encoder with a
-    /// Gaussian latent, which says means and log-variances, and the last of the decoder with [`Loss::GaussianNll`], which does too.
+    /// Gaussian latent, which says means and log-variances, and the last of the decoder with [`Loss::GaussianNll`], which does too; and
+    /// but for convolutions, whose weights are `[kernel positions * channels in, channels out]`.
     pub fn layer_shapes(&self) -> Vec<(usize, usize)> {
         let dims = self.layer_dims();
         let mut shapes: Vec<(usize, usize)> = dims.windows(2).map(|pair| (pair[0], pair[1])).collect();
@@ -255,6 +320,12 @@ impl Config {
         if let Some(last) = shapes.last_mut() {
             last.1 = self.loss.kernel().outputs(last.1);
         }
+        let count = shapes.len();
+        for (index, shape) in self.convolutions().into_iter().enumerate() {
+            let Conv2d { channels_in, channels_out, kernel, .. } = shape;
+            shapes[index] = (kernel * kernel * channels_in, channels_out);
+            shapes[count - 1 - index] = (kernel * kernel * channels_out, channels_in);
+        }
         shapes
     }
 
@@ -262,6 +333,7 @@ impl Config {
     fn is_plain_dictionary(&self) -> bool {
         let Latent::TopK(TopK { k, .. }) = self.latent else { return false };
         self.hidden_dims.is_empty()
+            && self.conv_layers.is_empty()
             && self.loss == Loss::Mse
             && matches!(self.encoding_activation(), Activation::Relu | Activation::Linear)
             && k.saturating_mul(4) <= self.encoding_dim

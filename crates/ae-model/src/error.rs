@@ -126,6 +126,16 @@ pub enum ConfigError {
         /// What would be allowed.
         allowed: String,
     },
+    /// A convolution does not fit what comes before it.
+    #[error("the convolution '{layer}' cannot follow {chain}: {reason}")]
+    Convolution {
+        /// The layer, as the command spells it.
+        layer: String,
+        /// The sizes of the images before it, from the input on.
+        chain: String,
+        /// Why it does not fit.
+        reason: String,
+    },
 }
 
 /// What is wrong with a model file.

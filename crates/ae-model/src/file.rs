@@ -7,6 +7,8 @@
 //! | `decoder.{i}.weight`, `decoder.{i}.bias` | likewise | likewise |
 //! | `scaler.shift`, `scaler.scale` | F64 | `[input_dim]` |
 //!
+//! Weights of convolutions, transposed ones too, are `[kernel, kernel, channels in, channels out]`, and `out` of their bias are channels.
+//!
 //! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and `features`, the names
 //! of the columns or null. Reading executes nothing and checks everything: every tensor must be there with
 //! the type and shape that the configuration implies, no other may, and every value must be finite.
@@ -82,9 +84,14 @@ impl Autoencoder {
         };
         let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
+        let shapes = self.config.weight_shapes();
         let mut tensors = match &self.engine {
-            AnyEngine::F32(engine) => layer_tensors(engine, Dtype::F32, |x, out| out.extend(x.to_le_bytes())),
-            AnyEngine::F64(engine) => layer_tensors(engine, Dtype::F64, |x, out| out.extend(x.to_le_bytes())),
+            AnyEngine::F32(engine) => {
+                layer_tensors(engine, shapes, Dtype::F32, |x, out| out.extend(x.to_le_bytes()))
+            }
+            AnyEngine::F64(engine) => {
+                layer_tensors(engine, shapes, Dtype::F64, |x, out| out.extend(x.to_le_bytes()))
+            }
         };
         for (name, values) in [("scaler.shift", self.scaler.shift()), ("scaler.scale", self.scaler.scale())] {
             let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -133,11 +140,11 @@ impl Autoencoder {
             ("scaler.shift".to_owned(), Dtype::F64, vec![features]),
             ("scaler.scale".to_owned(), Dtype::F64, vec![features]),
         ];
-        let shapes = header.config.layer_shapes();
-        for (index, (inputs, outputs)) in shapes.iter().enumerate() {
+        let shapes = header.config.weight_shapes();
+        for (index, shape) in shapes.iter().enumerate() {
             let [weight, bias] = layer_names(index, shapes.len() / 2);
-            expected.push((weight, float, vec![*inputs, *outputs]));
-            expected.push((bias, float, vec![*outputs]));
+            expected.push((weight, float, shape.clone()));
+            expected.push((bias, float, shape.last().copied().into_iter().collect()));
         }
         for (name, dtype, shape) in &expected {
             check_shape(&file, name, *dtype, shape)?;
@@ -193,6 +200,7 @@ type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
 
 fn layer_tensors<T: Arithmetic>(
     engine: &Engine<T>,
+    shapes: Vec<Vec<usize>>,
     dtype: Dtype,
     append: impl Fn(T, &mut Vec<u8>),
 ) -> Vec<Tensor> {
@@ -202,10 +210,10 @@ fn layer_tensors<T: Arithmetic>(
         bytes
     };
     let mut tensors = Vec::new();
-    for index in 0..engine.network.layers.len() {
-        let LayerParameters { inputs, outputs, weights, bias: offsets } = engine.network.layer(index);
+    for (index, shape) in shapes.into_iter().enumerate() {
+        let LayerParameters { outputs, weights, bias: offsets, .. } = engine.network.layer(index);
         let [weight, bias] = layer_names(index, engine.network.encoder_layers);
-        tensors.push((weight, dtype, vec![inputs, outputs], bytes(weights)));
+        tensors.push((weight, dtype, shape, bytes(weights)));
         tensors.push((bias, dtype, vec![outputs], bytes(offsets)));
     }
     tensors

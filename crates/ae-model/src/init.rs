@@ -23,16 +23,21 @@ pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     rng
 }
 
-/// `[inputs, outputs]` weights in row-major order.
-pub(crate) fn weights(init: Init, inputs: usize, outputs: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
-    let (i, o) = (inputs as f64, outputs as f64);
+/// `count` weights where `fan_in` of them lead to each output and `fan_out` away from each input.
+pub(crate) fn weights(
+    init: Init,
+    count: usize,
+    [fan_in, fan_out]: [usize; 2],
+    rng: &mut ChaCha8Rng,
+) -> Vec<f64> {
+    let (i, o) = (fan_in as f64, fan_out as f64);
     let mut draw: Box<dyn FnMut() -> f64> = match init {
         Init::GlorotUniform => uniform((6.0 / (i + o)).sqrt(), rng),
         Init::GlorotNormal => normal((2.0 / (i + o)).sqrt(), rng),
         Init::HeUniform => uniform((6.0 / i).sqrt(), rng),
         Init::HeNormal => normal((2.0 / i).sqrt(), rng),
     };
-    (0..inputs * outputs).map(|_| draw()).collect()
+    (0..count).map(|_| draw()).collect()
 }
 
 /// Uniform on `[-limit, limit)`.
@@ -67,7 +72,7 @@ mod tests {
             (Init::HeNormal, (2.0f64 / 300.0).sqrt(), f64::INFINITY),
         ];
         for (init, sigma, limit) in cases {
-            let w = weights(init, inputs, outputs, &mut generator(1, Purpose::Weights));
+            let w = weights(init, inputs * outputs, [inputs, outputs], &mut generator(1, Purpose::Weights));
             let n = w.len() as f64;
             let mean = w.iter().sum::<f64>() / n;
             let deviation = (w.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
@@ -79,9 +84,9 @@ mod tests {
 
     #[test]
     fn a_seed_means_the_same_weights_for_ever() {
-        let w = weights(Init::GlorotUniform, 2, 2, &mut generator(0, Purpose::Weights));
-        let again = weights(Init::GlorotUniform, 2, 2, &mut generator(0, Purpose::Weights));
-        let other = weights(Init::GlorotUniform, 2, 2, &mut generator(1, Purpose::Weights));
+        let w = weights(Init::GlorotUniform, 4, [2, 2], &mut generator(0, Purpose::Weights));
+        let again = weights(Init::GlorotUniform, 4, [2, 2], &mut generator(0, Purpose::Weights));
+        let other = weights(Init::GlorotUniform, 4, [2, 2], &mut generator(1, Purpose::Weights));
         assert_eq!(w, again);
         assert_ne!(w, other);
         assert_eq!(w.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), GOLDEN, "{w:?}");

@@ -427,7 +427,7 @@ impl Autoencoder {
     ) -> Result<(), Error> {
         let (rows, features) = (data.rows(), data.features());
         let may_miss = self.config.mask_missing() && part != Part::Decoder;
-        let worth_sharing = rows.saturating_mul(self.config.parameter_count()) >= WORTH_WAKING;
+        let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
         self.pool.enter_for(worth_sharing, |crew| {
             let mut staged = Vec::new();
             for first in (0..rows).step_by(STAGED_ROWS) {

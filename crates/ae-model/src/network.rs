@@ -1,6 +1,7 @@
 //! The stages of an autoencoder and their parameters, in the layout of the kernels.
 
 use ae_kernels::activation::Activation as KernelActivation;
+use ae_kernels::conv::Conv;
 use ae_kernels::panel::{self, PanelsMut};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
@@ -8,9 +9,10 @@ use ae_kernels::{Element, Isa};
 use crate::config::{Config, Latent, Loss, Noise, TopK};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
-use crate::stage::{Dropout, GaussianLatent, Penalty, Stage, TopKLatent};
+use crate::stage::{Convolution, Dropout, GaussianLatent, Penalty, Stage, TopKLatent};
 
-/// The weights and bias of one layer, in row-major order.
+/// The weights and bias of one layer, in row-major order. For a convolution the inputs are those of the kernel's window,
+/// `(y, x, channel)`, and the outputs are channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerParameters<T> {
     /// Inputs of the layer.
@@ -61,7 +63,8 @@ impl<T> Objective<T> {
 impl<T: Element> Network<T> {
     /// The network of a configuration, its weights drawn from the seed.
     pub(crate) fn new(isa: Isa, config: &Config) -> Self {
-        let shapes = config.layer_shapes();
+        let (shapes, dims, convolutions) =
+            (config.layer_shapes(), config.layer_dims(), config.convolutions());
         let (count, encoder_layers) = (shapes.len(), shapes.len() / 2);
         let code = config.encoding_dim();
         let mut layers = Vec::with_capacity(count);
@@ -85,7 +88,12 @@ impl<T: Element> Network<T> {
             let layer = Dense::new::<T>(inputs, outputs, activation, start);
             start = layer.range.end;
             layers.push(layer);
-            stages.push(Stage::Dense(index));
+            let down = convolutions.get(index).and_then(|shape| Conv::down(*shape));
+            let up = convolutions.get(count - 1 - index).and_then(|shape| Conv::up(*shape));
+            stages.push(match down.or(up) {
+                Some(map) => Stage::Conv(Convolution { layer: index, map }),
+                None => Stage::Dense(index),
+            });
             if index + 1 == encoder_layers {
                 match config.latent() {
                     Latent::Plain => {}
@@ -102,7 +110,7 @@ impl<T: Element> Network<T> {
                 }
                 encoder_stages = stages.len();
             } else if index + 1 < count {
-                drop(&mut stages, config.dropout().hidden, outputs);
+                drop(&mut stages, config.dropout().hidden, dims[index + 1]);
             }
         }
         let objective = Objective {
@@ -131,6 +139,7 @@ impl<T: Element> Network<T> {
     pub(crate) fn stage_shape(&self, index: usize) -> (usize, usize) {
         match &self.stages[index] {
             Stage::Dense(layer) => (self.layers[*layer].inputs, self.layers[*layer].outputs),
+            Stage::Conv(Convolution { map, .. }) => (map.inputs(), map.outputs()),
             Stage::Gaussian(latent) => (2 * latent.dim, latent.dim),
             Stage::Dropout(Dropout { features, .. })
             | Stage::TopK(TopKLatent { features, .. })
@@ -141,9 +150,14 @@ impl<T: Element> Network<T> {
     /// Draws the weights anew and sets the biases to zero.
     pub(crate) fn reset(&mut self, config: &Config) {
         let mut rng = init::generator(config.seed(), Purpose::Weights);
+        let shapes = config.weight_shapes();
         for index in 0..self.layers.len() {
             let (inputs, outputs) = (self.layers[index].inputs, self.layers[index].outputs);
-            let weights = init::weights(config.init(), inputs, outputs, &mut rng);
+            let fan_out = match shapes[index][..] {
+                [height, width, _, channels] => height * width * channels,
+                _ => outputs,
+            };
+            let weights = init::weights(config.init(), inputs * outputs, [inputs, fan_out], &mut rng);
             self.set_layer(
                 index,
                 &LayerParameters {

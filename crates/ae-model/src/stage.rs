@@ -1,17 +1,22 @@
-//! What a row goes through on its way: dense layers, and what is between them.
+//! What a row goes through on its way: dense layers, convolutions, and what is between them.
 
+use ae_kernels::activation::Epilogue;
+use ae_kernels::conv::Conv;
 use ae_kernels::latent::Divergence;
-use ae_kernels::panel::Panels;
+use ae_kernels::panel::{Panels, PanelsMut};
 use ae_kernels::sparse::{self, Active};
 use ae_kernels::{Element, Isa};
 
 use crate::config::{CodePenalty, Gaussian, Revival};
+use crate::layer::Dense;
 
 /// One step of the way.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     /// The layer of this index.
     Dense(usize),
+    /// A convolution or transposed convolution.
+    Conv(Convolution),
     /// Draws codes from the posterior that the layer below says; outside training they are its means.
     Gaussian(GaussianLatent),
     /// Drops values, in training.
@@ -20,6 +25,31 @@ pub(crate) enum Stage {
     TopK(TopKLatent),
     /// Leaves values as they are, for a price.
     Penalty(Penalty),
+}
+
+/// A convolution or transposed convolution.
+#[derive(Clone, Debug)]
+pub(crate) struct Convolution {
+    /// The layer of this index has its parameters and its activation.
+    pub(crate) layer: usize,
+    pub(crate) map: Conv,
+}
+
+impl Convolution {
+    /// `x` `[inputs, batch]` to `y` `[outputs, batch]`, and to the slopes of the activation where they are asked for. `layer` is the
+    /// one with its parameters.
+    pub(crate) fn forward<T: Element>(
+        &self,
+        isa: Isa,
+        layer: &Dense,
+        all: &[T],
+        x: Panels<'_, T>,
+        y: PanelsMut<'_, T>,
+        slopes: Option<PanelsMut<'_, T>>,
+    ) {
+        let epilogue = Epilogue { activation: layer.activation, slopes };
+        self.map.forward(isa, layer.parameters(all), x, y, epilogue);
+    }
 }
 
 /// The latent of a variational autoencoder, `[2 dim]` to `[dim]`.
@@ -92,6 +122,14 @@ impl GaussianLatent {
 }
 
 impl Stage {
+    /// The layer whose parameters and activation it has, if any.
+    pub(crate) fn layer(&self) -> Option<usize> {
+        match self {
+            Stage::Dense(layer) | Stage::Conv(Convolution { layer, .. }) => Some(*layer),
+            _ => None,
+        }
+    }
+
     /// How many samples it makes of a row.
     pub(crate) fn copies(&self) -> usize {
         match self {

@@ -4,7 +4,8 @@
 //! output; for each stage down: what phase 2 will need of the delta, and the delta below. A block stays in its core's cache.
 //! (A stage that needs to have seen the whole batch divides the phase in two.)
 //!
-//! Phase 2, each range of the parameters: the sum of the gradient over the whole batch, and the update.
+//! Phase 2, each range of the parameters: the sum of the gradient over the whole batch, and the update. (Convolutions, which have few
+//! parameters for their work, sum it over the rows of each batch panel in phase 1, and phase 2 sums over the panels.)
 //!
 //! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
 //! products are computed, [`plain`], on [`tiles`] or from [`sparse`] codes, is a property of the plan.
@@ -198,7 +199,12 @@ pub(crate) fn tiles_pay<T: Element>(network: &Network<T>, batch: usize) -> bool 
     let products: usize = network.layers.iter().map(|l| l.inputs * l.outputs).sum();
     let values: usize = network.layers.iter().map(|l| l.inputs + l.outputs).sum();
     let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
-    network.isa.has_tiles() && one_sample && batch >= ROWS && products >= MULTIPLY_ADDS_A_VALUE * values
+    let dense = !network.stages.iter().any(|stage| matches!(stage, Stage::Conv(_)));
+    network.isa.has_tiles()
+        && dense
+        && one_sample
+        && batch >= ROWS
+        && products >= MULTIPLY_ADDS_A_VALUE * values
 }
 
 /// How the products are computed.
@@ -436,9 +442,12 @@ fn multiply_adds<T: Element>(network: &Network<T>) -> usize {
     let mut sum = 0;
     for stage in &network.stages {
         copies *= stage.copies();
-        if let Stage::Dense(layer) = stage {
-            sum += copies * network.layers[*layer].inputs * network.layers[*layer].outputs;
-        }
+        sum += copies
+            * match stage {
+                Stage::Dense(layer) => network.layers[*layer].inputs * network.layers[*layer].outputs,
+                Stage::Conv(conv) => conv.map.multiply_adds(),
+                _ => 0,
+            };
     }
     sum
 }

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use crate::config::{Activation, Config, Dropout, Gaussian, Latent, Loss, Precision, TopK, WeightPenalty};
+use crate::config::{
+    Activation, Config, Dropout, Gaussian, Image, Latent, Loss, Precision, TopK, WeightPenalty,
+};
 
 /// Architecture, parameters and compression of a model. Its `Display` is a few aligned lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Widths of all layers, input to output.
     pub layer_dims: Vec<usize>,
+    /// The images that convolutions are between, the input first; none without convolutions.
+    pub images: Vec<Image>,
     /// Activation of hidden layers and encoding.
     pub activation: Activation,
     /// Arithmetic.
@@ -25,6 +29,7 @@ impl Summary {
     pub(crate) fn of(config: &Config) -> Summary {
         Summary {
             layer_dims: config.layer_dims(),
+            images: config.images(),
             activation: config.activation(),
             precision: config.precision(),
             parameters: config.parameter_count(),
@@ -33,11 +38,15 @@ impl Summary {
         }
     }
 
-    /// The widths joined by dashes, the encoding in brackets: `64-32-[8]-32-64`.
+    /// The widths joined by dashes, the encoding in brackets: `64-32-[8]-32-64`. Those of images as their sizes:
+    /// `8x8x1-4x4x6-[8]-4x4x6-8x8x1`.
     pub fn architecture(&self) -> String {
         let middle = self.layer_dims.len() / 2;
-        let width =
-            |(i, dim): (usize, &usize)| if i == middle { format!("[{dim}]") } else { dim.to_string() };
+        let width = |(i, dim): (usize, &usize)| match self.images.get(i.min(2 * middle - i)) {
+            _ if i == middle => format!("[{dim}]"),
+            Some(image) => image.to_string(),
+            None => dim.to_string(),
+        };
         self.layer_dims.iter().enumerate().map(width).collect::<Vec<_>>().join("-")
     }
 }

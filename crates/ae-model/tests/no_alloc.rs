@@ -4,7 +4,7 @@
 
 use std::alloc::System;
 
-use ae_model::{Autoencoder, Config, ErrorNorm, Isa, Latent, Session, Trainer};
+use ae_model::{Autoencoder, Config, ConvLayer, ErrorNorm, Isa, Latent, Session, Trainer};
 use ae_testing::random::SplitMix64;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -24,10 +24,15 @@ fn a_warm_step_allocates_nothing() {
     let table = SplitMix64::new(1).uniform_f32s(256 * 200, 0.0, 1.0);
     for threads in [1, 2, 3] {
         // The larger network's steps are shared among the threads, and on tiles where the CPU has them; the smaller one's are not.
+        // Convolutions and sparse latents are another matter.
         let deep = |hidden: usize| Config::builder(200).hidden_dims([hidden]).encoding_dim(10);
         let sparse = Config::builder(200).encoding_dim(900).latent(Latent::top_k(7));
-        for (name, config) in [("40", deep(40)), ("600", deep(600)), ("top-k", sparse)] {
-            let config = config.learning_rate(1e-4).build();
+        let layers = [ConvLayer::new(20, 3, 2), ConvLayer::new(24, 3, 2)];
+        let conv = Config::builder(200).image(10, 20, 1).conv_layers(layers).encoding_dim(10);
+        let kinds =
+            [("40 hidden units", deep(40)), ("600", deep(600)), ("top-k", sparse), ("convolutions", conv)];
+        for (kind, builder) in kinds {
+            let config = builder.learning_rate(1e-4).build();
             let mut trainer = Trainer::<f32>::new(&config.unwrap(), Isa::best(), Some(threads)).unwrap();
             let full: Vec<usize> = (0..128).collect();
             let short: Vec<usize> = (128..201).collect();
@@ -53,7 +58,7 @@ fn a_warm_step_allocates_nothing() {
                 steps(session, STEPS);
                 calls() - before
             });
-            assert_eq!(allocations, 0, "{threads} threads, {name} hidden units, {STEPS} steps");
+            assert_eq!(allocations, 0, "{threads} threads, {kind}, {STEPS} steps");
         }
     }
 

@@ -83,6 +83,8 @@ impl StepsBench {
     fn steps(&self, dims: &[usize], batch: usize, threads: usize) -> TrainBench {
         TrainBench {
             top_k: None,
+            conv: None,
+            image: None,
             dims: dims.to_vec(),
             batch,
             threads,

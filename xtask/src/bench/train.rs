@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use ae_kernels::Isa;
-use ae_model::{Activation, Arithmetic, Config, Latent, Optimizer, Precision, Session, Trainer};
+use ae_kernels::conv::{Conv, Conv2d};
+use ae_model::{
+    Activation, Arithmetic, Config, ConvLayers, Image, Latent, Optimizer, Precision, Session, Trainer,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -20,12 +23,18 @@ pub(crate) const OPTIMIZERS: [&str; 5] = ["sgd", "momentum", "nesterov", "adam",
 /// What to time.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct TrainBench {
-    /// Encoder widths, input to encoding; the decoder mirrors them
+    /// Encoder widths, input to encoding, without those of convolutions, which are after the input; the decoder mirrors them
     #[arg(long, value_delimiter = ',', default_value = "784,256,128,64,32")]
     pub(crate) dims: Vec<usize>,
     /// Keep this many values of the encoding: a top-k latent
     #[arg(long, value_name = "K")]
     pub(crate) top_k: Option<usize>,
+    /// Convolutions, e.g. '16 3 s2, 32 3 s2'
+    #[arg(long, requires = "image")]
+    pub(crate) conv: Option<ConvLayers>,
+    /// Size of the images, e.g. 28x28
+    #[arg(long, requires = "conv")]
+    pub(crate) image: Option<Image>,
     /// Rows of a step
     #[arg(long, default_value_t = 32)]
     pub(crate) batch: usize,
@@ -60,22 +69,25 @@ impl TrainBench {
         };
         let optimizer = Optimizer::named(&self.optimizer).unwrap_or_default();
         let latent = self.top_k.map_or(Latent::Plain, Latent::top_k);
-        let config = Config::builder(*input)
+        let mut builder = Config::builder(*input)
             .latent(latent)
             .hidden_dims(hidden)
             .encoding_dim(*encoding)
             .activation(Activation::Relu)
             .precision(precision)
             .optimizer(optimizer)
-            .learning_rate(1e-4)
-            .build()?;
+            .learning_rate(1e-4);
+        if let (Some(Image { height, width, channels }), Some(layers)) = (self.image, &self.conv) {
+            builder = builder.image(height, width, channels).conv_layers(layers.0.clone());
+        }
+        let config = builder.build()?;
         let step = match precision {
             Precision::F64 => self.time::<f64>(&config, isa)?,
             _ => self.time::<f32>(&config, isa)?,
         };
         let seconds = step.as_secs_f64();
         let batch = self.batch as f64;
-        let flops = flops_per_sample(&config.layer_dims()) as f64 * batch;
+        let flops = flops_of(&config) as f64 * batch;
         let mut object = json!({
             "dims": self.dims,
             "batch": self.batch,
@@ -90,6 +102,11 @@ impl TrainBench {
         if let (Some(k), Value::Object(fields)) = (self.top_k, &mut object) {
             // Of the products of a dense step, most of which a sparse one need not compute.
             fields.insert("top_k".to_owned(), json!(k));
+        }
+        if let (Some(image), Some(layers)) = (self.image, &self.conv) {
+            let layers: Vec<String> = layers.0.iter().map(ToString::to_string).collect();
+            object["image"] = json!(image.to_string());
+            object["conv"] = json!(layers.join(", "));
         }
         Ok(object)
     }
@@ -133,6 +150,27 @@ impl TrainBench {
         }
         Ok(best / WINDOW as u32)
     }
+}
+
+/// As [`flops_per_sample`], with the products of convolutions that do not fall on padding.
+fn flops_of(config: &Config) -> usize {
+    let images = config.images();
+    let dims = config.layer_dims();
+    let convolutions: Vec<usize> = images
+        .iter()
+        .zip(config.conv_layers())
+        .filter_map(|(image, layer)| {
+            let Image { height, width, channels: channels_in } = *image;
+            let (channels_out, kernel) = (layer.channels, layer.kernel);
+            let (stride, padding) = (layer.stride, layer.padding);
+            let shape = Conv2d { height, width, channels_in, channels_out, kernel, stride, padding };
+            Conv::down(shape).map(|conv| conv.multiply_adds())
+        })
+        .collect();
+    let Some(first) = convolutions.first() else { return flops_per_sample(&dims) };
+    let dense = &dims[convolutions.len()..dims.len() - convolutions.len()];
+    let products = dense.windows(2).map(|pair| pair[0] * pair[1]).sum::<usize>();
+    6 * (products + 2 * convolutions.iter().sum::<usize>()) - 2 * first
 }
 
 /// Floating-point operations of one row in one step: 2 each for forward, input gradient (not of the first layer) and

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ae_data::Dataset;
 use ae_eval::{Sheet, SheetStyle};
+use ae_model::Autoencoder;
 use serde_json::json;
 
 use crate::args::{Common, DrawnArgs, GenerateArgs, InterpolateArgs};
@@ -22,7 +23,7 @@ pub(crate) fn generate(args: &GenerateArgs, common: &Common, out: &mut Output) -
     let goal = Goal::of(&args.drawn)?;
     let model = load(&args.model, common.threads())?;
     let rows = model.generate(args.rows as usize, args.seed)?;
-    goal.deliver(&rows, &args.drawn, out)
+    goal.deliver(&model, &rows, &args.drawn, out)
 }
 
 pub(crate) fn interpolate(args: &InterpolateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
@@ -37,7 +38,7 @@ pub(crate) fn interpolate(args: &InterpolateArgs, common: &Common, out: &mut Out
     };
     let between = model.interpolate(row(first)?, row(second)?, args.steps);
     let between = between.map_err(|error| Failure::with_rows(&args.data, error))?;
-    goal.deliver(&between, &args.drawn, out)
+    goal.deliver(&model, &between, &args.drawn, out)
 }
 
 /// A table, or a picture.
@@ -60,10 +61,19 @@ impl Goal {
         }
     }
 
-    fn deliver(&self, rows: &Dataset, args: &DrawnArgs, out: &mut Output) -> Result<(), Failure> {
+    fn deliver(
+        &self,
+        model: &Autoencoder,
+        rows: &Dataset,
+        args: &DrawnArgs,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
         match self {
             Goal::Picture(path) => {
-                let sheet = sheet(rows, args.image)?;
+                // Grey images of a size that the model knows need not be told it.
+                let known = model.config().image().filter(|image| image.channels == 1);
+                let known = known.map(|image| (image.width, image.height));
+                let sheet = sheet(rows, args.image.or(known))?;
                 ae_data::write_atomically(path, |file| sheet.write_png(file))
                     .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
                 out.note(format!("{} images drawn to {}", rows.rows(), path.display()));

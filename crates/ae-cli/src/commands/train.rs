@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ae_data::{BatchSource, Dataset, Subset};
 use ae_eval::{Pca, mean_variance};
 use ae_model::{
-    Autoencoder, CancelToken, Config, EarlyStopping, History, Init, Optimizer, Precision, ScalerKind,
+    Autoencoder, CancelToken, Config, EarlyStopping, History, Image, Init, Optimizer, Precision, ScalerKind,
     Sparsity, StopReason,
 };
 use serde_json::json;
@@ -124,6 +124,9 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
         .seed(args.seed);
     if let Some(widths) = &args.hidden {
         builder = builder.hidden_dims(widths.0.clone());
+    }
+    if let (Some(Image { height, width, channels }), Some(layers)) = (args.image, &args.conv) {
+        builder = builder.image(height, width, channels).conv_layers(layers.0.clone());
     }
     if let Some(dim) = args.encoding_dim {
         builder = builder.encoding_dim(dim);

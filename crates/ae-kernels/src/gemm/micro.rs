@@ -230,7 +230,7 @@ pub(super) fn bias_gradient<T: Element, S: Simd<T>>(s: S, source: BatchOperand<'
 }
 
 /// What is done with a tile of `R` rows and `NV` vectors.
-trait Body<T: Element, S: Simd<T>> {
+pub(crate) trait Body<T: Element, S: Simd<T>> {
     /// # Safety
     /// The offsets that a tile of `R` rows reaches lie inside the slices of the implementor.
     unsafe fn run<const R: usize, const NV: usize>(self, s: S);
@@ -246,7 +246,11 @@ const fn row_limit<T: Element, S: Simd<T>>(vectors: usize) -> usize {
 /// # Safety
 /// As for [`Body::run`] with `R = rows`.
 #[inline(always)]
-unsafe fn by_rows<T: Element, S: Simd<T>, B: Body<T, S>, const NV: usize>(s: S, rows: usize, body: B) {
+pub(crate) unsafe fn by_rows<T: Element, S: Simd<T>, B: Body<T, S>, const NV: usize>(
+    s: S,
+    rows: usize,
+    body: B,
+) {
     // SAFETY: the obligation is the caller's, for this very number of rows.
     unsafe {
         match rows {
@@ -292,7 +296,7 @@ unsafe fn at_most<T: Element, S: Simd<T>, B: Body<T, S>, const R: usize, const N
 /// - `vectors` is valid for reading `steps * T::PANEL` elements, and so is `vectors + vector_panel` for a wide tile.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the loop of the micro-kernel")]
-unsafe fn accumulate<T: Element, S: Simd<T>, const R: usize, const NV: usize>(
+pub(crate) unsafe fn accumulate<T: Element, S: Simd<T>, const R: usize, const NV: usize>(
     s: S,
     steps: usize,
     scalars: *const T,
@@ -324,7 +328,7 @@ unsafe fn accumulate<T: Element, S: Simd<T>, const R: usize, const NV: usize>(
 
 /// Where vector `j` of row `i` of a tile is in its output.
 #[inline(always)]
-fn place<T: Element, S: Simd<T>>(i: usize, j: usize, panel: usize) -> usize {
+pub(crate) fn place<T: Element, S: Simd<T>>(i: usize, j: usize, panel: usize) -> usize {
     let per_line = T::PANEL / S::LANES;
     j / per_line * panel + i * T::PANEL + j % per_line * S::LANES
 }

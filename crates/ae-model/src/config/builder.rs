@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Activation, CodePenalty, Config, Dropout, EarlyStopping, Init, Latent, Loss, MAX_DIM, Noise, Precision,
-    ScalerKind, TopK, WeightPenalty, at_least_zero, in_range, out_of_range,
+    Activation, CodePenalty, Config, ConvLayer, Dropout, EarlyStopping, Image, Init, Latent, Loss, MAX_DIM,
+    Noise, Precision, ScalerKind, TopK, WeightPenalty, at_least_zero, images, in_range, out_of_range,
 };
 use crate::error::ConfigError;
 use crate::optim::Optimizer;
@@ -66,6 +66,10 @@ pub struct ConfigBuilder {
     ema: Option<f64>,
     #[serde(default, skip_serializing_if = "is_default")]
     mask_missing: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<Image>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    conv_layers: Vec<ConvLayer>,
 }
 
 impl ConfigBuilder {
@@ -96,6 +100,8 @@ impl ConfigBuilder {
             clip_norm: None,
             ema: None,
             mask_missing: false,
+            image: None,
+            conv_layers: Vec::new(),
         }
     }
 
@@ -220,21 +226,38 @@ impl ConfigBuilder {
         self
     }
 
+    /// Rows are images of this size, their features in the order (y, x, channel).
+    pub fn image(mut self, height: usize, width: usize, channels: usize) -> Self {
+        self.image = Some(Image { height, width, channels });
+        self
+    }
+    /// Convolutions at the encoder's start, before the hidden layers; the decoder ends with the same ones, transposed, in the reverse
+    /// order. They need [`ConfigBuilder::image`].
+    pub fn conv_layers(mut self, conv_layers: impl Into<Vec<ConvLayer>>) -> Self {
+        self.conv_layers = conv_layers.into();
+        self
+    }
+
     /// Checks every value and chooses the sizes that were left open.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first value outside its range (the table at [`Config`]).
+    /// [`ConfigError::OutOfRange`] for the first value outside its range (the table at [`Config`]); [`ConfigError::Convolution`] for
+    /// a convolution that does not fit what comes before it.
     pub fn build(self) -> Result<Config, ConfigError> {
         self.check_kind()?;
         in_range("input_dim", self.input_dim, 1, MAX_DIM)?;
         let encoding_dim = self.encoding_dim.unwrap_or((self.input_dim / 5).max(1));
         in_range("encoding_dim", encoding_dim, 1, MAX_DIM)?;
         self.latent.check_width(encoding_dim)?;
-        let hidden_dims = self.hidden_dims.unwrap_or_else(|| match self.latent {
-            // A dictionary: every feature is a direction of the rows themselves.
-            Latent::TopK(_) => Vec::new(),
-            Latent::Plain | Latent::Gaussian(_) => gradual_compression(self.input_dim, encoding_dim),
-        });
+        self.check_images()?;
+        let hidden_dims =
+            self.hidden_dims.unwrap_or_else(|| match (self.latent, self.conv_layers.as_slice()) {
+                (Latent::Plain | Latent::Gaussian(_), []) => {
+                    gradual_compression(self.input_dim, encoding_dim)
+                }
+                // A dictionary, in which every feature is a direction of the rows themselves, or images that have become small.
+                _ => Vec::new(),
+            });
         in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
         for &dim in &hidden_dims {
             in_range("hidden_dims", dim, 1, MAX_DIM)?;
@@ -287,6 +310,8 @@ impl ConfigBuilder {
             clip_norm: self.clip_norm,
             ema: self.ema,
             mask_missing: self.mask_missing,
+            image: self.image,
+            conv_layers: self.conv_layers,
         };
         if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
             && !config.is_plain_dictionary()
@@ -300,6 +325,29 @@ impl ConfigBuilder {
             return Err(out_of_range("the number of parameters", parameters, "at most 2147483648"));
         }
         Ok(config)
+    }
+
+    /// Checks the convolutions.
+    fn check_images(&self) -> Result<(), ConfigError> {
+        let Some(image) = self.image else {
+            let layers = self.conv_layers.len();
+            return in_range("the number of conv_layers without the size of an image", layers, 0, 0);
+        };
+        if self.conv_layers.is_empty() {
+            return Err(out_of_range("image", image, "left out without conv_layers, which it is for"));
+        }
+        images::chain(image, &self.conv_layers)?;
+        if image.features() != self.input_dim {
+            let size = format!("{image} ({} values)", image.features());
+            return Err(out_of_range("image", size, &format!("of input_dim = {} values", self.input_dim)));
+        }
+        if self.precision == Precision::Bf16 {
+            return Err(out_of_range("precision", "bf16", "f32 or f64 with conv_layers"));
+        }
+        if self.loss == Loss::GaussianNll {
+            return Err(out_of_range("loss", self.loss.name(), "mse, mae, huber or bce with conv_layers"));
+        }
+        Ok(())
     }
 
     /// Checks what makes the kind of the autoencoder.
@@ -398,6 +446,8 @@ impl From<Config> for ConfigBuilder {
             clip_norm: config.clip_norm,
             ema: config.ema,
             mask_missing: config.mask_missing,
+            image: config.image,
+            conv_layers: config.conv_layers,
         }
     }
 }

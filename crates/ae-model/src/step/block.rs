@@ -1,5 +1,5 @@
-//! A block of rows in its memory: what comes in, what goes on between the dense layers, and what the loss makes of the end.
-//! How the products of dense layers are computed is not its business.
+//! A block of rows in its memory: what comes in, what goes on between the layers with parameters, and what the loss makes of the end.
+//! How their products are computed is not its business.
 
 use ae_kernels::Element;
 use ae_kernels::activation::{Activation, Slope};
@@ -52,16 +52,15 @@ impl Areas {
             let at = if stage.in_place() { below.at } else { take(features * rows * copies) };
             values.push(Area { at, features, copies });
             private.push(take(match stage {
-                Stage::Dense(layer) if network.layers[*layer].activation.keeps_slope() => {
-                    features * rows * copies
-                }
                 // The noise, and the importance of each sample.
                 Stage::Gaussian(_) => (features + 1) * rows * copies,
                 Stage::TopK(latent) => latent.memory::<T>(rows),
+                // Slopes.
+                _ if keeps_slopes(network, index) => features * rows * copies,
                 _ => 0,
             }));
         }
-        let lowest = network.stages.iter().position(|stage| matches!(stage, Stage::Dense(_))).unwrap_or(0);
+        let lowest = network.stages.iter().position(|stage| stage.layer().is_some()).unwrap_or(0);
         Areas { values, private, target, lowest }
     }
 
@@ -148,28 +147,22 @@ impl<'a, T: Element> Block<'a, T> {
         let (before, after) = memory.split_at_mut(at);
         let (y, rest) = after.split_at_mut(self.areas.private[index] - at);
         let (len, cols) = (self.len(index + 1), self.cols(index + 1));
-        let slopes = self.keeps_slopes(index).then(|| PanelsMut::new(&mut rest[..len], features, cols));
+        let slopes =
+            keeps_slopes(self.network, index).then(|| PanelsMut::new(&mut rest[..len], features, cols));
         (self.values(before, index), PanelsMut::new(&mut y[..len], features, cols), slopes)
     }
 
-    fn keeps_slopes(&self, index: usize) -> bool {
-        match self.network.stages[index] {
-            Stage::Dense(layer) => self.network.layers[layer].activation.keeps_slope(),
-            _ => false,
-        }
-    }
-
-    /// What the slope of the values before stage `index` is computed from, and how: that of the dense layer which made them.
+    /// What the slope of the values before stage `index` is computed from, and how: that of the layer which made them.
     pub(super) fn slope_below<'m>(&self, memory: &'m [T], index: usize) -> (Panels<'m, T>, Slope) {
         let values = self.values(memory, index);
         let Some(below) = index.checked_sub(1) else { return (values, Slope::Of(Activation::Linear)) };
-        match self.network.stages[below] {
-            Stage::Dense(_) if self.keeps_slopes(below) => {
+        match self.network.stages[below].layer() {
+            Some(_) if keeps_slopes(self.network, below) => {
                 let slopes = &memory[self.areas.private[below]..][..self.len(index)];
                 (Panels::new(slopes, values.rows(), values.cols()), Slope::Given)
             }
-            Stage::Dense(layer) => (values, Slope::Of(self.network.layers[layer].activation)),
-            _ => (values, Slope::Of(Activation::Linear)),
+            Some(layer) => (values, Slope::Of(self.network.layers[layer].activation)),
+            None => (values, Slope::Of(Activation::Linear)),
         }
     }
 
@@ -226,11 +219,11 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// The way up through a stage that is no dense layer.
+    /// The way up through a stage without parameters.
     pub(super) fn forward(&self, memory: &mut [T], index: usize) {
         let isa = self.network.isa;
         match &self.network.stages[index] {
-            Stage::Dense(_) | Stage::Penalty(_) => {}
+            Stage::Dense(_) | Stage::Conv(_) | Stage::Penalty(_) => {}
             Stage::TopK(latent) => {
                 let area = self.areas.values[index];
                 let (before, after) = memory.split_at_mut(self.areas.private[index]);
@@ -332,14 +325,14 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// The way down through a stage that is no dense layer: `dx` from `delta`, which is that of its values' activation's argument, as is
+    /// The way down through a stage without parameters: `dx` from `delta`, which is that of its values' activation's argument, as is
     /// `dx`. Adds what the stage costs to the losses of the rows.
     pub(super) fn backward(&self, memory: &[T], index: usize, delta: &[T], dx: &mut [T], losses: &mut [T]) {
         let isa = self.network.isa;
         let rows = self.rows();
         let delta = &delta[..self.len(index + 1)];
         match &self.network.stages[index] {
-            Stage::Dense(_) => {}
+            Stage::Dense(_) | Stage::Conv(_) => {}
             Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
             Stage::TopK(latent) => {
                 let cols = self.cols(index);
@@ -434,6 +427,11 @@ impl<'a, T: Element> Block<'a, T> {
             }
         }
     }
+}
+
+/// Whether stage `index` stores the slopes of its activation.
+fn keeps_slopes<T>(network: &Network<T>, index: usize) -> bool {
+    network.stages[index].layer().is_some_and(|layer| network.layers[layer].activation.keeps_slope())
 }
 
 /// The salt of the input's noise; those of stages are their places.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use ae_kernels::Element;
+use ae_kernels::conv;
 use ae_kernels::gemm::{BatchPanels, Blocking, weight_gradient};
 use ae_kernels::panel::{self, panel_count};
 use ae_kernels::update::UpdateRule;
@@ -16,6 +17,8 @@ use crate::stage::Stage;
 /// Batch panels of a block at most: 128 rows of single precision, whose activations stay in a private cache while each
 /// line of weights that comes to L1 serves eight panels.
 const BLOCK_PANELS: usize = 8;
+/// The same with convolutions, which have few weights for many values: two panels are worked on together.
+const CONVOLUTION_PANELS: usize = 2;
 /// Blocks a thread, where the batch has as many panels: enough to even out threads that are late.
 const BLOCKS_A_THREAD: usize = 2;
 
@@ -37,12 +40,16 @@ struct Places {
     inputs: usize,
     turned: usize,
     copies: usize,
+    /// Of a convolution, in the place of turned deltas: gradients of each batch panel, of so many parameters.
+    convolution: Option<usize>,
 }
 
 impl PlainPlan {
     pub(super) fn new<T: Element>(network: &Network<T>, batch: usize, threads: usize) -> Self {
         let panels = panel_count::<T>(batch).max(1);
-        let block_panels = panels.div_ceil(BLOCKS_A_THREAD * threads.max(1)).min(BLOCK_PANELS);
+        let convolutions = network.stages.iter().any(|stage| matches!(stage, Stage::Conv(_)));
+        let most = if convolutions { CONVOLUTION_PANELS } else { BLOCK_PANELS };
+        let block_panels = panels.div_ceil(BLOCKS_A_THREAD * threads.max(1)).min(most);
         let rows = block_panels * T::PANEL;
         let mut end = 0;
         let mut take = |len: usize| {
@@ -53,10 +60,18 @@ impl PlainPlan {
         let values_end = take(0);
         let mut layers = Vec::with_capacity(network.layers.len());
         for (index, stage) in network.stages.iter().enumerate() {
-            if let Stage::Dense(layer) = stage {
-                let copies = areas.copies(index);
-                let len = panel::turned_len::<T>(network.layers[*layer].outputs, rows * copies);
-                layers.push(Places { inputs: areas.at(index), turned: take(len), copies });
+            let (inputs, copies) = (areas.at(index), areas.copies(index));
+            match stage {
+                Stage::Dense(layer) => {
+                    let len = panel::turned_len::<T>(network.layers[*layer].outputs, rows * copies);
+                    layers.push(Places { inputs, turned: take(len), copies, convolution: None });
+                }
+                Stage::Conv(conv) => {
+                    let len = conv.map.parameters_len::<T>();
+                    let turned = take(panel_count::<T>(rows * copies) * len);
+                    layers.push(Places { inputs, turned, copies, convolution: Some(len) });
+                }
+                _ => {}
             }
         }
         let largest = areas.largest_delta(rows);
@@ -94,11 +109,16 @@ impl<T: Element> Phases<T> for PlainPlan {
             block.load(values);
         }
         for index in pass.clone() {
-            if let Stage::Dense(layer) = stages[index] {
-                let (x, y, slopes) = block.around(values, index);
-                network.layers[layer].forward(isa, parameters, x, y, slopes);
-            } else {
-                block.forward(values, index);
+            match &stages[index] {
+                Stage::Dense(layer) => {
+                    let (x, y, slopes) = block.around(values, index);
+                    network.layers[*layer].forward(isa, parameters, x, y, slopes);
+                }
+                Stage::Conv(conv) => {
+                    let (x, y, slopes) = block.around(values, index);
+                    conv.forward(isa, &network.layers[conv.layer], parameters, x, y, slopes);
+                }
+                _ => block.forward(values, index),
             }
         }
         if pass.end < stages.len() {
@@ -122,6 +142,16 @@ impl<T: Element> Phases<T> for PlainPlan {
                 if goes_below {
                     let dx = block.delta_mut(below, index);
                     dense.backward_input(isa, parameters, delta, block.slope_below(values, index), dx);
+                }
+            } else if let Stage::Conv(conv) = stage {
+                let (x, delta) = (block.values(values, index), block.delta(delta, index + 1));
+                let len = conv.map.parameters_len::<T>() * x.count();
+                let gradients = &mut turned[self.layers[conv.layer].turned - self.values_end..][..len];
+                conv.map.weight_gradient(isa, x, delta, gradients);
+                if goes_below {
+                    let (weights, dx) =
+                        (network.layers[conv.layer].parameters(parameters), block.delta_mut(below, index));
+                    conv.map.backward_input(isa, weights, delta, block.slope_below(values, index), dx);
                 }
             } else if goes_below {
                 block.backward(values, index, delta, below, losses);
@@ -149,7 +179,7 @@ impl<T: Element> WithRule<T> for Gradient<'_, T> {
     fn run<U: UpdateRule<T>>(self, rule: U) {
         let Gradient { plan, operands, piece, part } = self;
         let layer = &operands.layers[piece.layer];
-        let Places { inputs, turned, copies } = plan.layers[piece.layer];
+        let Places { inputs, turned, copies, convolution } = plan.layers[piece.layer];
         // Several samples of a row are in panels of their own, whose padding has no deltas.
         let rows =
             if copies == 1 { operands.rows } else { panel_count::<T>(operands.rows) * T::PANEL * copies };
@@ -161,6 +191,12 @@ impl<T: Element> WithRule<T> for Gradient<'_, T> {
             block_panels: plan.layout.block_panels * copies,
             rows,
         };
+        if let Some(len) = convolution {
+            let first = piece.start - layer.range.start;
+            let gradients = of(turned, len);
+            conv::sum_gradients(operands.isa, gradients, first, rule, part.parameters, part.state);
+            return;
+        }
         weight_gradient(
             operands.isa,
             Blocking::default(),

@@ -50,7 +50,8 @@ pub struct TilePlan {
 
 impl OnTiles<f32> for TilePlan {
     fn plan(network: &Network<f32>, batch: usize, threads: usize, parts: Parts) -> Option<Self> {
-        if network.stages.iter().any(|stage| stage.copies() > 1) {
+        // Convolutions are computed plainly, and with them the whole network.
+        if network.stages.iter().any(|stage| stage.copies() > 1 || matches!(stage, Stage::Conv(_))) {
             return None;
         }
         let pairs = panel_count::<f32>(batch).max(1).div_ceil(2);

@@ -1,0 +1,336 @@
+//! Convolutions of batches in panels, and transposed convolutions: sums over lists of taps, nothing copied together.
+//!
+//! An image of `height x width` pixels with `channels` channels is a row of features in the order (y, x, channel). In panels
+//! `[features, batch]` the channels of a pixel are then lines that follow each other, so a pixel of the output is a sum of short
+//! dense products, one for each pixel of its receptive field: what lies on the padding is left out. The weights are a matrix
+//! `[kernel positions * channels in + 1, channels out]` in panels like those of a dense layer, the bias as the last row.
+//!
+//! A transposed convolution ([`Conv::up`]) connects the same pixels the other way around, so it is the same code with the lists
+//! exchanged; its output has exactly the size that the convolution started from.
+//!
+//! | | list | sums |
+//! |---|---|---|
+//! | [`Conv::forward`] | per output pixel | over its taps and the channels in, from the bias |
+//! | [`Conv::backward_input`] | per input pixel | over its taps and the channels out |
+//! | [`Conv::weight_gradient`] | per kernel position | over its pairs of pixels, each row of the batch for itself; then over the rows of a panel |
+//!
+//! Each gradient of the parameters is finished by [`sum_gradients`], over the panels of the batch in their order.
+
+mod gradient;
+mod sums;
+
+use crate::activation::{Epilogue, Slope};
+use crate::gemm::BatchPanels;
+use crate::isa::Isa;
+use crate::panel::{Panels, PanelsMut, panel_len};
+use crate::simd::Element;
+use crate::update::UpdateRule;
+use gradient::OfPanels;
+use sums::{Finish, Sums};
+
+/// A convolution of images of `height x width` pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Rows of pixels of the image.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+    /// Channels of a pixel of the image.
+    pub channels_in: usize,
+    /// Channels of a pixel of the result.
+    pub channels_out: usize,
+    /// Pixels of the kernel, in either direction.
+    pub kernel: usize,
+    /// Pixels between one place of the kernel and the next, in either direction.
+    pub stride: usize,
+    /// Pixels of zeros around the image.
+    pub padding: usize,
+}
+
+impl Conv2d {
+    /// `[height, width]` of the result; `None` where there is none: a size of zero, or a kernel that does not fit into the padded
+    /// image.
+    pub fn output_size(&self) -> Option<[usize; 2]> {
+        let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding } = *self;
+        if [height, width, channels_in, channels_out, kernel, stride].contains(&0) {
+            return None;
+        }
+        let along = |pixels: usize| {
+            let padded = padding.checked_mul(2)?.checked_add(pixels)?;
+            Some(padded.checked_sub(kernel)? / stride + 1)
+        };
+        Some([along(height)?, along(width)?])
+    }
+}
+
+/// The loops of this module, which are large, compiled here for either type and not in every crate that uses them.
+pub trait Compiled: Sized {
+    #[doc(hidden)]
+    fn sums(isa: Isa, kernel: Sums<'_, '_, Self>);
+    #[doc(hidden)]
+    fn gradients(isa: Isa, kernel: OfPanels<'_, Self>);
+}
+
+impl Compiled for f32 {
+    fn sums(isa: Isa, kernel: Sums<'_, '_, f32>) {
+        f32::run(isa, kernel);
+    }
+    fn gradients(isa: Isa, kernel: OfPanels<'_, f32>) {
+        f32::run(isa, kernel);
+    }
+}
+
+impl Compiled for f64 {
+    fn sums(isa: Isa, kernel: Sums<'_, '_, f64>) {
+        f64::run(isa, kernel);
+    }
+    fn gradients(isa: Isa, kernel: OfPanels<'_, f64>) {
+        f64::run(isa, kernel);
+    }
+}
+
+/// One pixel and one kernel position, or two pixels: the members of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tap {
+    /// Pixel: of the input in lists of output pixels and of kernel positions, of the output in lists of input pixels.
+    pixel: u32,
+    /// Kernel position; in lists of kernel positions the pixel of the output.
+    other: u32,
+}
+
+/// A list for each of some places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lists {
+    /// Where each starts, and where the last ends.
+    starts: Vec<u32>,
+    taps: Vec<Tap>,
+}
+
+impl Lists {
+    /// The taps `(place, tap)` by their places, of which there are `count`; those of a place in the order they have.
+    fn new(count: usize, taps: &[(u32, Tap)]) -> Lists {
+        let mut sorted = taps.to_vec();
+        sorted.sort_by_key(|(place, _)| *place);
+        let starts = (0..=count).map(|place| sorted.partition_point(|tap| (tap.0 as usize) < place) as u32);
+        Lists { starts: starts.collect(), taps: sorted.iter().map(|(_, tap)| *tap).collect() }
+    }
+
+    #[inline(always)]
+    fn of(&self, place: usize) -> &[Tap] {
+        &self.taps[self.starts[place] as usize..self.starts[place + 1] as usize]
+    }
+}
+
+/// Pixels and channels of one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Side {
+    pixels: usize,
+    channels: usize,
+}
+
+/// Which pixels a convolution or transposed convolution connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conv {
+    input: Side,
+    output: Side,
+    kernel_positions: usize,
+    /// Per output pixel: its taps.
+    gather: Lists,
+    /// Per input pixel.
+    scatter: Lists,
+    /// Per kernel position: pairs of pixels.
+    pairs: Lists,
+}
+
+impl Conv {
+    /// The convolution: images of `shape` to smaller ones. `None` as for [`Conv2d::output_size`], or with more than 2³² connections.
+    pub fn down(shape: Conv2d) -> Option<Conv> {
+        Conv::new(shape, false)
+    }
+
+    /// The transposed convolution: what [`Conv::down`] makes, with `channels_out` channels, to images of `shape`, with
+    /// `channels_in`. `None` as there.
+    pub fn up(shape: Conv2d) -> Option<Conv> {
+        Conv::new(shape, true)
+    }
+
+    fn new(shape: Conv2d, up: bool) -> Option<Conv> {
+        let [out_height, out_width] = shape.output_size()?;
+        let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding } = shape;
+        let kernel_positions = kernel.checked_mul(kernel)?;
+        let large = Side { pixels: height.checked_mul(width)?, channels: channels_in };
+        let small = Side { pixels: out_height.checked_mul(out_width)?, channels: channels_out };
+        let most = small.pixels.checked_mul(kernel_positions)?;
+        u32::try_from(most.max(large.pixels)).ok()?;
+        let mut all: Vec<[u32; 3]> = Vec::with_capacity(most);
+        for y in 0..out_height {
+            for x in 0..out_width {
+                for at in 0..kernel_positions {
+                    let inside = |place: usize, offset: usize, size: usize| {
+                        (place * stride + offset).checked_sub(padding).filter(|pixel| *pixel < size)
+                    };
+                    let row = inside(y, at / kernel, height);
+                    if let (Some(row), Some(column)) = (row, inside(x, at % kernel, width)) {
+                        all.push([(row * width + column) as u32, (y * out_width + x) as u32, at as u32]);
+                    }
+                }
+            }
+        }
+        let (input, output) = if up { (small, large) } else { (large, small) };
+        let (from, to) = if up { (1, 0) } else { (0, 1) };
+        let lists = |count: usize, place: usize, pixel: usize, other: usize| {
+            let taps: Vec<(u32, Tap)> = all
+                .iter()
+                .map(|each| (each[place], Tap { pixel: each[pixel], other: each[other] }))
+                .collect();
+            Lists::new(count, &taps)
+        };
+        Some(Conv {
+            input,
+            output,
+            kernel_positions,
+            gather: lists(output.pixels, to, from, 2),
+            scatter: lists(input.pixels, from, to, 2),
+            pairs: lists(kernel_positions, 2, from, to),
+        })
+    }
+
+    /// Features of the input: pixels times channels.
+    pub fn inputs(&self) -> usize {
+        self.input.pixels * self.input.channels
+    }
+
+    /// Features of the output.
+    pub fn outputs(&self) -> usize {
+        self.output.pixels * self.output.channels
+    }
+
+    /// Rows of the weights without the bias: kernel positions times channels in.
+    pub fn weight_rows(&self) -> usize {
+        self.kernel_positions * self.input.channels
+    }
+
+    /// Channels of the output: columns of the weights.
+    pub fn channels(&self) -> usize {
+        self.output.channels
+    }
+
+    /// Multiply-adds of the forward product of a row.
+    pub fn multiply_adds(&self) -> usize {
+        self.gather.taps.len() * self.input.channels * self.output.channels
+    }
+
+    /// Elements of the parameters in panels, and of their gradient for a batch panel.
+    pub fn parameters_len<T: Element>(&self) -> usize {
+        panel_len::<T>(self.weight_rows() + 1, self.channels())
+    }
+
+    /// `y = act(conv(x) + b)`: weights `[weight_rows + 1, channels]`, `x` `[inputs, batch]`, `y` `[outputs, batch]`.
+    pub fn forward<'a, T: Element>(
+        &self,
+        isa: Isa,
+        weights: Panels<'_, T>,
+        x: Panels<'_, T>,
+        y: PanelsMut<'_, T>,
+        epilogue: impl Into<Epilogue<'a, T>>,
+    ) {
+        let epilogue = epilogue.into();
+        self.check("forward", &weights, (x.rows(), x.cols()), (y.rows(), y.cols()));
+        assert!(epilogue.fits(y.rows(), y.cols()), "slopes of another shape");
+        let finish = Finish::Forward(epilogue);
+        T::sums(isa, Sums { conv: self, weights, from: x, to: y, finish });
+    }
+
+    /// `dx = conv'(δ) ⊙ act'`: weights as in [`Conv::forward`], `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is
+    /// what the slope of the layer below is computed from, `[inputs, batch]`, and how.
+    pub fn backward_input<T: Element>(
+        &self,
+        isa: Isa,
+        weights: Panels<'_, T>,
+        delta: Panels<'_, T>,
+        below: (Panels<'_, T>, impl Into<Slope>),
+        dx: PanelsMut<'_, T>,
+    ) {
+        let (y, slope) = (below.0, below.1.into());
+        slope.check();
+        self.check("backward_input", &weights, (dx.rows(), dx.cols()), (delta.rows(), delta.cols()));
+        assert!(y.rows() == dx.rows() && y.cols() == dx.cols(), "values below of another shape");
+        let finish = Finish::Backward(y, slope);
+        T::sums(isa, Sums { conv: self, weights, from: delta, to: dx, finish });
+    }
+
+    /// For each panel of the batch, one after the other in `gradients`: what its rows add to the gradient of the parameters, laid
+    /// out like them. `x` `[inputs, batch]`, `delta` `[outputs, batch]`; columns beyond the batch add nothing, whatever they hold.
+    pub fn weight_gradient<T: Element>(
+        &self,
+        isa: Isa,
+        x: Panels<'_, T>,
+        delta: Panels<'_, T>,
+        gradients: &mut [T],
+    ) {
+        let wanted = x.count() * self.parameters_len::<T>();
+        assert!(
+            x.rows() == self.inputs()
+                && delta.rows() == self.outputs()
+                && x.cols() == delta.cols()
+                && gradients.len() == wanted,
+            "weight_gradient of a convolution: x [{}, {}], delta [{}, {}], {} gradients, not {wanted}",
+            x.rows(),
+            x.cols(),
+            delta.rows(),
+            delta.cols(),
+            gradients.len(),
+        );
+        T::gradients(isa, OfPanels { conv: self, x, delta, gradients });
+    }
+
+    #[track_caller]
+    fn check<T: Element>(
+        &self,
+        what: &str,
+        weights: &Panels<'_, T>,
+        (inputs, columns): (usize, usize),
+        (outputs, of_output): (usize, usize),
+    ) {
+        assert!(
+            weights.rows() == self.weight_rows() + 1
+                && weights.cols() == self.channels()
+                && inputs == self.inputs()
+                && outputs == self.outputs()
+                && columns == of_output,
+            "{what} of a convolution [{}, {}] with weights [{}, {}]: weights [{}, {}], input [{inputs}, {columns}], \
+             output [{outputs}, {of_output}]",
+            self.inputs(),
+            self.outputs(),
+            self.weight_rows() + 1,
+            self.channels(),
+            weights.rows(),
+            weights.cols(),
+        );
+    }
+}
+
+/// Sums gradients over the panels of a batch, in their order, and hands them to `rule`: those of the parameters from `first` on, as
+/// many as `weights` has, whole panel rows of them. `gradients` are what [`Conv::weight_gradient`] wrote, `panel_len` a batch panel;
+/// `state` is [`UpdateRule::STATE`] times as long as `weights`.
+pub fn sum_gradients<T: Element, U: UpdateRule<T>>(
+    isa: Isa,
+    gradients: BatchPanels<'_, T>,
+    first: usize,
+    rule: U,
+    weights: &mut [T],
+    state: &mut [T],
+) {
+    assert!(
+        weights.len().is_multiple_of(T::PANEL)
+            && first + weights.len() <= gradients.panel_len
+            && state.len() == weights.len() * U::STATE
+            && U::STATE <= 2,
+        "gradients of {} parameters from {first} on of {}, {} of state",
+        weights.len(),
+        gradients.panel_len,
+        state.len(),
+    );
+    gradients.assert_holds_all();
+    T::run(isa, gradient::OverBatch { gradients, first, rule, weights, state });
+}

@@ -1,0 +1,285 @@
+//! Pixels as sums over their taps: forward, and backward to the input.
+
+use crate::activation::{Epilogue, Slope, times_slope};
+use crate::gemm::micro::{Body, accumulate, by_rows, place};
+use crate::gemm::pieces;
+use crate::panel::{Panels, PanelsMut};
+use crate::simd::{Element, Kernel, Simd};
+
+use super::{Conv, Tap};
+
+/// What becomes of the sums, and with it in which direction they go.
+pub(super) enum Finish<'a, T> {
+    Forward(Epilogue<'a, T>),
+    Backward(Panels<'a, T>, Slope),
+}
+
+/// One pixel after the other of `to`, from the pixels of `from` that its list names. The shapes have been checked.
+#[allow(unnameable_types, reason = "the argument of a closed trait")]
+pub struct Sums<'a, 'b, T> {
+    pub(super) conv: &'a Conv,
+    pub(super) weights: Panels<'a, T>,
+    pub(super) from: Panels<'a, T>,
+    pub(super) to: PanelsMut<'a, T>,
+    pub(super) finish: Finish<'b, T>,
+}
+
+impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let Sums { conv, weights, from, mut to, mut finish } = self;
+        let (from_panel, to_panel) = (from.rows() * T::PANEL, to.rows() * T::PANEL);
+        let batch_panels = from.count();
+        let mut first = 0;
+        while first < batch_panels {
+            let panels = if S::WIDE_TILE_ROWS > 0 && first + 1 < batch_panels { 2 } else { 1 };
+            let from = &from.data()[first * from_panel..][..panels * from_panel];
+            let to = &mut to.data()[first * to_panel..][..panels * to_panel];
+            let sizes = Sizes { panels, from_panel, to_panel };
+            match &mut finish {
+                Finish::Forward(epilogue) => {
+                    let line = conv.output.channels * T::PANEL;
+                    for pixel in 0..conv.output.pixels {
+                        output_pixel(s, conv, weights, pixel, from, to, sizes);
+                        for p in 0..panels {
+                            let at = p * to_panel + pixel * line;
+                            epilogue.finish(s, first * to_panel + at, &mut to[at..][..line]);
+                        }
+                    }
+                }
+                Finish::Backward(y, slope) => {
+                    let line = conv.input.channels * T::PANEL;
+                    for pixel in 0..conv.input.pixels {
+                        input_pixel(s, conv, weights, pixel, from, to, sizes);
+                        for p in 0..panels {
+                            let at = p * to_panel + pixel * line;
+                            let y = &y.data()[first * to_panel + at..][..line];
+                            times_slope(s, *slope, y, &mut to[at..][..line]);
+                        }
+                    }
+                }
+            }
+            first += panels;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Panels of the batch that are worked on together, and their elements.
+    panels: usize,
+    from_panel: usize,
+    to_panel: usize,
+}
+
+/// All channels of a pixel of the output, from the bias.
+#[inline(always)]
+fn output_pixel<T: Element, S: Simd<T>>(
+    s: S,
+    conv: &Conv,
+    weights: Panels<'_, T>,
+    pixel: usize,
+    from: &[T],
+    to: &mut [T],
+    sizes: Sizes,
+) {
+    let (inputs, outputs) = (conv.input.channels, conv.output.channels);
+    let most = if sizes.panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
+    for panel in 0..weights.count() {
+        let w = weights.panel(panel);
+        let bias = &w[conv.weight_rows() * T::PANEL..];
+        for (channel, rows) in pieces(T::PANEL.min(outputs - panel * T::PANEL), most) {
+            let at = (pixel * outputs + panel * T::PANEL + channel) * T::PANEL;
+            let sum = Sum::<T, false> {
+                taps: conv.gather.of(pixel),
+                bias: &bias[channel..],
+                scalars: &w[channel..],
+                scalars_apart: inputs * T::PANEL,
+                vectors: from,
+                vectors_apart: inputs * T::PANEL,
+                vector_panel: sizes.from_panel,
+                steps: inputs,
+                segment_steps: inputs,
+                scalar_segment: 0,
+                out: &mut to[at..],
+                out_panel: sizes.to_panel,
+            };
+            run_sum(s, rows, sizes, conv.input.pixels, conv.kernel_positions, sum);
+        }
+    }
+}
+
+/// All channels of a pixel of the input, from zero.
+#[inline(always)]
+fn input_pixel<T: Element, S: Simd<T>>(
+    s: S,
+    conv: &Conv,
+    weights: Panels<'_, T>,
+    pixel: usize,
+    from: &[T],
+    to: &mut [T],
+    sizes: Sizes,
+) {
+    let (inputs, outputs) = (conv.input.channels, conv.output.channels);
+    let most = if sizes.panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
+    for (channel, rows) in pieces(inputs, most) {
+        let sum = Sum::<T, true> {
+            taps: conv.scatter.of(pixel),
+            bias: &[],
+            scalars: &weights.data()[channel * T::PANEL..],
+            scalars_apart: inputs * T::PANEL,
+            vectors: from,
+            vectors_apart: outputs * T::PANEL,
+            vector_panel: sizes.from_panel,
+            steps: outputs,
+            segment_steps: T::PANEL,
+            scalar_segment: weights.rows() * T::PANEL,
+            out: &mut to[(pixel * inputs + channel) * T::PANEL..],
+            out_panel: sizes.to_panel,
+        };
+        run_sum(s, rows, sizes, conv.output.pixels, conv.kernel_positions, sum);
+    }
+}
+
+/// Checks what the loops below rely on and runs the sum.
+#[inline(always)]
+fn run_sum<T: Element, S: Simd<T>, const BACK: bool>(
+    s: S,
+    rows: usize,
+    Sizes { panels, .. }: Sizes,
+    pixels: usize,
+    kernel_positions: usize,
+    sum: Sum<'_, T, BACK>,
+) {
+    let (step, row) = strides::<T, BACK>();
+    let last_segment = sum.steps.div_ceil(sum.segment_steps) - 1;
+    let last_scalar = (kernel_positions - 1) * sum.scalars_apart
+        + last_segment * sum.scalar_segment
+        + (sum.segment_steps.min(sum.steps) - 1) * step
+        + (rows - 1) * row;
+    assert!(
+        last_scalar < sum.scalars.len()
+            && (panels - 1) * sum.vector_panel + (pixels - 1) * sum.vectors_apart + sum.steps * T::PANEL
+                <= sum.vectors.len()
+            && (panels - 1) * sum.out_panel + rows * T::PANEL <= sum.out.len()
+            && (BACK || rows <= sum.bias.len())
+    );
+    // SAFETY: the taps of a list name pixels below `pixels` and kernel positions below `kernel_positions` (`Conv::new`), so the
+    // largest offsets are those of the last of each, which the assertion holds inside the slices, as it does the output's and the bias.
+    unsafe {
+        if panels * (T::PANEL / S::LANES) == 1 {
+            by_rows::<T, S, _, 1>(s, rows, sum);
+        } else {
+            by_rows::<T, S, _, 2>(s, rows, sum);
+        }
+    }
+}
+
+/// From a step's scalar to the next one's, and from a row's: forward along the channels out, which lie together, backward across.
+#[inline(always)]
+const fn strides<T: Element, const BACK: bool>() -> (usize, usize) {
+    if BACK { (1, T::PANEL) } else { (T::PANEL, 1) }
+}
+
+/// The channels of a pixel that a tile has: `Σ_taps Σ_steps scalar · vector`.
+struct Sum<'a, T, const BACK: bool> {
+    taps: &'a [Tap],
+    /// What forward sums start from.
+    bias: &'a [T],
+    scalars: &'a [T],
+    /// From the scalars of a kernel position to those of the next.
+    scalars_apart: usize,
+    vectors: &'a [T],
+    /// From the vectors of a pixel to those of the next.
+    vectors_apart: usize,
+    vector_panel: usize,
+    /// Of a tap, in segments whose scalars are `scalar_segment` apart.
+    steps: usize,
+    segment_steps: usize,
+    scalar_segment: usize,
+    out: &'a mut [T],
+    out_panel: usize,
+}
+
+/// Sums of a lone row, side by side: as many as hide the latency of a multiply-add where loads are the limit.
+const APART: usize = 4;
+
+impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
+    #[inline(always)]
+    unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
+        let Sum { taps, bias, scalars, vectors, vector_panel, out, out_panel, .. } = self;
+        let (step, row) = strides::<T, BACK>();
+        let mut acc = [[s.splat(T::ZERO); NV]; R];
+        // The other sums of a lone row. How many rows a tile has depends on the channels alone where it has but one.
+        let mut more = [[[s.splat(T::ZERO); NV]; 1]; APART - 1];
+        if !BACK {
+            for i in 0..R {
+                // SAFETY: `run_sum` checked that there are `R` of them.
+                acc[i] = [s.splat(unsafe { *bias.get_unchecked(i) }); NV];
+            }
+        }
+        for tap in taps {
+            // SAFETY: `run_sum` argued that the scalars and vectors of every tap lie inside the slices.
+            unsafe {
+                let mut scalars = scalars.as_ptr().add(tap.other as usize * self.scalars_apart);
+                let mut vectors = vectors.as_ptr().add(tap.pixel as usize * self.vectors_apart);
+                let mut left = self.steps;
+                loop {
+                    let mut steps = left.min(self.segment_steps);
+                    left -= steps;
+                    let next = scalars.wrapping_add(self.scalar_segment);
+                    if R == 1 {
+                        while steps >= APART {
+                            accumulate::<T, S, R, NV>(
+                                s,
+                                1,
+                                scalars,
+                                step,
+                                row,
+                                vectors,
+                                vector_panel,
+                                &mut acc,
+                            );
+                            for (j, sum) in more.iter_mut().enumerate() {
+                                let scalars = scalars.add((j + 1) * step);
+                                let vectors = vectors.add((j + 1) * T::PANEL);
+                                accumulate::<T, S, 1, NV>(
+                                    s,
+                                    1,
+                                    scalars,
+                                    step,
+                                    row,
+                                    vectors,
+                                    vector_panel,
+                                    sum,
+                                );
+                            }
+                            steps -= APART;
+                            scalars = scalars.wrapping_add(APART * step);
+                            vectors = vectors.wrapping_add(APART * T::PANEL);
+                        }
+                    }
+                    accumulate::<T, S, R, NV>(s, steps, scalars, step, row, vectors, vector_panel, &mut acc);
+                    if left == 0 {
+                        break;
+                    }
+                    scalars = next;
+                    vectors = vectors.wrapping_add(steps * T::PANEL);
+                }
+            }
+        }
+        if R == 1 {
+            let [a, b, c] = more;
+            for j in 0..NV {
+                acc[0][j] = s.add(s.add(acc[0][j], a[0][j]), s.add(b[0][j], c[0][j]));
+            }
+        }
+        for i in 0..R {
+            for j in 0..NV {
+                // SAFETY: `run_sum` checked the end of the last row of the last panel.
+                unsafe { s.store_ptr(acc[i][j], out.as_mut_ptr().add(place::<T, S>(i, j, out_panel))) }
+            }
+        }
+    }
+}
