@@ -347,7 +347,10 @@ fn models_learn_and_survive_files() {
         let rebuilt = model.reconstruct(&rows).unwrap();
         assert_eq!(values(&loaded.encode(&rows).unwrap()), values(&codes));
         assert_eq!(values(&loaded.reconstruct(&rows).unwrap()), values(&rebuilt));
-        assert_eq!(values(&model.decode(&codes).unwrap()), values(&rebuilt));
+        // Codes are handed out in single precision.
+        let decoded = values(&model.decode(&codes).unwrap());
+        let off = decoded.iter().zip(values(&rebuilt)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off <= if precision == Precision::F32 { 0.0 } else { 1e-4 }, "off by {off}");
         let errors = model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
         let mut one = loaded.one_row();
         let (mut code, mut row) = ([0.0; 3], [0.0; 64]);
