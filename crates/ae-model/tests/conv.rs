@@ -181,7 +181,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 const TOLERANCE: f64 = 3e-6;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     /// Every parameter of small networks.
     #[test]

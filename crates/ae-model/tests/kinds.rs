@@ -41,6 +41,8 @@ impl Kind {
             .weight_penalty(self.weights)
             .mask_missing(self.missing)
             .scaler(ScalerKind::None)
+            // Small enough for a likelihood whose variance is learnt.
+            .learning_rate(1e-4)
             .seed(self.seed);
         if let Some(noise) = self.noise {
             builder = builder.noise(noise);

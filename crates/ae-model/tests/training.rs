@@ -357,7 +357,7 @@ fn missing_values_are_learnt_around_and_filled_in() {
     let base = Config::builder(4).hidden_dims([8]).encoding_dim(1).epochs(150).validation(0.1);
     let base = base.optimizer(Optimizer::ADAM).learning_rate(0.01);
     let strict = Autoencoder::new(base.clone().build().unwrap()).unwrap().fit(&data, &mut []);
-    assert!(matches!(strict, Err(Error::NotFinite { row: 0, column: 0, .. })), "{strict:?}");
+    assert!(matches!(strict, Err(Error::NotFinite { .. })), "{strict:?}");
 
     let mut model = Autoencoder::new(base.mask_missing(true).build().unwrap()).unwrap();
     let history = model.fit(&data, &mut []).unwrap();
