@@ -28,14 +28,19 @@ pub(crate) struct KindArgs {
     /// Plain, denoising, sparse or variational
     #[arg(long, value_enum, default_value = "plain")]
     pub(crate) kind: Kind,
-    /// Loss of a row: mse, mae, huber[:DELTA], bce (for features in [0, 1]), gaussian-nll [default: mse]
-    #[arg(long, value_name = "LOSS")]
+    #[arg(
+        long,
+        help = "Loss of a row: mse, mae, huber[:DELTA], bce (for features in [0, 1]), gaussian-nll [default: mse]",
+        value_name = "LOSS"
+    )]
     loss: Option<Loss>,
-    /// Corruption of the input in training: gaussian[:SIGMA], masking[:SHARE], salt-and-pepper[:SHARE], swap[:SHARE]
-    #[arg(long, value_name = "NOISE")]
+    #[arg(
+        long,
+        help = "Corruption of the input in training: gaussian[:SIGMA], masking[:SHARE], salt-and-pepper[:SHARE], swap[:SHARE]",
+        value_name = "NOISE"
+    )]
     noise: Option<Noise>,
-    /// Price of the encoding: l1[:WEIGHT], kl[:WEIGHT[:TARGET]]
-    #[arg(long, value_name = "PENALTY")]
+    #[arg(long, help = "Price of the encoding: l1[:WEIGHT], kl[:WEIGHT[:TARGET]]", value_name = "PENALTY")]
     sparsity: Option<CodePenalty>,
     /// Values of an encoding that are kept, the largest; the others become zero
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
@@ -67,8 +72,12 @@ pub(crate) struct KindArgs {
     /// Price of half the sum of the weights' squares
     #[arg(long, default_value_t = 0.0, value_name = "WEIGHT", allow_negative_numbers = true)]
     l2: f64,
-    /// Learning rate over time: constant, cosine[:END], one-cycle[:WARM_UP], plateau[:FACTOR[:PATIENCE]]
-    #[arg(long, default_value = "constant", value_name = "SCHEDULE")]
+    #[arg(
+        long,
+        help = "Learning rate over time: constant, cosine[:END], one-cycle[:WARM_UP], plateau[:FACTOR[:PATIENCE]]",
+        default_value = "constant",
+        value_name = "SCHEDULE"
+    )]
     schedule: Schedule,
     /// Largest norm of the gradient; a longer one is scaled down to it
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
