@@ -70,7 +70,7 @@ struct Settings {
 impl Settings {
     /// Shows the epochs of a training run on standard error, or as objects.
     fn progress(&self, features: usize) -> Progress {
-        Progress { json: self.json, features: features as f64, every: 1 }
+        Progress { json: self.json, features: features as f64 }
     }
 
     /// Prints what came out.
@@ -88,7 +88,6 @@ impl Settings {
 struct Progress {
     json: bool,
     features: f64,
-    every: usize,
 }
 
 impl Callback for Progress {
@@ -99,7 +98,7 @@ impl Callback for Progress {
             let object =
                 json!({ "epoch": epoch, "train_loss": train_loss, "train_error": error, "seconds": seconds });
             println!("{object}");
-        } else if epoch.is_multiple_of(self.every) {
+        } else {
             eprintln!("epoch {epoch:>4}  loss {train_loss:.4}  squared error {error:.4}  {seconds:.2} s");
         }
         ControlFlow::Continue(())

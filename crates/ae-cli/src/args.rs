@@ -359,8 +359,8 @@ pub(crate) struct DrawnArgs {
     /// File to write, of a format told by its ending; .png draws the rows as grey images; - is CSV on standard output
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
-    /// Pixels of an image in x and y, for .png [default: as the model was told, else square]
-    #[arg(long, value_name = "WxH", value_parser = image_size)]
+    /// Lines of an image and pixels of a line, as for train, for .png [default: as the model was told, else square]
+    #[arg(long, value_name = "HxW", value_parser = image_size)]
     pub(crate) image: Option<(usize, usize)>,
 }
 
@@ -371,9 +371,10 @@ fn two_rows(text: &str) -> Result<(usize, usize), String> {
     Ok((parse(first)?, parse(second)?))
 }
 
+/// Width and height of an image that is told as `ae train` is: lines first.
 fn image_size(text: &str) -> Result<(usize, usize), String> {
     let wrong = || format!("'{text}' is not a size like 28x28");
-    let (wide, high) = text.split_once('x').ok_or_else(wrong)?;
+    let (high, wide) = text.split_once('x').ok_or_else(wrong)?;
     let parse =
         |part: &str| part.trim().parse().ok().filter(|size| (1..=4096).contains(size)).ok_or_else(wrong);
     Ok((parse(wide)?, parse(high)?))

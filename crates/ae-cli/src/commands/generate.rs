@@ -101,9 +101,9 @@ fn sheet(rows: &Dataset, image: Option<(usize, usize)>) -> Result<Sheet, Failure
     let side = features.isqrt();
     let (wide, high) = image.unwrap_or((side, side));
     if wide * high != features {
-        let hint = if image.is_some() { "" } else { "; --image WxH says how wide and high they are" };
+        let hint = if image.is_some() { "" } else { "; --image HxW says how high and wide they are" };
         return Err(Failure::Usage(format!(
-            "rows of {features} values are no images of {wide}x{high}{hint}"
+            "rows of {features} values are no images of {high}x{wide}{hint}"
         )));
     }
     if rows.rows() > MOST {
