@@ -32,6 +32,7 @@ use crate::layer::Dense;
 use crate::network::Network;
 use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
+use crate::trainer::Compiled;
 use block::Block;
 use plain::PlainPlan;
 use sparse::SparsePlan;
@@ -48,7 +49,7 @@ const TASKS_A_THREAD: usize = 8;
 
 /// The arithmetic of a network: `f32` or `f64`.
 #[allow(private_bounds, reason = "closed: only these two have the steps that it stands for")]
-pub trait Arithmetic: Element {
+pub trait Arithmetic: Element + Compiled {
     /// Its steps on tiles; a type without values where there are none.
     #[doc(hidden)]
     type Tiles: OnTiles<Self>;

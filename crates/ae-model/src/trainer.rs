@@ -8,7 +8,7 @@ use crate::engine::{Engine, Products};
 use crate::error::Error;
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
-use crate::step::Arithmetic;
+use crate::step::{Arithmetic, Totals};
 
 /// A network without scaler or epochs: rows in memory, one update a call, nothing allocated once warm.
 ///
@@ -87,7 +87,7 @@ impl<T: Arithmetic> Session<'_, T> {
     /// empty batch.
     pub fn train_batch(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
         self.check(table, indices)?;
-        let total = self.engine.train_batch(self.crew, table, indices);
+        let total = Compiled::train_batch(self.engine, self.crew, table, indices);
         Ok(total.squares / (indices.len() * self.features) as f64)
     }
 
@@ -103,7 +103,7 @@ impl<T: Arithmetic> Session<'_, T> {
         indices: &[usize],
     ) -> Result<(f64, Vec<LayerParameters<T>>), Error> {
         self.check(table, indices)?;
-        Ok(self.engine.gradients(self.crew, table, indices))
+        Ok(Compiled::gradients(self.engine, self.crew, table, indices))
     }
 
     fn check(&self, table: &[f32], indices: &[usize]) -> Result<(), Error> {
@@ -119,5 +119,49 @@ impl<T: Arithmetic> Session<'_, T> {
             Some(&index) => Err(Error::RowIndex { index, rows }),
             None => Ok(()),
         }
+    }
+}
+
+/// What a [`Session`] does with its engine, compiled in this crate for either type: the loops of all kernels are behind it, which a
+/// generic function would compile again in every program that calls it.
+pub(crate) trait Compiled: Sized {
+    fn train_batch(engine: &mut Engine<Self>, crew: Crew, table: &[f32], indices: &[usize]) -> Totals
+    where
+        Self: Arithmetic;
+    fn gradients(
+        engine: &mut Engine<Self>,
+        crew: Crew,
+        table: &[f32],
+        indices: &[usize],
+    ) -> (f64, Vec<LayerParameters<Self>>)
+    where
+        Self: Arithmetic;
+}
+
+impl Compiled for f32 {
+    fn train_batch(engine: &mut Engine<f32>, crew: Crew, table: &[f32], indices: &[usize]) -> Totals {
+        engine.train_batch(crew, table, indices)
+    }
+    fn gradients(
+        engine: &mut Engine<f32>,
+        crew: Crew,
+        table: &[f32],
+        indices: &[usize],
+    ) -> (f64, Vec<LayerParameters<f32>>) {
+        engine.gradients(crew, table, indices)
+    }
+}
+
+impl Compiled for f64 {
+    fn train_batch(engine: &mut Engine<f64>, crew: Crew, table: &[f32], indices: &[usize]) -> Totals {
+        engine.train_batch(crew, table, indices)
+    }
+    fn gradients(
+        engine: &mut Engine<f64>,
+        crew: Crew,
+        table: &[f32],
+        indices: &[usize],
+    ) -> (f64, Vec<LayerParameters<f64>>) {
+        engine.gradients(crew, table, indices)
     }
 }
