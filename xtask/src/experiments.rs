@@ -1,10 +1,12 @@
 //! `cargo xtask experiments`: published results on real data, run again.
 
 mod adbench;
+mod convolution;
 mod denoising;
 mod images;
 mod likelihood;
 mod reconstruction;
+mod sparse;
 
 use std::ops::ControlFlow;
 
@@ -35,6 +37,10 @@ enum Experiment {
     Iwae(likelihood::Iwae),
     /// What masking noise does for the features of one layer of 1,000 (Vincent et al. 2008)
     Denoising(denoising::Denoising),
+    /// A dictionary of 8,192 sparse features by top-k, beside one by an L1 penalty with as many active
+    Sparse(sparse::Sparse),
+    /// Convolutions beside dense layers with the same encoding and no fewer parameters
+    Conv(convolution::Convolution),
 }
 
 impl Experiments {
@@ -46,6 +52,8 @@ impl Experiments {
             Experiment::Vae(experiment) => experiment.run(),
             Experiment::Iwae(experiment) => experiment.run(),
             Experiment::Denoising(experiment) => experiment.run(),
+            Experiment::Sparse(experiment) => experiment.run(),
+            Experiment::Conv(experiment) => experiment.run(),
         }
     }
 }

@@ -1,0 +1,111 @@
+//! Convolutions beside dense layers, with the same size of the encoding and no fewer parameters in the dense layers.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ae_model::{
+    Activation, Autoencoder, Config, ConfigBuilder, ConvLayers, ErrorNorm, Image, Optimizer, ScalerKind,
+    Schedule,
+};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Settings;
+use super::images::Images;
+use crate::failure::Failure;
+
+#[derive(Args, Debug)]
+pub(crate) struct Convolution {
+    /// Folder with MNIST's four files, or others in its layout
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Size of an image: HEIGHTxWIDTH, or HEIGHTxWIDTHxCHANNELS
+    #[arg(long, default_value = "28x28")]
+    image: Image,
+    /// Convolutions of the encoder
+    #[arg(long, default_value = "16 3 s2, 32 3 s2")]
+    conv: ConvLayers,
+    /// Size of the encoding
+    #[arg(long, default_value_t = 32)]
+    encoding: usize,
+    /// Rows of an update
+    #[arg(long, default_value_t = 128)]
+    batch_size: usize,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// A trained network.
+struct Trained {
+    network: String,
+    parameters: usize,
+    test_error: f64,
+    train_error: f64,
+    seconds: f64,
+}
+
+impl Trained {
+    fn to_json(&self) -> Value {
+        json!({
+            "network": self.network,
+            "parameters": self.parameters,
+            "train_error": self.train_error,
+            "test_error": self.test_error,
+            "seconds": self.seconds,
+        })
+    }
+}
+
+impl Convolution {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let images = Images::read(&self.data)?;
+        let features = images.train.features();
+        let Image { height, width, channels } = self.image;
+        let conv = self.base(features).hidden_dims([]).image(height, width, channels);
+        let conv = self.train(&images, conv.conv_layers(self.conv.0.clone()))?;
+        // The narrowest hidden layer with which the dense network has no fewer parameters.
+        let (sizes, code) = (features as f64, self.encoding as f64);
+        let fixed = sizes + code;
+        let hidden =
+            ((conv.parameters as f64 - fixed) / (2.0 * (sizes + code + 1.0))).ceil().max(1.0) as usize;
+        let dense = self.train(&images, self.base(features).hidden_dims([hidden]))?;
+        self.settings.summary(&json!({
+            "experiment": "conv",
+            "conv": conv.to_json(),
+            "dense": dense.to_json(),
+            "lower_by": 1.0 - conv.test_error / dense.test_error,
+        }));
+        Ok(())
+    }
+
+    fn base(&self, features: usize) -> ConfigBuilder {
+        let Settings { epochs, learning_rate, seed, .. } = self.settings;
+        Config::builder(features)
+            .encoding_dim(self.encoding)
+            .activation(Activation::Silu)
+            .encoding_activation(Activation::Linear)
+            .scaler(ScalerKind::None)
+            .optimizer(Optimizer::ADAM)
+            .schedule(Schedule::OneCycle { warm_up: 0.1 })
+            .epochs(epochs.unwrap_or(30))
+            .learning_rate(learning_rate.unwrap_or(3e-3))
+            .batch_size(self.batch_size)
+            .seed(seed)
+    }
+
+    fn train(&self, Images { train, test }: &Images, config: ConfigBuilder) -> Result<Trained, Failure> {
+        let mut model = Autoencoder::new(config.build()?)?;
+        let start = Instant::now();
+        model.fit(train, &mut [&mut self.settings.progress(train.features())])?;
+        let seconds = start.elapsed().as_secs_f64();
+        let mean = |errors: Vec<f64>| errors.iter().sum::<f64>() / errors.len() as f64;
+        let summary = model.summary();
+        Ok(Trained {
+            network: summary.architecture(),
+            parameters: summary.parameters,
+            train_error: mean(model.reconstruction_error(train, ErrorNorm::Sum)?),
+            test_error: mean(model.reconstruction_error(test, ErrorNorm::Sum)?),
+            seconds,
+        })
+    }
+}

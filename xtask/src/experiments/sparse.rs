@@ -1,0 +1,132 @@
+//! A wide sparse dictionary of images by top-k, beside one by an L1 penalty that has as many active features.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ae_model::{
+    Activation, Autoencoder, CodePenalty, Config, ConfigBuilder, Latent, Optimizer, Revival, ScalerKind,
+    Schedule, Sparsity, TopK,
+};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Settings;
+use super::images::Images;
+use crate::failure::Failure;
+
+#[derive(Args, Debug)]
+pub(crate) struct Sparse {
+    /// Folder with MNIST's four files, or others in its layout
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Features of the encoding
+    #[arg(long, default_value_t = 8192)]
+    width: usize,
+    /// Active features of a row
+    #[arg(long, default_value_t = 32)]
+    k: usize,
+    /// Weight of the L1 penalty to start the search from
+    #[arg(long, default_value_t = 0.05)]
+    l1: f64,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Rows of an update.
+const BATCH: usize = 256;
+/// Tries of the search for the weight of the L1 penalty.
+const TRIES: usize = 8;
+/// How many more features than k the L1 penalty may leave active, as a factor. It gets no fewer, so it has the advantage.
+const ALLOWED: f64 = 1.1;
+
+/// A trained dictionary.
+struct Trained {
+    sparsity: Sparsity,
+    seconds: f64,
+}
+
+impl Trained {
+    fn to_json(&self) -> Value {
+        let Sparsity { active, dead, variance_explained } = self.sparsity;
+        json!({ "l0": active, "dead": dead, "variance_explained": variance_explained, "seconds": self.seconds })
+    }
+}
+
+impl Sparse {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let images = Images::read(&self.data)?;
+        let revival = Revival {
+            k: images.train.features() / 2,
+            weight: Revival::WEIGHT,
+            dead_after: images.train.rows() as u64 / 4,
+        };
+        let latent = Latent::TopK(TopK { k: self.k, revival: Some(revival) });
+        let top_k = self.train(&images, self.base(&images).latent(latent))?;
+        let l1 = self.search(&images, top_k.sparsity.active)?;
+        let (weight, at_same, matched) = match &l1 {
+            Some((weight, trained)) => (json!(weight), trained.to_json(), true),
+            None => (Value::Null, Value::Null, false),
+        };
+        self.settings.summary(&json!({
+            "experiment": "sparse",
+            "network": format!("{}-[{}]", images.train.features(), self.width),
+            "k": self.k,
+            "top_k": top_k.to_json(),
+            "l1_weight": weight,
+            "l1": at_same,
+            "l0_matched": matched,
+        }));
+        Ok(())
+    }
+
+    fn base(&self, images: &Images) -> ConfigBuilder {
+        let Settings { epochs, learning_rate, seed, .. } = self.settings;
+        Config::builder(images.train.features())
+            .hidden_dims([])
+            .encoding_dim(self.width)
+            .activation(Activation::Linear)
+            .encoding_activation(Activation::Relu)
+            .scaler(ScalerKind::None)
+            .optimizer(Optimizer::ADAM)
+            .schedule(Schedule::Cosine { end: 0.0 })
+            .epochs(epochs.unwrap_or(10))
+            .learning_rate(learning_rate.unwrap_or(5e-4))
+            .batch_size(BATCH)
+            .seed(seed)
+    }
+
+    fn train(&self, Images { train, test }: &Images, config: ConfigBuilder) -> Result<Trained, Failure> {
+        let mut model = Autoencoder::new(config.build()?)?;
+        let start = Instant::now();
+        model.fit(train, &mut [&mut self.settings.progress(train.features())])?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Trained { sparsity: model.sparsity(test)?, seconds })
+    }
+
+    /// The weight of the L1 penalty that leaves `active` features active, or slightly more, by dividing the range of its logarithm.
+    fn search(&self, images: &Images, active: f64) -> Result<Option<(f64, Trained)>, Failure> {
+        let (mut low, mut high): (Option<f64>, Option<f64>) = (None, None);
+        let mut weight = self.l1;
+        for _ in 0..TRIES {
+            let penalised = self.base(images).code_penalty(CodePenalty::L1 { weight });
+            let trained = self.train(images, penalised)?;
+            let ratio = trained.sparsity.active / active;
+            self.settings.summary(&json!({ "l1_weight": weight, "tried": trained.to_json() }));
+            if (1.0..=ALLOWED).contains(&ratio) {
+                return Ok(Some((weight, trained)));
+            }
+            // A heavier penalty leaves fewer active.
+            if ratio > 1.0 {
+                low = Some(weight);
+            } else {
+                high = Some(weight);
+            }
+            weight = match (low, high) {
+                (Some(low), Some(high)) => (low * high).sqrt(),
+                (Some(low), None) => low * ratio.clamp(1.5, 8.0),
+                (None, _) => weight * ratio.clamp(0.125, 0.7),
+            };
+        }
+        Ok(None)
+    }
+}
