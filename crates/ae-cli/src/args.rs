@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use ae_model::{ConvLayers, Image};
 use clap::builder::PossibleValuesParser;
@@ -196,9 +197,9 @@ pub(crate) struct TrainArgs {
     /// Rows of an update [default: 8 to 128, by the number of rows]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Step of the updates [default: 0.01 for sgd, 0.003 with momentum, 0.001 for adam]
+    /// Step of the updates, or auto, by a test of growing rates [default: 0.01 for sgd, 0.003 with momentum, 0.001 for adam]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
-    pub(crate) learning_rate: Option<f64>,
+    pub(crate) learning_rate: Option<Rate>,
     /// Rule of the updates
     #[arg(long, value_enum, default_value = "sgd")]
     pub(crate) optimizer: OptimizerArg,
@@ -249,6 +250,25 @@ fn widths(text: &str) -> Result<Widths, String> {
         _ => Err(format!("'{part}' is not a width: whole numbers from 1, divided by commas, or none")),
     };
     text.split(',').map(parse).collect::<Result<_, _>>().map(Widths)
+}
+
+/// A learning rate, or the wish to have one found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Rate {
+    Given(f64),
+    Auto,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Rate, String> {
+        match text {
+            "auto" => Ok(Rate::Auto),
+            number => {
+                number.parse().map(Rate::Given).map_err(|_| format!("'{text}' is neither a number nor auto"))
+            }
+        }
+    }
 }
 
 /// Two decays as one argument.

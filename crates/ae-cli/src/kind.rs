@@ -1,8 +1,8 @@
 //! What kind of autoencoder is trained: the flags, and what they mean.
 
 use ae_model::{
-    Activation, CodePenalty, ConfigBuilder, Dropout, Gaussian, Latent, Loss, Noise, ScalerKind, Schedule,
-    WeightPenalty,
+    Activation, CodePenalty, ConfigBuilder, Dropout, Gaussian, Latent, Loss, Noise, Revival, ScalerKind,
+    Schedule, TopK, WeightPenalty,
 };
 use clap::{Args, ValueEnum};
 
@@ -45,6 +45,9 @@ pub(crate) struct KindArgs {
     /// Values of an encoding that are kept, the largest; the others become zero
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<usize>,
+    /// With --top-k: bring back features that were not among the largest for this many rows, by the auxiliary loss of Gao et al. 2024
+    #[arg(long, value_name = "ROWS", requires = "top_k")]
+    revive: Option<u64>,
     /// Weight of the divergence of a vae [default: 1]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     beta: Option<f64>,
@@ -93,6 +96,7 @@ impl KindArgs {
         &self,
         mut builder: ConfigBuilder,
         scaler: ScalerKind,
+        features: usize,
     ) -> Result<ConfigBuilder, Failure> {
         let noise = self.noise.or((self.kind == Kind::Denoising).then_some(Noise::Masking { share: 0.25 }));
         let sparsity =
@@ -102,7 +106,7 @@ impl KindArgs {
         let usual = if self.kind == Kind::Vae && within_unit { Loss::Bce } else { Loss::Mse };
         builder = builder
             .loss(self.loss.unwrap_or(usual))
-            .latent(self.latent()?)
+            .latent(self.latent(features)?)
             .dropout(Dropout { input: self.input_dropout, hidden: self.dropout })
             .weight_penalty(WeightPenalty { l1: self.l1, l2: self.l2 })
             .schedule(self.schedule);
@@ -125,7 +129,7 @@ impl KindArgs {
         Ok(builder)
     }
 
-    fn latent(&self) -> Result<Latent, Failure> {
+    fn latent(&self, features: usize) -> Result<Latent, Failure> {
         let given = [
             ("--beta", self.beta.is_some()),
             ("--kl-warm-up", self.kl_warm_up.is_some()),
@@ -135,7 +139,16 @@ impl KindArgs {
         if self.kind != Kind::Vae {
             return match given.iter().find(|(_, given)| *given) {
                 Some((flag, _)) => Err(Failure::Usage(format!("{flag} is for --kind vae"))),
-                None => Ok(self.top_k.map_or(Latent::Plain, Latent::top_k)),
+                None => Ok(self.top_k.map_or(Latent::Plain, |k| {
+                    // Half the width of the rows is what the paper takes.
+                    let half = (features / 2).max(1);
+                    let revival = self.revive.map(|dead_after| Revival {
+                        k: half,
+                        weight: Revival::WEIGHT,
+                        dead_after,
+                    });
+                    Latent::TopK(TopK { k, revival })
+                })),
             };
         }
         if self.top_k.is_some() {

@@ -13,6 +13,7 @@ use crate::error::ConfigError;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 pub use builder::ConfigBuilder;
+use builder::check_learning_rate;
 pub use choices::{Activation, EarlyStopping, Init, Precision, ScalerKind};
 pub use images::{ConvLayer, ConvLayers, Image};
 pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise, Revival, TopK};
@@ -149,6 +150,14 @@ impl Config {
     /// Step of the updates.
     pub fn learning_rate(&self) -> f64 {
         self.learning_rate
+    }
+    /// The same configuration with another learning rate.
+    ///
+    /// # Errors
+    /// [`ConfigError`] unless it is above 0 and at most 1,000,000.
+    pub fn with_learning_rate(self, learning_rate: f64) -> Result<Config, ConfigError> {
+        check_learning_rate(learning_rate)?;
+        Ok(Config { learning_rate, ..self })
     }
     /// Passes over the training rows.
     pub fn epochs(&self) -> usize {

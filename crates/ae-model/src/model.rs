@@ -17,7 +17,7 @@ use crate::one_row::OneRow;
 use crate::scale::{ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
-use crate::train;
+use crate::train::{self, RangeTest};
 
 /// How the squared errors of a row's features become its reconstruction error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -145,16 +145,8 @@ impl Autoencoder {
         data: &dyn BatchSource,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<History, Error> {
-        self.expect_width("rows", self.config.input_dim(), data)?;
-        let rows = data.rows();
-        let (train, validation) = validation_split(rows, self.config.validation(), self.config.seed())?;
-        if train.is_empty() {
-            return Err(Error::NoRows { rows, validation: validation.len() });
-        }
-        // Validation rows are only checked; fitting on them would leak their range into training.
-        let may_miss = self.config.mask_missing();
-        Scaler::fit_known(crate::ScalerKind::None, data, &validation, may_miss)?;
-        self.scaler = Scaler::fit_known(self.config.scaler(), data, &train, may_miss)?;
+        let (train, validation, scaler) = self.prepared(data)?;
+        self.scaler = scaler;
         self.names = data.names().map(<[String]>::to_vec);
         let Autoencoder { config, scaler, engine, pool, cancel, .. } = self;
         let task = train::Task { config, data, train, validation, cancel: cancel.as_ref() };
@@ -172,6 +164,42 @@ impl Autoencoder {
         };
         self.fitted = true;
         history
+    }
+
+    /// The learning-rate range test of [`fit`](Autoencoder::fit) on `data`: a few hundred updates at most, of fresh weights, with learning
+    /// rates from 1e-6 on that grow until training becomes unstable. The model itself is not changed.
+    ///
+    /// # Errors
+    /// As [`fit`](Autoencoder::fit); [`Error::Diverged`] if even the smallest rates are too large.
+    pub fn range_test(&self, data: &dyn BatchSource) -> Result<RangeTest, Error> {
+        let (train, validation, scaler) = self.prepared(data)?;
+        let Autoencoder { config, engine, pool, .. } = self;
+        let task = train::Task { config, data, train, validation, cancel: None };
+        match engine {
+            AnyEngine::F32(engine) => {
+                let mut fresh = Engine::<f32>::new(engine.network.isa, config, &scaler);
+                pool.enter(|crew| train::range_test(&mut fresh, task, crew))
+            }
+            AnyEngine::F64(engine) => {
+                let mut fresh = Engine::<f64>::new(engine.network.isa, config, &scaler);
+                pool.enter(|crew| train::range_test(&mut fresh, task, crew))
+            }
+        }
+    }
+
+    /// The rows to train on and those set aside, and the scaler that is fitted to the first; checks all of them.
+    fn prepared(&self, data: &dyn BatchSource) -> Result<(Vec<usize>, Vec<usize>, Scaler), Error> {
+        self.expect_width("rows", self.config.input_dim(), data)?;
+        let rows = data.rows();
+        let (train, validation) = validation_split(rows, self.config.validation(), self.config.seed())?;
+        if train.is_empty() {
+            return Err(Error::NoRows { rows, validation: validation.len() });
+        }
+        // Validation rows are only checked; fitting on them would leak their range into training.
+        let may_miss = self.config.mask_missing();
+        Scaler::fit_known(crate::ScalerKind::None, data, &validation, may_miss)?;
+        let scaler = Scaler::fit_known(self.config.scaler(), data, &train, may_miss)?;
+        Ok((train, validation, scaler))
     }
 
     /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted

@@ -1,5 +1,6 @@
 //! The training loop: epochs of shuffled batches, validation, early stopping, divergence.
 
+mod range_test;
 mod stopping;
 
 use std::ops::ControlFlow;
@@ -19,6 +20,8 @@ use crate::init::{self, Purpose};
 use crate::model::known_values;
 use crate::schedule::Plateau;
 use crate::step::{Arithmetic, Totals};
+pub use range_test::RangeTest;
+pub(crate) use range_test::range_test;
 use stopping::{Divergence, Stopper};
 
 /// What training runs on. The rows `train` may come in any order.

@@ -383,3 +383,28 @@ fn missing_values_are_learnt_around_and_filled_in() {
     holes[1] = f32::INFINITY;
     assert!(matches!(model.mse(&Dataset::new(holes, 4).unwrap()), Err(Error::NotFinite { column: 1, .. })));
 }
+
+#[test]
+fn the_range_test_finds_a_rate_that_learns() {
+    let data = curve(600, 10);
+    let base = || Config::builder(10).hidden_dims([32]).encoding_dim(2).epochs(20).batch_size(32);
+    for optimizer in [Optimizer::Sgd, Optimizer::ADAM] {
+        let model = Autoencoder::new(base().optimizer(optimizer).build().unwrap()).unwrap();
+        let before = model.layers();
+        let found = model.range_test(&data).unwrap();
+        assert_eq!(found, model.range_test(&data).unwrap());
+        assert!(model.layers() == before && !model.is_fitted());
+        assert_eq!(found.rates.len(), found.losses.len());
+        assert!(found.rates.is_sorted() && found.rates.contains(&found.least));
+        // Training became unstable before the largest of all rates.
+        assert!(found.rates.last().unwrap() < &10.0 && found.suggestion < found.least, "{found:?}");
+        let trained = |rate: f64| {
+            let config = base().optimizer(optimizer).learning_rate(rate).build().unwrap();
+            fitted(config, &data).1.epochs[19].train_mse
+        };
+        assert!(trained(found.suggestion) < 0.5 * trained(found.suggestion / 30.0), "{optimizer:?}");
+    }
+    let model = Autoencoder::new(base().build().unwrap()).unwrap();
+    assert!(matches!(model.range_test(&curve(5, 9)), Err(Error::Width { .. })));
+    assert!(matches!(model.range_test(&curve(0, 10)), Err(Error::NoRows { .. })));
+}

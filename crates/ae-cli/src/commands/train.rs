@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use ae_data::{BatchSource, Dataset, Subset};
 use ae_eval::{Pca, mean_variance};
 use ae_model::{
-    Autoencoder, CancelToken, Config, EarlyStopping, History, Image, Init, Optimizer, Precision, ScalerKind,
-    Sparsity, StopReason,
+    Autoencoder, CancelToken, Config, EarlyStopping, History, Image, Init, Optimizer, Precision, RangeTest,
+    ScalerKind, Sparsity, StopReason,
 };
 use serde_json::json;
 
 use super::progress::Progress;
-use crate::args::{Betas, Common, InitArg, MissingArg, OptimizerArg, PrecisionArg, ScaleArg, TrainArgs};
+use crate::args::{
+    Betas, Common, InitArg, MissingArg, OptimizerArg, PrecisionArg, Rate, ScaleArg, TrainArgs,
+};
 use crate::failure::Failure;
 use crate::inputs::{check_output, read};
 use crate::output::Output;
@@ -25,6 +27,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     check_output(&path)?;
     let data = read(&args.data, &args.input, args.missing == MissingArg::Mask)?;
     let config = configure(args, data.features())?;
+    let (config, tested) = tuned(config, args, common, &data)?;
     let replaced = path.exists();
     let mut model = Autoencoder::new(config)?;
     if common.threads.is_some() {
@@ -35,6 +38,16 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     if out.is_watched() || !common.quiet {
         out.line(format!("data          {} ({} rows of {})", args.data, data.rows(), data.features()))?;
         out.line(model.summary().to_string())?;
+        if let Some(RangeTest { suggestion, .. }) = &tested {
+            out.line(format!(
+                "learning rate {suggestion:.2e}, a tenth of the rate at which the loss of the test was least"
+            ))?;
+        }
+    }
+    if let Some(RangeTest { rates, losses, suggestion, .. }) = &tested {
+        out.object(&json!({
+            "event": "range_test", "rates": rates, "losses": losses, "suggestion": suggestion,
+        }))?;
     }
     let epochs = model.config().epochs();
     let mut progress = match (out.is_json(), out.is_watched(), common.quiet) {
@@ -67,6 +80,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         "parameters": model.summary().parameters,
         "compression": model.summary().compression,
         "batch_size": history.batch_size,
+        "learning_rate": model.config().learning_rate(),
         "epochs": history.epochs.len(),
         "stopped": history.stopped,
         "kept_epoch": history.kept_epoch,
@@ -131,7 +145,7 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
     if let Some(dim) = args.encoding_dim {
         builder = builder.encoding_dim(dim);
     }
-    if let Some(rate) = args.learning_rate {
+    if let Some(Rate::Given(rate)) = args.learning_rate {
         builder = builder.learning_rate(rate);
     }
     if let Some(rows) = args.batch_size {
@@ -140,7 +154,23 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
     if args.early_stopping > 0 {
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
-    Ok(args.kind.apply(builder, scaler)?.build()?)
+    Ok(args.kind.apply(builder, scaler, features)?.build()?)
+}
+
+/// The configuration with a learning rate found by a range test on the rows, where that is asked for.
+fn tuned(
+    config: Config,
+    args: &TrainArgs,
+    common: &Common,
+    data: &Dataset,
+) -> Result<(Config, Option<RangeTest>), Failure> {
+    if args.learning_rate != Some(Rate::Auto) {
+        return Ok((config, None));
+    }
+    let mut model = Autoencoder::new(config.clone())?;
+    model.set_threads(common.threads())?;
+    let test = model.range_test(data).map_err(|error| Failure::with_rows(&args.data, error))?;
+    Ok((config.with_learning_rate(test.suggestion)?, Some(test)))
 }
 
 /// The rule of the updates with its settings; one that belongs to another rule is refused.

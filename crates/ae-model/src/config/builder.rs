@@ -268,9 +268,7 @@ impl ConfigBuilder {
         }
         self.optimizer.check()?;
         let learning_rate = self.learning_rate.unwrap_or(self.optimizer.usual_learning_rate());
-        if !(learning_rate > 0.0 && learning_rate <= 1e6) {
-            return Err(out_of_range("learning_rate", learning_rate, "above 0 and at most 1000000"));
-        }
+        check_learning_rate(learning_rate)?;
         if !(0.0..1.0).contains(&self.validation) {
             return Err(out_of_range("validation", self.validation, "from 0 to below 1"));
         }
@@ -449,5 +447,13 @@ impl From<Config> for ConfigBuilder {
             image: config.image,
             conv_layers: config.conv_layers,
         }
+    }
+}
+
+pub(super) fn check_learning_rate(learning_rate: f64) -> Result<(), ConfigError> {
+    if learning_rate > 0.0 && learning_rate <= 1e6 {
+        Ok(())
+    } else {
+        Err(out_of_range("learning_rate", learning_rate, "above 0 and at most 1000000"))
     }
 }
