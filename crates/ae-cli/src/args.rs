@@ -1,5 +1,7 @@
 //! The command line: what may be said, and what it means.
 
+mod measure;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::kind::{ActivationArg, KindArgs};
+pub(crate) use measure::{EvaluateArgs, SweepArgs};
 
 /// Autoencoders on the CPU: compress rows of numbers, rebuild them, and score how well.
 #[derive(Parser, Debug)]
@@ -95,6 +98,12 @@ pub(crate) enum Command {
     /// Which rows are anomalies: a score a row, a flag from a threshold on, a p-value, and the features to blame
     #[command(after_help = DETECT_HELP)]
     Detect(Box<DetectArgs>),
+    /// How good a model is on rows: errors, the variance left unexplained, and what a mean and PCA of the same size leave
+    #[command(after_help = measure::EVALUATE_HELP)]
+    Evaluate(Box<EvaluateArgs>),
+    /// A model for each of several encoding sizes: how much smaller do rows get, and at which error
+    #[command(after_help = measure::SWEEP_HELP, args_override_self = true)]
+    Sweep(Box<SweepArgs>),
     /// Rows that a variational model makes up
     #[command(after_help = "Examples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
         ae generate vae.safetensors --rows 64 -o sheet.png")]

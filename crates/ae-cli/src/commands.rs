@@ -1,9 +1,11 @@
 //! One module a command (the three that send rows through a model share one).
 
 pub(crate) mod detect;
+pub(crate) mod evaluate;
 pub(crate) mod generate;
 pub(crate) mod info;
 pub(crate) mod progress;
 pub(crate) mod score;
+pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod transform;

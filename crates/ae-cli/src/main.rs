@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         Command::Reconstruct(args) => commands::transform::reconstruct(args, &common, &mut out),
         Command::Score(args) => commands::score::run(args, &common, &mut out),
         Command::Detect(args) => commands::detect::run(args, &common, &mut out),
+        Command::Evaluate(args) => commands::evaluate::run(args, &common, &mut out),
+        Command::Sweep(args) => commands::sweep::run(args, &common, &mut out),
         Command::Generate(args) => commands::generate::generate(args, &common, &mut out),
         Command::Interpolate(args) => commands::generate::interpolate(args, &common, &mut out),
         Command::Info(args) => commands::info::run(args, &mut out),
@@ -56,13 +58,16 @@ fn main() -> ExitCode {
 
 /// The arguments, with those of a file of settings where the command line names one.
 fn with_settings(arguments: Arguments) -> Result<Result<Arguments, clap::Error>, Failure> {
-    match &arguments.command {
-        Command::Train(args) => match &args.config {
-            Some(path) => {
-                Ok(Arguments::try_parse_from(settings::expand(std::env::args_os().collect(), path)?))
-            }
-            None => Ok(Ok(arguments)),
-        },
-        _ => Ok(Ok(arguments)),
+    let (command, config) = match &arguments.command {
+        Command::Train(args) => ("train", &args.config),
+        Command::Sweep(args) => ("sweep", &args.training.config),
+        _ => return Ok(Ok(arguments)),
+    };
+    match config {
+        Some(path) => {
+            let words = settings::expand(std::env::args_os().collect(), command, path)?;
+            Ok(Arguments::try_parse_from(words))
+        }
+        None => Ok(Ok(arguments)),
     }
 }

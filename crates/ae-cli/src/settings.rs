@@ -1,4 +1,4 @@
-//! `--config`: flags of `ae train` from a TOML file. Every key is a flag without its dashes; what the command line says comes after,
+//! `--config`: flags of `ae train` or `ae sweep` from a TOML file. Every key is a flag without its dashes; what the command line says comes after,
 //! so it wins.
 
 use std::ffi::OsString;
@@ -13,14 +13,14 @@ use crate::failure::Failure;
 /// How alike two words must be for one to be meant by the other (Jaro's measure).
 const ALIKE: f64 = 0.75;
 
-/// The words of the command line `words`, which trains, with the flags of the file put in before its own.
-pub(crate) fn expand(words: Vec<OsString>, path: &Path) -> Result<Vec<OsString>, Failure> {
+/// The words of the command line `words`, whose command this is, with the flags of the file put in before its own.
+pub(crate) fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsString>, Failure> {
     let about = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| about(in_short(&error, &text)))?;
-    let flags = flags(&table).map_err(about)?;
+    let flags = flags(&table, command).map_err(about)?;
     // The command itself is the first word of its name: only flags of all commands can come before.
-    let place = words.iter().skip(1).position(|word| word == "train").map_or(words.len(), |at| at + 2);
+    let place = words.iter().skip(1).position(|word| word == command).map_or(words.len(), |at| at + 2);
     let mut expanded = words;
     expanded.splice(place..place, flags.into_iter().map(OsString::from));
     Ok(expanded)
@@ -34,11 +34,11 @@ fn in_short(error: &toml::de::Error, text: &str) -> String {
 }
 
 /// The flags that the keys stand for.
-fn flags(table: &Table) -> Result<Vec<String>, String> {
-    let command = Arguments::command();
-    let known: Vec<(&str, bool)> = command
+fn flags(table: &Table, command: &str) -> Result<Vec<String>, String> {
+    let arguments = Arguments::command();
+    let known: Vec<(&str, bool)> = arguments
         .get_subcommands()
-        .filter(|command| command.get_name() == "train")
+        .filter(|known| known.get_name() == command)
         .flat_map(clap::Command::get_arguments)
         .filter_map(|arg| Some((arg.get_long()?, matches!(arg.get_action(), ArgAction::SetTrue))))
         .filter(|(name, _)| !matches!(*name, "config" | "help"))
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn keys_become_flags() {
         let table = "hidden = [64, 32]\nlearning_rate = 0.01\nkind = 'vae'\nno-header = true\nheader = false";
-        let mut found = flags(&table.parse().unwrap()).unwrap();
+        let mut found = flags(&table.parse().unwrap(), "train").unwrap();
         found.sort();
         assert_eq!(found, ["--hidden=64,32", "--kind=vae", "--learning-rate=0.01", "--no-header"]);
     }
@@ -100,7 +100,7 @@ mod tests {
             ("epochs = true", "'epochs' is a boolean, but must be"),
             ("[train]\nepochs = 3", "unknown key 'train'"),
         ] {
-            let error = flags(&text.parse().unwrap()).unwrap_err();
+            let error = flags(&text.parse().unwrap(), "train").unwrap_err();
             assert!(error.contains(says), "{error}");
         }
     }

@@ -1,5 +1,7 @@
 //! What can go wrong, with the numbers.
 
+use std::path::PathBuf;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -92,6 +94,29 @@ pub enum EvalError {
         rows: usize,
         /// Rows that are needed.
         least: usize,
+    },
+    /// There is nothing to measure: every value is missing.
+    #[error("every value is missing")]
+    NoValues,
+    /// Images are too small for the window of SSIM.
+    #[error("SSIM needs images of at least {least}x{least} pixels, but these are {height}x{width}")]
+    SmallImages {
+        /// Lines of an image.
+        height: usize,
+        /// Pixels of a line.
+        width: usize,
+        /// The least there must be of either.
+        least: usize,
+    },
+    /// A file of results is none, or is damaged.
+    #[error("{}: line {line}: {what}", .path.display())]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong there, with the column's name where it is one.
+        what: String,
     },
     /// The model could not be trained or used.
     #[error(transparent)]

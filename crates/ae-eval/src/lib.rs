@@ -6,16 +6,24 @@
 
 pub mod anomaly;
 mod blocks;
+mod elbow;
 mod error;
+mod images;
 mod metrics;
 mod pca;
 mod probe;
 mod ranking;
+mod reconstruction;
 mod sheet;
+mod sweep;
 
+pub use elbow::elbow;
 pub use error::EvalError;
-pub use metrics::{mean_variance, mse};
+pub use images::{ImageErrors, data_range, psnr, ssim};
+pub use metrics::{mean_variance, mse, mse_of_mean};
 pub use pca::Pca;
 pub use probe::LinearProbe;
 pub use ranking::{Confusion, PrPoint, RocPoint, average_precision, pr_curve, roc_auc, roc_curve};
+pub use reconstruction::{Fit, Interval, Reconstruction, quantile};
 pub use sheet::{Sheet, SheetStyle};
+pub use sweep::{Fingerprint, SweepPoint, SweepTable};

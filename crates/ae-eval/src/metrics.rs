@@ -23,8 +23,19 @@ pub fn mse(x: &[f32], y: &[f32]) -> Result<f64, EvalError> {
 /// # Errors
 /// [`EvalError::Shape`] if there are no rows, or what reading them returns.
 pub fn mean_variance(rows: &dyn BatchSource) -> Result<f64, EvalError> {
-    let mean = column_means(rows)?;
+    mse_of_mean(rows, rows)
+}
+
+/// The MSE on `rows` of predicting every row by the mean of the rows `reference`; missing values, which are NaN, are left out of both.
+///
+/// # Errors
+/// [`EvalError::Shape`] if there are no rows or those of the two differ in width, or what reading them returns.
+pub fn mse_of_mean(reference: &dyn BatchSource, rows: &dyn BatchSource) -> Result<f64, EvalError> {
+    let mean = column_means(reference)?;
     let features = mean.len();
+    if rows.rows() == 0 || rows.features() != features {
+        return Err(EvalError::Shape { values: rows.rows() * rows.features(), features });
+    }
     let (mut squares, mut known) = (0.0, 0usize);
     for_each_block(rows, |block| {
         for (x, mean) in block.chunks_exact(features).flat_map(|row| row.iter().zip(&mean)) {
@@ -73,6 +84,10 @@ mod tests {
         // A missing value neither moves the mean nor counts.
         let rows = Rows::new(&[1.0, 0.0, 3.0, 20.0, f32::NAN, 10.0], 2).unwrap();
         assert_eq!(mean_variance(&rows).unwrap(), (2.0 + 200.0) / 5.0);
+        // The mean of other rows: 0 and 4.
+        let other = Rows::new(&[-1.0, 4.0, 1.0, 4.0], 2).unwrap();
+        assert_eq!(mse_of_mean(&other, &rows).unwrap(), (1.0 + 16.0 + 9.0 + 256.0 + 36.0) / 5.0);
+        assert!(mse_of_mean(&other, &Rows::new(&[1.0; 3], 3).unwrap()).is_err());
         assert!(mse(&[0.0], &[]).is_err() && mse(&[], &[]).is_err());
         assert!(mean_variance(&Rows::new(&[], 2).unwrap()).is_err());
     }

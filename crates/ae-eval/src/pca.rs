@@ -67,6 +67,23 @@ impl Pca {
         Ok(Pca { mean, components: chosen, variances, total_variance })
     }
 
+    /// The same without all but the first components, which is what fitting so many would have given; all of them if there are fewer.
+    #[must_use]
+    pub fn truncated(&self, components: usize) -> Pca {
+        let kept = components.clamp(1, self.variances.len().max(1));
+        Pca {
+            mean: self.mean.clone(),
+            components: self.components.columns(0, kept.min(self.components.ncols())).into_owned(),
+            variances: self.variances.iter().copied().take(kept).collect(),
+            total_variance: self.total_variance,
+        }
+    }
+
+    /// Components there are.
+    pub fn components(&self) -> usize {
+        self.variances.len()
+    }
+
     /// Variance along each component, falling: `λᵢ`, over m, not m - 1.
     pub fn variances(&self) -> &[f64] {
         &self.variances
@@ -232,6 +249,9 @@ mod tests {
                     (error - discarded / features as f64).abs() < 1e-9,
                     "{count}x{features}, {components}"
                 );
+                let truncated = all.truncated(components);
+                assert_eq!(truncated.components(), components);
+                assert!((truncated.mse(&table).unwrap() - error).abs() < 1e-9);
                 let rebuilt = pca.reconstruct(&table).unwrap();
                 assert!((mse(&values, &rebuilt).unwrap() - error).abs() < 1e-6);
                 for (i, j) in [(0, 0), (0, components - 1), (components - 1, components - 1)] {

@@ -26,14 +26,14 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
     check_output(&path)?;
     let data = read(&args.data, &args.input, args.missing == MissingArg::Mask)?;
-    let config = configure(args, data.features())?;
+    let config = configure(args, args.encoding_dim, data.features())?;
     let (config, tested) = tuned(config, args, common, &data)?;
     let replaced = path.exists();
     let mut model = Autoencoder::new(config)?;
     if common.threads.is_some() {
         model.set_threads(common.threads())?;
     }
-    stop_on_interrupt(&mut model);
+    model.set_cancel_token(stop_on_interrupt());
 
     if out.is_watched() || !common.quiet {
         out.line(format!("data          {} ({} rows of {})", args.data, data.rows(), data.features()))?;
@@ -110,7 +110,12 @@ fn default_output(data: &str) -> PathBuf {
     PathBuf::from(format!("{stem}.safetensors"))
 }
 
-fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
+/// The configuration that the flags describe, with an encoding of this size.
+pub(crate) fn configure(
+    args: &TrainArgs,
+    encoding_dim: Option<usize>,
+    features: usize,
+) -> Result<Config, Failure> {
     let scaler = match args.scale {
         ScaleArg::Minmax => ScalerKind::MinMax,
         ScaleArg::Standard => ScalerKind::Standard,
@@ -142,7 +147,7 @@ fn configure(args: &TrainArgs, features: usize) -> Result<Config, Failure> {
     if let (Some(Image { height, width, channels }), Some(layers)) = (args.image, &args.conv) {
         builder = builder.image(height, width, channels).conv_layers(layers.0.clone());
     }
-    if let Some(dim) = args.encoding_dim {
+    if let Some(dim) = encoding_dim {
         builder = builder.encoding_dim(dim);
     }
     if let Some(Rate::Given(rate)) = args.learning_rate {
@@ -205,17 +210,24 @@ fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
     })
 }
 
-/// The first Ctrl-C ends training in order, the second one at once.
-fn stop_on_interrupt(model: &mut Autoencoder) {
+/// A token with which the first Ctrl-C ends training in order; the second one ends it at once.
+pub(crate) fn stop_on_interrupt() -> CancelToken {
     let token = CancelToken::new();
-    model.set_cancel_token(token.clone());
+    let held = token.clone();
     // Without a handler Ctrl-C ends the program, as it does anywhere.
     let _ = ctrlc::set_handler(move || {
-        if token.is_cancelled() {
+        if held.is_cancelled() {
             std::process::exit(130);
         }
-        token.cancel();
+        held.cancel();
     });
+    token
+}
+
+/// Whether principal components of so many rows are worked out in some seconds.
+pub(crate) fn pca_is_quick(rows: usize, features: usize) -> bool {
+    let (rows, width) = (rows as f64, features as f64);
+    rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3) <= PCA_WORK
 }
 
 /// Errors of one part of the rows, in scaled units.
@@ -240,13 +252,11 @@ impl Quality {
         let features = config.input_dim();
         let (train, validation) = ae_data::validation_split(data.rows(), config.validation(), config.seed())?;
         let train = Subset::new(data, train)?;
-        let (rows, width) = (train.rows() as f64, features as f64);
-        let work = rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3);
         let components = config.encoding_dim().min(train.rows()).min(features);
         let scaled = model.scaled(&train)?;
         let complete = !data.values().iter().any(|x| x.is_nan());
         // As many components as features rebuild every row: nothing to compare with.
-        let compares = complete && components < features && work <= PCA_WORK;
+        let compares = complete && components < features && pca_is_quick(train.rows(), features);
         let pca = if compares { Some(Pca::fit(&scaled, components)?) } else { None };
         let measure = |rows: &Subset<'_>| -> Result<Part, Failure> {
             let scaled = model.scaled(rows)?;

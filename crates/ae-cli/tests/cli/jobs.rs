@@ -328,7 +328,7 @@ fn rows_that_do_not_vary_are_called_so() {
 #[test]
 fn help_is_a_success() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["train", "encode", "decode", "reconstruct", "score", "info"] {
+    for command in ["train", "encode", "decode", "reconstruct", "score", "evaluate", "sweep", "info"] {
         assert!(ae(folder.path(), &[command, "--help"]).out.contains("Usage: ae"), "{command}");
         assert!(ae(folder.path(), &["--help"]).out.contains(command));
     }

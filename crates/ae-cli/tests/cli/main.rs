@@ -3,6 +3,7 @@
 
 mod detect;
 mod jobs;
+mod measure;
 mod refusals;
 
 use std::io::Write;

@@ -1,0 +1,91 @@
+//! The arguments of the commands that measure: `ae evaluate`, `ae sweep`.
+
+use std::path::PathBuf;
+
+use ae_model::Image;
+use clap::Args;
+
+use super::{DataArgs, TrainArgs};
+
+pub(super) const EVALUATE_HELP: &str = "\
+Errors are measured on scaled features, as in training, and in the units of the data. The share of the variance left unexplained is
+that of the squared errors in those of predicting each feature's mean: under 5 % is a good reconstruction. Missing values are left out.
+
+The mean and PCA of the same size are fitted to the --reference rows, as a rule those the model was trained on, and measured on DATA.
+If both have labels, a linear classifier learns from the reference and is tried on DATA: on the encodings, the rows themselves and
+their principal components.
+
+For images (a model trained with --image, or --image here) there are PSNR and SSIM too, in the units of the data.
+
+Examples:
+  ae evaluate model.safetensors test.csv --reference train.csv
+  ae evaluate digits.safetensors digits --image 8x8 --range 16 --json";
+
+pub(super) const SWEEP_HELP: &str = "\
+All models have the same settings and the same rows held out (--validation), on which they are compared with each other and with PCA of
+the same size. The elbow is the size from which more pays less: the point farthest below the chord of the curve of validation errors,
+both axes scaled to [0, 1] (Kneedle, Satopaa et al. 2011).
+
+With -o each result is written as soon as it is there, and a sweep that is run again trains only what is missing. Results of other
+settings or data are not mixed in: that is an error, unless --restart replaces them.
+
+Examples:
+  ae sweep digits --sizes 2,5,10,20,50
+  ae sweep rows.csv --sizes 2,4,8 --hidden 64 --optimizer adam -o sizes.csv";
+
+#[derive(Args, Debug)]
+pub(crate) struct EvaluateArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// Rows: a file, -, digits or curves
+    pub(crate) data: String,
+    #[command(flatten)]
+    pub(crate) input: DataArgs,
+    /// Rows that the mean, PCA and classifiers are fitted to: the training file [default: DATA itself]
+    #[arg(long, value_name = "DATA")]
+    pub(crate) reference: Option<String>,
+    /// Size of the images that rows are: 28x28, or 32x32x3 with the channels of a pixel together [default: as the model was told]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) image: Option<Image>,
+    /// Largest minus smallest value that images can have, for PSNR and SSIM [default: 1 if all values are in [0, 1], else what
+    /// DATA spans]
+    #[arg(long, value_name = "RANGE", allow_negative_numbers = true)]
+    pub(crate) range: Option<f64>,
+    /// Seed of the samples that the interval of the MSE comes from
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    mut_arg("output", |arg| arg.value_name("FILE.csv").help("CSV file of the results, written after each size and read again by the next run")),
+    mut_arg("encoding_dim", |arg| arg.hide(true)),
+    mut_arg("validation", |arg| arg.help("Share of the rows that the models are compared on instead of learning from it")),
+)]
+pub(crate) struct SweepArgs {
+    /// Encoding sizes to try, e.g. 2,5,10
+    #[arg(long, value_name = "N,N,...", required = true, value_parser = sizes)]
+    pub(crate) sizes: Sizes,
+    /// Train all sizes again, and replace the results that the file has
+    #[arg(long, requires = "output")]
+    pub(crate) restart: bool,
+    #[command(flatten)]
+    pub(crate) training: TrainArgs,
+}
+
+/// Encoding sizes as one argument, rising.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sizes(pub(crate) Vec<usize>);
+
+fn sizes(text: &str) -> Result<Sizes, String> {
+    let parse = |part: &str| match part.trim().parse::<usize>() {
+        Ok(size) if size > 0 => Ok(size),
+        _ => Err(format!("'{part}' is not a size: whole numbers from 1, divided by commas")),
+    };
+    let mut sizes = text.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
+    sizes.sort_unstable();
+    match sizes.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("size {} is given twice", pair[0])),
+        None => Ok(Sizes(sizes)),
+    }
+}

@@ -1,0 +1,122 @@
+//! `ae evaluate`: how good a model is on rows, beside what a mean and principal components achieve.
+
+mod baselines;
+mod report;
+
+use ae_data::Dataset;
+use ae_eval::{ImageErrors, Interval, Reconstruction, data_range, quantile};
+use ae_model::{Autoencoder, Image};
+
+use crate::args::{Common, DataArgs, EvaluateArgs};
+use crate::failure::Failure;
+use crate::inputs::{load, read_for};
+use crate::output::Output;
+use baselines::Baselines;
+
+/// Samples that the interval of the MSE comes from.
+const RESAMPLES: usize = 1000;
+/// Probability of the interval of the MSE.
+const LEVEL: f64 = 0.95;
+/// Quantiles of the rows' errors that are said.
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
+
+pub(crate) fn run(args: &EvaluateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
+    check(args)?;
+    let model = load(&args.model, common.threads())?;
+    let image = args.image.or(model.config().image());
+    if args.range.is_some() && image.is_none() {
+        return Err(Failure::Usage("--range is for images: --image says their size".to_owned()));
+    }
+    let rows = read_for(&model, &args.data, &args.input, out)?;
+    let reference = match &args.reference {
+        Some(location) => Some(reference_rows(&model, location, args, out)?),
+        None => None,
+    };
+    let found = found(args, &model, image, &rows, reference.as_ref())?;
+    report::lines(args, &model, &found, out)?;
+    out.object(&report::object(args, &model, &found))
+}
+
+/// What cannot be, before files are read.
+fn check(args: &EvaluateArgs) -> Result<(), Failure> {
+    if args.range.is_some_and(|range| !(range > 0.0 && range.is_finite())) {
+        return Err(Failure::Usage("--range: it must be above 0 and finite".to_owned()));
+    }
+    if args.data == "-" && args.reference.as_deref() == Some("-") {
+        return Err(Failure::Usage("--reference: standard input can be read only once".to_owned()));
+    }
+    Ok(())
+}
+
+/// The reference rows, which may do without the labels of the data.
+fn reference_rows(
+    model: &Autoencoder,
+    location: &str,
+    args: &EvaluateArgs,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    match read_for(model, location, &args.input, out) {
+        Err(failure) if args.input.label.is_some() && location != "-" => {
+            let plain = DataArgs { label: None, ..args.input.clone() };
+            read_for(model, location, &plain, out).map_err(|_| failure)
+        }
+        rows => rows,
+    }
+}
+
+/// What is found out about a model and rows.
+struct Found {
+    names: Vec<String>,
+    rows: usize,
+    reconstruction: Reconstruction,
+    interval: Interval,
+    /// The errors of [`QUANTILES`].
+    quantiles: Vec<f64>,
+    baselines: Baselines,
+    images: Option<Images>,
+}
+
+/// How alike images are, and what that was measured with.
+struct Images {
+    size: Image,
+    range: f64,
+    errors: ImageErrors,
+}
+
+fn found(
+    args: &EvaluateArgs,
+    model: &Autoencoder,
+    image: Option<Image>,
+    rows: &Dataset,
+    reference: Option<&Dataset>,
+) -> Result<Found, Failure> {
+    let about = |error| match error {
+        ae_eval::EvalError::Model(error) => Failure::with_rows(&args.data, error),
+        error => Failure::Other(format!("{}: {error}", args.data)),
+    };
+    if let Some(image) = image.filter(|image| image.features() != rows.features()) {
+        return Err(Failure::Usage(format!(
+            "--image: {} has no images of {image}: its rows have {} values",
+            args.data,
+            rows.features()
+        )));
+    }
+    let reconstruction = Reconstruction::by(model, rows).map_err(about)?;
+    let mut errors = reconstruction.row_errors();
+    errors.sort_unstable_by(f64::total_cmp);
+    let quantiles = QUANTILES.iter().filter_map(|(_, share)| quantile(&errors, *share)).collect();
+    let interval = reconstruction.mse_interval(RESAMPLES, LEVEL, args.seed)?;
+    let baselines = Baselines::of(args, model, rows, reference)?;
+    let images = match image {
+        Some(size) => {
+            let range = args.range.map_or_else(|| data_range(rows), Ok).map_err(about)?;
+            let rebuilt = model.reconstruct(rows)?;
+            let errors = ImageErrors::of(rows, &rebuilt, size, range).map_err(about)?;
+            Some(Images { size, range, errors })
+        }
+        None => None,
+    };
+    let names = model.feature_names().or(rows.names()).map(<[String]>::to_vec);
+    let names = names.unwrap_or_else(|| (1..=rows.features()).map(|number| number.to_string()).collect());
+    Ok(Found { names, rows: rows.rows(), reconstruction, interval, quantiles, baselines, images })
+}

@@ -1,0 +1,145 @@
+//! What a mean, principal components and linear classifiers achieve on the same rows.
+
+use std::collections::HashMap;
+
+use ae_data::{BatchSource, Dataset, Labels, Rows};
+use ae_eval::{EvalError, LinearProbe, Pca, mse_of_mean};
+use ae_model::Autoencoder;
+
+use crate::args::EvaluateArgs;
+use crate::commands::train::pca_is_quick;
+use crate::failure::Failure;
+
+/// Strength of the classifiers' ridge, relative to the variance of what they see.
+const RIDGE: f64 = 1e-4;
+
+/// A number, or why there is none.
+pub(super) type Known<T> = Result<T, &'static str>;
+
+/// Errors are on the scale of the model.
+pub(super) struct Baselines {
+    /// MSE of predicting the mean of the reference.
+    pub(super) mean: f64,
+    /// MSE of principal components fitted to the reference, and how many.
+    pub(super) pca: Known<(f64, usize)>,
+    /// Rows of the reference.
+    pub(super) reference_rows: usize,
+    /// Classifiers, where there are a reference and labels of both.
+    pub(super) probe: Option<Known<Probe>>,
+}
+
+/// Shares of the rows whose class a linear classifier finds.
+pub(super) struct Probe {
+    pub(super) encodings: f64,
+    pub(super) rows: f64,
+    pub(super) pca: Known<f64>,
+    /// Classes of the reference.
+    pub(super) classes: usize,
+}
+
+impl Baselines {
+    pub(super) fn of(
+        args: &EvaluateArgs,
+        model: &Autoencoder,
+        rows: &Dataset,
+        reference: Option<&Dataset>,
+    ) -> Result<Baselines, Failure> {
+        let location = args.reference.as_deref().unwrap_or(&args.data);
+        let about = |error| match error {
+            EvalError::Model(error) => Failure::with_rows(location, error),
+            error => Failure::Other(format!("{location}: {error}")),
+        };
+        let fitted = reference.unwrap_or(rows);
+        let scaled = model.scaled(rows)?;
+        let scaled_reference = model.scaled(fitted).map_err(|error| Failure::with_rows(location, error))?;
+        let mean = mse_of_mean(&scaled_reference, &scaled).map_err(about)?;
+        let pca = components(model, rows, fitted);
+        let pca = match pca {
+            Ok(components) => match Pca::fit(&scaled_reference, components) {
+                Ok(pca) => Ok(pca),
+                Err(EvalError::NoConvergence) => Err("the covariance could not be decomposed"),
+                Err(error) => return Err(about(error)),
+            },
+            Err(why) => Err(why),
+        };
+        let probe = match reference {
+            Some(reference) => probe(model, rows, reference, &pca).map_err(about)?,
+            None => None,
+        };
+        let pca = match pca {
+            Ok(pca) => Ok((pca.mse(&scaled).map_err(about)?, pca.components())),
+            Err(why) => Err(why),
+        };
+        Ok(Baselines { mean, pca, reference_rows: fitted.rows(), probe })
+    }
+}
+
+/// How many components are to be compared with.
+fn components(model: &Autoencoder, rows: &Dataset, reference: &Dataset) -> Known<usize> {
+    let (count, features) = (reference.rows(), reference.features());
+    let components = model.config().encoding_dim().min(count);
+    if misses(rows) || misses(reference) {
+        return Err("values are missing");
+    }
+    if components >= features {
+        return Err("as many components as features rebuild every row");
+    }
+    if pca_is_quick(count, features) { Ok(components) } else { Err("it would take too long") }
+}
+
+fn misses(rows: &Dataset) -> bool {
+    rows.values().iter().any(|x| x.is_nan())
+}
+
+/// Classifiers that learn from the reference, tried on the rows.
+fn probe(
+    model: &Autoencoder,
+    rows: &Dataset,
+    reference: &Dataset,
+    pca: &Known<Pca>,
+) -> Result<Option<Known<Probe>>, EvalError> {
+    let (Some(labels), Some(known)) = (rows.labels(), reference.labels()) else { return Ok(None) };
+    if misses(rows) || misses(reference) {
+        return Ok(Some(Err("values are missing")));
+    }
+    if known.codes().iter().all(|code| Some(code) == known.codes().first()) {
+        return Ok(Some(Err("the reference has one class only")));
+    }
+    if !pca_is_quick(reference.rows(), reference.features()) {
+        return Ok(Some(Err("it would take too long")));
+    }
+    let right = right(labels, known);
+    let accuracy = |train: &dyn BatchSource, test: &dyn BatchSource| -> Result<Known<f64>, EvalError> {
+        let classes = known.names().len();
+        match LinearProbe::fit(train, known.codes(), classes, RIDGE) {
+            Ok(probe) => {
+                let found = probe.classify(test)?;
+                let hits = found.iter().zip(&right).filter(|(found, right)| Some(**found) == **right).count();
+                Ok(Ok(hits as f64 / right.len().max(1) as f64))
+            }
+            Err(EvalError::NoConvergence) => Ok(Err("nothing varies")),
+            Err(error) => Err(error),
+        }
+    };
+    let (scaled_reference, scaled) = (model.scaled(reference)?, model.scaled(rows)?);
+    let encodings = accuracy(&model.encode(reference)?, &model.encode(rows)?)?;
+    let plain = accuracy(&scaled_reference, &scaled)?;
+    let of_pca = match pca {
+        Ok(pca) => {
+            let (train, test) = (pca.transform(&scaled_reference)?, pca.transform(&scaled)?);
+            accuracy(&Rows::new(&train, pca.components())?, &Rows::new(&test, pca.components())?)?
+        }
+        Err(why) => Err(*why),
+    };
+    Ok(Some(match (encodings, plain) {
+        (Ok(encodings), Ok(rows)) => Ok(Probe { encodings, rows, pca: of_pca, classes: known.names().len() }),
+        (Err(why), _) | (_, Err(why)) => Err(why),
+    }))
+}
+
+/// For each row the class of the reference that has its label; none where the reference does not know the label, which no classifier
+/// can then find.
+fn right(labels: &Labels, known: &Labels) -> Vec<Option<u32>> {
+    let classes: HashMap<&str, u32> = known.names().iter().map(String::as_str).zip(0..).collect();
+    (0..labels.len()).map(|row| labels.name_of(row).and_then(|name| classes.get(name).copied())).collect()
+}

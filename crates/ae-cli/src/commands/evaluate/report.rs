@@ -1,0 +1,245 @@
+//! What was found out, in words and as an object.
+
+use ae_eval::Fit;
+use ae_model::Autoencoder;
+use serde_json::{Value, json};
+
+use super::baselines::{Known, Probe};
+use super::{Found, Images, QUANTILES};
+use crate::args::EvaluateArgs;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// The share of the variance under which a reconstruction is called good.
+const GOOD: f64 = 0.05;
+/// Features that are named at either end.
+const SHOWN: usize = 3;
+
+pub(super) fn lines(
+    args: &EvaluateArgs,
+    model: &Autoencoder,
+    found: &Found,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let (scaled, units) = totals(model, found);
+    let features = found.names.len();
+    out.line(format!("model         {} ({})", args.model.display(), model.summary().architecture()))?;
+    let missing = found.rows * features - scaled.known;
+    let missing = if missing == 0 { String::new() } else { format!(", {missing} values missing") };
+    out.line(format!("rows          {} ({} rows of {features}{missing})", args.data, found.rows))?;
+    out.line(match &args.reference {
+        Some(location) => format!(
+            "reference     {location} ({} rows): mean and PCA are fitted to them",
+            found.baselines.reference_rows
+        ),
+        None => {
+            "reference     none (--reference): mean and PCA are fitted to the rows they are measured on, \
+                 which favours them"
+                .to_owned()
+        }
+    })?;
+    out.line("")?;
+    out.line(format!("{:<14}{:>14}{:>20}", "", "scaled units", "units of the data"))?;
+    let mut pair = |name: &str, of: &dyn Fn(&Fit) -> String| {
+        out.line(format!("{name:<14}{:>14}{:>20}", of(&scaled), of(&units)))
+    };
+    pair("MSE", &|fit| number(fit.mse()))?;
+    pair("MAE", &|fit| number(fit.mae()))?;
+    pair("RMSE", &|fit| number(fit.rmse()))?;
+    pair("R2", &|fit| fit.r2().map_or("-".to_owned(), |r2| format!("{r2:.4}")))?;
+    pair("unexplained", &|fit| fit.unexplained().map_or("-".to_owned(), percent))?;
+    out.line("")?;
+    let interval = found.interval;
+    out.line(format!("MSE           95 % interval {} to {}", number(interval.low), number(interval.high)))?;
+    out.line(format!("verdict       {}", verdict(&scaled)))?;
+    let quantiles: Vec<String> = QUANTILES
+        .iter()
+        .zip(&found.quantiles)
+        .map(|((name, _), error)| format!("{name} {}", number(*error)))
+        .collect();
+    out.line(format!("error of rows {}", quantiles.join(", ")))?;
+    for line in baseline_lines(model, found, &scaled).into_iter().chain(feature_lines(found)) {
+        out.line(line)?;
+    }
+    if found.images.is_some() || found.baselines.probe.is_some() {
+        out.line("")?;
+    }
+    if let Some(images) = &found.images {
+        out.line(image_line(images))?;
+    }
+    if let Some(probe) = &found.baselines.probe {
+        out.line(probe_line(probe))?;
+    }
+    Ok(())
+}
+
+/// All features together, on the model's scale and in the units of the data.
+fn totals(model: &Autoencoder, found: &Found) -> (Fit, Fit) {
+    let scale = model.scaler().scale();
+    (found.reconstruction.total(), found.reconstruction.total_in_units(scale))
+}
+
+/// Six digits after the point, or as many that count where that would leave few.
+fn number(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e6).contains(&value.abs()) {
+        format!("{value:.6}")
+    } else {
+        format!("{value:.4e}")
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+fn verdict(fit: &Fit) -> String {
+    match fit.unexplained() {
+        None => "the rows are all the same: there is no variance to explain".to_owned(),
+        Some(share) if share < GOOD => {
+            format!("good: {} of the variance is left unexplained, under 5 %", percent(share))
+        }
+        Some(share) if share < 1.0 => {
+            format!(
+                "{} of the variance is left unexplained; under 5 % is a good reconstruction",
+                percent(share)
+            )
+        }
+        Some(_) => "no better than predicting the mean of these rows".to_owned(),
+    }
+}
+
+fn baseline_lines(model: &Autoencoder, found: &Found, scaled: &Fit) -> Vec<String> {
+    let share = |mse: f64| {
+        let variance = scaled.variance();
+        if variance > 0.0 { percent(mse / variance) } else { "-".to_owned() }
+    };
+    let line = |name: &str, mse: f64| format!("{name:<14}{:>14}{:>14}", number(mse), share(mse));
+    let mut lines = vec![
+        String::new(),
+        format!("{:<14}{:>14}{:>14}", "scaled units", "MSE", "of variance"),
+        line("this model", scaled.mse()),
+    ];
+    lines.push(match found.baselines.pca {
+        Ok((mse, components)) => line(&format!("PCA with {components}"), mse),
+        Err(why) => format!("PCA with {:<5}not computed: {why}", model.config().encoding_dim()),
+    });
+    lines.push(line("the mean", found.baselines.mean));
+    lines
+}
+
+/// The features that are rebuilt worst and best, by R² where they vary.
+fn feature_lines(found: &Found) -> Vec<String> {
+    let features = found.reconstruction.features();
+    let mut order: Vec<(usize, f64)> =
+        features.iter().enumerate().filter_map(|(index, fit)| Some((index, fit.r2()?))).collect();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let mut lines = vec![String::new(), format!("{:<24}{:>14}{:>12}", "features", "MSE", "R2")];
+    let line = |kind: &str, (index, r2): &(usize, f64)| {
+        let name = found.names.get(*index).map_or("", String::as_str);
+        format!("{kind:<6}{name:<18}{:>14}{r2:>12.4}", number(features[*index].mse()))
+    };
+    let worst = SHOWN.min(order.len());
+    let best = SHOWN.min(order.len() - worst);
+    lines.extend(order[..worst].iter().map(|feature| line("worst", feature)));
+    lines.extend(order[order.len() - best..].iter().map(|feature| line("best", feature)));
+    let constant = features.len() - order.len();
+    if constant > 0 {
+        lines.push(format!("{constant} features do not vary and have no R2"));
+    }
+    lines
+}
+
+fn image_line(images: &Images) -> String {
+    let errors = &images.errors;
+    let similarity = match errors.ssim {
+        Some(similarity) => format!("SSIM {similarity:.4}"),
+        None if images.size.height < 11 || images.size.width < 11 => {
+            "no SSIM: its window needs 11x11 pixels".to_owned()
+        }
+        None => "no SSIM: every image lacks values".to_owned(),
+    };
+    format!(
+        "images        of {}: PSNR {:.2} dB, {similarity} (means over images, in units of the data, range {})",
+        images.size, errors.psnr, images.range
+    )
+}
+
+fn probe_line(probe: &Known<Probe>) -> String {
+    match probe {
+        Ok(probe) => {
+            let pca = probe.pca.map_or("not computed".to_owned(), percent);
+            format!(
+                "linear probe  right on {} from encodings, {} from rows, {pca} from PCA ({} classes)",
+                percent(probe.encodings),
+                percent(probe.rows),
+                probe.classes
+            )
+        }
+        Err(why) => format!("linear probe  not computed: {why}"),
+    }
+}
+
+pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) -> Value {
+    let (scaled, units) = totals(model, found);
+    let errors = |fit: &Fit| {
+        json!({
+            "mse": fit.mse(),
+            "mae": fit.mae(),
+            "rmse": fit.rmse(),
+            "r2": fit.r2(),
+            "unexplained": fit.unexplained(),
+        })
+    };
+    let scales = model.scaler().scale();
+    let features = found.reconstruction.features().iter().zip(scales).zip(&found.names);
+    let features: Vec<Value> = features
+        .map(|((fit, scale), name)| {
+            let units = fit.scaled(*scale);
+            json!({
+                "feature": name,
+                "mse": fit.mse(),
+                "mae": fit.mae(),
+                "r2": fit.r2(),
+                "original_mse": units.mse(),
+                "original_mae": units.mae(),
+            })
+        })
+        .collect();
+    let quantiles = QUANTILES.iter().zip(&found.quantiles);
+    let quantiles: serde_json::Map<String, Value> =
+        quantiles.map(|((name, _), error)| ((*name).to_owned(), Value::from(*error))).collect();
+    let baselines = &found.baselines;
+    json!({
+        "event": "summary",
+        "model": args.model,
+        "rows": found.rows,
+        "features": found.names.len(),
+        "missing": found.rows * found.names.len() - scaled.known,
+        "reference": args.reference,
+        "reference_rows": baselines.reference_rows,
+        "scaled": errors(&scaled),
+        "original": errors(&units),
+        "mse_interval": [found.interval.low, found.interval.high],
+        "good": scaled.unexplained().map(|share| share < GOOD),
+        "verdict": verdict(&scaled),
+        "row_error": quantiles,
+        "mean_mse": baselines.mean,
+        "pca_mse": baselines.pca.ok().map(|(mse, _)| mse),
+        "pca_components": baselines.pca.ok().map(|(_, components)| components),
+        "pca_note": baselines.pca.err(),
+        "per_feature": features,
+        "images": found.images.as_ref().map(|images| json!({
+            "size": images.size.to_string(),
+            "range": images.range,
+            "psnr": images.errors.psnr,
+            "ssim": images.errors.ssim,
+            "exact": images.errors.exact,
+        })),
+        "probe": baselines.probe.as_ref().and_then(|probe| probe.as_ref().ok()).map(|probe| json!({
+            "classes": probe.classes,
+            "encodings": probe.encodings,
+            "rows": probe.rows,
+            "pca": probe.pca.ok(),
+        })),
+    })
+}

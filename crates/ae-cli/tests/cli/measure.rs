@@ -1,0 +1,268 @@
+//! `ae evaluate` and `ae sweep`.
+
+use super::*;
+
+const MODEL: &str = "model.safetensors";
+
+fn of(value: &Value, pointer: &str) -> f64 {
+    value.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer} in {value}"))
+}
+
+#[test]
+fn evaluation_agrees_with_scores_and_says_it_in_words() {
+    let folder = trained();
+    let folder = folder.path();
+    let found = ae(folder, &["evaluate", MODEL, "rows.csv", "--json"]).summary();
+    let mse = of(&found, "/scaled/mse");
+    let expected = of(&ae(folder, &["score", MODEL, "rows.csv", "--json"]).summary(), "/mse");
+    assert!((mse - expected).abs() < 1e-6 * mse);
+    assert!((of(&found, "/scaled/rmse").powi(2) - mse).abs() < 1e-12);
+    assert!((of(&found, "/scaled/r2") + of(&found, "/scaled/unexplained") - 1.0).abs() < 1e-12);
+    // The mean of the rows themselves leaves all of the variance.
+    let share = mse / of(&found, "/mean_mse");
+    assert!((of(&found, "/scaled/unexplained") - share).abs() < 1e-9);
+    let (low, high) = (of(&found, "/mse_interval/0"), of(&found, "/mse_interval/1"));
+    assert!(low < mse && mse < high, "{low} {mse} {high}");
+    let quantiles = ["p50", "p90", "p99", "max"].map(|name| of(&found, &format!("/row_error/{name}")));
+    assert!(quantiles.is_sorted() && quantiles[0] < quantiles[3], "{quantiles:?}");
+    assert_eq!(found["per_feature"].as_array().unwrap().len(), 4);
+    assert_eq!(found["per_feature"][3]["feature"], "weight");
+    // Weights spread over 3 units, heights over 10.
+    let ratio = of(&found, "/per_feature/3/original_mse") / of(&found, "/per_feature/3/mse");
+    assert!((ratio / 9.0 - 1.0).abs() < 0.3, "{ratio}");
+    assert_eq!(
+        (&found["pca_components"], &found["probe"], &found["images"]),
+        (&2.into(), &Value::Null, &Value::Null)
+    );
+    assert!(of(&found, "/pca_mse") < of(&found, "/mean_mse"));
+
+    let words = ae(folder, &["evaluate", MODEL, "rows.csv"]).out;
+    for part in [
+        "rows          rows.csv (30 rows of 4)",
+        "reference     none (--reference): mean and PCA are fitted to the rows they are measured on",
+        "units of the data",
+        "MSE           95 % interval ",
+        "under 5 %",
+        "error of rows p50 ",
+        "PCA with 2",
+        "the mean",
+        "worst ",
+        "best ",
+    ] {
+        assert!(
+            words.contains(part) || part.starts_with("under") && words.contains("no better"),
+            "'{part}' is not in:\n{words}"
+        );
+    }
+}
+
+/// The bootstrap is seeded, and threads change nothing.
+#[test]
+fn evaluations_are_reproducible() {
+    let folder = trained();
+    let run = |more: &[&str]| {
+        ae(folder.path(), &[&["evaluate", MODEL, "rows.csv", "--json"][..], more].concat()).out
+    };
+    let first = run(&[]);
+    assert_eq!(first, run(&["--threads", "1"]));
+    assert_ne!(first, run(&["--seed", "1"]));
+}
+
+#[test]
+fn labels_and_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    ae(folder, &["train", "digits", "--epochs", "5", "--encoding-dim", "10", "-o", MODEL, "-q"]);
+    let words = ["evaluate", MODEL, "digits", "--reference", "digits", "--image", "8x8", "--json"];
+    let found = ae(folder, &words).summary();
+    for of_what in ["encodings", "rows", "pca"] {
+        let right = of(&found, &format!("/probe/{of_what}"));
+        assert!(right > 0.5 && right <= 1.0, "{of_what}: {right}");
+    }
+    // Of digits in 64 pixels a linear classifier knows nine in ten.
+    assert!(of(&found, "/probe/rows") > 0.9);
+    assert_eq!((of(&found, "/probe/classes"), of(&found, "/reference_rows")), (10.0, 1797.0));
+    // Pixels go from 0 to 16; the mean of PSNR is near the PSNR of the mean error.
+    assert_eq!((of(&found, "/images/range"), &found["images"]["ssim"]), (16.0, &Value::Null));
+    let of_mean = 10.0 * (256.0 / of(&found, "/original/mse")).log10();
+    assert!((of(&found, "/images/psnr") - of_mean).abs() < 2.0, "{of_mean} {found}");
+    let out = ae(folder, &words[..7]).out;
+    assert!(
+        out.contains("no SSIM: its window needs 11x11 pixels") && out.contains("linear probe  right on "),
+        "{out}"
+    );
+
+    // A model of images knows their size.
+    ae(
+        folder,
+        &[
+            "train",
+            "curves:200",
+            "--conv",
+            "4 3 s2",
+            "--image",
+            "28x28",
+            "--encoding-dim",
+            "4",
+            "--epochs",
+            "2",
+            "--optimizer",
+            "adam",
+            "-o",
+            MODEL,
+            "-q",
+        ],
+    );
+    let found =
+        ae(folder, &["evaluate", MODEL, "curves:20:1", "--reference", "curves:200", "--json"]).summary();
+    let similarity = of(&found, "/images/ssim");
+    assert!(similarity > -1.0 && similarity < 1.0 && found["images"]["size"] == "28x28x1", "{found}");
+    assert_eq!(of(&found, "/images/range"), 1.0);
+    let twice = ae(folder, &["evaluate", MODEL, "curves:20:1", "--range", "2", "--json"]).summary();
+    let louder = of(&twice, "/images/psnr") - of(&found, "/images/psnr");
+    assert!((louder - 20.0 * 2f64.log10()).abs() < 1e-9, "{louder}");
+}
+
+#[test]
+fn missing_values_are_left_out_of_evaluations() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder, "holes.csv", table().replacen("\n0,", "\n,", 1));
+    ae(
+        folder,
+        &[
+            "train",
+            "holes.csv",
+            "--missing",
+            "mask",
+            "--encoding-dim",
+            "2",
+            "--epochs",
+            "3",
+            "-o",
+            MODEL,
+            "-q",
+        ],
+    );
+    let found = ae(folder, &["evaluate", MODEL, "holes.csv", "--json"]).summary();
+    assert_eq!((&found["missing"], &found["pca_note"]), (&1.into(), &"values are missing".into()));
+    assert!(of(&found, "/scaled/mse").is_finite());
+    let out = ae(folder, &["evaluate", MODEL, "holes.csv"]).out;
+    assert!(out.contains("1 values missing") && out.contains("not computed: values are missing"), "{out}");
+}
+
+const SWEEP: [&str; 12] = [
+    "sweep",
+    "rows.csv",
+    "--sizes",
+    "1,3,2",
+    "--epochs",
+    "4",
+    "--hidden",
+    "none",
+    "--batch-size",
+    "4",
+    "-o",
+    "sweep.csv",
+];
+
+fn rows() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "rows.csv", table());
+    folder
+}
+
+#[test]
+fn sweeps_compare_sizes() {
+    let folder = rows();
+    let folder = folder.path();
+    let ended = ae(folder, &SWEEP);
+    for part in
+        ["rows.csv (30 rows of 4)", "validation MSE", "compression", "4.0x", "1.3x", "better", "elbow   "]
+    {
+        assert!(ended.out.contains(part), "'{part}' is not in:\n{}", ended.out);
+    }
+    let kept = cells(&std::fs::read_to_string(folder.join("sweep.csv")).unwrap());
+    assert_eq!((kept.len(), &kept[0][0][..]), (4, "size"));
+    assert_eq!([1, 2, 3].map(|line| kept[line][0].clone()), ["1", "2", "3"], "by rising size");
+    // Each is what training at that size gives.
+    let train = [
+        "train",
+        "rows.csv",
+        "--encoding-dim",
+        "2",
+        "--epochs",
+        "4",
+        "--hidden",
+        "none",
+        "--batch-size",
+        "4",
+        "-o",
+        MODEL,
+        "--json",
+    ];
+    let alone = ae(folder, &train).summary();
+    for (column, key) in
+        [(2, "validation_mse"), (3, "validation_variance"), (5, "validation_pca_mse"), (7, "train_mse")]
+    {
+        let (swept, alone): (f64, f64) = (kept[2][column].parse().unwrap(), of(&alone, &format!("/{key}")));
+        assert!((swept - alone).abs() < 1e-9, "{key}: {swept} {alone}");
+    }
+}
+
+#[test]
+fn finished_sizes_are_read_again() {
+    let folder = rows();
+    let folder = folder.path();
+    let first = ae(folder, &[&SWEEP[..], &["--json"]].concat());
+    let before = std::fs::read(folder.join("sweep.csv")).unwrap();
+    assert_eq!(first.objects().len(), 4);
+    // The same objects, down to the seconds that training took then.
+    let again = ae(folder, &[&SWEEP[..], &["--json", "--threads", "1"]].concat());
+    assert_eq!(again.out, first.out);
+    assert!(again.err.contains("sweep.csv has the results of 1, 2, 3 already"), "{}", again.err);
+    assert_eq!(std::fs::read(folder.join("sweep.csv")).unwrap(), before);
+    // As after an interruption: the first size only.
+    let text = String::from_utf8(before.clone()).unwrap();
+    let head: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+    write(folder, "sweep.csv", &head);
+    let resumed = ae(folder, &SWEEP);
+    assert!(resumed.err.contains("size 2: ") && !resumed.err.contains("size 1: "), "{}", resumed.err);
+    let resumed = std::fs::read_to_string(folder.join("sweep.csv")).unwrap();
+    assert!(resumed.starts_with(&head));
+    assert_eq!(resumed.lines().count(), 4);
+    // One size more is trained alone, and those that are not asked for stay.
+    let mut more = SWEEP.to_vec();
+    more[3] = "3,4";
+    let more = ae(folder, &more);
+    assert!(more.err.contains("size 4: ") && !more.err.contains("size 3: "), "{}", more.err);
+    assert_eq!(std::fs::read_to_string(folder.join("sweep.csv")).unwrap().lines().count(), 5);
+
+    // Other settings or data are not mixed in.
+    for (place, value) in [(5, "5"), (9, "5")] {
+        let mut other = SWEEP.to_vec();
+        other[place] = value;
+        let ended = ae_with(folder, &other, b"", &[]);
+        assert_eq!(ended.status, Some(1));
+        let says =
+            "sweep.csv: size 1 has results of other settings, data or version; --restart replaces the file";
+        assert!(ended.err.contains(says), "{}", ended.err);
+    }
+    write(folder, "rows.csv", table().replacen("100", "101", 1));
+    assert_eq!(ae_with(folder, &SWEEP, b"", &[]).status, Some(1));
+    let restarted = ae(folder, &[&SWEEP[..], &["--restart"]].concat());
+    assert!(restarted.err.contains("size 1: "), "{}", restarted.err);
+    assert_eq!(std::fs::read_to_string(folder.join("sweep.csv")).unwrap().lines().count(), 4);
+}
+
+/// The settings of a file count as those of the command line do, which win.
+#[test]
+fn sweeps_take_settings_from_a_file() {
+    let folder = rows();
+    let folder = folder.path();
+    write(folder, "settings.toml", "epochs = 9\nhidden = 'none'\nsizes = [1, 2]\n");
+    let words = ["sweep", "rows.csv", "--config", "settings.toml", "--sizes", "2", "--epochs", "3", "--json"];
+    let ended = ae(folder, &words);
+    assert_eq!(ended.objects().len(), 2);
+    assert_eq!((of(&ended.objects()[0], "/size"), of(&ended.objects()[0], "/epochs")), (2.0, 3.0));
+}

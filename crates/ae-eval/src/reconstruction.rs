@@ -1,0 +1,338 @@
+//! How well rows are rebuilt: errors of values, features and rows, and the share of the variance that is left unexplained.
+
+use ae_data::{BatchSource, Rng};
+use ae_model::Autoencoder;
+
+use crate::blocks::for_each_pair;
+use crate::error::EvalError;
+use crate::metrics::column_means;
+
+/// Sums over known values `x` and their reconstructions `x̂`, of one feature or of several together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Fit {
+    /// Values that are not missing.
+    pub known: usize,
+    /// `Σ (x̂ - x)²`
+    pub squares: f64,
+    /// `Σ |x̂ - x|`
+    pub absolute: f64,
+    /// `Σ (x - μ)²` with the mean `μ` of each feature over the same rows.
+    pub total: f64,
+}
+
+impl Fit {
+    /// Mean of `(x̂ - x)²`; 0 without values, as all means here.
+    pub fn mse(&self) -> f64 {
+        self.squares / self.known.max(1) as f64
+    }
+
+    /// Mean of `|x̂ - x|`.
+    pub fn mae(&self) -> f64 {
+        self.absolute / self.known.max(1) as f64
+    }
+
+    /// `√MSE`
+    pub fn rmse(&self) -> f64 {
+        self.mse().sqrt()
+    }
+
+    /// Mean of `(x - μ)²`.
+    pub fn variance(&self) -> f64 {
+        self.total / self.known.max(1) as f64
+    }
+
+    /// The share of the variance that is left unexplained, `Σ (x̂ - x)² / Σ (x - μ)²`; none where nothing varies.
+    pub fn unexplained(&self) -> Option<f64> {
+        (self.total > 0.0).then(|| self.squares / self.total)
+    }
+
+    /// `R² = 1 - Σ (x̂ - x)² / Σ (x - μ)²`; none where nothing varies. Over several features it is scikit-learn's `r2_score` with
+    /// `multioutput="variance_weighted"`.
+    pub fn r2(&self) -> Option<f64> {
+        self.unexplained().map(|share| 1.0 - share)
+    }
+
+    /// The same for values that are `scale` times as large.
+    #[must_use]
+    pub fn scaled(&self, scale: f64) -> Fit {
+        let square = scale * scale;
+        Fit {
+            known: self.known,
+            squares: self.squares * square,
+            absolute: self.absolute * scale.abs(),
+            total: self.total * square,
+        }
+    }
+
+    fn add(&mut self, other: &Fit) {
+        self.known += other.known;
+        self.squares += other.squares;
+        self.absolute += other.absolute;
+        self.total += other.total;
+    }
+}
+
+/// A range that a number lies in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+/// Rows and their reconstructions, summed up by feature and by row. Missing values, which are NaN, are left out of all sums.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reconstruction {
+    features: Vec<Fit>,
+    /// Squared error and known values of each row.
+    rows: Vec<(f64, usize)>,
+}
+
+impl Reconstruction {
+    /// Compares rows `[rows, features]` with their reconstructions of the same shape, both on the scale on which errors are to be
+    /// measured.
+    ///
+    /// # Errors
+    /// [`EvalError::Shape`] without rows or for reconstructions of another shape, [`EvalError::NoValues`] if every value is
+    /// missing, or what reading them returns.
+    pub fn of(rows: &dyn BatchSource, rebuilt: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
+        measure(rows, rebuilt, |x, y| (f64::from(y) - f64::from(x)).powi(2))
+    }
+
+    /// Sends rows in the units of the data through a model and compares them on the model's scale.
+    ///
+    /// # Errors
+    /// As [`Reconstruction::of`], or what the model returns.
+    pub fn by(model: &Autoencoder, data: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
+        // Not by way of rebuilt rows: in the units of the data a small error of a large value would be rounded away.
+        let squares = model.squared_errors(data)?;
+        measure(&model.scaled(data)?, &squares, |_, square| f64::from(square))
+    }
+
+    /// The sums of each feature, `[features]`.
+    pub fn features(&self) -> &[Fit] {
+        &self.features
+    }
+
+    /// All features together.
+    pub fn total(&self) -> Fit {
+        let mut total = Fit::default();
+        self.features.iter().for_each(|feature| total.add(feature));
+        total
+    }
+
+    /// All features together where feature `j` is `scale[j]` times as large: with the scale of the model's scaler, errors in the
+    /// units of the data. Features beyond the scales stay as they are.
+    pub fn total_in_units(&self, scale: &[f64]) -> Fit {
+        let mut total = Fit::default();
+        let scales = scale.iter().copied().chain(std::iter::repeat(1.0));
+        self.features.iter().zip(scales).for_each(|(feature, scale)| total.add(&feature.scaled(scale)));
+        total
+    }
+
+    /// The mean squared error of each row over its known values; rows without any are left out.
+    pub fn row_errors(&self) -> Vec<f64> {
+        self.known_rows().map(|(squares, known)| squares / known as f64).collect()
+    }
+
+    /// The interval that the MSE lies in with probability `level`, by the bootstrap over rows: from the percentiles `(1 ± level) / 2` of
+    /// the MSE of `resamples` samples of as many rows, drawn with replacement (Efron & Tibshirani 1993, sec. 13.3). The same seed
+    /// gives the same interval.
+    ///
+    /// # Errors
+    /// [`EvalError::Share`] for a level outside (0, 1), [`EvalError::Setting`] for no resamples.
+    pub fn mse_interval(&self, resamples: usize, level: f64, seed: u64) -> Result<Interval, EvalError> {
+        if !(level > 0.0 && level < 1.0) {
+            let allowed = "above 0 and below 1";
+            return Err(EvalError::Share { what: "the level of an interval", value: level, allowed });
+        }
+        if resamples == 0 {
+            return Err(EvalError::Setting { field: "the number of resamples", allowed: "at least 1" });
+        }
+        let rows: Vec<(f64, usize)> = self.known_rows().collect();
+        let mut rng = Rng::new(seed);
+        let mut found: Vec<f64> = (0..resamples)
+            .map(|_| {
+                let (mut squares, mut known) = (0.0, 0usize);
+                for _ in 0..rows.len() {
+                    let (square, count) = rows[rng.below(rows.len())];
+                    squares += square;
+                    known += count;
+                }
+                squares / known.max(1) as f64
+            })
+            .collect();
+        found.sort_unstable_by(f64::total_cmp);
+        let at = |share| quantile(&found, share).ok_or(EvalError::NoValues);
+        Ok(Interval { low: at((1.0 - level) / 2.0)?, high: at((1.0 + level) / 2.0)? })
+    }
+
+    fn known_rows(&self) -> impl Iterator<Item = (f64, usize)> + '_ {
+        self.rows.iter().copied().filter(|(_, known)| *known > 0)
+    }
+}
+
+/// Sums over rows and what goes with them, from which `square` makes the squared error of a value.
+fn measure(
+    rows: &dyn BatchSource,
+    others: &dyn BatchSource,
+    square: impl Fn(f32, f32) -> f64,
+) -> Result<Reconstruction, EvalError> {
+    let means = column_means(rows)?;
+    let features = means.len();
+    let mut sums =
+        Reconstruction { features: vec![Fit::default(); features], rows: Vec::with_capacity(rows.rows()) };
+    for_each_pair(rows, others, |rows, others| {
+        for (row, other) in rows.chunks_exact(features).zip(others.chunks_exact(features)) {
+            let (mut squares, mut known) = (0.0, 0);
+            for (((x, y), mean), fit) in row.iter().zip(other).zip(&means).zip(&mut sums.features) {
+                if x.is_nan() {
+                    continue;
+                }
+                let error = square(*x, *y);
+                fit.add(&Fit {
+                    known: 1,
+                    squares: error,
+                    absolute: error.sqrt(),
+                    total: (f64::from(*x) - mean).powi(2),
+                });
+                squares += error;
+                known += 1;
+            }
+            sums.rows.push((squares, known));
+        }
+    })?;
+    if sums.known_rows().next().is_none() {
+        return Err(EvalError::NoValues);
+    }
+    Ok(sums)
+}
+
+/// The quantile `share`, from 0 to 1, of values in rising order, with linear interpolation (Hyndman & Fan 1996, type 7; NumPy's
+/// default). None of no values or for a share that is none.
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    if !(0.0..=1.0).contains(&share) {
+        return None;
+    }
+    let position = share * sorted.len().checked_sub(1)? as f64;
+    let low = *sorted.get(position.floor() as usize)?;
+    match sorted.get(position.ceil() as usize) {
+        // Not by a difference where both are the same: they may be infinite.
+        Some(high) if *high != low => Some(low + position.fract() * (high - low)),
+        _ => Some(low),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ae_data::{Rows, Subset};
+    use ae_model::Config;
+
+    use super::*;
+
+    const TRUE: [f32; 18] = [0., 1., 4., 1., 2., 4.5, 2., 0.5, 3., 3., 3., 8., 4., 2.5, 6., 6., 1.5, 7.];
+    const REBUILT: [f32; 18] =
+        [0.5, 1.25, 4., 1., 1.5, 5., 2.5, 1., 3.5, 2., 2.5, 7., 4.5, 2., 6.5, 5., 2., 6.];
+
+    fn rows(values: &[f32], features: usize) -> Rows<'_> {
+        Rows::new(values, features).unwrap()
+    }
+
+    fn near(value: f64, expected: f64) {
+        assert!((value - expected).abs() < 1e-12, "{value} {expected}");
+    }
+
+    /// Expected values are scikit-learn 1.9.1's and, for quantiles, NumPy's.
+    #[test]
+    fn as_scikit_learn() {
+        let found = Reconstruction::of(&rows(&TRUE, 3), &rows(&REBUILT, 3)).unwrap();
+        let total = found.total();
+        near(total.r2().unwrap(), 0.8516333938294011);
+        near(total.mae(), 0.5416666666666666);
+        near(total.mse(), 0.37847222222222215);
+        near(total.rmse(), 0.37847222222222215f64.sqrt());
+        let each = [0.8821428571428571, 0.7, 0.8489702517162472];
+        let mses = [0.4583333333333333, 0.21875, 0.4583333333333333];
+        for ((feature, r2), mse) in found.features().iter().zip(each).zip(mses) {
+            near(feature.r2().unwrap(), r2);
+            near(feature.mse(), mse);
+        }
+        let sorted = [1., 1., 2., 3., 4., 5., 6., 9.];
+        for (share, expected) in [(0.5, 3.5), (0.9, 6.9), (0.99, 8.79), (0.0, 1.0), (1.0, 9.0)] {
+            near(quantile(&sorted, share).unwrap(), expected);
+        }
+        assert_eq!(
+            (quantile(&[], 0.5), quantile(&sorted, 1.1), quantile(&sorted, f64::NAN)),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn missing_values_are_left_out() {
+        // One value missing, and a row of nothing else; errors 1, 2 and 3.
+        let x = [0.0, 10.0, 4.0, f32::NAN, f32::NAN, f32::NAN];
+        let y = [1.0, 12.0, 7.0, 5.0, 5.0, 5.0];
+        let found = Reconstruction::of(&rows(&x, 2), &rows(&y, 2)).unwrap();
+        let total = found.total();
+        assert_eq!((total.known, total.squares, total.absolute, total.total), (3, 14.0, 6.0, 8.0));
+        assert_eq!(found.row_errors(), [2.5, 9.0]);
+        assert_eq!((found.features()[1].r2(), found.features()[1].unexplained()), (None, None));
+        // Ten times the second feature: 1 + 9 and 400.
+        assert_eq!(found.total_in_units(&[1.0, 10.0]).squares, 410.0);
+        assert_eq!(found.total_in_units(&[1.0, 10.0]).absolute, 24.0);
+        assert!(matches!(
+            Reconstruction::of(&rows(&[f32::NAN; 2], 2), &rows(&[0.0; 2], 2)),
+            Err(EvalError::NoValues)
+        ));
+    }
+
+    #[test]
+    fn rows_without_a_slice_and_in_blocks() {
+        let x: Vec<f32> = (0..2500 * 2).map(|i| (i % 13) as f32).collect();
+        let y: Vec<f32> = x.iter().map(|x| x + 1.0).collect();
+        let (x, y) = (rows(&x, 2), rows(&y, 2));
+        let turned = |rows| Subset::new(rows, (0..2500).rev().collect()).unwrap();
+        let found = Reconstruction::of(&turned(&x), &turned(&y)).unwrap();
+        assert_eq!((found.total().known, found.total().squares), (5000, 5000.0));
+        assert!(matches!(Reconstruction::of(&x, &rows(&[0.0; 2], 2)), Err(EvalError::Shape { .. })));
+        assert!(Reconstruction::of(&rows(&[], 2), &rows(&[], 2)).is_err());
+    }
+
+    #[test]
+    fn intervals_are_the_bootstraps_and_reproducible() {
+        // Errors of rows are 0 or 1, half of each: the MSE of a sample of 400 is binomial, with deviation 1/40.
+        let x = vec![0.0; 400];
+        let y: Vec<f32> = (0..400).map(|i| (i % 2) as f32).collect();
+        let found = Reconstruction::of(&rows(&x, 1), &rows(&y, 1)).unwrap();
+        let interval = found.mse_interval(1000, 0.95, 7).unwrap();
+        assert!((interval.low - (0.5 - 1.96 / 40.0)).abs() < 0.008, "{interval:?}");
+        assert!((interval.high - (0.5 + 1.96 / 40.0)).abs() < 0.008, "{interval:?}");
+        assert_eq!(found.mse_interval(1000, 0.95, 7).unwrap(), interval);
+        assert_ne!(found.mse_interval(1000, 0.95, 8).unwrap(), interval);
+        for level in [0.0, 1.0, f64::NAN] {
+            assert!(matches!(found.mse_interval(10, level, 0), Err(EvalError::Share { .. })));
+        }
+        assert!(matches!(found.mse_interval(0, 0.9, 0), Err(EvalError::Setting { .. })));
+        let alone = Reconstruction::of(&rows(&[1.0], 1), &rows(&[3.0], 1)).unwrap();
+        assert_eq!(alone.mse_interval(10, 0.95, 0).unwrap(), Interval { low: 4.0, high: 4.0 });
+    }
+
+    /// Errors on the model's scale are the model's own, and in the units of the data those of its reconstructions.
+    #[test]
+    fn models() {
+        let data = rows(&TRUE, 3);
+        let config = Config::builder(3).encoding_dim(2).hidden_dims([]).epochs(3).build().unwrap();
+        let mut model = Autoencoder::new(config).unwrap();
+        model.fit(&data, &mut []).unwrap();
+        let found = Reconstruction::by(&model, &data).unwrap();
+        let mse = model.mse(&data).unwrap();
+        assert!((found.total().mse() - mse).abs() < 1e-6 * mse);
+        let rebuilt = model.reconstruct(&data).unwrap();
+        let plain = Reconstruction::of(&data, &rebuilt).unwrap().total();
+        let units = found.total_in_units(model.scaler().scale());
+        for (a, b) in [(units.mse(), plain.mse()), (units.mae(), plain.mae()), (units.total, plain.total)] {
+            assert!((a - b).abs() < 1e-5 * b, "{a} {b}");
+        }
+    }
+}

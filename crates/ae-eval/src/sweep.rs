@@ -1,0 +1,280 @@
+//! The results of a sweep over encoding sizes, and the file that keeps them between runs.
+
+use std::io::Write;
+use std::path::Path;
+
+use ae_data::{BatchSource, DataError, write_atomically};
+
+use crate::blocks::for_each_block;
+use crate::error::EvalError;
+
+/// What a model of one encoding size achieved. Errors are on the scale of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepPoint {
+    /// Values of an encoding.
+    pub size: usize,
+    /// Features of a row per value of its encoding.
+    pub compression: f64,
+    /// MSE on the validation rows.
+    pub mse: f64,
+    /// MSE on them of predicting their mean.
+    pub variance: f64,
+    /// MSE on them of as many principal components, fitted to the training rows, where it was worked out.
+    pub pca: Option<f64>,
+    /// MSE on the training rows.
+    pub train_mse: f64,
+    /// Epochs of the training.
+    pub epochs: usize,
+    /// What the training took, in seconds.
+    pub seconds: f64,
+    /// Of the settings and data that gave it.
+    pub fingerprint: Fingerprint,
+}
+
+impl SweepPoint {
+    /// The share of the variance that is left unexplained; none where nothing varies.
+    pub fn unexplained(&self) -> Option<f64> {
+        (self.variance > 0.0).then(|| self.mse / self.variance)
+    }
+
+    /// Who has the smaller error, "model" or "pca"; none where there is no PCA to compare with.
+    pub fn winner(&self) -> Option<&'static str> {
+        self.pca.map(|pca| if self.mse < pca { "model" } else { "pca" })
+    }
+}
+
+/// A number for settings and data together, by which results of other ones are known: FNV-1a of 64 bits (Fowler, Noll & Vo 1991).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of rows: their shape, the names of the features and the bits of the values.
+    ///
+    /// # Errors
+    /// What reading them returns.
+    pub fn of(data: &dyn BatchSource) -> Result<Fingerprint, EvalError> {
+        let mut print = Fingerprint(0xcbf2_9ce4_8422_2325);
+        for size in [data.rows(), data.features()] {
+            print.feed(&(size as u64).to_le_bytes());
+        }
+        for name in data.names().unwrap_or_default() {
+            print = print.with(name);
+        }
+        for_each_block(data, |block| block.iter().for_each(|x| print.feed(&x.to_bits().to_le_bytes())))?;
+        Ok(print)
+    }
+
+    /// With a text more: the settings.
+    #[must_use]
+    pub fn with(mut self, text: &str) -> Fingerprint {
+        self.feed(text.as_bytes());
+        // A byte that no text holds, so that two texts are told from one.
+        self.feed(&[0xff]);
+        self
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+/// The columns of the file.
+const COLUMNS: [&str; 11] = [
+    "size",
+    "compression",
+    "validation_mse",
+    "validation_variance",
+    "unexplained",
+    "pca_mse",
+    "winner",
+    "train_mse",
+    "epochs",
+    "seconds",
+    "fingerprint",
+];
+
+/// The results of a sweep, by rising size.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SweepTable {
+    points: Vec<SweepPoint>,
+}
+
+impl SweepTable {
+    /// All results, by rising size.
+    pub fn points(&self) -> &[SweepPoint] {
+        &self.points
+    }
+
+    /// The result of a size.
+    pub fn get(&self, size: usize) -> Option<&SweepPoint> {
+        self.points.iter().find(|point| point.size == size)
+    }
+
+    /// Adds a result, in the place of one of the same size.
+    pub fn insert(&mut self, point: SweepPoint) {
+        self.points.retain(|other| other.size != point.size);
+        let place = self.points.partition_point(|other| other.size < point.size);
+        self.points.insert(place, point);
+    }
+
+    /// Writes them to a CSV file, which appears whole or not at all. Numbers read back as the same bits.
+    ///
+    /// # Errors
+    /// [`DataError::Io`], with the path.
+    pub fn save(&self, path: &Path) -> Result<(), EvalError> {
+        let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        let written = write_atomically(path, |file| {
+            writeln!(file, "{}", COLUMNS.join(","))?;
+            for point in &self.points {
+                let SweepPoint { size, compression, mse, variance, train_mse, epochs, seconds, .. } = point;
+                let (share, pca) = (optional(point.unexplained()), optional(point.pca));
+                let (winner, print) = (point.winner().unwrap_or_default(), point.fingerprint.0);
+                writeln!(
+                    file,
+                    "{size},{compression},{mse},{variance},{share},{pca},{winner},{train_mse},{epochs},{seconds},{print:016x}"
+                )?;
+            }
+            Ok(())
+        });
+        Ok(written.map_err(|source| DataError::Io { path: path.to_owned(), source })?)
+    }
+
+    /// Reads what [`SweepTable::save`] wrote; nothing where there is no file.
+    ///
+    /// # Errors
+    /// [`EvalError::Results`], which names the line and the column, for a file that is something else or damaged; [`DataError::Io`] for one
+    /// that cannot be read.
+    pub fn load(path: &Path) -> Result<SweepTable, EvalError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(SweepTable::default()),
+            Err(source) => return Err(DataError::Io { path: path.to_owned(), source }.into()),
+        };
+        let wrong = |line: usize, what: String| EvalError::Results { path: path.to_owned(), line, what };
+        let mut lines = text.lines();
+        if lines.next().map(str::trim_end) != Some(&COLUMNS.join(",")) {
+            return Err(wrong(1, "these are no results of a sweep".to_owned()));
+        }
+        let mut table = SweepTable::default();
+        for (number, line) in (2..).zip(lines) {
+            let point = point(line.trim_end()).map_err(|what| wrong(number, what))?;
+            if table.get(point.size).is_some() {
+                return Err(wrong(number, format!("size {} is there twice", point.size)));
+            }
+            table.insert(point);
+        }
+        Ok(table)
+    }
+}
+
+/// A line of the file, or what is wrong with it.
+fn point(line: &str) -> Result<SweepPoint, String> {
+    let cells: Vec<&str> = line.split(',').collect();
+    if cells.len() != COLUMNS.len() {
+        return Err(format!("{} cells, but {} are expected", cells.len(), COLUMNS.len()));
+    }
+    let cell = |index: usize| (COLUMNS[index], cells[index]);
+    let number = |index| {
+        let (name, cell) = cell(index);
+        let value = cell.parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+        value.ok_or_else(|| format!("column '{name}': '{cell}' is no number from 0"))
+    };
+    let count = |index| {
+        let (name, cell) = cell(index);
+        cell.parse::<usize>().map_err(|_| format!("column '{name}': '{cell}' is no whole number"))
+    };
+    let print = u64::from_str_radix(cells[10], 16)
+        .map_err(|_| format!("column '{}': '{}' is no fingerprint", COLUMNS[10], cells[10]))?;
+    Ok(SweepPoint {
+        size: count(0)?,
+        compression: number(1)?,
+        mse: number(2)?,
+        variance: number(3)?,
+        pca: if cells[5].is_empty() { None } else { Some(number(5)?) },
+        train_mse: number(7)?,
+        epochs: count(8)?,
+        seconds: number(9)?,
+        fingerprint: Fingerprint(print),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ae_data::{Dataset, Rows};
+
+    use super::*;
+
+    fn point(size: usize, pca: Option<f64>) -> SweepPoint {
+        SweepPoint {
+            size,
+            compression: 64.0 / size as f64,
+            mse: 0.1 / size as f64,
+            variance: 0.3,
+            pca,
+            train_mse: 1.0 / 3.0,
+            epochs: 7,
+            seconds: 0.25,
+            fingerprint: Fingerprint(u64::MAX - size as u64),
+        }
+    }
+
+    #[test]
+    fn results_read_back_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sweep.csv");
+        assert!(SweepTable::load(&path).unwrap().points().is_empty(), "no file, no results");
+        let mut table = SweepTable::default();
+        for point in [point(20, Some(0.001)), point(3, None), point(7, Some(0.5)), point(20, Some(0.002))] {
+            table.insert(point);
+        }
+        assert_eq!(table.points().iter().map(|point| point.size).collect::<Vec<_>>(), [3, 7, 20]);
+        table.save(&path).unwrap();
+        assert_eq!(SweepTable::load(&path).unwrap(), table);
+        let winners: Vec<_> = table.points().iter().map(SweepPoint::winner).collect();
+        assert_eq!(winners, [None, Some("model"), Some("pca")]);
+        assert_eq!(SweepPoint { variance: 0.0, ..point(3, None) }.unexplained(), None);
+    }
+
+    #[test]
+    fn damage_is_named_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sweep.csv");
+        let header = COLUMNS.join(",");
+        for (text, says) in [
+            ("", "line 1: these are no results of a sweep"),
+            ("a,b\n1,2\n", "line 1: these are no results of a sweep"),
+            ("H\n1,2\n", "line 2: 2 cells, but 11 are expected"),
+            ("H\nx,1,1,1,1,1,pca,1,1,1,f\n", "line 2: column 'size': 'x' is no whole number"),
+            ("H\n1,1,nan,1,1,1,pca,1,1,1,f\n", "column 'validation_mse': 'nan' is no number from 0"),
+            ("H\n1,1,1,1,1,1,pca,1,1,1,zz\n", "column 'fingerprint': 'zz' is no fingerprint"),
+            ("H\n1,1,1,1,1,1,pca,1,1,1,f\n1,1,1,1,1,,,1,1,1,f\n", "line 3: size 1 is there twice"),
+        ] {
+            std::fs::write(&path, text.replace('H', &header)).unwrap();
+            let error = SweepTable::load(&path).unwrap_err().to_string();
+            assert!(error.contains(says) && error.starts_with(path.to_str().unwrap()), "{error}");
+        }
+        assert!(matches!(SweepTable::load(folder.path()), Err(EvalError::Data(DataError::Io { .. }))));
+        assert!(SweepTable::default().save(&folder.path().join("no/sweep.csv")).is_err());
+    }
+
+    #[test]
+    fn fingerprints_know_settings_and_data() {
+        let print =
+            |values: &[f32], features| Fingerprint::of(&Rows::new(values, features).unwrap()).unwrap();
+        let some = print(&[1.0, 2.0, 3.0, 4.0], 2);
+        assert_eq!(some, print(&[1.0, 2.0, 3.0, 4.0], 2));
+        assert_ne!(some, print(&[1.0, 2.0, 4.0, 3.0], 2));
+        assert_ne!(some, print(&[1.0, 2.0, 3.0, 4.0], 1));
+        assert_ne!(some.with("a"), some.with("b"));
+        assert_ne!(some.with("ab"), some.with("a").with("b"));
+        let named = Dataset::new(vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
+        let named = named.with_names(vec!["a".to_owned(), "b".to_owned()]).unwrap();
+        assert_ne!(some, Fingerprint::of(&named).unwrap());
+        // The hash of the empty text and of 'a', as its authors give them.
+        let mut known = Fingerprint(0xcbf2_9ce4_8422_2325);
+        known.feed(b"a");
+        assert_eq!(known, Fingerprint(0xaf63_dc4c_8601_ec8c));
+    }
+}
