@@ -1,5 +1,6 @@
 //! The command line: what may be said, and what it means.
 
+mod compare;
 mod measure;
 
 use std::io::Write;
@@ -14,6 +15,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::kind::{ActivationArg, KindArgs};
 pub(crate) use measure::{EvaluateArgs, SweepArgs};
+
+use compare::COMPARE_HELP;
+pub(crate) use compare::CompareArgs;
 
 /// Autoencoders on the CPU: compress rows of numbers, rebuild them, and score how well.
 #[derive(Parser, Debug)]
@@ -111,6 +115,9 @@ pub(crate) enum Command {
     /// Rows on the way from one row to another, through the encodings between theirs
     #[command(after_help = "Example: ae interpolate model.safetensors digits --between 1,2 -o sheet.png")]
     Interpolate(InterpolateArgs),
+    /// Three maps of the same rows: the model's encoding, principal components and t-SNE, and how well each keeps neighbours
+    #[command(after_help = COMPARE_HELP)]
+    Compare(CompareArgs),
     /// What a model file holds
     Info(InfoArgs),
 }

@@ -1,5 +1,6 @@
 //! One module a command (the three that send rows through a model share one).
 
+pub(crate) mod compare;
 pub(crate) mod detect;
 pub(crate) mod evaluate;
 pub(crate) mod generate;

@@ -144,8 +144,13 @@ impl Target {
 
 /// Refuses a path that cannot be written, before time is spent on what goes there.
 pub(crate) fn check_output(path: &Path) -> Result<(), Failure> {
+    check_file("-o", path)
+}
+
+/// [`check_output`] for the path of another flag.
+pub(crate) fn check_file(flag: &str, path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
-        return Err(Failure::Usage(format!("-o {}: this is a folder", path.display())));
+        return Err(Failure::Usage(format!("{flag} {}: this is a folder", path.display())));
     }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -153,7 +158,7 @@ pub(crate) fn check_output(path: &Path) -> Result<(), Failure> {
     };
     if !folder.is_dir() {
         return Err(Failure::Usage(format!(
-            "-o {}: there is no folder {}",
+            "{flag} {}: there is no folder {}",
             path.display(),
             folder.display()
         )));

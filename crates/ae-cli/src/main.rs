@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => commands::sweep::run(args, &common, &mut out),
         Command::Generate(args) => commands::generate::generate(args, &common, &mut out),
         Command::Interpolate(args) => commands::generate::interpolate(args, &common, &mut out),
+        Command::Compare(args) => commands::compare::run(args, &common, &mut out),
         Command::Info(args) => commands::info::run(args, &mut out),
     };
     match result.and_then(|()| out.finish()) {

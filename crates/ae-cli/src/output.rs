@@ -68,3 +68,24 @@ impl Output {
         Ok(self.out.flush()?)
     }
 }
+
+/// A cell of CSV (RFC 4180).
+pub(crate) fn quoted(text: &str, separator: &str) -> String {
+    if text.contains(separator) || text.contains(['"', '\n', '\r']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn cells_that_need_it_are_quoted() {
+        assert_eq!(quoted("a b", ","), "a b");
+        assert_eq!(quoted("a,b", ","), "\"a,b\"");
+        assert_eq!(quoted("a,b", "\t"), "a,b");
+        assert_eq!(quoted("5\" x", ","), "\"5\"\" x\"");
+    }
+}

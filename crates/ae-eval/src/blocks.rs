@@ -62,3 +62,39 @@ fn block<'a>(
     source.read_rows(&range.collect::<Vec<_>>(), values)?;
     Ok(values)
 }
+
+/// All values, `[rows, features]`.
+///
+/// # Errors
+/// [`EvalError::Shape`] without rows, [`EvalError::Model`] for a value that is not finite, or what reading returns.
+pub(crate) fn finite_values(source: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
+    let (rows, features) = (source.rows(), source.features());
+    if rows == 0 || features == 0 {
+        return Err(EvalError::Shape { values: rows * features, features });
+    }
+    let mut values = Vec::with_capacity(rows * features);
+    for_each_block(source, |block| values.extend_from_slice(block))?;
+    match values.iter().position(|x| !x.is_finite()) {
+        None => Ok(values),
+        Some(at) => {
+            let (row, column) = (at / features, at % features);
+            let name = source.names().and_then(|names| names.get(column).cloned());
+            Err(ae_model::Error::NotFinite { row, column, name, value: values[at] }.into())
+        }
+    }
+}
+
+/// `Σ_features (x - y)²`, in the same order whoever asks.
+pub(crate) fn squared_distance(x: &[f32], y: &[f32]) -> f64 {
+    // Sums beside each other, which one instruction can add to.
+    let mut sums = [0.0f64; 4];
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<4>(), y.as_chunks::<4>());
+    for (x, y) in x.iter().zip(y) {
+        for lane in 0..4 {
+            let difference = f64::from(x[lane]) - f64::from(y[lane]);
+            sums[lane] += difference * difference;
+        }
+    }
+    let rest: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+}

@@ -87,8 +87,44 @@ pub enum EvalError {
         /// What would do.
         allowed: &'static str,
     },
-    /// A detector needs more rows.
-    #[error("{rows} rows are too few to tell what is normal: at least {least} are needed")]
+    /// Neighbours that are not all there, or are so many that the measure has no scale.
+    #[error(
+        "{neighbours} neighbours of {rows} rows: they must be at least 1 and fewer than half of the rows"
+    )]
+    Neighbours {
+        /// Neighbours asked for.
+        neighbours: usize,
+        /// Rows.
+        rows: usize,
+    },
+    /// A perplexity that the rows cannot have.
+    #[error("perplexity {perplexity} of {rows} rows: it must be at least 1 and at most {}", .rows.saturating_sub(1))]
+    Perplexity {
+        /// Perplexity asked for.
+        perplexity: f64,
+        /// Rows.
+        rows: usize,
+    },
+    /// More rows than every pair of them can be looked at.
+    #[error("{rows} rows are too many to compare every pair of them: at most {most}; a sample does")]
+    TooManyRows {
+        /// Rows there are.
+        rows: usize,
+        /// The most there can be.
+        most: usize,
+    },
+    /// Two tables that should be about the same rows are not.
+    #[error("{got} rows of {what}, but there are {expected}")]
+    RowCount {
+        /// What there is a wrong number of.
+        what: &'static str,
+        /// Rows that there should be.
+        expected: usize,
+        /// Rows that there are.
+        got: usize,
+    },
+    /// More rows are needed.
+    #[error("{rows} rows are too few: at least {least} are needed")]
     TooFewRows {
         /// Rows there are.
         rows: usize,

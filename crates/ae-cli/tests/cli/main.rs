@@ -1,6 +1,7 @@
 //! The command as its users have it: a process with arguments, files, standard input and output.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod compare;
 mod detect;
 mod jobs;
 mod measure;

@@ -55,6 +55,9 @@ const CASES: &[Case] = &[
     case("no such optimizer", "train digits --optimizer lion", 2, "invalid value 'lion'"),
     case("a beta without a vae", "train digits --beta 2", 2, "--beta is for --kind vae"),
     case("a negative beta", "train digits --kind vae --beta -1", 2, "--beta: -1 is out of range"),
+    case("a rate in words", "train digits --learning-rate fast", 2, "'fast' is neither a number nor auto"),
+    case("a sweep of rates", "sweep digits --sizes 2 --learning-rate auto", 2, "auto is for ae train"),
+    case("revival of nothing", "train digits --revive 100", 2, "were not provided: --top-k"),
     case("more kept than there is", "train digits --top-k 99", 2, "--top-k: 99 is out of range"),
     case("the largest of a vae", "train digits --kind vae --top-k 2", 2, "--top-k is not for --kind vae"),
     case("no samples", "train digits --kind vae --samples 0", 2, "--samples: 0 is out of range"),
@@ -215,6 +218,70 @@ const CASES: &[Case] = &[
         1,
         "size 2: training diverged",
     ),
+    case("a map of two rows", "compare M rows.csv --rows 2", 2, "2 is not in 4..=10000"),
+    case("no neighbours", "compare M rows.csv --neighbours 0", 2, "--neighbours: 0 is out of range"),
+    case(
+        "half of the rows as neighbours",
+        "compare M rows.csv --neighbours 15",
+        2,
+        "fewer than half of the rows, of which rows.csv has 30",
+    ),
+    case("a perplexity of 0", "compare M rows.csv --perplexity 0", 2, "--perplexity: 0 is out of range"),
+    case(
+        "a perplexity of NaN",
+        "compare M rows.csv --perplexity nan",
+        2,
+        "--perplexity: NaN is out of range",
+    ),
+    case("a perplexity beyond the rows", "compare M rows.csv --perplexity 30", 2, "one less than the rows"),
+    case("a plot of no known kind", "compare M rows.csv --plot maps.gif", 2, "--plot maps.gif: pictures are"),
+    case(
+        "a plot in no folder",
+        "compare M rows.csv --plot no/a.png",
+        2,
+        "--plot no/a.png: there is no folder",
+    ),
+    case(
+        "a folder as plot",
+        "compare M rows.csv --plot folder.svg",
+        2,
+        "--plot folder.svg: this is a folder",
+    ),
+    case(
+        "maps as arrays",
+        "compare M rows.csv -o maps.npy",
+        2,
+        "-o maps.npy: coordinates are written as .csv",
+    ),
+    case("a table among objects", "compare M rows.csv -o - --json", 2, "cannot share standard output"),
+    case("labels that are not there", "compare M rows.csv --label no.csv", 1, "--label no.csv: No such file"),
+    case(
+        "labels for other rows",
+        "compare M rows.csv --label labels.txt",
+        1,
+        "labels.txt: 3 labels for 30 rows",
+    ),
+    case("a label left out", "compare M rows.csv --label gap.txt", 1, "gap.txt: line 2 is empty"),
+    case("labels that are halves", "compare M rows.csv --label halves.npy", 1, "row 2: 0.5 is no label"),
+    case("labels in two columns", "compare M rows.csv --label pairs.npy", 1, "2 columns, but labels are one"),
+    case(
+        "a map without columns",
+        "compare M ab.csv",
+        1,
+        "ab.csv: columns 'height', 'width', 'depth', 'weight'",
+    ),
+    case(
+        "three rows to map",
+        "compare M three.csv --neighbours 1",
+        1,
+        "three.csv: 3 rows are too few to map",
+    ),
+    case(
+        "values to guess",
+        "compare masked.safetensors holes.csv",
+        1,
+        "holes.csv: row 1, column 'height': the value is missing, and distances need every value",
+    ),
     case("two kinds of errors", "score M rows.csv --per-feature --norm mean", 2, "cannot be used with"),
     case(
         "a folder that is not there",
@@ -335,6 +402,7 @@ fn folder() -> tempfile::TempDir {
     let dir = trained();
     let folder = dir.path();
     std::fs::create_dir(folder.join("folder")).unwrap();
+    std::fs::create_dir(folder.join("folder.svg")).unwrap();
     let npy = |descr: &str, shape: &str, data: &[u8]| {
         let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
         [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), data].concat()
@@ -365,6 +433,15 @@ fn folder() -> tempfile::TempDir {
         ("other.safetensors", &[&2u64.to_le_bytes()[..], b"{}"].concat()),
     ];
     files.iter().for_each(|(name, bytes)| write(folder, name, bytes));
+    write(folder, "labels.txt", "a\nb\na\n");
+    write(folder, "gap.txt", "a\n\na\n");
+    write(folder, "halves.npy", npy("<f4", "(2, 1)", &[0.0f32, 0.5].map(f32::to_le_bytes).concat()));
+    write(folder, "pairs.npy", npy("<f4", "(1, 2)", &[0; 8]));
+    write(folder, "three.csv", table().lines().take(4).collect::<Vec<_>>().join("\n"));
+    write(folder, "holes.csv", table().replacen("\n0,", "\n,", 1));
+    let masked =
+        ["train", "holes.csv", "--missing", "mask", "--epochs", "1", "-q", "-o", "masked.safetensors"];
+    ae(folder, &masked);
     write(folder, "wrong.toml", "epoch = 3\n");
     write(folder, "zero.toml", "epochs = 0\n");
     let model = std::fs::read(folder.join("model.safetensors")).unwrap();

@@ -1,13 +1,12 @@
 //! The detector: what it is made of, fitting and scoring.
 
-use std::num::NonZero;
-
 use ae_data::{BatchSource, Dataset};
 use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, ScalerKind};
 
 use super::neighbours::Neighbours;
 use super::parts::{self, Part, Tools};
 use crate::error::EvalError;
+use crate::threads;
 
 /// Rows of an update of the detector's own models.
 const BATCH: usize = 64;
@@ -346,7 +345,7 @@ impl Settings {
     }
 
     fn threads(&self) -> usize {
-        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))
+        threads::count(self.threads)
     }
 
     /// The model's configuration: one hidden layer, as wide for any number of features. What keeps it from copying its input is the

@@ -6,6 +6,8 @@ use nalgebra::{Cholesky, DMatrix, Dyn};
 
 use super::neighbours::Neighbours;
 use crate::error::EvalError;
+use crate::sampling::sample_rows;
+use crate::threads::for_each_chunk;
 
 /// Share of the mean variance of the residuals that is added to each, so that a feature that the model rebuilds perfectly, or a
 /// direction without residuals, does not decide everything.
@@ -155,16 +157,9 @@ impl Tools {
                 *out = sum / nearest.len().max(1) as f64;
             }
         };
-        if self.threads < 2 || count < WORTH_THREADS {
-            work(rows, &mut out);
-            return out;
-        }
-        let share = count.div_ceil(self.threads);
-        std::thread::scope(|scope| {
-            for (rows, out) in rows.chunks(share * features).zip(out.chunks_mut(share)) {
-                scope.spawn(|| work(rows, out));
-            }
-        });
+        let threads = if count < WORTH_THREADS { 1 } else { self.threads };
+        let share = count.div_ceil(threads.max(1)).max(1);
+        for_each_chunk(threads, &mut out, share, |i, out| work(&rows[i * share * features..], out));
         out
     }
 }
@@ -177,16 +172,7 @@ pub(super) fn compressed(mut values: Vec<f32>) -> Vec<f32> {
 
 /// At most `most` of the rows in memory, drawn from the seed, in their order.
 pub(super) fn sample(rows: &dyn BatchSource, most: usize, seed: u64) -> Result<Dataset, EvalError> {
-    let count = rows.rows();
-    let mut indices: Vec<usize> = (0..count).collect();
-    if count > most {
-        let mut rng = ae_data::Rng::new(seed);
-        for place in 0..most {
-            indices.swap(place, place + rng.below(count - place));
-        }
-        indices.truncate(most);
-        indices.sort_unstable();
-    }
+    let indices = sample_rows(rows.rows(), most, seed);
     read(rows, &indices)
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Found;
 use crate::failure::Failure;
 use crate::inputs::Target;
-use crate::output::Output;
+use crate::output::{Output, quoted};
 
 /// The rows of the result.
 pub(super) struct Table<'a> {
@@ -78,7 +78,7 @@ impl Table<'_> {
             let mut cells = vec![self.found.scores[row].to_string(), u8::from(self.flags[row]).to_string()];
             cells.extend(self.found.p_values.as_ref().map(|p_values| p_values[row].to_string()));
             cells.extend(
-                self.blamed(row).into_iter().map(|(feature, _)| quoted(self.name(feature), separator)),
+                self.blamed(row).into_iter().map(|(feature, _)| quoted(&self.name(feature), separator)),
             );
             writeln!(out, "{}", cells.join(separator))?;
         }
@@ -107,26 +107,5 @@ impl Table<'_> {
 
     fn name(&self, feature: usize) -> String {
         self.names.and_then(|names| names.get(feature).cloned()).unwrap_or_else(|| (feature + 1).to_string())
-    }
-}
-
-/// A cell of CSV (RFC 4180).
-fn quoted(text: String, separator: &str) -> String {
-    if text.contains(separator) || text.contains(['"', '\n', '\r']) {
-        return format!("\"{}\"", text.replace('"', "\"\""));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn cells_that_need_it_are_quoted() {
-        assert_eq!(quoted("a b".to_owned(), ","), "a b");
-        assert_eq!(quoted("a,b".to_owned(), ","), "\"a,b\"");
-        assert_eq!(quoted("a,b".to_owned(), "\t"), "a,b");
-        assert_eq!(quoted("5\" x".to_owned(), ","), "\"5\"\" x\"");
     }
 }

@@ -1,0 +1,195 @@
+//! `ae compare`: the model's encoding beside principal components and t-SNE, as maps of the same rows.
+
+mod deliver;
+mod labels;
+
+use std::time::Instant;
+
+use ae_data::{BatchSource, Dataset, Rows};
+use ae_eval::{
+    EvalError, NeighbourOrder, Pca, TsneSettings, continuity, knn_accuracy, sample_rows, trustworthiness,
+    tsne,
+};
+use ae_model::Autoencoder;
+use serde_json::json;
+
+use crate::args::{Common, CompareArgs, DataArgs};
+use crate::failure::Failure;
+use crate::inputs::{load, read_for};
+use crate::output::Output;
+use deliver::Goal;
+use labels::LabelFile;
+
+/// Perplexity where nothing is said and the rows are many.
+const PERPLEXITY: f64 = 30.0;
+/// The least rows that t-SNE lays out.
+const LEAST_ROWS: usize = 4;
+
+pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
+    let goal = Goal::of(args, common)?;
+    let file = args.input.label.as_deref().and_then(LabelFile::named);
+    let model = load(&args.model, common.threads())?;
+    let rows = match &file {
+        None => read_for(&model, &args.data, &args.input, out)?,
+        Some(file) => {
+            let rows = read_for(&model, &args.data, &DataArgs { label: None, ..args.input.clone() }, out)?;
+            let labels = file.labels(rows.rows())?;
+            rows.with_labels(labels)?
+        }
+    };
+    let all = rows.rows();
+    let drawn = sample_rows(all, args.rows as usize, args.seed);
+    let rows = rows.select_rows(&drawn)?;
+    let settings = settings(args, common, rows.rows())?;
+    check_values(&args.data, &rows, &drawn)?;
+
+    let maps = maps(args, common, &model, &rows, &settings)?;
+    let chosen = if drawn.len() == all {
+        format!("all {all} of {}", args.data)
+    } else {
+        format!("{} of the {all} of {}, drawn with seed {}", drawn.len(), args.data, args.seed)
+    };
+    goal.deliver(&maps, &rows, &drawn, &chosen, out)?;
+    out.object(&json!({
+        "event": "summary",
+        "rows": drawn.len(),
+        "rows_of_data": all,
+        "neighbours": args.neighbours,
+        "perplexity": settings.perplexity,
+        "seed": args.seed,
+        "labels": rows.labels().is_some(),
+        "output": args.output,
+        "plot": args.plot,
+    }))
+}
+
+/// The settings of t-SNE, once what the flags ask for is known to fit the rows.
+fn settings(args: &CompareArgs, common: &Common, rows: usize) -> Result<TsneSettings, Failure> {
+    if rows < LEAST_ROWS {
+        let text = format!("{}: {rows} rows are too few to map: at least {LEAST_ROWS} are needed", args.data);
+        return Err(Failure::Other(text));
+    }
+    let k = args.neighbours;
+    if k == 0 || k >= rows.div_ceil(2) {
+        return Err(Failure::Usage(format!(
+            "--neighbours: {k} is out of range: it must be at least 1 and fewer than half of the rows, of which {} has {rows}",
+            args.data
+        )));
+    }
+    let most = rows.saturating_sub(1) as f64;
+    let perplexity = args.perplexity.unwrap_or(PERPLEXITY.min(most / 3.0).max(1.0));
+    if !(perplexity >= 1.0 && perplexity <= most) {
+        return Err(Failure::Usage(format!(
+            "--perplexity: {perplexity} is out of range: it must be from 1 to one less than the rows, of which {} has {rows}",
+            args.data
+        )));
+    }
+    let mut settings = TsneSettings::default();
+    settings.perplexity = perplexity;
+    settings.seed = args.seed;
+    settings.threads = common.threads();
+    Ok(settings)
+}
+
+/// Refuses missing values, which models may be trained to do without, but distances cannot.
+fn check_values(location: &str, rows: &Dataset, drawn: &[usize]) -> Result<(), Failure> {
+    let Some(at) = rows.values().iter().position(|x| x.is_nan()) else { return Ok(()) };
+    let (row, column) = (at / rows.features(), at % rows.features());
+    let name = match rows.names() {
+        Some(names) => format!("'{}'", names[column]),
+        None => (column + 1).to_string(),
+    };
+    Err(Failure::Other(format!(
+        "{location}: row {}, column {name}: the value is missing, and distances need every value; ae reconstruct fills them in",
+        drawn[row] + 1
+    )))
+}
+
+/// A map and what it is worth.
+struct Map {
+    /// As machines know it.
+    key: &'static str,
+    name: String,
+    /// What it shows.
+    remark: String,
+    /// `[rows, 2]`
+    points: Vec<f32>,
+    seconds: f64,
+    trustworthiness: f64,
+    continuity: f64,
+    accuracy: Option<f64>,
+}
+
+fn maps(
+    args: &CompareArgs,
+    common: &Common,
+    model: &Autoencoder,
+    rows: &Dataset,
+    settings: &TsneSettings,
+) -> Result<Vec<Map>, Failure> {
+    let about = |error| Failure::with_rows(&args.data, error);
+    let scaled = model.scaled(rows).map_err(about)?;
+    let truth = NeighbourOrder::new(&scaled, common.threads()).map_err(|error| match error {
+        EvalError::Model(error) => about(error),
+        error => error.into(),
+    })?;
+    let measured = |key, name: &str, remark, points: Vec<f32>, started: Instant| {
+        let seconds = started.elapsed().as_secs_f64();
+        let order = NeighbourOrder::new(&Rows::new(&points, 2)?, common.threads())?;
+        let accuracy = match rows.labels() {
+            Some(labels) => Some(knn_accuracy(&order, labels.codes(), args.neighbours)?),
+            None => None,
+        };
+        Ok::<_, Failure>(Map {
+            key,
+            name: name.to_owned(),
+            remark,
+            points,
+            seconds,
+            trustworthiness: trustworthiness(&truth, &order, args.neighbours)?,
+            continuity: continuity(&truth, &order, args.neighbours)?,
+            accuracy,
+        })
+    };
+
+    let started = Instant::now();
+    let codes = model.encode(rows).map_err(about)?;
+    let (points, remark) = match codes.features() {
+        0 | 1 => (plane(codes.values(), 1), "its value, from left to right".to_owned()),
+        2 => (codes.values().to_vec(), "its 2 values".to_owned()),
+        wide => {
+            let (points, share) = components(&codes)?;
+            (points, format!("first 2 principal components of {wide} values ({share:.1} % of variance)"))
+        }
+    };
+    let encoding = measured("encoding", "encoding", remark, points, started)?;
+
+    let started = Instant::now();
+    let (points, share) = components(&scaled)?;
+    let remark = format!("of {} features ({share:.1} % of variance)", scaled.features());
+    let pca = measured("pca", "PCA", remark, points, started)?;
+
+    let started = Instant::now();
+    let points = tsne(&scaled, settings)?;
+    let perplexity = (settings.perplexity * 100.0).round() / 100.0;
+    let remark = format!("perplexity {perplexity}");
+    let tsne = measured("tsne", "t-SNE", remark, points, started)?;
+    Ok(vec![encoding, pca, tsne])
+}
+
+/// The first two principal components, `[rows, 2]`, and how many percent of the variance they hold.
+fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Failure> {
+    let wide = rows.features().min(2);
+    let pca = Pca::fit(rows, wide)?;
+    let total = pca.total_variance();
+    let share = if total > 0.0 { pca.variances().iter().sum::<f64>() / total } else { 1.0 };
+    Ok((plane(&pca.transform(rows)?, wide), 100.0 * share))
+}
+
+/// Points of at most two coordinates with two: the second is 0 where there is none.
+fn plane(values: &[f32], wide: usize) -> Vec<f32> {
+    match wide {
+        1 => values.iter().flat_map(|x| [*x, 0.0]).collect(),
+        _ => values.to_vec(),
+    }
+}

@@ -1,0 +1,193 @@
+//! The maps as words, objects, a table of coordinates and a picture.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use ae_data::{Dataset, Format};
+use ae_eval::{Classes, Panel, Scatter};
+use serde_json::json;
+
+use super::Map;
+use crate::args::{Common, CompareArgs};
+use crate::failure::Failure;
+use crate::inputs::check_file;
+use crate::output::{Output, quoted};
+
+/// Where results go.
+pub(super) struct Goal {
+    table: Table,
+    picture: Option<(PathBuf, Picture)>,
+    neighbours: usize,
+}
+
+enum Table {
+    Nowhere,
+    Standard,
+    File(PathBuf, &'static str),
+}
+
+enum Picture {
+    Svg,
+    Png,
+}
+
+impl Goal {
+    /// Checks `-o` and `--plot` before any work is done for them.
+    pub(super) fn of(args: &CompareArgs, common: &Common) -> Result<Goal, Failure> {
+        let table = match args.output.as_deref() {
+            None => Table::Nowhere,
+            Some(path) if path.as_os_str() == "-" => {
+                if common.json {
+                    let text = "-o -: coordinates and the objects of --json cannot share standard output";
+                    return Err(Failure::Usage(text.to_owned()));
+                }
+                Table::Standard
+            }
+            Some(path) => {
+                let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+                let separator = match Format::of(path) {
+                    Ok(Format::Csv) if ending == "csv" => ",",
+                    Ok(Format::Tsv) if ending == "tsv" => "\t",
+                    _ => {
+                        let path = path.display();
+                        let text = format!("-o {path}: coordinates are written as .csv or .tsv");
+                        return Err(Failure::Usage(text));
+                    }
+                };
+                check_file("-o", path)?;
+                Table::File(path.to_owned(), separator)
+            }
+        };
+        let picture = match args.plot.as_deref() {
+            None => None,
+            Some(path) => {
+                let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+                let picture = match ending.to_str() {
+                    Some("svg") => Picture::Svg,
+                    Some("png") => Picture::Png,
+                    _ => {
+                        let text = format!("--plot {}: pictures are drawn as .png or .svg", path.display());
+                        return Err(Failure::Usage(text));
+                    }
+                };
+                check_file("--plot", path)?;
+                Some((path.to_owned(), picture))
+            }
+        };
+        Ok(Goal { table, picture, neighbours: args.neighbours })
+    }
+
+    /// `drawn` are the places of `rows` in the data, and `chosen` says in words which they are.
+    pub(super) fn deliver(
+        &self,
+        maps: &[Map],
+        rows: &Dataset,
+        drawn: &[usize],
+        chosen: &str,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let failed = |path: &PathBuf| {
+            let path = path.display().to_string();
+            move |error: io::Error| Failure::Other(format!("{path}: {error}"))
+        };
+        if let Table::Standard = self.table {
+            coordinates(maps, rows, drawn, ",", out.stream())?;
+        }
+        for line in self.lines(maps, chosen) {
+            // Beside a table on standard output it is a remark.
+            if let Table::Standard = self.table { out.note(line) } else { out.line(line)? }
+        }
+        for map in maps {
+            out.object(&json!({
+                "event": "map",
+                "map": map.key,
+                "trustworthiness": map.trustworthiness,
+                "continuity": map.continuity,
+                "knn_accuracy": map.accuracy,
+                "seconds": map.seconds,
+                "remark": map.remark,
+            }))?;
+        }
+        if let Table::File(path, separator) = &self.table {
+            ae_data::write_atomically(path, |file| coordinates(maps, rows, drawn, separator, file))
+                .map_err(failed(path))?;
+            out.note(format!("coordinates of {} rows written to {}", drawn.len(), path.display()));
+        }
+        if let Some((path, picture)) = &self.picture {
+            let scatter = self.scatter(maps, rows)?;
+            ae_data::write_atomically(path, |file| match picture {
+                Picture::Svg => scatter.write_svg(file),
+                Picture::Png => scatter.write_png(file),
+            })
+            .map_err(failed(path))?;
+            out.note(format!("maps drawn to {}", path.display()));
+        }
+        Ok(())
+    }
+
+    fn lines(&self, maps: &[Map], chosen: &str) -> Vec<String> {
+        let accuracy = format!("{}-NN accuracy", self.neighbours);
+        let mut lines = vec![
+            format!("rows          {chosen}"),
+            format!("neighbours    {}", self.neighbours),
+            String::new(),
+            format!(
+                "{:<10} {:>15} {:>10} {accuracy:>15} {:>8}",
+                "map", "trustworthiness", "continuity", "seconds"
+            ),
+        ];
+        for map in maps {
+            let accuracy = map.accuracy.map_or_else(|| "no labels".to_owned(), |share| format!("{share:.4}"));
+            lines.push(format!(
+                "{:<10} {:>15.4} {:>10.4} {accuracy:>15} {:>8.2}",
+                map.name, map.trustworthiness, map.continuity, map.seconds
+            ));
+        }
+        lines.push(String::new());
+        lines.extend(maps.iter().map(|map| format!("{:<13} {}", map.name, map.remark)));
+        lines
+    }
+
+    fn scatter(&self, maps: &[Map], rows: &Dataset) -> Result<Scatter, Failure> {
+        let panels: Vec<Panel> = maps
+            .iter()
+            .map(|map| {
+                let mut neighbours =
+                    format!("trustworthiness {:.3}, continuity {:.3}", map.trustworthiness, map.continuity);
+                if let Some(accuracy) = map.accuracy {
+                    neighbours += &format!(", {}-NN {accuracy:.3}", self.neighbours);
+                }
+                let title = match map.key {
+                    "encoding" => "Encoding by the model".to_owned(),
+                    _ => map.name.clone(),
+                };
+                Panel { title, remarks: vec![map.remark.clone(), neighbours], points: map.points.clone() }
+            })
+            .collect();
+        let classes = rows.labels().map(|labels| Classes { names: labels.names(), codes: labels.codes() });
+        Ok(Scatter::draw(&panels, classes)?)
+    }
+}
+
+/// A line a row: its number in the data, its label, and where it is on each map.
+fn coordinates(
+    maps: &[Map],
+    rows: &Dataset,
+    drawn: &[usize],
+    separator: &str,
+    out: impl Write,
+) -> io::Result<()> {
+    let mut out = io::BufWriter::new(out);
+    let axes = maps.iter().flat_map(|map| [1, 2].map(|axis| format!("{}_{axis}", map.key)));
+    let header: Vec<String> = ["row", "label"].map(str::to_owned).into_iter().chain(axes).collect();
+    writeln!(out, "{}", header.join(separator))?;
+    for (place, row) in drawn.iter().enumerate() {
+        let label = rows.labels().and_then(|labels| labels.name_of(place)).unwrap_or_default();
+        let mut cells = vec![(row + 1).to_string(), quoted(label, separator)];
+        for map in maps {
+            cells.extend(map.points[2 * place..2 * place + 2].iter().map(f32::to_string));
+        }
+        writeln!(out, "{}", cells.join(separator))?;
+    }
+    out.flush()
+}

@@ -1,0 +1,250 @@
+//! Scatter plots side by side: maps of the same rows, coloured by their classes, as SVG or PNG.
+
+mod raster;
+mod svg;
+
+use std::io;
+
+use ae_data::Rows;
+
+use crate::blocks::finite_values;
+use crate::error::EvalError;
+
+/// Sides of a panel, in units: pixels of SVG, half pixels of PNG.
+const SIDE: f64 = 380.0;
+/// Space around the whole and between panels.
+const GAP: f64 = 24.0;
+/// Space between the frame of a panel and its points.
+const INSET: f64 = 12.0;
+/// From one line of text to the next.
+const LINE: f64 = 17.0;
+/// Most characters of a name in the legend.
+const NAME: usize = 24;
+/// Width of a character in the legend; the widest font there is has this.
+const CHARACTER: f64 = 7.2;
+/// Colours that people see apart whatever their colour vision (Okabe & Ito 2008), the pale one last.
+const COLOURS: [[u8; 3]; 8] = [
+    [0, 114, 178],
+    [213, 94, 0],
+    [0, 158, 115],
+    [204, 121, 167],
+    [230, 159, 0],
+    [86, 180, 233],
+    [60, 60, 60],
+    [240, 228, 66],
+];
+/// Colour of classes that there is no other for.
+const OTHERS: [u8; 3] = [170, 170, 170];
+const INK: [u8; 3] = [30, 30, 30];
+const PALE_INK: [u8; 3] = [95, 95, 95];
+const FRAME: [u8; 3] = [190, 190, 190];
+
+/// A map to draw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// What it is.
+    pub title: String,
+    /// What there is to say about it.
+    pub remarks: Vec<String>,
+    /// Its points, `[rows, 2]`.
+    pub points: Vec<f32>,
+}
+
+/// What rows are, for colours and a legend.
+#[derive(Clone, Copy, Debug)]
+pub struct Classes<'a> {
+    /// Names of the classes; those that no row has are left out.
+    pub names: &'a [String],
+    /// For each row the index of its name.
+    pub codes: &'a [u32],
+}
+
+/// A drawing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scatter {
+    width: f64,
+    height: f64,
+    shapes: Vec<Shape>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Shape {
+    /// The outline of a rectangle.
+    Frame { x: f64, y: f64, side: f64 },
+    /// A point; `size` is about its radius.
+    Mark { x: f64, y: f64, size: f64, look: Look },
+    /// A line of text that starts at `x` and stands on `y`.
+    Text { x: f64, y: f64, text: String, weight: Weight },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Look {
+    marker: Marker,
+    colour: [u8; 3],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Marker {
+    Circle,
+    Square,
+    Triangle,
+    Diamond,
+}
+
+/// Markers, each for as many classes as there are colours.
+const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Triangle, Marker::Square, Marker::Diamond];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Weight {
+    Title,
+    Remark,
+    Name,
+}
+
+impl Weight {
+    fn colour(self) -> [u8; 3] {
+        match self {
+            Weight::Title | Weight::Name => INK,
+            Weight::Remark => PALE_INK,
+        }
+    }
+}
+
+impl Scatter {
+    /// Draws `panels` from left to right. Both axes of a panel have one scale, since distances are what its map is about.
+    ///
+    /// # Errors
+    /// [`EvalError::Shape`] for a panel without points or with half a point, [`EvalError::Model`] for one at no place,
+    /// [`EvalError::RowCount`] unless each point has a class, [`EvalError::Classes`] for a class without a name.
+    pub fn draw(panels: &[Panel], classes: Option<Classes<'_>>) -> Result<Scatter, EvalError> {
+        let present = match classes {
+            Some(classes) => present(classes)?,
+            None => Vec::new(),
+        };
+        let remarks = panels.iter().map(|panel| panel.remarks.len()).max().unwrap_or(0);
+        let top = GAP + LINE * (remarks + 1) as f64;
+        let width = GAP + (SIDE + GAP) * panels.len().max(1) as f64;
+        let mut shapes = Vec::new();
+        for (place, panel) in panels.iter().enumerate() {
+            let left = GAP + (SIDE + GAP) * place as f64;
+            let lines = std::iter::once((&panel.title, Weight::Title))
+                .chain(panel.remarks.iter().map(|remark| (remark, Weight::Remark)));
+            for (line, (text, weight)) in lines.enumerate() {
+                let y = GAP + LINE * (line as f64 + 0.4);
+                shapes.push(Shape::Text { x: left, y, text: text.clone(), weight });
+            }
+            shapes.push(Shape::Frame { x: left, y: top, side: SIDE });
+            let points = finite_values(&Rows::new(&panel.points, 2)?)?;
+            let looks: Option<Vec<Look>> = match classes {
+                Some(Classes { codes, .. }) if codes.len() * 2 != points.len() => {
+                    let (expected, got) = (points.len() / 2, codes.len());
+                    return Err(EvalError::RowCount { what: "classes", expected, got });
+                }
+                Some(Classes { codes, .. }) => {
+                    Some(codes.iter().map(|code| look_of(*code, &present)).collect())
+                }
+                None => None,
+            };
+            add_points(&mut shapes, &points, looks.as_deref(), (left, top));
+        }
+        let mut bottom = top + SIDE + GAP;
+        if let Some(Classes { names, .. }) = classes {
+            bottom = add_legend(&mut shapes, names, &present, (width, bottom)) + GAP;
+        }
+        Ok(Scatter { width, height: bottom, shapes })
+    }
+
+    /// Writes it as SVG.
+    ///
+    /// # Errors
+    /// What writing to `out` returns.
+    pub fn write_svg(&self, out: impl io::Write) -> io::Result<()> {
+        svg::write(self, out)
+    }
+
+    /// Writes it as a PNG file, two pixels a unit, with a font of its own.
+    ///
+    /// # Errors
+    /// What writing to `out` returns.
+    pub fn write_png(&self, out: impl io::Write) -> io::Result<()> {
+        raster::write(self, out)
+    }
+}
+
+/// The classes that rows have, rising.
+fn present(classes: Classes<'_>) -> Result<Vec<u32>, EvalError> {
+    let Classes { names, codes } = classes;
+    if codes.iter().any(|code| *code as usize >= names.len()) {
+        return Err(EvalError::Classes { rows: codes.len(), labels: codes.len(), classes: names.len() });
+    }
+    let mut present = codes.to_vec();
+    present.sort_unstable();
+    present.dedup();
+    Ok(present)
+}
+
+fn look_of(code: u32, present: &[u32]) -> Look {
+    let place = present.binary_search(&code).unwrap_or(usize::MAX);
+    match MARKERS.get(place / COLOURS.len()) {
+        Some(marker) => Look { marker: *marker, colour: COLOURS[place % COLOURS.len()] },
+        None => Look { marker: Marker::Circle, colour: OTHERS },
+    }
+}
+
+/// Points in their order, in the middle of the panel whose corner is `(left, top)`.
+fn add_points(shapes: &mut Vec<Shape>, points: &[f32], looks: Option<&[Look]>, (left, top): (f64, f64)) {
+    let range = |axis: usize| {
+        let values = points.iter().skip(axis).step_by(2).map(|x| f64::from(*x));
+        let (low, high) =
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        ((low + high) / 2.0, high - low)
+    };
+    let ((x_middle, x_span), (y_middle, y_span)) = (range(0), range(1));
+    let span = x_span.max(y_span);
+    let scale = if span > 0.0 { (SIDE - 2.0 * INSET) / span } else { 0.0 };
+    let size = (100.0 / (points.len() as f64 / 2.0).sqrt()).clamp(1.4, 4.0);
+    let plain = Look { marker: Marker::Circle, colour: COLOURS[0] };
+    for (row, point) in points.chunks_exact(2).enumerate() {
+        shapes.push(Shape::Mark {
+            x: left + SIDE / 2.0 + (f64::from(point[0]) - x_middle) * scale,
+            // Upwards is where values grow.
+            y: top + SIDE / 2.0 - (f64::from(point[1]) - y_middle) * scale,
+            size,
+            look: looks.and_then(|looks| looks.get(row)).copied().unwrap_or(plain),
+        });
+    }
+}
+
+/// The names beside their marks, in as many lines as they need below `top`; where the last line ends.
+fn add_legend(shapes: &mut Vec<Shape>, names: &[String], present: &[u32], (width, top): (f64, f64)) -> f64 {
+    let known = COLOURS.len() * MARKERS.len();
+    let mut entries: Vec<(Look, String)> = present
+        .iter()
+        .take(known)
+        .map(|code| (look_of(*code, present), shortened(&names[*code as usize])))
+        .collect();
+    if present.len() > known {
+        let others = Look { marker: Marker::Circle, colour: OTHERS };
+        entries.push((others, format!("{} others", present.len() - known)));
+    }
+    let longest = entries.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
+    let cell = 34.0 + CHARACTER * longest as f64;
+    let in_a_line = (((width - 2.0 * GAP) / cell) as usize).max(1);
+    for (place, (look, text)) in entries.iter().enumerate() {
+        let x = GAP + (place % in_a_line) as f64 * cell;
+        let y = top + (place / in_a_line) as f64 * LINE;
+        shapes.push(Shape::Mark { x: x + 6.0, y: y + 2.0, size: 4.5, look: *look });
+        shapes.push(Shape::Text { x: x + 16.0, y: y + 6.0, text: text.clone(), weight: Weight::Name });
+    }
+    top + entries.len().div_ceil(in_a_line).saturating_sub(1) as f64 * LINE
+}
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(NAME) {
+        Some(_) => name.chars().take(NAME - 2).chain("..".chars()).collect(),
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! A drawing as SVG: shapes and texts that any browser shows.
+
+use std::io::{self, Write};
+
+use super::{FRAME, Marker, Scatter, Shape, Weight};
+
+pub(super) fn write(scatter: &Scatter, out: impl Write) -> io::Result<()> {
+    let mut out = io::BufWriter::new(out);
+    let (width, height) = (scatter.width, scatter.height);
+    writeln!(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\" font-family=\"Helvetica, Arial, 'Liberation Sans', sans-serif\">"
+    )?;
+    writeln!(out, "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>")?;
+    for shape in &scatter.shapes {
+        match shape {
+            Shape::Frame { x, y, side } => writeln!(
+                out,
+                "<rect x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" fill=\"none\" stroke=\"{}\"/>",
+                colour(FRAME)
+            )?,
+            Shape::Mark { x, y, size, look } => {
+                let fill = format!("fill=\"{}\" fill-opacity=\"0.8\"", colour(look.colour));
+                match corners(look.marker, *size) {
+                    None => writeln!(out, "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{size:.2}\" {fill}/>")?,
+                    Some(corners) => {
+                        write!(out, "<polygon points=\"")?;
+                        for (dx, dy) in corners {
+                            write!(out, "{:.2},{:.2} ", x + dx, y + dy)?;
+                        }
+                        writeln!(out, "\" {fill}/>")?;
+                    }
+                }
+            }
+            Shape::Text { x, y, text, weight } => {
+                let style = match weight {
+                    Weight::Title => "font-size=\"15\" font-weight=\"bold\"",
+                    Weight::Remark | Weight::Name => "font-size=\"12\"",
+                };
+                let fill = colour(weight.colour());
+                writeln!(out, "<text x=\"{x}\" y=\"{y}\" {style} fill=\"{fill}\">{}</text>", escaped(text))?;
+            }
+        }
+    }
+    writeln!(out, "</svg>")?;
+    out.flush()
+}
+
+/// The corners of a marker around its middle; a circle has none.
+pub(super) fn corners(marker: Marker, size: f64) -> Option<Vec<(f64, f64)>> {
+    // All cover about the area of the circle.
+    match marker {
+        Marker::Circle => None,
+        Marker::Square => {
+            let half = 0.9 * size;
+            Some(vec![(-half, -half), (half, -half), (half, half), (-half, half)])
+        }
+        Marker::Diamond => {
+            let far = 1.25 * size;
+            Some(vec![(0.0, -far), (far, 0.0), (0.0, far), (-far, 0.0)])
+        }
+        Marker::Triangle => {
+            let (half, up, down) = (1.3 * size, 1.45 * size, 0.85 * size);
+            Some(vec![(0.0, -up), (half, down), (-half, down)])
+        }
+    }
+}
+
+fn colour([red, green, blue]: [u8; 3]) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// Text as XML has it, in which control characters have no place.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '\u{fffe}' | '\u{ffff}' => safe.push('?'),
+            other if other.is_control() => safe.push(' '),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_text_whatever_they_hold() {
+        assert_eq!(super::escaped("a<b> & \"c\"\n\u{1}\u{ffff}ü"), "a&lt;b&gt; &amp; \"c\"  ?ü");
+    }
+}
