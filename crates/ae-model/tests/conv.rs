@@ -46,6 +46,8 @@ impl Kind {
             .dropout(self.dropout)
             .weight_penalty(self.weights)
             .scaler(ScalerKind::None)
+            // The usual rate lets some of them diverge.
+            .learning_rate(1e-4)
             .seed(self.seed);
         if let Some(noise) = self.noise {
             builder = builder.noise(noise);

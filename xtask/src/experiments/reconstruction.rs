@@ -6,7 +6,8 @@ use std::time::Instant;
 use ae_data::Dataset;
 use ae_eval::Pca;
 use ae_model::{
-    Activation, Autoencoder, Config, ConfigBuilder, Error, ErrorNorm, Noise, Optimizer, ScalerKind, Schedule,
+    Activation, Autoencoder, Config, ConfigBuilder, Error, ErrorNorm, Loss, Noise, Optimizer, ScalerKind,
+    Schedule,
 };
 use clap::Args;
 use serde_json::json;
@@ -26,6 +27,9 @@ pub(crate) struct MnistDeep {
     /// Rows of an update
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
+    /// Loss of a row: mse, or bce with sigmoid outputs
+    #[arg(long, default_value = "mse")]
+    loss: Loss,
     #[command(flatten)]
     settings: Settings,
 }
@@ -35,6 +39,9 @@ pub(crate) struct Curves {
     /// Rows of an update
     #[arg(long, default_value_t = 64)]
     batch_size: usize,
+    /// Loss of a row: mse, or bce with sigmoid outputs
+    #[arg(long, default_value = "bce")]
+    loss: Loss,
     #[command(flatten)]
     settings: Settings,
 }
@@ -46,7 +53,8 @@ impl MnistDeep {
         let mut config = base(train.features(), &[1000, 500, 250], 30)
             .epochs(epochs.unwrap_or(150))
             .learning_rate(learning_rate.unwrap_or(1e-3))
-            .batch_size(self.batch_size);
+            .batch_size(self.batch_size)
+            .loss(self.loss);
         if self.noise > 0.0 {
             config = config.noise(Noise::Gaussian { sigma: self.noise });
         }
@@ -66,7 +74,8 @@ impl Curves {
         let config = base(features, &[400, 200, 100, 50, 25], 6)
             .epochs(epochs.unwrap_or(300))
             .learning_rate(learning_rate.unwrap_or(1e-3))
-            .batch_size(self.batch_size);
+            .batch_size(self.batch_size)
+            .loss(self.loss);
         compare("curves", config, (&train, &test), 1.44, &self.settings)
     }
 }
