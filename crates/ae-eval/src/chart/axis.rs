@@ -23,11 +23,12 @@ impl Span {
         if !(low <= high) || !(high - low).is_finite() {
             (low, high) = (0.0, 1.0);
         }
-        let log = scale == Scale::Log && low > 0.0;
         if low == high {
             let around = if low == 0.0 { 1.0 } else { 0.5 * low.abs() };
             (low, high) = (low - around, high + around);
         }
+        // Next to nothing has logarithms too, but no decades that could be counted.
+        let log = scale == Scale::Log && low > 1e-300;
         if air && !matches!(scale, Scale::Fixed(..)) {
             (low, high) = if log {
                 let more = (high / low).powf(0.04);
@@ -85,7 +86,8 @@ impl Span {
     fn steps(&self, wanted: usize) -> Vec<(f64, String)> {
         let rough = (self.high - self.low) / wanted.max(1) as f64;
         let power = 10f64.powf(rough.log10().floor());
-        let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough).unwrap_or(10.0);
+        let factor =
+            [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough * (1.0 - 1e-9)).unwrap_or(10.0);
         let step = factor * power;
         if !(step > 0.0 && step.is_finite()) {
             return Vec::new();

@@ -17,14 +17,16 @@ fn ticks_are_round() {
     assert_eq!(labels(-3e-7, 3e-7, Scale::Linear), ["-3e-7", "-2e-7", "-1e-7", "0", "1e-7", "2e-7", "3e-7"]);
     assert_eq!(labels(0.01, 100.0, Scale::Log), ["0.01", "0.1", "1", "10", "100"]);
     assert_eq!(labels(0.1, 1.0, Scale::Log), ["0.1", "0.2", "0.5", "1"]);
-    assert_eq!(
-        labels(5.0, 9.0, Scale::Fixed(0.0, 2.0)),
-        ["0.0", "0.5", "1.0", "1.5", "2.0"].map(|x| if x == "0.0" { "0" } else { x })
-    );
+    assert_eq!(labels(5.0, 9.0, Scale::Fixed(0.0, 2.0)), ["0", "0.5", "1.0", "1.5", "2.0"]);
     // No values, one value, values that are no numbers, a logarithm of nothing: still an axis.
-    for (low, high) in
-        [(f64::NAN, f64::NAN), (2.0, 2.0), (0.0, 0.0), (-f64::MAX, f64::MAX), (1.0, f64::INFINITY)]
-    {
+    for (low, high) in [
+        (f64::NAN, f64::NAN),
+        (2.0, 2.0),
+        (0.0, 0.0),
+        (5e-324, 5e-324),
+        (-f64::MAX, f64::MAX),
+        (1.0, f64::INFINITY),
+    ] {
         for scale in [Scale::Linear, Scale::Log] {
             let span = Span::of([low, high].into_iter(), scale, true);
             assert!(!span.ticks(6).is_empty() && span.share(0.7).is_finite(), "{low} {high} {span:?}");
@@ -63,7 +65,7 @@ fn texts_are_escaped_and_charts_closed() {
 
 #[test]
 fn values_are_where_they_belong() {
-    let points: Vec<(f64, f64)> = (0..1000).map(|i| (f64::from(i), f64::from(i))).collect();
+    let points: Vec<(f64, f64)> = (0..3000).map(|i| (f64::from(i), f64::from(i))).collect();
     let line = Line { name: "", points: &points, stroke: Stroke::Dashed };
     let svg = lines(&axes(), &[line], &[]);
     let path = svg.split("<path d=\"M").nth(1).unwrap().split('"').next().unwrap();
@@ -71,7 +73,7 @@ fn values_are_where_they_belong() {
         path.split('L').map(|point| point.split(' ').map(|x| x.parse().unwrap()).collect()).collect();
     let (first, last) = (&ends[0], ends.last().unwrap());
     assert!(first[0] < last[0] && first[1] > last[1] && (last[0] - (WIDTH - RIGHT)).abs() < 0.1, "{path}");
-    assert!(ends.len() < 1000 && ends.len() > 300, "points too near to see are left out: {}", ends.len());
+    assert!(ends.len() < 1500 && ends.len() > 300, "points too near to see are left out: {}", ends.len());
     // Three values of one kind, one of another.
     let svg = histogram(&axes(), &[0.0, 0.1, 0.0, 1.0], 2, &[]);
     assert_eq!(svg.matches("<rect").count(), 2);
