@@ -24,7 +24,7 @@ impl Span {
             (low, high) = (0.0, 1.0);
         }
         if low == high {
-            let around = if low == 0.0 { 1.0 } else { 0.5 * low.abs() };
+            let around = if low.abs() < 1e-300 { 1.0 } else { 0.5 * low.abs() };
             (low, high) = (low - around, high + around);
         }
         // Next to nothing has logarithms too, but no decades that could be counted.
