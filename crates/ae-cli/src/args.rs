@@ -2,6 +2,7 @@
 
 mod compare;
 mod measure;
+mod report;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub(crate) use measure::{EvaluateArgs, SweepArgs};
 
 use compare::COMPARE_HELP;
 pub(crate) use compare::CompareArgs;
+use report::REPORT_HELP;
+pub(crate) use report::ReportArgs;
 
 /// Autoencoders on the CPU: compress rows of numbers, rebuild them, and score how well.
 #[derive(Parser, Debug)]
@@ -118,6 +121,9 @@ pub(crate) enum Command {
     /// Three maps of the same rows: the model's encoding, principal components and t-SNE, and how well each keeps neighbours
     #[command(after_help = COMPARE_HELP)]
     Compare(CompareArgs),
+    /// What there is to say about a model and rows, with plots, as one HTML file
+    #[command(after_help = REPORT_HELP)]
+    Report(Box<ReportArgs>),
     /// What a model file holds
     Info(InfoArgs),
 }

@@ -6,6 +6,7 @@ pub(crate) mod evaluate;
 pub(crate) mod generate;
 pub(crate) mod info;
 pub(crate) mod progress;
+pub(crate) mod report;
 pub(crate) mod score;
 pub(crate) mod sweep;
 pub(crate) mod train;

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => commands::generate::generate(args, &common, &mut out),
         Command::Interpolate(args) => commands::generate::interpolate(args, &common, &mut out),
         Command::Compare(args) => commands::compare::run(args, &common, &mut out),
+        Command::Report(args) => commands::report::run(args, &common, &mut out),
         Command::Info(args) => commands::info::run(args, &mut out),
     };
     match result.and_then(|()| out.finish()) {

@@ -6,6 +6,7 @@
 
 pub mod anomaly;
 mod blocks;
+pub mod chart;
 mod elbow;
 mod error;
 mod images;

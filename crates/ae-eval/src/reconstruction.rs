@@ -136,6 +136,11 @@ impl Reconstruction {
         self.known_rows().map(|(squares, known)| squares / known as f64).collect()
     }
 
+    /// The mean squared error of each row over its known values, none for rows without any.
+    pub fn errors_by_row(&self) -> Vec<Option<f64>> {
+        self.rows.iter().map(|(squares, known)| (*known > 0).then(|| squares / *known as f64)).collect()
+    }
+
     /// The interval that the MSE lies in with probability `level`, by the bootstrap over rows: from the percentiles `(1 ± level) / 2` of
     /// the MSE of `resamples` samples of as many rows, drawn with replacement (Efron & Tibshirani 1993, sec. 13.3). The same seed
     /// gives the same interval.
@@ -277,6 +282,7 @@ mod tests {
         let total = found.total();
         assert_eq!((total.known, total.squares, total.absolute, total.total), (3, 14.0, 6.0, 8.0));
         assert_eq!(found.row_errors(), [2.5, 9.0]);
+        assert_eq!(found.errors_by_row(), [Some(2.5), Some(9.0), None]);
         assert_eq!((found.features()[1].r2(), found.features()[1].unexplained()), (None, None));
         // Ten times the second feature: 1 + 9 and 400.
         assert_eq!(found.total_in_units(&[1.0, 10.0]).squares, 410.0);

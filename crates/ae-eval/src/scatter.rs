@@ -9,6 +9,8 @@ use ae_data::Rows;
 
 use crate::blocks::finite_values;
 use crate::error::EvalError;
+pub(crate) use svg::corners;
+pub use svg::escaped;
 
 /// Sides of a panel, in units: pixels of SVG, half pixels of PNG.
 const SIDE: f64 = 380.0;
@@ -84,7 +86,7 @@ struct Look {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Marker {
+pub(crate) enum Marker {
     Circle,
     Square,
     Triangle,
@@ -92,7 +94,7 @@ enum Marker {
 }
 
 /// Markers, each for as many classes as there are colours.
-const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Triangle, Marker::Square, Marker::Diamond];
+pub(crate) const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Triangle, Marker::Square, Marker::Diamond];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Weight {
@@ -239,7 +241,7 @@ fn add_legend(shapes: &mut Vec<Shape>, names: &[String], present: &[u32], (width
     top + entries.len().div_ceil(in_a_line).saturating_sub(1) as f64 * LINE
 }
 
-fn shortened(name: &str) -> String {
+pub(crate) fn shortened(name: &str) -> String {
     match name.char_indices().nth(NAME) {
         Some(_) => name.chars().take(NAME - 2).chain("..".chars()).collect(),
         None => name.to_owned(),

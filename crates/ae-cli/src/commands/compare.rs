@@ -178,7 +178,7 @@ fn maps(
 }
 
 /// The first two principal components, `[rows, 2]`, and how many percent of the variance they hold.
-fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Failure> {
+pub(super) fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Failure> {
     let wide = rows.features().min(2);
     let pca = Pca::fit(rows, wide)?;
     let total = pca.total_variance();
@@ -187,7 +187,7 @@ fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Failure> {
 }
 
 /// Points of at most two coordinates with two: the second is 0 where there is none.
-fn plane(values: &[f32], wide: usize) -> Vec<f32> {
+pub(super) fn plane(values: &[f32], wide: usize) -> Vec<f32> {
     match wide {
         1 => values.iter().flat_map(|x| [*x, 0.0]).collect(),
         _ => values.to_vec(),

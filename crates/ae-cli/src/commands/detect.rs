@@ -24,7 +24,7 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let model = load(&paths.model, common.threads())?;
     let rows = read_for(&model, &paths.data, &paths.input, out)?;
     let anomalies = match rows.labels() {
-        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, args)?),
+        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, &args.anomaly, &paths.data)?),
         _ => None,
     };
     let names = model.feature_names().or(rows.names()).map(<[String]>::to_vec);
@@ -176,15 +176,12 @@ fn normal_rows(
 }
 
 /// Which rows have the label of anomalies; labels that nobody asked for by `--label` say nothing about that.
-fn anomalies(labels: &Labels, args: &DetectArgs) -> Result<Vec<bool>, Failure> {
-    let anomalies: Vec<bool> =
-        (0..labels.len()).map(|row| labels.name_of(row) == Some(args.anomaly.as_str())).collect();
+pub(super) fn anomalies(labels: &Labels, anomaly: &str, location: &str) -> Result<Vec<bool>, Failure> {
+    let anomalies: Vec<bool> = (0..labels.len()).map(|row| labels.name_of(row) == Some(anomaly)).collect();
     if anomalies.iter().all(|anomaly| *anomaly) || !anomalies.contains(&true) {
         let what = if anomalies.contains(&true) { "every row" } else { "no row" };
         return Err(Failure::Other(format!(
-            "{}: {what} has the label '{}' that --anomaly names; labels: {}",
-            args.transform.data,
-            args.anomaly,
+            "{location}: {what} has the label '{anomaly}' that --anomaly names; labels: {}",
             labels.names().iter().take(8).cloned().collect::<Vec<_>>().join(", ")
         )));
     }

@@ -3,6 +3,8 @@
 mod baselines;
 mod report;
 
+pub(super) use report::{number, percent, verdict};
+
 use ae_data::Dataset;
 use ae_eval::{ImageErrors, Interval, Reconstruction, data_range, quantile};
 use ae_model::{Autoencoder, Image};
@@ -22,6 +24,21 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), 
 
 pub(crate) fn run(args: &EvaluateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     check(args)?;
+    let Measured { model, found, .. } = measured(args, common, out)?;
+    report::lines(args, &model, &found, out)?;
+    out.object(&report::object(args, &model, &found))
+}
+
+/// A model, the rows that it is tried on, and what comes of it.
+pub(super) struct Measured {
+    pub(super) model: Autoencoder,
+    pub(super) rows: Dataset,
+    pub(super) image: Option<Image>,
+    pub(super) found: Found,
+}
+
+/// Reads the files and does the work, once the arguments are checked.
+pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Result<Measured, Failure> {
     let model = load(&args.model, common.threads())?;
     let image = args.image.or(model.config().image());
     if args.range.is_some() && image.is_none() {
@@ -33,12 +50,11 @@ pub(crate) fn run(args: &EvaluateArgs, common: &Common, out: &mut Output) -> Res
         None => None,
     };
     let found = found(args, &model, image, &rows, reference.as_ref())?;
-    report::lines(args, &model, &found, out)?;
-    out.object(&report::object(args, &model, &found))
+    Ok(Measured { model, rows, image, found })
 }
 
 /// What cannot be, before files are read.
-fn check(args: &EvaluateArgs) -> Result<(), Failure> {
+pub(super) fn check(args: &EvaluateArgs) -> Result<(), Failure> {
     if args.range.is_some_and(|range| !(range > 0.0 && range.is_finite())) {
         return Err(Failure::Usage("--range: it must be above 0 and finite".to_owned()));
     }
@@ -65,22 +81,22 @@ fn reference_rows(
 }
 
 /// What is found out about a model and rows.
-struct Found {
-    names: Vec<String>,
-    rows: usize,
-    reconstruction: Reconstruction,
-    interval: Interval,
+pub(super) struct Found {
+    pub(super) names: Vec<String>,
+    pub(super) rows: usize,
+    pub(super) reconstruction: Reconstruction,
+    pub(super) interval: Interval,
     /// The errors of [`QUANTILES`].
     quantiles: Vec<f64>,
-    baselines: Baselines,
-    images: Option<Images>,
+    pub(super) baselines: Baselines,
+    pub(super) images: Option<Images>,
 }
 
 /// How alike images are, and what that was measured with.
-struct Images {
-    size: Image,
-    range: f64,
-    errors: ImageErrors,
+pub(super) struct Images {
+    pub(super) size: Image,
+    pub(super) range: f64,
+    pub(super) errors: ImageErrors,
 }
 
 fn found(

@@ -6,6 +6,7 @@ mod detect;
 mod jobs;
 mod measure;
 mod refusals;
+mod report;
 
 use std::io::Write;
 use std::path::Path;

@@ -396,6 +396,45 @@ const CASES: &[Case] = &[
         1,
         "/proc/m.safetensors: ",
     ),
+    // Reports.
+    case(
+        "a report as a table",
+        "report M rows.csv -o report.csv",
+        2,
+        "-o report.csv: a report is written as .html",
+    ),
+    case("a report in no folder", "report M rows.csv -o no/report.html", 2, "there is no folder no"),
+    case("a page among objects", "report M rows.csv -o - --json", 2, "cannot share standard output"),
+    case(
+        "anomalies without labels",
+        "report M rows.csv --anomaly odd",
+        2,
+        "were not provided: --label <COLUMN>",
+    ),
+    case(
+        "a label that is nowhere",
+        "report M named.csv --label kind --anomaly odd",
+        1,
+        "named.csv: no row has the label 'odd' that --anomaly names; labels: usual",
+    ),
+    case("no history", "report M rows.csv --history none.jsonl", 1, "--history none.jsonl: No such file"),
+    case("a history in words", "report M rows.csv --history labels.txt", 1, "labels.txt: line 1: no JSON"),
+    case(
+        "a history of nothing",
+        "report M rows.csv --history empty.safetensors",
+        1,
+        "no epochs: ae train --json",
+    ),
+    case("no sweep", "report M rows.csv --sweep none.csv", 1, "--sweep none.csv: there is no such file"),
+    case(
+        "a sweep of rows",
+        "report M rows.csv --sweep rows.csv",
+        1,
+        "line 1: these are no results of a sweep",
+    ),
+    case("plots in a file", "report M rows.csv --plots rows.csv", 2, "--plots rows.csv: this is no folder"),
+    case("plots in no folder", "report M rows.csv --plots no/plots", 2, "there is no folder no"),
+    case("a range of a table", "report M rows.csv --range 2", 2, "--range is for images"),
 ];
 
 fn folder() -> tempfile::TempDir {
@@ -434,6 +473,8 @@ fn folder() -> tempfile::TempDir {
     ];
     files.iter().for_each(|(name, bytes)| write(folder, name, bytes));
     write(folder, "labels.txt", "a\nb\na\n");
+    let named = |line: &str| line.to_owned() + if line.starts_with('h') { ",kind\n" } else { ",usual\n" };
+    write(folder, "named.csv", table().lines().map(named).collect::<String>());
     write(folder, "gap.txt", "a\n\na\n");
     write(folder, "halves.npy", npy("<f4", "(2, 1)", &[0.0f32, 0.5].map(f32::to_le_bytes).concat()));
     write(folder, "pairs.npy", npy("<f4", "(1, 2)", &[0; 8]));

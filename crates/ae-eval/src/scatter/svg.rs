@@ -48,7 +48,7 @@ pub(super) fn write(scatter: &Scatter, out: impl Write) -> io::Result<()> {
 }
 
 /// The corners of a marker around its middle; a circle has none.
-pub(super) fn corners(marker: Marker, size: f64) -> Option<Vec<(f64, f64)>> {
+pub(crate) fn corners(marker: Marker, size: f64) -> Option<Vec<(f64, f64)>> {
     // All cover about the area of the circle.
     match marker {
         Marker::Circle => None,
@@ -71,14 +71,15 @@ fn colour([red, green, blue]: [u8; 3]) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// Text as XML has it, in which control characters have no place.
-fn escaped(text: &str) -> String {
+/// Text as XML and HTML have it, in which control characters have no place; also within quotes.
+pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
             '\u{fffe}' | '\u{ffff}' => safe.push('?'),
             other if other.is_control() => safe.push(' '),
             other => safe.push(other),
@@ -91,6 +92,6 @@ fn escaped(text: &str) -> String {
 mod tests {
     #[test]
     fn names_are_text_whatever_they_hold() {
-        assert_eq!(super::escaped("a<b> & \"c\"\n\u{1}\u{ffff}ü"), "a&lt;b&gt; &amp; \"c\"  ?ü");
+        assert_eq!(super::escaped("a<b> & \"c\"\n\u{1}\u{ffff}ü"), "a&lt;b&gt; &amp; &quot;c&quot;  ?ü");
     }
 }

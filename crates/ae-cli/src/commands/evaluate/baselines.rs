@@ -14,31 +14,31 @@ use crate::failure::Failure;
 const RIDGE: f64 = 1e-4;
 
 /// A number, or why there is none.
-pub(super) type Known<T> = Result<T, &'static str>;
+pub(in crate::commands) type Known<T> = Result<T, &'static str>;
 
 /// Errors are on the scale of the model.
-pub(super) struct Baselines {
+pub(in crate::commands) struct Baselines {
     /// MSE of predicting the mean of the reference.
-    pub(super) mean: f64,
+    pub(in crate::commands) mean: f64,
     /// MSE of principal components fitted to the reference, and how many.
-    pub(super) pca: Known<(f64, usize)>,
+    pub(in crate::commands) pca: Known<(f64, usize)>,
     /// Rows of the reference.
-    pub(super) reference_rows: usize,
+    pub(in crate::commands) reference_rows: usize,
     /// Classifiers, where there are a reference and labels of both.
-    pub(super) probe: Option<Known<Probe>>,
+    pub(in crate::commands) probe: Option<Known<Probe>>,
 }
 
 /// Shares of the rows whose class a linear classifier finds.
-pub(super) struct Probe {
-    pub(super) encodings: f64,
-    pub(super) rows: f64,
-    pub(super) pca: Known<f64>,
+pub(in crate::commands) struct Probe {
+    pub(in crate::commands) encodings: f64,
+    pub(in crate::commands) rows: f64,
+    pub(in crate::commands) pca: Known<f64>,
     /// Classes of the reference.
-    pub(super) classes: usize,
+    pub(in crate::commands) classes: usize,
 }
 
 impl Baselines {
-    pub(super) fn of(
+    pub(in crate::commands) fn of(
         args: &EvaluateArgs,
         model: &Autoencoder,
         rows: &Dataset,

@@ -80,7 +80,7 @@ fn totals(model: &Autoencoder, found: &Found) -> (Fit, Fit) {
 }
 
 /// Six digits after the point, or as many that count where that would leave few.
-fn number(value: f64) -> String {
+pub(in crate::commands) fn number(value: f64) -> String {
     if value == 0.0 || (1e-3..1e6).contains(&value.abs()) {
         format!("{value:.6}")
     } else {
@@ -88,11 +88,11 @@ fn number(value: f64) -> String {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(in crate::commands) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
-fn verdict(fit: &Fit) -> String {
+pub(in crate::commands) fn verdict(fit: &Fit) -> String {
     match fit.unexplained() {
         None => "the rows are all the same: there is no variance to explain".to_owned(),
         Some(share) if share < GOOD => {

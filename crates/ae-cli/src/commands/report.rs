@@ -1,0 +1,137 @@
+//! `ae report`: what there is to say about a model and rows, with plots, as one HTML file.
+
+mod curves;
+mod figures;
+mod goal;
+mod history;
+mod latent;
+mod page;
+mod rebuilt;
+mod setup;
+
+use std::path::Path;
+
+use ae_data::Dataset;
+use ae_eval::SweepTable;
+use ae_model::{Autoencoder, Image};
+use serde_json::json;
+
+use super::detect::anomalies;
+use super::evaluate::{self, Found, Measured};
+use crate::args::{Common, ReportArgs};
+use crate::failure::Failure;
+use crate::output::Output;
+use goal::Goal;
+use history::History;
+use page::Page;
+
+pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
+    evaluate::check(&args.evaluate)?;
+    let goal = Goal::of(args, common)?;
+    let history = args.history.as_deref().map(History::read).transpose()?;
+    let sweep = args.sweep.as_deref().map(sizes).transpose()?;
+    let Measured { model, rows, image, found } = evaluate::measured(&args.evaluate, common, out)?;
+    let anomalies = match (&args.anomaly, rows.labels()) {
+        (Some(anomaly), Some(labels)) => Some(anomalies(labels, anomaly, &args.evaluate.data)?),
+        _ => None,
+    };
+    let errors = found.reconstruction.errors_by_row();
+    let facts = Facts { args, common, model: &model, rows: &rows, image, found: &found, errors };
+
+    let mut page = Page::default();
+    figures::key_figures(&facts, &mut page);
+    rebuilt::section(&facts, &mut page)?;
+    figures::errors(&facts, &mut page);
+    latent::section(&facts, &mut page)?;
+    if let Some(history) = &history {
+        curves::training(history, &mut page);
+    }
+    if let Some(sweep) = &sweep {
+        curves::sizes(sweep, &mut page);
+    }
+    if let Some(anomalies) = &anomalies {
+        curves::anomalies(&facts, anomalies, &mut page)?;
+    }
+    setup::section(&facts, &mut page)?;
+    goal.deliver(&page.html(&setup::header(&facts)), page.plots(), out)?;
+    out.object(&json!({
+        "event": "summary",
+        "rows": rows.rows(),
+        "sections": page.sections(),
+        "plots": page.plots().iter().map(|plot| plot.name).collect::<Vec<_>>(),
+        "output": args.output,
+        "plots_folder": args.plots,
+    }))
+}
+
+/// What the sections are about.
+struct Facts<'a> {
+    args: &'a ReportArgs,
+    common: &'a Common,
+    model: &'a Autoencoder,
+    rows: &'a Dataset,
+    image: Option<Image>,
+    found: &'a Found,
+    /// Mean squared error of each row, none for a row that has no known value.
+    errors: Vec<Option<f64>>,
+}
+
+impl Facts<'_> {
+    /// The label of a row, if rows have labels.
+    fn label(&self, row: usize) -> Option<&str> {
+        self.rows.labels().and_then(|labels| labels.name_of(row))
+    }
+}
+
+/// The results of a sweep, of which there must be some.
+fn sizes(path: &Path) -> Result<SweepTable, Failure> {
+    let failed = |text: String| Failure::Other(format!("--sweep {}: {text}", path.display()));
+    if !path.exists() {
+        return Err(failed("there is no such file".to_owned()));
+    }
+    let table = SweepTable::load(path).map_err(|error| Failure::Other(format!("--sweep {error}")))?;
+    if table.points().is_empty() {
+        return Err(failed("it has the results of no size".to_owned()));
+    }
+    Ok(table)
+}
+
+/// A whole number with its thousands apart.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Whether values reach so far that logarithms show more.
+fn is_wide(values: impl Iterator<Item = f64>, factor: f64) -> bool {
+    let (mut low, mut high) = (f64::INFINITY, 0.0);
+    for value in values.filter(|value| value.is_finite()) {
+        (low, high) = (value.min(low), value.max(high));
+    }
+    low > 0.0 && high > factor * low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        let expected = ["0", "12", "123", "1,234", "123,456", "1,234,567"];
+        assert_eq!([0, 12, 123, 1234, 123_456, 1_234_567].map(grouped), expected);
+    }
+
+    #[test]
+    fn values_that_reach_far() {
+        assert!(is_wide([1.0, 20.0, f64::NAN].into_iter(), 10.0));
+        assert!(!is_wide([0.0, 20.0].into_iter(), 10.0) && !is_wide([3.0, 20.0].into_iter(), 10.0));
+        assert!(!is_wide(std::iter::empty(), 10.0));
+    }
+}

@@ -1,0 +1,151 @@
+//! What files and labels add: the training, a sweep over sizes, and how well errors tell anomalies.
+
+use ae_eval::chart::{Axes, Line, Mark, Scale, Stroke, lines};
+use ae_eval::{SweepTable, average_precision, elbow, pr_curve, roc_auc, roc_curve};
+
+use super::history::History;
+use super::page::{Page, details, grid, table};
+use super::{Facts, grouped, is_wide};
+use crate::commands::evaluate::{number, percent};
+use crate::failure::Failure;
+
+pub(super) fn training(history: &History, page: &mut Page) {
+    let epochs = &history.epochs;
+    let train: Vec<(f64, f64)> = epochs.iter().map(|epoch| (epoch.number as f64, epoch.train)).collect();
+    let validation: Vec<(f64, f64)> =
+        epochs.iter().filter_map(|epoch| Some((epoch.number as f64, epoch.validation?))).collect();
+    let wide = is_wide(train.iter().chain(&validation).map(|(_, error)| *error), 5.0);
+    let axes = Axes {
+        title: "Training and validation error by epoch",
+        x: "epoch",
+        y: if wide { "MSE (scaled units), by its logarithm" } else { "MSE (scaled units)" },
+        x_scale: Scale::Linear,
+        y_scale: if wide { Scale::Log } else { Scale::Linear },
+    };
+    let mut drawn = vec![Line { name: "training", points: &train, stroke: Stroke::Solid }];
+    if !validation.is_empty() {
+        drawn.push(Line { name: "validation", points: &validation, stroke: Stroke::Dashed });
+    }
+    let best = validation.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    let marks: Vec<Mark<'_>> = best.iter().map(|(epoch, _)| Mark { at: *epoch, name: "best" }).collect();
+    let caption = match best {
+        Some((epoch, error)) => format!(
+            "{} epochs; the least validation error is that of epoch {epoch}, {}.",
+            grouped(epochs.len()),
+            number(*error)
+        ),
+        None => format!("{} epochs, without validation.", grouped(epochs.len())),
+    };
+    let figure = page.plot("training", lines(&axes, &drawn, &marks), &caption);
+    page.section("training", "Training", grid(&figure));
+}
+
+pub(super) fn sizes(sweep: &SweepTable, page: &mut Page) {
+    let points = sweep.points();
+    let model: Vec<(f64, f64)> = points.iter().map(|point| (point.size as f64, point.mse)).collect();
+    let pca: Vec<(f64, f64)> =
+        points.iter().filter_map(|point| Some((point.size as f64, point.pca?))).collect();
+    let (sizes, errors): (Vec<f64>, Vec<f64>) = model.iter().copied().unzip();
+    let elbow = elbow(&sizes, &errors).and_then(|index| points.get(index));
+    let wide = is_wide(model.iter().chain(&pca).map(|(_, error)| *error), 5.0);
+    let axes = Axes {
+        title: "Validation error by encoding size",
+        x: "values of an encoding",
+        y: if wide {
+            "validation MSE (scaled units), by its logarithm"
+        } else {
+            "validation MSE (scaled units)"
+        },
+        x_scale: if is_wide(sizes.iter().copied(), 20.0) { Scale::Log } else { Scale::Linear },
+        y_scale: if wide { Scale::Log } else { Scale::Linear },
+    };
+    let mut drawn = vec![Line { name: "model", points: &model, stroke: Stroke::Solid }];
+    if !pca.is_empty() {
+        drawn.push(Line { name: "PCA", points: &pca, stroke: Stroke::Dashed });
+    }
+    let marks: Vec<Mark<'_>> =
+        elbow.iter().map(|point| Mark { at: point.size as f64, name: "elbow" }).collect();
+    let caption = match elbow {
+        Some(point) => format!(
+            "Validation error of models by the size of their encodings; the elbow is at {}: from there on more values bring less.",
+            point.size
+        ),
+        None => "Validation error of models by the size of their encodings; there is no elbow.".to_owned(),
+    };
+    let figure = page.plot("sizes", lines(&axes, &drawn, &marks), &caption);
+    let columns = ["size", "compression", "validation MSE", "unexplained", "PCA MSE", "better", "epochs"];
+    let rows: Vec<Vec<String>> = points
+        .iter()
+        .map(|point| {
+            vec![
+                point.size.to_string(),
+                format!("{:.1}×", point.compression),
+                number(point.mse),
+                point.unexplained().map_or("none".to_owned(), percent),
+                point.pca.map_or("none".to_owned(), number),
+                point.winner().map_or("", |winner| if winner == "pca" { "PCA" } else { winner }).to_owned(),
+                point.epochs.to_string(),
+            ]
+        })
+        .collect();
+    let caption = format!("Results of {} encoding sizes", points.len());
+    let list = details(&caption, &table(&caption, &columns.map(str::to_owned), &rows));
+    page.section("sizes", "Encoding sizes", grid(&figure) + &list);
+}
+
+pub(super) fn anomalies(facts: &Facts<'_>, anomalies: &[bool], page: &mut Page) -> Result<(), Failure> {
+    // A row without known values has no error to be told by.
+    let (known, scores): (Vec<bool>, Vec<f64>) = anomalies
+        .iter()
+        .zip(&facts.errors)
+        .filter_map(|(anomaly, error)| Some((*anomaly, (*error)?)))
+        .unzip();
+    let about = |error| Failure::Other(format!("{}: {error}", facts.args.evaluate.data));
+    let count = known.iter().filter(|anomaly| **anomaly).count();
+    let share = count as f64 / known.len().max(1) as f64;
+    let unit = Scale::Fixed(0.0, 1.0);
+
+    let area = roc_auc(&known, &scores).map_err(about)?;
+    let curve = roc_curve(&known, &scores).map_err(about)?;
+    let points: Vec<(f64, f64)> =
+        curve.iter().map(|point| (point.false_positive_rate, point.true_positive_rate)).collect();
+    let axes = Axes {
+        title: "ROC curve of the reconstruction error",
+        x: "share of other rows flagged",
+        y: "share of anomalies found",
+        x_scale: unit,
+        y_scale: unit,
+    };
+    let chance = [(0.0, 0.0), (1.0, 1.0)];
+    let drawn = [
+        Line { name: "error", points: &points, stroke: Stroke::Solid },
+        Line { name: "chance", points: &chance, stroke: Stroke::Dotted },
+    ];
+    let caption = format!(
+        "ROC curve: the area is {area:.4}, the share of pairs in which the anomaly has the larger error; {} anomalies among {} rows.",
+        grouped(count),
+        grouped(known.len())
+    );
+    let mut figures = page.plot("roc", lines(&axes, &drawn, &[]), &caption);
+
+    let area = average_precision(&known, &scores).map_err(about)?;
+    let curve = pr_curve(&known, &scores).map_err(about)?;
+    let points: Vec<(f64, f64)> = curve.iter().map(|point| (point.recall, point.precision)).collect();
+    let axes = Axes {
+        title: "Precision-recall curve of the reconstruction error",
+        x: "recall: share of anomalies found",
+        y: "precision: share of flagged rows that are anomalies",
+        x_scale: unit,
+        y_scale: unit,
+    };
+    let chance = [(0.0, share), (1.0, share)];
+    let drawn = [
+        Line { name: "error", points: &points, stroke: Stroke::Solid },
+        Line { name: "chance", points: &chance, stroke: Stroke::Dotted },
+    ];
+    let caption =
+        format!("Precision-recall curve: the area (average precision) is {area:.4}; chance has {share:.4}.");
+    figures += &page.plot("precision_recall", lines(&axes, &drawn, &[]), &caption);
+    page.section("anomalies", "Anomalies", grid(&figures));
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Key figures, and errors of rows and features.
+
+use ae_eval::chart::{Axes, Mark, Scale, bars, escaped, histogram};
+use ae_eval::quantile;
+
+use super::page::{Page, details, grid, paragraph, table};
+use super::{Facts, grouped, is_wide};
+use crate::commands::evaluate::{number, percent, verdict};
+
+/// Features that are drawn: those with the largest errors.
+const DRAWN: usize = 30;
+/// Most features in a table.
+const LISTED: usize = 1000;
+/// Parts of the histogram.
+const BINS: usize = 40;
+
+pub(super) fn key_figures(facts: &Facts<'_>, page: &mut Page) {
+    let found = facts.found;
+    let fit = found.reconstruction.total();
+    let share = |mse: f64| {
+        let variance = fit.variance();
+        if variance > 0.0 { format!("{} of the variance", percent(mse / variance)) } else { String::new() }
+    };
+    let interval = found.interval;
+    let mut tiles = vec![
+        tile(
+            "MSE",
+            &number(fit.mse()),
+            &format!("scaled units; 95 % interval {} to {}", number(interval.low), number(interval.high)),
+        ),
+        tile("R²", &fit.r2().map_or("none".to_owned(), |r2| format!("{r2:.4}")), "1 is at best"),
+        tile("Unexplained variance", &fit.unexplained().map_or("none".to_owned(), percent), &verdict(&fit)),
+    ];
+    tiles.push(match found.baselines.pca {
+        Ok((mse, components)) => {
+            let better = if fit.mse() < mse { "the model is better" } else { "PCA is better" };
+            let parts = [share(mse), better.to_owned()].into_iter().filter(|part| !part.is_empty());
+            let note = parts.collect::<Vec<_>>().join("; ");
+            tile(&format!("PCA with {components}, MSE"), &number(mse), &note)
+        }
+        Err(why) => tile("PCA", "none", &format!("not computed: {why}")),
+    });
+    tiles.push(tile("Predicting the mean, MSE", &number(found.baselines.mean), &share(found.baselines.mean)));
+    let (from, to) = (facts.model.config().input_dim(), facts.model.config().encoding_dim());
+    tiles.push(tile(
+        "Compression",
+        &format!("{:.1}×", facts.model.summary().compression),
+        &format!("{} values to {}", grouped(from), grouped(to)),
+    ));
+    if let Some(images) = &found.images {
+        let ssim = images.errors.ssim.map_or(String::new(), |ssim| format!("; SSIM {ssim:.4}"));
+        let note = format!("mean over images, range {}{ssim}", images.range);
+        tiles.push(tile("PSNR", &format!("{:.2} dB", images.errors.psnr), &note));
+    }
+    if let Some(Ok(probe)) = &found.baselines.probe {
+        let note = format!("of labels from encodings; {} from rows", percent(probe.rows));
+        tiles.push(tile("Linear probe", &percent(probe.encodings), &note));
+    }
+    let fitted = match &facts.args.evaluate.reference {
+        Some(location) => format!("Mean and PCA are fitted to {location}."),
+        None => {
+            "Mean and PCA are fitted to the rows that they are measured on, which favours them.".to_owned()
+        }
+    };
+    let body = format!("<dl class=\"tiles\">\n{}</dl>\n{}", tiles.concat(), paragraph(&fitted));
+    page.section("figures", "Key figures", body);
+}
+
+fn tile(name: &str, value: &str, note: &str) -> String {
+    format!(
+        "<div><dt>{}</dt><dd class=\"value\">{}</dd><dd>{}</dd></div>\n",
+        escaped(name),
+        escaped(value),
+        escaped(note)
+    )
+}
+
+pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
+    let mut errors: Vec<f64> = facts.errors.iter().flatten().copied().collect();
+    errors.sort_unstable_by(f64::total_cmp);
+    let at = |share| quantile(&errors, share).unwrap_or_default();
+    let (median, p99, most) = (at(0.5), at(0.99), at(1.0));
+    let wide = is_wide(errors.iter().copied(), 1.0) && most > 30.0 * median;
+    let axes = Axes {
+        title: "Histogram of the mean squared errors of rows",
+        x: if wide {
+            "error of a row (scaled units, by its logarithm)"
+        } else {
+            "error of a row (scaled units)"
+        },
+        y: "rows",
+        x_scale: if wide { Scale::Log } else { Scale::Linear },
+        y_scale: Scale::Linear,
+    };
+    let drawn = histogram(&axes, &errors, BINS, &[Mark { at: p99, name: "p99" }]);
+    let caption = format!(
+        "Mean squared errors of rows: half of them are under {}, 99 of 100 under {}, the largest is {}.",
+        number(median),
+        number(p99),
+        number(most)
+    );
+    let mut figures = page.plot("errors", drawn, &caption);
+
+    let features = facts.found.reconstruction.features();
+    let mut order: Vec<usize> = (0..features.len()).collect();
+    order.sort_by(|a, b| features[*b].mse().total_cmp(&features[*a].mse()));
+    let name = |index: usize| facts.found.names.get(index).cloned().unwrap_or_default();
+    let worst: Vec<(String, f64)> =
+        order.iter().take(DRAWN).map(|index| (name(*index), features[*index].mse())).collect();
+    let which = match features.len() {
+        count if count > DRAWN => {
+            format!("the {DRAWN} of {} features that are rebuilt worst", grouped(count))
+        }
+        count => format!("all {count} features, the one rebuilt worst first"),
+    };
+    let caption = format!("Mean squared error (scaled units) of {which}.");
+    figures += &page.plot("features", bars(&caption, &worst), &caption);
+
+    let rows: Vec<Vec<String>> = order
+        .iter()
+        .take(LISTED)
+        .map(|index| {
+            let fit = &features[*index];
+            let r2 = fit.r2().map_or("does not vary".to_owned(), |r2| format!("{r2:.4}"));
+            vec![name(*index), number(fit.mse()), number(fit.mae()), r2]
+        })
+        .collect();
+    let columns = ["feature", "MSE", "MAE", "R²"].map(str::to_owned);
+    let caption = match features.len() {
+        count if count > LISTED => {
+            format!("The {LISTED} features with the largest errors, of {}", grouped(count))
+        }
+        count => format!("Errors of all {count} features"),
+    };
+    let list = details(&caption, &table(&caption, &columns, &rows));
+    page.section("errors", "Errors", grid(&figures) + &list);
+}

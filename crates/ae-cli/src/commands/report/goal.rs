@@ -1,0 +1,78 @@
+//! Where the page and its plots go.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::page::Plot;
+use crate::args::{Common, ReportArgs};
+use crate::failure::Failure;
+use crate::inputs::check_file;
+use crate::output::Output;
+
+/// Paths that can be written to, as far as that is known before the work.
+pub(super) struct Goal {
+    /// None for standard output.
+    page: Option<PathBuf>,
+    plots: Option<PathBuf>,
+}
+
+impl Goal {
+    /// Checks `-o` and `--plots`.
+    pub(super) fn of(args: &ReportArgs, common: &Common) -> Result<Goal, Failure> {
+        let path = &args.output;
+        let page = if path.as_os_str() == "-" {
+            if common.json {
+                let text = "-o -: the page and the objects of --json cannot share standard output";
+                return Err(Failure::Usage(text.to_owned()));
+            }
+            None
+        } else {
+            let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+            if ending != "html" && ending != "htm" {
+                let path = path.display();
+                return Err(Failure::Usage(format!("-o {path}: a report is written as .html")));
+            }
+            check_file("-o", path)?;
+            Some(path.clone())
+        };
+        if let Some(folder) = &args.plots {
+            let usage = |text: String| Failure::Usage(format!("--plots {}: {text}", folder.display()));
+            if folder.exists() && !folder.is_dir() {
+                return Err(usage("this is no folder".to_owned()));
+            }
+            if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty())
+                && !parent.is_dir()
+            {
+                return Err(usage(format!("there is no folder {}", parent.display())));
+            }
+        }
+        Ok(Goal { page, plots: args.plots.clone() })
+    }
+
+    /// Writes the plots, if they are wanted, and the page.
+    pub(super) fn deliver(&self, html: &str, plots: &[Plot], out: &mut Output) -> Result<(), Failure> {
+        if let Some(folder) = &self.plots {
+            if !folder.is_dir() {
+                std::fs::create_dir(folder)
+                    .map_err(|error| Failure::Other(format!("--plots {}: {error}", folder.display())))?;
+            }
+            for plot in plots {
+                // By itself a drawing has no page whose colours it could take.
+                let light = "<svg style=\"background:#fff;color:#1b1f24\" ";
+                let svg = plot.svg.replacen("<svg ", light, 1);
+                let path = folder.join(format!("{}.svg", plot.name));
+                ae_data::write_atomically(&path, |file| file.write_all(svg.as_bytes()))
+                    .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+            }
+            out.note(format!("{} plots written to {}", plots.len(), folder.display()));
+        }
+        match &self.page {
+            None => Ok(out.stream().write_all(html.as_bytes())?),
+            Some(path) => {
+                ae_data::write_atomically(path, |file| file.write_all(html.as_bytes()))
+                    .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+                out.line(format!("report        {} ({} KiB)", path.display(), html.len().div_ceil(1024)))
+            }
+        }
+    }
+}

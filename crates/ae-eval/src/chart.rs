@@ -1,0 +1,167 @@
+//! Charts as SVG, for pages and files: lines, histograms, bars and points.
+//!
+//! Each is a whole `<svg>` of fixed size with `role="img"`, whose ink is the colour of the text around it and whose other colours
+//! stand out on light and on dark ground. Values that are not finite are left out; texts may hold anything.
+
+mod axis;
+mod bars;
+mod dots;
+mod histogram;
+mod lines;
+
+use std::fmt::Write;
+
+pub use bars::bars;
+pub use dots::{Colouring, Dots, dots};
+pub use histogram::histogram;
+pub use lines::{Line, Stroke, lines};
+
+pub use crate::scatter::escaped;
+use axis::Span;
+
+/// Width of all charts.
+const WIDTH: f64 = 480.0;
+/// Height of charts with two axes.
+const HEIGHT: f64 = 300.0;
+/// Width of a character of the text at axes, about.
+const CHARACTER: f64 = 7.0;
+/// Space at the right end.
+const RIGHT: f64 = 14.0;
+/// Space for a line of text.
+const LINE: f64 = 18.0;
+/// Colours between light and dark, so that each has three times the luminance of a dark ground and a third of a light one's.
+const COLOURS: [&str; 8] =
+    ["#2f7fd1", "#d9620f", "#14936a", "#c2589a", "#a8790a", "#8a6fd6", "#7d858e", "#d64550"];
+
+/// How values are spread over an axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Scale {
+    /// Evenly, over what there is.
+    #[default]
+    Linear,
+    /// By their logarithms; as [`Scale::Linear`] where a value is not above 0.
+    Log,
+    /// Evenly between two numbers.
+    Fixed(f64, f64),
+}
+
+/// What a chart is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Axes<'a> {
+    /// What it shows, for those who do not see it.
+    pub title: &'a str,
+    /// What goes to the right.
+    pub x: &'a str,
+    /// What goes upwards.
+    pub y: &'a str,
+    /// How `x` is spread.
+    pub x_scale: Scale,
+    /// How `y` is spread.
+    pub y_scale: Scale,
+}
+
+/// A value on the axis to the right that has a name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mark<'a> {
+    /// The value.
+    pub at: f64,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// A chart that is being drawn, from the frame inwards.
+struct Canvas {
+    svg: String,
+    x: Span,
+    y: Span,
+    /// Left, right, top and bottom of the plane.
+    plane: [f64; 4],
+}
+
+/// The opening tag.
+fn opened(title: &str, height: f64) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
+         role=\"img\" aria-label=\"{}\" font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"currentColor\">\n",
+        escaped(title)
+    )
+}
+
+/// A text whose `anchor` is at `x`.
+fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
+    // Writing to a string cannot fail.
+    let _ =
+        writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escaped(text));
+}
+
+impl Canvas {
+    /// The frame with its grid and texts; `above` is space for a legend.
+    fn new(axes: &Axes<'_>, x: Span, y: Span, above: f64) -> Canvas {
+        let (x_ticks, y_ticks) = (x.ticks(6), y.ticks(6));
+        let longest = y_ticks.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0);
+        let plane = [
+            12.0 + CHARACTER * longest as f64,
+            WIDTH - RIGHT,
+            above + LINE + 10.0,
+            HEIGHT - 2.0 * LINE - 4.0,
+        ];
+        let mut canvas = Canvas { svg: opened(axes.title, HEIGHT), x, y, plane };
+        let [left, right, _, bottom] = plane;
+        text(&mut canvas.svg, (4.0, above + LINE - 4.0), "start", axes.y);
+        text(&mut canvas.svg, ((left + right) / 2.0, HEIGHT - 6.0), "middle", axes.x);
+        for (value, label) in &y_ticks {
+            let y = canvas.at_y(*value);
+            canvas.rule((left, y), (right, y), "stroke-opacity=\"0.15\"");
+            text(&mut canvas.svg, (left - 6.0, y + 4.0), "end", label);
+        }
+        let mut free = f64::NEG_INFINITY;
+        for (value, label) in &x_ticks {
+            let x = canvas.at_x(*value);
+            canvas.rule((x, bottom), (x, bottom + 4.0), "stroke-opacity=\"0.5\"");
+            let half = CHARACTER * label.chars().count() as f64 / 2.0;
+            // Labels that would cover each other, or leave the chart, are left out.
+            if x - half > free && x + half < WIDTH {
+                text(&mut canvas.svg, (x, bottom + LINE), "middle", label);
+                free = x + half + 2.0;
+            }
+        }
+        canvas.rule((left, bottom), (right, bottom), "stroke-opacity=\"0.5\"");
+        canvas
+    }
+
+    fn at_x(&self, value: f64) -> f64 {
+        self.plane[0] + self.x.share(value) * (self.plane[1] - self.plane[0])
+    }
+
+    fn at_y(&self, value: f64) -> f64 {
+        self.plane[3] - self.y.share(value) * (self.plane[3] - self.plane[2])
+    }
+
+    /// A straight line in ink.
+    fn rule(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), look: &str) {
+        let _ = writeln!(
+            self.svg,
+            "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"currentColor\" {look}/>"
+        );
+    }
+
+    /// A dashed line upwards, with its name beside its upper end.
+    fn mark(&mut self, mark: &Mark<'_>) {
+        let x = self.at_x(mark.at);
+        let [left, right, top, bottom] = self.plane;
+        if !(x >= left && x <= right) {
+            return;
+        }
+        self.rule((x, top), (x, bottom), "stroke-dasharray=\"5 4\"");
+        let (x, anchor) = if x > (left + right) / 2.0 { (x - 5.0, "end") } else { (x + 5.0, "start") };
+        text(&mut self.svg, (x, top + 10.0), anchor, mark.name);
+    }
+
+    fn finish(mut self) -> String {
+        self.svg.push_str("</svg>\n");
+        self.svg
+    }
+}
+
+#[cfg(test)]
+mod tests;

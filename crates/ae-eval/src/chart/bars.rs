@@ -1,0 +1,43 @@
+//! Named values as bars to the right.
+
+use std::fmt::Write;
+
+use super::{CHARACTER, COLOURS, LINE, RIGHT, WIDTH, escaped, opened, text};
+use crate::scatter::shortened;
+
+/// Space for the number beside a bar.
+const NUMBER: f64 = 76.0;
+
+/// Bars from the top down, each with its name and its value; those without a finite value, or below 0, have no length.
+pub fn bars(title: &str, values: &[(String, f64)]) -> String {
+    let names: Vec<String> = values.iter().map(|(name, _)| shortened(name)).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let left = 12.0 + CHARACTER * longest as f64;
+    let most = values.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).fold(0.0, f64::max);
+    let mut svg = opened(title, LINE * values.len().max(1) as f64 + 8.0);
+    for (place, ((name, value), short)) in values.iter().zip(&names).enumerate() {
+        let top = 4.0 + LINE * place as f64;
+        let share = if most > 0.0 && value.is_finite() { (value / most).clamp(0.0, 1.0) } else { 0.0 };
+        let length = share * (WIDTH - RIGHT - NUMBER - left);
+        text(&mut svg, (left - 6.0, top + 13.0), "end", short);
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"{:.1}\" fill=\"{}\"><title>{}: {value}</title></rect>",
+            top + 2.0,
+            LINE - 4.0,
+            COLOURS[0],
+            escaped(name)
+        );
+        text(&mut svg, (left + length + 6.0, top + 13.0), "start", &number(*value));
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn number(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e5).contains(&value.abs()) {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.2e}")
+    }
+}

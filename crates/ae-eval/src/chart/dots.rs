@@ -1,0 +1,188 @@
+//! Points in a plane whose axes have one scale, coloured by class or by value.
+
+use std::fmt::Write;
+
+use super::{CHARACTER, COLOURS, LINE, WIDTH, escaped, opened, text};
+use crate::reconstruction::quantile;
+use crate::scatter::{Classes, MARKERS, Marker, corners, shortened};
+
+/// Height of the plane.
+const SIDE: f64 = 400.0;
+/// Space between the frame and the points.
+const INSET: f64 = 14.0;
+/// Colours of the lowest and the highest value.
+const ENDS: [[f64; 3]; 2] = [[58.0, 125.0, 205.0], [214.0, 88.0, 20.0]];
+/// Values above this quantile all have the colour of the highest.
+const TOP: f64 = 0.95;
+/// Parts of the bar that explains colours.
+const PARTS: usize = 24;
+
+/// What gives points their colours.
+#[derive(Clone, Copy, Debug)]
+pub enum Colouring<'a> {
+    /// A class each, told by colour and shape.
+    Classes(Classes<'a>),
+    /// A value each, of this name: from blue for low to orange for high.
+    Values(&'a str, &'a [f64]),
+}
+
+/// Points to draw.
+#[derive(Clone, Copy, Debug)]
+pub struct Dots<'a> {
+    /// What they show, for those who do not see it.
+    pub title: &'a str,
+    /// Where they are, `[points, 2]`.
+    pub points: &'a [f32],
+    /// What is said of each where the pointer rests on it.
+    pub notes: &'a [String],
+    /// Their colours; points without a class or a value are grey.
+    pub colouring: Colouring<'a>,
+}
+
+/// A scatter plot with a legend.
+pub fn dots(dots: &Dots<'_>) -> String {
+    let finite = |axis: usize| dots.points.iter().skip(axis).step_by(2).map(|x| f64::from(*x));
+    let range = |axis| {
+        let values = finite(axis).filter(|x| x.is_finite());
+        let (low, high) =
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        if low <= high { ((low + high) / 2.0, high - low) } else { (0.0, 0.0) }
+    };
+    let ((x_middle, x_span), (y_middle, y_span)) = (range(0), range(1));
+    let room = [WIDTH - 2.0 * INSET - 2.0, SIDE - 2.0 * INSET];
+    let scale = (room[0] / x_span.max(f64::MIN_POSITIVE)).min(room[1] / y_span.max(f64::MIN_POSITIVE));
+    let scale = if scale.is_finite() && (x_span > 0.0 || y_span > 0.0) { scale } else { 0.0 };
+    let size = (100.0 / (dots.points.len() as f64 / 2.0).sqrt()).clamp(2.2, 4.5);
+
+    let (legend, below) = legend(&dots.colouring);
+    let mut svg = opened(dots.title, SIDE + below);
+    let _ = writeln!(
+        svg,
+        "<rect x=\"1\" y=\"1\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"currentColor\" stroke-opacity=\"0.25\"/>",
+        WIDTH - 2.0,
+        SIDE - 2.0
+    );
+    let looks = looks(&dots.colouring);
+    for (place, point) in dots.points.chunks_exact(2).enumerate() {
+        let at = (
+            WIDTH / 2.0 + (f64::from(point[0]) - x_middle) * scale,
+            SIDE / 2.0 - (f64::from(point[1]) - y_middle) * scale,
+        );
+        if !(at.0.is_finite() && at.1.is_finite()) {
+            continue;
+        }
+        let (marker, colour) = match looks.get(place) {
+            Some((marker, colour)) => (*marker, colour.as_str()),
+            None => (Marker::Circle, COLOURS[6]),
+        };
+        shape(&mut svg, at, size, marker, colour, dots.notes.get(place).map(String::as_str));
+    }
+    svg.push_str(&legend);
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn shape(svg: &mut String, (x, y): (f64, f64), size: f64, marker: Marker, colour: &str, note: Option<&str>) {
+    let note = note.map_or_else(String::new, |note| format!("<title>{}</title>", escaped(note)));
+    let fill = format!("fill=\"{colour}\" fill-opacity=\"0.8\"");
+    let _ = match corners(marker, size) {
+        None => writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{size:.1}\" {fill}>{note}</circle>"),
+        Some(corners) => {
+            let corners: Vec<String> =
+                corners.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy)).collect();
+            writeln!(svg, "<polygon points=\"{}\" {fill}>{note}</polygon>", corners.join(" "))
+        }
+    };
+}
+
+/// The classes that points have, by rising number.
+fn present(classes: &Classes<'_>) -> Vec<u32> {
+    let mut present = classes.codes.to_vec();
+    present.sort_unstable();
+    present.dedup();
+    present
+}
+
+fn look(place: usize) -> (Marker, String) {
+    match MARKERS.get(place / COLOURS.len()) {
+        Some(marker) => (*marker, COLOURS[place % COLOURS.len()].to_owned()),
+        None => (Marker::Circle, COLOURS[6].to_owned()),
+    }
+}
+
+fn blend(share: f64) -> String {
+    let share = if share.is_nan() { 1.0 } else { share.clamp(0.0, 1.0) };
+    let part = |place: usize| (ENDS[0][place] + share * (ENDS[1][place] - ENDS[0][place])).round() as u8;
+    format!("#{:02x}{:02x}{:02x}", part(0), part(1), part(2))
+}
+
+/// The lowest value, and the one from which on colours stay.
+fn ends(values: &[f64]) -> (f64, f64) {
+    let mut known: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    known.sort_unstable_by(f64::total_cmp);
+    (quantile(&known, 0.0).unwrap_or(0.0), quantile(&known, TOP).unwrap_or(0.0))
+}
+
+fn looks(colouring: &Colouring<'_>) -> Vec<(Marker, String)> {
+    match colouring {
+        Colouring::Classes(classes) => {
+            let present = present(classes);
+            let place = |code| present.binary_search(code).unwrap_or(usize::MAX);
+            classes.codes.iter().map(|code| look(place(code))).collect()
+        }
+        Colouring::Values(_, values) => {
+            let (low, high) = ends(values);
+            let share = |value: f64| if high > low { (value - low) / (high - low) } else { 0.0 };
+            values.iter().map(|value| (Marker::Circle, blend(share(*value)))).collect()
+        }
+    }
+}
+
+/// What explains the colours, and how high it is.
+fn legend(colouring: &Colouring<'_>) -> (String, f64) {
+    let mut svg = String::new();
+    match colouring {
+        Colouring::Values(name, values) => {
+            let (low, high) = ends(values);
+            let y = SIDE + 8.0;
+            let low = format!("{name} {low:.3e}");
+            let from = 12.0 + CHARACTER * low.chars().count() as f64;
+            text(&mut svg, (4.0, y + 11.0), "start", &low);
+            for part in 0..PARTS {
+                let x = from + 6.0 * part as f64;
+                let colour = blend(part as f64 / (PARTS - 1) as f64);
+                let _ = writeln!(
+                    svg,
+                    "<rect x=\"{x:.1}\" y=\"{y}\" width=\"6.2\" height=\"12\" fill=\"{colour}\"/>"
+                );
+            }
+            let right = from + 6.0 * PARTS as f64 + 8.0;
+            text(&mut svg, (right, y + 11.0), "start", &format!("{high:.3e} and above"));
+            (svg, 28.0)
+        }
+        Colouring::Classes(classes) => {
+            let present = present(classes);
+            let known = COLOURS.len() * MARKERS.len();
+            let name = |code: &u32| classes.names.get(*code as usize).map_or("", String::as_str);
+            let mut entries: Vec<((Marker, String), String)> = present
+                .iter()
+                .take(known)
+                .enumerate()
+                .map(|(place, code)| (look(place), shortened(name(code))))
+                .collect();
+            if present.len() > known {
+                entries.push((look(known), format!("{} others", present.len() - known)));
+            }
+            let longest = entries.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
+            let cell = 30.0 + CHARACTER * longest as f64;
+            let in_a_line = ((WIDTH / cell) as usize).max(1);
+            for (place, ((marker, colour), name)) in entries.iter().enumerate() {
+                let x = 4.0 + (place % in_a_line) as f64 * cell;
+                let y = SIDE + 16.0 + (place / in_a_line) as f64 * LINE;
+                shape(&mut svg, (x + 5.0, y), 4.5, *marker, colour, None);
+                text(&mut svg, (x + 14.0, y + 4.0), "start", name);
+            }
+            (svg, 12.0 + LINE * entries.len().div_ceil(in_a_line) as f64)
+        }
+    }
+}
