@@ -26,7 +26,7 @@ pub(crate) struct Sparse {
     #[arg(long, default_value_t = 32)]
     k: usize,
     /// Weight of the L1 penalty to start the search from
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = 0.2)]
     l1: f64,
     #[command(flatten)]
     settings: Settings,
@@ -62,6 +62,7 @@ impl Sparse {
         };
         let latent = Latent::TopK(TopK { k: self.k, revival: Some(revival) });
         let top_k = self.train(&images, self.base(&images).latent(latent))?;
+        self.settings.summary(&json!({ "top_k": top_k.to_json() }));
         let l1 = self.search(&images, top_k.sparsity.active)?;
         let (weight, at_same, matched) = match &l1 {
             Some((weight, trained)) => (json!(weight), trained.to_json(), true),
