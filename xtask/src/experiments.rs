@@ -9,8 +9,10 @@ mod reconstruction;
 mod sparse;
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
-use ae_model::{Callback, EpochRecord};
+use ae_data::{BatchSource, Dataset};
+use ae_model::{Autoencoder, Callback, Config, EpochRecord, ErrorNorm};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -91,6 +93,24 @@ impl Settings {
             println!("{key:<24} {value}");
         }
     }
+}
+
+/// A network trained on the rows, its epochs shown, and the seconds that took.
+fn fitted(
+    config: Config,
+    rows: &dyn BatchSource,
+    settings: &Settings,
+) -> Result<(Autoencoder, f64), Failure> {
+    let mut model = Autoencoder::new(config)?;
+    let start = Instant::now();
+    model.fit(rows, &mut [&mut settings.progress(rows.features())])?;
+    Ok((model, start.elapsed().as_secs_f64()))
+}
+
+/// The mean over the rows of their sums of squared errors.
+fn mean_error(model: &Autoencoder, rows: &Dataset) -> Result<f64, Failure> {
+    let errors = model.reconstruction_error(rows, ErrorNorm::Sum)?;
+    Ok(errors.iter().sum::<f64>() / errors.len() as f64)
 }
 
 struct Progress {

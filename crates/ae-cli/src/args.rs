@@ -415,11 +415,10 @@ fn two_rows(text: &str) -> Result<(usize, usize), String> {
 
 /// Width and height of an image that is told as `ae train` is: lines first.
 fn image_size(text: &str) -> Result<(usize, usize), String> {
-    let wrong = || format!("'{text}' is not a size like 28x28");
-    let (high, wide) = text.split_once('x').ok_or_else(wrong)?;
-    let parse =
-        |part: &str| part.trim().parse().ok().filter(|size| (1..=4096).contains(size)).ok_or_else(wrong);
-    Ok((parse(wide)?, parse(high)?))
+    match text.parse() {
+        Ok(Image { height, width, channels: 1 }) if height.max(width) <= 4096 => Ok((width, height)),
+        _ => Err(format!("'{text}' is not a size like 28x28")),
+    }
 }
 
 #[derive(Args, Debug)]

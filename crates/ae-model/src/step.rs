@@ -78,7 +78,24 @@ pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
     );
     /// The block of rows at work, to look at its values.
     fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T>;
-    fn finish_gradient(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule, part: Part<'_, T>);
+    /// Sums the gradients of a piece over the batch, and updates its parameters by the rule.
+    fn update<U: UpdateRule<T>>(&self, operands: Operands<'_, T>, piece: &Piece, rule: U, part: Part<'_, T>)
+    where
+        T: Element;
+}
+
+/// [`Phases::update`], to be handed a rule.
+struct Update<'a, T, P> {
+    plan: &'a P,
+    operands: Operands<'a, T>,
+    piece: &'a Piece,
+    part: Part<'a, T>,
+}
+
+impl<T: Element, P: Phases<T>> WithRule<T> for Update<'_, T, P> {
+    fn run<U: UpdateRule<T>>(self, rule: U) {
+        self.plan.update(self.operands, self.piece, rule, self.part);
+    }
 }
 
 /// Phases on tiles.
@@ -187,7 +204,7 @@ impl<T: Element> Phases<T> for Infallible {
     fn block<'a>(&'a self, _: &'a Network<T>, _: Batch<'a, T>) -> Block<'a, T> {
         match *self {}
     }
-    fn finish_gradient(&self, _: Operands<'_, T>, _: &Piece, _: Rule, _: Part<'_, T>) {
+    fn update<U: UpdateRule<T>>(&self, _: Operands<'_, T>, _: &Piece, _: U, _: Part<'_, T>) {
         match *self {}
     }
 }
@@ -370,9 +387,9 @@ impl<T: Arithmetic> StepPlan<T> {
                     state: &mut state[start * times..end * times],
                 };
                 match &self.way {
-                    Way::Plain(plan) => plan.finish_gradient(operands, piece, rule, part),
-                    Way::Tiles(plan) => plan.finish_gradient(operands, piece, rule, part),
-                    Way::Sparse(plan) => plan.finish_gradient(operands, piece, rule, part),
+                    Way::Plain(plan) => rule.hand_to(Update { plan, operands, piece, part }),
+                    Way::Tiles(plan) => rule.hand_to(Update { plan, operands, piece, part }),
+                    Way::Sparse(plan) => rule.hand_to(Update { plan, operands, piece, part }),
                 }
             }
         });

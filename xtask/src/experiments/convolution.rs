@@ -1,17 +1,13 @@
 //! Convolutions beside dense layers, with the same size of the encoding and no fewer parameters in the dense layers.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
-use ae_model::{
-    Activation, Autoencoder, Config, ConfigBuilder, ConvLayers, ErrorNorm, Image, Optimizer, ScalerKind,
-    Schedule,
-};
+use ae_model::{Activation, Config, ConfigBuilder, ConvLayers, Image, Optimizer, ScalerKind, Schedule};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Settings;
 use super::images::Images;
+use super::{Settings, fitted, mean_error};
 use crate::failure::Failure;
 
 #[derive(Args, Debug)]
@@ -94,17 +90,13 @@ impl Convolution {
     }
 
     fn train(&self, Images { train, test }: &Images, config: ConfigBuilder) -> Result<Trained, Failure> {
-        let mut model = Autoencoder::new(config.build()?)?;
-        let start = Instant::now();
-        model.fit(train, &mut [&mut self.settings.progress(train.features())])?;
-        let seconds = start.elapsed().as_secs_f64();
-        let mean = |errors: Vec<f64>| errors.iter().sum::<f64>() / errors.len() as f64;
+        let (model, seconds) = fitted(config.build()?, train, &self.settings)?;
         let summary = model.summary();
         Ok(Trained {
             network: summary.architecture(),
             parameters: summary.parameters,
-            train_error: mean(model.reconstruction_error(train, ErrorNorm::Sum)?),
-            test_error: mean(model.reconstruction_error(test, ErrorNorm::Sum)?),
+            train_error: mean_error(&model, train)?,
+            test_error: mean_error(&model, test)?,
             seconds,
         })
     }

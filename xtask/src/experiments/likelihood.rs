@@ -2,17 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use ae_data::{BatchSource, DataError, Dataset, Rng, Rows};
-use ae_model::{
-    Activation, Autoencoder, Config, Error, Gaussian, Latent, Loss, Optimizer, ScalerKind, Schedule,
-};
+use ae_model::{Activation, Config, Error, Gaussian, Latent, Loss, Optimizer, ScalerKind, Schedule};
 use clap::Args;
 use serde_json::json;
 
-use super::Settings;
 use super::images::Images;
+use super::{Settings, fitted};
 use crate::failure::Failure;
 
 #[derive(Args, Debug)]
@@ -80,11 +77,8 @@ impl Task {
             .batch_size(self.batch_size)
             .seed(seed)
             .build()?;
-        let mut model = Autoencoder::new(config.clone())?;
-        let start = Instant::now();
         let drawn = Binarised { rows: &train, seed, reads: AtomicU64::new(0) };
-        model.fit(&drawn, &mut [&mut self.settings.progress(features)])?;
-        let seconds = start.elapsed().as_secs_f64();
+        let (model, seconds) = fitted(config.clone(), &drawn, &self.settings)?;
         // The test images are drawn once.
         let rows = self.test_rows.min(test.rows());
         let indices: Vec<usize> = (0..rows).collect();

@@ -1,19 +1,15 @@
 //! Autoencoders judged by the sum of squared errors of an image.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use ae_data::Dataset;
 use ae_eval::Pca;
-use ae_model::{
-    Activation, Autoencoder, Config, ConfigBuilder, Error, ErrorNorm, Loss, Noise, Optimizer, ScalerKind,
-    Schedule,
-};
+use ae_model::{Activation, Config, ConfigBuilder, Error, Loss, Noise, Optimizer, ScalerKind, Schedule};
 use clap::Args;
 use serde_json::json;
 
-use super::Settings;
 use super::images::Images;
+use super::{Settings, fitted, mean_error};
 use crate::failure::Failure;
 
 #[derive(Args, Debug)]
@@ -102,14 +98,7 @@ fn compare(
 ) -> Result<(), Failure> {
     let config = config.seed(settings.seed).build()?;
     let (features, code) = (train.features(), config.encoding_dim());
-    let mut model = Autoencoder::new(config.clone())?;
-    let start = Instant::now();
-    model.fit(train, &mut [&mut settings.progress(features)])?;
-    let seconds = start.elapsed().as_secs_f64();
-    let mean_error = |rows: &Dataset| -> Result<f64, Failure> {
-        let errors = model.reconstruction_error(rows, ErrorNorm::Sum)?;
-        Ok(errors.iter().sum::<f64>() / errors.len() as f64)
-    };
+    let (model, seconds) = fitted(config.clone(), train, settings)?;
     let pca = Pca::fit(train, code).and_then(|pca| pca.mse(test));
     let pca = pca.map_err(|error| Failure::Wrong(error.to_string()))? * features as f64;
     settings.summary(&json!({
@@ -119,8 +108,8 @@ fn compare(
         "train_rows": train.rows(),
         "test_rows": test.rows(),
         "seconds": seconds,
-        "train_error": mean_error(train)?,
-        "test_error": mean_error(test)?,
+        "train_error": mean_error(&model, train)?,
+        "test_error": mean_error(&model, test)?,
         "pca_test_error": pca,
         "published_test_error": published,
     }));

@@ -1,17 +1,16 @@
 //! A wide sparse dictionary of images by top-k, beside one by an L1 penalty that has as many active features.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use ae_model::{
-    Activation, Autoencoder, CodePenalty, Config, ConfigBuilder, Latent, Optimizer, Revival, ScalerKind,
-    Schedule, Sparsity, TopK,
+    Activation, CodePenalty, Config, ConfigBuilder, Latent, Optimizer, Revival, ScalerKind, Schedule,
+    Sparsity, TopK,
 };
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Settings;
 use super::images::Images;
+use super::{Settings, fitted};
 use crate::failure::Failure;
 
 #[derive(Args, Debug)]
@@ -97,10 +96,7 @@ impl Sparse {
     }
 
     fn train(&self, Images { train, test }: &Images, config: ConfigBuilder) -> Result<Trained, Failure> {
-        let mut model = Autoencoder::new(config.build()?)?;
-        let start = Instant::now();
-        model.fit(train, &mut [&mut self.settings.progress(train.features())])?;
-        let seconds = start.elapsed().as_secs_f64();
+        let (model, seconds) = fitted(config.build()?, train, &self.settings)?;
         Ok(Trained { sparsity: model.sparsity(test)?, seconds })
     }
 

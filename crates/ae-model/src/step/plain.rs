@@ -11,7 +11,6 @@ use ae_kernels::update::UpdateRule;
 use super::block::{Areas, Block};
 use super::{Batch, Layout, Operands, Part, Phases, Piece};
 use crate::network::Network;
-use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
 
 /// Batch panels of a block at most: 128 rows of single precision, whose activations stay in a private cache while each
@@ -163,32 +162,18 @@ impl<T: Element> Phases<T> for PlainPlan {
         }
     }
 
-    fn finish_gradient(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule, part: Part<'_, T>) {
-        rule.hand_to(Gradient { plan: self, operands, piece, part });
-    }
-}
-
-struct Gradient<'a, T> {
-    plan: &'a PlainPlan,
-    operands: Operands<'a, T>,
-    piece: &'a Piece,
-    part: Part<'a, T>,
-}
-
-impl<T: Element> WithRule<T> for Gradient<'_, T> {
-    fn run<U: UpdateRule<T>>(self, rule: U) {
-        let Gradient { plan, operands, piece, part } = self;
+    fn update<U: UpdateRule<T>>(&self, operands: Operands<'_, T>, piece: &Piece, rule: U, part: Part<'_, T>) {
         let layer = &operands.layers[piece.layer];
-        let Places { inputs, turned, copies, convolution } = plan.layers[piece.layer];
+        let Places { inputs, turned, copies, convolution } = self.layers[piece.layer];
         // Several samples of a row are in panels of their own, whose padding has no deltas.
         let rows =
             if copies == 1 { operands.rows } else { panel_count::<T>(operands.rows) * T::PANEL * copies };
         let of = |offset: usize, panel_len: usize| BatchPanels {
             data: operands.arena,
-            block_len: plan.layout.block_len,
+            block_len: self.layout.block_len,
             offset,
             panel_len,
-            block_panels: plan.layout.block_panels * copies,
+            block_panels: self.layout.block_panels * copies,
             rows,
         };
         if let Some(len) = convolution {

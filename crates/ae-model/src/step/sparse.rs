@@ -16,7 +16,6 @@ use super::{Arithmetic, Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
 use crate::config::Revival;
 use crate::layer::Dense;
 use crate::network::Network;
-use crate::optim::{Rule, WithRule};
 use crate::stage::{Stage, TopKLatent};
 
 /// Batch panels of a block at most: the more rows, the more often each line of weights is used that has come to the core.
@@ -290,24 +289,10 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         }
     }
 
-    fn finish_gradient(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule, part: Part<'_, T>) {
-        rule.hand_to(Gradient { plan: self, operands, piece, part });
-    }
-}
-
-struct Gradient<'a, T> {
-    plan: &'a SparsePlan,
-    operands: Operands<'a, T>,
-    piece: &'a Piece,
-    part: Part<'a, T>,
-}
-
-impl<T: Element> WithRule<T> for Gradient<'_, T> {
-    fn run<U: UpdateRule<T>>(self, rule: U) {
-        let Gradient { plan, operands, piece, part } = self;
+    fn update<U: UpdateRule<T>>(&self, operands: Operands<'_, T>, piece: &Piece, rule: U, part: Part<'_, T>) {
         let Part { parameters, state } = part;
         let layers = operands.layers;
-        let [inputs, outputs] = plan.places::<T>(layers);
+        let [inputs, outputs] = self.places::<T>(layers);
         let place = if piece.layer == 0 { inputs } else { outputs };
         let sources = Sources { index: operands.index, data: operands.arena, place };
         if piece.layer == 0 {

@@ -13,7 +13,6 @@ use super::block::{Areas, Block};
 use super::{Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
 use crate::layer::Dense;
 use crate::network::Network;
-use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
 
 /// Rows of a batch panel.
@@ -232,30 +231,22 @@ impl Phases<f32> for TilePlan {
         }
     }
 
-    fn finish_gradient(&self, operands: Operands<'_, f32>, piece: &Piece, rule: Rule, part: Part<'_, f32>) {
-        rule.hand_to(Gradient { plan: self, operands, piece, part });
-    }
-}
-
-struct Gradient<'a> {
-    plan: &'a TilePlan,
-    operands: Operands<'a, f32>,
-    piece: &'a Piece,
-    part: Part<'a, f32>,
-}
-
-impl WithRule<f32> for Gradient<'_> {
-    fn run<U: UpdateRule<f32>>(self, rule: U) {
-        let Gradient { plan, operands, piece, part } = self;
+    fn update<U: UpdateRule<f32>>(
+        &self,
+        operands: Operands<'_, f32>,
+        piece: &Piece,
+        rule: U,
+        part: Part<'_, f32>,
+    ) {
         let pairs = panel_count::<f32>(operands.rows).div_ceil(2);
-        let of = |offset: usize| PairedTiles { data: operands.kept, offset, apart: plan.pair_len, pairs };
+        let of = |offset: usize| PairedTiles { data: operands.kept, offset, apart: self.pair_len, pairs };
         tile::weight_gradient(
             operands.isa,
-            plan.parts,
+            self.parts,
             operands.layers[piece.layer].inputs,
             &piece.range,
-            of(plan.inputs[piece.layer]),
-            of(plan.deltas[piece.layer]),
+            of(self.inputs[piece.layer]),
+            of(self.deltas[piece.layer]),
             rule,
             part.parameters,
             part.state,
