@@ -317,6 +317,7 @@ impl<'a, T: Element> Block<'a, T> {
             let mut square = 0.0;
             for sample in 0..copies {
                 let weight = (log(weights, sample) - most).exp() / total;
+                let weight = if weight < FAINT { 0.0 } else { weight };
                 square += weight * squares[place(sample)].to_f64();
                 weights[place(sample)] = T::from_f64(weight);
             }
@@ -434,6 +435,9 @@ fn keeps_slopes<T>(network: &Network<T>, index: usize) -> bool {
     network.stages[index].layer().is_some_and(|layer| network.layers[layer].activation.keeps_slope())
 }
 
+/// Samples that weigh less weigh nothing. Most do early in training, down to e^-100 and less; their deltas would be denormal
+/// numbers, with which a product takes ten times as long.
+const FAINT: f64 = 1e-20;
 /// The salt of the input's noise; those of stages are their places.
 const INPUT: u64 = u64::MAX;
 /// Means of codes that have a divergence.
