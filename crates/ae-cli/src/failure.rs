@@ -88,6 +88,7 @@ impl From<ConfigError> for Failure {
             "dropout.hidden" => "--dropout",
             "weight_penalty.l1" => "--l1",
             "weight_penalty.l2" => "--l2",
+            "layer_norm" => "--layer-norm",
             "clip_norm" => "--clip-norm",
             "ema" => "--ema",
             "encoding_activation" => "--encoding-activation",

@@ -66,6 +66,9 @@ pub(crate) struct KindArgs {
     /// Share of the outputs of hidden layers to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
     dropout: f64,
+    /// Normalise the outputs of hidden layers, each row over its features
+    #[arg(long)]
+    layer_norm: bool,
     /// Share of the inputs to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
     input_dropout: f64,
@@ -109,6 +112,7 @@ impl KindArgs {
             .latent(self.latent(features)?)
             .dropout(Dropout { input: self.input_dropout, hidden: self.dropout })
             .weight_penalty(WeightPenalty { l1: self.l1, l2: self.l2 })
+            .layer_norm(self.layer_norm)
             .schedule(self.schedule);
         if let Some(noise) = noise {
             builder = builder.noise(noise);

@@ -32,6 +32,7 @@ pub mod latent;
 pub mod loss;
 pub mod math;
 pub mod noise;
+pub mod norm;
 pub mod panel;
 pub mod par;
 pub mod simd;

@@ -4,6 +4,7 @@ mod builder;
 mod choices;
 mod images;
 mod objective;
+mod regularisation;
 mod spelling;
 
 use ae_kernels::conv::Conv2d;
@@ -71,6 +72,7 @@ pub struct WeightPenalty {
 /// | `schedule` | constant | of the learning rate | [`Schedule`] |
 /// | `clip_norm` | none | largest norm of the gradient of all parameters together | above 0 |
 /// | `ema` | none | running mean of the weights | [0, 1) |
+/// | `layer_norm` | no | normalises every hidden layer: [`ConfigBuilder::layer_norm`] | with hidden layers, each at least 3 wide |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
 /// | `image` | none | rows are images of this size, for `conv_layers` | its features are `input_dim` |
 /// | `conv_layers` | none | convolutions at the encoder's start; the decoder mirrors them, transposed | at most 64; not with bf16 or [`Loss::GaussianNll`] |
@@ -104,6 +106,7 @@ pub struct Config {
     mask_missing: bool,
     image: Option<Image>,
     conv_layers: Vec<ConvLayer>,
+    layer_norm: bool,
 }
 
 /// Largest width of a layer and largest batch.

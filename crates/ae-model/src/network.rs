@@ -9,7 +9,7 @@ use ae_kernels::{Element, Isa};
 use crate::config::{Config, Latent, Loss, Noise, TopK};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
-use crate::stage::{Convolution, Dropout, GaussianLatent, Penalty, Stage, TopKLatent};
+use crate::stage::{Convolution, Dropout, GaussianLatent, Normalize, Penalty, Stage, TopKLatent};
 
 /// The weights and bias of one layer, in row-major order. For a convolution the inputs are those of the kernel's window,
 /// `(y, x, channel)`, and the outputs are channels.
@@ -110,7 +110,11 @@ impl<T: Element> Network<T> {
                 }
                 encoder_stages = stages.len();
             } else if index + 1 < count {
-                drop(&mut stages, config.dropout().hidden, dims[index + 1]);
+                let features = dims[index + 1];
+                if config.layer_norm() {
+                    stages.push(Stage::Normalize(Normalize { features }));
+                }
+                drop(&mut stages, config.dropout().hidden, features);
             }
         }
         let objective = Objective {
@@ -141,7 +145,8 @@ impl<T: Element> Network<T> {
             Stage::Dense(layer) => (self.layers[*layer].inputs, self.layers[*layer].outputs),
             Stage::Conv(Convolution { map, .. }) => (map.inputs(), map.outputs()),
             Stage::Gaussian(latent) => (2 * latent.dim, latent.dim),
-            Stage::Dropout(Dropout { features, .. })
+            Stage::Normalize(Normalize { features })
+            | Stage::Dropout(Dropout { features, .. })
             | Stage::TopK(TopKLatent { features, .. })
             | Stage::Penalty(Penalty { features, .. }) => (*features, *features),
         }

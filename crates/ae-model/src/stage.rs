@@ -19,6 +19,8 @@ pub(crate) enum Stage {
     Conv(Convolution),
     /// Draws codes from the posterior that the layer below says; outside training they are its means.
     Gaussian(GaussianLatent),
+    /// Normalises the values of each row.
+    Normalize(Normalize),
     /// Drops values, in training.
     Dropout(Dropout),
     /// Leaves the largest values of each row and makes the others zero.
@@ -95,6 +97,12 @@ impl TopKLatent {
         sparse::select(isa, self.k, codes, active, scratch);
         Active::new(active, self.k, rows)
     }
+}
+
+/// Layer normalisation ([`ae_kernels::norm`]).
+#[derive(Clone, Debug)]
+pub(crate) struct Normalize {
+    pub(crate) features: usize,
 }
 
 /// Dropout of a share of the values.

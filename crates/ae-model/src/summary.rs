@@ -104,6 +104,7 @@ fn kind(config: &Config) -> Vec<String> {
     let weights = [("weights l1", l1), ("weights l2", l2)];
     let set = shares.iter().chain(&weights).filter(|(_, value)| *value > 0.0);
     words.extend(set.map(|(name, value)| format!("{name} {value}")));
+    words.extend(config.layer_norm().then(|| "layer norm".to_owned()));
     if config.loss() != Loss::Mse || !words.is_empty() {
         words.push(format!("loss {}", config.loss()));
     }

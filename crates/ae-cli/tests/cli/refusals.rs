@@ -84,6 +84,12 @@ const CASES: &[Case] = &[
         "sigmoid with a KL",
     ),
     case("everything dropped", "train digits --dropout 1", 2, "--dropout: 1 is out of range"),
+    case(
+        "a norm of nothing",
+        "train digits --top-k 4 --layer-norm",
+        2,
+        "--layer-norm: set is out of range: it must be left out without hidden layers",
+    ),
     case("a negative price", "train digits --l2 -1", 2, "--l2: -1 is out of range"),
     case("a schedule with a typo", "train digits --schedule cosin", 2, "constant, cosine[:END], one-cycle"),
     case("a norm of 0", "train digits --clip-norm 0", 2, "--clip-norm: 0 is out of range"),

@@ -70,6 +70,8 @@ pub struct ConfigBuilder {
     image: Option<Image>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     conv_layers: Vec<ConvLayer>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    layer_norm: bool,
 }
 
 impl ConfigBuilder {
@@ -102,6 +104,7 @@ impl ConfigBuilder {
             mask_missing: false,
             image: None,
             conv_layers: Vec::new(),
+            layer_norm: false,
         }
     }
 
@@ -238,6 +241,17 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether the outputs of every hidden layer, those of convolutions too, are normalised to mean 0 and variance 1 over the features
+    /// of each row (Ba, Kiros & Hinton 2016), after the activation and before dropout. Input, encoding and output are left as they are.
+    ///
+    /// There is no gain and no bias: normalised before the activation, they would be needed to reach its curve; after it, the dense layer
+    /// above absorbs both, `W (g ⊙ y + b) + c = (W diag g) y + (W b + c)`, so they would add parameters and no functions. (A
+    /// convolution above absorbs them where they are the same at all pixels.)
+    pub fn layer_norm(mut self, layer_norm: bool) -> Self {
+        self.layer_norm = layer_norm;
+        self
+    }
+
     /// Checks every value and chooses the sizes that were left open.
     ///
     /// # Errors
@@ -310,7 +324,9 @@ impl ConfigBuilder {
             mask_missing: self.mask_missing,
             image: self.image,
             conv_layers: self.conv_layers,
+            layer_norm: self.layer_norm,
         };
+        config.check_regularisation()?;
         if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
             && !config.is_plain_dictionary()
         {
@@ -446,6 +462,7 @@ impl From<Config> for ConfigBuilder {
             mask_missing: config.mask_missing,
             image: config.image,
             conv_layers: config.conv_layers,
+            layer_norm: config.layer_norm,
         }
     }
 }

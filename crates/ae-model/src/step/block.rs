@@ -6,6 +6,7 @@ use ae_kernels::activation::{Activation, Slope};
 use ae_kernels::latent;
 use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::noise::{self, Donors, Stream};
+use ae_kernels::norm;
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
 use ae_kernels::sparse::{self, Active};
 
@@ -55,6 +56,8 @@ impl Areas {
                 // The noise, and the importance of each sample.
                 Stage::Gaussian(_) => (features + 1) * rows * copies,
                 Stage::TopK(latent) => latent.memory::<T>(rows),
+                // The scale of each row.
+                Stage::Normalize(_) => rows * copies,
                 // Slopes.
                 _ if keeps_slopes(network, index) => features * rows * copies,
                 _ => 0,
@@ -232,6 +235,15 @@ impl<'a, T: Element> Block<'a, T> {
                 let active = latent.select(isa, Panels::new(codes, area.features, cols), after);
                 active.spread(PanelsMut::new(codes, area.features, cols));
             }
+            Stage::Normalize(_) => {
+                let Area { at, features, .. } = self.areas.values[index + 1];
+                let (before, after) = memory.split_at_mut(at);
+                let (y, scales) = after.split_at_mut(self.areas.private[index] - at);
+                let x = self.values(before, index);
+                let scales = &mut scales[..x.count() * T::PANEL];
+                let y = PanelsMut::new(&mut y[..self.len(index + 1)], features, x.cols());
+                norm::forward(isa, x, y, Some(scales));
+            }
             Stage::Dropout(dropout) => {
                 let (before, after) = memory.split_at_mut(self.areas.at(index + 1));
                 self.drop_out(dropout, index, &before[self.areas.at(index)..], after);
@@ -333,6 +345,12 @@ impl<'a, T: Element> Block<'a, T> {
         let delta = &delta[..self.len(index + 1)];
         match &self.network.stages[index] {
             Stage::Dense(_) | Stage::Conv(_) => {}
+            Stage::Normalize(_) => {
+                let y = self.values(memory, index + 1);
+                let scales = &memory[self.areas.private[index]..][..y.count() * T::PANEL];
+                let dx = self.delta_mut(dx, index);
+                norm::backward(isa, y, scales, self.delta(delta, index + 1), dx);
+            }
             Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
             Stage::TopK(latent) => {
                 let cols = self.cols(index);
