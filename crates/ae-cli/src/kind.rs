@@ -69,6 +69,9 @@ pub(crate) struct KindArgs {
     /// Normalise the outputs of hidden layers, each row over its features
     #[arg(long)]
     layer_norm: bool,
+    /// Make the weights of the decoder the transposes of the encoder's
+    #[arg(long)]
+    tied_weights: bool,
     /// Share of the inputs to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
     input_dropout: f64,
@@ -113,6 +116,7 @@ impl KindArgs {
             .dropout(Dropout { input: self.input_dropout, hidden: self.dropout })
             .weight_penalty(WeightPenalty { l1: self.l1, l2: self.l2 })
             .layer_norm(self.layer_norm)
+            .tied_weights(self.tied_weights)
             .schedule(self.schedule);
         if let Some(noise) = noise {
             builder = builder.noise(noise);

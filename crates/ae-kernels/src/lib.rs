@@ -37,6 +37,7 @@ pub mod panel;
 pub mod par;
 pub mod simd;
 pub mod sparse;
+pub mod tied;
 pub mod tile;
 pub mod update;
 pub mod workspace;

@@ -73,6 +73,7 @@ pub struct WeightPenalty {
 /// | `clip_norm` | none | largest norm of the gradient of all parameters together | above 0 |
 /// | `ema` | none | running mean of the weights | [0, 1) |
 /// | `layer_norm` | no | normalises every hidden layer: [`ConfigBuilder::layer_norm`] | with hidden layers, each at least 3 wide |
+/// | `tied_weights` | no | the decoder's weights are the encoder's, transposed: [`ConfigBuilder::tied_weights`] | not with convolutions, [`Latent::Gaussian`] or [`Loss::GaussianNll`] |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
 /// | `image` | none | rows are images of this size, for `conv_layers` | its features are `input_dim` |
 /// | `conv_layers` | none | convolutions at the encoder's start; the decoder mirrors them, transposed | at most 64; not with bf16 or [`Loss::GaussianNll`] |
@@ -107,6 +108,7 @@ pub struct Config {
     image: Option<Image>,
     conv_layers: Vec<ConvLayer>,
     layer_norm: bool,
+    tied_weights: bool,
 }
 
 /// Largest width of a layer and largest batch.
@@ -298,7 +300,8 @@ impl Config {
             let Conv2d { channels_in, channels_out, kernel, .. } = shape;
             2 * height * width * kernel * kernel * channels_in * channels_out
         });
-        self.parameter_count() + more.sum::<usize>()
+        let once = self.layer_shapes().iter().map(|(inputs, outputs)| (inputs + 1) * outputs).sum::<usize>();
+        once + more.sum::<usize>()
     }
 
     /// Rows of an update when training on `rows` rows: the set size, else 8 to 128 so that an epoch has about a hundred
@@ -353,9 +356,16 @@ impl Config {
             && self.dropout.input == 0.0
     }
 
-    /// Weights and biases: `Σ (in + 1) out` over the layers.
+    /// Weights and biases: `Σ (in + 1) out` over the layers. Tied weights count once.
     pub fn parameter_count(&self) -> usize {
-        self.layer_shapes().iter().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
+        let shapes = self.layer_shapes();
+        let own = if self.tied_weights { shapes.len() / 2 } else { shapes.len() };
+        let weights = |index: usize, inputs: usize| if index < own { inputs } else { 0 };
+        shapes
+            .iter()
+            .enumerate()
+            .map(|(index, (inputs, outputs))| (weights(index, *inputs) + 1) * outputs)
+            .sum()
     }
 }
 

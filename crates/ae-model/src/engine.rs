@@ -11,6 +11,7 @@ use crate::network::{LayerParameters, Network, layer_of};
 use crate::optim::{Optimizer, Rule};
 use crate::scale::{Maps, Scaler};
 use crate::step::{self, Arena, Arithmetic, Batch, Draws, StepPlan, Totals};
+use crate::tied::Layers;
 
 /// How the products of `f32` steps are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +37,8 @@ pub(crate) struct Engine<T: Arithmetic> {
     pub(crate) maps: Maps<T>,
     optimizer: Optimizer,
     learning_rate: f64,
-    penalty: WeightPenalty,
+    /// `l1` and `l2` of the weights.
+    penalty: [f64; 2],
     clip_norm: Option<f64>,
     seed: u64,
     /// Updates so far.
@@ -105,8 +107,9 @@ impl<T: Arithmetic> Engine<T> {
             Precision::Bf16 => Products::Bf16,
             _ => Products::Fastest,
         };
-        let penalty = config.weight_penalty();
-        let waits = config.clip_norm().is_some() || penalty != WeightPenalty::default();
+        let WeightPenalty { l1, l2 } = config.weight_penalty();
+        let penalty = [l1, l2];
+        let waits = config.clip_norm().is_some() || penalty != [0.0; 2] || config.tied_weights();
         let mut engine = Engine {
             maps: Maps::new(scaler),
             optimizer: config.optimizer(),
@@ -223,26 +226,29 @@ impl<T: Arithmetic> Engine<T> {
             deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), &self.arena, each));
         }
         self.time += 1;
-        let Network { isa, layers, parameters, .. } = &mut self.network;
-        let isa = *isa;
-        let changed = (parameters.as_mut_slice(), self.state.as_mut_slice());
+        let (layers, parameters) = self.network.parts();
+        let Layers { isa, layers: places, .. } = layers;
+        let state = self.state.as_mut_slice();
         let gradients = self.gradients.as_mut_slice();
         if gradients.is_empty() {
             let rule = self.optimizer.rule(self.learning_rate, indices.len(), self.time);
-            plan.parameters_phase((isa, layers), crew, indices.len(), &self.arena, rule, changed);
+            let changed = (&mut *parameters, state);
+            plan.parameters_phase((isa, places), crew, indices.len(), &self.arena, rule, changed);
         } else {
             let mean = Rule::Gradient { scale: 1.0 / indices.len().max(1) as f64 };
             let whole = (&mut *gradients, &mut [][..]);
-            plan.parameters_phase((isa, layers), crew, indices.len(), &self.arena, mean, whole);
-            let norm = penalised_norm(isa, self.penalty, changed.0, gradients);
+            plan.parameters_phase((isa, places), crew, indices.len(), &self.arena, mean, whole);
+            layers.gather(crew, gradients);
+            let norm = layers.penalised_norm(self.penalty, parameters, gradients);
             let factor = self.clip_norm.map_or(1.0, |most| if norm > most { most / norm } else { 1.0 });
             let rule = self.optimizer.rule(self.learning_rate, 1, self.time).of_gradients_times(factor);
-            plan.apply_phase(isa, crew, gradients, rule, changed);
+            plan.apply_phase(isa, crew, gradients, rule, (&mut *parameters, state));
+            layers.spread(crew, parameters);
         }
         if let Some(RunningMean { keep, values, .. }) = &mut self.mean {
             // At first the mean is that of fewer updates than it will be (as in TensorFlow's ExponentialMovingAverage).
             let keep = keep.min((1.0 + self.time as f64) / (10.0 + self.time as f64));
-            let parameters = parameters.as_slice();
+            let parameters = &*parameters;
             crew.for_each_chunk(values.as_mut_slice(), CHUNK, |index, values| {
                 let parameters = &parameters[index * CHUNK..][..values.len()];
                 update::follow(isa, T::from_f64(1.0 - keep), parameters, values);
@@ -292,27 +298,16 @@ impl<T: Arithmetic> Engine<T> {
         let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
         let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), self.draws()) };
         plan.rows_phase(&self.network, crew, batch, &mut arena);
-        let parameters = self.network.parameters.as_slice();
+        let (layers, parameters) = self.network.parts();
+        let Layers { isa, layers: places, .. } = layers;
         let mut gradients = AlignedBuf::zeroed(parameters.len());
         let rule = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
-        let Network { isa, layers, .. } = &self.network;
         let changed = (gradients.as_mut_slice(), &mut [][..]);
-        plan.parameters_phase((*isa, layers), crew, rows, &arena, rule, changed);
-        penalised_norm(*isa, self.penalty, parameters, gradients.as_mut_slice());
-        let WeightPenalty { l1, l2 } = self.penalty;
-        let cost: f64 = parameters.iter().map(|w| w.to_f64()).map(|w| l1 * w.abs() + 0.5 * l2 * w * w).sum();
+        plan.parameters_phase((isa, places), crew, rows, &arena, rule, changed);
+        layers.gather(crew, gradients.as_mut_slice());
+        layers.penalised_norm(self.penalty, parameters, gradients.as_mut_slice());
+        let cost = layers.cost(self.penalty, parameters);
         let objective = plan.totals(rows, &arena).loss / rows.max(1) as f64 + cost;
-        (objective, layers.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
+        (objective, places.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
     }
-}
-
-/// Adds what the parameters cost to their gradients, and gives the norm of all.
-fn penalised_norm<T: Arithmetic>(
-    isa: Isa,
-    penalty: WeightPenalty,
-    parameters: &[T],
-    gradients: &mut [T],
-) -> f64 {
-    let factors = [penalty.l1, penalty.l2].map(T::from_f64);
-    update::penalise(isa, factors, parameters, gradients).sqrt()
 }

@@ -3,6 +3,7 @@
 use ae_kernels::activation::Activation as KernelActivation;
 use ae_kernels::conv::Conv;
 use ae_kernels::panel::{self, PanelsMut};
+use ae_kernels::par::Crew;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
@@ -10,6 +11,7 @@ use crate::config::{Config, Latent, Loss, Noise, TopK};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
 use crate::stage::{Convolution, Dropout, GaussianLatent, Normalize, Penalty, Stage, TopKLatent};
+use crate::tied::Layers;
 
 /// The weights and bias of one layer, in row-major order. For a convolution the inputs are those of the kernel's window,
 /// `(y, x, channel)`, and the outputs are channels.
@@ -35,6 +37,8 @@ pub(crate) struct Network<T> {
     /// What has parameters, in order.
     pub(crate) layers: Vec<Dense>,
     pub(crate) encoder_layers: usize,
+    /// Whether the decoder's weights are the transposes of the encoder's.
+    pub(crate) tied: bool,
     pub(crate) parameters: AlignedBuf<T>,
     pub(crate) objective: Objective<T>,
     /// Features of a row, and of an encoding.
@@ -130,6 +134,7 @@ impl<T: Element> Network<T> {
             encoder_stages,
             layers,
             encoder_layers,
+            tied: config.tied_weights(),
             parameters,
             objective,
             input: config.input_dim(),
@@ -175,18 +180,26 @@ impl<T: Element> Network<T> {
         }
     }
 
+    /// The layers, beside the parameters that they say the places of.
+    pub(crate) fn parts(&mut self) -> (Layers<'_>, &mut [T]) {
+        let layers = Layers { isa: self.isa, layers: &self.layers, tied: self.tied };
+        (layers, self.parameters.as_mut_slice())
+    }
+
     /// The parameters of layer `index`.
     pub(crate) fn layer(&self, index: usize) -> LayerParameters<T> {
         layer_of(&self.layers[index], self.parameters.as_slice())
     }
 
-    /// Sets the parameters of layer `index`; the sizes must be the layer's.
+    /// Sets the parameters of layer `index`, and the weights that are tied to them; the sizes must be the layer's.
     pub(crate) fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) {
         let Dense { inputs, outputs, range, .. } = self.layers[index].clone();
         let mut rows = values.weights.clone();
         rows.extend_from_slice(&values.bias);
         let parameters = &mut self.parameters.as_mut_slice()[range];
         panel::pack(&rows, PanelsMut::new(parameters, inputs + 1, outputs));
+        let (layers, parameters) = self.parts();
+        layers.spread(Crew::SOLO, parameters);
     }
 
     /// Whether what follows the top-k latent of stage `index` is a linear layer, which active features alone lead through: the same numbers.

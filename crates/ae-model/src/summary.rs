@@ -17,7 +17,7 @@ pub struct Summary {
     pub activation: Activation,
     /// Arithmetic.
     pub precision: Precision,
-    /// Weights and biases.
+    /// Weights and biases; tied weights count once.
     pub parameters: usize,
     /// Values of a row per value of its encoding.
     pub compression: f64,
@@ -105,6 +105,7 @@ fn kind(config: &Config) -> Vec<String> {
     let set = shares.iter().chain(&weights).filter(|(_, value)| *value > 0.0);
     words.extend(set.map(|(name, value)| format!("{name} {value}")));
     words.extend(config.layer_norm().then(|| "layer norm".to_owned()));
+    words.extend(config.tied_weights().then(|| "tied weights".to_owned()));
     if config.loss() != Loss::Mse || !words.is_empty() {
         words.push(format!("loss {}", config.loss()));
     }

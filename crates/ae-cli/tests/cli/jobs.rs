@@ -358,7 +358,7 @@ fn a_closed_pipe_is_no_panic() {
 fn every_kind_trains_and_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let cases: [(&[&str], &str, &str); 8] = [
+    let cases: [(&[&str], &str, &str); 9] = [
         (&["--kind", "sparse", "--top-k", "2"], "sparse top 2, loss mse", "/latent/top-k/k"),
         (&["--kind", "denoising"], "denoising masking:0.25, loss mse", "/noise/masking/share"),
         (
@@ -383,6 +383,7 @@ fn every_kind_trains_and_is_kept() {
             "/schedule/cosine/end",
         ),
         (&["--layer-norm", "--dropout", "0.1"], "dropout 0.1, layer norm, loss mse", "/layer_norm"),
+        (&["--tied-weights"], "tied weights, loss mse", "/tied_weights"),
     ];
     for (flags, words, setting) in cases {
         let start =

@@ -90,6 +90,12 @@ const CASES: &[Case] = &[
         2,
         "--layer-norm: set is out of range: it must be left out without hidden layers",
     ),
+    case(
+        "a vae with tied weights",
+        "train digits --kind vae --tied-weights",
+        2,
+        "--tied-weights: set is out of range: it must be left out with a Gaussian latent",
+    ),
     case("a negative price", "train digits --l2 -1", 2, "--l2: -1 is out of range"),
     case("a schedule with a typo", "train digits --schedule cosin", 2, "constant, cosine[:END], one-cycle"),
     case("a norm of 0", "train digits --clip-norm 0", 2, "--clip-norm: 0 is out of range"),

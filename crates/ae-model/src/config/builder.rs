@@ -72,6 +72,8 @@ pub struct ConfigBuilder {
     conv_layers: Vec<ConvLayer>,
     #[serde(default, skip_serializing_if = "is_default")]
     layer_norm: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    tied_weights: bool,
 }
 
 impl ConfigBuilder {
@@ -105,6 +107,7 @@ impl ConfigBuilder {
             image: None,
             conv_layers: Vec::new(),
             layer_norm: false,
+            tied_weights: false,
         }
     }
 
@@ -252,6 +255,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether the weights of the decoder are the transposes of the encoder's (as in Vincent et al. 2010, sec. 2.2): half as many
+    /// weights to learn. Biases are the decoder's own. The gradient is the sum of both places', and a penalty of the weights counts them
+    /// once.
+    pub fn tied_weights(mut self, tied_weights: bool) -> Self {
+        self.tied_weights = tied_weights;
+        self
+    }
+
     /// Checks every value and chooses the sizes that were left open.
     ///
     /// # Errors
@@ -325,6 +336,7 @@ impl ConfigBuilder {
             image: self.image,
             conv_layers: self.conv_layers,
             layer_norm: self.layer_norm,
+            tied_weights: self.tied_weights,
         };
         config.check_regularisation()?;
         if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
@@ -463,6 +475,7 @@ impl From<Config> for ConfigBuilder {
             image: config.image,
             conv_layers: config.conv_layers,
             layer_norm: config.layer_norm,
+            tied_weights: config.tied_weights,
         }
     }
 }

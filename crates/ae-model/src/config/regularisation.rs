@@ -1,6 +1,6 @@
 //! What holds a network back beside penalties: its settings, and where they make no sense.
 
-use super::{Config, out_of_range};
+use super::{Config, Latent, Loss, out_of_range};
 use crate::error::ConfigError;
 
 /// Least features of a layer that is normalised: of two, only their order would be left.
@@ -12,10 +12,30 @@ impl Config {
         self.layer_norm
     }
 
+    /// Whether the decoder's weights are the transposes of the encoder's.
+    pub fn tied_weights(&self) -> bool {
+        self.tied_weights
+    }
+
     /// Checks what only the whole configuration tells.
     pub(super) fn check_regularisation(&self) -> Result<(), ConfigError> {
         if self.layer_norm {
             self.check_layer_norm()?;
+        }
+        if self.tied_weights {
+            let without = match (self.latent, self.loss) {
+                _ if !self.conv_layers.is_empty() => Some("left out with conv_layers"),
+                (Latent::Gaussian(_), _) => {
+                    Some("left out with a Gaussian latent, whose encoder has twice the outputs")
+                }
+                (_, Loss::GaussianNll) => {
+                    Some("left out with gaussian-nll, whose decoder has twice the outputs")
+                }
+                _ => None,
+            };
+            if let Some(allowed) = without {
+                return Err(out_of_range("tied_weights", "set", allowed));
+            }
         }
         Ok(())
     }
