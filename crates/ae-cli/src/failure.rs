@@ -90,6 +90,7 @@ impl From<ConfigError> for Failure {
             "weight_penalty.l2" => "--l2",
             "layer_norm" => "--layer-norm",
             "tied_weights" => "--tied-weights",
+            "contractive" => "--contractive",
             "clip_norm" => "--clip-norm",
             "ema" => "--ema",
             "encoding_activation" => "--encoding-activation",

@@ -72,6 +72,9 @@ pub(crate) struct KindArgs {
     /// Make the weights of the decoder the transposes of the encoder's
     #[arg(long)]
     tied_weights: bool,
+    /// Price of the squared derivatives of the encoding by the input; for encoders of one layer, which is then usual
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
+    contractive: Option<f64>,
     /// Share of the inputs to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
     input_dropout: f64,
@@ -127,6 +130,9 @@ impl KindArgs {
         let of_penalty = matches!(sparsity, Some(CodePenalty::Kl { .. })).then_some(Activation::Sigmoid);
         if let Some(activation) = self.encoding_activation.map(ActivationArg::activation).or(of_penalty) {
             builder = builder.encoding_activation(activation);
+        }
+        if let Some(weight) = self.contractive {
+            builder = builder.contractive(weight);
         }
         if let Some(norm) = self.clip_norm {
             builder = builder.clip_norm(norm);

@@ -25,6 +25,7 @@
 //! - Wrong shapes are a caller's bug and panic with the shapes; no data can cause a panic.
 
 pub mod activation;
+pub mod contraction;
 pub mod conv;
 pub mod gemm;
 pub mod isa;

@@ -230,7 +230,7 @@ impl<T: Element> Bulk<'_, T> {
                     }
                     continue;
                 }
-                Stage::Dropout(_) | Stage::Penalty(_) => continue,
+                Stage::Dropout(_) | Stage::Penalty(_) | Stage::Contraction(_) => continue,
             }
             at_input = false;
             std::mem::swap(&mut from, &mut to);

@@ -50,7 +50,7 @@ pub struct WeightPenalty {
 /// |---|---|---|---|
 /// | `input_dim` | - | features of a row | 1 to 2²⁴ |
 /// | `encoding_dim` | a fifth of `input_dim`, at least 1 | values of an encoding | 1 to 2²⁴ |
-/// | `hidden_dims` | geometric steps from input to encoding, none where they are close, after convolutions or with a top-k latent | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
+/// | `hidden_dims` | geometric steps from input to encoding, none where they are close, after convolutions, with a top-k latent or with `contractive` | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
 /// | `activation` | tanh | of hidden layers and the encoding | |
 /// | `init` | Glorot uniform | first weights | |
 /// | `scaler` | min-max | scaling of features | |
@@ -74,6 +74,7 @@ pub struct WeightPenalty {
 /// | `ema` | none | running mean of the weights | [0, 1) |
 /// | `layer_norm` | no | normalises every hidden layer: [`ConfigBuilder::layer_norm`] | with hidden layers, each at least 3 wide |
 /// | `tied_weights` | no | the decoder's weights are the encoder's, transposed: [`ConfigBuilder::tied_weights`] | not with convolutions, [`Latent::Gaussian`] or [`Loss::GaussianNll`] |
+/// | `contractive` | none | price of how the encoding changes with the input: [`ConfigBuilder::contractive`] | (0, 10⁶]; with an encoder of one dense layer, [`Latent::Plain`], and neither GELU nor SiLU |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
 /// | `image` | none | rows are images of this size, for `conv_layers` | its features are `input_dim` |
 /// | `conv_layers` | none | convolutions at the encoder's start; the decoder mirrors them, transposed | at most 64; not with bf16 or [`Loss::GaussianNll`] |
@@ -109,6 +110,7 @@ pub struct Config {
     conv_layers: Vec<ConvLayer>,
     layer_norm: bool,
     tied_weights: bool,
+    contractive: Option<f64>,
 }
 
 /// Largest width of a layer and largest batch.

@@ -39,6 +39,8 @@ pub(crate) struct Engine<T: Arithmetic> {
     learning_rate: f64,
     /// `l1` and `l2` of the weights.
     penalty: [f64; 2],
+    /// The weight of the contractive penalty.
+    contraction: Option<f64>,
     clip_norm: Option<f64>,
     seed: u64,
     /// Updates so far.
@@ -109,12 +111,16 @@ impl<T: Arithmetic> Engine<T> {
         };
         let WeightPenalty { l1, l2 } = config.weight_penalty();
         let penalty = [l1, l2];
-        let waits = config.clip_norm().is_some() || penalty != [0.0; 2] || config.tied_weights();
+        let waits = config.clip_norm().is_some()
+            || penalty != [0.0; 2]
+            || config.tied_weights()
+            || config.contractive().is_some();
         let mut engine = Engine {
             maps: Maps::new(scaler),
             optimizer: config.optimizer(),
             learning_rate: config.learning_rate(),
             penalty,
+            contraction: config.contractive(),
             clip_norm: config.clip_norm(),
             seed: config.seed(),
             time: 0,
@@ -238,6 +244,10 @@ impl<T: Arithmetic> Engine<T> {
             let mean = Rule::Gradient { scale: 1.0 / indices.len().max(1) as f64 };
             let whole = (&mut *gradients, &mut [][..]);
             plan.parameters_phase((isa, places), crew, indices.len(), &self.arena, mean, whole);
+            if let Some(weight) = self.contraction {
+                let at = (isa, places);
+                plan.contract_weights(at, weight, indices.len(), &self.arena, parameters, gradients);
+            }
             layers.gather(crew, gradients);
             let norm = layers.penalised_norm(self.penalty, parameters, gradients);
             let factor = self.clip_norm.map_or(1.0, |most| if norm > most { most / norm } else { 1.0 });
@@ -304,6 +314,10 @@ impl<T: Arithmetic> Engine<T> {
         let rule = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
         let changed = (gradients.as_mut_slice(), &mut [][..]);
         plan.parameters_phase((isa, places), crew, rows, &arena, rule, changed);
+        if let Some(weight) = self.contraction {
+            let at = (isa, places);
+            plan.contract_weights(at, weight, rows, &arena, parameters, gradients.as_mut_slice());
+        }
         layers.gather(crew, gradients.as_mut_slice());
         layers.penalised_norm(self.penalty, parameters, gradients.as_mut_slice());
         let cost = layers.cost(self.penalty, parameters);

@@ -10,7 +10,9 @@ use ae_kernels::{Element, Isa};
 use crate::config::{Config, Latent, Loss, Noise, TopK};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
-use crate::stage::{Convolution, Dropout, GaussianLatent, Normalize, Penalty, Stage, TopKLatent};
+use crate::stage::{
+    Contraction, Convolution, Dropout, GaussianLatent, Normalize, Penalty, Stage, TopKLatent,
+};
 use crate::tied::Layers;
 
 /// The weights and bias of one layer, in row-major order. For a convolution the inputs are those of the kernel's window,
@@ -99,6 +101,9 @@ impl<T: Element> Network<T> {
                 None => Stage::Dense(index),
             });
             if index + 1 == encoder_layers {
+                if let Some(weight) = config.contractive() {
+                    stages.push(Stage::Contraction(Contraction { features: code, weight }));
+                }
                 match config.latent() {
                     Latent::Plain => {}
                     Latent::TopK(TopK { k, revival }) => {
@@ -151,6 +156,7 @@ impl<T: Element> Network<T> {
             Stage::Conv(Convolution { map, .. }) => (map.inputs(), map.outputs()),
             Stage::Gaussian(latent) => (2 * latent.dim, latent.dim),
             Stage::Normalize(Normalize { features })
+            | Stage::Contraction(Contraction { features, .. })
             | Stage::Dropout(Dropout { features, .. })
             | Stage::TopK(TopKLatent { features, .. })
             | Stage::Penalty(Penalty { features, .. }) => (*features, *features),
@@ -216,6 +222,14 @@ impl<T: Element> Network<T> {
     pub(crate) fn top_k(&self) -> Option<&TopKLatent> {
         self.stages.iter().find_map(|stage| match stage {
             Stage::TopK(latent) => Some(latent),
+            _ => None,
+        })
+    }
+
+    /// Where the contractive penalty is and how much it matters, if there is one.
+    pub(crate) fn contraction(&self) -> Option<(usize, f64)> {
+        self.stages.iter().enumerate().find_map(|(index, stage)| match stage {
+            Stage::Contraction(Contraction { weight, .. }) => Some((index, *weight)),
             _ => None,
         })
     }

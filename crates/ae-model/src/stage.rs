@@ -27,6 +27,8 @@ pub(crate) enum Stage {
     TopK(TopKLatent),
     /// Leaves values as they are, for a price.
     Penalty(Penalty),
+    /// Leaves values as they are, for a price of how they change with the input.
+    Contraction(Contraction),
 }
 
 /// A convolution or transposed convolution.
@@ -121,6 +123,13 @@ pub(crate) struct Penalty {
     pub(crate) penalty: CodePenalty,
 }
 
+/// The contractive penalty of the encoder ([`ae_kernels::contraction`]), whose only layer is below.
+#[derive(Clone, Debug)]
+pub(crate) struct Contraction {
+    pub(crate) features: usize,
+    pub(crate) weight: f64,
+}
+
 impl GaussianLatent {
     /// What its divergence costs when it has grown to `share` of its weight.
     pub(crate) fn divergence<T: Element>(&self, share: f64) -> Divergence<T> {
@@ -148,7 +157,7 @@ impl Stage {
 
     /// Whether it works on the values where they are.
     pub(crate) fn in_place(&self) -> bool {
-        matches!(self, Stage::Penalty(_) | Stage::TopK(_))
+        matches!(self, Stage::Penalty(_) | Stage::Contraction(_) | Stage::TopK(_))
     }
 
     /// Whether it needs to have seen the whole batch before it can say what its values cost.

@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::ops::Range;
 
+use ae_kernels::contraction;
 use ae_kernels::gemm::WeightRange;
 use ae_kernels::panel::{Affine, Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, DisjointRanges};
@@ -254,6 +255,10 @@ pub(crate) struct Arena<T> {
     means: Vec<f64>,
     /// Of sparse codes.
     index: Index<T>,
+    /// Of the contractive penalty: squares of the columns of the encoder's weights, and sums of squared slopes, a panel row for each value of
+    /// the code.
+    column_squares: Vec<T>,
+    slopes: Vec<T>,
 }
 
 impl<T: Arithmetic> StepPlan<T> {
@@ -293,6 +298,8 @@ impl<T: Arithmetic> StepPlan<T> {
                 Way::Sparse(plan) => plan.index(self.batch),
                 Way::Plain(_) | Way::Tiles(_) => Index::default(),
             },
+            column_squares: Vec::new(),
+            slopes: Vec::new(),
         }
     }
 
@@ -314,6 +321,57 @@ impl<T: Arithmetic> StepPlan<T> {
     ) {
         let rows = batch.indices.len();
         assert!(rows <= self.batch, "{rows} rows in a plan for {}", self.batch);
+        if let Some((stage, _)) = network.contraction() {
+            self.contract(network, crew, batch, stage, arena);
+            return;
+        }
+        self.all_passes(network, crew, batch, arena);
+    }
+
+    /// Phase 1 with a contractive penalty before stage `stage`.
+    fn contract(
+        &self,
+        network: &Network<T>,
+        crew: Crew,
+        batch: Batch<'_, T>,
+        stage: usize,
+        arena: &mut Arena<T>,
+    ) {
+        let weights = network.layers[0].parameters(network.parameters.as_slice());
+        let mut squares = std::mem::take(&mut arena.column_squares);
+        squares.resize(weights.count() * T::PANEL, T::ZERO);
+        contraction::column_squares(network.isa, weights, &mut squares);
+        self.all_passes(network, crew, Batch { column_squares: &squares, ..batch }, arena);
+        arena.column_squares = squares;
+        let mut slopes = std::mem::take(&mut arena.slopes);
+        slopes.clear();
+        slopes.resize(weights.cols() * T::PANEL, T::ZERO);
+        self.each_block(network, batch, arena, |block, memory| block.add_slopes(memory, stage, &mut slopes));
+        arena.slopes = slopes;
+    }
+
+    /// Calls `work` with every block of rows of the batch and its memory, in order.
+    fn each_block(
+        &self,
+        network: &Network<T>,
+        batch: Batch<'_, T>,
+        arena: &Arena<T>,
+        mut work: impl FnMut(Block<'_, T>, &[T]),
+    ) {
+        let blocks = arena.blocks.as_slice().chunks(self.layout.block_len.max(1));
+        let count = batch.indices.len().div_ceil(self.block_rows());
+        for (index, memory) in blocks.take(count).enumerate() {
+            let batch = batch.part(self.block_rows(), index);
+            match &self.way {
+                Way::Plain(plan) => work(plan.block(network, batch), memory),
+                Way::Tiles(plan) => work(plan.block(network, batch), memory),
+                Way::Sparse(plan) => work(plan.block(network, batch), memory),
+            }
+        }
+    }
+
+    /// All stages up and down, in two passes where one awaits the whole batch.
+    fn all_passes(&self, network: &Network<T>, crew: Crew, batch: Batch<'_, T>, arena: &mut Arena<T>) {
         let stages = network.stages.len();
         let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
             self.pass(network, crew, batch, 0..stages, arena);
@@ -326,16 +384,8 @@ impl<T: Arithmetic> StepPlan<T> {
         let mut means = std::mem::take(&mut arena.means);
         means.clear();
         means.resize(network.stage_shape(barrier).0, 0.0);
-        let blocks = arena.blocks.as_slice().chunks(self.layout.block_len.max(1));
-        for (index, memory) in blocks.take(rows.div_ceil(self.block_rows())).enumerate() {
-            let batch = batch.part(self.block_rows(), index);
-            match &self.way {
-                Way::Plain(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-                Way::Tiles(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-                Way::Sparse(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-            }
-        }
-        means.iter_mut().for_each(|mean| *mean /= rows as f64);
+        self.each_block(network, batch, arena, |block, memory| block.add_values(memory, barrier, &mut means));
+        means.iter_mut().for_each(|mean| *mean /= batch.indices.len() as f64);
         let batch = Batch { code_means: Some(&means), ..batch };
         self.pass(network, crew, batch, barrier..stages, arena);
         arena.means = means;
@@ -393,6 +443,23 @@ impl<T: Arithmetic> StepPlan<T> {
                 }
             }
         });
+    }
+
+    /// Adds the part of the contractive penalty `weight` that goes through the weights themselves to their `gradients`, means over the rows of
+    /// the batch that phase 1 left in the arena.
+    pub(crate) fn contract_weights(
+        &self,
+        (isa, layers): (Isa, &[Dense]),
+        weight: f64,
+        rows: usize,
+        arena: &Arena<T>,
+        parameters: &[T],
+        gradients: &mut [T],
+    ) {
+        let Some(layer) = layers.first() else { return };
+        let factor = T::from_f64(2.0 * weight / rows.max(1) as f64);
+        let gradients = PanelsMut::new(&mut gradients[layer.range.clone()], layer.inputs + 1, layer.outputs);
+        contraction::add_gradient(isa, factor, &arena.slopes, layer.parameters(parameters), gradients);
     }
 
     /// Applies `rule` to all parameters, whose `gradients` lie in memory.
@@ -515,6 +582,8 @@ pub(crate) struct Batch<'a, T> {
     pub(crate) code_means: Option<&'a [f64]>,
     /// Features of the code that are to be revived.
     pub(crate) dead: &'a [u32],
+    /// The squares of the columns of the encoder's weights, where a contractive penalty asks for them.
+    pub(crate) column_squares: &'a [T],
 }
 
 impl<'a, T> Batch<'a, T> {
@@ -525,7 +594,17 @@ impl<'a, T> Batch<'a, T> {
         map: Option<Affine<'a, T>>,
         draws: Draws,
     ) -> Self {
-        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None, dead: &[] }
+        Batch {
+            table,
+            indices,
+            all: indices,
+            first: 0,
+            map,
+            draws,
+            code_means: None,
+            dead: &[],
+            column_squares: &[],
+        }
     }
 
     /// Block `index` of blocks of `rows` rows.

@@ -98,6 +98,7 @@ fn kind(config: &Config) -> Vec<String> {
     }
     words.extend(config.noise().map(|noise| format!("denoising {noise}")));
     words.extend(config.code_penalty().map(|penalty| format!("sparse {penalty}")));
+    words.extend(config.contractive().map(|weight| format!("contractive {weight}")));
     let Dropout { input, hidden } = config.dropout();
     let shares = [("input dropout", input), ("dropout", hidden)];
     let WeightPenalty { l1, l2 } = config.weight_penalty();

@@ -395,6 +395,16 @@ fn every_kind_trains_and_is_kept() {
         let rebuilt = ae(folder, &["reconstruct", MODEL, "digits"]).cells();
         assert_eq!(rebuilt.len(), 1798);
     }
+    // Flags that come without hidden layers unless told otherwise.
+    for (flags, words, setting) in
+        [(["--contractive", "0.1", "--activation", "sigmoid"], "contractive 0.1, loss mse", "/contractive")]
+    {
+        let start = ["train", "digits", "--epochs", "2", "--encoding-dim", "4", "-o", MODEL];
+        let ended = ae(folder, &[&start[..], &flags].concat());
+        assert!(ended.out.contains(words) && ended.out.contains("64-[4]-64"), "{}", ended.out);
+        let info = ae(folder, &["info", MODEL, "--json"]).summary();
+        assert!(info["config"].pointer(setting).is_some(), "{setting} in {}", info["config"]);
+    }
 }
 
 #[test]

@@ -96,6 +96,18 @@ const CASES: &[Case] = &[
         2,
         "--tied-weights: set is out of range: it must be left out with a Gaussian latent",
     ),
+    case(
+        "a contraction of two layers",
+        "train digits --contractive 0.1 --hidden 20",
+        2,
+        "it is for an encoder of one dense layer",
+    ),
+    case(
+        "a contraction that expands",
+        "train digits --contractive -1",
+        2,
+        "--contractive: -1 is out of range: it must be above 0",
+    ),
     case("a negative price", "train digits --l2 -1", 2, "--l2: -1 is out of range"),
     case("a schedule with a typo", "train digits --schedule cosin", 2, "constant, cosine[:END], one-cycle"),
     case("a norm of 0", "train digits --clip-norm 0", 2, "--clip-norm: 0 is out of range"),

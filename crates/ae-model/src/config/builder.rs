@@ -74,6 +74,8 @@ pub struct ConfigBuilder {
     layer_norm: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     tied_weights: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contractive: Option<f64>,
 }
 
 impl ConfigBuilder {
@@ -108,6 +110,7 @@ impl ConfigBuilder {
             conv_layers: Vec::new(),
             layer_norm: false,
             tied_weights: false,
+            contractive: None,
         }
     }
 
@@ -263,6 +266,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// The price `weight ‖∂h/∂x‖²` of each row: the sum of the squares of the derivatives of all values of the encoding by all inputs of
+    /// the encoder, corrupted or dropped as these may be (Rifai et al. 2011, eq. 5 to 7). Encodings come to change only where the rows do.
+    /// For an encoder of one layer, for which it is exact; with a linear encoding it is a penalty of the squared weights.
+    pub fn contractive(mut self, weight: f64) -> Self {
+        self.contractive = Some(weight);
+        self
+    }
+
     /// Checks every value and chooses the sizes that were left open.
     ///
     /// # Errors
@@ -277,10 +288,11 @@ impl ConfigBuilder {
         self.check_images()?;
         let hidden_dims =
             self.hidden_dims.unwrap_or_else(|| match (self.latent, self.conv_layers.as_slice()) {
-                (Latent::Plain | Latent::Gaussian(_), []) => {
+                (Latent::Plain | Latent::Gaussian(_), []) if self.contractive.is_none() => {
                     gradual_compression(self.input_dim, encoding_dim)
                 }
-                // A dictionary, in which every feature is a direction of the rows themselves, or images that have become small.
+                // A dictionary, in which every feature is a direction of the rows themselves, images that have become small, or a penalty of
+                // a single layer.
                 _ => Vec::new(),
             });
         in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
@@ -337,6 +349,7 @@ impl ConfigBuilder {
             conv_layers: self.conv_layers,
             layer_norm: self.layer_norm,
             tied_weights: self.tied_weights,
+            contractive: self.contractive,
         };
         config.check_regularisation()?;
         if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
@@ -476,6 +489,7 @@ impl From<Config> for ConfigBuilder {
             conv_layers: config.conv_layers,
             layer_norm: config.layer_norm,
             tied_weights: config.tied_weights,
+            contractive: config.contractive,
         }
     }
 }

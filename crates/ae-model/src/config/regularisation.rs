@@ -1,6 +1,6 @@
 //! What holds a network back beside penalties: its settings, and where they make no sense.
 
-use super::{Config, Latent, Loss, out_of_range};
+use super::{Activation, Config, Latent, Loss, out_of_range};
 use crate::error::ConfigError;
 
 /// Least features of a layer that is normalised: of two, only their order would be left.
@@ -17,27 +17,49 @@ impl Config {
         self.tied_weights
     }
 
+    /// The price of how the encoding changes with the input.
+    pub fn contractive(&self) -> Option<f64> {
+        self.contractive
+    }
+
     /// Checks what only the whole configuration tells.
     pub(super) fn check_regularisation(&self) -> Result<(), ConfigError> {
         if self.layer_norm {
             self.check_layer_norm()?;
         }
         if self.tied_weights {
-            let without = match (self.latent, self.loss) {
-                _ if !self.conv_layers.is_empty() => Some("left out with conv_layers"),
-                (Latent::Gaussian(_), _) => {
-                    Some("left out with a Gaussian latent, whose encoder has twice the outputs")
-                }
-                (_, Loss::GaussianNll) => {
-                    Some("left out with gaussian-nll, whose decoder has twice the outputs")
-                }
-                _ => None,
-            };
-            if let Some(allowed) = without {
-                return Err(out_of_range("tied_weights", "set", allowed));
-            }
+            self.check_tied_weights()?;
         }
-        Ok(())
+        self.contractive.map_or(Ok(()), |weight| self.check_contractive(weight))
+    }
+
+    fn check_tied_weights(&self) -> Result<(), ConfigError> {
+        let allowed = match (self.latent, self.loss) {
+            _ if !self.conv_layers.is_empty() => "left out with conv_layers",
+            (Latent::Gaussian(_), _) => {
+                "left out with a Gaussian latent, whose encoder has twice the outputs"
+            }
+            (_, Loss::GaussianNll) => "left out with gaussian-nll, whose decoder has twice the outputs",
+            _ => return Ok(()),
+        };
+        Err(out_of_range("tied_weights", "set", allowed))
+    }
+
+    fn check_contractive(&self, weight: f64) -> Result<(), ConfigError> {
+        if !(weight > 0.0 && weight <= 1e6) {
+            return Err(out_of_range("contractive", weight, "above 0 and at most 1000000"));
+        }
+        let allowed = match (self.latent, self.encoding_activation()) {
+            _ if !self.hidden_dims.is_empty() || !self.conv_layers.is_empty() => {
+                "left out with hidden layers or convolutions: it is for an encoder of one dense layer"
+            }
+            (Latent::Gaussian(_) | Latent::TopK(_), _) => "left out with a Gaussian or top-k latent",
+            (_, Activation::Gelu | Activation::Silu) => {
+                "left out with a gelu or silu encoding, whose second derivative does not follow from its values"
+            }
+            _ => return Ok(()),
+        };
+        Err(out_of_range("contractive", weight, allowed))
     }
 
     fn check_layer_norm(&self) -> Result<(), ConfigError> {

@@ -3,6 +3,7 @@
 
 use ae_kernels::Element;
 use ae_kernels::activation::{Activation, Slope};
+use ae_kernels::contraction;
 use ae_kernels::latent;
 use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::noise::{self, Donors, Stream};
@@ -13,7 +14,7 @@ use ae_kernels::sparse::{self, Active};
 use super::Batch;
 use crate::config::{CodePenalty, Noise};
 use crate::network::Network;
-use crate::stage::{Dropout, GaussianLatent, Penalty, Stage};
+use crate::stage::{Contraction, Dropout, GaussianLatent, Penalty, Stage};
 
 /// Where the values are, and what stages keep of them, in the memory of a block.
 #[derive(Clone, Debug)]
@@ -226,7 +227,7 @@ impl<'a, T: Element> Block<'a, T> {
     pub(super) fn forward(&self, memory: &mut [T], index: usize) {
         let isa = self.network.isa;
         match &self.network.stages[index] {
-            Stage::Dense(_) | Stage::Conv(_) | Stage::Penalty(_) => {}
+            Stage::Dense(_) | Stage::Conv(_) | Stage::Penalty(_) | Stage::Contraction(_) => {}
             Stage::TopK(latent) => {
                 let area = self.areas.values[index];
                 let (before, after) = memory.split_at_mut(self.areas.private[index]);
@@ -357,6 +358,7 @@ impl<'a, T: Element> Block<'a, T> {
                 let active = &memory[self.areas.private[index]..][..sparse::active_len(latent.k, cols)];
                 Active::new(active, latent.k, cols).keep(delta, self.delta_mut(dx, index));
             }
+            Stage::Contraction(_) => dx[..delta.len()].copy_from_slice(delta),
             Stage::Penalty(penalty) => {
                 self.penalise(penalty, self.values(memory, index), delta, dx, losses);
             }
@@ -382,6 +384,12 @@ impl<'a, T: Element> Block<'a, T> {
         let (y, slope) = self.slope_below(memory, index);
         let dx = &mut dx[..self.len(index)];
         slope.apply(isa, y.data(), dx);
+        if let Stage::Contraction(Contraction { weight, .. }) = &self.network.stages[index] {
+            let (values, weight) = (self.values(memory, index), T::from_f64(*weight));
+            let squares = self.batch.column_squares;
+            let activation = self.network.layers[0].activation;
+            contraction::penalise(isa, activation, weight, squares, values, dx, &mut losses[..rows]);
+        }
         self.clear_missing(dx, self.areas.values[index].features);
     }
 
@@ -427,6 +435,12 @@ impl<'a, T: Element> Block<'a, T> {
                 *sum += values.get(feature, row).to_f64();
             }
         }
+    }
+
+    /// Adds the squared slopes of the values before stage `index`, which the encoder's only layer made, to `sums`.
+    pub(super) fn add_slopes(&self, memory: &[T], index: usize, sums: &mut [T]) {
+        let activation = self.network.layers[0].activation;
+        contraction::add_slopes(self.network.isa, activation, self.values(memory, index), self.rows(), sums);
     }
 
     /// Zeros the columns beyond the rows, in panels of so many features, where sums over the batch run over them.
