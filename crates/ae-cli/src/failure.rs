@@ -91,6 +91,7 @@ impl From<ConfigError> for Failure {
             "layer_norm" => "--layer-norm",
             "tied_weights" => "--tied-weights",
             "contractive" => "--contractive",
+            "unit_norm" => "--unit-norm",
             "clip_norm" => "--clip-norm",
             "ema" => "--ema",
             "encoding_activation" => "--encoding-activation",

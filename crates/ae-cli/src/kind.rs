@@ -75,6 +75,9 @@ pub(crate) struct KindArgs {
     /// Price of the squared derivatives of the encoding by the input; for encoders of one layer, which is then usual
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     contractive: Option<f64>,
+    /// Keep the decoder's vector of each value of the encoding at norm 1; for dictionaries, without hidden layers
+    #[arg(long)]
+    unit_norm: bool,
     /// Share of the inputs to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
     input_dropout: f64,
@@ -120,6 +123,7 @@ impl KindArgs {
             .weight_penalty(WeightPenalty { l1: self.l1, l2: self.l2 })
             .layer_norm(self.layer_norm)
             .tied_weights(self.tied_weights)
+            .unit_norm(self.unit_norm)
             .schedule(self.schedule);
         if let Some(noise) = noise {
             builder = builder.noise(noise);

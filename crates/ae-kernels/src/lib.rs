@@ -40,6 +40,7 @@ pub mod simd;
 pub mod sparse;
 pub mod tied;
 pub mod tile;
+pub mod unit;
 pub mod update;
 pub mod workspace;
 

@@ -50,7 +50,7 @@ pub struct WeightPenalty {
 /// |---|---|---|---|
 /// | `input_dim` | - | features of a row | 1 to 2²⁴ |
 /// | `encoding_dim` | a fifth of `input_dim`, at least 1 | values of an encoding | 1 to 2²⁴ |
-/// | `hidden_dims` | geometric steps from input to encoding, none where they are close, after convolutions, with a top-k latent or with `contractive` | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
+/// | `hidden_dims` | geometric steps from input to encoding, none where they are close, after convolutions, with a top-k latent, `contractive` or `unit_norm` | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
 /// | `activation` | tanh | of hidden layers and the encoding | |
 /// | `init` | Glorot uniform | first weights | |
 /// | `scaler` | min-max | scaling of features | |
@@ -75,6 +75,7 @@ pub struct WeightPenalty {
 /// | `layer_norm` | no | normalises every hidden layer: [`ConfigBuilder::layer_norm`] | with hidden layers, each at least 3 wide |
 /// | `tied_weights` | no | the decoder's weights are the encoder's, transposed: [`ConfigBuilder::tied_weights`] | not with convolutions, [`Latent::Gaussian`] or [`Loss::GaussianNll`] |
 /// | `contractive` | none | price of how the encoding changes with the input: [`ConfigBuilder::contractive`] | (0, 10⁶]; with an encoder of one dense layer, [`Latent::Plain`], and neither GELU nor SiLU |
+/// | `unit_norm` | no | keeps the decoder vector of each value of the encoding at norm 1: [`ConfigBuilder::unit_norm`] | without hidden layers and convolutions; not with [`Latent::Gaussian`], [`Loss::GaussianNll`], `tied_weights` or `ema` |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
 /// | `image` | none | rows are images of this size, for `conv_layers` | its features are `input_dim` |
 /// | `conv_layers` | none | convolutions at the encoder's start; the decoder mirrors them, transposed | at most 64; not with bf16 or [`Loss::GaussianNll`] |
@@ -111,6 +112,7 @@ pub struct Config {
     layer_norm: bool,
     tied_weights: bool,
     contractive: Option<f64>,
+    unit_norm: bool,
 }
 
 /// Largest width of a layer and largest batch.

@@ -37,10 +37,7 @@ pub(crate) struct Engine<T: Arithmetic> {
     pub(crate) maps: Maps<T>,
     optimizer: Optimizer,
     learning_rate: f64,
-    /// `l1` and `l2` of the weights.
-    penalty: [f64; 2],
-    /// The weight of the contractive penalty.
-    contraction: Option<f64>,
+    costs: Costs,
     clip_norm: Option<f64>,
     seed: u64,
     /// Updates so far.
@@ -50,6 +47,8 @@ pub(crate) struct Engine<T: Arithmetic> {
     state: AlignedBuf<T>,
     /// Of all parameters, where the update has to wait for them.
     gradients: AlignedBuf<T>,
+    /// A value for each vector that is kept at norm 1.
+    lines: AlignedBuf<T>,
     mean: Option<RunningMean<T>>,
     products: Products,
     plan: Option<StepPlan<T>>,
@@ -88,6 +87,15 @@ impl Deaths {
     }
 }
 
+/// What the parameters cost beside the losses of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Costs {
+    /// `l1` and `l2` of all of them.
+    penalty: [f64; 2],
+    /// The weight of the contractive penalty.
+    contraction: Option<f64>,
+}
+
 /// A running mean of the parameters.
 #[derive(Clone, Debug)]
 struct RunningMean<T> {
@@ -110,23 +118,23 @@ impl<T: Arithmetic> Engine<T> {
             _ => Products::Fastest,
         };
         let WeightPenalty { l1, l2 } = config.weight_penalty();
-        let penalty = [l1, l2];
+        let costs = Costs { penalty: [l1, l2], contraction: config.contractive() };
         let waits = config.clip_norm().is_some()
-            || penalty != [0.0; 2]
+            || costs != Costs::default()
             || config.tied_weights()
-            || config.contractive().is_some();
+            || config.unit_norm();
         let mut engine = Engine {
             maps: Maps::new(scaler),
             optimizer: config.optimizer(),
             learning_rate: config.learning_rate(),
-            penalty,
-            contraction: config.contractive(),
+            costs,
             clip_norm: config.clip_norm(),
             seed: config.seed(),
             time: 0,
             epochs: f64::INFINITY,
             state: AlignedBuf::zeroed(len * config.optimizer().state_per_parameter()),
             gradients: AlignedBuf::zeroed(if waits { len } else { 0 }),
+            lines: AlignedBuf::zeroed(network.lines()),
             mean: config.ema().map(|keep| RunningMean {
                 keep,
                 values: AlignedBuf::zeroed(len),
@@ -241,19 +249,17 @@ impl<T: Arithmetic> Engine<T> {
             let changed = (&mut *parameters, state);
             plan.parameters_phase((isa, places), crew, indices.len(), &self.arena, rule, changed);
         } else {
-            let mean = Rule::Gradient { scale: 1.0 / indices.len().max(1) as f64 };
-            let whole = (&mut *gradients, &mut [][..]);
-            plan.parameters_phase((isa, places), crew, indices.len(), &self.arena, mean, whole);
-            if let Some(weight) = self.contraction {
-                let at = (isa, places);
-                plan.contract_weights(at, weight, indices.len(), &self.arena, parameters, gradients);
+            let of = (layers, &*parameters);
+            let mut norm = write_down(plan, of, crew, indices.len(), &self.arena, self.costs, gradients);
+            if layers.unit_norm.is_some() {
+                layers.remove_along(crew, parameters, gradients, self.lines.as_mut_slice());
+                norm = layers.penalised_norm([0.0; 2], parameters, gradients);
             }
-            layers.gather(crew, gradients);
-            let norm = layers.penalised_norm(self.penalty, parameters, gradients);
             let factor = self.clip_norm.map_or(1.0, |most| if norm > most { most / norm } else { 1.0 });
             let rule = self.optimizer.rule(self.learning_rate, 1, self.time).of_gradients_times(factor);
             plan.apply_phase(isa, crew, gradients, rule, (&mut *parameters, state));
             layers.spread(crew, parameters);
+            layers.normalise(crew, parameters, self.lines.as_mut_slice());
         }
         if let Some(RunningMean { keep, values, .. }) = &mut self.mean {
             // At first the mean is that of fewer updates than it will be (as in TensorFlow's ExponentialMovingAverage).
@@ -309,19 +315,32 @@ impl<T: Arithmetic> Engine<T> {
         let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), self.draws()) };
         plan.rows_phase(&self.network, crew, batch, &mut arena);
         let (layers, parameters) = self.network.parts();
-        let Layers { isa, layers: places, .. } = layers;
         let mut gradients = AlignedBuf::zeroed(parameters.len());
-        let rule = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
-        let changed = (gradients.as_mut_slice(), &mut [][..]);
-        plan.parameters_phase((isa, places), crew, rows, &arena, rule, changed);
-        if let Some(weight) = self.contraction {
-            let at = (isa, places);
-            plan.contract_weights(at, weight, rows, &arena, parameters, gradients.as_mut_slice());
-        }
-        layers.gather(crew, gradients.as_mut_slice());
-        layers.penalised_norm(self.penalty, parameters, gradients.as_mut_slice());
-        let cost = layers.cost(self.penalty, parameters);
+        let of = (layers, &*parameters);
+        write_down(&plan, of, crew, rows, &arena, self.costs, gradients.as_mut_slice());
+        let cost = layers.cost(self.costs.penalty, parameters);
         let objective = plan.totals(rows, &arena).loss / rows.max(1) as f64 + cost;
-        (objective, places.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
+        (objective, layers.layers.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
     }
+}
+
+/// Sums the gradients over the batch that phase 1 left in the arena, means over its rows, with those of what the parameters cost, into
+/// `gradients`. Gives their norm.
+fn write_down<T: Arithmetic>(
+    plan: &StepPlan<T>,
+    (layers, parameters): (Layers<'_>, &[T]),
+    crew: Crew,
+    rows: usize,
+    arena: &Arena<T>,
+    costs: Costs,
+    gradients: &mut [T],
+) -> f64 {
+    let mean = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
+    let at = (layers.isa, layers.layers);
+    plan.parameters_phase(at, crew, rows, arena, mean, (&mut *gradients, &mut []));
+    if let Some(weight) = costs.contraction {
+        plan.contract_weights(at, weight, rows, arena, parameters, gradients);
+    }
+    layers.gather(crew, gradients);
+    layers.penalised_norm(costs.penalty, parameters, gradients)
 }

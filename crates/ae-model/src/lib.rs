@@ -52,6 +52,7 @@ mod summary;
 mod tied;
 mod train;
 mod trainer;
+mod unit_norm;
 mod variational;
 
 pub use ae_kernels::{Isa, IsaError};

@@ -41,6 +41,8 @@ pub(crate) struct Network<T> {
     pub(crate) encoder_layers: usize,
     /// Whether the decoder's weights are the transposes of the encoder's.
     pub(crate) tied: bool,
+    /// The layer, of the decoder, whose lines of weights are kept at norm 1.
+    pub(crate) unit_norm: Option<usize>,
     pub(crate) parameters: AlignedBuf<T>,
     pub(crate) objective: Objective<T>,
     /// Features of a row, and of an encoding.
@@ -140,6 +142,7 @@ impl<T: Element> Network<T> {
             layers,
             encoder_layers,
             tied: config.tied_weights(),
+            unit_norm: config.unit_norm().then_some(encoder_layers),
             parameters,
             objective,
             input: config.input_dim(),
@@ -184,11 +187,20 @@ impl<T: Element> Network<T> {
                 },
             );
         }
+        let mut lines = vec![T::ZERO; self.lines()];
+        let (layers, parameters) = self.parts();
+        layers.normalise(Crew::SOLO, parameters, &mut lines);
+    }
+
+    /// Values that work on unit norms needs room for.
+    pub(crate) fn lines(&self) -> usize {
+        self.unit_norm.map_or(0, |layer| self.layers[layer].inputs)
     }
 
     /// The layers, beside the parameters that they say the places of.
     pub(crate) fn parts(&mut self) -> (Layers<'_>, &mut [T]) {
-        let layers = Layers { isa: self.isa, layers: &self.layers, tied: self.tied };
+        let Network { isa, tied, unit_norm, .. } = *self;
+        let layers = Layers { isa, layers: &self.layers, tied, unit_norm };
         (layers, self.parameters.as_mut_slice())
     }
 

@@ -10,7 +10,9 @@
 //! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
 //! products are computed, [`plain`], on [`tiles`] or from [`sparse`] codes, is a property of the plan.
 
+mod batch;
 mod block;
+mod contraction;
 mod plain;
 mod sparse;
 mod tiles;
@@ -19,9 +21,8 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use ae_kernels::contraction;
 use ae_kernels::gemm::WeightRange;
-use ae_kernels::panel::{Affine, Panels, PanelsMut, panel_count};
+use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, DisjointRanges};
 use ae_kernels::sparse::Index;
 use ae_kernels::tile::Parts;
@@ -34,6 +35,7 @@ use crate::network::Network;
 use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
 use crate::trainer::Compiled;
+pub(crate) use batch::{Batch, Draws};
 use block::Block;
 use plain::PlainPlan;
 use sparse::SparsePlan;
@@ -328,28 +330,6 @@ impl<T: Arithmetic> StepPlan<T> {
         self.all_passes(network, crew, batch, arena);
     }
 
-    /// Phase 1 with a contractive penalty before stage `stage`.
-    fn contract(
-        &self,
-        network: &Network<T>,
-        crew: Crew,
-        batch: Batch<'_, T>,
-        stage: usize,
-        arena: &mut Arena<T>,
-    ) {
-        let weights = network.layers[0].parameters(network.parameters.as_slice());
-        let mut squares = std::mem::take(&mut arena.column_squares);
-        squares.resize(weights.count() * T::PANEL, T::ZERO);
-        contraction::column_squares(network.isa, weights, &mut squares);
-        self.all_passes(network, crew, Batch { column_squares: &squares, ..batch }, arena);
-        arena.column_squares = squares;
-        let mut slopes = std::mem::take(&mut arena.slopes);
-        slopes.clear();
-        slopes.resize(weights.cols() * T::PANEL, T::ZERO);
-        self.each_block(network, batch, arena, |block, memory| block.add_slopes(memory, stage, &mut slopes));
-        arena.slopes = slopes;
-    }
-
     /// Calls `work` with every block of rows of the batch and its memory, in order.
     fn each_block(
         &self,
@@ -443,23 +423,6 @@ impl<T: Arithmetic> StepPlan<T> {
                 }
             }
         });
-    }
-
-    /// Adds the part of the contractive penalty `weight` that goes through the weights themselves to their `gradients`, means over the rows of
-    /// the batch that phase 1 left in the arena.
-    pub(crate) fn contract_weights(
-        &self,
-        (isa, layers): (Isa, &[Dense]),
-        weight: f64,
-        rows: usize,
-        arena: &Arena<T>,
-        parameters: &[T],
-        gradients: &mut [T],
-    ) {
-        let Some(layer) = layers.first() else { return };
-        let factor = T::from_f64(2.0 * weight / rows.max(1) as f64);
-        let gradients = PanelsMut::new(&mut gradients[layer.range.clone()], layer.inputs + 1, layer.outputs);
-        contraction::add_gradient(isa, factor, &arena.slopes, layer.parameters(parameters), gradients);
     }
 
     /// Applies `rule` to all parameters, whose `gradients` lie in memory.
@@ -561,87 +524,4 @@ fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, V
     }
     // In order and end to end by construction, so there is always a value.
     (DisjointRanges::new(ranges).unwrap_or_default(), pieces)
-}
-
-/// The rows of a step, or of a block of them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Batch<'a, T> {
-    /// Row-major, as wide as the network's input.
-    pub(crate) table: &'a [f32],
-    /// Which rows of the table.
-    pub(crate) indices: &'a [usize],
-    /// Those of the whole step.
-    pub(crate) all: &'a [usize],
-    /// How many of the step come before.
-    pub(crate) first: usize,
-    /// Their scaling.
-    pub(crate) map: Option<Affine<'a, T>>,
-    /// Where random numbers come from.
-    pub(crate) draws: Draws,
-    /// The mean of each value of the code over the whole step, where a stage has waited for it.
-    pub(crate) code_means: Option<&'a [f64]>,
-    /// Features of the code that are to be revived.
-    pub(crate) dead: &'a [u32],
-    /// The squares of the columns of the encoder's weights, where a contractive penalty asks for them.
-    pub(crate) column_squares: &'a [T],
-}
-
-impl<'a, T> Batch<'a, T> {
-    /// A step on the rows `indices`.
-    pub(crate) fn new(
-        table: &'a [f32],
-        indices: &'a [usize],
-        map: Option<Affine<'a, T>>,
-        draws: Draws,
-    ) -> Self {
-        Batch {
-            table,
-            indices,
-            all: indices,
-            first: 0,
-            map,
-            draws,
-            code_means: None,
-            dead: &[],
-            column_squares: &[],
-        }
-    }
-
-    /// Block `index` of blocks of `rows` rows.
-    fn part(self, rows: usize, index: usize) -> Self {
-        let first = index * rows;
-        let last = self.indices.len().min(first + rows);
-        Batch { indices: &self.indices[first..last], first, ..self }
-    }
-}
-
-/// Where the random numbers of a step come from, and how far training has come.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Draws {
-    pub(crate) seed: u64,
-    /// Which step.
-    pub(crate) time: u64,
-    /// Epochs so far, with a fraction.
-    pub(crate) epochs: f64,
-}
-
-impl Draws {
-    /// The key of the random numbers for one use: a mix of all three (the finaliser of SplitMix64, Steele et al. 2014).
-    pub(crate) fn of(self, salt: u64) -> u64 {
-        let mut key = self.seed;
-        for part in [self.time, salt] {
-            key = key
-                .wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-                .wrapping_add(0x9E37_79B9_7F4A_7C15);
-            key = (key ^ key >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            key = (key ^ key >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-            key ^= key >> 31;
-        }
-        key
-    }
-
-    /// How much of something counts that grows over so many epochs.
-    pub(crate) fn warm_up(self, epochs: usize) -> f64 {
-        if epochs == 0 { 1.0 } else { (self.epochs / epochs as f64).min(1.0) }
-    }
 }

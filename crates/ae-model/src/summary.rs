@@ -107,6 +107,7 @@ fn kind(config: &Config) -> Vec<String> {
     words.extend(set.map(|(name, value)| format!("{name} {value}")));
     words.extend(config.layer_norm().then(|| "layer norm".to_owned()));
     words.extend(config.tied_weights().then(|| "tied weights".to_owned()));
+    words.extend(config.unit_norm().then(|| "decoder vectors of norm 1".to_owned()));
     if config.loss() != Loss::Mse || !words.is_empty() {
         words.push(format!("loss {}", config.loss()));
     }

@@ -21,6 +21,8 @@ pub(crate) struct Layers<'a> {
     pub(crate) layers: &'a [Dense],
     /// Whether the decoder's weights are the encoder's.
     pub(crate) tied: bool,
+    /// The layer whose lines of weights have norm 1.
+    pub(crate) unit_norm: Option<usize>,
 }
 
 impl Layers<'_> {

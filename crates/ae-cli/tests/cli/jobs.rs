@@ -396,11 +396,17 @@ fn every_kind_trains_and_is_kept() {
         assert_eq!(rebuilt.len(), 1798);
     }
     // Flags that come without hidden layers unless told otherwise.
-    for (flags, words, setting) in
-        [(["--contractive", "0.1", "--activation", "sigmoid"], "contractive 0.1, loss mse", "/contractive")]
-    {
+    let cases: [(&[&str], &str, &str); 2] = [
+        (&["--contractive", "0.1", "--activation", "sigmoid"], "contractive 0.1, loss mse", "/contractive"),
+        (
+            &["--sparsity", "l1", "--unit-norm"],
+            "sparse l1:0.01, decoder vectors of norm 1, loss mse",
+            "/unit_norm",
+        ),
+    ];
+    for (flags, words, setting) in cases {
         let start = ["train", "digits", "--epochs", "2", "--encoding-dim", "4", "-o", MODEL];
-        let ended = ae(folder, &[&start[..], &flags].concat());
+        let ended = ae(folder, &[&start[..], flags].concat());
         assert!(ended.out.contains(words) && ended.out.contains("64-[4]-64"), "{}", ended.out);
         let info = ae(folder, &["info", MODEL, "--json"]).summary();
         assert!(info["config"].pointer(setting).is_some(), "{setting} in {}", info["config"]);

@@ -108,6 +108,18 @@ const CASES: &[Case] = &[
         2,
         "--contractive: -1 is out of range: it must be above 0",
     ),
+    case(
+        "unit vectors of a deep network",
+        "train digits --unit-norm --hidden 20",
+        2,
+        "--unit-norm: set is out of range: it must be left out with hidden layers",
+    ),
+    case(
+        "a mean of unit vectors",
+        "train digits --unit-norm --top-k 4 --ema 0.9",
+        2,
+        "left out with ema: a mean of vectors of norm 1 is shorter",
+    ),
     case("a negative price", "train digits --l2 -1", 2, "--l2: -1 is out of range"),
     case("a schedule with a typo", "train digits --schedule cosin", 2, "constant, cosine[:END], one-cycle"),
     case("a norm of 0", "train digits --clip-norm 0", 2, "--clip-norm: 0 is out of range"),

@@ -76,6 +76,8 @@ pub struct ConfigBuilder {
     tied_weights: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     contractive: Option<f64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    unit_norm: bool,
 }
 
 impl ConfigBuilder {
@@ -111,6 +113,7 @@ impl ConfigBuilder {
             layer_norm: false,
             tied_weights: false,
             contractive: None,
+            unit_norm: false,
         }
     }
 
@@ -274,6 +277,15 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether the decoder's vector of each value of the encoding, what one of it adds to a row, is kept at norm 1, from the first weights on
+    /// and after every update: for dictionaries, whose codes then say how much of a direction there is, and cannot evade a price by
+    /// being small. The part of each gradient along its vector, with that of penalties of the weights, is removed before the optimiser sees it
+    /// (Bricken et al. 2023; Gao et al. 2024), so that it leaves no trace in the state of Adam or of momentum.
+    pub fn unit_norm(mut self, unit_norm: bool) -> Self {
+        self.unit_norm = unit_norm;
+        self
+    }
+
     /// Checks every value and chooses the sizes that were left open.
     ///
     /// # Errors
@@ -288,7 +300,9 @@ impl ConfigBuilder {
         self.check_images()?;
         let hidden_dims =
             self.hidden_dims.unwrap_or_else(|| match (self.latent, self.conv_layers.as_slice()) {
-                (Latent::Plain | Latent::Gaussian(_), []) if self.contractive.is_none() => {
+                (Latent::Plain | Latent::Gaussian(_), [])
+                    if self.contractive.is_none() && !self.unit_norm =>
+                {
                     gradual_compression(self.input_dim, encoding_dim)
                 }
                 // A dictionary, in which every feature is a direction of the rows themselves, images that have become small, or a penalty of
@@ -350,6 +364,7 @@ impl ConfigBuilder {
             layer_norm: self.layer_norm,
             tied_weights: self.tied_weights,
             contractive: self.contractive,
+            unit_norm: self.unit_norm,
         };
         config.check_regularisation()?;
         if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
@@ -490,6 +505,7 @@ impl From<Config> for ConfigBuilder {
             layer_norm: config.layer_norm,
             tied_weights: config.tied_weights,
             contractive: config.contractive,
+            unit_norm: config.unit_norm,
         }
     }
 }

@@ -22,6 +22,11 @@ impl Config {
         self.contractive
     }
 
+    /// Whether the decoder's vectors are kept at norm 1.
+    pub fn unit_norm(&self) -> bool {
+        self.unit_norm
+    }
+
     /// Checks what only the whole configuration tells.
     pub(super) fn check_regularisation(&self) -> Result<(), ConfigError> {
         if self.layer_norm {
@@ -29,6 +34,9 @@ impl Config {
         }
         if self.tied_weights {
             self.check_tied_weights()?;
+        }
+        if self.unit_norm {
+            self.check_unit_norm()?;
         }
         self.contractive.map_or(Ok(()), |weight| self.check_contractive(weight))
     }
@@ -43,6 +51,20 @@ impl Config {
             _ => return Ok(()),
         };
         Err(out_of_range("tied_weights", "set", allowed))
+    }
+
+    fn check_unit_norm(&self) -> Result<(), ConfigError> {
+        let allowed = match (self.latent, self.loss) {
+            _ if !self.hidden_dims.is_empty() || !self.conv_layers.is_empty() => {
+                "left out with hidden layers or convolutions: it is for the vectors of a dictionary"
+            }
+            (Latent::Gaussian(_), _) => "left out with a Gaussian latent",
+            (_, Loss::GaussianNll) => "left out with gaussian-nll, whose decoder says variances too",
+            _ if self.tied_weights => "left out with tied_weights, whose vectors are the encoder's",
+            _ if self.ema.is_some() => "left out with ema: a mean of vectors of norm 1 is shorter",
+            _ => return Ok(()),
+        };
+        Err(out_of_range("unit_norm", "set", allowed))
     }
 
     fn check_contractive(&self, weight: f64) -> Result<(), ConfigError> {
