@@ -66,6 +66,18 @@ pub(crate) struct KindArgs {
     /// Share of the outputs of hidden layers to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
     dropout: f64,
+    /// Normalise the outputs of hidden layers, each row over its features
+    #[arg(long)]
+    layer_norm: bool,
+    /// Make the weights of the decoder the transposes of the encoder's
+    #[arg(long)]
+    tied_weights: bool,
+    /// Price of the squared derivatives of the encoding by the input; for encoders of one layer, which is then usual
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
+    contractive: Option<f64>,
+    /// Keep the decoder's vector of each value of the encoding at norm 1; for dictionaries, without hidden layers
+    #[arg(long)]
+    unit_norm: bool,
     /// Share of the inputs to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
     input_dropout: f64,
@@ -109,6 +121,9 @@ impl KindArgs {
             .latent(self.latent(features)?)
             .dropout(Dropout { input: self.input_dropout, hidden: self.dropout })
             .weight_penalty(WeightPenalty { l1: self.l1, l2: self.l2 })
+            .layer_norm(self.layer_norm)
+            .tied_weights(self.tied_weights)
+            .unit_norm(self.unit_norm)
             .schedule(self.schedule);
         if let Some(noise) = noise {
             builder = builder.noise(noise);
@@ -119,6 +134,9 @@ impl KindArgs {
         let of_penalty = matches!(sparsity, Some(CodePenalty::Kl { .. })).then_some(Activation::Sigmoid);
         if let Some(activation) = self.encoding_activation.map(ActivationArg::activation).or(of_penalty) {
             builder = builder.encoding_activation(activation);
+        }
+        if let Some(weight) = self.contractive {
+            builder = builder.contractive(weight);
         }
         if let Some(norm) = self.clip_norm {
             builder = builder.clip_norm(norm);

@@ -401,6 +401,39 @@ pub(crate) fn times_slope<T: Element, S: Simd<T>>(s: S, slope: Slope, y: &[T], d
     }
 }
 
+/// `(act'(z), act''(z))` from `y = act(z)`, for an activation that does not keep its slope. Where there is no second derivative, it is 0.
+#[inline(always)]
+pub(crate) fn slope_and_curvature<T: Element, S: Simd<T>>(
+    s: S,
+    activation: Activation,
+    y: S::V,
+) -> (S::V, S::V) {
+    let (zero, one) = (s.splat(T::ZERO), s.splat(T::ONE));
+    match activation {
+        Activation::Linear => (one, zero),
+        Activation::Relu => (Relu.backward(s, y, one), zero),
+        Activation::LeakyRelu => (LeakyRelu.backward(s, y, one), zero),
+        Activation::Sigmoid => {
+            let slope = Sigmoid.backward(s, y, one);
+            (slope, s.mul(slope, s.sub(one, s.add(y, y))))
+        }
+        Activation::Tanh => {
+            let slope = Tanh.backward(s, y, one);
+            (slope, s.sub(zero, s.mul(slope, s.add(y, y))))
+        }
+        Activation::Elu => {
+            let slope = Elu.backward(s, y, one);
+            (slope, s.keep_lt(y, zero, slope))
+        }
+        Activation::Softplus => {
+            let slope = Softplus.backward(s, y, one);
+            (slope, s.mul(slope, s.sub(one, slope)))
+        }
+        // Checked by every way in: their slopes are no function of their outputs.
+        Activation::Gelu | Activation::Silu => (y, zero),
+    }
+}
+
 #[inline(always)]
 fn map<T: Element, S: Simd<T>, A: OnVectors<T>>(s: S, act: A, values: &mut [T]) {
     let mut vectors = values.chunks_exact_mut(S::LANES);

@@ -25,6 +25,7 @@
 //! - Wrong shapes are a caller's bug and panic with the shapes; no data can cause a panic.
 
 pub mod activation;
+pub mod contraction;
 pub mod conv;
 pub mod gemm;
 pub mod isa;
@@ -32,11 +33,14 @@ pub mod latent;
 pub mod loss;
 pub mod math;
 pub mod noise;
+pub mod norm;
 pub mod panel;
 pub mod par;
 pub mod simd;
 pub mod sparse;
+pub mod tied;
 pub mod tile;
+pub mod unit;
 pub mod update;
 pub mod workspace;
 

@@ -6,6 +6,7 @@ use ae_kernels::Element;
 use ae_kernels::activation::Activation;
 use ae_kernels::latent;
 use ae_kernels::loss::{self, RowLosses};
+use ae_kernels::norm;
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
 use ae_kernels::sparse::{self, Active};
@@ -205,6 +206,10 @@ impl<T: Element> Bulk<'_, T> {
                     let x = Panels::new(x, inputs, rows);
                     conv.forward(isa, &self.network.layers[conv.layer], parameters, x, y, None);
                 }
+                Stage::Normalize(_) => {
+                    let y = PanelsMut::new(y, outputs, rows);
+                    norm::forward(isa, Panels::new(x, inputs, rows), y, None);
+                }
                 // The mean of the posterior.
                 Stage::Gaussian(latent) => {
                     first_features(x, inputs, y, outputs);
@@ -225,7 +230,7 @@ impl<T: Element> Bulk<'_, T> {
                     }
                     continue;
                 }
-                Stage::Dropout(_) | Stage::Penalty(_) => continue,
+                Stage::Dropout(_) | Stage::Penalty(_) | Stage::Contraction(_) => continue,
             }
             at_input = false;
             std::mem::swap(&mut from, &mut to);

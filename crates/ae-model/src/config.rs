@@ -4,6 +4,7 @@ mod builder;
 mod choices;
 mod images;
 mod objective;
+mod regularisation;
 mod spelling;
 
 use ae_kernels::conv::Conv2d;
@@ -49,7 +50,7 @@ pub struct WeightPenalty {
 /// |---|---|---|---|
 /// | `input_dim` | - | features of a row | 1 to 2²⁴ |
 /// | `encoding_dim` | a fifth of `input_dim`, at least 1 | values of an encoding | 1 to 2²⁴ |
-/// | `hidden_dims` | geometric steps from input to encoding, none where they are close, after convolutions or with a top-k latent | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
+/// | `hidden_dims` | geometric steps from input to encoding, none where they are close, after convolutions, with a top-k latent, `contractive` or `unit_norm` | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
 /// | `activation` | tanh | of hidden layers and the encoding | |
 /// | `init` | Glorot uniform | first weights | |
 /// | `scaler` | min-max | scaling of features | |
@@ -71,6 +72,10 @@ pub struct WeightPenalty {
 /// | `schedule` | constant | of the learning rate | [`Schedule`] |
 /// | `clip_norm` | none | largest norm of the gradient of all parameters together | above 0 |
 /// | `ema` | none | running mean of the weights | [0, 1) |
+/// | `layer_norm` | no | normalises every hidden layer: [`ConfigBuilder::layer_norm`] | with hidden layers, each at least 3 wide |
+/// | `tied_weights` | no | the decoder's weights are the encoder's, transposed: [`ConfigBuilder::tied_weights`] | not with convolutions, [`Latent::Gaussian`] or [`Loss::GaussianNll`] |
+/// | `contractive` | none | price of how the encoding changes with the input: [`ConfigBuilder::contractive`] | (0, 10⁶]; with an encoder of one dense layer, [`Latent::Plain`], and neither GELU nor SiLU |
+/// | `unit_norm` | no | keeps the decoder vector of each value of the encoding at norm 1: [`ConfigBuilder::unit_norm`] | without hidden layers and convolutions; not with [`Latent::Gaussian`], [`Loss::GaussianNll`], `tied_weights` or `ema` |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
 /// | `image` | none | rows are images of this size, for `conv_layers` | its features are `input_dim` |
 /// | `conv_layers` | none | convolutions at the encoder's start; the decoder mirrors them, transposed | at most 64; not with bf16 or [`Loss::GaussianNll`] |
@@ -104,6 +109,10 @@ pub struct Config {
     mask_missing: bool,
     image: Option<Image>,
     conv_layers: Vec<ConvLayer>,
+    layer_norm: bool,
+    tied_weights: bool,
+    contractive: Option<f64>,
+    unit_norm: bool,
 }
 
 /// Largest width of a layer and largest batch.
@@ -295,7 +304,8 @@ impl Config {
             let Conv2d { channels_in, channels_out, kernel, .. } = shape;
             2 * height * width * kernel * kernel * channels_in * channels_out
         });
-        self.parameter_count() + more.sum::<usize>()
+        let once = self.layer_shapes().iter().map(|(inputs, outputs)| (inputs + 1) * outputs).sum::<usize>();
+        once + more.sum::<usize>()
     }
 
     /// Rows of an update when training on `rows` rows: the set size, else 8 to 128 so that an epoch has about a hundred
@@ -350,9 +360,16 @@ impl Config {
             && self.dropout.input == 0.0
     }
 
-    /// Weights and biases: `Σ (in + 1) out` over the layers.
+    /// Weights and biases: `Σ (in + 1) out` over the layers. Tied weights count once.
     pub fn parameter_count(&self) -> usize {
-        self.layer_shapes().iter().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
+        let shapes = self.layer_shapes();
+        let own = if self.tied_weights { shapes.len() / 2 } else { shapes.len() };
+        let weights = |index: usize, inputs: usize| if index < own { inputs } else { 0 };
+        shapes
+            .iter()
+            .enumerate()
+            .map(|(index, (inputs, outputs))| (weights(index, *inputs) + 1) * outputs)
+            .sum()
     }
 }
 

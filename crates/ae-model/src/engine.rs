@@ -11,6 +11,7 @@ use crate::network::{LayerParameters, Network, layer_of};
 use crate::optim::{Optimizer, Rule};
 use crate::scale::{Maps, Scaler};
 use crate::step::{self, Arena, Arithmetic, Batch, Draws, StepPlan, Totals};
+use crate::tied::Layers;
 
 /// How the products of `f32` steps are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(crate) struct Engine<T: Arithmetic> {
     pub(crate) maps: Maps<T>,
     optimizer: Optimizer,
     learning_rate: f64,
-    penalty: WeightPenalty,
+    costs: Costs,
     clip_norm: Option<f64>,
     seed: u64,
     /// Updates so far.
@@ -46,6 +47,8 @@ pub(crate) struct Engine<T: Arithmetic> {
     state: AlignedBuf<T>,
     /// Of all parameters, where the update has to wait for them.
     gradients: AlignedBuf<T>,
+    /// A value for each vector that is kept at norm 1.
+    lines: AlignedBuf<T>,
     mean: Option<RunningMean<T>>,
     products: Products,
     plan: Option<StepPlan<T>>,
@@ -84,6 +87,15 @@ impl Deaths {
     }
 }
 
+/// What the parameters cost beside the losses of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Costs {
+    /// `l1` and `l2` of all of them.
+    penalty: [f64; 2],
+    /// The weight of the contractive penalty.
+    contraction: Option<f64>,
+}
+
 /// A running mean of the parameters.
 #[derive(Clone, Debug)]
 struct RunningMean<T> {
@@ -105,19 +117,24 @@ impl<T: Arithmetic> Engine<T> {
             Precision::Bf16 => Products::Bf16,
             _ => Products::Fastest,
         };
-        let penalty = config.weight_penalty();
-        let waits = config.clip_norm().is_some() || penalty != WeightPenalty::default();
+        let WeightPenalty { l1, l2 } = config.weight_penalty();
+        let costs = Costs { penalty: [l1, l2], contraction: config.contractive() };
+        let waits = config.clip_norm().is_some()
+            || costs != Costs::default()
+            || config.tied_weights()
+            || config.unit_norm();
         let mut engine = Engine {
             maps: Maps::new(scaler),
             optimizer: config.optimizer(),
             learning_rate: config.learning_rate(),
-            penalty,
+            costs,
             clip_norm: config.clip_norm(),
             seed: config.seed(),
             time: 0,
             epochs: f64::INFINITY,
             state: AlignedBuf::zeroed(len * config.optimizer().state_per_parameter()),
             gradients: AlignedBuf::zeroed(if waits { len } else { 0 }),
+            lines: AlignedBuf::zeroed(network.lines()),
             mean: config.ema().map(|keep| RunningMean {
                 keep,
                 values: AlignedBuf::zeroed(len),
@@ -223,26 +240,31 @@ impl<T: Arithmetic> Engine<T> {
             deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), &self.arena, each));
         }
         self.time += 1;
-        let Network { isa, layers, parameters, .. } = &mut self.network;
-        let isa = *isa;
-        let changed = (parameters.as_mut_slice(), self.state.as_mut_slice());
+        let (layers, parameters) = self.network.parts();
+        let Layers { isa, layers: places, .. } = layers;
+        let state = self.state.as_mut_slice();
         let gradients = self.gradients.as_mut_slice();
         if gradients.is_empty() {
             let rule = self.optimizer.rule(self.learning_rate, indices.len(), self.time);
-            plan.parameters_phase((isa, layers), crew, indices.len(), &self.arena, rule, changed);
+            let changed = (&mut *parameters, state);
+            plan.parameters_phase((isa, places), crew, indices.len(), &self.arena, rule, changed);
         } else {
-            let mean = Rule::Gradient { scale: 1.0 / indices.len().max(1) as f64 };
-            let whole = (&mut *gradients, &mut [][..]);
-            plan.parameters_phase((isa, layers), crew, indices.len(), &self.arena, mean, whole);
-            let norm = penalised_norm(isa, self.penalty, changed.0, gradients);
+            let of = (layers, &*parameters);
+            let mut norm = write_down(plan, of, crew, indices.len(), &self.arena, self.costs, gradients);
+            if layers.unit_norm.is_some() {
+                layers.remove_along(crew, parameters, gradients, self.lines.as_mut_slice());
+                norm = layers.penalised_norm([0.0; 2], parameters, gradients);
+            }
             let factor = self.clip_norm.map_or(1.0, |most| if norm > most { most / norm } else { 1.0 });
             let rule = self.optimizer.rule(self.learning_rate, 1, self.time).of_gradients_times(factor);
-            plan.apply_phase(isa, crew, gradients, rule, changed);
+            plan.apply_phase(isa, crew, gradients, rule, (&mut *parameters, state));
+            layers.spread(crew, parameters);
+            layers.normalise(crew, parameters, self.lines.as_mut_slice());
         }
         if let Some(RunningMean { keep, values, .. }) = &mut self.mean {
             // At first the mean is that of fewer updates than it will be (as in TensorFlow's ExponentialMovingAverage).
             let keep = keep.min((1.0 + self.time as f64) / (10.0 + self.time as f64));
-            let parameters = parameters.as_slice();
+            let parameters = &*parameters;
             crew.for_each_chunk(values.as_mut_slice(), CHUNK, |index, values| {
                 let parameters = &parameters[index * CHUNK..][..values.len()];
                 update::follow(isa, T::from_f64(1.0 - keep), parameters, values);
@@ -292,27 +314,33 @@ impl<T: Arithmetic> Engine<T> {
         let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
         let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), self.draws()) };
         plan.rows_phase(&self.network, crew, batch, &mut arena);
-        let parameters = self.network.parameters.as_slice();
+        let (layers, parameters) = self.network.parts();
         let mut gradients = AlignedBuf::zeroed(parameters.len());
-        let rule = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
-        let Network { isa, layers, .. } = &self.network;
-        let changed = (gradients.as_mut_slice(), &mut [][..]);
-        plan.parameters_phase((*isa, layers), crew, rows, &arena, rule, changed);
-        penalised_norm(*isa, self.penalty, parameters, gradients.as_mut_slice());
-        let WeightPenalty { l1, l2 } = self.penalty;
-        let cost: f64 = parameters.iter().map(|w| w.to_f64()).map(|w| l1 * w.abs() + 0.5 * l2 * w * w).sum();
+        let of = (layers, &*parameters);
+        write_down(&plan, of, crew, rows, &arena, self.costs, gradients.as_mut_slice());
+        let cost = layers.cost(self.costs.penalty, parameters);
         let objective = plan.totals(rows, &arena).loss / rows.max(1) as f64 + cost;
-        (objective, layers.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
+        (objective, layers.layers.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
     }
 }
 
-/// Adds what the parameters cost to their gradients, and gives the norm of all.
-fn penalised_norm<T: Arithmetic>(
-    isa: Isa,
-    penalty: WeightPenalty,
-    parameters: &[T],
+/// Sums the gradients over the batch that phase 1 left in the arena, means over its rows, with those of what the parameters cost, into
+/// `gradients`. Gives their norm.
+fn write_down<T: Arithmetic>(
+    plan: &StepPlan<T>,
+    (layers, parameters): (Layers<'_>, &[T]),
+    crew: Crew,
+    rows: usize,
+    arena: &Arena<T>,
+    costs: Costs,
     gradients: &mut [T],
 ) -> f64 {
-    let factors = [penalty.l1, penalty.l2].map(T::from_f64);
-    update::penalise(isa, factors, parameters, gradients).sqrt()
+    let mean = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
+    let at = (layers.isa, layers.layers);
+    plan.parameters_phase(at, crew, rows, arena, mean, (&mut *gradients, &mut []));
+    if let Some(weight) = costs.contraction {
+        plan.contract_weights(at, weight, rows, arena, parameters, gradients);
+    }
+    layers.gather(crew, gradients);
+    layers.penalised_norm(costs.penalty, parameters, gradients)
 }

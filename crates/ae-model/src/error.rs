@@ -95,6 +95,19 @@ pub enum Error {
         /// The lowest one before it.
         best: f64,
     },
+    /// The weights of a layer of the decoder are not those that they are tied to.
+    #[error(
+        "layer {layer} is tied to layer {tied_to}: its weights must be the transpose of that one's, but differ at \
+         position {index}"
+    )]
+    NotTied {
+        /// The layer, counted from 0, encoder first.
+        layer: usize,
+        /// The layer of the encoder.
+        tied_to: usize,
+        /// The position in row-major order.
+        index: usize,
+    },
     /// A model file cannot be read or written.
     #[error("{}: {kind}", .path.display())]
     File {
@@ -186,6 +199,16 @@ pub enum FileErrorKind {
         got: String,
         /// Type and shape it should have.
         expected: String,
+    },
+    /// Weights that are tied are not each other's transposes.
+    #[error("tensor '{name}' is tied to '{tied_to}', but is not its transpose at position {index}")]
+    NotTied {
+        /// Its name.
+        name: String,
+        /// That of the encoder's tensor.
+        tied_to: String,
+        /// The position in row-major order.
+        index: usize,
     },
     /// A tensor holds NaN or infinity, or a scale that is not positive.
     #[error("tensor '{name}' holds {value} at position {index}")]

@@ -7,6 +7,7 @@
 //! | `decoder.{i}.weight`, `decoder.{i}.bias` | likewise | likewise |
 //! | `scaler.shift`, `scaler.scale` | F64 | `[input_dim]` |
 //!
+//! Tied weights are there twice, and the decoder's must be the transposes of the encoder's.
 //! Weights of convolutions, transposed ones too, are `[kernel, kernel, channels in, channels out]`, and `out` of their bias are channels.
 //!
 //! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and `features`, the names
@@ -268,6 +269,11 @@ fn fill<T: Arithmetic, const N: usize>(
             weights: values(file, &weight, from_bytes)?,
             bias: values(file, &bias, from_bytes)?,
         };
+        let network = &engine.network;
+        if let (Some(other), Some(index)) = (network.tied_to(index), network.stray(index, &parameters)) {
+            let [tied_to, _] = layer_names(other, network.encoder_layers);
+            return Err(FileErrorKind::NotTied { name: weight, tied_to, index });
+        }
         engine.network.set_layer(index, &parameters);
     }
     Ok(())

@@ -35,7 +35,12 @@ impl Dense {
 
     /// Its part of the buffer of all parameters.
     pub(crate) fn parameters<'a, T: Element>(&self, all: &'a [T]) -> Panels<'a, T> {
-        Panels::new(&all[self.range.clone()], self.inputs + 1, self.outputs)
+        self.panels(&all[self.range.clone()])
+    }
+
+    /// As [`Dense::parameters`], from its part itself.
+    pub(crate) fn panels<'a, T: Element>(&self, own: &'a [T]) -> Panels<'a, T> {
+        Panels::new(own, self.inputs + 1, self.outputs)
     }
 
     /// `x` `[inputs, batch]` to `y` `[outputs, batch]`, and to the slopes of the activation where they are asked for.

@@ -49,8 +49,10 @@ mod sparsity;
 mod stage;
 mod step;
 mod summary;
+mod tied;
 mod train;
 mod trainer;
+mod unit_norm;
 mod variational;
 
 pub use ae_kernels::{Isa, IsaError};

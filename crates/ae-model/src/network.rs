@@ -3,13 +3,17 @@
 use ae_kernels::activation::Activation as KernelActivation;
 use ae_kernels::conv::Conv;
 use ae_kernels::panel::{self, PanelsMut};
+use ae_kernels::par::Crew;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
 use crate::config::{Config, Latent, Loss, Noise, TopK};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
-use crate::stage::{Convolution, Dropout, GaussianLatent, Penalty, Stage, TopKLatent};
+use crate::stage::{
+    Contraction, Convolution, Dropout, GaussianLatent, Normalize, Penalty, Stage, TopKLatent,
+};
+use crate::tied::Layers;
 
 /// The weights and bias of one layer, in row-major order. For a convolution the inputs are those of the kernel's window,
 /// `(y, x, channel)`, and the outputs are channels.
@@ -35,6 +39,10 @@ pub(crate) struct Network<T> {
     /// What has parameters, in order.
     pub(crate) layers: Vec<Dense>,
     pub(crate) encoder_layers: usize,
+    /// Whether the decoder's weights are the transposes of the encoder's.
+    pub(crate) tied: bool,
+    /// The layer, of the decoder, whose lines of weights are kept at norm 1.
+    pub(crate) unit_norm: Option<usize>,
     pub(crate) parameters: AlignedBuf<T>,
     pub(crate) objective: Objective<T>,
     /// Features of a row, and of an encoding.
@@ -95,6 +103,9 @@ impl<T: Element> Network<T> {
                 None => Stage::Dense(index),
             });
             if index + 1 == encoder_layers {
+                if let Some(weight) = config.contractive() {
+                    stages.push(Stage::Contraction(Contraction { features: code, weight }));
+                }
                 match config.latent() {
                     Latent::Plain => {}
                     Latent::TopK(TopK { k, revival }) => {
@@ -110,7 +121,11 @@ impl<T: Element> Network<T> {
                 }
                 encoder_stages = stages.len();
             } else if index + 1 < count {
-                drop(&mut stages, config.dropout().hidden, dims[index + 1]);
+                let features = dims[index + 1];
+                if config.layer_norm() {
+                    stages.push(Stage::Normalize(Normalize { features }));
+                }
+                drop(&mut stages, config.dropout().hidden, features);
             }
         }
         let objective = Objective {
@@ -126,6 +141,8 @@ impl<T: Element> Network<T> {
             encoder_stages,
             layers,
             encoder_layers,
+            tied: config.tied_weights(),
+            unit_norm: config.unit_norm().then_some(encoder_layers),
             parameters,
             objective,
             input: config.input_dim(),
@@ -141,7 +158,9 @@ impl<T: Element> Network<T> {
             Stage::Dense(layer) => (self.layers[*layer].inputs, self.layers[*layer].outputs),
             Stage::Conv(Convolution { map, .. }) => (map.inputs(), map.outputs()),
             Stage::Gaussian(latent) => (2 * latent.dim, latent.dim),
-            Stage::Dropout(Dropout { features, .. })
+            Stage::Normalize(Normalize { features })
+            | Stage::Contraction(Contraction { features, .. })
+            | Stage::Dropout(Dropout { features, .. })
             | Stage::TopK(TopKLatent { features, .. })
             | Stage::Penalty(Penalty { features, .. }) => (*features, *features),
         }
@@ -168,6 +187,21 @@ impl<T: Element> Network<T> {
                 },
             );
         }
+        let mut lines = vec![T::ZERO; self.lines()];
+        let (layers, parameters) = self.parts();
+        layers.normalise(Crew::SOLO, parameters, &mut lines);
+    }
+
+    /// Values that work on unit norms needs room for.
+    pub(crate) fn lines(&self) -> usize {
+        self.unit_norm.map_or(0, |layer| self.layers[layer].inputs)
+    }
+
+    /// The layers, beside the parameters that they say the places of.
+    pub(crate) fn parts(&mut self) -> (Layers<'_>, &mut [T]) {
+        let Network { isa, tied, unit_norm, .. } = *self;
+        let layers = Layers { isa, layers: &self.layers, tied, unit_norm };
+        (layers, self.parameters.as_mut_slice())
     }
 
     /// The parameters of layer `index`.
@@ -175,13 +209,15 @@ impl<T: Element> Network<T> {
         layer_of(&self.layers[index], self.parameters.as_slice())
     }
 
-    /// Sets the parameters of layer `index`; the sizes must be the layer's.
+    /// Sets the parameters of layer `index`, and the weights that are tied to them; the sizes must be the layer's.
     pub(crate) fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) {
         let Dense { inputs, outputs, range, .. } = self.layers[index].clone();
         let mut rows = values.weights.clone();
         rows.extend_from_slice(&values.bias);
         let parameters = &mut self.parameters.as_mut_slice()[range];
         panel::pack(&rows, PanelsMut::new(parameters, inputs + 1, outputs));
+        let (layers, parameters) = self.parts();
+        layers.spread(Crew::SOLO, parameters);
     }
 
     /// Whether what follows the top-k latent of stage `index` is a linear layer, which active features alone lead through: the same numbers.
@@ -198,6 +234,14 @@ impl<T: Element> Network<T> {
     pub(crate) fn top_k(&self) -> Option<&TopKLatent> {
         self.stages.iter().find_map(|stage| match stage {
             Stage::TopK(latent) => Some(latent),
+            _ => None,
+        })
+    }
+
+    /// Where the contractive penalty is and how much it matters, if there is one.
+    pub(crate) fn contraction(&self) -> Option<(usize, f64)> {
+        self.stages.iter().enumerate().find_map(|(index, stage)| match stage {
+            Stage::Contraction(Contraction { weight, .. }) => Some((index, *weight)),
             _ => None,
         })
     }

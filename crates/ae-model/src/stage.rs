@@ -19,12 +19,16 @@ pub(crate) enum Stage {
     Conv(Convolution),
     /// Draws codes from the posterior that the layer below says; outside training they are its means.
     Gaussian(GaussianLatent),
+    /// Normalises the values of each row.
+    Normalize(Normalize),
     /// Drops values, in training.
     Dropout(Dropout),
     /// Leaves the largest values of each row and makes the others zero.
     TopK(TopKLatent),
     /// Leaves values as they are, for a price.
     Penalty(Penalty),
+    /// Leaves values as they are, for a price of how they change with the input.
+    Contraction(Contraction),
 }
 
 /// A convolution or transposed convolution.
@@ -97,6 +101,12 @@ impl TopKLatent {
     }
 }
 
+/// Layer normalisation ([`ae_kernels::norm`]).
+#[derive(Clone, Debug)]
+pub(crate) struct Normalize {
+    pub(crate) features: usize,
+}
+
 /// Dropout of a share of the values.
 #[derive(Clone, Debug)]
 pub(crate) struct Dropout {
@@ -111,6 +121,13 @@ pub(crate) struct Dropout {
 pub(crate) struct Penalty {
     pub(crate) features: usize,
     pub(crate) penalty: CodePenalty,
+}
+
+/// The contractive penalty of the encoder ([`ae_kernels::contraction`]), whose only layer is below.
+#[derive(Clone, Debug)]
+pub(crate) struct Contraction {
+    pub(crate) features: usize,
+    pub(crate) weight: f64,
 }
 
 impl GaussianLatent {
@@ -140,7 +157,7 @@ impl Stage {
 
     /// Whether it works on the values where they are.
     pub(crate) fn in_place(&self) -> bool {
-        matches!(self, Stage::Penalty(_) | Stage::TopK(_))
+        matches!(self, Stage::Penalty(_) | Stage::Contraction(_) | Stage::TopK(_))
     }
 
     /// Whether it needs to have seen the whole batch before it can say what its values cost.

@@ -10,7 +10,9 @@
 //! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
 //! products are computed, [`plain`], on [`tiles`] or from [`sparse`] codes, is a property of the plan.
 
+mod batch;
 mod block;
+mod contraction;
 mod plain;
 mod sparse;
 mod tiles;
@@ -20,7 +22,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use ae_kernels::gemm::WeightRange;
-use ae_kernels::panel::{Affine, Panels, PanelsMut, panel_count};
+use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, DisjointRanges};
 use ae_kernels::sparse::Index;
 use ae_kernels::tile::Parts;
@@ -33,6 +35,7 @@ use crate::network::Network;
 use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
 use crate::trainer::Compiled;
+pub(crate) use batch::{Batch, Draws};
 use block::Block;
 use plain::PlainPlan;
 use sparse::SparsePlan;
@@ -254,6 +257,10 @@ pub(crate) struct Arena<T> {
     means: Vec<f64>,
     /// Of sparse codes.
     index: Index<T>,
+    /// Of the contractive penalty: squares of the columns of the encoder's weights, and sums of squared slopes, a panel row for each value of
+    /// the code.
+    column_squares: Vec<T>,
+    slopes: Vec<T>,
 }
 
 impl<T: Arithmetic> StepPlan<T> {
@@ -293,6 +300,8 @@ impl<T: Arithmetic> StepPlan<T> {
                 Way::Sparse(plan) => plan.index(self.batch),
                 Way::Plain(_) | Way::Tiles(_) => Index::default(),
             },
+            column_squares: Vec::new(),
+            slopes: Vec::new(),
         }
     }
 
@@ -314,6 +323,35 @@ impl<T: Arithmetic> StepPlan<T> {
     ) {
         let rows = batch.indices.len();
         assert!(rows <= self.batch, "{rows} rows in a plan for {}", self.batch);
+        if let Some((stage, _)) = network.contraction() {
+            self.contract(network, crew, batch, stage, arena);
+            return;
+        }
+        self.all_passes(network, crew, batch, arena);
+    }
+
+    /// Calls `work` with every block of rows of the batch and its memory, in order.
+    fn each_block(
+        &self,
+        network: &Network<T>,
+        batch: Batch<'_, T>,
+        arena: &Arena<T>,
+        mut work: impl FnMut(Block<'_, T>, &[T]),
+    ) {
+        let blocks = arena.blocks.as_slice().chunks(self.layout.block_len.max(1));
+        let count = batch.indices.len().div_ceil(self.block_rows());
+        for (index, memory) in blocks.take(count).enumerate() {
+            let batch = batch.part(self.block_rows(), index);
+            match &self.way {
+                Way::Plain(plan) => work(plan.block(network, batch), memory),
+                Way::Tiles(plan) => work(plan.block(network, batch), memory),
+                Way::Sparse(plan) => work(plan.block(network, batch), memory),
+            }
+        }
+    }
+
+    /// All stages up and down, in two passes where one awaits the whole batch.
+    fn all_passes(&self, network: &Network<T>, crew: Crew, batch: Batch<'_, T>, arena: &mut Arena<T>) {
         let stages = network.stages.len();
         let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
             self.pass(network, crew, batch, 0..stages, arena);
@@ -326,16 +364,8 @@ impl<T: Arithmetic> StepPlan<T> {
         let mut means = std::mem::take(&mut arena.means);
         means.clear();
         means.resize(network.stage_shape(barrier).0, 0.0);
-        let blocks = arena.blocks.as_slice().chunks(self.layout.block_len.max(1));
-        for (index, memory) in blocks.take(rows.div_ceil(self.block_rows())).enumerate() {
-            let batch = batch.part(self.block_rows(), index);
-            match &self.way {
-                Way::Plain(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-                Way::Tiles(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-                Way::Sparse(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-            }
-        }
-        means.iter_mut().for_each(|mean| *mean /= rows as f64);
+        self.each_block(network, batch, arena, |block, memory| block.add_values(memory, barrier, &mut means));
+        means.iter_mut().for_each(|mean| *mean /= batch.indices.len() as f64);
         let batch = Batch { code_means: Some(&means), ..batch };
         self.pass(network, crew, batch, barrier..stages, arena);
         arena.means = means;
@@ -494,75 +524,4 @@ fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, V
     }
     // In order and end to end by construction, so there is always a value.
     (DisjointRanges::new(ranges).unwrap_or_default(), pieces)
-}
-
-/// The rows of a step, or of a block of them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Batch<'a, T> {
-    /// Row-major, as wide as the network's input.
-    pub(crate) table: &'a [f32],
-    /// Which rows of the table.
-    pub(crate) indices: &'a [usize],
-    /// Those of the whole step.
-    pub(crate) all: &'a [usize],
-    /// How many of the step come before.
-    pub(crate) first: usize,
-    /// Their scaling.
-    pub(crate) map: Option<Affine<'a, T>>,
-    /// Where random numbers come from.
-    pub(crate) draws: Draws,
-    /// The mean of each value of the code over the whole step, where a stage has waited for it.
-    pub(crate) code_means: Option<&'a [f64]>,
-    /// Features of the code that are to be revived.
-    pub(crate) dead: &'a [u32],
-}
-
-impl<'a, T> Batch<'a, T> {
-    /// A step on the rows `indices`.
-    pub(crate) fn new(
-        table: &'a [f32],
-        indices: &'a [usize],
-        map: Option<Affine<'a, T>>,
-        draws: Draws,
-    ) -> Self {
-        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None, dead: &[] }
-    }
-
-    /// Block `index` of blocks of `rows` rows.
-    fn part(self, rows: usize, index: usize) -> Self {
-        let first = index * rows;
-        let last = self.indices.len().min(first + rows);
-        Batch { indices: &self.indices[first..last], first, ..self }
-    }
-}
-
-/// Where the random numbers of a step come from, and how far training has come.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Draws {
-    pub(crate) seed: u64,
-    /// Which step.
-    pub(crate) time: u64,
-    /// Epochs so far, with a fraction.
-    pub(crate) epochs: f64,
-}
-
-impl Draws {
-    /// The key of the random numbers for one use: a mix of all three (the finaliser of SplitMix64, Steele et al. 2014).
-    pub(crate) fn of(self, salt: u64) -> u64 {
-        let mut key = self.seed;
-        for part in [self.time, salt] {
-            key = key
-                .wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-                .wrapping_add(0x9E37_79B9_7F4A_7C15);
-            key = (key ^ key >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            key = (key ^ key >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-            key ^= key >> 31;
-        }
-        key
-    }
-
-    /// How much of something counts that grows over so many epochs.
-    pub(crate) fn warm_up(self, epochs: usize) -> f64 {
-        if epochs == 0 { 1.0 } else { (self.epochs / epochs as f64).min(1.0) }
-    }
 }

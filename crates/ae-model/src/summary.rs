@@ -17,7 +17,7 @@ pub struct Summary {
     pub activation: Activation,
     /// Arithmetic.
     pub precision: Precision,
-    /// Weights and biases.
+    /// Weights and biases; tied weights count once.
     pub parameters: usize,
     /// Values of a row per value of its encoding.
     pub compression: f64,
@@ -98,12 +98,16 @@ fn kind(config: &Config) -> Vec<String> {
     }
     words.extend(config.noise().map(|noise| format!("denoising {noise}")));
     words.extend(config.code_penalty().map(|penalty| format!("sparse {penalty}")));
+    words.extend(config.contractive().map(|weight| format!("contractive {weight}")));
     let Dropout { input, hidden } = config.dropout();
     let shares = [("input dropout", input), ("dropout", hidden)];
     let WeightPenalty { l1, l2 } = config.weight_penalty();
     let weights = [("weights l1", l1), ("weights l2", l2)];
     let set = shares.iter().chain(&weights).filter(|(_, value)| *value > 0.0);
     words.extend(set.map(|(name, value)| format!("{name} {value}")));
+    words.extend(config.layer_norm().then(|| "layer norm".to_owned()));
+    words.extend(config.tied_weights().then(|| "tied weights".to_owned()));
+    words.extend(config.unit_norm().then(|| "decoder vectors of norm 1".to_owned()));
     if config.loss() != Loss::Mse || !words.is_empty() {
         words.push(format!("loss {}", config.loss()));
     }

@@ -48,10 +48,12 @@ impl<T: Arithmetic> Trainer<T> {
         (0..self.engine.network.layers.len()).map(|index| self.engine.network.layer(index)).collect()
     }
 
-    /// Sets the weights and bias of layer `index`.
+    /// Sets the weights and bias of layer `index`. Where weights are tied, those of the decoder follow the encoder's. Vectors that are kept at
+    /// norm 1 are so again after the next update.
     ///
     /// # Errors
-    /// [`Error::Width`] if there is no such layer or the sizes are not the layer's.
+    /// [`Error::Width`] if there is no such layer or the sizes are not the layer's; [`Error::NotTied`] for weights of the decoder that are
+    /// not the transpose of those that they are tied to.
     pub fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
         let expected =
             self.engine.network.layers.get(index).map_or(0, |layer| (layer.inputs + 1) * layer.outputs);
@@ -64,7 +66,11 @@ impl<T: Arithmetic> Trainer<T> {
         if !fits || got != expected {
             return Err(Error::Width { what: "parameters of a layer", expected, got });
         }
-        self.engine.network.set_layer(index, values);
+        let network = &mut self.engine.network;
+        if let (Some(tied_to), Some(at)) = (network.tied_to(index), network.stray(index, values)) {
+            return Err(Error::NotTied { layer: index, tied_to, index: at });
+        }
+        network.set_layer(index, values);
         Ok(())
     }
 }
@@ -93,7 +99,8 @@ impl<T: Arithmetic> Session<'_, T> {
 
     /// The objective of the rows, `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²` unless the configuration says otherwise, and its
     /// gradient by every parameter, shaped like [`Trainer::layers`]. What is drawn at random is that of the next update: the same in
-    /// every call before it.
+    /// every call before it. The gradient of tied weights is at the encoder's; at the decoder's copies of them it is zero. That of
+    /// vectors which are kept at norm 1 is whole, with what they have along them.
     ///
     /// # Errors
     /// As [`Session::train_batch`].

@@ -29,8 +29,15 @@ fn a_warm_step_allocates_nothing() {
         let sparse = Config::builder(200).encoding_dim(900).latent(Latent::top_k(7));
         let layers = [ConvLayer::new(20, 3, 2), ConvLayer::new(24, 3, 2)];
         let conv = Config::builder(200).image(10, 20, 1).conv_layers(layers).encoding_dim(10);
-        let kinds =
-            [("40 hidden units", deep(40)), ("600", deep(600)), ("top-k", sparse), ("convolutions", conv)];
+        let kinds = [
+            ("40 hidden units", deep(40)),
+            ("600", deep(600)),
+            ("normalised and tied", deep(600).layer_norm(true).tied_weights(true)),
+            ("contractive", Config::builder(200).encoding_dim(300).contractive(0.1)),
+            ("vectors of norm 1", sparse.clone().unit_norm(true)),
+            ("top-k", sparse),
+            ("convolutions", conv),
+        ];
         for (kind, builder) in kinds {
             let config = builder.learning_rate(1e-4).build();
             let mut trainer = Trainer::<f32>::new(&config.unwrap(), Isa::best(), Some(threads)).unwrap();

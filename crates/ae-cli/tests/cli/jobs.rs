@@ -358,7 +358,7 @@ fn a_closed_pipe_is_no_panic() {
 fn every_kind_trains_and_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let cases: [(&[&str], &str, &str); 7] = [
+    let cases: [(&[&str], &str, &str); 9] = [
         (&["--kind", "sparse", "--top-k", "2"], "sparse top 2, loss mse", "/latent/top-k/k"),
         (&["--kind", "denoising"], "denoising masking:0.25, loss mse", "/noise/masking/share"),
         (
@@ -382,6 +382,8 @@ fn every_kind_trains_and_is_kept() {
             "dropout 0.1, loss mse",
             "/schedule/cosine/end",
         ),
+        (&["--layer-norm", "--dropout", "0.1"], "dropout 0.1, layer norm, loss mse", "/layer_norm"),
+        (&["--tied-weights"], "tied weights, loss mse", "/tied_weights"),
     ];
     for (flags, words, setting) in cases {
         let start =
@@ -392,6 +394,22 @@ fn every_kind_trains_and_is_kept() {
         assert!(info["config"].pointer(setting).is_some(), "{setting} in {}", info["config"]);
         let rebuilt = ae(folder, &["reconstruct", MODEL, "digits"]).cells();
         assert_eq!(rebuilt.len(), 1798);
+    }
+    // Flags that come without hidden layers unless told otherwise.
+    let cases: [(&[&str], &str, &str); 2] = [
+        (&["--contractive", "0.1", "--activation", "sigmoid"], "contractive 0.1, loss mse", "/contractive"),
+        (
+            &["--sparsity", "l1", "--unit-norm"],
+            "sparse l1:0.01, decoder vectors of norm 1, loss mse",
+            "/unit_norm",
+        ),
+    ];
+    for (flags, words, setting) in cases {
+        let start = ["train", "digits", "--epochs", "2", "--encoding-dim", "4", "-o", MODEL];
+        let ended = ae(folder, &[&start[..], flags].concat());
+        assert!(ended.out.contains(words) && ended.out.contains("64-[4]-64"), "{}", ended.out);
+        let info = ae(folder, &["info", MODEL, "--json"]).summary();
+        assert!(info["config"].pointer(setting).is_some(), "{setting} in {}", info["config"]);
     }
 }
 

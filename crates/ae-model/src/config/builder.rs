@@ -70,6 +70,14 @@ pub struct ConfigBuilder {
     image: Option<Image>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     conv_layers: Vec<ConvLayer>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    layer_norm: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    tied_weights: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contractive: Option<f64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    unit_norm: bool,
 }
 
 impl ConfigBuilder {
@@ -102,6 +110,10 @@ impl ConfigBuilder {
             mask_missing: false,
             image: None,
             conv_layers: Vec::new(),
+            layer_norm: false,
+            tied_weights: false,
+            contractive: None,
+            unit_norm: false,
         }
     }
 
@@ -238,6 +250,42 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether the outputs of every hidden layer, those of convolutions too, are normalised to mean 0 and variance 1 over the features
+    /// of each row (Ba, Kiros & Hinton 2016), after the activation and before dropout. Input, encoding and output are left as they are.
+    ///
+    /// There is no gain and no bias: normalised before the activation, they would be needed to reach its curve; after it, the dense layer
+    /// above absorbs both, `W (g ⊙ y + b) + c = (W diag g) y + (W b + c)`, so they would add parameters and no functions. (A
+    /// convolution above absorbs them where they are the same at all pixels.)
+    pub fn layer_norm(mut self, layer_norm: bool) -> Self {
+        self.layer_norm = layer_norm;
+        self
+    }
+
+    /// Whether the weights of the decoder are the transposes of the encoder's (as in Vincent et al. 2010, sec. 2.2): half as many
+    /// weights to learn. Biases are the decoder's own. The gradient is the sum of both places', and a penalty of the weights counts them
+    /// once.
+    pub fn tied_weights(mut self, tied_weights: bool) -> Self {
+        self.tied_weights = tied_weights;
+        self
+    }
+
+    /// The price `weight ‖∂h/∂x‖²` of each row: the sum of the squares of the derivatives of all values of the encoding by all inputs of
+    /// the encoder, corrupted or dropped as these may be (Rifai et al. 2011, eq. 5 to 7). Encodings come to change only where the rows do.
+    /// For an encoder of one layer, for which it is exact; with a linear encoding it is a penalty of the squared weights.
+    pub fn contractive(mut self, weight: f64) -> Self {
+        self.contractive = Some(weight);
+        self
+    }
+
+    /// Whether the decoder's vector of each value of the encoding, what one of it adds to a row, is kept at norm 1, from the first weights on
+    /// and after every update: for dictionaries, whose codes then say how much of a direction there is, and cannot evade a price by
+    /// being small. The part of each gradient along its vector, with that of penalties of the weights, is removed before the optimiser sees it
+    /// (Bricken et al. 2023; Gao et al. 2024), so that it leaves no trace in the state of Adam or of momentum.
+    pub fn unit_norm(mut self, unit_norm: bool) -> Self {
+        self.unit_norm = unit_norm;
+        self
+    }
+
     /// Checks every value and chooses the sizes that were left open.
     ///
     /// # Errors
@@ -252,10 +300,13 @@ impl ConfigBuilder {
         self.check_images()?;
         let hidden_dims =
             self.hidden_dims.unwrap_or_else(|| match (self.latent, self.conv_layers.as_slice()) {
-                (Latent::Plain | Latent::Gaussian(_), []) => {
+                (Latent::Plain | Latent::Gaussian(_), [])
+                    if self.contractive.is_none() && !self.unit_norm =>
+                {
                     gradual_compression(self.input_dim, encoding_dim)
                 }
-                // A dictionary, in which every feature is a direction of the rows themselves, or images that have become small.
+                // A dictionary, in which every feature is a direction of the rows themselves, images that have become small, or a penalty of
+                // a single layer.
                 _ => Vec::new(),
             });
         in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
@@ -310,7 +361,12 @@ impl ConfigBuilder {
             mask_missing: self.mask_missing,
             image: self.image,
             conv_layers: self.conv_layers,
+            layer_norm: self.layer_norm,
+            tied_weights: self.tied_weights,
+            contractive: self.contractive,
+            unit_norm: self.unit_norm,
         };
+        config.check_regularisation()?;
         if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
             && !config.is_plain_dictionary()
         {
@@ -446,6 +502,10 @@ impl From<Config> for ConfigBuilder {
             mask_missing: config.mask_missing,
             image: config.image,
             conv_layers: config.conv_layers,
+            layer_norm: config.layer_norm,
+            tied_weights: config.tied_weights,
+            contractive: config.contractive,
+            unit_norm: config.unit_norm,
         }
     }
 }

@@ -3,16 +3,18 @@
 
 use ae_kernels::Element;
 use ae_kernels::activation::{Activation, Slope};
+use ae_kernels::contraction;
 use ae_kernels::latent;
 use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::noise::{self, Donors, Stream};
+use ae_kernels::norm;
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
 use ae_kernels::sparse::{self, Active};
 
 use super::Batch;
 use crate::config::{CodePenalty, Noise};
 use crate::network::Network;
-use crate::stage::{Dropout, GaussianLatent, Penalty, Stage};
+use crate::stage::{Contraction, Dropout, GaussianLatent, Penalty, Stage};
 
 /// Where the values are, and what stages keep of them, in the memory of a block.
 #[derive(Clone, Debug)]
@@ -55,6 +57,8 @@ impl Areas {
                 // The noise, and the importance of each sample.
                 Stage::Gaussian(_) => (features + 1) * rows * copies,
                 Stage::TopK(latent) => latent.memory::<T>(rows),
+                // The scale of each row.
+                Stage::Normalize(_) => rows * copies,
                 // Slopes.
                 _ if keeps_slopes(network, index) => features * rows * copies,
                 _ => 0,
@@ -223,7 +227,7 @@ impl<'a, T: Element> Block<'a, T> {
     pub(super) fn forward(&self, memory: &mut [T], index: usize) {
         let isa = self.network.isa;
         match &self.network.stages[index] {
-            Stage::Dense(_) | Stage::Conv(_) | Stage::Penalty(_) => {}
+            Stage::Dense(_) | Stage::Conv(_) | Stage::Penalty(_) | Stage::Contraction(_) => {}
             Stage::TopK(latent) => {
                 let area = self.areas.values[index];
                 let (before, after) = memory.split_at_mut(self.areas.private[index]);
@@ -231,6 +235,15 @@ impl<'a, T: Element> Block<'a, T> {
                 let cols = self.cols(index);
                 let active = latent.select(isa, Panels::new(codes, area.features, cols), after);
                 active.spread(PanelsMut::new(codes, area.features, cols));
+            }
+            Stage::Normalize(_) => {
+                let Area { at, features, .. } = self.areas.values[index + 1];
+                let (before, after) = memory.split_at_mut(at);
+                let (y, scales) = after.split_at_mut(self.areas.private[index] - at);
+                let x = self.values(before, index);
+                let scales = &mut scales[..x.count() * T::PANEL];
+                let y = PanelsMut::new(&mut y[..self.len(index + 1)], features, x.cols());
+                norm::forward(isa, x, y, Some(scales));
             }
             Stage::Dropout(dropout) => {
                 let (before, after) = memory.split_at_mut(self.areas.at(index + 1));
@@ -334,12 +347,19 @@ impl<'a, T: Element> Block<'a, T> {
         let delta = &delta[..self.len(index + 1)];
         match &self.network.stages[index] {
             Stage::Dense(_) | Stage::Conv(_) => {}
+            Stage::Normalize(_) => {
+                let y = self.values(memory, index + 1);
+                let scales = &memory[self.areas.private[index]..][..y.count() * T::PANEL];
+                let dx = self.delta_mut(dx, index);
+                norm::backward(isa, y, scales, self.delta(delta, index + 1), dx);
+            }
             Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
             Stage::TopK(latent) => {
                 let cols = self.cols(index);
                 let active = &memory[self.areas.private[index]..][..sparse::active_len(latent.k, cols)];
                 Active::new(active, latent.k, cols).keep(delta, self.delta_mut(dx, index));
             }
+            Stage::Contraction(_) => dx[..delta.len()].copy_from_slice(delta),
             Stage::Penalty(penalty) => {
                 self.penalise(penalty, self.values(memory, index), delta, dx, losses);
             }
@@ -365,6 +385,12 @@ impl<'a, T: Element> Block<'a, T> {
         let (y, slope) = self.slope_below(memory, index);
         let dx = &mut dx[..self.len(index)];
         slope.apply(isa, y.data(), dx);
+        if let Stage::Contraction(Contraction { weight, .. }) = &self.network.stages[index] {
+            let (values, weight) = (self.values(memory, index), T::from_f64(*weight));
+            let squares = self.batch.column_squares;
+            let activation = self.network.layers[0].activation;
+            contraction::penalise(isa, activation, weight, squares, values, dx, &mut losses[..rows]);
+        }
         self.clear_missing(dx, self.areas.values[index].features);
     }
 
@@ -410,6 +436,12 @@ impl<'a, T: Element> Block<'a, T> {
                 *sum += values.get(feature, row).to_f64();
             }
         }
+    }
+
+    /// Adds the squared slopes of the values before stage `index`, which the encoder's only layer made, to `sums`.
+    pub(super) fn add_slopes(&self, memory: &[T], index: usize, sums: &mut [T]) {
+        let activation = self.network.layers[0].activation;
+        contraction::add_slopes(self.network.isa, activation, self.values(memory, index), self.rows(), sums);
     }
 
     /// Zeros the columns beyond the rows, in panels of so many features, where sums over the batch run over them.

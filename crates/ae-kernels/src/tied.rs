@@ -1,0 +1,63 @@
+//! Tied weights: those of a layer `[n, m]` as the transpose of another's `[m, n]`.
+//!
+//! Both are in panels with the bias as a last row, `[n + 1, m]` and `[m + 1, n]`, so a panel of one is made from a few rows of all panels
+//! of the other. Biases have nothing to do with each other and stay as they are.
+
+use crate::isa::Isa;
+use crate::panel::{MAX_PANEL, Panels};
+use crate::simd::{Element, Kernel, Simd};
+
+/// Writes panel `index` of the transpose of `weights` `[n + 1, m]` to `panel`, a panel of `[m + 1, n]`. Zeros in the padding.
+pub fn transpose<T: Element>(isa: Isa, weights: Panels<'_, T>, index: usize, panel: &mut [T]) {
+    check(weights, index, panel);
+    T::run(isa, Transpose { weights, index, panel, add: false });
+}
+
+/// Adds panel `index` of the transpose of `gradients` `[n + 1, m]` to `panel`, a panel of `[m + 1, n]`.
+pub fn add_transposed<T: Element>(isa: Isa, gradients: Panels<'_, T>, index: usize, panel: &mut [T]) {
+    check(gradients, index, panel);
+    T::run(isa, Transpose { weights: gradients, index, panel, add: true });
+}
+
+#[track_caller]
+fn check<T: Element>(weights: Panels<'_, T>, index: usize, panel: &[T]) {
+    assert!(
+        index * T::PANEL + 1 < weights.rows() && panel.len() == (weights.cols() + 1) * T::PANEL,
+        "panel {index} of {} elements for weights [{}, {}] and a bias",
+        panel.len(),
+        weights.rows().saturating_sub(1),
+        weights.cols()
+    );
+}
+
+struct Transpose<'a, T> {
+    weights: Panels<'a, T>,
+    index: usize,
+    panel: &'a mut [T],
+    add: bool,
+}
+
+impl<T: Element> Kernel<T> for Transpose<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let side = T::PANEL * T::PANEL;
+        let (mut block, mut turned) = ([T::ZERO; MAX_PANEL * MAX_PANEL], [T::ZERO; MAX_PANEL * MAX_PANEL]);
+        let first = self.index * T::PANEL;
+        let rows = T::PANEL.min(self.weights.rows() - 1 - first);
+        let (lines, _bias) = self.panel.split_at_mut(self.weights.cols() * T::PANEL);
+        for (of, to) in lines.chunks_mut(side).enumerate() {
+            let from = &self.weights.panel(of)[first * T::PANEL..][..rows * T::PANEL];
+            // What is beyond the rows stays zero.
+            block[..from.len()].copy_from_slice(from);
+            s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
+            if self.add {
+                for (to, from) in to.chunks_exact_mut(S::LANES).zip(turned.chunks_exact(S::LANES)) {
+                    s.store(s.add(s.load(to), s.load(from)), to);
+                }
+            } else {
+                to.copy_from_slice(&turned[..to.len()]);
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Products and scaling of lines against naive loops in `f64`, on every instruction set.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
+
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
+use ae_kernels::{Element, Isa, unit};
+use ae_testing::random::SplitMix64;
+use ae_testing::tolerance::{Float, dot_bound};
+
+fn draw<T: Element>(lines: usize, cols: usize, seed: u64) -> (Vec<T>, Vec<T>) {
+    let values = SplitMix64::new(seed).uniform_f64s(lines * cols, -1.0, 1.0);
+    let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
+    let mut packed = vec![T::ZERO; panel_len::<T>(lines, cols)];
+    panel::pack(&values, PanelsMut::new(&mut packed, lines, cols));
+    (values, packed)
+}
+
+fn unpack<T: Element>(packed: &[T], lines: usize, cols: usize) -> Vec<f64> {
+    let mut values = vec![T::ZERO; lines * cols];
+    panel::unpack(Panels::new(packed, lines, cols), &mut values);
+    values.iter().map(|x| x.to_f64()).collect()
+}
+
+fn check<T: Element + Float>() {
+    let shapes = [(1, 1), (2, 0), (3, 7), (5, 8), (8, 16), (17, 17), (31, 33), (64, 65), (131, 100)];
+    for (lines, cols) in shapes {
+        let ((a, packed_a), (b, packed_b)) = (draw::<T>(lines, cols, 1), draw::<T>(lines, cols, 2));
+        let mut fused: Vec<Vec<T>> = Vec::new();
+        for isa in Isa::available() {
+            let what = format!("[{lines}, {cols}] on {isa}");
+            let of = |packed| Panels::new(packed, lines, cols);
+            // In parts, as threads would share them, and without the last line.
+            let mut products = vec![T::from_f64(f64::NAN); lines - 1];
+            for (part, products) in products.chunks_mut(5).enumerate() {
+                unit::line_products(isa, of(&packed_a), of(&packed_b), part * 5, products);
+            }
+            for (line, product) in products.iter().enumerate() {
+                let terms = (0..cols).map(|c| a[line * cols + c].to_f64() * b[line * cols + c].to_f64());
+                let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
+                let error = (product.to_f64() - sum).abs();
+                assert!(error <= dot_bound::<T>(cols, size), "{what}, line {line}: {product:?} for {sum}");
+            }
+            let (mut scaled, mut less) = (packed_a.clone(), packed_a.clone());
+            let panels =
+                scaled.chunks_exact_mut(lines * T::PANEL).zip(less.chunks_exact_mut(lines * T::PANEL));
+            for ((scaled, less), other) in panels.zip(packed_b.chunks_exact(lines * T::PANEL)) {
+                unit::scale_lines(isa, &products, scaled);
+                unit::subtract_lines(isa, &products, other, less);
+            }
+            let (scaled, less) = (unpack(&scaled, lines, cols), unpack(&less, lines, cols));
+            for at in 0..lines * cols {
+                let (x, y) = (a[at].to_f64(), b[at].to_f64());
+                let factor = products.get(at / cols).map(|f| f.to_f64());
+                let (times, minus) = factor.map_or((x, x), |f| (f * x, x - f * y));
+                let size = 1.0 + factor.map_or(0.0, f64::abs);
+                let bound = dot_bound::<T>(2, size);
+                assert!((scaled[at] - times).abs() <= bound, "{what}, {at}: {} for {times}", scaled[at]);
+                assert!((less[at] - minus).abs() <= bound, "{what}, {at}: {} for {minus}", less[at]);
+            }
+            if isa.fuses() {
+                fused.push(products);
+            }
+        }
+        assert!(fused.windows(2).all(|pair| pair[0] == pair[1]), "[{lines}, {cols}]: bits differ");
+    }
+}
+
+#[test]
+fn lines_like_naive_loops() {
+    check::<f32>();
+    check::<f64>();
+}

@@ -1,0 +1,86 @@
+//! What a step works on: rows, and where its random numbers come from.
+
+use ae_kernels::panel::Affine;
+
+/// The rows of a step, or of a block of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a, T> {
+    /// Row-major, as wide as the network's input.
+    pub(crate) table: &'a [f32],
+    /// Which rows of the table.
+    pub(crate) indices: &'a [usize],
+    /// Those of the whole step.
+    pub(crate) all: &'a [usize],
+    /// How many of the step come before.
+    pub(crate) first: usize,
+    /// Their scaling.
+    pub(crate) map: Option<Affine<'a, T>>,
+    /// Where random numbers come from.
+    pub(crate) draws: Draws,
+    /// The mean of each value of the code over the whole step, where a stage has waited for it.
+    pub(crate) code_means: Option<&'a [f64]>,
+    /// Features of the code that are to be revived.
+    pub(crate) dead: &'a [u32],
+    /// The squares of the columns of the encoder's weights, where a contractive penalty asks for them.
+    pub(crate) column_squares: &'a [T],
+}
+
+impl<'a, T> Batch<'a, T> {
+    /// A step on the rows `indices`.
+    pub(crate) fn new(
+        table: &'a [f32],
+        indices: &'a [usize],
+        map: Option<Affine<'a, T>>,
+        draws: Draws,
+    ) -> Self {
+        Batch {
+            table,
+            indices,
+            all: indices,
+            first: 0,
+            map,
+            draws,
+            code_means: None,
+            dead: &[],
+            column_squares: &[],
+        }
+    }
+
+    /// Block `index` of blocks of `rows` rows.
+    pub(super) fn part(self, rows: usize, index: usize) -> Self {
+        let first = index * rows;
+        let last = self.indices.len().min(first + rows);
+        Batch { indices: &self.indices[first..last], first, ..self }
+    }
+}
+
+/// Where the random numbers of a step come from, and how far training has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draws {
+    pub(crate) seed: u64,
+    /// Which step.
+    pub(crate) time: u64,
+    /// Epochs so far, with a fraction.
+    pub(crate) epochs: f64,
+}
+
+impl Draws {
+    /// The key of the random numbers for one use: a mix of all three (the finaliser of SplitMix64, Steele et al. 2014).
+    pub(crate) fn of(self, salt: u64) -> u64 {
+        let mut key = self.seed;
+        for part in [self.time, salt] {
+            key = key
+                .wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+                .wrapping_add(0x9E37_79B9_7F4A_7C15);
+            key = (key ^ key >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            key = (key ^ key >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+            key ^= key >> 31;
+        }
+        key
+    }
+
+    /// How much of something counts that grows over so many epochs.
+    pub(crate) fn warm_up(self, epochs: usize) -> f64 {
+        if epochs == 0 { 1.0 } else { (self.epochs / epochs as f64).min(1.0) }
+    }
+}

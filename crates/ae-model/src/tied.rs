@@ -1,0 +1,119 @@
+//! Tied weights: those of the decoder's layers are the transposes of the encoder's, the last layer's of the first and so on.
+//!
+//! Both copies lie among the parameters, so that every product finds its weights where it looks for them. An update sums the gradients of
+//! both into the encoder's, leaves the decoder's at zero, and writes the transposes anew from what it has made of the encoder.
+
+use std::ops::Range;
+
+use ae_kernels::par::Crew;
+use ae_kernels::{Element, Isa, tied, update};
+
+use crate::layer::Dense;
+use crate::network::{LayerParameters, Network};
+
+/// Parameters from which sharing such work among threads pays, about: moving them takes as long as waking a worker.
+const WORTH_SHARING: usize = 1 << 18;
+
+/// The layers of a network, encoder first, and how their parameters are worked on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layers<'a> {
+    pub(crate) isa: Isa,
+    pub(crate) layers: &'a [Dense],
+    /// Whether the decoder's weights are the encoder's.
+    pub(crate) tied: bool,
+    /// The layer whose lines of weights have norm 1.
+    pub(crate) unit_norm: Option<usize>,
+}
+
+impl Layers<'_> {
+    /// Where the decoder's parameters start.
+    fn decoder(&self) -> usize {
+        self.layers.get(self.layers.len() / 2).map_or(0, |layer| layer.range.start)
+    }
+
+    /// Pairs of layers: the encoder's and the decoder's that is tied to it.
+    fn pairs(&self) -> impl Iterator<Item = (&Dense, &Dense)> {
+        self.layers.iter().zip(self.layers.iter().rev()).take(self.layers.len() / 2)
+    }
+
+    /// The ranges of parameters that are learnt: all, or those of the encoder and the lines with the decoder's biases.
+    pub(crate) fn free<T: Element>(&self) -> impl Iterator<Item = Range<usize>> {
+        let all = self.layers.last().map_or(0, |layer| layer.range.end);
+        let (first, rest) = if self.tied { (self.decoder(), self.layers.len() / 2) } else { (all, 0) };
+        let biases = self.layers[self.layers.len() - rest..].iter().flat_map(|layer| {
+            let panel = (layer.inputs + 1) * T::PANEL;
+            layer.range.clone().step_by(panel).map(move |at| at + panel - T::PANEL..at + panel)
+        });
+        std::iter::once(0..first).chain(biases)
+    }
+
+    /// Adds what the parameters cost, `l1 Σ |w| + ½ l2 Σ w²`, to their gradients, and gives the norm of all.
+    pub(crate) fn penalised_norm<T: Element>(
+        &self,
+        [l1, l2]: [f64; 2],
+        parameters: &[T],
+        gradients: &mut [T],
+    ) -> f64 {
+        let factors = [T::from_f64(l1), T::from_f64(l2)];
+        let squares = self
+            .free::<T>()
+            .map(|r| update::penalise(self.isa, factors, &parameters[r.clone()], &mut gradients[r]));
+        squares.sum::<f64>().sqrt()
+    }
+
+    /// What the parameters cost.
+    pub(crate) fn cost<T: Element>(&self, [l1, l2]: [f64; 2], parameters: &[T]) -> f64 {
+        let of_one = |w: &T| l1 * w.to_f64().abs() + 0.5 * l2 * w.to_f64() * w.to_f64();
+        self.free::<T>().flat_map(|range| &parameters[range]).map(of_one).sum()
+    }
+
+    /// Moves the gradients of tied weights to the encoder's: its own and the transposes of the decoder's, which become zero.
+    pub(crate) fn gather<T: Element>(&self, crew: Crew, gradients: &mut [T]) {
+        if !self.tied {
+            return;
+        }
+        let crew = crew.for_work(gradients.len() >= WORTH_SHARING);
+        let (encoder, decoder) = gradients.split_at_mut(self.decoder());
+        for (below, above) in self.pairs() {
+            let range = above.range.start - self.decoder()..above.range.end - self.decoder();
+            let own = &mut encoder[below.range.clone()];
+            let other = above.panels(&decoder[range.clone()]);
+            crew.for_each_chunk(own, (below.inputs + 1) * T::PANEL, |index, panel| {
+                tied::add_transposed(self.isa, other, index, panel);
+            });
+            for panel in decoder[range].chunks_exact_mut((above.inputs + 1) * T::PANEL) {
+                panel[..above.inputs * T::PANEL].fill(T::ZERO);
+            }
+        }
+    }
+
+    /// Writes the transposes of the encoder's weights to the decoder.
+    pub(crate) fn spread<T: Element>(&self, crew: Crew, parameters: &mut [T]) {
+        if !self.tied {
+            return;
+        }
+        let crew = crew.for_work(parameters.len() >= WORTH_SHARING);
+        let (encoder, decoder) = parameters.split_at_mut(self.decoder());
+        for (below, above) in self.pairs() {
+            let weights = below.parameters(encoder);
+            let own = &mut decoder[above.range.start - self.decoder()..above.range.end - self.decoder()];
+            crew.for_each_chunk(own, (above.inputs + 1) * T::PANEL, |index, panel| {
+                tied::transpose(self.isa, weights, index, panel);
+            });
+        }
+    }
+}
+
+impl<T: Element> Network<T> {
+    /// The layer of the encoder that the weights of layer `index` are tied to.
+    pub(crate) fn tied_to(&self, index: usize) -> Option<usize> {
+        (self.tied && index >= self.encoder_layers).then(|| self.layers.len() - 1 - index)
+    }
+
+    /// Where in row-major order the weights of layer `index` would not be those that they are tied to.
+    pub(crate) fn stray(&self, index: usize, values: &LayerParameters<T>) -> Option<usize> {
+        let other = self.layer(self.tied_to(index)?);
+        let LayerParameters { inputs, outputs, weights, .. } = values;
+        (0..weights.len()).find(|at| weights[*at] != other.weights[at % outputs * inputs + at / outputs])
+    }
+}

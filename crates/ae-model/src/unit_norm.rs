@@ -1,0 +1,66 @@
+//! Decoder vectors of norm 1: what each value of the encoding adds to the outputs of the layer above it, a line of its weights.
+//!
+//! Without it a price of the encoding is evaded by small codes and long vectors. What a gradient has along a vector would be undone by the
+//! normalisation that follows, but not its trace in the state of Adam or of momentum, so it is removed before the rule sees it, as in
+//! Bricken et al. 2023 ("Towards Monosemanticity", on training) and Gao et al. 2024.
+
+use ae_kernels::par::Crew;
+use ae_kernels::{Element, unit};
+
+use crate::tied::Layers;
+
+/// Lines of a task.
+const LINES: usize = 64;
+/// Parameters from which sharing such work among threads pays, about: reading them takes as long as waking a worker.
+const WORTH_SHARING: usize = 1 << 18;
+
+impl Layers<'_> {
+    /// Removes from the gradients of the decoder's vectors what they have along them. `lines` has room for one value a vector.
+    pub(crate) fn remove_along<T: Element>(
+        &self,
+        crew: Crew,
+        parameters: &[T],
+        gradients: &mut [T],
+        lines: &mut [T],
+    ) {
+        let Some(layer) = self.unit_norm else { return };
+        let layer = &self.layers[layer];
+        let crew = crew.for_work(layer.range.len() >= WORTH_SHARING);
+        let weights = layer.parameters(parameters);
+        let own = &mut gradients[layer.range.clone()];
+        let along = layer.panels(&*own);
+        crew.for_each_chunk(lines, LINES, |index, lines| {
+            let mut squares = [T::ZERO; LINES];
+            let squares = &mut squares[..lines.len()];
+            unit::line_products(self.isa, weights, weights, index * LINES, squares);
+            unit::line_products(self.isa, weights, along, index * LINES, lines);
+            for (line, square) in lines.iter_mut().zip(squares) {
+                *line = if *square > T::ZERO { *line / *square } else { T::ZERO };
+            }
+        });
+        let lines = &*lines;
+        crew.for_each_chunk(own, weights.rows() * T::PANEL, |index, panel| {
+            unit::subtract_lines(self.isa, lines, weights.panel(index), panel);
+        });
+    }
+
+    /// Scales the decoder's vectors to norm 1. One that has none, or is not finite, stays as it is.
+    pub(crate) fn normalise<T: Element>(&self, crew: Crew, parameters: &mut [T], lines: &mut [T]) {
+        let Some(layer) = self.unit_norm else { return };
+        let layer = &self.layers[layer];
+        let crew = crew.for_work(layer.range.len() >= WORTH_SHARING);
+        let own = &mut parameters[layer.range.clone()];
+        let weights = layer.panels(&*own);
+        crew.for_each_chunk(lines, LINES, |index, lines| {
+            unit::line_products(self.isa, weights, weights, index * LINES, lines);
+            for line in lines {
+                let scale = 1.0 / line.to_f64().sqrt();
+                *line = if scale.is_finite() && scale > 0.0 { T::from_f64(scale) } else { T::ONE };
+            }
+        });
+        let lines = &*lines;
+        crew.for_each_chunk(own, weights.rows() * T::PANEL, |_, panel| {
+            unit::scale_lines(self.isa, lines, panel);
+        });
+    }
+}
