@@ -1,6 +1,6 @@
 //! Tables with columns of all kinds: what is said of them, how they fit a model, and how rows of a model are written as a table again.
 
-use ae_data::{Dataset, Encoded, Format, Kind, Reason, Schema, Table};
+use ae_data::{DataError, Dataset, Encoded, Format, Kind, Reason, Schema, Table};
 use ae_model::Autoencoder;
 use serde_json::{Map, Value, json};
 
@@ -15,14 +15,13 @@ pub(crate) const FILL_ROUNDS: usize = 3;
 
 /// One line a kind of columns: how many there are, and their names.
 pub(crate) fn lines(schema: &Schema) -> Vec<String> {
-    let kinds: [(&str, fn(&Kind) -> bool); 7] = [
+    let kinds: [(&str, fn(&Kind) -> bool); 6] = [
         ("numbers", |kind| matches!(kind, Kind::Numeric { .. })),
         ("yes or no", |kind| matches!(kind, Kind::Boolean { .. })),
         ("categories", |kind| matches!(kind, Kind::Categorical { .. })),
         ("times", |kind| matches!(kind, Kind::Time { .. })),
         ("label", |kind| matches!(kind, Kind::Label)),
         ("dropped", |kind| matches!(kind, Kind::Dropped { .. })),
-        ("other", |_| false),
     ];
     let mut lines = Vec::new();
     for (name, is_one) in kinds {
@@ -75,7 +74,11 @@ pub(crate) fn encode(
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let location = table.path().display();
-    let Encoded { rows, unknown, unexpected, by_position, .. } = schema.encode(table, label)?;
+    let encoded = schema.encode(table, label).map_err(|error| match error {
+        error @ DataError::NoNames { .. } => Failure::Other(format!("{location}: {error}")),
+        error => error.into(),
+    });
+    let Encoded { rows, unknown, unexpected, by_position, .. } = encoded?;
     if by_position {
         out.note(format!("{location} has no column names: its columns are taken in the order of the model's"));
     }
@@ -96,7 +99,7 @@ pub(crate) fn encode(
         let column = schema.features().nth(group).map(|column| format!("'{}'", column.name)).unwrap_or_default();
         let path = table.path().to_owned();
         let row = at / rows.features() + 1;
-        return Err(ae_data::DataError::MissingValue { path, row, column, count: 1 }.into());
+        return Err(DataError::MissingValue { path, row, column, count: 1 }.into());
     }
     Ok(rows)
 }
@@ -176,7 +179,7 @@ pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) ->
         }
         Target::Standard => match ae_data::write_csv_table(table, out.stream()) {
             Ok(()) => {}
-            Err(ae_data::DataError::Io { source, .. }) => return Err(source.into()),
+            Err(DataError::Io { source, .. }) => return Err(source.into()),
             Err(error) => return Err(error.into()),
         },
         Target::File(path) => {

@@ -80,8 +80,9 @@ impl Imputation {
             return Err(EvalError::Share { what: "the share of hidden cells", value: share, allowed });
         }
         let features = model.config().input_dim();
-        for rows in [Some(rows), reference].into_iter().flatten().filter(|rows| rows.features() != features) {
-            let (what, got) = ("rows", rows.features());
+        let mut widths = [Some(rows), reference].into_iter().flatten().map(Dataset::features);
+        if let Some(got) = widths.find(|got| *got != features) {
+            let what = "rows";
             return Err(ae_model::Error::Width { what, expected: features, got }.into());
         }
         let columns = columns(model, rows);

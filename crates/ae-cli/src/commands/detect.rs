@@ -24,12 +24,12 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let target = Target::checked(paths.output.as_deref())?;
     let model = load(&paths.model, common.threads())?;
     let rows = read_for(&model, &paths.data, &paths.input, out)?;
-    let rows = tables::without_gaps(&model, rows, &paths.data, out)?;
     let kind = Kind::of(&args.anomaly, args.normal.as_deref());
     let anomalies = match rows.labels() {
         Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, kind, &paths.data)?),
         _ => None,
     };
+    let rows = tables::without_gaps(&model, rows, &paths.data, out)?;
     let names = match model.schema() {
         Some(schema) => Some(schema.features().map(|column| column.name.clone()).collect()),
         None => model.feature_names().or(rows.names()).map(<[String]>::to_vec),
