@@ -157,6 +157,7 @@ features that add most to the row's standardised error its name or number (blame
 Examples:
   ae detect model.safetensors new.csv --reference train.csv -o found.csv
   ae detect model.safetensors labelled.csv --reference train.csv --percentile 95 --label fraud
+  ae detect model.safetensors labelled.csv --reference train.csv --label kind --normal usual
   ae detect model.safetensors new.csv --contamination 0.02";
 
 /// How rows are read.

@@ -15,20 +15,12 @@ pub(crate) const FILL_ROUNDS: usize = 3;
 
 /// One line a kind of columns: how many there are, and their names.
 pub(crate) fn lines(schema: &Schema) -> Vec<String> {
-    let kinds: [(&str, fn(&Kind) -> bool); 6] = [
-        ("numbers", |kind| matches!(kind, Kind::Numeric { .. })),
-        ("yes or no", |kind| matches!(kind, Kind::Boolean { .. })),
-        ("categories", |kind| matches!(kind, Kind::Categorical { .. })),
-        ("times", |kind| matches!(kind, Kind::Time { .. })),
-        ("label", |kind| matches!(kind, Kind::Label)),
-        ("dropped", |kind| matches!(kind, Kind::Dropped { .. })),
-    ];
     let mut lines = Vec::new();
-    for (name, is_one) in kinds {
+    for name in ["numbers", "yes or no", "categories", "times", "label", "dropped"] {
         let names: Vec<String> = schema
             .columns()
             .iter()
-            .filter(|column| is_one(&column.kind))
+            .filter(|column| class(&column.kind) == name)
             .map(|column| match &column.kind {
                 Kind::Categorical { levels } => format!("{} ({})", column.name, levels.len()),
                 _ => column.name.clone(),
@@ -42,6 +34,18 @@ pub(crate) fn lines(schema: &Schema) -> Vec<String> {
         lines.push(format!("{name:<14}{}: {shown}{more}", names.len()));
     }
     lines
+}
+
+/// What a column holds, in words.
+fn class(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Numeric { .. } => "numbers",
+        Kind::Boolean { .. } => "yes or no",
+        Kind::Categorical { .. } => "categories",
+        Kind::Time { .. } => "times",
+        Kind::Label => "label",
+        _ => "dropped",
+    }
 }
 
 /// Columns that cannot be learnt from, and why, in one line.

@@ -5,7 +5,7 @@ use super::*;
 const MODEL: &str = "people.safetensors";
 
 /// 120 people of three trades that wages, places and dates go with, with a cell missing here and there.
-fn people() -> String {
+pub(crate) fn people() -> String {
     let mut text = "name,trade,wage,retired,since,town,children\n".to_owned();
     for i in 0..120u32 {
         let trade = ["baker", "smith", "tailor"][(i % 3) as usize];
