@@ -101,9 +101,9 @@ impl KindArgs {
     ) -> Result<ConfigBuilder, Failure> {
         let kind = self.kind.unwrap_or(usual);
         let noise = self.noise.or((kind == Kind::Denoising).then_some(Noise::Masking { share: 0.25 }));
-        let sparsity =
-            self.sparsity.or((kind == Kind::Sparse && self.top_k.is_none())
-                .then_some(CodePenalty::L1 { weight: 0.01 }));
+        let sparsity = self
+            .sparsity
+            .or((kind == Kind::Sparse && self.top_k.is_none()).then_some(CodePenalty::L1 { weight: 0.01 }));
         let within_unit = matches!(scaler, ScalerKind::MinMax | ScalerKind::None);
         let usual = if kind == Kind::Vae && within_unit { Loss::Bce } else { Loss::Mse };
         builder = builder

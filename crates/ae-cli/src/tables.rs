@@ -84,7 +84,9 @@ pub(crate) fn encode(
     });
     let Encoded { rows, unknown, unexpected, by_position, .. } = encoded?;
     if by_position {
-        out.note(format!("{location} has no column names: its columns are taken in the order of the model's"));
+        out.note(format!(
+            "{location} has no column names: its columns are taken in the order of the model's"
+        ));
     }
     if !unexpected.is_empty() {
         let names = unexpected.join(", ");
@@ -96,11 +98,14 @@ pub(crate) fn encode(
             format!("{} ({} {cells}, such as '{}')", unknown.column, unknown.cells, unknown.example)
         };
         let columns = unknown.iter().map(column).collect::<Vec<_>>().join(", ");
-        out.note(format!("{location}: texts that the model does not know count as none of its categories: {columns}"));
+        out.note(format!(
+            "{location}: texts that the model does not know count as none of its categories: {columns}"
+        ));
     }
     if !may_miss && let Some(at) = rows.values().iter().position(|x| x.is_nan()) {
         let group = schema.groups()[at % rows.features()];
-        let column = schema.features().nth(group).map(|column| format!("'{}'", column.name)).unwrap_or_default();
+        let column =
+            schema.features().nth(group).map(|column| format!("'{}'", column.name)).unwrap_or_default();
         let path = table.path().to_owned();
         let row = at / rows.features() + 1;
         return Err(DataError::MissingValue { path, row, column, count: 1 }.into());

@@ -1,6 +1,8 @@
 //! Rows to train on: from a file of numbers as they are, from any other table by a schema.
 
-use ae_data::{Content, Dataset, Kind, Labels, Schema, Table, Wishes, read_content, read_table, validation_split};
+use ae_data::{
+    Content, Dataset, Kind, Labels, Schema, Table, Wishes, read_content, read_table, validation_split,
+};
 use ae_model::{Autoencoder, Config};
 
 use crate::args::{MissingArg, ScaleArg, TrainArgs};

@@ -43,7 +43,11 @@ pub struct Filled {
 impl FilledColumn {
     /// Its figures: an error for numbers, a share for categories.
     pub fn filled(&self) -> Filled {
-        together(std::iter::once(self), self.is_category).unwrap_or(Filled { hidden: 0, model: 0.0, usual: 0.0 })
+        together(std::iter::once(self), self.is_category).unwrap_or(Filled {
+            hidden: 0,
+            model: 0.0,
+            usual: 0.0,
+        })
     }
 }
 
@@ -139,7 +143,8 @@ fn columns<'a>(model: &'a Autoencoder, rows: &Dataset) -> Vec<Column<'a>> {
             schema.features().map(column).collect()
         }
         None => {
-            let name = |at: usize| rows.names().map_or_else(|| (at + 1).to_string(), |names| names[at].clone());
+            let name =
+                |at: usize| rows.names().map_or_else(|| (at + 1).to_string(), |names| names[at].clone());
             (0..rows.features()).map(|at| Column { name: name(at), of_schema: None, at, width: 1 }).collect()
         }
     }
@@ -272,7 +277,8 @@ mod tests {
     fn means_and_modes_are_of_the_reference() {
         let (model, rows) = trained();
         // x is always 2, its mean in the reference 0.4875, and no category is known.
-        let odd: Vec<f32> = rows.values()[..50 * 6].chunks(6).flat_map(|_| [2.0, 4.0, 0.0, 0.0, 0.0, 1.0]).collect();
+        let odd: Vec<f32> =
+            rows.values()[..50 * 6].chunks(6).flat_map(|_| [2.0, 4.0, 0.0, 0.0, 0.0, 1.0]).collect();
         let odd = Dataset::new(odd, 6).unwrap();
         let found = Imputation::of(&model, &odd, Some(&rows), 0.5, 1, 3).unwrap();
         let names: Vec<&str> = found.columns.iter().map(|column| column.name.as_str()).collect();

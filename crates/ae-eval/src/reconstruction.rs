@@ -311,7 +311,8 @@ mod tests {
 
     #[test]
     fn features_of_a_column_are_one() {
-        let found = Reconstruction::of(&rows(&[0.0, 1.0, 2.0, 1.0, 0.0, 2.0], 3), &rows(&[0.5; 6], 3)).unwrap();
+        let found =
+            Reconstruction::of(&rows(&[0.0, 1.0, 2.0, 1.0, 0.0, 2.0], 3), &rows(&[0.5; 6], 3)).unwrap();
         let columns = found.grouped(&[1, 1, 0]);
         assert_eq!((columns.len(), columns[1].known, columns[1].squares), (2, 2, 1.0));
         assert_eq!((columns[0], columns[1].total), (found.features()[2], 1.0));

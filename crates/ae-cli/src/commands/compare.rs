@@ -42,7 +42,8 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     let drawn = sample_rows(all, args.rows as usize, args.seed);
     let rows = rows.select_rows(&drawn)?;
     // Of a table, gaps are as common as columns that are known; of numbers, they are said to be filled in first.
-    let rows = if model.schema().is_some() { tables::without_gaps(&model, rows, &args.data, out)? } else { rows };
+    let rows =
+        if model.schema().is_some() { tables::without_gaps(&model, rows, &args.data, out)? } else { rows };
     let settings = settings(args, common, rows.rows())?;
     check_values(&args.data, &rows, &drawn)?;
 

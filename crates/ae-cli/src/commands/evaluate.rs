@@ -116,7 +116,9 @@ fn columns(model: &Autoencoder, rows: &Dataset, reconstruction: &Reconstruction)
         let names = model.feature_names().or(rows.names());
         let name = |at: usize| names.map_or_else(|| (at + 1).to_string(), |names| names[at].clone());
         let features = reconstruction.features().iter().zip(scales).enumerate();
-        return features.map(|(at, (fit, scale))| Column { name: name(at), fit: *fit, scale: Some(*scale) }).collect();
+        return features
+            .map(|(at, (fit, scale))| Column { name: name(at), fit: *fit, scale: Some(*scale) })
+            .collect();
     };
     let fits = reconstruction.grouped(&schema.groups());
     let mut at = 0;
@@ -176,5 +178,14 @@ fn found(
         None => None,
     };
     let columns = columns(model, rows, &reconstruction);
-    Ok(Found { columns, rows: rows.rows(), reconstruction, interval, quantiles, baselines, images, imputation })
+    Ok(Found {
+        columns,
+        rows: rows.rows(),
+        reconstruction,
+        interval,
+        quantiles,
+        baselines,
+        images,
+        imputation,
+    })
 }

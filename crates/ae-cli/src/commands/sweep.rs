@@ -28,7 +28,8 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
     let data = &rows.rows;
     let mut print = Fingerprint::of(data)?;
     if let Some(schema) = &rows.schema {
-        print = print.with(&serde_json::to_string(schema).map_err(|error| Failure::Other(error.to_string()))?);
+        print =
+            print.with(&serde_json::to_string(schema).map_err(|error| Failure::Other(error.to_string()))?);
     }
     let mut table = match path {
         Some(path) if !args.restart => kept(args, path, print, &rows, out)?,

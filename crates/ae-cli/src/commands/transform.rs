@@ -44,7 +44,9 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
         return tables::deliver(&model, &with_labels_of(&rows, rebuilt)?, &target, out);
     }
     if !model.config().mask_missing() {
-        return Err(Failure::Usage("--fill: the model was trained without --missing mask, so it takes no gaps".to_owned()));
+        return Err(Failure::Usage(
+            "--fill: the model was trained without --missing mask, so it takes no gaps".to_owned(),
+        ));
     }
     let missing = rows.values().iter().filter(|x| x.is_nan()).count();
     let filled = with_labels_of(&rows, model.filled(&rows, FILL_ROUNDS).map_err(about)?)?;

@@ -23,7 +23,8 @@ pub(crate) fn people() -> String {
 fn trained_on(text: &str, more: &[&str]) -> (tempfile::TempDir, Ended) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "people.csv", text);
-    let args = ["train", "people.csv", "--epochs", "200", "--hidden", "12", "--encoding-dim", "4", "-o", MODEL];
+    let args =
+        ["train", "people.csv", "--epochs", "200", "--hidden", "12", "--encoding-dim", "4", "-o", MODEL];
     let ended = ae(folder.path(), &[&args[..], more].concat());
     (folder, ended)
 }
@@ -42,13 +43,19 @@ fn kinds_of_columns_are_found_out_said_and_kept() {
     }
     assert!(ended.err.contains("people.csv: columns left out: name (nearly every row"), "{}", ended.err);
     let info = ae(folder.path(), &["info", MODEL]).out;
-    assert!(info.contains("categories    2: trade (3), town (3)") && info.contains("scaling       standard"), "{info}");
+    assert!(
+        info.contains("categories    2: trade (3), town (3)") && info.contains("scaling       standard"),
+        "{info}"
+    );
     let info = ae(folder.path(), &["info", MODEL, "--json"]).summary();
     let columns = info["schema"]["columns"].as_array().unwrap();
     assert_eq!(columns[1]["kind"]["categorical"]["levels"], serde_json::json!(["baker", "smith", "tailor"]));
     assert_eq!(columns[2]["kind"]["numeric"]["decimals"], 2);
     assert_eq!(columns[3]["kind"]["boolean"]["yes"], "yes");
-    assert_eq!((&info["config"]["scaler"], &info["config"]["mask_missing"]), (&"standard".into(), &true.into()));
+    assert_eq!(
+        (&info["config"]["scaler"], &info["config"]["mask_missing"]),
+        (&"standard".into(), &true.into())
+    );
     // It is the schema of the library too, and a file whose schema does not fit is refused.
     let path = folder.path().join(MODEL);
     let model = ae_model::Autoencoder::load(&path).unwrap();
@@ -70,7 +77,9 @@ fn tables_come_back_in_their_own_columns_and_types() {
     let known = cells(&people());
     let rebuilt = ae(folder, &["reconstruct", MODEL, "people.csv"]).cells();
     assert_eq!(rebuilt[0], ["trade", "wage", "retired", "since", "town", "children"]);
-    let right = (1..=120).filter(|row| rebuilt[*row][0] == known[*row][1] && rebuilt[*row][2] == known[*row][3]).count();
+    let right = (1..=120)
+        .filter(|row| rebuilt[*row][0] == known[*row][1] && rebuilt[*row][2] == known[*row][3])
+        .count();
     assert!(right >= 110, "{right}");
     for row in &rebuilt[1..] {
         assert_eq!(row[1].split('.').nth(1).map(str::len), Some(2), "{row:?}");
@@ -81,7 +90,10 @@ fn tables_come_back_in_their_own_columns_and_types() {
     ae(folder, &["encode", MODEL, "people.csv", "-o", "codes.npy"]);
     assert_eq!(ae(folder, &["decode", MODEL, "codes.npy"]).cells()[1][0], rebuilt[1][0]);
     let object = &ae(folder, &["reconstruct", MODEL, "people.csv", "--json"]).objects()[0]["row"];
-    assert!(object["trade"].is_string() && object["wage"].is_f64() && object["children"].is_number(), "{object}");
+    assert!(
+        object["trade"].is_string() && object["wage"].is_f64() && object["children"].is_number(),
+        "{object}"
+    );
 }
 
 #[test]
@@ -98,7 +110,9 @@ fn only_missing_cells_are_filled() {
             } else if column == 5 {
                 right += usize::from(filled == ["Aue", "Bern", "Cham"][(row - 1) % 3]);
             } else {
-                assert!((filled.parse::<f64>().unwrap() - 530.0 - 1000.0 * ((row - 1) % 3) as f64).abs() < 300.0);
+                assert!(
+                    (filled.parse::<f64>().unwrap() - 530.0 - 1000.0 * ((row - 1) % 3) as f64).abs() < 300.0
+                );
             }
         }
     }
@@ -159,14 +173,33 @@ fn errors_and_blame_are_those_of_columns() {
         .lines()
         .chain(odd.lines())
         .enumerate()
-        .map(|(row, line)| format!("{line},{}\n", if row == 0 { "kind" } else if row > 120 { "odd" } else { "usual" }))
+        .map(|(row, line)| {
+            format!(
+                "{line},{}\n",
+                if row == 0 {
+                    "kind"
+                } else if row > 120 {
+                    "odd"
+                } else {
+                    "usual"
+                }
+            )
+        })
         .collect();
     write(folder, "labelled.csv", labelled);
     let args = ["detect", MODEL, "labelled.csv", "--label", "kind", "--normal", "usual"];
     let more = ["--reference", "people.csv", "--contamination", "0.02", "-o", "found.csv"];
     let ended = ae(folder, &[&args[..], &more].concat());
-    assert!(ended.out.contains("ROC-AUC") && ended.err.contains("blamed first most often: "), "{}", ended.err);
-    assert!(ended.err.contains("people.csv: missing values are taken for what the model fills in"), "{}", ended.err);
+    assert!(
+        ended.out.contains("ROC-AUC") && ended.err.contains("blamed first most often: "),
+        "{}",
+        ended.err
+    );
+    assert!(
+        ended.err.contains("people.csv: missing values are taken for what the model fills in"),
+        "{}",
+        ended.err
+    );
     let found = cells(&std::fs::read_to_string(folder.join("found.csv")).unwrap());
     assert_eq!((&found[121][1][..], &found[122][1][..]), ("1", "1"), "{:?}", &found[119..]);
     assert!(["trade", "wage", "town"].contains(&&found[121][3][..]), "{:?}", found[121]);
@@ -180,7 +213,11 @@ fn errors_and_blame_are_those_of_columns() {
 #[test]
 fn normal_rows_are_learnt_from() {
     let (folder, _) = trained_on(&people(), &["--label", "retired", "--normal", "no"]);
-    let summary = ae(folder.path(), &["train", "people.csv", "--label", "retired", "--normal", "no", "--json", "--epochs", "1"]).summary();
+    let summary = ae(
+        folder.path(),
+        &["train", "people.csv", "--label", "retired", "--normal", "no", "--json", "--epochs", "1"],
+    )
+    .summary();
     assert_eq!(summary["rows"], 80);
     let info = ae(folder.path(), &["info", MODEL]).out;
     assert!(info.contains("label         1: retired") && info.contains("trade (2)"), "{info}");
@@ -188,7 +225,22 @@ fn normal_rows_are_learnt_from() {
     let score = ae(folder.path(), &["score", MODEL, "people.csv"]);
     assert!(!score.err.contains("left out"), "{}", score.err);
     // Of numbers, too.
-    let ended = ae(folder.path(), &["train", "digits", "--label", "label", "--normal", "3", "--epochs", "1", "--json", "-o", "d.safetensors"]);
+    let ended = ae(
+        folder.path(),
+        &[
+            "train",
+            "digits",
+            "--label",
+            "label",
+            "--normal",
+            "3",
+            "--epochs",
+            "1",
+            "--json",
+            "-o",
+            "d.safetensors",
+        ],
+    );
     assert_eq!(ended.summary()["rows"], 183);
 }
 
@@ -203,7 +255,11 @@ fn hidden_cells_are_filled_in_better_than_by_means_and_modes() {
     assert!(ended.out.contains("120 rows of 6, 24 values missing"), "{}", ended.out);
     let object = ae(folder, &["evaluate", MODEL, "people.csv", "--hide", "0.1", "--json"]).summary();
     let of = |kind: &str, who: &str| object["imputation"][kind][who].as_f64().unwrap();
-    assert!(of("categories_right", "model") > of("categories_right", "usual") + 0.2, "{}", object["imputation"]);
+    assert!(
+        of("categories_right", "model") > of("categories_right", "usual") + 0.2,
+        "{}",
+        object["imputation"]
+    );
     assert!(of("numbers_rmse", "model") < of("numbers_rmse", "usual"), "{}", object["imputation"]);
     let names: Vec<&str> =
         object["per_feature"].as_array().unwrap().iter().map(|f| f["feature"].as_str().unwrap()).collect();
@@ -235,7 +291,11 @@ fn every_command_takes_tables() {
 #[test]
 fn kinds_of_columns_can_be_chosen() {
     let (folder, ended) = trained_on(&people(), &["--categorical", "children,name", "--drop", "since"]);
-    assert!(ended.out.contains("categories    4: name (120), trade (3), town (3), children (4)"), "{}", ended.out);
+    assert!(
+        ended.out.contains("categories    4: name (120), trade (3), town (3), children (4)"),
+        "{}",
+        ended.out
+    );
     assert!(ended.out.contains("dropped       1: since") && !ended.err.contains("left out"), "{}", ended.err);
     // By numbers, of a file of numbers, which then keeps the defaults of numbers.
     write(folder.path(), "rows.csv", table());
@@ -258,7 +318,10 @@ fn files_of_numbers_have_no_schema() {
     let refused = ae_with(folder.path(), &["train", "holes.csv"], b"", &[]);
     assert!(refused.err.contains("--missing mask leaves it out of the loss"), "{}", refused.err);
     // Gaps of numbers are filled alone, too.
-    ae(folder.path(), &["train", "holes.csv", "--missing", "mask", "--epochs", "5", "-o", "holes.safetensors"]);
+    ae(
+        folder.path(),
+        &["train", "holes.csv", "--missing", "mask", "--epochs", "5", "-o", "holes.safetensors"],
+    );
     let filled = ae(folder.path(), &["reconstruct", "holes.safetensors", "holes.csv", "--fill"]).cells();
     assert!(filled[1][0].parse::<f64>().is_ok());
     let known = cells(&holes);

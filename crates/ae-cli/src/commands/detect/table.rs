@@ -112,7 +112,9 @@ impl Table<'_> {
     pub(super) fn most_blamed(&self) -> Vec<(String, usize)> {
         let mut counts = vec![0; self.found.contributions.features()];
         let flagged = (0..self.flags.len()).filter(|row| self.flags[*row]);
-        flagged.filter_map(|row| self.blamed(row).first().copied()).for_each(|(feature, _)| counts[feature] += 1);
+        flagged
+            .filter_map(|row| self.blamed(row).first().copied())
+            .for_each(|(feature, _)| counts[feature] += 1);
         let mut order: Vec<usize> = (0..counts.len()).filter(|feature| counts[*feature] > 0).collect();
         order.sort_by(|a, b| counts[*b].cmp(&counts[*a]));
         order.into_iter().take(MOST_BLAMED).map(|feature| (self.name(feature), counts[feature])).collect()

@@ -83,10 +83,7 @@ pub(super) fn lines(
 fn totals(model: &Autoencoder, found: &Found) -> (Fit, Option<Fit>) {
     let scale = model.scaler().scale();
     let have_units = found.columns.iter().all(|column| column.scale.is_some());
-    (
-        found.reconstruction.total(),
-        have_units.then(|| found.reconstruction.total_in_units(scale)),
-    )
+    (found.reconstruction.total(), have_units.then(|| found.reconstruction.total_in_units(scale)))
 }
 
 /// Cells that are missing.
@@ -239,7 +236,8 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
             })
         })
         .collect();
-    let filled = |Filled { hidden, model, usual }: Filled| json!({ "hidden": hidden, "model": model, "usual": usual });
+    let filled =
+        |Filled { hidden, model, usual }: Filled| json!({ "hidden": hidden, "model": model, "usual": usual });
     let imputation = found.imputation.as_ref().map(|imputation| {
         let column = |column: &FilledColumn| {
             let kind = if column.is_category { "category" } else { "number" };

@@ -104,7 +104,8 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     let features: Vec<Fit> = facts.found.columns.iter().map(|column| column.fit).collect();
     let mut order: Vec<usize> = (0..features.len()).collect();
     order.sort_by(|a, b| features[*b].mse().total_cmp(&features[*a].mse()));
-    let name = |index: usize| facts.found.columns.get(index).map_or(String::new(), |column| column.name.clone());
+    let name =
+        |index: usize| facts.found.columns.get(index).map_or(String::new(), |column| column.name.clone());
     let worst: Vec<(String, f64)> =
         order.iter().take(DRAWN).map(|index| (name(*index), features[*index].mse())).collect();
     let which = match features.len() {

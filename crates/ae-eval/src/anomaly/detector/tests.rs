@@ -128,7 +128,8 @@ fn contributions_of_groups() {
         let (each, groups) = (each.row(row).unwrap(), groups.row(row).unwrap());
         assert_eq!(each[0], groups[0]);
         let within = |features: &[f32]| {
-            let (low, high) = features.iter().fold((f32::MAX, 0.0f32), |(low, high), x| (low.min(*x), high.max(*x)));
+            let (low, high) =
+                features.iter().fold((f32::MAX, 0.0f32), |(low, high), x| (low.min(*x), high.max(*x)));
             low * 0.999..=high * 1.001
         };
         assert!(within(&each[1..4]).contains(&groups[1]) && within(&each[4..]).contains(&groups[2]));
