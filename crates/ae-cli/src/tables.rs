@@ -131,6 +131,14 @@ pub(crate) fn without_gaps(
     }
 }
 
+/// Missing cells: of a table, those of its columns.
+pub(crate) fn missing_cells(model: &Autoencoder, rows: &Dataset) -> usize {
+    let groups = model.schema().map_or_else(|| (0..rows.features()).collect(), Schema::groups);
+    let firsts: Vec<bool> = (0..groups.len()).map(|at| at == 0 || groups[at] != groups[at - 1]).collect();
+    let row = |row: &[f32]| row.iter().zip(&firsts).filter(|(x, first)| **first && x.is_nan()).count();
+    rows.values().chunks_exact(rows.features().max(1)).map(row).sum()
+}
+
 /// Values of features as those of columns, where the model has a schema: sums over the features of each.
 pub(crate) fn by_column(model: &Autoencoder, values: Dataset) -> Result<Dataset, Failure> {
     match model.schema() {

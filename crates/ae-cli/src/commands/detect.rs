@@ -29,7 +29,11 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, kind, &paths.data)?),
         _ => None,
     };
-    let rows = tables::without_gaps(&model, rows, &paths.data, out)?;
+    // Distances need every value; errors are those of what is known.
+    let rows = match args.reference {
+        Some(_) => tables::without_gaps(&model, rows, &paths.data, out)?,
+        None => rows,
+    };
     let names = match model.schema() {
         Some(schema) => Some(schema.features().map(|column| column.name.clone()).collect()),
         None => model.feature_names().or(rows.names()).map(<[String]>::to_vec),

@@ -48,17 +48,14 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
             "--fill: the model was trained without --missing mask, so it takes no gaps".to_owned(),
         ));
     }
-    let missing = rows.values().iter().filter(|x| x.is_nan()).count();
+    out.note(format!("{} missing cells filled in", tables::missing_cells(&model, &rows)));
     let filled = with_labels_of(&rows, model.filled(&rows, FILL_ROUNDS).map_err(about)?)?;
     match (table, model.schema()) {
         (Some(table), Some(schema)) => {
             let filled = schema.fill(&table, args.input.label.as_deref(), &filled)?;
             tables::deliver_table(&filled, &target, out)
         }
-        _ => {
-            out.note(format!("{missing} missing values filled in"));
-            tables::deliver(&model, &filled, &target, out)
-        }
+        _ => tables::deliver(&model, &filled, &target, out),
     }
 }
 

@@ -101,7 +101,9 @@ fn only_missing_cells_are_filled() {
     let (folder, _) = trained_on(&people(), &[]);
     let folder = folder.path();
     let known = cells(&people());
-    let filled = ae(folder, &["reconstruct", MODEL, "people.csv", "--fill"]).cells();
+    let filled = ae(folder, &["reconstruct", MODEL, "people.csv", "--fill"]);
+    assert!(filled.err.contains("24 missing cells filled in"), "{}", filled.err);
+    let filled = filled.cells();
     let mut right = 0;
     for (row, (known, filled)) in known.iter().zip(&filled).enumerate() {
         for (column, (known, filled)) in known.iter().zip(filled).enumerate() {
