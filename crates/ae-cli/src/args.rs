@@ -97,7 +97,7 @@ pub(crate) enum Command {
     Decode(TransformArgs),
     /// Rows as the model rebuilds them, in the units of the data
     #[command(after_help = "Example: ae reconstruct model.safetensors rows.parquet -o rebuilt.parquet")]
-    Reconstruct(TransformArgs),
+    Reconstruct(ReconstructArgs),
     /// Reconstruction error of each row: the larger, the less the row is like the training data
     #[command(after_help = "Errors are measured on scaled features, as in training.\n\n\
         Example: ae score model.safetensors rows.csv -o errors.csv")]
@@ -132,11 +132,16 @@ const TRAIN_HELP: &str = "\
 DATA is a file (.csv .tsv .npy .npz .idx -ubyte, these also with .gz, .parquet), - for CSV on standard input,
 or a built-in set: digits (1,797 scans of 8x8 pixels), curves[:ROWS[:SEED]] (generated, 28x28 pixels).
 
+Columns may hold numbers, yes or no, texts, dates and times; which, is found out, said, and kept in the model. A text that most rows
+have to themselves is left out, with a word.
+
 Ctrl-C ends training after the current update and saves the model as it is; a second one kills.
 
 Examples:
   ae train digits
   ae train rows.csv --hidden 64,32 --encoding-dim 8 --epochs 200 -o model.safetensors
+  ae train people.csv --categorical postcode --drop id
+  ae train connections.csv --label kind --normal usual
   ae train digits --kind denoising --noise gaussian:0.3
   ae train digits --kind vae --beta 1 --activation silu --optimizer adam";
 
@@ -152,6 +157,7 @@ features that add most to the row's standardised error its name or number (blame
 Examples:
   ae detect model.safetensors new.csv --reference train.csv -o found.csv
   ae detect model.safetensors labelled.csv --reference train.csv --percentile 95 --label fraud
+  ae detect model.safetensors labelled.csv --reference train.csv --label kind --normal usual
   ae detect model.safetensors new.csv --contamination 0.02";
 
 /// How rows are read.
@@ -193,6 +199,18 @@ pub(crate) struct TrainArgs {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) input: DataArgs,
+    /// Columns of texts or numbers that are categories, divided by commas: names, or numbers counted from 1 [default: found out]
+    #[arg(long, value_name = "COLUMNS", value_parser = names)]
+    pub(crate) categorical: Option<Names>,
+    /// Columns that are numbers [default: found out]
+    #[arg(long, value_name = "COLUMNS", value_parser = names)]
+    pub(crate) numeric: Option<Names>,
+    /// Columns to leave out
+    #[arg(long, value_name = "COLUMNS", value_parser = names)]
+    pub(crate) drop: Option<Names>,
+    /// Train on the rows that have this label in the column of --label, and on no others
+    #[arg(long, value_name = "LABEL", requires = "label")]
+    pub(crate) normal: Option<String>,
     /// Widths of the layers between input and encoding, e.g. 256,128,64, or none; the decoder mirrors them
     /// [default: gradual steps, or none after convolutions]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
@@ -222,9 +240,9 @@ pub(crate) struct TrainArgs {
     /// Step of the updates, or auto, by a test of growing rates [default: 0.01 for sgd, 0.003 with momentum, 0.001 for adam]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<Rate>,
-    /// Rule of the updates
-    #[arg(long, value_enum, default_value = "sgd")]
-    pub(crate) optimizer: OptimizerArg,
+    /// Rule of the updates [default: sgd; adam for tables with other columns than numbers]
+    #[arg(long, value_enum)]
+    pub(crate) optimizer: Option<OptimizerArg>,
     /// Share of the velocity that remains, for momentum and nesterov [default: 0.9]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
@@ -240,15 +258,16 @@ pub(crate) struct TrainArgs {
     /// Arithmetic
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) precision: PrecisionArg,
-    /// Scaling of each feature
-    #[arg(long, value_enum, default_value = "minmax")]
-    pub(crate) scale: ScaleArg,
+    /// Scaling of each feature; categories stay 0 and 1 [default: minmax; standard for tables with other columns than numbers]
+    #[arg(long, value_enum)]
+    pub(crate) scale: Option<ScaleArg>,
     /// Share of the rows to validate on instead of learning from
     #[arg(long, default_value_t = 0.1, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) validation: f64,
-    /// What missing values are: an error, or left out of the loss and filled in by reconstruct
-    #[arg(long, value_enum, default_value = "reject")]
-    pub(crate) missing: MissingArg,
+    /// What missing values are: an error, or left out of the loss and filled in by reconstruct [default: reject; mask for tables with
+    /// other columns than numbers]
+    #[arg(long, value_enum)]
+    pub(crate) missing: Option<MissingArg>,
     /// Stop after this many epochs without a better validation loss, keeping the best weights; 0 never stops
     #[arg(long, default_value_t = 20, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub(crate) early_stopping: usize,
@@ -257,6 +276,18 @@ pub(crate) struct TrainArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) kind: KindArgs,
+}
+
+/// Names of columns as one argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names(pub(crate) Vec<String>);
+
+fn names(text: &str) -> Result<Names, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    match names.iter().any(String::is_empty) {
+        true => Err(format!("'{text}' is not a list of columns, divided by commas")),
+        false => Ok(Names(names)),
+    }
 }
 
 /// Hidden widths as one argument.
@@ -318,6 +349,15 @@ pub(crate) struct TransformArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ReconstructArgs {
+    #[command(flatten)]
+    pub(crate) transform: TransformArgs,
+    /// Keep the rows as they are, and fill in their missing values only
+    #[arg(long)]
+    pub(crate) fill: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
@@ -357,6 +397,9 @@ pub(crate) struct DetectArgs {
     /// The label that anomalies have, with --label
     #[arg(long, value_name = "LABEL", default_value = "1")]
     pub(crate) anomaly: String,
+    /// The label that all rows have that are no anomalies, with --label; in the reference others are passed over
+    #[arg(long, value_name = "LABEL", requires = "label", conflicts_with = "anomaly")]
+    pub(crate) normal: Option<String>,
 }
 
 /// Scores of a model that is trained already.
@@ -451,11 +494,17 @@ pub(crate) enum PrecisionArg {
     Bf16,
 }
 
-#[derive(ValueEnum, Debug, Clone, Copy)]
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScaleArg {
+    /// To [0, 1] by the smallest and largest value
     Minmax,
+    /// To mean 0 and standard deviation 1
     Standard,
+    /// By median and interquartile range
     Robust,
+    /// By rank, to a normal distribution: for heavy tails
+    Quantile,
+    /// Not at all
     None,
 }
 

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use ae_data::{Dataset, Format, Missing, ReadOptions};
+use ae_data::{DataError, Dataset, Format, Missing, ReadOptions, Table};
 use ae_model::Autoencoder;
 
 use crate::args::DataArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::tables;
 
-/// Reads rows as the flags say, with missing values as NaN if they may be missing.
-pub(crate) fn read(location: &str, args: &DataArgs, may_miss: bool) -> Result<Dataset, Failure> {
+/// How the flags say that rows are read, with missing values as NaN if they may be missing.
+pub(crate) fn options(args: &DataArgs, may_miss: bool) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.delimiter = args.delimiter;
     options.header = match (args.header, args.no_header) {
@@ -21,16 +22,35 @@ pub(crate) fn read(location: &str, args: &DataArgs, may_miss: bool) -> Result<Da
     options.label.clone_from(&args.label);
     options.array.clone_from(&args.array);
     options.missing = if may_miss { Missing::Keep } else { Missing::Reject };
-    Ok(ae_data::read(location, &options)?)
+    options
 }
 
-/// Reads rows for a model: columns are matched by name where both sides have names, else by position.
+/// Reads rows of numbers.
+fn read(location: &str, args: &DataArgs, may_miss: bool) -> Result<Dataset, Failure> {
+    Ok(ae_data::read(location, &options(args, may_miss))?)
+}
+
+/// What may help against an error of training rows.
+pub(crate) fn with_hint(error: DataError) -> Failure {
+    match Failure::from(error) {
+        Failure::Other(text) if text.contains("the value is missing") => {
+            Failure::Other(format!("{text}; --missing mask leaves it out of the loss"))
+        }
+        failure => failure,
+    }
+}
+
+/// Reads rows for a model: columns are matched by name where both sides have names, else by position; by the model's schema where it has
+/// one.
 pub(crate) fn read_for(
     model: &Autoencoder,
     location: &str,
     args: &DataArgs,
     out: &Output,
 ) -> Result<Dataset, Failure> {
+    if model.schema().is_some() {
+        return Ok(read_table_for(model, location, args, out)?.0);
+    }
     let rows = read(location, args, model.config().mask_missing())?;
     let Some(wanted) = model.feature_names() else { return Ok(rows) };
     let Some(present) = rows.names() else {
@@ -43,6 +63,20 @@ pub(crate) fn read_for(
     };
     let present = present.to_vec();
     chosen(rows, &present, wanted, location, out)
+}
+
+/// Reads rows for a model that has a schema: its features, and the table that they come from; else as [`read_for`].
+pub(crate) fn read_table_for(
+    model: &Autoencoder,
+    location: &str,
+    args: &DataArgs,
+    out: &Output,
+) -> Result<(Dataset, Option<Table>), Failure> {
+    let Some(schema) = model.schema() else { return Ok((read_for(model, location, args, out)?, None)) };
+    let may_miss = model.config().mask_missing();
+    let table = ae_data::read_table(location, &options(args, may_miss))?;
+    let rows = tables::encode(schema, &table, args.label.as_deref(), may_miss, out)?;
+    Ok((rows, Some(table)))
 }
 
 /// Reads encodings: columns that are named as `ae encode` names them are matched by name, others by position.
@@ -125,7 +159,7 @@ impl Target {
         match self {
             Target::Standard => match ae_data::write_csv(table, out.stream()) {
                 Ok(()) => Ok(()),
-                Err(ae_data::DataError::Io { source, .. }) => Err(source.into()),
+                Err(DataError::Io { source, .. }) => Err(source.into()),
                 Err(error) => Err(error.into()),
             },
             Target::File(path) => {

@@ -25,9 +25,9 @@ pub(crate) enum Kind {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Kinds of autoencoders")]
 pub(crate) struct KindArgs {
-    /// Plain, denoising, sparse or variational
-    #[arg(long, value_enum, default_value = "plain")]
-    pub(crate) kind: Kind,
+    /// Plain, denoising, sparse or variational [default: plain; denoising for tables with other columns than numbers]
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
     #[arg(
         long,
         help = "Loss of a row: mse, mae, huber[:DELTA], bce (for features in [0, 1]), gaussian-nll [default: mse]",
@@ -109,16 +109,18 @@ impl KindArgs {
         mut builder: ConfigBuilder,
         scaler: ScalerKind,
         features: usize,
+        usual: Kind,
     ) -> Result<ConfigBuilder, Failure> {
-        let noise = self.noise.or((self.kind == Kind::Denoising).then_some(Noise::Masking { share: 0.25 }));
-        let sparsity =
-            self.sparsity.or((self.kind == Kind::Sparse && self.top_k.is_none())
-                .then_some(CodePenalty::L1 { weight: 0.01 }));
+        let kind = self.kind.unwrap_or(usual);
+        let noise = self.noise.or((kind == Kind::Denoising).then_some(Noise::Masking { share: 0.25 }));
+        let sparsity = self
+            .sparsity
+            .or((kind == Kind::Sparse && self.top_k.is_none()).then_some(CodePenalty::L1 { weight: 0.01 }));
         let within_unit = matches!(scaler, ScalerKind::MinMax | ScalerKind::None);
-        let usual = if self.kind == Kind::Vae && within_unit { Loss::Bce } else { Loss::Mse };
+        let usual = if kind == Kind::Vae && within_unit { Loss::Bce } else { Loss::Mse };
         builder = builder
             .loss(self.loss.unwrap_or(usual))
-            .latent(self.latent(features)?)
+            .latent(self.latent(kind, features)?)
             .dropout(Dropout { input: self.input_dropout, hidden: self.dropout })
             .weight_penalty(WeightPenalty { l1: self.l1, l2: self.l2 })
             .layer_norm(self.layer_norm)
@@ -147,14 +149,14 @@ impl KindArgs {
         Ok(builder)
     }
 
-    fn latent(&self, features: usize) -> Result<Latent, Failure> {
+    fn latent(&self, kind: Kind, features: usize) -> Result<Latent, Failure> {
         let given = [
             ("--beta", self.beta.is_some()),
             ("--kl-warm-up", self.kl_warm_up.is_some()),
             ("--free-bits", self.free_bits.is_some()),
             ("--samples", self.samples.is_some()),
         ];
-        if self.kind != Kind::Vae {
+        if kind != Kind::Vae {
             return match given.iter().find(|(_, given)| *given) {
                 Some((flag, _)) => Err(Failure::Usage(format!("{flag} is for --kind vae"))),
                 None => Ok(self.top_k.map_or(Latent::Plain, |k| {

@@ -8,6 +8,8 @@ mod inputs;
 mod kind;
 mod output;
 mod settings;
+mod tables;
+mod training;
 
 use std::process::ExitCode;
 

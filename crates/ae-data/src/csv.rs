@@ -11,6 +11,8 @@ use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::labels::Labels;
 use crate::read::ReadOptions;
+use crate::table::Table;
+use crate::text::{Parsed, is_number_of_some_kind, parse, shown};
 
 #[cfg(test)]
 mod tests;
@@ -21,20 +23,73 @@ const SNIFFED: usize = 1 << 16;
 const SNIFFED_RECORDS: usize = 20;
 /// Delimiters that are tried, the likelier first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
-/// What stands for a missing value besides all that parses as NaN, in lower case.
-const MISSING: [&str; 7] = ["", "na", "n/a", "null", "none", "?", "-"];
 /// Records behind a text that are searched for a number in its column.
 const SEARCHED: usize = 1000;
-/// Characters of a cell that a message shows.
-const SHOWN: usize = 40;
 
-/// Reads a table. `default_delimiter` is that of the format, where it has one.
+/// Reads a table of numbers. `default_delimiter` is that of the format, where it has one.
 pub(crate) fn read(
-    mut reader: impl Read,
+    reader: impl Read,
     path: &Path,
     default_delimiter: Option<u8>,
     options: &ReadOptions,
 ) -> Result<Dataset, DataError> {
+    read_numbers(opened(reader, path, default_delimiter, options)?, options)
+}
+
+/// Reads a table as it is, each cell a text.
+pub(crate) fn read_texts(
+    reader: impl Read,
+    path: &Path,
+    default_delimiter: Option<u8>,
+    options: &ReadOptions,
+) -> Result<Table, DataError> {
+    let mut records = opened(reader, path, default_delimiter, options)?;
+    let mut record = ByteRecord::new();
+    let Some(mut line) = records.next(&mut record)? else {
+        return Err(DataError::Empty { path: path.to_owned() });
+    };
+    let expected = record.len();
+    let has_header = match options.header {
+        Some(has_header) => has_header,
+        None => is_header(&record, records.peek()?, options.label.as_deref()),
+    };
+    let mut table =
+        Table::empty(path, expected, if has_header { Some(header(&record, path)?) } else { None });
+    let mut is_row = !has_header;
+    loop {
+        if is_row {
+            let (row, got) = (table.rows() + 1, record.len());
+            if got != expected {
+                return Err(DataError::RaggedRow { path: path.to_owned(), row, line, expected, got });
+            }
+            for (column, cell) in record.iter().enumerate() {
+                let Ok(text) = std::str::from_utf8(cell) else {
+                    let column = column_name(table.names(), column);
+                    return Err(malformed(
+                        path,
+                        format!("row {row} (line {line}), column {column}: not UTF-8"),
+                    ));
+                };
+                table.push(column, text);
+            }
+            table.end_row(line);
+        }
+        is_row = true;
+        match records.next(&mut record)? {
+            Some(next) => line = next,
+            None => break,
+        }
+    }
+    if table.rows() == 0 { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(table) }
+}
+
+/// The records of a file whose delimiter is found out.
+fn opened<'a>(
+    mut reader: impl Read + 'a,
+    path: &'a Path,
+    default_delimiter: Option<u8>,
+    options: &ReadOptions,
+) -> Result<Records<'a, Box<dyn Read + 'a>>, DataError> {
     // A pipe hands over what it has: the start is collected, not taken from whatever the first read returns.
     let mut start = Vec::new();
     let sniffed = reader.by_ref().take(SNIFFED as u64).read_to_end(&mut start);
@@ -48,8 +103,9 @@ pub(crate) fn read(
     let has_cr = ends_in_cr(text);
     // The last line has an end as well, for the sake of the count of lines.
     let end: &[u8] = if has_cr { b"\r\n" } else { b"\n" };
-    let reader = builder(delimiter).buffer_capacity(SNIFFED).from_reader(text.chain(reader).chain(end));
-    read_table(Records { reader, path, has_cr, columns: None, ahead: None }, options)
+    let bytes: Box<dyn Read + 'a> = Box::new(io::Cursor::new(text.to_vec()).chain(reader).chain(end));
+    let reader = builder(delimiter).buffer_capacity(SNIFFED).from_reader(bytes);
+    Ok(Records { reader, path, has_cr, columns: None, ahead: None })
 }
 
 fn builder(delimiter: u8) -> ReaderBuilder {
@@ -154,7 +210,7 @@ impl<R: Read> Records<'_, R> {
     }
 }
 
-fn read_table<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> Result<Dataset, DataError> {
+fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> Result<Dataset, DataError> {
     let path = records.path;
     let mut record = ByteRecord::new();
     let Some(mut line) = records.next(&mut record)? else {
@@ -182,7 +238,7 @@ fn read_table<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> Re
         Some(column) => cells.without_column(column),
         None => cells,
     };
-    let mut table = Table { path, names, columns, label, cells, labels: Vec::new(), row: 0 };
+    let mut table = Numbers { path, names, columns, label, cells, labels: Vec::new(), row: 0 };
     let mut is_row = !has_header;
     loop {
         if is_row {
@@ -249,8 +305,8 @@ fn find_label(
     })
 }
 
-/// A table while its rows are read.
-struct Table<'a> {
+/// A table of numbers while its rows are read.
+struct Numbers<'a> {
     path: &'a Path,
     names: Option<Vec<String>>,
     columns: usize,
@@ -261,7 +317,7 @@ struct Table<'a> {
     row: usize,
 }
 
-impl Table<'_> {
+impl Numbers<'_> {
     /// Takes a record as the next row. `records` are those behind it.
     fn take<R: Read>(
         &mut self,
@@ -322,50 +378,6 @@ impl Table<'_> {
     }
 }
 
-/// What a cell holds.
-enum Parsed {
-    Number(f32),
-    Missing,
-    /// A finite number beyond the range of `f32`.
-    TooLarge,
-    Text,
-}
-
-fn parse(cell: &[u8]) -> Parsed {
-    // Straight to single precision: a detour by way of `f64` would round twice.
-    match std::str::from_utf8(cell).ok().and_then(|text| text.parse::<f32>().ok()) {
-        Some(x) if x.is_nan() => Parsed::Missing,
-        // What says it is infinite has an n, as in `inf`; digits do not.
-        Some(x) if x.is_infinite() && !cell.iter().any(|byte| matches!(byte, b'n' | b'N')) => {
-            Parsed::TooLarge
-        }
-        Some(x) => Parsed::Number(x),
-        None if MISSING.iter().any(|text| cell.eq_ignore_ascii_case(text.as_bytes())) => Parsed::Missing,
-        None => Parsed::Text,
-    }
-}
-
-/// Whether the cell is no text, or would be none with a point for its comma.
-fn is_number_of_some_kind(cell: &[u8]) -> bool {
-    !matches!(parse(cell), Parsed::Text)
-        || std::str::from_utf8(cell)
-            .is_ok_and(|text| matches!(parse(text.replacen(',', ".", 1).as_bytes()), Parsed::Number(_)))
-}
-
-/// The cell for a message: its start, with nothing that would upset a terminal.
-fn shown(cell: &[u8]) -> String {
-    let text = String::from_utf8_lossy(cell);
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN)
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push_str("...");
-    }
-    shown
-}
-
 /// Writes the table: a line of names where there are names, shortest numbers that read back as the same bits, and the
 /// labels as a last column.
 pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Result<()> {
@@ -389,6 +401,18 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
             writer.write_field(label).map_err(io::Error::from)?;
         }
         writer.write_record(None::<&[u8]>).map_err(io::Error::from)?;
+    }
+    writer.flush()
+}
+
+/// Writes the table as it is: a line of names where there are names.
+pub(crate) fn write_texts(table: &Table, out: impl Write, delimiter: u8) -> io::Result<()> {
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
+    if let Some(names) = table.names() {
+        writer.write_record(names).map_err(io::Error::from)?;
+    }
+    for row in 0..table.rows() {
+        writer.write_record(table.row(row)).map_err(io::Error::from)?;
     }
     writer.flush()
 }

@@ -62,6 +62,62 @@ pub enum DataError {
         /// The names.
         wanted: Vec<String>,
     },
+    /// The columns of a table are not those of the schema.
+    #[error("{}: {} missing{}", .path.display(), columns_are(.missing), and_unexpected(.unexpected))]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// Those that are needed and not there.
+        missing: Vec<String>,
+        /// Those that are there and not known.
+        unexpected: Vec<String>,
+    },
+    /// Two things were asked of one column.
+    #[error("{}: column '{name}' was given two kinds: label, numeric, categorical or dropped", .path.display())]
+    ChosenTwice {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        name: String,
+    },
+    /// A column has more different texts than categories may be.
+    #[error("{}: column '{name}' has {levels} different texts: categories are at most {most}", .path.display())]
+    TooManyLevels {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        name: String,
+        /// Different texts there are.
+        levels: usize,
+        /// The most there can be.
+        most: usize,
+    },
+    /// No column of a table can be learnt from.
+    #[error("{}: no column is left to learn from: all are labels, identifiers, empty or dropped", .path.display())]
+    NoFeatures {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A cell of a column of times holds something else.
+    #[error("{}: row {row}, column '{column}': '{text}' is no date or time like 2024-05-01 or 2024-05-01 12:30:00", .path.display())]
+    NotATime {
+        /// The file.
+        path: PathBuf,
+        /// The row of data, counted from 1.
+        row: usize,
+        /// Name of the column.
+        column: String,
+        /// The text.
+        text: String,
+    },
+    /// The format holds numbers only, but the table has texts.
+    #[error("{}: {format} files hold numbers only, but the table has texts: .csv, .tsv and .parquet hold both", .path.display())]
+    TextsInNumbers {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+    },
     /// Reading or writing failed.
     #[error("{}: {source}", .path.display())]
     Io {
@@ -103,13 +159,13 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A cell holds a text that is no number.
-    #[error("{}: row {row} (line {line}), column {column}: '{text}' is not a number{hint}", .path.display())]
+    #[error("{}: row {row}{}, column {column}: '{text}' is not a number{hint}", .path.display(), on_line(*.line))]
     NotANumber {
         /// The file.
         path: PathBuf,
         /// The row of data, counted from 1.
         row: usize,
-        /// The line of the file, counted from 1.
+        /// The line of the file, counted from 1; 0 where there are no lines.
         line: u64,
         /// Name of the column in quotes, else its number counted from 1.
         column: String,
@@ -220,6 +276,14 @@ fn columns_are(names: &[String]) -> String {
     } else {
         format!("columns {} are", quoted(names))
     }
+}
+
+fn and_unexpected(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; not expected: {}", quoted(names)) }
+}
+
+fn on_line(line: u64) -> String {
+    if line > 0 { format!(" (line {line})") } else { String::new() }
 }
 
 fn in_all(count: usize) -> String {

@@ -68,7 +68,6 @@ impl Labels {
 }
 
 /// A name for the column of labels that no other column has.
-#[cfg(any(feature = "csv", feature = "parquet"))]
 pub(crate) fn column_name(names: &[String]) -> String {
     let taken = |name: &str| names.iter().any(|other| other == name);
     let numbered = (1..).map(|i| format!("label_{i}"));

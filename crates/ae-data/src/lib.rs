@@ -35,8 +35,11 @@ mod npy;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod read;
+mod schema;
 mod source;
 mod split;
+mod table;
+mod text;
 mod write;
 
 pub use atomic::{check_writable, write_atomically};
@@ -46,9 +49,11 @@ pub use dataset::Dataset;
 pub use error::DataError;
 pub use format::Format;
 pub use labels::Labels;
-pub use read::{Missing, ReadOptions, read};
+pub use read::{Content, Missing, ReadOptions, read, read_content, read_table};
+pub use schema::{Column, Encoded, Kind, Quantiles, Reason, Schema, TimeForm, Unknown, Wishes};
 pub use source::{BatchSource, Rows, Subset};
 pub use split::{Rng, validation_split};
-pub use write::write;
+pub use table::Table;
+pub use write::{write, write_table};
 #[cfg(feature = "csv")]
-pub use write::write_csv;
+pub use write::{write_csv, write_csv_table};

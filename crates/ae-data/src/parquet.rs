@@ -17,12 +17,15 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, Type};
 
+mod texts;
+
 use crate::cells::Cells;
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::half::half;
 use crate::labels::Labels;
 use crate::read::ReadOptions;
+pub(crate) use texts::{read_texts, write_texts};
 
 /// Rows of a column that are decoded at a time.
 const BATCH: usize = 1 << 14;
@@ -49,9 +52,9 @@ fn malformed(path: &Path, reason: impl ToString) -> DataError {
     DataError::Malformed { path: path.to_owned(), format: "Parquet", reason }
 }
 
-fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
-    let bad = |error: ParquetError| malformed(path, error);
-    let reader = SerializedFileReader::new(file).map_err(bad)?;
+/// Opens a file, of which the parser can take the places of its columns for granted.
+fn opened(file: File, path: &Path) -> Result<SerializedFileReader<File>, DataError> {
+    let reader = SerializedFileReader::new(file).map_err(|error| malformed(path, error))?;
     // The parser takes these for granted and panics where they are not.
     let negative = reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns).any(|column| {
         column.dictionary_page_offset().unwrap_or(0) < 0
@@ -61,6 +64,12 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
     if negative {
         return Err(malformed(path, "a column starts or ends before the file does"));
     }
+    Ok(reader)
+}
+
+fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
+    let bad = |error: ParquetError| malformed(path, error);
+    let reader = opened(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
     let label = match &options.label {
@@ -93,7 +102,7 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
                 usize::try_from(group.metadata().num_rows()).map_err(|error| malformed(path, error))?;
             let column = group.get_column_reader(index).map_err(bad)?;
             if is_label && descriptor.physical_type() == PhysicalType::BYTE_ARRAY {
-                read_texts(column, rows, descriptor, &mut texts).map_err(bad)?;
+                read_strings(column, rows, descriptor, &mut texts).map_err(bad)?;
             } else {
                 read_numbers(column, rows, descriptor, &mut values).map_err(bad)?;
             }
@@ -197,7 +206,7 @@ fn read_numbers(
     }
 }
 
-fn read_texts(
+fn read_strings(
     column: ColumnReader,
     rows: usize,
     descriptor: &ColumnDescriptor,

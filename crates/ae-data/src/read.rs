@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::format::Format;
+use crate::table::Table;
 
 /// How a file is read. The default finds everything out.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,6 +76,84 @@ pub fn read(location: &str, options: &ReadOptions) -> Result<Dataset, DataError>
         #[allow(unreachable_patterns, reason = "reached where a format's feature is off")]
         format => Err(format.unavailable(path, "read")),
     }
+}
+
+/// Rows as numbers, or a table that holds texts too.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Content {
+    /// Every value is a number.
+    Numbers(Dataset),
+    /// Some values, besides labels, are none.
+    Table(Table),
+}
+
+/// Reads rows as [`read`] does, where all values are numbers; else as [`read_table`] does. Standard input is read into memory.
+///
+/// # Errors
+/// As [`read`] and [`read_table`].
+pub fn read_content(location: &str, options: &ReadOptions) -> Result<Content, DataError> {
+    let holds_texts =
+        |error: &DataError| matches!(error, DataError::NotANumber { .. } | DataError::UnsupportedType { .. });
+    if location != "-" {
+        return match read(location, options) {
+            Err(error) if holds_texts(&error) => read_table(location, options).map(Content::Table),
+            rows => rows.map(Content::Numbers),
+        };
+    }
+    let (bytes, path) = (standard_input()?, Path::new(location));
+    match csv(bytes.as_slice(), path, None, options) {
+        Err(error) if holds_texts(&error) => texts(bytes.as_slice(), path, None, options).map(Content::Table),
+        rows => rows.map(Content::Numbers),
+    }
+}
+
+/// Reads a table of texts, from the same locations as [`read`]: CSV and Parquet as they are, labels among the columns, and numbers of other
+/// formats as texts that read back as the same bits. Missing values are never an error here.
+///
+/// # Errors
+/// [`DataError`] for a file that cannot be read, is damaged, or holds no rows.
+pub fn read_table(location: &str, options: &ReadOptions) -> Result<Table, DataError> {
+    let path = Path::new(location);
+    if location == "-" {
+        return texts(standard_input()?.as_slice(), path, None, options);
+    }
+    if built_in(location).is_none() && !path.is_dir() {
+        match Format::of(path)? {
+            Format::Csv => return texts(open(path)?, path, None, options),
+            Format::Tsv => return texts(open(path)?, path, Some(b'\t'), options),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => return crate::parquet::read_texts(open(path)?, path),
+            _ => {}
+        }
+    }
+    let options = ReadOptions { missing: Missing::Keep, ..options.clone() };
+    Ok(Table::of_dataset(&read(location, &options)?, path))
+}
+
+fn standard_input() -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    match io::stdin().lock().read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(source) => Err(DataError::Io { path: "-".into(), source }),
+    }
+}
+
+#[cfg(feature = "csv")]
+fn texts(
+    reader: impl Read,
+    path: &Path,
+    delimiter: Option<u8>,
+    options: &ReadOptions,
+) -> Result<Table, DataError> {
+    let reader = maybe_gzip(io::BufReader::new(reader))
+        .map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    crate::csv::read_texts(reader, path, delimiter, options)
+}
+
+#[cfg(not(feature = "csv"))]
+fn texts(_: impl Read, path: &Path, _: Option<u8>, _: &ReadOptions) -> Result<Table, DataError> {
+    Err(Format::Csv.unavailable(path, "read"))
 }
 
 fn open(path: &Path) -> Result<std::fs::File, DataError> {

@@ -122,6 +122,22 @@ impl Reconstruction {
         total
     }
 
+    /// The sums of groups of features, in the order of the groups' numbers, where `groups[j]` is that of feature `j`: of columns that are
+    /// several features each. The values of a group count once a row.
+    pub fn grouped(&self, groups: &[usize]) -> Vec<Fit> {
+        let mut fits: Vec<Option<Fit>> = Vec::new();
+        for (feature, group) in self.features.iter().zip(groups) {
+            if fits.len() <= *group {
+                fits.resize(*group + 1, None);
+            }
+            match &mut fits[*group] {
+                Some(fit) => fit.add(&Fit { known: 0, ..*feature }),
+                first => *first = Some(*feature),
+            }
+        }
+        fits.into_iter().map(Option::unwrap_or_default).collect()
+    }
+
     /// All features together where feature `j` is `scale[j]` times as large: with the scale of the model's scaler, errors in the
     /// units of the data. Features beyond the scales stay as they are.
     pub fn total_in_units(&self, scale: &[f64]) -> Fit {
@@ -291,6 +307,16 @@ mod tests {
             Reconstruction::of(&rows(&[f32::NAN; 2], 2), &rows(&[0.0; 2], 2)),
             Err(EvalError::NoValues)
         ));
+    }
+
+    #[test]
+    fn features_of_a_column_are_one() {
+        let found =
+            Reconstruction::of(&rows(&[0.0, 1.0, 2.0, 1.0, 0.0, 2.0], 3), &rows(&[0.5; 6], 3)).unwrap();
+        let columns = found.grouped(&[1, 1, 0]);
+        assert_eq!((columns.len(), columns[1].known, columns[1].squares), (2, 2, 1.0));
+        assert_eq!((columns[0], columns[1].total), (found.features()[2], 1.0));
+        assert_eq!(found.grouped(&[0, 1, 2]), found.features());
     }
 
     #[test]

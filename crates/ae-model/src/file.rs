@@ -11,14 +11,14 @@
 //! Weights of convolutions, transposed ones too, are `[kernel, kernel, channels in, channels out]`, and `out` of their bias are channels.
 //!
 //! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and `features`, the names
-//! of the columns or null. Reading executes nothing and checks everything: every tensor must be there with
+//! of the columns or null; of a model of a table also `schema` ([`Schema`]), what its columns hold and how they become features. Reading executes nothing and checks everything: every tensor must be there with
 //! the type and shape that the configuration implies, no other may, and every value must be finite.
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use ae_data::write_atomically;
+use ae_data::{Schema, write_atomically};
 use ae_kernels::Element;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,8 @@ struct Header {
     config: Config,
     fitted: bool,
     features: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Schema>,
 }
 
 /// Only the version, to tell a newer file from a damaged one.
@@ -82,6 +84,7 @@ impl Autoencoder {
             config: self.config.clone(),
             fitted: self.fitted,
             features: self.names.clone(),
+            schema: self.schema.clone(),
         };
         let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
@@ -130,6 +133,14 @@ impl Autoencoder {
             let text = format!("{names} feature names for {inputs} features");
             return Err(FileErrorKind::Settings(text).into());
         }
+        if let Some(schema) = &header.schema
+            && (schema.width() != header.config.input_dim()
+                || header.features.as_ref().is_some_and(|names| *names != schema.feature_names()))
+        {
+            return Err(
+                FileErrorKind::Settings("the schema does not have the model's features".to_owned()).into()
+            );
+        }
         let file = SafeTensors::deserialize(bytes).map_err(container)?;
         // Every size is checked against the tensors, which are in the file, before memory is taken for the network.
         let float = match header.config.precision() {
@@ -165,6 +176,7 @@ impl Autoencoder {
             model.scaler = scaler;
         }
         model.names = header.features;
+        model.schema = header.schema;
         model.fitted = header.fitted;
         match &mut model.engine {
             AnyEngine::F32(engine) => fill(engine, &file, &model.scaler, f32::from_le_bytes)?,

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ae_data::{BatchSource, Dataset, validation_split};
+use ae_data::{BatchSource, Dataset, Schema, validation_split};
 use ae_kernels::Isa;
 use ae_kernels::par::{Crew, Pool};
 
@@ -43,6 +43,7 @@ pub struct Autoencoder {
     pub(crate) config: Config,
     pub(crate) scaler: Scaler,
     pub(crate) names: Option<Vec<String>>,
+    pub(crate) schema: Option<Schema>,
     pub(crate) fitted: bool,
     pub(crate) engine: AnyEngine,
     pub(crate) pool: Pool,
@@ -83,7 +84,16 @@ impl Autoencoder {
             Precision::F64 => AnyEngine::F64(Engine::new(isa, &config, &scaler)),
         };
         let pool = Pool::new(None)?;
-        Ok(Autoencoder { config, scaler, names: None, fitted: false, engine, pool, cancel: None })
+        Ok(Autoencoder {
+            config,
+            scaler,
+            names: None,
+            schema: None,
+            fitted: false,
+            engine,
+            pool,
+            cancel: None,
+        })
     }
 
     /// Gives the model its own threads; `None` returns to rayon's current pool. Changes speed, never results.
@@ -199,7 +209,7 @@ impl Autoencoder {
         let may_miss = self.config.mask_missing();
         Scaler::fit_known(crate::ScalerKind::None, data, &validation, may_miss)?;
         let scaler = Scaler::fit_known(self.config.scaler(), data, &train, may_miss)?;
-        Ok((train, validation, scaler))
+        Ok((train, validation, self.keeping_indicators(scaler)))
     }
 
     /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted
@@ -217,7 +227,7 @@ impl Autoencoder {
         let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
         let scaler = Scaler::fit_known(kind, data, &indices, self.config.mask_missing())?;
         if !self.fitted {
-            self.scaler = scaler;
+            self.scaler = self.keeping_indicators(scaler);
             self.names = data.names().map(<[String]>::to_vec);
         }
         let mut staged = Vec::new();

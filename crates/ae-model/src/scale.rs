@@ -129,6 +129,14 @@ impl Scaler {
         Ok(scaler)
     }
 
+    /// The scaler that leaves these features as they are.
+    pub(crate) fn leaving(mut self, left: &[bool]) -> Scaler {
+        for (feature, _) in left.iter().enumerate().filter(|(_, left)| **left) {
+            (self.shift[feature], self.scale[feature]) = (0.0, 1.0);
+        }
+        self
+    }
+
     /// What is subtracted from each feature.
     pub fn shift(&self) -> &[f64] {
         &self.shift

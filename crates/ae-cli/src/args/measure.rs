@@ -19,6 +19,7 @@ For images (a model trained with --image, or --image here) there are PSNR and SS
 
 Examples:
   ae evaluate model.safetensors test.csv --reference train.csv
+  ae evaluate people.safetensors people.csv --hide 0.1
   ae evaluate digits.safetensors digits --image 8x8 --range 16 --json";
 
 pub(super) const SWEEP_HELP: &str = "\
@@ -51,7 +52,10 @@ pub(crate) struct EvaluateArgs {
     /// DATA spans]
     #[arg(long, value_name = "RANGE", allow_negative_numbers = true)]
     pub(crate) range: Option<f64>,
-    /// Seed of the samples that the interval of the MSE comes from
+    /// Hide this share of the known cells, and say how well the model fills them in, beside mean and most frequent category
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) hide: Option<f64>,
+    /// Seed of the samples that the interval of the MSE comes from, and of the cells to hide
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
 }

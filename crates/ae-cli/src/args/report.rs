@@ -30,6 +30,9 @@ pub(crate) struct ReportArgs {
     /// Label of the rows that are anomalies, in the column of --label
     #[arg(long, value_name = "LABEL", requires = "label")]
     pub(crate) anomaly: Option<String>,
+    /// Label of the rows that are none; all others are anomalies
+    #[arg(long, value_name = "LABEL", requires = "label", conflicts_with = "anomaly")]
+    pub(crate) normal: Option<String>,
     /// What `ae train --json` printed
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) history: Option<PathBuf>,

@@ -17,6 +17,7 @@ use crate::args::{Common, CompareArgs, DataArgs};
 use crate::failure::Failure;
 use crate::inputs::{load, read_for};
 use crate::output::Output;
+use crate::tables;
 use deliver::Goal;
 use labels::LabelFile;
 
@@ -40,6 +41,9 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     let all = rows.rows();
     let drawn = sample_rows(all, args.rows as usize, args.seed);
     let rows = rows.select_rows(&drawn)?;
+    // Of a table, gaps are as common as columns that are known; of numbers, they are said to be filled in first.
+    let rows =
+        if model.schema().is_some() { tables::without_gaps(&model, rows, &args.data, out)? } else { rows };
     let settings = settings(args, common, rows.rows())?;
     check_values(&args.data, &rows, &drawn)?;
 

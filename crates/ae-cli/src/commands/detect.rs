@@ -2,7 +2,7 @@
 
 mod table;
 
-use ae_data::{Dataset, Labels};
+use ae_data::{Dataset, Labels, Schema};
 use ae_eval::anomaly::{Calibration, Detector, Score, Settings, contamination_threshold};
 use ae_eval::{Confusion, average_precision, roc_auc};
 use ae_model::{Autoencoder, ErrorNorm};
@@ -12,6 +12,7 @@ use crate::args::{Common, DataArgs, DetectArgs};
 use crate::failure::Failure;
 use crate::inputs::{Target, load, read_for};
 use crate::output::Output;
+use crate::tables;
 use table::Table;
 
 /// Percentile of the calibration scores where nothing is said.
@@ -23,11 +24,20 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let target = Target::checked(paths.output.as_deref())?;
     let model = load(&paths.model, common.threads())?;
     let rows = read_for(&model, &paths.data, &paths.input, out)?;
+    let kind = Kind::of(&args.anomaly, args.normal.as_deref());
     let anomalies = match rows.labels() {
-        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, &args.anomaly, &paths.data)?),
+        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, kind, &paths.data)?),
         _ => None,
     };
-    let names = model.feature_names().or(rows.names()).map(<[String]>::to_vec);
+    // Distances need every value; errors are those of what is known.
+    let rows = match args.reference {
+        Some(_) => tables::without_gaps(&model, rows, &paths.data, out)?,
+        None => rows,
+    };
+    let names = match model.schema() {
+        Some(schema) => Some(schema.features().map(|column| column.name.clone()).collect()),
+        None => model.feature_names().or(rows.names()).map(<[String]>::to_vec),
+    };
     let found = found(args, common, model, &rows, out)?;
 
     let flags: Vec<bool> = found.scores.iter().map(|score| *score >= found.threshold).collect();
@@ -39,12 +49,19 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     }
     let flagged = flags.iter().filter(|flag| **flag).count();
     out.note(format!("{flagged} of {} rows flagged, from a score of {:.6} on", flags.len(), found.threshold));
+    let most_blamed = table.most_blamed();
+    if !most_blamed.is_empty() {
+        let share = |count: usize| format!("{:.1} %", 100.0 * count as f64 / flagged as f64);
+        let list = most_blamed.iter().map(|(name, count)| format!("{name} {}", share(*count)));
+        out.note(format!("blamed first most often: {}", list.collect::<Vec<_>>().join(", ")));
+    }
     let mut summary = json!({
         "event": "summary",
         "rows": flags.len(),
         "flagged": flagged,
         "threshold": found.threshold,
         "score": found.score.name(),
+        "blamed": most_blamed.iter().map(|(name, count)| json!({ "feature": name, "rows": count })).collect::<Vec<_>>(),
         "output": paths.output,
     });
     if let Some(anomalies) = anomalies {
@@ -108,7 +125,7 @@ fn found(
             (Some(threshold), _) => threshold,
             (_, share) => contamination_threshold(&scores, share.unwrap_or_default())?,
         };
-        let contributions = model.squared_errors(rows).map_err(about)?;
+        let contributions = tables::by_column(&model, model.squared_errors(rows).map_err(about)?)?;
         return Ok(Found { score: Score::Error, scores, threshold, p_values: None, contributions });
     };
     let normal = normal_rows(&model, reference, args, out)?;
@@ -125,6 +142,7 @@ fn found(
         let location = location.to_owned();
         move |error| with_rows(&location, error)
     };
+    let groups = model.schema().map(Schema::groups);
     let detector = Detector::with_model(&settings, model, &normal).map_err(with(reference))?;
     let calibration = match calibration {
         Some((location, rows)) => detector.scores(&rows).map_err(with(location))?,
@@ -141,7 +159,11 @@ fn found(
         _ => calibration.percentile(args.percentile.unwrap_or(PERCENTILE))?,
     };
     let p_values = scores.iter().map(|score| calibration.p_value(*score)).collect();
-    let contributions = detector.contributions(rows).map_err(with(data))?;
+    let contributions = match groups {
+        Some(groups) => detector.contributions_by(rows, &groups),
+        None => detector.contributions(rows),
+    };
+    let contributions = contributions.map_err(with(data))?;
     Ok(Found { score: settings.score, scores, threshold, p_values: Some(p_values), contributions })
 }
 
@@ -169,19 +191,46 @@ fn normal_rows(
         }
         rows => rows?,
     };
+    let rows = tables::without_gaps(model, rows, location, out)?;
     let Some(labels) = rows.labels().filter(|_| input.label.is_some()) else { return Ok(rows) };
-    let normal: Vec<usize> =
-        (0..rows.rows()).filter(|row| labels.name_of(*row) != Some(args.anomaly.as_str())).collect();
+    let kind = Kind::of(&args.anomaly, args.normal.as_deref());
+    let normal: Vec<usize> = (0..rows.rows()).filter(|row| !kind.is_anomaly(labels.name_of(*row))).collect();
     Ok(rows.select_rows(&normal)?)
 }
 
-/// Which rows have the label of anomalies; labels that nobody asked for by `--label` say nothing about that.
-pub(super) fn anomalies(labels: &Labels, anomaly: &str, location: &str) -> Result<Vec<bool>, Failure> {
-    let anomalies: Vec<bool> = (0..labels.len()).map(|row| labels.name_of(row) == Some(anomaly)).collect();
+/// Which label tells anomalies from other rows.
+#[derive(Clone, Copy)]
+pub(super) enum Kind<'a> {
+    /// That of anomalies.
+    Anomaly(&'a str),
+    /// That of all others.
+    Normal(&'a str),
+}
+
+impl<'a> Kind<'a> {
+    pub(super) fn of(anomaly: &'a str, normal: Option<&'a str>) -> Kind<'a> {
+        normal.map_or(Kind::Anomaly(anomaly), Kind::Normal)
+    }
+
+    fn is_anomaly(self, label: Option<&str>) -> bool {
+        match self {
+            Kind::Anomaly(name) => label == Some(name),
+            Kind::Normal(name) => label != Some(name),
+        }
+    }
+}
+
+/// Which rows are anomalies by their labels; labels that nobody asked for by `--label` say nothing about that.
+pub(super) fn anomalies(labels: &Labels, kind: Kind<'_>, location: &str) -> Result<Vec<bool>, Failure> {
+    let anomalies: Vec<bool> = (0..labels.len()).map(|row| kind.is_anomaly(labels.name_of(row))).collect();
     if anomalies.iter().all(|anomaly| *anomaly) || !anomalies.contains(&true) {
-        let what = if anomalies.contains(&true) { "every row" } else { "no row" };
+        let (name, flag, has_all) = match kind {
+            Kind::Anomaly(name) => (name, "--anomaly", anomalies.contains(&true)),
+            Kind::Normal(name) => (name, "--normal", !anomalies.contains(&true)),
+        };
+        let what = if has_all { "every row" } else { "no row" };
         return Err(Failure::Other(format!(
-            "{location}: {what} has the label '{anomaly}' that --anomaly names; labels: {}",
+            "{location}: {what} has the label '{name}' that {flag} names; labels: {}",
             labels.names().iter().take(8).cloned().collect::<Vec<_>>().join(", ")
         )));
     }

@@ -6,13 +6,14 @@ mod report;
 pub(super) use report::{number, percent, verdict};
 
 use ae_data::Dataset;
-use ae_eval::{ImageErrors, Interval, Reconstruction, data_range, quantile};
+use ae_eval::{Fit, ImageErrors, Imputation, Interval, Reconstruction, data_range, quantile};
 use ae_model::{Autoencoder, Image};
 
 use crate::args::{Common, DataArgs, EvaluateArgs};
 use crate::failure::Failure;
 use crate::inputs::{load, read_for};
 use crate::output::Output;
+use crate::tables::FILL_ROUNDS;
 use baselines::Baselines;
 
 /// Samples that the interval of the MSE comes from.
@@ -44,6 +45,10 @@ pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Re
     if args.range.is_some() && image.is_none() {
         return Err(Failure::Usage("--range is for images: --image says their size".to_owned()));
     }
+    if args.hide.is_some() && !model.config().mask_missing() {
+        let text = "--hide: the model was trained without --missing mask, so it fills nothing in";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let rows = read_for(&model, &args.data, &args.input, out)?;
     let reference = match &args.reference {
         Some(location) => Some(reference_rows(&model, location, args, out)?),
@@ -57,6 +62,9 @@ pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Re
 pub(super) fn check(args: &EvaluateArgs) -> Result<(), Failure> {
     if args.range.is_some_and(|range| !(range > 0.0 && range.is_finite())) {
         return Err(Failure::Usage("--range: it must be above 0 and finite".to_owned()));
+    }
+    if args.hide.is_some_and(|share| !(share > 0.0 && share < 1.0)) {
+        return Err(Failure::Usage("--hide: it must be above 0 and below 1".to_owned()));
     }
     if args.data == "-" && args.reference.as_deref() == Some("-") {
         return Err(Failure::Usage("--reference: standard input can be read only once".to_owned()));
@@ -82,7 +90,8 @@ fn reference_rows(
 
 /// What is found out about a model and rows.
 pub(super) struct Found {
-    pub(super) names: Vec<String>,
+    /// The columns of the table, or without a schema the features.
+    pub(super) columns: Vec<Column>,
     pub(super) rows: usize,
     pub(super) reconstruction: Reconstruction,
     pub(super) interval: Interval,
@@ -90,6 +99,36 @@ pub(super) struct Found {
     quantiles: Vec<f64>,
     pub(super) baselines: Baselines,
     pub(super) images: Option<Images>,
+    pub(super) imputation: Option<Imputation>,
+}
+
+/// How well a column is rebuilt.
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) fit: Fit,
+    /// What errors are multiplied by to be in the units of the data; none for categories, and numbers by their ranks.
+    scale: Option<f64>,
+}
+
+fn columns(model: &Autoencoder, rows: &Dataset, reconstruction: &Reconstruction) -> Vec<Column> {
+    let scales = model.scaler().scale();
+    let Some(schema) = model.schema() else {
+        let names = model.feature_names().or(rows.names());
+        let name = |at: usize| names.map_or_else(|| (at + 1).to_string(), |names| names[at].clone());
+        let features = reconstruction.features().iter().zip(scales).enumerate();
+        return features
+            .map(|(at, (fit, scale))| Column { name: name(at), fit: *fit, scale: Some(*scale) })
+            .collect();
+    };
+    let fits = reconstruction.grouped(&schema.groups());
+    let mut at = 0;
+    let column = |(column, fit): (&ae_data::Column, Fit)| {
+        let scale = scales[at];
+        at += column.width();
+        let is_scaled = !column.is_indicator() && column.quantiles.is_none();
+        Column { name: column.name.clone(), fit, scale: is_scaled.then_some(scale) }
+    };
+    schema.features().zip(fits).map(column).collect()
 }
 
 /// How alike images are, and what that was measured with.
@@ -132,7 +171,21 @@ fn found(
         }
         None => None,
     };
-    let names = model.feature_names().or(rows.names()).map(<[String]>::to_vec);
-    let names = names.unwrap_or_else(|| (1..=rows.features()).map(|number| number.to_string()).collect());
-    Ok(Found { names, rows: rows.rows(), reconstruction, interval, quantiles, baselines, images })
+    let imputation = match args.hide {
+        Some(share) => {
+            Some(Imputation::of(model, rows, reference, share, FILL_ROUNDS, args.seed).map_err(about)?)
+        }
+        None => None,
+    };
+    let columns = columns(model, rows, &reconstruction);
+    Ok(Found {
+        columns,
+        rows: rows.rows(),
+        reconstruction,
+        interval,
+        quantiles,
+        baselines,
+        images,
+        imputation,
+    })
 }

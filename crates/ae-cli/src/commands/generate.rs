@@ -11,6 +11,7 @@ use crate::args::{Common, DrawnArgs, GenerateArgs, InterpolateArgs};
 use crate::failure::Failure;
 use crate::inputs::{Target, check_output, load, read_for};
 use crate::output::Output;
+use crate::tables;
 
 /// Images in a line of a sheet, at most.
 const IN_A_LINE: usize = 16;
@@ -78,13 +79,10 @@ impl Goal {
                     .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
                 out.note(format!("{} images drawn to {}", rows.rows(), path.display()));
             }
-            Goal::Table(Target::Standard) if out.is_json() => {
-                for row in rows.values().chunks_exact(rows.features()) {
-                    out.object(&json!({ "row": row }))?;
-                }
-                return Ok(());
+            Goal::Table(target) => {
+                tables::check_target(model, target)?;
+                return tables::deliver(model, rows, target, out);
             }
-            Goal::Table(target) => target.write(rows, out)?,
         }
         out.object(&json!({
             "event": "written",

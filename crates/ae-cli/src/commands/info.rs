@@ -6,6 +6,7 @@ use crate::args::InfoArgs;
 use crate::failure::Failure;
 use crate::inputs::load;
 use crate::output::Output;
+use crate::tables;
 
 /// Names that are shown of many.
 const SHOWN: usize = 8;
@@ -17,7 +18,9 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
     out.line(format!("model         {} ({bytes} bytes)", args.model.display()))?;
     out.line(summary.to_string())?;
     let settings = serde_json::to_value(config).map_err(|error| Failure::Other(error.to_string()))?;
-    out.line(format!("scaling       {}", settings["scaler"].as_str().unwrap_or_default()))?;
+    let by_rank = model.schema().is_some_and(|schema| schema.columns().iter().any(|c| c.quantiles.is_some()));
+    let scaling = if by_rank { "quantile" } else { settings["scaler"].as_str().unwrap_or_default() };
+    out.line(format!("scaling       {scaling}"))?;
     let batch = config.batch_size().map_or("by the number of rows".to_owned(), |rows| rows.to_string());
     out.line(format!(
         "training      {} at {}, batch size {batch}, up to {} epochs, seed {}",
@@ -26,6 +29,9 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
         config.epochs(),
         config.seed()
     ))?;
+    for line in model.schema().into_iter().flat_map(tables::lines) {
+        out.line(line)?;
+    }
     out.line(match model.feature_names() {
         None => format!("features      {}, without names", config.input_dim()),
         Some(names) if names.len() > SHOWN => {
@@ -42,6 +48,7 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
         "compression": summary.compression,
         "fitted": model.is_fitted(),
         "features": model.feature_names(),
+        "schema": model.schema(),
         "config": settings,
     }))
 }

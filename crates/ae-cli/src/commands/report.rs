@@ -16,7 +16,7 @@ use ae_eval::SweepTable;
 use ae_model::{Autoencoder, Image};
 use serde_json::json;
 
-use super::detect::anomalies;
+use super::detect::{Kind, anomalies};
 use super::evaluate::{self, Found, Measured};
 use crate::args::{Common, ReportArgs};
 use crate::failure::Failure;
@@ -31,8 +31,12 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
     let history = args.history.as_deref().map(History::read).transpose()?;
     let sweep = args.sweep.as_deref().map(sizes).transpose()?;
     let Measured { model, rows, image, found } = evaluate::measured(&args.evaluate, common, out)?;
-    let anomalies = match (&args.anomaly, rows.labels()) {
-        (Some(anomaly), Some(labels)) => Some(anomalies(labels, anomaly, &args.evaluate.data)?),
+    let kind = match (&args.anomaly, &args.normal) {
+        (Some(anomaly), _) => Some(Kind::Anomaly(anomaly)),
+        (None, normal) => normal.as_deref().map(Kind::Normal),
+    };
+    let anomalies = match (kind, rows.labels()) {
+        (Some(kind), Some(labels)) => Some(anomalies(labels, kind, &args.evaluate.data)?),
         _ => None,
     };
     let errors = found.reconstruction.errors_by_row();
@@ -43,6 +47,9 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
     rebuilt::section(&facts, &mut page)?;
     figures::errors(&facts, &mut page);
     latent::section(&facts, &mut page)?;
+    if let Some(imputation) = &facts.found.imputation {
+        figures::imputation(imputation, &mut page);
+    }
     if let Some(history) = &history {
         curves::training(history, &mut page);
     }

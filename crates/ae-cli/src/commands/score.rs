@@ -8,6 +8,7 @@ use crate::args::{Common, NormArg, ScoreArgs};
 use crate::failure::Failure;
 use crate::inputs::{Target, load, read_for};
 use crate::output::Output;
+use crate::tables;
 
 pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let paths = &args.transform;
@@ -20,7 +21,7 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
         NormArg::Mean => ErrorNorm::Mean,
     };
     let table = if args.per_feature {
-        let table = model.squared_errors(&rows).map_err(about)?;
+        let table = tables::by_column(&model, model.squared_errors(&rows).map_err(about)?)?;
         match rows.names() {
             Some(names) if table.names().is_none() => table.with_names(names.to_vec())?,
             _ => table,

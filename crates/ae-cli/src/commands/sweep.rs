@@ -3,35 +3,41 @@
 use std::path::Path;
 use std::time::Instant;
 
-use ae_data::{Dataset, Subset};
+use ae_data::Subset;
 use ae_eval::{Fingerprint, Pca, SweepPoint, SweepTable, elbow, mean_variance};
 use ae_model::{Autoencoder, CancelToken, Config, StopReason};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::train::{configure, pca_is_quick, stop_on_interrupt};
-use crate::args::{Common, MissingArg, Rate, SweepArgs};
+use crate::args::{Common, Rate, SweepArgs};
 use crate::failure::Failure;
-use crate::inputs::{check_output, read};
+use crate::inputs::check_output;
 use crate::output::Output;
+use crate::training::TrainingRows;
 
 pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     check(args)?;
     let training = &args.training;
     let path = training.output.as_deref();
-    let data = read(&training.data, &training.input, training.missing == MissingArg::Mask)?;
+    let rows = TrainingRows::read(training, out)?;
     let sizes = &args.sizes.0;
-    let configs = sizes.iter().map(|size| config(args, *size, data.features()));
+    let configs = sizes.iter().map(|size| config(args, *size, &rows));
     // All of them, before the first one trains.
     let configs: Vec<Config> = configs.collect::<Result<_, _>>()?;
-    let print = Fingerprint::of(&data)?;
+    let data = &rows.rows;
+    let mut print = Fingerprint::of(data)?;
+    if let Some(schema) = &rows.schema {
+        print =
+            print.with(&serde_json::to_string(schema).map_err(|error| Failure::Other(error.to_string()))?);
+    }
     let mut table = match path {
-        Some(path) if !args.restart => kept(args, path, print, &data, out)?,
+        Some(path) if !args.restart => kept(args, path, print, &rows, out)?,
         _ => SweepTable::default(),
     };
 
     out.line(format!("data          {} ({} rows of {})", training.data, data.rows(), data.features()))?;
-    let mut sweep = Sweep::new(training.data.as_str(), &data, &configs)?;
+    let mut sweep = Sweep::new(training.data.as_str(), &rows, &configs)?;
     let token = stop_on_interrupt();
     for config in configs {
         let size = config.encoding_dim();
@@ -79,8 +85,8 @@ fn check(args: &SweepArgs) -> Result<(), Failure> {
 }
 
 /// The configuration of a size.
-fn config(args: &SweepArgs, size: usize, features: usize) -> Result<Config, Failure> {
-    configure(&args.training, Some(size), features).map_err(|failure| match failure {
+fn config(args: &SweepArgs, size: usize, rows: &TrainingRows) -> Result<Config, Failure> {
+    configure(&args.training, Some(size), rows).map_err(|failure| match failure {
         Failure::Usage(text) => Failure::Usage(text.replacen("--encoding-dim", "--sizes", 1)),
         failure => failure,
     })
@@ -97,13 +103,13 @@ fn kept(
     args: &SweepArgs,
     path: &Path,
     print: Fingerprint,
-    data: &Dataset,
+    rows: &TrainingRows,
     out: &Output,
 ) -> Result<SweepTable, Failure> {
     let table = SweepTable::load(path)
         .map_err(|error| Failure::Other(format!("{error}; --restart replaces the file")))?;
     for point in table.points() {
-        let fits = match config(args, point.size, data.features()) {
+        let fits = match config(args, point.size, rows) {
             Ok(config) => fingerprint(print, &config)? == point.fingerprint,
             Err(_) => false,
         };
@@ -130,7 +136,7 @@ fn kept(
 /// The rows that all sizes learn from and are compared on.
 struct Sweep<'a> {
     location: &'a str,
-    data: &'a Dataset,
+    rows: &'a TrainingRows,
     train: Subset<'a>,
     validation: Subset<'a>,
     /// Most components that one of the models is compared with; 0 if that would take too long or values are missing.
@@ -140,7 +146,8 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(location: &'a str, data: &'a Dataset, configs: &[Config]) -> Result<Sweep<'a>, Failure> {
+    fn new(location: &'a str, rows: &'a TrainingRows, configs: &[Config]) -> Result<Sweep<'a>, Failure> {
+        let data = &rows.rows;
         let (share, seed) = configs.first().map_or((0.0, 0), |config| (config.validation(), config.seed()));
         let (train, validation) = ae_data::validation_split(data.rows(), share, seed)?;
         if validation.is_empty() {
@@ -156,7 +163,7 @@ impl<'a> Sweep<'a> {
         let sizes = configs.iter().map(Config::encoding_dim);
         let most = sizes.filter(|size| *size <= limit).max().unwrap_or(0);
         let (train, validation) = (Subset::new(data, train)?, Subset::new(data, validation)?);
-        Ok(Sweep { location, data, train, validation, most, pca: None })
+        Ok(Sweep { location, rows, train, validation, most, pca: None })
     }
 
     /// Trains and measures a model; none if that was interrupted.
@@ -170,13 +177,13 @@ impl<'a> Sweep<'a> {
     ) -> Result<Option<SweepPoint>, Failure> {
         let size = config.encoding_dim();
         let mut progress = if out.is_watched() { Progress::bar(config.epochs()) } else { Progress::Silent };
-        let mut model = Autoencoder::new(config)?;
+        let mut model = self.rows.model(config)?;
         if common.threads.is_some() {
             model.set_threads(common.threads())?;
         }
         model.set_cancel_token(token.clone());
         let start = Instant::now();
-        let history = model.fit(self.data, &mut [&mut progress]);
+        let history = model.fit(&self.rows.rows, &mut [&mut progress]);
         let seconds = start.elapsed().as_secs_f64();
         progress.finish();
         let history = history.map_err(|error| match Failure::with_rows(self.location, error) {

@@ -12,12 +12,13 @@ use ae_model::{
 use serde_json::json;
 
 use super::progress::Progress;
-use crate::args::{
-    Betas, Common, InitArg, MissingArg, OptimizerArg, PrecisionArg, Rate, ScaleArg, TrainArgs,
-};
+use crate::args::{Betas, Common, InitArg, OptimizerArg, PrecisionArg, Rate, ScaleArg, TrainArgs};
 use crate::failure::Failure;
-use crate::inputs::{check_output, read};
+use crate::inputs::check_output;
+use crate::kind::Kind;
 use crate::output::Output;
+use crate::tables;
+use crate::training::TrainingRows;
 
 /// Multiply-adds up to which principal components are worked out beside the model: some seconds.
 const PCA_WORK: f64 = 4e11;
@@ -25,11 +26,12 @@ const PCA_WORK: f64 = 4e11;
 pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
     check_output(&path)?;
-    let data = read(&args.data, &args.input, args.missing == MissingArg::Mask)?;
-    let config = configure(args, args.encoding_dim, data.features())?;
-    let (config, tested) = tuned(config, args, common, &data)?;
+    let training = TrainingRows::read(args, out)?;
+    let config = configure(args, args.encoding_dim, &training)?;
+    let (config, tested) = tuned(config, args, common, &training)?;
     let replaced = path.exists();
-    let mut model = Autoencoder::new(config)?;
+    let mut model = training.model(config)?;
+    let data = &training.rows;
     if common.threads.is_some() {
         model.set_threads(common.threads())?;
     }
@@ -37,6 +39,9 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
 
     if out.is_watched() || !common.quiet {
         out.line(format!("data          {} ({} rows of {})", args.data, data.rows(), data.features()))?;
+        for line in training.schema.iter().flat_map(tables::lines) {
+            out.line(line)?;
+        }
         out.line(model.summary().to_string())?;
         if let Some(RangeTest { suggestion, .. }) = &tested {
             out.line(format!(
@@ -57,14 +62,14 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         _ => Progress::lines(epochs),
     };
     let start = Instant::now();
-    let history = model.fit(&data, &mut [&mut progress]);
+    let history = model.fit(data, &mut [&mut progress]);
     let elapsed = start.elapsed();
     progress.finish();
     let history = history.map_err(|error| Failure::with_rows(&args.data, error))?;
     // Before anything that could still fail: the work is not to be lost.
     model.save(&path)?;
 
-    let quality = Quality::of(&model, &data)?;
+    let quality = Quality::of(&model, data)?;
     report(out, &model, &history, elapsed, &quality)?;
     out.line(format!("saved         {}{}", path.display(), if replaced { " (replaced)" } else { "" }))?;
     for warning in quality.warnings(&history) {
@@ -114,13 +119,20 @@ fn default_output(data: &str) -> PathBuf {
 pub(crate) fn configure(
     args: &TrainArgs,
     encoding_dim: Option<usize>,
-    features: usize,
+    training: &TrainingRows,
 ) -> Result<Config, Failure> {
-    let scaler = match args.scale {
+    let features = training.rows.features();
+    let (usual_scale, usual_optimizer, usual_kind) = match training.is_mixed() {
+        // As far as columns vary, they weigh the same; and gaps in what is known teach to fill gaps in.
+        true => (ScaleArg::Standard, OptimizerArg::Adam, Kind::Denoising),
+        false => (ScaleArg::Minmax, OptimizerArg::Sgd, Kind::Plain),
+    };
+    let scaler = match args.scale.unwrap_or(usual_scale) {
         ScaleArg::Minmax => ScalerKind::MinMax,
         ScaleArg::Standard => ScalerKind::Standard,
         ScaleArg::Robust => ScalerKind::Robust,
-        ScaleArg::None => ScalerKind::None,
+        // Ranks are on a scale of their own.
+        ScaleArg::Quantile | ScaleArg::None => ScalerKind::None,
     };
     let mut builder = Config::builder(features)
         .activation(args.activation.activation())
@@ -136,8 +148,8 @@ pub(crate) fn configure(
             PrecisionArg::F64 => Precision::F64,
             PrecisionArg::Bf16 => Precision::Bf16,
         })
-        .optimizer(optimizer(args)?)
-        .mask_missing(args.missing == MissingArg::Mask)
+        .optimizer(optimizer(args, args.optimizer.unwrap_or(usual_optimizer))?)
+        .mask_missing(training.masks)
         .epochs(args.epochs)
         .validation(args.validation)
         .seed(args.seed);
@@ -159,7 +171,7 @@ pub(crate) fn configure(
     if args.early_stopping > 0 {
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
-    Ok(args.kind.apply(builder, scaler, features)?.build()?)
+    Ok(args.kind.apply(builder, scaler, features, usual_kind)?.build()?)
 }
 
 /// The configuration with a learning rate found by a range test on the rows, where that is asked for.
@@ -167,25 +179,25 @@ fn tuned(
     config: Config,
     args: &TrainArgs,
     common: &Common,
-    data: &Dataset,
+    training: &TrainingRows,
 ) -> Result<(Config, Option<RangeTest>), Failure> {
     if args.learning_rate != Some(Rate::Auto) {
         return Ok((config, None));
     }
-    let mut model = Autoencoder::new(config.clone())?;
+    let mut model = training.model(config.clone())?;
     model.set_threads(common.threads())?;
-    let test = model.range_test(data).map_err(|error| Failure::with_rows(&args.data, error))?;
+    let test = model.range_test(&training.rows).map_err(|error| Failure::with_rows(&args.data, error))?;
     Ok((config.with_learning_rate(test.suggestion)?, Some(test)))
 }
 
 /// The rule of the updates with its settings; one that belongs to another rule is refused.
-fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
+fn optimizer(args: &TrainArgs, rule: OptimizerArg) -> Result<Optimizer, Failure> {
     let given = [
         ("--momentum", args.momentum.is_some(), "momentum and nesterov"),
         ("--betas", args.betas.is_some(), "adam and adamw"),
         ("--weight-decay", args.weight_decay.is_some(), "adamw"),
     ];
-    let [momentum, betas, decay] = match args.optimizer {
+    let [momentum, betas, decay] = match rule {
         OptimizerArg::Sgd => [false, false, false],
         OptimizerArg::Momentum | OptimizerArg::Nesterov => [true, false, false],
         OptimizerArg::Adam => [false, true, false],
@@ -198,7 +210,7 @@ fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
     }
     let Betas(beta1, beta2) = args.betas.unwrap_or(Betas(0.9, 0.999));
     let (momentum, epsilon) = (args.momentum.unwrap_or(0.9), 1e-8);
-    Ok(match args.optimizer {
+    Ok(match rule {
         OptimizerArg::Sgd => Optimizer::Sgd,
         OptimizerArg::Momentum => Optimizer::Momentum { momentum },
         OptimizerArg::Nesterov => Optimizer::Nesterov { momentum },

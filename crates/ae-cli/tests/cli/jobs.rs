@@ -97,6 +97,7 @@ fn the_commands_of_the_readme_run() {
     // The first height and the last weight are missing.
     let holes = table().replacen("\n0,", "\n,", 1);
     write(folder.path(), "holes.csv", holes.trim_end().rsplit_once(',').unwrap().0.to_owned() + ",\n");
+    write(folder.path(), "people.csv", tables::people());
     let mut count = 0;
     for line in readme.lines().filter_map(|line| line.strip_prefix("ae ")) {
         // What follows a pipe or a comment is the shell's.

@@ -7,6 +7,7 @@ mod jobs;
 mod measure;
 mod refusals;
 mod report;
+mod tables;
 
 use std::io::Write;
 use std::path::Path;

@@ -2,6 +2,8 @@
 //!
 //! `cargo test -p ae-cli --test cli refusals -- --nocapture` prints the table.
 
+mod tables;
+
 use std::path::PathBuf;
 
 use super::*;
@@ -19,7 +21,7 @@ const fn case(what: &'static str, args: &'static str, status: i32, says: &'stati
     Case { what, args, input: b"", isa: None, status, says }
 }
 
-/// Arguments; `M` stands for the model.
+/// Arguments; `M` stands for the model, `T` for one of a table with columns of all kinds.
 const CASES: &[Case] = &[
     // The command line.
     case("unknown command", "tarin digits", 2, "unrecognized subcommand 'tarin'"),
@@ -519,6 +521,7 @@ fn folder() -> tempfile::TempDir {
     let masked =
         ["train", "holes.csv", "--missing", "mask", "--epochs", "1", "-q", "-o", "masked.safetensors"];
     ae(folder, &masked);
+    tables::write_files(folder);
     write(folder, "wrong.toml", "epoch = 3\n");
     write(folder, "zero.toml", "epochs = 0\n");
     let model = std::fs::read(folder.join("model.safetensors")).unwrap();
@@ -528,6 +531,15 @@ fn folder() -> tempfile::TempDir {
     nan[header..].chunks_exact_mut(4).for_each(|x| x.copy_from_slice(&f32::NAN.to_le_bytes()));
     write(folder, "nan.safetensors", nan);
     dir
+}
+
+/// A word of a case.
+fn in_full(word: &'static str) -> &'static str {
+    match word {
+        "M" => "model.safetensors",
+        "T" => "kinds.safetensors",
+        word => word,
+    }
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -543,9 +555,8 @@ fn bad_input_is_refused_in_one_line() {
     let before = files(dir.path());
     println!("| what | `ae …` | status | message |\n|---|---|---|---|");
     let mut wrong = Vec::new();
-    for case in CASES {
-        let args: Vec<&str> =
-            case.args.split(' ').map(|arg| if arg == "M" { "model.safetensors" } else { arg }).collect();
+    for case in CASES.iter().chain(tables::CASES) {
+        let args: Vec<&str> = case.args.split(' ').map(in_full).collect();
         let variables: Vec<(&str, &str)> = case.isa.iter().map(|isa| ("AE_ISA", *isa)).collect();
         let ended = ae_with(dir.path(), &args, case.input, &variables);
         // Progress may come first; the last line is the reason.

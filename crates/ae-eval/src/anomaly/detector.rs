@@ -266,19 +266,37 @@ impl Detector {
     /// # Errors
     /// As [`scores`](Detector::scores).
     pub fn contributions(&self, rows: &dyn BatchSource) -> Result<Dataset, EvalError> {
-        let mut values = Vec::with_capacity(rows.rows() * rows.features());
-        self.in_blocks(rows, |block| {
-            let squares = self.tools.model()?.squared_errors(block)?;
-            for row in squares.values().chunks_exact(squares.features().max(1)) {
-                values.extend(row.iter().zip(&self.tools.variances).map(|(x, v)| (f64::from(*x) / v) as f32));
-            }
-            Ok(())
-        })?;
-        let table = Dataset::new(values, rows.features())?;
+        let table = self.contributions_by(rows, &(0..rows.features()).collect::<Vec<_>>())?;
         match rows.names() {
             Some(names) => Ok(table.with_names(names.to_vec())?),
             None => Ok(table),
         }
+    }
+
+    /// As [`contributions`](Detector::contributions) of groups of features, `[rows, groups]`, where `groups[j]` is that of feature `j`:
+    /// `Σ (x̂ - x)² / Σ v` over the features of a group, which is about 1 too, however many they are.
+    ///
+    /// # Errors
+    /// As [`scores`](Detector::scores), and [`EvalError::Shape`] unless there is a group a feature.
+    pub fn contributions_by(&self, rows: &dyn BatchSource, groups: &[usize]) -> Result<Dataset, EvalError> {
+        if groups.len() != rows.features() {
+            return Err(EvalError::Shape { values: groups.len(), features: rows.features() });
+        }
+        let count = groups.iter().max().map_or(0, |most| most + 1);
+        let mut variances = vec![0.0; count];
+        groups.iter().zip(&self.tools.variances).for_each(|(group, v)| variances[*group] += v);
+        let mut values = Vec::with_capacity(rows.rows() * count);
+        let mut sums = vec![0.0; count];
+        self.in_blocks(rows, |block| {
+            let squares = self.tools.model()?.squared_errors(block)?;
+            for row in squares.values().chunks_exact(squares.features().max(1)) {
+                sums.fill(0.0);
+                row.iter().zip(groups).for_each(|(x, group)| sums[*group] += f64::from(*x));
+                values.extend(sums.iter().zip(&variances).map(|(sum, v)| (sum / v) as f32));
+            }
+            Ok(())
+        })?;
+        Ok(Dataset::new(values, count)?)
     }
 
     fn in_blocks(

@@ -10,6 +10,9 @@ use crate::failure::Failure;
 use crate::inputs::Target;
 use crate::output::{Output, quoted};
 
+/// Features that are named of those that are blamed most often.
+const MOST_BLAMED: usize = 5;
+
 /// The rows of the result.
 pub(super) struct Table<'a> {
     pub(super) found: &'a Found,
@@ -103,6 +106,18 @@ impl Table<'_> {
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         all.truncate(self.blamed);
         all
+    }
+
+    /// The features that are first to blame for most of the flagged rows, and for how many.
+    pub(super) fn most_blamed(&self) -> Vec<(String, usize)> {
+        let mut counts = vec![0; self.found.contributions.features()];
+        let flagged = (0..self.flags.len()).filter(|row| self.flags[*row]);
+        flagged
+            .filter_map(|row| self.blamed(row).first().copied())
+            .for_each(|(feature, _)| counts[feature] += 1);
+        let mut order: Vec<usize> = (0..counts.len()).filter(|feature| counts[*feature] > 0).collect();
+        order.sort_by(|a, b| counts[*b].cmp(&counts[*a]));
+        order.into_iter().take(MOST_BLAMED).map(|feature| (self.name(feature), counts[feature])).collect()
     }
 
     fn name(&self, feature: usize) -> String {

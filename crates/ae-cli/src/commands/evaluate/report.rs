@@ -1,11 +1,11 @@
 //! What was found out, in words and as an object.
 
-use ae_eval::Fit;
+use ae_eval::{Filled, FilledColumn, Fit, Imputation};
 use ae_model::Autoencoder;
 use serde_json::{Value, json};
 
 use super::baselines::{Known, Probe};
-use super::{Found, Images, QUANTILES};
+use super::{Column, Found, Images, QUANTILES};
 use crate::args::EvaluateArgs;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,9 +22,9 @@ pub(super) fn lines(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let (scaled, units) = totals(model, found);
-    let features = found.names.len();
+    let features = found.columns.len();
     out.line(format!("model         {} ({})", args.model.display(), model.summary().architecture()))?;
-    let missing = found.rows * features - scaled.known;
+    let missing = missing(found);
     let missing = if missing == 0 { String::new() } else { format!(", {missing} values missing") };
     out.line(format!("rows          {} ({} rows of {features}{missing})", args.data, found.rows))?;
     out.line(match &args.reference {
@@ -41,7 +41,8 @@ pub(super) fn lines(
     out.line("")?;
     out.line(format!("{:<14}{:>14}{:>20}", "", "scaled units", "units of the data"))?;
     let mut pair = |name: &str, of: &dyn Fn(&Fit) -> String| {
-        out.line(format!("{name:<14}{:>14}{:>20}", of(&scaled), of(&units)))
+        let units = units.as_ref().map_or("-".to_owned(), of);
+        out.line(format!("{name:<14}{:>14}{units:>20}", of(&scaled)))
     };
     pair("MSE", &|fit| number(fit.mse()))?;
     pair("MAE", &|fit| number(fit.mae()))?;
@@ -61,6 +62,11 @@ pub(super) fn lines(
     for line in baseline_lines(model, found, &scaled).into_iter().chain(feature_lines(found)) {
         out.line(line)?;
     }
+    if let Some(imputation) = &found.imputation {
+        for line in imputation_lines(imputation, args) {
+            out.line(line)?;
+        }
+    }
     if found.images.is_some() || found.baselines.probe.is_some() {
         out.line("")?;
     }
@@ -73,10 +79,35 @@ pub(super) fn lines(
     Ok(())
 }
 
-/// All features together, on the model's scale and in the units of the data.
-fn totals(model: &Autoencoder, found: &Found) -> (Fit, Fit) {
+/// All features together, on the model's scale and, but for tables with categories, which have none, in the units of the data.
+fn totals(model: &Autoencoder, found: &Found) -> (Fit, Option<Fit>) {
     let scale = model.scaler().scale();
-    (found.reconstruction.total(), found.reconstruction.total_in_units(scale))
+    let have_units = found.columns.iter().all(|column| column.scale.is_some());
+    (found.reconstruction.total(), have_units.then(|| found.reconstruction.total_in_units(scale)))
+}
+
+/// Cells that are missing.
+fn missing(found: &Found) -> usize {
+    let known: usize = found.columns.iter().map(|column| column.fit.known).sum();
+    found.rows * found.columns.len() - known
+}
+
+/// How well hidden cells were filled in.
+fn imputation_lines(found: &Imputation, args: &EvaluateArgs) -> Vec<String> {
+    let share = percent(args.hide.unwrap_or_default());
+    let mut lines = vec![
+        String::new(),
+        format!("{share} of the known cells hidden (seed {}), and filled in by", args.seed),
+        format!("{:<24}{:>8}{:>14}{:>18}", "", "hidden", "the model", "mean or mode"),
+    ];
+    let line = |name: &str, is_category: bool, Filled { hidden, model, usual }: Filled| {
+        let figure = |x: f64| if is_category { percent(x) } else { format!("{x:.4}") };
+        format!("{name:<24}{hidden:>8}{:>14}{:>18}", figure(model), figure(usual))
+    };
+    lines.extend(found.numbers().map(|filled| line("numbers, RMSE in sd", false, filled)));
+    lines.extend(found.categories().map(|filled| line("categories, right", true, filled)));
+    lines.extend(found.columns.iter().map(|c| line(&format!("  {}", c.name), c.is_category, c.filled())));
+    lines
 }
 
 /// Six digits after the point, or as many that count where that would leave few.
@@ -129,14 +160,14 @@ fn baseline_lines(model: &Autoencoder, found: &Found, scaled: &Fit) -> Vec<Strin
 
 /// The features that are rebuilt worst and best, by R² where they vary.
 fn feature_lines(found: &Found) -> Vec<String> {
-    let features = found.reconstruction.features();
+    let features = &found.columns;
     let mut order: Vec<(usize, f64)> =
-        features.iter().enumerate().filter_map(|(index, fit)| Some((index, fit.r2()?))).collect();
+        features.iter().enumerate().filter_map(|(index, column)| Some((index, column.fit.r2()?))).collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
     let mut lines = vec![String::new(), format!("{:<24}{:>14}{:>12}", "features", "MSE", "R2")];
     let line = |kind: &str, (index, r2): &(usize, f64)| {
-        let name = found.names.get(*index).map_or("", String::as_str);
-        format!("{kind:<6}{name:<18}{:>14}{r2:>12.4}", number(features[*index].mse()))
+        let Column { name, fit, .. } = &features[*index];
+        format!("{kind:<6}{name:<18}{:>14}{r2:>12.4}", number(fit.mse()))
     };
     let worst = SHOWN.min(order.len());
     let best = SHOWN.min(order.len() - worst);
@@ -190,21 +221,36 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
             "unexplained": fit.unexplained(),
         })
     };
-    let scales = model.scaler().scale();
-    let features = found.reconstruction.features().iter().zip(scales).zip(&found.names);
-    let features: Vec<Value> = features
-        .map(|((fit, scale), name)| {
-            let units = fit.scaled(*scale);
+    let features: Vec<Value> = found
+        .columns
+        .iter()
+        .map(|Column { name, fit, scale }| {
+            let units = scale.map(|scale| fit.scaled(scale));
             json!({
                 "feature": name,
                 "mse": fit.mse(),
                 "mae": fit.mae(),
                 "r2": fit.r2(),
-                "original_mse": units.mse(),
-                "original_mae": units.mae(),
+                "original_mse": units.map(|fit| fit.mse()),
+                "original_mae": units.map(|fit| fit.mae()),
             })
         })
         .collect();
+    let filled =
+        |Filled { hidden, model, usual }: Filled| json!({ "hidden": hidden, "model": model, "usual": usual });
+    let imputation = found.imputation.as_ref().map(|imputation| {
+        let column = |column: &FilledColumn| {
+            let kind = if column.is_category { "category" } else { "number" };
+            let Filled { hidden, model, usual } = column.filled();
+            json!({ "column": column.name, "kind": kind, "hidden": hidden, "model": model, "usual": usual })
+        };
+        json!({
+            "share": args.hide,
+            "numbers_rmse": imputation.numbers().map(filled),
+            "categories_right": imputation.categories().map(filled),
+            "columns": imputation.columns.iter().map(column).collect::<Vec<_>>(),
+        })
+    });
     let quantiles = QUANTILES.iter().zip(&found.quantiles);
     let quantiles: serde_json::Map<String, Value> =
         quantiles.map(|((name, _), error)| ((*name).to_owned(), Value::from(*error))).collect();
@@ -213,12 +259,12 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
         "event": "summary",
         "model": args.model,
         "rows": found.rows,
-        "features": found.names.len(),
-        "missing": found.rows * found.names.len() - scaled.known,
+        "features": found.columns.len(),
+        "missing": missing(found),
         "reference": args.reference,
         "reference_rows": baselines.reference_rows,
         "scaled": errors(&scaled),
-        "original": errors(&units),
+        "original": units.as_ref().map(errors),
         "mse_interval": [found.interval.low, found.interval.high],
         "good": scaled.unexplained().map(|share| share < GOOD),
         "verdict": verdict(&scaled),
@@ -228,6 +274,7 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
         "pca_components": baselines.pca.ok().map(|(_, components)| components),
         "pca_note": baselines.pca.err(),
         "per_feature": features,
+        "imputation": imputation,
         "images": found.images.as_ref().map(|images| json!({
             "size": images.size.to_string(),
             "range": images.range,

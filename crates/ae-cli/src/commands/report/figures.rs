@@ -1,7 +1,7 @@
 //! Key figures, and errors of rows and features.
 
 use ae_eval::chart::{Axes, Mark, Scale, bars, escaped, histogram};
-use ae_eval::quantile;
+use ae_eval::{Filled, FilledColumn, Fit, Imputation, quantile};
 
 use super::page::{Page, details, grid, paragraph, table};
 use super::{Facts, grouped, is_wide};
@@ -101,10 +101,11 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     );
     let mut figures = page.plot("errors", drawn, &caption);
 
-    let features = facts.found.reconstruction.features();
+    let features: Vec<Fit> = facts.found.columns.iter().map(|column| column.fit).collect();
     let mut order: Vec<usize> = (0..features.len()).collect();
     order.sort_by(|a, b| features[*b].mse().total_cmp(&features[*a].mse()));
-    let name = |index: usize| facts.found.names.get(index).cloned().unwrap_or_default();
+    let name =
+        |index: usize| facts.found.columns.get(index).map_or(String::new(), |column| column.name.clone());
     let worst: Vec<(String, f64)> =
         order.iter().take(DRAWN).map(|index| (name(*index), features[*index].mse())).collect();
     let which = match features.len() {
@@ -134,4 +135,23 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     };
     let list = details(&caption, &table(&caption, &columns, &rows));
     page.section("errors", "Errors", grid(&figures) + &list);
+}
+
+/// How well hidden cells were filled in.
+pub(super) fn imputation(found: &Imputation, page: &mut Page) {
+    let figure = |value: f64, is_category| if is_category { percent(value) } else { format!("{value:.4}") };
+    let row = |name: &str, is_category: bool, Filled { hidden, model, usual }: Filled| {
+        let measure = if is_category { "share that is right" } else { "RMSE in standard deviations" };
+        let figures = [figure(model, is_category), figure(usual, is_category)];
+        let [model, usual] = figures;
+        vec![name.to_owned(), measure.to_owned(), grouped(hidden), model, usual]
+    };
+    let all = [("all numbers", false, found.numbers()), ("all categories", true, found.categories())];
+    let mut rows: Vec<Vec<String>> =
+        all.into_iter().filter_map(|(name, kind, filled)| Some(row(name, kind, filled?))).collect();
+    let each = |column: &FilledColumn| row(&column.name, column.is_category, column.filled());
+    rows.extend(found.columns.iter().map(each));
+    let columns = ["column", "measure", "hidden", "model", "mean or most frequent"].map(str::to_owned);
+    let caption = "Cells that were hidden from the model, and how well it fills them in";
+    page.section("imputation", "Missing values", table(caption, &columns, &rows));
 }

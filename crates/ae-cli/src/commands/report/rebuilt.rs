@@ -102,9 +102,10 @@ fn grey(rows: &Dataset, image: Image) -> Vec<f32> {
 }
 
 fn rows(facts: &Facts<'_>, groups: &[Group]) -> Result<String, Failure> {
-    let shown = facts.rows.features().min(COLUMNS);
+    let count = facts.found.columns.len();
+    let shown = count.min(COLUMNS);
     let mut columns = vec!["row".to_owned(), "error".to_owned()];
-    columns.extend(facts.found.names.iter().take(shown).cloned());
+    columns.extend(facts.found.columns.iter().take(shown).map(|column| column.name.clone()));
     let mut lines = Vec::new();
     for Group { name, rows } in groups {
         let chosen = facts.rows.select_rows(rows)?;
@@ -112,21 +113,31 @@ fn rows(facts: &Facts<'_>, groups: &[Group]) -> Result<String, Failure> {
         for (place, row) in rows.iter().enumerate() {
             let label = facts.label(*row).map_or(String::new(), |label| format!(" ({label})"));
             let error = facts.errors[*row].map_or(String::new(), number);
-            let line = |head: String, error: String, values: Option<&[f32]>| {
-                let values = values.unwrap_or_default().iter().take(shown).map(|x| value(*x));
-                [head, error].into_iter().chain(values).collect::<Vec<_>>()
+            let line = |head: String, error: String, cells: Vec<String>| {
+                [head, error].into_iter().chain(cells.into_iter().take(shown)).collect::<Vec<_>>()
             };
-            lines.push(line(format!("{name}: {}{label}", row + 1), error, chosen.row(place)));
-            lines.push(line("rebuilt".to_owned(), String::new(), rebuilt.row(place)));
+            let head = format!("{name}: {}{label}", row + 1);
+            lines.push(line(head, error, cells(facts, &chosen, place)?));
+            lines.push(line("rebuilt".to_owned(), String::new(), cells(facts, &rebuilt, place)?));
         }
     }
-    let caption = match facts.rows.features() {
+    let caption = match count {
         count if count > shown => {
             format!("Rows and what they are rebuilt as, the first {shown} of {} features", grouped(count))
         }
         _ => "Rows and what they are rebuilt as, in the units of the data".to_owned(),
     };
     Ok(table(&caption, &columns, &lines))
+}
+
+/// The cells of a row: of the table's columns, where the model has a schema.
+fn cells(facts: &Facts<'_>, rows: &Dataset, row: usize) -> Result<Vec<String>, Failure> {
+    let Some(schema) = facts.model.schema() else {
+        return Ok(rows.row(row).unwrap_or_default().iter().map(|x| value(*x)).collect());
+    };
+    let table = schema.decode(&rows.select_rows(&[row])?)?;
+    let cell = |text: &str| if text.is_empty() { "missing".to_owned() } else { text.to_owned() };
+    Ok(table.row(0).take(facts.found.columns.len()).map(cell).collect())
 }
 
 fn capital(word: &str) -> String {

@@ -98,6 +98,8 @@ fn command(facts: &Facts<'_>) -> String {
     flag("--reference", evaluate.reference.clone());
     flag("--label", input.label.clone());
     flag("--anomaly", args.anomaly.clone());
+    flag("--normal", args.normal.clone());
+    flag("--hide", evaluate.hide.map(|share| share.to_string()));
     flag("--history", args.history.as_deref().map(path));
     flag("--sweep", args.sweep.as_deref().map(path));
     flag("--image", evaluate.image.map(|image| image.to_string()));

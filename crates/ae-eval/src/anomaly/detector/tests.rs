@@ -115,6 +115,28 @@ fn a_model_that_is_there_already() {
     assert!(matches!(refused, Err(EvalError::Setting { field: "the score", .. })));
 }
 
+/// What groups add is the mean of what their features add, weighted by their variances in training.
+#[test]
+fn contributions_of_groups() {
+    let training = normal(200, 1);
+    let detector = Detector::fit(&settings(Score::StandardisedError), &table(&training)).unwrap();
+    let odd = odd(12, 2.0);
+    let each = detector.contributions(&table(&odd)).unwrap();
+    let groups = detector.contributions_by(&table(&odd), &[0, 1, 1, 1, 2, 2]).unwrap();
+    assert_eq!((groups.rows(), groups.features()), (12, 3));
+    for row in 0..12 {
+        let (each, groups) = (each.row(row).unwrap(), groups.row(row).unwrap());
+        assert_eq!(each[0], groups[0]);
+        let within = |features: &[f32]| {
+            let (low, high) =
+                features.iter().fold((f32::MAX, 0.0f32), |(low, high), x| (low.min(*x), high.max(*x)));
+            low * 0.999..=high * 1.001
+        };
+        assert!(within(&each[1..4]).contains(&groups[1]) && within(&each[4..]).contains(&groups[2]));
+    }
+    assert!(detector.contributions_by(&table(&odd), &[0, 1]).is_err());
+}
+
 #[test]
 fn refusals() {
     let training = normal(50, 9);

@@ -1,0 +1,227 @@
+//! Tables with columns of all kinds: what is said of them, how they fit a model, and how rows of a model are written as a table again.
+
+use ae_data::{DataError, Dataset, Encoded, Format, Kind, Reason, Schema, Table};
+use ae_model::Autoencoder;
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+use crate::inputs::Target;
+use crate::output::Output;
+
+/// Names that are shown of many.
+const SHOWN: usize = 8;
+/// Rounds in which gaps are filled in, each with what the one before has filled in.
+pub(crate) const FILL_ROUNDS: usize = 3;
+
+/// One line a kind of columns: how many there are, and their names.
+pub(crate) fn lines(schema: &Schema) -> Vec<String> {
+    let mut lines = Vec::new();
+    for name in ["numbers", "yes or no", "categories", "times", "label", "dropped"] {
+        let names: Vec<String> = schema
+            .columns()
+            .iter()
+            .filter(|column| class(&column.kind) == name)
+            .map(|column| match &column.kind {
+                Kind::Categorical { levels } => format!("{} ({})", column.name, levels.len()),
+                _ => column.name.clone(),
+            })
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        let more = if names.len() > SHOWN { ", ..." } else { "" };
+        let shown = names[..names.len().min(SHOWN)].join(", ");
+        lines.push(format!("{name:<14}{}: {shown}{more}", names.len()));
+    }
+    lines
+}
+
+/// What a column holds, in words.
+fn class(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Numeric { .. } => "numbers",
+        Kind::Boolean { .. } => "yes or no",
+        Kind::Categorical { .. } => "categories",
+        Kind::Time { .. } => "times",
+        Kind::Label => "label",
+        _ => "dropped",
+    }
+}
+
+/// Columns that cannot be learnt from, and why, in one line.
+pub(crate) fn remark_dropped(schema: &Schema, location: &str, out: &Output) {
+    let of = |reason: Reason| -> Vec<&str> {
+        let dropped = |kind: &Kind| matches!(kind, Kind::Dropped { why } if *why == reason);
+        schema.columns().iter().filter(|c| dropped(&c.kind)).map(|c| c.name.as_str()).collect()
+    };
+    let mut parts = Vec::new();
+    let identifiers = of(Reason::Identifier);
+    if !identifiers.is_empty() {
+        let names = identifiers.join(", ");
+        parts.push(format!("{names} (nearly every row has a text of its own; --categorical keeps it)"));
+    }
+    let empty = of(Reason::Empty);
+    if !empty.is_empty() {
+        parts.push(format!("{} (no cell is known)", empty.join(", ")));
+    }
+    if !parts.is_empty() {
+        out.note(format!("{location}: columns left out: {}", parts.join("; ")));
+    }
+}
+
+/// The features of a table for a model, and a line about each thing that is odd about it.
+pub(crate) fn encode(
+    schema: &Schema,
+    table: &Table,
+    label: Option<&str>,
+    may_miss: bool,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    let location = table.path().display();
+    let encoded = schema.encode(table, label).map_err(|error| match error {
+        error @ DataError::NoNames { .. } => Failure::Other(format!("{location}: {error}")),
+        error => error.into(),
+    });
+    let Encoded { rows, unknown, unexpected, by_position, .. } = encoded?;
+    if by_position {
+        out.note(format!(
+            "{location} has no column names: its columns are taken in the order of the model's"
+        ));
+    }
+    if !unexpected.is_empty() {
+        let names = unexpected.join(", ");
+        out.note(format!("{location}: columns that the model does not know are left out: {names}"));
+    }
+    if !unknown.is_empty() {
+        let column = |unknown: &ae_data::Unknown| {
+            let cells = if unknown.cells == 1 { "cell" } else { "cells" };
+            format!("{} ({} {cells}, such as '{}')", unknown.column, unknown.cells, unknown.example)
+        };
+        let columns = unknown.iter().map(column).collect::<Vec<_>>().join(", ");
+        out.note(format!(
+            "{location}: texts that the model does not know count as none of its categories: {columns}"
+        ));
+    }
+    if !may_miss && let Some(at) = rows.values().iter().position(|x| x.is_nan()) {
+        let group = schema.groups()[at % rows.features()];
+        let column =
+            schema.features().nth(group).map(|column| format!("'{}'", column.name)).unwrap_or_default();
+        let path = table.path().to_owned();
+        let row = at / rows.features() + 1;
+        return Err(DataError::MissingValue { path, row, column, count: 1 }.into());
+    }
+    Ok(rows)
+}
+
+/// The rows with every gap filled in by the model, for what needs every value.
+pub(crate) fn without_gaps(
+    model: &Autoencoder,
+    rows: Dataset,
+    location: &str,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    if !model.config().mask_missing() || !rows.values().iter().any(|x| x.is_nan()) {
+        return Ok(rows);
+    }
+    out.note(format!("{location}: missing values are taken for what the model fills in"));
+    let filled = model.filled(&rows, FILL_ROUNDS).map_err(|error| Failure::with_rows(location, error))?;
+    match rows.labels() {
+        Some(labels) => Ok(filled.with_labels(labels.clone())?),
+        None => Ok(filled),
+    }
+}
+
+/// Missing cells: of a table, those of its columns.
+pub(crate) fn missing_cells(model: &Autoencoder, rows: &Dataset) -> usize {
+    let groups = model.schema().map_or_else(|| (0..rows.features()).collect(), Schema::groups);
+    let firsts: Vec<bool> = (0..groups.len()).map(|at| at == 0 || groups[at] != groups[at - 1]).collect();
+    let row = |row: &[f32]| row.iter().zip(&firsts).filter(|(x, first)| **first && x.is_nan()).count();
+    rows.values().chunks_exact(rows.features().max(1)).map(row).sum()
+}
+
+/// Values of features as those of columns, where the model has a schema: sums over the features of each.
+pub(crate) fn by_column(model: &Autoencoder, values: Dataset) -> Result<Dataset, Failure> {
+    match model.schema() {
+        Some(schema) => Ok(schema.by_column(&values)?),
+        None => Ok(values),
+    }
+}
+
+/// Refuses formats that hold numbers only for a model of a table with texts.
+pub(crate) fn check_target(model: &Autoencoder, target: &Target) -> Result<(), Failure> {
+    if let (Some(_), Target::File(path)) = (model.schema(), target)
+        && matches!(Format::of(path), Ok(Format::Npy | Format::Npz))
+    {
+        let path = path.display();
+        let text = format!("-o {path}: this format holds numbers only; .csv, .tsv and .parquet hold a table");
+        return Err(Failure::Usage(text));
+    }
+    Ok(())
+}
+
+/// Writes rows of a model's features: as a table of its columns if it has a schema, else as numbers. With `--json` on standard output
+/// each row is an object.
+pub(crate) fn deliver(
+    model: &Autoencoder,
+    rows: &Dataset,
+    target: &Target,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    match model.schema() {
+        Some(schema) => deliver_table(&schema.decode(rows)?, target, out),
+        None if out.is_json() && *target == Target::Standard => {
+            for row in rows.values().chunks_exact(rows.features()) {
+                out.object(&json!({ "row": row }))?;
+            }
+            Ok(())
+        }
+        None => {
+            target.write(rows, out)?;
+            written(target, rows.rows(), rows.features(), out)
+        }
+    }
+}
+
+/// Writes a table.
+pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
+    match target {
+        Target::Standard if out.is_json() => {
+            for row in 0..table.rows() {
+                let cells = table.row(row).enumerate();
+                let cells: Map<String, Value> =
+                    cells.map(|(column, text)| (table.name_of(column), json_cell(text))).collect();
+                out.object(&json!({ "row": cells }))?;
+            }
+            return Ok(());
+        }
+        Target::Standard => match ae_data::write_csv_table(table, out.stream()) {
+            Ok(()) => {}
+            Err(DataError::Io { source, .. }) => return Err(source.into()),
+            Err(error) => return Err(error.into()),
+        },
+        Target::File(path) => {
+            ae_data::write_table(table, path)?;
+            let (rows, columns) = (table.rows(), table.columns());
+            out.note(format!("{rows} rows of {columns} written to {}", path.display()));
+        }
+    }
+    written(target, table.rows(), table.columns(), out)
+}
+
+/// Says with `--json` that a table has been written.
+pub(crate) fn written(target: &Target, rows: usize, columns: usize, out: &mut Output) -> Result<(), Failure> {
+    let output = match target {
+        Target::Standard => Value::Null,
+        Target::File(path) => json!(path),
+    };
+    out.object(&json!({ "event": "written", "output": output, "rows": rows, "columns": columns }))
+}
+
+/// A cell as JSON: a number where it is one, null where it is missing.
+fn json_cell(text: &str) -> Value {
+    match text.parse::<f64>() {
+        _ if text.is_empty() => Value::Null,
+        Ok(x) if x.is_finite() => json!(x),
+        _ => json!(text),
+    }
+}

@@ -1,0 +1,118 @@
+//! Rows to train on: from a file of numbers as they are, from any other table by a schema.
+
+use ae_data::{
+    Content, Dataset, Kind, Labels, Schema, Table, Wishes, read_content, read_table, validation_split,
+};
+use ae_model::{Autoencoder, Config};
+
+use crate::args::{MissingArg, ScaleArg, TrainArgs};
+use crate::failure::Failure;
+use crate::inputs::{options, with_hint};
+use crate::output::Output;
+use crate::tables;
+
+/// Rows to train on, and what a model of them has to know.
+pub(crate) struct TrainingRows {
+    pub(crate) rows: Dataset,
+    pub(crate) schema: Option<Schema>,
+    /// Whether missing values are left out of the loss.
+    pub(crate) masks: bool,
+}
+
+impl TrainingRows {
+    /// Reads the rows that the flags name.
+    pub(crate) fn read(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
+        let mask = args.missing == Some(MissingArg::Mask);
+        let options = options(&args.input, mask);
+        let list = |names: &Option<crate::args::Names>| names.clone().map_or_else(Vec::new, |names| names.0);
+        let wishes = Wishes {
+            categorical: list(&args.categorical),
+            numeric: list(&args.numeric),
+            drop: list(&args.drop),
+            label: args.input.label.clone(),
+        };
+        let is_plain = !wishes.has_columns() && args.scale != Some(ScaleArg::Quantile);
+        let content = if is_plain {
+            read_content(&args.data, &options).map_err(with_hint)?
+        } else {
+            Content::Table(read_table(&args.data, &options)?)
+        };
+        match content {
+            Content::Numbers(rows) => {
+                let rows = match &args.normal {
+                    Some(normal) => {
+                        let chosen = normal_rows(rows.labels(), normal, &args.data)?;
+                        rows.select_rows(&chosen)?
+                    }
+                    None => rows,
+                };
+                Ok(TrainingRows { rows, schema: None, masks: mask })
+            }
+            Content::Table(table) => TrainingRows::of_table(args, &table, &wishes, out),
+            _ => Err(Failure::Other(format!("{}: neither numbers nor a table", args.data))),
+        }
+    }
+
+    fn of_table(
+        args: &TrainArgs,
+        table: &Table,
+        wishes: &Wishes,
+        out: &mut Output,
+    ) -> Result<TrainingRows, Failure> {
+        let chosen = match (&args.normal, &wishes.label) {
+            (Some(normal), Some(label)) => {
+                let labels = table.labels(table.find(label)?);
+                Some(table.select_rows(&normal_rows(Some(&labels), normal, &args.data)?))
+            }
+            _ => None,
+        };
+        let table = chosen.as_ref().unwrap_or(table);
+        let mut schema = Schema::infer(table, wishes)?;
+        if args.scale == Some(ScaleArg::Quantile) {
+            // Of the rows that are learnt from alone. A share that is none is refused with the other settings.
+            let share = if (0.0..1.0).contains(&args.validation) { args.validation } else { 0.0 };
+            let (train, _) = validation_split(table.rows(), share, args.seed)?;
+            schema = schema.with_quantiles(&table.select_rows(&train))?;
+        }
+        let masks = match args.missing {
+            Some(wanted) => wanted == MissingArg::Mask,
+            None => is_mixed(&schema),
+        };
+        let rows = tables::encode(&schema, table, None, masks, out)?;
+        tables::remark_dropped(&schema, &args.data, out);
+        Ok(TrainingRows { rows, schema: Some(schema), masks })
+    }
+
+    /// Whether there are columns of other kinds than numbers.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.schema.as_ref().is_some_and(is_mixed)
+    }
+
+    /// A model of these rows.
+    pub(crate) fn model(&self, config: Config) -> Result<Autoencoder, Failure> {
+        let mut model = Autoencoder::new(config)?;
+        if let Some(schema) = &self.schema {
+            model.set_schema(schema.clone())?;
+        }
+        Ok(model)
+    }
+}
+
+fn is_mixed(schema: &Schema) -> bool {
+    schema.features().any(|column| !matches!(column.kind, Kind::Numeric { .. }))
+}
+
+/// The rows that have the label.
+fn normal_rows(labels: Option<&Labels>, normal: &str, location: &str) -> Result<Vec<usize>, Failure> {
+    let rows = labels.map_or(0, Labels::len);
+    let is_normal = |row: &usize| labels.and_then(|labels| labels.name_of(*row)) == Some(normal);
+    let chosen: Vec<usize> = (0..rows).filter(is_normal).collect();
+    if chosen.is_empty() {
+        let names = labels.map_or(&[][..], Labels::names);
+        return Err(Failure::Other(format!(
+            "{location}: no row has the label '{normal}' that --normal names; labels: {}",
+            names.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
+        )));
+    }
+    Ok(chosen)
+}

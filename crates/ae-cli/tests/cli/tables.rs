@@ -1,0 +1,331 @@
+//! Tables with columns of all kinds, from file to answer.
+
+use super::*;
+
+const MODEL: &str = "people.safetensors";
+
+/// 120 people of three trades that wages, places and dates go with, with a cell missing here and there.
+pub(crate) fn people() -> String {
+    let mut text = "name,trade,wage,retired,since,town,children\n".to_owned();
+    for i in 0..120u32 {
+        let trade = ["baker", "smith", "tailor"][(i % 3) as usize];
+        let wage = 1000 * (i % 3) + 10 * (i % 7) + 500;
+        let town = ["Aue", "Bern", "Cham"][(i % 3) as usize];
+        let retired = if i % 3 == 2 { "yes" } else { "no" };
+        let wage = if i % 10 == 3 { String::new() } else { format!("{wage}.50") };
+        let town = if i % 10 == 7 { "NA" } else { town };
+        let since = format!("20{:02}-05-{:02}", 10 + i % 3, 1 + i % 28);
+        text += &format!("person {i},{trade},{wage},{retired},{since},{town},{}\n", i % 4);
+    }
+    text
+}
+
+fn trained_on(text: &str, more: &[&str]) -> (tempfile::TempDir, Ended) {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "people.csv", text);
+    let args =
+        ["train", "people.csv", "--epochs", "200", "--hidden", "12", "--encoding-dim", "4", "-o", MODEL];
+    let ended = ae(folder.path(), &[&args[..], more].concat());
+    (folder, ended)
+}
+
+#[test]
+fn kinds_of_columns_are_found_out_said_and_kept() {
+    let (folder, ended) = trained_on(&people(), &[]);
+    for line in [
+        "numbers       2: wage, children",
+        "yes or no     1: retired",
+        "categories    2: trade (3), town (3)",
+        "times         1: since",
+        "dropped       1: name",
+    ] {
+        assert!(ended.out.contains(line), "'{line}' is not in:\n{}", ended.out);
+    }
+    assert!(ended.err.contains("people.csv: columns left out: name (nearly every row"), "{}", ended.err);
+    let info = ae(folder.path(), &["info", MODEL]).out;
+    assert!(
+        info.contains("categories    2: trade (3), town (3)") && info.contains("scaling       standard"),
+        "{info}"
+    );
+    let info = ae(folder.path(), &["info", MODEL, "--json"]).summary();
+    let columns = info["schema"]["columns"].as_array().unwrap();
+    assert_eq!(columns[1]["kind"]["categorical"]["levels"], serde_json::json!(["baker", "smith", "tailor"]));
+    assert_eq!(columns[2]["kind"]["numeric"]["decimals"], 2);
+    assert_eq!(columns[3]["kind"]["boolean"]["yes"], "yes");
+    assert_eq!(
+        (&info["config"]["scaler"], &info["config"]["mask_missing"]),
+        (&"standard".into(), &true.into())
+    );
+    // It is the schema of the library too, and a file whose schema does not fit is refused.
+    let path = folder.path().join(MODEL);
+    let model = ae_model::Autoencoder::load(&path).unwrap();
+    assert_eq!(model.schema().unwrap().width(), 10);
+    assert_eq!(model.scaler().scale()[..3], [1.0; 3]);
+    let bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(6).rposition(|window| window == b"tailor").unwrap();
+    let mut other = bytes;
+    other[at] = b'w';
+    write(folder.path(), "other.safetensors", other);
+    let refused = ae_with(folder.path(), &["info", "other.safetensors"], b"", &[]);
+    assert_eq!(refused.status, Some(1), "{}", refused.err);
+}
+
+#[test]
+fn tables_come_back_in_their_own_columns_and_types() {
+    let (folder, _) = trained_on(&people(), &[]);
+    let folder = folder.path();
+    let known = cells(&people());
+    let rebuilt = ae(folder, &["reconstruct", MODEL, "people.csv"]).cells();
+    assert_eq!(rebuilt[0], ["trade", "wage", "retired", "since", "town", "children"]);
+    let right = (1..=120)
+        .filter(|row| rebuilt[*row][0] == known[*row][1] && rebuilt[*row][2] == known[*row][3])
+        .count();
+    assert!(right >= 110, "{right}");
+    for row in &rebuilt[1..] {
+        assert_eq!(row[1].split('.').nth(1).map(str::len), Some(2), "{row:?}");
+        assert!(row[3].len() == 10 && row[3].starts_with("20"), "{row:?}");
+        assert!(["Aue", "Bern", "Cham"].contains(&&row[4][..]) && row[5].parse::<i32>().is_ok(), "{row:?}");
+    }
+    // By way of encodings it is the same.
+    ae(folder, &["encode", MODEL, "people.csv", "-o", "codes.npy"]);
+    assert_eq!(ae(folder, &["decode", MODEL, "codes.npy"]).cells()[1][0], rebuilt[1][0]);
+    let object = &ae(folder, &["reconstruct", MODEL, "people.csv", "--json"]).objects()[0]["row"];
+    assert!(
+        object["trade"].is_string() && object["wage"].is_f64() && object["children"].is_number(),
+        "{object}"
+    );
+}
+
+#[test]
+fn only_missing_cells_are_filled() {
+    let (folder, _) = trained_on(&people(), &[]);
+    let folder = folder.path();
+    let known = cells(&people());
+    let filled = ae(folder, &["reconstruct", MODEL, "people.csv", "--fill"]);
+    assert!(filled.err.contains("24 missing cells filled in"), "{}", filled.err);
+    let filled = filled.cells();
+    let mut right = 0;
+    for (row, (known, filled)) in known.iter().zip(&filled).enumerate() {
+        for (column, (known, filled)) in known.iter().zip(filled).enumerate() {
+            if !known.is_empty() && known != "NA" {
+                assert_eq!(known, filled, "row {row}, column {column}");
+            } else if column == 5 {
+                right += usize::from(filled == ["Aue", "Bern", "Cham"][(row - 1) % 3]);
+            } else {
+                assert!(
+                    (filled.parse::<f64>().unwrap() - 530.0 - 1000.0 * ((row - 1) % 3) as f64).abs() < 300.0
+                );
+            }
+        }
+    }
+    // One in ten towns is missing.
+    assert!(right >= 11, "{right} of 12");
+    // Parquet holds texts and numbers, and reads back.
+    for name in ["filled.parquet", "filled.tsv", "filled.csv.gz"] {
+        ae(folder, &["reconstruct", MODEL, "people.csv", "--fill", "-o", name]);
+        let again = ae(folder, &["reconstruct", MODEL, name, "--fill"]).cells();
+        assert_eq!((again.len(), &again[1][0], &again[8][5]), (121, &filled[1][0], &filled[8][5]), "{name}");
+    }
+}
+
+#[test]
+fn order_of_columns_does_not_matter_and_new_texts_are_no_error() {
+    let (folder, _) = trained_on(&people(), &[]);
+    let folder = folder.path();
+    let expected = ae(folder, &["score", MODEL, "people.csv"]).out;
+    let turned: String = people()
+        .lines()
+        .enumerate()
+        .map(|(row, line)| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            cells.reverse();
+            cells.insert(2, if row == 0 { "shoe" } else { "42" });
+            cells.join(",") + "\n"
+        })
+        .collect();
+    write(folder, "turned.csv", &turned);
+    let score = ae(folder, &["score", MODEL, "turned.csv"]);
+    assert_eq!(score.out, expected);
+    assert!(score.err.contains("columns that the model does not know are left out: shoe"), "{}", score.err);
+    write(folder, "new.csv", people().replace("baker", "baxter").replace(",yes,", ",perhaps,"));
+    let score = ae(folder, &["score", MODEL, "new.csv"]);
+    let line = "count as none of its categories: trade (40 cells, such as 'baxter'), retired (40 cells, such as 'perhaps')";
+    assert!(score.err.contains(line), "{}", score.err);
+    // A table without names is taken by the order of its columns.
+    let bare: String = people().lines().skip(1).map(|line| format!("{line}\n")).collect();
+    write(folder, "bare.csv", bare);
+    let score = ae(folder, &["score", MODEL, "bare.csv", "--no-header"]);
+    assert_eq!(score.out, expected);
+    assert!(score.err.contains("bare.csv has no column names"), "{}", score.err);
+}
+
+#[test]
+fn errors_and_blame_are_those_of_columns() {
+    let odd = "person x,baker,2520.50,no,2010-05-03,Aue,1\nperson y,smith,1530.50,no,2011-05-04,Aue,1\n";
+    let (folder, _) = trained_on(&people(), &["--drop", "name,children"]);
+    let folder = folder.path();
+    let features = ae(folder, &["score", MODEL, "people.csv", "--per-feature"]).cells();
+    assert_eq!(features[0], ["trade", "wage", "retired", "since", "town"]);
+    let rows = ae(folder, &["score", MODEL, "people.csv"]).cells();
+    for (row, features) in rows[1..].iter().zip(&features[1..]) {
+        let sum: f64 = features.iter().map(|x| x.parse::<f64>().unwrap()).sum();
+        assert!((row[0].parse::<f64>().unwrap() - sum).abs() <= 1e-4 * sum.max(1e-3), "{row:?} {sum}");
+    }
+    let labelled: String = people()
+        .lines()
+        .chain(odd.lines())
+        .enumerate()
+        .map(|(row, line)| {
+            format!(
+                "{line},{}\n",
+                if row == 0 {
+                    "kind"
+                } else if row > 120 {
+                    "odd"
+                } else {
+                    "usual"
+                }
+            )
+        })
+        .collect();
+    write(folder, "labelled.csv", labelled);
+    let args = ["detect", MODEL, "labelled.csv", "--label", "kind", "--normal", "usual"];
+    let more = ["--reference", "people.csv", "--contamination", "0.02", "-o", "found.csv"];
+    let ended = ae(folder, &[&args[..], &more].concat());
+    assert!(
+        ended.out.contains("ROC-AUC") && ended.err.contains("blamed first most often: "),
+        "{}",
+        ended.err
+    );
+    assert!(
+        ended.err.contains("people.csv: missing values are taken for what the model fills in"),
+        "{}",
+        ended.err
+    );
+    let found = cells(&std::fs::read_to_string(folder.join("found.csv")).unwrap());
+    assert_eq!((&found[121][1][..], &found[122][1][..]), ("1", "1"), "{:?}", &found[119..]);
+    assert!(["trade", "wage", "town"].contains(&&found[121][3][..]), "{:?}", found[121]);
+    // Without a reference, by the errors alone.
+    let ended = ae(folder, &[&args[..], &["--contamination", "0.02", "--json"]].concat());
+    let blamed = ended.objects()[121]["blamed"][0]["feature"].clone();
+    assert!(["trade", "wage", "town", "retired", "since"].contains(&blamed.as_str().unwrap()), "{blamed}");
+}
+
+/// Rows with the label alone are learnt from, and it is no feature.
+#[test]
+fn normal_rows_are_learnt_from() {
+    let (folder, _) = trained_on(&people(), &["--label", "retired", "--normal", "no"]);
+    let summary = ae(
+        folder.path(),
+        &["train", "people.csv", "--label", "retired", "--normal", "no", "--json", "--epochs", "1"],
+    )
+    .summary();
+    assert_eq!(summary["rows"], 80);
+    let info = ae(folder.path(), &["info", MODEL]).out;
+    assert!(info.contains("label         1: retired") && info.contains("trade (2)"), "{info}");
+    // The column that was the label is not asked for again, and not remarked on.
+    let score = ae(folder.path(), &["score", MODEL, "people.csv"]);
+    assert!(!score.err.contains("left out"), "{}", score.err);
+    // Of numbers, too.
+    let ended = ae(
+        folder.path(),
+        &[
+            "train",
+            "digits",
+            "--label",
+            "label",
+            "--normal",
+            "3",
+            "--epochs",
+            "1",
+            "--json",
+            "-o",
+            "d.safetensors",
+        ],
+    );
+    assert_eq!(ended.summary()["rows"], 183);
+}
+
+#[test]
+fn hidden_cells_are_filled_in_better_than_by_means_and_modes() {
+    let (folder, _) = trained_on(&people(), &[]);
+    let folder = folder.path();
+    let ended = ae(folder, &["evaluate", MODEL, "people.csv", "--hide", "0.1"]);
+    for part in ["10.00 % of the known cells hidden", "numbers, RMSE in sd", "categories, right", "  town"] {
+        assert!(ended.out.contains(part), "'{part}' is not in:\n{}", ended.out);
+    }
+    assert!(ended.out.contains("120 rows of 6, 24 values missing"), "{}", ended.out);
+    let object = ae(folder, &["evaluate", MODEL, "people.csv", "--hide", "0.1", "--json"]).summary();
+    let of = |kind: &str, who: &str| object["imputation"][kind][who].as_f64().unwrap();
+    assert!(
+        of("categories_right", "model") > of("categories_right", "usual") + 0.2,
+        "{}",
+        object["imputation"]
+    );
+    assert!(of("numbers_rmse", "model") < of("numbers_rmse", "usual"), "{}", object["imputation"]);
+    let names: Vec<&str> =
+        object["per_feature"].as_array().unwrap().iter().map(|f| f["feature"].as_str().unwrap()).collect();
+    assert_eq!(names, ["trade", "wage", "retired", "since", "town", "children"]);
+    ae(folder, &["report", MODEL, "people.csv", "--hide", "0.1", "-o", "report.html"]);
+    let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    for part in ["Missing values", "tailor", "--hide 0.1", ">town<"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn every_command_takes_tables() {
+    let (folder, _) = trained_on(&people(), &["--scale", "quantile"]);
+    let folder = folder.path();
+    assert!(ae(folder, &["info", MODEL]).out.contains("scaling       quantile"));
+    let rebuilt = ae(folder, &["reconstruct", MODEL, "people.csv"]).cells();
+    assert!(rebuilt[1..].iter().all(|row| (0.0..4000.0).contains(&row[1].parse::<f64>().unwrap())));
+    let sweep = ["sweep", "people.csv", "--sizes", "1,3", "--epochs", "3", "-o", "sizes.csv"];
+    ae(folder, &sweep);
+    assert!(ae(folder, &sweep).err.contains("sizes.csv has the results of 1, 3 already"));
+    let other = ae_with(folder, &[&sweep[..], &["--drop", "name,town"]].concat(), b"", &[]);
+    assert!(other.err.contains("results of other settings, data"), "{}", other.err);
+    let maps = ae(folder, &["compare", MODEL, "people.csv", "--rows", "60"]);
+    assert!(maps.out.contains("t-SNE") && maps.err.contains("what the model fills in"), "{}", maps.err);
+}
+
+/// Numbers that are categories, and texts that are numbers after all.
+#[test]
+fn kinds_of_columns_can_be_chosen() {
+    let (folder, ended) = trained_on(&people(), &["--categorical", "children,name", "--drop", "since"]);
+    assert!(
+        ended.out.contains("categories    4: name (120), trade (3), town (3), children (4)"),
+        "{}",
+        ended.out
+    );
+    assert!(ended.out.contains("dropped       1: since") && !ended.err.contains("left out"), "{}", ended.err);
+    // By numbers, of a file of numbers, which then keeps the defaults of numbers.
+    write(folder.path(), "rows.csv", table());
+    let args = ["train", "rows.csv", "--drop", "1", "--epochs", "1", "-o", "rows.safetensors"];
+    assert!(ae(folder.path(), &args).out.contains("dropped       1: height"));
+    let info = ae(folder.path(), &["info", "rows.safetensors", "--json"]).summary();
+    assert_eq!((&info["config"]["scaler"], &info["layer_dims"][0]), (&"minmax".into(), &3.into()));
+}
+
+/// A file of nothing but numbers has no schema, and the model is what it always was.
+#[test]
+fn files_of_numbers_have_no_schema() {
+    let folder = trained();
+    let info = ae(folder.path(), &["info", "model.safetensors", "--json"]).summary();
+    assert_eq!((&info["schema"], &info["config"]["scaler"]), (&Value::Null, &"minmax".into()));
+    let bytes = std::fs::read(folder.path().join("model.safetensors")).unwrap();
+    assert!(!bytes.windows(6).any(|window| window == b"schema"));
+    let holes = table().replacen("\n0,", "\n,", 1);
+    write(folder.path(), "holes.csv", &holes);
+    let refused = ae_with(folder.path(), &["train", "holes.csv"], b"", &[]);
+    assert!(refused.err.contains("--missing mask leaves it out of the loss"), "{}", refused.err);
+    // Gaps of numbers are filled alone, too.
+    ae(
+        folder.path(),
+        &["train", "holes.csv", "--missing", "mask", "--epochs", "5", "-o", "holes.safetensors"],
+    );
+    let filled = ae(folder.path(), &["reconstruct", "holes.safetensors", "holes.csv", "--fill"]).cells();
+    assert!(filled[1][0].parse::<f64>().is_ok());
+    let known = cells(&holes);
+    assert_eq!(filled[2][3].parse::<f32>().unwrap(), known[2][3].parse::<f32>().unwrap());
+}

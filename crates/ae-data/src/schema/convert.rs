@@ -1,0 +1,308 @@
+//! From tables to features and back: the one way in and the one way out.
+
+use std::collections::HashMap;
+
+use super::{Column, Kind, Schema, time};
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::table::Table;
+use crate::text::{Parsed, is_missing, is_number_of_some_kind, parse, parse_boolean, shown};
+
+/// A table as features, and what was odd about it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Encoded {
+    /// `[rows, features]`, missing values as NaN, with the labels that were asked for.
+    pub rows: Dataset,
+    /// Texts that the schema does not know, by column.
+    pub unknown: Vec<Unknown>,
+    /// Columns of the table that the schema does not know, which are left out.
+    pub unexpected: Vec<String>,
+    /// Whether the table has no names, so that columns were taken by their order.
+    pub by_position: bool,
+}
+
+/// Texts of a column that the schema does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unknown {
+    /// The column.
+    pub column: String,
+    /// Cells with such a text.
+    pub cells: usize,
+    /// The first one.
+    pub example: String,
+}
+
+/// Where the columns of a schema are in a table.
+struct Places {
+    /// Of every column with features.
+    features: Vec<usize>,
+    label: Option<usize>,
+    unexpected: Vec<String>,
+    by_position: bool,
+}
+
+impl Schema {
+    /// The rows of a table as features. Columns are found by their names, in any order, or by position in a table without names.
+    /// `label` is the column, by name or by number from 1, that becomes labels. A missing cell is NaN in all features of its column; a
+    /// category that the schema does not know is 0 in all of them.
+    ///
+    /// # Errors
+    /// [`DataError::Columns`] for columns that are missing, [`DataError::NoNames`] for a table without names of another number of columns,
+    /// [`DataError::NotThere`] for a label that is not there, [`DataError::NotANumber`], [`DataError::TooLarge`] and
+    /// [`DataError::NotATime`].
+    pub fn encode(&self, table: &Table, label: Option<&str>) -> Result<Encoded, DataError> {
+        let places = self.places(table, label)?;
+        let width = self.width();
+        let mut values = vec![0.0f32; table.rows() * width];
+        let mut unknown = Vec::new();
+        let mut at = 0;
+        for (column, place) in self.features().zip(&places.features) {
+            let into = Into { table, place: *place, values: &mut values, at, width };
+            unknown.extend(into.column(column)?);
+            at += column.width();
+        }
+        let mut rows = Dataset::new(values, width)?.with_names(self.feature_names())?;
+        if let Some(label) = places.label {
+            rows = rows.with_labels(table.labels(label))?;
+        }
+        let Places { unexpected, by_position, .. } = places;
+        Ok(Encoded { rows, unknown, unexpected, by_position })
+    }
+
+    fn places(&self, table: &Table, label: Option<&str>) -> Result<Places, DataError> {
+        let label = label.map(|label| table.find(label)).transpose()?;
+        let Some(names) = table.names() else {
+            // The whole table that the schema was made of, or its columns with features alone.
+            let all = self.columns.iter().enumerate().filter(|(_, column)| column.width() > 0);
+            let all: Vec<usize> = all.map(|(index, _)| index).collect();
+            let beside: Vec<usize> = (0..table.columns()).filter(|index| Some(*index) != label).collect();
+            let features = match table.columns() {
+                count if count == self.columns.len() => all,
+                _ if beside.len() == all.len() => beside,
+                _ => {
+                    return Err(DataError::NoNames {
+                        wanted: self.features().map(|c| c.name.clone()).collect(),
+                    });
+                }
+            };
+            return Ok(Places { features, label, unexpected: Vec::new(), by_position: true });
+        };
+        let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+        let place = |column: &Column| places.get(column.name.as_str()).copied().filter(|p| Some(*p) != label);
+        let found: Vec<Option<usize>> = self.features().map(place).collect();
+        let unexpected: Vec<String> = names
+            .iter()
+            .enumerate()
+            .filter(|(index, name)| {
+                Some(*index) != label && !self.columns.iter().any(|column| column.name == **name)
+            })
+            .map(|(_, name)| name.clone())
+            .collect();
+        let missing = self.features().zip(&found).filter(|(_, place)| place.is_none());
+        let missing: Vec<String> = missing.map(|(column, _)| column.name.clone()).collect();
+        if !missing.is_empty() {
+            return Err(DataError::Columns { path: table.path().to_owned(), missing, unexpected });
+        }
+        Ok(Places { features: found.into_iter().flatten().collect(), label, unexpected, by_position: false })
+    }
+
+    /// Rows of features as a table of the columns that have features, with the labels, where there are any, as a last column. Numbers
+    /// have the digits behind the point that they came with, categories are the ones with the largest value, and NaN is an empty cell.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] for rows of another width.
+    pub fn decode(&self, rows: &Dataset) -> Result<Table, DataError> {
+        self.check_width(rows)?;
+        let mut names: Vec<String> = self.features().map(|column| column.name.clone()).collect();
+        let label = rows.labels().map(|_| match self.label() {
+            Some(label) => label.to_owned(),
+            None => crate::labels::column_name(&names),
+        });
+        names.extend(label);
+        let mut columns: Vec<Vec<String>> = Vec::with_capacity(names.len());
+        let mut at = 0;
+        for column in self.features() {
+            let cells = rows.values().chunks_exact(rows.features());
+            columns.push(cells.map(|row| column.text_of(&row[at..at + column.width()])).collect());
+            at += column.width();
+        }
+        if let Some(labels) = rows.labels() {
+            let texts = (0..labels.len()).map(|row| labels.name_of(row).unwrap_or_default().to_owned());
+            columns.push(texts.collect());
+        }
+        Table::new(names, &columns)
+    }
+
+    /// The table as it is, with what `rows` say in the place of missing cells. `rows` are those of the table, in its order; columns
+    /// without features stay as they are.
+    ///
+    /// # Errors
+    /// As [`Schema::encode`], [`DataError::Shape`] for rows of another width, [`DataError::Count`] for other rows than those of the
+    /// table.
+    pub fn fill(&self, table: &Table, label: Option<&str>, rows: &Dataset) -> Result<Table, DataError> {
+        self.check_width(rows)?;
+        if rows.rows() != table.rows() {
+            let (expected, got) = (table.rows(), rows.rows());
+            return Err(DataError::Count { what: "rebuilt rows", of: "rows", expected, got });
+        }
+        let places = self.places(table, label)?;
+        let mut fills = vec![None; table.columns()];
+        let mut at = 0;
+        for (column, place) in self.features().zip(&places.features) {
+            fills[*place] = Some((column, at));
+            at += column.width();
+        }
+        Ok(table.replaced(|row, index, text| {
+            let (column, at) = fills[index].filter(|_| is_missing(text))?;
+            Some(column.text_of(&rows.row(row)?[at..at + column.width()]))
+        }))
+    }
+
+    /// Values of features summed up by column, `[rows, columns with features]`: of squared errors, the error of each column. NaN counts
+    /// as 0.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] for rows of another width.
+    pub fn by_column(&self, values: &Dataset) -> Result<Dataset, DataError> {
+        self.check_width(values)?;
+        let groups = self.groups();
+        let names: Vec<String> = self.features().map(|column| column.name.clone()).collect();
+        let mut sums = vec![0.0f32; values.rows() * names.len()];
+        for (row, sums) in values.values().chunks_exact(groups.len()).zip(sums.chunks_exact_mut(names.len()))
+        {
+            for (x, group) in row.iter().zip(&groups).filter(|(x, _)| !x.is_nan()) {
+                sums[*group] += x;
+            }
+        }
+        Dataset::new(sums, names.len())?.with_names(names)
+    }
+
+    fn check_width(&self, rows: &Dataset) -> Result<(), DataError> {
+        if rows.features() == self.width() {
+            return Ok(());
+        }
+        Err(DataError::Shape { what: "the columns", width: self.width(), got: rows.features() })
+    }
+}
+
+impl Column {
+    /// The text that the values of its features stand for; empty for NaN.
+    pub fn text_of(&self, values: &[f32]) -> String {
+        let first = f64::from(values.first().copied().unwrap_or(f32::NAN));
+        if first.is_nan() {
+            return String::new();
+        }
+        match &self.kind {
+            Kind::Numeric { decimals } => number_text(self.value_of(first), *decimals),
+            Kind::Boolean { no, yes } => if first >= 0.5 { yes } else { no }.clone(),
+            Kind::Categorical { levels } => levels.get(largest(values)).cloned().unwrap_or_default(),
+            Kind::Time { form, origin } => {
+                time::write(origin.saturating_add(self.value_of(first).round() as i64), *form)
+            }
+            Kind::Label | Kind::Dropped { .. } => String::new(),
+        }
+    }
+
+    /// The number or the seconds from the first time that a feature's value stands for.
+    pub fn value_of(&self, feature: f64) -> f64 {
+        self.quantiles.as_ref().map_or(feature, |quantiles| quantiles.value(feature))
+    }
+}
+
+/// The place of the largest value, the first of several.
+fn largest(values: &[f32]) -> usize {
+    let better = |best: usize, at: usize| if values[at] > values[best] { at } else { best };
+    (1..values.len()).fold(0, better)
+}
+
+fn number_text(x: f64, decimals: Option<u8>) -> String {
+    let text = match decimals {
+        Some(digits) => format!("{x:.*}", usize::from(digits)),
+        None => (x as f32).to_string(),
+    };
+    // No zero with a sign.
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// Where the features of a column go.
+struct Into<'a> {
+    table: &'a Table,
+    place: usize,
+    values: &'a mut [f32],
+    at: usize,
+    width: usize,
+}
+
+impl Into<'_> {
+    /// Converts the column; returns the texts that it does not know.
+    fn column(self, column: &Column) -> Result<Option<Unknown>, DataError> {
+        let levels: HashMap<&str, usize> = match &column.kind {
+            Kind::Categorical { levels } => levels.iter().map(String::as_str).zip(0..).collect(),
+            _ => HashMap::new(),
+        };
+        let mut unknown: Option<Unknown> = None;
+        let score = |x: f64| column.quantiles.as_ref().map_or(x, |quantiles| quantiles.score(x)) as f32;
+        for row in 0..self.table.rows() {
+            let text = self.table.cell(row, self.place);
+            let features = &mut self.values[row * self.width + self.at..][..column.width()];
+            if is_missing(text) {
+                features.fill(f32::NAN);
+                continue;
+            }
+            match &column.kind {
+                Kind::Numeric { .. } => features[0] = score(f64::from(number(self.table, row, self.place)?)),
+                Kind::Time { origin, .. } => match time::parse(text) {
+                    Some((seconds, _)) => features[0] = score(seconds.saturating_sub(*origin) as f64),
+                    None => return Err(not_a_time(self.table, row, self.place)),
+                },
+                Kind::Boolean { .. } if parse_boolean(text).is_some() => {
+                    features[0] = f32::from(u8::from(parse_boolean(text) == Some(true)));
+                }
+                Kind::Categorical { .. } if levels.contains_key(text) => features[levels[text]] = 1.0,
+                _ => {
+                    // Of yes and no neither: nothing is known.
+                    if matches!(column.kind, Kind::Boolean { .. }) {
+                        features.fill(f32::NAN);
+                    }
+                    let first =
+                        || Unknown { column: column.name.clone(), cells: 0, example: shown(text.as_bytes()) };
+                    unknown.get_or_insert_with(first).cells += 1;
+                }
+            }
+        }
+        Ok(unknown)
+    }
+}
+
+fn number(table: &Table, row: usize, place: usize) -> Result<f32, DataError> {
+    let text = table.cell(row, place);
+    let (path, column, row) = (table.path().to_owned(), format!("'{}'", table.name_of(place)), row + 1);
+    match parse(text.as_bytes()) {
+        Parsed::Number(x) => Ok(x),
+        Parsed::Missing => Ok(f32::NAN),
+        Parsed::TooLarge => Err(DataError::TooLarge { path, row, column, value: shown(text.as_bytes()) }),
+        Parsed::Text => {
+            let hint = if is_number_of_some_kind(text.as_bytes()) {
+                "; use a point as decimal separator".to_owned()
+            } else {
+                String::new()
+            };
+            let line = table.line(row - 1);
+            Err(DataError::NotANumber { path, row, line, column, text: shown(text.as_bytes()), hint })
+        }
+    }
+}
+
+fn not_a_time(table: &Table, row: usize, place: usize) -> DataError {
+    DataError::NotATime {
+        path: table.path().to_owned(),
+        row: row + 1,
+        column: table.name_of(place),
+        text: shown(table.cell(row, place).as_bytes()),
+    }
+}

@@ -1,0 +1,240 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::dataset::Dataset;
+
+fn table(columns: &[(&str, &[&str])]) -> Table {
+    let names = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let cells: Vec<Vec<&str>> = columns.iter().map(|(_, cells)| cells.to_vec()).collect();
+    Table::new(names, &cells).unwrap()
+}
+
+fn mixed() -> Table {
+    table(&[
+        ("size", &["1.5", "NA", "2.25", "4"]),
+        ("colour", &["red", "blue", "", "red"]),
+        ("open", &["Yes", "no", "?", "NO"]),
+        ("since", &["2019-03-23 20:21:09", "2019-03-01", "", "2019-03-23 20:21"]),
+        ("count", &["3", "0", "1", ""]),
+    ])
+}
+
+fn infer(table: &Table) -> Schema {
+    Schema::infer(table, &Wishes::default()).unwrap()
+}
+
+fn kinds(schema: &Schema) -> Vec<&'static str> {
+    let kind = |column: &Column| match column.kind {
+        Kind::Numeric { .. } => "numeric",
+        Kind::Boolean { .. } => "boolean",
+        Kind::Categorical { .. } => "categorical",
+        Kind::Time { .. } => "time",
+        Kind::Label => "label",
+        Kind::Dropped { why: Reason::Identifier } => "identifier",
+        Kind::Dropped { why: Reason::Empty } => "empty",
+        Kind::Dropped { why: Reason::Asked } => "asked",
+    };
+    schema.columns().iter().map(kind).collect()
+}
+
+#[test]
+fn columns_are_what_their_cells_are() {
+    let schema = infer(&mixed());
+    assert_eq!(kinds(&schema), ["numeric", "categorical", "boolean", "time", "numeric"]);
+    assert_eq!(schema.columns()[0].kind, Kind::Numeric { decimals: Some(2) });
+    assert_eq!(schema.columns()[2].kind, Kind::Boolean { no: "no".to_owned(), yes: "Yes".to_owned() });
+    assert_eq!(schema.feature_names(), ["size", "colour=blue", "colour=red", "open", "since", "count"]);
+    assert_eq!(schema.groups(), [0, 1, 1, 2, 3, 4]);
+    assert_eq!(schema.indicators(), [false, true, true, true, false, false]);
+    assert!(!schema.is_plain());
+}
+
+#[test]
+fn what_tells_rows_apart_is_dropped() {
+    let ids: Vec<String> = (0..12).map(|i| format!("id {i}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let two: Vec<&str> = (0..12).map(|i| if i % 2 == 0 { "a" } else { "b" }).collect();
+    let odd = ["1"; 12].iter().enumerate().map(|(i, _)| if i < 5 { "x1" } else { "7" }).collect::<Vec<_>>();
+    let kept =
+        table(&[("id", &ids), ("ab", &two), ("none", &["NaN"; 12]), ("mostly", &odd), ("one", &["z"; 12])]);
+    assert_eq!(kinds(&infer(&kept)), ["identifier", "categorical", "empty", "numeric", "categorical"]);
+    // Few rows tell nothing.
+    let few = kept.select_rows(&[0, 1, 2]);
+    assert_eq!(kinds(&infer(&few))[0], "categorical");
+    let wishes = |categorical: &[&str], drop: &[&str], label: Option<&str>| Wishes {
+        categorical: categorical.iter().map(|name| (*name).to_owned()).collect(),
+        drop: drop.iter().map(|name| (*name).to_owned()).collect(),
+        label: label.map(str::to_owned),
+        ..Wishes::default()
+    };
+    let schema = Schema::infer(&kept, &wishes(&["id", "4"], &["none"], Some("ab"))).unwrap();
+    assert_eq!(kinds(&schema), ["categorical", "label", "asked", "categorical", "categorical"]);
+    assert_eq!((schema.width(), schema.label()), (12 + 2 + 1, Some("ab")));
+    for (wishes, says) in [
+        (wishes(&["height"], &[], None), "no column 'height'"),
+        (wishes(&["id"], &["id"], None), "'id' was given two kinds"),
+        (wishes(&["ab"], &[], Some("ab")), "'ab' was given two kinds"),
+        (wishes(&[], &["id", "ab", "none", "mostly", "one"], None), "no column is left"),
+    ] {
+        let error = Schema::infer(&kept, &wishes).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn tables_come_back() {
+    let schema = infer(&mixed());
+    let encoded = schema.encode(&mixed(), None).unwrap();
+    assert!(encoded.unknown.is_empty() && encoded.unexpected.is_empty() && !encoded.by_position);
+    let first = encoded.rows.row(0).unwrap();
+    assert_eq!(first, [1.5, 0.0, 1.0, 1.0, 22.0 * 86_400.0 + 73_269.0, 3.0]);
+    assert!(encoded.rows.row(2).unwrap()[1..5].iter().all(|x| x.is_nan()));
+    let decoded = schema.decode(&encoded.rows).unwrap();
+    let expected = table(&[
+        ("size", &["1.50", "", "2.25", "4.00"]),
+        ("colour", &["red", "blue", "", "red"]),
+        ("open", &["Yes", "no", "", "no"]),
+        ("since", &["2019-03-23 20:21:09", "2019-03-01 00:00:00", "", "2019-03-23 20:21:00"]),
+        ("count", &["3", "0", "1", ""]),
+    ]);
+    for column in 0..5 {
+        assert_eq!(decoded.column(column).collect::<Vec<_>>(), expected.column(column).collect::<Vec<_>>());
+    }
+}
+
+/// Values between those of the table become what is nearest to them.
+#[test]
+fn rebuilt_values_are_of_their_columns() {
+    let schema = infer(&mixed());
+    let rows = Dataset::new(vec![-0.001, 0.3, 0.2, 0.49, 0.6, 2.5001], 6).unwrap();
+    let texts: Vec<String> = schema.decode(&rows).unwrap().row(0).map(str::to_owned).collect();
+    assert_eq!(texts, ["0.00", "blue", "no", "2019-03-01 00:00:01", "3"]);
+    assert!(schema.decode(&Dataset::new(vec![0.0; 5], 5).unwrap()).is_err());
+}
+
+#[test]
+fn only_missing_cells_are_filled() {
+    let schema = infer(&mixed());
+    let rows = Dataset::new([9.0, 1.0, 0.0, 1.0, 0.0, 7.4].repeat(4), 6).unwrap();
+    let filled = schema.fill(&mixed(), None, &rows).unwrap();
+    assert_eq!(filled.column(0).collect::<Vec<_>>(), ["1.5", "9.00", "2.25", "4"]);
+    assert_eq!(filled.row(2).collect::<Vec<_>>(), ["2.25", "blue", "Yes", "2019-03-01 00:00:00", "1"]);
+    assert!(schema.fill(&mixed().select_rows(&[0]), None, &rows).is_err());
+}
+
+#[test]
+fn order_of_columns_does_not_matter_but_names_do() {
+    let schema = infer(&table(&[("a", &["1", "2"]), ("b", &["x", "y"]), ("kind", &["p", "q"])]));
+    let turned = table(&[("b", &["y"]), ("more", &["5"]), ("kind", &["q"]), ("a", &["4"])]);
+    let encoded = schema.encode(&turned, None).unwrap();
+    assert_eq!(encoded.rows.row(0).unwrap(), [4.0, 0.0, 1.0, 0.0, 1.0]);
+    assert_eq!(encoded.unexpected, ["more"]);
+    let other = table(&[("b", &["y"]), ("c", &["1"])]);
+    assert_eq!(
+        schema.encode(&other, None).unwrap_err().to_string(),
+        ": columns 'a', 'kind' are missing; not expected: 'c'"
+    );
+    // A column of labels is none of features.
+    assert!(schema.encode(&turned, Some("b")).is_err());
+    let bare = |columns| {
+        let mut bare = Table::empty(std::path::Path::new(""), columns, None);
+        (0..columns).for_each(|column| bare.push(column, ["7", "x", "q", "1"][column]));
+        bare.end_row(1);
+        bare
+    };
+    let encoded = schema.encode(&bare(3), None).unwrap();
+    assert!(encoded.by_position);
+    assert_eq!(encoded.rows.row(0).unwrap(), [7.0, 1.0, 0.0, 0.0, 1.0]);
+    assert!(schema.encode(&bare(2), None).unwrap_err().to_string().contains("has no header"));
+    assert_eq!(schema.encode(&bare(4), Some("4")).unwrap().rows.labels().unwrap().name_of(0), Some("1"));
+}
+
+#[test]
+fn texts_that_nobody_knows() {
+    let schema = infer(&mixed());
+    let new = table(&[
+        ("size", &["1", "2"]),
+        ("colour", &["green", "green"]),
+        ("open", &["maybe", "TRUE"]),
+        ("since", &["2020-01-01", "2020-01-01"]),
+        ("count", &["1", "2"]),
+    ]);
+    let encoded = schema.encode(&new, None).unwrap();
+    assert_eq!(encoded.rows.row(0).unwrap()[1..3], [0.0, 0.0]);
+    assert!(encoded.rows.row(0).unwrap()[3].is_nan() && encoded.rows.row(1).unwrap()[3] == 1.0);
+    let said: Vec<(&str, usize, &str)> =
+        encoded.unknown.iter().map(|u| (u.column.as_str(), u.cells, u.example.as_str())).collect();
+    assert_eq!(said, [("colour", 2, "green"), ("open", 1, "maybe")]);
+    for (column, text, says) in [
+        (0, "x", "row 1, column 'size': 'x' is not a number"),
+        (0, "1,5", "use a point as decimal separator"),
+        (0, "1e39", "does not fit a 32-bit float"),
+        (3, "yesterday", "row 1, column 'since': 'yesterday' is no date or time"),
+    ] {
+        let wrong = new.replaced(|row, at, _| (row == 0 && at == column).then(|| text.to_owned()));
+        let error = schema.encode(&wrong, None).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn errors_are_summed_by_column() {
+    let schema = infer(&mixed());
+    let errors = Dataset::new(vec![1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0], 6).unwrap();
+    let sums = schema.by_column(&errors).unwrap();
+    assert_eq!(sums.values(), [1.0, 5.0, 4.0, 0.0, 6.0]);
+    assert_eq!(sums.names().unwrap()[1], "colour");
+}
+
+#[test]
+fn schemas_are_written_and_read_and_checked() {
+    let schema = infer(&mixed()).with_quantiles(&mixed()).unwrap();
+    let json = serde_json::to_string(&schema).unwrap();
+    assert_eq!(serde_json::from_str::<Schema>(&json).unwrap(), schema);
+    assert!(json.contains(r#"{"name":"colour","kind":{"categorical":{"levels":["blue","red"]}}}"#), "{json}");
+    for (from, to, says) in [
+        (r#"["blue","red"]"#, r#"["red","blue"]"#, "not in order"),
+        (r#"["blue","red"]"#, "[]", "no levels"),
+        (r#""name":"count""#, r#""name":"size""#, "two columns are named 'size'"),
+        (r#""values":[0.0,1.0,3.0]"#, r#""values":[0.0,1.0,1.0]"#, "do not rise"),
+        (r#""values":[0.0,1.0,3.0]"#, r#""values":[0.0,1.0]"#, "do not rise"),
+    ] {
+        assert!(json.contains(from), "{from} in {json}");
+        let error = serde_json::from_str::<Schema>(&json.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn quantiles_are_undone_on_the_way_out() {
+    let plain = infer(&mixed());
+    let schema = plain.clone().with_quantiles(&mixed()).unwrap();
+    let encoded = schema.encode(&mixed(), None).unwrap().rows;
+    assert_eq!(encoded.row(0).unwrap()[1..4], [0.0, 1.0, 1.0]);
+    assert!(encoded.row(0).unwrap()[0] < encoded.row(2).unwrap()[0]);
+    let back = schema.decode(&encoded).unwrap();
+    let straight = plain.decode(&plain.encode(&mixed(), None).unwrap().rows).unwrap();
+    assert_eq!(back, straight);
+}
+
+proptest! {
+    /// Whatever texts a table holds: a schema is found or an error, and what it encodes decodes to what encodes the same.
+    #[test]
+    fn any_table_comes_back(
+        cells in prop::collection::vec(
+            prop::collection::vec("(|NA|[a-c]|-?[0-9]{1,4}(\\.[0-9]{1,3})?|true|No|2[0-9]{3}-0[1-9]-1[0-9])", 12),
+            1..5,
+        ),
+    ) {
+        let names: Vec<String> = (0..cells.len()).map(|i| format!("x{i}")).collect();
+        let table = Table::new(names, &cells).unwrap();
+        let Ok(schema) = Schema::infer(&table, &Wishes::default()) else { return Ok(()) };
+        let Ok(encoded) = schema.encode(&table, None) else { return Ok(()) };
+        prop_assert!(encoded.unknown.is_empty());
+        let decoded = schema.decode(&encoded.rows).unwrap();
+        let again = schema.encode(&decoded, None).unwrap().rows;
+        for (a, b) in again.values().iter().zip(encoded.rows.values()) {
+            prop_assert!(a == b || a.is_nan() && b.is_nan());
+        }
+    }
+}

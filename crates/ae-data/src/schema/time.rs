@@ -1,0 +1,169 @@
+//! Dates and times as seconds, in the proleptic Gregorian calendar and without time zones.
+
+use serde::{Deserialize, Serialize};
+
+/// How dates and times of a column are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TimeForm {
+    /// `2024-05-01`
+    Date,
+    /// `2024-05-01 12:30:00`
+    Space,
+    /// `2024-05-01T12:30:00`
+    T,
+    /// `2024-05-01T12:30:00Z`
+    Utc,
+}
+
+const DAY: i64 = 86_400;
+
+/// The seconds since 1970 that a text stands for, and how it is written: `2024-05-01`, alone or followed by a space or `T`, and
+/// `12:30`, `12:30:00` or `12:30:00.5`, and with `T` perhaps `Z`. Fractions of a second are left out.
+pub(super) fn parse(text: &str) -> Option<(i64, TimeForm)> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
+        return None;
+    }
+    let days = days(year, month, day) * DAY;
+    let Some(separator) = rest.chars().next() else { return Some((days, TimeForm::Date)) };
+    let time = &rest[separator.len_utf8()..];
+    let (time, form) = match (separator, time.strip_suffix('Z')) {
+        (' ', None) => (time, TimeForm::Space),
+        ('T', None) => (time, TimeForm::T),
+        ('T', Some(time)) => (time, TimeForm::Utc),
+        _ => return None,
+    };
+    let time = match time.split_once('.') {
+        Some((time, fraction)) if time.len() == 8 && fraction.bytes().all(|b| b.is_ascii_digit()) => time,
+        Some(_) => return None,
+        None => time,
+    };
+    let [hours, minutes, seconds] = match time.len() {
+        5 => {
+            let [hours, minutes] = numbers(time, ':', [2, 2])?;
+            [hours, minutes, 0]
+        }
+        _ => numbers(time, ':', [2, 2, 2])?,
+    };
+    // A leap second is the next one.
+    let fine = hours < 24 && minutes < 60 && seconds <= 60;
+    fine.then_some((days + 3600 * hours + 60 * minutes + seconds, form))
+}
+
+/// Whole numbers of so many digits each.
+fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i64; N]> {
+    let mut found = [0; N];
+    let mut parts = text.split(separator);
+    for (number, digits) in found.iter_mut().zip(digits) {
+        let part =
+            parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+/// The text of seconds since 1970; years outside 0 to 9999 are the nearest of these.
+pub(super) fn write(seconds: i64, form: TimeForm) -> String {
+    let seconds = seconds.clamp(days(0, 1, 1) * DAY, days(10_000, 1, 1) * DAY - 1);
+    let (year, month, day) = civil(seconds.div_euclid(DAY));
+    let of_day = seconds.rem_euclid(DAY);
+    let (hours, minutes, seconds) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    let time = format!("{hours:02}:{minutes:02}:{seconds:02}");
+    match form {
+        TimeForm::Date => date,
+        TimeForm::Space => format!("{date} {time}"),
+        TimeForm::T => format!("{date}T{time}"),
+        TimeForm::Utc => format!("{date}T{time}Z"),
+    }
+}
+
+fn days_of(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    // Years begin in March, so that the leap day is their last.
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Year, month and day of days since 1970-01-01 (`civil_from_days` of the same source).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_seconds() {
+        // `date -u -d ... +%s`
+        for (text, seconds) in [
+            ("1970-01-01", 0),
+            ("2019-03-23 20:21:09", 1_553_372_469),
+            ("2000-02-29T12:00:00", 951_825_600),
+            ("1899-12-31T23:59:59Z", -2_208_988_801),
+            ("2019-03-23 20:21", 1_553_372_460),
+        ] {
+            let (found, form) = parse(text).unwrap();
+            assert_eq!(found, seconds, "{text}");
+            let whole = if text.len() == 16 { format!("{text}:00") } else { text.to_owned() };
+            assert_eq!(write(seconds, form), whole);
+        }
+        assert_eq!(parse("2019-03-23 20:21:09.75").unwrap().0, 1_553_372_469);
+    }
+
+    #[test]
+    fn what_is_no_time() {
+        for text in [
+            "",
+            "2019",
+            "2019-3-23",
+            "2019-13-01",
+            "2019-02-29",
+            "1900-02-29",
+            "2019-03-23x",
+            "2019-03-23 ",
+            "2019-03-23 24:00:00",
+            "2019-03-23 2:00",
+            "2019-03-23 20:21:09Z",
+            "2019-03-23T20:21:09.5x",
+            "2019-03-23é",
+            "20190323",
+            "2019-03-23 20:21.5",
+            "+019-03-23",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_day_of_four_centuries_comes_back() {
+        for day in -200_000..=200_000i64 {
+            let text = write(day * DAY + 3661, TimeForm::Space);
+            assert_eq!(parse(&text), Some((day * DAY + 3661, TimeForm::Space)));
+        }
+        assert_eq!(write(i64::MAX, TimeForm::Date), "9999-12-31");
+        assert_eq!(write(i64::MIN, TimeForm::Date), "0000-01-01");
+    }
+}

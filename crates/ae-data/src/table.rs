@@ -1,0 +1,238 @@
+//! Tables as files have them: columns of texts.
+
+use std::path::{Path, PathBuf};
+
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::labels::Labels;
+
+/// A table of texts with the names of its columns, where it has names, and the file that it comes from, for messages. A cell whose text
+/// is empty, `NA`, `NaN`, `null`, `None`, `?` or `-` (in any case) is missing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Table {
+    path: PathBuf,
+    names: Option<Vec<String>>,
+    columns: Vec<Texts>,
+    rows: usize,
+    /// The line of the file that each row starts on; none where there are no lines.
+    lines: Vec<u64>,
+}
+
+/// The cells of a column, one behind the other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Texts {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+    }
+
+    fn get(&self, row: usize) -> Option<&str> {
+        let end = *self.ends.get(row)?;
+        let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.text.get(start..end)
+    }
+}
+
+impl Table {
+    /// A table without rows.
+    pub(crate) fn empty(path: &Path, columns: usize, names: Option<Vec<String>>) -> Table {
+        let columns = vec![Texts::default(); columns];
+        Table { path: path.to_owned(), names, columns, rows: 0, lines: Vec::new() }
+    }
+
+    /// A table of these columns.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] unless there is a name a column and a cell a row in each, [`DataError::DuplicateColumn`] for a name given
+    /// twice.
+    pub fn new<S: AsRef<str>>(names: Vec<String>, columns: &[Vec<S>]) -> Result<Table, DataError> {
+        if names.len() != columns.len() {
+            let (expected, got) = (columns.len(), names.len());
+            return Err(DataError::Count { what: "names", of: "columns", expected, got });
+        }
+        if let Some(at) = (0..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+            return Err(DataError::DuplicateColumn { name: names[at].clone() });
+        }
+        let rows = columns.first().map_or(0, Vec::len);
+        let mut table = Table::empty(Path::new(""), columns.len(), Some(names));
+        for (to, from) in table.columns.iter_mut().zip(columns) {
+            if from.len() != rows {
+                return Err(DataError::Count { what: "cells", of: "rows", expected: rows, got: from.len() });
+            }
+            from.iter().for_each(|text| to.push(text.as_ref()));
+        }
+        table.rows = rows;
+        Ok(table)
+    }
+
+    /// The rows as texts, the labels as a last column; missing values as empty cells.
+    pub(crate) fn of_dataset(dataset: &Dataset, path: &Path) -> Table {
+        let labels = dataset.labels();
+        let names = dataset.names().map(|names| {
+            let label = labels.map(|_| crate::labels::column_name(names));
+            names.iter().cloned().chain(label).collect()
+        });
+        let mut table = Table::empty(path, dataset.features() + usize::from(labels.is_some()), names);
+        for row in 0..dataset.rows() {
+            for (column, x) in dataset.row(row).unwrap_or_default().iter().enumerate() {
+                table.push(column, &if x.is_nan() { String::new() } else { x.to_string() });
+            }
+            if let Some(name) = labels.and_then(|labels| labels.name_of(row)) {
+                table.push(dataset.features(), name);
+            }
+            table.rows += 1;
+        }
+        table
+    }
+
+    /// Appends a cell to a column; [`Table::end_row`] follows when each has one.
+    pub(crate) fn push(&mut self, column: usize, text: &str) {
+        self.columns[column].push(text);
+    }
+
+    /// Ends a row that starts on this line of the file.
+    pub(crate) fn end_row(&mut self, line: u64) {
+        self.rows += 1;
+        self.lines.push(line);
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Cells of a row.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Names of the columns.
+    pub fn names(&self) -> Option<&[String]> {
+        self.names.as_deref()
+    }
+
+    /// Where it comes from; empty for a table that was made in memory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What a column is called: its name, else `column` and its number from 1.
+    pub fn name_of(&self, column: usize) -> String {
+        match self.names.as_ref().and_then(|names| names.get(column)) {
+            Some(name) => name.clone(),
+            None => format!("column {}", column + 1),
+        }
+    }
+
+    /// The text of a cell; empty beyond the table.
+    pub fn cell(&self, row: usize, column: usize) -> &str {
+        self.columns.get(column).and_then(|texts| texts.get(row)).unwrap_or_default()
+    }
+
+    /// The cells of a row.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = &str> {
+        (0..self.columns()).map(move |column| self.cell(row, column))
+    }
+
+    /// The cells of a column.
+    pub fn column(&self, column: usize) -> impl Iterator<Item = &str> {
+        (0..self.rows).map(move |row| self.cell(row, column))
+    }
+
+    /// The line of the file that a row starts on; 0 where there are no lines.
+    pub(crate) fn line(&self, row: usize) -> u64 {
+        self.lines.get(row).copied().unwrap_or(0)
+    }
+
+    /// The column of this name, or of this number from 1.
+    ///
+    /// # Errors
+    /// [`DataError::NotThere`], which lists the columns.
+    pub fn find(&self, wanted: &str) -> Result<usize, DataError> {
+        let by_name = self.names.as_ref().and_then(|names| names.iter().position(|name| name == wanted));
+        let number =
+            || wanted.parse::<usize>().ok().filter(|n| (1..=self.columns()).contains(n)).map(|n| n - 1);
+        by_name.or_else(number).ok_or_else(|| DataError::NotThere {
+            path: self.path.clone(),
+            what: "column",
+            name: wanted.to_owned(),
+            present: (0..self.columns()).map(|column| self.name_of(column)).collect(),
+        })
+    }
+
+    /// The cells of a column as labels.
+    pub fn labels(&self, column: usize) -> Labels {
+        Labels::from_texts(self.column(column))
+    }
+
+    /// The rows of these indices, in this order. Rows beyond the end are left out.
+    #[must_use]
+    pub fn select_rows(&self, indices: &[usize]) -> Table {
+        let mut selected = Table::empty(&self.path, self.columns(), self.names.clone());
+        for row in indices.iter().copied().filter(|row| *row < self.rows) {
+            (0..self.columns()).for_each(|column| selected.push(column, self.cell(row, column)));
+            selected.end_row(self.line(row));
+        }
+        selected
+    }
+
+    /// The same table with what `replace(row, column, text)` puts in the place of a cell.
+    #[must_use]
+    pub fn replaced(&self, mut replace: impl FnMut(usize, usize, &str) -> Option<String>) -> Table {
+        let mut table = Table::empty(&self.path, self.columns(), self.names.clone());
+        for row in 0..self.rows {
+            for column in 0..self.columns() {
+                let text = self.cell(row, column);
+                match replace(row, column, text) {
+                    Some(other) => table.push(column, &other),
+                    None => table.push(column, text),
+                }
+            }
+            table.end_row(self.line(row));
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Table {
+        let cells = [vec!["1", "", "3"], vec!["x", "y", "x"]];
+        Table::new(vec!["a".to_owned(), "b".to_owned()], &cells).unwrap()
+    }
+
+    #[test]
+    fn cells_and_columns_are_found() {
+        let table = sample();
+        assert_eq!((table.rows(), table.columns()), (3, 2));
+        assert_eq!(table.row(2).collect::<Vec<_>>(), ["3", "x"]);
+        assert_eq!((table.cell(1, 0), table.cell(3, 0), table.cell(0, 2)), ("", "", ""));
+        assert_eq!((table.find("b").unwrap(), table.find("1").unwrap()), (1, 0));
+        assert_eq!(table.find("3").unwrap_err().to_string(), ": no column '3'; there are 'a', 'b'");
+        assert_eq!(table.labels(1).codes(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn rows_are_picked_and_cells_replaced() {
+        let picked = sample().select_rows(&[2, 7, 0]);
+        assert_eq!(picked.column(0).collect::<Vec<_>>(), ["3", "1"]);
+        let filled = sample().replaced(|row, _, text| text.is_empty().then(|| format!("row {row}")));
+        assert_eq!(filled.column(0).collect::<Vec<_>>(), ["1", "row 1", "3"]);
+    }
+
+    #[test]
+    fn shapes_are_checked() {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let uneven = [vec!["1"], vec!["1", "2"]];
+        assert!(Table::new(names(&["a"]), &uneven).is_err());
+        assert!(Table::new(names(&["a", "b"]), &uneven).is_err());
+        assert!(Table::new(names(&["a", "a"]), &[vec!["1"], vec!["2"]]).is_err());
+    }
+}

@@ -1,0 +1,65 @@
+//! What the text of a cell stands for.
+
+/// What stands for a missing value besides all that parses as NaN, in lower case.
+const MISSING: [&str; 7] = ["", "na", "n/a", "null", "none", "?", "-"];
+/// Characters of a cell that a message shows.
+const SHOWN: usize = 40;
+
+/// What a cell holds.
+pub(crate) enum Parsed {
+    Number(f32),
+    Missing,
+    /// A finite number beyond the range of `f32`.
+    TooLarge,
+    Text,
+}
+
+pub(crate) fn parse(cell: &[u8]) -> Parsed {
+    // Straight to single precision: a detour by way of `f64` would round twice.
+    match std::str::from_utf8(cell).ok().and_then(|text| text.parse::<f32>().ok()) {
+        Some(x) if x.is_nan() => Parsed::Missing,
+        // What says it is infinite has an n, as in `inf`; digits do not.
+        Some(x) if x.is_infinite() && !cell.iter().any(|byte| matches!(byte, b'n' | b'N')) => {
+            Parsed::TooLarge
+        }
+        Some(x) => Parsed::Number(x),
+        None if MISSING.iter().any(|text| cell.eq_ignore_ascii_case(text.as_bytes())) => Parsed::Missing,
+        None => Parsed::Text,
+    }
+}
+
+/// Whether the cell is no text, or would be none with a point for its comma.
+pub(crate) fn is_number_of_some_kind(cell: &[u8]) -> bool {
+    !matches!(parse(cell), Parsed::Text)
+        || std::str::from_utf8(cell)
+            .is_ok_and(|text| matches!(parse(text.replacen(',', ".", 1).as_bytes()), Parsed::Number(_)))
+}
+
+/// The cell for a message: its start, with nothing that would upset a terminal.
+pub(crate) fn shown(cell: &[u8]) -> String {
+    let text = String::from_utf8_lossy(cell);
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// Whether the text is yes or no, in any case: `true` and `false`, `yes` and `no`.
+pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    match (is("true") || is("yes"), is("false") || is("no")) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether the text of a cell says that its value is missing.
+pub(crate) fn is_missing(text: &str) -> bool {
+    matches!(parse(text.as_bytes()), Parsed::Missing)
+}

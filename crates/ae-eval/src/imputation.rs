@@ -1,0 +1,298 @@
+//! How well a model fills in what is missing: known cells are hidden from it, and what it says of them is compared with what they were.
+
+use ae_data::{Dataset, Kind, Rng};
+use ae_model::Autoencoder;
+
+use crate::error::EvalError;
+
+/// What was found out about the hidden cells, by column.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Imputation {
+    /// Columns in which cells were hidden, in their order. Numbers that do not vary are left out.
+    pub columns: Vec<FilledColumn>,
+}
+
+/// How well the hidden cells of a column were filled in.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct FilledColumn {
+    /// Its name; its number from 1 where it has none.
+    pub name: String,
+    /// Whether it holds categories: booleans and texts.
+    pub is_category: bool,
+    /// Cells that were hidden.
+    pub hidden: usize,
+    /// Of numbers the sum of squared errors in variances of the column, of categories the cells that are right.
+    pub model: f64,
+    /// The same for filling in the mean, or the most frequent category.
+    pub usual: f64,
+}
+
+/// Several columns of a kind together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Filled {
+    /// Cells that were hidden.
+    pub hidden: usize,
+    /// Of numbers the root of the mean squared error in standard deviations of their columns, of categories the share that is right.
+    pub model: f64,
+    /// The same for filling in the mean, or the most frequent category.
+    pub usual: f64,
+}
+
+impl FilledColumn {
+    /// Its figures: an error for numbers, a share for categories.
+    pub fn filled(&self) -> Filled {
+        together(std::iter::once(self), self.is_category).unwrap_or(Filled {
+            hidden: 0,
+            model: 0.0,
+            usual: 0.0,
+        })
+    }
+}
+
+fn together<'a>(columns: impl Iterator<Item = &'a FilledColumn>, is_category: bool) -> Option<Filled> {
+    let (mut hidden, mut model, mut usual) = (0, 0.0, 0.0);
+    for column in columns {
+        hidden += column.hidden;
+        model += column.model;
+        usual += column.usual;
+    }
+    let mean = |sum: f64| if is_category { sum / hidden as f64 } else { (sum / hidden as f64).sqrt() };
+    (hidden > 0).then(|| Filled { hidden, model: mean(model), usual: mean(usual) })
+}
+
+impl Imputation {
+    /// Hides each known cell of `rows` `[rows, features]` with probability `share` (a cell of categories with all of its features),
+    /// has the model fill the gaps in (`rounds` as for [`Autoencoder::filled`]), and compares. Means, deviations and frequencies
+    /// are those of `reference` (of its known cells), else of the cells of `rows` that were not hidden. Numbers are compared in the
+    /// units of the data. Cells of categories that the model does not know are never hidden. The same seed hides the same cells.
+    ///
+    /// # Errors
+    /// [`EvalError::Share`] unless the share is above 0 and below 1, [`EvalError::NoValues`] if nothing is hidden, or what the model
+    /// returns, which has to mask missing values.
+    pub fn of(
+        model: &Autoencoder,
+        rows: &Dataset,
+        reference: Option<&Dataset>,
+        share: f64,
+        rounds: usize,
+        seed: u64,
+    ) -> Result<Imputation, EvalError> {
+        if !(share > 0.0 && share < 1.0) {
+            let allowed = "above 0 and below 1";
+            return Err(EvalError::Share { what: "the share of hidden cells", value: share, allowed });
+        }
+        let features = model.config().input_dim();
+        let mut widths = [Some(rows), reference].into_iter().flatten().map(Dataset::features);
+        if let Some(got) = widths.find(|got| *got != features) {
+            let what = "rows";
+            return Err(ae_model::Error::Width { what, expected: features, got }.into());
+        }
+        let columns = columns(model, rows);
+        let mut hidden = vec![Vec::new(); columns.len()];
+        let mut values = rows.values().to_vec();
+        let mut rng = Rng::new(seed);
+        for (index, row) in values.chunks_exact_mut(features).enumerate() {
+            for (column, hidden) in columns.iter().zip(&mut hidden) {
+                let cell = &mut row[column.at..][..column.width];
+                let draw = rng.unit();
+                if column.is_known(cell) && draw < share {
+                    cell.fill(f32::NAN);
+                    hidden.push(index);
+                }
+            }
+        }
+        let gaps = Dataset::new(values, features)?;
+        let filled = model.filled(&gaps, rounds)?;
+        let reference = reference.unwrap_or(&gaps);
+        let found = columns.iter().zip(&hidden).filter(|(_, hidden)| !hidden.is_empty());
+        let columns: Vec<FilledColumn> =
+            found.filter_map(|(column, hidden)| column.compared(rows, &filled, reference, hidden)).collect();
+        if columns.is_empty() { Err(EvalError::NoValues) } else { Ok(Imputation { columns }) }
+    }
+
+    /// All columns of numbers together; none if there is none.
+    pub fn numbers(&self) -> Option<Filled> {
+        together(self.columns.iter().filter(|column| !column.is_category), false)
+    }
+
+    /// All columns of categories together; none if there is none.
+    pub fn categories(&self) -> Option<Filled> {
+        together(self.columns.iter().filter(|column| column.is_category), true)
+    }
+}
+
+/// A column and its features.
+struct Column<'a> {
+    name: String,
+    of_schema: Option<&'a ae_data::Column>,
+    at: usize,
+    width: usize,
+}
+
+fn columns<'a>(model: &'a Autoencoder, rows: &Dataset) -> Vec<Column<'a>> {
+    let mut at = 0;
+    match model.schema() {
+        Some(schema) => {
+            let column = |column: &'a ae_data::Column| {
+                at += column.width();
+                let (width, name) = (column.width(), column.name.clone());
+                Column { name, of_schema: Some(column), at: at - width, width }
+            };
+            schema.features().map(column).collect()
+        }
+        None => {
+            let name =
+                |at: usize| rows.names().map_or_else(|| (at + 1).to_string(), |names| names[at].clone());
+            (0..rows.features()).map(|at| Column { name: name(at), of_schema: None, at, width: 1 }).collect()
+        }
+    }
+}
+
+impl Column<'_> {
+    fn is_category(&self) -> bool {
+        self.of_schema.is_some_and(ae_data::Column::is_indicator)
+    }
+
+    fn cell<'r>(&self, rows: &'r Dataset, row: usize) -> &'r [f32] {
+        &rows.row(row).unwrap_or_default()[self.at..][..self.width]
+    }
+
+    fn is_known(&self, cell: &[f32]) -> bool {
+        let unknown = self.of_schema.is_some_and(|column| matches!(column.kind, Kind::Categorical { .. }))
+            && cell.iter().all(|x| *x == 0.0);
+        !cell[0].is_nan() && !unknown
+    }
+
+    /// The category of a cell: its text.
+    fn category(&self, cell: &[f32]) -> String {
+        self.of_schema.map_or_else(String::new, |column| column.text_of(cell))
+    }
+
+    /// The number of a cell, in the units of the data.
+    fn number(&self, cell: &[f32]) -> f64 {
+        let x = f64::from(cell[0]);
+        self.of_schema.map_or(x, |column| column.value_of(x))
+    }
+
+    fn compared(
+        &self,
+        rows: &Dataset,
+        filled: &Dataset,
+        reference: &Dataset,
+        hidden: &[usize],
+    ) -> Option<FilledColumn> {
+        let cells = (0..reference.rows()).map(|row| self.cell(reference, row));
+        let known: Vec<&[f32]> = cells.filter(|cell| self.is_known(cell)).collect();
+        let pairs = hidden.iter().map(|row| (self.cell(rows, *row), self.cell(filled, *row)));
+        let (model, usual) = if self.is_category() {
+            let mut counts = std::collections::BTreeMap::<String, usize>::new();
+            known.iter().for_each(|cell| *counts.entry(self.category(cell)).or_default() += 1);
+            // The first of several.
+            let (mode, _) = counts.into_iter().rev().max_by_key(|(_, count)| *count)?;
+            pairs.fold((0.0, 0.0), |(model, usual), (x, y)| {
+                let truth = self.category(x);
+                let right = |found: &str| f64::from(u8::from(found == truth));
+                (model + right(&self.category(y)), usual + right(&mode))
+            })
+        } else {
+            let count = known.len() as f64;
+            let mean = known.iter().map(|cell| self.number(cell)).sum::<f64>() / count;
+            let variance = known.iter().map(|cell| (self.number(cell) - mean).powi(2)).sum::<f64>() / count;
+            if !(variance > 0.0) {
+                return None;
+            }
+            pairs.fold((0.0, 0.0), |(model, usual), (x, y)| {
+                let error = |found: f64| (found - self.number(x)).powi(2) / variance;
+                (model + error(self.number(y)), usual + error(mean))
+            })
+        };
+        Some(FilledColumn {
+            name: self.name.clone(),
+            is_category: self.is_category(),
+            hidden: hidden.len(),
+            model,
+            usual,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ae_data::{Schema, Table, Wishes};
+    use ae_model::{Config, Optimizer, ScalerKind};
+
+    use super::*;
+
+    /// Each column tells the others.
+    fn table() -> Table {
+        let names = ["x", "y", "kind", "large"].map(str::to_owned).to_vec();
+        let mut columns = vec![Vec::new(); 4];
+        for i in 0..200 {
+            let t = f64::from(i % 40) / 40.0;
+            columns[0].push(format!("{t:.3}"));
+            columns[1].push(format!("{:.3}", 5.0 - 3.0 * t));
+            columns[2].push(["low", "middle", "high"][(3.0 * t) as usize].to_owned());
+            columns[3].push(if t < 0.5 { "no" } else { "yes" }.to_owned());
+        }
+        Table::new(names, &columns).unwrap()
+    }
+
+    fn trained() -> (Autoencoder, Dataset) {
+        let schema = Schema::infer(&table(), &Wishes::default()).unwrap();
+        let rows = schema.encode(&table(), None).unwrap().rows;
+        let config = Config::builder(rows.features())
+            .hidden_dims([12])
+            .encoding_dim(3)
+            .scaler(ScalerKind::Standard)
+            .optimizer(Optimizer::ADAM)
+            .learning_rate(0.01)
+            .noise(ae_model::Noise::Masking { share: 0.3 })
+            .mask_missing(true)
+            .epochs(150)
+            .build()
+            .unwrap();
+        let mut model = Autoencoder::new(config).unwrap();
+        model.set_schema(schema).unwrap();
+        model.fit(&rows, &mut []).unwrap();
+        (model, rows)
+    }
+
+    #[test]
+    fn a_model_fills_in_better_than_means_and_modes() {
+        let (model, rows) = trained();
+        let found = Imputation::of(&model, &rows, None, 0.1, 2, 1).unwrap();
+        assert_eq!(found.columns.len(), 4);
+        assert!(found.columns.iter().all(|column| (5..40).contains(&column.hidden)), "{found:?}");
+        let (numbers, categories) = (found.numbers().unwrap(), found.categories().unwrap());
+        assert!(numbers.model < 0.6 * numbers.usual && (numbers.usual - 1.0).abs() < 0.3, "{numbers:?}");
+        assert!(categories.model > categories.usual + 0.2, "{categories:?}");
+        assert_eq!(Imputation::of(&model, &rows, None, 0.1, 2, 1).unwrap(), found);
+        assert_ne!(Imputation::of(&model, &rows, None, 0.1, 2, 2).unwrap(), found);
+    }
+
+    /// Sums by hand: means and modes are of the reference, and cells nobody knows stay.
+    #[test]
+    fn means_and_modes_are_of_the_reference() {
+        let (model, rows) = trained();
+        // x is always 2, its mean in the reference 0.4875, and no category is known.
+        let odd: Vec<f32> =
+            rows.values()[..50 * 6].chunks(6).flat_map(|_| [2.0, 4.0, 0.0, 0.0, 0.0, 1.0]).collect();
+        let odd = Dataset::new(odd, 6).unwrap();
+        let found = Imputation::of(&model, &odd, Some(&rows), 0.5, 1, 3).unwrap();
+        let names: Vec<&str> = found.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["x", "y", "large"]);
+        let mean = 0.4875;
+        let variance = (0..40).map(|i| (f64::from(i) / 40.0 - mean).powi(2)).sum::<f64>() / 40.0;
+        let expected = (2.0 - mean) / variance.sqrt();
+        assert!((found.columns[0].filled().usual - expected).abs() < 1e-4 * expected);
+        // As many yes as no: the first in alphabetical order, which is wrong each time.
+        assert_eq!(found.columns[2].filled().usual, 0.0);
+        for share in [0.0, 1.0, f64::NAN] {
+            assert!(matches!(Imputation::of(&model, &rows, None, share, 1, 0), Err(EvalError::Share { .. })));
+        }
+        let narrow = Dataset::new(vec![0.0; 2], 2).unwrap();
+        assert!(matches!(Imputation::of(&model, &narrow, None, 0.1, 1, 0), Err(EvalError::Model(_))));
+    }
+}
