@@ -34,6 +34,7 @@ pub mod math;
 pub mod noise;
 pub mod panel;
 pub mod par;
+pub mod pool;
 pub mod simd;
 pub mod sparse;
 pub mod tile;
