@@ -143,7 +143,8 @@ fn check<T: Element + Float>() {
             let wide: Vec<f64> = pooled.iter().map(|value| value.to_f64()).collect();
             let of_pooled = batch::<T>(&wide, rows, small);
             let y = || Panels::new(of_pooled.as_slice(), small, rows);
-            let back = made::<T>(rows, large, |dx| pool.down_back(isa, Pooling::Max, (x(), y()), delta(), dx));
+            let back =
+                made::<T>(rows, large, |dx| pool.down_back(isa, Pooling::Max, (x(), y()), delta(), dx));
             let to_first = |square: &[f64], delta: f64| {
                 let first = square.iter().position(|value| *value == most(square));
                 (0..square.len()).map(|at| if Some(at) == first { delta } else { 0.0 }).collect()
@@ -152,7 +153,8 @@ fn check<T: Element + Float>() {
 
             let pooled = made::<T>(rows, small, |y| pool.down(isa, Pooling::Mean, x(), y));
             close("mean", &pooled, &case.of_squares(false, mean), area);
-            let back = made::<T>(rows, large, |dx| pool.down_back(isa, Pooling::Mean, (x(), y()), delta(), dx));
+            let back =
+                made::<T>(rows, large, |dx| pool.down_back(isa, Pooling::Mean, (x(), y()), delta(), dx));
             let shares = |square: &[f64], delta: f64| vec![delta / area as f64; square.len()];
             close("mean back", &back, &case.to_squares(false, shares), 1);
 

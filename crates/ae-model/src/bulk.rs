@@ -14,7 +14,7 @@ use ae_kernels::workspace::AlignedBuf;
 use crate::config::Loss;
 use crate::network::Network;
 use crate::scale::Maps;
-use crate::stage::{Stage, TopKLatent};
+use crate::stage::{Pooling, Stage, TopKLatent};
 
 /// Rows that go through the network together.
 const BLOCK_ROWS: usize = 64;
@@ -204,6 +204,14 @@ impl<T: Element> Bulk<'_, T> {
                     let y = PanelsMut::new(y, outputs, rows);
                     let x = Panels::new(x, inputs, rows);
                     conv.forward(isa, &self.network.layers[conv.layer], parameters, x, y, None);
+                }
+                Stage::Pool(Pooling { pool, kind }) => {
+                    let x = Panels::new(x, inputs, rows);
+                    pool.down(isa, kind.kernel(), x, PanelsMut::new(y, outputs, rows));
+                }
+                Stage::UpSample(pool) => {
+                    let x = Panels::new(x, inputs, rows);
+                    pool.up_sample(isa, x, PanelsMut::new(y, outputs, rows));
                 }
                 // The mean of the posterior.
                 Stage::Gaussian(latent) => {

@@ -7,7 +7,8 @@
 //! | `decoder.{i}.weight`, `decoder.{i}.bias` | likewise | likewise |
 //! | `scaler.shift`, `scaler.scale` | F64 | `[input_dim]` |
 //!
-//! Weights of convolutions, transposed ones too, are `[kernel, kernel, channels in, channels out]`, and `out` of their bias are channels.
+//! Weights of convolutions, transposed ones too, are `[kernel, kernel, channels in of a group, channels out]`, and `out` of their
+//! bias are channels.
 //!
 //! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and `features`, the names
 //! of the columns or null. Reading executes nothing and checks everything: every tensor must be there with

@@ -4,10 +4,11 @@ use ae_kernels::activation::Epilogue;
 use ae_kernels::conv::Conv;
 use ae_kernels::latent::Divergence;
 use ae_kernels::panel::{Panels, PanelsMut};
+use ae_kernels::pool::Pool;
 use ae_kernels::sparse::{self, Active};
 use ae_kernels::{Element, Isa};
 
-use crate::config::{CodePenalty, Gaussian, Revival};
+use crate::config::{CodePenalty, Gaussian, PoolKind, Revival};
 use crate::layer::Dense;
 
 /// One step of the way.
@@ -17,6 +18,10 @@ pub(crate) enum Stage {
     Dense(usize),
     /// A convolution or transposed convolution.
     Conv(Convolution),
+    /// One pixel for each square of pixels.
+    Pool(Pooling),
+    /// The mirror of a pooling.
+    UpSample(Pool),
     /// Draws codes from the posterior that the layer below says; outside training they are its means.
     Gaussian(GaussianLatent),
     /// Drops values, in training.
@@ -50,6 +55,13 @@ impl Convolution {
         let epilogue = Epilogue { activation: layer.activation, slopes };
         self.map.forward(isa, layer.parameters(all), x, y, epilogue);
     }
+}
+
+/// A pooling.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pooling {
+    pub(crate) pool: Pool,
+    pub(crate) kind: PoolKind,
 }
 
 /// The latent of a variational autoencoder, `[2 dim]` to `[dim]`.
@@ -128,6 +140,11 @@ impl Stage {
             Stage::Dense(layer) | Stage::Conv(Convolution { layer, .. }) => Some(*layer),
             _ => None,
         }
+    }
+
+    /// Whether it works on images.
+    pub(crate) fn is_of_images(&self) -> bool {
+        matches!(self, Stage::Conv(_) | Stage::Pool(_) | Stage::UpSample(_))
     }
 
     /// How many samples it makes of a row.

@@ -217,7 +217,7 @@ pub(crate) fn tiles_pay<T: Element>(network: &Network<T>, batch: usize) -> bool 
     let products: usize = network.layers.iter().map(|l| l.inputs * l.outputs).sum();
     let values: usize = network.layers.iter().map(|l| l.inputs + l.outputs).sum();
     let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
-    let dense = !network.stages.iter().any(|stage| matches!(stage, Stage::Conv(_)));
+    let dense = !network.stages.iter().any(Stage::is_of_images);
     network.isa.has_tiles()
         && dense
         && one_sample

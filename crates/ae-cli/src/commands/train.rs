@@ -136,11 +136,13 @@ pub(crate) fn configure(
             PrecisionArg::F64 => Precision::F64,
             PrecisionArg::Bf16 => Precision::Bf16,
         })
-        .optimizer(optimizer(args)?)
         .mask_missing(args.missing == MissingArg::Mask)
         .epochs(args.epochs)
         .validation(args.validation)
         .seed(args.seed);
+    if let Some(optimizer) = optimizer(args)? {
+        builder = builder.optimizer(optimizer);
+    }
     if let Some(widths) = &args.hidden {
         builder = builder.hidden_dims(widths.0.clone());
     }
@@ -178,18 +180,18 @@ fn tuned(
     Ok((config.with_learning_rate(test.suggestion)?, Some(test)))
 }
 
-/// The rule of the updates with its settings; one that belongs to another rule is refused.
-fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
+/// The rule of the updates with its settings, where it is given; a setting that belongs to another rule is refused.
+fn optimizer(args: &TrainArgs) -> Result<Option<Optimizer>, Failure> {
     let given = [
         ("--momentum", args.momentum.is_some(), "momentum and nesterov"),
         ("--betas", args.betas.is_some(), "adam and adamw"),
         ("--weight-decay", args.weight_decay.is_some(), "adamw"),
     ];
     let [momentum, betas, decay] = match args.optimizer {
-        OptimizerArg::Sgd => [false, false, false],
-        OptimizerArg::Momentum | OptimizerArg::Nesterov => [true, false, false],
-        OptimizerArg::Adam => [false, true, false],
-        OptimizerArg::Adamw => [false, true, true],
+        None | Some(OptimizerArg::Sgd) => [false, false, false],
+        Some(OptimizerArg::Momentum | OptimizerArg::Nesterov) => [true, false, false],
+        Some(OptimizerArg::Adam) => [false, true, false],
+        Some(OptimizerArg::Adamw) => [false, true, true],
     };
     for ((flag, given, rules), used) in given.into_iter().zip([momentum, betas, decay]) {
         if given && !used {
@@ -198,7 +200,7 @@ fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
     }
     let Betas(beta1, beta2) = args.betas.unwrap_or(Betas(0.9, 0.999));
     let (momentum, epsilon) = (args.momentum.unwrap_or(0.9), 1e-8);
-    Ok(match args.optimizer {
+    Ok(args.optimizer.map(|rule| match rule {
         OptimizerArg::Sgd => Optimizer::Sgd,
         OptimizerArg::Momentum => Optimizer::Momentum { momentum },
         OptimizerArg::Nesterov => Optimizer::Nesterov { momentum },
@@ -207,7 +209,7 @@ fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
             let weight_decay = args.weight_decay.unwrap_or(0.01);
             Optimizer::AdamW { beta1, beta2, epsilon, weight_decay }
         }
-    })
+    }))
 }
 
 /// A token with which the first Ctrl-C ends training in order; the second one ends it at once.

@@ -12,7 +12,7 @@ use ae_kernels::sparse::{self, Active};
 use super::Batch;
 use crate::config::{CodePenalty, Noise};
 use crate::network::Network;
-use crate::stage::{Dropout, GaussianLatent, Penalty, Stage};
+use crate::stage::{Dropout, GaussianLatent, Penalty, Pooling, Stage};
 
 /// Where the values are, and what stages keep of them, in the memory of a block.
 #[derive(Clone, Debug)]
@@ -224,6 +224,14 @@ impl<'a, T: Element> Block<'a, T> {
         let isa = self.network.isa;
         match &self.network.stages[index] {
             Stage::Dense(_) | Stage::Conv(_) | Stage::Penalty(_) => {}
+            Stage::Pool(Pooling { pool, kind }) => {
+                let (x, y, _) = self.around(memory, index);
+                pool.down(isa, kind.kernel(), x, y);
+            }
+            Stage::UpSample(pool) => {
+                let (x, y, _) = self.around(memory, index);
+                pool.up_sample(isa, x, y);
+            }
             Stage::TopK(latent) => {
                 let area = self.areas.values[index];
                 let (before, after) = memory.split_at_mut(self.areas.private[index]);
@@ -333,6 +341,14 @@ impl<'a, T: Element> Block<'a, T> {
         let delta = &delta[..self.len(index + 1)];
         match &self.network.stages[index] {
             Stage::Dense(_) | Stage::Conv(_) => {}
+            Stage::Pool(Pooling { pool, kind }) => {
+                let around = (self.values(memory, index), self.values(memory, index + 1));
+                let delta = self.delta(delta, index + 1);
+                pool.down_back(isa, kind.kernel(), around, delta, self.delta_mut(dx, index));
+            }
+            Stage::UpSample(pool) => {
+                pool.up_sample_back(isa, self.delta(delta, index + 1), self.delta_mut(dx, index));
+            }
             Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
             Stage::TopK(latent) => {
                 let cols = self.cols(index);
