@@ -14,7 +14,7 @@ use ae_kernels::workspace::AlignedBuf;
 use crate::config::Loss;
 use crate::network::Network;
 use crate::scale::Maps;
-use crate::stage::{Pooling, Stage, TopKLatent};
+use crate::stage::{BatchTopKLatent, Pooling, Stage, TopKLatent};
 
 /// Rows that go through the network together.
 const BLOCK_ROWS: usize = 64;
@@ -231,6 +231,11 @@ impl<T: Element> Bulk<'_, T> {
                     } else {
                         active.spread(PanelsMut::new(codes, inputs, rows));
                     }
+                    continue;
+                }
+                Stage::BatchTopK(BatchTopKLatent { threshold, .. }) => {
+                    let codes = &mut from[..panel_len::<T>(inputs, rows)];
+                    sparse::drop_below(isa, T::from_f64(*threshold), codes);
                     continue;
                 }
                 Stage::Dropout(_) | Stage::Penalty(_) => continue,

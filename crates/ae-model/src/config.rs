@@ -348,7 +348,7 @@ impl Config {
 
     /// Whether training may take the way that computes active features only: see [`Revival`], which needs it.
     fn is_plain_dictionary(&self) -> bool {
-        let Latent::TopK(TopK { k, .. }) = self.latent else { return false };
+        let Latent::TopK(TopK { k, of_batch: false, .. }) = self.latent else { return false };
         self.hidden_dims.is_empty()
             && self.conv_layers.is_empty()
             && self.loss == Loss::Mse

@@ -9,7 +9,9 @@ use ae_kernels::{Element, Isa};
 use crate::config::{Config, Latent, Link, Loss, Noise, TopK};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
-use crate::stage::{Convolution, Dropout, GaussianLatent, Penalty, Pooling, Stage, TopKLatent};
+use crate::stage::{
+    BatchTopKLatent, Convolution, Dropout, GaussianLatent, Penalty, Pooling, Stage, TopKLatent,
+};
 
 /// The weights and bias of one layer, in row-major order. For a convolution the inputs are those of the kernel's window,
 /// `(y, x, channel of a group)`, and the outputs are channels.
@@ -107,7 +109,10 @@ impl<T: Element> Network<T> {
             if index + 1 == encoder_layers {
                 match config.latent() {
                     Latent::Plain => {}
-                    Latent::TopK(TopK { k, revival }) => {
+                    Latent::TopK(TopK { k, of_batch: true, .. }) => {
+                        stages.push(Stage::BatchTopK(BatchTopKLatent::new(code, k)));
+                    }
+                    Latent::TopK(TopK { k, revival, .. }) => {
                         stages.push(Stage::TopK(TopKLatent { features: code, k, revival }));
                     }
                     Latent::Gaussian(settings) => {
@@ -160,12 +165,16 @@ impl<T: Element> Network<T> {
             Stage::Gaussian(latent) => (2 * latent.dim, latent.dim),
             Stage::Dropout(Dropout { features, .. })
             | Stage::TopK(TopKLatent { features, .. })
+            | Stage::BatchTopK(BatchTopKLatent { features, .. })
             | Stage::Penalty(Penalty { features, .. }) => (*features, *features),
         }
     }
 
-    /// Draws the weights anew and sets the biases to zero.
+    /// Draws the weights anew, sets the biases to zero, and forgets the threshold of a top-k latent of batches.
     pub(crate) fn reset(&mut self, config: &Config) {
+        if let Some(latent) = self.batch_top_k_mut() {
+            (latent.threshold, latent.batches) = (0.0, 0);
+        }
         let mut rng = init::generator(config.seed(), Purpose::Weights);
         let convolutions = config.convolutions();
         let count = self.layers.len();
@@ -216,6 +225,22 @@ impl<T: Element> Network<T> {
     pub(crate) fn top_k(&self) -> Option<&TopKLatent> {
         self.stages.iter().find_map(|stage| match stage {
             Stage::TopK(latent) => Some(latent),
+            _ => None,
+        })
+    }
+
+    /// The top-k latent of batches, where there is one.
+    pub(crate) fn batch_top_k(&self) -> Option<&BatchTopKLatent> {
+        self.stages.iter().find_map(|stage| match stage {
+            Stage::BatchTopK(latent) => Some(latent),
+            _ => None,
+        })
+    }
+
+    /// As [`Network::batch_top_k`], to change.
+    pub(crate) fn batch_top_k_mut(&mut self) -> Option<&mut BatchTopKLatent> {
+        self.stages.iter_mut().find_map(|stage| match stage {
+            Stage::BatchTopK(latent) => Some(latent),
             _ => None,
         })
     }

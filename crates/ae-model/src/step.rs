@@ -14,6 +14,7 @@ mod block;
 mod plain;
 mod sparse;
 mod tiles;
+mod waiting;
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -243,6 +244,8 @@ pub(crate) struct StepPlan<T: Arithmetic> {
     ranges: DisjointRanges,
     pieces: Vec<Vec<Piece>>,
     multiply_adds_a_row: usize,
+    /// Values of a row among which the largest of the whole batch are chosen, where they are.
+    chosen_among: usize,
 }
 
 /// The memory of steps by one plan.
@@ -250,8 +253,10 @@ pub(crate) struct StepPlan<T: Arithmetic> {
 pub(crate) struct Arena<T> {
     blocks: AlignedBuf<T>,
     kept: AlignedBuf<T>,
-    /// Of a stage that awaits the whole batch.
+    /// Of a stage that awaits the whole batch: means; or values to choose among, and the smallest one kept.
     means: Vec<f64>,
+    values: Vec<T>,
+    least: Option<T>,
     /// Of sparse codes.
     index: Index<T>,
 }
@@ -274,7 +279,9 @@ impl<T: Arithmetic> StepPlan<T> {
             Way::Sparse(plan) => Phases::<T>::layout(plan).clone(),
         };
         let (ranges, pieces) = tasks(network, threads);
-        StepPlan { batch, way, layout, ranges, pieces, multiply_adds_a_row: multiply_adds(network) }
+        let chosen_among = network.batch_top_k().map_or(0, |latent| latent.features);
+        let multiply_adds_a_row = multiply_adds(network);
+        StepPlan { batch, way, layout, ranges, pieces, multiply_adds_a_row, chosen_among }
     }
 
     /// Rows of the largest batch.
@@ -289,6 +296,8 @@ impl<T: Arithmetic> StepPlan<T> {
             blocks: AlignedBuf::zeroed(blocks * self.layout.block_len),
             kept: AlignedBuf::zeroed(blocks * self.layout.kept_len),
             means: Vec::new(),
+            values: Vec::with_capacity(self.batch * self.chosen_among),
+            least: None,
             index: match &self.way {
                 Way::Sparse(plan) => plan.index(self.batch),
                 Way::Plain(_) | Way::Tiles(_) => Index::default(),
@@ -323,20 +332,9 @@ impl<T: Arithmetic> StepPlan<T> {
             return;
         };
         self.pass(network, crew, batch, 0..barrier, arena);
-        let mut means = std::mem::take(&mut arena.means);
-        means.clear();
-        means.resize(network.stage_shape(barrier).0, 0.0);
-        let blocks = arena.blocks.as_slice().chunks(self.layout.block_len.max(1));
-        for (index, memory) in blocks.take(rows.div_ceil(self.block_rows())).enumerate() {
-            let batch = batch.part(self.block_rows(), index);
-            match &self.way {
-                Way::Plain(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-                Way::Tiles(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-                Way::Sparse(plan) => plan.block(network, batch).add_values(memory, barrier, &mut means),
-            }
-        }
-        means.iter_mut().for_each(|mean| *mean /= rows as f64);
-        let batch = Batch { code_means: Some(&means), ..batch };
+        self.wait(network, batch, barrier, arena);
+        let means = std::mem::take(&mut arena.means);
+        let batch = Batch { code_means: Some(&means), least: arena.least, ..batch };
         self.pass(network, crew, batch, barrier..stages, arena);
         arena.means = means;
     }
@@ -409,6 +407,11 @@ impl<T: Arithmetic> StepPlan<T> {
             let gradients = &gradients[from..][..parameters.len()];
             rule.hand_to(Apply { isa, gradients, part: Part { parameters, state } });
         });
+    }
+
+    /// The smallest value that a top-k latent of batches kept of the batch that phase 1 left in `arena`.
+    pub(crate) fn least_kept(&self, arena: &Arena<T>) -> Option<f64> {
+        arena.least.map(Element::to_f64)
     }
 
     /// Calls `each` with every feature of a sparse code that was active in a row of the batch that phase 1 left in `arena`.
@@ -513,6 +516,8 @@ pub(crate) struct Batch<'a, T> {
     pub(crate) draws: Draws,
     /// The mean of each value of the code over the whole step, where a stage has waited for it.
     pub(crate) code_means: Option<&'a [f64]>,
+    /// The smallest value of the code that is kept of the whole step, where a stage has waited for it.
+    pub(crate) least: Option<T>,
     /// Features of the code that are to be revived.
     pub(crate) dead: &'a [u32],
 }
@@ -525,7 +530,7 @@ impl<'a, T> Batch<'a, T> {
         map: Option<Affine<'a, T>>,
         draws: Draws,
     ) -> Self {
-        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None, dead: &[] }
+        Batch { table, indices, all: indices, first: 0, map, draws, code_means: None, least: None, dead: &[] }
     }
 
     /// Block `index` of blocks of `rows` rows.

@@ -483,7 +483,7 @@ fn configurations_that_do_not_fit_are_refused() {
         ),
         (
             "no layers",
-            builder().conv_layers([ConvLayer::new(1, 1, 1); 0]),
+            builder().conv_layers(Vec::<ImageLayer>::new()),
             "image is 6x5x2, but must be left out",
         ),
         (

@@ -319,7 +319,7 @@ impl ConfigBuilder {
             && !config.is_plain_dictionary()
         {
             let allowed = "left out, or with mse, no hidden layers, an encoding of ReLU or linear at least 4 k wide, no \
-                code_penalty and no dropout";
+                code_penalty, no dropout and not of_batch";
             return Err(out_of_range("latent.revival", "set", allowed));
         }
         let parameters: u128 = config.layer_shapes().iter().map(|(i, o)| (*i as u128 + 1) * *o as u128).sum();

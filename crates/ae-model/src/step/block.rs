@@ -232,6 +232,12 @@ impl<'a, T: Element> Block<'a, T> {
                 let (x, y, _) = self.around(memory, index);
                 pool.up_sample(isa, x, y);
             }
+            Stage::BatchTopK(_) => {
+                if let Some(least) = self.batch.least {
+                    let at = self.areas.at(index);
+                    sparse::drop_below(isa, least, &mut memory[at..][..self.len(index)]);
+                }
+            }
             Stage::TopK(latent) => {
                 let area = self.areas.values[index];
                 let (before, after) = memory.split_at_mut(self.areas.private[index]);
@@ -355,6 +361,10 @@ impl<'a, T: Element> Block<'a, T> {
                 let active = &memory[self.areas.private[index]..][..sparse::active_len(latent.k, cols)];
                 Active::new(active, latent.k, cols).keep(delta, self.delta_mut(dx, index));
             }
+            Stage::BatchTopK(_) => {
+                let codes = self.values(memory, index).data();
+                sparse::keep_active(isa, codes, delta, &mut dx[..codes.len()]);
+            }
             Stage::Penalty(penalty) => {
                 self.penalise(penalty, self.values(memory, index), delta, dx, losses);
             }
@@ -423,6 +433,17 @@ impl<'a, T: Element> Block<'a, T> {
         for row in 0..self.rows() {
             for (feature, sum) in sums.iter_mut().enumerate() {
                 *sum += values.get(feature, row).to_f64();
+            }
+        }
+    }
+
+    /// Adds the values before stage `index` of each row that are not zero to `found`.
+    pub(super) fn collect_values(&self, memory: &[T], index: usize, found: &mut Vec<T>) {
+        let values = self.values(memory, index);
+        for (panel, values) in values.data().chunks_exact((values.rows() * T::PANEL).max(1)).enumerate() {
+            let lanes = T::PANEL.min(self.rows().saturating_sub(panel * T::PANEL));
+            for line in values.chunks_exact(T::PANEL) {
+                found.extend(line[..lanes].iter().filter(|value| **value != T::ZERO));
             }
         }
     }
