@@ -93,7 +93,7 @@ fn kind(config: &Config) -> Vec<String> {
         }
     }
     if let Latent::TopK(TopK { k, revival, of_batch }) = config.latent() {
-        words.push(format!("sparse top {k}{}", if of_batch { " a row of the batch" } else { "" }));
+        words.push(format!("sparse {}top {k}", if of_batch { "batch " } else { "" }));
         words.extend(revival.map(|_| "dead features revived".to_owned()));
     }
     words.extend(config.noise().map(|noise| format!("denoising {noise}")));
