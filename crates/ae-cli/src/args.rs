@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use ae_model::{ConvLayers, Image};
+use ae_model::{Image, ImageLayers};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -215,10 +215,11 @@ pub(crate) struct TrainArgs {
     /// [default: gradual steps, or none after convolutions]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
     pub(crate) hidden: Option<Widths>,
-    /// Convolutions before the hidden layers, each with channels, kernel and stride, e.g. '16 3 s2, 32 3 s2' ('p0' after them for a
-    /// padding other than half the kernel); the decoder mirrors them, transposed
+    /// Convolutions before the hidden layers, each with channels, kernel and stride, e.g. '16 3 s2, 32 3 s2' (after them 'p0' for a
+    /// padding other than half the kernel, 'g4' for groups of channels), and between them 'pool 2' or 'avgpool 2' for the largest value
+    /// or the mean of squares of 2x2 pixels; the decoder mirrors them
     #[arg(long, value_name = "LAYERS", requires = "image")]
-    pub(crate) conv: Option<ConvLayers>,
+    pub(crate) conv: Option<ImageLayers>,
     /// Size of the images that rows are, for --conv: 28x28, or 32x32x3 with the channels of a pixel together
     #[arg(long, value_name = "SIZE", requires = "conv")]
     pub(crate) image: Option<Image>,
@@ -240,7 +241,7 @@ pub(crate) struct TrainArgs {
     /// Step of the updates, or auto, by a test of growing rates [default: 0.01 for sgd, 0.003 with momentum, 0.001 for adam]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<Rate>,
-    /// Rule of the updates [default: sgd; adam for tables with other columns than numbers]
+    /// Rule of the updates [default: sgd; adam with --conv, whose gradients grow with the image, and for tables with other columns than numbers]
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<OptimizerArg>,
     /// Share of the velocity that remains, for momentum and nesterov [default: 0.9]

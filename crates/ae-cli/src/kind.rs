@@ -45,6 +45,10 @@ pub(crate) struct KindArgs {
     /// Values of an encoding that are kept, the largest; the others become zero
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<usize>,
+    /// With --top-k: keep the largest values of a whole batch, K a row in the mean, instead of K of each row; outside training those
+    /// that reach a threshold learned on the way (Bussmann et al. 2024)
+    #[arg(long, requires = "top_k", conflicts_with = "revive")]
+    batch_top_k: bool,
     /// With --top-k: bring back features that were not among the largest for this many rows, by the auxiliary loss of Gao et al. 2024
     #[arg(long, value_name = "ROWS", requires = "top_k")]
     revive: Option<u64>,
@@ -167,7 +171,7 @@ impl KindArgs {
                         weight: Revival::WEIGHT,
                         dead_after,
                     });
-                    Latent::TopK(TopK { k, revival })
+                    Latent::TopK(TopK { k, revival, of_batch: self.batch_top_k })
                 })),
             };
         }

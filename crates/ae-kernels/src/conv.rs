@@ -5,13 +5,17 @@
 //! dense products, one for each pixel of its receptive field: what lies on the padding is left out. The weights are a matrix
 //! `[kernel positions * channels in + 1, channels out]` in panels like those of a dense layer, the bias as the last row.
 //!
+//! The channels of both sides may be divided into groups of equal size, each connected with its counterpart alone (with a channel a group:
+//! a depthwise convolution). The weights of an output channel are then those from its group: `[kernel positions * channels in / groups + 1,
+//! channels out]`.
+//!
 //! A transposed convolution ([`Conv::up`]) connects the same pixels the other way around, so it is the same code with the lists
 //! exchanged; its output has exactly the size that the convolution started from.
 //!
 //! | | list | sums |
 //! |---|---|---|
-//! | [`Conv::forward`] | per output pixel | over its taps and the channels in, from the bias |
-//! | [`Conv::backward_input`] | per input pixel | over its taps and the channels out |
+//! | [`Conv::forward`] | per output pixel | over its taps and the channels in of the group, from the bias |
+//! | [`Conv::backward_input`] | per input pixel | over its taps and the channels out of the group |
 //! | [`Conv::weight_gradient`] | per kernel position | over its pairs of pixels, each row of the batch for itself; then over the rows of a panel |
 //!
 //! Each gradient of the parameters is finished by [`sum_gradients`], over the panels of the batch in their order.
@@ -45,14 +49,19 @@ pub struct Conv2d {
     pub stride: usize,
     /// Pixels of zeros around the image.
     pub padding: usize,
+    /// Groups that the channels of either side are divided into.
+    pub groups: usize,
 }
 
 impl Conv2d {
-    /// `[height, width]` of the result; `None` where there is none: a size of zero, or a kernel that does not fit into the padded
-    /// image.
+    /// `[height, width]` of the result; `None` where there is none: a size of zero, a kernel that does not fit into the padded
+    /// image, or channels that the groups do not divide.
     pub fn output_size(&self) -> Option<[usize; 2]> {
-        let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding } = *self;
-        if [height, width, channels_in, channels_out, kernel, stride].contains(&0) {
+        let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups } = *self;
+        if [height, width, channels_in, channels_out, kernel, stride, groups].contains(&0)
+            || !channels_in.is_multiple_of(groups)
+            || !channels_out.is_multiple_of(groups)
+        {
             return None;
         }
         let along = |pixels: usize| {
@@ -126,6 +135,8 @@ impl Lists {
 struct Side {
     pixels: usize,
     channels: usize,
+    /// Channels of a group.
+    group: usize,
 }
 
 /// Which pixels a convolution or transposed convolution connects.
@@ -156,10 +167,13 @@ impl Conv {
 
     fn new(shape: Conv2d, up: bool) -> Option<Conv> {
         let [out_height, out_width] = shape.output_size()?;
-        let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding } = shape;
+        let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups } = shape;
         let kernel_positions = kernel.checked_mul(kernel)?;
-        let large = Side { pixels: height.checked_mul(width)?, channels: channels_in };
-        let small = Side { pixels: out_height.checked_mul(out_width)?, channels: channels_out };
+        let side = |height: usize, width: usize, channels: usize| {
+            Some(Side { pixels: height.checked_mul(width)?, channels, group: channels / groups })
+        };
+        let large = side(height, width, channels_in)?;
+        let small = side(out_height, out_width, channels_out)?;
         let most = small.pixels.checked_mul(kernel_positions)?;
         u32::try_from(most.max(large.pixels)).ok()?;
         let mut all: Vec<[u32; 3]> = Vec::with_capacity(most);
@@ -205,9 +219,9 @@ impl Conv {
         self.output.pixels * self.output.channels
     }
 
-    /// Rows of the weights without the bias: kernel positions times channels in.
+    /// Rows of the weights without the bias: kernel positions times channels in of a group.
     pub fn weight_rows(&self) -> usize {
-        self.kernel_positions * self.input.channels
+        self.kernel_positions * self.input.group
     }
 
     /// Channels of the output: columns of the weights.
@@ -217,7 +231,7 @@ impl Conv {
 
     /// Multiply-adds of the forward product of a row.
     pub fn multiply_adds(&self) -> usize {
-        self.gather.taps.len() * self.input.channels * self.output.channels
+        self.gather.taps.len() * self.input.group * self.output.channels
     }
 
     /// Elements of the parameters in panels, and of their gradient for a batch panel.

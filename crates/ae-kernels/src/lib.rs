@@ -36,6 +36,7 @@ pub mod noise;
 pub mod norm;
 pub mod panel;
 pub mod par;
+pub mod pool;
 pub mod simd;
 pub mod sparse;
 pub mod tied;

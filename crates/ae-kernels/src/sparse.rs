@@ -9,11 +9,13 @@ mod gradient;
 mod index;
 mod rows;
 mod select;
+mod threshold;
 
 pub use gradient::{Sources, above, below};
 pub use index::{Index, Listed, TurnedRows};
 pub use rows::{decode, deltas};
 pub use select::{scratch_len, select};
+pub use threshold::{drop_below, keep_active, least_of_largest};
 
 use crate::panel::PanelsMut;
 use crate::simd::Element;

@@ -13,24 +13,31 @@ use ae_testing::naive;
 use ae_testing::random::SplitMix64;
 use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound};
 
-/// `[height, width, channels in, channels out, kernel, stride, padding]`
-const SHAPES: [[usize; 7]; 14] = [
-    [1, 1, 1, 1, 1, 1, 0],
-    [4, 5, 3, 2, 1, 1, 0],
-    [5, 7, 1, 16, 3, 2, 1],
-    [6, 6, 16, 1, 3, 2, 1],
-    [7, 5, 2, 17, 3, 1, 1],
-    [5, 4, 17, 3, 3, 2, 1],
+/// `[height, width, channels in, channels out, kernel, stride, padding, groups]`
+const SHAPES: [[usize; 8]; 20] = [
+    [1, 1, 1, 1, 1, 1, 0, 1],
+    [4, 5, 3, 2, 1, 1, 0, 1],
+    [5, 7, 1, 16, 3, 2, 1, 1],
+    [6, 6, 16, 1, 3, 2, 1, 1],
+    [7, 5, 2, 17, 3, 1, 1, 1],
+    [5, 4, 17, 3, 3, 2, 1, 1],
     // A stride larger than the kernel leaves pixels out.
-    [9, 11, 2, 5, 2, 3, 0],
-    [7, 7, 5, 7, 1, 4, 0],
+    [9, 11, 2, 5, 2, 3, 0, 1],
+    [7, 7, 5, 7, 1, 4, 0, 1],
     // A kernel larger than the image, which fits by its padding.
-    [3, 2, 4, 6, 5, 2, 2],
-    [11, 3, 13, 19, 3, 2, 0],
-    [4, 4, 33, 18, 2, 2, 0],
-    [8, 8, 32, 32, 3, 2, 1],
-    [3, 3, 6, 40, 3, 1, 3],
-    [13, 1, 7, 4, 4, 3, 2],
+    [3, 2, 4, 6, 5, 2, 2, 1],
+    [11, 3, 13, 19, 3, 2, 0, 1],
+    [4, 4, 33, 18, 2, 2, 0, 1],
+    [8, 8, 32, 32, 3, 2, 1, 1],
+    [3, 3, 6, 40, 3, 1, 3, 1],
+    [13, 1, 7, 4, 4, 3, 2, 1],
+    // Groups: of few, of more than a panel has, over its edge, of all channels by themselves.
+    [5, 4, 6, 9, 3, 2, 1, 3],
+    [6, 5, 17, 17, 3, 1, 1, 17],
+    [4, 4, 34, 40, 2, 1, 0, 2],
+    [3, 5, 48, 3, 3, 1, 1, 3],
+    [5, 5, 4, 64, 3, 2, 1, 4],
+    [7, 3, 24, 36, 3, 1, 1, 12],
 ];
 
 /// One layer and its data: row-major, in f64 with values that both types hold exactly.
@@ -69,9 +76,9 @@ impl Sums {
 }
 
 impl Case {
-    fn new(shape: [usize; 7], up: bool, rows: usize) -> Case {
-        let [height, width, channels_in, channels_out, kernel, stride, padding] = shape;
-        let shape = Conv2d { height, width, channels_in, channels_out, kernel, stride, padding };
+    fn new(shape: [usize; 8], up: bool, rows: usize) -> Case {
+        let [height, width, channels_in, channels_out, kernel, stride, padding, groups] = shape;
+        let shape = Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups };
         let conv = if up { Conv::up(shape) } else { Conv::down(shape) }.unwrap();
         let mut random = SplitMix64::new((rows * 1_000_003 + height * 1_009 + channels_out) as u64);
         let mut draw = |len| naive::widen(&random.uniform_f32s(len, -1.0, 1.0));
@@ -93,7 +100,8 @@ impl Case {
 
     /// Every product that takes part: `(row, input, weight, output, channel of the output)`, from the definition of the convolution.
     fn each(&self, mut visit: impl FnMut(usize, usize, usize, usize, usize)) {
-        let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding } = self.shape;
+        let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups } = self.shape;
+        let (of_large, of_small) = (channels_in / groups, channels_out / groups);
         let [out_height, out_width] = self.shape.output_size().unwrap();
         for row in 0..self.rows {
             for (oy, ox) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
@@ -105,12 +113,15 @@ impl Case {
                     }
                     let (large, small) = (y as usize * width + x as usize, oy * out_width + ox);
                     for (i, o) in (0..channels_in).flat_map(|i| (0..channels_out).map(move |o| (i, o))) {
+                        if i / of_large != o / of_small {
+                            continue;
+                        }
                         let (large, small) = (large * channels_in + i, small * channels_out + o);
                         let at = ky * kernel + kx;
                         if self.up {
-                            visit(row, small, (at * channels_out + o) * channels_in + i, large, i);
+                            visit(row, small, (at * of_small + o % of_small) * channels_in + i, large, i);
                         } else {
-                            visit(row, large, (at * channels_in + i) * channels_out + o, small, o);
+                            visit(row, large, (at * of_large + i % of_large) * channels_out + o, small, o);
                         }
                     }
                 }
@@ -135,12 +146,8 @@ impl Case {
         self.each(|row, i, w, o, _| {
             sums.add(row * inputs + i, self.delta[row * outputs + o] * self.weights[w]);
         });
-        sums.terms = self.conv.weight_rows() / self.x_channels() * self.conv.channels();
+        sums.terms = self.shape.kernel * self.shape.kernel * self.conv.channels();
         sums
-    }
-
-    fn x_channels(&self) -> usize {
-        if self.up { self.shape.channels_out } else { self.shape.channels_in }
     }
 
     /// `[weight_rows + 1, channels]`
@@ -317,7 +324,13 @@ fn neither_neighbours_nor_vectors_change_a_bit() {
     let mut of_fused: Vec<Vec<f32>> = Vec::new();
     for isa in Isa::available() {
         let mut results = Vec::new();
-        for (shape, up) in [(SHAPES[2], true), (SHAPES[3], false), (SHAPES[5], true), (SHAPES[11], false)] {
+        for (shape, up) in [
+            (SHAPES[2], true),
+            (SHAPES[3], false),
+            (SHAPES[5], true),
+            (SHAPES[11], false),
+            (SHAPES[16], true),
+        ] {
             let case = Case::new(shape, up, 37);
             let y = forward::<f32>(isa, &case, Activation::Tanh.into());
             let dx = backward::<f32>(isa, &case, Activation::Tanh);
@@ -374,6 +387,7 @@ fn sizes() {
         kernel,
         stride,
         padding,
+        groups: 1,
     };
     assert_eq!(shape(28, 3, 2, 1).output_size(), Some([14, 5]));
     assert_eq!(shape(1, 3, 1, 1).output_size(), Some([1, 9]));
@@ -383,12 +397,19 @@ fn sizes() {
     }
     let huge = shape(3, 1, 1, usize::MAX);
     assert_eq!(huge.output_size(), None);
+    let groups = |channels_in, channels_out, groups| {
+        Conv2d { channels_in, channels_out, groups, ..shape(9, 3, 1, 1) }.output_size()
+    };
+    assert_eq!(groups(6, 9, 3), Some([9, 9]));
+    for [channels_in, channels_out, count] in [[6, 9, 2], [9, 6, 2], [2, 2, 4], [2, 2, 0]] {
+        assert_eq!(groups(channels_in, channels_out, count), None, "{count} of {channels_in}");
+    }
 }
 
 #[test]
 #[should_panic(expected = "forward of a convolution [4, 4]")]
 fn shapes_that_do_not_fit_are_named() {
-    let case = Case::new([2, 2, 1, 1, 3, 1, 1], false, 1);
+    let case = Case::new([2, 2, 1, 1, 3, 1, 1, 1], false, 1);
     let weights = parameters::<f32>(&case);
     let x = nan::<f32>(5 * 16);
     let mut y = nan::<f32>(4 * 16);

@@ -118,3 +118,34 @@ fn features_that_are_picked_keep_their_lines_and_names() {
         assert_eq!(active.row(row).1, kept);
     }
 }
+
+/// The bound of a batch and what it leaves, against sorting.
+#[test]
+fn largest_of_all_as_by_sorting() {
+    let mut random = SplitMix64::new(4);
+    for (lines, count) in [(0, 3), (1, 1), (1, 40), (3, 17), (7, 0), (13, 100)] {
+        let values: Vec<f32> = (0..lines * 16).map(|_| random.below(9) as f32 - 4.0).collect();
+        let mut sorted = values.clone();
+        sorted.sort_by(|a, b| b.partial_cmp(a).unwrap());
+        let expected = count.min(sorted.len()).checked_sub(1).map(|last| sorted[last]);
+        assert_eq!(sparse::least_of_largest(&mut values.clone(), count), expected);
+        let Some(least) = expected else { continue };
+        let deltas = random.uniform_f32s(values.len(), -1.0, 1.0);
+        for isa in Isa::available() {
+            let mut kept = values.clone();
+            sparse::drop_below(isa, least, &mut kept);
+            let naive: Vec<f32> = values.iter().map(|x| if *x < least { 0.0 } else { *x }).collect();
+            assert_eq!(kept, naive, "{lines} lines, {count} on {isa}");
+            let mut of_kept = vec![7.0; values.len()];
+            sparse::keep_active(isa, &kept, &deltas, &mut of_kept);
+            let pairs = kept.iter().zip(&deltas);
+            let naive: Vec<f32> = pairs.map(|(x, delta)| if *x == 0.0 { 0.0 } else { *delta }).collect();
+            assert_eq!(of_kept, naive, "{lines} lines, {count} on {isa}");
+        }
+    }
+    let mut with_nan = [1.0, f32::NAN, 3.0];
+    assert!(sparse::least_of_largest(&mut with_nan, 1).unwrap().is_nan());
+    let mut line = [f32::NAN; 16];
+    sparse::drop_below(Isa::best(), 1.0, &mut line);
+    assert!(line.iter().all(|x| x.is_nan()));
+}

@@ -15,7 +15,7 @@ use ae_kernels::workspace::AlignedBuf;
 use crate::config::Loss;
 use crate::network::Network;
 use crate::scale::Maps;
-use crate::stage::{Stage, TopKLatent};
+use crate::stage::{BatchTopKLatent, Pooling, Stage, TopKLatent};
 
 /// Rows that go through the network together.
 const BLOCK_ROWS: usize = 64;
@@ -210,6 +210,14 @@ impl<T: Element> Bulk<'_, T> {
                     let y = PanelsMut::new(y, outputs, rows);
                     norm::forward(isa, Panels::new(x, inputs, rows), y, None);
                 }
+                Stage::Pool(Pooling { pool, kind }) => {
+                    let x = Panels::new(x, inputs, rows);
+                    pool.down(isa, kind.kernel(), x, PanelsMut::new(y, outputs, rows));
+                }
+                Stage::UpSample(pool) => {
+                    let x = Panels::new(x, inputs, rows);
+                    pool.up_sample(isa, x, PanelsMut::new(y, outputs, rows));
+                }
                 // The mean of the posterior.
                 Stage::Gaussian(latent) => {
                     first_features(x, inputs, y, outputs);
@@ -228,6 +236,11 @@ impl<T: Element> Bulk<'_, T> {
                     } else {
                         active.spread(PanelsMut::new(codes, inputs, rows));
                     }
+                    continue;
+                }
+                Stage::BatchTopK(BatchTopKLatent { threshold, .. }) => {
+                    let codes = &mut from[..panel_len::<T>(inputs, rows)];
+                    sparse::drop_below(isa, T::from_f64(*threshold), codes);
                     continue;
                 }
                 Stage::Dropout(_) | Stage::Penalty(_) | Stage::Contraction(_) => continue,

@@ -16,7 +16,8 @@ use crate::schedule::Schedule;
 pub use builder::ConfigBuilder;
 use builder::check_learning_rate;
 pub use choices::{Activation, EarlyStopping, Init, Precision, ScalerKind};
-pub use images::{ConvLayer, ConvLayers, Image};
+pub(crate) use images::Link;
+pub use images::{ConvLayer, Image, ImageLayer, ImageLayers, PoolKind, PoolLayer};
 pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise, Revival, TopK};
 
 /// Shares of values that are dropped in training, each anew for every row (Srivastava et al. 2014). The others grow by as much, so
@@ -55,8 +56,8 @@ pub struct WeightPenalty {
 /// | `init` | Glorot uniform | first weights | |
 /// | `scaler` | min-max | scaling of features | |
 /// | `precision` | f32 | arithmetic | |
-/// | `optimizer` | SGD | rule of the updates | |
-/// | `learning_rate` | by the optimizer, 0.01 for SGD | step on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
+/// | `optimizer` | SGD; Adam with `conv_layers`, whose gradients grow with the image | rule of the updates | |
+/// | `learning_rate` | by the optimizer, 0.01 for SGD, 0.001 for Adam | step on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
 /// | `epochs` | 100 | passes over the training rows | 1 to 10⁹ |
 /// | `batch_size` | by the number of rows, see [`Config::batch_size_for`] | rows of an update | 1 to 2²⁴ |
 /// | `validation` | 0 | share of rows set aside to measure, not to learn from | [0, 1) |
@@ -78,7 +79,7 @@ pub struct WeightPenalty {
 /// | `unit_norm` | no | keeps the decoder vector of each value of the encoding at norm 1: [`ConfigBuilder::unit_norm`] | without hidden layers and convolutions; not with [`Latent::Gaussian`], [`Loss::GaussianNll`], `tied_weights` or `ema` |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
 /// | `image` | none | rows are images of this size, for `conv_layers` | its features are `input_dim` |
-/// | `conv_layers` | none | convolutions at the encoder's start; the decoder mirrors them, transposed | at most 64; not with bf16 or [`Loss::GaussianNll`] |
+/// | `conv_layers` | none | convolutions and poolings at the encoder's start; the decoder mirrors them | at most 64; not with bf16 or [`Loss::GaussianNll`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigBuilder", into = "ConfigBuilder")]
 pub struct Config {
@@ -108,7 +109,7 @@ pub struct Config {
     ema: Option<f64>,
     mask_missing: bool,
     image: Option<Image>,
-    conv_layers: Vec<ConvLayer>,
+    conv_layers: Vec<ImageLayer>,
     layer_norm: bool,
     tied_weights: bool,
     contractive: Option<f64>,
@@ -256,32 +257,38 @@ impl Config {
     pub fn image(&self) -> Option<Image> {
         self.image
     }
-    /// Convolutions at the encoder's start.
-    pub fn conv_layers(&self) -> &[ConvLayer] {
+    /// Convolutions and poolings at the encoder's start.
+    pub fn conv_layers(&self) -> &[ImageLayer] {
         &self.conv_layers
     }
 
-    /// The convolutions with their sizes. Those of the decoder are the same, transposed, in the reverse order.
-    pub(crate) fn convolutions(&self) -> Vec<Conv2d> {
+    fn chain(&self) -> (Vec<Link>, Vec<Image>) {
         // Checked when the configuration was built.
-        self.image
-            .and_then(|image| images::chain(image, &self.conv_layers).ok())
-            .map(|(shapes, _)| shapes)
-            .unwrap_or_default()
+        let chain = self.image.and_then(|image| images::chain(image, &self.conv_layers).ok());
+        chain.unwrap_or_default()
     }
 
-    /// The images before, between and after the convolutions of the encoder; none without convolutions.
+    /// The layers of images with their sizes. The decoder has their mirrors in the reverse order.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        self.chain().0
+    }
+
+    /// The convolutions among them.
+    pub(crate) fn convolutions(&self) -> Vec<Conv2d> {
+        let conv = |link| match link {
+            Link::Conv(shape) => Some(shape),
+            Link::Pool(..) => None,
+        };
+        self.links().into_iter().filter_map(conv).collect()
+    }
+
+    /// The images before, between and after the convolutions and poolings of the encoder; none without them.
     pub fn images(&self) -> Vec<Image> {
-        let mut images = Vec::from_iter(self.image);
-        for shape in self.convolutions() {
-            let [height, width] = shape.output_size().unwrap_or_default();
-            images.push(Image { height, width, channels: shape.channels_out });
-        }
-        images
+        self.chain().1
     }
 
     /// Shape of the weights of every layer, as model files have them: `[in, out]`, or
-    /// `[kernel, kernel, channels in, channels out]` of convolutions.
+    /// `[kernel, kernel, channels in of a group, channels out]` of convolutions.
     pub(crate) fn weight_shapes(&self) -> Vec<Vec<usize>> {
         let convolutions = self.convolutions();
         let shapes = self.layer_shapes();
@@ -301,8 +308,8 @@ impl Config {
     pub(crate) fn multiply_adds(&self) -> usize {
         let more = self.convolutions().into_iter().map(|shape| {
             let [height, width] = shape.output_size().unwrap_or_default();
-            let Conv2d { channels_in, channels_out, kernel, .. } = shape;
-            2 * height * width * kernel * kernel * channels_in * channels_out
+            let Conv2d { channels_in, channels_out, kernel, groups, .. } = shape;
+            2 * height * width * kernel * kernel * channels_in / groups * channels_out
         });
         let once = self.layer_shapes().iter().map(|(inputs, outputs)| (inputs + 1) * outputs).sum::<usize>();
         once + more.sum::<usize>()
@@ -315,7 +322,7 @@ impl Config {
         self.batch_size.unwrap_or(auto).clamp(1, rows.max(1))
     }
 
-    /// Widths of what is between the layers: input, results of convolutions, hidden, encoding, and back.
+    /// Widths of what is between the layers: input, results of convolutions and poolings, hidden, encoding, and back.
     pub fn layer_dims(&self) -> Vec<usize> {
         let mut dims = vec![self.input_dim];
         dims.extend(self.images().into_iter().skip(1).map(Image::features));
@@ -327,30 +334,31 @@ impl Config {
         dims
     }
 
-    /// `(inputs, outputs)` of every layer. They are those that [`Config::layer_dims`] are between, but for the last of the encoder with a
-    /// Gaussian latent, which says means and log-variances, and the last of the decoder with [`Loss::GaussianNll`], which does too; and
-    /// but for convolutions, whose weights are `[kernel positions * channels in, channels out]`.
+    /// `(inputs, outputs)` of every layer with weights. They are those that [`Config::layer_dims`] are between, but for the last of the
+    /// encoder with a Gaussian latent, which says means and log-variances, and the last of the decoder with [`Loss::GaussianNll`], which
+    /// does too; and but for convolutions, whose weights are `[kernel positions * channels in / groups, channels out]`.
     pub fn layer_shapes(&self) -> Vec<(usize, usize)> {
-        let dims = self.layer_dims();
-        let mut shapes: Vec<(usize, usize)> = dims.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        let (dims, images) = (self.layer_dims(), self.conv_layers.len());
+        let dense = dims[images..dims.len() - images].windows(2).map(|pair| (pair[0], pair[1]));
+        let convolutions = self.convolutions();
+        let window = |c: &Conv2d, channels: usize| c.kernel * c.kernel * channels / c.groups;
+        let mut shapes: Vec<(usize, usize)> =
+            convolutions.iter().map(|c| (window(c, c.channels_in), c.channels_out)).collect();
+        shapes.extend(dense);
         if matches!(self.latent, Latent::Gaussian(_)) {
-            shapes[dims.len() / 2 - 1].1 *= 2;
+            shapes[convolutions.len() + self.hidden_dims.len()].1 *= 2;
         }
+        let up = convolutions.iter().rev();
+        shapes.extend(up.map(|c| (window(c, c.channels_out), c.channels_in)));
         if let Some(last) = shapes.last_mut() {
             last.1 = self.loss.kernel().outputs(last.1);
-        }
-        let count = shapes.len();
-        for (index, shape) in self.convolutions().into_iter().enumerate() {
-            let Conv2d { channels_in, channels_out, kernel, .. } = shape;
-            shapes[index] = (kernel * kernel * channels_in, channels_out);
-            shapes[count - 1 - index] = (kernel * kernel * channels_out, channels_in);
         }
         shapes
     }
 
     /// Whether training may take the way that computes active features only: see [`Revival`], which needs it.
     fn is_plain_dictionary(&self) -> bool {
-        let Latent::TopK(TopK { k, .. }) = self.latent else { return false };
+        let Latent::TopK(TopK { k, of_batch: false, .. }) = self.latent else { return false };
         self.hidden_dims.is_empty()
             && self.conv_layers.is_empty()
             && self.loss == Loss::Mse

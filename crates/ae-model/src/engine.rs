@@ -236,6 +236,9 @@ impl<T: Arithmetic> Engine<T> {
         let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), draws) };
         plan.rows_phase(&self.network, crew, batch, &mut self.arena);
         let totals = plan.totals(indices.len(), &self.arena);
+        if let Some(latent) = self.network.batch_top_k_mut() {
+            latent.follow(plan.least_kept(&self.arena));
+        }
         if let Some(deaths) = &mut self.deaths {
             deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), &self.arena, each));
         }

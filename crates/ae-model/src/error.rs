@@ -139,8 +139,8 @@ pub enum ConfigError {
         /// What would be allowed.
         allowed: String,
     },
-    /// A convolution does not fit what comes before it.
-    #[error("the convolution '{layer}' cannot follow {chain}: {reason}")]
+    /// A convolution or pooling does not fit what comes before it.
+    #[error("the layer '{layer}' cannot follow {chain}: {reason}")]
     Convolution {
         /// The layer, as the command spells it.
         layer: String,

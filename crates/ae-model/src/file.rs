@@ -6,9 +6,11 @@
 //! | `encoder.{i}.bias` | of the precision | `[out]` |
 //! | `decoder.{i}.weight`, `decoder.{i}.bias` | likewise | likewise |
 //! | `scaler.shift`, `scaler.scale` | F64 | `[input_dim]` |
+//! | `latent.threshold`, with a top-k latent of batches only | F64 | `[1]` |
 //!
 //! Tied weights are there twice, and the decoder's must be the transposes of the encoder's.
-//! Weights of convolutions, transposed ones too, are `[kernel, kernel, channels in, channels out]`, and `out` of their bias are channels.
+//! Weights of convolutions, transposed ones too, are `[kernel, kernel, channels in of a group, channels out]`, and `out` of their
+//! bias are channels.
 //!
 //! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and `features`, the names
 //! of the columns or null; of a model of a table also `schema` ([`Schema`]), what its columns hold and how they become features. Reading executes nothing and checks everything: every tensor must be there with
@@ -23,7 +25,7 @@ use ae_kernels::Element;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Precision};
+use crate::config::{Config, Latent, Precision, TopK};
 use crate::engine::Engine;
 use crate::error::{Error, FileErrorKind};
 use crate::model::{AnyEngine, Autoencoder};
@@ -35,6 +37,8 @@ use crate::step::Arithmetic;
 const FORMAT: u64 = 1;
 /// The key of the header's metadata.
 const KEY: &str = "ae.config";
+/// The tensor of a top-k latent of batches.
+const THRESHOLD: &str = "latent.threshold";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +105,13 @@ impl Autoencoder {
             let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((name.to_owned(), Dtype::F64, vec![values.len()], bytes));
         }
+        let threshold = match &self.engine {
+            AnyEngine::F32(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
+            AnyEngine::F64(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
+        };
+        if let Some(threshold) = threshold {
+            tensors.push((THRESHOLD.to_owned(), Dtype::F64, vec![1], threshold.to_le_bytes().to_vec()));
+        }
         let views = tensors
             .iter()
             .map(|(name, dtype, shape, bytes)| {
@@ -157,6 +168,9 @@ impl Autoencoder {
             let [weight, bias] = layer_names(index, shapes.len() / 2);
             expected.push((weight, float, shape.clone()));
             expected.push((bias, float, shape.last().copied().into_iter().collect()));
+        }
+        if matches!(header.config.latent(), Latent::TopK(TopK { of_batch: true, .. })) {
+            expected.push((THRESHOLD.to_owned(), Dtype::F64, vec![1]));
         }
         for (name, dtype, shape) in &expected {
             check_shape(&file, name, *dtype, shape)?;
@@ -287,6 +301,11 @@ fn fill<T: Arithmetic, const N: usize>(
             return Err(FileErrorKind::NotTied { name: weight, tied_to, index });
         }
         engine.network.set_layer(index, &parameters);
+    }
+    if let Some(latent) = engine.network.batch_top_k_mut()
+        && let [threshold] = values(file, THRESHOLD, f64::from_le_bytes)?[..]
+    {
+        latent.threshold = threshold;
     }
     Ok(())
 }

@@ -59,8 +59,9 @@ mod variational;
 pub use ae_kernels::{Isa, IsaError};
 pub use callback::{BatchEnd, Callback, CancelToken};
 pub use config::{
-    Activation, CodePenalty, Config, ConfigBuilder, ConvLayer, ConvLayers, Dropout, EarlyStopping, Gaussian,
-    Image, Init, Latent, Loss, Noise, Precision, Revival, ScalerKind, TopK, WeightPenalty,
+    Activation, CodePenalty, Config, ConfigBuilder, ConvLayer, Dropout, EarlyStopping, Gaussian, Image,
+    ImageLayer, ImageLayers, Init, Latent, Loss, Noise, PoolKind, PoolLayer, Precision, Revival, ScalerKind,
+    TopK, WeightPenalty,
 };
 pub use engine::Products;
 pub use error::{ConfigError, Error, FileErrorKind};

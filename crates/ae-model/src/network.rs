@@ -1,22 +1,23 @@
 //! The stages of an autoencoder and their parameters, in the layout of the kernels.
 
 use ae_kernels::activation::Activation as KernelActivation;
-use ae_kernels::conv::Conv;
+use ae_kernels::conv::{Conv, Conv2d};
 use ae_kernels::panel::{self, PanelsMut};
 use ae_kernels::par::Crew;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
-use crate::config::{Config, Latent, Loss, Noise, TopK};
+use crate::config::{Config, Latent, Link, Loss, Noise, TopK};
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
 use crate::stage::{
-    Contraction, Convolution, Dropout, GaussianLatent, Normalize, Penalty, Stage, TopKLatent,
+    BatchTopKLatent, Contraction, Convolution, Dropout, GaussianLatent, Normalize, Penalty, Pooling, Stage,
+    TopKLatent,
 };
 use crate::tied::Layers;
 
 /// The weights and bias of one layer, in row-major order. For a convolution the inputs are those of the kernel's window,
-/// `(y, x, channel)`, and the outputs are channels.
+/// `(y, x, channel of a group)`, and the outputs are channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerParameters<T> {
     /// Inputs of the layer.
@@ -71,8 +72,7 @@ impl<T> Objective<T> {
 impl<T: Element> Network<T> {
     /// The network of a configuration, its weights drawn from the seed.
     pub(crate) fn new(isa: Isa, config: &Config) -> Self {
-        let (shapes, dims, convolutions) =
-            (config.layer_shapes(), config.layer_dims(), config.convolutions());
+        let (shapes, links) = (config.layer_shapes(), config.links());
         let (count, encoder_layers) = (shapes.len(), shapes.len() / 2);
         let code = config.encoding_dim();
         let mut layers = Vec::with_capacity(count);
@@ -85,6 +85,8 @@ impl<T: Element> Network<T> {
             }
         };
         drop(&mut stages, config.dropout().input, config.input_dim());
+        let convolutions = links.iter().filter(|link| matches!(link, Link::Conv(_))).count();
+        let (mut down, mut up) = (links.iter().peekable(), links.iter().rev().peekable());
         for (index, (inputs, outputs)) in shapes.into_iter().enumerate() {
             let activation = if index + 1 == count {
                 KernelActivation::Linear
@@ -96,9 +98,18 @@ impl<T: Element> Network<T> {
             let layer = Dense::new::<T>(inputs, outputs, activation, start);
             start = layer.range.end;
             layers.push(layer);
-            let down = convolutions.get(index).and_then(|shape| Conv::down(*shape));
-            let up = convolutions.get(count - 1 - index).and_then(|shape| Conv::up(*shape));
-            stages.push(match down.or(up) {
+            while let Some(Link::Pool(pool, kind)) = down.next_if(|link| matches!(link, Link::Pool(..))) {
+                stages.push(Stage::Pool(Pooling { pool: *pool, kind: *kind }));
+            }
+            let in_decoder = index + convolutions >= count;
+            let link = if in_decoder { up.next() } else { down.next() };
+            let map = match link {
+                Some(Link::Conv(shape)) if in_decoder => Conv::up(*shape),
+                Some(Link::Conv(shape)) => Conv::down(*shape),
+                _ => None,
+            };
+            let outputs = map.as_ref().map_or(outputs, Conv::outputs);
+            stages.push(match map {
                 Some(map) => Stage::Conv(Convolution { layer: index, map }),
                 None => Stage::Dense(index),
             });
@@ -108,7 +119,10 @@ impl<T: Element> Network<T> {
                 }
                 match config.latent() {
                     Latent::Plain => {}
-                    Latent::TopK(TopK { k, revival }) => {
+                    Latent::TopK(TopK { k, of_batch: true, .. }) => {
+                        stages.push(Stage::BatchTopK(BatchTopKLatent::new(code, k)));
+                    }
+                    Latent::TopK(TopK { k, revival, .. }) => {
                         stages.push(Stage::TopK(TopKLatent { features: code, k, revival }));
                     }
                     Latent::Gaussian(settings) => {
@@ -121,11 +135,15 @@ impl<T: Element> Network<T> {
                 }
                 encoder_stages = stages.len();
             } else if index + 1 < count {
-                let features = dims[index + 1];
                 if config.layer_norm() {
-                    stages.push(Stage::Normalize(Normalize { features }));
+                    stages.push(Stage::Normalize(Normalize { features: outputs }));
                 }
-                drop(&mut stages, config.dropout().hidden, features);
+                drop(&mut stages, config.dropout().hidden, outputs);
+            }
+            if index + 1 + convolutions >= count {
+                while let Some(Link::Pool(pool, _)) = up.next_if(|link| matches!(link, Link::Pool(..))) {
+                    stages.push(Stage::UpSample(*pool));
+                }
             }
         }
         let objective = Objective {
@@ -157,24 +175,31 @@ impl<T: Element> Network<T> {
         match &self.stages[index] {
             Stage::Dense(layer) => (self.layers[*layer].inputs, self.layers[*layer].outputs),
             Stage::Conv(Convolution { map, .. }) => (map.inputs(), map.outputs()),
+            Stage::Pool(Pooling { pool, .. }) => (pool.large(), pool.small()),
+            Stage::UpSample(pool) => (pool.small(), pool.large()),
             Stage::Gaussian(latent) => (2 * latent.dim, latent.dim),
             Stage::Normalize(Normalize { features })
             | Stage::Contraction(Contraction { features, .. })
             | Stage::Dropout(Dropout { features, .. })
             | Stage::TopK(TopKLatent { features, .. })
+            | Stage::BatchTopK(BatchTopKLatent { features, .. })
             | Stage::Penalty(Penalty { features, .. }) => (*features, *features),
         }
     }
 
-    /// Draws the weights anew and sets the biases to zero.
+    /// Draws the weights anew, sets the biases to zero, and forgets the threshold of a top-k latent of batches.
     pub(crate) fn reset(&mut self, config: &Config) {
+        if let Some(latent) = self.batch_top_k_mut() {
+            (latent.threshold, latent.batches) = (0.0, 0);
+        }
         let mut rng = init::generator(config.seed(), Purpose::Weights);
-        let shapes = config.weight_shapes();
-        for index in 0..self.layers.len() {
+        let convolutions = config.convolutions();
+        let count = self.layers.len();
+        for index in 0..count {
             let (inputs, outputs) = (self.layers[index].inputs, self.layers[index].outputs);
-            let fan_out = match shapes[index][..] {
-                [height, width, _, channels] => height * width * channels,
-                _ => outputs,
+            let fan_out = match convolutions.get(index.min(count - 1 - index)) {
+                Some(Conv2d { kernel, groups, .. }) => kernel * kernel * outputs / groups,
+                None => outputs,
             };
             let weights = init::weights(config.init(), inputs * outputs, [inputs, fan_out], &mut rng);
             self.set_layer(
@@ -242,6 +267,22 @@ impl<T: Element> Network<T> {
     pub(crate) fn contraction(&self) -> Option<(usize, f64)> {
         self.stages.iter().enumerate().find_map(|(index, stage)| match stage {
             Stage::Contraction(Contraction { weight, .. }) => Some((index, *weight)),
+            _ => None,
+        })
+    }
+
+    /// The top-k latent of batches, where there is one.
+    pub(crate) fn batch_top_k(&self) -> Option<&BatchTopKLatent> {
+        self.stages.iter().find_map(|stage| match stage {
+            Stage::BatchTopK(latent) => Some(latent),
+            _ => None,
+        })
+    }
+
+    /// As [`Network::batch_top_k`], to change.
+    pub(crate) fn batch_top_k_mut(&mut self) -> Option<&mut BatchTopKLatent> {
+        self.stages.iter_mut().find_map(|stage| match stage {
+            Stage::BatchTopK(latent) => Some(latent),
             _ => None,
         })
     }

@@ -4,10 +4,11 @@ use ae_kernels::activation::Epilogue;
 use ae_kernels::conv::Conv;
 use ae_kernels::latent::Divergence;
 use ae_kernels::panel::{Panels, PanelsMut};
+use ae_kernels::pool::Pool;
 use ae_kernels::sparse::{self, Active};
 use ae_kernels::{Element, Isa};
 
-use crate::config::{CodePenalty, Gaussian, Revival};
+use crate::config::{CodePenalty, Gaussian, PoolKind, Revival};
 use crate::layer::Dense;
 
 /// One step of the way.
@@ -17,6 +18,10 @@ pub(crate) enum Stage {
     Dense(usize),
     /// A convolution or transposed convolution.
     Conv(Convolution),
+    /// One pixel for each square of pixels.
+    Pool(Pooling),
+    /// The mirror of a pooling.
+    UpSample(Pool),
     /// Draws codes from the posterior that the layer below says; outside training they are its means.
     Gaussian(GaussianLatent),
     /// Normalises the values of each row.
@@ -25,6 +30,8 @@ pub(crate) enum Stage {
     Dropout(Dropout),
     /// Leaves the largest values of each row and makes the others zero.
     TopK(TopKLatent),
+    /// Leaves the largest values of the batch and makes the others zero; outside training those that reach a threshold.
+    BatchTopK(BatchTopKLatent),
     /// Leaves values as they are, for a price.
     Penalty(Penalty),
     /// Leaves values as they are, for a price of how they change with the input.
@@ -56,6 +63,13 @@ impl Convolution {
     }
 }
 
+/// A pooling.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pooling {
+    pub(crate) pool: Pool,
+    pub(crate) kind: PoolKind,
+}
+
 /// The latent of a variational autoencoder, `[2 dim]` to `[dim]`.
 #[derive(Clone, Debug)]
 pub(crate) struct GaussianLatent {
@@ -63,6 +77,36 @@ pub(crate) struct GaussianLatent {
     pub(crate) settings: Gaussian,
     /// Tells its random numbers from those of other stages.
     pub(crate) salt: u64,
+}
+
+/// The latent of a k-sparse autoencoder that chooses among the values of a whole batch.
+#[derive(Clone, Debug)]
+pub(crate) struct BatchTopKLatent {
+    pub(crate) features: usize,
+    /// Values kept a row, in the mean.
+    pub(crate) k: usize,
+    /// Below it values are dropped outside training: the running mean of the smallest that batches kept.
+    pub(crate) threshold: f64,
+    /// Batches that it has seen.
+    pub(crate) batches: u64,
+}
+
+/// What a batch leaves of the threshold at most. At first it is the mean of all batches.
+const THRESHOLD_KEEP: f64 = 0.99;
+
+impl BatchTopKLatent {
+    /// That of a network which has seen no batch.
+    pub(crate) fn new(features: usize, k: usize) -> Self {
+        BatchTopKLatent { features, k, threshold: 0.0, batches: 0 }
+    }
+
+    /// Takes note of the smallest value that a batch has kept, where it is one.
+    pub(crate) fn follow(&mut self, least: Option<f64>) {
+        let Some(least) = least.filter(|least| least.is_finite()) else { return };
+        let keep = THRESHOLD_KEEP.min(self.batches as f64 / (self.batches + 1) as f64);
+        self.threshold = keep * self.threshold + (1.0 - keep) * least;
+        self.batches += 1;
+    }
 }
 
 /// The latent of a k-sparse autoencoder.
@@ -147,6 +191,11 @@ impl Stage {
         }
     }
 
+    /// Whether it works on images.
+    pub(crate) fn is_of_images(&self) -> bool {
+        matches!(self, Stage::Conv(_) | Stage::Pool(_) | Stage::UpSample(_))
+    }
+
     /// How many samples it makes of a row.
     pub(crate) fn copies(&self) -> usize {
         match self {
@@ -157,11 +206,11 @@ impl Stage {
 
     /// Whether it works on the values where they are.
     pub(crate) fn in_place(&self) -> bool {
-        matches!(self, Stage::Penalty(_) | Stage::Contraction(_) | Stage::TopK(_))
+        matches!(self, Stage::Penalty(_) | Stage::Contraction(_) | Stage::TopK(_) | Stage::BatchTopK(_))
     }
 
-    /// Whether it needs to have seen the whole batch before it can say what its values cost.
+    /// Whether it needs to have seen the whole batch before it can say what its values cost or which it keeps.
     pub(crate) fn awaits_batch(&self) -> bool {
-        matches!(self, Stage::Penalty(Penalty { penalty: CodePenalty::Kl { .. }, .. }))
+        matches!(self, Stage::BatchTopK(_) | Stage::Penalty(Penalty { penalty: CodePenalty::Kl { .. }, .. }))
     }
 }

@@ -16,6 +16,7 @@ mod contraction;
 mod plain;
 mod sparse;
 mod tiles;
+mod waiting;
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -220,7 +221,7 @@ pub(crate) fn tiles_pay<T: Element>(network: &Network<T>, batch: usize) -> bool 
     let products: usize = network.layers.iter().map(|l| l.inputs * l.outputs).sum();
     let values: usize = network.layers.iter().map(|l| l.inputs + l.outputs).sum();
     let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
-    let dense = !network.stages.iter().any(|stage| matches!(stage, Stage::Conv(_)));
+    let dense = !network.stages.iter().any(Stage::is_of_images);
     network.isa.has_tiles()
         && dense
         && one_sample
@@ -246,6 +247,8 @@ pub(crate) struct StepPlan<T: Arithmetic> {
     ranges: DisjointRanges,
     pieces: Vec<Vec<Piece>>,
     multiply_adds_a_row: usize,
+    /// Values of a row among which the largest of the whole batch are chosen, where they are.
+    chosen_among: usize,
 }
 
 /// The memory of steps by one plan.
@@ -253,8 +256,10 @@ pub(crate) struct StepPlan<T: Arithmetic> {
 pub(crate) struct Arena<T> {
     blocks: AlignedBuf<T>,
     kept: AlignedBuf<T>,
-    /// Of a stage that awaits the whole batch.
+    /// Of a stage that awaits the whole batch: means; or values to choose among, and the smallest one kept.
     means: Vec<f64>,
+    values: Vec<T>,
+    least: Option<T>,
     /// Of sparse codes.
     index: Index<T>,
     /// Of the contractive penalty: squares of the columns of the encoder's weights, and sums of squared slopes, a panel row for each value of
@@ -281,7 +286,9 @@ impl<T: Arithmetic> StepPlan<T> {
             Way::Sparse(plan) => Phases::<T>::layout(plan).clone(),
         };
         let (ranges, pieces) = tasks(network, threads);
-        StepPlan { batch, way, layout, ranges, pieces, multiply_adds_a_row: multiply_adds(network) }
+        let chosen_among = network.batch_top_k().map_or(0, |latent| latent.features);
+        let multiply_adds_a_row = multiply_adds(network);
+        StepPlan { batch, way, layout, ranges, pieces, multiply_adds_a_row, chosen_among }
     }
 
     /// Rows of the largest batch.
@@ -296,6 +303,8 @@ impl<T: Arithmetic> StepPlan<T> {
             blocks: AlignedBuf::zeroed(blocks * self.layout.block_len),
             kept: AlignedBuf::zeroed(blocks * self.layout.kept_len),
             means: Vec::new(),
+            values: Vec::with_capacity(self.batch * self.chosen_among),
+            least: None,
             index: match &self.way {
                 Way::Sparse(plan) => plan.index(self.batch),
                 Way::Plain(_) | Way::Tiles(_) => Index::default(),
@@ -361,12 +370,9 @@ impl<T: Arithmetic> StepPlan<T> {
             return;
         };
         self.pass(network, crew, batch, 0..barrier, arena);
-        let mut means = std::mem::take(&mut arena.means);
-        means.clear();
-        means.resize(network.stage_shape(barrier).0, 0.0);
-        self.each_block(network, batch, arena, |block, memory| block.add_values(memory, barrier, &mut means));
-        means.iter_mut().for_each(|mean| *mean /= batch.indices.len() as f64);
-        let batch = Batch { code_means: Some(&means), ..batch };
+        self.wait(network, batch, barrier, arena);
+        let means = std::mem::take(&mut arena.means);
+        let batch = Batch { code_means: Some(&means), least: arena.least, ..batch };
         self.pass(network, crew, batch, barrier..stages, arena);
         arena.means = means;
     }
@@ -439,6 +445,11 @@ impl<T: Arithmetic> StepPlan<T> {
             let gradients = &gradients[from..][..parameters.len()];
             rule.hand_to(Apply { isa, gradients, part: Part { parameters, state } });
         });
+    }
+
+    /// The smallest value that a top-k latent of batches kept of the batch that phase 1 left in `arena`.
+    pub(crate) fn least_kept(&self, arena: &Arena<T>) -> Option<f64> {
+        arena.least.map(Element::to_f64)
     }
 
     /// Calls `each` with every feature of a sparse code that was active in a row of the batch that phase 1 left in `arena`.

@@ -92,8 +92,8 @@ fn kind(config: &Config) -> Vec<String> {
             words.push(format!("importance-weighted with {samples} samples"));
         }
     }
-    if let Latent::TopK(TopK { k, revival }) = config.latent() {
-        words.push(format!("sparse top {k}"));
+    if let Latent::TopK(TopK { k, revival, of_batch }) = config.latent() {
+        words.push(format!("sparse {}top {k}", if of_batch { "batch " } else { "" }));
         words.extend(revival.map(|_| "dead features revived".to_owned()));
     }
     words.extend(config.noise().map(|noise| format!("denoising {noise}")));

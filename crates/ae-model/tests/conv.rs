@@ -8,8 +8,8 @@ use ae_kernels::Element;
 use ae_model::gradcheck::{self, Settings};
 use ae_model::{
     Activation, Arithmetic, Autoencoder, CodePenalty, Config, ConfigBuilder, ConvLayer, Dropout,
-    EarlyStopping, ErrorNorm, Gaussian, Image, Isa, Latent, LayerParameters, Loss, Noise, Optimizer,
-    Precision, Products, ScalerKind, Trainer, WeightPenalty,
+    EarlyStopping, ErrorNorm, Gaussian, Image, ImageLayer, ImageLayers, Isa, Latent, LayerParameters, Loss,
+    Noise, Optimizer, PoolKind, PoolLayer, Precision, Products, ScalerKind, Trainer, WeightPenalty,
 };
 use ae_testing::random::SplitMix64;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 struct Kind {
     image: Image,
-    layers: Vec<ConvLayer>,
+    layers: Vec<ImageLayer>,
     hidden: Vec<usize>,
     code: usize,
     activation: Activation,
@@ -88,6 +88,10 @@ impl Kind {
         matches!(self.activation, Activation::Relu | Activation::LeakyRelu | Activation::Elu)
             || matches!(self.loss, Loss::Mae | Loss::Huber { .. })
             || self.penalty.is_some()
+            || self
+                .layers
+                .iter()
+                .any(|layer| matches!(layer, ImageLayer::Pool(pool) if pool.pool == PoolKind::Max))
     }
 
     /// What finite differences say of `gradients`.
@@ -121,12 +125,15 @@ fn kinds(size: usize, channels: usize) -> impl Strategy<Value = Kind> {
     let image = (1..=size, 1..=size, 1..=3usize);
     let image = image.prop_map(|(height, width, channels)| Image { height, width, channels });
     // Any padding from half the kernel on lets every kernel fit.
-    let layer =
-        (1..=channels, 1..=3usize, 1..=3usize, 0..=1usize).prop_map(|(channels, kernel, stride, more)| {
-            let layer = ConvLayer::new(channels, kernel, stride);
-            layer.with_padding(layer.padding + more)
-        });
-    let layers = prop::collection::vec(layer, 1..=3);
+    let layer = (1..=channels, 1..=3usize, 1..=3usize, 0..=1usize, any::<bool>());
+    let layer = layer.prop_map(|(channels, kernel, stride, more, grouped)| {
+        let layer = ConvLayer::new(channels, kernel, stride).with_groups(if grouped { channels } else { 1 });
+        ImageLayer::Conv(layer.with_padding(layer.padding + more))
+    });
+    let pool = (1..=3usize, any::<bool>()).prop_map(|(size, largest)| {
+        ImageLayer::Pool(if largest { PoolLayer::max(size) } else { PoolLayer::mean(size) })
+    });
+    let layers = prop::collection::vec(prop_oneof![2 => layer, 1 => pool], 1..=4);
     let share = 0.1..0.6f64;
     let noise = prop_oneof![
         Just(None),
@@ -157,7 +164,7 @@ fn kinds(size: usize, channels: usize) -> impl Strategy<Value = Kind> {
             seed,
         )| Kind {
             image,
-            layers,
+            layers: that_fit(image, layers),
             hidden,
             code,
             activation,
@@ -171,6 +178,30 @@ fn kinds(size: usize, channels: usize) -> impl Strategy<Value = Kind> {
             seed,
         },
     )
+}
+
+/// The layers without the poolings that find no whole square, and with the most groups that divide the channels on both sides of those
+/// that are to have some.
+fn that_fit(image: Image, layers: Vec<ImageLayer>) -> Vec<ImageLayer> {
+    let Image { height, width, channels } = image;
+    let mut fitting = Vec::new();
+    let mut before = channels;
+    for layer in layers {
+        fitting.push(match layer {
+            ImageLayer::Conv(conv) => {
+                let divides = |groups: &usize| before % groups == 0 && conv.channels % groups == 0;
+                let groups = (1..=conv.groups).rev().find(divides).unwrap();
+                before = conv.channels;
+                conv.with_groups(groups).into()
+            }
+            ImageLayer::Pool(_) => layer,
+        });
+        let builder = Config::builder(image.features()).image(height, width, channels);
+        if builder.conv_layers(fitting.clone()).build().is_err() {
+            fitting.pop();
+        }
+    }
+    if fitting.is_empty() { vec![PoolLayer::max(1).into()] } else { fitting }
 }
 
 /// `‖a - b‖ / ‖b‖`
@@ -239,7 +270,7 @@ proptest! {
 fn small() -> Kind {
     Kind {
         image: Image { height: 6, width: 5, channels: 2 },
-        layers: vec![ConvLayer::new(3, 3, 2), ConvLayer::new(4, 2, 1).with_padding(0)],
+        layers: vec![ConvLayer::new(3, 3, 2).into(), ConvLayer::new(4, 2, 1).with_padding(0).into()],
         hidden: vec![5],
         code: 3,
         activation: Activation::Tanh,
@@ -378,17 +409,83 @@ fn models_learn_and_survive_files() {
     }
 }
 
+/// Squares that do not divide the image, before, between and after convolutions: the decoder finds every size again.
+#[test]
+fn pooled_models_learn_and_survive_files() {
+    let ImageLayers(layers) = "avgpool 1, 6 3, pool 3, 9 2 g3, avgpool 2".parse().unwrap();
+    let config = Config::builder(64)
+        .image(8, 8, 1)
+        .conv_layers(layers)
+        .encoding_dim(5)
+        .optimizer(Optimizer::named("adam").unwrap())
+        .learning_rate(0.01)
+        .epochs(30)
+        .build()
+        .unwrap();
+    let mut model = Autoencoder::new(config).unwrap();
+    let text = model.summary().to_string();
+    let up = "8x8x1-8x8x1-8x8x6-2x2x6-3x3x9-1x1x9-[5]-1x1x9-3x3x9-2x2x6-8x8x6-8x8x1-8x8x1";
+    assert!(text.contains(up), "{text}");
+    let table = blobs(300);
+    let rows = Rows::new(&table, 64).unwrap();
+    let history = model.fit(&rows, &mut []).unwrap();
+    let (first, last) = (history.epochs[0].train_mse, model.mse(&rows).unwrap());
+    assert!(last < first / 2.0, "{last} after {first}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model.save(&path).unwrap();
+    let loaded = Autoencoder::load(&path).unwrap();
+    assert_eq!(loaded.config(), model.config());
+    let values = |data: &dyn BatchSource| data.as_slice().unwrap().to_vec();
+    let rebuilt = values(&model.reconstruct(&rows).unwrap());
+    assert_eq!(values(&loaded.reconstruct(&rows).unwrap()), rebuilt);
+    let (mut one, mut row) = (loaded.one_row(), [0.0; 64]);
+    one.reconstruct(&table[64..128], &mut row).unwrap();
+    assert_eq!(row, rebuilt[64..128]);
+    let bytes = std::fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("encoder.1.weight").unwrap().shape(), [2, 2, 2, 9]);
+    assert_eq!(file.tensor("encoder.2.weight").unwrap().shape(), [9, 5]);
+    assert_eq!(file.tensor("decoder.2.weight").unwrap().shape(), [3, 3, 6, 1]);
+    assert_eq!(file.names().len(), 14);
+}
+
+/// The settings that are chosen where none are given learn from small images and from large ones.
+#[test]
+fn defaults_learn() {
+    let small = (blobs(300), [8, 8], 3);
+    let curves = ae_data::curves(200, 0).unwrap();
+    let large = (curves.as_slice().unwrap().to_vec(), [28, 28], 4);
+    for (table, [height, width], code) in [small, large] {
+        let builder = Config::builder(height * width).image(height, width, 1).encoding_dim(code).epochs(20);
+        let config = builder.conv_layers([ConvLayer::new(4, 3, 2)]).build().unwrap();
+        assert_eq!((config.optimizer(), config.learning_rate()), (Optimizer::ADAM, 0.001));
+        let mut model = Autoencoder::new(config).unwrap();
+        let rows = Rows::new(&table, height * width).unwrap();
+        let history = model.fit(&rows, &mut []).unwrap();
+        let (first, last) = (history.epochs[0].train_mse, model.mse(&rows).unwrap());
+        assert!(last < 0.75 * first, "{height}x{width}: {last} after {first}");
+    }
+    let dense = Config::builder(64).build().unwrap();
+    assert_eq!(dense.optimizer(), Optimizer::Sgd);
+}
+
 #[test]
 fn configurations_that_do_not_fit_are_refused() {
     let builder = || small().builder();
     type Case = (&'static str, ConfigBuilder, &'static str);
-    let cases: [Case; 8] = [
+    let cases: [Case; 10] = [
         (
             "no image",
             Config::builder(60).conv_layers([ConvLayer::new(3, 3, 2)]),
             "without the size of an image",
         ),
-        ("no layers", builder().conv_layers([]), "image is 6x5x2, but must be left out"),
+        (
+            "no layers",
+            builder().conv_layers(Vec::<ImageLayer>::new()),
+            "image is 6x5x2, but must be left out",
+        ),
         (
             "another width",
             Config::builder(59).image(6, 5, 2).conv_layers([ConvLayer::new(3, 3, 2)]),
@@ -402,6 +499,16 @@ fn configurations_that_do_not_fit_are_refused() {
             "too large",
             builder().conv_layers([ConvLayer::new(3, 3, 2), ConvLayer::new(3, 4, 1).with_padding(0)]),
             "'3 4 s1 p0' cannot follow 6x5x2 -> 3x3x3: a kernel of 4x4 does not fit into 3x3 pixels",
+        ),
+        (
+            "groups",
+            builder().conv_layers([ConvLayer::new(6, 3, 2), ConvLayer::new(8, 3, 1).with_groups(3)]),
+            "'8 3 s1 g3' cannot follow 6x5x2 -> 3x3x6: 3 groups do not divide the 8 channels after it",
+        ),
+        (
+            "too small",
+            builder().conv_layers([PoolLayer::max(2), PoolLayer::mean(3)]),
+            "'avgpool 3' cannot follow 6x5x2 -> 3x2x2: a square of 3x3 does not fit into 3x2 pixels",
         ),
     ];
     for (name, builder, text) in cases {

@@ -4,7 +4,7 @@
 
 use std::alloc::System;
 
-use ae_model::{Autoencoder, Config, ConvLayer, ErrorNorm, Isa, Latent, Session, Trainer};
+use ae_model::{Autoencoder, Config, ErrorNorm, ImageLayers, Isa, Latent, Session, TopK, Trainer};
 use ae_testing::random::SplitMix64;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -27,7 +27,9 @@ fn a_warm_step_allocates_nothing() {
         // Convolutions and sparse latents are another matter.
         let deep = |hidden: usize| Config::builder(200).hidden_dims([hidden]).encoding_dim(10);
         let sparse = Config::builder(200).encoding_dim(900).latent(Latent::top_k(7));
-        let layers = [ConvLayer::new(20, 3, 2), ConvLayer::new(24, 3, 2)];
+        let batch_top_k = Latent::TopK(TopK { k: 7, revival: None, of_batch: true });
+        let of_batch = Config::builder(200).encoding_dim(300).latent(batch_top_k);
+        let ImageLayers(layers) = "20 3 s2, pool 2, 24 3 g4".parse().unwrap();
         let conv = Config::builder(200).image(10, 20, 1).conv_layers(layers).encoding_dim(10);
         let kinds = [
             ("40 hidden units", deep(40)),
@@ -36,6 +38,7 @@ fn a_warm_step_allocates_nothing() {
             ("contractive", Config::builder(200).encoding_dim(300).contractive(0.1)),
             ("vectors of norm 1", sparse.clone().unit_norm(true)),
             ("top-k", sparse),
+            ("top-k of batches", of_batch),
             ("convolutions", conv),
         ];
         for (kind, builder) in kinds {

@@ -11,7 +11,7 @@ use ae_testing::random::SplitMix64;
 fn dictionary(input: usize, code: usize, k: usize, revival: Option<Revival>) -> ConfigBuilder {
     Config::builder(input)
         .encoding_dim(code)
-        .latent(Latent::TopK(TopK { k, revival }))
+        .latent(Latent::TopK(TopK { k, revival, of_batch: false }))
         .scaler(ScalerKind::None)
         .seed(5)
 }

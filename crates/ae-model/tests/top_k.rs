@@ -5,8 +5,8 @@
 use ae_data::Rows;
 use ae_model::gradcheck::{self, Settings};
 use ae_model::{
-    Activation, Arithmetic, Autoencoder, Config, ConfigBuilder, Dropout, ErrorNorm, Isa, Latent,
-    LayerParameters, Loss, Optimizer, Precision, Products, ScalerKind, Trainer,
+    Activation, Arithmetic, Autoencoder, Config, ConfigBuilder, Dropout, EarlyStopping, ErrorNorm, Isa,
+    Latent, LayerParameters, Loss, Optimizer, Precision, Products, Revival, ScalerKind, TopK, Trainer,
 };
 use ae_testing::random::SplitMix64;
 use proptest::prelude::*;
@@ -91,6 +91,10 @@ impl Case {
     }
 }
 
+fn batch_top_k(k: usize) -> Latent {
+    Latent::TopK(TopK { k, revival: None, of_batch: true })
+}
+
 fn flat<T: ae_kernels::Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
     layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
 }
@@ -134,8 +138,9 @@ proptest! {
     #[test]
     fn gradients_agree_with_finite_differences(case in cases(1, 5, 12)) {
         let rows: Vec<usize> = (0..case.rows).collect();
-        let (config, table) = (case.config(), case.table());
-        for isa in Isa::available() {
+        let table = case.table();
+        let of_batch = case.with(batch_top_k(case.k), Dropout::default());
+        for (isa, config) in Isa::available().flat_map(|isa| [(isa, case.config()), (isa, of_batch.clone())]) {
             let gradients = case.gradients(&config, isa);
             let mut trainer = case.trainer::<f64>(&config, isa, 1);
             let mut layers = trainer.layers();
@@ -219,8 +224,10 @@ proptest! {
     /// The number of threads changes no bit.
     #[test]
     fn threads_change_nothing(case in cases(1, 60, 300)) {
-        for products in [Products::Plain, Products::Split] {
-            let learnt = |threads| case.learnt::<f32>(&case.config(), Isa::best(), threads, products);
+        let of_batch = case.with(batch_top_k(case.k), Dropout::default());
+        let ways = [Products::Plain, Products::Split];
+        for (products, config) in ways.iter().flat_map(|ways| [(*ways, case.config()), (*ways, of_batch.clone())]) {
+            let learnt = |threads| case.learnt::<f32>(&config, Isa::best(), threads, products);
             let first = learnt(1);
             prop_assert!(first.0.iter().all(|x| x.is_finite()));
             for threads in [2, 3] {
@@ -228,6 +235,129 @@ proptest! {
             }
         }
     }
+}
+
+/// What a network of two layers makes of rows by hand: ReLU codes `[rows, code]`, and the smallest of the `k` a row that are largest.
+fn by_hand(layers: &[LayerParameters<f64>], table: &[f32], k: usize) -> (Vec<f64>, f64) {
+    let LayerParameters { inputs, outputs, weights, bias } = &layers[0];
+    let mut codes = Vec::new();
+    for row in table.chunks(*inputs) {
+        for feature in 0..*outputs {
+            let products =
+                row.iter().enumerate().map(|(i, x)| f64::from(*x) * weights[i * outputs + feature]);
+            codes.push((bias[feature] + products.sum::<f64>()).max(0.0));
+        }
+    }
+    let mut sorted: Vec<f64> = codes.iter().copied().filter(|x| *x > 0.0).collect();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let last = (k * (table.len() / inputs)).min(sorted.len()) - 1;
+    (codes, sorted[last])
+}
+
+/// The objective of a batch is that of the codes without what is smaller than the largest of all rows together.
+#[test]
+fn batches_keep_the_largest_of_all_rows() {
+    for (rows, code, k) in [(1, 7, 2), (17, 9, 3), (40, 33, 1), (150, 20, 20)] {
+        let config = Config::builder(5).hidden_dims([]).encoding_dim(code).latent(batch_top_k(k));
+        let config = config.scaler(ScalerKind::None).build().unwrap();
+        let table = SplitMix64::new(9).uniform_f32s(rows * 5, 0.0, 1.0);
+        for isa in Isa::available() {
+            let mut trainer = Trainer::<f64>::new(&config, isa, Some(2)).unwrap();
+            let layers = trainer.layers();
+            let (codes, least) = by_hand(&layers, &table, k);
+            let mut loss = 0.0;
+            let mut counts = Vec::new();
+            for (row, codes) in table.chunks(5).zip(codes.chunks(code)) {
+                let kept: Vec<f64> = codes.iter().map(|x| if *x < least { 0.0 } else { *x }).collect();
+                counts.push(kept.iter().filter(|x| **x > 0.0).count());
+                for (i, x) in row.iter().enumerate() {
+                    let products =
+                        kept.iter().enumerate().map(|(j, code)| code * layers[1].weights[j * 5 + i]);
+                    loss += 0.5 * (layers[1].bias[i] + products.sum::<f64>() - f64::from(*x)).powi(2);
+                }
+            }
+            assert!(counts.iter().sum::<usize>() <= k * rows);
+            assert!(rows < 17 || k == code || counts.iter().any(|count| *count != k), "{counts:?}");
+            let all: Vec<usize> = (0..rows).collect();
+            let (objective, _) = trainer.enter(|session| session.gradients(&table, &all)).unwrap();
+            let expected = loss / rows as f64;
+            assert!(
+                (objective - expected).abs() < 1e-12 * (1.0 + expected),
+                "{objective}, not {expected}: {isa}"
+            );
+        }
+    }
+}
+
+/// The threshold in the file is the mean of the smallest values that the batches kept; encodings reach it, whatever rows are beside them.
+#[test]
+fn encodings_of_batches_reach_a_threshold() {
+    let (rows, input, code, k) = (60, 6, 24, 3);
+    let config = Config::builder(input).hidden_dims([]).encoding_dim(code).latent(batch_top_k(k)).epochs(2);
+    let config = config.scaler(ScalerKind::None).batch_size(rows).precision(Precision::F64).build().unwrap();
+    let table = SplitMix64::new(2).uniform_f32s(rows * input, 0.0, 1.0);
+    let all: Vec<usize> = (0..rows).collect();
+    let mut trainer = Trainer::<f64>::new(&config, Isa::best(), Some(1)).unwrap();
+    let first = by_hand(&trainer.layers(), &table, k).1;
+    trainer.enter(|session| session.train_batch(&table, &all)).unwrap();
+    let second = by_hand(&trainer.layers(), &table, k).1;
+
+    let mut model = Autoencoder::new(config).unwrap();
+    let data = Rows::new(&table, input).unwrap();
+    model.fit(&data, &mut []).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = file.tensor("latent.threshold").unwrap();
+    assert_eq!(tensor.shape(), [1]);
+    let threshold = f64::from_le_bytes(tensor.data().try_into().unwrap());
+    assert!((threshold - (first + second) / 2.0).abs() < 1e-12, "{threshold} of {first} and {second}");
+
+    let loaded = Autoencoder::load(&path).unwrap();
+    let codes = loaded.encode(&data).unwrap();
+    assert_eq!(codes.values(), model.encode(&data).unwrap().values());
+    let active = codes.values().iter().filter(|x| **x != 0.0);
+    assert!(active.clone().count() > rows && active.clone().count() < 2 * k * rows);
+    assert!(active.into_iter().all(|x| f64::from(*x) >= threshold * (1.0 - 1e-6)));
+    let mut one = loaded.one_row();
+    let mut alone = vec![0.0; code];
+    for (row, together) in table.chunks(input).zip(codes.values().chunks(code)) {
+        one.encode(row, &mut alone).unwrap();
+        assert_eq!(alone, together);
+    }
+
+    // A file without it, and one with it that should not have it.
+    let json =
+        |of_batch: &str| format!("\"latent\":{{\"top-k\":{{\"k\":3{of_batch}}}}}").replace('"', "\\\"");
+    let (with, without) = (json(",\"of_batch\":true"), json(""));
+    let text = String::from_utf8_lossy(&bytes[8..]).into_owned();
+    assert!(text.contains(&with), "{}", &text[..600]);
+    let pad = " ".repeat(with.len() - without.len());
+    let at = bytes.windows(with.len()).position(|window| window == with.as_bytes()).unwrap();
+    let mut changed = bytes.clone();
+    changed[at..at + with.len()].copy_from_slice(format!("{without}{pad}").as_bytes());
+    std::fs::write(&path, changed).unwrap();
+    let error = Autoencoder::load(&path).unwrap_err().to_string();
+    assert!(error.contains("latent.threshold"), "{error}");
+}
+
+/// Early stopping brings back the threshold that belongs to the weights.
+#[test]
+fn a_threshold_follows_its_weights() {
+    let table = SplitMix64::new(5).uniform_f32s(80 * 6, 0.0, 1.0);
+    let data = Rows::new(&table, 6).unwrap();
+    let config = Config::builder(6).hidden_dims([]).encoding_dim(24).latent(batch_top_k(2)).epochs(40);
+    let config = config.optimizer(Optimizer::ADAM).learning_rate(0.1).validation(0.2).batch_size(16);
+    let fitted = |config: ConfigBuilder| {
+        let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+        let history = model.fit(&data, &mut []).unwrap();
+        (history, model.encode(&data).unwrap().values().to_vec())
+    };
+    let (stopped, codes) = fitted(config.clone().early_stopping(EarlyStopping::after(3)));
+    assert!(stopped.kept_epoch < stopped.epochs.len());
+    assert_eq!(codes, fitted(config.epochs(stopped.kept_epoch)).1);
 }
 
 /// Equal values: the first ones are kept, on every instruction set, whatever their number.
@@ -314,6 +444,10 @@ fn sparsity_by_hand() {
 #[test]
 fn settings_are_checked_and_saved() {
     let base = |k| Config::builder(6).encoding_dim(9).latent(Latent::top_k(k));
+    let revival = Some(Revival { k: 2, weight: 0.1, dead_after: 9 });
+    let both = Latent::TopK(TopK { k: 2, revival, of_batch: true });
+    let error = base(2).latent(both).hidden_dims([]).build().unwrap_err().to_string();
+    assert!(error.contains("not of_batch"), "{error}");
     assert!(base(0).build().is_err() && base(10).build().is_err() && base(9).build().is_ok());
     let config = base(3).seed(4).build().unwrap();
     assert_eq!(config.encoding_activation(), Activation::Relu);

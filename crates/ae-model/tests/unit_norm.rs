@@ -186,8 +186,11 @@ fn threads_change_nothing() {
 fn models_keep_their_norms() {
     let rows = Dataset::new(table(), INPUT).unwrap();
     let revival = Revival { k: 6, weight: Revival::WEIGHT, dead_after: 80 };
-    let builder =
-        Config::builder(INPUT).encoding_dim(64).latent(Latent::TopK(TopK { k: 3, revival: Some(revival) }));
+    let builder = Config::builder(INPUT).encoding_dim(64).latent(Latent::TopK(TopK {
+        k: 3,
+        revival: Some(revival),
+        of_batch: false,
+    }));
     let config =
         builder.unit_norm(true).optimizer(Optimizer::ADAM).epochs(40).batch_size(20).build().unwrap();
     let mut model = Autoencoder::new(config).unwrap();

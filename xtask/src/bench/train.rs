@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use ae_kernels::Isa;
 use ae_kernels::conv::{Conv, Conv2d};
 use ae_model::{
-    Activation, Arithmetic, Config, ConvLayers, Image, Latent, Optimizer, Precision, Session, Trainer,
+    Activation, Arithmetic, Config, Image, ImageLayer, ImageLayers, Latent, Optimizer, Precision, Session,
+    Trainer,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ pub(crate) struct TrainBench {
     pub(crate) top_k: Option<usize>,
     /// Convolutions, e.g. '16 3 s2, 32 3 s2'
     #[arg(long, requires = "image")]
-    pub(crate) conv: Option<ConvLayers>,
+    pub(crate) conv: Option<ImageLayers>,
     /// Size of the images, e.g. 28x28
     #[arg(long, requires = "conv")]
     pub(crate) image: Option<Image>,
@@ -160,15 +161,17 @@ fn flops_of(config: &Config) -> usize {
         .iter()
         .zip(config.conv_layers())
         .filter_map(|(image, layer)| {
+            let ImageLayer::Conv(layer) = layer else { return None };
             let Image { height, width, channels: channels_in } = *image;
             let (channels_out, kernel) = (layer.channels, layer.kernel);
-            let (stride, padding) = (layer.stride, layer.padding);
-            let shape = Conv2d { height, width, channels_in, channels_out, kernel, stride, padding };
+            let (stride, padding, groups) = (layer.stride, layer.padding, layer.groups);
+            let shape = Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups };
             Conv::down(shape).map(|conv| conv.multiply_adds())
         })
         .collect();
-    let Some(first) = convolutions.first() else { return flops_per_sample(&dims) };
-    let dense = &dims[convolutions.len()..dims.len() - convolutions.len()];
+    let of_images = config.conv_layers().len();
+    let dense = &dims[of_images..dims.len() - of_images];
+    let Some(first) = convolutions.first() else { return flops_per_sample(dense) };
     let products = dense.windows(2).map(|pair| pair[0] * pair[1]).sum::<usize>();
     6 * (products + 2 * convolutions.iter().sum::<usize>()) - 2 * first
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ae_model::{Activation, Config, ConfigBuilder, ConvLayers, Image, Optimizer, ScalerKind, Schedule};
+use ae_model::{Activation, Config, ConfigBuilder, Image, ImageLayers, Optimizer, ScalerKind, Schedule};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -18,9 +18,9 @@ pub(crate) struct Convolution {
     /// Size of an image: HEIGHTxWIDTH, or HEIGHTxWIDTHxCHANNELS
     #[arg(long, default_value = "28x28")]
     image: Image,
-    /// Convolutions of the encoder
+    /// Convolutions and poolings of the encoder
     #[arg(long, default_value = "16 3 s2, 32 3 s2")]
-    conv: ConvLayers,
+    conv: ImageLayers,
     /// Size of the encoding
     #[arg(long, default_value_t = 32)]
     encoding: usize,

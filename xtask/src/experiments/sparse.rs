@@ -59,7 +59,7 @@ impl Sparse {
             weight: Revival::WEIGHT,
             dead_after: images.train.rows() as u64 / 4,
         };
-        let latent = Latent::TopK(TopK { k: self.k, revival: Some(revival) });
+        let latent = Latent::TopK(TopK { k: self.k, revival: Some(revival), of_batch: false });
         let top_k = self.train(&images, self.base(&images).latent(latent))?;
         self.settings.summary(&json!({ "top_k": top_k.to_json() }));
         let l1 = self.search(&images, top_k.sparsity.active)?;

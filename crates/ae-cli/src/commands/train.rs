@@ -124,8 +124,8 @@ pub(crate) fn configure(
     let features = training.rows.features();
     let (usual_scale, usual_optimizer, usual_kind) = match training.is_mixed() {
         // As far as columns vary, they weigh the same; and gaps in what is known teach to fill gaps in.
-        true => (ScaleArg::Standard, OptimizerArg::Adam, Kind::Denoising),
-        false => (ScaleArg::Minmax, OptimizerArg::Sgd, Kind::Plain),
+        true => (ScaleArg::Standard, Some(OptimizerArg::Adam), Kind::Denoising),
+        false => (ScaleArg::Minmax, None, Kind::Plain),
     };
     let scaler = match args.scale.unwrap_or(usual_scale) {
         ScaleArg::Minmax => ScalerKind::MinMax,
@@ -148,11 +148,13 @@ pub(crate) fn configure(
             PrecisionArg::F64 => Precision::F64,
             PrecisionArg::Bf16 => Precision::Bf16,
         })
-        .optimizer(optimizer(args, args.optimizer.unwrap_or(usual_optimizer))?)
         .mask_missing(training.masks)
         .epochs(args.epochs)
         .validation(args.validation)
         .seed(args.seed);
+    if let Some(optimizer) = optimizer(args, args.optimizer.or(usual_optimizer))? {
+        builder = builder.optimizer(optimizer);
+    }
     if let Some(widths) = &args.hidden {
         builder = builder.hidden_dims(widths.0.clone());
     }
@@ -190,18 +192,18 @@ fn tuned(
     Ok((config.with_learning_rate(test.suggestion)?, Some(test)))
 }
 
-/// The rule of the updates with its settings; one that belongs to another rule is refused.
-fn optimizer(args: &TrainArgs, rule: OptimizerArg) -> Result<Optimizer, Failure> {
+/// The rule of the updates with its settings, where there is one; a setting that belongs to another rule is refused.
+fn optimizer(args: &TrainArgs, rule: Option<OptimizerArg>) -> Result<Option<Optimizer>, Failure> {
     let given = [
         ("--momentum", args.momentum.is_some(), "momentum and nesterov"),
         ("--betas", args.betas.is_some(), "adam and adamw"),
         ("--weight-decay", args.weight_decay.is_some(), "adamw"),
     ];
     let [momentum, betas, decay] = match rule {
-        OptimizerArg::Sgd => [false, false, false],
-        OptimizerArg::Momentum | OptimizerArg::Nesterov => [true, false, false],
-        OptimizerArg::Adam => [false, true, false],
-        OptimizerArg::Adamw => [false, true, true],
+        None | Some(OptimizerArg::Sgd) => [false, false, false],
+        Some(OptimizerArg::Momentum | OptimizerArg::Nesterov) => [true, false, false],
+        Some(OptimizerArg::Adam) => [false, true, false],
+        Some(OptimizerArg::Adamw) => [false, true, true],
     };
     for ((flag, given, rules), used) in given.into_iter().zip([momentum, betas, decay]) {
         if given && !used {
@@ -210,7 +212,7 @@ fn optimizer(args: &TrainArgs, rule: OptimizerArg) -> Result<Optimizer, Failure>
     }
     let Betas(beta1, beta2) = args.betas.unwrap_or(Betas(0.9, 0.999));
     let (momentum, epsilon) = (args.momentum.unwrap_or(0.9), 1e-8);
-    Ok(match rule {
+    Ok(rule.map(|rule| match rule {
         OptimizerArg::Sgd => Optimizer::Sgd,
         OptimizerArg::Momentum => Optimizer::Momentum { momentum },
         OptimizerArg::Nesterov => Optimizer::Nesterov { momentum },
@@ -219,7 +221,7 @@ fn optimizer(args: &TrainArgs, rule: OptimizerArg) -> Result<Optimizer, Failure>
             let weight_decay = args.weight_decay.unwrap_or(0.01);
             Optimizer::AdamW { beta1, beta2, epsilon, weight_decay }
         }
-    })
+    }))
 }
 
 /// A token with which the first Ctrl-C ends training in order; the second one ends it at once.

@@ -359,8 +359,9 @@ fn a_closed_pipe_is_no_panic() {
 fn every_kind_trains_and_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let cases: [(&[&str], &str, &str); 9] = [
+    let cases: [(&[&str], &str, &str); 10] = [
         (&["--kind", "sparse", "--top-k", "2"], "sparse top 2, loss mse", "/latent/top-k/k"),
+        (&["--top-k", "2", "--batch-top-k"], "sparse batch top 2, loss mse", "/latent/top-k/of_batch"),
         (&["--kind", "denoising"], "denoising masking:0.25, loss mse", "/noise/masking/share"),
         (
             &["--noise", "swap:0.2", "--loss", "huber:0.5"],

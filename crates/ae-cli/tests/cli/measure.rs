@@ -106,8 +106,6 @@ fn labels_and_images() {
             "4",
             "--epochs",
             "2",
-            "--optimizer",
-            "adam",
             "-o",
             MODEL,
             "-q",

@@ -60,6 +60,13 @@ const CASES: &[Case] = &[
     case("a rate in words", "train digits --learning-rate fast", 2, "'fast' is neither a number nor auto"),
     case("a sweep of rates", "sweep digits --sizes 2 --learning-rate auto", 2, "auto is for ae train"),
     case("revival of nothing", "train digits --revive 100", 2, "were not provided: --top-k"),
+    case("a batch of nothing", "train digits --batch-top-k", 2, "were not provided: --top-k"),
+    case(
+        "revival in batches",
+        "train digits --top-k 2 --batch-top-k --revive 9",
+        2,
+        "'--batch-top-k' cannot be used with '--revive",
+    ),
     case("more kept than there is", "train digits --top-k 99", 2, "--top-k: 99 is out of range"),
     case("the largest of a vae", "train digits --kind vae --top-k 2", 2, "--top-k is not for --kind vae"),
     case("no samples", "train digits --kind vae --samples 0", 2, "--samples: 0 is out of range"),

@@ -28,7 +28,7 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let OfPanels { conv, x, delta, gradients } = self;
-        let (inputs, outputs) = (conv.input.channels, conv.output.channels);
+        let (inputs, outputs) = (conv.input.group, conv.output.channels);
         let side = T::PANEL * T::PANEL;
         let of_weights = (conv.weight_rows() + 1) * T::PANEL;
         let rows_at_once = if S::WIDE_TILE_ROWS > 0 { ROWS[0] } else { ROWS[1] };
@@ -37,7 +37,7 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
             for panel in 0..panel_count::<T>(outputs) {
                 let width = T::PANEL.min(outputs - panel * T::PANEL);
                 let gradients = &mut gradients[panel * of_weights..][..of_weights];
-                // For each channel in: a line for each channel out, whose lanes are the rows of the batch.
+                // For each channel in of a group: a line for each channel out, whose lanes are the rows of the batch.
                 let mut lines = [Line::default(); MOST_ROWS * MAX_PANEL];
                 let sums: &mut [T] = bytemuck::cast_slice_mut(&mut lines);
                 // A few channels on one side take many on the other at once.
@@ -52,21 +52,23 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
                             list: conv.pairs.of(at),
                             x: x.panel(index),
                             x_pixels: conv.input.pixels,
-                            x_apart: inputs * T::PANEL,
+                            x_apart: conv.input.channels * T::PANEL,
                             delta: delta.panel(index),
                             delta_pixels: conv.output.pixels,
                             delta_apart: outputs * T::PANEL,
                         };
                         let mut channel = 0;
                         while channel < width {
-                            let left = width - channel;
+                            let of_all = panel * T::PANEL + channel;
+                            let (group, place) = (of_all / conv.output.group, of_all % conv.output.group);
+                            let left = (width - channel).min(conv.output.group - place);
                             let columns = match rows {
                                 1 if left >= 16 && S::WIDE_TILE_ROWS > 0 => 16,
                                 ..7 if left >= 4 => 4,
                                 _ => 1,
                             };
                             let sums = &mut sums[channel * T::PANEL..];
-                            pairs.tile(s, (rows, columns), first, panel * T::PANEL + channel, sums);
+                            pairs.tile(s, (rows, columns), group * inputs + first, of_all, sums);
                             channel += columns;
                         }
                         for (row, sums) in sums.chunks_exact(side).take(rows).enumerate() {

@@ -41,7 +41,7 @@ impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
                 Finish::Forward(epilogue) => {
                     let line = conv.output.channels * T::PANEL;
                     for pixel in 0..conv.output.pixels {
-                        output_pixel(s, conv, weights, pixel, from, to, sizes);
+                        one_pixel::<T, S, false>(s, conv, weights, pixel, from, to, sizes);
                         for p in 0..panels {
                             let at = p * to_panel + pixel * line;
                             epilogue.finish(s, first * to_panel + at, &mut to[at..][..line]);
@@ -51,7 +51,7 @@ impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
                 Finish::Backward(y, slope) => {
                     let line = conv.input.channels * T::PANEL;
                     for pixel in 0..conv.input.pixels {
-                        input_pixel(s, conv, weights, pixel, from, to, sizes);
+                        one_pixel::<T, S, true>(s, conv, weights, pixel, from, to, sizes);
                         for p in 0..panels {
                             let at = p * to_panel + pixel * line;
                             let y = &y.data()[first * to_panel + at..][..line];
@@ -73,9 +73,9 @@ struct Sizes {
     to_panel: usize,
 }
 
-/// All channels of a pixel of the output, from the bias.
+/// All channels of a pixel of the output, from the bias; or with `BACK` of the input, from zero.
 #[inline(always)]
-fn output_pixel<T: Element, S: Simd<T>>(
+fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
     s: S,
     conv: &Conv,
     weights: Panels<'_, T>,
@@ -84,61 +84,39 @@ fn output_pixel<T: Element, S: Simd<T>>(
     to: &mut [T],
     sizes: Sizes,
 ) {
-    let (inputs, outputs) = (conv.input.channels, conv.output.channels);
+    let (of_from, of_to) = if BACK { (conv.output, conv.input) } else { (conv.input, conv.output) };
+    let taps = if BACK { conv.scatter.of(pixel) } else { conv.gather.of(pixel) };
     let most = if sizes.panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
-    for panel in 0..weights.count() {
-        let w = weights.panel(panel);
-        let bias = &w[conv.weight_rows() * T::PANEL..];
-        for (channel, rows) in pieces(T::PANEL.min(outputs - panel * T::PANEL), most) {
-            let at = (pixel * outputs + panel * T::PANEL + channel) * T::PANEL;
-            let sum = Sum::<T, false> {
-                taps: conv.gather.of(pixel),
-                bias: &bias[channel..],
-                scalars: &w[channel..],
-                scalars_apart: inputs * T::PANEL,
-                vectors: from,
-                vectors_apart: inputs * T::PANEL,
+    let panel_len = weights.rows() * T::PANEL;
+    let mut channel = 0;
+    while channel < of_to.channels {
+        let (group, place) = (channel / of_to.group, channel % of_to.group);
+        // As many as have their scalars side by side: the group's, and forward those of the panel of weights.
+        let left = of_to.group - place;
+        let left = if BACK { left } else { left.min(T::PANEL - channel % T::PANEL) };
+        let first = group * of_from.group;
+        let column = if BACK { first } else { channel };
+        let scalars = &weights.data()[column / T::PANEL * panel_len..];
+        for (more, rows) in pieces(left, most) {
+            let lane = column % T::PANEL + if BACK { 0 } else { more };
+            let row = if BACK { place + more } else { 0 };
+            let sum = Sum::<T, BACK> {
+                taps,
+                bias: if BACK { &[] } else { &scalars[conv.weight_rows() * T::PANEL + lane..] },
+                scalars: &scalars[row * T::PANEL..],
+                scalars_apart: conv.input.group * T::PANEL,
+                lane,
+                vectors: &from[first * T::PANEL..],
+                vectors_apart: of_from.channels * T::PANEL,
                 vector_panel: sizes.from_panel,
-                steps: inputs,
-                segment_steps: inputs,
-                scalar_segment: 0,
-                out: &mut to[at..],
+                steps: of_from.group,
+                panel_len,
+                out: &mut to[(pixel * of_to.channels + channel + more) * T::PANEL..],
                 out_panel: sizes.to_panel,
             };
-            run_sum(s, rows, sizes, conv.input.pixels, conv.kernel_positions, sum);
+            run_sum(s, rows, sizes, of_from.pixels, conv.kernel_positions, sum);
         }
-    }
-}
-
-/// All channels of a pixel of the input, from zero.
-#[inline(always)]
-fn input_pixel<T: Element, S: Simd<T>>(
-    s: S,
-    conv: &Conv,
-    weights: Panels<'_, T>,
-    pixel: usize,
-    from: &[T],
-    to: &mut [T],
-    sizes: Sizes,
-) {
-    let (inputs, outputs) = (conv.input.channels, conv.output.channels);
-    let most = if sizes.panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
-    for (channel, rows) in pieces(inputs, most) {
-        let sum = Sum::<T, true> {
-            taps: conv.scatter.of(pixel),
-            bias: &[],
-            scalars: &weights.data()[channel * T::PANEL..],
-            scalars_apart: inputs * T::PANEL,
-            vectors: from,
-            vectors_apart: outputs * T::PANEL,
-            vector_panel: sizes.from_panel,
-            steps: outputs,
-            segment_steps: T::PANEL,
-            scalar_segment: weights.rows() * T::PANEL,
-            out: &mut to[(pixel * inputs + channel) * T::PANEL..],
-            out_panel: sizes.to_panel,
-        };
-        run_sum(s, rows, sizes, conv.output.pixels, conv.kernel_positions, sum);
+        channel += left;
     }
 }
 
@@ -153,11 +131,14 @@ fn run_sum<T: Element, S: Simd<T>, const BACK: bool>(
     sum: Sum<'_, T, BACK>,
 ) {
     let (step, row) = strides::<T, BACK>();
-    let last_segment = sum.steps.div_ceil(sum.segment_steps) - 1;
-    let last_scalar = (kernel_positions - 1) * sum.scalars_apart
-        + last_segment * sum.scalar_segment
-        + (sum.segment_steps.min(sum.steps) - 1) * step
-        + (rows - 1) * row;
+    // Forward the steps go down the rows of a panel; backward along the lanes of a row, and on in the next panel.
+    let last_step = if BACK {
+        let last = sum.lane + sum.steps - 1;
+        last / T::PANEL * sum.panel_len + last % T::PANEL
+    } else {
+        sum.lane + (sum.steps - 1) * step
+    };
+    let last_scalar = (kernel_positions - 1) * sum.scalars_apart + last_step + (rows - 1) * row;
     assert!(
         last_scalar < sum.scalars.len()
             && (panels - 1) * sum.vector_panel + (pixels - 1) * sum.vectors_apart + sum.steps * T::PANEL
@@ -187,17 +168,20 @@ struct Sum<'a, T, const BACK: bool> {
     taps: &'a [Tap],
     /// What forward sums start from.
     bias: &'a [T],
+    /// The weights from a line of a panel on.
     scalars: &'a [T],
     /// From the scalars of a kernel position to those of the next.
     scalars_apart: usize,
+    /// Where in the line the first scalar is.
+    lane: usize,
     vectors: &'a [T],
     /// From the vectors of a pixel to those of the next.
     vectors_apart: usize,
     vector_panel: usize,
-    /// Of a tap, in segments whose scalars are `scalar_segment` apart.
+    /// Of a tap.
     steps: usize,
-    segment_steps: usize,
-    scalar_segment: usize,
+    /// Elements of a panel of weights: backward, scalars go on at the start of the line in the next one.
+    panel_len: usize,
     out: &'a mut [T],
     out_panel: usize,
 }
@@ -222,13 +206,14 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
         for tap in taps {
             // SAFETY: `run_sum` argued that the scalars and vectors of every tap lie inside the slices.
             unsafe {
-                let mut scalars = scalars.as_ptr().add(tap.other as usize * self.scalars_apart);
+                let mut line = scalars.as_ptr().add(tap.other as usize * self.scalars_apart);
+                let mut lane = self.lane;
                 let mut vectors = vectors.as_ptr().add(tap.pixel as usize * self.vectors_apart);
                 let mut left = self.steps;
                 loop {
-                    let mut steps = left.min(self.segment_steps);
+                    let mut steps = if BACK { left.min(T::PANEL - lane) } else { left };
                     left -= steps;
-                    let next = scalars.wrapping_add(self.scalar_segment);
+                    let mut scalars = line.add(lane);
                     if R == 1 {
                         while steps >= APART {
                             accumulate::<T, S, R, NV>(
@@ -264,7 +249,8 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
                     if left == 0 {
                         break;
                     }
-                    scalars = next;
+                    line = line.wrapping_add(self.panel_len);
+                    lane = 0;
                     vectors = vectors.wrapping_add(steps * T::PANEL);
                 }
             }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Activation, CodePenalty, Config, ConvLayer, Dropout, EarlyStopping, Image, Init, Latent, Loss, MAX_DIM,
+    Activation, CodePenalty, Config, Dropout, EarlyStopping, Image, ImageLayer, Init, Latent, Loss, MAX_DIM,
     Noise, Precision, ScalerKind, TopK, WeightPenalty, at_least_zero, images, in_range, out_of_range,
 };
 use crate::error::ConfigError;
@@ -32,8 +32,8 @@ pub struct ConfigBuilder {
     scaler: ScalerKind,
     #[serde(default)]
     precision: Precision,
-    #[serde(default)]
-    optimizer: Optimizer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    optimizer: Option<Optimizer>,
     learning_rate: Option<f64>,
     epochs: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,7 @@ pub struct ConfigBuilder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image: Option<Image>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    conv_layers: Vec<ConvLayer>,
+    conv_layers: Vec<ImageLayer>,
     #[serde(default, skip_serializing_if = "is_default")]
     layer_norm: bool,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -90,7 +90,7 @@ impl ConfigBuilder {
             init: Init::default(),
             scaler: ScalerKind::default(),
             precision: Precision::default(),
-            optimizer: Optimizer::default(),
+            optimizer: None,
             learning_rate: None,
             epochs: 100,
             batch_size: None,
@@ -149,7 +149,7 @@ impl ConfigBuilder {
     }
     /// Rule of the updates.
     pub fn optimizer(mut self, optimizer: Optimizer) -> Self {
-        self.optimizer = optimizer;
+        self.optimizer = Some(optimizer);
         self
     }
     /// Step of the updates.
@@ -243,10 +243,10 @@ impl ConfigBuilder {
         self.image = Some(Image { height, width, channels });
         self
     }
-    /// Convolutions at the encoder's start, before the hidden layers; the decoder ends with the same ones, transposed, in the reverse
-    /// order. They need [`ConfigBuilder::image`].
-    pub fn conv_layers(mut self, conv_layers: impl Into<Vec<ConvLayer>>) -> Self {
-        self.conv_layers = conv_layers.into();
+    /// Convolutions and poolings at the encoder's start, before the hidden layers; the decoder ends with their mirrors, transposed
+    /// convolutions and up-samplings, in the reverse order. They need [`ConfigBuilder::image`].
+    pub fn conv_layers<L: Into<ImageLayer>>(mut self, conv_layers: impl IntoIterator<Item = L>) -> Self {
+        self.conv_layers = conv_layers.into_iter().map(Into::into).collect();
         self
     }
 
@@ -290,7 +290,7 @@ impl ConfigBuilder {
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] for the first value outside its range (the table at [`Config`]); [`ConfigError::Convolution`] for
-    /// a convolution that does not fit what comes before it.
+    /// a convolution or pooling that does not fit what comes before it.
     pub fn build(self) -> Result<Config, ConfigError> {
         self.check_kind()?;
         in_range("input_dim", self.input_dim, 1, MAX_DIM)?;
@@ -317,8 +317,12 @@ impl ConfigBuilder {
         if let Some(rows) = self.batch_size {
             in_range("batch_size", rows, 1, MAX_DIM)?;
         }
-        self.optimizer.check()?;
-        let learning_rate = self.learning_rate.unwrap_or(self.optimizer.usual_learning_rate());
+        // The weights of a convolution are used at every pixel, and their gradients are sums over all of these: no one rate of plain
+        // SGD does for large images and for small ones.
+        let usual = if self.conv_layers.is_empty() { Optimizer::default() } else { Optimizer::ADAM };
+        let optimizer = self.optimizer.unwrap_or(usual);
+        optimizer.check()?;
+        let learning_rate = self.learning_rate.unwrap_or(optimizer.usual_learning_rate());
         check_learning_rate(learning_rate)?;
         if !(0.0..1.0).contains(&self.validation) {
             return Err(out_of_range("validation", self.validation, "from 0 to below 1"));
@@ -341,7 +345,7 @@ impl ConfigBuilder {
             init: self.init,
             scaler: self.scaler,
             precision: self.precision,
-            optimizer: self.optimizer,
+            optimizer,
             learning_rate,
             epochs: self.epochs,
             batch_size: self.batch_size,
@@ -371,7 +375,7 @@ impl ConfigBuilder {
             && !config.is_plain_dictionary()
         {
             let allowed = "left out, or with mse, no hidden layers, an encoding of ReLU or linear at least 4 k wide, no \
-                code_penalty and no dropout";
+                code_penalty, no dropout and not of_batch";
             return Err(out_of_range("latent.revival", "set", allowed));
         }
         let parameters: u128 = config.layer_shapes().iter().map(|(i, o)| (*i as u128 + 1) * *o as u128).sum();
@@ -381,7 +385,7 @@ impl ConfigBuilder {
         Ok(config)
     }
 
-    /// Checks the convolutions.
+    /// Checks the layers of images.
     fn check_images(&self) -> Result<(), ConfigError> {
         let Some(image) = self.image else {
             let layers = self.conv_layers.len();
@@ -482,7 +486,7 @@ impl From<Config> for ConfigBuilder {
             init: config.init,
             scaler: config.scaler,
             precision: config.precision,
-            optimizer: config.optimizer,
+            optimizer: Some(config.optimizer),
             learning_rate: Some(config.learning_rate),
             epochs: config.epochs,
             batch_size: config.batch_size,

@@ -1,9 +1,10 @@
-//! Rows that are images, and the convolutions that begin an encoder.
+//! Rows that are images, and the convolutions and poolings that begin an encoder.
 
 use std::fmt;
 use std::str::FromStr;
 
 use ae_kernels::conv::Conv2d;
+use ae_kernels::pool::{Pool, Pooling};
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_DIM, in_range};
@@ -51,7 +52,7 @@ impl FromStr for Image {
 }
 
 /// A convolution with a square kernel. Written `16 3 s2`: channels, kernel, stride; a padding other than half the kernel
-/// follows as in `16 3 s2 p0`.
+/// follows as in `16 3 s2 p0`, and groups as in `16 3 s2 g4`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvLayer {
@@ -63,12 +64,24 @@ pub struct ConvLayer {
     pub stride: usize,
     /// Pixels of zeros around its input.
     pub padding: usize,
+    /// Groups of channels: each group of its output sees one group of its input only. As many as channels of either side make a
+    /// depthwise convolution.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub groups: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(groups: &usize) -> bool {
+    *groups == 1
 }
 
 impl ConvLayer {
     /// A convolution with a padding of half its kernel: with stride 1 and an odd kernel the size stays the same.
     pub fn new(channels: usize, kernel: usize, stride: usize) -> ConvLayer {
-        ConvLayer { channels, kernel, stride, padding: kernel / 2 }
+        ConvLayer { channels, kernel, stride, padding: kernel / 2, groups: 1 }
     }
 
     /// With another padding.
@@ -77,17 +90,26 @@ impl ConvLayer {
         ConvLayer { padding, ..self }
     }
 
+    /// With so many groups.
+    #[must_use]
+    pub fn with_groups(self, groups: usize) -> ConvLayer {
+        ConvLayer { groups, ..self }
+    }
+
     fn after(self, image: Image) -> Conv2d {
         let Image { height, width, channels: channels_in } = image;
-        let ConvLayer { channels: channels_out, kernel, stride, padding } = self;
-        Conv2d { height, width, channels_in, channels_out, kernel, stride, padding }
+        let ConvLayer { channels: channels_out, kernel, stride, padding, groups } = self;
+        Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups }
     }
 }
 
 impl fmt::Display for ConvLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} s{}", self.channels, self.kernel, self.stride)?;
-        if self.padding == self.kernel / 2 { Ok(()) } else { write!(f, " p{}", self.padding) }
+        if self.padding != self.kernel / 2 {
+            write!(f, " p{}", self.padding)?;
+        }
+        if self.groups == 1 { Ok(()) } else { write!(f, " g{}", self.groups) }
     }
 }
 
@@ -96,8 +118,8 @@ impl FromStr for ConvLayer {
     fn from_str(text: &str) -> Result<ConvLayer, String> {
         let wrong = |why: &str| {
             format!(
-                "'{}' is not a convolution: {why}; one is written '16 3 s2', with channels, kernel and stride, and 'p0' \
-                     after them for a padding other than half the kernel",
+                "'{}' is not a convolution: {why}; one is written '16 3 s2', with channels, kernel and stride, and after \
+                 them 'p0' for a padding other than half the kernel or 'g4' for groups of channels",
                 text.trim()
             )
         };
@@ -108,84 +130,238 @@ impl FromStr for ConvLayer {
             word.parse::<usize>().map_err(|_| wrong(&format!("the {what} '{word}' is not a whole number")))
         };
         let mut layer = ConvLayer::new(number("number of channels")?, number("kernel")?, 1);
-        let (mut stride, mut padding) = (None, None);
+        let (mut stride, mut padding, mut groups) = (None, None, None);
         for word in words {
-            let (target, digits) = match (word.strip_prefix('s'), word.strip_prefix('p')) {
-                (Some(digits), _) => (&mut stride, digits),
-                (_, Some(digits)) => (&mut padding, digits),
-                _ => return Err(wrong(&format!("'{word}' is neither a stride nor a padding"))),
+            let target = match word.chars().next() {
+                Some('s') => &mut stride,
+                Some('p') => &mut padding,
+                Some('g') => &mut groups,
+                _ => return Err(wrong(&format!("'{word}' is neither a stride nor a padding nor groups"))),
             };
-            let value = digits.parse::<usize>().map_err(|_| wrong(&format!("'{word}' has no number")))?;
+            let value = word[1..].parse::<usize>().map_err(|_| wrong(&format!("'{word}' has no number")))?;
             if target.replace(value).is_some() {
                 return Err(wrong(&format!("'{word}' is one too many")));
             }
         }
         layer.stride = stride.unwrap_or(layer.stride);
         layer.padding = padding.unwrap_or(layer.padding);
+        layer.groups = groups.unwrap_or(layer.groups);
         Ok(layer)
     }
 }
 
-/// Convolutions divided by commas: `conv 16 3 s2, conv 32 3 s2`, where the word may be left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConvLayers(pub Vec<ConvLayer>);
+/// What a pooling keeps of each square of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolKind {
+    /// The largest value of each channel.
+    Max,
+    /// The mean of each channel.
+    Mean,
+}
 
-impl FromStr for ConvLayers {
-    type Err = String;
-    fn from_str(text: &str) -> Result<ConvLayers, String> {
-        text.split(',').map(str::parse).collect::<Result<_, _>>().map(ConvLayers)
+impl PoolKind {
+    pub(crate) fn kernel(self) -> Pooling {
+        match self {
+            PoolKind::Max => Pooling::Max,
+            PoolKind::Mean => Pooling::Mean,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            PoolKind::Max => "pool",
+            PoolKind::Mean => "avgpool",
+        }
     }
 }
 
-/// Most convolutions of an encoder.
+/// A pooling: one pixel for each square of pixels, what is left over at the right and at the bottom dropped. The decoder's mirror of it
+/// repeats each pixel (nearest neighbour) to exactly the size that the pooling started from. Written `pool 2` (the largest
+/// value) or `avgpool 2` (the mean), with the side of the square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolLayer {
+    /// What it keeps.
+    pub pool: PoolKind,
+    /// Pixels of a square in either direction.
+    pub size: usize,
+}
+
+impl PoolLayer {
+    /// A pooling that keeps the largest values.
+    pub fn max(size: usize) -> PoolLayer {
+        PoolLayer { pool: PoolKind::Max, size }
+    }
+
+    /// A pooling that keeps means.
+    pub fn mean(size: usize) -> PoolLayer {
+        PoolLayer { pool: PoolKind::Mean, size }
+    }
+}
+
+impl fmt::Display for PoolLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pool.word(), self.size)
+    }
+}
+
+/// A layer of images: what an encoder of images begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ImageLayer {
+    /// A convolution, `16 3 s2`.
+    Conv(ConvLayer),
+    /// A pooling, `pool 2`.
+    Pool(PoolLayer),
+}
+
+impl From<ConvLayer> for ImageLayer {
+    fn from(layer: ConvLayer) -> ImageLayer {
+        ImageLayer::Conv(layer)
+    }
+}
+
+impl From<PoolLayer> for ImageLayer {
+    fn from(layer: PoolLayer) -> ImageLayer {
+        ImageLayer::Pool(layer)
+    }
+}
+
+impl fmt::Display for ImageLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ImageLayer::Conv(layer) => layer.fmt(f),
+            ImageLayer::Pool(layer) => layer.fmt(f),
+        }
+    }
+}
+
+impl FromStr for ImageLayer {
+    type Err = String;
+    fn from_str(text: &str) -> Result<ImageLayer, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let pool = match words.first() {
+            Some(&"pool") => PoolKind::Max,
+            Some(&"avgpool") => PoolKind::Mean,
+            _ => return text.parse().map(ImageLayer::Conv),
+        };
+        match words[1..] {
+            [size] if size.parse::<usize>().is_ok() => {
+                let size = size.parse().unwrap_or_default();
+                Ok(PoolLayer { pool, size }.into())
+            }
+            _ => Err(format!(
+                "'{}' is not a pooling: one is written 'pool 2' or 'avgpool 2', with the side of the squares",
+                text.trim()
+            )),
+        }
+    }
+}
+
+/// Layers of images divided by commas: `conv 16 3, pool 2, conv 32 3 s2`, where the word `conv` may be left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageLayers(pub Vec<ImageLayer>);
+
+impl FromStr for ImageLayers {
+    type Err = String;
+    fn from_str(text: &str) -> Result<ImageLayers, String> {
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(ImageLayers)
+    }
+}
+
+/// A layer of images with the sizes that it is between.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Link {
+    Conv(Conv2d),
+    Pool(Pool, PoolKind),
+}
+
+/// Most layers of images of an encoder.
 const MAX_LAYERS: usize = 64;
-/// Largest kernel, stride and padding.
+/// Largest kernel, stride, padding and square.
 const MAX_KERNEL: usize = 1024;
 /// Most connections of pixels by a convolution, of which it keeps three lists.
 const MAX_CONNECTIONS: usize = 1 << 24;
 
-/// The convolutions one after the other from images of size `image`: each with the size that it starts from, and the size of the last
-/// result.
-pub(super) fn chain(image: Image, layers: &[ConvLayer]) -> Result<(Vec<Conv2d>, Image), ConfigError> {
+/// The layers one after the other from images of size `image`: each with the sizes that it is between, and all these sizes.
+pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, Vec<Image>), ConfigError> {
     in_range("the number of conv_layers", layers.len(), 1, MAX_LAYERS)?;
     for size in [image.height, image.width, image.channels] {
         in_range("image", size, 1, MAX_DIM)?;
     }
-    let mut shapes = Vec::with_capacity(layers.len());
-    let (mut size, mut text) = (image, image.to_string());
+    let mut links = Vec::with_capacity(layers.len());
+    let mut sizes = vec![image];
+    let mut size = image;
     for layer in layers {
-        in_range("conv_layers.channels", layer.channels, 1, MAX_DIM)?;
-        in_range("conv_layers.kernel", layer.kernel, 1, MAX_KERNEL)?;
-        in_range("conv_layers.stride", layer.stride, 1, MAX_KERNEL)?;
-        in_range("conv_layers.padding", layer.padding, 0, MAX_KERNEL)?;
-        let shape = layer.after(size);
         let wrong = |reason: String| ConfigError::Convolution {
             layer: layer.to_string(),
-            chain: text.clone(),
+            chain: sizes.iter().map(Image::to_string).collect::<Vec<_>>().join(" -> "),
             reason,
         };
+        let (link, next) = match layer {
+            ImageLayer::Conv(layer) => layer.link(size, wrong)?,
+            ImageLayer::Pool(layer) => layer.link(size, wrong)?,
+        };
+        links.push(link);
+        sizes.push(next);
+        size = next;
+    }
+    Ok((links, sizes))
+}
+
+impl ConvLayer {
+    /// The layer after images of this size, and the size of its result. `wrong` makes an error of a reason.
+    fn link(self, size: Image, wrong: impl Fn(String) -> ConfigError) -> Result<(Link, Image), ConfigError> {
+        in_range("conv_layers.channels", self.channels, 1, MAX_DIM)?;
+        in_range("conv_layers.kernel", self.kernel, 1, MAX_KERNEL)?;
+        in_range("conv_layers.stride", self.stride, 1, MAX_KERNEL)?;
+        in_range("conv_layers.padding", self.padding, 0, MAX_KERNEL)?;
+        in_range("conv_layers.groups", self.groups, 1, MAX_DIM)?;
+        for (channels, side) in [(size.channels, "before"), (self.channels, "after")] {
+            if !channels.is_multiple_of(self.groups) {
+                return Err(wrong(format!(
+                    "{} groups do not divide the {channels} channels {side} it",
+                    self.groups
+                )));
+            }
+        }
+        let shape = self.after(size);
         let Some([height, width]) = shape.output_size() else {
-            let (high, wide) = (size.height + 2 * layer.padding, size.width + 2 * layer.padding);
+            let (high, wide) = (size.height + 2 * self.padding, size.width + 2 * self.padding);
+            let kernel = self.kernel;
             return Err(wrong(format!(
-                "a kernel of {0}x{0} does not fit into {high}x{wide} pixels",
-                layer.kernel
+                "a kernel of {kernel}x{kernel} does not fit into {high}x{wide} pixels"
             )));
         };
-        let next = Image { height, width, channels: layer.channels };
+        let next = Image { height, width, channels: self.channels };
         if next.features() > MAX_DIM {
             return Err(wrong(format!("{next} are more than {MAX_DIM} values")));
         }
-        let connections = (height * width).saturating_mul(layer.kernel * layer.kernel);
+        let connections = (height * width).saturating_mul(self.kernel * self.kernel);
         if connections > MAX_CONNECTIONS {
             return Err(wrong(format!(
                 "{connections} connections of pixels are more than {MAX_CONNECTIONS}"
             )));
         }
-        shapes.push(shape);
-        text = format!("{text} -> {next}");
-        size = next;
+        Ok((Link::Conv(shape), next))
     }
-    Ok((shapes, size))
+}
+
+impl PoolLayer {
+    /// As [`ConvLayer::link`].
+    fn link(self, size: Image, wrong: impl Fn(String) -> ConfigError) -> Result<(Link, Image), ConfigError> {
+        in_range("conv_layers.size", self.size, 1, MAX_KERNEL)?;
+        let Image { height, width, channels } = size;
+        let Some(pool) = Pool::new(height, width, channels, self.size) else {
+            let side = self.size;
+            return Err(wrong(format!(
+                "a square of {side}x{side} does not fit into {height}x{width} pixels"
+            )));
+        };
+        let [height, width] = pool.small_size();
+        Ok((Link::Pool(pool, self.pool), Image { height, width, channels }))
+    }
 }
 
 #[cfg(test)]
@@ -194,23 +370,34 @@ mod tests {
 
     #[test]
     fn written_forms() {
-        let ConvLayers(layers) = "conv 16 3 s2, 32 5 s1 p0,8 2".parse().unwrap();
-        let expected =
-            [ConvLayer::new(16, 3, 2), ConvLayer::new(32, 5, 1).with_padding(0), ConvLayer::new(8, 2, 1)];
+        let ImageLayers(layers) = "conv 16 3 s2, pool 3,32 5 s1 p0, avgpool  2 ,8 2 g4 s1".parse().unwrap();
+        let expected: [ImageLayer; 5] = [
+            ConvLayer::new(16, 3, 2).into(),
+            PoolLayer::max(3).into(),
+            ConvLayer::new(32, 5, 1).with_padding(0).into(),
+            PoolLayer::mean(2).into(),
+            ConvLayer::new(8, 2, 1).with_groups(4).into(),
+        ];
         assert_eq!(layers, expected);
         let text = layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        assert_eq!(text, "16 3 s2, 32 5 s1 p0, 8 2 s1");
-        assert_eq!(text.parse::<ConvLayers>().unwrap().0, expected);
+        assert_eq!(text, "16 3 s2, pool 3, 32 5 s1 p0, avgpool 2, 8 2 s1 g4");
+        assert_eq!(text.parse::<ImageLayers>().unwrap().0, expected);
         for (text, why) in [
             ("", "the number of channels is missing"),
             ("16", "the kernel is missing"),
             ("16 3 s2,", "the number of channels is missing"),
             ("16 three", "the kernel 'three' is not a whole number"),
-            ("16 3 2", "'2' is neither a stride nor a padding"),
+            ("16 3 2", "'2' is neither a stride nor a padding nor groups"),
             ("16 3 s", "'s' has no number"),
             ("16 3 s2 s2", "'s2' is one too many"),
+            ("16 3 g2 g2", "'g2' is one too many"),
+            ("16 3 gé", "'gé' has no number"),
+            ("16 3 é2", "'é2' is neither"),
+            ("pool", "'pool' is not a pooling"),
+            ("8 3, pool two", "'pool two' is not a pooling"),
+            ("avgpool 2 2", "'avgpool 2 2' is not a pooling"),
         ] {
-            let error = text.parse::<ConvLayers>().unwrap_err();
+            let error = text.parse::<ImageLayers>().unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
         }
         assert_eq!("28x28".parse(), Ok(Image { height: 28, width: 28, channels: 1 }));
@@ -223,14 +410,47 @@ mod tests {
     #[test]
     fn errors_show_the_chain() {
         let image = Image { height: 28, width: 28, channels: 1 };
-        let layers =
-            [ConvLayer::new(16, 3, 2), ConvLayer::new(32, 3, 4), ConvLayer::new(8, 5, 1).with_padding(0)];
+        let refused = |text: &str| {
+            let ImageLayers(layers) = text.parse().unwrap();
+            chain(image, &layers).unwrap_err().to_string()
+        };
         assert_eq!(
-            chain(image, &layers).unwrap_err().to_string(),
-            "the convolution '8 5 s1 p0' cannot follow 28x28x1 -> 14x14x16 -> 4x4x32: \
+            refused("16 3 s2, 32 3 s4, 8 5 p0"),
+            "the layer '8 5 s1 p0' cannot follow 28x28x1 -> 14x14x16 -> 4x4x32: \
              a kernel of 5x5 does not fit into 4x4 pixels"
         );
-        let (shapes, size) = chain(image, &layers[..2]).unwrap();
-        assert_eq!((shapes.len(), size), (2, Image { height: 4, width: 4, channels: 32 }));
+        assert_eq!(
+            refused("16 3 s3, pool 3, 32 3, avgpool 4"),
+            "the layer 'avgpool 4' cannot follow 28x28x1 -> 10x10x16 -> 3x3x16 -> 3x3x32: \
+             a square of 4x4 does not fit into 3x3 pixels"
+        );
+        assert_eq!(
+            refused("16 3 s2, 24 3 g3"),
+            "the layer '24 3 s1 g3' cannot follow 28x28x1 -> 14x14x16: 3 groups do not divide the 16 channels before it"
+        );
+        assert_eq!(
+            refused("16 3 s2, 18 3 g4"),
+            "the layer '18 3 s1 g4' cannot follow 28x28x1 -> 14x14x16: 4 groups do not divide the 18 channels after it"
+        );
+        assert_eq!(refused("4 3 g0"), "conv_layers.groups is 0, but must be from 1 to 16777216");
+        assert_eq!(refused("pool 0"), "conv_layers.size is 0, but must be from 1 to 1024");
+        let ImageLayers(layers) = "16 3 s2, pool 3".parse().unwrap();
+        let (links, sizes) = chain(image, &layers).unwrap();
+        assert_eq!(links.len(), 2);
+        assert_eq!(sizes[1..], ["14x14x16", "4x4x16"].map(|text| text.parse().unwrap()));
+    }
+
+    #[test]
+    fn files_tell_layers_apart() {
+        let ImageLayers(layers) = "16 3 s2, pool 3, avgpool 2, 8 3 g2".parse().unwrap();
+        let json = serde_json::to_string(&layers).unwrap();
+        let conv = r#"{"channels":16,"kernel":3,"stride":2,"padding":1}"#;
+        let grouped = r#"{"channels":8,"kernel":3,"stride":1,"padding":1,"groups":2}"#;
+        let pools = r#"{"pool":"max","size":3},{"pool":"mean","size":2}"#;
+        assert_eq!(json, format!("[{conv},{pools},{grouped}]"));
+        assert_eq!(serde_json::from_str::<Vec<ImageLayer>>(&json).unwrap(), layers);
+        for wrong in [r#"[{"pool":"max"}]"#, r#"[{"pool":"max","size":2,"kernel":3}]"#, r#"[{"size":2}]"#] {
+            assert!(serde_json::from_str::<Vec<ImageLayer>>(wrong).is_err(), "{wrong}");
+        }
     }
 }

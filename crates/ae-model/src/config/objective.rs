@@ -121,7 +121,7 @@ pub enum Latent {
     Gaussian(Gaussian),
     /// The k largest values of the encoder's output, zeros elsewhere, in training and outside: a k-sparse autoencoder (Makhzani &
     /// Frey 2013; wide ones as Gao et al. 2024). Of equal values those of the first features are kept. Gradients go through kept values that
-    /// are not zero.
+    /// are not zero. [`TopK::of_batch`] chooses among the values of a whole batch instead.
     TopK(TopK),
 }
 
@@ -134,6 +134,12 @@ pub struct TopK {
     /// How features that are no longer active are brought back, where they should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revival: Option<Revival>,
+    /// Whether training keeps the `k m` largest values of the `m` rows of a batch instead of k of each row, so that rows which need more
+    /// have more (BatchTopK, Bussmann et al. 2024); all that equal the smallest of them are kept. Outside training the values are kept that
+    /// reach a threshold, the running mean of that smallest value over the batches, so that a row's encoding does not depend on
+    /// others; before any training it is 0. Not with [`TopK::revival`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_batch: bool,
 }
 
 /// The auxiliary loss of Gao et al. 2024, sec. A.2 ("AuxK"), by which dead features learn what the others leave: to the loss of each row comes
@@ -187,13 +193,13 @@ impl Latent {
 
     /// A k-sparse autoencoder.
     pub fn top_k(k: usize) -> Latent {
-        Latent::TopK(TopK { k, revival: None })
+        Latent::TopK(TopK { k, revival: None, of_batch: false })
     }
 
     /// Checks what depends on the width of the encoding.
     pub(super) fn check_width(self, encoding_dim: usize) -> Result<(), ConfigError> {
         match self {
-            Latent::TopK(TopK { k, revival }) => {
+            Latent::TopK(TopK { k, revival, .. }) => {
                 super::in_range("latent.k", k, 1, encoding_dim)?;
                 let Some(Revival { k: dead, weight, dead_after }) = revival else { return Ok(()) };
                 super::in_range("latent.revival.k", dead, 1, encoding_dim)?;

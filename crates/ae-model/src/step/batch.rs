@@ -19,6 +19,8 @@ pub(crate) struct Batch<'a, T> {
     pub(crate) draws: Draws,
     /// The mean of each value of the code over the whole step, where a stage has waited for it.
     pub(crate) code_means: Option<&'a [f64]>,
+    /// The smallest value of the code that is kept of the whole step, where a stage has waited for it.
+    pub(crate) least: Option<T>,
     /// Features of the code that are to be revived.
     pub(crate) dead: &'a [u32],
     /// The squares of the columns of the encoder's weights, where a contractive penalty asks for them.
@@ -41,6 +43,7 @@ impl<'a, T> Batch<'a, T> {
             map,
             draws,
             code_means: None,
+            least: None,
             dead: &[],
             column_squares: &[],
         }

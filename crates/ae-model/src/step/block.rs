@@ -14,7 +14,7 @@ use ae_kernels::sparse::{self, Active};
 use super::Batch;
 use crate::config::{CodePenalty, Noise};
 use crate::network::Network;
-use crate::stage::{Contraction, Dropout, GaussianLatent, Penalty, Stage};
+use crate::stage::{Contraction, Dropout, GaussianLatent, Penalty, Pooling, Stage};
 
 /// Where the values are, and what stages keep of them, in the memory of a block.
 #[derive(Clone, Debug)]
@@ -228,6 +228,20 @@ impl<'a, T: Element> Block<'a, T> {
         let isa = self.network.isa;
         match &self.network.stages[index] {
             Stage::Dense(_) | Stage::Conv(_) | Stage::Penalty(_) | Stage::Contraction(_) => {}
+            Stage::Pool(Pooling { pool, kind }) => {
+                let (x, y, _) = self.around(memory, index);
+                pool.down(isa, kind.kernel(), x, y);
+            }
+            Stage::UpSample(pool) => {
+                let (x, y, _) = self.around(memory, index);
+                pool.up_sample(isa, x, y);
+            }
+            Stage::BatchTopK(_) => {
+                if let Some(least) = self.batch.least {
+                    let at = self.areas.at(index);
+                    sparse::drop_below(isa, least, &mut memory[at..][..self.len(index)]);
+                }
+            }
             Stage::TopK(latent) => {
                 let area = self.areas.values[index];
                 let (before, after) = memory.split_at_mut(self.areas.private[index]);
@@ -353,6 +367,14 @@ impl<'a, T: Element> Block<'a, T> {
                 let dx = self.delta_mut(dx, index);
                 norm::backward(isa, y, scales, self.delta(delta, index + 1), dx);
             }
+            Stage::Pool(Pooling { pool, kind }) => {
+                let around = (self.values(memory, index), self.values(memory, index + 1));
+                let delta = self.delta(delta, index + 1);
+                pool.down_back(isa, kind.kernel(), around, delta, self.delta_mut(dx, index));
+            }
+            Stage::UpSample(pool) => {
+                pool.up_sample_back(isa, self.delta(delta, index + 1), self.delta_mut(dx, index));
+            }
             Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
             Stage::TopK(latent) => {
                 let cols = self.cols(index);
@@ -360,6 +382,10 @@ impl<'a, T: Element> Block<'a, T> {
                 Active::new(active, latent.k, cols).keep(delta, self.delta_mut(dx, index));
             }
             Stage::Contraction(_) => dx[..delta.len()].copy_from_slice(delta),
+            Stage::BatchTopK(_) => {
+                let codes = self.values(memory, index).data();
+                sparse::keep_active(isa, codes, delta, &mut dx[..codes.len()]);
+            }
             Stage::Penalty(penalty) => {
                 self.penalise(penalty, self.values(memory, index), delta, dx, losses);
             }
@@ -442,6 +468,17 @@ impl<'a, T: Element> Block<'a, T> {
     pub(super) fn add_slopes(&self, memory: &[T], index: usize, sums: &mut [T]) {
         let activation = self.network.layers[0].activation;
         contraction::add_slopes(self.network.isa, activation, self.values(memory, index), self.rows(), sums);
+    }
+
+    /// Adds the values before stage `index` of each row that are not zero to `found`.
+    pub(super) fn collect_values(&self, memory: &[T], index: usize, found: &mut Vec<T>) {
+        let values = self.values(memory, index);
+        for (panel, values) in values.data().chunks_exact((values.rows() * T::PANEL).max(1)).enumerate() {
+            let lanes = T::PANEL.min(self.rows().saturating_sub(panel * T::PANEL));
+            for line in values.chunks_exact(T::PANEL) {
+                found.extend(line[..lanes].iter().filter(|value| **value != T::ZERO));
+            }
+        }
     }
 
     /// Zeros the columns beyond the rows, in panels of so many features, where sums over the batch run over them.

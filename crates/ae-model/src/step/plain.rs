@@ -46,7 +46,7 @@ struct Places {
 impl PlainPlan {
     pub(super) fn new<T: Element>(network: &Network<T>, batch: usize, threads: usize) -> Self {
         let panels = panel_count::<T>(batch).max(1);
-        let convolutions = network.stages.iter().any(|stage| matches!(stage, Stage::Conv(_)));
+        let convolutions = network.stages.iter().any(Stage::is_of_images);
         let most = if convolutions { CONVOLUTION_PANELS } else { BLOCK_PANELS };
         let block_panels = panels.div_ceil(BLOCKS_A_THREAD * threads.max(1)).min(most);
         let rows = block_panels * T::PANEL;

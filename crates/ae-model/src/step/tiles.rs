@@ -49,8 +49,8 @@ pub struct TilePlan {
 
 impl OnTiles<f32> for TilePlan {
     fn plan(network: &Network<f32>, batch: usize, threads: usize, parts: Parts) -> Option<Self> {
-        // Convolutions are computed plainly, and with them the whole network.
-        if network.stages.iter().any(|stage| stage.copies() > 1 || matches!(stage, Stage::Conv(_))) {
+        // What works on images is computed plainly, and with it the whole network.
+        if network.stages.iter().any(|stage| stage.copies() > 1 || stage.is_of_images()) {
             return None;
         }
         let pairs = panel_count::<f32>(batch).max(1).div_ceil(2);

@@ -14,12 +14,20 @@ pub(super) struct Stopper<T> {
     best: f64,
     best_epoch: usize,
     weights: AlignedBuf<T>,
+    /// The threshold of a top-k latent of batches, which belongs to the weights.
+    threshold: f64,
 }
 
 impl<T: Arithmetic> Stopper<T> {
     pub(super) fn new(settings: Option<EarlyStopping>, engine: &Engine<T>) -> Self {
         let len = if settings.is_some() { engine.network.parameters.as_slice().len() } else { 0 };
-        Stopper { settings, best: f64::INFINITY, best_epoch: 0, weights: AlignedBuf::zeroed(len) }
+        Stopper {
+            settings,
+            best: f64::INFINITY,
+            best_epoch: 0,
+            weights: AlignedBuf::zeroed(len),
+            threshold: 0.0,
+        }
     }
 
     /// Takes note of an epoch; says whether the patience is at its end.
@@ -29,6 +37,7 @@ impl<T: Arithmetic> Stopper<T> {
             self.best = record.monitored();
             self.best_epoch = record.epoch;
             self.weights.as_mut_slice().copy_from_slice(engine.network.parameters.as_slice());
+            self.threshold = engine.network.batch_top_k().map_or(0.0, |latent| latent.threshold);
             return false;
         }
         record.epoch - self.best_epoch >= settings.patience
@@ -42,6 +51,9 @@ impl<T: Arithmetic> Stopper<T> {
     /// Puts the best weights back.
     pub(super) fn restore(&self, engine: &mut Engine<T>) {
         engine.network.parameters.as_mut_slice().copy_from_slice(self.weights.as_slice());
+        if let Some(latent) = engine.network.batch_top_k_mut() {
+            latent.threshold = self.threshold;
+        }
     }
 }
 

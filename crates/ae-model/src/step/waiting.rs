@@ -1,0 +1,37 @@
+//! What a stage that needs the whole batch waits for, between the two parts of phase 1.
+
+use ae_kernels::sparse;
+
+use super::{Arena, Arithmetic, Batch, StepPlan};
+use crate::network::Network;
+use crate::stage::Stage;
+
+impl<T: Arithmetic> StepPlan<T> {
+    /// Leaves in `arena` what stage `barrier` needs to know of the values that the blocks have before it: the smallest of the largest, or
+    /// means. By one thread, in the order of the rows.
+    pub(super) fn wait(
+        &self,
+        network: &Network<T>,
+        batch: Batch<'_, T>,
+        barrier: usize,
+        arena: &mut Arena<T>,
+    ) {
+        let rows = batch.indices.len();
+        if let Stage::BatchTopK(latent) = &network.stages[barrier] {
+            let mut values = std::mem::take(&mut arena.values);
+            values.clear();
+            self.each_block(network, batch, arena, |block, memory| {
+                block.collect_values(memory, barrier, &mut values);
+            });
+            arena.least = sparse::least_of_largest(&mut values, latent.k.saturating_mul(rows));
+            arena.values = values;
+            return;
+        }
+        let mut means = std::mem::take(&mut arena.means);
+        means.clear();
+        means.resize(network.stage_shape(barrier).0, 0.0);
+        self.each_block(network, batch, arena, |block, memory| block.add_values(memory, barrier, &mut means));
+        means.iter_mut().for_each(|mean| *mean /= rows as f64);
+        arena.means = means;
+    }
+}
