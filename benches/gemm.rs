@@ -9,7 +9,7 @@ use ae_kernels::Isa;
 use ae_kernels::activation::Activation;
 use ae_kernels::gemm::{BatchPanels, Blocking, WeightRange, backward_input, forward, weight_gradient};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
-use ae_kernels::update::Sgd;
+use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_testing::naive::{matmul, widen};
 use ae_testing::tolerance::{Tolerance, assert_close, matmul_bound};
@@ -99,7 +99,7 @@ impl Layer {
                 &range,
                 x,
                 delta,
-                Sgd { step },
+                Rule::Sgd { step },
                 weights,
                 &mut [],
             );

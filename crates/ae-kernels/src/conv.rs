@@ -28,7 +28,7 @@ use crate::gemm::BatchPanels;
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_len};
 use crate::simd::Element;
-use crate::update::UpdateRule;
+use crate::update::Rule;
 use gradient::OfPanels;
 use sums::{Finish, Sums};
 
@@ -326,20 +326,19 @@ impl Conv {
 
 /// Sums gradients over the panels of a batch, in their order, and hands them to `rule`: those of the parameters from `first` on, as
 /// many as `weights` has, whole panel rows of them. `gradients` are what [`Conv::weight_gradient`] wrote, `panel_len` a batch panel;
-/// `state` is [`UpdateRule::STATE`] times as long as `weights`.
-pub fn sum_gradients<T: Element, U: UpdateRule<T>>(
+/// `state` is [`Rule::state`] times as long as `weights`.
+pub fn sum_gradients<T: Element>(
     isa: Isa,
     gradients: BatchPanels<'_, T>,
     first: usize,
-    rule: U,
+    rule: Rule<T>,
     weights: &mut [T],
     state: &mut [T],
 ) {
     assert!(
         weights.len().is_multiple_of(T::PANEL)
             && first + weights.len() <= gradients.panel_len
-            && state.len() == weights.len() * U::STATE
-            && U::STATE <= 2,
+            && state.len() == weights.len() * rule.state(),
         "gradients of {} parameters from {first} on of {}, {} of state",
         weights.len(),
         gradients.panel_len,

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`forward`] | `Y = Wᵀ X`, starting from the bias | the activation |
 //! | [`backward_input`] | `dX = W δ` | `⊙ act'` of the layer below |
-//! | [`weight_gradient`] | `dW = X δᵀ` and, in the bias row, `Σ δ` | an [`UpdateRule`] |
+//! | [`weight_gradient`] | `dW = X δᵀ` and, in the bias row, `Σ δ` | a [`Rule`] |
 //!
 //! In the terms of BLIS (Van Zee & van de Geijn 2015) the batch operand is already the packed `B` and
 //! the weights are already the packed `A`; what is left are the loops around the micro-kernel:
@@ -29,7 +29,7 @@ use crate::activation::{Epilogue, Slope, times_slope};
 use crate::isa::Isa;
 use crate::panel::{MAX_PANEL, Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
-use crate::update::{Target, UpdateRule};
+use crate::update::{Rule, Target};
 use crate::workspace::Line;
 use micro::{Operand, Start, Tile};
 
@@ -179,15 +179,15 @@ impl WeightRange {
 ///
 /// `x` are the layer's inputs, `[inputs, P]` a batch panel; `delta` its turned deltas ([`crate::panel::turn`]),
 /// `[P, outputs]` a batch panel; `weights` the parameters of the range ([`WeightRange::elements`] elements) and `state`
-/// [`UpdateRule::STATE`] times as many.
-pub fn weight_gradient<T: Element, U: UpdateRule<T>>(
+/// [`Rule::state`] times as many.
+pub fn weight_gradient<T: Element>(
     isa: Isa,
     blocking: Blocking,
     inputs: usize,
     range: &WeightRange,
     x: BatchPanels<'_, T>,
     delta: BatchPanels<'_, T>,
-    rule: U,
+    rule: Rule<T>,
     weights: &mut [T],
     state: &mut [T],
 ) {
@@ -197,11 +197,10 @@ pub fn weight_gradient<T: Element, U: UpdateRule<T>>(
             && range.rows.end <= inputs + 1
             && range.panels.start <= range.panels.end
             && weights.len() == range.elements::<T>()
-            && state.len() == weights.len() * U::STATE
+            && state.len() == weights.len() * rule.state()
             && x.rows == delta.rows
             && x.panel_len >= inputs * T::PANEL
             && delta.panel_len >= range.panels.end * side
-            && U::STATE <= 2
             && blocking.kc > 0
             && blocking.nc > 0,
         "weight_gradient: {blocking:?}, {range:?} of {inputs} inputs, {} weights, {} of state, {} rows of x, {} of delta",
@@ -442,18 +441,18 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
 const GROUP: usize = 4;
 const INPUTS: usize = 96;
 
-struct WeightGradient<'a, T, U> {
+struct WeightGradient<'a, T> {
     blocking: Blocking,
     inputs: usize,
     range: &'a WeightRange,
     x: BatchPanels<'a, T>,
     delta: BatchPanels<'a, T>,
-    rule: U,
+    rule: Rule<T>,
     weights: &'a mut [T],
     state: &'a mut [T],
 }
 
-impl<T: Element, U: UpdateRule<T>> Kernel<T> for WeightGradient<'_, T, U> {
+impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {

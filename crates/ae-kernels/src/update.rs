@@ -3,45 +3,146 @@
 use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
 
-/// An update of parameters from a gradient `g = Σ_rows a·δ` that has just been summed.
+/// What a gradient `g = Σ_rows a·δ` that has just been summed does to a parameter `w` and its state: the same for all of a step.
 ///
-/// A part of the parameters of length `n` comes with a state of length `STATE * n`, which holds one
-/// array of `n` after the other (momentum, second moment, ...).
-pub trait UpdateRule<T: Element>: Copy + Send + Sync {
+/// A part of the parameters of length `n` comes with a state of length [`Rule::state`]` * n`, which holds one array of `n` after the other
+/// (momentum, second moment, ...).
+///
+/// Kernels take the rule as a value, not as a type: it is looked at once a tile of sums, and a kernel is compiled once for all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule<T> {
+    /// Writes `scale g` in the place of the parameters: what a gradient check reads.
+    Gradient {
+        /// `1 / rows` for the mean over the rows.
+        scale: T,
+    },
+    /// `w <- w - step g`. With `step = learning_rate / rows` this is plain stochastic gradient descent on the mean over the rows.
+    Sgd {
+        /// Learning rate over the rows of the batch.
+        step: T,
+    },
+    /// `v <- momentum v + scale g`, `w <- w - rate v`: the heavy ball of Polyak (1964), as Sutskever et al. (2013, equations 1
+    /// and 2) write it but for the rate outside the velocity, which then survives a change of the rate.
+    Momentum {
+        /// `1 / rows` for the mean over the rows.
+        scale: T,
+        /// Learning rate.
+        rate: T,
+        /// Share of the velocity that remains.
+        momentum: T,
+    },
+    /// `v <- momentum v + scale g`, `w <- w - rate (scale g + momentum v)`: Nesterov's accelerated gradient with the look-ahead
+    /// taken into the parameters (Bengio, Boulanger-Lewandowski & Pascanu 2013, equation 7).
+    Nesterov {
+        /// `1 / rows` for the mean over the rows.
+        scale: T,
+        /// Learning rate.
+        rate: T,
+        /// Share of the velocity that remains.
+        momentum: T,
+    },
+    /// Adam (Kingma & Ba 2015, algorithm 1), with decoupled weight decay where `keep` is below one (Loshchilov & Hutter 2019,
+    /// algorithm 2): `m <- β₁ m + (1 - β₁) g`, `v <- β₂ v + (1 - β₂) g²`, `w <- keep w - rate m / (√(unbias v) + ε)`.
+    Adam {
+        /// `1 / rows` for the mean over the rows.
+        scale: T,
+        /// Learning rate over `1 - β₁ᵗ` at update `t`, counted from 1.
+        rate: T,
+        /// `β₁`
+        beta1: T,
+        /// `β₂`
+        beta2: T,
+        /// `1 / (1 - β₂ᵗ)`
+        unbias: T,
+        /// `ε`
+        epsilon: T,
+        /// Share of a parameter that the decay leaves: one minus learning rate times weight decay.
+        keep: T,
+    },
+}
+
+impl<T: Element> Rule<T> {
+    /// State values a parameter has.
+    pub fn state(&self) -> usize {
+        match self {
+            Rule::Gradient { .. } | Rule::Sgd { .. } => 0,
+            Rule::Momentum { .. } | Rule::Nesterov { .. } => 1,
+            Rule::Adam { .. } => 2,
+        }
+    }
+
+    /// Whether a gradient of zero changes nothing, so that parameters which have none may be passed over.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self, Rule::Sgd { .. })
+    }
+
+    /// The rule for gradients that are to be multiplied by `factor` first.
+    pub fn of_gradients_times(mut self, factor: T) -> Self {
+        match &mut self {
+            Rule::Sgd { step: scale }
+            | Rule::Gradient { scale }
+            | Rule::Momentum { scale, .. }
+            | Rule::Nesterov { scale, .. }
+            | Rule::Adam { scale, .. } => *scale = *scale * factor,
+        }
+        self
+    }
+}
+
+impl Rule<f64> {
+    /// The rule in the arithmetic `T`.
+    pub fn in_arithmetic<T: Element>(self) -> Rule<T> {
+        let to = T::from_f64;
+        match self {
+            Rule::Gradient { scale } => Rule::Gradient { scale: to(scale) },
+            Rule::Sgd { step } => Rule::Sgd { step: to(step) },
+            Rule::Momentum { scale, rate, momentum } => {
+                Rule::Momentum { scale: to(scale), rate: to(rate), momentum: to(momentum) }
+            }
+            Rule::Nesterov { scale, rate, momentum } => {
+                Rule::Nesterov { scale: to(scale), rate: to(rate), momentum: to(momentum) }
+            }
+            Rule::Adam { scale, rate, beta1, beta2, unbias, epsilon, keep } => Rule::Adam {
+                scale: to(scale),
+                rate: to(rate),
+                beta1: to(beta1),
+                beta2: to(beta2),
+                unbias: to(unbias),
+                epsilon: to(epsilon),
+                keep: to(keep),
+            },
+        }
+    }
+}
+
+/// A rule on vectors.
+trait OnVectors<T: Element>: Copy {
     /// State values a parameter has: at most 2.
     const STATE: usize;
-    /// Whether a gradient of zero changes nothing, so that parameters which have none may be passed over.
-    const IDLE: bool = false;
 
     /// The new parameters from the old ones `w`, the summed gradient `g` and the state, which it may change.
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, state: [S::V; 2]) -> (S::V, [S::V; 2]);
 }
 
-/// `w <- w - step g`. With `step = learning_rate / rows` this is plain stochastic gradient descent on the mean
-/// over the rows.
-#[derive(Clone, Copy, Debug)]
-pub struct Sgd<T> {
-    /// Learning rate over the rows of the batch.
-    pub step: T,
+#[derive(Clone, Copy)]
+struct Sgd<T> {
+    step: T,
 }
 
-impl<T: Element> UpdateRule<T> for Sgd<T> {
+impl<T: Element> OnVectors<T> for Sgd<T> {
     const STATE: usize = 0;
-    const IDLE: bool = true;
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, state: [S::V; 2]) -> (S::V, [S::V; 2]) {
         (s.neg_mul_add(s.splat(self.step), g, w), state)
     }
 }
 
-/// Writes `scale g` in the place of the parameters: what a gradient check reads.
-#[derive(Clone, Copy, Debug)]
-pub struct Gradient<T> {
-    /// `1 / rows` for the mean over the rows.
-    pub scale: T,
+#[derive(Clone, Copy)]
+struct Gradient<T> {
+    scale: T,
 }
 
-impl<T: Element> UpdateRule<T> for Gradient<T> {
+impl<T: Element> OnVectors<T> for Gradient<T> {
     const STATE: usize = 0;
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, _: S::V, g: S::V, state: [S::V; 2]) -> (S::V, [S::V; 2]) {
@@ -49,19 +150,14 @@ impl<T: Element> UpdateRule<T> for Gradient<T> {
     }
 }
 
-/// `v <- momentum v + scale g`, `w <- w - rate v`: the heavy ball of Polyak (1964), as Sutskever et al. (2013, equations 1
-/// and 2) write it but for the rate outside the velocity, which then survives a change of the rate.
-#[derive(Clone, Copy, Debug)]
-pub struct Momentum<T> {
-    /// `1 / rows` for the mean over the rows.
-    pub scale: T,
-    /// Learning rate.
-    pub rate: T,
-    /// Share of the velocity that remains.
-    pub momentum: T,
+#[derive(Clone, Copy)]
+struct Momentum<T> {
+    scale: T,
+    rate: T,
+    momentum: T,
 }
 
-impl<T: Element> UpdateRule<T> for Momentum<T> {
+impl<T: Element> OnVectors<T> for Momentum<T> {
     const STATE: usize = 1;
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [v, spare]: [S::V; 2]) -> (S::V, [S::V; 2]) {
@@ -70,19 +166,14 @@ impl<T: Element> UpdateRule<T> for Momentum<T> {
     }
 }
 
-/// `v <- momentum v + scale g`, `w <- w - rate (scale g + momentum v)`: Nesterov's accelerated gradient with the look-ahead
-/// taken into the parameters (Bengio, Boulanger-Lewandowski & Pascanu 2013, equation 7).
-#[derive(Clone, Copy, Debug)]
-pub struct Nesterov<T> {
-    /// `1 / rows` for the mean over the rows.
-    pub scale: T,
-    /// Learning rate.
-    pub rate: T,
-    /// Share of the velocity that remains.
-    pub momentum: T,
+#[derive(Clone, Copy)]
+struct Nesterov<T> {
+    scale: T,
+    rate: T,
+    momentum: T,
 }
 
-impl<T: Element> UpdateRule<T> for Nesterov<T> {
+impl<T: Element> OnVectors<T> for Nesterov<T> {
     const STATE: usize = 1;
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [v, spare]: [S::V; 2]) -> (S::V, [S::V; 2]) {
@@ -93,27 +184,18 @@ impl<T: Element> UpdateRule<T> for Nesterov<T> {
     }
 }
 
-/// Adam (Kingma & Ba 2015, algorithm 1), with decoupled weight decay where `keep` is below one (Loshchilov & Hutter 2019,
-/// algorithm 2): `m <- β₁ m + (1 - β₁) g`, `v <- β₂ v + (1 - β₂) g²`, `w <- keep w - rate m / (√(unbias v) + ε)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Adam<T> {
-    /// `1 / rows` for the mean over the rows.
-    pub scale: T,
-    /// Learning rate over `1 - β₁ᵗ` at update `t`, counted from 1.
-    pub rate: T,
-    /// `β₁`
-    pub beta1: T,
-    /// `β₂`
-    pub beta2: T,
-    /// `1 / (1 - β₂ᵗ)`
-    pub unbias: T,
-    /// `ε`
-    pub epsilon: T,
-    /// Share of a parameter that the decay leaves: one minus learning rate times weight decay.
-    pub keep: T,
+#[derive(Clone, Copy)]
+struct Adam<T> {
+    scale: T,
+    rate: T,
+    beta1: T,
+    beta2: T,
+    unbias: T,
+    epsilon: T,
+    keep: T,
 }
 
-impl<T: Element> UpdateRule<T> for Adam<T> {
+impl<T: Element> OnVectors<T> for Adam<T> {
     const STATE: usize = 2;
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [m, v]: [S::V; 2]) -> (S::V, [S::V; 2]) {
@@ -126,19 +208,12 @@ impl<T: Element> UpdateRule<T> for Adam<T> {
     }
 }
 
-/// Applies `rule` to parameters whose gradients lie in memory, whole panel rows of them. `state` is [`UpdateRule::STATE`] times as long.
-pub fn apply<T: Element, R: UpdateRule<T>>(
-    isa: Isa,
-    rule: R,
-    gradients: &[T],
-    weights: &mut [T],
-    state: &mut [T],
-) {
+/// Applies `rule` to parameters whose gradients lie in memory, whole panel rows of them. `state` is [`Rule::state`] times as long.
+pub fn apply<T: Element>(isa: Isa, rule: Rule<T>, gradients: &[T], weights: &mut [T], state: &mut [T]) {
     assert!(
         weights.len().is_multiple_of(T::PANEL)
             && gradients.len() == weights.len()
-            && state.len() == weights.len() * R::STATE
-            && R::STATE <= 2,
+            && state.len() == weights.len() * rule.state(),
         "{} gradients, {} weights, {} of state",
         gradients.len(),
         weights.len(),
@@ -147,12 +222,12 @@ pub fn apply<T: Element, R: UpdateRule<T>>(
     T::run(isa, Apply { gradients, target: Target { rule, weights, state } });
 }
 
-struct Apply<'a, T, R> {
+struct Apply<'a, T> {
     gradients: &'a [T],
-    target: Target<'a, T, R>,
+    target: Target<'a, T>,
 }
 
-impl<T: Element, R: UpdateRule<T>> Kernel<T> for Apply<'_, T, R> {
+impl<T: Element> Kernel<T> for Apply<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
@@ -234,17 +309,34 @@ impl<T: Element> Kernel<T> for Follow<'_, T> {
 }
 
 /// Parameters that are updated with their state, a run of vectors at a time.
-pub(crate) struct Target<'a, T, R> {
-    pub(crate) rule: R,
+pub(crate) struct Target<'a, T> {
+    pub(crate) rule: Rule<T>,
     pub(crate) weights: &'a mut [T],
-    /// [`UpdateRule::STATE`] arrays of as many elements.
+    /// [`Rule::state`] arrays of as many elements.
     pub(crate) state: &'a mut [T],
 }
 
-impl<T: Element, R: UpdateRule<T>> Target<'_, T, R> {
+impl<T: Element> Target<'_, T> {
     /// Updates the parameters from `at` on with their gradients, whole vectors of them.
     #[inline(always)]
     pub(crate) fn update<S: Simd<T>>(&mut self, s: S, at: usize, gradients: &[T]) {
+        match self.rule {
+            Rule::Gradient { scale } => self.each(s, at, gradients, Gradient { scale }),
+            Rule::Sgd { step } => self.each(s, at, gradients, Sgd { step }),
+            Rule::Momentum { scale, rate, momentum } => {
+                self.each(s, at, gradients, Momentum { scale, rate, momentum });
+            }
+            Rule::Nesterov { scale, rate, momentum } => {
+                self.each(s, at, gradients, Nesterov { scale, rate, momentum });
+            }
+            Rule::Adam { scale, rate, beta1, beta2, unbias, epsilon, keep } => {
+                self.each(s, at, gradients, Adam { scale, rate, beta1, beta2, unbias, epsilon, keep });
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn each<S: Simd<T>, R: OnVectors<T>>(&mut self, s: S, at: usize, gradients: &[T], rule: R) {
         let count = self.weights.len();
         let weights = &mut self.weights[at..][..gradients.len()];
         for (index, (w, g)) in
@@ -255,7 +347,7 @@ impl<T: Element, R: UpdateRule<T>> Target<'_, T, R> {
             for (k, v) in states.iter_mut().enumerate().take(R::STATE) {
                 *v = s.load(&self.state[k * count + place..]);
             }
-            let (new, states) = self.rule.update(s, s.load(w), s.load(g), states);
+            let (new, states) = rule.update(s, s.load(w), s.load(g), states);
             s.store(new, w);
             for (k, v) in states.into_iter().enumerate().take(R::STATE) {
                 s.store(v, &mut self.state[k * count + place..]);

@@ -6,7 +6,7 @@ use ae_kernels::activation::{Activation, Epilogue, Slope};
 use ae_kernels::conv::{self, Conv, Conv2d};
 use ae_kernels::gemm::BatchPanels;
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
-use ae_kernels::update::{Gradient, Sgd};
+use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -284,7 +284,7 @@ fn check_gradient<T: Element + Float>(isa: Isa, case: &Case) {
         values
     };
     let mut got = parameters::<T>(case);
-    let one = Gradient { scale: T::ONE };
+    let one = Rule::Gradient { scale: T::ONE };
     conv::sum_gradients(isa, of_panels, 0, one, got.as_mut_slice(), &mut []);
     let bounds = sums.bounds::<T>();
     let name = case.name("gradient", isa);
@@ -293,7 +293,7 @@ fn check_gradient<T: Element + Float>(isa: Isa, case: &Case) {
     // In two parts, and with a rule.
     let mut updated = parameters::<T>(case);
     let cut = len / T::PANEL / 2 * T::PANEL;
-    let half = Sgd { step: T::from_f64(0.5) };
+    let half = Rule::Sgd { step: T::from_f64(0.5) };
     let (low, high) = updated.as_mut_slice().split_at_mut(cut);
     conv::sum_gradients(isa, of_panels, 0, half, low, &mut []);
     conv::sum_gradients(isa, of_panels, cut, half, high, &mut []);

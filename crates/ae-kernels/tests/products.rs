@@ -6,7 +6,7 @@
 use ae_kernels::activation::{Activation, Epilogue};
 use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
-use ae_kernels::update::{Gradient, Sgd};
+use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -194,10 +194,10 @@ fn check_weight_gradient<T: Element + Float>(
             let place = panel * panel_elements + range.start * T::PANEL
                 ..panel * panel_elements + range.end * T::PANEL;
             let range = WeightRange { panels: panel..panel + 1, rows: range };
-            let one = Gradient { scale: T::ONE };
+            let one = Rule::Gradient { scale: T::ONE };
             let target = &mut gradient.as_mut_slice()[place.clone()];
             gemm::weight_gradient(isa, blocking(kc), inputs, &range, x, delta, one, target, &mut []);
-            let half = Sgd { step: T::from_f64(0.5) };
+            let half = Rule::Sgd { step: T::from_f64(0.5) };
             let target = &mut updated.as_mut_slice()[place];
             gemm::weight_gradient(isa, blocking(kc), inputs, &range, x, delta, half, target, &mut []);
         }
@@ -308,7 +308,7 @@ fn no_division_changes_a_bit_of_the_weight_gradient() {
         for range in ranges {
             let from = (range.panels.start * (case.inputs + 1) + range.rows.start) * 16;
             let target = &mut weights.as_mut_slice()[from..][..range.elements::<f32>()];
-            let rule = Sgd { step: 0.1 };
+            let rule = Rule::Sgd { step: 0.1 };
             gemm::weight_gradient(isa, blocking(kc), case.inputs, range, x, delta, rule, target, &mut []);
         }
         weights.as_slice().to_vec()
@@ -352,7 +352,7 @@ fn fused_instruction_sets_agree_to_the_bit() {
                 &WeightRange { panels: panel..panel + 1, rows: 0..46 },
                 blocks.matrix(GAP, 45 * 16, 21),
                 blocks.matrix(blocks.delta_at, turned_len::<f32>(33, 16), 21),
-                Sgd { step: 0.1 },
+                Rule::Sgd { step: 0.1 },
                 target,
                 &mut [],
             );

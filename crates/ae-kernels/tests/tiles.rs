@@ -8,7 +8,7 @@ use ae_kernels::activation::{Activation, Epilogue};
 use ae_kernels::gemm::WeightRange;
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len};
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
-use ae_kernels::update::{Gradient, Sgd};
+use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_testing::naive;
 use ae_testing::random::SplitMix64;
@@ -232,7 +232,7 @@ fn weight_gradient(case: &Case, isa: Isa, parts: Parts, most: usize) -> Vec<f32>
     for range in &ranges {
         let (part, after) = rest.split_at_mut(range.elements::<f32>());
         rest = after;
-        let rule = Gradient { scale: 1.0 };
+        let rule = Rule::Gradient { scale: 1.0 };
         tile::weight_gradient(isa, parts, case.inputs, range, operand(0), operand(of_x), rule, part, &mut []);
     }
     let mut values = vec![0.0; lines * case.outputs];
@@ -438,7 +438,7 @@ fn updates_are_applied() {
             &WeightRange { panels: 0..2, rows: 0..34 },
             PairedTiles { data: &xs, offset: 0, apart: of_x, pairs: 1 },
             PairedTiles { data: &ds, offset: 0, apart: of_delta, pairs: 1 },
-            Sgd { step: 0.5 },
+            Rule::Sgd { step: 0.5 },
             layer.as_mut_slice(),
             &mut [],
         );

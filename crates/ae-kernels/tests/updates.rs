@@ -5,7 +5,7 @@
 use ae_kernels::gemm::{BatchPanels, Blocking, WeightRange, weight_gradient};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len, turned_len};
 use ae_kernels::tile::{self, PairedTiles, Parts, split};
-use ae_kernels::update::{Adam, Momentum, Nesterov, Sgd, UpdateRule};
+use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -52,9 +52,9 @@ fn adamw(w: f64, g: f64, state: &mut [f64; 2], t: i32) -> f64 {
     adam(w, g, state, t) - RATE * 0.01 * w
 }
 
-fn adam_rule<T: Element>(t: i32, decay: f64) -> Adam<T> {
+fn adam_rule<T: Element>(t: i32, decay: f64) -> Rule<T> {
     let to = T::from_f64;
-    Adam {
+    Rule::Adam {
         scale: to(SCALE),
         rate: to(RATE / (1.0 - 0.9f64.powi(t))),
         beta1: to(0.9),
@@ -106,7 +106,7 @@ fn textbook(data: &Data, rule: Textbook) -> Vec<f64> {
 }
 
 /// The weights after the steps, `rule(t)` being that of update `t`.
-fn plain<T: Element, U: UpdateRule<T>>(isa: Isa, data: &Data, rule: impl Fn(i32) -> U) -> Vec<T> {
+fn plain<T: Element>(isa: Isa, data: &Data, rule: impl Fn(i32) -> Rule<T>) -> Vec<T> {
     let x = batch::<T>(&data.x, INPUTS, ROWS);
     let delta = batch::<T>(&data.delta, OUTPUTS, ROWS);
     let mut turned = AlignedBuf::<T>::zeroed(turned_len::<T>(OUTPUTS, ROWS));
@@ -121,12 +121,12 @@ fn plain<T: Element, U: UpdateRule<T>>(isa: Isa, data: &Data, rule: impl Fn(i32)
     };
     let (x, delta) =
         (of(x.as_slice(), INPUTS * T::PANEL), of(turned.as_slice(), turned_len::<T>(OUTPUTS, T::PANEL)));
-    train(data, U::STATE, |t, range, weights, state| {
+    train(data, rule(1).state(), |t, range, weights, state| {
         weight_gradient(isa, Blocking::default(), INPUTS, range, x, delta, rule(t), weights, state);
     })
 }
 
-fn split<U: UpdateRule<f32>>(isa: Isa, data: &Data, rule: impl Fn(i32) -> U) -> Vec<f32> {
+fn split(isa: Isa, data: &Data, rule: impl Fn(i32) -> Rule<f32>) -> Vec<f32> {
     let parts = Parts::Three;
     let (x, delta) = (batch::<f32>(&data.x, INPUTS, 32), batch::<f32>(&data.delta, OUTPUTS, 32));
     let (of_x, of_delta) = (split::pair_len(parts, INPUTS), split::pair_len(parts, OUTPUTS));
@@ -135,7 +135,7 @@ fn split<U: UpdateRule<f32>>(isa: Isa, data: &Data, rule: impl Fn(i32) -> U) -> 
     split::turned(isa, parts, Panels::new(delta.as_slice(), OUTPUTS, 32), &mut deltas, of_delta);
     let x = PairedTiles { data: &xs, offset: 0, apart: of_x, pairs: 1 };
     let delta = PairedTiles { data: &deltas, offset: 0, apart: of_delta, pairs: 1 };
-    train(data, U::STATE, |t, range, weights, state| {
+    train(data, rule(1).state(), |t, range, weights, state| {
         tile::weight_gradient(isa, parts, INPUTS, range, x, delta, rule(t), weights, state);
     })
 }
@@ -162,17 +162,17 @@ fn train<T: Element>(
 }
 
 /// Both forms and both types on every instruction set.
-fn check<A: UpdateRule<f32>, B: UpdateRule<f64>>(
+fn check(
     name: &str,
     expected: Textbook,
-    single: impl Fn(i32) -> A,
-    double: impl Fn(i32) -> B,
+    single: impl Fn(i32) -> Rule<f32>,
+    double: impl Fn(i32) -> Rule<f64>,
 ) {
     let data = data();
     let expected = textbook(&data, expected);
     for isa in Isa::available() {
         let what = |form: &str| format!("{name}, {form}, on {isa}");
-        let (f32s, f64s) = (plain::<f32, _>(isa, &data, &single), plain::<f64, _>(isa, &data, &double));
+        let (f32s, f64s) = (plain::<f32>(isa, &data, &single), plain::<f64>(isa, &data, &double));
         assert_close(&what("f64"), &f64s, &expected, Tolerance::Absolute(1e-12));
         assert_close(&what("f32"), &f32s, &expected, Tolerance::Absolute(2e-5));
         assert_close(&what("split"), &split(isa, &data, &single), &expected, Tolerance::Absolute(2e-5));
@@ -182,18 +182,18 @@ fn check<A: UpdateRule<f32>, B: UpdateRule<f64>>(
 #[test]
 fn rules_are_those_of_the_textbook() {
     let (scale, rate) = (SCALE as f32, RATE as f32);
-    check("sgd", sgd, |_| Sgd { step: rate * scale }, |_| Sgd { step: RATE * SCALE });
+    check("sgd", sgd, |_| Rule::Sgd { step: rate * scale }, |_| Rule::Sgd { step: RATE * SCALE });
     check(
         "momentum",
         momentum,
-        |_| Momentum { scale, rate, momentum: 0.9 },
-        |_| Momentum { scale: SCALE, rate: RATE, momentum: 0.9 },
+        |_| Rule::Momentum { scale, rate, momentum: 0.9 },
+        |_| Rule::Momentum { scale: SCALE, rate: RATE, momentum: 0.9 },
     );
     check(
         "nesterov",
         nesterov,
-        |_| Nesterov { scale, rate, momentum: 0.9 },
-        |_| Nesterov { scale: SCALE, rate: RATE, momentum: 0.9 },
+        |_| Rule::Nesterov { scale, rate, momentum: 0.9 },
+        |_| Rule::Nesterov { scale: SCALE, rate: RATE, momentum: 0.9 },
     );
     check("adam", adam, |t| adam_rule::<f32>(t, 0.0), |t| adam_rule::<f64>(t, 0.0));
     check("adamw", adamw, |t| adam_rule::<f32>(t, 0.01), |t| adam_rule::<f64>(t, 0.01));

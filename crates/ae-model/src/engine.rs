@@ -3,12 +3,12 @@
 use ae_kernels::Isa;
 use ae_kernels::par::Crew;
 use ae_kernels::tile::Parts;
-use ae_kernels::update;
+use ae_kernels::update::{self, Rule};
 use ae_kernels::workspace::AlignedBuf;
 
 use crate::config::{Config, Latent, Precision, TopK, WeightPenalty};
 use crate::network::{LayerParameters, Network, layer_of};
-use crate::optim::{Optimizer, Rule};
+use crate::optim::Optimizer;
 use crate::scale::{Maps, Scaler};
 use crate::step::{self, Arena, Arithmetic, Batch, Draws, StepPlan, Totals};
 use crate::tied::Layers;

@@ -1,7 +1,6 @@
 //! Optimisers: plain settings that become, for each step, the rule that the kernels apply to each tile of the gradient.
 
-use ae_kernels::Element;
-use ae_kernels::update::{Adam, Gradient, Momentum, Nesterov, Sgd, UpdateRule};
+use ae_kernels::update::Rule;
 use serde::{Deserialize, Serialize};
 
 use crate::config::out_of_range;
@@ -88,12 +87,7 @@ impl Optimizer {
 
     /// State values that each parameter has.
     pub fn state_per_parameter(self) -> usize {
-        match self {
-            Optimizer::Sgd => <Sgd<f32> as UpdateRule<f32>>::STATE,
-            Optimizer::Momentum { .. } => <Momentum<f32> as UpdateRule<f32>>::STATE,
-            Optimizer::Nesterov { .. } => <Nesterov<f32> as UpdateRule<f32>>::STATE,
-            Optimizer::Adam { .. } | Optimizer::AdamW { .. } => <Adam<f32> as UpdateRule<f32>>::STATE,
-        }
+        self.rule(0.0, 1, 1).state()
     }
 
     /// Whether every setting is in its range.
@@ -126,7 +120,7 @@ impl Optimizer {
     }
 
     /// What update number `time` (from 1) does with the gradient summed over `rows` rows.
-    pub(crate) fn rule(self, learning_rate: f64, rows: usize, time: u64) -> Rule {
+    pub(crate) fn rule(self, learning_rate: f64, rows: usize, time: u64) -> Rule<f64> {
         let scale = 1.0 / rows.max(1) as f64;
         match self {
             Optimizer::Sgd => Rule::Sgd { step: learning_rate * scale },
@@ -142,7 +136,13 @@ impl Optimizer {
     }
 }
 
-fn adam(learning_rate: f64, scale: f64, time: u64, [beta1, beta2, epsilon]: [f64; 3], decay: f64) -> Rule {
+fn adam(
+    learning_rate: f64,
+    scale: f64,
+    time: u64,
+    [beta1, beta2, epsilon]: [f64; 3],
+    decay: f64,
+) -> Rule<f64> {
     // Beyond this many updates the corrections are one to the last bit for any beta that is not itself nearly one.
     let time = i32::try_from(time).unwrap_or(i32::MAX);
     Rule::Adam {
@@ -153,79 +153,5 @@ fn adam(learning_rate: f64, scale: f64, time: u64, [beta1, beta2, epsilon]: [f64
         unbias: 1.0 / (1.0 - beta2.powi(time)),
         epsilon,
         keep: 1.0 - learning_rate * decay,
-    }
-}
-
-/// What one step does with the summed gradient of each parameter, in numbers that every arithmetic can take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Rule {
-    /// Writes the mean gradient in the place of the parameters.
-    Gradient {
-        scale: f64,
-    },
-    Sgd {
-        step: f64,
-    },
-    Momentum {
-        scale: f64,
-        rate: f64,
-        momentum: f64,
-    },
-    Nesterov {
-        scale: f64,
-        rate: f64,
-        momentum: f64,
-    },
-    Adam {
-        scale: f64,
-        rate: f64,
-        beta1: f64,
-        beta2: f64,
-        unbias: f64,
-        epsilon: f64,
-        keep: f64,
-    },
-}
-
-/// Work that is compiled for each rule.
-pub(crate) trait WithRule<T: Element> {
-    fn run<U: UpdateRule<T>>(self, rule: U);
-}
-
-impl Rule {
-    /// The rule for gradients that are to be multiplied by `factor` first.
-    pub(crate) fn of_gradients_times(mut self, factor: f64) -> Rule {
-        match &mut self {
-            Rule::Sgd { step } => *step *= factor,
-            Rule::Gradient { scale }
-            | Rule::Momentum { scale, .. }
-            | Rule::Nesterov { scale, .. }
-            | Rule::Adam { scale, .. } => *scale *= factor,
-        }
-        self
-    }
-
-    /// Hands the rule in the arithmetic `T` to `work`.
-    pub(crate) fn hand_to<T: Element>(self, work: impl WithRule<T>) {
-        let to = T::from_f64;
-        match self {
-            Rule::Gradient { scale } => work.run(Gradient { scale: to(scale) }),
-            Rule::Sgd { step } => work.run(Sgd { step: to(step) }),
-            Rule::Momentum { scale, rate, momentum } => {
-                work.run(Momentum { scale: to(scale), rate: to(rate), momentum: to(momentum) });
-            }
-            Rule::Nesterov { scale, rate, momentum } => {
-                work.run(Nesterov { scale: to(scale), rate: to(rate), momentum: to(momentum) });
-            }
-            Rule::Adam { scale, rate, beta1, beta2, unbias, epsilon, keep } => work.run(Adam {
-                scale: to(scale),
-                rate: to(rate),
-                beta1: to(beta1),
-                beta2: to(beta2),
-                unbias: to(unbias),
-                epsilon: to(epsilon),
-                keep: to(keep),
-            }),
-        }
     }
 }

@@ -27,13 +27,12 @@ use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, DisjointRanges};
 use ae_kernels::sparse::Index;
 use ae_kernels::tile::Parts;
-use ae_kernels::update::{self, UpdateRule};
+use ae_kernels::update::{self, Rule};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
 use crate::layer::Dense;
 use crate::network::Network;
-use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
 use crate::trainer::Compiled;
 pub(crate) use batch::{Batch, Draws};
@@ -83,23 +82,7 @@ pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
     /// The block of rows at work, to look at its values.
     fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T>;
     /// Sums the gradients of a piece over the batch, and updates its parameters by the rule.
-    fn update<U: UpdateRule<T>>(&self, operands: Operands<'_, T>, piece: &Piece, rule: U, part: Part<'_, T>)
-    where
-        T: Element;
-}
-
-/// [`Phases::update`], to be handed a rule.
-struct Update<'a, T, P> {
-    plan: &'a P,
-    operands: Operands<'a, T>,
-    piece: &'a Piece,
-    part: Part<'a, T>,
-}
-
-impl<T: Element, P: Phases<T>> WithRule<T> for Update<'_, T, P> {
-    fn run<U: UpdateRule<T>>(self, rule: U) {
-        self.plan.update(self.operands, self.piece, rule, self.part);
-    }
+    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>);
 }
 
 /// Phases on tiles.
@@ -163,19 +146,6 @@ pub(crate) struct Piece {
     within: Range<usize>,
 }
 
-/// An update of parameters whose gradients lie in memory.
-struct Apply<'a, T> {
-    isa: Isa,
-    gradients: &'a [T],
-    part: Part<'a, T>,
-}
-
-impl<T: Element> WithRule<T> for Apply<'_, T> {
-    fn run<U: UpdateRule<T>>(self, rule: U) {
-        update::apply(self.isa, rule, self.gradients, self.part.parameters, self.part.state);
-    }
-}
-
 /// No tiles, no phases.
 impl<T: Element> OnTiles<T> for Infallible {
     fn plan(_: &Network<T>, _: usize, _: usize, _: Parts) -> Option<Self> {
@@ -208,7 +178,7 @@ impl<T: Element> Phases<T> for Infallible {
     fn block<'a>(&'a self, _: &'a Network<T>, _: Batch<'a, T>) -> Block<'a, T> {
         match *self {}
     }
-    fn update<U: UpdateRule<T>>(&self, _: Operands<'_, T>, _: &Piece, _: U, _: Part<'_, T>) {
+    fn update(&self, _: Operands<'_, T>, _: &Piece, _: Rule<T>, _: Part<'_, T>) {
         match *self {}
     }
 }
@@ -408,9 +378,10 @@ impl<T: Arithmetic> StepPlan<T> {
         crew: Crew,
         rows: usize,
         arena: &Arena<T>,
-        rule: Rule,
+        rule: Rule<f64>,
         (parameters, state): (&mut [T], &mut [T]),
     ) {
+        let rule = rule.in_arithmetic();
         let index = &arena.index;
         let (arena, kept) = (arena.blocks.as_slice(), arena.kept.as_slice());
         let operands = Operands { isa, layers, rows, arena, kept, index };
@@ -423,9 +394,9 @@ impl<T: Arithmetic> StepPlan<T> {
                     state: &mut state[start * times..end * times],
                 };
                 match &self.way {
-                    Way::Plain(plan) => rule.hand_to(Update { plan, operands, piece, part }),
-                    Way::Tiles(plan) => rule.hand_to(Update { plan, operands, piece, part }),
-                    Way::Sparse(plan) => rule.hand_to(Update { plan, operands, piece, part }),
+                    Way::Plain(plan) => plan.update(operands, piece, rule, part),
+                    Way::Tiles(plan) => plan.update(operands, piece, rule, part),
+                    Way::Sparse(plan) => plan.update(operands, piece, rule, part),
                 }
             }
         });
@@ -437,13 +408,14 @@ impl<T: Arithmetic> StepPlan<T> {
         isa: Isa,
         crew: Crew,
         gradients: &[T],
-        rule: Rule,
+        rule: Rule<f64>,
         (parameters, state): (&mut [T], &mut [T]),
     ) {
+        let rule = rule.in_arithmetic();
         crew.for_each_part(parameters, state, &self.ranges, |index, parameters, state| {
             let from = self.pieces[index].first().map_or(0, |piece| piece.start);
             let gradients = &gradients[from..][..parameters.len()];
-            rule.hand_to(Apply { isa, gradients, part: Part { parameters, state } });
+            update::apply(isa, rule, gradients, parameters, state);
         });
     }
 

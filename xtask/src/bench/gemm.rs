@@ -8,7 +8,7 @@ use ae_kernels::activation::Activation;
 use ae_kernels::gemm::{BatchPanels, Blocking, WeightRange, backward_input, forward, weight_gradient};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
 use ae_kernels::par::{Crew, Pool};
-use ae_kernels::update::Sgd;
+use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -272,7 +272,7 @@ impl<T: Element + Float> Layer<T> {
                         &range,
                         x,
                         turned,
-                        Sgd { step },
+                        Rule::Sgd { step },
                         dw,
                         &mut [],
                     );

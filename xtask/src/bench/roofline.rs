@@ -10,7 +10,7 @@ use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
 use ae_kernels::simd::{Element, Kernel, Simd};
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
-use ae_kernels::update::Sgd;
+use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use clap::Args;
 use serde_json::{Value, json};
@@ -171,7 +171,7 @@ impl Layer {
         let x = of(x.as_slice(), inputs * f32::PANEL);
         let delta = of(turned.as_slice(), turned_len::<f32>(outputs, f32::PANEL));
         let gradient = best_of(limit, || {
-            let (rule, weights) = (Sgd { step: 1e-9 }, weights.as_mut_slice());
+            let (rule, weights) = (Rule::Sgd { step: 1e-9 }, weights.as_mut_slice());
             once(|| gemm::weight_gradient(isa, blocking, inputs, &whole, x, delta, rule, weights, &mut []))
         });
         [("forward", forward), ("backward_input", backward), ("weight_gradient", gradient)]
@@ -214,7 +214,7 @@ impl Layer {
         let x = PairedTiles { data: of_inputs.as_slice(), offset: 0, apart: x_len, pairs };
         let delta = PairedTiles { data: of_turned.as_slice(), offset: 0, apart: delta_len, pairs };
         let gradient = best_of(limit, || {
-            let (rule, weights) = (Sgd { step: 1e-9 }, weights.as_mut_slice());
+            let (rule, weights) = (Rule::Sgd { step: 1e-9 }, weights.as_mut_slice());
             once(|| tile::weight_gradient(isa, parts, inputs, &whole, x, delta, rule, weights, &mut []))
         });
         [("forward", forward), ("backward_input", backward), ("weight_gradient", gradient)]
@@ -287,7 +287,7 @@ fn tile_peak(isa: Isa, parts: Parts, limit: Duration) -> f64 {
     let range = WeightRange { panels: 0..2, rows: 0..features };
     let took = best_of(limit, || {
         let weights = &mut weights.as_mut_slice()[..range.elements::<f32>()];
-        let rule = Sgd { step: 1e-9 };
+        let rule = Rule::Sgd { step: 1e-9 };
         let (x, delta) = (of(x.as_slice()), of(delta.as_slice()));
         once(|| tile::weight_gradient(isa, parts, features, &range, x, delta, rule, weights, &mut []))
     });

@@ -4,7 +4,7 @@
 use crate::gemm::{BatchPanels, pieces};
 use crate::panel::{MAX_PANEL, Panels, panel_count};
 use crate::simd::{Element, Kernel, Simd};
-use crate::update::{Target, UpdateRule};
+use crate::update::{Rule, Target};
 use crate::workspace::Line;
 
 use super::{Conv, Tap};
@@ -218,15 +218,15 @@ impl<T: Element> Pairs<'_, T> {
 }
 
 /// See [`super::sum_gradients`].
-pub(super) struct OverBatch<'a, T, U> {
+pub(super) struct OverBatch<'a, T> {
     pub(super) gradients: BatchPanels<'a, T>,
     pub(super) first: usize,
-    pub(super) rule: U,
+    pub(super) rule: Rule<T>,
     pub(super) weights: &'a mut [T],
     pub(super) state: &'a mut [T],
 }
 
-impl<T: Element, U: UpdateRule<T>> Kernel<T> for OverBatch<'_, T, U> {
+impl<T: Element> Kernel<T> for OverBatch<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {

@@ -5,7 +5,7 @@ use crate::gemm::WeightRange;
 use crate::isa::Isa;
 use crate::panel::MAX_PANEL;
 use crate::simd::{Element, Kernel, Simd};
-use crate::update::{Target, UpdateRule};
+use crate::update::{Rule, Target};
 
 /// What both gradients read.
 #[derive(Clone, Copy, Debug)]
@@ -20,58 +20,58 @@ pub struct Sources<'a, T> {
 
 /// The gradient of a range of the layer above the code, `[features + 1, outputs]`, handed to `rule`: `Σ_rows x δ` over the rows in which a
 /// feature is active; the other arguments as for [`crate::gemm::weight_gradient`].
-pub fn above<T: Element, U: UpdateRule<T>>(
+pub fn above<T: Element>(
     isa: Isa,
     range: &WeightRange,
     sources: Sources<'_, T>,
-    rule: U,
+    rule: Rule<T>,
     weights: &mut [T],
     state: &mut [T],
 ) {
-    check::<T, U>(range, sources.index.features(), weights, state);
+    check(range, sources.index.features(), rule, weights, state);
     T::run(isa, Above { range, sources, target: Target { rule, weights, state } });
 }
 
 /// The gradient of a range of the layer below the code, `[inputs + 1, features]`, handed to `rule`: `Σ_rows x δ` over the rows in which a
 /// feature is active.
-pub fn below<T: Element, U: UpdateRule<T>>(
+pub fn below<T: Element>(
     isa: Isa,
     inputs: usize,
     range: &WeightRange,
     sources: Sources<'_, T>,
-    rule: U,
+    rule: Rule<T>,
     weights: &mut [T],
     state: &mut [T],
 ) {
-    check::<T, U>(range, inputs, weights, state);
+    check(range, inputs, rule, weights, state);
     assert!(range.rows.start.is_multiple_of(T::PANEL), "{range:?} starts within a line");
     T::run(isa, Below { inputs, range, sources, target: Target { rule, weights, state } });
 }
 
-fn check<T: Element, U: UpdateRule<T>>(range: &WeightRange, inputs: usize, weights: &[T], state: &[T]) {
+fn check<T: Element>(range: &WeightRange, inputs: usize, rule: Rule<T>, weights: &[T], state: &[T]) {
     assert!(
         range.rows.start <= range.rows.end
             && range.rows.end <= inputs + 1
             && weights.len() == range.elements::<T>()
-            && state.len() == weights.len() * U::STATE
-            && U::STATE <= 2,
+            && state.len() == weights.len() * rule.state(),
         "{range:?} of {inputs} inputs, {} weights, {} of state",
         weights.len(),
         state.len(),
     );
 }
 
-struct Above<'a, T, U> {
+struct Above<'a, T> {
     range: &'a WeightRange,
     sources: Sources<'a, T>,
-    target: Target<'a, T, U>,
+    target: Target<'a, T>,
 }
 
-impl<T: Element, U: UpdateRule<T>> Kernel<T> for Above<'_, T, U> {
+impl<T: Element> Kernel<T> for Above<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
         let WeightRange { panels, rows } = self.range;
+        let idle = self.target.rule.is_idle();
         let Sources { index, data, place } = self.sources;
         let mut gradient = [T::ZERO; MAX_PANEL];
         for (number, panel) in panels.clone().enumerate() {
@@ -79,7 +79,7 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for Above<'_, T, U> {
                 let at = (number * rows.len() + line) * T::PANEL;
                 let entries = index.of(feature);
                 let is_bias = feature == index.features();
-                if U::IDLE && entries.is_empty() && !is_bias {
+                if idle && entries.is_empty() && !is_bias {
                     continue;
                 }
                 for lane in (0..T::PANEL).step_by(S::LANES) {
@@ -105,18 +105,19 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for Above<'_, T, U> {
 /// Panels of inputs whose gradients are summed together.
 const TOGETHER: usize = 4;
 
-struct Below<'a, T, U> {
+struct Below<'a, T> {
     inputs: usize,
     range: &'a WeightRange,
     sources: Sources<'a, T>,
-    target: Target<'a, T, U>,
+    target: Target<'a, T>,
 }
 
-impl<T: Element, U: UpdateRule<T>> Kernel<T> for Below<'_, T, U> {
+impl<T: Element> Kernel<T> for Below<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
         let WeightRange { panels, rows } = self.range;
+        let idle = self.target.rule.is_idle();
         let index = self.sources.index;
         let end = rows.end.min(self.inputs);
         let stride = TOGETHER * T::PANEL;
@@ -125,7 +126,7 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for Below<'_, T, U> {
         let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
         for (number, panel) in panels.clone().enumerate() {
             let features = panel * T::PANEL..(panel + 1) * T::PANEL;
-            if U::IDLE && features.clone().all(|feature| index.of(feature).is_empty()) {
+            if idle && features.clone().all(|feature| index.of(feature).is_empty()) {
                 continue;
             }
             let base = number * rows.len() * T::PANEL;
@@ -152,7 +153,7 @@ impl<T: Element, U: UpdateRule<T>> Kernel<T> for Below<'_, T, U> {
     }
 }
 
-impl<T: Element, U: UpdateRule<T>> Below<'_, T, U> {
+impl<T: Element> Below<'_, T> {
     /// The gradients of one feature for `count` inputs from `first` on.
     #[inline(always)]
     fn lines<S: Simd<T>>(&self, s: S, feature: usize, first: usize, count: usize, to: &mut [T]) {

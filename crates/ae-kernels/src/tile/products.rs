@@ -11,7 +11,7 @@ use crate::activation::{Epilogue, Slope};
 use crate::gemm::WeightRange;
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_count};
-use crate::update::UpdateRule;
+use crate::update::Rule;
 pub use weights::scratch_len;
 
 /// The result of a product in the forms that the next products take ([`super`]): [`forward`] writes those of
@@ -137,14 +137,14 @@ impl PairedTiles<'_> {
 /// Finishes the gradient of a range of a layer's parameters and hands it to `rule`. `range.rows` starts at a multiple of
 /// 16; otherwise like [`crate::gemm::weight_gradient`].
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
-pub fn weight_gradient<U: UpdateRule<f32>>(
+pub fn weight_gradient(
     isa: Isa,
     parts: Parts,
     inputs: usize,
     range: &WeightRange,
     x: PairedTiles<'_>,
     delta: PairedTiles<'_>,
-    rule: U,
+    rule: Rule<f32>,
     weights: &mut [f32],
     state: &mut [f32],
 ) {
@@ -154,8 +154,7 @@ pub fn weight_gradient<U: UpdateRule<f32>>(
             && range.rows.end <= inputs + 1
             && range.panels.start <= range.panels.end
             && weights.len() == range.elements::<f32>()
-            && state.len() == weights.len() * U::STATE
-            && U::STATE <= 2
+            && state.len() == weights.len() * rule.state()
             && x.pairs == delta.pairs
             && x.holds(split::pair_len(parts, inputs))
             && delta.holds(range.panels.end * parts.count() * TILE),
@@ -167,10 +166,10 @@ pub fn weight_gradient<U: UpdateRule<f32>>(
     );
     match parts {
         Parts::One => {
-            run(isa, gradient::WeightGradient::<1, U> { inputs, range, x, delta, rule, weights, state });
+            run(isa, gradient::WeightGradient::<1> { inputs, range, x, delta, rule, weights, state });
         }
         Parts::Three => {
-            run(isa, gradient::WeightGradient::<3, U> { inputs, range, x, delta, rule, weights, state });
+            run(isa, gradient::WeightGradient::<3> { inputs, range, x, delta, rule, weights, state });
         }
     }
 }

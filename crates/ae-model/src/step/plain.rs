@@ -6,7 +6,7 @@ use ae_kernels::Element;
 use ae_kernels::conv;
 use ae_kernels::gemm::{BatchPanels, Blocking, weight_gradient};
 use ae_kernels::panel::{self, panel_count};
-use ae_kernels::update::UpdateRule;
+use ae_kernels::update::Rule;
 
 use super::block::{Areas, Block};
 use super::{Batch, Layout, Operands, Part, Phases, Piece};
@@ -162,7 +162,7 @@ impl<T: Element> Phases<T> for PlainPlan {
         }
     }
 
-    fn update<U: UpdateRule<T>>(&self, operands: Operands<'_, T>, piece: &Piece, rule: U, part: Part<'_, T>) {
+    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
         let layer = &operands.layers[piece.layer];
         let Places { inputs, turned, copies, convolution } = self.layers[piece.layer];
         // Several samples of a row are in panels of their own, whose padding has no deltas.

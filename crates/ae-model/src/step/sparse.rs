@@ -9,7 +9,7 @@ use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
 use ae_kernels::sparse::{self, Active, Index, Listed, Sources, TurnedRows};
 use ae_kernels::tile::Parts;
-use ae_kernels::update::UpdateRule;
+use ae_kernels::update::Rule;
 
 use super::block::{Areas, Block};
 use super::{Arithmetic, Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
@@ -289,7 +289,7 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         }
     }
 
-    fn update<U: UpdateRule<T>>(&self, operands: Operands<'_, T>, piece: &Piece, rule: U, part: Part<'_, T>) {
+    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
         let Part { parameters, state } = part;
         let layers = operands.layers;
         let [inputs, outputs] = self.places::<T>(layers);

@@ -7,7 +7,7 @@ use ae_kernels::Isa;
 use ae_kernels::activation::Epilogue;
 use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
-use ae_kernels::update::UpdateRule;
+use ae_kernels::update::Rule;
 
 use super::block::{Areas, Block};
 use super::{Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
@@ -231,13 +231,7 @@ impl Phases<f32> for TilePlan {
         }
     }
 
-    fn update<U: UpdateRule<f32>>(
-        &self,
-        operands: Operands<'_, f32>,
-        piece: &Piece,
-        rule: U,
-        part: Part<'_, f32>,
-    ) {
+    fn update(&self, operands: Operands<'_, f32>, piece: &Piece, rule: Rule<f32>, part: Part<'_, f32>) {
         let pairs = panel_count::<f32>(operands.rows).div_ceil(2);
         let of = |offset: usize| PairedTiles { data: operands.kept, offset, apart: self.pair_len, pairs };
         tile::weight_gradient(

@@ -6,7 +6,7 @@ use crate::gemm::WeightRange;
 use crate::simd::Halves;
 use crate::tile::split::LINE;
 use crate::tile::{Aside, DEPTH, TILE, TileKernel, TileUnit};
-use crate::update::{Target, UpdateRule};
+use crate::update::{Rule, Target};
 use crate::workspace::Line;
 
 /// Panels of outputs whose deltas stay in L2 for all inputs.
@@ -14,17 +14,17 @@ const GROUP: usize = 8;
 /// Lines of a block of sums: four tiles.
 const LINES: usize = 4 * LINE;
 
-pub(super) struct WeightGradient<'a, const PARTS: usize, U> {
+pub(super) struct WeightGradient<'a, const PARTS: usize> {
     pub(super) inputs: usize,
     pub(super) range: &'a WeightRange,
     pub(super) x: PairedTiles<'a>,
     pub(super) delta: PairedTiles<'a>,
-    pub(super) rule: U,
+    pub(super) rule: Rule<f32>,
     pub(super) weights: &'a mut [f32],
     pub(super) state: &'a mut [f32],
 }
 
-impl<const PARTS: usize, R: UpdateRule<f32>> TileKernel for WeightGradient<'_, PARTS, R> {
+impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
     #[inline(always)]
     fn run<S: Halves, U: TileUnit>(self, s: S, unit: U) {
         let WeightGradient { inputs, range, x, delta, rule, weights, state } = self;
@@ -114,9 +114,9 @@ fn column_sums<S: Halves, const PARTS: usize>(s: S, delta: PairedTiles<'_>, at: 
 }
 
 /// The update of the parameters of a block, a few lines at a time.
-struct Updates<'a, S, R> {
+struct Updates<'a, S> {
     s: S,
-    target: Target<'a, f32, R>,
+    target: Target<'a, f32>,
     /// Where the parameters of each tile start, and how many lines they are.
     tiles: [(usize, usize); 4],
     sums: &'a mut [f32],
@@ -126,7 +126,7 @@ struct Updates<'a, S, R> {
     pace: usize,
 }
 
-impl<S: Halves, R: UpdateRule<f32>> Updates<'_, S, R> {
+impl<S: Halves> Updates<'_, S> {
     #[inline(always)]
     fn some(&mut self, count: usize) {
         let end = LINES.min(self.next + count);
@@ -149,7 +149,7 @@ impl<S: Halves, R: UpdateRule<f32>> Updates<'_, S, R> {
     }
 }
 
-impl<S: Halves, R: UpdateRule<f32>> Aside for Updates<'_, S, R> {
+impl<S: Halves> Aside for Updates<'_, S> {
     #[inline(always)]
     fn step(&mut self) {
         self.some(self.pace);
