@@ -49,7 +49,21 @@ pub fn forward<'a>(
     forms: Option<Forms<'_>>,
     scratch: &mut [f32],
 ) {
-    let epilogue = epilogue.into();
+    checked_forward(isa, parts, weights, x, y, epilogue.into(), forms, scratch);
+}
+
+/// [`forward`] without a type of its caller's, so that it is compiled here.
+#[allow(clippy::too_many_arguments, reason = "the operands of one product")]
+fn checked_forward(
+    isa: Isa,
+    parts: Parts,
+    weights: Panels<'_, f32>,
+    x: &[f32],
+    y: PanelsMut<'_, f32>,
+    epilogue: Epilogue<'_, f32>,
+    forms: Option<Forms<'_>>,
+    scratch: &mut [f32],
+) {
     let (inputs, batch_panels) = (weights.rows().saturating_sub(1), panel_count::<f32>(y.cols()));
     assert!(
         weights.rows() > 0
@@ -89,7 +103,21 @@ pub fn backward_input(
     dx: Option<PanelsMut<'_, f32>>,
     scratch: &mut [f32],
 ) {
-    let below: (Panels<'_, f32>, Slope) = (below.0, below.1.into());
+    checked_backward(isa, parts, weights, delta, (below.0, below.1.into()), forms, dx, scratch);
+}
+
+/// [`backward_input`] without a type of its caller's, so that it is compiled here.
+#[allow(clippy::too_many_arguments, reason = "the operands of one product")]
+fn checked_backward(
+    isa: Isa,
+    parts: Parts,
+    weights: Panels<'_, f32>,
+    delta: &[f32],
+    below: (Panels<'_, f32>, Slope),
+    forms: Forms<'_>,
+    dx: Option<PanelsMut<'_, f32>>,
+    scratch: &mut [f32],
+) {
     below.1.check();
     let batch_panels = below.0.count();
     assert!(
