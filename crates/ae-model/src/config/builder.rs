@@ -261,7 +261,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether the weights of the decoder are the transposes of the encoder's (as in Vincent et al. 2010, sec. 2.2): half as many
+    /// Whether the weights of the decoder are the transposes of the encoder's (as in Vincent et al. 2010): half as many
     /// weights to learn. Biases are the decoder's own. The gradient is the sum of both places', and a penalty of the weights counts them
     /// once.
     pub fn tied_weights(mut self, tied_weights: bool) -> Self {
@@ -270,7 +270,7 @@ impl ConfigBuilder {
     }
 
     /// The price `weight ‖∂h/∂x‖²` of each row: the sum of the squares of the derivatives of all values of the encoding by all inputs of
-    /// the encoder, corrupted or dropped as these may be (Rifai et al. 2011, eq. 5 to 7). Encodings come to change only where the rows do.
+    /// the encoder, corrupted or dropped as these may be (Rifai et al. 2011). Encodings come to change only where the rows do.
     /// For an encoder of one layer, for which it is exact; with a linear encoding it is a penalty of the squared weights.
     pub fn contractive(mut self, weight: f64) -> Self {
         self.contractive = Some(weight);
