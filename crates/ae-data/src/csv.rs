@@ -53,7 +53,8 @@ pub(crate) fn read_texts(
         Some(has_header) => has_header,
         None => is_header(&record, records.peek()?, options.label.as_deref()),
     };
-    let mut table = Table::empty(path, expected, if has_header { Some(header(&record, path)?) } else { None });
+    let mut table =
+        Table::empty(path, expected, if has_header { Some(header(&record, path)?) } else { None });
     let mut is_row = !has_header;
     loop {
         if is_row {
@@ -64,7 +65,10 @@ pub(crate) fn read_texts(
             for (column, cell) in record.iter().enumerate() {
                 let Ok(text) = std::str::from_utf8(cell) else {
                     let column = column_name(table.names(), column);
-                    return Err(malformed(path, format!("row {row} (line {line}), column {column}: not UTF-8")));
+                    return Err(malformed(
+                        path,
+                        format!("row {row} (line {line}), column {column}: not UTF-8"),
+                    ));
                 };
                 table.push(column, text);
             }

@@ -54,6 +54,6 @@ pub use schema::{Column, Encoded, Kind, Quantiles, Reason, Schema, TimeForm, Unk
 pub use source::{BatchSource, Rows, Subset};
 pub use split::{Rng, validation_split};
 pub use table::Table;
+pub use write::{write, write_table};
 #[cfg(feature = "csv")]
 pub use write::{write_csv, write_csv_table};
-pub use write::{write, write_table};

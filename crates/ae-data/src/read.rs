@@ -93,9 +93,8 @@ pub enum Content {
 /// # Errors
 /// As [`read`] and [`read_table`].
 pub fn read_content(location: &str, options: &ReadOptions) -> Result<Content, DataError> {
-    let holds_texts = |error: &DataError| {
-        matches!(error, DataError::NotANumber { .. } | DataError::UnsupportedType { .. })
-    };
+    let holds_texts =
+        |error: &DataError| matches!(error, DataError::NotANumber { .. } | DataError::UnsupportedType { .. });
     if location != "-" {
         return match read(location, options) {
             Err(error) if holds_texts(&error) => read_table(location, options).map(Content::Table),

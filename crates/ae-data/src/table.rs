@@ -155,7 +155,8 @@ impl Table {
     /// [`DataError::NotThere`], which lists the columns.
     pub fn find(&self, wanted: &str) -> Result<usize, DataError> {
         let by_name = self.names.as_ref().and_then(|names| names.iter().position(|name| name == wanted));
-        let number = || wanted.parse::<usize>().ok().filter(|n| (1..=self.columns()).contains(n)).map(|n| n - 1);
+        let number =
+            || wanted.parse::<usize>().ok().filter(|n| (1..=self.columns()).contains(n)).map(|n| n - 1);
         by_name.or_else(number).ok_or_else(|| DataError::NotThere {
             path: self.path.clone(),
             what: "column",

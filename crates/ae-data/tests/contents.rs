@@ -49,8 +49,10 @@ fn tables_are_written_and_read() {
         assert_eq!(again.names(), table.names(), "{name}");
         for row in 0..3 {
             let cells: Vec<&str> = again.row(row).collect();
-            let expected: Vec<&str> =
-                table.row(row).map(|cell| if cell == "NA" && name == "t.parquet" { "" } else { cell }).collect();
+            let expected: Vec<&str> = table
+                .row(row)
+                .map(|cell| if cell == "NA" && name == "t.parquet" { "" } else { cell })
+                .collect();
             assert_eq!(cells, expected, "{name}");
         }
         let schema = Schema::infer(&again, &Wishes::default()).unwrap();

@@ -136,7 +136,9 @@ impl Autoencoder {
             && (schema.width() != header.config.input_dim()
                 || header.features.as_ref().is_some_and(|names| *names != schema.feature_names()))
         {
-            return Err(FileErrorKind::Settings("the schema does not have the model's features".to_owned()).into());
+            return Err(
+                FileErrorKind::Settings("the schema does not have the model's features".to_owned()).into()
+            );
         }
         let file = SafeTensors::deserialize(bytes).map_err(container)?;
         // Every size is checked against the tensors, which are in the file, before memory is taken for the network.

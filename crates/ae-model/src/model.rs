@@ -84,7 +84,16 @@ impl Autoencoder {
             Precision::F64 => AnyEngine::F64(Engine::new(isa, &config, &scaler)),
         };
         let pool = Pool::new(None)?;
-        Ok(Autoencoder { config, scaler, names: None, schema: None, fitted: false, engine, pool, cancel: None })
+        Ok(Autoencoder {
+            config,
+            scaler,
+            names: None,
+            schema: None,
+            fitted: false,
+            engine,
+            pool,
+            cancel: None,
+        })
     }
 
     /// Gives the model its own threads; `None` returns to rayon's current pool. Changes speed, never results.

@@ -43,7 +43,8 @@ fn read_columns(file: File, path: &Path) -> Result<Table, DataError> {
         let (mut texts, mut values) = (Vec::new(), Vec::new());
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(bad)?;
-            let rows = usize::try_from(group.metadata().num_rows()).map_err(|error| malformed(path, error))?;
+            let rows =
+                usize::try_from(group.metadata().num_rows()).map_err(|error| malformed(path, error))?;
             let column = group.get_column_reader(index).map_err(bad)?;
             match scale {
                 None => read_strings(column, rows, descriptor, &mut texts).map_err(bad)?,

@@ -59,8 +59,8 @@ impl Schema {
         let mut unknown = Vec::new();
         let mut at = 0;
         for (column, place) in self.features().zip(&places.features) {
-            let into = Into { table, place: *place, values: &mut values, at, width };
-            unknown.extend(into.column(column)?);
+            let cells = Cells { table, place: *place, values: &mut values, at, width };
+            unknown.extend(cells.convert(column)?);
             at += column.width();
         }
         let mut rows = Dataset::new(values, width)?.with_names(self.feature_names())?;
@@ -81,7 +81,11 @@ impl Schema {
             let features = match table.columns() {
                 count if count == self.columns.len() => all,
                 _ if beside.len() == all.len() => beside,
-                _ => return Err(DataError::NoNames { wanted: self.features().map(|c| c.name.clone()).collect() }),
+                _ => {
+                    return Err(DataError::NoNames {
+                        wanted: self.features().map(|c| c.name.clone()).collect(),
+                    });
+                }
             };
             return Ok(Places { features, label, unexpected: Vec::new(), by_position: true });
         };
@@ -166,7 +170,8 @@ impl Schema {
         let groups = self.groups();
         let names: Vec<String> = self.features().map(|column| column.name.clone()).collect();
         let mut sums = vec![0.0f32; values.rows() * names.len()];
-        for (row, sums) in values.values().chunks_exact(groups.len()).zip(sums.chunks_exact_mut(names.len())) {
+        for (row, sums) in values.values().chunks_exact(groups.len()).zip(sums.chunks_exact_mut(names.len()))
+        {
             for (x, group) in row.iter().zip(&groups).filter(|(x, _)| !x.is_nan()) {
                 sums[*group] += x;
             }
@@ -224,8 +229,8 @@ fn number_text(x: f64, decimals: Option<u8>) -> String {
     }
 }
 
-/// Where the features of a column go.
-struct Into<'a> {
+/// The cells of a column, and where their features go.
+struct Cells<'a> {
     table: &'a Table,
     place: usize,
     values: &'a mut [f32],
@@ -233,9 +238,9 @@ struct Into<'a> {
     width: usize,
 }
 
-impl Into<'_> {
+impl Cells<'_> {
     /// Converts the column; returns the texts that it does not know.
-    fn column(self, column: &Column) -> Result<Option<Unknown>, DataError> {
+    fn convert(self, column: &Column) -> Result<Option<Unknown>, DataError> {
         let levels: HashMap<&str, usize> = match &column.kind {
             Kind::Categorical { levels } => levels.iter().map(String::as_str).zip(0..).collect(),
             _ => HashMap::new(),
@@ -264,7 +269,8 @@ impl Into<'_> {
                     if matches!(column.kind, Kind::Boolean { .. }) {
                         features.fill(f32::NAN);
                     }
-                    let first = || Unknown { column: column.name.clone(), cells: 0, example: shown(text.as_bytes()) };
+                    let first =
+                        || Unknown { column: column.name.clone(), cells: 0, example: shown(text.as_bytes()) };
                     unknown.get_or_insert_with(first).cells += 1;
                 }
             }

@@ -55,7 +55,8 @@ fn what_tells_rows_apart_is_dropped() {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let two: Vec<&str> = (0..12).map(|i| if i % 2 == 0 { "a" } else { "b" }).collect();
     let odd = ["1"; 12].iter().enumerate().map(|(i, _)| if i < 5 { "x1" } else { "7" }).collect::<Vec<_>>();
-    let kept = table(&[("id", &ids), ("ab", &two), ("none", &["NaN"; 12]), ("mostly", &odd), ("one", &["z"; 12])]);
+    let kept =
+        table(&[("id", &ids), ("ab", &two), ("none", &["NaN"; 12]), ("mostly", &odd), ("one", &["z"; 12])]);
     assert_eq!(kinds(&infer(&kept)), ["identifier", "categorical", "empty", "numeric", "categorical"]);
     // Few rows tell nothing.
     let few = kept.select_rows(&[0, 1, 2]);

@@ -58,7 +58,8 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
     let mut found = [0; N];
     let mut parts = text.split(separator);
     for (number, digits) in found.iter_mut().zip(digits) {
-        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
+        let part =
+            parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
         *number = part.parse().ok()?;
     }
     parts.next().is_none().then_some(found)
@@ -135,9 +136,22 @@ mod tests {
     #[test]
     fn what_is_no_time() {
         for text in [
-            "", "2019", "2019-3-23", "2019-13-01", "2019-02-29", "1900-02-29", "2019-03-23x", "2019-03-23 ",
-            "2019-03-23 24:00:00", "2019-03-23 2:00", "2019-03-23 20:21:09Z", "2019-03-23T20:21:09.5x",
-            "2019-03-23é", "20190323", "2019-03-23 20:21.5", "+019-03-23",
+            "",
+            "2019",
+            "2019-3-23",
+            "2019-13-01",
+            "2019-02-29",
+            "1900-02-29",
+            "2019-03-23x",
+            "2019-03-23 ",
+            "2019-03-23 24:00:00",
+            "2019-03-23 2:00",
+            "2019-03-23 20:21:09Z",
+            "2019-03-23T20:21:09.5x",
+            "2019-03-23é",
+            "20190323",
+            "2019-03-23 20:21.5",
+            "+019-03-23",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
