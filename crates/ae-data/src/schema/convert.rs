@@ -59,8 +59,8 @@ impl Schema {
         let mut unknown = Vec::new();
         let mut at = 0;
         for (column, place) in self.features().zip(&places.features) {
-            let into = Into { table, place: *place, values: &mut values, at, width };
-            unknown.extend(into.column(column)?);
+            let cells = Cells { table, place: *place, values: &mut values, at, width };
+            unknown.extend(cells.convert(column)?);
             at += column.width();
         }
         let mut rows = Dataset::new(values, width)?.with_names(self.feature_names())?;
@@ -229,8 +229,8 @@ fn number_text(x: f64, decimals: Option<u8>) -> String {
     }
 }
 
-/// Where the features of a column go.
-struct Into<'a> {
+/// The cells of a column, and where their features go.
+struct Cells<'a> {
     table: &'a Table,
     place: usize,
     values: &'a mut [f32],
@@ -238,9 +238,9 @@ struct Into<'a> {
     width: usize,
 }
 
-impl Into<'_> {
+impl Cells<'_> {
     /// Converts the column; returns the texts that it does not know.
-    fn column(self, column: &Column) -> Result<Option<Unknown>, DataError> {
+    fn convert(self, column: &Column) -> Result<Option<Unknown>, DataError> {
         let levels: HashMap<&str, usize> = match &column.kind {
             Kind::Categorical { levels } => levels.iter().map(String::as_str).zip(0..).collect(),
             _ => HashMap::new(),
