@@ -348,8 +348,8 @@ fn encodings_of_batches_reach_a_threshold() {
 fn a_threshold_follows_its_weights() {
     let table = SplitMix64::new(5).uniform_f32s(80 * 6, 0.0, 1.0);
     let data = Rows::new(&table, 6).unwrap();
-    let config = Config::builder(6).hidden_dims([]).encoding_dim(24).latent(batch_top_k(2)).epochs(40);
-    let config = config.optimizer(Optimizer::ADAM).learning_rate(0.1).validation(0.2).batch_size(16);
+    let config = Config::builder(6).hidden_dims([]).encoding_dim(24).latent(batch_top_k(2)).epochs(60);
+    let config = config.optimizer(Optimizer::ADAM).learning_rate(0.03).validation(0.2).batch_size(16);
     let fitted = |config: ConfigBuilder| {
         let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
         let history = model.fit(&data, &mut []).unwrap();
