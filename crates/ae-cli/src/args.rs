@@ -503,6 +503,9 @@ pub(crate) enum ScaleArg {
     Standard,
     /// By median and interquartile range
     Robust,
+    /// To mean 0, in its own unit: for features that share one
+    #[value(alias = "center")]
+    Centre,
     /// By rank, to a normal distribution: for heavy tails
     Quantile,
     /// Not at all

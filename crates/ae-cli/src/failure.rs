@@ -41,9 +41,11 @@ impl Failure {
     /// An error of the library about rows that came from `location`, which it does not know.
     pub(crate) fn with_rows(location: &str, error: Error) -> Failure {
         match error {
-            Error::Width { .. } | Error::NotFinite { .. } | Error::Spread { .. } | Error::NoRows { .. } => {
-                Failure::Other(format!("{location}: {error}"))
-            }
+            Error::Width { .. }
+            | Error::NotFinite { .. }
+            | Error::NotInUnit { .. }
+            | Error::Spread { .. }
+            | Error::NoRows { .. } => Failure::Other(format!("{location}: {error}")),
             error => error.into(),
         }
     }

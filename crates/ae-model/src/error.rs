@@ -60,6 +60,22 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// A value is outside `[0, 1]`, where the loss is cross-entropy and nothing scales the values.
+    #[error(
+        "row {}, {}: {value} is not between 0 and 1, as cross-entropy needs it; a min-max scaler would make it so",
+        .row + 1,
+        column_name(.column, .name)
+    )]
+    NotInUnit {
+        /// The row, counted from 0.
+        row: usize,
+        /// The column, counted from 0.
+        column: usize,
+        /// Its name, where the source has names.
+        name: Option<String>,
+        /// The value.
+        value: f32,
+    },
     /// A feature spreads wider than single precision can hold.
     #[error("{}: its values spread over {spread:e}, more than a 32-bit float can hold", column_name(.column, .name))]
     Spread {

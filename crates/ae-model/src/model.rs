@@ -8,13 +8,13 @@ use ae_kernels::par::{Crew, Pool};
 
 use crate::bulk::{Bulk, Part, Source};
 use crate::callback::{Callback, CancelToken};
-use crate::config::{Config, Precision};
+use crate::config::{Config, Loss, Precision};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::History;
 use crate::network::LayerParameters;
 use crate::one_row::OneRow;
-use crate::scale::{ScaledRows, Scaler};
+use crate::scale::{Allowed, ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
 use crate::train::{self, RangeTest};
@@ -147,7 +147,7 @@ impl Autoencoder {
     /// weights from the seed and runs the epochs.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`] and [`Error::Spread`] for data that cannot be learnt
+    /// [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`], [`Error::NotInUnit`] and [`Error::Spread`] for data that cannot be learnt
     /// from, before anything changes; [`Error::Diverged`], after which the weights are those of the moment; or what
     /// reading `data` returns.
     pub fn fit(
@@ -206,10 +206,19 @@ impl Autoencoder {
             return Err(Error::NoRows { rows, validation: validation.len() });
         }
         // Validation rows are only checked; fitting on them would leak their range into training.
-        let may_miss = self.config.mask_missing();
-        Scaler::fit_known(crate::ScalerKind::None, data, &validation, may_miss)?;
-        let scaler = Scaler::fit_known(self.config.scaler(), data, &train, may_miss)?;
+        let allowed = self.allowed();
+        Scaler::fit_allowed(crate::ScalerKind::None, data, &validation, allowed)?;
+        let scaler = Scaler::fit_allowed(self.config.scaler(), data, &train, allowed)?;
         Ok((train, validation, self.keeping_indicators(scaler)))
+    }
+
+    /// What the values of rows to train on may be. Cross-entropy compares shares, so where nothing scales the values they must be some.
+    fn allowed(&self) -> Allowed {
+        let unscaled = self.config.scaler() == crate::ScalerKind::None;
+        Allowed {
+            missing: self.config.mask_missing(),
+            unit_only: unscaled && self.config.loss() == Loss::Bce,
+        }
     }
 
     /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted
@@ -225,7 +234,7 @@ impl Autoencoder {
         }
         let indices: Vec<usize> = (0..rows).collect();
         let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
-        let scaler = Scaler::fit_known(kind, data, &indices, self.config.mask_missing())?;
+        let scaler = Scaler::fit_allowed(kind, data, &indices, self.allowed())?;
         if !self.fitted {
             self.scaler = self.keeping_indicators(scaler);
             self.names = data.names().map(<[String]>::to_vec);

@@ -82,18 +82,18 @@ impl Scaler {
     /// # Errors
     /// [`Error::NotFinite`], [`Error::Spread`], or what reading `data` returns.
     pub fn fit(kind: ScalerKind, data: &dyn BatchSource, indices: &[usize]) -> Result<Scaler, Error> {
-        Scaler::fit_known(kind, data, indices, false)
+        Scaler::fit_allowed(kind, data, indices, Allowed::default())
     }
 
-    /// As [`Scaler::fit`], where NaN may be a missing value, which is passed over. A feature without known values is left as it is.
-    pub(crate) fn fit_known(
+    /// As [`Scaler::fit`] for other values. A feature without known values is left as it is.
+    pub(crate) fn fit_allowed(
         kind: ScalerKind,
         data: &dyn BatchSource,
         indices: &[usize],
-        may_miss: bool,
+        allowed: Allowed,
     ) -> Result<Scaler, Error> {
         let features = data.features();
-        let moments = Moments::of(data, indices, may_miss)?;
+        let moments = Moments::of(data, indices, allowed)?;
         for (column, (low, high)) in moments.low.iter().zip(&moments.high).enumerate() {
             let spread = f64::from(*high) - f64::from(*low);
             if spread > f64::from(f32::MAX) {
@@ -113,6 +113,7 @@ impl Scaler {
                 scaler.shift.copy_from_slice(&moments.mean);
                 scaler.scale = (0..features).map(|j| moments.deviation(j)).collect();
             }
+            ScalerKind::Centre => scaler.shift.copy_from_slice(&moments.mean),
             ScalerKind::Robust => robust(data, indices, &moments, &mut scaler)?,
         }
         for j in 0..features {
@@ -181,6 +182,15 @@ fn name_of(data: &dyn BatchSource, column: usize) -> Option<String> {
     data.names().and_then(|names| names.get(column).cloned())
 }
 
+/// What values a scaler may be fitted to, beside finite ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Allowed {
+    /// NaN, a missing value, which is passed over.
+    pub(crate) missing: bool,
+    /// None but those in `[0, 1]`.
+    pub(crate) unit_only: bool,
+}
+
 /// Range, mean and squared deviations of each feature.
 struct Moments {
     low: Vec<f32>,
@@ -192,7 +202,7 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(data: &dyn BatchSource, indices: &[usize], may_miss: bool) -> Result<Moments, Error> {
+    fn of(data: &dyn BatchSource, indices: &[usize], allowed: Allowed) -> Result<Moments, Error> {
         let features = data.features();
         let mut moments = Moments {
             low: vec![f32::INFINITY; features],
@@ -204,10 +214,13 @@ impl Moments {
         for_each_row(data, indices, |index, row| {
             for (j, &x) in row.iter().enumerate() {
                 if !x.is_finite() {
-                    if may_miss && x.is_nan() {
+                    if allowed.missing && x.is_nan() {
                         continue;
                     }
                     return Err(Error::NotFinite { row: index, column: j, name: name_of(data, j), value: x });
+                }
+                if allowed.unit_only && !(0.0..=1.0).contains(&x) {
+                    return Err(Error::NotInUnit { row: index, column: j, name: name_of(data, j), value: x });
                 }
                 moments.low[j] = moments.low[j].min(x);
                 moments.high[j] = moments.high[j].max(x);

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use ae_data::{BatchSource, DataError, Dataset, Rows};
 use ae_model::{
     Activation, Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error,
-    ErrorNorm, Optimizer, Precision, ScalerKind, StopReason,
+    ErrorNorm, Loss, Optimizer, Precision, Scaler, ScalerKind, StopReason,
 };
 use ae_testing::random::SplitMix64;
 
@@ -109,7 +109,9 @@ fn a_source_out_of_memory_gives_the_same_bits() {
             self.0.read_rows(indices, out)
         }
     }
-    for scaler in [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust, ScalerKind::None] {
+    for scaler in
+        [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust, ScalerKind::Centre, ScalerKind::None]
+    {
         let config =
             Config::builder(20).epochs(2).validation(0.3).batch_size(7).scaler(scaler).build().unwrap();
         let data = curve(60, 20);
@@ -314,6 +316,25 @@ fn rows_that_do_not_fit_the_model_are_refused() {
     let none = Rows::new(&[], 4).unwrap();
     assert_eq!(model.encode(&none).unwrap().rows(), 0);
     assert!(model.reconstruction_error(&none, ErrorNorm::Sum).unwrap().is_empty());
+}
+
+#[test]
+fn centring_keeps_the_units() {
+    let data = Dataset::new(vec![1.0, 10.0, 3.0, 10.0, 8.0, 10.0], 2).unwrap();
+    let scaler = Scaler::fit(ScalerKind::Centre, &data, &[0, 1, 2]).unwrap();
+    assert_eq!((scaler.shift(), scaler.scale()), (&[4.0, 10.0][..], &[1.0, 1.0][..]));
+}
+
+#[test]
+fn cross_entropy_refuses_what_is_no_share() {
+    let builder = || Config::builder(2).encoding_dim(1).loss(Loss::Bce).epochs(1).validation(0.0);
+    let data = Dataset::new(vec![0.0, 0.5, 1.0, 1.5], 2).unwrap();
+    let mut model = Autoencoder::new(builder().scaler(ScalerKind::None).build().unwrap()).unwrap();
+    let error = model.fit(&data, &mut []).unwrap_err();
+    assert!(matches!(error, Error::NotInUnit { row: 1, column: 1, .. }), "{error}");
+    assert!(error.to_string().starts_with("row 2, column 2: 1.5 is not between 0 and 1"), "{error}");
+    assert!(model.partial_fit(&data).is_err());
+    Autoencoder::new(builder().build().unwrap()).unwrap().fit(&data, &mut []).unwrap();
 }
 
 #[test]

@@ -131,6 +131,7 @@ pub(crate) fn configure(
         ScaleArg::Minmax => ScalerKind::MinMax,
         ScaleArg::Standard => ScalerKind::Standard,
         ScaleArg::Robust => ScalerKind::Robust,
+        ScaleArg::Centre => ScalerKind::Centre,
         // Ranks are on a scale of their own.
         ScaleArg::Quantile | ScaleArg::None => ScalerKind::None,
     };

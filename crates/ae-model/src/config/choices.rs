@@ -101,6 +101,8 @@ pub enum ScalerKind {
     Standard,
     /// By median and interquartile range: outliers do not move it.
     Robust,
+    /// To mean 0, with the units they have: for features that share one, such as pixels, so that what varies more weighs more.
+    Centre,
     /// Not at all.
     None,
 }
