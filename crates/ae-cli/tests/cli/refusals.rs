@@ -80,6 +80,12 @@ const CASES: &[Case] = &[
     case("too much noise", "train digits --noise masking:1.5", 2, "above 0 and at most 1"),
     case("an unknown loss", "train digits --loss cosine", 2, "mse, mae, huber[:DELTA], bce or gaussian-nll"),
     case(
+        "bce of unscaled rows",
+        "train digits --loss bce --scale none",
+        1,
+        "is not between 0 and 1, as cross-entropy needs it",
+    ),
+    case(
         "bce of standardised rows",
         "train digits --loss bce --scale standard",
         2,
