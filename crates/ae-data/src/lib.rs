@@ -47,7 +47,7 @@ pub use error::DataError;
 pub use format::Format;
 pub use labels::Labels;
 pub use read::{Missing, ReadOptions, read};
-pub use source::{BatchSource, Rows, Subset};
+pub use source::{BatchSource, Pairs, Rows, Subset};
 pub use split::{Rng, validation_split};
 pub use write::write;
 #[cfg(feature = "csv")]

@@ -49,6 +49,7 @@ mod sparsity;
 mod stage;
 mod step;
 mod summary;
+mod table;
 mod train;
 mod trainer;
 mod variational;

@@ -32,6 +32,7 @@ use crate::layer::Dense;
 use crate::network::Network;
 use crate::optim::{Rule, WithRule};
 use crate::stage::Stage;
+use crate::table::Table;
 use crate::trainer::Compiled;
 use block::Block;
 use plain::PlainPlan;
@@ -500,7 +501,7 @@ fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, V
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a, T> {
     /// Row-major, as wide as the network's input.
-    pub(crate) table: &'a [f32],
+    pub(crate) table: Table<'a>,
     /// Which rows of the table.
     pub(crate) indices: &'a [usize],
     /// Those of the whole step.
@@ -520,7 +521,7 @@ pub(crate) struct Batch<'a, T> {
 impl<'a, T> Batch<'a, T> {
     /// A step on the rows `indices`.
     pub(crate) fn new(
-        table: &'a [f32],
+        table: Table<'a>,
         indices: &'a [usize],
         map: Option<Affine<'a, T>>,
         draws: Draws,
