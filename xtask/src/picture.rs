@@ -2,14 +2,15 @@
 
 use ae_data::{Dataset, digits, validation_split, write_atomically};
 use ae_eval::{Pca, Sheet, SheetStyle};
-use ae_model::{Autoencoder, Config, EarlyStopping};
+use ae_model::{Autoencoder, Config, EarlyStopping, Image};
 use clap::Args;
 
 use crate::ci::workspace_root;
 use crate::failure::Failure;
 
 /// Scans of 8 by 8 pixels with values from 0 to 16.
-const STYLE: SheetStyle = SheetStyle { image: (8, 8), zoom: 8, gap: 8, range: (0.0, 16.0) };
+const SCAN: Image = Image { height: 8, width: 8, channels: 1 };
+const STYLE: SheetStyle = SheetStyle { image: SCAN, zoom: 8, gap: 8, range: (0.0, 16.0) };
 
 /// Draws docs/digits.png
 #[derive(Args, Debug)]

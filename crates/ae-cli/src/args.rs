@@ -118,6 +118,13 @@ pub(crate) enum Command {
     /// Rows on the way from one row to another, through the encodings between theirs
     #[command(after_help = "Example: ae interpolate model.safetensors digits --between 1,2 -o sheet.png")]
     Interpolate(InterpolateArgs),
+    /// What each value of a variational encoding stands for: rows along each axis of the latent space
+    #[command(
+        after_help = "All other values of the encoding are 0, the middle of the prior. In a table the columns code and code_value \
+        say which value it is, and what it is.\n\nExamples:\n  ae traverse vae.safetensors -o sheet.png\n  \
+        ae traverse vae.safetensors --steps 5 -o rows.csv"
+    )]
+    Traverse(TraverseArgs),
     /// Three maps of the same rows: the model's encoding, principal components and t-SNE, and how well each keeps neighbours
     #[command(after_help = COMPARE_HELP)]
     Compare(CompareArgs),
@@ -143,6 +150,7 @@ Examples:
   ae train people.csv --categorical postcode --drop id
   ae train connections.csv --label kind --normal usual
   ae train digits --kind denoising --noise gaussian:0.3
+  ae train noisy.csv --target clean.csv
   ae train digits --kind vae --beta 1 --activation silu --optimizer adam";
 
 const DETECT_HELP: &str = "\
@@ -194,6 +202,10 @@ fn delimiter(text: &str) -> Result<u8, String> {
 pub(crate) struct TrainArgs {
     /// Rows to train on: a file, -, digits or curves
     pub(crate) data: String,
+    /// What the rows should become: as many rows of as many values, row for row, such as clean ones of noisy ones; both are scaled by
+    /// what these are
+    #[arg(long, value_name = "DATA")]
+    pub(crate) target: Option<String>,
     /// Model file to write [default: named after DATA, in this folder]
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) output: Option<PathBuf>,
@@ -272,6 +284,12 @@ pub(crate) struct TrainArgs {
     /// Stop after this many epochs without a better validation loss, keeping the best weights; 0 never stops
     #[arg(long, default_value_t = 20, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub(crate) early_stopping: usize,
+    /// Share of the rows that may be anomalies: those with the largest errors are found first, by two trainings, and not learnt from
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) robust: Option<f64>,
+    /// Folder to make for a log of this training: epochs.jsonl with an object an epoch, and an event file for TensorBoard
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) log_dir: Option<PathBuf>,
     /// TOML file of flags, without their dashes: hidden = [64, 32]; those of the command line win
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -439,15 +457,30 @@ pub(crate) struct InterpolateArgs {
     pub(crate) input: DataArgs,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct TraverseArgs {
+    /// File of a variational model
+    pub(crate) model: PathBuf,
+    /// Rows of each axis, which are a line of a sheet
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u16).range(2..=1000), value_name = "N")]
+    pub(crate) steps: u16,
+    /// How far an axis is followed to either side, in standard deviations of the prior
+    #[arg(long, default_value_t = 3.0, value_name = "SIGMAS", allow_negative_numbers = true)]
+    pub(crate) extent: f32,
+    #[command(flatten)]
+    pub(crate) drawn: DrawnArgs,
+}
+
 /// Where rows go that may be images.
 #[derive(Args, Debug)]
 pub(crate) struct DrawnArgs {
-    /// File to write, of a format told by its ending; .png draws the rows as grey images; - is CSV on standard output
+    /// File to write, of a format told by its ending; .png draws the rows as images, grey or of three channels; - is CSV on standard output
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
-    /// Lines of an image and pixels of a line, as for train, for .png [default: as the model was told, else square]
+    /// Lines of an image and pixels of a line, or also its channels, as for train, for .png [default: as the model was told, else
+    /// square]
     #[arg(long, value_name = "HxW", value_parser = image_size)]
-    pub(crate) image: Option<(usize, usize)>,
+    pub(crate) image: Option<Image>,
 }
 
 fn two_rows(text: &str) -> Result<(usize, usize), String> {
@@ -457,10 +490,10 @@ fn two_rows(text: &str) -> Result<(usize, usize), String> {
     Ok((parse(first)?, parse(second)?))
 }
 
-/// Width and height of an image that is told as `ae train` is: lines first.
-fn image_size(text: &str) -> Result<(usize, usize), String> {
+/// The size of an image that can be drawn.
+fn image_size(text: &str) -> Result<Image, String> {
     match text.parse() {
-        Ok(Image { height, width, channels: 1 }) if height.max(width) <= 4096 => Ok((width, height)),
+        Ok(image @ Image { height, width, .. }) if height.max(width) <= 4096 => Ok(image),
         _ => Err(format!("'{text}' is not a size like 28x28")),
     }
 }

@@ -38,6 +38,14 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// [`Failure::with_rows`] where the rows may have targets, from a place of their own.
+    pub(crate) fn with_pairs(location: &str, target: Option<&str>, error: Error) -> Failure {
+        match (error, target) {
+            (Error::Targets(error), Some(target)) => Failure::with_rows(target, *error),
+            (error, _) => Failure::with_rows(location, error),
+        }
+    }
+
     /// An error of the library about rows that came from `location`, which it does not know.
     pub(crate) fn with_rows(location: &str, error: Error) -> Failure {
         match error {

@@ -79,6 +79,47 @@ pub(crate) fn read_table_for(
     Ok((rows, Some(table)))
 }
 
+/// Reads what the rows of `location` should become, one row of as many values for each: columns are matched by name where the names are
+/// the same, else by position. A column of labels may be missing.
+pub(crate) fn read_targets(
+    rows: &Dataset,
+    location: &str,
+    target: &str,
+    args: &DataArgs,
+    may_miss: bool,
+) -> Result<Dataset, Failure> {
+    let targets = match read(target, args, may_miss) {
+        Err(failure) if args.label.is_some() && target != "-" => {
+            let plain = DataArgs { label: None, ..args.clone() };
+            read(target, &plain, may_miss).map_err(|_| failure)?
+        }
+        targets => targets?,
+    };
+    let targets = match (rows.names(), targets.names()) {
+        (Some(wanted), Some(present)) if wanted.iter().all(|name| present.contains(name)) => {
+            targets.select_columns(wanted)?
+        }
+        _ => targets,
+    };
+    let ([rows_of, width], [targets_of, other]) =
+        ([rows.rows(), rows.features()], [targets.rows(), targets.features()]);
+    if (rows_of, width) != (targets_of, other) {
+        return Err(Failure::Other(format!(
+            "{location} has {rows_of} rows of {width} values and --target {target} has {targets_of} of {other}: \
+             each row needs one target of as many values"
+        )));
+    }
+    Ok(targets)
+}
+
+/// Refuses standard input for rows and for their targets.
+pub(crate) fn check_targets(data: &str, target: Option<&str>) -> Result<(), Failure> {
+    if data == "-" && target == Some("-") {
+        return Err(Failure::Usage("--target: standard input can be read only once".to_owned()));
+    }
+    Ok(())
+}
+
 /// Reads encodings: columns that are named as `ae encode` names them are matched by name, others by position.
 pub(crate) fn read_codes(
     model: &Autoencoder,

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => commands::evaluate::run(args, &common, &mut out),
         Command::Sweep(args) => commands::sweep::run(args, &common, &mut out),
         Command::Generate(args) => commands::generate::generate(args, &common, &mut out),
+        Command::Traverse(args) => commands::generate::traversal(args, &common, &mut out),
         Command::Interpolate(args) => commands::generate::interpolate(args, &common, &mut out),
         Command::Compare(args) => commands::compare::run(args, &common, &mut out),
         Command::Report(args) => commands::report::run(args, &common, &mut out),

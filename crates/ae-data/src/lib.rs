@@ -51,7 +51,7 @@ pub use format::Format;
 pub use labels::Labels;
 pub use read::{Content, Missing, ReadOptions, read, read_content, read_table};
 pub use schema::{Column, Encoded, Kind, Quantiles, Reason, Schema, TimeForm, Unknown, Wishes};
-pub use source::{BatchSource, Rows, Subset};
+pub use source::{BatchSource, Pairs, Rows, Subset};
 pub use split::{Rng, validation_split};
 pub use table::Table;
 pub use write::{write, write_table};

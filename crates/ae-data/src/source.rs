@@ -26,6 +26,11 @@ pub trait BatchSource: Sync {
     fn as_slice(&self) -> Option<&[f32]> {
         None
     }
+
+    /// What the rows should become, where that is not the rows themselves: as many rows of as many values ([`Pairs`]).
+    fn targets(&self) -> Option<&dyn BatchSource> {
+        None
+    }
 }
 
 /// Copies rows of a row-major table.
@@ -92,10 +97,65 @@ impl BatchSource for Rows<'_> {
     }
 }
 
+/// Rows and what they should become: noisy ones and clean ones, say. Row `i` of one belongs to row `i` of the other.
+#[derive(Clone, Copy)]
+pub struct Pairs<'a> {
+    inputs: &'a dyn BatchSource,
+    targets: &'a dyn BatchSource,
+}
+
+impl<'a> Pairs<'a> {
+    /// Pairs of rows.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] for another number of rows or of values in them.
+    pub fn new(inputs: &'a dyn BatchSource, targets: &'a dyn BatchSource) -> Result<Pairs<'a>, DataError> {
+        let (rows, features) = (inputs.rows(), inputs.features());
+        if targets.rows() != rows {
+            let (what, of) = ("target rows", "rows");
+            return Err(DataError::Count { what, of, expected: rows, got: targets.rows() });
+        }
+        if targets.features() != features {
+            let (what, of) = ("values of a target row", "values of a row");
+            return Err(DataError::Count { what, of, expected: features, got: targets.features() });
+        }
+        Ok(Pairs { inputs, targets })
+    }
+}
+
+impl std::fmt::Debug for Pairs<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} Pairs of rows", self.inputs.rows())
+    }
+}
+
+impl BatchSource for Pairs<'_> {
+    fn rows(&self) -> usize {
+        self.inputs.rows()
+    }
+    fn features(&self) -> usize {
+        self.inputs.features()
+    }
+    fn names(&self) -> Option<&[String]> {
+        self.inputs.names()
+    }
+    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+        self.inputs.read_rows(indices, out)
+    }
+    fn as_slice(&self) -> Option<&[f32]> {
+        self.inputs.as_slice()
+    }
+    fn targets(&self) -> Option<&dyn BatchSource> {
+        Some(self.targets)
+    }
+}
+
 /// Some rows of another source, without a copy.
 pub struct Subset<'a> {
     source: &'a dyn BatchSource,
     indices: Vec<usize>,
+    /// The same of what they should become.
+    targets: Option<Box<Subset<'a>>>,
 }
 
 impl<'a> Subset<'a> {
@@ -105,10 +165,11 @@ impl<'a> Subset<'a> {
     /// [`DataError::RowOutOfRange`] for an index beyond the source.
     pub fn new(source: &'a dyn BatchSource, indices: Vec<usize>) -> Result<Subset<'a>, DataError> {
         let rows = source.rows();
-        match indices.iter().find(|index| **index >= rows) {
-            Some(&index) => Err(DataError::RowOutOfRange { index, rows }),
-            None => Ok(Subset { source, indices }),
+        if let Some(&index) = indices.iter().find(|index| **index >= rows) {
+            return Err(DataError::RowOutOfRange { index, rows });
         }
+        let targets = source.targets().map(|targets| Subset::new(targets, indices.clone())).transpose()?;
+        Ok(Subset { source, indices, targets: targets.map(Box::new) })
     }
 }
 
@@ -136,6 +197,9 @@ impl BatchSource for Subset<'_> {
             .collect::<Result<_, _>>()?;
         self.source.read_rows(&of_source, out)
     }
+    fn targets(&self) -> Option<&dyn BatchSource> {
+        self.targets.as_deref().map(|targets| targets as &dyn BatchSource)
+    }
 }
 
 #[cfg(test)]
@@ -154,5 +218,30 @@ mod tests {
         assert_eq!(error, "row 3 was asked for, but there are 2 rows");
         assert!(subset.read_rows(&[0], &mut out).is_err());
         assert!(Subset::new(&rows, vec![3]).is_err());
+        assert!(subset.targets().is_none());
+    }
+
+    #[test]
+    fn pairs_stay_together() {
+        let (inputs, targets) = ([0.0, 1.0, 2.0, 3.0], [10.0, 11.0, 12.0, 13.0]);
+        let (inputs, targets) = (Rows::new(&inputs, 2).unwrap(), Rows::new(&targets, 2).unwrap());
+        let pairs = Pairs::new(&inputs, &targets).unwrap();
+        assert_eq!(pairs.as_slice(), inputs.as_slice());
+        assert_eq!(pairs.targets().unwrap().as_slice(), targets.as_slice());
+        let subset = Subset::new(&pairs, vec![1]).unwrap();
+        let mut out = [0.0; 2];
+        subset.read_rows(&[0], &mut out).unwrap();
+        assert_eq!(out, [2.0, 3.0]);
+        subset.targets().unwrap().read_rows(&[0], &mut out).unwrap();
+        assert_eq!(out, [12.0, 13.0]);
+    }
+
+    #[test]
+    fn pairs_are_of_the_same_shape() {
+        let rows = Rows::new(&[0.0; 6], 2).unwrap();
+        let fewer = Pairs::new(&rows, &Rows::new(&[0.0; 4], 2).unwrap()).unwrap_err().to_string();
+        assert_eq!(fewer, "2 target rows for 3 rows");
+        let wider = Pairs::new(&rows, &Rows::new(&[0.0; 9], 3).unwrap()).unwrap_err().to_string();
+        assert_eq!(wider, "3 values of a target row for 2 values of a row");
     }
 }

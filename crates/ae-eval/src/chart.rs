@@ -19,16 +19,18 @@ pub use lines::{Line, Stroke, lines};
 pub use crate::scatter::escaped;
 use axis::Span;
 
-/// Width of all charts.
-const WIDTH: f64 = 480.0;
+/// Width of all charts: little more than a telephone has, so that text is not made much smaller there.
+const WIDTH: f64 = 400.0;
 /// Height of charts with two axes.
-const HEIGHT: f64 = 300.0;
+const HEIGHT: f64 = 280.0;
+/// Size of the text.
+const TEXT: f64 = 14.0;
 /// Width of a character of the text at axes, about.
-const CHARACTER: f64 = 7.0;
+const CHARACTER: f64 = 7.8;
 /// Space at the right end.
 const RIGHT: f64 = 14.0;
 /// Space for a line of text.
-const LINE: f64 = 18.0;
+const LINE: f64 = 20.0;
 /// Colours between light and dark, so that each has three times the luminance of a dark ground and a third of a light one's.
 const COLOURS: [&str; 8] =
     ["#2f7fd1", "#d9620f", "#14936a", "#c2589a", "#a8790a", "#8a6fd6", "#7d858e", "#d64550"];
@@ -82,7 +84,7 @@ struct Canvas {
 fn opened(title: &str, height: f64) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\" aria-label=\"{}\" font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"currentColor\">\n",
+         role=\"img\" aria-label=\"{}\" font-family=\"system-ui, sans-serif\" font-size=\"{TEXT}\" fill=\"currentColor\">\n",
         escaped(title)
     )
 }
@@ -97,7 +99,7 @@ fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
 impl Canvas {
     /// The frame with its grid and texts; `above` is space for a legend.
     fn new(axes: &Axes<'_>, x: Span, y: Span, above: f64) -> Canvas {
-        let (x_ticks, y_ticks) = (x.ticks(6), y.ticks(6));
+        let (x_ticks, y_ticks) = (x.ticks(5), y.ticks(5));
         let longest = y_ticks.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0);
         let plane = [
             12.0 + CHARACTER * longest as f64,
@@ -154,7 +156,7 @@ impl Canvas {
         }
         self.rule((x, top), (x, bottom), "stroke-dasharray=\"5 4\"");
         let (x, anchor) = if x > (left + right) / 2.0 { (x - 5.0, "end") } else { (x + 5.0, "start") };
-        text(&mut self.svg, (x, top + 10.0), anchor, mark.name);
+        text(&mut self.svg, (x, top + TEXT - 2.0), anchor, mark.name);
     }
 
     fn finish(mut self) -> String {

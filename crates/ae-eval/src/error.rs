@@ -42,6 +42,16 @@ pub enum EvalError {
     /// A decomposition found no solution, which values that are not finite can cause, or features that are constant.
     #[error("the covariance could not be decomposed: are all values finite, and do the features vary?")]
     NoConvergence,
+    /// A search for the best parameters did not get there: values that are not finite can cause it.
+    #[error(
+        "the classifier has not converged after {steps} steps: the largest partial derivative is {gradient:e}; are all values finite?"
+    )]
+    NotConverged {
+        /// Steps made.
+        steps: usize,
+        /// The largest partial derivative.
+        gradient: f64,
+    },
     /// As many labels as scores are needed.
     #[error("{labels} labels for {scores} scores")]
     Labels {

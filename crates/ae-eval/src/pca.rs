@@ -1,9 +1,9 @@
 //! Principal components: the best linear autoencoder, so the first thing to compare one with.
 
-use ae_data::BatchSource;
+use ae_data::{BatchSource, Rows};
 use nalgebra::DMatrix;
 
-use crate::blocks::for_each_block;
+use crate::blocks::{for_each_block, for_each_pair};
 use crate::error::EvalError;
 use crate::metrics::column_means;
 
@@ -128,6 +128,20 @@ impl Pca {
         Ok(rebuilt)
     }
 
+    /// Mean of `(x̂ - y)²` over rows and features, `x̂` being the reconstructions of `rows` and `y` the `targets`, one for each row: what
+    /// components that were fitted to clean rows achieve on noisy ones, for example.
+    ///
+    /// # Errors
+    /// [`EvalError::Shape`] for rows or targets of another width, another number of targets or none, or what reading them returns.
+    pub fn mse_against(&self, rows: &dyn BatchSource, targets: &dyn BatchSource) -> Result<f64, EvalError> {
+        let rebuilt = self.reconstruct(rows)?;
+        let mut squares = 0.0;
+        for_each_pair(&Rows::new(&rebuilt, self.mean.len())?, targets, |rebuilt, targets| {
+            squares += rebuilt.iter().zip(targets).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
+        })?;
+        Ok(squares / rebuilt.len() as f64)
+    }
+
     /// Mean of `(x̂ - x)²` over rows and features, `x̂` being the reconstruction. By Pythagoras the error of a row is what its
     /// coordinates leave of its length.
     ///
@@ -210,7 +224,6 @@ fn from_gram(
 
 #[cfg(test)]
 mod tests {
-    use ae_data::Rows;
     use ae_testing::random::SplitMix64;
 
     use super::*;
@@ -298,5 +311,20 @@ mod tests {
         let pca = Pca::fit(&train, 30).unwrap();
         let error = pca.mse(&test).unwrap() * 784.0 / (255.0 * 255.0);
         assert!((error - 13.866).abs() < 0.002, "{error}");
+    }
+
+    #[test]
+    fn errors_against_targets() {
+        let values: Vec<f32> = (0..60).map(|i| ((i * i) % 17) as f32 * 0.3).collect();
+        let (rows, shifted) =
+            (Rows::new(&values, 4).unwrap(), values.iter().map(|x| x + 2.0).collect::<Vec<_>>());
+        let pca = Pca::fit(&rows, 2).unwrap();
+        let rebuilt = pca.reconstruct(&rows).unwrap();
+        let expected =
+            rebuilt.iter().zip(&shifted).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>() / 60.0;
+        let found = pca.mse_against(&rows, &Rows::new(&shifted, 4).unwrap()).unwrap();
+        assert!((found - expected).abs() < 1e-12 && found > 3.0, "{found} {expected}");
+        assert!((pca.mse_against(&rows, &rows).unwrap() - pca.mse(&rows).unwrap()).abs() < 1e-6);
+        assert!(pca.mse_against(&rows, &Rows::new(&shifted[..56], 4).unwrap()).is_err());
     }
 }

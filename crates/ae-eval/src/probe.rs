@@ -92,7 +92,7 @@ impl LinearProbe {
 }
 
 /// The features of rows of which each has a class.
-fn check(rows: &dyn BatchSource, labels: &[u32], classes: usize) -> Result<usize, EvalError> {
+pub(crate) fn check(rows: &dyn BatchSource, labels: &[u32], classes: usize) -> Result<usize, EvalError> {
     let (count, features) = (rows.rows(), rows.features());
     if count == 0 || features == 0 {
         return Err(EvalError::Shape { values: count * features, features });

@@ -100,14 +100,15 @@ impl Reconstruction {
         measure(rows, rebuilt, |x, y| (f64::from(y) - f64::from(x)).powi(2))
     }
 
-    /// Sends rows in the units of the data through a model and compares them on the model's scale.
+    /// Sends rows in the units of the data through a model and compares them on the model's scale, with their targets where the source
+    /// has some.
     ///
     /// # Errors
     /// As [`Reconstruction::of`], or what the model returns.
     pub fn by(model: &Autoencoder, data: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
         // Not by way of rebuilt rows: in the units of the data a small error of a large value would be rounded away.
         let squares = model.squared_errors(data)?;
-        measure(&model.scaled(data)?, &squares, |_, square| f64::from(square))
+        measure(&model.scaled(data.targets().unwrap_or(data))?, &squares, |_, square| f64::from(square))
     }
 
     /// The sums of each feature, `[features]`.

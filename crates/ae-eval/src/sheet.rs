@@ -1,13 +1,17 @@
-//! Contact sheets: rows that are grey images, in lines beside each other.
+//! Contact sheets: rows that are images, in lines beside each other.
 
 use std::io;
+
+use ae_model::Image;
 
 use crate::error::EvalError;
 
 /// Grey level of the palest ink.
 const PALE: f32 = 235.0;
-/// Grey level around the images.
+/// Level around the images.
 const PAPER: u8 = 255;
+/// Channels of an image in colour: red, green and blue.
+const COLOUR: usize = 3;
 
 /// A drawn sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,31 +20,35 @@ pub struct Sheet {
     pub width: usize,
     /// Pixels in y.
     pub height: usize,
-    /// Grey levels line by line, `[height, width]`.
+    /// Values of a pixel: 3 in colour, red, green and blue, else 1.
+    pub channels: usize,
+    /// Levels line by line, `[height, width, channels]`.
     pub pixels: Vec<u8>,
 }
 
 /// How images are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SheetStyle {
-    /// Width and height of an image, in its own pixels, which are in lines from the top.
-    pub image: (usize, usize),
+    /// Their size. Three channels are red, green and blue; of any other number the mean is drawn, in ink.
+    pub image: Image,
     /// Pixels of the sheet for one of an image, each way.
     pub zoom: usize,
     /// Pixels between images and around them all.
     pub gap: usize,
-    /// The values that are drawn palest and darkest; others are drawn as the nearer one.
+    /// The lowest and the highest value, which are the palest and the darkest ink, or in colour no light and all of it. Others are drawn
+    /// as the nearer one.
     pub range: (f32, f32),
 }
 
 impl Sheet {
-    /// Draws `lines`, each `[images, height * width]`, one below the other.
+    /// Draws `lines`, each `[images, height * width * channels]`, one below the other.
     ///
     /// # Errors
     /// [`EvalError::Shape`] if a line is not whole images, or an image or its zoom has no size.
     pub fn draw(lines: &[&[f32]], style: SheetStyle) -> Result<Sheet, EvalError> {
-        let SheetStyle { image: (wide, high), zoom, gap, range: (low, top) } = style;
-        let size = wide * high;
+        let SheetStyle { image, zoom, gap, range } = style;
+        let Image { height: high, width: wide, channels: deep } = image;
+        let size = image.features();
         let wrong = lines.iter().find(|line| size == 0 || zoom == 0 || !line.len().is_multiple_of(size));
         if let Some(line) = wrong {
             return Err(EvalError::Shape { values: line.len(), features: size });
@@ -48,20 +56,20 @@ impl Sheet {
         let images = lines.iter().map(|line| line.len() / size).max().unwrap_or(0);
         let pitch = (wide * zoom + gap, high * zoom + gap);
         let (width, height) = (images * pitch.0 + gap, lines.len() * pitch.1 + gap);
-        let mut pixels = vec![PAPER; width * height];
+        let channels = if deep == COLOUR { COLOUR } else { 1 };
+        let mut pixels = vec![PAPER; width * height * channels];
         for (line, values) in lines.iter().enumerate() {
-            for (place, values) in values.chunks_exact(size).enumerate() {
+            for (place, values) in values.chunks_exact(size.max(1)).enumerate() {
                 for y in 0..high * zoom {
                     for x in 0..wide * zoom {
-                        let value = values[y / zoom * wide + x / zoom];
-                        let ink = ((value - low) / (top - low)).clamp(0.0, 1.0);
+                        let pixel = &values[(y / zoom * wide + x / zoom) * deep..][..deep];
                         let at = (gap + line * pitch.1 + y) * width + gap + place * pitch.0 + x;
-                        pixels[at] = (PALE * (1.0 - ink)) as u8;
+                        paint(pixel, range, &mut pixels[at * channels..][..channels]);
                     }
                 }
             }
         }
-        Ok(Sheet { width, height, pixels })
+        Ok(Sheet { width, height, channels, pixels })
     }
 
     /// Writes it as a PNG file.
@@ -70,7 +78,10 @@ impl Sheet {
     /// What writing to `out` returns.
     pub fn write_png(&self, out: impl io::Write) -> io::Result<()> {
         let mut encoder = png::Encoder::new(out, self.width as u32, self.height as u32);
-        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_color(match self.channels {
+            COLOUR => png::ColorType::Rgb,
+            _ => png::ColorType::Grayscale,
+        });
         encoder.set_depth(png::BitDepth::Eight);
         let mut writer = encoder.write_header().map_err(io::Error::other)?;
         writer.write_image_data(&self.pixels).map_err(io::Error::other)?;
@@ -78,11 +89,24 @@ impl Sheet {
     }
 }
 
+/// The levels of one pixel of an image.
+fn paint(pixel: &[f32], (low, top): (f32, f32), levels: &mut [u8]) {
+    let share = |value: f32| ((value - low) / (top - low)).clamp(0.0, 1.0);
+    if let [level] = levels {
+        *level = (PALE * (1.0 - share(pixel.iter().sum::<f32>() / pixel.len() as f32))) as u8;
+        return;
+    }
+    for (level, value) in levels.iter_mut().zip(pixel) {
+        *level = (255.0 * share(*value)).round() as u8;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STYLE: SheetStyle = SheetStyle { image: (8, 8), zoom: 8, gap: 8, range: (0.0, 16.0) };
+    const SCAN: Image = Image { height: 8, width: 8, channels: 1 };
+    const STYLE: SheetStyle = SheetStyle { image: SCAN, zoom: 8, gap: 8, range: (0.0, 16.0) };
 
     #[test]
     fn images_stand_where_they_belong() {
@@ -104,9 +128,35 @@ mod tests {
     }
 
     #[test]
+    fn three_channels_are_colours() {
+        let image = Image { height: 1, width: 2, channels: 3 };
+        let style = SheetStyle { image, zoom: 2, gap: 1, range: (0.0, 1.0) };
+        // Red and half of it, then a pixel beyond the range.
+        let sheet = Sheet::draw(&[&[1.0, 0.0, 0.0, 0.5, -1.0, 2.0]], style).unwrap();
+        assert_eq!((sheet.width, sheet.height, sheet.channels), (6, 4, 3));
+        let at = |x: usize, y: usize| &sheet.pixels[(y * 6 + x) * 3..][..3];
+        assert_eq!(at(0, 0), [PAPER; 3]);
+        assert_eq!((at(1, 1), at(2, 2)), (&[255, 0, 0][..], &[255, 0, 0][..]));
+        assert_eq!((at(3, 1), at(5, 1)), (&[128, 0, 255][..], &[PAPER; 3][..]));
+        let mut file = Vec::new();
+        sheet.write_png(&mut file).unwrap();
+        let mut decoder = png::Decoder::new(io::Cursor::new(file)).read_info().unwrap();
+        assert_eq!(decoder.info().color_type, png::ColorType::Rgb);
+        let mut pixels = vec![0; sheet.pixels.len()];
+        decoder.next_frame(&mut pixels).unwrap();
+        assert_eq!(pixels, sheet.pixels);
+        // Two channels are no colour: their mean.
+        let style = SheetStyle { image: Image { channels: 2, ..image }, ..style };
+        let sheet = Sheet::draw(&[&[1.0, 0.0, 1.0, 1.0]], style).unwrap();
+        assert_eq!((sheet.channels, sheet.pixels[7], sheet.pixels[9]), (1, 117, 0));
+    }
+
+    #[test]
     fn what_is_no_image_is_refused() {
         assert!(Sheet::draw(&[&[0.0; 63]], STYLE).is_err());
-        assert!(Sheet::draw(&[&[0.0; 64]], SheetStyle { image: (0, 8), ..STYLE }).is_err());
+        assert!(
+            Sheet::draw(&[&[0.0; 64]], SheetStyle { image: Image { width: 0, ..SCAN }, ..STYLE }).is_err()
+        );
         // Lines of different lengths, and values that are not numbers, are drawn.
         let sheet = Sheet::draw(&[&[f32::NAN; 128], &[1.0; 64]], STYLE).unwrap();
         assert_eq!((sheet.width, sheet.height), (152, 152));

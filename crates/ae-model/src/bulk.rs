@@ -16,6 +16,7 @@ use crate::config::Loss;
 use crate::network::Network;
 use crate::scale::Maps;
 use crate::stage::{BatchTopKLatent, Pooling, Stage, TopKLatent};
+use crate::table::Table;
 
 /// Rows that go through the network together.
 const BLOCK_ROWS: usize = 64;
@@ -28,7 +29,7 @@ const TASK_ROWS: usize = BLOCK_ROWS * BLOCKS_A_TASK;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     /// As wide as the network at the place where the rows enter.
-    pub(crate) table: &'a [f32],
+    pub(crate) table: Table<'a>,
     /// Which rows; all of them in order where there are none.
     pub(crate) indices: Option<&'a [usize]>,
 }
@@ -58,7 +59,8 @@ impl<T: Element> Bulk<'_, T> {
         let width = self.widths(part).1;
         let map = (part != Part::Encoder).then(|| self.maps.outwards());
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
-            let mut scratch = Scratch::new(self.network, out.len() / width.max(1));
+            let mut scratch =
+                Scratch::new(self.network, out.len() / width.max(1), source.table.targets.is_some());
             for (block, out) in out.chunks_mut((BLOCK_ROWS * width).max(1)).enumerate() {
                 let first = task * TASK_ROWS + block * BLOCK_ROWS;
                 let y = self.forward(part, source, first, out.len() / width.max(1), &mut scratch);
@@ -70,20 +72,20 @@ impl<T: Element> Bulk<'_, T> {
     /// Sends one row through `part` into `out`.
     pub(crate) fn one(&self, part: Part, row: &[f32], scratch: &mut Scratch<T>, out: &mut [f32]) {
         let map = (part != Part::Encoder).then(|| self.maps.outwards());
-        let y = self.forward(part, Source { table: row, indices: None }, 0, 1, scratch);
+        let y = self.forward(part, Source { table: row.into(), indices: None }, 0, 1, scratch);
         panel::scatter_rows(self.network.isa, y, map, out);
     }
 
     /// The squared error of one row, summed over its scaled features.
     pub(crate) fn row_error(&self, row: &[f32], scratch: &mut Scratch<T>) -> f64 {
-        self.errors(Source { table: row, indices: None }, 0, 1, scratch);
+        self.errors(Source { table: row.into(), indices: None }, 0, 1, scratch);
         scratch.squares[0].to_f64()
     }
 
     /// The squared error of each row, summed over its scaled features, into `out`.
     pub(crate) fn row_errors(&self, source: Source<'_>, out: &mut [f64]) {
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
-            let mut scratch = Scratch::new(self.network, out.len());
+            let mut scratch = Scratch::new(self.network, out.len(), source.table.targets.is_some());
             for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
                 self.errors(source, task * TASK_ROWS + block * BLOCK_ROWS, out.len(), &mut scratch);
                 for (y, x) in out.iter_mut().zip(&scratch.squares) {
@@ -97,7 +99,8 @@ impl<T: Element> Bulk<'_, T> {
     pub(crate) fn cell_errors(&self, source: Source<'_>, out: &mut [f32]) {
         let width = self.network.input;
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
-            let mut scratch = Scratch::new(self.network, out.len() / width.max(1));
+            let mut scratch =
+                Scratch::new(self.network, out.len() / width.max(1), source.table.targets.is_some());
             for (block, out) in out.chunks_mut((BLOCK_ROWS * width).max(1)).enumerate() {
                 let first = task * TASK_ROWS + block * BLOCK_ROWS;
                 let delta = self.errors(source, first, out.len() / width.max(1), &mut scratch);
@@ -110,7 +113,7 @@ impl<T: Element> Bulk<'_, T> {
     /// Loss and squared error of each row, `[loss, squared error]`, as training would count them without noise or dropout.
     pub(crate) fn row_losses(&self, source: Source<'_>, out: &mut [[f64; 2]]) {
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
-            let mut scratch = Scratch::new(self.network, out.len());
+            let mut scratch = Scratch::new(self.network, out.len(), source.table.targets.is_some());
             for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
                 let (first, rows) = (task * TASK_ROWS + block * BLOCK_ROWS, out.len());
                 self.judge(source, first, rows, &mut scratch);
@@ -174,9 +177,12 @@ impl<T: Element> Bulk<'_, T> {
         divergences.fill(T::ZERO);
         let input = &mut input.as_mut_slice()[..panel_len::<T>(width, rows)];
         let target = &mut target.as_mut_slice()[..];
+        let apart = source.table.targets.is_some();
         if self.network.objective.mask_missing && part != Part::Decoder {
             // The error is that of the known values; what is missing goes in as zero.
-            target[..input.len()].copy_from_slice(input);
+            if !apart {
+                target[..input.len()].copy_from_slice(input);
+            }
             input.iter_mut().filter(|x| x.to_f64().is_nan()).for_each(|x| *x = T::ZERO);
         }
         let (mut from, mut to) = (from.as_mut_slice(), to.as_mut_slice());
@@ -263,7 +269,7 @@ impl<T: Element> Bulk<'_, T> {
                 Loss::Mse | Loss::Mae | Loss::Huber { .. } => {}
             }
         }
-        let input = if self.network.objective.mask_missing { &*target } else { &*input };
+        let input = if self.network.objective.mask_missing || apart { &*target } else { &*input };
         Through { input, output: from, losses, squares }
     }
 
@@ -339,7 +345,7 @@ fn first_features<T: Element>(x: &[T], from: usize, y: &mut [T], to: usize) {
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     input: AlignedBuf<T>,
-    /// The input as it is, where what goes in has its gaps filled.
+    /// What should come out, where that is not what goes in: the input before its gaps were filled, or the targets.
     target: AlignedBuf<T>,
     sides: [AlignedBuf<T>; 2],
     /// What a top-k latent needs.
@@ -350,10 +356,11 @@ pub(crate) struct Scratch<T> {
 }
 
 impl<T: Element> Scratch<T> {
-    pub(crate) fn new(network: &Network<T>, rows: usize) -> Self {
+    /// For so many rows at a time, or the most that are worked on together. `apart` makes room for targets.
+    pub(crate) fn new(network: &Network<T>, rows: usize, apart: bool) -> Self {
         let rows = rows.clamp(1, BLOCK_ROWS);
         let buffer = || AlignedBuf::zeroed(panel_len::<T>(network.widest(), rows));
-        let target = if network.objective.mask_missing { buffer() } else { AlignedBuf::zeroed(0) };
+        let target = if network.objective.mask_missing || apart { buffer() } else { AlignedBuf::zeroed(0) };
         let zeros = [T::ZERO; BLOCK_ROWS];
         Scratch {
             input: buffer(),
@@ -378,6 +385,10 @@ impl<T: Element> Scratch<T> {
         let consecutive: [usize; BLOCK_ROWS] = std::array::from_fn(|i| first + i);
         let indices = source.indices.map_or(&consecutive[..rows], |indices| &indices[first..first + rows]);
         let input = &mut self.input.as_mut_slice()[..panel_len::<T>(width, rows)];
-        panel::gather_rows(network.isa, source.table, indices, map, PanelsMut::new(input, width, rows));
+        panel::gather_rows(network.isa, source.table.rows, indices, map, PanelsMut::new(input, width, rows));
+        if let Some(targets) = source.table.targets {
+            let target = &mut self.target.as_mut_slice()[..panel_len::<T>(width, rows)];
+            panel::gather_rows(network.isa, targets, indices, map, PanelsMut::new(target, width, rows));
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::network::{LayerParameters, Network, layer_of};
 use crate::optim::Optimizer;
 use crate::scale::{Maps, Scaler};
 use crate::step::{self, Arena, Arithmetic, Batch, Draws, StepPlan, Totals};
+use crate::table::Table;
 use crate::tied::Layers;
 
 /// How the products of `f32` steps are computed.
@@ -202,6 +203,14 @@ impl<T: Arithmetic> Engine<T> {
         self.plan = None;
     }
 
+    /// Says whether the next steps are told what rows should become.
+    pub(crate) fn set_paired(&mut self, paired: bool) {
+        if self.network.objective.paired != paired {
+            self.network.objective.paired = paired;
+            self.plan = None;
+        }
+    }
+
     fn plan_for(&self, crew: Crew, batch: usize) -> StepPlan<T> {
         let parts = match self.products {
             Products::Plain => None,
@@ -226,7 +235,8 @@ impl<T: Arithmetic> Engine<T> {
     }
 
     /// One update from the rows `indices` of `table`; returns their summed losses before it.
-    pub(crate) fn train_batch(&mut self, crew: Crew, table: &[f32], indices: &[usize]) -> Totals {
+    pub(crate) fn train_batch(&mut self, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals {
+        self.set_paired(table.targets.is_some());
         if self.plan.as_ref().is_none_or(|plan| plan.batch() < indices.len()) {
             self.prepare(crew, indices.len());
         }
@@ -278,7 +288,7 @@ impl<T: Arithmetic> Engine<T> {
 
     /// As [`Engine::train_batch`] for an update by itself: a running mean of the parameters, where there is one, is what is left to
     /// be used.
-    pub(crate) fn train_apart(&mut self, crew: Crew, table: &[f32], indices: &[usize]) -> Totals {
+    pub(crate) fn train_apart(&mut self, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals {
         self.use_mean(false);
         let totals = self.train_batch(crew, table, indices);
         self.use_mean(true);
@@ -299,7 +309,7 @@ impl<T: Arithmetic> Engine<T> {
         }
         let draws = Draws { time, ..self.draws() };
         let Some(plan) = &self.plan else { return };
-        let batch = Batch::new(table, indices, Some(self.maps.inwards()), draws);
+        let batch = Batch::new(table.into(), indices, Some(self.maps.inwards()), draws);
         plan.rows_phase(&self.network, crew, batch, &mut self.arena);
         out.iter_mut().zip(plan.losses(indices.len(), &self.arena)).for_each(|(out, loss)| *out = loss);
     }
@@ -308,10 +318,11 @@ impl<T: Arithmetic> Engine<T> {
     pub(crate) fn gradients(
         &mut self,
         crew: Crew,
-        table: &[f32],
+        table: Table<'_>,
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<T>>) {
         let rows = indices.len();
+        self.set_paired(table.targets.is_some());
         let plan = self.plan_for(crew, rows.max(1));
         let mut arena = plan.arena();
         let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);

@@ -94,6 +94,9 @@ pub enum Error {
         /// What its encoding is.
         latent: &'static str,
     },
+    /// Something is wrong with what rows should become.
+    #[error("the targets: {0}")]
+    Targets(#[source] Box<Error>),
     /// Training does not converge.
     #[error(
         "training diverged in epoch {epoch}, batch {batch}: the mean squared error is {loss:.4e} after {best:.4e} at best; \
@@ -132,6 +135,13 @@ pub enum Error {
         /// What is wrong with it.
         kind: FileErrorKind,
     },
+}
+
+impl Error {
+    /// The error, about the targets of rows.
+    pub(crate) fn of_targets(self) -> Error {
+        Error::Targets(Box::new(self))
+    }
 }
 
 fn column_name(column: &usize, name: &Option<String>) -> String {

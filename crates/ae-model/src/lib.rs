@@ -45,6 +45,7 @@ mod one_row;
 mod optim;
 mod scale;
 mod schedule;
+mod schema;
 mod sparsity;
 mod stage;
 mod step;

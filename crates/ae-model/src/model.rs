@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ae_data::{BatchSource, Dataset, Schema, validation_split};
+use ae_data::{BatchSource, Dataset, Pairs, Schema, validation_split};
 use ae_kernels::Isa;
 use ae_kernels::par::{Crew, Pool};
 
@@ -17,6 +17,7 @@ use crate::one_row::OneRow;
 use crate::scale::{Allowed, ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
+use crate::table::{Feed, Table};
 use crate::train::{self, RangeTest};
 
 /// How the squared errors of a row's features become its reconstruction error.
@@ -146,9 +147,14 @@ impl Autoencoder {
     /// Trains afresh on the rows of `data`: sets aside the validation share, fits the scaler on the rest, draws the
     /// weights from the seed and runs the epochs.
     ///
+    /// Of [`ae_data::Pairs`] it learns to make each target from its row. Both are scaled alike, by one scaler that is fitted to the
+    /// targets; noise of the configuration is added to the rows. What measures errors, here and in the other methods, compares with the
+    /// targets wherever the source has some.
+    ///
     /// # Errors
     /// [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`], [`Error::NotInUnit`] and [`Error::Spread`] for data that cannot be learnt
-    /// from, before anything changes; [`Error::Diverged`], after which the weights are those of the moment; or what
+    /// from, before anything changes; [`Error::Targets`] for targets of which one of these is true, or that are not one for each row;
+    /// [`Error::Diverged`], after which the weights are those of the moment; or what
     /// reading `data` returns.
     pub fn fit(
         &mut self,
@@ -207,8 +213,17 @@ impl Autoencoder {
         }
         // Validation rows are only checked; fitting on them would leak their range into training.
         let allowed = self.allowed();
-        Scaler::fit_allowed(crate::ScalerKind::None, data, &validation, allowed)?;
-        let scaler = Scaler::fit_allowed(self.config.scaler(), data, &train, allowed)?;
+        let fit = |kind, source, rows: &[usize]| Scaler::fit_allowed(kind, source, rows, allowed);
+        fit(crate::ScalerKind::None, data, &validation)?;
+        let kind = self.config.scaler();
+        let scaler = match targets_of(data)? {
+            None => fit(kind, data, &train)?,
+            Some(targets) => {
+                fit(crate::ScalerKind::None, data, &train)?;
+                fit(crate::ScalerKind::None, targets, &validation).map_err(Error::of_targets)?;
+                fit(kind, targets, &train).map_err(Error::of_targets)?
+            }
+        };
         Ok((train, validation, self.keeping_indicators(scaler)))
     }
 
@@ -234,37 +249,38 @@ impl Autoencoder {
         }
         let indices: Vec<usize> = (0..rows).collect();
         let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
-        let scaler = Scaler::fit_allowed(kind, data, &indices, self.allowed())?;
+        let fit = |kind, source| Scaler::fit_allowed(kind, source, &indices, self.allowed());
+        let targets = targets_of(data)?;
+        let scaler = match targets {
+            None => fit(kind, data)?,
+            Some(targets) => {
+                fit(crate::ScalerKind::None, data)?;
+                fit(kind, targets).map_err(Error::of_targets)?
+            }
+        };
         if !self.fitted {
             self.scaler = self.keeping_indicators(scaler);
             self.names = data.names().map(<[String]>::to_vec);
         }
-        let mut staged = Vec::new();
-        let table = match data.as_slice() {
-            Some(all) => all,
-            None => {
-                staged.resize(rows * data.features(), 0.0);
-                data.read_rows(&indices, &mut staged)?;
-                &staged
-            }
-        };
+        let mut feed = Feed::new(data, targets, rows);
+        let (table, indices) = feed.rows(&indices)?;
         let Autoencoder { scaler, engine, pool, fitted, .. } = self;
         let error = match engine {
             AnyEngine::F32(engine) => {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                pool.enter(|crew| engine.train_apart(crew, table, &indices))
+                pool.enter(|crew| engine.train_apart(crew, table, indices))
             }
             AnyEngine::F64(engine) => {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                pool.enter(|crew| engine.train_apart(crew, table, &indices))
+                pool.enter(|crew| engine.train_apart(crew, table, indices))
             }
         };
         *fitted = true;
-        let mse = error.squares / known_values(table).max(1) as f64;
+        let mse = error.squares / known_values(table.expected()).max(1) as f64;
         if !mse.is_finite() {
             let learning_rate = self.config.learning_rate();
             return Err(Error::Diverged { epoch: 1, batch: 1, learning_rate, loss: mse, best: mse });
@@ -328,16 +344,17 @@ impl Autoencoder {
         let features = self.config.input_dim();
         self.expect_width("rows", features, data)?;
         let mut errors = vec![0.0; data.rows()];
-        self.staged(Part::Whole, data, |first, table, crew| {
-            let out = &mut errors[first..][..table.len() / features];
+        let targets = targets_of(data)?;
+        self.staged(Part::Whole, data, targets, |first, table, crew| {
+            let out = &mut errors[first..][..table.rows.len() / features];
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).row_errors(Source { table, indices: None }, out),
                 AnyEngine::F64(e) => bulk(e, crew).row_errors(Source { table, indices: None }, out),
             }
         })?;
         if norm == ErrorNorm::Mean {
-            self.staged(Part::Whole, data, |first, table, _| {
-                for (error, row) in errors[first..].iter_mut().zip(table.chunks_exact(features)) {
+            self.staged(Part::Whole, data, targets, |first, table, _| {
+                for (error, row) in errors[first..].iter_mut().zip(table.expected().chunks_exact(features)) {
                     *error /= known_values(row).max(1) as f64;
                 }
             })?;
@@ -353,8 +370,8 @@ impl Autoencoder {
         let features = self.config.input_dim();
         self.expect_width("rows", features, data)?;
         let mut errors = vec![0.0; data.rows() * features];
-        self.staged(Part::Whole, data, |first, table, crew| {
-            let out = &mut errors[first * features..][..table.len()];
+        self.staged(Part::Whole, data, targets_of(data)?, |first, table, crew| {
+            let out = &mut errors[first * features..][..table.rows.len()];
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, out),
                 AnyEngine::F64(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, out),
@@ -376,13 +393,13 @@ impl Autoencoder {
         }
         let (mut sums, mut known) = (vec![0.0; features], vec![0usize; features]);
         let mut cells = Vec::new();
-        self.staged(Part::Whole, data, |_, table, crew| {
-            cells.resize(table.len(), 0.0);
+        self.staged(Part::Whole, data, targets_of(data)?, |_, table, crew| {
+            cells.resize(table.rows.len(), 0.0);
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
                 AnyEngine::F64(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
             }
-            for (errors, row) in cells.chunks_exact(features).zip(table.chunks_exact(features)) {
+            for (errors, row) in cells.chunks_exact(features).zip(table.expected().chunks_exact(features)) {
                 for ((sum, known), (error, x)) in sums.iter_mut().zip(&mut known).zip(errors.iter().zip(row))
                 {
                     *sum += f64::from(*error);
@@ -405,7 +422,9 @@ impl Autoencoder {
         }
         let errors = self.reconstruction_error(data, ErrorNorm::Sum)?;
         let mut known = 0usize;
-        self.staged(Part::Whole, data, |_, table, _| known += known_values(table))?;
+        self.staged(Part::Whole, data, targets_of(data)?, |_, table, _| {
+            known += known_values(table.expected());
+        })?;
         Ok(errors.iter().sum::<f64>() / known.max(1) as f64)
     }
 
@@ -435,8 +454,8 @@ impl Autoencoder {
         };
         self.expect_width(what, from, data)?;
         let mut out = vec![0.0; data.rows() * to];
-        self.staged(part, data, |first, table, crew| {
-            let out = &mut out[first * to..][..table.len() / from * to];
+        self.staged(part, data, None, |first, table, crew| {
+            let out = &mut out[first * to..][..table.rows.len() / from * to];
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).run(part, Source { table, indices: None }, out),
                 AnyEngine::F64(e) => bulk(e, crew).run(part, Source { table, indices: None }, out),
@@ -465,34 +484,42 @@ impl Autoencoder {
         Err(Error::Width { what, expected, got: data.features() })
     }
 
-    /// Calls `work(first, rows, crew)` with consecutive pieces of the source, each checked for values that `part` can take.
+    /// Calls `work(first, table, crew)` with consecutive pieces of the source and its targets, each checked for values that `part` can
+    /// take.
     pub(crate) fn staged(
         &self,
         part: Part,
         data: &dyn BatchSource,
-        mut work: impl FnMut(usize, &[f32], Crew) + Send,
+        targets: Option<&dyn BatchSource>,
+        mut work: impl FnMut(usize, Table<'_>, Crew) + Send,
     ) -> Result<(), Error> {
         let (rows, features) = (data.rows(), data.features());
         let may_miss = self.config.mask_missing() && part != Part::Decoder;
         let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
         self.pool.enter_for(worth_sharing, |crew| {
-            let mut staged = Vec::new();
+            let mut feed = Feed::new(data, targets, STAGED_ROWS.min(rows));
             for first in (0..rows).step_by(STAGED_ROWS) {
-                let count = STAGED_ROWS.min(rows - first);
-                let table = match data.as_slice() {
-                    Some(all) => &all[first * features..][..count * features],
-                    None => {
-                        let indices: Vec<usize> = (first..first + count).collect();
-                        staged.resize(count * features, 0.0);
-                        data.read_rows(&indices, &mut staged)?;
-                        &staged
-                    }
-                };
-                check_values(data, first, table, may_miss)?;
+                let indices: Vec<usize> = (first..rows.min(first + STAGED_ROWS)).collect();
+                let (table, places) = feed.rows(&indices)?;
+                // What is in memory is there as a whole, what is read by itself.
+                let table = table.part(places.first().copied().unwrap_or(0), places.len(), features);
+                check_values(data, first, table.rows, may_miss)?;
+                if let (Some(source), Some(values)) = (targets, table.targets) {
+                    check_values(source, first, values, may_miss).map_err(Error::of_targets)?;
+                }
                 work(first, table, crew);
             }
             Ok(())
         })
+    }
+}
+
+/// The targets of a source, one for each row, where it has targets.
+pub(crate) fn targets_of(data: &dyn BatchSource) -> Result<Option<&dyn BatchSource>, Error> {
+    let Some(targets) = data.targets() else { return Ok(None) };
+    match Pairs::new(data, targets) {
+        Ok(_) => Ok(Some(targets)),
+        Err(error) => Err(Error::of_targets(error.into())),
     }
 }
 

@@ -60,12 +60,14 @@ pub(crate) struct Objective<T> {
     pub(crate) noise: Option<Noise>,
     /// Whether NaN in the table is a missing value.
     pub(crate) mask_missing: bool,
+    /// Whether training is told what rows should become.
+    pub(crate) paired: bool,
 }
 
 impl<T> Objective<T> {
     /// Whether what goes into the network is not what comes to its end.
     pub(crate) fn changes_input(&self) -> bool {
-        self.noise.is_some() || self.mask_missing
+        self.noise.is_some() || self.mask_missing || self.paired
     }
 }
 
@@ -151,6 +153,7 @@ impl<T: Element> Network<T> {
             weights: None,
             noise: config.noise(),
             mask_missing: config.mask_missing(),
+            paired: false,
         };
         let parameters = AlignedBuf::zeroed(start);
         let mut network = Network {

@@ -30,8 +30,8 @@ enum Row<'a> {
 impl<'a> OneRow<'a> {
     pub(crate) fn new(model: &'a Autoencoder) -> Self {
         let row = match &model.engine {
-            AnyEngine::F32(engine) => Row::F32(engine, Scratch::new(&engine.network, 1)),
-            AnyEngine::F64(engine) => Row::F64(engine, Scratch::new(&engine.network, 1)),
+            AnyEngine::F32(engine) => Row::F32(engine, Scratch::new(&engine.network, 1, false)),
+            AnyEngine::F64(engine) => Row::F64(engine, Scratch::new(&engine.network, 1, false)),
         };
         let config = &model.config;
         let (input, code, may_miss) = (config.input_dim(), config.encoding_dim(), config.mask_missing());

@@ -4,7 +4,7 @@ use ae_data::BatchSource;
 
 use crate::config::Latent;
 use crate::error::Error;
-use crate::model::Autoencoder;
+use crate::model::{Autoencoder, targets_of};
 
 /// Rows that are encoded at a time: wide encodings of all rows at once could be larger than the memory.
 const ROWS: usize = 1024;
@@ -34,7 +34,8 @@ impl Autoencoder {
     pub fn sparsity(&self, data: &dyn BatchSource) -> Result<Sparsity, Error> {
         let (rows, features, code) = (data.rows(), self.config.input_dim(), self.config.encoding_dim());
         let mse = self.mse(data)?;
-        let scaled = self.scaled(data)?;
+        // What is explained is the variance of what should come out.
+        let scaled = self.scaled(targets_of(data)?.unwrap_or(data))?;
         let mut ever = vec![false; code];
         let mut active = 0;
         // Sums of the values and of their squares, about the first row, so that no digits are lost to a large mean.

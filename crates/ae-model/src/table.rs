@@ -1,59 +1,82 @@
-//! Models of tables: the schema that a model carries, and rows whose gaps are filled.
+//! Rows in memory on their way into a step.
 
-use ae_data::{BatchSource, Dataset, Schema};
+use ae_data::BatchSource;
 
 use crate::error::Error;
-use crate::model::Autoencoder;
-use crate::scale::Scaler;
 
-impl Autoencoder {
-    /// Gives the model the schema of the table that its features are made of. It is kept in the model file, and features that are 0 or 1
-    /// stay so whatever the scaling.
-    ///
-    /// # Errors
-    /// [`Error::Width`] unless the schema has as many features as the model.
-    pub fn set_schema(&mut self, schema: Schema) -> Result<(), Error> {
-        let (expected, got) = (self.config.input_dim(), schema.width());
-        if got != expected {
-            return Err(Error::Width { what: "a schema", expected, got });
-        }
-        self.schema = Some(schema);
-        Ok(())
+/// Rows in row-major order, and what they should become where that is not themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table<'a> {
+    /// What goes in.
+    pub(crate) rows: &'a [f32],
+    /// As long, row for row.
+    pub(crate) targets: Option<&'a [f32]>,
+}
+
+impl<'a> From<&'a [f32]> for Table<'a> {
+    fn from(rows: &'a [f32]) -> Self {
+        Table { rows, targets: None }
+    }
+}
+
+impl<'a> Table<'a> {
+    /// What should come out, which errors are measured against.
+    pub(crate) fn expected(self) -> &'a [f32] {
+        self.targets.unwrap_or(self.rows)
     }
 
-    /// The schema of the table that its features are made of; none of a model of plain numbers.
-    pub fn schema(&self) -> Option<&Schema> {
-        self.schema.as_ref()
+    /// Rows `first..first + count`, each of so many values.
+    pub(crate) fn part(self, first: usize, count: usize, features: usize) -> Self {
+        let part = |rows: &'a [f32]| &rows[first * features..][..count * features];
+        Table { rows: part(self.rows), targets: self.targets.map(part) }
+    }
+}
+
+/// Rows of a source that need not be in memory, some at a time.
+pub(crate) struct Feed<'a> {
+    data: &'a dyn BatchSource,
+    targets: Option<&'a dyn BatchSource>,
+    /// All of it, where all of it is in memory.
+    whole: Option<Table<'a>>,
+    staged: [Vec<f32>; 2],
+    places: Vec<usize>,
+}
+
+impl<'a> Feed<'a> {
+    /// For up to `most` rows at a time of `data`, and of `targets` beside them.
+    pub(crate) fn new(data: &'a dyn BatchSource, targets: Option<&'a dyn BatchSource>, most: usize) -> Self {
+        let whole = match (data.as_slice(), targets.map(BatchSource::as_slice)) {
+            (Some(rows), None) => Some(Table { rows, targets: None }),
+            (Some(rows), Some(Some(targets))) => Some(Table { rows, targets: Some(targets) }),
+            _ => None,
+        };
+        let room = |wanted: bool| if wanted { vec![0.0; most * data.features()] } else { Vec::new() };
+        let staged = [room(whole.is_none()), room(whole.is_none() && targets.is_some())];
+        Feed { data, targets, whole, staged, places: (0..most).collect() }
     }
 
-    /// The rows of `data` with every missing value filled in by the model, in the units of the data; known values stay as they are. Of
-    /// several `rounds`, each rebuilds the rows with what the one before has filled in.
-    ///
-    /// # Errors
-    /// As [`reconstruct`](Autoencoder::reconstruct); missing values are [`Error::NotFinite`] for a model that does not mask them.
-    pub fn filled(&self, data: &dyn BatchSource, rounds: usize) -> Result<Dataset, Error> {
-        let features = self.config.input_dim();
-        self.expect_width("rows", features, data)?;
-        let rows: Vec<usize> = (0..data.rows()).collect();
-        let mut values = vec![0.0; rows.len() * features];
-        data.read_rows(&rows, &mut values)?;
-        let gaps: Vec<usize> = (0..values.len()).filter(|at| values[*at].is_nan()).collect();
-        for _ in 0..if gaps.is_empty() { 0 } else { rounds } {
-            let rebuilt = self.reconstruct(&Dataset::new(values.clone(), features)?)?;
-            gaps.iter().for_each(|at| values[*at] = rebuilt.values()[*at]);
-        }
-        let filled = Dataset::new(values, features)?;
-        match data.names() {
-            Some(names) => Ok(filled.with_names(names.to_vec())?),
-            None => Ok(filled),
-        }
+    /// Rows at a time at most.
+    pub(crate) fn most(&self) -> usize {
+        self.places.len()
     }
 
-    /// The scaler with features that are 0 or 1 by the schema left as they are.
-    pub(crate) fn keeping_indicators(&self, scaler: Scaler) -> Scaler {
-        match &self.schema {
-            Some(schema) => scaler.leaving(&schema.indicators()),
-            None => scaler,
+    /// A table that holds the rows `indices`, and where in it they are.
+    pub(crate) fn rows<'s>(&'s mut self, indices: &'s [usize]) -> Result<(Table<'s>, &'s [usize]), Error> {
+        if let Some(whole) = self.whole {
+            return Ok((whole, indices));
         }
+        let len = indices.len() * self.data.features();
+        let [rows, beside] = &mut self.staged;
+        let rows = &mut rows[..len];
+        self.data.read_rows(indices, rows)?;
+        let targets = match self.targets {
+            Some(targets) => {
+                let beside = &mut beside[..len];
+                targets.read_rows(indices, beside).map_err(|error| Error::of_targets(error.into()))?;
+                Some(&*beside)
+            }
+            None => None,
+        };
+        Ok((Table { rows, targets }, &self.places[..indices.len()]))
     }
 }

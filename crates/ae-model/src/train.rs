@@ -20,6 +20,7 @@ use crate::init::{self, Purpose};
 use crate::model::known_values;
 use crate::schedule::Plateau;
 use crate::step::{Arithmetic, Totals};
+use crate::table::Feed;
 pub use range_test::RangeTest;
 pub(crate) use range_test::range_test;
 use stopping::{Divergence, Stopper};
@@ -33,42 +34,19 @@ pub(crate) struct Task<'a> {
     pub(crate) cancel: Option<&'a CancelToken>,
 }
 
-/// Rows of a source that need not be in memory, a batch at a time.
-struct Feed<'a> {
-    data: &'a dyn BatchSource,
-    staged: Vec<f32>,
-    places: Vec<usize>,
-}
-
-impl<'a> Feed<'a> {
-    fn new(data: &'a dyn BatchSource, most: usize) -> Self {
-        let staged = if data.as_slice().is_some() { 0 } else { most * data.features() };
-        Feed { data, staged: vec![0.0; staged], places: (0..most).collect() }
+/// The share of the values that should come out of the rows that are not missing; never 0.
+fn known_share(feed: &mut Feed<'_>, config: &Config, rows: &[usize]) -> Result<f64, Error> {
+    let features = config.input_dim();
+    if !config.mask_missing() || rows.is_empty() {
+        return Ok(1.0);
     }
-
-    /// A table that holds the rows `indices`, and where in it they are.
-    fn rows<'s>(&'s mut self, indices: &'s [usize]) -> Result<(&'s [f32], &'s [usize]), Error> {
-        if let Some(all) = self.data.as_slice() {
-            return Ok((all, indices));
-        }
-        let staged = &mut self.staged[..indices.len() * self.data.features()];
-        self.data.read_rows(indices, staged)?;
-        Ok((staged, &self.places[..indices.len()]))
+    let mut known = 0;
+    for indices in rows.chunks(feed.most()) {
+        let (table, places) = feed.rows(indices)?;
+        let expected = table.expected();
+        known += places.iter().map(|at| known_values(&expected[at * features..][..features])).sum::<usize>();
     }
-
-    /// The share of the values of the rows that are not missing; never 0.
-    fn known_share(&mut self, config: &Config, rows: &[usize]) -> Result<f64, Error> {
-        let features = self.data.features();
-        if !config.mask_missing() || rows.is_empty() {
-            return Ok(1.0);
-        }
-        let mut known = 0;
-        for indices in rows.chunks(self.places.len()) {
-            let (table, places) = self.rows(indices)?;
-            known += places.iter().map(|at| known_values(&table[at * features..][..features])).sum::<usize>();
-        }
-        Ok(known.max(1) as f64 / (rows.len() * features) as f64)
-    }
+    Ok(known.max(1) as f64 / (rows.len() * features) as f64)
 }
 
 /// Rows of the validation part that are read at a time.
@@ -84,15 +62,16 @@ pub(crate) fn fit<T: Arithmetic>(
     let config = task.config;
     let rows = task.train.len();
     let batch_size = config.batch_size_for(rows);
+    engine.set_paired(task.data.targets().is_some());
     engine.prepare(crew, batch_size);
     let known = |share: f64, rows: usize| share * (rows * config.input_dim()) as f64;
     let steps = (config.epochs() as u64).saturating_mul(rows.div_ceil(batch_size) as u64);
     let mut step = 0;
     let mut plateau = Plateau::new();
     let most = batch_size.max(VALIDATION_ROWS.min(task.validation.len()));
-    let mut feed = Feed::new(task.data, most);
-    let of_train = feed.known_share(config, &task.train)?;
-    let of_validation = feed.known_share(config, &task.validation)?;
+    let mut feed = Feed::new(task.data, task.data.targets(), most);
+    let of_train = known_share(&mut feed, config, &task.train)?;
+    let of_validation = known_share(&mut feed, config, &task.validation)?;
     let mut measured = vec![[0.0; 2]; VALIDATION_ROWS.min(task.validation.len())];
     let mut stopper = Stopper::new(config.early_stopping(), engine);
     let mut divergence = Divergence::new(config.learning_rate());

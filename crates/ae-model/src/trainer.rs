@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
 use crate::step::{Arithmetic, Totals};
+use crate::table::Table;
 
 /// A network without scaler or epochs: rows in memory, one update a call, nothing allocated once warm.
 ///
@@ -92,9 +93,16 @@ impl<T: Arithmetic> Session<'_, T> {
     /// [`Error::Width`] if the table is not whole rows; [`Error::RowIndex`] for an index beyond it; [`Error::NoRows`] for an
     /// empty batch.
     pub fn train_batch(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
-        self.check(table, indices)?;
-        let total = Compiled::train_batch(self.engine, self.crew, table, indices);
-        Ok(total.squares / (indices.len() * self.features) as f64)
+        self.train(table.into(), indices)
+    }
+
+    /// As [`Session::train_batch`] where row `i` of `inputs` should become row `i` of `targets`, which is as long: `x` in the
+    /// error is the target. A session that changes from one to the other makes room anew.
+    ///
+    /// # Errors
+    /// As [`Session::train_batch`], and [`Error::Width`] for targets of another length.
+    pub fn train_pairs(&mut self, inputs: &[f32], targets: &[f32], indices: &[usize]) -> Result<f64, Error> {
+        self.train(Table { rows: inputs, targets: Some(targets) }, indices)
     }
 
     /// The objective of the rows, `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²` unless the configuration says otherwise, and its
@@ -109,16 +117,46 @@ impl<T: Arithmetic> Session<'_, T> {
         table: &[f32],
         indices: &[usize],
     ) -> Result<(f64, Vec<LayerParameters<T>>), Error> {
+        self.gradients_of(table.into(), indices)
+    }
+
+    /// As [`Session::gradients`] for pairs of rows.
+    ///
+    /// # Errors
+    /// As [`Session::train_pairs`].
+    pub fn gradients_of_pairs(
+        &mut self,
+        inputs: &[f32],
+        targets: &[f32],
+        indices: &[usize],
+    ) -> Result<(f64, Vec<LayerParameters<T>>), Error> {
+        self.gradients_of(Table { rows: inputs, targets: Some(targets) }, indices)
+    }
+
+    fn train(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {
+        self.check(table, indices)?;
+        let total = Compiled::train_batch(self.engine, self.crew, table, indices);
+        Ok(total.squares / (indices.len() * self.features) as f64)
+    }
+
+    fn gradients_of(
+        &mut self,
+        table: Table<'_>,
+        indices: &[usize],
+    ) -> Result<(f64, Vec<LayerParameters<T>>), Error> {
         self.check(table, indices)?;
         Ok(Compiled::gradients(self.engine, self.crew, table, indices))
     }
 
-    fn check(&self, table: &[f32], indices: &[usize]) -> Result<(), Error> {
+    fn check(&self, Table { rows, targets }: Table<'_>, indices: &[usize]) -> Result<(), Error> {
         let features = self.features;
-        if !table.len().is_multiple_of(features) {
-            return Err(Error::Width { what: "whole rows", expected: features, got: table.len() % features });
+        if !rows.len().is_multiple_of(features) {
+            return Err(Error::Width { what: "whole rows", expected: features, got: rows.len() % features });
         }
-        let rows = table.len() / features;
+        if let Some(targets) = targets.filter(|targets| targets.len() != rows.len()) {
+            return Err(Error::Width { what: "targets", expected: rows.len(), got: targets.len() });
+        }
+        let rows = rows.len() / features;
         if indices.is_empty() {
             return Err(Error::NoRows { rows: 0, validation: 0 });
         }
@@ -132,13 +170,13 @@ impl<T: Arithmetic> Session<'_, T> {
 /// What a [`Session`] does with its engine, compiled in this crate for either type: the loops of all kernels are behind it, which a
 /// generic function would compile again in every program that calls it.
 pub(crate) trait Compiled: Sized {
-    fn train_batch(engine: &mut Engine<Self>, crew: Crew, table: &[f32], indices: &[usize]) -> Totals
+    fn train_batch(engine: &mut Engine<Self>, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals
     where
         Self: Arithmetic;
     fn gradients(
         engine: &mut Engine<Self>,
         crew: Crew,
-        table: &[f32],
+        table: Table<'_>,
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<Self>>)
     where
@@ -146,13 +184,13 @@ pub(crate) trait Compiled: Sized {
 }
 
 impl Compiled for f32 {
-    fn train_batch(engine: &mut Engine<f32>, crew: Crew, table: &[f32], indices: &[usize]) -> Totals {
+    fn train_batch(engine: &mut Engine<f32>, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals {
         engine.train_batch(crew, table, indices)
     }
     fn gradients(
         engine: &mut Engine<f32>,
         crew: Crew,
-        table: &[f32],
+        table: Table<'_>,
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<f32>>) {
         engine.gradients(crew, table, indices)
@@ -160,13 +198,13 @@ impl Compiled for f32 {
 }
 
 impl Compiled for f64 {
-    fn train_batch(engine: &mut Engine<f64>, crew: Crew, table: &[f32], indices: &[usize]) -> Totals {
+    fn train_batch(engine: &mut Engine<f64>, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals {
         engine.train_batch(crew, table, indices)
     }
     fn gradients(
         engine: &mut Engine<f64>,
         crew: Crew,
-        table: &[f32],
+        table: Table<'_>,
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<f64>>) {
         engine.gradients(crew, table, indices)

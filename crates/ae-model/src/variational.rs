@@ -64,7 +64,8 @@ impl Autoencoder {
         };
         crate::config::in_range("samples", samples, 2, MOST_SAMPLES)?;
         let mut values = vec![0.0; data.rows()];
-        self.staged(Part::Whole, data, |first, table, crew| {
+        self.staged(Part::Whole, data, None, |first, table, crew| {
+            let table = table.rows;
             let out = &mut values[first..][..table.len() / features];
             match &self.engine {
                 AnyEngine::F32(e) => {

@@ -25,6 +25,8 @@ struct Kind {
     weights: WeightPenalty,
     layer_norm: bool,
     missing: bool,
+    /// Whether rows should become others.
+    paired: bool,
     rows: usize,
     seed: u64,
 }
@@ -73,6 +75,22 @@ impl Kind {
         table
     }
 
+    /// What the rows should become, where that is not themselves.
+    fn targets(&self) -> Option<Vec<f32>> {
+        self.paired.then(|| Kind { seed: self.seed ^ 0xbeef, ..self.clone() }.table())
+    }
+
+    /// Objective and gradients of all rows.
+    fn gradients_by<T: Arithmetic>(&self, trainer: &mut Trainer<T>) -> (f64, Vec<LayerParameters<T>>) {
+        let (table, rows) = (self.table(), (0..self.rows).collect::<Vec<_>>());
+        trainer
+            .enter(|session| match self.targets() {
+                Some(targets) => session.gradients_of_pairs(&table, &targets, &rows),
+                None => session.gradients(&table, &rows),
+            })
+            .unwrap()
+    }
+
     fn trainer<T: Arithmetic>(&self, isa: Isa, products: Products) -> Trainer<T> {
         let mut trainer = Trainer::new(&self.config(), isa, Some(1)).unwrap();
         trainer.set_products(products);
@@ -86,9 +104,7 @@ impl Kind {
     }
 
     fn gradients<T: Arithmetic>(&self, isa: Isa, products: Products) -> (f64, Vec<f64>) {
-        let rows: Vec<usize> = (0..self.rows).collect();
-        let mut trainer = self.trainer::<T>(isa, products);
-        let (objective, layers) = trainer.enter(|session| session.gradients(&self.table(), &rows)).unwrap();
+        let (objective, layers) = self.gradients_by(&mut self.trainer::<T>(isa, products));
         (objective, flat(&layers))
     }
 }
@@ -139,8 +155,8 @@ fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<
     let widths = prop::collection::vec(1..=width, *depth.start() + 1..=*depth.end() + 1);
     let activation = prop::sample::select(Activation::ALL.to_vec());
     let kind = (activation, loss, noise, latent, penalty, dropout, weights);
-    (widths, kind, any::<[bool; 2]>(), 1..=40usize, any::<u64>()).prop_map(
-        |(widths, kind, [layer_norm, missing], rows, seed)| {
+    (widths, kind, any::<[bool; 3]>(), 1..=40usize, any::<u64>()).prop_map(
+        |(widths, kind, [layer_norm, missing, paired], rows, seed)| {
             let (activation, loss, noise, latent, penalty, dropout, weights) = kind;
             Kind {
                 widths,
@@ -153,6 +169,7 @@ fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<
                 weights,
                 layer_norm,
                 missing,
+                paired,
                 rows,
                 seed,
             }
@@ -181,8 +198,6 @@ proptest! {
     /// Every parameter of small networks. The noise of both is that of the first update.
     #[test]
     fn every_kind_agrees_with_finite_differences(kind in kinds(1..=4, 6)) {
-        let table = kind.table();
-        let rows: Vec<usize> = (0..kind.rows).collect();
         for isa in Isa::available() {
             let (_, gradients) = kind.gradients::<f64>(isa, Products::Plain);
             let mut trainer = kind.trainer::<f64>(isa, Products::Plain);
@@ -201,7 +216,7 @@ proptest! {
                     }
                     trainer.set_layer(index, layer).unwrap();
                 }
-                trainer.enter(|session| session.gradients(&table, &rows)).unwrap().0
+                kind.gradients_by(&mut trainer).0
             });
             prop_assume!(report.kinks <= report.compared);
             prop_assert!(report.passes(&settings), "{isa}: {report:?}");
@@ -227,7 +242,8 @@ proptest! {
     /// The number of threads changes no bit of what is learnt.
     #[test]
     fn threads_change_nothing(kind in kinds(1..=3, 40)) {
-        let (kind, table) = (Kind { rows: 131, ..kind.clone() }, Kind { rows: 131, ..kind }.table());
+        let kind = Kind { rows: 131, ..kind };
+        let (table, targets) = (kind.table(), kind.targets());
         for products in [Products::Plain, Products::Split] {
             let learnt: Vec<Vec<f64>> = [1, 2, 3]
                 .into_iter()
@@ -238,7 +254,10 @@ proptest! {
                     trainer.enter(|session| {
                         for step in 0..3 {
                             let rows: Vec<usize> = (0..97).map(|i| (i * 7 + step * 31) % 131).collect();
-                            session.train_batch(&table, &rows).unwrap();
+                            match &targets {
+                                Some(targets) => session.train_pairs(&table, targets, &rows).unwrap(),
+                                None => session.train_batch(&table, &rows).unwrap(),
+                            };
                         }
                     });
                     flat(&trainer.layers())
@@ -264,6 +283,7 @@ fn leaving_out_a_piece_is_found() {
         weights: WeightPenalty::default(),
         layer_norm: false,
         missing: false,
+        paired: false,
         rows: 19,
         seed: 3,
     };
@@ -277,6 +297,7 @@ fn leaving_out_a_piece_is_found() {
         Kind { weights: WeightPenalty { l1: 0.0, l2: 0.01 }, ..base.clone() },
         Kind { layer_norm: true, ..base.clone() },
         Kind { missing: true, ..base.clone() },
+        Kind { paired: true, ..base.clone() },
     ];
     for piece in pieces {
         let (_, with) = piece.gradients::<f64>(Isa::best(), Products::Plain);

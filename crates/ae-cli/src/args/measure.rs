@@ -12,14 +12,15 @@ Errors are measured on scaled features, as in training, and in the units of the 
 that of the squared errors in those of predicting each feature's mean: under 5 % is a good reconstruction. Missing values are left out.
 
 The mean and PCA of the same size are fitted to the --reference rows, as a rule those the model was trained on, and measured on DATA.
-If both have labels, a linear classifier learns from the reference and is tried on DATA: on the encodings, the rows themselves and
-their principal components.
+If both have labels, a logistic regression learns from the reference and is tried on DATA: on the encodings, the rows themselves and
+their principal components, standardised.
 
 For images (a model trained with --image, or --image here) there are PSNR and SSIM too, in the units of the data.
 
 Examples:
   ae evaluate model.safetensors test.csv --reference train.csv
   ae evaluate people.safetensors people.csv --hide 0.1
+  ae evaluate model.safetensors noisy.csv --target clean.csv
   ae evaluate digits.safetensors digits --image 8x8 --range 16 --json";
 
 pub(super) const SWEEP_HELP: &str = "\
@@ -42,7 +43,11 @@ pub(crate) struct EvaluateArgs {
     pub(crate) data: String,
     #[command(flatten)]
     pub(crate) input: DataArgs,
-    /// Rows that the mean, PCA and classifiers are fitted to: the training file [default: DATA itself]
+    /// What the rows should become, row for row: errors are measured against these [default: DATA itself]
+    #[arg(long, value_name = "DATA")]
+    pub(crate) target: Option<String>,
+    /// Rows that the mean, PCA and classifiers are fitted to: the training file [default: DATA itself, or its
+    /// targets]
     #[arg(long, value_name = "DATA")]
     pub(crate) reference: Option<String>,
     /// Size of the images that rows are: 28x28, or 32x32x3 with the channels of a pixel together [default: as the model was told]

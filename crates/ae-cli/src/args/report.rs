@@ -9,9 +9,9 @@ use super::EvaluateArgs;
 pub(super) const REPORT_HELP: &str = "\
 One HTML file that needs nothing else, not even a network: key figures, rows beside their reconstructions, errors of rows and
 features, a map of the encodings, and the settings with the command that makes the report again. The same inputs give the same
-bytes.
+bytes, but for the seconds that --compare has taken.
 
-With --history, curves of the training; with --sweep, errors against encoding sizes; with --label and --anomaly, how well the
+With --compare, maps of the same rows by PCA and t-SNE, which take a while. With --history, curves of the training; with --sweep, errors against encoding sizes; with --label and --anomaly, how well the
 reconstruction error tells anomalies from the rest, as ROC and precision-recall curves.
 
 Examples:
@@ -20,6 +20,7 @@ Examples:
   ae report model.safetensors labelled.csv --label kind --anomaly fraud --plots plots";
 
 #[derive(Args, Debug)]
+#[command(mut_arg("target", |arg| arg.hide(true)))]
 #[command(mut_arg("seed", |arg| arg.help("Seed of the samples: those of the interval of the MSE, and the rows on the map")))]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
@@ -39,6 +40,9 @@ pub(crate) struct ReportArgs {
     /// What `ae sweep -o` wrote
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) sweep: Option<PathBuf>,
+    /// The maps of `ae compare` as well: the encoding beside PCA and t-SNE, and how well each keeps neighbours
+    #[arg(long)]
+    pub(crate) compare: bool,
     /// Folder that each plot is written to as well, as .svg
     #[arg(long, value_name = "FOLDER")]
     pub(crate) plots: Option<PathBuf>,

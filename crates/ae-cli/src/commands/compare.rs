@@ -44,10 +44,14 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     // Of a table, gaps are as common as columns that are known; of numbers, they are said to be filled in first.
     let rows =
         if model.schema().is_some() { tables::without_gaps(&model, rows, &args.data, out)? } else { rows };
-    let settings = settings(args, common, rows.rows())?;
-    check_values(&args.data, &rows, &drawn)?;
-
-    let maps = maps(args, common, &model, &rows, &settings)?;
+    let wanted = Wanted {
+        location: &args.data,
+        neighbours: args.neighbours,
+        perplexity: args.perplexity,
+        seed: args.seed,
+        threads: common.threads(),
+    };
+    let (maps, perplexity) = maps(&wanted, &model, &rows, &drawn)?;
     let chosen = if drawn.len() == all {
         format!("all {all} of {}", args.data)
     } else {
@@ -59,7 +63,7 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
         "rows": drawn.len(),
         "rows_of_data": all,
         "neighbours": args.neighbours,
-        "perplexity": settings.perplexity,
+        "perplexity": perplexity,
         "seed": args.seed,
         "labels": rows.labels().is_some(),
         "output": args.output,
@@ -67,31 +71,41 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     }))
 }
 
-/// The settings of t-SNE, once what the flags ask for is known to fit the rows.
-fn settings(args: &CompareArgs, common: &Common, rows: usize) -> Result<TsneSettings, Failure> {
+/// How rows are to be mapped.
+pub(super) struct Wanted<'a> {
+    /// Where they come from.
+    pub(super) location: &'a str,
+    pub(super) neighbours: usize,
+    /// Of t-SNE, where it is said.
+    pub(super) perplexity: Option<f64>,
+    pub(super) seed: u64,
+    pub(super) threads: Option<usize>,
+}
+
+/// The settings of t-SNE, once what is asked for is known to fit the rows.
+fn settings(wanted: &Wanted<'_>, rows: usize) -> Result<TsneSettings, Failure> {
+    let location = wanted.location;
     if rows < LEAST_ROWS {
-        let text = format!("{}: {rows} rows are too few to map: at least {LEAST_ROWS} are needed", args.data);
+        let text = format!("{location}: {rows} rows are too few to map: at least {LEAST_ROWS} are needed");
         return Err(Failure::Other(text));
     }
-    let k = args.neighbours;
+    let k = wanted.neighbours;
     if k == 0 || k >= rows.div_ceil(2) {
         return Err(Failure::Usage(format!(
-            "--neighbours: {k} is out of range: it must be at least 1 and fewer than half of the rows, of which {} has {rows}",
-            args.data
+            "--neighbours: {k} is out of range: it must be at least 1 and fewer than half of the rows, of which {location} has {rows}"
         )));
     }
     let most = rows.saturating_sub(1) as f64;
-    let perplexity = args.perplexity.unwrap_or(PERPLEXITY.min(most / 3.0).max(1.0));
+    let perplexity = wanted.perplexity.unwrap_or(PERPLEXITY.min(most / 3.0).max(1.0));
     if !(perplexity >= 1.0 && perplexity <= most) {
         return Err(Failure::Usage(format!(
-            "--perplexity: {perplexity} is out of range: it must be from 1 to one less than the rows, of which {} has {rows}",
-            args.data
+            "--perplexity: {perplexity} is out of range: it must be from 1 to one less than the rows, of which {location} has {rows}"
         )));
     }
     let mut settings = TsneSettings::default();
     settings.perplexity = perplexity;
-    settings.seed = args.seed;
-    settings.threads = common.threads();
+    settings.seed = wanted.seed;
+    settings.threads = wanted.threads;
     Ok(settings)
 }
 
@@ -110,38 +124,41 @@ fn check_values(location: &str, rows: &Dataset, drawn: &[usize]) -> Result<(), F
 }
 
 /// A map and what it is worth.
-struct Map {
+pub(super) struct Map {
     /// As machines know it.
-    key: &'static str,
-    name: String,
+    pub(super) key: &'static str,
+    pub(super) name: String,
     /// What it shows.
-    remark: String,
+    pub(super) remark: String,
     /// `[rows, 2]`
-    points: Vec<f32>,
-    seconds: f64,
-    trustworthiness: f64,
-    continuity: f64,
-    accuracy: Option<f64>,
+    pub(super) points: Vec<f32>,
+    pub(super) seconds: f64,
+    pub(super) trustworthiness: f64,
+    pub(super) continuity: f64,
+    pub(super) accuracy: Option<f64>,
 }
 
-fn maps(
-    args: &CompareArgs,
-    common: &Common,
+/// The three maps of the rows, and the perplexity of t-SNE's. `drawn` are the places of the rows in the data.
+pub(super) fn maps(
+    wanted: &Wanted<'_>,
     model: &Autoencoder,
     rows: &Dataset,
-    settings: &TsneSettings,
-) -> Result<Vec<Map>, Failure> {
-    let about = |error| Failure::with_rows(&args.data, error);
+    drawn: &[usize],
+) -> Result<(Vec<Map>, f64), Failure> {
+    let settings = settings(wanted, rows.rows())?;
+    check_values(wanted.location, rows, drawn)?;
+    let Wanted { location, neighbours, threads, .. } = *wanted;
+    let about = |error| Failure::with_rows(location, error);
     let scaled = model.scaled(rows).map_err(about)?;
-    let truth = NeighbourOrder::new(&scaled, common.threads()).map_err(|error| match error {
+    let truth = NeighbourOrder::new(&scaled, threads).map_err(|error| match error {
         EvalError::Model(error) => about(error),
         error => error.into(),
     })?;
     let measured = |key, name: &str, remark, points: Vec<f32>, started: Instant| {
         let seconds = started.elapsed().as_secs_f64();
-        let order = NeighbourOrder::new(&Rows::new(&points, 2)?, common.threads())?;
+        let order = NeighbourOrder::new(&Rows::new(&points, 2)?, threads)?;
         let accuracy = match rows.labels() {
-            Some(labels) => Some(knn_accuracy(&order, labels.codes(), args.neighbours)?),
+            Some(labels) => Some(knn_accuracy(&order, labels.codes(), neighbours)?),
             None => None,
         };
         Ok::<_, Failure>(Map {
@@ -150,8 +167,8 @@ fn maps(
             remark,
             points,
             seconds,
-            trustworthiness: trustworthiness(&truth, &order, args.neighbours)?,
-            continuity: continuity(&truth, &order, args.neighbours)?,
+            trustworthiness: trustworthiness(&truth, &order, neighbours)?,
+            continuity: continuity(&truth, &order, neighbours)?,
             accuracy,
         })
     };
@@ -174,11 +191,11 @@ fn maps(
     let pca = measured("pca", "PCA", remark, points, started)?;
 
     let started = Instant::now();
-    let points = tsne(&scaled, settings)?;
+    let points = tsne(&scaled, &settings)?;
     let perplexity = (settings.perplexity * 100.0).round() / 100.0;
     let remark = format!("perplexity {perplexity}");
     let tsne = measured("tsne", "t-SNE", remark, points, started)?;
-    Ok(vec![encoding, pca, tsne])
+    Ok((vec![encoding, pca, tsne], settings.perplexity))
 }
 
 /// The first two principal components, `[rows, 2]`, and how many percent of the variance they hold.

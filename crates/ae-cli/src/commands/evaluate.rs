@@ -5,13 +5,13 @@ mod report;
 
 pub(super) use report::{number, percent, verdict};
 
-use ae_data::Dataset;
+use ae_data::{BatchSource, Dataset, Pairs};
 use ae_eval::{Fit, ImageErrors, Imputation, Interval, Reconstruction, data_range, quantile};
 use ae_model::{Autoencoder, Image};
 
 use crate::args::{Common, DataArgs, EvaluateArgs};
 use crate::failure::Failure;
-use crate::inputs::{load, read_for};
+use crate::inputs::{check_targets, load, read_for, read_targets};
 use crate::output::Output;
 use crate::tables::FILL_ROUNDS;
 use baselines::Baselines;
@@ -50,11 +50,18 @@ pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Re
         return Err(Failure::Usage(text.to_owned()));
     }
     let rows = read_for(&model, &args.data, &args.input, out)?;
+    let targets = match &args.target {
+        Some(target) => {
+            let may_miss = model.config().mask_missing();
+            Some(read_targets(&rows, &args.data, target, &args.input, may_miss)?)
+        }
+        None => None,
+    };
     let reference = match &args.reference {
         Some(location) => Some(reference_rows(&model, location, args, out)?),
         None => None,
     };
-    let found = found(args, &model, image, &rows, reference.as_ref())?;
+    let found = found(args, &model, image, (&rows, targets.as_ref()), reference.as_ref())?;
     Ok(Measured { model, rows, image, found })
 }
 
@@ -65,6 +72,10 @@ pub(super) fn check(args: &EvaluateArgs) -> Result<(), Failure> {
     }
     if args.hide.is_some_and(|share| !(share > 0.0 && share < 1.0)) {
         return Err(Failure::Usage("--hide: it must be above 0 and below 1".to_owned()));
+    }
+    check_targets(&args.data, args.target.as_deref())?;
+    if args.target.as_deref() == Some("-") && args.reference.as_deref() == Some("-") {
+        return Err(Failure::Usage("--reference: standard input can be read only once".to_owned()));
     }
     if args.data == "-" && args.reference.as_deref() == Some("-") {
         return Err(Failure::Usage("--reference: standard input can be read only once".to_owned()));
@@ -142,11 +153,11 @@ fn found(
     args: &EvaluateArgs,
     model: &Autoencoder,
     image: Option<Image>,
-    rows: &Dataset,
+    (rows, targets): (&Dataset, Option<&Dataset>),
     reference: Option<&Dataset>,
 ) -> Result<Found, Failure> {
     let about = |error| match error {
-        ae_eval::EvalError::Model(error) => Failure::with_rows(&args.data, error),
+        ae_eval::EvalError::Model(error) => Failure::with_pairs(&args.data, args.target.as_deref(), error),
         error => Failure::Other(format!("{}: {error}", args.data)),
     };
     if let Some(image) = image.filter(|image| image.features() != rows.features()) {
@@ -156,17 +167,20 @@ fn found(
             rows.features()
         )));
     }
-    let reconstruction = Reconstruction::by(model, rows).map_err(about)?;
+    let pairs = targets.map(|targets| Pairs::new(rows, targets)).transpose()?;
+    let source: &dyn BatchSource = pairs.as_ref().map_or(rows, |pairs| pairs);
+    let expected = targets.unwrap_or(rows);
+    let reconstruction = Reconstruction::by(model, source).map_err(about)?;
     let mut errors = reconstruction.row_errors();
     errors.sort_unstable_by(f64::total_cmp);
     let quantiles = QUANTILES.iter().filter_map(|(_, share)| quantile(&errors, *share)).collect();
     let interval = reconstruction.mse_interval(RESAMPLES, LEVEL, args.seed)?;
-    let baselines = Baselines::of(args, model, rows, reference)?;
+    let baselines = Baselines::of(args, model, (rows, targets), reference)?;
     let images = match image {
         Some(size) => {
-            let range = args.range.map_or_else(|| data_range(rows), Ok).map_err(about)?;
+            let range = args.range.map_or_else(|| data_range(expected), Ok).map_err(about)?;
             let rebuilt = model.reconstruct(rows)?;
-            let errors = ImageErrors::of(rows, &rebuilt, size, range).map_err(about)?;
+            let errors = ImageErrors::of(expected, &rebuilt, size, range).map_err(about)?;
             Some(Images { size, range, errors })
         }
         None => None,

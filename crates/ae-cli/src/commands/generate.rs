@@ -1,13 +1,13 @@
-//! `ae generate`, `ae interpolate`: rows that were in no data, as tables or as pictures.
+//! `ae generate`, `ae interpolate`, `ae traverse`: rows that were in no data, as tables or as pictures.
 
 use std::path::{Path, PathBuf};
 
 use ae_data::Dataset;
-use ae_eval::{Sheet, SheetStyle};
-use ae_model::Autoencoder;
+use ae_eval::{Sheet, SheetStyle, Traversal, traverse};
+use ae_model::{Autoencoder, Image};
 use serde_json::json;
 
-use crate::args::{Common, DrawnArgs, GenerateArgs, InterpolateArgs};
+use crate::args::{Common, DrawnArgs, GenerateArgs, InterpolateArgs, TraverseArgs};
 use crate::failure::Failure;
 use crate::inputs::{Target, check_output, load, read_for};
 use crate::output::Output;
@@ -24,7 +24,7 @@ pub(crate) fn generate(args: &GenerateArgs, common: &Common, out: &mut Output) -
     let goal = Goal::of(&args.drawn)?;
     let model = load(&args.model, common.threads())?;
     let rows = model.generate(args.rows as usize, args.seed)?;
-    goal.deliver(&model, &rows, &args.drawn, out)
+    goal.deliver(&model, &rows, IN_A_LINE, &args.drawn, out)
 }
 
 pub(crate) fn interpolate(args: &InterpolateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
@@ -39,7 +39,37 @@ pub(crate) fn interpolate(args: &InterpolateArgs, common: &Common, out: &mut Out
     };
     let between = model.interpolate(row(first)?, row(second)?, args.steps);
     let between = between.map_err(|error| Failure::with_rows(&args.data, error))?;
-    goal.deliver(&model, &between, &args.drawn, out)
+    goal.deliver(&model, &between, IN_A_LINE, &args.drawn, out)
+}
+
+pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
+    let goal = Goal::of(&args.drawn)?;
+    if !(args.extent > 0.0 && args.extent.is_finite()) {
+        return Err(Failure::Usage("--extent: it must be above 0 and finite".to_owned()));
+    }
+    let model = load(&args.model, common.threads())?;
+    let steps = usize::from(args.steps);
+    let Traversal { values, rows } = traverse(&model, steps, args.extent)?;
+    match goal {
+        Goal::Picture(_) => goal.deliver(&model, &rows, steps, &args.drawn, out),
+        Goal::Table(_) => goal.deliver(&model, &placed(&rows, &values)?, steps, &args.drawn, out),
+    }
+}
+
+/// The rows of a traversal, each after the number of the value that was moved and what it was.
+fn placed(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure> {
+    let features = rows.features();
+    let mut cells = Vec::with_capacity(rows.rows() * (features + 2));
+    for (place, row) in rows.values().chunks_exact(features).enumerate() {
+        cells.extend([(place / values.len()) as f32, values[place % values.len()]]);
+        cells.extend_from_slice(row);
+    }
+    let mut names = vec!["code".to_owned(), "code_value".to_owned()];
+    match rows.names() {
+        Some(known) => names.extend_from_slice(known),
+        None => names.extend((1..=features).map(|number| number.to_string())),
+    }
+    Ok(Dataset::new(cells, features + 2)?.with_names(names)?)
 }
 
 /// A table, or a picture.
@@ -66,15 +96,14 @@ impl Goal {
         &self,
         model: &Autoencoder,
         rows: &Dataset,
+        in_a_line: usize,
         args: &DrawnArgs,
         out: &mut Output,
     ) -> Result<(), Failure> {
         match self {
             Goal::Picture(path) => {
-                // Grey images of a size that the model knows need not be told it.
-                let known = model.config().image().filter(|image| image.channels == 1);
-                let known = known.map(|image| (image.width, image.height));
-                let sheet = sheet(rows, args.image.or(known))?;
+                // Images of a size that the model knows need not be told it.
+                let sheet = sheet(rows, args.image.or(model.config().image()), in_a_line)?;
                 ae_data::write_atomically(path, |file| sheet.write_png(file))
                     .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
                 out.note(format!("{} images drawn to {}", rows.rows(), path.display()));
@@ -93,16 +122,15 @@ impl Goal {
     }
 }
 
-/// The rows as images, from the smallest value to the largest.
-fn sheet(rows: &Dataset, image: Option<(usize, usize)>) -> Result<Sheet, Failure> {
+/// The rows as images, so many in a line, from the smallest value to the largest.
+fn sheet(rows: &Dataset, image: Option<Image>, in_a_line: usize) -> Result<Sheet, Failure> {
     let features = rows.features();
     let side = features.isqrt();
-    let (wide, high) = image.unwrap_or((side, side));
-    if wide * high != features {
-        let hint = if image.is_some() { "" } else { "; --image HxW says how high and wide they are" };
-        return Err(Failure::Usage(format!(
-            "rows of {features} values are no images of {high}x{wide}{hint}"
-        )));
+    let told = image.is_some();
+    let image = image.unwrap_or(Image { height: side, width: side, channels: 1 });
+    if image.features() != features {
+        let hint = if told { "" } else { "; --image HxW says how high and wide they are" };
+        return Err(Failure::Usage(format!("rows of {features} values are no images of {image}{hint}")));
     }
     if rows.rows() > MOST {
         return Err(Failure::Usage(format!("a sheet holds at most {MOST} images, not {}", rows.rows())));
@@ -110,10 +138,10 @@ fn sheet(rows: &Dataset, image: Option<(usize, usize)>) -> Result<Sheet, Failure
     let values = rows.values().iter();
     let low = values.clone().copied().fold(f32::INFINITY, f32::min);
     let high_value = values.copied().fold(f32::NEG_INFINITY, f32::max);
-    let in_a_line = IN_A_LINE.min(rows.rows());
+    let in_a_line = in_a_line.min(rows.rows());
     let style = SheetStyle {
-        image: (wide, high),
-        zoom: (WIDTH / (in_a_line * wide)).clamp(1, 16),
+        image,
+        zoom: (WIDTH / (in_a_line * image.width)).clamp(1, 16),
         gap: 4,
         range: (low, if high_value > low { high_value } else { low + 1.0 }),
     };

@@ -27,6 +27,9 @@ use page::Page;
 
 pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     evaluate::check(&args.evaluate)?;
+    if args.evaluate.target.is_some() {
+        return Err(Failure::Usage("--target is for ae train and ae evaluate".to_owned()));
+    }
     let goal = Goal::of(args, common)?;
     let history = args.history.as_deref().map(History::read).transpose()?;
     let sweep = args.sweep.as_deref().map(sizes).transpose()?;

@@ -67,6 +67,15 @@ fn check(args: &SweepArgs) -> Result<(), Failure> {
     if training.encoding_dim.is_some() {
         return Err(Failure::Usage("--encoding-dim: the sizes of a sweep are said by --sizes".to_owned()));
     }
+    if training.log_dir.is_some() {
+        return Err(Failure::Usage("--log-dir is for ae train: -o keeps the results of a sweep".to_owned()));
+    }
+    if training.robust.is_some() {
+        return Err(Failure::Usage("--robust is for ae train".to_owned()));
+    }
+    if training.target.is_some() {
+        return Err(Failure::Usage("--target is for ae train and ae evaluate".to_owned()));
+    }
     if training.learning_rate == Some(Rate::Auto) {
         return Err(Failure::Usage(
             "--learning-rate: auto is for ae train; one rate of all sizes has to be said here".to_owned(),

@@ -1,20 +1,23 @@
 //! `ae train`: a model from rows, and how good it is.
 
+mod log;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ae_data::{BatchSource, Dataset, Subset};
-use ae_eval::{Pca, mean_variance};
+use ae_data::{BatchSource, Pairs, Subset};
+use ae_eval::{EvalError, Pca, Reconstruction, TypicalRows, mean_variance, typical_rows};
 use ae_model::{
-    Autoencoder, CancelToken, Config, EarlyStopping, History, Image, Init, Optimizer, Precision, RangeTest,
-    ScalerKind, Sparsity, StopReason,
+    Autoencoder, Callback, CancelToken, Config, EarlyStopping, History, Image, Init, Optimizer, Precision,
+    RangeTest, ScalerKind, Sparsity, StopReason,
 };
+use log::Log;
 use serde_json::json;
 
 use super::progress::Progress;
 use crate::args::{Betas, Common, InitArg, OptimizerArg, PrecisionArg, Rate, ScaleArg, TrainArgs};
 use crate::failure::Failure;
-use crate::inputs::check_output;
+use crate::inputs::{check_output, check_targets, read_targets};
 use crate::kind::Kind;
 use crate::output::Output;
 use crate::tables;
@@ -22,25 +25,64 @@ use crate::training::TrainingRows;
 
 /// Multiply-adds up to which principal components are worked out beside the model: some seconds.
 const PCA_WORK: f64 = 4e11;
+/// Trainings that look for rows which are not to be learnt from.
+const ROBUST_STEPS: usize = 2;
 
 pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
     check_output(&path)?;
+    args.log_dir.as_deref().map(log::check).transpose()?;
+    check_targets(&args.data, args.target.as_deref())?;
+    if let Some(share) = args.robust.filter(|share| !(*share > 0.0 && *share < 0.5)) {
+        let text = format!("--robust: {share} is out of range: it must be above 0 and below 0.5");
+        return Err(Failure::Usage(text));
+    }
     let training = TrainingRows::read(args, out)?;
+    let data = &training.rows;
+    let targets = match &args.target {
+        Some(_) if training.schema.is_some() => {
+            let text = "--target is for rows of numbers, taken as they are, not for tables of other columns";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        Some(target) => Some(read_targets(data, &args.data, target, &args.input, training.masks)?),
+        None => None,
+    };
+    let pairs = targets.as_ref().map(|targets| Pairs::new(data, targets)).transpose()?;
+    let source: &dyn BatchSource = pairs.as_ref().map_or(data, |pairs| pairs);
     let config = configure(args, args.encoding_dim, &training)?;
-    let (config, tested) = tuned(config, args, common, &training)?;
+    let (config, tested) = tuned(config, args, common, (&training, source))?;
+    let complete = [Some(source), source.targets()].into_iter().flatten().all(is_complete);
+    let token = stop_on_interrupt();
+    if args.robust.is_some() {
+        out.note(format!("{ROBUST_STEPS} trainings first, to find the rows with the largest errors"));
+    }
+    let typical = typical(&config, args, common, (&training, source), &token)?;
+    // Without those of `typical.dropped`, where there are some.
+    let kept = typical.as_ref().map(|rows| Subset::new(source, rows.kept.clone())).transpose()?;
+    let source: &dyn BatchSource = kept.as_ref().map_or(source, |kept| kept);
     let replaced = path.exists();
     let mut model = training.model(config)?;
-    let data = &training.rows;
     if common.threads.is_some() {
         model.set_threads(common.threads())?;
     }
-    model.set_cancel_token(stop_on_interrupt());
+    model.set_cancel_token(token);
 
     if out.is_watched() || !common.quiet {
         out.line(format!("data          {} ({} rows of {})", args.data, data.rows(), data.features()))?;
         for line in training.schema.iter().flat_map(tables::lines) {
             out.line(line)?;
+        }
+        if let Some(target) = &args.target {
+            out.line(format!(
+                "targets       {target}: what the rows should become, and what the scaling is fitted to"
+            ))?;
+        }
+        if let Some(TypicalRows { dropped, .. }) = &typical {
+            out.line(format!(
+                "set aside     {} rows with the largest errors: {}",
+                dropped.len(),
+                listed(dropped)
+            ))?;
         }
         out.line(model.summary().to_string())?;
         if let Some(RangeTest { suggestion, .. }) = &tested {
@@ -61,23 +103,41 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         (_, _, true) => Progress::Silent,
         _ => Progress::lines(epochs),
     };
+    let mut log = match &args.log_dir {
+        Some(folder) => {
+            let config = model.config();
+            let (train, _) = ae_data::validation_split(source.rows(), config.validation(), config.seed())?;
+            Some(Log::create(folder, train.len())?)
+        }
+        None => None,
+    };
+    let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
+    callbacks.extend(log.as_mut().map(|log| log as &mut dyn Callback));
     let start = Instant::now();
-    let history = model.fit(data, &mut [&mut progress]);
+    let history = model.fit(source, &mut callbacks);
     let elapsed = start.elapsed();
     progress.finish();
-    let history = history.map_err(|error| Failure::with_rows(&args.data, error))?;
+    let history = history.map_err(|error| Failure::with_pairs(&args.data, args.target.as_deref(), error))?;
     // Before anything that could still fail: the work is not to be lost.
     model.save(&path)?;
 
-    let quality = Quality::of(&model, data)?;
+    let quality = Quality::of(&model, source, complete)?;
     report(out, &model, &history, elapsed, &quality)?;
     out.line(format!("saved         {}{}", path.display(), if replaced { " (replaced)" } else { "" }))?;
+    if let (Some(folder), Some(log)) = (&args.log_dir, &log) {
+        out.line(format!("log           {}", folder.display()))?;
+        if let Some(error) = log.failed() {
+            out.note(format!("warning: the log in {} is not whole: {error}", folder.display()));
+        }
+    }
     for warning in quality.warnings(&history) {
         out.note(format!("warning: {warning}"));
     }
     out.object(&json!({
         "event": "summary",
         "rows": data.rows(),
+        "target": args.target,
+        "set_aside": typical.map(|rows| rows.dropped.iter().map(|row| row + 1).collect::<Vec<_>>()),
         "features": data.features(),
         "train_rows": history.train_rows,
         "validation_rows": history.validation_rows,
@@ -93,16 +153,52 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         "train_mse": quality.train.mse,
         "train_variance": quality.train.variance,
         "train_pca_mse": quality.train.pca,
+        "train_given_mse": quality.train.given,
         "validation_mse": quality.validation.as_ref().map(|part| part.mse),
         "validation_variance": quality.validation.as_ref().map(|part| part.variance),
         "validation_pca_mse": quality.validation.as_ref().and_then(|part| part.pca),
+        "validation_given_mse": quality.validation.as_ref().and_then(|part| part.given),
         "sparsity": quality.sparsity.map(|sparsity| json!({
             "active": sparsity.active,
             "dead": sparsity.dead,
             "variance_explained": sparsity.variance_explained,
         })),
         "model": path,
+        "log": args.log_dir,
     }))
+}
+
+/// The rows to learn from and those with the largest errors, where that is asked for.
+fn typical(
+    config: &Config,
+    args: &TrainArgs,
+    common: &Common,
+    (training, source): (&TrainingRows, &dyn BatchSource),
+    token: &CancelToken,
+) -> Result<Option<TypicalRows>, Failure> {
+    let Some(share) = args.robust else { return Ok(None) };
+    let mut model = training.model(config.clone())?;
+    model.set_threads(common.threads())?;
+    model.set_cancel_token(token.clone());
+    let found =
+        typical_rows(&mut model, source, share, ROBUST_STEPS, &mut []).map_err(|error| match error {
+            EvalError::Model(error) => Failure::with_pairs(&args.data, args.target.as_deref(), error),
+            error => error.into(),
+        })?;
+    if token.is_cancelled() {
+        return Err(Failure::Other("interrupted while rows were chosen: there is no model yet".to_owned()));
+    }
+    Ok(Some(found))
+}
+
+/// The numbers of the first rows, counted from 1.
+fn listed(rows: &[usize]) -> String {
+    const MOST: usize = 12;
+    let mut numbers: Vec<String> = rows.iter().take(MOST).map(|row| (row + 1).to_string()).collect();
+    if rows.len() > MOST {
+        numbers.push("...".to_owned());
+    }
+    numbers.join(", ")
 }
 
 /// `NAME.safetensors` in this folder, after the file or set that the rows come from.
@@ -182,14 +278,15 @@ fn tuned(
     config: Config,
     args: &TrainArgs,
     common: &Common,
-    training: &TrainingRows,
+    (training, source): (&TrainingRows, &dyn BatchSource),
 ) -> Result<(Config, Option<RangeTest>), Failure> {
     if args.learning_rate != Some(Rate::Auto) {
         return Ok((config, None));
     }
     let mut model = training.model(config.clone())?;
     model.set_threads(common.threads())?;
-    let test = model.range_test(&training.rows).map_err(|error| Failure::with_rows(&args.data, error))?;
+    let about = |error| Failure::with_pairs(&args.data, args.target.as_deref(), error);
+    let test = model.range_test(source).map_err(about)?;
     Ok((config.with_learning_rate(test.suggestion)?, Some(test)))
 }
 
@@ -245,6 +342,11 @@ pub(crate) fn pca_is_quick(rows: usize, features: usize) -> bool {
     rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3) <= PCA_WORK
 }
 
+/// Whether rows in memory lack no value.
+pub(crate) fn is_complete(rows: &dyn BatchSource) -> bool {
+    rows.as_slice().is_some_and(|values| !values.iter().any(|x| x.is_nan()))
+}
+
 /// Errors of one part of the rows, in scaled units.
 struct Part {
     mse: f64,
@@ -252,8 +354,35 @@ struct Part {
     variance: f64,
     /// MSE of principal components fitted to the training rows.
     pca: Option<f64>,
+    /// MSE of rows that have targets, left as they are.
+    given: Option<f64>,
 }
 
+impl Part {
+    fn of(model: &Autoencoder, rows: &dyn BatchSource, pca: Option<&Pca>) -> Result<Part, Failure> {
+        let scaled = model.scaled(rows)?;
+        let mse = model.mse(rows)?;
+        Ok(match rows.targets() {
+            None => Part {
+                mse,
+                variance: mean_variance(&scaled)?,
+                pca: pca.map(|pca| pca.mse(&scaled)).transpose()?,
+                given: None,
+            },
+            Some(targets) => {
+                let targets = model.scaled(targets)?;
+                Part {
+                    mse,
+                    variance: mean_variance(&targets)?,
+                    pca: pca.map(|pca| pca.mse_against(&scaled, &targets)).transpose()?,
+                    given: Some(Reconstruction::of(&targets, &scaled)?.total().mse()),
+                }
+            }
+        })
+    }
+}
+
+/// How good a model is on the rows that it has learnt from and on those held out.
 struct Quality {
     train: Part,
     validation: Option<Part>,
@@ -262,25 +391,21 @@ struct Quality {
 }
 
 impl Quality {
-    fn of(model: &Autoencoder, data: &Dataset) -> Result<Quality, Failure> {
+    fn of(model: &Autoencoder, data: &dyn BatchSource, complete: bool) -> Result<Quality, Failure> {
         let config = model.config();
         let features = config.input_dim();
         let (train, validation) = ae_data::validation_split(data.rows(), config.validation(), config.seed())?;
         let train = Subset::new(data, train)?;
         let components = config.encoding_dim().min(train.rows()).min(features);
-        let scaled = model.scaled(&train)?;
-        let complete = !data.values().iter().any(|x| x.is_nan());
         // As many components as features rebuild every row: nothing to compare with.
         let compares = complete && components < features && pca_is_quick(train.rows(), features);
-        let pca = if compares { Some(Pca::fit(&scaled, components)?) } else { None };
-        let measure = |rows: &Subset<'_>| -> Result<Part, Failure> {
-            let scaled = model.scaled(rows)?;
-            Ok(Part {
-                mse: model.mse(rows)?,
-                variance: mean_variance(&scaled)?,
-                pca: pca.as_ref().map(|pca| pca.mse(&scaled)).transpose()?,
-            })
+        let pca = if compares {
+            let expected = train.targets().unwrap_or(&train);
+            Some(Pca::fit(&model.scaled(expected)?, components)?)
+        } else {
+            None
         };
+        let measure = |rows: &Subset<'_>| Part::of(model, rows, pca.as_ref());
         let validation =
             if validation.is_empty() { None } else { Some(measure(&Subset::new(data, validation)?)?) };
         let sparsity = if model.is_sparse() { Some(model.sparsity(&train)?) } else { None };
@@ -297,6 +422,12 @@ impl Quality {
                 "the model is no better than predicting the mean: raise --epochs or --learning-rate"
                     .to_owned(),
             );
+        } else if part.given.is_some_and(|given| part.mse >= given) {
+            warnings.push(format!(
+                "the rows are nearer to their targets as they are: after {} epochs the model may need more, or a larger \
+                 --encoding-dim",
+                history.epochs.len()
+            ));
         } else if part.pca.is_some_and(|pca| part.mse > pca) {
             warnings.push(format!(
                 "PCA of the same size is better: after {} epochs the model may need more, or a larger --learning-rate",
@@ -355,6 +486,12 @@ fn report(
     row("train", &quality.train)?;
     if let Some(part) = &quality.validation {
         row("validation", part)?;
+    }
+    let given = [("train", Some(&quality.train)), ("validation", quality.validation.as_ref())];
+    let given = given.iter().filter_map(|(name, part)| Some(format!("{:.6} ({name})", (*part)?.given?)));
+    let given: Vec<String> = given.collect();
+    if !given.is_empty() {
+        out.line(format!("as they were  MSE of the rows themselves to their targets {}", given.join(", ")))?;
     }
     if let Some(Sparsity { active, dead, variance_explained }) = quality.sparsity {
         out.line(format!(

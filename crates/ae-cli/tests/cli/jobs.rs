@@ -87,12 +87,47 @@ fn encodings_of_labelled_rows_decode() {
     }
 }
 
+/// A tenth of the rows is noise, which is found and not learnt from.
+#[test]
+fn a_robust_training_leaves_out_what_is_odd() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let is_odd = |i: usize| i % 10 == 4;
+    let row = |i: usize| {
+        let value = |j: usize| match is_odd(i) {
+            true => ((i * 37 + j * 101) % 97) as f64 / 48.0 - 1.0,
+            false => (i as f64 * 0.05 + j as f64 * 0.7).sin(),
+        };
+        (0..6).map(|j| value(j).to_string()).collect::<Vec<_>>().join(",") + "\n"
+    };
+    write(folder, "rows.csv", (0..300).map(row).collect::<String>());
+    let train = ["train", "rows.csv", "--encoding-dim", "2", "--hidden", "8", "--optimizer", "adam"];
+    let train = [&train[..], &["--learning-rate", "0.01", "--robust", "0.1", "-o", MODEL]].concat();
+    let summary = ae(folder, &[&train[..], &["--json"]].concat()).summary();
+    let numbers = summary["set_aside"].as_array().unwrap().iter();
+    let found: Vec<usize> = numbers.map(|row| row.as_u64().unwrap() as usize - 1).collect();
+    let right = found.iter().filter(|row| is_odd(**row)).count();
+    // Of either part the share is rounded down.
+    assert!((28..=30).contains(&found.len()) && right >= 26, "{right} of {found:?}");
+    assert_eq!(
+        summary["train_rows"].as_u64().unwrap() + summary["validation_rows"].as_u64().unwrap(),
+        300 - found.len() as u64
+    );
+    assert!(summary["train_pca_mse"].is_f64());
+    let said = ae(folder, &train).out;
+    assert!(
+        said.contains(&format!("set aside     {} rows with the largest errors: ", found.len())),
+        "{said}"
+    );
+}
+
 /// Every command of the README, in its order, in one folder.
 #[test]
 fn the_commands_of_the_readme_run() {
     let readme = include_str!("../../../../README.md");
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "customers.csv", table());
+    write(folder.path(), "noisy.csv", table().replace('5', "6"));
     write(folder.path(), "settings.toml", "epochs = 50\nhidden = [64, 32]\n");
     // The first height and the last weight are missing.
     let holes = table().replacen("\n0,", "\n,", 1);
@@ -432,4 +467,20 @@ fn rows_are_made_up_and_interpolated() {
     assert_eq!(way.objects().len(), 4);
     ae(folder, &["interpolate", MODEL, "digits", "-o", "way.npy"]);
     assert!(folder.join("way.npy").exists());
+
+    let axes = ae(folder, &["traverse", MODEL, "--steps", "3"]).cells();
+    assert_eq!(
+        (axes.len(), axes[0].len(), &axes[0][..3]),
+        (13, 66, &["code", "code_value", "pixel_0_0"].map(str::to_owned)[..])
+    );
+    for (place, row) in axes[1..].iter().enumerate() {
+        assert_eq!(numbers(row)[..2], [(place / 3) as f64, [-3.0, 0.0, 3.0][place % 3]]);
+    }
+    // The middle of each axis is the same row, its ends are not.
+    assert!(axes[2][2..] == axes[5][2..] && axes[2][2..] != axes[1][2..] && axes[1][2..] != axes[3][2..]);
+    ae(folder, &["traverse", MODEL, "-o", "axes.png"]);
+    let png = std::fs::read(folder.join("axes.png")).unwrap();
+    // Eleven images of eight pixels, 13 times as large, and four lines of them; the sizes are in the header.
+    let size = [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()));
+    assert_eq!(size, [11 * (8 * 13 + 4) + 4, 4 * (8 * 13 + 4) + 4]);
 }

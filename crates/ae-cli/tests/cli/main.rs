@@ -1,10 +1,13 @@
 //! The command as its users have it: a process with arguments, files, standard input and output.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod browser;
 mod compare;
 mod detect;
 mod jobs;
+mod log;
 mod measure;
+mod pairs;
 mod refusals;
 mod report;
 mod tables;

@@ -88,7 +88,8 @@ fn labels_and_images() {
     assert!((of(&found, "/images/psnr") - of_mean).abs() < 2.0, "{of_mean} {found}");
     let out = ae(folder, &words[..7]).out;
     assert!(
-        out.contains("no SSIM: its window needs 11x11 pixels") && out.contains("linear probe  right on "),
+        out.contains("no SSIM: its window needs 11x11 pixels")
+            && out.contains("logistic      regression is right on "),
         "{out}"
     );
 

@@ -149,6 +149,9 @@ const CASES: &[Case] = &[
     ),
     case("a setting out of range", "train digits --config zero.toml", 2, "--epochs: 0 is out of range"),
     case("rows of a plain model", "generate M", 1, "needs a variational autoencoder"),
+    case("axes of a plain model", "traverse M", 1, "a traversal needs a variational autoencoder"),
+    case("one step of an axis", "traverse M --steps 1", 2, "1 is not in 2..=1000"),
+    case("a traversal to nowhere", "traverse M --extent 0", 2, "--extent: it must be above 0 and finite"),
     case("no rows made up", "generate M --rows 0", 2, "0 is not in 1..=10000000"),
     case("a size without a picture", "generate M --image 2x2", 2, "--image is for -o FILE.png"),
     case("a size that is none", "interpolate M rows.csv --image 2by2 -o a.png", 2, "not a size like 28x28"),
@@ -485,6 +488,31 @@ const CASES: &[Case] = &[
     ),
     case("plots in a file", "report M rows.csv --plots rows.csv", 2, "--plots rows.csv: this is no folder"),
     case("plots in no folder", "report M rows.csv --plots no/plots", 2, "there is no folder no"),
+    // Pairs.
+    case(
+        "fewer targets",
+        "train rows.csv --target three.csv",
+        1,
+        "rows.csv has 30 rows of 4 values and --target three.csv has 3 of 4",
+    ),
+    case("narrow targets", "evaluate M rows.csv --target two.csv", 1, "and --target two.csv has 2 of 2"),
+    case("no targets", "train rows.csv --target none.csv", 1, "none.csv: No such file"),
+    case("infinite targets", "train two.csv --target infinite.csv", 1, "infinite.csv: row 2"),
+    case("rows as their targets", "train - --target -", 2, "--target: standard input can be read only once"),
+    case("a sweep of pairs", "sweep rows.csv --sizes 2 --target rows.csv", 2, "--target is for ae train and"),
+    case("a report of pairs", "report M rows.csv --target rows.csv", 2, "--target is for ae train and"),
+    case("maps of one row", "report M ab4.csv --compare", 1, "1 rows are too few to map"),
+    case("half of the rows", "train rows.csv --robust 0.5", 2, "--robust: 0.5 is out of range"),
+    case("a robust sweep", "sweep rows.csv --sizes 2 --robust 0.1", 2, "--robust is for ae train"),
+    case("a log in a file", "train rows.csv --log-dir rows.csv", 2, "--log-dir rows.csv: this is no folder"),
+    case("a log among files", "train rows.csv --log-dir .", 2, "--log-dir .: it is not empty"),
+    case(
+        "a log below a file",
+        "train rows.csv --log-dir rows.csv/a -o folder/m.safetensors",
+        1,
+        "--log-dir rows.csv/a",
+    ),
+    case("a sweep's log", "sweep rows.csv --sizes 2 --log-dir logs", 2, "--log-dir is for ae train"),
     case("a range of a table", "report M rows.csv --range 2", 2, "--range is for images"),
 ];
 
@@ -523,6 +551,7 @@ fn folder() -> tempfile::TempDir {
         ("other.safetensors", &[&2u64.to_le_bytes()[..], b"{}"].concat()),
     ];
     files.iter().for_each(|(name, bytes)| write(folder, name, bytes));
+    write(folder, "ab4.csv", "height,width,depth,weight\n1,2,3,4\n");
     write(folder, "labels.txt", "a\nb\na\n");
     let named = |line: &str| line.to_owned() + if line.starts_with('h') { ",kind\n" } else { ",usual\n" };
     write(folder, "named.csv", table().lines().map(named).collect::<String>());

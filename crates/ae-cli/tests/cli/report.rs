@@ -36,7 +36,7 @@ fn check(html: &str, sections: &[&str]) {
         html.split("base64,").map(|part| part.split_once("\" width").map_or(part, |(_, rest)| rest));
     let html: String =
         std::iter::once(html.split("base64,").next().unwrap()).chain(pictures.skip(1)).collect();
-    let elsewhere = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    let elsewhere = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "").replace("http-equiv", "");
     assert!(!elsewhere.contains("http") && !elsewhere.contains("url("), "nothing comes from elsewhere");
     assert!(!html.contains("<script") && !html.contains("NaN"), "no scripts, no numbers that are none");
     assert_eq!(html.matches("<svg ").count(), html.matches("role=\"img\" aria-label=\"").count());
@@ -186,4 +186,43 @@ fn reports_on_odd_tables() {
     let html = read(folder, "report.html");
     assert!(html.contains("error unknown"));
     check(&html, &["figures", "reconstructions", "errors", "latent", "setup"]);
+}
+
+/// The maps are those of `ae compare`, in numbers and as plots.
+#[test]
+fn a_report_compares_maps() {
+    let folder = trained();
+    let folder = folder.path();
+    let of = ["report", "model.safetensors", "rows.csv", "--compare"];
+    ae(folder, &[&of[..], &["--plots", "plots", "-q"]].concat());
+    let html = read(folder, "report.html");
+    check(&html, &["figures", "reconstructions", "errors", "latent", "setup"]);
+    let compared = ae(folder, &["compare", "model.safetensors", "rows.csv", "--json"]).objects();
+    let maps: Vec<&Value> = compared.iter().filter(|object| object["event"] == "map").collect();
+    assert_eq!(maps.len(), 3);
+    for (map, name) in maps.iter().zip(["encoding", "PCA", "t-SNE"]) {
+        let cells = ["trustworthiness", "continuity"].map(|key| map[key].as_f64().unwrap());
+        let line =
+            format!("<th scope=\"row\">{name}</th><td>{:.4}</td><td>{:.4}</td><td>", cells[0], cells[1]);
+        assert!(html.contains(&line), "{line} is not in the report");
+    }
+    for plot in ["latent", "pca", "tsne"] {
+        assert!(folder.join(format!("plots/{plot}.svg")).exists(), "{plot}");
+    }
+    assert!(html.contains("ae report model.safetensors rows.csv --seed 0 --compare"), "the command says so");
+}
+
+/// Three channels are drawn in colour, of which no word is said.
+#[test]
+fn images_in_colour() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let row = |i: usize| (0..12).map(|j| ((i * 7 + j * 5) % 13).to_string()).collect::<Vec<_>>().join(",");
+    write(folder, "pixels.csv", (0..30).map(|i| row(i) + "\n").collect::<String>());
+    ae(folder, &["train", "pixels.csv", "--encoding-dim", "2", "--epochs", "2", "-q", "-o", "m.safetensors"]);
+    for (size, says) in [("2x2x3", false), ("3x4x1", false), ("3x2x2", true)] {
+        ae(folder, &["report", "m.safetensors", "pixels.csv", "--image", size, "-q"]);
+        let html = read(folder, "report.html");
+        assert_eq!(html.contains("drawn as the mean of their channels"), says, "{size}");
+    }
 }

@@ -6,7 +6,7 @@ use super::{CHARACTER, COLOURS, LINE, RIGHT, WIDTH, escaped, opened, text};
 use crate::scatter::shortened;
 
 /// Space for the number beside a bar.
-const NUMBER: f64 = 76.0;
+const NUMBER: f64 = 84.0;
 
 /// Bars from the top down, each with its name and its value; those without a finite value, or below 0, have no length.
 pub fn bars(title: &str, values: &[(String, f64)]) -> String {
@@ -19,7 +19,7 @@ pub fn bars(title: &str, values: &[(String, f64)]) -> String {
         let top = 4.0 + LINE * place as f64;
         let share = if most > 0.0 && value.is_finite() { (value / most).clamp(0.0, 1.0) } else { 0.0 };
         let length = share * (WIDTH - RIGHT - NUMBER - left);
-        text(&mut svg, (left - 6.0, top + 13.0), "end", short);
+        text(&mut svg, (left - 6.0, top + 15.0), "end", short);
         let _ = writeln!(
             svg,
             "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"{:.1}\" fill=\"{}\"><title>{}: {value}</title></rect>",
@@ -28,7 +28,7 @@ pub fn bars(title: &str, values: &[(String, f64)]) -> String {
             COLOURS[0],
             escaped(name)
         );
-        text(&mut svg, (left + length + 6.0, top + 13.0), "start", &number(*value));
+        text(&mut svg, (left + length + 6.0, top + 15.0), "start", &number(*value));
     }
     svg.push_str("</svg>\n");
     svg

@@ -7,15 +7,16 @@ use crate::reconstruction::quantile;
 use crate::scatter::{Classes, MARKERS, Marker, corners, shortened};
 
 /// Height of the plane.
-const SIDE: f64 = 400.0;
+const SIDE: f64 = 360.0;
 /// Space between the frame and the points.
 const INSET: f64 = 14.0;
 /// Colours of the lowest and the highest value.
 const ENDS: [[f64; 3]; 2] = [[58.0, 125.0, 205.0], [214.0, 88.0, 20.0]];
 /// Values above this quantile all have the colour of the highest.
 const TOP: f64 = 0.95;
-/// Parts of the bar that explains colours.
+/// Parts of the bar that explains colours, and how wide one is.
 const PARTS: usize = 24;
+const PART: f64 = 4.0;
 
 /// What gives points their colours.
 #[derive(Clone, Copy, Debug)]
@@ -149,14 +150,15 @@ fn legend(colouring: &Colouring<'_>) -> (String, f64) {
             let from = 12.0 + CHARACTER * low.chars().count() as f64;
             text(&mut svg, (4.0, y + 11.0), "start", &low);
             for part in 0..PARTS {
-                let x = from + 6.0 * part as f64;
+                let x = from + PART * part as f64;
                 let colour = blend(part as f64 / (PARTS - 1) as f64);
                 let _ = writeln!(
                     svg,
-                    "<rect x=\"{x:.1}\" y=\"{y}\" width=\"6.2\" height=\"12\" fill=\"{colour}\"/>"
+                    "<rect x=\"{x:.1}\" y=\"{y}\" width=\"{:.1}\" height=\"12\" fill=\"{colour}\"/>",
+                    PART + 0.2
                 );
             }
-            let right = from + 6.0 * PARTS as f64 + 8.0;
+            let right = from + PART * PARTS as f64 + 8.0;
             text(&mut svg, (right, y + 11.0), "start", &format!("{high:.3e} and above"));
             (svg, 28.0)
         }

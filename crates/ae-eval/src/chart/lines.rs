@@ -38,12 +38,11 @@ pub fn lines(axes: &Axes<'_>, lines: &[Line<'_>], marks: &[Mark<'_>]) -> String 
     let points = || lines.iter().flat_map(|line| line.points).filter(|(x, y)| x.is_finite() && y.is_finite());
     let x = Span::of(points().map(|(x, _)| *x), axes.x_scale, false);
     let y = Span::of(points().map(|(_, y)| *y), axes.y_scale, true);
-    let named = lines.len() > 1;
-    let mut canvas = Canvas::new(axes, x, y, if named { LINE } else { 0.0 });
+    let (places, above) = legend(lines);
+    let mut canvas = Canvas::new(axes, x, y, above);
     for mark in marks {
         canvas.mark(mark);
     }
-    let mut left = 4.0;
     for (place, line) in lines.iter().enumerate() {
         let (colour, width, dashes) = match line.stroke {
             Stroke::Solid => (COLOURS[place % COLOURS.len()], 2.0, ""),
@@ -64,15 +63,31 @@ pub fn lines(axes: &Axes<'_>, lines: &[Line<'_>], marks: &[Mark<'_>]) -> String 
                 );
             }
         }
-        let wide = 34.0 + CHARACTER * line.name.chars().count() as f64;
-        if named && left + wide <= WIDTH {
-            let (from, to) = (left, left + 22.0);
-            let _ = writeln!(canvas.svg, "<path d=\"M{from:.1} 10H{to:.1}\" {look}/>");
-            text(&mut canvas.svg, (left + 27.0, 14.0), "start", line.name);
-            left += wide + 8.0;
+        if let Some((left, top)) = places.get(place) {
+            let (y, to) = (top + 10.0, left + 22.0);
+            let _ = writeln!(canvas.svg, "<path d=\"M{left:.1} {y}H{to:.1}\" {look}/>");
+            text(&mut canvas.svg, (left + 27.0, top + 15.0), "start", line.name);
         }
     }
     canvas.finish()
+}
+
+/// Where the names of several lines go, in as many lines of text as they need, and how high that is.
+fn legend(lines: &[Line<'_>]) -> (Vec<(f64, f64)>, f64) {
+    if lines.len() < 2 {
+        return (Vec::new(), 0.0);
+    }
+    let (mut left, mut top) = (4.0, 0.0);
+    let mut places = Vec::with_capacity(lines.len());
+    for line in lines {
+        let wide = 34.0 + CHARACTER * line.name.chars().count() as f64;
+        if left > 4.0 && left + wide > WIDTH {
+            (left, top) = (4.0, top + LINE);
+        }
+        places.push((left, top));
+        left += wide + 8.0;
+    }
+    (places, top + LINE)
 }
 
 fn path(canvas: &Canvas, points: &[(f64, f64)]) -> String {

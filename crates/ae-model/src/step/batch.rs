@@ -2,11 +2,13 @@
 
 use ae_kernels::panel::Affine;
 
+use crate::table::Table;
+
 /// The rows of a step, or of a block of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a, T> {
     /// Row-major, as wide as the network's input.
-    pub(crate) table: &'a [f32],
+    pub(crate) table: Table<'a>,
     /// Which rows of the table.
     pub(crate) indices: &'a [usize],
     /// Those of the whole step.
@@ -30,7 +32,7 @@ pub(crate) struct Batch<'a, T> {
 impl<'a, T> Batch<'a, T> {
     /// A step on the rows `indices`.
     pub(crate) fn new(
-        table: &'a [f32],
+        table: Table<'a>,
         indices: &'a [usize],
         map: Option<Affine<'a, T>>,
         draws: Draws,

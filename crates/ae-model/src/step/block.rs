@@ -189,14 +189,14 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// Brings the rows in: scaled, and corrupted where they should be.
+    /// Brings the rows in, scaled, and corrupted where they should be; and what they should become, on the same scale.
     pub(super) fn load(&self, memory: &mut [T]) {
         let (isa, rows, features) = (self.network.isa, self.rows(), self.network.input);
         let at = self.areas.target.unwrap_or(self.areas.values[0].at);
         let len = self.len(0);
         let (given, missing) = memory[at..][..len].split_at_mut(panel_count::<T>(rows) * T::PANEL * features);
         let Batch { table, indices, map, .. } = self.batch;
-        panel::gather_rows(isa, table, indices, map, PanelsMut::new(given, features, rows));
+        panel::gather_rows(isa, table.rows, indices, map, PanelsMut::new(given, features, rows));
         missing.fill(T::ZERO);
         if self.areas.target.is_none() {
             return;
@@ -217,9 +217,13 @@ impl<'a, T: Element> Block<'a, T> {
                 noise::corrupt(isa, noise::Noise::SaltAndPepper { share }, stream, clean, input);
             }
             Some(Noise::Swap { share }) => {
-                let donors = Donors { table, indices: self.batch.all, map };
+                let donors = Donors { table: table.rows, indices: self.batch.all, map };
                 noise::swap(share, stream, donors, clean, input);
             }
+        }
+        if let Some(targets) = table.targets {
+            let given = &mut before[at..][..panel_count::<T>(rows) * T::PANEL * features];
+            panel::gather_rows(isa, targets, indices, map, PanelsMut::new(given, features, rows));
         }
     }
 

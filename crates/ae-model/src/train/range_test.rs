@@ -3,11 +3,12 @@
 use ae_kernels::par::Crew;
 use rand::seq::SliceRandom;
 
-use super::{Feed, Task};
+use super::Task;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::init::{self, Purpose};
 use crate::step::Arithmetic;
+use crate::table::Feed;
 
 /// Learning rates of the first and the last update.
 const RATES: [f64; 2] = [1e-6, 10.0];
@@ -43,8 +44,9 @@ pub(crate) fn range_test<T: Arithmetic>(
     crew: Crew,
 ) -> Result<RangeTest, Error> {
     let batch_size = task.config.batch_size_for(task.train.len());
+    engine.set_paired(task.data.targets().is_some());
     engine.prepare(crew, batch_size);
-    let mut feed = Feed::new(task.data, batch_size);
+    let mut feed = Feed::new(task.data, task.data.targets(), batch_size);
     let [first, last] = RATES;
     let factor = (last / first).powf(1.0 / (UPDATES - 1) as f64);
     let mut found = RangeTest { rates: Vec::new(), losses: Vec::new(), least: first, suggestion: first };

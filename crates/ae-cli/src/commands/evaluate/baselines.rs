@@ -1,17 +1,20 @@
-//! What a mean, principal components and linear classifiers achieve on the same rows.
+//! What a mean, principal components and logistic regressions achieve on the same rows.
 
 use std::collections::HashMap;
 
 use ae_data::{BatchSource, Dataset, Labels, Rows};
-use ae_eval::{EvalError, LinearProbe, Pca, mse_of_mean};
+use ae_eval::{EvalError, LogisticProbe, Pca, Reconstruction, mse_of_mean};
 use ae_model::Autoencoder;
 
 use crate::args::EvaluateArgs;
-use crate::commands::train::pca_is_quick;
+use crate::commands::train::{is_complete, pca_is_quick};
 use crate::failure::Failure;
 
-/// Strength of the classifiers' ridge, relative to the variance of what they see.
-const RIDGE: f64 = 1e-4;
+/// Weight of the rows against the penalty of the classifiers.
+const C: f64 = 1.0;
+/// Multiply-adds up to which classifiers are fitted, some seconds, and passes over the rows that a fit takes, about.
+const PROBE_WORK: f64 = 2e11;
+const PASSES: f64 = 200.0;
 
 /// A number, or why there is none.
 pub(in crate::commands) type Known<T> = Result<T, &'static str>;
@@ -22,13 +25,15 @@ pub(in crate::commands) struct Baselines {
     pub(in crate::commands) mean: f64,
     /// MSE of principal components fitted to the reference, and how many.
     pub(in crate::commands) pca: Known<(f64, usize)>,
+    /// MSE of rows that have targets, left as they are.
+    pub(in crate::commands) given: Option<f64>,
     /// Rows of the reference.
     pub(in crate::commands) reference_rows: usize,
     /// Classifiers, where there are a reference and labels of both.
     pub(in crate::commands) probe: Option<Known<Probe>>,
 }
 
-/// Shares of the rows whose class a linear classifier finds.
+/// Shares of the rows whose class a logistic regression finds.
 pub(in crate::commands) struct Probe {
     pub(in crate::commands) encodings: f64,
     pub(in crate::commands) rows: f64,
@@ -41,19 +46,21 @@ impl Baselines {
     pub(in crate::commands) fn of(
         args: &EvaluateArgs,
         model: &Autoencoder,
-        rows: &Dataset,
+        (rows, targets): (&Dataset, Option<&Dataset>),
         reference: Option<&Dataset>,
     ) -> Result<Baselines, Failure> {
-        let location = args.reference.as_deref().unwrap_or(&args.data);
+        let location = [&args.reference, &args.target].into_iter().find_map(|place| place.as_deref());
+        let location = location.unwrap_or(&args.data);
         let about = |error| match error {
             EvalError::Model(error) => Failure::with_rows(location, error),
             error => Failure::Other(format!("{location}: {error}")),
         };
-        let fitted = reference.unwrap_or(rows);
-        let scaled = model.scaled(rows)?;
+        let expected = targets.unwrap_or(rows);
+        let fitted = reference.unwrap_or(expected);
+        let (scaled, scaled_targets) = (model.scaled(rows)?, model.scaled(expected)?);
         let scaled_reference = model.scaled(fitted).map_err(|error| Failure::with_rows(location, error))?;
-        let mean = mse_of_mean(&scaled_reference, &scaled).map_err(about)?;
-        let pca = components(model, rows, fitted);
+        let mean = mse_of_mean(&scaled_reference, &scaled_targets).map_err(about)?;
+        let pca = components(model, &[rows, expected, fitted]);
         let pca = match pca {
             Ok(components) => match Pca::fit(&scaled_reference, components) {
                 Ok(pca) => Ok(pca),
@@ -67,28 +74,35 @@ impl Baselines {
             None => None,
         };
         let pca = match pca {
-            Ok(pca) => Ok((pca.mse(&scaled).map_err(about)?, pca.components())),
+            Ok(pca) => {
+                let mse = match targets {
+                    Some(_) => pca.mse_against(&scaled, &scaled_targets),
+                    None => pca.mse(&scaled),
+                };
+                Ok((mse.map_err(about)?, pca.components()))
+            }
             Err(why) => Err(why),
         };
-        Ok(Baselines { mean, pca, reference_rows: fitted.rows(), probe })
+        let given = match targets {
+            Some(_) => Some(Reconstruction::of(&scaled_targets, &scaled).map_err(about)?.total().mse()),
+            None => None,
+        };
+        Ok(Baselines { mean, pca, given, reference_rows: fitted.rows(), probe })
     }
 }
 
-/// How many components are to be compared with.
-fn components(model: &Autoencoder, rows: &Dataset, reference: &Dataset) -> Known<usize> {
+/// How many components are to be compared with, of those of the last rows.
+fn components(model: &Autoencoder, rows: &[&Dataset; 3]) -> Known<usize> {
+    let [.., reference] = rows;
     let (count, features) = (reference.rows(), reference.features());
     let components = model.config().encoding_dim().min(count);
-    if misses(rows) || misses(reference) {
+    if rows.iter().any(|rows| !is_complete(*rows)) {
         return Err("values are missing");
     }
     if components >= features {
         return Err("as many components as features rebuild every row");
     }
     if pca_is_quick(count, features) { Ok(components) } else { Err("it would take too long") }
-}
-
-fn misses(rows: &Dataset) -> bool {
-    rows.values().iter().any(|x| x.is_nan())
 }
 
 /// Classifiers that learn from the reference, tried on the rows.
@@ -99,25 +113,28 @@ fn probe(
     pca: &Known<Pca>,
 ) -> Result<Option<Known<Probe>>, EvalError> {
     let (Some(labels), Some(known)) = (rows.labels(), reference.labels()) else { return Ok(None) };
-    if misses(rows) || misses(reference) {
+    if !is_complete(rows) || !is_complete(reference) {
         return Ok(Some(Err("values are missing")));
     }
     if known.codes().iter().all(|code| Some(code) == known.codes().first()) {
         return Ok(Some(Err("the reference has one class only")));
     }
-    if !pca_is_quick(reference.rows(), reference.features()) {
+    // Forward and back.
+    let work =
+        2.0 * PASSES * reference.rows() as f64 * reference.features() as f64 * known.names().len() as f64;
+    if work > PROBE_WORK {
         return Ok(Some(Err("it would take too long")));
     }
     let right = right(labels, known);
     let accuracy = |train: &dyn BatchSource, test: &dyn BatchSource| -> Result<Known<f64>, EvalError> {
         let classes = known.names().len();
-        match LinearProbe::fit(train, known.codes(), classes, RIDGE) {
+        match LogisticProbe::fit(train, known.codes(), classes, C) {
             Ok(probe) => {
                 let found = probe.classify(test)?;
                 let hits = found.iter().zip(&right).filter(|(found, right)| Some(**found) == **right).count();
                 Ok(Ok(hits as f64 / right.len().max(1) as f64))
             }
-            Err(EvalError::NoConvergence) => Ok(Err("nothing varies")),
+            Err(EvalError::NotConverged { .. }) => Ok(Err("it has not converged")),
             Err(error) => Err(error),
         }
     };

@@ -27,15 +27,20 @@ pub(super) fn lines(
     let missing = missing(found);
     let missing = if missing == 0 { String::new() } else { format!(", {missing} values missing") };
     out.line(format!("rows          {} ({} rows of {features}{missing})", args.data, found.rows))?;
+    if let Some(target) = &args.target {
+        out.line(format!("targets       {target}: errors are measured against these"))?;
+    }
     out.line(match &args.reference {
         Some(location) => format!(
             "reference     {location} ({} rows): mean and PCA are fitted to them",
             found.baselines.reference_rows
         ),
         None => {
-            "reference     none (--reference): mean and PCA are fitted to the rows they are measured on, \
+            let what = if args.target.is_some() { "targets" } else { "rows" };
+            format!(
+                "reference     none (--reference): mean and PCA are fitted to the {what} they are measured on, \
                  which favours them"
-                .to_owned()
+            )
         }
     })?;
     out.line("")?;
@@ -155,6 +160,7 @@ fn baseline_lines(model: &Autoencoder, found: &Found, scaled: &Fit) -> Vec<Strin
         Err(why) => format!("PCA with {:<5}not computed: {why}", model.config().encoding_dim()),
     });
     lines.push(line("the mean", found.baselines.mean));
+    lines.extend(found.baselines.given.map(|mse| line("as they are", mse)));
     lines
 }
 
@@ -200,13 +206,13 @@ fn probe_line(probe: &Known<Probe>) -> String {
         Ok(probe) => {
             let pca = probe.pca.map_or("not computed".to_owned(), percent);
             format!(
-                "linear probe  right on {} from encodings, {} from rows, {pca} from PCA ({} classes)",
+                "logistic      regression is right on {} from encodings, {} from rows, {pca} from PCA ({} classes)",
                 percent(probe.encodings),
                 percent(probe.rows),
                 probe.classes
             )
         }
-        Err(why) => format!("linear probe  not computed: {why}"),
+        Err(why) => format!("logistic      regression not computed: {why}"),
     }
 }
 
@@ -261,6 +267,7 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
         "rows": found.rows,
         "features": found.columns.len(),
         "missing": missing(found),
+        "target": args.target,
         "reference": args.reference,
         "reference_rows": baselines.reference_rows,
         "scaled": errors(&scaled),
@@ -270,6 +277,7 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
         "verdict": verdict(&scaled),
         "row_error": quantiles,
         "mean_mse": baselines.mean,
+        "given_mse": baselines.given,
         "pca_mse": baselines.pca.ok().map(|(mse, _)| mse),
         "pca_components": baselines.pca.ok().map(|(_, components)| components),
         "pca_note": baselines.pca.err(),

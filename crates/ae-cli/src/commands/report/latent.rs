@@ -1,17 +1,20 @@
 //! The encodings as a map.
 
+use ae_data::Dataset;
 use ae_eval::chart::{Colouring, Dots, dots};
 use ae_eval::{Classes, sample_rows};
 
-use super::page::{Page, grid};
+use super::page::{Page, grid, table};
 use super::{Facts, grouped};
-use crate::commands::compare::{components, plane};
+use crate::commands::compare::{Wanted, components, maps, plane};
 use crate::commands::evaluate::number;
 use crate::commands::train::pca_is_quick;
 use crate::failure::Failure;
 
 /// Most rows on the map.
 const MOST: usize = 2000;
+/// Neighbours that maps are compared by, where there are rows for them.
+const NEIGHBOURS: usize = 5;
 
 pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure> {
     let (all, seed) = (facts.rows.rows(), facts.args.evaluate.seed);
@@ -36,22 +39,8 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure>
         _ => (first_two(), format!("first 2 of {wide} values")),
     };
     let errors: Vec<f64> = drawn.iter().map(|row| facts.errors[*row].unwrap_or(f64::NAN)).collect();
-    let notes: Vec<String> = drawn
-        .iter()
-        .zip(&errors)
-        .map(|(row, error)| {
-            let label = facts.label(*row).map_or(String::new(), |label| format!(", label {label}"));
-            let error = if error.is_nan() { "unknown".to_owned() } else { number(*error) };
-            format!("row {}{label}, error {error}", row + 1)
-        })
-        .collect();
-    let (colouring, colours) = match rows.labels() {
-        Some(labels) => (
-            Colouring::Classes(Classes { names: labels.names(), codes: labels.codes() }),
-            "coloured by label",
-        ),
-        None => (Colouring::Values("error", &errors), "coloured by error"),
-    };
+    let notes = notes(facts, &drawn);
+    let (colouring, colours) = colouring(&rows, &errors);
     let which = if drawn.len() == all {
         format!("all {} rows", grouped(all))
     } else {
@@ -60,6 +49,81 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure>
     let caption = format!("Latent space: {what}; {which}, {colours}.");
     let svg = dots(&Dots { title: &caption, points: &points, notes: &notes, colouring });
     let figure = page.plot("latent", svg, &caption);
-    page.section("latent", "Latent space", grid(&figure));
+    let body = match facts.args.compare {
+        true => comparison(facts, page, &rows, &drawn, &figure)?,
+        false => grid(&figure),
+    };
+    page.section("latent", "Latent space", body);
     Ok(())
+}
+
+/// What is said of each of the drawn rows where the pointer rests on it.
+fn notes(facts: &Facts<'_>, drawn: &[usize]) -> Vec<String> {
+    let note = |row: &usize| {
+        let label = facts.label(*row).map_or(String::new(), |label| format!(", label {label}"));
+        let error = facts.errors[*row].map_or_else(|| "unknown".to_owned(), number);
+        format!("row {}{label}, error {error}", row + 1)
+    };
+    drawn.iter().map(note).collect()
+}
+
+fn colouring<'a>(rows: &'a Dataset, errors: &'a [f64]) -> (Colouring<'a>, &'static str) {
+    match rows.labels() {
+        Some(labels) => (
+            Colouring::Classes(Classes { names: labels.names(), codes: labels.codes() }),
+            "coloured by label",
+        ),
+        None => (Colouring::Values("error", errors), "coloured by error"),
+    }
+}
+
+/// The figure of the encodings beside principal components and t-SNE of the same rows, and what the maps are worth.
+fn comparison(
+    facts: &Facts<'_>,
+    page: &mut Page,
+    rows: &Dataset,
+    drawn: &[usize],
+    encoding: &str,
+) -> Result<String, Failure> {
+    let evaluate = &facts.args.evaluate;
+    let neighbours = NEIGHBOURS.min(rows.rows().saturating_sub(1) / 2);
+    let wanted = Wanted {
+        location: &evaluate.data,
+        neighbours,
+        perplexity: None,
+        seed: evaluate.seed,
+        threads: facts.common.threads(),
+    };
+    let (maps, _) = maps(&wanted, facts.model, rows, drawn)?;
+    let errors: Vec<f64> = drawn.iter().map(|row| facts.errors[*row].unwrap_or(f64::NAN)).collect();
+    let (notes, (colouring, _)) = (notes(facts, drawn), colouring(rows, &errors));
+    let mut figures = encoding.to_owned();
+    for map in &maps {
+        let (name, caption) = match map.key {
+            // It is drawn already.
+            "encoding" => continue,
+            "pca" => ("pca", format!("PCA {}.", map.remark)),
+            _ => ("tsne", format!("t-SNE, {}.", map.remark)),
+        };
+        let svg = dots(&Dots { title: &caption, points: &map.points, notes: &notes, colouring });
+        figures += &page.plot(name, svg, &caption);
+    }
+    let mut columns = ["map", "trustworthiness", "continuity"].map(str::to_owned).to_vec();
+    columns.extend(rows.labels().map(|_| format!("{neighbours}-NN accuracy")));
+    columns.push("seconds".to_owned());
+    let lines: Vec<Vec<String>> = maps
+        .iter()
+        .map(|map| {
+            let mut line = vec![map.name.clone()];
+            line.extend([map.trustworthiness, map.continuity].map(|share| format!("{share:.4}")));
+            line.extend(map.accuracy.map(|share| format!("{share:.4}")));
+            line.push(format!("{:.2}", map.seconds));
+            line
+        })
+        .collect();
+    let caption = format!(
+        "How well each map keeps the {neighbours} nearest neighbours of {} rows (1 is best)",
+        grouped(rows.rows())
+    );
+    Ok(grid(&figures) + &table(&caption, &columns, &lines))
 }

@@ -3,6 +3,8 @@
 use ae_eval::chart::escaped;
 
 const STYLE: &str = include_str!("style.css");
+/// What browsers let the page do: show itself.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// A plot, for a file of its own.
 pub(super) struct Plot {
@@ -60,6 +62,7 @@ impl Page {
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\"/>\n\
              <meta name=\"color-scheme\" content=\"light dark\"/>\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
              </head>\n<body>\n<header>\n<h1>{title}</h1>\n<dl class=\"facts\">{facts}</dl>\n</header>\n\
              <nav aria-label=\"Sections\"><ul>{links}</ul></nav>\n<main>\n{main}</main>\n</body>\n</html>\n"

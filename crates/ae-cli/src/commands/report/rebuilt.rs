@@ -59,12 +59,12 @@ fn images(facts: &Facts<'_>, image: Image, groups: &[Group]) -> Result<String, F
     let known = facts.rows.values().iter().copied().filter(|x| !x.is_nan());
     let range = known.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     let zoom = (WIDE / image.width.max(1)).max(1);
-    let style = SheetStyle { image: (image.width, image.height), zoom, gap: 4, range };
+    let style = SheetStyle { image, zoom, gap: 4, range };
     let mut figures = String::new();
     for Group { name, rows } in groups {
         let chosen = facts.rows.select_rows(rows)?;
         let rebuilt = facts.model.reconstruct(&chosen)?;
-        let sheet = Sheet::draw(&[&grey(&chosen, image), &grey(&rebuilt, image)], style)?;
+        let sheet = Sheet::draw(&[chosen.values(), rebuilt.values()], style)?;
         let mut png = Vec::new();
         sheet.write_png(&mut png).map_err(|error| Failure::Other(format!("a picture: {error}")))?;
         let numbers: Vec<String> = rows.iter().map(|row| (row + 1).to_string()).collect();
@@ -89,16 +89,10 @@ fn images(facts: &Facts<'_>, image: Image, groups: &[Group]) -> Result<String, F
         figures += &figure(&drawn, &caption);
     }
     let mut text = "Originals above, reconstructions below.".to_owned();
-    if image.channels > 1 {
+    if !matches!(image.channels, 1 | 3) {
         text += " Pixels are drawn as the mean of their channels.";
     }
     Ok(paragraph(&text) + &grid(&figures))
-}
-
-/// The mean of the channels of each pixel.
-fn grey(rows: &Dataset, image: Image) -> Vec<f32> {
-    let channels = image.channels.max(1);
-    rows.values().chunks_exact(channels).map(|pixel| pixel.iter().sum::<f32>() / channels as f32).collect()
 }
 
 fn rows(facts: &Facts<'_>, groups: &[Group]) -> Result<String, Failure> {

@@ -107,6 +107,7 @@ fn command(facts: &Facts<'_>) -> String {
     flag("--array", input.array.clone());
     flag("--delimiter", input.delimiter.map(|byte| char::from(byte).to_string()));
     flag("--seed", Some(evaluate.seed.to_string()));
+    words.extend(args.compare.then(|| "--compare".to_owned()));
     words.extend(input.header.then(|| "--header".to_owned()));
     words.extend(input.no_header.then(|| "--no-header".to_owned()));
     words.iter().map(|word| shell(word)).collect::<Vec<_>>().join(" ")

@@ -1,0 +1,267 @@
+//! What encodings are worth to another model: multinomial logistic regression on top of them.
+
+use ae_data::BatchSource;
+use nalgebra::DMatrix;
+
+use crate::blocks::for_each_block;
+use crate::error::EvalError;
+use crate::lbfgs::{self, Ended};
+use crate::metrics::column_means;
+use crate::probe::check;
+
+/// Largest partial derivative of the objective where it is at its least.
+const TOLERANCE: f64 = 1e-7;
+/// Steps after which the search is given up.
+const STEPS: usize = 2000;
+
+/// A linear classifier: multinomial logistic regression with an L2 penalty, on standardised features.
+///
+/// Over the weights `W` `[features, classes]` and the biases, which cost nothing, it minimises `½ ‖W‖² + C Σ_rows -ln p(class | row)` with
+/// `p = softmax(Wᵀx + b)` (Hastie, Tibshirani & Friedman 2009, sec. 4.4): scikit-learn's `LogisticRegression(C)` after its
+/// `StandardScaler`. Found by L-BFGS from zero, until no partial derivative of the mean over rows is larger than 1e-7, in double
+/// precision and in one order, so that the same rows give the same classifier. A feature that is constant is left out.
+#[derive(Clone, Debug)]
+pub struct LogisticProbe {
+    mean: Vec<f64>,
+    /// One over the standard deviation of each feature, 0 for a constant one.
+    inverse: Vec<f64>,
+    /// `[features, classes]`
+    weights: DMatrix<f64>,
+    bias: Vec<f64>,
+}
+
+impl LogisticProbe {
+    /// Fits to `rows` and the class of each, `classes` of them numbered from 0. `c` (`C`) is the weight of the rows against the penalty,
+    /// above 0; 1 is a good value.
+    ///
+    /// # Errors
+    /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Shape`] without rows; [`EvalError::Setting`]
+    /// for a `c` that is not above 0 and finite; [`EvalError::NotConverged`] for values that are not finite or a `c` that is too large.
+    pub fn fit(
+        rows: &dyn BatchSource,
+        labels: &[u32],
+        classes: usize,
+        c: f64,
+    ) -> Result<LogisticProbe, EvalError> {
+        if !(c > 0.0 && c.is_finite()) {
+            return Err(EvalError::Setting { field: "C", allowed: "above 0 and finite" });
+        }
+        let features = check(rows, labels, classes)?;
+        let mean = column_means(rows)?;
+        let mut squares = vec![0.0; features];
+        for_each_block(rows, |block| {
+            for row in block.chunks_exact(features) {
+                for ((square, x), mean) in squares.iter_mut().zip(row).zip(&mean) {
+                    *square += (f64::from(*x) - mean).powi(2);
+                }
+            }
+        })?;
+        let inverse = squares.iter().map(|square| {
+            let deviation = (square / labels.len() as f64).sqrt();
+            if deviation > 0.0 { 1.0 / deviation } else { 0.0 }
+        });
+        let mut probe = LogisticProbe {
+            inverse: inverse.collect(),
+            mean,
+            weights: DMatrix::zeros(features, classes),
+            bias: vec![0.0; classes],
+        };
+        let mut parameters = vec![0.0; (features + 1) * classes];
+        let ended = lbfgs::minimise(&mut parameters, TOLERANCE, STEPS, |parameters, gradient| {
+            probe.set(parameters);
+            probe.objective(rows, labels, c, gradient)
+        })?;
+        let Ended { converged, steps, gradient } = ended;
+        if !converged {
+            return Err(EvalError::NotConverged { steps, gradient });
+        }
+        probe.set(&parameters);
+        Ok(probe)
+    }
+
+    /// The class of each row: the most probable one.
+    ///
+    /// # Errors
+    /// [`EvalError::Shape`] for rows of another width, or what reading them returns.
+    pub fn classify(&self, rows: &dyn BatchSource) -> Result<Vec<u32>, EvalError> {
+        if rows.features() != self.mean.len() {
+            return Err(EvalError::Shape { values: rows.features(), features: self.mean.len() });
+        }
+        let mut found = Vec::with_capacity(rows.rows());
+        for_each_block(rows, |block| {
+            let outputs = self.outputs(&self.standardised(block));
+            for output in outputs.row_iter() {
+                let best =
+                    (1..output.len()).fold(0, |best, c| if output[c] > output[best] { c } else { best });
+                found.push(best as u32);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The share of rows whose class it finds.
+    ///
+    /// # Errors
+    /// [`EvalError::Classes`] for another number of labels than rows, or as [`LogisticProbe::classify`].
+    pub fn accuracy(&self, rows: &dyn BatchSource, labels: &[u32]) -> Result<f64, EvalError> {
+        check(rows, labels, self.bias.len())?;
+        let found = self.classify(rows)?;
+        let right = found.iter().zip(labels).filter(|(found, label)| found == label).count();
+        Ok(right as f64 / labels.len() as f64)
+    }
+
+    /// Weights, column by column, and after them the biases.
+    fn set(&mut self, parameters: &[f64]) {
+        let (weights, bias) = parameters.split_at(self.weights.len());
+        self.weights.copy_from_slice(weights);
+        self.bias.copy_from_slice(bias);
+    }
+
+    fn standardised(&self, block: &[f32]) -> DMatrix<f64> {
+        let features = self.mean.len();
+        let at = |r: usize, j: usize| (f64::from(block[r * features + j]) - self.mean[j]) * self.inverse[j];
+        DMatrix::from_fn(block.len() / features, features, at)
+    }
+
+    fn outputs(&self, x: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut outputs = x * &self.weights;
+        for (mut column, bias) in outputs.column_iter_mut().zip(&self.bias) {
+            column.add_scalar_mut(*bias);
+        }
+        outputs
+    }
+
+    /// What is minimised, over `C` times the rows, and its gradient.
+    fn objective(
+        &self,
+        rows: &dyn BatchSource,
+        labels: &[u32],
+        c: f64,
+        gradient: &mut [f64],
+    ) -> Result<f64, EvalError> {
+        let (features, classes) = self.weights.shape();
+        let share = 1.0 / labels.len() as f64;
+        let penalty = share / c;
+        let mut value = 0.5 * penalty * self.weights.norm_squared();
+        let mut of_weights = &self.weights * penalty;
+        let mut of_bias = vec![0.0; classes];
+        let mut first = 0;
+        for_each_block(rows, |block| {
+            let x = self.standardised(block);
+            let mut outputs = self.outputs(&x);
+            for (mut row, label) in outputs.row_iter_mut().zip(&labels[first..]) {
+                let (label, most) = (*label as usize, row.max());
+                let of_label = row[label] - most;
+                row.apply(|z| *z = (*z - most).exp());
+                let sum = row.sum();
+                value += share * (sum.ln() - of_label);
+                // The derivative by the outputs.
+                row.apply(|p| *p *= share / sum);
+                row[label] -= share;
+                of_bias.iter_mut().zip(row.iter()).for_each(|(sum, delta)| *sum += delta);
+            }
+            of_weights.gemm_tr(1.0, &x, &outputs, 1.0);
+            first += block.len() / features;
+        })?;
+        let (weights, bias) = gradient.split_at_mut(features * classes);
+        weights.copy_from_slice(of_weights.as_slice());
+        bias.copy_from_slice(&of_bias);
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ae_data::Rows;
+
+    use super::*;
+
+    /// The first thousand digits and the others, with labels.
+    fn digits() -> [(Vec<f32>, Vec<u32>); 2] {
+        let digits = ae_data::digits().unwrap();
+        let labels = digits.labels().unwrap();
+        let codes = (0..labels.len()).map(|row| labels.name_of(row).unwrap().parse().unwrap());
+        let codes: Vec<u32> = codes.collect();
+        let (train, test) = digits.values().split_at(1000 * 64);
+        [(train.to_vec(), codes[..1000].to_vec()), (test.to_vec(), codes[1000..].to_vec())]
+    }
+
+    /// scikit-learn 1.9.1: `StandardScaler`, then `LogisticRegression(C, tol=1e-11, max_iter=100000)`.
+    #[test]
+    fn as_scikit_learn() {
+        let [(train, labels), (test, test_labels)] = digits();
+        let (train, test) = (Rows::new(&train, 64).unwrap(), Rows::new(&test, 64).unwrap());
+        let golden = [
+            (1.0, 0.9335006273525721, 0.025656693587144397, 78.22434771933915, 0.1877195242835223),
+            (0.01, 0.9121706398996235, 0.40699803362864057, 6.5896356484120115, 0.14155318633683137),
+        ];
+        for (c, accuracy, loss, squares, weight) in golden {
+            let probe = LogisticProbe::fit(&train, &labels, 10, c).unwrap();
+            assert!((probe.accuracy(&test, &test_labels).unwrap() - accuracy).abs() < 1e-12, "{c}");
+            let near = |value: f64, expected: f64| {
+                assert!((value - expected).abs() < 2e-4 * expected.abs(), "{c}: {value} {expected}");
+            };
+            near(probe.weights.norm_squared(), squares);
+            near(probe.weights[(20, 3)], weight);
+            let objective = probe.objective(&train, &labels, c, &mut vec![0.0; 650]).unwrap();
+            near(objective, loss + squares / (2000.0 * c));
+            // The first column of pixels is blank in all of them.
+            assert!((0..10).all(|class| probe.weights[(0, class)] == 0.0));
+        }
+    }
+
+    #[test]
+    fn the_gradient_agrees_with_differences() {
+        let [(train, labels), _] = digits();
+        let rows = Rows::new(&train[..37 * 64], 64).unwrap();
+        let mut probe = LogisticProbe::fit(&rows, &labels[..37], 10, 0.1).unwrap();
+        let at: Vec<f64> = (0..650).map(|i| ((i * 7) % 11) as f64 * 0.03 - 0.15).collect();
+        let mut gradient = vec![0.0; 650];
+        let mut value = |parameters: &[f64], gradient: &mut [f64]| {
+            probe.set(parameters);
+            probe.objective(&rows, &labels[..37], 0.3, gradient).unwrap()
+        };
+        value(&at, &mut gradient);
+        for index in (0..650).step_by(13) {
+            let mut difference = [1e-5, -1e-5].map(|h| {
+                let mut moved = at.clone();
+                moved[index] += h;
+                value(&moved, &mut vec![0.0; 650])
+            });
+            difference[0] -= difference[1];
+            let numeric = difference[0] / 2e-5;
+            assert!((gradient[index] - numeric).abs() < 1e-8, "{index}: {} {numeric}", gradient[index]);
+        }
+    }
+
+    /// Rows that come in blocks, from a source without a slice, give the same bits; so does another run.
+    #[test]
+    fn the_same_rows_give_the_same_classifier() {
+        let [(train, labels), _] = digits();
+        let twice = [&train[..], &train[..]].concat();
+        let (rows, labels) = (Rows::new(&twice, 64).unwrap(), [&labels[..], &labels[..]].concat());
+        let far = ae_data::Subset::new(&rows, (0..2000).collect()).unwrap();
+        let near = LogisticProbe::fit(&rows, &labels, 10, 0.01).unwrap();
+        assert_eq!(near.weights, LogisticProbe::fit(&far, &labels, 10, 0.01).unwrap().weights);
+        assert_eq!(near.weights, LogisticProbe::fit(&rows, &labels, 10, 0.01).unwrap().weights);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let rows = Rows::new(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 2).unwrap();
+        let fit = |labels: &[u32], c| LogisticProbe::fit(&rows, labels, 2, c);
+        assert!(matches!(fit(&[0, 1], 1.0), Err(EvalError::Classes { .. })));
+        assert!(matches!(fit(&[0, 1, 2], 1.0), Err(EvalError::Classes { .. })));
+        for c in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(fit(&[0, 1, 1], c), Err(EvalError::Setting { .. })));
+        }
+        let nan = Rows::new(&[f32::NAN, 1.0], 1).unwrap();
+        assert!(matches!(LogisticProbe::fit(&nan, &[0, 1], 2, 1.0), Err(EvalError::NotConverged { .. })));
+        let probe = fit(&[0, 1, 1], 1.0).unwrap();
+        assert!(probe.classify(&Rows::new(&[0.0; 3], 3).unwrap()).is_err());
+        assert!(probe.accuracy(&rows, &[0]).is_err());
+        let same = Rows::new(&[1.0; 6], 2).unwrap();
+        let of_shares = LogisticProbe::fit(&same, &[0, 1, 1], 2, 1.0).unwrap();
+        assert_eq!(of_shares.classify(&same).unwrap(), [1, 1, 1]);
+    }
+}

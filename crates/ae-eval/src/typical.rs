@@ -1,0 +1,138 @@
+//! Rows that are worth learning from, where some of them are not.
+
+use ae_data::{BatchSource, Subset, validation_split};
+use ae_model::{Autoencoder, Callback, ErrorNorm, StopReason};
+
+use crate::error::EvalError;
+
+/// Rows in two parts, each by rising index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypicalRows {
+    /// Those that the model understands.
+    pub kept: Vec<usize>,
+    /// Those with the largest errors.
+    pub dropped: Vec<usize>,
+}
+
+/// Finds the rows that `model` does not come to understand, so that it may be trained without them.
+///
+/// Fits the model to all rows and drops the share of them with the largest mean squared errors, then `steps - 1` times fits it to the
+/// rows kept and divides all rows anew: the concentration steps of least trimmed squares (Rousseeuw 1984; Rousseeuw & Van Driessen
+/// 2006), with an autoencoder in the place of the regression, as in Zhou & Paffenroth 2017, who split what it cannot rebuild off the
+/// data. The rows that a fit holds out for validation are divided by themselves: not learning from a row makes its error larger. The
+/// model is left as the last fit made it; a fit that is cancelled, or stopped by a callback, is the last.
+///
+/// What is found is what is hard to rebuild. Anomalies that are easier to rebuild than the other rows, or that are many and alike, are
+/// not found, and then the rows that are dropped are missed.
+///
+/// # Errors
+/// [`EvalError::Share`] for a share that is not above 0 and below 0.5, [`EvalError::Setting`] for no steps, or what the model returns.
+pub fn typical_rows(
+    model: &mut Autoencoder,
+    data: &dyn BatchSource,
+    share: f64,
+    steps: usize,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<TypicalRows, EvalError> {
+    if !(share > 0.0 && share < 0.5) {
+        let allowed = "above 0 and below 0.5";
+        return Err(EvalError::Share { what: "the share of rows to drop", value: share, allowed });
+    }
+    if steps == 0 {
+        return Err(EvalError::Setting { field: "the number of steps", allowed: "at least 1" });
+    }
+    let mut found = TypicalRows { kept: (0..data.rows()).collect(), dropped: Vec::new() };
+    for _ in 0..steps {
+        let kept = Subset::new(data, found.kept.clone())?;
+        let history = model.fit(&kept, callbacks)?;
+        let (validation, seed) = (model.config().validation(), model.config().seed());
+        let (_, held_out) = validation_split(found.kept.len(), validation, seed)?;
+        let held_out: Vec<usize> = held_out.into_iter().map(|place| found.kept[place]).collect();
+        let errors = model.reconstruction_error(data, ErrorNorm::Mean)?;
+        found = divided(&errors, &held_out, share);
+        if matches!(history.stopped, StopReason::Cancelled | StopReason::Callback(_)) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Drops the share with the largest errors, rounded down, of the rows `held_out` (rising), and of the others.
+fn divided(errors: &[f64], held_out: &[usize], share: f64) -> TypicalRows {
+    let (mut kept, mut dropped) = (Vec::with_capacity(errors.len()), Vec::new());
+    let (of_validation, of_training): (Vec<usize>, Vec<usize>) =
+        (0..errors.len()).partition(|row| held_out.binary_search(row).is_ok());
+    for mut part in [of_training, of_validation] {
+        // Of equal errors that of the first row counts as smaller.
+        part.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]).then(a.cmp(b)));
+        let typical = part.len() - (share * part.len() as f64) as usize;
+        dropped.extend(part.drain(typical..));
+        kept.append(&mut part);
+    }
+    kept.sort_unstable();
+    dropped.sort_unstable();
+    TypicalRows { kept, dropped }
+}
+
+#[cfg(test)]
+mod tests {
+    use ae_data::Rows;
+    use ae_model::{Config, Optimizer};
+
+    use super::*;
+
+    fn config() -> ae_model::ConfigBuilder {
+        Config::builder(6).hidden_dims([8]).encoding_dim(2).optimizer(Optimizer::ADAM).learning_rate(0.01)
+    }
+
+    #[test]
+    fn each_part_loses_its_share() {
+        let errors = [5.0, 1.0, 9.0, 2.0, 2.0, 7.0, 3.0, 8.0];
+        let found = divided(&errors, &[2, 5], 0.5);
+        // 9 of those held out, and 8, 5 and 3 of the others.
+        assert_eq!((found.kept, found.dropped), (vec![1, 3, 4, 5], vec![0, 2, 6, 7]));
+        let found = divided(&errors, &[], 0.2);
+        assert_eq!(found.dropped, [2]);
+        // Ties, and numbers that are none.
+        assert_eq!(divided(&[1.0; 4], &[], 0.25).dropped, [3]);
+        assert_eq!(divided(&[f64::NAN, 1.0], &[], 0.5).dropped, [0]);
+    }
+
+    /// A curve, and rows that have nothing to do with it.
+    #[test]
+    fn planted_rows_are_found() {
+        let mut random = ae_testing::random::SplitMix64::new(3);
+        let is_odd = |row: usize| row % 10 == 3;
+        let values: Vec<f32> = (0..400usize)
+            .flat_map(|row| {
+                let odd = random.uniform_f32s(6, -1.0, 1.0);
+                (0..6).map(move |j| match is_odd(row) {
+                    true => odd[j],
+                    false => (row as f32 * 0.05 + j as f32 * 0.7).sin(),
+                })
+            })
+            .collect();
+        let rows = Rows::new(&values, 6).unwrap();
+        let mut model = Autoencoder::new(config().epochs(60).validation(0.2).build().unwrap()).unwrap();
+        let found = typical_rows(&mut model, &rows, 0.1, 2, &mut []).unwrap();
+        let right = found.dropped.iter().filter(|row| is_odd(**row)).count();
+        // Of the rows held out and of the others, the share is rounded down.
+        assert_eq!((found.dropped.len(), found.kept.len()), (39, 361));
+        assert!(right >= 36, "{right} of 39: {:?}", found.dropped);
+        let again = typical_rows(&mut model, &rows, 0.1, 2, &mut []).unwrap();
+        assert_eq!(again, found);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let rows = Rows::new(&[0.5; 60], 6).unwrap();
+        let mut model = Autoencoder::new(config().build().unwrap()).unwrap();
+        for share in [0.0, -0.1, 0.5, f64::NAN] {
+            let found = typical_rows(&mut model, &rows, share, 1, &mut []);
+            assert!(matches!(found, Err(EvalError::Share { .. })), "{share}");
+        }
+        assert!(matches!(typical_rows(&mut model, &rows, 0.1, 0, &mut []), Err(EvalError::Setting { .. })));
+        let narrow = Rows::new(&[0.5; 60], 5).unwrap();
+        assert!(typical_rows(&mut model, &narrow, 0.1, 1, &mut []).is_err());
+    }
+}
