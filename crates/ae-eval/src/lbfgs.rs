@@ -34,7 +34,7 @@ pub(crate) fn minimise<E>(
     let mut memory: Vec<Pair> = Vec::new();
     for steps in 0..=most {
         // A NaN is larger than any number, and stays.
-        let larger = |most: f64, g: &f64| if g.abs() <= most { most } else { g.abs() };
+        let larger = |most: f64, g: &f64| if most.is_nan() || g.abs() <= most { most } else { g.abs() };
         let largest = gradient.iter().fold(0.0, larger);
         let converged = largest <= tolerance;
         if converged || steps == most || !value.is_finite() {
