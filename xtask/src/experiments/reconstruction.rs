@@ -47,7 +47,7 @@ impl MnistDeep {
         let Images { train, test } = Images::read(&self.data)?;
         let Settings { epochs, learning_rate, .. } = self.settings;
         let mut config = base(train.features(), &[1000, 500, 250], 30)
-            .epochs(epochs.unwrap_or(100))
+            .epochs(epochs.unwrap_or(40))
             .learning_rate(learning_rate.unwrap_or(1e-3))
             .batch_size(self.batch_size)
             .loss(self.loss);

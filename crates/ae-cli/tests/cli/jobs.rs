@@ -137,7 +137,7 @@ fn the_commands_of_the_readme_run() {
     for line in readme.lines().filter_map(|line| line.strip_prefix("ae ")) {
         // What follows a pipe or a comment is the shell's.
         let words = line.split(['|', '#']).next().unwrap();
-        ae(folder.path(), &words.split_whitespace().collect::<Vec<_>>());
+        ae(folder.path(), &as_shell_words(words));
         count += 1;
     }
     assert!(count >= 10, "{count}");
@@ -161,6 +161,14 @@ fn errors_of_rows_are_those_of_their_features() {
     let sum: f64 = objects[..30].iter().map(|object| object["error"].as_f64().unwrap()).sum();
     let mse = json.summary()["mse"].as_f64().unwrap();
     assert!((mse - sum / 120.0).abs() < 1e-6 * mse.max(1e-3));
+}
+
+/// Divided as a shell does: at blanks, but for what is between single quotes.
+fn as_shell_words(line: &str) -> Vec<&str> {
+    let parts = line.split('\'').enumerate();
+    parts
+        .flat_map(|(i, part)| if i % 2 == 1 { vec![part] } else { part.split_whitespace().collect() })
+        .collect()
 }
 
 #[test]
