@@ -101,7 +101,9 @@ fn check<T: Element + Float>() {
         for isa in Isa::available() {
             for activation in activations() {
                 let what = format!("{activation:?}, [{inputs}, {features}], {rows} rows on {isa}");
-                let z: Vec<f64> = draw::<f64>(features * rows, -2.0, 2.0, 5);
+                // Never at a kink, where there is no slope to compare with.
+                let away = |z: &f64| if z.abs() < 0.01 { z + 0.02 } else { *z };
+                let z: Vec<f64> = draw::<f64>(features * rows, -2.0, 2.0, 5).iter().map(away).collect();
                 let y: Vec<T> = z.iter().map(|z| T::from_f64(output(activation, *z))).collect();
                 let before = draw::<T>(features * rows, -1.0, 1.0, 6);
                 let weights = draw::<T>((inputs + 1) * features, -1.0, 1.0, 7);
@@ -136,10 +138,6 @@ fn check<T: Element + Float>() {
                 for (at, delta) in delta.iter().enumerate() {
                     let (h, j) = (1e-4, at / rows);
                     let f = |z: f64| slope(activation, z).powi(2);
-                    // Rows near a kink have no derivative to compare with.
-                    if z[at].abs() < 0.01 {
-                        continue;
-                    }
                     let curve = (f(z[at] + h) - f(z[at] - h)) / (2.0 * h);
                     let expected = before[at].to_f64() + weight.to_f64() * norms[j] * curve;
                     let bound = dot_bound::<T>(40 + inputs, 1.0 + norms[j]) + 1e-6 * (1.0 + norms[j]);

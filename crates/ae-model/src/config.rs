@@ -368,14 +368,6 @@ impl Config {
             && self.dropout.input == 0.0
     }
 
-    /// Whether the first weights of the encoder are the decoder's, transposed: see [`Latent::TopK`].
-    pub(crate) fn starts_transposed(&self) -> bool {
-        matches!(self.latent, Latent::TopK(_))
-            && self.hidden_dims.is_empty()
-            && self.conv_layers.is_empty()
-            && self.loss != Loss::GaussianNll
-    }
-
     /// Weights and biases: `Σ (in + 1) out` over the layers. Tied weights count once.
     pub fn parameter_count(&self) -> usize {
         let shapes = self.layer_shapes();

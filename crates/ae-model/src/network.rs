@@ -218,21 +218,6 @@ impl<T: Element> Network<T> {
         let mut lines = vec![T::ZERO; self.lines()];
         let (layers, parameters) = self.parts();
         layers.normalise(Crew::SOLO, parameters, &mut lines);
-        if config.starts_transposed() {
-            self.transpose_decoder();
-        }
-    }
-
-    /// Gives the encoder's only layer the weights of the decoder's, transposed.
-    fn transpose_decoder(&mut self) {
-        let decoder = self.layer(1);
-        let mut encoder = self.layer(0);
-        for (input, line) in encoder.weights.chunks_exact_mut(encoder.outputs).enumerate() {
-            for (feature, weight) in line.iter_mut().enumerate() {
-                *weight = decoder.weights[feature * decoder.outputs + input];
-            }
-        }
-        self.set_layer(0, &encoder);
     }
 
     /// Values that work on unit norms needs room for.

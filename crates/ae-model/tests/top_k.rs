@@ -11,20 +11,6 @@ use ae_model::{
 use ae_testing::random::SplitMix64;
 use proptest::prelude::*;
 
-#[test]
-fn dictionaries_start_with_what_they_write() {
-    for (of_batch, unit_norm) in [(false, false), (false, true), (true, false)] {
-        let latent = Latent::TopK(TopK { k: 2, revival: None, of_batch });
-        let config = Config::builder(5).encoding_dim(9).latent(latent).unit_norm(unit_norm).build().unwrap();
-        let layers = Trainer::<f64>::new(&config, Isa::best(), Some(1)).unwrap().layers();
-        for input in 0..5 {
-            for feature in 0..9 {
-                assert_eq!(layers[0].weights[input * 9 + feature], layers[1].weights[feature * 5 + input]);
-            }
-        }
-    }
-}
-
 /// A network `[input] -> hidden -> top k of code -> hidden -> [input]` and its rows.
 #[derive(Clone, Debug)]
 struct Case {

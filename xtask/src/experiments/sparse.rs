@@ -24,9 +24,6 @@ pub(crate) struct Sparse {
     /// Active features of a row
     #[arg(long, default_value_t = 32)]
     k: usize,
-    /// Dead features that learn from a row
-    #[arg(long, default_value_t = 64)]
-    revived: usize,
     /// Weight of the L1 penalty to start the search from
     #[arg(long, default_value_t = 0.2)]
     l1: f64,
@@ -57,8 +54,11 @@ impl Trained {
 impl Sparse {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let images = Images::read(&self.data)?;
-        let revival =
-            Revival { k: self.revived, weight: Revival::WEIGHT, dead_after: images.train.rows() as u64 / 10 };
+        let revival = Revival {
+            k: images.train.features() / 2,
+            weight: Revival::WEIGHT,
+            dead_after: images.train.rows() as u64 / 12,
+        };
         let latent = Latent::TopK(TopK { k: self.k, revival: Some(revival), of_batch: false });
         let top_k = self.train(&images, self.base(&images).latent(latent))?;
         self.settings.summary(&json!({ "top_k": top_k.to_json() }));
@@ -90,7 +90,7 @@ impl Sparse {
             .optimizer(Optimizer::ADAM)
             .schedule(Schedule::Cosine { end: 0.0 })
             .epochs(epochs.unwrap_or(10))
-            .learning_rate(learning_rate.unwrap_or(1e-3))
+            .learning_rate(learning_rate.unwrap_or(2e-3))
             .batch_size(BATCH)
             .seed(seed)
     }

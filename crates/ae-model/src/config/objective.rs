@@ -122,9 +122,6 @@ pub enum Latent {
     /// The k largest values of the encoder's output, zeros elsewhere, in training and outside: a k-sparse autoencoder (Makhzani &
     /// Frey 2013; wide ones as Gao et al. 2024). Of equal values those of the first features are kept. Gradients go through kept values that
     /// are not zero. [`TopK::of_batch`] chooses among the values of a whole batch instead.
-    ///
-    /// Without hidden layers the encoder starts with the weights of the decoder, transposed (Gao et al. 2024): what a feature reads it also
-    /// writes, so that those which are chosen first are of use and fewer die.
     TopK(TopK),
 }
 
