@@ -60,7 +60,7 @@ pub fn write_csv(dataset: &Dataset, out: impl std::io::Write) -> Result<(), Data
 /// number are numbers and all others texts.
 ///
 /// # Errors
-/// [`DataError::TextsInNumbers`] for formats that hold numbers only, else as [`write`].
+/// [`DataError::TextsInNumbers`] for formats that hold numbers only, else as [`write()`].
 pub fn write_table(table: &Table, path: &Path) -> Result<(), DataError> {
     let format = Format::of(path)?;
     match format {

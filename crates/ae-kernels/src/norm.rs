@@ -3,7 +3,7 @@
 //! Each column, which is a row of the batch, is normalised over its features: `y = (x - μ) r` with their mean `μ`, their variance
 //! `σ²` (that of all of them, not of a sample) and the scale `r = 1 / √(σ² + ε)`.
 //!
-//! Sums over the features run down a panel in [`SUMS`] chains, feature `f` in chain `f mod 4`, which are added in pairs at the end: one
+//! Sums over the features run down a panel in four chains, feature `f` in chain `f mod 4`, which are added in pairs at the end: one
 //! fixed order, whatever the vectors' length.
 
 use crate::isa::Isa;
