@@ -69,7 +69,7 @@ impl Curves {
         let (train, test) = (part(train)?, part(test)?);
         let Settings { epochs, learning_rate, .. } = self.settings;
         let config = base(features, &[400, 200, 100, 50, 25], 6)
-            .epochs(epochs.unwrap_or(100))
+            .epochs(epochs.unwrap_or(150))
             .learning_rate(learning_rate.unwrap_or(2e-3))
             .batch_size(self.batch_size)
             .loss(self.loss);
