@@ -20,17 +20,10 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
     if !format.is_writable() {
         return Err(format.unavailable(path, "written"));
     }
-    let packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
     write_atomically(path, |file| match format {
         #[cfg(feature = "csv")]
         Format::Csv | Format::Tsv => {
-            let delimiter = if format == Format::Tsv { b'\t' } else { b',' };
-            if !packed {
-                return crate::csv::write(dataset, file, delimiter);
-            }
-            let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::default());
-            crate::csv::write(dataset, &mut packer, delimiter)?;
-            packer.finish().map(|_| ())
+            delimited(path, format, file, |out, delimiter| crate::csv::write(dataset, out, delimiter))
         }
         #[cfg(feature = "npy")]
         Format::Npy => crate::npy::write_npy(dataset, file),
@@ -40,11 +33,28 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
         Format::Parquet => crate::parquet::write(dataset, file),
         #[allow(unreachable_patterns, reason = "reached where a format's feature is off")]
         _ => {
-            let _ = (dataset, file, packed);
+            let _ = (dataset, file);
             Err(std::io::ErrorKind::Unsupported.into())
         }
     })
     .map_err(|source| DataError::Io { path: path.to_owned(), source })
+}
+
+/// Has `fill` write to `file` with the delimiter of the format, packed where the path ends in `.gz`.
+#[cfg(feature = "csv")]
+fn delimited(
+    path: &Path,
+    format: Format,
+    file: &mut dyn std::io::Write,
+    fill: impl FnOnce(&mut dyn std::io::Write, u8) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let delimiter = if format == Format::Tsv { b'\t' } else { b',' };
+    if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
+        return fill(file, delimiter);
+    }
+    let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::default());
+    fill(&mut packer, delimiter)?;
+    packer.finish().map(|_| ())
 }
 
 /// Writes the rows as CSV to a stream.
@@ -70,23 +80,16 @@ pub fn write_table(table: &Table, path: &Path) -> Result<(), DataError> {
         _ if !format.is_writable() => return Err(format.unavailable(path, "written")),
         _ => {}
     }
-    let packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
     write_atomically(path, |file| match format {
         #[cfg(feature = "csv")]
         Format::Csv | Format::Tsv => {
-            let delimiter = if format == Format::Tsv { b'\t' } else { b',' };
-            if !packed {
-                return crate::csv::write_texts(table, file, delimiter);
-            }
-            let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::default());
-            crate::csv::write_texts(table, &mut packer, delimiter)?;
-            packer.finish().map(|_| ())
+            delimited(path, format, file, |out, delimiter| crate::csv::write_texts(table, out, delimiter))
         }
         #[cfg(feature = "parquet")]
         Format::Parquet => crate::parquet::write_texts(table, file),
         #[allow(unreachable_patterns, reason = "reached where a format's feature is off")]
         _ => {
-            let _ = (table, file, packed);
+            let _ = (table, file);
             Err(std::io::ErrorKind::Unsupported.into())
         }
     })

@@ -2,32 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod packed;
+
 use ae_kernels::activation::Activation;
 use ae_kernels::contraction;
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len};
+use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::{Element, Isa};
-use ae_testing::random::SplitMix64;
 use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound};
+use packed::{draw, pack, unpack};
 
 const SHAPES: [(usize, usize); 9] =
     [(0, 3), (1, 1), (3, 0), (2, 7), (7, 8), (16, 16), (17, 33), (33, 17), (65, 131)];
-
-fn draw<T: Element>(len: usize, low: f64, high: f64, seed: u64) -> Vec<T> {
-    SplitMix64::new(seed).uniform_f64s(len, low, high).into_iter().map(T::from_f64).collect()
-}
-
-/// `[lines, cols]` in panels.
-fn pack<T: Element>(values: &[T], lines: usize, cols: usize) -> Vec<T> {
-    let mut packed = vec![T::ZERO; panel_len::<T>(lines, cols)];
-    panel::pack(values, PanelsMut::new(&mut packed, lines, cols));
-    packed
-}
-
-fn unpack<T: Element>(packed: &[T], lines: usize, cols: usize) -> Vec<T> {
-    let mut values = vec![T::ZERO; lines * cols];
-    panel::unpack(Panels::new(packed, lines, cols), &mut values);
-    values
-}
 
 /// Those whose slopes follow from their outputs.
 fn activations() -> impl Iterator<Item = Activation> {

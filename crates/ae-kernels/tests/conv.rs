@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod batches;
+
 use ae_kernels::activation::{Activation, Epilogue, Slope};
 use ae_kernels::conv::{self, Conv, Conv2d};
 use ae_kernels::gemm::BatchPanels;
@@ -12,6 +14,7 @@ use ae_kernels::{Element, Isa};
 use ae_testing::naive;
 use ae_testing::random::SplitMix64;
 use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound};
+use batches::{batch, nan};
 
 /// `[height, width, channels in, channels out, kernel, stride, padding, groups]`
 const SHAPES: [[usize; 8]; 20] = [
@@ -165,16 +168,6 @@ impl Case {
     }
 }
 
-/// A row-major `[rows, features]` table in panels `[features, rows]`, with NaN where no row is.
-fn batch<T: Element>(values: &[f64], rows: usize, features: usize) -> AlignedBuf<T> {
-    let mut buffer = nan::<T>(panel_len::<T>(features, rows));
-    for (at, value) in values.iter().enumerate() {
-        let (row, feature) = (at / features, at % features);
-        buffer.as_mut_slice()[panel::panel_index::<T>(features, feature, row)] = T::from_f64(*value);
-    }
-    buffer
-}
-
 fn table<T: Element>(panels: Panels<'_, T>) -> Vec<T> {
     let columns = 0..panels.cols();
     columns.flat_map(|col| (0..panels.rows()).map(move |row| panels.get(row, col))).collect()
@@ -190,12 +183,6 @@ fn parameters<T: Element>(case: &Case) -> AlignedBuf<T> {
 
 fn matrix<'a, T: Element>(case: &Case, data: &'a [T]) -> Panels<'a, T> {
     Panels::new(data, case.conv.weight_rows() + 1, case.conv.channels())
-}
-
-fn nan<T: Element>(len: usize) -> AlignedBuf<T> {
-    let mut buffer = AlignedBuf::zeroed(len);
-    buffer.as_mut_slice().fill(T::from_f64(f64::NAN));
-    buffer
 }
 
 fn forward<T: Element>(isa: Isa, case: &Case, epilogue: Epilogue<'_, T>) -> Vec<T> {

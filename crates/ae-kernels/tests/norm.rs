@@ -2,29 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod packed;
+
 use ae_kernels::norm::{self, EPSILON};
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
+use ae_kernels::panel::{self, Panels, PanelsMut};
 use ae_kernels::{Element, Isa};
-use ae_testing::random::SplitMix64;
 use ae_testing::shapes;
 use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound};
-
-fn draw<T: Element>(len: usize, low: f64, high: f64, seed: u64) -> Vec<T> {
-    SplitMix64::new(seed).uniform_f64s(len, low, high).into_iter().map(T::from_f64).collect()
-}
-
-/// `[features, rows]` in panels.
-fn pack<T: Element>(values: &[T], features: usize, rows: usize) -> Vec<T> {
-    let mut packed = vec![T::ZERO; panel_len::<T>(features, rows)];
-    panel::pack(values, PanelsMut::new(&mut packed, features, rows));
-    packed
-}
-
-fn unpack<T: Element>(packed: &[T], features: usize, rows: usize) -> Vec<T> {
-    let mut values = vec![T::ZERO; features * rows];
-    panel::unpack(Panels::new(packed, features, rows), &mut values);
-    values
-}
+use packed::{draw, pack, unpack};
 
 fn widen<T: Element>(values: &[T]) -> Vec<f64> {
     values.iter().map(|x| x.to_f64()).collect()

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod packed;
+
 use ae_kernels::latent::{self, Divergence};
 use ae_kernels::loss::{self, Loss, RowLosses};
 use ae_kernels::noise::{self, Noise, Stream};
@@ -9,26 +11,10 @@ use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
 use ae_kernels::{Element, Isa};
 use ae_testing::random::SplitMix64;
 use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound};
+use packed::{draw, pack, unpack};
 
 const SHAPES: [(usize, usize); 8] =
     [(0, 3), (1, 1), (5, 0), (7, 31), (16, 32), (17, 33), (33, 100), (64, 784)];
-
-fn draw<T: Element>(len: usize, low: f64, high: f64, seed: u64) -> Vec<T> {
-    SplitMix64::new(seed).uniform_f64s(len, low, high).into_iter().map(T::from_f64).collect()
-}
-
-/// `[features, rows]` in panels.
-fn pack<T: Element>(values: &[T], features: usize, rows: usize) -> Vec<T> {
-    let mut packed = vec![T::ZERO; panel_len::<T>(features, rows)];
-    panel::pack(values, PanelsMut::new(&mut packed, features, rows));
-    packed
-}
-
-fn unpack<T: Element>(packed: &[T], features: usize, rows: usize) -> Vec<T> {
-    let mut values = vec![T::ZERO; features * rows];
-    panel::unpack(Panels::new(packed, features, rows), &mut values);
-    values
-}
 
 /// Loss and its derivative by each of the outputs of a feature, and the reconstruction's error.
 fn naive_loss(loss: Loss, o: &[f64], x: f64) -> (f64, Vec<f64>, f64) {

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
+mod batches;
+
+use ae_kernels::panel::{Panels, PanelsMut, panel_len};
 use ae_kernels::pool::{Pool, Pooling};
-use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
 use ae_testing::random::SplitMix64;
 use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound};
+use batches::{batch, nan};
 
 /// `[height, width, channels, size]`
 const SHAPES: [[usize; 4]; 9] = [
@@ -91,22 +93,6 @@ impl Case {
         }
         out
     }
-}
-
-/// A row-major `[rows, features]` table in panels, with NaN where no row is.
-fn batch<T: Element>(values: &[f64], rows: usize, features: usize) -> AlignedBuf<T> {
-    let mut buffer = nan::<T>(panel_len::<T>(features, rows));
-    for (at, value) in values.iter().enumerate() {
-        let (row, feature) = (at / features, at % features);
-        buffer.as_mut_slice()[panel::panel_index::<T>(features, feature, row)] = T::from_f64(*value);
-    }
-    buffer
-}
-
-fn nan<T: Element>(len: usize) -> AlignedBuf<T> {
-    let mut buffer = AlignedBuf::zeroed(len);
-    buffer.as_mut_slice().fill(T::from_f64(f64::NAN));
-    buffer
 }
 
 /// What `write` makes of panels of `features` features, as a table.

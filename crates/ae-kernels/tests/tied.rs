@@ -2,27 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len};
-use ae_kernels::{Element, Isa, tied};
-use ae_testing::random::SplitMix64;
-use ae_testing::shapes;
+mod packed;
 
-/// `[inputs + 1, outputs]` in panels.
-fn draw<T: Element>(inputs: usize, outputs: usize, seed: u64) -> (Vec<T>, Vec<T>) {
-    let values = SplitMix64::new(seed).uniform_f64s((inputs + 1) * outputs, -1.0, 1.0);
-    let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
-    let mut packed = vec![T::ZERO; panel_len::<T>(inputs + 1, outputs)];
-    panel::pack(&values, PanelsMut::new(&mut packed, inputs + 1, outputs));
-    (values, packed)
-}
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
+use ae_kernels::{Element, Isa, tied};
+use ae_testing::shapes;
+use packed::{draw, pack, unpack};
 
 fn check<T: Element>() {
     for [inputs, outputs, _] in shapes::gemm_shapes() {
         if inputs == 0 || outputs == 0 {
             continue;
         }
-        let (from, packed) = draw::<T>(inputs, outputs, 1);
-        let (to, to_packed) = draw::<T>(outputs, inputs, 2);
+        let from = draw::<T>((inputs + 1) * outputs, -1.0, 1.0, 1);
+        let packed = pack(&from, inputs + 1, outputs);
+        let to = draw::<T>((outputs + 1) * inputs, -1.0, 1.0, 2);
+        let to_packed = pack(&to, outputs + 1, inputs);
         for isa in Isa::available() {
             for add in [false, true] {
                 let mut result = to_packed.clone();
@@ -42,8 +37,7 @@ fn check<T: Element>() {
                     }
                 }
                 let what = format!("[{inputs}, {outputs}] on {isa}, added: {add}");
-                let mut unpacked = vec![T::ZERO; (outputs + 1) * inputs];
-                panel::unpack(Panels::new(&result, outputs + 1, inputs), &mut unpacked);
+                let unpacked = unpack(&result, outputs + 1, inputs);
                 assert!(unpacked == expected, "{what}");
                 // The padding is as it should be: packing the result gives it again.
                 let mut again = vec![T::ONE; result.len()];

@@ -2,29 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
+mod packed;
+
+use ae_kernels::panel::Panels;
 use ae_kernels::{Element, Isa, unit};
-use ae_testing::random::SplitMix64;
 use ae_testing::tolerance::{Float, dot_bound};
-
-fn draw<T: Element>(lines: usize, cols: usize, seed: u64) -> (Vec<T>, Vec<T>) {
-    let values = SplitMix64::new(seed).uniform_f64s(lines * cols, -1.0, 1.0);
-    let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
-    let mut packed = vec![T::ZERO; panel_len::<T>(lines, cols)];
-    panel::pack(&values, PanelsMut::new(&mut packed, lines, cols));
-    (values, packed)
-}
-
-fn unpack<T: Element>(packed: &[T], lines: usize, cols: usize) -> Vec<f64> {
-    let mut values = vec![T::ZERO; lines * cols];
-    panel::unpack(Panels::new(packed, lines, cols), &mut values);
-    values.iter().map(|x| x.to_f64()).collect()
-}
+use packed::{draw, pack, unpack};
 
 fn check<T: Element + Float>() {
     let shapes = [(1, 1), (2, 0), (3, 7), (5, 8), (8, 16), (17, 17), (31, 33), (64, 65), (131, 100)];
     for (lines, cols) in shapes {
-        let ((a, packed_a), (b, packed_b)) = (draw::<T>(lines, cols, 1), draw::<T>(lines, cols, 2));
+        let [a, b] = [1, 2].map(|seed| draw::<T>(lines * cols, -1.0, 1.0, seed));
+        let [packed_a, packed_b] = [&a, &b].map(|values| pack(values, lines, cols));
         let mut fused: Vec<Vec<T>> = Vec::new();
         for isa in Isa::available() {
             let what = format!("[{lines}, {cols}] on {isa}");
@@ -47,7 +36,9 @@ fn check<T: Element + Float>() {
                 unit::scale_lines(isa, &products, scaled);
                 unit::subtract_lines(isa, &products, other, less);
             }
-            let (scaled, less) = (unpack(&scaled, lines, cols), unpack(&less, lines, cols));
+            let wide =
+                |packed: &[T]| unpack(packed, lines, cols).iter().map(|x| x.to_f64()).collect::<Vec<f64>>();
+            let (scaled, less) = (wide(&scaled), wide(&less));
             for at in 0..lines * cols {
                 let (x, y) = (a[at].to_f64(), b[at].to_f64());
                 let factor = products.get(at / cols).map(|f| f.to_f64());

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod remote;
+
 use ae_data::{BatchSource, DataError, Dataset, Pairs, Subset, validation_split};
 use ae_model::gradcheck::{self, Settings};
 use ae_model::{
@@ -10,6 +12,7 @@ use ae_model::{
 };
 use ae_testing::naive::{self, NaiveNet};
 use ae_testing::random::SplitMix64;
+use remote::Remote;
 
 const FEATURES: usize = 12;
 
@@ -179,18 +182,6 @@ fn errors_are_against_the_targets() {
 /// The same rows on both sides are a plain training, to the bit; and so are sources that are not in memory.
 #[test]
 fn equal_pairs_are_rows() {
-    struct Remote(Dataset);
-    impl BatchSource for Remote {
-        fn rows(&self) -> usize {
-            self.0.rows()
-        }
-        fn features(&self) -> usize {
-            self.0.features()
-        }
-        fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
-            self.0.read_rows(indices, out)
-        }
-    }
     let (noisy, clean) = pair(120);
     let config = config().epochs(3).build().unwrap();
     let (plain, _) = fitted(config.clone(), &clean);

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod remote;
+
 use std::ops::ControlFlow;
 
-use ae_data::{BatchSource, DataError, Dataset, Rows};
+use ae_data::{BatchSource, Dataset, Rows};
 use ae_model::{
     Activation, Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error,
     ErrorNorm, Loss, Optimizer, Precision, Scaler, ScalerKind, StopReason,
 };
 use ae_testing::random::SplitMix64;
+use remote::Remote;
 
 /// Rows on a curve in `features` dimensions, with a little noise.
 fn curve(rows: usize, features: usize) -> Dataset {
@@ -97,18 +100,6 @@ fn fitting_again_gives_the_same_model() {
 /// Sources that are read batch by batch train the same model as rows in memory.
 #[test]
 fn a_source_out_of_memory_gives_the_same_bits() {
-    struct Remote(Dataset);
-    impl BatchSource for Remote {
-        fn rows(&self) -> usize {
-            self.0.rows()
-        }
-        fn features(&self) -> usize {
-            self.0.features()
-        }
-        fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
-            self.0.read_rows(indices, out)
-        }
-    }
     for scaler in
         [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust, ScalerKind::Centre, ScalerKind::None]
     {

@@ -1,0 +1,22 @@
+//! Batches in panels, with NaN where nothing may be read.
+
+use ae_kernels::Element;
+use ae_kernels::panel::{panel_index, panel_len};
+use ae_kernels::workspace::AlignedBuf;
+
+/// A row-major `[rows, features]` table in panels `[features, rows]`, with NaN where no row is.
+pub(crate) fn batch<T: Element>(values: &[f64], rows: usize, features: usize) -> AlignedBuf<T> {
+    let mut buffer = nan::<T>(panel_len::<T>(features, rows));
+    for (at, value) in values.iter().enumerate() {
+        let (row, feature) = (at / features, at % features);
+        buffer.as_mut_slice()[panel_index::<T>(features, feature, row)] = T::from_f64(*value);
+    }
+    buffer
+}
+
+/// NaN everywhere.
+pub(crate) fn nan<T: Element>(len: usize) -> AlignedBuf<T> {
+    let mut buffer = AlignedBuf::zeroed(len);
+    buffer.as_mut_slice().fill(T::from_f64(f64::NAN));
+    buffer
+}
