@@ -317,6 +317,18 @@ pub(crate) struct Target<'a, T> {
 }
 
 impl<T: Element> Target<'_, T> {
+    /// Asks for `len` parameters from `at` on, and their state, before their gradients are known.
+    #[inline(always)]
+    pub(crate) fn prefetch<S: Simd<T>>(&self, s: S, at: usize, len: usize) {
+        let count = self.weights.len();
+        for line in (at..at + len).step_by(T::PANEL) {
+            s.prefetch(self.weights.as_ptr().wrapping_add(line));
+            for state in 0..self.rule.state() {
+                s.prefetch(self.state.as_ptr().wrapping_add(state * count + line));
+            }
+        }
+    }
+
     /// Updates the parameters from `at` on with their gradients, whole vectors of them.
     #[inline(always)]
     pub(crate) fn update<S: Simd<T>>(&mut self, s: S, at: usize, gradients: &[T]) {

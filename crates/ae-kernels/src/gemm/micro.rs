@@ -17,10 +17,6 @@ use super::BatchPanels;
 use crate::panel::MAX_PANEL;
 use crate::simd::{Element, Simd};
 
-/// Batch panels between the line of inputs that is asked for and the one that is used: the lines of a panel are far from
-/// those of the next, so the hardware does not foresee them, and a panel takes a hundred cycles.
-const LOOK_AHEAD: usize = 3;
-
 /// What the sums start from.
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a, T> {
@@ -111,103 +107,105 @@ pub(super) struct BatchOperand<'a, T> {
     pub(super) delta_at: usize,
 }
 
-/// The batch panels of a span in order: where `x` and the square of `delta` start, and the rows. A struct, since a
+/// The batch panels of a span in order: where `x` and the square of `delta` start, and the rows that are left. A struct, since a
 /// closure is not reliably inlined into the function that is compiled for the instruction set.
+#[derive(Clone, Copy)]
 struct BatchWalk {
     left: usize,
-    x: Cursor,
-    delta: Cursor,
+    x: usize,
+    delta: usize,
+    panel: usize,
+    block_panels: usize,
+    x_len: usize,
+    delta_len: usize,
+    x_to_next_block: usize,
+    delta_to_next_block: usize,
 }
 
 impl BatchWalk {
     #[inline(always)]
-    fn over<T: Element>(source: &BatchOperand<'_, T>, span: Range<usize>) -> BatchWalk {
-        let rows = source.x.rows.min(span.end * T::PANEL);
+    fn over<T: Element>(source: &BatchOperand<'_, T>, span: &Range<usize>) -> BatchWalk {
+        let BatchOperand { x, delta, delta_at } = source;
+        let rows = x.rows.min(span.end * T::PANEL);
+        let gap = |of: &BatchPanels<'_, T>| of.block_len.wrapping_sub(of.block_panels * of.panel_len);
         BatchWalk {
             left: rows.saturating_sub(span.start * T::PANEL),
-            x: Cursor::at(&source.x, span.start, 0),
-            delta: Cursor::at(&source.delta, span.start, source.delta_at),
+            x: x.start(span.start),
+            delta: delta.start(span.start) + delta_at,
+            panel: span.start % x.block_panels,
+            block_panels: x.block_panels,
+            x_len: x.panel_len,
+            delta_len: delta.panel_len,
+            x_to_next_block: gap(x),
+            delta_to_next_block: gap(delta),
         }
     }
 
+    /// The rows of the panel that the walk is at.
     #[inline(always)]
-    fn next<T: Element>(&mut self) -> Option<(usize, usize, usize)> {
-        let rows = self.left.min(T::PANEL);
+    fn rows<T: Element>(&self) -> usize {
+        self.left.min(T::PANEL)
+    }
+
+    /// Past these rows, to the next panel.
+    #[inline(always)]
+    fn advance(&mut self, rows: usize) {
         self.left -= rows;
-        (rows > 0).then(|| (self.x.step(), self.delta.step(), rows))
-    }
-}
-
-struct Cursor {
-    start: usize,
-    panel: usize,
-    panel_len: usize,
-    block_panels: usize,
-    to_next_block: usize,
-}
-
-impl Cursor {
-    #[inline(always)]
-    fn at<T: Element>(of: &BatchPanels<'_, T>, panel: usize, within: usize) -> Cursor {
-        let to_next_block = of.block_len.wrapping_sub(of.block_panels * of.panel_len);
-        // Most walks start at the start, and short ones would feel the divisions.
-        let (start, panel) =
-            if panel == 0 { (of.offset, 0) } else { (of.start(panel), panel % of.block_panels) };
-        Cursor {
-            start: start + within,
-            panel,
-            panel_len: of.panel_len,
-            block_panels: of.block_panels,
-            to_next_block,
-        }
-    }
-
-    #[inline(always)]
-    fn step(&mut self) -> usize {
-        let start = self.start;
-        self.start = self.start.wrapping_add(self.panel_len);
+        self.x = self.x.wrapping_add(self.x_len);
+        self.delta = self.delta.wrapping_add(self.delta_len);
         self.panel += 1;
         if self.panel == self.block_panels {
             self.panel = 0;
-            self.start = self.start.wrapping_add(self.to_next_block);
+            self.x = self.x.wrapping_add(self.x_to_next_block);
+            self.delta = self.delta.wrapping_add(self.delta_to_next_block);
         }
-        start
     }
 }
 
-/// Adds the batch panels of `span` to the gradients of `rows` inputs from `first` on for `panels` panels of outputs: to zero where
-/// they are the first batch panels, else to the lines of `sums`, which the gradients are left in, `sums_panel` elements from the
-/// lines of one panel of outputs to those of the next.
+/// Adds the batch panels of `span` to the gradients of `inputs` for `panels` panels of outputs: to zero where they are the first
+/// batch panels, else to the lines of `sums`, which the gradients are left in, one line an input, `sums_panel` elements from the lines
+/// of one panel of outputs to those of the next.
 ///
 /// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the sizes and places of a tile")]
-pub(super) fn gradient_tile<T: Element, S: Simd<T>>(
+pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
     s: S,
-    rows: usize,
+    inputs: Range<usize>,
     panels: usize,
-    first: usize,
     source: BatchOperand<'_, T>,
     span: Range<usize>,
     sums: &mut [T],
     sums_panel: usize,
 ) {
     let side = T::PANEL * T::PANEL;
-    assert!(rows > 0 && panels > 0 && sums.len() >= (panels - 1) * sums_panel + rows * T::PANEL);
-    assert!((first + rows) * T::PANEL <= source.x.panel_len && span.end <= source.x.count());
+    let count = inputs.len();
+    assert!(count > 0 && panels > 0 && sums.len() >= (panels - 1) * sums_panel + count * T::PANEL);
+    assert!(inputs.end * T::PANEL <= source.x.panel_len && span.end <= source.x.count());
     assert!(source.delta_at + panels * side <= source.delta.panel_len);
-    let body = Gradients { first, source, span, sums, sums_panel };
-    let vectors_per_line = T::PANEL / S::LANES;
-    // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
-    // lines `first..first + rows` of `x` and the squares from `delta_at` on of `delta` are inside a panel (asserted above); the
-    // sums have `rows` lines for each of the panels.
-    unsafe {
-        if panels == 1 && vectors_per_line == 1 {
-            by_rows::<T, S, _, 1>(s, rows, body);
-        } else if panels * vectors_per_line == 2 {
-            by_rows::<T, S, _, 2>(s, rows, body);
-        } else {
-            unreachable!("tiles of {panels} panels of {vectors_per_line} vectors");
+    let vectors = panels * (T::PANEL / S::LANES);
+    let tiles = count.div_ceil(row_limit::<T, S>(vectors));
+    // Some tiles of one input more, then the others.
+    let (rows, larger) = (count / tiles, count % tiles);
+    let mut first = 0;
+    for (tiles, rows) in [(larger, rows + 1), (tiles - larger, rows)] {
+        if tiles == 0 {
+            continue;
+        }
+        let sums = &mut sums[first * T::PANEL..];
+        let body =
+            Gradients { first: inputs.start + first, tiles, source, span: span.clone(), sums, sums_panel };
+        first += tiles * rows;
+        // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
+        // lines of `inputs` of `x` and the squares from `delta_at` on of `delta` are inside a panel (asserted above); the
+        // sums have a line for each of these inputs and panels.
+        unsafe {
+            if vectors == 1 {
+                by_rows::<T, S, _, 1>(s, rows, body);
+            } else if vectors == 2 {
+                by_rows::<T, S, _, 2>(s, rows, body);
+            } else {
+                unreachable!("tiles of {panels} panels of {} vectors", T::PANEL / S::LANES);
+            }
         }
     }
 }
@@ -218,11 +216,13 @@ pub(super) fn bias_gradient<T: Element, S: Simd<T>>(s: S, source: BatchOperand<'
     let mut sums = [T::ZERO; MAX_PANEL];
     for lane in (0..T::PANEL).step_by(S::LANES) {
         let mut sum = s.splat(T::ZERO);
-        let mut panels = BatchWalk::over(&source, 0..source.x.count());
-        while let Some((_, delta, rows)) = panels.next::<T>() {
-            for line in source.delta.data[delta..][..rows * T::PANEL].chunks_exact(T::PANEL) {
+        let mut walk = BatchWalk::over(&source, &(0..source.x.count()));
+        while walk.left > 0 {
+            let rows = walk.rows::<T>();
+            for line in source.delta.data[walk.delta..][..rows * T::PANEL].chunks_exact(T::PANEL) {
                 sum = s.add(sum, s.load(&line[lane..]));
             }
+            walk.advance(rows);
         }
         s.store(sum, &mut sums[lane..]);
     }
@@ -392,6 +392,7 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
 
 struct Gradients<'a, T> {
     first: usize,
+    tiles: usize,
     source: BatchOperand<'a, T>,
     span: Range<usize>,
     sums: &'a mut [T],
@@ -401,40 +402,44 @@ struct Gradients<'a, T> {
 impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Gradients { first, source, span, sums, sums_panel } = self;
-        let mut acc = [[s.splat(T::ZERO); NV]; R];
-        if span.start > 0 {
+        let Gradients { first, tiles, source, span, sums, sums_panel } = self;
+        let start = BatchWalk::over(&source, &span);
+        let (x_data, delta_data) = (source.x.data.as_ptr(), source.delta.data.as_ptr());
+        for tile in 0..tiles {
+            let lines = sums[tile * R * T::PANEL..].as_mut_ptr();
+            let input = (first + tile * R) * T::PANEL;
+            let mut acc = [[s.splat(T::ZERO); NV]; R];
+            if span.start > 0 {
+                for i in 0..R {
+                    for j in 0..NV {
+                        // SAFETY: the sums have `R` lines for each tile and panel.
+                        acc[i][j] = unsafe { s.load_ptr(lines.add(place::<T, S>(i, j, sums_panel))) };
+                    }
+                }
+            }
+            let mut walk = start;
+            while walk.left > 0 {
+                let rows = walk.rows::<T>();
+                let scalars = x_data.wrapping_add(walk.x + input);
+                // The inputs of a panel are far from those of the next, so the hardware does not foresee them: those of the
+                // next tile are asked for a tile ahead.
+                for i in 0..R {
+                    s.prefetch(scalars.wrapping_add((R + i) * T::PANEL));
+                }
+                // SAFETY: `gradient_tiles` argued that the lines of the tile's inputs of `x`, each with `rows` elements to
+                // read, and `rows` lines of the square of `delta` lie inside their panels.
+                unsafe {
+                    let vectors = delta_data.add(walk.delta);
+                    let square = T::PANEL * T::PANEL;
+                    accumulate::<T, S, R, NV>(s, rows, scalars, 1, T::PANEL, vectors, square, &mut acc);
+                }
+                walk.advance(rows);
+            }
             for i in 0..R {
                 for j in 0..NV {
-                    // SAFETY: the sums have `R` lines for each panel.
-                    acc[i][j] = unsafe { s.load_ptr(sums.as_ptr().add(place::<T, S>(i, j, sums_panel))) };
+                    // SAFETY: the sums have `R` lines for each tile and panel.
+                    unsafe { s.store_ptr(acc[i][j], lines.add(place::<T, S>(i, j, sums_panel))) }
                 }
-            }
-        }
-        let x_data = source.x.data.as_ptr();
-        let mut ahead = (span.len() > LOOK_AHEAD)
-            .then(|| Cursor::at(&source.x, span.start + LOOK_AHEAD, first * T::PANEL));
-        let mut panels = BatchWalk::over(&source, span);
-        while let Some((x, delta, rows)) = panels.next::<T>() {
-            if let Some(ahead) = &mut ahead {
-                let soon = x_data.wrapping_add(ahead.step());
-                for i in 0..R {
-                    s.prefetch(soon.wrapping_add(i * T::PANEL));
-                }
-            }
-            // SAFETY: `gradient_tile` argued that the lines `first..first + R` of `x`, each with `rows` elements to
-            // read, and `rows` lines of the square of `delta` lie inside their panels.
-            unsafe {
-                let scalars = x_data.add(x + first * T::PANEL);
-                let vectors = source.delta.data.as_ptr().add(delta);
-                let square = T::PANEL * T::PANEL;
-                accumulate::<T, S, R, NV>(s, rows, scalars, 1, T::PANEL, vectors, square, &mut acc);
-            }
-        }
-        for i in 0..R {
-            for j in 0..NV {
-                // SAFETY: the sums have `R` lines for each panel.
-                unsafe { s.store_ptr(acc[i][j], sums.as_mut_ptr().add(place::<T, S>(i, j, sums_panel))) }
             }
         }
     }
