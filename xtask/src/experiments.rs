@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ae_data::{BatchSource, Dataset};
-use ae_model::{Autoencoder, Callback, Config, EpochRecord, ErrorNorm};
+use ae_model::{Autoencoder, Callback, EpochRecord, ErrorNorm};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -95,13 +95,12 @@ impl Settings {
     }
 }
 
-/// A network trained on the rows, its epochs shown, and the seconds that took.
+/// The model trained on the rows, its epochs shown, and the seconds that took.
 fn fitted(
-    config: Config,
+    mut model: Autoencoder,
     rows: &dyn BatchSource,
     settings: &Settings,
 ) -> Result<(Autoencoder, f64), Failure> {
-    let mut model = Autoencoder::new(config)?;
     let start = Instant::now();
     model.fit(rows, &mut [&mut settings.progress(rows.features())])?;
     Ok((model, start.elapsed().as_secs_f64()))

@@ -49,7 +49,8 @@ pub(crate) struct KindArgs {
     /// that reach a threshold learned on the way (Bussmann et al. 2024)
     #[arg(long, requires = "top_k", conflicts_with = "revive")]
     batch_top_k: bool,
-    /// With --top-k: bring back features that were not among the largest for this many rows, by the auxiliary loss of Gao et al. 2024
+    /// With --top-k: bring back features that were not among the largest for this many rows, by the auxiliary loss of Gao
+    /// et al. 2024 and a bias that rises until they are
     #[arg(long, value_name = "ROWS", requires = "top_k")]
     revive: Option<u64>,
     /// Weight of the divergence of a vae [default: 1]
@@ -170,6 +171,7 @@ impl KindArgs {
                         k: half,
                         weight: Revival::WEIGHT,
                         dead_after,
+                        lift: Revival::LIFT,
                     });
                     Latent::TopK(TopK { k, revival, of_batch: self.batch_top_k })
                 })),

@@ -1,12 +1,13 @@
 //! A network in one arithmetic with the memory of its training steps.
 
-use ae_kernels::Isa;
 use ae_kernels::par::Crew;
 use ae_kernels::tile::Parts;
 use ae_kernels::update::{self, Rule};
 use ae_kernels::workspace::AlignedBuf;
+use ae_kernels::{Element, Isa};
 
-use crate::config::{Config, Latent, Precision, TopK, WeightPenalty};
+use crate::config::{Config, Latent, Precision, Revival, TopK, WeightPenalty};
+use crate::layer::Dense;
 use crate::network::{LayerParameters, Network, layer_of};
 use crate::optim::Optimizer;
 use crate::scale::{Maps, Scaler};
@@ -60,8 +61,9 @@ pub(crate) struct Engine<T: Arithmetic> {
 /// Features of a sparse code that have not been active for long.
 #[derive(Clone, Debug)]
 struct Deaths {
-    /// Rows after which a feature is dead.
-    after: u64,
+    settings: Revival,
+    /// The learning rate that the schedule takes shares of.
+    usual_rate: f64,
     /// Rows since each feature was last active.
     silent: Vec<u64>,
     /// The dead ones, in order.
@@ -69,8 +71,8 @@ struct Deaths {
 }
 
 impl Deaths {
-    fn new(features: usize, after: u64) -> Self {
-        Deaths { after, silent: vec![0; features], dead: Vec::with_capacity(features) }
+    fn new(features: usize, settings: Revival, usual_rate: f64) -> Self {
+        Deaths { settings, usual_rate, silent: vec![0; features], dead: Vec::with_capacity(features) }
     }
 
     fn reset(&mut self) {
@@ -78,13 +80,28 @@ impl Deaths {
         self.dead.clear();
     }
 
-    /// After a batch of `rows` rows, in which each feature was active that `active` calls its argument with.
-    fn after_batch(&mut self, rows: usize, active: impl FnOnce(&mut dyn FnMut(u32))) {
+    /// After a batch of `rows` rows, in which each feature was active, with the value, that `active` calls its argument with. Gives the mean
+    /// of these values.
+    fn after_batch(&mut self, rows: usize, active: impl FnOnce(&mut dyn FnMut(u32, f64))) -> f64 {
         self.silent.iter_mut().for_each(|silent| *silent = silent.saturating_add(rows as u64));
-        active(&mut |feature| self.silent[feature as usize] = 0);
+        let (mut sum, mut count) = (0.0, 0_usize);
+        active(&mut |feature, value| {
+            self.silent[feature as usize] = 0;
+            (sum, count) = (sum + value, count + 1);
+        });
         self.dead.clear();
-        let silent = self.silent.iter().enumerate();
-        self.dead.extend(silent.filter(|(_, rows)| **rows >= self.after).map(|(feature, _)| feature as u32));
+        let (silent, after) = (self.silent.iter().enumerate(), self.settings.dead_after);
+        self.dead.extend(silent.filter(|(_, rows)| **rows >= after).map(|(feature, _)| feature as u32));
+        sum / count.max(1) as f64
+    }
+
+    /// Raises the biases of the dead features of `encoder`, after a batch whose active values had this mean.
+    fn lift<T: Element>(&self, encoder: &Dense, mean: f64, learning_rate: f64, parameters: &mut [T]) {
+        let step = T::from_f64(self.settings.lift * mean.max(0.0) * learning_rate / self.usual_rate);
+        for &feature in &self.dead {
+            let bias = &mut parameters[encoder.bias_at::<T>(feature as usize)];
+            *bias = *bias + step;
+        }
     }
 }
 
@@ -147,7 +164,7 @@ impl<T: Arithmetic> Engine<T> {
             arena: Arena::default(),
             deaths: match config.latent() {
                 Latent::TopK(TopK { revival: Some(revival), .. }) => {
-                    Some(Deaths::new(config.encoding_dim(), revival.dead_after))
+                    Some(Deaths::new(config.encoding_dim(), revival, config.learning_rate()))
                 }
                 _ => None,
             },
@@ -178,6 +195,12 @@ impl<T: Arithmetic> Engine<T> {
         if let Some(deaths) = &mut self.deaths {
             deaths.reset();
         }
+        self.start_mean();
+    }
+
+    /// Starts from these parameters of layer `index`, whose sizes must be its own.
+    pub(crate) fn set_layer(&mut self, index: usize, layer: &LayerParameters<T>) {
+        self.network.set_layer(index, layer);
         self.start_mean();
     }
 
@@ -249,9 +272,9 @@ impl<T: Arithmetic> Engine<T> {
         if let Some(latent) = self.network.batch_top_k_mut() {
             latent.follow(plan.least_kept(&self.arena));
         }
-        if let Some(deaths) = &mut self.deaths {
-            deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), &self.arena, each));
-        }
+        let mean_active = self.deaths.as_mut().map(|deaths| {
+            deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), &self.arena, each))
+        });
         self.time += 1;
         let (layers, parameters) = self.network.parts();
         let Layers { isa, layers: places, .. } = layers;
@@ -273,6 +296,9 @@ impl<T: Arithmetic> Engine<T> {
             plan.apply_phase(isa, crew, gradients, rule, (&mut *parameters, state));
             layers.spread(crew, parameters);
             layers.normalise(crew, parameters, self.lines.as_mut_slice());
+        }
+        if let (Some(deaths), Some(mean)) = (&self.deaths, mean_active) {
+            deaths.lift(&places[0], mean, self.learning_rate, parameters);
         }
         if let Some(RunningMean { keep, values, .. }) = &mut self.mean {
             // At first the mean is that of fewer updates than it will be (as in TensorFlow's ExponentialMovingAverage).

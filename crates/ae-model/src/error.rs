@@ -114,6 +114,14 @@ pub enum Error {
         /// The lowest one before it.
         best: f64,
     },
+    /// A model to start from has other layers.
+    #[error("the model to start from is {of_other}, but the layers must be those of {wanted}")]
+    OtherLayers {
+        /// The architecture of the configuration.
+        wanted: String,
+        /// The architecture of the model to start from.
+        of_other: String,
+    },
     /// The weights of a layer of the decoder are not those that they are tied to.
     #[error(
         "layer {layer} is tied to layer {tied_to}: its weights must be the transpose of that one's, but differ at \

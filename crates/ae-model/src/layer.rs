@@ -33,6 +33,12 @@ impl Dense {
         Dense { inputs, outputs, activation, range: start..start + len }
     }
 
+    /// Where the bias of output `output` is in the buffer of all parameters.
+    pub(crate) fn bias_at<T: Element>(&self, output: usize) -> usize {
+        let panel = (self.inputs + 1) * T::PANEL;
+        self.range.start + output / T::PANEL * panel + self.inputs * T::PANEL + output % T::PANEL
+    }
+
     /// Its part of the buffer of all parameters.
     pub(crate) fn parameters<'a, T: Element>(&self, all: &'a [T]) -> Panels<'a, T> {
         self.panels(&all[self.range.clone()])

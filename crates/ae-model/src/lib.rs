@@ -32,6 +32,7 @@
 mod bulk;
 mod callback;
 mod config;
+mod continuing;
 mod engine;
 mod error;
 mod file;

@@ -9,6 +9,7 @@ use ae_kernels::par::{Crew, Pool};
 use crate::bulk::{Bulk, Part, Source};
 use crate::callback::{Callback, CancelToken};
 use crate::config::{Config, Loss, Precision};
+use crate::continuing::begin;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::History;
@@ -49,6 +50,8 @@ pub struct Autoencoder {
     pub(crate) engine: AnyEngine,
     pub(crate) pool: Pool,
     cancel: Option<CancelToken>,
+    /// The layers that training starts from, where they are not drawn.
+    pub(crate) start: Option<Vec<LayerParameters<f64>>>,
 }
 
 /// The engine in the arithmetic of the configuration.
@@ -94,6 +97,7 @@ impl Autoencoder {
             engine,
             pool,
             cancel: None,
+            start: None,
         })
     }
 
@@ -145,7 +149,8 @@ impl Autoencoder {
     }
 
     /// Trains afresh on the rows of `data`: sets aside the validation share, fits the scaler on the rest, draws the
-    /// weights from the seed and runs the epochs.
+    /// weights from the seed and runs the epochs. (A model made by [`Autoencoder::continuing`] begins at the other's weights, on its
+    /// scale.)
     ///
     /// Of [`ae_data::Pairs`] it learns to make each target from its row. Both are scaled alike, by one scaler that is fitted to the
     /// targets; noise of the configuration is added to the rows. What measures errors, here and in the other methods, compares with the
@@ -162,19 +167,19 @@ impl Autoencoder {
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<History, Error> {
         let (train, validation, scaler) = self.prepared(data)?;
-        self.scaler = scaler;
+        if self.start.is_none() {
+            self.scaler = scaler;
+        }
         self.names = data.names().map(<[String]>::to_vec);
-        let Autoencoder { config, scaler, engine, pool, cancel, .. } = self;
+        let Autoencoder { config, scaler, engine, pool, cancel, start, .. } = self;
         let task = train::Task { config, data, train, validation, cancel: cancel.as_ref() };
         let history = match engine {
             AnyEngine::F32(engine) => {
-                engine.set_scaler(scaler);
-                engine.reset(config);
+                begin(engine, config, scaler, start.as_deref());
                 pool.enter(|crew| train::fit(engine, task, crew, callbacks))
             }
             AnyEngine::F64(engine) => {
-                engine.set_scaler(scaler);
-                engine.reset(config);
+                begin(engine, config, scaler, start.as_deref());
                 pool.enter(|crew| train::fit(engine, task, crew, callbacks))
             }
         };

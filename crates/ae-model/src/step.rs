@@ -424,8 +424,8 @@ impl<T: Arithmetic> StepPlan<T> {
         arena.least.map(Element::to_f64)
     }
 
-    /// Calls `each` with every feature of a sparse code that was active in a row of the batch that phase 1 left in `arena`.
-    pub(crate) fn each_active(&self, rows: usize, arena: &Arena<T>, each: impl FnMut(u32)) {
+    /// Calls `each` with every feature of a sparse code that was active in a row of the batch that phase 1 left in `arena`, and its value.
+    pub(crate) fn each_active(&self, rows: usize, arena: &Arena<T>, each: impl FnMut(u32, f64)) {
         if let Way::Sparse(plan) = &self.way {
             plan.each_active(rows, arena.blocks.as_slice(), each);
         }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use ae_model::{Activation, Config, ConfigBuilder, Image, ImageLayers, Optimizer, ScalerKind, Schedule};
+use ae_model::{
+    Activation, Autoencoder, Config, ConfigBuilder, Image, ImageLayers, Optimizer, ScalerKind, Schedule,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -90,7 +92,7 @@ impl Convolution {
     }
 
     fn train(&self, Images { train, test }: &Images, config: ConfigBuilder) -> Result<Trained, Failure> {
-        let (model, seconds) = fitted(config.build()?, train, &self.settings)?;
+        let (model, seconds) = fitted(Autoencoder::new(config.build()?)?, train, &self.settings)?;
         let summary = model.summary();
         Ok(Trained {
             network: summary.architecture(),

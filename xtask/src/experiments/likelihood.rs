@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ae_data::{BatchSource, DataError, Dataset, Rng, Rows};
-use ae_model::{Activation, Config, Error, Gaussian, Latent, Loss, Optimizer, ScalerKind, Schedule};
+use ae_model::{
+    Activation, Autoencoder, Config, Error, Gaussian, Latent, Loss, Optimizer, ScalerKind, Schedule,
+};
 use clap::Args;
 use serde_json::json;
 
@@ -23,6 +25,9 @@ pub(crate) struct Iwae {
     /// Samples of a row in training
     #[arg(long, default_value_t = 50)]
     samples: usize,
+    /// Epochs with one sample before those with many, as in section 5.2 of the paper; 0 for none
+    #[arg(long, default_value_t = 300)]
+    first_epochs: usize,
     #[command(flatten)]
     task: Task,
 }
@@ -47,38 +52,49 @@ struct Task {
 
 impl Vae {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        self.task.run("vae", 1, 600, 86.76)
+        self.task.run("vae", [600, 0], 1, 86.76)
     }
 }
 
 impl Iwae {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        self.task.run("iwae", self.samples, 60, 84.78)
+        let published = if self.first_epochs > 0 { 84.88 } else { 84.78 };
+        self.task.run("iwae", [self.first_epochs, 30], self.samples, published)
     }
 }
 
 impl Task {
-    fn run(&self, name: &str, samples: usize, usual_epochs: usize, published: f64) -> Result<(), Failure> {
+    /// Trains for epochs with one sample and for epochs with `samples`; of either kind there may be none.
+    fn run(
+        &self,
+        name: &str,
+        [first, last]: [usize; 2],
+        samples: usize,
+        published: f64,
+    ) -> Result<(), Failure> {
         let Images { train, test } = Images::read(&self.data)?;
-        let Settings { seed, epochs, learning_rate, .. } = self.settings;
+        let Settings { seed, epochs, .. } = self.settings;
         let features = train.features();
-        let config = Config::builder(features)
-            .hidden_dims([200, 200])
-            .encoding_dim(50)
-            .activation(Activation::Tanh)
-            .latent(Latent::Gaussian(Gaussian { samples, ..Gaussian::default() }))
-            .loss(Loss::Bce)
-            .scaler(ScalerKind::None)
-            .optimizer(Optimizer::ADAM)
-            .schedule(Schedule::OneCycle { warm_up: 0.1 })
-            .ema(0.999)
-            .epochs(epochs.unwrap_or(usual_epochs))
-            .learning_rate(learning_rate.unwrap_or(2e-3))
-            .batch_size(self.batch_size)
-            .seed(seed)
-            .build()?;
         let drawn = Binarised { rows: &train, seed, reads: AtomicU64::new(0) };
-        let (model, seconds) = fitted(config.clone(), &drawn, &self.settings)?;
+        // `--epochs` says how many there are of the last kind.
+        let stages = match (epochs, last) {
+            (Some(epochs), 0) => vec![(1, epochs)],
+            (Some(epochs), _) => vec![(1, first), (samples, epochs)],
+            (None, _) => vec![(1, first), (samples, last)],
+        };
+        let mut seconds = 0.0;
+        let mut trained: Option<Autoencoder> = None;
+        for (samples, epochs) in stages.into_iter().filter(|(_, epochs)| *epochs > 0) {
+            let config = self.config(features, samples, epochs)?;
+            let model = match &trained {
+                None => Autoencoder::new(config)?,
+                Some(before) => Autoencoder::continuing(config, before)?,
+            };
+            let (model, took) = fitted(model, &drawn, &self.settings)?;
+            seconds += took;
+            trained = Some(model);
+        }
+        let Some(model) = trained else { return Err(Failure::Usage("no epochs to train for".to_owned())) };
         // The test images are drawn once.
         let rows = self.test_rows.min(test.rows());
         let indices: Vec<usize> = (0..rows).collect();
@@ -92,7 +108,7 @@ impl Task {
         self.settings.summary(&json!({
             "experiment": name,
             "network": model.summary().architecture(),
-            "settings": config,
+            "settings": model.config(),
             "seconds": seconds,
             "test_rows": rows,
             "test_samples": self.test_samples,
@@ -101,6 +117,25 @@ impl Task {
             "published": published,
         }));
         Ok(())
+    }
+
+    fn config(&self, features: usize, samples: usize, epochs: usize) -> Result<Config, Failure> {
+        let Settings { seed, learning_rate, .. } = self.settings;
+        Ok(Config::builder(features)
+            .hidden_dims([200, 200])
+            .encoding_dim(50)
+            .activation(Activation::Tanh)
+            .latent(Latent::Gaussian(Gaussian { samples, ..Gaussian::default() }))
+            .loss(Loss::Bce)
+            .scaler(ScalerKind::None)
+            .optimizer(Optimizer::ADAM)
+            .schedule(Schedule::OneCycle { warm_up: 0.1 })
+            .ema(0.999)
+            .epochs(epochs)
+            .learning_rate(learning_rate.unwrap_or(2e-3))
+            .batch_size(self.batch_size)
+            .seed(seed)
+            .build()?)
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use ae_data::Dataset;
 use ae_eval::Pca;
-use ae_model::{Activation, Config, ConfigBuilder, Error, Loss, Noise, Optimizer, ScalerKind, Schedule};
+use ae_model::{
+    Activation, Autoencoder, Config, ConfigBuilder, Error, Loss, Noise, Optimizer, ScalerKind, Schedule,
+};
 use clap::Args;
 use serde_json::json;
 
@@ -107,7 +109,7 @@ fn compare(
 ) -> Result<(), Failure> {
     let config = config.seed(settings.seed).build()?;
     let (features, code) = (train.features(), config.encoding_dim());
-    let (model, seconds) = fitted(config.clone(), train, settings)?;
+    let (model, seconds) = fitted(Autoencoder::new(config.clone())?, train, settings)?;
     let pca = |components| match Pca::fit(train, components).and_then(|pca| pca.mse(test)) {
         Ok(mse) => Ok(mse * features as f64),
         Err(error) => Err(Failure::Wrong(error.to_string())),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use ae_model::{
-    Activation, CodePenalty, Config, ConfigBuilder, Latent, Optimizer, Revival, ScalerKind, Schedule,
-    Sparsity, TopK,
+    Activation, Autoencoder, CodePenalty, Config, ConfigBuilder, Latent, Optimizer, Revival, ScalerKind,
+    Schedule, Sparsity, TopK,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -58,6 +58,7 @@ impl Sparse {
             k: images.train.features() / 2,
             weight: Revival::WEIGHT,
             dead_after: images.train.rows() as u64 / 12,
+            lift: Revival::LIFT,
         };
         let latent = Latent::TopK(TopK { k: self.k, revival: Some(revival), of_batch: false });
         let top_k = self.train(&images, self.base(&images).latent(latent))?;
@@ -96,7 +97,7 @@ impl Sparse {
     }
 
     fn train(&self, Images { train, test }: &Images, config: ConfigBuilder) -> Result<Trained, Failure> {
-        let (model, seconds) = fitted(config.build()?, train, &self.settings)?;
+        let (model, seconds) = fitted(Autoencoder::new(config.build()?)?, train, &self.settings)?;
         Ok(Trained { sparsity: model.sparsity(test)?, seconds })
     }
 

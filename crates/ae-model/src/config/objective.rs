@@ -142,9 +142,13 @@ pub struct TopK {
     pub of_batch: bool,
 }
 
-/// The auxiliary loss of Gao et al. 2024, sec. A.2 ("AuxK"), by which dead features learn what the others leave: to the loss of each row comes
+/// How features come back that are dead: have not been among the k largest for `dead_after` rows of training.
+///
+/// By the auxiliary loss of Gao et al. 2024, sec. A.2 ("AuxK"), dead features learn what the others leave: to the loss of each row comes
 /// `weight ½ ‖ê - e‖²`, where `e = x - x̂` is what is left of the row, taken as given, and `ê` is made from the largest values of dead
-/// features alone, without the bias. A feature is dead when it has not been among the k largest for `dead_after` rows of training.
+/// features alone, without the bias. That shapes them, but does not make them win. So, as in competitive learning with a conscience
+/// (DeSieno 1988), the bias of a dead feature rises with every update until it is active again: by `lift a ρ`, where `a` is the mean of the
+/// active values of the batch and `ρ` the share of the configured learning rate that the schedule leaves.
 ///
 /// For squared error, networks without hidden layers, ReLU or linear encodings at least four times as wide as k, and neither penalties of
 /// the code nor dropout.
@@ -157,11 +161,16 @@ pub struct Revival {
     pub weight: f64,
     /// Rows without activity after which a feature is dead; at least 1.
     pub dead_after: u64,
+    /// How fast the bias of a dead feature rises: the share of the mean active value by update, from 0, which it does not, to 1.
+    #[serde(default)]
+    pub lift: f64,
 }
 
 impl Revival {
     /// The factor of Gao et al. 2024.
     pub const WEIGHT: f64 = 1.0 / 32.0;
+    /// Fast enough that a feature is dead for some ten updates; ten times as much disturbs the others (MNIST, 8,192 features).
+    pub const LIFT: f64 = 0.02;
 }
 
 /// The settings of [`Latent::Gaussian`].
@@ -201,13 +210,16 @@ impl Latent {
         match self {
             Latent::TopK(TopK { k, revival, .. }) => {
                 super::in_range("latent.k", k, 1, encoding_dim)?;
-                let Some(Revival { k: dead, weight, dead_after }) = revival else { return Ok(()) };
+                let Some(Revival { k: dead, weight, dead_after, lift }) = revival else { return Ok(()) };
                 super::in_range("latent.revival.k", dead, 1, encoding_dim)?;
                 if !(weight > 0.0 && weight <= 1e6) {
                     return Err(out_of_range("latent.revival.weight", weight, "above 0 and at most 1000000"));
                 }
                 if dead_after == 0 {
                     return Err(out_of_range("latent.revival.dead_after", dead_after, "at least 1"));
+                }
+                if !(0.0..=1.0).contains(&lift) {
+                    return Err(out_of_range("latent.revival.lift", lift, "from 0 to 1"));
                 }
                 Ok(())
             }

@@ -149,12 +149,14 @@ impl SparsePlan {
     }
 
     /// Calls `each` with every feature that is active in one of the rows.
-    pub(super) fn each_active<T: Element>(&self, rows: usize, memory: &[T], mut each: impl FnMut(u32)) {
+    pub(super) fn each_active<T: Element>(&self, rows: usize, memory: &[T], mut each: impl FnMut(u32, f64)) {
         let k = self.latent.k;
         for (_, rows, block) in self.blocks(rows, memory) {
             let active = &block[self.areas.private(1)..][..sparse::active_len(k, rows)];
             let active = Active::new(active, k, rows);
-            (0..rows).for_each(|row| active.row(row).0.iter().for_each(|&feature| each(feature)));
+            for (features, values) in (0..rows).map(|row| active.row(row)) {
+                features.iter().zip(values).for_each(|(&feature, value)| each(feature, value.to_f64()));
+            }
         }
     }
 

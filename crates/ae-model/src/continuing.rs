@@ -1,0 +1,57 @@
+//! Where training starts: at weights that are drawn, or at those of another model.
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::model::{AnyEngine, Autoencoder};
+use crate::network::LayerParameters;
+use crate::scale::Scaler;
+use crate::step::Arithmetic;
+
+impl Autoencoder {
+    /// An autoencoder of another configuration that starts where `other` is: with its parameters, its scaler and the names of its features.
+    /// What differs may be anything but the layers: the optimiser, the loss, noise, penalties, the samples of a variational autoencoder (Burda
+    /// et al. 2015, sec. 5.2, train with one and go on with many). [`fit`](Autoencoder::fit) then begins at these parameters each time, and
+    /// keeps that scaler, on whose scale they are. The optimiser begins anew.
+    ///
+    /// # Errors
+    /// [`Error::OtherLayers`] unless all layers have the same sizes; [`Error::Isa`].
+    pub fn continuing(config: Config, other: &Autoencoder) -> Result<Autoencoder, Error> {
+        let mut model = Autoencoder::new(config)?;
+        let layers = other.layers();
+        let sizes = |layers: &[LayerParameters<f64>]| -> Vec<[usize; 2]> {
+            layers.iter().map(|layer| [layer.inputs, layer.outputs]).collect()
+        };
+        if sizes(&layers) != sizes(&model.layers()) {
+            let architecture = |model: &Autoencoder| model.summary().architecture();
+            return Err(Error::OtherLayers { wanted: architecture(&model), of_other: architecture(other) });
+        }
+        model.scaler = other.scaler.clone();
+        model.names.clone_from(&other.names);
+        model.schema.clone_from(&other.schema);
+        model.fitted = other.fitted;
+        model.start = Some(layers);
+        match &mut model.engine {
+            AnyEngine::F32(engine) => begin(engine, &model.config, &model.scaler, model.start.as_deref()),
+            AnyEngine::F64(engine) => begin(engine, &model.config, &model.scaler, model.start.as_deref()),
+        }
+        Ok(model)
+    }
+}
+
+/// Takes the engine to where training starts.
+pub(crate) fn begin<T: Arithmetic>(
+    engine: &mut Engine<T>,
+    config: &Config,
+    scaler: &Scaler,
+    start: Option<&[LayerParameters<f64>]>,
+) {
+    let narrow = |values: &[f64]| values.iter().map(|x| T::from_f64(*x)).collect();
+    engine.set_scaler(scaler);
+    engine.reset(config);
+    for (index, layer) in start.into_iter().flatten().enumerate() {
+        let LayerParameters { inputs, outputs, ref weights, ref bias } = *layer;
+        let layer = LayerParameters { inputs, outputs, weights: narrow(weights), bias: narrow(bias) };
+        engine.set_layer(index, &layer);
+    }
+}

@@ -1,0 +1,72 @@
+//! Models that start where others are.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use ae_data::{Dataset, digits};
+use ae_model::{
+    Autoencoder, Config, ConfigBuilder, Error, ErrorNorm, Gaussian, Latent, Loss, Optimizer, ScalerKind,
+};
+
+fn base() -> ConfigBuilder {
+    Config::builder(64).hidden_dims([24]).encoding_dim(6).optimizer(Optimizer::ADAM).epochs(8).seed(3)
+}
+
+fn fitted(config: ConfigBuilder, rows: &Dataset) -> Autoencoder {
+    let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+    model.fit(rows, &mut []).unwrap();
+    model
+}
+
+#[test]
+fn it_is_the_other_model_until_it_is_trained() {
+    let rows = digits().unwrap();
+    let first = fitted(base(), &rows);
+    let config = base().optimizer(Optimizer::default()).learning_rate(1e-30).epochs(2).build().unwrap();
+    let mut next = Autoencoder::continuing(config, &first).unwrap();
+    assert!(next.is_fitted());
+    let errors = |model: &Autoencoder| model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
+    assert_eq!(errors(&next), errors(&first));
+    // Rows of another range: the scale stays that of the weights.
+    let half = Dataset::new(rows.values().iter().map(|x| x / 2.0).collect(), 64).unwrap();
+    next.fit(&half, &mut []).unwrap();
+    assert_eq!(errors(&next), errors(&first));
+    assert_eq!(next.scaler(), first.scaler());
+}
+
+#[test]
+fn training_goes_on_and_each_fit_begins_there() {
+    let rows = digits().unwrap();
+    let first = fitted(base(), &rows);
+    let mut next = Autoencoder::continuing(base().build().unwrap(), &first).unwrap();
+    let once = next.fit(&rows, &mut []).unwrap();
+    let layers = next.layers();
+    assert!(once.epochs[0].train_loss < first.mse(&rows).unwrap() * 64.0);
+    assert!(next.mse(&rows).unwrap() < first.mse(&rows).unwrap());
+    next.fit(&rows, &mut []).unwrap();
+    assert_eq!(next.layers(), layers);
+}
+
+#[test]
+fn one_sample_first_and_many_later() {
+    let rows = digits().unwrap();
+    let with = |samples: usize| {
+        let latent = Latent::Gaussian(Gaussian { samples, ..Gaussian::default() });
+        base().latent(latent).loss(Loss::Bce).scaler(ScalerKind::MinMax)
+    };
+    let first = fitted(with(1), &rows);
+    let mut next = Autoencoder::continuing(with(5).epochs(3).build().unwrap(), &first).unwrap();
+    let history = next.fit(&rows, &mut []).unwrap();
+    assert!(history.epochs.iter().all(|epoch| epoch.train_loss.is_finite()));
+    assert_eq!(next.config().latent(), with(5).build().unwrap().latent());
+}
+
+#[test]
+fn other_layers_are_refused() {
+    let rows = digits().unwrap();
+    let first = fitted(base(), &rows);
+    for config in [base().encoding_dim(7), base().hidden_dims([]), base().latent(Latent::gaussian())] {
+        let refused = Autoencoder::continuing(config.build().unwrap(), &first).unwrap_err();
+        assert!(matches!(refused, Error::OtherLayers { .. }), "{refused}");
+        assert!(refused.to_string().contains("64-24-[6]-24-64"), "{refused}");
+    }
+}
