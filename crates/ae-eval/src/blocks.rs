@@ -7,7 +7,7 @@ use ae_data::BatchSource;
 use crate::error::EvalError;
 
 /// Rows of a block.
-const BLOCK: usize = 1024;
+pub(crate) const BLOCK: usize = 1024;
 
 /// Calls `take` with consecutive rows until all have been there.
 pub(crate) fn for_each_block(
@@ -49,7 +49,7 @@ pub(crate) fn for_each_pair(
 }
 
 /// The rows of a range: lent where they are in memory, else read into `values`.
-fn block<'a>(
+pub(crate) fn block<'a>(
     source: &'a dyn BatchSource,
     range: Range<usize>,
     values: &'a mut Vec<f32>,

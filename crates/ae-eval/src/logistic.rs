@@ -1,16 +1,18 @@
 //! What encodings are worth to another model: multinomial logistic regression on top of them.
 
 use ae_data::BatchSource;
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DMatrixView};
 
-use crate::blocks::for_each_block;
+use crate::blocks::{BLOCK, block, for_each_block};
 use crate::error::EvalError;
 use crate::lbfgs::{self, Ended};
 use crate::metrics::column_means;
 use crate::probe::check;
+use crate::threads;
 
-/// Largest partial derivative of the objective where it is at its least.
-const TOLERANCE: f64 = 1e-7;
+/// Largest partial derivative of the objective where the search ends: a tenth of what scikit-learn is content with. A hundredth of it takes
+/// minutes instead of seconds for 60,000 images, and finds the same classes.
+const TOLERANCE: f64 = 1e-5;
 /// Steps after which the search is given up.
 const STEPS: usize = 2000;
 
@@ -18,7 +20,7 @@ const STEPS: usize = 2000;
 ///
 /// Over the weights `W` `[features, classes]` and the biases, which cost nothing, it minimises `½ ‖W‖² + C Σ_rows -ln p(class | row)` with
 /// `p = softmax(Wᵀx + b)` (Hastie, Tibshirani & Friedman 2009, sec. 4.4): scikit-learn's `LogisticRegression(C)` after its
-/// `StandardScaler`. Found by L-BFGS from zero, until no partial derivative of the mean over rows is larger than 1e-7, in double
+/// `StandardScaler`. Found by L-BFGS from zero, until no partial derivative of the mean over rows is larger than 1e-5, in double
 /// precision and in one order, so that the same rows give the same classifier. A feature that is constant is left out.
 #[derive(Clone, Debug)]
 pub struct LogisticProbe {
@@ -42,6 +44,16 @@ impl LogisticProbe {
         labels: &[u32],
         classes: usize,
         c: f64,
+    ) -> Result<LogisticProbe, EvalError> {
+        LogisticProbe::fit_to(rows, labels, classes, c, TOLERANCE)
+    }
+
+    fn fit_to(
+        rows: &dyn BatchSource,
+        labels: &[u32],
+        classes: usize,
+        c: f64,
+        tolerance: f64,
     ) -> Result<LogisticProbe, EvalError> {
         if !(c > 0.0 && c.is_finite()) {
             return Err(EvalError::Setting { field: "C", allowed: "above 0 and finite" });
@@ -67,7 +79,7 @@ impl LogisticProbe {
             bias: vec![0.0; classes],
         };
         let mut parameters = vec![0.0; (features + 1) * classes];
-        let ended = lbfgs::minimise(&mut parameters, TOLERANCE, STEPS, |parameters, gradient| {
+        let ended = lbfgs::minimise(&mut parameters, tolerance, STEPS, |parameters, gradient| {
             probe.set(parameters);
             probe.objective(rows, labels, c, gradient)
         })?;
@@ -89,8 +101,9 @@ impl LogisticProbe {
         }
         let mut found = Vec::with_capacity(rows.rows());
         for_each_block(rows, |block| {
-            let outputs = self.outputs(&self.standardised(block));
-            for output in outputs.row_iter() {
+            let x = self.standardised(block);
+            let x = DMatrixView::from_slice(&x, self.mean.len(), block.len() / self.mean.len());
+            for output in self.outputs(x).column_iter() {
                 let best =
                     (1..output.len()).fold(0, |best, c| if output[c] > output[best] { c } else { best });
                 found.push(best as u32);
@@ -117,21 +130,25 @@ impl LogisticProbe {
         self.bias.copy_from_slice(bias);
     }
 
-    fn standardised(&self, block: &[f32]) -> DMatrix<f64> {
-        let features = self.mean.len();
-        let at = |r: usize, j: usize| (f64::from(block[r * features + j]) - self.mean[j]) * self.inverse[j];
-        DMatrix::from_fn(block.len() / features, features, at)
+    /// Row-major.
+    fn standardised(&self, block: &[f32]) -> Vec<f64> {
+        let mut values = Vec::with_capacity(block.len());
+        for row in block.chunks_exact(self.mean.len()) {
+            let scales = self.mean.iter().zip(&self.inverse);
+            values
+                .extend(row.iter().zip(scales).map(|(x, (mean, inverse))| (f64::from(*x) - mean) * inverse));
+        }
+        values
     }
 
-    fn outputs(&self, x: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut outputs = x * &self.weights;
-        for (mut column, bias) in outputs.column_iter_mut().zip(&self.bias) {
-            column.add_scalar_mut(*bias);
-        }
+    /// Those of rows that are the columns of `x`, a column each.
+    fn outputs(&self, x: DMatrixView<'_, f64>) -> DMatrix<f64> {
+        let mut outputs = DMatrix::from_fn(self.bias.len(), x.ncols(), |class, _| self.bias[class]);
+        outputs.gemm(1.0, &self.weights.transpose(), &x, 1.0);
         outputs
     }
 
-    /// What is minimised, over `C` times the rows, and its gradient.
+    /// What is minimised, over `C` times the rows, and its gradient. Blocks of rows are shared out between threads and added up in order.
     fn objective(
         &self,
         rows: &dyn BatchSource,
@@ -139,35 +156,59 @@ impl LogisticProbe {
         c: f64,
         gradient: &mut [f64],
     ) -> Result<f64, EvalError> {
+        let penalty = 1.0 / (labels.len() as f64 * c);
+        let mut parts: Vec<Option<Result<Part, EvalError>>> =
+            (0..labels.len().div_ceil(BLOCK)).map(|_| None).collect();
+        threads::for_each_chunk(threads::count(None), &mut parts, 1, |index, part| {
+            part.fill_with(|| Some(self.part(rows, labels, index)));
+        });
+        let mut total = Part {
+            value: 0.5 * penalty * self.weights.norm_squared(),
+            of_weights: &self.weights * penalty,
+            of_bias: vec![0.0; self.bias.len()],
+        };
+        for part in parts.into_iter().flatten() {
+            let Part { value, of_weights, of_bias } = part?;
+            total.value += value;
+            total.of_weights += of_weights;
+            total.of_bias.iter_mut().zip(of_bias).for_each(|(sum, delta)| *sum += delta);
+        }
+        let (weights, bias) = gradient.split_at_mut(self.weights.len());
+        weights.copy_from_slice(total.of_weights.as_slice());
+        bias.copy_from_slice(&total.of_bias);
+        Ok(total.value)
+    }
+
+    /// What the rows of block `index` add to the objective.
+    fn part(&self, rows: &dyn BatchSource, labels: &[u32], index: usize) -> Result<Part, EvalError> {
         let (features, classes) = self.weights.shape();
         let share = 1.0 / labels.len() as f64;
-        let penalty = share / c;
-        let mut value = 0.5 * penalty * self.weights.norm_squared();
-        let mut of_weights = &self.weights * penalty;
-        let mut of_bias = vec![0.0; classes];
-        let mut first = 0;
-        for_each_block(rows, |block| {
-            let x = self.standardised(block);
-            let mut outputs = self.outputs(&x);
-            for (mut row, label) in outputs.row_iter_mut().zip(&labels[first..]) {
-                let (label, most) = (*label as usize, row.max());
-                let of_label = row[label] - most;
-                row.apply(|z| *z = (*z - most).exp());
-                let sum = row.sum();
-                value += share * (sum.ln() - of_label);
-                // The derivative by the outputs.
-                row.apply(|p| *p *= share / sum);
-                row[label] -= share;
-                of_bias.iter_mut().zip(row.iter()).for_each(|(sum, delta)| *sum += delta);
-            }
-            of_weights.gemm_tr(1.0, &x, &outputs, 1.0);
-            first += block.len() / features;
-        })?;
-        let (weights, bias) = gradient.split_at_mut(features * classes);
-        weights.copy_from_slice(of_weights.as_slice());
-        bias.copy_from_slice(&of_bias);
-        Ok(value)
+        let range = index * BLOCK..labels.len().min((index + 1) * BLOCK);
+        let labels = &labels[range.clone()];
+        let x = self.standardised(block(rows, range, &mut Vec::new())?);
+        let x = DMatrixView::from_slice(&x, features, labels.len());
+        let mut outputs = self.outputs(x);
+        let (mut value, mut of_bias) = (0.0, vec![0.0; classes]);
+        for (mut row, label) in outputs.column_iter_mut().zip(labels) {
+            let (label, most) = (*label as usize, row.max());
+            let of_label = row[label] - most;
+            row.apply(|z| *z = (*z - most).exp());
+            let sum = row.sum();
+            value += share * (sum.ln() - of_label);
+            // The derivative by the outputs.
+            row.apply(|p| *p *= share / sum);
+            row[label] -= share;
+            of_bias.iter_mut().zip(row.iter()).for_each(|(sum, delta)| *sum += delta);
+        }
+        Ok(Part { value, of_weights: x * outputs.transpose(), of_bias })
     }
+}
+
+/// The objective of some rows, and its derivatives.
+struct Part {
+    value: f64,
+    of_weights: DMatrix<f64>,
+    of_bias: Vec<f64>,
 }
 
 #[cfg(test)]
@@ -196,7 +237,7 @@ mod tests {
             (0.01, 0.9121706398996235, 0.40699803362864057, 6.5896356484120115, 0.14155318633683137),
         ];
         for (c, accuracy, loss, squares, weight) in golden {
-            let probe = LogisticProbe::fit(&train, &labels, 10, c).unwrap();
+            let probe = LogisticProbe::fit_to(&train, &labels, 10, c, 1e-7).unwrap();
             assert!((probe.accuracy(&test, &test_labels).unwrap() - accuracy).abs() < 1e-12, "{c}");
             let near = |value: f64, expected: f64| {
                 assert!((value - expected).abs() < 2e-4 * expected.abs(), "{c}: {value} {expected}");
