@@ -55,6 +55,13 @@ mod tests {
                 true,
             ),
             ("bench train --precision f16", false),
+            (
+                "bench train --kind vae --dims 784,200,200,50 --activation tanh --batch 128 --optimizer adam",
+                true,
+            ),
+            ("bench train --kind perfect", false),
+            ("bench --peers --dims 784,32 --dims 100,50,10 --batches 1,8 --plot steps.svg", true),
+            ("bench --dims 784", false),
             ("bench gemm --shape 32,256,784 --shape 8,8,8 --threads 1 --precision f64 --json", true),
             ("bench gemm --shape 32,256", false),
             ("bench gemm --shape 32,0,784", false),

@@ -3,8 +3,10 @@
 mod gemm;
 mod infer;
 mod kernels;
+mod peak;
 mod peers;
 mod roofline;
+mod steps;
 mod table;
 mod timing;
 mod train;
@@ -22,14 +24,14 @@ pub(crate) struct Bench {
     #[command(subcommand)]
     part: Option<Part>,
     #[command(flatten)]
-    steps: peers::StepsBench,
+    steps: steps::StepsBench,
 }
 
 #[derive(Subcommand, Debug)]
 enum Part {
     /// Training steps of one network
     Train(train::TrainBench),
-    /// The three products of training, beside matrixmultiply
+    /// The three products of training, beside matrixmultiply and others
     Gemm(gemm::GemmBench),
     /// Element-wise functions, losses and changes of layout
     Kernels(kernels::KernelsBench),
