@@ -1,6 +1,7 @@
 //! The same work in other systems: programs and scripts of `benches/peers`, run as processes of their own.
 
 mod crates;
+mod dialogue;
 mod python;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::table::text;
 use super::train::TrainBench;
 use crates::Crates;
+pub(super) use dialogue::Dialogue;
 use python::Python;
 
 /// Systems of `train_step.py`.
@@ -48,6 +50,27 @@ impl Peers {
             .args(["--batch", &same.batch.to_string(), "--threads", &same.threads.to_string()])
             .args(["--optimizer", &same.optimizer, "--seconds", &same.seconds.to_string()]);
         measured(&mut command)
+    }
+
+    /// A process that times products of matrices in a system, `product m n k` a line.
+    pub(super) fn products(
+        &self,
+        system: &str,
+        threads: usize,
+        precision: &str,
+        seconds: f64,
+    ) -> Result<Dialogue, String> {
+        let mut command = if system == "mkl" {
+            self.python.command("gemm_products.py")
+        } else {
+            let mut command = self.crates.command("gemm_products", threads)?;
+            command.args(["--system", system]);
+            command
+        };
+        command
+            .args(["--threads", &threads.to_string(), "--precision", precision])
+            .args(["--seconds", &seconds.to_string()]);
+        Dialogue::start(command)
     }
 }
 
