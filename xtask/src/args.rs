@@ -62,6 +62,7 @@ mod tests {
             ("bench train --kind perfect", false),
             ("bench --peers --dims 784,32 --dims 100,50,10 --batches 1,8 --plot steps.svg", true),
             ("bench --dims 784", false),
+            ("bench kinds --peers --kinds conv,top-k", true),
             ("bench gemm --peers --threads 1,2 --all", true),
             ("bench gemm --all --shape 8,8,8", false),
             ("bench gemm --shape 32,256,784 --shape 8,8,8 --threads 1 --precision f64 --json", true),

@@ -3,6 +3,7 @@
 mod gemm;
 mod infer;
 mod kernels;
+mod kinds;
 mod peak;
 mod peers;
 mod roofline;
@@ -31,6 +32,8 @@ pub(crate) struct Bench {
 enum Part {
     /// Training steps of one network
     Train(train::TrainBench),
+    /// Training steps of kinds of autoencoders: denoising, sparse, variational, convolutional and others
+    Kinds(kinds::KindsBench),
     /// The three products of training, beside matrixmultiply and others
     Gemm(gemm::GemmBench),
     /// Element-wise functions, losses and changes of layout
@@ -61,6 +64,7 @@ impl Bench {
                 }
                 Ok(())
             }
+            Some(Part::Kinds(bench)) => bench.run(),
             Some(Part::Gemm(bench)) => bench.run(),
             Some(Part::Kernels(bench)) => bench.run(),
             Some(Part::Roofline(bench)) => bench.run(),

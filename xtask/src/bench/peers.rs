@@ -52,6 +52,17 @@ impl Peers {
         measured(&mut command)
     }
 
+    /// One measurement of a kind of autoencoder in one of PyTorch's ways.
+    pub(super) fn measure_kind(&self, way: &str, same: &TrainBench) -> Result<Value, String> {
+        let mut command = self.python.command("kind_step.py");
+        command
+            .args(["--system", way, "--kind", &same.kind.name(), "--dims", &text(&json!(same.dims))])
+            .args(["--activation", &same.activation, "--optimizer", &same.optimizer])
+            .args(["--batch", &same.batch.to_string(), "--threads", &same.threads.to_string()])
+            .args(["--seconds", &same.seconds.to_string()]);
+        measured(&mut command)
+    }
+
     /// A process that times products of matrices in a system, `product m n k` a line.
     pub(super) fn products(
         &self,

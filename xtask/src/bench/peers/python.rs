@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_scripts_are_where_they_are_looked_for() {
-        for script in ["train_step.py", "gemm_products.py", "latency.py"] {
+        for script in ["train_step.py", "gemm_products.py", "kind_step.py", "latency.py"] {
             assert!(script_path(script).is_file(), "{script}");
         }
     }
