@@ -70,6 +70,7 @@ mod tests {
             ("bench gemm --shape 32,0,784", false),
             ("bench kernels --json", true),
             ("bench infer --dims 784,32 --batch 64 --threads 1", true),
+            ("bench infer --peers --turns 3", true),
             ("bench --peers train", false),
             ("gradcheck --cases 10 --seed 3 --json", true),
             ("ulp --function exp,tanh --isa portable", true),

@@ -63,6 +63,12 @@ impl Peers {
         measured(&mut command)
     }
 
+    /// One measurement of an encoder, or of a whole network, in ONNX Runtime.
+    pub(super) fn measure_inference(&self, args: &[&str]) -> Result<Value, String> {
+        let mut command = self.python.command("latency.py");
+        measured(command.args(args))
+    }
+
     /// A process that times products of matrices in a system, `product m n k` a line.
     pub(super) fn products(
         &self,
