@@ -1,56 +1,99 @@
-"""Latency of encoding one row with ONNX Runtime in one thread: the encoder 784-256-128-64-32 with tanh, or any other.
+"""Inference with ONNX Runtime: an autoencoder with tanh, 784-256-128-64-32 or any other, or its encoder alone.
 
-Prints one JSON object like that of `cargo xtask bench infer --threads 1 --json`, whose p50 it is to be compared with.
+Prints one JSON object like one of `cargo xtask bench infer --json`: throughput of batches, and latency of one row.
 """
 
 import argparse
 import json
+import os
+import sys
 import time
 
-import numpy
-import onnx
-import onnxruntime
-from onnx import TensorProto, helper
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dims", default="784,256,128,64,32", help="encoder widths, input to encoding")
+    parser.add_argument("--way", default="encode", choices=["encode", "reconstruct"])
+    parser.add_argument("--batch", type=int, default=1024, help="rows of a call")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--precision", default="f32", choices=["f32", "f64"])
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure each of both")
+    return parser.parse_args()
 
 
-def encoder(dims):
-    """The model: x W + b and tanh for every layer."""
+def model(widths, encoding, dtype):
+    """x W + b for every layer, and tanh after each but a decoder's last."""
+    import numpy
+    import onnx
+    from onnx import helper
+
     random = numpy.random.default_rng(0)
+    kind = helper.np_dtype_to_tensor_dtype(numpy.dtype(dtype))
     nodes, tensors, value = [], [], "x"
-    for index, (inputs, outputs) in enumerate(zip(dims, dims[1:])):
+    last = len(widths) - 2
+    for index, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
         bound = (6.0 / (inputs + outputs)) ** 0.5
-        weights = random.uniform(-bound, bound, (inputs, outputs)).astype(numpy.float32)
+        weights = random.uniform(-bound, bound, (inputs, outputs)).astype(dtype)
         tensors.append(onnx.numpy_helper.from_array(weights, f"w{index}"))
-        tensors.append(onnx.numpy_helper.from_array(numpy.zeros(outputs, numpy.float32), f"b{index}"))
+        tensors.append(onnx.numpy_helper.from_array(numpy.zeros(outputs, dtype), f"b{index}"))
         nodes.append(helper.make_node("Gemm", [value, f"w{index}", f"b{index}"], [f"z{index}"]))
-        nodes.append(helper.make_node("Tanh", [f"z{index}"], [f"y{index}"]))
-        value = f"y{index}"
-    shape = lambda name, width: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, width])
-    graph = helper.make_graph(nodes, "encoder", [shape("x", dims[0])], [shape(value, dims[-1])], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model.SerializeToString()
+        value = f"z{index}"
+        if index < last or encoding:
+            nodes.append(helper.make_node("Tanh", [value], [f"y{index}"]))
+            value = f"y{index}"
+    info = lambda name, width: helper.make_tensor_value_info(name, kind, ["rows", width])
+    graph = helper.make_graph(nodes, "network", [info("x", widths[0])], [info(value, widths[-1])], tensors)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 8
+    return made.SerializeToString()
+
+
+def times(session, rows, least, seconds):
+    """Seconds of each call, without those that warm up, rising."""
+    taken, end = [], time.perf_counter() + seconds
+    while len(taken) < least or time.perf_counter() < end:
+        start = time.perf_counter()
+        session.run(None, {"x": rows})
+        taken.append(time.perf_counter() - start)
+    return sorted(taken[least // 10 :])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dims", default="784,256,128,64,32")
-    parser.add_argument("--rows", type=int, default=20000)
-    arguments = parser.parse_args()
+    arguments = parse_arguments()
+    try:
+        import numpy
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        sys.exit(str(error))
     dims = [int(width) for width in arguments.dims.split(",")]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(encoder(dims), options, providers=["CPUExecutionProvider"])
-    row = numpy.random.default_rng(1).random((1, dims[0]), dtype=numpy.float32)
-    times = []
-    for _ in range(arguments.rows):
-        start = time.perf_counter()
-        session.run(None, {"x": row})
-        times.append(time.perf_counter() - start)
-    times = sorted(times[len(times) // 10 :])
-    at = lambda share: round(times[int(len(times) * share)] * 1e6, 2)
-    print(json.dumps({"system": "onnxruntime", "dims": dims, "encode_p50_us": at(0.5), "encode_p99_us": at(0.99)}))
+    encoding = arguments.way == "encode"
+    dtype = {"f32": "float32", "f64": "float64"}[arguments.precision]
+    network = model(dims if encoding else dims + dims[-2::-1], encoding, dtype)
+
+    def session(threads):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+
+    rows = numpy.random.default_rng(1).random((arguments.batch, dims[0])).astype(dtype)
+    best = times(session(arguments.threads), rows, 10, arguments.seconds)[0]
+    # One row gains nothing from threads: it is given one.
+    singles = times(session(1), rows[:1], 1000, arguments.seconds)
+    at = lambda share: round(singles[int(len(singles) * share)] * 1e6, 2)
+    result = {
+        "system": "onnxruntime",
+        "way": arguments.way,
+        "dims": dims,
+        "batch": arguments.batch,
+        "threads": arguments.threads,
+        "precision": arguments.precision,
+        "samples_per_s": round(arguments.batch / best, 1),
+        "p50_us": at(0.5),
+        "p99_us": at(0.99),
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 mod gemm;
 mod infer;
 mod kernels;
+mod kinds;
+mod peak;
 mod peers;
 mod roofline;
+mod steps;
 mod table;
 mod timing;
 mod train;
@@ -22,14 +25,16 @@ pub(crate) struct Bench {
     #[command(subcommand)]
     part: Option<Part>,
     #[command(flatten)]
-    steps: peers::StepsBench,
+    steps: steps::StepsBench,
 }
 
 #[derive(Subcommand, Debug)]
 enum Part {
     /// Training steps of one network
     Train(train::TrainBench),
-    /// The three products of training, beside matrixmultiply
+    /// Training steps of kinds of autoencoders: denoising, sparse, variational, convolutional and others
+    Kinds(kinds::KindsBench),
+    /// The three products of training, beside matrixmultiply and others
     Gemm(gemm::GemmBench),
     /// Element-wise functions, losses and changes of layout
     Kernels(kernels::KernelsBench),
@@ -59,6 +64,7 @@ impl Bench {
                 }
                 Ok(())
             }
+            Some(Part::Kinds(bench)) => bench.run(),
             Some(Part::Gemm(bench)) => bench.run(),
             Some(Part::Kernels(bench)) => bench.run(),
             Some(Part::Roofline(bench)) => bench.run(),

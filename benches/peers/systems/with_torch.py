@@ -6,7 +6,8 @@ import torch
 from systems import job as shared
 
 
-def optimizer_of(job, parameters):
+def optimizer_of(job, parameters, rate):
+    """The job's optimiser; `rate` is that of plain descent and momentum."""
     if job.optimizer in ("adam", "adamw"):
         settings = {"lr": shared.LEARNING_RATE, "betas": shared.BETAS, "eps": shared.EPSILON, "fused": True}
         if job.optimizer == "adam":
@@ -14,7 +15,7 @@ def optimizer_of(job, parameters):
         return torch.optim.AdamW(parameters, weight_decay=shared.WEIGHT_DECAY, **settings)
     momentum = 0.0 if job.optimizer == "sgd" else shared.MOMENTUM
     nesterov = job.optimizer == "nesterov"
-    return torch.optim.SGD(parameters, lr=job.rate_of_mean, momentum=momentum, nesterov=nesterov, fused=True)
+    return torch.optim.SGD(parameters, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
 
 
 class TorchSteps:
@@ -29,7 +30,7 @@ class TorchSteps:
                 layer.bias.zero_()
             layers += [layer, torch.nn.ReLU()]
         self.network = torch.nn.Sequential(*layers[:-1])
-        self.optimizer = optimizer_of(job, self.network.parameters())
+        self.optimizer = optimizer_of(job, self.network.parameters(), job.rate_of_mean)
         self.mixed = job.precision == "bf16"
         self.batches = [torch.from_numpy(rows) for rows in batches]
         self.loss = self.mean_squared_error

@@ -14,7 +14,7 @@ use std::fmt::Write;
 pub use bars::bars;
 pub use dots::{Colouring, Dots, dots};
 pub use histogram::histogram;
-pub use lines::{Line, Stroke, lines};
+pub use lines::{Line, Stroke, lines, measured_lines};
 
 pub use crate::scatter::escaped;
 use axis::Span;
@@ -99,11 +99,22 @@ fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
 impl Canvas {
     /// The frame with its grid and texts; `above` is space for a legend.
     fn new(axes: &Axes<'_>, x: Span, y: Span, above: f64) -> Canvas {
-        let (x_ticks, y_ticks) = (x.ticks(5), y.ticks(5));
+        Canvas::with_ticks(axes, (x, &x.ticks(5)), y, above, RIGHT)
+    }
+
+    /// The same with these values and texts below the plane, and this much space to the right of it.
+    fn with_ticks(
+        axes: &Axes<'_>,
+        (x, x_ticks): (Span, &[(f64, String)]),
+        y: Span,
+        above: f64,
+        right: f64,
+    ) -> Canvas {
+        let y_ticks = y.ticks(5);
         let longest = y_ticks.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0);
         let plane = [
             12.0 + CHARACTER * longest as f64,
-            WIDTH - RIGHT,
+            WIDTH - right,
             above + LINE + 10.0,
             HEIGHT - 2.0 * LINE - 4.0,
         ];
@@ -117,7 +128,7 @@ impl Canvas {
             text(&mut canvas.svg, (left - 6.0, y + 4.0), "end", label);
         }
         let mut free = f64::NEG_INFINITY;
-        for (value, label) in &x_ticks {
+        for (value, label) in x_ticks {
             let x = canvas.at_x(*value);
             canvas.rule((x, bottom), (x, bottom + 4.0), "stroke-opacity=\"0.5\"");
             let half = CHARACTER * label.chars().count() as f64 / 2.0;

@@ -1,6 +1,7 @@
 //! Encoding and reconstruction by a whole model: rows in, rows out, checks and scaling included.
 
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ae_data::Rows;
@@ -9,7 +10,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::table::text;
+use super::peers::{Peers, rate};
+use super::table::{markdown, text};
 use super::timing::{best_of, limit};
 use super::train::{rounded, uniform_rows};
 
@@ -31,6 +33,15 @@ pub(crate) struct InferBench {
     /// Arithmetic
     #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
     precision: String,
+    /// Run ONNX Runtime too, in turn with ours, and print a table
+    #[arg(long)]
+    peers: bool,
+    /// Python interpreter that has ONNX Runtime; without it an environment is made under target/peers
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// How often each side is measured with --peers, in turn; the best counts
+    #[arg(long, default_value_t = 2)]
+    turns: usize,
     /// Seconds to measure each of encoding and reconstruction for
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
@@ -65,6 +76,9 @@ impl Way {
 
 impl InferBench {
     pub(crate) fn run(&self) -> Result<(), Failure> {
+        if self.peers {
+            return self.run_beside(&Peers::find(self.python.as_deref()));
+        }
         for way in [Way::Encode, Way::Reconstruct] {
             let object = self.measure(way)?;
             if self.json {
@@ -82,6 +96,61 @@ impl InferBench {
             }
         }
         Ok(())
+    }
+
+    /// Ours and ONNX Runtime's in turn.
+    fn run_beside(&self, peers: &Peers) -> Result<(), Failure> {
+        let mut rows = Vec::new();
+        for way in [Way::Encode, Way::Reconstruct] {
+            let row = self.row(way, peers)?;
+            if self.json {
+                println!("{row}");
+            }
+            rows.push(row);
+        }
+        if !self.json {
+            let columns = [
+                "way",
+                "dims",
+                "batch",
+                "threads",
+                "samples_per_s",
+                "onnxruntime",
+                "ratio",
+                "p50_us",
+                "onnxruntime_p50_us",
+                "p50_ratio",
+                "p99_us",
+                "onnxruntime_p99_us",
+            ];
+            print!("{}", markdown(&columns, &rows));
+        }
+        Ok(())
+    }
+
+    /// The best of each side; ratios say how many times as fast ours is.
+    fn row(&self, way: Way, peers: &Peers) -> Result<Value, Failure> {
+        let (mut ours, mut theirs) = (Value::Null, Value::Null);
+        let (dims, batch) = (text(&json!(self.dims)), self.batch.to_string());
+        let (threads, seconds) = (self.threads.to_string(), self.seconds.to_string());
+        let mut args = vec!["--way", way.name(), "--dims", &dims, "--batch", &batch, "--threads", &threads];
+        args.extend(["--seconds", &seconds, "--precision", &self.precision]);
+        for _ in 0..self.turns.max(1) {
+            keep_best(&mut ours, &self.measure(way)?);
+            match peers.measure_inference(&args) {
+                Ok(measured) => keep_best(&mut theirs, &measured),
+                Err(reason) => eprintln!("onnxruntime left out of {}: {reason}", way.name()),
+            }
+        }
+        let of = |ours: Option<f64>, theirs: Option<f64>| {
+            json!(ours.zip(theirs).map(|(ours, theirs)| rounded(ours / theirs, 2)))
+        };
+        ours["ratio"] = of(rate(&ours), rate(&theirs));
+        ours["p50_ratio"] = of(theirs["p50_us"].as_f64(), ours["p50_us"].as_f64());
+        ours["onnxruntime"] = theirs["samples_per_s"].clone();
+        ours["onnxruntime_p50_us"] = theirs["p50_us"].clone();
+        ours["onnxruntime_p99_us"] = theirs["p99_us"].clone();
+        Ok(ours)
     }
 
     fn measure(&self, way: Way) -> Result<Value, Failure> {
@@ -156,6 +225,21 @@ impl InferBench {
     }
 }
 
+/// Keeps of two measurements the higher rate and the shorter times.
+fn keep_best(best: &mut Value, new: &Value) {
+    if best.is_null() {
+        *best = new.clone();
+        return;
+    }
+    for (name, pick) in
+        [("samples_per_s", f64::max as fn(f64, f64) -> f64), ("p50_us", f64::min), ("p99_us", f64::min)]
+    {
+        if let (Some(old), Some(new)) = (best[name].as_f64(), new[name].as_f64()) {
+            best[name] = json!(pick(old, new));
+        }
+    }
+}
+
 /// The smallest of the sorted values that at least this share of them does not exceed.
 fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let rank = (share * sorted.len() as f64).ceil() as usize;
@@ -175,20 +259,41 @@ mod tests {
         assert_eq!(quantile(&[], 0.5), Duration::ZERO);
     }
 
-    #[test]
-    fn both_ways_are_measured() {
-        let bench = InferBench {
+    fn bench() -> InferBench {
+        InferBench {
             dims: vec![5, 3],
             batch: 4,
             threads: 1,
             precision: "f64".to_owned(),
+            peers: true,
+            python: Some("/nowhere/python3".into()),
+            turns: 1,
             seconds: 0.0,
             json: true,
-        };
+        }
+    }
+
+    #[test]
+    fn both_ways_are_measured() {
         for way in [Way::Encode, Way::Reconstruct] {
-            let object = bench.measure(way).unwrap();
+            let object = bench().measure(way).unwrap();
             assert!(object["samples_per_s"].as_f64().unwrap() > 0.0);
             assert!(object["p50_us"].as_f64().unwrap() <= object["p99_us"].as_f64().unwrap());
         }
+    }
+
+    #[test]
+    fn a_missing_peer_is_left_out() {
+        let bench = bench();
+        let row = bench.row(Way::Encode, &Peers::find(bench.python.as_deref())).unwrap();
+        assert!(rate(&row).is_some() && row["onnxruntime"].is_null() && row["ratio"].is_null());
+    }
+
+    #[test]
+    fn the_best_of_each_number_is_kept() {
+        let mut best = Value::Null;
+        keep_best(&mut best, &json!({"samples_per_s": 5.0, "p50_us": 2.0, "p99_us": 9.0}));
+        keep_best(&mut best, &json!({"samples_per_s": 4.0, "p50_us": 1.0, "p99_us": 10.0}));
+        assert_eq!(best, json!({"samples_per_s": 5.0, "p50_us": 1.0, "p99_us": 9.0}));
     }
 }

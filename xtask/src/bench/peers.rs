@@ -1,129 +1,126 @@
-//! Training steps of the networks that the README quotes, on request beside the same work in other systems.
+//! The same work in other systems: programs and scripts of `benches/peers`, run as processes of their own.
 
+mod crates;
+mod dialogue;
 mod python;
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
-use clap::Args;
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::table::{markdown, text};
-use super::train::{OPTIMIZERS, PRECISIONS, TrainBench, rounded};
-use python::{Python, SYSTEMS, rate};
+use super::table::text;
+use super::train::TrainBench;
+use crates::Crates;
+pub(super) use dialogue::Dialogue;
+use python::Python;
 
-/// Encoder widths.
-const NETS: [&[usize]; 4] =
-    [&[100, 50, 10], &[784, 256, 128, 64, 32], &[784, 1000, 500, 250, 30], &[1024, 2048, 512]];
+/// Systems of `train_step.py`.
+const PYTHON_SYSTEMS: [&str; 6] = ["numpy", "sklearn", "torch", "torch-compile", "jax", "jax-scan"];
+/// Systems of the Rust program of the same name.
+const RUST_SYSTEMS: [&str; 2] = ["candle", "burn"];
 
-/// The table of training steps.
-#[derive(Args, Debug)]
-pub(crate) struct StepsBench {
-    /// Run the peers of benches/peers too, in turn with ours
-    #[arg(long)]
-    peers: bool,
-    /// Only these peers
-    #[arg(long, value_delimiter = ',', default_values_t = SYSTEMS.map(str::to_owned))]
-    systems: Vec<String>,
-    /// Python interpreter that has the peers' packages; without it an environment is made under target/peers
-    #[arg(long)]
-    python: Option<PathBuf>,
-    /// Rows of a step
-    #[arg(long, value_delimiter = ',', default_values_t = [32, 128, 1024])]
-    batches: Vec<usize>,
-    /// Threads
-    #[arg(long, value_delimiter = ',', default_values_t = [2])]
-    threads: Vec<usize>,
-    /// Arithmetic
-    #[arg(long, default_value = "f32", value_parser = PRECISIONS)]
-    precision: String,
-    /// Rule of the updates
-    #[arg(long, default_value = "sgd", value_parser = OPTIMIZERS)]
-    optimizer: String,
-    /// How often each side is measured, in turn; the best counts
-    #[arg(long, default_value_t = 2)]
-    turns: usize,
-    /// Seconds of each measurement
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
-    /// One JSON object a line instead of a table
-    #[arg(long)]
-    json: bool,
+/// Everything that trains the networks of the table.
+pub(super) fn systems() -> Vec<String> {
+    PYTHON_SYSTEMS.iter().chain(&RUST_SYSTEMS).map(ToString::to_string).collect()
 }
 
-impl StepsBench {
-    pub(crate) fn run(&self) -> Result<(), Failure> {
-        let python = self.peers.then(|| Python::find(self.python.as_deref()));
-        let mut rows = Vec::new();
-        for dims in NETS {
-            for batch in &self.batches {
-                for threads in &self.threads {
-                    let row = self.row(&self.steps(dims, *batch, *threads), python.as_ref())?;
-                    if self.json {
-                        println!("{row}");
-                    } else {
-                        eprintln!("{dims:?}, batch {batch}, threads {threads}: {} us", row["us_per_step"]);
-                    }
-                    rows.push(row);
-                }
-            }
-        }
-        if !self.json {
-            let mut columns =
-                vec!["dims", "batch", "threads", "isa", "samples_per_s", "us_per_step", "gflops"];
-            if self.peers {
-                columns.extend(self.systems.iter().map(String::as_str));
-                columns.extend(["fastest", "ratio"]);
-            }
-            print!("{}", markdown(&columns, &rows));
-        }
-        Ok(())
+/// What runs the peers.
+#[derive(Debug)]
+pub(super) struct Peers {
+    python: Python,
+    crates: Crates,
+}
+
+impl Peers {
+    /// With this interpreter, or one that is made at the first use.
+    pub(super) fn find(python: Option<&Path>) -> Peers {
+        Peers { python: Python::find(python), crates: Crates::default() }
     }
 
-    fn steps(&self, dims: &[usize], batch: usize, threads: usize) -> TrainBench {
-        TrainBench {
-            top_k: None,
-            conv: None,
-            image: None,
-            dims: dims.to_vec(),
-            batch,
-            threads,
-            precision: self.precision.clone(),
-            optimizer: self.optimizer.clone(),
-            seconds: self.seconds,
-            json: true,
-        }
+    /// One measurement of a system on the work of `same`: its JSON object, or why there is none.
+    pub(super) fn measure(&self, system: &str, same: &TrainBench) -> Result<Value, String> {
+        let mut command = if RUST_SYSTEMS.contains(&system) {
+            self.crates.command("train_step", same.threads)?
+        } else {
+            self.python.command("train_step.py")
+        };
+        command
+            .args(["--system", system, "--dims", &text(&json!(same.dims)), "--precision", &same.precision])
+            .args(["--batch", &same.batch.to_string(), "--threads", &same.threads.to_string()])
+            .args(["--optimizer", &same.optimizer, "--seconds", &same.seconds.to_string()]);
+        measured(&mut command)
     }
 
-    /// Ours and each peer's in turn, the best of each: samples per second under the peer's name, the `fastest` of them, and
-    /// the `ratio` of ours to that one.
-    fn row(&self, work: &TrainBench, python: Option<&Python>) -> Result<Value, Failure> {
-        let mut best: Option<Value> = None;
-        let mut of_peers: Vec<Option<f64>> = vec![None; self.systems.len()];
-        for _ in 0..self.turns.max(1) {
-            let measured = work.measure()?;
-            if best.as_ref().is_none_or(|best| rate(&measured) > rate(best)) {
-                best = Some(measured);
-            }
-            for (system, best) in self.systems.iter().zip(&mut of_peers) {
-                let Some(python) = python else { continue };
-                match python.measure(system, work) {
-                    Ok(measured) => *best = (*best).into_iter().chain(rate(&measured)).reduce(f64::max),
-                    Err(reason) => eprintln!("{system} left out of {}: {reason}", text(&json!(work.dims))),
-                }
-            }
-        }
-        let mut row = best.unwrap_or_default();
-        let mut fastest: Option<(&str, f64)> = None;
-        for (system, theirs) in self.systems.iter().zip(of_peers) {
-            row[system] = json!(theirs);
-            if let Some(theirs) = theirs.filter(|theirs| fastest.is_none_or(|(_, rate)| *theirs > rate)) {
-                fastest = Some((system, theirs));
-            }
-        }
-        row["fastest"] = json!(fastest.map(|(system, _)| system));
-        row["ratio"] = json!(fastest.zip(rate(&row)).map(|((_, theirs), ours)| rounded(ours / theirs, 2)));
-        Ok(row)
+    /// One measurement of a kind of autoencoder in one of PyTorch's ways.
+    pub(super) fn measure_kind(&self, way: &str, same: &TrainBench) -> Result<Value, String> {
+        let mut command = self.python.command("kind_step.py");
+        command
+            .args(["--system", way, "--kind", &same.kind.name(), "--dims", &text(&json!(same.dims))])
+            .args(["--activation", &same.activation, "--optimizer", &same.optimizer])
+            .args(["--batch", &same.batch.to_string(), "--threads", &same.threads.to_string()])
+            .args(["--seconds", &same.seconds.to_string()]);
+        measured(&mut command)
+    }
+
+    /// One measurement of an encoder, or of a whole network, in ONNX Runtime.
+    pub(super) fn measure_inference(&self, args: &[&str]) -> Result<Value, String> {
+        let mut command = self.python.command("latency.py");
+        measured(command.args(args))
+    }
+
+    /// A process that times products of matrices in a system, `product m n k` a line.
+    pub(super) fn products(
+        &self,
+        system: &str,
+        threads: usize,
+        precision: &str,
+        seconds: f64,
+    ) -> Result<Dialogue, String> {
+        let mut command = if system == "mkl" {
+            self.python.command("gemm_products.py")
+        } else {
+            let mut command = self.crates.command("gemm_products", threads)?;
+            command.args(["--system", system]);
+            command
+        };
+        command
+            .args(["--threads", &threads.to_string(), "--precision", precision])
+            .args(["--seconds", &seconds.to_string()]);
+        Dialogue::start(command)
+    }
+}
+
+/// The object that a peer prints on its last line, with the samples per second that it has to name.
+fn measured(command: &mut Command) -> Result<Value, String> {
+    parse_measurement(&printed(command)?)
+}
+
+/// What a successful command printed, or the last line of why it failed.
+fn printed(command: &mut Command) -> Result<String, String> {
+    let Output { status, stdout, stderr } = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&stdout).into_owned());
+    }
+    let errors = String::from_utf8_lossy(&stderr);
+    Err(errors.trim().lines().last().unwrap_or("it failed without a word").to_owned())
+}
+
+/// Samples per second of a measurement.
+pub(super) fn rate(measured: &Value) -> Option<f64> {
+    measured["samples_per_s"].as_f64()
+}
+
+fn parse_measurement(printed: &str) -> Result<Value, String> {
+    let line = printed.trim().lines().last().unwrap_or_default();
+    let value: Value =
+        serde_json::from_str(line).map_err(|error| format!("'{line}' is no measurement: {error}"))?;
+    match rate(&value) {
+        Some(samples) if samples > 0.0 => Ok(value),
+        _ => Err(format!("'{line}' names no samples_per_s")),
     }
 }
 
@@ -132,21 +129,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_peer_is_left_out() {
-        let bench = StepsBench {
-            peers: true,
-            systems: vec!["numpy".to_owned()],
-            python: Some("/nowhere/python3".into()),
-            batches: vec![4],
-            threads: vec![1],
-            precision: "f32".to_owned(),
-            optimizer: "sgd".to_owned(),
-            turns: 1,
-            seconds: 0.0,
-            json: true,
-        };
-        let python = Python::find(bench.python.as_deref());
-        let row = bench.row(&bench.steps(&[6, 3], 4, 1), Some(&python)).unwrap();
-        assert!(rate(&row).is_some() && row["numpy"].is_null() && row["ratio"].is_null());
+    fn measurements_are_read_from_the_last_line() {
+        assert!(parse_measurement("warning\n{\"samples_per_s\": 5.5}\n").is_ok());
+        for wrong in ["", "text", "{}", "{\"samples_per_s\": 0}", "{\"samples_per_s\": null}"] {
+            assert!(parse_measurement(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn failures_are_told_in_their_last_line() {
+        let failed = printed(Command::new("rustc").arg("--no-such-flag"));
+        assert!(failed.is_err_and(|reason| !reason.is_empty()));
+        assert!(
+            printed(&mut Command::new("/nowhere/python3")).is_err_and(|reason| reason.contains("/nowhere"))
+        );
     }
 }

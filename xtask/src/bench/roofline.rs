@@ -1,14 +1,13 @@
 //! What each product of a training step takes beside what the CPU could do: one thread, each product by itself, on memory that
 //! its last run has left in the caches.
 
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use ae_kernels::Isa;
 use ae_kernels::activation::Activation;
 use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
-use ae_kernels::simd::{Element, Kernel, Simd};
+use ae_kernels::simd::Element;
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
@@ -16,6 +15,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::peak;
 use super::table::markdown;
 use super::timing::{best_of, limit};
 use super::train::{rounded, uniform_rows};
@@ -66,7 +66,7 @@ impl RooflineBench {
             _ => None,
         };
         let peak = match parts {
-            None => fma_peak(isa, limit),
+            None => peak::of_multiply_adds::<f32>(isa, 1, limit)?,
             Some(parts) => tile_peak(isa, parts, limit),
         };
         if !self.json {
@@ -234,41 +234,10 @@ impl Layer {
     }
 }
 
-/// Multiply-adds that wait for nothing but themselves: twelve chains in registers.
-struct MultiplyAdds {
-    rounds: usize,
-}
-
-impl Kernel<f32> for MultiplyAdds {
-    type Output = f64;
-    #[inline(always)]
-    fn run<S: Simd<f32>>(self, s: S) -> f64 {
-        let mut sums = [s.splat(0.0); 12];
-        let (a, b) = (s.splat(black_box(1e-9)), s.splat(black_box(1.0)));
-        for _ in 0..self.rounds {
-            for sum in &mut sums {
-                *sum = s.mul_add(a, b, *sum);
-            }
-        }
-        let mut last = [0.0; 16];
-        for sum in sums {
-            s.store(sum, &mut last);
-            black_box(last);
-        }
-        (self.rounds * sums.len() * S::LANES * 2) as f64
-    }
-}
-
 fn once(work: impl FnOnce()) -> Duration {
     let start = Instant::now();
     work();
     start.elapsed()
-}
-
-fn fma_peak(isa: Isa, limit: Duration) -> f64 {
-    let mut flops = 0.0;
-    let took = best_of(limit, || once(|| flops = f32::run(isa, black_box(MultiplyAdds { rounds: 20_000 }))));
-    flops / took.as_secs_f64() / 1e9
 }
 
 /// The products of one and the same four tiles, over and over.
@@ -317,7 +286,6 @@ mod tests {
 
     #[test]
     fn peaks_are_numbers() {
-        let isa = Isa::best();
-        assert!(fma_peak(isa, Duration::ZERO) > 0.0 && tile_peak(isa, Parts::Three, Duration::ZERO) > 0.0);
+        assert!(tile_peak(Isa::best(), Parts::Three, Duration::ZERO) > 0.0);
     }
 }

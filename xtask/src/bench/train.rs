@@ -1,17 +1,20 @@
 //! Steady-state training steps: data in memory, a different batch each step, best of many windows.
 
+mod kind;
+
 use std::time::{Duration, Instant};
 
 use ae_kernels::Isa;
 use ae_kernels::conv::{Conv, Conv2d};
 use ae_model::{
-    Activation, Arithmetic, Config, Image, ImageLayer, ImageLayers, Latent, Optimizer, Precision, Session,
-    Trainer,
+    Activation, Arithmetic, Config, Image, ImageLayer, ImageLayers, Optimizer, Precision, Session, Trainer,
 };
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
+use kind::ACTIVATIONS;
+pub(super) use kind::Kind;
 
 /// Steps of a window, each on its own batch.
 const WINDOW: usize = 8;
@@ -27,6 +30,12 @@ pub(crate) struct TrainBench {
     /// Encoder widths, input to encoding, without those of convolutions, which are after the input; the decoder mirrors them
     #[arg(long, value_delimiter = ',', default_value = "784,256,128,64,32")]
     pub(crate) dims: Vec<usize>,
+    /// What is added to the plain autoencoder
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) kind: Kind,
+    /// Activation of the hidden layers, and of the encoding where its kind has no other
+    #[arg(long, default_value = "relu", value_parser = ACTIVATIONS)]
+    pub(crate) activation: String,
     /// Keep this many values of the encoding: a top-k latent
     #[arg(long, value_name = "K")]
     pub(crate) top_k: Option<usize>,
@@ -56,6 +65,26 @@ pub(crate) struct TrainBench {
     pub(crate) json: bool,
 }
 
+impl Default for TrainBench {
+    /// What the arguments are by themselves.
+    fn default() -> TrainBench {
+        TrainBench {
+            dims: vec![784, 256, 128, 64, 32],
+            kind: Kind::Plain,
+            activation: ACTIVATIONS[0].to_owned(),
+            top_k: None,
+            conv: None,
+            image: None,
+            batch: 32,
+            threads: 2,
+            precision: PRECISIONS[0].to_owned(),
+            optimizer: OPTIMIZERS[0].to_owned(),
+            seconds: 2.0,
+            json: false,
+        }
+    }
+}
+
 impl TrainBench {
     /// Measures and returns the object of the contract.
     pub(crate) fn measure(&self) -> Result<Value, Failure> {
@@ -69,19 +98,19 @@ impl TrainBench {
             _ => Precision::F32,
         };
         let optimizer = Optimizer::named(&self.optimizer).unwrap_or_default();
-        let latent = self.top_k.map_or(Latent::Plain, Latent::top_k);
-        let mut builder = Config::builder(*input)
-            .latent(latent)
+        let activation = match self.activation.as_str() {
+            "tanh" => Activation::Tanh,
+            "sigmoid" => Activation::Sigmoid,
+            _ => Activation::Relu,
+        };
+        let builder = Config::builder(*input)
             .hidden_dims(hidden)
             .encoding_dim(*encoding)
-            .activation(Activation::Relu)
+            .activation(activation)
             .precision(precision)
             .optimizer(optimizer)
             .learning_rate(1e-4);
-        if let (Some(Image { height, width, channels }), Some(layers)) = (self.image, &self.conv) {
-            builder = builder.image(height, width, channels).conv_layers(layers.0.clone());
-        }
-        let config = builder.build()?;
+        let config = self.of_kind(builder)?.build()?;
         let step = match precision {
             Precision::F64 => self.time::<f64>(&config, isa)?,
             _ => self.time::<f32>(&config, isa)?,
@@ -100,11 +129,17 @@ impl TrainBench {
             "us_per_step": rounded(seconds * 1e6, 2),
             "gflops": rounded(flops / seconds / 1e9, 2),
         });
-        if let (Some(k), Value::Object(fields)) = (self.top_k, &mut object) {
-            // Of the products of a dense step, most of which a sparse one need not compute.
-            fields.insert("top_k".to_owned(), json!(k));
+        // What is not plain is named; its operations are those of the plain step, most of which a sparse one need not compute.
+        if self.kind != Kind::Plain {
+            object["kind"] = json!(self.kind.name());
         }
-        if let (Some(image), Some(layers)) = (self.image, &self.conv) {
+        if self.activation != ACTIVATIONS[0] {
+            object["activation"] = json!(self.activation);
+        }
+        if let Some(k) = self.kept() {
+            object["top_k"] = json!(k);
+        }
+        if let Some((image, layers)) = self.images()? {
             let layers: Vec<String> = layers.0.iter().map(ToString::to_string).collect();
             object["image"] = json!(image.to_string());
             object["conv"] = json!(layers.join(", "));

@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 
-use super::{Axes, CHARACTER, COLOURS, Canvas, LINE, Mark, WIDTH, text};
+use super::{Axes, CHARACTER, COLOURS, Canvas, LINE, Mark, TEXT, WIDTH, escaped, text};
 use crate::chart::axis::Span;
 
 /// Points of a line that would be nearer to each other than this are left out.
 const NEAR: f64 = 0.4;
 /// Most points that are marked one by one.
 const MARKED: usize = 40;
+
+/// Space between the plane and names beside it.
+const GAP: f64 = 22.0;
 
 /// How a line is drawn, so that lines are told apart without colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,25 +47,7 @@ pub fn lines(axes: &Axes<'_>, lines: &[Line<'_>], marks: &[Mark<'_>]) -> String 
         canvas.mark(mark);
     }
     for (place, line) in lines.iter().enumerate() {
-        let (colour, width, dashes) = match line.stroke {
-            Stroke::Solid => (COLOURS[place % COLOURS.len()], 2.0, ""),
-            Stroke::Dashed => (COLOURS[place % COLOURS.len()], 2.0, " stroke-dasharray=\"7 4\""),
-            Stroke::Dotted => (COLOURS[6], 1.5, " stroke-dasharray=\"2 4\""),
-        };
-        let look = format!(
-            "fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes}"
-        );
-        let path = path(&canvas, line.points);
-        let _ = writeln!(canvas.svg, "<path d=\"{path}\" {look}/>");
-        if line.points.len() <= MARKED && line.stroke != Stroke::Dotted {
-            for (x, y) in line.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite()) {
-                let (at_x, at_y) = (canvas.at_x(*x), canvas.at_y(*y));
-                let _ = writeln!(
-                    canvas.svg,
-                    "<circle cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"3\" fill=\"{colour}\"><title>{x}: {y}</title></circle>"
-                );
-            }
-        }
+        let look = drawn(&mut canvas, place, line);
         if let Some((left, top)) = places.get(place) {
             let (y, to) = (top + 10.0, left + 22.0);
             let _ = writeln!(canvas.svg, "<path d=\"M{left:.1} {y}H{to:.1}\" {look}/>");
@@ -70,6 +55,89 @@ pub fn lines(axes: &Axes<'_>, lines: &[Line<'_>], marks: &[Mark<'_>]) -> String 
         }
     }
     canvas.finish()
+}
+
+/// A line chart of values that were measured at few places, on which `x` is written; the names are beside the lines' right ends.
+pub fn measured_lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
+    let points = || lines.iter().flat_map(|line| line.points).filter(|(x, y)| x.is_finite() && y.is_finite());
+    let x = Span::of(points().map(|(x, _)| *x), axes.x_scale, false);
+    let y = Span::of(points().map(|(_, y)| *y), axes.y_scale, true);
+    let mut places: Vec<f64> = points().map(|(x, _)| *x).collect();
+    places.sort_unstable_by(f64::total_cmp);
+    places.dedup();
+    let ticks: Vec<(f64, String)> = places.into_iter().map(|x| (x, x.to_string())).collect();
+    let longest = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
+    let space = (GAP + 4.0 + CHARACTER * longest as f64).min(WIDTH / 2.0);
+    let mut canvas = Canvas::with_ticks(axes, (x, &ticks), y, 0.0, space);
+    let mut ends = Vec::new();
+    for (place, line) in lines.iter().enumerate() {
+        drawn(&mut canvas, place, line);
+        let last = line.points.iter().rev().find(|(x, y)| x.is_finite() && y.is_finite());
+        ends.extend(last.map(|(x, y)| (canvas.at_y(*y), canvas.at_x(*x), place)));
+    }
+    ends.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
+    let heights = apart(ends.iter().map(|end| end.0).collect(), canvas.plane[2], canvas.plane[3]);
+    let beside = canvas.plane[1] + GAP;
+    for ((at, x, place), height) in ends.into_iter().zip(heights) {
+        let colour = colour(place, lines[place].stroke);
+        let _ = writeln!(
+            canvas.svg,
+            "<path d=\"M{:.1} {at:.1}L{:.1} {height:.1}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"0.7\"/>",
+            x + 4.0,
+            beside - 2.0
+        );
+        let name = escaped(lines[place].name);
+        let _ = writeln!(
+            canvas.svg,
+            "<text x=\"{beside:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>",
+            height + 4.5
+        );
+    }
+    canvas.finish()
+}
+
+/// Rising heights moved as far as texts need, within the plane where there is room.
+fn apart(mut heights: Vec<f64>, top: f64, bottom: f64) -> Vec<f64> {
+    let mut free = top;
+    for height in &mut heights {
+        *height = height.max(free);
+        free = *height + TEXT;
+    }
+    let mut free = bottom;
+    for height in heights.iter_mut().rev() {
+        *height = height.min(free);
+        free = *height - TEXT;
+    }
+    heights
+}
+
+fn colour(place: usize, stroke: Stroke) -> &'static str {
+    if stroke == Stroke::Dotted { COLOURS[6] } else { COLOURS[place % COLOURS.len()] }
+}
+
+/// Draws a line with its points, and gives what it looks like.
+fn drawn(canvas: &mut Canvas, place: usize, line: &Line<'_>) -> String {
+    let colour = colour(place, line.stroke);
+    let (width, dashes) = match line.stroke {
+        Stroke::Solid => (2.0, ""),
+        Stroke::Dashed => (2.0, " stroke-dasharray=\"7 4\""),
+        Stroke::Dotted => (1.5, " stroke-dasharray=\"2 4\""),
+    };
+    let look = format!(
+        "fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes}"
+    );
+    let path = path(canvas, line.points);
+    let _ = writeln!(canvas.svg, "<path d=\"{path}\" {look}/>");
+    if line.points.len() <= MARKED && line.stroke != Stroke::Dotted {
+        for (x, y) in line.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite()) {
+            let (at_x, at_y) = (canvas.at_x(*x), canvas.at_y(*y));
+            let _ = writeln!(
+                canvas.svg,
+                "<circle cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"3\" fill=\"{colour}\"><title>{x}: {y}</title></circle>"
+            );
+        }
+    }
+    look
 }
 
 /// Where the names of several lines go, in as many lines of text as they need, and how high that is.

@@ -47,6 +47,8 @@ fn texts_are_escaped_and_charts_closed() {
     let all = [
         lines(&axes(), &[line, line], &[mark]),
         lines(&axes(), &[], &[]),
+        measured_lines(&axes(), &[line, line]),
+        measured_lines(&axes(), &[]),
         histogram(&axes(), &[1.0, 2.0, f64::INFINITY, 2.0], 10, &[mark]),
         histogram(&axes(), &[], 0, &[mark]),
         bars("<t> \"q\"", &bar),
@@ -82,4 +84,24 @@ fn values_are_where_they_belong() {
     let wide: Vec<f64> =
         svg.split("width=\"").skip(2).map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect();
     assert!((wide[0] - 4.0 * wide[1]).abs() < 0.3, "{wide:?}");
+}
+
+#[test]
+fn names_beside_lines_keep_apart() {
+    let points = [[(1.0, 10.0), (8.0, 100.0)], [(1.0, 20.0), (8.0, 101.0)], [(1.0, 5.0), (8.0, 99.0)]];
+    let names = ["a", "b", "c"];
+    let drawn: Vec<Line<'_>> = names
+        .iter()
+        .zip(&points)
+        .map(|(name, points)| Line { name, points, stroke: Stroke::Solid })
+        .collect();
+    let axes = Axes { x_scale: Scale::Log, y_scale: Scale::Log, ..axes() };
+    let svg = measured_lines(&axes, &drawn);
+    let height = |name: &str| -> f64 {
+        let line = svg.lines().find(|line| line.ends_with(&format!(">{name}</text>"))).unwrap();
+        line.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+    };
+    assert!(height("b") + TEXT <= height("a") + 0.1 && height("a") + TEXT <= height("c") + 0.1, "{svg}");
+    // What was measured at is what is written.
+    assert!(svg.contains(">1</text>") && svg.contains(">8</text>"), "{svg}");
 }

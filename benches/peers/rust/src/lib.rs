@@ -1,0 +1,20 @@
+//! The work of `cargo xtask bench` in other Rust crates: training steps in candle and burn, and products of matrices.
+//!
+//! The two programs are the counterparts of `train_step.py` and `gemm_products.py` in the folder above: the same arguments, the
+//! same JSON. What is timed is what a user of these crates would write, built for the CPU it runs on.
+
+#![forbid(unsafe_code)]
+
+mod job;
+mod products;
+mod random;
+mod threads;
+mod with_burn;
+mod with_candle;
+
+pub use job::{BATCHES, BETAS, EPSILON, Job, LEARNING_RATE, MOMENTUM, Steps, WEIGHT_DECAY, best_window};
+pub use products::{Multiply, Number, Operands, system};
+pub use random::Random;
+pub use threads::limit_threads;
+pub use with_burn::BurnSteps;
+pub use with_candle::CandleSteps;

@@ -1,0 +1,21 @@
+//! How many threads the crates use.
+
+use std::env;
+use std::process::Command;
+
+/// What the thread pools of these crates read, once, at their first use.
+const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "MATMUL_NUM_THREADS"];
+
+/// Limits the thread pools of all crates. They only listen to the environment, so the program starts itself anew
+/// where that says something else; then this does not return unless it fails.
+pub fn limit_threads(count: usize) -> Result<(), String> {
+    let count = count.max(1).to_string();
+    if VARIABLES.iter().all(|variable| env::var(variable).as_deref() == Ok(&count)) {
+        return Ok(());
+    }
+    let own = env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(own);
+    command.args(env::args_os().skip(1)).envs(VARIABLES.map(|variable| (variable, &count)));
+    let status = command.status().map_err(|error| error.to_string())?;
+    std::process::exit(status.code().unwrap_or(1));
+}

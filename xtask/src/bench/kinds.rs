@@ -1,0 +1,181 @@
+//! Training steps of kinds of autoencoders, on request beside the same work in PyTorch.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::peers::{Peers, rate};
+use super::table::markdown;
+use super::train::{Kind, OPTIMIZERS, TrainBench, rounded};
+
+/// A kind, its encoder widths, activation and rows of a step.
+type Work = (Kind, &'static [usize], &'static str, usize);
+
+/// The networks of each kind that are usual for it.
+const WORKS: [Work; 13] = [
+    (Kind::Plain, &[784, 256, 128, 64, 32], "relu", 128),
+    (Kind::Denoising, &[784, 256, 128, 64, 32], "relu", 128),
+    (Kind::Sparse, &[784, 256, 128, 64, 32], "relu", 128),
+    (Kind::KlSparse, &[784, 256, 128, 64, 32], "relu", 128),
+    (Kind::LayerNorm, &[784, 256, 128, 64, 32], "relu", 128),
+    (Kind::Tied, &[784, 256, 128, 64, 32], "relu", 128),
+    (Kind::Contractive, &[784, 256], "sigmoid", 128),
+    (Kind::Vae, &[784, 200, 200, 50], "tanh", 128),
+    (Kind::TopK, &[768, 16384], "relu", 1024),
+    (Kind::Conv, &[784, 32], "relu", 32),
+    (Kind::Conv, &[784, 32], "relu", 128),
+    (Kind::Conv, &[784, 32], "relu", 512),
+    (Kind::UnitNorm, &[784, 1024], "relu", 128),
+];
+/// How PyTorch can be asked for a kind; the fastest that can do it counts.
+const WAYS: [&str; 4] = ["torch", "torch-compile", "torch-channels-last", "torch-bag"];
+
+/// What to time.
+#[derive(Args, Debug)]
+pub(crate) struct KindsBench {
+    /// Only these kinds
+    #[arg(long, value_delimiter = ',', value_enum)]
+    kinds: Vec<Kind>,
+    /// Run PyTorch too, in turn with ours
+    #[arg(long)]
+    peers: bool,
+    /// Python interpreter that has PyTorch; without it an environment is made under target/peers
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Rule of the updates
+    #[arg(long, default_value = "adam", value_parser = OPTIMIZERS)]
+    optimizer: String,
+    /// How often each side is measured, in turn; the best counts
+    #[arg(long, default_value_t = 2)]
+    turns: usize,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// One JSON object a line instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl KindsBench {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let peers = self.peers.then(|| Peers::find(self.python.as_deref()));
+        let mut rows = Vec::new();
+        for work in self.works() {
+            let row = self.row(&work, peers.as_ref())?;
+            if self.json {
+                println!("{row}");
+            } else {
+                eprintln!("{}, batch {}: {} us", work.kind.name(), work.batch, row["us_per_step"]);
+            }
+            rows.push(row);
+        }
+        if !self.json {
+            let mut columns = vec!["kind", "dims", "batch", "threads", "samples_per_s", "us_per_step"];
+            if self.peers {
+                columns.extend(WAYS);
+                columns.extend(["fastest", "ratio"]);
+            }
+            print!("{}", markdown(&columns, &rows));
+        }
+        Ok(())
+    }
+
+    fn works(&self) -> Vec<TrainBench> {
+        let wanted = |work: &&Work| self.kinds.is_empty() || self.kinds.contains(&work.0);
+        let work = |(kind, dims, activation, batch): &Work| TrainBench {
+            kind: *kind,
+            dims: dims.to_vec(),
+            activation: (*activation).to_owned(),
+            batch: *batch,
+            threads: self.threads,
+            optimizer: self.optimizer.clone(),
+            seconds: self.seconds,
+            ..TrainBench::default()
+        };
+        WORKS.iter().filter(wanted).map(work).collect()
+    }
+
+    /// Ours and PyTorch's ways in turn, the best of each.
+    fn row(&self, work: &TrainBench, peers: Option<&Peers>) -> Result<Value, Failure> {
+        let mut best: Option<Value> = None;
+        let mut theirs: Vec<Option<f64>> = vec![None; WAYS.len()];
+        for turn in 0..self.turns.max(1) {
+            let measured = work.measure()?;
+            if best.as_ref().is_none_or(|best| rate(&measured) > rate(best)) {
+                best = Some(measured);
+            }
+            let Some(peers) = peers else { continue };
+            for (way, best) in WAYS.into_iter().zip(&mut theirs).filter(|(way, _)| suits(way, work.kind)) {
+                match peers.measure_kind(way, work) {
+                    Ok(measured) => *best = (*best).into_iter().chain(rate(&measured)).reduce(f64::max),
+                    Err(reason) if turn == 0 => eprintln!("{way} left out of {}: {reason}", work.kind.name()),
+                    Err(_) => {}
+                }
+            }
+        }
+        let mut row = best.unwrap_or_default();
+        row["kind"] = json!(work.kind.name());
+        for (way, theirs) in WAYS.into_iter().zip(&theirs) {
+            row[way] = json!(theirs);
+        }
+        let fastest = WAYS
+            .into_iter()
+            .zip(theirs)
+            .filter_map(|(way, theirs)| theirs.map(|theirs| (way, theirs)))
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        row["fastest"] = json!(fastest.map(|(way, _)| way));
+        row["ratio"] = json!(fastest.zip(rate(&row)).map(|((_, theirs), ours)| rounded(ours / theirs, 2)));
+        Ok(row)
+    }
+}
+
+/// Whether this way makes a difference to the kind.
+fn suits(way: &str, kind: Kind) -> bool {
+    match way {
+        "torch-channels-last" => kind == Kind::Conv,
+        "torch-bag" => kind == Kind::TopK,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    fn bench(kinds: Vec<Kind>) -> KindsBench {
+        KindsBench {
+            kinds,
+            peers: true,
+            python: Some("/nowhere/python3".into()),
+            threads: 1,
+            optimizer: "adam".to_owned(),
+            turns: 1,
+            seconds: 0.0,
+            json: true,
+        }
+    }
+
+    #[test]
+    fn every_kind_has_work() {
+        for kind in Kind::value_variants() {
+            assert!(!bench(vec![*kind]).works().is_empty(), "{kind:?}");
+            assert!(suits("torch", *kind));
+        }
+        assert_eq!(bench(Vec::new()).works().len(), WORKS.len());
+    }
+
+    #[test]
+    fn a_missing_peer_is_left_out() {
+        let bench = bench(vec![Kind::Tied]);
+        let peers = Peers::find(bench.python.as_deref());
+        let row = bench.row(&bench.works()[0], Some(&peers)).unwrap();
+        assert!(rate(&row).is_some() && row["torch"].is_null() && row["ratio"].is_null());
+        assert_eq!(row["kind"], "tied");
+    }
+}

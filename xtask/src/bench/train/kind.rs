@@ -1,0 +1,131 @@
+//! Kinds of autoencoders whose steps can be timed.
+
+use ae_model::{Activation, CodePenalty, ConfigBuilder, Image, ImageLayers, Latent, Loss, Noise};
+use clap::ValueEnum;
+
+use super::TrainBench;
+use crate::failure::Failure;
+
+/// Values of `--activation`.
+pub(in crate::bench) const ACTIVATIONS: [&str; 3] = ["relu", "tanh", "sigmoid"];
+/// Images and convolutions of [`Kind::Conv`] unless others are given.
+const IMAGE: Image = Image { height: 28, width: 28, channels: 1 };
+const CONVOLUTIONS: &str = "16 3 s2, 32 3 s2";
+/// Values that [`Kind::TopK`] keeps unless it is told how many.
+const KEPT: usize = 32;
+/// As `ae train --kind sparse` has it.
+const L1: f64 = 0.01;
+/// As `--sparsity kl` has it: the weight and the mean that is aimed at.
+const KL: (f64, f64) = (0.1, 0.05);
+/// Of the Gaussian noise.
+const SIGMA: f64 = 0.3;
+/// The weight of the contractive penalty.
+const CONTRACTION: f64 = 0.1;
+
+/// What is added to the plain autoencoder.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing
+    #[default]
+    Plain,
+    /// Gaussian noise of 0.3 on the input
+    Denoising,
+    /// An L1 price of the encoding
+    Sparse,
+    /// A price of the mean activations of a sigmoid encoding, by their KL divergence
+    KlSparse,
+    /// The largest values of an encoding alone: 32 unless --top-k says otherwise
+    TopK,
+    /// A Gaussian encoding, and binary cross-entropy
+    Vae,
+    /// Convolutions before the dense layers: '16 3 s2, 32 3 s2' on 28x28 unless --conv and --image say otherwise
+    Conv,
+    /// Normalised hidden layers
+    LayerNorm,
+    /// The weights of the encoder, transposed, in the decoder
+    Tied,
+    /// The contractive penalty of a sigmoid encoding, of one layer
+    Contractive,
+    /// Decoder vectors of norm 1, for dictionaries without hidden layers
+    UnitNorm,
+}
+
+impl Kind {
+    /// As it is written.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+impl TrainBench {
+    /// Makes the configuration one of the kind that is asked for.
+    pub(super) fn of_kind(&self, mut builder: ConfigBuilder) -> Result<ConfigBuilder, Failure> {
+        builder = match self.kind {
+            Kind::Plain | Kind::TopK | Kind::Conv => builder,
+            Kind::Denoising => builder.noise(Noise::Gaussian { sigma: SIGMA }),
+            Kind::Sparse => builder.code_penalty(CodePenalty::L1 { weight: L1 }),
+            Kind::KlSparse => builder
+                .code_penalty(CodePenalty::Kl { weight: KL.0, target: KL.1 })
+                .encoding_activation(Activation::Sigmoid),
+            Kind::Vae => builder.latent(Latent::gaussian()).loss(Loss::Bce),
+            Kind::LayerNorm => builder.layer_norm(true),
+            Kind::Tied => builder.tied_weights(true),
+            Kind::Contractive => builder.contractive(CONTRACTION).encoding_activation(Activation::Sigmoid),
+            Kind::UnitNorm => builder.unit_norm(true),
+        };
+        if let Some(k) = self.kept() {
+            builder = builder.latent(Latent::top_k(k));
+        }
+        if let Some((image, layers)) = self.images()? {
+            builder = builder.image(image.height, image.width, image.channels).conv_layers(layers.0);
+        }
+        Ok(builder)
+    }
+
+    /// How many values of an encoding are kept, where not all are.
+    pub(super) fn kept(&self) -> Option<usize> {
+        self.top_k.or((self.kind == Kind::TopK).then_some(KEPT))
+    }
+
+    /// The images and the convolutions on them, where there are any.
+    pub(super) fn images(&self) -> Result<Option<(Image, ImageLayers)>, Failure> {
+        match (self.image, &self.conv) {
+            (Some(image), Some(layers)) => Ok(Some((image, layers.clone()))),
+            _ if self.kind == Kind::Conv => {
+                let layers = CONVOLUTIONS.parse::<ImageLayers>().map_err(Failure::Wrong)?;
+                Ok(Some((IMAGE, layers)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps of every kind lower the error.
+    #[test]
+    fn every_kind_trains() {
+        for kind in Kind::value_variants() {
+            let dims = match kind {
+                Kind::Conv => vec![784, 8],
+                Kind::TopK => vec![24, 64],
+                Kind::Contractive | Kind::UnitNorm => vec![24, 8],
+                _ => vec![24, 16, 8],
+            };
+            let bench = TrainBench {
+                dims,
+                batch: 16,
+                threads: 1,
+                kind: *kind,
+                seconds: 0.1,
+                ..TrainBench::default()
+            };
+            let object = bench.measure().unwrap_or_else(|failure| panic!("{kind:?}: {failure}"));
+            assert!(object["samples_per_s"].as_f64().unwrap() > 0.0, "{object}");
+            assert_eq!(object.get("kind").is_some(), *kind != Kind::Plain, "{object}");
+            assert_eq!(object.get("conv").is_some(), *kind == Kind::Conv, "{object}");
+        }
+    }
+}
