@@ -96,7 +96,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example: ae decode model.safetensors codes.csv -o rows.csv")]
     Decode(TransformArgs),
     /// Rows as the model rebuilds them, in the units of the data
-    #[command(after_help = "Example: ae reconstruct model.safetensors rows.parquet -o rebuilt.parquet")]
+    #[command(
+        after_help = "Examples:\n  ae reconstruct model.safetensors rows.parquet -o rebuilt.parquet\n  \
+        ae reconstruct model.safetensors photos/ -o rebuilt/"
+    )]
     Reconstruct(ReconstructArgs),
     /// Reconstruction error of each row: the larger, the less the row is like the training data
     #[command(after_help = "Errors are measured on scaled features, as in training.\n\n\

@@ -73,7 +73,8 @@ fn every_depth_and_colour() {
         png(&path, (1, 2), kind, depth, data);
         images(path.parent().unwrap(), None)
     };
-    let cases: [(&str, ColorType, BitDepth, &[u8], &[f32]); 9] = [
+    type Case = (&'static str, ColorType, BitDepth, &'static [u8], &'static [f32]);
+    let cases: [Case; 9] = [
         ("bits", ColorType::Grayscale, BitDepth::One, &[0b0100_0000], &[0.0, 255.0]),
         ("quarters", ColorType::Grayscale, BitDepth::Two, &[0b0110_0000], &[85.0, 170.0]),
         ("grey", ColorType::Grayscale, BitDepth::Eight, &[7, 255], &[7.0, 255.0]),
@@ -216,7 +217,7 @@ fn jpeg_files() {
     let levels: Vec<f32> = halves.iter().map(|level| f32::from(*level)).collect();
     jpeg(&folder.join("1.jpg"), (16, 16), JpegColour::Luma, &halves, |_| ());
     jpeg(&folder.join("2.jpeg"), (16, 16), JpegColour::Luma, &halves, |encoder| {
-        encoder.set_progressive(true)
+        encoder.set_progressive(true);
     });
     // Stored on its side, as cameras do, and shown upright.
     let side: Vec<u8> = (0..256).map(|i| if i % 16 < 8 { 40 } else { 200 }).collect();

@@ -38,7 +38,8 @@ fn images_go_in_and_come_out() {
     let folder = dir.path();
     write_photos(&folder.join("photos"));
     let train = ["train", "photos/", "--image", "12x12", "--encoding-dim", "6", "--optimizer", "adam"];
-    let trained = ae(folder, &[&train[..], &["--epochs", "60", "-o", MODEL]].concat());
+    let trained =
+        ae(folder, &[&train[..], &["--epochs", "200", "--learning-rate", "0.003", "-o", MODEL]].concat());
     assert!(trained.out.contains("data          photos/ (40 rows of 144)"), "{}", trained.out);
     let remark = "ae: photos/: 1 other file is no image; 14 of 40 images are scaled to 12x12";
     assert!(trained.err.contains(remark), "{}", trained.err);

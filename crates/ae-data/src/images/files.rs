@@ -29,31 +29,31 @@ impl Files {
         Ok(files)
     }
 
-    /// Adds what is at `inner` of the folder; `above` are the folders on the way there.
-    fn add(&mut self, folder: &Path, inner: &Path, above: &mut Vec<PathBuf>) -> Result<(), DataError> {
-        let here = folder.join(inner);
+    /// Adds what is in the folder `here`, which is at `inner` of that which is read; `above` are the folders on the way there.
+    fn add(&mut self, here: &Path, inner: &Path, above: &mut Vec<PathBuf>) -> Result<(), DataError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| DataError::Io { path, source }
         };
         // Links may lead around in a circle.
-        let place = fs::canonicalize(&here).map_err(failed(&here))?;
+        let place = fs::canonicalize(here).map_err(failed(here))?;
         if above.contains(&place) {
             let source = std::io::Error::other("a link to a folder that it is in");
-            return Err(DataError::Io { path: here, source });
+            return Err(DataError::Io { path: here.to_owned(), source });
         }
         above.push(place);
-        for entry in fs::read_dir(&here).map_err(failed(&here))? {
-            let name = entry.map_err(failed(&here))?.file_name();
+        for entry in fs::read_dir(here).map_err(failed(here))? {
+            let name = entry.map_err(failed(here))?.file_name();
             if name.to_string_lossy().starts_with('.') {
                 continue;
             }
             let path = here.join(&name);
             let is_image = is_image(&path);
             match fs::metadata(&path) {
-                Ok(found) if found.is_dir() => self.add(folder, &inner.join(&name), above)?,
+                Ok(found) if found.is_dir() => self.add(&path, &inner.join(&name), above)?,
                 Err(source) if is_image => return Err(DataError::Io { path, source }),
-                _ if is_image => self.paths.push(inner.join(&name)),
+                // Not pipes and the like, which may never end.
+                Ok(found) if is_image && found.is_file() => self.paths.push(inner.join(&name)),
                 _ => self.others += 1,
             }
         }
