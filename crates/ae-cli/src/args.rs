@@ -96,7 +96,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example: ae decode model.safetensors codes.csv -o rows.csv")]
     Decode(TransformArgs),
     /// Rows as the model rebuilds them, in the units of the data
-    #[command(after_help = "Example: ae reconstruct model.safetensors rows.parquet -o rebuilt.parquet")]
+    #[command(
+        after_help = "Examples:\n  ae reconstruct model.safetensors rows.parquet -o rebuilt.parquet\n  \
+        ae reconstruct model.safetensors photos/ -o rebuilt/"
+    )]
     Reconstruct(ReconstructArgs),
     /// Reconstruction error of each row: the larger, the less the row is like the training data
     #[command(after_help = "Errors are measured on scaled features, as in training.\n\n\
@@ -136,11 +139,14 @@ pub(crate) enum Command {
 }
 
 const TRAIN_HELP: &str = "\
-DATA is a file (.csv .tsv .npy .npz .idx -ubyte, these also with .gz, .parquet), - for CSV on standard input,
-or a built-in set: digits (1,797 scans of 8x8 pixels), curves[:ROWS[:SEED]] (generated, 28x28 pixels).
+DATA is a file (.csv .tsv .npy .npz .idx -ubyte, these also with .gz, .parquet), a folder of images (.png .jpg .jpeg), - for CSV on
+standard input, or a built-in set: digits (1,797 scans of 8x8 pixels), curves[:ROWS[:SEED]] (generated, 28x28 pixels).
 
 Columns may hold numbers, yes or no, texts, dates and times; which, is found out, said, and kept in the model. A text that most rows
 have to themselves is left out, with a word.
+
+Images of a folder are scaled to --image, or have one size; the model remembers it. Where they lie in folders of the folder, the names of
+these are their labels (--label label).
 
 Ctrl-C ends training after the current update and saves the model as it is; a second one kills.
 
@@ -148,6 +154,7 @@ Examples:
   ae train digits
   ae train rows.csv --hidden 64,32 --encoding-dim 8 --epochs 200 -o model.safetensors
   ae train people.csv --categorical postcode --drop id
+  ae train photos/ --image 28x28 --encoding-dim 16
   ae train connections.csv --label kind --normal usual
   ae train digits --kind denoising --noise gaussian:0.3
   ae train noisy.csv --target clean.csv
@@ -159,7 +166,7 @@ are taken to be normal, as a rule those the model was trained on: distances and 
 not hold them, so that it stays small and gives no row away. Without them the score is the model's squared error, and the
 threshold has to be said with --threshold or --contamination.
 
-The columns written: score, flag (1 or 0), p_value (the share of calibration rows that are as odd), and for each of the
+The columns written: file (of images), score, flag (1 or 0), p_value (the share of calibration rows that are as odd), and for each of the
 features that add most to the row's standardised error its name or number (blamed_1, ...).
 
 Examples:
@@ -180,7 +187,7 @@ pub(crate) struct DataArgs {
     /// The first line of the CSV file holds values
     #[arg(long, conflicts_with = "header")]
     pub(crate) no_header: bool,
-    /// Column that holds labels, not values: a name, or a number counted from 1 (in .npz: an array)
+    /// Column that holds labels, not values: a name, or a number counted from 1 (in .npz: an array; of images: label, their folders)
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
     /// Array of an .npz file that holds the rows [default: X, x, data, or the only table]
@@ -200,7 +207,7 @@ fn delimiter(text: &str) -> Result<u8, String> {
 
 #[derive(Args, Debug)]
 pub(crate) struct TrainArgs {
-    /// Rows to train on: a file, -, digits or curves
+    /// Rows to train on: a file, a folder of images, -, digits or curves
     pub(crate) data: String,
     /// What the rows should become: as many rows of as many values, row for row, such as clean ones of noisy ones; both are scaled by
     /// what these are
@@ -230,10 +237,11 @@ pub(crate) struct TrainArgs {
     /// Convolutions before the hidden layers, each with channels, kernel and stride, e.g. '16 3 s2, 32 3 s2' (after them 'p0' for a
     /// padding other than half the kernel, 'g4' for groups of channels), and between them 'pool 2' or 'avgpool 2' for the largest value
     /// or the mean of squares of 2x2 pixels; the decoder mirrors them
-    #[arg(long, value_name = "LAYERS", requires = "image")]
+    #[arg(long, value_name = "LAYERS")]
     pub(crate) conv: Option<ImageLayers>,
-    /// Size of the images that rows are, for --conv: 28x28, or 32x32x3 with the channels of a pixel together
-    #[arg(long, value_name = "SIZE", requires = "conv")]
+    /// Size of the images that rows are, height first: 28x28, or 32x32x3 with the channels of a pixel together; those of a folder are
+    /// scaled to it [default for a folder: the size that all have]
+    #[arg(long, value_name = "SIZE")]
     pub(crate) image: Option<Image>,
     /// Values of an encoding [default: a fifth of the features]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -358,9 +366,9 @@ fn betas(text: &str) -> Result<Betas, String> {
 pub(crate) struct TransformArgs {
     /// Model file
     pub(crate) model: PathBuf,
-    /// Rows (for decode: encodings): a file, -, digits or curves
+    /// Rows (for decode: encodings): a file, a folder of images, -, digits or curves
     pub(crate) data: String,
-    /// File to write, of a format told by its ending; - is CSV on standard output
+    /// File to write, of a format told by its ending; - is CSV on standard output; for rebuilt images also a folder
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -443,7 +451,7 @@ pub(crate) struct GenerateArgs {
 pub(crate) struct InterpolateArgs {
     /// Model file
     pub(crate) model: PathBuf,
-    /// Rows: a file, -, digits or curves
+    /// Rows: a file, a folder of images, -, digits or curves
     pub(crate) data: String,
     /// The two rows, counted from 1
     #[arg(long, default_value = "1,2", value_name = "A,B", value_parser = two_rows)]
@@ -474,7 +482,8 @@ pub(crate) struct TraverseArgs {
 /// Where rows go that may be images.
 #[derive(Args, Debug)]
 pub(crate) struct DrawnArgs {
-    /// File to write, of a format told by its ending; .png draws the rows as images, grey or of three channels; - is CSV on standard output
+    /// File to write, of a format told by its ending; .png draws the rows as images, grey or of three channels, and a folder gets an
+    /// image a row (not for traverse); - is CSV on standard output
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     /// Lines of an image and pixels of a line, or also its channels, as for train, for .png [default: as the model was told, else

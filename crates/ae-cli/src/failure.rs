@@ -102,6 +102,7 @@ impl From<ConfigError> for Failure {
             "tied_weights" => "--tied-weights",
             "contractive" => "--contractive",
             "unit_norm" => "--unit-norm",
+            "image" => "--image",
             "clip_norm" => "--clip-norm",
             "ema" => "--ema",
             "encoding_activation" => "--encoding-activation",
@@ -120,7 +121,7 @@ impl From<IsaError> for Failure {
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Failure {
         match error {
-            DataError::BuiltIn { .. } => Failure::Usage(error.to_string()),
+            DataError::BuiltIn { .. } | DataError::ImageSize { .. } => Failure::Usage(error.to_string()),
             error => Failure::Other(error.to_string()),
         }
     }

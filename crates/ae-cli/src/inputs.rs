@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use ae_data::{DataError, Dataset, Format, Missing, ReadOptions, Table};
-use ae_model::Autoencoder;
+use ae_model::{Autoencoder, Image};
 
 use crate::args::DataArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::pictures::{self, Folder};
 use crate::tables;
 
 /// How the flags say that rows are read, with missing values as NaN if they may be missing.
@@ -25,13 +26,35 @@ pub(crate) fn options(args: &DataArgs, may_miss: bool) -> ReadOptions {
     options
 }
 
-/// Reads rows of numbers.
-fn read(location: &str, args: &DataArgs, may_miss: bool) -> Result<Dataset, Failure> {
-    Ok(ae_data::read(location, &options(args, may_miss))?)
+/// Reads rows of numbers, images of a folder at this size.
+fn read(
+    location: &str,
+    args: &DataArgs,
+    (may_miss, image): (bool, Option<Image>),
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    let mut options = options(args, may_miss);
+    match ae_data::folder(location) {
+        Some(folder) => {
+            options.threads = out.threads();
+            options.image = image.map(pictures::size);
+            let images = pictures::read(folder, &options, out).map_err(|error| match error {
+                DataError::ImageSizes { .. } => Failure::Other(format!(
+                    "{error}; for a model that was trained with --image they are scaled"
+                )),
+                error => error.into(),
+            });
+            Ok(images?.rows)
+        }
+        None => Ok(ae_data::read(location, &options)?),
+    }
 }
 
 /// What may help against an error of training rows.
 pub(crate) fn with_hint(error: DataError) -> Failure {
+    if let DataError::ImageSizes { expected: (height, width), .. } = error {
+        return Failure::Other(format!("{error}; --image {height}x{width} scales them all"));
+    }
     match Failure::from(error) {
         Failure::Other(text) if text.contains("the value is missing") => {
             Failure::Other(format!("{text}; --missing mask leaves it out of the loss"))
@@ -40,7 +63,7 @@ pub(crate) fn with_hint(error: DataError) -> Failure {
     }
 }
 
-/// Reads rows for a model: columns are matched by name where both sides have names, else by position; by the model's schema where it has
+/// Reads rows for a model: images of a folder at the size that the model was told; columns are matched by name where both sides have names, else by position; by the model's schema where it has
 /// one.
 pub(crate) fn read_for(
     model: &Autoencoder,
@@ -48,10 +71,21 @@ pub(crate) fn read_for(
     args: &DataArgs,
     out: &Output,
 ) -> Result<Dataset, Failure> {
+    read_images_for(model, model.config().image(), location, args, out)
+}
+
+/// [`read_for`], with images of a folder at another size than the model was told.
+pub(crate) fn read_images_for(
+    model: &Autoencoder,
+    image: Option<Image>,
+    location: &str,
+    args: &DataArgs,
+    out: &Output,
+) -> Result<Dataset, Failure> {
     if model.schema().is_some() {
         return Ok(read_table_for(model, location, args, out)?.0);
     }
-    let rows = read(location, args, model.config().mask_missing())?;
+    let rows = read(location, args, (model.config().mask_missing(), image), out)?;
     let Some(wanted) = model.feature_names() else { return Ok(rows) };
     let Some(present) = rows.names() else {
         if rows.features() == wanted.len() {
@@ -80,22 +114,24 @@ pub(crate) fn read_table_for(
 }
 
 /// Reads what the rows of `location` should become, one row of as many values for each: columns are matched by name where the names are
-/// the same, else by position. A column of labels may be missing.
+/// the same, else by position. A column of labels may be missing. `how` says whether values may be missing, and the size of images.
 pub(crate) fn read_targets(
     rows: &Dataset,
     location: &str,
     target: &str,
     args: &DataArgs,
-    may_miss: bool,
+    how: (bool, Option<Image>),
+    out: &Output,
 ) -> Result<Dataset, Failure> {
-    let targets = match read(target, args, may_miss) {
+    let targets = match read(target, args, how, out) {
         Err(failure) if args.label.is_some() && target != "-" => {
             let plain = DataArgs { label: None, ..args.clone() };
-            read(target, &plain, may_miss).map_err(|_| failure)?
+            read(target, &plain, how, out).map_err(|_| failure)?
         }
         targets => targets?,
     };
     let targets = match (rows.names(), targets.names()) {
+        (Some(wanted), Some(present)) if wanted == present => targets,
         (Some(wanted), Some(present)) if wanted.iter().all(|name| present.contains(name)) => {
             targets.select_columns(wanted)?
         }
@@ -107,6 +143,14 @@ pub(crate) fn read_targets(
         return Err(Failure::Other(format!(
             "{location} has {rows_of} rows of {width} values and --target {target} has {targets_of} of {other}: \
              each row needs one target of as many values"
+        )));
+    }
+    let stem = |name: &String| Path::new(name).with_extension("");
+    if let (Some(files), Some(others)) = (rows.row_names(), targets.row_names())
+        && let Some((file, other)) = files.iter().zip(others).find(|(file, other)| stem(file) != stem(other))
+    {
+        return Err(Failure::Other(format!(
+            "the target of {file} in {location} would be {other} in --target {target}: both folders need files of the same names"
         )));
     }
     Ok(targets)
@@ -127,7 +171,7 @@ pub(crate) fn read_codes(
     args: &DataArgs,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    let codes = read(location, args, false)?;
+    let codes = read(location, args, (false, None), out)?;
     let wanted = code_names(model);
     match codes.names().map(<[String]>::to_vec) {
         Some(present) if wanted.iter().all(|name| present.contains(name)) => {
@@ -181,6 +225,8 @@ pub(crate) enum Target {
     Standard,
     /// A file of a format that can be written, in a folder that exists.
     File(PathBuf),
+    /// A folder of images.
+    Images(Folder),
 }
 
 impl Target {
@@ -193,6 +239,27 @@ impl Target {
         }
         check_output(path)?;
         Ok(Target::File(path.to_owned()))
+    }
+
+    /// [`Target::checked`] for rows of the model, which may be images: then `-o` may be a folder. `data` is where they come from.
+    pub(crate) fn of_rows(
+        output: Option<&Path>,
+        model: &Autoencoder,
+        data: Option<&str>,
+    ) -> Result<Target, Failure> {
+        match Folder::named(output, model, data)? {
+            Some(folder) => Ok(Target::Images(folder)),
+            None => Target::checked(output),
+        }
+    }
+
+    /// Whether the format holds numbers only.
+    pub(crate) fn is_numeric(&self) -> bool {
+        match self {
+            Target::Standard => false,
+            Target::File(path) => matches!(Format::of(path), Ok(Format::Npy | Format::Npz)),
+            Target::Images(_) => true,
+        }
     }
 
     /// Writes the table, and says where to.
@@ -213,6 +280,7 @@ impl Target {
                 ));
                 Ok(())
             }
+            Target::Images(folder) => folder.write(table, out),
         }
     }
 }

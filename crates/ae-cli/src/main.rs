@@ -7,6 +7,7 @@ mod failure;
 mod inputs;
 mod kind;
 mod output;
+mod pictures;
 mod settings;
 mod tables;
 mod training;

@@ -12,16 +12,22 @@ pub(crate) struct Output {
     out: Stdout,
     json: bool,
     quiet: bool,
+    threads: Option<usize>,
 }
 
 impl Output {
     pub(crate) fn new(common: &Common) -> Output {
-        Output { out: io::stdout(), json: common.json, quiet: common.quiet }
+        Output { out: io::stdout(), json: common.json, quiet: common.quiet, threads: common.threads() }
     }
 
     /// Whether results are wanted as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Threads that reading may take.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        self.threads
     }
 
     /// Whether a person watches: progress may be drawn.

@@ -1,6 +1,6 @@
 //! Tables with columns of all kinds: what is said of them, how they fit a model, and how rows of a model are written as a table again.
 
-use ae_data::{DataError, Dataset, Encoded, Format, Kind, Reason, Schema, Table};
+use ae_data::{DataError, Dataset, Encoded, Kind, Reason, Schema, Table};
 use ae_model::Autoencoder;
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,8 @@ use crate::output::Output;
 
 /// Names that are shown of many.
 const SHOWN: usize = 8;
+/// The column of the files that rows come from.
+pub(crate) const FILE: &str = "file";
 /// Rounds in which gaps are filled in, each with what the one before has filled in.
 pub(crate) const FILL_ROUNDS: usize = 3;
 
@@ -149,9 +151,7 @@ pub(crate) fn by_column(model: &Autoencoder, values: Dataset) -> Result<Dataset,
 
 /// Refuses formats that hold numbers only for a model of a table with texts.
 pub(crate) fn check_target(model: &Autoencoder, target: &Target) -> Result<(), Failure> {
-    if let (Some(_), Target::File(path)) = (model.schema(), target)
-        && matches!(Format::of(path), Ok(Format::Npy | Format::Npz))
-    {
+    if let (Some(_), true, Target::File(path)) = (model.schema(), target.is_numeric(), target) {
         let path = path.display();
         let text = format!("-o {path}: this format holds numbers only; .csv, .tsv and .parquet hold a table");
         return Err(Failure::Usage(text));
@@ -182,7 +182,27 @@ pub(crate) fn deliver(
     }
 }
 
-/// Writes a table.
+/// Writes what was worked out of each row: beside the file that it comes from, where there is one and the format holds texts.
+pub(crate) fn write_beside(
+    rows: &Dataset,
+    found: &Dataset,
+    target: &Target,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let Some(files) = rows.row_names().filter(|_| !target.is_numeric()) else {
+        return target.write(found, out);
+    };
+    let width = found.features();
+    let of = |column: usize| found.values().iter().skip(column).step_by(width.max(1));
+    let columns = (0..width).map(|column| of(column).map(f32::to_string).collect());
+    let columns: Vec<Vec<String>> = std::iter::once(files.to_vec()).chain(columns).collect();
+    let numbers = || (1..=width).map(|number| number.to_string()).collect();
+    let mut names = found.names().map_or_else(numbers, <[String]>::to_vec);
+    names.insert(0, FILE.to_owned());
+    write_table(&Table::new(names, &columns)?, target, out)
+}
+
+/// Writes a table, and says with `--json` that it has been.
 pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
     match target {
         Target::Standard if out.is_json() => {
@@ -194,6 +214,13 @@ pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) ->
             }
             return Ok(());
         }
+        target => write_table(table, target, out)?,
+    }
+    written(target, table.rows(), table.columns(), out)
+}
+
+fn write_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
+    match target {
         Target::Standard => match ae_data::write_csv_table(table, out.stream()) {
             Ok(()) => {}
             Err(DataError::Io { source, .. }) => return Err(source.into()),
@@ -204,8 +231,12 @@ pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) ->
             let (rows, columns) = (table.rows(), table.columns());
             out.note(format!("{rows} rows of {columns} written to {}", path.display()));
         }
+        Target::Images(folder) => {
+            let path = folder.path().display();
+            return Err(Failure::Usage(format!("-o {path}: a table is no folder of images")));
+        }
     }
-    written(target, table.rows(), table.columns(), out)
+    Ok(())
 }
 
 /// Says with `--json` that a table has been written.
@@ -213,6 +244,7 @@ pub(crate) fn written(target: &Target, rows: usize, columns: usize, out: &mut Ou
     let output = match target {
         Target::Standard => Value::Null,
         Target::File(path) => json!(path),
+        Target::Images(folder) => json!(folder.path()),
     };
     out.object(&json!({ "event": "written", "output": output, "rows": rows, "columns": columns }))
 }

@@ -3,12 +3,13 @@
 use ae_data::{
     Content, Dataset, Kind, Labels, Schema, Table, Wishes, read_content, read_table, validation_split,
 };
-use ae_model::{Autoencoder, Config};
+use ae_model::{Autoencoder, Config, Image};
 
 use crate::args::{MissingArg, ScaleArg, TrainArgs};
 use crate::failure::Failure;
 use crate::inputs::{options, with_hint};
 use crate::output::Output;
+use crate::pictures;
 use crate::tables;
 
 /// Rows to train on, and what a model of them has to know.
@@ -17,13 +18,15 @@ pub(crate) struct TrainingRows {
     pub(crate) schema: Option<Schema>,
     /// Whether missing values are left out of the loss.
     pub(crate) masks: bool,
+    /// The size of the images that rows are, where it is said or they come from a folder.
+    pub(crate) image: Option<Image>,
 }
 
 impl TrainingRows {
     /// Reads the rows that the flags name.
     pub(crate) fn read(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
         let mask = args.missing == Some(MissingArg::Mask);
-        let options = options(&args.input, mask);
+        let mut options = options(&args.input, mask);
         let list = |names: &Option<crate::args::Names>| names.clone().map_or_else(Vec::new, |names| names.0);
         let wishes = Wishes {
             categorical: list(&args.categorical),
@@ -32,7 +35,18 @@ impl TrainingRows {
             label: args.input.label.clone(),
         };
         let is_plain = !wishes.has_columns() && args.scale != Some(ScaleArg::Quantile);
-        let content = if is_plain {
+        let mut image = args.image;
+        let content = if let Some(folder) = ae_data::folder(&args.data) {
+            if !is_plain {
+                let text = "--categorical, --numeric, --drop and --scale quantile are for tables, not for folders of images";
+                return Err(Failure::Usage(text.to_owned()));
+            }
+            options.threads = out.threads();
+            options.image = image.map(pictures::size);
+            let images = pictures::read(folder, &options, out).map_err(with_hint)?;
+            image = Some(pictures::image(images.size));
+            Content::Numbers(images.rows)
+        } else if is_plain {
             read_content(&args.data, &options).map_err(with_hint)?
         } else {
             Content::Table(read_table(&args.data, &options)?)
@@ -46,7 +60,7 @@ impl TrainingRows {
                     }
                     None => rows,
                 };
-                Ok(TrainingRows { rows, schema: None, masks: mask })
+                Ok(TrainingRows { rows, schema: None, masks: mask, image })
             }
             Content::Table(table) => TrainingRows::of_table(args, &table, &wishes, out),
             _ => Err(Failure::Other(format!("{}: neither numbers nor a table", args.data))),
@@ -80,7 +94,7 @@ impl TrainingRows {
         };
         let rows = tables::encode(&schema, table, None, masks, out)?;
         tables::remark_dropped(&schema, &args.data, out);
-        Ok(TrainingRows { rows, schema: Some(schema), masks })
+        Ok(TrainingRows { rows, schema: Some(schema), masks, image: args.image })
     }
 
     /// Whether there are columns of other kinds than numbers.

@@ -4,14 +4,15 @@ use crate::error::DataError;
 use crate::labels::Labels;
 use crate::source::{BatchSource, copy_rows};
 
-/// Rows of numbers, `[rows, features]` in row-major order, with the names of the features and the labels of the rows
-/// where there are any.
+/// Rows of numbers, `[rows, features]` in row-major order, with the names of the features, the labels of the rows and what
+/// the rows are called, where there are any.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Dataset {
     values: Vec<f32>,
     features: usize,
     names: Option<Vec<String>>,
     labels: Option<Labels>,
+    row_names: Option<Vec<String>>,
 }
 
 impl Dataset {
@@ -24,7 +25,7 @@ impl Dataset {
         if !whole {
             return Err(DataError::Shape { what: "rows", width: features, got: values.len() });
         }
-        Ok(Dataset { values, features, names: None, labels: None })
+        Ok(Dataset { values, features, names: None, labels: None, row_names: None })
     }
 
     /// The same rows with these names of their features.
@@ -66,6 +67,19 @@ impl Dataset {
         Ok(self)
     }
 
+    /// The same rows, called so: by the files that they come from, say.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] unless there is a name a row.
+    pub fn with_row_names(mut self, names: Vec<String>) -> Result<Self, DataError> {
+        if names.len() != self.rows() {
+            let (expected, got) = (self.rows(), names.len());
+            return Err(DataError::Count { what: "names", of: "rows", expected, got });
+        }
+        self.row_names = Some(names);
+        Ok(self)
+    }
+
     /// Rows.
     pub fn rows(&self) -> usize {
         self.values.len().checked_div(self.features).unwrap_or(0)
@@ -101,6 +115,11 @@ impl Dataset {
         self.labels.as_ref()
     }
 
+    /// What the rows are called.
+    pub fn row_names(&self) -> Option<&[String]> {
+        self.row_names.as_deref()
+    }
+
     /// The columns of these names, in this order; others are left out.
     ///
     /// # Errors
@@ -122,10 +141,11 @@ impl Dataset {
         }
         let mut selected = Dataset::new(values, places.len())?.with_names(wanted.to_vec())?;
         selected.labels.clone_from(&self.labels);
+        selected.row_names.clone_from(&self.row_names);
         Ok(selected)
     }
 
-    /// The rows of these indices, in this order, with their labels.
+    /// The rows of these indices, in this order, with their labels and names.
     ///
     /// # Errors
     /// [`DataError::RowOutOfRange`] for an index beyond the rows.
@@ -133,7 +153,9 @@ impl Dataset {
         let mut values = vec![0.0; indices.len() * self.features];
         copy_rows(&self.values, self.features, indices, &mut values)?;
         let labels = self.labels.as_ref().map(|labels| labels.select(indices));
-        Ok(Dataset { values, features: self.features, names: self.names.clone(), labels })
+        let named = |names: &Vec<String>| indices.iter().map(|index| names[*index].clone()).collect();
+        let row_names = self.row_names.as_ref().map(named);
+        Ok(Dataset { values, features: self.features, names: self.names.clone(), labels, row_names })
     }
 }
 
@@ -172,10 +194,11 @@ mod tests {
 
     #[test]
     fn shapes_are_checked() {
-        let cases: [(Result<Dataset, DataError>, &str); 4] = [
+        let cases: [(Result<Dataset, DataError>, &str); 5] = [
             (Dataset::new(vec![0.0; 5], 2), "5 values are not whole rows of 2"),
             (Dataset::new(vec![0.0; 5], 0), "5 values are not whole rows of 0"),
             (sample().with_names(names(&["a"])), "1 names for 3 features"),
+            (sample().with_row_names(names(&["a"])), "1 names for 2 rows"),
             (sample().with_names(names(&["a", "b", "a"])), "two columns are named 'a'"),
         ];
         for (result, message) in cases {
@@ -195,9 +218,11 @@ mod tests {
     #[test]
     fn rows_are_picked_with_their_labels() {
         let labelled = sample().with_labels(Labels::from_texts(["no", "yes"])).unwrap();
+        let labelled = labelled.with_row_names(names(&["x.png", "y.png"])).unwrap();
         let picked = labelled.select_rows(&[1, 1, 0]).unwrap();
         assert_eq!(picked.values(), [4.0, 5.0, 6.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0]);
         assert_eq!(picked.labels().unwrap().name_of(2), Some("no"));
+        assert_eq!(picked.row_names().unwrap(), ["y.png", "y.png", "x.png"]);
         assert!(labelled.select_rows(&[2]).is_err());
         assert_eq!(labelled.row(2), None);
     }

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "images")]
+use crate::images::ImageSize;
+
 /// An error of this crate. Rows and columns in messages count from 1.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -152,6 +155,65 @@ pub enum DataError {
         /// What was given.
         location: String,
     },
+    /// A folder holds no images.
+    #[error("{}: no images (.png, .jpg, .jpeg) in this folder{}", .path.display(), and_others(*.others))]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// Other files in it.
+        others: usize,
+    },
+    /// Labels were asked for, but not every image lies in a folder whose name could be one.
+    #[error("{}: no labels: they are the names of folders, and some images lie in none", .path.display())]
+    NoFolders {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Images that should have one size have several.
+    #[error(
+        "{}: the image has {}x{} pixels, but {} has {}x{} (height and width)",
+        .path.display(), .got.0, .got.1, .first.display(), .expected.0, .expected.1
+    )]
+    ImageSizes {
+        /// The first file of another size.
+        path: PathBuf,
+        /// Its height and width.
+        got: (usize, usize),
+        /// The file before all others.
+        first: PathBuf,
+        /// The height and width of that.
+        expected: (usize, usize),
+    },
+    /// An image needs too much memory, or claims to.
+    #[error("{}: an image of {height}x{width} pixels is too large: {} MiB are the most", .path.display(), .most >> 20)]
+    ImageTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Rows of pixels.
+        height: usize,
+        /// Pixels of a row.
+        width: usize,
+        /// The most bytes that its pixels may have.
+        most: usize,
+    },
+    /// The images of a folder do not fit into memory.
+    #[cfg(feature = "images")]
+    #[error("{}: {images} images of {size} do not fit into memory", .path.display())]
+    TooManyPixels {
+        /// The folder.
+        path: PathBuf,
+        /// How many there are.
+        images: usize,
+        /// The size that they would have.
+        size: ImageSize,
+    },
+    /// A size that images cannot have.
+    #[cfg(feature = "images")]
+    #[error("images of {size} cannot be: they have lines, pixels, and 1 or 3 channels")]
+    ImageSize {
+        /// The size.
+        size: ImageSize,
+    },
     /// There are no rows.
     #[error("{}: no rows", .path.display())]
     Empty {
@@ -284,6 +346,14 @@ fn and_unexpected(names: &[String]) -> String {
 
 fn on_line(line: u64) -> String {
     if line > 0 { format!(" (line {line})") } else { String::new() }
+}
+
+fn and_others(files: usize) -> String {
+    match files {
+        0 => String::new(),
+        1 => ", but another file".to_owned(),
+        files => format!(", but {files} other files"),
+    }
 }
 
 fn in_all(count: usize) -> String {

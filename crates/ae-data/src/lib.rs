@@ -11,7 +11,7 @@
 //! # Ok::<(), ae_data::DataError>(())
 //! ```
 //!
-//! Each format is a feature: `csv`, `npy`, `idx`, `parquet`, and `builtin` for the sets that need no file. Without any,
+//! Each format is a feature: `csv`, `npy`, `idx`, `parquet`, `images` (folders of them), and `builtin` for the sets that need no file. Without any,
 //! the crate is [`Dataset`], [`BatchSource`] and a few small things, and depends on nothing that parses.
 #![forbid(unsafe_code)]
 
@@ -29,6 +29,8 @@ mod format;
 mod half;
 #[cfg(feature = "idx")]
 mod idx;
+#[cfg(feature = "images")]
+mod images;
 mod labels;
 #[cfg(feature = "npy")]
 mod npy;
@@ -40,6 +42,7 @@ mod source;
 mod split;
 mod table;
 mod text;
+pub mod threads;
 mod write;
 
 pub use atomic::{check_writable, write_atomically};
@@ -48,8 +51,10 @@ pub use builtin::{curves, digits};
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use format::Format;
+#[cfg(feature = "images")]
+pub use images::{ImageSize, Images, read_images, write_image};
 pub use labels::Labels;
-pub use read::{Content, Missing, ReadOptions, read, read_content, read_table};
+pub use read::{Content, Missing, ReadOptions, folder, read, read_content, read_table};
 pub use schema::{Column, Encoded, Kind, Quantiles, Reason, Schema, TimeForm, Unknown, Wishes};
 pub use source::{BatchSource, Pairs, Rows, Subset};
 pub use split::{Rng, validation_split};

@@ -21,6 +21,11 @@ pub struct ReadOptions {
     pub label: Option<String>,
     /// The array of an `.npz` file that holds the rows; else `X`, `x`, `data`, or the only one with two dimensions.
     pub array: Option<String>,
+    /// Threads that decode images; else all cores. The rows do not depend on it.
+    pub threads: Option<usize>,
+    /// The size that the images of a folder are scaled to.
+    #[cfg(feature = "images")]
+    pub image: Option<crate::images::ImageSize>,
     /// What becomes of missing values.
     pub missing: Missing,
 }
@@ -44,9 +49,10 @@ pub enum Missing {
 /// | `digits` | 1,797 scanned digits of 8 x 8 pixels, with labels |
 /// | `curves`, `curves:ROWS`, `curves:ROWS:SEED` | generated images of 28 x 28 pixels (10,000, seed 0) |
 /// | `-` | CSV on standard input |
+/// | a folder | its images, PNG and JPEG, as `read_images` reads them |
 /// | a path | a file whose format is told by its ending ([`Format`]) |
 ///
-/// What starts with `curves:` is never a file; `./curves:1.csv` is one.
+/// What starts with `curves:` is never a file; `./curves:1.csv` is one. Likewise `./digits` is a folder of that name.
 ///
 /// # Errors
 /// [`DataError`] for a file that cannot be read, is damaged, holds no rows, text, or (unless kept) missing values.
@@ -57,6 +63,10 @@ pub fn read(location: &str, options: &ReadOptions) -> Result<Dataset, DataError>
     let path = Path::new(location);
     if location == "-" {
         return csv(io::stdin().lock(), path, None, options);
+    }
+    #[cfg(feature = "images")]
+    if let Some(folder) = folder(location) {
+        return crate::images::read_images(folder, options).map(|images| images.rows);
     }
     if path.is_dir() {
         let source = io::Error::new(io::ErrorKind::IsADirectory, "a folder, but a file is needed");
@@ -76,6 +86,12 @@ pub fn read(location: &str, options: &ReadOptions) -> Result<Dataset, DataError>
         #[allow(unreachable_patterns, reason = "reached where a format's feature is off")]
         format => Err(format.unavailable(path, "read")),
     }
+}
+
+/// The folder that a location names, if it names one and no built-in set.
+pub fn folder(location: &str) -> Option<&Path> {
+    let path = Path::new(location);
+    (!is_built_in(location) && path.is_dir()).then_some(path)
 }
 
 /// Rows as numbers, or a table that holds texts too.
@@ -118,7 +134,7 @@ pub fn read_table(location: &str, options: &ReadOptions) -> Result<Table, DataEr
     if location == "-" {
         return texts(standard_input()?.as_slice(), path, None, options);
     }
-    if built_in(location).is_none() && !path.is_dir() {
+    if !is_built_in(location) && !path.is_dir() {
         match Format::of(path)? {
             Format::Csv => return texts(open(path)?, path, None, options),
             Format::Tsv => return texts(open(path)?, path, Some(b'\t'), options),
@@ -185,6 +201,10 @@ pub(crate) fn maybe_gzip<'a>(mut reader: impl io::BufRead + 'a) -> io::Result<Bo
     } else {
         Ok(Box::new(reader))
     }
+}
+
+fn is_built_in(location: &str) -> bool {
+    cfg!(feature = "builtin") && (location == "digits" || location.split(':').next() == Some("curves"))
 }
 
 #[cfg(feature = "builtin")]

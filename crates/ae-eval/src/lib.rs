@@ -24,7 +24,6 @@ mod sampling;
 mod scatter;
 mod sheet;
 mod sweep;
-mod threads;
 mod traversal;
 mod tsne;
 mod typical;

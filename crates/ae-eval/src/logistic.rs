@@ -8,7 +8,7 @@ use crate::error::EvalError;
 use crate::lbfgs::{self, Ended};
 use crate::metrics::column_means;
 use crate::probe::check;
-use crate::threads;
+use ae_data::threads;
 
 /// Largest partial derivative of the objective where the search ends: a tenth of what scikit-learn is content with. A hundredth of it takes
 /// minutes instead of seconds for 60,000 images, and finds the same classes.

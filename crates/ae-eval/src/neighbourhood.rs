@@ -6,7 +6,7 @@ use ae_data::BatchSource;
 
 use crate::blocks::{finite_values, squared_distance};
 use crate::error::EvalError;
-use crate::threads;
+use ae_data::threads;
 
 /// Rows that one thread takes at a time.
 const ROWS_AT_A_TIME: usize = 16;

@@ -7,7 +7,7 @@ use ae_data::{BatchSource, Rng, Rows};
 use crate::blocks::finite_values;
 use crate::error::EvalError;
 use crate::pca::Pca;
-use crate::threads;
+use ae_data::threads;
 use affinities::joint_affinities;
 
 /// Iterations in which attraction is [`EXAGGERATION`] times as strong, and momentum the lesser.

@@ -78,7 +78,7 @@ pub struct WeightPenalty {
 /// | `contractive` | none | price of how the encoding changes with the input: [`ConfigBuilder::contractive`] | (0, 10⁶]; with an encoder of one dense layer, [`Latent::Plain`], and neither GELU nor SiLU |
 /// | `unit_norm` | no | keeps the decoder vector of each value of the encoding at norm 1: [`ConfigBuilder::unit_norm`] | without hidden layers and convolutions; not with [`Latent::Gaussian`], [`Loss::GaussianNll`], `tied_weights` or `ema` |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
-/// | `image` | none | rows are images of this size, for `conv_layers` | its features are `input_dim` |
+/// | `image` | none | rows are images of this size; for `conv_layers`, and kept for those who draw or scale images | its features are `input_dim` |
 /// | `conv_layers` | none | convolutions and poolings at the encoder's start; the decoder mirrors them | at most 64; not with bf16 or [`Loss::GaussianNll`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigBuilder", into = "ConfigBuilder")]
@@ -253,7 +253,7 @@ impl Config {
         }
     }
 
-    /// Size of the images that rows are, where there are convolutions.
+    /// Size of the images that rows are, where they are some.
     pub fn image(&self) -> Option<Image> {
         self.image
     }

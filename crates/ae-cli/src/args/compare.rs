@@ -13,7 +13,7 @@ neighbours on the map neighbours in truth? Continuity: are neighbours in truth n
 map? Both are 1 at best and about 0.5 for a map that has nothing to do with the rows. Accuracy,
 where rows have labels: how often the nearest others on the map have the row's label.
 
-The columns written: row (its number in DATA, from 1), label, encoding_1, encoding_2, pca_1, pca_2,
+The columns written: row (its number in DATA, from 1), file (of images), label, encoding_1, encoding_2, pca_1, pca_2,
 tsne_1, tsne_2.
 
 Examples:
@@ -24,7 +24,7 @@ Examples:
 pub(crate) struct CompareArgs {
     /// Model file
     pub(crate) model: PathBuf,
-    /// Rows: a file, -, digits or curves; --label may also name a file of labels, one a line
+    /// Rows: a file, a folder of images, -, digits or curves; --label may also name a file of labels, one a line
     pub(crate) data: String,
     /// File of coordinates to write, .csv or .tsv; - is CSV on standard output
     #[arg(short, long, value_name = "OUT")]

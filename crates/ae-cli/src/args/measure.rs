@@ -39,7 +39,7 @@ Examples:
 pub(crate) struct EvaluateArgs {
     /// Model file
     pub(crate) model: PathBuf,
-    /// Rows: a file, -, digits or curves
+    /// Rows: a file, a folder of images, -, digits or curves
     pub(crate) data: String,
     #[command(flatten)]
     pub(crate) input: DataArgs,

@@ -41,7 +41,8 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let found = found(args, common, model, &rows, out)?;
 
     let flags: Vec<bool> = found.scores.iter().map(|score| *score >= found.threshold).collect();
-    let table = Table { found: &found, flags: &flags, names: names.as_deref(), blamed: args.blame };
+    let (names, files) = (names.as_deref(), rows.row_names());
+    let table = Table { found: &found, flags: &flags, names, files, blamed: args.blame };
     if out.is_json() && target == Target::Standard {
         table.objects(out)?;
     } else {

@@ -11,7 +11,7 @@ use ae_model::{Autoencoder, Image};
 
 use crate::args::{Common, DataArgs, EvaluateArgs};
 use crate::failure::Failure;
-use crate::inputs::{check_targets, load, read_for, read_targets};
+use crate::inputs::{check_targets, load, read_images_for, read_targets};
 use crate::output::Output;
 use crate::tables::FILL_ROUNDS;
 use baselines::Baselines;
@@ -49,16 +49,16 @@ pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Re
         let text = "--hide: the model was trained without --missing mask, so it fills nothing in";
         return Err(Failure::Usage(text.to_owned()));
     }
-    let rows = read_for(&model, &args.data, &args.input, out)?;
+    let rows = read_images_for(&model, image, &args.data, &args.input, out)?;
     let targets = match &args.target {
         Some(target) => {
             let may_miss = model.config().mask_missing();
-            Some(read_targets(&rows, &args.data, target, &args.input, may_miss)?)
+            Some(read_targets(&rows, &args.data, target, &args.input, (may_miss, image), out)?)
         }
         None => None,
     };
     let reference = match &args.reference {
-        Some(location) => Some(reference_rows(&model, location, args, out)?),
+        Some(location) => Some(reference_rows(&model, image, location, args, out)?),
         None => None,
     };
     let found = found(args, &model, image, (&rows, targets.as_ref()), reference.as_ref())?;
@@ -86,14 +86,15 @@ pub(super) fn check(args: &EvaluateArgs) -> Result<(), Failure> {
 /// The reference rows, which may do without the labels of the data.
 fn reference_rows(
     model: &Autoencoder,
+    image: Option<Image>,
     location: &str,
     args: &EvaluateArgs,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    match read_for(model, location, &args.input, out) {
+    match read_images_for(model, image, location, &args.input, out) {
         Err(failure) if args.input.label.is_some() && location != "-" => {
             let plain = DataArgs { label: None, ..args.input.clone() };
-            read_for(model, location, &plain, out).map_err(|_| failure)
+            read_images_for(model, image, location, &plain, out).map_err(|_| failure)
         }
         rows => rows,
     }

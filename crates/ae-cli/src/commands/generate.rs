@@ -11,6 +11,7 @@ use crate::args::{Common, DrawnArgs, GenerateArgs, InterpolateArgs, TraverseArgs
 use crate::failure::Failure;
 use crate::inputs::{Target, check_output, load, read_for};
 use crate::output::Output;
+use crate::pictures;
 use crate::tables;
 
 /// Images in a line of a sheet, at most.
@@ -21,15 +22,15 @@ const WIDTH: usize = 1200;
 const MOST: usize = 4096;
 
 pub(crate) fn generate(args: &GenerateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
-    let goal = Goal::of(&args.drawn)?;
     let model = load(&args.model, common.threads())?;
+    let goal = Goal::of(&args.drawn, Some((&model, None)))?;
     let rows = model.generate(args.rows as usize, args.seed)?;
     goal.deliver(&model, &rows, IN_A_LINE, &args.drawn, out)
 }
 
 pub(crate) fn interpolate(args: &InterpolateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
-    let goal = Goal::of(&args.drawn)?;
     let model = load(&args.model, common.threads())?;
+    let goal = Goal::of(&args.drawn, Some((&model, Some(&args.data))))?;
     let rows = read_for(&model, &args.data, &args.input, out)?;
     let (first, second) = args.between;
     let row = |number: usize| {
@@ -43,7 +44,7 @@ pub(crate) fn interpolate(args: &InterpolateArgs, common: &Common, out: &mut Out
 }
 
 pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
-    let goal = Goal::of(&args.drawn)?;
+    let goal = Goal::of(&args.drawn, None)?;
     if !(args.extent > 0.0 && args.extent.is_finite()) {
         return Err(Failure::Usage("--extent: it must be above 0 and finite".to_owned()));
     }
@@ -79,8 +80,9 @@ enum Goal {
 }
 
 impl Goal {
-    /// Checks an `-o` before any work is done for it.
-    fn of(args: &DrawnArgs) -> Result<Goal, Failure> {
+    /// Checks an `-o` before any work is done for it. It may be a folder of images where the model of the rows is said, and the data that
+    /// they come from.
+    fn of(args: &DrawnArgs, of_rows: Option<(&Autoencoder, Option<&str>)>) -> Result<Goal, Failure> {
         let is_png = |path: &&Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png"));
         match args.output.as_deref().filter(is_png) {
             Some(path) => {
@@ -88,7 +90,10 @@ impl Goal {
                 Ok(Goal::Picture(path.to_owned()))
             }
             None if args.image.is_some() => Err(Failure::Usage("--image is for -o FILE.png".to_owned())),
-            None => Ok(Goal::Table(Target::checked(args.output.as_deref())?)),
+            None => Ok(Goal::Table(match of_rows {
+                Some((model, data)) => Target::of_rows(args.output.as_deref(), model, data)?,
+                None => Target::checked(args.output.as_deref())?,
+            })),
         }
     }
 
@@ -122,7 +127,7 @@ impl Goal {
     }
 }
 
-/// The rows as images, so many in a line, from the smallest value to the largest.
+/// The rows as images, so many in a line.
 fn sheet(rows: &Dataset, image: Option<Image>, in_a_line: usize) -> Result<Sheet, Failure> {
     let features = rows.features();
     let side = features.isqrt();
@@ -135,15 +140,13 @@ fn sheet(rows: &Dataset, image: Option<Image>, in_a_line: usize) -> Result<Sheet
     if rows.rows() > MOST {
         return Err(Failure::Usage(format!("a sheet holds at most {MOST} images, not {}", rows.rows())));
     }
-    let values = rows.values().iter();
-    let low = values.clone().copied().fold(f32::INFINITY, f32::min);
-    let high_value = values.copied().fold(f32::NEG_INFINITY, f32::max);
+    let (low, high) = pictures::range(rows.names(), image, rows.values());
     let in_a_line = in_a_line.min(rows.rows());
     let style = SheetStyle {
         image,
         zoom: (WIDTH / (in_a_line * image.width)).clamp(1, 16),
         gap: 4,
-        range: (low, if high_value > low { high_value } else { low + 1.0 }),
+        range: (low, if high == low { low + 1.0 } else { high }),
     };
     let lines: Vec<&[f32]> = rows.values().chunks(in_a_line * features).collect();
     Ok(Sheet::draw(&lines, style)?)

@@ -29,6 +29,9 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
         config.epochs(),
         config.seed()
     ))?;
+    if let Some(image) = config.image() {
+        out.line(format!("images        {image}"))?;
+    }
     for line in model.schema().into_iter().flat_map(tables::lines) {
         out.line(line)?;
     }

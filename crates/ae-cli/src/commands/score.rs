@@ -34,15 +34,18 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
     let mse = model.mse(&rows)?;
     if out.is_json() && target == Target::Standard {
         for (row, values) in table.values().chunks_exact(table.features()).enumerate() {
-            let value = if args.per_feature {
+            let mut value = if args.per_feature {
                 json!({ "row": row + 1, "errors": values })
             } else {
                 json!({ "row": row + 1, "error": values[0] })
             };
+            if let Some(files) = rows.row_names() {
+                value[tables::FILE] = json!(files[row]);
+            }
             out.object(&value)?;
         }
     } else {
-        target.write(&table, out)?;
+        tables::write_beside(&rows, &table, &target, out)?;
     }
     out.note(format!("mean squared error over {} rows: {mse:.6} (scaled units)", rows.rows()));
     out.object(&json!({ "event": "summary", "rows": rows.rows(), "mse": mse, "output": paths.output }))

@@ -44,7 +44,10 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
             let text = "--target is for rows of numbers, taken as they are, not for tables of other columns";
             return Err(Failure::Usage(text.to_owned()));
         }
-        Some(target) => Some(read_targets(data, &args.data, target, &args.input, training.masks)?),
+        Some(target) => {
+            let how = (training.masks, training.image);
+            Some(read_targets(data, &args.data, target, &args.input, how, out)?)
+        }
         None => None,
     };
     let pairs = targets.as_ref().map(|targets| Pairs::new(data, targets)).transpose()?;
@@ -255,8 +258,14 @@ pub(crate) fn configure(
     if let Some(widths) = &args.hidden {
         builder = builder.hidden_dims(widths.0.clone());
     }
-    if let (Some(Image { height, width, channels }), Some(layers)) = (args.image, &args.conv) {
-        builder = builder.image(height, width, channels).conv_layers(layers.0.clone());
+    if let Some(Image { height, width, channels }) = training.image {
+        builder = builder.image(height, width, channels);
+    }
+    if let Some(layers) = &args.conv {
+        if training.image.is_none() {
+            return Err(Failure::Usage("--conv: --image has to say which size the images have".to_owned()));
+        }
+        builder = builder.conv_layers(layers.0.clone());
     }
     if let Some(dim) = encoding_dim {
         builder = builder.encoding_dim(dim);

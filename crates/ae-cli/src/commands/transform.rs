@@ -10,14 +10,19 @@ use crate::output::Output;
 use crate::tables::{self, FILL_ROUNDS};
 
 pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
-    let (target, model) = prepare(args, common)?;
+    let target = Target::checked(args.output.as_deref())?;
+    let model = load(&args.model, common.threads())?;
     let rows = read_for(&model, &args.data, &args.input, out)?;
     let codes = model.encode(&rows).map_err(|error| Failure::with_rows(&args.data, error))?;
     let codes = codes.with_names(code_names(&model))?;
     let codes = with_labels_of(&rows, codes)?;
     if out.is_json() && target == Target::Standard {
-        for row in codes.values().chunks_exact(codes.features()) {
-            out.object(&json!({ "row": row }))?;
+        for (place, row) in codes.values().chunks_exact(codes.features()).enumerate() {
+            let mut object = json!({ "row": row });
+            if let Some(files) = rows.row_names() {
+                object[tables::FILE] = json!(files[place]);
+            }
+            out.object(&object)?;
         }
         return Ok(());
     }
@@ -27,7 +32,6 @@ pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) ->
 
 pub(crate) fn decode(args: &TransformArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let (target, model) = prepare(args, common)?;
-    tables::check_target(&model, &target)?;
     let codes = read_codes(&model, &args.data, &args.input, out)?;
     let rows = model.decode(&codes).map_err(|error| Failure::with_rows(&args.data, error))?;
     tables::deliver(&model, &with_labels_of(&codes, rows)?, &target, out)
@@ -36,7 +40,6 @@ pub(crate) fn decode(args: &TransformArgs, common: &Common, out: &mut Output) ->
 pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let ReconstructArgs { transform: args, fill } = args;
     let (target, model) = prepare(args, common)?;
-    tables::check_target(&model, &target)?;
     let about = |error| Failure::with_rows(&args.data, error);
     let (rows, table) = read_table_for(&model, &args.data, &args.input, out)?;
     if !fill {
@@ -59,15 +62,21 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
     }
 }
 
+/// The model, and where its rows are to go.
 fn prepare(args: &TransformArgs, common: &Common) -> Result<(Target, ae_model::Autoencoder), Failure> {
-    let target = Target::checked(args.output.as_deref())?;
-    Ok((target, load(&args.model, common.threads())?))
+    let model = load(&args.model, common.threads())?;
+    let target = Target::of_rows(args.output.as_deref(), &model, Some(&args.data))?;
+    tables::check_target(&model, &target)?;
+    Ok((target, model))
 }
 
-/// The table with the labels that the rows came with, so that they stay beside their encodings.
-fn with_labels_of(rows: &Dataset, table: Dataset) -> Result<Dataset, Failure> {
-    match rows.labels() {
-        Some(labels) => Ok(table.with_labels(labels.clone())?),
-        None => Ok(table),
+/// The table with the labels and the names that the rows came with, so that they stay beside their encodings.
+fn with_labels_of(rows: &Dataset, mut table: Dataset) -> Result<Dataset, Failure> {
+    if let Some(labels) = rows.labels() {
+        table = table.with_labels(labels.clone())?;
     }
+    if let Some(names) = rows.row_names() {
+        table = table.with_row_names(names.to_vec())?;
+    }
+    Ok(table)
 }

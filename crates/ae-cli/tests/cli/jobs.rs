@@ -133,6 +133,7 @@ fn the_commands_of_the_readme_run() {
     let holes = table().replacen("\n0,", "\n,", 1);
     write(folder.path(), "holes.csv", holes.trim_end().rsplit_once(',').unwrap().0.to_owned() + ",\n");
     write(folder.path(), "people.csv", tables::people());
+    images::write_photos(&folder.path().join("photos"));
     let mut count = 0;
     for line in readme.lines().filter_map(|line| line.strip_prefix("ae ")) {
         // What follows a pipe or a comment is the shell's.

@@ -4,6 +4,7 @@
 mod browser;
 mod compare;
 mod detect;
+mod images;
 mod jobs;
 mod log;
 mod measure;

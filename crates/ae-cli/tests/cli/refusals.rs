@@ -3,6 +3,7 @@
 //! `cargo test -p ae-cli --test cli refusals -- --nocapture` prints the table.
 
 mod command_line;
+mod images;
 mod tables;
 
 use std::path::PathBuf;
@@ -22,11 +23,16 @@ const fn case(what: &'static str, args: &'static str, status: i32, says: &'stati
     Case { what, args, input: b"", isa: None, status, says }
 }
 
-/// Arguments; `M` stands for the model, `T` for one of a table with columns of all kinds.
+/// Arguments; `M` stands for the model, `T` for one of a table with columns of all kinds, `P` for one of images.
 const CASES: &[Case] = &[
     // The data.
     case("no such file", "train nowhere.csv", 1, "nowhere.csv: No such file"),
-    case("a folder as data", "train folder", 1, "folder: a folder, but a file is needed"),
+    case(
+        "a folder without images",
+        "train folder",
+        1,
+        "folder: no images (.png, .jpg, .jpeg) in this folder",
+    ),
     case("an ending nobody knows", "train rows.doc", 1, "rows.doc: unknown kind of file"),
     case("an empty file", "train empty.csv", 1, "empty.csv: no rows"),
     case("a header only", "train names.csv", 1, "names.csv: no rows"),
@@ -240,6 +246,7 @@ fn folder() -> tempfile::TempDir {
         ["train", "holes.csv", "--missing", "mask", "--epochs", "1", "-q", "-o", "masked.safetensors"];
     ae(folder, &masked);
     tables::write_files(folder);
+    images::write_files(folder);
     write(folder, "wrong.toml", "epoch = 3\n");
     write(folder, "zero.toml", "epochs = 0\n");
     let model = std::fs::read(folder.join("model.safetensors")).unwrap();
@@ -256,6 +263,7 @@ fn in_full(word: &'static str) -> &'static str {
     match word {
         "M" => "model.safetensors",
         "T" => "kinds.safetensors",
+        "P" => "photos.safetensors",
         word => word,
     }
 }
@@ -273,7 +281,7 @@ fn bad_input_is_refused_in_one_line() {
     let before = files(dir.path());
     println!("| what | `ae …` | status | message |\n|---|---|---|---|");
     let mut wrong = Vec::new();
-    for case in command_line::CASES.iter().chain(CASES).chain(tables::CASES) {
+    for case in command_line::CASES.iter().chain(CASES).chain(tables::CASES).chain(images::CASES) {
         let args: Vec<&str> = case.args.split(' ').map(in_full).collect();
         let variables: Vec<(&str, &str)> = case.isa.iter().map(|isa| ("AE_ISA", *isa)).collect();
         let ended = ae_with(dir.path(), &args, case.input, &variables);

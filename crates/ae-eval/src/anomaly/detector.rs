@@ -6,7 +6,7 @@ use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, Scaler
 use super::neighbours::Neighbours;
 use super::parts::{self, Part, Tools};
 use crate::error::EvalError;
-use crate::threads;
+use ae_data::threads;
 
 /// Rows of an update of the detector's own models.
 const BATCH: usize = 64;

@@ -7,7 +7,7 @@ use nalgebra::{Cholesky, DMatrix, Dyn};
 use super::neighbours::Neighbours;
 use crate::error::EvalError;
 use crate::sampling::sample_rows;
-use crate::threads::for_each_chunk;
+use ae_data::threads::for_each_chunk;
 
 /// Share of the mean variance of the residuals that is added to each, so that a feature that the model rebuilds perfectly, or a
 /// direction without residuals, does not decide everything.

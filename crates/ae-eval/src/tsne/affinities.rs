@@ -2,7 +2,7 @@
 
 use super::ROWS_AT_A_TIME;
 use crate::blocks::squared_distance;
-use crate::threads;
+use ae_data::threads;
 
 /// How far the entropy of a row's neighbours may be from the logarithm of the perplexity.
 const TOLERANCE: f64 = 1e-5;

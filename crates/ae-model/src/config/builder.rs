@@ -238,7 +238,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Rows are images of this size, their features in the order (y, x, channel).
+    /// Rows are images of this size, their features in the order (y, x, channel): for [`ConfigBuilder::conv_layers`], and for whoever draws
+    /// or scales images for the model.
     pub fn image(mut self, height: usize, width: usize, channels: usize) -> Self {
         self.image = Some(Image { height, width, channels });
         self
@@ -391,13 +392,15 @@ impl ConfigBuilder {
             let layers = self.conv_layers.len();
             return in_range("the number of conv_layers without the size of an image", layers, 0, 0);
         };
-        if self.conv_layers.is_empty() {
-            return Err(out_of_range("image", image, "left out without conv_layers, which it is for"));
+        if !self.conv_layers.is_empty() {
+            images::chain(image, &self.conv_layers)?;
         }
-        images::chain(image, &self.conv_layers)?;
         if image.features() != self.input_dim {
             let size = format!("{image} ({} values)", image.features());
             return Err(out_of_range("image", size, &format!("of input_dim = {} values", self.input_dim)));
+        }
+        if self.conv_layers.is_empty() {
+            return Ok(());
         }
         if self.precision == Precision::Bf16 {
             return Err(out_of_range("precision", "bf16", "f32 or f64 with conv_layers"));

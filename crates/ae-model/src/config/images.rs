@@ -441,6 +441,17 @@ mod tests {
     }
 
     #[test]
+    fn a_size_without_layers_is_kept() {
+        let config = crate::Config::builder(12).image(2, 2, 3).build().unwrap();
+        assert_eq!(config.image(), Some(Image { height: 2, width: 2, channels: 3 }));
+        assert_eq!((config.images().len(), config.layer_dims().first()), (0, Some(&12)));
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<crate::Config>(&json).unwrap(), config);
+        let error = crate::Config::builder(12).image(2, 2, 2).build().unwrap_err().to_string();
+        assert_eq!(error, "image is 2x2x2 (8 values), but must be of input_dim = 12 values");
+    }
+
+    #[test]
     fn files_tell_layers_apart() {
         let ImageLayers(layers) = "16 3 s2, pool 3, avgpool 2, 8 3 g2".parse().unwrap();
         let json = serde_json::to_string(&layers).unwrap();

@@ -12,6 +12,7 @@ use crate::args::{Common, CompareArgs};
 use crate::failure::Failure;
 use crate::inputs::check_file;
 use crate::output::{Output, quoted};
+use crate::tables::FILE;
 
 /// Where results go.
 pub(super) struct Goal {
@@ -169,7 +170,7 @@ impl Goal {
     }
 }
 
-/// A line a row: its number in the data, its label, and where it is on each map.
+/// A line a row: its number in the data, the file that it comes from, where there is one, its label, and where it is on each map.
 fn coordinates(
     maps: &[Map],
     rows: &Dataset,
@@ -179,11 +180,15 @@ fn coordinates(
 ) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     let axes = maps.iter().flat_map(|map| [1, 2].map(|axis| format!("{}_{axis}", map.key)));
-    let header: Vec<String> = ["row", "label"].map(str::to_owned).into_iter().chain(axes).collect();
+    let file = rows.row_names().map(|_| FILE);
+    let first = ["row"].into_iter().chain(file).chain(["label"]).map(str::to_owned);
+    let header: Vec<String> = first.chain(axes).collect();
     writeln!(out, "{}", header.join(separator))?;
     for (place, row) in drawn.iter().enumerate() {
         let label = rows.labels().and_then(|labels| labels.name_of(place)).unwrap_or_default();
-        let mut cells = vec![(row + 1).to_string(), quoted(label, separator)];
+        let mut cells = vec![(row + 1).to_string()];
+        cells.extend(rows.row_names().map(|files| quoted(&files[place], separator)));
+        cells.push(quoted(label, separator));
         for map in maps {
             cells.extend(map.points[2 * place..2 * place + 2].iter().map(f32::to_string));
         }

@@ -9,6 +9,7 @@ use super::Found;
 use crate::failure::Failure;
 use crate::inputs::Target;
 use crate::output::{Output, quoted};
+use crate::tables::FILE;
 
 /// Features that are named of those that are blamed most often.
 const MOST_BLAMED: usize = 5;
@@ -18,6 +19,8 @@ pub(super) struct Table<'a> {
     pub(super) found: &'a Found,
     pub(super) flags: &'a [bool],
     pub(super) names: Option<&'a [String]>,
+    /// The files that the rows come from, for formats that hold texts.
+    pub(super) files: Option<&'a [String]>,
     /// Features to name for each row.
     pub(super) blamed: usize,
 }
@@ -39,6 +42,9 @@ impl Table<'_> {
             });
             if let Some(p_values) = &self.found.p_values {
                 object["p_value"] = json!(p_values[row]);
+            }
+            if let Some(files) = self.files {
+                object[FILE] = json!(files[row]);
             }
             out.object(&object)?;
         }
@@ -76,9 +82,15 @@ impl Table<'_> {
 
     fn text(&self, out: impl Write, separator: &str) -> io::Result<()> {
         let mut out = io::BufWriter::new(out);
-        writeln!(out, "{}", self.columns().join(separator))?;
+        let mut columns = self.columns();
+        if self.files.is_some() {
+            columns.insert(0, FILE.to_owned());
+        }
+        writeln!(out, "{}", columns.join(separator))?;
         for row in 0..self.flags.len() {
-            let mut cells = vec![self.found.scores[row].to_string(), u8::from(self.flags[row]).to_string()];
+            let mut cells: Vec<String> =
+                self.files.map(|files| quoted(&files[row], separator)).into_iter().collect();
+            cells.extend([self.found.scores[row].to_string(), u8::from(self.flags[row]).to_string()]);
             cells.extend(self.found.p_values.as_ref().map(|p_values| p_values[row].to_string()));
             cells.extend(
                 self.blamed(row).into_iter().map(|(feature, _)| quoted(&self.name(feature), separator)),

@@ -9,6 +9,7 @@ use super::page::{Page, base64, figure, grid, paragraph, table};
 use super::{Facts, grouped};
 use crate::commands::evaluate::number;
 use crate::failure::Failure;
+use crate::pictures;
 
 /// Most images of a group, and most rows of a table's.
 const IMAGES: usize = 8;
@@ -56,8 +57,7 @@ fn groups(errors: &[Option<f64>], size: usize) -> Vec<Group> {
 }
 
 fn images(facts: &Facts<'_>, image: Image, groups: &[Group]) -> Result<String, Failure> {
-    let known = facts.rows.values().iter().copied().filter(|x| !x.is_nan());
-    let range = known.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    let range = pictures::range(facts.rows.names(), image, facts.rows.values());
     let zoom = (WIDE / image.width.max(1)).max(1);
     let style = SheetStyle { image, zoom, gap: 4, range };
     let mut figures = String::new();
@@ -67,7 +67,9 @@ fn images(facts: &Facts<'_>, image: Image, groups: &[Group]) -> Result<String, F
         let sheet = Sheet::draw(&[chosen.values(), rebuilt.values()], style)?;
         let mut png = Vec::new();
         sheet.write_png(&mut png).map_err(|error| Failure::Other(format!("a picture: {error}")))?;
-        let numbers: Vec<String> = rows.iter().map(|row| (row + 1).to_string()).collect();
+        let names = facts.rows.row_names();
+        let called = |row: &usize| names.map_or_else(|| (row + 1).to_string(), |names| names[*row].clone());
+        let numbers: Vec<String> = rows.iter().map(called).collect();
         let errors: Vec<f64> = rows.iter().filter_map(|row| facts.errors[*row]).collect();
         let (first, last) =
             (errors.first().copied().unwrap_or_default(), errors.last().copied().unwrap_or_default());

@@ -4,13 +4,13 @@ use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
 /// The threads that a setting asks for; all cores where it says nothing.
-pub(crate) fn count(wanted: Option<usize>) -> usize {
+pub fn count(wanted: Option<usize>) -> usize {
     wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)).max(1)
 }
 
 /// Calls `work(i, chunk)` for every chunk of `len` elements of `data` (the last may be shorter), on up to `threads` threads. A thread
 /// that cannot be started is done without.
-pub(crate) fn for_each_chunk<T: Send>(
+pub fn for_each_chunk<T: Send>(
     threads: usize,
     data: &mut [T],
     len: usize,

@@ -1,0 +1,174 @@
+//! Folders of images, from pixels to pixels.
+
+use ae_data::{ImageSize, Images, ReadOptions, read_images, write_image};
+
+use super::*;
+
+const MODEL: &str = "m.safetensors";
+
+/// An image with a bright spot whose place and size depend on `seed`, in a folder that is made where it is not there.
+pub(crate) fn draw(path: &Path, height: usize, width: usize, seed: f32) {
+    let (y, x) = (0.5 + 0.3 * seed.sin(), 0.5 + 0.3 * (1.7 * seed).cos());
+    let level = |place: usize| {
+        let (v, u) = ((place / width) as f32 / height as f32, (place % width) as f32 / width as f32);
+        230.0 * (-((v - y).powi(2) + (u - x).powi(2)) / 0.06).exp() + 10.0
+    };
+    let levels: Vec<f32> = (0..height * width).map(level).collect();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    write_image(path, ImageSize { height, width, channels: 1 }, &levels).unwrap();
+}
+
+/// Forty images in folders `cat` and `dog`, of two sizes, and a file that is none.
+pub(crate) fn write_photos(folder: &Path) {
+    for i in 0..40 {
+        let class = if i % 2 == 0 { "cat" } else { "dog" };
+        let side = if i % 3 == 0 { 24 } else { 12 };
+        draw(&folder.join(format!("{class}/img{i}.png")), side, side, i as f32);
+    }
+    write(folder, "notes.txt", "none");
+}
+
+fn images(folder: &Path) -> Images {
+    read_images(folder, &ReadOptions::default()).unwrap()
+}
+
+#[test]
+fn images_go_in_and_come_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    write_photos(&folder.join("photos"));
+    let train = ["train", "photos/", "--image", "12x12", "--encoding-dim", "6", "--optimizer", "adam"];
+    let trained =
+        ae(folder, &[&train[..], &["--epochs", "200", "--learning-rate", "0.003", "-o", MODEL]].concat());
+    assert!(trained.out.contains("data          photos/ (40 rows of 144)"), "{}", trained.out);
+    let remark = "ae: photos/: 1 other file is no image; 14 of 40 images are scaled to 12x12";
+    assert!(trained.err.contains(remark), "{}", trained.err);
+
+    // The model has the size, and scales by itself.
+    ae(folder, &["reconstruct", MODEL, "photos", "-o", "out/"]);
+    let rebuilt = images(&folder.join("out"));
+    let mut options = ReadOptions::default();
+    options.image = Some(ImageSize { height: 12, width: 12, channels: 1 });
+    let originals = read_images(&folder.join("photos"), &options).unwrap();
+    assert_eq!((rebuilt.size, rebuilt.others), (options.image.unwrap(), 0));
+    assert_eq!(rebuilt.rows.row_names(), originals.rows.row_names());
+    let (a, b) = (rebuilt.rows.values(), originals.rows.values());
+    let apart = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / a.len() as f32;
+    let spread = b.iter().map(|x| (x - 90.0).powi(2)).sum::<f32>() / b.len() as f32;
+    assert!(apart < 0.3 * spread, "{apart} {spread}");
+    // As a table they are the same, but for rounding.
+    let table = ae(folder, &["reconstruct", MODEL, "photos", "-q"]).cells();
+    assert_eq!(
+        (table[0][13].as_str(), table[0][144].as_str(), table[1][144].as_str()),
+        ("grey_1_1", "label", "cat")
+    );
+    for (level, cell) in a.iter().zip(table[1..].iter().flat_map(|row| &row[..144])) {
+        let value: f32 = cell.parse().unwrap();
+        assert!((level - value.clamp(0.0, 255.0)).abs() <= 0.501, "{level} {value}");
+    }
+    // Into a folder that is there, files of the same names are replaced.
+    ae(folder, &["reconstruct", MODEL, "out", "-o", "again/"]);
+    std::fs::create_dir(folder.join("there")).unwrap();
+    let said = ae(folder, &["reconstruct", MODEL, "out", "-o", "there", "--json"]).summary();
+    assert_eq!(
+        (&said["event"], &said["output"], &said["rows"]),
+        (&"written".into(), &"there".into(), &40.into())
+    );
+    assert_eq!(images(&folder.join("again")), images(&folder.join("there")));
+}
+
+#[test]
+fn results_name_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    write_photos(&folder.join("photos"));
+    ae(
+        folder,
+        &["train", "photos", "--image", "12x12", "--encoding-dim", "4", "--epochs", "3", "-o", MODEL, "-q"],
+    );
+    let scores = ae(folder, &["score", MODEL, "photos"]).cells();
+    assert_eq!(
+        (&scores[0][..], scores[2][0].as_str()),
+        (&["file", "error"].map(str::to_owned)[..], "cat/img2.png")
+    );
+    let each = ae(folder, &["score", MODEL, "photos", "--per-feature"]).cells();
+    assert_eq!(
+        (each[0][1].as_str(), each[40].len(), each[40][0].as_str()),
+        ("grey_0_0", 145, "dog/img39.png")
+    );
+    let bare = ["score", MODEL, "photos", "-o", "scores.npy"];
+    ae(folder, &bare);
+    let object = |args: &[&str]| ae(folder, &[args, &["--json"]].concat()).objects().remove(39);
+    assert_eq!(object(&["score", MODEL, "photos"])["file"], "dog/img39.png");
+    assert_eq!(object(&["encode", MODEL, "photos"])["file"], "dog/img39.png");
+    let detect = ["detect", MODEL, "photos", "--reference", "photos", "--label", "label", "--normal", "cat"];
+    assert_eq!(object(&detect)["file"], "dog/img39.png");
+    let found = ae(folder, &[&detect[..], &["-o", "found.csv"]].concat());
+    assert!(found.out.contains("ROC-AUC"), "{}", found.out);
+    let found = cells(&std::fs::read_to_string(folder.join("found.csv")).unwrap());
+    assert_eq!((&found[0][..3], found[1].len()), (&["file", "score", "flag"].map(str::to_owned)[..], 7));
+    let maps = ae(folder, &["compare", MODEL, "photos", "-o", "-"]).cells();
+    assert_eq!(maps[0][..3], ["row", "file", "label"]);
+    assert_eq!(maps[21][..3], ["21", "dog/img1.png", "dog"]);
+
+    let measured = ae(folder, &["evaluate", MODEL, "photos", "--reference", "photos"]).out;
+    for part in ["images        of 12x12x1: PSNR", "logistic      regression is right on", "grey_"] {
+        assert!(measured.contains(part), "'{part}' is not in {measured}");
+    }
+    ae(folder, &["report", MODEL, "photos", "-o", "report.html", "-q"]);
+    let html = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert_eq!(html.matches("<img src=\"data:image/png;base64,").count(), 3);
+    assert!(html.contains("cat/img"), "files are named");
+    let sweep =
+        ["sweep", "photos", "--image", "6x6", "--sizes", "2,3", "--epochs", "3", "-o", "sizes.csv", "-q"];
+    ae(folder, &sweep);
+    assert!(ae(folder, &sweep).out.contains("36"), "the results of the first are kept");
+}
+
+/// Colours where images have them, convolutions on the size that is found, and pairs of folders.
+#[test]
+fn colours_convolutions_and_pairs() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let size = ImageSize { height: 6, width: 8, channels: 3 };
+    for name in ["noisy", "clean"] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+        for i in 0..20 {
+            let levels: Vec<f32> = (0..size.features()).map(|at| ((at * (i + 3)) % 256) as f32).collect();
+            write_image(&folder.join(format!("{name}/{i}.png")), size, &levels).unwrap();
+        }
+    }
+    let conv = ["train", "clean", "--conv", "4 3 s2", "--encoding-dim", "3", "--epochs", "2", "-o", MODEL];
+    let said = ae(folder, &conv).out;
+    assert!(said.contains("6x8x3"), "{said}");
+    ae(folder, &["reconstruct", MODEL, "noisy", "-o", "out/", "-q"]);
+    assert_eq!(images(&folder.join("out")).size, size);
+    let pairs = ["train", "noisy", "--target", "clean", "--image", "3x4x3", "--encoding-dim", "3"];
+    ae(folder, &[&pairs[..], &["--epochs", "2", "-o", "p.safetensors", "-q"]].concat());
+    ae(folder, &["evaluate", "p.safetensors", "noisy", "--target", "clean", "-q"]);
+    let grey = ["train", "clean", "--image", "6x8", "--encoding-dim", "3", "--epochs", "2", "-o", MODEL];
+    let said = ae(folder, &grey).err;
+    assert!(said.contains("20 images in colour are read as grey, which 6x8x3 would not be"), "{said}");
+    let refused = ae_with(folder, &["train", "digits", "--conv", "4 3 s2"], b"", &[]);
+    assert_eq!(refused.status, Some(2));
+    assert!(refused.err.contains("--conv: --image has to say which size the images have"), "{}", refused.err);
+}
+
+/// Rows that a model makes up are numbered; those that are no levels are spread from black to white.
+#[test]
+fn images_that_were_in_no_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let vae = ["train", "digits", "--image", "8x8", "--kind", "vae", "--encoding-dim", "3", "--epochs", "2"];
+    ae(folder, &[&vae[..], &["-o", MODEL, "-q"]].concat());
+    ae(folder, &["generate", MODEL, "--rows", "12", "-o", "made/"]);
+    let made = images(&folder.join("made"));
+    let names = made.rows.row_names().unwrap();
+    assert_eq!((names.len(), names[0].as_str(), names[11].as_str()), (12, "01.png", "12.png"));
+    assert_eq!((made.size.height, made.size.width), (8, 8));
+    assert!(made.rows.values().contains(&0.0) && made.rows.values().contains(&255.0));
+    ae(folder, &["interpolate", MODEL, "digits", "--steps", "5", "-o", "way/"]);
+    assert_eq!(images(&folder.join("way")).rows.rows(), 5);
+    // The size that the model was told is that of its sheets too.
+    ae(folder, &["generate", MODEL, "-o", "sheet.png"]);
+}

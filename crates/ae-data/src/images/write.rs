@@ -1,0 +1,34 @@
+//! Images as files.
+
+use std::io;
+use std::path::Path;
+
+use super::ImageSize;
+use crate::atomic::write_atomically;
+use crate::error::DataError;
+
+/// Writes an image, `[height * width * channels]`, as a PNG file of 8 bits, grey or of three colours. Levels are rounded, and those below 0
+/// and above 255 become these.
+///
+/// # Errors
+/// [`DataError::ImageSize`] for a size that is none, [`DataError::Shape`] for another number of levels, [`DataError::Io`] otherwise; a file
+/// that was at `path` is then as it was.
+pub fn write_image(path: &Path, size: ImageSize, levels: &[f32]) -> Result<(), DataError> {
+    size.check()?;
+    let (Ok(height), Ok(width)) = (u32::try_from(size.height), u32::try_from(size.width)) else {
+        return Err(DataError::ImageSize { size });
+    };
+    if levels.len() != size.features() {
+        return Err(DataError::Shape { what: "an image", width: size.features(), got: levels.len() });
+    }
+    let bytes: Vec<u8> = levels.iter().map(|level| level.round() as u8).collect();
+    write_atomically(path, |file| {
+        let mut encoder = png::Encoder::new(file, width, height);
+        encoder.set_color(if size.channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header().map_err(io::Error::other)?;
+        writer.write_image_data(&bytes).map_err(io::Error::other)?;
+        writer.finish().map_err(io::Error::other)
+    })
+    .map_err(|source| DataError::Io { path: path.to_owned(), source })
+}
