@@ -258,7 +258,7 @@ fn what_is_no_image_is_named() {
         says(b"", "not a valid image file: the file is empty");
         says(b"GIF89a and more", "it starts as neither PNG nor JPEG does");
         says(b"\x89PNG\r\n\x1a\nnothing", "not a valid PNG file");
-        says(b"\x89PN", "not a valid PNG file");
+        says(b"\x89PN", "it starts as neither PNG nor JPEG does");
         says(b"\xff\xd8", "not a valid JPEG file: it is cut short");
         says(b"\xff\xd8\xff\xe0\0\x10JFIF\0", "not a valid JPEG file");
         // A header that claims 100,000 by 100,000 pixels.
