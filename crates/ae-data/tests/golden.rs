@@ -128,7 +128,7 @@ fn what_cannot_be_used_is_named() {
         assert_eq!(load(name, &auto()).unwrap_err(), message, "{name}");
     }
     let error = load("", &auto()).unwrap_err();
-    assert!(error.contains("a folder, but a file is needed"), "{error}");
+    assert!(error.contains("no images (.png, .jpg, .jpeg) in this folder"), "{error}");
     for name in ["curves:0", "curves:x", "curves:5:1:2", "curves:5:-1"] {
         assert!(read(name, &auto()).unwrap_err().to_string().contains("is no built-in set"), "{name}");
     }
