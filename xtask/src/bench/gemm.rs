@@ -151,7 +151,10 @@ impl GemmBench {
         }
         columns.extend(others::COLUMNS);
         print!("{}", markdown(&columns, rows));
-        println!("\n{}", others::means(rows));
+        println!();
+        for threads in &self.threads {
+            println!("{}", others::means(rows, *threads));
+        }
     }
 
     fn shapes(&self) -> Vec<Shape> {

@@ -53,8 +53,9 @@ impl Others {
     }
 }
 
-/// The geometric means of the ratios, over each system that gave any.
-pub(super) fn means(rows: &[Value]) -> String {
+/// The geometric means of the ratios on this many threads, over each system that gave any.
+pub(super) fn means(rows: &[Value], threads: usize) -> String {
+    let rows: Vec<&Value> = rows.iter().filter(|row| row["threads"] == threads).collect();
     let of = |system: &&str| {
         let column = format!("over_{system}");
         let ratios: Vec<f64> = rows.iter().filter_map(|row| row[&column].as_f64()).collect();
@@ -62,7 +63,7 @@ pub(super) fn means(rows: &[Value]) -> String {
         (!ratios.is_empty()).then(|| format!("{} over {system}", rounded(mean, 2)))
     };
     let means: Vec<String> = SYSTEMS.iter().filter_map(of).collect();
-    format!("geometric mean of {} products: {}", rows.len(), means.join(", "))
+    format!("geometric mean of {} products on {threads} thread(s): {}", rows.len(), means.join(", "))
 }
 
 #[cfg(test)]
@@ -71,8 +72,10 @@ mod tests {
 
     #[test]
     fn means_are_geometric() {
-        let rows = [json!({"over_mkl": 2.0, "over_gemm": 3.0}), json!({"over_mkl": 0.5, "over_gemm": null})];
-        assert_eq!(means(&rows), "geometric mean of 2 products: 1 over mkl, 3 over gemm");
+        let row = |threads: usize, mkl: f64, gemm: Option<f64>| json!({"threads": threads, "over_mkl": mkl, "over_gemm": gemm});
+        let rows = [row(1, 2.0, Some(3.0)), row(1, 0.5, None), row(2, 9.0, None)];
+        let expected = "geometric mean of 2 products on 1 thread(s): 1 over mkl, 3 over gemm";
+        assert_eq!(means(&rows, 1), expected);
         assert_eq!(COLUMNS.len(), 2 * SYSTEMS.len());
     }
 

@@ -66,7 +66,8 @@ impl Panel<'_> {
             .collect();
         let (dims, threads) = (layers(self.dims), self.threads);
         let y = format!("rows/s, {dims}");
-        let x = format!("rows of a step ({threads} threads)");
+        let plural = if *threads == 1 { "" } else { "s" };
+        let x = format!("rows of a step ({threads} thread{plural})");
         let title = format!("Training steps of {dims}: rows a second by rows of a step");
         let axes = Axes { title: &title, x: &x, y: &y, x_scale: Scale::Log, y_scale: Scale::Log };
         measured_lines(&axes, &lines)
