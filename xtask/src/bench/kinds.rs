@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::peers::{Peers, rate};
+use super::peers::{Peers, beside};
 use super::table::markdown;
-use super::train::{Kind, OPTIMIZERS, TrainBench, rounded};
+use super::train::{Kind, OPTIMIZERS, TrainBench};
 
 /// A kind, its encoder widths, activation and rows of a step.
 type Work = (Kind, &'static [usize], &'static str, usize);
@@ -102,34 +102,17 @@ impl KindsBench {
 
     /// Ours and PyTorch's ways in turn, the best of each.
     fn row(&self, work: &TrainBench, peers: Option<&Peers>) -> Result<Value, Failure> {
-        let mut best: Option<Value> = None;
-        let mut theirs: Vec<Option<f64>> = vec![None; WAYS.len()];
-        for turn in 0..self.turns.max(1) {
-            let measured = work.measure()?;
-            if best.as_ref().is_none_or(|best| rate(&measured) > rate(best)) {
-                best = Some(measured);
-            }
-            let Some(peers) = peers else { continue };
-            for (way, best) in WAYS.into_iter().zip(&mut theirs).filter(|(way, _)| suits(way, work.kind)) {
-                match peers.measure_kind(way, work) {
-                    Ok(measured) => *best = (*best).into_iter().chain(rate(&measured)).reduce(f64::max),
-                    Err(reason) if turn == 0 => eprintln!("{way} left out of {}: {reason}", work.kind.name()),
-                    Err(_) => {}
+        let theirs = |turn, way: &str| {
+            let told = |reason| {
+                if turn == 0 {
+                    eprintln!("{way} left out of {}: {reason}", work.kind.name());
                 }
-            }
-        }
-        let mut row = best.unwrap_or_default();
+            };
+            let peers = peers.filter(|_| suits(way, work.kind));
+            peers?.measure_kind(way, work).map_err(told).ok()
+        };
+        let mut row = beside(self.turns, WAYS, || work.measure(), theirs)?;
         row["kind"] = json!(work.kind.name());
-        for (way, theirs) in WAYS.into_iter().zip(&theirs) {
-            row[way] = json!(theirs);
-        }
-        let fastest = WAYS
-            .into_iter()
-            .zip(theirs)
-            .filter_map(|(way, theirs)| theirs.map(|theirs| (way, theirs)))
-            .max_by(|a, b| a.1.total_cmp(&b.1));
-        row["fastest"] = json!(fastest.map(|(way, _)| way));
-        row["ratio"] = json!(fastest.zip(rate(&row)).map(|((_, theirs), ours)| rounded(ours / theirs, 2)));
         Ok(row)
     }
 }
@@ -146,6 +129,7 @@ fn suits(way: &str, kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::peers::rate;
     use clap::ValueEnum;
 
     fn bench(kinds: Vec<Kind>) -> KindsBench {

@@ -9,8 +9,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+use super::Failure;
 use super::table::text;
-use super::train::TrainBench;
+use super::train::{TrainBench, rounded};
 use crates::Crates;
 pub(super) use dialogue::Dialogue;
 use python::Python;
@@ -107,6 +108,37 @@ fn printed(command: &mut Command) -> Result<String, String> {
     }
     let errors = String::from_utf8_lossy(&stderr);
     Err(errors.trim().lines().last().unwrap_or("it failed without a word").to_owned())
+}
+
+/// Ours and theirs measured in turn, so many times, the best of each: ours, with the samples per second of each system under its name, the
+/// `fastest` of them, and the `ratio` of ours to that one. What `theirs` cannot do is null; it says so itself.
+pub(super) fn beside<'a>(
+    turns: usize,
+    systems: impl IntoIterator<Item = &'a str>,
+    ours: impl Fn() -> Result<Value, Failure>,
+    theirs: impl Fn(usize, &str) -> Option<Value>,
+) -> Result<Value, Failure> {
+    let mut best: Option<Value> = None;
+    let mut rates: Vec<(&str, Option<f64>)> = systems.into_iter().map(|system| (system, None)).collect();
+    for turn in 0..turns.max(1) {
+        let measured = ours()?;
+        if best.as_ref().is_none_or(|best| rate(&measured) > rate(best)) {
+            best = Some(measured);
+        }
+        for (system, best) in &mut rates {
+            let measured = theirs(turn, system).as_ref().and_then(rate);
+            *best = (*best).into_iter().chain(measured).reduce(f64::max);
+        }
+    }
+    let mut row = best.unwrap_or_default();
+    for (system, theirs) in &rates {
+        row[*system] = json!(theirs);
+    }
+    let known = rates.into_iter().filter_map(|(system, theirs)| theirs.map(|theirs| (system, theirs)));
+    let fastest = known.max_by(|a, b| a.1.total_cmp(&b.1));
+    row["fastest"] = json!(fastest.map(|(system, _)| system));
+    row["ratio"] = json!(fastest.zip(rate(&row)).map(|((_, theirs), ours)| rounded(ours / theirs, 2)));
+    Ok(row)
 }
 
 /// Samples per second of a measurement.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::peak;
-use super::peers::{Peers, rate, systems};
+use super::peers::{Peers, beside, rate, systems};
 use super::table::{markdown, text};
 use super::timing::limit;
 use super::train::{OPTIMIZERS, PRECISIONS, TrainBench, rounded};
@@ -168,32 +168,16 @@ impl StepsBench {
     /// Ours and each peer's in turn, the best of each: samples per second under the peer's name, the `fastest` of them, and
     /// the `ratio` of ours to that one.
     fn row(&self, work: &TrainBench, peers: Option<&Peers>) -> Result<Value, Failure> {
-        let mut best: Option<Value> = None;
-        let mut of_peers: Vec<Option<f64>> = vec![None; self.systems.len()];
-        for _ in 0..self.turns.max(1) {
-            let measured = work.measure()?;
-            if best.as_ref().is_none_or(|best| rate(&measured) > rate(best)) {
-                best = Some(measured);
-            }
-            for (system, best) in self.systems.iter().zip(&mut of_peers) {
-                let Some(peers) = peers else { continue };
-                match peers.measure(system, work) {
-                    Ok(measured) => *best = (*best).into_iter().chain(rate(&measured)).reduce(f64::max),
-                    Err(reason) => eprintln!("{system} left out of {}: {reason}", text(&json!(work.dims))),
-                }
-            }
-        }
-        let mut row = best.unwrap_or_default();
-        let mut fastest: Option<(&str, f64)> = None;
-        for (system, theirs) in self.systems.iter().zip(of_peers) {
-            row[system] = json!(theirs);
-            if let Some(theirs) = theirs.filter(|theirs| fastest.is_none_or(|(_, rate)| *theirs > rate)) {
-                fastest = Some((system, theirs));
-            }
-        }
-        row["fastest"] = json!(fastest.map(|(system, _)| system));
-        row["ratio"] = json!(fastest.zip(rate(&row)).map(|((_, theirs), ours)| rounded(ours / theirs, 2)));
-        Ok(row)
+        let systems = self.systems.iter().map(String::as_str);
+        beside(
+            self.turns,
+            systems,
+            || work.measure(),
+            |_, system| {
+                let told = |reason| eprintln!("{system} left out of {}: {reason}", text(&json!(work.dims)));
+                peers?.measure(system, work).map_err(told).ok()
+            },
+        )
     }
 }
 

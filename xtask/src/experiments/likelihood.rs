@@ -52,39 +52,28 @@ struct Task {
 
 impl Vae {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        self.task.run("vae", [600, 0], 1, 86.76)
+        self.task.run("vae", &[(1, self.task.settings.epochs.unwrap_or(600))], 86.76)
     }
 }
 
 impl Iwae {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let published = if self.first_epochs > 0 { 84.88 } else { 84.78 };
-        self.task.run("iwae", [self.first_epochs, 30], self.samples, published)
+        let last = (self.samples, self.task.settings.epochs.unwrap_or(30));
+        self.task.run("iwae", &[(1, self.first_epochs), last], published)
     }
 }
 
 impl Task {
-    /// Trains for epochs with one sample and for epochs with `samples`; of either kind there may be none.
-    fn run(
-        &self,
-        name: &str,
-        [first, last]: [usize; 2],
-        samples: usize,
-        published: f64,
-    ) -> Result<(), Failure> {
+    /// Trains with so many samples for so many epochs, one stage after the other; those without epochs are passed over.
+    fn run(&self, name: &str, stages: &[(usize, usize)], published: f64) -> Result<(), Failure> {
         let Images { train, test } = Images::read(&self.data)?;
-        let Settings { seed, epochs, .. } = self.settings;
+        let seed = self.settings.seed;
         let features = train.features();
         let drawn = Binarised { rows: &train, seed, reads: AtomicU64::new(0) };
-        // `--epochs` says how many there are of the last kind.
-        let stages = match (epochs, last) {
-            (Some(epochs), 0) => vec![(1, epochs)],
-            (Some(epochs), _) => vec![(1, first), (samples, epochs)],
-            (None, _) => vec![(1, first), (samples, last)],
-        };
         let mut seconds = 0.0;
         let mut trained: Option<Autoencoder> = None;
-        for (samples, epochs) in stages.into_iter().filter(|(_, epochs)| *epochs > 0) {
+        for &(samples, epochs) in stages.iter().filter(|(_, epochs)| *epochs > 0) {
             let config = self.config(features, samples, epochs)?;
             let model = match &trained {
                 None => Autoencoder::new(config)?,

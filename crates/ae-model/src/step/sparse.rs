@@ -148,7 +148,7 @@ impl SparsePlan {
         index.fill(rows, lists, inputs);
     }
 
-    /// Calls `each` with every feature that is active in one of the rows.
+    /// Calls `each` with every feature that is active in one of the rows, and its value.
     pub(super) fn each_active<T: Element>(&self, rows: usize, memory: &[T], mut each: impl FnMut(u32, f64)) {
         let k = self.latent.k;
         for (_, rows, block) in self.blocks(rows, memory) {
