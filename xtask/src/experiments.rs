@@ -5,6 +5,7 @@ mod convolution;
 mod denoising;
 mod images;
 mod likelihood;
+mod precision;
 mod reconstruction;
 mod sparse;
 
@@ -43,6 +44,8 @@ enum Experiment {
     Sparse(sparse::Sparse),
     /// Convolutions beside dense layers with the same encoding and no fewer parameters
     Conv(convolution::Convolution),
+    /// Training in bf16 beside training in f32, seed by seed
+    Precision(precision::PrecisionCurves),
 }
 
 impl Experiments {
@@ -56,6 +59,7 @@ impl Experiments {
             Experiment::Denoising(experiment) => experiment.run(),
             Experiment::Sparse(experiment) => experiment.run(),
             Experiment::Conv(experiment) => experiment.run(),
+            Experiment::Precision(experiment) => experiment.run(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Words on standard output, or one JSON object a line; everything that is not a result goes to standard error.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io::{self, IsTerminal, Stdout, Write};
 
 use serde_json::Value;
@@ -13,11 +15,19 @@ pub(crate) struct Output {
     json: bool,
     quiet: bool,
     threads: Option<usize>,
+    /// The remarks that have been made.
+    noted: RefCell<HashSet<String>>,
 }
 
 impl Output {
     pub(crate) fn new(common: &Common) -> Output {
-        Output { out: io::stdout(), json: common.json, quiet: common.quiet, threads: common.threads() }
+        Output {
+            out: io::stdout(),
+            json: common.json,
+            quiet: common.quiet,
+            threads: common.threads(),
+            noted: RefCell::default(),
+        }
     }
 
     /// Whether results are wanted as JSON.
@@ -56,9 +66,9 @@ impl Output {
         &mut self.out
     }
 
-    /// A remark beside the results.
+    /// A remark beside the results; made once, though a file may be read twice.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        if !self.quiet {
+        if !self.quiet && self.noted.borrow_mut().insert(text.as_ref().to_owned()) {
             // Nothing can be said about a standard error that is closed.
             let _ = writeln!(io::stderr(), "ae: {}", text.as_ref());
         }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 /// Level of the lightest pixels.
-const WHITE: f32 = 255.0;
+pub(crate) const WHITE: f32 = 255.0;
 
 pub(crate) fn size(Image { height, width, channels }: Image) -> ImageSize {
     ImageSize { height, width, channels }

@@ -18,6 +18,30 @@ pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
+    write(path, Durability::Synced, fill)
+}
+
+/// As [`write_atomically`], but without waiting for the disk: for one of many files that can be written again. After a loss of power the
+/// file may be one of no bytes.
+pub(crate) fn write_whole(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    write(path, Durability::Unsynced, fill)
+}
+
+/// Whether a file is on the disk before it gets its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    Synced,
+    Unsynced,
+}
+
+fn write(
+    path: &Path,
+    durability: Durability,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             return Err(is_a_folder());
@@ -30,7 +54,7 @@ pub fn write_atomically(
         }
         _ => {}
     }
-    replace(&behind_link(path), fill)
+    replace(&behind_link(path), durability, fill)
 }
 
 /// Whether [`write_atomically`] could start on `path`: to be asked before long work whose result goes there.
@@ -59,21 +83,29 @@ fn behind_link(path: &Path) -> PathBuf {
     target.unwrap_or_else(|| path.to_owned())
 }
 
-fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+fn replace(
+    path: &Path,
+    durability: Durability,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = folder_of(path);
     // In this order: the file is closed before it is removed, also where `fill` panics.
     let mut temporary = Temporary { path: None };
     let mut file = BufWriter::new(create_beside(path, folder, &mut temporary)?);
     fill(&mut file)?;
     file.flush()?;
-    file.get_ref().sync_all()?;
+    if durability == Durability::Synced {
+        file.get_ref().sync_all()?;
+    }
     drop(file);
     if let Some(written) = &temporary.path {
         fs::rename(written, path)?;
     }
     temporary.path = None;
     // The rename is durable once the folder is; some systems cannot sync folders, and the file is whole either way.
-    if let Ok(folder) = File::open(folder) {
+    if durability == Durability::Synced
+        && let Ok(folder) = File::open(folder)
+    {
         let _ = folder.sync_all();
     }
     Ok(())

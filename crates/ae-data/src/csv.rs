@@ -118,6 +118,14 @@ fn malformed(path: &Path, reason: String) -> DataError {
     DataError::Malformed { path: path.to_owned(), format: "CSV", reason }
 }
 
+/// The error of the stream itself where it is one, whose kind says what to do about it.
+fn writing_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
+    }
+}
+
 /// A packed stream reports its damage as an error of reading.
 fn stream_error(error: io::Error, path: &Path) -> DataError {
     match error.kind() {
@@ -384,7 +392,7 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
     if let Some(names) = dataset.names() {
         let label = dataset.labels().map(|_| crate::labels::column_name(names));
-        writer.write_record(names.iter().chain(label.as_ref())).map_err(io::Error::from)?;
+        writer.write_record(names.iter().chain(label.as_ref())).map_err(writing_error)?;
     }
     let mut text = String::new();
     for (row, values) in dataset.values().chunks_exact(dataset.features().max(1)).enumerate() {
@@ -395,12 +403,12 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
             } else {
                 write!(text, "{x}").map_err(io::Error::other)?;
             }
-            writer.write_field(&text).map_err(io::Error::from)?;
+            writer.write_field(&text).map_err(writing_error)?;
         }
         if let Some(label) = dataset.labels().and_then(|labels| labels.name_of(row)) {
-            writer.write_field(label).map_err(io::Error::from)?;
+            writer.write_field(label).map_err(writing_error)?;
         }
-        writer.write_record(None::<&[u8]>).map_err(io::Error::from)?;
+        writer.write_record(None::<&[u8]>).map_err(writing_error)?;
     }
     writer.flush()
 }
@@ -409,10 +417,10 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
 pub(crate) fn write_texts(table: &Table, out: impl Write, delimiter: u8) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
     if let Some(names) = table.names() {
-        writer.write_record(names).map_err(io::Error::from)?;
+        writer.write_record(names).map_err(writing_error)?;
     }
     for row in 0..table.rows() {
-        writer.write_record(table.row(row)).map_err(io::Error::from)?;
+        writer.write_record(table.row(row)).map_err(writing_error)?;
     }
     writer.flush()
 }

@@ -110,6 +110,15 @@ impl<T: Element> Epilogue<'_, T> {
             }
         }
     }
+
+    /// Does it with `values` that are on their way to the output, and leaves the slopes that are wanted in `slopes`, as many.
+    #[inline(always)]
+    pub(crate) fn finish_apart<S: Simd<T>>(&self, s: S, values: &mut [T], slopes: &mut [T]) {
+        match self.slopes {
+            None => activate(s, self.activation, values),
+            Some(_) => activate_with_slopes(s, self.activation, values, slopes),
+        }
+    }
 }
 
 impl Slope {

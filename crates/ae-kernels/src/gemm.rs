@@ -23,14 +23,16 @@
 //! `weight_gradient` goes over blocks of kc rows of the batch, whose deltas stay in L1 for some tiles of inputs; the sums
 //! of those tiles wait in L1 for the next block, because what follows, the update, must see them finished.
 
+mod few;
 pub(crate) mod micro;
 
 use crate::activation::{Epilogue, Slope, times_slope};
 use crate::isa::Isa;
-use crate::panel::{MAX_PANEL, Panels, PanelsMut, panel_count};
+use crate::panel::{Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
 use crate::update::{Rule, Target};
 use crate::workspace::Line;
+use few::{FEW, ForwardFew};
 use micro::{Operand, Start, Tile};
 
 /// Sizes of the loops around the micro-kernel. They change speed, never results.
@@ -307,70 +309,6 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                     break;
                 }
                 k += steps;
-            }
-        }
-    }
-}
-
-/// Rows that [`forward`] takes one at a time: a panel of them costs the same whether it is full or not.
-const FEW: usize = 2;
-/// Weight panels that are read side by side for one row: as many sums as hide the latency of a multiply-add.
-const ABREAST: usize = 8;
-
-/// [`Forward`] for rows by themselves, with the weights as the vectors. The sums are the same chains.
-struct ForwardFew<'a, T> {
-    weights: Panels<'a, T>,
-    x: Panels<'a, T>,
-    y: PanelsMut<'a, T>,
-    epilogue: Epilogue<'a, T>,
-}
-
-impl<T: Element> Kernel<T> for ForwardFew<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd<T>>(mut self, s: S) {
-        let count = self.weights.count();
-        for row in 0..self.x.cols() {
-            let mut first = 0;
-            while first + ABREAST <= count {
-                self.panels::<S, ABREAST>(s, row, first);
-                first += ABREAST;
-            }
-            while first < count {
-                self.panels::<S, 1>(s, row, first);
-                first += 1;
-            }
-        }
-        self.epilogue.finish(s, 0, self.y.data());
-    }
-}
-
-impl<T: Element> ForwardFew<'_, T> {
-    /// The sums of `N` panels of outputs for one row.
-    #[inline(always)]
-    fn panels<S: Simd<T>, const N: usize>(&mut self, s: S, row: usize, first: usize) {
-        let (inputs, outputs) = (self.x.rows(), self.y.rows());
-        for lane in (0..T::PANEL).step_by(S::LANES) {
-            let weights: [&[T]; N] = std::array::from_fn(|n| &self.weights.panel(first + n)[lane..]);
-            let mut sums: [S::V; N] = [s.splat(T::ZERO); N];
-            for n in 0..N {
-                sums[n] = s.load(&weights[n][inputs * T::PANEL..]);
-            }
-            let lines = self.x.data().chunks_exact(T::PANEL).take(inputs);
-            for (k, line) in lines.enumerate() {
-                let x = s.splat(line[row]);
-                for n in 0..N {
-                    sums[n] = s.mul_add(x, s.load(&weights[n][k * T::PANEL..]), sums[n]);
-                }
-            }
-            let mut values = [T::ZERO; MAX_PANEL];
-            for (n, sum) in sums.into_iter().enumerate() {
-                s.store(sum, &mut values);
-                let output = (first + n) * T::PANEL + lane;
-                let lines = self.y.data().chunks_exact_mut(T::PANEL).take(outputs).skip(output);
-                for (line, value) in lines.zip(&values[..S::LANES]) {
-                    line[row] = *value;
-                }
             }
         }
     }

@@ -27,6 +27,7 @@
 pub mod activation;
 pub mod contraction;
 pub mod conv;
+pub mod finite;
 pub mod gemm;
 pub mod isa;
 pub mod latent;

@@ -144,6 +144,50 @@ pub struct Affine<'a, T> {
     pub shift: &'a [T],
 }
 
+impl<T: Copy> Affine<'_, T> {
+    /// That of some features.
+    #[inline(always)]
+    fn part(self, first: usize, count: usize) -> Self {
+        Affine { factor: &self.factor[first..][..count], shift: &self.shift[first..][..count] }
+    }
+}
+
+/// Some values of a row on their way in; the map is of as many features.
+#[inline(always)]
+fn inwards<T: Element>(map: Option<Affine<'_, T>>, from: &[f32], to: &mut [T]) {
+    let values = to.iter_mut().zip(from);
+    match map {
+        None => {
+            for (y, &x) in values {
+                *y = T::from_f32(x);
+            }
+        }
+        Some(Affine { factor, shift }) => {
+            for ((y, &x), (&factor, &shift)) in values.zip(factor.iter().zip(shift)) {
+                *y = (T::from_f32(x) - shift) * factor;
+            }
+        }
+    }
+}
+
+/// Some values of a row on their way out.
+#[inline(always)]
+fn outwards<T: Element>(map: Option<Affine<'_, T>>, from: &[T], to: &mut [f32]) {
+    let values = to.iter_mut().zip(from);
+    match map {
+        None => {
+            for (y, &x) in values {
+                *y = x.to_f32();
+            }
+        }
+        Some(Affine { factor, shift }) => {
+            for ((y, &x), (&factor, &shift)) in values.zip(factor.iter().zip(shift)) {
+                *y = (x * factor + shift).to_f32();
+            }
+        }
+    }
+}
+
 /// Brings rows of a row-major table into panels: column `i` of `dst` becomes row `indices[i]` of
 /// `src` (`[_, features]`), as `(x - shift) * factor` where there is a `map`. The padding becomes zero.
 pub fn gather_rows<T: Element>(
@@ -184,22 +228,14 @@ impl<T: Element> Kernel<T> for Gather<'_, T> {
             }
             for first in (0..features).step_by(T::PANEL) {
                 let width = T::PANEL.min(features - first);
+                let map = self.map.map(|map| map.part(first, width));
                 for (line, &row) in block.chunks_exact_mut(T::PANEL).zip(rows) {
                     let from = &self.src[row * features + first..][..width];
-                    let to = &mut line[..width];
-                    match self.map {
-                        None => {
-                            for (y, &x) in to.iter_mut().zip(from) {
-                                *y = T::from_f32(x);
-                            }
-                        }
-                        Some(map) => {
-                            let factor = &map.factor[first..][..width];
-                            let shift = &map.shift[first..][..width];
-                            for i in 0..width {
-                                to[i] = (T::from_f32(from[i]) - shift[i]) * factor[i];
-                            }
-                        }
+                    // Of a length that is known when this is compiled, wherever it can be.
+                    if width == T::PANEL {
+                        inwards(map, &from[..T::PANEL], &mut line[..T::PANEL]);
+                    } else {
+                        inwards(map, from, &mut line[..width]);
                     }
                 }
                 let lines = &mut panel[first * T::PANEL..][..width * T::PANEL];
@@ -250,23 +286,19 @@ impl<T: Element> Kernel<T> for Scatter<'_, T> {
             for first in (0..features).step_by(T::PANEL) {
                 let width = T::PANEL.min(features - first);
                 let lines = &panel[first * T::PANEL..][..width * T::PANEL];
-                block[..lines.len()].copy_from_slice(lines);
-                s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
+                if width == T::PANEL {
+                    s.transpose(lines, T::PANEL, &mut turned[..side], T::PANEL);
+                } else {
+                    block[..lines.len()].copy_from_slice(lines);
+                    s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
+                }
+                let map = self.map.map(|map| map.part(first, width));
                 for (line, row) in turned.chunks_exact(T::PANEL).zip(rows.chunks_exact_mut(features)) {
-                    let (from, to) = (&line[..width], &mut row[first..][..width]);
-                    match self.map {
-                        None => {
-                            for (y, &x) in to.iter_mut().zip(from) {
-                                *y = x.to_f32();
-                            }
-                        }
-                        Some(map) => {
-                            let factor = &map.factor[first..][..width];
-                            let shift = &map.shift[first..][..width];
-                            for i in 0..width {
-                                to[i] = (from[i] * factor[i] + shift[i]).to_f32();
-                            }
-                        }
+                    let to = &mut row[first..][..width];
+                    if width == T::PANEL {
+                        outwards(map, line, &mut to[..T::PANEL]);
+                    } else {
+                        outwards(map, &line[..width], to);
                     }
                 }
             }

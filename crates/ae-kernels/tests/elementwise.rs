@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_kernels::activation::{Activation, Slope};
+use ae_kernels::finite::all_finite;
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len, turned_len};
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -158,6 +159,26 @@ fn check_panels<T: Element + Float>() {
 fn rows_travel_into_panels_and_back() {
     check_panels::<f32>();
     check_panels::<f64>();
+}
+
+#[test]
+fn what_is_not_finite_is_found_wherever_it_is() {
+    for isa in Isa::available() {
+        for len in SIZES {
+            let mut values = SplitMix64::new(len as u64).uniform_f32s(len, -1.0, 1.0);
+            if let Some(first) = values.first_mut() {
+                *first = f32::MAX;
+            }
+            assert!(all_finite(isa, &values), "{len} values on {isa}");
+            for at in 0..len {
+                for wrong in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN] {
+                    let fine = std::mem::replace(&mut values[at], wrong);
+                    assert!(!all_finite(isa, &values), "{wrong} at {at} of {len} on {isa}");
+                    values[at] = fine;
+                }
+            }
+        }
+    }
 }
 
 trait IsFinite {

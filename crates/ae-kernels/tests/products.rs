@@ -266,30 +266,42 @@ fn products_past_the_edges_of_the_default_blocks() {
 }
 
 /// Blocks of any size, rows in any company: the same bits.
+fn check_company<T: Element + Float>(isa: Isa, dims: [usize; 3]) {
+    let [rows, inputs, outputs] = dims;
+    let case = Case::new(dims);
+    let weights = layer::<T>(&case);
+    let forward = |first: usize, rows: usize, kc: usize| {
+        let x = batch::<T>(&case.x[first * inputs..][..rows * inputs], rows, inputs);
+        let mut y = nan::<T>(panel_len::<T>(outputs, rows));
+        gemm::forward(
+            isa,
+            blocking(kc),
+            Panels::new(weights.as_slice(), inputs + 1, outputs),
+            Panels::new(x.as_slice(), inputs, rows),
+            PanelsMut::new(y.as_mut_slice(), outputs, rows),
+            Activation::Tanh,
+        );
+        table(Panels::new(y.as_slice(), outputs, rows))
+    };
+    let all = forward(0, rows, 192);
+    for kc in BLOCKINGS {
+        assert_eq!(forward(0, rows, kc), all, "{dims:?}, kc {kc} on {isa}");
+    }
+    for few in [1, 2] {
+        for row in 0..=rows - few {
+            let alone = forward(row, few, 192);
+            assert_eq!(alone, all[row * outputs..][..few * outputs], "{dims:?}, row {row}, {few} on {isa}");
+        }
+    }
+}
+
 #[test]
 fn neither_blocks_nor_neighbours_change_a_bit() {
     for isa in Isa::available() {
-        let case = Case::new([50, 37, 29]);
-        let weights = layer::<f32>(&case);
-        let forward = |first: usize, rows: usize, kc: usize| {
-            let x = batch::<f32>(&case.x[first * 37..][..rows * 37], rows, 37);
-            let mut y = nan::<f32>(panel_len::<f32>(29, rows));
-            gemm::forward(
-                isa,
-                blocking(kc),
-                Panels::new(weights.as_slice(), 38, 29),
-                Panels::new(x.as_slice(), 37, rows),
-                PanelsMut::new(y.as_mut_slice(), 29, rows),
-                Activation::Tanh,
-            );
-            table(Panels::new(y.as_slice(), 29, rows))
-        };
-        let all = forward(0, 50, 192);
-        for kc in BLOCKINGS {
-            assert_eq!(forward(0, 50, kc), all, "kc {kc} on {isa}");
-        }
-        for row in 0..50 {
-            assert_eq!(forward(row, 1, 192), all[row * 29..][..29], "row {row} alone on {isa}");
+        // The second has more inputs than a row by itself brings together at a time.
+        for dims in [[50, 37, 29], [3, 2053, 83], [3, 1024, 16], [3, 1, 129]] {
+            check_company::<f32>(isa, dims);
+            check_company::<f64>(isa, dims);
         }
     }
 }

@@ -59,8 +59,7 @@ impl<T: Element> Bulk<'_, T> {
         let width = self.widths(part).1;
         let map = (part != Part::Encoder).then(|| self.maps.outwards());
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
-            let mut scratch =
-                Scratch::new(self.network, out.len() / width.max(1), source.table.targets.is_some());
+            let mut scratch = self.scratch(part, source, out.len() / width.max(1));
             for (block, out) in out.chunks_mut((BLOCK_ROWS * width).max(1)).enumerate() {
                 let first = task * TASK_ROWS + block * BLOCK_ROWS;
                 let y = self.forward(part, source, first, out.len() / width.max(1), &mut scratch);
@@ -85,7 +84,7 @@ impl<T: Element> Bulk<'_, T> {
     /// The squared error of each row, summed over its scaled features, into `out`.
     pub(crate) fn row_errors(&self, source: Source<'_>, out: &mut [f64]) {
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
-            let mut scratch = Scratch::new(self.network, out.len(), source.table.targets.is_some());
+            let mut scratch = self.scratch(Part::Whole, source, out.len());
             for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
                 self.errors(source, task * TASK_ROWS + block * BLOCK_ROWS, out.len(), &mut scratch);
                 for (y, x) in out.iter_mut().zip(&scratch.squares) {
@@ -99,8 +98,7 @@ impl<T: Element> Bulk<'_, T> {
     pub(crate) fn cell_errors(&self, source: Source<'_>, out: &mut [f32]) {
         let width = self.network.input;
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
-            let mut scratch =
-                Scratch::new(self.network, out.len() / width.max(1), source.table.targets.is_some());
+            let mut scratch = self.scratch(Part::Whole, source, out.len() / width.max(1));
             for (block, out) in out.chunks_mut((BLOCK_ROWS * width).max(1)).enumerate() {
                 let first = task * TASK_ROWS + block * BLOCK_ROWS;
                 let delta = self.errors(source, first, out.len() / width.max(1), &mut scratch);
@@ -113,7 +111,7 @@ impl<T: Element> Bulk<'_, T> {
     /// Loss and squared error of each row, `[loss, squared error]`, as training would count them without noise or dropout.
     pub(crate) fn row_losses(&self, source: Source<'_>, out: &mut [[f64; 2]]) {
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
-            let mut scratch = Scratch::new(self.network, out.len(), source.table.targets.is_some());
+            let mut scratch = self.scratch(Part::Whole, source, out.len());
             for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
                 let (first, rows) = (task * TASK_ROWS + block * BLOCK_ROWS, out.len());
                 self.judge(source, first, rows, &mut scratch);
@@ -123,6 +121,13 @@ impl<T: Element> Bulk<'_, T> {
                 }
             }
         });
+    }
+
+    /// Memory for blocks of the source's rows on their way through `part`, `rows` of them or the most that are worked on together.
+    fn scratch(&self, part: Part, source: Source<'_>, rows: usize) -> Scratch<T> {
+        let between = self.stages(part).map(|index| self.network.stage_shape(index).1).max();
+        let widths = [self.widths(part).0, between.unwrap_or(0)];
+        Scratch::new(self.network, widths, rows, source.table.targets.is_some())
     }
 
     fn stages(&self, part: Part) -> Range<usize> {
@@ -356,16 +361,22 @@ pub(crate) struct Scratch<T> {
 }
 
 impl<T: Element> Scratch<T> {
-    /// For so many rows at a time, or the most that are worked on together. `apart` makes room for targets.
-    pub(crate) fn new(network: &Network<T>, rows: usize, apart: bool) -> Self {
+    /// For one row at a time through any part.
+    pub(crate) fn of_a_row(network: &Network<T>) -> Self {
+        Scratch::new(network, [network.widest(); 2], 1, false)
+    }
+
+    /// For so many rows at a time, or the most that are worked on together. The input and the widest output of a stage have `widths`;
+    /// `apart` makes room for targets.
+    fn new(network: &Network<T>, widths: [usize; 2], rows: usize, apart: bool) -> Self {
         let rows = rows.clamp(1, BLOCK_ROWS);
-        let buffer = || AlignedBuf::zeroed(panel_len::<T>(network.widest(), rows));
-        let target = if network.objective.mask_missing || apart { buffer() } else { AlignedBuf::zeroed(0) };
+        let [input, between] = widths.map(|width| panel_len::<T>(width, rows));
+        let target = if network.objective.mask_missing || apart { input } else { 0 };
         let zeros = [T::ZERO; BLOCK_ROWS];
         Scratch {
-            input: buffer(),
-            target,
-            sides: [buffer(), buffer()],
+            input: AlignedBuf::zeroed(input),
+            target: AlignedBuf::zeroed(target),
+            sides: [AlignedBuf::zeroed(between), AlignedBuf::zeroed(between)],
             chosen: AlignedBuf::zeroed(network.top_k().map_or(0, |latent| latent.memory::<T>(rows))),
             losses: zeros,
             squares: zeros,

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use ae_data::{BatchSource, Dataset, Pairs, Schema, validation_split};
 use ae_kernels::Isa;
+use ae_kernels::finite::all_finite;
 use ae_kernels::par::{Crew, Pool};
 
 use crate::bulk::{Bulk, Part, Source};
@@ -64,8 +65,11 @@ pub(crate) enum AnyEngine {
 
 /// Multiply-adds, about, below which rows go through the network on the calling thread: waking a pool takes longer.
 const WORTH_WAKING: usize = 1 << 22;
-/// Rows that are read, checked and sent through the network together where the source is not in memory.
-const STAGED_ROWS: usize = 8192;
+/// Rows a thread that are checked, and read where the source is not in memory, before they are sent through the network: few enough
+/// to be still in a cache by then.
+const STAGED_ROWS: usize = 1024;
+/// Rows of a piece that a thread checks.
+const CHECKED_ROWS: usize = 128;
 
 impl Autoencoder {
     /// An untrained autoencoder, its weights drawn from the configuration's seed. It runs on rayon's current thread pool
@@ -500,17 +504,22 @@ impl Autoencoder {
     ) -> Result<(), Error> {
         let (rows, features) = (data.rows(), data.features());
         let may_miss = self.config.mask_missing() && part != Part::Decoder;
+        let isa = match &self.engine {
+            AnyEngine::F32(engine) => engine.network.isa,
+            AnyEngine::F64(engine) => engine.network.isa,
+        };
         let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
         self.pool.enter_for(worth_sharing, |crew| {
-            let mut feed = Feed::new(data, targets, STAGED_ROWS.min(rows));
-            for first in (0..rows).step_by(STAGED_ROWS) {
-                let indices: Vec<usize> = (first..rows.min(first + STAGED_ROWS)).collect();
+            let staged = STAGED_ROWS * crew.threads();
+            let mut feed = Feed::new(data, targets, staged.min(rows));
+            for first in (0..rows).step_by(staged) {
+                let indices: Vec<usize> = (first..rows.min(first + staged)).collect();
                 let (table, places) = feed.rows(&indices)?;
                 // What is in memory is there as a whole, what is read by itself.
                 let table = table.part(places.first().copied().unwrap_or(0), places.len(), features);
-                check_values(data, first, table.rows, may_miss)?;
+                check_values((isa, crew), data, first, table.rows, may_miss)?;
                 if let (Some(source), Some(values)) = (targets, table.targets) {
-                    check_values(source, first, values, may_miss).map_err(Error::of_targets)?;
+                    check_values((isa, crew), source, first, values, may_miss).map_err(Error::of_targets)?;
                 }
                 work(first, table, crew);
             }
@@ -535,21 +544,27 @@ pub(crate) fn known_values(values: &[f32]) -> usize {
 
 /// The first value that is not finite, as an error; NaN is none where values may be missing.
 fn check_values(
+    (isa, crew): (Isa, Crew),
     data: &dyn BatchSource,
     first_row: usize,
     table: &[f32],
     may_miss: bool,
 ) -> Result<(), Error> {
-    let features = data.features();
-    // Whole rows at a time, without a branch an element: the position is looked for only where there is one.
-    for (index, row) in table.chunks_exact(features.max(1)).enumerate() {
-        if row.iter().fold(true, |fine, x| fine & x.is_finite()) {
-            continue;
-        }
-        let wrong = |x: &f32| !(x.is_finite() || may_miss && x.is_nan());
-        if let Some((column, value)) = row.iter().enumerate().find(|(_, x)| wrong(x)) {
+    let features = data.features().max(1);
+    // Pieces at once and without a branch an element: positions are looked for only in those that are not fine.
+    let piece = CHECKED_ROWS * features;
+    let mut fine = vec![true; table.len().div_ceil(piece)];
+    crew.for_each_chunk(&mut fine, 1, |index, fine| {
+        let end = table.len().min((index + 1) * piece);
+        fine[0] = all_finite(isa, &table[index * piece..end]);
+    });
+    for (index, _) in fine.iter().enumerate().filter(|(_, fine)| !**fine) {
+        let values = table.iter().enumerate().skip(index * piece).take(piece);
+        let mut wrong = values.filter(|(_, x)| !(x.is_finite() || may_miss && x.is_nan()));
+        if let Some((at, &value)) = wrong.next() {
+            let (row, column) = (first_row + at / features, at % features);
             let name = data.names().and_then(|names| names.get(column).cloned());
-            return Err(Error::NotFinite { row: first_row + index, column, name, value: *value });
+            return Err(Error::NotFinite { row, column, name, value });
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! One row at a time, as a service meets them: memory kept between calls, no thread woken.
 
+use ae_kernels::finite::all_finite;
 use ae_kernels::par::Crew;
 
 use crate::bulk::{Bulk, Part, Scratch};
@@ -30,8 +31,8 @@ enum Row<'a> {
 impl<'a> OneRow<'a> {
     pub(crate) fn new(model: &'a Autoencoder) -> Self {
         let row = match &model.engine {
-            AnyEngine::F32(engine) => Row::F32(engine, Scratch::new(&engine.network, 1, false)),
-            AnyEngine::F64(engine) => Row::F64(engine, Scratch::new(&engine.network, 1, false)),
+            AnyEngine::F32(engine) => Row::F32(engine, Scratch::of_a_row(&engine.network)),
+            AnyEngine::F64(engine) => Row::F64(engine, Scratch::of_a_row(&engine.network)),
         };
         let config = &model.config;
         let (input, code, may_miss) = (config.input_dim(), config.encoding_dim(), config.mask_missing());
@@ -68,7 +69,7 @@ impl<'a> OneRow<'a> {
     /// As [`OneRow::encode`].
     pub fn error(&mut self, row: &[f32], norm: ErrorNorm) -> Result<f64, Error> {
         let features = self.input;
-        check(row, features, self.may_miss)?;
+        self.check(row, features, self.may_miss)?;
         let error = match &mut self.row {
             Row::F32(engine, scratch) => bulk(engine).row_error(row, scratch),
             Row::F64(engine, scratch) => bulk(engine).row_error(row, scratch),
@@ -83,7 +84,7 @@ impl<'a> OneRow<'a> {
             Part::Decoder => (code, input),
             Part::Whole => (input, input),
         };
-        check(row, from, self.may_miss && part != Part::Decoder)?;
+        self.check(row, from, self.may_miss && part != Part::Decoder)?;
         if out.len() != to {
             return Err(Error::Width { what: "the result of a row", expected: to, got: out.len() });
         }
@@ -93,18 +94,25 @@ impl<'a> OneRow<'a> {
         }
         Ok(())
     }
+
+    fn check(&self, row: &[f32], expected: usize, may_miss: bool) -> Result<(), Error> {
+        if row.len() != expected {
+            return Err(Error::Width { what: "a row", expected, got: row.len() });
+        }
+        let isa = match &self.row {
+            Row::F32(engine, _) => engine.network.isa,
+            Row::F64(engine, _) => engine.network.isa,
+        };
+        if all_finite(isa, row) {
+            return Ok(());
+        }
+        match row.iter().enumerate().find(|(_, x)| !(x.is_finite() || may_miss && x.is_nan())) {
+            Some((column, &value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
+            None => Ok(()),
+        }
+    }
 }
 
 fn bulk<T: Arithmetic>(engine: &Engine<T>) -> Bulk<'_, T> {
     Bulk { network: &engine.network, maps: &engine.maps, crew: Crew::SOLO }
-}
-
-fn check(row: &[f32], expected: usize, may_miss: bool) -> Result<(), Error> {
-    if row.len() != expected {
-        return Err(Error::Width { what: "a row", expected, got: row.len() });
-    }
-    match row.iter().enumerate().find(|(_, x)| !(x.is_finite() || may_miss && x.is_nan())) {
-        Some((column, &value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
-        None => Ok(()),
-    }
 }

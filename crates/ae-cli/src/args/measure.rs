@@ -53,8 +53,8 @@ pub(crate) struct EvaluateArgs {
     /// Size of the images that rows are: 28x28, or 32x32x3 with the channels of a pixel together [default: as the model was told]
     #[arg(long, value_name = "SIZE")]
     pub(crate) image: Option<Image>,
-    /// Largest minus smallest value that images can have, for PSNR and SSIM [default: 1 if all values are in [0, 1], else what
-    /// DATA spans]
+    /// Largest minus smallest value that images can have, for PSNR and SSIM [default: 255 for a folder of
+    /// images, 1 if all values are in [0, 1], else what DATA spans]
     #[arg(long, value_name = "RANGE", allow_negative_numbers = true)]
     pub(crate) range: Option<f64>,
     /// Hide this share of the known cells, and say how well the model fills them in, beside mean and most frequent category

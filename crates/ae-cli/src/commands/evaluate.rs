@@ -13,6 +13,7 @@ use crate::args::{Common, DataArgs, EvaluateArgs};
 use crate::failure::Failure;
 use crate::inputs::{check_targets, load, read_images_for, read_targets};
 use crate::output::Output;
+use crate::pictures;
 use crate::tables::FILL_ROUNDS;
 use baselines::Baselines;
 
@@ -179,7 +180,11 @@ fn found(
     let baselines = Baselines::of(args, model, (rows, targets), reference)?;
     let images = match image {
         Some(size) => {
-            let range = args.range.map_or_else(|| data_range(expected), Ok).map_err(about)?;
+            let range = match args.range {
+                Some(range) => range,
+                None if pictures::are_levels(rows.names()) => f64::from(pictures::WHITE),
+                None => data_range(expected).map_err(about)?,
+            };
             let rebuilt = model.reconstruct(rows)?;
             let errors = ImageErrors::of(expected, &rebuilt, size, range).map_err(about)?;
             Some(Images { size, range, errors })

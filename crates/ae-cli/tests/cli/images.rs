@@ -111,7 +111,12 @@ fn results_name_the_files() {
     assert_eq!(maps[0][..3], ["row", "file", "label"]);
     assert_eq!(maps[21][..3], ["21", "dog/img1.png", "dog"]);
 
-    let measured = ae(folder, &["evaluate", MODEL, "photos", "--reference", "photos"]).out;
+    let evaluate = ["evaluate", MODEL, "photos", "--reference", "photos"];
+    let measured = ae(folder, &evaluate);
+    assert!(measured.err.matches("scaled to 12x12").count() == 1, "{}", measured.err);
+    let measured = measured.out;
+    let figures = ae(folder, &[&evaluate[..], &["--json"]].concat()).objects().remove(0);
+    assert_eq!(figures["images"]["range"], 255.0);
     for part in ["images        of 12x12x1: PSNR", "logistic      regression is right on", "grey_"] {
         assert!(measured.contains(part), "'{part}' is not in {measured}");
     }

@@ -4,11 +4,11 @@ use std::io;
 use std::path::Path;
 
 use super::ImageSize;
-use crate::atomic::write_atomically;
+use crate::atomic::write_whole;
 use crate::error::DataError;
 
 /// Writes an image, `[height * width * channels]`, as a PNG file of 8 bits, grey or of three colours. Levels are rounded, and those below 0
-/// and above 255 become these.
+/// and above 255 become these. The disk is not waited for.
 ///
 /// # Errors
 /// [`DataError::ImageSize`] for a size that is none, [`DataError::Shape`] for another number of levels, [`DataError::Io`] otherwise; a file
@@ -22,7 +22,7 @@ pub fn write_image(path: &Path, size: ImageSize, levels: &[f32]) -> Result<(), D
         return Err(DataError::Shape { what: "an image", width: size.features(), got: levels.len() });
     }
     let bytes: Vec<u8> = levels.iter().map(|level| level.round() as u8).collect();
-    write_atomically(path, |file| {
+    write_whole(path, |file| {
         let mut encoder = png::Encoder::new(file, width, height);
         encoder.set_color(if size.channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
         encoder.set_depth(png::BitDepth::Eight);

@@ -1,0 +1,21 @@
+//! Whether values are numbers.
+
+use crate::isa::Isa;
+use crate::simd::{Element, Kernel, Simd};
+
+/// Whether none of the values is infinite or NaN.
+pub fn all_finite(isa: Isa, values: &[f32]) -> bool {
+    f32::run(isa, AllFinite(values))
+}
+
+struct AllFinite<'a>(&'a [f32]);
+
+impl Kernel<f32> for AllFinite<'_> {
+    type Output = bool;
+    #[inline(always)]
+    fn run<S: Simd<f32>>(self, _: S) -> bool {
+        // Without their signs, the bits of values are in the order of the values, and those of infinity before those of NaN.
+        let bits = self.0.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+        bits.fold(0, u32::max) < f32::INFINITY.to_bits()
+    }
+}

@@ -1,0 +1,196 @@
+//! Training in bf16 beside training in f32: the same network from the same weights on the same batches, seed by seed.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use ae_data::{ReadOptions, validation_split};
+use ae_eval::chart::{Axes, Line, Scale, Stroke, lines};
+use ae_model::{Autoencoder, Config, EpochRecord, Optimizer, Precision, ScalerKind, Schedule};
+use clap::Args;
+use serde_json::json;
+
+use super::images::Images;
+use super::{Settings, mean_error};
+use crate::failure::Failure;
+
+/// Share of the digits that are kept for the test.
+const TEST_SHARE: f64 = 0.2;
+
+#[derive(Args, Debug)]
+pub(crate) struct PrecisionCurves {
+    /// Folder with MNIST's four files, or others in its layout; without it the digits that the program carries
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Widths of the hidden layers of the encoder
+    #[arg(long, value_delimiter = ',', default_value = "256,128,64")]
+    hidden: Vec<usize>,
+    /// Size of the encoding
+    #[arg(long, default_value_t = 32)]
+    encoding: usize,
+    /// Rows of an update
+    #[arg(long, default_value_t = 128)]
+    batch_size: usize,
+    /// Seeds, from --seed on
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// Draw the squared error of every epoch, a line a seed and precision, as SVG
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// The training of one seed in one precision.
+struct Trained {
+    precision: Precision,
+    seed: u64,
+    /// Squared error of a training image in every epoch.
+    curve: Vec<f64>,
+    test_error: f64,
+}
+
+impl PrecisionCurves {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let images = match &self.data {
+            Some(folder) => Images::read(folder)?,
+            None => digits()?,
+        };
+        let mut all = Vec::new();
+        for seed in self.settings.seed..self.settings.seed + self.seeds.max(1) {
+            for precision in [Precision::F32, Precision::Bf16] {
+                all.push(self.train(&images, precision, seed)?);
+            }
+        }
+        if let Some(path) = &self.plot {
+            std::fs::write(path, drawn(&all)).map_err(|error| Failure::io(path.display(), &error))?;
+        }
+        let of = |precision, value: &dyn Fn(&Trained) -> f64| -> Vec<f64> {
+            all.iter().filter(|trained| trained.precision == precision).map(value).collect()
+        };
+        let last = |trained: &Trained| trained.curve.last().copied().unwrap_or(f64::NAN);
+        let test = |trained: &Trained| trained.test_error;
+        let ratios = |value: &dyn Fn(&Trained) -> f64| -> Vec<f64> {
+            let both = of(Precision::Bf16, value).into_iter().zip(of(Precision::F32, value));
+            both.map(|(bf16, f32)| bf16 / f32).collect()
+        };
+        self.settings.summary(&json!({
+            "experiment": "precision",
+            "seeds": self.seeds.max(1),
+            "f32_train_error": mean(&of(Precision::F32, &last)),
+            "bf16_train_error": mean(&of(Precision::Bf16, &last)),
+            "f32_test_errors": of(Precision::F32, &test),
+            "bf16_test_errors": of(Precision::Bf16, &test),
+            "f32_test_error": mean(&of(Precision::F32, &test)),
+            "bf16_test_error": mean(&of(Precision::Bf16, &test)),
+            "test_ratios": ratios(&test),
+            "mean_test_ratio": mean(&ratios(&test)),
+        }));
+        Ok(())
+    }
+
+    fn train(&self, images: &Images, precision: Precision, seed: u64) -> Result<Trained, Failure> {
+        let Settings { epochs, learning_rate, json, .. } = self.settings;
+        let features = images.train.features();
+        let config = Config::builder(features)
+            .hidden_dims(self.hidden.clone())
+            .encoding_dim(self.encoding)
+            .scaler(ScalerKind::None)
+            .optimizer(Optimizer::ADAM)
+            .schedule(Schedule::OneCycle { warm_up: 0.1 })
+            .epochs(epochs.unwrap_or(10))
+            .learning_rate(learning_rate.unwrap_or(2e-3))
+            .batch_size(self.batch_size)
+            .precision(precision)
+            .seed(seed)
+            .build()?;
+        let mut model = Autoencoder::new(config)?;
+        let mut curve = Vec::new();
+        let mut keep = |record: &EpochRecord| {
+            curve.push(record.train_mse * features as f64);
+            ControlFlow::Continue(())
+        };
+        model.fit(&images.train, &mut [&mut keep])?;
+        let test_error = mean_error(&model, &images.test)?;
+        let trained = Trained { precision, seed, curve, test_error };
+        if json {
+            println!(
+                "{}",
+                json!({ "precision": name(precision), "seed": seed, "train_errors": trained.curve, "test_error": test_error })
+            );
+        } else {
+            eprintln!("seed {seed}, {}: squared error of a test image {test_error:.4}", name(precision));
+        }
+        Ok(trained)
+    }
+}
+
+/// The digits, pixels from 0 to 1, one in five for the test.
+fn digits() -> Result<Images, Failure> {
+    let all = ae_data::read("digits", &ReadOptions::default()).map_err(ae_model::Error::from)?;
+    let features = all.features();
+    let values = all.into_values().into_iter().map(|x| x / 16.0).collect();
+    let all = ae_data::Dataset::new(values, features).map_err(ae_model::Error::from)?;
+    let (train, test) = validation_split(all.rows(), TEST_SHARE, 0).map_err(ae_model::Error::from)?;
+    let of = |rows: &[usize]| all.select_rows(rows).map_err(ae_model::Error::from);
+    Ok(Images { train: of(&train)?, test: of(&test)? })
+}
+
+fn drawn(all: &[Trained]) -> String {
+    let curves: Vec<(String, Stroke, Vec<(f64, f64)>)> = all
+        .iter()
+        .map(|Trained { precision, seed, curve, .. }| {
+            let stroke = if *precision == Precision::F32 { Stroke::Solid } else { Stroke::Dashed };
+            let points = curve.iter().enumerate().map(|(epoch, error)| (epoch as f64 + 1.0, *error));
+            (format!("{}, seed {seed}", name(*precision)), stroke, points.collect())
+        })
+        .collect();
+    let series: Vec<Line<'_>> =
+        curves.iter().map(|(name, stroke, points)| Line { name, points, stroke: *stroke }).collect();
+    let axes = Axes {
+        title: "Squared error of a training image in f32 and in bf16",
+        x: "epoch",
+        y: "squared error",
+        x_scale: Scale::Linear,
+        y_scale: Scale::Log,
+    };
+    lines(&axes, &series, &[])
+}
+
+fn name(precision: Precision) -> &'static str {
+    if precision == Precision::Bf16 { "bf16" } else { "f32" }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_learnt_alike_in_both() {
+        let images = digits().unwrap();
+        assert_eq!((images.train.rows(), images.test.rows()), (1438, 359));
+        let settings = Settings { json: false, seed: 0, epochs: Some(3), learning_rate: None };
+        let curves = PrecisionCurves {
+            data: None,
+            hidden: vec![32],
+            encoding: 8,
+            batch_size: 32,
+            seeds: 1,
+            plot: None,
+            settings,
+        };
+        let both = [Precision::F32, Precision::Bf16].map(|p| curves.train(&images, p, 1).unwrap());
+        let [exact, rounded] = &both;
+        assert!(exact.curve[2] < exact.curve[0], "{:?}", exact.curve);
+        assert_ne!(exact.test_error, rounded.test_error);
+        assert!(
+            (rounded.test_error / exact.test_error - 1.0).abs() < 0.05,
+            "{:?}",
+            both.map(|t| t.test_error)
+        );
+        assert!(drawn(&[]).starts_with("<svg"));
+    }
+}
