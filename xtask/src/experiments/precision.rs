@@ -136,16 +136,20 @@ fn digits() -> Result<Images, Failure> {
 }
 
 fn drawn(all: &[Trained]) -> String {
-    let curves: Vec<(String, Stroke, Vec<(f64, f64)>)> = all
+    let names: Vec<String> =
+        all.iter().map(|trained| format!("{}, seed {}", name(trained.precision), trained.seed)).collect();
+    let point = |(epoch, error): (usize, &f64)| (epoch as f64 + 1.0, *error);
+    let points: Vec<Vec<(f64, f64)>> =
+        all.iter().map(|trained| trained.curve.iter().enumerate().map(point).collect()).collect();
+    let series: Vec<Line<'_>> = names
         .iter()
-        .map(|Trained { precision, seed, curve, .. }| {
-            let stroke = if *precision == Precision::F32 { Stroke::Solid } else { Stroke::Dashed };
-            let points = curve.iter().enumerate().map(|(epoch, error)| (epoch as f64 + 1.0, *error));
-            (format!("{}, seed {seed}", name(*precision)), stroke, points.collect())
+        .zip(&points)
+        .zip(all)
+        .map(|((name, points), trained)| {
+            let stroke = if trained.precision == Precision::F32 { Stroke::Solid } else { Stroke::Dashed };
+            Line { name, points, stroke }
         })
         .collect();
-    let series: Vec<Line<'_>> =
-        curves.iter().map(|(name, stroke, points)| Line { name, points, stroke: *stroke }).collect();
     let axes = Axes {
         title: "Squared error of a training image in f32 and in bf16",
         x: "epoch",
