@@ -80,6 +80,8 @@ mod tests {
             ("experiments vae", false),
             ("experiments iwae --data mnist --samples 5 --test-rows 100", true),
             ("experiments denoising --data mnist --seeds 2", true),
+            ("experiments precision --seeds 2 --plot curves.svg", true),
+            ("experiments precision --hidden x", false),
             ("experiments adbench --data sets --json --seeds 2", true),
             ("experiments adbench", false),
             ("experiments adbench --data sets --score best", false),
