@@ -18,28 +18,23 @@ pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    write(path, Durability::Synced, fill)
+    write(path, true, fill)
 }
 
 /// As [`write_atomically`], but without waiting for the disk: for one of many files that can be written again. After a loss of power the
 /// file may be one of no bytes.
+#[cfg(feature = "images")]
 pub(crate) fn write_whole(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    write(path, Durability::Unsynced, fill)
+    write(path, false, fill)
 }
 
-/// Whether a file is on the disk before it gets its name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Durability {
-    Synced,
-    Unsynced,
-}
-
+/// `synced` says whether the file is on the disk before it gets its name.
 fn write(
     path: &Path,
-    durability: Durability,
+    synced: bool,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
     match fs::metadata(path) {
@@ -54,7 +49,7 @@ fn write(
         }
         _ => {}
     }
-    replace(&behind_link(path), durability, fill)
+    replace(&behind_link(path), synced, fill)
 }
 
 /// Whether [`write_atomically`] could start on `path`: to be asked before long work whose result goes there.
@@ -85,7 +80,7 @@ fn behind_link(path: &Path) -> PathBuf {
 
 fn replace(
     path: &Path,
-    durability: Durability,
+    synced: bool,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
     let folder = folder_of(path);
@@ -94,7 +89,7 @@ fn replace(
     let mut file = BufWriter::new(create_beside(path, folder, &mut temporary)?);
     fill(&mut file)?;
     file.flush()?;
-    if durability == Durability::Synced {
+    if synced {
         file.get_ref().sync_all()?;
     }
     drop(file);
@@ -103,9 +98,7 @@ fn replace(
     }
     temporary.path = None;
     // The rename is durable once the folder is; some systems cannot sync folders, and the file is whole either way.
-    if durability == Durability::Synced
-        && let Ok(folder) = File::open(folder)
-    {
+    if synced && let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
     Ok(())

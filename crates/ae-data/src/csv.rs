@@ -118,12 +118,13 @@ fn malformed(path: &Path, reason: String) -> DataError {
     DataError::Malformed { path: path.to_owned(), format: "CSV", reason }
 }
 
-/// The error of the stream itself where it is one, whose kind says what to do about it.
+/// With the kind of the stream's own error where it is one: the kind says what to do about it.
 fn writing_error(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        kind => io::Error::other(format!("{kind:?}")),
-    }
+    let kind = match error.kind() {
+        csv::ErrorKind::Io(error) => error.kind(),
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 /// A packed stream reports its damage as an error of reading.

@@ -87,26 +87,37 @@ fn nan<T: Element>(len: usize) -> AlignedBuf<T> {
     buffer
 }
 
-fn check_forward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
-    let Case { inputs, outputs, rows, .. } = *case;
-    let (weights, x) = (layer::<T>(case), batch::<T>(&case.x, rows, inputs));
-    // What was in the output before must not matter.
+/// The outputs of a layer for the rows of `x`, row by row. What was in the output before must not matter.
+fn forward<'a, T: Element>(
+    isa: Isa,
+    blocking: Blocking,
+    [rows, inputs, outputs]: [usize; 3],
+    weights: &AlignedBuf<T>,
+    x: &AlignedBuf<T>,
+    epilogue: impl Into<Epilogue<'a, T>>,
+) -> Vec<T> {
     let mut y = nan::<T>(panel_len::<T>(outputs, rows));
     gemm::forward(
         isa,
-        blocking(kc),
+        blocking,
         Panels::new(weights.as_slice(), inputs + 1, outputs),
         Panels::new(x.as_slice(), inputs, rows),
         PanelsMut::new(y.as_mut_slice(), outputs, rows),
-        Activation::Relu,
+        epilogue,
     );
+    table(Panels::new(y.as_slice(), outputs, rows))
+}
+
+fn check_forward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
+    let Case { inputs, outputs, rows, .. } = *case;
+    let (weights, x) = (layer::<T>(case), batch::<T>(&case.x, rows, inputs));
+    let got = forward(isa, blocking(kc), [rows, inputs, outputs], &weights, &x, Activation::Relu);
     let mut expected = naive::matmul([rows, inputs, outputs], &case.x, &case.weights);
     let mut bounds = matmul_bound::<T>([rows, inputs, outputs], &case.x, &case.weights);
     for (i, value) in expected.iter_mut().enumerate() {
         *value = (*value + case.bias[i % outputs]).max(0.0);
         bounds[i] += dot_bound::<T>(inputs, case.bias[i % outputs].abs());
     }
-    let got = table(Panels::new(y.as_slice(), outputs, rows));
     assert_close(&case.name("forward", isa), &got, &expected, Tolerance::Each(&bounds));
 }
 
@@ -270,26 +281,17 @@ fn check_company<T: Element + Float>(isa: Isa, dims: [usize; 3]) {
     let [rows, inputs, outputs] = dims;
     let case = Case::new(dims);
     let weights = layer::<T>(&case);
-    let forward = |first: usize, rows: usize, kc: usize| {
+    let of_rows = |first: usize, rows: usize, kc: usize| {
         let x = batch::<T>(&case.x[first * inputs..][..rows * inputs], rows, inputs);
-        let mut y = nan::<T>(panel_len::<T>(outputs, rows));
-        gemm::forward(
-            isa,
-            blocking(kc),
-            Panels::new(weights.as_slice(), inputs + 1, outputs),
-            Panels::new(x.as_slice(), inputs, rows),
-            PanelsMut::new(y.as_mut_slice(), outputs, rows),
-            Activation::Tanh,
-        );
-        table(Panels::new(y.as_slice(), outputs, rows))
+        forward(isa, blocking(kc), [rows, inputs, outputs], &weights, &x, Activation::Tanh)
     };
-    let all = forward(0, rows, 192);
+    let all = of_rows(0, rows, 192);
     for kc in BLOCKINGS {
-        assert_eq!(forward(0, rows, kc), all, "{dims:?}, kc {kc} on {isa}");
+        assert_eq!(of_rows(0, rows, kc), all, "{dims:?}, kc {kc} on {isa}");
     }
     for few in [1, 2] {
         for row in 0..=rows - few {
-            let alone = forward(row, few, 192);
+            let alone = of_rows(row, few, 192);
             assert_eq!(alone, all[row * outputs..][..few * outputs], "{dims:?}, row {row}, {few} on {isa}");
         }
     }
@@ -445,16 +447,7 @@ fn epilogues_write_slopes() {
             let (weights, x) = (layer::<f32>(&case), batch::<f32>(&case.x, rows, inputs));
             let len = panel_len::<f32>(outputs, rows);
             let run = |epilogue: Epilogue<'_, f32>| {
-                let mut y = nan::<f32>(len);
-                gemm::forward(
-                    isa,
-                    blocking(16),
-                    Panels::new(weights.as_slice(), inputs + 1, outputs),
-                    Panels::new(x.as_slice(), inputs, rows),
-                    PanelsMut::new(y.as_mut_slice(), outputs, rows),
-                    epilogue,
-                );
-                table(Panels::new(y.as_slice(), outputs, rows))
+                forward(isa, blocking(16), [rows, inputs, outputs], &weights, &x, epilogue)
             };
             for activation in Activation::ALL {
                 let mut z = run(Activation::Linear.into());

@@ -23,7 +23,7 @@ const BLOCK_ROWS: usize = 64;
 /// Blocks of a task, so that its scratch memory is made once for all of them.
 const BLOCKS_A_TASK: usize = 8;
 /// Rows of a task.
-const TASK_ROWS: usize = BLOCK_ROWS * BLOCKS_A_TASK;
+pub(crate) const TASK_ROWS: usize = BLOCK_ROWS * BLOCKS_A_TASK;
 
 /// Rows of a row-major table.
 #[derive(Clone, Copy, Debug)]

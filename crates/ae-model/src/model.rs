@@ -4,10 +4,9 @@ use std::ops::ControlFlow;
 
 use ae_data::{BatchSource, Dataset, Pairs, Schema, validation_split};
 use ae_kernels::Isa;
-use ae_kernels::finite::all_finite;
 use ae_kernels::par::{Crew, Pool};
 
-use crate::bulk::{Bulk, Part, Source};
+use crate::bulk::{Bulk, Part, Source, TASK_ROWS};
 use crate::callback::{Callback, CancelToken};
 use crate::config::{Config, Loss, Precision};
 use crate::continuing::begin;
@@ -19,7 +18,7 @@ use crate::one_row::OneRow;
 use crate::scale::{Allowed, ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
-use crate::table::{Feed, Table};
+use crate::table::{Feed, Table, check_values};
 use crate::train::{self, RangeTest};
 
 /// How the squared errors of a row's features become its reconstruction error.
@@ -63,13 +62,20 @@ pub(crate) enum AnyEngine {
     F64(Engine<f64>),
 }
 
+impl AnyEngine {
+    pub(crate) fn isa(&self) -> Isa {
+        match self {
+            AnyEngine::F32(engine) => engine.network.isa,
+            AnyEngine::F64(engine) => engine.network.isa,
+        }
+    }
+}
+
 /// Multiply-adds, about, below which rows go through the network on the calling thread: waking a pool takes longer.
 const WORTH_WAKING: usize = 1 << 22;
-/// Rows a thread that are checked, and read where the source is not in memory, before they are sent through the network: few enough
-/// to be still in a cache by then.
-const STAGED_ROWS: usize = 1024;
-/// Rows of a piece that a thread checks.
-const CHECKED_ROWS: usize = 128;
+/// Values a thread that are checked, and read where the source is not in memory, before they are sent through the network: 4 MiB, few
+/// enough to be still in a cache by then.
+const STAGED_VALUES: usize = 1 << 20;
 
 impl Autoencoder {
     /// An untrained autoencoder, its weights drawn from the configuration's seed. It runs on rayon's current thread pool
@@ -504,13 +510,12 @@ impl Autoencoder {
     ) -> Result<(), Error> {
         let (rows, features) = (data.rows(), data.features());
         let may_miss = self.config.mask_missing() && part != Part::Decoder;
-        let isa = match &self.engine {
-            AnyEngine::F32(engine) => engine.network.isa,
-            AnyEngine::F64(engine) => engine.network.isa,
-        };
+        let isa = self.engine.isa();
         let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
         self.pool.enter_for(worth_sharing, |crew| {
-            let staged = STAGED_ROWS * crew.threads();
+            // Whole tasks, the same number for each thread.
+            let tasks = (STAGED_VALUES / features.max(1) / TASK_ROWS).max(1);
+            let staged = tasks * TASK_ROWS * crew.threads();
             let mut feed = Feed::new(data, targets, staged.min(rows));
             for first in (0..rows).step_by(staged) {
                 let indices: Vec<usize> = (first..rows.min(first + staged)).collect();
@@ -540,34 +545,6 @@ pub(crate) fn targets_of(data: &dyn BatchSource) -> Result<Option<&dyn BatchSour
 /// Values that are not missing.
 pub(crate) fn known_values(values: &[f32]) -> usize {
     values.iter().map(|x| usize::from(!x.is_nan())).sum()
-}
-
-/// The first value that is not finite, as an error; NaN is none where values may be missing.
-fn check_values(
-    (isa, crew): (Isa, Crew),
-    data: &dyn BatchSource,
-    first_row: usize,
-    table: &[f32],
-    may_miss: bool,
-) -> Result<(), Error> {
-    let features = data.features().max(1);
-    // Pieces at once and without a branch an element: positions are looked for only in those that are not fine.
-    let piece = CHECKED_ROWS * features;
-    let mut fine = vec![true; table.len().div_ceil(piece)];
-    crew.for_each_chunk(&mut fine, 1, |index, fine| {
-        let end = table.len().min((index + 1) * piece);
-        fine[0] = all_finite(isa, &table[index * piece..end]);
-    });
-    for (index, _) in fine.iter().enumerate().filter(|(_, fine)| !**fine) {
-        let values = table.iter().enumerate().skip(index * piece).take(piece);
-        let mut wrong = values.filter(|(_, x)| !(x.is_finite() || may_miss && x.is_nan()));
-        if let Some((at, &value)) = wrong.next() {
-            let (row, column) = (first_row + at / features, at % features);
-            let name = data.names().and_then(|names| names.get(column).cloned());
-            return Err(Error::NotFinite { row, column, name, value });
-        }
-    }
-    Ok(())
 }
 
 fn bulk<T: Arithmetic>(engine: &Engine<T>, crew: Crew) -> Bulk<'_, T> {

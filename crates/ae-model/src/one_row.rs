@@ -1,5 +1,6 @@
 //! One row at a time, as a service meets them: memory kept between calls, no thread woken.
 
+use ae_kernels::Isa;
 use ae_kernels::finite::all_finite;
 use ae_kernels::par::Crew;
 
@@ -8,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::model::{AnyEngine, Autoencoder, ErrorNorm, known_values};
 use crate::step::Arithmetic;
+use crate::table::first_wrong;
 
 /// An [`Autoencoder`] for rows that come one by one ([`Autoencoder::one_row`]). Calls allocate nothing and stay on the calling
 /// thread; results are the bits that the same rows give together.
@@ -17,6 +19,7 @@ pub struct OneRow<'a> {
     code: usize,
     /// Whether NaN is a missing value.
     may_miss: bool,
+    isa: Isa,
     row: Row<'a>,
 }
 
@@ -36,7 +39,7 @@ impl<'a> OneRow<'a> {
         };
         let config = &model.config;
         let (input, code, may_miss) = (config.input_dim(), config.encoding_dim(), config.mask_missing());
-        OneRow { input, code, may_miss, row }
+        OneRow { input, code, may_miss, isa: model.engine.isa(), row }
     }
 
     /// The encoding of `row` (`[input_dim]`) into `code` (`[encoding_dim]`).
@@ -99,15 +102,11 @@ impl<'a> OneRow<'a> {
         if row.len() != expected {
             return Err(Error::Width { what: "a row", expected, got: row.len() });
         }
-        let isa = match &self.row {
-            Row::F32(engine, _) => engine.network.isa,
-            Row::F64(engine, _) => engine.network.isa,
-        };
-        if all_finite(isa, row) {
+        if all_finite(self.isa, row) {
             return Ok(());
         }
-        match row.iter().enumerate().find(|(_, x)| !(x.is_finite() || may_miss && x.is_nan())) {
-            Some((column, &value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
+        match first_wrong(row, may_miss) {
+            Some((column, value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
             None => Ok(()),
         }
     }

@@ -1,8 +1,14 @@
 //! Rows in memory on their way into a step.
 
 use ae_data::BatchSource;
+use ae_kernels::Isa;
+use ae_kernels::finite::all_finite;
+use ae_kernels::par::Crew;
 
 use crate::error::Error;
+
+/// Rows of a piece that a thread checks.
+const CHECKED_ROWS: usize = 128;
 
 /// Rows in row-major order, and what they should become where that is not themselves.
 #[derive(Clone, Copy, Debug)]
@@ -79,4 +85,36 @@ impl<'a> Feed<'a> {
         };
         Ok((Table { rows, targets }, &self.places[..indices.len()]))
     }
+}
+
+/// The first value that is not finite, as an error; NaN is none where values may be missing.
+pub(crate) fn check_values(
+    (isa, crew): (Isa, Crew),
+    data: &dyn BatchSource,
+    first_row: usize,
+    table: &[f32],
+    may_miss: bool,
+) -> Result<(), Error> {
+    let features = data.features().max(1);
+    // Pieces at once and without a branch an element: positions are looked for only in those that are not fine.
+    let piece = CHECKED_ROWS * features;
+    let mut fine = vec![true; table.len().div_ceil(piece)];
+    crew.for_each_chunk(&mut fine, 1, |index, fine| {
+        let end = table.len().min((index + 1) * piece);
+        fine[0] = all_finite(isa, &table[index * piece..end]);
+    });
+    for (index, _) in fine.iter().enumerate().filter(|(_, fine)| !**fine) {
+        let end = table.len().min((index + 1) * piece);
+        if let Some((at, value)) = first_wrong(&table[index * piece..end], may_miss) {
+            let (row, column) = (first_row + index * CHECKED_ROWS + at / features, at % features);
+            let name = data.names().and_then(|names| names.get(column).cloned());
+            return Err(Error::NotFinite { row, column, name, value });
+        }
+    }
+    Ok(())
+}
+
+/// The first value that is infinite, or NaN where none may be missing, and its place.
+pub(crate) fn first_wrong(values: &[f32], may_miss: bool) -> Option<(usize, f32)> {
+    values.iter().copied().enumerate().find(|(_, x)| !(x.is_finite() || may_miss && x.is_nan()))
 }

@@ -31,7 +31,7 @@ pub(crate) struct PrecisionCurves {
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
     /// Seeds, from --seed on
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Draw the squared error of every epoch, a line a seed and precision, as SVG
     #[arg(long, value_name = "FILE.svg")]
@@ -56,7 +56,7 @@ impl PrecisionCurves {
             None => digits()?,
         };
         let mut all = Vec::new();
-        for seed in self.settings.seed..self.settings.seed + self.seeds.max(1) {
+        for seed in self.settings.seed..self.settings.seed + self.seeds {
             for precision in [Precision::F32, Precision::Bf16] {
                 all.push(self.train(&images, precision, seed)?);
             }
@@ -75,7 +75,7 @@ impl PrecisionCurves {
         };
         self.settings.summary(&json!({
             "experiment": "precision",
-            "seeds": self.seeds.max(1),
+            "seeds": self.seeds,
             "f32_train_error": mean(&of(Precision::F32, &last)),
             "bf16_train_error": mean(&of(Precision::Bf16, &last)),
             "f32_test_errors": of(Precision::F32, &test),
