@@ -3,7 +3,7 @@
 use ae_data::{
     Content, Dataset, Kind, Labels, Schema, Table, Wishes, read_content, read_table, validation_split,
 };
-use ae_model::{Autoencoder, Config, Image};
+use ae_model::{Autoencoder, Config, History, Image, StopReason};
 
 use crate::args::{MissingArg, ScaleArg, TrainArgs};
 use crate::failure::Failure;
@@ -11,6 +11,27 @@ use crate::inputs::{options, with_hint};
 use crate::output::Output;
 use crate::pictures;
 use crate::tables;
+
+/// How long a training was, in words.
+pub(crate) fn length(history: &History) -> String {
+    let History { epochs, train_rows, batch_size, .. } = history;
+    format!("{} epochs of {train_rows} rows in batches of {batch_size}", epochs.len())
+}
+
+/// How it ended and which weights it left, in words that follow others; none where it did what it was told.
+pub(crate) fn end(history: &History) -> String {
+    let ended = match &history.stopped {
+        StopReason::Finished => String::new(),
+        StopReason::EarlyStopping => ", stopped early".to_owned(),
+        StopReason::Cancelled => ", interrupted".to_owned(),
+        StopReason::Callback(reason) => format!(", stopped: {reason}"),
+        _ => String::new(),
+    };
+    if history.kept_epoch == history.epochs.len() {
+        return ended;
+    }
+    format!("{ended}, weights of epoch {}", history.kept_epoch)
+}
 
 /// Rows to train on, and what a model of them has to know.
 pub(crate) struct TrainingRows {

@@ -13,8 +13,11 @@
 //! bias are channels.
 //!
 //! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and `features`, the names
-//! of the columns or null; of a model of a table also `schema` ([`Schema`]), what its columns hold and how they become features. Reading executes nothing and checks everything: every tensor must be there with
-//! the type and shape that the configuration implies, no other may, and every value must be finite.
+//! of the columns or null; of a model of a table also `schema` ([`Schema`]), what its columns hold and how they become features; of a
+//! trained model `history`, the course of its training, a column a quantity. Reading executes nothing and checks everything: every tensor
+//! must be there with the type and shape that the configuration implies, no other may, and every value must be finite.
+
+mod course;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -32,6 +35,7 @@ use crate::model::{AnyEngine, Autoencoder};
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
 use crate::step::Arithmetic;
+use course::Course;
 
 /// The version of the format that this code writes, and the newest that it reads.
 const FORMAT: u64 = 1;
@@ -49,6 +53,8 @@ struct Header {
     features: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     schema: Option<Schema>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<Course>,
 }
 
 /// Only the version, to tell a newer file from a damaged one.
@@ -89,6 +95,7 @@ impl Autoencoder {
             fitted: self.fitted,
             features: self.names.clone(),
             schema: self.schema.clone(),
+            history: self.history.as_ref().map(Course::from),
         };
         let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
@@ -192,6 +199,7 @@ impl Autoencoder {
         model.names = header.features;
         model.schema = header.schema;
         model.fitted = header.fitted;
+        model.history = header.history.map(Course::history).transpose().map_err(FileErrorKind::Settings)?;
         match &mut model.engine {
             AnyEngine::F32(engine) => fill(engine, &file, &model.scaler, f32::from_le_bytes)?,
             AnyEngine::F64(engine) => fill(engine, &file, &model.scaler, f64::from_le_bytes)?,

@@ -1,6 +1,6 @@
 //! What happened during training.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One pass over the training rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -18,7 +18,7 @@ pub struct EpochRecord {
     pub validation_mse: Option<f64>,
     /// The learning rate of the last update.
     pub learning_rate: f64,
-    /// Wall time in seconds.
+    /// Wall time in seconds; 0 in the history of a loaded model, for files do not depend on it.
     pub seconds: f64,
 }
 
@@ -30,7 +30,7 @@ impl EpochRecord {
 }
 
 /// Why training ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {

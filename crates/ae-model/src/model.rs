@@ -47,6 +47,8 @@ pub struct Autoencoder {
     pub(crate) names: Option<Vec<String>>,
     pub(crate) schema: Option<Schema>,
     pub(crate) fitted: bool,
+    /// Of the training that made the weights, where one did.
+    pub(crate) history: Option<History>,
     pub(crate) engine: AnyEngine,
     pub(crate) pool: Pool,
     cancel: Option<CancelToken>,
@@ -104,6 +106,7 @@ impl Autoencoder {
             names: None,
             schema: None,
             fitted: false,
+            history: None,
             engine,
             pool,
             cancel: None,
@@ -143,6 +146,12 @@ impl Autoencoder {
     /// Whether [`fit`](Autoencoder::fit) or [`partial_fit`](Autoencoder::partial_fit) has run.
     pub fn is_fitted(&self) -> bool {
         self.fitted
+    }
+
+    /// What the last [`fit`](Autoencoder::fit) returned, also of a model that was loaded; none before it, after one that failed, and since
+    /// [`partial_fit`](Autoencoder::partial_fit).
+    pub fn history(&self) -> Option<&History> {
+        self.history.as_ref()
     }
 
     /// Sizes at a glance.
@@ -194,6 +203,7 @@ impl Autoencoder {
             }
         };
         self.fitted = true;
+        self.history = history.as_ref().ok().cloned();
         history
     }
 
@@ -279,6 +289,7 @@ impl Autoencoder {
         }
         let mut feed = Feed::new(data, targets, rows);
         let (table, indices) = feed.rows(&indices)?;
+        self.history = None;
         let Autoencoder { scaler, engine, pool, fitted, .. } = self;
         let error = match engine {
             AnyEngine::F32(engine) => {

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use ae_data::Dataset;
-use ae_model::{Activation, Autoencoder, Config, ErrorNorm, Precision, ScalerKind};
+use ae_model::{Activation, Autoencoder, Config, EpochRecord, ErrorNorm, History, Precision, ScalerKind};
 use ae_testing::random::SplitMix64;
 
 fn data() -> Dataset {
@@ -20,12 +20,19 @@ fn trained(precision: Precision) -> Autoencoder {
         .activation(Activation::Tanh)
         .scaler(ScalerKind::Standard)
         .precision(precision)
+        .validation(0.2)
         .epochs(2)
         .build()
         .unwrap();
     let mut model = Autoencoder::new(config).unwrap();
     model.fit(&data(), &mut []).unwrap();
     model
+}
+
+/// Files know no times: equal data and settings give equal files.
+fn without_times(history: &History) -> History {
+    let epochs = history.epochs.iter().map(|record| EpochRecord { seconds: 0.0, ..*record }).collect();
+    History { epochs, ..history.clone() }
 }
 
 #[test]
@@ -41,6 +48,7 @@ fn a_loaded_model_gives_the_same_bits() {
         assert_eq!(loaded.scaler(), model.scaler());
         assert_eq!(loaded.feature_names(), model.feature_names());
         assert!(loaded.is_fitted());
+        assert_eq!(loaded.history().unwrap(), &without_times(model.history().unwrap()));
         let codes = model.encode(&data()).unwrap();
         assert_eq!(loaded.encode(&data()).unwrap(), codes);
         assert_eq!(loaded.decode(&codes).unwrap(), model.decode(&codes).unwrap());
@@ -191,6 +199,21 @@ fn altered_files_are_refused_with_a_reason() {
             swapped("\\\"feature 0, \\\\\\\"ä\\\\\\\"\\\",", ""),
             "8 feature names for 9 features",
         ),
+        (
+            "an epoch that was not",
+            swapped("\\\"kept_epoch\\\":2", "\\\"kept_epoch\\\":3"),
+            "2 epochs and keeps epoch 3",
+        ),
+        (
+            "a column too long",
+            swapped("\\\"learning_rate\\\":[", "\\\"learning_rate\\\":[1,"),
+            "2 epochs and 3 of learning_rate",
+        ),
+        (
+            "a training without a number",
+            swapped("\\\"train_mse\\\":[", "\\\"train_mse\\\":[null,"),
+            "invalid type: null",
+        ),
     ];
     for (name, bytes, expected) in cases {
         match load(&bytes) {
@@ -221,6 +244,17 @@ fn damaged_files_never_panic() {
         }
         let _ = load(&damaged);
     }
+}
+
+/// The weights of a model that has learnt more since are not those that the history ends with.
+#[test]
+fn a_history_belongs_to_its_weights() {
+    let mut model = trained(Precision::F32);
+    assert_eq!(model.history().map(|history| history.epochs.len()), Some(2));
+    model.partial_fit(&data()).unwrap();
+    assert!(model.history().is_none());
+    let history = model.fit(&data(), &mut []).unwrap();
+    assert_eq!(model.history(), Some(&history));
 }
 
 #[test]

@@ -11,12 +11,13 @@ One HTML file that needs nothing else, not even a network: key figures, rows bes
 features, a map of the encodings, and the settings with the command that makes the report again. The same inputs give the same
 bytes, but for the seconds that --compare has taken.
 
-With --compare, maps of the same rows by PCA and t-SNE, which take a while. With --history, curves of the training; with --sweep, errors against encoding sizes; with --label and --anomaly, how well the
-reconstruction error tells anomalies from the rest, as ROC and precision-recall curves.
+The curves of the training are those that the model remembers, or with --history others. With --compare, maps of the same rows by PCA
+and t-SNE, which take a while; with --sweep, errors against encoding sizes; with --label and --anomaly, how well the reconstruction error
+tells anomalies from the rest, as ROC and precision-recall curves.
 
 Examples:
   ae report model.safetensors rows.csv --reference train.csv -o report.html
-  ae train digits --json > history.jsonl; ae report digits.safetensors digits --image 8x8 --history history.jsonl
+  ae report digits.safetensors digits --image 8x8 --compare
   ae report model.safetensors labelled.csv --label kind --anomaly fraud --plots plots";
 
 #[derive(Args, Debug)]
@@ -34,7 +35,7 @@ pub(crate) struct ReportArgs {
     /// Label of the rows that are none; all others are anomalies
     #[arg(long, value_name = "LABEL", requires = "label", conflicts_with = "anomaly")]
     pub(crate) normal: Option<String>,
-    /// What `ae train --json` printed
+    /// What `ae train --json` printed, instead of the training that the model remembers
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) history: Option<PathBuf>,
     /// What `ae sweep -o` wrote

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::inputs::load;
 use crate::output::Output;
 use crate::tables;
+use crate::training::{end, length};
 
 /// Names that are shown of many.
 const SHOWN: usize = 8;
@@ -29,6 +30,9 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
         config.epochs(),
         config.seed()
     ))?;
+    if let Some(history) = model.history() {
+        out.line(format!("trained       {}{}", length(history), end(history)))?;
+    }
     if let Some(image) = config.image() {
         out.line(format!("images        {image}"))?;
     }
@@ -50,6 +54,18 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
         "parameters": summary.parameters,
         "compression": summary.compression,
         "fitted": model.is_fitted(),
+        "trained": model.history().map(|history| {
+            json!({
+                "epochs": history.epochs.len(),
+                "stopped": history.stopped,
+                "kept_epoch": history.kept_epoch,
+                "batch_size": history.batch_size,
+                "train_rows": history.train_rows,
+                "validation_rows": history.validation_rows,
+                "train_mse": history.kept().map(|record| record.train_mse),
+                "validation_mse": history.kept().and_then(|record| record.validation_mse),
+            })
+        }),
         "features": model.feature_names(),
         "schema": model.schema(),
         "config": settings,

@@ -53,8 +53,9 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
     if let Some(imputation) = &facts.found.imputation {
         figures::imputation(imputation, &mut page);
     }
-    if let Some(history) = &history {
-        curves::training(history, &mut page);
+    let remembered = || facts.model.history().filter(|history| !history.epochs.is_empty()).map(History::from);
+    if let Some(history) = history.or_else(remembered) {
+        curves::training(&history, &mut page);
     }
     if let Some(sweep) = &sweep {
         curves::sizes(sweep, &mut page);

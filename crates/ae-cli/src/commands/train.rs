@@ -9,7 +9,7 @@ use ae_data::{BatchSource, Pairs, Subset};
 use ae_eval::{EvalError, Pca, Reconstruction, TypicalRows, mean_variance, typical_rows};
 use ae_model::{
     Autoencoder, Callback, CancelToken, Config, EarlyStopping, History, Image, Init, Optimizer, Precision,
-    RangeTest, ScalerKind, Sparsity, StopReason,
+    RangeTest, ScalerKind, Sparsity,
 };
 use log::Log;
 use serde_json::json;
@@ -21,7 +21,7 @@ use crate::inputs::{check_output, check_targets, read_targets};
 use crate::kind::Kind;
 use crate::output::Output;
 use crate::tables;
-use crate::training::TrainingRows;
+use crate::training::{TrainingRows, end, length};
 
 /// Multiply-adds up to which principal components are worked out beside the model: some seconds.
 const PCA_WORK: f64 = 4e11;
@@ -457,25 +457,8 @@ fn report(
     elapsed: Duration,
     quality: &Quality,
 ) -> Result<(), Failure> {
-    let ended = match &history.stopped {
-        StopReason::Finished => String::new(),
-        StopReason::EarlyStopping => ", stopped early".to_owned(),
-        StopReason::Cancelled => ", interrupted".to_owned(),
-        StopReason::Callback(reason) => format!(", stopped: {reason}"),
-        _ => String::new(),
-    };
-    let kept = if history.kept_epoch == history.epochs.len() {
-        String::new()
-    } else {
-        format!(", weights of epoch {}", history.kept_epoch)
-    };
-    out.line(format!(
-        "training      {} epochs of {} rows in batches of {}: {:.2} s{ended}{kept}",
-        history.epochs.len(),
-        history.train_rows,
-        history.batch_size,
-        elapsed.as_secs_f64(),
-    ))?;
+    let (length, end) = (length(history), end(history));
+    out.line(format!("training      {length}: {:.2} s{end}", elapsed.as_secs_f64()))?;
     out.line("")?;
     let size = model.config().encoding_dim();
     out.line(format!(

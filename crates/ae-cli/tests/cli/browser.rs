@@ -67,8 +67,7 @@ fn reports_fit_into_browsers_and_load_nothing() {
         folder,
         &["train", "long.csv", "--encoding-dim", "2", "--epochs", "3", "-q", "-o", "long.safetensors"],
     );
-    let train = ["train", "digits", "--epochs", "3", "--encoding-dim", "8", "--json", "-o", "d.safetensors"];
-    write(folder, "history.jsonl", ae(folder, &train).out);
+    ae(folder, &["train", "digits", "--epochs", "3", "--encoding-dim", "8", "-q", "-o", "d.safetensors"]);
     let sweep =
         ["sweep", "digits", "--sizes", "2,4,8", "--epochs", "2", "--hidden", "none", "-o", "sizes.csv"];
     ae(folder, &sweep);
@@ -79,7 +78,7 @@ fn reports_fit_into_browsers_and_load_nothing() {
         .take(150)
         .fold(String::new(), |text, line| text + line + "\n");
     write(folder, "few.csv", few);
-    let images = ["report", "d.safetensors", "few.csv", "--image", "8x8", "--history", "history.jsonl", "-q"];
+    let images = ["report", "d.safetensors", "few.csv", "--image", "8x8", "-q"];
     let table = ["report", "long.safetensors", "long.csv", "-q"];
     for report in [&[&images[..], &["--sweep", "sizes.csv", "--compare"]].concat()[..], &table] {
         ae(folder, report);

@@ -301,6 +301,9 @@ fn info_tells_what_a_model_holds() {
     assert_eq!(info["layer_dims"], serde_json::json!([4, 3, 2, 3, 4]));
     assert_eq!(info["parameters"], 48);
     assert_eq!(info["fitted"], true);
+    let kept = info["trained"]["kept_epoch"].as_u64().unwrap();
+    assert!(kept >= 1 && kept <= info["trained"]["epochs"].as_u64().unwrap(), "{info}");
+    assert!(ended.out.contains(" rows in batches of "), "{}", ended.out);
 }
 
 #[test]

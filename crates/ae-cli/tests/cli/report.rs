@@ -84,6 +84,13 @@ fn a_report_on_images_has_every_section_twice_the_same() {
     let html = read(folder, "a.html");
     assert_eq!(html, read(folder, "b.html"));
     check(&html, &["figures", "reconstructions", "errors", "latent", "training", "sizes", "setup"]);
+    // The model remembers what training printed.
+    ae(
+        folder,
+        &["report", "m.safetensors", "digits", "--image", "8x8", "-o", "c.html", "--plots", "own", "-q"],
+    );
+    let curves = |plots: &str| read(&folder.join(plots), "training.svg");
+    assert_eq!(curves("own"), curves("plots"));
     assert_eq!(html.matches("<img src=\"data:image/png;base64,iVBORw0KGgo").count(), 3);
     for part in [
         "m.safetensors on digits",
@@ -131,11 +138,11 @@ fn a_report_on_a_table_with_anomalies() {
     let of = ["report", "m.safetensors", "rows.csv", "--label", "kind", "--anomaly", "</td><b>odd"];
     let ended = ae(folder, &[&of[..], &["--reference", "rows.csv", "--json"]].concat());
     let html = read(folder, "report.html");
-    check(&html, &["figures", "reconstructions", "errors", "latent", "anomalies", "setup"]);
+    check(&html, &["figures", "reconstructions", "errors", "latent", "training", "anomalies", "setup"]);
     let summary = ended.summary();
     assert_eq!(
         summary["plots"],
-        serde_json::json!(["errors", "features", "latent", "roc", "precision_recall"])
+        serde_json::json!(["errors", "features", "latent", "training", "roc", "precision_recall"])
     );
     for part in [
         "&lt;script&gt;alert(1)&lt;/script&gt;",
@@ -163,7 +170,10 @@ fn reports_on_odd_tables() {
     write(folder, "same.csv", format!("{head}{}", "1,2,3,4\n".repeat(9)));
     for name in ["one.csv", "same.csv"] {
         ae(folder, &["report", "model.safetensors", name, "-q"]);
-        check(&read(folder, "report.html"), &["figures", "reconstructions", "errors", "latent", "setup"]);
+        check(
+            &read(folder, "report.html"),
+            &["figures", "reconstructions", "errors", "latent", "training", "setup"],
+        );
     }
     write(folder, "holes.csv", table().replacen("\n0,", "\n,", 1) + ",,,\n");
     ae(
@@ -185,7 +195,7 @@ fn reports_on_odd_tables() {
     ae(folder, &["report", "h.safetensors", "holes.csv", "-q"]);
     let html = read(folder, "report.html");
     assert!(html.contains("error unknown"));
-    check(&html, &["figures", "reconstructions", "errors", "latent", "setup"]);
+    check(&html, &["figures", "reconstructions", "errors", "latent", "training", "setup"]);
 }
 
 /// The maps are those of `ae compare`, in numbers and as plots.
@@ -196,7 +206,7 @@ fn a_report_compares_maps() {
     let of = ["report", "model.safetensors", "rows.csv", "--compare"];
     ae(folder, &[&of[..], &["--plots", "plots", "-q"]].concat());
     let html = read(folder, "report.html");
-    check(&html, &["figures", "reconstructions", "errors", "latent", "setup"]);
+    check(&html, &["figures", "reconstructions", "errors", "latent", "training", "setup"]);
     let compared = ae(folder, &["compare", "model.safetensors", "rows.csv", "--json"]).objects();
     let maps: Vec<&Value> = compared.iter().filter(|object| object["event"] == "map").collect();
     assert_eq!(maps.len(), 3);

@@ -97,7 +97,8 @@ impl Divergence {
         batch: usize,
         record: &EpochRecord,
     ) -> Result<(), Error> {
-        if let Some(loss) = record.validation_mse.filter(|loss| !loss.is_finite()) {
+        let measured = [record.validation_mse, record.validation_loss];
+        if let Some(loss) = measured.into_iter().flatten().find(|loss| !loss.is_finite()) {
             return Err(self.error(epoch, batch, loss));
         }
         let loss = record.train_mse;

@@ -1,4 +1,4 @@
-//! What `ae train --json` printed, read again.
+//! The epochs of a training: those that the model remembers, or what `ae train --json` printed, read again.
 
 use std::path::Path;
 
@@ -17,6 +17,17 @@ pub(super) struct Epoch {
     /// NaN where training diverged.
     pub(super) train: f64,
     pub(super) validation: Option<f64>,
+}
+
+impl From<&ae_model::History> for History {
+    fn from(history: &ae_model::History) -> History {
+        let epochs = history.epochs.iter().map(|record| Epoch {
+            number: record.epoch as u64,
+            train: record.train_mse,
+            validation: record.validation_mse,
+        });
+        History { epochs: epochs.collect() }
+    }
 }
 
 impl History {

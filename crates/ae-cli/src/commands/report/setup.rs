@@ -14,17 +14,16 @@ pub(super) fn header(facts: &Facts<'_>) -> Header {
     let args = &facts.args.evaluate;
     let summary = facts.model.summary();
     let file = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let rows = grouped(facts.rows.rows());
     let mut of = vec![
         ("Model", args.model.display().to_string()),
         ("Architecture", summary.architecture()),
         (
             "Data",
-            format!(
-                "{} ({} rows of {})",
-                args.data,
-                grouped(facts.rows.rows()),
-                grouped(facts.rows.features())
-            ),
+            match facts.model.schema() {
+                Some(schema) => format!("{} ({rows} rows of {} columns)", args.data, schema.columns().len()),
+                None => format!("{} ({rows} rows of {})", args.data, grouped(facts.rows.features())),
+            },
         ),
     ];
     of.extend(args.reference.iter().map(|location| {
