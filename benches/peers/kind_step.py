@@ -39,6 +39,8 @@ def parse_arguments():
 def model_of(kinds, arguments, dims):
     if arguments.kind == "top-k":
         return kinds.TopK(dims, arguments.top_k, arguments.system == "torch-bag")
+    if arguments.kind == "batch-top-k" and arguments.system != "torch-bag":
+        return kinds.BatchTopK(dims, arguments.top_k)
     if arguments.system == "torch-bag":
         sys.exit("bags are for top-k")
     if arguments.kind not in kinds.KINDS:

@@ -60,6 +60,7 @@ mod tests {
                 true,
             ),
             ("bench train --kind perfect", false),
+            ("bench epoch --dims 784,32 --rows 1000 --epochs 2 --validation 0.1 --json", true),
             ("bench --peers --dims 784,32 --dims 100,50,10 --batches 1,8 --plot steps.svg", true),
             ("bench --dims 784", false),
             ("bench kinds --peers --kinds conv,top-k", true),

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the parts by name, or the table of training steps.
 
+mod epoch;
 mod gemm;
 mod infer;
 mod kernels;
@@ -32,6 +33,8 @@ pub(crate) struct Bench {
 enum Part {
     /// Training steps of one network
     Train(train::TrainBench),
+    /// Whole trainings beside the steps that they are made of
+    Epoch(epoch::EpochBench),
     /// Training steps of kinds of autoencoders: denoising, sparse, variational, convolutional and others
     Kinds(kinds::KindsBench),
     /// The three products of training, beside matrixmultiply and others
@@ -64,6 +67,7 @@ impl Bench {
                 }
                 Ok(())
             }
+            Some(Part::Epoch(bench)) => bench.run(),
             Some(Part::Kinds(bench)) => bench.run(),
             Some(Part::Gemm(bench)) => bench.run(),
             Some(Part::Kernels(bench)) => bench.run(),

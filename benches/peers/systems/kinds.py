@@ -172,6 +172,20 @@ class TopK(nn.Module):
         return squared_error(output, rows), output
 
 
+class BatchTopK(TopK):
+    """The same with the k largest ReLU values a row of the whole batch."""
+
+    def __init__(self, dims, k):
+        super().__init__(dims, k, False)
+
+    def forward(self, rows):
+        codes = torch.relu(self.encoder(rows)).flatten()
+        values, places = torch.topk(codes, self.k * rows.shape[0], sorted=False)
+        code = torch.zeros_like(codes).scatter(0, places, values).view(rows.shape[0], -1)
+        output = torch.addmm(self.bias, code, self.lines)
+        return squared_error(output, rows), output
+
+
 class Images(nn.Module):
     """Convolutions with a kernel of 3 and a stride of 2, dense layers, and the mirror with transposed convolutions."""
 

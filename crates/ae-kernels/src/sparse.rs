@@ -1,36 +1,40 @@
-//! Codes of which few values are not zero: the k largest of each row, and the products of training that follow k instead of the
-//! width of the code.
+//! Codes of which few values are not zero: the k largest of each row, or of a batch the k times as many as it has rows, and the products of
+//! training that follow k instead of the width of the code.
 //!
-//! Codes `[features, batch]` come dense from the encoder ([`crate::gemm::forward`]); [`select`] finds the active features of each row, which
-//! is all that the other products read. Every sum is the chain of multiply-adds of the dense product ([`crate::gemm`]) without the terms that
+//! Codes `[features, batch]` come dense from the encoder ([`crate::gemm::forward`]); [`select`] finds the active features of each row, or
+//! [`reaching`] those that reach a bound, which is all that the other products read. Every sum is the chain of multiply-adds of the dense product ([`crate::gemm`]) without the terms that
 //! are zero: the results are the same numbers, bit for bit but for the sign of a zero.
 
 mod gradient;
 mod index;
+mod reach;
 mod rows;
 mod select;
 mod threshold;
 
 pub use gradient::{Sources, above, below};
 pub use index::{Index, Listed, TurnedRows};
+pub use reach::{reaching, values_reaching};
 pub use rows::{decode, deltas};
 pub use select::{scratch_len, select};
 pub use threshold::{drop_below, keep_active, least_of_largest};
 
+use std::ops::Range;
+
 use crate::panel::PanelsMut;
 use crate::simd::Element;
 
-/// The active features of `rows` rows, `k` at most of each, in ascending order.
+/// The active features of `rows` rows, row after row, those of a row in ascending order: where each row ends, features, values.
 #[derive(Clone, Copy, Debug)]
 pub struct Active<'a, T> {
-    k: usize,
+    most: usize,
     rows: usize,
     data: &'a [T],
 }
 
-/// Elements that the active features of so many rows are kept in.
-pub fn active_len(k: usize, rows: usize) -> usize {
-    rows * (2 * k + 1)
+/// Elements that the active features of so many rows are kept in, `most` of them all together.
+pub fn active_len(most: usize, rows: usize) -> usize {
+    rows + 2 * most
 }
 
 /// Indices as they lie in the memory of elements.
@@ -40,11 +44,15 @@ fn as_indices<T: Element>(data: &[T]) -> &[u32] {
 }
 
 impl<'a, T: Element> Active<'a, T> {
-    /// Those that [`select`] has left in `data`, [`active_len`] elements.
+    /// Those that [`select`] or [`reaching`] has left in `data`, [`active_len`] elements.
     #[track_caller]
-    pub fn new(data: &'a [T], k: usize, rows: usize) -> Self {
-        assert!(data.len() == active_len(k, rows), "{} elements for {k} features of {rows} rows", data.len());
-        Active { k, rows, data }
+    pub fn new(data: &'a [T], most: usize, rows: usize) -> Self {
+        assert!(
+            data.len() == active_len(most, rows),
+            "{} elements for {most} features of {rows} rows",
+            data.len()
+        );
+        Active { most, rows, data }
     }
 
     /// Rows.
@@ -52,19 +60,25 @@ impl<'a, T: Element> Active<'a, T> {
         self.rows
     }
 
-    /// Most active features of a row.
-    pub fn k(&self) -> usize {
-        self.k
+    /// Most active features of all rows together.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Where the active features of a row are among those of all rows.
+    #[inline(always)]
+    pub fn range(&self, row: usize) -> Range<usize> {
+        let ends = as_indices(&self.data[..self.rows]);
+        let start = row.checked_sub(1).map_or(0, |before| ends[before]);
+        start as usize..ends[row] as usize
     }
 
     /// The active features of a row, and their values, none of them zero.
     #[inline(always)]
     pub fn row(&self, row: usize) -> (&'a [u32], &'a [T]) {
-        let (counts, rest) = self.data.split_at(self.rows);
-        let (indices, values) = rest.split_at(self.rows * self.k);
-        let count = as_indices(counts)[row] as usize;
-        let at = row * self.k;
-        (&as_indices(&indices[at..at + self.k])[..count], &values[at..][..count])
+        let (indices, values) = self.data[self.rows..].split_at(self.most);
+        let range = self.range(row);
+        (&as_indices(indices)[range.clone()], &values[range])
     }
 
     /// Writes the values to `codes` `[features, rows]`, zeros elsewhere.
@@ -105,19 +119,31 @@ pub fn pick<T: Element>(codes: &mut [T], all: usize, features: &[u32]) {
     }
 }
 
-/// Renames the active features that [`select`] has left in `active`: `i` becomes `names[i]`.
-pub fn rename<T: Element>(active: &mut [T], k: usize, rows: usize, names: &[u32]) {
-    let (counts, rest) = active.split_at_mut(rows);
+/// Renames the active features of `rows` rows that [`select`] has left in `active`: `i` becomes `names[i]`.
+pub fn rename<T: Element>(active: &mut [T], rows: usize, names: &[u32]) {
+    let (ends, rest) = active.split_at_mut(rows);
+    let all = as_indices(ends)[..rows].last().map_or(0, |end| *end as usize);
     let indices: &mut [u32] = bytemuck::cast_slice_mut(rest);
-    for (row, &count) in as_indices(counts).iter().take(rows).enumerate() {
-        let of_row = row * k * (size_of::<T>() / size_of::<u32>());
-        indices[of_row..][..count as usize].iter_mut().for_each(|index| *index = names[*index as usize]);
+    indices[..all].iter_mut().for_each(|index| *index = names[*index as usize]);
+}
+
+/// A bound for values that are not zero: the smallest positive number for zero itself, which nothing below it can take the place of.
+#[inline(always)]
+fn beyond_zero<T: Element>(bound: T) -> T {
+    if bound != T::ZERO {
+        return bound;
     }
+    let least = T::from_f64(f64::from_bits(1));
+    if least == T::ZERO { T::from_f32(f32::from_bits(1)) } else { least }
+}
+
+#[inline(always)]
+fn is_nan<T: Element>(x: T) -> bool {
+    x.partial_cmp(&x).is_none()
 }
 
 /// The order of [`select`]: larger values first, NaN before all, so that what is not a number is not lost.
 #[inline(always)]
 fn order<T: Element>(a: T, b: T) -> std::cmp::Ordering {
-    let is_nan = |x: T| x.partial_cmp(&x).is_none();
     b.partial_cmp(&a).unwrap_or_else(|| is_nan(b).cmp(&is_nan(a)))
 }

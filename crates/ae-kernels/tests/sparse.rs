@@ -30,10 +30,10 @@ fn packed<T: Element>(values: &[f32], features: usize, rows: usize) -> Vec<T> {
 fn check<T: Element>(values: &[f32], features: usize, rows: usize, k: usize, name: &str) {
     let codes = packed::<T>(values, features, rows);
     for isa in Isa::available() {
-        let mut active = vec![T::from_f32(7.0); sparse::active_len(k, rows)];
+        let mut active = vec![T::from_f32(7.0); sparse::active_len(k * rows, rows)];
         let mut scratch = vec![T::from_f32(9.0); sparse::scratch_len::<T>(k)];
         sparse::select(isa, k, Panels::new(&codes, features, rows), &mut active, &mut scratch);
-        let active = Active::new(&active, k, rows);
+        let active = Active::new(&active, k * rows, rows);
         let mut spread = vec![T::ONE; codes.len()];
         active.spread(PanelsMut::new(&mut spread, features, rows));
         let spread = Panels::new(&spread, features, rows);
@@ -105,17 +105,74 @@ fn features_that_are_picked_keep_their_lines_and_names() {
     sparse::pick(&mut codes, features, &picked);
     let codes = &codes[..panel_len::<f32>(picked.len(), rows)];
     let codes = Panels::new(codes, picked.len(), rows);
-    let mut active = vec![0.0; sparse::active_len(k, rows)];
+    let mut active = vec![0.0; sparse::active_len(k * rows, rows)];
     let mut scratch = vec![0.0; sparse::scratch_len::<f32>(k)];
     sparse::select(Isa::best(), k, codes, &mut active, &mut scratch);
-    sparse::rename::<f32>(&mut active, k, rows, &picked);
-    let active = Active::new(&active, k, rows);
+    sparse::rename::<f32>(&mut active, rows, &picked);
+    let active = Active::new(&active, k * rows, rows);
     for row in 0..rows {
         let of_row: Vec<f32> = picked.iter().map(|feature| values[*feature as usize * rows + row]).collect();
         let expected: Vec<u32> = naive(&of_row, k).iter().map(|place| picked[*place as usize]).collect();
         assert_eq!(active.row(row).0, expected);
         let kept: Vec<f32> = expected.iter().map(|feature| values[*feature as usize * rows + row]).collect();
         assert_eq!(active.row(row).1, kept);
+    }
+}
+
+/// What reaches a bound, against looking at every value.
+#[test]
+fn what_reaches_a_bound() {
+    let mut random = SplitMix64::new(5);
+    for (features, rows) in [(1, 1), (7, 3), (40, 17), (64, 16), (500, 33), (33, 100), (5, 0)] {
+        let values: Vec<f32> = (0..features * rows)
+            .map(|_| match random.below(20) {
+                0 => f32::NAN,
+                number => (number as f32 - 10.0) / 4.0,
+            })
+            .collect();
+        for bound in [-9.0, -1.0, 0.0, 0.5, 2.0, f32::INFINITY] {
+            reach::<f32>(&values, features, rows, bound);
+            reach::<f64>(&values, features, rows, bound);
+        }
+    }
+}
+
+fn reach<T: Element>(values: &[f32], features: usize, rows: usize, bound: f32) {
+    let codes = packed::<T>(values, features, rows);
+    let reaches = |x: f32| x != 0.0 && (x.is_nan() || x >= bound);
+    let all = values.iter().filter(|x| reaches(**x)).count();
+    // Beyond what is needed there may be room.
+    let most = all + 3;
+    for isa in Isa::available() {
+        let panels = Panels::new(&codes, features, rows);
+        let mut active = vec![T::from_f32(7.0); sparse::active_len(most, rows)];
+        sparse::reaching(isa, T::from_f32(bound), panels, &mut active, most);
+        let active = Active::new(&active, most, rows);
+        for row in 0..rows {
+            let of_row: Vec<f32> = (0..features).map(|feature| values[feature * rows + row]).collect();
+            let expected: Vec<u32> =
+                (0..features).filter(|i| reaches(of_row[*i])).map(|i| i as u32).collect();
+            let (indices, kept) = active.row(row);
+            assert_eq!(indices, expected, "[{features}, {rows}] from {bound} on {isa}, row {row}");
+            for (index, value) in indices.iter().zip(kept) {
+                let expected = of_row[*index as usize];
+                assert!(value.to_f32() == expected || (expected.is_nan() && value.to_f64().is_nan()));
+            }
+        }
+        // The first ones, where there is no room for all.
+        let fewer = all / 2;
+        let mut some = vec![T::from_f32(7.0); sparse::active_len(fewer, rows)];
+        sparse::reaching(isa, T::from_f32(bound), panels, &mut some, fewer);
+        let some = Active::new(&some, fewer, rows);
+        let listed = |active: Active<'_, T>| -> Vec<(usize, u32)> {
+            (0..rows).flat_map(|row| active.row(row).0.iter().map(move |feature| (row, *feature))).collect()
+        };
+        assert_eq!(listed(some), listed(active)[..fewer], "{isa}");
+        for room in [0, all / 2, all, all + 2] {
+            let mut found = vec![T::from_f32(7.0); room];
+            assert_eq!(sparse::values_reaching(isa, T::from_f32(bound), panels, &mut found), all);
+            assert!(found.iter().take(all).all(|x| reaches(x.to_f32())), "{isa}");
+        }
     }
 }
 
@@ -127,7 +184,13 @@ fn largest_of_all_as_by_sorting() {
         let values: Vec<f32> = (0..lines * 16).map(|_| random.below(9) as f32 - 4.0).collect();
         let mut sorted = values.clone();
         sorted.sort_by(|a, b| b.partial_cmp(a).unwrap());
-        let expected = count.min(sorted.len()).checked_sub(1).map(|last| sorted[last]);
+        let expected = count.min(sorted.len()).checked_sub(1).map(|last| match sorted.get(last + 1) {
+            // Of equals all or none.
+            Some(next) if *next == sorted[last] => {
+                sorted[..last].iter().copied().rfind(|x| *x > sorted[last]).unwrap_or(f32::INFINITY)
+            }
+            _ => sorted[last],
+        });
         assert_eq!(sparse::least_of_largest(&mut values.clone(), count), expected);
         let Some(least) = expected else { continue };
         let deltas = random.uniform_f32s(values.len(), -1.0, 1.0);
@@ -144,7 +207,8 @@ fn largest_of_all_as_by_sorting() {
         }
     }
     let mut with_nan = [1.0, f32::NAN, 3.0];
-    assert!(sparse::least_of_largest(&mut with_nan, 1).unwrap().is_nan());
+    assert_eq!(sparse::least_of_largest(&mut with_nan, 2), Some(3.0));
+    assert_eq!(sparse::least_of_largest(&mut with_nan, 1), Some(f32::INFINITY));
     let mut line = [f32::NAN; 16];
     sparse::drop_below(Isa::best(), 1.0, &mut line);
     assert!(line.iter().all(|x| x.is_nan()));

@@ -205,8 +205,9 @@ impl<T: Element> Bulk<'_, T> {
                     let y = PanelsMut::new(y, outputs, rows);
                     let layer = &self.network.layers[*layer];
                     if let Some(latent) = sparse_from.take() {
-                        let active = &chosen.as_slice()[..sparse::active_len(latent.k, rows)];
-                        let active = Active::new(active, latent.k, rows);
+                        let most = latent.k * rows;
+                        let active = &chosen.as_slice()[..sparse::active_len(most, rows)];
+                        let active = Active::new(active, most, rows);
                         sparse::decode(isa, layer.parameters(parameters), true, active, y);
                     } else {
                         layer.forward(isa, parameters, Panels::new(x, inputs, rows), y, None);

@@ -128,7 +128,7 @@ impl TopKLatent {
 
     /// Elements that a block of `rows` rows needs: the active features, and memory to find them.
     pub(crate) fn memory<T: Element>(&self, rows: usize) -> usize {
-        sparse::active_len(self.k, rows) + sparse::scratch_len::<T>(self.k)
+        sparse::active_len(self.k * rows, rows) + sparse::scratch_len::<T>(self.k)
     }
 
     /// The largest values of each row of `codes`, in the first elements of `memory`.
@@ -139,9 +139,9 @@ impl TopKLatent {
         memory: &'m mut [T],
     ) -> Active<'m, T> {
         let rows = codes.cols();
-        let (active, scratch) = memory.split_at_mut(sparse::active_len(self.k, rows));
+        let (active, scratch) = memory.split_at_mut(sparse::active_len(self.k * rows, rows));
         sparse::select(isa, self.k, codes, active, scratch);
-        Active::new(active, self.k, rows)
+        Active::new(active, self.k * rows, rows)
     }
 }
 

@@ -334,9 +334,7 @@ impl<T: Arithmetic> StepPlan<T> {
         let stages = network.stages.len();
         let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
             self.pass(network, crew, batch, 0..stages, arena);
-            if let Way::Sparse(plan) = &self.way {
-                plan.fill(&network.layers, batch, arena.blocks.as_slice(), &mut arena.index);
-            }
+            self.fill_index(network, batch, arena);
             return;
         };
         self.pass(network, crew, batch, 0..barrier, arena);
@@ -344,7 +342,15 @@ impl<T: Arithmetic> StepPlan<T> {
         let means = std::mem::take(&mut arena.means);
         let batch = Batch { code_means: Some(&means), least: arena.least, ..batch };
         self.pass(network, crew, batch, barrier..stages, arena);
+        self.fill_index(network, batch, arena);
         arena.means = means;
+    }
+
+    /// Lists the active features of a sparse code.
+    fn fill_index(&self, network: &Network<T>, batch: Batch<'_, T>, arena: &mut Arena<T>) {
+        if let Way::Sparse(plan) = &self.way {
+            plan.fill(&network.layers, batch, arena.blocks.as_slice(), &mut arena.index);
+        }
     }
 
     /// Takes every block of rows through the stages `pass`.

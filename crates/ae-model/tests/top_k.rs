@@ -212,8 +212,9 @@ proptest! {
         let activation = if relu { Activation::Relu } else { Activation::Linear };
         let case = Case { activation, code: 4 * case.code, ..case };
         let never = Dropout { input: 1e-300, hidden: 0.0 };
-        let (sparse, dense) = (case.config(), case.with(Latent::top_k(case.k), never));
-        for isa in Isa::available() {
+        let pair = |latent: Latent| (case.with(latent, Dropout::default()), case.with(latent, never));
+        for (isa, latent) in Isa::available().flat_map(|isa| [(isa, Latent::top_k(case.k)), (isa, batch_top_k(case.k))]) {
+            let (sparse, dense) = pair(latent);
             let learnt = case.learnt::<f32>(&sparse, isa, 1, Products::Plain);
             prop_assert_eq!(learnt, case.learnt::<f32>(&dense, isa, 1, Products::Plain), "{}", isa);
             let learnt = case.learnt::<f64>(&sparse, isa, 2, Products::Plain);

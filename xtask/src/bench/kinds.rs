@@ -14,7 +14,7 @@ use super::train::{Kind, OPTIMIZERS, TrainBench};
 type Work = (Kind, &'static [usize], &'static str, usize);
 
 /// The networks of each kind that are usual for it.
-const WORKS: [Work; 13] = [
+const WORKS: [Work; 14] = [
     (Kind::Plain, &[784, 256, 128, 64, 32], "relu", 128),
     (Kind::Denoising, &[784, 256, 128, 64, 32], "relu", 128),
     (Kind::Sparse, &[784, 256, 128, 64, 32], "relu", 128),
@@ -24,6 +24,7 @@ const WORKS: [Work; 13] = [
     (Kind::Contractive, &[784, 256], "sigmoid", 128),
     (Kind::Vae, &[784, 200, 200, 50], "tanh", 128),
     (Kind::TopK, &[768, 16384], "relu", 1024),
+    (Kind::BatchTopK, &[768, 16384], "relu", 1024),
     (Kind::Conv, &[784, 32], "relu", 32),
     (Kind::Conv, &[784, 32], "relu", 128),
     (Kind::Conv, &[784, 32], "relu", 512),

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use ae_kernels::Isa;
 use ae_kernels::conv::{Conv, Conv2d};
 use ae_model::{
-    Activation, Arithmetic, Config, Image, ImageLayer, ImageLayers, Optimizer, Precision, Session, Trainer,
+    Activation, Arithmetic, Config, ConfigBuilder, Image, ImageLayer, ImageLayers, Optimizer, Precision,
+    Session, Trainer,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -89,9 +90,8 @@ impl Default for TrainBench {
 }
 
 impl TrainBench {
-    /// Measures and returns the object of the contract.
-    pub(crate) fn measure(&self) -> Result<Value, Failure> {
-        let isa = Isa::active()?;
+    /// The network and how it learns.
+    pub(super) fn builder(&self) -> Result<ConfigBuilder, Failure> {
         let [input, hidden @ .., encoding] = self.dims.as_slice() else {
             return Err(Failure::Usage("--dims needs an input and an encoding width".to_owned()));
         };
@@ -113,8 +113,14 @@ impl TrainBench {
             .precision(precision)
             .optimizer(optimizer)
             .learning_rate(1e-4);
-        let config = self.of_kind(builder)?.build()?;
-        let step = match precision {
+        self.of_kind(builder)
+    }
+
+    /// Measures and returns the object of the contract.
+    pub(crate) fn measure(&self) -> Result<Value, Failure> {
+        let isa = Isa::active()?;
+        let config = self.builder()?.build()?;
+        let step = match config.precision() {
             Precision::F64 => self.time::<f64>(&config, isa)?,
             _ => self.time::<f32>(&config, isa)?,
         };

@@ -22,6 +22,9 @@ pub(crate) struct MnistDeep {
     /// Standard deviation of the noise on the input in training
     #[arg(long, default_value_t = 0.0)]
     noise: f64,
+    /// Decoupled weight decay of AdamW; 0 is plain Adam
+    #[arg(long, default_value_t = 0.0)]
+    weight_decay: f64,
     /// Rows of an update
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
@@ -55,6 +58,11 @@ impl MnistDeep {
             .loss(self.loss);
         if self.noise > 0.0 {
             config = config.noise(Noise::Gaussian { sigma: self.noise });
+        }
+        if self.weight_decay > 0.0 {
+            let Self { weight_decay, .. } = *self;
+            let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8);
+            config = config.optimizer(Optimizer::AdamW { beta1, beta2, epsilon, weight_decay });
         }
         let published = Published { autoencoder: 3.00, components: 30, pca: 13.87 };
         compare("mnist-deep", config, (&train, &test), published, &self.settings)

@@ -46,7 +46,7 @@ pub struct Listed<'a, T> {
     pub first: usize,
     /// Their active features.
     pub active: Active<'a, T>,
-    /// The deltas of those, `k` for each row.
+    /// The deltas of those, as [`super::deltas`] leaves them.
     pub deltas: &'a [T],
     /// Where the deltas of the outputs are that belong to them.
     pub outputs: TurnedRows,
@@ -62,7 +62,7 @@ pub struct Index<T> {
 }
 
 impl<T: Element> Index<T> {
-    /// Room for `rows` rows with `k` of `features` features listed.
+    /// Room for `rows` rows with `k` of `features` features listed in the mean.
     pub fn with_room(features: usize, k: usize, rows: usize) -> Self {
         Index { rows: 0, starts: vec![0; features + 2], entries: vec![Entry::default(); rows * k] }
     }
@@ -90,7 +90,7 @@ impl<T: Element> Index<T> {
         for Listed { first, active, deltas, outputs } in lists {
             for row in 0..active.rows() {
                 let (features, values) = active.row(row);
-                let deltas = &deltas[row * active.k()..][..features.len()];
+                let deltas = &deltas[active.range(row)];
                 let [input, output] = [inputs, outputs].map(|place| place.line::<T>(first + row) as u32);
                 for ((&feature, &value), &delta) in features.iter().zip(values).zip(deltas) {
                     let place = &mut self.starts[feature as usize + 1];

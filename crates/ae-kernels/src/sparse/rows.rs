@@ -71,7 +71,7 @@ impl<T: Element> Kernel<T> for Decode<'_, T> {
 }
 
 /// `dx = W δ` of the active features alone: weights as for [`decode`], `turned` the deltas of the outputs as [`crate::panel::turn`] leaves them,
-/// `dx` `k` elements for each row, those of its active features first.
+/// `dx` an element for each active feature, where it is among them ([`Active::range`]).
 pub fn deltas<T: Element>(
     isa: Isa,
     weights: Panels<'_, T>,
@@ -82,7 +82,7 @@ pub fn deltas<T: Element>(
     assert!(
         weights.rows() > 0
             && turned.len() == turned_len::<T>(weights.cols(), active.rows())
-            && dx.len() == active.rows() * active.k(),
+            && dx.len() == active.most(),
         "deltas: weights [{}, {}], {} rows, {} turned deltas, {} of codes",
         weights.rows(),
         weights.cols(),
@@ -105,7 +105,7 @@ impl<T: Element> Kernel<T> for Deltas<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let Deltas { weights, active, turned, dx } = self;
-        let (outputs, rows, k) = (weights.cols(), active.rows(), active.k());
+        let (outputs, rows) = (weights.cols(), active.rows());
         let side = T::PANEL * T::PANEL;
         let of_panel = turned_len::<T>(outputs, 1);
         let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
@@ -118,7 +118,7 @@ impl<T: Element> Kernel<T> for Deltas<'_, T> {
                 let at = row / T::PANEL * of_panel + panel * side + row % T::PANEL * T::PANEL;
                 let delta = &turned[at..][..width];
                 let (features, _) = active.row(row);
-                let dx = &mut dx[row * k..][..features.len()];
+                let dx = &mut dx[active.range(row)];
                 // As many features at a time as a line has lanes: each sum is one chain over the outputs.
                 for (features, dx) in features.chunks(T::PANEL).zip(dx.chunks_mut(T::PANEL)) {
                     for (line, &feature) in block.chunks_exact_mut(T::PANEL).zip(features) {

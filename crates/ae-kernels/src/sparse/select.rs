@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::{active_len, order};
+use super::{active_len, beyond_zero, order};
 use crate::isa::Isa;
 use crate::panel::Panels;
 use crate::simd::{Element, Kernel, Simd};
@@ -28,13 +28,13 @@ pub fn scratch_len<T: Element>(k: usize) -> usize {
 }
 
 /// Finds the `k` largest values of each column of `values` `[features, rows]`, of equal ones those that come first, and leaves them as
-/// [`super::Active`] reads them in `active`, [`active_len`] elements. A value of zero is not active; NaN counts as the largest.
+/// [`super::Active`] reads them in `active`, [`active_len`] elements for `k` a row. A value of zero is not active; NaN counts as the largest.
 /// `scratch` is [`scratch_len`] elements.
 pub fn select<T: Element>(isa: Isa, k: usize, values: Panels<'_, T>, active: &mut [T], scratch: &mut [T]) {
     assert!(
         k > 0
             && u32::try_from(values.rows()).is_ok()
-            && active.len() == active_len(k, values.cols())
+            && active.len() == active_len(k * values.cols(), values.cols())
             && scratch.len() >= scratch_len::<T>(k),
         "{k} of [{}, {}] in {} elements with {} of scratch",
         values.rows(),
@@ -102,23 +102,17 @@ impl<T: Element> Lane<'_, T> {
     }
 }
 
-/// A bound for values that are not zero: the smallest positive number for zero itself, which nothing below it can take the place of.
-fn beyond_zero<T: Element>(bound: T) -> T {
-    if bound != T::ZERO {
-        return bound;
-    }
-    let least = T::from_f64(f64::from_bits(1));
-    if least == T::ZERO { T::from_f32(f32::from_bits(1)) } else { least }
-}
-
 impl<T: Element> Kernel<T> for Select<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let Select { k, values, active, scratch } = self;
         let (features, rows, room) = (values.rows(), values.cols(), room(k));
-        let (counts, rest) = active.split_at_mut(rows);
+        let (ends, rest) = active.split_at_mut(rows);
         let (indices, kept) = rest.split_at_mut(rows * k);
+        let ends: &mut [u32] = bytemuck::cast_slice_mut(ends);
+        let indices: &mut [u32] = bytemuck::cast_slice_mut(indices);
+        let mut end = 0;
         let (maxima, rest) = scratch.split_at_mut(GROUPS * k * T::PANEL);
         let (found, rest) = rest.split_at_mut(room * T::PANEL);
         let (places, apart) = rest.split_at_mut(room * T::PANEL);
@@ -173,11 +167,11 @@ impl<T: Element> Kernel<T> for Select<'_, T> {
                     all.cut(k, apart);
                 }
                 all.drop_zeros();
-                let (row, count) = (first + lane, all.count);
-                bytemuck::cast_slice_mut::<T, u32>(counts)[row] = count as u32;
-                kept[row * k..][..count].copy_from_slice(&all.values[..count]);
-                let indices = bytemuck::cast_slice_mut::<T, u32>(&mut indices[row * k..][..k]);
-                indices[..count].copy_from_slice(&all.indices[..count]);
+                let count = all.count;
+                kept[end..][..count].copy_from_slice(&all.values[..count]);
+                indices[end..][..count].copy_from_slice(&all.indices[..count]);
+                end += count;
+                ends[first + lane] = end as u32;
             }
         }
     }

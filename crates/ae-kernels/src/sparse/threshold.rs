@@ -1,14 +1,23 @@
 //! Codes of which the largest values of a whole batch are kept: a bound, and everything below it becomes zero.
 
-use super::order;
+use std::cmp::Ordering;
+
+use super::{is_nan, order};
 use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
 
-/// The smallest of the `count` largest `values`, or of all where they are fewer; none of none. NaN counts as the largest. Their order is
-/// another afterwards.
+/// The smallest of the `count` largest `values`, or of all where they are fewer; none of none. Of equals it takes all or none, so that no more
+/// than `count` reach it: infinity, where that leaves nothing. NaN counts as the largest and reaches infinity, which is the answer where
+/// there are `count` of it. Their order is another afterwards.
 pub fn least_of_largest<T: Element>(values: &mut [T], count: usize) -> Option<T> {
     let last = count.min(values.len()).checked_sub(1)?;
-    Some(*values.select_nth_unstable_by(last, |a, b| order(*a, *b)).1)
+    let (larger, least, rest) = values.select_nth_unstable_by(last, |a, b| order(*a, *b));
+    let mut least = *least;
+    if rest.iter().any(|value| order(*value, least) == Ordering::Equal) {
+        let above = larger.iter().copied().filter(|value| order(*value, least) == Ordering::Less);
+        least = above.max_by(|a, b| order(*a, *b)).unwrap_or(T::from_f64(f64::INFINITY));
+    }
+    Some(if is_nan(least) { T::from_f64(f64::INFINITY) } else { least })
 }
 
 /// Makes every value below `least` zero; NaN stays. Whole lines of them.

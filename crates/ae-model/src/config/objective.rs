@@ -135,7 +135,7 @@ pub struct TopK {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revival: Option<Revival>,
     /// Whether training keeps the `k m` largest values of the `m` rows of a batch instead of k of each row, so that rows which need more
-    /// have more (BatchTopK, Bussmann et al. 2024); all that equal the smallest of them are kept. Outside training the values are kept that
+    /// have more (BatchTopK, Bussmann et al. 2024); of values that are equal all or none. Outside training the values are kept that
     /// reach a threshold, the running mean of that smallest value over the batches, so that a row's encoding does not depend on
     /// others; before any training it is 0. Not with [`TopK::revival`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -38,10 +38,12 @@ struct Area {
 }
 
 impl Areas {
-    /// Areas for `rows` rows, whole panels of them, each where `take` gives it so many elements.
+    /// Areas for `rows` rows, whole panels of them, each where `take` gives it so many elements. `chosen` are those of a latent that chooses
+    /// among the values of a whole batch.
     pub(super) fn new<T: Element>(
         network: &Network<T>,
         rows: usize,
+        chosen: usize,
         mut take: impl FnMut(usize) -> usize,
     ) -> Self {
         let target = network.objective.changes_input().then(|| take(network.input * rows));
@@ -57,6 +59,7 @@ impl Areas {
                 // The noise, and the importance of each sample.
                 Stage::Gaussian(_) => (features + 1) * rows * copies,
                 Stage::TopK(latent) => latent.memory::<T>(rows),
+                Stage::BatchTopK(_) => chosen,
                 // The scale of each row.
                 Stage::Normalize(_) => rows * copies,
                 // Slopes.
@@ -382,8 +385,9 @@ impl<'a, T: Element> Block<'a, T> {
             Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
             Stage::TopK(latent) => {
                 let cols = self.cols(index);
-                let active = &memory[self.areas.private[index]..][..sparse::active_len(latent.k, cols)];
-                Active::new(active, latent.k, cols).keep(delta, self.delta_mut(dx, index));
+                let most = latent.k * cols;
+                let active = &memory[self.areas.private[index]..][..sparse::active_len(most, cols)];
+                Active::new(active, most, cols).keep(delta, self.delta_mut(dx, index));
             }
             Stage::Contraction(_) => dx[..delta.len()].copy_from_slice(delta),
             Stage::BatchTopK(_) => {

@@ -55,7 +55,7 @@ impl PlainPlan {
             end += len;
             end - len
         };
-        let areas = Areas::new(network, rows, &mut take);
+        let areas = Areas::new(network, rows, 0, &mut take);
         let values_end = take(0);
         let mut layers = Vec::with_capacity(network.layers.len());
         for (index, stage) in network.stages.iter().enumerate() {

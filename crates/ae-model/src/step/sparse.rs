@@ -3,29 +3,37 @@
 
 use std::ops::Range;
 
-use ae_kernels::Element;
 use ae_kernels::activation::Activation;
 use ae_kernels::loss::{self, RowLosses};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
 use ae_kernels::sparse::{self, Active, Index, Listed, Sources, TurnedRows};
 use ae_kernels::tile::Parts;
 use ae_kernels::update::Rule;
+use ae_kernels::{Element, Isa};
 
 use super::block::{Areas, Block};
 use super::{Arithmetic, Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
 use crate::config::Revival;
 use crate::layer::Dense;
 use crate::network::Network;
-use crate::stage::{Stage, TopKLatent};
+use crate::stage::{BatchTopKLatent, Stage, TopKLatent};
 
 /// Batch panels of a block at most: the more rows, the more often each line of weights is used that has come to the core.
 const BLOCK_PANELS: usize = 16;
+/// Values that reach this share of the usual smallest value of a batch are candidates for being among its largest: those that are, and not
+/// many more.
+const CANDIDATE: f64 = 0.8;
+/// Candidates that can be counted in the arithmetic of the values.
+const COUNTED: usize = 1 << 24;
+
 /// Where everything of a block lies.
 #[derive(Clone, Debug)]
 pub(super) struct SparsePlan {
     /// How the encoder's product is computed: on tiles, or plainly.
     parts: Option<Parts>,
     latent: TopKLatent,
+    /// Of a latent that chooses among all values of a batch, the active features of the largest one, all of which a block may have.
+    of_batch: Option<usize>,
     layout: Layout,
     areas: Areas,
     /// The inputs and the deltas of the outputs, row by row.
@@ -62,8 +70,14 @@ impl SparsePlan {
         threads: usize,
         parts: Option<Parts>,
     ) -> Option<Self> {
-        let [Stage::Dense(0), Stage::TopK(latent), Stage::Dense(1)] = network.stages.as_slice() else {
-            return None;
+        let [Stage::Dense(0), stage, Stage::Dense(1)] = network.stages.as_slice() else { return None };
+        let (latent, of_batch) = match stage {
+            Stage::TopK(latent) => (latent.clone(), None),
+            Stage::BatchTopK(BatchTopKLatent { features, k, .. }) => {
+                let latent = TopKLatent { features: *features, k: *k, revival: None };
+                (latent, Some(k.saturating_mul(batch)))
+            }
+            _ => return None,
         };
         // With these the slope of a value that is not zero is one.
         let slope_is_one = matches!(network.layers[0].activation, Activation::Relu | Activation::Linear);
@@ -78,17 +92,18 @@ impl SparsePlan {
             end += len.next_multiple_of(T::PANEL);
             end - len.next_multiple_of(T::PANEL)
         };
-        let areas = Areas::new(network, rows, &mut take);
+        let most = of_batch.unwrap_or(latent.k * rows);
+        let areas = Areas::new(network, rows, sparse::active_len(most, rows), &mut take);
         let turned =
             [network.input, network.layers[1].outputs].map(|features| take(turned_len::<T>(features, rows)));
-        let deltas = take(rows * latent.k);
+        let deltas = take(most);
         let [operand, room] =
             parts.map_or([0; 2], |parts| T::Tiles::encode_len(parts, network.layers[0].inputs, block_panels));
         let operand = [take(operand), take(room)];
         let outputs = network.layers[1].outputs;
         let revival = latent.revival.map(|settings| RevivalAreas {
             settings,
-            active: take(sparse::active_len(settings.k, rows) + sparse::scratch_len::<T>(settings.k)),
+            active: take(sparse::active_len(settings.k * rows, rows) + sparse::scratch_len::<T>(settings.k)),
             deltas: take(rows * settings.k),
             left: take(panel_len::<T>(outputs, rows)),
             made: take(panel_len::<T>(outputs, rows)),
@@ -99,13 +114,60 @@ impl SparsePlan {
         let losses = take(rows);
         let squares = take(rows);
         let layout = Layout { block_panels, block_len: end, kept_len: 0, losses, squares };
-        Some(SparsePlan { parts, latent: latent.clone(), layout, areas, turned, deltas, operand, revival })
+        Some(SparsePlan { parts, latent, of_batch, layout, areas, turned, deltas, operand, revival })
     }
 
     /// Memory for the active features of a batch.
     pub(super) fn index<T: Element>(&self, batch: usize) -> Index<T> {
         let revived = self.latent.revival.map_or(0, |revival| revival.k);
         Index::with_room(self.latent.features, self.latent.k + revived, batch)
+    }
+
+    /// Most active features of a block of so many rows.
+    fn most(&self, rows: usize) -> usize {
+        self.of_batch.unwrap_or(self.latent.k * rows)
+    }
+
+    /// The active features of `rows` rows in the memory of their block.
+    fn active<'a, T: Element>(&self, rows: usize, block: &'a [T]) -> Active<'a, T> {
+        let most = self.most(rows);
+        Active::new(&block[self.areas.private(1)..][..sparse::active_len(most, rows)], most, rows)
+    }
+
+    /// Leaves candidates for the largest values of the batch in `memory`: how many there are, and they; -1 if they are too many.
+    fn find_candidates<T: Element>(isa: Isa, threshold: f64, codes: Panels<'_, T>, memory: &mut [T]) {
+        let Some((count, room)) = memory.split_first_mut() else { return };
+        let found = sparse::values_reaching(isa, T::from_f64(CANDIDATE * threshold), codes, room);
+        *count = T::from_f64(if found <= room.len().min(COUNTED) { found as f64 } else { -1.0 });
+    }
+
+    /// Adds the candidates of all blocks to `values`, if these are all that there are and at least `count`.
+    pub(super) fn candidates<T: Element>(
+        &self,
+        rows: usize,
+        memory: &[T],
+        count: usize,
+        values: &mut Vec<T>,
+    ) -> bool {
+        for (_, rows, block) in self.blocks(rows, memory) {
+            let area = &block[self.areas.private(1)..][..sparse::active_len(self.most(rows), rows)];
+            let found = area.split_first().and_then(|(count, room)| {
+                let count = count.to_f64();
+                if count < 0.0 { None } else { room.get(..count as usize) }
+            });
+            match found {
+                Some(found) => values.extend(found),
+                None => {
+                    values.clear();
+                    return false;
+                }
+            }
+        }
+        let enough = values.len() >= count;
+        if !enough {
+            values.clear();
+        }
+        enough
     }
 
     /// The blocks of a batch of `rows` rows: the first row and the number of rows of each, and its memory.
@@ -134,26 +196,28 @@ impl SparsePlan {
         let [inputs, outputs] = self.places::<T>(layers);
         let of_dead = self.revival.filter(|_| !batch.dead.is_empty()).map(|areas| {
             let outputs = TurnedRows { offset: areas.turned, ..outputs };
-            (areas.settings.k.min(batch.dead.len()), areas.active, areas.deltas, outputs)
+            (areas.settings.k.min(batch.dead.len()), areas, outputs)
         });
-        let places = [Some((self.latent.k, self.areas.private(1), self.deltas, outputs)), of_dead];
-        let lists = places.into_iter().flatten().flat_map(|(k, active, deltas, outputs)| {
-            self.blocks(rows, memory).map(move |(first, rows, block)| Listed {
-                first,
-                active: Active::new(&block[active..][..sparse::active_len(k, rows)], k, rows),
-                deltas: &block[deltas..][..rows * k],
-                outputs,
+        let blocks = self.blocks(rows, memory);
+        let of_all = blocks.clone().map(|(first, rows, block)| {
+            let active = self.active(rows, block);
+            Listed { first, active, deltas: &block[self.deltas..][..active.most()], outputs }
+        });
+        let of_dead = of_dead.into_iter().flat_map(|(k, areas, outputs)| {
+            blocks.clone().map(move |(first, rows, block)| {
+                let most = k * rows;
+                let active =
+                    Active::new(&block[areas.active..][..sparse::active_len(most, rows)], most, rows);
+                Listed { first, active, deltas: &block[areas.deltas..][..most], outputs }
             })
         });
-        index.fill(rows, lists, inputs);
+        index.fill(rows, of_all.chain(of_dead), inputs);
     }
 
     /// Calls `each` with every feature that is active in one of the rows, and its value.
     pub(super) fn each_active<T: Element>(&self, rows: usize, memory: &[T], mut each: impl FnMut(u32, f64)) {
-        let k = self.latent.k;
         for (_, rows, block) in self.blocks(rows, memory) {
-            let active = &block[self.areas.private(1)..][..sparse::active_len(k, rows)];
-            let active = Active::new(active, k, rows);
+            let active = self.active(rows, block);
             for (features, values) in (0..rows).map(|row| active.row(row)) {
                 features.iter().zip(values).for_each(|(&feature, value)| each(feature, value.to_f64()));
             }
@@ -202,10 +266,10 @@ impl SparsePlan {
         let codes = &mut values[at..][..panel_len::<T>(self.latent.features, rows)];
         sparse::pick(codes, self.latent.features, dead);
         let codes = Panels::new(&codes[..panel_len::<T>(dead.len(), rows)], dead.len(), rows);
-        let (active, scratch) = active.split_at_mut(sparse::active_len(k, rows));
+        let (active, scratch) = active.split_at_mut(sparse::active_len(k * rows, rows));
         sparse::select(isa, k, codes, active, scratch);
-        sparse::rename(active, k, rows, dead);
-        let active = Active::new(active, k, rows);
+        sparse::rename(active, rows, dead);
+        let active = Active::new(active, k * rows, rows);
         let len = panel_len::<T>(outputs, rows);
         let made = &mut made[..len];
         sparse::decode(isa, weights, false, active, PanelsMut::new(made, outputs, rows));
@@ -223,7 +287,7 @@ impl SparsePlan {
         made.iter_mut().for_each(|delta| *delta = *delta * weight);
         let turned = &mut turned[..turned_len::<T>(outputs, rows)];
         panel::turn(isa, Panels::new(made, outputs, rows), turned);
-        sparse::deltas(isa, weights, active, turned, &mut deltas[..rows * k]);
+        sparse::deltas(isa, weights, active, turned, &mut deltas[..k * rows]);
     }
 }
 
@@ -246,7 +310,7 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         &self,
         network: &Network<T>,
         batch: Batch<'_, T>,
-        _: Range<usize>,
+        pass: Range<usize>,
         memory: &mut [T],
         _: &mut [T],
     ) {
@@ -263,17 +327,34 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         let (revival, rest) = rest.split_at_mut(self.layout.losses - self.revival_start());
         let (losses, squares) = rest.split_at_mut(self.layout.squares - self.layout.losses);
 
-        block.load(values);
-        let (x, codes, _) = block.around(values, 0);
-        match self.parts {
-            Some(parts) => T::Tiles::encode(isa, parts, encoder, parameters, x, codes, [operand, room]),
-            None => encoder.forward(isa, parameters, x, codes, None),
+        if pass.start == 0 {
+            block.load(values);
+            let (x, codes, _) = block.around(values, 0);
+            match self.parts {
+                Some(parts) => T::Tiles::encode(isa, parts, encoder, parameters, x, codes, [operand, room]),
+                None => encoder.forward(isa, parameters, x, codes, None),
+            }
+            let x = real(block.values(values, 0), rows);
+            panel::turn(isa, x, &mut turned_x[..turned_len::<T>(x.rows(), rows)]);
         }
-        let x = real(block.values(values, 0), rows);
-        panel::turn(isa, x, &mut turned_x[..turned_len::<T>(x.rows(), rows)]);
         let (before, after) = values.split_at_mut(self.areas.private(1));
         let (memory, output) = after.split_at_mut(self.areas.at(3) - self.areas.private(1));
-        let active = self.latent.select(isa, real(block.values(before, 1), rows), memory);
+        let codes = real(block.values(before, 1), rows);
+        let most = self.most(rows);
+        let active = match &network.stages[1] {
+            Stage::BatchTopK(latent) => {
+                let memory = &mut memory[..sparse::active_len(most, rows)];
+                if pass.end < network.stages.len() {
+                    Self::find_candidates(isa, latent.threshold, codes, memory);
+                    return;
+                }
+                // Without a smallest value there is none that is not zero.
+                let least = batch.least.unwrap_or(T::from_f64(f64::INFINITY));
+                sparse::reaching(isa, least, codes, memory, most);
+                Active::new(memory, most, rows)
+            }
+            _ => self.latent.select(isa, codes, memory),
+        };
         let outputs = decoder.outputs;
         let output = PanelsMut::new(&mut output[..panel_len::<T>(outputs, rows)], outputs, rows);
         sparse::decode(isa, decoder.parameters(parameters), true, active, output);
@@ -282,9 +363,8 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         let delta = real(block.values(values, 3), rows);
         let turned_delta = &mut turned_delta[..turned_len::<T>(outputs, rows)];
         panel::turn(isa, delta, turned_delta);
-        let k = self.latent.k;
-        let active = Active::new(&values[self.areas.private(1)..][..sparse::active_len(k, rows)], k, rows);
-        let of_codes = &mut of_codes[..rows * k];
+        let active = self.active(rows, values);
+        let of_codes = &mut of_codes[..most];
         sparse::deltas(isa, decoder.parameters(parameters), active, turned_delta, of_codes);
         if let Some(areas) = self.revival.filter(|_| !batch.dead.is_empty()) {
             self.revive(&block, areas, values, revival, losses);

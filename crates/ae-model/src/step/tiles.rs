@@ -62,7 +62,7 @@ impl OnTiles<f32> for TilePlan {
             end - len
         };
         let layers = &network.layers;
-        let areas = Areas::new(network, rows, &mut take);
+        let areas = Areas::new(network, rows, 0, &mut take);
         // Deltas are in panels only on their way through stages that are no dense layers.
         let others = network.stages.iter().any(|stage| !matches!(stage, Stage::Dense(_)));
         let largest = if others { areas.largest_delta(rows) } else { 0 };

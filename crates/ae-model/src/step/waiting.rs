@@ -2,7 +2,7 @@
 
 use ae_kernels::sparse;
 
-use super::{Arena, Arithmetic, Batch, StepPlan};
+use super::{Arena, Arithmetic, Batch, StepPlan, Way};
 use crate::network::Network;
 use crate::stage::Stage;
 
@@ -20,10 +20,17 @@ impl<T: Arithmetic> StepPlan<T> {
         if let Stage::BatchTopK(latent) = &network.stages[barrier] {
             let mut values = std::mem::take(&mut arena.values);
             values.clear();
-            self.each_block(network, batch, arena, |block, memory| {
-                block.collect_values(memory, barrier, &mut values);
-            });
-            arena.least = sparse::least_of_largest(&mut values, latent.k.saturating_mul(rows));
+            let count = latent.k.saturating_mul(rows);
+            let candidates = match &self.way {
+                Way::Sparse(plan) => plan.candidates(rows, arena.blocks.as_slice(), count, &mut values),
+                Way::Plain(_) | Way::Tiles(_) => false,
+            };
+            if !candidates {
+                self.each_block(network, batch, arena, |block, memory| {
+                    block.collect_values(memory, barrier, &mut values);
+                });
+            }
+            arena.least = sparse::least_of_largest(&mut values, count);
             arena.values = values;
             return;
         }

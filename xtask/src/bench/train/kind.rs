@@ -1,6 +1,6 @@
 //! Kinds of autoencoders whose steps can be timed.
 
-use ae_model::{Activation, CodePenalty, ConfigBuilder, Image, ImageLayers, Latent, Loss, Noise};
+use ae_model::{Activation, CodePenalty, ConfigBuilder, Image, ImageLayers, Latent, Loss, Noise, TopK};
 use clap::ValueEnum;
 
 use super::TrainBench;
@@ -11,7 +11,7 @@ pub(in crate::bench) const ACTIVATIONS: [&str; 3] = ["relu", "tanh", "sigmoid"];
 /// Images and convolutions of [`Kind::Conv`] unless others are given.
 const IMAGE: Image = Image { height: 28, width: 28, channels: 1 };
 const CONVOLUTIONS: &str = "16 3 s2, 32 3 s2";
-/// Values that [`Kind::TopK`] keeps unless it is told how many.
+/// Values that [`Kind::TopK`] and [`Kind::BatchTopK`] keep unless it is told how many.
 const KEPT: usize = 32;
 /// As `ae train --kind sparse` has it.
 const L1: f64 = 0.01;
@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     KlSparse,
     /// The largest values of an encoding alone: 32 unless --top-k says otherwise
     TopK,
+    /// The largest values of the encodings of a batch alone: 32 a row in the mean unless --top-k says otherwise
+    BatchTopK,
     /// A Gaussian encoding, and binary cross-entropy
     Vae,
     /// Convolutions before the dense layers: '16 3 s2, 32 3 s2' on 28x28 unless --conv and --image say otherwise
@@ -61,7 +63,7 @@ impl TrainBench {
     /// Makes the configuration one of the kind that is asked for.
     pub(super) fn of_kind(&self, mut builder: ConfigBuilder) -> Result<ConfigBuilder, Failure> {
         builder = match self.kind {
-            Kind::Plain | Kind::TopK | Kind::Conv => builder,
+            Kind::Plain | Kind::TopK | Kind::BatchTopK | Kind::Conv => builder,
             Kind::Denoising => builder.noise(Noise::Gaussian { sigma: SIGMA }),
             Kind::Sparse => builder.code_penalty(CodePenalty::L1 { weight: L1 }),
             Kind::KlSparse => builder
@@ -74,7 +76,8 @@ impl TrainBench {
             Kind::UnitNorm => builder.unit_norm(true),
         };
         if let Some(k) = self.kept() {
-            builder = builder.latent(Latent::top_k(k));
+            let of_batch = self.kind == Kind::BatchTopK;
+            builder = builder.latent(Latent::TopK(TopK { k, revival: None, of_batch }));
         }
         if let Some((image, layers)) = self.images()? {
             builder = builder.image(image.height, image.width, image.channels).conv_layers(layers.0);
@@ -84,7 +87,7 @@ impl TrainBench {
 
     /// How many values of an encoding are kept, where not all are.
     pub(super) fn kept(&self) -> Option<usize> {
-        self.top_k.or((self.kind == Kind::TopK).then_some(KEPT))
+        self.top_k.or(matches!(self.kind, Kind::TopK | Kind::BatchTopK).then_some(KEPT))
     }
 
     /// The images and the convolutions on them, where there are any.
@@ -111,6 +114,8 @@ mod tests {
             let dims = match kind {
                 Kind::Conv => vec![784, 8],
                 Kind::TopK => vec![24, 64],
+                // Wide enough for the way that follows the active features.
+                Kind::BatchTopK => vec![24, 128],
                 Kind::Contractive | Kind::UnitNorm => vec![24, 8],
                 _ => vec![24, 16, 8],
             };

@@ -1,0 +1,108 @@
+//! Codes of which those values are kept that reach a bound, however many of a row.
+
+use super::{active_len, beyond_zero};
+use crate::isa::Isa;
+use crate::panel::Panels;
+use crate::simd::{Element, Kernel, Simd};
+
+/// How many of `values` `[features, rows]` are not zero and reach `bound`. `found` has them all if there is room, else as many as it has room
+/// for. NaN reaches every bound.
+pub fn values_reaching<T: Element>(isa: Isa, bound: T, values: Panels<'_, T>, found: &mut [T]) -> usize {
+    T::run(isa, Values { bound, values, found })
+}
+
+struct Values<'a, T> {
+    bound: T,
+    values: Panels<'a, T>,
+    found: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for Values<'_, T> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) -> usize {
+        let mut count = 0;
+        each_reaching(s, self.bound, self.values, |_, _, value| {
+            if let Some(place) = self.found.get_mut(count) {
+                *place = value;
+            }
+            count += 1;
+        });
+        count
+    }
+}
+
+/// Finds the `values` `[features, rows]` that are not zero and reach `bound`, and leaves them as [`super::Active`] reads them in `active`,
+/// [`active_len`] elements for `most`. NaN reaches every bound. Where there are more, the last ones are left out.
+pub fn reaching<T: Element>(isa: Isa, bound: T, values: Panels<'_, T>, active: &mut [T], most: usize) {
+    assert!(
+        u32::try_from(values.rows()).is_ok() && active.len() == active_len(most, values.cols()),
+        "{most} of [{}, {}] in {} elements",
+        values.rows(),
+        values.cols(),
+        active.len(),
+    );
+    T::run(isa, Reaching { bound, values, active, most });
+}
+
+struct Reaching<'a, T> {
+    bound: T,
+    values: Panels<'a, T>,
+    active: &'a mut [T],
+    most: usize,
+}
+
+impl<T: Element> Kernel<T> for Reaching<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let Reaching { bound, values, active, most } = self;
+        let (ends, rest) = active.split_at_mut(values.cols());
+        let (indices, kept) = rest.split_at_mut(most);
+        let ends: &mut [u32] = &mut bytemuck::cast_slice_mut(ends)[..values.cols()];
+        let indices: &mut [u32] = bytemuck::cast_slice_mut(indices);
+        // Counted first: placing them moves every row from its start to its end.
+        ends.fill(0);
+        each_reaching(s, bound, values, |row, _, _| ends[row] += 1);
+        let mut start = 0usize;
+        for end in ends.iter_mut() {
+            start = most.min(start + std::mem::replace(end, start as u32) as usize);
+        }
+        each_reaching(s, bound, values, |row, feature, value| {
+            let place = ends[row] as usize;
+            // Full only in the last row that has any.
+            if place < most {
+                kept[place] = value;
+                indices[place] = feature as u32;
+                ends[row] += 1;
+            }
+        });
+    }
+}
+
+/// Calls `found` with row, feature and value of all that are not zero and reach `bound`, those of a row in the order of the features.
+#[inline(always)]
+fn each_reaching<T: Element, S: Simd<T>>(
+    s: S,
+    bound: T,
+    values: Panels<'_, T>,
+    mut found: impl FnMut(usize, usize, T),
+) {
+    let bound = s.splat(beyond_zero(bound));
+    for first in (0..values.cols()).step_by(S::LANES) {
+        let real = u32::MAX >> (32 - S::LANES.min(values.cols() - first));
+        let lines = &values.panel(first / T::PANEL)[first % T::PANEL..];
+        for feature in 0..values.rows() {
+            let line = &lines[feature * T::PANEL..];
+            let mut reach = !s.lt_mask(s.load(line), bound) & real;
+            while reach != 0 {
+                let lane = reach.trailing_zeros() as usize;
+                reach &= reach - 1;
+                // Zero reaches a bound below it.
+                if line[lane] != T::ZERO {
+                    found(first + lane, feature, line[lane]);
+                }
+            }
+        }
+    }
+}
