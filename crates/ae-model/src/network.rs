@@ -193,7 +193,7 @@ impl<T: Element> Network<T> {
     /// Draws the weights anew, sets the biases to zero, and forgets the threshold of a top-k latent of batches.
     pub(crate) fn reset(&mut self, config: &Config) {
         if let Some(latent) = self.batch_top_k_mut() {
-            (latent.threshold, latent.batches) = (0.0, 0);
+            (latent.threshold, latent.batches, latent.last) = (0.0, 0, 0.0);
         }
         let mut rng = init::generator(config.seed(), Purpose::Weights);
         let convolutions = config.convolutions();

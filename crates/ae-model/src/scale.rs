@@ -93,7 +93,8 @@ impl Scaler {
         allowed: Allowed,
     ) -> Result<Scaler, Error> {
         let features = data.features();
-        let moments = Moments::of(data, indices, allowed)?;
+        let with_mean = !matches!(kind, ScalerKind::None | ScalerKind::MinMax);
+        let moments = Moments::of(data, indices, allowed, with_mean)?;
         for (column, (low, high)) in moments.low.iter().zip(&moments.high).enumerate() {
             let spread = f64::from(*high) - f64::from(*low);
             if spread > f64::from(f32::MAX) {
@@ -191,10 +192,22 @@ pub(crate) struct Allowed {
     pub(crate) unit_only: bool,
 }
 
+impl Allowed {
+    /// Whether all values of a row are known and allowed. Without a way out of the loop, so that it is done for several at once.
+    fn all(self, row: &[f32]) -> bool {
+        if self.unit_only {
+            row.iter().fold(true, |all, x| all & (0.0..=1.0).contains(x))
+        } else {
+            row.iter().fold(true, |all, x| all & x.is_finite())
+        }
+    }
+}
+
 /// Range, mean and squared deviations of each feature.
 struct Moments {
     low: Vec<f32>,
     high: Vec<f32>,
+    /// Zero, like the squares, where they are not asked for.
     mean: Vec<f64>,
     squares: Vec<f64>,
     /// Values of each feature.
@@ -202,7 +215,12 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(data: &dyn BatchSource, indices: &[usize], allowed: Allowed) -> Result<Moments, Error> {
+    fn of(
+        data: &dyn BatchSource,
+        indices: &[usize],
+        allowed: Allowed,
+        with_mean: bool,
+    ) -> Result<Moments, Error> {
         let features = data.features();
         let mut moments = Moments {
             low: vec![f32::INFINITY; features],
@@ -212,28 +230,48 @@ impl Moments {
             known: vec![0.0; features],
         };
         for_each_row(data, indices, |index, row| {
+            if allowed.all(row) {
+                moments.add(0, row, with_mean);
+                return Ok(());
+            }
             for (j, &x) in row.iter().enumerate() {
+                if x.is_nan() && allowed.missing {
+                    continue;
+                }
                 if !x.is_finite() {
-                    if allowed.missing && x.is_nan() {
-                        continue;
-                    }
                     return Err(Error::NotFinite { row: index, column: j, name: name_of(data, j), value: x });
                 }
                 if allowed.unit_only && !(0.0..=1.0).contains(&x) {
                     return Err(Error::NotInUnit { row: index, column: j, name: name_of(data, j), value: x });
                 }
-                moments.low[j] = moments.low[j].min(x);
-                moments.high[j] = moments.high[j].max(x);
-                moments.known[j] += 1.0;
-                // Welford 1962: no catastrophic cancellation whatever the mean.
-                let x = f64::from(x);
-                let delta = x - moments.mean[j];
-                moments.mean[j] += delta / moments.known[j];
-                moments.squares[j] += delta * (x - moments.mean[j]);
+                moments.add(j, &[x], with_mean);
             }
             Ok(())
         })?;
         Ok(moments)
+    }
+
+    /// Takes note of a value of each feature from `first` on. All are finite.
+    fn add(&mut self, first: usize, row: &[f32], with_mean: bool) {
+        let of_row = first..first + row.len();
+        let known = &mut self.known[of_row.clone()];
+        known.iter_mut().for_each(|known| *known += 1.0);
+        let bounds = self.low[of_row.clone()].iter_mut().zip(&mut self.high[of_row.clone()]);
+        for ((low, high), &x) in bounds.zip(row) {
+            *low = low.min(x);
+            *high = high.max(x);
+        }
+        if !with_mean {
+            return;
+        }
+        let sums = self.mean[of_row.clone()].iter_mut().zip(&mut self.squares[of_row]);
+        for (((mean, squares), known), &x) in sums.zip(known).zip(row) {
+            // Welford 1962: no catastrophic cancellation whatever the mean.
+            let x = f64::from(x);
+            let delta = x - *mean;
+            *mean += delta / *known;
+            *squares += delta * (x - *mean);
+        }
     }
 
     fn deviation(&self, column: usize) -> f64 {

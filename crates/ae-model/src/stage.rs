@@ -89,6 +89,8 @@ pub(crate) struct BatchTopKLatent {
     pub(crate) threshold: f64,
     /// Batches that it has seen.
     pub(crate) batches: u64,
+    /// The smallest value that the last of them kept, 0 before: where to look for the next one, which changes no result.
+    pub(crate) last: f64,
 }
 
 /// What a batch leaves of the threshold at most. At first it is the mean of all batches.
@@ -97,7 +99,7 @@ const THRESHOLD_KEEP: f64 = 0.99;
 impl BatchTopKLatent {
     /// That of a network which has seen no batch.
     pub(crate) fn new(features: usize, k: usize) -> Self {
-        BatchTopKLatent { features, k, threshold: 0.0, batches: 0 }
+        BatchTopKLatent { features, k, threshold: 0.0, batches: 0, last: 0.0 }
     }
 
     /// Takes note of the smallest value that a batch has kept, where it is one.
@@ -106,6 +108,7 @@ impl BatchTopKLatent {
         let keep = THRESHOLD_KEEP.min(self.batches as f64 / (self.batches + 1) as f64);
         self.threshold = keep * self.threshold + (1.0 - keep) * least;
         self.batches += 1;
+        self.last = least;
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct EpochBench {
     #[arg(long, default_value_t = 60_000)]
     rows: usize,
     /// Epochs of a training
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 10)]
     epochs: usize,
     /// Share of the rows that is set aside and measured after each epoch
     #[arg(long, default_value_t = 0.0)]

@@ -20,9 +20,9 @@ use crate::stage::{BatchTopKLatent, Stage, TopKLatent};
 
 /// Batch panels of a block at most: the more rows, the more often each line of weights is used that has come to the core.
 const BLOCK_PANELS: usize = 16;
-/// Values that reach this share of the usual smallest value of a batch are candidates for being among its largest: those that are, and not
-/// many more.
-const CANDIDATE: f64 = 0.8;
+/// Values that reach this share of the smallest value kept of the last batch are candidates for being among the largest of the next one: those
+/// that are, and not many more.
+const CANDIDATE: f64 = 0.9;
 /// Candidates that can be counted in the arithmetic of the values.
 const COUNTED: usize = 1 << 24;
 
@@ -135,9 +135,9 @@ impl SparsePlan {
     }
 
     /// Leaves candidates for the largest values of the batch in `memory`: how many there are, and they; -1 if they are too many.
-    fn find_candidates<T: Element>(isa: Isa, threshold: f64, codes: Panels<'_, T>, memory: &mut [T]) {
+    fn find_candidates<T: Element>(isa: Isa, last: f64, codes: Panels<'_, T>, memory: &mut [T]) {
         let Some((count, room)) = memory.split_first_mut() else { return };
-        let found = sparse::values_reaching(isa, T::from_f64(CANDIDATE * threshold), codes, room);
+        let found = sparse::values_reaching(isa, T::from_f64(CANDIDATE * last), codes, room);
         *count = T::from_f64(if found <= room.len().min(COUNTED) { found as f64 } else { -1.0 });
     }
 
@@ -345,7 +345,7 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
             Stage::BatchTopK(latent) => {
                 let memory = &mut memory[..sparse::active_len(most, rows)];
                 if pass.end < network.stages.len() {
-                    Self::find_candidates(isa, latent.threshold, codes, memory);
+                    Self::find_candidates(isa, latent.last, codes, memory);
                     return;
                 }
                 // Without a smallest value there is none that is not zero.
