@@ -35,6 +35,15 @@ const LINE: f64 = 20.0;
 const COLOURS: [&str; 8] =
     ["#2f7fd1", "#d9620f", "#14936a", "#c2589a", "#a8790a", "#8a6fd6", "#7d858e", "#d64550"];
 
+/// A value beside what is drawn of it.
+fn number(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e5).contains(&value.abs()) {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.2e}")
+    }
+}
+
 /// How values are spread over an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scale {

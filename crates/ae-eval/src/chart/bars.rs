@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{CHARACTER, COLOURS, LINE, RIGHT, WIDTH, escaped, opened, text};
+use super::{CHARACTER, COLOURS, LINE, RIGHT, WIDTH, escaped, number, opened, text};
 use crate::scatter::shortened;
 
 /// Space for the number beside a bar.
@@ -32,12 +32,4 @@ pub fn bars(title: &str, values: &[(String, f64)]) -> String {
     }
     svg.push_str("</svg>\n");
     svg
-}
-
-fn number(value: f64) -> String {
-    if value == 0.0 || (1e-3..1e5).contains(&value.abs()) {
-        format!("{value:.4}")
-    } else {
-        format!("{value:.2e}")
-    }
 }

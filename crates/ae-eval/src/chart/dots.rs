@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{CHARACTER, COLOURS, LINE, WIDTH, escaped, opened, text};
+use super::{CHARACTER, COLOURS, LINE, WIDTH, escaped, number, opened, text};
 use crate::reconstruction::quantile;
 use crate::scatter::{Classes, MARKERS, Marker, corners, shortened};
 
@@ -146,7 +146,7 @@ fn legend(colouring: &Colouring<'_>) -> (String, f64) {
         Colouring::Values(name, values) => {
             let (low, high) = ends(values);
             let y = SIDE + 8.0;
-            let low = format!("{name} {low:.3e}");
+            let low = format!("{name} {}", number(low));
             let from = 12.0 + CHARACTER * low.chars().count() as f64;
             text(&mut svg, (4.0, y + 11.0), "start", &low);
             for part in 0..PARTS {
@@ -159,7 +159,7 @@ fn legend(colouring: &Colouring<'_>) -> (String, f64) {
                 );
             }
             let right = from + PART * PARTS as f64 + 8.0;
-            text(&mut svg, (right, y + 11.0), "start", &format!("{high:.3e} and above"));
+            text(&mut svg, (right, y + 11.0), "start", &format!("{} and above", number(high)));
             (svg, 28.0)
         }
         Colouring::Classes(classes) => {
