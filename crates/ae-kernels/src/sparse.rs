@@ -65,6 +65,11 @@ impl<'a, T: Element> Active<'a, T> {
         self.most
     }
 
+    /// Active features of all rows.
+    pub fn count(&self) -> usize {
+        as_indices(&self.data[..self.rows])[..self.rows].last().map_or(0, |end| *end as usize)
+    }
+
     /// Where the active features of a row are among those of all rows.
     #[inline(always)]
     pub fn range(&self, row: usize) -> Range<usize> {

@@ -110,7 +110,7 @@ impl<T: Element> Kernel<T> for Deltas<'_, T> {
         let of_panel = turned_len::<T>(outputs, 1);
         let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
         let mut lines = [T::ZERO; MAX_PANEL * MAX_PANEL];
-        dx.fill(T::ZERO);
+        dx[..active.count()].fill(T::ZERO);
         for panel in 0..weights.count() {
             let weights = weights.panel(panel);
             let width = T::PANEL.min(outputs - panel * T::PANEL);

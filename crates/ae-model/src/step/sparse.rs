@@ -32,7 +32,8 @@ pub(super) struct SparsePlan {
     /// How the encoder's product is computed: on tiles, or plainly.
     parts: Option<Parts>,
     latent: TopKLatent,
-    /// Of a latent that chooses among all values of a batch, the active features of the largest one, all of which a block may have.
+    /// Of a latent that chooses among all values of a batch, the most active features that a block can have: those of the largest batch, or
+    /// all that there are in the block.
     of_batch: Option<usize>,
     layout: Layout,
     areas: Areas,
@@ -72,10 +73,10 @@ impl SparsePlan {
     ) -> Option<Self> {
         let [Stage::Dense(0), stage, Stage::Dense(1)] = network.stages.as_slice() else { return None };
         let (latent, of_batch) = match stage {
-            Stage::TopK(latent) => (latent.clone(), None),
+            Stage::TopK(latent) => (latent.clone(), false),
             Stage::BatchTopK(BatchTopKLatent { features, k, .. }) => {
                 let latent = TopKLatent { features: *features, k: *k, revival: None };
-                (latent, Some(k.saturating_mul(batch)))
+                (latent, true)
             }
             _ => return None,
         };
@@ -92,6 +93,7 @@ impl SparsePlan {
             end += len.next_multiple_of(T::PANEL);
             end - len.next_multiple_of(T::PANEL)
         };
+        let of_batch = of_batch.then(|| latent.k.saturating_mul(batch).min(latent.features * rows));
         let most = of_batch.unwrap_or(latent.k * rows);
         let areas = Areas::new(network, rows, sparse::active_len(most, rows), &mut take);
         let turned =
