@@ -57,7 +57,7 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 /// The message without the usage text that follows it.
-fn in_one_line(text: &str) -> String {
+pub(crate) fn in_one_line(text: &str) -> String {
     let message = text.split("\n\nUsage:").next().unwrap_or_default();
     let message = message.split("\n\nFor more information").next().unwrap_or_default();
     let message = message.strip_prefix("error: ").unwrap_or(message);
@@ -139,13 +139,13 @@ pub(crate) enum Command {
 }
 
 const TRAIN_HELP: &str = "\
-DATA is a file (.csv .tsv .npy .npz .idx -ubyte, these also with .gz, .parquet), a folder of images (.png .jpg .jpeg), - for CSV on
+DATA is a file (.csv .tsv .npy .npz .idx -ubyte, these also with .gz, .parquet), a folder of images (.png .jpg .jpeg), - for CSV on \
 standard input, or a built-in set: digits (1,797 scans of 8x8 pixels), curves[:ROWS[:SEED]] (generated, 28x28 pixels).
 
-Columns may hold numbers, yes or no, texts, dates and times; which, is found out, said, and kept in the model. A text that most rows
+Columns may hold numbers, yes or no, texts, dates and times; which, is found out, said, and kept in the model. A text that most rows \
 have to themselves is left out, with a word.
 
-Images of a folder are scaled to --image, or have one size; the model remembers it. Where they lie in folders of the folder, the names of
+Images of a folder are scaled to --image, or have one size; the model remembers it. Where they lie in folders of the folder, the names of \
 these are their labels (--label label).
 
 Ctrl-C ends training after the current update and saves the model as it is; a second one kills.
@@ -161,12 +161,12 @@ Examples:
   ae train digits --kind vae --beta 1 --activation silu --optimizer adam";
 
 const DETECT_HELP: &str = "\
-The higher a score, the less a row is like the reference; rows are flagged from the threshold on. The reference are rows that
-are taken to be normal, as a rule those the model was trained on: distances and usual errors are theirs. A model file does
-not hold them, so that it stays small and gives no row away. Without them the score is the model's squared error, and the
+The higher a score, the less a row is like the reference; rows are flagged from the threshold on. The reference are rows that \
+are taken to be normal, as a rule those the model was trained on: distances and usual errors are theirs. A model file does \
+not hold them, so that it stays small and gives no row away. Without them the score is the model's squared error, and the \
 threshold has to be said with --threshold or --contamination.
 
-The columns written: file (of images), score, flag (1 or 0), p_value (the share of calibration rows that are as odd), and for each of the
+The columns written: file (of images), score, flag (1 or 0), p_value (the share of calibration rows that are as odd), and for each of the \
 features that add most to the row's standardised error its name or number (blamed_1, ...).
 
 Examples:

@@ -4,10 +4,10 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{ArgAction, CommandFactory};
+use clap::{ArgAction, CommandFactory, Parser};
 use toml::{Table, Value};
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Command, TrainArgs, in_one_line};
 use crate::failure::Failure;
 
 /// How alike two words must be for one to be meant by the other (Jaro's measure).
@@ -24,6 +24,21 @@ pub(crate) fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result
     let mut expanded = words;
     expanded.splice(place..place, flags.into_iter().map(OsString::from));
     Ok(expanded)
+}
+
+/// What this command line, `ae sweep` with or without a file of settings, says of the training if `flag=value` comes last.
+pub(crate) fn varied(config: Option<&Path>, setting: &str) -> Result<TrainArgs, Failure> {
+    let about = |what: &str| Failure::Usage(format!("--vary {setting}: {what}"));
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(path) = config {
+        words = expand(words, "sweep", path)?;
+    }
+    words.push(format!("--{setting}").into());
+    match Arguments::try_parse_from(words) {
+        Ok(Arguments { command: Command::Sweep(args), .. }) => Ok(args.training),
+        Ok(_) => Err(about("this is no flag of a training")),
+        Err(error) => Err(about(&in_one_line(&error.to_string()))),
+    }
 }
 
 /// What is wrong with the text, and in which line.

@@ -1,4 +1,4 @@
-//! The results of a sweep over encoding sizes, and the file that keeps them between runs.
+//! The results of a sweep over encoding sizes or values of another setting, and the file that keeps them between runs.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,9 +8,12 @@ use ae_data::{BatchSource, DataError, write_atomically};
 use crate::blocks::for_each_block;
 use crate::error::EvalError;
 
-/// What a model of one encoding size achieved. Errors are on the scale of the model.
+/// What one model of a sweep achieved. Errors are on the scale of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepPoint {
+    /// What was set to what, `name=value`, where that is what the models of the sweep differ in; else nothing, and they differ in size. Without
+    /// quotation marks and line breaks.
+    pub setting: String,
     /// Values of an encoding.
     pub size: usize,
     /// Features of a row per value of its encoding.
@@ -81,7 +84,7 @@ impl Fingerprint {
 }
 
 /// The columns of the file.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "size",
     "compression",
     "validation_mse",
@@ -93,29 +96,31 @@ const COLUMNS: [&str; 11] = [
     "epochs",
     "seconds",
     "fingerprint",
+    "setting",
 ];
 
-/// The results of a sweep, by rising size.
+/// The results of a sweep, by setting and rising size.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SweepTable {
     points: Vec<SweepPoint>,
 }
 
 impl SweepTable {
-    /// All results, by rising size.
+    /// All results, by setting and rising size.
     pub fn points(&self) -> &[SweepPoint] {
         &self.points
     }
 
-    /// The result of a size.
-    pub fn get(&self, size: usize) -> Option<&SweepPoint> {
-        self.points.iter().find(|point| point.size == size)
+    /// The result of a setting and size.
+    pub fn get(&self, setting: &str, size: usize) -> Option<&SweepPoint> {
+        self.points.iter().find(|point| point.setting == setting && point.size == size)
     }
 
-    /// Adds a result, in the place of one of the same size.
+    /// Adds a result, in the place of one of the same setting and size.
     pub fn insert(&mut self, point: SweepPoint) {
-        self.points.retain(|other| other.size != point.size);
-        let place = self.points.partition_point(|other| other.size < point.size);
+        let key = |point: &SweepPoint| (point.setting.clone(), point.size);
+        self.points.retain(|other| key(other) != key(&point));
+        let place = self.points.partition_point(|other| key(other) < key(&point));
         self.points.insert(place, point);
     }
 
@@ -131,9 +136,11 @@ impl SweepTable {
                 let SweepPoint { size, compression, mse, variance, train_mse, epochs, seconds, .. } = point;
                 let (share, pca) = (optional(point.unexplained()), optional(point.pca));
                 let (winner, print) = (point.winner().unwrap_or_default(), point.fingerprint.0);
+                let quote = if point.setting.contains(',') { "\"" } else { "" };
+                let setting = &point.setting;
                 writeln!(
                     file,
-                    "{size},{compression},{mse},{variance},{share},{pca},{winner},{train_mse},{epochs},{seconds},{print:016x}"
+                    "{size},{compression},{mse},{variance},{share},{pca},{winner},{train_mse},{epochs},{seconds},{print:016x},{quote}{setting}{quote}"
                 )?;
             }
             Ok(())
@@ -160,8 +167,10 @@ impl SweepTable {
         let mut table = SweepTable::default();
         for (number, line) in (2..).zip(lines) {
             let point = point(line.trim_end()).map_err(|what| wrong(number, what))?;
-            if table.get(point.size).is_some() {
-                return Err(wrong(number, format!("size {} is there twice", point.size)));
+            if table.get(&point.setting, point.size).is_some() {
+                let SweepPoint { setting, size, .. } = &point;
+                let of = if setting.is_empty() { String::new() } else { format!(" of {setting}") };
+                return Err(wrong(number, format!("size {size}{of} is there twice")));
             }
             table.insert(point);
         }
@@ -171,7 +180,8 @@ impl SweepTable {
 
 /// A line of the file, or what is wrong with it.
 fn point(line: &str) -> Result<SweepPoint, String> {
-    let cells: Vec<&str> = line.split(',').collect();
+    // The setting is last: it may hold commas.
+    let cells: Vec<&str> = line.splitn(COLUMNS.len(), ',').collect();
     if cells.len() != COLUMNS.len() {
         return Err(format!("{} cells, but {} are expected", cells.len(), COLUMNS.len()));
     }
@@ -188,6 +198,7 @@ fn point(line: &str) -> Result<SweepPoint, String> {
     let print = u64::from_str_radix(cells[10], 16)
         .map_err(|_| format!("column '{}': '{}' is no fingerprint", COLUMNS[10], cells[10]))?;
     Ok(SweepPoint {
+        setting: cells[11].trim_matches('"').to_owned(),
         size: count(0)?,
         compression: number(1)?,
         mse: number(2)?,
@@ -208,6 +219,7 @@ mod tests {
 
     fn point(size: usize, pca: Option<f64>) -> SweepPoint {
         SweepPoint {
+            setting: String::new(),
             size,
             compression: 64.0 / size as f64,
             mse: 0.1 / size as f64,
@@ -231,7 +243,16 @@ mod tests {
         }
         assert_eq!(table.points().iter().map(|point| point.size).collect::<Vec<_>>(), [3, 7, 20]);
         table.save(&path).unwrap();
+        let setting = |text: &str| SweepPoint { setting: text.to_owned(), ..point(7, None) };
+        for text in ["hidden=64,32", "epochs=5", "hidden=64,32"] {
+            table.insert(setting(text));
+        }
+        assert_eq!(table.points().len(), 5);
+        assert_eq!(table.get("hidden=64,32", 7), Some(&setting("hidden=64,32")));
+        table.save(&path).unwrap();
         assert_eq!(SweepTable::load(&path).unwrap(), table);
+        assert!(std::fs::read_to_string(&path).unwrap().contains(",\"hidden=64,32\"\n"));
+        table.points.retain(|point| point.setting.is_empty());
         let winners: Vec<_> = table.points().iter().map(SweepPoint::winner).collect();
         assert_eq!(winners, [None, Some("model"), Some("pca")]);
         assert_eq!(SweepPoint { variance: 0.0, ..point(3, None) }.unexplained(), None);
@@ -245,11 +266,11 @@ mod tests {
         for (text, says) in [
             ("", "line 1: these are no results of a sweep"),
             ("a,b\n1,2\n", "line 1: these are no results of a sweep"),
-            ("H\n1,2\n", "line 2: 2 cells, but 11 are expected"),
-            ("H\nx,1,1,1,1,1,pca,1,1,1,f\n", "line 2: column 'size': 'x' is no whole number"),
-            ("H\n1,1,nan,1,1,1,pca,1,1,1,f\n", "column 'validation_mse': 'nan' is no number from 0"),
-            ("H\n1,1,1,1,1,1,pca,1,1,1,zz\n", "column 'fingerprint': 'zz' is no fingerprint"),
-            ("H\n1,1,1,1,1,1,pca,1,1,1,f\n1,1,1,1,1,,,1,1,1,f\n", "line 3: size 1 is there twice"),
+            ("H\n1,2\n", "line 2: 2 cells, but 12 are expected"),
+            ("H\nx,1,1,1,1,1,pca,1,1,1,f,\n", "line 2: column 'size': 'x' is no whole number"),
+            ("H\n1,1,nan,1,1,1,pca,1,1,1,f,\n", "column 'validation_mse': 'nan' is no number from 0"),
+            ("H\n1,1,1,1,1,1,pca,1,1,1,zz,\n", "column 'fingerprint': 'zz' is no fingerprint"),
+            ("H\n1,1,1,1,1,1,pca,1,1,1,f,\n1,1,1,1,1,,,1,1,1,f,\n", "line 3: size 1 is there twice"),
         ] {
             std::fs::write(&path, text.replace('H', &header)).unwrap();
             let error = SweepTable::load(&path).unwrap_err().to_string();

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
         curves::training(&history, &mut page);
     }
     if let Some(sweep) = &sweep {
-        curves::sizes(sweep, &mut page);
+        curves::sweep(sweep, &mut page);
     }
     if let Some(anomalies) = &anomalies {
         curves::anomalies(&facts, anomalies, &mut page)?;

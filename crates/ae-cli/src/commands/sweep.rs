@@ -1,30 +1,31 @@
-//! `ae sweep`: a model for each of several encoding sizes, compared with each other and with principal components.
+//! `ae sweep`: a model for each of several encoding sizes, or values of another setting, compared with each other and with principal
+//! components.
+
+mod trials;
 
 use std::path::Path;
 use std::time::Instant;
 
 use ae_data::Subset;
 use ae_eval::{Fingerprint, Pca, SweepPoint, SweepTable, elbow, mean_variance};
-use ae_model::{Autoencoder, CancelToken, Config, StopReason};
+use ae_model::{Autoencoder, CancelToken, Config, Error, StopReason};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::train::{configure, pca_is_quick, stop_on_interrupt};
-use crate::args::{Common, Rate, SweepArgs};
+use super::train::{pca_is_quick, stop_on_interrupt};
+use crate::args::{Common, SweepArgs};
 use crate::failure::Failure;
-use crate::inputs::check_output;
 use crate::output::Output;
 use crate::training::TrainingRows;
+use trials::{Trial, named};
 
 pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
-    check(args)?;
+    trials::check(args)?;
     let training = &args.training;
     let path = training.output.as_deref();
     let rows = TrainingRows::read(training, out)?;
-    let sizes = &args.sizes.0;
-    let configs = sizes.iter().map(|size| config(args, *size, &rows));
     // All of them, before the first one trains.
-    let configs: Vec<Config> = configs.collect::<Result<_, _>>()?;
+    let trials = trials::all(args, &rows)?;
     let data = &rows.rows;
     let mut print = Fingerprint::of(data)?;
     if let Some(schema) = &rows.schema {
@@ -32,73 +33,43 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
             print.with(&serde_json::to_string(schema).map_err(|error| Failure::Other(error.to_string()))?);
     }
     let mut table = match path {
-        Some(path) if !args.restart => kept(args, path, print, &rows, out)?,
+        Some(path) if !args.restart => kept(args, path, print, &trials, &rows, out)?,
         _ => SweepTable::default(),
     };
 
     out.line(format!("data          {} ({} rows of {})", training.data, data.rows(), data.features()))?;
-    let mut sweep = Sweep::new(training.data.as_str(), &rows, &configs)?;
+    let mut sweep = Sweep::new(training.data.as_str(), &rows, &trials)?;
     let token = stop_on_interrupt();
-    for config in configs {
-        let size = config.encoding_dim();
-        if table.get(size).is_some() {
+    for trial in &trials {
+        if table.get(&trial.setting, trial.size()).is_some() {
             continue;
         }
-        let print = fingerprint(print, &config)?;
-        let Some(point) = sweep.train(config, print, &token, common, out)? else {
-            let kept = path.map_or("nothing is kept without -o".to_owned(), |path| {
-                format!("finished sizes are kept in {}", path.display())
-            });
-            return Err(Failure::Other(format!("interrupted at size {size}; {kept}")));
+        let print = fingerprint(print, &trial.config)?;
+        let point = match sweep.train(trial, print, &token, common, out)? {
+            Outcome::Result(point) => point,
+            Outcome::Diverged(text) => {
+                out.note(format!("{}: {text}", trial.name()));
+                continue;
+            }
+            Outcome::Interrupted => {
+                let kept = path.map_or("nothing is kept without -o".to_owned(), |path| {
+                    format!("what is finished is kept in {}", path.display())
+                });
+                return Err(Failure::Other(format!("interrupted at {}; {kept}", trial.name())));
+            }
         };
-        out.note(format!("size {size}: validation MSE {:.6}, {:.2} s", point.mse, point.seconds));
+        out.note(format!("{}: validation MSE {:.6}, {:.2} s", trial.name(), point.mse, point.seconds));
         table.insert(point);
         if let Some(path) = path {
             table.save(path)?;
         }
     }
-    let points: Vec<&SweepPoint> = sizes.iter().filter_map(|size| table.get(*size)).collect();
+    let points = trials.iter().filter_map(|trial| table.get(&trial.setting, trial.size()));
+    let points: Vec<&SweepPoint> = points.collect();
+    if points.is_empty() {
+        return Err(Failure::Other("training diverged with every value".to_owned()));
+    }
     report(&points, path, out)
-}
-
-/// What cannot be, before files are read.
-fn check(args: &SweepArgs) -> Result<(), Failure> {
-    let training = &args.training;
-    if training.encoding_dim.is_some() {
-        return Err(Failure::Usage("--encoding-dim: the sizes of a sweep are said by --sizes".to_owned()));
-    }
-    if training.log_dir.is_some() {
-        return Err(Failure::Usage("--log-dir is for ae train: -o keeps the results of a sweep".to_owned()));
-    }
-    if training.robust.is_some() {
-        return Err(Failure::Usage("--robust is for ae train".to_owned()));
-    }
-    if training.target.is_some() {
-        return Err(Failure::Usage("--target is for ae train and ae evaluate".to_owned()));
-    }
-    if training.learning_rate == Some(Rate::Auto) {
-        return Err(Failure::Usage(
-            "--learning-rate: auto is for ae train; one rate of all sizes has to be said here".to_owned(),
-        ));
-    }
-    if training.validation == 0.0 {
-        return Err(Failure::Usage(
-            "--validation: it must be above 0, models are compared on rows held out".to_owned(),
-        ));
-    }
-    let Some(path) = &training.output else { return Ok(()) };
-    if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) {
-        return Err(Failure::Usage(format!("-o {}: the results are CSV, in a file of .csv", path.display())));
-    }
-    check_output(path)
-}
-
-/// The configuration of a size.
-fn config(args: &SweepArgs, size: usize, rows: &TrainingRows) -> Result<Config, Failure> {
-    configure(&args.training, Some(size), rows).map_err(|failure| match failure {
-        Failure::Usage(text) => Failure::Usage(text.replacen("--encoding-dim", "--sizes", 1)),
-        failure => failure,
-    })
 }
 
 /// That of the data with the settings and the version of the program.
@@ -112,37 +83,42 @@ fn kept(
     args: &SweepArgs,
     path: &Path,
     print: Fingerprint,
+    trials: &[Trial],
     rows: &TrainingRows,
     out: &Output,
 ) -> Result<SweepTable, Failure> {
     let table = SweepTable::load(path)
         .map_err(|error| Failure::Other(format!("{error}; --restart replaces the file")))?;
     for point in table.points() {
-        let fits = match config(args, point.size, rows) {
+        let fits = match trials::again(args, point, rows) {
             Ok(config) => fingerprint(print, &config)? == point.fingerprint,
             Err(_) => false,
         };
         if !fits {
             return Err(Failure::Other(format!(
-                "{}: size {} has results of other settings, data or version; --restart replaces the file",
+                "{}: {} has results of other settings, data or version; --restart replaces the file",
                 path.display(),
-                point.size
+                named(&point.setting, point.size)
             )));
         }
     }
-    let known: Vec<String> = table
-        .points()
-        .iter()
-        .filter(|point| args.sizes.0.contains(&point.size))
-        .map(|point| point.size.to_string())
-        .collect();
+    let known = trials.iter().filter(|trial| table.get(&trial.setting, trial.size()).is_some());
+    let known: Vec<String> = known.map(Trial::value).collect();
     if !known.is_empty() {
         out.note(format!("{} has the results of {} already", path.display(), known.join(", ")));
     }
     Ok(table)
 }
 
-/// The rows that all sizes learn from and are compared on.
+/// What became of a training.
+enum Outcome {
+    Result(SweepPoint),
+    /// With one value of a setting others may still do, which is what they are compared for.
+    Diverged(String),
+    Interrupted,
+}
+
+/// The rows that all models learn from and are compared on.
 struct Sweep<'a> {
     location: &'a str,
     rows: &'a TrainingRows,
@@ -155,9 +131,10 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(location: &'a str, rows: &'a TrainingRows, configs: &[Config]) -> Result<Sweep<'a>, Failure> {
+    fn new(location: &'a str, rows: &'a TrainingRows, trials: &[Trial]) -> Result<Sweep<'a>, Failure> {
         let data = &rows.rows;
-        let (share, seed) = configs.first().map_or((0.0, 0), |config| (config.validation(), config.seed()));
+        let first = trials.first().map(|trial| &trial.config);
+        let (share, seed) = first.map_or((0.0, 0), |config| (config.validation(), config.seed()));
         let (train, validation) = ae_data::validation_split(data.rows(), share, seed)?;
         if validation.is_empty() {
             let rows = data.rows();
@@ -169,24 +146,24 @@ impl<'a> Sweep<'a> {
         } else {
             0
         };
-        let sizes = configs.iter().map(Config::encoding_dim);
+        let sizes = trials.iter().map(Trial::size);
         let most = sizes.filter(|size| *size <= limit).max().unwrap_or(0);
         let (train, validation) = (Subset::new(data, train)?, Subset::new(data, validation)?);
         Ok(Sweep { location, rows, train, validation, most, pca: None })
     }
 
-    /// Trains and measures a model; none if that was interrupted.
+    /// Trains and measures a model.
     fn train(
         &mut self,
-        config: Config,
+        trial: &Trial,
         fingerprint: Fingerprint,
         token: &CancelToken,
         common: &Common,
         out: &Output,
-    ) -> Result<Option<SweepPoint>, Failure> {
-        let size = config.encoding_dim();
-        let mut progress = if out.is_watched() { Progress::bar(config.epochs()) } else { Progress::Silent };
-        let mut model = self.rows.model(config)?;
+    ) -> Result<Outcome, Failure> {
+        let epochs = trial.config.epochs();
+        let mut progress = if out.is_watched() { Progress::bar(epochs) } else { Progress::Silent };
+        let mut model = self.rows.model(trial.config.clone())?;
         if common.threads.is_some() {
             model.set_threads(common.threads())?;
         }
@@ -195,15 +172,19 @@ impl<'a> Sweep<'a> {
         let history = model.fit(&self.rows.rows, &mut [&mut progress]);
         let seconds = start.elapsed().as_secs_f64();
         progress.finish();
+        if let (Err(error @ Error::Diverged { .. }), false) = (&history, trial.setting.is_empty()) {
+            return Ok(Outcome::Diverged(error.to_string()));
+        }
         let history = history.map_err(|error| match Failure::with_rows(self.location, error) {
-            Failure::Other(text) => Failure::Other(format!("size {size}: {text}")),
+            Failure::Other(text) => Failure::Other(format!("{}: {text}", trial.name())),
             failure => failure,
         })?;
         if history.stopped == StopReason::Cancelled {
-            return Ok(None);
+            return Ok(Outcome::Interrupted);
         }
-        Ok(Some(SweepPoint {
-            size,
+        Ok(Outcome::Result(SweepPoint {
+            setting: trial.setting.clone(),
+            size: trial.size(),
             compression: model.summary().compression,
             mse: model.mse(&self.validation)?,
             variance: mean_variance(&model.scaled(&self.validation)?)?,
@@ -215,7 +196,7 @@ impl<'a> Sweep<'a> {
         }))
     }
 
-    /// The error of as many components, fitted once for all sizes: scaling is the same for all of them.
+    /// The error of as many components, fitted once for all models: scaling is the same for all of them.
     fn pca_mse(&mut self, model: &Autoencoder) -> Result<Option<f64>, Failure> {
         let size = model.config().encoding_dim();
         if size > self.most {
@@ -233,14 +214,20 @@ impl<'a> Sweep<'a> {
 fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
     let sizes: Vec<f64> = points.iter().map(|point| point.size as f64).collect();
     let errors: Vec<f64> = points.iter().map(|point| point.mse).collect();
-    let elbow = elbow(&sizes, &errors).map(|index| points[index].size);
-    let best = points.iter().min_by(|a, b| a.mse.total_cmp(&b.mse)).map(|point| point.size);
+    // Sizes have an elbow, other settings a best value.
+    let varied = points.iter().find_map(|point| point.setting.split_once('=')).map(|(flag, _)| flag);
+    let elbow = if varied.is_none() { elbow(&sizes, &errors) } else { None };
+    let best = errors.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index);
+    let value = |point: &SweepPoint| trials::value(&point.setting, point.size);
+    let longest = points.iter().map(|point| value(point).chars().count()).max().unwrap_or(0);
+    let first = varied.unwrap_or("size");
+    let width = longest.max(first.chars().count()).max(6);
     out.line("")?;
     out.line(format!(
-        "{:>6}{:>13}{:>17}{:>13}{:>13}{:>13}  better",
-        "size", "compression", "validation MSE", "unexplained", "PCA MSE", "unexplained"
+        "{first:>width$}{:>13}{:>17}{:>13}{:>13}{:>13}  better",
+        "compression", "validation MSE", "unexplained", "PCA MSE", "unexplained"
     ))?;
-    for point in points {
+    for (index, point) in points.iter().enumerate() {
         let share = |mse: f64| {
             if point.variance > 0.0 {
                 format!("{:.1} %", 100.0 * mse / point.variance)
@@ -257,16 +244,20 @@ fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Resu
             Some(winner) => winner,
             None => "-",
         };
-        let mark = if elbow == Some(point.size) { "  <- elbow" } else { "" };
+        let mark = match varied {
+            None if elbow == Some(index) => "  <- elbow",
+            Some(_) if best == Some(index) => "  <- best",
+            _ => "",
+        };
         let compression = format!("{:.1}x", point.compression);
         out.line(format!(
-            "{:>6}{compression:>13}{:>17.6}{:>13}{pca}  {winner}{mark}",
-            point.size,
+            "{:>width$}{compression:>13}{:>17.6}{:>13}{pca}  {winner}{mark}",
+            value(point),
             point.mse,
             share(point.mse)
         ))?;
-        out.object(&json!({
-            "event": "size",
+        let mut object = json!({
+            "event": if varied.is_some() { "setting" } else { "size" },
             "size": point.size,
             "compression": point.compression,
             "validation_mse": point.mse,
@@ -277,19 +268,41 @@ fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Resu
             "train_mse": point.train_mse,
             "epochs": point.epochs,
             "seconds": point.seconds,
-        }))?;
+        });
+        if let Some(flag) = varied {
+            object["setting"] = json!(flag);
+            object["value"] = json!(value(point));
+        }
+        out.object(&object)?;
     }
     out.line("")?;
-    out.line(match elbow {
-        Some(size) => format!("elbow         {size}: from there on more values bring less"),
-        None => "elbow         none: the curve has too few points or no bend".to_owned(),
-    })?;
+    let elbow = elbow.map(|index| points[index].size);
+    let best = best.map(|index| points[index]);
+    match (varied, elbow) {
+        (Some(flag), _) => {
+            let text = best.map_or("none".to_owned(), |point| format!("{flag} {}", value(point)));
+            out.line(format!("best          {text}"))?;
+        }
+        (None, Some(size)) => {
+            out.line(format!("elbow         {size}: from there on more values bring less"))?
+        }
+        (None, None) => out.line("elbow         none: the curve has too few points or no bend")?,
+    }
     let output: Value = path.map_or(Value::Null, |path| json!(path));
-    out.object(&json!({
-        "event": "summary",
-        "sizes": points.len(),
-        "elbow": elbow,
-        "best": best,
-        "output": output,
-    }))
+    out.object(&match varied {
+        None => json!({
+            "event": "summary",
+            "sizes": points.len(),
+            "elbow": elbow,
+            "best": best.map(|point| point.size),
+            "output": output,
+        }),
+        Some(flag) => json!({
+            "event": "summary",
+            "setting": flag,
+            "values": points.len(),
+            "best": best.map(value),
+            "output": output,
+        }),
+    })
 }

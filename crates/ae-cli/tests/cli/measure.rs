@@ -254,6 +254,49 @@ fn finished_sizes_are_read_again() {
     assert_eq!(std::fs::read_to_string(folder.join("sweep.csv")).unwrap().lines().count(), 4);
 }
 
+/// Values of any flag of a training are compared as sizes are, and kept as they are.
+#[test]
+fn sweeps_vary_other_settings() {
+    let folder = rows();
+    let folder = folder.path();
+    write(folder, "settings.toml", "epochs = 4\nhidden = 'none'\nbatch_size = 4\nencoding_dim = 2\n");
+    let base = ["sweep", "rows.csv", "--config", "settings.toml", "-o", "sweep.csv"];
+    let vary = [&base[..], &["--vary", "hidden=none;3;4,3"]].concat();
+    let ended = ae(folder, &vary);
+    for part in ["hidden  compression", "4,3 ", "<- best", "best          hidden "] {
+        assert!(ended.out.contains(part), "'{part}' is not in:\n{}", ended.out);
+    }
+    let objects = ae(folder, &[&vary[..], &["--json"]].concat()).objects();
+    let values: Vec<&str> = objects[..3].iter().map(|object| object["value"].as_str().unwrap()).collect();
+    assert_eq!(values, ["none", "3", "4,3"]);
+    assert_eq!((&objects[0]["event"], &objects[0]["size"]), (&"setting".into(), &2.into()));
+    let least =
+        objects[..3].iter().min_by(|a, b| of(a, "/validation_mse").total_cmp(&of(b, "/validation_mse")));
+    assert_eq!(objects[3]["best"], least.unwrap()["value"]);
+    // Each is what training with that value gives.
+    let train = ["train", "rows.csv", "--config", "settings.toml", "--hidden", "4,3", "-o", MODEL, "--json"];
+    let alone = ae(folder, &train).summary();
+    assert!((of(&objects[2], "/validation_mse") - of(&alone, "/validation_mse")).abs() < 1e-9);
+    // What is there is not trained again; another flag is another sweep.
+    let more = [&base[..], &["--vary", "hidden=3;5"]].concat();
+    let more = ae(folder, &more);
+    assert!(more.err.contains("sweep.csv has the results of 3 already"), "{}", more.err);
+    assert!(more.err.contains("hidden=5: ") && !more.err.contains("hidden=3: "), "{}", more.err);
+    let other = ae_with(folder, &[&base[..], &["--vary", "epochs=1,2"]].concat(), b"", &[]);
+    assert_eq!(other.status, Some(1));
+    assert!(other.err.contains("has results of other settings, data or version"), "{}", other.err);
+    // A value that cannot be trained with leaves the others.
+    let rates =
+        ["sweep", "rows.csv", "--vary", "learning-rate=0.01,1e6", "--activation", "relu", "--epochs", "9"];
+    let rates = ae(folder, &rates);
+    assert!(rates.err.contains("learning-rate=1e6: training diverged"), "{}", rates.err);
+    assert!(rates.out.contains("best          learning-rate 0.01"), "{}", rates.out);
+    // A report draws them as bars.
+    ae(folder, &["report", MODEL, "rows.csv", "--sweep", "sweep.csv", "-q"]);
+    let html = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(html.contains("Settings tried") && html.contains("hidden=4,3"), "the report lacks the settings");
+}
+
 /// The settings of a file count as those of the command line do, which win.
 #[test]
 fn sweeps_take_settings_from_a_file() {

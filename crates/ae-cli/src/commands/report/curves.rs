@@ -1,7 +1,7 @@
 //! What files and labels add: the training, a sweep over sizes, and how well errors tell anomalies.
 
-use ae_eval::chart::{Axes, Line, Mark, Scale, Stroke, lines};
-use ae_eval::{SweepTable, average_precision, elbow, pr_curve, roc_auc, roc_curve};
+use ae_eval::chart::{Axes, Line, Mark, Scale, Stroke, bars, lines};
+use ae_eval::{SweepPoint, SweepTable, average_precision, elbow, pr_curve, roc_auc, roc_curve};
 
 use super::history::History;
 use super::page::{Page, details, grid, table};
@@ -40,7 +40,31 @@ pub(super) fn training(history: &History, page: &mut Page) {
     page.section("training", "Training", grid(&figure));
 }
 
-pub(super) fn sizes(sweep: &SweepTable, page: &mut Page) {
+/// What a sweep found: errors by encoding size, or by the values of another setting.
+pub(super) fn sweep(sweep: &SweepTable, page: &mut Page) {
+    if sweep.points().iter().all(|point| point.setting.is_empty()) {
+        sizes(sweep, page);
+    } else {
+        settings(sweep, page);
+    }
+}
+
+fn settings(sweep: &SweepTable, page: &mut Page) {
+    let errors: Vec<(String, f64)> =
+        sweep.points().iter().map(|point| (point.setting.clone(), point.mse)).collect();
+    let best = errors.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    let caption = match best {
+        Some((setting, _)) => {
+            format!("Validation error (scaled units) of models by their settings; {setting} has the least.")
+        }
+        None => "Validation error of models by their settings.".to_owned(),
+    };
+    let figure = page.plot("settings", bars("Validation error by setting", &errors), &caption);
+    let list = results(sweep, "setting", |point| point.setting.clone());
+    page.section("settings", "Settings tried", grid(&figure) + &list);
+}
+
+fn sizes(sweep: &SweepTable, page: &mut Page) {
     let points = sweep.points();
     let model: Vec<(f64, f64)> = points.iter().map(|point| (point.size as f64, point.mse)).collect();
     let pca: Vec<(f64, f64)> =
@@ -73,12 +97,19 @@ pub(super) fn sizes(sweep: &SweepTable, page: &mut Page) {
         None => "Validation error of models by the size of their encodings; there is no elbow.".to_owned(),
     };
     let figure = page.plot("sizes", lines(&axes, &drawn, &marks), &caption);
-    let columns = ["size", "compression", "validation MSE", "unexplained", "PCA MSE", "better", "epochs"];
+    let list = results(sweep, "size", |point| point.size.to_string());
+    page.section("sizes", "Encoding sizes", grid(&figure) + &list);
+}
+
+/// All results as a table whose first column, of this name, says which model it is.
+fn results(sweep: &SweepTable, name: &str, which: impl Fn(&SweepPoint) -> String) -> String {
+    let points = sweep.points();
+    let columns = [name, "compression", "validation MSE", "unexplained", "PCA MSE", "better", "epochs"];
     let rows: Vec<Vec<String>> = points
         .iter()
         .map(|point| {
             vec![
-                point.size.to_string(),
+                which(point),
                 format!("{:.1}×", point.compression),
                 number(point.mse),
                 point.unexplained().map_or("none".to_owned(), percent),
@@ -88,9 +119,8 @@ pub(super) fn sizes(sweep: &SweepTable, page: &mut Page) {
             ]
         })
         .collect();
-    let caption = format!("Results of {} encoding sizes", points.len());
-    let list = details(&caption, &table(&caption, &columns.map(str::to_owned), &rows));
-    page.section("sizes", "Encoding sizes", grid(&figure) + &list);
+    let caption = format!("Results of {} models", points.len());
+    details(&caption, &table(&caption, &columns.map(str::to_owned), &rows))
 }
 
 pub(super) fn anomalies(facts: &Facts<'_>, anomalies: &[bool], page: &mut Page) -> Result<(), Failure> {

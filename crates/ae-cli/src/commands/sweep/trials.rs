@@ -1,0 +1,162 @@
+//! What a sweep tries: encoding sizes, or values of another flag of `ae train`.
+
+use ae_eval::SweepPoint;
+use ae_model::Config;
+
+use super::super::train::configure;
+use crate::args::{Rate, SweepArgs, TrainArgs};
+use crate::failure::Failure;
+use crate::inputs::check_output;
+use crate::settings;
+use crate::training::TrainingRows;
+
+/// Flags that say what all models have in common: the rows, those held out, the scale of errors, and what becomes of results.
+const COMMON: [&str; 23] = [
+    "array",
+    "categorical",
+    "config",
+    "delimiter",
+    "drop",
+    "header",
+    "help",
+    "image",
+    "json",
+    "label",
+    "missing",
+    "no-header",
+    "normal",
+    "numeric",
+    "output",
+    "quiet",
+    "restart",
+    "scale",
+    "seed",
+    "sizes",
+    "threads",
+    "validation",
+    "vary",
+];
+
+/// One model of a sweep.
+pub(super) struct Trial {
+    /// `flag=value`; nothing where sizes are tried.
+    pub(super) setting: String,
+    pub(super) config: Config,
+}
+
+impl Trial {
+    /// Values of an encoding.
+    pub(super) fn size(&self) -> usize {
+        self.config.encoding_dim()
+    }
+
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> String {
+        named(&self.setting, self.size())
+    }
+
+    /// What it has and the others have not.
+    pub(super) fn value(&self) -> String {
+        value(&self.setting, self.size())
+    }
+}
+
+/// What a model of this setting and size is called in messages.
+pub(super) fn named(setting: &str, size: usize) -> String {
+    if setting.is_empty() { format!("size {size}") } else { setting.to_owned() }
+}
+
+/// The value of the setting; the size where there is none.
+pub(super) fn value(setting: &str, size: usize) -> String {
+    setting.split_once('=').map_or_else(|| size.to_string(), |(_, value)| value.to_owned())
+}
+
+/// What cannot be, before files are read.
+pub(super) fn check(args: &SweepArgs) -> Result<(), Failure> {
+    let training = &args.training;
+    match &args.vary {
+        None if training.encoding_dim.is_some() => {
+            return Err(Failure::Usage(
+                "--encoding-dim: the sizes of a sweep are said by --sizes".to_owned(),
+            ));
+        }
+        Some(vary) if vary.flag == "encoding-dim" => {
+            return Err(Failure::Usage(
+                "--vary encoding-dim: the sizes of a sweep are said by --sizes".to_owned(),
+            ));
+        }
+        Some(vary) if COMMON.contains(&vary.flag.as_str()) => {
+            let text = format!("--vary {}: all models have that in common, to be compared", vary.flag);
+            return Err(Failure::Usage(text));
+        }
+        _ => {}
+    }
+    check_training(training)?;
+    let Some(path) = &training.output else { return Ok(()) };
+    if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) {
+        return Err(Failure::Usage(format!("-o {}: the results are CSV, in a file of .csv", path.display())));
+    }
+    check_output(path)
+}
+
+fn check_training(training: &TrainArgs) -> Result<(), Failure> {
+    if training.log_dir.is_some() {
+        return Err(Failure::Usage("--log-dir is for ae train: -o keeps the results of a sweep".to_owned()));
+    }
+    if training.robust.is_some() {
+        return Err(Failure::Usage("--robust is for ae train".to_owned()));
+    }
+    if training.target.is_some() {
+        return Err(Failure::Usage("--target is for ae train and ae evaluate".to_owned()));
+    }
+    if training.learning_rate == Some(Rate::Auto) {
+        return Err(Failure::Usage(
+            "--learning-rate: auto is for ae train; rates have to be said here".to_owned(),
+        ));
+    }
+    if training.validation == 0.0 {
+        return Err(Failure::Usage(
+            "--validation: it must be above 0, models are compared on rows held out".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// All that is asked for, in that order; sizes rise.
+pub(super) fn all(args: &SweepArgs, rows: &TrainingRows) -> Result<Vec<Trial>, Failure> {
+    if let Some(vary) = &args.vary {
+        let settings = vary.values.iter().map(|value| format!("{}={value}", vary.flag));
+        let trial = |setting: String| Ok(Trial { config: varied(args, &setting, rows)?, setting });
+        return settings.map(trial).collect();
+    }
+    let sizes = args.sizes.iter().flat_map(|sizes| &sizes.0);
+    sizes.map(|size| Ok(Trial { setting: String::new(), config: sized(args, *size, rows)? })).collect()
+}
+
+/// The configuration that gives such a result now; an error where this sweep differs in something else.
+pub(super) fn again(args: &SweepArgs, point: &SweepPoint, rows: &TrainingRows) -> Result<Config, Failure> {
+    let flag = point.setting.split_once('=').map(|(flag, _)| flag);
+    if flag != args.vary.as_ref().map(|vary| vary.flag.as_str()) {
+        return Err(Failure::Other("another setting is varied".to_owned()));
+    }
+    match flag {
+        None => sized(args, point.size, rows),
+        Some(_) => varied(args, &point.setting, rows),
+    }
+}
+
+fn sized(args: &SweepArgs, size: usize, rows: &TrainingRows) -> Result<Config, Failure> {
+    configure(&args.training, Some(size), rows).map_err(|failure| match failure {
+        Failure::Usage(text) => Failure::Usage(text.replacen("--encoding-dim", "--sizes", 1)),
+        failure => failure,
+    })
+}
+
+fn varied(args: &SweepArgs, setting: &str, rows: &TrainingRows) -> Result<Config, Failure> {
+    let varied = settings::varied(args.training.config.as_deref(), setting)?;
+    check_training(&varied)?;
+    configure(&varied, varied.encoding_dim, rows).map_err(|failure| match failure {
+        Failure::Usage(text) => Failure::Usage(format!("--vary {setting}: {text}")),
+        failure => failure,
+    })
+}
