@@ -284,7 +284,7 @@ fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Resu
             out.line(format!("best          {text}"))?;
         }
         (None, Some(size)) => {
-            out.line(format!("elbow         {size}: from there on more values bring less"))?
+            out.line(format!("elbow         {size}: from there on more values bring less"))?;
         }
         (None, None) => out.line("elbow         none: the curve has too few points or no bend")?,
     }
