@@ -69,11 +69,8 @@ fn with_settings(arguments: Arguments) -> Result<Result<Arguments, clap::Error>,
         Command::Sweep(args) => ("sweep", &args.training.config),
         _ => return Ok(Ok(arguments)),
     };
-    match config {
-        Some(path) => {
-            let words = settings::expand(std::env::args_os().collect(), command, path)?;
-            Ok(Arguments::try_parse_from(words))
-        }
-        None => Ok(Ok(arguments)),
+    if config.is_none() {
+        return Ok(Ok(arguments));
     }
+    Ok(Arguments::try_parse_from(settings::words(command, config.as_deref())?))
 }

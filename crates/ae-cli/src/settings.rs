@@ -13,8 +13,17 @@ use crate::failure::Failure;
 /// How alike two words must be for one to be meant by the other (Jaro's measure).
 const ALIKE: f64 = 0.75;
 
+/// The words of this command line, with the flags of the file `config`, if there is one, put in before its own.
+pub(crate) fn words(command: &str, config: Option<&Path>) -> Result<Vec<OsString>, Failure> {
+    let words = std::env::args_os().collect();
+    match config {
+        Some(path) => expand(words, command, path),
+        None => Ok(words),
+    }
+}
+
 /// The words of the command line `words`, whose command this is, with the flags of the file put in before its own.
-pub(crate) fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsString>, Failure> {
+fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsString>, Failure> {
     let about = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| about(in_short(&error, &text)))?;
@@ -26,14 +35,10 @@ pub(crate) fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result
     Ok(expanded)
 }
 
-/// What this command line, `ae sweep` with or without a file of settings, says of the training if `flag=value` comes last.
-pub(crate) fn varied(config: Option<&Path>, setting: &str) -> Result<TrainArgs, Failure> {
+/// What `words`, a command line of `ae sweep`, say of the training if `flag=value` comes last.
+pub(crate) fn varied(words: &[OsString], setting: &str) -> Result<TrainArgs, Failure> {
     let about = |what: &str| Failure::Usage(format!("--vary {setting}: {what}"));
-    let mut words: Vec<OsString> = std::env::args_os().collect();
-    if let Some(path) = config {
-        words = expand(words, "sweep", path)?;
-    }
-    words.push(format!("--{setting}").into());
+    let words = words.iter().cloned().chain([format!("--{setting}").into()]);
     match Arguments::try_parse_from(words) {
         Ok(Arguments { command: Command::Sweep(args), .. }) => Ok(args.training),
         Ok(_) => Err(about("this is no flag of a training")),

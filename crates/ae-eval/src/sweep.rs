@@ -35,6 +35,10 @@ pub struct SweepPoint {
 }
 
 impl SweepPoint {
+    fn key(&self) -> (&str, usize) {
+        (&self.setting, self.size)
+    }
+
     /// The share of the variance that is left unexplained; none where nothing varies.
     pub fn unexplained(&self) -> Option<f64> {
         (self.variance > 0.0).then(|| self.mse / self.variance)
@@ -113,14 +117,13 @@ impl SweepTable {
 
     /// The result of a setting and size.
     pub fn get(&self, setting: &str, size: usize) -> Option<&SweepPoint> {
-        self.points.iter().find(|point| point.setting == setting && point.size == size)
+        self.points.iter().find(|point| point.key() == (setting, size))
     }
 
     /// Adds a result, in the place of one of the same setting and size.
     pub fn insert(&mut self, point: SweepPoint) {
-        let key = |point: &SweepPoint| (point.setting.clone(), point.size);
-        self.points.retain(|other| key(other) != key(&point));
-        let place = self.points.partition_point(|other| key(other) < key(&point));
+        self.points.retain(|other| other.key() != point.key());
+        let place = self.points.partition_point(|other| other.key() < point.key());
         self.points.insert(place, point);
     }
 

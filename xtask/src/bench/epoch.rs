@@ -16,7 +16,7 @@ use super::train::{TrainBench, rounded, uniform_rows};
 #[derive(Args, Debug)]
 pub(crate) struct EpochBench {
     #[command(flatten)]
-    pub(super) steps: TrainBench,
+    steps: TrainBench,
     /// Rows of the data
     #[arg(long, default_value_t = 60_000)]
     rows: usize,

@@ -1,5 +1,7 @@
 //! What a sweep tries: encoding sizes, or values of another flag of `ae train`.
 
+use std::ffi::OsString;
+
 use ae_eval::SweepPoint;
 use ae_model::Config;
 
@@ -126,7 +128,8 @@ fn check_training(training: &TrainArgs) -> Result<(), Failure> {
 pub(super) fn all(args: &SweepArgs, rows: &TrainingRows) -> Result<Vec<Trial>, Failure> {
     if let Some(vary) = &args.vary {
         let settings = vary.values.iter().map(|value| format!("{}={value}", vary.flag));
-        let trial = |setting: String| Ok(Trial { config: varied(args, &setting, rows)?, setting });
+        let words = settings::words("sweep", args.training.config.as_deref())?;
+        let trial = |setting: String| Ok(Trial { config: varied(&words, &setting, rows)?, setting });
         return settings.map(trial).collect();
     }
     let sizes = args.sizes.iter().flat_map(|sizes| &sizes.0);
@@ -141,7 +144,10 @@ pub(super) fn again(args: &SweepArgs, point: &SweepPoint, rows: &TrainingRows) -
     }
     match flag {
         None => sized(args, point.size, rows),
-        Some(_) => varied(args, &point.setting, rows),
+        Some(_) => {
+            let words = settings::words("sweep", args.training.config.as_deref())?;
+            varied(&words, &point.setting, rows)
+        }
     }
 }
 
@@ -152,8 +158,8 @@ fn sized(args: &SweepArgs, size: usize, rows: &TrainingRows) -> Result<Config, F
     })
 }
 
-fn varied(args: &SweepArgs, setting: &str, rows: &TrainingRows) -> Result<Config, Failure> {
-    let varied = settings::varied(args.training.config.as_deref(), setting)?;
+fn varied(words: &[OsString], setting: &str, rows: &TrainingRows) -> Result<Config, Failure> {
+    let varied = settings::varied(words, setting)?;
     check_training(&varied)?;
     configure(&varied, varied.encoding_dim, rows).map_err(|failure| match failure {
         Failure::Usage(text) => Failure::Usage(format!("--vary {setting}: {text}")),
