@@ -1,6 +1,7 @@
 //! Variational autoencoders judged by the likelihood of test images, after Burda, Grosse & Salakhutdinov 2015.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ae_data::{BatchSource, DataError, Dataset, Rng, Rows};
@@ -22,14 +23,38 @@ pub(crate) struct Vae {
 
 #[derive(Args, Debug)]
 pub(crate) struct Iwae {
-    /// Samples of a row in training
-    #[arg(long, default_value_t = 50)]
-    samples: usize,
-    /// Epochs with one sample before those with many, as in section 5.2 of the paper; 0 for none
-    #[arg(long, default_value_t = 300)]
-    first_epochs: usize,
+    /// Samples of a row and the epochs with them, stage after stage; few samples before many is what section 5.2 of the
+    /// paper does
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "K:EPOCHS",
+        default_value = "1:300,50:30",
+        conflicts_with = "epochs"
+    )]
+    stages: Vec<Stage>,
     #[command(flatten)]
     task: Task,
+}
+
+/// Training with one number of samples a row.
+#[derive(Clone, Copy, Debug)]
+struct Stage {
+    samples: usize,
+    epochs: usize,
+}
+
+impl FromStr for Stage {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers =
+            text.split_once(':').and_then(|(k, epochs)| Some((k.parse().ok()?, epochs.parse().ok()?)));
+        match numbers {
+            Some((samples, epochs)) if samples > 0 && epochs > 0 => Ok(Self { samples, epochs }),
+            _ => Err(format!("expected samples:epochs, such as 50:30, got {text}")),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -52,28 +77,28 @@ struct Task {
 
 impl Vae {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        self.task.run("vae", &[(1, self.task.settings.epochs.unwrap_or(600))], 86.76)
+        let epochs = self.task.settings.epochs.unwrap_or(600);
+        self.task.run("vae", &[Stage { samples: 1, epochs }], 86.76)
     }
 }
 
 impl Iwae {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let published = if self.first_epochs > 0 { 84.88 } else { 84.78 };
-        let last = (self.samples, self.task.settings.epochs.unwrap_or(30));
-        self.task.run("iwae", &[(1, self.first_epochs), last], published)
+        let published = if self.stages.len() > 1 { 84.88 } else { 84.78 };
+        self.task.run("iwae", &self.stages, published)
     }
 }
 
 impl Task {
-    /// Trains with so many samples for so many epochs, one stage after the other; those without epochs are passed over.
-    fn run(&self, name: &str, stages: &[(usize, usize)], published: f64) -> Result<(), Failure> {
+    /// Trains one stage after the other, each from the weights of the last.
+    fn run(&self, name: &str, stages: &[Stage], published: f64) -> Result<(), Failure> {
         let Images { train, test } = Images::read(&self.data)?;
         let seed = self.settings.seed;
         let features = train.features();
         let drawn = Binarised { rows: &train, seed, reads: AtomicU64::new(0) };
         let mut seconds = 0.0;
         let mut trained: Option<Autoencoder> = None;
-        for &(samples, epochs) in stages.iter().filter(|(_, epochs)| *epochs > 0) {
+        for &Stage { samples, epochs } in stages {
             let config = self.config(features, samples, epochs)?;
             let model = match &trained {
                 None => Autoencoder::new(config)?,
@@ -83,7 +108,7 @@ impl Task {
             seconds += took;
             trained = Some(model);
         }
-        let Some(model) = trained else { return Err(Failure::Usage("no epochs to train for".to_owned())) };
+        let Some(model) = trained else { return Err(Failure::Usage("no stage to train".to_owned())) };
         // The test images are drawn once.
         let rows = self.test_rows.min(test.rows());
         let indices: Vec<usize> = (0..rows).collect();
@@ -97,6 +122,7 @@ impl Task {
         self.settings.summary(&json!({
             "experiment": name,
             "network": model.summary().architecture(),
+            "stages": stages.iter().map(|stage| json!({ "samples": stage.samples, "epochs": stage.epochs })).collect::<Vec<_>>(),
             "settings": model.config(),
             "seconds": seconds,
             "test_rows": rows,
