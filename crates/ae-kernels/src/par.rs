@@ -1,11 +1,16 @@
 //! Threads: the only module that names rayon.
 //!
 //! Work is divided by shape, never by the number of threads, and each piece of the result has one owner; what is
-//! computed is the same whoever computes it. Only indexed splitting and `join` are used in the hot path: their jobs
-//! live on the stack, so a step allocates nothing.
+//! computed is the same whoever computes it. Rayon has the threads. While there is work to share again and again, they are a
+//! [`team`], which shares it in less than a microsecond and allocates nothing.
 
+mod team;
+
+use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+
+use team::Team;
 
 /// The threads that training and scoring run on.
 #[derive(Debug)]
@@ -53,40 +58,59 @@ impl Pool {
     }
 
     /// [`Pool::enter`] where the work is worth waking the pool's threads, else `work` on the calling thread alone.
-    pub fn enter_for<R: Send>(&self, worth_sharing: bool, work: impl FnOnce(Crew) -> R + Send) -> R {
+    pub fn enter_for<R: Send>(&self, worth_sharing: bool, work: impl FnOnce(Crew<'_>) -> R + Send) -> R {
         if worth_sharing { self.enter(work) } else { work(Crew::SOLO) }
     }
 
-    /// Runs `work` inside the pool. Enter once around many steps: entering allocates now and then and wakes a thread.
-    pub fn enter<R: Send>(&self, work: impl FnOnce(Crew) -> R + Send) -> R {
+    /// Runs `work` with the threads of the pool at hand. Enter once around many steps: entering allocates and wakes threads, which
+    /// then wait for work of this crew until `work` is done, or until there has been none for a tenth of a second. (They look after
+    /// other work of rayon's meanwhile, if not as promptly as else.)
+    pub fn enter<R: Send>(&self, work: impl FnOnce(Crew<'_>) -> R + Send) -> R {
         match &self.kind {
-            Kind::Serial => work(Crew { serial: true }),
-            Kind::Current if rayon::current_num_threads() == 1 => work(Crew { serial: true }),
-            // From outside, every join would be handed in and waited for; so the whole work moves in.
-            Kind::Current => rayon::scope(|_| work(Crew { serial: false })),
-            Kind::Own(pool) => pool.install(|| work(Crew { serial: false })),
+            Kind::Serial => work(Crew::SOLO),
+            Kind::Current => with_team(rayon::current_num_threads(), work),
+            Kind::Own(pool) => pool.install(|| with_team(pool.current_num_threads(), work)),
         }
     }
 }
 
-/// Proof of being inside a pool ([`Pool::enter`]), and the ways to share work there.
-#[derive(Clone, Copy, Debug)]
-pub struct Crew {
-    serial: bool,
+/// Runs `work` with a team of so many threads, which are the calling one and some of rayon's current pool.
+fn with_team<R>(threads: usize, work: impl FnOnce(Crew<'_>) -> R) -> R {
+    if threads <= 1 {
+        return work(Crew::SOLO);
+    }
+    let team = Team::new(threads, |team, member| {
+        rayon::spawn(move || {
+            team.serve(member, || {
+                rayon::yield_now();
+            });
+        });
+    });
+    let _dismissal = team.until_dismissed();
+    work(Crew { team: Some(&team) })
 }
 
-impl Crew {
-    /// Only the calling thread.
-    pub const SOLO: Crew = Crew { serial: true };
+/// Proof of being inside a pool ([`Pool::enter`]), and the ways to share work there.
+#[derive(Clone, Copy, Debug)]
+pub struct Crew<'t> {
+    /// None if there is only the calling thread.
+    team: Option<&'t Arc<Team>>,
+}
 
+impl Crew<'static> {
+    /// Only the calling thread.
+    pub const SOLO: Crew<'static> = Crew { team: None };
+}
+
+impl Crew<'_> {
     /// This crew, or the calling thread alone where the work is too small to share.
-    pub fn for_work(self, worth_sharing: bool) -> Crew {
-        Crew { serial: self.serial || !worth_sharing }
+    pub fn for_work(self, worth_sharing: bool) -> Self {
+        if worth_sharing { self } else { Crew { team: None } }
     }
 
     /// How many threads share its work.
     pub fn threads(self) -> usize {
-        if self.serial { 1 } else { rayon::current_num_threads() }
+        self.team.map_or(1, |team| team.threads())
     }
 
     /// Calls `work(i, chunk)` for every chunk of `len` elements of `data` (the last may be shorter).
@@ -110,34 +134,16 @@ impl Crew {
         work: impl Fn(usize, &mut [T], &mut [T]) + Send + Sync,
     ) {
         assert!(len > 0, "chunks need a length");
-        let chunks = data.len().div_ceil(len);
+        let (total, chunks) = (data.len(), data.len().div_ceil(len));
         assert!(with.len() >= chunks * with_len, "{} elements for {chunks} chunks", with.len());
-        self.split_chunks(data, len, with, with_len, 0, &work);
-    }
-
-    fn split_chunks<T: Send>(
-        self,
-        data: &mut [T],
-        len: usize,
-        with: &mut [T],
-        with_len: usize,
-        first: usize,
-        work: &(impl Fn(usize, &mut [T], &mut [T]) + Send + Sync),
-    ) {
-        let chunks = data.len().div_ceil(len);
-        if self.serial || chunks <= 1 {
-            for (i, chunk) in data.chunks_mut(len).enumerate() {
-                work(first + i, chunk, &mut with[i * with_len..][..with_len]);
-            }
-            return;
-        }
-        let half = chunks / 2;
-        let (left, right) = data.split_at_mut(half * len);
-        let (left_with, right_with) = with.split_at_mut(half * with_len);
-        both(
-            || self.split_chunks(left, len, left_with, with_len, first, work),
-            || self.split_chunks(right, len, right_with, with_len, first + half, work),
-        );
+        let (data, with) = (Owned::new(data), Owned::new(with));
+        self.share(chunks, |i| {
+            let place = i * len..total.min((i + 1) * len);
+            // SAFETY: `share` calls with every index below `chunks` once. Chunk `i` ends where the next begins or with the data,
+            // and there are `with_len` elements of `with` for each, as asserted; so no two pieces overlap, and all are inside.
+            let (chunk, with) = unsafe { (data.piece(place), with.piece(i * with_len..(i + 1) * with_len)) };
+            work(i, chunk, with);
+        });
     }
 
     /// Calls `work(i, part, extra)` for every range `i` of `parts`, where `part` is that range of `data` and `extra` the
@@ -152,79 +158,46 @@ impl Crew {
         assert!(parts.end() <= data.len(), "parts end at {}, the data at {}", parts.end(), data.len());
         let times = if data.is_empty() { 0 } else { extra.len() / data.len() };
         assert!(extra.len() == times * data.len(), "{} elements beside {}", extra.len(), data.len());
-        self.split_parts(data, extra, times, 0, &parts.0, 0, &work);
+        let (data, extra) = (Owned::new(data), Owned::new(extra));
+        self.share(parts.len(), |i| {
+            let Range { start, end } = parts.0[i];
+            // SAFETY: `share` calls with every index once. The ranges are disjoint by their type and end inside `data`, as asserted;
+            // `extra` is `times` as long, and so are its ranges.
+            let (part, extra) = unsafe { (data.piece(start..end), extra.piece(start * times..end * times)) };
+            work(i, part, extra);
+        });
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the recursion of one caller")]
-    fn split_parts<T: Send>(
-        self,
-        data: &mut [T],
-        extra: &mut [T],
-        times: usize,
-        origin: usize,
-        parts: &[Range<usize>],
-        first: usize,
-        work: &(impl Fn(usize, &mut [T], &mut [T]) + Send + Sync),
-    ) {
-        if self.serial || parts.len() <= 1 {
-            for (i, part) in parts.iter().enumerate() {
-                let (from, to) = (part.start - origin, part.end - origin);
-                work(first + i, &mut data[from..to], &mut extra[from * times..to * times]);
-            }
-            return;
+    /// Calls `work` once with every index below `count`.
+    fn share(self, count: usize, work: impl Fn(usize) + Sync) {
+        match self.team {
+            Some(team) if count > 1 => team.run(count, &work),
+            _ => (0..count).for_each(work),
         }
-        let half = parts.len() / 2;
-        let cut = parts[half].start - origin;
-        let (left, right) = data.split_at_mut(cut);
-        let (left_extra, right_extra) = extra.split_at_mut(cut * times);
-        let (left_parts, right_parts) = parts.split_at(half);
-        both(
-            || self.split_parts(left, left_extra, times, origin, left_parts, first, work),
-            || self.split_parts(right, right_extra, times, origin + cut, right_parts, first + half, work),
-        );
     }
 }
 
-/// [`rayon::join`] whose threads stay awake until both sides are done.
-///
-/// A thread without work goes to sleep after some ten microseconds, and waking it takes longer than that, several times
-/// in every step. So whoever finishes first looks for other work, and for the end of the other side, a while longer.
-fn both(left: impl FnOnce() + Send, right: impl FnOnce() + Send) {
-    const WAITING: u8 = 0;
-    const STARTED: u8 = 1;
-    const DONE: u8 = 2;
-    let (of_left, of_right) = (AtomicU8::new(STARTED), AtomicU8::new(WAITING));
-    rayon::join_context(
-        |_| {
-            left();
-            of_left.store(DONE, Ordering::Release);
-            if of_right.load(Ordering::Acquire) != WAITING {
-                stay_awake_until(|| of_right.load(Ordering::Acquire) == DONE);
-            }
-        },
-        |context| {
-            of_right.store(STARTED, Ordering::Release);
-            right();
-            of_right.store(DONE, Ordering::Release);
-            if context.migrated() {
-                stay_awake_until(|| of_left.load(Ordering::Acquire) == DONE);
-            }
-        },
-    );
+/// A slice that is handed out in pieces.
+struct Owned<'a, T> {
+    data: *mut T,
+    of: PhantomData<&'a mut [T]>,
 }
 
-/// Helps with what other work there is until `done`, or until it has taken so long that sleep is better.
-fn stay_awake_until(done: impl Fn() -> bool) {
-    const LOOKS: usize = 2000;
-    for _ in 0..LOOKS {
-        if done() {
-            return;
-        }
-        if rayon::yield_now() != Some(rayon::Yield::Executed) {
-            for _ in 0..16 {
-                std::hint::spin_loop();
-            }
-        }
+// SAFETY: shared among threads it hands out pieces that do not overlap, by the contract of `piece`: each is a `&mut [T]` of one
+// thread, as if it had been split off and sent there.
+unsafe impl<T: Send> Sync for Owned<'_, T> {}
+
+impl<'a, T> Owned<'a, T> {
+    fn new(slice: &'a mut [T]) -> Self {
+        Owned { data: slice.as_mut_ptr(), of: PhantomData }
+    }
+
+    /// # Safety
+    /// The range lies inside the slice, and no piece that overlaps with it is in use.
+    #[allow(clippy::mut_from_ref, reason = "pieces do not overlap")]
+    unsafe fn piece(&self, range: Range<usize>) -> &mut [T] {
+        // SAFETY: the caller's obligations.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(range.start), range.len()) }
     }
 }
 

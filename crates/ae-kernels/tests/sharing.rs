@@ -42,6 +42,36 @@ fn every_part_is_done_once_with_its_extra() {
 }
 
 #[test]
+fn teams_that_meet_in_one_pool_do_not_wait_for_each_other_for_ever() {
+    // Leaders that wait for rayon pick up whatever is to be done, a place in the other's team too.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let lead = || {
+        let taken = AtomicUsize::new(0);
+        for _ in 0..3 {
+            Pool::new(None).unwrap().enter(|outer| {
+                rayon::join(
+                    || {
+                        Pool::new(None).unwrap().enter(|inner| {
+                            inner.for_each_chunk(&mut [0; 50], 1, |_, _| {
+                                taken.fetch_add(1, Ordering::Relaxed);
+                            });
+                        });
+                    },
+                    rayon::yield_now,
+                );
+                outer.for_each_chunk(&mut [0; 50], 1, |_, _| {
+                    taken.fetch_add(1, Ordering::Relaxed);
+                });
+            });
+        }
+        taken.into_inner()
+    };
+    for _ in 0..if cfg!(miri) { 1 } else { 4 } {
+        assert_eq!(pool.join(lead, lead), (300, 300));
+    }
+}
+
+#[test]
 fn ranges_that_overlap_are_refused() {
     assert!(DisjointRanges::new(vec![0..3, 2..4]).is_none());
     assert!(DisjointRanges::new(vec![3..4, 0..1]).is_none());

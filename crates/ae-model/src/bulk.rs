@@ -50,7 +50,7 @@ pub(crate) enum Part {
 pub(crate) struct Bulk<'a, T> {
     pub(crate) network: &'a Network<T>,
     pub(crate) maps: &'a Maps<T>,
-    pub(crate) crew: Crew,
+    pub(crate) crew: Crew<'a>,
 }
 
 impl<T: Element> Bulk<'_, T> {

@@ -234,7 +234,7 @@ impl<T: Arithmetic> Engine<T> {
         }
     }
 
-    fn plan_for(&self, crew: Crew, batch: usize) -> StepPlan<T> {
+    fn plan_for(&self, crew: Crew<'_>, batch: usize) -> StepPlan<T> {
         let parts = match self.products {
             Products::Plain => None,
             Products::Bf16 => Some(Parts::One),
@@ -245,7 +245,7 @@ impl<T: Arithmetic> Engine<T> {
     }
 
     /// Makes room for steps on up to `batch` rows. After it, steps allocate nothing.
-    pub(crate) fn prepare(&mut self, crew: Crew, batch: usize) {
+    pub(crate) fn prepare(&mut self, crew: Crew<'_>, batch: usize) {
         if self.plan.as_ref().is_none_or(|plan| plan.batch() != batch) {
             let plan = self.plan_for(crew, batch);
             self.arena = plan.arena();
@@ -258,7 +258,7 @@ impl<T: Arithmetic> Engine<T> {
     }
 
     /// One update from the rows `indices` of `table`; returns their summed losses before it.
-    pub(crate) fn train_batch(&mut self, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals {
+    pub(crate) fn train_batch(&mut self, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         self.set_paired(table.targets.is_some());
         if self.plan.as_ref().is_none_or(|plan| plan.batch() < indices.len()) {
             self.prepare(crew, indices.len());
@@ -314,7 +314,7 @@ impl<T: Arithmetic> Engine<T> {
 
     /// As [`Engine::train_batch`] for an update by itself: a running mean of the parameters, where there is one, is what is left to
     /// be used.
-    pub(crate) fn train_apart(&mut self, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals {
+    pub(crate) fn train_apart(&mut self, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         self.use_mean(false);
         let totals = self.train_batch(crew, table, indices);
         self.use_mean(true);
@@ -324,7 +324,7 @@ impl<T: Arithmetic> Engine<T> {
     /// The loss of each of the rows, with the random numbers of step `time`, into `out`. Learns nothing.
     pub(crate) fn losses_at(
         &mut self,
-        crew: Crew,
+        crew: Crew<'_>,
         time: u64,
         table: &[f32],
         indices: &[usize],
@@ -343,7 +343,7 @@ impl<T: Arithmetic> Engine<T> {
     /// The objective over the rows, the mean of their losses and what the parameters cost, and its gradients, layer by layer.
     pub(crate) fn gradients(
         &mut self,
-        crew: Crew,
+        crew: Crew<'_>,
         table: Table<'_>,
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<T>>) {
@@ -369,7 +369,7 @@ impl<T: Arithmetic> Engine<T> {
 fn write_down<T: Arithmetic>(
     plan: &StepPlan<T>,
     (layers, parameters): (Layers<'_>, &[T]),
-    crew: Crew,
+    crew: Crew<'_>,
     rows: usize,
     arena: &Arena<T>,
     costs: Costs,

@@ -517,7 +517,7 @@ impl Autoencoder {
         part: Part,
         data: &dyn BatchSource,
         targets: Option<&dyn BatchSource>,
-        mut work: impl FnMut(usize, Table<'_>, Crew) + Send,
+        mut work: impl FnMut(usize, Table<'_>, Crew<'_>) + Send,
     ) -> Result<(), Error> {
         let (rows, features) = (data.rows(), data.features());
         let may_miss = self.config.mask_missing() && part != Part::Decoder;
@@ -558,7 +558,7 @@ pub(crate) fn known_values(values: &[f32]) -> usize {
     values.iter().map(|x| usize::from(!x.is_nan())).sum()
 }
 
-fn bulk<T: Arithmetic>(engine: &Engine<T>, crew: Crew) -> Bulk<'_, T> {
+fn bulk<'a, T: Arithmetic>(engine: &'a Engine<T>, crew: Crew<'a>) -> Bulk<'a, T> {
     Bulk { network: &engine.network, maps: &engine.maps, crew }
 }
 

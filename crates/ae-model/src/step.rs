@@ -41,12 +41,12 @@ use plain::PlainPlan;
 use sparse::SparsePlan;
 use tiles::TilePlan;
 
-/// Multiply-adds of a phase below which sharing it among threads costs more than it saves: waking a worker takes
-/// about as long as half a million of them.
-const WORTH_SHARING: usize = 1 << 20;
+/// Multiply-adds of a phase below which sharing it among threads costs more than it saves: break-even is at about 200,000, a few
+/// microseconds (AVX2, two threads, 100-50-10 with batches of 16 and 32).
+const WORTH_SHARING: usize = 1 << 18;
 /// Parameters of a task of phase 2, about: enough to pay for its scheduling, and more where there are more, because
 /// panels that are worked on together share the inputs that come to the core.
-const RANGE: std::ops::RangeInclusive<usize> = 8 * 1024..=256 * 1024;
+const RANGE: std::ops::RangeInclusive<usize> = 4 * 1024..=256 * 1024;
 /// Tasks of phase 2 a thread, to even out threads that are late.
 const TASKS_A_THREAD: usize = 8;
 
@@ -288,7 +288,7 @@ impl<T: Arithmetic> StepPlan<T> {
         self.layout.block_panels * T::PANEL
     }
 
-    fn crew(&self, crew: Crew, rows: usize) -> Crew {
+    fn crew<'t>(&self, crew: Crew<'t>, rows: usize) -> Crew<'t> {
         crew.for_work(self.multiply_adds_a_row * rows >= WORTH_SHARING)
     }
 
@@ -296,7 +296,7 @@ impl<T: Arithmetic> StepPlan<T> {
     pub(crate) fn rows_phase(
         &self,
         network: &Network<T>,
-        crew: Crew,
+        crew: Crew<'_>,
         batch: Batch<'_, T>,
         arena: &mut Arena<T>,
     ) {
@@ -330,7 +330,7 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 
     /// All stages up and down, in two passes where one awaits the whole batch.
-    fn all_passes(&self, network: &Network<T>, crew: Crew, batch: Batch<'_, T>, arena: &mut Arena<T>) {
+    fn all_passes(&self, network: &Network<T>, crew: Crew<'_>, batch: Batch<'_, T>, arena: &mut Arena<T>) {
         let stages = network.stages.len();
         let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
             self.pass(network, crew, batch, 0..stages, arena);
@@ -357,7 +357,7 @@ impl<T: Arithmetic> StepPlan<T> {
     fn pass(
         &self,
         network: &Network<T>,
-        crew: Crew,
+        crew: Crew<'_>,
         batch: Batch<'_, T>,
         pass: Range<usize>,
         arena: &mut Arena<T>,
@@ -381,7 +381,7 @@ impl<T: Arithmetic> StepPlan<T> {
     pub(crate) fn parameters_phase(
         &self,
         (isa, layers): (Isa, &[Dense]),
-        crew: Crew,
+        crew: Crew<'_>,
         rows: usize,
         arena: &Arena<T>,
         rule: Rule<f64>,
@@ -412,7 +412,7 @@ impl<T: Arithmetic> StepPlan<T> {
     pub(crate) fn apply_phase(
         &self,
         isa: Isa,
-        crew: Crew,
+        crew: Crew<'_>,
         gradients: &[T],
         rule: Rule<f64>,
         (parameters, state): (&mut [T], &mut [T]),

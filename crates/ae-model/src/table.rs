@@ -89,7 +89,7 @@ impl<'a> Feed<'a> {
 
 /// The first value that is not finite, as an error; NaN is none where values may be missing.
 pub(crate) fn check_values(
-    (isa, crew): (Isa, Crew),
+    (isa, crew): (Isa, Crew<'_>),
     data: &dyn BatchSource,
     first_row: usize,
     table: &[f32],

@@ -68,7 +68,7 @@ impl Layers<'_> {
     }
 
     /// Moves the gradients of tied weights to the encoder's: its own and the transposes of the decoder's, which become zero.
-    pub(crate) fn gather<T: Element>(&self, crew: Crew, gradients: &mut [T]) {
+    pub(crate) fn gather<T: Element>(&self, crew: Crew<'_>, gradients: &mut [T]) {
         if !self.tied {
             return;
         }
@@ -88,7 +88,7 @@ impl Layers<'_> {
     }
 
     /// Writes the transposes of the encoder's weights to the decoder.
-    pub(crate) fn spread<T: Element>(&self, crew: Crew, parameters: &mut [T]) {
+    pub(crate) fn spread<T: Element>(&self, crew: Crew<'_>, parameters: &mut [T]) {
         if !self.tied {
             return;
         }

@@ -56,7 +56,7 @@ const VALIDATION_ROWS: usize = 8192;
 pub(crate) fn fit<T: Arithmetic>(
     engine: &mut Engine<T>,
     mut task: Task<'_>,
-    crew: Crew,
+    crew: Crew<'_>,
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<History, Error> {
     let config = task.config;

@@ -80,7 +80,7 @@ impl<T: Arithmetic> Trainer<T> {
 #[derive(Debug)]
 pub struct Session<'a, T: Arithmetic> {
     engine: &'a mut Engine<T>,
-    crew: Crew,
+    crew: Crew<'a>,
     features: usize,
 }
 
@@ -170,12 +170,12 @@ impl<T: Arithmetic> Session<'_, T> {
 /// What a [`Session`] does with its engine, compiled in this crate for either type: the loops of all kernels are behind it, which a
 /// generic function would compile again in every program that calls it.
 pub(crate) trait Compiled: Sized {
-    fn train_batch(engine: &mut Engine<Self>, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals
+    fn train_batch(engine: &mut Engine<Self>, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals
     where
         Self: Arithmetic;
     fn gradients(
         engine: &mut Engine<Self>,
-        crew: Crew,
+        crew: Crew<'_>,
         table: Table<'_>,
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<Self>>)
@@ -184,12 +184,12 @@ pub(crate) trait Compiled: Sized {
 }
 
 impl Compiled for f32 {
-    fn train_batch(engine: &mut Engine<f32>, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals {
+    fn train_batch(engine: &mut Engine<f32>, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         engine.train_batch(crew, table, indices)
     }
     fn gradients(
         engine: &mut Engine<f32>,
-        crew: Crew,
+        crew: Crew<'_>,
         table: Table<'_>,
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<f32>>) {
@@ -198,12 +198,12 @@ impl Compiled for f32 {
 }
 
 impl Compiled for f64 {
-    fn train_batch(engine: &mut Engine<f64>, crew: Crew, table: Table<'_>, indices: &[usize]) -> Totals {
+    fn train_batch(engine: &mut Engine<f64>, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         engine.train_batch(crew, table, indices)
     }
     fn gradients(
         engine: &mut Engine<f64>,
-        crew: Crew,
+        crew: Crew<'_>,
         table: Table<'_>,
         indices: &[usize],
     ) -> (f64, Vec<LayerParameters<f64>>) {

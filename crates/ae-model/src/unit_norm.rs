@@ -18,7 +18,7 @@ impl Layers<'_> {
     /// Removes from the gradients of the decoder's vectors what they have along them. `lines` has room for one value a vector.
     pub(crate) fn remove_along<T: Element>(
         &self,
-        crew: Crew,
+        crew: Crew<'_>,
         parameters: &[T],
         gradients: &mut [T],
         lines: &mut [T],
@@ -45,7 +45,7 @@ impl Layers<'_> {
     }
 
     /// Scales the decoder's vectors to norm 1. One that has none, or is not finite, stays as it is.
-    pub(crate) fn normalise<T: Element>(&self, crew: Crew, parameters: &mut [T], lines: &mut [T]) {
+    pub(crate) fn normalise<T: Element>(&self, crew: Crew<'_>, parameters: &mut [T], lines: &mut [T]) {
         let Some(layer) = self.unit_norm else { return };
         let layer = &self.layers[layer];
         let crew = crew.for_work(layer.range.len() >= WORTH_SHARING);

@@ -116,7 +116,7 @@ impl<T: Arithmetic> Weighing<T> {
     }
 
     /// `ln` of the mean weight of the samples of each row.
-    fn run(&mut self, crew: Crew, first: usize, table: &[f32], out: &mut [f64]) {
+    fn run(&mut self, crew: Crew<'_>, first: usize, table: &[f32], out: &mut [f64]) {
         let features = table.len() / out.len().max(1);
         let mut losses = [0.0; ROWS];
         let indices: [usize; ROWS] = std::array::from_fn(|i| i);

@@ -14,7 +14,7 @@ impl<T: Arithmetic> StepPlan<T> {
     pub(super) fn contract(
         &self,
         network: &Network<T>,
-        crew: Crew,
+        crew: Crew<'_>,
         batch: Batch<'_, T>,
         stage: usize,
         arena: &mut Arena<T>,

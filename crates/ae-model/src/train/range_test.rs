@@ -41,7 +41,7 @@ pub struct RangeTest {
 pub(crate) fn range_test<T: Arithmetic>(
     engine: &mut Engine<T>,
     mut task: Task<'_>,
-    crew: Crew,
+    crew: Crew<'_>,
 ) -> Result<RangeTest, Error> {
     let batch_size = task.config.batch_size_for(task.train.len());
     engine.set_paired(task.data.targets().is_some());

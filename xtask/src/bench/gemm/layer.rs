@@ -71,7 +71,7 @@ impl<T: Element + Float> Layer<T> {
     }
 
     /// Computes one product. The weight gradient is subtracted from `dw`, times `step`.
-    pub(super) fn run(&mut self, crew: Crew, product: Product, step: T) {
+    pub(super) fn run(&mut self, crew: Crew<'_>, product: Product, step: T) {
         let Shape { m, n, k } = self.shape;
         let (isa, blocking) = (self.isa, Blocking::default());
         let x = self.x_panels.as_slice();
@@ -128,7 +128,7 @@ impl<T: Element + Float> Layer<T> {
     }
 
     /// Compares a sample of the result's elements with their dot products in `f64`.
-    pub(super) fn verify(&mut self, crew: Crew, product: Product) -> Result<(), Failure> {
+    pub(super) fn verify(&mut self, crew: Crew<'_>, product: Product) -> Result<(), Failure> {
         self.dw.as_mut_slice().fill(T::ZERO);
         self.run(crew, product, T::ONE);
         let Shape { m, n, k } = self.shape;
