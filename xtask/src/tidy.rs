@@ -100,7 +100,7 @@ fn check_file(path: &str, text: &str) -> Vec<Problem> {
                     report(number + 1, "unsafe code outside the kernels".to_owned());
                 }
                 "rayon" if path != RAYON_HOME && path != RAYON_TEST => {
-                    report(number + 1, format!("rayon outside {RAYON_HOME}"))
+                    report(number + 1, format!("rayon outside {RAYON_HOME}"));
                 }
                 "todo" if code.contains("todo!") => report(number + 1, "unfinished code".to_owned()),
                 _ => {}
