@@ -2,7 +2,7 @@
 //!
 //! Work is divided by shape, never by the number of threads, and each piece of the result has one owner; what is
 //! computed is the same whoever computes it. Rayon has the threads. While there is work to share again and again, they are a
-//! [`team`], which shares it in less than a microsecond and allocates nothing.
+//! team (`par/team.rs`), which shares it in less than a microsecond and allocates nothing.
 
 mod team;
 
