@@ -1,14 +1,15 @@
 //! Threads: the only module that names rayon.
 //!
 //! Work is divided by shape, never by the number of threads, and each piece of the result has one owner; what is
-//! computed is the same whoever computes it. Rayon has the threads. While there is work to share again and again, they are a
-//! team (`par/team.rs`), which shares it in less than a microsecond and allocates nothing.
+//! computed is the same whoever computes it. Rayon has the threads, in pools that do nothing else: they are teams (`par/team.rs`), which
+//! share work in less than a microsecond and allocate nothing. So nothing that waits for rayon elsewhere in a program ever waits for
+//! a training, nor the other way around.
 
 mod team;
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use team::Team;
 
@@ -22,10 +23,10 @@ pub struct Pool {
 enum Kind {
     /// The caller's own thread.
     Serial,
-    /// Rayon's global pool, or the pool that the caller is already in.
-    Current,
+    /// Those that all such pools share.
+    Shared(&'static Threads),
     /// Threads of its own.
-    Own(rayon::ThreadPool),
+    Own(Threads),
 }
 
 /// The threads could not be started.
@@ -37,80 +38,106 @@ pub struct PoolError {
 }
 
 impl Pool {
-    /// A pool of this many threads; `None` uses rayon's current pool, one thread is the caller's own.
+    /// A pool of this many threads, of which the caller's is one. `None` is as many as rayon's current pool has, from threads that all such
+    /// pools share, job by job; there are as many as the machine has cores (or rayon threads, if more) when the first asks.
     ///
     /// # Errors
     /// If the operating system refuses the threads, or for zero threads.
     pub fn new(threads: Option<usize>) -> Result<Pool, PoolError> {
         let kind = match threads {
-            None => Kind::Current,
+            None => match default_threads() {
+                1 => Kind::Serial,
+                _ => Kind::Shared(Threads::shared()?),
+            },
             Some(0) => return Err(PoolError { threads: 0, reason: "at least one is needed".to_owned() }),
             Some(1) => Kind::Serial,
-            Some(threads) => Kind::Own(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|index| format!("ae-{index}"))
-                    .build()
-                    .map_err(|error| PoolError { threads, reason: error.to_string() })?,
-            ),
+            Some(threads) => Kind::Own(Threads::start(threads)?),
         };
         Ok(Pool { kind })
     }
 
-    /// [`Pool::enter`] where the work is worth waking the pool's threads, else `work` on the calling thread alone.
-    pub fn enter_for<R: Send>(&self, worth_sharing: bool, work: impl FnOnce(Crew<'_>) -> R + Send) -> R {
-        if worth_sharing { self.enter(work) } else { work(Crew::SOLO) }
-    }
-
-    /// Runs `work` with the threads of the pool at hand. Enter once around many steps: entering allocates and wakes threads, which
-    /// then wait for work of this crew until `work` is done, or until there has been none for a tenth of a second. (They look after
-    /// other work of rayon's meanwhile, if not as promptly as else.)
-    pub fn enter<R: Send>(&self, work: impl FnOnce(Crew<'_>) -> R + Send) -> R {
+    /// The caller's thread and those of the pool, which sleep until there is work to share.
+    pub fn crew(&self) -> Crew<'_> {
         match &self.kind {
-            Kind::Serial => work(Crew::SOLO),
-            Kind::Current => with_team(rayon::current_num_threads(), work),
-            Kind::Own(pool) => pool.install(|| with_team(pool.current_num_threads(), work)),
+            Kind::Serial => Crew::SOLO,
+            Kind::Shared(threads) => Crew::of(&threads.team, default_threads()),
+            Kind::Own(threads) => Crew::of(&threads.team, usize::MAX),
         }
     }
 }
 
-/// Runs `work` with a team of so many threads, which are the calling one and some of rayon's current pool.
-fn with_team<R>(threads: usize, work: impl FnOnce(Crew<'_>) -> R) -> R {
-    if threads <= 1 {
-        return work(Crew::SOLO);
-    }
-    let team = Team::new(threads, |team, member| {
-        rayon::spawn(move || {
-            team.serve(member, || {
-                rayon::yield_now();
-            });
-        });
-    });
-    let _dismissal = team.until_dismissed();
-    work(Crew { team: Some(&team) })
+/// How many threads a pool has that was not told.
+fn default_threads() -> usize {
+    rayon::current_num_threads()
 }
 
-/// Proof of being inside a pool ([`Pool::enter`]), and the ways to share work there.
+/// A team and the threads that are its members.
+#[derive(Debug)]
+struct Threads {
+    team: Arc<Team>,
+    /// Whose threads end when the team is dismissed and this dropped.
+    _members: rayon::ThreadPool,
+}
+
+impl Threads {
+    fn start(threads: usize) -> Result<Threads, PoolError> {
+        let members = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads - 1)
+            .thread_name(|index| format!("ae-{}", index + 1))
+            .build()
+            .map_err(|error| PoolError { threads, reason: error.to_string() })?;
+        let team = Arc::new(Team::new(threads));
+        let of_members = Arc::clone(&team);
+        members.spawn_broadcast(move |thread| of_members.serve(thread.index() + 1));
+        Ok(Threads { team, _members: members })
+    }
+
+    fn shared() -> Result<&'static Threads, PoolError> {
+        static SHARED: OnceLock<Threads> = OnceLock::new();
+        if let Some(threads) = SHARED.get() {
+            return Ok(threads);
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let started = Threads::start(cores.max(default_threads()))?;
+        // Somebody else's, if they were faster.
+        Ok(SHARED.get_or_init(|| started))
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.team.dismiss();
+    }
+}
+
+/// Threads to share work among ([`Pool::crew`]), and the ways to do so.
 #[derive(Clone, Copy, Debug)]
 pub struct Crew<'t> {
     /// None if there is only the calling thread.
-    team: Option<&'t Arc<Team>>,
+    team: Option<&'t Team>,
+    threads: usize,
 }
 
 impl Crew<'static> {
     /// Only the calling thread.
-    pub const SOLO: Crew<'static> = Crew { team: None };
+    pub const SOLO: Crew<'static> = Crew { team: None, threads: 1 };
 }
 
-impl Crew<'_> {
+impl<'t> Crew<'t> {
+    /// The calling thread and members of the team, so many altogether at most.
+    fn of(team: &'t Team, threads: usize) -> Self {
+        let threads = threads.min(team.threads());
+        Crew { team: (threads > 1).then_some(team), threads }
+    }
+
     /// This crew, or the calling thread alone where the work is too small to share.
     pub fn for_work(self, worth_sharing: bool) -> Self {
-        if worth_sharing { self } else { Crew { team: None } }
+        if worth_sharing { self } else { Crew { team: None, threads: 1 } }
     }
 
     /// How many threads share its work.
     pub fn threads(self) -> usize {
-        self.team.map_or(1, |team| team.threads())
+        self.threads
     }
 
     /// Calls `work(i, chunk)` for every chunk of `len` elements of `data` (the last may be shorter).
@@ -135,7 +162,8 @@ impl Crew<'_> {
     ) {
         assert!(len > 0, "chunks need a length");
         let (total, chunks) = (data.len(), data.len().div_ceil(len));
-        assert!(with.len() >= chunks * with_len, "{} elements for {chunks} chunks", with.len());
+        let enough = chunks.checked_mul(with_len).is_some_and(|needed| needed <= with.len());
+        assert!(enough, "{} elements for {chunks} chunks of {with_len}", with.len());
         let (data, with) = (Owned::new(data), Owned::new(with));
         self.share(chunks, |i| {
             let place = i * len..total.min((i + 1) * len);
@@ -171,7 +199,7 @@ impl Crew<'_> {
     /// Calls `work` once with every index below `count`.
     fn share(self, count: usize, work: impl Fn(usize) + Sync) {
         match self.team {
-            Some(team) if count > 1 => team.run(count, &work),
+            Some(team) if count > 1 => team.run(self.threads, count, &work),
             _ => (0..count).for_each(work),
         }
     }

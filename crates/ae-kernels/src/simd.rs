@@ -139,7 +139,9 @@ pub trait Simd<T: Element>: Copy + Send + Sync + 'static {
 }
 
 /// What numbers in bf16 need of vectors of `f32`, seen as words of two halves ([`crate::tile`]).
-pub trait Halves: Simd<f32> {
+pub(crate) trait Halves: Simd<f32> {
+    /// Runs `kernel` in a function of its own that is compiled for the instruction set.
+    fn apart<K: HalvesKernel>(self, kernel: K);
     /// Rounded to the nearest number whose lower half is zero, ties away from zero. Infinite from `(2 - 2^-8) 2^127` on; a NaN
     /// may become anything.
     fn nearest(self, a: Self::V) -> Self::V;
@@ -162,13 +164,13 @@ pub(crate) trait HalvesKernel {
 #[inline]
 pub(crate) fn run_halves<K: HalvesKernel>(isa: Isa, kernel: K) {
     match isa {
-        Isa::Portable(token) => kernel.run(token),
+        Isa::Portable(token) => token.apart(kernel),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(token) => avx2::run_halves(token, kernel),
+        Isa::Avx2(token) => token.apart(kernel),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(token) => avx512::run_halves(token, kernel),
+        Isa::Avx512(token) => token.apart(kernel),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Isa::Amx(token) => avx512::run_halves(token.vectors(), kernel),
+        Isa::Amx(token) => token.vectors().apart(kernel),
     }
 }
 
@@ -192,11 +194,11 @@ impl Element for f32 {
         match isa {
             Isa::Portable(token) => kernel.run(token),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(token) => avx2::run_f32(token, kernel),
+            Isa::Avx2(token) => avx2::run(token, kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(token) => avx512::run_f32(token, kernel),
+            Isa::Avx512(token) => avx512::run(token, kernel),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Isa::Amx(token) => avx512::run_f32(token.vectors(), kernel),
+            Isa::Amx(token) => avx512::run(token.vectors(), kernel),
         }
     }
 }
@@ -221,11 +223,11 @@ impl Element for f64 {
         match isa {
             Isa::Portable(token) => kernel.run(token),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(token) => avx2::run_f64(token, kernel),
+            Isa::Avx2(token) => avx2::run(token, kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(token) => avx512::run_f64(token, kernel),
+            Isa::Avx512(token) => avx512::run(token, kernel),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Isa::Amx(token) => avx512::run_f64(token.vectors(), kernel),
+            Isa::Amx(token) => avx512::run(token.vectors(), kernel),
         }
     }
 }

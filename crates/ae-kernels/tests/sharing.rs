@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use ae_kernels::par::{DisjointRanges, Pool};
+use ae_kernels::par::{Crew, DisjointRanges, Pool};
 
 #[test]
 fn every_chunk_is_done_once() {
@@ -13,11 +13,9 @@ fn every_chunk_is_done_once() {
         for len in [0usize, 1, 9, 10, 11, 100, 101] {
             let mut data = vec![0usize; len];
             let calls = AtomicUsize::new(0);
-            pool.enter(|crew| {
-                crew.for_each_chunk(&mut data, 10, |index, chunk| {
-                    calls.fetch_add(1, Ordering::Relaxed);
-                    chunk.iter_mut().for_each(|x| *x += index + 1);
-                });
+            pool.crew().for_each_chunk(&mut data, 10, |index, chunk| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                chunk.iter_mut().for_each(|x| *x += index + 1);
             });
             assert_eq!(calls.into_inner(), len.div_ceil(10), "{threads:?} threads, {len}");
             assert!(data.iter().enumerate().all(|(i, x)| *x == i / 10 + 1), "{threads:?} threads, {len}");
@@ -30,11 +28,10 @@ fn every_part_is_done_once_with_its_extra() {
     let parts = DisjointRanges::new(vec![0..3, 3..3, 5..9, 9..10]).unwrap();
     for threads in [1, 2, 5] {
         let (mut data, mut extra) = (vec![0; 12], vec![0; 24]);
-        Pool::new(Some(threads)).unwrap().enter(|crew| {
-            crew.for_each_part(&mut data, &mut extra, &parts, |index, data, extra| {
-                data.iter_mut().for_each(|x| *x += index + 1);
-                extra.iter_mut().for_each(|x| *x += index + 1);
-            });
+        let pool = Pool::new(Some(threads)).unwrap();
+        pool.crew().for_each_part(&mut data, &mut extra, &parts, |index, data, extra| {
+            data.iter_mut().for_each(|x| *x += index + 1);
+            extra.iter_mut().for_each(|x| *x += index + 1);
         });
         assert_eq!(data, [1, 1, 1, 0, 0, 3, 3, 3, 3, 4, 0, 0]);
         assert_eq!(extra, data.iter().flat_map(|x| [*x, *x]).collect::<Vec<_>>());
@@ -42,33 +39,45 @@ fn every_part_is_done_once_with_its_extra() {
 }
 
 #[test]
-fn teams_that_meet_in_one_pool_do_not_wait_for_each_other_for_ever() {
-    // Leaders that wait for rayon pick up whatever is to be done, a place in the other's team too.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    let lead = || {
-        let taken = AtomicUsize::new(0);
-        for _ in 0..3 {
-            Pool::new(None).unwrap().enter(|outer| {
-                rayon::join(
-                    || {
-                        Pool::new(None).unwrap().enter(|inner| {
-                            inner.for_each_chunk(&mut [0; 50], 1, |_, _| {
-                                taken.fetch_add(1, Ordering::Relaxed);
-                            });
-                        });
-                    },
-                    rayon::yield_now,
-                );
-                outer.for_each_chunk(&mut [0; 50], 1, |_, _| {
-                    taken.fetch_add(1, Ordering::Relaxed);
-                });
-            });
+fn what_waits_for_rayon_does_not_wait_for_work_shared_here() {
+    // A thread of rayon's that waits picks up whatever rayon has to do; were that a place in a team, it would be there until the team ends.
+    let (started, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    let rayon = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let pool = Pool::new(None).unwrap();
+            while !ended.load(Ordering::Relaxed) {
+                pool.crew().for_each_chunk(&mut [0; 50], 1, |_, x| x[0] += 1);
+                started.store(true, Ordering::Relaxed);
+            }
+        });
+        while !started.load(Ordering::Relaxed) {
+            std::thread::yield_now();
         }
-        taken.into_inner()
-    };
-    for _ in 0..if cfg!(miri) { 1 } else { 4 } {
-        assert_eq!(pool.join(lead, lead), (300, 300));
+        rayon.install(|| {
+            for _ in 0..20 {
+                let wait = || std::thread::sleep(std::time::Duration::from_millis(1));
+                rayon::join(wait, wait);
+            }
+        });
+        ended.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_pool_has_as_many_threads_as_rayon_where_it_is_asked() {
+    for threads in [1, 2, 3] {
+        let rayon = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let found = rayon.install(|| Pool::new(None).unwrap().crew().threads());
+        assert!((threads.min(cores)..=threads).contains(&found), "{found} of {threads}");
     }
+}
+
+#[test]
+#[should_panic(expected = "2 elements for")]
+fn companions_of_more_elements_than_there_are() {
+    Crew::SOLO.for_each_chunk_with(&mut [0u8; 4], 1, &mut [0u8; 2], 1 << 62, |_, _, _| ());
 }
 
 #[test]

@@ -80,11 +80,12 @@ const WORTH_WAKING: usize = 1 << 22;
 const STAGED_VALUES: usize = 1 << 20;
 
 impl Autoencoder {
-    /// An untrained autoencoder, its weights drawn from the configuration's seed. It runs on rayon's current thread pool
-    /// and on the instruction set that [`Isa::active`] names.
+    /// An untrained autoencoder, its weights drawn from the configuration's seed. It runs on as many threads as rayon's current pool has,
+    /// from those that all models share which were not given their own ([`Autoencoder::set_threads`]), and on the instruction set that
+    /// [`Isa::active`] names.
     ///
     /// # Errors
-    /// [`Error::Isa`] if `AE_ISA` names no available instruction set.
+    /// [`Error::Isa`] if `AE_ISA` names no available instruction set; [`Error::Pool`] if threads cannot be started.
     pub fn new(config: Config) -> Result<Autoencoder, Error> {
         Autoencoder::on(config, Isa::active()?)
     }
@@ -92,7 +93,7 @@ impl Autoencoder {
     /// As [`Autoencoder::new`] on an instruction set of the caller's choice.
     ///
     /// # Errors
-    /// None at present.
+    /// [`Error::Pool`] if threads cannot be started.
     pub fn on(config: Config, isa: Isa) -> Result<Autoencoder, Error> {
         let scaler = Scaler::identity(config.input_dim());
         let engine = match config.precision() {
@@ -114,7 +115,8 @@ impl Autoencoder {
         })
     }
 
-    /// Gives the model its own threads; `None` returns to rayon's current pool. Changes speed, never results.
+    /// Gives the model its own threads, of which the caller's is one; `None` returns to those that models share. Changes speed, never
+    /// results. Where many models train at once, each is best off with one.
     ///
     /// # Errors
     /// [`Error::Pool`] for zero threads or if they cannot be started.
@@ -195,11 +197,11 @@ impl Autoencoder {
         let history = match engine {
             AnyEngine::F32(engine) => {
                 begin(engine, config, scaler, start.as_deref());
-                pool.enter(|crew| train::fit(engine, task, crew, callbacks))
+                train::fit(engine, task, pool.crew(), callbacks)
             }
             AnyEngine::F64(engine) => {
                 begin(engine, config, scaler, start.as_deref());
-                pool.enter(|crew| train::fit(engine, task, crew, callbacks))
+                train::fit(engine, task, pool.crew(), callbacks)
             }
         };
         self.fitted = true;
@@ -219,11 +221,11 @@ impl Autoencoder {
         match engine {
             AnyEngine::F32(engine) => {
                 let mut fresh = Engine::<f32>::new(engine.network.isa, config, &scaler);
-                pool.enter(|crew| train::range_test(&mut fresh, task, crew))
+                train::range_test(&mut fresh, task, pool.crew())
             }
             AnyEngine::F64(engine) => {
                 let mut fresh = Engine::<f64>::new(engine.network.isa, config, &scaler);
-                pool.enter(|crew| train::range_test(&mut fresh, task, crew))
+                train::range_test(&mut fresh, task, pool.crew())
             }
         }
     }
@@ -296,13 +298,13 @@ impl Autoencoder {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                pool.enter(|crew| engine.train_apart(crew, table, indices))
+                engine.train_apart(pool.crew(), table, indices)
             }
             AnyEngine::F64(engine) => {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                pool.enter(|crew| engine.train_apart(crew, table, indices))
+                engine.train_apart(pool.crew(), table, indices)
             }
         };
         *fitted = true;
@@ -517,30 +519,29 @@ impl Autoencoder {
         part: Part,
         data: &dyn BatchSource,
         targets: Option<&dyn BatchSource>,
-        mut work: impl FnMut(usize, Table<'_>, Crew<'_>) + Send,
+        mut work: impl FnMut(usize, Table<'_>, Crew<'_>),
     ) -> Result<(), Error> {
         let (rows, features) = (data.rows(), data.features());
         let may_miss = self.config.mask_missing() && part != Part::Decoder;
         let isa = self.engine.isa();
         let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
-        self.pool.enter_for(worth_sharing, |crew| {
-            // Whole tasks, the same number for each thread.
-            let tasks = (STAGED_VALUES / features.max(1) / TASK_ROWS).max(1);
-            let staged = tasks * TASK_ROWS * crew.threads();
-            let mut feed = Feed::new(data, targets, staged.min(rows));
-            for first in (0..rows).step_by(staged) {
-                let indices: Vec<usize> = (first..rows.min(first + staged)).collect();
-                let (table, places) = feed.rows(&indices)?;
-                // What is in memory is there as a whole, what is read by itself.
-                let table = table.part(places.first().copied().unwrap_or(0), places.len(), features);
-                check_values((isa, crew), data, first, table.rows, may_miss)?;
-                if let (Some(source), Some(values)) = (targets, table.targets) {
-                    check_values((isa, crew), source, first, values, may_miss).map_err(Error::of_targets)?;
-                }
-                work(first, table, crew);
+        let crew = self.pool.crew().for_work(worth_sharing);
+        // Whole tasks, the same number for each thread.
+        let tasks = (STAGED_VALUES / features.max(1) / TASK_ROWS).max(1);
+        let staged = tasks * TASK_ROWS * crew.threads();
+        let mut feed = Feed::new(data, targets, staged.min(rows));
+        for first in (0..rows).step_by(staged) {
+            let indices: Vec<usize> = (first..rows.min(first + staged)).collect();
+            let (table, places) = feed.rows(&indices)?;
+            // What is in memory is there as a whole, what is read by itself.
+            let table = table.part(places.first().copied().unwrap_or(0), places.len(), features);
+            check_values((isa, crew), data, first, table.rows, may_miss)?;
+            if let (Some(source), Some(values)) = (targets, table.targets) {
+                check_values((isa, crew), source, first, values, may_miss).map_err(Error::of_targets)?;
             }
-            Ok(())
-        })
+            work(first, table, crew);
+        }
+        Ok(())
     }
 }
 

@@ -38,10 +38,9 @@ impl<T: Arithmetic> Trainer<T> {
         self.engine.set_products(products);
     }
 
-    /// Runs `work` inside the thread pool: enter once around many updates.
-    pub fn enter<R: Send>(&mut self, work: impl FnOnce(&mut Session<'_, T>) -> R + Send) -> R {
-        let Trainer { engine, pool, features } = self;
-        pool.enter(|crew| work(&mut Session { engine, crew, features: *features }))
+    /// Runs `work` with the trainer and its threads at hand.
+    pub fn enter<R>(&mut self, work: impl FnOnce(&mut Session<'_, T>) -> R) -> R {
+        work(&mut Session { crew: self.pool.crew(), engine: &mut self.engine, features: self.features })
     }
 
     /// Weights `[in, out]` and biases of every layer, encoder first.
@@ -76,7 +75,7 @@ impl<T: Arithmetic> Trainer<T> {
     }
 }
 
-/// A [`Trainer`] inside its thread pool.
+/// A [`Trainer`] with its threads.
 #[derive(Debug)]
 pub struct Session<'a, T: Arithmetic> {
     engine: &'a mut Engine<T>,

@@ -176,16 +176,15 @@ impl GemmBench {
         let pool = Pool::new(Some(threads)).map_err(ae_model::Error::from)?;
         let Shape { m, n, k } = shape;
         let operations = 2.0 * m as f64 * n as f64 * k as f64;
-        let times = pool.enter(|crew| {
-            let mut layer = Layer::<T>::random(isa, shape);
-            layer.verify(crew, product)?;
-            let mut yardstick = layer.yardstick(product);
-            // A window of about a millisecond, so that the clock's own cost does not show.
-            let repeats = (1e8 / operations).clamp(1.0, 1e4) as u32;
-            let ours = || time(repeats, || layer.run(crew, product, T::from_f64(1e-12)));
-            let theirs = || time(repeats, || yardstick.run());
-            Ok::<_, Failure>(best_of_two(limit, ours, theirs))
-        })?;
+        let crew = pool.crew();
+        let mut layer = Layer::<T>::random(isa, shape);
+        layer.verify(crew, product)?;
+        let mut yardstick = layer.yardstick(product);
+        // A window of about a millisecond, so that the clock's own cost does not show.
+        let repeats = (1e8 / operations).clamp(1.0, 1e4) as u32;
+        let ours = || time(repeats, || layer.run(crew, product, T::from_f64(1e-12)));
+        let theirs = || time(repeats, || yardstick.run());
+        let times = best_of_two(limit, ours, theirs);
         let [ours, theirs] = times.map(|time: Duration| operations / time.as_secs_f64() / 1e9);
         Ok(json!({
             "product": product.name(),

@@ -46,16 +46,14 @@ pub(super) fn of_multiply_adds<T: Element>(
 ) -> Result<f64, Failure> {
     let pool = Pool::new(Some(threads)).map_err(ae_model::Error::from)?;
     let mut counts = vec![0.0; threads * LOOPS];
-    Ok(pool.enter(|crew| {
-        let took = best_of(limit, || {
-            let start = Instant::now();
-            crew.for_each_chunk(&mut counts, 1, |_, count| {
-                count[0] = T::run(isa, black_box(MultiplyAdds { rounds: 20_000 }));
-            });
-            start.elapsed()
+    let took = best_of(limit, || {
+        let start = Instant::now();
+        pool.crew().for_each_chunk(&mut counts, 1, |_, count| {
+            count[0] = T::run(isa, black_box(MultiplyAdds { rounds: 20_000 }));
         });
-        counts.iter().sum::<f64>() / took.as_secs_f64() / 1e9
-    }))
+        start.elapsed()
+    });
+    Ok(counts.iter().sum::<f64>() / took.as_secs_f64() / 1e9)
 }
 
 /// [`of_multiply_adds`] for a value of `--precision`; mixed precision keeps its numbers in `f32`.

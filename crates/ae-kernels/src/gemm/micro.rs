@@ -193,7 +193,7 @@ pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
         }
         let sums = &mut sums[first * T::PANEL..];
         let body =
-            Gradients { first: inputs.start + first, tiles, source, span: span.clone(), sums, sums_panel };
+            Gradients { first: inputs.start + first, tiles, panels, source, span: span.clone(), sums, sums_panel };
         first += tiles * rows;
         // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
         // lines of `inputs` of `x` and the squares from `delta_at` on of `delta` are inside a panel (asserted above); the
@@ -390,9 +390,15 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
     }
 }
 
+/// Lines that each tile asks for of a batch panel's deltas for the next panels of outputs: a share of 48 inputs is eight tiles or
+/// more, so that all 16 lines of a square are asked for by the end of it.
+const DELTAS_AHEAD: usize = 2;
+
 struct Gradients<'a, T> {
     first: usize,
     tiles: usize,
+    /// Of outputs, that are worked on together.
+    panels: usize,
     source: BatchOperand<'a, T>,
     span: Range<usize>,
     sums: &'a mut [T],
@@ -402,7 +408,7 @@ struct Gradients<'a, T> {
 impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Gradients { first, tiles, source, span, sums, sums_panel } = self;
+        let Gradients { first, tiles, panels, source, span, sums, sums_panel } = self;
         let start = BatchWalk::over(&source, &span);
         let (x_data, delta_data) = (source.x.data.as_ptr(), source.delta.data.as_ptr());
         for tile in 0..tiles {
@@ -426,11 +432,15 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
                 for i in 0..R {
                     s.prefetch(scalars.wrapping_add((R + i) * T::PANEL));
                 }
+                // So are the deltas for the next panels of outputs, which every tile of theirs reads.
+                let square = T::PANEL * T::PANEL;
+                for line in tile * DELTAS_AHEAD..(tile + 1) * DELTAS_AHEAD {
+                    s.prefetch(delta_data.wrapping_add(walk.delta + panels * square + line * T::PANEL));
+                }
                 // SAFETY: `gradient_tiles` argued that the lines of the tile's inputs of `x`, each with `rows` elements to
                 // read, and `rows` lines of the square of `delta` lie inside their panels.
                 unsafe {
                     let vectors = delta_data.add(walk.delta);
-                    let square = T::PANEL * T::PANEL;
                     accumulate::<T, S, R, NV>(s, rows, scalars, 1, T::PANEL, vectors, square, &mut acc);
                 }
                 walk.advance(rows);

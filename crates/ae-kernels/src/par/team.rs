@@ -1,4 +1,4 @@
-//! A team: one thread that leads, and others that wait awake for the next piece of work to share.
+//! A team: threads that wait for work to share with whoever has some.
 //!
 //! A training step has two pieces of shared work and may last some ten microseconds, as long as waking one thread takes. So
 //! the members of a team look for work without pause, and sleep only when there has been none for a while.
@@ -12,25 +12,20 @@
 //! waits until nobody is inside <---------
 //! ```
 //!
-//! The leader does not wait for members that are late: it takes their indices itself, and they find the gate closed. A member
-//! that has had no work for long leaves the team, so that no thread is kept from what others may wait for; the leader calls for it
-//! when there is work again.
+//! The leader does not wait for members that are late: it takes their indices itself, and they find the gate closed. A leader
+//! that finds another one at work does its job alone, so that trainings beside each other share a team job by job and none waits.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a member looks for work before it sleeps: a few times longer than what lies between two steps.
 const AWAKE: Duration = Duration::from_micros(200);
-/// How long it sleeps before it looks for work of others again, if nobody wakes it.
-const ASLEEP: Duration = Duration::from_millis(1);
-/// How long it stays without work.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// Looks at the gate before one at the clock and at work of others.
+/// Looks at the gate before one at the clock.
 const LOOKS: usize = 64;
 
 /// In the gate, whose other bits count the jobs.
@@ -51,28 +46,26 @@ struct Member {
     /// Where they end.
     end: AtomicUsize,
     inside: AtomicBool,
-    /// Whether no thread is this member or has been called to be.
-    away: AtomicBool,
+    /// Whether a thread is this member.
+    here: AtomicBool,
 }
 
 type Job = *const (dyn Fn(usize) + Sync);
 
-/// A leader and its members, numbered from 1; the leader is 0.
+/// Some threads: whoever has a job is the leader, number 0, and the others are members, numbered from 1.
 pub(super) struct Team {
     gate: Apart<AtomicU64>,
-    /// Written by the leader while the gate is closed and nobody is inside, read by members that are inside.
+    /// Written by the leader while the gate is closed and nobody is inside, read by members that are inside; so is `threads`.
     job: UnsafeCell<Option<Job>>,
+    /// How many threads may take part in it.
+    threads: AtomicUsize,
     members: Box<[Apart<Member>]>,
-    /// Whether the leader is at work.
+    /// Whether somebody leads.
     busy: AtomicBool,
-    /// How many members are away.
-    away: Apart<AtomicUsize>,
     asleep: Apart<AtomicUsize>,
     bed: Mutex<()>,
     alarm: Condvar,
-    /// Has some thread call `serve` as this member, soon.
-    call: fn(Arc<Team>, usize),
-    /// What a member's work panicked with.
+    /// The first that a member's part of the job panicked with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -89,82 +82,82 @@ impl fmt::Debug for Team {
 }
 
 impl Team {
-    /// A team of so many threads, the leader among them; `call` has some thread [`serve`](Team::serve) as the member, soon.
-    pub(super) fn new(threads: usize, call: fn(Arc<Team>, usize)) -> Arc<Team> {
-        let team = Arc::new(Team {
+    /// A team of so many threads, of whom those that [`serve`](Team::serve) take part.
+    pub(super) fn new(threads: usize) -> Team {
+        Team {
             gate: Apart::default(),
             job: UnsafeCell::new(None),
+            threads: AtomicUsize::new(0),
             members: (0..threads).map(|_| Apart::default()).collect(),
             busy: AtomicBool::new(false),
-            away: Apart::default(),
             asleep: Apart::default(),
             bed: Mutex::new(()),
             alarm: Condvar::new(),
-            call,
             panic: Mutex::new(None),
-        });
-        for member in 1..threads {
-            call(Arc::clone(&team), member);
         }
-        team
     }
 
-    /// The leader and its members.
+    /// A leader and all members.
     pub(super) fn threads(&self) -> usize {
         self.members.len()
     }
 
-    /// Calls `work` once with every index below `count`, on the calling thread and on the members that are awake. Work that shares work
-    /// itself does that alone.
+    /// Calls `work` once with every index below `count`, on the calling thread and on members that have the time, `threads` altogether at
+    /// most. Work that shares work itself does that alone.
     ///
     /// # Panics
-    /// With what `work` panics with, when all others are done.
-    pub(super) fn run(self: &Arc<Self>, count: usize, work: &(dyn Fn(usize) + Sync)) {
+    /// With what `work` panics with, or with one of that, when nobody is at work any more; some indices may be left out then.
+    pub(super) fn run(&self, threads: usize, count: usize, work: &(dyn Fn(usize) + Sync)) {
         if self.busy.swap(true, Ordering::Acquire) {
             (0..count).for_each(work);
             return;
         }
-        if self.away.0.load(Ordering::Relaxed) > 0 {
-            self.call_back();
-        }
-        let threads = self.threads();
-        for (m, Apart(member)) in self.members.iter().enumerate() {
+        let threads = threads.min(self.threads());
+        for (m, Apart(member)) in self.members[..threads].iter().enumerate() {
             member.next.store(m * count / threads, Ordering::Relaxed);
             member.end.store((m + 1) * count / threads, Ordering::Relaxed);
         }
-        {
-            let inside = Inside(self);
-            // SAFETY: no member is inside: the last `Inside` waited for that, and `busy` keeps other leaders out. So nobody reads
-            // `job` now. The pointer outlives its lifetime in the type only: members call it inside alone, and `inside` waits for
-            // them before this function returns or unwinds.
-            unsafe {
-                *self.job.get() = Some(std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Job>(work));
-            }
-            let gate = self.gate.0.load(Ordering::Relaxed);
-            self.gate.0.store(gate + NEXT_JOB + OPEN, Ordering::Release);
-            self.wake();
-            self.take_part(0, work);
-            drop(inside);
+        self.threads.store(threads, Ordering::Relaxed);
+        // SAFETY: no member is inside: the last job waited for that, and `busy` keeps other leaders out. So nobody reads `job` now. The
+        // pointer outlives its lifetime in the type only: members call it inside alone, and `close` waits for them. Nothing between
+        // here and there unwinds, since what `work` panics with is caught.
+        unsafe {
+            *self.job.get() = Some(std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Job>(work));
         }
-        let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(panic) = panic {
+        let gate = self.gate.0.load(Ordering::Relaxed);
+        self.gate.0.store(gate + NEXT_JOB + OPEN, Ordering::Release);
+        self.wake();
+        let own = catch_unwind(AssertUnwindSafe(|| self.take_part(0, threads, work)));
+        self.close();
+        let others = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.busy.store(false, Ordering::Release);
+        if let Some(panic) = own.err().or(others) {
             resume_unwind(panic);
         }
     }
 
-    /// Calls for the members that have left.
-    fn call_back(self: &Arc<Self>) {
-        for (m, Apart(member)) in self.members.iter().enumerate() {
-            if member.away.swap(false, Ordering::Acquire) {
-                self.away.0.fetch_sub(1, Ordering::Relaxed);
-                (self.call)(Arc::clone(self), m);
+    /// Closes the gate and waits for the members inside.
+    fn close(&self) {
+        self.gate.0.fetch_and(!OPEN, Ordering::Relaxed);
+        // As in `serve`.
+        fence(Ordering::SeqCst);
+        for Apart(member) in self.members.iter() {
+            let mut looks = 0_usize;
+            while member.inside.load(Ordering::Acquire) {
+                looks += 1;
+                // Somebody else may need this core to get there.
+                if looks.is_multiple_of(1 << 12) {
+                    std::thread::yield_now();
+                } else {
+                    std::hint::spin_loop();
+                }
             }
         }
     }
 
-    /// Calls `work` with the indices of this member that are left, and then with those of the others.
-    fn take_part(&self, member: usize, work: &(dyn Fn(usize) + Sync)) {
-        let (before, from) = self.members.split_at(member);
+    /// Calls `work` with the indices of this member that are left, and then with those of the others among the `threads` first.
+    fn take_part(&self, member: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
+        let (before, from) = self.members[..threads].split_at(member);
         for Apart(of) in from.iter().chain(before) {
             let end = of.end.load(Ordering::Relaxed);
             while of.next.load(Ordering::Relaxed) < end {
@@ -177,11 +170,13 @@ impl Team {
         }
     }
 
-    /// Takes part in all work until the team is dismissed or there has been none for long. Calls `meanwhile` now and then when there
-    /// is none.
-    pub(super) fn serve(&self, member: usize, meanwhile: impl Fn()) {
+    /// Makes the calling thread this member, until the team is dismissed. A member that is there already is not made twice.
+    pub(super) fn serve(&self, member: usize) {
         let Apart(me) = &self.members[member];
-        let mut last = 0;
+        if me.here.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (mut last, mut seen) = (0, 0);
         let mut looks = 0;
         let mut idle_since = None;
         loop {
@@ -195,15 +190,7 @@ impl Team {
                 fence(Ordering::SeqCst);
                 if self.gate.0.load(Ordering::Acquire) == gate {
                     last = gate;
-                    // SAFETY: the gate was open after `inside` was set, so the leader waits for this member before it touches `job`
-                    // or lets what it points to go; it was written before the gate was opened.
-                    let job = unsafe { (*self.job.get()).map(|job| &*job) };
-                    if let Some(work) = job
-                        && let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.take_part(member, work)))
-                    {
-                        *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
-                    }
-                    (looks, idle_since) = (0, None);
+                    self.work(member);
                 }
                 me.inside.store(false, Ordering::Release);
                 continue;
@@ -214,28 +201,42 @@ impl Team {
                 continue;
             }
             looks = 0;
-            meanwhile();
-            let idle = idle_since.get_or_insert_with(Instant::now).elapsed();
-            if idle > PATIENCE {
-                self.away.0.fetch_add(1, Ordering::Relaxed);
-                me.away.store(true, Ordering::Release);
-                return;
+            if gate != seen {
+                // There are jobs, if not for this member.
+                (seen, idle_since) = (gate, None);
             }
-            if idle > AWAKE {
+            if idle_since.get_or_insert_with(Instant::now).elapsed() > AWAKE {
                 self.sleep(gate);
             }
         }
     }
 
-    /// Sleeps for a while unless the gate has changed, or until it does.
+    /// A member's part of the job, inside.
+    fn work(&self, member: usize) {
+        let threads = self.threads.load(Ordering::Relaxed);
+        // SAFETY: the gate was open after this thread had said that the member is inside, and no other thread says anything about it
+        // (`here`). So the leader waits before it touches `job` or lets what it points to go; it was written before the gate was opened.
+        let job = unsafe { (*self.job.get()).map(|job| &*job) };
+        if let Some(work) = job
+            && member < threads
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.take_part(member, threads, work)))
+        {
+            let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+            match *first {
+                None => *first = Some(panic),
+                // To drop it might panic once more, here where the leader waits.
+                Some(_) => std::mem::forget(panic),
+            }
+        }
+    }
+
+    /// Sleeps until the gate has changed.
     fn sleep(&self, gate: u64) {
         let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
         self.asleep.0.fetch_add(1, Ordering::Relaxed);
         // Either the leader sees that somebody sleeps, or this member sees the new gate.
         fence(Ordering::SeqCst);
-        if self.gate.0.load(Ordering::Relaxed) == gate {
-            drop(self.alarm.wait_timeout(bed, ASLEEP));
-        }
+        drop(self.alarm.wait_while(bed, |()| self.gate.0.load(Ordering::Relaxed) == gate));
         self.asleep.0.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -248,43 +249,10 @@ impl Team {
         }
     }
 
-    /// Lets the members go, when what is returned is dropped.
-    pub(super) fn until_dismissed(&self) -> impl Drop + '_ {
-        Dismissal(self)
-    }
-}
-
-/// A job at work. Closes the gate and waits for the members inside, also when the leader's own work panics.
-struct Inside<'a>(&'a Team);
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        let Inside(team) = self;
-        team.gate.0.fetch_and(!OPEN, Ordering::Relaxed);
-        // As in `serve`.
-        fence(Ordering::SeqCst);
-        for Apart(member) in team.members.iter() {
-            let mut looks = 0_usize;
-            while member.inside.load(Ordering::Acquire) {
-                looks += 1;
-                // Somebody else may need this core to get there.
-                if looks.is_multiple_of(1 << 12) {
-                    std::thread::yield_now();
-                } else {
-                    std::hint::spin_loop();
-                }
-            }
-        }
-        team.busy.store(false, Ordering::Release);
-    }
-}
-
-struct Dismissal<'a>(&'a Team);
-
-impl Drop for Dismissal<'_> {
-    fn drop(&mut self) {
-        self.0.gate.0.fetch_or(DISMISSED, Ordering::Release);
-        self.0.wake();
+    /// Lets the members go.
+    pub(super) fn dismiss(&self) {
+        self.gate.0.fetch_or(DISMISSED, Ordering::Release);
+        self.wake();
     }
 }
 
@@ -292,13 +260,19 @@ impl Drop for Dismissal<'_> {
 mod tests {
     use super::*;
 
-    /// `lead` beside so many members, on threads of their own.
-    fn with_team(threads: usize, lead: impl FnOnce(&Arc<Team>)) {
-        let team = Team::new(threads, |team, member| {
-            std::thread::spawn(move || team.serve(member, std::thread::yield_now));
+    /// `lead` beside members on threads of their own, `threads` altogether.
+    fn with_team(threads: usize, lead: impl FnOnce(&Team)) {
+        let team = Team::new(threads);
+        std::thread::scope(|scope| {
+            for member in 1..threads {
+                let team = &team;
+                scope.spawn(move || team.serve(member));
+            }
+            // Members must be let go where a test fails, too.
+            let result = catch_unwind(AssertUnwindSafe(|| lead(&team)));
+            team.dismiss();
+            result.unwrap_or_else(|panic| resume_unwind(panic));
         });
-        let _dismissal = team.until_dismissed();
-        lead(&team);
     }
 
     const JOBS: usize = if cfg!(miri) { 20 } else { 20_000 };
@@ -310,7 +284,7 @@ mod tests {
                 for job in 0..JOBS {
                     let count = job % 11;
                     let taken: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-                    team.run(count, &|index| {
+                    team.run(threads, count, &|index| {
                         taken[index].fetch_add(1, Ordering::Relaxed);
                     });
                     assert!(taken.iter().all(|times| times.load(Ordering::Relaxed) == 1), "job {job}");
@@ -319,40 +293,91 @@ mod tests {
         }
     }
 
+    /// Numbers that the one who has the index may change.
+    struct Plain<const N: usize>(UnsafeCell<[usize; N]>);
+
+    // SAFETY: the test that has one gives each index to one thread at a time.
+    unsafe impl<const N: usize> Sync for Plain<N> {}
+
     #[test]
     fn what_a_job_wrote_is_there_after_it() {
         with_team(3, |team| {
-            let cells: Vec<Mutex<usize>> = (0..5).map(Mutex::new).collect();
-            let plain: Vec<AtomicUsize> = (0..5).map(AtomicUsize::new).collect();
+            // Not atomic: the ordering of the gate has to do.
+            let plain = Plain(UnsafeCell::new([0; 5]));
+            let plain = &plain;
             for _ in 0..JOBS {
-                team.run(5, &|index| {
-                    *cells[index].lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                    // No ordering of its own: that of the gate has to do.
-                    plain[index].store(plain[index].load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-                });
+                // SAFETY: an index is taken by one thread, and the jobs follow each other.
+                team.run(3, 5, &|index| unsafe { *plain.0.get().cast::<usize>().add(index) += 1 });
             }
-            for (index, value) in plain.iter().enumerate() {
-                assert_eq!(value.load(Ordering::Relaxed), index + JOBS);
+            // SAFETY: no job is at work.
+            assert_eq!(unsafe { *plain.0.get() }, [JOBS; 5]);
+        });
+    }
+
+    /// A job that is done only if so many threads take part.
+    fn together(team: &Team, threads: usize) {
+        let here = AtomicUsize::new(0);
+        team.run(threads, threads, &|_| {
+            here.fetch_add(1, Ordering::Relaxed);
+            while here.load(Ordering::Relaxed) < threads {
+                std::thread::yield_now();
             }
         });
     }
 
     #[test]
-    fn members_that_sleep_or_have_left_come_back() {
-        with_team(2, |team| {
-            let both = AtomicUsize::new(0);
-            for pause in [4 * AWAKE, 2 * PATIENCE, 4 * AWAKE, 2 * PATIENCE] {
+    fn members_that_sleep_are_woken() {
+        with_team(3, |team| {
+            for pause in [Duration::ZERO, 4 * AWAKE, 100 * AWAKE, AWAKE / 2] {
                 std::thread::sleep(pause);
-                assert_eq!(team.away.0.load(Ordering::Relaxed), usize::from(pause > PATIENCE));
-                both.store(0, Ordering::Relaxed);
-                // Done only if there is one thread for each.
-                team.run(2, &|_| {
-                    both.fetch_add(1, Ordering::Relaxed);
-                    while both.load(Ordering::Relaxed) < 2 {
-                        std::thread::yield_now();
-                    }
-                });
+                together(team, 3);
             }
+        });
+    }
+
+    #[test]
+    fn no_more_threads_take_part_than_asked_for() {
+        with_team(4, |team| {
+            for job in 0..JOBS / 10 {
+                let threads = 1 + job % 4;
+                let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+                team.run(threads, 9, &|_| {
+                    most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    std::hint::spin_loop();
+                    now.fetch_sub(1, Ordering::Relaxed);
+                });
+                assert!(most.into_inner() <= threads);
+            }
+            together(team, 4);
+        });
+    }
+
+    #[test]
+    fn leaders_beside_each_other_get_their_jobs_done() {
+        with_team(3, |team| {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for job in 0..JOBS / 10 {
+                            let count = 1 + job % 7;
+                            let taken = AtomicUsize::new(0);
+                            team.run(3, count, &|index| {
+                                taken.fetch_add(index + 1, Ordering::Relaxed);
+                            });
+                            assert_eq!(taken.into_inner(), count * (count + 1) / 2);
+                        }
+                    });
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn one_thread_is_one_member() {
+        with_team(2, |team| {
+            together(team, 2);
+            // Comes back at once, since somebody is that member.
+            team.serve(1);
         });
     }
 
@@ -360,8 +385,8 @@ mod tests {
     fn work_inside_work_is_done_alone() {
         with_team(2, |team| {
             let calls = AtomicUsize::new(0);
-            team.run(4, &|_| {
-                team.run(5, &|_| {
+            team.run(2, 4, &|_| {
+                team.run(2, 5, &|_| {
                     calls.fetch_add(1, Ordering::Relaxed);
                 });
             });
@@ -374,15 +399,42 @@ mod tests {
         with_team(3, |team| {
             for bad in 0..6 {
                 let caught = catch_unwind(AssertUnwindSafe(|| {
-                    team.run(6, &|index| assert!(index != bad, "index {bad}"));
+                    team.run(3, 6, &|index| assert!(index != bad, "index {bad}"));
                 }));
                 assert!(caught.is_err());
                 let calls = AtomicUsize::new(0);
-                team.run(6, &|_| {
+                team.run(3, 6, &|_| {
                     calls.fetch_add(1, Ordering::Relaxed);
                 });
                 assert_eq!(calls.into_inner(), 6);
             }
+        });
+    }
+    #[test]
+    fn of_many_panics_one_reaches_the_leader_and_none_the_next_job() {
+        with_team(3, |team| {
+            for _ in 0..20 {
+                let caught = catch_unwind(AssertUnwindSafe(|| team.run(3, 64, &|index| panic!("index {index}"))));
+                assert!(caught.is_err());
+                team.run(3, 64, &|_| {});
+            }
+        });
+    }
+
+    #[test]
+    fn panics_whose_payload_panics_do_not_keep_the_leader_waiting() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                assert!(std::thread::panicking(), "dropped");
+            }
+        }
+        with_team(4, |team| {
+            let caught = catch_unwind(AssertUnwindSafe(|| {
+                team.run(4, 4, &|_| std::panic::panic_any(Bomb));
+            }));
+            std::mem::forget(caught.unwrap_err());
+            together(team, 4);
         });
     }
 }

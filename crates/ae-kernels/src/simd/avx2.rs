@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Halves, HalvesKernel, Kernel, Simd, check_transpose};
+use super::{Element, Halves, HalvesKernel, Kernel, Simd, check_transpose};
 
 /// The upper half of a word.
 const HIGH: i32 = 0xffff_0000_u32 as i32;
@@ -12,43 +12,56 @@ const HIGH: i32 = 0xffff_0000_u32 as i32;
 pub struct Avx2(());
 
 impl Avx2 {
-    /// The token, where the CPU has every feature that [`run_f32`] is compiled with.
+    /// The token, where the CPU has every feature that [`run`] is compiled with.
     pub(crate) fn detect() -> Option<Avx2> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
     }
 }
 
-/// The function in which kernels over `f32` are compiled for AVX2.
-pub(super) fn run_f32<K: Kernel<f32>>(token: Avx2, kernel: K) -> K::Output {
+/// Kernels compiled for AVX2. Default methods of a trait, because rustc puts each of those into the codegen unit of the module
+/// that the kernel belongs to, and all instances of a generic function into one: so kernels are compiled in parallel.
+trait Compiled<T: Element>: Kernel<T> + Sized
+where
+    Avx2: Simd<T>,
+{
+    /// # Safety
+    /// The CPU has the features that the token is for.
     #[target_feature(enable = "avx2,fma")]
-    fn inner<K: Kernel<f32>>(token: Avx2, kernel: K) -> K::Output {
-        kernel.run(token)
+    unsafe fn on_avx2(self, token: Avx2) -> Self::Output {
+        self.run(token)
     }
-    // SAFETY: the token proves that the CPU has both features.
-    unsafe { inner(token, kernel) }
 }
 
-/// The function in which kernels over `f64` are compiled for AVX2.
-pub(super) fn run_f64<K: Kernel<f64>>(token: Avx2, kernel: K) -> K::Output {
-    #[target_feature(enable = "avx2,fma")]
-    fn inner<K: Kernel<f64>>(token: Avx2, kernel: K) -> K::Output {
-        kernel.run(token)
-    }
-    // SAFETY: the token proves that the CPU has both features.
-    unsafe { inner(token, kernel) }
+impl<T: Element, K: Kernel<T>> Compiled<T> for K where Avx2: Simd<T> {}
+
+/// Runs `kernel` in a function that is compiled for AVX2.
+#[inline]
+pub(super) fn run<T: Element, K: Kernel<T>>(token: Avx2, kernel: K) -> K::Output
+where
+    Avx2: Simd<T>,
+{
+    // SAFETY: the token proves that the CPU has all its features.
+    unsafe { kernel.on_avx2(token) }
 }
 
-/// The function in which kernels over words of two bf16 numbers are compiled for AVX2.
-pub(super) fn run_halves<K: HalvesKernel>(token: Avx2, kernel: K) {
+/// [`Compiled`] for kernels over words of two bf16 numbers.
+trait CompiledHalves: HalvesKernel + Sized {
+    /// # Safety
+    /// The CPU has the features that the token is for.
     #[target_feature(enable = "avx2,fma")]
-    fn inner<K: HalvesKernel>(token: Avx2, kernel: K) {
-        kernel.run(token);
+    unsafe fn halves_on_avx2(self, token: Avx2) {
+        self.run(token);
     }
-    // SAFETY: the token proves that the CPU has all these features.
-    unsafe { inner(token, kernel) }
 }
+
+impl<K: HalvesKernel> CompiledHalves for K {}
 
 impl Halves for Avx2 {
+    #[inline]
+    fn apart<K: HalvesKernel>(self, kernel: K) {
+        // SAFETY: the token proves that the CPU has all its features.
+        unsafe { kernel.halves_on_avx2(self) }
+    }
     #[inline(always)]
     fn nearest(self, a: __m256) -> __m256 {
         // SAFETY: the token proves that the CPU has the instructions.

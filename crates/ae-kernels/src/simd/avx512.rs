@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{self, Avx2};
-use super::{Halves, HalvesKernel, Kernel, Simd};
+use super::{Element, Halves, HalvesKernel, Kernel, Simd};
 
 /// The upper half of a word.
 const HIGH: i32 = 0xffff_0000_u32 as i32;
@@ -13,7 +13,7 @@ const HIGH: i32 = 0xffff_0000_u32 as i32;
 pub struct Avx512(Avx2);
 
 impl Avx512 {
-    /// The token, where the CPU has every feature that [`run_f32`] is compiled with.
+    /// The token, where the CPU has every feature that [`run`] is compiled with.
     pub(crate) fn detect() -> Option<Avx512> {
         let avx512 = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
@@ -23,37 +23,50 @@ impl Avx512 {
     }
 }
 
-/// The function in which kernels over `f32` are compiled for AVX-512.
-pub(super) fn run_f32<K: Kernel<f32>>(token: Avx512, kernel: K) -> K::Output {
+/// Kernels compiled for AVX-512. Default methods of a trait, because rustc puts each of those into the codegen unit of the module
+/// that the kernel belongs to, and all instances of a generic function into one: so kernels are compiled in parallel.
+trait Compiled<T: Element>: Kernel<T> + Sized
+where
+    Avx512: Simd<T>,
+{
+    /// # Safety
+    /// The CPU has the features that the token is for.
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-    fn inner<K: Kernel<f32>>(token: Avx512, kernel: K) -> K::Output {
-        kernel.run(token)
+    unsafe fn on_avx512(self, token: Avx512) -> Self::Output {
+        self.run(token)
     }
-    // SAFETY: the token proves that the CPU has all these features.
-    unsafe { inner(token, kernel) }
 }
 
-/// The function in which kernels over `f64` are compiled for AVX-512.
-pub(super) fn run_f64<K: Kernel<f64>>(token: Avx512, kernel: K) -> K::Output {
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-    fn inner<K: Kernel<f64>>(token: Avx512, kernel: K) -> K::Output {
-        kernel.run(token)
-    }
-    // SAFETY: the token proves that the CPU has all these features.
-    unsafe { inner(token, kernel) }
+impl<T: Element, K: Kernel<T>> Compiled<T> for K where Avx512: Simd<T> {}
+
+/// Runs `kernel` in a function that is compiled for AVX-512.
+#[inline]
+pub(super) fn run<T: Element, K: Kernel<T>>(token: Avx512, kernel: K) -> K::Output
+where
+    Avx512: Simd<T>,
+{
+    // SAFETY: the token proves that the CPU has all its features.
+    unsafe { kernel.on_avx512(token) }
 }
 
-/// The function in which kernels over words of two bf16 numbers are compiled for AVX-512.
-pub(super) fn run_halves<K: HalvesKernel>(token: Avx512, kernel: K) {
+/// [`Compiled`] for kernels over words of two bf16 numbers.
+trait CompiledHalves: HalvesKernel + Sized {
+    /// # Safety
+    /// The CPU has the features that the token is for.
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-    fn inner<K: HalvesKernel>(token: Avx512, kernel: K) {
-        kernel.run(token);
+    unsafe fn halves_on_avx512(self, token: Avx512) {
+        self.run(token);
     }
-    // SAFETY: the token proves that the CPU has all these features.
-    unsafe { inner(token, kernel) }
 }
+
+impl<K: HalvesKernel> CompiledHalves for K {}
 
 impl Halves for Avx512 {
+    #[inline]
+    fn apart<K: HalvesKernel>(self, kernel: K) {
+        // SAFETY: the token proves that the CPU has all its features.
+        unsafe { kernel.halves_on_avx512(self) }
+    }
     #[inline(always)]
     fn nearest(self, a: __m512) -> __m512 {
         // SAFETY: the token proves that the CPU has the instructions.

@@ -3,7 +3,7 @@
 use bytemuck::cast;
 use wide::{f32x8, f64x4, i64x4, u32x8};
 
-use super::{Element, Halves, Simd, check_transpose};
+use super::{Element, Halves, HalvesKernel, Simd, check_transpose};
 
 /// The upper half of a word.
 const HIGH: u32 = 0xffff_0000;
@@ -44,6 +44,10 @@ fn transpose<T: Element>(src: &[T], src_stride: usize, dst: &mut [T], dst_stride
 }
 
 impl Halves for Portable {
+    #[inline(never)]
+    fn apart<K: HalvesKernel>(self, kernel: K) {
+        kernel.run(self);
+    }
     #[inline(always)]
     fn nearest(self, a: f32x8) -> f32x8 {
         cast((cast::<_, u32x8>(a) + u32x8::splat(0x8000)) & u32x8::splat(HIGH))

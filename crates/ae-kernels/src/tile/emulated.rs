@@ -6,7 +6,7 @@
 //! for denormal numbers, which the tiles take for zero.
 
 use super::{Aside, Operand, SPLIT, TILE, TileUnit};
-use crate::simd::{Halves, Simd};
+use crate::simd::{Halves, HalvesKernel, Simd};
 
 /// Lines of `a` whose sums are in registers together.
 const LINES: usize = 4;
@@ -28,13 +28,48 @@ impl<S: Halves> TileUnit for Emulated<S> {
         fresh: bool,
         aside: &mut W,
     ) {
-        let products: &[(usize, usize)] = if PARTS == 1 { &[(0, 0)] } else { &SPLIT };
         for _ in 0..depth {
             aside.step();
         }
-        for m in 0..M {
-            for n in 0..N {
-                // SAFETY: the caller's obligation: `M` by `N` tiles of either operand in every step, and four tiles of sums.
+        // SAFETY: the caller's obligation is that of `Block`.
+        let block = unsafe { Block::new(PARTS, [M, N], depth, [a, b], sums, fresh) };
+        self.0.apart(block);
+    }
+}
+
+/// A block of products, in one function for all kernels: copies of it in each would be most of the crate's code.
+struct Block {
+    parts: usize,
+    tiles: [usize; 2],
+    depth: usize,
+    operands: [Operand; 2],
+    sums: *mut f32,
+    fresh: bool,
+}
+
+impl Block {
+    /// # Safety
+    /// As for [`TileUnit::block`] with so many `PARTS` and `[M, N]` tiles, while this value is there.
+    unsafe fn new(
+        parts: usize,
+        tiles: [usize; 2],
+        depth: usize,
+        operands: [Operand; 2],
+        sums: *mut f32,
+        fresh: bool,
+    ) -> Self {
+        Block { parts, tiles, depth, operands, sums, fresh }
+    }
+}
+
+impl HalvesKernel for Block {
+    #[inline(always)]
+    fn run<S: Halves>(self, s: S) {
+        let Block { parts, tiles: [m_tiles, n_tiles], depth, operands: [a, b], sums, fresh } = self;
+        let products: &[(usize, usize)] = if parts == 1 { &[(0, 0)] } else { &SPLIT };
+        for m in 0..m_tiles {
+            for n in 0..n_tiles {
+                // SAFETY: `new` was promised so many tiles of either operand in every step, and four tiles of sums.
                 unsafe {
                     let sum = sums.add((2 * m + n) * TILE);
                     if fresh {
@@ -44,7 +79,7 @@ impl<S: Halves> TileUnit for Emulated<S> {
                         for (p, q) in products {
                             let a = a.start.add(m * a.apart + t * a.step + p * TILE);
                             let b = b.start.add(n * b.apart + t * b.step + q * TILE);
-                            dot(self.0, a, b, sum);
+                            dot(s, a, b, sum);
                         }
                     }
                 }

@@ -3,7 +3,7 @@
 
 use super::{PairedTiles, Tiles, block};
 use crate::gemm::WeightRange;
-use crate::simd::Halves;
+use crate::simd::{Halves, HalvesKernel};
 use crate::tile::split::LINE;
 use crate::tile::{Aside, DEPTH, TILE, TileKernel, TileUnit};
 use crate::update::{Rule, Target};
@@ -137,7 +137,7 @@ impl<S: Halves> Updates<'_, S> {
             let wanted = run.min(lines.saturating_sub(line));
             if wanted > 0 {
                 let sums = &self.sums[self.next * LINE..][..wanted * LINE];
-                self.target.update(self.s, at + line * LINE, sums);
+                self.s.apart(Update { target: &mut self.target, at: at + line * LINE, sums });
             }
             self.next += run;
         }
@@ -153,5 +153,19 @@ impl<S: Halves> Aside for Updates<'_, S> {
     #[inline(always)]
     fn step(&mut self) {
         self.some(self.pace);
+    }
+}
+
+/// [`Target::update`] in one function: it is long, and asked for in several places.
+struct Update<'a, 'b> {
+    target: &'a mut Target<'b, f32>,
+    at: usize,
+    sums: &'a [f32],
+}
+
+impl HalvesKernel for Update<'_, '_> {
+    #[inline(always)]
+    fn run<S: Halves>(self, s: S) {
+        self.target.update(s, self.at, self.sums);
     }
 }

@@ -2,7 +2,7 @@
 //! and the epilogue of the strip before are done while the tile unit is busy.
 
 use super::Tiles;
-use crate::simd::Halves;
+use crate::simd::{Halves, HalvesKernel};
 use crate::tile::split::LINE;
 use crate::tile::{Aside, DEPTH, Parts, TILE, TileKernel, TileUnit};
 
@@ -139,7 +139,7 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
         let Epilogue { strip, sums, spare } = &mut self.epilogue;
         if let Some(strip) = *strip {
             let sums = &mut sums[step.pair * 4 * TILE..][..4 * TILE];
-            self.product.finish(self.s, strip, step, sums, spare);
+            self.s.apart(Finish::<P, PARTS> { product: self.product, strip, step, sums, spare });
         }
     }
 
@@ -150,7 +150,37 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
         let (index, k) = (tile / self.item.steps, tile % self.item.steps);
         let place = Place { strip: self.item.strip.index, index, t: self.item.t + k, half };
         let at = (index * STRIP + k) * PARTS * TILE + half * UNIT * LINE;
-        self.product.split(self.s, place, &mut self.dst[at..]);
+        self.s.apart(Split::<P, PARTS> { product: self.product, place, dst: &mut self.dst[at..] });
+    }
+}
+
+/// [`Product::finish`] in one function: it is long, and its steps are asked for in several places.
+struct Finish<'a, P, const PARTS: usize> {
+    product: &'a mut P,
+    strip: Strip,
+    step: Step,
+    sums: &'a mut [f32],
+    spare: &'a mut [f32],
+}
+
+impl<P: Product<PARTS>, const PARTS: usize> HalvesKernel for Finish<'_, P, PARTS> {
+    #[inline(always)]
+    fn run<S: Halves>(self, s: S) {
+        self.product.finish(s, self.strip, self.step, self.sums, self.spare);
+    }
+}
+
+/// Likewise [`Product::split`].
+struct Split<'a, P, const PARTS: usize> {
+    product: &'a P,
+    place: Place,
+    dst: &'a mut [f32],
+}
+
+impl<P: Product<PARTS>, const PARTS: usize> HalvesKernel for Split<'_, P, PARTS> {
+    #[inline(always)]
+    fn run<S: Halves>(self, s: S) {
+        self.product.split(s, self.place, self.dst);
     }
 }
 
