@@ -3,7 +3,7 @@
 //! Work is divided by shape, never by the number of threads, and each piece of the result has one owner; what is
 //! computed is the same whoever computes it. Rayon has the threads, in pools that do nothing else: they are teams (`par/team.rs`), which
 //! share work in less than a microsecond and allocate nothing. So nothing that waits for rayon elsewhere in a program ever waits for
-//! a training, nor the other way around.
+//! a training.
 
 mod team;
 
@@ -45,10 +45,13 @@ impl Pool {
     /// If the operating system refuses the threads, or for zero threads.
     pub fn new(threads: Option<usize>) -> Result<Pool, PoolError> {
         let kind = match threads {
-            None => match default_threads() {
-                1 => Kind::Serial,
-                _ => Kind::Shared(Threads::shared()?),
-            },
+            None => {
+                start_rayon()?;
+                match default_threads() {
+                    1 => Kind::Serial,
+                    _ => Kind::Shared(Threads::shared()?),
+                }
+            }
             Some(0) => return Err(PoolError { threads: 0, reason: "at least one is needed".to_owned() }),
             Some(1) => Kind::Serial,
             Some(threads) => Kind::Own(Threads::start(threads)?),
@@ -63,6 +66,21 @@ impl Pool {
             Kind::Shared(threads) => Crew::of(&threads.team, default_threads()),
             Kind::Own(threads) => Crew::of(&threads.team, usize::MAX),
         }
+    }
+}
+
+/// Has rayon's global pool there, where it is the current one, since rayon panics when it is asked for it and cannot start it.
+fn start_rayon() -> Result<(), PoolError> {
+    if rayon::current_thread_index().is_some() {
+        return Ok(());
+    }
+    match rayon::ThreadPoolBuilder::new().build_global() {
+        // Without a cause it is there already.
+        Err(error) if std::error::Error::source(&error).is_some() => {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            Err(PoolError { threads, reason: error.to_string() })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -86,7 +104,8 @@ impl Threads {
             .thread_name(|index| format!("ae-{}", index + 1))
             .build()
             .map_err(|error| PoolError { threads, reason: error.to_string() })?;
-        let team = Arc::new(Team::new(threads));
+        // Rayon has a limit of its own.
+        let team = Arc::new(Team::new(members.current_num_threads() + 1));
         let of_members = Arc::clone(&team);
         members.spawn_broadcast(move |thread| of_members.serve(thread.index() + 1));
         Ok(Threads { team, _members: members })
@@ -98,9 +117,11 @@ impl Threads {
             return Ok(threads);
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let started = Threads::start(cores.max(default_threads()))?;
-        // Somebody else's, if they were faster.
-        Ok(SHARED.get_or_init(|| started))
+        match Threads::start(cores.max(default_threads())) {
+            // Somebody else's, if they were faster.
+            Ok(started) => Ok(SHARED.get_or_init(|| started)),
+            Err(error) => SHARED.get().ok_or(error),
+        }
     }
 }
 
@@ -110,7 +131,8 @@ impl Drop for Threads {
     }
 }
 
-/// Threads to share work among ([`Pool::crew`]), and the ways to do so.
+/// Threads to share work among ([`Pool::crew`]), and the ways to do so. Work may be done on threads of a rayon pool none of which is ever
+/// free, so it must not wait for what it gives to `rayon::spawn` or `rayon::broadcast`.
 #[derive(Clone, Copy, Debug)]
 pub struct Crew<'t> {
     /// None if there is only the calling thread.
@@ -166,7 +188,8 @@ impl<'t> Crew<'t> {
         assert!(enough, "{} elements for {chunks} chunks of {with_len}", with.len());
         let (data, with) = (Owned::new(data), Owned::new(with));
         self.share(chunks, |i| {
-            let place = i * len..total.min((i + 1) * len);
+            let start = i * len;
+            let place = start..start + len.min(total - start);
             // SAFETY: `share` calls with every index below `chunks` once. Chunk `i` ends where the next begins or with the data,
             // and there are `with_len` elements of `with` for each, as asserted; so no two pieces overlap, and all are inside.
             let (chunk, with) = unsafe { (data.piece(place), with.piece(i * with_len..(i + 1) * with_len)) };

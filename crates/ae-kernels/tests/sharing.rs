@@ -1,4 +1,4 @@
-//! Work shared among threads: everything done once, in whatever number of threads, and nothing allocated.
+//! Work shared among threads: everything done once, in whatever number of threads.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -45,7 +45,8 @@ fn what_waits_for_rayon_does_not_wait_for_work_shared_here() {
     let rayon = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let pool = Pool::new(None).unwrap();
+            // Of two threads at least, however many cores there are.
+            let pool = Pool::new(Some(2)).unwrap();
             while !ended.load(Ordering::Relaxed) {
                 pool.crew().for_each_chunk(&mut [0; 50], 1, |_, x| x[0] += 1);
                 started.store(true, Ordering::Relaxed);

@@ -192,8 +192,15 @@ pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
             continue;
         }
         let sums = &mut sums[first * T::PANEL..];
-        let body =
-            Gradients { first: inputs.start + first, tiles, panels, source, span: span.clone(), sums, sums_panel };
+        let body = Gradients {
+            first: inputs.start + first,
+            tiles,
+            panels,
+            source,
+            span: span.clone(),
+            sums,
+            sums_panel,
+        };
         first += tiles * rows;
         // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
         // lines of `inputs` of `x` and the squares from `delta_at` on of `delta` are inside a panel (asserted above); the

@@ -20,7 +20,8 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// How long a member looks for work before it sleeps: a few times longer than what lies between two steps.
@@ -46,8 +47,10 @@ struct Member {
     /// Where they end.
     end: AtomicUsize,
     inside: AtomicBool,
-    /// Whether a thread is this member.
-    here: AtomicBool,
+    /// Set by the member before it sleeps, taken back by whoever wakes it.
+    asleep: AtomicBool,
+    /// The one that is this member.
+    thread: OnceLock<Thread>,
 }
 
 type Job = *const (dyn Fn(usize) + Sync);
@@ -57,14 +60,11 @@ pub(super) struct Team {
     gate: Apart<AtomicU64>,
     /// Written by the leader while the gate is closed and nobody is inside, read by members that are inside; so is `threads`.
     job: UnsafeCell<Option<Job>>,
-    /// How many threads may take part in it.
+    /// How many threads may take part in it, so that members from this number on may sleep.
     threads: AtomicUsize,
     members: Box<[Apart<Member>]>,
     /// Whether somebody leads.
     busy: AtomicBool,
-    asleep: Apart<AtomicUsize>,
-    bed: Mutex<()>,
-    alarm: Condvar,
     /// The first that a member's part of the job panicked with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -90,9 +90,6 @@ impl Team {
             threads: AtomicUsize::new(0),
             members: (0..threads).map(|_| Apart::default()).collect(),
             busy: AtomicBool::new(false),
-            asleep: Apart::default(),
-            bed: Mutex::new(()),
-            alarm: Condvar::new(),
             panic: Mutex::new(None),
         }
     }
@@ -112,10 +109,11 @@ impl Team {
             (0..count).for_each(work);
             return;
         }
-        let threads = threads.min(self.threads());
+        let threads = threads.clamp(1, self.threads());
+        let (each, more) = (count / threads, count % threads);
         for (m, Apart(member)) in self.members[..threads].iter().enumerate() {
-            member.next.store(m * count / threads, Ordering::Relaxed);
-            member.end.store((m + 1) * count / threads, Ordering::Relaxed);
+            member.next.store(m * each + m.min(more), Ordering::Relaxed);
+            member.end.store((m + 1) * each + (m + 1).min(more), Ordering::Relaxed);
         }
         self.threads.store(threads, Ordering::Relaxed);
         // SAFETY: no member is inside: the last job waited for that, and `busy` keeps other leaders out. So nobody reads `job` now. The
@@ -126,13 +124,19 @@ impl Team {
         }
         let gate = self.gate.0.load(Ordering::Relaxed);
         self.gate.0.store(gate + NEXT_JOB + OPEN, Ordering::Release);
-        self.wake();
+        self.wake(threads);
         let own = catch_unwind(AssertUnwindSafe(|| self.take_part(0, threads, work)));
         self.close();
         let others = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.busy.store(false, Ordering::Release);
-        if let Some(panic) = own.err().or(others) {
-            resume_unwind(panic);
+        match (own, others) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(panic)) => resume_unwind(panic),
+            (Err(panic), others) => {
+                // To drop it might panic once more.
+                std::mem::forget(others);
+                resume_unwind(panic);
+            }
         }
     }
 
@@ -173,7 +177,7 @@ impl Team {
     /// Makes the calling thread this member, until the team is dismissed. A member that is there already is not made twice.
     pub(super) fn serve(&self, member: usize) {
         let Apart(me) = &self.members[member];
-        if me.here.swap(true, Ordering::Relaxed) {
+        if me.thread.set(std::thread::current()).is_err() {
             return;
         }
         let (mut last, mut seen) = (0, 0);
@@ -201,12 +205,15 @@ impl Team {
                 continue;
             }
             looks = 0;
-            if gate != seen {
-                // There are jobs, if not for this member.
+            // The leader may be waiting for this core.
+            std::thread::yield_now();
+            if gate != seen && self.is_wanted(member) {
+                // There are jobs, if this member was late.
                 (seen, idle_since) = (gate, None);
             }
             if idle_since.get_or_insert_with(Instant::now).elapsed() > AWAKE {
-                self.sleep(gate);
+                self.sleep(member, gate);
+                idle_since = None;
             }
         }
     }
@@ -215,7 +222,7 @@ impl Team {
     fn work(&self, member: usize) {
         let threads = self.threads.load(Ordering::Relaxed);
         // SAFETY: the gate was open after this thread had said that the member is inside, and no other thread says anything about it
-        // (`here`). So the leader waits before it touches `job` or lets what it points to go; it was written before the gate was opened.
+        // (`Member::thread`); it is not open with the same number twice. So the leader waits before it touches `job` or lets what it points to go; it was written before the gate was opened.
         let job = unsafe { (*self.job.get()).map(|job| &*job) };
         if let Some(work) = job
             && member < threads
@@ -230,29 +237,43 @@ impl Team {
         }
     }
 
-    /// Sleeps until the gate has changed.
-    fn sleep(&self, gate: u64) {
-        let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
-        self.asleep.0.fetch_add(1, Ordering::Relaxed);
-        // Either the leader sees that somebody sleeps, or this member sees the new gate.
-        fence(Ordering::SeqCst);
-        drop(self.alarm.wait_while(bed, |()| self.gate.0.load(Ordering::Relaxed) == gate));
-        self.asleep.0.fetch_sub(1, Ordering::Relaxed);
+    /// Whether the job is for this member, too.
+    fn is_wanted(&self, member: usize) -> bool {
+        member < self.threads.load(Ordering::Relaxed)
     }
 
-    /// Wakes those who sleep, after the gate has changed.
-    fn wake(&self) {
+    /// Sleeps until there is a job for this member, unless there has been one since it looked at the gate.
+    fn sleep(&self, member: usize, gate: u64) {
+        let Apart(me) = &self.members[member];
+        me.asleep.store(true, Ordering::Relaxed);
+        // Either the leader sees that this member sleeps, or this member sees the new gate and for how many the job is.
         fence(Ordering::SeqCst);
-        if self.asleep.0.load(Ordering::Relaxed) > 0 {
-            drop(self.bed.lock().unwrap_or_else(PoisonError::into_inner));
-            self.alarm.notify_all();
+        let now = self.gate.0.load(Ordering::Relaxed);
+        if now & DISMISSED != 0 || (now != gate && self.is_wanted(member)) {
+            me.asleep.store(false, Ordering::Relaxed);
+        }
+        while me.asleep.load(Ordering::Relaxed) {
+            std::thread::park();
+        }
+    }
+
+    /// Wakes those of the first `threads` who sleep, after the gate has changed.
+    fn wake(&self, threads: usize) {
+        fence(Ordering::SeqCst);
+        for Apart(member) in &self.members[1..threads] {
+            if member.asleep.load(Ordering::Relaxed)
+                && member.asleep.swap(false, Ordering::Relaxed)
+                && let Some(thread) = member.thread.get()
+            {
+                thread.unpark();
+            }
         }
     }
 
     /// Lets the members go.
     pub(super) fn dismiss(&self) {
         self.gate.0.fetch_or(DISMISSED, Ordering::Release);
-        self.wake();
+        self.wake(self.threads());
     }
 }
 
@@ -281,6 +302,7 @@ mod tests {
     fn every_index_is_taken_once_in_every_job() {
         for threads in [1, 2, 3, 8] {
             with_team(threads, |team| {
+                together(team, threads);
                 for job in 0..JOBS {
                     let count = job % 11;
                     let taken: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
@@ -332,6 +354,20 @@ mod tests {
                 std::thread::sleep(pause);
                 together(team, 3);
             }
+        });
+    }
+
+    #[test]
+    fn members_sleep_while_jobs_are_for_others() {
+        with_team(3, |team| {
+            together(team, 3);
+            let asleep = |member: usize| team.members[member].0.asleep.load(Ordering::Relaxed);
+            let start = Instant::now();
+            while !asleep(2) {
+                assert!(start.elapsed() < Duration::from_secs(60), "still awake");
+                team.run(2, 2, &|_| {});
+            }
+            together(team, 3);
         });
     }
 
@@ -414,7 +450,8 @@ mod tests {
     fn of_many_panics_one_reaches_the_leader_and_none_the_next_job() {
         with_team(3, |team| {
             for _ in 0..20 {
-                let caught = catch_unwind(AssertUnwindSafe(|| team.run(3, 64, &|index| panic!("index {index}"))));
+                let caught =
+                    catch_unwind(AssertUnwindSafe(|| team.run(3, 64, &|index| panic!("index {index}"))));
                 assert!(caught.is_err());
                 team.run(3, 64, &|_| {});
             }
@@ -433,7 +470,9 @@ mod tests {
             let caught = catch_unwind(AssertUnwindSafe(|| {
                 team.run(4, 4, &|_| std::panic::panic_any(Bomb));
             }));
-            std::mem::forget(caught.unwrap_err());
+            let caught = caught.unwrap_err();
+            assert!(caught.is::<Bomb>());
+            std::mem::forget(caught);
             together(team, 4);
         });
     }
