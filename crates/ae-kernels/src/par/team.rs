@@ -1,7 +1,7 @@
 //! A team: threads that wait for work to share with whoever has some.
 //!
 //! A training step has two pieces of shared work and may last some ten microseconds, as long as waking one thread takes. So
-//! the members of a team look for work without pause, and sleep only when there has been none for a while.
+//! the members of a team look for work all the time, and sleep only when there has been none for them for a while.
 //!
 //! ```text
 //! leader                                  each member
@@ -222,7 +222,8 @@ impl Team {
     fn work(&self, member: usize) {
         let threads = self.threads.load(Ordering::Relaxed);
         // SAFETY: the gate was open after this thread had said that the member is inside, and no other thread says anything about it
-        // (`Member::thread`); it is not open with the same number twice. So the leader waits before it touches `job` or lets what it points to go; it was written before the gate was opened.
+        // (`Member::thread`); it is not open with the same number twice. So the leader waits before it touches `job` or lets what it
+        // points to go; it was written before the gate was opened.
         let job = unsafe { (*self.job.get()).map(|job| &*job) };
         if let Some(work) = job
             && member < threads
