@@ -9,7 +9,7 @@ use ae_model::{
     Activation, Autoencoder, Config, Error, Gaussian, Latent, Loss, Optimizer, ScalerKind, Schedule,
 };
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::images::Images;
 use super::{Settings, fitted};
@@ -23,12 +23,12 @@ pub(crate) struct Vae {
 
 #[derive(Args, Debug)]
 pub(crate) struct Iwae {
-    /// Samples of a row and the epochs with them, stage after stage; few samples before many is what section 5.2 of the
-    /// paper does
+    /// Samples of a row, the epochs with them and, if not that of --learning-rate, the learning rate, stage after stage;
+    /// few samples before many is what section 5.2 of the paper does
     #[arg(
         long,
         value_delimiter = ',',
-        value_name = "K:EPOCHS",
+        value_name = "K:EPOCHS[:RATE]",
         default_value = "1:300,50:30",
         conflicts_with = "epochs"
     )]
@@ -42,17 +42,34 @@ pub(crate) struct Iwae {
 struct Stage {
     samples: usize,
     epochs: usize,
+    learning_rate: Option<f64>,
+}
+
+impl Stage {
+    fn told(&self) -> Value {
+        let Self { samples, epochs, learning_rate } = *self;
+        json!({ "samples": samples, "epochs": epochs, "learning_rate": learning_rate })
+    }
 }
 
 impl FromStr for Stage {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers =
-            text.split_once(':').and_then(|(k, epochs)| Some((k.parse().ok()?, epochs.parse().ok()?)));
-        match numbers {
-            Some((samples, epochs)) if samples > 0 && epochs > 0 => Ok(Self { samples, epochs }),
-            _ => Err(format!("expected samples:epochs, such as 50:30, got {text}")),
+        let mut words = text.split(':');
+        let counts =
+            (words.next().and_then(|k| k.parse().ok()), words.next().and_then(|epochs| epochs.parse().ok()));
+        let rate = words.next().map(|rate| rate.parse().ok().filter(|rate: &f64| *rate > 0.0));
+        match (counts, rate, words.next()) {
+            ((Some(samples @ 1..), Some(epochs @ 1..)), None, None) => {
+                Ok(Self { samples, epochs, learning_rate: None })
+            }
+            ((Some(samples @ 1..), Some(epochs @ 1..)), Some(Some(rate)), None) => {
+                Ok(Self { samples, epochs, learning_rate: Some(rate) })
+            }
+            _ => Err(format!(
+                "expected samples:epochs or samples:epochs:rate, such as 50:30:0.0005, got {text}"
+            )),
         }
     }
 }
@@ -78,7 +95,7 @@ struct Task {
 impl Vae {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let epochs = self.task.settings.epochs.unwrap_or(600);
-        self.task.run("vae", &[Stage { samples: 1, epochs }], 86.76)
+        self.task.run("vae", &[Stage { samples: 1, epochs, learning_rate: None }], 86.76)
     }
 }
 
@@ -90,25 +107,11 @@ impl Iwae {
 }
 
 impl Task {
-    /// Trains one stage after the other, each from the weights of the last.
+    /// Trains one stage after the other, each from the weights of the last, and judges what each ends with.
     fn run(&self, name: &str, stages: &[Stage], published: f64) -> Result<(), Failure> {
         let Images { train, test } = Images::read(&self.data)?;
         let seed = self.settings.seed;
         let features = train.features();
-        let drawn = Binarised { rows: &train, seed, reads: AtomicU64::new(0) };
-        let mut seconds = 0.0;
-        let mut trained: Option<Autoencoder> = None;
-        for &Stage { samples, epochs } in stages {
-            let config = self.config(features, samples, epochs)?;
-            let model = match &trained {
-                None => Autoencoder::new(config)?,
-                Some(before) => Autoencoder::continuing(config, before)?,
-            };
-            let (model, took) = fitted(model, &drawn, &self.settings)?;
-            seconds += took;
-            trained = Some(model);
-        }
-        let Some(model) = trained else { return Err(Failure::Usage("no stage to train".to_owned())) };
         // The test images are drawn once.
         let rows = self.test_rows.min(test.rows());
         let indices: Vec<usize> = (0..rows).collect();
@@ -116,26 +119,41 @@ impl Task {
         let drawn = Binarised { rows: &test, seed: !seed, reads: AtomicU64::new(0) };
         drawn.read_rows(&indices, &mut images).map_err(Error::from)?;
         let images = Rows::new(&images, features).map_err(Error::from)?;
-        let values = model.log_likelihood(&images, self.test_samples, seed)?;
-        let mean = values.iter().sum::<f64>() / rows as f64;
-        let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64).sqrt();
-        self.settings.summary(&json!({
-            "experiment": name,
-            "network": model.summary().architecture(),
-            "stages": stages.iter().map(|stage| json!({ "samples": stage.samples, "epochs": stage.epochs })).collect::<Vec<_>>(),
-            "settings": model.config(),
-            "seconds": seconds,
-            "test_rows": rows,
-            "test_samples": self.test_samples,
-            "negative_log_likelihood": -mean,
-            "standard_error": deviation / (rows as f64).sqrt(),
-            "published": published,
-        }));
+
+        let drawn = Binarised { rows: &train, seed, reads: AtomicU64::new(0) };
+        let mut seconds = 0.0;
+        let mut trained: Option<Autoencoder> = None;
+        for (index, stage) in stages.iter().enumerate() {
+            let config = self.config(features, *stage)?;
+            let model = match &trained {
+                None => Autoencoder::new(config)?,
+                Some(before) => Autoencoder::continuing(config, before)?,
+            };
+            let (model, took) = fitted(model, &drawn, &self.settings)?;
+            seconds += took;
+            let values = model.log_likelihood(&images, self.test_samples, seed)?;
+            let mean = values.iter().sum::<f64>() / rows as f64;
+            let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64).sqrt();
+            self.settings.summary(&json!({
+                "experiment": name,
+                "network": model.summary().architecture(),
+                "stages": stages[..=index].iter().map(Stage::told).collect::<Vec<_>>(),
+                "settings": model.config(),
+                "seconds": seconds,
+                "test_rows": rows,
+                "test_samples": self.test_samples,
+                "negative_log_likelihood": -mean,
+                "standard_error": deviation / (rows as f64).sqrt(),
+                "published": published,
+            }));
+            trained = Some(model);
+        }
         Ok(())
     }
 
-    fn config(&self, features: usize, samples: usize, epochs: usize) -> Result<Config, Failure> {
-        let Settings { seed, learning_rate, .. } = self.settings;
+    fn config(&self, features: usize, stage: Stage) -> Result<Config, Failure> {
+        let Stage { samples, epochs, learning_rate } = stage;
+        let Settings { seed, learning_rate: usual, .. } = self.settings;
         Ok(Config::builder(features)
             .hidden_dims([200, 200])
             .encoding_dim(50)
@@ -147,7 +165,7 @@ impl Task {
             .schedule(Schedule::OneCycle { warm_up: 0.1 })
             .ema(0.999)
             .epochs(epochs)
-            .learning_rate(learning_rate.unwrap_or(2e-3))
+            .learning_rate(learning_rate.or(usual).unwrap_or(2e-3))
             .batch_size(self.batch_size)
             .seed(seed)
             .build()?)
