@@ -77,6 +77,7 @@ mod tests {
             ("ulp --function exp,tanh --isa portable", true),
             ("ulp --function cosine", false),
             ("experiments mnist-deep --data mnist --epochs 3 --json", true),
+            ("experiments mnist-deep --data mnist --finish-epochs 5 --finish-rate 0.0001", true),
             ("experiments curves --seed 1", true),
             ("experiments vae", false),
             ("experiments iwae --data mnist --stages 1:5,50:2 --test-rows 100", true),

@@ -30,7 +30,7 @@ pub(crate) struct KindArgs {
     kind: Option<Kind>,
     #[arg(
         long,
-        help = "Loss of a row: mse, mae, huber[:DELTA], bce (for features in [0, 1]), gaussian-nll [default: mse]",
+        help = "Loss of a row: mse, mae, huber[:DELTA], bce or sigmoid-mse (for features in [0, 1]), gaussian-nll [default: mse]",
         value_name = "LOSS"
     )]
     loss: Option<Loss>,

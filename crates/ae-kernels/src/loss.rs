@@ -26,6 +26,8 @@ pub enum Loss {
     },
     /// `ln(1 + e^o) - x o`: the cross-entropy of `x` in `[0, 1]` and `p = 1 / (1 + e^-o)`.
     BinaryCrossEntropy,
+    /// `½ (p - x)²` with `p = 1 / (1 + e^-o)`, for `x` in `[0, 1]`.
+    SigmoidSquaredError,
     /// `½ (ln 2π + v + (o - x)² e^-v)`, the negative log-likelihood of a Gaussian. The output has twice the features of the
     /// target: the means `o`, then as many log-variances `v`, which count as within `[-30, 20]`, with slope 0 outside.
     GaussianNll,
@@ -44,7 +46,7 @@ pub struct RowLosses<'a, T> {
     /// The loss, `[batch]`.
     pub losses: &'a mut [T],
     /// `Σ_features (x̂ - x)²`, `[batch]`, where `x̂` is what the output stands for: `o`, or `1 / (1 + e^-o)` for
-    /// [`Loss::BinaryCrossEntropy`].
+    /// [`Loss::BinaryCrossEntropy`] and [`Loss::SigmoidSquaredError`].
     pub squares: &'a mut [T],
 }
 
@@ -92,6 +94,7 @@ impl<T: Element> Kernel<T> for Evaluate<'_, T> {
             Loss::AbsoluteError => self.each(s, AbsoluteError),
             Loss::Huber { delta } => self.each(s, Huber { delta: T::from_f64(delta) }),
             Loss::BinaryCrossEntropy => self.each(s, CrossEntropy),
+            Loss::SigmoidSquaredError => self.each(s, SigmoidSquaredError),
             Loss::GaussianNll => self.gaussian(s),
         }
     }
@@ -113,6 +116,8 @@ struct Huber<T> {
 }
 #[derive(Clone, Copy)]
 struct CrossEntropy;
+#[derive(Clone, Copy)]
+struct SigmoidSquaredError;
 
 impl<T: Element> OnVectors<T> for SquaredError {
     #[inline(always)]
@@ -150,6 +155,16 @@ impl<T: Element> OnVectors<T> for CrossEntropy {
     fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
         let d = s.sub(math::sigmoid(s, output), target);
         [s.neg_mul_add(target, output, math::softplus(s, output)), d, d]
+    }
+}
+
+impl<T: Element> OnVectors<T> for SigmoidSquaredError {
+    #[inline(always)]
+    fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
+        let p = math::sigmoid(s, output);
+        let d = s.sub(p, target);
+        let slope = s.neg_mul_add(p, p, p); // p (1 - p)
+        [s.mul(s.splat(T::from_f64(0.5)), s.mul(d, d)), s.mul(d, slope), d]
     }
 }
 

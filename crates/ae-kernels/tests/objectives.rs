@@ -30,6 +30,10 @@ fn naive_loss(loss: Loss, o: &[f64], x: f64) -> (f64, Vec<f64>, f64) {
             let p = 1.0 / (1.0 + (-o[0]).exp());
             (-x * p.ln() - (1.0 - x) * (1.0 - p).ln(), vec![p - x], p - x)
         }
+        Loss::SigmoidSquaredError => {
+            let p = 1.0 / (1.0 + (-o[0]).exp());
+            (0.5 * (p - x) * (p - x), vec![(p - x) * p * (1.0 - p)], p - x)
+        }
         Loss::GaussianNll => {
             let v = o[1].clamp(-30.0, 20.0);
             let inside = if v == o[1] { 1.0 } else { 0.0 };
@@ -47,6 +51,7 @@ fn check_losses<T: Element + Float>() {
         Loss::AbsoluteError,
         Loss::Huber { delta: 0.7 },
         Loss::BinaryCrossEntropy,
+        Loss::SigmoidSquaredError,
         Loss::GaussianNll,
     ];
     for (loss, weighted) in all.into_iter().flat_map(|loss| [(loss, false), (loss, true)]) {
@@ -144,9 +149,13 @@ fn absolute_values_cost_their_weight() {
 #[test]
 fn an_output_that_is_not_a_number_is_not_hidden() {
     for isa in Isa::available() {
-        for loss in
-            [Loss::SquaredError, Loss::AbsoluteError, Loss::Huber { delta: 1.0 }, Loss::BinaryCrossEntropy]
-        {
+        for loss in [
+            Loss::SquaredError,
+            Loss::AbsoluteError,
+            Loss::Huber { delta: 1.0 },
+            Loss::BinaryCrossEntropy,
+            Loss::SigmoidSquaredError,
+        ] {
             let mut output = pack(&[f32::NAN, 1.0], 1, 2);
             let target = pack(&[0.5, 0.5], 1, 2);
             let (mut losses, mut squares) = ([0.0; 2], [0.0; 2]);

@@ -263,7 +263,7 @@ impl<T: Element> Bulk<'_, T> {
         if part != Part::Encoder && end == End::Rows {
             let (loss, features) = (self.network.objective.loss, self.network.input);
             match loss {
-                Loss::Bce => {
+                Loss::Bce | Loss::SigmoidMse => {
                     Activation::Sigmoid.apply(isa, &mut from[..panel_len::<T>(features, rows)]);
                 }
                 Loss::GaussianNll => {

@@ -60,9 +60,9 @@ pub enum Error {
         /// The value.
         value: f32,
     },
-    /// A value is outside `[0, 1]`, where the loss is cross-entropy and nothing scales the values.
+    /// A value is outside `[0, 1]`, where the loss compares shares ([`crate::Loss::Bce`], [`crate::Loss::SigmoidMse`]) and nothing scales the values.
     #[error(
-        "row {}, {}: {value} is not between 0 and 1, as cross-entropy needs it; a min-max scaler would make it so",
+        "row {}, {}: {value} is not between 0 and 1, as the loss needs it; a min-max scaler would make it so",
         .row + 1,
         column_name(.column, .name)
     )]

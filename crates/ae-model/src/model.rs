@@ -8,7 +8,7 @@ use ae_kernels::par::{Crew, Pool};
 
 use crate::bulk::{Bulk, Part, Source, TASK_ROWS};
 use crate::callback::{Callback, CancelToken};
-use crate::config::{Config, Loss, Precision};
+use crate::config::{Config, Precision};
 use crate::continuing::begin;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -254,13 +254,10 @@ impl Autoencoder {
         Ok((train, validation, self.keeping_indicators(scaler)))
     }
 
-    /// What the values of rows to train on may be. Cross-entropy compares shares, so where nothing scales the values they must be some.
+    /// What the values of rows to train on may be. Some losses compare shares, so where nothing scales the values they must be some.
     fn allowed(&self) -> Allowed {
         let unscaled = self.config.scaler() == crate::ScalerKind::None;
-        Allowed {
-            missing: self.config.mask_missing(),
-            unit_only: unscaled && self.config.loss() == Loss::Bce,
-        }
+        Allowed { missing: self.config.mask_missing(), unit_only: unscaled && self.config.loss().of_shares() }
     }
 
     /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted

@@ -41,7 +41,7 @@ impl Autoencoder {
 
     /// An estimate of `ln p(x)` of each row from so many `samples` of its encoding: the bound of Burda et al. 2015, eq. 8,
     /// which is below it in expectation and nears it with more samples. `p(x | z)` is what the loss says of the scaled features:
-    /// Bernoulli for [`Loss::Bce`], a Gaussian for [`Loss::GaussianNll`], a Gaussian of variance 1 for [`Loss::Mse`].
+    /// Bernoulli for [`Loss::Bce`], a Gaussian for [`Loss::GaussianNll`], a Gaussian of variance 1 for [`Loss::Mse`] and [`Loss::SigmoidMse`].
     ///
     /// # Errors
     /// [`Error::NotVariational`]; [`Error::Config`] for a loss that is no likelihood or for samples out of 2 to 1,000,000;
@@ -57,9 +57,14 @@ impl Autoencoder {
         self.expect_width("rows", features, data)?;
         let constant = match self.config().loss() {
             Loss::Bce | Loss::GaussianNll => 0.0,
-            Loss::Mse => -0.5 * features as f64 * (2.0 * std::f64::consts::PI).ln(),
+            Loss::Mse | Loss::SigmoidMse => -0.5 * features as f64 * (2.0 * std::f64::consts::PI).ln(),
             loss => {
-                return Err(out_of_range("loss", loss, "bce, gaussian-nll or mse for a likelihood").into());
+                return Err(out_of_range(
+                    "loss",
+                    loss,
+                    "bce, gaussian-nll, mse or sigmoid-mse for a likelihood",
+                )
+                .into());
             }
         };
         crate::config::in_range("samples", samples, 2, MOST_SAMPLES)?;

@@ -140,8 +140,13 @@ fn kinds(size: usize, channels: usize) -> impl Strategy<Value = Kind> {
         (0.05..0.5f64).prop_map(|sigma| Some(Noise::Gaussian { sigma })),
         share.prop_map(|share| Some(Noise::Masking { share })),
     ];
-    let loss =
-        prop_oneof![Just(Loss::Mse), Just(Loss::Mae), Just(Loss::Huber { delta: 0.2 }), Just(Loss::Bce)];
+    let loss = prop_oneof![
+        Just(Loss::Mse),
+        Just(Loss::Mae),
+        Just(Loss::Huber { delta: 0.2 }),
+        Just(Loss::Bce),
+        Just(Loss::SigmoidMse)
+    ];
     let plain = Gaussian::default();
     let latent = prop_oneof![
         Just(Latent::Plain),

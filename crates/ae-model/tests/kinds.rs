@@ -66,7 +66,7 @@ impl Kind {
         self.layer_norm && !hidden.is_empty() && hidden.iter().all(|width| *width >= 3)
     }
 
-    /// `[rows, input]`, within [0, 1], as the cross-entropy needs it.
+    /// `[rows, input]`, within [0, 1], as some losses need it.
     fn table(&self) -> Vec<f32> {
         let mut table = SplitMix64::new(self.seed).uniform_f32s(self.rows * self.widths[0], 0.05, 0.95);
         if self.missing {
@@ -127,6 +127,7 @@ fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<
         Just(Loss::Mae),
         Just(Loss::Huber { delta: 0.2 }),
         Just(Loss::Bce),
+        Just(Loss::SigmoidMse),
         Just(Loss::GaussianNll),
     ];
     let plain = Gaussian::default();

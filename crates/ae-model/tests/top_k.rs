@@ -105,6 +105,7 @@ fn cases(depth: usize, width: usize, rows: usize) -> impl Strategy<Value = Case>
         Loss::Mae,
         Loss::Huber { delta: 0.2 },
         Loss::Bce,
+        Loss::SigmoidMse,
         Loss::GaussianNll,
     ]);
     let activation = prop::sample::select(Activation::ALL.to_vec());

@@ -317,15 +317,24 @@ fn centring_keeps_the_units() {
 }
 
 #[test]
-fn cross_entropy_refuses_what_is_no_share() {
-    let builder = || Config::builder(2).encoding_dim(1).loss(Loss::Bce).epochs(1).validation(0.0);
+fn losses_of_shares_refuse_what_is_none() {
     let data = Dataset::new(vec![0.0, 0.5, 1.0, 1.5], 2).unwrap();
-    let mut model = Autoencoder::new(builder().scaler(ScalerKind::None).build().unwrap()).unwrap();
-    let error = model.fit(&data, &mut []).unwrap_err();
-    assert!(matches!(error, Error::NotInUnit { row: 1, column: 1, .. }), "{error}");
-    assert!(error.to_string().starts_with("row 2, column 2: 1.5 is not between 0 and 1"), "{error}");
-    assert!(model.partial_fit(&data).is_err());
-    Autoencoder::new(builder().build().unwrap()).unwrap().fit(&data, &mut []).unwrap();
+    for loss in [Loss::Bce, Loss::SigmoidMse] {
+        let builder = || Config::builder(2).encoding_dim(1).loss(loss).epochs(1).validation(0.0);
+        let mut model = Autoencoder::new(builder().scaler(ScalerKind::None).build().unwrap()).unwrap();
+        let error = model.fit(&data, &mut []).unwrap_err();
+        assert!(matches!(error, Error::NotInUnit { row: 1, column: 1, .. }), "{error}");
+        assert!(error.to_string().starts_with("row 2, column 2: 1.5 is not between 0 and 1"), "{error}");
+        assert!(model.partial_fit(&data).is_err());
+        let mut scaled = Autoencoder::new(builder().build().unwrap()).unwrap();
+        scaled.fit(&data, &mut []).unwrap();
+        // Rows come back between the least and the greatest that were seen, whatever they are rebuilt from.
+        let far = Dataset::new(vec![-1e3, 1e3, 1e6, -1e6], 2).unwrap();
+        let rebuilt = scaled.reconstruct(&far).unwrap();
+        let values = rebuilt.values();
+        assert!(values.iter().all(|x| (0.0..=1.5).contains(x)), "{loss:?}: {values:?}");
+        assert!(builder().scaler(ScalerKind::Standard).build().is_err());
+    }
 }
 
 #[test]

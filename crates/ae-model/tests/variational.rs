@@ -53,9 +53,12 @@ fn likelihood_nears_the_integral() {
     let bernoulli = |x: f64, p: f64| x * p.ln() + (1.0 - x) * (1.0 - p).ln();
     let normal = |x: f64, y: f64| -0.5 * ((x - y).powi(2) + (2.0 * std::f64::consts::PI).ln());
     let data = rows(7);
-    for (loss, precision) in
-        [(Loss::Bce, Precision::F32), (Loss::Mse, Precision::F32), (Loss::Bce, Precision::F64)]
-    {
+    for (loss, precision) in [
+        (Loss::Bce, Precision::F32),
+        (Loss::Mse, Precision::F32),
+        (Loss::SigmoidMse, Precision::F32),
+        (Loss::Bce, Precision::F64),
+    ] {
         let model = trained(loss, precision);
         // Not a multiple of the samples of a pass.
         let estimates = model.log_likelihood(&data, 20_011, 3).unwrap();

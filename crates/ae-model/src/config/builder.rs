@@ -406,7 +406,11 @@ impl ConfigBuilder {
             return Err(out_of_range("precision", "bf16", "f32 or f64 with conv_layers"));
         }
         if self.loss == Loss::GaussianNll {
-            return Err(out_of_range("loss", self.loss.name(), "mse, mae, huber or bce with conv_layers"));
+            return Err(out_of_range(
+                "loss",
+                self.loss.name(),
+                "mse, mae, huber, bce or sigmoid-mse with conv_layers",
+            ));
         }
         Ok(())
     }
@@ -436,9 +440,11 @@ impl ConfigBuilder {
         {
             return Err(out_of_range("ema", share, "from 0 to below 1"));
         }
-        if self.loss == Loss::Bce && !matches!(self.scaler, ScalerKind::MinMax | ScalerKind::None) {
-            let allowed = "mse, mae or huber with a scaler that leaves [0, 1], or bce with minmax or none";
-            return Err(out_of_range("loss", "bce", allowed));
+        if self.loss.of_shares() && !matches!(self.scaler, ScalerKind::MinMax | ScalerKind::None) {
+            let name = self.loss.name();
+            let allowed =
+                format!("mse, mae or huber with a scaler that leaves [0, 1], or {name} with minmax or none");
+            return Err(out_of_range("loss", name, &allowed));
         }
         let code = self.encoding_activation.unwrap_or(self.activation);
         match (self.latent, self.code_penalty) {

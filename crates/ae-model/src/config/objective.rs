@@ -25,6 +25,8 @@ pub enum Loss {
     /// `-x ln p - (1 - x) ln (1 - p)` with `p = 1 / (1 + e^-o)`, which is what the row is reconstructed as. For features in
     /// `[0, 1]`: with [`crate::ScalerKind::MinMax`], or [`crate::ScalerKind::None`] on such data.
     Bce,
+    /// `½ (p - x)²` with the same `p`, for the same features: a squared error whose reconstructions stay within `[0, 1]`.
+    SigmoidMse,
     /// `½ (ln 2π + v + (o - x)² e^-v)`: the network says the mean `o` and the log-variance `v` of every feature. Rows are
     /// reconstructed as their means.
     GaussianNll,
@@ -38,6 +40,7 @@ impl Loss {
             Loss::Mae => "mae",
             Loss::Huber { .. } => "huber",
             Loss::Bce => "bce",
+            Loss::SigmoidMse => "sigmoid-mse",
             Loss::GaussianNll => "gaussian-nll",
         }
     }
@@ -48,8 +51,14 @@ impl Loss {
             Loss::Mae => loss::Loss::AbsoluteError,
             Loss::Huber { delta } => loss::Loss::Huber { delta },
             Loss::Bce => loss::Loss::BinaryCrossEntropy,
+            Loss::SigmoidMse => loss::Loss::SigmoidSquaredError,
             Loss::GaussianNll => loss::Loss::GaussianNll,
         }
+    }
+
+    /// Whether rows are reconstructed as shares of 1, which features must then be too.
+    pub(crate) fn of_shares(self) -> bool {
+        matches!(self, Loss::Bce | Loss::SigmoidMse)
     }
 
     pub(super) fn check(self) -> Result<(), ConfigError> {

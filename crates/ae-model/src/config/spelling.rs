@@ -45,14 +45,15 @@ impl<'a> Words<'a> {
 
 impl FromStr for Loss {
     type Err = ConfigError;
-    /// `mse`, `mae`, `huber[:DELTA]` (1), `bce` or `gaussian-nll`.
+    /// `mse`, `mae`, `huber[:DELTA]` (1), `bce`, `sigmoid-mse` or `gaussian-nll`.
     fn from_str(text: &str) -> Result<Loss, ConfigError> {
-        let words = Words::of("loss", "mse, mae, huber[:DELTA], bce or gaussian-nll", text)?;
+        let words = Words::of("loss", "mse, mae, huber[:DELTA], bce, sigmoid-mse or gaussian-nll", text)?;
         let loss = match words.name {
             "mse" => words.none(Loss::Mse)?,
             "mae" => words.none(Loss::Mae)?,
             "huber" => words.up_to([1.0]).map(|[delta]| Loss::Huber { delta })?,
             "bce" => words.none(Loss::Bce)?,
+            "sigmoid-mse" => words.none(Loss::SigmoidMse)?,
             "gaussian-nll" => words.none(Loss::GaussianNll)?,
             _ => return Err(words.wrong()),
         };
@@ -181,7 +182,13 @@ mod tests {
     #[test]
     fn words_and_settings() {
         check::<Loss>(
-            &[("mse", "mse"), ("huber", "huber:1"), ("huber:0.5", "huber:0.5"), ("bce", "bce")],
+            &[
+                ("mse", "mse"),
+                ("huber", "huber:1"),
+                ("huber:0.5", "huber:0.5"),
+                ("bce", "bce"),
+                ("sigmoid-mse", "sigmoid-mse"),
+            ],
             &["", "huber:0", "huber:nan", "mse:1", "huber:1:2", "hubert", "huber:x"],
         );
         check::<Noise>(

@@ -57,12 +57,17 @@ pub(super) const CASES: &[Case] = &[
     ),
     case("noise without a name", "train digits --noise 0.3", 2, "gaussian[:SIGMA], masking[:SHARE]"),
     case("too much noise", "train digits --noise masking:1.5", 2, "above 0 and at most 1"),
-    case("an unknown loss", "train digits --loss cosine", 2, "mse, mae, huber[:DELTA], bce or gaussian-nll"),
+    case(
+        "an unknown loss",
+        "train digits --loss cosine",
+        2,
+        "mse, mae, huber[:DELTA], bce, sigmoid-mse or gaussian-nll",
+    ),
     case(
         "bce of unscaled rows",
         "train digits --loss bce --scale none",
         1,
-        "is not between 0 and 1, as cross-entropy needs it",
+        "is not between 0 and 1, as the loss needs it",
     ),
     case(
         "bce of standardised rows",
