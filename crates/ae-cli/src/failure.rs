@@ -52,6 +52,8 @@ impl Failure {
             Error::Width { .. }
             | Error::NotFinite { .. }
             | Error::NotInUnit { .. }
+            | Error::BeyondScale { .. }
+            | Error::FarOut { .. }
             | Error::Spread { .. }
             | Error::NoRows { .. } => Failure::Other(format!("{location}: {error}")),
             error => error.into(),

@@ -163,14 +163,17 @@ impl Reconstruction {
     /// gives the same interval.
     ///
     /// # Errors
-    /// [`EvalError::Share`] for a level outside (0, 1), [`EvalError::Setting`] for no resamples.
+    /// [`EvalError::Share`] for a level outside (0, 1), [`EvalError::Setting`] for no resamples or more than 1,000,000.
     pub fn mse_interval(&self, resamples: usize, level: f64, seed: u64) -> Result<Interval, EvalError> {
         if !(level > 0.0 && level < 1.0) {
             let allowed = "above 0 and below 1";
             return Err(EvalError::Share { what: "the level of an interval", value: level, allowed });
         }
-        if resamples == 0 {
-            return Err(EvalError::Setting { field: "the number of resamples", allowed: "at least 1" });
+        if !(1..=1_000_000).contains(&resamples) {
+            return Err(EvalError::Setting {
+                field: "the number of resamples",
+                allowed: "from 1 to 1,000,000",
+            });
         }
         let rows: Vec<(f64, usize)> = self.known_rows().collect();
         let mut rng = Rng::new(seed);

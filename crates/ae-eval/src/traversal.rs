@@ -19,7 +19,7 @@ pub struct Traversal {
 /// (as in fig. 2 of Higgins et al. 2017). An axis along which nothing changes is one that the model does without.
 ///
 /// # Errors
-/// [`EvalError::Setting`] for fewer than two steps, or an extent that is not above 0 and finite; [`Error::NotVariational`], within
+/// [`EvalError::Setting`] for fewer than two steps or more than 10,000, or an extent that is not above 0 and finite; [`Error::NotVariational`], within
 /// [`EvalError::Model`], for a model whose encodings have no prior.
 pub fn traverse(model: &Autoencoder, steps: usize, extent: f32) -> Result<Traversal, EvalError> {
     let latent = match model.config().latent() {
@@ -30,8 +30,8 @@ pub fn traverse(model: &Autoencoder, steps: usize, extent: f32) -> Result<Traver
     if let Some(latent) = latent {
         return Err(Error::NotVariational { what: "a traversal", latent }.into());
     }
-    if steps < 2 {
-        return Err(EvalError::Setting { field: "the number of steps", allowed: "at least 2" });
+    if !(2..=10_000).contains(&steps) {
+        return Err(EvalError::Setting { field: "the number of steps", allowed: "from 2 to 10,000" });
     }
     if !(extent > 0.0 && extent.is_finite()) {
         return Err(EvalError::Setting { field: "the extent", allowed: "above 0 and finite" });

@@ -153,8 +153,9 @@ impl<T: Element> OnVectors<T> for Huber<T> {
 impl<T: Element> OnVectors<T> for CrossEntropy {
     #[inline(always)]
     fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
-        let d = s.sub(math::sigmoid(s, output), target);
-        [s.neg_mul_add(target, output, math::softplus(s, output)), d, d]
+        let [p, softplus] = math::sigmoid_and_softplus(s, output);
+        let d = s.sub(p, target);
+        [s.neg_mul_add(target, output, softplus), d, d]
     }
 }
 

@@ -21,7 +21,7 @@ pub use tanh::TanhConstants;
 
 pub(crate) use exp::exp;
 pub(crate) use sigmoid::sigmoid;
-pub(crate) use softplus::softplus;
+pub(crate) use softplus::{sigmoid_and_softplus, softplus};
 pub(crate) use tanh::tanh;
 
 use crate::isa::Isa;

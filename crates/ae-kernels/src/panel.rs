@@ -164,7 +164,11 @@ fn inwards<T: Element>(map: Option<Affine<'_, T>>, from: &[f32], to: &mut [T]) {
         }
         Some(Affine { factor, shift }) => {
             for ((y, &x), (&factor, &shift)) in values.zip(factor.iter().zip(shift)) {
-                *y = (T::from_f32(x) - shift) * factor;
+                let scaled = (T::from_f32(x) - shift) * factor;
+                // A value that is known stays one: infinite ones would end as differences that are none. NaN, a missing one, passes.
+                let least = T::ZERO - T::MAX;
+                let bounded = if scaled > T::MAX { T::MAX } else { scaled };
+                *y = if bounded < least { least } else { bounded };
             }
         }
     }

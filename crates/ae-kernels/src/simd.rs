@@ -46,6 +46,8 @@ pub trait Element:
     const ZERO: Self;
     /// One.
     const ONE: Self;
+    /// The largest finite value.
+    const MAX: Self;
     /// The nearest value.
     fn from_f64(x: f64) -> Self;
     /// The nearest value (exact for both types).
@@ -177,6 +179,7 @@ pub(crate) fn run_halves<K: HalvesKernel>(isa: Isa, kernel: K) {
 impl Element for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
+    const MAX: f32 = f32::MAX;
     fn from_f64(x: f64) -> f32 {
         x as f32
     }
@@ -206,6 +209,7 @@ impl Element for f32 {
 impl Element for f64 {
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
+    const MAX: f64 = f64::MAX;
     fn from_f64(x: f64) -> f64 {
         x
     }

@@ -78,7 +78,7 @@ impl<T: Element> Bulk<'_, T> {
     /// The squared error of one row, summed over its scaled features.
     pub(crate) fn row_error(&self, row: &[f32], scratch: &mut Scratch<T>) -> f64 {
         self.errors(Source { table: row.into(), indices: None }, 0, 1, scratch);
-        scratch.squares[0].to_f64()
+        unbounded(scratch.squares[0].to_f64())
     }
 
     /// The squared error of each row, summed over its scaled features, into `out`.
@@ -88,14 +88,23 @@ impl<T: Element> Bulk<'_, T> {
             for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
                 self.errors(source, task * TASK_ROWS + block * BLOCK_ROWS, out.len(), &mut scratch);
                 for (y, x) in out.iter_mut().zip(&scratch.squares) {
-                    *y = x.to_f64();
+                    *y = unbounded(x.to_f64());
                 }
             }
         });
     }
 
-    /// The squared error of each scaled feature of each row into `out`, `[rows, features]`.
+    /// The squared error of each scaled feature of each row into `out`, `[rows, features]`; 0 where it is missing.
     pub(crate) fn cell_errors(&self, source: Source<'_>, out: &mut [f32]) {
+        self.cells(source, |x| if x.is_nan() { f32::INFINITY } else { x * x }, out);
+    }
+
+    /// The difference `x̂ - x` of each scaled feature of each row into `out`, `[rows, features]`; 0 where `x` is missing.
+    pub(crate) fn residuals(&self, source: Source<'_>, out: &mut [f32]) {
+        self.cells(source, |x| x, out);
+    }
+
+    fn cells(&self, source: Source<'_>, of: impl Fn(f32) -> f32 + Sync, out: &mut [f32]) {
         let width = self.network.input;
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
             let mut scratch = self.scratch(Part::Whole, source, out.len() / width.max(1));
@@ -103,7 +112,7 @@ impl<T: Element> Bulk<'_, T> {
                 let first = task * TASK_ROWS + block * BLOCK_ROWS;
                 let delta = self.errors(source, first, out.len() / width.max(1), &mut scratch);
                 panel::scatter_rows(self.network.isa, delta, None, out);
-                out.iter_mut().for_each(|x| *x *= *x);
+                out.iter_mut().for_each(|x| *x = of(*x));
             }
         });
     }
@@ -319,6 +328,11 @@ impl<T: Element> Bulk<'_, T> {
         );
         Panels::new(output, features, rows)
     }
+}
+
+/// An error that is no number, since something on the way to it overflowed, is as large as can be.
+fn unbounded(error: f64) -> f64 {
+    if error.is_nan() { f64::INFINITY } else { error }
 }
 
 /// Where the way through the network ends.

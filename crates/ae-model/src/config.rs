@@ -315,8 +315,8 @@ impl Config {
         once + more.sum::<usize>()
     }
 
-    /// Rows of an update when training on `rows` rows: the set size, else 8 to 128 so that an epoch has about a hundred
-    /// updates (8 below 1,000 rows, 128 from 12,800 on); never more than there are rows.
+    /// Rows of an update when training on `rows` rows: the set size, else the next power of two from a hundredth of them, at least 8 and at
+    /// most 128, so that an epoch has 50 to 100 updates (more from 12,800 rows on); never more than there are rows.
     pub fn batch_size_for(&self, rows: usize) -> usize {
         let auto = (rows / 100).next_power_of_two().clamp(8, 128);
         self.batch_size.unwrap_or(auto).clamp(1, rows.max(1))
@@ -432,7 +432,18 @@ mod tests {
     #[test]
     fn open_batch_size_follows_the_rows() {
         let config = Config::builder(4).build().unwrap();
-        let sizes = [(0, 1), (3, 3), (50, 8), (1_500, 16), (5_000, 64), (60_000, 128), (10_000_000, 128)];
+        let sizes = [
+            (0, 1),
+            (3, 3),
+            (50, 8),
+            (899, 8),
+            (900, 16),
+            (1_700, 32),
+            (5_000, 64),
+            (6_499, 64),
+            (6_500, 128),
+            (10_000_000, 128),
+        ];
         for (rows, expected) in sizes {
             assert_eq!(config.batch_size_for(rows), expected, "{rows} rows");
         }

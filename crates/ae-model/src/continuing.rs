@@ -9,7 +9,9 @@ use crate::scale::Scaler;
 use crate::step::Arithmetic;
 
 impl Autoencoder {
-    /// An autoencoder of another configuration that starts where `other` is: with its parameters, its scaler and the names of its features.
+    /// An autoencoder of another configuration that starts where `other` is: with its parameters, its scaler, the names of its features and the
+    /// threshold of its top-k latent of batches, where both have one. (Where the configuration keeps the decoder's vectors at norm 1 or ties
+    /// its weights to the encoder's, and the other's did not, they are made so.)
     /// What differs may be anything but the layers: the optimiser, the loss, noise, penalties, the samples of a variational autoencoder (Burda
     /// et al. 2015, sec. 5.2, train with one and go on with many). [`fit`](Autoencoder::fit) then begins at these parameters each time, and
     /// keeps that scaler, on whose scale they are. The optimiser begins anew.
@@ -30,13 +32,21 @@ impl Autoencoder {
         model.names.clone_from(&other.names);
         model.schema.clone_from(&other.schema);
         model.fitted = other.fitted;
-        model.start = Some(layers);
+        model.start = Some(Start { layers, threshold: other.threshold() });
         match &mut model.engine {
-            AnyEngine::F32(engine) => begin(engine, &model.config, &model.scaler, model.start.as_deref()),
-            AnyEngine::F64(engine) => begin(engine, &model.config, &model.scaler, model.start.as_deref()),
+            AnyEngine::F32(engine) => begin(engine, &model.config, &model.scaler, model.start.as_ref()),
+            AnyEngine::F64(engine) => begin(engine, &model.config, &model.scaler, model.start.as_ref()),
         }
         Ok(model)
     }
+}
+
+/// Where training starts, if not at weights drawn from the seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    layers: Vec<LayerParameters<f64>>,
+    /// That of a top-k latent of batches.
+    threshold: Option<f64>,
 }
 
 /// Takes the engine to where training starts.
@@ -44,14 +54,20 @@ pub(crate) fn begin<T: Arithmetic>(
     engine: &mut Engine<T>,
     config: &Config,
     scaler: &Scaler,
-    start: Option<&[LayerParameters<f64>]>,
+    start: Option<&Start>,
 ) {
     let narrow = |values: &[f64]| values.iter().map(|x| T::from_f64(*x)).collect();
     engine.set_scaler(scaler);
     engine.reset(config);
-    for (index, layer) in start.into_iter().flatten().enumerate() {
+    let Some(Start { layers, threshold }) = start else { return };
+    for (index, layer) in layers.iter().enumerate() {
         let LayerParameters { inputs, outputs, ref weights, ref bias } = *layer;
         let layer = LayerParameters { inputs, outputs, weights: narrow(weights), bias: narrow(bias) };
-        engine.set_layer(index, &layer);
+        engine.network.set_layer(index, &layer);
+    }
+    engine.network.normalise();
+    engine.start_mean();
+    if let (Some(latent), Some(threshold)) = (engine.network.batch_top_k_mut(), *threshold) {
+        latent.resume(threshold);
     }
 }

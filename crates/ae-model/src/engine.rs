@@ -204,7 +204,14 @@ impl<T: Arithmetic> Engine<T> {
         self.start_mean();
     }
 
-    fn start_mean(&mut self) {
+    /// Takes over all parameters, as those that are used and those that training goes on from.
+    pub(crate) fn set_parameters(&mut self, parameters: &[T]) {
+        self.network.parameters.as_mut_slice().copy_from_slice(parameters);
+        self.start_mean();
+    }
+
+    /// Lets a running mean of the parameters begin at them.
+    pub(crate) fn start_mean(&mut self) {
         if let Some(mean) = &mut self.mean {
             mean.values.as_mut_slice().copy_from_slice(self.network.parameters.as_slice());
             mean.swapped = false;

@@ -76,6 +76,43 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// A value is beyond what the scaler that a model has takes to `[0, 1]`, where the loss compares shares.
+    #[error(
+        "row {}, {}: {value} is not between {low} and {high}, which the model's scaler takes to 0 and 1, as the loss needs it",
+        .row + 1,
+        column_name(.column, .name)
+    )]
+    BeyondScale {
+        /// The row, counted from 0.
+        row: usize,
+        /// The column, counted from 0.
+        column: usize,
+        /// Its name, where the source has names.
+        name: Option<String>,
+        /// The value.
+        value: f32,
+        /// What is scaled to 0.
+        low: f64,
+        /// What is scaled to 1.
+        high: f64,
+    },
+    /// A value of the rows set aside for validation is so far from those that are trained on that its squared error overflows.
+    #[error(
+        "row {}, {}: {value:e} is too far from the rows that are trained on for its error to be told; the row is one of those set \
+         aside for validation",
+        .row + 1,
+        column_name(.column, .name)
+    )]
+    FarOut {
+        /// The row, counted from 0.
+        row: usize,
+        /// The column, counted from 0.
+        column: usize,
+        /// Its name, where the source has names.
+        name: Option<String>,
+        /// The value.
+        value: f32,
+    },
     /// A feature spreads wider than single precision can hold.
     #[error("{}: its values spread over {spread:e}, more than a 32-bit float can hold", column_name(.column, .name))]
     Spread {

@@ -64,10 +64,12 @@ struct Version {
 }
 
 impl Autoencoder {
-    /// Writes the model to `path`. The file appears whole or not at all: it is written beside it, synced and renamed.
+    /// Writes the model to `path`. The file appears whole or not at all: it is written beside it, synced and renamed. It holds what using
+    /// the model takes, not the optimiser's state.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be written; a file that was at `path` is then as it was.
+    /// [`Error::File`] if it cannot be written, or for a model with parameters that are not finite, as one is that diverged; a file that was
+    /// at `path` is then as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let bytes = self.to_bytes().map_err(|kind| at(path, kind))?;
@@ -102,21 +104,17 @@ impl Autoencoder {
         let shapes = self.config.weight_shapes();
         let mut tensors = match &self.engine {
             AnyEngine::F32(engine) => {
-                layer_tensors(engine, shapes, Dtype::F32, |x, out| out.extend(x.to_le_bytes()))
+                layer_tensors(engine, shapes, Dtype::F32, |x, out| out.extend(x.to_le_bytes()))?
             }
             AnyEngine::F64(engine) => {
-                layer_tensors(engine, shapes, Dtype::F64, |x, out| out.extend(x.to_le_bytes()))
+                layer_tensors(engine, shapes, Dtype::F64, |x, out| out.extend(x.to_le_bytes()))?
             }
         };
         for (name, values) in [("scaler.shift", self.scaler.shift()), ("scaler.scale", self.scaler.scale())] {
             let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((name.to_owned(), Dtype::F64, vec![values.len()], bytes));
         }
-        let threshold = match &self.engine {
-            AnyEngine::F32(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
-            AnyEngine::F64(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
-        };
-        if let Some(threshold) = threshold {
+        if let Some(threshold) = self.threshold() {
             tensors.push((THRESHOLD.to_owned(), Dtype::F64, vec![1], threshold.to_le_bytes().to_vec()));
         }
         let views = tensors
@@ -238,20 +236,22 @@ fn layer_tensors<T: Arithmetic>(
     shapes: Vec<Vec<usize>>,
     dtype: Dtype,
     append: impl Fn(T, &mut Vec<u8>),
-) -> Vec<Tensor> {
-    let bytes = |values: Vec<T>| {
+) -> Result<Vec<Tensor>, FileErrorKind> {
+    let bytes = |name: &str, values: Vec<T>| -> Result<Vec<u8>, FileErrorKind> {
+        expect_finite(name, &values)?;
         let mut bytes = Vec::with_capacity(values.len() * size_of::<T>());
         values.into_iter().for_each(|x| append(x, &mut bytes));
-        bytes
+        Ok(bytes)
     };
     let mut tensors = Vec::new();
     for (index, shape) in shapes.into_iter().enumerate() {
         let LayerParameters { outputs, weights, bias: offsets, .. } = engine.network.layer(index);
         let [weight, bias] = layer_names(index, engine.network.encoder_layers);
-        tensors.push((weight, dtype, shape, bytes(weights)));
-        tensors.push((bias, dtype, vec![outputs], bytes(offsets)));
+        let (weights, offsets) = (bytes(&weight, weights)?, bytes(&bias, offsets)?);
+        tensors.push((weight, dtype, shape, weights));
+        tensors.push((bias, dtype, vec![outputs], offsets));
     }
-    tensors
+    Ok(tensors)
 }
 
 fn check_shape(
@@ -280,8 +280,13 @@ fn values<T: Element, const N: usize>(
     };
     let (chunks, _) = tensor.data().as_chunks::<N>();
     let values: Vec<T> = chunks.iter().map(|bytes| from_bytes(*bytes)).collect();
+    expect_finite(name, &values)?;
+    Ok(values)
+}
+
+fn expect_finite<T: Element>(name: &str, values: &[T]) -> Result<(), FileErrorKind> {
     match values.iter().enumerate().find(|(_, x)| !x.to_f64().is_finite()) {
-        None => Ok(values),
+        None => Ok(()),
         Some((index, value)) => {
             Err(FileErrorKind::TensorValue { name: name.to_owned(), index, value: value.to_f64() })
         }
@@ -313,7 +318,8 @@ fn fill<T: Arithmetic, const N: usize>(
     if let Some(latent) = engine.network.batch_top_k_mut()
         && let [threshold] = values(file, THRESHOLD, f64::from_le_bytes)?[..]
     {
-        latent.threshold = threshold;
+        latent.resume(threshold);
     }
+    engine.start_mean();
     Ok(())
 }

@@ -9,7 +9,7 @@ use ae_kernels::par::{Crew, Pool};
 use crate::bulk::{Bulk, Part, Source, TASK_ROWS};
 use crate::callback::{Callback, CancelToken};
 use crate::config::{Config, Precision};
-use crate::continuing::begin;
+use crate::continuing::{Start, begin};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::History;
@@ -53,7 +53,7 @@ pub struct Autoencoder {
     pub(crate) pool: Pool,
     cancel: Option<CancelToken>,
     /// The layers that training starts from, where they are not drawn.
-    pub(crate) start: Option<Vec<LayerParameters<f64>>>,
+    pub(crate) start: Option<Start>,
 }
 
 /// The engine in the arithmetic of the configuration.
@@ -125,6 +125,11 @@ impl Autoencoder {
         Ok(())
     }
 
+    /// How many threads work for it, the caller's among them.
+    pub fn threads(&self) -> usize {
+        self.pool.crew().threads()
+    }
+
     /// Lets `token` stop a [`fit`](Autoencoder::fit) from another thread.
     pub fn set_cancel_token(&mut self, token: CancelToken) {
         self.cancel = Some(token);
@@ -161,6 +166,14 @@ impl Autoencoder {
         Summary::of(&self.config)
     }
 
+    /// The threshold of a top-k latent of batches.
+    pub(crate) fn threshold(&self) -> Option<f64> {
+        match &self.engine {
+            AnyEngine::F32(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
+            AnyEngine::F64(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
+        }
+    }
+
     /// Weights `[in, out]` and biases of every layer, encoder first; exact in either precision.
     pub fn layers(&self) -> Vec<LayerParameters<f64>> {
         match &self.engine {
@@ -180,27 +193,25 @@ impl Autoencoder {
     /// # Errors
     /// [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`], [`Error::NotInUnit`] and [`Error::Spread`] for data that cannot be learnt
     /// from, before anything changes; [`Error::Targets`] for targets of which one of these is true, or that are not one for each row;
-    /// [`Error::Diverged`], after which the weights are those of the moment; or what
-    /// reading `data` returns.
+    /// [`Error::Diverged`], or what reading `data` returns. After either of these in the midst of training the weights are those of the
+    /// moment.
     pub fn fit(
         &mut self,
         data: &dyn BatchSource,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<History, Error> {
         let (train, validation, scaler) = self.prepared(data)?;
-        if self.start.is_none() {
-            self.scaler = scaler;
-        }
+        self.scaler = scaler;
         self.names = data.names().map(<[String]>::to_vec);
         let Autoencoder { config, scaler, engine, pool, cancel, start, .. } = self;
         let task = train::Task { config, data, train, validation, cancel: cancel.as_ref() };
         let history = match engine {
             AnyEngine::F32(engine) => {
-                begin(engine, config, scaler, start.as_deref());
+                begin(engine, config, scaler, start.as_ref());
                 train::fit(engine, task, pool.crew(), callbacks)
             }
             AnyEngine::F64(engine) => {
-                begin(engine, config, scaler, start.as_deref());
+                begin(engine, config, scaler, start.as_ref());
                 train::fit(engine, task, pool.crew(), callbacks)
             }
         };
@@ -239,29 +250,51 @@ impl Autoencoder {
             return Err(Error::NoRows { rows, validation: validation.len() });
         }
         // Validation rows are only checked; fitting on them would leak their range into training.
-        let allowed = self.allowed();
-        let fit = |kind, source, rows: &[usize]| Scaler::fit_allowed(kind, source, rows, allowed);
-        fit(crate::ScalerKind::None, data, &validation)?;
-        let kind = self.config.scaler();
-        let scaler = match targets_of(data)? {
-            None => fit(kind, data, &train)?,
-            Some(targets) => {
-                fit(crate::ScalerKind::None, data, &train)?;
-                fit(crate::ScalerKind::None, targets, &validation).map_err(Error::of_targets)?;
-                fit(kind, targets, &train).map_err(Error::of_targets)?
+        let shares = self.start.is_none() && self.takes_shares();
+        let fit = |kind, source, rows: &[usize], shares| {
+            Scaler::fit_allowed(
+                kind,
+                source,
+                rows,
+                Allowed { missing: self.config.mask_missing(), unit_only: shares },
+            )
+        };
+        let (kind, targets) = (self.config.scaler(), targets_of(data)?);
+        let of_targets = |error: Error| if targets.is_some() { Error::of_targets(error) } else { error };
+        if targets.is_some() {
+            fit(crate::ScalerKind::None, data, &validation, false)?;
+            fit(crate::ScalerKind::None, data, &train, false)?;
+        }
+        let expected = targets.unwrap_or(data);
+        fit(crate::ScalerKind::None, expected, &validation, shares).map_err(of_targets)?;
+        let scaler = fit(kind, expected, &train, shares).map_err(of_targets)?;
+        let scaler = match &self.start {
+            None => self.keeping_indicators(scaler),
+            Some(_) => {
+                self.expect_shares(expected, &train).map_err(of_targets)?;
+                self.scaler.clone()
             }
         };
-        Ok((train, validation, self.keeping_indicators(scaler)))
+        if self.config.precision() != Precision::F64 {
+            scaler.expect_near(data, &validation)?;
+            scaler.expect_near(expected, &validation).map_err(of_targets)?;
+        }
+        Ok((train, validation, scaler))
     }
 
-    /// What the values of rows to train on may be. Some losses compare shares, so where nothing scales the values they must be some.
-    fn allowed(&self) -> Allowed {
-        let unscaled = self.config.scaler() == crate::ScalerKind::None;
-        Allowed { missing: self.config.mask_missing(), unit_only: unscaled && self.config.loss().of_shares() }
+    /// Whether the values that should come out must be shares of 1 as they are: the loss compares shares, and nothing scales the values.
+    fn takes_shares(&self) -> bool {
+        self.config.scaler() == crate::ScalerKind::None && self.config.loss().of_shares()
+    }
+
+    /// That the scaler the model has takes these rows to shares of 1, if its loss compares shares.
+    fn expect_shares(&self, expected: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
+        if self.config.loss().of_shares() { self.scaler.expect_shares(expected, rows) } else { Ok(()) }
     }
 
     /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted
-    /// model fits the scaler on these rows; later calls keep it.
+    /// model fits the scaler on these rows; later calls keep it. After [`fit`](Autoencoder::fit) it goes on with the optimiser's state,
+    /// at the configured learning rate without the schedule; in a model from a file the optimiser begins anew.
     ///
     /// # Errors
     /// As [`fit`](Autoencoder::fit).
@@ -273,16 +306,24 @@ impl Autoencoder {
         }
         let indices: Vec<usize> = (0..rows).collect();
         let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
-        let fit = |kind, source| Scaler::fit_allowed(kind, source, &indices, self.allowed());
-        let targets = targets_of(data)?;
-        let scaler = match targets {
-            None => fit(kind, data)?,
-            Some(targets) => {
-                fit(crate::ScalerKind::None, data)?;
-                fit(kind, targets).map_err(Error::of_targets)?
-            }
+        let fit = |kind, source, shares| {
+            Scaler::fit_allowed(
+                kind,
+                source,
+                &indices,
+                Allowed { missing: self.config.mask_missing(), unit_only: shares },
+            )
         };
-        if !self.fitted {
+        let targets = targets_of(data)?;
+        let of_targets = |error: Error| if targets.is_some() { Error::of_targets(error) } else { error };
+        if targets.is_some() {
+            fit(crate::ScalerKind::None, data, false)?;
+        }
+        let expected = targets.unwrap_or(data);
+        let scaler = fit(kind, expected, !self.fitted && self.takes_shares()).map_err(of_targets)?;
+        if self.fitted {
+            self.expect_shares(expected, &indices).map_err(of_targets)?;
+        } else {
             self.scaler = self.keeping_indicators(scaler);
             self.names = data.names().map(<[String]>::to_vec);
         }
@@ -387,22 +428,43 @@ impl Autoencoder {
         Ok(errors)
     }
 
-    /// The squared error of each scaled feature of each row, `[rows, input_dim]`.
+    /// The squared error of each scaled feature of each row, `[rows, input_dim]`. One that overflows is infinite.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
     pub fn squared_errors(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
+        self.cells(data, |engine, crew, source, out| match engine {
+            AnyEngine::F32(e) => bulk(e, crew).cell_errors(source, out),
+            AnyEngine::F64(e) => bulk(e, crew).cell_errors(source, out),
+        })
+    }
+
+    /// The difference `x̂ - x` of each scaled feature of each row, `[rows, input_dim]`; 0 where `x` is missing. Taken on the scale of the
+    /// network: in the data's units small differences between large values are lost to rounding.
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    pub fn residuals(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
+        self.cells(data, |engine, crew, source, out| match engine {
+            AnyEngine::F32(e) => bulk(e, crew).residuals(source, out),
+            AnyEngine::F64(e) => bulk(e, crew).residuals(source, out),
+        })
+    }
+
+    /// What `of` writes for each cell of the rows.
+    fn cells(
+        &self,
+        data: &dyn BatchSource,
+        of: impl Fn(&AnyEngine, Crew<'_>, Source<'_>, &mut [f32]),
+    ) -> Result<Dataset, Error> {
         let features = self.config.input_dim();
         self.expect_width("rows", features, data)?;
-        let mut errors = vec![0.0; data.rows() * features];
+        let mut cells = vec![0.0; data.rows() * features];
         self.staged(Part::Whole, data, targets_of(data)?, |first, table, crew| {
-            let out = &mut errors[first * features..][..table.rows.len()];
-            match &self.engine {
-                AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, out),
-                AnyEngine::F64(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, out),
-            }
+            let out = &mut cells[first * features..][..table.rows.len()];
+            of(&self.engine, crew, Source { table, indices: None }, out);
         })?;
-        self.named(Dataset::new(errors, features)?)
+        self.named(Dataset::new(cells, features)?)
     }
 
     /// The mean squared error of each scaled feature over the rows where it is known, `[input_dim]`. Without missing values their

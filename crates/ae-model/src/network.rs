@@ -215,6 +215,11 @@ impl<T: Element> Network<T> {
                 },
             );
         }
+        self.normalise();
+    }
+
+    /// Brings the decoder's vectors to norm 1, where they are kept so.
+    pub(crate) fn normalise(&mut self) {
         let mut lines = vec![T::ZERO; self.lines()];
         let (layers, parameters) = self.parts();
         layers.normalise(Crew::SOLO, parameters, &mut lines);

@@ -104,10 +104,11 @@ impl Optimizer {
             Optimizer::Adam { beta1, beta2, epsilon } => {
                 below_one("beta1", beta1)?;
                 below_one("beta2", beta2)?;
-                if epsilon > 0.0 && epsilon <= 1.0 {
+                // Smaller ones would be 0, or nearly, in single precision, and a gradient of 0 no number.
+                if (1e-30..=1.0).contains(&epsilon) {
                     return Ok(());
                 }
-                Err(out_of_range("epsilon", epsilon, "above 0 and at most 1"))
+                Err(out_of_range("epsilon", epsilon, "from 1e-30 to 1"))
             }
             Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
                 Optimizer::Adam { beta1, beta2, epsilon }.check()?;

@@ -55,6 +55,11 @@ impl BatchSource for ScaledRows<'_> {
     }
 }
 
+/// Scaled values beyond it have squares, or sums of them, that single precision cannot hold.
+const FAR: f64 = 1e18;
+/// How far beyond 0 and 1 rounding may take shares.
+const SLACK: f64 = 1e-5;
+
 /// Features whose values are read at a time where all values of a feature are needed at once.
 const COLUMNS_AT_A_TIME: usize = 16;
 /// Rows that are read at a time.
@@ -124,7 +129,8 @@ impl Scaler {
                 // Exactly the constant, where a mean may be a rounding error away from it.
                 scaler.shift[j] = f64::from(moments.low[j]);
                 scaler.scale[j] = 1.0;
-            } else if scaler.scale[j].is_nan() || scaler.scale[j] <= 0.0 {
+            } else if scaler.scale[j].is_nan() || scaler.scale[j] < f64::from(f32::MIN_POSITIVE) {
+                // Constant as far as single precision can divide by it.
                 scaler.scale[j] = 1.0;
             }
         }
@@ -137,6 +143,45 @@ impl Scaler {
             (self.shift[feature], self.scale[feature]) = (0.0, 1.0);
         }
         self
+    }
+
+    /// That single precision holds the squares of these rows once they are scaled; rows that the scaler was not fitted to may be anything.
+    pub(crate) fn expect_near(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
+        self.expect(
+            data,
+            rows,
+            |scaled| scaled.abs() > FAR,
+            |row, column, value| Error::FarOut { row, column, name: name_of(data, column), value },
+        )
+    }
+
+    /// That these rows are shares of 1 once they are scaled.
+    pub(crate) fn expect_shares(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
+        let outside = |scaled: f64| !(-SLACK..=1.0 + SLACK).contains(&scaled);
+        self.expect(data, rows, outside, |row, column, value| {
+            let (low, scale) = (self.shift[column], self.scale[column]);
+            Error::BeyondScale { row, column, name: name_of(data, column), value, low, high: low + scale }
+        })
+    }
+
+    /// An error for the first known value that is `wrong`.
+    fn expect(
+        &self,
+        data: &dyn BatchSource,
+        rows: &[usize],
+        wrong: impl Fn(f64) -> bool,
+        error: impl Fn(usize, usize, f32) -> Error,
+    ) -> Result<(), Error> {
+        for_each_row(data, rows, |row, values| {
+            for (column, (&x, (shift, scale))) in
+                values.iter().zip(self.shift.iter().zip(&self.scale)).enumerate()
+            {
+                if !x.is_nan() && wrong((f64::from(x) - shift) / scale) {
+                    return Err(error(row, column, x));
+                }
+            }
+            Ok(())
+        })
     }
 
     /// What is subtracted from each feature.

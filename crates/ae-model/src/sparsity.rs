@@ -17,7 +17,7 @@ pub struct Sparsity {
     /// Share of the features of the encoding that are zero in every row.
     pub dead: f64,
     /// `1 - Σ (x̂ - x)² / Σ (x - mean)²` over the scaled rows and features, the mean being that of each feature; 1 is perfect, and predicting the
-    /// mean is 0. NaN where all rows are the same.
+    /// mean is 0. Missing values do not count. NaN where all rows are the same.
     pub variance_explained: f64,
 }
 
@@ -38,9 +38,10 @@ impl Autoencoder {
         let scaled = self.scaled(targets_of(data)?.unwrap_or(data))?;
         let mut ever = vec![false; code];
         let mut active = 0;
-        // Sums of the values and of their squares, about the first row, so that no digits are lost to a large mean.
+        // Sums of the values and of their squares, about the first of them, so that no digits are lost to a large mean.
         let (mut sums, mut squares) = (vec![0.0; features], vec![0.0; features]);
-        let mut origin: Option<Vec<f32>> = None;
+        let mut known = vec![0usize; features];
+        let mut origin = vec![f32::NAN; features];
         let mut table = vec![0.0; ROWS.min(rows) * features];
         let all: Vec<usize> = (0..rows).collect();
         for indices in all.chunks(ROWS) {
@@ -56,20 +57,27 @@ impl Autoencoder {
             }
             scaled.read_rows(indices, table)?;
             for row in table.chunks_exact(features) {
-                let origin = origin.get_or_insert_with(|| row.to_vec());
-                for (index, (x, origin)) in row.iter().zip(origin.iter()).enumerate() {
+                for (index, (x, origin)) in
+                    row.iter().zip(&mut origin).enumerate().filter(|(_, (x, _))| !x.is_nan())
+                {
+                    if origin.is_nan() {
+                        *origin = *x;
+                    }
                     let x = f64::from(*x) - f64::from(*origin);
                     sums[index] += x;
                     squares[index] += x * x;
+                    known[index] += 1;
                 }
             }
         }
-        let spread: f64 =
-            sums.iter().zip(&squares).map(|(sum, square)| square - sum * sum / rows as f64).sum();
+        let of_feature =
+            |((sum, square), known): ((&f64, &f64), &usize)| square - sum * sum / (*known).max(1) as f64;
+        let spread: f64 = sums.iter().zip(&squares).zip(&known).map(of_feature).sum();
+        let known = known.iter().sum::<usize>();
         Ok(Sparsity {
             active: active as f64 / rows as f64,
             dead: ever.iter().filter(|ever| !**ever).count() as f64 / code as f64,
-            variance_explained: 1.0 - mse * (rows * features) as f64 / spread,
+            variance_explained: 1.0 - mse * known as f64 / spread,
         })
     }
 }

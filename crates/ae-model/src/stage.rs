@@ -95,11 +95,18 @@ pub(crate) struct BatchTopKLatent {
 
 /// What a batch leaves of the threshold at most. At first it is the mean of all batches.
 const THRESHOLD_KEEP: f64 = 0.99;
+/// Batches after which it leaves so much.
+const ENOUGH: u64 = 99;
 
 impl BatchTopKLatent {
     /// That of a network which has seen no batch.
     pub(crate) fn new(features: usize, k: usize) -> Self {
         BatchTopKLatent { features, k, threshold: 0.0, batches: 0, last: 0.0 }
+    }
+
+    /// Goes on from the threshold that a trained network had.
+    pub(crate) fn resume(&mut self, threshold: f64) {
+        (self.threshold, self.batches, self.last) = (threshold, ENOUGH, 0.0);
     }
 
     /// Takes note of the smallest value that a batch has kept, where it is one.

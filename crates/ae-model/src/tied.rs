@@ -58,7 +58,13 @@ impl Layers<'_> {
         let squares = self
             .free::<T>()
             .map(|r| update::penalise(self.isa, factors, &parameters[r.clone()], &mut gradients[r]));
-        squares.sum::<f64>().sqrt()
+        let squares = squares.sum::<f64>();
+        if squares.is_finite() {
+            return squares.sqrt();
+        }
+        // Single precision holds the gradients, but not all squares of them.
+        let exactly = self.free::<T>().flat_map(|range| &gradients[range]).map(|g| g.to_f64() * g.to_f64());
+        exactly.sum::<f64>().sqrt()
     }
 
     /// What the parameters cost.

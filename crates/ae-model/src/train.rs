@@ -52,8 +52,22 @@ fn known_share(feed: &mut Feed<'_>, config: &Config, rows: &[usize]) -> Result<f
 /// Rows of the validation part that are read at a time.
 const VALIDATION_ROWS: usize = 8192;
 
-/// Trains the engine. On an error its weights are those of the moment of the error.
+/// Trains the engine. On an error its weights are those of the moment of the error. Whatever happens, updates that follow have the
+/// configured learning rate and all of the KL divergence.
 pub(crate) fn fit<T: Arithmetic>(
+    engine: &mut Engine<T>,
+    task: Task<'_>,
+    crew: Crew<'_>,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<History, Error> {
+    let learning_rate = task.config.learning_rate();
+    let history = run(engine, task, crew, callbacks);
+    engine.set_learning_rate(learning_rate);
+    engine.set_epochs(f64::INFINITY);
+    history
+}
+
+fn run<T: Arithmetic>(
     engine: &mut Engine<T>,
     mut task: Task<'_>,
     crew: Crew<'_>,
@@ -137,7 +151,11 @@ pub(crate) fn fit<T: Arithmetic>(
             seconds: start.elapsed().as_secs_f64(),
         };
         divergence.after_epoch(epoch, batches, &record)?;
-        plateau.after_epoch(config.schedule(), record.monitored());
+        // A training loss that grows because its KL divergence counts more from epoch to epoch says nothing yet.
+        let tells = validation_rows > 0 || epoch > config.latent().warm_up();
+        if tells {
+            plateau.after_epoch(config.schedule(), record.monitored());
+        }
         history.epochs.push(record);
         for callback in callbacks.iter_mut() {
             if let ControlFlow::Break(reason) = callback.on_epoch_end(&record) {
@@ -145,7 +163,7 @@ pub(crate) fn fit<T: Arithmetic>(
                 break 'training;
             }
         }
-        if stopper.stops_after(&record, engine) {
+        if tells && stopper.stops_after(&record, engine) {
             history.stopped = StopReason::EarlyStopping;
             break;
         }

@@ -70,7 +70,7 @@ impl<T: Arithmetic> Trainer<T> {
         if let (Some(tied_to), Some(at)) = (network.tied_to(index), network.stray(index, values)) {
             return Err(Error::NotTied { layer: index, tied_to, index: at });
         }
-        network.set_layer(index, values);
+        self.engine.set_layer(index, values);
         Ok(())
     }
 }

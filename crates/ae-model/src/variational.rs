@@ -10,7 +10,7 @@ use crate::bulk::Part;
 use crate::config::{Config, Latent, Loss, out_of_range};
 use crate::engine::{Engine, Products};
 use crate::error::Error;
-use crate::model::{AnyEngine, Autoencoder};
+use crate::model::{AnyEngine, Autoencoder, known_values};
 use crate::scale::Scaler;
 use crate::step::Arithmetic;
 
@@ -18,6 +18,8 @@ use crate::step::Arithmetic;
 const ROWS: usize = 128;
 /// Samples of a row that are.
 const SAMPLES: usize = 50;
+/// Most rows that are made up at once.
+const MOST_ROWS: usize = 1_000_000_000;
 /// Most samples of a row in all.
 const MOST_SAMPLES: usize = 1_000_000;
 
@@ -26,9 +28,10 @@ impl Autoencoder {
     /// The same for a seed on every CPU but for the rounding of the decoder, and the first rows of more.
     ///
     /// # Errors
-    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`].
+    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more than 10⁹ rows.
     pub fn generate(&self, rows: usize, seed: u64) -> Result<Dataset, Error> {
         self.expect_variational("generating rows")?;
+        crate::config::in_range("rows", rows, 0, MOST_ROWS)?;
         let dim = self.config().encoding_dim();
         let mut drawn = vec![0f32; panel_len::<f32>(dim, rows)];
         let stream = Stream { key: seed, first_row: 0, drawing: 0 };
@@ -55,9 +58,10 @@ impl Autoencoder {
         self.expect_variational("a likelihood")?;
         let features = self.config().input_dim();
         self.expect_width("rows", features, data)?;
+        // Of each value that is known.
         let constant = match self.config().loss() {
             Loss::Bce | Loss::GaussianNll => 0.0,
-            Loss::Mse | Loss::SigmoidMse => -0.5 * features as f64 * (2.0 * std::f64::consts::PI).ln(),
+            Loss::Mse | Loss::SigmoidMse => -0.5 * (2.0 * std::f64::consts::PI).ln(),
             loss => {
                 return Err(out_of_range(
                     "loss",
@@ -82,8 +86,10 @@ impl Autoencoder {
                         .run(crew, first, table, out);
                 }
             }
+            for (value, row) in out.iter_mut().zip(table.chunks_exact(features)) {
+                *value += constant * known_values(row) as f64;
+            }
         })?;
-        values.iter_mut().for_each(|value| *value += constant);
         Ok(values)
     }
 

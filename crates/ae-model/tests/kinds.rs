@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_kernels::Element;
-use ae_model::gradcheck::{self, Settings};
+use ae_model::gradcheck::{self, Report, Settings};
 use ae_model::{
     Activation, Arithmetic, CodePenalty, Config, ConfigBuilder, Dropout, Gaussian, Isa, Latent,
     LayerParameters, Loss, Noise, Products, ScalerKind, Trainer, WeightPenalty,
@@ -178,6 +178,31 @@ fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<
     )
 }
 
+impl Kind {
+    /// Compares a gradient with finite differences of the objective.
+    fn check(&self, isa: Isa, gradients: &[f64]) -> (Report, Settings) {
+        let mut trainer = self.trainer::<f64>(isa, Products::Plain);
+        let mut layers = trainer.layers();
+        let parameters = flat(&layers);
+        // A layer whose values are nearly alike is stretched by its norm, and its curvature with it.
+        let (step, kinks) = if has_kinks(self) || self.normalises() { (2e-5, 1.0) } else { (1e-4, 0.0) };
+        let settings = Settings { kinks, step, tolerance: 3e-6 };
+        let report = gradcheck::compare(&settings, &parameters, gradients, |values| {
+            let mut rest = values;
+            for (index, layer) in layers.iter_mut().enumerate() {
+                for target in [&mut layer.weights, &mut layer.bias] {
+                    let (head, tail) = rest.split_at(target.len());
+                    target.copy_from_slice(head);
+                    rest = tail;
+                }
+                trainer.set_layer(index, layer).unwrap();
+            }
+            self.gradients_by(&mut trainer).0
+        });
+        (report, settings)
+    }
+}
+
 /// `‖a - b‖ / ‖b‖`
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
@@ -201,24 +226,7 @@ proptest! {
     fn every_kind_agrees_with_finite_differences(kind in kinds(1..=4, 6)) {
         for isa in Isa::available() {
             let (_, gradients) = kind.gradients::<f64>(isa, Products::Plain);
-            let mut trainer = kind.trainer::<f64>(isa, Products::Plain);
-            let mut layers = trainer.layers();
-            let parameters = flat(&layers);
-            // A layer whose values are nearly alike is stretched by its norm, and its curvature with it.
-            let step = if has_kinks(&kind) || kind.normalises() { 2e-5 } else { 1e-4 };
-            let settings = Settings { kinks: 1.0, step, tolerance: 3e-6 };
-            let report = gradcheck::compare(&settings, &parameters, &gradients, |values| {
-                let mut rest = values;
-                for (index, layer) in layers.iter_mut().enumerate() {
-                    for target in [&mut layer.weights, &mut layer.bias] {
-                        let (head, tail) = rest.split_at(target.len());
-                        target.copy_from_slice(head);
-                        rest = tail;
-                    }
-                    trainer.set_layer(index, layer).unwrap();
-                }
-                kind.gradients_by(&mut trainer).0
-            });
+            let (report, settings) = kind.check(isa, &gradients);
             prop_assume!(report.kinks <= report.compared);
             prop_assert!(report.passes(&settings), "{isa}: {report:?}");
         }
@@ -288,7 +296,8 @@ fn leaving_out_a_piece_is_found() {
         rows: 19,
         seed: 3,
     };
-    let (_, without) = base.gradients::<f64>(Isa::best(), Products::Plain);
+    let variational = |settings: Gaussian| Kind { latent: Latent::Gaussian(settings), ..base.clone() };
+    let plain = Gaussian::default();
     let pieces = [
         Kind { activation: Activation::Gelu, ..base.clone() },
         Kind { loss: Loss::Huber { delta: 0.1 }, ..base.clone() },
@@ -300,9 +309,19 @@ fn leaving_out_a_piece_is_found() {
         Kind { missing: true, ..base.clone() },
         Kind { paired: true, ..base.clone() },
     ];
-    for piece in pieces {
-        let (_, with) = piece.gradients::<f64>(Isa::best(), Products::Plain);
-        let change = distance(&without, &with);
-        assert!(change > 1e-3, "{piece:?} changes the gradient by {change:e} only");
+    let mut cases: Vec<(Kind, Kind)> = pieces.into_iter().map(|piece| (base.clone(), piece)).collect();
+    let simple = variational(plain);
+    cases.extend([
+        (simple.clone(), variational(Gaussian { beta: 1.5, ..plain })),
+        (simple.clone(), variational(Gaussian { free_bits: 0.5, ..plain })),
+        (simple.clone(), variational(Gaussian { samples: 3, ..plain })),
+        (simple.clone(), Kind { loss: Loss::Bce, ..simple.clone() }),
+    ]);
+    for (without, with) in cases {
+        let of = |kind: &Kind| kind.gradients::<f64>(Isa::best(), Products::Plain).1;
+        let (right, settings) = with.check(Isa::best(), &of(&with));
+        assert!(right.passes(&settings), "{with:?}: {right:?}");
+        let (wrong, _) = with.check(Isa::best(), &of(&without));
+        assert!(!wrong.passes(&settings), "{with:?}: the gradient without it passes: {wrong:?}");
     }
 }

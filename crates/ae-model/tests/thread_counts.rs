@@ -51,6 +51,7 @@ fn trained_weights_are_the_same_to_the_bit() {
             let mut model = Autoencoder::new(config.clone()).unwrap();
             let before = hash(&model);
             model.set_threads(Some(threads)).unwrap();
+            assert_eq!(model.threads(), threads);
             let history = model.fit(&data, &mut []).unwrap();
             assert_ne!(hash(&model), before, "nothing was learnt");
             let losses: Vec<_> = history

@@ -137,8 +137,9 @@ impl Detector {
                 Autoencoder::new(settings.config(training.features(), training.rows(), *sigma)?)?;
             model.set_threads(settings.threads)?;
             match model.fit(&training, &mut []) {
-                // With noise the loss of a handful of rows may jump tenfold from one epoch to the next, which is no divergence.
-                Err(ae_model::Error::Diverged { loss, .. }) if loss.is_finite() => {}
+                // With noise the loss of a handful of rows may jump tenfold from one epoch to the next, which is no divergence; what is
+                // beyond any of standardised features is.
+                Err(ae_model::Error::Diverged { loss, .. }) if loss < 1e6 => {}
                 history => drop(history?),
             }
             models.push(model);

@@ -125,13 +125,9 @@ impl Tools {
 
     /// `x̂ - x` of the first model on its scaled features, `[features, rows]`.
     pub(super) fn residuals(&self, rows: &Dataset) -> Result<DMatrix<f64>, EvalError> {
-        let model = self.model()?;
-        let rebuilt = model.reconstruct(rows)?;
-        let (features, scale) = (rows.features(), model.scaler().scale());
-        Ok(DMatrix::from_fn(features, rows.rows(), |j, i| {
-            let at = i * features + j;
-            (f64::from(rebuilt.values()[at]) - f64::from(rows.values()[at])) / scale[j]
-        }))
+        let residuals = self.model()?.residuals(rows)?;
+        let (features, values) = (rows.features(), residuals.values());
+        Ok(DMatrix::from_fn(features, rows.rows(), |j, i| f64::from(values[i * features + j])))
     }
 
     /// The factor of the second moments of these rows' residuals.

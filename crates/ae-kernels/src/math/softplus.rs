@@ -56,8 +56,29 @@ pub(super) const F64: SoftplusConstants<f64> = SoftplusConstants {
 /// `ln(1 + e^x)`, within [`SoftplusConstants::ulp_bound`]; see the module's comment.
 #[inline(always)]
 pub(crate) fn softplus<T: Element, S: Simd<T>>(s: S, x: S::V) -> S::V {
+    of_power(s, x, power(s, x))
+}
+
+/// `1 / (1 + e^-x)` and `ln(1 + e^x)` from one exponential. The first errs by at most 2.1 ulp: as `e^-|x|` does, and by
+/// the roundings of a sum and a quotient. It is 0 as late as [`super::sigmoid`] is, and 1 as early.
+#[inline(always)]
+pub(crate) fn sigmoid_and_softplus<T: Element, S: Simd<T>>(s: S, x: S::V) -> [S::V; 2] {
+    let (t, one) = (power(s, x), s.splat(T::ONE));
+    let below = s.div(t, s.add(one, t));
+    let sigmoid = s.select_lt(x, s.splat(T::ZERO), below, s.sub(one, below));
+    [sigmoid, of_power(s, x, t)]
+}
+
+/// `e^-|x|`
+#[inline(always)]
+fn power<T: Element, S: Simd<T>>(s: S, x: S::V) -> S::V {
+    exp(s, s.sub(s.splat(T::ZERO), s.abs(x)))
+}
+
+/// The function of `x`, given `t = e^-|x|`.
+#[inline(always)]
+fn of_power<T: Element, S: Simd<T>>(s: S, x: S::V, t: S::V) -> S::V {
     let zero = s.splat(T::ZERO);
-    let t = exp(s, s.sub(zero, s.abs(x)));
     let two = s.splat(T::ONE + T::ONE);
     let ratio = s.div(t, s.add(two, t));
     let series = polynomial(s, s.mul(ratio, ratio), T::SOFTPLUS.series);
@@ -67,8 +88,54 @@ pub(crate) fn softplus<T: Element, S: Simd<T>>(s: S, x: S::V) -> S::V {
 
 #[cfg(test)]
 mod tests {
-    use crate::math::Function;
+    use super::sigmoid_and_softplus;
+    use crate::Isa;
     use crate::math::tests::{check_bounds, check_exact};
+    use crate::math::{Function, apply};
+    use crate::simd::{Element, Kernel, Simd};
+
+    struct Both<'a> {
+        sigmoid: &'a mut [f32],
+        softplus: &'a mut [f32],
+    }
+
+    impl Kernel<f32> for Both<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd<f32>>(self, s: S) {
+            let lanes = S::LANES;
+            for (x, y) in self.sigmoid.chunks_exact_mut(lanes).zip(self.softplus.chunks_exact_mut(lanes)) {
+                let [sigmoid, softplus] = sigmoid_and_softplus(s, s.load(x));
+                s.store(sigmoid, x);
+                s.store(softplus, y);
+            }
+        }
+    }
+
+    /// Together they are what each is alone, but for the sigmoid's last bits.
+    #[test]
+    fn both_from_one_exponential() {
+        let mut inputs: Vec<f32> = (-110_000..110_000).map(|i| i as f32 * 1e-3).collect();
+        inputs.extend([f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -0.0, 1e-40, -1e-40, f32::MAX, f32::MIN]);
+        inputs.resize(inputs.len().next_multiple_of(16), 0.0);
+        for isa in Isa::available() {
+            let [mut sigmoid, mut softplus, mut alone, mut softplus_alone] =
+                [inputs.clone(), inputs.clone(), inputs.clone(), inputs.clone()];
+            f32::run(isa, Both { sigmoid: &mut sigmoid, softplus: &mut softplus });
+            apply(isa, Function::Sigmoid, &mut alone);
+            apply(isa, Function::Softplus, &mut softplus_alone);
+            for (i, x) in inputs.iter().enumerate() {
+                assert_eq!(softplus[i].to_bits(), softplus_alone[i].to_bits(), "{isa}: {x:e}");
+                let (one, other) = (sigmoid[i], alone[i]);
+                let close = one.is_nan() && other.is_nan() || one.to_bits().abs_diff(other.to_bits()) <= 4;
+                assert!(
+                    close && one.is_nan() == x.is_nan(),
+                    "{isa}: {x:e} gives {one:e} instead of {other:e}"
+                );
+                assert!(x.is_nan() || (0.0..=1.0).contains(&one), "{isa}: {x:e} gives {one:e}");
+            }
+        }
+    }
 
     #[test]
     fn within_its_bound() {

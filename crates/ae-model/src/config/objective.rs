@@ -214,6 +214,14 @@ impl Latent {
         Latent::TopK(TopK { k, revival: None, of_batch: false })
     }
 
+    /// Epochs through which the KL divergence rises to all that it counts.
+    pub(crate) fn warm_up(self) -> usize {
+        match self {
+            Latent::Gaussian(Gaussian { warm_up, .. }) => warm_up,
+            Latent::Plain | Latent::TopK(_) => 0,
+        }
+    }
+
     /// Checks what depends on the width of the encoding.
     pub(super) fn check_width(self, encoding_dim: usize) -> Result<(), ConfigError> {
         match self {

@@ -38,6 +38,11 @@ struct Area {
 }
 
 impl Areas {
+    /// Where the rows are as they should come out.
+    pub(super) fn expected(&self) -> usize {
+        self.target.unwrap_or(self.values[0].at)
+    }
+
     /// Areas for `rows` rows, whole panels of them, each where `take` gives it so many elements. `chosen` are those of a latent that chooses
     /// among the values of a whole batch.
     pub(super) fn new<T: Element>(
@@ -195,7 +200,7 @@ impl<'a, T: Element> Block<'a, T> {
     /// Brings the rows in, scaled, and corrupted where they should be; and what they should become, on the same scale.
     pub(super) fn load(&self, memory: &mut [T]) {
         let (isa, rows, features) = (self.network.isa, self.rows(), self.network.input);
-        let at = self.areas.target.unwrap_or(self.areas.values[0].at);
+        let at = self.areas.expected();
         let len = self.len(0);
         let (given, missing) = memory[at..][..len].split_at_mut(panel_count::<T>(rows) * T::PANEL * features);
         let Batch { table, indices, map, .. } = self.batch;
@@ -289,7 +294,7 @@ impl<'a, T: Element> Block<'a, T> {
         let Area { at, features, copies } = self.areas.values[last];
         let (before, after) = memory.split_at_mut(at);
         let output = &mut after[..self.len(last)];
-        let target = self.areas.target.unwrap_or(self.areas.values[0].at);
+        let target = self.areas.expected();
         let isa = self.network.isa;
         let (loss, weights) =
             (self.network.objective.loss.kernel(), self.network.objective.weights.as_deref());

@@ -277,7 +277,12 @@ impl SparsePlan {
         sparse::decode(isa, weights, false, active, PanelsMut::new(made, outputs, rows));
         // The delta of the squared error is what is left, with the other sign.
         let delta = real(block.values(values, 3), rows);
-        left.iter_mut().zip(delta.data()).for_each(|(left, delta)| *left = T::ZERO - *delta);
+        let target = self.areas.expected();
+        let cells = delta.data().iter().zip(&values[target..]);
+        left.iter_mut().zip(cells).for_each(|(left, (delta, target))| {
+            // Nothing is left of a missing value, but nor is 0 to be learnt there.
+            *left = if target.to_f64().is_nan() { *target } else { T::ZERO - *delta };
+        });
         let judged = RowLosses { losses: &mut of_rows[..rows], squares: &mut squares[..rows] };
         let weight = T::from_f64(areas.settings.weight);
         let left = Panels::new(&left[..len], outputs, rows);

@@ -33,7 +33,7 @@ impl<T: Arithmetic> Stopper<T> {
     /// Takes note of an epoch; says whether the patience is at its end.
     pub(super) fn stops_after(&mut self, record: &EpochRecord, engine: &Engine<T>) -> bool {
         let Some(settings) = self.settings else { return false };
-        if record.monitored() < self.best * (1.0 - settings.min_improvement) {
+        if improves(record.monitored(), self.best, settings.min_improvement) {
             self.best = record.monitored();
             self.best_epoch = record.epoch;
             self.weights.as_mut_slice().copy_from_slice(engine.network.parameters.as_slice());
@@ -48,13 +48,19 @@ impl<T: Arithmetic> Stopper<T> {
         (self.best_epoch > 0).then_some(self.best_epoch)
     }
 
-    /// Puts the best weights back.
+    /// Puts the best weights back, where training would go on from too.
     pub(super) fn restore(&self, engine: &mut Engine<T>) {
-        engine.network.parameters.as_mut_slice().copy_from_slice(self.weights.as_slice());
+        engine.set_parameters(self.weights.as_slice());
         if let Some(latent) = engine.network.batch_top_k_mut() {
             latent.threshold = self.threshold;
         }
     }
+}
+
+/// Whether a loss is below the best one by that share of its size; losses that are logarithms of densities may be negative.
+fn improves(loss: f64, best: f64, share: f64) -> bool {
+    let least = if best.is_finite() { share * best.abs() } else { 0.0 };
+    loss < best - least
 }
 
 /// An epoch whose loss exceeds the lowest one so far by this factor, and that of the first epoch too, is no noise.
@@ -129,6 +135,25 @@ mod tests {
             validation_mse: validation,
             learning_rate: 0.1,
             seconds: 0.0,
+        }
+    }
+
+    #[test]
+    fn improvements_are_shares_of_either_sign() {
+        let infinity = f64::INFINITY;
+        for (loss, best, share, expected) in [
+            (0.5, infinity, 0.05, true),
+            (0.94, 1.0, 0.05, true),
+            (0.96, 1.0, 0.05, false),
+            (-80.0, infinity, 0.05, true),
+            (-84.1, -80.0, 0.05, true),
+            (-83.9, -80.0, 0.05, false),
+            (-79.0, -80.0, 0.05, false),
+            (-1.0, 0.0, 0.05, true),
+            (0.0, 0.0, 0.0, false),
+            (f64::NAN, infinity, 0.0, false),
+        ] {
+            assert_eq!(improves(loss, best, share), expected, "{loss} after {best}, by {share}");
         }
     }
 

@@ -44,15 +44,11 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure>
         .map(|(name, value)| vec![name.replace('_', " "), setting(value)])
         .collect();
     let summary = facts.model.summary();
-    let threads = match facts.common.threads() {
-        Some(threads) => threads,
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
     let pair = |name: &str, value: String| vec![name.to_owned(), value];
     let environment = [
         pair("ae", env!("CARGO_PKG_VERSION").to_owned()),
         pair("instruction set", Isa::active()?.name().to_owned()),
-        pair("threads", threads.to_string()),
+        pair("threads", facts.model.threads().to_string()),
         pair("parameters of the model", grouped(summary.parameters)),
     ];
     let columns = ["setting", "value"].map(str::to_owned);
