@@ -14,7 +14,7 @@ use crate::table::Table;
 /// A network without scaler or epochs: rows in memory, one update a call, nothing allocated once warm.
 ///
 /// Use [`crate::Autoencoder`] unless the loop around the updates is yours. `T` is the arithmetic, `f32` or `f64`,
-/// whatever the configuration's precision says.
+/// whatever the configuration's precision says; its schedule, epochs and running mean of the weights have no part in it.
 #[derive(Debug)]
 pub struct Trainer<T: Arithmetic> {
     engine: Engine<T>,
@@ -85,7 +85,7 @@ pub struct Session<'a, T: Arithmetic> {
 
 impl<T: Arithmetic> Session<'_, T> {
     /// One update from the rows `indices` of the row-major `table`, `[_, input_dim]`; returns the mean of `(x̂ - x)²` over
-    /// them before it. The first call with a larger batch than any before makes room for it; all others allocate
+    /// them before it, missing values counting as 0. The first call with a larger batch than any before makes room for it; all others allocate
     /// nothing.
     ///
     /// # Errors

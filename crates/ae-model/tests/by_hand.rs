@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_data::Rows;
-use ae_model::{Activation, Config, ErrorNorm, Isa, LayerParameters, Trainer};
+use ae_model::{Activation, CodePenalty, Config, ErrorNorm, Isa, LayerParameters, Trainer};
 
 /// 2 inputs, 1 code, 2 outputs, ReLU: `code = max(0, w x + b)`, `x̂ = v code + c`.
 fn network() -> Trainer<f64> {
@@ -36,6 +36,35 @@ fn gradients_by_hand() {
     // δ of the code: row 1: 0.5 · -0.25 + -1 · -1 = 0.875; row 2: ReLU is off.
     assert_eq!(gradients[0].weights, [0.875 / 2.0, 0.875 * 0.5 / 2.0]);
     assert_eq!(gradients[0].bias, [0.875 / 2.0]);
+}
+
+/// What penalties of the encoding add to the objective.
+#[test]
+fn penalties_by_hand() {
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let layers = [
+        LayerParameters { inputs: 2, outputs: 1, weights: vec![1.0, 0.5], bias: vec![0.25] },
+        LayerParameters { inputs: 1, outputs: 2, weights: vec![0.5, -1.0], bias: vec![0.0, 1.0] },
+    ];
+    let objective = |penalty: Option<CodePenalty>| {
+        let mut config = Config::builder(2).hidden_dims([]).encoding_dim(1).activation(Activation::Sigmoid);
+        if let Some(penalty) = penalty {
+            config = config.code_penalty(penalty);
+        }
+        let mut trainer = Trainer::<f64>::new(&config.build().unwrap(), Isa::best(), Some(1)).unwrap();
+        (0..2).for_each(|index| trainer.set_layer(index, &layers[index]).unwrap());
+        trainer.enter(|session| session.gradients(&TABLE, &[0, 1])).unwrap().0
+    };
+    let codes = [sigmoid(1.5), sigmoid(-1.75)];
+    let without = objective(None);
+    // 0.3 |a|, the mean over the rows.
+    let l1 = objective(Some(CodePenalty::L1 { weight: 0.3 }));
+    assert!((l1 - without - 0.3 * (codes[0] + codes[1]) / 2.0).abs() < 1e-12, "{l1} {without}");
+    // 0.7 KL(0.1 ‖ ρ), ρ the mean of the code.
+    let rho = (codes[0] + codes[1]) / 2.0;
+    let divergence = 0.1 * (0.1 / rho).ln() + 0.9 * (0.9 / (1.0 - rho)).ln();
+    let kl = objective(Some(CodePenalty::Kl { weight: 0.7, target: 0.1 }));
+    assert!((kl - without - 0.7 * divergence).abs() < 1e-12, "{kl} {without}");
 }
 
 #[test]

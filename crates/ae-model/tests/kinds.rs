@@ -1,5 +1,5 @@
-//! Gradients of every kind of autoencoder against differences of its own objective, whose values the tests of the kernels tie to
-//! naive formulas; and that the two ways to compute a step agree.
+//! Gradients of every kind of autoencoder against differences of its own objective, whose values the tests of the kernels and `by_hand.rs`
+//! tie to formulas; and that the two ways to compute a step agree.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 

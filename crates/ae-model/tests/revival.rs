@@ -75,6 +75,28 @@ fn the_gradient_is_that_of_the_auxiliary_loss() {
     }
 }
 
+/// Nothing is to be learnt where values are missing, not even that nothing is left of them.
+#[test]
+fn dead_features_learn_nothing_of_missing_values() {
+    let (input, code, k, rows) = (6, 24, 3, 9);
+    let mut table = SplitMix64::new(3).uniform_f32s(rows * input, -1.0, 1.0);
+    table.iter_mut().skip(2).step_by(input).for_each(|x| *x = f32::NAN);
+    let all: Vec<usize> = (0..rows).collect();
+    let revival = Revival { k: 8, weight: 0.5, dead_after: 1, lift: 0.0 };
+    let config = dictionary(input, code, k, Some(revival)).learning_rate(1e-300).mask_missing(true);
+    for isa in Isa::available() {
+        let mut trainer = Trainer::<f64>::new(&config.clone().build().unwrap(), isa, Some(1)).unwrap();
+        trainer.enter(|session| session.train_batch(&table, &all).unwrap());
+        let (_, gradients) = trainer.enter(|session| session.gradients(&table, &all).unwrap());
+        let of_output = |j: usize| gradients[1].weights.iter().skip(j).step_by(input);
+        assert!(of_output(2).all(|g| *g == 0.0), "{isa}: {:?}", of_output(2).collect::<Vec<_>>());
+        assert!(
+            of_output(1).filter(|g| **g != 0.0).count() > k,
+            "{isa}: dead features should learn the rest"
+        );
+    }
+}
+
 /// The parameters after training, and how many features were active in the last rows.
 fn trained<T: Arithmetic>(revival: Option<Revival>, threads: usize, products: Products) -> (Vec<T>, usize) {
     let (input, code, k, rows) = (16, 128, 4, 256);

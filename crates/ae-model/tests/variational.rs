@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_data::Dataset;
-use ae_model::{Activation, Autoencoder, Config, Error, Latent, Loss, Optimizer, Precision, ScalerKind};
+use ae_model::{
+    Activation, Autoencoder, Config, ConfigBuilder, Error, Latent, Loss, Optimizer, Precision, ScalerKind,
+};
 use ae_testing::random::SplitMix64;
 
 /// Rows of four values that follow one hidden number.
@@ -74,6 +76,31 @@ fn likelihood_nears_the_integral() {
         let few = model.log_likelihood(&data, 2, 3).unwrap();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         assert!(mean(&few) < mean(&estimates) + 0.05, "{few:?}");
+    }
+}
+
+/// Of a row with gaps it is the likelihood of what is known.
+#[test]
+fn likelihood_of_rows_with_gaps() {
+    let normal = |x: f64, y: f64| -0.5 * ((x - y).powi(2) + (2.0 * std::f64::consts::PI).ln());
+    let bernoulli = |x: f64, p: f64| x * p.ln() + (1.0 - x) * (1.0 - p).ln();
+    let mut values = rows(5).values().to_vec();
+    [1, 6, 7, 8, 9, 10].into_iter().for_each(|at: usize| values[at] = f32::NAN);
+    let data = Dataset::new(values, 4).unwrap();
+    for loss in [Loss::Mse, Loss::SigmoidMse, Loss::Bce] {
+        let config = ConfigBuilder::from(trained(loss, Precision::F32).config().clone()).mask_missing(true);
+        let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+        model.fit(&rows(400), &mut []).unwrap();
+        let estimates = model.log_likelihood(&data, 20_000, 3).unwrap();
+        for (row, estimate) in estimates.iter().enumerate() {
+            let of_known = |x: f64, y: f64| match loss {
+                _ if x.is_nan() => 0.0,
+                Loss::Bce => bernoulli(x, y),
+                _ => normal(x, y),
+            };
+            let exact = integral(&model, data.row(row).unwrap(), of_known);
+            assert!((estimate - exact).abs() < 0.01, "{loss}, row {row}: {estimate} for {exact}");
+        }
     }
 }
 
