@@ -1,6 +1,7 @@
 //! The command line: what may be said, and what it means.
 
 mod compare;
+mod files;
 mod measure;
 mod report;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ae_data::{DataError, Dataset, Format, Missing, ReadOptions, Table};
+use ae_data::{DataError, Dataset, Format, Missing, ReadOptions, Schema, Table};
 use ae_model::{Autoencoder, Image};
 
 use crate::args::DataArgs;
@@ -26,11 +26,12 @@ pub(crate) fn options(args: &DataArgs, may_miss: bool) -> ReadOptions {
     options
 }
 
-/// Reads rows of numbers, images of a folder at this size.
+/// Reads rows of numbers, images of a folder at this size. Where they are columns of the `wanted` names and others hold text, without these.
 fn read(
     location: &str,
     args: &DataArgs,
     (may_miss, image): (bool, Option<Image>),
+    wanted: Option<&[String]>,
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let mut options = options(args, may_miss);
@@ -46,7 +47,20 @@ fn read(
             });
             Ok(images?.rows)
         }
-        None => Ok(ae_data::read(location, &options)?),
+        None => match (ae_data::read(location, &options), wanted) {
+            // Standard input has gone by.
+            (Err(DataError::NotANumber { column, .. }), Some(wanted))
+                if location != "-" && !wanted.iter().any(|name| column == format!("'{name}'")) =>
+            {
+                options.columns = Some(wanted.to_vec());
+                let rows = ae_data::read(location, &options)?;
+                out.note(format!(
+                    "{location}: columns that the model does not know are left out, {column} among them"
+                ));
+                Ok(rows)
+            }
+            (rows, _) => Ok(rows?),
+        },
     }
 }
 
@@ -82,16 +96,20 @@ pub(crate) fn read_images_for(
     args: &DataArgs,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    if model.schema().is_some() {
-        return Ok(read_table_for(model, location, args, out)?.0);
+    if let Some(schema) = model.schema() {
+        return Ok(read_table_for(model, schema, location, args, out)?.0);
     }
-    let rows = read(location, args, (model.config().mask_missing(), image), out)?;
+    let how = (model.config().mask_missing(), image);
+    let rows = read(location, args, how, model.feature_names(), out)?;
+    matched(model, rows, location, out)
+}
+
+/// Rows of numbers with the columns of a model that has no schema: by name where both sides have names, else by position.
+fn matched(model: &Autoencoder, rows: Dataset, location: &str, out: &Output) -> Result<Dataset, Failure> {
     let Some(wanted) = model.feature_names() else { return Ok(rows) };
     let Some(present) = rows.names() else {
         if rows.features() == wanted.len() {
-            out.note(format!(
-                "{location} has no column names: its columns are taken in the order of the model's"
-            ));
+            out.note(no_names(location));
         }
         return Ok(rows);
     };
@@ -99,18 +117,58 @@ pub(crate) fn read_images_for(
     chosen(rows, &present, wanted, location, out)
 }
 
-/// Reads rows for a model that has a schema: its features, and the table that they come from; else as [`read_for`].
+/// Reads rows for a model that has a schema: its features, and the table that they come from.
 pub(crate) fn read_table_for(
+    model: &Autoencoder,
+    schema: &Schema,
+    location: &str,
+    args: &DataArgs,
+    out: &Output,
+) -> Result<(Dataset, Table), Failure> {
+    let may_miss = model.config().mask_missing();
+    let table = ae_data::read_table(location, &options(args, may_miss))?;
+    let rows = tables::encode(schema, &table, args.label.as_deref(), may_miss, out)?;
+    if table.names().is_none() {
+        out.note(no_names(location));
+    }
+    Ok((rows, table))
+}
+
+fn no_names(location: &str) -> String {
+    format!("{location} has no column names: its columns are taken in the order of the model's")
+}
+
+/// A table of numbers, and which of its columns each feature of a model is.
+pub(crate) struct Texts {
+    pub(crate) table: Table,
+    pub(crate) columns: Vec<usize>,
+}
+
+/// Reads rows for a model that has no schema, and the texts that they come from, where they come as texts.
+pub(crate) fn read_texts_for(
     model: &Autoencoder,
     location: &str,
     args: &DataArgs,
     out: &Output,
-) -> Result<(Dataset, Option<Table>), Failure> {
-    let Some(schema) = model.schema() else { return Ok((read_for(model, location, args, out)?, None)) };
-    let may_miss = model.config().mask_missing();
-    let table = ae_data::read_table(location, &options(args, may_miss))?;
-    let rows = tables::encode(schema, &table, args.label.as_deref(), may_miss, out)?;
-    Ok((rows, Some(table)))
+) -> Result<(Dataset, Option<Texts>), Failure> {
+    let options = options(args, model.config().mask_missing());
+    let as_texts = location == "-" || Format::of(Path::new(location)).is_ok_and(Format::holds_texts);
+    if !as_texts || ae_data::folder(location).is_some() {
+        return Ok((read_for(model, location, args, out)?, None));
+    }
+    let (rows, table) = ae_data::read_with_texts(location, &options)?;
+    let rows = matched(model, rows, location, out)?;
+    let Some(table) = table else { return Ok((rows, None)) };
+    let columns = match (model.feature_names(), table.names()) {
+        (Some(wanted), Some(present)) => {
+            wanted.iter().filter_map(|name| present.iter().position(|present| present == name)).collect()
+        }
+        _ => {
+            let label = args.label.as_deref().map(|label| table.find(label)).transpose()?;
+            (0..table.columns()).filter(|column| Some(*column) != label).collect()
+        }
+    };
+    Ok((rows, Some(Texts { table, columns })))
 }
 
 /// Reads what the rows of `location` should become, one row of as many values for each: columns are matched by name where the names are
@@ -123,10 +181,10 @@ pub(crate) fn read_targets(
     how: (bool, Option<Image>),
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    let targets = match read(target, args, how, out) {
+    let targets = match read(target, args, how, rows.names(), out) {
         Err(failure) if args.label.is_some() && target != "-" => {
             let plain = DataArgs { label: None, ..args.clone() };
-            read(target, &plain, how, out).map_err(|_| failure)?
+            read(target, &plain, how, rows.names(), out).map_err(|_| failure)?
         }
         targets => targets?,
     };
@@ -171,8 +229,8 @@ pub(crate) fn read_codes(
     args: &DataArgs,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    let codes = read(location, args, (false, None), out)?;
     let wanted = code_names(model);
+    let codes = read(location, args, (false, None), Some(&wanted), out)?;
     match codes.names().map(<[String]>::to_vec) {
         Some(present) if wanted.iter().all(|name| present.contains(name)) => {
             chosen(codes, &present, &wanted, location, out)
@@ -250,6 +308,15 @@ impl Target {
         match Folder::named(output, model, data)? {
             Some(folder) => Ok(Target::Images(folder)),
             None => Target::checked(output),
+        }
+    }
+
+    /// Whether rows go there as texts, not as numbers or as objects of JSON.
+    pub(crate) fn is_text(&self, out: &Output) -> bool {
+        match self {
+            Target::Standard => !out.is_json(),
+            Target::File(path) => Format::of(path).is_ok_and(Format::holds_texts),
+            Target::Images(_) => false,
         }
     }
 

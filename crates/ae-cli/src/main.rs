@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         }
     };
     let Arguments { common, command } = arguments;
-    let result = match &command {
+    let result = command.check_files().and_then(|()| match &command {
         Command::Train(args) => commands::train::run(args, &common, &mut out),
         Command::Encode(args) => commands::transform::encode(args, &common, &mut out),
         Command::Decode(args) => commands::transform::decode(args, &common, &mut out),
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => commands::compare::run(args, &common, &mut out),
         Command::Report(args) => commands::report::run(args, &common, &mut out),
         Command::Info(args) => commands::info::run(args, &mut out),
-    };
+    });
     match result.and_then(|()| out.finish()) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader has gone: nobody is left to be told.

@@ -71,6 +71,47 @@ pub(crate) fn remark_dropped(schema: &Schema, location: &str, out: &Output) {
     }
 }
 
+/// A word about columns of large numbers whose differences 32 bits do not hold, which is what rows are made of.
+pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
+    #[derive(Clone, Copy)]
+    struct Found {
+        low: f32,
+        high: f32,
+        whole: bool,
+    }
+    let nothing = Found { low: f32::INFINITY, high: f32::NEG_INFINITY, whole: true };
+    let mut columns = vec![nothing; rows.features()];
+    for row in rows.values().chunks_exact(rows.features().max(1)) {
+        for (found, &x) in columns.iter_mut().zip(row) {
+            found.low = found.low.min(x);
+            found.high = found.high.max(x);
+            found.whole &= x.is_nan() || x.fract() == 0.0;
+        }
+    }
+    // All integers up to here are held.
+    let exact = (1u32 << f32::MANTISSA_DIGITS) as f32;
+    for (column, Found { low, high, whole }) in columns.into_iter().enumerate() {
+        let most = low.abs().max(high.abs());
+        let (apart, spread) = (f64::from(most.next_up()) - f64::from(most), f64::from(high) - f64::from(low));
+        if !most.is_finite()
+            || low > high
+            || (most < exact && (whole || spread == 0.0))
+            || apart * COARSE <= spread
+        {
+            continue;
+        }
+        let name =
+            rows.names().map_or_else(|| (column + 1).to_string(), |names| format!("'{}'", names[column]));
+        out.note(format!(
+            "{location}, column {name}: numbers near {most:e} are {apart} apart in 32 bits, and these spread over {spread} only; \
+             subtract an offset from them first, or their differences are lost"
+        ));
+    }
+}
+
+/// Steps that 32 bits must divide the spread of a column into.
+const COARSE: f64 = 1000.0;
+
 /// The features of a table for a model, and a line about each thing that is odd about it.
 pub(crate) fn encode(
     schema: &Schema,
@@ -84,12 +125,7 @@ pub(crate) fn encode(
         error @ DataError::NoNames { .. } => Failure::Other(format!("{location}: {error}")),
         error => error.into(),
     });
-    let Encoded { rows, unknown, unexpected, by_position, .. } = encoded?;
-    if by_position {
-        out.note(format!(
-            "{location} has no column names: its columns are taken in the order of the model's"
-        ));
-    }
+    let Encoded { rows, unknown, unexpected, .. } = encoded?;
     if !unexpected.is_empty() {
         let names = unexpected.join(", ");
         out.note(format!("{location}: columns that the model does not know are left out: {names}"));
@@ -99,10 +135,21 @@ pub(crate) fn encode(
             let cells = if unknown.cells == 1 { "cell" } else { "cells" };
             format!("{} ({} {cells}, such as '{}')", unknown.column, unknown.cells, unknown.example)
         };
-        let columns = unknown.iter().map(column).collect::<Vec<_>>().join(", ");
-        out.note(format!(
-            "{location}: texts that the model does not know count as none of its categories: {columns}"
-        ));
+        // Of yes and no one that is neither may be either.
+        let is_boolean = |unknown: &&ae_data::Unknown| {
+            schema
+                .features()
+                .any(|column| column.name == unknown.column && matches!(column.kind, Kind::Boolean { .. }))
+        };
+        let (booleans, others): (Vec<_>, Vec<_>) = unknown.iter().partition(is_boolean);
+        for (unknown, as_what) in [(others, "none of its categories"), (booleans, "missing")] {
+            if !unknown.is_empty() {
+                let columns = unknown.into_iter().map(column).collect::<Vec<_>>().join(", ");
+                out.note(format!(
+                    "{location}: texts that the model does not know count as {as_what}: {columns}"
+                ));
+            }
+        }
     }
     if !may_miss && let Some(at) = rows.values().iter().position(|x| x.is_nan()) {
         let group = schema.groups()[at % rows.features()];
@@ -131,14 +178,6 @@ pub(crate) fn without_gaps(
         Some(labels) => Ok(filled.with_labels(labels.clone())?),
         None => Ok(filled),
     }
-}
-
-/// Missing cells: of a table, those of its columns.
-pub(crate) fn missing_cells(model: &Autoencoder, rows: &Dataset) -> usize {
-    let groups = model.schema().map_or_else(|| (0..rows.features()).collect(), Schema::groups);
-    let firsts: Vec<bool> = (0..groups.len()).map(|at| at == 0 || groups[at] != groups[at - 1]).collect();
-    let row = |row: &[f32]| row.iter().zip(&firsts).filter(|(x, first)| **first && x.is_nan()).count();
-    rows.values().chunks_exact(rows.features().max(1)).map(row).sum()
 }
 
 /// Values of features as those of columns, where the model has a schema: sums over the features of each.

@@ -1,7 +1,9 @@
 //! Rows to train on: from a file of numbers as they are, from any other table by a schema.
 
+use std::path::Path;
+
 use ae_data::{
-    Content, Dataset, Kind, Labels, Schema, Table, Wishes, read_content, read_table, validation_split,
+    Content, Dataset, Format, Kind, Labels, Schema, Table, Wishes, read_content, read_table, validation_split,
 };
 use ae_model::{Autoencoder, Config, History, Image, StopReason};
 
@@ -81,6 +83,10 @@ impl TrainingRows {
                     }
                     None => rows,
                 };
+                // Values of the other formats are bytes, or were made here.
+                if !matches!(Format::of(Path::new(&args.data)), Ok(Format::Idx)) && image.is_none() {
+                    tables::remark_coarse(&rows, &args.data, out);
+                }
                 Ok(TrainingRows { rows, schema: None, masks: mask, image })
             }
             Content::Table(table) => TrainingRows::of_table(args, &table, &wishes, out),
@@ -115,6 +121,7 @@ impl TrainingRows {
         };
         let rows = tables::encode(&schema, table, None, masks, out)?;
         tables::remark_dropped(&schema, &args.data, out);
+        tables::remark_coarse(&rows, &args.data, out);
         Ok(TrainingRows { rows, schema: Some(schema), masks, image: args.image })
     }
 

@@ -59,6 +59,8 @@ fn write(
 pub fn check_writable(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(is_a_folder()),
+        // Who reads from a pipe would take its closing for the end.
+        Ok(found) if is_pipe(&found) => Ok(()),
         Ok(found) if !found.is_file() => OpenOptions::new().write(true).open(path).map(drop),
         _ => {
             let target = behind_link(path);
@@ -66,6 +68,16 @@ pub fn check_writable(path: &Path) -> io::Result<()> {
             create_beside(&target, folder_of(&target), &mut temporary).map(drop)
         }
     }
+}
+
+#[cfg(unix)]
+fn is_pipe(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &fs::Metadata) -> bool {
+    false
 }
 
 fn is_a_folder() -> io::Error {

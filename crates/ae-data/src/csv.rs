@@ -13,7 +13,9 @@ use crate::labels::Labels;
 use crate::read::ReadOptions;
 use crate::table::Table;
 use crate::text::{Parsed, is_number_of_some_kind, parse, shown};
+use quotes::Quotes;
 
+mod quotes;
 #[cfg(test)]
 mod tests;
 
@@ -104,6 +106,7 @@ fn opened<'a>(
     // The last line has an end as well, for the sake of the count of lines.
     let end: &[u8] = if has_cr { b"\r\n" } else { b"\n" };
     let bytes: Box<dyn Read + 'a> = Box::new(io::Cursor::new(text.to_vec()).chain(reader).chain(end));
+    let bytes: Box<dyn Read + 'a> = Box::new(Quotes::new(bytes, delimiter));
     let reader = builder(delimiter).buffer_capacity(SNIFFED).from_reader(bytes);
     Ok(Records { reader, path, has_cr, columns: None, ahead: None })
 }
@@ -235,19 +238,26 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
         None => None,
         Some(wanted) => Some(find_label(wanted, names.as_deref(), columns, path)?),
     };
+    let wanted = options.columns.as_ref().zip(names.as_ref());
+    let wanted = wanted.filter(|(wanted, names)| wanted.iter().all(|name| names.contains(name)));
+    let is_kept = |column: usize| {
+        Some(column) != label && wanted.is_none_or(|(wanted, names)| wanted.contains(&names[column]))
+    };
+    let kept: Vec<bool> = (0..columns).map(is_kept).collect();
     if columns == 1 && label.is_some() {
         return Err(malformed(path, "there is no column besides the label".to_owned()));
     }
-    let kept = names.as_ref().map(|names| {
-        let kept = names.iter().enumerate().filter(|(i, _)| Some(*i) != label);
-        kept.map(|(_, name)| name.clone()).collect()
+    let names_kept = names.as_ref().map(|names| {
+        let kept = names.iter().zip(&kept).filter(|(_, kept)| **kept);
+        kept.map(|(name, _)| name.clone()).collect()
     });
-    let cells = Cells::new(path, columns - usize::from(label.is_some()), kept, options.missing);
+    let width = kept.iter().filter(|kept| **kept).count();
+    let cells = Cells::new(path, width, names_kept, options.missing);
     let cells = match label {
         Some(column) => cells.without_column(column),
         None => cells,
     };
-    let mut table = Numbers { path, names, columns, label, cells, labels: Vec::new(), row: 0 };
+    let mut table = Numbers { path, names, columns, label, kept, cells, labels: Vec::new(), row: 0 };
     let mut is_row = !has_header;
     loop {
         if is_row {
@@ -320,6 +330,8 @@ struct Numbers<'a> {
     names: Option<Vec<String>>,
     columns: usize,
     label: Option<usize>,
+    /// Which columns hold values that are wanted.
+    kept: Vec<bool>,
     cells: Cells<'a>,
     labels: Vec<String>,
     /// Rows so far.
@@ -347,6 +359,9 @@ impl Numbers<'_> {
                 self.labels.push(text.to_owned());
                 continue;
             }
+            if !self.kept[column] {
+                continue;
+            }
             match parse(cell) {
                 Parsed::Number(x) => self.cells.push(f64::from(x))?,
                 Parsed::Missing => self.cells.push(f64::NAN)?,
@@ -371,7 +386,7 @@ impl Numbers<'_> {
         if is_number_of_some_kind(cell) {
             return "; use a point as decimal separator";
         }
-        let place = column - usize::from(self.label.is_some_and(|label| label < column));
+        let place = self.kept[..column].iter().filter(|kept| **kept).count();
         let mut record = ByteRecord::new();
         let mut behind = std::iter::from_fn(|| {
             let read = matches!(records.next(&mut record), Ok(Some(_)));

@@ -149,7 +149,7 @@ pub enum DataError {
     },
     /// The name of a built-in set is followed by something else than its settings.
     #[error(
-        "'{location}' is no built-in set; curves are named curves, curves:ROWS or curves:ROWS:SEED, with 1 to 10000000 rows"
+        "'{location}' is no built-in set; curves are named curves, curves:ROWS or curves:ROWS:SEED, with 1 to 1000000 rows"
     )]
     BuiltIn {
         /// What was given.

@@ -66,6 +66,11 @@ impl Format {
         DataError::FormatUnavailable { path: path.to_owned(), format: self.name(), action }
     }
 
+    /// Whether numbers come as texts, of as many digits as they were written with.
+    pub fn holds_texts(self) -> bool {
+        matches!(self, Format::Csv | Format::Tsv)
+    }
+
     /// Whether files of this format can be written by this build.
     pub fn is_writable(self) -> bool {
         match self {

@@ -19,6 +19,8 @@ pub struct ReadOptions {
     pub header: Option<bool>,
     /// The column (by name, else by number from 1) or the array that holds labels instead of values.
     pub label: Option<String>,
+    /// The names of the columns that are wanted: of a CSV file that has all of them, others are not looked at.
+    pub columns: Option<Vec<String>>,
     /// The array of an `.npz` file that holds the rows; else `X`, `x`, `data`, or the only one with two dimensions.
     pub array: Option<String>,
     /// Threads that decode images; else all cores. The rows do not depend on it.
@@ -147,6 +149,22 @@ pub fn read_table(location: &str, options: &ReadOptions) -> Result<Table, DataEr
     Ok(Table::of_dataset(&read(location, &options)?, path))
 }
 
+/// Reads rows as [`read`] does, and where they come as texts the table of these, as [`read_table`] does. Standard input is read into memory.
+///
+/// # Errors
+/// As [`read`] and [`read_table`].
+pub fn read_with_texts(location: &str, options: &ReadOptions) -> Result<(Dataset, Option<Table>), DataError> {
+    let path = Path::new(location);
+    if location == "-" {
+        let bytes = standard_input()?;
+        let rows = csv(bytes.as_slice(), path, None, options)?;
+        return Ok((rows, Some(texts(bytes.as_slice(), path, None, options)?)));
+    }
+    let rows = read(location, options)?;
+    let as_texts = !is_built_in(location) && !path.is_dir() && Format::of(path)?.holds_texts();
+    Ok((rows, if as_texts { Some(read_table(location, options)?) } else { None }))
+}
+
 fn standard_input() -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     match io::stdin().lock().read_to_end(&mut bytes) {
@@ -245,9 +263,8 @@ mod tests {
         assert_eq!(load("digits").unwrap().rows(), 1797);
         assert_eq!(load("curves:7").unwrap(), crate::builtin::curves(7, 0).unwrap());
         assert_eq!(load("curves:7:3").unwrap(), crate::builtin::curves(7, 3).unwrap());
-        let message = "is no built-in set; curves are named curves, curves:ROWS or curves:ROWS:SEED, with 1 to 10000000 rows";
-        for location in ["curves:", "curves:0", "curves:10000001", "curves:x", "curves:5:-1", "curves:5:1:2"]
-        {
+        let message = "is no built-in set; curves are named curves, curves:ROWS or curves:ROWS:SEED, with 1 to 1000000 rows";
+        for location in ["curves:", "curves:0", "curves:1000001", "curves:x", "curves:5:-1", "curves:5:1:2"] {
             assert_eq!(load(location).unwrap_err(), format!("'{location}' {message}"));
         }
         assert!(load("./digits").unwrap_err().starts_with("./digits: unknown kind of file"));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::labels::Labels;
+use crate::text::is_missing;
 
 /// A table of texts with the names of its columns, where it has names, and the file that it comes from, for messages. A cell whose text
 /// is empty, `NA`, `NaN`, `null`, `None`, `?` or `-` (in any case) is missing.
@@ -179,6 +180,31 @@ impl Table {
             selected.end_row(self.line(row));
         }
         selected
+    }
+
+    /// The same table with the values of `rows`, those of its rows in its order, in the place of missing cells: feature `j` is column
+    /// `columns[j]`. Known cells stay as they are, to the character.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] for rows of another width, [`DataError::Count`] for another number of rows.
+    pub fn filled(&self, columns: &[usize], rows: &Dataset) -> Result<Table, DataError> {
+        if columns.len() != rows.features() {
+            return Err(DataError::Shape { what: "the columns", width: columns.len(), got: rows.features() });
+        }
+        if rows.rows() != self.rows() {
+            let (expected, got) = (self.rows(), rows.rows());
+            return Err(DataError::Count { what: "rows with values", of: "rows", expected, got });
+        }
+        let mut features = vec![None; self.columns()];
+        for (feature, column) in columns.iter().enumerate() {
+            if let Some(place) = features.get_mut(*column) {
+                *place = Some(feature);
+            }
+        }
+        Ok(self.replaced(|row, column, text| {
+            let feature = features[column].filter(|_| is_missing(text))?;
+            Some(rows.row(row)?[feature].to_string())
+        }))
     }
 
     /// The same table with what `replace(row, column, text)` puts in the place of a cell.

@@ -25,8 +25,9 @@ const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 280.0;
 /// Size of the text.
 const TEXT: f64 = 14.0;
-/// Width of a character of the text at axes, about.
-const CHARACTER: f64 = 7.8;
+/// Widths of characters of the text at axes, about and rather too much: of most, of capitals, of the widest Latin ones, of those of East
+/// Asia.
+const CHARACTERS: [f64; 4] = [7.8, 10.2, 13.0, 14.5];
 /// Space at the right end.
 const RIGHT: f64 = 14.0;
 /// Space for a line of text.
@@ -80,6 +81,23 @@ pub struct Mark<'a> {
     pub name: &'a str,
 }
 
+/// How wide the text is, about.
+fn wide(text: &str) -> f64 {
+    let [usual, capital, large, square] = CHARACTERS;
+    let of_one = |character: char| match character {
+        'm' | 'w' | 'M' | 'W' | '@' | '%' => large,
+        '\u{1100}'.. => square,
+        character if character.is_uppercase() => capital,
+        _ => usual,
+    };
+    text.chars().map(of_one).sum()
+}
+
+/// How wide the widest of the texts is.
+fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> f64 {
+    texts.map(wide).fold(0.0, f64::max)
+}
+
 /// A chart that is being drawn, from the frame inwards.
 struct Canvas {
     svg: String,
@@ -120,9 +138,8 @@ impl Canvas {
         right: f64,
     ) -> Canvas {
         let y_ticks = y.ticks(5);
-        let longest = y_ticks.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0);
         let plane = [
-            12.0 + CHARACTER * longest as f64,
+            12.0 + widest(y_ticks.iter().map(|(_, label)| label.as_str())),
             WIDTH - right,
             above + LINE + 10.0,
             HEIGHT - 2.0 * LINE - 4.0,
@@ -140,7 +157,7 @@ impl Canvas {
         for (value, label) in x_ticks {
             let x = canvas.at_x(*value);
             canvas.rule((x, bottom), (x, bottom + 4.0), "stroke-opacity=\"0.5\"");
-            let half = CHARACTER * label.chars().count() as f64 / 2.0;
+            let half = wide(label) / 2.0;
             // Labels that would cover each other, or leave the chart, are left out.
             if x - half > free && x + half < WIDTH {
                 text(&mut canvas.svg, (x, bottom + LINE), "middle", label);

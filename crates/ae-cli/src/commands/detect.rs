@@ -26,7 +26,7 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let rows = read_for(&model, &paths.data, &paths.input, out)?;
     let kind = Kind::of(&args.anomaly, args.normal.as_deref());
     let anomalies = match rows.labels() {
-        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, kind, &paths.data)?),
+        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, kind, &paths.data, out)?),
         _ => None,
     };
     // Distances need every value; errors are those of what is known.
@@ -195,7 +195,8 @@ fn normal_rows(
     let rows = tables::without_gaps(model, rows, location, out)?;
     let Some(labels) = rows.labels().filter(|_| input.label.is_some()) else { return Ok(rows) };
     let kind = Kind::of(&args.anomaly, args.normal.as_deref());
-    let normal: Vec<usize> = (0..rows.rows()).filter(|row| !kind.is_anomaly(labels.name_of(*row))).collect();
+    let known = kind.told(labels);
+    let normal: Vec<usize> = (0..rows.rows()).filter(|row| known[*row] == Some(false)).collect();
     Ok(rows.select_rows(&normal)?)
 }
 
@@ -213,39 +214,59 @@ impl<'a> Kind<'a> {
         normal.map_or(Kind::Anomaly(anomaly), Kind::Normal)
     }
 
-    fn is_anomaly(self, label: Option<&str>) -> bool {
-        match self {
-            Kind::Anomaly(name) => label == Some(name),
-            Kind::Normal(name) => label != Some(name),
-        }
+    /// Of each row whether it is an anomaly, where its label tells. Where only anomalies have labels, the others have none.
+    fn told(self, labels: &Labels) -> Vec<Option<bool>> {
+        let (Kind::Anomaly(wanted) | Kind::Normal(wanted)) = self;
+        let others = labels.names().iter().any(|name| !name.is_empty() && name != wanted);
+        let told = |row: usize| match labels.name_of(row).filter(|name| !name.is_empty()) {
+            Some(name) => Some((name == wanted) == matches!(self, Kind::Anomaly(_))),
+            None if others => None,
+            None => Some(matches!(self, Kind::Normal(_))),
+        };
+        (0..labels.len()).map(told).collect()
     }
 }
 
-/// Which rows are anomalies by their labels; labels that nobody asked for by `--label` say nothing about that.
-pub(super) fn anomalies(labels: &Labels, kind: Kind<'_>, location: &str) -> Result<Vec<bool>, Failure> {
-    let anomalies: Vec<bool> = (0..labels.len()).map(|row| kind.is_anomaly(labels.name_of(row))).collect();
-    if anomalies.iter().all(|anomaly| *anomaly) || !anomalies.contains(&true) {
+/// Which rows are anomalies by their labels, and a word about those without one; labels that nobody asked for by `--label` say nothing
+/// about that.
+pub(super) fn anomalies(
+    labels: &Labels,
+    kind: Kind<'_>,
+    location: &str,
+    out: &Output,
+) -> Result<Vec<Option<bool>>, Failure> {
+    let anomalies = kind.told(labels);
+    if !anomalies.contains(&Some(false)) || !anomalies.contains(&Some(true)) {
         let (name, flag, has_all) = match kind {
-            Kind::Anomaly(name) => (name, "--anomaly", anomalies.contains(&true)),
-            Kind::Normal(name) => (name, "--normal", !anomalies.contains(&true)),
+            Kind::Anomaly(name) => (name, "--anomaly", anomalies.contains(&Some(true))),
+            Kind::Normal(name) => (name, "--normal", anomalies.contains(&Some(false))),
         };
         let what = if has_all { "every row" } else { "no row" };
+        let names = labels.names().iter().filter(|name| !name.is_empty());
         return Err(Failure::Other(format!(
             "{location}: {what} has the label '{name}' that {flag} names; labels: {}",
-            labels.names().iter().take(8).cloned().collect::<Vec<_>>().join(", ")
+            names.take(8).cloned().collect::<Vec<_>>().join(", ")
         )));
+    }
+    let unknown = anomalies.iter().filter(|told| told.is_none()).count();
+    if unknown > 0 {
+        out.note(format!(
+            "{location}: {unknown} rows have no label, and no part in how well anomalies are told"
+        ));
     }
     Ok(anomalies)
 }
 
-fn quality(anomalies: &[bool], found: &Found) -> Result<Value, Failure> {
-    let counts = Confusion::at(anomalies, &found.scores, found.threshold)?;
+fn quality(anomalies: &[Option<bool>], found: &Found) -> Result<Value, Failure> {
+    let known = anomalies.iter().zip(&found.scores).filter_map(|(told, score)| Some(((*told)?, *score)));
+    let (anomalies, scores): (Vec<bool>, Vec<f64>) = known.unzip();
+    let counts = Confusion::at(&anomalies, &scores, found.threshold)?;
     Ok(json!({
         "precision": counts.precision(),
         "recall": counts.recall(),
         "f1": counts.f1(),
-        "roc_auc": roc_auc(anomalies, &found.scores)?,
-        "pr_auc": average_precision(anomalies, &found.scores)?,
+        "roc_auc": roc_auc(&anomalies, &scores)?,
+        "pr_auc": average_precision(&anomalies, &scores)?,
         "true_positives": counts.true_positives,
         "false_positives": counts.false_positives,
         "false_negatives": counts.false_negatives,

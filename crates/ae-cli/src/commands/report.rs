@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
         (None, normal) => normal.as_deref().map(Kind::Normal),
     };
     let anomalies = match (kind, rows.labels()) {
-        (Some(kind), Some(labels)) => Some(anomalies(labels, kind, &args.evaluate.data)?),
+        (Some(kind), Some(labels)) => Some(anomalies(labels, kind, &args.evaluate.data, out)?),
         _ => None,
     };
     let errors = found.reconstruction.errors_by_row();

@@ -5,7 +5,7 @@ mod log;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ae_data::{BatchSource, Pairs, Subset};
+use ae_data::{BatchSource, Format, Pairs, Subset};
 use ae_eval::{EvalError, Pca, Reconstruction, TypicalRows, mean_variance, typical_rows};
 use ae_model::{
     Autoencoder, Callback, CancelToken, Config, EarlyStopping, History, Image, Init, Optimizer, Precision,
@@ -30,7 +30,7 @@ const ROBUST_STEPS: usize = 2;
 
 pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
-    check_output(&path)?;
+    check_model_path(&path)?;
     args.log_dir.as_deref().map(log::check).transpose()?;
     check_targets(&args.data, args.target.as_deref())?;
     if let Some(share) = args.robust.filter(|share| !(*share > 0.0 && *share < 0.5)) {
@@ -205,6 +205,18 @@ fn listed(rows: &[usize]) -> String {
 }
 
 /// `NAME.safetensors` in this folder, after the file or set that the rows come from.
+/// Refuses what is no path for a model.
+fn check_model_path(path: &Path) -> Result<(), Failure> {
+    let usage = |text: &str| Err(Failure::Usage(format!("-o {}: {text}", path.display())));
+    if path == Path::new("-") {
+        return usage("a model needs a file");
+    }
+    if Format::of(path).is_ok() {
+        return usage("this is the ending of a table; .safetensors is that of a model");
+    }
+    check_output(path)
+}
+
 fn default_output(data: &str) -> PathBuf {
     let name = match data {
         "-" => "model",

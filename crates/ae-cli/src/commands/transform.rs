@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::args::{Common, ReconstructArgs, TransformArgs};
 use crate::failure::Failure;
-use crate::inputs::{Target, code_names, load, read_codes, read_for, read_table_for};
+use crate::inputs::{Target, Texts, code_names, load, read_codes, read_for, read_table_for, read_texts_for};
 use crate::output::Output;
 use crate::tables::{self, FILL_ROUNDS};
 
@@ -41,8 +41,8 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
     let ReconstructArgs { transform: args, fill } = args;
     let (target, model) = prepare(args, common)?;
     let about = |error| Failure::with_rows(&args.data, error);
-    let (rows, table) = read_table_for(&model, &args.data, &args.input, out)?;
     if !fill {
+        let rows = read_for(&model, &args.data, &args.input, out)?;
         let rebuilt = model.reconstruct(&rows).map_err(about)?;
         return tables::deliver(&model, &with_labels_of(&rows, rebuilt)?, &target, out);
     }
@@ -51,14 +51,22 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
             "--fill: the model was trained without --missing mask, so it takes no gaps".to_owned(),
         ));
     }
-    out.note(format!("{} missing cells filled in", tables::missing_cells(&model, &rows)));
-    let filled = with_labels_of(&rows, model.filled(&rows, FILL_ROUNDS).map_err(about)?)?;
-    match (table, model.schema()) {
-        (Some(table), Some(schema)) => {
-            let filled = schema.fill(&table, args.input.label.as_deref(), &filled)?;
-            tables::deliver_table(&filled, &target, out)
+    let of_model = |rows: &Dataset| model.filled(rows, FILL_ROUNDS).map_err(about);
+    if let Some(schema) = model.schema() {
+        let (rows, table) = read_table_for(&model, schema, &args.data, &args.input, out)?;
+        let label = args.input.label.as_deref();
+        out.note(format!("{} missing cells filled in", schema.missing_cells(&table, label)?));
+        return tables::deliver_table(&schema.fill(&table, label, &of_model(&rows)?)?, &target, out);
+    }
+    let (rows, texts) = read_texts_for(&model, &args.data, &args.input, out)?;
+    out.note(format!("{} missing cells filled in", rows.values().iter().filter(|x| x.is_nan()).count()));
+    let filled = of_model(&rows)?;
+    match texts {
+        // What is known stays as it was written.
+        Some(Texts { table, columns }) if target.is_text(out) => {
+            tables::deliver_table(&table.filled(&columns, &filled)?, &target, out)
         }
-        _ => tables::deliver(&model, &filled, &target, out),
+        _ => tables::deliver(&model, &with_labels_of(&rows, filled)?, &target, out),
     }
 }
 

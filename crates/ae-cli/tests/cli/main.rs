@@ -6,6 +6,7 @@ mod compare;
 mod detect;
 mod images;
 mod jobs;
+mod kept;
 mod log;
 mod measure;
 mod pairs;

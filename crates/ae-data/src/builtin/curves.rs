@@ -18,8 +18,8 @@ const PEN: f64 = 3.0;
 /// Steps along the curve, which is nowhere faster than twice the diagonal of the area of the points, so that neighbouring steps
 /// are less than half a pixel apart.
 const STEPS: usize = 128;
-/// The most images of a set; they take 31 GB.
-const LIMIT: usize = 10_000_000;
+/// The most images of a set; they take 3.1 GB.
+const LIMIT: usize = 1_000_000;
 
 /// `rows` images of 28 x 28 pixels with values from 0 to 1: for each three points, uniform inside a margin, and the arc of a parabola
 /// that starts at the first, heads for the second and ends at the third (their quadratic Bézier curve), drawn with a soft round pen:
@@ -28,7 +28,7 @@ const LIMIT: usize = 10_000_000;
 /// Each image depends on the seed and on its place alone, so fewer rows are the first ones of more.
 ///
 /// # Errors
-/// [`DataError::BuiltIn`] unless there are 1 to 10,000,000 rows.
+/// [`DataError::BuiltIn`] unless there are 1 to 1,000,000 rows.
 pub fn curves(rows: usize, seed: u64) -> Result<Dataset, DataError> {
     if !(1..=LIMIT).contains(&rows) {
         return Err(DataError::BuiltIn { location: format!("curves:{rows}:{seed}") });

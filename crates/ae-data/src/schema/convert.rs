@@ -160,6 +160,16 @@ impl Schema {
         }))
     }
 
+    /// Cells of columns with features that are missing: those that [`Schema::fill`] fills.
+    ///
+    /// # Errors
+    /// As [`Schema::encode`] for a table without the columns.
+    pub fn missing_cells(&self, table: &Table, label: Option<&str>) -> Result<usize, DataError> {
+        let places = self.places(table, label)?;
+        let of_column = |place: &usize| table.column(*place).filter(|text| is_missing(text)).count();
+        Ok(places.features.iter().map(of_column).sum())
+    }
+
     /// Values of features summed up by column, `[rows, columns with features]`: of squared errors, the error of each column. NaN counts
     /// as 0.
     ///

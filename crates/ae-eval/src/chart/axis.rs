@@ -2,6 +2,11 @@
 
 use super::Scale;
 
+/// The largest values that axes reach: with those beyond, sums and powers of ten would be infinite.
+const MOST: f64 = 1e300;
+/// The smallest of which there are decades.
+const LEAST: f64 = 1e-300;
+
 /// What an axis reaches over.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Span {
@@ -14,7 +19,7 @@ impl Span {
     /// Over all finite values, and a little more on either side where `air` is wanted.
     pub(super) fn of(values: impl Iterator<Item = f64>, scale: Scale, air: bool) -> Span {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in values.filter(|value| value.is_finite()) {
+        for value in values.filter(|value| value.is_finite()).map(|value| value.clamp(-MOST, MOST)) {
             (low, high) = (low.min(value), high.max(value));
         }
         if let Scale::Fixed(from, to) = scale {
@@ -28,11 +33,11 @@ impl Span {
             (low, high) = (low - around, high + around);
         }
         // Next to nothing has logarithms too, but no decades that could be counted.
-        let log = scale == Scale::Log && low > 1e-300;
+        let log = scale == Scale::Log && low > LEAST;
         if air && !matches!(scale, Scale::Fixed(..)) {
             (low, high) = if log {
-                let more = (high / low).powf(0.04);
-                (low / more, high * more)
+                let more = (0.04 * (high.ln() - low.ln())).exp();
+                ((low / more).max(LEAST), (high * more).min(MOST))
             } else {
                 let more = 0.04 * (high - low);
                 (low - more, high + more)
@@ -44,7 +49,7 @@ impl Span {
     /// Where a value is: 0 at the lower end, 1 at the upper.
     pub(super) fn share(&self, value: f64) -> f64 {
         if self.log {
-            (value / self.low).ln() / (self.high / self.low).ln()
+            (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
         } else {
             (value - self.low) / (self.high - self.low)
         }

@@ -2,17 +2,30 @@
 
 use std::fmt::Write;
 
-use super::{CHARACTER, COLOURS, LINE, RIGHT, WIDTH, escaped, number, opened, text};
+use super::{COLOURS, LINE, RIGHT, WIDTH, escaped, number, opened, text, wide, widest};
 use crate::scatter::shortened;
 
 /// Space for the number beside a bar.
 const NUMBER: f64 = 84.0;
 
+/// Space for names at most.
+const NAMES: f64 = 236.0;
+
+/// The name, or as much of it as there is space for.
+pub(super) fn fitting(name: &str) -> String {
+    let mut short = shortened(name);
+    let mut kept = short.chars().count();
+    while wide(&short) > NAMES && kept > 0 {
+        kept -= 1;
+        short = name.chars().take(kept).chain("..".chars()).collect();
+    }
+    short
+}
+
 /// Bars from the top down, each with its name and its value; those without a finite value, or below 0, have no length.
 pub fn bars(title: &str, values: &[(String, f64)]) -> String {
-    let names: Vec<String> = values.iter().map(|(name, _)| shortened(name)).collect();
-    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let left = 12.0 + CHARACTER * longest as f64;
+    let names: Vec<String> = values.iter().map(|(name, _)| fitting(name)).collect();
+    let left = 12.0 + widest(names.iter().map(String::as_str));
     let most = values.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).fold(0.0, f64::max);
     let mut svg = opened(title, LINE * values.len().max(1) as f64 + 8.0);
     for (place, ((name, value), short)) in values.iter().zip(&names).enumerate() {

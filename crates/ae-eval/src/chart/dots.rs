@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{CHARACTER, COLOURS, LINE, WIDTH, escaped, number, opened, text};
+use super::{COLOURS, LINE, WIDTH, escaped, number, opened, text, wide, widest};
 use crate::reconstruction::quantile;
 use crate::scatter::{Classes, MARKERS, Marker, corners, shortened};
 
@@ -147,7 +147,7 @@ fn legend(colouring: &Colouring<'_>) -> (String, f64) {
             let (low, high) = ends(values);
             let y = SIDE + 8.0;
             let low = format!("{name} {}", number(low));
-            let from = 12.0 + CHARACTER * low.chars().count() as f64;
+            let from = 12.0 + wide(&low);
             text(&mut svg, (4.0, y + 11.0), "start", &low);
             for part in 0..PARTS {
                 let x = from + PART * part as f64;
@@ -175,8 +175,7 @@ fn legend(colouring: &Colouring<'_>) -> (String, f64) {
             if present.len() > known {
                 entries.push((look(known), format!("{} others", present.len() - known)));
             }
-            let longest = entries.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
-            let cell = 30.0 + CHARACTER * longest as f64;
+            let cell = 30.0 + widest(entries.iter().map(|(_, name)| name.as_str()));
             let in_a_line = ((WIDTH / cell) as usize).max(1);
             for (place, ((marker, colour), name)) in entries.iter().enumerate() {
                 let x = 4.0 + (place % in_a_line) as f64 * cell;

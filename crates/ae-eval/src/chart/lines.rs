@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Axes, CHARACTER, COLOURS, Canvas, LINE, Mark, TEXT, WIDTH, escaped, text};
+use super::{Axes, COLOURS, Canvas, LINE, Mark, TEXT, WIDTH, escaped, text, wide, widest};
 use crate::chart::axis::Span;
 
 /// Points of a line that would be nearer to each other than this are left out.
@@ -66,8 +66,7 @@ pub fn measured_lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
     places.sort_unstable_by(f64::total_cmp);
     places.dedup();
     let ticks: Vec<(f64, String)> = places.into_iter().map(|x| (x, x.to_string())).collect();
-    let longest = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
-    let space = (GAP + 4.0 + CHARACTER * longest as f64).min(WIDTH / 2.0);
+    let space = (GAP + 4.0 + widest(lines.iter().map(|line| line.name))).min(WIDTH / 2.0);
     let mut canvas = Canvas::with_ticks(axes, (x, &ticks), y, 0.0, space);
     let mut ends = Vec::new();
     for (place, line) in lines.iter().enumerate() {
@@ -148,7 +147,7 @@ fn legend(lines: &[Line<'_>]) -> (Vec<(f64, f64)>, f64) {
     let (mut left, mut top) = (4.0, 0.0);
     let mut places = Vec::with_capacity(lines.len());
     for line in lines {
-        let wide = 34.0 + CHARACTER * line.name.chars().count() as f64;
+        let wide = 34.0 + wide(line.name);
         if left > 4.0 && left + wide > WIDTH {
             (left, top) = (4.0, top + LINE);
         }

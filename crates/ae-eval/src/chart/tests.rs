@@ -105,3 +105,29 @@ fn names_beside_lines_keep_apart() {
     // What was measured at is what is written.
     assert!(svg.contains(">1</text>") && svg.contains(">8</text>"), "{svg}");
 }
+
+/// Values at the ends of what a float holds are drawn like others.
+#[test]
+fn the_widest_spans_have_an_end() {
+    for (low, high) in [(1.0, 1e300), (1e-300, 1e300), (1.0, f64::MAX), (f64::MIN_POSITIVE, 1.0)] {
+        for scale in [Scale::Log, Scale::Linear] {
+            let span = Span::of([low, high].into_iter(), scale, true);
+            let ticks = span.ticks(5);
+            assert!((1..50).contains(&ticks.len()), "{low:e} to {high:e}: {} ticks", ticks.len());
+            assert!(ticks.iter().all(|(value, _)| value.is_finite()), "{low:e} to {high:e}");
+        }
+    }
+}
+
+/// Names begin within the chart, whatever they are made of.
+#[test]
+fn names_of_bars_are_within_the_chart() {
+    for name in ["TOTAL_HOUSEHOLD_INCOME", "MMMMMMMMMMMMMMMMMMMMMM", "年収と世帯の人数を合わせた値の平均", "usual"] {
+        let short = bars::fitting(name);
+        let left = 12.0 + wide(&short);
+        assert!(left < WIDTH * 0.65, "{short} takes {left}");
+        assert!(short == name || short.ends_with(".."), "{short}");
+        let svg = bars("", &[(name.to_owned(), 1.0)]);
+        assert!(svg.contains(&format!("<rect x=\"{left:.1}\"")), "{svg}");
+    }
+}

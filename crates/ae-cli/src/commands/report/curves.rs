@@ -123,12 +123,16 @@ fn results(sweep: &SweepTable, name: &str, which: impl Fn(&SweepPoint) -> String
     details(&caption, &table(&caption, &columns.map(str::to_owned), &rows))
 }
 
-pub(super) fn anomalies(facts: &Facts<'_>, anomalies: &[bool], page: &mut Page) -> Result<(), Failure> {
-    // A row without known values has no error to be told by.
+pub(super) fn anomalies(
+    facts: &Facts<'_>,
+    anomalies: &[Option<bool>],
+    page: &mut Page,
+) -> Result<(), Failure> {
+    // A row without known values has no error to be told by, one without a label nothing to tell.
     let (known, scores): (Vec<bool>, Vec<f64>) = anomalies
         .iter()
         .zip(&facts.errors)
-        .filter_map(|(anomaly, error)| Some((*anomaly, (*error)?)))
+        .filter_map(|(anomaly, error)| Some(((*anomaly)?, (*error)?)))
         .unzip();
     let about = |error| Failure::Other(format!("{}: {error}", facts.args.evaluate.data));
     let count = known.iter().filter(|anomaly| **anomaly).count();

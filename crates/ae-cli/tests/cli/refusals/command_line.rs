@@ -57,6 +57,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     case("noise without a name", "train digits --noise 0.3", 2, "gaussian[:SIGMA], masking[:SHARE]"),
     case("too much noise", "train digits --noise masking:1.5", 2, "above 0 and at most 1"),
+    case("a model on standard output", "train digits -o -", 2, "-o -: a model needs a file"),
+    case(
+        "a model with the ending of a table",
+        "train digits -o model.csv",
+        2,
+        "this is the ending of a table",
+    ),
     case(
         "an unknown loss",
         "train digits --loss cosine",

@@ -1,0 +1,148 @@
+//! Quotes that are never closed, or closed in the midst of a cell. The parser takes what follows for text, whole rows with it; here they are
+//! errors that say where.
+
+use std::io::{self, Read};
+
+/// A stream of CSV that is looked through on its way.
+pub(super) struct Quotes<R> {
+    inner: R,
+    delimiter: u8,
+    state: State,
+    /// The byte before the next.
+    previous: u8,
+    /// The line of the next byte.
+    line: u64,
+    /// The line in which the last quoted cell begins.
+    opened: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In no quoted cell.
+    Outside,
+    /// In a quoted cell.
+    Inside,
+    /// Behind a quote in one, which closes it unless another follows.
+    Closed,
+    /// In the spaces behind.
+    Behind,
+}
+
+impl<R> Quotes<R> {
+    pub(super) fn new(inner: R, delimiter: u8) -> Self {
+        Quotes { inner, delimiter, state: State::Outside, previous: b'\n', line: 1, opened: 0 }
+    }
+
+    fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while let Some(first) = bytes.first() {
+            let len = match self.state {
+                State::Outside | State::Inside => match memchr::memchr(b'"', bytes) {
+                    None => bytes.len(),
+                    Some(at) => {
+                        let before = if at == 0 { self.previous } else { bytes[at - 1] };
+                        self.state = match self.state {
+                            State::Inside => State::Closed,
+                            _ if before == self.delimiter || before == b'\n' || before == b'\r' => {
+                                self.opened = self.line + lines(&bytes[..at]);
+                                State::Inside
+                            }
+                            // One within a cell that is not quoted is a character like others.
+                            state => state,
+                        };
+                        at + 1
+                    }
+                },
+                State::Closed | State::Behind => {
+                    self.state = match *first {
+                        b'"' if self.state == State::Closed => State::Inside,
+                        b'\n' | b'\r' => State::Outside,
+                        byte if byte == self.delimiter => State::Outside,
+                        b' ' | b'\t' => State::Behind,
+                        _ => return Err(self.error("is followed by other text than a delimiter")),
+                    };
+                    1
+                }
+            };
+            let (passed, rest) = bytes.split_at(len);
+            self.line += lines(passed);
+            self.previous = passed[len - 1];
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    fn error(&self, what: &str) -> io::Error {
+        let Quotes { opened, line, .. } = self;
+        let end = if opened == line { String::new() } else { format!(" (it ends in line {line})") };
+        let text = match self.state {
+            State::Inside => format!("the quote that opens in line {opened} {what}"),
+            _ => format!("the quoted cell that opens in line {opened}{end} {what}"),
+        };
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    }
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+impl<R: Read> Read for Quotes<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        if read == 0 && !out.is_empty() && self.state == State::Inside {
+            return Err(self.error("is never closed"));
+        }
+        self.look(&out[..read])?;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads so many bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let most = self.1.min(out.len());
+            self.0.read(&mut out[..most])
+        }
+    }
+
+    #[test]
+    fn faults_are_found_and_nothing_else() {
+        let cases: [(&str, Option<&str>); 14] = [
+            ("a,b\n1,\"x\"\n", None),
+            ("\"a\",\"b\"\r\n\"1\",\"x,y\"\r\n", None),
+            ("a\n\"two\nlines\"\n", None),
+            ("a,b\n\"say \"\"hi\"\"\",2\n", None),
+            ("a,b\n5\" pipe,2\n", None),
+            ("a,b\n\"x\" ,2\n\"y\"\t\n", None),
+            ("a,b\n\"\",2\n", None),
+            ("", None),
+            ("a,b\n1,\"x\n2,y\n", Some("the quote that opens in line 2 is never closed")),
+            ("a,b\n1,2\n3,\"", Some("the quote that opens in line 3 is never closed")),
+            ("a,b\n1,\"x\n2,\"y\"\n", Some("in line 2 (it ends in line 3) is followed by other text")),
+            ("a,b\n1,\"x\"y\n", Some("the quoted cell that opens in line 2 is followed by other text")),
+            ("a,b\n1,\"x\" \"y\"\n", Some("the quoted cell that opens in line 2 is followed")),
+            ("a,b\n\"1\"2,3\n", Some("the quoted cell that opens in line 2 is followed")),
+        ];
+        for (text, fault) in cases {
+            for step in [1, 2, 3, 7, 100] {
+                let mut read = String::new();
+                let found = Quotes::new(Slow(text.as_bytes(), step), b',').read_to_string(&mut read);
+                match (found, fault) {
+                    (Ok(_), None) => assert_eq!(read, text),
+                    (Err(error), Some(fault)) => {
+                        assert!(error.to_string().contains(fault), "{text:?} by {step}: {error}");
+                    }
+                    (found, _) => panic!("{text:?} by {step}: {found:?}, expected {fault:?}"),
+                }
+            }
+        }
+        let other = Quotes::new(&b"a;b\n\"x\";2\n"[..], b';').read_to_string(&mut String::new());
+        assert!(other.is_ok());
+    }
+}
