@@ -413,7 +413,7 @@ pub(crate) struct DetectArgs {
     /// Flag rows with this score or more
     #[arg(long, value_name = "VALUE", group = "limit", allow_negative_numbers = true)]
     pub(crate) threshold: Option<f64>,
-    /// Flag rows with a score above that of this many percent of the calibration rows [default: 99]
+    /// Flag rows from the score on that this many percent of the calibration rows are below [default: 99]
     #[arg(long, value_name = "P", group = "limit", requires = "reference", allow_negative_numbers = true)]
     pub(crate) percentile: Option<f64>,
     /// Flag this share of the rows

@@ -74,6 +74,15 @@ impl TrainingRows {
         } else {
             Content::Table(read_table(&args.data, &options)?)
         };
+        // A table that leaves out a column of which nothing is known; standard input has gone by.
+        let content = match content {
+            Content::Numbers(rows)
+                if mask && args.data != "-" && has_empty_column(&rows) && image.is_none() =>
+            {
+                Content::Table(read_table(&args.data, &options)?)
+            }
+            content => content,
+        };
         match content {
             Content::Numbers(rows) => {
                 let rows = match &args.normal {
@@ -138,6 +147,15 @@ impl TrainingRows {
         }
         Ok(model)
     }
+}
+
+/// Whether there is a column without a known value.
+fn has_empty_column(rows: &Dataset) -> bool {
+    let mut known = vec![false; rows.features()];
+    for row in rows.values().chunks_exact(rows.features().max(1)) {
+        known.iter_mut().zip(row).for_each(|(known, x)| *known |= !x.is_nan());
+    }
+    known.contains(&false)
 }
 
 fn is_mixed(schema: &Schema) -> bool {

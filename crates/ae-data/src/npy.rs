@@ -177,7 +177,12 @@ impl Header {
         let element = parse_type(descr).ok_or_else(|| DataError::UnsupportedType {
             path: path.to_owned(),
             array: format!("array '{name}'"),
-            dtype: format!("elements of type {}", descr.split([',', '}']).next().unwrap_or_default().trim()),
+            dtype: match descr.trim_start().starts_with('[') {
+                true => "records of several fields".to_owned(),
+                false => {
+                    format!("elements of type {}", descr.split([',', '}']).next().unwrap_or_default().trim())
+                }
+            },
         })?;
         Ok(Header { name: name.to_owned(), element, fortran, shape })
     }

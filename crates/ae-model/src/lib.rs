@@ -35,6 +35,7 @@ mod config;
 mod continuing;
 mod engine;
 mod error;
+mod errors;
 mod file;
 pub mod gradcheck;
 mod history;

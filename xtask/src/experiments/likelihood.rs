@@ -29,7 +29,7 @@ pub(crate) struct Iwae {
         long,
         value_delimiter = ',',
         value_name = "K:EPOCHS[:RATE]",
-        default_value = "1:300,50:30",
+        default_value = "1:400,5:120:0.001,50:40:0.0005",
         conflicts_with = "epochs"
     )]
     stages: Vec<Stage>,
@@ -80,7 +80,7 @@ struct Task {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Rows of an update
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 48)]
     batch_size: usize,
     /// Test images whose likelihood is estimated
     #[arg(long, default_value_t = 1000)]
@@ -94,7 +94,7 @@ struct Task {
 
 impl Vae {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let epochs = self.task.settings.epochs.unwrap_or(600);
+        let epochs = self.task.settings.epochs.unwrap_or(400);
         self.task.run("vae", &[Stage { samples: 1, epochs, learning_rate: None }], 86.76)
     }
 }

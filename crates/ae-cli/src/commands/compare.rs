@@ -92,14 +92,14 @@ fn settings(wanted: &Wanted<'_>, rows: usize) -> Result<TsneSettings, Failure> {
     let k = wanted.neighbours;
     if k == 0 || k >= rows.div_ceil(2) {
         return Err(Failure::Usage(format!(
-            "--neighbours: {k} is out of range: it must be at least 1 and fewer than half of the rows, of which {location} has {rows}"
+            "--neighbours: {k} is out of range: it must be at least 1 and fewer than half of the {rows} rows of {location} that are mapped"
         )));
     }
     let most = rows.saturating_sub(1) as f64;
     let perplexity = wanted.perplexity.unwrap_or(PERPLEXITY.min(most / 3.0).max(1.0));
     if !(perplexity >= 1.0 && perplexity <= most) {
         return Err(Failure::Usage(format!(
-            "--perplexity: {perplexity} is out of range: it must be from 1 to one less than the rows, of which {location} has {rows}"
+            "--perplexity: {perplexity} is out of range: it must be from 1 to one less than the {rows} rows of {location} that are mapped"
         )));
     }
     let mut settings = TsneSettings::default();

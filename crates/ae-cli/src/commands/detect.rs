@@ -89,6 +89,10 @@ fn check(args: &DetectArgs) -> Result<(), Failure> {
             return usage("--score: scores other than error need --reference rows");
         }
     }
+    let read = [Some(&args.transform.data), args.reference.as_ref(), args.calibrate.as_ref()];
+    if read.into_iter().flatten().filter(|location| *location == "-").count() > 1 {
+        return usage("-: standard input can be read only once");
+    }
     if args.threshold.is_some_and(f64::is_nan) {
         return usage("--threshold: NaN is no threshold");
     }

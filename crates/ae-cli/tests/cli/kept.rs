@@ -169,3 +169,19 @@ fn quotes_that_are_not_closed_are_named() {
         assert!(refused.err.contains("rows.csv"), "{}", refused.err);
     }
 }
+
+/// A column of which nothing is known is left out, not made up.
+#[test]
+fn empty_columns_of_numbers_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = (0..50).fold("a,b,c\n".to_owned(), |text, i| text + &format!("{i},,{}\n", i % 7));
+    write(folder.path(), "rows.csv", &text);
+    let trained = ae(
+        folder.path(),
+        &["train", "rows.csv", "--missing", "mask", "--epochs", "3", "-o", "m.safetensors"],
+    );
+    assert!(trained.err.contains("columns left out: b (no cell is known)"), "{}", trained.err);
+    let filled = ae(folder.path(), &["reconstruct", "m.safetensors", "rows.csv", "--fill"]);
+    assert_eq!(filled.out, text);
+    assert!(filled.err.contains("0 missing cells filled in"), "{}", filled.err);
+}

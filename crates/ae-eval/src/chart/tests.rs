@@ -122,7 +122,9 @@ fn the_widest_spans_have_an_end() {
 /// Names begin within the chart, whatever they are made of.
 #[test]
 fn names_of_bars_are_within_the_chart() {
-    for name in ["TOTAL_HOUSEHOLD_INCOME", "MMMMMMMMMMMMMMMMMMMMMM", "年収と世帯の人数を合わせた値の平均", "usual"] {
+    for name in
+        ["TOTAL_HOUSEHOLD_INCOME", "MMMMMMMMMMMMMMMMMMMMMM", "年収と世帯の人数を合わせた値の平均", "usual"]
+    {
         let short = bars::fitting(name);
         let left = 12.0 + wide(&short);
         assert!(left < WIDTH * 0.65, "{short} takes {left}");

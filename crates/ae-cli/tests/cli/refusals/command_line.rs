@@ -269,7 +269,7 @@ pub(super) const CASES: &[Case] = &[
         "half of the rows as neighbours",
         "compare M rows.csv --neighbours 15",
         2,
-        "fewer than half of the rows, of which rows.csv has 30",
+        "fewer than half of the 30 rows of rows.csv that are mapped",
     ),
     case("a perplexity of 0", "compare M rows.csv --perplexity 0", 2, "--perplexity: 0 is out of range"),
     case(
@@ -278,7 +278,12 @@ pub(super) const CASES: &[Case] = &[
         2,
         "--perplexity: NaN is out of range",
     ),
-    case("a perplexity beyond the rows", "compare M rows.csv --perplexity 30", 2, "one less than the rows"),
+    case(
+        "a perplexity beyond the rows",
+        "compare M rows.csv --perplexity 30",
+        2,
+        "one less than the 30 rows",
+    ),
     case("a plot of no known kind", "compare M rows.csv --plot maps.gif", 2, "--plot maps.gif: pictures are"),
     case(
         "a plot in no folder",
