@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ae_data::{BatchSource, Dataset};
-use ae_model::{Autoencoder, Callback, EpochRecord, ErrorNorm};
+use ae_model::{Autoencoder, Callback, Config, EpochRecord, ErrorNorm};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -97,6 +97,14 @@ impl Settings {
             println!("{key:<24} {value}");
         }
     }
+}
+
+/// A model that starts where the one before it ended, if there is one.
+fn started(config: Config, before: Option<&Autoencoder>) -> Result<Autoencoder, Failure> {
+    Ok(match before {
+        None => Autoencoder::new(config)?,
+        Some(before) => Autoencoder::continuing(config, before)?,
+    })
 }
 
 /// The model trained on the rows, its epochs shown, and the seconds that took.

@@ -92,7 +92,7 @@ impl TrainingRows {
                     }
                     None => rows,
                 };
-                // Values of the other formats are bytes, or were made here.
+                // Bytes are exact.
                 if !matches!(Format::of(Path::new(&args.data)), Ok(Format::Idx)) && image.is_none() {
                     tables::remark_coarse(&rows, &args.data, out);
                 }

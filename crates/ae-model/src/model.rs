@@ -277,7 +277,9 @@ impl Autoencoder {
         };
         if self.config.precision() != Precision::F64 {
             scaler.expect_near(data, &validation)?;
-            scaler.expect_near(expected, &validation).map_err(of_targets)?;
+            if let Some(targets) = targets {
+                scaler.expect_near(targets, &validation).map_err(of_targets)?;
+            }
         }
         Ok((train, validation, scaler))
     }

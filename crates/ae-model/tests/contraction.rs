@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod parameters;
+
 use ae_data::Dataset;
-use ae_kernels::Element;
 use ae_model::gradcheck::{self, Settings};
 use ae_model::{
     Activation, Arithmetic, Autoencoder, CodePenalty, Config, ConfigBuilder, ConvLayer, Dropout, Isa, Latent,
     LayerParameters, Noise, Optimizer, Products, ScalerKind, Trainer,
 };
 use ae_testing::random::SplitMix64;
+use parameters::{fill, flat};
 use proptest::prelude::*;
 
 /// Those whose second derivative follows from their output.
@@ -87,10 +89,6 @@ impl Case {
         let (objective, layers) = trainer.enter(|session| session.gradients(&self.table(), &rows)).unwrap();
         (objective, flat(&layers))
     }
-}
-
-fn flat<T: Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
-    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
 }
 
 fn cases(width: usize) -> impl Strategy<Value = Case> {
@@ -189,14 +187,7 @@ proptest! {
             let mut layers = trainer.layers();
             let settings = Settings { step: 2e-5, tolerance: 3e-6, kinks: 0.5 };
             let report = gradcheck::compare(&settings, &flat(&layers), &gradients, |values| {
-                let mut rest = values;
-                for layer in &mut layers {
-                    for target in [&mut layer.weights, &mut layer.bias] {
-                        let (head, tail) = rest.split_at(target.len());
-                        target.copy_from_slice(head);
-                        rest = tail;
-                    }
-                }
+                fill(&mut layers, values);
                 trainer.set_layer(0, &layers[0]).unwrap();
                 let mut decoder = layers[1].clone();
                 if case.tied {

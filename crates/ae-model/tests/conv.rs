@@ -3,15 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod parameters;
+
 use ae_data::{BatchSource, Rows};
-use ae_kernels::Element;
 use ae_model::gradcheck::{self, Settings};
 use ae_model::{
     Activation, Arithmetic, Autoencoder, CodePenalty, Config, ConfigBuilder, ConvLayer, Dropout,
-    EarlyStopping, ErrorNorm, Gaussian, Image, ImageLayer, ImageLayers, Isa, Latent, LayerParameters, Loss,
-    Noise, Optimizer, PoolKind, PoolLayer, Precision, Products, ScalerKind, Trainer, WeightPenalty,
+    EarlyStopping, ErrorNorm, Gaussian, Image, ImageLayer, ImageLayers, Isa, Latent, Loss, Noise, Optimizer,
+    PoolKind, PoolLayer, Precision, Products, ScalerKind, Trainer, WeightPenalty,
 };
 use ae_testing::random::SplitMix64;
+use parameters::{fill, flat};
 use proptest::prelude::*;
 
 /// A convolutional autoencoder, drawn at random.
@@ -103,22 +105,11 @@ impl Kind {
         let step = if self.has_kinks() { 2e-5 } else { 1e-4 };
         let settings = Settings { kinks: 1.0, step, tolerance };
         gradcheck::compare(&settings, &flat(&layers), gradients, |values| {
-            let mut rest = values;
-            for (index, layer) in layers.iter_mut().enumerate() {
-                for target in [&mut layer.weights, &mut layer.bias] {
-                    let (head, tail) = rest.split_at(target.len());
-                    target.copy_from_slice(head);
-                    rest = tail;
-                }
-                trainer.set_layer(index, layer).unwrap();
-            }
+            fill(&mut layers, values);
+            layers.iter().enumerate().for_each(|(index, layer)| trainer.set_layer(index, layer).unwrap());
             trainer.enter(|session| session.gradients(&table, &rows)).unwrap().0
         })
     }
-}
-
-fn flat<T: Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
-    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
 }
 
 fn kinds(size: usize, channels: usize) -> impl Strategy<Value = Kind> {

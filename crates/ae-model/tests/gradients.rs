@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_kernels::Element;
+mod parameters;
+
 use ae_model::gradcheck::{self, Settings};
 use ae_model::{Activation, Arithmetic, Config, Init, Isa, LayerParameters, Products, Trainer};
 use ae_testing::naive::{self, NaiveNet};
 use ae_testing::random::SplitMix64;
+use parameters::flat;
 use proptest::prelude::*;
 
 /// A random autoencoder and a batch for it.
@@ -90,10 +92,6 @@ fn architectures(
     (widths, activation, init, 1..=40usize, any::<u64>()).prop_map(
         |(widths, activation, init, rows, seed)| Architecture { widths, activation, init, rows, seed },
     )
-}
-
-fn flat<T: Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
-    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
 }
 
 /// The parameters of `naive` from a flat list in the order of [`flat`].

@@ -3,13 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_kernels::Element;
+mod parameters;
+
 use ae_model::gradcheck::{self, Report, Settings};
 use ae_model::{
     Activation, Arithmetic, CodePenalty, Config, ConfigBuilder, Dropout, Gaussian, Isa, Latent,
     LayerParameters, Loss, Noise, Products, ScalerKind, Trainer, WeightPenalty,
 };
 use ae_testing::random::SplitMix64;
+use parameters::{fill, flat};
 use proptest::prelude::*;
 
 /// What makes a kind, drawn at random.
@@ -109,10 +111,6 @@ impl Kind {
     }
 }
 
-fn flat<T: Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
-    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
-}
-
 fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<Value = Kind> {
     let share = 0.1..0.6f64;
     let noise = prop_oneof![
@@ -188,15 +186,8 @@ impl Kind {
         let (step, kinks) = if has_kinks(self) || self.normalises() { (2e-5, 1.0) } else { (1e-4, 0.0) };
         let settings = Settings { kinks, step, tolerance: 3e-6 };
         let report = gradcheck::compare(&settings, &parameters, gradients, |values| {
-            let mut rest = values;
-            for (index, layer) in layers.iter_mut().enumerate() {
-                for target in [&mut layer.weights, &mut layer.bias] {
-                    let (head, tail) = rest.split_at(target.len());
-                    target.copy_from_slice(head);
-                    rest = tail;
-                }
-                trainer.set_layer(index, layer).unwrap();
-            }
+            fill(&mut layers, values);
+            layers.iter().enumerate().for_each(|(index, layer)| trainer.set_layer(index, layer).unwrap());
             self.gradients_by(&mut trainer).0
         });
         (report, settings)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod parameters;
 mod remote;
 
 use ae_data::{BatchSource, DataError, Dataset, Pairs, Subset, validation_split};
@@ -12,6 +13,7 @@ use ae_model::{
 };
 use ae_testing::naive::{self, NaiveNet};
 use ae_testing::random::SplitMix64;
+use parameters::{fill, flat};
 use remote::Remote;
 
 const FEATURES: usize = 12;
@@ -42,10 +44,6 @@ fn fitted(config: Config, data: &dyn BatchSource) -> (Autoencoder, ae_model::His
     let mut model = Autoencoder::new(config).unwrap();
     let history = model.fit(data, &mut []).unwrap();
     (model, history)
-}
-
-fn flat<T: ae_kernels::Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
-    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
 }
 
 /// Every way of multiplying against loops that share nothing with it.
@@ -115,12 +113,7 @@ fn other_stages_agree_with_finite_differences() {
             let (parameters, (_, found)) = (flat(&layers), gradients(&layers));
             let settings = Settings { step: 2e-5, tolerance: 3e-6, ..Settings::default() };
             let report = gradcheck::compare(&settings, &parameters, &flat(&found), |values| {
-                let mut rest = values;
-                for target in layers.iter_mut().flat_map(|layer| [&mut layer.weights, &mut layer.bias]) {
-                    let (head, tail) = rest.split_at(target.len());
-                    target.copy_from_slice(head);
-                    rest = tail;
-                }
+                fill(&mut layers, values);
                 gradients(&layers).0
             });
             assert!(report.passes(&settings), "{isa}: {report:?}");

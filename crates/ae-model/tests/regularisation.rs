@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod parameters;
+
 use ae_data::Dataset;
 use ae_kernels::Element;
 use ae_model::gradcheck::{self, Report, Settings};
@@ -12,6 +14,7 @@ use ae_model::{
     WeightPenalty,
 };
 use ae_testing::random::SplitMix64;
+use parameters::{fill, flat};
 use proptest::prelude::*;
 
 fn table(rows: usize, features: usize, seed: u64) -> Vec<f32> {
@@ -29,10 +32,6 @@ fn trainer<T: Arithmetic>(config: &Config, isa: Isa, threads: usize, products: P
         trainer.set_layer(index, &layer).unwrap();
     }
     trainer
-}
-
-fn flat<T: Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
-    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
 }
 
 /// Sets all parameters, but for weights that are tied, which follow the encoder's.
@@ -57,14 +56,7 @@ fn compare(config: &Config, isa: Isa, rows: usize) -> Report {
     let (_, gradients) = trainer.enter(|session| session.gradients(&table, &rows)).unwrap();
     let mut layers = trainer.layers();
     gradcheck::compare(&SETTINGS, &flat(&layers), &flat(&gradients), |values| {
-        let mut rest = values;
-        for layer in &mut layers {
-            for target in [&mut layer.weights, &mut layer.bias] {
-                let (head, tail) = rest.split_at(target.len());
-                target.copy_from_slice(head);
-                rest = tail;
-            }
-        }
+        fill(&mut layers, values);
         set(&mut trainer, &layers, config.tied_weights());
         trainer.enter(|session| session.gradients(&table, &rows)).unwrap().0
     })

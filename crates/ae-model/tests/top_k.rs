@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod parameters;
+
 use ae_data::Rows;
 use ae_model::gradcheck::{self, Settings};
 use ae_model::{
@@ -9,6 +11,7 @@ use ae_model::{
     Latent, LayerParameters, Loss, Optimizer, Precision, Products, Revival, ScalerKind, TopK, Trainer,
 };
 use ae_testing::random::SplitMix64;
+use parameters::{fill, flat};
 use proptest::prelude::*;
 
 /// A network `[input] -> hidden -> top k of code -> hidden -> [input]` and its rows.
@@ -95,10 +98,6 @@ fn batch_top_k(k: usize) -> Latent {
     Latent::TopK(TopK { k, revival: None, of_batch: true })
 }
 
-fn flat<T: ae_kernels::Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
-    layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).map(|x| x.to_f64()).collect()
-}
-
 fn cases(depth: usize, width: usize, rows: usize) -> impl Strategy<Value = Case> {
     let loss = prop::sample::select(vec![
         Loss::Mse,
@@ -147,15 +146,8 @@ proptest! {
             let mut layers = trainer.layers();
             let settings = Settings { kinks: 1.0, step: 2e-5, tolerance: 3e-6 };
             let report = gradcheck::compare(&settings, &flat(&layers), &gradients, |values| {
-                let mut rest = values;
-                for (index, layer) in layers.iter_mut().enumerate() {
-                    for target in [&mut layer.weights, &mut layer.bias] {
-                        let (head, tail) = rest.split_at(target.len());
-                        target.copy_from_slice(head);
-                        rest = tail;
-                    }
-                    trainer.set_layer(index, layer).unwrap();
-                }
+                fill(&mut layers, values);
+                layers.iter().enumerate().for_each(|(index, layer)| trainer.set_layer(index, layer).unwrap());
                 trainer.enter(|session| session.gradients(&table, &rows)).unwrap().0
             });
             prop_assume!(report.kinks <= report.compared);

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::images::Images;
-use super::{Settings, fitted};
+use super::{Settings, fitted, started};
 use crate::failure::Failure;
 
 #[derive(Args, Debug)]
@@ -59,13 +59,13 @@ impl FromStr for Stage {
         let mut words = text.split(':');
         let counts =
             (words.next().and_then(|k| k.parse().ok()), words.next().and_then(|epochs| epochs.parse().ok()));
-        let rate = words.next().map(|rate| rate.parse().ok().filter(|rate: &f64| *rate > 0.0));
+        let rate = match words.next() {
+            None => Some(None),
+            Some(rate) => rate.parse().ok().filter(|rate: &f64| *rate > 0.0).map(Some),
+        };
         match (counts, rate, words.next()) {
-            ((Some(samples @ 1..), Some(epochs @ 1..)), None, None) => {
-                Ok(Self { samples, epochs, learning_rate: None })
-            }
-            ((Some(samples @ 1..), Some(epochs @ 1..)), Some(Some(rate)), None) => {
-                Ok(Self { samples, epochs, learning_rate: Some(rate) })
+            ((Some(samples @ 1..), Some(epochs @ 1..)), Some(learning_rate), None) => {
+                Ok(Self { samples, epochs, learning_rate })
             }
             _ => Err(format!(
                 "expected samples:epochs or samples:epochs:rate, such as 50:30:0.0005, got {text}"
@@ -125,11 +125,7 @@ impl Task {
         let mut trained: Option<Autoencoder> = None;
         for (index, stage) in stages.iter().enumerate() {
             let config = self.config(features, *stage)?;
-            let model = match &trained {
-                None => Autoencoder::new(config)?,
-                Some(before) => Autoencoder::continuing(config, before)?,
-            };
-            let (model, took) = fitted(model, &drawn, &self.settings)?;
+            let (model, took) = fitted(started(config, trained.as_ref())?, &drawn, &self.settings)?;
             seconds += took;
             let values = model.log_likelihood(&images, self.test_samples, seed)?;
             let mean = values.iter().sum::<f64>() / rows as f64;

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::images::Images;
-use super::{Settings, fitted, mean_error};
+use super::{Settings, fitted, mean_error, started};
 use crate::failure::Failure;
 
 #[derive(Args, Debug)]
@@ -132,16 +132,13 @@ fn compare(
         Ok(mse) => Ok(mse * features as f64),
         Err(error) => Err(Failure::Wrong(error.to_string())),
     };
+    let same = pca(published.components)?;
     let mut seconds = 0.0;
     let mut trained: Option<Autoencoder> = None;
     for (index, stage) in stages.iter().enumerate() {
         let config = stage.clone().seed(settings.seed).build()?;
         let code = config.encoding_dim();
-        let model = match &trained {
-            None => Autoencoder::new(config)?,
-            Some(before) => Autoencoder::continuing(config, before)?,
-        };
-        let (model, took) = fitted(model, train, settings)?;
+        let (model, took) = fitted(started(config, trained.as_ref())?, train, settings)?;
         seconds += took;
         settings.summary(&json!({
             "experiment": name,
@@ -153,11 +150,11 @@ fn compare(
             "seconds": seconds,
             "train_error": mean_error(&model, train)?,
             "test_error": mean_error(&model, test)?,
-            "pca_test_error": pca(code)?,
+            "pca_test_error": if code == published.components { same } else { pca(code)? },
             "published_test_error": published.autoencoder,
             "published_pca_components": published.components,
             "published_pca_test_error": published.pca,
-            "same_pca_test_error": pca(published.components)?,
+            "same_pca_test_error": same,
         }));
         trained = Some(model);
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Command, EvaluateArgs, TransformArgs};
+use super::{Command, DrawnArgs, EvaluateArgs, TrainArgs, TransformArgs};
 use crate::failure::Failure;
 
 /// What a command reads, and what it writes, by flags.
@@ -28,6 +28,16 @@ fn data(location: &String) -> Option<&Path> {
     Some(Path::new(location))
 }
 
+fn train(args: &TrainArgs) -> Files<'_> {
+    let TrainArgs { data: rows, target, config, output, .. } = args;
+    let read = [data(rows), target.as_ref().and_then(data), config.as_deref()];
+    Files::default().reads(read).writes("-o", output.as_deref())
+}
+
+fn drawn<'a>(model: &'a Path, args: &'a DrawnArgs) -> Files<'a> {
+    Files::default().reads([Some(model)]).writes("-o", args.output.as_deref())
+}
+
 fn transform(args: &TransformArgs) -> Files<'_> {
     let TransformArgs { model, data: rows, output, .. } = args;
     Files::default().reads([Some(model.as_path()), data(rows)]).writes("-o", output.as_deref())
@@ -42,15 +52,8 @@ fn evaluate(args: &EvaluateArgs) -> Files<'_> {
 impl Command {
     fn files(&self) -> Files<'_> {
         match self {
-            Command::Train(args) => {
-                let files = Files::default().reads([data(&args.data), args.config.as_deref()]);
-                files.reads([args.target.as_ref().and_then(data)]).writes("-o", args.output.as_deref())
-            }
-            Command::Sweep(args) => {
-                let args = &args.training;
-                let files = Files::default().reads([data(&args.data), args.config.as_deref()]);
-                files.reads([args.target.as_ref().and_then(data)]).writes("-o", args.output.as_deref())
-            }
+            Command::Train(args) => train(args),
+            Command::Sweep(args) => train(&args.training),
             Command::Encode(args) | Command::Decode(args) => transform(args),
             Command::Reconstruct(args) => transform(&args.transform),
             Command::Score(args) => transform(&args.transform),
@@ -67,15 +70,9 @@ impl Command {
                 .reads([Some(args.model.as_path()), data(&args.data)])
                 .writes("-o", args.output.as_deref())
                 .writes("--plot", args.plot.as_deref()),
-            Command::Generate(args) => Files::default()
-                .reads([Some(args.model.as_path())])
-                .writes("-o", args.drawn.output.as_deref()),
-            Command::Traverse(args) => Files::default()
-                .reads([Some(args.model.as_path())])
-                .writes("-o", args.drawn.output.as_deref()),
-            Command::Interpolate(args) => Files::default()
-                .reads([Some(args.model.as_path()), data(&args.data)])
-                .writes("-o", args.drawn.output.as_deref()),
+            Command::Generate(args) => drawn(&args.model, &args.drawn),
+            Command::Traverse(args) => drawn(&args.model, &args.drawn),
+            Command::Interpolate(args) => drawn(&args.model, &args.drawn).reads([data(&args.data)]),
             Command::Info(_) => Files::default(),
         }
     }
