@@ -20,7 +20,7 @@ fn calls() -> usize {
 /// One test in this file, so that no other thread allocates meanwhile.
 #[test]
 fn a_warm_step_allocates_nothing() {
-    const STEPS: usize = 300;
+    const STEPS: usize = 100;
     let table = SplitMix64::new(1).uniform_f32s(256 * 200, 0.0, 1.0);
     for threads in [1, 2, 3] {
         // The larger network's steps are shared among the threads, and on tiles where the CPU has them; the smaller one's are not.
@@ -56,9 +56,9 @@ fn a_warm_step_allocates_nothing() {
                 // A worker thread sets up its queues when it first takes work from another, which on a busy
                 // machine may be late: warm is when that has happened.
                 let mut quiet = 0;
-                for _ in 0..100 {
+                for _ in 0..200 {
                     let before = calls();
-                    steps(session, 100);
+                    steps(session, 30);
                     quiet = if calls() == before { quiet + 1 } else { 0 };
                     if quiet == 3 {
                         break;
