@@ -11,8 +11,21 @@ use crate::output::Output;
 use crate::pictures::{self, Folder};
 use crate::tables;
 
-/// How the flags say that rows are read, with missing values as NaN if they may be missing.
-pub(crate) fn options(args: &DataArgs, may_miss: bool) -> ReadOptions {
+/// How the flags say that the rows of `location` are read, with missing values as NaN if they may be missing. Flags that say nothing about
+/// them are named.
+pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Output) -> ReadOptions {
+    let format = Format::of(Path::new(location)).ok().filter(|_| ae_data::folder(location).is_none());
+    let has_cells = location == "-" || matches!(format, Some(Format::Csv | Format::Tsv));
+    for (flag, given, of_use) in [
+        ("--array", args.array.is_some(), format == Some(Format::Npz)),
+        ("--delimiter", args.delimiter.is_some(), has_cells && format != Some(Format::Tsv)),
+        ("--header", args.header, has_cells),
+        ("--no-header", args.no_header, has_cells),
+    ] {
+        if given && !of_use {
+            out.note(format!("{location}: {flag} changes nothing in how this is read"));
+        }
+    }
     let mut options = ReadOptions::default();
     options.delimiter = args.delimiter;
     options.header = match (args.header, args.no_header) {
@@ -34,7 +47,7 @@ fn read(
     wanted: Option<&[String]>,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    let mut options = options(args, may_miss);
+    let mut options = options(location, args, may_miss, out);
     match ae_data::folder(location) {
         Some(folder) => {
             options.threads = out.threads();
@@ -126,7 +139,7 @@ pub(crate) fn read_table_for(
     out: &Output,
 ) -> Result<(Dataset, Table), Failure> {
     let may_miss = model.config().mask_missing();
-    let table = ae_data::read_table(location, &options(args, may_miss))?;
+    let table = ae_data::read_table(location, &options(location, args, may_miss, out))?;
     let rows = tables::encode(schema, &table, args.label.as_deref(), may_miss, out)?;
     if table.names().is_none() {
         out.note(no_names(location));
@@ -151,7 +164,7 @@ pub(crate) fn read_texts_for(
     args: &DataArgs,
     out: &Output,
 ) -> Result<(Dataset, Option<Texts>), Failure> {
-    let options = options(args, model.config().mask_missing());
+    let options = options(location, args, model.config().mask_missing(), out);
     let as_texts = location == "-" || Format::of(Path::new(location)).is_ok_and(Format::holds_texts);
     if !as_texts || ae_data::folder(location).is_some() {
         return Ok((read_for(model, location, args, out)?, None));

@@ -49,7 +49,7 @@ impl TrainingRows {
     /// Reads the rows that the flags name.
     pub(crate) fn read(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
         let mask = args.missing == Some(MissingArg::Mask);
-        let mut options = options(&args.input, mask);
+        let mut options = options(&args.data, &args.input, mask, out);
         let list = |names: &Option<crate::args::Names>| names.clone().map_or_else(Vec::new, |names| names.0);
         let wishes = Wishes {
             categorical: list(&args.categorical),

@@ -8,8 +8,8 @@ mod philox;
 
 use crate::isa::Isa;
 use crate::panel::{Affine, Panels, PanelsMut};
-use crate::simd::{Element, Kernel, Simd};
-use philox::{WIDTH, philox};
+use crate::simd::{Element, Kernel, Portable, Simd, WORDS, Words};
+use philox::philox;
 
 /// A source of random numbers that has no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +96,8 @@ pub fn swap<T: Element>(
     for index in 0..src.count() {
         let (from, to) = (src.panel(index), dst.panel(index));
         for first in (0..features).step_by(4) {
-            let fates = words::<T>(stream, index, first / 4, Use::Value);
-            let choices = words::<T>(stream, index, first / 4, Use::Donor);
+            let fates = words::<T, _>(Portable::new(), stream, index, first / 4, Use::Value);
+            let choices = words::<T, _>(Portable::new(), stream, index, first / 4, Use::Donor);
             for f in first..features.min(first + 4) {
                 for lane in 0..T::PANEL {
                     let at = f * T::PANEL + lane;
@@ -190,12 +190,12 @@ struct Each<'a, T, F> {
 impl<T: Element, F: OfWord<T>> Kernel<T> for Each<'_, T, F> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd<T>>(mut self, _: S) {
+    fn run<S: Simd<T>>(mut self, s: S) {
         for index in 0..self.src.count() {
             let (from, to) = (self.src.panel(index), self.dst.panel(index));
             let groups = from.chunks(4 * T::PANEL).zip(to.chunks_mut(4 * T::PANEL));
             for (group, (from, to)) in groups.enumerate() {
-                let words = words::<T>(self.stream, index, group, Use::Value);
+                let words = words::<T, _>(s, self.stream, index, group, Use::Value);
                 let lines = from.chunks_exact(T::PANEL).zip(to.chunks_exact_mut(T::PANEL));
                 for ((from, to), words) in lines.zip(&words) {
                     for ((x, y), word) in from.iter().zip(to).zip(words) {
@@ -218,10 +218,10 @@ struct Normal<'a, T> {
 impl<T: Element> Kernel<T> for Normal<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd<T>>(mut self, _: S) {
+    fn run<S: Simd<T>>(mut self, s: S) {
         for index in 0..self.dst.cols().div_ceil(T::PANEL) {
             for (group, lines) in self.dst.panel(index).chunks_mut(4 * T::PANEL).enumerate() {
-                let words = words::<T>(self.stream, index, group, Use::Value);
+                let words = words::<T, _>(s, self.stream, index, group, Use::Value);
                 for (line, words) in lines.chunks_exact_mut(T::PANEL).zip(&words) {
                     for (y, word) in line.iter_mut().zip(words) {
                         *y = T::from_f32(quantile(uniform(*word)));
@@ -241,14 +241,18 @@ enum Use {
 
 /// The words of four features, `[4][rows of a panel]`.
 #[inline(always)]
-fn words<T: Element>(stream: Stream, panel: usize, group: usize, for_what: Use) -> [[u32; WIDTH]; 4] {
+fn words<T: Element, S: Words>(
+    s: S,
+    stream: Stream,
+    panel: usize,
+    group: usize,
+    for_what: Use,
+) -> [[u32; WORDS]; 4] {
     let first = (stream.first_row + panel * T::PANEL) as u32;
-    let mut rows = [0; WIDTH];
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = first.wrapping_add(i as u32);
-    }
-    let (drawing, which) = (stream.drawing as u32, for_what as u32);
-    philox([rows, [group as u32; WIDTH], [drawing; WIDTH], [which; WIDTH]], stream.key)
+    let rows = s.words(std::array::from_fn(|i| first.wrapping_add(i as u32)));
+    let others = [group, stream.drawing, for_what as usize].map(|word| s.same(word as u32));
+    let [group, drawing, which] = others;
+    philox(s, [rows, group, drawing, which], stream.key).map(|words| s.array(words))
 }
 
 /// In (0, 1), the middle of one of 2²³ equal steps.

@@ -197,6 +197,35 @@ impl<'t> Crew<'t> {
         });
     }
 
+    /// Calls `work(i, chunk, scratch)` for every chunk of `len` elements of `data` (the last may be shorter). `scratch` is `scratch_len`
+    /// elements of `memory` that no other call has at the time, with what calls before it left there. No more threads take part than there
+    /// is memory for; there must be enough for one.
+    pub fn for_each_chunk_in<T: Send>(
+        self,
+        data: &mut [T],
+        len: usize,
+        memory: &mut [T],
+        scratch_len: usize,
+        work: impl Fn(usize, &mut [T], &mut [T]) + Send + Sync,
+    ) {
+        assert!(len > 0, "chunks need a length");
+        let (total, chunks) = (data.len(), data.len().div_ceil(len));
+        let areas = memory.len().checked_div(scratch_len).unwrap_or(usize::MAX);
+        assert!(areas > 0, "{} elements for work in {scratch_len}", memory.len());
+        let (data, memory) = (Owned::new(data), Owned::new(memory));
+        let crew = Crew { threads: self.threads.min(areas), ..self };
+        crew.share_as(chunks, |thread, i| {
+            let start = i * len;
+            let place = start..start + len.min(total - start);
+            // SAFETY: `share_as` calls with every index below `chunks` once, and chunks do not overlap, as in `for_each_chunk_with`. It gives a
+            // number below `areas` that no other call has at the time, and there are so many areas of `scratch_len` elements.
+            let (chunk, scratch) = unsafe {
+                (data.piece(place), memory.piece(thread * scratch_len..(thread + 1) * scratch_len))
+            };
+            work(i, chunk, scratch);
+        });
+    }
+
     /// Calls `work(i, part, extra)` for every range `i` of `parts`, where `part` is that range of `data` and `extra` the
     /// range of `extra` that is `extra.len() / data.len()` times as long.
     pub fn for_each_part<T: Send>(
@@ -221,9 +250,15 @@ impl<'t> Crew<'t> {
 
     /// Calls `work` once with every index below `count`.
     fn share(self, count: usize, work: impl Fn(usize) + Sync) {
+        self.share_as(count, |_, index| work(index));
+    }
+
+    /// Calls `work` once with every index below `count`; first with the number of the thread at work, below [`Crew::threads`], which no other
+    /// has meanwhile.
+    fn share_as(self, count: usize, work: impl Fn(usize, usize) + Sync) {
         match self.team {
-            Some(team) if count > 1 => team.run(self.threads, count, &work),
-            _ => (0..count).for_each(work),
+            Some(team) if count > 1 && self.threads > 1 => team.run(self.threads, count, &work),
+            _ => (0..count).for_each(|index| work(0, index)),
         }
     }
 }

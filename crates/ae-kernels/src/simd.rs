@@ -10,12 +10,15 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+mod words;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use portable::Portable;
+pub(crate) use words::WORDS;
+pub use words::Words;
 
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -39,6 +42,7 @@ pub trait Element:
     + bytemuck::Pod
     + crate::math::Coefficients
     + crate::conv::Compiled
+    + crate::gemm::Compiled
 {
     /// Elements of a panel row (16 for `f32`, 8 for `f64`): one cache line.
     const PANEL: usize = PANEL_BYTES / size_of::<Self>();
@@ -72,7 +76,7 @@ pub trait Kernel<T: Element> {
 ///
 /// Lane `i` of every result depends on lane `i` of the operands only, with the rounding of IEEE 754; the
 /// exceptions are named. A comparison with NaN is false.
-pub trait Simd<T: Element>: Copy + Send + Sync + 'static {
+pub trait Simd<T: Element>: Words + Send + Sync + 'static {
     /// A vector of [`Simd::LANES`] elements.
     type V: Copy;
     /// Elements in a vector; divides [`Element::PANEL`].

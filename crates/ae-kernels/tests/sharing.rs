@@ -24,6 +24,26 @@ fn every_chunk_is_done_once() {
 }
 
 #[test]
+fn scratch_is_one_call_at_a_time() {
+    for threads in [Some(1), Some(2), Some(5), None] {
+        let pool = Pool::new(threads).unwrap();
+        // For one thread, for fewer than there are, and for more; and none is asked for.
+        for (memory, each) in [(4, 3), (9, 3), (50, 3), (0, 0)] {
+            let (mut data, mut memory) = (vec![0usize; 101], vec![0usize; memory]);
+            for _ in 0..200 {
+                pool.crew().for_each_chunk_in(&mut data, 10, &mut memory, each, |index, chunk, scratch| {
+                    assert_eq!(scratch.len(), each);
+                    scratch.iter_mut().for_each(|x| *x = index);
+                    chunk.iter_mut().for_each(|x| *x += index + 1);
+                    assert!(scratch.iter().all(|x| *x == index));
+                });
+            }
+            assert!(data.iter().enumerate().all(|(i, x)| *x == 200 * (i / 10 + 1)), "{threads:?}, {each}");
+        }
+    }
+}
+
+#[test]
 fn every_part_is_done_once_with_its_extra() {
     let parts = DisjointRanges::new(vec![0..3, 3..3, 5..9, 9..10]).unwrap();
     for threads in [1, 2, 5] {

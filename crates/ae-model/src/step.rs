@@ -111,8 +111,16 @@ pub(crate) struct Layout {
     /// Batch panels of a block.
     block_panels: usize,
     block_len: usize,
+    /// Whether there is one block a thread, which no phase but the first looks at, instead of one for each of the batch's.
+    reuses_blocks: bool,
     kept_len: usize,
-    /// Where the loss and the squared error of each row are in a block.
+    judged: Judged,
+}
+
+/// Where the loss and the squared error of each row are: among what is kept, or in a block.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    kept: bool,
     losses: usize,
     squares: usize,
 }
@@ -211,6 +219,7 @@ enum Way<T: Arithmetic> {
 #[derive(Clone, Debug)]
 pub(crate) struct StepPlan<T: Arithmetic> {
     batch: usize,
+    threads: usize,
     way: Way<T>,
     layout: Layout,
     /// Tasks of phase 2: ranges of the parameters, and the pieces of each.
@@ -258,7 +267,7 @@ impl<T: Arithmetic> StepPlan<T> {
         let (ranges, pieces) = tasks(network, threads);
         let chosen_among = network.batch_top_k().map_or(0, |latent| latent.features);
         let multiply_adds_a_row = multiply_adds(network);
-        StepPlan { batch, way, layout, ranges, pieces, multiply_adds_a_row, chosen_among }
+        StepPlan { batch, threads, way, layout, ranges, pieces, multiply_adds_a_row, chosen_among }
     }
 
     /// Rows of the largest batch.
@@ -269,8 +278,9 @@ impl<T: Arithmetic> StepPlan<T> {
     /// Memory for its steps.
     pub(crate) fn arena(&self) -> Arena<T> {
         let blocks = panel_count::<T>(self.batch).div_ceil(self.layout.block_panels);
+        let in_memory = if self.layout.reuses_blocks { blocks.min(self.threads.max(1)) } else { blocks };
         Arena {
-            blocks: AlignedBuf::zeroed(blocks * self.layout.block_len),
+            blocks: AlignedBuf::zeroed(in_memory * self.layout.block_len),
             kept: AlignedBuf::zeroed(blocks * self.layout.kept_len),
             means: Vec::new(),
             values: Vec::with_capacity(self.batch * self.chosen_among),
@@ -364,17 +374,25 @@ impl<T: Arithmetic> StepPlan<T> {
     ) {
         let rows = batch.indices.len();
         let blocks = rows.div_ceil(self.block_rows());
-        let Layout { block_len, kept_len, .. } = self.layout;
-        let data = &mut arena.blocks.as_mut_slice()[..blocks * block_len];
-        let kept = arena.kept.as_mut_slice();
-        self.crew(crew, rows).for_each_chunk_with(data, block_len, kept, kept_len, |index, block, kept| {
+        let Layout { block_len, kept_len, reuses_blocks, .. } = self.layout;
+        let (crew, kept) = (self.crew(crew, rows), arena.kept.as_mut_slice());
+        let work = |index: usize, block: &mut [T], kept: &mut [T]| {
             let batch = batch.part(self.block_rows(), index);
             match &self.way {
                 Way::Plain(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
                 Way::Tiles(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
                 Way::Sparse(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
             }
-        });
+        };
+        let data = arena.blocks.as_mut_slice();
+        if reuses_blocks {
+            let kept = &mut kept[..blocks * kept_len];
+            crew.for_each_chunk_in(kept, kept_len, data, block_len, |index, kept, block| {
+                work(index, block, kept);
+            });
+        } else {
+            crew.for_each_chunk_with(&mut data[..blocks * block_len], block_len, kept, kept_len, work);
+        }
     }
 
     /// Phase 2: sums the gradients over the batch that phase 1 left in the arena and applies `rule` to `parameters`.
@@ -439,18 +457,20 @@ impl<T: Arithmetic> StepPlan<T> {
 
     /// The sums over the rows of the batch that phase 1 left in `arena`, in row order.
     pub(crate) fn totals(&self, rows: usize, arena: &Arena<T>) -> Totals {
-        let Layout { losses, squares, .. } = self.layout;
+        let Judged { losses, squares, .. } = self.layout.judged;
         Totals { loss: self.each(losses, rows, arena).sum(), squares: self.each(squares, rows, arena).sum() }
     }
 
     /// The loss of each row of the batch that phase 1 left in `arena`.
     pub(crate) fn losses(&self, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
-        self.each(self.layout.losses, rows, arena)
+        self.each(self.layout.judged.losses, rows, arena)
     }
 
-    /// What is at `at` in each block, row by row.
+    /// What is at `at` of each block, where it is judged, row by row.
     fn each(&self, at: usize, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
-        let blocks = arena.blocks.as_slice().chunks(self.layout.block_len.max(1));
+        let Layout { block_len, kept_len, judged, .. } = self.layout;
+        let (memory, len) = if judged.kept { (&arena.kept, kept_len) } else { (&arena.blocks, block_len) };
+        let blocks = memory.as_slice().chunks(len.max(1));
         let block_rows = self.block_rows();
         blocks.flat_map(move |block| &block[at..][..block_rows]).take(rows).map(|value| value.to_f64())
     }

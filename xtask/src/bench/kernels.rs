@@ -6,6 +6,7 @@ use std::time::Duration;
 use ae_kernels::activation::{Activation, Slope};
 use ae_kernels::loss::{self, Loss, RowLosses};
 use ae_kernels::math::{self, Function};
+use ae_kernels::noise::{self, Noise, Stream};
 use ae_kernels::panel::{Panels, PanelsMut, gather_rows, panel_len, scatter_rows, turn, turned_len};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
@@ -117,6 +118,7 @@ fn measure<T: Scalar>(isa: Isa, limit: Duration) -> Result<Vec<Timing>, Failure>
         timings.extend(activation_timings::<T>(isa, activation, limit));
     }
     timings.push(loss_timing::<T>(isa, limit)?);
+    timings.extend(noise_timings::<T>(isa, limit)?);
     timings.extend(layout_timings::<T>(isa, limit)?);
     Ok(timings)
 }
@@ -200,6 +202,29 @@ fn loss_timing<T: Element>(isa: Isa, limit: Duration) -> Result<Timing, Failure>
     Ok(Timing { kernel: "squared_error".to_owned(), elements: len, bytes, time, scalar: None })
 }
 
+fn noise_timings<T: Element>(isa: Isa, limit: Duration) -> Result<[Timing; 2], Failure> {
+    let len = panel_len::<T>(FEATURES, ROWS);
+    let (clean, mut noisy) = (inputs::<T>(len), AlignedBuf::<T>::zeroed(len));
+    let mut timing = |kernel: &str, noise| {
+        let time = best_of(limit, || {
+            time(REPEATS, || {
+                let stream = Stream { key: 1, first_row: 0, drawing: 0 };
+                let dst = PanelsMut::new(noisy.as_mut_slice(), FEATURES, ROWS);
+                noise::corrupt(isa, noise, stream, Panels::new(black_box(&clean), FEATURES, ROWS), dst);
+            })
+        });
+        let bytes = 2 * len * size_of::<T>();
+        let changed = clean.iter().zip(noisy.as_slice()).filter(|(x, y)| x != y).count();
+        (Timing { kernel: kernel.to_owned(), elements: len, bytes, time, scalar: None }, changed)
+    };
+    let (gaussian, all) = timing("gaussian_noise", Noise::Gaussian { sigma: 0.3 });
+    let (masking, quarter) = timing("masking_noise", Noise::Masking { share: 0.25 });
+    if all < len / 10 * 9 || !(len / 5..len / 3).contains(&quarter) {
+        return Err(Failure::Wrong(format!("noise changes {all} and {quarter} of {len} values")));
+    }
+    Ok([gaussian, masking])
+}
+
 fn layout_timings<T: Element>(isa: Isa, limit: Duration) -> Result<[Timing; 3], Failure> {
     // Rows of a larger table, in an order that is not the table's.
     let table: Vec<f32> = inputs(FEATURES * ROWS * 4);
@@ -244,7 +269,7 @@ mod tests {
         for isa in Isa::available() {
             for timings in [measure::<f32>(isa, Duration::ZERO), measure::<f64>(isa, Duration::ZERO)] {
                 let timings = timings.unwrap();
-                assert_eq!(timings.len(), Function::ALL.len() + 2 * Activation::ALL.len() + 1 + 3);
+                assert_eq!(timings.len(), Function::ALL.len() + 2 * Activation::ALL.len() + 1 + 2 + 3);
                 assert!(timings.iter().all(|timing| timing.time > Duration::ZERO));
             }
         }

@@ -75,7 +75,7 @@ impl RooflineBench {
         let mirrored: Vec<usize> = self.dims.iter().chain(self.dims.iter().rev().skip(1)).copied().collect();
         let mut rows = Vec::new();
         for (index, pair) in mirrored.windows(2).enumerate() {
-            let mut layer = Layer::new(isa, pair[0], pair[1], self.batch);
+            let mut layer = Layer::new(isa, pair[0], pair[1], rows_of(self.batch, parts));
             let measured = match parts {
                 None => layer.plain(limit),
                 Some(parts) => layer.on_tiles(parts, limit),
@@ -114,9 +114,13 @@ impl RooflineBench {
     }
 }
 
+/// Rows that the products work on: on tiles whole pairs of batch panels.
+fn rows_of(batch: usize, parts: Option<Parts>) -> usize {
+    if parts.is_some() { batch.next_multiple_of(2 * f32::PANEL) } else { batch }
+}
+
 impl Layer {
-    fn new(isa: Isa, inputs: usize, outputs: usize, batch: usize) -> Layer {
-        let rows = batch.next_multiple_of(2 * f32::PANEL);
+    fn new(isa: Isa, inputs: usize, outputs: usize, rows: usize) -> Layer {
         let filled = |len: usize| {
             let mut buffer = AlignedBuf::zeroed(len);
             buffer.as_mut_slice().copy_from_slice(&uniform_rows(len));

@@ -500,3 +500,31 @@ fn rows_are_made_up_and_interpolated() {
     let size = [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()));
     assert_eq!(size, [11 * (8 * 13 + 4) + 4, 4 * (8 * 13 + 4) + 4]);
 }
+
+/// Flags of how rows are read are for some formats; of no use to another, they are named.
+#[test]
+fn flags_that_change_nothing_are_named() {
+    let folder = trained();
+    let encode = |rows: &str, flags: &[&str]| {
+        let args: Vec<&str> = [&["encode", "model.safetensors", rows], flags].concat();
+        ae(folder.path(), &args).err
+    };
+    write(folder.path(), "rows.tsv", table().replace(',', "\t"));
+    assert!(!encode("rows.csv", &["--header", "--delimiter", ","]).contains("changes nothing"));
+    for (rows, flags, named) in [
+        ("rows.csv", vec!["--array", "X"], "--array"),
+        ("rows.tsv", vec!["--header", "--delimiter", ","], "--delimiter"),
+    ] {
+        let said = encode(rows, &flags);
+        let expected = format!("ae: {rows}: {named} changes nothing in how this is read");
+        assert_eq!(
+            said.lines().filter(|line| line.contains("changes nothing")).collect::<Vec<_>>(),
+            [expected]
+        );
+    }
+    let codes = ["encode", "model.safetensors", "rows.csv", "-o", "rows.npy"];
+    ae(folder.path(), &codes);
+    let train =
+        ["train", "rows.npy", "--no-header", "--encoding-dim", "1", "--epochs", "1", "-o", "m.safetensors"];
+    assert!(ae(folder.path(), &train).err.contains("rows.npy: --no-header changes nothing"));
+}

@@ -13,7 +13,8 @@ const ABREAST: usize = 8;
 const TOGETHER: usize = 1024;
 
 /// [`Forward`] for rows by themselves, with the weights as the vectors. The sums are the same chains.
-pub(super) struct ForwardFew<'a, T> {
+#[allow(unnameable_types, reason = "the argument of a closed trait")]
+pub struct ForwardFew<'a, T> {
     pub(super) weights: Panels<'a, T>,
     pub(super) x: Panels<'a, T>,
     pub(super) y: PanelsMut<'a, T>,

@@ -1,10 +1,7 @@
 //! Philox 4x32-10 (Salmon et al. 2011, sec. 3.3): random numbers as a function of a counter and a key, so that a number is
-//! the same whoever draws it, and in which order. Sixteen counters at a time, in loops that the compiler turns into vectors.
+//! the same whoever draws it, and in which order.
 
-/// Counters at a time.
-pub(super) const WIDTH: usize = 16;
-
-type Lanes = [u32; WIDTH];
+use crate::simd::Words;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -12,35 +9,47 @@ const ROUNDS: usize = 10;
 
 /// Four words for each of the counters `(counter[0][i], counter[1][i], ...)`.
 #[inline(always)]
-pub(super) fn philox(mut counter: [Lanes; 4], key: u64) -> [Lanes; 4] {
+pub(super) fn philox<S: Words>(s: S, mut counter: [S::W; 4], key: u64) -> [S::W; 4] {
     let mut key = [key as u32, (key >> 32) as u32];
     for _ in 0..ROUNDS {
-        let (high0, low0) = multiply(MULTIPLIERS[0], counter[0]);
-        let (high1, low1) = multiply(MULTIPLIERS[1], counter[2]);
-        for i in 0..WIDTH {
-            counter[0][i] = high1[i] ^ counter[1][i] ^ key[0];
-            counter[2][i] = high0[i] ^ counter[3][i] ^ key[1];
-        }
-        (counter[1], counter[3]) = (low1, low0);
+        let (high0, low0) = s.wide_product(counter[0], MULTIPLIERS[0]);
+        let (high1, low1) = s.wide_product(counter[2], MULTIPLIERS[1]);
+        counter = [
+            s.xor(s.xor(high1, counter[1]), s.same(key[0])),
+            low1,
+            s.xor(s.xor(high0, counter[3]), s.same(key[1])),
+            low0,
+        ];
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     counter
 }
 
-/// The upper and the lower half of the products.
-#[inline(always)]
-fn multiply(by: u32, values: Lanes) -> (Lanes, Lanes) {
-    let (mut high, mut low) = ([0; WIDTH], [0; WIDTH]);
-    for i in 0..WIDTH {
-        let product = u64::from(by) * u64::from(values[i]);
-        (high[i], low[i]) = ((product >> 32) as u32, product as u32);
-    }
-    (high, low)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isa::Isa;
+    use crate::simd::{Element, Kernel, Simd, WORDS};
+
+    /// [`philox`] with one counter in the last lane and others beside it.
+    struct Last {
+        counter: [u32; 4],
+        key: [u32; 2],
+    }
+
+    impl Kernel<f32> for Last {
+        type Output = [u32; 4];
+        #[inline(always)]
+        fn run<S: Simd<f32>>(self, s: S) -> [u32; 4] {
+            let counter = self.counter.map(|word| {
+                let mut lanes = std::array::from_fn(|lane| lane as u32);
+                lanes[WORDS - 1] = word;
+                s.words(lanes)
+            });
+            let key = u64::from(self.key[1]) << 32 | u64::from(self.key[0]);
+            philox(s, counter, key).map(|words| s.array(words)[WORDS - 1])
+        }
+    }
 
     /// The known answers that its authors publish with their library Random123 (`kat_vectors`).
     #[test]
@@ -55,12 +64,9 @@ mod tests {
             ),
         ];
         for (counter, key, expected) in table {
-            let mut lanes = [[0; WIDTH]; 4];
-            for (lanes, word) in lanes.iter_mut().zip(counter) {
-                lanes[3] = word;
+            for isa in Isa::available() {
+                assert_eq!(f32::run(isa, Last { counter, key }), expected, "{isa}");
             }
-            let words = philox(lanes, u64::from(key[1]) << 32 | u64::from(key[0]));
-            assert_eq!(words.map(|lanes| lanes[3]), expected);
         }
     }
 }

@@ -53,7 +53,7 @@ struct Member {
     thread: OnceLock<Thread>,
 }
 
-type Job = *const (dyn Fn(usize) + Sync);
+type Job = *const (dyn Fn(usize, usize) + Sync);
 
 /// Some threads: whoever has a job is the leader, number 0, and the others are members, numbered from 1.
 pub(super) struct Team {
@@ -100,13 +100,14 @@ impl Team {
     }
 
     /// Calls `work` once with every index below `count`, on the calling thread and on members that have the time, `threads` altogether at
-    /// most. Work that shares work itself does that alone.
+    /// most; first with the number of the one at work, which is below `threads`, the same for all that it does of the job, and nobody else's
+    /// meanwhile. Work that shares work itself does that alone.
     ///
     /// # Panics
     /// With what `work` panics with, or with one of that, when nobody is at work any more; some indices may be left out then.
-    pub(super) fn run(&self, threads: usize, count: usize, work: &(dyn Fn(usize) + Sync)) {
+    pub(super) fn run(&self, threads: usize, count: usize, work: &(dyn Fn(usize, usize) + Sync)) {
         if self.busy.swap(true, Ordering::Acquire) {
-            (0..count).for_each(work);
+            (0..count).for_each(|index| work(0, index));
             return;
         }
         let threads = threads.clamp(1, self.threads());
@@ -120,7 +121,8 @@ impl Team {
         // pointer outlives its lifetime in the type only: members call it inside alone, and `close` waits for them. Nothing between
         // here and there unwinds, since what `work` panics with is caught.
         unsafe {
-            *self.job.get() = Some(std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Job>(work));
+            *self.job.get() =
+                Some(std::mem::transmute::<*const (dyn Fn(usize, usize) + Sync + '_), Job>(work));
         }
         let gate = self.gate.0.load(Ordering::Relaxed);
         self.gate.0.store(gate + NEXT_JOB + OPEN, Ordering::Release);
@@ -160,7 +162,7 @@ impl Team {
     }
 
     /// Calls `work` with the indices of this member that are left, and then with those of the others among the `threads` first.
-    fn take_part(&self, member: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
+    fn take_part(&self, member: usize, threads: usize, work: &(dyn Fn(usize, usize) + Sync)) {
         let (before, from) = self.members[..threads].split_at(member);
         for Apart(of) in from.iter().chain(before) {
             let end = of.end.load(Ordering::Relaxed);
@@ -169,7 +171,7 @@ impl Team {
                 if index >= end {
                     break;
                 }
-                work(index);
+                work(member, index);
             }
         }
     }
@@ -307,7 +309,7 @@ mod tests {
                 for job in 0..JOBS {
                     let count = job % 11;
                     let taken: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-                    team.run(threads, count, &|index| {
+                    team.run(threads, count, &|_, index| {
                         taken[index].fetch_add(1, Ordering::Relaxed);
                     });
                     assert!(taken.iter().all(|times| times.load(Ordering::Relaxed) == 1), "job {job}");
@@ -330,17 +332,32 @@ mod tests {
             let plain = &plain;
             for _ in 0..JOBS {
                 // SAFETY: an index is taken by one thread, and the jobs follow each other.
-                team.run(3, 5, &|index| unsafe { *plain.0.get().cast::<usize>().add(index) += 1 });
+                team.run(3, 5, &|_, index| unsafe { *plain.0.get().cast::<usize>().add(index) += 1 });
             }
             // SAFETY: no job is at work.
             assert_eq!(unsafe { *plain.0.get() }, [JOBS; 5]);
         });
     }
 
+    #[test]
+    fn a_number_is_one_thread_at_a_time() {
+        with_team(4, |team| {
+            for job in 0..JOBS / 10 {
+                let threads = 1 + job % 4;
+                let at_work: Vec<AtomicBool> = (0..threads).map(|_| AtomicBool::new(false)).collect();
+                team.run(threads, 9, &|thread, _| {
+                    assert!(!at_work[thread].swap(true, Ordering::Acquire), "{thread} twice");
+                    std::hint::spin_loop();
+                    at_work[thread].store(false, Ordering::Release);
+                });
+            }
+        });
+    }
+
     /// A job that is done only if so many threads take part.
     fn together(team: &Team, threads: usize) {
         let here = AtomicUsize::new(0);
-        team.run(threads, threads, &|_| {
+        team.run(threads, threads, &|_, _| {
             here.fetch_add(1, Ordering::Relaxed);
             while here.load(Ordering::Relaxed) < threads {
                 std::thread::yield_now();
@@ -366,7 +383,7 @@ mod tests {
             let start = Instant::now();
             while !asleep(2) {
                 assert!(start.elapsed() < Duration::from_secs(60), "still awake");
-                team.run(2, 2, &|_| {});
+                team.run(2, 2, &|_, _| {});
             }
             together(team, 3);
         });
@@ -378,7 +395,7 @@ mod tests {
             for job in 0..JOBS / 10 {
                 let threads = 1 + job % 4;
                 let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-                team.run(threads, 9, &|_| {
+                team.run(threads, 9, &|_, _| {
                     most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
                     std::hint::spin_loop();
                     now.fetch_sub(1, Ordering::Relaxed);
@@ -398,7 +415,7 @@ mod tests {
                         for job in 0..JOBS / 10 {
                             let count = 1 + job % 7;
                             let taken = AtomicUsize::new(0);
-                            team.run(3, count, &|index| {
+                            team.run(3, count, &|_, index| {
                                 taken.fetch_add(index + 1, Ordering::Relaxed);
                             });
                             assert_eq!(taken.into_inner(), count * (count + 1) / 2);
@@ -422,8 +439,8 @@ mod tests {
     fn work_inside_work_is_done_alone() {
         with_team(2, |team| {
             let calls = AtomicUsize::new(0);
-            team.run(2, 4, &|_| {
-                team.run(2, 5, &|_| {
+            team.run(2, 4, &|_, _| {
+                team.run(2, 5, &|_, _| {
                     calls.fetch_add(1, Ordering::Relaxed);
                 });
             });
@@ -436,11 +453,11 @@ mod tests {
         with_team(3, |team| {
             for bad in 0..6 {
                 let caught = catch_unwind(AssertUnwindSafe(|| {
-                    team.run(3, 6, &|index| assert!(index != bad, "index {bad}"));
+                    team.run(3, 6, &|_, index| assert!(index != bad, "index {bad}"));
                 }));
                 assert!(caught.is_err());
                 let calls = AtomicUsize::new(0);
-                team.run(3, 6, &|_| {
+                team.run(3, 6, &|_, _| {
                     calls.fetch_add(1, Ordering::Relaxed);
                 });
                 assert_eq!(calls.into_inner(), 6);
@@ -452,9 +469,9 @@ mod tests {
         with_team(3, |team| {
             for _ in 0..20 {
                 let caught =
-                    catch_unwind(AssertUnwindSafe(|| team.run(3, 64, &|index| panic!("index {index}"))));
+                    catch_unwind(AssertUnwindSafe(|| team.run(3, 64, &|_, index| panic!("index {index}"))));
                 assert!(caught.is_err());
-                team.run(3, 64, &|_| {});
+                team.run(3, 64, &|_, _| {});
             }
         });
     }
@@ -469,7 +486,7 @@ mod tests {
         }
         with_team(4, |team| {
             let caught = catch_unwind(AssertUnwindSafe(|| {
-                team.run(4, 4, &|_| std::panic::panic_any(Bomb));
+                team.run(4, 4, &|_, _| std::panic::panic_any(Bomb));
             }));
             let caught = caught.unwrap_err();
             assert!(caught.is::<Bomb>());

@@ -9,7 +9,7 @@ use ae_kernels::panel::{self, panel_count};
 use ae_kernels::update::Rule;
 
 use super::block::{Areas, Block};
-use super::{Batch, Layout, Operands, Part, Phases, Piece};
+use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece};
 use crate::network::Network;
 use crate::stage::Stage;
 
@@ -28,12 +28,11 @@ pub(super) struct PlainPlan {
     areas: Areas,
     /// Per layer: where its inputs are, its turned deltas, and the samples that it sees of a row.
     layers: Vec<Places>,
-    /// Where the values end and the turned deltas begin.
-    values_end: usize,
-    /// Two areas for deltas.
+    /// Two areas for deltas, behind the values.
     scratch: [usize; 2],
 }
 
+/// Where phase 2 finds what it reads of a layer: among what is kept, but for inputs that are the values of a block.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     inputs: usize,
@@ -50,35 +49,46 @@ impl PlainPlan {
         let most = if convolutions { CONVOLUTION_PANELS } else { BLOCK_PANELS };
         let block_panels = panels.div_ceil(BLOCKS_A_THREAD * threads.max(1)).min(most);
         let rows = block_panels * T::PANEL;
-        let mut end = 0;
+        // Images have many values, and phase 2 reads few of them: the gradients of convolutions are there already. So blocks are where the
+        // blocks before them were, which stays in the caches, and inputs of dense layers are kept.
+        let looked_at = network.stages.iter().any(Stage::awaits_batch) || network.contraction().is_some();
+        let reuses_blocks = convolutions && !looked_at;
+        let (mut end, mut kept_len) = (0, 0);
         let mut take = |len: usize| {
             end += len;
             end - len
         };
+        let mut keep = |len: usize| {
+            kept_len += len;
+            kept_len - len
+        };
         let areas = Areas::new(network, rows, 0, &mut take);
-        let values_end = take(0);
         let mut layers = Vec::with_capacity(network.layers.len());
         for (index, stage) in network.stages.iter().enumerate() {
-            let (inputs, copies) = (areas.at(index), areas.copies(index));
+            let copies = areas.copies(index);
             match stage {
                 Stage::Dense(layer) => {
-                    let len = panel::turned_len::<T>(network.layers[*layer].outputs, rows * copies);
-                    layers.push(Places { inputs, turned: take(len), copies, convolution: None });
+                    let layer = &network.layers[*layer];
+                    let inputs =
+                        if reuses_blocks { keep(layer.inputs * rows * copies) } else { areas.at(index) };
+                    let turned = keep(panel::turned_len::<T>(layer.outputs, rows * copies));
+                    layers.push(Places { inputs, turned, copies, convolution: None });
                 }
                 Stage::Conv(conv) => {
                     let len = conv.map.parameters_len::<T>();
-                    let turned = take(panel_count::<T>(rows * copies) * len);
-                    layers.push(Places { inputs, turned, copies, convolution: Some(len) });
+                    let turned = keep(panel_count::<T>(rows * copies) * len);
+                    layers.push(Places { inputs: 0, turned, copies, convolution: Some(len) });
                 }
                 _ => {}
             }
         }
         let largest = areas.largest_delta(rows);
         let scratch = [take(largest), take(largest)];
-        let losses = take(rows * areas.most_copies());
-        let squares = take(rows * areas.most_copies());
-        let layout = Layout { block_panels, block_len: end, kept_len: 0, losses, squares };
-        PlainPlan { layout, areas, layers, values_end, scratch }
+        let losses = keep(rows * areas.most_copies());
+        let squares = keep(rows * areas.most_copies());
+        let judged = Judged { kept: true, losses, squares };
+        let layout = Layout { block_panels, block_len: end, reuses_blocks, kept_len, judged };
+        PlainPlan { layout, areas, layers, scratch }
     }
 }
 
@@ -97,13 +107,13 @@ impl<T: Element> Phases<T> for PlainPlan {
         batch: Batch<'_, T>,
         pass: Range<usize>,
         memory: &mut [T],
-        _: &mut [T],
+        kept: &mut [T],
     ) {
         let isa = network.isa;
         let parameters = network.parameters.as_slice();
         let block = self.block(network, batch);
         let stages = &network.stages;
-        let (values, rest) = memory.split_at_mut(self.values_end);
+        let (values, scratch) = memory.split_at_mut(self.scratch[0]);
         if pass.start == 0 {
             block.load(values);
         }
@@ -124,9 +134,8 @@ impl<T: Element> Phases<T> for PlainPlan {
             return;
         }
 
-        let (turned, rest) = rest.split_at_mut(self.scratch[0] - self.values_end);
-        let (scratch, rest) = rest.split_at_mut(self.layout.losses - self.scratch[0]);
-        let (losses, squares) = rest.split_at_mut(self.layout.squares - self.layout.losses);
+        let (kept, judged) = kept.split_at_mut(self.layout.judged.losses);
+        let (losses, squares) = judged.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
         let (mut above, mut below) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
         block.judge(values, losses, squares);
         let values = &*values;
@@ -137,7 +146,11 @@ impl<T: Element> Phases<T> for PlainPlan {
                 let dense = &network.layers[layer];
                 let delta = block.delta(delta, index + 1);
                 let len = panel::turned_len::<T>(dense.outputs, delta.cols());
-                panel::turn(isa, delta, &mut turned[self.layers[layer].turned - self.values_end..][..len]);
+                panel::turn(isa, delta, &mut kept[self.layers[layer].turned..][..len]);
+                if self.layout.reuses_blocks {
+                    let x = block.values(values, index).data();
+                    kept[self.layers[layer].inputs..][..x.len()].copy_from_slice(x);
+                }
                 if goes_below {
                     let dx = block.delta_mut(below, index);
                     dense.backward_input(isa, parameters, delta, block.slope_below(values, index), dx);
@@ -145,7 +158,7 @@ impl<T: Element> Phases<T> for PlainPlan {
             } else if let Stage::Conv(conv) = stage {
                 let (x, delta) = (block.values(values, index), block.delta(delta, index + 1));
                 let len = conv.map.parameters_len::<T>() * x.count();
-                let gradients = &mut turned[self.layers[conv.layer].turned - self.values_end..][..len];
+                let gradients = &mut kept[self.layers[conv.layer].turned..][..len];
                 conv.map.weight_gradient(isa, x, delta, gradients);
                 if goes_below {
                     let (weights, dx) =
@@ -168,9 +181,11 @@ impl<T: Element> Phases<T> for PlainPlan {
         // Several samples of a row are in panels of their own, whose padding has no deltas.
         let rows =
             if copies == 1 { operands.rows } else { panel_count::<T>(operands.rows) * T::PANEL * copies };
-        let of = |offset: usize, panel_len: usize| BatchPanels {
-            data: operands.arena,
-            block_len: self.layout.block_len,
+        let Layout { block_len, kept_len, reuses_blocks, .. } = self.layout;
+        let (arena, kept) = ((operands.arena, block_len), (operands.kept, kept_len));
+        let of = |(data, block_len), offset: usize, panel_len: usize| BatchPanels {
+            data,
+            block_len,
             offset,
             panel_len,
             block_panels: self.layout.block_panels * copies,
@@ -178,7 +193,7 @@ impl<T: Element> Phases<T> for PlainPlan {
         };
         if let Some(len) = convolution {
             let first = piece.start - layer.range.start;
-            let gradients = of(turned, len);
+            let gradients = of(kept, turned, len);
             conv::sum_gradients(operands.isa, gradients, first, rule, part.parameters, part.state);
             return;
         }
@@ -187,8 +202,8 @@ impl<T: Element> Phases<T> for PlainPlan {
             Blocking::default(),
             layer.inputs,
             &piece.range,
-            of(inputs, layer.inputs * T::PANEL),
-            of(turned, panel::turned_len::<T>(layer.outputs, T::PANEL)),
+            of(if reuses_blocks { kept } else { arena }, inputs, layer.inputs * T::PANEL),
+            of(kept, turned, panel::turned_len::<T>(layer.outputs, T::PANEL)),
             rule,
             part.parameters,
             part.state,

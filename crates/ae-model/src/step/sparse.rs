@@ -12,7 +12,7 @@ use ae_kernels::update::Rule;
 use ae_kernels::{Element, Isa};
 
 use super::block::{Areas, Block};
-use super::{Arithmetic, Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
+use super::{Arithmetic, Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece};
 use crate::config::Revival;
 use crate::layer::Dense;
 use crate::network::Network;
@@ -115,7 +115,8 @@ impl SparsePlan {
         });
         let losses = take(rows);
         let squares = take(rows);
-        let layout = Layout { block_panels, block_len: end, kept_len: 0, losses, squares };
+        let judged = Judged { kept: false, losses, squares };
+        let layout = Layout { block_panels, block_len: end, reuses_blocks: false, kept_len: 0, judged };
         Some(SparsePlan { parts, latent, of_batch, layout, areas, turned, deltas, operand, revival })
     }
 
@@ -241,7 +242,7 @@ impl SparsePlan {
 impl SparsePlan {
     /// Where the memory of dead features starts.
     fn revival_start(&self) -> usize {
-        self.revival.map_or(self.layout.losses, |areas| areas.active)
+        self.revival.map_or(self.layout.judged.losses, |areas| areas.active)
     }
 
     /// What dead features make of what is left of the rows of a block: their deltas, and the loss. The codes are no longer needed.
@@ -331,8 +332,8 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         let (of_codes, rest) = rest.split_at_mut(self.operand[0] - self.deltas);
         let (operand, rest) = rest.split_at_mut(self.operand[1] - self.operand[0]);
         let (room, rest) = rest.split_at_mut(self.revival_start() - self.operand[1]);
-        let (revival, rest) = rest.split_at_mut(self.layout.losses - self.revival_start());
-        let (losses, squares) = rest.split_at_mut(self.layout.squares - self.layout.losses);
+        let (revival, rest) = rest.split_at_mut(self.layout.judged.losses - self.revival_start());
+        let (losses, squares) = rest.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
 
         if pass.start == 0 {
             block.load(values);

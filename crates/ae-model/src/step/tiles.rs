@@ -10,7 +10,7 @@ use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
 
 use super::block::{Areas, Block};
-use super::{Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
+use super::{Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece};
 use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -87,7 +87,8 @@ impl OnTiles<f32> for TilePlan {
             pair_len += tile::TILE;
         }
         let kept_len = block_panels / 2 * pair_len;
-        let layout = Layout { block_panels, block_len: end, kept_len, losses, squares };
+        let judged = Judged { kept: false, losses, squares };
+        let layout = Layout { block_panels, block_len: end, reuses_blocks: false, kept_len, judged };
         Some(TilePlan { parts, layout, areas, scratch, operands, room, inputs, deltas, pair_len })
     }
 
@@ -150,8 +151,8 @@ impl Phases<f32> for TilePlan {
         let (scratch, rest) = rest.split_at_mut(self.operands[0] - self.scratch[0]);
         let (operands, rest) = rest.split_at_mut(self.room - self.operands[0]);
         let (mut operand, mut next) = operands.split_at_mut(self.operands[1] - self.operands[0]);
-        let (room, rest) = rest.split_at_mut(self.layout.losses - self.room);
-        let (losses, squares) = rest.split_at_mut(self.layout.squares - self.layout.losses);
+        let (room, rest) = rest.split_at_mut(self.layout.judged.losses - self.room);
+        let (losses, squares) = rest.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
         let len = |features: usize| panels * split::panel_len(parts, features);
 
         if pass.start == 0 {

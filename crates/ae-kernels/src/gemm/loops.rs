@@ -1,0 +1,264 @@
+//! The loops around the micro-kernel.
+
+use super::micro::{self, Operand, Start, Tile};
+use super::{BatchPanels, Blocking, WeightRange, pieces};
+use crate::activation::{Epilogue, Slope, times_slope};
+use crate::panel::{Panels, PanelsMut, panel_count};
+use crate::simd::{Element, Kernel, Simd};
+use crate::update::{Rule, Target};
+use crate::workspace::Line;
+
+/// Bytes of weights that no L2 holds: they are asked for a panel ahead, which is 3 to 4 % faster where they come from L3 or memory,
+/// and as much slower where they don't.
+const FAR: usize = 2 << 20;
+
+/// See [`super::forward`].
+#[allow(unnameable_types, reason = "the argument of a closed trait")]
+pub struct Forward<'a, T> {
+    pub(super) blocking: Blocking,
+    pub(super) weights: Panels<'a, T>,
+    pub(super) x: Panels<'a, T>,
+    pub(super) y: PanelsMut<'a, T>,
+    pub(super) epilogue: Epilogue<'a, T>,
+}
+
+impl<T: Element> Kernel<T> for Forward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(mut self, s: S) {
+        let (inputs, outputs) = (self.x.rows(), self.y.rows());
+        let batch_panels = self.x.count();
+        let (w_panel, x_panel, y_panel) = ((inputs + 1) * T::PANEL, inputs * T::PANEL, outputs * T::PANEL);
+        let Blocking { kc, nc } = self.blocking;
+        let weight_panels = self.weights.count();
+        let in_strip = panel_count::<T>(nc);
+        // Lines of the next weights to ask for with each panel of the batch.
+        let far = size_of_val(self.weights.data()) > FAR;
+        let ahead = if far { kc.min(inputs).div_ceil(batch_panels) } else { 0 };
+        for strip in (0..weight_panels).step_by(in_strip) {
+            let mut k = 0;
+            loop {
+                let steps = kc.min(inputs - k);
+                let last = k + steps == inputs;
+                for wp in strip..weight_panels.min(strip + in_strip) {
+                    let width = T::PANEL.min(outputs - wp * T::PANEL);
+                    let w = &self.weights.data()[wp * w_panel..][..w_panel];
+                    let mut xp = 0;
+                    let next = self.weights.data().as_ptr().wrapping_add((wp + 1) * w_panel + k * T::PANEL);
+                    while xp < batch_panels {
+                        let wide = S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels;
+                        let (panels, most) = if wide { (2, S::WIDE_TILE_ROWS) } else { (1, S::TILE_ROWS) };
+                        for line in xp * ahead..(xp + panels) * ahead {
+                            s.prefetch(next.wrapping_add(line * T::PANEL));
+                        }
+                        let x = &self.x.data()[xp * x_panel..][..panels * x_panel];
+                        let y = &mut self.y.data()[xp * y_panel..][..panels * y_panel];
+                        for (first, rows) in pieces(width, most) {
+                            let row = wp * T::PANEL + first;
+                            let tile = Tile {
+                                rows,
+                                panels,
+                                start: if k == 0 {
+                                    Start::Splat(&w[inputs * T::PANEL + first..])
+                                } else {
+                                    Start::Load
+                                },
+                                operand: Operand {
+                                    scalars: &w[k * T::PANEL + first..],
+                                    scalar_step: T::PANEL,
+                                    scalar_row: 1,
+                                    scalar_segment: 0,
+                                    vectors: &x[k * T::PANEL..],
+                                    vector_panel: x_panel,
+                                    steps,
+                                    segment_steps: steps,
+                                },
+                                out: &mut y[row * T::PANEL..],
+                                out_panel: y_panel,
+                            };
+                            micro::store_tile(s, tile);
+                            if last {
+                                for p in 0..panels {
+                                    let at = p * y_panel + row * T::PANEL;
+                                    let values = &mut y[at..][..rows * T::PANEL];
+                                    self.epilogue.finish(s, xp * y_panel + at, values);
+                                }
+                            }
+                        }
+                        xp += panels;
+                    }
+                }
+                if last {
+                    break;
+                }
+                k += steps;
+            }
+        }
+    }
+}
+
+/// See [`super::backward_input`].
+#[allow(unnameable_types, reason = "the argument of a closed trait")]
+pub struct BackwardInput<'a, T> {
+    pub(super) blocking: Blocking,
+    pub(super) weights: Panels<'a, T>,
+    pub(super) delta: Panels<'a, T>,
+    pub(super) below: (Panels<'a, T>, Slope),
+    pub(super) dx: PanelsMut<'a, T>,
+}
+
+impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(mut self, s: S) {
+        let (inputs, outputs) = (self.dx.rows(), self.delta.rows());
+        let batch_panels = self.delta.count();
+        let (w_panel, d_panel, dx_panel) = ((inputs + 1) * T::PANEL, outputs * T::PANEL, inputs * T::PANEL);
+        let (y, slope) = self.below;
+        let kc = self.blocking.kc.div_ceil(T::PANEL) * T::PANEL;
+        let most = if S::WIDE_TILE_ROWS > 0 && batch_panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
+        for (strip, features) in pieces(inputs, self.blocking.nc) {
+            let mut n = 0;
+            loop {
+                let steps = kc.min(outputs - n);
+                let last = n + steps == outputs;
+                for (first, rows) in pieces(features, most) {
+                    let first = strip + first;
+                    let mut xp = 0;
+                    while xp < batch_panels {
+                        let panels = if S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels { 2 } else { 1 };
+                        let dx = &mut self.dx.data()[xp * dx_panel..][..panels * dx_panel];
+                        let tile = Tile {
+                            rows,
+                            panels,
+                            start: if n == 0 { Start::Zero } else { Start::Load },
+                            operand: Operand {
+                                // Without outputs there are no weights to start in, and no steps to take.
+                                scalars: self
+                                    .weights
+                                    .data()
+                                    .get(n / T::PANEL * w_panel + first * T::PANEL..)
+                                    .unwrap_or_default(),
+                                scalar_step: 1,
+                                scalar_row: T::PANEL,
+                                scalar_segment: w_panel,
+                                vectors: &self.delta.data()[xp * d_panel + n * T::PANEL..]
+                                    [..(panels - 1) * d_panel + steps * T::PANEL],
+                                vector_panel: d_panel,
+                                steps,
+                                segment_steps: T::PANEL,
+                            },
+                            out: &mut dx[first * T::PANEL..],
+                            out_panel: dx_panel,
+                        };
+                        micro::store_tile(s, tile);
+                        if last {
+                            for p in 0..panels {
+                                let at = p * dx_panel + first * T::PANEL;
+                                let y = &y.data()[xp * dx_panel + at..][..rows * T::PANEL];
+                                times_slope(s, slope, y, &mut dx[at..][..rows * T::PANEL]);
+                            }
+                        }
+                        xp += panels;
+                    }
+                }
+                if last {
+                    break;
+                }
+                n += steps;
+            }
+        }
+    }
+}
+
+/// Panels of outputs that share the inputs that have come to L1, and inputs of such a share: of 128 rows they are 24 KiB, and
+/// their sums, which may have to wait for further rows of the batch, 12 KiB.
+const GROUP: usize = 4;
+const INPUTS: usize = 48;
+
+/// See [`super::weight_gradient`].
+#[allow(unnameable_types, reason = "the argument of a closed trait")]
+pub struct WeightGradient<'a, T> {
+    pub(super) blocking: Blocking,
+    pub(super) inputs: usize,
+    pub(super) range: &'a WeightRange,
+    pub(super) x: BatchPanels<'a, T>,
+    pub(super) delta: BatchPanels<'a, T>,
+    pub(super) rule: Rule<T>,
+    pub(super) weights: &'a mut [T],
+    pub(super) state: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let WeightGradient { blocking, inputs, range, x, delta, rule, weights, state } = self;
+        let (lines, first_input) = (range.rows.len(), range.rows.start);
+        let count = range.rows.end.min(inputs).saturating_sub(first_input);
+        let has_bias = range.rows.end == inputs + 1 && lines > 0;
+        let (batch_panels, most) = (x.count(), panel_count::<T>(blocking.kc));
+        let source = |panel: usize| micro::BatchOperand {
+            x,
+            delta,
+            delta_at: (range.panels.start + panel) * T::PANEL * T::PANEL,
+        };
+        // Sums of the inputs of a share for the panels that are worked on together; or, where they wait for the next block, for
+        // all panels of the group. The large one is cleared where it is used only.
+        let (mut of_one, mut of_group);
+        let whole = batch_panels <= most;
+        let waiting: &mut [T] = if whole {
+            of_one = [Line::default(); 2 * INPUTS];
+            bytemuck::cast_slice_mut(&mut of_one)
+        } else {
+            of_group = [Line::default(); GROUP * INPUTS];
+            bytemuck::cast_slice_mut(&mut of_group)
+        };
+        let apart = INPUTS * T::PANEL;
+        let mut target = Target { rule, weights, state };
+        for (group, panels) in pieces(range.panels.len(), GROUP) {
+            for (start, inputs) in pieces(count, INPUTS) {
+                // Without rows the sum is zero, and still handed on.
+                for (before, block) in pieces(batch_panels.max(1), most) {
+                    let span = before..batch_panels.min(before + block);
+                    let mut panel = 0;
+                    while panel < panels {
+                        let wide = S::WIDE_TILE_ROWS > 0 && panel + 1 < panels;
+                        let width = if wide { 2 } else { 1 };
+                        let sums = &mut waiting[if whole { 0 } else { panel * apart }..];
+                        let first = first_input + start;
+                        let source = source(group + panel);
+                        if span.end == batch_panels {
+                            for n in 0..width {
+                                let at = ((group + panel + n) * lines + start) * T::PANEL;
+                                target.prefetch(s, at, inputs * T::PANEL);
+                            }
+                        }
+                        micro::gradient_tiles(
+                            s,
+                            first..first + inputs,
+                            width,
+                            source,
+                            span.clone(),
+                            sums,
+                            apart,
+                        );
+                        if span.end == batch_panels {
+                            for (n, sums) in sums.chunks(apart).take(width).enumerate() {
+                                let at = ((group + panel + n) * lines + start) * T::PANEL;
+                                target.update(s, at, &sums[..inputs * T::PANEL]);
+                            }
+                        }
+                        panel += width;
+                    }
+                }
+            }
+        }
+        if has_bias {
+            for panel in 0..range.panels.len() {
+                let at = ((panel + 1) * lines - 1) * T::PANEL;
+                target.update(s, at, &micro::bias_gradient(s, source(panel))[..T::PANEL]);
+            }
+        }
+    }
+}
