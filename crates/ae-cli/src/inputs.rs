@@ -18,7 +18,7 @@ pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Out
     let has_cells = location == "-" || matches!(format, Some(Format::Csv | Format::Tsv));
     for (flag, given, of_use) in [
         ("--array", args.array.is_some(), format == Some(Format::Npz)),
-        ("--delimiter", args.delimiter.is_some(), has_cells && format != Some(Format::Tsv)),
+        ("--delimiter", args.delimiter.is_some(), has_cells),
         ("--header", args.header, has_cells),
         ("--no-header", args.no_header, has_cells),
     ] {

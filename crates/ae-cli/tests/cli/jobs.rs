@@ -509,21 +509,10 @@ fn flags_that_change_nothing_are_named() {
         let args: Vec<&str> = [&["encode", "model.safetensors", rows], flags].concat();
         ae(folder.path(), &args).err
     };
-    write(folder.path(), "rows.tsv", table().replace(',', "\t"));
     assert!(!encode("rows.csv", &["--header", "--delimiter", ","]).contains("changes nothing"));
-    for (rows, flags, named) in [
-        ("rows.csv", vec!["--array", "X"], "--array"),
-        ("rows.tsv", vec!["--header", "--delimiter", ","], "--delimiter"),
-    ] {
-        let said = encode(rows, &flags);
-        let expected = format!("ae: {rows}: {named} changes nothing in how this is read");
-        assert_eq!(
-            said.lines().filter(|line| line.contains("changes nothing")).collect::<Vec<_>>(),
-            [expected]
-        );
-    }
-    let codes = ["encode", "model.safetensors", "rows.csv", "-o", "rows.npy"];
-    ae(folder.path(), &codes);
+    let named = "ae: rows.csv: --array changes nothing in how this is read";
+    assert!(encode("rows.csv", &["--array", "X"]).lines().any(|line| line == named));
+    ae(folder.path(), &["encode", "model.safetensors", "rows.csv", "-o", "rows.npy"]);
     let train =
         ["train", "rows.npy", "--no-header", "--encoding-dim", "1", "--epochs", "1", "-o", "m.safetensors"];
     assert!(ae(folder.path(), &train).err.contains("rows.npy: --no-header changes nothing"));
