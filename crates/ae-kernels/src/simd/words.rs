@@ -11,7 +11,7 @@ use super::{Avx2, Avx512};
 /// Words at a time.
 pub(crate) const WORDS: usize = 16;
 
-/// Operations on [`WORDS`] words, the same on every instruction set.
+/// Operations on sixteen words of 32 bits, the same on every instruction set.
 pub trait Words: Copy {
     /// The words.
     type W: Copy;
