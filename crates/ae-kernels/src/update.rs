@@ -349,20 +349,25 @@ impl<T: Element> Target<'_, T> {
 
     #[inline(always)]
     fn each<S: Simd<T>, R: OnVectors<T>>(&mut self, s: S, at: usize, gradients: &[T], rule: R) {
-        let count = self.weights.len();
-        let weights = &mut self.weights[at..][..gradients.len()];
-        for (index, (w, g)) in
-            weights.chunks_exact_mut(S::LANES).zip(gradients.chunks_exact(S::LANES)).enumerate()
-        {
-            let place = at + index * S::LANES;
-            let mut states = [s.splat(T::ZERO); 2];
-            for (k, v) in states.iter_mut().enumerate().take(R::STATE) {
-                *v = s.load(&self.state[k * count + place..]);
-            }
-            let (new, states) = rule.update(s, s.load(w), s.load(g), states);
-            s.store(new, w);
-            for (k, v) in states.into_iter().enumerate().take(R::STATE) {
-                s.store(v, &mut self.state[k * count + place..]);
+        let (count, len) = (self.weights.len(), gradients.len());
+        // One array of the state after the other, as many as the rule has, a panel row of each at a time: what the lengths are is clear to
+        // the compiler then, and the vectors of a row are worked on beside each other.
+        let (first, second) = self.state.split_at_mut(if R::STATE > 0 { count } else { 0 });
+        let mut first = first.get_mut(at..at + len).unwrap_or_default().chunks_exact_mut(T::PANEL);
+        let mut second = second.get_mut(at..at + len).unwrap_or_default().chunks_exact_mut(T::PANEL);
+        let weights = self.weights[at..at + len].chunks_exact_mut(T::PANEL);
+        for (w, g) in weights.zip(gradients.chunks_exact(T::PANEL)) {
+            let mut lines = [first.next().unwrap_or_default(), second.next().unwrap_or_default()];
+            for lane in (0..T::PANEL).step_by(S::LANES) {
+                let mut states = [s.splat(T::ZERO); 2];
+                for (state, line) in states.iter_mut().zip(&lines).take(R::STATE) {
+                    *state = s.load(&line[lane..]);
+                }
+                let (new, states) = rule.update(s, s.load(&w[lane..]), s.load(&g[lane..]), states);
+                s.store(new, &mut w[lane..]);
+                for (state, line) in states.into_iter().zip(&mut lines).take(R::STATE) {
+                    s.store(state, &mut line[lane..]);
+                }
             }
         }
     }

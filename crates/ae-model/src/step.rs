@@ -207,6 +207,14 @@ pub(crate) fn tiles_pay<T: Element>(network: &Network<T>, batch: usize) -> bool 
         && products >= MULTIPLY_ADDS_A_VALUE * values
 }
 
+/// How many of `total` panels a block has, at most `most`: as few blocks as can be, and as many for one thread as for another. Larger ones read
+/// the weights less often, which is worth more than what many blocks could even out between threads that are late.
+fn even_blocks(total: usize, threads: usize, most: usize) -> usize {
+    let threads = threads.max(1);
+    let rounds = total.div_ceil(most * threads).max(1);
+    total.div_ceil(rounds * threads).max(1)
+}
+
 /// How the products are computed.
 #[derive(Clone, Debug)]
 enum Way<T: Arithmetic> {
@@ -533,4 +541,32 @@ fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, V
     }
     // In order and end to end by construction, so there is always a value.
     (DisjointRanges::new(ranges).unwrap_or_default(), pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::even_blocks;
+
+    #[test]
+    fn blocks_are_few_and_threads_have_as_many_panels() {
+        for (total, threads, most) in
+            (1..70).flat_map(|t| [1, 2, 3, 7].map(|n| [1, 4, 8].map(|m| (t, n, m)))).flatten()
+        {
+            let len = even_blocks(total, threads, most);
+            assert!((1..=most).contains(&len), "{total} panels, {threads} threads: blocks of {len}");
+            let blocks = total.div_ceil(len);
+            let a_thread = blocks.div_ceil(threads) * len;
+            let rounds = total.div_ceil(most * threads);
+            assert!(
+                blocks <= rounds * threads,
+                "{total} panels, {threads} threads: {blocks} blocks of {len}"
+            );
+            assert!(
+                a_thread < total.div_ceil(threads) + rounds,
+                "{total} panels, {threads} threads: {a_thread}"
+            );
+        }
+        assert_eq!([even_blocks(8, 2, 8), even_blocks(20, 2, 8), even_blocks(64, 2, 8)], [4, 5, 8]);
+        assert_eq!(even_blocks(0, 0, 8), 1);
+    }
 }

@@ -9,7 +9,7 @@ use ae_kernels::panel::{self, panel_count};
 use ae_kernels::update::Rule;
 
 use super::block::{Areas, Block};
-use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece};
+use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece, even_blocks};
 use crate::network::Network;
 use crate::stage::Stage;
 
@@ -18,8 +18,6 @@ use crate::stage::Stage;
 const BLOCK_PANELS: usize = 8;
 /// The same with convolutions, which have few weights for many values: two panels are worked on together.
 const CONVOLUTION_PANELS: usize = 2;
-/// Blocks a thread, where the batch has as many panels: enough to even out threads that are late.
-const BLOCKS_A_THREAD: usize = 2;
 
 /// Where everything of a block lies.
 #[derive(Clone, Debug)]
@@ -47,7 +45,7 @@ impl PlainPlan {
         let panels = panel_count::<T>(batch).max(1);
         let convolutions = network.stages.iter().any(Stage::is_of_images);
         let most = if convolutions { CONVOLUTION_PANELS } else { BLOCK_PANELS };
-        let block_panels = panels.div_ceil(BLOCKS_A_THREAD * threads.max(1)).min(most);
+        let block_panels = even_blocks(panels, threads, most);
         let rows = block_panels * T::PANEL;
         // Images have many values, and phase 2 reads few of them: the gradients of convolutions are there already. So blocks are where the
         // blocks before them were, which stays in the caches, and inputs of dense layers are kept.

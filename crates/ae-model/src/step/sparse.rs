@@ -12,7 +12,7 @@ use ae_kernels::update::Rule;
 use ae_kernels::{Element, Isa};
 
 use super::block::{Areas, Block};
-use super::{Arithmetic, Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece};
+use super::{Arithmetic, Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece, even_blocks};
 use crate::config::Revival;
 use crate::layer::Dense;
 use crate::network::Network;
@@ -86,7 +86,7 @@ impl SparsePlan {
             return None;
         }
         let pairs = panel_count::<T>(batch).max(1).div_ceil(2);
-        let block_panels = 2 * pairs.div_ceil(threads.max(1)).min(BLOCK_PANELS / 2);
+        let block_panels = 2 * even_blocks(pairs, threads, BLOCK_PANELS / 2);
         let rows = block_panels * T::PANEL;
         let mut end = 0;
         let mut take = |len: usize| {

@@ -10,7 +10,7 @@ use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
 
 use super::block::{Areas, Block};
-use super::{Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece};
+use super::{Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece, even_blocks};
 use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -54,7 +54,7 @@ impl OnTiles<f32> for TilePlan {
             return None;
         }
         let pairs = panel_count::<f32>(batch).max(1).div_ceil(2);
-        let block_panels = 2 * pairs.div_ceil(threads.max(1)).min(block_panels(parts) / 2);
+        let block_panels = 2 * even_blocks(pairs, threads, block_panels(parts) / 2);
         let rows = block_panels * PANEL;
         let mut end = 0;
         let mut take = |len: usize| {
