@@ -170,10 +170,14 @@ impl Conv {
         let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups } = shape;
         let kernel_positions = kernel.checked_mul(kernel)?;
         let side = |height: usize, width: usize, channels: usize| {
-            Some(Side { pixels: height.checked_mul(width)?, channels, group: channels / groups })
+            let pixels = height.checked_mul(width)?;
+            pixels.checked_mul(channels)?;
+            Some(Side { pixels, channels, group: channels / groups })
         };
         let large = side(height, width, channels_in)?;
         let small = side(out_height, out_width, channels_out)?;
+        // What multiplies these is less than the channels of both sides.
+        kernel_positions.checked_mul(channels_in)?.checked_mul(channels_out)?;
         let most = small.pixels.checked_mul(kernel_positions)?;
         u32::try_from(most.max(large.pixels)).ok()?;
         let mut all: Vec<[u32; 3]> = Vec::with_capacity(most);

@@ -192,13 +192,21 @@ impl<T: Element> BatchPanels<'_, T> {
         panel / self.block_panels * self.block_len + self.offset + panel % self.block_panels * self.panel_len
     }
 
+    /// Where panel `panel` ends, if that is a number.
+    fn checked_end(&self, panel: usize) -> Option<usize> {
+        let block = (panel / self.block_panels).checked_mul(self.block_len)?;
+        let within = (panel % self.block_panels).checked_mul(self.panel_len)?;
+        block.checked_add(self.offset)?.checked_add(within)?.checked_add(self.panel_len)
+    }
+
     pub(crate) fn assert_holds_all(&self) {
-        // The start grows with the panel within a block and with the block, so the ends of each block's last panel
-        // bound all others.
+        assert!(self.block_panels > 0, "blocks without panels");
+        // The end grows with the panel within a block, so those of each block's last panel bound all others; and no number on the way to
+        // a smaller end is too large if none is on the way to these.
         let inside = (0..self.count())
             .filter(|panel| panel + 1 == self.count() || panel % self.block_panels == self.block_panels - 1)
-            .all(|panel| self.start(panel) + self.panel_len <= self.data.len());
-        assert!(self.block_panels > 0 && inside, "batch panels outside their {} elements", self.data.len());
+            .all(|panel| self.checked_end(panel).is_some_and(|end| end <= self.data.len()));
+        assert!(inside, "batch panels outside their {} elements", self.data.len());
     }
 }
 
@@ -244,8 +252,8 @@ pub fn weight_gradient<T: Element>(
             && state.len() == weights.len() * rule.state()
             && x.rows == delta.rows
             && x.block_panels == delta.block_panels
-            && x.panel_len >= inputs * T::PANEL
-            && delta.panel_len >= range.panels.end * side
+            && inputs.checked_mul(T::PANEL).is_some_and(|len| len <= x.panel_len)
+            && range.panels.end.checked_mul(side).is_some_and(|len| len <= delta.panel_len)
             && blocking.kc > 0
             && blocking.nc > 0,
         "weight_gradient: {blocking:?}, {range:?} of {inputs} inputs, {} weights, {} of state, {} rows of x, {} of delta",

@@ -131,6 +131,8 @@ pub fn normal<T: Element>(isa: Isa, stream: Stream, dst: PanelsMut<'_, T>) {
 
 /// What becomes of values, given random numbers.
 trait Fate<T: Element>: Copy {
+    /// Whether a missing value, which is NaN, becomes zero; else it stays, or is dropped like others.
+    const MISSING_IS_ZERO: bool = true;
     /// The numbers of words.
     #[inline(always)]
     fn numbers(words: &[u32; WORDS]) -> [f32; WORDS] {
@@ -189,6 +191,8 @@ impl<T: Element> Fate<T> for SaltAndPepper<T> {
 }
 
 impl<T: Element> Fate<T> for DropOut<T> {
+    // NaN between layers is no missing value, but the sign that training has diverged.
+    const MISSING_IS_ZERO: bool = false;
     #[inline(always)]
     fn apply<S: Simd<T>>(self, s: S, x: S::V, u: S::V) -> S::V {
         s.select_lt(u, s.splat(self.share), s.splat(T::ZERO), s.mul(x, s.splat(self.scale)))
@@ -223,7 +227,8 @@ impl<T: Element, F: Fate<T>> Kernel<T> for Each<'_, T, F> {
                         let x = s.load(&from[lane..]);
                         let y = self.of.apply(s, x, s.load(&numbers[lane..]));
                         // Missing values are below nothing.
-                        s.store(s.select_lt(below, s.abs(x), y, zero), &mut to[lane..]);
+                        let y = if F::MISSING_IS_ZERO { s.select_lt(below, s.abs(x), y, zero) } else { y };
+                        s.store(y, &mut to[lane..]);
                     }
                 }
             }

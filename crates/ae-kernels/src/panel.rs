@@ -102,8 +102,13 @@ impl<'a, T: Element> PanelsMut<'a, T> {
 
 #[track_caller]
 fn check_len<T: Element>(len: usize, rows: usize, cols: usize) {
-    let wanted = panel_len::<T>(rows, cols);
-    assert!(len == wanted, "panels of a [{rows}, {cols}] matrix hold {wanted} elements, not {len}");
+    let wanted = panel_count::<T>(cols).checked_mul(rows).and_then(|lines| lines.checked_mul(T::PANEL));
+    assert!(
+        wanted == Some(len),
+        "panels of a [{rows}, {cols}] matrix hold {rows} x {} lines of {}, not {len} elements",
+        panel_count::<T>(cols),
+        T::PANEL
+    );
 }
 
 /// Writes the row-major `[rows, cols]` matrix `src` in panels; zeros in the padding.

@@ -243,6 +243,8 @@ impl Element for f64 {
 /// The one check of [`Simd::transpose`], shared by its implementations.
 #[inline(always)]
 fn check_transpose<T: Element>(src: &[T], src_stride: usize, dst: &[T], dst_stride: usize) {
-    assert!(src_stride >= T::PANEL && src.len() >= (T::PANEL - 1) * src_stride + T::PANEL);
-    assert!(dst_stride >= T::PANEL && dst.len() >= (T::PANEL - 1) * dst_stride + T::PANEL);
+    for (len, stride) in [(src.len(), src_stride), (dst.len(), dst_stride)] {
+        let end = stride.checked_mul(T::PANEL - 1).and_then(|last| last.checked_add(T::PANEL));
+        assert!(stride >= T::PANEL && end.is_some_and(|end| end <= len), "lines {stride} apart in {len}");
+    }
 }

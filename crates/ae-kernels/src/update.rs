@@ -50,8 +50,12 @@ pub enum Rule<T> {
         rate: T,
         /// `β₁`
         beta1: T,
+        /// `1 - β₁`, which is not computed from `β₁` where that is rounded.
+        new1: T,
         /// `β₂`
         beta2: T,
+        /// `1 - β₂`
+        new2: T,
         /// `1 / (1 - β₂ᵗ)`
         unbias: T,
         /// `ε`
@@ -102,11 +106,13 @@ impl Rule<f64> {
             Rule::Nesterov { scale, rate, momentum } => {
                 Rule::Nesterov { scale: to(scale), rate: to(rate), momentum: to(momentum) }
             }
-            Rule::Adam { scale, rate, beta1, beta2, unbias, epsilon, keep } => Rule::Adam {
+            Rule::Adam { scale, rate, beta1, new1, beta2, new2, unbias, epsilon, keep } => Rule::Adam {
                 scale: to(scale),
                 rate: to(rate),
                 beta1: to(beta1),
+                new1: to(new1),
                 beta2: to(beta2),
+                new2: to(new2),
                 unbias: to(unbias),
                 epsilon: to(epsilon),
                 keep: to(keep),
@@ -189,7 +195,9 @@ struct Adam<T> {
     scale: T,
     rate: T,
     beta1: T,
+    new1: T,
     beta2: T,
+    new2: T,
     unbias: T,
     epsilon: T,
     keep: T,
@@ -200,8 +208,8 @@ impl<T: Element> OnVectors<T> for Adam<T> {
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [m, v]: [S::V; 2]) -> (S::V, [S::V; 2]) {
         let g = s.mul(s.splat(self.scale), g);
-        let m = s.mul_add(s.splat(self.beta1), m, s.mul(s.splat(T::ONE - self.beta1), g));
-        let v = s.mul_add(s.splat(self.beta2), v, s.mul(s.splat(T::ONE - self.beta2), s.mul(g, g)));
+        let m = s.mul_add(s.splat(self.beta1), m, s.mul(s.splat(self.new1), g));
+        let v = s.mul_add(s.splat(self.beta2), v, s.mul(s.splat(self.new2), s.mul(g, g)));
         let root = s.sqrt(s.mul(s.splat(self.unbias), v));
         let step = s.div(s.mul(s.splat(self.rate), m), s.add(root, s.splat(self.epsilon)));
         (s.sub(s.mul(s.splat(self.keep), w), step), [m, v])
@@ -341,8 +349,13 @@ impl<T: Element> Target<'_, T> {
             Rule::Nesterov { scale, rate, momentum } => {
                 self.each(s, at, gradients, Nesterov { scale, rate, momentum });
             }
-            Rule::Adam { scale, rate, beta1, beta2, unbias, epsilon, keep } => {
-                self.each(s, at, gradients, Adam { scale, rate, beta1, beta2, unbias, epsilon, keep });
+            Rule::Adam { scale, rate, beta1, new1, beta2, new2, unbias, epsilon, keep } => {
+                self.each(
+                    s,
+                    at,
+                    gradients,
+                    Adam { scale, rate, beta1, new1, beta2, new2, unbias, epsilon, keep },
+                );
             }
         }
     }

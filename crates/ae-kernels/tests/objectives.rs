@@ -228,6 +228,15 @@ fn noise_is_what_it_says() {
     let dropped = kept.iter().filter(|y| **y == 0.0).count() as f64 / n;
     assert!((dropped - 0.2).abs() < 5.0 * (0.16 / n).sqrt(), "{dropped}");
     assert!(kept.iter().all(|y| *y == 0.0 || *y == 1.25));
+
+    // What is no number stays none, unless it is dropped: zeros in its place would hide that a network has gone astray.
+    let mut kept = vec![0.0; panel_len::<f64>(features, rows)];
+    let nan = pack(&vec![f64::NAN; features * rows], features, rows);
+    let dst = PanelsMut::new(&mut kept, features, rows);
+    noise::drop_out(isa, 0.2, stream, Panels::new(&nan, features, rows), dst);
+    let kept = unpack(&kept, features, rows);
+    assert!(kept.iter().filter(|y| **y == 0.0).count() as f64 / n == dropped);
+    assert!(kept.iter().all(|y| *y == 0.0 || y.is_nan()));
 }
 
 /// Swapped values are those of other rows in the same feature, about as many as they should be; all donors give.

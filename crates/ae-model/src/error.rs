@@ -281,7 +281,7 @@ pub enum FileErrorKind {
         /// The position in row-major order.
         index: usize,
     },
-    /// A tensor holds NaN or infinity, or a scale that is not positive.
+    /// A tensor holds NaN or infinity, or a scale or shift that single precision cannot divide by or take away.
     #[error("tensor '{name}' holds {value} at position {index}")]
     TensorValue {
         /// Its name.

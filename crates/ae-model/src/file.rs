@@ -19,7 +19,7 @@
 
 mod course;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -149,6 +149,11 @@ impl Autoencoder {
             let text = format!("{names} feature names for {inputs} features");
             return Err(FileErrorKind::Settings(text).into());
         }
+        if let Some(names) = &header.features
+            && let Some(name) = first_repeated(names)
+        {
+            return Err(FileErrorKind::Settings(format!("two features named '{name}'")).into());
+        }
         if let Some(schema) = &header.schema
             && (schema.width() != header.config.input_dim()
                 || header.features.as_ref().is_some_and(|names| *names != schema.feature_names()))
@@ -186,9 +191,16 @@ impl Autoencoder {
 
         let shift = values(&file, "scaler.shift", f64::from_le_bytes)?;
         let scale = values(&file, "scaler.scale", f64::from_le_bytes)?;
-        if let Some((index, value)) = scale.iter().enumerate().find(|(_, x)| **x <= 0.0) {
-            let name = "scaler.scale".to_owned();
-            return Err(FileErrorKind::TensorValue { name, index, value: *value }.into());
+        // What single precision divides by, and what it can take away.
+        let unusable = [
+            ("scaler.scale", scale.iter().position(|x| !(*x >= f64::from(f32::MIN_POSITIVE))), &scale),
+            ("scaler.shift", shift.iter().position(|x| !(x.abs() <= f64::from(f32::MAX))), &shift),
+        ];
+        for (name, index, values) in unusable {
+            if let Some(index) = index {
+                let name = name.to_owned();
+                return Err(FileErrorKind::TensorValue { name, index, value: values[index] }.into());
+            }
         }
         let mut model = Autoencoder::new(header.config).map_err(Failure::Other)?;
         if let Some(scaler) = Scaler::from_parts(shift, scale) {
@@ -204,6 +216,12 @@ impl Autoencoder {
         }
         Ok(model)
     }
+}
+
+/// The first name that is there before.
+fn first_repeated(names: &[String]) -> Option<&String> {
+    let mut before = HashSet::new();
+    names.iter().find(|name| !before.insert(*name))
 }
 
 /// A failure that the caller still has to connect with the path.

@@ -1,6 +1,6 @@
 //! Scaling of features: fitted on the training rows, part of the model, undone on the way out.
 
-use ae_data::BatchSource;
+use ae_data::{BatchSource, DataError};
 use ae_kernels::Element;
 use ae_kernels::panel::Affine;
 
@@ -43,7 +43,7 @@ impl BatchSource for ScaledRows<'_> {
     fn names(&self) -> Option<&[String]> {
         self.source.names()
     }
-    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), ae_data::DataError> {
+    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
         self.source.read_rows(indices, out)?;
         let Scaler { shift, scale } = self.scaler;
         for row in out.chunks_exact_mut(self.features().max(1)) {
@@ -368,6 +368,9 @@ fn for_each_row(
 ) -> Result<(), Error> {
     let features = data.features();
     if let Some(all) = data.as_slice() {
+        if let Some(&index) = indices.iter().find(|&&index| index >= data.rows()) {
+            return Err(DataError::RowOutOfRange { index, rows: data.rows() }.into());
+        }
         return indices.iter().try_for_each(|&index| visit(index, &all[index * features..][..features]));
     }
     let mut rows = vec![0.0; ROWS_AT_A_TIME.min(indices.len()) * features];

@@ -129,12 +129,20 @@ fn altered_files_are_refused_with_a_reason() {
         with_header(&header.replace(from, to), &data)
     };
     let mut not_finite = data.clone();
-    not_finite.chunks_exact_mut(4).for_each(|x| x.copy_from_slice(&f32::NAN.to_le_bytes()));
+    let start_of = |name: &str| -> usize {
+        let offsets = header.split(name).nth(1).unwrap().split("\"data_offsets\":[").nth(1).unwrap();
+        offsets.split(',').next().unwrap().parse().unwrap()
+    };
+    let place = start_of("decoder.0.bias");
+    not_finite[place..place + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     let mut no_scale = data.clone();
-    let place = header.find("scaler.scale").unwrap();
-    let offsets = header[place..].split("\"data_offsets\":[").nth(1).unwrap();
-    let start: usize = offsets.split(',').next().unwrap().parse().unwrap();
+    let start = start_of("scaler.scale");
     no_scale[start..start + 8].copy_from_slice(&(-1.0f64).to_le_bytes());
+    let mut tiny_scale = data.clone();
+    tiny_scale[start..start + 8].copy_from_slice(&1e-320f64.to_le_bytes());
+    let start = start_of("scaler.shift");
+    let mut far_shift = data.clone();
+    far_shift[start..start + 8].copy_from_slice(&(-1e300f64).to_le_bytes());
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("empty", vec![], "not a readable model"),
         ("seven bytes", vec![0; 7], "not a readable model"),
@@ -194,6 +202,17 @@ fn altered_files_are_refused_with_a_reason() {
             with_header(&header, &no_scale),
             "tensor 'scaler.scale' holds -1 at position 0",
         ),
+        (
+            "a scale that single precision cannot divide by",
+            with_header(&header, &tiny_scale),
+            "tensor 'scaler.scale' holds 0.00",
+        ),
+        (
+            "a shift beyond single precision",
+            with_header(&header, &far_shift),
+            "tensor 'scaler.shift' holds -1000",
+        ),
+        ("a name twice", swapped("feature 2,", "feature 1,"), "two features named 'feature 1,"),
         (
             "a name missing",
             swapped("\\\"feature 0, \\\\\\\"ä\\\\\\\"\\\",", ""),

@@ -183,7 +183,10 @@ impl Kind {
         let mut layers = trainer.layers();
         let parameters = flat(&layers);
         // A layer whose values are nearly alike is stretched by its norm, and its curvature with it.
-        let (step, kinks) = if has_kinks(self) || self.normalises() { (2e-5, 1.0) } else { (1e-4, 0.0) };
+        // A price of absolute weights has a kink at the weights that are nearly zero.
+        let of_weights = if self.weights.l1 > 0.0 { 0.5 } else { 0.0 };
+        let (step, kinks) =
+            if has_kinks(self) || self.normalises() { (2e-5, 1.0) } else { (1e-4, of_weights) };
         let settings = Settings { kinks, step, tolerance: 3e-6 };
         let report = gradcheck::compare(&settings, &parameters, gradients, |values| {
             fill(&mut layers, values);

@@ -459,3 +459,20 @@ fn settings_are_checked_and_saved() {
     assert!(codes.values().chunks(9).all(|code| code.iter().filter(|x| **x != 0.0).count() <= 3));
     assert!(codes.values().iter().any(|x| *x != 0.0));
 }
+
+/// Codes that overflow are all as large as the largest, so that more reach it than there is room for: an error and no panic, as for any
+/// divergence.
+#[test]
+fn infinite_codes_of_a_batch_are_a_divergence() {
+    let latent = Latent::TopK(TopK { k: 2, revival: None, of_batch: true });
+    for (isa, value) in Isa::available().flat_map(|isa| [f32::MAX, f32::NAN].map(|value| (isa, value))) {
+        let config = Config::builder(4).encoding_dim(64).latent(latent).hidden_dims([]).build().unwrap();
+        let mut trainer = Trainer::<f32>::new(&config, isa, Some(2)).unwrap();
+        let mut encoder = trainer.layers().swap_remove(0);
+        encoder.weights.fill(value);
+        trainer.set_layer(0, &encoder).unwrap();
+        let indices: Vec<usize> = (0..64).collect();
+        let loss = trainer.enter(|session| session.train_batch(&[1.0f32; 4 * 64], &indices));
+        assert!(!loss.is_ok_and(f64::is_finite), "{value} on {isa}");
+    }
+}

@@ -314,6 +314,8 @@ fn centring_keeps_the_units() {
     let data = Dataset::new(vec![1.0, 10.0, 3.0, 10.0, 8.0, 10.0], 2).unwrap();
     let scaler = Scaler::fit(ScalerKind::Centre, &data, &[0, 1, 2]).unwrap();
     assert_eq!((scaler.shift(), scaler.scale()), (&[4.0, 10.0][..], &[1.0, 1.0][..]));
+    let error = Scaler::fit(ScalerKind::Centre, &data, &[0, 3]).unwrap_err();
+    assert!(error.to_string().contains("row 4 was asked for"), "{error}");
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
         let batch_panels = self.delta.count();
         let (w_panel, d_panel, dx_panel) = ((inputs + 1) * T::PANEL, outputs * T::PANEL, inputs * T::PANEL);
         let (y, slope) = self.below;
-        let kc = self.blocking.kc.div_ceil(T::PANEL) * T::PANEL;
+        let kc = self.blocking.kc.min(outputs.max(1)).next_multiple_of(T::PANEL);
         let most = if S::WIDE_TILE_ROWS > 0 && batch_panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
         for (strip, features) in pieces(inputs, self.blocking.nc) {
             let mut n = 0;

@@ -67,8 +67,8 @@ impl<T: Element> Index<T> {
         Index { rows: 0, starts: vec![0; features + 2], entries: vec![Entry::default(); rows * k] }
     }
 
-    /// Fills it for `rows` rows from lists of active features, those of the same feature in the order of the lists. Panics if there is no room
-    /// for them.
+    /// Fills it for `rows` rows from lists of active features, those of the same feature in the order of the lists. Where there is no room for
+    /// all, none is listed: that many are infinite or NaN ([`super::least_of_largest`]), and nothing is to be learnt from them.
     pub fn fill<'a>(
         &mut self,
         rows: usize,
@@ -87,6 +87,11 @@ impl<T: Element> Index<T> {
             sum += *start;
             *start = sum;
         }
+        self.rows = rows;
+        if sum as usize > self.entries.len() {
+            self.starts.fill(0);
+            return;
+        }
         for Listed { first, active, deltas, outputs } in lists {
             for row in 0..active.rows() {
                 let (features, values) = active.row(row);
@@ -99,7 +104,6 @@ impl<T: Element> Index<T> {
                 }
             }
         }
-        self.rows = rows;
     }
 
     /// Rows of the batch.

@@ -7,8 +7,8 @@ use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
 
 /// The smallest of the `count` largest `values`, or of all where they are fewer; none of none. Of equals it takes all or none, so that no more
-/// than `count` reach it: infinity, where that leaves nothing. NaN counts as the largest and reaches infinity, which is the answer where
-/// there are `count` of it. Their order is another afterwards.
+/// than `count` reach it: infinity, where that leaves nothing, which infinite values do reach. NaN counts as the largest and reaches infinity,
+/// which is the answer where there are `count` of it. Their order is another afterwards.
 pub fn least_of_largest<T: Element>(values: &mut [T], count: usize) -> Option<T> {
     let last = count.min(values.len()).checked_sub(1)?;
     let (larger, least, rest) = values.select_nth_unstable_by(last, |a, b| order(*a, *b));

@@ -158,7 +158,9 @@ pub struct PairedTiles<'a> {
 
 impl PairedTiles<'_> {
     fn holds(&self, len: usize) -> bool {
-        self.pairs == 0 || self.offset + (self.pairs - 1) * self.apart + len <= self.data.len()
+        let Some(others) = self.pairs.checked_sub(1) else { return true };
+        let start = others.checked_mul(self.apart).and_then(|start| start.checked_add(self.offset));
+        start.and_then(|start| start.checked_add(len)).is_some_and(|end| end <= self.data.len())
     }
 }
 
@@ -219,8 +221,11 @@ impl Tiles<'_> {
     #[inline(always)]
     fn operand(self, across: usize, depth: usize, parts: usize) -> Operand {
         if depth > 0 {
-            let last = (across - 1) * self.apart + (depth - 1) * self.step;
-            assert!(last + parts * TILE <= self.data.len(), "tiles end at {}", self.data.len());
+            let product = |count: usize, each: usize| (count - 1).checked_mul(each);
+            let end = product(across, self.apart)
+                .zip(product(depth, self.step))
+                .and_then(|(across, depth)| across.checked_add(depth)?.checked_add(parts * TILE));
+            assert!(end.is_some_and(|end| end <= self.data.len()), "tiles end at {}", self.data.len());
         }
         Operand { start: self.data.as_ptr(), apart: self.apart, step: self.step }
     }

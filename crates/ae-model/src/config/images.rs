@@ -281,7 +281,7 @@ pub(crate) enum Link {
 const MAX_LAYERS: usize = 64;
 /// Largest kernel, stride, padding and square.
 const MAX_KERNEL: usize = 1024;
-/// Most connections of pixels by a convolution, of which it keeps three lists.
+/// Most connections of pixels by the convolutions of an encoder, of which they keep three lists.
 const MAX_CONNECTIONS: usize = 1 << 24;
 
 /// The layers one after the other from images of size `image`: each with the sizes that it is between, and all these sizes.
@@ -293,6 +293,7 @@ pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, V
     let mut links = Vec::with_capacity(layers.len());
     let mut sizes = vec![image];
     let mut size = image;
+    let mut room = MAX_CONNECTIONS;
     for layer in layers {
         let wrong = |reason: String| ConfigError::Convolution {
             layer: layer.to_string(),
@@ -300,7 +301,7 @@ pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, V
             reason,
         };
         let (link, next) = match layer {
-            ImageLayer::Conv(layer) => layer.link(size, wrong)?,
+            ImageLayer::Conv(layer) => layer.link(size, &mut room, wrong)?,
             ImageLayer::Pool(layer) => layer.link(size, wrong)?,
         };
         links.push(link);
@@ -311,8 +312,14 @@ pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, V
 }
 
 impl ConvLayer {
-    /// The layer after images of this size, and the size of its result. `wrong` makes an error of a reason.
-    fn link(self, size: Image, wrong: impl Fn(String) -> ConfigError) -> Result<(Link, Image), ConfigError> {
+    /// The layer after images of this size, and the size of its result. It takes its connections of `room`. `wrong` makes an error of a
+    /// reason.
+    fn link(
+        self,
+        size: Image,
+        room: &mut usize,
+        wrong: impl Fn(String) -> ConfigError,
+    ) -> Result<(Link, Image), ConfigError> {
         in_range("conv_layers.channels", self.channels, 1, MAX_DIM)?;
         in_range("conv_layers.kernel", self.kernel, 1, MAX_KERNEL)?;
         in_range("conv_layers.stride", self.stride, 1, MAX_KERNEL)?;
@@ -339,17 +346,18 @@ impl ConvLayer {
             return Err(wrong(format!("{next} are more than {MAX_DIM} values")));
         }
         let connections = (height * width).saturating_mul(self.kernel * self.kernel);
-        if connections > MAX_CONNECTIONS {
+        let Some(left) = room.checked_sub(connections) else {
             return Err(wrong(format!(
-                "{connections} connections of pixels are more than {MAX_CONNECTIONS}"
+                "its {connections} connections of pixels, and those before, are more than {MAX_CONNECTIONS}"
             )));
-        }
+        };
+        *room = left;
         Ok((Link::Conv(shape), next))
     }
 }
 
 impl PoolLayer {
-    /// As [`ConvLayer::link`].
+    /// As [`ConvLayer::link`], without connections to keep.
     fn link(self, size: Image, wrong: impl Fn(String) -> ConfigError) -> Result<(Link, Image), ConfigError> {
         in_range("conv_layers.size", self.size, 1, MAX_KERNEL)?;
         let Image { height, width, channels } = size;

@@ -1,0 +1,144 @@
+//! Sizes whose products are larger than numbers go: every function that is safe to call refuses them before it reads anything.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ae_kernels::activation::Activation;
+use ae_kernels::conv::{Conv, Conv2d};
+use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
+use ae_kernels::panel::{Panels, PanelsMut};
+use ae_kernels::simd::{Kernel, Simd};
+use ae_kernels::tile::{self, PairedTiles, Parts};
+use ae_kernels::update::Rule;
+use ae_kernels::{Element, Isa};
+
+/// What `work` says when it panics.
+fn refused(work: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(work)).unwrap_err();
+    panic.downcast_ref::<String>().cloned().unwrap_or_default()
+}
+
+fn gradient(x: BatchPanels<'_, f32>, delta: BatchPanels<'_, f32>, inputs: usize) {
+    let (mut weights, range) = ([0.0; 16], WeightRange { panels: 0..1, rows: 0..1 });
+    let rule = Rule::Gradient { scale: 1.0 };
+    gemm::weight_gradient(
+        Isa::best(),
+        Blocking::default(),
+        inputs,
+        &range,
+        x,
+        delta,
+        rule,
+        &mut weights,
+        &mut [],
+    );
+}
+
+#[test]
+fn batch_panels_end_inside_their_data() {
+    let (data, deltas) = ([0.0f32; 32], [0.0f32; 512]);
+    let x = BatchPanels { data: &data, block_len: 16, offset: 0, panel_len: 16, block_panels: 1, rows: 32 };
+    let delta =
+        BatchPanels { data: &deltas, block_len: 256, offset: 0, panel_len: 256, block_panels: 1, rows: 32 };
+    gradient(x, delta, 1);
+    let before = 0usize.wrapping_sub(16);
+    for wrong in [
+        BatchPanels { offset: before, ..x },
+        BatchPanels { block_len: before, ..x },
+        BatchPanels { block_len: 1 << 63, ..x },
+        BatchPanels { panel_len: before, ..x },
+        BatchPanels { offset: before, block_panels: 2, ..x },
+        BatchPanels { offset: 1, ..x },
+    ] {
+        let delta = BatchPanels { block_panels: wrong.block_panels, block_len: 512, ..delta };
+        let delta = if wrong.block_panels == 1 { BatchPanels { block_len: 256, ..delta } } else { delta };
+        let said = refused(|| gradient(wrong, delta, 1));
+        assert!(said.contains("batch panels outside"), "{wrong:?}: {said}");
+    }
+    let said = refused(|| gradient(x, delta, (1 << 60) + 1));
+    assert!(said.contains("weight_gradient"), "{said}");
+    refused(|| gradient(BatchPanels { block_panels: 0, ..x }, BatchPanels { block_panels: 0, ..delta }, 1));
+}
+
+#[test]
+fn panels_hold_what_their_size_says() {
+    for (rows, cols) in [((1 << 60) + 1, 16), (1 << 60, 1), (1, usize::MAX), (usize::MAX, usize::MAX)] {
+        let said = refused(|| _ = Panels::new(&[0.0f32; 16], rows, cols));
+        assert!(said.contains("not 16 elements"), "{said}");
+        let said = refused(|| _ = PanelsMut::new(&mut [0.0f64; 16], rows, cols));
+        assert!(said.contains("not 16 elements"), "{said}");
+    }
+}
+
+#[test]
+fn tiles_end_inside_their_data() {
+    let data = [0.0f32; 256];
+    let (mut weights, range) = ([0.0; 256], WeightRange { panels: 0..1, rows: 0..16 });
+    let mut product = |pairs: PairedTiles<'_>| {
+        let rule = Rule::Gradient { scale: 1.0 };
+        tile::weight_gradient(Isa::best(), Parts::One, 16, &range, pairs, pairs, rule, &mut weights, &mut []);
+    };
+    let pairs = PairedTiles { data: &data, offset: 0, apart: 256, pairs: 1 };
+    product(pairs);
+    for wrong in [
+        PairedTiles { apart: 1 << 61, pairs: 9, ..pairs },
+        PairedTiles { offset: usize::MAX, ..pairs },
+        PairedTiles { apart: usize::MAX, pairs: 2, ..pairs },
+        PairedTiles { pairs: 2, ..pairs },
+    ] {
+        refused(|| product(wrong));
+    }
+}
+
+struct Transpose(usize, usize);
+
+impl Kernel<f32> for Transpose {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<f32>>(self, s: S) {
+        s.transpose(&[0.0; 256], self.0, &mut [0.0; 256], self.1);
+    }
+}
+
+#[test]
+fn transposed_lines_end_inside_their_data() {
+    for isa in Isa::available() {
+        f32::run(isa, Transpose(16, 16));
+        for stride in [15, 17, 0x1111_1111_1111_1111, usize::MAX] {
+            refused(|| f32::run(isa, Transpose(stride, 16)));
+            refused(|| f32::run(isa, Transpose(16, stride)));
+        }
+    }
+}
+
+#[test]
+fn blocks_larger_than_the_sum_are_the_whole_sum() {
+    let (weights, delta) = ([1.0f32; 2 * 16], [1.0f32; 16]);
+    for isa in Isa::available() {
+        let mut dx = [0.0; 16];
+        let blocking = Blocking { kc: usize::MAX, nc: usize::MAX };
+        let (weights, delta) = (Panels::new(&weights, 2, 1), Panels::new(&delta, 1, 16));
+        let below = (Panels::new(&[0.0; 16], 1, 16), Activation::Linear);
+        gemm::backward_input(isa, blocking, weights, delta, below, PanelsMut::new(&mut dx, 1, 16));
+        assert_eq!(dx, [1.0; 16], "on {isa}");
+    }
+}
+
+#[test]
+fn images_have_no_more_values_than_numbers_go() {
+    let shape = Conv2d {
+        height: 4,
+        width: 4,
+        channels_in: 1 << 60,
+        channels_out: 1,
+        kernel: 1,
+        stride: 1,
+        padding: 0,
+        groups: 1,
+    };
+    assert!(Conv::down(shape).is_none() && Conv::up(shape).is_none());
+    let shape = Conv2d { channels_in: 1 << 33, channels_out: 1 << 33, ..shape };
+    assert!(Conv::down(shape).is_none());
+    assert!(Conv::down(Conv2d { channels_in: 3, channels_out: 2, ..shape }).is_some());
+}
