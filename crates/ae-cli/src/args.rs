@@ -153,7 +153,7 @@ Ctrl-C ends training after the current update and saves the model as it is; a se
 
 Examples:
   ae train digits
-  ae train rows.csv --hidden 64,32 --encoding-dim 8 --epochs 200 -o model.safetensors
+  ae train rows.csv --hidden 64,32 --encoding-dim 8 --optimizer adam -o model.safetensors
   ae train people.csv --categorical postcode --drop id
   ae train photos/ --image 28x28 --encoding-dim 16
   ae train connections.csv --label kind --normal usual
@@ -162,7 +162,7 @@ Examples:
   ae train digits --kind vae --beta 1 --activation silu --optimizer adam";
 
 const DETECT_HELP: &str = "\
-The higher a score, the less a row is like the reference; rows are flagged from the threshold on. The reference are rows that \
+The higher a score, the less a row is like the reference; rows are flagged from the threshold on. The reference is a set of rows that \
 are taken to be normal, as a rule those the model was trained on: distances and usual errors are theirs. A model file does \
 not hold them, so that it stays small and gives no row away. Without them the score is the model's squared error, and the \
 threshold has to be said with --threshold or --contamination.
@@ -369,7 +369,8 @@ pub(crate) struct TransformArgs {
     pub(crate) model: PathBuf,
     /// Rows (for decode: encodings): a file, a folder of images, -, digits or curves
     pub(crate) data: String,
-    /// File to write, of a format told by its ending; - is CSV on standard output; for rebuilt images also a folder
+    /// File to write, of a format told by its ending; - is CSV on standard output; NAME/ or a folder that is there takes rebuilt
+    /// images, one a row (decode, reconstruct)
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]

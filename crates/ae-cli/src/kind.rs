@@ -30,17 +30,21 @@ pub(crate) struct KindArgs {
     kind: Option<Kind>,
     #[arg(
         long,
-        help = "Loss of a row: mse, mae, huber[:DELTA], bce or sigmoid-mse (for features in [0, 1]), gaussian-nll [default: mse]",
+        help = "Loss of a row: mse, mae, huber[:DELTA] (1), bce or sigmoid-mse (for features in [0, 1]), gaussian-nll [default: mse]",
         value_name = "LOSS"
     )]
     loss: Option<Loss>,
     #[arg(
         long,
-        help = "Corruption of the input in training: gaussian[:SIGMA], masking[:SHARE], salt-and-pepper[:SHARE], swap[:SHARE]",
+        help = "Corruption of the input in training: gaussian[:SIGMA] (0.1), masking[:SHARE] (0.25), salt-and-pepper[:SHARE] (0.1), swap[:SHARE] (0.15)",
         value_name = "NOISE"
     )]
     noise: Option<Noise>,
-    #[arg(long, help = "Price of the encoding: l1[:WEIGHT], kl[:WEIGHT[:TARGET]]", value_name = "PENALTY")]
+    #[arg(
+        long,
+        help = "Price of the encoding: l1[:WEIGHT] (0.01), kl[:WEIGHT[:TARGET]] (0.1, 0.05)",
+        value_name = "PENALTY"
+    )]
     sparsity: Option<CodePenalty>,
     /// Values of an encoding that are kept, the largest; the others become zero
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
@@ -94,7 +98,7 @@ pub(crate) struct KindArgs {
     l2: f64,
     #[arg(
         long,
-        help = "Learning rate over time: constant, cosine[:END], one-cycle[:WARM_UP], plateau[:FACTOR[:PATIENCE]]",
+        help = "Learning rate over time: constant, cosine[:END] (0), one-cycle[:WARM_UP] (0.3), plateau[:FACTOR[:PATIENCE]] (0.5, 5)",
         default_value = "constant",
         value_name = "SCHEDULE"
     )]

@@ -74,6 +74,10 @@ pub fn read(location: &str, options: &ReadOptions) -> Result<Dataset, DataError>
         let source = io::Error::new(io::ErrorKind::IsADirectory, "a folder, but a file is needed");
         return Err(DataError::Io { path: path.to_owned(), source });
     }
+    if location.chars().last().is_some_and(std::path::is_separator) {
+        let source = io::Error::new(io::ErrorKind::NotFound, "there is no such folder");
+        return Err(DataError::Io { path: path.to_owned(), source });
+    }
     match Format::of(path)? {
         Format::Csv => csv(open(path)?, path, None, options),
         Format::Tsv => csv(open(path)?, path, Some(b'\t'), options),
@@ -268,6 +272,7 @@ mod tests {
             assert_eq!(load(location).unwrap_err(), format!("'{location}' {message}"));
         }
         assert!(load("./digits").unwrap_err().starts_with("./digits: unknown kind of file"));
+        assert_eq!(load("no-such/").unwrap_err(), "no-such/: there is no such folder");
         assert!(load("no/curves.csv").unwrap_err().starts_with("no/curves.csv: "));
     }
 

@@ -282,7 +282,7 @@ pub enum FileErrorKind {
         index: usize,
     },
     /// A tensor holds NaN or infinity, or a scale or shift that single precision cannot divide by or take away.
-    #[error("tensor '{name}' holds {value} at position {index}")]
+    #[error("tensor '{name}' holds {value:?} at position {index}")]
     TensorValue {
         /// Its name.
         name: String,

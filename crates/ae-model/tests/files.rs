@@ -200,17 +200,17 @@ fn altered_files_are_refused_with_a_reason() {
         (
             "a scale below zero",
             with_header(&header, &no_scale),
-            "tensor 'scaler.scale' holds -1 at position 0",
+            "tensor 'scaler.scale' holds -1.0 at position 0",
         ),
         (
             "a scale that single precision cannot divide by",
             with_header(&header, &tiny_scale),
-            "tensor 'scaler.scale' holds 0.00",
+            "tensor 'scaler.scale' holds 1e-320 at",
         ),
         (
             "a shift beyond single precision",
             with_header(&header, &far_shift),
-            "tensor 'scaler.shift' holds -1000",
+            "tensor 'scaler.shift' holds -1e300 at",
         ),
         ("a name twice", swapped("feature 2,", "feature 1,"), "two features named 'feature 1,"),
         (

@@ -2,6 +2,9 @@
 
 mod table;
 
+use std::collections::HashSet;
+use std::path::Path;
+
 use ae_data::{Dataset, Labels, Schema};
 use ae_eval::anomaly::{Calibration, Detector, Score, Settings, contamination_threshold};
 use ae_eval::{Confusion, average_precision, roc_auc};
@@ -155,8 +158,20 @@ fn found(
     };
     let calibration = Calibration::new(calibration)?;
     // Rows that are the reference must not find themselves in it.
-    let scores =
-        if data == reference { detector.scores_of_training_rows(rows) } else { detector.scores(rows) };
+    let scores = if same_location(data, reference) {
+        detector.scores_of_training_rows(rows)
+    } else {
+        let known = rows_among(rows, &normal);
+        if 2 * known > rows.rows() {
+            out.note(format!(
+                "{known} of {} rows are in {reference} too: if they are the same rows and not others that are alike, they find \
+                 themselves, and their scores are too low; --reference with the very file that is searched counts no row as its own \
+                 neighbour",
+                rows.rows()
+            ));
+        }
+        detector.scores(rows)
+    };
     let scores = scores.map_err(with(data))?;
     let threshold = match (args.threshold, args.contamination) {
         (Some(threshold), _) => threshold,
@@ -170,6 +185,20 @@ fn found(
     };
     let contributions = contributions.map_err(with(data))?;
     Ok(Found { score: settings.score, scores, threshold, p_values: Some(p_values), contributions })
+}
+
+/// Whether two locations are the same rows, however they are spelt.
+fn same_location(a: &str, b: &str) -> bool {
+    let file = |location: &str| Path::new(location).canonicalize().ok();
+    a == b || file(a).is_some_and(|a| file(b) == Some(a))
+}
+
+/// How many of `rows` are, to the bit, among `others`.
+fn rows_among(rows: &Dataset, others: &Dataset) -> usize {
+    let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let each = |of: &Dataset| of.values().chunks_exact(of.features().max(1)).map(bits).collect::<Vec<_>>();
+    let others: HashSet<Vec<u32>> = each(others).into_iter().collect();
+    each(rows).iter().filter(|row| others.contains(*row)).count()
 }
 
 fn with_rows(location: &str, error: ae_eval::EvalError) -> Failure {

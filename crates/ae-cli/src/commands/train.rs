@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ae_data::{BatchSource, Format, Pairs, Subset};
 use ae_eval::{EvalError, Pca, Reconstruction, TypicalRows, mean_variance, typical_rows};
 use ae_model::{
-    Autoencoder, Callback, CancelToken, Config, EarlyStopping, History, Image, Init, Optimizer, Precision,
-    RangeTest, ScalerKind, Sparsity,
+    Autoencoder, Callback, CancelToken, Config, EarlyStopping, History, Image, Init, Latent, Optimizer,
+    Precision, RangeTest, ScalerKind, Sparsity,
 };
 use log::Log;
 use serde_json::json;
@@ -133,7 +133,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
             out.note(format!("warning: the log in {} is not whole: {error}", folder.display()));
         }
     }
-    for warning in quality.warnings(&history) {
+    for warning in quality.warnings(model.config(), &history) {
         out.note(format!("warning: {warning}"));
     }
     out.object(&json!({
@@ -403,6 +403,11 @@ impl Part {
     }
 }
 
+/// The share of the variance that a variational model leaves when its encodings are hardly more than the prior.
+const COLLAPSED: f64 = 0.98;
+/// A share of features that are never active which is worth a word.
+const MANY_DEAD: f64 = 0.1;
+
 /// How good a model is on the rows that it has learnt from and on those held out.
 struct Quality {
     train: Part,
@@ -433,11 +438,16 @@ impl Quality {
         Ok(Quality { train: measure(&train)?, validation, sparsity })
     }
 
-    fn warnings(&self, history: &History) -> Vec<String> {
+    fn warnings(&self, config: &Config, history: &History) -> Vec<String> {
         let mut warnings = Vec::new();
         let part = self.validation.as_ref().unwrap_or(&self.train);
         if part.variance == 0.0 {
             warnings.push("the rows are all the same: there is nothing to learn".to_owned());
+        } else if matches!(config.latent(), Latent::Gaussian(_)) && part.mse >= COLLAPSED * part.variance {
+            warnings.push(
+                "encodings say next to nothing about the rows: a smaller --beta, --kl-warm-up or --free-bits may help, or more --epochs"
+                    .to_owned(),
+            );
         } else if part.mse >= part.variance {
             warnings.push(
                 "the model is no better than predicting the mean: raise --epochs or --learning-rate"
@@ -450,9 +460,19 @@ impl Quality {
                 history.epochs.len()
             ));
         } else if part.pca.is_some_and(|pca| part.mse > pca) {
+            let otherwise = match config.optimizer() {
+                Optimizer::Adam { .. } | Optimizer::AdamW { .. } => "a larger --learning-rate",
+                _ => "--optimizer adam",
+            };
             warnings.push(format!(
-                "PCA of the same size is better: after {} epochs the model may need more, or a larger --learning-rate",
+                "PCA of the same size is better: after {} epochs the model may need more, or {otherwise}",
                 history.epochs.len()
+            ));
+        }
+        if let Some(Sparsity { dead, .. }) = self.sparsity.filter(|sparsity| sparsity.dead > MANY_DEAD) {
+            warnings.push(format!(
+                "{:.1} % of the features are never active: --revive ROWS, more --epochs, a larger --top-k or a smaller --encoding-dim would help",
+                100.0 * dead
             ));
         }
         if self.validation.as_ref().is_some_and(|part| part.mse > 2.0 * self.train.mse) {

@@ -36,6 +36,21 @@ fn anomalies_are_flagged_and_blamed_on_their_feature() {
     assert!(alarms <= 1, "{alarms}");
 }
 
+/// A file is its own reference however its name is spelt, and a copy of it is told apart.
+#[test]
+fn rows_that_are_the_reference_do_not_find_themselves() {
+    let folder = folder();
+    let detect =
+        |reference: &str| ae(folder.path(), &["detect", MODEL, "rows.csv", "--reference", reference]);
+    let (same, spelt) = (detect("rows.csv"), detect("./rows.csv"));
+    assert_eq!(same.cells(), spelt.cells());
+    assert!(!spelt.err.contains("find themselves"), "{}", spelt.err);
+    std::fs::copy(folder.path().join("rows.csv"), folder.path().join("copy.csv")).unwrap();
+    let copied = detect("copy.csv");
+    assert!(copied.err.contains("30 of 30 rows are in copy.csv too"), "{}", copied.err);
+    assert_ne!(copied.cells(), same.cells());
+}
+
 #[test]
 fn quality_against_labels() {
     let folder = folder();

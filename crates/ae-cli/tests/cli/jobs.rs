@@ -362,6 +362,21 @@ fn a_model_that_learnt_nothing_is_called_so() {
     let args = ["train", "digits", "--epochs", "1", "--learning-rate", "1e-9", "-o", "m.safetensors"];
     let ended = ae(folder.path(), &args);
     assert!(ended.err.contains("warning: the model is no better than predicting the mean"), "{}", ended.err);
+
+    let short = ["--epochs", "2", "-o", "m.safetensors"];
+    let said = |args: &[&str]| ae(folder.path(), &[&["train", "digits"], args, &short].concat()).err;
+    let behind = said(&[]);
+    assert!(
+        behind.contains("PCA of the same size is better") && behind.contains("--optimizer adam"),
+        "{behind}"
+    );
+    let collapsed = said(&["--kind", "vae", "--beta", "50", "--encoding-dim", "4", "--optimizer", "adam"]);
+    assert!(
+        collapsed.contains("encodings say next to nothing") && collapsed.contains("--beta"),
+        "{collapsed}"
+    );
+    let dead = said(&["--top-k", "2", "--encoding-dim", "512", "--unit-norm"]);
+    assert!(dead.contains("of the features are never active: --revive"), "{dead}");
 }
 
 #[test]
