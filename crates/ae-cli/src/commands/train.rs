@@ -445,7 +445,7 @@ impl Quality {
             warnings.push("the rows are all the same: there is nothing to learn".to_owned());
         } else if matches!(config.latent(), Latent::Gaussian(_)) && part.mse >= COLLAPSED * part.variance {
             warnings.push(
-                "encodings say next to nothing about the rows: a smaller --beta, --kl-warm-up or --free-bits may help, or more --epochs"
+                "encodings say next to nothing about the rows: --kl-warm-up, --free-bits, a smaller --beta or more --epochs may help"
                     .to_owned(),
             );
         } else if part.mse >= part.variance {
