@@ -1,8 +1,16 @@
 //! Rows in memory.
 
+use std::collections::HashSet;
+
 use crate::error::DataError;
 use crate::labels::Labels;
 use crate::source::{BatchSource, copy_rows};
+
+/// The first name that was there before.
+pub fn first_repeated(names: &[String]) -> Option<&String> {
+    let mut before = HashSet::new();
+    names.iter().find(|name| !before.insert(*name))
+}
 
 /// Rows of numbers, `[rows, features]` in row-major order, with the names of the features, the labels of the rows and what
 /// the rows are called, where there are any.
@@ -41,10 +49,8 @@ impl Dataset {
                 got: names.len(),
             });
         }
-        let mut sorted: Vec<&String> = names.iter().collect();
-        sorted.sort_unstable();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(DataError::DuplicateColumn { name: pair[0].clone() });
+        if let Some(name) = first_repeated(&names) {
+            return Err(DataError::DuplicateColumn { name: name.clone() });
         }
         self.names = Some(names);
         Ok(self)

@@ -48,7 +48,7 @@ mod write;
 pub use atomic::{check_writable, write_atomically};
 #[cfg(feature = "builtin")]
 pub use builtin::{curves, digits};
-pub use dataset::Dataset;
+pub use dataset::{Dataset, first_repeated};
 pub use error::DataError;
 pub use format::Format;
 #[cfg(feature = "images")]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, first_repeated};
 use crate::error::DataError;
 use crate::labels::Labels;
 use crate::text::is_missing;
@@ -56,8 +56,8 @@ impl Table {
             let (expected, got) = (columns.len(), names.len());
             return Err(DataError::Count { what: "names", of: "columns", expected, got });
         }
-        if let Some(at) = (0..names.len()).find(|at| names[..*at].contains(&names[*at])) {
-            return Err(DataError::DuplicateColumn { name: names[at].clone() });
+        if let Some(name) = first_repeated(&names) {
+            return Err(DataError::DuplicateColumn { name: name.clone() });
         }
         let rows = columns.first().map_or(0, Vec::len);
         let mut table = Table::empty(Path::new(""), columns.len(), Some(names));

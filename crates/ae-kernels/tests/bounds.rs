@@ -16,7 +16,8 @@ use ae_kernels::{Element, Isa};
 /// What `work` says when it panics.
 fn refused(work: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(work)).unwrap_err();
-    panic.downcast_ref::<String>().cloned().unwrap_or_default()
+    let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+    said.or(panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 fn gradient(x: BatchPanels<'_, f32>, delta: BatchPanels<'_, f32>, inputs: usize) {
@@ -58,7 +59,8 @@ fn batch_panels_end_inside_their_data() {
     }
     let said = refused(|| gradient(x, delta, (1 << 60) + 1));
     assert!(said.contains("weight_gradient"), "{said}");
-    refused(|| gradient(BatchPanels { block_panels: 0, ..x }, BatchPanels { block_panels: 0, ..delta }, 1));
+    let none = (BatchPanels { block_panels: 0, ..x }, BatchPanels { block_panels: 0, ..delta });
+    assert_eq!(refused(|| gradient(none.0, none.1, 1)), "blocks without panels");
 }
 
 #[test]
@@ -87,7 +89,8 @@ fn tiles_end_inside_their_data() {
         PairedTiles { apart: usize::MAX, pairs: 2, ..pairs },
         PairedTiles { pairs: 2, ..pairs },
     ] {
-        refused(|| product(wrong));
+        let said = refused(|| product(wrong));
+        assert!(said.contains("weight_gradient"), "{wrong:?}: {said}");
     }
 }
 
@@ -106,8 +109,10 @@ fn transposed_lines_end_inside_their_data() {
     for isa in Isa::available() {
         f32::run(isa, Transpose(16, 16));
         for stride in [15, 17, 0x1111_1111_1111_1111, usize::MAX] {
-            refused(|| f32::run(isa, Transpose(stride, 16)));
-            refused(|| f32::run(isa, Transpose(16, stride)));
+            for wrong in [(stride, 16), (16, stride)] {
+                let said = refused(|| f32::run(isa, Transpose(wrong.0, wrong.1)));
+                assert!(said.contains("apart in 256"), "{wrong:?} on {isa}: {said}");
+            }
         }
     }
 }

@@ -19,7 +19,7 @@
 
 mod course;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -150,7 +150,7 @@ impl Autoencoder {
             return Err(FileErrorKind::Settings(text).into());
         }
         if let Some(names) = &header.features
-            && let Some(name) = first_repeated(names)
+            && let Some(name) = ae_data::first_repeated(names)
         {
             return Err(FileErrorKind::Settings(format!("two features named '{name}'")).into());
         }
@@ -192,16 +192,17 @@ impl Autoencoder {
         let shift = values(&file, "scaler.shift", f64::from_le_bytes)?;
         let scale = values(&file, "scaler.scale", f64::from_le_bytes)?;
         // What single precision divides by, and what it can take away.
-        let unusable = [
-            ("scaler.scale", scale.iter().position(|x| !(*x >= f64::from(f32::MIN_POSITIVE))), &scale),
-            ("scaler.shift", shift.iter().position(|x| !(x.abs() <= f64::from(f32::MAX))), &shift),
-        ];
-        for (name, index, values) in unusable {
-            if let Some(index) = index {
-                let name = name.to_owned();
-                return Err(FileErrorKind::TensorValue { name, index, value: values[index] }.into());
+        let usable = |name: &str, values: &[f64], is_usable: fn(f64) -> bool| match values
+            .iter()
+            .position(|x| !is_usable(*x))
+        {
+            Some(index) => {
+                Err(FileErrorKind::TensorValue { name: name.to_owned(), index, value: values[index] })
             }
-        }
+            None => Ok(()),
+        };
+        usable("scaler.scale", &scale, |x| x >= f64::from(f32::MIN_POSITIVE))?;
+        usable("scaler.shift", &shift, |x| x.abs() <= f64::from(f32::MAX))?;
         let mut model = Autoencoder::new(header.config).map_err(Failure::Other)?;
         if let Some(scaler) = Scaler::from_parts(shift, scale) {
             model.scaler = scaler;
@@ -216,12 +217,6 @@ impl Autoencoder {
         }
         Ok(model)
     }
-}
-
-/// The first name that is there before.
-fn first_repeated(names: &[String]) -> Option<&String> {
-    let mut before = HashSet::new();
-    names.iter().find(|name| !before.insert(*name))
 }
 
 /// A failure that the caller still has to connect with the path.

@@ -3,6 +3,7 @@
 mod table;
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
 use ae_data::{Dataset, Labels, Schema};
@@ -193,12 +194,16 @@ fn same_location(a: &str, b: &str) -> bool {
     a == b || file(a).is_some_and(|a| file(b) == Some(a))
 }
 
-/// How many of `rows` are, to the bit, among `others`.
+/// How many of `rows` are, to the bit, among `others`: by hashes of 64 bits, which are small beside the rows and good enough for a remark.
 fn rows_among(rows: &Dataset, others: &Dataset) -> usize {
-    let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    let each = |of: &Dataset| of.values().chunks_exact(of.features().max(1)).map(bits).collect::<Vec<_>>();
-    let others: HashSet<Vec<u32>> = each(others).into_iter().collect();
-    each(rows).iter().filter(|row| others.contains(*row)).count()
+    let hash = |row: &[f32]| {
+        let mut hasher = DefaultHasher::new();
+        row.iter().for_each(|x| hasher.write_u32(x.to_bits()));
+        hasher.finish()
+    };
+    let width = rows.features().max(1);
+    let others: HashSet<u64> = others.values().chunks_exact(width).map(hash).collect();
+    rows.values().chunks_exact(width).filter(|row| others.contains(&hash(row))).count()
 }
 
 fn with_rows(location: &str, error: ae_eval::EvalError) -> Failure {
