@@ -149,7 +149,8 @@ have to themselves is left out, with a word.
 Images of a folder are scaled to --image, or have one size; the model remembers it. Where they lie in folders of the folder, the names of \
 these are their labels (--label label).
 
-Ctrl-C ends training after the current update and saves the model as it is; a second one kills.
+Ctrl-C ends training after the current update and saves the model as it is; a second one kills. With --checkpoint the same command \
+goes on from there.
 
 Examples:
   ae train digits
@@ -157,6 +158,7 @@ Examples:
   ae train people.csv --categorical postcode --drop id
   ae train photos/ --image 28x28 --encoding-dim 16
   ae train connections.csv --label kind --normal usual
+  ae train rows.npy --epochs 500 --checkpoint rows.checkpoint
   ae train digits --kind denoising --noise gaussian:0.3
   ae train noisy.csv --target clean.csv
   ae train digits --kind vae --beta 1 --activation silu --optimizer adam";
@@ -299,6 +301,13 @@ pub(crate) struct TrainArgs {
     /// Folder to make for a log of this training: epochs.jsonl with an object an epoch, and an event file for TensorBoard
     #[arg(long, value_name = "FOLDER")]
     pub(crate) log_dir: Option<PathBuf>,
+    /// File that keeps where training is, written now and then and at the end: the same command goes on from there, to the same model as at
+    /// one go (more --epochs may be asked for)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Seconds from one checkpoint to the next
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "checkpoint")]
+    pub(crate) checkpoint_every: u32,
     /// TOML file of flags, without their dashes: hidden = [64, 32]; those of the command line win
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

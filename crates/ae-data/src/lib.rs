@@ -24,6 +24,7 @@ mod cells;
 mod csv;
 mod dataset;
 mod error;
+mod fingerprint;
 mod format;
 #[cfg(any(feature = "npy", feature = "parquet"))]
 mod half;
@@ -50,6 +51,7 @@ pub use atomic::{check_writable, write_atomically};
 pub use builtin::{curves, digits};
 pub use dataset::{Dataset, first_repeated};
 pub use error::DataError;
+pub use fingerprint::Fingerprint;
 pub use format::Format;
 #[cfg(feature = "images")]
 pub use images::{ImageSize, Images, read_images, write_image};

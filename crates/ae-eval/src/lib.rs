@@ -43,7 +43,7 @@ pub use reconstruction::{Fit, Interval, Reconstruction, quantile};
 pub use sampling::sample_rows;
 pub use scatter::{Classes, Panel, Scatter};
 pub use sheet::{Sheet, SheetStyle};
-pub use sweep::{Fingerprint, SweepPoint, SweepTable};
+pub use sweep::{SweepPoint, SweepTable};
 pub use traversal::{Traversal, traverse};
 pub use tsne::{TsneSettings, tsne};
 pub use typical::{TypicalRows, typical_rows};

@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use ae_data::{BatchSource, DataError, write_atomically};
+use ae_data::{DataError, Fingerprint, write_atomically};
 
-use crate::blocks::for_each_block;
 use crate::error::EvalError;
 
 /// What one model of a sweep achieved. Errors are on the scale of the model.
@@ -47,43 +46,6 @@ impl SweepPoint {
     /// Who has the smaller error, "model" or "pca"; none where there is no PCA to compare with.
     pub fn winner(&self) -> Option<&'static str> {
         self.pca.map(|pca| if self.mse < pca { "model" } else { "pca" })
-    }
-}
-
-/// A number for settings and data together, by which results of other ones are known: FNV-1a of 64 bits (Fowler, Noll & Vo 1991).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(u64);
-
-impl Fingerprint {
-    /// Of rows: their shape, the names of the features and the bits of the values.
-    ///
-    /// # Errors
-    /// What reading them returns.
-    pub fn of(data: &dyn BatchSource) -> Result<Fingerprint, EvalError> {
-        let mut print = Fingerprint(0xcbf2_9ce4_8422_2325);
-        for size in [data.rows(), data.features()] {
-            print.feed(&(size as u64).to_le_bytes());
-        }
-        for name in data.names().unwrap_or_default() {
-            print = print.with(name);
-        }
-        for_each_block(data, |block| block.iter().for_each(|x| print.feed(&x.to_bits().to_le_bytes())))?;
-        Ok(print)
-    }
-
-    /// With a text more: the settings.
-    #[must_use]
-    pub fn with(mut self, text: &str) -> Fingerprint {
-        self.feed(text.as_bytes());
-        // A byte that no text holds, so that two texts are told from one.
-        self.feed(&[0xff]);
-        self
-    }
-
-    fn feed(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
     }
 }
 
@@ -138,7 +100,7 @@ impl SweepTable {
             for point in &self.points {
                 let SweepPoint { size, compression, mse, variance, train_mse, epochs, seconds, .. } = point;
                 let (share, pca) = (optional(point.unexplained()), optional(point.pca));
-                let (winner, print) = (point.winner().unwrap_or_default(), point.fingerprint.0);
+                let (winner, print) = (point.winner().unwrap_or_default(), point.fingerprint.bits());
                 let quote = if point.setting.contains(',') { "\"" } else { "" };
                 let setting = &point.setting;
                 writeln!(
@@ -210,14 +172,12 @@ fn point(line: &str) -> Result<SweepPoint, String> {
         train_mse: number(7)?,
         epochs: count(8)?,
         seconds: number(9)?,
-        fingerprint: Fingerprint(print),
+        fingerprint: Fingerprint::from_bits(print),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use ae_data::{Dataset, Rows};
-
     use super::*;
 
     fn point(size: usize, pca: Option<f64>) -> SweepPoint {
@@ -231,7 +191,7 @@ mod tests {
             train_mse: 1.0 / 3.0,
             epochs: 7,
             seconds: 0.25,
-            fingerprint: Fingerprint(u64::MAX - size as u64),
+            fingerprint: Fingerprint::from_bits(u64::MAX - size as u64),
         }
     }
 
@@ -281,24 +241,5 @@ mod tests {
         }
         assert!(matches!(SweepTable::load(folder.path()), Err(EvalError::Data(DataError::Io { .. }))));
         assert!(SweepTable::default().save(&folder.path().join("no/sweep.csv")).is_err());
-    }
-
-    #[test]
-    fn fingerprints_know_settings_and_data() {
-        let print =
-            |values: &[f32], features| Fingerprint::of(&Rows::new(values, features).unwrap()).unwrap();
-        let some = print(&[1.0, 2.0, 3.0, 4.0], 2);
-        assert_eq!(some, print(&[1.0, 2.0, 3.0, 4.0], 2));
-        assert_ne!(some, print(&[1.0, 2.0, 4.0, 3.0], 2));
-        assert_ne!(some, print(&[1.0, 2.0, 3.0, 4.0], 1));
-        assert_ne!(some.with("a"), some.with("b"));
-        assert_ne!(some.with("ab"), some.with("a").with("b"));
-        let named = Dataset::new(vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
-        let named = named.with_names(vec!["a".to_owned(), "b".to_owned()]).unwrap();
-        assert_ne!(some, Fingerprint::of(&named).unwrap());
-        // The hash of the empty text and of 'a', as its authors give them.
-        let mut known = Fingerprint(0xcbf2_9ce4_8422_2325);
-        known.feed(b"a");
-        assert_eq!(known, Fingerprint(0xaf63_dc4c_8601_ec8c));
     }
 }

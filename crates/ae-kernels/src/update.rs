@@ -5,8 +5,8 @@ use crate::simd::{Element, Kernel, Simd};
 
 /// What a gradient `g = Σ_rows a·δ` that has just been summed does to a parameter `w` and its state: the same for all of a step.
 ///
-/// A part of the parameters of length `n` comes with a state of length [`Rule::state`]` * n`, which holds one array of `n` after the other
-/// (momentum, second moment, ...).
+/// Parameters come with a state [`Rule::state`] times as long: for each panel row of theirs one of each of its values (momentum, second
+/// moment, ...), next to each other. So the state of a range of panel rows is a range too, however the parameters are divided.
 ///
 /// Kernels take the rule as a value, not as a type: it is looked at once a tile of sums, and a kernel is compiled once for all of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -320,7 +320,7 @@ impl<T: Element> Kernel<T> for Follow<'_, T> {
 pub(crate) struct Target<'a, T> {
     pub(crate) rule: Rule<T>,
     pub(crate) weights: &'a mut [T],
-    /// [`Rule::state`] arrays of as many elements.
+    /// [`Rule::state`] panel rows for each of the parameters'.
     pub(crate) state: &'a mut [T],
 }
 
@@ -328,11 +328,11 @@ impl<T: Element> Target<'_, T> {
     /// Asks for `len` parameters from `at` on, and their state, before their gradients are known.
     #[inline(always)]
     pub(crate) fn prefetch<S: Simd<T>>(&self, s: S, at: usize, len: usize) {
-        let count = self.weights.len();
+        let times = self.rule.state();
         for line in (at..at + len).step_by(T::PANEL) {
             s.prefetch(self.weights.as_ptr().wrapping_add(line));
-            for state in 0..self.rule.state() {
-                s.prefetch(self.state.as_ptr().wrapping_add(state * count + line));
+            for state in 0..times {
+                s.prefetch(self.state.as_ptr().wrapping_add(times * line + state * T::PANEL));
             }
         }
     }
@@ -362,15 +362,16 @@ impl<T: Element> Target<'_, T> {
 
     #[inline(always)]
     fn each<S: Simd<T>, R: OnVectors<T>>(&mut self, s: S, at: usize, gradients: &[T], rule: R) {
-        let (count, len) = (self.weights.len(), gradients.len());
-        // One array of the state after the other, as many as the rule has, a panel row of each at a time: what the lengths are is clear to
-        // the compiler then, and the vectors of a row are worked on beside each other.
-        let (first, second) = self.state.split_at_mut(if R::STATE > 0 { count } else { 0 });
-        let mut first = first.get_mut(at..at + len).unwrap_or_default().chunks_exact_mut(T::PANEL);
-        let mut second = second.get_mut(at..at + len).unwrap_or_default().chunks_exact_mut(T::PANEL);
+        let len = gradients.len();
+        // A panel row of the parameters and those of its state at a time: what the lengths are is clear to the compiler then, and the
+        // vectors of a row are worked on beside each other.
+        let mut state = self.state[R::STATE * at..][..R::STATE * len].chunks_exact_mut(T::PANEL);
         let weights = self.weights[at..at + len].chunks_exact_mut(T::PANEL);
         for (w, g) in weights.zip(gradients.chunks_exact(T::PANEL)) {
-            let mut lines = [first.next().unwrap_or_default(), second.next().unwrap_or_default()];
+            let mut lines: [&mut [T]; 2] = [&mut [], &mut []];
+            for line in lines.iter_mut().take(R::STATE) {
+                *line = state.next().unwrap_or_default();
+            }
             for lane in (0..T::PANEL).step_by(S::LANES) {
                 let mut states = [s.splat(T::ZERO); 2];
                 for (state, line) in states.iter_mut().zip(&lines).take(R::STATE) {

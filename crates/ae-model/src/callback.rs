@@ -19,8 +19,13 @@ pub struct BatchEnd {
     pub mse: f64,
 }
 
-/// Watches training. Both methods do nothing unless overridden; breaking ends training with the reason given.
+/// Watches training. The methods do nothing unless overridden; breaking ends training with the reason given.
 pub trait Callback: Send {
+    /// Before a training that goes on from a checkpoint: the epochs that are over, of which there may be none.
+    fn on_resume(&mut self, epochs: &[EpochRecord]) {
+        let _ = epochs;
+    }
+
     /// After each update. Keep it short: the threads wait.
     fn on_batch_end(&mut self, end: &BatchEnd) -> ControlFlow<String> {
         let _ = end;

@@ -1,5 +1,7 @@
 //! Where training starts: at weights that are drawn, or at those of another model.
 
+use ae_data::Fingerprint;
+
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -47,6 +49,16 @@ pub(crate) struct Start {
     layers: Vec<LayerParameters<f64>>,
     /// That of a top-k latent of batches.
     threshold: Option<f64>,
+}
+
+impl Start {
+    /// The fingerprint of a training that starts here, from that of its rows.
+    pub(crate) fn mark(&self, print: Fingerprint) -> Fingerprint {
+        let Start { layers, threshold } = self;
+        let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).chain(threshold);
+        let bytes: Vec<u8> = values.flat_map(|x| x.to_le_bytes()).collect();
+        print.with_bytes(&bytes)
+    }
 }
 
 /// Takes the engine to where training starts.

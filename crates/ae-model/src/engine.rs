@@ -1,5 +1,7 @@
 //! A network in one arithmetic with the memory of its training steps.
 
+mod memory;
+
 use ae_kernels::par::Crew;
 use ae_kernels::tile::Parts;
 use ae_kernels::update::{self, Rule};
@@ -14,6 +16,7 @@ use crate::scale::{Maps, Scaler};
 use crate::step::{self, Arena, Arithmetic, Batch, Draws, StepPlan, Totals};
 use crate::table::Table;
 use crate::tied::Layers;
+pub(crate) use memory::{Memories, Memory};
 
 /// How the products of `f32` steps are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,10 +92,14 @@ impl Deaths {
             self.silent[feature as usize] = 0;
             (sum, count) = (sum + value, count + 1);
         });
+        self.find_dead();
+        sum / count.max(1) as f64
+    }
+
+    fn find_dead(&mut self) {
         self.dead.clear();
         let (silent, after) = (self.silent.iter().enumerate(), self.settings.dead_after);
         self.dead.extend(silent.filter(|(_, rows)| **rows >= after).map(|(feature, _)| feature as u32));
-        sum / count.max(1) as f64
     }
 
     /// Raises the biases of the dead features of `encoder`, after a batch whose active values had this mean.

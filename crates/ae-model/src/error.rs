@@ -172,6 +172,17 @@ pub enum Error {
         /// The position in row-major order.
         index: usize,
     },
+    /// There is a checkpoint, but not one of this training.
+    #[error(
+        "{}: the checkpoint is of another training: {differs}; without the file training starts at the beginning",
+        .path.display()
+    )]
+    OtherTraining {
+        /// The file.
+        path: PathBuf,
+        /// In what the two differ.
+        differs: String,
+    },
     /// A model file cannot be read or written.
     #[error("{}: {kind}", .path.display())]
     File {
@@ -238,6 +249,9 @@ pub enum FileErrorKind {
         /// The missing key of the header's metadata.
         key: &'static str,
     },
+    /// It is a model, but not one that training could go on from.
+    #[error("a model, but no checkpoint of a training")]
+    NotACheckpoint,
     /// A later program wrote it.
     #[error("format version {version} is newer than this program reads ({supported})")]
     Version {

@@ -16,6 +16,9 @@
 //! of the columns or null; of a model of a table also `schema` ([`Schema`]), what its columns hold and how they become features; of a
 //! trained model `history`, the course of its training, a column a quantity. Reading executes nothing and checks everything: every tensor
 //! must be there with the type and shape that the configuration implies, no other may, and every value must be finite.
+//!
+//! A checkpoint is such a file with more in it (`train/checkpoint.rs`): what else training goes on from, under `ae.training` and in tensors
+//! `training.*`, which a model that is loaded from it does without.
 
 mod course;
 
@@ -24,13 +27,13 @@ use std::io::Write;
 use std::path::Path;
 
 use ae_data::{Schema, write_atomically};
-use ae_kernels::Element;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Latent, Precision, TopK};
 use crate::engine::Engine;
 use crate::error::{Error, FileErrorKind};
+use crate::history::History;
 use crate::model::{AnyEngine, Autoencoder};
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
@@ -43,6 +46,9 @@ const FORMAT: u64 = 1;
 const KEY: &str = "ae.config";
 /// The tensor of a top-k latent of batches.
 const THRESHOLD: &str = "latent.threshold";
+/// The key of what a checkpoint says of its training, and how its tensors are called beside those of the model.
+pub(crate) const TRAINING_KEY: &str = "ae.training";
+pub(crate) const OF_TRAINING: &str = "training.";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,57 +97,21 @@ impl Autoencoder {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, FileErrorKind> {
-        let header = Header {
-            format: FORMAT,
-            config: self.config.clone(),
-            fitted: self.fitted,
-            features: self.names.clone(),
-            schema: self.schema.clone(),
-            history: self.history.as_ref().map(Course::from),
+        let contents = Contents {
+            config: &self.config,
+            scaler: &self.scaler,
+            names: self.names.as_deref(),
+            schema: self.schema.as_ref(),
         };
-        let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
-        let metadata = HashMap::from([(KEY.to_owned(), json)]);
-        let shapes = self.config.weight_shapes();
-        let mut tensors = match &self.engine {
-            AnyEngine::F32(engine) => {
-                layer_tensors(engine, shapes, Dtype::F32, |x, out| out.extend(x.to_le_bytes()))?
-            }
-            AnyEngine::F64(engine) => {
-                layer_tensors(engine, shapes, Dtype::F64, |x, out| out.extend(x.to_le_bytes()))?
-            }
-        };
-        for (name, values) in [("scaler.shift", self.scaler.shift()), ("scaler.scale", self.scaler.scale())] {
-            let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-            tensors.push((name.to_owned(), Dtype::F64, vec![values.len()], bytes));
+        let about = (self.fitted, self.history.as_ref());
+        match &self.engine {
+            AnyEngine::F32(engine) => contents.with(engine, about)?.into_bytes(),
+            AnyEngine::F64(engine) => contents.with(engine, about)?.into_bytes(),
         }
-        if let Some(threshold) = self.threshold() {
-            tensors.push((THRESHOLD.to_owned(), Dtype::F64, vec![1], threshold.to_le_bytes().to_vec()));
-        }
-        let views = tensors
-            .iter()
-            .map(|(name, dtype, shape, bytes)| {
-                TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| FileErrorKind::Container(error.to_string()))?;
-        safetensors::serialize(views, Some(metadata))
-            .map_err(|error| FileErrorKind::Container(error.to_string()))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Autoencoder, Failure> {
-        let container = |error: safetensors::SafeTensorError| FileErrorKind::Container(error.to_string());
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(container)?;
-        let json = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|entries| entries.get(KEY))
-            .ok_or(FileErrorKind::NotAModel { key: KEY })?;
-        let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
-        let Version { format } = serde_json::from_str(json).map_err(settings)?;
-        if format != FORMAT {
-            return Err(FileErrorKind::Version { version: format, supported: FORMAT }.into());
-        }
-        let header: Header = serde_json::from_str(json).map_err(settings)?;
+        let (metadata, header) = read_header(bytes)?;
         if let Some(names) = &header.features
             && names.len() != header.config.input_dim()
         {
@@ -162,7 +132,7 @@ impl Autoencoder {
                 FileErrorKind::Settings("the schema does not have the model's features".to_owned()).into()
             );
         }
-        let file = SafeTensors::deserialize(bytes).map_err(container)?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| FileErrorKind::Container(e.to_string()))?;
         // Every size is checked against the tensors, which are in the file, before memory is taken for the network.
         let float = match header.config.precision() {
             Precision::F32 | Precision::Bf16 => Dtype::F32,
@@ -185,12 +155,15 @@ impl Autoencoder {
         for (name, dtype, shape) in &expected {
             check_shape(&file, name, *dtype, shape)?;
         }
-        if let Some(name) = file.names().into_iter().find(|name| !expected.iter().any(|e| e.0 == **name)) {
+        let of_training = metadata.contains_key(TRAINING_KEY);
+        let is_known =
+            |name: &str| expected.iter().any(|e| e.0 == name) || of_training && name.starts_with(OF_TRAINING);
+        if let Some(name) = file.names().into_iter().find(|name| !is_known(name)) {
             return Err(FileErrorKind::UnexpectedTensor { name: name.to_owned() }.into());
         }
 
-        let shift = values(&file, "scaler.shift", f64::from_le_bytes)?;
-        let scale = values(&file, "scaler.scale", f64::from_le_bytes)?;
+        let shift: Vec<f64> = values(&file, "scaler.shift")?;
+        let scale: Vec<f64> = values(&file, "scaler.scale")?;
         // What single precision divides by, and what it can take away.
         let usable = |name: &str, values: &[f64], is_usable: fn(f64) -> bool| match values
             .iter()
@@ -212,10 +185,41 @@ impl Autoencoder {
         model.fitted = header.fitted;
         model.history = header.history.map(Course::history).transpose().map_err(FileErrorKind::Settings)?;
         match &mut model.engine {
-            AnyEngine::F32(engine) => fill(engine, &file, &model.scaler, f32::from_le_bytes)?,
-            AnyEngine::F64(engine) => fill(engine, &file, &model.scaler, f64::from_le_bytes)?,
+            AnyEngine::F32(engine) => fill(engine, &file, &model.scaler)?,
+            AnyEngine::F64(engine) => fill(engine, &file, &model.scaler)?,
         }
         Ok(model)
+    }
+}
+
+/// The texts of the header, and what it says of the model.
+fn read_header(bytes: &[u8]) -> Result<(HashMap<String, String>, Header), FileErrorKind> {
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| FileErrorKind::Container(error.to_string()))?;
+    let texts = metadata.metadata().clone().unwrap_or_default();
+    let json = texts.get(KEY).ok_or(FileErrorKind::NotAModel { key: KEY })?;
+    let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
+    let Version { format } = serde_json::from_str(json).map_err(settings)?;
+    if format != FORMAT {
+        return Err(FileErrorKind::Version { version: format, supported: FORMAT });
+    }
+    let header = serde_json::from_str(json).map_err(settings)?;
+    Ok((texts, header))
+}
+
+/// What a file says of a model, without its tensors.
+pub(crate) struct About {
+    pub(crate) config: Config,
+    pub(crate) history: Option<History>,
+    /// All texts of the header.
+    pub(crate) texts: HashMap<String, String>,
+}
+
+impl About {
+    pub(crate) fn read(bytes: &[u8]) -> Result<About, FileErrorKind> {
+        let (texts, header) = read_header(bytes)?;
+        let history = header.history.map(Course::history).transpose().map_err(FileErrorKind::Settings)?;
+        Ok(About { config: header.config, history, texts })
     }
 }
 
@@ -231,7 +235,7 @@ impl From<FileErrorKind> for Failure {
     }
 }
 
-fn at(path: &Path, kind: FileErrorKind) -> Error {
+pub(crate) fn at(path: &Path, kind: FileErrorKind) -> Error {
     Error::File { path: path.to_owned(), kind }
 }
 
@@ -242,32 +246,132 @@ fn layer_names(index: usize, encoder_layers: usize) -> [String; 2] {
     [format!("{side}.{index}.weight"), format!("{side}.{index}.bias")]
 }
 
-type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
-
-fn layer_tensors<T: Arithmetic>(
-    engine: &Engine<T>,
-    shapes: Vec<Vec<usize>>,
-    dtype: Dtype,
-    append: impl Fn(T, &mut Vec<u8>),
-) -> Result<Vec<Tensor>, FileErrorKind> {
-    let bytes = |name: &str, values: Vec<T>| -> Result<Vec<u8>, FileErrorKind> {
-        expect_finite(name, &values)?;
-        let mut bytes = Vec::with_capacity(values.len() * size_of::<T>());
-        values.into_iter().for_each(|x| append(x, &mut bytes));
-        Ok(bytes)
-    };
-    let mut tensors = Vec::new();
-    for (index, shape) in shapes.into_iter().enumerate() {
-        let LayerParameters { outputs, weights, bias: offsets, .. } = engine.network.layer(index);
-        let [weight, bias] = layer_names(index, engine.network.encoder_layers);
-        let (weights, offsets) = (bytes(&weight, weights)?, bytes(&bias, offsets)?);
-        tensors.push((weight, dtype, shape, weights));
-        tensors.push((bias, dtype, vec![outputs], offsets));
-    }
-    Ok(tensors)
+/// What a model file holds beside its layers.
+#[derive(Clone, Copy)]
+pub(crate) struct Contents<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) scaler: &'a Scaler,
+    pub(crate) names: Option<&'a [String]>,
+    pub(crate) schema: Option<&'a Schema>,
 }
 
-fn check_shape(
+impl Contents<'_> {
+    /// The file of the model with the layers of `engine`: whether it was trained, and how.
+    pub(crate) fn with<T: Arithmetic>(
+        &self,
+        engine: &Engine<T>,
+        (fitted, history): (bool, Option<&History>),
+    ) -> Result<Container, FileErrorKind> {
+        let header = Header {
+            format: FORMAT,
+            config: self.config.clone(),
+            fitted,
+            features: self.names.map(<[String]>::to_vec),
+            schema: self.schema.cloned(),
+            history: history.map(Course::from),
+        };
+        let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
+        let mut file = Container { metadata: HashMap::from([(KEY.to_owned(), json)]), tensors: Vec::new() };
+        for (index, shape) in self.config.weight_shapes().into_iter().enumerate() {
+            let LayerParameters { outputs, weights, bias: offsets, .. } = engine.network.layer(index);
+            let [weight, bias] = layer_names(index, engine.network.encoder_layers);
+            file.put(weight, shape, &weights)?;
+            file.put(bias, vec![outputs], &offsets)?;
+        }
+        file.put("scaler.shift".to_owned(), vec![self.scaler.shift().len()], self.scaler.shift())?;
+        file.put("scaler.scale".to_owned(), vec![self.scaler.scale().len()], self.scaler.scale())?;
+        if let Some(latent) = engine.network.batch_top_k() {
+            file.put(THRESHOLD.to_owned(), vec![1], &[latent.threshold])?;
+        }
+        Ok(file)
+    }
+}
+
+/// A file in the making.
+pub(crate) struct Container {
+    metadata: HashMap<String, String>,
+    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl Container {
+    /// Adds a tensor, whose values must be finite.
+    pub(crate) fn put<T: Stored>(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        values: &[T],
+    ) -> Result<(), FileErrorKind> {
+        expect_finite(&name, values)?;
+        let mut bytes = Vec::with_capacity(size_of_val(values));
+        values.iter().for_each(|x| x.append(&mut bytes));
+        self.tensors.push((name, T::DTYPE, shape, bytes));
+        Ok(())
+    }
+
+    /// Adds a text to the header.
+    pub(crate) fn note(&mut self, key: &str, text: String) {
+        self.metadata.insert(key.to_owned(), text);
+    }
+
+    pub(crate) fn into_bytes(self) -> Result<Vec<u8>, FileErrorKind> {
+        let container = |error: safetensors::SafeTensorError| FileErrorKind::Container(error.to_string());
+        let mut views = Vec::with_capacity(self.tensors.len());
+        for (name, dtype, shape, bytes) in &self.tensors {
+            views.push((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(container)?));
+        }
+        safetensors::serialize(views, Some(self.metadata)).map_err(container)
+    }
+}
+
+/// A number as files hold it.
+pub(crate) trait Stored: Copy {
+    const DTYPE: Dtype;
+    fn append(self, bytes: &mut Vec<u8>);
+    fn all_of(bytes: &[u8]) -> Vec<Self>;
+    /// It, where it is NaN or infinite.
+    fn not_finite(self) -> Option<f64>;
+}
+
+impl Stored for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+    fn append(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+    fn all_of(bytes: &[u8]) -> Vec<f32> {
+        bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+    fn not_finite(self) -> Option<f64> {
+        (!self.is_finite()).then_some(self.into())
+    }
+}
+
+impl Stored for f64 {
+    const DTYPE: Dtype = Dtype::F64;
+    fn append(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+    fn all_of(bytes: &[u8]) -> Vec<f64> {
+        bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect()
+    }
+    fn not_finite(self) -> Option<f64> {
+        (!self.is_finite()).then_some(self)
+    }
+}
+
+impl Stored for u64 {
+    const DTYPE: Dtype = Dtype::U64;
+    fn append(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+    fn all_of(bytes: &[u8]) -> Vec<u64> {
+        bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect()
+    }
+    fn not_finite(self) -> Option<f64> {
+        None
+    }
+}
+
+pub(crate) fn check_shape(
     file: &SafeTensors<'_>,
     name: &str,
     dtype: Dtype,
@@ -283,34 +387,26 @@ fn check_shape(
 }
 
 /// The values of a tensor whose type has been checked.
-fn values<T: Element, const N: usize>(
-    file: &SafeTensors<'_>,
-    name: &str,
-    from_bytes: fn([u8; N]) -> T,
-) -> Result<Vec<T>, FileErrorKind> {
+pub(crate) fn values<T: Stored>(file: &SafeTensors<'_>, name: &str) -> Result<Vec<T>, FileErrorKind> {
     let Ok(tensor) = file.tensor(name) else {
         return Err(FileErrorKind::MissingTensor { name: name.to_owned() });
     };
-    let (chunks, _) = tensor.data().as_chunks::<N>();
-    let values: Vec<T> = chunks.iter().map(|bytes| from_bytes(*bytes)).collect();
+    let values = T::all_of(tensor.data());
     expect_finite(name, &values)?;
     Ok(values)
 }
 
-fn expect_finite<T: Element>(name: &str, values: &[T]) -> Result<(), FileErrorKind> {
-    match values.iter().enumerate().find(|(_, x)| !x.to_f64().is_finite()) {
+fn expect_finite<T: Stored>(name: &str, values: &[T]) -> Result<(), FileErrorKind> {
+    match values.iter().enumerate().find_map(|(index, x)| Some((index, x.not_finite()?))) {
         None => Ok(()),
-        Some((index, value)) => {
-            Err(FileErrorKind::TensorValue { name: name.to_owned(), index, value: value.to_f64() })
-        }
+        Some((index, value)) => Err(FileErrorKind::TensorValue { name: name.to_owned(), index, value }),
     }
 }
 
-fn fill<T: Arithmetic, const N: usize>(
+fn fill<T: Arithmetic>(
     engine: &mut Engine<T>,
     file: &SafeTensors<'_>,
     scaler: &Scaler,
-    from_bytes: fn([u8; N]) -> T,
 ) -> Result<(), FileErrorKind> {
     engine.set_scaler(scaler);
     for index in 0..engine.network.layers.len() {
@@ -318,8 +414,8 @@ fn fill<T: Arithmetic, const N: usize>(
         let parameters = LayerParameters {
             inputs: engine.network.layers[index].inputs,
             outputs: engine.network.layers[index].outputs,
-            weights: values(file, &weight, from_bytes)?,
-            bias: values(file, &bias, from_bytes)?,
+            weights: values(file, &weight)?,
+            bias: values(file, &bias)?,
         };
         let network = &engine.network;
         if let (Some(other), Some(index)) = (network.tied_to(index), network.stray(index, &parameters)) {
@@ -329,7 +425,7 @@ fn fill<T: Arithmetic, const N: usize>(
         engine.network.set_layer(index, &parameters);
     }
     if let Some(latent) = engine.network.batch_top_k_mut()
-        && let [threshold] = values(file, THRESHOLD, f64::from_le_bytes)?[..]
+        && let [threshold] = values(file, THRESHOLD)?[..]
     {
         latent.resume(threshold);
     }

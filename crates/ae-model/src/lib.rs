@@ -78,7 +78,7 @@ pub use schedule::Schedule;
 pub use sparsity::Sparsity;
 pub use step::Arithmetic;
 pub use summary::Summary;
-pub use train::RangeTest;
+pub use train::{Checkpoints, RangeTest};
 pub use trainer::{Session, Trainer};
 
 /// The code of the README, compiled and run with the documentation's tests.

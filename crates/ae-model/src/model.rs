@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ae_data::{BatchSource, Dataset, Pairs, Schema, validation_split};
+use ae_data::{BatchSource, Dataset, Fingerprint, Pairs, Schema, check_writable, validation_split};
 use ae_kernels::Isa;
 use ae_kernels::par::{Crew, Pool};
 
@@ -12,6 +12,7 @@ use crate::config::{Config, Precision};
 use crate::continuing::{Start, begin};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::file::{Contents, at};
 use crate::history::History;
 use crate::network::LayerParameters;
 use crate::one_row::OneRow;
@@ -19,7 +20,7 @@ use crate::scale::{Allowed, ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
 use crate::table::{Feed, Table, check_values};
-use crate::train::{self, RangeTest};
+use crate::train::{self, Checkpoints, Keeper, RangeTest, Saved};
 
 /// How the squared errors of a row's features become its reconstruction error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -200,11 +201,54 @@ impl Autoencoder {
         data: &dyn BatchSource,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<History, Error> {
+        self.train(data, None, callbacks)
+    }
+
+    /// As [`fit`](Autoencoder::fit), but so that it can be stopped at any time, whatever stops it: what it takes to go on is written to the
+    /// file of `checkpoints` now and then and at the end, and where that file is there, training goes on from it, to the very bits that it
+    /// would have come to at one go. So the same program run again finishes the work, and one that finished it before gets the same
+    /// model at once.
+    ///
+    /// Settings and rows have to be the same; only the epochs may be more or fewer, unless the learning rate follows a schedule that depends
+    /// on them. The file stays where it is. It is a model file too, of the weights at that moment, which [`Autoencoder::load`] reads.
+    ///
+    /// # Errors
+    /// As [`fit`](Autoencoder::fit); before anything changes [`Error::OtherTraining`] for a checkpoint of other rows or settings, and
+    /// [`Error::File`] for a file that is no checkpoint or cannot be read or written. If writing fails in the midst of training, which
+    /// ends with [`Error::File`], the last checkpoint is still there.
+    pub fn fit_resumable(
+        &mut self,
+        data: &dyn BatchSource,
+        checkpoints: &Checkpoints,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<History, Error> {
+        self.train(data, Some(checkpoints), callbacks)
+    }
+
+    fn train(
+        &mut self,
+        data: &dyn BatchSource,
+        checkpoints: Option<&Checkpoints>,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<History, Error> {
         let (train, validation, scaler) = self.prepared(data)?;
+        let mut saved = None;
+        let mut kept = None;
+        if let Some(checkpoints) = checkpoints {
+            check_writable(checkpoints.path()).map_err(|error| at(checkpoints.path(), error.into()))?;
+            let print = self.start.iter().fold(Fingerprint::of(data)?, |print, start| start.mark(print));
+            saved = match &self.engine {
+                AnyEngine::F32(engine) => Saved::read(checkpoints, &self.config, print, train.len(), engine),
+                AnyEngine::F64(engine) => Saved::read(checkpoints, &self.config, print, train.len(), engine),
+            }?;
+            kept = Some((checkpoints, print));
+        }
         self.scaler = scaler;
         self.names = data.names().map(<[String]>::to_vec);
-        let Autoencoder { config, scaler, engine, pool, cancel, start, .. } = self;
-        let task = train::Task { config, data, train, validation, cancel: cancel.as_ref() };
+        let Autoencoder { config, scaler, engine, pool, cancel, start, names, schema, .. } = self;
+        let contents = Contents { config, scaler, names: names.as_deref(), schema: schema.as_ref() };
+        let keeper = kept.map(|(checkpoints, print)| Keeper::new(checkpoints, contents, print));
+        let task = train::Task { config, data, train, validation, cancel: cancel.as_ref(), keeper, saved };
         let history = match engine {
             AnyEngine::F32(engine) => {
                 begin(engine, config, scaler, start.as_ref());
@@ -228,7 +272,7 @@ impl Autoencoder {
     pub fn range_test(&self, data: &dyn BatchSource) -> Result<RangeTest, Error> {
         let (train, validation, scaler) = self.prepared(data)?;
         let Autoencoder { config, engine, pool, .. } = self;
-        let task = train::Task { config, data, train, validation, cancel: None };
+        let task = train::Task { config, data, train, validation, cancel: None, keeper: None, saved: None };
         match engine {
             AnyEngine::F32(engine) => {
                 let mut fresh = Engine::<f32>::new(engine.network.isa, config, &scaler);

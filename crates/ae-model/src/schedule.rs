@@ -64,6 +64,11 @@ impl Schedule {
         }
     }
 
+    /// Whether it is the same for a training that goes on for longer.
+    pub(crate) fn is_open_ended(self) -> bool {
+        matches!(self, Schedule::Constant | Schedule::Plateau { .. })
+    }
+
     /// The factor of the learning rate at update `step` (from 0) of `steps`.
     pub(crate) fn factor(self, step: u64, steps: u64) -> f64 {
         // From 0 at the first update to 1 at the last.
@@ -91,26 +96,27 @@ fn between(from: f64, to: f64, at: f64) -> f64 {
 }
 
 /// Watches the loss for [`Schedule::Plateau`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Plateau {
-    best: f64,
+    best: Option<f64>,
     since: usize,
     factor: f64,
 }
 
 impl Plateau {
     pub(crate) fn new() -> Self {
-        Plateau { best: f64::INFINITY, since: 0, factor: 1.0 }
+        Plateau { best: None, since: 0, factor: 1.0 }
     }
 
     /// Takes note of the loss after an epoch.
     pub(crate) fn after_epoch(&mut self, schedule: Schedule, loss: f64) {
         let Schedule::Plateau { factor, patience } = schedule else { return };
-        if loss < self.best {
-            (self.best, self.since) = (loss, 0);
+        if self.best.is_none_or(|best| loss < best) {
+            (self.best, self.since) = (Some(loss), 0);
             return;
         }
-        self.since += 1;
+        self.since = self.since.saturating_add(1);
         if self.since >= patience {
             self.since = 0;
             self.factor *= factor;

@@ -30,7 +30,9 @@ use ae_kernels::tile::Parts;
 use ae_kernels::update::{self, Rule};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
+use serde::{Deserialize, Serialize};
 
+use crate::file::Stored;
 use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -52,7 +54,7 @@ const TASKS_A_THREAD: usize = 8;
 
 /// The arithmetic of a network: `f32` or `f64`.
 #[allow(private_bounds, reason = "closed: only these two have the steps that it stands for")]
-pub trait Arithmetic: Element + Compiled {
+pub trait Arithmetic: Element + Compiled + Stored {
     /// Its steps on tiles; a type without values where there are none.
     #[doc(hidden)]
     type Tiles: OnTiles<Self>;
@@ -485,7 +487,8 @@ impl<T: Arithmetic> StepPlan<T> {
 }
 
 /// Sums over the rows of a batch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Totals {
     /// Of the losses, with what the stages cost.
     pub(crate) loss: f64,

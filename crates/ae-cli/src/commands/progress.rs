@@ -60,6 +60,25 @@ fn losses(record: &EpochRecord) -> String {
 }
 
 impl Callback for Progress {
+    fn on_resume(&mut self, epochs: &[EpochRecord]) {
+        let text = format!("going on after epoch {}", epochs.len());
+        match self {
+            Progress::Bar { bar, last, .. } => {
+                *last = epochs.last().copied();
+                bar.println(text);
+            }
+            Progress::Lines { .. } => {
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
+            Progress::Json => {
+                // Whether anybody reads on is seen after the next epoch.
+                let object = json!({ "event": "resumed", "epochs": epochs.len() });
+                let _ = writeln!(std::io::stdout(), "{object}");
+            }
+            Progress::Silent => {}
+        }
+    }
+
     fn on_batch_end(&mut self, end: &BatchEnd) -> ControlFlow<String> {
         if let Progress::Bar { bar, epochs, shown, last } = self
             && shown.elapsed() >= FRAME

@@ -6,8 +6,8 @@ mod trials;
 use std::path::Path;
 use std::time::Instant;
 
-use ae_data::Subset;
-use ae_eval::{Fingerprint, Pca, SweepPoint, SweepTable, elbow, mean_variance};
+use ae_data::{Fingerprint, Subset};
+use ae_eval::{Pca, SweepPoint, SweepTable, elbow, mean_variance};
 use ae_model::{Autoencoder, CancelToken, Config, Error, StopReason};
 use serde_json::{Value, json};
 

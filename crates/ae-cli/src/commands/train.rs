@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ae_data::{BatchSource, Format, Pairs, Subset};
 use ae_eval::{EvalError, Pca, Reconstruction, TypicalRows, mean_variance, typical_rows};
 use ae_model::{
-    Autoencoder, Callback, CancelToken, Config, EarlyStopping, History, Image, Init, Latent, Optimizer,
-    Precision, RangeTest, ScalerKind, Sparsity,
+    Autoencoder, Callback, CancelToken, Checkpoints, Config, EarlyStopping, History, Image, Init, Latent,
+    Optimizer, Precision, RangeTest, ScalerKind, Sparsity,
 };
 use log::Log;
 use serde_json::json;
@@ -17,7 +17,7 @@ use serde_json::json;
 use super::progress::Progress;
 use crate::args::{Betas, Common, InitArg, OptimizerArg, PrecisionArg, Rate, ScaleArg, TrainArgs};
 use crate::failure::Failure;
-use crate::inputs::{check_output, check_targets, read_targets};
+use crate::inputs::{check_file, check_targets, read_targets};
 use crate::kind::Kind;
 use crate::output::Output;
 use crate::tables;
@@ -30,8 +30,9 @@ const ROBUST_STEPS: usize = 2;
 
 pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
-    check_model_path(&path)?;
-    args.log_dir.as_deref().map(log::check).transpose()?;
+    check_model_path("-o", &path)?;
+    let goes_on = check_checkpoint(args.checkpoint.as_deref(), &path)?;
+    args.log_dir.as_deref().map(|folder| log::check(folder, goes_on)).transpose()?;
     check_targets(&args.data, args.target.as_deref())?;
     if let Some(share) = args.robust.filter(|share| !(*share > 0.0 && *share < 0.5)) {
         let text = format!("--robust: {share} is out of range: it must be above 0 and below 0.5");
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     if common.threads.is_some() {
         model.set_threads(common.threads())?;
     }
-    model.set_cancel_token(token);
+    model.set_cancel_token(token.clone());
 
     if out.is_watched() || !common.quiet {
         out.line(format!("data          {} ({} rows of {})", args.data, data.rows(), data.features()))?;
@@ -110,14 +111,21 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         Some(folder) => {
             let config = model.config();
             let (train, _) = ae_data::validation_split(source.rows(), config.validation(), config.seed())?;
-            Some(Log::create(folder, train.len())?)
+            Some(if goes_on { Log::again(folder, train.len()) } else { Log::create(folder, train.len())? })
         }
         None => None,
     };
     let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
     callbacks.extend(log.as_mut().map(|log| log as &mut dyn Callback));
     let start = Instant::now();
-    let history = model.fit(source, &mut callbacks);
+    let checkpoints = args
+        .checkpoint
+        .as_ref()
+        .map(|path| Checkpoints::at(path).every(Duration::from_secs(args.checkpoint_every.into())));
+    let history = match &checkpoints {
+        Some(checkpoints) => model.fit_resumable(source, checkpoints, &mut callbacks),
+        None => model.fit(source, &mut callbacks),
+    };
     let elapsed = start.elapsed();
     progress.finish();
     let history = history.map_err(|error| Failure::with_pairs(&args.data, args.target.as_deref(), error))?;
@@ -125,8 +133,13 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     model.save(&path)?;
 
     let quality = Quality::of(&model, source, complete)?;
-    report(out, &model, &history, elapsed, &quality)?;
+    let took = format!("{:.2} s{}", elapsed.as_secs_f64(), if goes_on { " in this run" } else { "" });
+    report(out, &model, &history, &took, &quality)?;
     out.line(format!("saved         {}{}", path.display(), if replaced { " (replaced)" } else { "" }))?;
+    if let Some(path) = &args.checkpoint {
+        let more = if token.is_cancelled() { ", from which the same command goes on" } else { "" };
+        out.line(format!("checkpoint    {}{more}", path.display()))?;
+    }
     if let (Some(folder), Some(log)) = (&args.log_dir, &log) {
         out.line(format!("log           {}", folder.display()))?;
         if let Some(error) = log.failed() {
@@ -167,6 +180,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
             "variance_explained": sparsity.variance_explained,
         })),
         "model": path,
+        "checkpoint": args.checkpoint,
         "log": args.log_dir,
     }))
 }
@@ -204,19 +218,31 @@ fn listed(rows: &[usize]) -> String {
     numbers.join(", ")
 }
 
-/// `NAME.safetensors` in this folder, after the file or set that the rows come from.
+/// Refuses what is no path for a checkpoint beside that model. Says whether there is one to go on from.
+fn check_checkpoint(checkpoint: Option<&Path>, model: &Path) -> Result<bool, Failure> {
+    let Some(path) = checkpoint else { return Ok(false) };
+    check_model_path("--checkpoint", path)?;
+    let place = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if place(path) == place(model) {
+        let text = format!("--checkpoint {}: -o is to be another file", path.display());
+        return Err(Failure::Usage(text));
+    }
+    Ok(path.exists())
+}
+
 /// Refuses what is no path for a model.
-fn check_model_path(path: &Path) -> Result<(), Failure> {
-    let usage = |text: &str| Err(Failure::Usage(format!("-o {}: {text}", path.display())));
+fn check_model_path(flag: &str, path: &Path) -> Result<(), Failure> {
+    let usage = |text: &str| Err(Failure::Usage(format!("{flag} {}: {text}", path.display())));
     if path == Path::new("-") {
         return usage("a model needs a file");
     }
     if Format::of(path).is_ok() {
         return usage("this is the ending of a table; .safetensors is that of a model");
     }
-    check_output(path)
+    check_file(flag, path)
 }
 
+/// `NAME.safetensors` in this folder, after the file or set that the rows come from.
 fn default_output(data: &str) -> PathBuf {
     let name = match data {
         "-" => "model",
@@ -486,15 +512,15 @@ fn report(
     out: &mut Output,
     model: &Autoencoder,
     history: &History,
-    elapsed: Duration,
+    took: &str,
     quality: &Quality,
 ) -> Result<(), Failure> {
     let (length, end) = (length(history), end(history));
-    out.line(format!("training      {length}: {:.2} s{end}", elapsed.as_secs_f64()))?;
+    out.line(format!("training      {length}: {took}{end}"))?;
     out.line("")?;
     let size = model.config().encoding_dim();
     out.line(format!(
-        "{:<14}{:>12}{:>14}{:>18}",
+        "{:<14}{:>12}{:>14}{:>22}",
         "scaled units",
         "MSE",
         "of variance",
@@ -505,7 +531,7 @@ fn report(
             if part.variance > 0.0 { format!("{:.1} %", 100.0 * mse / part.variance) } else { "-".to_owned() }
         };
         let pca = part.pca.map_or("not computed".to_owned(), |mse| format!("{mse:.6} {:>8}", share(mse)));
-        out.line(format!("{name:<14}{:>12.6}{:>14}{pca:>18}", part.mse, share(part.mse)))
+        out.line(format!("{name:<14}{:>12.6}{:>14}{pca:>22}", part.mse, share(part.mse)))
     };
     row("train", &quality.train)?;
     if let Some(part) = &quality.validation {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 mod browser;
+mod checkpoint;
 mod compare;
 mod detect;
 mod images;

@@ -1,6 +1,7 @@
 //! When training ends before its last epoch: the loss no longer falls, or it grows without bound.
 
 use ae_kernels::workspace::AlignedBuf;
+use serde::{Deserialize, Serialize};
 
 use crate::config::EarlyStopping;
 use crate::engine::Engine;
@@ -8,52 +9,78 @@ use crate::error::Error;
 use crate::history::EpochRecord;
 use crate::step::Arithmetic;
 
-/// Early stopping: the best loss so far, the epoch it was seen in, and the weights after it.
+/// Early stopping: the best loss so far, and the weights after its epoch.
 pub(super) struct Stopper<T> {
     settings: Option<EarlyStopping>,
-    best: f64,
-    best_epoch: usize,
+    best: Option<Best>,
     weights: AlignedBuf<T>,
+}
+
+/// The best epoch so far.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Best {
+    loss: f64,
+    epoch: usize,
     /// The threshold of a top-k latent of batches, which belongs to the weights.
     threshold: f64,
+}
+
+impl Best {
+    pub(super) fn epoch(&self) -> usize {
+        self.epoch
+    }
 }
 
 impl<T: Arithmetic> Stopper<T> {
     pub(super) fn new(settings: Option<EarlyStopping>, engine: &Engine<T>) -> Self {
         let len = if settings.is_some() { engine.network.parameters.as_slice().len() } else { 0 };
-        Stopper {
-            settings,
-            best: f64::INFINITY,
-            best_epoch: 0,
-            weights: AlignedBuf::zeroed(len),
-            threshold: 0.0,
+        Stopper { settings, best: None, weights: AlignedBuf::zeroed(len) }
+    }
+
+    /// Takes note of an epoch.
+    pub(super) fn after_epoch(&mut self, record: &EpochRecord, engine: &Engine<T>) {
+        let Some(settings) = self.settings else { return };
+        let (loss, best) = (record.monitored(), self.best.map_or(f64::INFINITY, |best| best.loss));
+        if improves(loss, best, settings.min_improvement) {
+            let threshold = engine.network.batch_top_k().map_or(0.0, |latent| latent.threshold);
+            self.best = Some(Best { loss, epoch: record.epoch, threshold });
+            self.weights.as_mut_slice().copy_from_slice(engine.network.parameters.as_slice());
         }
     }
 
-    /// Takes note of an epoch; says whether the patience is at its end.
-    pub(super) fn stops_after(&mut self, record: &EpochRecord, engine: &Engine<T>) -> bool {
-        let Some(settings) = self.settings else { return false };
-        if improves(record.monitored(), self.best, settings.min_improvement) {
-            self.best = record.monitored();
-            self.best_epoch = record.epoch;
-            self.weights.as_mut_slice().copy_from_slice(engine.network.parameters.as_slice());
-            self.threshold = engine.network.batch_top_k().map_or(0.0, |latent| latent.threshold);
-            return false;
+    /// Whether, after so many epochs, the patience is at its end.
+    pub(super) fn has_waited(&self, epochs: usize) -> bool {
+        match (self.settings, self.best) {
+            (Some(settings), Some(best)) => epochs.saturating_sub(best.epoch) >= settings.patience,
+            _ => false,
         }
-        record.epoch - self.best_epoch >= settings.patience
     }
 
     /// The epoch with the lowest loss, where early stopping is on and has seen one.
     pub(super) fn best_epoch(&self) -> Option<usize> {
-        (self.best_epoch > 0).then_some(self.best_epoch)
+        self.best.map(|best| best.epoch)
     }
 
     /// Puts the best weights back, where training would go on from too.
     pub(super) fn restore(&self, engine: &mut Engine<T>) {
+        let Some(best) = self.best else { return };
         engine.set_parameters(self.weights.as_slice());
         if let Some(latent) = engine.network.batch_top_k_mut() {
-            latent.threshold = self.threshold;
+            latent.threshold = best.threshold;
         }
+    }
+
+    /// The best epoch and its weights.
+    pub(super) fn memory(&self) -> Option<(Best, &[T])> {
+        Some((self.best?, self.weights.as_slice()))
+    }
+
+    /// Goes on from there.
+    pub(super) fn recall(&mut self, best: Best, weights: &[f64]) {
+        self.best = Some(best);
+        let out = self.weights.as_mut_slice().iter_mut();
+        out.zip(weights).for_each(|(out, x)| *out = T::from_f64(*x));
     }
 }
 
@@ -69,17 +96,19 @@ const EPOCH_GROWTH: f64 = 10.0;
 const BATCH_GROWTH: f64 = 1e12;
 
 /// Recognises training that diverges.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Divergence {
     learning_rate: f64,
     /// Of the first batch, before any update.
     untrained: Option<f64>,
     first: Option<f64>,
-    lowest: f64,
+    lowest: Option<f64>,
 }
 
 impl Divergence {
     pub(super) fn new(learning_rate: f64) -> Self {
-        Divergence { learning_rate, untrained: None, first: None, lowest: f64::INFINITY }
+        Divergence { learning_rate, untrained: None, first: None, lowest: None }
     }
 
     /// Checks the mean squared error of a batch: not finite, or beyond any relation to the untrained network's.
@@ -109,15 +138,16 @@ impl Divergence {
         }
         let loss = record.train_mse;
         let first = *self.first.get_or_insert(loss);
-        if !loss.is_finite() || (loss > self.lowest * EPOCH_GROWTH && loss > first) {
+        let lowest = *self.lowest.get_or_insert(loss);
+        if !loss.is_finite() || (loss > lowest * EPOCH_GROWTH && loss > first) {
             return Err(self.error(epoch, batch, loss));
         }
-        self.lowest = self.lowest.min(loss);
+        self.lowest = Some(lowest.min(loss));
         Ok(())
     }
 
     fn error(&self, epoch: usize, batch: usize, loss: f64) -> Error {
-        let best = self.untrained.map_or(self.lowest, |untrained| self.lowest.min(untrained));
+        let best = [self.lowest, self.untrained].into_iter().flatten().fold(f64::INFINITY, f64::min);
         Error::Diverged { epoch, batch, learning_rate: self.learning_rate, loss, best }
     }
 }

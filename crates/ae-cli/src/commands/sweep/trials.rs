@@ -105,6 +105,10 @@ fn check_training(training: &TrainArgs) -> Result<(), Failure> {
     if training.log_dir.is_some() {
         return Err(Failure::Usage("--log-dir is for ae train: -o keeps the results of a sweep".to_owned()));
     }
+    if training.checkpoint.is_some() {
+        let text = "--checkpoint is for ae train: a sweep goes on from the file of -o";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     if training.robust.is_some() {
         return Err(Failure::Usage("--robust is for ae train".to_owned()));
     }

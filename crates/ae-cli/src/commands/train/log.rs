@@ -14,18 +14,27 @@ use crate::failure::Failure;
 
 /// The file of objects, which `ae report --history` reads.
 const LINES: &str = "epochs.jsonl";
+/// How the name of an event file begins, and how that of one of this program's ends.
+const EVENTS: &str = "events.out.tfevents.";
+const OUR_EVENTS: &str = ".ae";
 
 /// Files that grow by an epoch at a time. When one of them cannot be written, training goes on without them.
 pub(super) struct Log {
-    lines: File,
-    events: EventWriter<File>,
+    folder: PathBuf,
+    files: Option<Files>,
     /// Rows that an epoch learns from.
     rows: usize,
     failed: Option<io::Error>,
 }
 
-/// Refuses a folder that holds anything, before time is spent on what goes there: a run never mixes with another one.
-pub(super) fn check(folder: &Path) -> Result<(), Failure> {
+struct Files {
+    lines: File,
+    events: EventWriter<File>,
+}
+
+/// Refuses a folder that holds anything, before time is spent on what goes there: a run never mixes with another one. Where a training
+/// may go on, its own log may be there.
+pub(super) fn check(folder: &Path, goes_on: bool) -> Result<(), Failure> {
     let named = |what: &str| format!("--log-dir {}: {what}", folder.display());
     if !folder.exists() {
         return Ok(());
@@ -33,28 +42,31 @@ pub(super) fn check(folder: &Path) -> Result<(), Failure> {
     if !folder.is_dir() {
         return Err(Failure::Usage(named("this is no folder")));
     }
-    let mut entries = std::fs::read_dir(folder).map_err(|error| Failure::Other(named(&error.to_string())))?;
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => Err(Failure::Usage(named("it is not empty; each run has a folder of its own"))),
+    let failed = |error: io::Error| Failure::Other(named(&error.to_string()));
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        if !(goes_on && is_of_a_log(&entry.map_err(failed)?.path())) {
+            return Err(Failure::Usage(named("it is not empty; each run has a folder of its own")));
+        }
     }
+    Ok(())
+}
+
+fn is_of_a_log(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name == LINES || name.starts_with(EVENTS) && name.ends_with(OUR_EVENTS)
 }
 
 impl Log {
     /// Makes the folder and starts the files.
     pub(super) fn create(folder: &Path, rows: usize) -> Result<Log, Failure> {
-        let start = || -> io::Result<Log> {
-            std::fs::create_dir_all(folder)?;
-            let now = wall_time();
-            let name = format!("events.out.tfevents.{}.ae", now as u64);
-            Ok(Log {
-                lines: new_file(folder.join(LINES))?,
-                events: EventWriter::new(new_file(folder.join(name))?, now)?,
-                rows,
-                failed: None,
-            })
-        };
-        start().map_err(|error| Failure::Other(format!("--log-dir {}: {error}", folder.display())))
+        let files = Files::start(folder)
+            .map_err(|error| Failure::Other(format!("--log-dir {}: {error}", folder.display())))?;
+        Ok(Log { files: Some(files), ..Log::again(folder, rows) })
+    }
+
+    /// One that takes the place of the log of a training that goes on, once that is known to.
+    pub(super) fn again(folder: &Path, rows: usize) -> Log {
+        Log { folder: folder.to_owned(), files: None, rows, failed: None }
     }
 
     /// Why the files end before training did.
@@ -75,7 +87,11 @@ impl Log {
             "seconds": record.seconds,
             "rows_per_second": rate,
         });
-        writeln!(self.lines, "{object}")?;
+        let files = match &mut self.files {
+            Some(files) => files,
+            None => self.files.insert(Files::start(&self.folder)?),
+        };
+        writeln!(files.lines, "{object}")?;
         let values = [
             ("loss/train", Some(record.train_loss)),
             ("loss/validation", record.validation_loss),
@@ -87,11 +103,36 @@ impl Log {
         ];
         let known: Vec<(&str, f64)> =
             values.into_iter().filter_map(|(tag, value)| Some((tag, value?))).collect();
-        self.events.scalars(wall_time(), record.epoch as u64, &known)
+        files.events.scalars(wall_time(), record.epoch as u64, &known)
+    }
+}
+
+impl Files {
+    /// In the place of those that were there.
+    fn start(folder: &Path) -> io::Result<Files> {
+        std::fs::create_dir_all(folder)?;
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if is_of_a_log(&path) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        let now = wall_time();
+        let events = format!("{EVENTS}{}{OUR_EVENTS}", now as u64);
+        Ok(Files {
+            lines: new_file(folder.join(LINES))?,
+            events: EventWriter::new(new_file(folder.join(events))?, now)?,
+        })
     }
 }
 
 impl Callback for Log {
+    fn on_resume(&mut self, epochs: &[EpochRecord]) {
+        for record in epochs {
+            let _ = self.on_epoch_end(record);
+        }
+    }
+
     fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
         if self.failed.is_none() {
             self.failed = self.write(record).err();

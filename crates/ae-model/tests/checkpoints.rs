@@ -1,0 +1,359 @@
+//! A training that is stopped and goes on comes to the bits of one that is not, whatever it is made of; and never goes on from the checkpoint
+//! of another one.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ae_data::{BatchSource, Dataset, Pairs};
+use ae_model::{
+    Activation, Autoencoder, BatchEnd, Callback, Checkpoints, CodePenalty, Config, ConfigBuilder, Dropout,
+    EarlyStopping, EpochRecord, Error, FileErrorKind, Gaussian, History, ImageLayers, Latent, Loss, Noise,
+    Optimizer, Precision, Revival, ScalerKind, Schedule, StopReason, TopK, WeightPenalty,
+};
+use ae_testing::random::SplitMix64;
+use proptest::prelude::*;
+
+const FEATURES: usize = 36;
+
+fn rows(seed: u64) -> Dataset {
+    Dataset::new(SplitMix64::new(seed).uniform_f32s(100 * FEATURES, 0.0, 1.0), FEATURES).unwrap()
+}
+
+/// Eleven updates an epoch, four epochs.
+fn base() -> ConfigBuilder {
+    Config::builder(FEATURES)
+        .hidden_dims([20])
+        .encoding_dim(6)
+        .batch_size(8)
+        .epochs(4)
+        .validation(0.15)
+        .seed(7)
+}
+
+/// A wide code without hidden layers.
+fn wide() -> ConfigBuilder {
+    base().hidden_dims([]).encoding_dim(80).activation(Activation::Relu)
+}
+
+/// Ends training after some updates; keeps what it was told.
+#[derive(Default)]
+struct Stop {
+    after: usize,
+    resumed: Vec<usize>,
+}
+
+impl Callback for Stop {
+    fn on_resume(&mut self, epochs: &[EpochRecord]) {
+        self.resumed.push(epochs.len());
+    }
+
+    fn on_batch_end(&mut self, _: &BatchEnd) -> ControlFlow<String> {
+        self.after -= 1;
+        if self.after == 0 { ControlFlow::Break("enough".to_owned()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn model(config: &Config, threads: usize) -> Autoencoder {
+    let mut model = Autoencoder::new(config.clone()).unwrap();
+    model.set_threads(Some(threads)).unwrap();
+    model
+}
+
+/// All that is to be equal: the bits of the weights, as FNV-1a, and the epochs without their times.
+fn outcome(model: &Autoencoder, history: &History) -> (u64, History) {
+    let layers = model.layers();
+    let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));
+    let bytes = values.flat_map(|x| x.to_bits().to_le_bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let epochs = history.epochs.iter().map(|record| EpochRecord { seconds: 0.0, ..*record }).collect();
+    (hash, History { epochs, ..history.clone() })
+}
+
+fn whole(config: &Config, data: &dyn BatchSource) -> (u64, History) {
+    let mut model = model(config, 2);
+    let history = model.fit(data, &mut []).unwrap();
+    outcome(&model, &history)
+}
+
+/// Trains, each time with a new model, until nothing stops it any more; after each stop so many updates more.
+fn in_parts(config: &Config, data: &dyn BatchSource, path: &Path, updates: &[usize]) -> (u64, History) {
+    for part in 0.. {
+        let mut model = model(config, 1 + part % 3);
+        let mut stop = Stop { after: updates[part % updates.len()], resumed: Vec::new() };
+        let history = model.fit_resumable(data, &Checkpoints::at(path), &mut [&mut stop]).unwrap();
+        assert_eq!(stop.resumed.len(), usize::from(part > 0), "part {part}");
+        if !matches!(history.stopped, StopReason::Callback(_)) {
+            return outcome(&model, &history);
+        }
+        assert!(part < 1000, "it never ends");
+    }
+    unreachable!("the loop has no end");
+}
+
+fn kinds() -> Vec<(&'static str, Config)> {
+    let ImageLayers(conv) = "4 3 s2, pool 2".parse().unwrap();
+    let revival = Revival { k: 10, weight: Revival::WEIGHT, dead_after: 30, lift: Revival::LIFT };
+    let kinds = [
+        ("plain", base()),
+        ("early stopping", base().early_stopping(EarlyStopping::after(1)).learning_rate(0.05).epochs(30)),
+        ("Adam", base().optimizer(Optimizer::ADAM).schedule(Schedule::Cosine { end: 0.1 })),
+        ("Nesterov, one cycle", {
+            base().optimizer(Optimizer::NESTEROV).schedule(Schedule::OneCycle { warm_up: 0.3 })
+        }),
+        ("AdamW, clipped, averaged", {
+            base().optimizer(Optimizer::ADAMW).clip_norm(0.5).ema(0.9).early_stopping(EarlyStopping::after(2))
+        }),
+        ("momentum, plateau", {
+            let schedule = Schedule::Plateau { factor: 0.5, patience: 1 };
+            base().optimizer(Optimizer::MOMENTUM).schedule(schedule).learning_rate(0.05).epochs(12)
+        }),
+        ("double precision", base().precision(Precision::F64).optimizer(Optimizer::ADAM)),
+        ("mixed precision", base().precision(Precision::Bf16).optimizer(Optimizer::ADAM)),
+        ("denoising, dropout, no validation", {
+            let dropout = Dropout { input: 0.1, hidden: 0.2 };
+            base().noise(Noise::Gaussian { sigma: 0.3 }).dropout(dropout).validation(0.0)
+        }),
+        ("KL penalty, L1", {
+            base()
+                .code_penalty(CodePenalty::Kl { target: 0.1, weight: 0.1 })
+                .encoding_activation(Activation::Sigmoid)
+                .weight_penalty(WeightPenalty { l1: 1e-4, l2: 1e-4 })
+        }),
+        ("variational, warming up", {
+            let latent = Gaussian { warm_up: 3, ..Gaussian::default() };
+            base().latent(Latent::Gaussian(latent)).loss(Loss::Bce).optimizer(Optimizer::ADAM)
+        }),
+        ("variational, warming up, early stopping on the training loss", {
+            let latent = Gaussian { warm_up: 2, ..Gaussian::default() };
+            let stopping = EarlyStopping::after(1);
+            base().latent(Latent::Gaussian(latent)).loss(Loss::Bce).validation(0.0).early_stopping(stopping)
+        }),
+        ("top-k, revived", {
+            let latent = TopK { k: 3, revival: Some(revival), of_batch: false };
+            wide().latent(Latent::TopK(latent)).unit_norm(true)
+        }),
+        ("top-k of batches", {
+            let latent = TopK { k: 3, revival: None, of_batch: true };
+            wide().latent(Latent::TopK(latent)).optimizer(Optimizer::ADAM)
+        }),
+        ("tied, contractive", base().hidden_dims([]).tied_weights(true).contractive(0.1)),
+        ("normalised, masked", base().layer_norm(true).mask_missing(true).scaler(ScalerKind::Standard)),
+        ("convolutions", base().hidden_dims([]).image(6, 6, 1).conv_layers(conv)),
+    ];
+    kinds
+        .into_iter()
+        .map(|(name, builder)| (name, builder.build().unwrap_or_else(|error| panic!("{name}: {error}"))))
+        .collect()
+}
+
+#[test]
+fn every_kind_goes_on_as_if_nothing_had_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = rows(1);
+    for (number, (kind, config)) in kinds().iter().enumerate() {
+        let expected = whole(config, &data);
+        let History { epochs, stopped, .. } = &expected.1;
+        assert!(epochs.len() > 1, "{kind}");
+        assert_eq!(*stopped == StopReason::EarlyStopping, kind.starts_with("early"), "{kind}: {stopped:?}");
+        let slower = epochs.last().unwrap().learning_rate < 0.5 * config.learning_rate();
+        assert_eq!(slower, config.schedule() != Schedule::Constant, "{kind}");
+        let path = folder.path().join(format!("{number}.checkpoint"));
+        assert_eq!(in_parts(config, &data, &path, &[5, 17, 1, 11]), expected, "{kind}");
+        // What is finished already comes to the same at once.
+        let mut again = model(config, 2);
+        let mut stop = Stop { after: 1, resumed: Vec::new() };
+        let history = again.fit_resumable(&data, &Checkpoints::at(&path), &mut [&mut stop]).unwrap();
+        assert_eq!(outcome(&again, &history), expected, "{kind}, again");
+        assert_eq!(stop.resumed, [expected.1.epochs.len()], "{kind}");
+    }
+}
+
+#[test]
+fn pairs_and_models_that_start_at_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, targets) = (rows(1), rows(2));
+    let pairs = Pairs::new(&data, &targets).unwrap();
+    let config = base().optimizer(Optimizer::ADAM).build().unwrap();
+    let expected = whole(&config, &pairs);
+    assert_eq!(in_parts(&config, &pairs, &folder.path().join("pairs"), &[13]), expected);
+
+    let mut first = model(&config, 2);
+    first.fit(&data, &mut []).unwrap();
+    let mut next = Autoencoder::continuing(config.clone(), &first).unwrap();
+    let history = next.fit(&data, &mut []).unwrap();
+    let expected = outcome(&next, &history);
+    let checkpoints = Checkpoints::at(folder.path().join("next"));
+    let mut stop = Stop { after: 20, resumed: Vec::new() };
+    let mut part = Autoencoder::continuing(config.clone(), &first).unwrap();
+    part.fit_resumable(&data, &checkpoints, &mut [&mut stop]).unwrap();
+    let mut rest = Autoencoder::continuing(config.clone(), &first).unwrap();
+    let history = rest.fit_resumable(&data, &checkpoints, &mut []).unwrap();
+    assert_eq!(outcome(&rest, &history), expected);
+    // The same settings and rows from other weights are another training.
+    let error = model(&config, 1).fit_resumable(&data, &checkpoints, &mut []).unwrap_err();
+    assert!(matches!(error, Error::OtherTraining { .. }), "{error}");
+}
+
+/// Copies the checkpoint after an update, as if the program had ended there without a word.
+struct Killed<'a> {
+    at: usize,
+    from: &'a Path,
+    to: &'a Path,
+}
+
+impl Callback for Killed<'_> {
+    fn on_batch_end(&mut self, _: &BatchEnd) -> ControlFlow<String> {
+        self.at = self.at.wrapping_sub(1);
+        if self.at == 0 {
+            std::fs::copy(self.from, self.to).unwrap();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn what_was_written_before_a_crash_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("a"), folder.path().join("b"));
+    let data = rows(1);
+    let config = base().optimizer(Optimizer::ADAM).ema(0.9).build().unwrap();
+    let expected = whole(&config, &data);
+    // In the midst of an epoch, after its last update, and after the first of the next.
+    for at in [4, 11, 12] {
+        let mut killed = Killed { at, from: &path, to: &copy };
+        let always = Checkpoints::at(&path).every(Duration::ZERO);
+        model(&config, 2).fit_resumable(&data, &always, &mut [&mut killed]).unwrap();
+        let mut rest = model(&config, 1);
+        let history = rest.fit_resumable(&data, &Checkpoints::at(&copy), &mut []).unwrap();
+        assert_eq!(outcome(&rest, &history), expected, "after update {at}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn training_may_become_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("longer");
+    let data = rows(1);
+    let of = |epochs: usize| base().epochs(epochs).optimizer(Optimizer::ADAM).build().unwrap();
+    let checkpoints = Checkpoints::at(&path);
+    model(&of(3), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap();
+    let mut longer = model(&of(6), 1);
+    let history = longer.fit_resumable(&data, &checkpoints, &mut []).unwrap();
+    assert_eq!(outcome(&longer, &history), whole(&of(6), &data));
+    let error = model(&of(5), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap_err().to_string();
+    assert!(error.contains("6 epochs long already, and epochs is 5"), "{error}");
+    // A cosine over three epochs is not the beginning of one over six.
+    let of = |epochs| base().epochs(epochs).schedule(Schedule::Cosine { end: 0.0 }).build().unwrap();
+    let checkpoints = Checkpoints::at(folder.path().join("cosine"));
+    model(&of(3), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap();
+    let error = model(&of(6), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap_err().to_string();
+    assert!(error.contains("its epochs is 3, and here it is 6"), "{error}");
+}
+
+/// A checkpoint of ten updates, and the settings of its training.
+fn some(folder: &Path) -> (PathBuf, Config) {
+    let path = folder.join("some.checkpoint");
+    let config = base().optimizer(Optimizer::ADAM).early_stopping(EarlyStopping::after(3)).build().unwrap();
+    let mut stop = Stop { after: 30, resumed: Vec::new() };
+    model(&config, 1).fit_resumable(&rows(1), &Checkpoints::at(&path), &mut [&mut stop]).unwrap();
+    (path, config)
+}
+
+#[test]
+fn other_trainings_are_refused_before_anything_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, config) = some(folder.path());
+    let bytes = std::fs::read(&path).unwrap();
+    let other = base().optimizer(Optimizer::ADAM).early_stopping(EarlyStopping::after(4)).build().unwrap();
+    let faster = config.clone().with_learning_rate(0.5).unwrap();
+    for (config, data, says) in [
+        (&config, rows(2), "its rows or first weights are others"),
+        (&other, rows(1), "its early_stopping is"),
+        (&faster, rows(1), "its learning_rate is 0.001, and here it is 0.5"),
+    ] {
+        let mut model = model(config, 1);
+        let before = (model.layers(), model.scaler().clone());
+        let error = model.fit_resumable(&data, &Checkpoints::at(&path), &mut []).unwrap_err();
+        assert!(matches!(error, Error::OtherTraining { .. }), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!((model.layers(), model.scaler().clone()), before);
+        assert!(!model.is_fitted());
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "the checkpoint is as it was");
+    }
+}
+
+#[test]
+fn a_checkpoint_is_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, config) = some(folder.path());
+    let loaded = Autoencoder::load(&path).unwrap();
+    let mut there = model(&config, 1);
+    let mut stop = Stop { after: 30, resumed: Vec::new() };
+    there.fit(&rows(1), &mut [&mut stop]).unwrap();
+    assert_eq!(loaded.layers(), there.layers());
+    assert_eq!(loaded.encode(&rows(1)).unwrap(), there.encode(&rows(1)).unwrap());
+    assert_eq!(loaded.history().unwrap().epochs.len(), 2);
+    assert_eq!(loaded.history().unwrap().stopped, StopReason::Cancelled);
+    // Not the other way around.
+    let file = folder.path().join("model.safetensors");
+    there.save(&file).unwrap();
+    let error = model(&config, 1).fit_resumable(&rows(1), &Checkpoints::at(&file), &mut []).unwrap_err();
+    assert!(matches!(error, Error::File { kind: FileErrorKind::NotACheckpoint, .. }), "{error}");
+}
+
+#[test]
+fn places_that_cannot_be_written_are_refused_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = base().build().unwrap();
+    for path in [folder.path().to_owned(), folder.path().join("no/a.checkpoint")] {
+        let mut model = model(&config, 1);
+        let error = model.fit_resumable(&rows(1), &Checkpoints::at(&path), &mut []).unwrap_err();
+        assert!(matches!(error, Error::File { kind: FileErrorKind::Io(_), .. }), "{error}");
+        assert!(!model.is_fitted());
+    }
+}
+
+/// Diverges in the first update, to weights that are not finite: what is reported is that, not a file.
+#[test]
+fn divergence_is_told_as_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::at(folder.path().join("far")).every(Duration::ZERO);
+    let linear = base().activation(Activation::Linear).scaler(ScalerKind::None);
+    let config = linear.learning_rate(1e6).validation(0.0).build().unwrap();
+    let large = rows(1).values().iter().map(|x| x * 1e18).collect();
+    let large = Dataset::new(large, FEATURES).unwrap();
+    let error = model(&config, 1).fit_resumable(&large, &checkpoints, &mut []).unwrap_err();
+    assert!(matches!(error, Error::Diverged { epoch: 1, batch: 2, .. }), "{error}");
+    assert!(!checkpoints.path().exists(), "weights that are not finite are nothing to go on from");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Cut off anywhere, or with any byte another one: refused, or gone on from, but never a panic.
+    #[test]
+    fn damaged_checkpoints_do_no_harm(cut in any::<prop::sample::Index>(), byte in any::<u8>(), cuts in any::<bool>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, config) = some(folder.path());
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Where texts are, most of what can be wrong is.
+        let at = if cuts { cut.index(bytes.len()) } else { cut.index(bytes.len().min(6000)) };
+        if cuts {
+            bytes.truncate(at);
+        } else {
+            bytes[at] = byte;
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let mut model = model(&config, 1);
+        if let Err(error) = model.fit_resumable(&rows(1), &Checkpoints::at(&path), &mut []) {
+            let named = error.to_string().contains("some.checkpoint");
+            prop_assert!(named || matches!(error, Error::Diverged { .. }), "{error}");
+        }
+    }
+}
