@@ -318,7 +318,8 @@ impl<T: Element> WithSlope<T> for Gelu {
         let constant = |x: f64| s.splat(T::from_f64(x));
         let (one, half) = (s.splat(T::ONE), constant(0.5));
         let root = 0.797_884_560_802_865_4; // √(2/π)
-        let square = s.mul(z, z);
+        // Beyond it t is 1 or -1 in either arithmetic, and a square that is infinite would make the slope no number.
+        let square = s.min(constant(1e6), s.mul(z, z)); // NaN passes
         let inner = s.mul_add(constant(0.044_715 * root), square, constant(root));
         let t = math::tanh(s, s.mul(z, inner));
         // Φ ≈ (1 + t) / 2; y = z Φ; y' = Φ + z/2 (1 - t²) (inner z)'

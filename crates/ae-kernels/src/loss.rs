@@ -172,7 +172,6 @@ impl<T: Element> OnVectors<T> for SigmoidSquaredError {
 impl<T: Element> Evaluate<'_, T> {
     #[inline(always)]
     fn each<S: Simd<T>, L: OnVectors<T>>(mut self, s: S, loss: L) {
-        let infinity = s.splat(T::from_f64(f64::INFINITY));
         for index in 0..self.target.count() {
             let (output, target) = (self.output.panel(index), self.target.panel(index));
             let mut sums = [[T::ZERO; 16]; 2];
@@ -190,10 +189,10 @@ impl<T: Element> Evaluate<'_, T> {
                             let weight = s.splat(weights[f]);
                             (value, delta) = (s.mul(weight, value), s.mul(weight, delta));
                         }
-                        // A comparison with NaN is false, so what is missing counts as zero.
-                        let d = s.keep_lt(t, infinity, d);
-                        s.store(s.keep_lt(t, infinity, delta), &mut o[lane..]);
-                        losses = s.add(losses, s.keep_lt(t, infinity, value));
+                        // What is missing counts as zero.
+                        let d = s.keep_known(t, d);
+                        s.store(s.keep_known(t, delta), &mut o[lane..]);
+                        losses = s.add(losses, s.keep_known(t, value));
                         squares = s.mul_add(d, d, squares);
                     }
                     add_to(s, &mut sums[0][lane..], losses);
@@ -207,7 +206,7 @@ impl<T: Element> Evaluate<'_, T> {
     #[inline(always)]
     fn gaussian<S: Simd<T>>(mut self, s: S) {
         let constant = |x: f64| s.splat(T::from_f64(x));
-        let (half, one, infinity) = (constant(0.5), s.splat(T::ONE), constant(f64::INFINITY));
+        let (half, one) = (constant(0.5), s.splat(T::ONE));
         let (low, high) = (constant(LOG_VARIANCE.0), constant(LOG_VARIANCE.1));
         let half_ln_two_pi = constant(0.918_938_533_204_672_8);
         let features = self.target.rows();
@@ -232,10 +231,10 @@ impl<T: Element> Evaluate<'_, T> {
                         value = s.mul(weight, value);
                         let slope = s.mul(s.mul(half, weight), s.sub(one, excess));
                         let inside = s.keep_lt(low, v, s.keep_lt(v, high, slope));
-                        s.store(s.keep_lt(x, infinity, s.mul(weight, scaled)), &mut means[at..]);
-                        s.store(s.keep_lt(x, infinity, inside), &mut variances[at..]);
-                        let d = s.keep_lt(x, infinity, d);
-                        losses = s.add(losses, s.keep_lt(x, infinity, value));
+                        s.store(s.keep_known(x, s.mul(weight, scaled)), &mut means[at..]);
+                        s.store(s.keep_known(x, inside), &mut variances[at..]);
+                        let d = s.keep_known(x, d);
+                        losses = s.add(losses, s.keep_known(x, value));
                         squares = s.mul_add(d, d, squares);
                     }
                     add_to(s, &mut sums[0][lane..], losses);

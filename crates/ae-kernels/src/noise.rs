@@ -210,7 +210,6 @@ impl<T: Element, F: Fate<T>> Kernel<T> for Each<'_, T, F> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
-        let (zero, below) = (s.splat(T::ZERO), s.splat(T::ZERO - T::ONE));
         let mut numbers = [T::ZERO; WORDS];
         for index in 0..self.src.count() {
             let (from, to) = (self.src.panel(index), self.dst.panel(index));
@@ -226,8 +225,7 @@ impl<T: Element, F: Fate<T>> Kernel<T> for Each<'_, T, F> {
                     for lane in (0..T::PANEL).step_by(S::LANES) {
                         let x = s.load(&from[lane..]);
                         let y = self.of.apply(s, x, s.load(&numbers[lane..]));
-                        // Missing values are below nothing.
-                        let y = if F::MISSING_IS_ZERO { s.select_lt(below, s.abs(x), y, zero) } else { y };
+                        let y = if F::MISSING_IS_ZERO { s.keep_known(x, y) } else { y };
                         s.store(y, &mut to[lane..]);
                     }
                 }

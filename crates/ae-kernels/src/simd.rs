@@ -137,6 +137,8 @@ pub trait Simd<T: Element>: Words + Send + Sync + 'static {
     /// `if a < b { x } else { 0 }`. Apart from [`Simd::select_lt`] because a selection with zero that is then stored where
     /// `x` came from is compiled to a masked store, which is ten times slower on some CPUs.
     fn keep_lt(self, a: Self::V, b: Self::V, x: Self::V) -> Self::V;
+    /// `if a is NaN { 0 } else { x }`
+    fn keep_known(self, a: Self::V, x: Self::V) -> Self::V;
     /// Bit `i` says whether `a < b` in lane `i`.
     fn lt_mask(self, a: Self::V, b: Self::V) -> u32;
     /// Transposes a `PANEL x PANEL` block: `dst[j * dst_stride + i] = src[i * src_stride + j]`.

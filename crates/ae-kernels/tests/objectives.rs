@@ -168,6 +168,31 @@ fn an_output_that_is_not_a_number_is_not_hidden() {
     }
 }
 
+#[test]
+fn an_infinite_target_is_not_taken_for_a_missing_one() {
+    for (isa, x) in
+        Isa::available().into_iter().flat_map(|isa| [f32::INFINITY, f32::NEG_INFINITY].map(|x| (isa, x)))
+    {
+        for loss in [
+            Loss::SquaredError,
+            Loss::AbsoluteError,
+            Loss::Huber { delta: 1.0 },
+            Loss::BinaryCrossEntropy,
+            Loss::SigmoidSquaredError,
+            Loss::GaussianNll,
+        ] {
+            let mut output = pack(&vec![0.5; 2 * loss.outputs(1)], loss.outputs(1), 2);
+            let target = pack(&[x, 0.5], 1, 2);
+            let (mut losses, mut squares) = ([0.0; 2], [0.0; 2]);
+            let rows = RowLosses { losses: &mut losses, squares: &mut squares };
+            let output_panels = PanelsMut::new(&mut output, loss.outputs(1), 2);
+            loss::evaluate(isa, loss, output_panels, Panels::new(&target, 1, 2), None, rows);
+            assert!(!losses[0].is_finite() && !squares[0].is_finite(), "{loss:?} of {x} on {isa}");
+            assert!(losses[1].is_finite() && squares[1].is_finite(), "{loss:?} on {isa}");
+        }
+    }
+}
+
 fn corrupted<T: Element>(
     isa: Isa,
     noise: Noise,

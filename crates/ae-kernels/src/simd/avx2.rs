@@ -224,6 +224,11 @@ impl Simd<f32> for Avx2 {
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
+    fn keep_known(self, a: __m256, x: __m256) -> __m256 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_ORD_Q>(a, a), x) }
+    }
+    #[inline(always)]
     fn lt_mask(self, a: __m256, b: __m256) -> u32 {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) as u32 }
@@ -354,6 +359,11 @@ impl Simd<f64> for Avx2 {
     fn keep_lt(self, a: __m256d, b: __m256d, x: __m256d) -> __m256d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm256_and_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b), x) }
+    }
+    #[inline(always)]
+    fn keep_known(self, a: __m256d, x: __m256d) -> __m256d {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm256_and_pd(_mm256_cmp_pd::<_CMP_ORD_Q>(a, a), x) }
     }
     #[inline(always)]
     fn lt_mask(self, a: __m256d, b: __m256d) -> u32 {

@@ -228,6 +228,11 @@ impl Simd<f32> for Avx512 {
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
+    fn keep_known(self, a: __m512, x: __m512) -> __m512 {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(a, a), x) }
+    }
+    #[inline(always)]
     fn lt_mask(self, a: __m512, b: __m512) -> u32 {
         // SAFETY: the token proves that the CPU has the instructions.
         u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) })
@@ -358,6 +363,11 @@ impl Simd<f64> for Avx512 {
     fn keep_lt(self, a: __m512d, b: __m512d, x: __m512d) -> __m512d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), x) }
+    }
+    #[inline(always)]
+    fn keep_known(self, a: __m512d, x: __m512d) -> __m512d {
+        // SAFETY: the token proves that the CPU has the instructions.
+        unsafe { _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_ORD_Q>(a, a), x) }
     }
     #[inline(always)]
     fn lt_mask(self, a: __m512d, b: __m512d) -> u32 {

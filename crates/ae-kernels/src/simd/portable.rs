@@ -170,6 +170,10 @@ impl Simd<f32> for Portable {
         a.simd_lt(b) & x
     }
     #[inline(always)]
+    fn keep_known(self, a: f32x8, x: f32x8) -> f32x8 {
+        a.simd_eq(a) & x
+    }
+    #[inline(always)]
     fn lt_mask(self, a: f32x8, b: f32x8) -> u32 {
         a.simd_lt(b).to_bitmask()
     }
@@ -270,6 +274,10 @@ impl Simd<f64> for Portable {
     #[inline(always)]
     fn keep_lt(self, a: f64x4, b: f64x4, x: f64x4) -> f64x4 {
         a.simd_lt(b) & x
+    }
+    #[inline(always)]
+    fn keep_known(self, a: f64x4, x: f64x4) -> f64x4 {
+        a.simd_eq(a) & x
     }
     #[inline(always)]
     fn lt_mask(self, a: f64x4, b: f64x4) -> u32 {
