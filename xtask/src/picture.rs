@@ -2,7 +2,7 @@
 
 use ae_data::{Dataset, digits, validation_split, write_atomically};
 use ae_eval::{Pca, Sheet, SheetStyle};
-use ae_model::{Autoencoder, Config, EarlyStopping, Image};
+use ae_model::{Activation, Autoencoder, Config, EarlyStopping, Image, Optimizer, ScalerKind};
 use clap::Args;
 
 use crate::ci::workspace_root;
@@ -24,10 +24,13 @@ impl Picture {
         let config = Config::builder(data.features())
             .hidden_dims([128, 48])
             .encoding_dim(8)
-            .learning_rate(0.03)
-            .epochs(400)
+            .activation(Activation::Silu)
+            .optimizer(Optimizer::ADAM)
+            .learning_rate(0.003)
+            .scaler(ScalerKind::Common)
+            .epochs(200)
             .validation(0.1)
-            .early_stopping(EarlyStopping::after(40))
+            .early_stopping(EarlyStopping::after(20))
             .build()?;
         let mut model = Autoencoder::new(config)?;
         model.fit(&data, &mut [])?;

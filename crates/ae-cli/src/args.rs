@@ -261,12 +261,12 @@ pub(crate) struct TrainArgs {
     /// Rows of an update [default: 8 to 128, by the number of rows]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Step of the updates, or auto, by a test of growing rates [default: 0.01 for sgd, 0.003 with momentum, 0.001 for adam]
+    /// Step of the updates, or auto, by a test of growing rates [default: for adam 0.003 up to 128 features and 0.001 from there on, 0.01 for sgd, 0.003 with momentum]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<Rate>,
-    /// Rule of the updates [default: sgd; adam with --conv, whose gradients grow with the image, and for tables with other columns than numbers]
-    #[arg(long, value_enum)]
-    pub(crate) optimizer: Option<OptimizerArg>,
+    /// Rule of the updates
+    #[arg(long, value_enum, default_value = "adam")]
+    pub(crate) optimizer: OptimizerArg,
     /// Share of the velocity that remains, for momentum and nesterov [default: 0.9]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
@@ -282,7 +282,8 @@ pub(crate) struct TrainArgs {
     /// Arithmetic
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) precision: PrecisionArg,
-    /// Scaling of each feature; categories stay 0 and 1 [default: minmax; standard for tables with other columns than numbers]
+    /// Scaling of each feature; categories stay 0 and 1 [default: minmax; common for images; standard for tables with other columns than
+    /// numbers]
     #[arg(long, value_enum)]
     pub(crate) scale: Option<ScaleArg>,
     /// Share of the rows to validate on instead of learning from
@@ -552,6 +553,9 @@ pub(crate) enum PrecisionArg {
 pub(crate) enum ScaleArg {
     /// To [0, 1] by the smallest and largest value
     Minmax,
+    /// To [0, 1] by the smallest and largest value of all features together: for features that share a unit, such as pixels
+    #[value(alias = "global")]
+    Common,
     /// To mean 0 and standard deviation 1
     Standard,
     /// By median and interquartile range

@@ -43,6 +43,8 @@ pub(crate) struct TrainingRows {
     pub(crate) masks: bool,
     /// The size of the images that rows are, where it is said or they come from a folder.
     pub(crate) image: Option<Image>,
+    /// Whether the features are pixels, of a size that is said or not.
+    pub(crate) are_pixels: bool,
 }
 
 impl TrainingRows {
@@ -92,11 +94,15 @@ impl TrainingRows {
                     }
                     None => rows,
                 };
-                // Bytes are exact.
-                if !matches!(Format::of(Path::new(&args.data)), Ok(Format::Idx)) && image.is_none() {
+                let name = args.data.split(':').next().unwrap_or_default();
+                let are_pixels = image.is_some()
+                    || matches!(Format::of(Path::new(&args.data)), Ok(Format::Idx))
+                    || ["digits", "curves"].contains(&name);
+                // Levels of light are exact.
+                if !are_pixels {
                     tables::remark_coarse(&rows, &args.data, out);
                 }
-                Ok(TrainingRows { rows, schema: None, masks: mask, image })
+                Ok(TrainingRows { rows, schema: None, masks: mask, image, are_pixels })
             }
             Content::Table(table) => TrainingRows::of_table(args, &table, &wishes, out),
             _ => Err(Failure::Other(format!("{}: neither numbers nor a table", args.data))),
@@ -131,7 +137,7 @@ impl TrainingRows {
         let rows = tables::encode(&schema, table, None, masks, out)?;
         tables::remark_dropped(&schema, &args.data, out);
         tables::remark_coarse(&rows, &args.data, out);
-        Ok(TrainingRows { rows, schema: Some(schema), masks, image: args.image })
+        Ok(TrainingRows { rows, schema: Some(schema), masks, image: args.image, are_pixels: false })
     }
 
     /// Whether there are columns of other kinds than numbers.

@@ -89,7 +89,7 @@ fn relu_has_slope_zero_at_zero_and_hides_no_nan() {
 /// Far out on either side every activation is a line, with the slope of that line.
 #[test]
 fn slopes_are_numbers_wherever_values_are() {
-    for (isa, activation) in Isa::available().into_iter().flat_map(|isa| Activation::ALL.map(|a| (isa, a))) {
+    for (isa, activation) in Isa::available().flat_map(|isa| Activation::ALL.map(|a| (isa, a))) {
         for size in [1e3f32, 1e10, 1e19, 1e20, 3e38] {
             let mut values = [size, -size];
             let mut slopes = [1.0; 2];
@@ -103,7 +103,7 @@ fn slopes_are_numbers_wherever_values_are() {
             let steep = if far { 1.0 } else { 0.0 };
             assert_eq!(slopes[0], steep, "{activation:?} of {size} on {isa}");
             assert!((0.0..=1.0).contains(&slopes[1]), "{activation:?} of -{size} on {isa}: {}", slopes[1]);
-            assert!(values.iter().all(|y| y.is_finite()), "{activation:?} of {size} on {isa}: {values:?}");
+            assert!(values.into_iter().all(f32::is_finite), "{activation:?} of {size} on {isa}: {values:?}");
         }
     }
 }

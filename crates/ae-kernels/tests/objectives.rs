@@ -170,9 +170,7 @@ fn an_output_that_is_not_a_number_is_not_hidden() {
 
 #[test]
 fn an_infinite_target_is_not_taken_for_a_missing_one() {
-    for (isa, x) in
-        Isa::available().into_iter().flat_map(|isa| [f32::INFINITY, f32::NEG_INFINITY].map(|x| (isa, x)))
-    {
+    for (isa, x) in Isa::available().flat_map(|isa| [f32::INFINITY, f32::NEG_INFINITY].map(|x| (isa, x))) {
         for loss in [
             Loss::SquaredError,
             Loss::AbsoluteError,

@@ -82,7 +82,8 @@ impl Scaler {
     /// Fits to the rows `indices` of `data`, checking that every value is finite.
     ///
     /// A feature that is constant there becomes 0 and is given back as its constant. A robust scaler whose
-    /// interquartile range is 0 on a feature that is not constant uses its standard deviation.
+    /// interquartile range is 0 on a feature that is not constant uses its standard deviation. ([`ScalerKind::Common`] has one scale for
+    /// all features, constant or not.)
     ///
     /// # Errors
     /// [`Error::NotFinite`], [`Error::Spread`], or what reading `data` returns.
@@ -98,7 +99,7 @@ impl Scaler {
         allowed: Allowed,
     ) -> Result<Scaler, Error> {
         let features = data.features();
-        let with_mean = !matches!(kind, ScalerKind::None | ScalerKind::MinMax);
+        let with_mean = !matches!(kind, ScalerKind::None | ScalerKind::MinMax | ScalerKind::Common);
         let moments = Moments::of(data, indices, allowed, with_mean)?;
         for (column, (low, high)) in moments.low.iter().zip(&moments.high).enumerate() {
             let spread = f64::from(*high) - f64::from(*low);
@@ -109,6 +110,23 @@ impl Scaler {
         let mut scaler = Scaler::identity(features);
         match kind {
             ScalerKind::None => return Ok(scaler),
+            ScalerKind::Common => {
+                // Features that are constant have the unit of the others too.
+                let low = moments.low.iter().copied().fold(f32::INFINITY, f32::min);
+                let (column, high) = (moments.high.iter().copied().enumerate())
+                    .fold((0, f32::NEG_INFINITY), |most, one| if one.1 > most.1 { one } else { most });
+                let spread = f64::from(high) - f64::from(low);
+                if spread > f64::from(f32::MAX) && high.is_finite() {
+                    return Err(Error::Spread { column, name: name_of(data, column), spread });
+                }
+                if spread >= f64::from(f32::MIN_POSITIVE) {
+                    scaler.shift.fill(f64::from(low));
+                    scaler.scale.fill(spread);
+                } else if high == low {
+                    scaler.shift.fill(f64::from(low));
+                }
+                return Ok(scaler);
+            }
             ScalerKind::MinMax => {
                 for j in 0..features {
                     scaler.shift[j] = f64::from(moments.low[j]);

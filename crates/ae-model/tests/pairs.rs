@@ -143,7 +143,9 @@ fn noise_is_taken_away() {
 fn errors_are_against_the_targets() {
     let (noisy, clean) = pair(150);
     let pairs = Pairs::new(&noisy, &clean).unwrap();
-    for scaler in [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust, ScalerKind::None] {
+    for scaler in
+        [ScalerKind::MinMax, ScalerKind::Common, ScalerKind::Standard, ScalerKind::Robust, ScalerKind::None]
+    {
         let (model, history) = fitted(config().epochs(3).scaler(scaler).build().unwrap(), &pairs);
         let (_, validation) = validation_split(150, 0.2, 9).unwrap();
         let (train, _) = validation_split(150, 0.2, 9).unwrap();

@@ -100,9 +100,14 @@ fn fitting_again_gives_the_same_model() {
 /// Sources that are read batch by batch train the same model as rows in memory.
 #[test]
 fn a_source_out_of_memory_gives_the_same_bits() {
-    for scaler in
-        [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust, ScalerKind::Centre, ScalerKind::None]
-    {
+    for scaler in [
+        ScalerKind::MinMax,
+        ScalerKind::Common,
+        ScalerKind::Standard,
+        ScalerKind::Robust,
+        ScalerKind::Centre,
+        ScalerKind::None,
+    ] {
         let config =
             Config::builder(20).epochs(2).validation(0.3).batch_size(7).scaler(scaler).build().unwrap();
         let data = curve(60, 20);
@@ -367,6 +372,30 @@ fn scaling_is_undone_on_the_way_out() {
             assert!((x[3] - y[3]).abs() < 1e-8, "{scaler:?}: {x:?} {y:?}");
         }
     }
+}
+
+/// One scale for all features, so that one which hardly varies where it is fitted is no measure of its own.
+#[test]
+fn features_that_share_a_unit_share_a_scale() {
+    let rows = |values: &[f32]| Dataset::new(values.to_vec(), 3).unwrap();
+    let scaler = |data: &Dataset| {
+        let all: Vec<usize> = (0..data.rows()).collect();
+        Scaler::fit(ScalerKind::Common, data, &all)
+    };
+    let found = scaler(&rows(&[5.0, 255.0, 1e-6, 5.0, 10.0, 0.0])).unwrap();
+    assert_eq!((found.shift(), found.scale()), (&[0.0; 3][..], &[255.0; 3][..]));
+    let same = scaler(&rows(&[7.0; 6])).unwrap();
+    assert_eq!((same.shift(), same.scale()), (&[7.0; 3][..], &[1.0; 3][..]));
+    let none = scaler(&rows(&[])).unwrap();
+    assert_eq!((none.shift(), none.scale()), (&[0.0; 3][..], &[1.0; 3][..]));
+    let far = scaler(&rows(&[-3e38, -2e38, 0.0, -3e38, 3e38, 2e38])).unwrap_err();
+    assert!(matches!(far, Error::Spread { column: 1, .. }), "{far}");
+    // Shares of 1, as losses of shares need them, and missing values where they are allowed.
+    let config = Config::builder(3).scaler(ScalerKind::Common).loss(Loss::Bce).mask_missing(true).epochs(2);
+    let data = rows(&[5.0, f32::NAN, 1e-6, f32::NAN, 10.0, 0.0, 255.0, 3.0, f32::NAN]);
+    let (model, _) = fitted(config.validation(0.0).build().unwrap(), &data);
+    assert_eq!(model.scaler().scale(), &[255.0; 3]);
+    assert!(model.reconstruct(&data).unwrap().values().iter().all(|x| (0.0..=255.0).contains(x)));
 }
 
 /// Rows on a line of which some values are missing: the model learns the line from the others and fills them in.

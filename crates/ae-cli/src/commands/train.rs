@@ -25,6 +25,10 @@ use crate::training::{TrainingRows, end, length};
 
 /// Multiply-adds up to which principal components are worked out beside the model: some seconds.
 const PCA_WORK: f64 = 4e11;
+/// Features up to which Adam has a larger usual learning rate, and that rate: on 22 sets of ADBench of 6 to 100 features it left 21.5 % of
+/// the variance of validation rows, and 0.001 left 25.7 % (geometric means); on images of 784 pixels 0.001 is better.
+const FEW_FEATURES: usize = 128;
+const FEW_FEATURES_RATE: f64 = 0.003;
 /// Trainings that look for rows which are not to be learnt from.
 const ROBUST_STEPS: usize = 2;
 
@@ -259,13 +263,15 @@ pub(crate) fn configure(
     training: &TrainingRows,
 ) -> Result<Config, Failure> {
     let features = training.rows.features();
-    let (usual_scale, usual_optimizer, usual_kind) = match training.is_mixed() {
+    let (usual_scale, usual_kind) = match training.is_mixed() {
         // As far as columns vary, they weigh the same; and gaps in what is known teach to fill gaps in.
-        true => (ScaleArg::Standard, Some(OptimizerArg::Adam), Kind::Denoising),
-        false => (ScaleArg::Minmax, None, Kind::Plain),
+        true => (ScaleArg::Standard, Kind::Denoising),
+        false if training.are_pixels => (ScaleArg::Common, Kind::Plain),
+        false => (ScaleArg::Minmax, Kind::Plain),
     };
     let scaler = match args.scale.unwrap_or(usual_scale) {
         ScaleArg::Minmax => ScalerKind::MinMax,
+        ScaleArg::Common => ScalerKind::Common,
         ScaleArg::Standard => ScalerKind::Standard,
         ScaleArg::Robust => ScalerKind::Robust,
         ScaleArg::Centre => ScalerKind::Centre,
@@ -290,9 +296,7 @@ pub(crate) fn configure(
         .epochs(args.epochs)
         .validation(args.validation)
         .seed(args.seed);
-    if let Some(optimizer) = optimizer(args, args.optimizer.or(usual_optimizer))? {
-        builder = builder.optimizer(optimizer);
-    }
+    builder = builder.optimizer(optimizer(args)?);
     if let Some(widths) = &args.hidden {
         builder = builder.hidden_dims(widths.0.clone());
     }
@@ -308,8 +312,12 @@ pub(crate) fn configure(
     if let Some(dim) = encoding_dim {
         builder = builder.encoding_dim(dim);
     }
-    if let Some(Rate::Given(rate)) = args.learning_rate {
-        builder = builder.learning_rate(rate);
+    match args.learning_rate {
+        Some(Rate::Given(rate)) => builder = builder.learning_rate(rate),
+        None if features <= FEW_FEATURES && takes_steps_of_a_size(args.optimizer) => {
+            builder = builder.learning_rate(FEW_FEATURES_RATE);
+        }
+        _ => {}
     }
     if let Some(rows) = args.batch_size {
         builder = builder.batch_size(rows);
@@ -337,18 +345,23 @@ fn tuned(
     Ok((config.with_learning_rate(test.suggestion)?, Some(test)))
 }
 
-/// The rule of the updates with its settings, where there is one; a setting that belongs to another rule is refused.
-fn optimizer(args: &TrainArgs, rule: Option<OptimizerArg>) -> Result<Option<Optimizer>, Failure> {
+/// Whether steps are as large as the learning rate says, however large gradients are: the wider a layer, the more they change together.
+fn takes_steps_of_a_size(rule: OptimizerArg) -> bool {
+    matches!(rule, OptimizerArg::Adam | OptimizerArg::Adamw)
+}
+
+/// The rule of the updates with its settings; a setting that belongs to another rule is refused.
+fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
     let given = [
         ("--momentum", args.momentum.is_some(), "momentum and nesterov"),
         ("--betas", args.betas.is_some(), "adam and adamw"),
         ("--weight-decay", args.weight_decay.is_some(), "adamw"),
     ];
-    let [momentum, betas, decay] = match rule {
-        None | Some(OptimizerArg::Sgd) => [false, false, false],
-        Some(OptimizerArg::Momentum | OptimizerArg::Nesterov) => [true, false, false],
-        Some(OptimizerArg::Adam) => [false, true, false],
-        Some(OptimizerArg::Adamw) => [false, true, true],
+    let [momentum, betas, decay] = match args.optimizer {
+        OptimizerArg::Sgd => [false, false, false],
+        OptimizerArg::Momentum | OptimizerArg::Nesterov => [true, false, false],
+        OptimizerArg::Adam => [false, true, false],
+        OptimizerArg::Adamw => [false, true, true],
     };
     for ((flag, given, rules), used) in given.into_iter().zip([momentum, betas, decay]) {
         if given && !used {
@@ -357,7 +370,7 @@ fn optimizer(args: &TrainArgs, rule: Option<OptimizerArg>) -> Result<Option<Opti
     }
     let Betas(beta1, beta2) = args.betas.unwrap_or(Betas(0.9, 0.999));
     let (momentum, epsilon) = (args.momentum.unwrap_or(0.9), 1e-8);
-    Ok(rule.map(|rule| match rule {
+    Ok(match args.optimizer {
         OptimizerArg::Sgd => Optimizer::Sgd,
         OptimizerArg::Momentum => Optimizer::Momentum { momentum },
         OptimizerArg::Nesterov => Optimizer::Nesterov { momentum },
@@ -366,7 +379,7 @@ fn optimizer(args: &TrainArgs, rule: Option<OptimizerArg>) -> Result<Option<Opti
             let weight_decay = args.weight_decay.unwrap_or(0.01);
             Optimizer::AdamW { beta1, beta2, epsilon, weight_decay }
         }
-    }))
+    })
 }
 
 /// A token with which the first Ctrl-C ends training in order; the second one ends it at once.

@@ -294,7 +294,7 @@ fn models_are_reproducible() {
 fn info_tells_what_a_model_holds() {
     let folder = trained();
     let ended = ae(folder.path(), &["info", MODEL]);
-    for part in ["4-3-[2]-3-4", "minmax", "height, width, depth, weight", "sgd"] {
+    for part in ["4-3-[2]-3-4", "minmax", "height, width, depth, weight", "adam at 0.003"] {
         assert!(ended.out.contains(part), "'{part}' is not in:\n{}", ended.out);
     }
     let info = ae(folder.path(), &["info", MODEL, "--json"]).summary();
@@ -365,7 +365,7 @@ fn a_model_that_learnt_nothing_is_called_so() {
 
     let short = ["--epochs", "2", "-o", "m.safetensors"];
     let said = |args: &[&str]| ae(folder.path(), &[&["train", "digits"], args, &short].concat()).err;
-    let behind = said(&[]);
+    let behind = said(&["--optimizer", "sgd"]);
     assert!(
         behind.contains("PCA of the same size is better") && behind.contains("--optimizer adam"),
         "{behind}"
@@ -531,4 +531,24 @@ fn flags_that_change_nothing_are_named() {
     let train =
         ["train", "rows.npy", "--no-header", "--encoding-dim", "1", "--epochs", "1", "-o", "m.safetensors"];
     assert!(ae(folder.path(), &train).err.contains("rows.npy: --no-header changes nothing"));
+}
+
+/// Pixels share a scale; other numbers have one each; what is said wins.
+#[test]
+fn defaults_depend_on_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "rows.csv", table());
+    let settings = |data: &str, more: &[&str]| {
+        let train = ["train", data, "--epochs", "1", "-o", "m.safetensors", "-q"];
+        ae(folder.path(), &[&train[..], more].concat());
+        let config = ae(folder.path(), &["info", "m.safetensors", "--json"]).summary()["config"].clone();
+        (config["scaler"].clone(), config["learning_rate"].clone(), config["optimizer"]["adam"].is_object())
+    };
+    assert_eq!(settings("rows.csv", &[]), ("minmax".into(), 0.003.into(), true));
+    assert_eq!(settings("digits", &[]), ("common".into(), 0.003.into(), true));
+    assert_eq!(settings("curves:100", &[]), ("common".into(), 0.001.into(), true));
+    assert_eq!(settings("rows.csv", &["--image", "2x2"]), ("common".into(), 0.003.into(), true));
+    let said = ["--scale", "standard", "--optimizer", "sgd"];
+    assert_eq!(settings("digits", &said), ("standard".into(), 0.01.into(), false));
+    assert_eq!(settings("rows.csv", &["--learning-rate", "0.02"]), ("minmax".into(), 0.02.into(), true));
 }

@@ -86,7 +86,7 @@ fn epochs_are_logged_twice() {
         let number = |key: &str| line[key].as_f64().unwrap();
         assert!((number("rows_per_second") * number("seconds") - 27.0).abs() < 1e-6, "{line}");
         assert!(
-            number("train_loss") > 0.0 && number("validation_loss") > 0.0 && number("learning_rate") == 0.01
+            number("train_loss") > 0.0 && number("validation_loss") > 0.0 && number("learning_rate") == 0.003
         );
     }
 

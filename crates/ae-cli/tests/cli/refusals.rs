@@ -122,7 +122,7 @@ const CASES: &[Case] = &[
     ),
     case(
         "a rate far too large",
-        "train digits --learning-rate 100 --epochs 5",
+        "train digits --optimizer sgd --learning-rate 100 --epochs 5",
         1,
         "training diverged in epoch 1, batch ",
     ),
@@ -321,7 +321,8 @@ fn bad_input_is_refused_in_one_line() {
 fn a_failed_training_leaves_the_old_model() {
     let dir = trained();
     let before = std::fs::read(dir.path().join("model.safetensors")).unwrap();
-    let args = ["train", "digits", "--learning-rate", "100", "-o", "model.safetensors"];
+    let args = "train digits --optimizer sgd --learning-rate 100 -o model.safetensors";
+    let args: Vec<&str> = args.split(' ').collect();
     assert_eq!(ae_with(dir.path(), &args, b"", &[]).status, Some(1));
     assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), before);
 }

@@ -440,7 +440,9 @@ impl ConfigBuilder {
         {
             return Err(out_of_range("ema", share, "from 0 to below 1"));
         }
-        if self.loss.of_shares() && !matches!(self.scaler, ScalerKind::MinMax | ScalerKind::None) {
+        if self.loss.of_shares()
+            && !matches!(self.scaler, ScalerKind::MinMax | ScalerKind::Common | ScalerKind::None)
+        {
             let name = self.loss.name();
             let allowed =
                 format!("mse, mae or huber with a scaler that leaves [0, 1], or {name} with minmax or none");

@@ -97,6 +97,9 @@ pub enum ScalerKind {
     /// To `[0, 1]` by the smallest and largest value.
     #[default]
     MinMax,
+    /// To `[0, 1]` by the smallest and largest value of all features together: for features that share a unit, such as pixels, of which
+    /// some hardly ever vary. A validation row that is the first to use one of these would count for more than all others otherwise.
+    Common,
     /// To mean 0 and standard deviation 1.
     Standard,
     /// By median and interquartile range: outliers do not move it.

@@ -23,7 +23,7 @@ pub enum Loss {
         delta: f64,
     },
     /// `-x ln p - (1 - x) ln (1 - p)` with `p = 1 / (1 + e^-o)`, which is what the row is reconstructed as. For features in
-    /// `[0, 1]`: with [`crate::ScalerKind::MinMax`], or [`crate::ScalerKind::None`] on such data.
+    /// `[0, 1]`: with [`crate::ScalerKind::MinMax`] or [`crate::ScalerKind::Common`], or [`crate::ScalerKind::None`] on such data.
     Bce,
     /// `½ (p - x)²` with the same `p`, for the same features: a squared error whose reconstructions stay within `[0, 1]`.
     SigmoidMse,

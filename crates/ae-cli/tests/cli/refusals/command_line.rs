@@ -12,7 +12,12 @@ pub(super) const CASES: &[Case] = &[
     case("no batch", "train digits --batch-size 0", 2, "--batch-size: 0 is out of range"),
     case("a negative rate", "train digits --learning-rate -0.1", 2, "--learning-rate: -0.1 is out of range"),
     case("a rate of NaN", "train digits --learning-rate nan", 2, "--learning-rate: NaN is out of range"),
-    case("momentum for sgd", "train digits --momentum 0.9", 2, "--momentum is for --optimizer momentum and"),
+    case(
+        "momentum for sgd",
+        "train digits --optimizer sgd --momentum 0.9",
+        2,
+        "--momentum is for --optimizer momentum and",
+    ),
     case(
         "too much momentum",
         "train digits --optimizer momentum --momentum 1",
@@ -259,7 +264,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "a sweep that diverges",
-        "sweep digits --sizes 2 --learning-rate 100",
+        "sweep digits --sizes 2 --optimizer sgd --learning-rate 100",
         1,
         "size 2: training diverged",
     ),

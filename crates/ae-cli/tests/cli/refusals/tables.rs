@@ -57,7 +57,7 @@ pub(super) const CASES: &[Case] = &[
         "a scaling nobody knows",
         "train rows.csv --scale rank",
         2,
-        "possible values: minmax, standard, robust, centre, quantile",
+        "possible values: minmax, common, standard, robust, centre, quantile",
     ),
     case(
         "a table without its columns",
