@@ -235,6 +235,17 @@ impl<T: Arithmetic> Engine<T> {
         }
     }
 
+    /// What its steps on so many rows have in common with those of other CPUs and ways, which give the same bits.
+    pub(crate) fn arithmetic(&self, batch: usize) -> &'static str {
+        match self.products {
+            _ if matches!(self.network.isa, Isa::Portable(_)) => "portable",
+            Products::Bf16 => "bf16",
+            Products::Split => "split",
+            Products::Fastest if step::tiles_pay(&self.network, batch) => "split",
+            Products::Fastest | Products::Plain => "fused",
+        }
+    }
+
     pub(crate) fn set_products(&mut self, products: Products) {
         self.products = products;
         self.plan = None;

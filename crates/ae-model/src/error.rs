@@ -252,6 +252,9 @@ pub enum FileErrorKind {
     /// It is a model, but not one that training could go on from.
     #[error("a model, but no checkpoint of a training")]
     NotACheckpoint,
+    /// It is not what was written.
+    #[error("damaged: its contents are not those that were written")]
+    Damaged,
     /// A later program wrote it.
     #[error("format version {version} is newer than this program reads ({supported})")]
     Version {

@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use ae_data::{Schema, write_atomically};
+use ae_data::{Fingerprint, Schema, write_atomically};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,8 @@ const THRESHOLD: &str = "latent.threshold";
 /// The key of what a checkpoint says of its training, and how its tensors are called beside those of the model.
 pub(crate) const TRAINING_KEY: &str = "ae.training";
 pub(crate) const OF_TRAINING: &str = "training.";
+/// The key of what [`digest`] makes of a checkpoint.
+const DIGEST_KEY: &str = "ae.digest";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -302,10 +304,22 @@ impl Container {
         values: &[T],
     ) -> Result<(), FileErrorKind> {
         expect_finite(&name, values)?;
+        self.put_any(name, shape, values);
+        Ok(())
+    }
+
+    /// Adds a tensor whose values may be anything.
+    pub(crate) fn put_any<T: Stored>(&mut self, name: String, shape: Vec<usize>, values: &[T]) {
         let mut bytes = Vec::with_capacity(size_of_val(values));
         values.iter().for_each(|x| x.append(&mut bytes));
         self.tensors.push((name, T::DTYPE, shape, bytes));
-        Ok(())
+    }
+
+    /// Adds what [`expect_whole`] looks for, to all that is there.
+    pub(crate) fn seal(&mut self) {
+        let tensors = self.tensors.iter().map(|(name, _, _, bytes)| (name.as_str(), bytes.as_slice()));
+        let digest = digest(&self.metadata, tensors.collect());
+        self.note(DIGEST_KEY, digest);
     }
 
     /// Adds a text to the header.
@@ -321,6 +335,28 @@ impl Container {
         }
         safetensors::serialize(views, Some(self.metadata)).map_err(container)
     }
+}
+
+/// A number for the texts of a header and the tensors.
+fn digest(texts: &HashMap<String, String>, mut tensors: Vec<(&str, &[u8])>) -> String {
+    tensors.sort_unstable_by_key(|(name, _)| *name);
+    let mut texts: Vec<(&String, &String)> = texts.iter().filter(|(key, _)| *key != DIGEST_KEY).collect();
+    texts.sort_unstable();
+    let of_texts =
+        texts.into_iter().fold(Fingerprint::default(), |print, (key, text)| print.with(key).with(text));
+    let print = tensors.into_iter().fold(of_texts, |print, (name, bytes)| print.with(name).with_bytes(bytes));
+    format!("{:016x}", print.bits())
+}
+
+/// That a file holds what was sealed.
+pub(crate) fn expect_whole(
+    file: &SafeTensors<'_>,
+    texts: &HashMap<String, String>,
+) -> Result<(), FileErrorKind> {
+    let names = file.names();
+    let tensors = names.into_iter().filter_map(|name| Some((name, file.tensor(name).ok()?.data())));
+    let found = digest(texts, tensors.collect());
+    if texts.get(DIGEST_KEY) == Some(&found) { Ok(()) } else { Err(FileErrorKind::Damaged) }
 }
 
 /// A number as files hold it.
@@ -386,17 +422,22 @@ pub(crate) fn check_shape(
     Ok(())
 }
 
-/// The values of a tensor whose type has been checked.
-pub(crate) fn values<T: Stored>(file: &SafeTensors<'_>, name: &str) -> Result<Vec<T>, FileErrorKind> {
-    let Ok(tensor) = file.tensor(name) else {
-        return Err(FileErrorKind::MissingTensor { name: name.to_owned() });
-    };
-    let values = T::all_of(tensor.data());
+/// The values of a tensor whose type has been checked, which must be finite.
+fn values<T: Stored>(file: &SafeTensors<'_>, name: &str) -> Result<Vec<T>, FileErrorKind> {
+    let values = any_values(file, name)?;
     expect_finite(name, &values)?;
     Ok(values)
 }
 
-fn expect_finite<T: Stored>(name: &str, values: &[T]) -> Result<(), FileErrorKind> {
+/// The values of a tensor whose type has been checked.
+pub(crate) fn any_values<T: Stored>(file: &SafeTensors<'_>, name: &str) -> Result<Vec<T>, FileErrorKind> {
+    match file.tensor(name) {
+        Ok(tensor) => Ok(T::all_of(tensor.data())),
+        Err(_) => Err(FileErrorKind::MissingTensor { name: name.to_owned() }),
+    }
+}
+
+pub(crate) fn expect_finite<T: Stored>(name: &str, values: &[T]) -> Result<(), FileErrorKind> {
     match values.iter().enumerate().find_map(|(index, x)| Some((index, x.not_finite()?))) {
         None => Ok(()),
         Some((index, value)) => Err(FileErrorKind::TensorValue { name: name.to_owned(), index, value }),

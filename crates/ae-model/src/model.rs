@@ -20,7 +20,7 @@ use crate::scale::{Allowed, ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
 use crate::table::{Feed, Table, check_values};
-use crate::train::{self, Checkpoints, Keeper, RangeTest, Saved};
+use crate::train::{self, Checkpoints, Keeper, RangeTest, Saved, Trained};
 
 /// How the squared errors of a row's features become its reconstruction error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -205,17 +205,19 @@ impl Autoencoder {
     }
 
     /// As [`fit`](Autoencoder::fit), but so that it can be stopped at any time, whatever stops it: what it takes to go on is written to the
-    /// file of `checkpoints` now and then and at the end, and where that file is there, training goes on from it, to the very bits that it
-    /// would have come to at one go. So the same program run again finishes the work, and one that finished it before gets the same
-    /// model at once.
+    /// file of `checkpoints` at the beginning, now and then, and at the end, and where that file is there, training goes on from it, to the
+    /// very bits that it would have come to at one go. So the same program run again finishes the work, and one that finished it before gets
+    /// the same model at once.
     ///
-    /// Settings and rows have to be the same; only the epochs may be more or fewer, unless the learning rate follows a schedule that depends
-    /// on them. The file stays where it is. It is a model file too, of the weights at that moment, which [`Autoencoder::load`] reads.
+    /// Settings and rows have to be the same; only the epochs may be more, or fewer than planned, unless the learning rate follows a schedule
+    /// that depends on them. CPUs whose bits differ (with AMX and without it, or without fused multiply-adds) do not go on from each
+    /// other's. The file stays where it is. It is a model file too, of the weights at that moment, which [`Autoencoder::load`] reads.
     ///
     /// # Errors
     /// As [`fit`](Autoencoder::fit); before anything changes [`Error::OtherTraining`] for a checkpoint of other rows or settings, and
-    /// [`Error::File`] for a file that is no checkpoint or cannot be read or written. If writing fails in the midst of training, which
-    /// ends with [`Error::File`], the last checkpoint is still there.
+    /// [`Error::File`] for a file that is no checkpoint or cannot be read or written. One that cannot be written on the way is tried again
+    /// later. If the last one cannot, that is [`Error::File`] too, of a model that is trained all the same and has its
+    /// [`history`](Autoencoder::history), and the one before it is still there.
     pub fn fit_resumable(
         &mut self,
         data: &dyn BatchSource,
@@ -235,8 +237,15 @@ impl Autoencoder {
         let mut saved = None;
         let mut kept = None;
         if let Some(checkpoints) = checkpoints {
-            check_writable(checkpoints.path()).map_err(|error| at(checkpoints.path(), error.into()))?;
-            let print = self.start.iter().fold(Fingerprint::of(data)?, |print, start| start.mark(print));
+            let path = checkpoints.path();
+            // Other things could be read for ever.
+            if path.exists() && !path.is_file() {
+                let error =
+                    std::io::Error::new(std::io::ErrorKind::InvalidInput, "a checkpoint needs a file");
+                return Err(at(path, error.into()));
+            }
+            check_writable(path).map_err(|error| at(path, error.into()))?;
+            let print = self.fingerprint(data, &scaler)?;
             saved = match &self.engine {
                 AnyEngine::F32(engine) => Saved::read(checkpoints, &self.config, print, train.len(), engine),
                 AnyEngine::F64(engine) => Saved::read(checkpoints, &self.config, print, train.len(), engine),
@@ -249,7 +258,7 @@ impl Autoencoder {
         let contents = Contents { config, scaler, names: names.as_deref(), schema: schema.as_ref() };
         let keeper = kept.map(|(checkpoints, print)| Keeper::new(checkpoints, contents, print));
         let task = train::Task { config, data, train, validation, cancel: cancel.as_ref(), keeper, saved };
-        let history = match engine {
+        let trained = match engine {
             AnyEngine::F32(engine) => {
                 begin(engine, config, scaler, start.as_ref());
                 train::fit(engine, task, pool.crew(), callbacks)
@@ -260,8 +269,22 @@ impl Autoencoder {
             }
         };
         self.fitted = true;
-        self.history = history.as_ref().ok().cloned();
-        history
+        self.history = trained.as_ref().ok().map(|trained| trained.history.clone());
+        let Trained { history, written } = trained?;
+        written.map(|()| history)
+    }
+
+    /// That of a training on these rows with this scaler.
+    fn fingerprint(&self, data: &dyn BatchSource, scaler: &Scaler) -> Result<Fingerprint, Error> {
+        let bytes: Vec<u8> =
+            scaler.shift().iter().chain(scaler.scale()).flat_map(|x| x.to_le_bytes()).collect();
+        let print = Fingerprint::of(data)?.with_bytes(&bytes);
+        let print = match &self.schema {
+            // Where it cannot be written down, it cannot be saved either.
+            Some(schema) => print.with(&serde_json::to_string(schema).unwrap_or_default()),
+            None => print,
+        };
+        Ok(self.start.iter().fold(print, |print, start| start.mark(print)))
     }
 
     /// The learning-rate range test of [`fit`](Autoencoder::fit) on `data`: a few hundred updates at most, of fresh weights, with learning

@@ -42,6 +42,13 @@ pub(crate) struct Task<'a> {
     pub(crate) saved: Option<Saved>,
 }
 
+/// What a training came to.
+pub(crate) struct Trained {
+    pub(crate) history: History,
+    /// Whether its last checkpoint could be written.
+    pub(crate) written: Result<(), Error>,
+}
+
 /// How far a training is, and what it has seen.
 struct Progress<T> {
     /// With the epochs that are over.
@@ -86,12 +93,12 @@ pub(crate) fn fit<T: Arithmetic>(
     task: Task<'_>,
     crew: Crew<'_>,
     callbacks: &mut [&mut dyn Callback],
-) -> Result<History, Error> {
+) -> Result<Trained, Error> {
     let learning_rate = task.config.learning_rate();
-    let history = run(engine, task, crew, callbacks);
+    let trained = run(engine, task, crew, callbacks);
     engine.set_learning_rate(learning_rate);
     engine.set_epochs(f64::INFINITY);
-    history
+    trained
 }
 
 fn run<T: Arithmetic>(
@@ -99,7 +106,7 @@ fn run<T: Arithmetic>(
     mut task: Task<'_>,
     crew: Crew<'_>,
     callbacks: &mut [&mut dyn Callback],
-) -> Result<History, Error> {
+) -> Result<Trained, Error> {
     let config = task.config;
     let rows = task.train.len();
     let batch_size = config.batch_size_for(rows);
@@ -130,6 +137,9 @@ fn run<T: Arithmetic>(
     if let Some(saved) = task.saved.take() {
         at.recall(saved, engine);
         callbacks.iter_mut().for_each(|callback| callback.on_resume(&at.history.epochs));
+    } else if let Some(keeper) = &mut task.keeper {
+        // Before any work: that it can be written, and whatever may happen before the next.
+        keeper.write(engine, &at, false)?;
     }
     let over = at.history.epochs.len();
     let mut step = (over * batches + at.under_way.batches) as u64;
@@ -158,7 +168,7 @@ fn run<T: Arithmetic>(
             at.divergence.after_batch(epoch, batch + 1, mse)?;
             if let Some(keeper) = task.keeper.as_mut().filter(|keeper| keeper.is_due()) {
                 at.under_way.seconds = before + start.elapsed().as_secs_f64();
-                keeper.write_on_the_way(engine, &at)?;
+                keeper.try_to_write(engine, &at);
             }
             let end = BatchEnd { epoch, batch: batch + 1, batches, mse };
             for callback in callbacks.iter_mut() {
@@ -219,12 +229,10 @@ fn run<T: Arithmetic>(
         engine.use_mean(false);
     }
     engine.use_mean(true);
-    if let Some(keeper) = &mut task.keeper {
-        if at.under_way.batches > 0 {
-            at.under_way.seconds = before + start.elapsed().as_secs_f64();
-        }
-        keeper.write(engine, &at)?;
+    if at.under_way.batches > 0 {
+        at.under_way.seconds = before + start.elapsed().as_secs_f64();
     }
+    let written = task.keeper.as_mut().map_or(Ok(()), |keeper| keeper.write(engine, &at, true));
     let Progress { mut history, stopper, .. } = at;
     history.kept_epoch = history.epochs.last().map_or(0, |record| record.epoch);
     if matches!(history.stopped, StopReason::Finished | StopReason::EarlyStopping)
@@ -233,7 +241,7 @@ fn run<T: Arithmetic>(
         stopper.restore(engine);
         history.kept_epoch = best;
     }
-    Ok(history)
+    Ok(Trained { history, written })
 }
 
 /// Puts the rows of the last epoch in the order of the next one.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use ae_data::{BatchSource, Dataset, Pairs};
 use ae_model::{
     Activation, Autoencoder, BatchEnd, Callback, Checkpoints, CodePenalty, Config, ConfigBuilder, Dropout,
-    EarlyStopping, EpochRecord, Error, FileErrorKind, Gaussian, History, ImageLayers, Latent, Loss, Noise,
-    Optimizer, Precision, Revival, ScalerKind, Schedule, StopReason, TopK, WeightPenalty,
+    EarlyStopping, EpochRecord, Error, FileErrorKind, Gaussian, History, ImageLayers, Isa, Latent, Loss,
+    Noise, Optimizer, Precision, Revival, ScalerKind, Schedule, StopReason, TopK, WeightPenalty,
 };
 use ae_testing::random::SplitMix64;
 use proptest::prelude::*;
@@ -247,13 +247,22 @@ fn training_may_become_longer() {
     let history = longer.fit_resumable(&data, &checkpoints, &mut []).unwrap();
     assert_eq!(outcome(&longer, &history), whole(&of(6), &data));
     let error = model(&of(5), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap_err().to_string();
-    assert!(error.contains("6 epochs long already, and epochs is 5"), "{error}");
+    assert!(error.contains("it is in epoch 6 already, and epochs is 5"), "{error}");
+    // In the midst of the third epoch it is neither two epochs long nor a training of two.
+    let checkpoints = Checkpoints::at(folder.path().join("shorter"));
+    let mut stop = Stop { after: 25, resumed: Vec::new() };
+    model(&of(6), 1).fit_resumable(&data, &checkpoints, &mut [&mut stop]).unwrap();
+    let error = model(&of(2), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap_err().to_string();
+    assert!(error.contains("it is in epoch 3 already, and epochs is 2"), "{error}");
+    let mut shorter = model(&of(3), 1);
+    let history = shorter.fit_resumable(&data, &checkpoints, &mut []).unwrap();
+    assert_eq!(outcome(&shorter, &history), whole(&of(3), &data));
     // A cosine over three epochs is not the beginning of one over six.
     let of = |epochs| base().epochs(epochs).schedule(Schedule::Cosine { end: 0.0 }).build().unwrap();
     let checkpoints = Checkpoints::at(folder.path().join("cosine"));
     model(&of(3), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap();
     let error = model(&of(6), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap_err().to_string();
-    assert!(error.contains("its epochs is 3, and here it is 6"), "{error}");
+    assert!(error.contains("its epochs are 3, and here they are 6, on which the cosine schedule"), "{error}");
 }
 
 /// A checkpoint of ten updates, and the settings of its training.
@@ -273,7 +282,7 @@ fn other_trainings_are_refused_before_anything_changes() {
     let other = base().optimizer(Optimizer::ADAM).early_stopping(EarlyStopping::after(4)).build().unwrap();
     let faster = config.clone().with_learning_rate(0.5).unwrap();
     for (config, data, says) in [
-        (&config, rows(2), "its rows or first weights are others"),
+        (&config, rows(2), "its rows, their scale or its first weights are others"),
         (&other, rows(1), "its early_stopping is"),
         (&faster, rows(1), "its learning_rate is 0.001, and here it is 0.5"),
     ] {
@@ -299,7 +308,7 @@ fn a_checkpoint_is_a_model() {
     assert_eq!(loaded.layers(), there.layers());
     assert_eq!(loaded.encode(&rows(1)).unwrap(), there.encode(&rows(1)).unwrap());
     assert_eq!(loaded.history().unwrap().epochs.len(), 2);
-    assert_eq!(loaded.history().unwrap().stopped, StopReason::Cancelled);
+    assert_eq!(loaded.history().unwrap().stopped, StopReason::Callback("enough".to_owned()));
     // Not the other way around.
     let file = folder.path().join("model.safetensors");
     there.save(&file).unwrap();
@@ -330,7 +339,68 @@ fn divergence_is_told_as_ever() {
     let large = Dataset::new(large, FEATURES).unwrap();
     let error = model(&config, 1).fit_resumable(&large, &checkpoints, &mut []).unwrap_err();
     assert!(matches!(error, Error::Diverged { epoch: 1, batch: 2, .. }), "{error}");
-    assert!(!checkpoints.path().exists(), "weights that are not finite are nothing to go on from");
+    // What is there has learnt nothing: other settings need not be refused for it.
+    let slower = config.with_learning_rate(1e-38).unwrap();
+    model(&slower, 1).fit_resumable(&large, &checkpoints, &mut []).unwrap();
+}
+
+/// Means of squares that overflow make steps of zero, without checkpoints and with them.
+#[test]
+fn a_state_that_is_infinite_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = rows(1).values().iter().map(|x| (x - 0.5) * 1e12).collect();
+    let large = Dataset::new(large, FEATURES).unwrap();
+    let config = base().activation(Activation::Relu).scaler(ScalerKind::None).optimizer(Optimizer::ADAM);
+    let config = config.build().unwrap();
+    let expected = whole(&config, &large);
+    assert_eq!(in_parts(&config, &large, &folder.path().join("far"), &[13]), expected);
+}
+
+/// Takes the folder of the checkpoint away at the end of an epoch.
+struct Removed<'a>(usize, &'a Path);
+
+impl Callback for Removed<'_> {
+    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
+        if record.epoch == self.0 {
+            std::fs::remove_dir_all(self.1).unwrap();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_costs_no_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let config = base().early_stopping(EarlyStopping::after(2)).build().unwrap();
+    let checkpoints = Checkpoints::at(inner.join("c")).every(Duration::ZERO);
+    let mut there = model(&config, 1);
+    let mut removed = Removed(2, &inner);
+    let error = there.fit_resumable(&rows(1), &checkpoints, &mut [&mut removed]).unwrap_err();
+    assert!(matches!(error, Error::File { kind: FileErrorKind::Io(_), .. }), "{error}");
+    let mut plain = model(&config, 1);
+    plain.fit(&rows(1), &mut []).unwrap();
+    assert_eq!(there.layers(), plain.layers());
+    let epochs = |model: &Autoencoder| model.history().map(|history| history.epochs.len());
+    assert_eq!(epochs(&there), epochs(&plain));
+}
+
+/// Where the CPU has an arithmetic of other bits.
+#[test]
+fn other_arithmetics_do_not_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::at(folder.path().join("a"));
+    let config = base().build().unwrap();
+    let on = |isa: Isa| Autoencoder::on(config.clone(), isa).unwrap();
+    let portable = Isa::available().find(|isa| matches!(isa, Isa::Portable(_))).unwrap();
+    let mut stop = Stop { after: 20, resumed: Vec::new() };
+    on(portable).fit_resumable(&rows(1), &checkpoints, &mut [&mut stop]).unwrap();
+    for isa in Isa::available().filter(|isa| !matches!(isa, Isa::Portable(_))) {
+        let error = on(isa).fit_resumable(&rows(1), &checkpoints, &mut []).unwrap_err().to_string();
+        assert!(error.contains("its arithmetic is portable"), "{isa}: {error}");
+    }
+    on(portable).fit_resumable(&rows(1), &checkpoints, &mut []).unwrap();
 }
 
 proptest! {
@@ -351,9 +421,9 @@ proptest! {
         }
         std::fs::write(&path, bytes).unwrap();
         let mut model = model(&config, 1);
-        if let Err(error) = model.fit_resumable(&rows(1), &Checkpoints::at(&path), &mut []) {
-            let named = error.to_string().contains("some.checkpoint");
-            prop_assert!(named || matches!(error, Error::Diverged { .. }), "{error}");
+        match model.fit_resumable(&rows(1), &Checkpoints::at(&path), &mut []) {
+            Ok(history) => prop_assert_eq!(outcome(&model, &history), whole(&config, &rows(1))),
+            Err(error) => prop_assert!(error.to_string().contains("some.checkpoint"), "{error}"),
         }
     }
 }

@@ -29,9 +29,9 @@ fn data(location: &String) -> Option<&Path> {
 }
 
 fn train(args: &TrainArgs) -> Files<'_> {
-    let TrainArgs { data: rows, target, config, output, .. } = args;
+    let TrainArgs { data: rows, target, config, output, checkpoint, .. } = args;
     let read = [data(rows), target.as_ref().and_then(data), config.as_deref()];
-    Files::default().reads(read).writes("-o", output.as_deref())
+    Files::default().reads(read).writes("-o", output.as_deref()).writes("--checkpoint", checkpoint.as_deref())
 }
 
 fn drawn<'a>(model: &'a Path, args: &'a DrawnArgs) -> Files<'a> {

@@ -5,7 +5,7 @@ mod log;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ae_data::{BatchSource, Format, Pairs, Subset};
+use ae_data::{BatchSource, Fingerprint, Format, Pairs, Subset};
 use ae_eval::{EvalError, Pca, Reconstruction, TypicalRows, mean_variance, typical_rows};
 use ae_model::{
     Autoencoder, Callback, CancelToken, Checkpoints, Config, EarlyStopping, History, Image, Init, Latent,
@@ -36,7 +36,9 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     let path = args.output.clone().unwrap_or_else(|| default_output(&args.data));
     check_model_path("-o", &path)?;
     let goes_on = check_checkpoint(args.checkpoint.as_deref(), &path)?;
-    args.log_dir.as_deref().map(|folder| log::check(folder, goes_on)).transpose()?;
+    let others: Vec<&Path> =
+        [Some(path.as_path()), args.checkpoint.as_deref()].into_iter().flatten().collect();
+    args.log_dir.as_deref().map(|folder| log::check(folder, goes_on, &others)).transpose()?;
     check_targets(&args.data, args.target.as_deref())?;
     if let Some(share) = args.robust.filter(|share| !(*share > 0.0 && *share < 0.5)) {
         let text = format!("--robust: {share} is out of range: it must be above 0 and below 0.5");
@@ -115,7 +117,9 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         Some(folder) => {
             let config = model.config();
             let (train, _) = ae_data::validation_split(source.rows(), config.validation(), config.seed())?;
-            Some(if goes_on { Log::again(folder, train.len()) } else { Log::create(folder, train.len())? })
+            let print = identity(source, config)?;
+            let start = if goes_on { Log::again } else { Log::create };
+            Some(start(folder, train.len(), print)?)
         }
         None => None,
     };
@@ -132,9 +136,18 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     };
     let elapsed = start.elapsed();
     progress.finish();
-    let history = history.map_err(|error| Failure::with_pairs(&args.data, args.target.as_deref(), error))?;
     // Before anything that could still fail: the work is not to be lost.
-    model.save(&path)?;
+    // Where only the checkpoint failed, there is a history all the same.
+    let is_trained = model.history().is_some();
+    if is_trained {
+        model.save(&path)?;
+    }
+    let history = history.map_err(|error| {
+        if is_trained {
+            out.note(format!("the model is saved as {}, but it cannot be gone on from", path.display()));
+        }
+        Failure::with_pairs(&args.data, args.target.as_deref(), error)
+    })?;
 
     let quality = Quality::of(&model, source, complete)?;
     let took = format!("{:.2} s{}", elapsed.as_secs_f64(), if goes_on { " in this run" } else { "" });
@@ -222,11 +235,22 @@ fn listed(rows: &[usize]) -> String {
     numbers.join(", ")
 }
 
+/// That of a training, however many epochs it is to have.
+fn identity(rows: &dyn BatchSource, config: &Config) -> Result<Fingerprint, Failure> {
+    let mut settings = serde_json::to_value(config).map_err(|error| Failure::Other(error.to_string()))?;
+    settings["epochs"].take();
+    Ok(Fingerprint::of(rows)?.with(&settings.to_string()))
+}
+
 /// Refuses what is no path for a checkpoint beside that model. Says whether there is one to go on from.
 fn check_checkpoint(checkpoint: Option<&Path>, model: &Path) -> Result<bool, Failure> {
     let Some(path) = checkpoint else { return Ok(false) };
     check_model_path("--checkpoint", path)?;
-    let place = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // Where it is, or would be.
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        path.canonicalize().ok().or_else(|| Some(folder.canonicalize().ok()?.join(path.file_name()?)))
+    };
     if place(path) == place(model) {
         let text = format!("--checkpoint {}: -o is to be another file", path.display());
         return Err(Failure::Usage(text));

@@ -76,7 +76,7 @@ fn other_trainings_and_files_are_refused() {
             1,
             "a: the checkpoint is of another training: its seed is 0, and here it is 1",
         ),
-        (&["--epochs", "1"], 1, "it is 2 epochs long already, and epochs is 1"),
+        (&["--epochs", "1"], 1, "it is in epoch 2 already, and epochs is 1"),
         (&["--checkpoint", "m.safetensors", "--epochs", "2"], 2, "-o is to be another file"),
         (&["--checkpoint", "./m.safetensors", "--epochs", "2"], 2, "-o is to be another file"),
         (&["--checkpoint", "a.csv"], 2, "--checkpoint a.csv"),
@@ -89,8 +89,58 @@ fn other_trainings_and_files_are_refused() {
         assert_eq!(std::fs::read(folder.join("a")).unwrap(), checkpoint, "{more:?}");
         assert_eq!(weights(folder), model, "{more:?}");
     }
+    // What is told apart is the training, not the values alone: here the flag is one of a schema, there a number.
+    let flags = |yes: &str, no: &str| {
+        let rows = (0..40).map(|i| format!("{},{},{}", i % 7, if i % 3 == 0 { yes } else { no }, i % 5));
+        format!("x,flag,y\n{}\n", rows.collect::<Vec<_>>().join("\n"))
+    };
+    write(folder, "texts.csv", flags("true", "false"));
+    write(folder, "numbers.csv", flags("1", "0"));
+    let of = |data: &str, epochs: &str| {
+        let words = "--scale standard --kind denoising --missing mask --encoding-dim 2 --checkpoint t -o t.safetensors";
+        let args: Vec<&str> =
+            ["train", data, "--epochs", epochs].into_iter().chain(words.split(' ')).collect();
+        ae_with(folder, &args, b"", &[])
+    };
+    assert_eq!(of("texts.csv", "2").status, Some(0));
+    let other = of("numbers.csv", "3");
+    assert!(other.status == Some(1) && other.err.contains("another training"), "{}", other.err);
     let every = train(folder, &["--checkpoint-every", "5"]);
     assert_eq!(every.status, Some(2), "{}", every.err);
     let sweep = ae_with(folder, &["sweep", "digits", "--sizes", "2", "--checkpoint", "a"], b"", &[]);
     assert!(sweep.status == Some(2) && sweep.err.contains("--checkpoint is for ae train"), "{}", sweep.err);
+}
+
+/// A folder for all of a run; never the log of another one.
+#[test]
+fn logs_go_on_with_their_training_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    std::fs::create_dir(folder.join("run")).unwrap();
+    let lines =
+        |log: &str| std::fs::read_to_string(folder.join(log).join("epochs.jsonl")).unwrap().lines().count();
+    for epochs in ["2", "4"] {
+        let ended = train(folder, &["--checkpoint", "run/c", "--log-dir", "run", "--epochs", epochs]);
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        assert_eq!(lines("run").to_string(), epochs);
+    }
+    assert_eq!(train(folder, &["--seed", "1", "--log-dir", "other", "--epochs", "9"]).status, Some(0));
+    let mixed = train(folder, &["--checkpoint", "run/c", "--log-dir", "other", "--epochs", "5"]);
+    assert!(mixed.status == Some(2) && mixed.err.contains("log of another training"), "{}", mixed.err);
+    assert_eq!(lines("other"), 9);
+}
+
+#[cfg(unix)]
+#[test]
+fn one_file_is_not_both_whatever_it_is_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    std::fs::create_dir(folder.join("sub")).unwrap();
+    std::os::unix::fs::symlink("sub", folder.join("link")).unwrap();
+    for (checkpoint, model) in [("sub/../m.safetensors", "m.safetensors"), ("link/c", "sub/c")] {
+        let ended = train(folder, &["--epochs", "1", "--checkpoint", checkpoint, "-o", model]);
+        assert!(ended.status == Some(2) && ended.err.contains("another file"), "{checkpoint}: {}", ended.err);
+    }
+    let pipe = train(folder, &["--epochs", "1", "--checkpoint", "/dev/zero"]);
+    assert!(pipe.status == Some(1) && pipe.err.contains("a checkpoint needs a file"), "{}", pipe.err);
 }

@@ -13,6 +13,7 @@
 //! and, as JSON under `ae.training`, [`Header`]. Nothing random is in it: what is drawn depends on the seed and on how many updates
 //! there were.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,10 @@ use super::{Progress, UnderWay};
 use crate::config::Config;
 use crate::engine::{Engine, Memories, Memory};
 use crate::error::{Error, FileErrorKind};
-use crate::file::{About, Contents, OF_TRAINING, Stored, TRAINING_KEY, at, check_shape, values};
+use crate::file::{
+    About, Contents, OF_TRAINING, Stored, TRAINING_KEY, any_values, at, check_shape, expect_finite,
+    expect_whole,
+};
 use crate::history::{EpochRecord, History, StopReason};
 use crate::schedule::Plateau;
 use crate::step::Arithmetic;
@@ -65,8 +69,10 @@ impl Checkpoints {
 #[serde(deny_unknown_fields)]
 struct Header {
     format: u64,
-    /// Of the rows and of the weights that training began at.
+    /// Of the rows, their scale, what they hold, and the weights that training began at.
     fingerprint: u64,
+    /// What its bits depend on: [`Engine::arithmetic`].
+    arithmetic: String,
     /// Of the epochs that are over.
     seconds: Vec<f64>,
     under_way: UnderWay,
@@ -105,14 +111,25 @@ impl Saved {
         };
         let (header, there, history) = parsed(&bytes).map_err(|kind| at(path, kind))?;
         let epochs = history.epochs.len();
-        let differs = differences(config, &there, epochs).or_else(|| {
-            (header.fingerprint != fingerprint.bits())
-                .then(|| "its rows or first weights are others".to_owned())
+        let begun = epochs + usize::from(header.under_way.batches > 0);
+        let batch_size = config.batch_size_for(rows);
+        let arithmetic = engine.arithmetic(batch_size);
+        let differs = differences((config, begun), &there, rows).or_else(|| {
+            if header.fingerprint != fingerprint.bits() {
+                return Some("its rows, their scale or its first weights are others".to_owned());
+            }
+            let there = &header.arithmetic;
+            (there != arithmetic).then(|| {
+                format!("its arithmetic is {there}, and here it is {arithmetic}: another CPU, or AE_ISA")
+            })
         });
-        if let Some(differs) = differs {
-            return Err(Error::OtherTraining { path: path.to_owned(), differs });
+        match differs {
+            // Nothing was learnt yet.
+            Some(_) if begun == 0 => return Ok(None),
+            Some(differs) => return Err(Error::OtherTraining { path: path.to_owned(), differs }),
+            None => {}
         }
-        let batches = rows.div_ceil(config.batch_size_for(rows));
+        let batches = rows.div_ceil(batch_size);
         Saved::of(&bytes, header, history, batches, engine).map(Some).map_err(|kind| at(path, kind))
     }
 
@@ -126,10 +143,16 @@ impl Saved {
         let file = SafeTensors::deserialize(bytes).map_err(|e| FileErrorKind::Container(e.to_string()))?;
         let memory = engine.memory();
         let parameters = memory.parameters.len();
-        let numbers = |name: &str, len: usize| -> Result<Vec<f64>, FileErrorKind> {
+        let any_numbers = |name: &str, len: usize| -> Result<Vec<T>, FileErrorKind> {
             let name = format!("{OF_TRAINING}{name}");
             check_shape(&file, &name, T::DTYPE, &[len])?;
-            Ok(values::<T>(&file, &name)?.into_iter().map(T::to_f64).collect())
+            any_values(&file, &name)
+        };
+        let widen = |values: Vec<T>| values.into_iter().map(T::to_f64).collect::<Vec<f64>>();
+        let numbers = |name: &str, len: usize| -> Result<Vec<f64>, FileErrorKind> {
+            let values = any_numbers(name, len)?;
+            expect_finite(&format!("{OF_TRAINING}{name}"), &values)?;
+            Ok(widen(values))
         };
         let wrong = |what: &str| Err(FileErrorKind::Settings(format!("{what} of the training cannot be")));
         let Header { seconds, under_way, plateau, divergence, best, latent, .. } = header;
@@ -150,7 +173,7 @@ impl Saved {
             Some(silent) => {
                 let name = format!("{OF_TRAINING}silent");
                 check_shape(&file, &name, u64::DTYPE, &[silent.len()])?;
-                Some(values::<u64>(&file, &name)?)
+                Some(any_values(&file, &name)?)
             }
         };
         Ok(Saved {
@@ -167,7 +190,8 @@ impl Saved {
                 time: updates,
                 parameters: numbers("parameters", parameters)?,
                 mean: memory.mean.map(|mean| numbers("mean", mean.len())).transpose()?,
-                state: numbers("state", memory.state.len())?,
+                // A mean of squares may have become infinite, which makes steps of zero.
+                state: widen(any_numbers("state", memory.state.len())?),
                 silent,
                 latent,
             },
@@ -182,34 +206,53 @@ fn parsed(bytes: &[u8]) -> Result<(Header, Config, History), FileErrorKind> {
     let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
     let value: serde_json::Value = serde_json::from_str(text).map_err(settings)?;
     match value["format"].as_u64() {
-        Some(version) if version != FORMAT => {
+        Some(version) if version > FORMAT => {
             return Err(FileErrorKind::Version { version, supported: FORMAT });
         }
         _ => {}
     }
+    let file = SafeTensors::deserialize(bytes).map_err(|e| FileErrorKind::Container(e.to_string()))?;
+    expect_whole(&file, &texts)?;
     let header: Header = serde_json::from_value(value).map_err(settings)?;
     let history = history.ok_or_else(|| FileErrorKind::Settings("it has no history".to_owned()))?;
     Ok((header, config, history))
 }
 
-/// What keeps a training of `config` from going on where one of `there` was after so many epochs.
-fn differences(config: &Config, there: &Config, epochs: usize) -> Option<String> {
+/// What keeps a training of `config` on so many rows from going on where one of `there` was when it had begun so many epochs.
+fn differences((config, begun): (&Config, usize), there: &Config, rows: usize) -> Option<String> {
     let of = |config: &Config| match serde_json::to_value(config) {
         Ok(serde_json::Value::Object(settings)) => settings,
         _ => serde_json::Map::new(),
     };
-    let (here, there) = (of(config), of(there));
-    if epochs > config.epochs() {
-        return Some(format!("it is {epochs} epochs long already, and epochs is {}", config.epochs()));
-    }
-    let names: std::collections::BTreeSet<&String> = here.keys().chain(there.keys()).collect();
-    let mut different = names.into_iter().filter(|name| here.get(*name) != there.get(*name));
-    // Where no setting depends on how long it is to be, a training may become longer or shorter.
-    let name = different.find(|name| name.as_str() != "epochs" || !config.schedule().is_open_ended())?;
-    let value = |settings: &serde_json::Map<String, serde_json::Value>| {
-        settings.get(name).map_or_else(|| "none".to_owned(), ToString::to_string)
+    let same_batches = config.batch_size_for(rows) == there.batch_size_for(rows);
+    let (of_here, of_there) = (of(config), of(there));
+    let names: BTreeSet<&String> = of_here.keys().chain(of_there.keys()).collect();
+    let differs = |name: &&&String| match name.as_str() {
+        "epochs" => false,
+        "batch_size" => !same_batches,
+        _ => of_here.get(**name) != of_there.get(**name),
     };
-    Some(format!("its {name} is {}, and here it is {}", value(&there), value(&here)))
+    let value = |settings: &serde_json::Map<String, serde_json::Value>, name: &String| {
+        settings.get(name).map_or_else(|| "unset".to_owned(), ToString::to_string)
+    };
+    let differences: Vec<String> = (names.iter().filter(differs))
+        .map(|name| {
+            format!("its {name} is {}, and here it is {}", value(&of_there, name), value(&of_here, name))
+        })
+        .collect();
+    if !differences.is_empty() {
+        return Some(differences.join("; "));
+    }
+    if there.epochs() != config.epochs() && !config.schedule().is_open_ended() {
+        let schedule = config.schedule().name();
+        return Some(format!(
+            "its epochs are {}, and here they are {}, on which the {schedule} schedule depends",
+            there.epochs(),
+            config.epochs()
+        ));
+    }
+    (begun > config.epochs())
+        .then(|| format!("it is in epoch {begun} already, and epochs is {}", config.epochs()))
 }
 
 impl<T: Arithmetic> Progress<T> {
@@ -246,59 +289,55 @@ impl<'a> Keeper<'a> {
         self.written.elapsed() >= self.checkpoints.every
     }
 
-    /// As [`Keeper::write`], but not with weights that have just become infinite, which the next batch will tell of.
-    pub(super) fn write_on_the_way<T: Arithmetic>(
-        &mut self,
-        engine: &mut Engine<T>,
-        progress: &Progress<T>,
-    ) -> Result<(), Error> {
-        match self.write(engine, progress) {
-            Err(Error::File { kind: FileErrorKind::TensorValue { .. }, .. }) => Ok(()),
-            written => written,
-        }
+    /// Writes down where the training is while it goes on. What cannot be written now is tried again later: weights that have just become
+    /// infinite, of which the next batch will tell, or a disk that is full.
+    pub(super) fn try_to_write<T: Arithmetic>(&mut self, engine: &mut Engine<T>, progress: &Progress<T>) {
+        let _ = self.write(engine, progress, false);
+        self.written = Instant::now();
     }
 
-    /// Writes down where the training is.
+    /// Writes down where the training is, or, if it has `ended`, how.
     pub(super) fn write<T: Arithmetic>(
         &mut self,
         engine: &mut Engine<T>,
         progress: &Progress<T>,
+        ended: bool,
     ) -> Result<(), Error> {
         let path = self.checkpoints.path();
         let used = engine.uses_mean();
         engine.use_mean(true);
-        let bytes = self.bytes(engine, progress);
+        let bytes = self.bytes(engine, progress, ended);
         engine.use_mean(used);
         let bytes = bytes.map_err(|kind| at(path, kind))?;
         write_atomically(path, |file| std::io::Write::write_all(file, &bytes))
-            .map_err(|error| at(path, error.into()))?;
-        self.written = Instant::now();
-        Ok(())
+            .map_err(|error| at(path, error.into()))
     }
 
     fn bytes<T: Arithmetic>(
         &self,
         engine: &Engine<T>,
         progress: &Progress<T>,
+        ended: bool,
     ) -> Result<Vec<u8>, FileErrorKind> {
         let Progress { history, under_way, plateau, divergence, stopper } = progress;
-        let so_far =
-            History { stopped: StopReason::Cancelled, kept_epoch: history.epochs.len(), ..history.clone() };
+        let stopped = if ended { history.stopped.clone() } else { StopReason::Cancelled };
+        let so_far = History { stopped, kept_epoch: history.epochs.len(), ..history.clone() };
         let Memory { parameters, mean, state, silent, latent } = engine.memory();
         let mut file = self.contents.with(engine, (true, Some(&so_far)))?;
         let mut put =
             |name: &str, values: &[T]| file.put(format!("{OF_TRAINING}{name}"), vec![values.len()], values);
         put("parameters", parameters)?;
-        put("state", state)?;
         mean.map(|mean| put("mean", mean)).transpose()?;
         let best = stopper.memory();
         best.map(|(_, weights)| put("best", weights)).transpose()?;
+        file.put_any(format!("{OF_TRAINING}state"), vec![state.len()], state);
         if let Some(silent) = silent {
             file.put(format!("{OF_TRAINING}silent"), vec![silent.len()], silent)?;
         }
         let header = Header {
             format: FORMAT,
             fingerprint: self.fingerprint.bits(),
+            arithmetic: engine.arithmetic(history.batch_size).to_owned(),
             seconds: history.epochs.iter().map(|record| record.seconds).collect(),
             under_way: *under_way,
             plateau: *plateau,
@@ -308,6 +347,7 @@ impl<'a> Keeper<'a> {
         };
         let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
         file.note(TRAINING_KEY, json);
+        file.seal();
         file.into_bytes()
     }
 }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ae_data::Fingerprint;
 use ae_eval::EventWriter;
 use ae_model::{Callback, EpochRecord};
 use serde_json::json;
@@ -21,6 +22,8 @@ const OUR_EVENTS: &str = ".ae";
 /// Files that grow by an epoch at a time. When one of them cannot be written, training goes on without them.
 pub(super) struct Log {
     folder: PathBuf,
+    /// By which its event files are known.
+    training: Fingerprint,
     files: Option<Files>,
     /// Rows that an epoch learns from.
     rows: usize,
@@ -32,10 +35,12 @@ struct Files {
     events: EventWriter<File>,
 }
 
-/// Refuses a folder that holds anything, before time is spent on what goes there: a run never mixes with another one. Where a training
-/// may go on, its own log may be there.
-pub(super) fn check(folder: &Path, goes_on: bool) -> Result<(), Failure> {
+/// Refuses a folder that holds anything but the files `others` of this run, before time is spent on what goes there: a run never mixes with
+/// another one. Where a training may go on, there may be a log too: whose it is, [`Log::again`] looks at.
+pub(super) fn check(folder: &Path, goes_on: bool, others: &[&Path]) -> Result<(), Failure> {
     let named = |what: &str| format!("--log-dir {}: {what}", folder.display());
+    let place = |path: &Path| path.canonicalize().ok();
+    let others: Vec<PathBuf> = others.iter().filter_map(|path| place(path)).collect();
     if !folder.exists() {
         return Ok(());
     }
@@ -44,7 +49,9 @@ pub(super) fn check(folder: &Path, goes_on: bool) -> Result<(), Failure> {
     }
     let failed = |error: io::Error| Failure::Other(named(&error.to_string()));
     for entry in std::fs::read_dir(folder).map_err(failed)? {
-        if !(goes_on && is_of_a_log(&entry.map_err(failed)?.path())) {
+        let path = entry.map_err(failed)?.path();
+        let is_ours = place(&path).is_some_and(|path| others.contains(&path));
+        if !is_ours && !(goes_on && is_of_a_log(&path)) {
             return Err(Failure::Usage(named("it is not empty; each run has a folder of its own")));
         }
     }
@@ -52,21 +59,42 @@ pub(super) fn check(folder: &Path, goes_on: bool) -> Result<(), Failure> {
 }
 
 fn is_of_a_log(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == LINES) || is_events(path, OUR_EVENTS)
+}
+
+fn is_events(path: &Path, ending: &str) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name == LINES || name.starts_with(EVENTS) && name.ends_with(OUR_EVENTS)
+    name.starts_with(EVENTS) && name.ends_with(ending)
+}
+
+/// The event files in a folder whose names end so.
+fn events_of(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| is_events(path, ending)).collect()
+}
+
+/// How the names of the event files of a training end.
+fn ending(training: Fingerprint) -> String {
+    format!(".{:016x}{OUR_EVENTS}", training.bits())
 }
 
 impl Log {
     /// Makes the folder and starts the files.
-    pub(super) fn create(folder: &Path, rows: usize) -> Result<Log, Failure> {
-        let files = Files::start(folder)
+    pub(super) fn create(folder: &Path, rows: usize, training: Fingerprint) -> Result<Log, Failure> {
+        let files = Files::start(folder, training)
             .map_err(|error| Failure::Other(format!("--log-dir {}: {error}", folder.display())))?;
-        Ok(Log { files: Some(files), ..Log::again(folder, rows) })
+        Ok(Log { files: Some(files), folder: folder.to_owned(), training, rows, failed: None })
     }
 
-    /// One that takes the place of the log of a training that goes on, once that is known to.
-    pub(super) fn again(folder: &Path, rows: usize) -> Log {
-        Log { folder: folder.to_owned(), files: None, rows, failed: None }
+    /// One that takes the place of the log of the same training, once that goes on.
+    pub(super) fn again(folder: &Path, rows: usize, training: Fingerprint) -> Result<Log, Failure> {
+        let log = Log { folder: folder.to_owned(), training, files: None, rows, failed: None };
+        let (known, own) = (events_of(folder, OUR_EVENTS), events_of(folder, &ending(training)));
+        if known.len() != own.len() || (own.is_empty() && folder.join(LINES).exists()) {
+            let text = format!("--log-dir {}: it holds the log of another training", folder.display());
+            return Err(Failure::Usage(text));
+        }
+        Ok(log)
     }
 
     /// Why the files end before training did.
@@ -89,7 +117,7 @@ impl Log {
         });
         let files = match &mut self.files {
             Some(files) => files,
-            None => self.files.insert(Files::start(&self.folder)?),
+            None => self.files.insert(Files::start(&self.folder, self.training)?),
         };
         writeln!(files.lines, "{object}")?;
         let values = [
@@ -108,19 +136,16 @@ impl Log {
 }
 
 impl Files {
-    /// In the place of those that were there.
-    fn start(folder: &Path) -> io::Result<Files> {
+    /// In the place of those that were there, which are of this training.
+    fn start(folder: &Path, training: Fingerprint) -> io::Result<Files> {
         std::fs::create_dir_all(folder)?;
-        for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            if is_of_a_log(&path) {
-                std::fs::remove_file(path)?;
-            }
+        for path in events_of(folder, &ending(training)) {
+            std::fs::remove_file(path)?;
         }
         let now = wall_time();
-        let events = format!("{EVENTS}{}{OUR_EVENTS}", now as u64);
+        let events = format!("{EVENTS}{}{}", now as u64, ending(training));
         Ok(Files {
-            lines: new_file(folder.join(LINES))?,
+            lines: File::create(folder.join(LINES))?,
             events: EventWriter::new(new_file(folder.join(events))?, now)?,
         })
     }
