@@ -125,8 +125,7 @@ impl KindArgs {
         let sparsity = self
             .sparsity
             .or((kind == Kind::Sparse && self.top_k.is_none()).then_some(CodePenalty::L1 { weight: 0.01 }));
-        let within_unit = matches!(scaler, ScalerKind::MinMax | ScalerKind::Common | ScalerKind::None);
-        let usual = if kind == Kind::Vae && within_unit { Loss::Bce } else { Loss::Mse };
+        let usual = if kind == Kind::Vae && scaler.keeps_shares() { Loss::Bce } else { Loss::Mse };
         builder = builder
             .loss(self.loss.unwrap_or(usual))
             .latent(self.latent(kind, features)?)

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use ae_data::{
-    Content, Dataset, Format, Kind, Labels, Schema, Table, Wishes, read_content, read_table, validation_split,
+    Content, Dataset, Format, Kind, Labels, Schema, Table, Wishes, is_built_in, read_content, read_table,
+    validation_split,
 };
 use ae_model::{Autoencoder, Config, History, Image, StopReason};
 
@@ -94,10 +95,10 @@ impl TrainingRows {
                     }
                     None => rows,
                 };
-                let name = args.data.split(':').next().unwrap_or_default();
+                // All of the built-in sets are images.
                 let are_pixels = image.is_some()
                     || matches!(Format::of(Path::new(&args.data)), Ok(Format::Idx))
-                    || ["digits", "curves"].contains(&name);
+                    || is_built_in(&args.data);
                 // Levels of light are exact.
                 if !are_pixels {
                     tables::remark_coarse(&rows, &args.data, out);

@@ -1,7 +1,7 @@
 //! A number by which data and settings are known again.
 
 use crate::error::DataError;
-use crate::source::BatchSource;
+use crate::source::{BatchSource, for_each_block};
 
 /// A number for settings and data together, by which results of other ones are told: FNV-1a of 64 bits (Fowler, Noll & Vo 1991).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,29 +58,15 @@ impl Fingerprint {
     }
 
     fn feed_rows(&mut self, data: &dyn BatchSource) -> Result<(), DataError> {
-        let (rows, features) = (data.rows(), data.features());
-        for size in [rows, features] {
+        for size in [data.rows(), data.features()] {
             self.feed(&(size as u64).to_le_bytes());
         }
         for name in data.names().unwrap_or_default() {
             *self = self.with(name);
         }
-        if let Some(values) = data.as_slice() {
-            self.feed_values(values);
-            return Ok(());
-        }
-        let mut values = vec![0.0; BLOCK.min(rows) * features];
-        for first in (0..rows).step_by(BLOCK) {
-            let indices: Vec<usize> = (first..rows.min(first + BLOCK)).collect();
-            let block = &mut values[..indices.len() * features];
-            data.read_rows(&indices, block)?;
-            self.feed_values(block);
-        }
-        Ok(())
-    }
-
-    fn feed_values(&mut self, values: &[f32]) {
-        values.iter().for_each(|x| self.feed(&x.to_bits().to_le_bytes()));
+        for_each_block(data, BLOCK, |block| {
+            block.iter().for_each(|x| self.feed(&x.to_bits().to_le_bytes()));
+        })
     }
 
     fn feed(&mut self, bytes: &[u8]) {

@@ -56,9 +56,11 @@ pub use format::Format;
 #[cfg(feature = "images")]
 pub use images::{ImageSize, Images, read_images, write_image};
 pub use labels::Labels;
-pub use read::{Content, Missing, ReadOptions, folder, read, read_content, read_table, read_with_texts};
+pub use read::{
+    Content, Missing, ReadOptions, folder, is_built_in, read, read_content, read_table, read_with_texts,
+};
 pub use schema::{Column, Encoded, Kind, Quantiles, Reason, Schema, TimeForm, Unknown, Wishes};
-pub use source::{BatchSource, Pairs, Rows, Subset};
+pub use source::{BatchSource, Pairs, Rows, Subset, for_each_block};
 pub use split::{Rng, validation_split};
 pub use table::Table;
 pub use write::{write, write_table};

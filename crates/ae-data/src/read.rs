@@ -225,7 +225,8 @@ pub(crate) fn maybe_gzip<'a>(mut reader: impl io::BufRead + 'a) -> io::Result<Bo
     }
 }
 
-fn is_built_in(location: &str) -> bool {
+/// Whether `location` names a set that needs no file.
+pub fn is_built_in(location: &str) -> bool {
     cfg!(feature = "builtin") && (location == "digits" || location.split(':').next() == Some("curves"))
 }
 

@@ -33,6 +33,30 @@ pub trait BatchSource: Sync {
     }
 }
 
+/// Calls `take` with consecutive rows, so many at a time, until all have been there.
+///
+/// # Errors
+/// What reading them returns.
+pub fn for_each_block(
+    source: &dyn BatchSource,
+    rows_at_a_time: usize,
+    mut take: impl FnMut(&[f32]),
+) -> Result<(), DataError> {
+    let (rows, features, most) = (source.rows(), source.features(), rows_at_a_time.max(1));
+    if let Some(values) = source.as_slice() {
+        values.chunks(most.saturating_mul(features).max(1)).for_each(take);
+        return Ok(());
+    }
+    let mut values = vec![0.0; most.min(rows) * features];
+    for first in (0..rows).step_by(most) {
+        let indices: Vec<usize> = (first..rows.min(first.saturating_add(most))).collect();
+        let block = &mut values[..indices.len() * features];
+        source.read_rows(&indices, block)?;
+        take(block);
+    }
+    Ok(())
+}
+
 /// Copies rows of a row-major table.
 pub(crate) fn copy_rows(
     values: &[f32],

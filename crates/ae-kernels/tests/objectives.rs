@@ -146,6 +146,17 @@ fn absolute_values_cost_their_weight() {
     }
 }
 
+/// Losses and squares of two rows of one feature, and what became of their outputs.
+fn of_two_rows(isa: Isa, loss: Loss, output: &[f32], target: [f32; 2]) -> ([f32; 2], [f32; 2], Vec<f32>) {
+    let mut output = pack(output, loss.outputs(1), 2);
+    let target = pack(&target, 1, 2);
+    let (mut losses, mut squares) = ([0.0; 2], [0.0; 2]);
+    let rows = RowLosses { losses: &mut losses, squares: &mut squares };
+    let output_panels = PanelsMut::new(&mut output, loss.outputs(1), 2);
+    loss::evaluate(isa, loss, output_panels, Panels::new(&target, 1, 2), None, rows);
+    (losses, squares, output)
+}
+
 #[test]
 fn an_output_that_is_not_a_number_is_not_hidden() {
     for isa in Isa::available() {
@@ -156,12 +167,7 @@ fn an_output_that_is_not_a_number_is_not_hidden() {
             Loss::BinaryCrossEntropy,
             Loss::SigmoidSquaredError,
         ] {
-            let mut output = pack(&[f32::NAN, 1.0], 1, 2);
-            let target = pack(&[0.5, 0.5], 1, 2);
-            let (mut losses, mut squares) = ([0.0; 2], [0.0; 2]);
-            let rows = RowLosses { losses: &mut losses, squares: &mut squares };
-            let output_panels = PanelsMut::new(&mut output, 1, 2);
-            loss::evaluate(isa, loss, output_panels, Panels::new(&target, 1, 2), None, rows);
+            let (losses, squares, output) = of_two_rows(isa, loss, &[f32::NAN, 1.0], [0.5; 2]);
             assert!(losses[0].is_nan() && squares[0].is_nan() && output[0].is_nan(), "{loss:?} on {isa}");
             assert!(losses[1].is_finite() && output[1].is_finite(), "{loss:?} on {isa}");
         }
@@ -179,12 +185,7 @@ fn an_infinite_target_is_not_taken_for_a_missing_one() {
             Loss::SigmoidSquaredError,
             Loss::GaussianNll,
         ] {
-            let mut output = pack(&vec![0.5; 2 * loss.outputs(1)], loss.outputs(1), 2);
-            let target = pack(&[x, 0.5], 1, 2);
-            let (mut losses, mut squares) = ([0.0; 2], [0.0; 2]);
-            let rows = RowLosses { losses: &mut losses, squares: &mut squares };
-            let output_panels = PanelsMut::new(&mut output, loss.outputs(1), 2);
-            loss::evaluate(isa, loss, output_panels, Panels::new(&target, 1, 2), None, rows);
+            let (losses, squares, _) = of_two_rows(isa, loss, &vec![0.5; 2 * loss.outputs(1)], [x, 0.5]);
             assert!(!losses[0].is_finite() && !squares[0].is_finite(), "{loss:?} of {x} on {isa}");
             assert!(losses[1].is_finite() && squares[1].is_finite(), "{loss:?} on {isa}");
         }

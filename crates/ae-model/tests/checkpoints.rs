@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ae_data::{BatchSource, Dataset, Pairs};
+use ae_data::{BatchSource, Dataset, Fingerprint, Pairs};
 use ae_model::{
     Activation, Autoencoder, BatchEnd, Callback, Checkpoints, CodePenalty, Config, ConfigBuilder, Dropout,
     EarlyStopping, EpochRecord, Error, FileErrorKind, Gaussian, History, ImageLayers, Isa, Latent, Loss,
@@ -62,14 +62,12 @@ fn model(config: &Config, threads: usize) -> Autoencoder {
     model
 }
 
-/// All that is to be equal: the bits of the weights, as FNV-1a, and the epochs without their times.
+/// All that is to be equal: the bits of the weights, as a fingerprint, and the epochs without their times.
 fn outcome(model: &Autoencoder, history: &History) -> (u64, History) {
     let layers = model.layers();
     let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));
-    let bytes = values.flat_map(|x| x.to_bits().to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let bytes: Vec<u8> = values.flat_map(|x| x.to_le_bytes()).collect();
+    let hash = Fingerprint::default().with_bytes(&bytes).bits();
     let epochs = history.epochs.iter().map(|record| EpochRecord { seconds: 0.0, ..*record }).collect();
     (hash, History { epochs, ..history.clone() })
 }

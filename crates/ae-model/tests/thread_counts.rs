@@ -2,19 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_data::Dataset;
+use ae_data::{Dataset, Fingerprint};
 use ae_model::{Activation, Autoencoder, Config, ErrorNorm, Optimizer, Precision, ScalerKind};
 use ae_testing::random::SplitMix64;
 
 const THREADS: [usize; 4] = [1, 2, 3, 7];
 
-/// FNV-1a over the bits of every parameter.
+/// Of the bits of every parameter.
 fn hash(model: &Autoencoder) -> u64 {
     let layers = model.layers();
     let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));
-    values
-        .flat_map(|x| x.to_bits().to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let bytes: Vec<u8> = values.flat_map(|x| x.to_le_bytes()).collect();
+    Fingerprint::default().with_bytes(&bytes).bits()
 }
 
 fn rows(count: usize, features: usize) -> Dataset {

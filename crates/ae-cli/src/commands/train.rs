@@ -117,7 +117,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         Some(folder) => {
             let config = model.config();
             let (train, _) = ae_data::validation_split(source.rows(), config.validation(), config.seed())?;
-            let print = identity(source, config)?;
+            let print = identity(source.rows(), config)?;
             let start = if goes_on { Log::again } else { Log::create };
             Some(start(folder, train.len(), print)?)
         }
@@ -235,11 +235,11 @@ fn listed(rows: &[usize]) -> String {
     numbers.join(", ")
 }
 
-/// That of a training, however many epochs it is to have.
-fn identity(rows: &dyn BatchSource, config: &Config) -> Result<Fingerprint, Failure> {
+/// By which logs of trainings are told, however many epochs these are to have; whether the rows are the same, the checkpoint says.
+fn identity(rows: usize, config: &Config) -> Result<Fingerprint, Failure> {
     let mut settings = serde_json::to_value(config).map_err(|error| Failure::Other(error.to_string()))?;
     settings["epochs"].take();
-    Ok(Fingerprint::of(rows)?.with(&settings.to_string()))
+    Ok(Fingerprint::default().with(&rows.to_string()).with(&settings.to_string()))
 }
 
 /// Refuses what is no path for a checkpoint beside that model. Says whether there is one to go on from.

@@ -440,12 +440,11 @@ impl ConfigBuilder {
         {
             return Err(out_of_range("ema", share, "from 0 to below 1"));
         }
-        if self.loss.of_shares()
-            && !matches!(self.scaler, ScalerKind::MinMax | ScalerKind::Common | ScalerKind::None)
-        {
+        if self.loss.of_shares() && !self.scaler.keeps_shares() {
             let name = self.loss.name();
-            let allowed =
-                format!("mse, mae or huber with a scaler that leaves [0, 1], or {name} with minmax or none");
+            let allowed = format!(
+                "mse, mae or huber with a scaler that leaves [0, 1], or {name} with minmax, common or none"
+            );
             return Err(out_of_range("loss", name, &allowed));
         }
         let code = self.encoding_activation.unwrap_or(self.activation);

@@ -110,6 +110,13 @@ pub enum ScalerKind {
     None,
 }
 
+impl ScalerKind {
+    /// Whether values that lie in `[0, 1]`, or are scaled to it, stay there: what losses of shares need.
+    pub fn keeps_shares(self) -> bool {
+        matches!(self, ScalerKind::MinMax | ScalerKind::Common | ScalerKind::None)
+    }
+}
+
 /// The arithmetic of training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

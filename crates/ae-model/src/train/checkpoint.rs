@@ -109,7 +109,7 @@ impl Saved {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(at(path, error.into())),
         };
-        let (header, there, history) = parsed(&bytes).map_err(|kind| at(path, kind))?;
+        let (file, header, there, history) = parsed(&bytes).map_err(|kind| at(path, kind))?;
         let epochs = history.epochs.len();
         let begun = epochs + usize::from(header.under_way.batches > 0);
         let batch_size = config.batch_size_for(rows);
@@ -130,23 +130,22 @@ impl Saved {
             None => {}
         }
         let batches = rows.div_ceil(batch_size);
-        Saved::of(&bytes, header, history, batches, engine).map(Some).map_err(|kind| at(path, kind))
+        Saved::of(&file, header, history, batches, engine).map(Some).map_err(|kind| at(path, kind))
     }
 
     fn of<T: Arithmetic>(
-        bytes: &[u8],
+        file: &SafeTensors<'_>,
         header: Header,
         history: History,
         batches: usize,
         engine: &Engine<T>,
     ) -> Result<Saved, FileErrorKind> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| FileErrorKind::Container(e.to_string()))?;
         let memory = engine.memory();
         let parameters = memory.parameters.len();
         let any_numbers = |name: &str, len: usize| -> Result<Vec<T>, FileErrorKind> {
             let name = format!("{OF_TRAINING}{name}");
-            check_shape(&file, &name, T::DTYPE, &[len])?;
-            any_values(&file, &name)
+            check_shape(file, &name, T::DTYPE, &[len])?;
+            any_values(file, &name)
         };
         let widen = |values: Vec<T>| values.into_iter().map(T::to_f64).collect::<Vec<f64>>();
         let numbers = |name: &str, len: usize| -> Result<Vec<f64>, FileErrorKind> {
@@ -172,8 +171,8 @@ impl Saved {
             None => None,
             Some(silent) => {
                 let name = format!("{OF_TRAINING}silent");
-                check_shape(&file, &name, u64::DTYPE, &[silent.len()])?;
-                Some(any_values(&file, &name)?)
+                check_shape(file, &name, u64::DTYPE, &[silent.len()])?;
+                Some(any_values(file, &name)?)
             }
         };
         Ok(Saved {
@@ -199,8 +198,8 @@ impl Saved {
     }
 }
 
-/// What a checkpoint says, and the settings and the course of its training.
-fn parsed(bytes: &[u8]) -> Result<(Header, Config, History), FileErrorKind> {
+/// The checkpoint, what it says, and the settings and the course of its training.
+fn parsed(bytes: &[u8]) -> Result<(SafeTensors<'_>, Header, Config, History), FileErrorKind> {
     let About { config, history, texts } = About::read(bytes)?;
     let text = texts.get(TRAINING_KEY).ok_or(FileErrorKind::NotACheckpoint)?;
     let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
@@ -215,7 +214,7 @@ fn parsed(bytes: &[u8]) -> Result<(Header, Config, History), FileErrorKind> {
     expect_whole(&file, &texts)?;
     let header: Header = serde_json::from_value(value).map_err(settings)?;
     let history = history.ok_or_else(|| FileErrorKind::Settings("it has no history".to_owned()))?;
-    Ok((header, config, history))
+    Ok((file, header, config, history))
 }
 
 /// What keeps a training of `config` on so many rows from going on where one of `there` was when it had begun so many epochs.
