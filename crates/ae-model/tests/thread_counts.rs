@@ -108,17 +108,19 @@ fn rows_do_not_depend_on_their_company() {
 #[test]
 fn threads_may_change_between_updates() {
     let data = rows(64, 120);
-    let builder = Config::builder(120).hidden_dims([300, 161]).encoding_dim(17).optimizer(Optimizer::ADAM);
-    let config = builder.learning_rate(1e-3).epochs(1).build().unwrap();
-    let trained = |threads: [usize; 4]| {
-        let mut model = Autoencoder::new(config.clone()).unwrap();
-        for (update, threads) in threads.into_iter().enumerate() {
-            model.set_threads(Some(threads)).unwrap();
-            // Larger from one to the next, so that each is planned anew.
-            let some = data.select_rows(&(0..40 + 8 * update).collect::<Vec<_>>()).unwrap();
-            model.partial_fit(&some).unwrap();
-        }
-        hash(&model)
-    };
-    assert_eq!(trained([7, 1, 3, 2]), trained([1, 1, 1, 1]));
+    for precision in [Precision::F32, Precision::Bf16, Precision::F64] {
+        let builder = Config::builder(120).hidden_dims([300, 161]).encoding_dim(17).precision(precision);
+        let config = builder.optimizer(Optimizer::ADAM).learning_rate(1e-3).epochs(1).build().unwrap();
+        let trained = |threads: [usize; 4]| {
+            let mut model = Autoencoder::new(config.clone()).unwrap();
+            for (update, threads) in threads.into_iter().enumerate() {
+                model.set_threads(Some(threads)).unwrap();
+                // Larger from one to the next, so that each is planned anew.
+                let some = data.select_rows(&(0..40 + 8 * update).collect::<Vec<_>>()).unwrap();
+                model.partial_fit(&some).unwrap();
+            }
+            hash(&model)
+        };
+        assert_eq!(trained([7, 1, 3, 2]), trained([1, 1, 1, 1]), "{precision:?}");
+    }
 }
