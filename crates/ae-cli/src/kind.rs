@@ -1,8 +1,8 @@
 //! What kind of autoencoder is trained: the flags, and what they mean.
 
 use ae_model::{
-    Activation, CodePenalty, ConfigBuilder, Dropout, Gaussian, Latent, Loss, Noise, Revival, ScalerKind,
-    Schedule, TopK, WeightPenalty,
+    Activation, CodePenalty, ConfigBuilder, Dropout, Gaussian, Latent, Loss, Noise, Revival, Schedule, TopK,
+    WeightPenalty,
 };
 use clap::{Args, ValueEnum};
 
@@ -112,11 +112,11 @@ pub(crate) struct KindArgs {
 }
 
 impl KindArgs {
-    /// Makes the configuration one of this kind.
+    /// Makes the configuration one of this kind; `shares` says whether values may lie in [0, 1] as scaled.
     pub(crate) fn apply(
         &self,
         mut builder: ConfigBuilder,
-        scaler: ScalerKind,
+        shares: bool,
         features: usize,
         usual: Kind,
     ) -> Result<ConfigBuilder, Failure> {
@@ -125,7 +125,7 @@ impl KindArgs {
         let sparsity = self
             .sparsity
             .or((kind == Kind::Sparse && self.top_k.is_none()).then_some(CodePenalty::L1 { weight: 0.01 }));
-        let usual = if kind == Kind::Vae && scaler.keeps_shares() { Loss::Bce } else { Loss::Mse };
+        let usual = if kind == Kind::Vae && shares { Loss::Bce } else { Loss::Mse };
         builder = builder
             .loss(self.loss.unwrap_or(usual))
             .latent(self.latent(kind, features)?)

@@ -27,6 +27,7 @@ pub use convert::{Encoded, Unknown};
 pub use infer::Wishes;
 pub use quantiles::Quantiles;
 pub use time::TimeForm;
+pub(crate) use time::write as write_time;
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,15 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     check(args)?;
     let target = Target::checked(paths.output.as_deref())?;
     let model = load(&paths.model, common.threads())?;
-    let rows = read_for(&model, &paths.data, &paths.input, out)?;
+    let rows = match read_for(&model, &paths.data, &paths.input, out) {
+        // New rows, of which nobody knows yet what they are; the reference's are known.
+        Err(failure) if paths.input.label.is_some() && args.reference.is_some() && paths.data != "-" => {
+            let rows = read_unlabelled(&model, &paths.data, &paths.input, out).map_err(|_| failure)?;
+            out.note(format!("{} has no such labels: --label is the reference's", paths.data));
+            rows
+        }
+        rows => rows?,
+    };
     let kind = Kind::of(&args.anomaly, args.normal.as_deref());
     let anomalies = match rows.labels() {
         Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, kind, &paths.data, out)?),
@@ -137,9 +145,11 @@ fn found(
         let contributions = tables::by_column(&model, model.squared_errors(rows).map_err(about)?)?;
         return Ok(Found { score: Score::Error, scores, threshold, p_values: None, contributions });
     };
-    let normal = normal_rows(&model, reference, args, out)?;
+    // Labels that the data lack have to be somewhere.
+    let must_tell = args.transform.input.label.is_some() && rows.labels().is_none();
+    let normal = normal_rows(&model, reference, args, must_tell, out)?;
     let calibration = match &args.calibrate {
-        Some(location) => Some((location, normal_rows(&model, location, args, out)?)),
+        Some(location) => Some((location, normal_rows(&model, location, args, false, out)?)),
         None => None,
     };
     let mut settings = Settings::default();
@@ -214,19 +224,28 @@ fn with_rows(location: &str, error: ae_eval::EvalError) -> Failure {
     }
 }
 
-/// Rows of a file that are normal: all of them, or if they have labels as the data do, those that are no anomalies.
+fn read_unlabelled(
+    model: &Autoencoder,
+    location: &str,
+    input: &DataArgs,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    read_for(model, location, &DataArgs { label: None, ..input.clone() }, out)
+}
+
+/// Rows of a file that are normal: all of them, or if they have labels as the data do, or as they `must_tell`, those that are no anomalies.
 fn normal_rows(
     model: &Autoencoder,
     location: &str,
     args: &DetectArgs,
+    must_tell: bool,
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let input = &args.transform.input;
     let rows = match read_for(model, location, input, out) {
         // The file may do without the labels of the data.
-        Err(failure) if input.label.is_some() => {
-            let plain = DataArgs { label: None, ..input.clone() };
-            read_for(model, location, &plain, out).map_err(|_| failure)?
+        Err(failure) if input.label.is_some() && !must_tell => {
+            read_unlabelled(model, location, input, out).map_err(|_| failure)?
         }
         rows => rows?,
     };

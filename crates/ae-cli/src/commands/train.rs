@@ -349,7 +349,8 @@ pub(crate) fn configure(
     if args.early_stopping > 0 {
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
-    Ok(args.kind.apply(builder, scaler, features, usual_kind)?.build()?)
+    let shares = scaler.keeps_shares() && args.scale != Some(ScaleArg::Quantile);
+    Ok(args.kind.apply(builder, shares, features, usual_kind)?.build()?)
 }
 
 /// The configuration with a learning rate found by a range test on the rows, where that is asked for.

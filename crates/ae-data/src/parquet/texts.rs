@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -16,6 +16,7 @@ use parquet::schema::types::{ColumnDescriptor, Type};
 
 use super::{malformed, number_scale, opened, panic_text, read_numbers, read_strings, type_name};
 use crate::error::DataError;
+use crate::schema::{TimeForm, write_time};
 use crate::table::Table;
 use crate::text::{Parsed, is_missing, parse};
 
@@ -34,8 +35,9 @@ fn read_columns(file: File, path: &Path) -> Result<Table, DataError> {
     let mut columns = Vec::with_capacity(names.len());
     for (index, descriptor) in schema.columns().iter().enumerate() {
         let scale = number_scale(descriptor);
+        let times = Times::of(descriptor);
         let is_flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
-        if !is_flat || scale.is_none() && !is_string(descriptor) {
+        if !is_flat || scale.is_none() && times.is_none() && !is_string(descriptor) {
             let dtype = if is_flat { type_name(descriptor) } else { "nested values".to_owned() };
             let array = format!("column '{}'", names[index]);
             return Err(DataError::UnsupportedType { path: path.to_owned(), array, dtype });
@@ -46,13 +48,17 @@ fn read_columns(file: File, path: &Path) -> Result<Table, DataError> {
             let rows =
                 usize::try_from(group.metadata().num_rows()).map_err(|error| malformed(path, error))?;
             let column = group.get_column_reader(index).map_err(bad)?;
-            match scale {
-                None => read_strings(column, rows, descriptor, &mut texts).map_err(bad)?,
-                Some(_) => read_numbers(column, rows, descriptor, &mut values).map_err(bad)?,
+            if is_string(descriptor) {
+                read_strings(column, rows, descriptor, &mut texts).map_err(bad)?;
+            } else {
+                read_numbers(column, rows, descriptor, &mut values).map_err(bad)?;
             }
         }
         let scale = scale.unwrap_or(1.0);
-        texts.extend(values.into_iter().map(|x| text_of(x * scale, descriptor.physical_type())));
+        texts.extend(values.into_iter().map(|x| match &times {
+            Some(times) => times.text_of(x),
+            None => text_of(x * scale, descriptor.physical_type()),
+        }));
         columns.push(texts);
     }
     let rows = columns.first().map_or(0, Vec::len);
@@ -68,6 +74,45 @@ fn read_columns(file: File, path: &Path) -> Result<Table, DataError> {
         table.end_row(0);
     }
     Ok(table)
+}
+
+/// How a column of dates or times counts from 1970 on.
+struct Times {
+    /// Seconds of a count, or counts of a second, as a quotient.
+    seconds: (f64, f64),
+    form: TimeForm,
+}
+
+impl Times {
+    fn of(column: &ColumnDescriptor) -> Option<Times> {
+        let parts = |counts: f64, in_utc: bool| Times {
+            seconds: (1.0, counts),
+            form: if in_utc { TimeForm::Utc } else { TimeForm::Space },
+        };
+        match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
+            (PhysicalType::INT32, Some(LogicalType::Date), _)
+            | (PhysicalType::INT32, None, ConvertedType::DATE) => {
+                Some(Times { seconds: (86_400.0, 1.0), form: TimeForm::Date })
+            }
+            (PhysicalType::INT64, Some(LogicalType::Timestamp(stamp)), _) => {
+                let counts = match stamp.unit {
+                    TimeUnit::MILLIS => 1e3,
+                    TimeUnit::MICROS => 1e6,
+                    TimeUnit::NANOS => 1e9,
+                };
+                Some(parts(counts, stamp.is_adjusted_to_u_t_c))
+            }
+            (PhysicalType::INT64, None, ConvertedType::TIMESTAMP_MILLIS) => Some(parts(1e3, true)),
+            (PhysicalType::INT64, None, ConvertedType::TIMESTAMP_MICROS) => Some(parts(1e6, true)),
+            _ => None,
+        }
+    }
+
+    /// The text of a count; of none, an empty one.
+    fn text_of(&self, count: f64) -> String {
+        let seconds = (count * self.seconds.0 / self.seconds.1).floor();
+        if count.is_nan() { String::new() } else { write_time(seconds as i64, self.form) }
+    }
 }
 
 fn is_string(column: &ColumnDescriptor) -> bool {

@@ -90,7 +90,8 @@ impl Schema {
             return Ok(Places { features, label, unexpected: Vec::new(), by_position: true });
         };
         let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
-        let place = |column: &Column| places.get(column.name.as_str()).copied().filter(|p| Some(*p) != label);
+        // Labels may be a feature too: a map is coloured by a column that the model has learnt.
+        let place = |column: &Column| places.get(column.name.as_str()).copied();
         let found: Vec<Option<usize>> = self.features().map(place).collect();
         let unexpected: Vec<String> = names
             .iter()

@@ -130,8 +130,7 @@ fn kind_of(table: &Table, column: usize) -> Result<Kind, DataError> {
         let parsed = known(table, column).filter_map(time::parse).min_by_key(|(seconds, _)| *seconds);
         if let Some((origin, first)) = parsed {
             // Dates among times are midnights.
-            let with_time =
-                known(table, column).filter_map(time::parse).find(|(_, form)| *form != time::TimeForm::Date);
+            let with_time = known(table, column).filter_map(time::parse).find(|(_, form)| form.has_time());
             return Ok(Kind::Time { form: with_time.map_or(first, |(_, form)| form), origin });
         }
     }

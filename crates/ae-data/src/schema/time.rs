@@ -1,4 +1,4 @@
-//! Dates and times as seconds, in the proleptic Gregorian calendar and without time zones.
+//! Dates and times as seconds, in the proleptic Gregorian calendar.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,25 +15,42 @@ pub enum TimeForm {
     T,
     /// `2024-05-01T12:30:00Z`
     Utc,
+    /// `01.05.2024`
+    Dots,
+    /// `01.05.2024 12:30:00`
+    DotsTime,
+}
+
+impl TimeForm {
+    /// Whether there are hours in it.
+    pub(super) fn has_time(self) -> bool {
+        !matches!(self, TimeForm::Date | TimeForm::Dots)
+    }
 }
 
 const DAY: i64 = 86_400;
 
 /// The seconds since 1970 that a text stands for, and how it is written: `2024-05-01`, alone or followed by a space or `T`, and
-/// `12:30`, `12:30:00` or `12:30:00.5`, and with `T` perhaps `Z`. Fractions of a second are left out.
+/// `12:30`, `12:30:00` or `12:30:00.5`, perhaps with the zone that it is a time of, `Z`, `+02:00` or `+0200`; or `01.05.2024`, alone or
+/// followed by a space and such a time without a zone. Fractions of a second are left out.
 pub(super) fn parse(text: &str) -> Option<(i64, TimeForm)> {
     let (date, rest) = text.split_at_checked(10)?;
-    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let dotted = numbers(date, '.', [2, 2, 4]).map(|[day, month, year]| [year, month, day]);
+    let [year, month, day] = dotted.or_else(|| numbers(date, '-', [4, 2, 2]))?;
     if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
         return None;
     }
     let days = days(year, month, day) * DAY;
-    let Some(separator) = rest.chars().next() else { return Some((days, TimeForm::Date)) };
-    let time = &rest[separator.len_utf8()..];
-    let (time, form) = match (separator, time.strip_suffix('Z')) {
-        (' ', None) => (time, TimeForm::Space),
-        ('T', None) => (time, TimeForm::T),
-        ('T', Some(time)) => (time, TimeForm::Utc),
+    let Some(separator) = rest.chars().next() else {
+        return Some((days, if dotted.is_some() { TimeForm::Dots } else { TimeForm::Date }));
+    };
+    let (time, ahead) = zone(&rest[separator.len_utf8()..])?;
+    let form = match (separator, ahead) {
+        (' ', None) if dotted.is_some() => TimeForm::DotsTime,
+        _ if dotted.is_some() => return None,
+        (' ', None) => TimeForm::Space,
+        ('T', None) => TimeForm::T,
+        (' ' | 'T', Some(_)) => TimeForm::Utc,
         _ => return None,
     };
     let time = match time.split_once('.') {
@@ -50,7 +67,29 @@ pub(super) fn parse(text: &str) -> Option<(i64, TimeForm)> {
     };
     // A leap second is the next one.
     let fine = hours < 24 && minutes < 60 && seconds <= 60;
-    fine.then_some((days + 3600 * hours + 60 * minutes + seconds, form))
+    fine.then_some((days + 3600 * hours + 60 * minutes + seconds - ahead.unwrap_or(0), form))
+}
+
+/// A time without its zone, and how many seconds the clocks of that are ahead of UTC; none where no zone is said.
+fn zone(time: &str) -> Option<(&str, Option<i64>)> {
+    if let Some(time) = time.strip_suffix('Z') {
+        return Some((time, Some(0)));
+    }
+    let Some(place) = time.find(['+', '-']) else { return Some((time, None)) };
+    let (time, offset) = time.split_at(place);
+    let digits = offset.get(1..)?;
+    let [hours, minutes] = match digits.len() {
+        2 => numbers(digits, ':', [2]).map(|[hours]| [hours, 0])?,
+        4 => {
+            let (hours, minutes) = digits.split_at_checked(2)?;
+            let ([hours], [minutes]) = (numbers(hours, ':', [2])?, numbers(minutes, ':', [2])?);
+            [hours, minutes]
+        }
+        _ => numbers(digits, ':', [2, 2])?,
+    };
+    let ahead = 3600 * hours + 60 * minutes;
+    let fine = hours < 24 && minutes < 60;
+    fine.then_some((time, Some(if offset.starts_with('-') { -ahead } else { ahead })))
 }
 
 /// Whole numbers of so many digits each.
@@ -66,7 +105,7 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
 }
 
 /// The text of seconds since 1970; years outside 0 to 9999 are the nearest of these.
-pub(super) fn write(seconds: i64, form: TimeForm) -> String {
+pub(crate) fn write(seconds: i64, form: TimeForm) -> String {
     let seconds = seconds.clamp(days(0, 1, 1) * DAY, days(10_000, 1, 1) * DAY - 1);
     let (year, month, day) = civil(seconds.div_euclid(DAY));
     let of_day = seconds.rem_euclid(DAY);
@@ -78,6 +117,8 @@ pub(super) fn write(seconds: i64, form: TimeForm) -> String {
         TimeForm::Space => format!("{date} {time}"),
         TimeForm::T => format!("{date}T{time}"),
         TimeForm::Utc => format!("{date}T{time}Z"),
+        TimeForm::Dots => format!("{day:02}.{month:02}.{year:04}"),
+        TimeForm::DotsTime => format!("{day:02}.{month:02}.{year:04} {time}"),
     }
 }
 
@@ -124,6 +165,8 @@ mod tests {
             ("2000-02-29T12:00:00", 951_825_600),
             ("1899-12-31T23:59:59Z", -2_208_988_801),
             ("2019-03-23 20:21", 1_553_372_460),
+            ("23.03.2019 20:21:09", 1_553_372_469),
+            ("01.01.1970", 0),
         ] {
             let (found, form) = parse(text).unwrap();
             assert_eq!(found, seconds, "{text}");
@@ -131,6 +174,21 @@ mod tests {
             assert_eq!(write(seconds, form), whole);
         }
         assert_eq!(parse("2019-03-23 20:21:09.75").unwrap().0, 1_553_372_469);
+    }
+
+    #[test]
+    fn zones_count() {
+        for text in [
+            "2019-03-23T22:21:09+02:00",
+            "2019-03-23 22:21:09+02:00",
+            "2019-03-23T22:21:09.25+0200",
+            "2019-03-23 14:51:09-05:30",
+            "2019-03-24T08:21:09+12",
+            "2019-03-23 20:21:09Z",
+        ] {
+            assert_eq!(parse(text), Some((1_553_372_469, TimeForm::Utc)), "{text}");
+        }
+        assert_eq!(write(1_553_372_469, TimeForm::Utc), "2019-03-23T20:21:09Z");
     }
 
     #[test]
@@ -146,8 +204,18 @@ mod tests {
             "2019-03-23 ",
             "2019-03-23 24:00:00",
             "2019-03-23 2:00",
-            "2019-03-23 20:21:09Z",
             "2019-03-23T20:21:09.5x",
+            "2019-03-23T20:21:09+",
+            "2019-03-23T20:21:09+2",
+            "2019-03-23T20:21:09+25:00",
+            "2019-03-23T20:21:09+02:0",
+            "2019-03-23 +02:00",
+            "2019-03-23+02:00",
+            "2019-03-23T20:21:09+0é0",
+            "23.03.2019T20:21:09",
+            "23.03.2019 20:21:09Z",
+            "23.3.2019",
+            "03.23.2019",
             "2019-03-23é",
             "20190323",
             "2019-03-23 20:21.5",

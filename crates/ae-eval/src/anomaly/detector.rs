@@ -16,8 +16,6 @@ const WIDTH: usize = 64;
 const NOISE: f64 = 0.5;
 /// Rows that are scored together.
 const BLOCK: usize = 4096;
-/// Training rows whose scores are kept, for thresholds.
-const KEPT_SCORES: usize = 1024;
 /// The least value of a part that counts in an ensemble, as a share of its median in training: a row that is the same as one of the
 /// training rows shall not have the last word.
 const FLOOR: f64 = 1e-3;
@@ -205,10 +203,9 @@ impl Detector {
             parts,
             training_scores: Vec::new(),
         };
-        let kept = parts::thinned(&reference, KEPT_SCORES)?;
         let mut measured = Vec::with_capacity(detector.parts.len());
         for part in &detector.parts {
-            let values = detector.tools.measure(part, &kept, true)?;
+            let values = detector.tools.measure(part, &reference, true)?;
             detector.typical.push(typical(&values));
             measured.push(values);
         }
@@ -229,7 +226,7 @@ impl Detector {
         self.tools.model()
     }
 
-    /// The scores of up to 1,024 of the rows it was fitted on, none of them its own neighbour.
+    /// The scores of the rows it was fitted on ([`Settings::reference_rows`] of them at most), none of them its own neighbour.
     pub fn training_scores(&self) -> &[f64] {
         &self.training_scores
     }

@@ -1,6 +1,6 @@
 //! The quantities that scores are made of, each measured on a block of rows.
 
-use ae_data::{BatchSource, Dataset, Rows};
+use ae_data::{BatchSource, Dataset};
 use ae_model::{Autoencoder, ErrorNorm, Scaler};
 use nalgebra::{Cholesky, DMatrix, Dyn};
 
@@ -178,11 +178,4 @@ pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset,
     let mut values = vec![0.0; indices.len() * features];
     rows.read_rows(indices, &mut values)?;
     Ok(Dataset::new(values, features)?)
-}
-
-/// Every `stride`-th row, so that at most `most` are left.
-pub(super) fn thinned(rows: &Dataset, most: usize) -> Result<Dataset, EvalError> {
-    let stride = rows.rows().div_ceil(most.max(1)).max(1);
-    let indices: Vec<usize> = (0..rows.rows()).step_by(stride).collect();
-    read(&Rows::new(rows.values(), rows.features())?, &indices)
 }
