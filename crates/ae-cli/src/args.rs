@@ -412,7 +412,7 @@ pub(crate) struct ScoreArgs {
 pub(crate) struct DetectArgs {
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
-    /// Rows that are taken to be normal: the training file
+    /// Rows that are taken to be normal: the training file; of more than 4,096, so many drawn at random
     #[arg(long, value_name = "DATA")]
     pub(crate) reference: Option<String>,
     /// Normal rows that the model has not seen, which thresholds and p-values then come from [default: the reference]

@@ -109,6 +109,30 @@ pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
     }
 }
 
+/// A word about columns that number the rows, which tell one row from another and say nothing of either.
+pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
+    let width = rows.features().max(1);
+    let column = |column: usize| rows.values().iter().skip(column).step_by(width).copied();
+    for number in (0..rows.features()).filter(|_| rows.rows() >= FEW) {
+        let rises = column(number).zip(column(number).skip(1)).all(|(x, next)| x < next);
+        let (first, last) = (column(number).next(), column(number).last());
+        let spread = first.zip(last).map_or(0.0, |(first, last)| last - first);
+        if rises && spread < SPARSE * rows.rows() as f32 && column(number).all(|x| x.fract() == 0.0) {
+            let name =
+                rows.names().map_or_else(|| (number + 1).to_string(), |names| format!("'{}'", names[number]));
+            out.note(format!(
+                "{location}, column {name}: it seems to number the rows, which is no property of theirs; --drop leaves it out"
+            ));
+        }
+    }
+}
+
+/// Rows from which on a column may be said to number them.
+const FEW: usize = 30;
+
+/// Numbers for each row from which on a column counts something else, such as seconds.
+const SPARSE: f32 = 10.0;
+
 /// Steps that 32 bits must divide the spread of a column into.
 const COARSE: f64 = 1000.0;
 
@@ -258,7 +282,8 @@ pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) ->
     written(target, table.rows(), table.columns(), out)
 }
 
-fn write_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
+/// Writes a table, and says where to.
+pub(crate) fn write_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
     match target {
         Target::Standard => match ae_data::write_csv_table(table, out.stream()) {
             Ok(()) => {}

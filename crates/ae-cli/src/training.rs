@@ -102,6 +102,7 @@ impl TrainingRows {
                 // Levels of light are exact.
                 if !are_pixels {
                     tables::remark_coarse(&rows, &args.data, out);
+                    tables::remark_numbering(&rows, &args.data, out);
                 }
                 Ok(TrainingRows { rows, schema: None, masks: mask, image, are_pixels })
             }
@@ -135,9 +136,10 @@ impl TrainingRows {
             Some(wanted) => wanted == MissingArg::Mask,
             None => is_mixed(&schema),
         };
-        let rows = tables::encode(&schema, table, None, masks, out)?;
+        let rows = tables::encode(&schema, table, None, masks, out).map_err(with_way_out)?;
         tables::remark_dropped(&schema, &args.data, out);
         tables::remark_coarse(&rows, &args.data, out);
+        tables::remark_numbering(&rows, &args.data, out);
         Ok(TrainingRows { rows, schema: Some(schema), masks, image: args.image, are_pixels: false })
     }
 
@@ -182,4 +184,14 @@ fn normal_rows(labels: Option<&Labels>, normal: &str, location: &str) -> Result<
         )));
     }
     Ok(chosen)
+}
+
+/// What may help against a text in a column that is mostly numbers.
+fn with_way_out(failure: Failure) -> Failure {
+    match failure {
+        Failure::Other(text) if text.contains("is not a number") => Failure::Other(format!(
+            "{text}; --categorical takes a column's values for categories, --drop leaves it out"
+        )),
+        failure => failure,
+    }
 }

@@ -384,7 +384,7 @@ impl Numbers<'_> {
     /// What may help with the text in this cell.
     fn hint<R: Read>(&self, column: usize, cell: &[u8], records: &mut Records<'_, R>) -> &'static str {
         if is_number_of_some_kind(cell) {
-            return "; use a point as decimal separator";
+            return "; numbers have a decimal point and no separators of thousands";
         }
         let place = self.kept[..column].iter().filter(|kept| **kept).count();
         let mut record = ByteRecord::new();

@@ -32,7 +32,7 @@ pub struct ReadOptions {
     pub missing: Missing,
 }
 
-/// What becomes of missing values: null, NaN, and in CSV an empty cell, `NA`, `N/A`, `NaN`, `null`, `None`, `?` or `-`, in
+/// What becomes of missing values: null, NaN, and in CSV an empty cell, `NA`, `N/A`, `#N/A`, `NaN`, `null`, `None`, `?` or `-`, in
 /// upper or lower case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,7 +8,7 @@ use crate::labels::Labels;
 use crate::text::is_missing;
 
 /// A table of texts with the names of its columns, where it has names, and the file that it comes from, for messages. A cell whose text
-/// is empty, `NA`, `NaN`, `null`, `None`, `?` or `-` (in any case) is missing.
+/// is empty, `NA`, `N/A`, `#N/A`, `NaN`, `null`, `None`, `?` or `-` (in any case) is missing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
     path: PathBuf,

@@ -1,7 +1,7 @@
 //! What the text of a cell stands for.
 
 /// What stands for a missing value besides all that parses as NaN, in lower case.
-const MISSING: [&str; 7] = ["", "na", "n/a", "null", "none", "?", "-"];
+const MISSING: [&str; 8] = ["", "na", "n/a", "#n/a", "null", "none", "?", "-"];
 /// Characters of a cell that a message shows.
 const SHOWN: usize = 40;
 

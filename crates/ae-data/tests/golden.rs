@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ae_data::{Dataset, Labels, Missing, ReadOptions, Rng, read, write};
+use ae_data::{Dataset, Labels, Missing, ReadOptions, Rng, read, read_table, write};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -96,6 +96,20 @@ fn columns_of_every_type() {
     let rows = load("nulls.parquet", &keep).unwrap();
     assert!(rows.values()[3].is_nan() && rows.values()[5] == 3.0);
     assert_eq!(load("decimal.parquet", &auto()).unwrap().values(), [125.0, -50.0]);
+    let times = read_table(golden("times.parquet").to_str().unwrap(), &auto()).unwrap();
+    assert_eq!(times.names().unwrap(), ["day", "ms", "us", "ns", "utc"]);
+    let cells = |row| times.row(row).collect::<Vec<_>>();
+    let whole = "2024-02-29 12:30:00";
+    assert_eq!(cells(0), ["2024-02-29", whole, whole, whole, "2024-02-29T12:30:00Z"]);
+    assert_eq!(
+        cells(1),
+        ["1969-12-31"; 1]
+            .into_iter()
+            .chain(["1969-12-31 23:59:59"; 3])
+            .chain(["1969-12-31T23:59:59Z"])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(cells(2), [""; 5]);
 }
 
 #[test]

@@ -31,6 +31,11 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
         let narrow = errors.iter().map(|error| *error as f32).collect();
         Dataset::new(narrow, 1)?.with_names(vec!["error".to_owned()])?
     };
+    let labels = rows.labels();
+    let table = match labels {
+        Some(labels) => table.with_labels(labels.clone())?,
+        None => table,
+    };
     let mse = model.mse(&rows)?;
     if out.is_json() && target == Target::Standard {
         for (row, values) in table.values().chunks_exact(table.features()).enumerate() {
@@ -39,6 +44,9 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
             } else {
                 json!({ "row": row + 1, "error": values[0] })
             };
+            if let Some(label) = labels.and_then(|labels| labels.name_of(row)) {
+                value["label"] = json!(label);
+            }
             if let Some(files) = rows.row_names() {
                 value[tables::FILE] = json!(files[row]);
             }

@@ -124,10 +124,52 @@ fn files_of_numbers_hold_numbers() {
     let text = std::fs::read_to_string(folder.join("found.tsv")).unwrap();
     let last: Vec<&str> = text.lines().last().unwrap().split('\t').collect();
     assert_eq!((last.len(), last[3]), (4, "weight"));
-    // Weight is the fourth column.
-    let parquet = ae_data::read(folder.join("found.parquet").to_str().unwrap(), &Default::default()).unwrap();
+    let read = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let parquet = ae_data::read_table(&read("found.parquet"), &Default::default()).unwrap();
     assert_eq!(parquet.names().unwrap(), ["score", "flag", "p_value", "blamed_1"]);
-    assert_eq!(parquet.row(31).unwrap()[3], 4.0);
+    assert_eq!(parquet.cell(31, 3), "weight");
+    // Weight is the fourth column.
+    let numbers = ae_data::read(&read("found.npy"), &Default::default()).unwrap();
+    assert_eq!((numbers.features(), numbers.row(31).unwrap()[3]), (4, 4.0));
+}
+
+/// Rows that take turns at being of one kind and of another: the reference is not one of the two.
+#[test]
+fn the_order_of_the_reference_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut noise = ae_data::Rng::new(3);
+    let mut text = "x,y,z\n".to_owned();
+    for row in 0..1100 {
+        let width = [1.0, 4.0][row % 2];
+        let [x, y, z] = [(); 3].map(|()| width * (noise.next_u64() % 10_000) as f64);
+        text += &format!("{x},{y},{z}\n");
+    }
+    write(folder, "turns.csv", text);
+    ae(folder, &["train", "turns.csv", "--encoding-dim", "2", "--epochs", "3", "-q", "-o", MODEL]);
+    let words = ["detect", MODEL, "turns.csv", "--reference", "turns.csv", "-o", "found.csv", "--json"];
+    let flagged = ae(folder, &words).summary()["flagged"].as_u64().unwrap();
+    // One in a hundred.
+    assert_eq!(flagged, 11);
+}
+
+/// What is to be found out has no labels yet; the rows of the past have.
+#[test]
+fn labels_of_the_reference_alone() {
+    let folder = folder();
+    let folder = folder.path();
+    let words = |data, label| {
+        let files = ["detect", MODEL, data, "--reference", "labelled.csv", "--label", label];
+        [&files[..], &["-o", "found.csv", "--json"]].concat()
+    };
+    let ended = ae(folder, &words("rows.csv", "kind"));
+    assert!(ended.err.contains("rows.csv has no such labels: --label is the reference's"), "{}", ended.err);
+    let normal =
+        ae(folder, &["detect", MODEL, "rows.csv", "--reference", "rows.csv", "-o", "f.csv", "--json"]);
+    assert_eq!(ended.summary()["threshold"], normal.summary()["threshold"]);
+    let misspelt = ae_with(folder, &words("rows.csv", "knid"), &[], &[]);
+    assert_eq!(misspelt.status, Some(1));
+    assert!(misspelt.err.contains("labelled.csv: no column 'knid'"), "{}", misspelt.err);
 }
 
 /// Each of the rows is as odd as the one whose distances the threshold is made of: half of them are above the median.

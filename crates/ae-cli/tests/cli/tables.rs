@@ -333,3 +333,57 @@ fn files_of_numbers_have_no_schema() {
     let known = cells(&holes);
     assert_eq!(filled[2][3].parse::<f32>().unwrap(), known[2][3].parse::<f32>().unwrap());
 }
+
+/// Ranks of a table are no shares of 1, which a variational model would be trained on by another loss.
+#[test]
+fn variational_models_of_ranks() {
+    let (folder, ended) = trained_on(&people(), &["--kind", "vae", "--scale", "quantile", "--epochs", "2"]);
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let info = ae(folder.path(), &["info", MODEL, "--json"]).summary();
+    assert_ne!(info["config"]["loss"], "bce");
+}
+
+/// A column that the model was trained on may name the rows too.
+#[test]
+fn labels_that_are_features() {
+    let (folder, _) = trained_on(&people(), &[]);
+    let folder = folder.path();
+    let score = |more: &[&str]| ae(folder, &[&["score", MODEL, "people.csv"], more].concat()).cells();
+    let (plain, labelled) = (score(&[]), score(&["--label", "trade"]));
+    assert_eq!(
+        (&plain[0][..], &labelled[0][..]),
+        (&["error".to_owned()][..], &["error", "label"].map(str::to_owned)[..])
+    );
+    assert!(plain[1..].iter().zip(&labelled[1..]).all(|(plain, labelled)| plain[0] == labelled[0]));
+    assert_eq!([&labelled[1][1], &labelled[2][1]], ["baker", "smith"]);
+}
+
+/// A text among numbers is refused with what may help.
+#[test]
+fn codes_among_numbers_have_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes: String =
+        (0..60).map(|i| if i % 5 == 4 { "A,1\n".to_owned() } else { format!("{},{}\n", i % 3, i) }).collect();
+    write(folder.path(), "codes.csv", format!("code,n\n{codes}"));
+    let train = ["train", "codes.csv", "--epochs", "2", "--encoding-dim", "1", "-o", MODEL];
+    let refused = ae_with(folder.path(), &train, b"", &[]);
+    assert!(refused.err.contains("column 'code': 'A' is not a number; --categorical"), "{}", refused.err);
+    ae(folder.path(), &[&train[..], &["--categorical", "code"]].concat());
+}
+
+#[test]
+fn numbers_of_rows_are_remarked() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |id: fn(u32) -> u32| {
+        (0..60).map(|i| format!("{},{},{}\n", id(i), i % 7, i * 3600)).collect::<String>()
+    };
+    let said = |text: String| {
+        write(folder.path(), "rows.csv", format!("id,n,seconds\n{text}"));
+        ae(folder.path(), &["train", "rows.csv", "--epochs", "2", "--encoding-dim", "1", "-o", MODEL]).err
+    };
+    let counted = said(rows(|i| 7 + 2 * i));
+    assert!(counted.contains("rows.csv, column 'id': it seems to number the rows"), "{counted}");
+    assert_eq!(counted.matches("seems to").count(), 1, "{counted}");
+    let shuffled = said(rows(|i| i * 7 % 60));
+    assert!(!shuffled.contains("seems to"), "{shuffled}");
+}

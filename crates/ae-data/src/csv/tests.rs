@@ -125,12 +125,12 @@ fn errors_say_where() {
         (
             "a;b\n1;2,5\n",
             &auto,
-            "t.csv: row 1 (line 2), column 'b': '2,5' is not a number; use a point as decimal separator",
+            "t.csv: row 1 (line 2), column 'b': '2,5' is not a number; numbers have a decimal point and no separators of thousands",
         ),
         (
             "1,5;2,5\n3,5;4,5\n",
             &auto,
-            "t.csv: row 1 (line 1), column 1: '1,5' is not a number; use a point as decimal separator",
+            "t.csv: row 1 (line 1), column 1: '1,5' is not a number; numbers have a decimal point and no separators of thousands",
         ),
         ("a,b\n1,\n,4\n", &auto, "t.csv: row 1, column 'b': the value is missing (2 in all)"),
         ("1,2\n3,NaN\n", &auto, "t.csv: row 2, column 2: the value is missing"),

@@ -299,7 +299,7 @@ fn number(table: &Table, row: usize, place: usize) -> Result<f32, DataError> {
         Parsed::TooLarge => Err(DataError::TooLarge { path, row, column, value: shown(text.as_bytes()) }),
         Parsed::Text => {
             let hint = if is_number_of_some_kind(text.as_bytes()) {
-                "; use a point as decimal separator".to_owned()
+                "; numbers have a decimal point and no separators of thousands".to_owned()
             } else {
                 String::new()
             };

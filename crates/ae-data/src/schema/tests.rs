@@ -134,8 +134,10 @@ fn order_of_columns_does_not_matter_but_names_do() {
         schema.encode(&other, None).unwrap_err().to_string(),
         ": columns 'a', 'kind' are missing; not expected: 'c'"
     );
-    // A column of labels is none of features.
-    assert!(schema.encode(&turned, Some("b")).is_err());
+    // Labels may be features too.
+    let labelled = schema.encode(&turned, Some("b")).unwrap().rows;
+    assert_eq!(labelled.values(), encoded.rows.values());
+    assert_eq!(labelled.labels().unwrap().name_of(0), Some("y"));
     let bare = |columns| {
         let mut bare = Table::empty(std::path::Path::new(""), columns, None);
         (0..columns).for_each(|column| bare.push(column, ["7", "x", "q", "1"][column]));
@@ -167,7 +169,7 @@ fn texts_that_nobody_knows() {
     assert_eq!(said, [("colour", 2, "green"), ("open", 1, "maybe")]);
     for (column, text, says) in [
         (0, "x", "row 1, column 'size': 'x' is not a number"),
-        (0, "1,5", "use a point as decimal separator"),
+        (0, "1,5", "numbers have a decimal point and no separators of thousands"),
         (0, "1e39", "does not fit a 32-bit float"),
         (3, "yesterday", "row 1, column 'since': 'yesterday' is no date or time"),
     ] {

@@ -1,4 +1,5 @@
 """Makes the golden files of this folder: python make.py, with numpy and pyarrow."""
+import datetime as dt
 import gzip
 import struct
 
@@ -41,6 +42,14 @@ pq.write_table(table.select(["f"]).append_column("n", pa.array([1, None, 3, None
 pq.write_table(table.select(["f"]).append_column("kind", pa.array(["a", "b", "a", "c"])), "text.parquet")
 pq.write_table(pa.table({"l": pa.array([[1.0], [2.0, 3.0]])}), "nested.parquet")
 pq.write_table(pa.table({"t": pa.array([0, 1], pa.timestamp("us"))}), "time.parquet")
+moments = [dt.datetime(2024, 2, 29, 12, 30), dt.datetime(1969, 12, 31, 23, 59, 59, 500000), None]
+pq.write_table(pa.table({
+    "day": pa.array([moment and moment.date() for moment in moments], pa.date32()),
+    "ms": pa.array(moments, pa.timestamp("ms")),
+    "us": pa.array(moments, pa.timestamp("us")),
+    "ns": pa.array(moments, pa.timestamp("ns")),
+    "utc": pa.array(moments, pa.timestamp("us", tz="UTC")),
+}), "times.parquet")
 pq.write_table(pa.table({"m": pa.array([125, -50], pa.int32()).cast(pa.decimal128(10, 0))}), "decimal.parquet",
                store_decimal_as_integer=True)
 

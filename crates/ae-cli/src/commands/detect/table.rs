@@ -1,15 +1,13 @@
 //! What is written of each row.
 
-use std::io::{self, Write};
-
-use ae_data::{Dataset, Format};
+use ae_data::Dataset;
 use serde_json::{Value, json};
 
 use super::Found;
 use crate::failure::Failure;
 use crate::inputs::Target;
-use crate::output::{Output, quoted};
-use crate::tables::FILE;
+use crate::output::Output;
+use crate::tables::{self, FILE};
 
 /// Features that are named of those that are blamed most often.
 const MOST_BLAMED: usize = 5;
@@ -51,21 +49,12 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// A table, with names in CSV and TSV, and with numbers of features, from 1, in formats that hold nothing but numbers.
+    /// A table, with names of features where the format holds texts, else with their numbers from 1.
     pub(super) fn write(&self, target: &Target, out: &mut Output) -> Result<(), Failure> {
-        let Target::File(path) = target else { return Ok(self.text(out.stream(), ",")?) };
-        let separator = match Format::of(path)? {
-            Format::Csv => ",",
-            Format::Tsv => "\t",
-            _ => return target.write(&self.numbers()?, out),
-        };
-        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
+        if target.is_numeric() {
             return target.write(&self.numbers()?, out);
         }
-        ae_data::write_atomically(path, |file| self.text(file, separator))
-            .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
-        out.note(format!("{} rows written to {}", self.flags.len(), path.display()));
-        Ok(())
+        tables::write_table(&self.texts()?, target, out)
     }
 
     fn columns(&self) -> Vec<String> {
@@ -80,24 +69,25 @@ impl Table<'_> {
         self.blamed.min(self.found.contributions.features())
     }
 
-    fn text(&self, out: impl Write, separator: &str) -> io::Result<()> {
-        let mut out = io::BufWriter::new(out);
-        let mut columns = self.columns();
-        if self.files.is_some() {
-            columns.insert(0, FILE.to_owned());
-        }
-        writeln!(out, "{}", columns.join(separator))?;
+    fn texts(&self) -> Result<ae_data::Table, Failure> {
+        let mut names = self.columns();
+        let number = f64::to_string;
+        let mut columns: Vec<Vec<String>> = vec![
+            self.found.scores.iter().map(number).collect(),
+            self.flags.iter().map(|flag| u8::from(*flag).to_string()).collect(),
+        ];
+        columns.extend(self.found.p_values.iter().map(|p_values| p_values.iter().map(number).collect()));
+        let mut blamed = vec![Vec::with_capacity(self.flags.len()); self.width()];
         for row in 0..self.flags.len() {
-            let mut cells: Vec<String> =
-                self.files.map(|files| quoted(&files[row], separator)).into_iter().collect();
-            cells.extend([self.found.scores[row].to_string(), u8::from(self.flags[row]).to_string()]);
-            cells.extend(self.found.p_values.as_ref().map(|p_values| p_values[row].to_string()));
-            cells.extend(
-                self.blamed(row).into_iter().map(|(feature, _)| quoted(&self.name(feature), separator)),
-            );
-            writeln!(out, "{}", cells.join(separator))?;
+            let features = self.blamed(row).into_iter();
+            features.zip(&mut blamed).for_each(|((feature, _), column)| column.push(self.name(feature)));
         }
-        out.flush()
+        columns.extend(blamed);
+        if let Some(files) = self.files {
+            names.insert(0, FILE.to_owned());
+            columns.insert(0, files.to_vec());
+        }
+        Ok(ae_data::Table::new(names, &columns)?)
     }
 
     fn numbers(&self) -> Result<Dataset, Failure> {
