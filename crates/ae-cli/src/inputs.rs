@@ -352,16 +352,33 @@ impl Target {
             },
             Target::File(path) => {
                 ae_data::write(table, path)?;
+                let (rows, features) = (table.rows(), table.features());
                 out.note(format!(
-                    "{} rows of {} written to {}",
-                    table.rows(),
-                    table.features(),
-                    path.display()
+                    "{rows} rows of {features} written to {}{}",
+                    path.display(),
+                    kept_labels(table, path)
                 ));
                 Ok(())
             }
             Target::Images(folder) => folder.write(table, out),
         }
+    }
+}
+
+/// What becomes of labels in a file of numbers, to follow its name.
+fn kept_labels(table: &Dataset, path: &Path) -> String {
+    const NAMED: usize = 10;
+    let Some(labels) = table.labels() else { return String::new() };
+    match Format::of(path) {
+        Ok(Format::Npy) => ", without their labels, which .npz, .csv and .parquet hold".to_owned(),
+        // Whole numbers are written as what they are.
+        Ok(Format::Npz) if labels.names().iter().any(|name| name.parse::<i64>().is_err()) => {
+            let names = labels.names().iter().enumerate().take(NAMED);
+            let names: Vec<String> = names.map(|(code, name)| format!("{code} is {name}")).collect();
+            let rest = if labels.names().len() > NAMED { ", ..." } else { "" };
+            format!("; in y, {}{rest}", names.join(", "))
+        }
+        _ => String::new(),
     }
 }
 

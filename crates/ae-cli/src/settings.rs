@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
 use toml::{Table, Value};
 
@@ -28,11 +29,27 @@ fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsStri
     let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| about(in_short(&error, &text)))?;
     let flags = flags(&table, command).map_err(about)?;
+    check_values(&words, &flags).map_err(about)?;
     // The command itself is the first word of its name: only flags of all commands can come before.
     let place = words.iter().skip(1).position(|word| word == command).map_or(words.len(), |at| at + 2);
     let mut expanded = words;
     expanded.splice(place..place, flags.into_iter().map(OsString::from));
     Ok(expanded)
+}
+
+/// Refuses flags of a file whose values cannot be, which after this would be blamed on the command line.
+fn check_values(words: &[OsString], flags: &[String]) -> Result<(), String> {
+    for flag in flags {
+        let words = words.iter().cloned().chain([flag.into()]);
+        let Err(error) = Arguments::try_parse_from(words) else { continue };
+        let name = flag.split('=').next().unwrap_or_default();
+        let text = error.to_string();
+        let is_about_it = text.contains(&format!("'{name} <")) || text.contains(&format!("'{name}'"));
+        if matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) && is_about_it {
+            return Err(in_one_line(&text));
+        }
+    }
+    Ok(())
 }
 
 /// What `words`, a command line of `ae sweep`, say of the training if `flag=value` comes last.

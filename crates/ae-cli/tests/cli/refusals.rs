@@ -263,6 +263,7 @@ fn folder() -> tempfile::TempDir {
     images::write_files(folder);
     write(folder, "wrong.toml", "epoch = 3\n");
     write(folder, "zero.toml", "epochs = 0\n");
+    write(folder, "text.toml", "epochs = 'five'\n");
     let model = std::fs::read(folder.join("model.safetensors")).unwrap();
     write(folder, "cut.safetensors", &model[..model.len() - 5]);
     let header = 8 + u64::from_le_bytes(model[..8].try_into().unwrap()) as usize;

@@ -387,3 +387,14 @@ fn numbers_of_rows_are_remarked() {
     let shuffled = said(rows(|i| i * 7 % 60));
     assert!(!shuffled.contains("seems to"), "{shuffled}");
 }
+
+/// Which label a number is, and that there are none, is said.
+#[test]
+fn labels_in_files_of_numbers() {
+    let (folder, _) = trained_on(&people(), &["--label", "trade"]);
+    let encode =
+        |output| ae(folder.path(), &["encode", MODEL, "people.csv", "--label", "trade", "-o", output]).err;
+    assert!(encode("codes.npz").contains("codes.npz; in y, 0 is baker, 1 is smith, 2 is tailor\n"));
+    assert!(encode("codes.npy").contains("codes.npy, without their labels"));
+    assert!(encode("codes.parquet").contains("codes.parquet\n"));
+}

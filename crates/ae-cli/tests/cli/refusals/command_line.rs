@@ -143,6 +143,12 @@ pub(super) const CASES: &[Case] = &[
         2,
         "unknown key 'epoch'; is 'epochs' meant?",
     ),
+    case(
+        "a text for a number",
+        "train digits --config text.toml",
+        2,
+        "text.toml: invalid value 'five' for '--epochs <N>'",
+    ),
     case("a setting out of range", "train digits --config zero.toml", 2, "--epochs: 0 is out of range"),
     case("rows of a plain model", "generate M", 1, "needs a variational autoencoder"),
     case("axes of a plain model", "traverse M", 1, "a traversal needs a variational autoencoder"),
