@@ -125,6 +125,8 @@ struct Found {
     p_values: Option<Vec<f64>>,
     /// What each feature adds to a row's error, `[rows, features]`.
     contributions: Dataset,
+    /// Cells, by row and column, with a text that the model does not know: they are odd whatever the model makes of them.
+    unknown: HashSet<(usize, usize)>,
 }
 
 fn found(
@@ -136,6 +138,7 @@ fn found(
 ) -> Result<Found, Failure> {
     let data = &args.transform.data;
     let about = |error| Failure::with_rows(data, error);
+    let unknown = model.schema().map_or_else(HashSet::new, |schema| unknown_texts(schema, rows));
     let Some(reference) = &args.reference else {
         let scores = model.reconstruction_error(rows, ErrorNorm::Sum).map_err(about)?;
         let threshold = match (args.threshold, args.contamination) {
@@ -143,7 +146,7 @@ fn found(
             (_, share) => contamination_threshold(&scores, share.unwrap_or_default())?,
         };
         let contributions = tables::by_column(&model, model.squared_errors(rows).map_err(about)?)?;
-        return Ok(Found { score: Score::Error, scores, threshold, p_values: None, contributions });
+        return Ok(Found { score: Score::Error, scores, threshold, p_values: None, contributions, unknown });
     };
     // Labels that the data lack have to be somewhere.
     let must_tell = args.transform.input.label.is_some() && rows.labels().is_none();
@@ -195,7 +198,21 @@ fn found(
         None => detector.contributions(rows),
     };
     let contributions = contributions.map_err(with(data))?;
-    Ok(Found { score: settings.score, scores, threshold, p_values: Some(p_values), contributions })
+    Ok(Found { score: settings.score, scores, threshold, p_values: Some(p_values), contributions, unknown })
+}
+
+/// Cells whose text is none of the categories of their column: none of its features is 1.
+fn unknown_texts(schema: &Schema, rows: &Dataset) -> HashSet<(usize, usize)> {
+    let groups = schema.groups();
+    let are_categories: Vec<bool> =
+        schema.features().map(|column| matches!(column.kind, ae_data::Kind::Categorical { .. })).collect();
+    let mut found = HashSet::new();
+    for (index, row) in rows.values().chunks_exact(rows.features().max(1)).enumerate() {
+        let mut nothing = are_categories.clone();
+        row.iter().zip(&groups).filter(|(x, _)| **x != 0.0).for_each(|(_, column)| nothing[*column] = false);
+        found.extend((0..nothing.len()).filter(|column| nothing[*column]).map(|column| (index, column)));
+    }
+    found
 }
 
 /// Whether two locations are the same rows, however they are spelt.

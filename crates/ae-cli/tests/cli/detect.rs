@@ -179,3 +179,22 @@ fn the_reference_itself() {
     let words = ["detect", MODEL, "rows.csv", "--reference", "rows.csv", "--percentile", "50", "--json"];
     assert_eq!(ae(folder.path(), &words).summary()["flagged"], 15);
 }
+
+/// A text that the model has not seen is odd, and the first that a row is blamed for.
+#[test]
+fn unknown_texts_are_blamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let people = tables::people();
+    write(folder, "people.csv", &people);
+    write(folder, "new.csv", people.replace(",Bern,", ",Zug,"));
+    ae(folder, &["train", "people.csv", "--epochs", "20", "--encoding-dim", "4", "-o", MODEL]);
+    for more in [&["--reference", "people.csv"][..], &["--contamination", "0.5"]] {
+        let found = ae(folder, &[&["detect", MODEL, "new.csv"][..], more].concat()).cells();
+        let place = found[0].iter().position(|name| name == "blamed_1").unwrap();
+        for (row, text) in found[1..].iter().zip(people.lines().skip(1)) {
+            assert!(!text.contains(",Bern,") || row[place] == "town", "{more:?} {text}: {row:?}");
+        }
+        assert!(found[1..].iter().any(|row| row[place] != "town"));
+    }
+}

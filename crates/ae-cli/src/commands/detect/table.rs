@@ -101,11 +101,12 @@ impl Table<'_> {
         Ok(Dataset::new(values, columns.len())?.with_names(columns)?)
     }
 
-    /// The features that add most to a row's error, falling, each with what it adds.
+    /// The features that add most to a row's error, falling, each with what it adds; before them those with a text that is not known.
     fn blamed(&self, row: usize) -> Vec<(usize, f32)> {
         let errors = self.found.contributions.row(row).unwrap_or_default();
         let mut all: Vec<(usize, f32)> = errors.iter().copied().enumerate().collect();
-        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let is_known = |feature: usize| !self.found.unknown.contains(&(row, feature));
+        all.sort_by(|a, b| is_known(a.0).cmp(&is_known(b.0)).then(b.1.total_cmp(&a.1)));
         all.truncate(self.blamed);
         all
     }
