@@ -116,8 +116,10 @@ pub(crate) enum Command {
     #[command(after_help = measure::SWEEP_HELP, args_override_self = true)]
     Sweep(Box<SweepArgs>),
     /// Rows that a variational model makes up
-    #[command(after_help = "Examples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
-        ae generate vae.safetensors --rows 64 -o sheet.png")]
+    #[command(
+        after_help = "Categories, yes and no are drawn as likely as the model says; numbers are what it expects.\n\nExamples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
+        ae generate vae.safetensors --rows 64 -o sheet.png"
+    )]
     Generate(GenerateArgs),
     /// Rows on the way from one row to another, through the encodings between theirs
     #[command(after_help = "Example: ae interpolate model.safetensors digits --between 1,2 -o sheet.png")]

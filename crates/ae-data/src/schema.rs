@@ -15,6 +15,7 @@
 //! ```
 
 mod convert;
+mod draw;
 mod infer;
 mod quantiles;
 mod time;

@@ -25,6 +25,10 @@ pub(crate) fn generate(args: &GenerateArgs, common: &Common, out: &mut Output) -
     let model = load(&args.model, common.threads())?;
     let goal = Goal::of(&args.drawn, Some((&model, None)))?;
     let rows = model.generate(args.rows as usize, args.seed)?;
+    let rows = match model.schema() {
+        Some(schema) => schema.draw(&rows, args.seed)?,
+        None => rows,
+    };
     goal.deliver(&model, &rows, IN_A_LINE, &args.drawn, out)
 }
 

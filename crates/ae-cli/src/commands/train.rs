@@ -468,7 +468,7 @@ impl Part {
 }
 
 /// The share of the variance that a variational model leaves when its encodings are hardly more than the prior.
-const COLLAPSED: f64 = 0.98;
+const COLLAPSED: f64 = 0.9;
 /// A share of features that are never active which is worth a word.
 const MANY_DEAD: f64 = 0.1;
 

@@ -398,3 +398,17 @@ fn labels_in_files_of_numbers() {
     assert!(encode("codes.npy").contains("codes.npy, without their labels"));
     assert!(encode("codes.parquet").contains("codes.parquet\n"));
 }
+
+/// A model whose encodings say nothing draws categories as often as they are in the rows.
+#[test]
+fn categories_are_drawn() {
+    let mut text = "town,n\n".to_owned();
+    (0..300).for_each(|i| text += &format!("{},{}\n", ["Aue", "Aue", "Bern"][i % 3], i % 10));
+    let (folder, ended) =
+        trained_on(&text, &["--kind", "vae", "--beta", "100", "--epochs", "60", "--learning-rate", "0.01"]);
+    assert!(ended.err.contains("encodings say next to nothing"), "{}", ended.err);
+    let generate = |seed| ae(folder.path(), &["generate", MODEL, "--rows", "600", "--seed", seed]).out;
+    let share = cells(&generate("1")).iter().filter(|row| row[0] == "Bern").count() as f64 / 600.0;
+    assert!((share - 1.0 / 3.0).abs() < 0.1, "{share}");
+    assert!(generate("1") == generate("1") && generate("1") != generate("2"));
+}

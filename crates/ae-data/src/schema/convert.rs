@@ -190,7 +190,7 @@ impl Schema {
         Dataset::new(sums, names.len())?.with_names(names)
     }
 
-    fn check_width(&self, rows: &Dataset) -> Result<(), DataError> {
+    pub(super) fn check_width(&self, rows: &Dataset) -> Result<(), DataError> {
         if rows.features() == self.width() {
             return Ok(());
         }

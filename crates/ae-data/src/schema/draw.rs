@@ -1,0 +1,92 @@
+//! Texts drawn from what a model makes of their columns.
+
+use super::{Kind, Schema};
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::split::Rng;
+
+impl Schema {
+    /// The rows `[rows, features]` with each category drawn from the values of its column, in proportion to those above 0, and each yes
+    /// or no with its value as its chance: what a decoder that was trained with squared errors or cross-entropy says is how likely each text
+    /// is. [`Schema::decode`] alone takes the likeliest, and rare ones never come up. Numbers and times stay. The same seed draws the same.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] for rows of another width.
+    pub fn draw(&self, rows: &Dataset, seed: u64) -> Result<Dataset, DataError> {
+        self.check_width(rows)?;
+        let mut rng = Rng::new(seed);
+        let mut values = rows.values().to_vec();
+        for row in values.chunks_exact_mut(rows.features()) {
+            let mut at = 0;
+            for column in self.features() {
+                let cells = &mut row[at..at + column.width()];
+                at += column.width();
+                match column.kind {
+                    Kind::Categorical { .. } => draw_one(cells, &mut rng),
+                    Kind::Boolean { .. } => {
+                        cells.iter_mut().for_each(|x| *x = f32::from(u8::from(rng.unit() < f64::from(*x))));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let drawn = Dataset::new(values, rows.features())?;
+        match rows.names() {
+            Some(names) => drawn.with_names(names.to_vec()),
+            None => Ok(drawn),
+        }
+    }
+}
+
+/// Leaves a 1 at one of the values, drawn in proportion to those above 0, and 0 elsewhere; all as they are if none is.
+fn draw_one(values: &mut [f32], rng: &mut Rng) {
+    let weight = |x: f32| f64::from(x.max(0.0));
+    let total: f64 = values.iter().map(|x| weight(*x)).sum();
+    let mut left = rng.unit() * total;
+    let Some(last) = values.iter().rposition(|x| weight(*x) > 0.0) else { return };
+    let drawn = values[..last].iter().position(|x| {
+        left -= weight(*x);
+        left < 0.0
+    });
+    values.fill(0.0);
+    values[drawn.unwrap_or(last)] = 1.0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Wishes;
+    use crate::table::Table;
+
+    fn schema() -> Schema {
+        let names = ["town", "age", "old"].map(str::to_owned).to_vec();
+        let columns = [vec!["Aue", "Bern", "Cham"], vec!["1", "2", "3"], vec!["no", "yes", "no"]];
+        Schema::infer(&Table::new(names, &columns).unwrap(), &Wishes::default()).unwrap()
+    }
+
+    #[test]
+    fn shares_are_those_of_the_values() {
+        let schema = schema();
+        assert_eq!(schema.width(), 5);
+        let rows = 4000;
+        let row = [0.6, -0.5, 0.2, 7.5, 0.25];
+        let drawn = schema.draw(&Dataset::new(row.repeat(rows), 5).unwrap(), 3).unwrap();
+        let share = |column: usize, value: f32| {
+            drawn.values().chunks_exact(5).filter(|row| row[column] == value).count() as f64 / rows as f64
+        };
+        for (column, expected) in [(0, 0.75), (1, 0.0), (2, 0.25), (4, 0.25)] {
+            assert!((share(column, 1.0) - expected).abs() < 0.03, "{column}: {}", share(column, 1.0));
+            assert_eq!(share(column, 1.0) + share(column, 0.0), 1.0);
+        }
+        assert_eq!(share(3, 7.5), 1.0);
+        assert_eq!(schema.draw(&Dataset::new(row.repeat(rows), 5).unwrap(), 3).unwrap(), drawn);
+        assert!(schema.draw(&Dataset::new(vec![0.0; 4], 4).unwrap(), 3).is_err());
+    }
+
+    #[test]
+    fn where_nothing_is_likely_the_largest_stays() {
+        let row = vec![-0.3, -0.1, -0.2, 1.0, 2.0];
+        let drawn = schema().draw(&Dataset::new(row, 5).unwrap(), 0).unwrap();
+        assert_eq!(drawn.values(), [-0.3, -0.1, -0.2, 1.0, 1.0]);
+    }
+}
