@@ -393,7 +393,7 @@ pub(crate) struct TransformArgs {
 pub(crate) struct ReconstructArgs {
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
-    /// Keep the rows as they are, and fill in their missing values only
+    /// Keep the rows as they are, and fill in their missing values only: in three rounds, each from what the last one filled in
     #[arg(long)]
     pub(crate) fill: bool,
 }

@@ -258,10 +258,15 @@ pub(crate) fn write_beside(
     let width = found.features();
     let of = |column: usize| found.values().iter().skip(column).step_by(width.max(1));
     let columns = (0..width).map(|column| of(column).map(f32::to_string).collect());
-    let columns: Vec<Vec<String>> = std::iter::once(files.to_vec()).chain(columns).collect();
+    let mut columns: Vec<Vec<String>> = std::iter::once(files.to_vec()).chain(columns).collect();
     let numbers = || (1..=width).map(|number| number.to_string()).collect();
     let mut names = found.names().map_or_else(numbers, <[String]>::to_vec);
     names.insert(0, FILE.to_owned());
+    if let Some(labels) = found.labels() {
+        names.push("label".to_owned());
+        columns
+            .push((0..labels.len()).map(|row| labels.name_of(row).unwrap_or_default().to_owned()).collect());
+    }
     write_table(&Table::new(names, &columns)?, target, out)
 }
 
