@@ -28,6 +28,7 @@ pub use convert::{Encoded, Unknown};
 pub use infer::Wishes;
 pub use quantiles::Quantiles;
 pub use time::TimeForm;
+#[cfg(feature = "parquet")]
 pub(crate) use time::write as write_time;
 
 #[cfg(test)]

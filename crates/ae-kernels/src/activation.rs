@@ -272,14 +272,17 @@ impl<T: Element> OnVectors<T> for LeakyRelu {
 impl<T: Element> FromOutput<T> for LeakyRelu {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
-        s.select_lt(s.splat(T::ZERO), y, delta, s.mul(s.splat(T::from_f64(LEAK)), delta))
+        // The factor is selected, not the product: that would be stored under a mask ([`Simd::keep_lt`]).
+        s.mul(delta, s.select_lt(s.splat(T::ZERO), y, s.splat(T::ONE), s.splat(T::from_f64(LEAK))))
     }
 }
 
 impl<T: Element> OnVectors<T> for Elu {
     #[inline(always)]
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
-        s.select_lt(z, s.splat(T::ZERO), exp_m1(s, s.min(s.splat(T::ZERO), z)), z)
+        // One of the two is 0, or both are NaN: a selection would be stored under a mask ([`Simd::keep_lt`]).
+        let zero = s.splat(T::ZERO);
+        s.add(s.max(zero, z), exp_m1(s, s.min(zero, z)))
     }
 }
 

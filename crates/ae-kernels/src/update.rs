@@ -273,15 +273,20 @@ impl<T: Element> Kernel<T> for Penalise<'_, T> {
         for (weights, gradients) in
             self.weights.chunks(RUN * T::PANEL).zip(self.gradients.chunks_mut(RUN * T::PANEL))
         {
-            let mut sum = [T::ZERO; 16];
-            for (w, g) in weights.chunks_exact(S::LANES).zip(gradients.chunks_exact_mut(S::LANES)) {
-                let w = s.load(w);
-                let of_l1 = s.keep_lt(zero, s.abs(w), s.copysign(l1, w));
-                let new = s.add(s.load(g), s.mul_add(l2, w, of_l1));
-                s.store(new, g);
-                s.store(s.mul_add(new, new, s.load(&sum)), &mut sum);
+            // A sum for each lane of a panel row, whatever the vectors' length.
+            let mut sums = [T::ZERO; 16];
+            for lane in (0..T::PANEL).step_by(S::LANES) {
+                let mut sum = s.splat(T::ZERO);
+                for (w, g) in weights.chunks_exact(T::PANEL).zip(gradients.chunks_exact_mut(T::PANEL)) {
+                    let (w, g) = (s.load(&w[lane..]), &mut g[lane..]);
+                    let of_l1 = s.keep_lt(zero, s.abs(w), s.copysign(l1, w));
+                    let new = s.add(s.load(g), s.mul_add(l2, w, of_l1));
+                    s.store(new, g);
+                    sum = s.mul_add(new, new, sum);
+                }
+                s.store(sum, &mut sums[lane..]);
             }
-            total += sum.iter().map(|x| x.to_f64()).sum::<f64>();
+            total += sums.iter().map(|x| x.to_f64()).sum::<f64>();
         }
         total
     }

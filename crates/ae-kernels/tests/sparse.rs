@@ -212,4 +212,13 @@ fn largest_of_all_as_by_sorting() {
     let mut line = [f32::NAN; 16];
     sparse::drop_below(Isa::best(), 1.0, &mut line);
     assert!(line.iter().all(|x| x.is_nan()));
+    for isa in Isa::available() {
+        let mut line = [f32::NEG_INFINITY; 16];
+        line[3] = f32::INFINITY;
+        sparse::drop_below(isa, 1.0, &mut line);
+        assert!(
+            line.iter().enumerate().all(|(i, x)| *x == if i == 3 { f32::INFINITY } else { 0.0 }),
+            "{isa}"
+        );
+    }
 }

@@ -5,7 +5,7 @@
 use ae_kernels::gemm::{BatchPanels, Blocking, WeightRange, weight_gradient};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len, turned_len};
 use ae_kernels::tile::{self, PairedTiles, Parts, split};
-use ae_kernels::update::Rule;
+use ae_kernels::update::{self, Rule};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -199,4 +199,35 @@ fn rules_are_those_of_the_textbook() {
     );
     check("adam", adam, |t| adam_rule::<f32>(t, 0.0), |t| adam_rule::<f64>(t, 0.0));
     check("adamw", adamw, |t| adam_rule::<f32>(t, 0.01), |t| adam_rule::<f64>(t, 0.01));
+}
+
+/// The sum of squares has the bits of one sum a lane of a panel row, joined every 64 rows, however long the vectors are.
+fn norms_are_summed_by_lane<T: Element>(mul_add: fn(T, T, T) -> T) {
+    let mut random = SplitMix64::new(12);
+    for rows in [0, 1, 63, 64, 65, 200] {
+        let values: Vec<T> = random
+            .uniform_f32s(rows * T::PANEL, -1.0, 1.0)
+            .into_iter()
+            .map(|x| T::from_f64(x.into()))
+            .collect();
+        let mut expected = 0.0;
+        for run in values.chunks(64 * T::PANEL) {
+            let mut sums = vec![T::ZERO; T::PANEL];
+            for row in run.chunks(T::PANEL) {
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum = mul_add(*x, *x, *sum));
+            }
+            expected += sums.iter().map(|x| x.to_f64()).sum::<f64>();
+        }
+        for isa in Isa::available().filter(|isa| isa.fuses()) {
+            let mut gradients = values.clone();
+            let norm = update::penalise(isa, [T::ZERO; 2], &values, &mut gradients);
+            assert_eq!(norm.to_bits(), expected.to_bits(), "{rows} rows on {isa}");
+        }
+    }
+}
+
+#[test]
+fn norms_have_the_same_bits_on_every_instruction_set() {
+    norms_are_summed_by_lane(f32::mul_add);
+    norms_are_summed_by_lane(f64::mul_add);
 }

@@ -56,9 +56,16 @@ pub(crate) struct Engine<T: Arithmetic> {
     lines: AlignedBuf<T>,
     mean: Option<RunningMean<T>>,
     products: Products,
-    plan: Option<StepPlan<T>>,
-    arena: Arena<T>,
+    /// For batches of too few rows for tiles where others are for them, and for these.
+    work: [Option<Work<T>>; 2],
     deaths: Option<Deaths>,
+}
+
+/// How steps are computed, and their memory.
+#[derive(Clone, Debug)]
+struct Work<T: Arithmetic> {
+    plan: StepPlan<T>,
+    arena: Arena<T>,
 }
 
 /// Features of a sparse code that have not been active for long.
@@ -167,8 +174,7 @@ impl<T: Arithmetic> Engine<T> {
             }),
             network,
             products,
-            plan: None,
-            arena: Arena::default(),
+            work: [None, None],
             deaths: match config.latent() {
                 Latent::TopK(TopK { revival: Some(revival), .. }) => {
                     Some(Deaths::new(config.encoding_dim(), revival, config.learning_rate()))
@@ -248,14 +254,14 @@ impl<T: Arithmetic> Engine<T> {
 
     pub(crate) fn set_products(&mut self, products: Products) {
         self.products = products;
-        self.plan = None;
+        self.work = [None, None];
     }
 
     /// Says whether the next steps are told what rows should become.
     pub(crate) fn set_paired(&mut self, paired: bool) {
         if self.network.objective.paired != paired {
             self.network.objective.paired = paired;
-            self.plan = None;
+            self.work = [None, None];
         }
     }
 
@@ -269,13 +275,30 @@ impl<T: Arithmetic> Engine<T> {
         StepPlan::new(&self.network, batch, crew.threads(), parts)
     }
 
-    /// Makes room for steps on up to `batch` rows. After it, steps allocate nothing.
+    /// Which of [`Engine::work`] a batch takes. Its rows decide, not what came before it: another way has other bits.
+    fn slot(&self, rows: usize) -> usize {
+        usize::from(self.products == Products::Fastest && step::tiles_pay(&self.network, rows))
+    }
+
+    fn new_work(&self, crew: Crew<'_>, batch: usize) -> Work<T> {
+        let plan = self.plan_for(crew, batch);
+        Work { arena: plan.arena(), plan }
+    }
+
+    /// Makes room for steps on up to `batch` rows. After it, they allocate nothing, but for the first on so few rows that they are computed
+    /// another way.
     pub(crate) fn prepare(&mut self, crew: Crew<'_>, batch: usize) {
-        if self.plan.as_ref().is_none_or(|plan| plan.batch() != batch) {
-            let plan = self.plan_for(crew, batch);
-            self.arena = plan.arena();
-            self.plan = Some(plan);
+        let slot = self.slot(batch);
+        if self.work[slot].as_ref().is_none_or(|work| work.plan.batch() != batch) {
+            self.work[slot] = Some(self.new_work(crew, batch));
         }
+    }
+
+    /// Takes the work for so many rows out of its slot, to be put back there.
+    fn take_work(&mut self, crew: Crew<'_>, rows: usize) -> (usize, Work<T>) {
+        let slot = self.slot(rows);
+        let work = self.work[slot].take().filter(|work| work.plan.batch() >= rows);
+        (slot, work.unwrap_or_else(|| self.new_work(crew, rows)))
     }
 
     fn draws(&self) -> Draws {
@@ -285,20 +308,18 @@ impl<T: Arithmetic> Engine<T> {
     /// One update from the rows `indices` of `table`; returns their summed losses before it.
     pub(crate) fn train_batch(&mut self, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         self.set_paired(table.targets.is_some());
-        if self.plan.as_ref().is_none_or(|plan| plan.batch() < indices.len()) {
-            self.prepare(crew, indices.len());
-        }
+        let (slot, mut work) = self.take_work(crew, indices.len());
+        let Work { plan, arena } = &mut work;
         let draws = self.draws();
-        let Some(plan) = &self.plan else { return Totals::default() };
         let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
         let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), draws) };
-        plan.rows_phase(&self.network, crew, batch, &mut self.arena);
-        let totals = plan.totals(indices.len(), &self.arena);
+        plan.rows_phase(&self.network, crew, batch, arena);
+        let totals = plan.totals(indices.len(), arena);
         if let Some(latent) = self.network.batch_top_k_mut() {
-            latent.follow(plan.least_kept(&self.arena));
+            latent.follow(plan.least_kept(arena));
         }
         let mean_active = self.deaths.as_mut().map(|deaths| {
-            deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), &self.arena, each))
+            deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), arena, each))
         });
         self.time += 1;
         let (layers, parameters) = self.network.parts();
@@ -308,10 +329,10 @@ impl<T: Arithmetic> Engine<T> {
         if gradients.is_empty() {
             let rule = self.optimizer.rule(self.learning_rate, indices.len(), self.time);
             let changed = (&mut *parameters, state);
-            plan.parameters_phase((isa, places), crew, indices.len(), &self.arena, rule, changed);
+            plan.parameters_phase((isa, places), crew, indices.len(), arena, rule, changed);
         } else {
             let of = (layers, &*parameters);
-            let mut norm = write_down(plan, of, crew, indices.len(), &self.arena, self.costs, gradients);
+            let mut norm = write_down(plan, of, crew, indices.len(), arena, self.costs, gradients);
             if layers.unit_norm.is_some() {
                 layers.remove_along(crew, parameters, gradients, self.lines.as_mut_slice());
                 norm = layers.penalised_norm([0.0; 2], parameters, gradients);
@@ -334,6 +355,7 @@ impl<T: Arithmetic> Engine<T> {
                 update::follow(isa, T::from_f64(1.0 - keep), parameters, values);
             });
         }
+        self.work[slot] = Some(work);
         totals
     }
 
@@ -355,14 +377,13 @@ impl<T: Arithmetic> Engine<T> {
         indices: &[usize],
         out: &mut [f64],
     ) {
-        if self.plan.as_ref().is_none_or(|plan| plan.batch() < indices.len()) {
-            self.prepare(crew, indices.len());
-        }
+        let (slot, mut work) = self.take_work(crew, indices.len());
+        let Work { plan, arena } = &mut work;
         let draws = Draws { time, ..self.draws() };
-        let Some(plan) = &self.plan else { return };
         let batch = Batch::new(table.into(), indices, Some(self.maps.inwards()), draws);
-        plan.rows_phase(&self.network, crew, batch, &mut self.arena);
-        out.iter_mut().zip(plan.losses(indices.len(), &self.arena)).for_each(|(out, loss)| *out = loss);
+        plan.rows_phase(&self.network, crew, batch, arena);
+        out.iter_mut().zip(plan.losses(indices.len(), arena)).for_each(|(out, loss)| *out = loss);
+        self.work[slot] = Some(work);
     }
 
     /// The objective over the rows, the mean of their losses and what the parameters cost, and its gradients, layer by layer.

@@ -195,14 +195,15 @@ impl<T: Element> Phases<T> for Infallible {
 
 /// Whether splitting `f32` products for tiles is faster than computing them plainly, as measured: it costs work for every value
 /// between the layers, so the layers must be wide, and there must be rows for more than one pair of batch panels.
-pub(crate) fn tiles_pay<T: Element>(network: &Network<T>, batch: usize) -> bool {
+pub(crate) fn tiles_pay<T: Arithmetic>(network: &Network<T>, batch: usize) -> bool {
     const MULTIPLY_ADDS_A_VALUE: usize = 64;
     const ROWS: usize = 33;
     let products: usize = network.layers.iter().map(|l| l.inputs * l.outputs).sum();
     let values: usize = network.layers.iter().map(|l| l.inputs + l.outputs).sum();
     let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
     let dense = !network.stages.iter().any(Stage::is_of_images);
-    network.isa.has_tiles()
+    T::Tiles::THERE
+        && network.isa.has_tiles()
         && dense
         && one_sample
         && batch >= ROWS

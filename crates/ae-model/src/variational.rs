@@ -12,7 +12,7 @@ use crate::engine::{Engine, Products};
 use crate::error::Error;
 use crate::model::{AnyEngine, Autoencoder, known_values};
 use crate::scale::Scaler;
-use crate::step::Arithmetic;
+use crate::step::{self, Arithmetic};
 
 /// Rows whose samples are in memory together.
 const ROWS: usize = 128;
@@ -117,7 +117,9 @@ impl<T: Arithmetic> Weighing<T> {
             let mut engine = Engine::new(trained.network.isa, &config.weighing(samples, seed), scaler);
             let parameters = trained.network.parameters.as_slice();
             engine.network.parameters.as_mut_slice().copy_from_slice(parameters);
-            engine.set_products(Products::Fastest);
+            // One way for all: what a row is worth does not depend on how many rows come with it.
+            let on_tiles = step::tiles_pay(&engine.network, ROWS);
+            engine.set_products(if on_tiles { Products::Split } else { Products::Plain });
             engine
         };
         let passes = [(larger, each + 1), (count - larger, each)];

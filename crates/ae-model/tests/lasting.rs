@@ -7,6 +7,7 @@ use ae_model::{
     Autoencoder, Config, ConfigBuilder, EarlyStopping, Error, ErrorNorm, Gaussian, Latent, Loss, Optimizer,
     ScalerKind, Schedule, StopReason, TopK,
 };
+use ae_testing::random::SplitMix64;
 
 fn base() -> ConfigBuilder {
     Config::builder(64).hidden_dims([24]).encoding_dim(6).optimizer(Optimizer::ADAM).epochs(6).seed(3)
@@ -88,6 +89,20 @@ fn a_continued_dictionary_has_vectors_of_norm_one() {
         let norm = line.iter().map(|w| w * w).sum::<f64>().sqrt();
         assert!((norm - 1.0).abs() < 1e-5, "{norm}");
     }
+}
+
+/// Where large batches are computed on tiles and small ones are not, what came before decides nothing.
+#[test]
+fn updates_do_not_depend_on_the_size_of_earlier_batches() {
+    let rows = Dataset::new(SplitMix64::new(8).uniform_f32s(100 * 260, 0.0, 1.0), 260).unwrap();
+    let few = rows.select_rows(&(0..20).collect::<Vec<_>>()).unwrap();
+    let config = Config::builder(260).encoding_dim(400).batch_size(90).epochs(1);
+    let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+    model.fit(&rows, &mut []).unwrap();
+    let mut reloaded = reloaded(&model);
+    model.partial_fit(&few).unwrap();
+    reloaded.partial_fit(&few).unwrap();
+    assert_eq!(apart(&model, &reloaded), 0.0);
 }
 
 #[test]

@@ -38,9 +38,10 @@ impl<T: Element> Kernel<T> for DropBelow<'_, T> {
         let least = s.splat(self.least);
         for values in self.values.chunks_exact_mut(S::LANES) {
             let value = s.load(values);
-            // All of it is dropped or nothing: the difference is exact.
+            // All of it is dropped or nothing: the difference is exact, but for infinity, which is no number less itself.
             let dropped = s.keep_lt(value, least, value);
-            s.store(s.sub(value, dropped), values);
+            let left = s.sub(value, dropped);
+            s.store(s.keep_known(s.sub(dropped, dropped), left), values);
         }
     }
 }
