@@ -135,7 +135,7 @@ pub trait Simd<T: Element>: Words + Send + Sync + 'static {
     /// `if a < b { x } else { y }`
     fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
     /// `if a < b { x } else { 0 }`. Apart from [`Simd::select_lt`] because a selection with zero that is then stored where
-    /// `x` came from is compiled to a masked store, which is ten times slower on some CPUs.
+    /// `x` came from is compiled to a masked store, which is ten times slower on some CPUs (of AVX2; on AVX-512 it is one all the same).
     fn keep_lt(self, a: Self::V, b: Self::V, x: Self::V) -> Self::V;
     /// `if a is NaN { 0 } else { x }`
     fn keep_known(self, a: Self::V, x: Self::V) -> Self::V;

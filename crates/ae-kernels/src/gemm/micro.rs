@@ -397,8 +397,9 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
     }
 }
 
-/// Lines that each tile asks for of a batch panel's deltas for the next panels of outputs: a share of 48 inputs is eight tiles or
-/// more, so that all 16 lines of a square are asked for by the end of it.
+/// Lines that each tile asks for of a batch panel's deltas for the next panels of outputs: a share of 48 inputs is eight tiles of six
+/// inputs, so that all 16 lines of a square are asked for by the end of it. Of the wider tiles of AVX-512 there are fewer, which ask for
+/// a part; asking for more there has not been measured.
 const DELTAS_AHEAD: usize = 2;
 
 struct Gradients<'a, T> {

@@ -3,7 +3,7 @@
 //! `tdpbf16ps` sums the products of the low and of the high halves apart, in the order of the pairs, adds the two
 //! sums and then adds that to the tile (Intel 64 SDM volume 2, TDPBF16PS). The product of two bf16 numbers is exact in f32,
 //! so it makes no difference whether a multiply-add is fused: every instruction set gives the bits of the tiles, but
-//! for denormal numbers, which the tiles take for zero.
+//! for denormal numbers, operands as well as sums, which the tiles take for zero.
 
 use super::{Aside, Operand, SPLIT, TILE, TileUnit};
 use crate::simd::{Halves, HalvesKernel, Simd};

@@ -129,7 +129,7 @@ pub enum Precision {
     F64,
     /// Mixed precision: the operands of products rounded to bf16, everything else in single precision, the parameters and
     /// their updates included. As fast as it is meant to be only on CPUs with AMX; elsewhere slower than `F32`, with the
-    /// same results.
+    /// same results where no number is denormal, which tiles take for zero.
     Bf16,
 }
 
