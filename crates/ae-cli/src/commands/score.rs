@@ -31,7 +31,8 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
         let narrow = errors.iter().map(|error| *error as f32).collect();
         Dataset::new(narrow, 1)?.with_names(vec!["error".to_owned()])?
     };
-    let labels = rows.labels();
+    // Folders of images have labels that nobody has asked for.
+    let labels = rows.labels().filter(|_| paths.input.label.is_some());
     let table = match labels {
         Some(labels) => table.with_labels(labels.clone())?,
         None => table,
