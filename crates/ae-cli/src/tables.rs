@@ -111,15 +111,20 @@ pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
 
 /// A word about columns that number the rows, which tell one row from another and say nothing of either.
 pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
-    let width = rows.features().max(1);
-    let column = |column: usize| rows.values().iter().skip(column).step_by(width).copied();
-    for number in (0..rows.features()).filter(|_| rows.rows() >= FEW) {
-        let rises = column(number).zip(column(number).skip(1)).all(|(x, next)| x < next);
-        let (first, last) = (column(number).next(), column(number).last());
-        let spread = first.zip(last).map_or(0.0, |(first, last)| last - first);
-        if rises && spread < SPARSE * rows.rows() as f32 && column(number).all(|x| x.fract() == 0.0) {
+    if rows.rows() < FEW {
+        return;
+    }
+    let (values, width) = (rows.values(), rows.features());
+    for column in 0..width {
+        let of_column = || values[column..].iter().step_by(width);
+        let spread = values[values.len() - width + column] - values[column];
+        // Most columns fall within the first few rows: no more of them is read.
+        let numbers = spread < SPARSE * rows.rows() as f32
+            && of_column().zip(of_column().skip(1)).all(|(x, next)| x < next)
+            && of_column().all(|x| x.fract() == 0.0);
+        if numbers {
             let name =
-                rows.names().map_or_else(|| (number + 1).to_string(), |names| format!("'{}'", names[number]));
+                rows.names().map_or_else(|| (column + 1).to_string(), |names| format!("'{}'", names[column]));
             out.note(format!(
                 "{location}, column {name}: it seems to number the rows, which is no property of theirs; --drop leaves it out"
             ));
