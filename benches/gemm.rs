@@ -74,7 +74,7 @@ impl Layer {
         let delta = Panels::new(self.delta.as_slice(), self.outputs, self.rows);
         let below = (Panels::new(self.x.as_slice(), self.inputs, self.rows), Activation::Linear);
         let dx = PanelsMut::new(self.dx.as_mut_slice(), self.inputs, self.rows);
-        backward_input(self.isa, Blocking::default(), weights, delta, below, dx);
+        backward_input(self.isa, Blocking::default(), weights, 0, delta, below, dx);
     }
 
     /// Subtracts the gradient, times `step`, from `updated`.

@@ -128,11 +128,13 @@ pub fn forward<'a, T: Element>(
 }
 
 /// `dx = (W δ) ⊙ act'`: weights `[inputs + 1, outputs]`, `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is what
-/// the slope of the layer below is computed from, `[inputs, batch]`, and how.
+/// the slope of the layer below is computed from, `[inputs, batch]`, and how. `dx` and `below` may be those of some of the inputs, from
+/// `first` on.
 pub fn backward_input<T: Element>(
     isa: Isa,
     blocking: Blocking,
     weights: Panels<'_, T>,
+    first: usize,
     delta: Panels<'_, T>,
     below: (Panels<'_, T>, impl Into<Slope>),
     dx: PanelsMut<'_, T>,
@@ -140,14 +142,14 @@ pub fn backward_input<T: Element>(
     let below: (Panels<'_, T>, Slope) = (below.0, below.1.into());
     below.1.check();
     assert!(
-        weights.rows() == dx.rows() + 1
+        first.checked_add(dx.rows()).is_some_and(|end| end < weights.rows())
             && weights.cols() == delta.rows()
             && delta.cols() == dx.cols()
             && below.0.rows() == dx.rows()
             && below.0.cols() == dx.cols()
             && blocking.kc > 0
             && blocking.nc > 0,
-        "backward_input: weights [{}, {}], delta [{}, {}], below [{}, {}], dx [{}, {}], {blocking:?}",
+        "backward_input: weights [{}, {}] from {first}, delta [{}, {}], below [{}, {}], dx [{}, {}], {blocking:?}",
         weights.rows(),
         weights.cols(),
         delta.rows(),
@@ -157,7 +159,7 @@ pub fn backward_input<T: Element>(
         dx.rows(),
         dx.cols(),
     );
-    T::backward_input(isa, BackwardInput { blocking, weights, delta, below, dx });
+    T::backward_input(isa, BackwardInput { blocking, weights, first, delta, below, dx });
 }
 
 /// One matrix of every row block of a batch, at the same place of each block.

@@ -226,6 +226,43 @@ impl<'t> Crew<'t> {
         });
     }
 
+    /// Calls `work(block, start, reads, piece, beside)` for pieces of what the blocks of `data`, `block_len` elements each, are to be written,
+    /// by `places`: `piece` is `len` of these elements (the last piece of a block may be shorter), from `start` among them, and `beside`
+    /// as many of those beside them, where there are any. One piece of all blocks comes before the next.
+    pub fn for_each_piece<T: Send + Sync>(
+        self,
+        data: &mut [T],
+        block_len: usize,
+        places: &Places,
+        len: usize,
+        work: impl Fn(usize, usize, [&[T]; 2], &mut [T], &mut [T]) + Send + Sync,
+    ) {
+        places.check(block_len);
+        assert!(len > 0 && data.len().is_multiple_of(block_len), "pieces of {len}, blocks of {block_len}");
+        let Places { reads, writes, beside } = places;
+        let blocks = data.len() / block_len;
+        let data = Owned::new(data);
+        self.share(blocks * writes.len().div_ceil(len), |index| {
+            let (block, start) = (index % blocks, index / blocks * len);
+            let end = writes.len().min(start + len);
+            let at = |place: &Range<usize>, start: usize, end: usize| {
+                block * block_len + place.start + start..block * block_len + place.start + end
+            };
+            let (beside_start, beside_end) = if beside.is_empty() { (0, 0) } else { (start, end) };
+            // SAFETY: `check` has seen that all places are within a block, of which there are `blocks` in `data`, and that what is written
+            // overlaps neither itself nor what is read. `share` calls with every index once, so each piece of a block is handed out once,
+            // and pieces of one block end where the next begin; what is read is only read, by all.
+            let (reads, piece, beside) = unsafe {
+                (
+                    [0, 1].map(|n| data.part(at(&reads[n], 0, reads[n].len()))),
+                    data.piece(at(writes, start, end)),
+                    data.piece(at(beside, beside_start, beside_end)),
+                )
+            };
+            work(block, start, reads, piece, beside);
+        });
+    }
+
     /// Calls `work(i, part, extra)` for every range `i` of `parts`, where `part` is that range of `data` and `extra` the
     /// range of `extra` that is `extra.len() / data.len()` times as long.
     pub fn for_each_part<T: Send>(
@@ -263,14 +300,14 @@ impl<'t> Crew<'t> {
     }
 }
 
-/// A slice that is handed out in pieces.
+/// A slice that is handed out in pieces, and in parts that all may read.
 struct Owned<'a, T> {
     data: *mut T,
     of: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: shared among threads it hands out pieces that do not overlap, by the contract of `piece`: each is a `&mut [T]` of one
-// thread, as if it had been split off and sent there.
+// thread, as if it had been split off and sent there. Parts of it that are shared need a `T` that is `Sync`.
 unsafe impl<T: Send> Sync for Owned<'_, T> {}
 
 impl<'a, T> Owned<'a, T> {
@@ -284,6 +321,48 @@ impl<'a, T> Owned<'a, T> {
     unsafe fn piece(&self, range: Range<usize>) -> &mut [T] {
         // SAFETY: the caller's obligations.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(range.start), range.len()) }
+    }
+
+    /// For any number of threads to read.
+    ///
+    /// # Safety
+    /// The range lies inside the slice, and no piece that overlaps with it is in use.
+    unsafe fn part(&self, range: Range<usize>) -> &[T]
+    where
+        T: Sync,
+    {
+        // SAFETY: the caller's obligations.
+        unsafe { std::slice::from_raw_parts(self.data.add(range.start), range.len()) }
+    }
+}
+
+/// Places within a block of memory for work that is shared among threads ([`Crew::for_each_piece`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// What all threads read.
+    pub reads: [Range<usize>; 2],
+    /// What they write, in pieces.
+    pub writes: Range<usize>,
+    /// What they write too, as long, or empty.
+    pub beside: Range<usize>,
+}
+
+impl Places {
+    /// Panics unless all are within `block_len` elements, and what is written overlaps with nothing else.
+    fn check(&self, block_len: usize) {
+        let Places { reads: [first, second], writes, beside } = self;
+        let inside = [first, second, writes, beside]
+            .iter()
+            .all(|place| place.start <= place.end && place.end <= block_len);
+        let apart = |a: &Range<usize>, b: &Range<usize>| {
+            a.is_empty() || b.is_empty() || a.end <= b.start || b.end <= a.start
+        };
+        let alone = [first, second].iter().all(|read| apart(read, writes) && apart(read, beside));
+        let matching = beside.is_empty() || beside.len() == writes.len();
+        assert!(
+            block_len > 0 && inside && alone && apart(writes, beside) && matching,
+            "{self:?} in blocks of {block_len}"
+        );
     }
 }
 

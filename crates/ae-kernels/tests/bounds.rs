@@ -125,7 +125,7 @@ fn blocks_larger_than_the_sum_are_the_whole_sum() {
         let blocking = Blocking { kc: usize::MAX, nc: usize::MAX };
         let (weights, delta) = (Panels::new(&weights, 2, 1), Panels::new(&delta, 1, 16));
         let below = (Panels::new(&[0.0; 16], 1, 16), Activation::Linear);
-        gemm::backward_input(isa, blocking, weights, delta, below, PanelsMut::new(&mut dx, 1, 16));
+        gemm::backward_input(isa, blocking, weights, 0, delta, below, PanelsMut::new(&mut dx, 1, 16));
         assert_eq!(dx, [1.0; 16], "on {isa}");
     }
 }

@@ -130,6 +130,7 @@ fn check_backward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
         isa,
         blocking(kc),
         Panels::new(weights.as_slice(), inputs + 1, outputs),
+        0,
         Panels::new(delta.as_slice(), outputs, rows),
         (Panels::new(below.as_slice(), inputs, rows), Activation::Relu),
         PanelsMut::new(dx.as_mut_slice(), inputs, rows),
@@ -304,6 +305,55 @@ fn neither_blocks_nor_neighbours_change_a_bit() {
         for dims in [[50, 37, 29], [3, 2053, 83], [3, 1024, 16], [3, 1, 129]] {
             check_company::<f32>(isa, dims);
             check_company::<f64>(isa, dims);
+        }
+    }
+}
+
+/// The deltas of some inputs by themselves, and the outputs of some panels of weights, have the bits that they have among all.
+fn check_parts<T: Element + Float>(isa: Isa, [rows, inputs, outputs]: [usize; 3]) {
+    let case = Case::new([rows, inputs, outputs]);
+    let (weights, delta) = (layer::<T>(&case), batch::<T>(&case.delta, rows, outputs));
+    let down = |first: usize, some: usize| {
+        let x: Vec<f64> =
+            (0..rows).flat_map(|row| &case.x[row * inputs + first..][..some]).copied().collect();
+        let (below, mut dx) = (batch::<T>(&x, rows, some), nan::<T>(panel_len::<T>(some, rows)));
+        gemm::backward_input(
+            isa,
+            blocking(64),
+            Panels::new(weights.as_slice(), inputs + 1, outputs),
+            first,
+            Panels::new(delta.as_slice(), outputs, rows),
+            (Panels::new(below.as_slice(), some, rows), Activation::Tanh),
+            PanelsMut::new(dx.as_mut_slice(), some, rows),
+        );
+        table(Panels::new(dx.as_slice(), some, rows))
+    };
+    let all = down(0, inputs);
+    for (first, some) in [(0, 1), (1, inputs - 1), (inputs / 2, inputs - inputs / 2), (inputs, 0)] {
+        let expected: Vec<T> =
+            (0..rows).flat_map(|row| &all[row * inputs + first..][..some]).copied().collect();
+        assert!(down(first, some) == expected, "{some} inputs from {first} of {inputs} on {isa}");
+    }
+    let x = batch::<T>(&case.x, rows, inputs);
+    let all = forward(isa, blocking(64), [rows, inputs, outputs], &weights, &x, Activation::Tanh);
+    let panel = (inputs + 1) * T::PANEL;
+    for (first, end) in [(0, 1), (1, 2), (1, panel_count::<T>(outputs))] {
+        let some = outputs.min(end * T::PANEL) - first * T::PANEL;
+        let mut of_some = AlignedBuf::zeroed((end - first) * panel);
+        of_some.as_mut_slice().copy_from_slice(&weights.as_slice()[first * panel..end * panel]);
+        let got = forward(isa, blocking(64), [rows, inputs, some], &of_some, &x, Activation::Tanh);
+        let expected: Vec<T> =
+            (0..rows).flat_map(|row| &all[row * outputs + first * T::PANEL..][..some]).copied().collect();
+        assert!(got == expected, "panels {first} to {end} of {outputs} outputs on {isa}");
+    }
+}
+
+#[test]
+fn parts_of_a_product_have_its_bits() {
+    for isa in Isa::available() {
+        for dims in [[1, 37, 45], [16, 130, 45], [35, 50, 70]] {
+            check_parts::<f32>(isa, dims);
+            check_parts::<f64>(isa, dims);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use ae_kernels::par::{Crew, DisjointRanges, Pool};
+use ae_kernels::par::{Crew, DisjointRanges, Places, Pool};
 
 #[test]
 fn every_chunk_is_done_once() {
@@ -56,6 +56,77 @@ fn every_part_is_done_once_with_its_extra() {
         assert_eq!(data, [1, 1, 1, 0, 0, 3, 3, 3, 3, 4, 0, 0]);
         assert_eq!(extra, data.iter().flat_map(|x| [*x, *x]).collect::<Vec<_>>());
     }
+}
+
+/// Blocks of 20: what is read first, and what is written behind it and beside that, in pieces that do not divide it.
+#[test]
+fn every_piece_is_done_once_in_every_block() {
+    let places = Places { reads: [0..5, 17..20], writes: 5..12, beside: 12..17 };
+    let beside = Places { writes: 5..10, ..places.clone() };
+    for threads in [1, 2, 5] {
+        let pool = Pool::new(Some(threads)).unwrap();
+        for (blocks, len) in [(0, 3), (1, 1), (1, 9), (3, 2), (4, 3)] {
+            let mut data: Vec<usize> = (0..blocks * 20).collect();
+            pool.crew().for_each_piece(
+                &mut data,
+                20,
+                &beside,
+                len,
+                |block, start, [first, second], piece, beside| {
+                    assert_eq!(
+                        first.iter().chain(second).map(|x| x % 20).collect::<Vec<_>>(),
+                        [0, 1, 2, 3, 4, 17, 18, 19]
+                    );
+                    assert!(
+                        first[0] == block * 20
+                            && piece.len() == len.min(5 - start)
+                            && beside.len() == piece.len()
+                    );
+                    for (i, (x, y)) in piece.iter_mut().zip(beside).enumerate() {
+                        assert_eq!([*x, *y], [block * 20 + 5 + start + i, block * 20 + 12 + start + i]);
+                        (*x, *y) = (*x + 1000, *y + 1000);
+                    }
+                },
+            );
+            let changed = |i: usize| (5..10).contains(&(i % 20)) || (12..17).contains(&(i % 20));
+            assert!(data.iter().enumerate().all(|(i, x)| *x == i + if changed(i) { 1000 } else { 0 }));
+            let without = Places { beside: 0..0, ..places.clone() };
+            pool.crew().for_each_piece(&mut data, 20, &without, len, |_, _, _, piece, beside| {
+                assert!(beside.is_empty());
+                piece.iter_mut().for_each(|x| *x = 0);
+            });
+            assert!(
+                data.iter().enumerate().all(|(i, x)| (*x == 0) == ((5..12).contains(&(i % 20)) || i == 0))
+            );
+        }
+    }
+}
+
+#[test]
+fn places_that_overlap_or_leave_their_block_are_refused() {
+    let good = Places { reads: [0..5, 3..8], writes: 8..10, beside: 10..12 };
+    let bad = [
+        Places { writes: 7..9, ..good.clone() },
+        Places { beside: 9..11, ..good.clone() },
+        Places { beside: 4..6, ..good.clone() },
+        Places { beside: 10..13, ..good.clone() },
+        Places { writes: 8..21, beside: 0..0, ..good.clone() },
+        Places { reads: [0..5, 19..22], ..good.clone() },
+        #[allow(clippy::reversed_empty_ranges, reason = "what is to be refused")]
+        Places { reads: [0..5, 5..4], ..good.clone() },
+    ];
+    let run = |places: &Places, len: usize, block_len: usize| {
+        let mut data = [0; 40];
+        std::panic::catch_unwind(move || {
+            Crew::SOLO.for_each_piece(&mut data, block_len, places, len, |_, _, _, _, _| ());
+        })
+    };
+    assert!(run(&good, 2, 20).is_ok());
+    for places in bad {
+        assert!(run(&places, 2, 20).is_err(), "{places:?}");
+    }
+    // Pieces without elements, blocks that do not fit, and none.
+    assert!(run(&good, 0, 20).is_err() && run(&good, 2, 39).is_err() && run(&good, 2, 0).is_err());
 }
 
 #[test]

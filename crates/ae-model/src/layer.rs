@@ -58,21 +58,38 @@ impl Dense {
         y: PanelsMut<'_, T>,
         slopes: Option<PanelsMut<'_, T>>,
     ) {
+        self.forward_from(isa, all, 0, x, y, slopes);
+    }
+
+    /// As [`Dense::forward`], of the outputs from panel `first` of the weights on that `y` has room for: to the end, or whole panels.
+    pub(crate) fn forward_from<T: Element>(
+        &self,
+        isa: Isa,
+        all: &[T],
+        first: usize,
+        x: Panels<'_, T>,
+        y: PanelsMut<'_, T>,
+        slopes: Option<PanelsMut<'_, T>>,
+    ) {
+        let (rows, outputs) = (self.inputs + 1, y.rows());
+        let from = self.range.start + first * rows * T::PANEL;
+        let weights = Panels::new(&all[from..][..panel::panel_len::<T>(rows, outputs)], rows, outputs);
         let epilogue = Epilogue { activation: self.activation, slopes };
-        gemm::forward(isa, Blocking::default(), self.parameters(all), x, y, epilogue);
+        gemm::forward(isa, Blocking::default(), weights, x, y, epilogue);
     }
 
     /// `delta` `[outputs, batch]` (∂J/∂z of this layer) to `dx` `[inputs, batch]` (∂J/∂z of what is below, whose slope comes
-    /// from `below`).
+    /// from `below`), or of those of the inputs from `first` on that `dx` and `below` have.
     pub(crate) fn backward_input<T: Element>(
         &self,
         isa: Isa,
         all: &[T],
+        first: usize,
         delta: Panels<'_, T>,
         below: (Panels<'_, T>, Slope),
         dx: PanelsMut<'_, T>,
     ) {
-        gemm::backward_input(isa, Blocking::default(), self.parameters(all), delta, below, dx);
+        gemm::backward_input(isa, Blocking::default(), self.parameters(all), first, delta, below, dx);
     }
 
     /// The parameters as ranges of at most about `most` elements, in order: `(where, which)`. Whole panels together

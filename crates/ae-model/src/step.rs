@@ -14,6 +14,7 @@ mod batch;
 mod block;
 mod contraction;
 mod plain;
+mod shared;
 mod sparse;
 mod tiles;
 mod waiting;
@@ -396,7 +397,12 @@ impl<T: Arithmetic> StepPlan<T> {
             }
         };
         let data = arena.blocks.as_mut_slice();
-        if reuses_blocks {
+        if let Way::Plain(plan) = &self.way
+            && plan.shares_products(network, crew.threads(), blocks)
+        {
+            let (data, kept) = (&mut data[..blocks * block_len], &mut kept[..blocks * kept_len]);
+            plan.shared_pass(network, crew, batch, pass, data, kept);
+        } else if reuses_blocks {
             let kept = &mut kept[..blocks * kept_len];
             crew.for_each_chunk_in(kept, kept_len, data, block_len, |index, kept, block| {
                 work(index, block, kept);

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_data::{Dataset, Fingerprint};
-use ae_model::{Activation, Autoencoder, Config, ErrorNorm, Optimizer, Precision, ScalerKind};
+use ae_model::{
+    Activation, Autoencoder, CodePenalty, Config, Dropout, ErrorNorm, Gaussian, Latent, Loss, Noise,
+    Optimizer, Precision, ScalerKind, TopK,
+};
 use ae_testing::random::SplitMix64;
 
 const THREADS: [usize; 4] = [1, 2, 3, 7];
@@ -122,5 +125,61 @@ fn threads_may_change_between_updates() {
             hash(&model)
         };
         assert_eq!(trained([7, 1, 3, 2]), trained([1, 1, 1, 1]), "{precision:?}");
+    }
+}
+
+/// Where there are more threads than panels of rows, they share the outputs of products and not the rows; whatever lies between the
+/// products.
+#[test]
+fn threads_without_rows_of_their_own_change_no_bit() {
+    const FEATURES: usize = 403;
+    let base = || {
+        Config::builder(FEATURES)
+            .hidden_dims([330])
+            .encoding_dim(50)
+            .epochs(1)
+            .batch_size(40)
+            .optimizer(Optimizer::ADAM)
+    };
+    let top_k = |of_batch| Latent::TopK(TopK { k: 3, revival: None, of_batch });
+    let kinds = [
+        ("plain", base()),
+        ("in double precision", base().precision(Precision::F64)),
+        ("with slopes that are kept", base().activation(Activation::Silu)),
+        (
+            "denoising",
+            base().noise(Noise::Gaussian { sigma: 0.3 }).dropout(Dropout { input: 0.1, hidden: 0.2 }),
+        ),
+        ("normalised", base().layer_norm(true).activation(Activation::Gelu)),
+        ("masked", base().mask_missing(true).scaler(ScalerKind::Standard)),
+        ("variational", base().latent(Latent::Gaussian(Gaussian::default()))),
+        ("of several samples", {
+            let latent = Gaussian { samples: 3, ..Gaussian::default() };
+            base().latent(Latent::Gaussian(latent)).loss(Loss::Bce)
+        }),
+        ("sparse in the mean of the batch", {
+            base()
+                .code_penalty(CodePenalty::Kl { target: 0.1, weight: 0.1 })
+                .encoding_activation(Activation::Sigmoid)
+        }),
+        ("the largest of each row", base().latent(top_k(false))),
+        ("the largest of the batch", base().latent(top_k(true))),
+        ("tied, contractive", base().hidden_dims([]).encoding_dim(400).tied_weights(true).contractive(0.1)),
+    ];
+    let data = Dataset::new(SplitMix64::new(9).uniform_f32s(59 * FEATURES, 0.0, 1.0), FEATURES).unwrap();
+    for (name, config) in kinds {
+        let config = config.build().unwrap();
+        let trained = |threads: usize| {
+            let mut model = Autoencoder::new(config.clone()).unwrap();
+            model.set_threads(Some(threads)).unwrap();
+            for rows in [59, 1, 2, 17] {
+                model.partial_fit(&data.select_rows(&(0..rows).collect::<Vec<_>>()).unwrap()).unwrap();
+            }
+            hash(&model)
+        };
+        let expected = trained(1);
+        for threads in [2, 4, 19] {
+            assert_eq!(trained(threads), expected, "{name}: {threads} threads");
+        }
     }
 }

@@ -162,7 +162,7 @@ impl Layer {
             let w = Panels::new(weights.as_slice(), inputs + 1, outputs);
             let delta = Panels::new(delta.as_slice(), outputs, rows);
             let dx = PanelsMut::new(dx.as_mut_slice(), inputs, rows);
-            once(|| gemm::backward_input(isa, blocking, w, delta, (of_x, Activation::Relu), dx))
+            once(|| gemm::backward_input(isa, blocking, w, 0, delta, (of_x, Activation::Relu), dx))
         });
         let of = |data, panel_len| BatchPanels {
             data,

@@ -102,6 +102,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
 pub struct BackwardInput<'a, T> {
     pub(super) blocking: Blocking,
     pub(super) weights: Panels<'a, T>,
+    pub(super) first: usize,
     pub(super) delta: Panels<'a, T>,
     pub(super) below: (Panels<'a, T>, Slope),
     pub(super) dx: PanelsMut<'a, T>,
@@ -113,7 +114,8 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
     fn run<S: Simd<T>>(mut self, s: S) {
         let (inputs, outputs) = (self.dx.rows(), self.delta.rows());
         let batch_panels = self.delta.count();
-        let (w_panel, d_panel, dx_panel) = ((inputs + 1) * T::PANEL, outputs * T::PANEL, inputs * T::PANEL);
+        let (d_panel, dx_panel) = (outputs * T::PANEL, inputs * T::PANEL);
+        let w_panel = self.weights.rows() * T::PANEL;
         let (y, slope) = self.below;
         let kc = self.blocking.kc.min(outputs.max(1)).next_multiple_of(T::PANEL);
         let most = if S::WIDE_TILE_ROWS > 0 && batch_panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
@@ -137,7 +139,7 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                                 scalars: self
                                     .weights
                                     .data()
-                                    .get(n / T::PANEL * w_panel + first * T::PANEL..)
+                                    .get(n / T::PANEL * w_panel + (self.first + first) * T::PANEL..)
                                     .unwrap_or_default(),
                                 scalar_step: 1,
                                 scalar_row: T::PANEL,

@@ -166,16 +166,25 @@ impl<'a, T: Element> Block<'a, T> {
 
     /// What the slope of the values before stage `index` is computed from, and how: that of the layer which made them.
     pub(super) fn slope_below<'m>(&self, memory: &'m [T], index: usize) -> (Panels<'m, T>, Slope) {
-        let values = self.values(memory, index);
-        let Some(below) = index.checked_sub(1) else { return (values, Slope::Of(Activation::Linear)) };
+        let Area { features, .. } = self.areas.values[index];
+        let (at, slope) = self.slope_at(index);
+        (Panels::new(&memory[at..][..self.len(index)], features, self.cols(index)), slope)
+    }
+
+    /// As [`Block::slope_below`], where that is, as long as the values.
+    pub(super) fn slope_at(&self, index: usize) -> (usize, Slope) {
+        let of = |activation| (self.areas.at(index), Slope::Of(activation));
+        let Some(below) = index.checked_sub(1) else { return of(Activation::Linear) };
         match self.network.stages[below].layer() {
-            Some(_) if keeps_slopes(self.network, below) => {
-                let slopes = &memory[self.areas.private[below]..][..self.len(index)];
-                (Panels::new(slopes, values.rows(), values.cols()), Slope::Given)
-            }
-            Some(layer) => (values, Slope::Of(self.network.layers[layer].activation)),
-            None => (values, Slope::Of(Activation::Linear)),
+            Some(_) if keeps_slopes(self.network, below) => (self.areas.private[below], Slope::Given),
+            Some(layer) => of(self.network.layers[layer].activation),
+            None => of(Activation::Linear),
         }
+    }
+
+    /// Where stage `index` keeps the slopes of its activation, if it does.
+    pub(super) fn slopes_at(&self, index: usize) -> Option<usize> {
+        keeps_slopes(self.network, index).then(|| self.areas.private[index])
     }
 
     fn stream(&self, salt: u64) -> Stream {

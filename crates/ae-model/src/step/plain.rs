@@ -90,6 +90,133 @@ impl PlainPlan {
     }
 }
 
+/// What is done with a block of rows, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    /// The rows are brought in.
+    Load,
+    /// The way up through a stage.
+    Up(usize),
+    /// The losses, and the delta of the output.
+    Judge,
+    /// What phase 2 will read of a stage is put aside.
+    Keep(usize),
+    /// The way down through a stage: the delta below.
+    Down(usize),
+}
+
+impl PlainPlan {
+    /// Batch panels of a block.
+    pub(super) fn block_panels(&self) -> usize {
+        self.layout.block_panels
+    }
+
+    /// Elements of the memory of a block, and of what is kept of it.
+    pub(super) fn memory_len(&self) -> [usize; 2] {
+        [self.layout.block_len, self.layout.kept_len]
+    }
+
+    /// Where the values before stage `index` are.
+    pub(super) fn values_at(&self, index: usize) -> usize {
+        self.areas.at(index)
+    }
+
+    /// What is done in `pass` of `stages` stages.
+    pub(super) fn acts(&self, stages: usize, pass: Range<usize>) -> impl Iterator<Item = Act> + Clone + '_ {
+        let load = (pass.start == 0).then_some(Act::Load);
+        let judge = (pass.end == stages).then_some(Act::Judge);
+        let down = if pass.end == stages { 0..stages } else { 0..0 };
+        let down = down.rev().flat_map(|index| {
+            [Some(Act::Keep(index)), self.areas.goes_below(index).then_some(Act::Down(index))]
+                .into_iter()
+                .flatten()
+        });
+        load.into_iter().chain(pass.map(Act::Up)).chain(judge).chain(down)
+    }
+
+    /// Where the delta before stage `index` of so many is.
+    pub(super) fn delta_at(&self, stages: usize, index: usize) -> usize {
+        match (stages - index).checked_sub(1) {
+            None => self.areas.at(stages),
+            Some(done) => self.scratch[done % 2],
+        }
+    }
+
+    /// The values, the delta after stage `index` of so many, and room for the one before it.
+    fn around<'m, T>(
+        &self,
+        memory: &'m mut [T],
+        stages: usize,
+        index: usize,
+    ) -> (&'m [T], &'m [T], &'m mut [T]) {
+        let (values, scratch) = memory.split_at_mut(self.scratch[0]);
+        let (first, second) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
+        let (above, below) = match (stages - index) % 2 {
+            0 => (first, second),
+            _ => (second, first),
+        };
+        let values = &*values;
+        let delta = if index + 1 == stages { &values[self.areas.at(stages)..] } else { above };
+        (values, delta, below)
+    }
+
+    /// Does `act` with a block.
+    pub(super) fn act<T: Element>(&self, block: &Block<'_, T>, act: Act, memory: &mut [T], kept: &mut [T]) {
+        let network = block.network;
+        let (isa, parameters) = (network.isa, network.parameters.as_slice());
+        let (stages, count) = (&network.stages, network.stages.len());
+        let (kept, judged) = kept.split_at_mut(self.layout.judged.losses);
+        let (losses, squares) = judged.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
+        match act {
+            Act::Load => block.load(&mut memory[..self.scratch[0]]),
+            Act::Up(index) => match &stages[index] {
+                Stage::Dense(layer) => {
+                    let (x, y, slopes) = block.around(memory, index);
+                    network.layers[*layer].forward(isa, parameters, x, y, slopes);
+                }
+                Stage::Conv(conv) => {
+                    let (x, y, slopes) = block.around(memory, index);
+                    conv.forward(isa, &network.layers[conv.layer], parameters, x, y, slopes);
+                }
+                _ => block.forward(&mut memory[..self.scratch[0]], index),
+            },
+            Act::Judge => block.judge(&mut memory[..self.scratch[0]], losses, squares),
+            Act::Keep(index) => {
+                let x = block.values(memory, index);
+                let delta = block.delta(&memory[self.delta_at(count, index + 1)..], index + 1);
+                if let Stage::Dense(layer) = stages[index] {
+                    let len = panel::turned_len::<T>(network.layers[layer].outputs, delta.cols());
+                    panel::turn(isa, delta, &mut kept[self.layers[layer].turned..][..len]);
+                    if self.layout.reuses_blocks {
+                        let inputs = &mut kept[self.layers[layer].inputs..];
+                        inputs[..x.data().len()].copy_from_slice(x.data());
+                    }
+                } else if let Stage::Conv(conv) = &stages[index] {
+                    let len = conv.map.parameters_len::<T>() * x.count();
+                    let gradients = &mut kept[self.layers[conv.layer].turned..][..len];
+                    conv.map.weight_gradient(isa, x, delta, gradients);
+                }
+            }
+            Act::Down(index) => {
+                let (values, delta, below) = self.around(memory, count, index);
+                match &stages[index] {
+                    Stage::Dense(layer) => {
+                        let (delta, dx) = (block.delta(delta, index + 1), block.delta_mut(below, index));
+                        let slope = block.slope_below(values, index);
+                        network.layers[*layer].backward_input(isa, parameters, 0, delta, slope, dx);
+                    }
+                    Stage::Conv(conv) => {
+                        let (delta, dx) = (block.delta(delta, index + 1), block.delta_mut(below, index));
+                        let weights = network.layers[conv.layer].parameters(parameters);
+                        conv.map.backward_input(isa, weights, delta, block.slope_below(values, index), dx);
+                    }
+                    _ => block.backward(values, index, delta, below, losses),
+                }
+            }
+        }
+    }
+}
+
 impl<T: Element> Phases<T> for PlainPlan {
     fn layout(&self) -> &Layout {
         &self.layout
@@ -107,69 +234,9 @@ impl<T: Element> Phases<T> for PlainPlan {
         memory: &mut [T],
         kept: &mut [T],
     ) {
-        let isa = network.isa;
-        let parameters = network.parameters.as_slice();
         let block = self.block(network, batch);
-        let stages = &network.stages;
-        let (values, scratch) = memory.split_at_mut(self.scratch[0]);
-        if pass.start == 0 {
-            block.load(values);
-        }
-        for index in pass.clone() {
-            match &stages[index] {
-                Stage::Dense(layer) => {
-                    let (x, y, slopes) = block.around(values, index);
-                    network.layers[*layer].forward(isa, parameters, x, y, slopes);
-                }
-                Stage::Conv(conv) => {
-                    let (x, y, slopes) = block.around(values, index);
-                    conv.forward(isa, &network.layers[conv.layer], parameters, x, y, slopes);
-                }
-                _ => block.forward(values, index),
-            }
-        }
-        if pass.end < stages.len() {
-            return;
-        }
-
-        let (kept, judged) = kept.split_at_mut(self.layout.judged.losses);
-        let (losses, squares) = judged.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
-        let (mut above, mut below) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
-        block.judge(values, losses, squares);
-        let values = &*values;
-        let mut delta = &values[self.areas.at(stages.len())..];
-        for (index, stage) in stages.iter().enumerate().rev() {
-            let goes_below = self.areas.goes_below(index);
-            if let Stage::Dense(layer) = *stage {
-                let dense = &network.layers[layer];
-                let delta = block.delta(delta, index + 1);
-                let len = panel::turned_len::<T>(dense.outputs, delta.cols());
-                panel::turn(isa, delta, &mut kept[self.layers[layer].turned..][..len]);
-                if self.layout.reuses_blocks {
-                    let x = block.values(values, index).data();
-                    kept[self.layers[layer].inputs..][..x.len()].copy_from_slice(x);
-                }
-                if goes_below {
-                    let dx = block.delta_mut(below, index);
-                    dense.backward_input(isa, parameters, delta, block.slope_below(values, index), dx);
-                }
-            } else if let Stage::Conv(conv) = stage {
-                let (x, delta) = (block.values(values, index), block.delta(delta, index + 1));
-                let len = conv.map.parameters_len::<T>() * x.count();
-                let gradients = &mut kept[self.layers[conv.layer].turned..][..len];
-                conv.map.weight_gradient(isa, x, delta, gradients);
-                if goes_below {
-                    let (weights, dx) =
-                        (network.layers[conv.layer].parameters(parameters), block.delta_mut(below, index));
-                    conv.map.backward_input(isa, weights, delta, block.slope_below(values, index), dx);
-                }
-            } else if goes_below {
-                block.backward(values, index, delta, below, losses);
-            }
-            if goes_below {
-                std::mem::swap(&mut above, &mut below);
-                delta = above;
-            }
+        for act in self.acts(network.stages.len(), pass) {
+            self.act(&block, act, memory, kept);
         }
     }
 

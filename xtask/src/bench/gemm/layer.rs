@@ -95,7 +95,7 @@ impl<T: Element + Float> Layer<T> {
                     let delta = &delta[part(task, panel_len::<T>(n, rows), n)];
                     let below = (Panels::new(&x[part(task, dx.len(), k)], k, rows), Activation::Linear);
                     let dx = PanelsMut::new(dx, k, rows);
-                    backward_input(isa, blocking, weights, Panels::new(delta, n, rows), below, dx);
+                    backward_input(isa, blocking, weights, 0, Panels::new(delta, n, rows), below, dx);
                 });
             }
             Product::WeightGradient => {
