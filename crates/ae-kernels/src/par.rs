@@ -157,6 +157,11 @@ impl<'t> Crew<'t> {
         if worth_sharing { self } else { Crew { team: None, threads: 1 } }
     }
 
+    /// This crew, with no more threads than so many.
+    pub fn at_most(self, threads: usize) -> Self {
+        Crew { threads: self.threads.min(threads.max(1)), ..self }
+    }
+
     /// How many threads share its work.
     pub fn threads(self) -> usize {
         self.threads
@@ -213,8 +218,7 @@ impl<'t> Crew<'t> {
         let areas = memory.len().checked_div(scratch_len).unwrap_or(usize::MAX);
         assert!(areas > 0, "{} elements for work in {scratch_len}", memory.len());
         let (data, memory) = (Owned::new(data), Owned::new(memory));
-        let crew = Crew { threads: self.threads.min(areas), ..self };
-        crew.share_as(chunks, |thread, i| {
+        self.at_most(areas).share_as(chunks, |thread, i| {
             let start = i * len;
             let place = start..start + len.min(total - start);
             // SAFETY: `share_as` calls with every index below `chunks` once, and chunks do not overlap, as in `for_each_chunk_with`. It gives a
@@ -292,7 +296,7 @@ impl<'t> Crew<'t> {
 
     /// Calls `work` once with every index below `count`; first with the number of the thread at work, below [`Crew::threads`], which no other
     /// has meanwhile.
-    fn share_as(self, count: usize, work: impl Fn(usize, usize) + Sync) {
+    pub(crate) fn share_as(self, count: usize, work: impl Fn(usize, usize) + Sync) {
         match self.team {
             Some(team) if count > 1 && self.threads > 1 => team.run(self.threads, count, &work),
             _ => (0..count).for_each(|index| work(0, index)),
@@ -301,8 +305,10 @@ impl<'t> Crew<'t> {
 }
 
 /// A slice that is handed out in pieces, and in parts that all may read.
-struct Owned<'a, T> {
+#[derive(Clone, Copy)]
+pub(crate) struct Owned<'a, T> {
     data: *mut T,
+    len: usize,
     of: PhantomData<&'a mut [T]>,
 }
 
@@ -311,27 +317,33 @@ struct Owned<'a, T> {
 unsafe impl<T: Send> Sync for Owned<'_, T> {}
 
 impl<'a, T> Owned<'a, T> {
-    fn new(slice: &'a mut [T]) -> Self {
-        Owned { data: slice.as_mut_ptr(), of: PhantomData }
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
+        Owned { data: slice.as_mut_ptr(), len: slice.len(), of: PhantomData }
     }
 
+    /// Panics unless the range lies inside the slice.
+    ///
     /// # Safety
-    /// The range lies inside the slice, and no piece that overlaps with it is in use.
+    /// No other piece or part that overlaps with it is in use.
     #[allow(clippy::mut_from_ref, reason = "pieces do not overlap")]
-    unsafe fn piece(&self, range: Range<usize>) -> &mut [T] {
-        // SAFETY: the caller's obligations.
+    #[inline(always)]
+    pub(crate) unsafe fn piece(&self, range: Range<usize>) -> &mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
+        // SAFETY: inside the slice, which is borrowed for `'a`; that nobody else uses it is the caller's obligation.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(range.start), range.len()) }
     }
 
-    /// For any number of threads to read.
+    /// For any number of threads to read. Panics unless the range lies inside the slice.
     ///
     /// # Safety
-    /// The range lies inside the slice, and no piece that overlaps with it is in use.
-    unsafe fn part(&self, range: Range<usize>) -> &[T]
+    /// No piece that overlaps with it is in use.
+    #[inline(always)]
+    pub(crate) unsafe fn part(&self, range: Range<usize>) -> &[T]
     where
         T: Sync,
     {
-        // SAFETY: the caller's obligations.
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
+        // SAFETY: inside the slice, which is borrowed for `'a`; that nobody writes to it is the caller's obligation.
         unsafe { std::slice::from_raw_parts(self.data.add(range.start), range.len()) }
     }
 }

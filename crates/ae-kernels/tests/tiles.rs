@@ -7,6 +7,7 @@ use ae_kernels::Isa;
 use ae_kernels::activation::{Activation, Epilogue};
 use ae_kernels::gemm::WeightRange;
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len};
+use ae_kernels::par::{Crew, Pool};
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
@@ -100,6 +101,17 @@ fn forward(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
 }
 
 fn forward_with<'a>(case: &Case, isa: Isa, parts: Parts, epilogue: impl Into<Epilogue<'a, f32>>) -> Vec<f32> {
+    forward_shared(case, isa, parts, epilogue, (Crew::SOLO, 1))
+}
+
+/// With memory for so many threads.
+fn forward_shared<'a>(
+    case: &Case,
+    isa: Isa,
+    parts: Parts,
+    epilogue: impl Into<Epilogue<'a, f32>>,
+    (crew, rooms): (Crew<'_>, usize),
+) -> Vec<f32> {
     let epilogue = epilogue.into();
     let keeps_zero = !matches!(epilogue.activation, Activation::Sigmoid | Activation::Softplus);
     let q = case.panels();
@@ -107,12 +119,12 @@ fn forward_with<'a>(case: &Case, isa: Isa, parts: Parts, epilogue: impl Into<Epi
     let mut tiles = AlignedBuf::zeroed(q * split::panel_len(parts, case.inputs));
     split::rows(isa, parts, Panels::new(x.as_slice(), case.inputs, q * 16), tiles.as_mut_slice());
     let mut y = AlignedBuf::zeroed(panel_len::<f32>(case.outputs, q * 16));
-    let mut scratch = AlignedBuf::zeroed(tile::scratch_len(parts, q));
+    let mut scratch = AlignedBuf::zeroed(rooms * tile::scratch_len(parts, q));
     let (mut next, mut kept) =
         (vec![0.0; q * split::panel_len(parts, case.outputs)], kept(parts, q, case.outputs));
     let apart = split::pair_len(parts, case.outputs);
     tile::forward(
-        isa,
+        (isa, crew),
         parts,
         Panels::new(layer.as_slice(), case.inputs + 1, case.outputs),
         tiles.as_slice(),
@@ -153,20 +165,24 @@ fn half(tiles: &[f32], parts: Parts, tile: usize, place: usize, high: bool) -> f
     (0..parts.count()).rev().map(part).fold(0.0, |sum, x| sum + x)
 }
 
-/// `dx`, put together from its turned form.
 fn backward_input(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
+    backward_shared(case, isa, parts, (Crew::SOLO, 1))
+}
+
+/// `dx`, put together from its turned form; with memory for so many threads.
+fn backward_shared(case: &Case, isa: Isa, parts: Parts, (crew, rooms): (Crew<'_>, usize)) -> Vec<f32> {
     let q = case.panels();
     let (layer, x) = (case.layer(), case.batch(&case.x, case.inputs));
     let delta = case.batch(&case.delta, case.outputs);
     let mut tiles = AlignedBuf::zeroed(q * split::panel_len(parts, case.outputs));
     split::features(isa, parts, Panels::new(delta.as_slice(), case.outputs, q * 16), tiles.as_mut_slice());
-    let mut scratch = AlignedBuf::zeroed(tile::scratch_len(parts, q));
+    let mut scratch = AlignedBuf::zeroed(rooms * tile::scratch_len(parts, q));
     let (mut next, mut kept) =
         (vec![0.0; q * split::panel_len(parts, case.inputs)], kept(parts, q, case.inputs));
     let apart = split::pair_len(parts, case.inputs);
     let mut dx = AlignedBuf::zeroed(panel_len::<f32>(case.inputs, q * 16));
     tile::backward_input(
-        isa,
+        (isa, crew),
         parts,
         Panels::new(layer.as_slice(), case.inputs + 1, case.outputs),
         tiles.as_slice(),
@@ -337,6 +353,25 @@ fn every_instruction_set_gives_the_same_bits() {
                 })
                 .collect();
             assert!(results.iter().all(|result| *result == results[0]), "{shape:?} in {parts:?}");
+        }
+    }
+}
+
+#[test]
+fn threads_that_share_a_product_change_no_bit() {
+    let pool = Pool::new(Some(5)).unwrap();
+    for isa in Isa::available() {
+        for (shape, parts) in SHAPES.into_iter().flat_map(|shape| BOTH.map(|parts| (shape, parts))) {
+            let case = Case::new(shape);
+            let alone = [forward(&case, isa, parts), backward_input(&case, isa, parts)].map(|y| bits(&y));
+            // All of them, and fewer, for want of memory.
+            for crew in [(pool.crew(), 5), (pool.crew(), 2)] {
+                let shared = [
+                    forward_shared(&case, isa, parts, Activation::Linear, crew),
+                    backward_shared(&case, isa, parts, crew),
+                ];
+                assert!(shared.map(|y| bits(&y)) == alone, "{}", case.name("shared products", isa));
+            }
         }
     }
 }

@@ -10,11 +10,12 @@
 //! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
 //! products are computed, [`plain`], on [`tiles`] or from [`sparse`] codes, is a property of the plan.
 
+mod acts;
 mod batch;
 mod block;
 mod contraction;
+mod no_tiles;
 mod plain;
-mod shared;
 mod sparse;
 mod tiles;
 mod waiting;
@@ -38,6 +39,7 @@ use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
 use crate::trainer::Compiled;
+use acts::{ByActs, Memory};
 pub(crate) use batch::{Batch, Draws};
 use block::Block;
 use plain::PlainPlan;
@@ -89,11 +91,13 @@ pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
 }
 
 /// Phases on tiles.
-pub(crate) trait OnTiles<T>: Phases<T> {
+pub(crate) trait OnTiles<T: Element>: ByActs<T> {
     /// The plan for batches of up to `batch` rows, where the arithmetic has tiles.
     fn plan(network: &Network<T>, batch: usize, threads: usize, parts: Parts) -> Option<Self>;
     /// Whether the arithmetic has tiles.
     const THERE: bool;
+    /// Elements of memory that so many threads need to share products.
+    fn rooms_len(&self, threads: usize) -> usize;
     /// Elements of the two areas of memory that [`OnTiles::encode`] needs.
     fn encode_len(parts: Parts, inputs: usize, batch_panels: usize) -> [usize; 2];
     /// The forward product of a layer by itself, for an even number of whole batch panels.
@@ -157,43 +161,6 @@ pub(crate) struct Piece {
     within: Range<usize>,
 }
 
-/// No tiles, no phases.
-impl<T: Element> OnTiles<T> for Infallible {
-    fn plan(_: &Network<T>, _: usize, _: usize, _: Parts) -> Option<Self> {
-        None
-    }
-    const THERE: bool = false;
-    fn encode_len(_: Parts, _: usize, _: usize) -> [usize; 2] {
-        [0; 2]
-    }
-    fn encode(
-        isa: Isa,
-        _: Parts,
-        layer: &Dense,
-        all: &[T],
-        x: Panels<'_, T>,
-        y: PanelsMut<'_, T>,
-        _: [&mut [T]; 2],
-    ) {
-        layer.forward(isa, all, x, y, None);
-    }
-}
-
-impl<T: Element> Phases<T> for Infallible {
-    fn layout(&self) -> &Layout {
-        match *self {}
-    }
-    fn one_block(&self, _: &Network<T>, _: Batch<'_, T>, _: Range<usize>, _: &mut [T], _: &mut [T]) {
-        match *self {}
-    }
-    fn block<'a>(&'a self, _: &'a Network<T>, _: Batch<'a, T>) -> Block<'a, T> {
-        match *self {}
-    }
-    fn update(&self, _: Operands<'_, T>, _: &Piece, _: Rule<T>, _: Part<'_, T>) {
-        match *self {}
-    }
-}
-
 /// Whether splitting `f32` products for tiles is faster than computing them plainly, as measured: it costs work for every value
 /// between the layers, so the layers must be wide, and there must be rows for more than one pair of batch panels.
 pub(crate) fn tiles_pay<T: Arithmetic>(network: &Network<T>, batch: usize) -> bool {
@@ -247,6 +214,8 @@ pub(crate) struct StepPlan<T: Arithmetic> {
 pub(crate) struct Arena<T> {
     blocks: AlignedBuf<T>,
     kept: AlignedBuf<T>,
+    /// Of products that threads share.
+    rooms: AlignedBuf<T>,
     /// Of a stage that awaits the whole batch: means; or values to choose among, and the smallest one kept.
     means: Vec<f64>,
     values: Vec<T>,
@@ -294,6 +263,10 @@ impl<T: Arithmetic> StepPlan<T> {
         Arena {
             blocks: AlignedBuf::zeroed(in_memory * self.layout.block_len),
             kept: AlignedBuf::zeroed(blocks * self.layout.kept_len),
+            rooms: AlignedBuf::zeroed(match &self.way {
+                Way::Tiles(plan) => plan.rooms_len(self.threads),
+                Way::Plain(_) | Way::Sparse(_) => 0,
+            }),
             means: Vec::new(),
             values: Vec::with_capacity(self.batch * self.chosen_among),
             least: None,
@@ -397,12 +370,19 @@ impl<T: Arithmetic> StepPlan<T> {
             }
         };
         let data = arena.blocks.as_mut_slice();
-        if let Way::Plain(plan) = &self.way
-            && plan.shares_products(network, crew.threads(), blocks)
-        {
-            let (data, kept) = (&mut data[..blocks * block_len], &mut kept[..blocks * kept_len]);
-            plan.shared_pass(network, crew, batch, pass, data, kept);
-        } else if reuses_blocks {
+        if !reuses_blocks {
+            let (blocks, kept) = (&mut data[..blocks * block_len], &mut kept[..blocks * kept_len]);
+            let memory = Memory { blocks, kept, rooms: arena.rooms.as_mut_slice() };
+            let shared = match &self.way {
+                Way::Plain(plan) => acts::shared_pass(plan, network, crew, batch, pass.clone(), memory),
+                Way::Tiles(plan) => acts::shared_pass(plan, network, crew, batch, pass.clone(), memory),
+                Way::Sparse(_) => false,
+            };
+            if shared {
+                return;
+            }
+        }
+        if reuses_blocks {
             let kept = &mut kept[..blocks * kept_len];
             crew.for_each_chunk_in(kept, kept_len, data, block_len, |index, kept, block| {
                 work(index, block, kept);

@@ -145,6 +145,13 @@ fn threads_without_rows_of_their_own_change_no_bit() {
     let kinds = [
         ("plain", base()),
         ("in double precision", base().precision(Precision::F64)),
+        ("in mixed precision", base().precision(Precision::Bf16)),
+        ("in mixed precision, with more between the layers", {
+            let dropout = Dropout { input: 0.1, hidden: 0.2 };
+            let mixed =
+                base().precision(Precision::Bf16).activation(Activation::Gelu).hidden_dims([330, 200]);
+            mixed.layer_norm(true).dropout(dropout)
+        }),
         ("with slopes that are kept", base().activation(Activation::Silu)),
         (
             "denoising",

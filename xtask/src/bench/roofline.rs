@@ -7,6 +7,7 @@ use ae_kernels::Isa;
 use ae_kernels::activation::Activation;
 use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
+use ae_kernels::par::Crew;
 use ae_kernels::simd::Element;
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
@@ -204,7 +205,7 @@ impl Layer {
             let forms =
                 Forms { next: Some(next.as_mut_slice()), kept: Some(kept.as_mut_slice()), apart: delta_len };
             let (x, scratch) = (of_rows.as_slice(), scratch.as_mut_slice());
-            once(|| tile::forward(isa, parts, w, x, y, Activation::Relu, Some(forms), scratch))
+            once(|| tile::forward((isa, Crew::SOLO), parts, w, x, y, Activation::Relu, Some(forms), scratch))
         });
         let (mut next, mut kept) = (buffer(of_rows.as_slice().len()), buffer(pairs * x_len));
         let backward = best_of(limit, || {
@@ -213,7 +214,7 @@ impl Layer {
                 Forms { next: Some(next.as_mut_slice()), kept: Some(kept.as_mut_slice()), apart: x_len };
             let (delta, scratch) = (of_features.as_slice(), scratch.as_mut_slice());
             let below = (of_x, Activation::Relu);
-            once(|| tile::backward_input(isa, parts, w, delta, below, forms, None, scratch))
+            once(|| tile::backward_input((isa, Crew::SOLO), parts, w, delta, below, forms, None, scratch))
         });
         let x = PairedTiles { data: of_inputs.as_slice(), offset: 0, apart: x_len, pairs };
         let delta = PairedTiles { data: of_turned.as_slice(), offset: 0, apart: delta_len, pairs };

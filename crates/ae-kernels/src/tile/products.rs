@@ -6,12 +6,14 @@ mod gradient;
 mod weights;
 
 use super::split::{self, LINE};
-use super::{Aside, Operand, Parts, TILE, TileUnit, run};
+use super::{Aside, DEPTH, Operand, Parts, TILE, TileUnit, run};
 use crate::activation::{Epilogue, Slope};
 use crate::gemm::WeightRange;
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_count};
+use crate::par::{Crew, Owned};
 use crate::update::Rule;
+use weights::Product;
 pub use weights::scratch_len;
 
 /// The result of a product in the forms that the next products take ([`super`]): [`forward`] writes those of
@@ -36,11 +38,53 @@ impl Forms<'_> {
     }
 }
 
+/// [`Forms`], or nothing, for the tasks of a product to write to, each to what comes from its strips.
+#[derive(Clone, Copy)]
+struct Written<'a> {
+    next: Option<Owned<'a, f32>>,
+    kept: Option<Owned<'a, f32>>,
+    apart: usize,
+}
+
+impl<'a> Written<'a> {
+    fn new(forms: Option<Forms<'a>>) -> Self {
+        let Forms { next, kept, apart } = forms.unwrap_or(Forms { next: None, kept: None, apart: 0 });
+        Written { next: next.map(Owned::new), kept: kept.map(Owned::new), apart }
+    }
+}
+
+/// Strips of a task, at least, and tasks a thread, to even out threads that are late.
+const STRIPS: usize = 2;
+const TASKS_A_THREAD: usize = 2;
+
+/// The product for all strips of its result, shared among the threads of `crew`: each strip is one task's, with all that is written of it,
+/// and so are the `len` elements of `scratch` that a task has at a time.
+fn share<P: Product<PARTS> + Copy + Sync, const PARTS: usize>(
+    (isa, crew): (Isa, Crew<'_>),
+    product: P,
+    (batch, pairs): (&[f32], usize),
+    (scratch, len): (&mut [f32], usize),
+) {
+    let crew = crew.at_most(scratch.len() / len);
+    let strips = product.features().div_ceil(DEPTH);
+    let tasks =
+        if crew.threads() == 1 { 1 } else { (strips / STRIPS).clamp(1, TASKS_A_THREAD * crew.threads()) };
+    let rooms = Owned::new(scratch);
+    crew.share_as(tasks, |thread, task| {
+        // SAFETY: `share_as` gives a number that no other call has at the time, below the crew's threads, for each of which there are `len`
+        // elements.
+        let scratch = unsafe { rooms.piece(thread * len..(thread + 1) * len) };
+        let strips = task * strips / tasks..(task + 1) * strips / tasks;
+        run(isa, weights::Multiply::<_, PARTS> { product, batch, pairs, strips, scratch });
+    });
+}
+
 /// `y = act(Wᵀ x + b)`: weights `[inputs + 1, outputs]` with the bias as the last row, `x` the tiles of [`split::rows`], `y`
-/// `[outputs, batch]` with an even number of batch panels, and in other `forms` too where they are asked for.
+/// `[outputs, batch]` with an even number of batch panels, and in other `forms` too where they are asked for. The threads of `crew` share
+/// the outputs, as many as `scratch` has [`scratch_len`] elements for.
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn forward<'a>(
-    isa: Isa,
+    (isa, crew): (Isa, Crew<'_>),
     parts: Parts,
     weights: Panels<'_, f32>,
     x: &[f32],
@@ -49,17 +93,17 @@ pub fn forward<'a>(
     forms: Option<Forms<'_>>,
     scratch: &mut [f32],
 ) {
-    checked_forward(isa, parts, weights, x, y, epilogue.into(), forms, scratch);
+    checked_forward((isa, crew), parts, weights, x, y, epilogue.into(), forms, scratch);
 }
 
 /// [`forward`] without a type of its caller's, so that it is compiled here.
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 fn checked_forward(
-    isa: Isa,
+    threads: (Isa, Crew<'_>),
     parts: Parts,
     weights: Panels<'_, f32>,
     x: &[f32],
-    y: PanelsMut<'_, f32>,
+    mut y: PanelsMut<'_, f32>,
     epilogue: Epilogue<'_, f32>,
     forms: Option<Forms<'_>>,
     scratch: &mut [f32],
@@ -81,20 +125,27 @@ fn checked_forward(
         y.cols(),
         scratch.len(),
     );
-    let pairs = batch_panels / 2;
-    let product = forward::Forward { weights, y, epilogue, forms };
+    let Epilogue { activation, mut slopes } = epilogue;
+    let product = forward::Forward {
+        weights,
+        y: Owned::new(y.data()),
+        activation,
+        slopes: slopes.as_mut().map(|slopes| Owned::new(slopes.data())),
+        forms: Written::new(forms),
+    };
+    let (batch, room) = ((x, batch_panels / 2), (scratch, scratch_len(parts, batch_panels)));
     match parts {
-        Parts::One => run(isa, weights::Multiply::<_, 1> { product, batch: x, pairs, scratch }),
-        Parts::Three => run(isa, weights::Multiply::<_, 3> { product, batch: x, pairs, scratch }),
+        Parts::One => share::<_, 1>(threads, product, batch, room),
+        Parts::Three => share::<_, 3>(threads, product, batch, room),
     }
 }
 
 /// `dx = (W δ) ⊙ act'` in the `forms` of the next products, and in panels where `dx` is given: weights
 /// `[inputs + 1, outputs]`, `delta` the tiles of [`split::features`]; `below` is what the slope of the layer below is computed
-/// from, `[inputs, batch]`, with an even number of batch panels, and how.
+/// from, `[inputs, batch]`, with an even number of batch panels, and how. The threads of `crew` share the inputs, as in [`forward`].
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn backward_input(
-    isa: Isa,
+    (isa, crew): (Isa, Crew<'_>),
     parts: Parts,
     weights: Panels<'_, f32>,
     delta: &[f32],
@@ -103,19 +154,19 @@ pub fn backward_input(
     dx: Option<PanelsMut<'_, f32>>,
     scratch: &mut [f32],
 ) {
-    checked_backward(isa, parts, weights, delta, (below.0, below.1.into()), forms, dx, scratch);
+    checked_backward((isa, crew), parts, weights, delta, (below.0, below.1.into()), forms, dx, scratch);
 }
 
 /// [`backward_input`] without a type of its caller's, so that it is compiled here.
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 fn checked_backward(
-    isa: Isa,
+    threads: (Isa, Crew<'_>),
     parts: Parts,
     weights: Panels<'_, f32>,
     delta: &[f32],
     below: (Panels<'_, f32>, Slope),
     forms: Forms<'_>,
-    dx: Option<PanelsMut<'_, f32>>,
+    mut dx: Option<PanelsMut<'_, f32>>,
     scratch: &mut [f32],
 ) {
     below.1.check();
@@ -135,11 +186,12 @@ fn checked_backward(
         below.0.cols(),
         scratch.len(),
     );
-    let pairs = batch_panels / 2;
-    let product = backward::Backward { weights, below, forms, dx };
+    let dx = dx.as_mut().map(|dx| Owned::new(dx.data()));
+    let product = backward::Backward { weights, below, forms: Written::new(Some(forms)), dx };
+    let (batch, room) = ((delta, batch_panels / 2), (scratch, scratch_len(parts, batch_panels)));
     match parts {
-        Parts::One => run(isa, weights::Multiply::<_, 1> { product, batch: delta, pairs, scratch }),
-        Parts::Three => run(isa, weights::Multiply::<_, 3> { product, batch: delta, pairs, scratch }),
+        Parts::One => share::<_, 1>(threads, product, batch, room),
+        Parts::Three => share::<_, 3>(threads, product, batch, room),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::stage::{Contraction, Dropout, GaussianLatent, Penalty, Pooling, Stage
 
 /// Where the values are, and what stages keep of them, in the memory of a block.
 #[derive(Clone, Debug)]
-pub(super) struct Areas {
+pub(crate) struct Areas {
     /// Of the values before each stage, and after the last.
     values: Vec<Area>,
     /// What a stage keeps for its way back starts here.

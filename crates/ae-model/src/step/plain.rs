@@ -5,9 +5,11 @@ use std::ops::Range;
 use ae_kernels::Element;
 use ae_kernels::conv;
 use ae_kernels::gemm::{BatchPanels, Blocking, weight_gradient};
-use ae_kernels::panel::{self, panel_count};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
+use ae_kernels::par::{Crew, Places};
 use ae_kernels::update::Rule;
 
+use super::acts::{self, Act, ByActs, Memory, Product};
 use super::block::{Areas, Block};
 use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece, even_blocks};
 use crate::network::Network;
@@ -19,20 +21,25 @@ const BLOCK_PANELS: usize = 8;
 /// The same with convolutions, which have few weights for many values: two panels are worked on together.
 const CONVOLUTION_PANELS: usize = 2;
 
+/// Multiply-adds of a product from which on sharing it pays: a microsecond or two, which is what it costs.
+const WORTH_SHARING: usize = 1 << 17;
+/// Tasks of a shared product a thread, to even out threads that are late.
+const TASKS_A_THREAD: usize = 2;
+
 /// Where everything of a block lies.
 #[derive(Clone, Debug)]
 pub(super) struct PlainPlan {
     layout: Layout,
     areas: Areas,
     /// Per layer: where its inputs are, its turned deltas, and the samples that it sees of a row.
-    layers: Vec<Places>,
+    layers: Vec<OfLayer>,
     /// Two areas for deltas, behind the values.
     scratch: [usize; 2],
 }
 
 /// Where phase 2 finds what it reads of a layer: among what is kept, but for inputs that are the values of a block.
 #[derive(Clone, Copy, Debug)]
-struct Places {
+struct OfLayer {
     inputs: usize,
     turned: usize,
     copies: usize,
@@ -70,12 +77,12 @@ impl PlainPlan {
                     let inputs =
                         if reuses_blocks { keep(layer.inputs * rows * copies) } else { areas.at(index) };
                     let turned = keep(panel::turned_len::<T>(layer.outputs, rows * copies));
-                    layers.push(Places { inputs, turned, copies, convolution: None });
+                    layers.push(OfLayer { inputs, turned, copies, convolution: None });
                 }
                 Stage::Conv(conv) => {
                     let len = conv.map.parameters_len::<T>();
                     let turned = keep(panel_count::<T>(rows * copies) * len);
-                    layers.push(Places { inputs: 0, turned, copies, convolution: Some(len) });
+                    layers.push(OfLayer { inputs: 0, turned, copies, convolution: Some(len) });
                 }
                 _ => {}
             }
@@ -90,52 +97,9 @@ impl PlainPlan {
     }
 }
 
-/// What is done with a block of rows, one after the other.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Act {
-    /// The rows are brought in.
-    Load,
-    /// The way up through a stage.
-    Up(usize),
-    /// The losses, and the delta of the output.
-    Judge,
-    /// What phase 2 will read of a stage is put aside.
-    Keep(usize),
-    /// The way down through a stage: the delta below.
-    Down(usize),
-}
-
 impl PlainPlan {
-    /// Batch panels of a block.
-    pub(super) fn block_panels(&self) -> usize {
-        self.layout.block_panels
-    }
-
-    /// Elements of the memory of a block, and of what is kept of it.
-    pub(super) fn memory_len(&self) -> [usize; 2] {
-        [self.layout.block_len, self.layout.kept_len]
-    }
-
-    /// Where the values before stage `index` are.
-    pub(super) fn values_at(&self, index: usize) -> usize {
-        self.areas.at(index)
-    }
-
-    /// What is done in `pass` of `stages` stages.
-    pub(super) fn acts(&self, stages: usize, pass: Range<usize>) -> impl Iterator<Item = Act> + Clone + '_ {
-        let load = (pass.start == 0).then_some(Act::Load);
-        let judge = (pass.end == stages).then_some(Act::Judge);
-        let down = if pass.end == stages { 0..stages } else { 0..0 };
-        let down = down.rev().flat_map(|index| {
-            [Some(Act::Keep(index)), self.areas.goes_below(index).then_some(Act::Down(index))]
-                .into_iter()
-                .flatten()
-        });
-        load.into_iter().chain(pass.map(Act::Up)).chain(judge).chain(down)
-    }
-
     /// Where the delta before stage `index` of so many is.
-    pub(super) fn delta_at(&self, stages: usize, index: usize) -> usize {
+    fn delta_at(&self, stages: usize, index: usize) -> usize {
         match (stages - index).checked_sub(1) {
             None => self.areas.at(stages),
             Some(done) => self.scratch[done % 2],
@@ -159,9 +123,14 @@ impl PlainPlan {
         let delta = if index + 1 == stages { &values[self.areas.at(stages)..] } else { above };
         (values, delta, below)
     }
+}
 
-    /// Does `act` with a block.
-    pub(super) fn act<T: Element>(&self, block: &Block<'_, T>, act: Act, memory: &mut [T], kept: &mut [T]) {
+impl<T: Element> ByActs<T> for PlainPlan {
+    fn areas(&self) -> &Areas {
+        &self.areas
+    }
+
+    fn act(&self, block: &Block<'_, T>, act: Act, memory: &mut [T], kept: &mut [T]) {
         let network = block.network;
         let (isa, parameters) = (network.isa, network.parameters.as_slice());
         let (stages, count) = (&network.stages, network.stages.len());
@@ -169,6 +138,7 @@ impl PlainPlan {
         let (losses, squares) = judged.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
         match act {
             Act::Load => block.load(&mut memory[..self.scratch[0]]),
+            Act::Ready(_) => {}
             Act::Up(index) => match &stages[index] {
                 Stage::Dense(layer) => {
                     let (x, y, slopes) = block.around(memory, index);
@@ -181,7 +151,7 @@ impl PlainPlan {
                 _ => block.forward(&mut memory[..self.scratch[0]], index),
             },
             Act::Judge => block.judge(&mut memory[..self.scratch[0]], losses, squares),
-            Act::Keep(index) => {
+            Act::Turn(index) => {
                 let x = block.values(memory, index);
                 let delta = block.delta(&memory[self.delta_at(count, index + 1)..], index + 1);
                 if let Stage::Dense(layer) = stages[index] {
@@ -215,6 +185,59 @@ impl PlainPlan {
             }
         }
     }
+
+    /// Blocks of one panel of rows, as little as a block can have, whose outputs lie together.
+    fn worth_sharing(&self, network: &Network<T>) -> Option<usize> {
+        let dense = network.stages.iter().all(|stage| !stage.is_of_images() && stage.copies() == 1);
+        (dense && self.layout.block_panels == 1).then_some(WORTH_SHARING)
+    }
+
+    fn share(
+        &self,
+        network: &Network<T>,
+        crew: Crew<'_>,
+        batch: Batch<'_, T>,
+        Product { up, stage, layer }: Product<'_>,
+        memory: Memory<'_, T>,
+    ) {
+        let (isa, parameters) = (network.isa, network.parameters.as_slice());
+        let (blocks, block_len) = (memory.blocks, self.layout.block_len);
+        let tasks = (TASKS_A_THREAD * crew.threads()).div_ceil((blocks.len() / block_len).max(1));
+        let piece_len = |features: usize| features.div_ceil(tasks).next_multiple_of(T::PANEL) * T::PANEL;
+        let rows = |block: usize| batch.part(T::PANEL, block).indices.len();
+        let block = self.block(network, batch.part(T::PANEL, 0));
+        let place = |at: usize, features: usize| at..at + features * T::PANEL;
+        if up {
+            let places = Places {
+                reads: [place(self.areas.at(stage), layer.inputs), 0..0],
+                writes: place(self.areas.at(stage + 1), layer.outputs),
+                beside: block.slopes_at(stage).map_or(0..0, |at| place(at, layer.outputs)),
+            };
+            let len = piece_len(layer.outputs);
+            crew.for_each_piece(blocks, block_len, &places, len, |block, start, [x, _], y, slopes| {
+                let (cols, features) = (rows(block), y.len() / T::PANEL);
+                let slopes = (!slopes.is_empty()).then(|| PanelsMut::new(slopes, features, cols));
+                let (x, y) = (Panels::new(x, layer.inputs, cols), PanelsMut::new(y, features, cols));
+                // A panel of weights has as many outputs as a panel of the batch has rows.
+                layer.forward_from(isa, parameters, start / T::PANEL / T::PANEL, x, y, slopes);
+            });
+            return;
+        }
+        let stages = network.stages.len();
+        let (below, slope) = block.slope_at(stage);
+        let places = Places {
+            reads: [place(self.delta_at(stages, stage + 1), layer.outputs), place(below, layer.inputs)],
+            writes: place(self.delta_at(stages, stage), layer.inputs),
+            beside: 0..0,
+        };
+        let len = piece_len(layer.inputs);
+        crew.for_each_piece(blocks, block_len, &places, len, |block, start, [delta, below], dx, _| {
+            let (cols, features) = (rows(block), dx.len() / T::PANEL);
+            let below = Panels::new(&below[start..][..dx.len()], features, cols);
+            let (delta, dx) = (Panels::new(delta, layer.outputs, cols), PanelsMut::new(dx, features, cols));
+            layer.backward_input(isa, parameters, start / T::PANEL, delta, (below, slope), dx);
+        });
+    }
 }
 
 impl<T: Element> Phases<T> for PlainPlan {
@@ -234,15 +257,12 @@ impl<T: Element> Phases<T> for PlainPlan {
         memory: &mut [T],
         kept: &mut [T],
     ) {
-        let block = self.block(network, batch);
-        for act in self.acts(network.stages.len(), pass) {
-            self.act(&block, act, memory, kept);
-        }
+        acts::one_block(self, &self.block(network, batch), pass, memory, kept);
     }
 
     fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
         let layer = &operands.layers[piece.layer];
-        let Places { inputs, turned, copies, convolution } = self.layers[piece.layer];
+        let OfLayer { inputs, turned, copies, convolution } = self.layers[piece.layer];
         // Several samples of a row are in panels of their own, whose padding has no deltas.
         let rows =
             if copies == 1 { operands.rows } else { panel_count::<T>(operands.rows) * T::PANEL * copies };

@@ -6,9 +6,11 @@ use std::ops::Range;
 use ae_kernels::Isa;
 use ae_kernels::activation::Epilogue;
 use ae_kernels::panel::{Panels, PanelsMut, panel_count};
+use ae_kernels::par::Crew;
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
 
+use super::acts::{self, Act, ByActs, Memory, Product};
 use super::block::{Areas, Block};
 use super::{Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece, even_blocks};
 use crate::layer::Dense;
@@ -94,6 +96,10 @@ impl OnTiles<f32> for TilePlan {
 
     const THERE: bool = true;
 
+    fn rooms_len(&self, threads: usize) -> usize {
+        if self.layout.block_panels == 2 { threads * tile::scratch_len(self.parts, 2) } else { 0 }
+    }
+
     fn encode_len(parts: Parts, inputs: usize, batch_panels: usize) -> [usize; 2] {
         [batch_panels * split::panel_len(parts, inputs), tile::scratch_len(parts, batch_panels)]
     }
@@ -110,7 +116,7 @@ impl OnTiles<f32> for TilePlan {
         let operand = &mut operand[..x.count() * split::panel_len(parts, layer.inputs)];
         split::rows(isa, parts, x, operand);
         let epilogue = Epilogue { activation: layer.activation, slopes: None };
-        tile::forward(isa, parts, layer.parameters(all), operand, y, epilogue, None, room);
+        tile::forward((isa, Crew::SOLO), parts, layer.parameters(all), operand, y, epilogue, None, room);
     }
 }
 
@@ -119,6 +125,177 @@ fn dense_at(network: &Network<f32>, index: Option<usize>) -> Option<usize> {
     match network.stages.get(index?)? {
         Stage::Dense(layer) => Some(*layer),
         _ => None,
+    }
+}
+
+/// The memory of a block at work.
+struct Parted<'a> {
+    values: &'a mut [f32],
+    /// Deltas in panels: the one before a stage, and the one after it.
+    deltas: [&'a mut [f32]; 2],
+    /// The operand of the product at hand, and that of the next.
+    operand: &'a mut [f32],
+    next: &'a mut [f32],
+    room: &'a mut [f32],
+    losses: &'a mut [f32],
+    squares: &'a mut [f32],
+}
+
+impl TilePlan {
+    /// Layers take turns with the two operands, and stages with the two deltas.
+    fn part<'a>(&self, memory: &'a mut [f32], stage: usize, layer: usize) -> Parted<'a> {
+        let Judged { losses, squares, .. } = self.layout.judged;
+        let (values, rest) = memory.split_at_mut(self.scratch[0]);
+        let (scratch, rest) = rest.split_at_mut(self.operands[0] - self.scratch[0]);
+        let (operands, rest) = rest.split_at_mut(self.room - self.operands[0]);
+        let (room, rest) = rest.split_at_mut(losses - self.room);
+        let (losses, squares) = rest.split_at_mut(squares - losses);
+        let in_turn = |(first, second): (&'a mut [f32], &'a mut [f32]), number: usize| {
+            if number.is_multiple_of(2) { [first, second] } else { [second, first] }
+        };
+        let deltas = in_turn(scratch.split_at_mut(self.scratch[1] - self.scratch[0]), stage);
+        let [operand, next] = in_turn(operands.split_at_mut(self.operands[1] - self.operands[0]), layer);
+        Parted { values, deltas, operand, next, room, losses, squares }
+    }
+
+    /// The way up through a dense layer, among threads that have memory of their own in `rooms`, or by one.
+    fn up(
+        &self,
+        block: &Block<'_, f32>,
+        index: usize,
+        (memory, kept): (&mut [f32], &mut [f32]),
+        shared: Option<(Crew<'_>, &mut [f32])>,
+    ) {
+        let network = block.network;
+        let Some(layer) = dense_at(network, Some(index)) else { return };
+        let dense = &network.layers[layer];
+        let Parted { values, operand, next, room, .. } = self.part(memory, index, layer);
+        let (crew, room) = shared.unwrap_or((Crew::SOLO, room));
+        let len = |features: usize| block.cols / PANEL * split::panel_len(self.parts, features);
+        let forms = dense_at(network, Some(index + 1)).map(|above| Forms {
+            next: Some(&mut next[..len(dense.outputs)]),
+            kept: Some(&mut kept[self.inputs[above]..]),
+            apart: self.pair_len,
+        });
+        let (_, y, slopes) = block.around(values, index);
+        let epilogue = Epilogue { activation: dense.activation, slopes };
+        let (x, weights) = (&operand[..len(dense.inputs)], dense.parameters(network.parameters.as_slice()));
+        tile::forward((network.isa, crew), self.parts, weights, x, y, epilogue, forms, room);
+    }
+
+    /// The way down, likewise.
+    fn down(
+        &self,
+        block: &Block<'_, f32>,
+        index: usize,
+        (memory, kept): (&mut [f32], &mut [f32]),
+        shared: Option<(Crew<'_>, &mut [f32])>,
+    ) {
+        let network = block.network;
+        let Some(layer) = dense_at(network, Some(index)) else { return };
+        let dense = &network.layers[layer];
+        let Parted { values, deltas: [below, _], operand, next, room, .. } = self.part(memory, index, layer);
+        let (crew, room) = shared.unwrap_or((Crew::SOLO, room));
+        let len = |features: usize| block.cols / PANEL * split::panel_len(self.parts, features);
+        let under = dense_at(network, index.checked_sub(1));
+        let forms = Forms {
+            next: (under.is_some() && self.areas.goes_below(index - 1))
+                .then_some(&mut next[..len(dense.inputs)]),
+            kept: under.map(|under| &mut kept[self.deltas[under]..]),
+            apart: self.pair_len,
+        };
+        let dx = under.is_none().then(|| block.delta_mut(below, index));
+        let slope = block.slope_below(values, index);
+        let (of_above, weights) =
+            (&operand[..len(dense.outputs)], dense.parameters(network.parameters.as_slice()));
+        tile::backward_input((network.isa, crew), self.parts, weights, of_above, slope, forms, dx, room);
+    }
+}
+
+impl ByActs<f32> for TilePlan {
+    fn areas(&self) -> &Areas {
+        &self.areas
+    }
+
+    fn act(&self, block: &Block<'_, f32>, act: Act, memory: &mut [f32], kept: &mut [f32]) {
+        let (network, parts) = (block.network, self.parts);
+        let (isa, count) = (network.isa, network.stages.len());
+        let panels = block.cols / PANEL;
+        let kept = &mut kept[..panels / 2 * self.pair_len];
+        let len = |features: usize| panels * split::panel_len(parts, features);
+        match act {
+            Act::Load => block.load(self.part(memory, 0, 0).values),
+            Act::Ready(index) => {
+                let Some(layer) = dense_at(network, Some(index)) else { return };
+                // The layer below makes what is needed, if there is one.
+                if dense_at(network, index.checked_sub(1)).is_none() {
+                    let Parted { values, operand, .. } = self.part(memory, index, layer);
+                    let x = block.values(values, index);
+                    split::inputs(isa, parts, x, &mut kept[self.inputs[layer]..], self.pair_len);
+                    split::rows(isa, parts, x, &mut operand[..len(network.layers[layer].inputs)]);
+                }
+            }
+            Act::Up(index) => match network.stages[index] {
+                Stage::Dense(_) => self.up(block, index, (memory, kept), None),
+                _ => block.forward(self.part(memory, index, 0).values, index),
+            },
+            Act::Judge => {
+                let Parted { values, losses, squares, .. } = self.part(memory, 0, 0);
+                block.judge(values, losses, squares);
+            }
+            Act::Turn(index) => {
+                let Some(layer) = dense_at(network, Some(index)) else { return };
+                // The layer above makes what is needed, if there is one.
+                if dense_at(network, Some(index + 1)).is_none() {
+                    let Parted { values, deltas: [_, above], operand, .. } = self.part(memory, index, layer);
+                    let delta = if index + 1 == count { &values[self.areas.at(count)..] } else { above };
+                    let delta = block.delta(delta, index + 1);
+                    split::turned(isa, parts, delta, &mut kept[self.deltas[layer]..], self.pair_len);
+                    if self.areas.goes_below(index) {
+                        let operand = &mut operand[..len(network.layers[layer].outputs)];
+                        split::features(isa, parts, delta, operand);
+                    }
+                }
+            }
+            Act::Down(index) => match network.stages[index] {
+                Stage::Dense(_) => self.down(block, index, (memory, kept), None),
+                _ => {
+                    let Parted { values, deltas: [below, above], losses, .. } = self.part(memory, index, 0);
+                    let delta = if index + 1 == count { &values[self.areas.at(count)..] } else { above };
+                    block.backward(values, index, delta, below, losses);
+                }
+            },
+        }
+    }
+
+    /// Blocks of one pair of batch panels, as little as a block can have. Tiles take less time than vectors.
+    fn worth_sharing(&self, network: &Network<f32>) -> Option<usize> {
+        let worth = match self.parts {
+            _ if !network.isa.has_tiles() => 1 << 17,
+            Parts::Three => 1 << 19,
+            Parts::One => 1 << 21,
+        };
+        (self.layout.block_panels == 2).then_some(worth)
+    }
+
+    fn share(
+        &self,
+        network: &Network<f32>,
+        crew: Crew<'_>,
+        batch: Batch<'_, f32>,
+        Product { up, stage, .. }: Product<'_>,
+        Memory { blocks, kept, rooms }: Memory<'_, f32>,
+    ) {
+        let memory = blocks.chunks_mut(self.layout.block_len).zip(kept.chunks_mut(self.layout.kept_len));
+        for (index, memory) in memory.enumerate() {
+            let block = self.block(network, batch.part(2 * PANEL, index));
+            let shared = Some((crew, &mut *rooms));
+            if up {
+                self.up(&block, stage, memory, shared);
+            } else {
+                self.down(&block, stage, memory, shared);
+            }
+        }
     }
 }
 
@@ -140,96 +317,7 @@ impl Phases<f32> for TilePlan {
         memory: &mut [f32],
         kept: &mut [f32],
     ) {
-        let (isa, parts) = (network.isa, self.parts);
-        let parameters = network.parameters.as_slice();
-        let block = self.block(network, batch);
-        let panels = block.cols / PANEL;
-        let stages = &network.stages;
-        let kept = &mut kept[..panels / 2 * self.pair_len];
-
-        let (values, rest) = memory.split_at_mut(self.scratch[0]);
-        let (scratch, rest) = rest.split_at_mut(self.operands[0] - self.scratch[0]);
-        let (operands, rest) = rest.split_at_mut(self.room - self.operands[0]);
-        let (mut operand, mut next) = operands.split_at_mut(self.operands[1] - self.operands[0]);
-        let (room, rest) = rest.split_at_mut(self.layout.judged.losses - self.room);
-        let (losses, squares) = rest.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
-        let len = |features: usize| panels * split::panel_len(parts, features);
-
-        if pass.start == 0 {
-            block.load(values);
-        }
-        for index in pass.clone() {
-            let Stage::Dense(layer) = stages[index] else {
-                block.forward(values, index);
-                continue;
-            };
-            let dense = &network.layers[layer];
-            if index == pass.start || dense_at(network, index.checked_sub(1)).is_none() {
-                let x = block.values(values, index);
-                split::inputs(isa, parts, x, &mut kept[self.inputs[layer]..], self.pair_len);
-                split::rows(isa, parts, x, &mut operand[..len(dense.inputs)]);
-            }
-            let forms = dense_at(network, Some(index + 1)).map(|above| Forms {
-                next: Some(&mut next[..len(dense.outputs)]),
-                kept: Some(&mut kept[self.inputs[above]..]),
-                apart: self.pair_len,
-            });
-            let (_, y, slopes) = block.around(values, index);
-            let epilogue = Epilogue { activation: dense.activation, slopes };
-            let x = &operand[..len(dense.inputs)];
-            tile::forward(isa, parts, dense.parameters(parameters), x, y, epilogue, forms, room);
-            std::mem::swap(&mut operand, &mut next);
-        }
-        if pass.end < stages.len() {
-            return;
-        }
-
-        block.judge(values, losses, squares);
-        let values = &*values;
-        let (mut above, mut below) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
-        let mut delta = &values[self.areas.at(stages.len())..];
-        // Whether the delta at hand is in the forms of the products and not in panels.
-        let mut in_forms = false;
-        for (index, stage) in stages.iter().enumerate().rev() {
-            let goes_below = self.areas.goes_below(index);
-            let Stage::Dense(layer) = *stage else {
-                if goes_below {
-                    block.backward(values, index, delta, below, losses);
-                    std::mem::swap(&mut above, &mut below);
-                    delta = above;
-                    in_forms = false;
-                }
-                continue;
-            };
-            let dense = &network.layers[layer];
-            if !in_forms {
-                let delta = block.delta(delta, index + 1);
-                split::turned(isa, parts, delta, &mut kept[self.deltas[layer]..], self.pair_len);
-                if goes_below {
-                    split::features(isa, parts, delta, &mut operand[..len(dense.outputs)]);
-                }
-            }
-            if !goes_below {
-                continue;
-            }
-            let under = dense_at(network, index.checked_sub(1));
-            let forms = Forms {
-                next: (under.is_some() && self.areas.goes_below(index - 1))
-                    .then_some(&mut next[..len(dense.inputs)]),
-                kept: under.map(|under| &mut kept[self.deltas[under]..]),
-                apart: self.pair_len,
-            };
-            let dx = under.is_none().then(|| block.delta_mut(below, index));
-            let slope = block.slope_below(values, index);
-            let of_above = &operand[..len(dense.outputs)];
-            tile::backward_input(isa, parts, dense.parameters(parameters), of_above, slope, forms, dx, room);
-            std::mem::swap(&mut operand, &mut next);
-            in_forms = under.is_some();
-            if !in_forms {
-                std::mem::swap(&mut above, &mut below);
-                delta = above;
-            }
-        }
+        acts::one_block(self, &self.block(network, batch), pass, memory, kept);
     }
 
     fn update(&self, operands: Operands<'_, f32>, piece: &Piece, rule: Rule<f32>, part: Part<'_, f32>) {

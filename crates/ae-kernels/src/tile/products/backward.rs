@@ -2,18 +2,21 @@
 //! the batch panel `q` of the pair.
 
 use super::weights::{Place, Product, Step, Strip, UNIT};
-use super::{Forms, Tiles, block};
+use super::{Tiles, Written, block};
 use crate::activation::{Slope, times_slope};
-use crate::panel::{Panels, PanelsMut};
+use crate::panel::Panels;
+use crate::par::Owned;
 use crate::simd::Halves;
 use crate::tile::split::{LINE, pair_all, pair_lines};
 use crate::tile::{Aside, DEPTH, TILE, TileUnit};
 
+/// As in [`super::forward`], what is written of a strip is written by its task alone.
+#[derive(Clone, Copy)]
 pub(super) struct Backward<'a> {
     pub(super) weights: Panels<'a, f32>,
     pub(super) below: (Panels<'a, f32>, Slope),
-    pub(super) forms: Forms<'a>,
-    pub(super) dx: Option<PanelsMut<'a, f32>>,
+    pub(super) forms: Written<'a>,
+    pub(super) dx: Option<Owned<'a, f32>>,
 }
 
 impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
@@ -59,7 +62,7 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
         }
     }
     #[inline(always)]
-    fn finish<S: Halves>(&mut self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]) {
+    fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]) {
         let (a, b) = (step.number % 4 / 2, step.number % 2);
         let tile = (2 * a + b) * TILE;
         match step.number / 4 {
@@ -71,12 +74,13 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
                 s.transpose(&sums[tile..][..TILE], LINE, &mut spare[tile..][..TILE], LINE);
             }
             3 if a < strip.width => {
-                let at =
-                    step.pair * self.forms.apart + (2 * strip.index + a) * PARTS * TILE + b * UNIT * LINE;
                 let from = 2 * a * TILE + b * UNIT * LINE;
                 let (even, odd) = (&spare[from..][..UNIT * LINE], &spare[from + TILE..][..UNIT * LINE]);
-                if let Some(kept) = self.forms.kept.as_deref_mut() {
-                    pair_all::<S, PARTS>(s, even, odd, &mut kept[at..]);
+                if let Some(kept) = &self.forms.kept {
+                    let at = step.pair * self.forms.apart + (2 * strip.index + a) * PARTS * TILE;
+                    // SAFETY: the tile is the strip's, and nothing else of it is in use.
+                    let kept = unsafe { kept.piece(at..at + PARTS * TILE) };
+                    pair_all::<S, PARTS>(s, even, odd, &mut kept[b * UNIT * LINE..]);
                 }
             }
             _ => {}
@@ -88,36 +92,41 @@ impl Backward<'_> {
     /// The derivative for the tile of a panel of inputs and a batch panel. What is beyond the inputs is zero already, the weights
     /// there being split as zeros.
     #[inline(always)]
-    fn derivative<S: Halves>(&mut self, s: S, panel: usize, q: usize, sum: &mut [f32]) {
+    fn derivative<S: Halves>(&self, s: S, panel: usize, q: usize, sum: &mut [f32]) {
         let (below, slope) = self.below;
         let y = &below.panel(q)[panel * TILE..];
         let y = &y[..TILE.min(y.len())];
         let sum = &mut sum[..y.len()];
         times_slope(s, slope, y, sum);
-        if let Some(dx) = &mut self.dx {
-            dx.panel(q)[panel * TILE..][..sum.len()].copy_from_slice(sum);
+        if let Some(dx) = &self.dx {
+            let at = q * below.rows() * LINE + panel * TILE;
+            // SAFETY: the lines are those of a panel of the strip, and nothing else of them is in use.
+            unsafe { dx.piece(at..at + sum.len()) }.copy_from_slice(sum);
         }
     }
 
     /// Half of the tile of features of a batch panel that this strip makes.
     #[inline(always)]
     fn next_features<S: Halves, const PARTS: usize>(
-        &mut self,
+        &self,
         s: S,
         strip: Strip,
         q: usize,
         half: usize,
         sums: &[f32],
     ) {
-        let Some(next) = self.forms.next.as_deref_mut() else { return };
+        let Some(next) = &self.forms.next else { return };
         let depth = (self.weights.rows() - 1).div_ceil(DEPTH);
-        let at = (q * depth + strip.index) * PARTS * TILE + half * UNIT * LINE;
+        let at = (q * depth + strip.index) * PARTS * TILE;
+        // SAFETY: the tile is the strip's, and nothing else of it is in use.
+        let next = unsafe { next.piece(at..at + PARTS * TILE) };
+        let next = &mut next[half * UNIT * LINE..];
         let from = q % 2 * TILE + half * UNIT * LINE;
         let low = &sums[from..][..UNIT * LINE];
         if strip.width == 2 {
-            pair_all::<S, PARTS>(s, low, &sums[from + 2 * TILE..][..UNIT * LINE], &mut next[at..]);
+            pair_all::<S, PARTS>(s, low, &sums[from + 2 * TILE..][..UNIT * LINE], next);
         } else {
-            pair_all::<S, PARTS>(s, low, &[0.0; UNIT * LINE], &mut next[at..]);
+            pair_all::<S, PARTS>(s, low, &[0.0; UNIT * LINE], next);
         }
     }
 }

@@ -1,19 +1,25 @@
 //! `y = act(Wᵀ x + b)`. The tiles of sums are `[16 rows, 16 outputs]`; tile `(q, n)` is that of the batch panel `q` of the pair
 //! and the panel `n` of the strip.
 
+use std::ops::Range;
+
 use super::weights::{Place, Product, Step, Strip, UNIT};
-use super::{Forms, Tiles, block};
-use crate::activation::{Epilogue, activate, activate_with_slopes};
-use crate::panel::{Panels, PanelsMut, panel_count};
+use super::{Tiles, Written, block};
+use crate::activation::{Activation, activate, activate_with_slopes};
+use crate::panel::Panels;
+use crate::par::Owned;
 use crate::simd::Halves;
 use crate::tile::split::{LINE, pair_all, pair_lines, turn};
 use crate::tile::{Aside, DEPTH, TILE, TileUnit};
 
+/// What is written of a strip is written by its task alone, as everywhere here: a tile by one step after the other.
+#[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     pub(super) weights: Panels<'a, f32>,
-    pub(super) y: PanelsMut<'a, f32>,
-    pub(super) epilogue: Epilogue<'a, f32>,
-    pub(super) forms: Option<Forms<'a>>,
+    pub(super) y: Owned<'a, f32>,
+    pub(super) activation: Activation,
+    pub(super) slopes: Option<Owned<'a, f32>>,
+    pub(super) forms: Written<'a>,
 }
 
 impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
@@ -53,7 +59,7 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
         }
     }
     #[inline(always)]
-    fn finish<S: Halves>(&mut self, s: S, strip: Strip, step: Step, sums: &mut [f32], _: &mut [f32]) {
+    fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], _: &mut [f32]) {
         let (a, b) = (step.number % 4 / 2, step.number % 2);
         match step.number / 4 {
             0 if b < strip.width => self.one_tile(
@@ -74,7 +80,7 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
 impl Forward<'_> {
     /// Bias, activation and `y` for the tile of a batch panel and a panel of outputs.
     #[inline(always)]
-    fn one_tile<S: Halves>(&mut self, s: S, q: usize, panel: usize, sum: &mut [f32]) {
+    fn one_tile<S: Halves>(&self, s: S, q: usize, panel: usize, sum: &mut [f32]) {
         let inputs = self.weights.rows() - 1;
         let bias = &self.weights.panel(panel)[inputs * LINE..][..LINE];
         for lane in (0..LINE).step_by(S::LANES) {
@@ -84,60 +90,73 @@ impl Forward<'_> {
                 s.store(s.add(s.load(to), add), to);
             }
         }
-        if let Some(slopes) = &mut self.epilogue.slopes {
+        let lines = self.lines(q, panel);
+        if let Some(slopes) = &self.slopes {
             let mut slope = [0.0; TILE];
-            activate_with_slopes(s, self.epilogue.activation, sum, &mut slope);
-            put_turned(s, &slope, slopes, q, panel);
+            activate_with_slopes(s, self.activation, sum, &mut slope);
+            // SAFETY: the panel is one of the strip's, and nothing else of it is in use.
+            put_turned(s, &slope, unsafe { slopes.piece(lines.clone()) });
         } else {
-            activate(s, self.epilogue.activation, sum);
+            activate(s, self.activation, sum);
         }
-        put_turned(s, sum, &mut self.y, q, panel);
+        // SAFETY: as above.
+        put_turned(s, sum, unsafe { self.y.piece(lines) });
+    }
+
+    /// Where the lines of a panel of outputs are in a batch panel.
+    #[inline(always)]
+    fn lines(&self, q: usize, panel: usize) -> Range<usize> {
+        let outputs = self.weights.cols();
+        let start = q * outputs + panel * LINE;
+        start * LINE..(start + LINE.min(outputs - panel * LINE)) * LINE
     }
 
     /// Half of the tile of rows of a batch panel that this strip makes, from its two tiles of sums.
     #[inline(always)]
     fn next_rows<S: Halves, const PARTS: usize>(
-        &mut self,
+        &self,
         s: S,
         strip: Strip,
         q: usize,
         half: usize,
         sums: &[f32],
     ) {
-        let Some(next) = self.forms.as_mut().and_then(|forms| forms.next.as_deref_mut()) else { return };
+        let Some(next) = &self.forms.next else { return };
         let tile = PARTS * TILE;
-        let at = (q * self.y.rows().div_ceil(DEPTH) + strip.index) * tile + half * UNIT * LINE;
-        let (low, high) = sums.split_at(TILE);
+        let at = (q * self.weights.cols().div_ceil(DEPTH) + strip.index) * tile;
+        // SAFETY: the tile is the strip's, and nothing else of it is in use.
+        let next = unsafe { next.piece(at..at + tile) };
         let from = half * UNIT * LINE;
+        let next = &mut next[from..];
+        let (low, high) = sums.split_at(TILE);
         let low = &low[from..][..UNIT * LINE];
         if strip.width == 2 {
-            pair_all::<S, PARTS>(s, low, &high[from..][..UNIT * LINE], &mut next[at..]);
+            pair_all::<S, PARTS>(s, low, &high[from..][..UNIT * LINE], next);
         } else {
-            pair_all::<S, PARTS>(s, low, &[0.0; UNIT * LINE], &mut next[at..]);
+            pair_all::<S, PARTS>(s, low, &[0.0; UNIT * LINE], next);
         }
     }
 
     /// Half of the tile of inputs of a panel of outputs, from `y` of both batch panels.
     #[inline(always)]
-    fn next_inputs<S: Halves, const PARTS: usize>(&mut self, s: S, pair: usize, panel: usize, half: usize) {
-        let Some(forms) = &mut self.forms else { return };
-        let at = pair * forms.apart + panel * PARTS * TILE + half * UNIT * LINE;
-        let Some(kept) = forms.kept.as_deref_mut() else { return };
-        let dst = &mut kept[at..];
-        let from = panel * TILE + half * UNIT * LINE;
-        let y = self.y.as_panels();
-        debug_assert!(panel < panel_count::<f32>(self.weights.cols()));
-        let of = |q: usize| y.panel(q).get(from..).unwrap_or_default();
-        pair_lines::<S, PARTS>(s, UNIT, of(2 * pair), of(2 * pair + 1), dst);
+    fn next_inputs<S: Halves, const PARTS: usize>(&self, s: S, pair: usize, panel: usize, half: usize) {
+        let Some(kept) = &self.forms.kept else { return };
+        let at = pair * self.forms.apart + panel * PARTS * TILE;
+        // SAFETY: the tile is the strip's, and nothing else of it is in use; the lines of `y` are the strip's too, which nobody writes to
+        // while this step reads them.
+        let (kept, y) = unsafe {
+            (kept.piece(at..at + PARTS * TILE), [0, 1].map(|q| self.y.part(self.lines(2 * pair + q, panel))))
+        };
+        let from = half * UNIT * LINE;
+        let of = |q: usize| y[q].get(from..).unwrap_or_default();
+        pair_lines::<S, PARTS>(s, UNIT, of(0), of(1), &mut kept[from..]);
     }
 }
 
-/// Writes a tile `[16 rows, 16 outputs]` to the lines of a panel of outputs in a batch panel.
+/// Writes a tile `[16 rows, 16 outputs]` to lines of outputs, as many as there are.
 #[inline(always)]
-fn put_turned<S: Halves>(s: S, tile: &[f32], to: &mut PanelsMut<'_, f32>, q: usize, panel: usize) {
-    let outputs = LINE.min(to.rows() - panel * LINE);
-    let lines = &mut to.panel(q)[panel * TILE..][..outputs * LINE];
-    if outputs == LINE {
+fn put_turned<S: Halves>(s: S, tile: &[f32], lines: &mut [f32]) {
+    if lines.len() == TILE {
         s.transpose(tile, LINE, lines, LINE);
     } else {
         let mut turned = [0.0; TILE];

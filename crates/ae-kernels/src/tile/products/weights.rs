@@ -1,6 +1,8 @@
 //! The loops around the products of the weights with a batch. The weights are split a strip of two panels at a time, and that
 //! and the epilogue of the strip before are done while the tile unit is busy.
 
+use std::ops::Range;
+
 use super::Tiles;
 use crate::simd::{Halves, HalvesKernel};
 use crate::tile::split::LINE;
@@ -41,7 +43,7 @@ pub(super) trait Product<const PARTS: usize> {
     );
     /// A step of what follows when the sums of a strip are there: `sums` are four tiles for a pair of batch panels, of which a
     /// strip of width one leaves two as they were; `spare` is four tiles of memory for the steps of a pair.
-    fn finish<S: Halves>(&mut self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]);
+    fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]);
 }
 
 /// Half a tile of weights: that at `half` of tile `t` of the contraction, in the first or second panel of the strip as `index`
@@ -87,7 +89,7 @@ impl Item {
 /// with an item: the epilogue of the strip before, and the weights of the next item.
 struct Work<'a, S, P, const PARTS: usize> {
     s: S,
-    product: &'a mut P,
+    product: &'a P,
     epilogue: Epilogue<'a>,
     finished: usize,
     finish_steps: usize,
@@ -108,7 +110,7 @@ struct Epilogue<'a> {
 
 impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS> {
     /// The epilogue, and the weights of `item` split to `dst`.
-    fn new(s: S, product: &'a mut P, epilogue: Epilogue<'a>, item: Item, dst: &'a mut [f32]) -> Self {
+    fn new(s: S, product: &'a P, epilogue: Epilogue<'a>, item: Item, dst: &'a mut [f32]) -> Self {
         let pairs = epilogue.sums.len() / (4 * TILE);
         let finish_steps = if epilogue.strip.is_some() { pairs * P::FINISH_STEPS } else { 0 };
         let split_units = item.units();
@@ -156,7 +158,7 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
 
 /// [`Product::finish`] in one function: it is long, and its steps are asked for in several places.
 struct Finish<'a, P, const PARTS: usize> {
-    product: &'a mut P,
+    product: &'a P,
     strip: Strip,
     step: Step,
     sums: &'a mut [f32],
@@ -197,18 +199,20 @@ pub(super) struct Multiply<'a, P, const PARTS: usize> {
     pub(super) batch: &'a [f32],
     /// Pairs of batch panels.
     pub(super) pairs: usize,
+    /// Strips of the result.
+    pub(super) strips: Range<usize>,
     pub(super) scratch: &'a mut [f32],
 }
 
 impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS> {
     #[inline(always)]
     fn run<S: Halves, U: TileUnit>(self, s: S, unit: U) {
-        let Multiply { mut product, batch, pairs, scratch } = self;
+        let Multiply { product, batch, pairs, strips, scratch } = self;
         let tile = PARTS * TILE;
         let depth = product.contracted().div_ceil(DEPTH);
         let panels = product.features().div_ceil(LINE);
-        let strips = panels.div_ceil(2);
-        if strips == 0 || pairs == 0 {
+        assert!(strips.end <= panels.div_ceil(2), "strips {strips:?} of {panels} panels");
+        if strips.is_empty() || pairs == 0 {
             return;
         }
         let (split, rest) = scratch.split_at_mut(4 * STRIP * tile);
@@ -223,20 +227,20 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             steps: STRIP.min(depth - t),
         };
         let nothing_more = |item: Item| Item { steps: 0, ..item };
-        let mut item = item_at(0, 0);
+        let mut item = item_at(strips.start, 0);
         let mut strip = None;
         let epilogue = Epilogue { strip, sums: before, spare };
-        let mut first = Work::<S, P, PARTS>::new(s, &mut product, epilogue, item, here);
+        let mut first = Work::<S, P, PARTS>::new(s, &product, epilogue, item, here);
         first.some(first.total());
         loop {
             let last = item.t + item.steps == depth;
             let next = match (last, item.strip.index + 1) {
-                (true, next) if next == strips => nothing_more(item),
+                (true, next) if next == strips.end => nothing_more(item),
                 (true, next) => item_at(next, 0),
                 (false, _) => item_at(item.strip.index, item.t + item.steps),
             };
             let epilogue = Epilogue { strip, sums: before, spare };
-            let mut work = Work::<S, P, PARTS>::new(s, &mut product, epilogue, next, ahead);
+            let mut work = Work::<S, P, PARTS>::new(s, &product, epilogue, next, ahead);
             work.pace = work.total().div_ceil((pairs * item.steps).max(1));
             let of_weights = Tiles { data: here, apart: STRIP * tile, step: tile };
             let of_batch = Tiles { data: batch, apart: depth * tile, step: tile };
@@ -249,7 +253,7 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             strip = last.then_some(item.strip);
             if last {
                 std::mem::swap(&mut sums, &mut before);
-                if item.strip.index + 1 == strips {
+                if item.strip.index + 1 == strips.end {
                     break;
                 }
             }
@@ -257,7 +261,7 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             std::mem::swap(&mut here, &mut ahead);
         }
         let epilogue = Epilogue { strip, sums: before, spare };
-        let mut rest = Work::<S, P, PARTS>::new(s, &mut product, epilogue, nothing_more(item), ahead);
+        let mut rest = Work::<S, P, PARTS>::new(s, &product, epilogue, nothing_more(item), ahead);
         rest.some(rest.total());
     }
 }
