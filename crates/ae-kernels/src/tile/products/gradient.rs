@@ -130,16 +130,8 @@ impl<S: Halves> Updates<'_, S> {
     #[inline(always)]
     fn some(&mut self, count: usize) {
         let end = LINES.min(self.next + count);
-        while self.next < end {
-            let (tile, line) = (self.next / LINE, self.next % LINE);
-            let (at, lines) = self.tiles[tile];
-            let run = (LINE - line).min(end - self.next);
-            let wanted = run.min(lines.saturating_sub(line));
-            if wanted > 0 {
-                let sums = &self.sums[self.next * LINE..][..wanted * LINE];
-                self.s.apart(Update { target: &mut self.target, at: at + line * LINE, sums });
-            }
-            self.next += run;
+        if self.next < end {
+            self.s.apart(Lines { updates: self, end });
         }
     }
 
@@ -156,16 +148,26 @@ impl<S: Halves> Aside for Updates<'_, S> {
     }
 }
 
-/// [`Target::update`] in one function: it is long, and asked for in several places.
-struct Update<'a, 'b> {
-    target: &'a mut Target<'b, f32>,
-    at: usize,
-    sums: &'a [f32],
+/// The lines before `end` in one function: [`Target::update`] is long, and asked for in several places.
+struct Lines<'a, 'b, S> {
+    updates: &'a mut Updates<'b, S>,
+    end: usize,
 }
 
-impl HalvesKernel for Update<'_, '_> {
+impl<S: Halves> HalvesKernel for Lines<'_, '_, S> {
     #[inline(always)]
-    fn run<S: Halves>(self, s: S) {
-        self.target.update(s, self.at, self.sums);
+    fn run<V: Halves>(self, s: V) {
+        let Lines { updates, end } = self;
+        while updates.next < end {
+            let (tile, line) = (updates.next / LINE, updates.next % LINE);
+            let (at, lines) = updates.tiles[tile];
+            let run = (LINE - line).min(end - updates.next);
+            let wanted = run.min(lines.saturating_sub(line));
+            if wanted > 0 {
+                let sums = &updates.sums[updates.next * LINE..][..wanted * LINE];
+                updates.target.update(s, at + line * LINE, sums);
+            }
+            updates.next += run;
+        }
     }
 }

@@ -121,68 +121,55 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
         self.finish_steps + self.split_units
     }
 
+    /// So many steps, as far as there are some left.
     #[inline(always)]
     fn some(&mut self, count: usize) {
-        for _ in 0..count {
-            if self.finished < self.finish_steps {
-                self.finish_step();
-            } else if self.split < self.split_units {
-                self.split_unit();
-            } else {
-                return;
-            }
+        let left = self.total() - self.finished - self.split;
+        if count.min(left) > 0 {
+            self.s.apart(Steps { work: self, count: count.min(left) });
         }
     }
 
     #[inline(always)]
-    fn finish_step(&mut self) {
+    fn finish_step<V: Halves>(&mut self, s: V) {
         let step = Step { pair: self.finished / P::FINISH_STEPS, number: self.finished % P::FINISH_STEPS };
         self.finished += 1;
         let Epilogue { strip, sums, spare } = &mut self.epilogue;
         if let Some(strip) = *strip {
             let sums = &mut sums[step.pair * 4 * TILE..][..4 * TILE];
-            self.s.apart(Finish::<P, PARTS> { product: self.product, strip, step, sums, spare });
+            self.product.finish(s, strip, step, sums, spare);
         }
     }
 
     #[inline(always)]
-    fn split_unit(&mut self) {
+    fn split_unit<V: Halves>(&mut self, s: V) {
         let (tile, half) = (self.split / 2, self.split % 2);
         self.split += 1;
         let (index, k) = (tile / self.item.steps, tile % self.item.steps);
         let place = Place { strip: self.item.strip.index, index, t: self.item.t + k, half };
         let at = (index * STRIP + k) * PARTS * TILE + half * UNIT * LINE;
-        self.s.apart(Split::<P, PARTS> { product: self.product, place, dst: &mut self.dst[at..] });
+        self.product.split(s, place, &mut self.dst[at..]);
     }
 }
 
-/// [`Product::finish`] in one function: it is long, and its steps are asked for in several places.
-struct Finish<'a, P, const PARTS: usize> {
-    product: &'a P,
-    strip: Strip,
-    step: Step,
-    sums: &'a mut [f32],
-    spare: &'a mut [f32],
+/// Steps of [`Work`] in one function: they are long, and asked for in several places. One call does them all: a call of each would be a
+/// third of a step's instructions.
+struct Steps<'a, 'b, S, P, const PARTS: usize> {
+    work: &'a mut Work<'b, S, P, PARTS>,
+    count: usize,
 }
 
-impl<P: Product<PARTS>, const PARTS: usize> HalvesKernel for Finish<'_, P, PARTS> {
+impl<S: Halves, P: Product<PARTS>, const PARTS: usize> HalvesKernel for Steps<'_, '_, S, P, PARTS> {
     #[inline(always)]
-    fn run<S: Halves>(self, s: S) {
-        self.product.finish(s, self.strip, self.step, self.sums, self.spare);
-    }
-}
-
-/// Likewise [`Product::split`].
-struct Split<'a, P, const PARTS: usize> {
-    product: &'a P,
-    place: Place,
-    dst: &'a mut [f32],
-}
-
-impl<P: Product<PARTS>, const PARTS: usize> HalvesKernel for Split<'_, P, PARTS> {
-    #[inline(always)]
-    fn run<S: Halves>(self, s: S) {
-        self.product.split(s, self.place, self.dst);
+    fn run<V: Halves>(self, s: V) {
+        let Steps { work, count } = self;
+        for _ in 0..count {
+            if work.finished < work.finish_steps {
+                work.finish_step(s);
+            } else {
+                work.split_unit(s);
+            }
+        }
     }
 }
 
