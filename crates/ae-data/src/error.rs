@@ -31,6 +31,9 @@ pub enum DataError {
         /// How many were given.
         got: usize,
     },
+    /// What a source of one's own says of its rows ([`DataError::of_source`]).
+    #[error("the source of the rows: {0}")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A row index beyond the rows.
     #[error("row {} was asked for, but there are {rows} rows", .index + 1)]
     RowOutOfRange {
@@ -316,6 +319,13 @@ pub enum DataError {
         /// Those that are there.
         present: Vec<String>,
     },
+}
+
+impl DataError {
+    /// An error of a source of one's own ([`crate::BatchSource`]), whatever it is.
+    pub fn of_source(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DataError {
+        DataError::Source(error.into())
+    }
 }
 
 fn shape_message(what: &str, width: usize, got: usize) -> String {

@@ -3,6 +3,9 @@
 use crate::error::DataError;
 
 /// Rows that training and scoring read in batches, in any order; they need not fit in memory.
+///
+/// While a call that was given a source lasts, the source stays the same: as many rows, each with the values that it had when it was
+/// read before.
 pub trait BatchSource: Sync {
     /// Rows.
     fn rows(&self) -> usize;
@@ -19,7 +22,7 @@ pub trait BatchSource: Sync {
     ///
     /// # Errors
     /// [`DataError::RowOutOfRange`] for an index beyond the rows, [`DataError::Shape`] if `out` is not as long as
-    /// the rows together, or whatever reading them returns.
+    /// the rows together, or whatever reading them returns ([`DataError::of_source`] takes any error).
     fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError>;
 
     /// All values, `[rows, features]`, where they are in memory: saves a copy.

@@ -14,7 +14,7 @@ use crate::error::ConfigError;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 pub use builder::ConfigBuilder;
-use builder::check_learning_rate;
+pub(crate) use builder::check_learning_rate;
 pub use choices::{Activation, EarlyStopping, Init, Precision, ScalerKind};
 pub(crate) use images::Link;
 pub use images::{ConvLayer, Image, ImageLayer, ImageLayers, PoolKind, PoolLayer};

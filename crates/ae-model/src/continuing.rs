@@ -43,6 +43,58 @@ impl Autoencoder {
     }
 }
 
+impl Autoencoder {
+    /// A fitted model with these parameters, encoder first, on the scale of `scaler`: those of a loop of one's own
+    /// ([`crate::Trainer::layers`], where the scaler is [`Scaler::identity`] unless the rows were scaled before), or of another program. Also the way to a
+    /// scale that [`partial_fit`](Autoencoder::partial_fit) does not have to find in its first rows: with the
+    /// [`layers`](Autoencoder::layers) of a new model. The threshold of a top-k latent of batches is that of a new model.
+    ///
+    /// # Errors
+    /// [`Error::Width`] unless the scaler and each layer have the sizes of the configuration's; [`Error::Parameter`] for one that is not finite; [`Error::NotTied`]
+    /// for weights of the decoder that are not those of the encoder, where they should be; [`Error::Isa`], [`Error::Pool`].
+    pub fn from_layers<T: Arithmetic>(
+        config: Config,
+        scaler: Scaler,
+        layers: &[LayerParameters<T>],
+    ) -> Result<Autoencoder, Error> {
+        let mut model = Autoencoder::new(config)?;
+        let (expected, got) = (model.config.input_dim(), scaler.shift().len());
+        if expected != got {
+            return Err(Error::Width { what: "a scaler", expected, got });
+        }
+        match &mut model.engine {
+            AnyEngine::F32(engine) => take_over(engine, &scaler, layers),
+            AnyEngine::F64(engine) => take_over(engine, &scaler, layers),
+        }?;
+        (model.scaler, model.fitted) = (scaler, true);
+        Ok(model)
+    }
+}
+
+/// Sets the scaler and all parameters.
+fn take_over<T: Arithmetic, U: Arithmetic>(
+    engine: &mut Engine<T>,
+    scaler: &Scaler,
+    layers: &[LayerParameters<U>],
+) -> Result<(), Error> {
+    let (expected, got) = (engine.network.layers.len(), layers.len());
+    if expected != got {
+        return Err(Error::Width { what: "the layers", expected, got });
+    }
+    engine.set_scaler(scaler);
+    for (index, layer) in layers.iter().enumerate() {
+        let narrow = |values: &[U]| values.iter().map(|x| T::from_f64(x.to_f64())).collect();
+        let LayerParameters { inputs, outputs, ref weights, ref bias } = *layer;
+        let layer = LayerParameters { inputs, outputs, weights: narrow(weights), bias: narrow(bias) };
+        engine.network.check_layer(index, &layer)?;
+        if let Some(at) = layer.weights.iter().chain(&layer.bias).position(|x| !x.to_f64().is_finite()) {
+            return Err(Error::Parameter { layer: index, index: at });
+        }
+        engine.set_layer(index, &layer);
+    }
+    Ok(())
+}
+
 /// Where training starts, if not at weights drawn from the seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {

@@ -32,8 +32,32 @@ pub enum Error {
         /// What there is.
         got: usize,
     },
-    /// There are no rows to train on.
-    #[error("no rows to train on: {rows} rows, of which {validation} are set aside for validation")]
+    /// The columns are not those that the model was trained on, or not in their order.
+    #[error(
+        "column {} is '{got}' where the model has '{expected}': select the columns by name, in the order of the model's",
+        .column + 1
+    )]
+    Names {
+        /// The first that differs, counted from 0.
+        column: usize,
+        /// Its name in the model.
+        expected: String,
+        /// Its name in the rows.
+        got: String,
+    },
+    /// A parameter that a model is to have is NaN or infinite.
+    #[error("parameter {index} of layer {layer} is not a finite number")]
+    Parameter {
+        /// The layer, counted from 0.
+        layer: usize,
+        /// The place in its weights, row-major, and then its bias.
+        index: usize,
+    },
+    /// A model cannot be made of bytes, or bytes of it.
+    #[error("the model: {0}")]
+    Bytes(#[source] FileErrorKind),
+    /// There are no rows, or none that are not set aside.
+    #[error("{}", no_rows(*.rows, *.validation))]
     NoRows {
         /// Rows of the source.
         rows: usize,
@@ -96,10 +120,10 @@ pub enum Error {
         /// What is scaled to 1.
         high: f64,
     },
-    /// A value of the rows set aside for validation is so far from those that are trained on that its squared error overflows.
+    /// A value is so far from those that the scaler was fitted to that its squared error overflows: one of rows set aside for validation, or
+    /// of later ones.
     #[error(
-        "row {}, {}: {value:e} is too far from the rows that are trained on for its error to be told; the row is one of those set \
-         aside for validation",
+        "row {}, {}: {value:e} is too far from the rows that the scale comes from for its error to be told",
         .row + 1,
         column_name(.column, .name)
     )]
@@ -308,4 +332,11 @@ pub enum FileErrorKind {
         /// The value.
         value: f64,
     },
+}
+
+fn no_rows(rows: usize, validation: usize) -> String {
+    match (rows, validation) {
+        (0, _) => "there are no rows".to_owned(),
+        _ => format!("no rows to train on: {rows} rows, of which {validation} are set aside for validation"),
+    }
 }

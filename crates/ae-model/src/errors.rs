@@ -8,16 +8,18 @@ use crate::error::Error;
 use crate::model::{AnyEngine, Autoencoder, ErrorNorm, bulk, known_values, targets_of};
 
 impl Autoencoder {
-    /// The reconstruction error of each row, on scaled features.
+    /// The reconstruction error of each row, on scaled features. That of a row without a known value is 0: nothing of it is wrong, and nothing is
+    /// known, so leave such rows out where errors are compared.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
     pub fn reconstruction_error(&self, data: &dyn BatchSource, norm: ErrorNorm) -> Result<Vec<f64>, Error> {
         let features = self.config.input_dim();
-        self.expect_width("rows", features, data)?;
-        let mut errors = vec![0.0; data.rows()];
+        self.expect_rows(data)?;
+        let rows = data.rows();
+        let mut errors = vec![0.0; rows];
         let targets = targets_of(data)?;
-        self.staged(Part::Whole, data, targets, |first, table, crew| {
+        self.staged(Part::Whole, data, targets, rows, |first, table, crew| {
             let out = &mut errors[first..][..table.rows.len() / features];
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).row_errors(Source { table, indices: None }, out),
@@ -25,7 +27,7 @@ impl Autoencoder {
             }
         })?;
         if norm == ErrorNorm::Mean {
-            self.staged(Part::Whole, data, targets, |first, table, _| {
+            self.staged(Part::Whole, data, targets, rows, |first, table, _| {
                 for (error, row) in errors[first..].iter_mut().zip(table.expected().chunks_exact(features)) {
                     *error /= known_values(row).max(1) as f64;
                 }
@@ -64,9 +66,10 @@ impl Autoencoder {
         of: impl Fn(&AnyEngine, Crew<'_>, Source<'_>, &mut [f32]),
     ) -> Result<Dataset, Error> {
         let features = self.config.input_dim();
-        self.expect_width("rows", features, data)?;
-        let mut cells = vec![0.0; data.rows() * features];
-        self.staged(Part::Whole, data, targets_of(data)?, |first, table, crew| {
+        self.expect_rows(data)?;
+        let rows = data.rows();
+        let mut cells = vec![0.0; rows * features];
+        self.staged(Part::Whole, data, targets_of(data)?, rows, |first, table, crew| {
             let out = &mut cells[first * features..][..table.rows.len()];
             of(&self.engine, crew, Source { table, indices: None }, out);
         })?;
@@ -74,19 +77,20 @@ impl Autoencoder {
     }
 
     /// The mean squared error of each scaled feature over the rows where it is known, `[input_dim]`. Without missing values their
-    /// mean is the MSE.
+    /// mean is the MSE. A feature that is never known has 0. Each cell's error is a number of single precision, also in a model of double
+    /// precision: infinite from about 1e19 scaled units on.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::NotFinite`], [`Error::NoRows`], or what reading `data` returns.
     pub fn feature_error(&self, data: &dyn BatchSource) -> Result<Vec<f64>, Error> {
         let features = self.config.input_dim();
-        self.expect_width("rows", features, data)?;
+        self.expect_rows(data)?;
         if data.rows() == 0 {
             return Err(Error::NoRows { rows: 0, validation: 0 });
         }
         let (mut sums, mut known) = (vec![0.0; features], vec![0usize; features]);
         let mut cells = Vec::new();
-        self.staged(Part::Whole, data, targets_of(data)?, |_, table, crew| {
+        self.staged(Part::Whole, data, targets_of(data)?, data.rows(), |_, table, crew| {
             cells.resize(table.rows.len(), 0.0);
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
@@ -115,7 +119,7 @@ impl Autoencoder {
         }
         let errors = self.reconstruction_error(data, ErrorNorm::Sum)?;
         let mut known = 0usize;
-        self.staged(Part::Whole, data, targets_of(data)?, |_, table, _| {
+        self.staged(Part::Whole, data, targets_of(data)?, data.rows(), |_, table, _| {
             known += known_values(table.expected());
         })?;
         Ok(errors.iter().sum::<f64>() / known.max(1) as f64)

@@ -80,7 +80,7 @@ impl Autoencoder {
     /// at `path` is then as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let bytes = self.to_bytes().map_err(|kind| at(path, kind))?;
+        let bytes = self.written().map_err(|kind| at(path, kind))?;
         write_atomically(path, |file| file.write_all(&bytes)).map_err(|error| at(path, error.into()))
     }
 
@@ -92,13 +92,32 @@ impl Autoencoder {
     pub fn load(path: impl AsRef<Path>) -> Result<Autoencoder, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| at(path, error.into()))?;
-        Autoencoder::from_bytes(&bytes).map_err(|error| match error {
+        Autoencoder::read(&bytes).map_err(|error| match error {
             Failure::Kind(kind) => at(path, kind),
             Failure::Other(error) => error,
         })
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, FileErrorKind> {
+    /// The bytes of the file that [`save`](Autoencoder::save) would write.
+    ///
+    /// # Errors
+    /// [`Error::Bytes`] for a model with parameters that are not finite.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        self.written().map_err(Error::Bytes)
+    }
+
+    /// The model whose file has these bytes.
+    ///
+    /// # Errors
+    /// [`Error::Bytes`] for bytes that are damaged or inconsistent; [`Error::Isa`] as for [`Autoencoder::new`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Autoencoder, Error> {
+        Autoencoder::read(bytes).map_err(|error| match error {
+            Failure::Kind(kind) => Error::Bytes(kind),
+            Failure::Other(error) => error,
+        })
+    }
+
+    fn written(&self) -> Result<Vec<u8>, FileErrorKind> {
         let contents = Contents {
             config: &self.config,
             scaler: &self.scaler,
@@ -112,7 +131,7 @@ impl Autoencoder {
         }
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Autoencoder, Failure> {
+    fn read(bytes: &[u8]) -> Result<Autoencoder, Failure> {
         let (metadata, header) = read_header(bytes)?;
         if let Some(names) = &header.features
             && names.len() != header.config.input_dim()

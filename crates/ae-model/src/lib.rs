@@ -45,6 +45,7 @@ mod model;
 mod network;
 mod one_row;
 mod optim;
+mod partial;
 mod scale;
 mod schedule;
 mod schema;

@@ -13,7 +13,7 @@ use crate::continuing::{Start, begin};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::file::{Contents, at};
-use crate::history::History;
+use crate::history::{History, StopReason};
 use crate::network::LayerParameters;
 use crate::one_row::OneRow;
 use crate::scale::{Allowed, ScaledRows, Scaler};
@@ -83,7 +83,8 @@ const STAGED_VALUES: usize = 1 << 20;
 impl Autoencoder {
     /// An untrained autoencoder, its weights drawn from the configuration's seed. It runs on as many threads as rayon's current pool has,
     /// from those that all models share which were not given their own ([`Autoencoder::set_threads`]), and on the instruction set that
-    /// [`Isa::active`] names.
+    /// [`Isa::active`] names. To ask rayon for its number of threads starts rayon's global pool, so a program that configures that pool must
+    /// do so before its first model.
     ///
     /// # Errors
     /// [`Error::Isa`] if `AE_ISA` names no available instruction set; [`Error::Pool`] if threads cannot be started.
@@ -131,9 +132,10 @@ impl Autoencoder {
         self.pool.crew().threads()
     }
 
-    /// Lets `token` stop a [`fit`](Autoencoder::fit) from another thread.
-    pub fn set_cancel_token(&mut self, token: CancelToken) {
-        self.cancel = Some(token);
+    /// Lets `token` stop a [`fit`](Autoencoder::fit) from another thread, or nothing any more. With a token that was used already, `fit`
+    /// returns at once and changes nothing.
+    pub fn set_cancel_token(&mut self, token: impl Into<Option<CancelToken>>) {
+        self.cancel = token.into();
     }
 
     /// The configuration.
@@ -146,7 +148,8 @@ impl Autoencoder {
         &self.scaler
     }
 
-    /// Names of the features it was trained on, where the data had names.
+    /// Names of the features it was trained on, where the data had names. Rows whose columns have other names, or the same in another
+    /// order, are refused ([`Error::Names`]); [`ae_data::Dataset::select_columns`] brings them into this order.
     pub fn feature_names(&self) -> Option<&[String]> {
         self.names.as_deref()
     }
@@ -193,7 +196,7 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`], [`Error::NotInUnit`] and [`Error::Spread`] for data that cannot be learnt
-    /// from, before anything changes; [`Error::Targets`] for targets of which one of these is true, or that are not one for each row;
+    /// from, before anything changes, and [`Error::FarOut`] for rows set aside whose errors could not be told; [`Error::Targets`] for targets of which one of these is true, or that are not one for each row;
     /// [`Error::Diverged`], or what reading `data` returns. After either of these in the midst of training the weights are those of the
     /// moment.
     pub fn fit(
@@ -233,6 +236,16 @@ impl Autoencoder {
         checkpoints: Option<&Checkpoints>,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<History, Error> {
+        if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
+            return Ok(History {
+                epochs: Vec::new(),
+                stopped: StopReason::Cancelled,
+                kept_epoch: 0,
+                batch_size: self.config.batch_size_for(0),
+                train_rows: 0,
+                validation_rows: 0,
+            });
+        }
         let (train, validation, scaler) = self.prepared(data)?;
         let mut saved = None;
         let mut kept = None;
@@ -352,75 +365,13 @@ impl Autoencoder {
     }
 
     /// Whether the values that should come out must be shares of 1 as they are: the loss compares shares, and nothing scales the values.
-    fn takes_shares(&self) -> bool {
+    pub(crate) fn takes_shares(&self) -> bool {
         self.config.scaler() == crate::ScalerKind::None && self.config.loss().of_shares()
     }
 
     /// That the scaler the model has takes these rows to shares of 1, if its loss compares shares.
-    fn expect_shares(&self, expected: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
+    pub(crate) fn expect_shares(&self, expected: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
         if self.config.loss().of_shares() { self.scaler.expect_shares(expected, rows) } else { Ok(()) }
-    }
-
-    /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted
-    /// model fits the scaler on these rows; later calls keep it. After [`fit`](Autoencoder::fit) it goes on with the optimiser's state,
-    /// at the configured learning rate without the schedule; in a model from a file the optimiser begins anew.
-    ///
-    /// # Errors
-    /// As [`fit`](Autoencoder::fit).
-    pub fn partial_fit(&mut self, data: &dyn BatchSource) -> Result<f64, Error> {
-        self.expect_width("rows", self.config.input_dim(), data)?;
-        let rows = data.rows();
-        if rows == 0 {
-            return Err(Error::NoRows { rows, validation: 0 });
-        }
-        let indices: Vec<usize> = (0..rows).collect();
-        let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
-        let fit = |kind, source, shares| {
-            Scaler::fit_allowed(
-                kind,
-                source,
-                &indices,
-                Allowed { missing: self.config.mask_missing(), unit_only: shares },
-            )
-        };
-        let targets = targets_of(data)?;
-        let of_targets = |error: Error| if targets.is_some() { Error::of_targets(error) } else { error };
-        if targets.is_some() {
-            fit(crate::ScalerKind::None, data, false)?;
-        }
-        let expected = targets.unwrap_or(data);
-        let scaler = fit(kind, expected, !self.fitted && self.takes_shares()).map_err(of_targets)?;
-        if self.fitted {
-            self.expect_shares(expected, &indices).map_err(of_targets)?;
-        } else {
-            self.scaler = self.keeping_indicators(scaler);
-            self.names = data.names().map(<[String]>::to_vec);
-        }
-        let mut feed = Feed::new(data, targets, rows);
-        let (table, indices) = feed.rows(&indices)?;
-        self.history = None;
-        let Autoencoder { scaler, engine, pool, fitted, .. } = self;
-        let error = match engine {
-            AnyEngine::F32(engine) => {
-                if !*fitted {
-                    engine.set_scaler(scaler);
-                }
-                engine.train_apart(pool.crew(), table, indices)
-            }
-            AnyEngine::F64(engine) => {
-                if !*fitted {
-                    engine.set_scaler(scaler);
-                }
-                engine.train_apart(pool.crew(), table, indices)
-            }
-        };
-        *fitted = true;
-        let mse = error.squares / known_values(table.expected()).max(1) as f64;
-        if !mse.is_finite() {
-            let learning_rate = self.config.learning_rate();
-            return Err(Error::Diverged { epoch: 1, batch: 1, learning_rate, loss: mse, best: mse });
-        }
-        Ok(mse)
     }
 
     /// The model for rows that come one by one: no memory taken and no thread woken a call.
@@ -431,7 +382,7 @@ impl Autoencoder {
     /// The encodings of the rows, `[rows, encoding_dim]`.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
     pub fn encode(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
         self.through(Part::Encoder, data)
     }
@@ -447,7 +398,7 @@ impl Autoencoder {
     /// The rows as the autoencoder rebuilds them, in the units of the data.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
     pub fn reconstruct(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
         self.through(Part::Whole, data)
     }
@@ -474,22 +425,26 @@ impl Autoencoder {
     /// The rows `data` on the scale on which errors are measured.
     ///
     /// # Errors
-    /// [`Error::Width`].
+    /// [`Error::Width`], [`Error::Names`].
     pub fn scaled<'a>(&'a self, data: &'a dyn BatchSource) -> Result<ScaledRows<'a>, Error> {
-        self.expect_width("rows", self.config.input_dim(), data)?;
+        self.expect_rows(data)?;
         Ok(ScaledRows::new(data, &self.scaler))
     }
 
     fn through(&self, part: Part, data: &dyn BatchSource) -> Result<Dataset, Error> {
         let (input, code) = (self.config.input_dim(), self.config.encoding_dim());
-        let (what, from, to) = match part {
-            Part::Encoder => ("rows", input, code),
-            Part::Decoder => ("encodings", code, input),
-            Part::Whole => ("rows", input, input),
+        let (from, to) = match part {
+            Part::Encoder => (input, code),
+            Part::Decoder => (code, input),
+            Part::Whole => (input, input),
         };
-        self.expect_width(what, from, data)?;
-        let mut out = vec![0.0; data.rows() * to];
-        self.staged(part, data, None, |first, table, crew| {
+        match part {
+            Part::Decoder => self.expect_width("encodings", from, data)?,
+            Part::Encoder | Part::Whole => self.expect_rows(data)?,
+        }
+        let rows = data.rows();
+        let mut out = vec![0.0; rows * to];
+        self.staged(part, data, None, rows, |first, table, crew| {
             let out = &mut out[first * to..][..table.rows.len() / from * to];
             match &self.engine {
                 AnyEngine::F32(e) => bulk(e, crew).run(part, Source { table, indices: None }, out),
@@ -507,6 +462,20 @@ impl Autoencoder {
         }
     }
 
+    /// That rows are as wide as those that the model is for, and that their columns have the same names where both have names: in
+    /// another order they would be other rows.
+    pub(crate) fn expect_rows(&self, data: &dyn BatchSource) -> Result<(), Error> {
+        self.expect_width("rows", self.config.input_dim(), data)?;
+        let (Some(expected), Some(got)) = (&self.names, data.names()) else { return Ok(()) };
+        match expected.iter().zip(got).position(|(a, b)| a != b) {
+            Some(column) if self.fitted => {
+                let (expected, got) = (expected[column].clone(), got[column].clone());
+                Err(Error::Names { column, expected, got })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn expect_width(
         &self,
         what: &'static str,
@@ -519,16 +488,17 @@ impl Autoencoder {
         Err(Error::Width { what, expected, got: data.features() })
     }
 
-    /// Calls `work(first, table, crew)` with consecutive pieces of the source and its targets, each checked for values that `part` can
-    /// take.
+    /// Calls `work(first, table, crew)` with consecutive pieces of the first `rows` rows of the source and of its targets, each checked for values
+    /// that `part` can take.
     pub(crate) fn staged(
         &self,
         part: Part,
         data: &dyn BatchSource,
         targets: Option<&dyn BatchSource>,
+        rows: usize,
         mut work: impl FnMut(usize, Table<'_>, Crew<'_>),
     ) -> Result<(), Error> {
-        let (rows, features) = (data.rows(), data.features());
+        let features = data.features();
         let may_miss = self.config.mask_missing() && part != Part::Decoder;
         let isa = self.engine.isa();
         let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;

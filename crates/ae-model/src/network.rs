@@ -8,6 +8,7 @@ use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
 use crate::config::{Config, Latent, Link, Loss, Noise, TopK};
+use crate::error::Error;
 use crate::init::{self, Purpose};
 use crate::layer::Dense;
 use crate::stage::{
@@ -240,6 +241,29 @@ impl<T: Element> Network<T> {
     /// The parameters of layer `index`.
     pub(crate) fn layer(&self, index: usize) -> LayerParameters<T> {
         layer_of(&self.layers[index], self.parameters.as_slice())
+    }
+
+    /// That these can be the parameters of layer `index`.
+    ///
+    /// # Errors
+    /// [`Error::Width`] if there is no such layer or the sizes are not the layer's; [`Error::NotTied`] for weights of the decoder that are
+    /// not the transpose of those that they are tied to.
+    pub(crate) fn check_layer(&self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
+        let layer = self.layers.get(index);
+        let expected = layer.map_or(0, |layer| (layer.inputs + 1) * layer.outputs);
+        let got = values.weights.len() + values.bias.len();
+        let fits = layer.is_some_and(|layer| {
+            values.inputs == layer.inputs
+                && values.outputs == layer.outputs
+                && values.bias.len() == layer.outputs
+        });
+        if !fits || got != expected {
+            return Err(Error::Width { what: "parameters of a layer", expected, got });
+        }
+        match (self.tied_to(index), self.stray(index, values)) {
+            (Some(tied_to), Some(at)) => Err(Error::NotTied { layer: index, tied_to, index: at }),
+            _ => Ok(()),
+        }
     }
 
     /// Sets the parameters of layer `index`, and the weights that are tied to them; the sizes must be the layer's.

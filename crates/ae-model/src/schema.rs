@@ -33,7 +33,7 @@ impl Autoencoder {
     /// As [`reconstruct`](Autoencoder::reconstruct); missing values are [`Error::NotFinite`] for a model that does not mask them.
     pub fn filled(&self, data: &dyn BatchSource, rounds: usize) -> Result<Dataset, Error> {
         let features = self.config.input_dim();
-        self.expect_width("rows", features, data)?;
+        self.expect_rows(data)?;
         let rows: Vec<usize> = (0..data.rows()).collect();
         let mut values = vec![0.0; rows.len() * features];
         data.read_rows(&rows, &mut values)?;

@@ -51,7 +51,11 @@ pub(crate) struct Feed<'a> {
 impl<'a> Feed<'a> {
     /// For up to `most` rows at a time of `data`, and of `targets` beside them.
     pub(crate) fn new(data: &'a dyn BatchSource, targets: Option<&'a dyn BatchSource>, most: usize) -> Self {
-        let whole = match (data.as_slice(), targets.map(BatchSource::as_slice)) {
+        // One that is not as long as it should be is not believed.
+        let slice = |source: &'a dyn BatchSource| {
+            source.as_slice().filter(|values| values.len() == data.rows() * data.features())
+        };
+        let whole = match (slice(data), targets.map(slice)) {
             (Some(rows), None) => Some(Table { rows, targets: None }),
             (Some(rows), Some(Some(targets))) => Some(Table { rows, targets: Some(targets) }),
             _ => None,

@@ -1,6 +1,7 @@
 //! Training one batch at a time, for programs that bring their own loop.
 
 use ae_kernels::Isa;
+use ae_kernels::finite::all_finite;
 use ae_kernels::par::{Crew, Pool};
 
 use crate::config::Config;
@@ -9,11 +10,12 @@ use crate::error::Error;
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
 use crate::step::{Arithmetic, Totals};
-use crate::table::Table;
+use crate::table::{Table, first_wrong};
 
 /// A network without scaler or epochs: rows in memory, one update a call, nothing allocated once warm.
 ///
-/// Use [`crate::Autoencoder`] unless the loop around the updates is yours. `T` is the arithmetic, `f32` or `f64`,
+/// Use [`crate::Autoencoder`] unless the loop around the updates is yours; [`crate::Autoencoder::from_layers`] makes one of what a
+/// trainer has learnt. `T` is the arithmetic, `f32` or `f64`,
 /// whatever the configuration's precision says; its schedule, epochs and running mean of the weights have no part in it.
 #[derive(Debug)]
 pub struct Trainer<T: Arithmetic> {
@@ -55,21 +57,7 @@ impl<T: Arithmetic> Trainer<T> {
     /// [`Error::Width`] if there is no such layer or the sizes are not the layer's; [`Error::NotTied`] for weights of the decoder that are
     /// not the transpose of those that they are tied to.
     pub fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
-        let expected =
-            self.engine.network.layers.get(index).map_or(0, |layer| (layer.inputs + 1) * layer.outputs);
-        let got = values.weights.len() + values.bias.len();
-        let fits = self.engine.network.layers.get(index).is_some_and(|layer| {
-            values.inputs == layer.inputs
-                && values.outputs == layer.outputs
-                && values.bias.len() == layer.outputs
-        });
-        if !fits || got != expected {
-            return Err(Error::Width { what: "parameters of a layer", expected, got });
-        }
-        let network = &mut self.engine.network;
-        if let (Some(tied_to), Some(at)) = (network.tied_to(index), network.stray(index, values)) {
-            return Err(Error::NotTied { layer: index, tied_to, index: at });
-        }
+        self.engine.network.check_layer(index, values)?;
         self.engine.set_layer(index, values);
         Ok(())
     }
@@ -84,13 +72,24 @@ pub struct Session<'a, T: Arithmetic> {
 }
 
 impl<T: Arithmetic> Session<'_, T> {
+    /// Sets the learning rate of the next updates.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless it is a positive number.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        crate::config::check_learning_rate(learning_rate)?;
+        self.engine.set_learning_rate(learning_rate);
+        Ok(())
+    }
+
     /// One update from the rows `indices` of the row-major `table`, `[_, input_dim]`; returns the mean of `(x̂ - x)²` over
     /// them before it, missing values counting as 0. The first call with a larger batch than any before makes room for it; all others allocate
     /// nothing.
     ///
     /// # Errors
     /// [`Error::Width`] if the table is not whole rows; [`Error::RowIndex`] for an index beyond it; [`Error::NoRows`] for an
-    /// empty batch.
+    /// empty batch; [`Error::NotFinite`] for an infinite value in one of these rows, or NaN where the configuration does not say that it is a
+    /// missing one. Nothing has changed then.
     pub fn train_batch(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
         self.train(table.into(), indices)
     }
@@ -147,22 +146,39 @@ impl<T: Arithmetic> Session<'_, T> {
         Ok(Compiled::gradients(self.engine, self.crew, table, indices))
     }
 
-    fn check(&self, Table { rows, targets }: Table<'_>, indices: &[usize]) -> Result<(), Error> {
+    fn check(&self, Table { rows: table, targets }: Table<'_>, indices: &[usize]) -> Result<(), Error> {
         let features = self.features;
-        if !rows.len().is_multiple_of(features) {
-            return Err(Error::Width { what: "whole rows", expected: features, got: rows.len() % features });
+        if !table.len().is_multiple_of(features) {
+            return Err(Error::Width { what: "whole rows", expected: features, got: table.len() % features });
         }
-        if let Some(targets) = targets.filter(|targets| targets.len() != rows.len()) {
-            return Err(Error::Width { what: "targets", expected: rows.len(), got: targets.len() });
+        if let Some(targets) = targets.filter(|targets| targets.len() != table.len()) {
+            return Err(Error::Width { what: "targets", expected: table.len(), got: targets.len() });
         }
-        let rows = rows.len() / features;
+        let rows = table.len() / features;
         if indices.is_empty() {
             return Err(Error::NoRows { rows: 0, validation: 0 });
         }
-        match indices.iter().find(|index| **index >= rows) {
-            Some(&index) => Err(Error::RowIndex { index, rows }),
+        if let Some(&index) = indices.iter().find(|index| **index >= rows) {
+            return Err(Error::RowIndex { index, rows });
+        }
+        self.check_rows(table, indices)?;
+        match targets {
+            Some(targets) => self.check_rows(targets, indices).map_err(Error::of_targets),
             None => Ok(()),
         }
+    }
+
+    fn check_rows(&self, table: &[f32], indices: &[usize]) -> Result<(), Error> {
+        let network = &self.engine.network;
+        for &row in indices {
+            let values = &table[row * self.features..][..self.features];
+            if !all_finite(network.isa, values)
+                && let Some((column, value)) = first_wrong(values, network.objective.mask_missing)
+            {
+                return Err(Error::NotFinite { row, column, name: None, value });
+            }
+        }
+        Ok(())
     }
 }
 

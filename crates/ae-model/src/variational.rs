@@ -57,7 +57,7 @@ impl Autoencoder {
     ) -> Result<Vec<f64>, Error> {
         self.expect_variational("a likelihood")?;
         let features = self.config().input_dim();
-        self.expect_width("rows", features, data)?;
+        self.expect_rows(data)?;
         // Of each value that is known.
         let constant = match self.config().loss() {
             Loss::Bce | Loss::GaussianNll => 0.0,
@@ -72,8 +72,9 @@ impl Autoencoder {
             }
         };
         crate::config::in_range("samples", samples, 2, MOST_SAMPLES)?;
-        let mut values = vec![0.0; data.rows()];
-        self.staged(Part::Whole, data, None, |first, table, crew| {
+        let rows = data.rows();
+        let mut values = vec![0.0; rows];
+        self.staged(Part::Whole, data, None, rows, |first, table, crew| {
             let table = table.rows;
             let out = &mut values[first..][..table.len() / features];
             match &self.engine {

@@ -35,6 +35,7 @@ pub struct ConfigBuilder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     optimizer: Option<Optimizer>,
     learning_rate: Option<f64>,
+    #[serde(default = "epochs_by_default")]
     epochs: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
@@ -92,7 +93,7 @@ impl ConfigBuilder {
             precision: Precision::default(),
             optimizer: None,
             learning_rate: None,
-            epochs: 100,
+            epochs: epochs_by_default(),
             batch_size: None,
             validation: 0.0,
             early_stopping: None,
@@ -524,7 +525,11 @@ impl From<Config> for ConfigBuilder {
     }
 }
 
-pub(super) fn check_learning_rate(learning_rate: f64) -> Result<(), ConfigError> {
+fn epochs_by_default() -> usize {
+    100
+}
+
+pub(crate) fn check_learning_rate(learning_rate: f64) -> Result<(), ConfigError> {
     if learning_rate > 0.0 && learning_rate <= 1e6 {
         Ok(())
     } else {

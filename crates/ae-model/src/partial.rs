@@ -1,0 +1,97 @@
+//! Learning from rows as they come.
+
+use ae_data::BatchSource;
+
+use crate::config::Precision;
+use crate::error::Error;
+use crate::model::{AnyEngine, Autoencoder, known_values, targets_of};
+use crate::scale::{Allowed, Scaler};
+use crate::table::Feed;
+
+impl Autoencoder {
+    /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted
+    /// model fits the scaler on these rows; later calls keep it. After [`fit`](Autoencoder::fit) it goes on with the optimiser's state,
+    /// at the configured learning rate ([`set_learning_rate`](Autoencoder::set_learning_rate)) without the schedule; in a model from a file the
+    /// optimiser begins anew. What the scaler knows it knows from the first rows: where they may be few, give it a scale beforehand
+    /// ([`Autoencoder::from_layers`]).
+    ///
+    /// # Errors
+    /// As [`fit`](Autoencoder::fit), before anything changes [`Error::Names`], and [`Error::FarOut`] for any of these rows.
+    pub fn partial_fit(&mut self, data: &dyn BatchSource) -> Result<f64, Error> {
+        self.expect_rows(data)?;
+        let rows = data.rows();
+        if rows == 0 {
+            return Err(Error::NoRows { rows, validation: 0 });
+        }
+        let indices: Vec<usize> = (0..rows).collect();
+        let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
+        let fit = |kind, source, shares| {
+            Scaler::fit_allowed(
+                kind,
+                source,
+                &indices,
+                Allowed { missing: self.config.mask_missing(), unit_only: shares },
+            )
+        };
+        let targets = targets_of(data)?;
+        let of_targets = |error: Error| if targets.is_some() { Error::of_targets(error) } else { error };
+        if targets.is_some() {
+            fit(crate::ScalerKind::None, data, false)?;
+        }
+        let expected = targets.unwrap_or(data);
+        let scaler = fit(kind, expected, !self.fitted && self.takes_shares()).map_err(of_targets)?;
+        let scaler = if self.fitted { self.scaler.clone() } else { self.keeping_indicators(scaler) };
+        if self.fitted {
+            self.expect_shares(expected, &indices).map_err(of_targets)?;
+        }
+        if self.config.precision() != Precision::F64 {
+            // A single step towards such a row would take the parameters, and the optimiser's memory of it, out of reach.
+            scaler.expect_near(data, &indices)?;
+            if let Some(targets) = targets {
+                scaler.expect_near(targets, &indices).map_err(of_targets)?;
+            }
+        }
+        if !self.fitted {
+            self.scaler = scaler;
+            self.names = data.names().map(<[String]>::to_vec);
+        }
+        let mut feed = Feed::new(data, targets, rows);
+        let (table, indices) = feed.rows(&indices)?;
+        self.history = None;
+        let Autoencoder { scaler, engine, pool, fitted, .. } = self;
+        let error = match engine {
+            AnyEngine::F32(engine) => {
+                if !*fitted {
+                    engine.set_scaler(scaler);
+                }
+                engine.train_apart(pool.crew(), table, indices)
+            }
+            AnyEngine::F64(engine) => {
+                if !*fitted {
+                    engine.set_scaler(scaler);
+                }
+                engine.train_apart(pool.crew(), table, indices)
+            }
+        };
+        *fitted = true;
+        let mse = error.squares / known_values(table.expected()).max(1) as f64;
+        if !mse.is_finite() {
+            let learning_rate = self.config.learning_rate();
+            return Err(Error::Diverged { epoch: 1, batch: 1, learning_rate, loss: mse, best: mse });
+        }
+        Ok(mse)
+    }
+
+    /// Sets the learning rate of further updates and trainings.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless it is a positive number.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        self.config = self.config.clone().with_learning_rate(learning_rate)?;
+        match &mut self.engine {
+            AnyEngine::F32(engine) => engine.set_learning_rate(learning_rate),
+            AnyEngine::F64(engine) => engine.set_learning_rate(learning_rate),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! Programs with loops, sources and stores of their own: what they bring in is checked, and what they learn comes out.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ae_data::{BatchSource, DataError, Dataset};
+use ae_model::{
+    Autoencoder, CancelToken, Config, Error, ErrorNorm, Isa, LayerParameters, Optimizer, Scaler, ScalerKind,
+    StopReason, Trainer,
+};
+use ae_testing::random::SplitMix64;
+
+const FEATURES: usize = 8;
+
+fn rows(count: usize, seed: u64) -> Dataset {
+    Dataset::new(SplitMix64::new(seed).uniform_f32s(count * FEATURES, 0.0, 1.0), FEATURES).unwrap()
+}
+
+fn config() -> Config {
+    let builder = Config::builder(FEATURES).hidden_dims([6]).encoding_dim(3).optimizer(Optimizer::ADAM);
+    builder.learning_rate(0.01).epochs(3).seed(1).build().unwrap()
+}
+
+fn weights(model: &Autoencoder) -> Vec<LayerParameters<f64>> {
+    model.layers()
+}
+
+#[test]
+fn a_row_out_of_reach_is_refused_by_partial_fit_before_anything_changes() {
+    for scaler in [ScalerKind::MinMax, ScalerKind::None] {
+        let config = Config::builder(FEATURES).encoding_dim(3).optimizer(Optimizer::ADAM).scaler(scaler);
+        let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+        model.partial_fit(&rows(32, 1)).unwrap();
+        let before = weights(&model);
+        let mut values = rows(4, 2).values().to_vec();
+        values[2 * FEATURES + 5] = 1e25;
+        let error = model.partial_fit(&Dataset::new(values, FEATURES).unwrap()).unwrap_err();
+        assert!(matches!(error, Error::FarOut { row: 2, column: 5, .. }), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "row 3, column 6: 1e25 is too far from the rows that the scale comes from for its error to be told"
+        );
+        assert_eq!(weights(&model), before);
+        assert!(model.partial_fit(&rows(32, 3)).unwrap().is_finite());
+    }
+}
+
+#[test]
+fn columns_in_another_order_are_refused() {
+    let names = |names: [&str; FEATURES]| names.map(str::to_owned).to_vec();
+    let named = rows(40, 1).with_names(names(["a", "b", "c", "d", "e", "f", "g", "h"])).unwrap();
+    let other = rows(40, 1).with_names(names(["a", "b", "d", "c", "e", "f", "g", "h"])).unwrap();
+    let mut model = Autoencoder::new(config()).unwrap();
+    model.fit(&named, &mut []).unwrap();
+    let message =
+        "column 3 is 'd' where the model has 'c': select the columns by name, in the order of the model's";
+    let errors = [
+        model.encode(&other).unwrap_err(),
+        model.reconstruct(&other).unwrap_err(),
+        model.mse(&other).unwrap_err(),
+        model.reconstruction_error(&other, ErrorNorm::Sum).unwrap_err(),
+        model.feature_error(&other).unwrap_err(),
+        model.scaled(&other).unwrap_err(),
+        model.partial_fit(&other).unwrap_err(),
+    ];
+    assert!(errors.iter().all(|error| error.to_string() == message), "{errors:?}");
+    // Rows without names may be any, and a new training may be of any.
+    assert!(model.mse(&rows(40, 1)).unwrap() == model.mse(&named).unwrap());
+    model.fit(&other, &mut []).unwrap();
+    assert!(model.mse(&named).is_err() && model.mse(&other).is_ok());
+}
+
+#[test]
+fn a_used_token_leaves_the_model_as_it_is() {
+    let (mut model, token) = (Autoencoder::new(config()).unwrap(), CancelToken::new());
+    model.fit(&rows(50, 1), &mut []).unwrap();
+    let before = weights(&model);
+    model.set_cancel_token(token.clone());
+    token.cancel();
+    let history = model.fit(&rows(50, 2), &mut []).unwrap();
+    assert!(
+        history.stopped == StopReason::Cancelled && history.epochs.is_empty() && history.kept().is_none()
+    );
+    assert_eq!(weights(&model), before);
+    model.set_cancel_token(None);
+    assert_eq!(model.fit(&rows(50, 2), &mut []).unwrap().stopped, StopReason::Finished);
+    assert_ne!(weights(&model), before);
+}
+
+#[test]
+fn a_trainer_refuses_what_is_no_number() {
+    let mut trainer = Trainer::<f32>::new(&config(), Isa::best(), Some(1)).unwrap();
+    let before = trainer.layers();
+    let good = rows(4, 1).values().to_vec();
+    for (at, value) in [(0, f32::NAN), (FEATURES + 3, f32::INFINITY), (4 * FEATURES - 1, f32::NEG_INFINITY)] {
+        let mut bad = good.clone();
+        bad[at] = value;
+        trainer.enter(|session| {
+            let error = session.train_batch(&bad, &[3, 1, 0]).unwrap_err();
+            let Error::NotFinite { row, column, .. } = error else { panic!("{error}") };
+            assert_eq!(row * FEATURES + column, at);
+            let error = session.train_pairs(&good, &bad, &[0, 1, 3]).unwrap_err();
+            assert!(matches!(error, Error::Targets(_)), "{error}");
+            assert!(session.gradients(&bad, &[0, 1, 3]).is_err());
+            // Rows that are not asked for may hold anything.
+            session.gradients(&bad, &[2]).unwrap();
+        });
+    }
+    assert_eq!(trainer.layers(), before);
+    let masked = Config::builder(FEATURES).encoding_dim(3).mask_missing(true).build().unwrap();
+    let mut trainer = Trainer::<f32>::new(&masked, Isa::best(), Some(1)).unwrap();
+    let missing = vec![f32::NAN; FEATURES];
+    assert_eq!(trainer.enter(|session| session.train_batch(&missing, &[0])).unwrap(), 0.0);
+    assert!(trainer.layers().iter().flat_map(|layer| &layer.weights).all(|x| x.is_finite()));
+}
+
+#[test]
+fn what_a_loop_of_ones_own_has_learnt_is_a_model() {
+    let (data, config) = (rows(64, 1), config());
+    let mut trainer = Trainer::<f32>::new(&config, Isa::best(), Some(1)).unwrap();
+    let all: Vec<usize> = (0..64).collect();
+    let mse = trainer.enter(|session| {
+        for step in 0..200 {
+            session.set_learning_rate(0.02 / (1.0 + f64::from(step))).unwrap();
+            session.train_batch(data.values(), &all).unwrap();
+        }
+        assert!(session.set_learning_rate(f64::NAN).is_err() && session.set_learning_rate(0.0).is_err());
+        // Too small a rate to change anything: the error of the parameters as they are.
+        session.set_learning_rate(1e-30).unwrap();
+        session.train_batch(data.values(), &all).unwrap()
+    });
+    let scaler = Scaler::identity(FEATURES);
+    let model = Autoencoder::from_layers(config.clone(), scaler.clone(), &trainer.layers()).unwrap();
+    assert!(model.is_fitted() && (model.mse(&data).unwrap() - mse).abs() < 1e-6 * mse);
+
+    let layers = trainer.layers();
+    let from = |scaler: Scaler, layers: &[LayerParameters<f32>]| {
+        Autoencoder::from_layers(config.clone(), scaler, layers).unwrap_err().to_string()
+    };
+    assert_eq!(
+        from(Scaler::identity(5), &layers),
+        "the model expects a scaler of 8 values, but these have 5"
+    );
+    assert_eq!(
+        from(scaler.clone(), &layers[1..]),
+        "the model expects the layers of 4 values, but these have 3"
+    );
+    let mut other = layers.clone();
+    other[1].weights.pop();
+    assert!(from(scaler.clone(), &other).starts_with("the model expects parameters of a layer"));
+    let mut other = layers;
+    other[2].bias[1] = f32::NAN;
+    assert_eq!(from(scaler, &other), "parameter 19 of layer 2 is not a finite number");
+}
+
+#[test]
+fn a_stream_may_know_its_scale_from_the_start() {
+    let wide = |count, seed| {
+        let values = rows(count, seed).values().iter().map(|x| x * 1e4).collect();
+        Dataset::new(values, FEATURES).unwrap()
+    };
+    let scaler = Scaler::from_parts(vec![0.0; FEATURES], vec![1e4; FEATURES]).unwrap();
+    let new = Autoencoder::new(config()).unwrap();
+    let mut model = Autoencoder::from_layers(config(), scaler.clone(), &new.layers()).unwrap();
+    for step in 0..50 {
+        model.partial_fit(&wide(1, step)).unwrap();
+    }
+    assert_eq!(*model.scaler(), scaler);
+    assert!(model.mse(&wide(100, 99)).unwrap() < 0.3);
+    model.set_learning_rate(1e-30).unwrap();
+    let before = weights(&model);
+    model.partial_fit(&wide(1, 100)).unwrap();
+    assert!(weights(&model) == before && model.config().learning_rate() == 1e-30);
+    assert!(model.set_learning_rate(-1.0).is_err());
+}
+
+#[test]
+fn a_model_goes_through_memory() {
+    let mut model = Autoencoder::new(config()).unwrap();
+    model.fit(&rows(50, 1), &mut []).unwrap();
+    let bytes = model.to_bytes().unwrap();
+    let back = Autoencoder::from_bytes(&bytes).unwrap();
+    assert_eq!(weights(&back), weights(&model));
+    assert_eq!(back.to_bytes().unwrap(), bytes);
+    let error = Autoencoder::from_bytes(&bytes[..bytes.len() / 2]).unwrap_err();
+    assert!(matches!(error, Error::Bytes(_)) && error.to_string().starts_with("the model: "), "{error}");
+}
+
+/// Rows of a service that loses its connection, or has more of them each time it is asked.
+struct Service {
+    fails: bool,
+    asked: AtomicUsize,
+}
+
+impl BatchSource for Service {
+    fn rows(&self) -> usize {
+        10 + self.asked.fetch_add(1, Ordering::Relaxed)
+    }
+    fn features(&self) -> usize {
+        FEATURES
+    }
+    fn read_rows(&self, _: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+        out.fill(0.5);
+        if self.fails { Err(DataError::of_source(std::io::Error::other("connection reset"))) } else { Ok(()) }
+    }
+    fn as_slice(&self) -> Option<&[f32]> {
+        // Less than it says.
+        Some(&[0.5; 3])
+    }
+}
+
+#[test]
+fn sources_may_fail_and_may_be_wrong_about_themselves() {
+    let mut model = Autoencoder::new(config()).unwrap();
+    model.fit(&rows(50, 1), &mut []).unwrap();
+    let service = |fails| Service { fails, asked: AtomicUsize::new(0) };
+    let error = model.encode(&service(true)).unwrap_err();
+    assert_eq!(error.to_string(), "the source of the rows: connection reset");
+    assert!(model.encode(&service(false)).unwrap().rows() >= 10);
+    assert!(model.reconstruction_error(&service(false), ErrorNorm::Mean).unwrap().len() >= 10);
+    assert!(model.mse(&service(false)).unwrap().is_finite());
+    assert_eq!(
+        model.mse(&Dataset::new(Vec::new(), FEATURES).unwrap()).unwrap_err().to_string(),
+        "there are no rows"
+    );
+}
+
+#[test]
+fn settings_may_be_left_out_of_json() {
+    let config: Config = serde_json::from_str(r#"{"input_dim": 5}"#).unwrap();
+    assert_eq!(config, Config::builder(5).build().unwrap());
+}
