@@ -88,7 +88,7 @@ fn bad_batches_are_errors() {
         ];
         results.into_iter().map(|result| result.unwrap_err().to_string()).collect()
     });
-    assert!(messages[0].starts_with("no rows to train on"), "{messages:?}");
+    assert!(messages[0].starts_with("there are no rows"), "{messages:?}");
     assert_eq!(messages[1], "row index 2 is beyond a table of 2 rows");
     assert!(messages[2].contains("whole rows of 2"), "{messages:?}");
 }

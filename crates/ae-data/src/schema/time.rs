@@ -104,8 +104,14 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
     parts.next().is_none().then_some(found)
 }
 
-/// The text of seconds since 1970; years outside 0 to 9999 are the nearest of these.
+/// The text of seconds since 1970, of the nearest day where the form has no time; years outside 0 to 9999 are the nearest of these.
 pub(crate) fn write(seconds: i64, form: TimeForm) -> String {
+    let seconds = match form {
+        TimeForm::Date | TimeForm::Dots => {
+            seconds.saturating_add(DAY / 2).div_euclid(DAY).saturating_mul(DAY)
+        }
+        _ => seconds,
+    };
     let seconds = seconds.clamp(days(0, 1, 1) * DAY, days(10_000, 1, 1) * DAY - 1);
     let (year, month, day) = civil(seconds.div_euclid(DAY));
     let of_day = seconds.rem_euclid(DAY);
@@ -173,6 +179,14 @@ mod tests {
             let whole = if text.len() == 16 { format!("{text}:00") } else { text.to_owned() };
             assert_eq!(write(seconds, form), whole);
         }
+        // A feature is a number of single precision, which is seconds away from a day's beginning centuries after the first.
+        for (seconds, text) in
+            [(-300, "1970-01-01"), (43_199, "1970-01-01"), (43_200, "1970-01-02"), (86_300, "1970-01-02")]
+        {
+            assert_eq!(write(seconds, TimeForm::Date), text);
+        }
+        assert_eq!(write(i64::MAX, TimeForm::Date), "9999-12-31");
+        assert_eq!(write(i64::MIN, TimeForm::Dots), "01.01.0000");
         assert_eq!(parse("2019-03-23 20:21:09.75").unwrap().0, 1_553_372_469);
     }
 
