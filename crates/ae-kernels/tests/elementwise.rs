@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_kernels::activation::{Activation, Slope};
-use ae_kernels::finite::all_finite;
+use ae_kernels::finite::{all_finite, first_not_finite};
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len, turned_len};
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -198,6 +198,25 @@ fn what_is_not_finite_is_found_wherever_it_is() {
                     assert!(!all_finite(isa, &values), "{wrong} at {at} of {len} on {isa}");
                     values[at] = fine;
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_row_that_is_not_finite_is_found_by_its_place() {
+    for isa in Isa::available() {
+        for features in [1, 7, 16, 33] {
+            let mut table = SplitMix64::new(3).uniform_f32s(10 * features, -1.0, 1.0);
+            (table[4 * features], table[8 * features - 1]) = (f32::NAN, f32::INFINITY);
+            for (rows, expected) in [
+                (&[0, 1, 9][..], None),
+                (&[4], Some(0)),
+                (&[5, 7, 4], Some(1)),
+                (&[9, 9, 4, 7], Some(2)),
+                (&[], None),
+            ] {
+                assert_eq!(first_not_finite(isa, &table, features, rows), expected, "{rows:?} on {isa}");
             }
         }
     }
