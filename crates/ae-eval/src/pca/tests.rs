@@ -213,7 +213,7 @@ fn directions_without_variance() {
         // Two columns that vary and copies of them.
         let value = |at: usize| {
             let row = at / features;
-            (if at % 2 == 0 { row } else { row * row % 7 }) as f32
+            (if at.is_multiple_of(2) { row } else { row * row % 7 }) as f32
         };
         let values: Vec<f32> = (0..count * features).map(value).collect();
         for values in [values, vec![3.0; count * features]] {
