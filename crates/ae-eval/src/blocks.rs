@@ -14,15 +14,30 @@ pub(crate) fn for_each_block(source: &dyn BatchSource, take: impl FnMut(&[f32]))
     Ok(ae_data::for_each_block(source, BLOCK, take)?)
 }
 
-/// Calls `take` with consecutive rows of one source and the same rows of another of the same shape.
+/// Rows and features that there are.
+///
+/// # Errors
+/// [`EvalError::Empty`] if there are none of either.
+pub(crate) fn has_rows(source: &dyn BatchSource) -> Result<(usize, usize), EvalError> {
+    match (source.rows(), source.features()) {
+        (rows, features) if rows == 0 || features == 0 => Err(EvalError::Empty { rows, features }),
+        shape => Ok(shape),
+    }
+}
+
+/// Calls `take` with consecutive rows of one source and the same rows of another of the same shape, which errors call `what`.
 pub(crate) fn for_each_pair(
     left: &dyn BatchSource,
     right: &dyn BatchSource,
+    what: &'static str,
     mut take: impl FnMut(&[f32], &[f32]),
 ) -> Result<(), EvalError> {
     let (rows, features) = (left.rows(), left.features());
-    if (right.rows(), right.features()) != (rows, features) {
-        return Err(EvalError::Shape { values: right.rows() * right.features(), features });
+    if right.features() != features {
+        return Err(EvalError::Width { expected: features, got: right.features() });
+    }
+    if right.rows() != rows {
+        return Err(EvalError::RowCount { what, expected: rows, got: right.rows() });
     }
     let (mut a, mut b) = (Vec::new(), Vec::new());
     for first in (0..rows).step_by(BLOCK) {
@@ -51,22 +66,35 @@ pub(crate) fn block<'a>(
 /// All values, `[rows, features]`.
 ///
 /// # Errors
-/// [`EvalError::Shape`] without rows, [`EvalError::Model`] for a value that is not finite, or what reading returns.
+/// [`EvalError::Empty`] without rows, [`EvalError::Model`] for a value that is not finite, or what reading returns.
 pub(crate) fn finite_values(source: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
-    let (rows, features) = (source.rows(), source.features());
-    if rows == 0 || features == 0 {
-        return Err(EvalError::Shape { values: rows * features, features });
-    }
+    let (rows, features) = has_rows(source)?;
     let mut values = Vec::with_capacity(rows * features);
     for_each_block(source, |block| values.extend_from_slice(block))?;
     match values.iter().position(|x| !x.is_finite()) {
         None => Ok(values),
-        Some(at) => {
-            let (row, column) = (at / features, at % features);
-            let name = source.names().and_then(|names| names.get(column).cloned());
-            Err(ae_model::Error::NotFinite { row, column, name, value: values[at] }.into())
-        }
+        Some(at) => Err(not_finite(source, at, values[at])),
     }
+}
+
+/// What to say of the first value that is not finite, if there is one.
+pub(crate) fn first_not_finite(source: &dyn BatchSource) -> Result<Option<EvalError>, EvalError> {
+    let (mut found, mut before) = (None, 0);
+    for_each_block(source, |block| {
+        if found.is_none() {
+            let at = block.iter().position(|x| !x.is_finite());
+            found = at.map(|at| not_finite(source, before + at, block[at]));
+        }
+        before += block.len();
+    })?;
+    Ok(found)
+}
+
+/// Value `at`, counted over all rows, is not finite.
+fn not_finite(source: &dyn BatchSource, at: usize, value: f32) -> EvalError {
+    let (row, column) = (at / source.features(), at % source.features());
+    let name = source.names().and_then(|names| names.get(column).cloned());
+    ae_model::Error::NotFinite { row, column, name, value }.into()
 }
 
 /// `Σ_features (x - y)²`, in the same order whoever asks.

@@ -14,6 +14,32 @@ pub enum EvalError {
         /// Values of a row.
         features: usize,
     },
+    /// There is nothing to work with.
+    #[error("there are no values: {rows} rows of {features} features")]
+    Empty {
+        /// Rows there are.
+        rows: usize,
+        /// Features of each.
+        features: usize,
+    },
+    /// Rows of another width than those they go with.
+    #[error("rows of {got} features, but {expected} are needed")]
+    Width {
+        /// Features that there should be.
+        expected: usize,
+        /// Features that there are.
+        got: usize,
+    },
+    /// Another number of values than what they go with has.
+    #[error("{got} {what}, but {expected} are needed")]
+    Count {
+        /// What there is a wrong number of.
+        what: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        got: usize,
+    },
     /// The rows could not be read.
     #[error(transparent)]
     Data(#[from] ae_data::DataError),
@@ -39,12 +65,12 @@ pub enum EvalError {
         /// Classes there are.
         classes: usize,
     },
-    /// A decomposition found no solution, which values that are not finite can cause, or features that are constant.
-    #[error("the covariance could not be decomposed: are all values finite, and do the features vary?")]
+    /// A decomposition found no solution, which features that are constant can cause, or copies of others.
+    #[error("the covariance could not be decomposed: do all features vary, and is none made of others?")]
     NoConvergence,
-    /// A search for the best parameters did not get there: values that are not finite can cause it.
+    /// A search for the best parameters did not get there, which a small penalty can cause.
     #[error(
-        "the classifier has not converged after {steps} steps: the largest partial derivative is {gradient:e}; are all values finite?"
+        "the classifier has not converged after {steps} steps: the largest partial derivative is {gradient:e}; a smaller C would help"
     )]
     NotConverged {
         /// Steps made.
@@ -98,14 +124,14 @@ pub enum EvalError {
         allowed: &'static str,
     },
     /// Neighbours that are not all there, or are so many that the measure has no scale.
-    #[error(
-        "{neighbours} neighbours of {rows} rows: they must be at least 1 and fewer than half of the rows"
-    )]
+    #[error("{neighbours} neighbours of {rows} rows: they must be at least 1 and at most {most}")]
     Neighbours {
         /// Neighbours asked for.
         neighbours: usize,
         /// Rows.
         rows: usize,
+        /// The most there can be.
+        most: usize,
     },
     /// A perplexity that the rows cannot have.
     #[error("perplexity {perplexity} of {rows} rows: it must be at least 1 and at most {}", .rows.saturating_sub(1))]

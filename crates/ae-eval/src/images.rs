@@ -3,8 +3,9 @@
 use ae_data::BatchSource;
 use ae_model::Image;
 
-use crate::blocks::{for_each_block, for_each_pair};
+use crate::blocks::{for_each_block, for_each_pair, has_rows};
 use crate::error::EvalError;
+use crate::metrics::as_many;
 
 /// Pixels of the window's side.
 const WINDOW: usize = 11;
@@ -17,18 +18,19 @@ const K2: f64 = 0.03;
 /// value that there can be (1 for values in [0, 1], 255 for bytes). Infinite for images that are the same; missing values are left out.
 ///
 /// # Errors
-/// [`EvalError::Shape`] if the slices differ in length or hold nothing that is known; [`EvalError::Setting`] for a range that is not
-/// above 0 and finite.
+/// [`EvalError::Count`] if the slices differ in length; [`EvalError::NoValues`] if they hold nothing that is known;
+/// [`EvalError::Setting`] for a range that is not above 0 and finite.
 pub fn psnr(x: &[f32], y: &[f32], range: f64) -> Result<f64, EvalError> {
     check_range(range)?;
+    as_many(x, y)?;
     let known: Vec<f64> = x
         .iter()
         .zip(y)
         .filter(|(x, _)| !x.is_nan())
         .map(|(x, y)| (f64::from(*y) - f64::from(*x)).powi(2))
         .collect();
-    if x.len() != y.len() || known.is_empty() {
-        return Err(EvalError::Shape { values: y.len(), features: x.len() });
+    if known.is_empty() {
+        return Err(EvalError::NoValues);
     }
     let mse = known.iter().sum::<f64>() / known.len() as f64;
     Ok(10.0 * (range * range / mse).log10())
@@ -42,15 +44,14 @@ pub fn psnr(x: &[f32], y: &[f32], range: f64) -> Result<f64, EvalError> {
 /// `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`. A missing value makes it NaN.
 ///
 /// # Errors
-/// [`EvalError::Shape`] if a slice is no such image, [`EvalError::SmallImages`] for one smaller than the window,
+/// [`EvalError::Count`] if a slice is no such image, [`EvalError::SmallImages`] for one smaller than the window,
 /// [`EvalError::Setting`] for a range that is not above 0 and finite.
 pub fn ssim(x: &[f32], y: &[f32], image: Image, range: f64) -> Result<f64, EvalError> {
     check_range(range)?;
     let Image { height, width, channels } = image;
     let features = image.features();
-    if x.len() != features || y.len() != features || features == 0 {
-        let wrong = if x.len() == features { y.len() } else { x.len() };
-        return Err(EvalError::Shape { values: wrong, features });
+    if let Some(wrong) = [x, y].into_iter().find(|values| values.len() != features) {
+        return Err(EvalError::Count { what: "values of an image", expected: features, got: wrong.len() });
     }
     if height < WINDOW || width < WINDOW {
         return Err(EvalError::SmallImages { height, width, least: WINDOW });
@@ -96,8 +97,8 @@ impl ImageErrors {
     /// Measures images `[images, features]` against their reconstructions. An image without any known value counts for neither.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for rows that are no such images, none, or not as many; [`EvalError::Setting`] for a range that is not above
-    /// 0 and finite; or what reading them returns.
+    /// [`EvalError::Width`] for rows that are no such images, [`EvalError::Empty`] for none, [`EvalError::RowCount`] for not as many;
+    /// [`EvalError::Setting`] for a range that is not above 0 and finite; or what reading them returns.
     pub fn of(
         images: &dyn BatchSource,
         rebuilt: &dyn BatchSource,
@@ -105,13 +106,13 @@ impl ImageErrors {
         range: f64,
     ) -> Result<ImageErrors, EvalError> {
         check_range(range)?;
-        let (count, features) = (images.rows(), image.features());
-        if count == 0 || features == 0 || images.features() != features {
-            return Err(EvalError::Shape { values: count * images.features(), features });
+        let ((count, got), features) = (has_rows(images)?, image.features());
+        if got != features {
+            return Err(EvalError::Width { expected: features, got });
         }
         let has_ssim = image.height >= WINDOW && image.width >= WINDOW;
         let (mut ratios, mut exact, mut similarities) = (Vec::new(), 0, Vec::new());
-        for_each_pair(images, rebuilt, |x, y| {
+        for_each_pair(images, rebuilt, "the reconstructions", |x, y| {
             for (x, y) in x.chunks_exact(features).zip(y.chunks_exact(features)) {
                 match psnr(x, y, range) {
                     Ok(ratio) if ratio == f64::INFINITY => exact += 1,
@@ -273,14 +274,16 @@ mod tests {
     fn what_is_no_image_is_refused() {
         let image = Image { height: 11, width: 11, channels: 1 };
         let fine = [0.5; 121];
-        assert!(matches!(ssim(&fine, &fine[1..], image, 1.0), Err(EvalError::Shape { values: 120, .. })));
+        assert!(matches!(ssim(&fine, &fine[1..], image, 1.0), Err(EvalError::Count { got: 120, .. })));
         let small = Image { height: 8, width: 8, channels: 1 };
         let error = ssim(&[0.5; 64], &[0.5; 64], small, 1.0).unwrap_err().to_string();
         assert_eq!(error, "SSIM needs images of at least 11x11 pixels, but these are 8x8");
         for range in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(ssim(&fine, &fine, image, range).is_err() && psnr(&fine, &fine, range).is_err());
         }
-        assert!(psnr(&[], &[], 1.0).is_err() && psnr(&[1.0], &[], 1.0).is_err());
+        assert!(matches!(psnr(&[f32::NAN], &[1.0], 1.0), Err(EvalError::NoValues)));
+        let said = psnr(&[1.0], &[], 1.0).unwrap_err().to_string();
+        assert_eq!(said, "0 values to compare with, but 1 are needed");
         let rows = Rows::new(&[0.5; 64], 64).unwrap();
         assert_eq!(ImageErrors::of(&rows, &rows, small, 1.0).unwrap().ssim, None);
         assert!(ImageErrors::of(&rows, &rows, image, 1.0).is_err());

@@ -3,7 +3,7 @@
 use ae_data::BatchSource;
 use nalgebra::{DMatrix, DMatrixView};
 
-use crate::blocks::{BLOCK, block, for_each_block};
+use crate::blocks::{BLOCK, block, first_not_finite, for_each_block};
 use crate::error::EvalError;
 use crate::lbfgs::{self, Ended};
 use crate::metrics::column_means;
@@ -37,8 +37,9 @@ impl LogisticProbe {
     /// above 0; 1 is a good value.
     ///
     /// # Errors
-    /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Shape`] without rows; [`EvalError::Setting`]
-    /// for a `c` that is not above 0 and finite; [`EvalError::NotConverged`] for values that are not finite or a `c` that is too large.
+    /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Empty`] without rows; [`EvalError::Setting`]
+    /// for a `c` that is not above 0 and finite; [`EvalError::Model`] for a value that is not finite, with its row and column;
+    /// [`EvalError::NotConverged`] for a `c` that is too large.
     pub fn fit(
         rows: &dyn BatchSource,
         labels: &[u32],
@@ -68,6 +69,9 @@ impl LogisticProbe {
                 }
             }
         })?;
+        if !squares.iter().all(|square| square.is_finite()) {
+            return Err(first_not_finite(rows)?.unwrap_or(EvalError::NoConvergence));
+        }
         let inverse = squares.iter().map(|square| {
             let deviation = (square / labels.len() as f64).sqrt();
             if deviation > 0.0 { 1.0 / deviation } else { 0.0 }
@@ -94,10 +98,10 @@ impl LogisticProbe {
     /// The class of each row: the most probable one.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for rows of another width, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, or what reading them returns.
     pub fn classify(&self, rows: &dyn BatchSource) -> Result<Vec<u32>, EvalError> {
         if rows.features() != self.mean.len() {
-            return Err(EvalError::Shape { values: rows.features(), features: self.mean.len() });
+            return Err(EvalError::Width { expected: self.mean.len(), got: rows.features() });
         }
         let mut found = Vec::with_capacity(rows.rows());
         for_each_block(rows, |block| {
@@ -296,10 +300,15 @@ mod tests {
         for c in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(fit(&[0, 1, 1], c), Err(EvalError::Setting { .. })));
         }
-        let nan = Rows::new(&[f32::NAN, 1.0], 1).unwrap();
-        assert!(matches!(LogisticProbe::fit(&nan, &[0, 1], 2, 1.0), Err(EvalError::NotConverged { .. })));
+        for wrong in [f32::NAN, f32::INFINITY] {
+            let values = [1.0, wrong, 2.0, 1.0];
+            let holed = Rows::new(&values, 2).unwrap();
+            let said = LogisticProbe::fit(&holed, &[0, 1], 2, 1.0).unwrap_err().to_string();
+            assert!(said.starts_with("row 1, column 2: "), "{said}");
+        }
         let probe = fit(&[0, 1, 1], 1.0).unwrap();
-        assert!(probe.classify(&Rows::new(&[0.0; 3], 3).unwrap()).is_err());
+        let said = probe.classify(&Rows::new(&[0.0; 3], 3).unwrap()).unwrap_err().to_string();
+        assert_eq!(said, "rows of 3 features, but 2 are needed");
         assert!(probe.accuracy(&rows, &[0]).is_err());
         let same = Rows::new(&[1.0; 6], 2).unwrap();
         let of_shares = LogisticProbe::fit(&same, &[0, 1, 1], 2, 1.0).unwrap();

@@ -2,16 +2,17 @@
 
 use ae_data::BatchSource;
 
-use crate::blocks::for_each_block;
+use crate::blocks::{for_each_block, has_rows};
 use crate::error::EvalError;
 
 /// Mean of `(y - x)²` over all values.
 ///
 /// # Errors
-/// [`EvalError::Shape`] if the slices differ in length or are empty.
+/// [`EvalError::Count`] if the slices differ in length, [`EvalError::Empty`] if they are empty.
 pub fn mse(x: &[f32], y: &[f32]) -> Result<f64, EvalError> {
-    if x.len() != y.len() || x.is_empty() {
-        return Err(EvalError::Shape { values: y.len(), features: x.len() });
+    as_many(x, y)?;
+    if x.is_empty() {
+        return Err(EvalError::Empty { rows: 0, features: 0 });
     }
     let squares = x.iter().zip(y).map(|(x, y)| (f64::from(*y) - f64::from(*x)).powi(2));
     Ok(squares.sum::<f64>() / x.len() as f64)
@@ -21,7 +22,7 @@ pub fn mse(x: &[f32], y: &[f32]) -> Result<f64, EvalError> {
 /// of all rows. Values that are missing, which are NaN, are left out of the means and of the count.
 ///
 /// # Errors
-/// [`EvalError::Shape`] if there are no rows, or what reading them returns.
+/// [`EvalError::Empty`] if there are no rows, or what reading them returns.
 pub fn mean_variance(rows: &dyn BatchSource) -> Result<f64, EvalError> {
     mse_of_mean(rows, rows)
 }
@@ -29,12 +30,13 @@ pub fn mean_variance(rows: &dyn BatchSource) -> Result<f64, EvalError> {
 /// The MSE on `rows` of predicting every row by the mean of the rows `reference`; missing values, which are NaN, are left out of both.
 ///
 /// # Errors
-/// [`EvalError::Shape`] if there are no rows or those of the two differ in width, or what reading them returns.
+/// [`EvalError::Empty`] if there are no rows, [`EvalError::Width`] if those of the two differ in width, or what reading them returns.
 pub fn mse_of_mean(reference: &dyn BatchSource, rows: &dyn BatchSource) -> Result<f64, EvalError> {
     let mean = column_means(reference)?;
     let features = mean.len();
-    if rows.rows() == 0 || rows.features() != features {
-        return Err(EvalError::Shape { values: rows.rows() * rows.features(), features });
+    let (_, got) = has_rows(rows)?;
+    if got != features {
+        return Err(EvalError::Width { expected: features, got });
     }
     let (mut squares, mut known) = (0.0, 0usize);
     for_each_block(rows, |block| {
@@ -48,12 +50,17 @@ pub fn mse_of_mean(reference: &dyn BatchSource, rows: &dyn BatchSource) -> Resul
     Ok(squares / known.max(1) as f64)
 }
 
+/// That there is a value to compare with for each.
+pub(crate) fn as_many(x: &[f32], y: &[f32]) -> Result<(), EvalError> {
+    if x.len() != y.len() {
+        return Err(EvalError::Count { what: "values to compare with", expected: x.len(), got: y.len() });
+    }
+    Ok(())
+}
+
 /// The mean of the known values of each feature, `[features]`; 0 where there is none.
 pub(crate) fn column_means(rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
-    let (count, features) = (rows.rows(), rows.features());
-    if count == 0 || features == 0 {
-        return Err(EvalError::Shape { values: count * features, features });
-    }
+    let (_, features) = has_rows(rows)?;
     let mut sums = vec![(0.0, 0usize); features];
     for_each_block(rows, |block| {
         for row in block.chunks_exact(features) {
@@ -88,7 +95,11 @@ mod tests {
         let other = Rows::new(&[-1.0, 4.0, 1.0, 4.0], 2).unwrap();
         assert_eq!(mse_of_mean(&other, &rows).unwrap(), (1.0 + 16.0 + 9.0 + 256.0 + 36.0) / 5.0);
         assert!(mse_of_mean(&other, &Rows::new(&[1.0; 3], 3).unwrap()).is_err());
-        assert!(mse(&[0.0], &[]).is_err() && mse(&[], &[]).is_err());
+        let said = mse(&[1.0, 2.0, 3.0], &[1.0, 2.0]).unwrap_err().to_string();
+        assert_eq!(said, "2 values to compare with, but 3 are needed");
+        assert!(matches!(mse(&[], &[]), Err(EvalError::Empty { rows: 0, .. })));
+        let said = mse_of_mean(&other, &Rows::new(&[1.0; 6], 3).unwrap()).unwrap_err().to_string();
+        assert_eq!(said, "rows of 3 features, but 2 are needed");
         assert!(mean_variance(&Rows::new(&[], 2).unwrap()).is_err());
     }
 }

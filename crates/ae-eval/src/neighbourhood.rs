@@ -26,7 +26,7 @@ impl NeighbourOrder {
     /// Compares each pair of `rows`, on this many threads (all cores where there is no number); they change no bit.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] without rows, [`EvalError::TooManyRows`], [`EvalError::Model`] for a value that is not finite, or what
+    /// [`EvalError::Empty`] without rows, [`EvalError::TooManyRows`], [`EvalError::Model`] for a value that is not finite, or what
     /// reading them returns.
     pub fn new(rows: &dyn BatchSource, threads: Option<usize>) -> Result<NeighbourOrder, EvalError> {
         let (count, features) = (rows.rows(), rows.features());
@@ -92,7 +92,7 @@ pub fn trustworthiness(
         return Err(EvalError::RowCount { what: "the map", expected: m, got: map.rows });
     }
     if k == 0 || 2 * k as u128 >= m as u128 {
-        return Err(EvalError::Neighbours { neighbours, rows: m });
+        return Err(EvalError::Neighbours { neighbours, rows: m, most: m.saturating_sub(1) / 2 });
     }
     let mut places = vec![0usize; m];
     let mut too_far = 0u64;
@@ -129,7 +129,8 @@ pub fn knn_accuracy(map: &NeighbourOrder, labels: &[u32], neighbours: usize) -> 
         return Err(EvalError::RowCount { what: "labels", expected: map.rows, got: labels.len() });
     }
     if neighbours == 0 || neighbours >= map.rows {
-        return Err(EvalError::Neighbours { neighbours, rows: map.rows });
+        let most = map.rows.saturating_sub(1);
+        return Err(EvalError::Neighbours { neighbours, rows: map.rows, most });
     }
     let mut near = Vec::with_capacity(neighbours);
     let right = (0..map.rows).filter(|row| {

@@ -3,9 +3,16 @@
 use ae_data::{BatchSource, Rows};
 use nalgebra::DMatrix;
 
-use crate::blocks::{for_each_block, for_each_pair};
+use crate::blocks::{first_not_finite, for_each_block, for_each_pair, has_rows};
 use crate::error::EvalError;
 use crate::metrics::column_means;
+
+mod orthogonal;
+use orthogonal::{Directions, Triangle, complete};
+
+/// The least share of the largest variance that a product of the rows with themselves tells exactly enough: its rounding is 1e-16 of the
+/// largest.
+const LEAST_SHARE: f64 = 1e-6;
 
 /// The principal components of some rows.
 ///
@@ -22,39 +29,25 @@ pub struct Pca {
 }
 
 impl Pca {
-    /// Fits `components` components to `rows`.
+    /// Fits `components` components to `rows`. Rows are read a block at a time where there are as many as features or more; those
+    /// that there are fewer of are held in memory. Where the variance along the last component is less than a millionth of that along
+    /// the first, an orthogonal decomposition of the rows finds them, which takes longer.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] without rows; what reading them returns; [`EvalError::Components`] for more components than
-    /// the smaller of rows and features, or none; [`EvalError::NoConvergence`] for values that are not finite.
+    /// [`EvalError::Empty`] without rows; what reading them returns; [`EvalError::Components`] for more components than
+    /// the smaller of rows and features, or none; [`EvalError::Model`] for a value that is not finite, with its row and column.
     pub fn fit(rows: &dyn BatchSource, components: usize) -> Result<Pca, EvalError> {
-        let (count, features) = (rows.rows(), rows.features());
-        if count == 0 || features == 0 {
-            return Err(EvalError::Shape { values: count * features, features });
-        }
+        let (count, features) = has_rows(rows)?;
         let most = count.min(features);
         if components == 0 || components > most {
             return Err(EvalError::Components { wanted: components, rows: count, features, most });
         }
         let mean = column_means(rows)?;
-        // The smaller of the two products has all the eigenvalues that are not zero.
-        let wide = features > count;
-        let product = if wide { gram(rows, &mean)? } else { covariance(rows, &mean)? };
-        let side = product.nrows();
-        if !product.iter().all(|value| value.is_finite()) {
-            return Err(EvalError::NoConvergence);
-        }
-        let decomposition = product.try_symmetric_eigen(f64::EPSILON, 0).ok_or(EvalError::NoConvergence)?;
-        let (vectors, values) = (decomposition.eigenvectors, decomposition.eigenvalues);
-        let mut order: Vec<usize> = (0..side).collect();
-        order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
-        let variances: Vec<f64> = order[..components].iter().map(|i| values[*i].max(0.0)).collect();
-        let total_variance = values.iter().map(|value| value.max(0.0)).sum();
-        let mut chosen = DMatrix::from_fn(side, components, |r, i| vectors[(r, order[i])]);
-        if wide {
-            // X Xᵀ u = λ m u gives Xᵀ u as an eigenvector of Xᵀ X, to be brought to length one.
-            chosen = from_gram(rows, &mean, &chosen)?;
-        }
+        let (mut chosen, variances, total_variance) = if features > count {
+            of_wide(rows, &mean, components)?
+        } else {
+            of_tall(rows, &mean, components)?
+        };
         for i in 0..components {
             // An eigenvector is as good as its negative: the largest element shall be positive.
             let largest = (0..features)
@@ -94,15 +87,16 @@ impl Pca {
         self.total_variance
     }
 
-    /// Component `index` as a direction of length one, `[features]`.
-    pub fn component(&self, index: usize) -> Vec<f64> {
-        (0..self.mean.len()).map(|r| self.components[(r, index)]).collect()
+    /// Component `index` as a direction of length one, `[features]`, at right angles to the others; none for one that there is not. Where
+    /// the rows have no variance left it is any such direction.
+    pub fn component(&self, index: usize) -> Option<Vec<f64>> {
+        (index < self.components.ncols()).then(|| self.components.column(index).iter().copied().collect())
     }
 
     /// The coordinates of rows along the components, `[rows, components]`.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for rows of another width or none, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or what reading them returns.
     pub fn transform(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
         let mut codes = Vec::new();
         self.for_each_block(rows, |_, block| {
@@ -116,7 +110,7 @@ impl Pca {
     /// The rows as `components` numbers each can rebuild them, `[rows, features]`.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for rows of another width or none, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or what reading them returns.
     pub fn reconstruct(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
         let mut rebuilt = Vec::with_capacity(rows.rows() * rows.features());
         self.for_each_block(rows, |_, codes| {
@@ -132,27 +126,30 @@ impl Pca {
     /// components that were fitted to clean rows achieve on noisy ones, for example.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for rows or targets of another width, another number of targets or none, or what reading them returns.
+    /// [`EvalError::Width`] for rows or targets of another width, [`EvalError::RowCount`] for another number of targets,
+    /// [`EvalError::Empty`] for no rows, or what reading them returns.
     pub fn mse_against(&self, rows: &dyn BatchSource, targets: &dyn BatchSource) -> Result<f64, EvalError> {
         let rebuilt = self.reconstruct(rows)?;
         let mut squares = 0.0;
-        for_each_pair(&Rows::new(&rebuilt, self.mean.len())?, targets, |rebuilt, targets| {
+        for_each_pair(&Rows::new(&rebuilt, self.mean.len())?, targets, "the targets", |rebuilt, targets| {
             squares += rebuilt.iter().zip(targets).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
         })?;
         Ok(squares / rebuilt.len() as f64)
     }
 
-    /// Mean of `(x̂ - x)²` over rows and features, `x̂` being the reconstruction. By Pythagoras the error of a row is what its
-    /// coordinates leave of its length.
+    /// Mean of `(x̂ - x)²` over rows and features, `x̂` being the reconstruction in double precision.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for rows of another width or none, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or what reading them returns.
     pub fn mse(&self, rows: &dyn BatchSource) -> Result<f64, EvalError> {
-        let mut error = 0.0;
+        let (mut error, back) = (0.0, self.components.transpose());
         self.for_each_block(rows, |centred, codes| {
-            error += centred.norm_squared() - codes.norm_squared();
+            // Not by the difference of their lengths, in which a small error of a long row would be lost.
+            let mut rest = codes * &back;
+            rest -= centred;
+            error += rest.norm_squared();
         })?;
-        Ok(error.max(0.0) / (rows.rows() * rows.features()) as f64)
+        Ok(error / (rows.rows() * rows.features()) as f64)
     }
 
     /// Calls `take(centred rows, their coordinates)` for blocks of rows.
@@ -161,11 +158,9 @@ impl Pca {
         rows: &dyn BatchSource,
         mut take: impl FnMut(&DMatrix<f64>, &DMatrix<f64>),
     ) -> Result<(), EvalError> {
-        if rows.rows() == 0 || rows.features() != self.mean.len() {
-            return Err(EvalError::Shape {
-                values: rows.rows() * rows.features(),
-                features: self.mean.len(),
-            });
+        let (_, features) = has_rows(rows)?;
+        if features != self.mean.len() {
+            return Err(EvalError::Width { expected: self.mean.len(), got: features });
         }
         for_each_block(rows, |block| {
             let centred = centred(block, &self.mean);
@@ -200,131 +195,91 @@ fn all_centred(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, Eva
     Ok(centred(&values, mean))
 }
 
-/// `(1/m) (X - μ)(X - μ)ᵀ`, `[rows, rows]`.
-fn gram(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, EvalError> {
-    let all = all_centred(rows, mean)?;
-    Ok(&all * all.transpose() / all.nrows() as f64)
+/// Components `[features, components]`, their variances and the total variance.
+type Found = (DMatrix<f64>, Vec<f64>, f64);
+
+/// Those of at least as many rows as features.
+fn of_tall(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Found, EvalError> {
+    let (count, features) = (rows.rows(), mean.len());
+    let product = covariance(rows, mean)?;
+    let of_features = product.diagonal();
+    let found = eigenvectors(product, components, rows)?;
+    if is_exact(&found.1) {
+        return Ok(found);
+    }
+    let order = falling(of_features.as_slice());
+    let mut triangle = Triangle::new(features);
+    for_each_block(rows, |block| triangle.add(centred(block, mean).select_columns(&order)))?;
+    let directions = Directions::of_triangle(triangle).ok_or(EvalError::NoConvergence)?;
+    Ok(first_of(directions, &order, components, count))
 }
 
-/// `(X - μ)ᵀ U` with columns of length one; a direction without variance stays zero.
-fn from_gram(
-    rows: &dyn BatchSource,
-    mean: &[f64],
-    vectors: &DMatrix<f64>,
-) -> Result<DMatrix<f64>, EvalError> {
-    let mut directions = all_centred(rows, mean)?.transpose() * vectors;
-    let longest = (0..directions.ncols()).map(|i| directions.column(i).norm()).fold(0.0, f64::max);
-    for i in 0..directions.ncols() {
-        let norm = directions.column(i).norm();
-        let factor = if norm > longest * 1e-12 { 1.0 / norm } else { 0.0 };
-        directions.column_mut(i).scale_mut(factor);
+/// Those of fewer rows than features.
+fn of_wide(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Found, EvalError> {
+    let (count, all) = (rows.rows(), all_centred(rows, mean)?);
+    // The smaller of the two products has all the eigenvalues that are not zero.
+    let (vectors, variances, total) = eigenvectors(&all * all.transpose() / count as f64, components, rows)?;
+    // Rows less their mean vary in one direction less than there are rows.
+    let varied = components.min(count - 1);
+    if is_exact(&variances[..varied]) && total > 0.0 {
+        // X Xᵀ u = λ m u gives Xᵀ u as an eigenvector of Xᵀ X, to be brought to length one.
+        let mut directions = all.transpose() * vectors;
+        directions.columns_mut(0, varied).column_iter_mut().for_each(|mut column| {
+            column.unscale_mut(column.norm());
+        });
+        complete(&mut directions, varied);
+        return Ok((directions, variances, total));
     }
-    Ok(directions)
+    let of_features: Vec<f64> = all.column_iter().map(|column| column.norm_squared()).collect();
+    let order = falling(&of_features);
+    let directions = Directions::of_wide(&all.select_columns(&order)).ok_or(EvalError::NoConvergence)?;
+    Ok(first_of(directions, &order, components, count))
+}
+
+/// The eigenvectors of a product of the rows with themselves, `[side, components]`, by falling eigenvalue.
+fn eigenvectors(
+    product: DMatrix<f64>,
+    components: usize,
+    rows: &dyn BatchSource,
+) -> Result<Found, EvalError> {
+    if !product.iter().all(|value| value.is_finite()) {
+        return Err(first_not_finite(rows)?.unwrap_or(EvalError::NoConvergence));
+    }
+    let side = product.nrows();
+    let decomposition = product.try_symmetric_eigen(f64::EPSILON, 0).ok_or(EvalError::NoConvergence)?;
+    let (vectors, values) = (decomposition.eigenvectors, decomposition.eigenvalues);
+    let order = falling(values.as_slice());
+    let variances: Vec<f64> = order[..components].iter().map(|i| values[*i].max(0.0)).collect();
+    let total_variance = values.iter().map(|value| value.max(0.0)).sum();
+    let chosen = DMatrix::from_fn(side, components, |r, i| vectors[(r, order[i])]);
+    Ok((chosen, variances, total_variance))
+}
+
+/// Whether none of these falling variances is lost in the rounding of the largest.
+fn is_exact(variances: &[f64]) -> bool {
+    match (variances.first(), variances.last()) {
+        (Some(first), Some(last)) => *last >= LEAST_SHARE * first,
+        _ => true,
+    }
+}
+
+/// The first components of the directions of `count` rows, whose features are those that `order` says.
+fn first_of(directions: Directions, order: &[usize], components: usize, count: usize) -> Found {
+    let Directions { vectors, singular } = directions;
+    let mut chosen = DMatrix::zeros(order.len(), components);
+    for (place, feature) in order.iter().enumerate() {
+        (0..components).for_each(|i| chosen[(*feature, i)] = vectors[(place, i)]);
+    }
+    let variance = |singular: &f64| singular.powi(2) / count as f64;
+    (chosen, singular[..components].iter().map(variance).collect(), singular.iter().map(variance).sum())
+}
+
+/// The places of values, the largest first.
+fn falling(values: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
+    order
 }
 
 #[cfg(test)]
-mod tests {
-    use ae_testing::random::SplitMix64;
-
-    use super::*;
-    use crate::metrics::mse;
-
-    fn rows(values: &[f32], features: usize) -> Rows<'_> {
-        Rows::new(values, features).unwrap()
-    }
-
-    #[test]
-    fn a_line_in_the_plane() {
-        // (0,0), (1,2), (2,4): all variance along (1,2)/√5, which is 10/3.
-        let pca = Pca::fit(&rows(&[0.0, 0.0, 1.0, 2.0, 2.0, 4.0], 2), 1).unwrap();
-        let direction = pca.component(0);
-        assert!((direction[0] - 0.2f64.sqrt()).abs() < 1e-12 && (direction[1] - 0.8f64.sqrt()).abs() < 1e-12);
-        assert!((pca.variances()[0] - 10.0 / 3.0).abs() < 1e-12);
-        let codes = pca.transform(&rows(&[2.0, 4.0], 2)).unwrap();
-        assert!((f64::from(codes[0]) - 5f64.sqrt()).abs() < 1e-6);
-        assert!(pca.mse(&rows(&[0.0, 0.0, 1.0, 2.0], 2)).unwrap() < 1e-12);
-        // (2, 0) is 1.2 from the line on which (1, 2) is the mean: squared distance 16/5 over two features.
-        assert!((pca.mse(&rows(&[2.0, 0.0], 2)).unwrap() - 3.2 / 2.0 * (16.0 / 3.2) / 5.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn errors_are_the_discarded_eigenvalues() {
-        for (count, features) in [(200, 12), (9, 40), (15, 15)] {
-            let values = SplitMix64::new(3).normal_f32s(count * features);
-            let table = rows(&values, features);
-            let most = count.min(features);
-            let all = Pca::fit(&table, most).unwrap();
-            for components in [1, 3, most - 1] {
-                let pca = Pca::fit(&table, components).unwrap();
-                let discarded: f64 = all.variances()[components..].iter().sum();
-                let error = pca.mse(&table).unwrap();
-                assert!(
-                    (error - discarded / features as f64).abs() < 1e-9,
-                    "{count}x{features}, {components}"
-                );
-                let truncated = all.truncated(components);
-                assert_eq!(truncated.components(), components);
-                assert!((truncated.mse(&table).unwrap() - error).abs() < 1e-9);
-                let rebuilt = pca.reconstruct(&table).unwrap();
-                assert!((mse(&values, &rebuilt).unwrap() - error).abs() < 1e-6);
-                for (i, j) in [(0, 0), (0, components - 1), (components - 1, components - 1)] {
-                    let dot: f64 = pca.component(i).iter().zip(pca.component(j)).map(|(a, b)| a * b).sum();
-                    assert!((dot - f64::from(u8::from(i == j))).abs() < 1e-9, "orthonormal");
-                }
-            }
-            let variance = crate::mean_variance(&table).unwrap();
-            assert!((all.total_variance() / features as f64 - variance).abs() < 1e-9);
-        }
-    }
-
-    #[test]
-    fn impossible_requests_are_errors() {
-        let fit = |values: &[f32], features, components| {
-            Pca::fit(&rows(values, features), components).unwrap_err().to_string()
-        };
-        assert_eq!(fit(&[], 2, 1), "0 values are not whole rows of 2");
-        assert_eq!(
-            fit(&[1.0; 4], 2, 3),
-            "3 components were asked for, but 2 rows of 2 features have at most 2"
-        );
-        assert!(fit(&[1.0; 4], 2, 0).starts_with("0 components"));
-        assert!(fit(&[f32::NAN; 4], 2, 1).contains("finite"));
-        let constant = Pca::fit(&rows(&[3.0; 8], 2), 2).unwrap();
-        assert_eq!(constant.mse(&rows(&[3.0; 4], 2)).unwrap(), 0.0);
-        assert!(constant.mse(&rows(&[3.0; 3], 3)).is_err(), "another width");
-    }
-
-    /// The published error of 30 components on MNIST, pixels in [0, 1]: 13.87 an image (Hinton & Salakhutdinov 2006).
-    #[test]
-    fn mnist_as_published() {
-        let folder = std::env::var_os("AE_DATA_DIR").map_or_else(
-            || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-            Into::into,
-        );
-        let load =
-            |name: &str| ae_data::read(folder.join("mnist").join(name).to_str()?, &Default::default()).ok();
-        let sets = (load("train-images-idx3-ubyte.gz"), load("t10k-images-idx3-ubyte.gz"));
-        let (Some(train), Some(test)) = sets else {
-            println!("skipped: MNIST is absent; AE_DATA_DIR may name the folder that holds mnist/");
-            return;
-        };
-        let pca = Pca::fit(&train, 30).unwrap();
-        let error = pca.mse(&test).unwrap() * 784.0 / (255.0 * 255.0);
-        assert!((error - 13.866).abs() < 0.002, "{error}");
-    }
-
-    #[test]
-    fn errors_against_targets() {
-        let values: Vec<f32> = (0..60).map(|i| ((i * i) % 17) as f32 * 0.3).collect();
-        let (rows, shifted) =
-            (Rows::new(&values, 4).unwrap(), values.iter().map(|x| x + 2.0).collect::<Vec<_>>());
-        let pca = Pca::fit(&rows, 2).unwrap();
-        let rebuilt = pca.reconstruct(&rows).unwrap();
-        let expected =
-            rebuilt.iter().zip(&shifted).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>() / 60.0;
-        let found = pca.mse_against(&rows, &Rows::new(&shifted, 4).unwrap()).unwrap();
-        assert!((found - expected).abs() < 1e-12 && found > 3.0, "{found} {expected}");
-        assert!((pca.mse_against(&rows, &rows).unwrap() - pca.mse(&rows).unwrap()).abs() < 1e-6);
-        assert!(pca.mse_against(&rows, &Rows::new(&shifted[..56], 4).unwrap()).is_err());
-    }
-}
+mod tests;

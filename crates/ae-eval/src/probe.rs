@@ -3,7 +3,7 @@
 use ae_data::BatchSource;
 use nalgebra::DMatrix;
 
-use crate::blocks::for_each_block;
+use crate::blocks::{first_not_finite, for_each_block, has_rows};
 use crate::error::EvalError;
 use crate::metrics::column_means;
 
@@ -25,14 +25,18 @@ impl LinearProbe {
     /// variance of the features; 1e-4 is a good value.
     ///
     /// # Errors
-    /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Shape`] without rows;
-    /// [`EvalError::NoConvergence`] if the system cannot be solved, for values that are not finite or without ridge.
+    /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Empty`] without rows; [`EvalError::Setting`]
+    /// for a ridge that is not at least 0 and finite; [`EvalError::Model`] for a value that is not finite, with its row and column;
+    /// [`EvalError::NoConvergence`] if the system cannot be solved, for want of ridge.
     pub fn fit(
         rows: &dyn BatchSource,
         labels: &[u32],
         classes: usize,
         ridge: f64,
     ) -> Result<LinearProbe, EvalError> {
+        if !(ridge >= 0.0 && ridge.is_finite()) {
+            return Err(EvalError::Setting { field: "ridge", allowed: "at least 0 and finite" });
+        }
         let features = check(rows, labels, classes)?;
         let mean = column_means(rows)?;
         let mut shares = vec![0.0; classes];
@@ -50,6 +54,9 @@ impl LinearProbe {
             target.gemm(1.0, &x.transpose(), &y, 1.0);
             first += count;
         })?;
+        if !gram.iter().all(|value| value.is_finite()) {
+            return Err(first_not_finite(rows)?.unwrap_or(EvalError::NoConvergence));
+        }
         let strength = ridge * gram.trace() / features as f64;
         for i in 0..features {
             gram[(i, i)] += strength;
@@ -61,10 +68,10 @@ impl LinearProbe {
     /// The class of each row.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for rows of another width, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, or what reading them returns.
     pub fn classify(&self, rows: &dyn BatchSource) -> Result<Vec<u32>, EvalError> {
         if rows.features() != self.mean.len() {
-            return Err(EvalError::Shape { values: rows.features(), features: self.mean.len() });
+            return Err(EvalError::Width { expected: self.mean.len(), got: rows.features() });
         }
         let mut found = Vec::with_capacity(rows.rows());
         for_each_block(rows, |block| {
@@ -93,10 +100,7 @@ impl LinearProbe {
 
 /// The features of rows of which each has a class.
 pub(crate) fn check(rows: &dyn BatchSource, labels: &[u32], classes: usize) -> Result<usize, EvalError> {
-    let (count, features) = (rows.rows(), rows.features());
-    if count == 0 || features == 0 {
-        return Err(EvalError::Shape { values: count * features, features });
-    }
+    let (count, features) = has_rows(rows)?;
     if labels.len() != count || labels.iter().any(|label| *label as usize >= classes) {
         return Err(EvalError::Classes { rows: count, labels: labels.len(), classes });
     }
@@ -151,10 +155,19 @@ mod tests {
         };
         assert!(labels_error(&labels[1..], 3) && labels_error(&labels, 2));
         let none = Rows::new(&[], 2).unwrap();
-        assert!(matches!(LinearProbe::fit(&none, &[], 3, 0.1), Err(EvalError::Shape { .. })));
+        assert!(matches!(LinearProbe::fit(&none, &[], 3, 0.1), Err(EvalError::Empty { .. })));
+        for ridge in [-1.0, f64::NAN, f64::INFINITY] {
+            let refused = LinearProbe::fit(&rows, &labels, 3, ridge);
+            assert!(matches!(refused, Err(EvalError::Setting { field: "ridge", .. })), "{ridge}");
+        }
+        let mut holed = values.clone();
+        holed[2 * 77 + 1] = f32::NAN;
+        let said = LinearProbe::fit(&Rows::new(&holed, 2).unwrap(), &labels, 3, 0.1).unwrap_err().to_string();
+        assert!(said.starts_with("row 78, column 2: NaN"), "{said}");
         let same = Rows::new(&[1.0; 180], 2).unwrap();
         assert!(matches!(LinearProbe::fit(&same, &labels, 3, 0.0), Err(EvalError::NoConvergence)));
         let probe = LinearProbe::fit(&rows, &labels, 3, 0.1).unwrap();
-        assert!(probe.classify(&Rows::new(&values, 3).unwrap()).is_err());
+        let said = probe.classify(&Rows::new(&values, 3).unwrap()).unwrap_err().to_string();
+        assert_eq!(said, "rows of 3 features, but 2 are needed");
     }
 }

@@ -94,8 +94,8 @@ impl Reconstruction {
     /// measured.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] without rows or for reconstructions of another shape, [`EvalError::NoValues`] if every value is
-    /// missing, or what reading them returns.
+    /// [`EvalError::Empty`] without rows, [`EvalError::Width`] or [`EvalError::RowCount`] for reconstructions of another shape,
+    /// [`EvalError::NoValues`] if every value is missing, or what reading them returns.
     pub fn of(rows: &dyn BatchSource, rebuilt: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
         measure(rows, rebuilt, |x, y| (f64::from(y) - f64::from(x)).powi(2))
     }
@@ -208,7 +208,7 @@ fn measure(
     let features = means.len();
     let mut sums =
         Reconstruction { features: vec![Fit::default(); features], rows: Vec::with_capacity(rows.rows()) };
-    for_each_pair(rows, others, |rows, others| {
+    for_each_pair(rows, others, "the reconstructions", |rows, others| {
         for (row, other) in rows.chunks_exact(features).zip(others.chunks_exact(features)) {
             let (mut squares, mut known) = (0.0, 0);
             for (((x, y), mean), fit) in row.iter().zip(other).zip(&means).zip(&mut sums.features) {
@@ -331,8 +331,14 @@ mod tests {
         let turned = |rows| Subset::new(rows, (0..2500).rev().collect()).unwrap();
         let found = Reconstruction::of(&turned(&x), &turned(&y)).unwrap();
         assert_eq!((found.total().known, found.total().squares), (5000, 5000.0));
-        assert!(matches!(Reconstruction::of(&x, &rows(&[0.0; 2], 2)), Err(EvalError::Shape { .. })));
-        assert!(Reconstruction::of(&rows(&[], 2), &rows(&[], 2)).is_err());
+        assert!(matches!(Reconstruction::of(&x, &rows(&[0.0; 2], 2)), Err(EvalError::RowCount { .. })));
+        let said = |(x, x_wide): (&[f32], usize), (y, y_wide): (&[f32], usize)| {
+            Reconstruction::of(&rows(x, x_wide), &rows(y, y_wide)).unwrap_err().to_string()
+        };
+        let six = [0.0; 6];
+        assert_eq!(said((&six, 2), (&six[..4], 2)), "2 rows of the reconstructions, but there are 3");
+        assert_eq!(said((&six, 2), (&six, 3)), "rows of 3 features, but 2 are needed");
+        assert_eq!(said((&[], 2), (&[], 2)), "there are no values: 0 rows of 2 features");
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Scatter {
     /// Draws `panels` from left to right. Both axes of a panel have one scale, since distances are what its map is about.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] for a panel without points or with half a point, [`EvalError::Model`] for one at no place,
+    /// [`EvalError::Empty`] for a panel without points, [`EvalError::Data`] for half a point, [`EvalError::Model`] for one at no place,
     /// [`EvalError::RowCount`] unless each point has a class, [`EvalError::Classes`] for a class without a name.
     pub fn draw(panels: &[Panel], classes: Option<Classes<'_>>) -> Result<Scatter, EvalError> {
         let present = match classes {

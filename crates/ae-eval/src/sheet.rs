@@ -44,13 +44,18 @@ impl Sheet {
     /// Draws `lines`, each `[images, height * width * channels]`, one below the other.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] if a line is not whole images, or an image or its zoom has no size.
+    /// [`EvalError::Shape`] if a line is not whole images, [`EvalError::Setting`] if an image or its zoom has no size.
     pub fn draw(lines: &[&[f32]], style: SheetStyle) -> Result<Sheet, EvalError> {
         let SheetStyle { image, zoom, gap, range } = style;
         let Image { height: high, width: wide, channels: deep } = image;
         let size = image.features();
-        let wrong = lines.iter().find(|line| size == 0 || zoom == 0 || !line.len().is_multiple_of(size));
-        if let Some(line) = wrong {
+        if size == 0 || zoom == 0 {
+            return Err(EvalError::Setting {
+                field: "the size of an image and its zoom",
+                allowed: "at least 1",
+            });
+        }
+        if let Some(line) = lines.iter().find(|line| !line.len().is_multiple_of(size)) {
             return Err(EvalError::Shape { values: line.len(), features: size });
         }
         let images = lines.iter().map(|line| line.len() / size).max().unwrap_or(0);

@@ -272,13 +272,14 @@ impl Detector {
     }
 
     /// As [`contributions`](Detector::contributions) of groups of features, `[rows, groups]`, where `groups[j]` is that of feature `j`:
-    /// `Σ (x̂ - x)² / Σ v` over the features of a group, which is about 1 too, however many they are.
+    /// `Σ (x̂ - x)² / Σ v` over the features of a group, which is about 1 too, however many they are; 0 for a group of none.
     ///
     /// # Errors
-    /// As [`scores`](Detector::scores), and [`EvalError::Shape`] unless there is a group a feature.
+    /// As [`scores`](Detector::scores), and [`EvalError::Count`] unless there is a group a feature.
     pub fn contributions_by(&self, rows: &dyn BatchSource, groups: &[usize]) -> Result<Dataset, EvalError> {
         if groups.len() != rows.features() {
-            return Err(EvalError::Shape { values: groups.len(), features: rows.features() });
+            let (expected, got) = (rows.features(), groups.len());
+            return Err(EvalError::Count { what: "groups of features", expected, got });
         }
         let count = groups.iter().max().map_or(0, |most| most + 1);
         let mut variances = vec![0.0; count];
@@ -290,7 +291,8 @@ impl Detector {
             for row in squares.values().chunks_exact(squares.features().max(1)) {
                 sums.fill(0.0);
                 row.iter().zip(groups).for_each(|(x, group)| sums[*group] += f64::from(*x));
-                values.extend(sums.iter().zip(&variances).map(|(sum, v)| (sum / v) as f32));
+                let share = |(sum, v): (&f64, &f64)| if *v > 0.0 { (sum / v) as f32 } else { 0.0 };
+                values.extend(sums.iter().zip(&variances).map(share));
             }
             Ok(())
         })?;

@@ -123,9 +123,17 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(error, "6 rows of the map, but there are 7");
     assert!(matches!(trustworthiness(&six, &seven, 1), Err(EvalError::RowCount { .. })));
     assert!(matches!(knn_accuracy(&seven, &[0; 6], 1), Err(EvalError::RowCount { .. })));
-    assert!(matches!(knn_accuracy(&seven, &[0; 7], 7), Err(EvalError::Neighbours { .. })));
+    let error = knn_accuracy(&seven, &[0; 7], 7).unwrap_err().to_string();
+    assert_eq!(error, "7 neighbours of 7 rows: they must be at least 1 and at most 6");
+    assert_eq!(knn_accuracy(&seven, &[0; 7], 6).unwrap(), 1.0);
+    for rows in [&six, &seven] {
+        // The most that is said is the most that there can be.
+        let error = trustworthiness(rows, rows, 4).unwrap_err();
+        let EvalError::Neighbours { most, .. } = error else { panic!("{error}") };
+        assert!(trustworthiness(rows, rows, most).is_ok() && trustworthiness(rows, rows, most + 1).is_err());
+    }
     let of = |values: &[f32]| NeighbourOrder::new(&Rows::new(values, 2).unwrap(), None);
-    assert!(matches!(of(&[]), Err(EvalError::Shape { .. })));
+    assert!(matches!(of(&[]), Err(EvalError::Empty { .. })));
     let error = of(&[0.0, 1.0, 2.0, f32::NAN]).unwrap_err().to_string();
     assert!(error.contains("row 2, column 2") && error.contains("NaN"), "{error}");
     // One row has no neighbours, but is a table.

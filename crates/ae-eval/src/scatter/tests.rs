@@ -87,7 +87,7 @@ fn what_cannot_be_drawn_is_refused() {
     let draw = |points: &[f32], codes: &[u32]| {
         Scatter::draw(&[panel(points)], Some(Classes { names: &names, codes })).unwrap_err()
     };
-    assert!(matches!(draw(&[], &[]), EvalError::Shape { .. }));
+    assert!(matches!(draw(&[], &[]), EvalError::Empty { .. }));
     assert!(matches!(draw(&[1.0, 2.0, 3.0], &[0]), EvalError::Data(_)));
     assert!(matches!(draw(&[1.0, f32::NAN], &[0]), EvalError::Model(_)));
     assert!(matches!(draw(&[1.0, 2.0], &[0, 1]), EvalError::RowCount { .. }));

@@ -15,6 +15,8 @@ const C: f64 = 1.0;
 /// Multiply-adds up to which classifiers are fitted, some seconds, and passes over the rows that a fit takes, about.
 const PROBE_WORK: f64 = 2e11;
 const PASSES: f64 = 200.0;
+/// Why there is no number where a value overflowed, as an encoding may.
+const NOT_FINITE: &str = "a value is not finite";
 
 /// A number, or why there is none.
 pub(in crate::commands) type Known<T> = Result<T, &'static str>;
@@ -65,6 +67,7 @@ impl Baselines {
             Ok(components) => match Pca::fit(&scaled_reference, components) {
                 Ok(pca) => Ok(pca),
                 Err(EvalError::NoConvergence) => Err("the covariance could not be decomposed"),
+                Err(EvalError::Model(ae_model::Error::NotFinite { .. })) => Err(NOT_FINITE),
                 Err(error) => return Err(about(error)),
             },
             Err(why) => Err(why),
@@ -135,6 +138,7 @@ fn probe(
                 Ok(Ok(hits as f64 / right.len().max(1) as f64))
             }
             Err(EvalError::NotConverged { .. }) => Ok(Err("it has not converged")),
+            Err(EvalError::Model(ae_model::Error::NotFinite { .. })) => Ok(Err(NOT_FINITE)),
             Err(error) => Err(error),
         }
     };

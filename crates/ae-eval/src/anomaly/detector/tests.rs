@@ -134,7 +134,14 @@ fn contributions_of_groups() {
         };
         assert!(within(&each[1..4]).contains(&groups[1]) && within(&each[4..]).contains(&groups[2]));
     }
-    assert!(detector.contributions_by(&table(&odd), &[0, 1]).is_err());
+    // A number that no feature has is a group that adds nothing.
+    let gap = detector.contributions_by(&table(&odd), &[0, 3, 3, 3, 2, 2]).unwrap();
+    for row in 0..12 {
+        let (gap, groups) = (gap.row(row).unwrap(), groups.row(row).unwrap());
+        assert_eq!(gap, [groups[0], 0.0, groups[2], groups[1]]);
+    }
+    let said = detector.contributions_by(&table(&odd), &[0, 1]).unwrap_err().to_string();
+    assert_eq!(said, "2 groups of features, but 6 are needed");
 }
 
 #[test]

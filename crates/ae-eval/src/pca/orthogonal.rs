@@ -1,0 +1,177 @@
+//! Principal directions without products of the data with itself, for rows whose variances span so many orders of magnitude that
+//! squares would drown the small ones.
+//!
+//! ```text
+//! tall (rows >= features):  R = triangle of a QR of the centred rows, a block at a time    Rᵀ J = V Σ
+//! wide (rows < features):   Xᵀ = Q R, all rows at once                                      R J  = V' Σ,  V = Q V'
+//! ```
+//!
+//! The rotations `J` make the columns orthogonal (one-sided Jacobi); these are then the directions, as long as the singular values.
+//! Features come by falling variance, so that rounding of the large ones does not reach the small ones (Drmač & Veselić 2008).
+
+use nalgebra::{DMatrix, QR};
+
+/// Columns that are reflected at a time; the others are then reached by products of matrices.
+const PANEL: usize = 32;
+/// Sweeps over all pairs of columns after which they are given up. Ten do as a rule.
+const SWEEPS: usize = 100;
+
+/// Directions of length one at right angles to each other, `[features, directions]`, by falling singular value.
+pub(super) struct Directions {
+    pub(super) vectors: DMatrix<f64>,
+    pub(super) singular: Vec<f64>,
+}
+
+impl Directions {
+    /// Those of the centred rows that `triangle` is the factor of.
+    pub(super) fn of_triangle(triangle: Triangle) -> Option<Directions> {
+        Directions::of_columns(triangle.factor.transpose())
+    }
+
+    /// Those of centred rows `[rows, features]`, fewer rows than features.
+    pub(super) fn of_wide(rows: &DMatrix<f64>) -> Option<Directions> {
+        let (q, r) = QR::new(rows.transpose()).unpack();
+        let Directions { vectors, singular } = Directions::of_columns(r)?;
+        Some(Directions { vectors: q * vectors, singular })
+    }
+
+    /// The left singular vectors and the singular values of a square matrix. None if it has values that are not finite.
+    fn of_columns(mut columns: DMatrix<f64>) -> Option<Directions> {
+        let side = columns.nrows();
+        if !columns.iter().all(|x| x.is_finite()) || !make_orthogonal(&mut columns) {
+            return None;
+        }
+        let norms: Vec<f64> = columns.column_iter().map(|column| column.norm()).collect();
+        let mut order: Vec<usize> = (0..side).collect();
+        order.sort_by(|a, b| norms[*b].total_cmp(&norms[*a]));
+        let singular: Vec<f64> = order.iter().map(|i| norms[*i]).collect();
+        let mut vectors = DMatrix::from_fn(side, side, |r, i| match singular[i] {
+            0.0 => 0.0,
+            norm => columns[(r, order[i])] / norm,
+        });
+        let known = singular.iter().take_while(|norm| **norm > 0.0).count();
+        complete(&mut vectors, known);
+        Some(Directions { vectors, singular })
+    }
+}
+
+/// The triangular factor `R` of the QR decomposition of rows that come in blocks, `[features, features]`.
+pub(super) struct Triangle {
+    factor: DMatrix<f64>,
+}
+
+impl Triangle {
+    pub(super) fn new(features: usize) -> Triangle {
+        Triangle { factor: DMatrix::zeros(features, features) }
+    }
+
+    /// Puts `rows` `[rows, features]` below the triangle and makes that a triangle again, by reflections `I - τ v vᵀ` of which each
+    /// touches one line of the triangle and the rows. A panel of them is one `I - V T Vᵀ` (Schreiber & Van Loan 1989).
+    pub(super) fn add(&mut self, mut rows: DMatrix<f64>) {
+        let features = self.factor.nrows();
+        for first in (0..features).step_by(PANEL) {
+            let end = features.min(first + PANEL);
+            let wide = end - first;
+            let (mut panel, mut rest) = rows.columns_range_pair_mut(first..end, end..features);
+            let mut t = DMatrix::<f64>::zeros(wide, wide);
+            for c in 0..wide {
+                let at = first + c;
+                let (head, below) = (self.factor[(at, at)], panel.column(c).norm());
+                if below == 0.0 {
+                    // Nothing to reflect: `v` is 0, and so is `τ`.
+                    continue;
+                }
+                let diagonal = if head < 0.0 { head.hypot(below) } else { -head.hypot(below) };
+                let tau = (diagonal - head) / diagonal;
+                let (mut v, mut later) = panel.columns_range_pair_mut(c, c + 1..wide);
+                v.unscale_mut(head - diagonal);
+                self.factor[(at, at)] = diagonal;
+                for (place, mut column) in later.column_iter_mut().enumerate() {
+                    let line = &mut self.factor[(at, at + 1 + place)];
+                    let step = tau * (*line + v.dot(&column));
+                    *line -= step;
+                    column.axpy(-step, &v, 1.0);
+                }
+                // `T` of one reflection more: its column is `-τ T Vᵀ v`.
+                let (earlier, v) = (panel.columns(0, c), panel.column(c));
+                let products: Vec<f64> = earlier.column_iter().map(|column| column.dot(&v)).collect();
+                for r in 0..c {
+                    t[(r, c)] = -tau * (r..c).map(|i| t[(r, i)] * products[i]).sum::<f64>();
+                }
+                t[(c, c)] = tau;
+            }
+            if end < features {
+                let mut lines = self.factor.view_mut((first, end), (wide, features - end));
+                let mut product = lines.clone_owned();
+                product.gemm(1.0, &panel.transpose(), &rest, 1.0);
+                let product = t.transpose() * product;
+                lines -= &product;
+                rest.gemm(-1.0, &panel, &product, 1.0);
+            }
+        }
+    }
+}
+
+/// Rotates pairs of columns until each is at a right angle to each other one. False if that does not come to an end.
+fn make_orthogonal(columns: &mut DMatrix<f64>) -> bool {
+    let (rows, count) = columns.shape();
+    let close = f64::EPSILON * (rows as f64).sqrt();
+    let mut squares: Vec<f64> = columns.column_iter().map(|column| column.norm_squared()).collect();
+    for _ in 0..SWEEPS {
+        let mut rotated = false;
+        for i in 0..count {
+            for j in i + 1..count {
+                let (mut left, mut right) = columns.columns_range_pair_mut(i, j);
+                let (a, b) = (left.as_mut_slice(), right.as_mut_slice());
+                let (aa, bb, ab) = (squares[i], squares[j], dot(a, b));
+                if ab == 0.0 || ab.abs() <= close * aa.sqrt() * bb.sqrt() {
+                    continue;
+                }
+                rotated = true;
+                let ratio = (bb - aa) / (2.0 * ab);
+                let tangent = ratio.signum() / (ratio.abs() + 1.0f64.hypot(ratio));
+                let cosine = 1.0 / 1.0f64.hypot(tangent);
+                let sine = cosine * tangent;
+                for (x, y) in a.iter_mut().zip(&mut *b) {
+                    (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y);
+                }
+                (squares[i], squares[j]) = (dot(a, a), dot(b, b));
+            }
+        }
+        if !rotated {
+            return true;
+        }
+    }
+    false
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    // Sums beside each other, which one instruction can add to.
+    let mut sums = [0.0f64; 8];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in a.iter().zip(b) {
+        (0..8).for_each(|lane| sums[lane] += a[lane] * b[lane]);
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
+}
+
+/// Fills the columns from `known` on, so that with those before, which are, all are of length one and at right angles.
+pub(super) fn complete(vectors: &mut DMatrix<f64>, known: usize) {
+    for at in known..vectors.ncols() {
+        // The axis that the others say least about.
+        let said = |r: usize| (0..at).map(|i| vectors[(r, i)].powi(2)).sum::<f64>();
+        let axis = (0..vectors.nrows()).map(|r| (said(r), r)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((_, axis)) = axis else { return };
+        let (before, mut column) = vectors.columns_range_pair_mut(0..at, at);
+        column.fill(0.0);
+        column[axis] = 1.0;
+        // Twice, since the first time leaves what was rounded.
+        for _ in 0..2 {
+            for other in before.column_iter() {
+                let along = column.dot(&other);
+                column.axpy(-along, &other, 1.0);
+            }
+            column.unscale_mut(column.norm());
+        }
+    }
+}
