@@ -8,25 +8,40 @@ pub fn all_finite(isa: Isa, values: &[f32]) -> bool {
     f32::run(isa, AllFinite(values))
 }
 
-/// The first of the rows `indices` of a row-major `table` with so many features that has an infinite value or NaN, as a place in `indices`.
-/// Panics for an index beyond the table.
-pub fn first_not_finite(isa: Isa, table: &[f32], features: usize, indices: &[usize]) -> Option<usize> {
-    f32::run(isa, FirstNotFinite { table, features, indices })
+/// Whether none of the rows `indices` of a row-major `table` with so many features has an infinite value or NaN. Panics for an index beyond
+/// the table.
+pub fn rows_finite(isa: Isa, table: &[f32], features: usize, indices: &[usize]) -> bool {
+    f32::run(isa, RowsFinite { table, features, indices })
 }
 
-struct FirstNotFinite<'a> {
+struct RowsFinite<'a> {
     table: &'a [f32],
     features: usize,
     indices: &'a [usize],
 }
 
-impl Kernel<f32> for FirstNotFinite<'_> {
-    type Output = Option<usize>;
+impl Kernel<f32> for RowsFinite<'_> {
+    type Output = bool;
     #[inline(always)]
-    fn run<S: Simd<f32>>(self, s: S) -> Option<usize> {
-        let FirstNotFinite { table, features, indices } = self;
-        indices.iter().position(|row| !AllFinite(&table[row * features..][..features]).run(s))
+    fn run<S: Simd<f32>>(self, _: S) -> bool {
+        let RowsFinite { table, features, indices } = self;
+        // The largest of every sixteenth: rows may be short, and what is the same for all of them is done once.
+        let mut most = [0u32; 16];
+        for row in indices {
+            let (lines, rest) = table[row * features..][..features].as_chunks::<16>();
+            for line in lines {
+                (0..16).for_each(|lane| most[lane] = most[lane].max(magnitude(line[lane])));
+            }
+            rest.iter().zip(&mut most).for_each(|(x, most)| *most = (*most).max(magnitude(*x)));
+        }
+        most.iter().all(|most| *most < f32::INFINITY.to_bits())
     }
+}
+
+/// The bits of a value without its sign are in the order of the values, and those of infinity before those of NaN.
+#[inline(always)]
+fn magnitude(x: f32) -> u32 {
+    x.to_bits() & 0x7fff_ffff
 }
 
 struct AllFinite<'a>(&'a [f32]);
@@ -35,8 +50,6 @@ impl Kernel<f32> for AllFinite<'_> {
     type Output = bool;
     #[inline(always)]
     fn run<S: Simd<f32>>(self, _: S) -> bool {
-        // Without their signs, the bits of values are in the order of the values, and those of infinity before those of NaN.
-        let bits = self.0.iter().map(|x| x.to_bits() & 0x7fff_ffff);
-        bits.fold(0, u32::max) < f32::INFINITY.to_bits()
+        self.0.iter().map(|x| magnitude(*x)).fold(0, u32::max) < f32::INFINITY.to_bits()
     }
 }

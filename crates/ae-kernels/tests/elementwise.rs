@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_kernels::activation::{Activation, Slope};
-use ae_kernels::finite::{all_finite, first_not_finite};
+use ae_kernels::finite::{all_finite, rows_finite};
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len, turned_len};
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -204,19 +204,23 @@ fn what_is_not_finite_is_found_wherever_it_is() {
 }
 
 #[test]
-fn the_first_row_that_is_not_finite_is_found_by_its_place() {
+fn rows_that_are_not_finite_are_found_among_others() {
     for isa in Isa::available() {
         for features in [1, 7, 16, 33] {
-            let mut table = SplitMix64::new(3).uniform_f32s(10 * features, -1.0, 1.0);
-            (table[4 * features], table[8 * features - 1]) = (f32::NAN, f32::INFINITY);
-            for (rows, expected) in [
-                (&[0, 1, 9][..], None),
-                (&[4], Some(0)),
-                (&[5, 7, 4], Some(1)),
-                (&[9, 9, 4, 7], Some(2)),
-                (&[], None),
-            ] {
-                assert_eq!(first_not_finite(isa, &table, features, rows), expected, "{rows:?} on {isa}");
+            let fine = SplitMix64::new(3).uniform_f32s(6 * features, -1.0, 1.0);
+            let rows = [5, 0, 3, 3];
+            assert!(rows_finite(isa, &fine, features, &rows) && rows_finite(isa, &fine, features, &[]));
+            for at in 0..fine.len() {
+                for wrong in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+                    let mut table = fine.clone();
+                    table[at] = wrong;
+                    let among = rows.contains(&(at / features));
+                    assert_eq!(
+                        rows_finite(isa, &table, features, &rows),
+                        !among,
+                        "{at} of {features} on {isa}"
+                    );
+                }
             }
         }
     }

@@ -46,7 +46,7 @@ use plain::PlainPlan;
 use sparse::SparsePlan;
 use tiles::TilePlan;
 
-/// Multiply-adds of a phase below which sharing it among threads costs more than it saves: break-even is at about 200,000, a few
+/// Multiply-adds of a phase, or of a product by itself, below which sharing it among threads costs more than it saves: break-even is at about 200,000, a few
 /// microseconds (AVX2, two threads, 100-50-10 with batches of 16 and 32).
 const WORTH_SHARING: usize = 1 << 18;
 /// Parameters of a task of phase 2, about: enough to pay for its scheduling, and more where there are more, because

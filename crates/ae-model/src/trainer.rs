@@ -1,7 +1,7 @@
 //! Training one batch at a time, for programs that bring their own loop.
 
 use ae_kernels::Isa;
-use ae_kernels::finite::first_not_finite;
+use ae_kernels::finite::rows_finite;
 use ae_kernels::par::{Crew, Pool};
 
 use crate::config::Config;
@@ -171,13 +171,13 @@ impl<T: Arithmetic> Session<'_, T> {
     fn check_rows(&self, table: &[f32], indices: &[usize]) -> Result<(), Error> {
         let (network, features) = (&self.engine.network, self.features);
         let may_miss = network.objective.mask_missing;
-        let mut left = indices;
-        while let Some(place) = first_not_finite(network.isa, table, features, left) {
-            let row = left[place];
+        if rows_finite(network.isa, table, features, indices) {
+            return Ok(());
+        }
+        for &row in indices {
             if let Some((column, value)) = first_wrong(&table[row * features..][..features], may_miss) {
                 return Err(Error::NotFinite { row, column, name: None, value });
             }
-            left = &left[place + 1..];
         }
         Ok(())
     }

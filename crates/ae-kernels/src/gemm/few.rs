@@ -1,5 +1,7 @@
 //! [`super::forward`] for a row or two: the weights are the vectors, so no work is done for rows that are not there.
 
+use std::ops::Range;
+
 use crate::activation::Epilogue;
 use crate::panel::{MAX_PANEL, Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
@@ -121,16 +123,19 @@ impl<T: Element> ForwardFew<'_, T> {
             if last {
                 self.epilogue.finish_apart(s, &mut line[..T::PANEL], &mut slopes[..T::PANEL]);
             }
-            let y = self.y.data();
-            for (i, output) in lines(n).enumerate() {
-                y[output * T::PANEL + row] = line[i];
-            }
+            put(self.y.data(), lines(n), row, &line);
             if let Some(all) = self.epilogue.slopes.as_mut().filter(|_| last) {
-                let all = all.data();
-                for (i, output) in lines(n).enumerate() {
-                    all[output * T::PANEL + row] = slopes[i];
-                }
+                put(all.data(), lines(n), row, &slopes);
             }
         }
+    }
+}
+
+/// Writes the values of one row for some features to the lines of these.
+#[inline(always)]
+fn put<T: Element>(to: &mut [T], features: Range<usize>, row: usize, values: &[T]) {
+    let lines = &mut to[features.start * T::PANEL..features.end * T::PANEL];
+    for (line, value) in lines.chunks_exact_mut(T::PANEL).zip(values) {
+        line[row] = *value;
     }
 }

@@ -11,7 +11,7 @@ use ae_kernels::update::Rule;
 
 use super::acts::{self, Act, ByActs, Memory, Product};
 use super::block::{Areas, Block};
-use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece, even_blocks};
+use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece, WORTH_SHARING, even_blocks};
 use crate::network::Network;
 use crate::stage::Stage;
 
@@ -21,8 +21,6 @@ const BLOCK_PANELS: usize = 8;
 /// The same with convolutions, which have few weights for many values: two panels are worked on together.
 const CONVOLUTION_PANELS: usize = 2;
 
-/// Multiply-adds of a product from which on sharing it pays: a microsecond or two, which is what it costs.
-const WORTH_SHARING: usize = 1 << 17;
 /// Tasks of a shared product a thread, to even out threads that are late.
 const TASKS_A_THREAD: usize = 2;
 

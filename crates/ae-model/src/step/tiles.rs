@@ -12,7 +12,7 @@ use ae_kernels::update::Rule;
 
 use super::acts::{self, Act, ByActs, Memory, Product};
 use super::block::{Areas, Block};
-use super::{Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece, even_blocks};
+use super::{Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece, WORTH_SHARING, even_blocks};
 use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -271,7 +271,7 @@ impl ByActs<f32> for TilePlan {
     /// Blocks of one pair of batch panels, as little as a block can have. Tiles take less time than vectors.
     fn worth_sharing(&self, network: &Network<f32>) -> Option<usize> {
         let worth = match self.parts {
-            _ if !network.isa.has_tiles() => 1 << 17,
+            _ if !network.isa.has_tiles() => WORTH_SHARING,
             Parts::Three => 1 << 19,
             Parts::One => 1 << 21,
         };
