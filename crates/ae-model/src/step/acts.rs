@@ -9,7 +9,6 @@ use ae_kernels::par::Crew;
 
 use super::block::{Areas, Block};
 use super::{Batch, Phases};
-use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
 
@@ -32,10 +31,10 @@ pub(crate) enum Act {
 
 /// A product that threads share: the way up or down through a stage that is a dense layer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Product<'a> {
+pub(crate) struct Product {
     pub(super) up: bool,
     pub(super) stage: usize,
-    pub(super) layer: &'a Dense,
+    pub(super) layer: usize,
 }
 
 /// The memory of all blocks of a batch, and of products that threads share.
@@ -60,7 +59,7 @@ pub(crate) trait ByActs<T: Element>: Phases<T> {
         network: &Network<T>,
         crew: Crew<'_>,
         batch: Batch<'_, T>,
-        product: Product<'_>,
+        product: Product,
         memory: Memory<'_, T>,
     );
 }
@@ -114,8 +113,8 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
             _ => return None,
         };
         let Stage::Dense(layer) = network.stages[stage] else { return None };
-        let layer = &network.layers[layer];
-        (layer.inputs * layer.outputs * rows >= worth).then_some(Product { up, stage, layer })
+        let dense = &network.layers[layer];
+        (dense.inputs * dense.outputs * rows >= worth).then_some(Product { up, stage, layer })
     };
     let mut acts = acts(plan.areas(), network.stages.len(), pass);
     loop {

@@ -86,6 +86,17 @@ impl Areas {
         self.values[index].at
     }
 
+    /// The delta after stage `index`: that of the output is in the place of the output, others are in `scratch`.
+    pub(super) fn delta_after<'m, T>(&self, index: usize, values: &'m [T], scratch: &'m [T]) -> &'m [T] {
+        let after = index + 1;
+        if self.is_output(after) { &values[self.at(after)..] } else { scratch }
+    }
+
+    /// Whether the values before stage `index`, which there need not be, are the output.
+    pub(super) fn is_output(&self, index: usize) -> bool {
+        index + 1 == self.values.len()
+    }
+
     /// Where stage `index` keeps what it needs.
     pub(super) fn private(&self, index: usize) -> usize {
         self.private[index]

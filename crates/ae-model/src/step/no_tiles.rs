@@ -64,7 +64,7 @@ impl<T: Element> ByActs<T> for Infallible {
     fn worth_sharing(&self, _: &Network<T>) -> Option<usize> {
         match *self {}
     }
-    fn share(&self, _: &Network<T>, _: Crew<'_>, _: Batch<'_, T>, _: Product<'_>, _: Memory<'_, T>) {
+    fn share(&self, _: &Network<T>, _: Crew<'_>, _: Batch<'_, T>, _: Product, _: Memory<'_, T>) {
         match *self {}
     }
 }

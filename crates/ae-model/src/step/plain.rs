@@ -96,30 +96,18 @@ impl PlainPlan {
 }
 
 impl PlainPlan {
-    /// Where the delta before stage `index` of so many is.
-    fn delta_at(&self, stages: usize, index: usize) -> usize {
-        match (stages - index).checked_sub(1) {
-            None => self.areas.at(stages),
-            Some(done) => self.scratch[done % 2],
-        }
+    /// Where the delta before stage `index` is: stages take turns with the two areas.
+    fn delta_at(&self, index: usize) -> usize {
+        if self.areas.is_output(index) { self.areas.at(index) } else { self.scratch[index % 2] }
     }
 
-    /// The values, the delta after stage `index` of so many, and room for the one before it.
-    fn around<'m, T>(
-        &self,
-        memory: &'m mut [T],
-        stages: usize,
-        index: usize,
-    ) -> (&'m [T], &'m [T], &'m mut [T]) {
+    /// The values, the delta after stage `index`, and room for the one before it.
+    fn around<'m, T>(&self, memory: &'m mut [T], index: usize) -> (&'m [T], &'m [T], &'m mut [T]) {
         let (values, scratch) = memory.split_at_mut(self.scratch[0]);
         let (first, second) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
-        let (above, below) = match (stages - index) % 2 {
-            0 => (first, second),
-            _ => (second, first),
-        };
+        let (below, above) = if index.is_multiple_of(2) { (first, second) } else { (second, first) };
         let values = &*values;
-        let delta = if index + 1 == stages { &values[self.areas.at(stages)..] } else { above };
-        (values, delta, below)
+        (values, self.areas.delta_after(index, values, above), below)
     }
 }
 
@@ -131,7 +119,7 @@ impl<T: Element> ByActs<T> for PlainPlan {
     fn act(&self, block: &Block<'_, T>, act: Act, memory: &mut [T], kept: &mut [T]) {
         let network = block.network;
         let (isa, parameters) = (network.isa, network.parameters.as_slice());
-        let (stages, count) = (&network.stages, network.stages.len());
+        let stages = &network.stages;
         let (kept, judged) = kept.split_at_mut(self.layout.judged.losses);
         let (losses, squares) = judged.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
         match act {
@@ -151,7 +139,7 @@ impl<T: Element> ByActs<T> for PlainPlan {
             Act::Judge => block.judge(&mut memory[..self.scratch[0]], losses, squares),
             Act::Turn(index) => {
                 let x = block.values(memory, index);
-                let delta = block.delta(&memory[self.delta_at(count, index + 1)..], index + 1);
+                let delta = block.delta(&memory[self.delta_at(index + 1)..], index + 1);
                 if let Stage::Dense(layer) = stages[index] {
                     let len = panel::turned_len::<T>(network.layers[layer].outputs, delta.cols());
                     panel::turn(isa, delta, &mut kept[self.layers[layer].turned..][..len]);
@@ -166,7 +154,7 @@ impl<T: Element> ByActs<T> for PlainPlan {
                 }
             }
             Act::Down(index) => {
-                let (values, delta, below) = self.around(memory, count, index);
+                let (values, delta, below) = self.around(memory, index);
                 match &stages[index] {
                     Stage::Dense(layer) => {
                         let (delta, dx) = (block.delta(delta, index + 1), block.delta_mut(below, index));
@@ -195,10 +183,11 @@ impl<T: Element> ByActs<T> for PlainPlan {
         network: &Network<T>,
         crew: Crew<'_>,
         batch: Batch<'_, T>,
-        Product { up, stage, layer }: Product<'_>,
+        Product { up, stage, layer }: Product,
         memory: Memory<'_, T>,
     ) {
         let (isa, parameters) = (network.isa, network.parameters.as_slice());
+        let layer = &network.layers[layer];
         let (blocks, block_len) = (memory.blocks, self.layout.block_len);
         let tasks = (TASKS_A_THREAD * crew.threads()).div_ceil((blocks.len() / block_len).max(1));
         let piece_len = |features: usize| features.div_ceil(tasks).next_multiple_of(T::PANEL) * T::PANEL;
@@ -221,11 +210,10 @@ impl<T: Element> ByActs<T> for PlainPlan {
             });
             return;
         }
-        let stages = network.stages.len();
         let (below, slope) = block.slope_at(stage);
         let places = Places {
-            reads: [place(self.delta_at(stages, stage + 1), layer.outputs), place(below, layer.inputs)],
-            writes: place(self.delta_at(stages, stage), layer.inputs),
+            reads: [place(self.delta_at(stage + 1), layer.outputs), place(below, layer.inputs)],
+            writes: place(self.delta_at(stage), layer.inputs),
             beside: 0..0,
         };
         let len = piece_len(layer.inputs);

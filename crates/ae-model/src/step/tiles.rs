@@ -158,57 +158,43 @@ impl TilePlan {
         Parted { values, deltas, operand, next, room, losses, squares }
     }
 
-    /// The way up through a dense layer, among threads that have memory of their own in `rooms`, or by one.
-    fn up(
+    /// The way up or down through a dense layer, among threads that have memory of their own in `rooms`, or by one.
+    fn product(
         &self,
         block: &Block<'_, f32>,
-        index: usize,
+        Product { up, stage, layer }: Product,
         (memory, kept): (&mut [f32], &mut [f32]),
         shared: Option<(Crew<'_>, &mut [f32])>,
     ) {
-        let network = block.network;
-        let Some(layer) = dense_at(network, Some(index)) else { return };
+        let (network, parts) = (block.network, self.parts);
         let dense = &network.layers[layer];
-        let Parted { values, operand, next, room, .. } = self.part(memory, index, layer);
+        let weights = dense.parameters(network.parameters.as_slice());
+        let Parted { values, deltas: [below, _], operand, next, room, .. } = self.part(memory, stage, layer);
         let (crew, room) = shared.unwrap_or((Crew::SOLO, room));
-        let len = |features: usize| block.cols / PANEL * split::panel_len(self.parts, features);
-        let forms = dense_at(network, Some(index + 1)).map(|above| Forms {
-            next: Some(&mut next[..len(dense.outputs)]),
-            kept: Some(&mut kept[self.inputs[above]..]),
-            apart: self.pair_len,
-        });
-        let (_, y, slopes) = block.around(values, index);
-        let epilogue = Epilogue { activation: dense.activation, slopes };
-        let (x, weights) = (&operand[..len(dense.inputs)], dense.parameters(network.parameters.as_slice()));
-        tile::forward((network.isa, crew), self.parts, weights, x, y, epilogue, forms, room);
-    }
-
-    /// The way down, likewise.
-    fn down(
-        &self,
-        block: &Block<'_, f32>,
-        index: usize,
-        (memory, kept): (&mut [f32], &mut [f32]),
-        shared: Option<(Crew<'_>, &mut [f32])>,
-    ) {
-        let network = block.network;
-        let Some(layer) = dense_at(network, Some(index)) else { return };
-        let dense = &network.layers[layer];
-        let Parted { values, deltas: [below, _], operand, next, room, .. } = self.part(memory, index, layer);
-        let (crew, room) = shared.unwrap_or((Crew::SOLO, room));
-        let len = |features: usize| block.cols / PANEL * split::panel_len(self.parts, features);
-        let under = dense_at(network, index.checked_sub(1));
+        let len = |features: usize| block.cols / PANEL * split::panel_len(parts, features);
+        if up {
+            let forms = dense_at(network, Some(stage + 1)).map(|above| Forms {
+                next: Some(&mut next[..len(dense.outputs)]),
+                kept: Some(&mut kept[self.inputs[above]..]),
+                apart: self.pair_len,
+            });
+            let (_, y, slopes) = block.around(values, stage);
+            let epilogue = Epilogue { activation: dense.activation, slopes };
+            let x = &operand[..len(dense.inputs)];
+            tile::forward((network.isa, crew), parts, weights, x, y, epilogue, forms, room);
+            return;
+        }
+        let under = dense_at(network, stage.checked_sub(1));
         let forms = Forms {
-            next: (under.is_some() && self.areas.goes_below(index - 1))
+            next: (under.is_some() && self.areas.goes_below(stage - 1))
                 .then_some(&mut next[..len(dense.inputs)]),
             kept: under.map(|under| &mut kept[self.deltas[under]..]),
             apart: self.pair_len,
         };
-        let dx = under.is_none().then(|| block.delta_mut(below, index));
-        let slope = block.slope_below(values, index);
-        let (of_above, weights) =
-            (&operand[..len(dense.outputs)], dense.parameters(network.parameters.as_slice()));
-        tile::backward_input((network.isa, crew), self.parts, weights, of_above, slope, forms, dx, room);
+        let dx = under.is_none().then(|| block.delta_mut(below, stage));
+        let slope = block.slope_below(values, stage);
+        let delta = &operand[..len(dense.outputs)];
+        tile::backward_input((network.isa, crew), parts, weights, delta, slope, forms, dx, room);
     }
 }
 
@@ -219,7 +205,7 @@ impl ByActs<f32> for TilePlan {
 
     fn act(&self, block: &Block<'_, f32>, act: Act, memory: &mut [f32], kept: &mut [f32]) {
         let (network, parts) = (block.network, self.parts);
-        let (isa, count) = (network.isa, network.stages.len());
+        let isa = network.isa;
         let panels = block.cols / PANEL;
         let kept = &mut kept[..panels / 2 * self.pair_len];
         let len = |features: usize| panels * split::panel_len(parts, features);
@@ -236,7 +222,9 @@ impl ByActs<f32> for TilePlan {
                 }
             }
             Act::Up(index) => match network.stages[index] {
-                Stage::Dense(_) => self.up(block, index, (memory, kept), None),
+                Stage::Dense(layer) => {
+                    self.product(block, Product { up: true, stage: index, layer }, (memory, kept), None);
+                }
                 _ => block.forward(self.part(memory, index, 0).values, index),
             },
             Act::Judge => {
@@ -248,8 +236,7 @@ impl ByActs<f32> for TilePlan {
                 // The layer above makes what is needed, if there is one.
                 if dense_at(network, Some(index + 1)).is_none() {
                     let Parted { values, deltas: [_, above], operand, .. } = self.part(memory, index, layer);
-                    let delta = if index + 1 == count { &values[self.areas.at(count)..] } else { above };
-                    let delta = block.delta(delta, index + 1);
+                    let delta = block.delta(self.areas.delta_after(index, values, above), index + 1);
                     split::turned(isa, parts, delta, &mut kept[self.deltas[layer]..], self.pair_len);
                     if self.areas.goes_below(index) {
                         let operand = &mut operand[..len(network.layers[layer].outputs)];
@@ -258,10 +245,12 @@ impl ByActs<f32> for TilePlan {
                 }
             }
             Act::Down(index) => match network.stages[index] {
-                Stage::Dense(_) => self.down(block, index, (memory, kept), None),
+                Stage::Dense(layer) => {
+                    self.product(block, Product { up: false, stage: index, layer }, (memory, kept), None);
+                }
                 _ => {
                     let Parted { values, deltas: [below, above], losses, .. } = self.part(memory, index, 0);
-                    let delta = if index + 1 == count { &values[self.areas.at(count)..] } else { above };
+                    let delta = self.areas.delta_after(index, values, above);
                     block.backward(values, index, delta, below, losses);
                 }
             },
@@ -283,18 +272,13 @@ impl ByActs<f32> for TilePlan {
         network: &Network<f32>,
         crew: Crew<'_>,
         batch: Batch<'_, f32>,
-        Product { up, stage, .. }: Product<'_>,
+        product: Product,
         Memory { blocks, kept, rooms }: Memory<'_, f32>,
     ) {
         let memory = blocks.chunks_mut(self.layout.block_len).zip(kept.chunks_mut(self.layout.kept_len));
         for (index, memory) in memory.enumerate() {
             let block = self.block(network, batch.part(2 * PANEL, index));
-            let shared = Some((crew, &mut *rooms));
-            if up {
-                self.up(&block, stage, memory, shared);
-            } else {
-                self.down(&block, stage, memory, shared);
-            }
+            self.product(&block, product, memory, Some((crew, &mut *rooms)));
         }
     }
 }
