@@ -58,23 +58,24 @@ pub enum Missing {
 ///
 /// # Errors
 /// [`DataError`] for a file that cannot be read, is damaged, holds no rows, text, or (unless kept) missing values.
-pub fn read(location: &str, options: &ReadOptions) -> Result<Dataset, DataError> {
-    if let Some(dataset) = built_in(location) {
+pub fn read(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Dataset, DataError> {
+    let path = location.as_ref();
+    if let Some(dataset) = built_in(path) {
         return dataset;
     }
-    let path = Path::new(location);
-    if location == "-" {
+    if is_standard_input(path) {
         return csv(io::stdin().lock(), path, None, options);
     }
     #[cfg(feature = "images")]
-    if let Some(folder) = folder(location) {
+    if let Some(folder) = folder(path) {
         return crate::images::read_images(folder, options).map(|images| images.rows);
     }
     if path.is_dir() {
         let source = io::Error::new(io::ErrorKind::IsADirectory, "a folder, but a file is needed");
         return Err(DataError::Io { path: path.to_owned(), source });
     }
-    if location.chars().last().is_some_and(std::path::is_separator) {
+    let last = path.as_os_str().as_encoded_bytes().last();
+    if last.is_some_and(|byte| std::path::is_separator(char::from(*byte))) {
         let source = io::Error::new(io::ErrorKind::NotFound, "there is no such folder");
         return Err(DataError::Io { path: path.to_owned(), source });
     }
@@ -95,9 +96,9 @@ pub fn read(location: &str, options: &ReadOptions) -> Result<Dataset, DataError>
 }
 
 /// The folder that a location names, if it names one and no built-in set.
-pub fn folder(location: &str) -> Option<&Path> {
-    let path = Path::new(location);
-    (!is_built_in(location) && path.is_dir()).then_some(path)
+pub fn folder<P: AsRef<Path> + ?Sized>(location: &P) -> Option<&Path> {
+    let path = location.as_ref();
+    (!is_built_in(path) && path.is_dir()).then_some(path)
 }
 
 /// Rows as numbers, or a table that holds texts too.
@@ -114,16 +115,17 @@ pub enum Content {
 ///
 /// # Errors
 /// As [`read`] and [`read_table`].
-pub fn read_content(location: &str, options: &ReadOptions) -> Result<Content, DataError> {
+pub fn read_content(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Content, DataError> {
+    let path = location.as_ref();
     let holds_texts =
         |error: &DataError| matches!(error, DataError::NotANumber { .. } | DataError::UnsupportedType { .. });
-    if location != "-" {
-        return match read(location, options) {
-            Err(error) if holds_texts(&error) => read_table(location, options).map(Content::Table),
+    if !is_standard_input(path) {
+        return match read(path, options) {
+            Err(error) if holds_texts(&error) => read_table(path, options).map(Content::Table),
             rows => rows.map(Content::Numbers),
         };
     }
-    let (bytes, path) = (standard_input()?, Path::new(location));
+    let bytes = standard_input()?;
     match csv(bytes.as_slice(), path, None, options) {
         Err(error) if holds_texts(&error) => texts(bytes.as_slice(), path, None, options).map(Content::Table),
         rows => rows.map(Content::Numbers),
@@ -135,12 +137,12 @@ pub fn read_content(location: &str, options: &ReadOptions) -> Result<Content, Da
 ///
 /// # Errors
 /// [`DataError`] for a file that cannot be read, is damaged, or holds no rows.
-pub fn read_table(location: &str, options: &ReadOptions) -> Result<Table, DataError> {
-    let path = Path::new(location);
-    if location == "-" {
+pub fn read_table(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Table, DataError> {
+    let path = location.as_ref();
+    if is_standard_input(path) {
         return texts(standard_input()?.as_slice(), path, None, options);
     }
-    if !is_built_in(location) && !path.is_dir() {
+    if !is_built_in(path) && !path.is_dir() {
         match Format::of(path)? {
             Format::Csv => return texts(open(path)?, path, None, options),
             Format::Tsv => return texts(open(path)?, path, Some(b'\t'), options),
@@ -150,23 +152,30 @@ pub fn read_table(location: &str, options: &ReadOptions) -> Result<Table, DataEr
         }
     }
     let options = ReadOptions { missing: Missing::Keep, ..options.clone() };
-    Ok(Table::of_dataset(&read(location, &options)?, path))
+    Ok(Table::of_dataset(&read(path, &options)?, path))
 }
 
 /// Reads rows as [`read`] does, and where they come as texts the table of these, as [`read_table`] does. Standard input is read into memory.
 ///
 /// # Errors
 /// As [`read`] and [`read_table`].
-pub fn read_with_texts(location: &str, options: &ReadOptions) -> Result<(Dataset, Option<Table>), DataError> {
-    let path = Path::new(location);
-    if location == "-" {
+pub fn read_with_texts(
+    location: impl AsRef<Path>,
+    options: &ReadOptions,
+) -> Result<(Dataset, Option<Table>), DataError> {
+    let path = location.as_ref();
+    if is_standard_input(path) {
         let bytes = standard_input()?;
         let rows = csv(bytes.as_slice(), path, None, options)?;
         return Ok((rows, Some(texts(bytes.as_slice(), path, None, options)?)));
     }
-    let rows = read(location, options)?;
-    let as_texts = !is_built_in(location) && !path.is_dir() && Format::of(path)?.holds_texts();
-    Ok((rows, if as_texts { Some(read_table(location, options)?) } else { None }))
+    let rows = read(path, options)?;
+    let as_texts = !is_built_in(path) && !path.is_dir() && Format::of(path)?.holds_texts();
+    Ok((rows, if as_texts { Some(read_table(path, options)?) } else { None }))
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 fn standard_input() -> Result<Vec<u8>, DataError> {
@@ -226,12 +235,15 @@ pub(crate) fn maybe_gzip<'a>(mut reader: impl io::BufRead + 'a) -> io::Result<Bo
 }
 
 /// Whether `location` names a set that needs no file.
-pub fn is_built_in(location: &str) -> bool {
-    cfg!(feature = "builtin") && (location == "digits" || location.split(':').next() == Some("curves"))
+pub fn is_built_in(location: impl AsRef<Path>) -> bool {
+    let location = location.as_ref().to_str();
+    cfg!(feature = "builtin")
+        && location.is_some_and(|name| name == "digits" || name.split(':').next() == Some("curves"))
 }
 
 #[cfg(feature = "builtin")]
-fn built_in(location: &str) -> Option<Result<Dataset, DataError>> {
+fn built_in(location: &Path) -> Option<Result<Dataset, DataError>> {
+    let location = location.to_str()?;
     if location == "digits" {
         return Some(crate::builtin::digits());
     }
@@ -249,7 +261,7 @@ fn built_in(location: &str) -> Option<Result<Dataset, DataError>> {
 }
 
 #[cfg(not(feature = "builtin"))]
-fn built_in(_: &str) -> Option<Result<Dataset, DataError>> {
+fn built_in(_: &Path) -> Option<Result<Dataset, DataError>> {
     None
 }
 
@@ -275,6 +287,18 @@ mod tests {
         assert!(load("./digits").unwrap_err().starts_with("./digits: unknown kind of file"));
         assert_eq!(load("no-such/").unwrap_err(), "no-such/: there is no such folder");
         assert!(load("no/curves.csv").unwrap_err().starts_with("no/curves.csv: "));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_need_not_be_unicode() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(std::ffi::OsStr::from_bytes(b"\xe9t\xe9.csv"));
+        std::fs::write(&path, "a,b\n1,2\n").unwrap();
+        assert_eq!(read(&path, &ReadOptions::default()).unwrap().values(), [1.0, 2.0]);
+        assert_eq!(read_table(path, &ReadOptions::default()).unwrap().rows(), 1);
     }
 
     /// Gzip is told by its first bytes, not by the name.

@@ -5,7 +5,7 @@ use crate::simd::{Element, Kernel, Simd};
 
 /// Whether none of the values is infinite or NaN.
 pub fn all_finite(isa: Isa, values: &[f32]) -> bool {
-    f32::run(isa, AllFinite(values))
+    rows_finite(isa, values, values.len(), &[0])
 }
 
 /// Whether none of the rows `indices` of a row-major `table` with so many features has an infinite value or NaN. Panics for an index beyond
@@ -42,14 +42,4 @@ impl Kernel<f32> for RowsFinite<'_> {
 #[inline(always)]
 fn magnitude(x: f32) -> u32 {
     x.to_bits() & 0x7fff_ffff
-}
-
-struct AllFinite<'a>(&'a [f32]);
-
-impl Kernel<f32> for AllFinite<'_> {
-    type Output = bool;
-    #[inline(always)]
-    fn run<S: Simd<f32>>(self, _: S) -> bool {
-        self.0.iter().map(|x| magnitude(*x)).fold(0, u32::max) < f32::INFINITY.to_bits()
-    }
 }

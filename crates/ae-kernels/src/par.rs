@@ -13,20 +13,20 @@ use std::sync::{Arc, OnceLock};
 
 use team::Team;
 
-/// The threads that training and scoring run on.
-#[derive(Debug)]
+/// The threads that training and scoring run on. Clones share them.
+#[derive(Clone, Debug)]
 pub struct Pool {
     kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     /// The caller's own thread.
     Serial,
     /// Those that all such pools share.
     Shared(&'static Threads),
     /// Threads of its own.
-    Own(Threads),
+    Own(Arc<Threads>),
 }
 
 /// The threads could not be started.
@@ -54,7 +54,7 @@ impl Pool {
             }
             Some(0) => return Err(PoolError { threads: 0, reason: "at least one is needed".to_owned() }),
             Some(1) => Kind::Serial,
-            Some(threads) => Kind::Own(Threads::start(threads)?),
+            Some(threads) => Kind::Own(Arc::new(Threads::start(threads)?)),
         };
         Ok(Pool { kind })
     }

@@ -41,7 +41,9 @@ pub enum ErrorNorm {
 ///
 /// Results depend on the configuration and the data alone: the number of threads changes no bit, nor does
 /// the way in which rows are batched when they are encoded or scored.
-#[derive(Debug)]
+///
+/// A clone has weights and a course of its own; threads and cancel token are those of the original.
+#[derive(Clone, Debug)]
 pub struct Autoencoder {
     pub(crate) config: Config,
     pub(crate) scaler: Scaler,
@@ -58,7 +60,7 @@ pub struct Autoencoder {
 }
 
 /// The engine in the arithmetic of the configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one of them a model")]
 pub(crate) enum AnyEngine {
     F32(Engine<f32>),

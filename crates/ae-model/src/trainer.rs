@@ -17,7 +17,9 @@ use crate::table::{Table, first_wrong};
 /// Use [`crate::Autoencoder`] unless the loop around the updates is yours; [`crate::Autoencoder::from_layers`] makes one of what a
 /// trainer has learnt. `T` is the arithmetic, `f32` or `f64`,
 /// whatever the configuration's precision says; its schedule, epochs and running mean of the weights have no part in it.
-#[derive(Debug)]
+///
+/// A clone goes on by itself from where this one is: the same updates make both the same.
+#[derive(Clone, Debug)]
 pub struct Trainer<T: Arithmetic> {
     engine: Engine<T>,
     pool: Pool,

@@ -176,6 +176,30 @@ fn a_stream_may_know_its_scale_from_the_start() {
 }
 
 #[test]
+fn clones_go_on_by_themselves() {
+    let mut model = Autoencoder::new(config()).unwrap();
+    model.set_threads(Some(2)).unwrap();
+    model.fit(&rows(40, 1), &mut []).unwrap();
+    let before = weights(&model);
+    let mut clone = model.clone();
+    clone.partial_fit(&rows(16, 2)).unwrap();
+    assert_eq!(weights(&model), before);
+    assert_ne!(weights(&clone), before);
+    model.partial_fit(&rows(16, 2)).unwrap();
+    assert_eq!(weights(&model), weights(&clone));
+
+    let (table, indices) = (rows(16, 3), [3, 1, 4, 15]);
+    let mut trainer = Trainer::<f64>::new(&config(), Isa::best(), Some(2)).unwrap();
+    let losses = |trainer: &mut Trainer<f64>| {
+        trainer.enter(|session| [(); 5].map(|()| session.train_batch(table.values(), &indices).unwrap()))
+    };
+    losses(&mut trainer);
+    let mut twin = trainer.clone();
+    assert_eq!(losses(&mut trainer), losses(&mut twin));
+    assert_eq!(trainer.layers(), twin.layers());
+}
+
+#[test]
 fn a_model_goes_through_memory() {
     let mut model = Autoencoder::new(config()).unwrap();
     model.fit(&rows(50, 1), &mut []).unwrap();

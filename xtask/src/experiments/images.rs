@@ -61,6 +61,5 @@ fn read(folder: &Path, name: &str) -> Result<Dataset, Failure> {
     let path = paths.first().ok_or_else(|| {
         Failure::Usage(format!("{}: there is no file {name}*-ubyte[.gz]", folder.display()))
     })?;
-    let location = path.display().to_string();
-    Ok(ae_data::read(&location, &ReadOptions::default()).map_err(ae_model::Error::from)?)
+    Ok(ae_data::read(path, &ReadOptions::default()).map_err(ae_model::Error::from)?)
 }

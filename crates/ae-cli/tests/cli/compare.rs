@@ -46,7 +46,7 @@ fn three_maps_in_words_as_objects_as_a_table_and_as_a_picture() {
     assert!(text.starts_with("row,label,encoding_1,encoding_2,pca_1,pca_2,tsne_1,tsne_2\n1,\"part, 0\","));
     let mut options = ae_data::ReadOptions::default();
     options.label = Some("label".to_owned());
-    let maps = ae_data::read(file.to_str().unwrap(), &options).unwrap();
+    let maps = ae_data::read(&file, &options).unwrap();
     assert_eq!((maps.rows(), maps.features()), (30, 7));
     let codes = ae(folder, &["encode", MODEL, "rows.csv"]).cells();
     for row in 0..30 {
