@@ -95,7 +95,7 @@ impl Layer {
             weight_gradient(
                 self.isa,
                 Blocking::default(),
-                self.inputs,
+                (self.inputs, self.outputs),
                 &range,
                 x,
                 delta,

@@ -14,6 +14,9 @@ pub fn rows_finite(isa: Isa, table: &[f32], features: usize, indices: &[usize]) 
     f32::run(isa, RowsFinite { table, features, indices })
 }
 
+/// Values that are looked at together.
+const LANES: usize = 16;
+
 struct RowsFinite<'a> {
     table: &'a [f32],
     features: usize,
@@ -26,13 +29,24 @@ impl Kernel<f32> for RowsFinite<'_> {
     fn run<S: Simd<f32>>(self, _: S) -> bool {
         let RowsFinite { table, features, indices } = self;
         // The largest of every sixteenth: rows may be short, and what is the same for all of them is done once.
-        let mut most = [0u32; 16];
+        let mut most = [0u32; LANES];
+        let mut look = |line: &[f32; LANES]| {
+            (0..LANES).for_each(|lane| most[lane] = most[lane].max(magnitude(line[lane])));
+        };
         for row in indices {
-            let (lines, rest) = table[row * features..][..features].as_chunks::<16>();
-            for line in lines {
-                (0..16).for_each(|lane| most[lane] = most[lane].max(magnitude(line[lane])));
+            let row = &table[row * features..][..features];
+            let (lines, rest) = row.as_chunks();
+            lines.iter().for_each(&mut look);
+            match row.last_chunk() {
+                _ if rest.is_empty() => {}
+                // Some values twice is faster than the others one by one.
+                Some(line) => look(line),
+                None => {
+                    let mut line = [0.0; LANES];
+                    line[..rest.len()].copy_from_slice(rest);
+                    look(&line);
+                }
             }
-            rest.iter().zip(&mut most).for_each(|(x, most)| *most = (*most).max(magnitude(*x)));
         }
         most.iter().all(|most| *most < f32::INFINITY.to_bits())
     }

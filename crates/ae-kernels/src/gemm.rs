@@ -237,7 +237,7 @@ impl WeightRange {
 pub fn weight_gradient<T: Element>(
     isa: Isa,
     blocking: Blocking,
-    inputs: usize,
+    (inputs, outputs): (usize, usize),
     range: &WeightRange,
     x: BatchPanels<'_, T>,
     delta: BatchPanels<'_, T>,
@@ -255,6 +255,7 @@ pub fn weight_gradient<T: Element>(
             && x.rows == delta.rows
             && x.block_panels == delta.block_panels
             && inputs.checked_mul(T::PANEL).is_some_and(|len| len <= x.panel_len)
+            && range.panels.end <= panel_count::<T>(outputs)
             && range.panels.end.checked_mul(side).is_some_and(|len| len <= delta.panel_len)
             && blocking.kc > 0
             && blocking.nc > 0,
@@ -266,7 +267,7 @@ pub fn weight_gradient<T: Element>(
     );
     x.assert_holds_all();
     delta.assert_holds_all();
-    let kernel = WeightGradient { blocking, inputs, range, x, delta, rule, weights, state };
+    let kernel = WeightGradient { blocking, inputs, outputs, range, x, delta, rule, weights, state };
     T::weight_gradient(isa, kernel);
 }
 

@@ -85,6 +85,8 @@ pub trait Simd<T: Element>: Words + Send + Sync + 'static {
     const TILE_ROWS: usize;
     /// Most rows of a register tile that is two panels wide; 0 where such tiles do not fit.
     const WIDE_TILE_ROWS: usize;
+    /// The same over one vector of a panel row that is two; 0 where a panel row is one vector.
+    const HALF_TILE_ROWS: usize;
 
     /// `x` in every lane.
     fn splat(self, x: T) -> Self::V;

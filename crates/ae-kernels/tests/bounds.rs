@@ -26,7 +26,7 @@ fn gradient(x: BatchPanels<'_, f32>, delta: BatchPanels<'_, f32>, inputs: usize)
     gemm::weight_gradient(
         Isa::best(),
         Blocking::default(),
-        inputs,
+        (inputs, 16),
         &range,
         x,
         delta,

@@ -208,10 +208,30 @@ fn check_weight_gradient<T: Element + Float>(
             let range = WeightRange { panels: panel..panel + 1, rows: range };
             let one = Rule::Gradient { scale: T::ONE };
             let target = &mut gradient.as_mut_slice()[place.clone()];
-            gemm::weight_gradient(isa, blocking(kc), inputs, &range, x, delta, one, target, &mut []);
+            gemm::weight_gradient(
+                isa,
+                blocking(kc),
+                (inputs, outputs),
+                &range,
+                x,
+                delta,
+                one,
+                target,
+                &mut [],
+            );
             let half = Rule::Sgd { step: T::from_f64(0.5) };
             let target = &mut updated.as_mut_slice()[place];
-            gemm::weight_gradient(isa, blocking(kc), inputs, &range, x, delta, half, target, &mut []);
+            gemm::weight_gradient(
+                isa,
+                blocking(kc),
+                (inputs, outputs),
+                &range,
+                x,
+                delta,
+                half,
+                target,
+                &mut [],
+            );
         }
     }
     let ones = vec![1.0; rows];
@@ -373,7 +393,17 @@ fn no_division_changes_a_bit_of_the_weight_gradient() {
             let from = (range.panels.start * (case.inputs + 1) + range.rows.start) * 16;
             let target = &mut weights.as_mut_slice()[from..][..range.elements::<f32>()];
             let rule = Rule::Sgd { step: 0.1 };
-            gemm::weight_gradient(isa, blocking(kc), case.inputs, range, x, delta, rule, target, &mut []);
+            gemm::weight_gradient(
+                isa,
+                blocking(kc),
+                (case.inputs, case.outputs),
+                range,
+                x,
+                delta,
+                rule,
+                target,
+                &mut [],
+            );
         }
         weights.as_slice().to_vec()
     };
@@ -412,7 +442,7 @@ fn fused_instruction_sets_agree_to_the_bit() {
             gemm::weight_gradient(
                 isa,
                 Blocking::default(),
-                45,
+                (45, 33),
                 &WeightRange { panels: panel..panel + 1, rows: 0..46 },
                 blocks.matrix(GAP, 45 * 16, 21),
                 blocks.matrix(blocks.delta_at, turned_len::<f32>(33, 16), 21),

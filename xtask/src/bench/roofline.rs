@@ -177,7 +177,19 @@ impl Layer {
         let delta = of(turned.as_slice(), turned_len::<f32>(outputs, f32::PANEL));
         let gradient = best_of(limit, || {
             let (rule, weights) = (Rule::Sgd { step: 1e-9 }, weights.as_mut_slice());
-            once(|| gemm::weight_gradient(isa, blocking, inputs, &whole, x, delta, rule, weights, &mut []))
+            once(|| {
+                gemm::weight_gradient(
+                    isa,
+                    blocking,
+                    (inputs, outputs),
+                    &whole,
+                    x,
+                    delta,
+                    rule,
+                    weights,
+                    &mut [],
+                )
+            })
         });
         [("forward", forward), ("backward_input", backward), ("weight_gradient", gradient)]
     }

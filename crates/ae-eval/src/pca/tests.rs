@@ -70,8 +70,7 @@ fn mnist_as_published() {
         || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
         Into::into,
     );
-    let load =
-        |name: &str| ae_data::read(folder.join("mnist").join(name), &Default::default()).ok();
+    let load = |name: &str| ae_data::read(folder.join("mnist").join(name), &Default::default()).ok();
     let sets = (load("train-images-idx3-ubyte.gz"), load("t10k-images-idx3-ubyte.gz"));
     let (Some(train), Some(test)) = sets else {
         println!("skipped: MNIST is absent; AE_DATA_DIR may name the folder that holds mnist/");

@@ -1,8 +1,8 @@
 //! The loops around the micro-kernel.
 
-use super::micro::{self, Operand, Start, Tile};
+use super::micro::{self, BIASES, Finish, Operand, Start, Tile};
 use super::{BatchPanels, Blocking, WeightRange, pieces};
-use crate::activation::{Epilogue, Slope, times_slope};
+use crate::activation::{Activation, Epilogue, Slope, times_slope};
 use crate::panel::{Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
 use crate::update::{Rule, Target};
@@ -35,6 +35,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
         // Lines of the next weights to ask for with each panel of the batch.
         let far = size_of_val(self.weights.data()) > FAR;
         let ahead = if far { kc.min(inputs).div_ceil(batch_panels) } else { 0 };
+        let rectified = self.epilogue.activation == Activation::Relu && self.epilogue.slopes.is_none();
         for strip in (0..weight_panels).step_by(in_strip) {
             let mut k = 0;
             loop {
@@ -73,11 +74,12 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                                     steps,
                                     segment_steps: steps,
                                 },
+                                finish: if last && rectified { Finish::Rectify } else { Finish::Nothing },
                                 out: &mut y[row * T::PANEL..],
                                 out_panel: y_panel,
                             };
                             micro::store_tile(s, tile);
-                            if last {
+                            if last && !rectified {
                                 for p in 0..panels {
                                     let at = p * y_panel + row * T::PANEL;
                                     let values = &mut y[at..][..rows * T::PANEL];
@@ -116,7 +118,8 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
         let batch_panels = self.delta.count();
         let (d_panel, dx_panel) = (outputs * T::PANEL, inputs * T::PANEL);
         let w_panel = self.weights.rows() * T::PANEL;
-        let (y, slope) = self.below;
+        let (below, slope) = self.below;
+        let rectified = slope == Slope::Of(Activation::Relu);
         let kc = self.blocking.kc.min(outputs.max(1)).next_multiple_of(T::PANEL);
         let most = if S::WIDE_TILE_ROWS > 0 && batch_panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
         for (strip, features) in pieces(inputs, self.blocking.nc) {
@@ -130,6 +133,8 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                     while xp < batch_panels {
                         let panels = if S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels { 2 } else { 1 };
                         let dx = &mut self.dx.data()[xp * dx_panel..][..panels * dx_panel];
+                        let y = &below.data()[xp * dx_panel..][..panels * dx_panel];
+                        let at = first * T::PANEL;
                         let tile = Tile {
                             rows,
                             panels,
@@ -150,14 +155,19 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                                 steps,
                                 segment_steps: T::PANEL,
                             },
-                            out: &mut dx[first * T::PANEL..],
+                            finish: if last && rectified {
+                                Finish::KeepPositive(&y[at..])
+                            } else {
+                                Finish::Nothing
+                            },
+                            out: &mut dx[at..],
                             out_panel: dx_panel,
                         };
                         micro::store_tile(s, tile);
-                        if last {
+                        if last && !rectified {
                             for p in 0..panels {
-                                let at = p * dx_panel + first * T::PANEL;
-                                let y = &y.data()[xp * dx_panel + at..][..rows * T::PANEL];
+                                let at = p * dx_panel + at;
+                                let y = &y[at..][..rows * T::PANEL];
                                 times_slope(s, slope, y, &mut dx[at..][..rows * T::PANEL]);
                             }
                         }
@@ -183,6 +193,7 @@ const INPUTS: usize = 48;
 pub struct WeightGradient<'a, T> {
     pub(super) blocking: Blocking,
     pub(super) inputs: usize,
+    pub(super) outputs: usize,
     pub(super) range: &'a WeightRange,
     pub(super) x: BatchPanels<'a, T>,
     pub(super) delta: BatchPanels<'a, T>,
@@ -195,7 +206,7 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let WeightGradient { blocking, inputs, range, x, delta, rule, weights, state } = self;
+        let WeightGradient { blocking, inputs, outputs, range, x, delta, rule, weights, state } = self;
         let (lines, first_input) = (range.rows.len(), range.rows.start);
         let count = range.rows.end.min(inputs).saturating_sub(first_input);
         let has_bias = range.rows.end == inputs + 1 && lines > 0;
@@ -206,12 +217,15 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
             delta_at: (range.panels.start + panel) * T::PANEL * T::PANEL,
         };
         // Sums of the inputs of a share for the panels that are worked on together; or, where they wait for the next block, for
-        // all panels of the group. The large one is cleared where it is used only.
-        let (mut of_one, mut of_group);
+        // all panels of the group. Each is cleared where it is used only.
+        let (mut of_one, mut of_two, mut of_group);
         let whole = batch_panels <= most;
-        let waiting: &mut [T] = if whole {
-            of_one = [Line::default(); 2 * INPUTS];
+        let waiting: &mut [T] = if whole && S::WIDE_TILE_ROWS == 0 {
+            of_one = [Line::default(); INPUTS];
             bytemuck::cast_slice_mut(&mut of_one)
+        } else if whole {
+            of_two = [Line::default(); 2 * INPUTS];
+            bytemuck::cast_slice_mut(&mut of_two)
         } else {
             of_group = [Line::default(); GROUP * INPUTS];
             bytemuck::cast_slice_mut(&mut of_group)
@@ -239,7 +253,7 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                         micro::gradient_tiles(
                             s,
                             first..first + inputs,
-                            width,
+                            (width * T::PANEL).min(outputs - (range.panels.start + group + panel) * T::PANEL),
                             source,
                             span.clone(),
                             sums,
@@ -257,9 +271,12 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
             }
         }
         if has_bias {
-            for panel in 0..range.panels.len() {
-                let at = ((panel + 1) * lines - 1) * T::PANEL;
-                target.update(s, at, &micro::bias_gradient(s, source(panel))[..T::PANEL]);
+            for (first, panels) in pieces(range.panels.len(), BIASES) {
+                let sums = micro::bias_gradients(s, panels, source(first));
+                for (n, sums) in sums.iter().take(panels).enumerate() {
+                    let at = ((first + n + 1) * lines - 1) * T::PANEL;
+                    target.update(s, at, &sums[..T::PANEL]);
+                }
             }
         }
     }

@@ -27,6 +27,16 @@ pub(super) enum Start<'a, T> {
     Load,
 }
 
+/// What becomes of finished sums on their way to the output, where that is done here and not by a pass over it.
+#[derive(Clone, Copy)]
+pub(super) enum Finish<'a, T> {
+    Nothing,
+    /// ReLU.
+    Rectify,
+    /// Times the slope of ReLU, told from its output, which lies as the tile's does.
+    KeepPositive(&'a [T]),
+}
+
 /// The two operands of a tile that is stored.
 ///
 /// Step `p` is the `p % segment_steps`-th of segment `p / segment_steps`; its scalars are
@@ -49,6 +59,7 @@ pub(super) struct Tile<'a, T> {
     pub(super) panels: usize,
     pub(super) start: Start<'a, T>,
     pub(super) operand: Operand<'a, T>,
+    pub(super) finish: Finish<'a, T>,
     pub(super) out: &'a mut [T],
     pub(super) out_panel: usize,
 }
@@ -82,6 +93,9 @@ pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
     assert!((panels - 1) * tile.out_panel + rows * T::PANEL <= tile.out.len());
     if let Start::Splat(from) = tile.start {
         assert!(rows <= from.len());
+    }
+    if let Finish::KeepPositive(y) = tile.finish {
+        assert!((panels - 1) * tile.out_panel + rows * T::PANEL <= y.len());
     }
     let vectors_per_line = T::PANEL / S::LANES;
     // SAFETY: the largest offsets that `Stored` forms are those of the last step, row and panel; the assertions above
@@ -162,27 +176,28 @@ impl BatchWalk {
     }
 }
 
-/// Adds the batch panels of `span` to the gradients of `inputs` for `panels` panels of outputs: to zero where they are the first
+/// Adds the batch panels of `span` to the gradients of `inputs` for `outputs` outputs, as many as a tile has: to zero where they are the first
 /// batch panels, else to the lines of `sums`, which the gradients are left in, one line an input, `sums_panel` elements from the lines
-/// of one panel of outputs to those of the next.
+/// of one panel of outputs to those of the next. Where a vector holds all outputs, no other is computed, and what is beyond it is zero.
 ///
 /// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
 #[inline(always)]
 pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
     s: S,
     inputs: Range<usize>,
-    panels: usize,
+    outputs: usize,
     source: BatchOperand<'_, T>,
     span: Range<usize>,
     sums: &mut [T],
     sums_panel: usize,
 ) {
+    let panels = outputs.div_ceil(T::PANEL);
     let side = T::PANEL * T::PANEL;
     let count = inputs.len();
     assert!(count > 0 && panels > 0 && sums.len() >= (panels - 1) * sums_panel + count * T::PANEL);
     assert!(inputs.end * T::PANEL <= source.x.panel_len && span.end <= source.x.count());
     assert!(source.delta_at + panels * side <= source.delta.panel_len);
-    let vectors = panels * (T::PANEL / S::LANES);
+    let vectors = if outputs <= S::LANES { 1 } else { panels * (T::PANEL / S::LANES) };
     let tiles = count.div_ceil(row_limit::<T, S>(vectors));
     // Some tiles of one input more, then the others.
     let (rows, larger) = (count / tiles, count % tiles);
@@ -217,23 +232,66 @@ pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
     }
 }
 
-/// The gradient of a line of biases, whose "input" is one for every row: the sum of the deltas, in the first `PANEL` elements.
+/// The gradients of the biases of `panels` panels of outputs, [`BIASES`] at most: a bias has an "input" that is one for every row, so they are
+/// the sums of the deltas. They are in the first `PANEL` elements of each.
+///
+/// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
 #[inline(always)]
-pub(super) fn bias_gradient<T: Element, S: Simd<T>>(s: S, source: BatchOperand<'_, T>) -> [T; MAX_PANEL] {
-    let mut sums = [T::ZERO; MAX_PANEL];
-    for lane in (0..T::PANEL).step_by(S::LANES) {
-        let mut sum = s.splat(T::ZERO);
-        let mut walk = BatchWalk::over(&source, &(0..source.x.count()));
-        while walk.left > 0 {
-            let rows = walk.rows::<T>();
-            for line in source.delta.data[walk.delta..][..rows * T::PANEL].chunks_exact(T::PANEL) {
-                sum = s.add(sum, s.load(&line[lane..]));
-            }
-            walk.advance(rows);
+pub(super) fn bias_gradients<T: Element, S: Simd<T>>(
+    s: S,
+    panels: usize,
+    source: BatchOperand<'_, T>,
+) -> [[T; MAX_PANEL]; BIASES] {
+    assert!(source.delta_at + panels * T::PANEL * T::PANEL <= source.delta.panel_len);
+    let mut sums = [[T::ZERO; MAX_PANEL]; BIASES];
+    // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long, in which there are that many
+    // squares from `delta_at` on (asserted above).
+    unsafe {
+        match panels {
+            0 => {}
+            1 => sum_lines::<T, S, 1>(s, source, &mut sums),
+            2 => sum_lines::<T, S, 2>(s, source, &mut sums),
+            3 => sum_lines::<T, S, 3>(s, source, &mut sums),
+            4 => sum_lines::<T, S, 4>(s, source, &mut sums),
+            _ => unreachable!("biases of {panels} panels"),
         }
-        s.store(sum, &mut sums[lane..]);
     }
     sums
+}
+
+/// Panels of outputs whose biases are summed together: each is a chain of additions, and alone it would wait for itself.
+pub(super) const BIASES: usize = 4;
+
+/// # Safety
+/// Each batch panel of `source.delta` has `N` squares from `delta_at` on.
+#[inline(always)]
+unsafe fn sum_lines<T: Element, S: Simd<T>, const N: usize>(
+    s: S,
+    source: BatchOperand<'_, T>,
+    sums: &mut [[T; MAX_PANEL]; BIASES],
+) {
+    let per_line = T::PANEL / S::LANES;
+    let mut acc = [[s.splat(T::ZERO); 2]; N];
+    let mut walk = BatchWalk::over(&source, &(0..source.x.count()));
+    while walk.left > 0 {
+        let rows = walk.rows::<T>();
+        for row in 0..rows {
+            for n in 0..N {
+                for j in 0..per_line {
+                    let at = walk.delta + (n * T::PANEL + row) * T::PANEL + j * S::LANES;
+                    // SAFETY: line `row` of square `n`, of which a square has `PANEL`.
+                    let line = unsafe { s.load_ptr(source.delta.data.as_ptr().add(at)) };
+                    acc[n][j] = s.add(acc[n][j], line);
+                }
+            }
+        }
+        walk.advance(rows);
+    }
+    for n in 0..N {
+        for j in 0..per_line {
+            s.store(acc[n][j], &mut sums[n][j * S::LANES..]);
+        }
+    }
 }
 
 /// What is done with a tile of `R` rows and `NV` vectors.
@@ -245,7 +303,13 @@ pub(crate) trait Body<T: Element, S: Simd<T>> {
 
 /// Rows that a tile of `NV` vectors may have.
 const fn row_limit<T: Element, S: Simd<T>>(vectors: usize) -> usize {
-    if vectors * S::LANES == T::PANEL { S::TILE_ROWS } else { S::WIDE_TILE_ROWS }
+    if vectors * S::LANES == T::PANEL {
+        S::TILE_ROWS
+    } else if vectors * S::LANES < T::PANEL {
+        S::HALF_TILE_ROWS
+    } else {
+        S::WIDE_TILE_ROWS
+    }
 }
 
 /// Runs the body compiled for this number of rows.
@@ -345,7 +409,7 @@ struct Stored<'a, T>(Tile<'a, T>);
 impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Tile { start, operand, out, out_panel, .. } = self.0;
+        let Tile { start, operand, finish, out, out_panel, .. } = self.0;
         let mut acc = [[s.splat(T::ZERO); NV]; R];
         for i in 0..R {
             for j in 0..NV {
@@ -385,6 +449,21 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
                 unsafe {
                     scalars = scalars.add(operand.scalar_segment);
                     vectors = vectors.add(steps * T::PANEL);
+                }
+            }
+        }
+        let zero = s.splat(T::ZERO);
+        match finish {
+            Finish::Nothing => {}
+            // NaN passes: max gives its second operand.
+            Finish::Rectify => acc.as_flattened_mut().iter_mut().for_each(|sum| *sum = s.max(zero, *sum)),
+            Finish::KeepPositive(y) => {
+                for i in 0..R {
+                    for j in 0..NV {
+                        // SAFETY: `store_tile` checked the end of the last row of the last panel.
+                        let y = unsafe { s.load_ptr(y.as_ptr().add(place::<T, S>(i, j, out_panel))) };
+                        acc[i][j] = s.keep_lt(zero, y, acc[i][j]);
+                    }
                 }
             }
         }
@@ -457,6 +536,10 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
                 for j in 0..NV {
                     // SAFETY: the sums have `R` lines for each tile and panel.
                     unsafe { s.store_ptr(acc[i][j], lines.add(place::<T, S>(i, j, sums_panel))) }
+                }
+                for lane in (NV * S::LANES..T::PANEL).step_by(S::LANES) {
+                    // SAFETY: as above; of half a panel, these are the lanes of the other half.
+                    unsafe { s.store_ptr(s.splat(T::ZERO), lines.add(i * T::PANEL + lane)) }
                 }
             }
         }

@@ -108,6 +108,7 @@ impl Simd<f32> for Avx2 {
     // 6 x 2 accumulators, two vectors of the panel row and one broadcast: 15 of 16 registers.
     const TILE_ROWS: usize = 6;
     const WIDE_TILE_ROWS: usize = 0;
+    const HALF_TILE_ROWS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
@@ -245,6 +246,7 @@ impl Simd<f64> for Avx2 {
     // As for f32.
     const TILE_ROWS: usize = 6;
     const WIDE_TILE_ROWS: usize = 0;
+    const HALF_TILE_ROWS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f64) -> __m256d {

@@ -112,6 +112,7 @@ impl Simd<f32> for Avx512 {
     // 16 accumulators; the broadcast is an operand of the multiply-add.
     const TILE_ROWS: usize = 16;
     const WIDE_TILE_ROWS: usize = 12;
+    const HALF_TILE_ROWS: usize = 0;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -249,6 +250,7 @@ impl Simd<f64> for Avx512 {
     // As for f32.
     const TILE_ROWS: usize = 16;
     const WIDE_TILE_ROWS: usize = 12;
+    const HALF_TILE_ROWS: usize = 0;
 
     #[inline(always)]
     fn splat(self, x: f64) -> __m512d {

@@ -80,6 +80,7 @@ impl Simd<f32> for Portable {
     // Four 128-bit registers hold a panel row, so two rows are all that sixteen registers allow.
     const TILE_ROWS: usize = 2;
     const WIDE_TILE_ROWS: usize = 0;
+    const HALF_TILE_ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
@@ -188,6 +189,7 @@ impl Simd<f64> for Portable {
     const LANES: usize = 4;
     const TILE_ROWS: usize = 2;
     const WIDE_TILE_ROWS: usize = 0;
+    const HALF_TILE_ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f64) -> f64x4 {

@@ -271,7 +271,7 @@ impl<T: Element> Phases<T> for PlainPlan {
         weight_gradient(
             operands.isa,
             Blocking::default(),
-            layer.inputs,
+            (layer.inputs, layer.outputs),
             &piece.range,
             of(if reuses_blocks { kept } else { arena }, inputs, layer.inputs * T::PANEL),
             of(kept, turned, panel::turned_len::<T>(layer.outputs, T::PANEL)),

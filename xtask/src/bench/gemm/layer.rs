@@ -114,7 +114,7 @@ impl<T: Element + Float> Layer<T> {
                     weight_gradient(
                         isa,
                         Blocking::default(),
-                        k,
+                        (k, n),
                         &range,
                         x,
                         turned,
