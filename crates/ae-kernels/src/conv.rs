@@ -233,6 +233,11 @@ impl Conv {
         self.output.channels
     }
 
+    /// Channels of a pixel of the input.
+    pub fn channels_in(&self) -> usize {
+        self.input.channels
+    }
+
     /// Multiply-adds of the forward product of a row.
     pub fn multiply_adds(&self) -> usize {
         self.gather.taps.len() * self.input.group * self.output.channels
@@ -243,38 +248,44 @@ impl Conv {
         panel_len::<T>(self.weight_rows() + 1, self.channels())
     }
 
-    /// `y = act(conv(x) + b)`: weights `[weight_rows + 1, channels]`, `x` `[inputs, batch]`, `y` `[outputs, batch]`.
+    /// `y = act(conv(x) + b)`: weights `[weight_rows + 1, channels]`, `x` `[inputs, batch]`, `y` `[outputs, batch]`, or that of some of
+    /// the pixels, from `first` on.
     pub fn forward<'a, T: Element>(
         &self,
         isa: Isa,
         weights: Panels<'_, T>,
         x: Panels<'_, T>,
+        first: usize,
         y: PanelsMut<'_, T>,
         epilogue: impl Into<Epilogue<'a, T>>,
     ) {
         let epilogue = epilogue.into();
-        self.check("forward", &weights, (x.rows(), x.cols()), (y.rows(), y.cols()));
+        let (from, to) = ((self.input, x.rows(), x.cols()), (self.output, y.rows(), y.cols()));
+        self.check("forward", &weights, from, first, to);
         assert!(epilogue.fits(y.rows(), y.cols()), "slopes of another shape");
         let finish = Finish::Forward(epilogue);
-        T::sums(isa, Sums { conv: self, weights, from: x, to: y, finish });
+        T::sums(isa, Sums { conv: self, weights, from: x, first, to: y, finish });
     }
 
     /// `dx = conv'(δ) ⊙ act'`: weights as in [`Conv::forward`], `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is
-    /// what the slope of the layer below is computed from, `[inputs, batch]`, and how.
+    /// what the slope of the layer below is computed from, `[inputs, batch]`, and how. `dx` and `below` may be those of some of the pixels,
+    /// from `first` on.
     pub fn backward_input<T: Element>(
         &self,
         isa: Isa,
         weights: Panels<'_, T>,
         delta: Panels<'_, T>,
+        first: usize,
         below: (Panels<'_, T>, impl Into<Slope>),
         dx: PanelsMut<'_, T>,
     ) {
         let (y, slope) = (below.0, below.1.into());
         slope.check();
-        self.check("backward_input", &weights, (dx.rows(), dx.cols()), (delta.rows(), delta.cols()));
+        let from = (self.output, delta.rows(), delta.cols());
+        self.check("backward_input", &weights, from, first, (self.input, dx.rows(), dx.cols()));
         assert!(y.rows() == dx.rows() && y.cols() == dx.cols(), "values below of another shape");
         let finish = Finish::Backward(y, slope);
-        T::sums(isa, Sums { conv: self, weights, from: delta, to: dx, finish });
+        T::sums(isa, Sums { conv: self, weights, from: delta, first, to: dx, finish });
     }
 
     /// For each panel of the batch, one after the other in `gradients`: what its rows add to the gradient of the parameters, laid
@@ -286,38 +297,74 @@ impl Conv {
         delta: Panels<'_, T>,
         gradients: &mut [T],
     ) {
-        let wanted = x.count() * self.parameters_len::<T>();
+        let panel_len = self.parameters_len::<T>();
+        self.check_gradient(&x, &delta, gradients.len(), x.count() * panel_len);
+        T::gradients(isa, OfPanels { conv: self, x, delta, panel_len, first: 0, gradients });
+    }
+
+    /// As [`Conv::weight_gradient`] for one panel of the batch, of some of the parameters: as many panel rows of them as `gradients` has room
+    /// for, from `first` on.
+    pub fn weight_gradient_from<T: Element>(
+        &self,
+        isa: Isa,
+        x: Panels<'_, T>,
+        delta: Panels<'_, T>,
+        first: usize,
+        gradients: &mut [T],
+    ) {
+        let left = (self.parameters_len::<T>() / T::PANEL).saturating_sub(first) * T::PANEL;
+        let panel_len = gradients.len();
+        assert!(
+            x.count() == 1 && panel_len.is_multiple_of(T::PANEL),
+            "{panel_len} gradients of {} panels",
+            x.count()
+        );
+        self.check_gradient(&x, &delta, panel_len, panel_len.min(left));
+        if panel_len > 0 {
+            T::gradients(isa, OfPanels { conv: self, x, delta, panel_len, first, gradients });
+        }
+    }
+
+    #[track_caller]
+    fn check_gradient<T: Element>(
+        &self,
+        x: &Panels<'_, T>,
+        delta: &Panels<'_, T>,
+        gradients: usize,
+        wanted: usize,
+    ) {
         assert!(
             x.rows() == self.inputs()
                 && delta.rows() == self.outputs()
                 && x.cols() == delta.cols()
-                && gradients.len() == wanted,
-            "weight_gradient of a convolution: x [{}, {}], delta [{}, {}], {} gradients, not {wanted}",
+                && gradients == wanted,
+            "weight_gradient of a convolution: x [{}, {}], delta [{}, {}], {gradients} gradients, not {wanted}",
             x.rows(),
             x.cols(),
             delta.rows(),
             delta.cols(),
-            gradients.len(),
         );
-        T::gradients(isa, OfPanels { conv: self, x, delta, gradients });
     }
 
+    /// That a product has the shapes it should have, its result from pixel `first` on.
     #[track_caller]
     fn check<T: Element>(
         &self,
         what: &str,
         weights: &Panels<'_, T>,
-        (inputs, columns): (usize, usize),
-        (outputs, of_output): (usize, usize),
+        (from_side, from, columns): (Side, usize, usize),
+        first: usize,
+        (to_side, to, of_result): (Side, usize, usize),
     ) {
         assert!(
             weights.rows() == self.weight_rows() + 1
                 && weights.cols() == self.channels()
-                && inputs == self.inputs()
-                && outputs == self.outputs()
-                && columns == of_output,
-            "{what} of a convolution [{}, {}] with weights [{}, {}]: weights [{}, {}], input [{inputs}, {columns}], \
-             output [{outputs}, {of_output}]",
+                && from == from_side.pixels * from_side.channels
+                && to.is_multiple_of(to_side.channels)
+                && first.checked_add(to / to_side.channels).is_some_and(|end| end <= to_side.pixels)
+                && columns == of_result,
+            "{what} of a convolution [{}, {}] with weights [{}, {}]: weights [{}, {}], from [{from}, {columns}] \
+             to [{to}, {of_result}] from pixel {first} on",
             self.inputs(),
             self.outputs(),
             self.weight_rows() + 1,

@@ -191,7 +191,7 @@ fn forward<T: Element>(isa: Isa, case: &Case, epilogue: Epilogue<'_, T>) -> Vec<
     let mut y = nan::<T>(panel_len::<T>(conv.outputs(), rows));
     let x = Panels::new(x.as_slice(), conv.inputs(), rows);
     let to = PanelsMut::new(y.as_mut_slice(), conv.outputs(), rows);
-    conv.forward(isa, matrix(case, weights.as_slice()), x, to, epilogue);
+    conv.forward(isa, matrix(case, weights.as_slice()), x, 0, to, epilogue);
     table(Panels::new(y.as_slice(), conv.outputs(), rows))
 }
 
@@ -204,6 +204,7 @@ fn backward<T: Element>(isa: Isa, case: &Case, slope: impl Into<Slope>) -> Vec<T
         isa,
         matrix(case, weights.as_slice()),
         Panels::new(delta.as_slice(), conv.outputs(), rows),
+        0,
         (Panels::new(below.as_slice(), conv.inputs(), rows), slope),
         PanelsMut::new(dx.as_mut_slice(), conv.inputs(), rows),
     );
@@ -341,6 +342,63 @@ fn neither_neighbours_nor_vectors_change_a_bit() {
     assert!(of_fused.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
+/// Some pixels, or some panel rows of the gradient, by themselves: the same bits.
+#[test]
+fn parts_are_those_of_the_whole() {
+    const ROWS: usize = 13;
+    let panels = |values: &[f64], features: usize| batch::<f32>(values, ROWS, features);
+    for (isa, shape) in Isa::available().flat_map(|isa| SHAPES.map(|shape| (isa, shape))) {
+        for up in [false, true] {
+            let case = Case::new(shape, up, ROWS);
+            let (conv, weights) = (&case.conv, parameters::<f32>(&case));
+            let (inputs, outputs, weights) =
+                (conv.inputs(), conv.outputs(), matrix(&case, weights.as_slice()));
+            let (x, delta) = (panels(&case.x, inputs), panels(&case.delta, outputs));
+            let (x, delta) =
+                (Panels::new(x.as_slice(), inputs, ROWS), Panels::new(delta.as_slice(), outputs, ROWS));
+
+            let mut y = nan::<f32>(outputs * f32::PANEL);
+            let line = conv.channels() * f32::PANEL;
+            for (part, y) in y.as_mut_slice().chunks_mut(3 * line).enumerate() {
+                let y = PanelsMut::new(y, y.len() / f32::PANEL, ROWS);
+                conv.forward(isa, weights, x, 3 * part, y, Activation::Relu);
+            }
+            let whole = forward::<f32>(isa, &case, Activation::Relu.into());
+            assert_eq!(
+                table(Panels::new(y.as_slice(), outputs, ROWS)),
+                whole,
+                "{}",
+                case.name("forward", isa)
+            );
+
+            let mut dx = nan::<f32>(inputs * f32::PANEL);
+            let line = conv.channels_in() * f32::PANEL;
+            for (part, dx) in dx.as_mut_slice().chunks_mut(2 * line).enumerate() {
+                let lines = dx.len() / f32::PANEL;
+                let below = Panels::new(&x.data()[part * 2 * line..][..dx.len()], lines, ROWS);
+                let dx = PanelsMut::new(dx, lines, ROWS);
+                conv.backward_input(isa, weights, delta, 2 * part, (below, Activation::Relu), dx);
+            }
+            let whole = backward::<f32>(isa, &case, Activation::Relu);
+            assert_eq!(
+                table(Panels::new(dx.as_slice(), inputs, ROWS)),
+                whole,
+                "{}",
+                case.name("backward", isa)
+            );
+
+            let whole = gradients::<f32>(isa, &case);
+            for lines in [1, 5, 16, 23] {
+                let mut parts = nan::<f32>(whole.as_slice().len());
+                for (part, some) in parts.as_mut_slice().chunks_mut(lines * f32::PANEL).enumerate() {
+                    conv.weight_gradient_from(isa, x, delta, part * lines, some);
+                }
+                assert_eq!(parts.as_slice(), whole.as_slice(), "{} by {lines}", case.name("gradient", isa));
+            }
+        }
+    }
+}
+
 /// Activation and slopes in the epilogue are those of the sums by themselves, to the bit.
 #[test]
 fn epilogues_write_slopes() {
@@ -402,5 +460,5 @@ fn shapes_that_do_not_fit_are_named() {
     let mut y = nan::<f32>(4 * 16);
     let y = PanelsMut::new(y.as_mut_slice(), 4, 1);
     let x = Panels::new(x.as_slice(), 5, 1);
-    case.conv.forward(Isa::best(), matrix(&case, weights.as_slice()), x, y, Activation::Linear);
+    case.conv.forward(Isa::best(), matrix(&case, weights.as_slice()), x, 0, y, Activation::Linear);
 }

@@ -124,7 +124,7 @@ fn plain<T: Element>(isa: Isa, data: &Data, rule: impl Fn(i32) -> Rule<T>) -> Ve
     let (x, delta) =
         (of(x.as_slice(), INPUTS * T::PANEL), of(turned.as_slice(), turned_len::<T>(OUTPUTS, T::PANEL)));
     train(data, rule(1).state(), |t, range, weights, state| {
-        weight_gradient(isa, Blocking::default(), INPUTS, range, x, delta, rule(t), weights, state);
+        weight_gradient(isa, Blocking::default(), (INPUTS, OUTPUTS), range, x, delta, rule(t), weights, state);
     })
 }
 

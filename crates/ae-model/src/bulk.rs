@@ -225,7 +225,7 @@ impl<T: Element> Bulk<'_, T> {
                 Stage::Conv(conv) => {
                     let y = PanelsMut::new(y, outputs, rows);
                     let x = Panels::new(x, inputs, rows);
-                    conv.forward(isa, &self.network.layers[conv.layer], parameters, x, y, None);
+                    conv.forward(isa, (&self.network.layers[conv.layer], parameters), x, 0, y, None);
                 }
                 Stage::Normalize(_) => {
                     let y = PanelsMut::new(y, outputs, rows);

@@ -47,19 +47,19 @@ pub(crate) struct Convolution {
 }
 
 impl Convolution {
-    /// `x` `[inputs, batch]` to `y` `[outputs, batch]`, and to the slopes of the activation where they are asked for. `layer` is the
-    /// one with its parameters.
+    /// `x` `[inputs, batch]` to `y` `[outputs, batch]`, or to that of some of the pixels from `first` on, and to the slopes of the
+    /// activation where they are asked for. `layer` is the one with its parameters.
     pub(crate) fn forward<T: Element>(
         &self,
         isa: Isa,
-        layer: &Dense,
-        all: &[T],
+        (layer, all): (&Dense, &[T]),
         x: Panels<'_, T>,
+        first: usize,
         y: PanelsMut<'_, T>,
         slopes: Option<PanelsMut<'_, T>>,
     ) {
         let epilogue = Epilogue { activation: layer.activation, slopes };
-        self.map.forward(isa, layer.parameters(all), x, y, epilogue);
+        self.map.forward(isa, layer.parameters(all), x, first, y, epilogue);
     }
 }
 

@@ -369,10 +369,10 @@ impl<T: Arithmetic> StepPlan<T> {
                 Way::Sparse(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
             }
         };
-        let data = arena.blocks.as_mut_slice();
-        if !reuses_blocks {
-            let (blocks, kept) = (&mut data[..blocks * block_len], &mut kept[..blocks * kept_len]);
-            let memory = Memory { blocks, kept, rooms: arena.rooms.as_mut_slice() };
+        let (data, kept) = (arena.blocks.as_mut_slice(), &mut kept[..blocks * kept_len]);
+        // Fewer than there are threads have memory each.
+        if let Some(blocks) = data.get_mut(..blocks * block_len) {
+            let memory = Memory { blocks, kept: &mut *kept, rooms: arena.rooms.as_mut_slice() };
             let shared = match &self.way {
                 Way::Plain(plan) => acts::shared_pass(plan, network, crew, batch, pass.clone(), memory),
                 Way::Tiles(plan) => acts::shared_pass(plan, network, crew, batch, pass.clone(), memory),
@@ -383,7 +383,6 @@ impl<T: Arithmetic> StepPlan<T> {
             }
         }
         if reuses_blocks {
-            let kept = &mut kept[..blocks * kept_len];
             crew.for_each_chunk_in(kept, kept_len, data, block_len, |index, kept, block| {
                 work(index, block, kept);
             });

@@ -103,145 +103,244 @@ pub(crate) fn fit<T: Arithmetic>(
 
 fn run<T: Arithmetic>(
     engine: &mut Engine<T>,
-    mut task: Task<'_>,
+    task: Task<'_>,
     crew: Crew<'_>,
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<Trained, Error> {
-    let config = task.config;
-    let rows = task.train.len();
-    let batch_size = config.batch_size_for(rows);
-    let batches = rows.div_ceil(batch_size);
-    engine.set_paired(task.data.targets().is_some());
-    engine.prepare(crew, batch_size);
-    let known = |share: f64, rows: usize| share * (rows * config.input_dim()) as f64;
-    let steps = (config.epochs() as u64).saturating_mul(batches as u64);
-    let most = batch_size.max(VALIDATION_ROWS.min(task.validation.len()));
-    let mut feed = Feed::new(task.data, task.data.targets(), most);
-    let of_train = known_share(&mut feed, config, &task.train)?;
-    let of_validation = known_share(&mut feed, config, &task.validation)?;
-    let mut measured = vec![[0.0; 2]; VALIDATION_ROWS.min(task.validation.len())];
-    let mut at = Progress {
-        history: History {
-            epochs: Vec::with_capacity(config.epochs().min(10_000)),
-            stopped: StopReason::Finished,
-            kept_epoch: 0,
+    let epochs = task.config.epochs();
+    let mut training = Training::new(engine, task, crew, callbacks)?;
+    let over = training.begin()?;
+    if training.at.stopper.has_waited(over) {
+        training.at.history.stopped = StopReason::EarlyStopping;
+        return training.end();
+    }
+    for epoch in over + 1..=epochs {
+        if let Some(reason) = training.epoch(epoch)? {
+            training.at.history.stopped = reason;
+            break;
+        }
+    }
+    training.end()
+}
+
+/// A training at work.
+struct Training<'a, 'c, T: Arithmetic> {
+    engine: &'a mut Engine<T>,
+    task: Task<'a>,
+    crew: Crew<'a>,
+    callbacks: &'a mut [&'c mut dyn Callback],
+    feed: Feed<'a>,
+    at: Progress<T>,
+    sizes: Sizes,
+    /// Updates so far.
+    step: u64,
+    /// When the epoch under way began, and the seconds it had taken before that.
+    start: Instant,
+    before: f64,
+    /// Loss and squared error of rows of the validation part.
+    measured: Vec<[f64; 2]>,
+}
+
+/// What does not change during a training.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch_size: usize,
+    /// Batches of an epoch.
+    batches: usize,
+    /// Updates of all epochs.
+    steps: u64,
+    features: usize,
+    /// The share of the values that is known: of the rows to learn from, and of those set aside.
+    shares: [f64; 2],
+}
+
+impl Sizes {
+    /// Known values of so many rows with such a share of them.
+    fn known(&self, share: f64, rows: usize) -> f64 {
+        share * (rows * self.features) as f64
+    }
+}
+
+impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
+    fn new(
+        engine: &'a mut Engine<T>,
+        task: Task<'a>,
+        crew: Crew<'a>,
+        callbacks: &'a mut [&'c mut dyn Callback],
+    ) -> Result<Self, Error> {
+        let config = task.config;
+        let (rows, validation_rows) = (task.train.len(), task.validation.len());
+        let batch_size = config.batch_size_for(rows);
+        let batches = rows.div_ceil(batch_size);
+        engine.set_paired(task.data.targets().is_some());
+        engine.prepare(crew, batch_size);
+        let at_a_time = VALIDATION_ROWS.min(validation_rows);
+        let mut feed = Feed::new(task.data, task.data.targets(), batch_size.max(at_a_time));
+        let shares =
+            [known_share(&mut feed, config, &task.train)?, known_share(&mut feed, config, &task.validation)?];
+        let sizes = Sizes {
             batch_size,
-            train_rows: rows,
-            validation_rows: task.validation.len(),
-        },
-        under_way: UnderWay::default(),
-        plateau: Plateau::new(),
-        divergence: Divergence::new(config.learning_rate()),
-        stopper: Stopper::new(config.early_stopping(), engine),
-    };
-    if let Some(saved) = task.saved.take() {
-        at.recall(saved, engine);
-        callbacks.iter_mut().for_each(|callback| callback.on_resume(&at.history.epochs));
-    } else if let Some(keeper) = &mut task.keeper {
-        // Before any work: that it can be written, and whatever may happen before the next.
-        keeper.write(engine, &at, false)?;
-    }
-    let over = at.history.epochs.len();
-    let mut step = (over * batches + at.under_way.batches) as u64;
-    // The order of an epoch is made from that of the last one.
-    (1..=over).for_each(|epoch| shuffle(&mut task.train, config, epoch));
-    if at.stopper.has_waited(over) {
-        at.history.stopped = StopReason::EarlyStopping;
-    }
-    let last = if at.history.stopped == StopReason::EarlyStopping { over } else { config.epochs() };
-
-    let (mut start, mut before) = (Instant::now(), at.under_way.seconds);
-
-    'training: for epoch in over + 1..=last {
-        shuffle(&mut task.train, config, epoch);
-        for (batch, indices) in task.train.chunks(batch_size).enumerate().skip(at.under_way.batches) {
-            let (table, places) = feed.rows(indices)?;
-            let factor = config.schedule().factor(step, steps) * at.plateau.factor();
-            engine.set_learning_rate(config.learning_rate() * factor);
-            engine.set_epochs((epoch - 1) as f64 + batch as f64 / batches as f64);
-            step += 1;
-            let of_batch = engine.train_batch(crew, table, places);
-            at.under_way.total.add(of_batch);
-            at.under_way.batches += 1;
-            let mse = of_batch.squares / known(of_train, indices.len());
-            at.divergence.after_loss(epoch, batch + 1, of_batch.loss / indices.len() as f64)?;
-            at.divergence.after_batch(epoch, batch + 1, mse)?;
-            if let Some(keeper) = task.keeper.as_mut().filter(|keeper| keeper.is_due()) {
-                at.under_way.seconds = before + start.elapsed().as_secs_f64();
-                keeper.try_to_write(engine, &at);
-            }
-            let end = BatchEnd { epoch, batch: batch + 1, batches, mse };
-            for callback in callbacks.iter_mut() {
-                if let ControlFlow::Break(reason) = callback.on_batch_end(&end) {
-                    at.history.stopped = StopReason::Callback(reason);
-                    break 'training;
-                }
-            }
-            if task.cancel.is_some_and(CancelToken::is_cancelled) {
-                at.history.stopped = StopReason::Cancelled;
-                break 'training;
-            }
-        }
-        engine.use_mean(true);
-        let mut validation = Totals::default();
-        for indices in task.validation.chunks(VALIDATION_ROWS) {
-            let (table, places) = feed.rows(indices)?;
-            let measured = &mut measured[..indices.len()];
-            let bulk = Bulk { network: &engine.network, maps: &engine.maps, crew };
-            bulk.row_losses(Source { table, indices: Some(places) }, measured);
-            for [loss, squares] in &*measured {
-                validation.add(Totals { loss: *loss, squares: *squares });
-            }
-        }
-        let validation_rows = task.validation.len();
-        let total = at.under_way.total;
-        let record = EpochRecord {
-            epoch,
-            train_loss: total.loss / rows as f64,
-            train_mse: total.squares / known(of_train, rows),
-            validation_loss: (validation_rows > 0).then(|| validation.loss / validation_rows as f64),
-            validation_mse: (validation_rows > 0)
-                .then(|| validation.squares / known(of_validation, validation_rows)),
-            learning_rate: config.learning_rate()
-                * config.schedule().factor(step.saturating_sub(1), steps)
-                * at.plateau.factor(),
-            seconds: before + start.elapsed().as_secs_f64(),
+            batches,
+            steps: (config.epochs() as u64).saturating_mul(batches as u64),
+            features: config.input_dim(),
+            shares,
         };
-        at.divergence.after_epoch(epoch, batches, &record)?;
+        let at = Progress {
+            history: History {
+                epochs: Vec::with_capacity(config.epochs().min(10_000)),
+                stopped: StopReason::Finished,
+                kept_epoch: 0,
+                batch_size,
+                train_rows: rows,
+                validation_rows,
+            },
+            under_way: UnderWay::default(),
+            plateau: Plateau::new(),
+            divergence: Divergence::new(config.learning_rate()),
+            stopper: Stopper::new(config.early_stopping(), engine),
+        };
+        let measured = vec![[0.0; 2]; at_a_time];
+        let (start, before, step) = (Instant::now(), 0.0, 0);
+        Ok(Training { engine, task, crew, callbacks, feed, at, sizes, step, start, before, measured })
+    }
+
+    /// Goes to where the training is to go on from, if anywhere. Gives the epochs that are over.
+    fn begin(&mut self) -> Result<usize, Error> {
+        if let Some(saved) = self.task.saved.take() {
+            self.at.recall(saved, self.engine);
+            self.callbacks.iter_mut().for_each(|callback| callback.on_resume(&self.at.history.epochs));
+        } else if let Some(keeper) = &mut self.task.keeper {
+            // Before any work: that it can be written, and whatever may happen before the next.
+            keeper.write(self.engine, &self.at, false)?;
+        }
+        let over = self.at.history.epochs.len();
+        self.step = (over * self.sizes.batches + self.at.under_way.batches) as u64;
+        // The order of an epoch is made from that of the last one.
+        (1..=over).for_each(|epoch| shuffle(&mut self.task.train, self.task.config, epoch));
+        (self.start, self.before) = (Instant::now(), self.at.under_way.seconds);
+        Ok(over)
+    }
+
+    /// An epoch; gives why training ends with it, if it does.
+    fn epoch(&mut self, epoch: usize) -> Result<Option<StopReason>, Error> {
+        self.engine.use_mean(false);
+        shuffle(&mut self.task.train, self.task.config, epoch);
+        if let Some(reason) = self.batches(epoch)? {
+            return Ok(Some(reason));
+        }
+        self.engine.use_mean(true);
+        let validation = self.validate()?;
+        let record = self.record(epoch, validation);
+        let (at, config) = (&mut self.at, self.task.config);
+        at.divergence.after_epoch(epoch, self.sizes.batches, &record)?;
         // A training loss that grows because its KL divergence counts more from epoch to epoch says nothing yet.
-        if validation_rows > 0 || epoch > config.latent().warm_up() {
+        if !self.task.validation.is_empty() || epoch > config.latent().warm_up() {
             at.plateau.after_epoch(config.schedule(), record.monitored());
-            at.stopper.after_epoch(&record, engine);
+            at.stopper.after_epoch(&record, self.engine);
         }
         at.history.epochs.push(record);
         at.under_way = UnderWay::default();
-        (start, before) = (Instant::now(), 0.0);
-        for callback in callbacks.iter_mut() {
+        (self.start, self.before) = (Instant::now(), 0.0);
+        for callback in self.callbacks.iter_mut() {
             if let ControlFlow::Break(reason) = callback.on_epoch_end(&record) {
-                at.history.stopped = StopReason::Callback(reason);
-                break 'training;
+                return Ok(Some(StopReason::Callback(reason)));
             }
         }
-        if at.stopper.has_waited(epoch) {
-            at.history.stopped = StopReason::EarlyStopping;
-            break;
+        Ok(at.stopper.has_waited(epoch).then_some(StopReason::EarlyStopping))
+    }
+
+    /// The batches of an epoch that are left; gives why training ends before the last, if it does.
+    fn batches(&mut self, epoch: usize) -> Result<Option<StopReason>, Error> {
+        let Sizes { batch_size, batches, shares: [known, _], .. } = self.sizes;
+        for batch in self.at.under_way.batches..batches {
+            self.engine.set_learning_rate(self.learning_rate(self.step));
+            self.engine.set_epochs((epoch - 1) as f64 + batch as f64 / batches as f64);
+            self.step += 1;
+            let Training { engine, task, at, .. } = self;
+            let rows = task.train.len();
+            let indices = &task.train[batch * batch_size..rows.min((batch + 1) * batch_size)];
+            let (table, places) = self.feed.rows(indices)?;
+            let of_batch = engine.train_batch(self.crew, table, places);
+            at.under_way.total.add(of_batch);
+            at.under_way.batches += 1;
+            let mse = of_batch.squares / self.sizes.known(known, indices.len());
+            at.divergence.after_loss(epoch, batch + 1, of_batch.loss / indices.len() as f64)?;
+            at.divergence.after_batch(epoch, batch + 1, mse)?;
+            if let Some(keeper) = task.keeper.as_mut().filter(|keeper| keeper.is_due()) {
+                at.under_way.seconds = self.before + self.start.elapsed().as_secs_f64();
+                keeper.try_to_write(engine, at);
+            }
+            let end = BatchEnd { epoch, batch: batch + 1, batches, mse };
+            for callback in self.callbacks.iter_mut() {
+                if let ControlFlow::Break(reason) = callback.on_batch_end(&end) {
+                    return Ok(Some(StopReason::Callback(reason)));
+                }
+            }
+            if task.cancel.is_some_and(CancelToken::is_cancelled) {
+                return Ok(Some(StopReason::Cancelled));
+            }
         }
-        engine.use_mean(false);
+        Ok(None)
     }
-    engine.use_mean(true);
-    if at.under_way.batches > 0 {
-        at.under_way.seconds = before + start.elapsed().as_secs_f64();
+
+    /// The learning rate of the update after so many.
+    fn learning_rate(&self, step: u64) -> f64 {
+        let config = self.task.config;
+        config.learning_rate() * (config.schedule().factor(step, self.sizes.steps) * self.at.plateau.factor())
     }
-    let written = task.keeper.as_mut().map_or(Ok(()), |keeper| keeper.write(engine, &at, true));
-    let Progress { mut history, stopper, .. } = at;
-    history.kept_epoch = history.epochs.last().map_or(0, |record| record.epoch);
-    if matches!(history.stopped, StopReason::Finished | StopReason::EarlyStopping)
-        && let Some(best) = stopper.best_epoch()
-    {
-        stopper.restore(engine);
-        history.kept_epoch = best;
+
+    /// The losses of the validation part.
+    fn validate(&mut self) -> Result<Totals, Error> {
+        let mut totals = Totals::default();
+        for indices in self.task.validation.chunks(VALIDATION_ROWS) {
+            let (table, places) = self.feed.rows(indices)?;
+            let measured = &mut self.measured[..indices.len()];
+            let bulk = Bulk { network: &self.engine.network, maps: &self.engine.maps, crew: self.crew };
+            bulk.row_losses(Source { table, indices: Some(places) }, measured);
+            for [loss, squares] in &*measured {
+                totals.add(Totals { loss: *loss, squares: *squares });
+            }
+        }
+        Ok(totals)
     }
-    Ok(Trained { history, written })
+
+    fn record(&self, epoch: usize, validation: Totals) -> EpochRecord {
+        let Task { train, validation: set_aside, .. } = &self.task;
+        let means = |totals: Totals, rows: usize, known: f64| {
+            [totals.loss / rows as f64, totals.squares / self.sizes.known(known, rows)]
+        };
+        let [of_train, of_set_aside] = self.sizes.shares;
+        let [train_loss, train_mse] = means(self.at.under_way.total, train.len(), of_train);
+        let validation = (!set_aside.is_empty()).then(|| means(validation, set_aside.len(), of_set_aside));
+        EpochRecord {
+            epoch,
+            train_loss,
+            train_mse,
+            validation_loss: validation.map(|[loss, _]| loss),
+            validation_mse: validation.map(|[_, mse]| mse),
+            learning_rate: self.learning_rate(self.step.saturating_sub(1)),
+            seconds: self.before + self.start.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// Leaves the engine with the weights to be used, and the last checkpoint.
+    fn end(mut self) -> Result<Trained, Error> {
+        self.engine.use_mean(true);
+        if self.at.under_way.batches > 0 {
+            self.at.under_way.seconds = self.before + self.start.elapsed().as_secs_f64();
+        }
+        let keeper = self.task.keeper.as_mut();
+        let written = keeper.map_or(Ok(()), |keeper| keeper.write(self.engine, &self.at, true));
+        let Progress { mut history, stopper, .. } = self.at;
+        history.kept_epoch = history.epochs.last().map_or(0, |record| record.epoch);
+        if matches!(history.stopped, StopReason::Finished | StopReason::EarlyStopping)
+            && let Some(best) = stopper.best_epoch()
+        {
+            stopper.restore(self.engine);
+            history.kept_epoch = best;
+        }
+        Ok(Trained { history, written })
+    }
 }
 
 /// Puts the rows of the last epoch in the order of the next one.

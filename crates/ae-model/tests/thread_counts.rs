@@ -4,8 +4,8 @@
 
 use ae_data::{Dataset, Fingerprint};
 use ae_model::{
-    Activation, Autoencoder, CodePenalty, Config, Dropout, ErrorNorm, Gaussian, Latent, Loss, Noise,
-    Optimizer, Precision, ScalerKind, TopK,
+    Activation, Autoencoder, CodePenalty, Config, Dropout, ErrorNorm, Gaussian, ImageLayers, Latent, Loss,
+    Noise, Optimizer, Precision, ScalerKind, TopK,
 };
 use ae_testing::random::SplitMix64;
 
@@ -141,6 +141,7 @@ fn threads_without_rows_of_their_own_change_no_bit() {
             .batch_size(40)
             .optimizer(Optimizer::ADAM)
     };
+    let images = |layers: &str| layers.parse::<ImageLayers>().unwrap().0;
     let top_k = |of_batch| Latent::TopK(TopK { k: 3, revival: None, of_batch });
     let kinds = [
         ("plain", base()),
@@ -171,6 +172,11 @@ fn threads_without_rows_of_their_own_change_no_bit() {
         }),
         ("the largest of each row", base().latent(top_k(false))),
         ("the largest of the batch", base().latent(top_k(true))),
+        ("of images", base().image(31, 13, 1).conv_layers(images("6 3 s2, 40 3 g2, pool 2")).hidden_dims([])),
+        ("of images, with slopes that are kept", {
+            let base = base().image(31, 13, 1).conv_layers(images("18 3 s2, 5 3"));
+            base.activation(Activation::Silu).noise(Noise::Masking { share: 0.2 }).layer_norm(true)
+        }),
         ("tied, contractive", base().hidden_dims([]).encoding_dim(400).tied_weights(true).contractive(0.1)),
     ];
     let data = Dataset::new(SplitMix64::new(9).uniform_f32s(59 * FEATURES, 0.0, 1.0), FEATURES).unwrap();

@@ -1,6 +1,8 @@
 //! The gradient of a convolution's weights: for each kernel position, channel in and channel out a sum over pairs of pixels, in which
 //! each row of the batch has a lane for itself. The lanes are summed at the end.
 
+use std::ops::Range;
+
 use crate::gemm::{BatchPanels, pieces};
 use crate::panel::{MAX_PANEL, Panels, panel_count};
 use crate::simd::{Element, Kernel, Simd};
@@ -20,6 +22,9 @@ pub struct OfPanels<'a, T> {
     pub(super) conv: &'a Conv,
     pub(super) x: Panels<'a, T>,
     pub(super) delta: Panels<'a, T>,
+    /// Elements of a batch panel of `gradients`: panel rows of the parameters, from the panel row `first` on.
+    pub(super) panel_len: usize,
+    pub(super) first: usize,
     pub(super) gradients: &'a mut [T],
 }
 
@@ -27,27 +32,39 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let OfPanels { conv, x, delta, gradients } = self;
+        let OfPanels { conv, x, delta, panel_len, first: first_line, gradients } = self;
         let (inputs, outputs) = (conv.input.group, conv.output.channels);
         let side = T::PANEL * T::PANEL;
-        let of_weights = (conv.weight_rows() + 1) * T::PANEL;
+        let lines_a_panel = conv.weight_rows() + 1;
+        let end_line = first_line + panel_len / T::PANEL;
         let rows_at_once = if S::WIDE_TILE_ROWS > 0 { ROWS[0] } else { ROWS[1] };
-        for (index, gradients) in gradients.chunks_exact_mut(conv.parameters_len::<T>()).enumerate() {
+        for (index, gradients) in gradients.chunks_exact_mut(panel_len).enumerate() {
             let lanes = T::PANEL.min(x.cols() - index * T::PANEL);
             for panel in 0..panel_count::<T>(outputs) {
                 let width = T::PANEL.min(outputs - panel * T::PANEL);
-                let gradients = &mut gradients[panel * of_weights..][..of_weights];
+                // Those of the lines that are wanted which are of this panel.
+                let start = panel * lines_a_panel;
+                let wanted = |lines: Range<usize>| {
+                    lines.start.max(first_line.saturating_sub(start))
+                        ..lines.end.min(end_line.saturating_sub(start))
+                };
+                if wanted(0..lines_a_panel).is_empty() {
+                    continue;
+                }
                 // For each channel in of a group: a line for each channel out, whose lanes are the rows of the batch.
                 let mut lines = [Line::default(); MOST_ROWS * MAX_PANEL];
                 let sums: &mut [T] = bytemuck::cast_slice_mut(&mut lines);
-                // A few channels on one side take many on the other at once.
-                let most = match (inputs, width) {
-                    (..4, _) => 1,
-                    (_, ..4) if inputs.is_multiple_of(MOST_ROWS) => MOST_ROWS,
-                    _ => rows_at_once,
-                };
                 for at in 0..conv.kernel_positions {
-                    for (first, rows) in pieces(inputs, most) {
+                    let channels = wanted(at * inputs..(at + 1) * inputs);
+                    // A few channels on one side take many on the other at once.
+                    let most = match (inputs, width) {
+                        (..4, _) => 1,
+                        (_, ..4) if channels.len().is_multiple_of(MOST_ROWS) => MOST_ROWS,
+                        _ => rows_at_once,
+                    };
+                    for (first, rows) in pieces(channels.len(), most) {
+                        let line = start + channels.start + first - first_line;
+                        let first = channels.start + first - at * inputs;
                         let pairs = Pairs {
                             list: conv.pairs.of(at),
                             x: x.panel(index),
@@ -72,14 +89,16 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
                             channel += columns;
                         }
                         for (row, sums) in sums.chunks_exact(side).take(rows).enumerate() {
-                            let line = (at * inputs + first + row) * T::PANEL;
+                            let line = (line + row) * T::PANEL;
                             across(s, sums, width, lanes, &mut gradients[line..][..T::PANEL]);
                         }
                     }
                 }
-                bias(s, conv, delta.panel(index), panel * T::PANEL, &mut sums[..width * T::PANEL]);
-                let line = conv.weight_rows() * T::PANEL;
-                across(s, sums, width, lanes, &mut gradients[line..][..T::PANEL]);
+                for line in wanted(conv.weight_rows()..lines_a_panel) {
+                    bias(s, conv, delta.panel(index), panel * T::PANEL, &mut sums[..width * T::PANEL]);
+                    let line = (start + line - first_line) * T::PANEL;
+                    across(s, sums, width, lanes, &mut gradients[line..][..T::PANEL]);
+                }
             }
         }
     }

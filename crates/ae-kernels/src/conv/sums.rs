@@ -14,12 +14,14 @@ pub(super) enum Finish<'a, T> {
     Backward(Panels<'a, T>, Slope),
 }
 
-/// One pixel after the other of `to`, from the pixels of `from` that its list names. The shapes have been checked.
+/// One pixel after the other of `to`, which are those from `first` on, from the pixels of `from` that its list names. The shapes have been
+/// checked.
 #[allow(unnameable_types, reason = "the argument of a closed trait")]
 pub struct Sums<'a, 'b, T> {
     pub(super) conv: &'a Conv,
     pub(super) weights: Panels<'a, T>,
     pub(super) from: Panels<'a, T>,
+    pub(super) first: usize,
     pub(super) to: PanelsMut<'a, T>,
     pub(super) finish: Finish<'b, T>,
 }
@@ -28,7 +30,7 @@ impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let Sums { conv, weights, from, mut to, mut finish } = self;
+        let Sums { conv, weights, from, first: first_pixel, mut to, mut finish } = self;
         let (from_panel, to_panel) = (from.rows() * T::PANEL, to.rows() * T::PANEL);
         let batch_panels = from.count();
         let mut first = 0;
@@ -40,8 +42,17 @@ impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
             match &mut finish {
                 Finish::Forward(epilogue) => {
                     let line = conv.output.channels * T::PANEL;
-                    for pixel in 0..conv.output.pixels {
-                        one_pixel::<T, S, false>(s, conv, weights, pixel, from, to, sizes);
+                    for pixel in 0..to_panel / line {
+                        let of_pixel = &mut to[pixel * line..];
+                        one_pixel::<T, S, false>(
+                            s,
+                            conv,
+                            weights,
+                            first_pixel + pixel,
+                            from,
+                            of_pixel,
+                            sizes,
+                        );
                         for p in 0..panels {
                             let at = p * to_panel + pixel * line;
                             epilogue.finish(s, first * to_panel + at, &mut to[at..][..line]);
@@ -50,8 +61,9 @@ impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
                 }
                 Finish::Backward(y, slope) => {
                     let line = conv.input.channels * T::PANEL;
-                    for pixel in 0..conv.input.pixels {
-                        one_pixel::<T, S, true>(s, conv, weights, pixel, from, to, sizes);
+                    for pixel in 0..to_panel / line {
+                        let of_pixel = &mut to[pixel * line..];
+                        one_pixel::<T, S, true>(s, conv, weights, first_pixel + pixel, from, of_pixel, sizes);
                         for p in 0..panels {
                             let at = p * to_panel + pixel * line;
                             let y = &y.data()[first * to_panel + at..][..line];
@@ -73,7 +85,7 @@ struct Sizes {
     to_panel: usize,
 }
 
-/// All channels of a pixel of the output, from the bias; or with `BACK` of the input, from zero.
+/// All channels of a pixel of the output, from the bias; or with `BACK` of the input, from zero. They come first in `to`.
 #[inline(always)]
 fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
     s: S,
@@ -111,7 +123,7 @@ fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
                 vector_panel: sizes.from_panel,
                 steps: of_from.group,
                 panel_len,
-                out: &mut to[(pixel * of_to.channels + channel + more) * T::PANEL..],
+                out: &mut to[(channel + more) * T::PANEL..],
                 out_panel: sizes.to_panel,
             };
             run_sum(s, rows, sizes, of_from.pixels, conv.kernel_positions, sum);

@@ -29,12 +29,23 @@ pub(crate) enum Act {
     Down(usize),
 }
 
-/// A product that threads share: the way up or down through a stage that is a dense layer.
+/// A product that threads share, of a stage that is a layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
-    pub(super) up: bool,
+    pub(super) of: ProductOf,
     pub(super) stage: usize,
     pub(super) layer: usize,
+}
+
+/// Which of a layer's products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProductOf {
+    /// Its outputs: the way up.
+    Outputs,
+    /// The delta below it: the way down.
+    DeltaBelow,
+    /// Its gradients: a convolution's, which phase 2 only sums.
+    Gradients,
 }
 
 /// The memory of all blocks of a batch, and of products that threads share.
@@ -107,14 +118,20 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
     }
     let (rows, block_rows) = (batch.indices.len(), plan.layout().block_panels * T::PANEL);
     let shared = |act: Act| {
-        let (up, stage) = match act {
-            Act::Up(stage) => (true, stage),
-            Act::Down(stage) => (false, stage),
+        let (of, stage) = match act {
+            Act::Up(stage) => (ProductOf::Outputs, stage),
+            Act::Down(stage) => (ProductOf::DeltaBelow, stage),
+            Act::Turn(stage) => (ProductOf::Gradients, stage),
+            Act::Load | Act::Ready(_) | Act::Judge => return None,
+        };
+        let (layer, multiply_adds) = match &network.stages[stage] {
+            Stage::Dense(layer) if of != ProductOf::Gradients => {
+                (*layer, network.layers[*layer].inputs * network.layers[*layer].outputs)
+            }
+            Stage::Conv(conv) => (conv.layer, conv.map.multiply_adds()),
             _ => return None,
         };
-        let Stage::Dense(layer) = network.stages[stage] else { return None };
-        let dense = &network.layers[layer];
-        (dense.inputs * dense.outputs * rows >= worth).then_some(Product { up, stage, layer })
+        (multiply_adds * rows >= worth).then_some(Product { of, stage, layer })
     };
     let mut acts = acts(plan.areas(), network.stages.len(), pass);
     loop {

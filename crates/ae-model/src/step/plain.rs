@@ -3,17 +3,17 @@
 use std::ops::Range;
 
 use ae_kernels::Element;
-use ae_kernels::conv;
+use ae_kernels::conv::{self, Conv};
 use ae_kernels::gemm::{BatchPanels, Blocking, weight_gradient};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, Places};
 use ae_kernels::update::Rule;
 
-use super::acts::{self, Act, ByActs, Memory, Product};
+use super::acts::{self, Act, ByActs, Memory, Product, ProductOf};
 use super::block::{Areas, Block};
 use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece, WORTH_SHARING, even_blocks};
 use crate::network::Network;
-use crate::stage::Stage;
+use crate::stage::{Convolution, Stage};
 
 /// Batch panels of a block at most: 128 rows of single precision, whose activations stay in a private cache while each
 /// line of weights that comes to L1 serves eight panels.
@@ -132,7 +132,7 @@ impl<T: Element> ByActs<T> for PlainPlan {
                 }
                 Stage::Conv(conv) => {
                     let (x, y, slopes) = block.around(memory, index);
-                    conv.forward(isa, &network.layers[conv.layer], parameters, x, y, slopes);
+                    conv.forward(isa, (&network.layers[conv.layer], parameters), x, 0, y, slopes);
                 }
                 _ => block.forward(&mut memory[..self.scratch[0]], index),
             },
@@ -164,7 +164,8 @@ impl<T: Element> ByActs<T> for PlainPlan {
                     Stage::Conv(conv) => {
                         let (delta, dx) = (block.delta(delta, index + 1), block.delta_mut(below, index));
                         let weights = network.layers[conv.layer].parameters(parameters);
-                        conv.map.backward_input(isa, weights, delta, block.slope_below(values, index), dx);
+                        let slope = block.slope_below(values, index);
+                        conv.map.backward_input(isa, weights, delta, 0, slope, dx);
                     }
                     _ => block.backward(values, index, delta, below, losses),
                 }
@@ -174,8 +175,8 @@ impl<T: Element> ByActs<T> for PlainPlan {
 
     /// Blocks of one panel of rows, as little as a block can have, whose outputs lie together.
     fn worth_sharing(&self, network: &Network<T>) -> Option<usize> {
-        let dense = network.stages.iter().all(|stage| !stage.is_of_images() && stage.copies() == 1);
-        (dense && self.layout.block_panels == 1).then_some(WORTH_SHARING)
+        let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
+        (one_sample && self.layout.block_panels == 1).then_some(WORTH_SHARING)
     }
 
     fn share(
@@ -183,46 +184,90 @@ impl<T: Element> ByActs<T> for PlainPlan {
         network: &Network<T>,
         crew: Crew<'_>,
         batch: Batch<'_, T>,
-        Product { up, stage, layer }: Product,
+        Product { of, stage, layer }: Product,
         memory: Memory<'_, T>,
     ) {
         let (isa, parameters) = (network.isa, network.parameters.as_slice());
-        let layer = &network.layers[layer];
-        let (blocks, block_len) = (memory.blocks, self.layout.block_len);
+        let (layer, turned) = (&network.layers[layer], self.layers[layer].turned);
+        let (inputs, outputs) = network.stage_shape(stage);
+        let conv = match &network.stages[stage] {
+            Stage::Conv(conv) => Some(conv),
+            _ => None,
+        };
+        let Layout { block_len, kept_len, .. } = self.layout;
+        let Memory { blocks, kept, .. } = memory;
         let tasks = (TASKS_A_THREAD * crew.threads()).div_ceil((blocks.len() / block_len).max(1));
-        let piece_len = |features: usize| features.div_ceil(tasks).next_multiple_of(T::PANEL) * T::PANEL;
+        // Of whole pixels; or of as many outputs as a panel of weights has, which is as many as a panel of the batch has rows.
+        let unit = |channels: fn(&Conv) -> usize| conv.map_or(T::PANEL, |conv| channels(&conv.map));
+        let piece_len = |lines: usize, unit: usize| lines.div_ceil(tasks).next_multiple_of(unit) * T::PANEL;
         let rows = |block: usize| batch.part(T::PANEL, block).indices.len();
         let block = self.block(network, batch.part(T::PANEL, 0));
-        let place = |at: usize, features: usize| at..at + features * T::PANEL;
-        if up {
-            let places = Places {
-                reads: [place(self.areas.at(stage), layer.inputs), 0..0],
-                writes: place(self.areas.at(stage + 1), layer.outputs),
-                beside: block.slopes_at(stage).map_or(0..0, |at| place(at, layer.outputs)),
-            };
-            let len = piece_len(layer.outputs);
-            crew.for_each_piece(blocks, block_len, &places, len, |block, start, [x, _], y, slopes| {
-                let (cols, features) = (rows(block), y.len() / T::PANEL);
-                let slopes = (!slopes.is_empty()).then(|| PanelsMut::new(slopes, features, cols));
-                let (x, y) = (Panels::new(x, layer.inputs, cols), PanelsMut::new(y, features, cols));
-                // A panel of weights has as many outputs as a panel of the batch has rows.
-                layer.forward_from(isa, parameters, start / T::PANEL / T::PANEL, x, y, slopes);
-            });
-            return;
+        let place = |at: usize, lines: usize| at..at + lines * T::PANEL;
+        match (of, conv) {
+            (ProductOf::Outputs, _) => {
+                let places = Places {
+                    reads: [place(self.areas.at(stage), inputs), 0..0],
+                    writes: place(self.areas.at(stage + 1), outputs),
+                    beside: block.slopes_at(stage).map_or(0..0, |at| place(at, outputs)),
+                };
+                let unit = unit(Conv::channels);
+                let len = piece_len(outputs, unit);
+                crew.for_each_piece(blocks, block_len, &places, len, |block, start, [x, _], y, slopes| {
+                    let (cols, lines) = (rows(block), y.len() / T::PANEL);
+                    let slopes = (!slopes.is_empty()).then(|| PanelsMut::new(slopes, lines, cols));
+                    let (x, y) = (Panels::new(x, inputs, cols), PanelsMut::new(y, lines, cols));
+                    let first = start / T::PANEL / unit;
+                    match conv {
+                        None => layer.forward_from(isa, parameters, first, x, y, slopes),
+                        Some(conv) => conv.forward(isa, (layer, parameters), x, first, y, slopes),
+                    }
+                });
+            }
+            (ProductOf::DeltaBelow, _) => {
+                let (below, slope) = block.slope_at(stage);
+                let places = Places {
+                    reads: [place(self.delta_at(stage + 1), outputs), place(below, inputs)],
+                    writes: place(self.delta_at(stage), inputs),
+                    beside: 0..0,
+                };
+                let unit = unit(Conv::channels_in);
+                let len = piece_len(inputs, unit);
+                crew.for_each_piece(
+                    blocks,
+                    block_len,
+                    &places,
+                    len,
+                    |block, start, [delta, below], dx, _| {
+                        let (cols, lines, line) = (rows(block), dx.len() / T::PANEL, start / T::PANEL);
+                        let below = (Panels::new(&below[start..][..dx.len()], lines, cols), slope);
+                        let (delta, dx) =
+                            (Panels::new(delta, outputs, cols), PanelsMut::new(dx, lines, cols));
+                        match conv {
+                            None => layer.backward_input(isa, parameters, line, delta, below, dx),
+                            Some(conv) => {
+                                let weights = layer.parameters(parameters);
+                                conv.map.backward_input(isa, weights, delta, line / unit, below, dx);
+                            }
+                        }
+                    },
+                );
+            }
+            (ProductOf::Gradients, Some(Convolution { map, .. })) => {
+                let lines = map.parameters_len::<T>() / T::PANEL;
+                let places = Places { reads: [0..0, 0..0], writes: place(turned, lines), beside: 0..0 };
+                let (x, delta) =
+                    (place(self.areas.at(stage), inputs), place(self.delta_at(stage + 1), outputs));
+                let (blocks, len) = (&*blocks, piece_len(lines, 1));
+                crew.for_each_piece(kept, kept_len, &places, len, |block, start, _, gradients, _| {
+                    let (cols, memory) = (rows(block), &blocks[block * block_len..][..block_len]);
+                    let x = Panels::new(&memory[x.clone()], inputs, cols);
+                    let delta = Panels::new(&memory[delta.clone()], outputs, cols);
+                    map.weight_gradient_from(isa, x, delta, start / T::PANEL, gradients);
+                });
+            }
+            // Phase 2 has those of dense layers.
+            (ProductOf::Gradients, None) => {}
         }
-        let (below, slope) = block.slope_at(stage);
-        let places = Places {
-            reads: [place(self.delta_at(stage + 1), layer.outputs), place(below, layer.inputs)],
-            writes: place(self.delta_at(stage), layer.inputs),
-            beside: 0..0,
-        };
-        let len = piece_len(layer.inputs);
-        crew.for_each_piece(blocks, block_len, &places, len, |block, start, [delta, below], dx, _| {
-            let (cols, features) = (rows(block), dx.len() / T::PANEL);
-            let below = Panels::new(&below[start..][..dx.len()], features, cols);
-            let (delta, dx) = (Panels::new(delta, layer.outputs, cols), PanelsMut::new(dx, features, cols));
-            layer.backward_input(isa, parameters, start / T::PANEL, delta, (below, slope), dx);
-        });
     }
 }
 

@@ -10,7 +10,7 @@ use ae_kernels::par::Crew;
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
 
-use super::acts::{self, Act, ByActs, Memory, Product};
+use super::acts::{self, Act, ByActs, Memory, Product, ProductOf};
 use super::block::{Areas, Block};
 use super::{Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece, WORTH_SHARING, even_blocks};
 use crate::layer::Dense;
@@ -162,7 +162,7 @@ impl TilePlan {
     fn product(
         &self,
         block: &Block<'_, f32>,
-        Product { up, stage, layer }: Product,
+        Product { of, stage, layer }: Product,
         (memory, kept): (&mut [f32], &mut [f32]),
         shared: Option<(Crew<'_>, &mut [f32])>,
     ) {
@@ -172,7 +172,7 @@ impl TilePlan {
         let Parted { values, deltas: [below, _], operand, next, room, .. } = self.part(memory, stage, layer);
         let (crew, room) = shared.unwrap_or((Crew::SOLO, room));
         let len = |features: usize| block.cols / PANEL * split::panel_len(parts, features);
-        if up {
+        if of == ProductOf::Outputs {
             let forms = dense_at(network, Some(stage + 1)).map(|above| Forms {
                 next: Some(&mut next[..len(dense.outputs)]),
                 kept: Some(&mut kept[self.inputs[above]..]),
@@ -223,7 +223,12 @@ impl ByActs<f32> for TilePlan {
             }
             Act::Up(index) => match network.stages[index] {
                 Stage::Dense(layer) => {
-                    self.product(block, Product { up: true, stage: index, layer }, (memory, kept), None);
+                    self.product(
+                        block,
+                        Product { of: ProductOf::Outputs, stage: index, layer },
+                        (memory, kept),
+                        None,
+                    );
                 }
                 _ => block.forward(self.part(memory, index, 0).values, index),
             },
@@ -246,7 +251,12 @@ impl ByActs<f32> for TilePlan {
             }
             Act::Down(index) => match network.stages[index] {
                 Stage::Dense(layer) => {
-                    self.product(block, Product { up: false, stage: index, layer }, (memory, kept), None);
+                    self.product(
+                        block,
+                        Product { of: ProductOf::DeltaBelow, stage: index, layer },
+                        (memory, kept),
+                        None,
+                    );
                 }
                 _ => {
                     let Parted { values, deltas: [below, above], losses, .. } = self.part(memory, index, 0);

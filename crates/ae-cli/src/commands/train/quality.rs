@@ -1,0 +1,206 @@
+//! How good a model is, beside the mean and principal components, and what that says about the training.
+
+use ae_data::{BatchSource, Subset};
+use ae_eval::{Pca, Reconstruction, mean_variance};
+use ae_model::{Autoencoder, Config, History, Latent, Optimizer, Sparsity};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Multiply-adds up to which principal components are worked out beside the model: some seconds.
+const PCA_WORK: f64 = 4e11;
+/// Whether principal components of so many rows are worked out in some seconds.
+pub(crate) fn pca_is_quick(rows: usize, features: usize) -> bool {
+    let (rows, width) = (rows as f64, features as f64);
+    rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3) <= PCA_WORK
+}
+
+/// Whether rows in memory lack no value.
+pub(crate) fn is_complete(rows: &dyn BatchSource) -> bool {
+    rows.as_slice().is_some_and(|values| !values.iter().any(|x| x.is_nan()))
+}
+
+/// Errors of one part of the rows, in scaled units.
+struct Part {
+    mse: f64,
+    /// MSE of predicting the mean of these rows.
+    variance: f64,
+    /// MSE of principal components fitted to the training rows.
+    pca: Option<f64>,
+    /// MSE of rows that have targets, left as they are.
+    given: Option<f64>,
+}
+
+impl Part {
+    fn of(model: &Autoencoder, rows: &dyn BatchSource, pca: Option<&Pca>) -> Result<Part, Failure> {
+        let scaled = model.scaled(rows)?;
+        let mse = model.mse(rows)?;
+        Ok(match rows.targets() {
+            None => Part {
+                mse,
+                variance: mean_variance(&scaled)?,
+                pca: pca.map(|pca| pca.mse(&scaled)).transpose()?,
+                given: None,
+            },
+            Some(targets) => {
+                let targets = model.scaled(targets)?;
+                Part {
+                    mse,
+                    variance: mean_variance(&targets)?,
+                    pca: pca.map(|pca| pca.mse_against(&scaled, &targets)).transpose()?,
+                    given: Some(Reconstruction::of(&targets, &scaled)?.total().mse()),
+                }
+            }
+        })
+    }
+}
+
+/// The share of the variance that a variational model leaves when its encodings are hardly more than the prior.
+const COLLAPSED: f64 = 0.9;
+/// A share of features that are never active which is worth a word.
+const MANY_DEAD: f64 = 0.1;
+
+/// How good a model is on the rows that it has learnt from and on those held out.
+pub(super) struct Quality {
+    train: Part,
+    validation: Option<Part>,
+    /// Of the training rows, for sparse models.
+    sparsity: Option<Sparsity>,
+}
+
+impl Quality {
+    /// On the rows of a training. Principal components need them `complete`.
+    pub(super) fn of(
+        model: &Autoencoder,
+        data: &dyn BatchSource,
+        complete: bool,
+    ) -> Result<Quality, Failure> {
+        let config = model.config();
+        let features = config.input_dim();
+        let (train, validation) = ae_data::validation_split(data.rows(), config.validation(), config.seed())?;
+        let train = Subset::new(data, train)?;
+        let components = config.encoding_dim().min(train.rows()).min(features);
+        // As many components as features rebuild every row: nothing to compare with.
+        let compares = complete && components < features && pca_is_quick(train.rows(), features);
+        let pca = if compares {
+            let expected = train.targets().unwrap_or(&train);
+            Some(Pca::fit(&model.scaled(expected)?, components)?)
+        } else {
+            None
+        };
+        let measure = |rows: &Subset<'_>| Part::of(model, rows, pca.as_ref());
+        let validation =
+            if validation.is_empty() { None } else { Some(measure(&Subset::new(data, validation)?)?) };
+        let sparsity = if model.is_sparse() { Some(model.sparsity(&train)?) } else { None };
+        Ok(Quality { train: measure(&train)?, validation, sparsity })
+    }
+
+    /// What may be wrong, and what may help.
+    pub(super) fn warnings(&self, config: &Config, history: &History) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let part = self.validation.as_ref().unwrap_or(&self.train);
+        if part.variance == 0.0 {
+            warnings.push("the rows are all the same: there is nothing to learn".to_owned());
+        } else if matches!(config.latent(), Latent::Gaussian(_)) && part.mse >= COLLAPSED * part.variance {
+            warnings.push(
+                "encodings say next to nothing about the rows: --kl-warm-up, --free-bits, a smaller --beta or more --epochs may help"
+                    .to_owned(),
+            );
+        } else if part.mse >= part.variance {
+            warnings.push(
+                "the model is no better than predicting the mean: raise --epochs or --learning-rate"
+                    .to_owned(),
+            );
+        } else if part.given.is_some_and(|given| part.mse >= given) {
+            warnings.push(format!(
+                "the rows are nearer to their targets as they are: after {} epochs the model may need more, or a larger \
+                 --encoding-dim",
+                history.epochs.len()
+            ));
+        } else if part.pca.is_some_and(|pca| part.mse > pca) {
+            let otherwise = match config.optimizer() {
+                Optimizer::Adam { .. } | Optimizer::AdamW { .. } => "a larger --learning-rate",
+                _ => "--optimizer adam",
+            };
+            warnings.push(format!(
+                "PCA of the same size is better: after {} epochs the model may need more, or {otherwise}",
+                history.epochs.len()
+            ));
+        }
+        if let Some(Sparsity { dead, .. }) = self.sparsity.filter(|sparsity| sparsity.dead > MANY_DEAD) {
+            warnings.push(format!(
+                "{:.1} % of the features are never active: --revive ROWS, more --epochs, a larger --top-k or a smaller --encoding-dim would help",
+                100.0 * dead
+            ));
+        }
+        if self.validation.as_ref().is_some_and(|part| part.mse > 2.0 * self.train.mse) {
+            warnings.push("the validation error is over twice the training error: more rows or a smaller model would help".to_owned());
+        }
+        warnings
+    }
+
+    /// As a table, with an encoding of `size` values.
+    pub(super) fn print(&self, out: &mut Output, size: usize) -> Result<(), Failure> {
+        out.line("")?;
+        out.line(format!(
+            "{:<14}{:>12}{:>14}{:>22}",
+            "scaled units",
+            "MSE",
+            "of variance",
+            format!("PCA with {size}")
+        ))?;
+        let mut row = |name: &str, part: &Part| {
+            let share = |mse: f64| {
+                if part.variance > 0.0 {
+                    format!("{:.1} %", 100.0 * mse / part.variance)
+                } else {
+                    "-".to_owned()
+                }
+            };
+            let pca = part.pca.map_or("not computed".to_owned(), |mse| format!("{mse:.6} {:>8}", share(mse)));
+            out.line(format!("{name:<14}{:>12.6}{:>14}{pca:>22}", part.mse, share(part.mse)))
+        };
+        row("train", &self.train)?;
+        if let Some(part) = &self.validation {
+            row("validation", part)?;
+        }
+        let given = [("train", Some(&self.train)), ("validation", self.validation.as_ref())];
+        let given = given.iter().filter_map(|(name, part)| Some(format!("{:.6} ({name})", (*part)?.given?)));
+        let given: Vec<String> = given.collect();
+        if !given.is_empty() {
+            out.line(format!(
+                "as they were  MSE of the rows themselves to their targets {}",
+                given.join(", ")
+            ))?;
+        }
+        if let Some(Sparsity { active, dead, variance_explained }) = self.sparsity {
+            out.line(format!(
+                "sparsity      {active:.1} of {size} values active, {:.1} % never, {:.1} % of variance explained",
+                100.0 * dead,
+                100.0 * variance_explained,
+            ))?;
+        }
+        out.line("")
+    }
+
+    /// For programs: the fields of the summary that tell it.
+    pub(super) fn fields(&self) -> Value {
+        let validation = self.validation.as_ref();
+        json!({
+            "train_mse": self.train.mse,
+            "train_variance": self.train.variance,
+            "train_pca_mse": self.train.pca,
+            "train_given_mse": self.train.given,
+            "validation_mse": validation.map(|part| part.mse),
+            "validation_variance": validation.map(|part| part.variance),
+            "validation_pca_mse": validation.and_then(|part| part.pca),
+            "validation_given_mse": validation.and_then(|part| part.given),
+            "sparsity": self.sparsity.map(|sparsity| json!({
+                "active": sparsity.active,
+                "dead": sparsity.dead,
+                "variance_explained": sparsity.variance_explained,
+            })),
+        })
+    }
+}
