@@ -7,7 +7,7 @@ use std::hint::black_box;
 use ae_benches::{LAYERS, isas, operands, size_id};
 use ae_kernels::Isa;
 use ae_kernels::activation::Activation;
-use ae_kernels::gemm::{BatchPanels, Blocking, WeightRange, backward_input, forward, weight_gradient};
+use ae_kernels::gemm::{BatchPanels, Blocking, Round, WeightRange, backward_input, forward, weight_gradient};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
 use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
@@ -99,7 +99,7 @@ impl Layer {
                 &range,
                 x,
                 delta,
-                Rule::Sgd { step },
+                (Round::whole(), Rule::Sgd { step }),
                 weights,
                 &mut [],
             );

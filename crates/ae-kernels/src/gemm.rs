@@ -229,11 +229,30 @@ impl WeightRange {
     }
 }
 
-/// Finishes the gradient of a range of a layer's parameters and hands it to `rule`.
+/// Where the rows of a [`weight_gradient`] stand in a batch that is worked on in rounds: the sums over the rows of one are carried to the next.
+#[derive(Debug)]
+pub struct Round<'a, T> {
+    /// The sums so far, laid out like the parameters; of a whole batch none.
+    pub sums: &'a mut [T],
+    /// Whether these are the first rows of the batch: what is in `sums` counts for nothing.
+    pub first: bool,
+    /// Whether they are the last: the sums go to the rule, and else to `sums`.
+    pub last: bool,
+}
+
+impl<T> Round<'_, T> {
+    /// All rows of a batch.
+    pub fn whole() -> Self {
+        Round { sums: &mut [], first: true, last: true }
+    }
+}
+
+/// Finishes the gradient of a range of a layer's parameters and hands it to `rule`; or, if `round` is not the last one, carries its sums on.
+/// However a batch is divided into rounds, the sums are the same to the bit.
 ///
 /// `x` are the layer's inputs, `[inputs, P]` a batch panel; `delta` its turned deltas ([`crate::panel::turn`]),
 /// `[P, outputs]` a batch panel; `weights` the parameters of the range ([`WeightRange::elements`] elements) and `state`
-/// [`Rule::state`] times as many.
+/// [`Rule::state`] times as many, neither of which is needed before the last round.
 pub fn weight_gradient<T: Element>(
     isa: Isa,
     blocking: Blocking,
@@ -241,7 +260,7 @@ pub fn weight_gradient<T: Element>(
     range: &WeightRange,
     x: BatchPanels<'_, T>,
     delta: BatchPanels<'_, T>,
-    rule: Rule<T>,
+    (round, rule): (Round<'_, T>, Rule<T>),
     weights: &mut [T],
     state: &mut [T],
 ) {
@@ -250,8 +269,9 @@ pub fn weight_gradient<T: Element>(
         range.rows.start <= range.rows.end
             && range.rows.end <= inputs + 1
             && range.panels.start <= range.panels.end
-            && weights.len() == range.elements::<T>()
+            && (weights.len() == range.elements::<T>() || !round.last)
             && state.len() == weights.len() * rule.state()
+            && (round.sums.len() == range.elements::<T>() || round.first && round.last)
             && x.rows == delta.rows
             && x.block_panels == delta.block_panels
             && inputs.checked_mul(T::PANEL).is_some_and(|len| len <= x.panel_len)
@@ -259,15 +279,16 @@ pub fn weight_gradient<T: Element>(
             && range.panels.end.checked_mul(side).is_some_and(|len| len <= delta.panel_len)
             && blocking.kc > 0
             && blocking.nc > 0,
-        "weight_gradient: {blocking:?}, {range:?} of {inputs} inputs, {} weights, {} of state, {} rows of x, {} of delta",
+        "weight_gradient: {blocking:?}, {range:?} of {inputs} inputs, {} weights, {} of state, {} sums, {} rows of x, {} of delta",
         weights.len(),
         state.len(),
+        round.sums.len(),
         x.rows,
         delta.rows,
     );
     x.assert_holds_all();
     delta.assert_holds_all();
-    let kernel = WeightGradient { blocking, inputs, outputs, range, x, delta, rule, weights, state };
+    let kernel = WeightGradient { blocking, inputs, outputs, range, x, delta, round, rule, weights, state };
     T::weight_gradient(isa, kernel);
 }
 

@@ -267,25 +267,30 @@ impl<'t> Crew<'t> {
         });
     }
 
-    /// Calls `work(i, part, extra)` for every range `i` of `parts`, where `part` is that range of `data` and `extra` the
-    /// range of `extra` that is `extra.len() / data.len()` times as long.
+    /// Calls `work(i, part, [extra, beside])` for every range `i` of `parts`, where `part` is that range of `data`, and `extra` and `beside`
+    /// the ranges of these that are `extra.len() / data.len()` and `beside.len() / data.len()` times as long.
     pub fn for_each_part<T: Send>(
         self,
         data: &mut [T],
-        extra: &mut [T],
+        [extra, beside]: [&mut [T]; 2],
         parts: &DisjointRanges,
-        work: impl Fn(usize, &mut [T], &mut [T]) + Send + Sync,
+        work: impl Fn(usize, &mut [T], [&mut [T]; 2]) + Send + Sync,
     ) {
         assert!(parts.end() <= data.len(), "parts end at {}, the data at {}", parts.end(), data.len());
-        let times = if data.is_empty() { 0 } else { extra.len() / data.len() };
-        assert!(extra.len() == times * data.len(), "{} elements beside {}", extra.len(), data.len());
-        let (data, extra) = (Owned::new(data), Owned::new(extra));
+        let times = [&*extra, &*beside].map(|more| {
+            let times = more.len().checked_div(data.len()).unwrap_or(0);
+            assert!(more.len() == times * data.len(), "{} elements beside {}", more.len(), data.len());
+            times
+        });
+        let (data, extra, beside) = (Owned::new(data), Owned::new(extra), Owned::new(beside));
         self.share(parts.len(), |i| {
             let Range { start, end } = parts.0[i];
+            let of = |times: usize| start * times..end * times;
             // SAFETY: `share` calls with every index once. The ranges are disjoint by their type and end inside `data`, as asserted;
-            // `extra` is `times` as long, and so are its ranges.
-            let (part, extra) = unsafe { (data.piece(start..end), extra.piece(start * times..end * times)) };
-            work(i, part, extra);
+            // `extra` and `beside` are so many times as long, and so are their ranges.
+            let (part, more) =
+                unsafe { (data.piece(start..end), [extra.piece(of(times[0])), beside.piece(of(times[1]))]) };
+            work(i, part, more);
         });
     }
 

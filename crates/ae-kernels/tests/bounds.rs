@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ae_kernels::activation::Activation;
 use ae_kernels::conv::{Conv, Conv2d};
-use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
+use ae_kernels::gemm::{self, BatchPanels, Blocking, Round, WeightRange};
 use ae_kernels::panel::{Panels, PanelsMut};
 use ae_kernels::simd::{Kernel, Simd};
 use ae_kernels::tile::{self, PairedTiles, Parts};
@@ -30,7 +30,7 @@ fn gradient(x: BatchPanels<'_, f32>, delta: BatchPanels<'_, f32>, inputs: usize)
         &range,
         x,
         delta,
-        rule,
+        (Round::whole(), rule),
         &mut weights,
         &mut [],
     );

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_kernels::activation::{Activation, Epilogue};
-use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
+use ae_kernels::gemm::{self, BatchPanels, Blocking, Round, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
 use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
@@ -215,7 +215,7 @@ fn check_weight_gradient<T: Element + Float>(
                 &range,
                 x,
                 delta,
-                one,
+                (Round::whole(), one),
                 target,
                 &mut [],
             );
@@ -228,7 +228,7 @@ fn check_weight_gradient<T: Element + Float>(
                 &range,
                 x,
                 delta,
-                half,
+                (Round::whole(), half),
                 target,
                 &mut [],
             );
@@ -378,35 +378,44 @@ fn parts_of_a_product_have_its_bits() {
     }
 }
 
-/// Blocks of the batch and of the loops, parameters in tasks of any division: the same bits.
+/// Blocks of the batch and of the loops, parameters in tasks of any division, rows in rounds: the same bits.
 #[test]
 fn no_division_changes_a_bit_of_the_weight_gradient() {
     // More panels than are worked on together, more inputs than wait together, several blocks of the batch.
     let case = Case::new([100, 103, 5 * 16 + 3]);
     let panels = panel_count::<f32>(case.outputs);
-    let updated = |isa: Isa, kc: usize, block_panels: usize, ranges: &[WeightRange]| {
-        let blocks = Blocks::<f32>::new(isa, &case, block_panels);
-        let x = blocks.matrix(GAP, case.inputs * 16, case.rows);
-        let delta = blocks.matrix(blocks.delta_at, turned_len::<f32>(case.outputs, 16), case.rows);
-        let mut weights = layer::<f32>(&case);
-        for range in ranges {
-            let from = (range.panels.start * (case.inputs + 1) + range.rows.start) * 16;
-            let target = &mut weights.as_mut_slice()[from..][..range.elements::<f32>()];
-            let rule = Rule::Sgd { step: 0.1 };
-            gemm::weight_gradient(
-                isa,
-                blocking(kc),
-                (case.inputs, case.outputs),
-                range,
-                x,
-                delta,
-                rule,
-                target,
-                &mut [],
-            );
-        }
-        weights.as_slice().to_vec()
-    };
+    let updated =
+        |isa: Isa, kc: usize, block_panels: usize, ranges: &[WeightRange], blocks_a_round: usize| {
+            let blocks = Blocks::<f32>::new(isa, &case, block_panels);
+            let x = blocks.matrix(GAP, case.inputs * 16, case.rows);
+            let delta = blocks.matrix(blocks.delta_at, turned_len::<f32>(case.outputs, 16), case.rows);
+            let mut weights = layer::<f32>(&case);
+            for range in ranges {
+                let from = (range.panels.start * (case.inputs + 1) + range.rows.start) * 16;
+                let target = &mut weights.as_mut_slice()[from..][..range.elements::<f32>()];
+                let rule = Rule::Sgd { step: 0.1 };
+                let mut sums = vec![f32::NAN; target.len()];
+                let rows = blocks_a_round * block_panels * 16;
+                for first in (0..case.rows).step_by(rows) {
+                    let last = first + rows >= case.rows;
+                    let (block, rows) = (first / 16 / block_panels, rows.min(case.rows - first));
+                    let x = BatchPanels { data: &x.data[block * x.block_len..], rows, ..x };
+                    let delta = BatchPanels { data: &delta.data[block * delta.block_len..], rows, ..delta };
+                    gemm::weight_gradient(
+                        isa,
+                        blocking(kc),
+                        (case.inputs, case.outputs),
+                        range,
+                        x,
+                        delta,
+                        (Round { sums: &mut sums, first: first == 0, last }, rule),
+                        target,
+                        &mut [],
+                    );
+                }
+            }
+            weights.as_slice().to_vec()
+        };
     for isa in Isa::available() {
         let all = [WeightRange { panels: 0..panels, rows: 0..104 }];
         let halves =
@@ -414,15 +423,16 @@ fn no_division_changes_a_bit_of_the_weight_gradient() {
         let strips: Vec<WeightRange> = (0..panels)
             .flat_map(|p| [0..50, 50..104].map(|rows| WeightRange { panels: p..p + 1, rows }))
             .collect();
-        let expected = updated(isa, 10_000, 7, &strips);
+        let expected = updated(isa, 10_000, 7, &strips, 1);
         for kc in BLOCKINGS {
             for ranges in [&all[..], &halves, &strips] {
-                for block_panels in [1, 2, 3] {
-                    let got = updated(isa, kc, block_panels, ranges);
+                for (block_panels, blocks_a_round) in [(1, 7), (2, 4), (3, 3), (1, 1), (1, 5), (2, 2), (3, 1)]
+                {
+                    let got = updated(isa, kc, block_panels, ranges, blocks_a_round);
+                    let tasks = ranges.len();
                     assert!(
                         got == expected,
-                        "kc {kc}, {} tasks, blocks of {block_panels} on {isa}",
-                        ranges.len()
+                        "kc {kc}, {tasks} tasks, blocks of {block_panels}, {blocks_a_round} a round, on {isa}"
                     );
                 }
             }
@@ -446,7 +456,7 @@ fn fused_instruction_sets_agree_to_the_bit() {
                 &WeightRange { panels: panel..panel + 1, rows: 0..46 },
                 blocks.matrix(GAP, 45 * 16, 21),
                 blocks.matrix(blocks.delta_at, turned_len::<f32>(33, 16), 21),
-                Rule::Sgd { step: 0.1 },
+                (Round::whole(), Rule::Sgd { step: 0.1 }),
                 target,
                 &mut [],
             );

@@ -47,13 +47,20 @@ fn scratch_is_one_call_at_a_time() {
 fn every_part_is_done_once_with_its_extra() {
     let parts = DisjointRanges::new(vec![0..3, 3..3, 5..9, 9..10]).unwrap();
     for threads in [1, 2, 5] {
-        let (mut data, mut extra) = (vec![0; 12], vec![0; 24]);
+        let (mut data, mut extra, mut beside) = (vec![0; 12], vec![0; 24], vec![0; 12]);
         let pool = Pool::new(Some(threads)).unwrap();
-        pool.crew().for_each_part(&mut data, &mut extra, &parts, |index, data, extra| {
-            data.iter_mut().for_each(|x| *x += index + 1);
-            extra.iter_mut().for_each(|x| *x += index + 1);
-        });
+        pool.crew().for_each_part(
+            &mut data,
+            [&mut extra, &mut beside],
+            &parts,
+            |index, data, [extra, beside]| {
+                beside.iter_mut().for_each(|x| *x += index + 1);
+                data.iter_mut().for_each(|x| *x += index + 1);
+                extra.iter_mut().for_each(|x| *x += index + 1);
+            },
+        );
         assert_eq!(data, [1, 1, 1, 0, 0, 3, 3, 3, 3, 4, 0, 0]);
+        assert_eq!(beside, data);
         assert_eq!(extra, data.iter().flat_map(|x| [*x, *x]).collect::<Vec<_>>());
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_kernels::gemm::{BatchPanels, Blocking, WeightRange, weight_gradient};
+use ae_kernels::gemm::{BatchPanels, Blocking, Round, WeightRange, weight_gradient};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len, turned_len};
 use ae_kernels::tile::{self, PairedTiles, Parts, split};
 use ae_kernels::update::{self, Rule};
@@ -124,7 +124,8 @@ fn plain<T: Element>(isa: Isa, data: &Data, rule: impl Fn(i32) -> Rule<T>) -> Ve
     let (x, delta) =
         (of(x.as_slice(), INPUTS * T::PANEL), of(turned.as_slice(), turned_len::<T>(OUTPUTS, T::PANEL)));
     train(data, rule(1).state(), |t, range, weights, state| {
-        weight_gradient(isa, Blocking::default(), (INPUTS, OUTPUTS), range, x, delta, rule(t), weights, state);
+        let (sizes, round) = ((INPUTS, OUTPUTS), Round::whole());
+        weight_gradient(isa, Blocking::default(), sizes, range, x, delta, (round, rule(t)), weights, state);
     })
 }
 

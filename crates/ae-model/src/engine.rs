@@ -313,8 +313,7 @@ impl<T: Arithmetic> Engine<T> {
         let draws = self.draws();
         let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
         let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), draws) };
-        plan.rows_phase(&self.network, crew, batch, arena);
-        let totals = plan.totals(indices.len(), arena);
+        let totals = plan.rows_phase(&self.network, crew, batch, arena);
         if let Some(latent) = self.network.batch_top_k_mut() {
             latent.follow(plan.least_kept(arena));
         }
@@ -329,7 +328,7 @@ impl<T: Arithmetic> Engine<T> {
         if gradients.is_empty() {
             let rule = self.optimizer.rule(self.learning_rate, indices.len(), self.time);
             let changed = (&mut *parameters, state);
-            plan.parameters_phase((isa, places), crew, indices.len(), arena, rule, changed);
+            plan.parameters_phase((isa, places), crew, arena, rule, changed);
         } else {
             let of = (layers, &*parameters);
             let mut norm = write_down(plan, of, crew, indices.len(), arena, self.costs, gradients);
@@ -381,8 +380,7 @@ impl<T: Arithmetic> Engine<T> {
         let Work { plan, arena } = &mut work;
         let draws = Draws { time, ..self.draws() };
         let batch = Batch::new(table.into(), indices, Some(self.maps.inwards()), draws);
-        plan.rows_phase(&self.network, crew, batch, arena);
-        out.iter_mut().zip(plan.losses(indices.len(), arena)).for_each(|(out, loss)| *out = loss);
+        plan.losses(&self.network, crew, batch, arena, out);
         self.work[slot] = Some(work);
     }
 
@@ -399,13 +397,13 @@ impl<T: Arithmetic> Engine<T> {
         let mut arena = plan.arena();
         let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
         let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), self.draws()) };
-        plan.rows_phase(&self.network, crew, batch, &mut arena);
+        let totals = plan.rows_phase(&self.network, crew, batch, &mut arena);
         let (layers, parameters) = self.network.parts();
         let mut gradients = AlignedBuf::zeroed(parameters.len());
         let of = (layers, &*parameters);
-        write_down(&plan, of, crew, rows, &arena, self.costs, gradients.as_mut_slice());
+        write_down(&plan, of, crew, rows, &mut arena, self.costs, gradients.as_mut_slice());
         let cost = layers.cost(self.costs.penalty, parameters);
-        let objective = plan.totals(rows, &arena).loss / rows.max(1) as f64 + cost;
+        let objective = totals.loss / rows.max(1) as f64 + cost;
         (objective, layers.layers.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
     }
 }
@@ -417,13 +415,13 @@ fn write_down<T: Arithmetic>(
     (layers, parameters): (Layers<'_>, &[T]),
     crew: Crew<'_>,
     rows: usize,
-    arena: &Arena<T>,
+    arena: &mut Arena<T>,
     costs: Costs,
     gradients: &mut [T],
 ) -> f64 {
     let mean = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
     let at = (layers.isa, layers.layers);
-    plan.parameters_phase(at, crew, rows, arena, mean, (&mut *gradients, &mut []));
+    plan.parameters_phase(at, crew, arena, mean, (&mut *gradients, &mut []));
     if let Some(weight) = costs.contraction {
         plan.contract_weights(at, weight, rows, arena, parameters, gradients);
     }

@@ -7,6 +7,9 @@
 //! Phase 2, each range of the parameters: the sum of the gradient over the whole batch, and the update. (Convolutions, which have few
 //! parameters for their work, sum it over the rows of each batch panel in phase 1, and phase 2 sums over the panels.)
 //!
+//! A batch of more rows than a block a thread goes through both phases in rounds, where it can: the sums of one are carried on to the next,
+//! and what phase 2 reads of the rows is still in a cache.
+//!
 //! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
 //! products are computed, [`plain`], on [`tiles`] or from [`sparse`] codes, is a property of the plan.
 
@@ -15,6 +18,7 @@ mod batch;
 mod block;
 mod contraction;
 mod no_tiles;
+mod parameters;
 mod plain;
 mod sparse;
 mod tiles;
@@ -24,12 +28,11 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use ae_kernels::gemm::WeightRange;
 use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, DisjointRanges};
 use ae_kernels::sparse::Index;
 use ae_kernels::tile::Parts;
-use ae_kernels::update::{self, Rule};
+use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use serde::{Deserialize, Serialize};
@@ -42,6 +45,8 @@ use crate::trainer::Compiled;
 use acts::{ByActs, Memory};
 pub(crate) use batch::{Batch, Draws};
 use block::Block;
+use parameters::tasks;
+pub(crate) use parameters::{Operands, Part, Piece};
 use plain::PlainPlan;
 use sparse::SparsePlan;
 use tiles::TilePlan;
@@ -49,11 +54,9 @@ use tiles::TilePlan;
 /// Multiply-adds of a phase, or of a product by itself, below which sharing it among threads costs more than it saves: break-even is at about 200,000, a few
 /// microseconds (AVX2, two threads, 100-50-10 with batches of 16 and 32).
 const WORTH_SHARING: usize = 1 << 18;
-/// Parameters of a task of phase 2, about: enough to pay for its scheduling, and more where there are more, because
-/// panels that are worked on together share the inputs that come to the core.
-const RANGE: std::ops::RangeInclusive<usize> = 4 * 1024..=256 * 1024;
-/// Tasks of phase 2 a thread, to even out threads that are late.
-const TASKS_A_THREAD: usize = 8;
+/// Rounds of one block a thread that a batch must have to be worked on in rounds. Where it has three, carrying the sums on costs more than it saves:
+/// 300 rows of 784-256-128-64-32 took 1.09 times as long, but 1,024 0.97, and 4,096 0.92 (AVX2, one thread).
+const ROUNDS: usize = 4;
 
 /// The arithmetic of a network: `f32` or `f64`.
 #[allow(private_bounds, reason = "closed: only these two have the steps that it stands for")]
@@ -132,35 +135,6 @@ struct Judged {
     squares: usize,
 }
 
-/// What phase 2 reads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Operands<'a, T> {
-    isa: Isa,
-    layers: &'a [Dense],
-    rows: usize,
-    arena: &'a [T],
-    kept: &'a [T],
-    index: &'a Index<T>,
-}
-
-/// What a task of phase 2 owns: some parameters and their state.
-#[derive(Debug)]
-pub(crate) struct Part<'a, T> {
-    parameters: &'a mut [T],
-    state: &'a mut [T],
-}
-
-/// A range of one layer's parameters in the task of phase 2 that it is part of.
-#[derive(Clone, Debug)]
-pub(crate) struct Piece {
-    layer: usize,
-    range: WeightRange,
-    /// Where it starts among all parameters.
-    start: usize,
-    /// Within the range of the task.
-    within: Range<usize>,
-}
-
 /// Whether splitting `f32` products for tiles is faster than computing them plainly, as measured: it costs work for every value
 /// between the layers, so the layers must be wide, and there must be rows for more than one pair of batch panels.
 pub(crate) fn tiles_pay<T: Arithmetic>(network: &Network<T>, batch: usize) -> bool {
@@ -198,6 +172,8 @@ enum Way<T: Arithmetic> {
 #[derive(Clone, Debug)]
 pub(crate) struct StepPlan<T: Arithmetic> {
     batch: usize,
+    /// Rows of a round.
+    at_once: usize,
     threads: usize,
     way: Way<T>,
     layout: Layout,
@@ -209,6 +185,13 @@ pub(crate) struct StepPlan<T: Arithmetic> {
     chosen_among: usize,
 }
 
+/// The rows of the last round of a batch, and whether there were others before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastRound {
+    rows: usize,
+    is_first: bool,
+}
+
 /// The memory of steps by one plan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arena<T> {
@@ -216,6 +199,9 @@ pub(crate) struct Arena<T> {
     kept: AlignedBuf<T>,
     /// Of products that threads share.
     rooms: AlignedBuf<T>,
+    /// Gradients summed over the rounds of a batch but the last, and what phase 2 is still to do of that.
+    sums: AlignedBuf<T>,
+    last_round: LastRound,
     /// Of a stage that awaits the whole batch: means; or values to choose among, and the smallest one kept.
     means: Vec<f64>,
     values: Vec<T>,
@@ -245,10 +231,15 @@ impl<T: Arithmetic> StepPlan<T> {
             Way::Tiles(plan) => plan.layout().clone(),
             Way::Sparse(plan) => Phases::<T>::layout(plan).clone(),
         };
+        let round = layout.block_panels * T::PANEL * threads.max(1);
+        let at_once = match &way {
+            Way::Plain(plan) if batch > (ROUNDS - 1) * round && plan.goes_in_rounds(network) => round,
+            _ => batch.max(1),
+        };
         let (ranges, pieces) = tasks(network, threads);
         let chosen_among = network.batch_top_k().map_or(0, |latent| latent.features);
         let multiply_adds_a_row = multiply_adds(network);
-        StepPlan { batch, threads, way, layout, ranges, pieces, multiply_adds_a_row, chosen_among }
+        StepPlan { batch, at_once, threads, way, layout, ranges, pieces, multiply_adds_a_row, chosen_among }
     }
 
     /// Rows of the largest batch.
@@ -258,7 +249,7 @@ impl<T: Arithmetic> StepPlan<T> {
 
     /// Memory for its steps.
     pub(crate) fn arena(&self) -> Arena<T> {
-        let blocks = panel_count::<T>(self.batch).div_ceil(self.layout.block_panels);
+        let blocks = panel_count::<T>(self.at_most()).div_ceil(self.layout.block_panels);
         let in_memory = if self.layout.reuses_blocks { blocks.min(self.threads.max(1)) } else { blocks };
         Arena {
             blocks: AlignedBuf::zeroed(in_memory * self.layout.block_len),
@@ -267,6 +258,8 @@ impl<T: Arithmetic> StepPlan<T> {
                 Way::Tiles(plan) => plan.rooms_len(self.threads),
                 Way::Plain(_) | Way::Sparse(_) => 0,
             }),
+            sums: AlignedBuf::zeroed(if self.at_once < self.batch { self.ranges.end() } else { 0 }),
+            last_round: LastRound::default(),
             means: Vec::new(),
             values: Vec::with_capacity(self.batch * self.chosen_among),
             least: None,
@@ -279,6 +272,11 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
+    /// How many rows of a batch, at most, are in the arena at a time.
+    fn at_most(&self) -> usize {
+        self.batch.min(self.at_once)
+    }
+
     fn block_rows(&self) -> usize {
         self.layout.block_panels * T::PANEL
     }
@@ -287,16 +285,53 @@ impl<T: Arithmetic> StepPlan<T> {
         crew.for_work(self.multiply_adds_a_row * rows >= WORTH_SHARING)
     }
 
-    /// Phase 1: fills the arena with what phase 2 needs of the batch, and with its losses.
+    /// Phase 1, and in rounds but the last also phase 2 as far as gradients are summed: fills the arena with what phase 2 needs of the
+    /// batch. Gives the sums of its losses, in row order.
     pub(crate) fn rows_phase(
         &self,
         network: &Network<T>,
         crew: Crew<'_>,
         batch: Batch<'_, T>,
         arena: &mut Arena<T>,
+    ) -> Totals {
+        let mut totals = Totals::default();
+        let rounds = batch.indices.len().div_ceil(self.at_once).max(1);
+        for round in 0..rounds {
+            let batch = batch.part(self.at_once, round);
+            self.round(network, crew, batch, arena);
+            let rows = batch.indices.len();
+            let Judged { losses, squares, .. } = self.layout.judged;
+            self.each(losses, rows, arena).for_each(|loss| totals.loss += loss);
+            self.each(squares, rows, arena).for_each(|square| totals.squares += square);
+            arena.last_round = LastRound { rows, is_first: round == 0 };
+            if round + 1 < rounds {
+                self.carry(network, crew, arena);
+            }
+        }
+        totals
+    }
+
+    /// The losses of the rows of a batch, one after the other.
+    pub(crate) fn losses(
+        &self,
+        network: &Network<T>,
+        crew: Crew<'_>,
+        batch: Batch<'_, T>,
+        arena: &mut Arena<T>,
+        out: &mut [f64],
     ) {
+        for (round, out) in out.chunks_mut(self.at_once.max(1)).enumerate() {
+            let batch = batch.part(self.at_once, round);
+            self.round(network, crew, batch, arena);
+            let losses = self.each(self.layout.judged.losses, batch.indices.len(), arena);
+            out.iter_mut().zip(losses).for_each(|(out, loss)| *out = loss);
+        }
+    }
+
+    /// Phase 1 of a round.
+    fn round(&self, network: &Network<T>, crew: Crew<'_>, batch: Batch<'_, T>, arena: &mut Arena<T>) {
         let rows = batch.indices.len();
-        assert!(rows <= self.batch, "{rows} rows in a plan for {}", self.batch);
+        assert!(rows <= self.at_most(), "{rows} rows in a plan for {}", self.batch);
         if let Some((stage, _)) = network.contraction() {
             self.contract(network, crew, batch, stage, arena);
             return;
@@ -391,54 +426,6 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
-    /// Phase 2: sums the gradients over the batch that phase 1 left in the arena and applies `rule` to `parameters`.
-    pub(crate) fn parameters_phase(
-        &self,
-        (isa, layers): (Isa, &[Dense]),
-        crew: Crew<'_>,
-        rows: usize,
-        arena: &Arena<T>,
-        rule: Rule<f64>,
-        (parameters, state): (&mut [T], &mut [T]),
-    ) {
-        let rule = rule.in_arithmetic();
-        let index = &arena.index;
-        let (arena, kept) = (arena.blocks.as_slice(), arena.kept.as_slice());
-        let operands = Operands { isa, layers, rows, arena, kept, index };
-        let times = if parameters.is_empty() { 0 } else { state.len() / parameters.len() };
-        self.crew(crew, rows).for_each_part(parameters, state, &self.ranges, |index, parameters, state| {
-            for piece in &self.pieces[index] {
-                let Range { start, end } = piece.within;
-                let part = Part {
-                    parameters: &mut parameters[start..end],
-                    state: &mut state[start * times..end * times],
-                };
-                match &self.way {
-                    Way::Plain(plan) => plan.update(operands, piece, rule, part),
-                    Way::Tiles(plan) => plan.update(operands, piece, rule, part),
-                    Way::Sparse(plan) => plan.update(operands, piece, rule, part),
-                }
-            }
-        });
-    }
-
-    /// Applies `rule` to all parameters, whose `gradients` lie in memory.
-    pub(crate) fn apply_phase(
-        &self,
-        isa: Isa,
-        crew: Crew<'_>,
-        gradients: &[T],
-        rule: Rule<f64>,
-        (parameters, state): (&mut [T], &mut [T]),
-    ) {
-        let rule = rule.in_arithmetic();
-        crew.for_each_part(parameters, state, &self.ranges, |index, parameters, state| {
-            let from = self.pieces[index].first().map_or(0, |piece| piece.start);
-            let gradients = &gradients[from..][..parameters.len()];
-            update::apply(isa, rule, gradients, parameters, state);
-        });
-    }
-
     /// The smallest value that a top-k latent of batches kept of the batch that phase 1 left in `arena`.
     pub(crate) fn least_kept(&self, arena: &Arena<T>) -> Option<f64> {
         arena.least.map(Element::to_f64)
@@ -449,17 +436,6 @@ impl<T: Arithmetic> StepPlan<T> {
         if let Way::Sparse(plan) = &self.way {
             plan.each_active(rows, arena.blocks.as_slice(), each);
         }
-    }
-
-    /// The sums over the rows of the batch that phase 1 left in `arena`, in row order.
-    pub(crate) fn totals(&self, rows: usize, arena: &Arena<T>) -> Totals {
-        let Judged { losses, squares, .. } = self.layout.judged;
-        Totals { loss: self.each(losses, rows, arena).sum(), squares: self.each(squares, rows, arena).sum() }
-    }
-
-    /// The loss of each row of the batch that phase 1 left in `arena`.
-    pub(crate) fn losses(&self, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
-        self.each(self.layout.judged.losses, rows, arena)
     }
 
     /// What is at `at` of each block, where it is judged, row by row.
@@ -504,32 +480,6 @@ fn multiply_adds<T: Element>(network: &Network<T>) -> usize {
             };
     }
     sum
-}
-
-/// The parameters as tasks of about as many elements as [`RANGE`] allows: long panels divided, small layers joined.
-fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, Vec<Vec<Piece>>) {
-    let most = (network.parameters.as_slice().len() / (TASKS_A_THREAD * threads.max(1)))
-        .clamp(*RANGE.start(), *RANGE.end());
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    let mut pieces: Vec<Vec<Piece>> = Vec::new();
-    for (index, layer) in network.layers.iter().enumerate() {
-        for (place, range) in layer.ranges::<T>(most) {
-            match (ranges.last_mut(), pieces.last_mut()) {
-                (Some(last), Some(of_last)) if last.len() + place.len() <= most => {
-                    let within = last.len()..last.len() + place.len();
-                    of_last.push(Piece { layer: index, range, start: place.start, within });
-                    last.end = place.end;
-                }
-                _ => {
-                    let within = 0..place.len();
-                    pieces.push(vec![Piece { layer: index, range, start: place.start, within }]);
-                    ranges.push(place);
-                }
-            }
-        }
-    }
-    // In order and end to end by construction, so there is always a value.
-    (DisjointRanges::new(ranges).unwrap_or_default(), pieces)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 
 use ae_data::{Dataset, Fingerprint};
 use ae_model::{
-    Activation, Autoencoder, CodePenalty, Config, Dropout, ErrorNorm, Gaussian, ImageLayers, Latent, Loss,
-    Noise, Optimizer, Precision, ScalerKind, TopK,
+    Activation, Autoencoder, CodePenalty, Config, Dropout, ErrorNorm, Gaussian, ImageLayers, Isa, Latent,
+    Loss, Noise, Optimizer, Precision, ScalerKind, TopK, Trainer, WeightPenalty,
 };
 use ae_testing::random::SplitMix64;
 
@@ -125,6 +125,54 @@ fn threads_may_change_between_updates() {
             hash(&model)
         };
         assert_eq!(trained([7, 1, 3, 2]), trained([1, 1, 1, 1]), "{precision:?}");
+    }
+}
+
+/// Large batches are worked on in rounds of a block a thread, so in one go where there are many threads.
+#[test]
+fn rounds_change_no_bit() {
+    const FEATURES: usize = 40;
+    let base = || Config::builder(FEATURES).hidden_dims([33]).encoding_dim(7).optimizer(Optimizer::ADAM);
+    let kinds = [
+        ("plain", base()),
+        ("in double precision", base().precision(Precision::F64)),
+        ("clipped and penalised", base().clip_norm(0.5).weight_penalty(WeightPenalty { l1: 0.0, l2: 0.01 })),
+        ("noisy", {
+            base()
+                .noise(Noise::Swap { share: 0.2 })
+                .dropout(Dropout { input: 0.0, hidden: 0.2 })
+                .layer_norm(true)
+        }),
+        ("masked", base().mask_missing(true).activation(Activation::Silu)),
+        ("of several samples", {
+            let latent = Gaussian { samples: 3, ..Gaussian::default() };
+            base().latent(Latent::Gaussian(latent)).loss(Loss::Bce)
+        }),
+    ];
+    let mut values = SplitMix64::new(9).uniform_f32s(1100 * FEATURES, 0.0, 1.0);
+    let whole = Dataset::new(values.clone(), FEATURES).unwrap();
+    values.iter_mut().step_by(17).for_each(|x| *x = f32::NAN);
+    let holes = Dataset::new(values, FEATURES).unwrap();
+    for (name, config) in kinds {
+        let config = config.learning_rate(1e-3).build().unwrap();
+        let data = if name == "masked" { &holes } else { &whole };
+        let trained = |threads: usize| {
+            let mut trainer = Trainer::<f64>::new(&config, Isa::best(), Some(threads)).unwrap();
+            let indices: Vec<usize> = (0..1100).rev().collect();
+            let gradients = trainer.enter(|s| s.gradients(data.values(), &indices).unwrap());
+            let mut model = Autoencoder::new(config.clone()).unwrap();
+            model.set_threads(Some(threads)).unwrap();
+            let losses: Vec<u64> = [1100, 600, 1099]
+                .map(|rows| data.select_rows(&(0..rows).collect::<Vec<_>>()).unwrap())
+                .iter()
+                .map(|rows| model.partial_fit(rows).unwrap().to_bits())
+                .collect();
+            (gradients, losses, hash(&model))
+        };
+        let in_one_go = trained(20);
+        for threads in [1, 2, 3] {
+            assert!(trained(threads) == in_one_go, "{name}: {threads} threads");
+        }
     }
 }
 

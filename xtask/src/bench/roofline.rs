@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ae_kernels::Isa;
 use ae_kernels::activation::Activation;
-use ae_kernels::gemm::{self, BatchPanels, Blocking, WeightRange};
+use ae_kernels::gemm::{self, BatchPanels, Blocking, Round, WeightRange};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
 use ae_kernels::par::Crew;
 use ae_kernels::simd::Element;
@@ -185,10 +185,10 @@ impl Layer {
                     &whole,
                     x,
                     delta,
-                    rule,
+                    (Round::whole(), rule),
                     weights,
                     &mut [],
-                )
+                );
             })
         });
         [("forward", forward), ("backward_input", backward), ("weight_gradient", gradient)]

@@ -127,7 +127,7 @@ impl Set {
         let mut options = ReadOptions::default();
         options.label = Some("y".to_owned());
         options.array = Some("X".to_owned());
-        let rows = ae_data::read(&file, &options).map_err(wrong)?;
+        let rows = ae_data::read(file, &options).map_err(wrong)?;
         let anomalies = match rows.labels() {
             Some(labels) => {
                 let names: Vec<bool> = labels.names().iter().map(|name| name.parse() == Ok(1.0)).collect();

@@ -125,11 +125,11 @@ fn files_of_numbers_hold_numbers() {
     let last: Vec<&str> = text.lines().last().unwrap().split('\t').collect();
     assert_eq!((last.len(), last[3]), (4, "weight"));
     let read = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    let parquet = ae_data::read_table(&read("found.parquet"), &Default::default()).unwrap();
+    let parquet = ae_data::read_table(read("found.parquet"), &Default::default()).unwrap();
     assert_eq!(parquet.names().unwrap(), ["score", "flag", "p_value", "blamed_1"]);
     assert_eq!(parquet.cell(31, 3), "weight");
     // Weight is the fourth column.
-    let numbers = ae_data::read(&read("found.npy"), &Default::default()).unwrap();
+    let numbers = ae_data::read(read("found.npy"), &Default::default()).unwrap();
     assert_eq!((numbers.features(), numbers.row(31).unwrap()[3]), (4, 4.0));
 }
 

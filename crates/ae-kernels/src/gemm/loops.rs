@@ -1,9 +1,9 @@
 //! The loops around the micro-kernel.
 
 use super::micro::{self, BIASES, Finish, Operand, Start, Tile};
-use super::{BatchPanels, Blocking, WeightRange, pieces};
+use super::{BatchPanels, Blocking, Round, WeightRange, pieces};
 use crate::activation::{Activation, Epilogue, Slope, times_slope};
-use crate::panel::{Panels, PanelsMut, panel_count};
+use crate::panel::{MAX_PANEL, Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
 use crate::update::{Rule, Target};
 use crate::workspace::Line;
@@ -197,6 +197,7 @@ pub struct WeightGradient<'a, T> {
     pub(super) range: &'a WeightRange,
     pub(super) x: BatchPanels<'a, T>,
     pub(super) delta: BatchPanels<'a, T>,
+    pub(super) round: Round<'a, T>,
     pub(super) rule: Rule<T>,
     pub(super) weights: &'a mut [T],
     pub(super) state: &'a mut [T],
@@ -206,7 +207,7 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let WeightGradient { blocking, inputs, outputs, range, x, delta, rule, weights, state } = self;
+        let WeightGradient { blocking, inputs, outputs, range, x, delta, round, rule, weights, state } = self;
         let (lines, first_input) = (range.rows.len(), range.rows.start);
         let count = range.rows.end.min(inputs).saturating_sub(first_input);
         let has_bias = range.rows.end == inputs + 1 && lines > 0;
@@ -244,9 +245,14 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                         let sums = &mut waiting[if whole { 0 } else { panel * apart }..];
                         let first = first_input + start;
                         let source = source(group + panel);
-                        if span.end == batch_panels {
-                            for n in 0..width {
-                                let at = ((group + panel + n) * lines + start) * T::PANEL;
+                        let (is_first, is_last) = (span.start == 0, span.end == batch_panels);
+                        for n in 0..width {
+                            let at = ((group + panel + n) * lines + start) * T::PANEL;
+                            if is_first && !round.first {
+                                let carried = &round.sums[at..][..inputs * T::PANEL];
+                                sums[n * apart..][..carried.len()].copy_from_slice(carried);
+                            }
+                            if is_last && round.last {
                                 target.prefetch(s, at, inputs * T::PANEL);
                             }
                         }
@@ -256,13 +262,19 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                             (width * T::PANEL).min(outputs - (range.panels.start + group + panel) * T::PANEL),
                             source,
                             span.clone(),
+                            !(is_first && round.first),
                             sums,
                             apart,
                         );
-                        if span.end == batch_panels {
+                        if is_last {
                             for (n, sums) in sums.chunks(apart).take(width).enumerate() {
                                 let at = ((group + panel + n) * lines + start) * T::PANEL;
-                                target.update(s, at, &sums[..inputs * T::PANEL]);
+                                let sums = &sums[..inputs * T::PANEL];
+                                if round.last {
+                                    target.update(s, at, sums);
+                                } else {
+                                    round.sums[at..][..sums.len()].copy_from_slice(sums);
+                                }
                             }
                         }
                         panel += width;
@@ -272,10 +284,20 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
         }
         if has_bias {
             for (first, panels) in pieces(range.panels.len(), BIASES) {
-                let sums = micro::bias_gradients(s, panels, source(first));
+                let at = |n: usize| ((first + n + 1) * lines - 1) * T::PANEL;
+                let mut sums = [[T::ZERO; MAX_PANEL]; BIASES];
+                if !round.first {
+                    for (n, sums) in sums.iter_mut().take(panels).enumerate() {
+                        sums[..T::PANEL].copy_from_slice(&round.sums[at(n)..][..T::PANEL]);
+                    }
+                }
+                micro::bias_gradients(s, panels, source(first), &mut sums);
                 for (n, sums) in sums.iter().take(panels).enumerate() {
-                    let at = ((first + n + 1) * lines - 1) * T::PANEL;
-                    target.update(s, at, &sums[..T::PANEL]);
+                    if round.last {
+                        target.update(s, at(n), &sums[..T::PANEL]);
+                    } else {
+                        round.sums[at(n)..][..T::PANEL].copy_from_slice(&sums[..T::PANEL]);
+                    }
                 }
             }
         }

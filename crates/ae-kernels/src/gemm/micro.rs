@@ -176,8 +176,8 @@ impl BatchWalk {
     }
 }
 
-/// Adds the batch panels of `span` to the gradients of `inputs` for `outputs` outputs, as many as a tile has: to zero where they are the first
-/// batch panels, else to the lines of `sums`, which the gradients are left in, one line an input, `sums_panel` elements from the lines
+/// Adds the batch panels of `span` to the gradients of `inputs` for `outputs` outputs, as many as a tile has: to zero, or where there are `more`
+/// than these to the lines of `sums`, which the gradients are left in, one line an input, `sums_panel` elements from the lines
 /// of one panel of outputs to those of the next. Where a vector holds all outputs, no other is computed, and what is beyond it is zero.
 ///
 /// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
@@ -188,6 +188,7 @@ pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
     outputs: usize,
     source: BatchOperand<'_, T>,
     span: Range<usize>,
+    more: bool,
     sums: &mut [T],
     sums_panel: usize,
 ) {
@@ -213,6 +214,7 @@ pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
             panels,
             source,
             span: span.clone(),
+            more,
             sums,
             sums_panel,
         };
@@ -232,8 +234,8 @@ pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
     }
 }
 
-/// The gradients of the biases of `panels` panels of outputs, [`BIASES`] at most: a bias has an "input" that is one for every row, so they are
-/// the sums of the deltas. They are in the first `PANEL` elements of each.
+/// Adds to the gradients of the biases of `panels` panels of outputs, [`BIASES`] at most: a bias has an "input" that is one for every row, so
+/// they are the sums of the deltas. They are in the first `PANEL` elements of each.
 ///
 /// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
 #[inline(always)]
@@ -241,22 +243,21 @@ pub(super) fn bias_gradients<T: Element, S: Simd<T>>(
     s: S,
     panels: usize,
     source: BatchOperand<'_, T>,
-) -> [[T; MAX_PANEL]; BIASES] {
+    sums: &mut [[T; MAX_PANEL]; BIASES],
+) {
     assert!(source.delta_at + panels * T::PANEL * T::PANEL <= source.delta.panel_len);
-    let mut sums = [[T::ZERO; MAX_PANEL]; BIASES];
     // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long, in which there are that many
     // squares from `delta_at` on (asserted above).
     unsafe {
         match panels {
             0 => {}
-            1 => sum_lines::<T, S, 1>(s, source, &mut sums),
-            2 => sum_lines::<T, S, 2>(s, source, &mut sums),
-            3 => sum_lines::<T, S, 3>(s, source, &mut sums),
-            4 => sum_lines::<T, S, 4>(s, source, &mut sums),
+            1 => sum_lines::<T, S, 1>(s, source, sums),
+            2 => sum_lines::<T, S, 2>(s, source, sums),
+            3 => sum_lines::<T, S, 3>(s, source, sums),
+            4 => sum_lines::<T, S, 4>(s, source, sums),
             _ => unreachable!("biases of {panels} panels"),
         }
     }
-    sums
 }
 
 /// Panels of outputs whose biases are summed together: each is a chain of additions, and alone it would wait for itself.
@@ -272,6 +273,11 @@ unsafe fn sum_lines<T: Element, S: Simd<T>, const N: usize>(
 ) {
     let per_line = T::PANEL / S::LANES;
     let mut acc = [[s.splat(T::ZERO); 2]; N];
+    for n in 0..N {
+        for j in 0..per_line {
+            acc[n][j] = s.load(&sums[n][j * S::LANES..]);
+        }
+    }
     let mut walk = BatchWalk::over(&source, &(0..source.x.count()));
     while walk.left > 0 {
         let rows = walk.rows::<T>();
@@ -488,6 +494,7 @@ struct Gradients<'a, T> {
     panels: usize,
     source: BatchOperand<'a, T>,
     span: Range<usize>,
+    more: bool,
     sums: &'a mut [T],
     sums_panel: usize,
 }
@@ -495,14 +502,14 @@ struct Gradients<'a, T> {
 impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Gradients { first, tiles, panels, source, span, sums, sums_panel } = self;
+        let Gradients { first, tiles, panels, source, span, more, sums, sums_panel } = self;
         let start = BatchWalk::over(&source, &span);
         let (x_data, delta_data) = (source.x.data.as_ptr(), source.delta.data.as_ptr());
         for tile in 0..tiles {
             let lines = sums[tile * R * T::PANEL..].as_mut_ptr();
             let input = (first + tile * R) * T::PANEL;
             let mut acc = [[s.splat(T::ZERO); NV]; R];
-            if span.start > 0 {
+            if more {
                 for i in 0..R {
                     for j in 0..NV {
                         // SAFETY: the sums have `R` lines for each tile and panel.

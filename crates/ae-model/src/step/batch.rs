@@ -51,11 +51,11 @@ impl<'a, T> Batch<'a, T> {
         }
     }
 
-    /// Block `index` of blocks of `rows` rows.
+    /// Part `index` of parts of `rows` rows.
     pub(super) fn part(self, rows: usize, index: usize) -> Self {
-        let first = index * rows;
-        let last = self.indices.len().min(first + rows);
-        Batch { indices: &self.indices[first..last], first, ..self }
+        let start = index.saturating_mul(rows);
+        let end = self.indices.len().min(start.saturating_add(rows));
+        Batch { indices: &self.indices[start..end], first: self.first + start, ..self }
     }
 }
 

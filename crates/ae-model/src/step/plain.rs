@@ -96,6 +96,14 @@ impl PlainPlan {
 }
 
 impl PlainPlan {
+    /// Whether batches may be worked on in rounds of one block a thread: where nothing waits for all of their rows. Blocks of images are small, and
+    /// phase 2 reads little of them.
+    pub(super) fn goes_in_rounds<T: Element>(&self, network: &Network<T>) -> bool {
+        let waits = network.stages.iter().any(Stage::awaits_batch) || network.contraction().is_some();
+        let convolutions = network.stages.iter().any(Stage::is_of_images);
+        !waits && !convolutions
+    }
+
     /// Where the delta before stage `index` is: stages take turns with the two areas.
     fn delta_at(&self, index: usize) -> usize {
         if self.areas.is_output(index) { self.areas.at(index) } else { self.scratch[index % 2] }
@@ -320,7 +328,7 @@ impl<T: Element> Phases<T> for PlainPlan {
             &piece.range,
             of(if reuses_blocks { kept } else { arena }, inputs, layer.inputs * T::PANEL),
             of(kept, turned, panel::turned_len::<T>(layer.outputs, T::PANEL)),
-            rule,
+            (part.round, rule),
             part.parameters,
             part.state,
         );

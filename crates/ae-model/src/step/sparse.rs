@@ -380,7 +380,7 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
     }
 
     fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
-        let Part { parameters, state } = part;
+        let Part { parameters, state, .. } = part;
         let layers = operands.layers;
         let [inputs, outputs] = self.places::<T>(layers);
         let place = if piece.layer == 0 { inputs } else { outputs };

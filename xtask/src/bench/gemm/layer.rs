@@ -1,7 +1,7 @@
 //! A dense layer and its three products, checked before they are timed.
 
 use ae_kernels::activation::Activation;
-use ae_kernels::gemm::{BatchPanels, Blocking, WeightRange, backward_input, forward, weight_gradient};
+use ae_kernels::gemm::{BatchPanels, Blocking, Round, WeightRange, backward_input, forward, weight_gradient};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
 use ae_kernels::update::Rule;
@@ -118,7 +118,7 @@ impl<T: Element + Float> Layer<T> {
                         &range,
                         x,
                         turned,
-                        Rule::Sgd { step },
+                        (Round::whole(), Rule::Sgd { step }),
                         dw,
                         &mut [],
                     );

@@ -1,0 +1,160 @@
+//! Phase 2 of a step: ranges of the parameters, the sums of their gradients over the batch, and their updates.
+
+use std::ops::Range;
+
+use ae_kernels::gemm::{Round, WeightRange};
+use ae_kernels::par::{Crew, DisjointRanges};
+use ae_kernels::sparse::Index;
+use ae_kernels::update::{self, Rule};
+use ae_kernels::{Element, Isa};
+
+use super::{Arena, Arithmetic, LastRound, Phases, StepPlan, Way};
+use crate::layer::Dense;
+use crate::network::Network;
+
+/// Parameters of a task of phase 2, about: enough to pay for its scheduling, and more where there are more, because
+/// panels that are worked on together share the inputs that come to the core.
+const RANGE: std::ops::RangeInclusive<usize> = 4 * 1024..=256 * 1024;
+/// Tasks of phase 2 a thread, to even out threads that are late.
+const TASKS_A_THREAD: usize = 8;
+
+/// What phase 2 reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operands<'a, T> {
+    pub(super) isa: Isa,
+    pub(super) layers: &'a [Dense],
+    pub(super) rows: usize,
+    pub(super) arena: &'a [T],
+    pub(super) kept: &'a [T],
+    pub(super) index: &'a Index<T>,
+}
+
+/// What a task of phase 2 owns: some parameters and their state.
+#[derive(Debug)]
+pub(crate) struct Part<'a, T> {
+    pub(super) parameters: &'a mut [T],
+    pub(super) state: &'a mut [T],
+    pub(super) round: Round<'a, T>,
+}
+
+/// A range of one layer's parameters in the task of phase 2 that it is part of.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(super) layer: usize,
+    pub(super) range: WeightRange,
+    /// Where it starts among all parameters.
+    pub(super) start: usize,
+    /// Within the range of the task.
+    within: Range<usize>,
+}
+
+impl<T: Element> Arena<T> {
+    /// What phase 2 reads of the last round.
+    fn operands<'a>(&'a self, (isa, layers): (Isa, &'a [Dense])) -> Operands<'a, T> {
+        let (arena, kept) = (self.blocks.as_slice(), self.kept.as_slice());
+        Operands { isa, layers, rows: self.last_round.rows, arena, kept, index: &self.index }
+    }
+}
+
+impl<T: Arithmetic> StepPlan<T> {
+    /// Phase 2: sums the gradients over the batch that phase 1 left in the arena and applies `rule` to `parameters`.
+    pub(crate) fn parameters_phase(
+        &self,
+        at: (Isa, &[Dense]),
+        crew: Crew<'_>,
+        arena: &mut Arena<T>,
+        rule: Rule<f64>,
+        (parameters, state): (&mut [T], &mut [T]),
+    ) {
+        let rule = rule.in_arithmetic();
+        let mut sums = std::mem::take(&mut arena.sums);
+        let LastRound { rows, is_first: first } = arena.last_round;
+        let carried = if first { &mut [] } else { sums.as_mut_slice() };
+        let operands = arena.operands(at);
+        let times = if parameters.is_empty() { 0 } else { state.len() / parameters.len() };
+        self.crew(crew, rows).for_each_part(
+            parameters,
+            [state, carried],
+            &self.ranges,
+            |index, parameters, more| {
+                let [state, sums] = more;
+                for piece in &self.pieces[index] {
+                    let Range { start, end } = piece.within;
+                    let round =
+                        Round { sums: sums.get_mut(start..end).unwrap_or_default(), first, last: true };
+                    let (parameters, state) =
+                        (&mut parameters[start..end], &mut state[start * times..end * times]);
+                    self.update(operands, piece, rule, Part { parameters, state, round });
+                }
+            },
+        );
+        arena.sums = sums;
+    }
+
+    /// Phase 2 of a round that is not the last: sums the gradients.
+    pub(super) fn carry(&self, network: &Network<T>, crew: Crew<'_>, arena: &mut Arena<T>) {
+        let rule = Rule::Gradient { scale: T::ONE };
+        let mut sums = std::mem::take(&mut arena.sums);
+        let LastRound { rows, is_first: first } = arena.last_round;
+        let operands = arena.operands((network.isa, &network.layers));
+        let crew = self.crew(crew, rows);
+        crew.for_each_part(sums.as_mut_slice(), [&mut [], &mut []], &self.ranges, |index, sums, _| {
+            for piece in &self.pieces[index] {
+                let round = Round { sums: &mut sums[piece.within.clone()], first, last: false };
+                self.update(operands, piece, rule, Part { parameters: &mut [], state: &mut [], round });
+            }
+        });
+        arena.sums = sums;
+    }
+
+    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
+        match &self.way {
+            Way::Plain(plan) => plan.update(operands, piece, rule, part),
+            Way::Tiles(plan) => plan.update(operands, piece, rule, part),
+            Way::Sparse(plan) => plan.update(operands, piece, rule, part),
+        }
+    }
+
+    /// Applies `rule` to all parameters, whose `gradients` lie in memory.
+    pub(crate) fn apply_phase(
+        &self,
+        isa: Isa,
+        crew: Crew<'_>,
+        gradients: &[T],
+        rule: Rule<f64>,
+        (parameters, state): (&mut [T], &mut [T]),
+    ) {
+        let rule = rule.in_arithmetic();
+        crew.for_each_part(parameters, [state, &mut []], &self.ranges, |index, parameters, [state, _]| {
+            let from = self.pieces[index].first().map_or(0, |piece| piece.start);
+            let gradients = &gradients[from..][..parameters.len()];
+            update::apply(isa, rule, gradients, parameters, state);
+        });
+    }
+}
+
+/// The parameters as tasks of about as many elements as [`RANGE`] allows: long panels divided, small layers joined.
+pub(super) fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, Vec<Vec<Piece>>) {
+    let most = (network.parameters.as_slice().len() / (TASKS_A_THREAD * threads.max(1)))
+        .clamp(*RANGE.start(), *RANGE.end());
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    let mut pieces: Vec<Vec<Piece>> = Vec::new();
+    for (index, layer) in network.layers.iter().enumerate() {
+        for (place, range) in layer.ranges::<T>(most) {
+            match (ranges.last_mut(), pieces.last_mut()) {
+                (Some(last), Some(of_last)) if last.len() + place.len() <= most => {
+                    let within = last.len()..last.len() + place.len();
+                    of_last.push(Piece { layer: index, range, start: place.start, within });
+                    last.end = place.end;
+                }
+                _ => {
+                    let within = 0..place.len();
+                    pieces.push(vec![Piece { layer: index, range, start: place.start, within }]);
+                    ranges.push(place);
+                }
+            }
+        }
+    }
+    // In order and end to end by construction, so there is always a value.
+    (DisjointRanges::new(ranges).unwrap_or_default(), pieces)
+}
