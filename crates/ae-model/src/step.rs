@@ -320,7 +320,7 @@ impl<T: Arithmetic> StepPlan<T> {
         arena: &mut Arena<T>,
         out: &mut [f64],
     ) {
-        for (round, out) in out.chunks_mut(self.at_once.max(1)).enumerate() {
+        for (round, out) in out.chunks_mut(self.at_once).enumerate() {
             let batch = batch.part(self.at_once, round);
             self.round(network, crew, batch, arena);
             let losses = self.each(self.layout.judged.losses, batch.indices.len(), arena);
