@@ -206,32 +206,13 @@ fn check_weight_gradient<T: Element + Float>(
             let place = panel * panel_elements + range.start * T::PANEL
                 ..panel * panel_elements + range.end * T::PANEL;
             let range = WeightRange { panels: panel..panel + 1, rows: range };
-            let one = Rule::Gradient { scale: T::ONE };
-            let target = &mut gradient.as_mut_slice()[place.clone()];
-            gemm::weight_gradient(
-                isa,
-                blocking(kc),
-                (inputs, outputs),
-                &range,
-                x,
-                delta,
-                (Round::whole(), one),
-                target,
-                &mut [],
-            );
-            let half = Rule::Sgd { step: T::from_f64(0.5) };
-            let target = &mut updated.as_mut_slice()[place];
-            gemm::weight_gradient(
-                isa,
-                blocking(kc),
-                (inputs, outputs),
-                &range,
-                x,
-                delta,
-                (Round::whole(), half),
-                target,
-                &mut [],
-            );
+            let apply = |rule: Rule<T>, target: &mut AlignedBuf<T>| {
+                let (target, rule) = (&mut target.as_mut_slice()[place.clone()], (Round::whole(), rule));
+                let sizes = (inputs, outputs);
+                gemm::weight_gradient(isa, blocking(kc), sizes, &range, x, delta, rule, target, &mut []);
+            };
+            apply(Rule::Gradient { scale: T::ONE }, &mut gradient);
+            apply(Rule::Sgd { step: T::from_f64(0.5) }, &mut updated);
         }
     }
     let ones = vec![1.0; rows];

@@ -7,7 +7,7 @@
 //! Phase 2, each range of the parameters: the sum of the gradient over the whole batch, and the update. (Convolutions, which have few
 //! parameters for their work, sum it over the rows of each batch panel in phase 1, and phase 2 sums over the panels.)
 //!
-//! A batch of more rows than a block a thread goes through both phases in rounds, where it can: the sums of one are carried on to the next,
+//! A batch of several blocks a thread goes through both phases in rounds, where it can: the sums of one are carried on to the next,
 //! and what phase 2 reads of the rows is still in a cache.
 //!
 //! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
@@ -233,7 +233,7 @@ impl<T: Arithmetic> StepPlan<T> {
         };
         let round = layout.block_panels * T::PANEL * threads.max(1);
         let at_once = match &way {
-            Way::Plain(plan) if batch > (ROUNDS - 1) * round && plan.goes_in_rounds(network) => round,
+            Way::Plain(plan) if batch > (ROUNDS - 1) * round && plan.goes_in_rounds() => round,
             _ => batch.max(1),
         };
         let (ranges, pieces) = tasks(network, threads);

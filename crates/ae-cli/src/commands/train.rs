@@ -83,9 +83,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         (_, _, true) => Progress::Silent,
         _ => Progress::lines(epochs),
     };
-    let (validation, seed) = (model.config().validation(), model.config().seed());
-    let (train, _) = ae_data::validation_split(source.rows(), validation, seed)?;
-    let mut log = files.open_log(source.rows(), train.len(), model.config())?;
+    let mut log = files.open_log(source.rows(), model.config())?;
     let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
     callbacks.extend(log.as_mut().map(|log| log as &mut dyn Callback));
     let start = Instant::now();

@@ -33,6 +33,7 @@ pub(super) struct PlainPlan {
     layers: Vec<OfLayer>,
     /// Two areas for deltas, behind the values.
     scratch: [usize; 2],
+    goes_in_rounds: bool,
 }
 
 /// Where phase 2 finds what it reads of a layer: among what is kept, but for inputs that are the values of a block.
@@ -56,6 +57,8 @@ impl PlainPlan {
         // blocks before them were, which stays in the caches, and inputs of dense layers are kept.
         let looked_at = network.stages.iter().any(Stage::awaits_batch) || network.contraction().is_some();
         let reuses_blocks = convolutions && !looked_at;
+        // Where nothing waits for all rows; blocks of images are small, and phase 2 reads little of them.
+        let goes_in_rounds = !convolutions && !looked_at;
         let (mut end, mut kept_len) = (0, 0);
         let mut take = |len: usize| {
             end += len;
@@ -91,17 +94,14 @@ impl PlainPlan {
         let squares = keep(rows * areas.most_copies());
         let judged = Judged { kept: true, losses, squares };
         let layout = Layout { block_panels, block_len: end, reuses_blocks, kept_len, judged };
-        PlainPlan { layout, areas, layers, scratch }
+        PlainPlan { layout, areas, layers, scratch, goes_in_rounds }
     }
 }
 
 impl PlainPlan {
-    /// Whether batches may be worked on in rounds of one block a thread: where nothing waits for all of their rows. Blocks of images are small, and
-    /// phase 2 reads little of them.
-    pub(super) fn goes_in_rounds<T: Element>(&self, network: &Network<T>) -> bool {
-        let waits = network.stages.iter().any(Stage::awaits_batch) || network.contraction().is_some();
-        let convolutions = network.stages.iter().any(Stage::is_of_images);
-        !waits && !convolutions
+    /// Whether batches may be worked on in rounds of one block a thread.
+    pub(super) fn goes_in_rounds(&self) -> bool {
+        self.goes_in_rounds
     }
 
     /// Where the delta before stage `index` is: stages take turns with the two areas.

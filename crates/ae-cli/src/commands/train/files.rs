@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ae_data::{Fingerprint, Format};
+use ae_data::{Fingerprint, Format, validation_split};
 use ae_model::Config;
 
 use super::log::{self, Log};
@@ -34,17 +34,12 @@ impl<'a> Files<'a> {
         Ok(Files { model, checkpoint, log, goes_on, replaces })
     }
 
-    /// The log, where one is kept, of a training on so many rows, of which it learns from `train`.
-    pub(super) fn open_log(
-        &self,
-        rows: usize,
-        train: usize,
-        config: &Config,
-    ) -> Result<Option<Log>, Failure> {
+    /// The log, where one is kept, of a training on so many rows, those set aside among them.
+    pub(super) fn open_log(&self, rows: usize, config: &Config) -> Result<Option<Log>, Failure> {
         let Some(folder) = self.log else { return Ok(None) };
-        let print = identity(rows, config)?;
+        let (train, _) = validation_split(rows, config.validation(), config.seed())?;
         let start = if self.goes_on { Log::again } else { Log::create };
-        start(folder, train, print).map(Some)
+        start(folder, train.len(), identity(rows, config)?).map(Some)
     }
 }
 
