@@ -54,9 +54,6 @@ use tiles::TilePlan;
 /// Multiply-adds of a phase, or of a product by itself, below which sharing it among threads costs more than it saves: break-even is at about 200,000, a few
 /// microseconds (AVX2, two threads, 100-50-10 with batches of 16 and 32).
 const WORTH_SHARING: usize = 1 << 18;
-/// Rounds of one block a thread that a batch must have to be worked on in rounds. Where it has three, carrying the sums on costs more than it saves:
-/// 300 rows of 784-256-128-64-32 took 1.09 times as long, but 1,024 0.97, and 4,096 0.92 (AVX2, one thread).
-const ROUNDS: usize = 4;
 
 /// The arithmetic of a network: `f32` or `f64`.
 #[allow(private_bounds, reason = "closed: only these two have the steps that it stands for")]
@@ -233,7 +230,7 @@ impl<T: Arithmetic> StepPlan<T> {
         };
         let round = layout.block_panels * T::PANEL * threads.max(1);
         let at_once = match &way {
-            Way::Plain(plan) if batch > (ROUNDS - 1) * round && plan.goes_in_rounds() => round,
+            Way::Plain(plan) if plan.rounds_from().is_some_and(|from| batch.div_ceil(round) >= from) => round,
             _ => batch.max(1),
         };
         let (ranges, pieces) = tasks(network, threads);

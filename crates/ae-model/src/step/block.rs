@@ -102,9 +102,11 @@ impl Areas {
         self.private[index]
     }
 
-    /// Elements of the largest values, those of the input left out, of so many rows: deltas.
+    /// Elements of the largest delta of so many rows that has no place of its own: neither that of the input, which nobody needs, nor that of
+    /// the output.
     pub(super) fn largest_delta(&self, rows: usize) -> usize {
-        self.values.iter().skip(1).map(|area| area.features * area.copies * rows).max().unwrap_or(0)
+        let between = self.values.get(1..self.values.len() - 1).unwrap_or_default();
+        between.iter().map(|area| area.features * area.copies * rows).max().unwrap_or(0)
     }
 
     /// Most samples of a row.

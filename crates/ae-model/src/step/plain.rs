@@ -15,11 +15,21 @@ use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece, WORTH_SHARING,
 use crate::network::Network;
 use crate::stage::{Convolution, Stage};
 
-/// Batch panels of a block at most: 128 rows of single precision, whose activations stay in a private cache while each
-/// line of weights that comes to L1 serves eight panels.
+/// Batch panels of a block at most: 128 rows of single precision, so that each line of weights that comes to L1 serves eight panels.
 const BLOCK_PANELS: usize = 8;
+/// Batch panels of a block where rows are wide: two are worked on together.
+const WIDE_PANELS: usize = 2;
+/// Bytes of a block. Values beyond that are written to memory by one stage and read from there by the next, which costs more than to read
+/// the weights more often, as long as these are few: blocks have at least as many values as twice the parameters.
+const BLOCK_BYTES: usize = 3 << 20;
 /// The same with convolutions, which have few weights for many values: two panels are worked on together.
 const CONVOLUTION_PANELS: usize = 2;
+
+/// Rounds of one block a thread that a batch must have to be worked on in rounds. Where it has three, carrying the sums on costs more than it saves:
+/// 300 rows of 784-256-128-64-32 took 1.09 times as long, but 1,024 0.97, and 4,096 0.92 (AVX2, one thread).
+const ROUNDS: usize = 4;
+/// The same where there are few parameters for the values of a block.
+const ROUNDS_OF_FEW: usize = 2;
 
 /// Tasks of a shared product a thread, to even out threads that are late.
 const TASKS_A_THREAD: usize = 2;
@@ -33,7 +43,8 @@ pub(super) struct PlainPlan {
     layers: Vec<OfLayer>,
     /// Two areas for deltas, behind the values.
     scratch: [usize; 2],
-    goes_in_rounds: bool,
+    /// How many rounds of one block a thread a batch must have to be worked on in rounds; `None` where it cannot be.
+    rounds_from: Option<usize>,
 }
 
 /// Where phase 2 finds what it reads of a layer: among what is kept, but for inputs that are the values of a block.
@@ -49,16 +60,34 @@ struct OfLayer {
 impl PlainPlan {
     pub(super) fn new<T: Element>(network: &Network<T>, batch: usize, threads: usize) -> Self {
         let panels = panel_count::<T>(batch).max(1);
+        let parameters = network.parameters.as_slice().len();
+        let one = Self::with_blocks(network, 1).values();
+        let few = (BLOCK_BYTES / size_of::<T>()).max(2 * parameters) / one.max(1);
+        let most = match network.stages.iter().any(Stage::is_of_images) {
+            true => CONVOLUTION_PANELS,
+            false => few.clamp(WIDE_PANELS, BLOCK_PANELS),
+        };
+        let mut plan = Self::with_blocks(network, even_blocks(panels, threads, most));
+        if 2 * parameters <= plan.values() {
+            plan.rounds_from = plan.rounds_from.map(|rounds| rounds.min(ROUNDS_OF_FEW));
+        }
+        plan
+    }
+
+    /// Values of a block, of which there are several for one of the network's.
+    fn values(&self) -> usize {
+        self.layout.block_len + self.layout.kept_len
+    }
+
+    fn with_blocks<T: Element>(network: &Network<T>, block_panels: usize) -> Self {
         let convolutions = network.stages.iter().any(Stage::is_of_images);
-        let most = if convolutions { CONVOLUTION_PANELS } else { BLOCK_PANELS };
-        let block_panels = even_blocks(panels, threads, most);
         let rows = block_panels * T::PANEL;
         // Images have many values, and phase 2 reads few of them: the gradients of convolutions are there already. So blocks are where the
         // blocks before them were, which stays in the caches, and inputs of dense layers are kept.
         let looked_at = network.stages.iter().any(Stage::awaits_batch) || network.contraction().is_some();
         let reuses_blocks = convolutions && !looked_at;
         // Where nothing waits for all rows; blocks of images are small, and phase 2 reads little of them.
-        let goes_in_rounds = !convolutions && !looked_at;
+        let rounds_from = (!convolutions && !looked_at).then_some(ROUNDS);
         let (mut end, mut kept_len) = (0, 0);
         let mut take = |len: usize| {
             end += len;
@@ -94,14 +123,14 @@ impl PlainPlan {
         let squares = keep(rows * areas.most_copies());
         let judged = Judged { kept: true, losses, squares };
         let layout = Layout { block_panels, block_len: end, reuses_blocks, kept_len, judged };
-        PlainPlan { layout, areas, layers, scratch, goes_in_rounds }
+        PlainPlan { layout, areas, layers, scratch, rounds_from }
     }
 }
 
 impl PlainPlan {
-    /// Whether batches may be worked on in rounds of one block a thread.
-    pub(super) fn goes_in_rounds(&self) -> bool {
-        self.goes_in_rounds
+    /// How many rounds of one block a thread a batch must have to be worked on in rounds; `None` where it cannot be.
+    pub(super) fn rounds_from(&self) -> Option<usize> {
+        self.rounds_from
     }
 
     /// Where the delta before stage `index` is: stages take turns with the two areas.
