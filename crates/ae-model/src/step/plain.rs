@@ -22,7 +22,7 @@ const WIDE_PANELS: usize = 2;
 /// Bytes of a block. Values beyond that are written to memory by one stage and read from there by the next, which costs more than to read
 /// the weights more often, as long as these are few: blocks have at least as many values as twice the parameters.
 const BLOCK_BYTES: usize = 3 << 20;
-/// The same with convolutions, which have few weights for many values: two panels are worked on together.
+/// Batch panels of a block with convolutions, which have few weights for many values.
 const CONVOLUTION_PANELS: usize = 2;
 
 /// Rounds of one block a thread that a batch must have to be worked on in rounds. Where it has three, carrying the sums on costs more than it saves:
