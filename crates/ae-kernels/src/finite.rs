@@ -26,12 +26,15 @@ struct RowsFinite<'a> {
 impl Kernel<f32> for RowsFinite<'_> {
     type Output = bool;
     #[inline(always)]
-    fn run<S: Simd<f32>>(self, _: S) -> bool {
+    fn run<S: Simd<f32>>(self, s: S) -> bool {
         let RowsFinite { table, features, indices } = self;
-        // The largest of every sixteenth: rows may be short, and what is the same for all of them is done once.
-        let mut most = [0u32; LANES];
+        let zero = s.splat(0.0);
+        // Sums of zeros: infinity and NaN times zero are NaN. Rows may be short, and what is the same for all of them is done once.
+        let mut sums = [zero; LANES];
         let mut look = |line: &[f32; LANES]| {
-            (0..LANES).for_each(|lane| most[lane] = most[lane].max(magnitude(line[lane])));
+            for (sum, x) in sums.iter_mut().zip(line.chunks_exact(S::LANES)) {
+                *sum = s.mul_add(s.load(x), zero, *sum);
+            }
         };
         for row in indices {
             let row = &table[row * features..][..features];
@@ -48,12 +51,9 @@ impl Kernel<f32> for RowsFinite<'_> {
                 }
             }
         }
-        most.iter().all(|most| *most < f32::INFINITY.to_bits())
+        let sum = sums.into_iter().take(LANES / S::LANES).fold(zero, |sum, more| s.add(sum, more));
+        let mut line = [0.0; LANES];
+        s.store(sum, &mut line);
+        line.iter().all(|x| *x == 0.0)
     }
-}
-
-/// The bits of a value without its sign are in the order of the values, and those of infinity before those of NaN.
-#[inline(always)]
-fn magnitude(x: f32) -> u32 {
-    x.to_bits() & 0x7fff_ffff
 }
