@@ -1,17 +1,31 @@
 //! Whether values are numbers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::isa::Isa;
+use crate::par::Crew;
 use crate::simd::{Element, Kernel, Simd};
 
 /// Whether none of the values is infinite or NaN.
 pub fn all_finite(isa: Isa, values: &[f32]) -> bool {
-    rows_finite(isa, values, values.len(), &[0])
+    f32::run(isa, RowsFinite { table: values, features: values.len(), indices: &[0] })
 }
+
+/// Values of a task: enough to take several microseconds.
+const TASK: usize = 1 << 16;
 
 /// Whether none of the rows `indices` of a row-major `table` with so many features has an infinite value or NaN. Panics for an index beyond
 /// the table.
-pub fn rows_finite(isa: Isa, table: &[f32], features: usize, indices: &[usize]) -> bool {
-    f32::run(isa, RowsFinite { table, features, indices })
+pub fn rows_finite((isa, crew): (Isa, Crew<'_>), table: &[f32], features: usize, indices: &[usize]) -> bool {
+    let rows = (TASK / features.max(1)).max(1);
+    let finite = AtomicBool::new(true);
+    crew.share(indices.len().div_ceil(rows), |task| {
+        let indices = &indices[task * rows..indices.len().min((task + 1) * rows)];
+        if !f32::run(isa, RowsFinite { table, features, indices }) {
+            finite.store(false, Ordering::Relaxed);
+        }
+    });
+    finite.into_inner()
 }
 
 /// Values that are looked at together.

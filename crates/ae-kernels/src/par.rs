@@ -295,7 +295,7 @@ impl<'t> Crew<'t> {
     }
 
     /// Calls `work` once with every index below `count`.
-    fn share(self, count: usize, work: impl Fn(usize) + Sync) {
+    pub(crate) fn share(self, count: usize, work: impl Fn(usize) + Sync) {
         self.share_as(count, |_, index| work(index));
     }
 

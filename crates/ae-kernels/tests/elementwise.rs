@@ -5,6 +5,7 @@
 use ae_kernels::activation::{Activation, Slope};
 use ae_kernels::finite::{all_finite, rows_finite};
 use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len, turned_len};
+use ae_kernels::par::{Crew, Pool};
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
 use ae_testing::random::SplitMix64;
@@ -209,20 +210,37 @@ fn rows_that_are_not_finite_are_found_among_others() {
         for features in [1, 7, 16, 33] {
             let fine = SplitMix64::new(3).uniform_f32s(6 * features, -1.0, 1.0);
             let rows = [5, 0, 3, 3];
-            assert!(rows_finite(isa, &fine, features, &rows) && rows_finite(isa, &fine, features, &[]));
+            let at = (isa, Crew::SOLO);
+            assert!(rows_finite(at, &fine, features, &rows) && rows_finite(at, &fine, features, &[]));
             for at in 0..fine.len() {
                 for wrong in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
                     let mut table = fine.clone();
                     table[at] = wrong;
                     let among = rows.contains(&(at / features));
                     assert_eq!(
-                        rows_finite(isa, &table, features, &rows),
+                        rows_finite((isa, Crew::SOLO), &table, features, &rows),
                         !among,
                         "{at} of {features} on {isa}"
                     );
                 }
             }
         }
+    }
+}
+
+/// Every row of several tasks, and a last one that is shorter.
+#[test]
+fn rows_are_looked_at_whoever_does_it() {
+    const FEATURES: usize = 700;
+    let pool = Pool::new(Some(3)).unwrap();
+    let rows: Vec<usize> = (0..250).rev().collect();
+    let mut table = SplitMix64::new(4).uniform_f32s(rows.len() * FEATURES, -1.0, 1.0);
+    let at = (Isa::best(), pool.crew());
+    assert!(rows_finite(at, &table, FEATURES, &rows));
+    for row in 0..rows.len() {
+        let fine = std::mem::replace(&mut table[row * FEATURES + row], f32::NAN);
+        assert!(!rows_finite(at, &table, FEATURES, &rows), "row {row}");
+        table[row * FEATURES + row] = fine;
     }
 }
 

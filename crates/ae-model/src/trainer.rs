@@ -173,7 +173,7 @@ impl<T: Arithmetic> Session<'_, T> {
     fn check_rows(&self, table: &[f32], indices: &[usize]) -> Result<(), Error> {
         let (network, features) = (&self.engine.network, self.features);
         let may_miss = network.objective.mask_missing;
-        if rows_finite(network.isa, table, features, indices) {
+        if rows_finite((network.isa, self.crew), table, features, indices) {
             return Ok(());
         }
         for &row in indices {
