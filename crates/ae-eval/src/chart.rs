@@ -34,7 +34,7 @@ const RIGHT: f64 = 14.0;
 const LINE: f64 = 20.0;
 /// Colours between light and dark, so that each has three times the luminance of a dark ground and a third of a light one's.
 const COLOURS: [&str; 9] =
-    ["#2f7fd1", "#d9620f", "#14936a", "#c2589a", "#a8790a", "#8a6fd6", "#7d858e", "#d64550", "#7a4f33"];
+    ["#2f7fd1", "#d9620f", "#14936a", "#c2589a", "#a8790a", "#8a6fd6", "#7d858e", "#d64550", "#6a951c"];
 
 /// A value beside what is drawn of it.
 fn number(value: f64) -> String {

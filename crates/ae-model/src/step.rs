@@ -229,10 +229,12 @@ impl<T: Arithmetic> StepPlan<T> {
             Way::Sparse(plan) => Phases::<T>::layout(plan).clone(),
         };
         let round = layout.block_panels * T::PANEL * threads.max(1);
-        let at_once = match &way {
-            Way::Plain(plan) if plan.rounds_from().is_some_and(|from| batch.div_ceil(round) >= from) => round,
-            _ => batch.max(1),
+        let rounds_from = match &way {
+            Way::Plain(plan) => plan.rounds_from(network),
+            Way::Tiles(_) | Way::Sparse(_) => None,
         };
+        let in_rounds = rounds_from.is_some_and(|from| batch.div_ceil(round) >= from);
+        let at_once = if in_rounds { round } else { batch.max(1) };
         let (ranges, pieces) = tasks(network, threads);
         let chosen_among = network.batch_top_k().map_or(0, |latent| latent.features);
         let multiply_adds_a_row = multiply_adds(network);

@@ -43,8 +43,7 @@ pub(super) struct PlainPlan {
     layers: Vec<OfLayer>,
     /// Two areas for deltas, behind the values.
     scratch: [usize; 2],
-    /// How many rounds of one block a thread a batch must have to be worked on in rounds; `None` where it cannot be.
-    rounds_from: Option<usize>,
+    goes_in_rounds: bool,
 }
 
 /// Where phase 2 finds what it reads of a layer: among what is kept, but for inputs that are the values of a block.
@@ -63,18 +62,12 @@ impl PlainPlan {
         let parameters = network.parameters.as_slice().len();
         let one = Self::with_blocks(network, 1).values();
         let few = (BLOCK_BYTES / size_of::<T>()).max(2 * parameters) / one.max(1);
-        let most = match network.stages.iter().any(Stage::is_of_images) {
-            true => CONVOLUTION_PANELS,
-            false => few.clamp(WIDE_PANELS, BLOCK_PANELS),
-        };
-        let mut plan = Self::with_blocks(network, even_blocks(panels, threads, most));
-        if 2 * parameters <= plan.values() {
-            plan.rounds_from = plan.rounds_from.map(|rounds| rounds.min(ROUNDS_OF_FEW));
-        }
-        plan
+        let convolutions = network.stages.iter().any(Stage::is_of_images);
+        let most = if convolutions { CONVOLUTION_PANELS } else { few.clamp(WIDE_PANELS, BLOCK_PANELS) };
+        Self::with_blocks(network, even_blocks(panels, threads, most))
     }
 
-    /// Values of a block, of which there are several for one of the network's.
+    /// Elements that a block takes in memory, its own and those that are kept.
     fn values(&self) -> usize {
         self.layout.block_len + self.layout.kept_len
     }
@@ -87,7 +80,7 @@ impl PlainPlan {
         let looked_at = network.stages.iter().any(Stage::awaits_batch) || network.contraction().is_some();
         let reuses_blocks = convolutions && !looked_at;
         // Where nothing waits for all rows; blocks of images are small, and phase 2 reads little of them.
-        let rounds_from = (!convolutions && !looked_at).then_some(ROUNDS);
+        let goes_in_rounds = !convolutions && !looked_at;
         let (mut end, mut kept_len) = (0, 0);
         let mut take = |len: usize| {
             end += len;
@@ -123,14 +116,13 @@ impl PlainPlan {
         let squares = keep(rows * areas.most_copies());
         let judged = Judged { kept: true, losses, squares };
         let layout = Layout { block_panels, block_len: end, reuses_blocks, kept_len, judged };
-        PlainPlan { layout, areas, layers, scratch, rounds_from }
+        PlainPlan { layout, areas, layers, scratch, goes_in_rounds }
     }
-}
 
-impl PlainPlan {
     /// How many rounds of one block a thread a batch must have to be worked on in rounds; `None` where it cannot be.
-    pub(super) fn rounds_from(&self) -> Option<usize> {
-        self.rounds_from
+    pub(super) fn rounds_from<T: Element>(&self, network: &Network<T>) -> Option<usize> {
+        let few = 2 * network.parameters.as_slice().len() <= self.values();
+        self.goes_in_rounds.then_some(if few { ROUNDS_OF_FEW } else { ROUNDS })
     }
 
     /// Where the delta before stage `index` is: stages take turns with the two areas.
