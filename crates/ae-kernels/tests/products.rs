@@ -278,6 +278,29 @@ fn products_past_the_edges_of_the_default_blocks() {
     }
 }
 
+/// The deltas below a layer, row by row, of the inputs from `first` on that there are values `below` of.
+fn backward<T: Element>(
+    isa: Isa,
+    [rows, inputs, outputs]: [usize; 3],
+    weights: &AlignedBuf<T>,
+    first: usize,
+    delta: &AlignedBuf<T>,
+    below: &AlignedBuf<T>,
+) -> Vec<T> {
+    let some = below.as_slice().len() / panel_len::<T>(1, rows);
+    let mut dx = nan::<T>(below.as_slice().len());
+    gemm::backward_input(
+        isa,
+        blocking(64),
+        Panels::new(weights.as_slice(), inputs + 1, outputs),
+        first,
+        Panels::new(delta.as_slice(), outputs, rows),
+        (Panels::new(below.as_slice(), some, rows), Activation::Tanh),
+        PanelsMut::new(dx.as_mut_slice(), some, rows),
+    );
+    table(Panels::new(dx.as_slice(), some, rows))
+}
+
 /// Blocks of any size, rows in any company: the same bits.
 fn check_company<T: Element + Float>(isa: Isa, dims: [usize; 3]) {
     let [rows, inputs, outputs] = dims;
@@ -291,10 +314,17 @@ fn check_company<T: Element + Float>(isa: Isa, dims: [usize; 3]) {
     for kc in BLOCKINGS {
         assert_eq!(of_rows(0, rows, kc), all, "{dims:?}, kc {kc} on {isa}");
     }
-    for few in [1, 2] {
-        for row in 0..=rows - few {
-            let alone = of_rows(row, few, 192);
-            assert_eq!(alone, all[row * outputs..][..few * outputs], "{dims:?}, row {row}, {few} on {isa}");
+    let deltas_of = |first: usize, rows: usize| {
+        let delta = batch::<T>(&case.delta[first * outputs..][..rows * outputs], rows, outputs);
+        let below = batch::<T>(&case.x[first * inputs..][..rows * inputs], rows, inputs);
+        backward(isa, [rows, inputs, outputs], &weights, 0, &delta, &below)
+    };
+    let all_deltas = deltas_of(0, rows);
+    for some in (1..rows.min(10)).chain([rows - rows / 4]) {
+        for row in (0..=rows - some).step_by(rows.div_ceil(7)) {
+            let name = format!("{dims:?}, {some} rows from {row} on {isa}");
+            assert_eq!(of_rows(row, some, 192), all[row * outputs..][..some * outputs], "{name}");
+            assert_eq!(deltas_of(row, some), all_deltas[row * inputs..][..some * inputs], "deltas of {name}");
         }
     }
 }
@@ -302,8 +332,8 @@ fn check_company<T: Element + Float>(isa: Isa, dims: [usize; 3]) {
 #[test]
 fn neither_blocks_nor_neighbours_change_a_bit() {
     for isa in Isa::available() {
-        // The second has more inputs than a row by itself brings together at a time.
-        for dims in [[50, 37, 29], [3, 2053, 83], [3, 1024, 16], [3, 1, 129]] {
+        // The second has more inputs than few rows bring together at a time.
+        for dims in [[50, 37, 29], [9, 2053, 83], [5, 1024, 16], [21, 1, 129]] {
             check_company::<f32>(isa, dims);
             check_company::<f64>(isa, dims);
         }
@@ -317,17 +347,7 @@ fn check_parts<T: Element + Float>(isa: Isa, [rows, inputs, outputs]: [usize; 3]
     let down = |first: usize, some: usize| {
         let x: Vec<f64> =
             (0..rows).flat_map(|row| &case.x[row * inputs + first..][..some]).copied().collect();
-        let (below, mut dx) = (batch::<T>(&x, rows, some), nan::<T>(panel_len::<T>(some, rows)));
-        gemm::backward_input(
-            isa,
-            blocking(64),
-            Panels::new(weights.as_slice(), inputs + 1, outputs),
-            first,
-            Panels::new(delta.as_slice(), outputs, rows),
-            (Panels::new(below.as_slice(), some, rows), Activation::Tanh),
-            PanelsMut::new(dx.as_mut_slice(), some, rows),
-        );
-        table(Panels::new(dx.as_slice(), some, rows))
+        backward(isa, [rows, inputs, outputs], &weights, first, &delta, &batch::<T>(&x, rows, some))
     };
     let all = down(0, inputs);
     for (first, some) in [(0, 1), (1, inputs - 1), (inputs / 2, inputs - inputs / 2), (inputs, 0)] {

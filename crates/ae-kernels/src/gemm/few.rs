@@ -1,4 +1,5 @@
-//! [`super::forward`] for a row or two: the weights are the vectors, so no work is done for rows that are not there.
+//! [`super::forward`] for few rows. A panel of them costs the same whether it is full or not; here the weights are the vectors, so that no work is
+//! done for rows that are not there. Every sum is the same chain of multiply-adds as in a full panel.
 
 use std::ops::Range;
 
@@ -6,15 +7,14 @@ use crate::activation::Epilogue;
 use crate::panel::{MAX_PANEL, Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 
-/// Rows that [`forward`] takes one at a time: a panel of them costs the same whether it is full or not.
-pub(super) const FEW: usize = 2;
-/// Vectors of weights that are read side by side for one row: as many sums as hide the latency of a multiply-add.
-const ABREAST: usize = 8;
-/// Inputs whose values for one row are brought together before the weights are read, line after line and each line whole: in
-/// panels they are a line apart, and a row of 1000 would take more of L1 and L2 than its weights leave.
+/// Rows that are few: their sums are in registers together, so that a line of weights is read once for all of them. Of eight rows half a tile
+/// is as fast where rows are wide, and twice as fast where they are narrow.
+pub(super) const FEW: usize = 4;
+/// Values of the rows that are brought together before the weights are read: in panels they are a line apart, and a row of 1000 would take
+/// more of L1 and L2 than its weights leave.
 const TOGETHER: usize = 1024;
 
-/// [`Forward`] for rows by themselves, with the weights as the vectors. The sums are the same chains.
+/// [`super::loops::Forward`] for few rows.
 #[allow(unnameable_types, reason = "the argument of a closed trait")]
 pub struct ForwardFew<'a, T> {
     pub(super) weights: Panels<'a, T>,
@@ -27,107 +27,145 @@ impl<T: Element> Kernel<T> for ForwardFew<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
-        let per_line = T::PANEL / S::LANES;
-        for row in 0..self.x.cols() {
-            if per_line == 1 {
-                self.row::<S, ABREAST, 1>(s, row);
-            } else if per_line == 2 {
-                self.row::<S, { ABREAST / 2 }, 2>(s, row);
-            } else {
-                unreachable!("panel rows of {per_line} vectors");
-            }
+        // As many panels of outputs side by side as it takes for eight sums or so, which hide the latency of a multiply-add.
+        match (T::PANEL / S::LANES, self.x.cols()) {
+            (_, 0) => {}
+            (1, 1) => self.rows::<S, 1, 8, 1>(s),
+            (1, 2) => self.rows::<S, 1, 4, 2>(s),
+            (1, 3) => self.rows::<S, 1, 2, 3>(s),
+            (1, 4) => self.rows::<S, 1, 2, 4>(s),
+            (2, 1) => self.rows::<S, 2, 4, 1>(s),
+            (2, 2) => self.rows::<S, 2, 2, 2>(s),
+            (2, 3) => self.rows::<S, 2, 1, 3>(s),
+            (2, 4) => self.rows::<S, 2, 1, 4>(s),
+            (vectors, rows) => unreachable!("{rows} rows, panel rows of {vectors} vectors"),
         }
     }
 }
 
-/// The values of one row for inputs `first` and those that follow it.
-#[derive(Clone, Copy)]
-struct Part<'a, T> {
-    row: usize,
-    first: usize,
-    values: &'a [T],
-}
-
 impl<T: Element> ForwardFew<'_, T> {
-    /// The sums of one row, `N` panels of outputs at a time, whose lines are `V` vectors.
+    /// All `R` rows, for `N` panels of outputs at a time, whose lines are `V` vectors.
     #[inline(always)]
-    fn row<S: Simd<T>, const N: usize, const V: usize>(&mut self, s: S, row: usize) {
+    fn rows<S: Simd<T>, const V: usize, const N: usize, const R: usize>(&mut self, s: S) {
         let (inputs, panels) = (self.x.rows(), self.weights.count());
-        let mut together = [T::ZERO; TOGETHER];
+        let mut values = [T::ZERO; TOGETHER];
         let mut first = 0;
         loop {
-            let count = TOGETHER.min(inputs - first);
-            let lines = &self.x.data()[first * T::PANEL..][..count * T::PANEL];
-            for k in 0..count {
-                together[k] = lines[k * T::PANEL + row];
+            let steps = (TOGETHER / R).min(inputs - first);
+            let lines = &self.x.data()[first * T::PANEL..][..steps * T::PANEL];
+            for (values, line) in values.chunks_exact_mut(R).zip(lines.chunks_exact(T::PANEL)) {
+                values.copy_from_slice(&line[..R]);
             }
-            let part = Part { row, first, values: &together[..count] };
+            let values = &values[..steps * R];
             let mut panel = 0;
             while panel + N <= panels {
-                self.panels::<S, N, V>(s, panel, part);
+                self.tile::<S, V, N, R>(s, panel, first, values);
                 panel += N;
             }
             while panel < panels {
-                self.panels::<S, 1, V>(s, panel, part);
+                self.tile::<S, V, 1, R>(s, panel, first, values);
                 panel += 1;
             }
-            first += count;
+            first += steps;
             if first == inputs {
                 break;
             }
         }
     }
 
-    /// Adds the part of a row to the sums of `N` panels of outputs: to the biases where it is the first, else to what the part before
-    /// it left in the output. The last one is followed by the epilogue, which works on lines of outputs here: on those of the
-    /// output it would work on rows that are not there.
+    /// Adds the contraction steps from `first` on, whose values are given row beside row, to the sums for `N` panels of outputs: to the biases
+    /// where they are the first, else to what those before them left in the output. The last ones are followed by the epilogue, which works on
+    /// lines of outputs here: on those of the output it would work on rows that are not there.
     #[inline(always)]
-    fn panels<S: Simd<T>, const N: usize, const V: usize>(&mut self, s: S, panel: usize, part: Part<'_, T>) {
-        let Part { row, first, values } = part;
-        let (inputs, outputs) = (self.x.rows(), self.y.rows());
+    fn tile<S: Simd<T>, const V: usize, const N: usize, const R: usize>(
+        &mut self,
+        s: S,
+        panel: usize,
+        first: usize,
+        values: &[T],
+    ) {
+        let (inputs, outputs, steps) = (self.x.rows(), self.y.rows(), values.len() / R);
         let lines = |n: usize| (panel + n) * T::PANEL..outputs.min((panel + n + 1) * T::PANEL);
-        let mut line = [T::ZERO; MAX_PANEL];
-        let mut sums = [[s.splat(T::ZERO); V]; N];
-        for n in 0..N {
-            let start = if first == 0 {
-                &self.weights.panel(panel + n)[inputs * T::PANEL..]
-            } else {
-                for (i, output) in lines(n).enumerate() {
-                    line[i] = self.y.data()[output * T::PANEL + row];
-                }
-                &line[..]
-            };
-            for v in 0..V {
-                sums[n][v] = s.load(&start[v * S::LANES..]);
-            }
-        }
-        let elements = first * T::PANEL..(first + values.len()) * T::PANEL;
-        let weights: [&[T]; N] = std::array::from_fn(|n| &self.weights.panel(panel + n)[elements.clone()]);
-        for (k, x) in values.iter().enumerate() {
-            let x = s.splat(*x);
+        let mut sums = [[[T::ZERO; MAX_PANEL]; N]; R];
+        for r in 0..R {
             for n in 0..N {
-                for v in 0..V {
-                    let at = k * T::PANEL + v * S::LANES;
-                    // SAFETY: each slice holds a line of `V * LANES = PANEL` elements for each of the values.
-                    let weights = unsafe { s.load_ptr(weights[n].as_ptr().add(at)) };
-                    sums[n][v] = s.mul_add(x, weights, sums[n][v]);
+                if first == 0 {
+                    let biases = &self.weights.panel(panel + n)[inputs * T::PANEL..];
+                    sums[r][n][..T::PANEL].copy_from_slice(biases);
+                } else {
+                    get(self.y.data(), lines(n), r, &mut sums[r][n]);
                 }
             }
         }
-        let last = first + values.len() == inputs;
+        let weights = std::array::from_fn(|n| {
+            &self.weights.panel(panel + n)[first * T::PANEL..(first + steps) * T::PANEL]
+        });
+        add_products::<T, S, V, N, R>(s, values, weights, &mut sums);
+        let last = first + steps == inputs;
         let mut slopes = [T::ZERO; MAX_PANEL];
-        for n in 0..N {
-            for v in 0..V {
-                s.store(sums[n][v], &mut line[v * S::LANES..]);
-            }
-            if last {
-                self.epilogue.finish_apart(s, &mut line[..T::PANEL], &mut slopes[..T::PANEL]);
-            }
-            put(self.y.data(), lines(n), row, &line);
-            if let Some(all) = self.epilogue.slopes.as_mut().filter(|_| last) {
-                put(all.data(), lines(n), row, &slopes);
+        for r in 0..R {
+            for n in 0..N {
+                let sums = &mut sums[r][n];
+                if last {
+                    self.epilogue.finish_apart(s, &mut sums[..T::PANEL], &mut slopes[..T::PANEL]);
+                }
+                put(self.y.data(), lines(n), r, sums);
+                if let Some(all) = self.epilogue.slopes.as_mut().filter(|_| last) {
+                    put(all.data(), lines(n), r, &slopes);
+                }
             }
         }
+    }
+}
+
+/// `sums[r][n] += Σ_k values[k R + r] lines[n][k]`, in the order of `k`, for lines of `V` vectors.
+#[inline(always)]
+fn add_products<T: Element, S: Simd<T>, const V: usize, const N: usize, const R: usize>(
+    s: S,
+    values: &[T],
+    lines: [&[T]; N],
+    sums: &mut [[[T; MAX_PANEL]; N]; R],
+) {
+    let steps = values.len() / R;
+    assert!(T::PANEL == V * S::LANES && lines.iter().all(|lines| lines.len() == steps * T::PANEL));
+    let mut acc = [[[s.splat(T::ZERO); V]; N]; R];
+    for r in 0..R {
+        for n in 0..N {
+            for v in 0..V {
+                acc[r][n][v] = s.load(&sums[r][n][v * S::LANES..]);
+            }
+        }
+    }
+    for (k, values) in values.chunks_exact(R).enumerate() {
+        for n in 0..N {
+            let mut line = [s.splat(T::ZERO); V];
+            for v in 0..V {
+                // SAFETY: line `k` of as many as there are steps, each of `V` vectors, as asserted.
+                line[v] = unsafe { s.load_ptr(lines[n].as_ptr().add(k * T::PANEL + v * S::LANES)) };
+            }
+            for r in 0..R {
+                let value = s.splat(values[r]);
+                for v in 0..V {
+                    acc[r][n][v] = s.mul_add(value, line[v], acc[r][n][v]);
+                }
+            }
+        }
+    }
+    for r in 0..R {
+        for n in 0..N {
+            for v in 0..V {
+                s.store(acc[r][n][v], &mut sums[r][n][v * S::LANES..]);
+            }
+        }
+    }
+}
+
+/// The values of one row for some features, from the lines of these.
+#[inline(always)]
+fn get<T: Element>(from: &[T], features: Range<usize>, row: usize, values: &mut [T]) {
+    let lines = &from[features.start * T::PANEL..features.end * T::PANEL];
+    for (line, value) in lines.chunks_exact(T::PANEL).zip(values) {
+        *value = line[row];
     }
 }
 

@@ -12,6 +12,30 @@ use crate::workspace::Line;
 /// and as much slower where they don't.
 const FAR: usize = 2 << 20;
 
+/// How wide tiles are that start with a panel of the batch.
+struct Width {
+    panels: usize,
+    /// Whether all rows are in the first vector of a panel row that is two, so that the other need not be computed.
+    half: bool,
+    /// Most rows of such a tile.
+    most: usize,
+}
+
+impl Width {
+    /// With panel `panel` of those of `rows` rows.
+    #[inline(always)]
+    fn at<T: Element, S: Simd<T>>(rows: usize, panel: usize) -> Width {
+        let left = rows - panel * T::PANEL;
+        if S::WIDE_TILE_ROWS > 0 && left > T::PANEL {
+            Width { panels: 2, half: false, most: S::WIDE_TILE_ROWS }
+        } else if S::HALF_TILE_ROWS > 0 && left <= S::LANES {
+            Width { panels: 1, half: true, most: S::HALF_TILE_ROWS }
+        } else {
+            Width { panels: 1, half: false, most: S::TILE_ROWS }
+        }
+    }
+}
+
 /// See [`super::forward`].
 #[allow(unnameable_types, reason = "the argument of a closed trait")]
 pub struct Forward<'a, T> {
@@ -47,8 +71,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                     let mut xp = 0;
                     let next = self.weights.data().as_ptr().wrapping_add((wp + 1) * w_panel + k * T::PANEL);
                     while xp < batch_panels {
-                        let wide = S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels;
-                        let (panels, most) = if wide { (2, S::WIDE_TILE_ROWS) } else { (1, S::TILE_ROWS) };
+                        let Width { panels, half, most } = Width::at::<T, S>(self.x.cols(), xp);
                         for line in xp * ahead..(xp + panels) * ahead {
                             s.prefetch(next.wrapping_add(line * T::PANEL));
                         }
@@ -59,6 +82,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                             let tile = Tile {
                                 rows,
                                 panels,
+                                half,
                                 start: if k == 0 {
                                     Start::Splat(&w[inputs * T::PANEL + first..])
                                 } else {
@@ -121,7 +145,8 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
         let (below, slope) = self.below;
         let rectified = slope == Slope::Of(Activation::Relu);
         let kc = self.blocking.kc.min(outputs.max(1)).next_multiple_of(T::PANEL);
-        let most = if S::WIDE_TILE_ROWS > 0 && batch_panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
+        let width = |panel| Width::at::<T, S>(self.delta.cols(), panel);
+        let most = width(0).most.min(width(batch_panels.saturating_sub(1)).most);
         for (strip, features) in pieces(inputs, self.blocking.nc) {
             let mut n = 0;
             loop {
@@ -131,13 +156,14 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                     let first = strip + first;
                     let mut xp = 0;
                     while xp < batch_panels {
-                        let panels = if S::WIDE_TILE_ROWS > 0 && xp + 1 < batch_panels { 2 } else { 1 };
+                        let Width { panels, half, .. } = Width::at::<T, S>(self.delta.cols(), xp);
                         let dx = &mut self.dx.data()[xp * dx_panel..][..panels * dx_panel];
                         let y = &below.data()[xp * dx_panel..][..panels * dx_panel];
                         let at = first * T::PANEL;
                         let tile = Tile {
                             rows,
                             panels,
+                            half,
                             start: if n == 0 { Start::Zero } else { Start::Load },
                             operand: Operand {
                                 // Without outputs there are no weights to start in, and no steps to take.

@@ -53,10 +53,12 @@ pub(super) struct Operand<'a, T> {
     pub(super) segment_steps: usize,
 }
 
-/// A tile of `rows` lines in each of `panels` panels of the output.
+/// A tile of `rows` lines in each of `panels` panels of the output; or, where it is `half`, in the first vector of the lines of one panel whose
+/// lines are two.
 pub(super) struct Tile<'a, T> {
     pub(super) rows: usize,
     pub(super) panels: usize,
+    pub(super) half: bool,
     pub(super) start: Start<'a, T>,
     pub(super) operand: Operand<'a, T>,
     pub(super) finish: Finish<'a, T>,
@@ -101,7 +103,7 @@ pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
     // SAFETY: the largest offsets that `Stored` forms are those of the last step, row and panel; the assertions above
     // hold them inside the slices.
     unsafe {
-        if panels == 1 && vectors_per_line == 1 {
+        if panels == 1 && (vectors_per_line == 1 || tile.half) {
             by_rows::<T, S, _, 1>(s, rows, Stored(tile));
         } else if panels * vectors_per_line == 2 {
             by_rows::<T, S, _, 2>(s, rows, Stored(tile));
@@ -461,8 +463,15 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
         let zero = s.splat(T::ZERO);
         match finish {
             Finish::Nothing => {}
-            // NaN passes: max gives its second operand.
-            Finish::Rectify => acc.as_flattened_mut().iter_mut().for_each(|sum| *sum = s.max(zero, *sum)),
+            // NaN passes: max gives its second operand. In loops, since a closure is not reliably inlined into the function that is compiled for
+            // the instruction set.
+            Finish::Rectify => {
+                for i in 0..R {
+                    for j in 0..NV {
+                        acc[i][j] = s.max(zero, acc[i][j]);
+                    }
+                }
+            }
             Finish::KeepPositive(y) => {
                 for i in 0..R {
                     for j in 0..NV {

@@ -62,8 +62,8 @@ pub(crate) trait ByActs<T: Element>: Phases<T> {
     fn areas(&self) -> &Areas;
     /// Does `act` with a block.
     fn act(&self, block: &Block<'_, T>, act: Act, memory: &mut [T], kept: &mut [T]);
-    /// The multiply-adds of a product from which on it may be shared; `None` where this plan's are not.
-    fn worth_sharing(&self, network: &Network<T>) -> Option<usize>;
+    /// The multiply-adds of a product of so many rows from which on it may be shared, for one of them; `None` where this plan's are not.
+    fn worth_sharing(&self, network: &Network<T>, rows: usize) -> Option<usize>;
     /// The product for all blocks, shared among the threads.
     fn share(
         &self,
@@ -112,11 +112,12 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
 ) -> bool {
     let Memory { blocks, kept, rooms } = memory;
     let (block_len, kept_len) = (plan.layout().block_len, plan.layout().kept_len);
-    let Some(worth) = plan.worth_sharing(network) else { return false };
+    let rows = batch.indices.len();
+    let Some(worth) = plan.worth_sharing(network, rows) else { return false };
     if blocks.len() / block_len.max(1) >= crew.threads() {
         return false;
     }
-    let (rows, block_rows) = (batch.indices.len(), plan.layout().block_panels * T::PANEL);
+    let block_rows = plan.layout().block_panels * T::PANEL;
     let shared = |act: Act| {
         let (of, stage) = match act {
             Act::Up(stage) => (ProductOf::Outputs, stage),
@@ -131,7 +132,7 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
             Stage::Conv(conv) => (conv.layer, conv.map.multiply_adds()),
             _ => return None,
         };
-        (multiply_adds * rows >= worth).then_some(Product { of, stage, layer })
+        (multiply_adds >= worth).then_some(Product { of, stage, layer })
     };
     let mut acts = acts(plan.areas(), network.stages.len(), pass);
     loop {

@@ -11,7 +11,7 @@ use ae_kernels::update::Rule;
 
 use super::acts::{self, Act, ByActs, Memory, Product, ProductOf};
 use super::block::{Areas, Block};
-use super::{Batch, Judged, Layout, Operands, Part, Phases, Piece, WORTH_SHARING, even_blocks};
+use super::{Batch, FEWEST_ROWS, Judged, Layout, Operands, Part, Phases, Piece, WORTH_SHARING, even_blocks};
 use crate::network::Network;
 use crate::stage::{Convolution, Stage};
 
@@ -203,9 +203,10 @@ impl<T: Element> ByActs<T> for PlainPlan {
     }
 
     /// Blocks of one panel of rows, as little as a block can have, whose outputs lie together.
-    fn worth_sharing(&self, network: &Network<T>) -> Option<usize> {
+    fn worth_sharing(&self, network: &Network<T>, rows: usize) -> Option<usize> {
         let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
-        (one_sample && self.layout.block_panels == 1).then_some(WORTH_SHARING)
+        let worth = WORTH_SHARING.div_ceil(rows.max(FEWEST_ROWS));
+        (one_sample && self.layout.block_panels == 1).then_some(worth)
     }
 
     fn share(

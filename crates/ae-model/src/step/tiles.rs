@@ -267,14 +267,15 @@ impl ByActs<f32> for TilePlan {
         }
     }
 
-    /// Blocks of one pair of batch panels, as little as a block can have. Tiles take less time than vectors.
-    fn worth_sharing(&self, network: &Network<f32>) -> Option<usize> {
+    /// Blocks of one pair of batch panels, as little as a block can have, which takes the same time whether it is full or not. Tiles take less
+    /// time than vectors.
+    fn worth_sharing(&self, network: &Network<f32>, rows: usize) -> Option<usize> {
         let worth = match self.parts {
             _ if !network.isa.has_tiles() => WORTH_SHARING,
             Parts::Three => 1 << 19,
             Parts::One => 1 << 21,
         };
-        (self.layout.block_panels == 2).then_some(worth)
+        (self.layout.block_panels == 2).then_some(worth.div_ceil(rows.max(2 * PANEL)))
     }
 
     fn share(
