@@ -22,6 +22,16 @@ impl<T: Element> AlignedBuf<T> {
         AlignedBuf { lines: bytemuck::allocation::zeroed_vec(lines), len, element: std::marker::PhantomData }
     }
 
+    /// `len` elements that are written before they are read. Zeros, like all memory that is new; where debug assertions are on, NaN, so that what
+    /// is read all the same is seen.
+    pub fn unwritten(len: usize) -> Self {
+        let mut buffer = AlignedBuf::zeroed(len);
+        if cfg!(debug_assertions) {
+            buffer.as_mut_slice().fill(T::from_f64(f64::NAN));
+        }
+        buffer
+    }
+
     /// Makes room for at least `len` elements; the contents are zero where it had to grow, else as they were.
     pub fn reserve(&mut self, len: usize) {
         if len > self.len {

@@ -389,10 +389,10 @@ impl<T: Element> Scratch<T> {
         let target = if network.objective.mask_missing || apart { input } else { 0 };
         let zeros = [T::ZERO; BLOCK_ROWS];
         Scratch {
-            input: AlignedBuf::zeroed(input),
-            target: AlignedBuf::zeroed(target),
-            sides: [AlignedBuf::zeroed(between), AlignedBuf::zeroed(between)],
-            chosen: AlignedBuf::zeroed(network.top_k().map_or(0, |latent| latent.memory::<T>(rows))),
+            input: AlignedBuf::unwritten(input),
+            target: AlignedBuf::unwritten(target),
+            sides: [AlignedBuf::unwritten(between), AlignedBuf::unwritten(between)],
+            chosen: AlignedBuf::unwritten(network.top_k().map_or(0, |latent| latent.memory::<T>(rows))),
             losses: zeros,
             squares: zeros,
             divergences: zeros,

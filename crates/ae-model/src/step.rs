@@ -253,13 +253,13 @@ impl<T: Arithmetic> StepPlan<T> {
         let blocks = panel_count::<T>(self.at_most()).div_ceil(self.layout.block_panels);
         let in_memory = if self.layout.reuses_blocks { blocks.min(self.threads.max(1)) } else { blocks };
         Arena {
-            blocks: AlignedBuf::zeroed(in_memory * self.layout.block_len),
-            kept: AlignedBuf::zeroed(blocks * self.layout.kept_len),
-            rooms: AlignedBuf::zeroed(match &self.way {
+            blocks: AlignedBuf::unwritten(in_memory * self.layout.block_len),
+            kept: AlignedBuf::unwritten(blocks * self.layout.kept_len),
+            rooms: AlignedBuf::unwritten(match &self.way {
                 Way::Tiles(plan) => plan.rooms_len(self.threads),
                 Way::Plain(_) | Way::Sparse(_) => 0,
             }),
-            sums: AlignedBuf::zeroed(if self.at_once < self.batch { self.ranges.end() } else { 0 }),
+            sums: AlignedBuf::unwritten(if self.at_once < self.batch { self.ranges.end() } else { 0 }),
             last_round: LastRound::default(),
             means: Vec::new(),
             values: Vec::with_capacity(self.batch * self.chosen_among),

@@ -328,7 +328,7 @@ impl<'a, T: Element> Block<'a, T> {
             let given = PanelsMut::new(&mut output[..panels * features], features, rows);
             let target = Panels::new(&target[..panels * input], input, rows);
             loss::evaluate(isa, loss, given, target, weights, rows_of);
-            self.clear_missing(output, features);
+            self.clear_missing(output, last);
             return;
         }
         let one = features * T::PANEL;
@@ -452,7 +452,7 @@ impl<'a, T: Element> Block<'a, T> {
             let activation = self.network.layers[0].activation;
             contraction::penalise(isa, activation, weight, squares, values, dx, &mut losses[..rows]);
         }
-        self.clear_missing(dx, self.areas.values[index].features);
+        self.clear_missing(dx, index);
     }
 
     fn penalise(
@@ -516,17 +516,18 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// Zeros the columns beyond the rows, in panels of so many features, where sums over the batch run over them.
-    fn clear_missing(&self, values: &mut [T], features: usize) {
+    /// Zeros the columns beyond the rows, of values before stage `index` or their deltas, where sums over the batch run over them.
+    fn clear_missing(&self, values: &mut [T], index: usize) {
         let rows = self.rows();
         if self.cols == rows {
             return;
         }
-        let panels = panel_count::<T>(rows) * T::PANEL;
-        let (given, missing) = values.split_at_mut(panels * features);
+        let Area { features, copies, .. } = self.areas.values[index];
+        let panel = features * copies * T::PANEL;
+        let (given, missing) = values.split_at_mut(panel_count::<T>(rows) * panel);
         missing.fill(T::ZERO);
         if !rows.is_multiple_of(T::PANEL) {
-            let of_last = given.len() - features * T::PANEL;
+            let of_last = given.len() - panel;
             for line in given[of_last..].chunks_exact_mut(T::PANEL) {
                 line[rows % T::PANEL..].fill(T::ZERO);
             }

@@ -307,7 +307,12 @@ impl<T: Element> Phases<T> for PlainPlan {
     }
 
     fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T> {
-        Block { network, areas: &self.areas, batch, cols: batch.indices.len() }
+        let rows = batch.indices.len();
+        // Where there are several samples of a row, what comes before them is computed for the padding too, whose samples are worth nothing, but
+        // must be numbers.
+        let whole = self.areas.most_copies() > 1;
+        let cols = if whole { rows.next_multiple_of(T::PANEL) } else { rows };
+        Block { network, areas: &self.areas, batch, cols }
     }
 
     fn one_block(
