@@ -30,7 +30,7 @@ pub(crate) mod micro;
 use crate::activation::{Epilogue, Slope};
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_count};
-use crate::simd::Element;
+use crate::simd::{Element, Simd};
 use crate::update::Rule;
 use few::{FEW, ForwardFew};
 use loops::{BackwardInput, Forward, WeightGradient};
@@ -290,6 +290,32 @@ pub fn weight_gradient<T: Element>(
     delta.assert_holds_all();
     let kernel = WeightGradient { blocking, inputs, outputs, range, x, delta, round, rule, weights, state };
     T::weight_gradient(isa, kernel);
+}
+
+/// How wide tiles are that start with a panel of the batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Width {
+    /// Panels.
+    pub(crate) panels: usize,
+    /// Whether all rows are in the first vector of a panel row that is two, so that the other need not be computed.
+    pub(crate) half: bool,
+    /// Most rows of such a tile.
+    pub(crate) most: usize,
+}
+
+impl Width {
+    /// With panel `panel` of those of `rows` rows.
+    #[inline(always)]
+    pub(crate) fn at<T: Element, S: Simd<T>>(rows: usize, panel: usize) -> Width {
+        let left = rows - panel * T::PANEL;
+        if S::WIDE_TILE_ROWS > 0 && left > T::PANEL {
+            Width { panels: 2, half: false, most: S::WIDE_TILE_ROWS }
+        } else if S::HALF_TILE_ROWS > 0 && left <= S::LANES {
+            Width { panels: 1, half: true, most: S::HALF_TILE_ROWS }
+        } else {
+            Width { panels: 1, half: false, most: S::TILE_ROWS }
+        }
+    }
 }
 
 /// `total` in nearly equal pieces of at most `most`, as (start, length).

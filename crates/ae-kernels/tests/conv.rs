@@ -323,14 +323,15 @@ fn neither_neighbours_nor_vectors_change_a_bit() {
             let y = forward::<f32>(isa, &case, Activation::Tanh.into());
             let dx = backward::<f32>(isa, &case, Activation::Tanh);
             let (inputs, outputs) = (case.conv.inputs(), case.conv.outputs());
-            for row in [0, 20, 36] {
-                let x = case.x[row * inputs..][..inputs].to_vec();
-                let delta = case.delta[row * outputs..][..outputs].to_vec();
-                let alone = Case { rows: 1, x, delta, ..Case::new(shape, up, 37) };
-                let of_row = forward::<f32>(isa, &alone, Activation::Tanh.into());
-                assert_eq!(of_row, y[row * outputs..][..outputs], "{}", alone.name("row alone", isa));
-                let of_row = backward::<f32>(isa, &alone, Activation::Tanh);
-                assert_eq!(of_row, dx[row * inputs..][..inputs], "{}", alone.name("delta alone", isa));
+            for (row, rows) in [(0, 1), (20, 1), (36, 1), (5, 4), (9, 8), (17, 9)] {
+                let x = case.x[row * inputs..][..rows * inputs].to_vec();
+                let delta = case.delta[row * outputs..][..rows * outputs].to_vec();
+                let alone = Case { rows, x, delta, ..Case::new(shape, up, 37) };
+                let name = alone.name(&format!("by itself from {row}"), isa);
+                let of_rows = forward::<f32>(isa, &alone, Activation::Tanh.into());
+                assert_eq!(of_rows, y[row * outputs..][..rows * outputs], "{name}");
+                let of_rows = backward::<f32>(isa, &alone, Activation::Tanh);
+                assert_eq!(of_rows, dx[row * inputs..][..rows * inputs], "deltas {name}");
             }
             results.extend(y.into_iter().chain(dx));
             results.extend_from_slice(gradients::<f32>(isa, &case).as_slice());

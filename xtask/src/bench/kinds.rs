@@ -39,6 +39,9 @@ pub(crate) struct KindsBench {
     /// Only these kinds
     #[arg(long, value_delimiter = ',', value_enum)]
     kinds: Vec<Kind>,
+    /// Rows of a step, instead of those that are usual for the kind
+    #[arg(long, value_delimiter = ',')]
+    batches: Vec<usize>,
     /// Run PyTorch too, in turn with ours
     #[arg(long)]
     peers: bool,
@@ -87,18 +90,26 @@ impl KindsBench {
     }
 
     fn works(&self) -> Vec<TrainBench> {
-        let wanted = |work: &&Work| self.kinds.is_empty() || self.kinds.contains(&work.0);
-        let work = |(kind, dims, activation, batch): &Work| TrainBench {
-            kind: *kind,
+        let usual = WORKS.iter().filter(|work| self.kinds.is_empty() || self.kinds.contains(&work.0));
+        let mut works: Vec<Work> = Vec::new();
+        for &(kind, dims, activation, batch) in usual {
+            if self.batches.is_empty() {
+                works.push((kind, dims, activation, batch));
+            } else if works.last().is_none_or(|last| last.0 != kind) {
+                works.extend(self.batches.iter().map(|batch| (kind, dims, activation, *batch)));
+            }
+        }
+        let bench = |(kind, dims, activation, batch): Work| TrainBench {
+            kind,
             dims: dims.to_vec(),
-            activation: (*activation).to_owned(),
-            batch: *batch,
+            activation: activation.to_owned(),
+            batch,
             threads: self.threads,
             optimizer: self.optimizer.clone(),
             seconds: self.seconds,
             ..TrainBench::default()
         };
-        WORKS.iter().filter(wanted).map(work).collect()
+        works.into_iter().map(bench).collect()
     }
 
     /// Ours and PyTorch's ways in turn, the best of each.
@@ -136,6 +147,7 @@ mod tests {
     fn bench(kinds: Vec<Kind>) -> KindsBench {
         KindsBench {
             kinds,
+            batches: Vec::new(),
             peers: true,
             python: Some("/nowhere/python3".into()),
             threads: 1,
@@ -153,6 +165,9 @@ mod tests {
             assert!(suits("torch", *kind));
         }
         assert_eq!(bench(Vec::new()).works().len(), WORKS.len());
+        let convolutions = KindsBench { batches: vec![1, 7], ..bench(vec![Kind::Conv]) };
+        let batches: Vec<usize> = convolutions.works().iter().map(|work| work.batch).collect();
+        assert_eq!(batches, [1, 7]);
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
                                 _ => 1,
                             };
                             let sums = &mut sums[channel * T::PANEL..];
-                            pairs.tile(s, (rows, columns), group * inputs + first, of_all, sums);
+                            pairs.tile(s, lanes, (rows, columns), group * inputs + first, of_all, sums);
                             channel += columns;
                         }
                         for (row, sums) in sums.chunks_exact(side).take(rows).enumerate() {
@@ -151,11 +151,13 @@ struct Pairs<'a, T> {
 
 impl<T: Element> Pairs<'_, T> {
     /// The sums of the `rows` channels in from `first` on and the `columns` channels out from `channel` on; those of a channel in are
-    /// lines that follow each other in `sums`, and a whole square before those of the next.
+    /// lines that follow each other in `sums`, and a whole square before those of the next. Vectors without any of the first `lanes` are left
+    /// as they were.
     #[inline(always)]
     fn tile<S: Simd<T>>(
         &self,
         s: S,
+        lanes: usize,
         (rows, columns): (usize, usize),
         first: usize,
         channel: usize,
@@ -170,7 +172,8 @@ impl<T: Element> Pairs<'_, T> {
                 && (rows - 1) * side + columns * T::PANEL <= sums.len()
         );
         let start = (x_at, delta_at);
-        for lane in (0..T::PANEL).step_by(S::LANES) {
+        assert!(lanes <= T::PANEL);
+        for lane in (0..lanes).step_by(S::LANES) {
             // SAFETY: lists name pixels below `x_pixels` and `delta_pixels` (`Conv::new`), so the assertion holds all lines of the
             // tile inside their slices; a lane starts a whole vector before the end of its line.
             unsafe {

@@ -2,7 +2,7 @@
 
 use crate::activation::{Epilogue, Slope, times_slope};
 use crate::gemm::micro::{Body, accumulate, by_rows, place};
-use crate::gemm::pieces;
+use crate::gemm::{Width, pieces};
 use crate::panel::{Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 
@@ -35,10 +35,11 @@ impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
         let batch_panels = from.count();
         let mut first = 0;
         while first < batch_panels {
-            let panels = if S::WIDE_TILE_ROWS > 0 && first + 1 < batch_panels { 2 } else { 1 };
+            let width = Width::at::<T, S>(from.cols(), first);
+            let panels = width.panels;
             let from = &from.data()[first * from_panel..][..panels * from_panel];
             let to = &mut to.data()[first * to_panel..][..panels * to_panel];
-            let sizes = Sizes { panels, from_panel, to_panel };
+            let sizes = Sizes { width, from_panel, to_panel };
             match &mut finish {
                 Finish::Forward(epilogue) => {
                     let line = conv.output.channels * T::PANEL;
@@ -79,8 +80,9 @@ impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
 
 #[derive(Clone, Copy)]
 struct Sizes {
-    /// Panels of the batch that are worked on together, and their elements.
-    panels: usize,
+    /// Of the tiles over the panels of the batch that are worked on together.
+    width: Width,
+    /// Elements of a panel.
     from_panel: usize,
     to_panel: usize,
 }
@@ -98,7 +100,6 @@ fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
 ) {
     let (of_from, of_to) = if BACK { (conv.output, conv.input) } else { (conv.input, conv.output) };
     let taps = if BACK { conv.scatter.of(pixel) } else { conv.gather.of(pixel) };
-    let most = if sizes.panels > 1 { S::WIDE_TILE_ROWS } else { S::TILE_ROWS };
     let panel_len = weights.rows() * T::PANEL;
     let mut channel = 0;
     while channel < of_to.channels {
@@ -109,7 +110,7 @@ fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
         let first = group * of_from.group;
         let column = if BACK { first } else { channel };
         let scalars = &weights.data()[column / T::PANEL * panel_len..];
-        for (more, rows) in pieces(left, most) {
+        for (more, rows) in pieces(left, sizes.width.most) {
             let lane = column % T::PANEL + if BACK { 0 } else { more };
             let row = if BACK { place + more } else { 0 };
             let sum = Sum::<T, BACK> {
@@ -137,7 +138,7 @@ fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
 fn run_sum<T: Element, S: Simd<T>, const BACK: bool>(
     s: S,
     rows: usize,
-    Sizes { panels, .. }: Sizes,
+    Sizes { width: Width { panels, half, .. }, .. }: Sizes,
     pixels: usize,
     kernel_positions: usize,
     sum: Sum<'_, T, BACK>,
@@ -161,7 +162,7 @@ fn run_sum<T: Element, S: Simd<T>, const BACK: bool>(
     // SAFETY: the taps of a list name pixels below `pixels` and kernel positions below `kernel_positions` (`Conv::new`), so the
     // largest offsets are those of the last of each, which the assertion holds inside the slices, as it does the output's and the bias.
     unsafe {
-        if panels * (T::PANEL / S::LANES) == 1 {
+        if half || panels * (T::PANEL / S::LANES) == 1 {
             by_rows::<T, S, _, 1>(s, rows, sum);
         } else {
             by_rows::<T, S, _, 2>(s, rows, sum);

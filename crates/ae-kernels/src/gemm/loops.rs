@@ -1,7 +1,7 @@
 //! The loops around the micro-kernel.
 
 use super::micro::{self, BIASES, Finish, Operand, Start, Tile};
-use super::{BatchPanels, Blocking, Round, WeightRange, pieces};
+use super::{BatchPanels, Blocking, Round, WeightRange, Width, pieces};
 use crate::activation::{Activation, Epilogue, Slope, times_slope};
 use crate::panel::{MAX_PANEL, Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
@@ -11,30 +11,6 @@ use crate::workspace::Line;
 /// Bytes of weights that no L2 holds: they are asked for a panel ahead, which is 3 to 4 % faster where they come from L3 or memory,
 /// and as much slower where they don't.
 const FAR: usize = 2 << 20;
-
-/// How wide tiles are that start with a panel of the batch.
-struct Width {
-    panels: usize,
-    /// Whether all rows are in the first vector of a panel row that is two, so that the other need not be computed.
-    half: bool,
-    /// Most rows of such a tile.
-    most: usize,
-}
-
-impl Width {
-    /// With panel `panel` of those of `rows` rows.
-    #[inline(always)]
-    fn at<T: Element, S: Simd<T>>(rows: usize, panel: usize) -> Width {
-        let left = rows - panel * T::PANEL;
-        if S::WIDE_TILE_ROWS > 0 && left > T::PANEL {
-            Width { panels: 2, half: false, most: S::WIDE_TILE_ROWS }
-        } else if S::HALF_TILE_ROWS > 0 && left <= S::LANES {
-            Width { panels: 1, half: true, most: S::HALF_TILE_ROWS }
-        } else {
-            Width { panels: 1, half: false, most: S::TILE_ROWS }
-        }
-    }
-}
 
 /// See [`super::forward`].
 #[allow(unnameable_types, reason = "the argument of a closed trait")]
