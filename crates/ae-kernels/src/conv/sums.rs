@@ -123,6 +123,7 @@ fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
                 vectors_apart: of_from.channels * T::PANEL,
                 vector_panel: sizes.from_panel,
                 steps: of_from.group,
+                lone: left == 1,
                 panel_len,
                 out: &mut to[(channel + more) * T::PANEL..],
                 out_panel: sizes.to_panel,
@@ -193,13 +194,15 @@ struct Sum<'a, T, const BACK: bool> {
     vector_panel: usize,
     /// Of a tap.
     steps: usize,
+    /// Whether there is one channel to sum for at a time, however wide the tile.
+    lone: bool,
     /// Elements of a panel of weights: backward, scalars go on at the start of the line in the next one.
     panel_len: usize,
     out: &'a mut [T],
     out_panel: usize,
 }
 
-/// Sums of a lone row, side by side: as many as hide the latency of a multiply-add where loads are the limit.
+/// Sums of a lone channel, side by side: as many as hide the latency of a multiply-add where loads are the limit.
 const APART: usize = 4;
 
 impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
@@ -208,7 +211,8 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
         let Sum { taps, bias, scalars, vectors, vector_panel, out, out_panel, .. } = self;
         let (step, row) = strides::<T, BACK>();
         let mut acc = [[s.splat(T::ZERO); NV]; R];
-        // The other sums of a lone row. How many rows a tile has depends on the channels alone where it has but one.
+        // The other sums of a lone channel. That it is one depends on the layer, not on the rows of the batch or the width of a tile.
+        let lone = R == 1 && self.lone;
         let mut more = [[[s.splat(T::ZERO); NV]; 1]; APART - 1];
         if !BACK {
             for i in 0..R {
@@ -227,7 +231,7 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
                     let mut steps = if BACK { left.min(T::PANEL - lane) } else { left };
                     left -= steps;
                     let mut scalars = line.add(lane);
-                    if R == 1 {
+                    if lone {
                         while steps >= APART {
                             accumulate::<T, S, R, NV>(
                                 s,
@@ -268,7 +272,7 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
                 }
             }
         }
-        if R == 1 {
+        if lone {
             let [a, b, c] = more;
             for j in 0..NV {
                 acc[0][j] = s.add(s.add(acc[0][j], a[0][j]), s.add(b[0][j], c[0][j]));
