@@ -173,12 +173,13 @@ impl<T: Element> Evaluate<'_, T> {
     #[inline(always)]
     fn each<S: Simd<T>, L: OnVectors<T>>(mut self, s: S, loss: L) {
         for index in 0..self.target.count() {
+            let lanes = self.target.lanes(index);
             let (output, target) = (self.output.panel(index), self.target.panel(index));
             let mut sums = [[T::ZERO; 16]; 2];
             let runs = output.chunks_mut(RUN * T::PANEL).zip(target.chunks(RUN * T::PANEL));
             for (run, (output, target)) in runs.enumerate() {
                 let weights = self.weights.map(|weights| &weights[run * RUN..]);
-                for lane in (0..T::PANEL).step_by(S::LANES) {
+                for lane in (0..lanes).step_by(S::LANES) {
                     let mut losses = s.splat(T::ZERO);
                     let mut squares = losses;
                     let lines = output.chunks_exact_mut(T::PANEL).zip(target.chunks_exact(T::PANEL));
@@ -211,11 +212,11 @@ impl<T: Element> Evaluate<'_, T> {
         let half_ln_two_pi = constant(0.918_938_533_204_672_8);
         let features = self.target.rows();
         for index in 0..self.target.count() {
-            let target = self.target.panel(index);
+            let (target, lanes) = (self.target.panel(index), self.target.lanes(index));
             let (means, variances) = self.output.panel(index).split_at_mut(features * T::PANEL);
             let mut sums = [[T::ZERO; 16]; 2];
             for start in (0..features).step_by(RUN) {
-                for lane in (0..T::PANEL).step_by(S::LANES) {
+                for lane in (0..lanes).step_by(S::LANES) {
                     let mut losses = s.splat(T::ZERO);
                     let mut squares = losses;
                     for f in start..features.min(start + RUN) {

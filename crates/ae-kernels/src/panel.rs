@@ -61,6 +61,10 @@ impl<'a, T: Element> Panels<'a, T> {
     pub fn count(&self) -> usize {
         panel_count::<T>(self.cols)
     }
+    /// Columns of panel `index`: all that a panel can have but for the last one's.
+    pub fn lanes(&self, index: usize) -> usize {
+        T::PANEL.min(self.cols.saturating_sub(index * T::PANEL))
+    }
     /// Panel `index`: `[rows, P]`.
     pub fn panel(&self, index: usize) -> &'a [T] {
         &self.data[index * self.rows * T::PANEL..][..self.rows * T::PANEL]
@@ -317,7 +321,7 @@ impl<T: Element> Kernel<T> for Scatter<'_, T> {
 
 /// Turns deltas for the weight gradient: `[features, batch]` in panels of the batch becomes, for each batch panel in
 /// turn, `[P, features]` in panels of features. `dst` holds [`turned_len`] elements; its padding columns become
-/// zero, which keeps the padding of the weights zero. A spare square is left as it was.
+/// zero, which keeps the padding of the weights zero. A spare square is left as it was, and so may be lines of rows that are not there.
 pub fn turn<T: Element>(isa: Isa, src: Panels<'_, T>, dst: &mut [T]) {
     let wanted = turned_len::<T>(src.rows, src.cols);
     assert!(dst.len() == wanted, "turned deltas hold {wanted} elements, not {}", dst.len());
@@ -336,6 +340,9 @@ fn squares<T: Element>(features: usize) -> usize {
     panel_count::<T>(features) | 1
 }
 
+/// Rows that take less time one by one than a square of them.
+const ONE_BY_ONE: usize = 2;
+
 struct Turn<'a, T> {
     src: Panels<'a, T>,
     dst: &'a mut [T],
@@ -350,8 +357,16 @@ impl<T: Element> Kernel<T> for Turn<'_, T> {
         let of_panel = squares::<T>(self.src.rows) * side;
         for (index, turned) in self.dst.chunks_exact_mut(of_panel).enumerate() {
             let squares = turned.chunks_exact_mut(side);
+            let rows = self.src.lanes(index);
             for (lines, to) in self.src.panel(index).chunks(side).zip(squares) {
-                if lines.len() == side {
+                if rows <= ONE_BY_ONE {
+                    for (row, to) in to.chunks_exact_mut(T::PANEL).take(rows).enumerate() {
+                        to[lines.len() / T::PANEL..].fill(T::ZERO);
+                        to.iter_mut()
+                            .zip(lines.chunks_exact(T::PANEL))
+                            .for_each(|(to, line)| *to = line[row]);
+                    }
+                } else if lines.len() == side {
                     s.transpose(lines, T::PANEL, to, T::PANEL);
                 } else {
                     block[..lines.len()].copy_from_slice(lines);

@@ -39,7 +39,7 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
         let end_line = first_line + panel_len / T::PANEL;
         let rows_at_once = if S::WIDE_TILE_ROWS > 0 { ROWS[0] } else { ROWS[1] };
         for (index, gradients) in gradients.chunks_exact_mut(panel_len).enumerate() {
-            let lanes = T::PANEL.min(x.cols() - index * T::PANEL);
+            let lanes = x.lanes(index);
             for panel in 0..panel_count::<T>(outputs) {
                 let width = T::PANEL.min(outputs - panel * T::PANEL);
                 // Those of the lines that are wanted which are of this panel.
