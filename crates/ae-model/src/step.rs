@@ -54,6 +54,8 @@ use tiles::TilePlan;
 /// Multiply-adds of a phase, or of a product by itself, below which sharing it among threads costs more than it saves: break-even is at about 200,000, a few
 /// microseconds (AVX2, two threads, 100-50-10 with batches of 16 and 32).
 const WORTH_SHARING: usize = 1 << 18;
+/// What a row costs beside its products, in multiply-adds, however narrow it is: 50 ns for five values (AVX2).
+const OF_A_ROW: usize = 1 << 11;
 /// Products of fewer rows take as long as those of so many: to read the weights, and to write them.
 const FEWEST_ROWS: usize = 4;
 
@@ -283,7 +285,8 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 
     fn crew<'t>(&self, crew: Crew<'t>, rows: usize) -> Crew<'t> {
-        crew.for_work(self.multiply_adds_a_row * rows.max(FEWEST_ROWS) >= WORTH_SHARING)
+        let work = (self.multiply_adds_a_row + OF_A_ROW) * rows.max(FEWEST_ROWS);
+        crew.for_work(work >= WORTH_SHARING)
     }
 
     /// Phase 1, and in rounds but the last also phase 2 as far as gradients are summed: fills the arena with what phase 2 needs of the

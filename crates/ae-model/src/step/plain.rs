@@ -17,6 +17,8 @@ use crate::stage::{Convolution, Stage};
 
 /// Batch panels of a block at most: 128 rows of single precision, so that each line of weights that comes to L1 serves eight panels.
 const BLOCK_PANELS: usize = 8;
+/// Bytes that a block may have however many panels that is: of narrow rows a few panels are done in less time than it takes to share them.
+const SMALL_BYTES: usize = 1 << 18;
 /// Batch panels of a block where rows are wide: two are worked on together.
 const WIDE_PANELS: usize = 2;
 /// Bytes of a block. Values beyond that are written to memory by one stage and read from there by the next, which costs more than to read
@@ -63,7 +65,9 @@ impl PlainPlan {
         let one = Self::with_blocks(network, 1).values();
         let few = (BLOCK_BYTES / size_of::<T>()).max(2 * parameters) / one.max(1);
         let convolutions = network.stages.iter().any(Stage::is_of_images);
-        let most = if convolutions { CONVOLUTION_PANELS } else { few.clamp(WIDE_PANELS, BLOCK_PANELS) };
+        let narrow = SMALL_BYTES / size_of::<T>() / one.max(1);
+        let most = few.clamp(WIDE_PANELS, BLOCK_PANELS.max(narrow));
+        let most = if convolutions { CONVOLUTION_PANELS } else { most };
         Self::with_blocks(network, even_blocks(panels, threads, most))
     }
 
