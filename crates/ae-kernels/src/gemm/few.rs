@@ -28,17 +28,25 @@ impl<T: Element> Kernel<T> for ForwardFew<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
         // As many panels of outputs side by side as it takes for eight sums or so, which hide the latency of a multiply-add.
-        match (T::PANEL / S::LANES, self.x.cols()) {
-            (_, 0) => {}
-            (1, 1) => self.rows::<S, 1, 8, 1>(s),
-            (1, 2) => self.rows::<S, 1, 4, 2>(s),
-            (1, 3) => self.rows::<S, 1, 2, 3>(s),
-            (1, 4) => self.rows::<S, 1, 2, 4>(s),
-            (2, 1) => self.rows::<S, 2, 4, 1>(s),
-            (2, 2) => self.rows::<S, 2, 2, 2>(s),
-            (2, 3) => self.rows::<S, 2, 1, 3>(s),
-            (2, 4) => self.rows::<S, 2, 1, 4>(s),
-            (vectors, rows) => unreachable!("{rows} rows, panel rows of {vectors} vectors"),
+        // Which half is meant is a constant, so that the other one is not compiled.
+        if T::PANEL == S::LANES {
+            match self.x.cols() {
+                0 => {}
+                1 => self.rows::<S, 1, 8, 1>(s),
+                2 => self.rows::<S, 1, 4, 2>(s),
+                3 => self.rows::<S, 1, 2, 3>(s),
+                4 => self.rows::<S, 1, 2, 4>(s),
+                rows => unreachable!("{rows} are not few rows"),
+            }
+        } else {
+            match self.x.cols() {
+                0 => {}
+                1 => self.rows::<S, 2, 4, 1>(s),
+                2 => self.rows::<S, 2, 2, 2>(s),
+                3 => self.rows::<S, 2, 1, 3>(s),
+                4 => self.rows::<S, 2, 1, 4>(s),
+                rows => unreachable!("{rows} are not few rows"),
+            }
         }
     }
 }
