@@ -45,23 +45,20 @@ impl Kernel<f32> for RowsFinite<'_> {
         let zero = s.splat(0.0);
         // Sums of zeros: infinity and NaN times zero are NaN. Rows may be short, and what is the same for all of them is done once.
         let mut sums = [zero; LANES];
-        let mut look = |line: &[f32; LANES]| {
-            for (sum, x) in sums.iter_mut().zip(line.chunks_exact(S::LANES)) {
-                *sum = s.mul_add(s.load(x), zero, *sum);
-            }
-        };
         for row in indices {
             let row = &table[row * features..][..features];
             let (lines, rest) = row.as_chunks();
-            lines.iter().for_each(&mut look);
+            for line in lines {
+                add_zeros(s, &mut sums, line);
+            }
             match row.last_chunk() {
                 _ if rest.is_empty() => {}
                 // Some values twice is faster than the others one by one.
-                Some(line) => look(line),
+                Some(line) => add_zeros(s, &mut sums, line),
                 None => {
                     let mut line = [0.0; LANES];
                     line[..rest.len()].copy_from_slice(rest);
-                    look(&line);
+                    add_zeros(s, &mut sums, &line);
                 }
             }
         }
@@ -69,5 +66,14 @@ impl Kernel<f32> for RowsFinite<'_> {
         let mut line = [0.0; LANES];
         s.store(sum, &mut line);
         line.iter().all(|x| *x == 0.0)
+    }
+}
+
+/// Adds zero times each value to the sums. A function, since a closure is not reliably inlined into the one that is compiled for the
+/// instruction set.
+#[inline(always)]
+fn add_zeros<S: Simd<f32>>(s: S, sums: &mut [S::V; LANES], line: &[f32; LANES]) {
+    for (sum, x) in sums.iter_mut().zip(line.chunks_exact(S::LANES)) {
+        *sum = s.mul_add(s.load(x), s.splat(0.0), *sum);
     }
 }

@@ -121,7 +121,8 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
         let (below, slope) = self.below;
         let rectified = slope == Slope::Of(Activation::Relu);
         let kc = self.blocking.kc.min(outputs.max(1)).next_multiple_of(T::PANEL);
-        let width = |panel| Width::at::<T, S>(self.delta.cols(), panel);
+        let rows = self.delta.cols();
+        let width = |panel| Width::at::<T, S>(rows, panel);
         let most = width(0).most.min(width(batch_panels.saturating_sub(1)).most);
         for (strip, features) in pieces(inputs, self.blocking.nc) {
             let mut n = 0;
@@ -132,7 +133,7 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                     let first = strip + first;
                     let mut xp = 0;
                     while xp < batch_panels {
-                        let Width { panels, half, .. } = Width::at::<T, S>(self.delta.cols(), xp);
+                        let Width { panels, half, .. } = width(xp);
                         let dx = &mut self.dx.data()[xp * dx_panel..][..panels * dx_panel];
                         let y = &below.data()[xp * dx_panel..][..panels * dx_panel];
                         let at = first * T::PANEL;

@@ -66,8 +66,8 @@ impl PlainPlan {
         let few = (BLOCK_BYTES / size_of::<T>()).max(2 * parameters) / one.max(1);
         let convolutions = network.stages.iter().any(Stage::is_of_images);
         let narrow = SMALL_BYTES / size_of::<T>() / one.max(1);
-        let most = few.clamp(WIDE_PANELS, BLOCK_PANELS.max(narrow));
-        let most = if convolutions { CONVOLUTION_PANELS } else { most };
+        let dense = few.clamp(WIDE_PANELS, BLOCK_PANELS.max(narrow));
+        let most = if convolutions { CONVOLUTION_PANELS } else { dense };
         Self::with_blocks(network, even_blocks(panels, threads, most))
     }
 
@@ -207,10 +207,9 @@ impl<T: Element> ByActs<T> for PlainPlan {
     }
 
     /// Blocks of one panel of rows, as little as a block can have, whose outputs lie together.
-    fn worth_sharing(&self, network: &Network<T>, rows: usize) -> Option<usize> {
-        let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
+    fn worth_sharing(&self, _: &Network<T>, rows: usize) -> Option<usize> {
         let worth = WORTH_SHARING.div_ceil(rows.max(FEWEST_ROWS));
-        (one_sample && self.layout.block_panels == 1).then_some(worth)
+        (self.areas.most_copies() == 1 && self.layout.block_panels == 1).then_some(worth)
     }
 
     fn share(
