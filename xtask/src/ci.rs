@@ -1,5 +1,6 @@
 //! What a change must pass, in order of what it costs; the first failure ends it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -72,6 +73,7 @@ fn steps() -> Vec<Step> {
         Step::command("fmt", cargo(&["fmt", "--all", "--check"])),
         Step::new("tidy", tidy::run),
         Step::new("dependencies of ae-model", library_dependencies),
+        Step::new("one set of features", one_set_of_features),
         Step::command("clippy", cargo(&clippy)),
         Step::command("test", cargo(&["test", "--workspace", "--locked"])),
     ];
@@ -145,6 +147,30 @@ fn unwanted(tree: &str) -> Vec<&'static str> {
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let of_model = names.first() == Some(&"ae-model");
     NOT_IN_THE_LIBRARY.into_iter().filter(|name| !of_model || names.contains(name)).collect()
+}
+
+/// With other features for `xtask` than for the tests, all that depends on such a package is compiled for each: minutes.
+fn one_set_of_features() -> Result<(), Failure> {
+    let packages = |args: &[&str]| {
+        let format = ["--prefix", "none", "--format", "{p} {f}", "--no-dedupe", "--locked"];
+        printed(&mut cargo(&[&["tree"], args, &format].concat()))
+    };
+    let own = packages(&["-p", "xtask", "-e", "normal,build"])?;
+    let all = packages(&["--workspace", "-e", "normal,build,dev"])?;
+    match missing_lines(&own, &all)[..] {
+        [] => Ok(()),
+        ref lines => Err(Failure::Wrong(format!(
+            "the tests ask for other features of these than xtask: {}",
+            lines.join(", ")
+        ))),
+    }
+}
+
+/// The lines of `part` that `whole` does not have, each once.
+fn missing_lines<'a>(part: &'a str, whole: &str) -> Vec<&'a str> {
+    let whole: BTreeSet<&str> = whole.lines().collect();
+    let missing: BTreeSet<&str> = part.lines().filter(|line| !whole.contains(line)).collect();
+    missing.into_iter().collect()
 }
 
 /// Runs the engine's tests on `isa`: the programs that are there, since `cargo test -p` would compile the packages that they need once more,
@@ -272,6 +298,16 @@ mod tests {
         assert_eq!(unwanted(&format!("{tree}csv v1.4.0\ncsv-core v0.1.0\n")), ["csv"]);
         assert_eq!(unwanted(&format!("{tree}csv-core v0.1.0\n")), [""; 0]);
         assert_eq!(unwanted(""), NOT_IN_THE_LIBRARY);
+    }
+
+    #[test]
+    fn differing_features_are_found() {
+        let all = "either v1.19.0 std,use_std\nrand v0.10.4 std\n";
+        assert!(missing_lines("rand v0.10.4 std\nrand v0.10.4 std\n", all).is_empty());
+        assert_eq!(
+            missing_lines("rand v0.10.4 std\neither v1.19.0 \neither v1.19.0 \n", all),
+            ["either v1.19.0 "]
+        );
     }
 
     #[test]

@@ -354,13 +354,14 @@ pub(crate) unsafe fn by_rows<T: Element, S: Simd<T>, B: Body<T, S>, const NV: us
     }
 }
 
-/// Leaves out of the program the tiles that this instruction set never asks for.
+/// Leaves out of the program the tiles that this instruction set never asks for, half of all. The condition is a constant, so that they are not
+/// even translated.
 ///
 /// # Safety
 /// As for [`Body::run`].
 #[inline(always)]
 unsafe fn at_most<T: Element, S: Simd<T>, B: Body<T, S>, const R: usize, const NV: usize>(s: S, body: B) {
-    if R <= row_limit::<T, S>(NV) {
+    if const { R <= row_limit::<T, S>(NV) } {
         // SAFETY: the caller's obligation.
         unsafe { body.run::<R, NV>(s) }
     } else {
