@@ -195,6 +195,10 @@ pub(crate) struct DataArgs {
     /// Column that holds labels, not values: a name, or a number counted from 1 (in .npz: an array; of images: label, their folders)
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
+    /// Column that names the rows (CSV, Parquet), not values: a name, or a number counted from 1; it is written beside what is found out
+    /// about each row
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) id: Option<String>,
     /// Array of an .npz file that holds the rows [default: X, x, data, or the only table]
     #[arg(long, value_name = "NAME")]
     pub(crate) array: Option<String>,

@@ -11,13 +11,25 @@ use crate::output::Output;
 use crate::pictures::{self, Folder};
 use crate::tables;
 
+/// The format of what is a file, by its name.
+fn file_format(location: &Path) -> Option<Format> {
+    Format::of(location).ok().filter(|_| ae_data::folder(location).is_none())
+}
+
+/// Whether what is there can have a column that says what the rows are called.
+pub(crate) fn may_name_rows(location: &Path) -> bool {
+    let format = file_format(location);
+    location == Path::new("-") || matches!(format, Some(Format::Csv | Format::Tsv | Format::Parquet))
+}
+
 /// How the flags say that the rows of `location` are read, with missing values as NaN if they may be missing. Flags that say nothing about
 /// them are named.
 pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Output) -> ReadOptions {
-    let format = Format::of(Path::new(location)).ok().filter(|_| ae_data::folder(location).is_none());
+    let format = file_format(Path::new(location));
     let has_cells = location == "-" || matches!(format, Some(Format::Csv | Format::Tsv));
     for (flag, given, of_use) in [
         ("--array", args.array.is_some(), format == Some(Format::Npz)),
+        ("--id", args.id.is_some(), may_name_rows(Path::new(location))),
         ("--delimiter", args.delimiter.is_some(), has_cells),
         ("--header", args.header, has_cells),
         ("--no-header", args.no_header, has_cells),
@@ -34,6 +46,7 @@ pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Out
         _ => None,
     };
     options.label.clone_from(&args.label);
+    options.id.clone_from(&args.id);
     options.array.clone_from(&args.array);
     options.missing = if may_miss { Missing::Keep } else { Missing::Reject };
     options
@@ -140,7 +153,7 @@ pub(crate) fn read_table_for(
 ) -> Result<(Dataset, Table), Failure> {
     let may_miss = model.config().mask_missing();
     let table = ae_data::read_table(location, &options(location, args, may_miss, out))?;
-    let rows = tables::encode(schema, &table, args.label.as_deref(), may_miss, out)?;
+    let rows = tables::encode(schema, &table, args, may_miss, out)?;
     if table.names().is_none() {
         out.note(no_names(location));
     }
@@ -177,8 +190,9 @@ pub(crate) fn read_texts_for(
             wanted.iter().filter_map(|name| present.iter().position(|present| present == name)).collect()
         }
         _ => {
-            let label = args.label.as_deref().map(|label| table.find(label)).transpose()?;
-            (0..table.columns()).filter(|column| Some(*column) != label).collect()
+            let apart = [&args.label, &args.id].into_iter().flatten();
+            let apart = apart.map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
+            (0..table.columns()).filter(|column| !apart.contains(column)).collect()
         }
     };
     Ok((rows, Some(Texts { table, columns })))

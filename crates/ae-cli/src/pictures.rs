@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use ae_data::{DataError, Dataset, ImageSize, Images, ReadOptions};
 use ae_model::{Autoencoder, Image};
@@ -148,10 +148,18 @@ impl Folder {
     }
 }
 
+/// What the names of rows are that come from files.
+const FILE: &str = "file";
+
 /// A name for the image of each row, all different.
 fn names(rows: &Dataset) -> Vec<String> {
     let width = rows.rows().to_string().len();
-    let Some(files) = rows.row_names() else {
+    // What a column calls the rows is no path.
+    let is_path = |name: &String| {
+        !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+    };
+    let files = rows.row_names().filter(|names| rows.row_title() == Some(FILE) && names.iter().all(is_path));
+    let Some(files) = files else {
         return (1..=rows.rows()).map(|number| format!("{number:0width$}.png")).collect();
     };
     let is_png = |file: &str| Path::new(file).extension().is_some_and(|end| end.eq_ignore_ascii_case("png"));
@@ -180,11 +188,12 @@ mod tests {
     fn images_have_names_of_their_own() {
         let named = |files: &[&str]| {
             let rows = Dataset::new(vec![0.0; files.len()], 1).unwrap();
-            names(&rows.with_row_names(files.iter().map(|file| (*file).to_owned()).collect()).unwrap())
+            names(&rows.with_row_names(FILE, files.iter().map(|file| (*file).to_owned()).collect()).unwrap())
         };
         assert_eq!(named(&["a/1.jpg", "a/2.PNG", "b/1.jpeg"]), ["a/1.png", "a/2.PNG", "b/1.png"]);
         assert_eq!(named(&["1.jpeg", "1.jpg", "1.png"]), ["1.jpeg.png", "1.jpg.png", "1.png"]);
         assert_eq!(named(&["1.jpeg", "1.jpg"]), ["1.png", "1.jpg.png"]);
+        assert_eq!(named(&["a", "../b"]), ["1.png", "2.png"]);
         let rows = Dataset::new(vec![0.0; 10], 1).unwrap();
         assert_eq!((names(&rows)[0].as_str(), names(&rows)[9].as_str()), ("01.png", "10.png"));
     }

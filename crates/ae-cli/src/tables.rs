@@ -4,14 +4,13 @@ use ae_data::{DataError, Dataset, Encoded, Kind, Reason, Schema, Table};
 use ae_model::Autoencoder;
 use serde_json::{Map, Value, json};
 
+use crate::args::DataArgs;
 use crate::failure::Failure;
-use crate::inputs::Target;
+use crate::inputs::{Target, may_name_rows};
 use crate::output::Output;
 
 /// Names that are shown of many.
 const SHOWN: usize = 8;
-/// The column of the files that rows come from.
-pub(crate) const FILE: &str = "file";
 /// Rounds in which gaps are filled in, each with what the one before has filled in.
 pub(crate) const FILL_ROUNDS: usize = 3;
 
@@ -145,16 +144,26 @@ const COARSE: f64 = 1000.0;
 pub(crate) fn encode(
     schema: &Schema,
     table: &Table,
-    label: Option<&str>,
+    args: &DataArgs,
     may_miss: bool,
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let location = table.path().display();
-    let encoded = schema.encode(table, label).map_err(|error| match error {
+    // What names the rows; not looked for in what cannot have it, of which `options` has told.
+    let id = match &args.id {
+        Some(id) if may_name_rows(table.path()) => Some(table.find(id)?),
+        _ => None,
+    };
+    let encoded = schema.encode(table, args.label.as_deref()).map_err(|error| match error {
         error @ DataError::NoNames { .. } => Failure::Other(format!("{location}: {error}")),
         error => error.into(),
     });
-    let Encoded { rows, unknown, unexpected, .. } = encoded?;
+    let Encoded { mut rows, unknown, mut unexpected, .. } = encoded?;
+    if let Some(id) = id {
+        let title = table.names().map_or_else(|| "id".to_owned(), |names| names[id].clone());
+        unexpected.retain(|name| *name != title);
+        rows = rows.with_row_names(&title, table.column(id).map(str::to_owned).collect())?;
+    }
     if !unexpected.is_empty() {
         let names = unexpected.join(", ");
         out.note(format!("{location}: columns that the model does not know are left out: {names}"));
@@ -203,10 +212,38 @@ pub(crate) fn without_gaps(
     }
     out.note(format!("{location}: missing values are taken for what the model fills in"));
     let filled = model.filled(&rows, FILL_ROUNDS).map_err(|error| Failure::with_rows(location, error))?;
-    match rows.labels() {
-        Some(labels) => Ok(filled.with_labels(labels.clone())?),
-        None => Ok(filled),
+    with_names_of(&rows, filled)
+}
+
+/// The table with the labels and the names that the rows came with, so that they stay beside what was made of them.
+pub(crate) fn with_names_of(rows: &Dataset, mut table: Dataset) -> Result<Dataset, Failure> {
+    if let Some(labels) = rows.labels() {
+        table = table.with_labels(labels.clone())?;
     }
+    if let (Some(title), Some(names)) = (rows.row_title(), rows.row_names()) {
+        table = table.with_row_names(title, names.to_vec())?;
+    }
+    Ok(table)
+}
+
+/// Says of a file that it holds numbers only, where rows are called something.
+pub(crate) fn remark_numeric(rows: &Dataset, target: &Target, out: &Output) {
+    if let (Some(title), Target::File(path), true) = (rows.row_title(), target, target.is_numeric()) {
+        out.note(format!(
+            "{}: this format holds numbers only, and so no '{title}' of the rows",
+            path.display()
+        ));
+    }
+}
+
+/// What the column of the rows' names is called beside these others: as they are, with a line behind it for as long as one of these is
+/// called so too.
+pub(crate) fn title_beside<S: AsRef<str>>(rows: &Dataset, others: &[S]) -> Option<String> {
+    let mut title = rows.row_title()?.to_owned();
+    while others.iter().any(|other| other.as_ref() == title) {
+        title.push('_');
+    }
+    Some(title)
 }
 
 /// Values of features as those of columns, where the model has a schema: sums over the features of each.
@@ -227,27 +264,52 @@ pub(crate) fn check_target(model: &Autoencoder, target: &Target) -> Result<(), F
     Ok(())
 }
 
-/// Writes rows of a model's features: as a table of its columns if it has a schema, else as numbers. With `--json` on standard output
-/// each row is an object.
+/// Writes rows of a model's features: as a table of its columns if it has a schema, else as numbers, with what the rows are called where that
+/// has been `named`. With `--json` on standard output each row is an object.
 pub(crate) fn deliver(
     model: &Autoencoder,
     rows: &Dataset,
+    named: bool,
     target: &Target,
     out: &mut Output,
 ) -> Result<(), Failure> {
     match model.schema() {
-        Some(schema) => deliver_table(&schema.decode(rows)?, target, out),
+        Some(schema) => {
+            let table = schema.decode(rows)?;
+            deliver_table(&if named { with_row_names(rows, table)? } else { table }, target, out)
+        }
         None if out.is_json() && *target == Target::Standard => {
-            for row in rows.values().chunks_exact(rows.features()) {
-                out.object(&json!({ "row": row }))?;
+            let title = title_beside(rows, &["row"]).filter(|_| named).zip(rows.row_names());
+            for (place, row) in rows.values().chunks_exact(rows.features()).enumerate() {
+                let mut object = json!({ "row": row });
+                if let Some((title, names)) = &title {
+                    object[title] = json!(names[place]);
+                }
+                out.object(&object)?;
             }
             Ok(())
         }
         None => {
-            target.write(rows, out)?;
+            match target {
+                Target::Images(_) => target.write(rows, out)?,
+                _ if named => write_beside(rows, rows, target, out)?,
+                _ => target.write(rows, out)?,
+            }
             written(target, rows.rows(), rows.features(), out)
         }
     }
+}
+
+/// The table behind a column of what the rows are called.
+fn with_row_names(rows: &Dataset, table: Table) -> Result<Table, Failure> {
+    let names = table.names().map(<[String]>::to_vec).unwrap_or_default();
+    let (Some(title), Some(called)) = (title_beside(rows, &names), rows.row_names()) else {
+        return Ok(table);
+    };
+    let cells = |column| table.column(column).map(str::to_owned).collect();
+    let columns: Vec<Vec<String>> =
+        std::iter::once(called.to_vec()).chain((0..table.columns()).map(cells)).collect();
+    Ok(Table::new(std::iter::once(title).chain(names).collect(), &columns)?)
 }
 
 /// Writes what was worked out of each row: beside the file that it comes from, where there is one and the format holds texts.
@@ -257,6 +319,7 @@ pub(crate) fn write_beside(
     target: &Target,
     out: &mut Output,
 ) -> Result<(), Failure> {
+    remark_numeric(rows, target, out);
     let Some(files) = rows.row_names().filter(|_| !target.is_numeric()) else {
         return target.write(found, out);
     };
@@ -266,12 +329,12 @@ pub(crate) fn write_beside(
     let mut columns: Vec<Vec<String>> = std::iter::once(files.to_vec()).chain(columns).collect();
     let numbers = || (1..=width).map(|number| number.to_string()).collect();
     let mut names = found.names().map_or_else(numbers, <[String]>::to_vec);
-    names.insert(0, FILE.to_owned());
     if let Some(labels) = found.labels() {
         names.push("label".to_owned());
         columns
             .push((0..labels.len()).map(|row| labels.name_of(row).unwrap_or_default().to_owned()).collect());
     }
+    names.splice(..0, title_beside(rows, &names));
     write_table(&Table::new(names, &columns)?, target, out)
 }
 

@@ -8,7 +8,7 @@ use ae_data::{
 };
 use ae_model::{Autoencoder, Config, History, Image, StopReason};
 
-use crate::args::{MissingArg, ScaleArg, TrainArgs};
+use crate::args::{DataArgs, MissingArg, ScaleArg, TrainArgs};
 use crate::failure::Failure;
 use crate::inputs::{options, with_hint};
 use crate::output::Output;
@@ -125,7 +125,9 @@ impl TrainingRows {
             _ => None,
         };
         let table = chosen.as_ref().unwrap_or(table);
-        let mut schema = Schema::infer(table, wishes)?;
+        let mut wishes = wishes.clone();
+        wishes.drop.extend(args.input.id.clone());
+        let mut schema = Schema::infer(table, &wishes)?;
         if args.scale == Some(ScaleArg::Quantile) {
             // Of the rows that are learnt from alone. A share that is none is refused with the other settings.
             let share = if (0.0..1.0).contains(&args.validation) { args.validation } else { 0.0 };
@@ -136,7 +138,9 @@ impl TrainingRows {
             Some(wanted) => wanted == MissingArg::Mask,
             None => is_mixed(&schema),
         };
-        let rows = tables::encode(&schema, table, None, masks, out).map_err(with_way_out)?;
+        let rows =
+            tables::encode(&schema, table, &DataArgs { label: None, ..args.input.clone() }, masks, out)
+                .map_err(with_way_out)?;
         tables::remark_dropped(&schema, &args.data, out);
         tables::remark_coarse(&rows, &args.data, out);
         tables::remark_numbering(&rows, &args.data, out);

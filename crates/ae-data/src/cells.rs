@@ -11,8 +11,8 @@ pub(crate) struct Cells<'a> {
     path: &'a Path,
     names: Option<Vec<String>>,
     features: usize,
-    /// A column of the file that is none of the table, where there is one.
-    left_out: Option<usize>,
+    /// Columns of the file that are none of the table, rising.
+    left_out: Vec<usize>,
     policy: Missing,
     values: Vec<f32>,
     first_missing: Option<usize>,
@@ -22,13 +22,13 @@ pub(crate) struct Cells<'a> {
 impl<'a> Cells<'a> {
     pub(crate) fn new(path: &'a Path, features: usize, names: Option<Vec<String>>, policy: Missing) -> Self {
         let values = Vec::new();
-        Cells { path, names, features, left_out: None, policy, values, first_missing: None, missing: 0 }
+        Cells { path, names, features, left_out: Vec::new(), policy, values, first_missing: None, missing: 0 }
     }
 
-    /// Counts columns, in messages, as if there were one more at this index.
+    /// Counts columns, in messages, as if there were others at these indices of the file, which rise.
     #[cfg(feature = "csv")]
-    pub(crate) fn without_column(mut self, index: usize) -> Self {
-        self.left_out = Some(index);
+    pub(crate) fn without_columns(mut self, indices: Vec<usize>) -> Self {
+        self.left_out = indices;
         self
     }
 
@@ -66,10 +66,14 @@ impl<'a> Cells<'a> {
     /// Row (from 1) and column, in words, of the cell of this index.
     fn place(&self, index: usize) -> (usize, String) {
         let width = self.features.max(1);
-        let column = index % width;
+        let mut column = index % width;
         // Names are those of the table, numbers those of the file.
-        let behind = self.names.is_none() && self.left_out.is_some_and(|left_out| left_out <= column);
-        (index / width + 1, column_name(self.names.as_deref(), column + usize::from(behind)))
+        if self.names.is_none() {
+            for left_out in &self.left_out {
+                column += usize::from(*left_out <= column);
+            }
+        }
+        (index / width + 1, column_name(self.names.as_deref(), column))
     }
 
     /// The table.

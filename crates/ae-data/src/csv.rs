@@ -27,6 +27,8 @@ const SNIFFED_RECORDS: usize = 20;
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Records behind a text that are searched for a number in its column.
 const SEARCHED: usize = 1000;
+/// What the names of rows are in a file whose columns have no names.
+const ID: &str = "id";
 
 /// Reads a table of numbers. `default_delimiter` is that of the format, where it has one.
 pub(crate) fn read(
@@ -53,7 +55,7 @@ pub(crate) fn read_texts(
     let expected = record.len();
     let has_header = match options.header {
         Some(has_header) => has_header,
-        None => is_header(&record, records.peek()?, options.label.as_deref()),
+        None => is_header(&record, records.peek()?, &apart(options)),
     };
     let mut table =
         Table::empty(path, expected, if has_header { Some(header(&record, path)?) } else { None });
@@ -231,33 +233,40 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
     let columns = record.len();
     let has_header = match options.header {
         Some(has_header) => has_header,
-        None => is_header(&record, records.peek()?, options.label.as_deref()),
+        None => is_header(&record, records.peek()?, &apart(options)),
     };
     let names = if has_header { Some(header(&record, path)?) } else { None };
     let label = match &options.label {
         None => None,
-        Some(wanted) => Some(find_label(wanted, names.as_deref(), columns, path)?),
+        Some(wanted) => Some(find_column(wanted, names.as_deref(), columns, path)?),
+    };
+    let id = match &options.id {
+        None => None,
+        Some(wanted) => Some(find_column(wanted, names.as_deref(), columns, path)?),
     };
     let wanted = options.columns.as_ref().zip(names.as_ref());
     let wanted = wanted.filter(|(wanted, names)| wanted.iter().all(|name| names.contains(name)));
     let is_kept = |column: usize| {
-        Some(column) != label && wanted.is_none_or(|(wanted, names)| wanted.contains(&names[column]))
+        Some(column) != label
+            && Some(column) != id
+            && wanted.is_none_or(|(wanted, names)| wanted.contains(&names[column]))
     };
     let kept: Vec<bool> = (0..columns).map(is_kept).collect();
-    if columns == 1 && label.is_some() {
-        return Err(malformed(path, "there is no column besides the label".to_owned()));
+    let mut left_out: Vec<usize> = label.into_iter().chain(id).collect();
+    left_out.sort_unstable();
+    left_out.dedup();
+    if columns == left_out.len() {
+        let what = if id.is_none() { "the label" } else { "what names the rows and their label" };
+        return Err(malformed(path, format!("there is no column besides {what}")));
     }
     let names_kept = names.as_ref().map(|names| {
         let kept = names.iter().zip(&kept).filter(|(_, kept)| **kept);
         kept.map(|(name, _)| name.clone()).collect()
     });
     let width = kept.iter().filter(|kept| **kept).count();
-    let cells = Cells::new(path, width, names_kept, options.missing);
-    let cells = match label {
-        Some(column) => cells.without_column(column),
-        None => cells,
-    };
-    let mut table = Numbers { path, names, columns, label, kept, cells, labels: Vec::new(), row: 0 };
+    let cells = Cells::new(path, width, names_kept, options.missing).without_columns(left_out);
+    let (labels, ids) = (Vec::new(), Vec::new());
+    let mut table = Numbers { path, names, columns, label, id, kept, cells, labels, ids, row: 0 };
     let mut is_row = !has_header;
     loop {
         if is_row {
@@ -269,20 +278,33 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
             None => break,
         }
     }
-    let dataset = table.cells.finish()?;
-    if label.is_some() { dataset.with_labels(Labels::from_texts(table.labels)) } else { Ok(dataset) }
+    let mut dataset = table.cells.finish()?;
+    if label.is_some() {
+        dataset = dataset.with_labels(Labels::from_texts(table.labels))?;
+    }
+    if let Some(id) = id {
+        let title = table.names.as_ref().map_or(ID, |names| &names[id]);
+        dataset = dataset.with_row_names(title, table.ids)?;
+    }
+    Ok(dataset)
 }
 
-/// Whether the first record holds names: it has nothing but texts, or the wanted label, or a text where the record behind
-/// it has a number. A text above a text says nothing: `5.1,setosa` is often a row. Neither does a label that is known by its
+/// The columns that hold no values, as they are wanted.
+fn apart(options: &ReadOptions) -> Vec<&str> {
+    [&options.label, &options.id].into_iter().flatten().map(String::as_str).collect()
+}
+
+/// Whether the first record holds names: it has nothing but texts, or one of those that are wanted `apart`, or a text where the record
+/// behind it has a number. A text above a text says nothing: `5.1,setosa` is often a row. Neither does a column apart that is known by its
 /// number: of its texts, some look like numbers (`na`, `inf`).
-fn is_header(first: &ByteRecord, second: &ByteRecord, label: Option<&str>) -> bool {
+fn is_header(first: &ByteRecord, second: &ByteRecord, apart: &[&str]) -> bool {
     let is_text = |cell: &[u8]| !is_number_of_some_kind(cell);
-    if first.iter().any(|cell| is_text(cell) && label.is_some_and(|label| label.as_bytes() == cell)) {
+    if first.iter().any(|cell| is_text(cell) && apart.iter().any(|name| name.as_bytes() == cell)) {
         return true;
     }
-    let of_label = label.and_then(|label| label.parse::<usize>().ok()).and_then(|n| n.checked_sub(1));
-    let telling = |column: &usize| Some(*column) != of_label;
+    let numbers: Vec<usize> =
+        apart.iter().filter_map(|name| name.parse::<usize>().ok()?.checked_sub(1)).collect();
+    let telling = |column: &usize| !numbers.contains(column);
     let cells = || first.iter().enumerate().filter(|(column, _)| telling(column));
     cells().all(|(_, cell)| is_text(cell))
         || cells()
@@ -305,7 +327,8 @@ fn header(record: &ByteRecord, path: &Path) -> Result<Vec<String>, DataError> {
     }
 }
 
-fn find_label(
+/// The column of this name, or of this number from 1.
+fn find_column(
     wanted: &str,
     names: Option<&[String]>,
     columns: usize,
@@ -330,10 +353,13 @@ struct Numbers<'a> {
     names: Option<Vec<String>>,
     columns: usize,
     label: Option<usize>,
+    /// The column of what the rows are called.
+    id: Option<usize>,
     /// Which columns hold values that are wanted.
     kept: Vec<bool>,
     cells: Cells<'a>,
     labels: Vec<String>,
+    ids: Vec<String>,
     /// Rows so far.
     row: usize,
 }
@@ -352,14 +378,14 @@ impl Numbers<'_> {
             return Err(DataError::RaggedRow { path: self.path.to_owned(), row, line, expected, got });
         }
         for (column, cell) in record.iter().enumerate() {
-            if Some(column) == self.label {
-                let text = std::str::from_utf8(cell).map_err(|_| {
-                    malformed(self.path, format!("the label of row {row} (line {line}) is not UTF-8"))
-                })?;
-                self.labels.push(text.to_owned());
-                continue;
-            }
             if !self.kept[column] {
+                let places = [("label", self.label, &mut self.labels), ("name", self.id, &mut self.ids)];
+                for (what, _, texts) in places.into_iter().filter(|(_, place, _)| *place == Some(column)) {
+                    let text = std::str::from_utf8(cell).map_err(|_| {
+                        malformed(self.path, format!("the {what} of row {row} (line {line}) is not UTF-8"))
+                    })?;
+                    texts.push(text.to_owned());
+                }
                 continue;
             }
             match parse(cell) {

@@ -20,7 +20,14 @@ pub struct Dataset {
     features: usize,
     names: Option<Vec<String>>,
     labels: Option<Labels>,
-    row_names: Option<Vec<String>>,
+    row_names: Option<RowNames>,
+}
+
+/// What rows are called, and what these names are.
+#[derive(Debug, Clone, PartialEq)]
+struct RowNames {
+    title: String,
+    names: Vec<String>,
 }
 
 impl Dataset {
@@ -73,16 +80,16 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same rows, called so: by the files that they come from, say.
+    /// The same rows, called so, and what these names are: `file`, or the title of a column.
     ///
     /// # Errors
     /// [`DataError::Count`] unless there is a name a row.
-    pub fn with_row_names(mut self, names: Vec<String>) -> Result<Self, DataError> {
+    pub fn with_row_names(mut self, title: &str, names: Vec<String>) -> Result<Self, DataError> {
         if names.len() != self.rows() {
             let (expected, got) = (self.rows(), names.len());
             return Err(DataError::Count { what: "names", of: "rows", expected, got });
         }
-        self.row_names = Some(names);
+        self.row_names = Some(RowNames { title: title.to_owned(), names });
         Ok(self)
     }
 
@@ -123,7 +130,12 @@ impl Dataset {
 
     /// What the rows are called.
     pub fn row_names(&self) -> Option<&[String]> {
-        self.row_names.as_deref()
+        self.row_names.as_ref().map(|all| all.names.as_slice())
+    }
+
+    /// What the names of the rows are: `file`, or the title of the column that they come from.
+    pub fn row_title(&self) -> Option<&str> {
+        self.row_names.as_ref().map(|all| all.title.as_str())
     }
 
     /// The columns of these names, in this order; others are left out.
@@ -159,8 +171,10 @@ impl Dataset {
         let mut values = vec![0.0; indices.len() * self.features];
         copy_rows(&self.values, self.features, indices, &mut values)?;
         let labels = self.labels.as_ref().map(|labels| labels.select(indices));
-        let named = |names: &Vec<String>| indices.iter().map(|index| names[*index].clone()).collect();
-        let row_names = self.row_names.as_ref().map(named);
+        let row_names = self.row_names.as_ref().map(|all| {
+            let names = indices.iter().map(|index| all.names[*index].clone()).collect();
+            RowNames { title: all.title.clone(), names }
+        });
         Ok(Dataset { values, features: self.features, names: self.names.clone(), labels, row_names })
     }
 }
@@ -204,7 +218,7 @@ mod tests {
             (Dataset::new(vec![0.0; 5], 2), "5 values are not whole rows of 2"),
             (Dataset::new(vec![0.0; 5], 0), "5 values are not whole rows of 0"),
             (sample().with_names(names(&["a"])), "1 names for 3 features"),
-            (sample().with_row_names(names(&["a"])), "1 names for 2 rows"),
+            (sample().with_row_names("file", names(&["a"])), "1 names for 2 rows"),
             (sample().with_names(names(&["a", "b", "a"])), "two columns are named 'a'"),
         ];
         for (result, message) in cases {
@@ -224,11 +238,12 @@ mod tests {
     #[test]
     fn rows_are_picked_with_their_labels() {
         let labelled = sample().with_labels(Labels::from_texts(["no", "yes"])).unwrap();
-        let labelled = labelled.with_row_names(names(&["x.png", "y.png"])).unwrap();
+        let labelled = labelled.with_row_names("file", names(&["x.png", "y.png"])).unwrap();
         let picked = labelled.select_rows(&[1, 1, 0]).unwrap();
         assert_eq!(picked.values(), [4.0, 5.0, 6.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0]);
         assert_eq!(picked.labels().unwrap().name_of(2), Some("no"));
         assert_eq!(picked.row_names().unwrap(), ["y.png", "y.png", "x.png"]);
+        assert_eq!(picked.row_title(), Some("file"));
         assert!(labelled.select_rows(&[2]).is_err());
         assert_eq!(labelled.row(2), None);
     }

@@ -113,7 +113,7 @@ pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataE
         _ => size,
     };
     let mut rows = Dataset::new(values, size.features())?.with_names(size.names())?;
-    rows = rows.with_row_names(paths.iter().map(|path| files::name(path)).collect())?;
+    rows = rows.with_row_names("file", paths.iter().map(|path| files::name(path)).collect())?;
     if let Some(labels) = labels {
         rows = rows.with_labels(labels)?;
     }

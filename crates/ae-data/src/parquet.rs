@@ -72,17 +72,20 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
     let reader = opened(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
-    let label = match &options.label {
-        None => None,
-        Some(name) => Some(names.iter().position(|n| n == name).ok_or_else(|| DataError::NotThere {
+    let find = |wanted: &Option<String>| {
+        let Some(name) = wanted else { return Ok(None) };
+        let by_name = names.iter().position(|n| n == name);
+        let by_number = || name.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < names.len());
+        by_name.or_else(by_number).map(Some).ok_or_else(|| DataError::NotThere {
             path: path.to_owned(),
             what: "column",
             name: name.clone(),
             present: names.clone(),
-        })?),
+        })
     };
+    let (label, id) = (find(&options.label)?, find(&options.id)?);
     let mut columns: Vec<Vec<f64>> = Vec::new();
-    let mut texts: Vec<String> = Vec::new();
+    let (mut texts, mut ids): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (index, descriptor) in schema.columns().iter().enumerate() {
         let unsupported = |dtype: String| DataError::UnsupportedType {
             path: path.to_owned(),
@@ -91,6 +94,12 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
         };
         if descriptor.max_rep_level() > 0 || descriptor.max_def_level() > 1 {
             return Err(unsupported("nested values".to_owned()));
+        }
+        if id == Some(index) {
+            ids = texts::column(&reader, path, index)?;
+            if label != id {
+                continue;
+            }
         }
         let is_label = label == Some(index);
         let scale = if is_label { Some(1.0) } else { number_scale(descriptor) };
@@ -118,14 +127,20 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
     if columns.iter().any(|column| column.len() != rows) {
         return Err(malformed(path, "its columns differ in length"));
     }
-    let kept =
-        names.iter().enumerate().filter(|(i, _)| Some(*i) != label).map(|(_, name)| name.clone()).collect();
+    let kept = names.iter().enumerate().filter(|(i, _)| ![label, id].contains(&Some(*i)));
+    let kept = kept.map(|(_, name)| name.clone()).collect();
     let mut cells = Cells::new(path, columns.len(), Some(kept), options.missing);
     for row in 0..rows {
         columns.iter().try_for_each(|column| cells.push(column[row]))?;
     }
-    let dataset = cells.finish()?;
-    if label.is_some() { dataset.with_labels(Labels::from_texts(texts)) } else { Ok(dataset) }
+    let mut dataset = cells.finish()?;
+    if label.is_some() {
+        dataset = dataset.with_labels(Labels::from_texts(texts))?;
+    }
+    if let Some(id) = id {
+        dataset = dataset.with_row_names(&names[id], ids)?;
+    }
+    Ok(dataset)
 }
 
 /// What the stored numbers of a column are multiplied by; `None` if it does not hold numbers.
@@ -217,6 +232,23 @@ fn read_strings(
     };
     records(reader, rows, descriptor.max_def_level() > 0, |value: Option<&ByteArray>| {
         texts.push(value.map(|v| String::from_utf8_lossy(v.data()).into_owned()).unwrap_or_default());
+    })
+}
+
+/// Whole numbers as texts.
+fn read_whole(
+    column: ColumnReader,
+    rows: usize,
+    descriptor: &ColumnDescriptor,
+    texts: &mut Vec<String>,
+) -> Result<(), ParquetError> {
+    let ColumnReader::Int64ColumnReader(reader) = column else {
+        return Err(ParquetError::General("a column of numbers is stored as something else".to_owned()));
+    };
+    let unsigned = is_unsigned(descriptor);
+    let text = |x: &i64| if unsigned { (*x as u64).to_string() } else { x.to_string() };
+    records(reader, rows, descriptor.max_def_level() > 0, |value| {
+        texts.push(value.map(text).unwrap_or_default());
     })
 }
 

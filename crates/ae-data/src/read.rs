@@ -19,6 +19,9 @@ pub struct ReadOptions {
     pub header: Option<bool>,
     /// The column (by name, else by number from 1) or the array that holds labels instead of values.
     pub label: Option<String>,
+    /// The column of a CSV or Parquet file (by name, else by number from 1) that says what the rows are called
+    /// ([`Dataset::row_names`]) instead of holding values.
+    pub id: Option<String>,
     /// The names of the columns that are wanted: of a CSV file that has all of them, others are not looked at.
     pub columns: Option<Vec<String>>,
     /// The array of an `.npz` file that holds the rows; else `X`, `x`, `data`, or the only one with two dimensions.

@@ -96,6 +96,14 @@ fn columns_of_every_type() {
     let rows = load("nulls.parquet", &keep).unwrap();
     assert!(rows.values()[3].is_nan() && rows.values()[5] == 3.0);
     assert_eq!(load("decimal.parquet", &auto()).unwrap().values(), [125.0, -50.0]);
+    let mut called = auto();
+    called.id = Some("unsigned".to_owned());
+    called.label = Some("1".to_owned());
+    let rows = load("whole.parquet", &called).unwrap();
+    assert_eq!((rows.values(), rows.row_title()), (&[1.0, 2.0, 3.0][..], Some("unsigned")));
+    assert_eq!(rows.row_names().unwrap(), ["18446744073709551615", "0", "1"]);
+    let whole = read_table(golden("whole.parquet"), &auto()).unwrap();
+    assert_eq!(whole.column(0).collect::<Vec<_>>(), ["9007199254740993", "-9223372036854775808", ""]);
     let times = read_table(golden("times.parquet"), &auto()).unwrap();
     assert_eq!(times.names().unwrap(), ["day", "ms", "us", "ns", "utc"]);
     let cells = |row| times.row(row).collect::<Vec<_>>();

@@ -30,7 +30,8 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let rows = match read_for(&model, &paths.data, &paths.input, out) {
         // New rows, of which nobody knows yet what they are; the reference's are known.
         Err(failure) if paths.input.label.is_some() && args.reference.is_some() && paths.data != "-" => {
-            let rows = read_unlabelled(&model, &paths.data, &paths.input, out).map_err(|_| failure)?;
+            let unlabelled = DataArgs { label: None, ..paths.input.clone() };
+            let rows = read_for(&model, &paths.data, &unlabelled, out).map_err(|_| failure)?;
             out.note(format!("{} has no such labels: --label is the reference's", paths.data));
             rows
         }
@@ -53,8 +54,8 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let found = found(args, common, model, &rows, out)?;
 
     let flags: Vec<bool> = found.scores.iter().map(|score| *score >= found.threshold).collect();
-    let (names, files) = (names.as_deref(), rows.row_names());
-    let table = Table { found: &found, flags: &flags, names, files, blamed: args.blame };
+    let names = names.as_deref();
+    let table = Table { found: &found, flags: &flags, names, rows: &rows, blamed: args.blame };
     if out.is_json() && target == Target::Standard {
         table.objects(out)?;
     } else {
@@ -241,15 +242,6 @@ fn with_rows(location: &str, error: ae_eval::EvalError) -> Failure {
     }
 }
 
-fn read_unlabelled(
-    model: &Autoencoder,
-    location: &str,
-    input: &DataArgs,
-    out: &Output,
-) -> Result<Dataset, Failure> {
-    read_for(model, location, &DataArgs { label: None, ..input.clone() }, out)
-}
-
 /// Rows of a file that are normal: all of them, or if they have labels as the data do, or as they `must_tell`, those that are no anomalies.
 fn normal_rows(
     model: &Autoencoder,
@@ -259,13 +251,22 @@ fn normal_rows(
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let input = &args.transform.input;
-    let rows = match read_for(model, location, input, out) {
-        // The file may do without the labels of the data.
-        Err(failure) if input.label.is_some() && !must_tell => {
-            read_unlabelled(model, location, input, out).map_err(|_| failure)?
+    // The file may do without the labels of the data, and without what calls its rows something.
+    let mut rows = read_for(model, location, input, out);
+    let without_id = DataArgs { id: None, ..input.clone() };
+    let unlabelled = DataArgs { label: None, ..input.clone() };
+    let neither = DataArgs { label: None, ..without_id.clone() };
+    let may_lack_label = input.label.is_some() && !must_tell;
+    for (may_lack, input) in [
+        (input.id.is_some(), without_id),
+        (may_lack_label, unlabelled),
+        (may_lack_label && input.id.is_some(), neither),
+    ] {
+        if rows.is_err() && may_lack {
+            rows = read_for(model, location, &input, out).or(rows);
         }
-        rows => rows?,
-    };
+    }
+    let rows = rows?;
     let rows = tables::without_gaps(model, rows, location, out)?;
     let Some(labels) = rows.labels().filter(|_| input.label.is_some()) else { return Ok(rows) };
     let kind = Kind::of(&args.anomaly, args.normal.as_deref());

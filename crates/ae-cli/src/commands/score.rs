@@ -48,8 +48,9 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
             if let Some(label) = labels.and_then(|labels| labels.name_of(row)) {
                 value["label"] = json!(label);
             }
-            if let Some(files) = rows.row_names() {
-                value[tables::FILE] = json!(files[row]);
+            let title = tables::title_beside(&rows, &["row", "error", "errors", "label"]);
+            if let (Some(title), Some(names)) = (title, rows.row_names()) {
+                value[title] = json!(names[row]);
             }
             out.object(&value)?;
         }

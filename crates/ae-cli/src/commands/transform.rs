@@ -15,18 +15,21 @@ pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) ->
     let rows = read_for(&model, &args.data, &args.input, out)?;
     let codes = model.encode(&rows).map_err(|error| Failure::with_rows(&args.data, error))?;
     let codes = codes.with_names(code_names(&model))?;
-    let codes = with_labels_of(&rows, codes)?;
+    let codes = tables::with_names_of(&rows, codes)?;
     if out.is_json() && target == Target::Standard {
         for (place, row) in codes.values().chunks_exact(codes.features()).enumerate() {
             let mut object = json!({ "row": row });
-            if let Some(files) = rows.row_names() {
-                object[tables::FILE] = json!(files[place]);
+            if let (Some(title), Some(names)) = (tables::title_beside(&rows, &["row"]), rows.row_names()) {
+                object[title] = json!(names[place]);
             }
             out.object(&object)?;
         }
         return Ok(());
     }
-    target.write(&codes, out)?;
+    match args.input.id {
+        Some(_) => tables::write_beside(&rows, &codes, &target, out)?,
+        None => target.write(&codes, out)?,
+    }
     tables::written(&target, codes.rows(), codes.features(), out)
 }
 
@@ -34,17 +37,18 @@ pub(crate) fn decode(args: &TransformArgs, common: &Common, out: &mut Output) ->
     let (target, model) = prepare(args, common)?;
     let codes = read_codes(&model, &args.data, &args.input, out)?;
     let rows = model.decode(&codes).map_err(|error| Failure::with_rows(&args.data, error))?;
-    tables::deliver(&model, &with_labels_of(&codes, rows)?, &target, out)
+    tables::deliver(&model, &tables::with_names_of(&codes, rows)?, args.input.id.is_some(), &target, out)
 }
 
 pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let ReconstructArgs { transform: args, fill } = args;
     let (target, model) = prepare(args, common)?;
+    let named = args.input.id.is_some();
     let about = |error| Failure::with_rows(&args.data, error);
     if !fill {
         let rows = read_for(&model, &args.data, &args.input, out)?;
         let rebuilt = model.reconstruct(&rows).map_err(about)?;
-        return tables::deliver(&model, &with_labels_of(&rows, rebuilt)?, &target, out);
+        return tables::deliver(&model, &tables::with_names_of(&rows, rebuilt)?, named, &target, out);
     }
     if !model.config().mask_missing() {
         return Err(Failure::Usage(
@@ -66,7 +70,7 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
         Some(Texts { table, columns }) if target.is_text(out) => {
             tables::deliver_table(&table.filled(&columns, &filled)?, &target, out)
         }
-        _ => tables::deliver(&model, &with_labels_of(&rows, filled)?, &target, out),
+        _ => tables::deliver(&model, &tables::with_names_of(&rows, filled)?, named, &target, out),
     }
 }
 
@@ -76,15 +80,4 @@ fn prepare(args: &TransformArgs, common: &Common) -> Result<(Target, ae_model::A
     let target = Target::of_rows(args.output.as_deref(), &model, Some(&args.data))?;
     tables::check_target(&model, &target)?;
     Ok((target, model))
-}
-
-/// The table with the labels and the names that the rows came with, so that they stay beside their encodings.
-fn with_labels_of(rows: &Dataset, mut table: Dataset) -> Result<Dataset, Failure> {
-    if let Some(labels) = rows.labels() {
-        table = table.with_labels(labels.clone())?;
-    }
-    if let Some(names) = rows.row_names() {
-        table = table.with_row_names(names.to_vec())?;
-    }
-    Ok(table)
 }

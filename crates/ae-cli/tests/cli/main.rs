@@ -5,6 +5,7 @@ mod browser;
 mod checkpoint;
 mod compare;
 mod detect;
+mod ids;
 mod images;
 mod jobs;
 mod kept;

@@ -83,6 +83,44 @@ fn labels_are_a_column_by_name_or_number() {
 }
 
 #[test]
+fn what_rows_are_called_is_a_column_by_name_or_number() {
+    let called = |id: &str, label: Option<&str>| ReadOptions {
+        id: Some(id.to_owned()),
+        label: label.map(str::to_owned),
+        ..ReadOptions::default()
+    };
+    let text = "who,a,kind,b\nA17,1,x,2\n18,3,y,4\n";
+    for id in ["who", "1"] {
+        let rows = parse_text(text, &called(id, Some("kind"))).unwrap();
+        assert_eq!((rows.values(), rows.features()), (&[1.0, 2.0, 3.0, 4.0][..], 2));
+        assert_eq!(
+            (rows.row_title(), rows.row_names().unwrap()),
+            (Some("who"), &["A17".into(), "18".into()][..])
+        );
+        assert_eq!(rows.labels().unwrap().names(), ["x", "y"]);
+    }
+    // Digits that no float holds stay as they are; a text above a number is no header in such a column.
+    let rows = parse_text("A1,1\n9007199254740993,2\n", &called("1", None)).unwrap();
+    assert_eq!((rows.values(), rows.row_title()), (&[1.0, 2.0][..], Some("id")));
+    assert_eq!(rows.row_names().unwrap(), ["A1", "9007199254740993"]);
+    // Errors count the columns of the file.
+    let error = parse_text("u,v,1,2\nu,v,1,\n", &called("1", Some("2"))).unwrap_err();
+    assert!(error.contains("row 2") && error.contains("column 4"), "{error}");
+    let error = parse_text("a,b\n1,2\n", &called("a", Some("b"))).unwrap_err();
+    assert!(error.contains("no column besides"), "{error}");
+    let error = parse_text("a,b\n1,2\n", &called("c", None)).unwrap_err();
+    assert!(error.contains("no column 'c'"), "{error}");
+    // One column may be both.
+    let rows = parse_text(text, &called("kind", Some("kind"))).unwrap_err();
+    assert!(rows.contains("A17"), "{rows}");
+    let rows = parse_text("a,b\n1,2\n", &called("a", Some("a"))).unwrap();
+    assert_eq!(
+        (rows.values(), rows.labels().unwrap().names(), rows.row_names().unwrap()),
+        (&[2.0][..], &["1".into()][..], &["1".into()][..])
+    );
+}
+
+#[test]
 fn missing_values_have_many_spellings() {
     let text = "a,b\n1,\nNA,n/a\nNaN,-nan\nNULL,None\n?,-\n";
     let keep = ReadOptions { missing: Missing::Keep, ..ReadOptions::default() };

@@ -10,11 +10,11 @@ use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, TimeUn
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::FileReader;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, Type};
 
-use super::{malformed, number_scale, opened, panic_text, read_numbers, read_strings, type_name};
+use super::{malformed, number_scale, opened, panic_text, read_numbers, read_strings, read_whole, type_name};
 use crate::error::DataError;
 use crate::schema::{TimeForm, write_time};
 use crate::table::Table;
@@ -28,38 +28,12 @@ pub(crate) fn read_texts(file: File, path: &Path) -> Result<Table, DataError> {
 }
 
 fn read_columns(file: File, path: &Path) -> Result<Table, DataError> {
-    let bad = |error: ParquetError| malformed(path, error);
     let reader = opened(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
     let mut columns = Vec::with_capacity(names.len());
-    for (index, descriptor) in schema.columns().iter().enumerate() {
-        let scale = number_scale(descriptor);
-        let times = Times::of(descriptor);
-        let is_flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
-        if !is_flat || scale.is_none() && times.is_none() && !is_string(descriptor) {
-            let dtype = if is_flat { type_name(descriptor) } else { "nested values".to_owned() };
-            let array = format!("column '{}'", names[index]);
-            return Err(DataError::UnsupportedType { path: path.to_owned(), array, dtype });
-        }
-        let (mut texts, mut values) = (Vec::new(), Vec::new());
-        for group in 0..reader.num_row_groups() {
-            let group = reader.get_row_group(group).map_err(bad)?;
-            let rows =
-                usize::try_from(group.metadata().num_rows()).map_err(|error| malformed(path, error))?;
-            let column = group.get_column_reader(index).map_err(bad)?;
-            if is_string(descriptor) {
-                read_strings(column, rows, descriptor, &mut texts).map_err(bad)?;
-            } else {
-                read_numbers(column, rows, descriptor, &mut values).map_err(bad)?;
-            }
-        }
-        let scale = scale.unwrap_or(1.0);
-        texts.extend(values.into_iter().map(|x| match &times {
-            Some(times) => times.text_of(x),
-            None => text_of(x * scale, descriptor.physical_type()),
-        }));
-        columns.push(texts);
+    for index in 0..names.len() {
+        columns.push(column(&reader, path, index)?);
     }
     let rows = columns.first().map_or(0, Vec::len);
     if columns.iter().any(|column| column.len() != rows) {
@@ -74,6 +48,46 @@ fn read_columns(file: File, path: &Path) -> Result<Table, DataError> {
         table.end_row(0);
     }
     Ok(table)
+}
+
+/// The column of this index as texts, nulls as empty ones.
+pub(super) fn column(
+    reader: &SerializedFileReader<File>,
+    path: &Path,
+    index: usize,
+) -> Result<Vec<String>, DataError> {
+    let bad = |error: ParquetError| malformed(path, error);
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let descriptor = schema.column(index);
+    let scale = number_scale(&descriptor);
+    let times = Times::of(&descriptor);
+    let is_flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
+    if !is_flat || scale.is_none() && times.is_none() && !is_string(&descriptor) {
+        let dtype = if is_flat { type_name(&descriptor) } else { "nested values".to_owned() };
+        let array = format!("column '{}'", descriptor.path().string());
+        return Err(DataError::UnsupportedType { path: path.to_owned(), array, dtype });
+    }
+    // Not by way of floating point: of whole numbers past 2^53, such as those that count rows of a large system, it does not hold all.
+    let is_whole = times.is_none() && scale == Some(1.0) && descriptor.physical_type() == PhysicalType::INT64;
+    let (mut texts, mut values) = (Vec::new(), Vec::new());
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group).map_err(bad)?;
+        let rows = usize::try_from(group.metadata().num_rows()).map_err(|error| malformed(path, error))?;
+        let column = group.get_column_reader(index).map_err(bad)?;
+        if is_string(&descriptor) {
+            read_strings(column, rows, &descriptor, &mut texts).map_err(bad)?;
+        } else if is_whole {
+            read_whole(column, rows, &descriptor, &mut texts).map_err(bad)?;
+        } else {
+            read_numbers(column, rows, &descriptor, &mut values).map_err(bad)?;
+        }
+    }
+    let scale = scale.unwrap_or(1.0);
+    texts.extend(values.into_iter().map(|x| match &times {
+        Some(times) => times.text_of(x),
+        None => text_of(x * scale, descriptor.physical_type()),
+    }));
+    Ok(texts)
 }
 
 /// How a column of dates or times counts from 1970 on.
@@ -173,8 +187,14 @@ fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetErr
     Ok(())
 }
 
-/// The numbers of a column, none of missing cells; nothing if a cell is a text.
+/// The numbers of a column, none of missing cells; nothing if a cell is a text, or a whole number past those that a double holds.
 fn numbers(table: &Table, column: usize) -> Option<Vec<Option<f64>>> {
+    const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+    let is_exact =
+        |text: &&str| text.parse().map_or(true, |whole: i128| whole.unsigned_abs() <= EXACT.into());
+    if !table.column(column).all(|text| is_exact(&text)) {
+        return None;
+    }
     let cell = |text: &str| match parse(text.as_bytes()) {
         Parsed::Missing => Some(None),
         Parsed::Number(_) | Parsed::TooLarge => text.parse().ok().map(Some),

@@ -50,6 +50,12 @@ pq.write_table(pa.table({
     "ns": pa.array(moments, pa.timestamp("ns")),
     "utc": pa.array(moments, pa.timestamp("us", tz="UTC")),
 }), "times.parquet")
+# Whole numbers that no float holds.
+pq.write_table(pa.table({
+    "signed": pa.array([2**53 + 1, -(2**63), None], pa.int64()),
+    "unsigned": pa.array([2**64 - 1, 0, 1], pa.uint64()),
+    "x": pa.array([1.0, 2.0, 3.0]),
+}), "whole.parquet")
 pq.write_table(pa.table({"m": pa.array([125, -50], pa.int32()).cast(pa.decimal128(10, 0))}), "decimal.parquet",
                store_decimal_as_integer=True)
 

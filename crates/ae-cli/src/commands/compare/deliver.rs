@@ -12,7 +12,7 @@ use crate::args::{Common, CompareArgs};
 use crate::failure::Failure;
 use crate::inputs::check_file;
 use crate::output::{Output, quoted};
-use crate::tables::FILE;
+use crate::tables;
 
 /// Where results go.
 pub(super) struct Goal {
@@ -180,9 +180,9 @@ fn coordinates(
 ) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     let axes = maps.iter().flat_map(|map| [1, 2].map(|axis| format!("{}_{axis}", map.key)));
-    let file = rows.row_names().map(|_| FILE);
-    let first = ["row"].into_iter().chain(file).chain(["label"]).map(str::to_owned);
-    let header: Vec<String> = first.chain(axes).collect();
+    let mut header: Vec<String> = ["row", "label"].into_iter().map(str::to_owned).chain(axes).collect();
+    let title = tables::title_beside(rows, &header);
+    header.splice(1..1, title.map(|title| quoted(&title, separator)));
     writeln!(out, "{}", header.join(separator))?;
     for (place, row) in drawn.iter().enumerate() {
         let label = rows.labels().and_then(|labels| labels.name_of(place)).unwrap_or_default();

@@ -7,7 +7,7 @@ use super::Found;
 use crate::failure::Failure;
 use crate::inputs::Target;
 use crate::output::Output;
-use crate::tables::{self, FILE};
+use crate::tables;
 
 /// Features that are named of those that are blamed most often.
 const MOST_BLAMED: usize = 5;
@@ -17,8 +17,8 @@ pub(super) struct Table<'a> {
     pub(super) found: &'a Found,
     pub(super) flags: &'a [bool],
     pub(super) names: Option<&'a [String]>,
-    /// The files that the rows come from, for formats that hold texts.
-    pub(super) files: Option<&'a [String]>,
+    /// For what the rows are called, in formats that hold texts.
+    pub(super) rows: &'a Dataset,
     /// Features to name for each row.
     pub(super) blamed: usize,
 }
@@ -26,6 +26,7 @@ pub(super) struct Table<'a> {
 impl Table<'_> {
     /// An object a row.
     pub(super) fn objects(&self, out: &mut Output) -> Result<(), Failure> {
+        let title = tables::title_beside(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
         for row in 0..self.flags.len() {
             let blamed: Vec<Value> = self
                 .blamed(row)
@@ -41,8 +42,8 @@ impl Table<'_> {
             if let Some(p_values) = &self.found.p_values {
                 object["p_value"] = json!(p_values[row]);
             }
-            if let Some(files) = self.files {
-                object[FILE] = json!(files[row]);
+            if let (Some(title), Some(names)) = (&title, self.rows.row_names()) {
+                object[title] = json!(names[row]);
             }
             out.object(&object)?;
         }
@@ -52,6 +53,7 @@ impl Table<'_> {
     /// A table, with names of features where the format holds texts, else with their numbers from 1.
     pub(super) fn write(&self, target: &Target, out: &mut Output) -> Result<(), Failure> {
         if target.is_numeric() {
+            tables::remark_numeric(self.rows, target, out);
             return target.write(&self.numbers()?, out);
         }
         tables::write_table(&self.texts()?, target, out)
@@ -83,9 +85,9 @@ impl Table<'_> {
             features.zip(&mut blamed).for_each(|((feature, _), column)| column.push(self.name(feature)));
         }
         columns.extend(blamed);
-        if let Some(files) = self.files {
-            names.insert(0, FILE.to_owned());
-            columns.insert(0, files.to_vec());
+        if let (Some(title), Some(ids)) = (tables::title_beside(self.rows, &names), self.rows.row_names()) {
+            names.insert(0, title);
+            columns.insert(0, ids.to_vec());
         }
         Ok(ae_data::Table::new(names, &columns)?)
     }
