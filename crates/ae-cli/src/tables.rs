@@ -59,7 +59,7 @@ pub(crate) fn remark_dropped(schema: &Schema, location: &str, out: &Output) {
     let identifiers = of(Reason::Identifier);
     if !identifiers.is_empty() {
         let names = identifiers.join(", ");
-        parts.push(format!("{names} (nearly every row has a text of its own; --categorical keeps it)"));
+        parts.push(format!("{names} (nearly every row has a text of its own; --categorical keeps it, --id as the name of the row)"));
     }
     let empty = of(Reason::Empty);
     if !empty.is_empty() {
@@ -125,7 +125,8 @@ pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
             let name =
                 rows.names().map_or_else(|| (column + 1).to_string(), |names| format!("'{}'", names[column]));
             out.note(format!(
-                "{location}, column {name}: it seems to number the rows, which is no property of theirs; --drop leaves it out"
+                "{location}, column {name}: it seems to number the rows, which is no property of theirs; --drop leaves it out, \
+                 --id keeps it beside what is found out"
             ));
         }
     }

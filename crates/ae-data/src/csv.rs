@@ -422,7 +422,9 @@ impl Numbers<'_> {
             return "";
         }
         match self.label {
-            None => "; the column holds text: leave it out of the file or name it as the label",
+            None => {
+                "; the column holds text: leave it out of the file, or name it as the label or as what the rows are called"
+            }
             Some(_) => "; the column holds text: leave it out of the file",
         }
     }

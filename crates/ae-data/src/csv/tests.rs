@@ -149,7 +149,7 @@ fn errors_say_where() {
         (
             "a,b\n1,red\n,\n3,blue\n",
             &auto,
-            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: leave it out of the file or name it as the label",
+            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: leave it out of the file, or name it as the label or as what the rows are called",
         ),
         (
             "a,b,c\n1,red,x\n",
