@@ -161,9 +161,8 @@ pub(crate) fn encode(
     });
     let Encoded { mut rows, unknown, mut unexpected, .. } = encoded?;
     if let Some(id) = id {
-        let title = table.names().map_or_else(|| "id".to_owned(), |names| names[id].clone());
-        unexpected.retain(|name| *name != title);
-        rows = rows.with_row_names(&title, table.column(id).map(str::to_owned).collect())?;
+        rows = table.name_rows(id, rows)?;
+        unexpected.retain(|name| Some(name.as_str()) != rows.row_title());
     }
     if !unexpected.is_empty() {
         let names = unexpected.join(", ");
@@ -237,14 +236,17 @@ pub(crate) fn remark_numeric(rows: &Dataset, target: &Target, out: &Output) {
     }
 }
 
-/// What the column of the rows' names is called beside these others: as they are, with a line behind it for as long as one of these is
-/// called so too.
-pub(crate) fn title_beside<S: AsRef<str>>(rows: &Dataset, others: &[S]) -> Option<String> {
+/// What the rows are called, and the title of that beside these others: its own, with a line behind it for as long as one of these is called
+/// so too.
+pub(crate) fn names_beside<'a, S: AsRef<str>>(
+    rows: &'a Dataset,
+    others: &[S],
+) -> Option<(String, &'a [String])> {
     let mut title = rows.row_title()?.to_owned();
     while others.iter().any(|other| other.as_ref() == title) {
         title.push('_');
     }
-    Some(title)
+    Some((title, rows.row_names()?))
 }
 
 /// Values of features as those of columns, where the model has a schema: sums over the features of each.
@@ -280,10 +282,10 @@ pub(crate) fn deliver(
             deliver_table(&if named { with_row_names(rows, table)? } else { table }, target, out)
         }
         None if out.is_json() && *target == Target::Standard => {
-            let title = title_beside(rows, &["row"]).filter(|_| named).zip(rows.row_names());
+            let called = names_beside(rows, &["row"]).filter(|_| named);
             for (place, row) in rows.values().chunks_exact(rows.features()).enumerate() {
                 let mut object = json!({ "row": row });
-                if let Some((title, names)) = &title {
+                if let Some((title, names)) = &called {
                     object[title] = json!(names[place]);
                 }
                 out.object(&object)?;
@@ -304,9 +306,7 @@ pub(crate) fn deliver(
 /// The table behind a column of what the rows are called.
 fn with_row_names(rows: &Dataset, table: Table) -> Result<Table, Failure> {
     let names = table.names().map(<[String]>::to_vec).unwrap_or_default();
-    let (Some(title), Some(called)) = (title_beside(rows, &names), rows.row_names()) else {
-        return Ok(table);
-    };
+    let Some((title, called)) = names_beside(rows, &names) else { return Ok(table) };
     let cells = |column| table.column(column).map(str::to_owned).collect();
     let columns: Vec<Vec<String>> =
         std::iter::once(called.to_vec()).chain((0..table.columns()).map(cells)).collect();
@@ -335,7 +335,7 @@ pub(crate) fn write_beside(
         columns
             .push((0..labels.len()).map(|row| labels.name_of(row).unwrap_or_default().to_owned()).collect());
     }
-    names.splice(..0, title_beside(rows, &names));
+    names.splice(..0, names_beside(rows, &names).map(|(title, _)| title));
     write_table(&Table::new(names, &columns)?, target, out)
 }
 

@@ -11,7 +11,7 @@ use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::labels::Labels;
 use crate::read::ReadOptions;
-use crate::table::Table;
+use crate::table::{ID, Table, find_column};
 use crate::text::{Parsed, is_number_of_some_kind, parse, shown};
 use quotes::Quotes;
 
@@ -27,8 +27,6 @@ const SNIFFED_RECORDS: usize = 20;
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Records behind a text that are searched for a number in its column.
 const SEARCHED: usize = 1000;
-/// What the names of rows are in a file whose columns have no names.
-const ID: &str = "id";
 
 /// Reads a table of numbers. `default_delimiter` is that of the format, where it has one.
 pub(crate) fn read(
@@ -325,26 +323,6 @@ fn header(record: &ByteRecord, path: &Path) -> Result<Vec<String>, DataError> {
         None => Ok(names),
         Some(pair) => Err(malformed(path, format!("two columns are named '{}'", pair[0]))),
     }
-}
-
-/// The column of this name, or of this number from 1.
-fn find_column(
-    wanted: &str,
-    names: Option<&[String]>,
-    columns: usize,
-    path: &Path,
-) -> Result<usize, DataError> {
-    let by_name = names.and_then(|names| names.iter().position(|name| name == wanted));
-    let by_number = || wanted.parse::<usize>().ok().filter(|n| (1..=columns).contains(n)).map(|n| n - 1);
-    by_name.or_else(by_number).ok_or_else(|| DataError::NotThere {
-        path: path.to_owned(),
-        what: "column",
-        name: wanted.to_owned(),
-        present: match names {
-            Some(names) => names.to_vec(),
-            None => (1..=columns).map(|n| n.to_string()).collect(),
-        },
-    })
 }
 
 /// A table of numbers while its rows are read.

@@ -25,6 +25,7 @@ use crate::error::DataError;
 use crate::half::half;
 use crate::labels::Labels;
 use crate::read::ReadOptions;
+use crate::table::find_column;
 pub(crate) use texts::{read_texts, write_texts};
 
 /// Rows of a column that are decoded at a time.
@@ -73,15 +74,7 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
     let find = |wanted: &Option<String>| {
-        let Some(name) = wanted else { return Ok(None) };
-        let by_name = names.iter().position(|n| n == name);
-        let by_number = || name.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < names.len());
-        by_name.or_else(by_number).map(Some).ok_or_else(|| DataError::NotThere {
-            path: path.to_owned(),
-            what: "column",
-            name: name.clone(),
-            present: names.clone(),
-        })
+        wanted.as_ref().map(|wanted| find_column(wanted, Some(&names), names.len(), path)).transpose()
     };
     let (label, id) = (find(&options.label)?, find(&options.id)?);
     let mut columns: Vec<Vec<f64>> = Vec::new();

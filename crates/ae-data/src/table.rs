@@ -39,6 +39,34 @@ impl Texts {
     }
 }
 
+/// What the names of rows are in a file whose columns have no names.
+pub(crate) const ID: &str = "id";
+
+/// The column of this name, or of this number from 1.
+fn place_of(wanted: &str, names: Option<&[String]>, columns: usize) -> Option<usize> {
+    let by_name = names.and_then(|names| names.iter().position(|name| name == wanted));
+    by_name.or_else(|| wanted.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < columns))
+}
+
+/// The column of a file that has this name, or this number from 1.
+#[cfg(any(feature = "csv", feature = "parquet"))]
+pub(crate) fn find_column(
+    wanted: &str,
+    names: Option<&[String]>,
+    columns: usize,
+    path: &Path,
+) -> Result<usize, DataError> {
+    place_of(wanted, names, columns).ok_or_else(|| DataError::NotThere {
+        path: path.to_owned(),
+        what: "column",
+        name: wanted.to_owned(),
+        present: match names {
+            Some(names) => names.to_vec(),
+            None => (1..=columns).map(|n| n.to_string()).collect(),
+        },
+    })
+}
+
 impl Table {
     /// A table without rows.
     pub(crate) fn empty(path: &Path, columns: usize, names: Option<Vec<String>>) -> Table {
@@ -155,15 +183,21 @@ impl Table {
     /// # Errors
     /// [`DataError::NotThere`], which lists the columns.
     pub fn find(&self, wanted: &str) -> Result<usize, DataError> {
-        let by_name = self.names.as_ref().and_then(|names| names.iter().position(|name| name == wanted));
-        let number =
-            || wanted.parse::<usize>().ok().filter(|n| (1..=self.columns()).contains(n)).map(|n| n - 1);
-        by_name.or_else(number).ok_or_else(|| DataError::NotThere {
+        place_of(wanted, self.names(), self.columns()).ok_or_else(|| DataError::NotThere {
             path: self.path.clone(),
             what: "column",
             name: wanted.to_owned(),
             present: (0..self.columns()).map(|column| self.name_of(column)).collect(),
         })
+    }
+
+    /// The rows, called what the cells of a column say.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] unless there are as many.
+    pub fn name_rows(&self, column: usize, rows: Dataset) -> Result<Dataset, DataError> {
+        let title = self.names.as_ref().and_then(|names| names.get(column)).map_or(ID, String::as_str);
+        rows.with_row_names(title, self.column(column).map(str::to_owned).collect())
     }
 
     /// The cells of a column as labels.

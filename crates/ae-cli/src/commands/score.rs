@@ -39,6 +39,7 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
     };
     let mse = model.mse(&rows)?;
     if out.is_json() && target == Target::Standard {
+        let called = tables::names_beside(&rows, &["row", "error", "errors", "label"]);
         for (row, values) in table.values().chunks_exact(table.features()).enumerate() {
             let mut value = if args.per_feature {
                 json!({ "row": row + 1, "errors": values })
@@ -48,8 +49,7 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
             if let Some(label) = labels.and_then(|labels| labels.name_of(row)) {
                 value["label"] = json!(label);
             }
-            let title = tables::title_beside(&rows, &["row", "error", "errors", "label"]);
-            if let (Some(title), Some(names)) = (title, rows.row_names()) {
+            if let Some((title, names)) = &called {
                 value[title] = json!(names[row]);
             }
             out.object(&value)?;

@@ -17,9 +17,10 @@ pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) ->
     let codes = codes.with_names(code_names(&model))?;
     let codes = tables::with_names_of(&rows, codes)?;
     if out.is_json() && target == Target::Standard {
+        let called = tables::names_beside(&rows, &["row"]);
         for (place, row) in codes.values().chunks_exact(codes.features()).enumerate() {
             let mut object = json!({ "row": row });
-            if let (Some(title), Some(names)) = (tables::title_beside(&rows, &["row"]), rows.row_names()) {
+            if let Some((title, names)) = &called {
                 object[title] = json!(names[place]);
             }
             out.object(&object)?;

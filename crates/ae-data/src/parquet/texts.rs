@@ -187,18 +187,39 @@ fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetErr
     Ok(())
 }
 
-/// The numbers of a column, none of missing cells; nothing if a cell is a text, or a whole number past those that a double holds.
+/// The numbers of a column, none of missing cells; nothing if a cell is a text, or a whole number that a double would show with other digits.
 fn numbers(table: &Table, column: usize) -> Option<Vec<Option<f64>>> {
-    const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
-    let is_exact =
-        |text: &&str| text.parse().map_or(true, |whole: i128| whole.unsigned_abs() <= EXACT.into());
-    if !table.column(column).all(|text| is_exact(&text)) {
-        return None;
-    }
     let cell = |text: &str| match parse(text.as_bytes()) {
         Parsed::Missing => Some(None),
-        Parsed::Number(_) | Parsed::TooLarge => text.parse().ok().map(Some),
+        Parsed::Number(_) | Parsed::TooLarge => {
+            text.parse().ok().filter(|x| keeps_digits(text, *x)).map(Some)
+        }
         Parsed::Text => None,
     };
     table.column(column).map(cell).collect()
+}
+
+/// Whether a whole number has the same digits as the double `x` that it becomes. Those of a float do, however large it is.
+fn keeps_digits(text: &str, x: f64) -> bool {
+    const EXACT: u128 = 1 << f64::MANTISSA_DIGITS;
+    text.parse()
+        .map_or(true, |whole: i128| whole.unsigned_abs() <= EXACT || x.to_string() == whole.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_whose_digits_a_double_keeps_are_numbers() {
+        for text in ["1.5", "9007199254740992", "1700000000000000000", "1e300", "007"] {
+            assert!(keeps_digits(text, text.parse().unwrap()), "{text}");
+        }
+        for x in [1.7e18f32, 1.234_567_8e30, -3.0e37, f32::MAX] {
+            assert!(keeps_digits(&x.to_string(), x.to_string().parse().unwrap()), "{x}");
+        }
+        for text in ["9007199254740993", "-9223372036854775807", "18446744073709551615"] {
+            assert!(!keeps_digits(text, text.parse().unwrap()), "{text}");
+        }
+    }
 }

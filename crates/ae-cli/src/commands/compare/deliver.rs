@@ -181,13 +181,13 @@ fn coordinates(
     let mut out = io::BufWriter::new(out);
     let axes = maps.iter().flat_map(|map| [1, 2].map(|axis| format!("{}_{axis}", map.key)));
     let mut header: Vec<String> = ["row", "label"].into_iter().map(str::to_owned).chain(axes).collect();
-    let title = tables::title_beside(rows, &header);
-    header.splice(1..1, title.map(|title| quoted(&title, separator)));
+    let called = tables::names_beside(rows, &header);
+    header.splice(1..1, called.iter().map(|(title, _)| quoted(title, separator)));
     writeln!(out, "{}", header.join(separator))?;
     for (place, row) in drawn.iter().enumerate() {
         let label = rows.labels().and_then(|labels| labels.name_of(place)).unwrap_or_default();
         let mut cells = vec![(row + 1).to_string()];
-        cells.extend(rows.row_names().map(|files| quoted(&files[place], separator)));
+        cells.extend(called.iter().map(|(_, names)| quoted(&names[place], separator)));
         cells.push(quoted(label, separator));
         for map in maps {
             cells.extend(map.points[2 * place..2 * place + 2].iter().map(f32::to_string));

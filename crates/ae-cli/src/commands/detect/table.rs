@@ -26,7 +26,7 @@ pub(super) struct Table<'a> {
 impl Table<'_> {
     /// An object a row.
     pub(super) fn objects(&self, out: &mut Output) -> Result<(), Failure> {
-        let title = tables::title_beside(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
+        let called = tables::names_beside(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
         for row in 0..self.flags.len() {
             let blamed: Vec<Value> = self
                 .blamed(row)
@@ -42,7 +42,7 @@ impl Table<'_> {
             if let Some(p_values) = &self.found.p_values {
                 object["p_value"] = json!(p_values[row]);
             }
-            if let (Some(title), Some(names)) = (&title, self.rows.row_names()) {
+            if let Some((title, names)) = &called {
                 object[title] = json!(names[row]);
             }
             out.object(&object)?;
@@ -85,7 +85,7 @@ impl Table<'_> {
             features.zip(&mut blamed).for_each(|((feature, _), column)| column.push(self.name(feature)));
         }
         columns.extend(blamed);
-        if let (Some(title), Some(ids)) = (tables::title_beside(self.rows, &names), self.rows.row_names()) {
+        if let Some((title, ids)) = tables::names_beside(self.rows, &names) {
             names.insert(0, title);
             columns.insert(0, ids.to_vec());
         }
