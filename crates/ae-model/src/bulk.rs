@@ -182,11 +182,9 @@ impl<T: Element> Bulk<'_, T> {
         rows: usize,
         scratch: &'s mut Scratch<T>,
     ) -> Through<'s, T> {
-        let isa = self.network.isa;
         let map = (part != Part::Decoder).then(|| self.maps.inwards());
         let width = self.widths(part).0;
         scratch.gather(self.network, source, first, rows, width, map);
-        let parameters = self.network.parameters.as_slice();
         let Scratch { input, target, sides: [from, to], chosen, losses, squares, divergences } = scratch;
         divergences.fill(T::ZERO);
         let input = &mut input.as_mut_slice()[..panel_len::<T>(width, rows)];
@@ -199,93 +197,92 @@ impl<T: Element> Bulk<'_, T> {
             }
             input.iter_mut().filter(|x| x.to_f64().is_nan()).for_each(|x| *x = T::ZERO);
         }
-        let (mut from, mut to) = (from.as_mut_slice(), to.as_mut_slice());
-        let mut at_input = true;
-        let stages = self.stages(part);
-        // The latent whose active features are all that there is of the codes.
-        let mut sparse_from: Option<&TopKLatent> = None;
-        for index in stages.clone() {
-            let (inputs, outputs) = self.network.stage_shape(index);
-            let x = if at_input { &*input } else { &*from };
-            let x = &x[..panel_len::<T>(inputs, rows)];
-            let y = &mut to[..panel_len::<T>(outputs, rows)];
-            match &self.network.stages[index] {
-                Stage::Dense(layer) => {
-                    let y = PanelsMut::new(y, outputs, rows);
-                    let layer = &self.network.layers[*layer];
-                    if let Some(latent) = sparse_from.take() {
-                        let most = latent.k * rows;
-                        let active = &chosen.as_slice()[..sparse::active_len(most, rows)];
-                        let active = Active::new(active, most, rows);
-                        sparse::decode(isa, layer.parameters(parameters), true, active, y);
-                    } else {
-                        layer.forward(isa, parameters, Panels::new(x, inputs, rows), y, None);
-                    }
-                }
-                Stage::Conv(conv) => {
-                    let y = PanelsMut::new(y, outputs, rows);
-                    let x = Panels::new(x, inputs, rows);
-                    conv.forward(isa, (&self.network.layers[conv.layer], parameters), x, 0, y, None);
-                }
-                Stage::Normalize(_) => {
-                    let y = PanelsMut::new(y, outputs, rows);
-                    norm::forward(isa, Panels::new(x, inputs, rows), y, None);
-                }
-                Stage::Pool(Pooling { pool, kind }) => {
-                    let x = Panels::new(x, inputs, rows);
-                    pool.down(isa, kind.kernel(), x, PanelsMut::new(y, outputs, rows));
-                }
-                Stage::UpSample(pool) => {
-                    let x = Panels::new(x, inputs, rows);
-                    pool.up_sample(isa, x, PanelsMut::new(y, outputs, rows));
-                }
-                // The mean of the posterior.
-                Stage::Gaussian(latent) => {
-                    first_features(x, inputs, y, outputs);
-                    if end == End::Outputs {
-                        let h = Panels::new(x, inputs, rows);
-                        let divergences = &mut divergences[..rows];
-                        latent::add_divergence(isa, latent.divergence(1.0), h, divergences);
-                    }
-                }
-                Stage::TopK(latent) => {
-                    let codes = &mut from[..panel_len::<T>(inputs, rows)];
-                    let memory = &mut chosen.as_mut_slice()[..latent.memory::<T>(rows)];
-                    let active = latent.select(isa, Panels::new(codes, inputs, rows), memory);
-                    if stages.contains(&(index + 1)) && self.network.decodes_sparsely(index) {
-                        sparse_from = Some(latent);
-                    } else {
-                        active.spread(PanelsMut::new(codes, inputs, rows));
-                    }
-                    continue;
-                }
-                Stage::BatchTopK(BatchTopKLatent { threshold, .. }) => {
-                    let codes = &mut from[..panel_len::<T>(inputs, rows)];
-                    sparse::drop_below(isa, T::from_f64(*threshold), codes);
-                    continue;
-                }
-                Stage::Dropout(_) | Stage::Penalty(_) | Stage::Contraction(_) => continue,
-            }
-            at_input = false;
-            std::mem::swap(&mut from, &mut to);
+        let mut way = Way {
+            from: from.as_mut_slice(),
+            to: to.as_mut_slice(),
+            chosen: chosen.as_mut_slice(),
+            divergences: &mut divergences[..rows],
+            entered: false,
+            sparse: None,
+        };
+        for index in self.stages(part) {
+            self.pass(index, part, end, &*input, &mut way);
         }
         if part != Part::Encoder && end == End::Rows {
-            let (loss, features) = (self.network.objective.loss, self.network.input);
-            match loss {
-                Loss::Bce | Loss::SigmoidMse => {
-                    Activation::Sigmoid.apply(isa, &mut from[..panel_len::<T>(features, rows)]);
-                }
-                Loss::GaussianNll => {
-                    let outputs = loss.kernel().outputs(features);
-                    let y = &mut to[..panel_len::<T>(features, rows)];
-                    first_features(&from[..panel_len::<T>(outputs, rows)], outputs, y, features);
-                    std::mem::swap(&mut from, &mut to);
-                }
-                Loss::Mse | Loss::Mae | Loss::Huber { .. } => {}
-            }
+            self.head(rows, &mut way);
         }
+        let output = way.from;
         let input = if self.network.objective.mask_missing || apart { &*target } else { &*input };
-        Through { input, output: from, losses, squares }
+        Through { input, output, losses, squares }
+    }
+
+    /// Values through one stage: from the `input` if it is the first, else from where the one before left them.
+    fn pass<'n>(&'n self, index: usize, part: Part, end: End, input: &[T], way: &mut Way<'_, 'n, T>) {
+        let Network { isa, stages, layers, .. } = self.network;
+        let isa = *isa;
+        let parameters = self.network.parameters.as_slice();
+        let (inputs, outputs) = self.network.stage_shape(index);
+        let rows = way.divergences.len();
+        let Way { from, to, chosen, divergences, .. } = way;
+        let x = if way.entered { &**from } else { input };
+        let x = Panels::new(&x[..panel_len::<T>(inputs, rows)], inputs, rows);
+        let y = PanelsMut::new(&mut to[..panel_len::<T>(outputs, rows)], outputs, rows);
+        match &stages[index] {
+            Stage::Dense(layer) => match way.sparse.take() {
+                Some(latent) => {
+                    let most = latent.k * rows;
+                    let active = Active::new(&chosen[..sparse::active_len(most, rows)], most, rows);
+                    sparse::decode(isa, layers[*layer].parameters(parameters), true, active, y);
+                }
+                None => layers[*layer].forward(isa, parameters, x, y, None),
+            },
+            Stage::Conv(conv) => conv.forward(isa, (&layers[conv.layer], parameters), x, 0, y, None),
+            Stage::Normalize(_) => norm::forward(isa, x, y, None),
+            Stage::Pool(Pooling { pool, kind }) => pool.down(isa, kind.kernel(), x, y),
+            Stage::UpSample(pool) => pool.up_sample(isa, x, y),
+            // The mean of the posterior.
+            Stage::Gaussian(latent) => {
+                first_features(x, y);
+                if end == End::Outputs {
+                    latent::add_divergence(isa, latent.divergence(1.0), x, divergences);
+                }
+            }
+            Stage::TopK(latent) => {
+                let codes = &mut from[..panel_len::<T>(inputs, rows)];
+                let memory = &mut chosen[..latent.memory::<T>(rows)];
+                let active = latent.select(isa, Panels::new(codes, inputs, rows), memory);
+                if self.stages(part).contains(&(index + 1)) && self.network.decodes_sparsely(index) {
+                    way.sparse = Some(latent);
+                } else {
+                    active.spread(PanelsMut::new(codes, inputs, rows));
+                }
+                return;
+            }
+            Stage::BatchTopK(BatchTopKLatent { threshold, .. }) => {
+                sparse::drop_below(isa, T::from_f64(*threshold), &mut from[..panel_len::<T>(inputs, rows)]);
+                return;
+            }
+            Stage::Dropout(_) | Stage::Penalty(_) | Stage::Contraction(_) => return,
+        }
+        way.moved();
+    }
+
+    /// Outputs of the last layer to what they stand for.
+    fn head(&self, rows: usize, way: &mut Way<'_, '_, T>) {
+        let (loss, features) = (self.network.objective.loss, self.network.input);
+        match loss {
+            Loss::Bce | Loss::SigmoidMse => {
+                Activation::Sigmoid.apply(self.network.isa, &mut way.from[..panel_len::<T>(features, rows)]);
+            }
+            Loss::GaussianNll => {
+                let outputs = loss.kernel().outputs(features);
+                let x = Panels::new(&way.from[..panel_len::<T>(outputs, rows)], outputs, rows);
+                let y = PanelsMut::new(&mut way.to[..panel_len::<T>(features, rows)], features, rows);
+                first_features(x, y);
+                way.moved();
+            }
+            Loss::Mse | Loss::Mae | Loss::Huber { .. } => {}
+        }
     }
 
     /// The losses of the rows, by the network's own loss.
@@ -353,10 +350,33 @@ struct Through<'s, T> {
     squares: &'s mut [T; BLOCK_ROWS],
 }
 
-/// The first `to` of `from` features of every panel.
-fn first_features<T: Element>(x: &[T], from: usize, y: &mut [T], to: usize) {
-    let panels = x.chunks_exact((from * T::PANEL).max(1)).zip(y.chunks_exact_mut((to * T::PANEL).max(1)));
-    for (x, y) in panels {
+/// Where the values of a block are on their way through the stages, and what comes up on it.
+struct Way<'s, 'n, T> {
+    /// What the last stage gave, and room for what the next gives.
+    from: &'s mut [T],
+    to: &'s mut [T],
+    chosen: &'s mut [T],
+    /// One a row.
+    divergences: &'s mut [T],
+    /// Whether any stage has given something.
+    entered: bool,
+    /// The latent whose active features, in `chosen`, are all that there is of the codes.
+    sparse: Option<&'n TopKLatent>,
+}
+
+impl<T> Way<'_, '_, T> {
+    /// What was given is what the next stage takes.
+    fn moved(&mut self) {
+        self.entered = true;
+        std::mem::swap(&mut self.from, &mut self.to);
+    }
+}
+
+/// As many of the first features of `x` as `y` has.
+fn first_features<T: Element>(x: Panels<'_, T>, mut y: PanelsMut<'_, T>) {
+    let panels = x.data().chunks_exact((x.rows() * T::PANEL).max(1));
+    let features = y.rows();
+    for (x, y) in panels.zip(y.data().chunks_exact_mut((features * T::PANEL).max(1))) {
         y.copy_from_slice(&x[..y.len()]);
     }
 }

@@ -72,22 +72,47 @@ impl<T> Objective<T> {
     }
 }
 
+/// What is done with the encoding: its contraction, the latent, the penalty.
+fn push_latent(config: &Config, stages: &mut Vec<Stage>) {
+    let code = config.encoding_dim();
+    if let Some(weight) = config.contractive() {
+        stages.push(Stage::Contraction(Contraction { features: code, weight }));
+    }
+    match config.latent() {
+        Latent::Plain => {}
+        Latent::TopK(TopK { k, of_batch: true, .. }) => {
+            stages.push(Stage::BatchTopK(BatchTopKLatent::new(code, k)));
+        }
+        Latent::TopK(TopK { k, revival, .. }) => {
+            stages.push(Stage::TopK(TopKLatent { features: code, k, revival }));
+        }
+        Latent::Gaussian(settings) => {
+            let salt = stages.len() as u64;
+            stages.push(Stage::Gaussian(GaussianLatent { dim: code, settings, salt }));
+        }
+    }
+    if let Some(penalty) = config.code_penalty() {
+        stages.push(Stage::Penalty(Penalty { features: code, penalty }));
+    }
+}
+
+/// Drops a share of `features` values, if it is more than none.
+fn push_dropout(share: f64, features: usize, stages: &mut Vec<Stage>) {
+    if share > 0.0 {
+        stages.push(Stage::Dropout(Dropout { share, features, salt: stages.len() as u64 }));
+    }
+}
+
 impl<T: Element> Network<T> {
     /// The network of a configuration, its weights drawn from the seed.
     pub(crate) fn new(isa: Isa, config: &Config) -> Self {
         let (shapes, links) = (config.layer_shapes(), config.links());
         let (count, encoder_layers) = (shapes.len(), shapes.len() / 2);
-        let code = config.encoding_dim();
         let mut layers = Vec::with_capacity(count);
         let mut stages = Vec::new();
         let mut encoder_stages = 0;
         let mut start = 0;
-        let drop = |stages: &mut Vec<Stage>, share: f64, features: usize| {
-            if share > 0.0 {
-                stages.push(Stage::Dropout(Dropout { share, features, salt: stages.len() as u64 }));
-            }
-        };
-        drop(&mut stages, config.dropout().input, config.input_dim());
+        push_dropout(config.dropout().input, config.input_dim(), &mut stages);
         let convolutions = links.iter().filter(|link| matches!(link, Link::Conv(_))).count();
         let (mut down, mut up) = (links.iter().peekable(), links.iter().rev().peekable());
         for (index, (inputs, outputs)) in shapes.into_iter().enumerate() {
@@ -117,31 +142,13 @@ impl<T: Element> Network<T> {
                 None => Stage::Dense(index),
             });
             if index + 1 == encoder_layers {
-                if let Some(weight) = config.contractive() {
-                    stages.push(Stage::Contraction(Contraction { features: code, weight }));
-                }
-                match config.latent() {
-                    Latent::Plain => {}
-                    Latent::TopK(TopK { k, of_batch: true, .. }) => {
-                        stages.push(Stage::BatchTopK(BatchTopKLatent::new(code, k)));
-                    }
-                    Latent::TopK(TopK { k, revival, .. }) => {
-                        stages.push(Stage::TopK(TopKLatent { features: code, k, revival }));
-                    }
-                    Latent::Gaussian(settings) => {
-                        let salt = stages.len() as u64;
-                        stages.push(Stage::Gaussian(GaussianLatent { dim: code, settings, salt }));
-                    }
-                }
-                if let Some(penalty) = config.code_penalty() {
-                    stages.push(Stage::Penalty(Penalty { features: code, penalty }));
-                }
+                push_latent(config, &mut stages);
                 encoder_stages = stages.len();
             } else if index + 1 < count {
                 if config.layer_norm() {
                     stages.push(Stage::Normalize(Normalize { features: outputs }));
                 }
-                drop(&mut stages, config.dropout().hidden, outputs);
+                push_dropout(config.dropout().hidden, outputs, &mut stages);
             }
             if index + 1 + convolutions >= count {
                 while let Some(Link::Pool(pool, _)) = up.next_if(|link| matches!(link, Link::Pool(..))) {
@@ -168,7 +175,7 @@ impl<T: Element> Network<T> {
             parameters,
             objective,
             input: config.input_dim(),
-            code,
+            code: config.encoding_dim(),
         };
         network.reset(config);
         network

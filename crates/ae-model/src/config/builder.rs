@@ -300,24 +300,12 @@ impl ConfigBuilder {
         in_range("encoding_dim", encoding_dim, 1, MAX_DIM)?;
         self.latent.check_width(encoding_dim)?;
         self.check_images()?;
-        let hidden_dims =
-            self.hidden_dims.unwrap_or_else(|| match (self.latent, self.conv_layers.as_slice()) {
-                (Latent::Plain | Latent::Gaussian(_), [])
-                    if self.contractive.is_none() && !self.unit_norm =>
-                {
-                    gradual_compression(self.input_dim, encoding_dim)
-                }
-                // A dictionary, in which every feature is a direction of the rows themselves, images that have become small, or a penalty of
-                // a single layer.
-                _ => Vec::new(),
-            });
+        self.check_training()?;
+        let hidden_dims = self.usual_hidden_dims(encoding_dim);
+        let hidden_dims = self.hidden_dims.unwrap_or(hidden_dims);
         in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
         for &dim in &hidden_dims {
             in_range("hidden_dims", dim, 1, MAX_DIM)?;
-        }
-        in_range("epochs", self.epochs, 1, 1_000_000_000)?;
-        if let Some(rows) = self.batch_size {
-            in_range("batch_size", rows, 1, MAX_DIM)?;
         }
         // The weights of a convolution are used at every pixel, and their gradients are sums over all of these: no one rate of plain
         // SGD does for large images and for small ones.
@@ -326,19 +314,6 @@ impl ConfigBuilder {
         optimizer.check()?;
         let learning_rate = self.learning_rate.unwrap_or(optimizer.usual_learning_rate());
         check_learning_rate(learning_rate)?;
-        if !(0.0..1.0).contains(&self.validation) {
-            return Err(out_of_range("validation", self.validation, "from 0 to below 1"));
-        }
-        if let Some(early) = self.early_stopping {
-            in_range("early_stopping.patience", early.patience, 1, 1_000_000_000)?;
-            if !(0.0..1.0).contains(&early.min_improvement) {
-                return Err(out_of_range(
-                    "early_stopping.min_improvement",
-                    early.min_improvement,
-                    "from 0 to below 1",
-                ));
-            }
-        }
         let config = Config {
             input_dim: self.input_dim,
             encoding_dim,
@@ -412,6 +387,40 @@ impl ConfigBuilder {
                 self.loss.name(),
                 "mse, mae, huber, bce or sigmoid-mse with conv_layers",
             ));
+        }
+        Ok(())
+    }
+
+    /// Hidden widths where none are given.
+    fn usual_hidden_dims(&self, encoding_dim: usize) -> Vec<usize> {
+        match (self.latent, self.conv_layers.as_slice()) {
+            (Latent::Plain | Latent::Gaussian(_), []) if self.contractive.is_none() && !self.unit_norm => {
+                gradual_compression(self.input_dim, encoding_dim)
+            }
+            // A dictionary, in which every feature is a direction of the rows themselves, images that have become small, or a penalty of
+            // a single layer.
+            _ => Vec::new(),
+        }
+    }
+
+    /// Checks how long is trained, on what, and when it ends.
+    fn check_training(&self) -> Result<(), ConfigError> {
+        in_range("epochs", self.epochs, 1, 1_000_000_000)?;
+        if let Some(rows) = self.batch_size {
+            in_range("batch_size", rows, 1, MAX_DIM)?;
+        }
+        if !(0.0..1.0).contains(&self.validation) {
+            return Err(out_of_range("validation", self.validation, "from 0 to below 1"));
+        }
+        if let Some(early) = self.early_stopping {
+            in_range("early_stopping.patience", early.patience, 1, 1_000_000_000)?;
+            if !(0.0..1.0).contains(&early.min_improvement) {
+                return Err(out_of_range(
+                    "early_stopping.min_improvement",
+                    early.min_improvement,
+                    "from 0 to below 1",
+                ));
+            }
         }
         Ok(())
     }
