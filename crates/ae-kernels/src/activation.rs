@@ -319,16 +319,18 @@ impl<T: Element> WithSlope<T> for Gelu {
     #[inline(always)]
     fn both<S: Simd<T>>(self, s: S, z: S::V) -> (S::V, S::V) {
         let constant = |x: f64| s.splat(T::from_f64(x));
-        let (one, half) = (s.splat(T::ONE), constant(0.5));
+        let (zero, one) = (s.splat(T::ZERO), s.splat(T::ONE));
         let root = 0.797_884_560_802_865_4; // √(2/π)
-        // Beyond it t is 1 or -1 in either arithmetic, and a square that is infinite would make the slope no number.
+        // Beyond it Φ is 1 or 0 in either arithmetic, and a square that is infinite would make the slope no number.
         let square = s.min(constant(1e6), s.mul(z, z)); // NaN passes
         let inner = s.mul_add(constant(0.044_715 * root), square, constant(root));
-        let t = math::tanh(s, s.mul(z, inner));
-        // Φ ≈ (1 + t) / 2; y = z Φ; y' = Φ + z/2 (1 - t²) (inner z)'
-        let share = s.mul(half, s.add(one, t));
+        let twice = s.mul(s.add(z, z), inner);
+        // Φ ≈ (1 + tanh u) / 2 = σ(2 u), which as a sigmoid keeps its digits where it is small; y = z Φ; y' = Φ + z u' 2 Φ (1 - Φ)
+        let below = math::sigmoid_below(s, twice);
+        let rest = s.sub(one, below);
+        let share = s.select_lt(twice, zero, below, rest);
         let inner_slope = s.mul_add(constant(3.0 * 0.044_715 * root), square, constant(root));
-        let bell = s.mul(s.mul(half, s.neg_mul_add(t, t, one)), inner_slope);
+        let bell = s.mul(s.mul(s.add(below, below), rest), inner_slope);
         (s.mul(z, share), s.mul_add(z, bell, share))
     }
 }

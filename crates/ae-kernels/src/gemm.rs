@@ -286,8 +286,6 @@ pub fn weight_gradient<T: Element>(
         x.rows,
         delta.rows,
     );
-    x.assert_holds_all();
-    delta.assert_holds_all();
     let kernel = WeightGradient { blocking, inputs, outputs, range, x, delta, round, rule, weights, state };
     T::weight_gradient(isa, kernel);
 }
@@ -323,7 +321,7 @@ impl Width {
 pub(crate) fn pieces(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = total.div_ceil(most);
     (0..count).map(move |i| {
-        let start = i * total / count;
-        (start, (i + 1) * total / count - start)
+        let start_of = |i: usize| (i as u64 * total as u64 / count as u64) as usize;
+        (start_of(i), start_of(i + 1) - start_of(i))
     })
 }

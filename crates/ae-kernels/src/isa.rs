@@ -86,7 +86,7 @@ impl Isa {
         let Some(known) = Isa::NAMES.into_iter().find(|known| *known == name) else {
             return Err(IsaError::Unknown { name: name.to_owned() });
         };
-        Isa::available().find(|isa| isa.name() == known).ok_or_else(|| IsaError::Unavailable {
+        Isa::offered(known).ok_or_else(|| IsaError::Unavailable {
             name: known,
             offered: Isa::available().map(Isa::name).collect(),
         })
@@ -94,17 +94,22 @@ impl Isa {
 
     /// Every instruction set of this CPU, plainest first. Tests loop over it.
     pub fn available() -> impl Iterator<Item = Isa> {
-        [
-            Some(Isa::Portable(Portable::new())),
+        Isa::NAMES.into_iter().filter_map(Isa::offered)
+    }
+
+    /// The one of this name, if the CPU has it. No other is looked for: to look for AMX is to ask the operating system for its registers,
+    /// which lets signals need larger stacks from then on.
+    fn offered(name: &str) -> Option<Isa> {
+        match name {
+            "portable" => Some(Isa::Portable(Portable::new())),
             #[cfg(target_arch = "x86_64")]
-            Avx2::detect().map(Isa::Avx2),
+            "avx2" => Avx2::detect().map(Isa::Avx2),
             #[cfg(target_arch = "x86_64")]
-            Avx512::detect().map(Isa::Avx512),
+            "avx512" => Avx512::detect().map(Isa::Avx512),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Amx::detect().map(Isa::Amx),
-        ]
-        .into_iter()
-        .flatten()
+            "amx" => Amx::detect().map(Isa::Amx),
+            _ => None,
+        }
     }
 
     /// The name under which `AE_ISA` knows it.

@@ -168,7 +168,10 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
     fn run<S: Simd<T>>(mut self, s: S) {
         let len = self.h.rows() / 2 * T::PANEL;
         let half = s.splat(T::from_f64(0.5));
-        let (weight, free) = (s.splat(self.divergence.weight), s.splat(self.divergence.free));
+        let weight = s.splat(self.divergence.weight);
+        // Near the prior the divergence of a dimension may be rounded to 0 or less, where its slopes are still some.
+        let all = self.divergence.free == T::ZERO;
+        let free = s.splat(if all { T::from_f64(f64::NEG_INFINITY) } else { self.divergence.free });
         for index in 0..self.h.count() {
             let (means, variances) = self.h.panel(index).split_at(len);
             let noise = &self.noise[index * len..][..len];

@@ -153,9 +153,12 @@ impl<T: Element> OnVectors<T> for Huber<T> {
 impl<T: Element> OnVectors<T> for CrossEntropy {
     #[inline(always)]
     fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
-        let [p, softplus] = math::sigmoid_and_softplus(s, output);
-        let d = s.sub(p, target);
-        [s.neg_mul_add(target, output, softplus), d, d]
+        // With the sigmoid as 1 - below where the output is above 0, nothing is taken from a number near one: a target of 1 that is nearly
+        // reached is judged as finely as a target of 0.
+        let (zero, rest) = (s.splat(T::ZERO), s.sub(s.splat(T::ONE), target));
+        let [below, tail] = math::below_and_tail(s, output);
+        let d = s.select_lt(output, zero, s.sub(below, target), s.sub(rest, below));
+        [s.mul_add(s.abs(output), s.select_lt(output, zero, target, rest), tail), d, d]
     }
 }
 

@@ -20,8 +20,8 @@ pub use softplus::SoftplusConstants;
 pub use tanh::TanhConstants;
 
 pub(crate) use exp::exp;
-pub(crate) use sigmoid::sigmoid;
-pub(crate) use softplus::{sigmoid_and_softplus, softplus};
+pub(crate) use sigmoid::{sigmoid, sigmoid_below};
+pub(crate) use softplus::{below_and_tail, softplus};
 pub(crate) use tanh::tanh;
 
 use crate::isa::Isa;

@@ -9,7 +9,7 @@ mod philox;
 use std::f32::consts::SQRT_2;
 
 use crate::isa::Isa;
-use crate::panel::{Affine, Panels, PanelsMut};
+use crate::panel::{self, Affine, Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Portable, Simd, WORDS, Words};
 use philox::philox;
 
@@ -106,9 +106,9 @@ pub fn swap<T: Element>(
                     to[at] = known(from[at]);
                     if uniform(fates[f - first][lane]) < share as f32 {
                         let donor = ((u64::from(choices[f - first][lane]) * count) >> 32) as usize;
-                        let x = T::from_f32(donors.table[donors.indices[donor] * features + f]);
-                        let x = donors.map.map_or(x, |map| (x - map.shift[f]) * map.factor[f]);
-                        to[at] = known(x);
+                        let x = donors.table[donors.indices[donor] * features + f];
+                        let scaled = |map: Affine<'_, T>| panel::scaled(x, map.factor[f], map.shift[f]);
+                        to[at] = known(donors.map.map_or(T::from_f32(x), scaled));
                     }
                 }
             }

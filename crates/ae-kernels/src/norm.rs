@@ -91,6 +91,8 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                 }
                 let variance = s.mul(share, together(s, sums));
                 let scale = s.div(one, s.sqrt(s.add(variance, epsilon)));
+                // Of a variance that overflows the scale is no number, and not the zero that would hide it.
+                let scale = s.add(scale, s.sub(variance, variance));
                 for to in y.chunks_exact_mut(T::PANEL) {
                     let to = &mut to[lane..];
                     s.store(s.mul(scale, s.load(to)), to);

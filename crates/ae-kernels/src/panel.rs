@@ -173,14 +173,20 @@ fn inwards<T: Element>(map: Option<Affine<'_, T>>, from: &[f32], to: &mut [T]) {
         }
         Some(Affine { factor, shift }) => {
             for ((y, &x), (&factor, &shift)) in values.zip(factor.iter().zip(shift)) {
-                let scaled = (T::from_f32(x) - shift) * factor;
-                // A value that is known stays one: infinite ones would end as differences that are none. NaN, a missing one, passes.
-                let least = T::ZERO - T::MAX;
-                let bounded = if scaled > T::MAX { T::MAX } else { scaled };
-                *y = if bounded < least { least } else { bounded };
+                *y = scaled(x, factor, shift);
             }
         }
     }
+}
+
+/// A value of a row on its way in. One that is known stays one: infinite ones would end as differences that are none. NaN, a missing one,
+/// passes.
+#[inline(always)]
+pub(crate) fn scaled<T: Element>(x: f32, factor: T, shift: T) -> T {
+    let scaled = (T::from_f32(x) - shift) * factor;
+    let least = T::ZERO - T::MAX;
+    let bounded = if scaled > T::MAX { T::MAX } else { scaled };
+    if bounded < least { least } else { bounded }
 }
 
 /// Some values of a row on their way out.

@@ -37,12 +37,16 @@ pub struct PoolError {
     reason: String,
 }
 
+/// Threads of a pool at most: many more than there are cores take seconds to start and help nobody.
+const MOST_THREADS: usize = 1024;
+
 impl Pool {
     /// A pool of this many threads, of which the caller's is one. `None` is as many as rayon's current pool has, from threads that all such
-    /// pools share, job by job; there are as many as the machine has cores (or rayon threads, if more) when the first asks.
+    /// pools share, job by job; there are as many as the machine has cores (or rayon threads, if more) when the first asks. That starts rayon's global pool if
+    /// nothing has: a program that configures it (`ThreadPoolBuilder::build_global`) does so before.
     ///
     /// # Errors
-    /// If the operating system refuses the threads, or for zero threads.
+    /// If the operating system refuses the threads, for zero threads, and for more than 1,024.
     pub fn new(threads: Option<usize>) -> Result<Pool, PoolError> {
         let kind = match threads {
             None => {
@@ -53,6 +57,9 @@ impl Pool {
                 }
             }
             Some(0) => return Err(PoolError { threads: 0, reason: "at least one is needed".to_owned() }),
+            Some(threads) if threads > MOST_THREADS => {
+                return Err(PoolError { threads, reason: format!("{MOST_THREADS} are the most") });
+            }
             Some(1) => Kind::Serial,
             Some(threads) => Kind::Own(Arc::new(Threads::start(threads)?)),
         };

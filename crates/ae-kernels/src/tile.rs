@@ -1,7 +1,8 @@
 //! Products on tiles of bf16 numbers: mixed precision, and `f32` by splitting.
 //!
 //! A bf16 number is the upper half of an `f32`. With operands rounded to it the products of training are those of
-//! mixed precision. An `f32` is also, exactly, the sum of three bf16 numbers; six of the nine products of the
+//! mixed precision. An `f32` of at least `2^-110` is also, exactly, the sum of three bf16 numbers (of smaller ones the lower parts are below what
+//! bf16 can hold, and on AMX below what is not taken for zero); six of the nine products of the
 //! parts of two operands carry everything that an `f32` product can hold, so an `f32` product is six products of bf16
 //! (Henry, Tang & Heinecke 2019, section III), and where the CPU multiplies whole tiles of bf16 ([`Amx`]) that is
 //! faster than `f32` itself.
@@ -50,7 +51,7 @@ pub const DEPTH: usize = 32;
 pub enum Parts {
     /// Rounded to the nearest (ties to even): mixed precision.
     One,
-    /// As the exact sum of three: the precision of `f32`.
+    /// As the sum of three, exact from `2^-110` on: the precision of `f32`.
     Three,
 }
 

@@ -113,6 +113,20 @@ fn equal_features_become_zeros() {
     }
 }
 
+/// Deviations whose squares overflow are no zeros.
+#[test]
+fn features_that_are_too_large_are_no_numbers() {
+    for isa in Isa::available() {
+        let (features, rows) = (4, 2);
+        let x = pack(&[1e20f32, 1.0, -1e20, 2.0, 1e20, 3.0, -1e20, 4.0], features, rows);
+        let mut y = vec![0.0; x.len()];
+        norm::forward(isa, Panels::new(&x, features, rows), PanelsMut::new(&mut y, features, rows), None);
+        let y = unpack(&y, features, rows);
+        assert!(y.iter().step_by(2).all(|y| y.is_nan()), "{isa}: {y:?}");
+        assert!(y.iter().skip(1).step_by(2).all(|y| y.is_finite()), "{isa}: {y:?}");
+    }
+}
+
 /// What is beside a row changes none of its bits.
 #[test]
 fn neighbours_change_nothing() {

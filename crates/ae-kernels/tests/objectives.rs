@@ -174,6 +174,25 @@ fn an_output_that_is_not_a_number_is_not_hidden() {
     }
 }
 
+/// What is left of a target that is nearly reached keeps its digits, at one as at zero.
+#[test]
+fn cross_entropy_judges_ones_as_finely_as_zeros() {
+    for isa in Isa::available() {
+        for size in [3.0f32, 8.0, 12.0, 15.0, 20.0, 60.0] {
+            let (losses, _, deltas) = of_two_rows(isa, Loss::BinaryCrossEntropy, &[size, -size], [1.0, 0.0]);
+            let rest = (-f64::from(size)).exp();
+            let (loss, delta) = (rest.ln_1p(), rest / (1.0 + rest));
+            let deltas = unpack(&deltas, 1, 2);
+            for (found, expected) in
+                [(losses[0], loss), (losses[1], loss), (deltas[0], -delta), (deltas[1], delta)]
+            {
+                let error = (f64::from(found) - expected).abs();
+                assert!(error <= 1e-6 * expected.abs(), "{isa}, {size}: {found:e} for {expected:e}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_infinite_target_is_not_taken_for_a_missing_one() {
     for (isa, x) in Isa::available().flat_map(|isa| [f32::INFINITY, f32::NEG_INFINITY].map(|x| (isa, x))) {
@@ -459,4 +478,20 @@ fn check_latent<T: Element + Float>() {
 fn gaussian_latents() {
     check_latent::<f32>();
     check_latent::<f64>();
+}
+
+/// However near it is: the divergence is rounded to nothing there, but its slope is not.
+#[test]
+fn the_prior_pulls_at_means_beside_it() {
+    for isa in Isa::available() {
+        let means: Vec<f32> = (1..=32).map(|i| i as f32 * 1e-5).collect();
+        let (rows, h) =
+            (means.len(), pack(&[means.clone(), vec![0.0; means.len()]].concat(), 2, means.len()));
+        let zeros = vec![0.0; h.len() / 2];
+        let mut dh = vec![0.0; h.len()];
+        let divergence = Divergence { weight: 1.0, free: 0.0 };
+        let to = PanelsMut::new(&mut dh, 2, rows);
+        latent::backward(isa, divergence, Panels::new(&h, 2, rows), &zeros, &zeros, to);
+        assert_eq!(unpack(&dh, 2, rows)[..rows], means, "{isa}");
+    }
 }

@@ -211,6 +211,8 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let WeightGradient { blocking, inputs, outputs, range, x, delta, round, rule, weights, state } = self;
+        x.assert_holds_all();
+        delta.assert_holds_all();
         let (lines, first_input) = (range.rows.len(), range.rows.start);
         let count = range.rows.end.min(inputs).saturating_sub(first_input);
         let has_bias = range.rows.end == inputs + 1 && lines > 0;
@@ -259,16 +261,22 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                                 target.prefetch(s, at, inputs * T::PANEL);
                             }
                         }
-                        micro::gradient_tiles(
-                            s,
-                            first..first + inputs,
-                            (width * T::PANEL).min(outputs - (range.panels.start + group + panel) * T::PANEL),
-                            source,
-                            span.clone(),
-                            !(is_first && round.first),
-                            sums,
-                            apart,
-                        );
+                        let outputs = outputs - (range.panels.start + group + panel) * T::PANEL;
+                        let (outputs, more) = ((width * T::PANEL).min(outputs), !(is_first && round.first));
+                        // SAFETY: both operands hold all their panels (asserted at the start).
+                        unsafe {
+                            let inputs = first..first + inputs;
+                            micro::gradient_tiles(
+                                s,
+                                inputs,
+                                outputs,
+                                source,
+                                span.clone(),
+                                more,
+                                sums,
+                                apart,
+                            );
+                        }
                         if is_last {
                             for (n, sums) in sums.chunks(apart).take(width).enumerate() {
                                 let at = ((group + panel + n) * lines + start) * T::PANEL;
@@ -294,7 +302,8 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                         sums[..T::PANEL].copy_from_slice(&round.sums[at(n)..][..T::PANEL]);
                     }
                 }
-                micro::bias_gradients(s, panels, source(first), &mut sums);
+                // SAFETY: both operands hold all their panels (asserted at the start).
+                unsafe { micro::bias_gradients(s, panels, source(first), &mut sums) };
                 for (n, sums) in sums.iter().take(panels).enumerate() {
                     if round.last {
                         target.update(s, at(n), &sums[..T::PANEL]);

@@ -182,9 +182,10 @@ impl BatchWalk {
 /// than these to the lines of `sums`, which the gradients are left in, one line an input, `sums_panel` elements from the lines
 /// of one panel of outputs to those of the next. Where a vector holds all outputs, no other is computed, and what is beyond it is zero.
 ///
-/// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
+/// # Safety
+/// The caller has checked that `source` holds all its panels.
 #[inline(always)]
-pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
+pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
     s: S,
     inputs: Range<usize>,
     outputs: usize,
@@ -239,9 +240,10 @@ pub(super) fn gradient_tiles<T: Element, S: Simd<T>>(
 /// Adds to the gradients of the biases of `panels` panels of outputs, [`BIASES`] at most: a bias has an "input" that is one for every row, so
 /// they are the sums of the deltas. They are in the first `PANEL` elements of each.
 ///
-/// The caller has checked that `source` holds all its panels ([`super::weight_gradient`]).
+/// # Safety
+/// The caller has checked that `source` holds all its panels.
 #[inline(always)]
-pub(super) fn bias_gradients<T: Element, S: Simd<T>>(
+pub(super) unsafe fn bias_gradients<T: Element, S: Simd<T>>(
     s: S,
     panels: usize,
     source: BatchOperand<'_, T>,

@@ -44,13 +44,19 @@ pub(super) const F64: SigmoidConstants<f64> = SigmoidConstants {
 /// `1 / (1 + e^-x)`, within [`SigmoidConstants::ulp_bound`]; see the module's comment.
 #[inline(always)]
 pub(crate) fn sigmoid<T: Element, S: Simd<T>>(s: S, x: S::V) -> S::V {
+    let y = sigmoid_below(s, x);
+    s.select_lt(x, s.splat(T::ZERO), y, s.sub(s.splat(T::ONE), y))
+}
+
+/// `1 / (1 + e^|x|)`: of the function at `x` and that at `-x` the smaller one, with all its digits.
+#[inline(always)]
+pub(crate) fn sigmoid_below<T: Element, S: Simd<T>>(s: S, x: S::V) -> S::V {
     let c = T::SIGMOID;
     let unit = s.splat(c.unit);
     let (t, n) = split(s, s.min(s.splat(c.max), s.abs(x))); // NaN passes: min gives its second operand
     let power = s.pow2(s.add(n, s.splat(c.log2_unit)));
     let d = s.add(power, s.mul_add(power, t, unit));
-    let y = s.div(unit, d);
-    s.select_lt(x, s.splat(T::ZERO), y, s.sub(s.splat(T::ONE), y))
+    s.div(unit, d)
 }
 
 #[cfg(test)]

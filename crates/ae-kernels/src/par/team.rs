@@ -248,7 +248,8 @@ impl Team {
     /// Sleeps until there is a job for this member, unless there has been one since it looked at the gate.
     fn sleep(&self, member: usize, gate: u64) {
         let Apart(me) = &self.members[member];
-        me.asleep.store(true, Ordering::Relaxed);
+        // Whoever sees this sees the thread to wake, too.
+        me.asleep.store(true, Ordering::Release);
         // Either the leader sees that this member sleeps, or this member sees the new gate and for how many the job is.
         fence(Ordering::SeqCst);
         let now = self.gate.0.load(Ordering::Relaxed);
@@ -265,7 +266,7 @@ impl Team {
         fence(Ordering::SeqCst);
         for Apart(member) in &self.members[1..threads] {
             if member.asleep.load(Ordering::Relaxed)
-                && member.asleep.swap(false, Ordering::Relaxed)
+                && member.asleep.swap(false, Ordering::Acquire)
                 && let Some(thread) = member.thread.get()
             {
                 thread.unpark();

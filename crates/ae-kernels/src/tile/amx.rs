@@ -4,6 +4,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use super::{Aside, Operand, TILE, TileUnit};
@@ -85,22 +86,22 @@ const SHAPE: Shape = {
     Shape(bytes)
 };
 
-/// Tile registers that are set up, until it is dropped.
+/// Tile registers that are set up, until it is dropped. They are those of a thread, which it does not leave.
 #[derive(Clone, Copy)]
-pub(super) struct Ready<'a>(std::marker::PhantomData<&'a Setup>);
+pub(super) struct Ready<'a>(PhantomData<(&'a Setup, *const ())>);
 
 /// Sets the tile registers of this thread up and releases them at the end.
-pub(super) struct Setup(());
+pub(super) struct Setup(PhantomData<*const ()>);
 
 impl Setup {
     pub(super) fn new(_: Amx) -> Setup {
         // SAFETY: the token proves that tiles are there and permitted; the shape is a valid one of palette 1.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPE, options(nostack, readonly, preserves_flags)) };
-        Setup(())
+        Setup(PhantomData)
     }
 
     pub(super) fn ready(&self) -> Ready<'_> {
-        Ready(std::marker::PhantomData)
+        Ready(PhantomData)
     }
 }
 
