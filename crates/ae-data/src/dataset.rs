@@ -93,6 +93,35 @@ impl Dataset {
         Ok(self)
     }
 
+    /// These rows and behind them those of `other`, its columns by name where both have names; with labels and names of rows where both have
+    /// them.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] for rows of another width, [`DataError::MissingColumns`] for a column that `other` does not have.
+    pub fn followed_by(&self, other: &Dataset) -> Result<Dataset, DataError> {
+        if other.features != self.features {
+            let (expected, got) = (self.features, other.features);
+            return Err(DataError::Count { what: "values of a row behind", of: "rows", expected, got });
+        }
+        let other = match (&self.names, &other.names) {
+            (Some(names), Some(present)) if names != present => &other.select_columns(names)?,
+            _ => other,
+        };
+        let mut joined = Dataset::new([self.values(), other.values()].concat(), self.features)?;
+        joined.names = self.names.clone().or_else(|| other.names.clone());
+        if let (Some(labels), Some(others)) = (&self.labels, &other.labels) {
+            let texts = [labels, others].into_iter().flat_map(|labels| {
+                (0..labels.len()).map(|row| labels.name_of(row).unwrap_or_default().to_owned())
+            });
+            joined.labels = Some(Labels::from_texts(texts));
+        }
+        if let (Some(called), Some(others)) = (&self.row_names, &other.row_names) {
+            let names = [&called.names[..], &others.names[..]].concat();
+            joined.row_names = Some(RowNames { title: called.title.clone(), names });
+        }
+        Ok(joined)
+    }
+
     /// Rows.
     pub fn rows(&self) -> usize {
         self.values.len().checked_div(self.features).unwrap_or(0)

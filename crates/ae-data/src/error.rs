@@ -1,6 +1,7 @@
 //! What can be wrong with data.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 #[cfg(feature = "images")]
 use crate::images::ImageSize;
@@ -35,7 +36,7 @@ pub enum DataError {
     #[error("the source of the rows: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A row index beyond the rows.
-    #[error("row {} was asked for, but there are {rows} rows", .index + 1)]
+    #[error("row {} was asked for, but there are {rows} rows", .index.saturating_add(1))]
     RowOutOfRange {
         /// The index, counted from 0.
         index: usize,
@@ -69,7 +70,7 @@ pub enum DataError {
         wanted: Vec<String>,
     },
     /// The columns of a table are not those of the schema.
-    #[error("{}: {} missing{}", .path.display(), columns_are(.missing), and_unexpected(.unexpected))]
+    #[error("{}: {} missing{}", at(.path), columns_are(.missing), and_unexpected(.unexpected))]
     Columns {
         /// The file.
         path: PathBuf,
@@ -79,7 +80,7 @@ pub enum DataError {
         unexpected: Vec<String>,
     },
     /// Two things were asked of one column.
-    #[error("{}: column '{name}' was given two kinds: label, numeric, categorical or dropped", .path.display())]
+    #[error("{}: column '{name}' was given two kinds: label, numeric, categorical or dropped", at(.path))]
     ChosenTwice {
         /// The file.
         path: PathBuf,
@@ -87,7 +88,7 @@ pub enum DataError {
         name: String,
     },
     /// A column has more different texts than categories may be.
-    #[error("{}: column '{name}' has {levels} different texts: categories are at most {most}", .path.display())]
+    #[error("{}: column '{name}' has {levels} different texts: categories are at most {most}", at(.path))]
     TooManyLevels {
         /// The file.
         path: PathBuf,
@@ -99,13 +100,13 @@ pub enum DataError {
         most: usize,
     },
     /// No column of a table can be learnt from.
-    #[error("{}: no column is left to learn from: all are labels, identifiers, empty or dropped", .path.display())]
+    #[error("{}: no column is left to learn from: all are labels, identifiers, empty or dropped", at(.path))]
     NoFeatures {
         /// The file.
         path: PathBuf,
     },
     /// A cell of a column of times holds something else.
-    #[error("{}: row {row}, column '{column}': '{text}' is no date or time like 2024-05-01 or 2024-05-01 12:30:00", .path.display())]
+    #[error("{}: row {row}, column '{column}': '{text}' is no date or time like 2024-05-01 or 2024-05-01 12:30:00", at(.path))]
     NotATime {
         /// The file.
         path: PathBuf,
@@ -117,7 +118,7 @@ pub enum DataError {
         text: String,
     },
     /// The format holds numbers only, but the table has texts.
-    #[error("{}: {format} files hold numbers only, but the table has texts: .csv, .tsv and .parquet hold both", .path.display())]
+    #[error("{}: {format} files hold numbers only, but the table has texts: .csv, .tsv and .parquet hold both", at(.path))]
     TextsInNumbers {
         /// The file.
         path: PathBuf,
@@ -125,7 +126,7 @@ pub enum DataError {
         format: &'static str,
     },
     /// Reading or writing failed.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {source}", at(.path))]
     Io {
         /// The file, or `-`.
         path: PathBuf,
@@ -133,7 +134,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// The ending of the name is not one of a known format.
-    #[error("{}: unknown kind of file; known endings are {known}", .path.display())]
+    #[error("{}: unknown kind of file; known endings are {known}", at(.path))]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -141,7 +142,7 @@ pub enum DataError {
         known: &'static str,
     },
     /// The format is known, but this build leaves it out, or it can only be read.
-    #[error("{}: {format} files cannot be {action} by this build", .path.display())]
+    #[error("{}: {format} files cannot be {action} by this build", at(.path))]
     FormatUnavailable {
         /// The file.
         path: PathBuf,
@@ -159,7 +160,7 @@ pub enum DataError {
         location: String,
     },
     /// A folder holds no images.
-    #[error("{}: no images (.png, .jpg, .jpeg) in this folder{}", .path.display(), and_others(*.others))]
+    #[error("{}: no images (.png, .jpg, .jpeg) in this folder{}", at(.path), and_others(*.others))]
     NoImages {
         /// The folder.
         path: PathBuf,
@@ -167,7 +168,7 @@ pub enum DataError {
         others: usize,
     },
     /// Labels were asked for, but not every image lies in a folder whose name could be one.
-    #[error("{}: no labels: they are the names of folders, and some images lie in none", .path.display())]
+    #[error("{}: no labels: they are the names of folders, and some images lie in none", at(.path))]
     NoFolders {
         /// The folder.
         path: PathBuf,
@@ -175,7 +176,7 @@ pub enum DataError {
     /// Images that should have one size have several.
     #[error(
         "{}: the image has {}x{} pixels, but {} has {}x{} (height and width)",
-        .path.display(), .got.0, .got.1, .first.display(), .expected.0, .expected.1
+        at(.path), .got.0, .got.1, .first.display(), .expected.0, .expected.1
     )]
     ImageSizes {
         /// The first file of another size.
@@ -188,7 +189,7 @@ pub enum DataError {
         expected: (usize, usize),
     },
     /// An image needs too much memory, or claims to.
-    #[error("{}: an image of {height}x{width} pixels is too large: {} MiB are the most", .path.display(), .most >> 20)]
+    #[error("{}: an image of {height}x{width} pixels is too large: {} MiB are the most", at(.path), .most >> 20)]
     ImageTooLarge {
         /// The file.
         path: PathBuf,
@@ -201,7 +202,7 @@ pub enum DataError {
     },
     /// The images of a folder do not fit into memory.
     #[cfg(feature = "images")]
-    #[error("{}: {images} images of {size} do not fit into memory", .path.display())]
+    #[error("{}: {images} images of {size} do not fit into memory", at(.path))]
     TooManyPixels {
         /// The folder.
         path: PathBuf,
@@ -218,13 +219,13 @@ pub enum DataError {
         size: ImageSize,
     },
     /// There are no rows.
-    #[error("{}: no rows", .path.display())]
+    #[error("{}: no rows", at(.path))]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// A cell holds a text that is no number.
-    #[error("{}: row {row}{}, column {column}: '{text}' is not a number{hint}", .path.display(), on_line(*.line))]
+    #[error("{}: row {row}{}, column {column}: '{text}' is not a number{hint}", at(.path), on_line(*.line))]
     NotANumber {
         /// The file.
         path: PathBuf,
@@ -240,7 +241,7 @@ pub enum DataError {
         hint: String,
     },
     /// A number is too large for single precision.
-    #[error("{}: row {row}, column {column}: {value} does not fit a 32-bit float", .path.display())]
+    #[error("{}: row {row}, column {column}: {value} does not fit a 32-bit float", at(.path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -252,7 +253,7 @@ pub enum DataError {
         value: String,
     },
     /// Cells are empty or not a number (`NaN`, `NA`, null).
-    #[error("{}: row {row}, column {column}: the value is missing{}", .path.display(), in_all(*.count))]
+    #[error("{}: row {row}, column {column}: the value is missing{}", at(.path), in_all(*.count))]
     MissingValue {
         /// The file.
         path: PathBuf,
@@ -264,7 +265,7 @@ pub enum DataError {
         count: usize,
     },
     /// A row has more or fewer cells than the first one.
-    #[error("{}: row {row} (line {line}) has {got} cells, but {expected} are expected", .path.display())]
+    #[error("{}: row {row} (line {line}) has {got} cells, but {expected} are expected", at(.path))]
     RaggedRow {
         /// The file.
         path: PathBuf,
@@ -278,7 +279,7 @@ pub enum DataError {
         got: usize,
     },
     /// The file ends before its header says so.
-    #[error("{}: cut short: {expected} bytes of values are announced, {got} are there", .path.display())]
+    #[error("{}: cut short: {expected} bytes of values are announced, {got} are there", at(.path))]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -288,7 +289,7 @@ pub enum DataError {
         got: u64,
     },
     /// A column or array does not hold numbers of a supported type.
-    #[error("{}: {array} holds {dtype}; numbers are needed", .path.display())]
+    #[error("{}: {array} holds {dtype}; numbers are needed", at(.path))]
     UnsupportedType {
         /// The file.
         path: PathBuf,
@@ -298,7 +299,7 @@ pub enum DataError {
         dtype: String,
     },
     /// The file is damaged or not of the format its name says.
-    #[error("{}: not a valid {format} file: {reason}", .path.display())]
+    #[error("{}: not a valid {format} file: {reason}", at(.path))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -308,7 +309,7 @@ pub enum DataError {
         reason: String,
     },
     /// The array or column that was asked for is not there.
-    #[error("{}: no {what} '{name}'; there are {}", .path.display(), quoted(.present))]
+    #[error("{}: no {what} '{name}'; there are {}", at(.path), quoted(.present))]
     NotThere {
         /// The file.
         path: PathBuf,
@@ -326,6 +327,11 @@ impl DataError {
     pub fn of_source(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DataError {
         DataError::Source(error.into())
     }
+}
+
+/// The file; a table that comes from none has no path.
+fn at(path: &Path) -> Cow<'_, str> {
+    if path.as_os_str().is_empty() { "the table".into() } else { path.to_string_lossy() }
 }
 
 fn shape_message(what: &str, width: usize, got: usize) -> String {

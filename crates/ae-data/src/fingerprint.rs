@@ -18,8 +18,8 @@ impl Default for Fingerprint {
 const BLOCK: usize = 1024;
 
 impl Fingerprint {
-    /// Of rows: their shape, the names of the features and the bits of the values; and the same of what they should become, where the source
-    /// says so.
+    /// Of rows: their shape, the names of the features and the bits of the values; the same of what they should become, where the source
+    /// says so; and how many of them it holds out.
     ///
     /// # Errors
     /// What reading them returns.
@@ -29,7 +29,10 @@ impl Fingerprint {
         if let Some(targets) = data.targets() {
             print.feed_rows(targets)?;
         }
-        Ok(print)
+        match data.held_out() {
+            0 => Ok(print),
+            rows => Ok(print.with(&format!("the last {rows} held out"))),
+        }
     }
 
     /// With a text more: the settings.

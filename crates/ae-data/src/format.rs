@@ -36,11 +36,12 @@ impl Format {
             Some(stem) => (stem, true),
             None => (name.as_str(), false),
         };
+        let ending = stem.rsplit_once('.').map(|(_, ending)| ending);
         let idx = stem.ends_with("-ubyte")
-            || stem.rsplit('.').next().is_some_and(|end| {
-                end.strip_prefix("idx").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-            });
-        match stem.rsplit('.').next() {
+            || ending
+                .and_then(|ending| ending.strip_prefix("idx"))
+                .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        match ending {
             _ if idx => Ok(Format::Idx),
             Some("csv") => Ok(Format::Csv),
             Some("tsv") => Ok(Format::Tsv),
@@ -68,7 +69,7 @@ impl Format {
 
     /// Whether numbers come as texts, of as many digits as they were written with.
     pub fn holds_texts(self) -> bool {
-        matches!(self, Format::Csv | Format::Tsv)
+        matches!(self, Format::Csv | Format::Tsv | Format::Parquet)
     }
 
     /// Whether files of this format can be written by this build.
@@ -101,14 +102,14 @@ mod tests {
             ("a.parquet", Some(Format::Parquet)),
             ("a.npy.gz", None),
             ("a.txt", None),
-            ("csv", Some(Format::Csv)),
+            ("csv", None),
+            ("idx", None),
+            (".csv", Some(Format::Csv)),
             ("model", None),
             ("a.idxx", None),
         ];
         for (name, format) in cases {
-            if name != "csv" {
-                assert_eq!(Format::of(Path::new(name)).ok(), format, "{name}");
-            }
+            assert_eq!(Format::of(Path::new(name)).ok(), format, "{name}");
         }
     }
 }

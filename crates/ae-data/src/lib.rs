@@ -60,8 +60,8 @@ pub use read::{
     Content, Missing, ReadOptions, folder, is_built_in, read, read_content, read_table, read_with_texts,
 };
 pub use schema::{Column, Encoded, Kind, Quantiles, Reason, Schema, TimeForm, Unknown, Wishes};
-pub use source::{BatchSource, Pairs, Rows, Subset, for_each_block};
-pub use split::{Rng, validation_split};
+pub use source::{BatchSource, HeldOut, Pairs, Rows, Subset, for_each_block, values_of};
+pub use split::{Rng, division, validation_split};
 pub use table::Table;
 pub use write::{write, write_table};
 #[cfg(feature = "csv")]

@@ -67,7 +67,11 @@ pub(crate) fn read_npz(
         None => ["y", "labels"].into_iter().find(|name| names.iter().any(|n| n == name)).map(str::to_owned),
     };
     let Some(label) = label else { return Ok(dataset) };
-    let (header, values) = member(&mut archive, &label, path)?;
+    let (header, values) = match member(&mut archive, &label, path) {
+        // Texts, which nobody asked for.
+        Err(DataError::UnsupportedType { .. }) if options.label.is_none() => return Ok(dataset),
+        found => found?,
+    };
     let whole = values.iter().all(|x| x.fract() == 0.0 && x.abs() < 9e15);
     let fits = header.elements() == Some(dataset.rows() as u64) && whole;
     match (fits, &options.label) {

@@ -33,9 +33,12 @@ const BATCH: usize = 1 << 14;
 
 /// Reads every column of a file; the one that `options.label` names becomes labels.
 pub(crate) fn read(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
-    // A parser of this size may panic on damage that nobody thought of; the file is malformed, whatever form the news
-    // takes.
-    let read = catch_unwind(AssertUnwindSafe(|| read_columns(file, path, options)));
+    guarded(path, || read_columns(file, path, options))
+}
+
+/// A parser of this size may panic on damage that nobody thought of; the file is malformed, whatever form the news takes.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    let read = catch_unwind(AssertUnwindSafe(read));
     read.unwrap_or_else(|panic| Err(malformed(path, panic_text(&*panic))))
 }
 
@@ -79,7 +82,12 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
     let (label, id) = (find(&options.label)?, find(&options.id)?);
     let mut columns: Vec<Vec<f64>> = Vec::new();
     let (mut texts, mut ids): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
     for (index, descriptor) in schema.columns().iter().enumerate() {
+        let is_wanted = options.wants(&names[index], &names);
+        if ![label, id].contains(&Some(index)) && !is_wanted {
+            continue;
+        }
         let unsupported = |dtype: String| DataError::UnsupportedType {
             path: path.to_owned(),
             array: format!("column '{}'", names[index]),
@@ -94,34 +102,27 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
                 continue;
             }
         }
-        let is_label = label == Some(index);
-        let scale = if is_label { Some(1.0) } else { number_scale(descriptor) };
-        let Some(scale) = scale else { return Err(unsupported(type_name(descriptor))) };
+        if label == Some(index) {
+            texts = texts::column(&reader, path, index)?;
+            continue;
+        }
+        let Some(unit) = number_unit(descriptor) else { return Err(unsupported(type_name(descriptor))) };
         let mut values = Vec::new();
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(bad)?;
             let rows =
                 usize::try_from(group.metadata().num_rows()).map_err(|error| malformed(path, error))?;
             let column = group.get_column_reader(index).map_err(bad)?;
-            if is_label && descriptor.physical_type() == PhysicalType::BYTE_ARRAY {
-                read_strings(column, rows, descriptor, &mut texts).map_err(bad)?;
-            } else {
-                read_numbers(column, rows, descriptor, &mut values).map_err(bad)?;
-            }
+            read_numbers(column, rows, descriptor, &mut values).map_err(bad)?;
         }
-        if is_label {
-            texts.extend(values.iter().map(ToString::to_string));
-        } else {
-            values.iter_mut().for_each(|x| *x *= scale);
-            columns.push(values);
-        }
+        values.iter_mut().for_each(|x| *x /= unit);
+        columns.push(values);
+        kept.push(names[index].clone());
     }
     let rows = columns.first().map_or(0, Vec::len);
     if columns.iter().any(|column| column.len() != rows) {
         return Err(malformed(path, "its columns differ in length"));
     }
-    let kept = names.iter().enumerate().filter(|(i, _)| ![label, id].contains(&Some(*i)));
-    let kept = kept.map(|(_, name)| name.clone()).collect();
     let mut cells = Cells::new(path, columns.len(), Some(kept), options.missing);
     for row in 0..rows {
         columns.iter().try_for_each(|column| cells.push(column[row]))?;
@@ -136,10 +137,32 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
     Ok(dataset)
 }
 
-/// What the stored numbers of a column are multiplied by; `None` if it does not hold numbers.
-fn number_scale(column: &ColumnDescriptor) -> Option<f64> {
-    let decimal = |scale: i32| 10f64.powi(-scale);
+/// Whether there is a column of booleans, other than labels and names of rows.
+pub(crate) fn has_booleans(file: File, path: &Path, options: &ReadOptions) -> Result<bool, DataError> {
+    guarded(path, || any_boolean(file, path, options))
+}
+
+fn any_boolean(file: File, path: &Path, options: &ReadOptions) -> Result<bool, DataError> {
+    let reader = opened(file, path)?;
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+    let apart = [&options.label, &options.id].into_iter().flatten();
+    let apart = apart.map(|name| find_column(name, Some(&names), names.len(), path));
+    let apart = apart.collect::<Result<Vec<_>, _>>()?;
+    let mut others = schema.columns().iter().enumerate().filter(|(index, _)| !apart.contains(index));
+    Ok(others.any(|(_, column)| column.physical_type() == PhysicalType::BOOLEAN))
+}
+
+/// How many of what is stored are one; `None` if the column does not hold numbers.
+fn number_unit(column: &ColumnDescriptor) -> Option<f64> {
+    let decimal = |scale: i32| 10f64.powi(scale);
     match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
+        // A column of which nothing is known.
+        (PhysicalType::INT32, Some(LogicalType::Unknown), _) => Some(1.0),
+        (PhysicalType::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Decimal { .. }), _)
+        | (PhysicalType::FIXED_LEN_BYTE_ARRAY, None, ConvertedType::DECIMAL) => {
+            Some(decimal(column.type_scale()))
+        }
         (PhysicalType::BOOLEAN | PhysicalType::FLOAT | PhysicalType::DOUBLE, ..) => Some(1.0),
         (PhysicalType::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Float16), _) => Some(1.0),
         (PhysicalType::INT32 | PhysicalType::INT64, Some(LogicalType::Decimal { .. }), _)
@@ -204,14 +227,21 @@ fn read_numbers(
         ColumnReader::FloatColumnReader(r) => each(r, rows, optional, |x| f64::from(*x), values),
         ColumnReader::DoubleColumnReader(r) => each(r, rows, optional, |x| *x, values),
         ColumnReader::FixedLenByteArrayColumnReader(r) => {
+            let is_half = matches!(descriptor.logical_type_ref(), Some(LogicalType::Float16));
             let value = |x: &parquet::data_type::FixedLenByteArray| match x.data() {
-                [low, high] => half(u16::from_le_bytes([*low, *high])),
-                _ => f64::NAN,
+                [low, high] if is_half => half(u16::from_le_bytes([*low, *high])),
+                bytes => big_endian(bytes),
             };
             each(r, rows, optional, value, values)
         }
         _ => Err(ParquetError::General("a column of numbers is stored as something else".to_owned())),
     }
+}
+
+/// A whole number in two's complement, the highest byte first, as decimals are stored.
+fn big_endian(bytes: &[u8]) -> f64 {
+    let Some((first, rest)) = bytes.split_first() else { return 0.0 };
+    rest.iter().fold(f64::from(*first as i8), |sum, byte| 256.0 * sum + f64::from(*byte))
 }
 
 fn read_strings(

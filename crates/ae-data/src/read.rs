@@ -22,8 +22,10 @@ pub struct ReadOptions {
     /// The column of a CSV or Parquet file (by name, else by number from 1) that says what the rows are called
     /// ([`Dataset::row_names`]) instead of holding values.
     pub id: Option<String>,
-    /// The names of the columns that are wanted: of a CSV file that has all of them, others are not looked at.
+    /// The names of the columns that are wanted: of a CSV or Parquet file that has all of them, others are not looked at as numbers.
     pub columns: Option<Vec<String>>,
+    /// Columns of a Parquet file (by name) that need not hold anything that can be read.
+    pub unwanted: Vec<String>,
     /// The array of an `.npz` file that holds the rows; else `X`, `x`, `data`, or the only one with two dimensions.
     pub array: Option<String>,
     /// Threads that decode images; else all cores. The rows do not depend on it.
@@ -33,6 +35,18 @@ pub struct ReadOptions {
     pub image: Option<crate::images::ImageSize>,
     /// What becomes of missing values.
     pub missing: Missing,
+}
+
+impl ReadOptions {
+    /// Whether the column of this name of a file with such `names` is to be read; one that is nested is called `column.list.element` and the like.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn wants(&self, name: &str, names: &[String]) -> bool {
+        let is_of = |column: &String| {
+            name.strip_prefix(column.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let columns = self.columns.as_ref().filter(|columns| columns.iter().all(|one| names.contains(one)));
+        columns.is_none_or(|columns| columns.iter().any(is_of)) && !self.unwanted.iter().any(is_of)
+    }
 }
 
 /// What becomes of missing values: null, NaN, and in CSV an empty cell, `NA`, `N/A`, `#N/A`, `NaN`, `null`, `None`, `?` or `-`, in
@@ -114,7 +128,7 @@ pub enum Content {
     Table(Table),
 }
 
-/// Reads rows as [`read`] does, where all values are numbers; else as [`read_table`] does. Standard input is read into memory.
+/// Reads rows as [`read`] does, where all values are numbers and none is true or false; else as [`read_table`] does. Standard input is read into memory.
 ///
 /// # Errors
 /// As [`read`] and [`read_table`].
@@ -123,6 +137,14 @@ pub fn read_content(location: impl AsRef<Path>, options: &ReadOptions) -> Result
     let holds_texts =
         |error: &DataError| matches!(error, DataError::NotANumber { .. } | DataError::UnsupportedType { .. });
     if !is_standard_input(path) {
+        #[cfg(feature = "parquet")]
+        if !is_built_in(path)
+            && path.is_file()
+            && matches!(Format::of(path), Ok(Format::Parquet))
+            && crate::parquet::has_booleans(open(path)?, path, options)?
+        {
+            return read_table(path, options).map(Content::Table);
+        }
         return match read(path, options) {
             Err(error) if holds_texts(&error) => read_table(path, options).map(Content::Table),
             rows => rows.map(Content::Numbers),
@@ -150,7 +172,7 @@ pub fn read_table(location: impl AsRef<Path>, options: &ReadOptions) -> Result<T
             Format::Csv => return texts(open(path)?, path, None, options),
             Format::Tsv => return texts(open(path)?, path, Some(b'\t'), options),
             #[cfg(feature = "parquet")]
-            Format::Parquet => return crate::parquet::read_texts(open(path)?, path),
+            Format::Parquet => return crate::parquet::read_texts(open(path)?, path, options),
             _ => {}
         }
     }

@@ -233,6 +233,7 @@ impl TryFrom<Unchecked> for Schema {
                 return wrong("has quantiles that do not rise");
             }
         }
-        Ok(Schema { columns })
+        let schema = Schema { columns };
+        if schema.width() == 0 { Err("no column is learnt from".to_owned()) } else { Ok(schema) }
     }
 }

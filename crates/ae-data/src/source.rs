@@ -1,5 +1,7 @@
 //! Where rows come from.
 
+use std::ops::Deref;
+
 use crate::error::DataError;
 
 /// Rows that training and scoring read in batches, in any order; they need not fit in memory.
@@ -34,6 +36,47 @@ pub trait BatchSource: Sync {
     fn targets(&self) -> Option<&dyn BatchSource> {
         None
     }
+
+    /// How many of the last rows a training is to validate on and never to learn from ([`HeldOut`]), instead of a share drawn at random.
+    fn held_out(&self) -> usize {
+        0
+    }
+}
+
+/// All values of a source, where they are in memory and as many as they should be.
+pub fn values_of<S: BatchSource + ?Sized>(source: &S) -> Option<&[f32]> {
+    source.as_slice().filter(|values| Some(values.len()) == source.rows().checked_mul(source.features()))
+}
+
+/// References and pointers to a source are what they point to: `&S`, `Box<S>`, `Arc<S>`.
+impl<P: Deref<Target: BatchSource> + Sync> BatchSource for P {
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn features(&self) -> usize {
+        (**self).features()
+    }
+
+    fn names(&self) -> Option<&[String]> {
+        (**self).names()
+    }
+
+    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+        (**self).read_rows(indices, out)
+    }
+
+    fn as_slice(&self) -> Option<&[f32]> {
+        (**self).as_slice()
+    }
+
+    fn targets(&self) -> Option<&dyn BatchSource> {
+        (**self).targets()
+    }
+
+    fn held_out(&self) -> usize {
+        (**self).held_out()
+    }
 }
 
 /// Calls `take` with consecutive rows, so many at a time, until all have been there.
@@ -46,7 +89,7 @@ pub fn for_each_block(
     mut take: impl FnMut(&[f32]),
 ) -> Result<(), DataError> {
     let (rows, features, most) = (source.rows(), source.features(), rows_at_a_time.max(1));
-    if let Some(values) = source.as_slice() {
+    if let Some(values) = values_of(source) {
         values.chunks(most.saturating_mul(features).max(1)).for_each(take);
         return Ok(());
     }
@@ -82,7 +125,7 @@ pub(crate) fn copy_rows(
 }
 
 fn check_out(features: usize, indices: &[usize], out: &[f32]) -> Result<(), DataError> {
-    if out.len() == indices.len() * features {
+    if indices.len().checked_mul(features) == Some(out.len()) {
         return Ok(());
     }
     Err(DataError::Shape { what: "the rows asked for", width: features, got: out.len() })
@@ -125,6 +168,15 @@ impl BatchSource for Rows<'_> {
 }
 
 /// Rows and what they should become: noisy ones and clean ones, say. Row `i` of one belongs to row `i` of the other.
+///
+/// ```
+/// use ae_data::{BatchSource, Pairs, Rows};
+///
+/// let (noisy, clean) = (Rows::new(&[0.1, 0.9, 0.6, 0.4], 2)?, Rows::new(&[0.0, 1.0, 0.5, 0.5], 2)?);
+/// let pairs = Pairs::new(&noisy, &clean)?;
+/// assert_eq!(pairs.targets().and_then(BatchSource::as_slice), clean.as_slice());
+/// # Ok::<(), ae_data::DataError>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Pairs<'a> {
     inputs: &'a dyn BatchSource,
@@ -175,9 +227,74 @@ impl BatchSource for Pairs<'_> {
     fn targets(&self) -> Option<&dyn BatchSource> {
         Some(self.targets)
     }
+    fn held_out(&self) -> usize {
+        self.inputs.held_out()
+    }
 }
 
-/// Some rows of another source, without a copy.
+/// Rows of which the last are for validation: the latest of rows that come by time, those of other people or machines than the rest, or a
+/// file of their own behind the others ([`crate::Dataset::followed_by`]). A training learns from the rows before them alone, whatever
+/// share its configuration holds out.
+///
+/// ```
+/// use ae_data::{BatchSource, HeldOut, Rows};
+///
+/// let rows = Rows::new(&[0.0, 0.1, 0.2, 0.3], 1)?;
+/// let divided = HeldOut::last(&rows, 1)?;
+/// assert_eq!(ae_data::division(&divided, 0.5, 0)?, (vec![0, 1, 2], vec![3]));
+/// # Ok::<(), ae_data::DataError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct HeldOut<'a> {
+    source: &'a dyn BatchSource,
+    count: usize,
+}
+
+impl<'a> HeldOut<'a> {
+    /// The rows of `source`, of which the last `count` are held out.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] if that are more than there are.
+    pub fn last(source: &'a dyn BatchSource, count: usize) -> Result<HeldOut<'a>, DataError> {
+        let rows = source.rows();
+        if count > rows {
+            return Err(DataError::Count { what: "rows held out", of: "rows", expected: rows, got: count });
+        }
+        Ok(HeldOut { source, count })
+    }
+}
+
+impl std::fmt::Debug for HeldOut<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HeldOut, the last {} of {} rows", self.count, self.source.rows())
+    }
+}
+
+impl BatchSource for HeldOut<'_> {
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+    fn features(&self) -> usize {
+        self.source.features()
+    }
+    fn names(&self) -> Option<&[String]> {
+        self.source.names()
+    }
+    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+        self.source.read_rows(indices, out)
+    }
+    fn as_slice(&self) -> Option<&[f32]> {
+        self.source.as_slice()
+    }
+    fn targets(&self) -> Option<&dyn BatchSource> {
+        self.source.targets()
+    }
+    fn held_out(&self) -> usize {
+        self.count
+    }
+}
+
+/// Some rows of another source, without a copy. Of rows that are held out those at the end are held out too.
 pub struct Subset<'a> {
     source: &'a dyn BatchSource,
     indices: Vec<usize>,
@@ -226,6 +343,10 @@ impl BatchSource for Subset<'_> {
     }
     fn targets(&self) -> Option<&dyn BatchSource> {
         self.targets.as_deref().map(|targets| targets as &dyn BatchSource)
+    }
+    fn held_out(&self) -> usize {
+        let first = self.source.rows().saturating_sub(self.source.held_out());
+        self.indices.iter().rev().take_while(|index| **index >= first).count()
     }
 }
 

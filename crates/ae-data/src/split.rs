@@ -1,6 +1,7 @@
 //! Reproducible division of rows.
 
 use crate::error::DataError;
+use crate::source::BatchSource;
 
 /// A small generator whose stream is fixed for ever: SplitMix64 (Steele, Lea & Flood 2014), with the
 /// output function of its reference implementation.
@@ -30,6 +31,24 @@ impl Rng {
     pub fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
+}
+
+/// Divides the rows of a source into those to learn from and those to validate on: where it holds some out, as it does, else by
+/// [`validation_split`].
+///
+/// # Errors
+/// [`DataError::Fraction`] unless the fraction is in [0, 1).
+pub fn division(
+    source: &dyn BatchSource,
+    fraction: f64,
+    seed: u64,
+) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    let (rows, held_out) = (source.rows(), source.held_out());
+    if held_out == 0 {
+        return validation_split(rows, fraction, seed);
+    }
+    let first = rows.saturating_sub(held_out);
+    Ok(((0..first).collect(), (first..rows).collect()))
 }
 
 /// Divides the rows `0..rows` at random into those to learn from and, `fraction` of them, those to validate on.

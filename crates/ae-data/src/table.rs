@@ -154,7 +154,7 @@ impl Table {
     pub fn name_of(&self, column: usize) -> String {
         match self.names.as_ref().and_then(|names| names.get(column)) {
             Some(name) => name.clone(),
-            None => format!("column {}", column + 1),
+            None => format!("column {}", column.saturating_add(1)),
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(table.row(2).collect::<Vec<_>>(), ["3", "x"]);
         assert_eq!((table.cell(1, 0), table.cell(3, 0), table.cell(0, 2)), ("", "", ""));
         assert_eq!((table.find("b").unwrap(), table.find("1").unwrap()), (1, 0));
-        assert_eq!(table.find("3").unwrap_err().to_string(), ": no column '3'; there are 'a', 'b'");
+        assert_eq!(table.find("3").unwrap_err().to_string(), "the table: no column '3'; there are 'a', 'b'");
         assert_eq!(table.labels(1).codes(), [0, 1, 0]);
     }
 

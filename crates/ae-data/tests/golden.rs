@@ -113,8 +113,8 @@ fn columns_of_every_type() {
         cells(1),
         ["1969-12-31"; 1]
             .into_iter()
-            .chain(["1969-12-31 23:59:59"; 3])
-            .chain(["1969-12-31T23:59:59Z"])
+            .chain(["1969-12-31 23:59:59.5"; 3])
+            .chain(["1969-12-31T23:59:59.5Z"])
             .collect::<Vec<_>>()
     );
     assert_eq!(cells(2), [""; 5]);

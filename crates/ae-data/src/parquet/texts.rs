@@ -2,41 +2,42 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, Type};
 
-use super::{malformed, number_scale, opened, panic_text, read_numbers, read_strings, read_whole, type_name};
+use super::{guarded, malformed, number_unit, opened, read_numbers, read_strings, read_whole, type_name};
 use crate::error::DataError;
+use crate::read::ReadOptions;
 use crate::schema::{TimeForm, write_time};
 use crate::table::Table;
 use crate::text::{Parsed, is_missing, parse};
 
-/// Reads every column of a file as texts; nulls as empty ones.
-pub(crate) fn read_texts(file: File, path: &Path) -> Result<Table, DataError> {
-    // As for numbers: a panic of the parser is damage to the file.
-    let read = catch_unwind(AssertUnwindSafe(|| read_columns(file, path)));
-    read.unwrap_or_else(|panic| Err(malformed(path, panic_text(&*panic))))
+/// Reads every column of a file as texts; nulls as empty ones, and so a column that cannot be read and is not wanted.
+pub(crate) fn read_texts(file: File, path: &Path, options: &ReadOptions) -> Result<Table, DataError> {
+    guarded(path, || read_columns(file, path, options))
 }
 
-fn read_columns(file: File, path: &Path) -> Result<Table, DataError> {
+fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Table, DataError> {
     let reader = opened(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
     let mut columns = Vec::with_capacity(names.len());
-    for index in 0..names.len() {
-        columns.push(column(&reader, path, index)?);
+    for (index, name) in names.iter().enumerate() {
+        columns.push(match column(&reader, path, index) {
+            Err(DataError::UnsupportedType { .. }) if !options.wants(name, &names) => None,
+            texts => Some(texts?),
+        });
     }
-    let rows = columns.first().map_or(0, Vec::len);
-    if columns.iter().any(|column| column.len() != rows) {
+    let rows = columns.iter().flatten().next().map_or(0, Vec::len);
+    if columns.iter().flatten().any(|column| column.len() != rows) {
         return Err(malformed(path, "its columns differ in length"));
     }
     if rows == 0 {
@@ -44,7 +45,9 @@ fn read_columns(file: File, path: &Path) -> Result<Table, DataError> {
     }
     let mut table = Table::empty(path, columns.len(), Some(names));
     for row in 0..rows {
-        columns.iter().enumerate().for_each(|(index, column)| table.push(index, &column[row]));
+        for (index, column) in columns.iter().enumerate() {
+            table.push(index, column.as_ref().map_or("", |column| &column[row]));
+        }
         table.end_row(0);
     }
     Ok(table)
@@ -59,16 +62,17 @@ pub(super) fn column(
     let bad = |error: ParquetError| malformed(path, error);
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let descriptor = schema.column(index);
-    let scale = number_scale(&descriptor);
+    let unit = number_unit(&descriptor);
     let times = Times::of(&descriptor);
     let is_flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
-    if !is_flat || scale.is_none() && times.is_none() && !is_string(&descriptor) {
+    if !is_flat || unit.is_none() && times.is_none() && !is_string(&descriptor) {
         let dtype = if is_flat { type_name(&descriptor) } else { "nested values".to_owned() };
         let array = format!("column '{}'", descriptor.path().string());
         return Err(DataError::UnsupportedType { path: path.to_owned(), array, dtype });
     }
     // Not by way of floating point: of whole numbers past 2^53, such as those that count rows of a large system, it does not hold all.
-    let is_whole = times.is_none() && scale == Some(1.0) && descriptor.physical_type() == PhysicalType::INT64;
+    let is_whole =
+        descriptor.physical_type() == PhysicalType::INT64 && (times.is_some() || unit == Some(1.0));
     let (mut texts, mut values) = (Vec::new(), Vec::new());
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(bad)?;
@@ -82,50 +86,62 @@ pub(super) fn column(
             read_numbers(column, rows, &descriptor, &mut values).map_err(bad)?;
         }
     }
-    let scale = scale.unwrap_or(1.0);
-    texts.extend(values.into_iter().map(|x| match &times {
-        Some(times) => times.text_of(x),
-        None => text_of(x * scale, descriptor.physical_type()),
-    }));
+    if let Some(times) = &times {
+        let days = values.iter().map(|days| if days.is_nan() { String::new() } else { days.to_string() });
+        texts.extend(days);
+        texts.iter_mut().for_each(|count| *count = times.text_of(count));
+    } else {
+        let unit = unit.unwrap_or(1.0);
+        texts.extend(values.into_iter().map(|x| text_of(x / unit, descriptor.physical_type())));
+    }
     Ok(texts)
 }
 
 /// How a column of dates or times counts from 1970 on.
 struct Times {
-    /// Seconds of a count, or counts of a second, as a quotient.
-    seconds: (f64, f64),
+    /// Seconds of a count, or counts of a second, as a quotient of which one is 1.
+    seconds: (i64, i64),
     form: TimeForm,
 }
 
 impl Times {
     fn of(column: &ColumnDescriptor) -> Option<Times> {
-        let parts = |counts: f64, in_utc: bool| Times {
-            seconds: (1.0, counts),
+        let parts = |counts: i64, in_utc: bool| Times {
+            seconds: (1, counts),
             form: if in_utc { TimeForm::Utc } else { TimeForm::Space },
         };
         match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
             (PhysicalType::INT32, Some(LogicalType::Date), _)
             | (PhysicalType::INT32, None, ConvertedType::DATE) => {
-                Some(Times { seconds: (86_400.0, 1.0), form: TimeForm::Date })
+                Some(Times { seconds: (86_400, 1), form: TimeForm::Date })
             }
             (PhysicalType::INT64, Some(LogicalType::Timestamp(stamp)), _) => {
                 let counts = match stamp.unit {
-                    TimeUnit::MILLIS => 1e3,
-                    TimeUnit::MICROS => 1e6,
-                    TimeUnit::NANOS => 1e9,
+                    TimeUnit::MILLIS => 1_000,
+                    TimeUnit::MICROS => 1_000_000,
+                    TimeUnit::NANOS => 1_000_000_000,
                 };
                 Some(parts(counts, stamp.is_adjusted_to_u_t_c))
             }
-            (PhysicalType::INT64, None, ConvertedType::TIMESTAMP_MILLIS) => Some(parts(1e3, true)),
-            (PhysicalType::INT64, None, ConvertedType::TIMESTAMP_MICROS) => Some(parts(1e6, true)),
+            (PhysicalType::INT64, None, ConvertedType::TIMESTAMP_MILLIS) => Some(parts(1_000, true)),
+            (PhysicalType::INT64, None, ConvertedType::TIMESTAMP_MICROS) => Some(parts(1_000_000, true)),
             _ => None,
         }
     }
 
-    /// The text of a count; of none, an empty one.
-    fn text_of(&self, count: f64) -> String {
-        let seconds = (count * self.seconds.0 / self.seconds.1).floor();
-        if count.is_nan() { String::new() } else { write_time(seconds as i64, self.form) }
+    /// The text of a count, with as many digits behind the second as it takes; of none, an empty one.
+    fn text_of(&self, count: &str) -> String {
+        let Ok(count) = count.parse::<i64>() else { return String::new() };
+        let (seconds, counts) = self.seconds;
+        let text = write_time(count.div_euclid(counts).saturating_mul(seconds), self.form);
+        let rest = count.rem_euclid(counts);
+        if rest == 0 {
+            return text;
+        }
+        let width = counts.ilog10() as usize;
+        let digits = format!("{rest:0width$}");
+        let (zone, digits) = (if text.ends_with('Z') { "Z" } else { "" }, digits.trim_end_matches('0'));
+        format!("{}.{digits}{zone}", text.trim_end_matches('Z'))
     }
 }
 
@@ -144,19 +160,21 @@ fn text_of(x: f64, stored: PhysicalType) -> String {
     }
 }
 
-/// Writes columns in which every known cell is a number as doubles, the others as strings; missing cells as nulls.
+/// Writes columns whose known cells are all whole numbers of 64 bits as these, other numbers as doubles, and all else as strings; missing
+/// cells as nulls.
 pub(crate) fn write_texts(table: &Table, out: impl Write + Send) -> io::Result<()> {
     write_columns(table, out).map_err(io::Error::other)
 }
 
 fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetError> {
-    let numbers: Vec<Option<Vec<Option<f64>>>> = (0..table.columns()).map(|c| numbers(table, c)).collect();
+    let columns: Vec<Cells> = (0..table.columns()).map(|column| Cells::of(table, column)).collect();
     let mut fields = Vec::new();
-    for (column, numbers) in numbers.iter().enumerate() {
+    for (column, cells) in columns.iter().enumerate() {
         let name = table.name_of(column);
-        let field = match numbers {
-            Some(_) => Type::primitive_type_builder(&name, PhysicalType::DOUBLE),
-            None => Type::primitive_type_builder(&name, PhysicalType::BYTE_ARRAY)
+        let field = match cells {
+            Cells::Whole(_) => Type::primitive_type_builder(&name, PhysicalType::INT64),
+            Cells::Numbers(_) => Type::primitive_type_builder(&name, PhysicalType::DOUBLE),
+            Cells::Texts => Type::primitive_type_builder(&name, PhysicalType::BYTE_ARRAY)
                 .with_logical_type(Some(LogicalType::String)),
         };
         fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
@@ -165,15 +183,18 @@ fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetErr
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let mut writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))?;
     let mut group = writer.next_row_group()?;
-    for (index, numbers) in numbers.into_iter().enumerate() {
+    for (index, cells) in columns.into_iter().enumerate() {
         let Some(mut column) = group.next_column()? else { continue };
-        match numbers {
-            Some(cells) => {
-                let levels: Vec<i16> = cells.iter().map(|cell| i16::from(cell.is_some())).collect();
-                let values: Vec<f64> = cells.into_iter().flatten().collect();
+        match cells {
+            Cells::Whole(cells) => {
+                let (levels, values) = levels(cells);
+                column.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
+            }
+            Cells::Numbers(cells) => {
+                let (levels, values) = levels(cells);
                 column.typed::<DoubleType>().write_batch(&values, Some(&levels), None)?;
             }
-            None => {
+            Cells::Texts => {
                 let levels: Vec<i16> = table.column(index).map(|text| i16::from(!is_missing(text))).collect();
                 let known = table.column(index).filter(|text| !is_missing(text));
                 let values: Vec<ByteArray> = known.map(ByteArray::from).collect();
@@ -187,21 +208,52 @@ fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetErr
     Ok(())
 }
 
-/// The numbers of a column, none of missing cells; nothing if a cell is a text, or a whole number that a double would show with other digits.
-fn numbers(table: &Table, column: usize) -> Option<Vec<Option<f64>>> {
-    let cell = |text: &str| match parse(text.as_bytes()) {
-        Parsed::Missing => Some(None),
-        Parsed::Number(_) | Parsed::TooLarge => {
-            text.parse().ok().filter(|x| keeps_digits(text, *x)).map(Some)
-        }
-        Parsed::Text => None,
-    };
-    table.column(column).map(cell).collect()
+/// Of each cell whether it is there, and the values of those that are.
+fn levels<T>(cells: Vec<Option<T>>) -> (Vec<i16>, Vec<T>) {
+    (cells.iter().map(|cell| i16::from(cell.is_some())).collect(), cells.into_iter().flatten().collect())
 }
 
-/// Whether a whole number has the same digits as the double `x` that it becomes. Those of a float do, however large it is.
+/// The cells of a column, none where they are missing.
+#[derive(Debug, PartialEq)]
+enum Cells {
+    Whole(Vec<Option<i64>>),
+    Numbers(Vec<Option<f64>>),
+    Texts,
+}
+
+impl Cells {
+    /// As numbers where they read back as what they are: not texts, not codes such as `007`, and not whole numbers that a double would show with other
+    /// digits.
+    fn of(table: &Table, column: usize) -> Cells {
+        fn all<'a, T>(
+            texts: impl Iterator<Item = &'a str>,
+            number: impl Fn(&str) -> Option<T>,
+        ) -> Option<Vec<Option<T>>> {
+            let cell = |text: &str| if is_missing(text) { Some(None) } else { number(text).map(Some) };
+            texts.map(cell).collect()
+        }
+        // Of nothing but missing cells nobody knows.
+        let whole = |text: &str| text.parse().ok().filter(|x: &i64| x.to_string() == text);
+        let number = |text: &str| match parse(text.as_bytes()) {
+            Parsed::Number(_) | Parsed::TooLarge => text.parse().ok().filter(|x| keeps_digits(text, *x)),
+            Parsed::Missing | Parsed::Text => None,
+        };
+        match all(table.column(column), whole) {
+            Some(cells) if cells.iter().any(Option::is_some) => Cells::Whole(cells),
+            _ => all(table.column(column), number).map_or(Cells::Texts, Cells::Numbers),
+        }
+    }
+}
+
+/// Whether a number has the same digits as the double `x` that it becomes, as far as whole ones go. Those of a float do, however large it is.
 fn keeps_digits(text: &str, x: f64) -> bool {
     const EXACT: u128 = 1 << f64::MANTISSA_DIGITS;
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    if let [b'0', second, ..] = digits
+        && second.is_ascii_digit()
+    {
+        return false;
+    }
     text.parse()
         .map_or(true, |whole: i128| whole.unsigned_abs() <= EXACT || x.to_string() == whole.to_string())
 }
@@ -212,14 +264,31 @@ mod tests {
 
     #[test]
     fn numbers_whose_digits_a_double_keeps_are_numbers() {
-        for text in ["1.5", "9007199254740992", "1700000000000000000", "1e300", "007"] {
+        for text in ["1.5", "9007199254740992", "1700000000000000000", "1e300", "0.5", "0"] {
             assert!(keeps_digits(text, text.parse().unwrap()), "{text}");
         }
         for x in [1.7e18f32, 1.234_567_8e30, -3.0e37, f32::MAX] {
             assert!(keeps_digits(&x.to_string(), x.to_string().parse().unwrap()), "{x}");
         }
-        for text in ["9007199254740993", "-9223372036854775807", "18446744073709551615"] {
+        for text in ["9007199254740993", "-9223372036854775807", "18446744073709551615", "007", "-01"] {
             assert!(!keeps_digits(text, text.parse().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn columns_are_what_their_cells_are() {
+        let of = |cells: &[&str]| {
+            let table = Table::new(vec!["a".to_owned()], &[cells.to_vec()]).unwrap();
+            Cells::of(&table, 0)
+        };
+        assert_eq!(
+            of(&["9007199254740993", "", "-5"]),
+            Cells::Whole(vec![Some(9_007_199_254_740_993), None, Some(-5)])
+        );
+        assert_eq!(of(&["1", "2.5"]), Cells::Numbers(vec![Some(1.0), Some(2.5)]));
+        assert_eq!(of(&["", "NA"]), Cells::Numbers(vec![None, None]));
+        assert_eq!(of(&["01000", "2000"]), Cells::Texts);
+        assert_eq!(of(&["18446744073709551615"]), Cells::Texts);
+        assert_eq!(of(&["1", "x"]), Cells::Texts);
     }
 }

@@ -1,8 +1,10 @@
 //! Values by their rank: a monotone map to normal scores that has an inverse.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-/// Most knots of a map.
+/// Most knots of a map that are as many ranks apart; towards either end there are more, at half the distance of the one before each.
 const KNOTS: usize = 64;
 
 /// A strictly rising, piecewise linear map of values to normal scores: the value below which a share `p` of the others are becomes
@@ -23,8 +25,8 @@ impl Quantiles {
         sorted.sort_unstable_by(f32::total_cmp);
         let count = sorted.len();
         let mut map = Quantiles { values: Vec::new(), scores: Vec::new() };
-        for knot in 0..KNOTS {
-            let Some(&value) = sorted.get(knot * count.saturating_sub(1) / (KNOTS - 1)) else { break };
+        for rank in ranks(count) {
+            let value = sorted[rank];
             if map.values.last().is_some_and(|last| *last >= f64::from(value)) {
                 continue;
             }
@@ -57,6 +59,16 @@ impl Quantiles {
             && rises(&self.values)
             && rises(&self.scores)
     }
+}
+
+/// The ranks of the knots among so many values, rising: without those in the tails the outermost values, however far apart, would have nearly
+/// the same score.
+fn ranks(count: usize) -> BTreeSet<usize> {
+    let Some(last) = count.checked_sub(1) else { return BTreeSet::new() };
+    let even = (0..KNOTS).map(|knot| knot * last / (KNOTS - 1));
+    let halves =
+        std::iter::successors(Some(last / (KNOTS - 1)), |rank| Some(rank / 2)).take_while(|rank| *rank > 0);
+    even.chain(halves.flat_map(|rank| [rank, last - rank])).collect()
 }
 
 /// `y` at `at` of the line through the points `(x, y)`, which goes on beyond them with its mean slope; slope 1 for a single point.
@@ -155,7 +167,14 @@ mod tests {
         let mean = scores.iter().sum::<f64>() / 1000.0;
         let variance = scores.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1000.0;
         assert!(mean.abs() < 0.05 && (variance - 1.0).abs() < 0.1, "{mean} {variance}");
-        assert!(map.values.len() <= KNOTS);
+        assert!(map.values.len() <= 2 * KNOTS);
+        // Of the heaviest tails, too, the outermost values have scores of their own.
+        let cauchy = |share: f64| (std::f64::consts::PI * (share - 0.5)).tan();
+        let map = Quantiles::of((0..20_000).map(|i| cauchy((f64::from(i) + 0.5) / 20_000.0) as f32));
+        for (share, score) in [(0.99, 2.326), (0.995, 2.576), (0.999, 3.090), (0.001, -3.090)] {
+            let found = map.score(cauchy(share));
+            assert!((found - score).abs() < 0.2, "{share}: {found} for {score}");
+        }
     }
 
     proptest! {

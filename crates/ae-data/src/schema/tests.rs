@@ -132,7 +132,7 @@ fn order_of_columns_does_not_matter_but_names_do() {
     let other = table(&[("b", &["y"]), ("c", &["1"])]);
     assert_eq!(
         schema.encode(&other, None).unwrap_err().to_string(),
-        ": columns 'a', 'kind' are missing; not expected: 'c'"
+        "the table: columns 'a', 'kind' are missing; not expected: 'c'"
     );
     // Labels may be features too.
     let labelled = schema.encode(&turned, Some("b")).unwrap().rows;
