@@ -4,7 +4,7 @@
 
 use ae_benches::{NETS, isas, operands, size_id};
 use ae_kernels::Isa;
-use ae_model::{Activation, Config, Trainer};
+use ae_model::{Activation, Config, Optimizer, Trainer};
 use ae_testing::naive::{self, NaiveNet, widen};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -16,7 +16,7 @@ const LEARNING_RATE: f64 = 1e-4;
 
 #[allow(clippy::expect_used, reason = "a benchmark has nobody to report to")]
 fn config(dims: &[usize]) -> Config {
-    let builder = Config::builder(dims[0]).hidden_dims(&dims[1..dims.len() - 1]);
+    let builder = Config::builder(dims[0]).optimizer(Optimizer::Sgd).hidden_dims(&dims[1..dims.len() - 1]);
     let builder = builder.encoding_dim(dims[dims.len() - 1]).activation(Activation::Relu);
     let builder = builder.learning_rate(LEARNING_RATE);
     builder.build().expect("the networks are fine")

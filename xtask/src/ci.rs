@@ -75,6 +75,7 @@ fn steps() -> Vec<Step> {
         Step::new("dependencies of ae-model", library_dependencies),
         Step::new("one set of features", one_set_of_features),
         Step::command("clippy", cargo(&clippy)),
+        Step::new("each feature alone", each_feature_alone),
         Step::command("test", cargo(&["test", "--workspace", "--locked"])),
     ];
     // The tests above ran on the last one, but for those of the kernels, which run on each by themselves. What is built on the engine
@@ -171,6 +172,38 @@ fn missing_lines<'a>(part: &'a str, whole: &str) -> Vec<&'a str> {
     let whole: BTreeSet<&str> = whole.lines().collect();
     let missing: BTreeSet<&str> = part.lines().filter(|line| !whole.contains(line)).collect();
     missing.into_iter().collect()
+}
+
+/// Checks what has features, the formats of `ae-data`, without them and with each alone: all else is built with all of them.
+fn each_feature_alone() -> Result<(), Failure> {
+    let metadata = metadata()?;
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let (Some(name), Some(features)) = (package["name"].as_str(), package["features"].as_object()) else {
+            continue;
+        };
+        let features: Vec<&str> =
+            features.keys().map(String::as_str).filter(|name| *name != "default").collect();
+        if features.is_empty() {
+            continue;
+        }
+        for feature in [""].into_iter().chain(features) {
+            let check = [
+                "check",
+                "-p",
+                name,
+                "--no-default-features",
+                "--features",
+                feature,
+                "--all-targets",
+                "--locked",
+            ];
+            let status = echoed(&mut cargo(&check)).status().map_err(|error| Failure::io("cargo", &error))?;
+            if !status.success() {
+                return Err(Failure::Wrong(format!("{name} with '{feature}' alone: {status}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Runs the engine's tests on `isa`: the programs that are there, since `cargo test -p` would compile the packages that they need once more,

@@ -4,12 +4,14 @@ mod compare;
 mod files;
 mod measure;
 mod report;
+mod validation;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use ae_eval::anomaly::Score;
 use ae_model::{Image, ImageLayers};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
@@ -22,6 +24,7 @@ use compare::COMPARE_HELP;
 pub(crate) use compare::CompareArgs;
 use report::REPORT_HELP;
 pub(crate) use report::ReportArgs;
+pub(crate) use validation::Validation;
 
 /// Autoencoders on the CPU: compress rows of numbers, rebuild them, and score how well.
 #[derive(Parser, Debug)]
@@ -252,7 +255,7 @@ pub(crate) struct TrainArgs {
     /// scaled to it [default for a folder: the size that all have]
     #[arg(long, value_name = "SIZE")]
     pub(crate) image: Option<Image>,
-    /// Values of an encoding [default: a fifth of the features]
+    /// Values of an encoding [default: a fifth of the features, 256 at most]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) encoding_dim: Option<usize>,
     /// Activation of the hidden layers and the encoding
@@ -289,12 +292,12 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) precision: PrecisionArg,
     /// Scaling of each feature; categories stay 0 and 1 [default: minmax; common for images; standard for tables with other columns than
-    /// numbers]
+    /// numbers, and with --missing mask]
     #[arg(long, value_enum)]
     pub(crate) scale: Option<ScaleArg>,
-    /// Share of the rows to validate on instead of learning from
-    #[arg(long, default_value_t = 0.1, value_name = "SHARE", allow_negative_numbers = true)]
-    pub(crate) validation: f64,
+    /// Share of the rows to validate on instead of learning from, drawn at random; or a file of rows to validate on, such as the latest
+    #[arg(long, default_value = "0.1", value_name = "SHARE|FILE", allow_negative_numbers = true)]
+    pub(crate) validation: Validation,
     /// What missing values are: an error, or left out of the loss and filled in by reconstruct [default: reject; mask for tables with
     /// other columns than numbers]
     #[arg(long, value_enum)]
@@ -425,7 +428,7 @@ pub(crate) struct DetectArgs {
     #[arg(long, value_name = "DATA", requires = "reference")]
     pub(crate) calibrate: Option<String>,
     /// Score [default: ensemble with --reference, error without]
-    #[arg(long, value_name = "SCORE", value_parser = PossibleValuesParser::new(DETECT_SCORES))]
+    #[arg(long, value_name = "SCORE", value_parser = PossibleValuesParser::new(detect_scores()))]
     pub(crate) score: Option<String>,
     /// Flag rows with this score or more
     #[arg(long, value_name = "VALUE", group = "limit", allow_negative_numbers = true)]
@@ -447,9 +450,10 @@ pub(crate) struct DetectArgs {
     pub(crate) normal: Option<String>,
 }
 
-/// Scores of a model that is trained already.
-const DETECT_SCORES: [&str; 6] =
-    ["ensemble", "error", "standardised-error", "mahalanobis", "input-neighbours", "latent-neighbours"];
+/// Scores of a model that is trained already: the others need models of their own.
+fn detect_scores() -> Vec<&'static str> {
+    Score::ALL.into_iter().filter(|score| *score != Score::Denoising).map(Score::name).collect()
+}
 
 #[derive(Args, Debug)]
 pub(crate) struct GenerateArgs {

@@ -75,11 +75,12 @@ fn read(
         }
         None => match (ae_data::read(location, &options), wanted) {
             // Standard input has gone by.
-            (Err(DataError::NotANumber { column, .. }), Some(wanted))
-                if location != "-" && !wanted.iter().any(|name| column == format!("'{name}'")) =>
+            (Err(error), Some(wanted))
+                if location != "-"
+                    && let Some(column) = of_others(&error, wanted) =>
             {
                 options.columns = Some(wanted.to_vec());
-                let rows = ae_data::read(location, &options)?;
+                let rows = ae_data::read(location, &options).map_err(|_| error)?;
                 out.note(format!(
                     "{location}: columns that the model does not know are left out, {column} among them"
                 ));
@@ -90,16 +91,32 @@ fn read(
     }
 }
 
+/// The column that holds no numbers, where that is none of the `wanted` ones.
+fn of_others(error: &DataError, wanted: &[String]) -> Option<String> {
+    let column = match error {
+        DataError::NotANumber { column, .. } => column.as_str(),
+        DataError::UnsupportedType { array, .. } => array.strip_prefix("column ")?,
+        _ => return None,
+    };
+    (!wanted.iter().any(|name| column == format!("'{name}'"))).then(|| column.to_owned())
+}
+
 /// What may help against an error of training rows.
 pub(crate) fn with_hint(error: DataError) -> Failure {
     if let DataError::ImageSizes { expected: (height, width), .. } = error {
         return Failure::Other(format!("{error}; --image {height}x{width} scales them all"));
     }
-    match Failure::from(error) {
-        Failure::Other(text) if text.contains("the value is missing") => {
-            Failure::Other(format!("{text}; --missing mask leaves it out of the loss"))
+    match &error {
+        DataError::MissingValue { .. } => {
+            Failure::Other(format!("{error}; --missing mask leaves it out of the loss"))
         }
-        failure => failure,
+        DataError::NotANumber { .. } => Failure::Other(format!(
+            "{error}; --categorical takes a column's values for categories, --drop leaves it out"
+        )),
+        DataError::UnsupportedType { array, .. } if array.starts_with("column ") => {
+            Failure::Other(format!("{error}; --drop leaves it out"))
+        }
+        _ => error.into(),
     }
 }
 
@@ -152,8 +169,13 @@ pub(crate) fn read_table_for(
     out: &Output,
 ) -> Result<(Dataset, Table), Failure> {
     let may_miss = model.config().mask_missing();
-    let table = ae_data::read_table(location, &options(location, args, may_miss, out))?;
-    let rows = tables::encode(schema, &table, args, may_miss, out)?;
+    let mut options = options(location, args, may_miss, out);
+    options.columns = Some(schema.features().map(|column| column.name.clone()).collect());
+    let table = ae_data::read_table(location, &options)?;
+    let rows = tables::encode(schema, &table, args, may_miss, out).map_err(|error| match error {
+        error @ DataError::NoNames { .. } => Failure::Other(format!("{location}: {error}")),
+        error => error.into(),
+    })?;
     if table.names().is_none() {
         out.note(no_names(location));
     }
@@ -219,6 +241,10 @@ pub(crate) fn read_targets(
         (Some(wanted), Some(present)) if wanted == present => targets,
         (Some(wanted), Some(present)) if wanted.iter().all(|name| present.contains(name)) => {
             targets.select_columns(wanted)?
+        }
+        // By position, under the names that the model knows.
+        (Some(wanted), Some(_)) if wanted.len() == targets.features() => {
+            targets.with_names(wanted.to_vec())?
         }
         _ => targets,
     };

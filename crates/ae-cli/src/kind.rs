@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Plain,
     /// With a corrupted input: --noise, masking:0.25 unless given
     Denoising,
-    /// With few active values in an encoding: by --top-k, or by a price, --sparsity, l1:0.01 unless given
+    /// With few active values in an encoding: by --top-k, or by a penalty, --sparsity, l1:0.01 unless given
     Sparse,
     /// Variational: a Gaussian encoding; --loss bce unless given, with --scale minmax or none
     Vae,
@@ -42,7 +42,7 @@ pub(crate) struct KindArgs {
     noise: Option<Noise>,
     #[arg(
         long,
-        help = "Price of the encoding: l1[:WEIGHT] (0.01), kl[:WEIGHT[:TARGET]] (0.1, 0.05)",
+        help = "Penalty on the encoding: l1[:WEIGHT] (0.01), kl[:WEIGHT[:TARGET]] (0.1, 0.05)",
         value_name = "PENALTY"
     )]
     sparsity: Option<CodePenalty>,
@@ -81,7 +81,7 @@ pub(crate) struct KindArgs {
     /// Make the weights of the decoder the transposes of the encoder's
     #[arg(long)]
     tied_weights: bool,
-    /// Price of the squared derivatives of the encoding by the input; for encoders of one layer, which is then usual
+    /// Penalty on the squared derivatives of the encoding by the input; for encoders of one layer, which is then usual
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     contractive: Option<f64>,
     /// Keep the decoder's vector of each value of the encoding at norm 1; for dictionaries, without hidden layers
@@ -90,10 +90,10 @@ pub(crate) struct KindArgs {
     /// Share of the inputs to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
     input_dropout: f64,
-    /// Price of the sum of the weights' sizes
+    /// Penalty on the sum of the sizes of weights and biases
     #[arg(long, default_value_t = 0.0, value_name = "WEIGHT", allow_negative_numbers = true)]
     l1: f64,
-    /// Price of half the sum of the weights' squares
+    /// Penalty on half the sum of the squares of weights and biases
     #[arg(long, default_value_t = 0.0, value_name = "WEIGHT", allow_negative_numbers = true)]
     l2: f64,
     #[arg(

@@ -15,26 +15,23 @@ mod training;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use args::{Arguments, Command};
 use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => return args::refuse(&error),
-    };
-    let mut out = Output::new(&arguments.common);
-    let arguments = match with_settings(arguments) {
+    let arguments = match with_settings(Arguments::try_parse()) {
         Ok(Ok(arguments)) => arguments,
         Ok(Err(error)) => return args::refuse(&error),
         Err(failure) => {
-            out.error(&failure.to_string());
+            output::complain(&failure);
             return ExitCode::from(failure.status());
         }
     };
     let Arguments { common, command } = arguments;
+    let mut out = Output::new(&common);
     let result = command.check_files().and_then(|()| match &command {
         Command::Train(args) => commands::train::run(args, &common, &mut out),
         Command::Encode(args) => commands::transform::encode(args, &common, &mut out),
@@ -56,14 +53,27 @@ fn main() -> ExitCode {
         // The reader has gone: nobody is left to be told.
         Err(Failure::BrokenPipe) => ExitCode::FAILURE,
         Err(failure) => {
-            out.error(&failure.to_string());
+            output::complain(&failure);
             ExitCode::from(failure.status())
         }
     }
 }
 
 /// The arguments, with those of a file of settings where the command line names one.
-fn with_settings(arguments: Arguments) -> Result<Result<Arguments, clap::Error>, Failure> {
+fn with_settings(parsed: Result<Arguments, clap::Error>) -> Result<Result<Arguments, clap::Error>, Failure> {
+    let arguments = match parsed {
+        Ok(arguments) => arguments,
+        // The file may have what is missing.
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
+            return match settings::named() {
+                Some((command, path)) => {
+                    Ok(Arguments::try_parse_from(settings::words(command, Some(&path))?))
+                }
+                None => Ok(Err(error)),
+            };
+        }
+        Err(error) => return Ok(Err(error)),
+    };
     let (command, config) = match &arguments.command {
         Command::Train(args) => ("train", &args.config),
         Command::Sweep(args) => ("sweep", &args.training.config),

@@ -74,15 +74,15 @@ impl Output {
         }
     }
 
-    /// The one line that says why a command failed.
-    pub(crate) fn error(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "ae: {text}");
-    }
-
     /// Makes sure that everything has been written.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         Ok(self.out.flush()?)
     }
+}
+
+/// Says on standard error why a command failed.
+pub(crate) fn complain(failure: &Failure) {
+    let _ = writeln!(io::stderr(), "ae: {failure}");
 }
 
 /// A cell of CSV (RFC 4180).

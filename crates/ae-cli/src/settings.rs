@@ -2,9 +2,9 @@
 //! so it wins.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser};
 use toml::{Table, Value};
 
@@ -23,12 +23,26 @@ pub(crate) fn words(command: &str, config: Option<&Path>) -> Result<Vec<OsString
     }
 }
 
+/// The command and the file of settings that this command line names, of which the file may say what the command line lacks.
+pub(crate) fn named() -> Option<(&'static str, PathBuf)> {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let command = ["train", "sweep"].into_iter().find(|command| words.iter().any(|word| word == command))?;
+    let path =
+        words.iter().enumerate().find_map(|(at, word)| match word.to_str()?.strip_prefix("--config")? {
+            "" => words.get(at + 1).map(PathBuf::from),
+            rest => rest.strip_prefix('=').map(PathBuf::from),
+        })?;
+    Some((command, path))
+}
+
 /// The words of the command line `words`, whose command this is, with the flags of the file put in before its own.
 fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsString>, Failure> {
     let about = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| about(in_short(&error, &text)))?;
-    let flags = flags(&table, command).map_err(about)?;
+    let mut flags = flags(&table, command).map_err(about)?;
+    let said = said_by(&words, command);
+    flags.retain(|flag| !said.iter().any(|name| flag.split('=').next() == Some(name.as_str())));
     check_values(&words, &flags).map_err(about)?;
     // The command itself is the first word of its name: only flags of all commands can come before.
     let place = words.iter().skip(1).position(|word| word == command).map_or(words.len(), |at| at + 2);
@@ -37,16 +51,39 @@ fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsStri
     Ok(expanded)
 }
 
+/// The flags of the command line, and those that cannot be beside them, of which the file then says nothing.
+fn said_by(words: &[OsString], command: &str) -> Vec<String> {
+    let arguments = Arguments::command();
+    let Some(command) = arguments.find_subcommand(command) else { return Vec::new() };
+    let all = || command.get_arguments().chain(arguments.get_arguments());
+    let is_said = |name: &str| {
+        let given =
+            |word: &str| word == name || word.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+        words.iter().filter_map(|word| word.to_str()).any(given)
+    };
+    let mut said = Vec::new();
+    for arg in all() {
+        let Some(name) = arg.get_long().map(|name| format!("--{name}")).filter(|name| is_said(name)) else {
+            continue;
+        };
+        let others = command.get_arg_conflicts_with(arg).into_iter().filter_map(clap::Arg::get_long);
+        said.extend(others.map(|name| format!("--{name}")));
+        said.push(name);
+    }
+    said
+}
+
 /// Refuses flags of a file whose values cannot be, which after this would be blamed on the command line.
 fn check_values(words: &[OsString], flags: &[String]) -> Result<(), String> {
     for flag in flags {
         let words = words.iter().cloned().chain([flag.into()]);
         let Err(error) = Arguments::try_parse_from(words) else { continue };
         let name = flag.split('=').next().unwrap_or_default();
-        let text = error.to_string();
-        let is_about_it = text.contains(&format!("'{name} <")) || text.contains(&format!("'{name}'"));
+        // Such as `--epochs <N>`.
+        let about = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+        let is_about_it = about.split(' ').next() == Some(name);
         if matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) && is_about_it {
-            return Err(in_one_line(&text));
+            return Err(in_one_line(&error.to_string()));
         }
     }
     Ok(())
@@ -77,8 +114,9 @@ fn flags(table: &Table, command: &str) -> Result<Vec<String>, String> {
         .get_subcommands()
         .filter(|known| known.get_name() == command)
         .flat_map(clap::Command::get_arguments)
+        .chain(arguments.get_arguments())
         .filter_map(|arg| Some((arg.get_long()?, matches!(arg.get_action(), ArgAction::SetTrue))))
-        .filter(|(name, _)| !matches!(*name, "config" | "help"))
+        .filter(|(name, _)| !matches!(*name, "config" | "help" | "version"))
         .collect();
     let mut flags = Vec::new();
     for (key, value) in table {

@@ -49,12 +49,59 @@ fn class(kind: &Kind) -> &'static str {
     }
 }
 
+/// A known cell of the column of this name.
+fn example<'t>(table: &'t Table, name: &str) -> Option<&'t str> {
+    table.column(table.find(name).ok()?).find(|text| text.contains(|c: char| c.is_ascii_digit()))
+}
+
+/// Whether the known cells of a column are digits with signs of money, shares or dates, mostly.
+fn looks_counted(table: &Table, name: &str) -> bool {
+    let Ok(column) = table.find(name) else { return false };
+    let of_numbers = |c: char| c.is_ascii_digit() || c.is_whitespace() || "$€£¥%.,'/-+:".contains(c);
+    let (mut known, mut counted) = (0usize, 0usize);
+    for text in table.column(column).filter(|text| !text.is_empty()) {
+        known += 1;
+        let is_number = text.parse::<f64>().is_ok();
+        let has_digits = text.contains(|c: char| c.is_ascii_digit());
+        counted += usize::from(!is_number && has_digits && text.chars().all(of_numbers));
+    }
+    10 * counted >= 9 * known && known > 0
+}
+
+/// A word about a first row that may be the names which programs give columns without names.
+pub(crate) fn remark_numbers_for_names(rows: &Dataset, location: &str, out: &Output) {
+    let first = rows.row(0).unwrap_or_default();
+    let counts = first.iter().enumerate().all(|(column, x)| *x == column as f32);
+    if rows.names().is_none() && counts && first.len() > 1 && rows.rows() > 1 {
+        out.note(format!(
+            "{location}: the first row, 0, 1, ..., may be the numbers of the columns and no row: --header takes it for their names"
+        ));
+    }
+}
+
+/// Texts that become many categories from a few of them on.
+const MANY_LEVELS: usize = 10;
+
 /// Columns that cannot be learnt from, and why, in one line.
-pub(crate) fn remark_dropped(schema: &Schema, location: &str, out: &Output) {
+pub(crate) fn remark_dropped(schema: &Schema, table: &Table, location: &str, out: &Output) {
     let of = |reason: Reason| -> Vec<&str> {
         let dropped = |kind: &Kind| matches!(kind, Kind::Dropped { why } if *why == reason);
         schema.columns().iter().filter(|c| dropped(&c.kind)).map(|c| c.name.as_str()).collect()
     };
+    let is_text = |kind: &Kind| match kind {
+        Kind::Categorical { levels } => levels.len() >= MANY_LEVELS,
+        kind => matches!(kind, Kind::Dropped { why: Reason::Identifier }),
+    };
+    let texts = schema.columns().iter().filter(|column| is_text(&column.kind));
+    let unread: Vec<&str> =
+        texts.map(|column| column.name.as_str()).filter(|name| looks_counted(table, name)).collect();
+    if let Some((name, example)) = unread.first().and_then(|name| Some((name, example(table, name)?))) {
+        let others = if unread.len() > 1 { " and others" } else { "" };
+        out.note(format!(
+            "{location}, column '{name}'{others}: these look like numbers or dates in a form that is not read, such as '{example}'; \
+             1234.5 and 2024-05-01 are"
+        ));
+    }
     let mut parts = Vec::new();
     let identifiers = of(Reason::Identifier);
     if !identifiers.is_empty() {
@@ -148,18 +195,14 @@ pub(crate) fn encode(
     args: &DataArgs,
     may_miss: bool,
     out: &Output,
-) -> Result<Dataset, Failure> {
+) -> Result<Dataset, DataError> {
     let location = table.path().display();
     // What names the rows; not looked for in what cannot have it, of which `options` has told.
     let id = match &args.id {
         Some(id) if may_name_rows(table.path()) => Some(table.find(id)?),
         _ => None,
     };
-    let encoded = schema.encode(table, args.label.as_deref()).map_err(|error| match error {
-        error @ DataError::NoNames { .. } => Failure::Other(format!("{location}: {error}")),
-        error => error.into(),
-    });
-    let Encoded { mut rows, unknown, mut unexpected, .. } = encoded?;
+    let Encoded { mut rows, unknown, mut unexpected, .. } = schema.encode(table, args.label.as_deref())?;
     if let Some(id) = id {
         rows = table.name_rows(id, rows)?;
         unexpected.retain(|name| Some(name.as_str()) != rows.row_title());
@@ -195,7 +238,7 @@ pub(crate) fn encode(
             schema.features().nth(group).map(|column| format!("'{}'", column.name)).unwrap_or_default();
         let path = table.path().to_owned();
         let row = at / rows.features() + 1;
-        return Err(DataError::MissingValue { path, row, column, count: 1 }.into());
+        return Err(DataError::MissingValue { path, row, column, count: 1 });
     }
     Ok(rows)
 }
@@ -387,11 +430,11 @@ pub(crate) fn written(target: &Target, rows: usize, columns: usize, out: &mut Ou
     out.object(&json!({ "event": "written", "output": output, "rows": rows, "columns": columns }))
 }
 
-/// A cell as JSON: a number where it is one, null where it is missing.
+/// A cell as JSON: a number where it is one as JSON writes them, so that codes such as `007` stay texts; null where it is missing.
 fn json_cell(text: &str) -> Value {
-    match text.parse::<f64>() {
+    match serde_json::from_str(text) {
         _ if text.is_empty() => Value::Null,
-        Ok(x) if x.is_finite() => json!(x),
-        _ => json!(text),
+        Ok(number) => Value::Number(number),
+        Err(_) => json!(text),
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ae_data::{
-    Content, Dataset, Format, Kind, Labels, Schema, Table, Wishes, is_built_in, read_content, read_table,
-    validation_split,
+    Content, Dataset, Format, HeldOut, Kind, Labels, Schema, Table, Wishes, is_built_in, read_content,
+    read_table, validation_split,
 };
 use ae_model::{Autoencoder, Config, History, Image, StopReason};
 
@@ -46,11 +46,78 @@ pub(crate) struct TrainingRows {
     pub(crate) image: Option<Image>,
     /// Whether the features are pixels, of a size that is said or not.
     pub(crate) are_pixels: bool,
+    /// How many of the last rows are of `--validation FILE`.
+    held_out: usize,
 }
 
 impl TrainingRows {
-    /// Reads the rows that the flags name.
+    /// Reads the rows that the flags name, behind them those of `--validation FILE`.
     pub(crate) fn read(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
+        let mut training = TrainingRows::of_data(args, out)?;
+        let Some(location) = args.validation.location() else { return Ok(training) };
+        if args.target.is_some() {
+            let text = "--validation: with --target it is a share of the pairs, not a file";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        if location == "-" && args.data == "-" {
+            return Err(Failure::Usage("--validation: standard input can be read only once".to_owned()));
+        }
+        let others = training.read_held_out(location, args, out)?;
+        let joined = training.rows.followed_by(&others);
+        training.rows =
+            joined.map_err(|error| Failure::Other(format!("--validation {location}: {error}")))?;
+        training.held_out = others.rows();
+        Ok(training)
+    }
+
+    /// Rows with the columns of these.
+    fn read_held_out(&self, location: &str, args: &TrainArgs, out: &mut Output) -> Result<Dataset, Failure> {
+        let mut options = options(location, &args.input, self.masks, out);
+        let rows = if let Some(folder) = ae_data::folder(location) {
+            options.threads = out.threads();
+            options.image = self.image.map(pictures::size);
+            pictures::read(folder, &options, out).map_err(with_hint)?.rows
+        } else if let Some(schema) = &self.schema {
+            let names = schema.features().map(|column| column.name.clone());
+            options.columns = Some(names.collect());
+            let table = read_table(location, &options).map_err(with_hint)?;
+            let rows = tables::encode(schema, &table, &args.input, self.masks, out).map_err(with_hint)?;
+            match args.input.label.as_deref().map(|label| table.find(label)).transpose()? {
+                Some(label) => rows.with_labels(table.labels(label))?,
+                None => rows,
+            }
+        } else {
+            options.columns = self.rows.names().map(<[String]>::to_vec);
+            let rows = ae_data::read(location, &options)?;
+            match (self.rows.names(), rows.names()) {
+                (Some(wanted), Some(_)) => rows
+                    .select_columns(wanted)
+                    .map_err(|error| Failure::Other(format!("--validation {location}: {error}")))?,
+                _ => rows,
+            }
+        };
+        match &args.normal {
+            Some(normal) => Ok(rows.select_rows(&normal_rows(rows.labels(), normal, location)?)?),
+            None => Ok(rows),
+        }
+    }
+
+    /// Where they come from and how many they are, in words.
+    pub(crate) fn line(&self, args: &TrainArgs) -> String {
+        let (rows, features) = (self.rows.rows() - self.held_out, self.rows.features());
+        let others = match args.validation.location() {
+            Some(location) => format!(", validated on {} of {location}", self.held_out),
+            None => String::new(),
+        };
+        format!("data          {} ({rows} rows of {features}{others})", args.data)
+    }
+
+    /// The rows, divided as they came.
+    pub(crate) fn divided(&self) -> Result<HeldOut<'_>, Failure> {
+        Ok(HeldOut::last(&self.rows, self.held_out)?)
+    }
+
+    fn of_data(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
         let mask = args.missing == Some(MissingArg::Mask);
         let mut options = options(&args.data, &args.input, mask, out);
         let list = |names: &Option<crate::args::Names>| names.clone().map_or_else(Vec::new, |names| names.0);
@@ -60,6 +127,7 @@ impl TrainingRows {
             drop: list(&args.drop),
             label: args.input.label.clone(),
         };
+        options.unwanted.clone_from(&wishes.drop);
         let is_plain = !wishes.has_columns() && args.scale != Some(ScaleArg::Quantile);
         let mut image = args.image;
         let content = if let Some(folder) = ae_data::folder(&args.data) {
@@ -75,9 +143,9 @@ impl TrainingRows {
         } else if is_plain {
             read_content(&args.data, &options).map_err(with_hint)?
         } else {
-            Content::Table(read_table(&args.data, &options)?)
+            Content::Table(read_table(&args.data, &options).map_err(with_hint)?)
         };
-        // A table that leaves out a column of which nothing is known; standard input has gone by.
+        // Read again as a table, so that columns of which nothing is known are left out; standard input cannot be.
         let content = match content {
             Content::Numbers(rows)
                 if mask && args.data != "-" && has_empty_column(&rows) && image.is_none() =>
@@ -101,10 +169,11 @@ impl TrainingRows {
                     || is_built_in(&args.data);
                 // Levels of light are exact.
                 if !are_pixels {
+                    tables::remark_numbers_for_names(&rows, &args.data, out);
                     tables::remark_coarse(&rows, &args.data, out);
                     tables::remark_numbering(&rows, &args.data, out);
                 }
-                Ok(TrainingRows { rows, schema: None, masks: mask, image, are_pixels })
+                Ok(TrainingRows { rows, schema: None, masks: mask, image, are_pixels, held_out: 0 })
             }
             Content::Table(table) => TrainingRows::of_table(args, &table, &wishes, out),
             _ => Err(Failure::Other(format!("{}: neither numbers nor a table", args.data))),
@@ -130,7 +199,8 @@ impl TrainingRows {
         let mut schema = Schema::infer(table, &wishes)?;
         if args.scale == Some(ScaleArg::Quantile) {
             // Of the rows that are learnt from alone. A share that is none is refused with the other settings.
-            let share = if (0.0..1.0).contains(&args.validation) { args.validation } else { 0.0 };
+            let share =
+                Some(args.validation.share()).filter(|share| (0.0..1.0).contains(share)).unwrap_or(0.0);
             let (train, _) = validation_split(table.rows(), share, args.seed)?;
             schema = schema.with_quantiles(&table.select_rows(&train))?;
         }
@@ -140,11 +210,18 @@ impl TrainingRows {
         };
         let rows =
             tables::encode(&schema, table, &DataArgs { label: None, ..args.input.clone() }, masks, out)
-                .map_err(with_way_out)?;
-        tables::remark_dropped(&schema, &args.data, out);
+                .map_err(with_hint)?;
+        tables::remark_dropped(&schema, table, &args.data, out);
         tables::remark_coarse(&rows, &args.data, out);
         tables::remark_numbering(&rows, &args.data, out);
-        Ok(TrainingRows { rows, schema: Some(schema), masks, image: args.image, are_pixels: false })
+        Ok(TrainingRows {
+            rows,
+            schema: Some(schema),
+            masks,
+            image: args.image,
+            are_pixels: false,
+            held_out: 0,
+        })
     }
 
     /// Whether there are columns of other kinds than numbers.
@@ -188,14 +265,4 @@ fn normal_rows(labels: Option<&Labels>, normal: &str, location: &str) -> Result<
         )));
     }
     Ok(chosen)
-}
-
-/// What may help against a text in a column that is mostly numbers.
-fn with_way_out(failure: Failure) -> Failure {
-    match failure {
-        Failure::Other(text) if text.contains("is not a number") => Failure::Other(format!(
-            "{text}; --categorical takes a column's values for categories, --drop leaves it out"
-        )),
-        failure => failure,
-    }
 }

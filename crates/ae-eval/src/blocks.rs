@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ae_data::BatchSource;
+use ae_data::{BatchSource, values_of};
 
 use crate::error::EvalError;
 
@@ -55,7 +55,7 @@ pub(crate) fn block<'a>(
     values: &'a mut Vec<f32>,
 ) -> Result<&'a [f32], EvalError> {
     let features = source.features();
-    if let Some(all) = source.as_slice() {
+    if let Some(all) = values_of(source) {
         return Ok(&all[range.start * features..range.end * features]);
     }
     values.resize(range.len() * features, 0.0);

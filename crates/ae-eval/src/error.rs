@@ -97,7 +97,7 @@ pub enum EvalError {
         negatives: usize,
     },
     /// A score is NaN, which has no place in an order.
-    #[error("the score of row {row} is NaN")]
+    #[error("the score of row {} is NaN", .row.saturating_add(1))]
     NanScore {
         /// The row, counted from 0.
         row: usize,

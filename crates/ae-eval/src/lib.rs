@@ -28,6 +28,7 @@ mod traversal;
 mod tsne;
 mod typical;
 
+pub use ae_model;
 pub use elbow::elbow;
 pub use error::EvalError;
 pub use events::EventWriter;

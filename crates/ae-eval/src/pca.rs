@@ -19,6 +19,17 @@ const LEAST_SHARE: f64 = 1e-6;
 /// With `C = (1/m) Σ (x - μ)(x - μ)ᵀ` they are its eigenvectors `v₁, v₂, …` by falling eigenvalue `λ`; the reconstruction of a row from
 /// k of them, `μ + Σᵢ vᵢ vᵢᵀ (x - μ)`, has the least mean squared error of all linear ones (Eckart & Young 1936), and on the
 /// rows it was fitted to that error is `(1/n) Σ_{i>k} λᵢ`. Sums are in double precision.
+///
+/// ```
+/// use ae_data::Rows;
+/// use ae_eval::Pca;
+///
+/// let rows = Rows::new(&[0.0, 0.1, 1.0, 2.0, 2.0, 3.9, 3.0, 6.1], 2)?;
+/// let pca = Pca::fit(&rows, 1)?;
+/// assert_eq!(pca.transform(&rows)?.len(), 4);
+/// assert!(pca.mse(&rows)? < 0.01);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Pca {
     mean: Vec<f64>,

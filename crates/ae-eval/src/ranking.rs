@@ -32,6 +32,12 @@ pub struct PrPoint {
 /// The area under the ROC curve: the probability that an anomaly's score is above another row's, ties counted half
 /// (the statistic of Mann & Whitney over `P N`; `roc_auc_score`). Takes `m log m` steps.
 ///
+/// ```
+/// let area = ae_eval::roc_auc(&[false, false, true, true], &[0.1, 0.4, 0.35, 0.8])?;
+/// assert_eq!(area, 0.75);
+/// # Ok::<(), ae_eval::EvalError>(())
+/// ```
+///
 /// # Errors
 /// [`EvalError::Labels`], [`EvalError::OneClass`], [`EvalError::NanScore`].
 pub fn roc_auc(anomalies: &[bool], scores: &[f64]) -> Result<f64, EvalError> {

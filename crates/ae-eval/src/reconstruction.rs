@@ -124,10 +124,12 @@ impl Reconstruction {
     }
 
     /// The sums of groups of features, in the order of the groups' numbers, where `groups[j]` is that of feature `j`: of columns that are
-    /// several features each. The values of a group count once a row.
+    /// several features each. The values of a group count once a row. Groups are numbered from 0, at most as many as features; what is of a group
+    /// beyond that is left out.
     pub fn grouped(&self, groups: &[usize]) -> Vec<Fit> {
         let mut fits: Vec<Option<Fit>> = Vec::new();
-        for (feature, group) in self.features.iter().zip(groups) {
+        let known = self.features.iter().zip(groups).filter(|(_, group)| **group < self.features.len());
+        for (feature, group) in known {
             if fits.len() <= *group {
                 fits.resize(*group + 1, None);
             }

@@ -40,6 +40,9 @@ pub struct SheetStyle {
     pub range: (f32, f32),
 }
 
+/// Pixels of a sheet at most.
+const MOST_PIXELS: usize = 1 << 28;
+
 impl Sheet {
     /// Draws `lines`, each `[images, height * width * channels]`, one below the other.
     ///
@@ -59,9 +62,21 @@ impl Sheet {
             return Err(EvalError::Shape { values: line.len(), features: size });
         }
         let images = lines.iter().map(|line| line.len() / size).max().unwrap_or(0);
-        let pitch = (wide * zoom + gap, high * zoom + gap);
-        let (width, height) = (images * pitch.0 + gap, lines.len() * pitch.1 + gap);
         let channels = if deep == COLOUR { COLOUR } else { 1 };
+        // From one image to the next, and of all of them.
+        let along = |side: usize, count: usize| {
+            let pitch = side.checked_mul(zoom)?.checked_add(gap)?;
+            Some((pitch, pitch.checked_mul(count)?.checked_add(gap)?))
+        };
+        let sides = along(wide, images).zip(along(high, lines.len()));
+        let fitting = sides.filter(|((_, width), (_, height))| {
+            width.checked_mul(*height).is_some_and(|pixels| pixels <= MOST_PIXELS)
+        });
+        let Some(((right, width), (down, height))) = fitting else {
+            let allowed = "such that all of them together have 2^28 pixels at most";
+            return Err(EvalError::Setting { field: "the size of an image, its zoom and its gap", allowed });
+        };
+        let pitch = (right, down);
         let mut pixels = vec![PAPER; width * height * channels];
         for (line, values) in lines.iter().enumerate() {
             for (place, values) in values.chunks_exact(size.max(1)).enumerate() {

@@ -43,6 +43,12 @@ impl SweepPoint {
         (self.variance > 0.0).then(|| self.mse / self.variance)
     }
 
+    fn can_be_kept(&self) -> bool {
+        let numbers = [self.compression, self.mse, self.variance, self.train_mse, self.seconds];
+        let is_number = |x: &f64| x.is_finite() && *x >= 0.0;
+        numbers.iter().chain(&self.pca).all(is_number) && !self.setting.contains(['"', '\n', '\r'])
+    }
+
     /// Who has the smaller error, "model" or "pca"; none where there is no PCA to compare with.
     pub fn winner(&self) -> Option<&'static str> {
         self.pca.map(|pca| if self.mse < pca { "model" } else { "pca" })
@@ -92,8 +98,12 @@ impl SweepTable {
     /// Writes them to a CSV file, which appears whole or not at all. Numbers read back as the same bits.
     ///
     /// # Errors
-    /// [`DataError::Io`], with the path.
+    /// [`DataError::Io`], with the path; [`EvalError::Setting`] for results that [`load`](SweepTable::load) would not take.
     pub fn save(&self, path: &Path) -> Result<(), EvalError> {
+        let allowed = "finite numbers, and settings without quotation marks and line breaks";
+        if !self.points.iter().all(SweepPoint::can_be_kept) {
+            return Err(EvalError::Setting { field: "results of a sweep", allowed });
+        }
         let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
         let written = write_atomically(path, |file| {
             writeln!(file, "{}", COLUMNS.join(","))?;

@@ -1,6 +1,6 @@
 //! Rows that are worth learning from, where some of them are not.
 
-use ae_data::{BatchSource, Subset, validation_split};
+use ae_data::{BatchSource, Subset, division};
 use ae_model::{Autoencoder, Callback, ErrorNorm, StopReason};
 
 use crate::error::EvalError;
@@ -21,6 +21,9 @@ pub struct TypicalRows {
 /// 2006), with an autoencoder in the place of the regression, as in Zhou & Paffenroth 2017, who split what it cannot rebuild off the
 /// data. The rows that a fit holds out for validation are divided by themselves: not learning from a row makes its error larger. The
 /// model is left as the last fit made it; a fit that is cancelled, or stopped by a callback, is the last.
+///
+/// (They start their steps from many small random parts of the rows, and keep the best; here there is one start, the fit to all rows, which many
+/// anomalies can pull towards themselves.)
 ///
 /// What is found is what is hard to rebuild. Anomalies that are easier to rebuild than the other rows, or that are many and alike, are
 /// not found, and then the rows that are dropped are missed.
@@ -46,7 +49,7 @@ pub fn typical_rows(
         let kept = Subset::new(data, found.kept.clone())?;
         let history = model.fit(&kept, callbacks)?;
         let (validation, seed) = (model.config().validation(), model.config().seed());
-        let (_, held_out) = validation_split(found.kept.len(), validation, seed)?;
+        let (_, held_out) = division(&kept, validation, seed)?;
         let held_out: Vec<usize> = held_out.into_iter().map(|place| found.kept[place]).collect();
         let errors = model.reconstruction_error(data, ErrorNorm::Mean)?;
         found = divided(&errors, &held_out, share);

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use ae_data::{Dataset, Rows};
-use ae_model::{Activation, Autoencoder, Config, EpochRecord, Error, ErrorNorm};
+use ae_model::{Activation, Autoencoder, Config, EpochRecord, Error, ErrorNorm, Optimizer};
 
 fn main() -> Result<(), Error> {
     // Two motifs, the left half or the right half switched on, and mixtures of both: two numbers say it all.
@@ -21,6 +21,7 @@ fn main() -> Result<(), Error> {
     let rows = Dataset::new(samples.as_flattened().to_vec(), 8)?;
 
     let config = Config::builder(8)
+        .optimizer(Optimizer::Sgd)
         .hidden_dims([4])
         .encoding_dim(2)
         .activation(Activation::Tanh)

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ae_data::{ReadOptions, read};
-use ae_model::{Activation, Autoencoder, Config, EpochRecord, Error};
+use ae_model::{Activation, Autoencoder, Config, EpochRecord, Error, Optimizer};
 
 fn main() -> ExitCode {
     let paths: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 fn run(train: &str, test: &str) -> Result<(), Error> {
     let (train, test) = (read(train, &ReadOptions::default())?, read(test, &ReadOptions::default())?);
     let config = Config::builder(train.features())
+        .optimizer(Optimizer::Sgd)
         .hidden_dims([256, 128, 64])
         .encoding_dim(32)
         .activation(Activation::Relu)

@@ -50,14 +50,14 @@ pub struct WeightPenalty {
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `input_dim` | - | features of a row | 1 to 2²⁴ |
-/// | `encoding_dim` | a fifth of `input_dim`, at least 1 | values of an encoding | 1 to 2²⁴ |
-/// | `hidden_dims` | geometric steps from input to encoding, none where they are close, after convolutions, with a top-k latent, `contractive` or `unit_norm` | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
+/// | `encoding_dim` | a fifth of `input_dim`, 1 to 256 | values of an encoding | 1 to 2²⁴ |
+/// | `hidden_dims` | geometric steps from input to encoding, at most 1,024 wide, none where they are close, after convolutions, with a top-k latent, `contractive` or `unit_norm` | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
 /// | `activation` | tanh | of hidden layers and the encoding | |
 /// | `init` | Glorot uniform | first weights | |
 /// | `scaler` | min-max | scaling of features | |
 /// | `precision` | f32 | arithmetic | |
-/// | `optimizer` | SGD; Adam with `conv_layers`, whose gradients grow with the image | rule of the updates | |
-/// | `learning_rate` | by the optimizer, 0.01 for SGD, 0.001 for Adam | step on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
+/// | `optimizer` | Adam | rule of the updates | |
+/// | `learning_rate` | [`Optimizer::usual_learning_rate`], 0.001 to 0.01 | step on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
 /// | `epochs` | 100 | passes over the training rows | 1 to 10⁹ |
 /// | `batch_size` | by the number of rows, see [`Config::batch_size_for`] | rows of an update | 1 to 2²⁴ |
 /// | `validation` | 0 | share of rows set aside to measure, not to learn from | [0, 1) |
@@ -242,9 +242,13 @@ impl Config {
     /// The same network with the importance-weighted objective over so many samples, and nothing else that is random.
     pub(crate) fn weighing(&self, samples: usize, seed: u64) -> Config {
         let latent = Latent::Gaussian(Gaussian { samples, ..Gaussian::default() });
+        Config { latent, seed, ..self.judging() }
+    }
+
+    /// The same objective, with nothing that is random but the samples of the latent, to measure with.
+    pub(crate) fn judging(&self) -> Config {
         Config {
-            latent,
-            seed,
+            optimizer: Optimizer::Sgd,
             noise: None,
             ema: None,
             dropout: Dropout::default(),

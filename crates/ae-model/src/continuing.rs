@@ -50,7 +50,8 @@ impl Autoencoder {
     /// [`layers`](Autoencoder::layers) of a new model. The threshold of a top-k latent of batches is that of a new model.
     ///
     /// # Errors
-    /// [`Error::Width`] unless the scaler and each layer have the sizes of the configuration's; [`Error::Parameter`] for one that is not finite; [`Error::NotTied`]
+    /// [`Error::Width`] unless the scaler has the features of the configuration, [`Error::LayerCount`] and [`Error::LayerShape`] for other layers than
+    /// its own; [`Error::Parameter`] for one that is not finite; [`Error::NotTied`]
     /// for weights of the decoder that are not those of the encoder, where they should be; [`Error::Isa`], [`Error::Pool`].
     pub fn from_layers<T: Arithmetic>(
         config: Config,
@@ -79,7 +80,7 @@ fn take_over<T: Arithmetic, U: Arithmetic>(
 ) -> Result<(), Error> {
     let (expected, got) = (engine.network.layers.len(), layers.len());
     if expected != got {
-        return Err(Error::Width { what: "the layers", expected, got });
+        return Err(Error::LayerCount { expected, got });
     }
     engine.set_scaler(scaler);
     for (index, layer) in layers.iter().enumerate() {
@@ -87,9 +88,6 @@ fn take_over<T: Arithmetic, U: Arithmetic>(
         let LayerParameters { inputs, outputs, ref weights, ref bias } = *layer;
         let layer = LayerParameters { inputs, outputs, weights: narrow(weights), bias: narrow(bias) };
         engine.network.check_layer(index, &layer)?;
-        if let Some(at) = layer.weights.iter().chain(&layer.bias).position(|x| !x.to_f64().is_finite()) {
-            return Err(Error::Parameter { layer: index, index: at });
-        }
         engine.set_layer(index, &layer);
     }
     Ok(())

@@ -191,6 +191,10 @@ impl<T: Arithmetic> Engine<T> {
     }
 
     /// Sets the learning rate of the next updates.
+    pub(crate) fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
     pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
         self.learning_rate = learning_rate;
     }
@@ -372,14 +376,15 @@ impl<T: Arithmetic> Engine<T> {
         &mut self,
         crew: Crew<'_>,
         time: u64,
-        table: &[f32],
+        table: Table<'_>,
         indices: &[usize],
         out: &mut [f64],
     ) {
+        self.set_paired(table.targets.is_some());
         let (slot, mut work) = self.take_work(crew, indices.len());
         let Work { plan, arena } = &mut work;
         let draws = Draws { time, ..self.draws() };
-        let batch = Batch::new(table.into(), indices, Some(self.maps.inwards()), draws);
+        let batch = Batch::new(table, indices, Some(self.maps.inwards()), draws);
         plan.losses(&self.network, crew, batch, arena, out);
         self.work[slot] = Some(work);
     }

@@ -35,7 +35,7 @@ pub enum Error {
     /// The columns are not those that the model was trained on, or not in their order.
     #[error(
         "column {} is '{got}' where the model has '{expected}': select the columns by name, in the order of the model's",
-        .column + 1
+        .column.saturating_add(1)
     )]
     Names {
         /// The first that differs, counted from 0.
@@ -73,7 +73,7 @@ pub enum Error {
         rows: usize,
     },
     /// A value is NaN or infinite.
-    #[error("row {}, {}: {value} is not a finite number", .row + 1, column_name(.column, .name))]
+    #[error("row {}, {}: {value} is not a finite number", .row.saturating_add(1), column_name(.column, .name))]
     NotFinite {
         /// The row, counted from 0.
         row: usize,
@@ -87,7 +87,7 @@ pub enum Error {
     /// A value is outside `[0, 1]`, where the loss compares shares ([`crate::Loss::Bce`], [`crate::Loss::SigmoidMse`]) and nothing scales the values.
     #[error(
         "row {}, {}: {value} is not between 0 and 1, as the loss needs it; a min-max scaler would make it so",
-        .row + 1,
+        .row.saturating_add(1),
         column_name(.column, .name)
     )]
     NotInUnit {
@@ -103,7 +103,7 @@ pub enum Error {
     /// A value is beyond what the scaler that a model has takes to `[0, 1]`, where the loss compares shares.
     #[error(
         "row {}, {}: {value} is not between {low} and {high}, which the model's scaler takes to 0 and 1, as the loss needs it",
-        .row + 1,
+        .row.saturating_add(1),
         column_name(.column, .name)
     )]
     BeyondScale {
@@ -123,8 +123,8 @@ pub enum Error {
     /// A value is so far from those that the scaler was fitted to that its squared error overflows: one of rows set aside for validation, or
     /// of later ones.
     #[error(
-        "row {}, {}: {value:e} is too far from the rows that the scale comes from for its error to be told",
-        .row + 1,
+        "row {}, {}: {value:e} is so far outside the range of the training rows that its squared error overflows",
+        .row.saturating_add(1),
         column_name(.column, .name)
     )]
     FarOut {
@@ -155,7 +155,7 @@ pub enum Error {
         /// What its encoding is.
         latent: &'static str,
     },
-    /// Something is wrong with what rows should become.
+    /// The target rows are invalid.
     #[error("the targets: {0}")]
     Targets(#[source] Box<Error>),
     /// Training does not converge.
@@ -174,6 +174,50 @@ pub enum Error {
         loss: f64,
         /// The lowest one before it.
         best: f64,
+    },
+    /// The error of the rows of a single update overflows: the parameters are out of reach.
+    #[error(
+        "the mean squared error is {loss}: an update before has taken the parameters out of reach; a learning rate below \
+         {learning_rate} should help"
+    )]
+    LossNotFinite {
+        /// The learning rate.
+        learning_rate: f64,
+        /// The mean squared error, infinite or NaN.
+        loss: f64,
+    },
+    /// A model has another number of layers.
+    #[error("the configuration has {expected} layers, encoder and decoder together, but {got} are given")]
+    LayerCount {
+        /// Layers of the configuration.
+        expected: usize,
+        /// Layers that are given.
+        got: usize,
+    },
+    /// There is no such layer.
+    #[error("there is no layer {index}: {layers} layers are counted from 0")]
+    NoSuchLayer {
+        /// Its index, counted from 0.
+        index: usize,
+        /// Layers there are.
+        layers: usize,
+    },
+    /// A layer has another shape.
+    #[error(
+        "layer {layer} has weights [{}, {}] and {} biases, but [{}, {}] of {weights} values and {biases} biases are given",
+        .expected.0, .expected.1, .expected.1, .got.0, .got.1
+    )]
+    LayerShape {
+        /// The layer, counted from 0.
+        layer: usize,
+        /// Inputs and outputs of the layer.
+        expected: (usize, usize),
+        /// Inputs and outputs that are given.
+        got: (usize, usize),
+        /// How many weights are given.
+        weights: usize,
+        /// How many biases are given.
+        biases: usize,
     },
     /// A model to start from has other layers.
     #[error("the model to start from is {of_other}, but the layers must be those of {wanted}")]
@@ -227,7 +271,7 @@ impl Error {
 fn column_name(column: &usize, name: &Option<String>) -> String {
     match name {
         Some(name) => format!("column '{name}'"),
-        None => format!("column {}", column + 1),
+        None => format!("column {}", column.saturating_add(1)),
     }
 }
 
@@ -279,8 +323,8 @@ pub enum FileErrorKind {
     /// It is not what was written.
     #[error("damaged: its contents are not those that were written")]
     Damaged,
-    /// A later program wrote it.
-    #[error("format version {version} is newer than this program reads ({supported})")]
+    /// It is of a version that this program does not know; later programs may.
+    #[error("format version {version}, but this program reads versions from 1 to {supported}")]
     Version {
         /// Its version.
         version: u64,

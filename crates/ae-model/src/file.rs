@@ -40,7 +40,8 @@ use crate::scale::Scaler;
 use crate::step::Arithmetic;
 use course::Course;
 
-/// The version of the format that this code writes, and the newest that it reads.
+/// The version of the format that this code writes, and the newest that it reads. It rises when files come to mean something else, not for a
+/// setting that is new: files in which it has its default do not mention it, and older programs name it where they meet it.
 const FORMAT: u64 = 1;
 /// The key of the header's metadata.
 const KEY: &str = "ae.config";
@@ -185,7 +186,6 @@ impl Autoencoder {
 
         let shift: Vec<f64> = values(&file, "scaler.shift")?;
         let scale: Vec<f64> = values(&file, "scaler.scale")?;
-        // What single precision divides by, and what it can take away.
         let usable = |name: &str, values: &[f64], is_usable: fn(f64) -> bool| match values
             .iter()
             .position(|x| !is_usable(*x))
@@ -195,8 +195,8 @@ impl Autoencoder {
             }
             None => Ok(()),
         };
-        usable("scaler.scale", &scale, |x| x >= f64::from(f32::MIN_POSITIVE))?;
-        usable("scaler.shift", &shift, |x| x.abs() <= f64::from(f32::MAX))?;
+        usable("scaler.scale", &scale, Scaler::may_scale)?;
+        usable("scaler.shift", &shift, Scaler::may_shift)?;
         let mut model = Autoencoder::new(header.config).map_err(Failure::Other)?;
         if let Some(scaler) = Scaler::from_parts(shift, scale) {
             model.scaler = scaler;
@@ -221,7 +221,7 @@ fn read_header(bytes: &[u8]) -> Result<(HashMap<String, String>, Header), FileEr
     let json = texts.get(KEY).ok_or(FileErrorKind::NotAModel { key: KEY })?;
     let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
     let Version { format } = serde_json::from_str(json).map_err(settings)?;
-    if format != FORMAT {
+    if !(1..=FORMAT).contains(&format) {
         return Err(FileErrorKind::Version { version: format, supported: FORMAT });
     }
     let header = serde_json::from_str(json).map_err(settings)?;

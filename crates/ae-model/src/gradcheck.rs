@@ -28,6 +28,7 @@ impl Default for Settings {
 
 /// What the comparison found.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// Parameters compared.
     pub compared: usize,

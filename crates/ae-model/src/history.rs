@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One pass over the training rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct EpochRecord {
     /// The epoch, counted from 1.
     pub epoch: usize,
@@ -11,8 +12,8 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// Mean of `(x̂ - x)²` over the scaled training rows and features, each batch before its update.
     pub train_mse: f64,
-    /// Mean over the validation rows after the epoch, where there are any, of the loss and the divergence of a variational latent, without
-    /// noise, dropout or penalties.
+    /// Mean over the validation rows after the epoch, where there are any, of what is minimised, without noise, dropout or penalties. That of
+    /// a variational model is the bound itself, with its samples and its divergence in full, by the same random numbers after every epoch.
     pub validation_loss: Option<f64>,
     /// The MSE over the validation rows after the epoch, where there are any.
     pub validation_mse: Option<f64>,
@@ -20,6 +21,15 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Wall time in seconds; 0 in the history of a loaded model, for files do not depend on it.
     pub seconds: f64,
+}
+
+impl History {
+    /// The same course without the seconds that it took, as model files keep it: equal data and settings give equal ones.
+    #[must_use]
+    pub fn without_times(mut self) -> History {
+        self.epochs.iter_mut().for_each(|record| record.seconds = 0.0);
+        self
+    }
 }
 
 impl EpochRecord {
@@ -38,7 +48,7 @@ pub enum StopReason {
     Finished,
     /// The loss no longer improved.
     EarlyStopping,
-    /// Its [`crate::CancelToken`] was used; the weights are those of that moment.
+    /// Its [`crate::CancelToken`] was used; the weights are those of that moment, or with early stopping the best so far.
     Cancelled,
     /// A callback asked for it, with this reason.
     Callback(String),
@@ -46,13 +56,14 @@ pub enum StopReason {
 
 /// Every epoch, and how it ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct History {
     /// One record an epoch, in order.
     pub epochs: Vec<EpochRecord>,
     /// Why training ended.
     pub stopped: StopReason,
     /// The epoch after which the weights were as the model now holds them, counted from 1: with early stopping the
-    /// one with the lowest loss, else the last whole one.
+    /// one with the lowest loss, however training ended; else the last whole one.
     pub kept_epoch: usize,
     /// Rows of an update.
     pub batch_size: usize,

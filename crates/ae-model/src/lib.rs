@@ -60,6 +60,8 @@ mod trainer;
 mod unit_norm;
 mod variational;
 
+pub use ae_data;
+pub use ae_kernels::par::PoolError;
 pub use ae_kernels::{Isa, IsaError};
 pub use callback::{BatchEnd, Callback, CancelToken};
 pub use config::{

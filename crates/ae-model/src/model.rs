@@ -1,8 +1,8 @@
 //! The autoencoder that users hold: configuration, scaling and network together.
 
-use std::ops::ControlFlow;
-
-use ae_data::{BatchSource, Dataset, Fingerprint, Pairs, Schema, check_writable, validation_split};
+use ae_data::{
+    BatchSource, DataError, Dataset, Fingerprint, Pairs, Schema, check_writable, division, first_repeated,
+};
 use ae_kernels::Isa;
 use ae_kernels::par::{Crew, Pool};
 
@@ -193,12 +193,13 @@ impl Autoencoder {
     /// scale.)
     ///
     /// Of [`ae_data::Pairs`] it learns to make each target from its row. Both are scaled alike, by one scaler that is fitted to the
-    /// targets; noise of the configuration is added to the rows. What measures errors, here and in the other methods, compares with the
+    /// targets; noise of the configuration is added to the rows. Of [`ae_data::HeldOut`] it validates on the rows that are held out,
+    /// whatever the share. What measures errors, here and in the other methods, compares with the
     /// targets wherever the source has some.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`], [`Error::NotInUnit`] and [`Error::Spread`] for data that cannot be learnt
-    /// from, before anything changes, and [`Error::FarOut`] for rows set aside whose errors could not be told; [`Error::Targets`] for targets of which one of these is true, or that are not one for each row;
+    /// from, [`Error::Names`] and [`Error::Data`] for columns with other names than the schema's or the same name twice, before anything changes, and [`Error::FarOut`] for rows set aside whose errors could not be told; [`Error::Targets`] for targets of which one of these is true, or that are not one for each row;
     /// [`Error::Diverged`], or what reading `data` returns. After either of these in the midst of training the weights are those of the
     /// moment.
     pub fn fit(
@@ -253,7 +254,7 @@ impl Autoencoder {
         let mut kept = None;
         if let Some(checkpoints) = checkpoints {
             let path = checkpoints.path();
-            // Other things could be read for ever.
+            // Reading a pipe or a device might never end.
             if path.exists() && !path.is_file() {
                 let error =
                     std::io::Error::new(std::io::ErrorKind::InvalidInput, "a checkpoint needs a file");
@@ -326,8 +327,9 @@ impl Autoencoder {
     /// The rows to train on and those set aside, and the scaler that is fitted to the first; checks all of them.
     fn prepared(&self, data: &dyn BatchSource) -> Result<(Vec<usize>, Vec<usize>, Scaler), Error> {
         self.expect_width("rows", self.config.input_dim(), data)?;
+        self.expect_fine_names(data)?;
         let rows = data.rows();
-        let (train, validation) = validation_split(rows, self.config.validation(), self.config.seed())?;
+        let (train, validation) = division(data, self.config.validation(), self.config.seed())?;
         if train.is_empty() {
             return Err(Error::NoRows { rows, validation: validation.len() });
         }
@@ -377,6 +379,22 @@ impl Autoencoder {
     }
 
     /// The model for rows that come one by one: no memory taken and no thread woken a call.
+    ///
+    /// ```
+    /// # use ae_data::Rows;
+    /// use ae_model::{Autoencoder, Config, ErrorNorm};
+    /// # let rows = Rows::new(&[0.0, 0.1, 0.4, 0.5, 0.9, 1.0], 2)?;
+    /// # let mut model = Autoencoder::new(Config::builder(2).encoding_dim(1).epochs(2).build()?)?;
+    /// # model.fit(&rows, &mut [])?;
+    ///
+    /// let mut one = model.one_row();
+    /// let mut code = [0.0];
+    /// for row in [[0.2, 0.3], [0.7, 0.1]] {
+    ///     one.encode(&row, &mut code)?;
+    ///     println!("{code:?}, error {:.3}", one.error(&row, ErrorNorm::Sum)?);
+    /// }
+    /// # Ok::<(), ae_model::Error>(())
+    /// ```
     pub fn one_row(&self) -> OneRow<'_> {
         OneRow::new(self)
     }
@@ -468,13 +486,25 @@ impl Autoencoder {
     /// another order they would be other rows.
     pub(crate) fn expect_rows(&self, data: &dyn BatchSource) -> Result<(), Error> {
         self.expect_width("rows", self.config.input_dim(), data)?;
-        let (Some(expected), Some(got)) = (&self.names, data.names()) else { return Ok(()) };
-        match expected.iter().zip(got).position(|(a, b)| a != b) {
-            Some(column) if self.fitted => {
-                let (expected, got) = (expected[column].clone(), got[column].clone());
-                Err(Error::Names { column, expected, got })
-            }
+        match (&self.names, data.names()) {
+            (Some(expected), Some(got)) if self.fitted => expect_names(expected, got),
             _ => Ok(()),
+        }
+    }
+
+    /// That the names of rows to learn from are such as a model file holds: one a feature, no two alike, and those of the schema if there is one.
+    pub(crate) fn expect_fine_names(&self, data: &dyn BatchSource) -> Result<(), Error> {
+        let Some(names) = data.names() else { return Ok(()) };
+        if names.len() != data.features() {
+            let (expected, got) = (data.features(), names.len());
+            return Err(DataError::Count { what: "names", of: "features", expected, got }.into());
+        }
+        if let Some(name) = first_repeated(names) {
+            return Err(DataError::DuplicateColumn { name: name.clone() }.into());
+        }
+        match self.schema.as_ref().map(Schema::feature_names) {
+            Some(of_schema) => expect_names(&of_schema, names),
+            None => Ok(()),
         }
     }
 
@@ -524,6 +554,17 @@ impl Autoencoder {
     }
 }
 
+/// That columns have the same names, in the same order.
+pub(crate) fn expect_names(expected: &[String], got: &[String]) -> Result<(), Error> {
+    match expected.iter().zip(got).position(|(a, b)| a != b) {
+        Some(column) => {
+            let (expected, got) = (expected[column].clone(), got[column].clone());
+            Err(Error::Names { column, expected, got })
+        }
+        None => Ok(()),
+    }
+}
+
 /// The targets of a source, one for each row, where it has targets.
 pub(crate) fn targets_of(data: &dyn BatchSource) -> Result<Option<&dyn BatchSource>, Error> {
     let Some(targets) = data.targets() else { return Ok(None) };
@@ -550,11 +591,4 @@ fn layers<T: Arithmetic>(engine: &Engine<T>) -> Vec<LayerParameters<f64>> {
             LayerParameters { inputs, outputs, weights: wide(weights), bias: wide(bias) }
         })
         .collect()
-}
-
-/// Callbacks made of a closure over the epochs.
-impl<F: FnMut(&crate::EpochRecord) -> ControlFlow<String> + Send> Callback for F {
-    fn on_epoch_end(&mut self, record: &crate::EpochRecord) -> ControlFlow<String> {
-        self(record)
-    }
 }

@@ -253,19 +253,19 @@ impl<T: Element> Network<T> {
     /// That these can be the parameters of layer `index`.
     ///
     /// # Errors
-    /// [`Error::Width`] if there is no such layer or the sizes are not the layer's; [`Error::NotTied`] for weights of the decoder that are
+    /// [`Error::NoSuchLayer`]; [`Error::LayerShape`] for other sizes than the layer's; [`Error::Parameter`] for one that is not finite; [`Error::NotTied`] for weights of the decoder that are
     /// not the transpose of those that they are tied to.
     pub(crate) fn check_layer(&self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
-        let layer = self.layers.get(index);
-        let expected = layer.map_or(0, |layer| (layer.inputs + 1) * layer.outputs);
-        let got = values.weights.len() + values.bias.len();
-        let fits = layer.is_some_and(|layer| {
-            values.inputs == layer.inputs
-                && values.outputs == layer.outputs
-                && values.bias.len() == layer.outputs
-        });
-        if !fits || got != expected {
-            return Err(Error::Width { what: "parameters of a layer", expected, got });
+        let layers = self.layers.len();
+        let layer = self.layers.get(index).ok_or(Error::NoSuchLayer { index, layers })?;
+        let (expected, got) = ((layer.inputs, layer.outputs), (values.inputs, values.outputs));
+        let (weights, biases) = (values.weights.len(), values.bias.len());
+        if expected != got || weights != layer.inputs * layer.outputs || biases != layer.outputs {
+            return Err(Error::LayerShape { layer: index, expected, got, weights, biases });
+        }
+        let all = values.weights.iter().chain(&values.bias);
+        if let Some(at) = all.into_iter().position(|x| !x.to_f64().is_finite()) {
+            return Err(Error::Parameter { layer: index, index: at });
         }
         match (self.tied_to(index), self.stray(index, values)) {
             (Some(tied_to), Some(at)) => Err(Error::NotTied { layer: index, tied_to, index: at }),

@@ -16,9 +16,11 @@ impl Autoencoder {
     /// ([`Autoencoder::from_layers`]).
     ///
     /// # Errors
-    /// As [`fit`](Autoencoder::fit), before anything changes [`Error::Names`], and [`Error::FarOut`] for any of these rows.
+    /// As [`fit`](Autoencoder::fit), before anything changes [`Error::Names`], and [`Error::FarOut`] for any of these rows;
+    /// [`Error::LossNotFinite`] in the place of [`Error::Diverged`].
     pub fn partial_fit(&mut self, data: &dyn BatchSource) -> Result<f64, Error> {
         self.expect_rows(data)?;
+        self.expect_fine_names(data)?;
         let rows = data.rows();
         if rows == 0 {
             return Err(Error::NoRows { rows, validation: 0 });
@@ -77,7 +79,7 @@ impl Autoencoder {
         let mse = error.squares / known_values(table.expected()).max(1) as f64;
         if !mse.is_finite() {
             let learning_rate = self.config.learning_rate();
-            return Err(Error::Diverged { epoch: 1, batch: 1, learning_rate, loss: mse, best: mse });
+            return Err(Error::LossNotFinite { learning_rate, loss: mse });
         }
         Ok(mse)
     }

@@ -1,6 +1,6 @@
 //! Scaling of features: fitted on the training rows, part of the model, undone on the way out.
 
-use ae_data::{BatchSource, DataError};
+use ae_data::{BatchSource, DataError, values_of};
 use ae_kernels::Element;
 use ae_kernels::panel::Affine;
 
@@ -71,12 +71,23 @@ impl Scaler {
         Scaler { shift: vec![0.0; features], scale: vec![1.0; features] }
     }
 
-    /// The scaler with these values; `None` unless they are as many, finite, and every scale positive.
+    /// The scaler with these values; `None` unless they are as many, and of sizes that single precision takes away and divides by:
+    /// shifts up to 3.4e38, scales from 1.2e-38 on.
     pub fn from_parts(shift: Vec<f64>, scale: Vec<f64>) -> Option<Scaler> {
         let fine = shift.len() == scale.len()
-            && shift.iter().all(|x| x.is_finite())
-            && scale.iter().all(|x| x.is_finite() && *x > 0.0);
+            && shift.iter().all(|x| Scaler::may_shift(*x))
+            && scale.iter().all(|x| Scaler::may_scale(*x));
         fine.then_some(Scaler { shift, scale })
+    }
+
+    /// Whether single precision can take it away.
+    pub(crate) fn may_shift(x: f64) -> bool {
+        x.abs() <= f64::from(f32::MAX)
+    }
+
+    /// Whether single precision can divide by it.
+    pub(crate) fn may_scale(x: f64) -> bool {
+        x.is_finite() && x >= f64::from(f32::MIN_POSITIVE)
     }
 
     /// Fits to the rows `indices` of `data`, checking that every value is finite.
@@ -385,7 +396,7 @@ fn for_each_row(
     mut visit: impl FnMut(usize, &[f32]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let features = data.features();
-    if let Some(all) = data.as_slice() {
+    if let Some(all) = values_of(data) {
         if let Some(&index) = indices.iter().find(|&&index| index >= data.rows()) {
             return Err(DataError::RowOutOfRange { index, rows: data.rows() }.into());
         }

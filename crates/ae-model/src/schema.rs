@@ -3,7 +3,7 @@
 use ae_data::{BatchSource, Dataset, Schema};
 
 use crate::error::Error;
-use crate::model::Autoencoder;
+use crate::model::{Autoencoder, expect_names};
 use crate::scale::Scaler;
 
 impl Autoencoder {
@@ -11,11 +11,14 @@ impl Autoencoder {
     /// stay so whatever the scaling.
     ///
     /// # Errors
-    /// [`Error::Width`] unless the schema has as many features as the model.
+    /// [`Error::Width`] unless the schema has as many features as the model, [`Error::Names`] if those that the model was trained on have other names.
     pub fn set_schema(&mut self, schema: Schema) -> Result<(), Error> {
         let (expected, got) = (self.config.input_dim(), schema.width());
         if got != expected {
             return Err(Error::Width { what: "a schema", expected, got });
+        }
+        if let Some(names) = &self.names {
+            expect_names(&schema.feature_names(), names)?;
         }
         self.schema = Some(schema);
         Ok(())

@@ -11,6 +11,7 @@ const ROWS: usize = 1024;
 
 /// Measures of a sparse autoencoder on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Sparsity {
     /// Mean over the rows of the number of values of an encoding that are not zero: "L0".
     pub active: f64,

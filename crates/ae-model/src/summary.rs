@@ -8,6 +8,7 @@ use crate::config::{
 
 /// Architecture, parameters and compression of a model. Its `Display` is a few aligned lines.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Widths of all layers, input to output.
     pub layer_dims: Vec<usize>,

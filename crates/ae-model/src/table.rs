@@ -1,6 +1,6 @@
 //! Rows in memory on their way into a step.
 
-use ae_data::BatchSource;
+use ae_data::{BatchSource, values_of};
 use ae_kernels::Isa;
 use ae_kernels::finite::all_finite;
 use ae_kernels::par::Crew;
@@ -51,11 +51,7 @@ pub(crate) struct Feed<'a> {
 impl<'a> Feed<'a> {
     /// For up to `most` rows at a time of `data`, and of `targets` beside them.
     pub(crate) fn new(data: &'a dyn BatchSource, targets: Option<&'a dyn BatchSource>, most: usize) -> Self {
-        // One that is not as long as it should be is not believed.
-        let slice = |source: &'a dyn BatchSource| {
-            source.as_slice().filter(|values| values.len() == data.rows() * data.features())
-        };
-        let whole = match (slice(data), targets.map(slice)) {
+        let whole = match (values_of(data), targets.map(values_of)) {
             (Some(rows), None) => Some(Table { rows, targets: None }),
             (Some(rows), Some(Some(targets))) => Some(Table { rows, targets: Some(targets) }),
             _ => None,

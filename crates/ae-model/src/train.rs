@@ -14,15 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::bulk::{Bulk, Source};
 use crate::callback::{BatchEnd, Callback, CancelToken};
-use crate::config::Config;
+use crate::config::{Config, Latent};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::{EpochRecord, History, StopReason};
 use crate::init::{self, Purpose};
 use crate::model::known_values;
+use crate::scale::Scaler;
 use crate::schedule::Plateau;
 use crate::step::{Arithmetic, Totals};
-use crate::table::Feed;
+use crate::table::{Feed, Table};
 pub use checkpoint::Checkpoints;
 pub(crate) use checkpoint::{Keeper, Saved};
 pub use range_test::RangeTest;
@@ -85,6 +86,8 @@ fn known_share(feed: &mut Feed<'_>, config: &Config, rows: &[usize]) -> Result<f
 
 /// Rows of the validation part that are read at a time.
 const VALIDATION_ROWS: usize = 8192;
+/// Rows whose samples are in memory together, of which the first has random numbers of its own.
+const JUDGED_ROWS: usize = 128;
 
 /// Trains the engine. On an error its weights are those of the moment of the error. Whatever happens, updates that follow have the
 /// configured learning rate and all of the KL divergence.
@@ -139,6 +142,47 @@ struct Training<'a, 'c, T: Arithmetic> {
     before: f64,
     /// Loss and squared error of rows of the validation part.
     measured: Vec<[f64; 2]>,
+    /// What tells the losses of a variational model.
+    judge: Option<Judge<T>>,
+}
+
+/// Tells the loss of rows by samples of their encodings, which the posterior's mean alone would make too small: the same samples whenever it is
+/// asked, so that epochs differ by their weights alone.
+struct Judge<T: Arithmetic> {
+    engine: Engine<T>,
+    losses: Vec<f64>,
+}
+
+impl<T: Arithmetic> Judge<T> {
+    /// Random numbers that no update draws.
+    const TIME: u64 = 1 << 62;
+
+    fn new(trained: &Engine<T>, config: &Config, rows: usize) -> Self {
+        let scaler = Scaler::identity(config.input_dim());
+        let mut engine = Engine::new(trained.network.isa, &config.judging(), &scaler);
+        engine.maps = trained.maps.clone();
+        engine.set_epochs(f64::INFINITY);
+        Judge { engine, losses: vec![0.0; rows] }
+    }
+
+    /// The losses of rows with the weights of `trained`, whose first is row `first` of those that are judged.
+    fn losses(
+        &mut self,
+        trained: &Engine<T>,
+        crew: Crew<'_>,
+        (table, indices): (Table<'_>, &[usize]),
+        first: usize,
+    ) -> &[f64] {
+        let parameters = trained.network.parameters.as_slice();
+        self.engine.network.parameters.as_mut_slice().copy_from_slice(parameters);
+        let losses = &mut self.losses[..indices.len()];
+        let blocks = indices.chunks(JUDGED_ROWS).zip(losses.chunks_mut(JUDGED_ROWS));
+        for (block, (indices, losses)) in blocks.enumerate() {
+            let time = Self::TIME + (first / JUDGED_ROWS + block) as u64;
+            self.engine.losses_at(crew, time, table, indices, losses);
+        }
+        losses
+    }
 }
 
 /// What does not change during a training.
@@ -200,8 +244,10 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
             stopper: Stopper::new(config.early_stopping(), engine),
         };
         let measured = vec![[0.0; 2]; at_a_time];
+        let judge = (matches!(config.latent(), Latent::Gaussian(_)) && at_a_time > 0)
+            .then(|| Judge::new(engine, config, at_a_time));
         let (start, before, step) = (Instant::now(), 0.0, 0);
-        Ok(Training { engine, task, crew, callbacks, feed, at, sizes, step, start, before, measured })
+        Ok(Training { engine, task, crew, callbacks, feed, at, sizes, step, start, before, measured, judge })
     }
 
     /// Goes to where the training is to go on from, if anywhere. Gives the epochs that are over.
@@ -292,11 +338,16 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
     /// The losses of the validation part.
     fn validate(&mut self) -> Result<Totals, Error> {
         let mut totals = Totals::default();
-        for indices in self.task.validation.chunks(VALIDATION_ROWS) {
+        for (chunk, indices) in self.task.validation.chunks(VALIDATION_ROWS).enumerate() {
+            let first = chunk * VALIDATION_ROWS;
             let (table, places) = self.feed.rows(indices)?;
             let measured = &mut self.measured[..indices.len()];
             let bulk = Bulk { network: &self.engine.network, maps: &self.engine.maps, crew: self.crew };
             bulk.row_losses(Source { table, indices: Some(places) }, measured);
+            if let Some(judge) = &mut self.judge {
+                let losses = judge.losses(self.engine, self.crew, (table, places), first);
+                measured.iter_mut().zip(losses).for_each(|(of_row, loss)| of_row[0] = *loss);
+            }
             for [loss, squares] in &*measured {
                 totals.add(Totals { loss: *loss, squares: *squares });
             }
@@ -333,9 +384,8 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         let written = keeper.map_or(Ok(()), |keeper| keeper.write(self.engine, &self.at, true));
         let Progress { mut history, stopper, .. } = self.at;
         history.kept_epoch = history.epochs.last().map_or(0, |record| record.epoch);
-        if matches!(history.stopped, StopReason::Finished | StopReason::EarlyStopping)
-            && let Some(best) = stopper.best_epoch()
-        {
+        // However it ended: a checkpoint has what training goes on from.
+        if let Some(best) = stopper.best_epoch() {
             stopper.restore(self.engine);
             history.kept_epoch = best;
         }

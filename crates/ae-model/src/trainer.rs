@@ -1,5 +1,6 @@
 //! Training one batch at a time, for programs that bring their own loop.
 
+use ae_data::DataError;
 use ae_kernels::Isa;
 use ae_kernels::finite::rows_finite;
 use ae_kernels::par::{Crew, Pool};
@@ -19,6 +20,22 @@ use crate::table::{Table, first_wrong};
 /// whatever the configuration's precision says; its schedule, epochs and running mean of the weights have no part in it.
 ///
 /// A clone goes on by itself from where this one is: the same updates make both the same.
+///
+/// ```
+/// use ae_model::{Autoencoder, Config, Isa, Optimizer, Scaler, Trainer};
+///
+/// let table: Vec<f32> = (0..100).flat_map(|i| [0.01 * i as f32, 1.0 - 0.01 * i as f32]).collect(); // [100, 2]
+/// let config = Config::builder(2).encoding_dim(1).optimizer(Optimizer::ADAM).learning_rate(0.01).build()?;
+/// let mut trainer = Trainer::<f32>::new(&config, Isa::active()?, None)?;
+/// let losses = trainer.enter(|session| -> Result<Vec<f64>, ae_model::Error> {
+///     let batches = (0..200).map(|step| [step % 25, step % 25 + 30, step % 25 + 60]); // rows of each update
+///     batches.map(|rows| session.train_batch(&table, &rows)).collect()
+/// })?;
+/// assert!(losses[199] < losses[0]);
+/// let model = Autoencoder::from_layers(config, Scaler::identity(2), &trainer.layers())?;
+/// # assert!(model.is_fitted());
+/// # Ok::<(), ae_model::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Trainer<T: Arithmetic> {
     engine: Engine<T>,
@@ -56,7 +73,7 @@ impl<T: Arithmetic> Trainer<T> {
     /// norm 1 are so again after the next update.
     ///
     /// # Errors
-    /// [`Error::Width`] if there is no such layer or the sizes are not the layer's; [`Error::NotTied`] for weights of the decoder that are
+    /// [`Error::NoSuchLayer`]; [`Error::LayerShape`] for other sizes than the layer's; [`Error::Parameter`] for one that is not finite; [`Error::NotTied`] for weights of the decoder that are
     /// not the transpose of those that they are tied to.
     pub fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
         self.engine.network.check_layer(index, values)?;
@@ -89,7 +106,8 @@ impl<T: Arithmetic> Session<'_, T> {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Width`] if the table is not whole rows; [`Error::RowIndex`] for an index beyond it; [`Error::NoRows`] for an
+    /// [`Error::Data`] if the table is not whole rows; [`Error::LossNotFinite`] if an update before has taken the parameters out of reach,
+    /// when this one has been made too; [`Error::RowIndex`] for an index beyond it; [`Error::NoRows`] for an
     /// empty batch; [`Error::NotFinite`] for an infinite value in one of these rows, or NaN where the configuration does not say that it is a
     /// missing one. Nothing has changed then.
     pub fn train_batch(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
@@ -136,7 +154,11 @@ impl<T: Arithmetic> Session<'_, T> {
     fn train(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {
         self.check(table, indices)?;
         let total = Compiled::train_batch(self.engine, self.crew, table, indices);
-        Ok(total.squares / (indices.len() * self.features) as f64)
+        let loss = total.squares / (indices.len() * self.features) as f64;
+        if loss.is_finite() {
+            return Ok(loss);
+        }
+        Err(Error::LossNotFinite { learning_rate: self.engine.learning_rate(), loss })
     }
 
     fn gradients_of(
@@ -151,7 +173,7 @@ impl<T: Arithmetic> Session<'_, T> {
     fn check(&self, Table { rows: table, targets }: Table<'_>, indices: &[usize]) -> Result<(), Error> {
         let features = self.features;
         if !table.len().is_multiple_of(features) {
-            return Err(Error::Width { what: "whole rows", expected: features, got: table.len() % features });
+            return Err(DataError::Shape { what: "rows", width: features, got: table.len() }.into());
         }
         if let Some(targets) = targets.filter(|targets| targets.len() != table.len()) {
             return Err(Error::Width { what: "targets", expected: table.len(), got: targets.len() });

@@ -25,7 +25,7 @@ const MOST_SAMPLES: usize = 1_000_000;
 
 impl Autoencoder {
     /// Makes `rows` rows up, in the units of the data: decodes encodings drawn from the prior, `N(0, 1)` in each dimension.
-    /// The same for a seed on every CPU but for the rounding of the decoder, and the first rows of more.
+    /// For a seed rows agree on every CPU up to the rounding of the decoder, and more rows begin with the same ones.
     ///
     /// # Errors
     /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more than 10⁹ rows.
@@ -143,7 +143,7 @@ impl<T: Arithmetic> Weighing<T> {
             for (times, samples, engine) in &mut self.passes {
                 let share = (*samples as f64 / total).ln();
                 for _ in 0..*times {
-                    engine.losses_at(crew, time, table, indices, losses);
+                    engine.losses_at(crew, time, table.into(), indices, losses);
                     time += 1;
                     for (sum, loss) in out.iter_mut().zip(&*losses) {
                         *sum = ln_of_sum(*sum, share - loss);

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_data::Rows;
-use ae_model::{Activation, CodePenalty, Config, ErrorNorm, Isa, LayerParameters, Trainer};
+use ae_model::{Activation, CodePenalty, Config, ErrorNorm, Isa, LayerParameters, Optimizer, Trainer};
 
 /// 2 inputs, 1 code, 2 outputs, ReLU: `code = max(0, w x + b)`, `x̂ = v code + c`.
 fn network() -> Trainer<f64> {
     let config = Config::builder(2)
+        .optimizer(Optimizer::Sgd)
         .hidden_dims([])
         .encoding_dim(1)
         .activation(Activation::Relu)
@@ -47,7 +48,11 @@ fn penalties_by_hand() {
         LayerParameters { inputs: 1, outputs: 2, weights: vec![0.5, -1.0], bias: vec![0.0, 1.0] },
     ];
     let objective = |penalty: Option<CodePenalty>| {
-        let mut config = Config::builder(2).hidden_dims([]).encoding_dim(1).activation(Activation::Sigmoid);
+        let mut config = Config::builder(2)
+            .optimizer(Optimizer::Sgd)
+            .hidden_dims([])
+            .encoding_dim(1)
+            .activation(Activation::Sigmoid);
         if let Some(penalty) = penalty {
             config = config.code_penalty(penalty);
         }
@@ -96,7 +101,12 @@ fn bad_batches_are_errors() {
 /// What the error norms mean, on an untrained network with an identity scaler.
 #[test]
 fn error_norms() {
-    let config = Config::builder(2).encoding_dim(1).scaler(ae_model::ScalerKind::None).build().unwrap();
+    let config = Config::builder(2)
+        .optimizer(Optimizer::Sgd)
+        .encoding_dim(1)
+        .scaler(ae_model::ScalerKind::None)
+        .build()
+        .unwrap();
     let model = ae_model::Autoencoder::new(config).unwrap();
     let rows = Rows::new(&TABLE, 2).unwrap();
     let rebuilt = model.reconstruct(&rows).unwrap();

@@ -21,7 +21,7 @@ fn fitted(config: ConfigBuilder, rows: &Dataset) -> Autoencoder {
 fn it_is_the_other_model_until_it_is_trained() {
     let rows = digits().unwrap();
     let first = fitted(base(), &rows);
-    let config = base().optimizer(Optimizer::default()).learning_rate(1e-30).epochs(2).build().unwrap();
+    let config = base().optimizer(Optimizer::Sgd).learning_rate(1e-30).epochs(2).build().unwrap();
     let mut next = Autoencoder::continuing(config, &first).unwrap();
     assert!(next.is_fitted());
     let errors = |model: &Autoencoder| model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();

@@ -42,6 +42,7 @@ struct Case {
 impl Case {
     fn builder(&self) -> ConfigBuilder {
         let mut builder = Config::builder(self.input)
+            .optimizer(Optimizer::Sgd)
             .encoding_dim(self.code)
             .hidden_dims([])
             .activation(self.activation)

@@ -5,7 +5,7 @@
 mod parameters;
 
 use ae_model::gradcheck::{self, Settings};
-use ae_model::{Activation, Arithmetic, Config, Init, Isa, LayerParameters, Products, Trainer};
+use ae_model::{Activation, Arithmetic, Config, Init, Isa, LayerParameters, Optimizer, Products, Trainer};
 use ae_testing::naive::{self, NaiveNet};
 use ae_testing::random::SplitMix64;
 use parameters::flat;
@@ -28,6 +28,7 @@ impl Architecture {
             unreachable!("two widths at least")
         };
         Config::builder(*input)
+            .optimizer(Optimizer::Sgd)
             .hidden_dims(hidden)
             .encoding_dim(*encoding)
             .activation(self.activation)

@@ -8,7 +8,7 @@ mod parameters;
 use ae_model::gradcheck::{self, Report, Settings};
 use ae_model::{
     Activation, Arithmetic, CodePenalty, Config, ConfigBuilder, Dropout, Gaussian, Isa, Latent,
-    LayerParameters, Loss, Noise, Products, ScalerKind, Trainer, WeightPenalty,
+    LayerParameters, Loss, Noise, Optimizer, Products, ScalerKind, Trainer, WeightPenalty,
 };
 use ae_testing::random::SplitMix64;
 use parameters::{fill, flat};
@@ -37,6 +37,7 @@ impl Kind {
     fn config(&self) -> Config {
         let [input, hidden @ .., code] = self.widths.as_slice() else { unreachable!("two widths at least") };
         let mut builder: ConfigBuilder = Config::builder(*input)
+            .optimizer(Optimizer::Sgd)
             .hidden_dims(hidden)
             .encoding_dim(*code)
             .activation(self.activation)

@@ -96,7 +96,7 @@ fn a_continued_dictionary_has_vectors_of_norm_one() {
 fn updates_do_not_depend_on_the_size_of_earlier_batches() {
     let rows = Dataset::new(SplitMix64::new(8).uniform_f32s(100 * 260, 0.0, 1.0), 260).unwrap();
     let few = rows.select_rows(&(0..20).collect::<Vec<_>>()).unwrap();
-    let config = Config::builder(260).encoding_dim(400).batch_size(90).epochs(1);
+    let config = Config::builder(260).optimizer(Optimizer::Sgd).encoding_dim(400).batch_size(90).epochs(1);
     let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
     model.fit(&rows, &mut []).unwrap();
     let mut reloaded = reloaded(&model);

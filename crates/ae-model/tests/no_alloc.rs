@@ -4,7 +4,7 @@
 
 use std::alloc::System;
 
-use ae_model::{Autoencoder, Config, ErrorNorm, ImageLayers, Isa, Latent, Session, TopK, Trainer};
+use ae_model::{Autoencoder, Config, ErrorNorm, ImageLayers, Isa, Latent, Optimizer, Session, TopK, Trainer};
 use ae_testing::random::SplitMix64;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -30,12 +30,19 @@ fn a_warm_step_allocates_nothing() {
         let batch_top_k = Latent::TopK(TopK { k: 7, revival: None, of_batch: true });
         let of_batch = Config::builder(200).encoding_dim(300).latent(batch_top_k);
         let ImageLayers(layers) = "20 3 s2, pool 2, 24 3 g4".parse().unwrap();
-        let conv = Config::builder(200).image(10, 20, 1).conv_layers(layers).encoding_dim(10);
+        let conv = Config::builder(200)
+            .optimizer(Optimizer::Sgd)
+            .image(10, 20, 1)
+            .conv_layers(layers)
+            .encoding_dim(10);
         let kinds = [
             ("40 hidden units", deep(40)),
             ("600", deep(600)),
             ("normalised and tied", deep(600).layer_norm(true).tied_weights(true)),
-            ("contractive", Config::builder(200).encoding_dim(300).contractive(0.1)),
+            (
+                "contractive",
+                Config::builder(200).optimizer(Optimizer::Sgd).encoding_dim(300).contractive(0.1),
+            ),
             ("vectors of norm 1", sparse.clone().unit_norm(true)),
             ("top-k", sparse),
             ("top-k of batches", of_batch),

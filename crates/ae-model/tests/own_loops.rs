@@ -39,7 +39,7 @@ fn a_row_out_of_reach_is_refused_by_partial_fit_before_anything_changes() {
         assert!(matches!(error, Error::FarOut { row: 2, column: 5, .. }), "{error}");
         assert_eq!(
             error.to_string(),
-            "row 3, column 6: 1e25 is too far from the rows that the scale comes from for its error to be told"
+            "row 3, column 6: 1e25 is so far outside the range of the training rows that its squared error overflows"
         );
         assert_eq!(weights(&model), before);
         assert!(model.partial_fit(&rows(32, 3)).unwrap().is_finite());
@@ -144,11 +144,11 @@ fn what_a_loop_of_ones_own_has_learnt_is_a_model() {
     );
     assert_eq!(
         from(scaler.clone(), &layers[1..]),
-        "the model expects the layers of 4 values, but these have 3"
+        "the configuration has 4 layers, encoder and decoder together, but 3 are given"
     );
     let mut other = layers.clone();
     other[1].weights.pop();
-    assert!(from(scaler.clone(), &other).starts_with("the model expects parameters of a layer"));
+    assert!(from(scaler.clone(), &other).starts_with("layer 1 has weights ["));
     let mut other = layers;
     other[2].bias[1] = f32::NAN;
     assert_eq!(from(scaler, &other), "parameter 19 of layer 2 is not a finite number");

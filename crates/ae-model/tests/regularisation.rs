@@ -165,10 +165,19 @@ fn refused(builder: ConfigBuilder) -> String {
 
 #[test]
 fn normalised_models_agree_with_themselves() {
-    let base = Config::builder(24).hidden_dims([40, 11]).encoding_dim(5).layer_norm(true).learning_rate(1e-3);
+    let base = Config::builder(24)
+        .optimizer(Optimizer::Sgd)
+        .hidden_dims([40, 11])
+        .encoding_dim(5)
+        .layer_norm(true)
+        .learning_rate(1e-3);
     every_way_agrees(&base, 24);
-    let wide =
-        Config::builder(70).hidden_dims([150, 33]).encoding_dim(5).layer_norm(true).learning_rate(1e-4);
+    let wide = Config::builder(70)
+        .optimizer(Optimizer::Sgd)
+        .hidden_dims([150, 33])
+        .encoding_dim(5)
+        .layer_norm(true)
+        .learning_rate(1e-4);
     threads_change_nothing(&wide.dropout(Dropout { input: 0.1, hidden: 0.2 }));
     // A hidden layer above a sparse code.
     every_way_agrees(&base.latent(Latent::top_k(2)).activation(Activation::Relu), 24);
@@ -323,7 +332,12 @@ fn tied_weights_stay_tied_to_the_bit() {
 /// One step of plain descent is the gradient's, seen by both copies.
 #[test]
 fn a_tied_step_follows_its_gradient() {
-    let config = Config::builder(9).hidden_dims([6]).encoding_dim(4).tied_weights(true).learning_rate(0.3);
+    let config = Config::builder(9)
+        .optimizer(Optimizer::Sgd)
+        .hidden_dims([6])
+        .encoding_dim(4)
+        .tied_weights(true)
+        .learning_rate(0.3);
     let config = config.build().unwrap();
     let (table, all) = (table(13, 9, 2), (0..13).collect::<Vec<_>>());
     let mut trainer = trainer::<f64>(&config, Isa::best(), 1, Products::Plain);
@@ -341,7 +355,7 @@ fn a_tied_step_follows_its_gradient() {
 
 #[test]
 fn tied_models_agree_with_themselves() {
-    let base = Config::builder(24).tied_weights(true).learning_rate(1e-3);
+    let base = Config::builder(24).optimizer(Optimizer::Sgd).tied_weights(true).learning_rate(1e-3);
     every_way_agrees(&base.clone().hidden_dims([40, 11]).encoding_dim(5).layer_norm(true), 24);
     every_way_agrees(&base.encoding_dim(100).latent(Latent::top_k(3)), 24);
 }

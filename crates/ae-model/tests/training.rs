@@ -6,10 +6,10 @@ mod remote;
 
 use std::ops::ControlFlow;
 
-use ae_data::{BatchSource, Dataset, Rows};
+use ae_data::{BatchSource, Dataset, HeldOut, Rows};
 use ae_model::{
-    Activation, Autoencoder, BatchEnd, Callback, CancelToken, Config, EarlyStopping, EpochRecord, Error,
-    ErrorNorm, Loss, Optimizer, Precision, Scaler, ScalerKind, StopReason,
+    Activation, Autoencoder, BatchEnd, Callback, CancelToken, Checkpoints, Config, ConfigBuilder,
+    EarlyStopping, EpochRecord, Error, ErrorNorm, Loss, Optimizer, Precision, Scaler, ScalerKind, StopReason,
 };
 use ae_testing::random::SplitMix64;
 use remote::Remote;
@@ -45,6 +45,7 @@ fn learning_beats_the_mean_by_far() {
     let data = curve(500, 10);
     for precision in [Precision::F32, Precision::F64] {
         let config = Config::builder(10)
+            .optimizer(Optimizer::Sgd)
             .hidden_dims([32])
             .encoding_dim(2)
             .learning_rate(0.05)
@@ -125,6 +126,7 @@ fn early_stopping_keeps_the_best_weights() {
     let data = curve(120, 8);
     // A step so large that the loss soon moves up and down.
     let config = Config::builder(8)
+        .optimizer(Optimizer::Sgd)
         .hidden_dims([16])
         .encoding_dim(2)
         .activation(Activation::Relu)
@@ -163,7 +165,13 @@ fn early_stopping_without_validation_watches_the_training_loss() {
 #[test]
 fn divergence_is_an_error_that_says_where() {
     let data = curve(64, 8);
-    let config = Config::builder(8).hidden_dims([32, 32]).learning_rate(50.0).batch_size(4).build().unwrap();
+    let config = Config::builder(8)
+        .optimizer(Optimizer::Sgd)
+        .hidden_dims([32, 32])
+        .learning_rate(50.0)
+        .batch_size(4)
+        .build()
+        .unwrap();
     let error = Autoencoder::new(config).unwrap().fit(&data, &mut []).unwrap_err();
     let Error::Diverged { epoch, batch, learning_rate, loss, .. } = error else { panic!("{error}") };
     assert!(epoch >= 1 && batch >= 1 && learning_rate == 50.0, "{error}");
@@ -244,7 +252,9 @@ fn a_token_cancels() {
 #[test]
 fn partial_fit_continues_where_it_was() {
     let data = curve(64, 6);
-    let mut model = Autoencoder::new(Config::builder(6).learning_rate(0.1).build().unwrap()).unwrap();
+    let mut model =
+        Autoencoder::new(Config::builder(6).optimizer(Optimizer::Sgd).learning_rate(0.1).build().unwrap())
+            .unwrap();
     let losses: Vec<f64> = (0..50).map(|_| model.partial_fit(&data).unwrap()).collect();
     assert!(losses[49] < losses[0] / 2.0, "{} to {}", losses[0], losses[49]);
     let scaler = model.scaler().clone();
@@ -351,6 +361,7 @@ fn scaling_is_undone_on_the_way_out() {
     let data = Dataset::new(values, 4).unwrap();
     for scaler in [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust] {
         let config = Config::builder(4)
+            .optimizer(Optimizer::Sgd)
             .hidden_dims([16])
             .encoding_dim(3)
             .scaler(scaler)
@@ -456,4 +467,64 @@ fn the_range_test_finds_a_rate_that_learns() {
     let model = Autoencoder::new(base().build().unwrap()).unwrap();
     assert!(matches!(model.range_test(&curve(5, 9)), Err(Error::Width { .. })));
     assert!(matches!(model.range_test(&curve(0, 10)), Err(Error::NoRows { .. })));
+}
+
+/// However training ends, early stopping leaves the best weights there were.
+#[test]
+fn a_callback_that_stops_training_leaves_the_best_weights() {
+    let rows = curve(60, 3);
+    let config = Config::builder(rows.features()).encoding_dim(1).epochs(60).validation(0.3);
+    let config = config.early_stopping(EarlyStopping::after(50)).learning_rate(0.2).seed(2).build().unwrap();
+    let mut seen: Vec<f64> = Vec::new();
+    let mut model = Autoencoder::new(config).unwrap();
+    let mut stop = |record: &EpochRecord| {
+        seen.push(record.monitored());
+        if record.epoch == 40 {
+            ControlFlow::Break("time is up".to_owned())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let history = model.fit(&rows, &mut [&mut stop]).unwrap();
+    let best = seen.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).unwrap().0 + 1;
+    assert!(best < 40, "{best}: the test needs a training that gets worse");
+    assert_eq!((history.epochs.len(), history.kept_epoch), (40, best));
+    let (_, held_out) = ae_data::validation_split(rows.rows(), 0.3, 2).unwrap();
+    let error = model.mse(&rows.select_rows(&held_out).unwrap()).unwrap();
+    let expected = history.epochs[best - 1].validation_mse.unwrap();
+    assert!((error - expected).abs() < 1e-6 * expected, "{error} for {expected}");
+}
+
+/// Rows that are held out decide when training stops, and are never learnt from.
+#[test]
+fn rows_that_are_held_out_are_validated_on() {
+    let (early, late) = (curve(80, 4), curve(100, 4));
+    let late = late.select_rows(&(80..100).collect::<Vec<_>>()).unwrap();
+    let all = early.followed_by(&late).unwrap();
+    let config = Config::builder(4).encoding_dim(2).epochs(15).seed(4).validation(0.5).build().unwrap();
+    let (model, history) = fitted(config.clone(), &HeldOut::last(&all, 20).unwrap());
+    assert_eq!((history.train_rows, history.validation_rows), (80, 20));
+    let expected = history.epochs[14].validation_mse.unwrap();
+    assert!((model.mse(&late).unwrap() - expected).abs() < 1e-6 * expected);
+    // As without them, to the bit.
+    let alone = ConfigBuilder::from(config.clone()).validation(0.0).build().unwrap();
+    let (without, _) = fitted(alone, &early);
+    assert_eq!(model.layers(), without.layers());
+    assert_eq!(model.scaler(), without.scaler());
+    // Also from a checkpoint, which is not that of a training that holds out others.
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::at(folder.path().join("a.checkpoint"));
+    let resumable = |rows: &dyn BatchSource| {
+        let mut model = Autoencoder::new(config.clone()).unwrap();
+        model.fit_resumable(rows, &checkpoints, &mut []).map(|_| model.layers())
+    };
+    assert_eq!(resumable(&HeldOut::last(&all, 20).unwrap()).unwrap(), model.layers());
+    assert!(matches!(resumable(&HeldOut::last(&all, 19).unwrap()), Err(Error::OtherTraining { .. })));
+    let none = fitted_error(&config, &HeldOut::last(&early, 80).unwrap());
+    assert!(matches!(none, Error::NoRows { rows: 80, validation: 80 }), "{none}");
+    assert!(HeldOut::last(&early, 81).is_err());
+}
+
+fn fitted_error(config: &Config, data: &dyn BatchSource) -> Error {
+    Autoencoder::new(config.clone()).unwrap().fit(data, &mut []).unwrap_err()
 }

@@ -20,7 +20,14 @@ fn table() -> Vec<f32> {
 
 /// A dictionary computed sparsely, one that is too narrow for it, and one whose codes have a price.
 fn dictionaries() -> [(&'static str, ConfigBuilder); 3] {
-    let base = || Config::builder(INPUT).unit_norm(true).scaler(ScalerKind::None).learning_rate(0.01).seed(2);
+    let base = || {
+        Config::builder(INPUT)
+            .optimizer(Optimizer::Sgd)
+            .unit_norm(true)
+            .scaler(ScalerKind::None)
+            .learning_rate(0.01)
+            .seed(2)
+    };
     let priced = base().encoding_dim(40).activation(Activation::Relu);
     [
         ("sparse", base().encoding_dim(70).latent(Latent::top_k(4))),

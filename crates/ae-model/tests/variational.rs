@@ -4,7 +4,8 @@
 
 use ae_data::Dataset;
 use ae_model::{
-    Activation, Autoencoder, Config, ConfigBuilder, Error, Latent, Loss, Optimizer, Precision, ScalerKind,
+    Activation, Autoencoder, Config, ConfigBuilder, Error, Gaussian, Latent, Loss, Optimizer, Precision,
+    ScalerKind,
 };
 use ae_testing::random::SplitMix64;
 
@@ -48,6 +49,66 @@ fn integral(model: &Autoencoder, x: &[f32], log_density: impl Fn(f64, f64) -> f6
         prior + x.iter().zip(y).map(|(x, y)| log_density(f64::from(*x), f64::from(*y))).sum::<f64>()
     });
     (terms.map(f64::exp).sum::<f64>() / 200.0).ln()
+}
+
+/// The validation loss is the bound that is trained, with samples: not what the posterior's mean alone would say, which is less.
+#[test]
+fn validation_losses_are_the_bound() {
+    let (all, share) = (rows(2000), 0.5);
+    for (samples, threads) in [(1, 1), (20, 1), (20, 3)] {
+        let latent = Latent::Gaussian(Gaussian {
+            samples,
+            warm_up: if samples == 1 { 3 } else { 0 },
+            ..Gaussian::default()
+        });
+        let builder = Config::builder(4).hidden_dims([8]).encoding_dim(1).activation(Activation::Tanh);
+        let builder = builder.latent(latent).loss(Loss::Bce).scaler(ScalerKind::None).learning_rate(0.01);
+        let config = builder.epochs(6).validation(share).build().unwrap();
+        let (_, held_out) = ae_data::validation_split(all.rows(), share, config.seed()).unwrap();
+        let mut model = Autoencoder::new(config).unwrap();
+        model.set_threads(Some(threads)).unwrap();
+        let history = model.fit(&all, &mut []).unwrap();
+        let found = history.epochs[5].validation_loss.unwrap();
+        let held_out = all.select_rows(&held_out).unwrap();
+        // Of one sample, the mean of what each of many says.
+        let expected = if samples == 1 {
+            bound_of_one_sample(&model, &held_out)
+        } else {
+            let likelihoods = model.log_likelihood(&held_out, samples, 5).unwrap();
+            -likelihoods.iter().sum::<f64>() / held_out.rows() as f64
+        };
+        assert!((found - expected).abs() < 0.01 * expected, "{samples}: {found} for {expected}");
+        let (mse, expected) = (history.epochs[5].validation_mse.unwrap(), model.mse(&held_out).unwrap());
+        assert!((mse - expected).abs() < 1e-6 * expected, "{mse} for {expected}");
+    }
+}
+
+/// The mean over the rows of `KL - E ln p(x | z)`, the expectation by sums over a grid of the noise.
+fn bound_of_one_sample(model: &Autoencoder, rows: &Dataset) -> f64 {
+    let noise: Vec<f64> = (-40..=40).map(|i| f64::from(i) / 10.0).collect();
+    let weights: Vec<f64> = noise.iter().map(|e| (-0.5 * e * e).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    // Mean and log-variance, in f64 from the layers.
+    let layers = model.layers();
+    let bound = |row: &[f32]| {
+        let through = |x: &[f64], layer: &ae_model::LayerParameters<f64>| -> Vec<f64> {
+            let sum = |j: usize| {
+                x.iter().enumerate().map(|(i, x)| x * layer.weights[i * layer.outputs + j]).sum::<f64>()
+            };
+            (0..layer.outputs).map(|j| sum(j) + layer.bias[j]).collect()
+        };
+        let tanh = |x: Vec<f64>| x.into_iter().map(f64::tanh).collect::<Vec<_>>();
+        let x: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
+        let posterior = through(&tanh(through(&x, &layers[0])), &layers[1]);
+        let (mean, v) = (posterior[0], posterior[1]);
+        let divergence = 0.5 * (mean * mean + v.exp() - v - 1.0);
+        let loss = |e: &f64| -> f64 {
+            let logits = through(&tanh(through(&[mean + (0.5 * v).exp() * e], &layers[2])), &layers[3]);
+            logits.iter().zip(&x).map(|(o, x)| o.max(0.0) + (-o.abs()).exp().ln_1p() - x * o).sum()
+        };
+        divergence + noise.iter().zip(&weights).map(|(e, w)| w * loss(e)).sum::<f64>() / total
+    };
+    rows.values().chunks_exact(4).map(bound).sum::<f64>() / rows.rows() as f64
 }
 
 #[test]

@@ -46,7 +46,7 @@ struct Trained {
 
 impl Trained {
     fn to_json(&self) -> Value {
-        let Sparsity { active, dead, variance_explained } = self.sparsity;
+        let Sparsity { active, dead, variance_explained, .. } = self.sparsity;
         json!({ "l0": active, "dead": dead, "variance_explained": variance_explained, "seconds": self.seconds })
     }
 }

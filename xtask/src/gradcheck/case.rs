@@ -2,7 +2,7 @@
 
 use ae_kernels::{Element, Isa};
 use ae_model::gradcheck::{Report, Settings, compare};
-use ae_model::{Activation, Arithmetic, Config, Init, LayerParameters, Products, Trainer};
+use ae_model::{Activation, Arithmetic, Config, Init, LayerParameters, Optimizer, Products, Trainer};
 use ae_testing::naive::{self, NaiveGradients, NaiveNet};
 use ae_testing::random::SplitMix64;
 
@@ -70,7 +70,7 @@ impl Case {
     fn config(&self) -> Result<Config, Failure> {
         let (first, last) = (self.dims[0], self.dims[self.dims.len() - 1]);
         let hidden = &self.dims[1..self.dims.len() - 1];
-        let builder = Config::builder(first).hidden_dims(hidden).encoding_dim(last);
+        let builder = Config::builder(first).optimizer(Optimizer::Sgd).hidden_dims(hidden).encoding_dim(last);
         Ok(builder.activation(self.activation).init(self.init).seed(self.seed).build()?)
     }
 
@@ -165,7 +165,7 @@ impl Findings {
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !self.differences.passes(&self.settings) {
-            let Report { compared, kinks, worst, worst_at, worst_values } = self.differences;
+            let Report { compared, kinks, worst, worst_at, worst_values, .. } = self.differences;
             problems.push(format!(
                 "relative error {worst:e} against central differences (parameter {worst_at} of those compared: \
                  {worst_values:?}; {compared} compared, {kinks} kinks)"

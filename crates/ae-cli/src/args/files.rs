@@ -29,8 +29,9 @@ fn data(location: &String) -> Option<&Path> {
 }
 
 fn train(args: &TrainArgs) -> Files<'_> {
-    let TrainArgs { data: rows, target, config, output, checkpoint, .. } = args;
-    let read = [data(rows), target.as_ref().and_then(data), config.as_deref()];
+    let TrainArgs { data: rows, target, config, output, checkpoint, validation, .. } = args;
+    let held_out = validation.location().map(Path::new);
+    let read = [data(rows), target.as_ref().and_then(data), held_out, config.as_deref()];
     Files::default().reads(read).writes("-o", output.as_deref()).writes("--checkpoint", checkpoint.as_deref())
 }
 

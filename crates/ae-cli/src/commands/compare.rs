@@ -118,7 +118,7 @@ fn check_values(location: &str, rows: &Dataset, drawn: &[usize]) -> Result<(), F
         None => (column + 1).to_string(),
     };
     Err(Failure::Other(format!(
-        "{location}: row {}, column {name}: the value is missing, and distances need every value; ae reconstruct fills them in",
+        "{location}: row {}, column {name}: the value is missing, and distances need every value; ae reconstruct --fill fills them in",
         drawn[row] + 1
     )))
 }

@@ -37,9 +37,9 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         }
         rows => rows?,
     };
-    let kind = Kind::of(&args.anomaly, args.normal.as_deref());
+    let rule = LabelRule::of(&args.anomaly, args.normal.as_deref());
     let anomalies = match rows.labels() {
-        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, kind, &paths.data, out)?),
+        Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, rule, &paths.data, out)?),
         _ => None,
     };
     // Distances need every value; errors are those of what is known.
@@ -63,6 +63,9 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     }
     let flagged = flags.iter().filter(|flag| **flag).count();
     out.note(format!("{flagged} of {} rows flagged, from a score of {:.6} on", flags.len(), found.threshold));
+    if args.contamination.is_some_and(|share| flagged as f64 > 2.0 * (share * flags.len() as f64).max(1.0)) {
+        out.note("more than --contamination asks for, since they are tied with the last of these");
+    }
     let most_blamed = table.most_blamed();
     if !most_blamed.is_empty() {
         let share = |count: usize| format!("{:.1} %", 100.0 * count as f64 / flagged as f64);
@@ -79,12 +82,12 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         "output": paths.output,
     });
     if let Some(anomalies) = anomalies {
-        let quality = quality(&anomalies, &found)?;
-        for line in quality_lines(&quality) {
+        let quality = Quality::of(&anomalies, &found)?;
+        for line in quality.lines() {
             // Beside a table on standard output it is a remark.
             if target == Target::Standard { out.note(line) } else { out.line(line)? }
         }
-        if let (Value::Object(summary), Value::Object(quality)) = (&mut summary, quality) {
+        if let (Value::Object(summary), Value::Object(quality)) = (&mut summary, quality.object()) {
             summary.extend(quality);
         }
     }
@@ -149,7 +152,7 @@ fn found(
         let contributions = tables::by_column(&model, model.squared_errors(rows).map_err(about)?)?;
         return Ok(Found { score: Score::Error, scores, threshold, p_values: None, contributions, unknown });
     };
-    // Labels that the data lack have to be somewhere.
+    // If the data have no labels, the reference must.
     let must_tell = args.transform.input.label.is_some() && rows.labels().is_none();
     let normal = normal_rows(&model, reference, args, must_tell, out)?;
     let calibration = match &args.calibrate {
@@ -167,31 +170,39 @@ fn found(
     };
     let groups = model.schema().map(Schema::groups);
     let detector = Detector::with_model(&settings, model, &normal).map_err(with(reference))?;
-    let calibration = match calibration {
-        Some((location, rows)) => detector.scores(&rows).map_err(with(location))?,
-        None => detector.training_scores().to_vec(),
-    };
-    let calibration = Calibration::new(calibration)?;
     // Rows that are the reference must not find themselves in it.
-    let scores = if same_location(data, reference) {
-        detector.scores_of_training_rows(rows)
-    } else {
+    let scores_of = |location: &str, rows: &Dataset| {
+        if same_location(location, reference) {
+            return detector.scores_of_training_rows(rows).map_err(with(location));
+        }
         let known = rows_among(rows, &normal);
         if 2 * known > rows.rows() {
             out.note(format!(
-                "{known} of {} rows are in {reference} too: if they are the same rows and not others that are alike, they find \
-                 themselves, and their scores are too low; --reference with the very file that is searched counts no row as its own \
-                 neighbour",
+                "{location}: {known} of {} rows are in {reference} too: if they are the same rows and not others that are alike, they \
+                 find themselves, and their scores are too low; of the very file that is the reference no row counts as its own neighbour",
                 rows.rows()
             ));
         }
-        detector.scores(rows)
+        detector.scores(rows).map_err(with(location))
     };
-    let scores = scores.map_err(with(data))?;
+    let calibration = match calibration {
+        Some((location, rows)) => scores_of(location, &rows)?,
+        None => {
+            if learns_from_errors(settings.score) {
+                out.note(format!(
+                    "{reference}: errors of rows that the model was trained on are smaller than those of new rows, so that thresholds and \
+                     p-values take too many of these for odd; --calibrate takes normal rows that it has not seen"
+                ));
+            }
+            detector.training_scores().to_vec()
+        }
+    };
+    let calibration = Calibration::new(calibration)?;
+    let scores = scores_of(data, rows)?;
     let threshold = match (args.threshold, args.contamination) {
         (Some(threshold), _) => threshold,
         (_, Some(share)) => contamination_threshold(&scores, share)?,
-        _ => calibration.percentile(args.percentile.unwrap_or(PERCENTILE))?,
+        _ => calibration.threshold(args.percentile.unwrap_or(PERCENTILE))?,
     };
     let p_values = scores.iter().map(|score| calibration.p_value(*score)).collect();
     let contributions = match groups {
@@ -200,6 +211,11 @@ fn found(
     };
     let contributions = contributions.map_err(with(data))?;
     Ok(Found { score: settings.score, scores, threshold, p_values: Some(p_values), contributions, unknown })
+}
+
+/// Whether the scores are errors of a model, which of the rows that it has learnt from are too low; neighbours leave a row itself out.
+fn learns_from_errors(score: Score) -> bool {
+    matches!(score, Score::Error | Score::StandardisedError | Score::Mahalanobis | Score::Denoising)
 }
 
 /// Cells whose text is none of the categories of their column: none of its features is 1.
@@ -269,34 +285,34 @@ fn normal_rows(
     let rows = rows?;
     let rows = tables::without_gaps(model, rows, location, out)?;
     let Some(labels) = rows.labels().filter(|_| input.label.is_some()) else { return Ok(rows) };
-    let kind = Kind::of(&args.anomaly, args.normal.as_deref());
-    let known = kind.told(labels);
+    let rule = LabelRule::of(&args.anomaly, args.normal.as_deref());
+    let known = rule.told(labels);
     let normal: Vec<usize> = (0..rows.rows()).filter(|row| known[*row] == Some(false)).collect();
     Ok(rows.select_rows(&normal)?)
 }
 
 /// Which label tells anomalies from other rows.
 #[derive(Clone, Copy)]
-pub(super) enum Kind<'a> {
+pub(super) enum LabelRule<'a> {
     /// That of anomalies.
     Anomaly(&'a str),
     /// That of all others.
     Normal(&'a str),
 }
 
-impl<'a> Kind<'a> {
-    pub(super) fn of(anomaly: &'a str, normal: Option<&'a str>) -> Kind<'a> {
-        normal.map_or(Kind::Anomaly(anomaly), Kind::Normal)
+impl<'a> LabelRule<'a> {
+    pub(super) fn of(anomaly: &'a str, normal: Option<&'a str>) -> LabelRule<'a> {
+        normal.map_or(LabelRule::Anomaly(anomaly), LabelRule::Normal)
     }
 
     /// Of each row whether it is an anomaly, where its label tells. Where only anomalies have labels, the others have none.
     fn told(self, labels: &Labels) -> Vec<Option<bool>> {
-        let (Kind::Anomaly(wanted) | Kind::Normal(wanted)) = self;
+        let (LabelRule::Anomaly(wanted) | LabelRule::Normal(wanted)) = self;
         let others = labels.names().iter().any(|name| !name.is_empty() && name != wanted);
         let told = |row: usize| match labels.name_of(row).filter(|name| !name.is_empty()) {
-            Some(name) => Some((name == wanted) == matches!(self, Kind::Anomaly(_))),
+            Some(name) => Some((name == wanted) == matches!(self, LabelRule::Anomaly(_))),
             None if others => None,
-            None => Some(matches!(self, Kind::Normal(_))),
+            None => Some(matches!(self, LabelRule::Normal(_))),
         };
         (0..labels.len()).map(told).collect()
     }
@@ -306,15 +322,15 @@ impl<'a> Kind<'a> {
 /// about that.
 pub(super) fn anomalies(
     labels: &Labels,
-    kind: Kind<'_>,
+    rule: LabelRule<'_>,
     location: &str,
     out: &Output,
 ) -> Result<Vec<Option<bool>>, Failure> {
-    let anomalies = kind.told(labels);
+    let anomalies = rule.told(labels);
     if !anomalies.contains(&Some(false)) || !anomalies.contains(&Some(true)) {
-        let (name, flag, has_all) = match kind {
-            Kind::Anomaly(name) => (name, "--anomaly", anomalies.contains(&Some(true))),
-            Kind::Normal(name) => (name, "--normal", anomalies.contains(&Some(false))),
+        let (name, flag, has_all) = match rule {
+            LabelRule::Anomaly(name) => (name, "--anomaly", anomalies.contains(&Some(true))),
+            LabelRule::Normal(name) => (name, "--normal", anomalies.contains(&Some(false))),
         };
         let what = if has_all { "every row" } else { "no row" };
         let names = labels.names().iter().filter(|name| !name.is_empty());
@@ -332,34 +348,50 @@ pub(super) fn anomalies(
     Ok(anomalies)
 }
 
-fn quality(anomalies: &[Option<bool>], found: &Found) -> Result<Value, Failure> {
-    let known = anomalies.iter().zip(&found.scores).filter_map(|(told, score)| Some(((*told)?, *score)));
-    let (anomalies, scores): (Vec<bool>, Vec<f64>) = known.unzip();
-    let counts = Confusion::at(&anomalies, &scores, found.threshold)?;
-    Ok(json!({
-        "precision": counts.precision(),
-        "recall": counts.recall(),
-        "f1": counts.f1(),
-        "roc_auc": roc_auc(&anomalies, &scores)?,
-        "pr_auc": average_precision(&anomalies, &scores)?,
-        "true_positives": counts.true_positives,
-        "false_positives": counts.false_positives,
-        "false_negatives": counts.false_negatives,
-        "true_negatives": counts.true_negatives,
-    }))
+/// How well scores tell anomalies, by labels.
+struct Quality {
+    counts: Confusion,
+    roc_auc: f64,
+    pr_auc: f64,
 }
 
-fn quality_lines(quality: &Value) -> Vec<String> {
-    let share = |name: &str| quality[name].as_f64().unwrap_or_default();
-    let count = |name: &str| quality[name].as_u64().unwrap_or_default();
-    vec![
-        format!("precision     {:.4}", share("precision")),
-        format!("recall        {:.4}", share("recall")),
-        format!("F1            {:.4}", share("f1")),
-        format!("ROC-AUC       {:.4}", share("roc_auc")),
-        format!("PR-AUC        {:.4}", share("pr_auc")),
-        format!("{:<14}{:>9} {:>9}", "", "flagged", "not"),
-        format!("{:<14}{:>9} {:>9}", "anomalies", count("true_positives"), count("false_negatives")),
-        format!("{:<14}{:>9} {:>9}", "others", count("false_positives"), count("true_negatives")),
-    ]
+impl Quality {
+    fn of(anomalies: &[Option<bool>], found: &Found) -> Result<Quality, Failure> {
+        let known = anomalies.iter().zip(&found.scores).filter_map(|(told, score)| Some(((*told)?, *score)));
+        let (anomalies, scores): (Vec<bool>, Vec<f64>) = known.unzip();
+        Ok(Quality {
+            counts: Confusion::at(&anomalies, &scores, found.threshold)?,
+            roc_auc: roc_auc(&anomalies, &scores)?,
+            pr_auc: average_precision(&anomalies, &scores)?,
+        })
+    }
+
+    fn object(&self) -> Value {
+        let Quality { counts, roc_auc, pr_auc } = self;
+        json!({
+            "precision": counts.precision(),
+            "recall": counts.recall(),
+            "f1": counts.f1(),
+            "roc_auc": roc_auc,
+            "pr_auc": pr_auc,
+            "true_positives": counts.true_positives,
+            "false_positives": counts.false_positives,
+            "false_negatives": counts.false_negatives,
+            "true_negatives": counts.true_negatives,
+        })
+    }
+
+    fn lines(&self) -> [String; 8] {
+        let Quality { counts, roc_auc, pr_auc } = self;
+        [
+            format!("precision     {:.4}", counts.precision()),
+            format!("recall        {:.4}", counts.recall()),
+            format!("F1            {:.4}", counts.f1()),
+            format!("ROC-AUC       {roc_auc:.4}"),
+            format!("PR-AUC        {pr_auc:.4}"),
+            format!("{:<14}{:>9} {:>9}", "", "flagged", "not"),
+            format!("{:<14}{:>9} {:>9}", "anomalies", counts.true_positives, counts.false_negatives),
+            format!("{:<14}{:>9} {:>9}", "others", counts.false_positives, counts.true_negatives),
+        ]
+    }
 }

@@ -16,7 +16,7 @@ use ae_eval::SweepTable;
 use ae_model::{Autoencoder, Image};
 use serde_json::json;
 
-use super::detect::{Kind, anomalies};
+use super::detect::{LabelRule, anomalies};
 use super::evaluate::{self, Found, Measured};
 use crate::args::{Common, ReportArgs};
 use crate::failure::Failure;
@@ -34,12 +34,12 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
     let history = args.history.as_deref().map(History::read).transpose()?;
     let sweep = args.sweep.as_deref().map(sizes).transpose()?;
     let Measured { model, rows, image, found } = evaluate::measured(&args.evaluate, common, out)?;
-    let kind = match (&args.anomaly, &args.normal) {
-        (Some(anomaly), _) => Some(Kind::Anomaly(anomaly)),
-        (None, normal) => normal.as_deref().map(Kind::Normal),
+    let rule = match (&args.anomaly, &args.normal) {
+        (Some(anomaly), _) => Some(LabelRule::Anomaly(anomaly)),
+        (None, normal) => normal.as_deref().map(LabelRule::Normal),
     };
-    let anomalies = match (kind, rows.labels()) {
-        (Some(kind), Some(labels)) => Some(anomalies(labels, kind, &args.evaluate.data, out)?),
+    let anomalies = match (rule, rows.labels()) {
+        (Some(rule), Some(labels)) => Some(anomalies(labels, rule, &args.evaluate.data, out)?),
         _ => None,
     };
     let errors = found.reconstruction.errors_by_row();
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
     figures::key_figures(&facts, &mut page);
     rebuilt::section(&facts, &mut page)?;
     figures::errors(&facts, &mut page);
-    latent::section(&facts, &mut page)?;
+    latent::section(&facts, &mut page, out)?;
     if let Some(imputation) = &facts.found.imputation {
         figures::imputation(imputation, &mut page);
     }

@@ -26,8 +26,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
     let rows = TrainingRows::read(training, out)?;
     // All of them, before the first one trains.
     let trials = trials::all(args, &rows)?;
-    let data = &rows.rows;
-    let mut print = Fingerprint::of(data)?;
+    let mut print = Fingerprint::of(&rows.divided()?)?;
     if let Some(schema) = &rows.schema {
         print =
             print.with(&serde_json::to_string(schema).map_err(|error| Failure::Other(error.to_string()))?);
@@ -37,7 +36,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
         _ => SweepTable::default(),
     };
 
-    out.line(format!("data          {} ({} rows of {})", training.data, data.rows(), data.features()))?;
+    out.line(rows.line(training))?;
     let mut sweep = Sweep::new(training.data.as_str(), &rows, &trials)?;
     let token = stop_on_interrupt();
     for trial in &trials {
@@ -135,7 +134,7 @@ impl<'a> Sweep<'a> {
         let data = &rows.rows;
         let first = trials.first().map(|trial| &trial.config);
         let (share, seed) = first.map_or((0.0, 0), |config| (config.validation(), config.seed()));
-        let (train, validation) = ae_data::validation_split(data.rows(), share, seed)?;
+        let (train, validation) = ae_data::division(&rows.divided()?, share, seed)?;
         if validation.is_empty() {
             let rows = data.rows();
             return Err(Failure::Other(format!("{location}: of {rows} rows none can be held out")));
@@ -169,7 +168,7 @@ impl<'a> Sweep<'a> {
         }
         model.set_cancel_token(token.clone());
         let start = Instant::now();
-        let history = model.fit(&self.rows.rows, &mut [&mut progress]);
+        let history = model.fit(&self.rows.divided()?, &mut [&mut progress]);
         let seconds = start.elapsed().as_secs_f64();
         progress.finish();
         if let (Err(error @ Error::Diverged { .. }), false) = (&history, trial.setting.is_empty()) {

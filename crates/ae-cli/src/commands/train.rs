@@ -50,7 +50,8 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         None => None,
     };
     let pairs = targets.as_ref().map(|targets| Pairs::new(data, targets)).transpose()?;
-    let source: &dyn BatchSource = pairs.as_ref().map_or(data, |pairs| pairs);
+    let divided = training.divided()?;
+    let source: &dyn BatchSource = pairs.as_ref().map_or(&divided, |pairs| pairs);
     let config = configure(args, args.encoding_dim, &training)?;
     let (config, tested) = tuned(config, args, common, (&training, source))?;
     let complete = [Some(source), source.targets()].into_iter().flatten().all(is_complete);
@@ -59,6 +60,9 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         out.note(format!("{ROBUST_STEPS} trainings first, to find the rows with the largest errors"));
     }
     let typical = typical(&config, args, common, (&training, source), &token)?;
+    if typical.is_some() {
+        out.note("errors are those of the rows that are kept, training and validation: of rows as they come they are larger");
+    }
     // Without those of `typical.dropped`, where there are some.
     let kept = typical.as_ref().map(|rows| Subset::new(source, rows.kept.clone())).transpose()?;
     let source: &dyn BatchSource = kept.as_ref().map_or(source, |kept| kept);
@@ -83,7 +87,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         (_, _, true) => Progress::Silent,
         _ => Progress::lines(epochs),
     };
-    let mut log = files.open_log(source.rows(), model.config())?;
+    let mut log = files.open_log(source, model.config())?;
     let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
     callbacks.extend(log.as_mut().map(|log| log as &mut dyn Callback));
     let start = Instant::now();
@@ -130,8 +134,7 @@ fn announce(
     (typical, tested): (Option<&TypicalRows>, Option<&RangeTest>),
     model: &Autoencoder,
 ) -> Result<(), Failure> {
-    let data = &training.rows;
-    out.line(format!("data          {} ({} rows of {})", args.data, data.rows(), data.features()))?;
+    out.line(training.line(args))?;
     for line in training.schema.iter().flat_map(tables::lines) {
         out.line(line)?;
     }

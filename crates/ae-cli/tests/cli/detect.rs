@@ -198,3 +198,25 @@ fn unknown_texts_are_blamed() {
         assert!(found[1..].iter().any(|row| row[place] != "town"));
     }
 }
+
+/// Of rows that are all alike none is odd, and a percentile that falls on ties flags no more than it says.
+#[test]
+fn ties_at_the_threshold_are_not_flagged() {
+    let folder = tempfile::tempdir().unwrap();
+    let colours = ["red,S,yes\n", "green,M,no\n", "blue,L,yes\n", "red,L,no\n"];
+    let rows: String = (0..200).map(|i| colours[i * i % 7 % 4]).collect();
+    write(folder.path(), "things.csv", format!("colour,size,member\n{rows}"));
+    ae(folder.path(), &["train", "things.csv", "--epochs", "3", "-o", "t.safetensors"]);
+    let detect = ["detect", "t.safetensors", "things.csv", "--reference", "things.csv", "--json"];
+    for more in [&[][..], &["--percentile", "99.9"], &["--score", "input-neighbours"], &["--score", "error"]]
+    {
+        let summary = ae(folder.path(), &[&detect[..], more].concat()).summary();
+        assert!(summary["flagged"].as_u64().unwrap() <= 2, "{more:?}: {summary}");
+    }
+    let warned = ae(folder.path(), &[&detect[..], &["--score", "error"]].concat());
+    assert!(warned.err.contains("--calibrate takes normal rows"), "{}", warned.err);
+    // The reference calibrates as it does by itself.
+    let threshold =
+        |more: &[&str]| ae(folder.path(), &[&detect[..], more].concat()).summary()["threshold"].clone();
+    assert_eq!(threshold(&[]), threshold(&["--calibrate", "things.csv"]));
+}

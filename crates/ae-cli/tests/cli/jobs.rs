@@ -127,6 +127,7 @@ fn the_commands_of_the_readme_run() {
     let readme = include_str!("../../../../README.md");
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "customers.csv", table());
+    write(folder.path(), "latest.csv", table().replace("1.", "1.2"));
     write(folder.path(), "noisy.csv", table().replace('5', "6"));
     write(folder.path(), "settings.toml", "epochs = 50\nhidden = [64, 32]\n");
     // The first height and the last weight are missing.
@@ -138,10 +139,15 @@ fn the_commands_of_the_readme_run() {
     for line in readme.lines().filter_map(|line| line.strip_prefix("ae ")) {
         // What follows a pipe or a comment is the shell's.
         let words = line.split(['|', '#']).next().unwrap();
-        ae(folder.path(), &as_shell_words(words));
+        let words = as_shell_words(words);
+        ae(folder.path(), &words);
+        let outputs = words.windows(2).filter(|pair| pair[0] == "-o").map(|pair| pair[1]);
+        for output in outputs {
+            assert!(folder.path().join(output).exists(), "{line}");
+        }
         count += 1;
     }
-    assert!(count >= 10, "{count}");
+    assert!(count >= 50, "{count}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod browser;
 mod checkpoint;
 mod compare;
 mod detect;
+mod held_out;
 mod ids;
 mod images;
 mod jobs;

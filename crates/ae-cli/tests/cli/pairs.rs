@@ -97,3 +97,26 @@ fn columns_are_matched_and_equal_rows_change_nothing() {
             == train(&["--target", "clean.csv", "--threads", "2"])
     );
 }
+
+/// Targets under other names are taken by their places.
+#[test]
+fn targets_may_have_other_names() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "noisy.csv", table());
+    write(folder.path(), "clean.csv", table().replacen("height,width", "tall,wide", 1));
+    let at = folder.path();
+    let train = [
+        "train",
+        "noisy.csv",
+        "--target",
+        "clean.csv",
+        "--encoding-dim",
+        "2",
+        "--epochs",
+        "2",
+        "-o",
+        "m.safetensors",
+    ];
+    ae(at, &train);
+    ae(at, &["evaluate", "m.safetensors", "noisy.csv", "--target", "clean.csv"]);
+}

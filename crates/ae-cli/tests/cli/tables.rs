@@ -412,3 +412,29 @@ fn categories_are_drawn() {
     assert!((share - 1.0 / 3.0).abs() < 0.1, "{share}");
     assert!(generate("1") == generate("1") && generate("1") != generate("2"));
 }
+
+/// Texts of digits stay what they are, in every format.
+#[test]
+fn codes_keep_their_zeros() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let rows: String = (0..40).map(|i| format!("0{},{}\n", 1000 + i % 4, i % 9)).collect();
+    write(at, "zip.csv", format!("zip,a\n{rows}"));
+    ae(at, &["train", "zip.csv", "--categorical", "zip", "--epochs", "30", "-o", "m.safetensors"]);
+    for name in ["out.csv", "out.parquet"] {
+        ae(at, &["reconstruct", "m.safetensors", "zip.csv", "-o", name]);
+        let ended = ae(at, &["score", "m.safetensors", name, "-o", "errors.csv"]);
+        assert!(!ended.err.contains("none of its categories"), "{name}: {}", ended.err);
+    }
+    let object = ae(at, &["reconstruct", "m.safetensors", "zip.csv", "--json"]).objects().remove(0);
+    assert!(object["row"]["zip"].as_str().unwrap().starts_with("0100"), "{object}");
+    // A column of sums of money is said to be one.
+    let rows: String = (0..40).map(|i| format!("${i}.50,{}\n", i % 9)).collect();
+    write(at, "sums.csv", format!("sum,a\n{rows}"));
+    let ended = ae(at, &["train", "sums.csv", "--epochs", "1", "-o", "s.safetensors"]);
+    assert!(ended.err.contains("such as '$0.50'"), "{}", ended.err);
+    // So are names of columns that may be none.
+    write(at, "numbered.csv", format!("0,1\n{}", "5,7\n6,9\n".repeat(20)));
+    let ended = ae(at, &["train", "numbered.csv", "--epochs", "1", "-o", "n.safetensors"]);
+    assert!(ended.err.contains("--header takes it for their names"), "{}", ended.err);
+}

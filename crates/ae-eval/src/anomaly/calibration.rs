@@ -50,6 +50,23 @@ impl Calibration {
         Ok(if share == 0.0 || a == b { a } else { a + share * (b - a) })
     }
 
+    /// The score from which on rows are flagged so that of rows like these about `100 - percent` of 100 are:
+    /// [`percentile`](Calibration::percentile), but where more than that are tied there, the next larger score; above all where there is none.
+    ///
+    /// # Errors
+    /// As [`percentile`](Calibration::percentile).
+    pub fn threshold(&self, percent: f64) -> Result<f64, EvalError> {
+        let threshold = self.percentile(percent)?;
+        let rows = self.scores.len();
+        let flagged = rows - self.scores.partition_point(|score| *score < threshold);
+        let wanted = ((100.0 - percent) / 100.0 * rows as f64).ceil().max(1.0) as usize;
+        if flagged <= wanted {
+            return Ok(threshold);
+        }
+        let above = self.scores.partition_point(|score| *score <= threshold);
+        Ok(self.scores.get(above).copied().unwrap_or(threshold.next_up()))
+    }
+
     /// The conformal p-value of a score, `(1 + #{calibration scores ≥ score}) / (1 + #{calibration scores})` (Vovk et al. 2005; for
     /// outliers Bates et al. 2023, eq. 2). If the row is of the kind of the calibration rows, it is at most p with probability at
     /// most p; flagging rows with a p-value of at most p thus gives at most a share p of false alarms on average. 1 for NaN.
@@ -94,6 +111,29 @@ mod tests {
         assert!(calibration.percentile(100.1).is_err() && calibration.percentile(f64::NAN).is_err());
         let infinite = Calibration::new(vec![0.0, f64::INFINITY, f64::INFINITY]).unwrap();
         assert_eq!(infinite.percentile(75.0).unwrap(), f64::INFINITY);
+    }
+
+    #[test]
+    fn ties_do_not_flag_more_than_is_wanted() {
+        let flagged = |scores: &[f64], percent: f64| {
+            let threshold = Calibration::new(scores.to_vec()).unwrap().threshold(percent).unwrap();
+            scores.iter().filter(|score| **score >= threshold).count()
+        };
+        let all_alike = [0.25; 50];
+        assert_eq!(flagged(&all_alike, 99.0), 0);
+        let mut tied_at_the_end = [0.0; 100];
+        tied_at_the_end[..20].fill(1.0);
+        assert_eq!((flagged(&tied_at_the_end, 99.0), flagged(&tied_at_the_end, 80.0)), (0, 20));
+        tied_at_the_end[0] = 2.0;
+        assert_eq!(flagged(&tied_at_the_end, 90.0), 1);
+        // Without ties it is the percentile.
+        for rows in [1, 2, 3, 99, 100, 101, 1000] {
+            let scores: Vec<f64> = (0..rows).map(f64::from).collect();
+            let calibration = Calibration::new(scores).unwrap();
+            for percent in [0.0, 12.5, 50.0, 99.0, 100.0] {
+                assert_eq!(calibration.threshold(percent).unwrap(), calibration.percentile(percent).unwrap());
+            }
+        }
     }
 
     #[test]

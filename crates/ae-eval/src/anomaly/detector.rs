@@ -26,9 +26,10 @@ const FLOOR: f64 = 1e-3;
 pub enum Score {
     /// `Σ_features (x̂ - x)²`
     Error,
-    /// `Σ_features (x̂ - x)² / v`, with `v` the mean squared error of the feature in training.
+    /// `Σ_features (x̂ - x)² / v`, with `v` the mean squared error of the feature in training and a hundredth of the mean of these over
+    /// all features, which keeps one that is rebuilt exactly from deciding alone.
     StandardisedError,
-    /// `rᵀ C⁻¹ r` with the residuals `r = x̂ - x` and their second moments `C` in training.
+    /// `rᵀ C⁻¹ r` with the residuals `r = x̂ - x` and their second moments `C` in training, with as much added to their diagonal.
     Mahalanobis,
     /// The mean distance to the [`Settings::neighbours`] nearest training rows, in standardised features.
     InputNeighbours,
@@ -38,7 +39,8 @@ pub enum Score {
     Denoising,
     /// The geometric mean of several of these as distances, each over its median in training: 1 is usual, 2 twice as far away as usual.
     /// Distances to neighbours in standardised features, the same with values compressed to `sign z ln(1 + |z|)`, and
-    /// between encodings. It is the default because it was the best over many data sets (`cargo xtask experiments adbench`).
+    /// between encodings. It is the default because it was the best over many data sets (`cargo xtask experiments adbench`); most of what it
+    /// finds is found by the neighbours.
     #[default]
     Ensemble,
 }
@@ -125,14 +127,13 @@ impl Detector {
         settings.check()?;
         let training = parts::sample(rows, settings.updates.saturating_mul(BATCH), settings.seed)?;
         least_rows(&training)?;
-        let levels = match settings.score {
-            Score::Denoising => &settings.noise[..],
-            _ => &[NOISE],
+        let (first, rest) = match (settings.score, settings.noise.split_first()) {
+            (Score::Denoising, Some((first, rest))) => (*first, rest),
+            _ => (NOISE, &[][..]),
         };
-        let mut models = Vec::with_capacity(levels.len());
-        for sigma in levels {
+        let trained = |sigma: f64| -> Result<Autoencoder, EvalError> {
             let mut model =
-                Autoencoder::new(settings.config(training.features(), training.rows(), *sigma)?)?;
+                Autoencoder::new(settings.config(training.features(), training.rows(), sigma)?)?;
             model.set_threads(settings.threads)?;
             match model.fit(&training, &mut []) {
                 // With noise the loss of a handful of rows may jump tenfold from one epoch to the next, which is no divergence; what is
@@ -140,9 +141,11 @@ impl Detector {
                 Err(ae_model::Error::Diverged { loss, .. }) if loss < 1e6 => {}
                 history => drop(history?),
             }
-            models.push(model);
-        }
-        Detector::assemble(settings, models, rows)
+            Ok(model)
+        };
+        let model = trained(first)?;
+        let others = rest.iter().map(|sigma| trained(*sigma)).collect::<Result<_, _>>()?;
+        Detector::assemble(settings, model, others, rows)
     }
 
     /// The detector of a trained model, by the rows it was trained on or others like them.
@@ -159,12 +162,13 @@ impl Detector {
             let allowed = "another than denoising for a model that is trained already";
             return Err(EvalError::Setting { field: "the score", allowed });
         }
-        Detector::assemble(settings, vec![model], rows)
+        Detector::assemble(settings, model, Vec::new(), rows)
     }
 
     fn assemble(
         settings: &Settings,
-        models: Vec<Autoencoder>,
+        model: Autoencoder,
+        others: Vec<Autoencoder>,
         rows: &dyn BatchSource,
     ) -> Result<Detector, EvalError> {
         let reference = parts::sample(rows, settings.reference_rows, settings.seed)?;
@@ -172,16 +176,17 @@ impl Detector {
         let all: Vec<usize> = (0..reference.rows()).collect();
         let mut tools = Tools {
             scaler: Scaler::fit(ScalerKind::Standard, &reference, &all)?,
-            models,
+            model,
+            others,
             variances: Vec::new(),
             neighbours: settings.neighbours.min(reference.rows() - 1),
             threads: settings.threads(),
         };
-        tools.variances = Tools::variances_of(&tools.model()?.squared_errors(&reference)?);
+        tools.variances = Tools::variances_of(&tools.model.squared_errors(&reference)?);
         let features = reference.features();
         let input = |tools: &Tools| Part::Input(Neighbours::new(&tools.standardised(&reference), features));
         let latent = |tools: &Tools| -> Result<Part, EvalError> {
-            let codes = tools.model()?.encode(&reference)?;
+            let codes = tools.model.encode(&reference)?;
             Ok(Part::Latent(Neighbours::new(codes.values(), codes.features())))
         };
         let parts = match settings.score {
@@ -219,11 +224,8 @@ impl Detector {
     }
 
     /// The model that errors and encodings come from (of several denoising models, the first).
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn model(&self) -> Result<&Autoencoder, EvalError> {
-        self.tools.model()
+    pub fn model(&self) -> &Autoencoder {
+        &self.tools.model
     }
 
     /// The scores of the rows it was fitted on ([`Settings::reference_rows`] of them at most), none of them its own neighbour.
@@ -234,7 +236,7 @@ impl Detector {
     /// The score of each row. Rows are read and scored a block at a time; a score that overflows is infinite, never NaN.
     ///
     /// # Errors
-    /// [`EvalError::Model`] for rows of another width and values that are not finite, or what reading them returns.
+    /// [`EvalError::Model`] for rows of another width or with other names of columns, and values that are not finite, or what reading them returns.
     pub fn scores(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
         self.scores_with(rows, false)
     }
@@ -275,19 +277,24 @@ impl Detector {
     /// `Σ (x̂ - x)² / Σ v` over the features of a group, which is about 1 too, however many they are; 0 for a group of none.
     ///
     /// # Errors
-    /// As [`scores`](Detector::scores), and [`EvalError::Count`] unless there is a group a feature.
+    /// As [`scores`](Detector::scores), [`EvalError::Count`] unless there is a group a feature, and [`EvalError::Setting`] for more groups than
+    /// features.
     pub fn contributions_by(&self, rows: &dyn BatchSource, groups: &[usize]) -> Result<Dataset, EvalError> {
         if groups.len() != rows.features() {
             let (expected, got) = (rows.features(), groups.len());
             return Err(EvalError::Count { what: "groups of features", expected, got });
         }
-        let count = groups.iter().max().map_or(0, |most| most + 1);
+        let count = groups.iter().max().map_or(0, |most| most.saturating_add(1));
+        if count > groups.len() {
+            let allowed = "numbered from 0, one a feature at most";
+            return Err(EvalError::Setting { field: "groups of features", allowed });
+        }
         let mut variances = vec![0.0; count];
         groups.iter().zip(&self.tools.variances).for_each(|(group, v)| variances[*group] += v);
         let mut values = Vec::with_capacity(rows.rows() * count);
         let mut sums = vec![0.0; count];
         self.in_blocks(rows, |block| {
-            let squares = self.tools.model()?.squared_errors(block)?;
+            let squares = self.tools.model.squared_errors(block)?;
             for row in squares.values().chunks_exact(squares.features().max(1)) {
                 sums.fill(0.0);
                 row.iter().zip(groups).for_each(|(x, group)| sums[*group] += f64::from(*x));
@@ -304,10 +311,9 @@ impl Detector {
         rows: &dyn BatchSource,
         mut work: impl FnMut(&Dataset) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
-        let expected = self.tools.scaler.shift().len();
-        if rows.features() != expected {
-            return Err(ae_model::Error::Width { what: "rows", expected, got: rows.features() }.into());
-        }
+        // That they are as wide as the model's, with its names.
+        self.tools.model.scaled(rows)?;
+        let expected = rows.features();
         let count = rows.rows();
         for first in (0..count).step_by(BLOCK) {
             let indices: Vec<usize> = (first..count.min(first + BLOCK)).collect();

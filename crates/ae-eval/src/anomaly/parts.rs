@@ -37,7 +37,9 @@ pub(super) enum Part {
 /// What parts are measured with.
 #[derive(Debug)]
 pub(super) struct Tools {
-    pub(super) models: Vec<Autoencoder>,
+    pub(super) model: Autoencoder,
+    /// Those of other levels of noise.
+    pub(super) others: Vec<Autoencoder>,
     /// To mean 0 and standard deviation 1, whatever scaling the models have.
     pub(super) scaler: Scaler,
     /// Mean squared error of each feature in training, of the first model, never zero.
@@ -73,7 +75,7 @@ impl Tools {
         let values = match part {
             Part::Error => {
                 let mut sums = vec![0.0; rows.rows()];
-                for model in &self.models {
+                for model in std::iter::once(&self.model).chain(&self.others) {
                     for (sum, error) in sums.iter_mut().zip(model.reconstruction_error(rows, ErrorNorm::Sum)?)
                     {
                         *sum += error;
@@ -82,7 +84,7 @@ impl Tools {
                 sums
             }
             Part::StandardisedError => {
-                let squares = self.model()?.squared_errors(rows)?;
+                let squares = self.model.squared_errors(rows)?;
                 let sum = |row: &[f32]| row.iter().zip(&self.variances).map(|(x, v)| f64::from(*x) / v).sum();
                 squares.values().chunks_exact(squares.features().max(1)).map(sum).collect()
             }
@@ -98,17 +100,12 @@ impl Tools {
                 self.distances(neighbours, &compressed(self.standardised(rows)), own)
             }
             Part::Latent(neighbours) => {
-                let codes = self.model()?.encode(rows)?;
+                let codes = self.model.encode(rows)?;
                 self.distances(neighbours, codes.values(), own)
             }
         };
         // What overflows is as odd as can be.
         Ok(values.into_iter().map(|x: f64| if x.is_nan() { f64::INFINITY } else { x }).collect())
-    }
-
-    pub(super) fn model(&self) -> Result<&Autoencoder, EvalError> {
-        let allowed = "there for every detector";
-        self.models.first().ok_or(EvalError::Setting { field: "a model", allowed })
     }
 
     /// `(x - mean) / deviation`, `[rows, features]`.
@@ -125,7 +122,7 @@ impl Tools {
 
     /// `x̂ - x` of the first model on its scaled features, `[features, rows]`.
     pub(super) fn residuals(&self, rows: &Dataset) -> Result<DMatrix<f64>, EvalError> {
-        let residuals = self.model()?.residuals(rows)?;
+        let residuals = self.model.residuals(rows)?;
         let (features, values) = (rows.features(), residuals.values());
         Ok(DMatrix::from_fn(features, rows.rows(), |j, i| f64::from(values[i * features + j])))
     }
@@ -177,5 +174,9 @@ pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset,
     let features = rows.features();
     let mut values = vec![0.0; indices.len() * features];
     rows.read_rows(indices, &mut values)?;
-    Ok(Dataset::new(values, features)?)
+    let read = Dataset::new(values, features)?;
+    match rows.names() {
+        Some(names) => Ok(read.with_names(names.to_vec())?),
+        None => Ok(read),
+    }
 }

@@ -68,7 +68,7 @@ fn extremes() {
 fn refusals_say_what_is_wrong() {
     let says = |result: Result<f64, EvalError>| result.unwrap_err().to_string();
     assert_eq!(says(roc_auc(&[true], &[0.0, 1.0])), "1 labels for 2 scores");
-    assert_eq!(says(average_precision(&[true, false], &[0.0, f64::NAN])), "the score of row 1 is NaN");
+    assert_eq!(says(average_precision(&[true, false], &[0.0, f64::NAN])), "the score of row 2 is NaN");
     let one = "anomalies and other rows are needed, but there are 2 anomalies and 0 others";
     assert_eq!(says(roc_auc(&[true, true], &[0.0, 1.0])), one);
     assert!(matches!(roc_auc(&[], &[]), Err(EvalError::OneClass { positives: 0, negatives: 0 })));

@@ -164,8 +164,8 @@ impl ConfigBuilder {
         self
     }
     /// Rows of an update.
-    pub fn batch_size(mut self, rows: usize) -> Self {
-        self.batch_size = Some(rows);
+    pub fn batch_size(mut self, rows: impl Into<Option<usize>>) -> Self {
+        self.batch_size = rows.into();
         self
     }
     /// Share of rows set aside to measure, not to learn from.
@@ -174,8 +174,8 @@ impl ConfigBuilder {
         self
     }
     /// When to stop early.
-    pub fn early_stopping(mut self, early_stopping: EarlyStopping) -> Self {
-        self.early_stopping = Some(early_stopping);
+    pub fn early_stopping(mut self, early_stopping: impl Into<Option<EarlyStopping>>) -> Self {
+        self.early_stopping = early_stopping.into();
         self
     }
     /// Seed of weights, split and shuffles.
@@ -194,8 +194,8 @@ impl ConfigBuilder {
         self
     }
     /// Corruption of the input in training.
-    pub fn noise(mut self, noise: Noise) -> Self {
-        self.noise = Some(noise);
+    pub fn noise(mut self, noise: impl Into<Option<Noise>>) -> Self {
+        self.noise = noise.into();
         self
     }
     /// What the encoding is.
@@ -204,8 +204,8 @@ impl ConfigBuilder {
         self
     }
     /// What the values of an encoding cost.
-    pub fn code_penalty(mut self, code_penalty: CodePenalty) -> Self {
-        self.code_penalty = Some(code_penalty);
+    pub fn code_penalty(mut self, code_penalty: impl Into<Option<CodePenalty>>) -> Self {
+        self.code_penalty = code_penalty.into();
         self
     }
     /// What is dropped in training.
@@ -224,16 +224,18 @@ impl ConfigBuilder {
         self
     }
     /// Largest norm of the gradient of all parameters together; a longer one is scaled down to it.
-    pub fn clip_norm(mut self, clip_norm: f64) -> Self {
-        self.clip_norm = Some(clip_norm);
+    pub fn clip_norm(mut self, clip_norm: impl Into<Option<f64>>) -> Self {
+        self.clip_norm = clip_norm.into();
         self
     }
     /// Share of a running mean of the weights that each update leaves; with it the mean is what is measured and kept.
-    pub fn ema(mut self, ema: f64) -> Self {
-        self.ema = Some(ema);
+    pub fn ema(mut self, ema: impl Into<Option<f64>>) -> Self {
+        self.ema = ema.into();
         self
     }
-    /// Whether NaN in the data is a missing value, which adds neither loss nor gradient, instead of an error.
+    /// Whether NaN in the data is a missing value, which adds neither loss nor gradient, instead of an error. What is missing goes into the network as
+    /// 0 of its scaled feature: the mean, with [`ScalerKind::Standard`], which fills gaps in far better than where that is the least value
+    /// seen, as with [`ScalerKind::MinMax`].
     pub fn mask_missing(mut self, mask_missing: bool) -> Self {
         self.mask_missing = mask_missing;
         self
@@ -274,8 +276,8 @@ impl ConfigBuilder {
     /// The price `weight ‖∂h/∂x‖²` of each row: the sum of the squares of the derivatives of all values of the encoding by all inputs of
     /// the encoder, corrupted or dropped as these may be (Rifai et al. 2011). Encodings come to change only where the rows do.
     /// For an encoder of one layer, for which it is exact; with a linear encoding it is a penalty of the squared weights.
-    pub fn contractive(mut self, weight: f64) -> Self {
-        self.contractive = Some(weight);
+    pub fn contractive(mut self, weight: impl Into<Option<f64>>) -> Self {
+        self.contractive = weight.into();
         self
     }
 
@@ -296,7 +298,7 @@ impl ConfigBuilder {
     pub fn build(self) -> Result<Config, ConfigError> {
         self.check_kind()?;
         in_range("input_dim", self.input_dim, 1, MAX_DIM)?;
-        let encoding_dim = self.encoding_dim.unwrap_or((self.input_dim / 5).max(1));
+        let encoding_dim = self.encoding_dim.unwrap_or((self.input_dim / 5).clamp(1, USUAL_ENCODING));
         in_range("encoding_dim", encoding_dim, 1, MAX_DIM)?;
         self.latent.check_width(encoding_dim)?;
         self.check_images()?;
@@ -307,12 +309,9 @@ impl ConfigBuilder {
         for &dim in &hidden_dims {
             in_range("hidden_dims", dim, 1, MAX_DIM)?;
         }
-        // The weights of a convolution are used at every pixel, and their gradients are sums over all of these: no one rate of plain
-        // SGD does for large images and for small ones.
-        let usual = if self.conv_layers.is_empty() { Optimizer::default() } else { Optimizer::ADAM };
-        let optimizer = self.optimizer.unwrap_or(usual);
+        let optimizer = self.optimizer.unwrap_or_default();
         optimizer.check()?;
-        let learning_rate = self.learning_rate.unwrap_or(optimizer.usual_learning_rate());
+        let learning_rate = self.learning_rate.unwrap_or(optimizer.usual_learning_rate(self.input_dim));
         check_learning_rate(learning_rate)?;
         let config = Config {
             input_dim: self.input_dim,
@@ -481,12 +480,18 @@ fn is_default<S: Default + PartialEq>(setting: &S) -> bool {
     *setting == S::default()
 }
 
+/// Most values of an encoding, and most outputs of a hidden layer, where none are asked for: rows of very many columns are as a rule few, and
+/// layers in proportion to them would not fit into memory.
+const USUAL_ENCODING: usize = 256;
+const USUAL_HIDDEN: f64 = 1024.0;
+
 /// Hidden widths that shrink (or grow) from input to encoding by equal factors, none above two and a half, two at most.
 fn gradual_compression(input: usize, encoding: usize) -> Vec<usize> {
     let ratio = input as f64 / encoding as f64;
     let layers = (ratio.max(1.0 / ratio).ln() / 2.5f64.ln()).floor().min(2.0) as usize;
     let step = ratio.powf(1.0 / (layers + 1) as f64);
-    (1..=layers).map(|i| (input as f64 / step.powi(i as i32)).round().max(1.0) as usize).collect()
+    let most = USUAL_HIDDEN.max(encoding as f64);
+    (1..=layers).map(|i| (input as f64 / step.powi(i as i32)).round().clamp(1.0, most) as usize).collect()
 }
 
 impl TryFrom<ConfigBuilder> for Config {

@@ -170,7 +170,7 @@ pub struct Revival {
     pub weight: f64,
     /// Rows without activity after which a feature is dead; at least 1.
     pub dead_after: u64,
-    /// How fast the bias of a dead feature rises: the share of the mean active value by update, from 0, which it does not, to 1.
+    /// How fast the bias of a dead feature rises: by this share of the mean active value an update, in [0, 1]; 0 leaves it as it is.
     #[serde(default)]
     pub lift: f64,
 }
@@ -190,7 +190,8 @@ pub struct Gaussian {
     pub beta: f64,
     /// Epochs over which it grows linearly from 0 (Bowman et al. 2016); 0 for none.
     pub warm_up: usize,
-    /// Nats that each dimension of each row may diverge for free (Kingma et al. 2016, sec. C.8); at least 0.
+    /// Nats that each dimension of each row may diverge for free; at least 0. (Kingma et al. 2016, sec. C.8, compare the mean over a batch
+    /// with it; here it is each row by itself.)
     pub free_bits: f64,
     /// Samples of each row, from 1. With more than one the objective is the importance-weighted bound of Burda et al. 2015,
     /// eq. 8, and `beta` and `free_bits` must be 1 and 0.

@@ -26,6 +26,7 @@ const SAFETY: f64 = 10.0;
 /// What a learning-rate range test has seen (Smith 2017, sec. 3.3): the loss over some updates whose learning rate grows by the same
 /// factor from each to the next.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RangeTest {
     /// The learning rate of each update.
     pub rates: Vec<f64>,

@@ -37,6 +37,9 @@ impl Goal {
         };
         if let Some(folder) = &args.plots {
             let usage = |text: String| Failure::Usage(format!("--plots {}: {text}", folder.display()));
+            if page.as_ref() == Some(folder) {
+                return Err(usage("this is where the page goes".to_owned()));
+            }
             if folder.exists() && !folder.is_dir() {
                 return Err(usage("this is no folder".to_owned()));
             }

@@ -10,13 +10,15 @@ use crate::commands::compare::{Wanted, components, maps, plane};
 use crate::commands::evaluate::number;
 use crate::commands::train::pca_is_quick;
 use crate::failure::Failure;
+use crate::output::Output;
+use crate::tables;
 
 /// Most rows on the map.
 const MOST: usize = 2000;
 /// Neighbours that maps are compared by, where there are rows for them.
 const NEIGHBOURS: usize = 5;
 
-pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Result<(), Failure> {
     let (all, seed) = (facts.rows.rows(), facts.args.evaluate.seed);
     let drawn = sample_rows(all, MOST, seed);
     let rows = facts.rows.select_rows(&drawn)?;
@@ -50,7 +52,14 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure>
     let svg = dots(&Dots { title: &caption, points: &points, notes: &notes, colouring });
     let figure = page.plot("latent", svg, &caption);
     let body = match facts.args.compare {
-        true => comparison(facts, page, &rows, &drawn, &figure)?,
+        true => {
+            // As of `ae compare`.
+            let rows = match facts.model.schema() {
+                Some(_) => tables::without_gaps(facts.model, rows.clone(), &facts.args.evaluate.data, out)?,
+                None => rows.clone(),
+            };
+            comparison(facts, page, &rows, &drawn, &figure)?
+        }
         false => grid(&figure),
     };
     page.section("latent", "Latent space", body);

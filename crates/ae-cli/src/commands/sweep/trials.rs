@@ -6,7 +6,7 @@ use ae_eval::SweepPoint;
 use ae_model::Config;
 
 use super::super::train::configure;
-use crate::args::{Rate, SweepArgs, TrainArgs};
+use crate::args::{Rate, SweepArgs, TrainArgs, Validation};
 use crate::failure::Failure;
 use crate::inputs::check_output;
 use crate::settings;
@@ -120,7 +120,7 @@ fn check_training(training: &TrainArgs) -> Result<(), Failure> {
             "--learning-rate: auto is for ae train; rates have to be said here".to_owned(),
         ));
     }
-    if training.validation == 0.0 {
+    if training.validation == Validation::Share(0.0) {
         return Err(Failure::Usage(
             "--validation: it must be above 0, models are compared on rows held out".to_owned(),
         ));

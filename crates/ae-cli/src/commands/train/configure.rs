@@ -8,10 +8,6 @@ use crate::failure::Failure;
 use crate::kind::Kind;
 use crate::training::TrainingRows;
 
-/// Features up to which Adam has a larger usual learning rate, and that rate: on 22 sets of ADBench of 6 to 100 features it left 21.5 % of
-/// the variance of validation rows, and 0.001 left 25.7 % (geometric means); on images of 784 pixels 0.001 is better.
-const FEW_FEATURES: usize = 128;
-const FEW_FEATURES_RATE: f64 = 0.003;
 /// The configuration that the flags describe, with an encoding of this size.
 pub(crate) fn configure(
     args: &TrainArgs,
@@ -20,9 +16,11 @@ pub(crate) fn configure(
 ) -> Result<Config, Failure> {
     let features = training.rows.features();
     let (usual_scale, usual_kind) = match training.is_mixed() {
-        // As far as columns vary, they weigh the same; and gaps in what is known teach to fill gaps in.
+        // Standardised columns weigh the same, and denoising teaches to fill gaps in.
         true => (ScaleArg::Standard, Kind::Denoising),
         false if training.are_pixels => (ScaleArg::Common, Kind::Plain),
+        // What is missing goes in as 0, which is to be the mean.
+        false if training.masks => (ScaleArg::Standard, Kind::Plain),
         false => (ScaleArg::Minmax, Kind::Plain),
     };
     let scaler = match args.scale.unwrap_or(usual_scale) {
@@ -50,7 +48,7 @@ pub(crate) fn configure(
         })
         .mask_missing(training.masks)
         .epochs(args.epochs)
-        .validation(args.validation)
+        .validation(args.validation.share())
         .seed(args.seed);
     builder = builder.optimizer(optimizer(args)?);
     if let Some(widths) = &args.hidden {
@@ -68,12 +66,8 @@ pub(crate) fn configure(
     if let Some(dim) = encoding_dim {
         builder = builder.encoding_dim(dim);
     }
-    match args.learning_rate {
-        Some(Rate::Given(rate)) => builder = builder.learning_rate(rate),
-        None if features <= FEW_FEATURES && takes_steps_of_a_size(args.optimizer) => {
-            builder = builder.learning_rate(FEW_FEATURES_RATE);
-        }
-        _ => {}
+    if let Some(Rate::Given(rate)) = args.learning_rate {
+        builder = builder.learning_rate(rate);
     }
     if let Some(rows) = args.batch_size {
         builder = builder.batch_size(rows);
@@ -82,7 +76,13 @@ pub(crate) fn configure(
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
     let shares = scaler.keeps_shares() && args.scale != Some(ScaleArg::Quantile);
-    Ok(args.kind.apply(builder, shares, features, usual_kind)?.build()?)
+    let config = args.kind.apply(builder, shares, features, usual_kind)?.build()?;
+    if config.dropout().hidden > 0.0 && config.hidden_dims().is_empty() && config.conv_layers().is_empty() {
+        let text =
+            "--dropout: there are no hidden layers whose outputs it could drop; --input-dropout drops inputs";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    Ok(config)
 }
 
 /// The configuration with a learning rate found by a range test on the rows, where that is asked for.
@@ -100,11 +100,6 @@ pub(super) fn tuned(
     let about = |error| Failure::with_pairs(&args.data, args.target.as_deref(), error);
     let test = model.range_test(source).map_err(about)?;
     Ok((config.with_learning_rate(test.suggestion)?, Some(test)))
-}
-
-/// Whether steps are as large as the learning rate says, however large gradients are: the wider a layer, the more they change together.
-fn takes_steps_of_a_size(rule: OptimizerArg) -> bool {
-    matches!(rule, OptimizerArg::Adam | OptimizerArg::Adamw)
 }
 
 /// The rule of the updates with its settings; a setting that belongs to another rule is refused.

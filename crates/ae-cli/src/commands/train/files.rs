@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ae_data::{Fingerprint, Format, validation_split};
+use ae_data::{BatchSource, Fingerprint, Format, division};
 use ae_model::Config;
 
 use super::log::{self, Log};
@@ -30,14 +30,21 @@ impl<'a> Files<'a> {
         let goes_on = check_checkpoint(checkpoint, &model)?;
         let others: Vec<&Path> = [Some(model.as_path()), checkpoint].into_iter().flatten().collect();
         log.map(|folder| log::check(folder, goes_on, &others)).transpose()?;
+        if log.is_some_and(|folder| folder == model || Some(folder) == checkpoint) {
+            return Err(Failure::Usage(format!(
+                "--log-dir {}: -o and --checkpoint are to be others",
+                model.display()
+            )));
+        }
         let replaces = model.exists();
         Ok(Files { model, checkpoint, log, goes_on, replaces })
     }
 
-    /// The log, where one is kept, of a training on so many rows, those set aside among them.
-    pub(super) fn open_log(&self, rows: usize, config: &Config) -> Result<Option<Log>, Failure> {
+    /// The log, where one is kept, of a training on these rows, those set aside among them.
+    pub(super) fn open_log(&self, rows: &dyn BatchSource, config: &Config) -> Result<Option<Log>, Failure> {
         let Some(folder) = self.log else { return Ok(None) };
-        let (train, _) = validation_split(rows, config.validation(), config.seed())?;
+        let (train, _) = division(rows, config.validation(), config.seed())?;
+        let rows = rows.rows();
         let start = if self.goes_on { Log::again } else { Log::create };
         start(folder, train.len(), identity(rows, config)?).map(Some)
     }

@@ -78,7 +78,7 @@ impl Quality {
     ) -> Result<Quality, Failure> {
         let config = model.config();
         let features = config.input_dim();
-        let (train, validation) = ae_data::validation_split(data.rows(), config.validation(), config.seed())?;
+        let (train, validation) = ae_data::division(data, config.validation(), config.seed())?;
         let train = Subset::new(data, train)?;
         let components = config.encoding_dim().min(train.rows()).min(features);
         // As many components as features rebuild every row: nothing to compare with.
@@ -174,7 +174,7 @@ impl Quality {
                 given.join(", ")
             ))?;
         }
-        if let Some(Sparsity { active, dead, variance_explained }) = self.sparsity {
+        if let Some(Sparsity { active, dead, variance_explained, .. }) = self.sparsity {
             out.line(format!(
                 "sparsity      {active:.1} of {size} values active, {:.1} % never, {:.1} % of variance explained",
                 100.0 * dead,

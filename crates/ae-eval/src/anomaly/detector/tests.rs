@@ -102,7 +102,13 @@ fn awkward_rows_have_scores() {
 #[test]
 fn a_model_that_is_there_already() {
     let training = normal(400, 8);
-    let config = Config::builder(FEATURES).encoding_dim(2).epochs(30).learning_rate(0.05).build().unwrap();
+    let config = Config::builder(FEATURES)
+        .optimizer(Optimizer::Sgd)
+        .encoding_dim(2)
+        .epochs(30)
+        .learning_rate(0.05)
+        .build()
+        .unwrap();
     let train = || {
         let mut model = Autoencoder::new(config.clone()).unwrap();
         model.fit(&table(&training), &mut []).unwrap();

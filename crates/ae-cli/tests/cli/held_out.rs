@@ -1,0 +1,95 @@
+//! `--validation FILE`: rows of their own to validate on.
+
+use super::*;
+
+/// Rows of three related numbers, from `first` on.
+fn rows(first: u32, count: u32) -> Vec<[f64; 3]> {
+    let row = |i: u32| {
+        let t = f64::from(i) / 10.0;
+        [t.sin(), t.cos(), t.sin() * t.cos()]
+    };
+    (first..first + count).map(row).collect()
+}
+
+/// The rows under these names, with a text in front, which is the rows' name.
+fn table(order: [usize; 3], rows: &[[f64; 3]]) -> String {
+    let names = order.map(|column| ["a", "b", "c"][column]).join(",");
+    let line = |(i, row): (usize, &[f64; 3])| {
+        format!("r{i},{}\n", order.map(|column| row[column].to_string()).join(","))
+    };
+    format!("day,{names}\n") + &rows.iter().enumerate().map(line).collect::<String>()
+}
+
+const TRAIN: [&str; 12] = [
+    "train",
+    "early.csv",
+    "--id",
+    "day",
+    "--encoding-dim",
+    "2",
+    "--hidden",
+    "none",
+    "--epochs",
+    "6",
+    "--early-stopping",
+    "0",
+];
+
+#[test]
+fn rows_of_a_file_are_validated_on_and_not_learnt_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, "early.csv", table([0, 1, 2], &rows(0, 60)));
+    write(at, "late.csv", table([2, 0, 1], &rows(60, 15)));
+    let ended = ae(at, &[&TRAIN[..], &["--validation", "late.csv", "-o", "held.safetensors"]].concat());
+    assert!(ended.out.contains("60 rows of 3, validated on 15 of late.csv"), "{}", ended.out);
+    ae(at, &[&TRAIN[..], &["--validation", "0", "-o", "alone.safetensors"]].concat());
+    let codes = |model: &str| ae(at, &["encode", model, "late.csv", "--id", "day"]).out;
+    assert_eq!(codes("held.safetensors"), codes("alone.safetensors"));
+    // The validation error is that of the file.
+    let json = [&TRAIN[..], &["--validation", "late.csv", "-o", "held.safetensors", "--json"]].concat();
+    let summary = ae(at, &json).summary();
+    let score = ae(at, &["score", "held.safetensors", "late.csv", "--id", "day", "--json"]).summary();
+    let (expected, found) = (score["mse"].as_f64().unwrap(), summary["validation_mse"].as_f64().unwrap());
+    assert!((found - expected).abs() < 1e-5 * expected, "{summary} {score}");
+    // The same from a file of settings, and for a sweep.
+    write(
+        at,
+        "settings.toml",
+        "validation = 'late.csv'\nid = 'day'\nepochs = 2\nthreads = 1\nsizes = [1, 2]\nquiet = true\n",
+    );
+    ae(at, &["sweep", "early.csv", "--config", "settings.toml", "-o", "sizes.csv"]);
+    assert_eq!(std::fs::read_to_string(at.join("sizes.csv")).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn rows_of_tables_and_what_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let people = tables::people();
+    write(at, "people.csv", &people);
+    let head: Vec<&str> = people.lines().take(12).collect();
+    write(at, "late.csv", head.join("\n") + "\n");
+    let train = ["train", "people.csv", "--drop", "name", "--epochs", "2", "-o", "p.safetensors"];
+    let ended = ae(at, &[&train[..], &["--validation", "late.csv"]].concat());
+    assert!(ended.out.contains("validated on 11 of late.csv"), "{}", ended.out);
+    for (arguments, says) in [
+        (&["--validation", "nowhere.csv"][..], "nowhere.csv: No such file"),
+        (&["--validation", "1.5"], "--validation: 1.5 is out of range"),
+        (&["--validation", "late.csv", "--target", "late.csv"], "--validation: with --target it is a share"),
+    ] {
+        let ended = ae_with(at, &[&train[..], arguments].concat(), b"", &[]);
+        assert_ne!(ended.status, Some(0), "{arguments:?}");
+        assert!(ended.err.contains(says), "{}", ended.err);
+    }
+    write(
+        at,
+        "numbers.csv",
+        rows(0, 30).iter().map(|row| format!("{},{}\n", row[0], row[1])).collect::<String>(),
+    );
+    write(at, "wide.csv", rows(0, 30).iter().map(|[a, b, c]| format!("{a},{b},{c}\n")).collect::<String>());
+    let ended =
+        ae_with(at, &["train", "numbers.csv", "--validation", "wide.csv", "-o", "n.safetensors"], b"", &[]);
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.err.contains("--validation wide.csv: "), "{}", ended.err);
+}
