@@ -144,7 +144,7 @@ fn found(
     let about = |error| Failure::with_rows(data, error);
     let unknown = model.schema().map_or_else(HashSet::new, |schema| unknown_texts(schema, rows));
     let Some(reference) = &args.reference else {
-        let scores = model.reconstruction_error(rows, ErrorNorm::Sum).map_err(about)?;
+        let scores = errors_of_whole_rows(&model, rows).map_err(about)?;
         let threshold = match (args.threshold, args.contamination) {
             (Some(threshold), _) => threshold,
             (_, share) => contamination_threshold(&scores, share.unwrap_or_default())?,
@@ -211,6 +211,22 @@ fn found(
     };
     let contributions = contributions.map_err(with(data))?;
     Ok(Found { score: settings.score, scores, threshold, p_values: Some(p_values), contributions, unknown })
+}
+
+/// The squared errors of the rows. What is missing of a row counts as if it were rebuilt as well as the rest of it: else a row would look the
+/// more normal the less is known of it.
+fn errors_of_whole_rows(model: &Autoencoder, rows: &Dataset) -> Result<Vec<f64>, ae_model::Error> {
+    let mut scores = model.reconstruction_error(rows, ErrorNorm::Sum)?;
+    if rows.values().iter().any(|x| x.is_nan()) {
+        let means = model.reconstruction_error(rows, ErrorNorm::Mean)?;
+        let features = rows.features();
+        for ((score, mean), row) in scores.iter_mut().zip(means).zip(rows.values().chunks_exact(features)) {
+            if row.iter().any(|x| x.is_nan()) {
+                *score = mean * features as f64;
+            }
+        }
+    }
+    Ok(scores)
 }
 
 /// Whether the scores are errors of a model, which of the rows that it has learnt from are too low; neighbours leave a row itself out.

@@ -220,3 +220,25 @@ fn ties_at_the_threshold_are_not_flagged() {
         |more: &[&str]| ae(folder.path(), &[&detect[..], more].concat()).summary()["threshold"].clone();
     assert_eq!(threshold(&[]), threshold(&["--calibrate", "things.csv"]));
 }
+
+/// A row of which half is missing is as odd as the other half, without a reference too.
+#[test]
+fn rows_with_gaps_look_no_more_normal() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let line = |i: u32| format!("{},{},{},{}\n", i % 7, 2 * (i % 7), i % 5, 3 * (i % 5));
+    let rows: String = (0..70).map(line).collect();
+    write(at, "rows.csv", format!("a,b,c,d\n{rows}"));
+    let train = ["train", "rows.csv", "--missing", "mask", "--encoding-dim", "2", "--epochs", "20"];
+    ae(at, &[&train[..], &["-o", "m.safetensors"]].concat());
+    write(at, "few.csv", "a,b,c,d\n6,0,4,0\n6,0,,\n1,2,1,3\n");
+    let detect = ["detect", "m.safetensors", "few.csv", "--threshold", "1", "--json"];
+    let scores: Vec<f64> =
+        ae(at, &detect).objects().iter().filter_map(|object| object["score"].as_f64()).collect();
+    let errors = ae(at, &["score", "m.safetensors", "few.csv", "--json"]).objects();
+    let sum = |row: usize| errors[row]["error"].as_f64().unwrap();
+    assert!((scores[1] - 2.0 * sum(1)).abs() < 1e-6 * scores[1], "{scores:?}");
+    for row in [0, 2] {
+        assert!((scores[row] - sum(row)).abs() < 1e-6 * scores[row], "{scores:?}");
+    }
+}
