@@ -6,7 +6,7 @@
 //!
 //! let table = [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.5, 0.5, 0.5], [0.2, 0.2, 0.8]];
 //! let rows = Rows::new(table.as_flattened(), 3)?;
-//! let config = Config::builder(3).encoding_dim(1).epochs(200).learning_rate(0.1).build()?;
+//! let config = Config::builder(3).encoding_dim(1).epochs(200).build()?;
 //! let mut model = Autoencoder::new(config)?;
 //! let history = model.fit(&rows, &mut [])?;
 //! assert!(history.epochs[199].train_mse < history.epochs[0].train_mse);
