@@ -61,26 +61,19 @@ fn main() -> ExitCode {
 
 /// The arguments, with those of a file of settings where the command line names one.
 fn with_settings(parsed: Result<Arguments, clap::Error>) -> Result<Result<Arguments, clap::Error>, Failure> {
-    let arguments = match parsed {
-        Ok(arguments) => arguments,
-        // The file may have what is missing.
-        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
-            return match settings::named() {
-                Some((command, path)) => {
-                    Ok(Arguments::try_parse_from(settings::words(command, Some(&path))?))
-                }
-                None => Ok(Err(error)),
-            };
+    let named = match &parsed {
+        Ok(Arguments { command: Command::Train(args), .. }) => {
+            args.config.clone().map(|path| ("train", path))
         }
-        Err(error) => return Ok(Err(error)),
+        Ok(Arguments { command: Command::Sweep(args), .. }) => {
+            args.training.config.clone().map(|path| ("sweep", path))
+        }
+        // The file may have what is missing.
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => settings::named(),
+        _ => None,
     };
-    let (command, config) = match &arguments.command {
-        Command::Train(args) => ("train", &args.config),
-        Command::Sweep(args) => ("sweep", &args.training.config),
-        _ => return Ok(Ok(arguments)),
-    };
-    if config.is_none() {
-        return Ok(Ok(arguments));
+    match named {
+        Some((command, path)) => Ok(Arguments::try_parse_from(settings::words(command, Some(&path))?)),
+        None => Ok(parsed),
     }
-    Ok(Arguments::try_parse_from(settings::words(command, config.as_deref())?))
 }

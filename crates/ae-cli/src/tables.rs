@@ -258,6 +258,17 @@ pub(crate) fn without_gaps(
     with_names_of(&rows, filled)
 }
 
+/// The rows as maps take them, which need every value: of a table gaps are as common as columns that are known, and filled in; of numbers they are
+/// said to be filled in first.
+pub(crate) fn for_maps(
+    model: &Autoencoder,
+    rows: Dataset,
+    location: &str,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    if model.schema().is_some() { without_gaps(model, rows, location, out) } else { Ok(rows) }
+}
+
 /// The table with the labels and the names that the rows came with, so that they stay beside what was made of them.
 pub(crate) fn with_names_of(rows: &Dataset, mut table: Dataset) -> Result<Dataset, Failure> {
     if let Some(labels) = rows.labels() {

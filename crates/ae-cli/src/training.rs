@@ -81,20 +81,10 @@ impl TrainingRows {
             let names = schema.features().map(|column| column.name.clone());
             options.columns = Some(names.collect());
             let table = read_table(location, &options).map_err(with_hint)?;
-            let rows = tables::encode(schema, &table, &args.input, self.masks, out).map_err(with_hint)?;
-            match args.input.label.as_deref().map(|label| table.find(label)).transpose()? {
-                Some(label) => rows.with_labels(table.labels(label))?,
-                None => rows,
-            }
+            tables::encode(schema, &table, &args.input, self.masks, out).map_err(with_hint)?
         } else {
             options.columns = self.rows.names().map(<[String]>::to_vec);
-            let rows = ae_data::read(location, &options)?;
-            match (self.rows.names(), rows.names()) {
-                (Some(wanted), Some(_)) => rows
-                    .select_columns(wanted)
-                    .map_err(|error| Failure::Other(format!("--validation {location}: {error}")))?,
-                _ => rows,
-            }
+            ae_data::read(location, &options)?
         };
         match &args.normal {
             Some(normal) => Ok(rows.select_rows(&normal_rows(rows.labels(), normal, location)?)?),

@@ -99,14 +99,14 @@ impl Dataset {
     /// # Errors
     /// [`DataError::Count`] for rows of another width, [`DataError::MissingColumns`] for a column that `other` does not have.
     pub fn followed_by(&self, other: &Dataset) -> Result<Dataset, DataError> {
-        if other.features != self.features {
-            let (expected, got) = (self.features, other.features);
-            return Err(DataError::Count { what: "values of a row behind", of: "rows", expected, got });
-        }
         let other = match (&self.names, &other.names) {
             (Some(names), Some(present)) if names != present => &other.select_columns(names)?,
             _ => other,
         };
+        if other.features != self.features {
+            let (expected, got) = (self.features, other.features);
+            return Err(DataError::Count { what: "values of a row behind", of: "rows", expected, got });
+        }
         let mut joined = Dataset::new([self.values(), other.values()].concat(), self.features)?;
         joined.names = self.names.clone().or_else(|| other.names.clone());
         if let (Some(labels), Some(others)) = (&self.labels, &other.labels) {

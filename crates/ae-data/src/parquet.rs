@@ -71,11 +71,17 @@ fn opened(file: File, path: &Path) -> Result<SerializedFileReader<File>, DataErr
     Ok(reader)
 }
 
+/// What the columns are called; one that is nested, by its way.
+fn column_names(reader: &SerializedFileReader<File>) -> Vec<String> {
+    let schema = reader.metadata().file_metadata().schema_descr();
+    schema.columns().iter().map(|column| column.path().string()).collect()
+}
+
 fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
     let bad = |error: ParquetError| malformed(path, error);
     let reader = opened(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+    let names = column_names(&reader);
     let find = |wanted: &Option<String>| {
         wanted.as_ref().map(|wanted| find_column(wanted, Some(&names), names.len(), path)).transpose()
     };
@@ -145,7 +151,7 @@ pub(crate) fn has_booleans(file: File, path: &Path, options: &ReadOptions) -> Re
 fn any_boolean(file: File, path: &Path, options: &ReadOptions) -> Result<bool, DataError> {
     let reader = opened(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+    let names = column_names(&reader);
     let apart = [&options.label, &options.id].into_iter().flatten();
     let apart = apart.map(|name| find_column(name, Some(&names), names.len(), path));
     let apart = apart.collect::<Result<Vec<_>, _>>()?;

@@ -371,6 +371,11 @@ impl<T: Arithmetic> Engine<T> {
         totals
     }
 
+    /// Takes the weights of an engine of the same layers.
+    pub(crate) fn take_weights(&mut self, of: &Engine<T>) {
+        self.network.parameters.as_mut_slice().copy_from_slice(of.network.parameters.as_slice());
+    }
+
     /// The loss of each of the rows, with the random numbers of step `time`, into `out`. Learns nothing.
     pub(crate) fn losses_at(
         &mut self,

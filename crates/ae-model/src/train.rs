@@ -165,16 +165,8 @@ impl<T: Arithmetic> Judge<T> {
         Judge { engine, losses: vec![0.0; rows] }
     }
 
-    /// The losses of rows with the weights of `trained`, whose first is row `first` of those that are judged.
-    fn losses(
-        &mut self,
-        trained: &Engine<T>,
-        crew: Crew<'_>,
-        (table, indices): (Table<'_>, &[usize]),
-        first: usize,
-    ) -> &[f64] {
-        let parameters = trained.network.parameters.as_slice();
-        self.engine.network.parameters.as_mut_slice().copy_from_slice(parameters);
+    /// The losses of rows, of which the first is row `first` of those that are judged.
+    fn losses(&mut self, crew: Crew<'_>, (table, indices): (Table<'_>, &[usize]), first: usize) -> &[f64] {
         let losses = &mut self.losses[..indices.len()];
         let blocks = indices.chunks(JUDGED_ROWS).zip(losses.chunks_mut(JUDGED_ROWS));
         for (block, (indices, losses)) in blocks.enumerate() {
@@ -338,6 +330,9 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
     /// The losses of the validation part.
     fn validate(&mut self) -> Result<Totals, Error> {
         let mut totals = Totals::default();
+        if let Some(judge) = &mut self.judge {
+            judge.engine.take_weights(self.engine);
+        }
         for (chunk, indices) in self.task.validation.chunks(VALIDATION_ROWS).enumerate() {
             let first = chunk * VALIDATION_ROWS;
             let (table, places) = self.feed.rows(indices)?;
@@ -345,7 +340,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
             let bulk = Bulk { network: &self.engine.network, maps: &self.engine.maps, crew: self.crew };
             bulk.row_losses(Source { table, indices: Some(places) }, measured);
             if let Some(judge) = &mut self.judge {
-                let losses = judge.losses(self.engine, self.crew, (table, places), first);
+                let losses = judge.losses(self.crew, (table, places), first);
                 measured.iter_mut().zip(losses).for_each(|(of_row, loss)| of_row[0] = *loss);
             }
             for [loss, squares] in &*measured {

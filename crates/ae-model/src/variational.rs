@@ -116,8 +116,7 @@ impl<T: Arithmetic> Weighing<T> {
         let (each, larger) = (samples / count, samples % count);
         let engine = |samples: usize| {
             let mut engine = Engine::new(trained.network.isa, &config.weighing(samples, seed), scaler);
-            let parameters = trained.network.parameters.as_slice();
-            engine.network.parameters.as_mut_slice().copy_from_slice(parameters);
+            engine.take_weights(trained);
             // One way for all: what a row is worth does not depend on how many rows come with it.
             let on_tiles = step::tiles_pay(&engine.network, ROWS);
             engine.set_products(if on_tiles { Products::Split } else { Products::Plain });

@@ -41,9 +41,7 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     let all = rows.rows();
     let drawn = sample_rows(all, args.rows as usize, args.seed);
     let rows = rows.select_rows(&drawn)?;
-    // Of a table, gaps are as common as columns that are known; of numbers, they are said to be filled in first.
-    let rows =
-        if model.schema().is_some() { tables::without_gaps(&model, rows, &args.data, out)? } else { rows };
+    let rows = tables::for_maps(&model, rows, &args.data, out)?;
     let wanted = Wanted {
         location: &args.data,
         neighbours: args.neighbours,

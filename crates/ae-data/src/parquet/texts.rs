@@ -13,7 +13,9 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, Type};
 
-use super::{guarded, malformed, number_unit, opened, read_numbers, read_strings, read_whole, type_name};
+use super::{
+    column_names, guarded, malformed, number_unit, opened, read_numbers, read_strings, read_whole, type_name,
+};
 use crate::error::DataError;
 use crate::read::ReadOptions;
 use crate::schema::{TimeForm, write_time};
@@ -27,8 +29,7 @@ pub(crate) fn read_texts(file: File, path: &Path, options: &ReadOptions) -> Resu
 
 fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Table, DataError> {
     let reader = opened(file, path)?;
-    let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+    let names = column_names(&reader);
     let mut columns = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         columns.push(match column(&reader, path, index) {

@@ -53,11 +53,7 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
     let figure = page.plot("latent", svg, &caption);
     let body = match facts.args.compare {
         true => {
-            // As of `ae compare`.
-            let rows = match facts.model.schema() {
-                Some(_) => tables::without_gaps(facts.model, rows.clone(), &facts.args.evaluate.data, out)?,
-                None => rows.clone(),
-            };
+            let rows = tables::for_maps(facts.model, rows.clone(), &facts.args.evaluate.data, out)?;
             comparison(facts, page, &rows, &drawn, &figure)?
         }
         false => grid(&figure),
