@@ -64,7 +64,7 @@ impl Experiments {
     }
 }
 
-/// What every experiment can be told.
+/// What most experiments can be told.
 #[derive(Args, Debug)]
 struct Settings {
     /// One JSON object a line, the last one the summary

@@ -1,6 +1,7 @@
 //! The command line: what may be said, and what it means.
 
 mod compare;
+mod detect;
 mod files;
 mod measure;
 mod report;
@@ -11,9 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use ae_eval::anomaly::Score;
 use ae_model::{Image, ImageLayers};
-use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -22,6 +21,8 @@ pub(crate) use measure::{EvaluateArgs, SweepArgs};
 
 use compare::COMPARE_HELP;
 pub(crate) use compare::CompareArgs;
+use detect::DETECT_HELP;
+pub(crate) use detect::DetectArgs;
 use report::REPORT_HELP;
 pub(crate) use report::ReportArgs;
 pub(crate) use validation::Validation;
@@ -130,7 +131,7 @@ pub(crate) enum Command {
     /// What each value of a variational encoding stands for: rows along each axis of the latent space
     #[command(
         after_help = "All other values of the encoding are 0, the middle of the prior. In a table the columns code and code_value \
-        say which value it is, and what it is.\n\nExamples:\n  ae traverse vae.safetensors -o sheet.png\n  \
+        say which value it is, counted from 0 as in the columns of ae encode, and what it is.\n\nExamples:\n  ae traverse vae.safetensors -o sheet.png\n  \
         ae traverse vae.safetensors --steps 5 -o rows.csv"
     )]
     Traverse(TraverseArgs),
@@ -145,43 +146,28 @@ pub(crate) enum Command {
 }
 
 const TRAIN_HELP: &str = "\
-DATA is a file (.csv .tsv .npy .npz .idx -ubyte, these also with .gz, .parquet), a folder of images (.png .jpg .jpeg), - for CSV on \
+DATA is a file (.csv .tsv .idx -ubyte, each also with .gz; .npy .npz .parquet), a folder of images (.png .jpg .jpeg), - for CSV on \
 standard input, or a built-in set: digits (1,797 scans of 8x8 pixels), curves[:ROWS[:SEED]] (generated, 28x28 pixels).
 
-Columns may hold numbers, yes or no, texts, dates and times; which, is found out, said, and kept in the model. A text that most rows \
-have to themselves is left out, with a word.
+Columns may hold numbers, yes or no, texts, dates and times: what each holds is found out, said, and kept in the model. Columns of texts \
+that are mostly different, or more than 256, are left out, with a remark.
 
 Images of a folder are scaled to --image, or have one size; the model remembers it. Where they lie in folders of the folder, the names of \
 these are their labels (--label label).
 
-Ctrl-C ends training after the current update and saves the model as it is; a second one kills. With --checkpoint the same command \
-goes on from there.
+Ctrl-C ends training after the current update and saves the model: its best weights so far, or with --early-stopping 0 the last ones; a \
+second one kills. With --checkpoint the same command goes on from there. While --robust still chooses rows, nothing is saved.
 
 Examples:
   ae train digits
-  ae train rows.csv --hidden 64,32 --encoding-dim 8 --optimizer adam -o model.safetensors
+  ae train rows.csv --hidden 64,32 --encoding-dim 8 -o model.safetensors
   ae train people.csv --categorical postcode --drop id
   ae train photos/ --image 28x28 --encoding-dim 16
   ae train connections.csv --label kind --normal usual
   ae train rows.npy --epochs 500 --checkpoint rows.checkpoint
   ae train digits --kind denoising --noise gaussian:0.3
   ae train noisy.csv --target clean.csv
-  ae train digits --kind vae --beta 1 --activation silu --optimizer adam";
-
-const DETECT_HELP: &str = "\
-The higher a score, the less a row is like the reference; rows are flagged from the threshold on. The reference is a set of rows that \
-are taken to be normal, as a rule those the model was trained on: distances and usual errors are theirs. A model file does \
-not hold them, so that it stays small and gives no row away. Without them the score is the model's squared error, and the \
-threshold has to be said with --threshold or --contamination.
-
-The columns written: file (of images), score, flag (1 or 0), p_value (the share of calibration rows that are as odd), and for each of the \
-features that add most to the row's standardised error its name or number (blamed_1, ...).
-
-Examples:
-  ae detect model.safetensors new.csv --reference train.csv -o found.csv
-  ae detect model.safetensors labelled.csv --reference train.csv --percentile 95 --label fraud
-  ae detect model.safetensors labelled.csv --reference train.csv --label kind --normal usual
-  ae detect model.safetensors new.csv --contamination 0.02";
+  ae train digits --kind vae --beta 1 --activation silu";
 
 /// How rows are read.
 #[derive(Args, Debug, Clone)]
@@ -195,7 +181,7 @@ pub(crate) struct DataArgs {
     /// The first line of the CSV file holds values
     #[arg(long, conflicts_with = "header")]
     pub(crate) no_header: bool,
-    /// Column that holds labels, not values: a name, or a number counted from 1 (in .npz: an array; of images: label, their folders)
+    /// Column that holds labels, not values: a name, or a number counted from 1 (in .npz: an array; of a folder of images: label, the names of its folders)
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
     /// Column that names the rows (CSV, Parquet), not values: a name, or a number counted from 1; it is written beside what is found out
@@ -239,11 +225,14 @@ pub(crate) struct TrainArgs {
     /// Columns to leave out
     #[arg(long, value_name = "COLUMNS", value_parser = names)]
     pub(crate) drop: Option<Names>,
+    /// What the losses of columns count, e.g. price=3,'pay day=0.5', instead of 1 each; errors, scores and MSE count all alike
+    #[arg(long, value_name = "COLUMN=W,...", value_parser = feature_weights)]
+    pub(crate) feature_weights: Option<FeatureWeights>,
     /// Train on the rows that have this label in the column of --label, and on no others
     #[arg(long, value_name = "LABEL", requires = "label")]
     pub(crate) normal: Option<String>,
     /// Widths of the layers between input and encoding, e.g. 256,128,64, or none; the decoder mirrors them
-    /// [default: gradual steps, or none after convolutions]
+    /// [default: gradual steps; none after convolutions, and with --top-k, --contractive or --unit-norm]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
     pub(crate) hidden: Option<Widths>,
     /// Convolutions before the hidden layers, each with channels, kernel and stride, e.g. '16 3 s2, 32 3 s2' (after them 'p0' for a
@@ -285,7 +274,7 @@ pub(crate) struct TrainArgs {
     /// Decay of the weights, for adamw [default: 0.01]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
-    /// Seed of weights, split and shuffles
+    /// Seed of weights, split, shuffles, noise, dropout and samples
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// Arithmetic
@@ -305,14 +294,14 @@ pub(crate) struct TrainArgs {
     /// Stop after this many epochs without a better validation loss, keeping the best weights; 0 never stops
     #[arg(long, default_value_t = 20, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub(crate) early_stopping: usize,
-    /// Share of the rows that may be anomalies: those with the largest errors are found first, by two trainings, and not learnt from
+    /// Share of the rows that may be anomalies, below 0.5: two trainings find those with the largest errors, which are then not learnt from
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) robust: Option<f64>,
     /// Folder to make for a log of this training: epochs.jsonl with an object an epoch, and an event file for TensorBoard
     #[arg(long, value_name = "FOLDER")]
     pub(crate) log_dir: Option<PathBuf>,
     /// File that keeps where training is, written now and then and at the end: the same command goes on from there, to the same model as at
-    /// one go (more --epochs may be asked for)
+    /// one go (with a schedule that does not depend on them, more --epochs may be asked for)
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Seconds from one checkpoint to the next
@@ -335,6 +324,21 @@ fn names(text: &str) -> Result<Names, String> {
         true => Err(format!("'{text}' is not a list of columns, divided by commas")),
         false => Ok(Names(names)),
     }
+}
+
+/// Columns and what their losses count.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FeatureWeights(pub(crate) Vec<(String, f64)>);
+
+fn feature_weights(text: &str) -> Result<FeatureWeights, String> {
+    let parse = |part: &str| {
+        let (name, weight) = part.rsplit_once('=')?;
+        Some((name.trim().to_owned(), weight.trim().parse().ok()?))
+    };
+    let weights: Option<Vec<(String, f64)>> = text.split(',').map(parse).collect();
+    weights.map(FeatureWeights).ok_or_else(|| {
+        format!("'{text}' is not a list of columns with their weights, such as price=3,size=0.5")
+    })
 }
 
 /// Hidden widths as one argument.
@@ -412,47 +416,9 @@ pub(crate) struct ScoreArgs {
     /// The squared error of every feature instead of one error a row
     #[arg(long)]
     pub(crate) per_feature: bool,
-    /// How the squared errors of a row become one
+    /// Sum or mean of the squared errors of a row
     #[arg(long, value_enum, default_value = "sum", conflicts_with = "per_feature")]
     pub(crate) norm: NormArg,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct DetectArgs {
-    #[command(flatten)]
-    pub(crate) transform: TransformArgs,
-    /// Rows that are taken to be normal: the training file; of more than 4,096, so many drawn at random
-    #[arg(long, value_name = "DATA")]
-    pub(crate) reference: Option<String>,
-    /// Normal rows that the model has not seen, which thresholds and p-values then come from [default: the reference]
-    #[arg(long, value_name = "DATA", requires = "reference")]
-    pub(crate) calibrate: Option<String>,
-    /// Score [default: ensemble with --reference, error without]
-    #[arg(long, value_name = "SCORE", value_parser = PossibleValuesParser::new(detect_scores()))]
-    pub(crate) score: Option<String>,
-    /// Flag rows with this score or more
-    #[arg(long, value_name = "VALUE", group = "limit", allow_negative_numbers = true)]
-    pub(crate) threshold: Option<f64>,
-    /// Flag rows from the score on that this many percent of the calibration rows are below [default: 99]
-    #[arg(long, value_name = "P", group = "limit", requires = "reference", allow_negative_numbers = true)]
-    pub(crate) percentile: Option<f64>,
-    /// Flag this share of the rows
-    #[arg(long, value_name = "SHARE", group = "limit", allow_negative_numbers = true)]
-    pub(crate) contamination: Option<f64>,
-    /// Features to blame for each row
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) blame: usize,
-    /// The label that anomalies have, with --label
-    #[arg(long, value_name = "LABEL", default_value = "1")]
-    pub(crate) anomaly: String,
-    /// The label that all rows have that are no anomalies, with --label; in the reference others are passed over
-    #[arg(long, value_name = "LABEL", requires = "label", conflicts_with = "anomaly")]
-    pub(crate) normal: Option<String>,
-}
-
-/// Scores of a model that is trained already: the others need models of their own.
-fn detect_scores() -> Vec<&'static str> {
-    Score::ALL.into_iter().filter(|score| *score != Score::Denoising).map(Score::name).collect()
 }
 
 #[derive(Args, Debug)]

@@ -72,6 +72,15 @@ impl From<Error> for Failure {
     }
 }
 
+/// Settings that what is allowed may mention, and their flags.
+const SETTINGS: [(&str, &str); 5] = [
+    ("code_penalty", "--sparsity"),
+    ("conv_layers", "--conv"),
+    ("feature_weights", "--feature-weights"),
+    ("of_batch", "--batch-top-k"),
+    ("tied_weights", "--tied-weights"),
+];
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
         let ConfigError::OutOfRange { field, value, allowed } = &error else {
@@ -104,12 +113,20 @@ impl From<ConfigError> for Failure {
             "tied_weights" => "--tied-weights",
             "contractive" => "--contractive",
             "unit_norm" => "--unit-norm",
+            "feature_weights" => "--feature-weights",
+            "latent.revival" | "latent.revival.dead_after" => "--revive",
+            "precision" => "--precision",
             "image" => "--image",
             "clip_norm" => "--clip-norm",
             "ema" => "--ema",
             "encoding_activation" => "--encoding-activation",
             _ => return Failure::Usage(error.to_string()),
         };
+        let allowed = SETTINGS.iter().fold(allowed.clone(), |text, (name, flag)| text.replace(name, flag));
+        // What is refused is then that it is there at all.
+        if value == "set" {
+            return Failure::Usage(format!("{flag}: it must be {allowed}"));
+        }
         Failure::Usage(format!("{flag}: {value} is out of range: it must be {allowed}"))
     }
 }

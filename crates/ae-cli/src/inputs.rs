@@ -147,6 +147,38 @@ pub(crate) fn read_images_for(
     matched(model, rows, location, out)
 }
 
+/// [`read_images_for`] for rows beside others that are read with the same flags: these may do without what the others' rows are called, and, where
+/// they `may_lack_labels`, without labels.
+pub(crate) fn read_beside(
+    model: &Autoencoder,
+    image: Option<Image>,
+    (location, args): (&str, &DataArgs),
+    may_lack_labels: bool,
+    out: &Output,
+) -> Result<Dataset, Failure> {
+    let mut rows = read_images_for(model, image, location, args, out);
+    // Standard input has gone by.
+    if location == "-" {
+        return rows;
+    }
+    let (may_lack_names, may_lack_labels) = (args.id.is_some(), args.label.is_some() && may_lack_labels);
+    let less = |id: bool, label: bool| DataArgs {
+        id: args.id.clone().filter(|_| id),
+        label: args.label.clone().filter(|_| label),
+        ..args.clone()
+    };
+    for (may_lack, args) in [
+        (may_lack_names, less(false, true)),
+        (may_lack_labels, less(true, false)),
+        (may_lack_names && may_lack_labels, less(false, false)),
+    ] {
+        if rows.is_err() && may_lack {
+            rows = read_images_for(model, image, location, &args, out).or(rows);
+        }
+    }
+    rows
+}
+
 /// Rows of numbers with the columns of a model that has no schema: by name where both sides have names, else by position.
 fn matched(model: &Autoencoder, rows: Dataset, location: &str, out: &Output) -> Result<Dataset, Failure> {
     let Some(wanted) = model.feature_names() else { return Ok(rows) };

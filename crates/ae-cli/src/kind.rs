@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Denoising,
     /// With few active values in an encoding: by --top-k, or by a penalty, --sparsity, l1:0.01 unless given
     Sparse,
-    /// Variational: a Gaussian encoding; --loss bce unless given, with --scale minmax or none
+    /// Variational: a Gaussian encoding; --loss bce unless given, with --scale minmax, common or none
     Vae,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct KindArgs {
     kind: Option<Kind>,
     #[arg(
         long,
-        help = "Loss of a row: mse, mae, huber[:DELTA] (1), bce or sigmoid-mse (for features in [0, 1]), gaussian-nll [default: mse]",
+        help = "Loss of a row: mse, mae, huber[:DELTA] (1), bce or sigmoid-mse (for features in [0, 1]), gaussian-nll [default: mse; for a vae of features in [0, 1] bce]",
         value_name = "LOSS"
     )]
     loss: Option<Loss>,

@@ -106,7 +106,7 @@ pub(crate) fn remark_dropped(schema: &Schema, table: &Table, location: &str, out
     let identifiers = of(Reason::Identifier);
     if !identifiers.is_empty() {
         let names = identifiers.join(", ");
-        parts.push(format!("{names} (nearly every row has a text of its own; --categorical keeps it, --id as the name of the row)"));
+        parts.push(format!("{names} (texts that are mostly different, or more than 256; --categorical keeps the column, --id as the name of the row)"));
     }
     let empty = of(Reason::Empty);
     if !empty.is_empty() {
@@ -321,24 +321,20 @@ pub(crate) fn check_target(model: &Autoencoder, target: &Target) -> Result<(), F
     Ok(())
 }
 
-/// Writes rows of a model's features: as a table of its columns if it has a schema, else as numbers, with what the rows are called where that
-/// has been `named`. With `--json` on standard output each row is an object.
+/// Writes rows of a model's features: as a table of its columns if it has a schema, else as numbers, beside what the rows are called, if anything.
+/// With `--json` on standard output each row is an object.
 pub(crate) fn deliver(
     model: &Autoencoder,
     rows: &Dataset,
-    named: bool,
     target: &Target,
     out: &mut Output,
 ) -> Result<(), Failure> {
     match model.schema() {
-        Some(schema) => {
-            let table = schema.decode(rows)?;
-            deliver_table(&if named { with_row_names(rows, table)? } else { table }, target, out)
-        }
+        Some(schema) => deliver_table(&with_row_names(rows, schema.decode(rows)?)?, target, out),
         None if out.is_json() && *target == Target::Standard => {
-            let called = names_beside(rows, &["row"]).filter(|_| named);
+            let called = names_beside(rows, &["row", "values"]);
             for (place, row) in rows.values().chunks_exact(rows.features()).enumerate() {
-                let mut object = json!({ "row": row });
+                let mut object = json!({ "row": place + 1, "values": row });
                 if let Some((title, names)) = &called {
                     object[title] = json!(names[place]);
                 }
@@ -349,8 +345,7 @@ pub(crate) fn deliver(
         None => {
             match target {
                 Target::Images(_) => target.write(rows, out)?,
-                _ if named => write_beside(rows, rows, target, out)?,
-                _ => target.write(rows, out)?,
+                _ => write_beside(rows, rows, target, out)?,
             }
             written(target, rows.rows(), rows.features(), out)
         }
@@ -401,7 +396,7 @@ pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) ->
                 let cells = table.row(row).enumerate();
                 let cells: Map<String, Value> =
                     cells.map(|(column, text)| (table.name_of(column), json_cell(text))).collect();
-                out.object(&json!({ "row": cells }))?;
+                out.object(&json!({ "row": row + 1, "values": cells }))?;
             }
             return Ok(());
         }

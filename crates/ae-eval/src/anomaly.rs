@@ -1,21 +1,19 @@
 //! Anomaly detection: rows that the training rows are unlike.
 //!
 //! A [`Detector`] turns rows into scores, one a row, the higher the more anomalous; a [`Calibration`] turns scores into thresholds
-//! and p-values. Which scores there are is in [`Score`].
+//! and p-values. Which scores there are is in [`Score`]. Detectors are kept in files ([`Detector::save`]).
 //!
 //! ```
 //! use ae_data::Rows;
-//! use ae_eval::anomaly::{Calibration, Detector, Settings};
+//! use ae_eval::anomaly::{Detector, Settings};
 //!
 //! // Points along a line, and one beside it.
 //! let table: Vec<[f32; 2]> = (0..200).map(|i| [i as f32, (2 * i + i % 7) as f32]).collect();
 //! let rows = Rows::new(table.as_flattened(), 2)?;
 //! let detector = Detector::fit(&Settings::default(), &rows)?;
-//! let calibration = Calibration::new(detector.training_scores().to_vec())?;
 //! let scores = detector.scores(&Rows::new(&[100.0, 203.0, 100.0, 20.0], 2)?)?;
-//! let threshold = calibration.percentile(99.0)?;
-//! assert!(scores[0] < threshold && scores[1] >= threshold);
-//! assert!(calibration.p_value(scores[1]) < 0.01);
+//! assert!(scores[0] < detector.threshold() && scores[1] >= detector.threshold());
+//! assert!(detector.calibration().p_value(scores[1]) < 0.01);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -142,7 +142,7 @@ pub enum EvalError {
         rows: usize,
     },
     /// More rows than every pair of them can be looked at.
-    #[error("{rows} rows are too many to compare every pair of them: at most {most}; a sample does")]
+    #[error("{rows} rows are too many to compare every pair of them: at most {most}; take a sample of them")]
     TooManyRows {
         /// Rows there are.
         rows: usize,

@@ -1,4 +1,5 @@
-//! What a reconstruction is worth: metrics, and the baselines to compare it with.
+//! What is done with a trained model and rows: measures of reconstruction with baselines to compare it with, detection of anomalies ([`anomaly`]),
+//! imputation, maps, sweeps, charts and pictures.
 //!
 //! Rows come from any [`BatchSource`](ae_data::BatchSource), on the scale on which errors are to be measured (for a model, its
 //! `scaled` rows), and are read a block at a time.

@@ -21,7 +21,8 @@
 //!
 //! - Each element of a result is one chain of multiply-adds in a fixed order: rows of a batch, blocks of a matrix
 //!   and threads may be divided in any way without changing a bit. Only [`isa::Isa::fuses`] makes a difference.
-//! - Nothing here allocates, except [`workspace::AlignedBuf`] when it is made and [`par::Pool`] when it starts.
+//! - No kernel allocates. What does, before the work: [`workspace::AlignedBuf`] where it is made or enlarged, the lists of
+//!   [`conv::Conv`] and [`sparse::Index`], and [`par::Pool`] when it starts.
 //! - Wrong shapes are a caller's bug and panic with the shapes; no data can cause a panic.
 
 pub mod activation;

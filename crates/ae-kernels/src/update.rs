@@ -41,8 +41,8 @@ pub enum Rule<T> {
         /// Share of the velocity that remains.
         momentum: T,
     },
-    /// Adam (Kingma & Ba 2015, algorithm 1), with decoupled weight decay where `keep` is below one (Loshchilov & Hutter 2019,
-    /// algorithm 2): `m <- β₁ m + (1 - β₁) g`, `v <- β₂ v + (1 - β₂) g²`, `w <- keep w - rate m / (√(unbias v) + ε)`.
+    /// Adam (Kingma & Ba 2015, algorithm 1), with decoupled weight decay where `keep`, one less rate times decay, is below
+    /// one (after Loshchilov & Hutter 2019, algorithm 2): `m <- β₁ m + (1 - β₁) g`, `v <- β₂ v + (1 - β₂) g²`, `w <- keep w - rate m / (√(unbias v) + ε)`.
     Adam {
         /// `1 / rows` for the mean over the rows.
         scale: T,

@@ -62,7 +62,7 @@ pub struct WeightPenalty {
 /// | `batch_size` | by the number of rows, see [`Config::batch_size_for`] | rows of an update | 1 to 2²⁴ |
 /// | `validation` | 0 | share of rows set aside to measure, not to learn from | [0, 1) |
 /// | `early_stopping` | none | on the validation loss, else on the training loss; restores the best weights | patience ≥ 1 |
-/// | `seed` | 0 | of weights, split, shuffles and noise | any |
+/// | `seed` | 0 | of weights, split, shuffles, noise, dropout and samples | any |
 /// | `encoding_activation` | as `activation`; linear for a Gaussian latent, ReLU for top-k | of the encoding | |
 /// | `loss` | MSE | what is minimised | [`Loss`] |
 /// | `noise` | none | corrupts the input in training: denoising | [`Noise`] |
@@ -71,12 +71,13 @@ pub struct WeightPenalty {
 /// | `dropout` | 0, 0 | share of inputs, and of outputs of hidden layers, dropped in training | each [0, 1) |
 /// | `weight_penalty` | 0, 0 | `l1 Σ abs(w) + ½ l2 Σ w²` over all parameters, added to the objective's gradient | each [0, 10⁶] |
 /// | `schedule` | constant | of the learning rate | [`Schedule`] |
-/// | `clip_norm` | none | largest norm of the gradient of all parameters together | above 0 |
+/// | `clip_norm` | none | largest norm of the gradient of all parameters together | (0, 10¹²] |
 /// | `ema` | none | running mean of the weights | [0, 1) |
 /// | `layer_norm` | no | normalises every hidden layer: [`ConfigBuilder::layer_norm`] | with hidden layers, each at least 3 wide |
 /// | `tied_weights` | no | the decoder's weights are the encoder's, transposed: [`ConfigBuilder::tied_weights`] | not with convolutions, [`Latent::Gaussian`] or [`Loss::GaussianNll`] |
 /// | `contractive` | none | price of how the encoding changes with the input: [`ConfigBuilder::contractive`] | (0, 10⁶]; with an encoder of one dense layer, [`Latent::Plain`], and neither GELU nor SiLU |
 /// | `unit_norm` | no | keeps the decoder vector of each value of the encoding at norm 1: [`ConfigBuilder::unit_norm`] | without hidden layers and convolutions; not with [`Latent::Gaussian`], [`Loss::GaussianNll`], `tied_weights` or `ema` |
+/// | `feature_weights` | all 1 | factor of the loss of each feature: [`ConfigBuilder::feature_weights`] | `input_dim` of them, each [0, 10⁶], not all 0 |
 /// | `mask_missing` | no | NaN is a missing value and not an error | |
 /// | `image` | none | rows are images of this size; for `conv_layers`, and kept for those who draw or scale images | its features are `input_dim` |
 /// | `conv_layers` | none | convolutions and poolings at the encoder's start; the decoder mirrors them | at most 64; not with bf16 or [`Loss::GaussianNll`] |
@@ -114,6 +115,7 @@ pub struct Config {
     tied_weights: bool,
     contractive: Option<f64>,
     unit_norm: bool,
+    feature_weights: Option<Vec<f64>>,
 }
 
 /// Largest width of a layer and largest batch.
@@ -185,7 +187,7 @@ impl Config {
     pub fn early_stopping(&self) -> Option<EarlyStopping> {
         self.early_stopping
     }
-    /// Seed of weights, split and shuffles.
+    /// Seed of weights, split, shuffles, noise, dropout and samples.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -234,6 +236,10 @@ impl Config {
     pub fn ema(&self) -> Option<f64> {
         self.ema
     }
+    /// The factors of the losses of the features, where they are not all 1.
+    pub fn feature_weights(&self) -> Option<&[f64]> {
+        self.feature_weights.as_deref()
+    }
     /// Whether NaN in the data is a missing value, which adds neither loss nor gradient, instead of an error.
     pub fn mask_missing(&self) -> bool {
         self.mask_missing
@@ -242,7 +248,8 @@ impl Config {
     /// The same network with the importance-weighted objective over so many samples, and nothing else that is random.
     pub(crate) fn weighing(&self, samples: usize, seed: u64) -> Config {
         let latent = Latent::Gaussian(Gaussian { samples, ..Gaussian::default() });
-        Config { latent, seed, ..self.judging() }
+        // What a feature weighs is no part of a likelihood.
+        Config { latent, seed, feature_weights: None, ..self.judging() }
     }
 
     /// The same objective, with nothing that is random but the samples of the latent, to measure with.
@@ -320,7 +327,7 @@ impl Config {
     }
 
     /// Rows of an update when training on `rows` rows: the set size, else the next power of two from a hundredth of them, at least 8 and at
-    /// most 128, so that an epoch has 50 to 100 updates (more from 12,800 rows on); never more than there are rows.
+    /// most 128, so that an epoch has 50 to 113 updates (fewer below 400 rows, more above 14,400); never more than there are rows.
     pub fn batch_size_for(&self, rows: usize) -> usize {
         let auto = (rows / 100).next_power_of_two().clamp(8, 128);
         self.batch_size.unwrap_or(auto).clamp(1, rows.max(1))
@@ -370,6 +377,7 @@ impl Config {
             && k.saturating_mul(4) <= self.encoding_dim
             && self.code_penalty.is_none()
             && self.dropout.input == 0.0
+            && self.feature_weights.is_none()
     }
 
     /// Weights and biases: `Σ (in + 1) out` over the layers. Tied weights count once.

@@ -19,7 +19,7 @@ impl Autoencoder {
     /// keeps that scaler, on whose scale they are. The optimiser begins anew.
     ///
     /// # Errors
-    /// [`Error::OtherLayers`] unless all layers have the same sizes; [`Error::Isa`].
+    /// [`Error::OtherLayers`] unless all layers have the same sizes; [`Error::Isa`]; [`Error::Pool`] if threads cannot be started.
     pub fn continuing(config: Config, other: &Autoencoder) -> Result<Autoencoder, Error> {
         let mut model = Autoencoder::new(config)?;
         let layers = other.layers();

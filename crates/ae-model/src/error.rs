@@ -320,6 +320,9 @@ pub enum FileErrorKind {
     /// It is a model, but not one that training could go on from.
     #[error("a model, but no checkpoint of a training")]
     NotACheckpoint,
+    /// It is a model, but holds no detector of anomalies.
+    #[error("a model, but no detector of anomalies")]
+    NotADetector,
     /// It is not what was written.
     #[error("damaged: its contents are not those that were written")]
     Damaged,

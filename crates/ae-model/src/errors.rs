@@ -12,7 +12,7 @@ impl Autoencoder {
     /// known, so leave such rows out where errors are compared.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`] for what is wrong with targets, or what reading `data` returns.
     pub fn reconstruction_error(&self, data: &dyn BatchSource, norm: ErrorNorm) -> Result<Vec<f64>, Error> {
         let features = self.config.input_dim();
         self.expect_rows(data)?;
@@ -39,7 +39,7 @@ impl Autoencoder {
     /// The squared error of each scaled feature of each row, `[rows, input_dim]`. One that overflows is infinite.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], or what reading `data` returns.
     pub fn squared_errors(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
         self.cells(data, |engine, crew, source, out| match engine {
             AnyEngine::F32(e) => bulk(e, crew).cell_errors(source, out),
@@ -51,7 +51,7 @@ impl Autoencoder {
     /// network: in the data's units small differences between large values are lost to rounding.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], or what reading `data` returns.
     pub fn residuals(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
         self.cells(data, |engine, crew, source, out| match engine {
             AnyEngine::F32(e) => bulk(e, crew).residuals(source, out),
@@ -81,7 +81,7 @@ impl Autoencoder {
     /// precision: infinite from about 1e19 scaled units on.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], [`Error::NoRows`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], [`Error::NoRows`], or what reading `data` returns.
     pub fn feature_error(&self, data: &dyn BatchSource) -> Result<Vec<f64>, Error> {
         let features = self.config.input_dim();
         self.expect_rows(data)?;
@@ -112,7 +112,7 @@ impl Autoencoder {
     /// count.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], [`Error::NoRows`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], [`Error::NoRows`], or what reading `data` returns.
     pub fn mse(&self, data: &dyn BatchSource) -> Result<f64, Error> {
         if data.rows() == 0 {
             return Err(Error::NoRows { rows: 0, validation: 0 });

@@ -18,7 +18,8 @@
 //! must be there with the type and shape that the configuration implies, no other may, and every value must be finite.
 //!
 //! A checkpoint is such a file with more in it (`train/checkpoint.rs`): what else training goes on from, under `ae.training` and in tensors
-//! `training.*`, which a model that is loaded from it does without.
+//! `training.*`. So is the file of a detector of anomalies (`ae.detector`, `detector.*`; crate `ae-eval`). A model that is loaded from either
+//! does without that.
 
 mod course;
 
@@ -50,6 +51,8 @@ const THRESHOLD: &str = "latent.threshold";
 /// The key of what a checkpoint says of its training, and how its tensors are called beside those of the model.
 pub(crate) const TRAINING_KEY: &str = "ae.training";
 pub(crate) const OF_TRAINING: &str = "training.";
+/// What there may be beside a model: its key in the header, and how its tensors' names begin.
+const BESIDE: [(&str, &str); 2] = [(TRAINING_KEY, OF_TRAINING), ("ae.detector", "detector.")];
 /// The key of what [`digest`] makes of a checkpoint.
 const DIGEST_KEY: &str = "ae.digest";
 
@@ -177,9 +180,11 @@ impl Autoencoder {
         for (name, dtype, shape) in &expected {
             check_shape(&file, name, *dtype, shape)?;
         }
-        let of_training = metadata.contains_key(TRAINING_KEY);
-        let is_known =
-            |name: &str| expected.iter().any(|e| e.0 == name) || of_training && name.starts_with(OF_TRAINING);
+        let beside = BESIDE.into_iter().filter(|(key, _)| metadata.contains_key(*key));
+        let beside: Vec<&str> = beside.map(|(_, names)| names).collect();
+        let is_known = |name: &str| {
+            expected.iter().any(|e| e.0 == name) || beside.iter().any(|names| name.starts_with(names))
+        };
         if let Some(name) = file.names().into_iter().find(|name| !is_known(name)) {
             return Err(FileErrorKind::UnexpectedTensor { name: name.to_owned() }.into());
         }

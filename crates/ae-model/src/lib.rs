@@ -24,7 +24,7 @@
 //! |---|---|---|
 //! | objective `J` | `(1/m) Σ_rows Σ_features ½ (x̂ - x)²` | what is differentiated; the learning rate multiplies its gradient |
 //! | MSE | mean of `(x̂ - x)²` over rows and features, `2 J / n` | [`History`], [`Autoencoder::mse`] |
-//! | score | `-MSE` | [`Autoencoder::score`] |
+//! | score | `-MSE` | [`Autoencoder::score`], larger is better (`ae score` prints errors of rows, of which smaller are better) |
 //! | reconstruction error of a row | `Σ_features (x̂ - x)²`, or its mean | [`Autoencoder::reconstruction_error`] with [`ErrorNorm`] |
 //! | error of a feature | mean of `(x̂ - x)²` over rows | [`Autoencoder::feature_error`] |
 #![forbid(unsafe_code)]

@@ -39,8 +39,8 @@ pub enum ErrorNorm {
 /// losses of [`History`]) are measured on *scaled* features, where the network works, so that no feature
 /// dominates by its unit; with [`crate::ScalerKind::None`] the two are the same.
 ///
-/// Results depend on the configuration and the data alone: the number of threads changes no bit, nor does
-/// the way in which rows are batched when they are encoded or scored.
+/// Results depend on the configuration, the data and the arithmetic of the CPU (`AE_ISA`) alone: the number of threads changes no
+/// bit, nor does the way in which rows are batched when they are encoded or scored.
 ///
 /// A clone has weights and a course of its own; threads and cancel token are those of the original.
 #[derive(Clone, Debug)]
@@ -427,7 +427,7 @@ impl Autoencoder {
     /// ends included, `[steps, input_dim]`.
     ///
     /// # Errors
-    /// [`Error::Width`] for rows of another width, [`Error::NotFinite`], and [`Error::Config`] for fewer than two steps.
+    /// [`Error::Width`] for rows of another width, [`Error::NotFinite`], and [`Error::Config`] for fewer than two steps or more than 1,000,000.
     pub fn interpolate(&self, from: &[f32], to: &[f32], steps: usize) -> Result<Dataset, Error> {
         crate::config::in_range("steps", steps, 2, 1_000_000)?;
         let features = self.config.input_dim();

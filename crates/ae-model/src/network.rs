@@ -158,7 +158,9 @@ impl<T: Element> Network<T> {
         }
         let objective = Objective {
             loss: config.loss(),
-            weights: None,
+            weights: config
+                .feature_weights()
+                .map(|weights| weights.iter().map(|weight| T::from_f64(*weight)).collect()),
             noise: config.noise(),
             mask_missing: config.mask_missing(),
             paired: false,

@@ -22,7 +22,8 @@ pub enum Optimizer {
         /// `μ`, in `[0, 1)`.
         momentum: f64,
     },
-    /// `v ← μ v + g`, `W ← W - α (g + μ v)` (Nesterov 1983, in the form of Sutskever et al. 2013).
+    /// `v ← μ v + g`, `W ← W - α (g + μ v)` (Nesterov 1983, in the form of Bengio,
+    /// Boulanger-Lewandowski & Pascanu 2013, equation 7).
     Nesterov {
         /// `μ`, in `[0, 1)`.
         momentum: f64,
@@ -33,11 +34,11 @@ pub enum Optimizer {
         beta1: f64,
         /// Decay of the mean of their squares, in `[0, 1)`.
         beta2: f64,
-        /// `ε`, added to the root of that mean; above 0.
+        /// `ε`, added to the root of that mean; from 1e-20 to 1.
         epsilon: f64,
     },
-    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2): every step also shrinks every parameter by
-    /// `α` times `weight_decay` of itself.
+    /// Adam with decoupled weight decay (after Loshchilov & Hutter 2019, algorithm 2, but with the decay in units of the learning rate, as in
+    /// PyTorch's `AdamW`): every step also shrinks every parameter by `α` times `weight_decay` of itself.
     AdamW {
         /// As for [`Optimizer::Adam`].
         beta1: f64,

@@ -87,7 +87,7 @@ impl Autoencoder {
     /// Sets the learning rate of further updates and trainings.
     ///
     /// # Errors
-    /// [`Error::Config`] unless it is a positive number.
+    /// [`Error::Config`] unless it is above 0 and at most 1,000,000.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
         self.config = self.config.clone().with_learning_rate(learning_rate)?;
         match &mut self.engine {

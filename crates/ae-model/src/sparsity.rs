@@ -23,7 +23,7 @@ pub struct Sparsity {
 }
 
 impl Autoencoder {
-    /// Whether encodings have zeros by design.
+    /// Whether the latent is top-k, so that encodings have zeros by design; a code penalty only makes values small.
     pub fn is_sparse(&self) -> bool {
         matches!(self.config.latent(), Latent::TopK(_))
     }
@@ -31,7 +31,7 @@ impl Autoencoder {
     /// Measures how sparse the encodings of `data` are, and how much of its variance they explain.
     ///
     /// # Errors
-    /// [`Error::NoRows`] for a source without rows, [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::NoRows`] for a source without rows, [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], or what reading `data` returns.
     pub fn sparsity(&self, data: &dyn BatchSource) -> Result<Sparsity, Error> {
         let (rows, features, code) = (data.rows(), self.config.input_dim(), self.config.encoding_dim());
         let mse = self.mse(data)?;

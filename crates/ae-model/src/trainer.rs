@@ -94,7 +94,7 @@ impl<T: Arithmetic> Session<'_, T> {
     /// Sets the learning rate of the next updates.
     ///
     /// # Errors
-    /// [`Error::Config`] unless it is a positive number.
+    /// [`Error::Config`] unless it is above 0 and at most 1,000,000.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
         crate::config::check_learning_rate(learning_rate)?;
         self.engine.set_learning_rate(learning_rate);
@@ -109,7 +109,7 @@ impl<T: Arithmetic> Session<'_, T> {
     /// [`Error::Data`] if the table is not whole rows; [`Error::LossNotFinite`] if an update before has taken the parameters out of reach,
     /// when this one has been made too; [`Error::RowIndex`] for an index beyond it; [`Error::NoRows`] for an
     /// empty batch; [`Error::NotFinite`] for an infinite value in one of these rows, or NaN where the configuration does not say that it is a
-    /// missing one. Nothing has changed then.
+    /// missing one. After all of these but [`Error::LossNotFinite`] nothing has changed.
     pub fn train_batch(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
         self.train(table.into(), indices)
     }

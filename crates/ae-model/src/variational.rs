@@ -28,7 +28,8 @@ impl Autoencoder {
     /// For a seed rows agree on every CPU up to the rounding of the decoder, and more rows begin with the same ones.
     ///
     /// # Errors
-    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more than 10⁹ rows.
+    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more than 10⁹ rows; [`Error::Isa`]
+    /// as for [`Autoencoder::new`].
     pub fn generate(&self, rows: usize, seed: u64) -> Result<Dataset, Error> {
         self.expect_variational("generating rows")?;
         crate::config::in_range("rows", rows, 0, MOST_ROWS)?;
@@ -42,13 +43,13 @@ impl Autoencoder {
         self.decode(&Dataset::new(codes, dim)?)
     }
 
-    /// An estimate of `ln p(x)` of each row from so many `samples` of its encoding: the bound of Burda et al. 2015, eq. 8,
+    /// An estimate of `ln p(x)` of each row, `[rows]`, in nats, from so many `samples` of its encoding: the bound of Burda et al. 2015, eq. 8,
     /// which is below it in expectation and nears it with more samples. `p(x | z)` is what the loss says of the scaled features:
     /// Bernoulli for [`Loss::Bce`], a Gaussian for [`Loss::GaussianNll`], a Gaussian of variance 1 for [`Loss::Mse`] and [`Loss::SigmoidMse`].
     ///
     /// # Errors
     /// [`Error::NotVariational`]; [`Error::Config`] for a loss that is no likelihood or for samples out of 2 to 1,000,000;
-    /// [`Error::Width`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
     pub fn log_likelihood(
         &self,
         data: &dyn BatchSource,

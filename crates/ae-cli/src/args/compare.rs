@@ -11,7 +11,7 @@ All maps are of the model's scaled rows, and distances are measured there. Of an
 than two values the first two principal components are drawn and measured. Trustworthiness: are \
 neighbours on the map neighbours in truth? Continuity: are neighbours in truth neighbours on the \
 map? Both are 1 at best and about 0.5 for a map that has nothing to do with the rows. Accuracy, \
-where rows have labels: how often the nearest others on the map have the row's label.
+where rows have labels: how often the label that most of a row's nearest others on the map have is its own.
 
 The columns written: row (its number in DATA, from 1), file (of images), label, encoding_1, encoding_2, pca_1, pca_2, \
 tsne_1, tsne_2.

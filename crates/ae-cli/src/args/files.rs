@@ -60,7 +60,9 @@ impl Command {
             Command::Score(args) => transform(&args.transform),
             Command::Detect(args) => {
                 let more = [&args.reference, &args.calibrate];
-                transform(&args.transform).reads(more.map(|location| location.as_ref().and_then(data)))
+                transform(&args.transform)
+                    .reads(more.map(|location| location.as_ref().and_then(data)))
+                    .writes("--save", args.save.as_deref())
             }
             Command::Evaluate(args) => evaluate(args),
             Command::Report(args) => {

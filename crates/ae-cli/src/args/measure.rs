@@ -24,7 +24,7 @@ Examples:
   ae evaluate digits.safetensors digits --image 8x8 --range 16 --json";
 
 pub(super) const SWEEP_HELP: &str = "\
-All models have the same settings and the same rows held out (--validation), on which they are compared with each other and with PCA of \
+Nearly all flags of ae train are flags here. All models have the same settings and the same rows held out (--validation), on which they are compared with each other and with PCA of \
 the same size. They differ in the size of their encodings (--sizes) or in another setting (--vary). The elbow is the size from which more pays less: the point farthest below the chord of the curve of validation errors, \
 both axes scaled to [0, 1] (Kneedle, Satopaa et al. 2011).
 
@@ -33,7 +33,7 @@ settings or data are not mixed in: that is an error, unless --restart replaces t
 
 Examples:
   ae sweep digits --sizes 2,5,10,20,50
-  ae sweep rows.csv --sizes 2,4,8 --hidden 64 --optimizer adam -o sizes.csv
+  ae sweep rows.csv --sizes 2,4,8 --hidden 64 -o sizes.csv
   ae sweep digits --vary learning-rate=0.003,0.01,0.03 --encoding-dim 10";
 
 #[derive(Args, Debug)]
@@ -69,8 +69,8 @@ pub(crate) struct EvaluateArgs {
 #[derive(Args, Debug)]
 #[command(
     mut_arg("output", |arg| arg.value_name("FILE.csv").help("CSV file of the results, written after each model and read again by the next run")),
-    mut_arg("encoding_dim", |arg| arg.help("Values of an encoding, with --vary [default: a fifth of the features]")),
-    mut_arg("validation", |arg| arg.help("Share of the rows that the models are compared on instead of learning from it")),
+    mut_arg("encoding_dim", |arg| arg.help("Values of an encoding, with --vary [default: a fifth of the features, 256 at most]")),
+    mut_arg("validation", |arg| arg.help("Share of the rows that the models are compared on and do not learn from; or a file of such rows")),
 )]
 pub(crate) struct SweepArgs {
     /// Encoding sizes to try, e.g. 2,5,10

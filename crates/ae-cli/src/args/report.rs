@@ -9,7 +9,7 @@ use super::EvaluateArgs;
 pub(super) const REPORT_HELP: &str = "\
 One HTML file that needs nothing else, not even a network: key figures, rows beside their reconstructions, errors of rows and \
 features, a map of the encodings, and the settings with the command that makes the report again. The same inputs give the same \
-bytes, but for the seconds that --compare has taken.
+bytes, but for the threads, the instruction set and the seconds that --compare has taken.
 
 The curves of the training are those that the model remembers, or with --history others. With --compare, maps of the same rows by PCA \
 and t-SNE, which take a while; with --sweep, errors against encoding sizes; with --label and --anomaly, how well the reconstruction error \

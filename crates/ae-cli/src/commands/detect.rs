@@ -1,37 +1,45 @@
 //! `ae detect`: scores, flags, p-values and the features to blame; against labels, how good they are.
 
+mod labels;
 mod table;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
-use ae_data::{Dataset, Labels, Schema};
+use ae_data::{Dataset, Schema};
+use ae_eval::EvalError;
 use ae_eval::anomaly::{Calibration, Detector, Score, Settings, contamination_threshold};
-use ae_eval::{Confusion, average_precision, roc_auc};
-use ae_model::{Autoencoder, ErrorNorm};
+use ae_model::{Autoencoder, ErrorNorm, FileErrorKind};
 use serde_json::{Value, json};
 
 use crate::args::{Common, DataArgs, DetectArgs};
 use crate::failure::Failure;
-use crate::inputs::{Target, load, read_for};
+use crate::inputs::{Target, check_file, load, read_beside, read_for};
 use crate::output::Output;
 use crate::tables;
+use labels::Quality;
+pub(super) use labels::{LabelRule, anomalies};
 use table::Table;
-
-/// Percentile of the calibration scores where nothing is said.
-const PERCENTILE: f64 = 99.0;
 
 pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let paths = &args.transform;
     check(args)?;
     let target = Target::checked(paths.output.as_deref())?;
-    let model = load(&paths.model, common.threads())?;
-    let rows = match read_for(&model, &paths.data, &paths.input, out) {
+    if let Some(path) = &args.save {
+        if paths.output.as_ref() == Some(path) {
+            return Err(Failure::Usage("--save: -o goes there".to_owned()));
+        }
+        check_file("--save", path)?;
+    }
+    let means = Means::load(&paths.model, common)?;
+    means.check(args)?;
+    let model = means.model();
+    let rows = match read_for(model, &paths.data, &paths.input, out) {
         // New rows, of which nobody knows yet what they are; the reference's are known.
         Err(failure) if paths.input.label.is_some() && args.reference.is_some() && paths.data != "-" => {
             let unlabelled = DataArgs { label: None, ..paths.input.clone() };
-            let rows = read_for(&model, &paths.data, &unlabelled, out).map_err(|_| failure)?;
+            let rows = read_for(model, &paths.data, &unlabelled, out).map_err(|_| failure)?;
             out.note(format!("{} has no such labels: --label is the reference's", paths.data));
             rows
         }
@@ -43,15 +51,16 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         _ => None,
     };
     // Distances need every value; errors are those of what is known.
-    let rows = match args.reference {
-        Some(_) => tables::without_gaps(&model, rows, &paths.data, out)?,
-        None => rows,
+    let rows = if args.reference.is_some() || means.is_detector() {
+        tables::without_gaps(model, rows, &paths.data, out)?
+    } else {
+        rows
     };
     let names = match model.schema() {
         Some(schema) => Some(schema.features().map(|column| column.name.clone()).collect()),
         None => model.feature_names().or(rows.names()).map(<[String]>::to_vec),
     };
-    let found = found(args, common, model, &rows, out)?;
+    let found = found(args, common, means, &rows, out)?;
 
     let flags: Vec<bool> = found.scores.iter().map(|score| *score >= found.threshold).collect();
     let names = names.as_deref();
@@ -97,14 +106,6 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
 /// What cannot be, before files are read.
 fn check(args: &DetectArgs) -> Result<(), Failure> {
     let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
-    if args.reference.is_none() {
-        if args.threshold.is_none() && args.contamination.is_none() {
-            return usage("--threshold or --contamination is needed where there are no --reference rows");
-        }
-        if args.score.as_deref().is_some_and(|score| score != Score::Error.name()) {
-            return usage("--score: scores other than error need --reference rows");
-        }
-    }
     let read = [Some(&args.transform.data), args.reference.as_ref(), args.calibrate.as_ref()];
     if read.into_iter().flatten().filter(|location| *location == "-").count() > 1 {
         return usage("-: standard input can be read only once");
@@ -119,6 +120,74 @@ fn check(args: &DetectArgs) -> Result<(), Failure> {
         return usage("--contamination: it must be above 0 and at most 1");
     }
     Ok(())
+}
+
+/// What rows are judged with.
+enum Means {
+    Model(Box<Autoencoder>),
+    /// A detector from a file, which has a reference.
+    Detector(Box<Detector>),
+}
+
+impl Means {
+    fn load(path: &Path, common: &Common) -> Result<Means, Failure> {
+        match Detector::load(path) {
+            Ok(mut detector) => {
+                detector.set_threads(common.threads())?;
+                Ok(Means::Detector(Box::new(detector)))
+            }
+            Err(EvalError::Model(ae_model::Error::File { kind: FileErrorKind::NotADetector, .. })) => {
+                Ok(Means::Model(Box::new(load(path, common.threads())?)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn model(&self) -> &Autoencoder {
+        match self {
+            Means::Model(model) => model,
+            Means::Detector(detector) => detector.model(),
+        }
+    }
+
+    fn is_detector(&self) -> bool {
+        matches!(self, Means::Detector(_))
+    }
+
+    /// What cannot be, with these means.
+    fn check(&self, args: &DetectArgs) -> Result<(), Failure> {
+        let path = args.transform.model.display();
+        let refuse = |text: String| Err(Failure::Usage(text));
+        if self.is_detector() {
+            let given = [
+                ("--reference", args.reference.is_some()),
+                ("--calibrate", args.calibrate.is_some()),
+                ("--score", args.score.is_some()),
+            ];
+            return match given.into_iter().find(|(_, is_given)| *is_given) {
+                Some((flag, _)) => refuse(format!(
+                    "{flag}: {path} is a detector, which has its reference, calibration and score; {flag} is for models"
+                )),
+                None => Ok(()),
+            };
+        }
+        if args.reference.is_some() {
+            return Ok(());
+        }
+        for (flag, given) in [("--percentile", args.percentile.is_some()), ("--save", args.save.is_some())] {
+            if given {
+                return refuse(format!("{flag}: it needs --reference rows, as {path} is a model alone"));
+            }
+        }
+        if args.threshold.is_none() && args.contamination.is_none() {
+            let text = "--threshold or --contamination is needed where there are no --reference rows";
+            return refuse(text.to_owned());
+        }
+        if args.score.as_deref().is_some_and(|score| score != Score::Error.name()) {
+            return refuse("--score: scores other than error need --reference rows".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// What is found out about the rows.
@@ -136,24 +205,63 @@ struct Found {
 fn found(
     args: &DetectArgs,
     common: &Common,
-    model: Autoencoder,
+    means: Means,
     rows: &Dataset,
     out: &Output,
 ) -> Result<Found, Failure> {
     let data = &args.transform.data;
-    let about = |error| Failure::with_rows(data, error);
-    let unknown = model.schema().map_or_else(HashSet::new, |schema| unknown_texts(schema, rows));
-    let Some(reference) = &args.reference else {
-        let scores = errors_of_whole_rows(&model, rows).map_err(about)?;
-        let threshold = match (args.threshold, args.contamination) {
-            (Some(threshold), _) => threshold,
-            (_, share) => contamination_threshold(&scores, share.unwrap_or_default())?,
-        };
-        let contributions = tables::by_column(&model, model.squared_errors(rows).map_err(about)?)?;
-        return Ok(Found { score: Score::Error, scores, threshold, p_values: None, contributions, unknown });
+    let unknown = means.model().schema().map_or_else(HashSet::new, |schema| unknown_texts(schema, rows));
+    let mut detector = match (means, &args.reference) {
+        (Means::Detector(detector), _) => *detector,
+        (Means::Model(model), Some(reference)) => {
+            // If the data have no labels, the reference must.
+            let must_tell = args.transform.input.label.is_some() && rows.labels().is_none();
+            fitted(args, common, *model, (reference, must_tell), out)?
+        }
+        (Means::Model(model), None) => {
+            let about = |error| Failure::with_rows(data, error);
+            let scores = errors_of_whole_rows(&model, rows).map_err(about)?;
+            let threshold = match (args.threshold, args.contamination) {
+                (Some(threshold), _) => threshold,
+                (_, share) => contamination_threshold(&scores, share.unwrap_or_default())?,
+            };
+            let contributions = tables::by_column(&model, model.squared_errors(rows).map_err(about)?)?;
+            let score = Score::Error;
+            return Ok(Found { score, scores, threshold, p_values: None, contributions, unknown });
+        }
     };
-    // If the data have no labels, the reference must.
-    let must_tell = args.transform.input.label.is_some() && rows.labels().is_none();
+    let scores = scores_of(&detector, (data, rows), args.reference.as_deref(), out)?;
+    match (args.threshold, args.contamination, args.percentile) {
+        (Some(threshold), _, _) => detector.set_threshold(threshold)?,
+        (_, Some(share), _) => detector.set_threshold(contamination_threshold(&scores, share)?)?,
+        (_, _, Some(percent)) => {
+            let threshold = detector.calibration().threshold(percent)?;
+            detector.set_threshold(threshold)?;
+        }
+        _ => {}
+    }
+    let p_values = scores.iter().map(|score| detector.calibration().p_value(*score)).collect();
+    let contributions = match detector.model().schema().map(Schema::groups) {
+        Some(groups) => detector.contributions_by(rows, &groups),
+        None => detector.contributions(rows),
+    };
+    let contributions = contributions.map_err(|error| with_rows(data, error))?;
+    if let Some(path) = &args.save {
+        detector.save(path)?;
+        out.note(format!("detector written to {}", path.display()));
+    }
+    let (score, threshold) = (detector.score(), detector.threshold());
+    Ok(Found { score, scores, threshold, p_values: Some(p_values), contributions, unknown })
+}
+
+/// The detector of a model by the reference, which `must_tell` its anomalies if it has some, with the calibration that was asked for.
+fn fitted(
+    args: &DetectArgs,
+    common: &Common,
+    model: Autoencoder,
+    (reference, must_tell): (&str, bool),
+    out: &Output,
+) -> Result<Detector, Failure> {
     let normal = normal_rows(&model, reference, args, must_tell, out)?;
     let calibration = match &args.calibrate {
         Some(location) => Some((location, normal_rows(&model, location, args, false, out)?)),
@@ -164,53 +272,47 @@ fn found(
     if let Some(name) = &args.score {
         settings.score = Score::ALL.into_iter().find(|score| score.name() == name).unwrap_or_default();
     }
-    let with = |location: &str| {
-        let location = location.to_owned();
-        move |error| with_rows(&location, error)
-    };
-    let groups = model.schema().map(Schema::groups);
-    let detector = Detector::with_model(&settings, model, &normal).map_err(with(reference))?;
-    // Rows that are the reference must not find themselves in it.
-    let scores_of = |location: &str, rows: &Dataset| {
-        if same_location(location, reference) {
-            return detector.scores_of_training_rows(rows).map_err(with(location));
+    let mut detector =
+        Detector::with_model(&settings, model, &normal).map_err(|error| with_rows(reference, error))?;
+    match calibration {
+        Some((location, rows)) => {
+            let scores = scores_of(&detector, (location, &rows), Some(reference), out)?;
+            detector.set_calibration(Calibration::new(scores)?);
         }
-        let known = rows_among(rows, &normal);
-        if 2 * known > rows.rows() {
-            out.note(format!(
-                "{location}: {known} of {} rows are in {reference} too: if they are the same rows and not others that are alike, they \
-                 find themselves, and their scores are too low; of the very file that is the reference no row counts as its own neighbour",
-                rows.rows()
-            ));
-        }
-        detector.scores(rows).map_err(with(location))
-    };
-    let calibration = match calibration {
-        Some((location, rows)) => scores_of(location, &rows)?,
-        None => {
-            if learns_from_errors(settings.score) {
-                out.note(format!(
-                    "{reference}: errors of rows that the model was trained on are smaller than those of new rows, so that thresholds and \
-                     p-values take too many of these for odd; --calibrate takes normal rows that it has not seen"
-                ));
-            }
-            detector.training_scores().to_vec()
-        }
-    };
-    let calibration = Calibration::new(calibration)?;
-    let scores = scores_of(data, rows)?;
-    let threshold = match (args.threshold, args.contamination) {
-        (Some(threshold), _) => threshold,
-        (_, Some(share)) => contamination_threshold(&scores, share)?,
-        _ => calibration.threshold(args.percentile.unwrap_or(PERCENTILE))?,
-    };
-    let p_values = scores.iter().map(|score| calibration.p_value(*score)).collect();
-    let contributions = match groups {
-        Some(groups) => detector.contributions_by(rows, &groups),
-        None => detector.contributions(rows),
-    };
-    let contributions = contributions.map_err(with(data))?;
-    Ok(Found { score: settings.score, scores, threshold, p_values: Some(p_values), contributions, unknown })
+        None if learns_from_errors(settings.score) => out.note(format!(
+            "{reference}: errors of rows that the model was trained on are smaller than those of new rows, so that thresholds and \
+             p-values take too many of these for odd; --calibrate takes normal rows that it has not seen"
+        )),
+        None => {}
+    }
+    Ok(detector)
+}
+
+/// The scores of rows; those that are the reference must not find themselves in it.
+fn scores_of(
+    detector: &Detector,
+    (location, rows): (&str, &Dataset),
+    reference: Option<&str>,
+    out: &Output,
+) -> Result<Vec<f64>, Failure> {
+    let about = |error| with_rows(location, error);
+    if reference.is_some_and(|reference| same_location(location, reference)) {
+        return detector.scores_of_training_rows(rows).map_err(about);
+    }
+    let known = rows_among(rows, detector.reference());
+    if 2 * known > rows.rows() {
+        let but = match reference {
+            Some(_) => "; of the very file that is the reference no row counts as its own neighbour",
+            None => "",
+        };
+        out.note(format!(
+            "{location}: {known} of {} rows are in {} too: if they are the same rows and not others that are alike, they find \
+             themselves, and their scores are too low{but}",
+            rows.rows(),
+            reference.unwrap_or("the detector's reference")
+        ));
+    }
+    detector.scores(rows).map_err(about)
 }
 
 /// The squared errors of the rows. What is missing of a row counts as if it were rebuilt as well as the rest of it: else a row would look the
@@ -266,10 +368,10 @@ fn rows_among(rows: &Dataset, others: &Dataset) -> usize {
     rows.values().chunks_exact(width).filter(|row| others.contains(&hash(row))).count()
 }
 
-fn with_rows(location: &str, error: ae_eval::EvalError) -> Failure {
+fn with_rows(location: &str, error: EvalError) -> Failure {
     match error {
-        ae_eval::EvalError::Model(error) => Failure::with_rows(location, error),
-        ae_eval::EvalError::TooFewRows { .. } => Failure::Other(format!("{location}: {error}")),
+        EvalError::Model(error) => Failure::with_rows(location, error),
+        EvalError::TooFewRows { .. } => Failure::Other(format!("{location}: {error}")),
         error => error.into(),
     }
 }
@@ -283,131 +385,13 @@ fn normal_rows(
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let input = &args.transform.input;
-    // The file may do without the labels of the data, and without what calls its rows something.
-    let mut rows = read_for(model, location, input, out);
-    let without_id = DataArgs { id: None, ..input.clone() };
-    let unlabelled = DataArgs { label: None, ..input.clone() };
-    let neither = DataArgs { label: None, ..without_id.clone() };
-    let may_lack_label = input.label.is_some() && !must_tell;
-    for (may_lack, input) in [
-        (input.id.is_some(), without_id),
-        (may_lack_label, unlabelled),
-        (may_lack_label && input.id.is_some(), neither),
-    ] {
-        if rows.is_err() && may_lack {
-            rows = read_for(model, location, &input, out).or(rows);
-        }
-    }
-    let rows = rows?;
+    let may_lack_labels = input.label.is_some() && !must_tell;
+    let image = model.config().image();
+    let rows = read_beside(model, image, (location, input), may_lack_labels, out)?;
     let rows = tables::without_gaps(model, rows, location, out)?;
     let Some(labels) = rows.labels().filter(|_| input.label.is_some()) else { return Ok(rows) };
     let rule = LabelRule::of(&args.anomaly, args.normal.as_deref());
     let known = rule.told(labels);
     let normal: Vec<usize> = (0..rows.rows()).filter(|row| known[*row] == Some(false)).collect();
     Ok(rows.select_rows(&normal)?)
-}
-
-/// Which label tells anomalies from other rows.
-#[derive(Clone, Copy)]
-pub(super) enum LabelRule<'a> {
-    /// That of anomalies.
-    Anomaly(&'a str),
-    /// That of all others.
-    Normal(&'a str),
-}
-
-impl<'a> LabelRule<'a> {
-    pub(super) fn of(anomaly: &'a str, normal: Option<&'a str>) -> LabelRule<'a> {
-        normal.map_or(LabelRule::Anomaly(anomaly), LabelRule::Normal)
-    }
-
-    /// Of each row whether it is an anomaly, where its label tells. Where only anomalies have labels, the others have none.
-    fn told(self, labels: &Labels) -> Vec<Option<bool>> {
-        let (LabelRule::Anomaly(wanted) | LabelRule::Normal(wanted)) = self;
-        let others = labels.names().iter().any(|name| !name.is_empty() && name != wanted);
-        let told = |row: usize| match labels.name_of(row).filter(|name| !name.is_empty()) {
-            Some(name) => Some((name == wanted) == matches!(self, LabelRule::Anomaly(_))),
-            None if others => None,
-            None => Some(matches!(self, LabelRule::Normal(_))),
-        };
-        (0..labels.len()).map(told).collect()
-    }
-}
-
-/// Which rows are anomalies by their labels, and a word about those without one; labels that nobody asked for by `--label` say nothing
-/// about that.
-pub(super) fn anomalies(
-    labels: &Labels,
-    rule: LabelRule<'_>,
-    location: &str,
-    out: &Output,
-) -> Result<Vec<Option<bool>>, Failure> {
-    let anomalies = rule.told(labels);
-    if !anomalies.contains(&Some(false)) || !anomalies.contains(&Some(true)) {
-        let (name, flag, has_all) = match rule {
-            LabelRule::Anomaly(name) => (name, "--anomaly", anomalies.contains(&Some(true))),
-            LabelRule::Normal(name) => (name, "--normal", anomalies.contains(&Some(false))),
-        };
-        let what = if has_all { "every row" } else { "no row" };
-        let names = labels.names().iter().filter(|name| !name.is_empty());
-        return Err(Failure::Other(format!(
-            "{location}: {what} has the label '{name}' that {flag} names; labels: {}",
-            names.take(8).cloned().collect::<Vec<_>>().join(", ")
-        )));
-    }
-    let unknown = anomalies.iter().filter(|told| told.is_none()).count();
-    if unknown > 0 {
-        out.note(format!(
-            "{location}: {unknown} rows have no label, and no part in how well anomalies are told"
-        ));
-    }
-    Ok(anomalies)
-}
-
-/// How well scores tell anomalies, by labels.
-struct Quality {
-    counts: Confusion,
-    roc_auc: f64,
-    pr_auc: f64,
-}
-
-impl Quality {
-    fn of(anomalies: &[Option<bool>], found: &Found) -> Result<Quality, Failure> {
-        let known = anomalies.iter().zip(&found.scores).filter_map(|(told, score)| Some(((*told)?, *score)));
-        let (anomalies, scores): (Vec<bool>, Vec<f64>) = known.unzip();
-        Ok(Quality {
-            counts: Confusion::at(&anomalies, &scores, found.threshold)?,
-            roc_auc: roc_auc(&anomalies, &scores)?,
-            pr_auc: average_precision(&anomalies, &scores)?,
-        })
-    }
-
-    fn object(&self) -> Value {
-        let Quality { counts, roc_auc, pr_auc } = self;
-        json!({
-            "precision": counts.precision(),
-            "recall": counts.recall(),
-            "f1": counts.f1(),
-            "roc_auc": roc_auc,
-            "pr_auc": pr_auc,
-            "true_positives": counts.true_positives,
-            "false_positives": counts.false_positives,
-            "false_negatives": counts.false_negatives,
-            "true_negatives": counts.true_negatives,
-        })
-    }
-
-    fn lines(&self) -> [String; 8] {
-        let Quality { counts, roc_auc, pr_auc } = self;
-        [
-            format!("precision     {:.4}", counts.precision()),
-            format!("recall        {:.4}", counts.recall()),
-            format!("F1            {:.4}", counts.f1()),
-            format!("ROC-AUC       {roc_auc:.4}"),
-            format!("PR-AUC        {pr_auc:.4}"),
-            format!("{:<14}{:>9} {:>9}", "", "flagged", "not"),
-            format!("{:<14}{:>9} {:>9}", "anomalies", counts.true_positives, counts.false_negatives),
-            format!("{:<14}{:>9} {:>9}", "others", counts.false_positives, counts.true_negatives),
-        ]
-    }
 }

@@ -9,9 +9,9 @@ use ae_data::{BatchSource, Dataset, Pairs};
 use ae_eval::{Fit, ImageErrors, Imputation, Interval, Reconstruction, data_range, quantile};
 use ae_model::{Autoencoder, Image};
 
-use crate::args::{Common, DataArgs, EvaluateArgs};
+use crate::args::{Common, EvaluateArgs};
 use crate::failure::Failure;
-use crate::inputs::{check_targets, load, read_images_for, read_targets};
+use crate::inputs::{check_targets, load, read_beside, read_images_for, read_targets};
 use crate::output::Output;
 use crate::pictures;
 use crate::tables::FILL_ROUNDS;
@@ -59,7 +59,7 @@ pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Re
         None => None,
     };
     let reference = match &args.reference {
-        Some(location) => Some(reference_rows(&model, image, location, args, out)?),
+        Some(location) => Some(read_beside(&model, image, (location, &args.input), true, out)?),
         None => None,
     };
     let found = found(args, &model, image, (&rows, targets.as_ref()), reference.as_ref())?;
@@ -82,23 +82,6 @@ pub(super) fn check(args: &EvaluateArgs) -> Result<(), Failure> {
         return Err(Failure::Usage("--reference: standard input can be read only once".to_owned()));
     }
     Ok(())
-}
-
-/// The reference rows, which may do without the labels of the data.
-fn reference_rows(
-    model: &Autoencoder,
-    image: Option<Image>,
-    location: &str,
-    args: &EvaluateArgs,
-    out: &Output,
-) -> Result<Dataset, Failure> {
-    match read_images_for(model, image, location, &args.input, out) {
-        Err(failure) if args.input.label.is_some() && location != "-" => {
-            let plain = DataArgs { label: None, ..args.input.clone() };
-            read_images_for(model, image, location, &plain, out).map_err(|_| failure)
-        }
-        rows => rows,
-    }
 }
 
 /// What is found out about a model and rows.

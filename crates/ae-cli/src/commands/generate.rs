@@ -119,7 +119,7 @@ impl Goal {
             }
             Goal::Table(target) => {
                 tables::check_target(model, target)?;
-                return tables::deliver(model, rows, false, target, out);
+                return tables::deliver(model, rows, target, out);
             }
         }
         out.object(&json!({

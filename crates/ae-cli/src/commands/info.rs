@@ -1,5 +1,8 @@
-//! `ae info`: what a model file holds.
+//! `ae info`: what a model file holds, or the file of a detector.
 
+use ae_eval::EvalError;
+use ae_eval::anomaly::Detector;
+use ae_model::FileErrorKind;
 use serde_json::json;
 
 use crate::args::InfoArgs;
@@ -46,6 +49,20 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
         }
         Some(names) => format!("features      {}", names.join(", ")),
     })?;
+    let detector = match Detector::load(&args.model) {
+        Ok(detector) => Some(detector),
+        Err(EvalError::Model(ae_model::Error::File { kind: FileErrorKind::NotADetector, .. })) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(detector) = &detector {
+        out.line(format!(
+            "detector      {}, by {} reference rows; {} calibration scores, anomalies from {:.6} on",
+            detector.score().name(),
+            detector.reference().rows(),
+            detector.calibration().scores().len(),
+            detector.threshold()
+        ))?;
+    }
     out.object(&json!({
         "event": "info",
         "model": args.model,
@@ -69,5 +86,13 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
         "features": model.feature_names(),
         "schema": model.schema(),
         "config": settings,
+        "detector": detector.map(|detector| {
+            json!({
+                "score": detector.score().name(),
+                "reference_rows": detector.reference().rows(),
+                "calibration_scores": detector.calibration().scores().len(),
+                "threshold": detector.threshold(),
+            })
+        }),
     }))
 }

@@ -17,9 +17,9 @@ pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) ->
     let codes = codes.with_names(code_names(&model))?;
     let codes = tables::with_names_of(&rows, codes)?;
     if out.is_json() && target == Target::Standard {
-        let called = tables::names_beside(&rows, &["row"]);
+        let called = tables::names_beside(&rows, &["row", "values"]);
         for (place, row) in codes.values().chunks_exact(codes.features()).enumerate() {
-            let mut object = json!({ "row": row });
+            let mut object = json!({ "row": place + 1, "values": row });
             if let Some((title, names)) = &called {
                 object[title] = json!(names[place]);
             }
@@ -27,10 +27,7 @@ pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) ->
         }
         return Ok(());
     }
-    match args.input.id {
-        Some(_) => tables::write_beside(&rows, &codes, &target, out)?,
-        None => target.write(&codes, out)?,
-    }
+    tables::write_beside(&rows, &codes, &target, out)?;
     tables::written(&target, codes.rows(), codes.features(), out)
 }
 
@@ -38,18 +35,17 @@ pub(crate) fn decode(args: &TransformArgs, common: &Common, out: &mut Output) ->
     let (target, model) = prepare(args, common)?;
     let codes = read_codes(&model, &args.data, &args.input, out)?;
     let rows = model.decode(&codes).map_err(|error| Failure::with_rows(&args.data, error))?;
-    tables::deliver(&model, &tables::with_names_of(&codes, rows)?, args.input.id.is_some(), &target, out)
+    tables::deliver(&model, &tables::with_names_of(&codes, rows)?, &target, out)
 }
 
 pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let ReconstructArgs { transform: args, fill } = args;
     let (target, model) = prepare(args, common)?;
-    let named = args.input.id.is_some();
     let about = |error| Failure::with_rows(&args.data, error);
     if !fill {
         let rows = read_for(&model, &args.data, &args.input, out)?;
         let rebuilt = model.reconstruct(&rows).map_err(about)?;
-        return tables::deliver(&model, &tables::with_names_of(&rows, rebuilt)?, named, &target, out);
+        return tables::deliver(&model, &tables::with_names_of(&rows, rebuilt)?, &target, out);
     }
     if !model.config().mask_missing() {
         return Err(Failure::Usage(
@@ -71,7 +67,7 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
         Some(Texts { table, columns }) if target.is_text(out) => {
             tables::deliver_table(&table.filled(&columns, &filled)?, &target, out)
         }
-        _ => tables::deliver(&model, &tables::with_names_of(&rows, filled)?, named, &target, out),
+        _ => tables::deliver(&model, &tables::with_names_of(&rows, filled)?, &target, out),
     }
 }
 

@@ -242,3 +242,50 @@ fn rows_with_gaps_look_no_more_normal() {
         assert!((scores[row] - sum(row)).abs() < 1e-6 * scores[row], "{scores:?}");
     }
 }
+
+/// What is kept finds what it found, without its reference; and it is a model, too.
+#[test]
+fn detectors_are_kept() {
+    let folder = folder();
+    let at = folder.path();
+    write(at, "new.csv", "height,width,depth,weight\n5,4.5,0.25,160\n6,4.4,0.36,40\n3,4.7,0.09,33\n");
+    let detect = ["detect", MODEL, "new.csv", "--reference", "rows.csv", "--json"];
+    for more in [&[][..], &["--percentile", "90"], &["--threshold", "1.5"], &["--score", "mahalanobis"]] {
+        let first = ae(at, &[&detect[..], more, &["--save", "kept.safetensors"]].concat());
+        assert!(first.err.contains("detector written to kept.safetensors"), "{}", first.err);
+        let again = ae(at, &["detect", "kept.safetensors", "new.csv", "--json", "--threads", "1"]);
+        assert_eq!(again.out, first.out, "{more:?}");
+    }
+    let described = ae(at, &["info", "kept.safetensors"]).out;
+    assert!(
+        described.contains("detector      mahalanobis, by 30 reference rows; 30 calibration"),
+        "{described}"
+    );
+    let info = ae(at, &["info", "kept.safetensors", "--json"]).summary();
+    assert_eq!(info["detector"]["reference_rows"], 30);
+    assert_eq!(ae(at, &["info", MODEL, "--json"]).summary()["detector"], Value::Null);
+    let encoded = |model: &str| ae(at, &["encode", model, "new.csv"]).out;
+    assert_eq!(encoded("kept.safetensors"), encoded(MODEL));
+    // With another threshold.
+    ae(at, &["detect", "kept.safetensors", "new.csv", "--threshold", "7", "--save", "other.safetensors"]);
+    assert_eq!(ae(at, &["info", "other.safetensors", "--json"]).summary()["detector"]["threshold"], 7.0);
+    // Its own rows are noticed, and flags that say what it knows are refused.
+    let own = ae(at, &["detect", "kept.safetensors", "rows.csv"]);
+    assert!(own.err.contains("30 of 30 rows are in the detector's reference too"), "{}", own.err);
+    for (words, says) in [
+        (&["kept.safetensors", "new.csv", "--reference", "rows.csv"][..], "kept.safetensors is a detector"),
+        (&["kept.safetensors", "new.csv", "--score", "error"], "kept.safetensors is a detector"),
+        (&[MODEL, "new.csv", "--threshold", "1", "--save", "x.safetensors"], "--save: it needs --reference"),
+        (&[MODEL, "new.csv", "--percentile", "90"], "--percentile: it needs --reference"),
+        (&[MODEL, "new.csv", "--reference", "rows.csv", "--save", "no/x"], "--save no/x: there is no folder"),
+        (&["kept.safetensors", "new.csv", "--save", "x.csv", "-o", "x.csv"], "--save: -o goes there"),
+        (
+            &["kept.safetensors", "new.csv", "--save", "kept.safetensors"],
+            "--save kept.safetensors: the command reads it",
+        ),
+    ] {
+        let ended = ae_with(at, &[&["detect"], words].concat(), &[], &[]);
+        assert_eq!(ended.status, Some(2), "{words:?}: {}", ended.err);
+        assert!(ended.err.contains(says), "{words:?}: {}", ended.err);
+    }
+}

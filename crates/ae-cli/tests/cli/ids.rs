@@ -81,6 +81,10 @@ fn the_reference_need_not_name_its_rows_and_names_do_not_clash() {
     let args = ["detect", MODEL, "odd.csv", "--reference", "plain.csv", "--id", "score"];
     let cells = ae(at, &args).cells();
     assert_eq!((cells[0][..2].join(",").as_str(), cells[5][0].as_str()), ("score_,score", "A4"));
+    let evaluated =
+        ae(at, &["evaluate", MODEL, "odd.csv", "--reference", "plain.csv", "--id", "score", "--json"])
+            .summary();
+    assert_eq!((&evaluated["rows"], &evaluated["reference_rows"]), (&Value::from(5), &Value::from(40)));
     let ended = ae_with(at, &["score", MODEL, "odd.csv", "--id", "who"], b"", &[]);
     assert_eq!(ended.status, Some(1));
     assert!(ended.err.contains("no column 'who'; there are 'score', 'a', 'b'"), "{}", ended.err);

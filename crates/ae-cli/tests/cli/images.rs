@@ -59,10 +59,10 @@ fn images_go_in_and_come_out() {
     // As a table they are the same, but for rounding.
     let table = ae(folder, &["reconstruct", MODEL, "photos", "-q"]).cells();
     assert_eq!(
-        (table[0][13].as_str(), table[0][144].as_str(), table[1][144].as_str()),
+        (table[0][14].as_str(), table[0][145].as_str(), table[1][145].as_str()),
         ("grey_1_1", "label", "cat")
     );
-    for (level, cell) in a.iter().zip(table[1..].iter().flat_map(|row| &row[..144])) {
+    for (level, cell) in a.iter().zip(table[1..].iter().flat_map(|row| &row[1..145])) {
         let value: f32 = cell.parse().unwrap();
         assert!((level - value.clamp(0.0, 255.0)).abs() <= 0.501, "{level} {value}");
     }
@@ -101,6 +101,19 @@ fn results_name_the_files() {
     let object = |args: &[&str]| ae(folder, &[args, &["--json"]].concat()).objects().remove(39);
     assert_eq!(object(&["score", MODEL, "photos"])["file"], "dog/img39.png");
     assert_eq!(object(&["encode", MODEL, "photos"])["file"], "dog/img39.png");
+    // Encodings by file, and back to files of these names.
+    ae(folder, &["encode", MODEL, "photos", "-o", "codes.csv"]);
+    let codes = cells(&std::fs::read_to_string(folder.join("codes.csv")).unwrap());
+    assert_eq!(
+        (&codes[0][..2], codes[40][0].as_str()),
+        (&["file", "code_0"].map(str::to_owned)[..], "dog/img39.png")
+    );
+    let rebuilt = ae(folder, &["reconstruct", MODEL, "photos"]).cells();
+    assert_eq!((rebuilt[0].len(), rebuilt[40][0].as_str()), (146, "dog/img39.png"));
+    ae(folder, &["decode", MODEL, "codes.csv", "--id", "file", "-o", "decoded/"]);
+    assert!(folder.join("decoded/dog/img39.png").is_file());
+    let unnamed = ae(folder, &["encode", MODEL, "photos", "-o", "codes.npy"]);
+    assert!(unnamed.err.contains("no 'file' of the rows"), "{}", unnamed.err);
     let detect = ["detect", MODEL, "photos", "--reference", "photos", "--label", "label", "--normal", "cat"];
     assert_eq!(object(&detect)["file"], "dog/img39.png");
     let found = ae(folder, &[&detect[..], &["-o", "found.csv"]].concat());

@@ -73,7 +73,7 @@ fn known_cells_of_numbers_stay_as_written() {
     assert_eq!(piped.out, filled.out);
     // As objects and as numbers they are what they always were.
     let object = ae(folder.path(), &["reconstruct", "m.safetensors", "rows.csv", "--fill", "--json"]).out;
-    assert!(object.starts_with("{\"row\":[0.0,"), "{object}");
+    assert!(object.starts_with("{\"row\":1,\"values\":[0.0,"), "{object}");
     ae(folder.path(), &["reconstruct", "m.safetensors", "rows.csv", "--fill", "-o", "filled.npy"]);
 }
 

@@ -41,7 +41,11 @@ fn kinds_of_columns_are_found_out_said_and_kept() {
     ] {
         assert!(ended.out.contains(line), "'{line}' is not in:\n{}", ended.out);
     }
-    assert!(ended.err.contains("people.csv: columns left out: name (nearly every row"), "{}", ended.err);
+    assert!(
+        ended.err.contains("people.csv: columns left out: name (texts that are mostly different"),
+        "{}",
+        ended.err
+    );
     let info = ae(folder.path(), &["info", MODEL]).out;
     assert!(
         info.contains("categories    2: trade (3), town (3)") && info.contains("scaling       standard"),
@@ -89,7 +93,7 @@ fn tables_come_back_in_their_own_columns_and_types() {
     // By way of encodings it is the same.
     ae(folder, &["encode", MODEL, "people.csv", "-o", "codes.npy"]);
     assert_eq!(ae(folder, &["decode", MODEL, "codes.npy"]).cells()[1][0], rebuilt[1][0]);
-    let object = &ae(folder, &["reconstruct", MODEL, "people.csv", "--json"]).objects()[0]["row"];
+    let object = &ae(folder, &["reconstruct", MODEL, "people.csv", "--json"]).objects()[0]["values"];
     assert!(
         object["trade"].is_string() && object["wage"].is_f64() && object["children"].is_number(),
         "{object}"
@@ -427,7 +431,7 @@ fn codes_keep_their_zeros() {
         assert!(!ended.err.contains("none of its categories"), "{name}: {}", ended.err);
     }
     let object = ae(at, &["reconstruct", "m.safetensors", "zip.csv", "--json"]).objects().remove(0);
-    assert!(object["row"]["zip"].as_str().unwrap().starts_with("0100"), "{object}");
+    assert!(object["values"]["zip"].as_str().unwrap().starts_with("0100"), "{object}");
     // A column of sums of money is said to be one.
     let rows: String = (0..40).map(|i| format!("${i}.50,{}\n", i % 9)).collect();
     write(at, "sums.csv", format!("sum,a\n{rows}"));
@@ -437,4 +441,41 @@ fn codes_keep_their_zeros() {
     write(at, "numbered.csv", format!("0,1\n{}", "5,7\n6,9\n".repeat(20)));
     let ended = ae(at, &["train", "numbered.csv", "--epochs", "1", "-o", "n.safetensors"]);
     assert!(ended.err.contains("--header takes it for their names"), "{}", ended.err);
+}
+
+/// A column's weight is that of all its features.
+#[test]
+fn columns_have_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, "people.csv", people());
+    let train = ["train", "people.csv", "--epochs", "1", "-o", MODEL, "--feature-weights"];
+    ae(at, &[&train[..], &["wage=3,town=0.5"]].concat());
+    let info = ae(at, &["info", MODEL, "--json"]).summary();
+    let names = info["features"].as_array().unwrap();
+    let weights = info["config"]["feature_weights"].as_array().unwrap();
+    assert_eq!(names.len(), weights.len());
+    for (name, weight) in names.iter().zip(weights) {
+        let expected = match name.as_str().unwrap() {
+            "wage" => 3.0,
+            name if name.starts_with("town=") => 0.5,
+            _ => 1.0,
+        };
+        assert_eq!(weight, &Value::from(expected), "{name}");
+    }
+    // Numbers without names are counted from 1; a file of settings says the same.
+    write(at, "bare.csv", "1,2,3\n4,5,7\n2,1,0\n5,5,5\n");
+    write(at, "settings.toml", "feature-weights = [\"3=2\", \"1=0\"]\nepochs = 1\n");
+    ae(at, &["train", "bare.csv", "--config", "settings.toml", "-o", MODEL]);
+    let info = ae(at, &["info", MODEL, "--json"]).summary();
+    assert_eq!(info["config"]["feature_weights"], serde_json::json!([0.0, 1.0, 2.0]));
+    for (weights, says) in [
+        ("wages=3", "--feature-weights: the model has no column 'wages'"),
+        ("wage", "'wage' is not a list of columns with their weights"),
+        ("wage=-1", "--feature-weights: -1 is out of range: it must be"),
+    ] {
+        let refused = ae_with(at, &[&train[..], &[weights]].concat(), &[], &[]);
+        assert_eq!(refused.status, Some(2), "{}", refused.err);
+        assert!(refused.err.contains(says), "{}", refused.err);
+    }
 }

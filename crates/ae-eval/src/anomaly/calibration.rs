@@ -40,14 +40,16 @@ impl Calibration {
     /// # Errors
     /// [`EvalError::Share`] unless `percent` is from 0 to 100.
     pub fn percentile(&self, percent: f64) -> Result<f64, EvalError> {
-        if !(0.0..=100.0).contains(&percent) {
-            return Err(EvalError::Share { what: "a percentile", value: percent, allowed: "from 0 to 100" });
-        }
+        check_percentile(percent)?;
+        Ok(self.at(percent))
+    }
+
+    fn at(&self, percent: f64) -> f64 {
         let place = percent / 100.0 * (self.scores.len() - 1) as f64;
         let (low, share) = (place.floor() as usize, place.fract());
         let (a, b) = (self.scores[low], self.scores[(low + 1).min(self.scores.len() - 1)]);
         // Also where both are infinite.
-        Ok(if share == 0.0 || a == b { a } else { a + share * (b - a) })
+        if share == 0.0 || a == b { a } else { a + share * (b - a) }
     }
 
     /// The score from which on rows are flagged so that of rows like these about `100 - percent` of 100 are:
@@ -56,15 +58,21 @@ impl Calibration {
     /// # Errors
     /// As [`percentile`](Calibration::percentile).
     pub fn threshold(&self, percent: f64) -> Result<f64, EvalError> {
-        let threshold = self.percentile(percent)?;
+        check_percentile(percent)?;
+        Ok(self.threshold_at(percent))
+    }
+
+    /// [`threshold`](Calibration::threshold) of a percentile that is one.
+    pub(super) fn threshold_at(&self, percent: f64) -> f64 {
+        let threshold = self.at(percent);
         let rows = self.scores.len();
         let flagged = rows - self.scores.partition_point(|score| *score < threshold);
         let wanted = ((100.0 - percent) / 100.0 * rows as f64).ceil().max(1.0) as usize;
         if flagged <= wanted {
-            return Ok(threshold);
+            return threshold;
         }
         let above = self.scores.partition_point(|score| *score <= threshold);
-        Ok(self.scores.get(above).copied().unwrap_or(threshold.next_up()))
+        self.scores.get(above).copied().unwrap_or(threshold.next_up())
     }
 
     /// The conformal p-value of a score, `(1 + #{calibration scores ≥ score}) / (1 + #{calibration scores})` (Vovk et al. 2005; for
@@ -75,6 +83,13 @@ impl Calibration {
         let at_least = if score.is_nan() { self.scores.len() } else { self.scores.len() - below };
         (1 + at_least) as f64 / (1 + self.scores.len()) as f64
     }
+}
+
+fn check_percentile(percent: f64) -> Result<(), EvalError> {
+    if (0.0..=100.0).contains(&percent) {
+        return Ok(());
+    }
+    Err(EvalError::Share { what: "a percentile", value: percent, allowed: "from 0 to 100" })
 }
 
 /// The threshold that flags `share` of these scores, rounded to whole rows, and rows that are tied with the last one; infinite where
@@ -159,6 +174,15 @@ mod tests {
         let share = alarms as f64 / rounds as f64;
         // 19 scores: exactly 0.1 in expectation; four standard deviations.
         assert!((share - 0.1).abs() < 4.0 * (0.09f64 / rounds as f64).sqrt(), "{share}");
+    }
+
+    #[test]
+    fn the_share_of_contamination_is_rounded_to_the_nearest_row() {
+        let scores: Vec<f64> = (0..10).map(f64::from).collect();
+        for (share, flagged) in [(0.14, 1), (0.16, 2), (0.04, 0), (0.06, 1), (0.94, 9), (0.96, 10)] {
+            let threshold = contamination_threshold(&scores, share).unwrap();
+            assert_eq!(scores.iter().filter(|score| **score >= threshold).count(), flagged, "{share}");
+        }
     }
 
     #[test]

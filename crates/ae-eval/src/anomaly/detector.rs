@@ -1,8 +1,11 @@
 //! The detector: what it is made of, fitting and scoring.
 
+mod file;
+
 use ae_data::{BatchSource, Dataset};
 use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, ScalerKind};
 
+use super::calibration::Calibration;
 use super::neighbours::Neighbours;
 use super::parts::{self, Part, Tools};
 use crate::error::EvalError;
@@ -14,6 +17,8 @@ const BATCH: usize = 64;
 const WIDTH: usize = 64;
 /// Noise that they are trained with, in standard deviations of the features.
 const NOISE: f64 = 0.5;
+/// Percentile of the calibration that the threshold is until another is set.
+const PERCENTILE: f64 = 99.0;
 /// Rows that are scored together.
 const BLOCK: usize = 4096;
 /// The least value of a part that counts in an ensemble, as a share of its median in training: a row that is the same as one of the
@@ -112,9 +117,24 @@ pub struct Detector {
     score: Score,
     tools: Tools,
     parts: Vec<Part>,
+    /// The rows that the parts are made of.
+    reference: Dataset,
     /// Median of each part in training, above zero.
     typical: Vec<f64>,
     training_scores: Vec<f64>,
+    calibration: Calibration,
+    threshold: f64,
+}
+
+/// What scores come from, before it is measured on the rows of the reference.
+struct Sources {
+    score: Score,
+    /// At least 1.
+    neighbours: usize,
+    threads: usize,
+    model: Autoencoder,
+    /// Those of other levels of noise.
+    others: Vec<Autoencoder>,
 }
 
 impl Detector {
@@ -173,49 +193,29 @@ impl Detector {
     ) -> Result<Detector, EvalError> {
         let reference = parts::sample(rows, settings.reference_rows, settings.seed)?;
         least_rows(&reference)?;
-        let all: Vec<usize> = (0..reference.rows()).collect();
-        let mut tools = Tools {
-            scaler: Scaler::fit(ScalerKind::Standard, &reference, &all)?,
-            model,
-            others,
-            variances: Vec::new(),
-            neighbours: settings.neighbours.min(reference.rows() - 1),
-            threads: settings.threads(),
-        };
-        tools.variances = Tools::variances_of(&tools.model.squared_errors(&reference)?);
-        let features = reference.features();
-        let input = |tools: &Tools| Part::Input(Neighbours::new(&tools.standardised(&reference), features));
-        let latent = |tools: &Tools| -> Result<Part, EvalError> {
-            let codes = tools.model.encode(&reference)?;
-            Ok(Part::Latent(Neighbours::new(codes.values(), codes.features())))
-        };
-        let parts = match settings.score {
-            Score::Error | Score::Denoising => vec![Part::Error],
-            Score::StandardisedError => vec![Part::StandardisedError],
-            Score::Mahalanobis => vec![Part::Mahalanobis(tools.residual_factor(&reference)?)],
-            Score::InputNeighbours => vec![input(&tools)],
-            Score::LatentNeighbours => vec![latent(&tools)?],
-            Score::Ensemble => {
-                let values = parts::compressed(tools.standardised(&reference));
-                let compressed = Part::Compressed(Neighbours::new(&values, features));
-                vec![input(&tools), compressed, latent(&tools)?]
-            }
-        };
-        let mut detector = Detector {
-            score: settings.score,
-            tools,
-            typical: Vec::with_capacity(parts.len()),
-            parts,
-            training_scores: Vec::new(),
-        };
-        let mut measured = Vec::with_capacity(detector.parts.len());
-        for part in &detector.parts {
-            let values = detector.tools.measure(part, &reference, true)?;
-            detector.typical.push(typical(&values));
+        let Settings { score, neighbours, .. } = *settings;
+        let sources = Sources { score, neighbours, threads: settings.threads(), model, others };
+        let (tools, parts) = sources.parts(&reference)?;
+        let mut typicals = Vec::with_capacity(parts.len());
+        let mut measured = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let values = tools.measure(part, &reference, true)?;
+            typicals.push(typical(&values));
             measured.push(values);
         }
-        detector.training_scores = detector.combined(measured);
-        Ok(detector)
+        let training_scores = combined(&parts, &typicals, measured);
+        let calibration = Calibration::new(training_scores.clone())?;
+        let threshold = calibration.threshold_at(PERCENTILE);
+        Ok(Detector {
+            score,
+            tools,
+            parts,
+            reference,
+            typical: typicals,
+            training_scores,
+            calibration,
+            threshold,
+        })
     }
 
     /// What its scores are.
@@ -228,9 +228,55 @@ impl Detector {
         &self.tools.model
     }
 
-    /// The scores of the rows it was fitted on ([`Settings::reference_rows`] of them at most), none of them its own neighbour.
+    /// The rows it was fitted on, [`Settings::reference_rows`] of them at most.
+    pub fn reference(&self) -> &Dataset {
+        &self.reference
+    }
+
+    /// The scores of [`reference`](Detector::reference), none of these rows its own neighbour.
     pub fn training_scores(&self) -> &[f64] {
         &self.training_scores
+    }
+
+    /// The scores that thresholds and p-values come from: [`training_scores`](Detector::training_scores), until there are others.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Takes thresholds and p-values from these scores: of normal rows that neither the detector nor its model has seen, best. The threshold
+    /// becomes that of the 99th percentile.
+    pub fn set_calibration(&mut self, calibration: Calibration) {
+        self.threshold = calibration.threshold_at(PERCENTILE);
+        self.calibration = calibration;
+    }
+
+    /// The score from which on a row counts as an anomaly.
+    pub fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    /// Sets the threshold, which files keep.
+    ///
+    /// # Errors
+    /// [`EvalError::Setting`] for NaN.
+    pub fn set_threshold(&mut self, threshold: f64) -> Result<(), EvalError> {
+        if threshold.is_nan() {
+            return Err(EvalError::Setting { field: "the threshold", allowed: "a number" });
+        }
+        self.threshold = threshold;
+        Ok(())
+    }
+
+    /// Threads that it works with; all cores for `None`. Results do not depend on it.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`] for a number of threads that cannot be.
+    pub fn set_threads(&mut self, threads: Option<usize>) -> Result<(), EvalError> {
+        for model in std::iter::once(&mut self.tools.model).chain(&mut self.tools.others) {
+            model.set_threads(threads)?;
+        }
+        self.tools.threads = threads::count(threads);
+        Ok(())
     }
 
     /// The score of each row. Rows are read and scored a block at a time; a score that overflows is infinite, never NaN.
@@ -254,7 +300,7 @@ impl Detector {
         let mut scores = Vec::with_capacity(rows.rows());
         self.in_blocks(rows, |block| {
             let measured = self.parts.iter().map(|part| self.tools.measure(part, block, own));
-            scores.extend(self.combined(measured.collect::<Result<_, _>>()?));
+            scores.extend(combined(&self.parts, &self.typical, measured.collect::<Result<_, _>>()?));
             Ok(())
         })?;
         Ok(scores)
@@ -328,22 +374,56 @@ impl Detector {
         }
         Ok(())
     }
+}
 
-    /// One score a row from the parts' values.
-    fn combined(&self, mut measured: Vec<Vec<f64>>) -> Vec<f64> {
-        if measured.len() == 1 {
-            return measured.pop().unwrap_or_default();
+/// One score a row from the parts' values.
+fn combined(parts: &[Part], typical: &[f64], mut measured: Vec<Vec<f64>>) -> Vec<f64> {
+    if measured.len() == 1 {
+        return measured.pop().unwrap_or_default();
+    }
+    let rows = measured.first().map_or(0, Vec::len);
+    let mut logs = vec![0.0; rows];
+    for ((part, typical), values) in parts.iter().zip(typical).zip(&measured) {
+        let power = if part.is_squared() { 0.5 } else { 1.0 };
+        for (log, value) in logs.iter_mut().zip(values) {
+            *log += power * (value / typical).max(FLOOR).ln();
         }
-        let rows = measured.first().map_or(0, Vec::len);
-        let mut logs = vec![0.0; rows];
-        for ((part, typical), values) in self.parts.iter().zip(&self.typical).zip(&measured) {
-            let power = if part.is_squared() { 0.5 } else { 1.0 };
-            for (log, value) in logs.iter_mut().zip(values) {
-                *log += power * (value / typical).max(FLOOR).ln();
+    }
+    let share = 1.0 / parts.len() as f64;
+    logs.into_iter().map(|log| (share * log).exp()).collect()
+}
+
+impl Sources {
+    /// What is measured, by these rows.
+    fn parts(self, reference: &Dataset) -> Result<(Tools, Vec<Part>), EvalError> {
+        let all: Vec<usize> = (0..reference.rows()).collect();
+        let tools = Tools {
+            scaler: Scaler::fit(ScalerKind::Standard, reference, &all)?,
+            variances: Tools::variances_of(&self.model.squared_errors(reference)?),
+            model: self.model,
+            others: self.others,
+            neighbours: self.neighbours.min(reference.rows() - 1),
+            threads: self.threads,
+        };
+        let features = reference.features();
+        let input = |tools: &Tools| Part::Input(Neighbours::new(&tools.standardised(reference), features));
+        let latent = |tools: &Tools| -> Result<Part, EvalError> {
+            let codes = tools.model.encode(reference)?;
+            Ok(Part::Latent(Neighbours::new(codes.values(), codes.features())))
+        };
+        let parts = match self.score {
+            Score::Error | Score::Denoising => vec![Part::Error],
+            Score::StandardisedError => vec![Part::StandardisedError],
+            Score::Mahalanobis => vec![Part::Mahalanobis(tools.residual_factor(reference)?)],
+            Score::InputNeighbours => vec![input(&tools)],
+            Score::LatentNeighbours => vec![latent(&tools)?],
+            Score::Ensemble => {
+                let values = parts::compressed(tools.standardised(reference));
+                let compressed = Part::Compressed(Neighbours::new(&values, features));
+                vec![input(&tools), compressed, latent(&tools)?]
             }
-        }
-        let share = 1.0 / self.parts.len() as f64;
-        logs.into_iter().map(|log| (share * log).exp()).collect()
+        };
+        Ok((tools, parts))
     }
 }
 

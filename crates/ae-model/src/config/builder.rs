@@ -1,5 +1,7 @@
 //! The values of a configuration before they are checked, and the check.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -79,6 +81,8 @@ pub struct ConfigBuilder {
     contractive: Option<f64>,
     #[serde(default, skip_serializing_if = "is_default")]
     unit_norm: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    feature_weights: Option<Vec<f64>>,
 }
 
 impl ConfigBuilder {
@@ -115,6 +119,7 @@ impl ConfigBuilder {
             tied_weights: false,
             contractive: None,
             unit_norm: false,
+            feature_weights: None,
         }
     }
 
@@ -178,7 +183,7 @@ impl ConfigBuilder {
         self.early_stopping = early_stopping.into();
         self
     }
-    /// Seed of weights, split and shuffles.
+    /// Seed of weights, split, shuffles, noise, dropout and samples.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -290,6 +295,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Factors of the losses of the features, one each: what is minimised is `Σ_features w loss` of a row. A feature of weight 0 goes in and
+    /// comes out, but nothing is learnt from how. Errors, scores and MSE count all features alike, and a likelihood knows no weights. `None` is
+    /// 1 for each.
+    pub fn feature_weights(mut self, weights: impl Into<Option<Vec<f64>>>) -> Self {
+        self.feature_weights = weights.into();
+        self
+    }
+
     /// Checks every value and chooses the sizes that were left open.
     ///
     /// # Errors
@@ -303,6 +316,7 @@ impl ConfigBuilder {
         self.latent.check_width(encoding_dim)?;
         self.check_images()?;
         self.check_training()?;
+        self.check_weights()?;
         let hidden_dims = self.usual_hidden_dims(encoding_dim);
         let hidden_dims = self.hidden_dims.unwrap_or(hidden_dims);
         in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
@@ -345,13 +359,14 @@ impl ConfigBuilder {
             tied_weights: self.tied_weights,
             contractive: self.contractive,
             unit_norm: self.unit_norm,
+            feature_weights: self.feature_weights,
         };
         config.check_regularisation()?;
         if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
             && !config.is_plain_dictionary()
         {
             let allowed = "left out, or with mse, no hidden layers, an encoding of ReLU or linear at least 4 k wide, no \
-                code_penalty, no dropout and not of_batch";
+                code_penalty, no dropout, no feature_weights and not of_batch";
             return Err(out_of_range("latent.revival", "set", allowed));
         }
         let parameters: u128 = config.layer_shapes().iter().map(|(i, o)| (*i as u128 + 1) * *o as u128).sum();
@@ -422,6 +437,21 @@ impl ConfigBuilder {
             }
         }
         Ok(())
+    }
+
+    /// Checks the weights of the features.
+    fn check_weights(&self) -> Result<(), ConfigError> {
+        let Some(weights) = &self.feature_weights else { return Ok(()) };
+        let allowed = format!("{} of them, one a feature, from 0 to 1000000, not all 0", self.input_dim);
+        let refuse = |value: &dyn Display| Err(out_of_range("feature_weights", value, &allowed));
+        if weights.len() != self.input_dim {
+            return refuse(&format!("{} of them", weights.len()));
+        }
+        match weights.iter().find(|weight| !(0.0..=1e6).contains(*weight)) {
+            Some(weight) => refuse(weight),
+            None if weights.iter().all(|weight| *weight == 0.0) => refuse(&0),
+            None => Ok(()),
+        }
     }
 
     /// Checks what makes the kind of the autoencoder.
@@ -535,6 +565,7 @@ impl From<Config> for ConfigBuilder {
             tied_weights: config.tied_weights,
             contractive: config.contractive,
             unit_norm: config.unit_norm,
+            feature_weights: config.feature_weights,
         }
     }
 }

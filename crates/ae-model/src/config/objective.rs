@@ -17,7 +17,7 @@ pub enum Loss {
     Mse,
     /// `|o - x|`
     Mae,
-    /// `½ (o - x)²` up to `|o - x| = delta`, then a line (Huber 1964).
+    /// `½ (o - x)²` up to `|o - x| = delta`, then `delta (|o - x| - ½ delta)` (Huber 1964).
     Huber {
         /// Where the line begins; above 0.
         delta: f64,
@@ -27,8 +27,8 @@ pub enum Loss {
     Bce,
     /// `½ (p - x)²` with the same `p`, for the same features: a squared error whose reconstructions stay within `[0, 1]`.
     SigmoidMse,
-    /// `½ (ln 2π + v + (o - x)² e^-v)`: the network says the mean `o` and the log-variance `v` of every feature. Rows are
-    /// reconstructed as their means.
+    /// `½ (ln 2π + v + (o - x)² e^-v)`: the network says the mean `o` and the log-variance `v` of every feature, which counts as within
+    /// [-30, 20] with a slope of 0 beyond. Rows are reconstructed as their means.
     GaussianNll,
 }
 

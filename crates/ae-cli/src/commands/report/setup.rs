@@ -92,6 +92,7 @@ fn command(facts: &Facts<'_>) -> String {
     let input = &evaluate.input;
     flag("--reference", evaluate.reference.clone());
     flag("--label", input.label.clone());
+    flag("--id", input.id.clone());
     flag("--anomaly", args.anomaly.clone());
     flag("--normal", args.normal.clone());
     flag("--hide", evaluate.hide.map(|share| share.to_string()));

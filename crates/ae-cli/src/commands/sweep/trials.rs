@@ -13,7 +13,7 @@ use crate::settings;
 use crate::training::TrainingRows;
 
 /// Flags that say what all models have in common: the rows, those held out, the scale of errors, and what becomes of results.
-const COMMON: [&str; 23] = [
+const COMMON: [&str; 24] = [
     "array",
     "categorical",
     "config",
@@ -21,6 +21,7 @@ const COMMON: [&str; 23] = [
     "drop",
     "header",
     "help",
+    "id",
     "image",
     "json",
     "label",

@@ -3,7 +3,9 @@
 use ae_data::BatchSource;
 use ae_model::{Config, EarlyStopping, Image, Init, Optimizer, Precision, RangeTest, ScalerKind};
 
-use crate::args::{Betas, Common, InitArg, OptimizerArg, PrecisionArg, Rate, ScaleArg, TrainArgs};
+use crate::args::{
+    Betas, Common, FeatureWeights, InitArg, OptimizerArg, PrecisionArg, Rate, ScaleArg, TrainArgs,
+};
 use crate::failure::Failure;
 use crate::kind::Kind;
 use crate::training::TrainingRows;
@@ -72,6 +74,9 @@ pub(crate) fn configure(
     if let Some(rows) = args.batch_size {
         builder = builder.batch_size(rows);
     }
+    if let Some(weights) = &args.feature_weights {
+        builder = builder.feature_weights(weights_of_features(weights, training)?);
+    }
     if args.early_stopping > 0 {
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
@@ -83,6 +88,29 @@ pub(crate) fn configure(
         return Err(Failure::Usage(text.to_owned()));
     }
     Ok(config)
+}
+
+/// The weight of each feature: those of a column all have the column's.
+fn weights_of_features(
+    FeatureWeights(given): &FeatureWeights,
+    training: &TrainingRows,
+) -> Result<Vec<f64>, Failure> {
+    let features = training.rows.features();
+    let numbered = || (1..=features).map(|number| number.to_string()).collect();
+    let (columns, groups): (Vec<String>, Vec<usize>) = match &training.schema {
+        Some(schema) => (schema.features().map(|column| column.name.clone()).collect(), schema.groups()),
+        None => (training.rows.names().map_or_else(numbered, <[String]>::to_vec), (0..features).collect()),
+    };
+    let mut weights = vec![1.0; features];
+    for (name, weight) in given {
+        let column = columns
+            .iter()
+            .position(|column| column == name)
+            .ok_or_else(|| Failure::Usage(format!("--feature-weights: the model has no column '{name}'")))?;
+        let of_column = weights.iter_mut().zip(&groups).filter(|(_, group)| **group == column);
+        of_column.for_each(|(of_feature, _)| *of_feature = *weight);
+    }
+    Ok(weights)
 }
 
 /// The configuration with a learning rate found by a range test on the rows, where that is asked for.

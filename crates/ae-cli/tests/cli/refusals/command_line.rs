@@ -99,13 +99,13 @@ pub(super) const CASES: &[Case] = &[
         "a norm of nothing",
         "train digits --top-k 4 --layer-norm",
         2,
-        "--layer-norm: set is out of range: it must be left out without hidden layers",
+        "--layer-norm: it must be left out without hidden layers",
     ),
     case(
         "a vae with tied weights",
         "train digits --kind vae --tied-weights",
         2,
-        "--tied-weights: set is out of range: it must be left out with a Gaussian latent",
+        "--tied-weights: it must be left out with a Gaussian latent",
     ),
     case(
         "a contraction of two layers",
@@ -123,7 +123,7 @@ pub(super) const CASES: &[Case] = &[
         "unit vectors of a deep network",
         "train digits --unit-norm --hidden 20",
         2,
-        "--unit-norm: set is out of range: it must be left out with hidden layers",
+        "--unit-norm: it must be left out with hidden layers",
     ),
     case(
         "a mean of unit vectors",
@@ -185,7 +185,7 @@ pub(super) const CASES: &[Case] = &[
         "a percentile of nothing",
         "detect M rows.csv --percentile 99",
         2,
-        "required arguments were not provided: --reference <DATA>",
+        "--percentile: it needs --reference rows",
     ),
     case(
         "two thresholds",

@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case("an image cut short", "train cut --image 3x4", 1, "cut/a.png: not a valid PNG file"),
     case("a link to nothing", "train dangling", 1, "dangling/a.png: No such file"),
-    case("images of two channels", "train photos --image 3x4x2", 2, "images of 3x4x2 cannot be"),
+    case("images of two channels", "train photos --image 3x4x2", 2, "3x4x2 is no size of an image"),
     case("images of no lines", "train photos --image 0x4", 2, "'0x4' is not the size of an image"),
     case("a size of a table", "train rows.csv --image 3x3", 2, "--image: 3x3x1 (9 values) is out of range"),
     case("columns of images", "train photos --drop grey_0_0", 2, "are for tables, not for folders of images"),

@@ -1,0 +1,252 @@
+//! Detector files: the file of the model, with what the detector knows beside it.
+//!
+//! | tensor | type | shape |
+//! |---|---|---|
+//! | `detector.reference` | F32 | `[rows, features]` |
+//! | `detector.typical` | F64 | `[parts]` |
+//! | `detector.training_scores` | F64 | `[rows]` |
+//! | `detector.calibration` | F64 | `[scores]` |
+//! | `detector.threshold` | F64 | `[1]` |
+//! | `detector.model.{i}`, from 1 on, of each further model that denoises | U8 | its file, `[bytes]` |
+//!
+//! `ae.detector` in the header is a JSON object: `format` (1), `score` and `neighbours`. A model that is loaded from such a file does
+//! without all this. What else scores are made of is made again from the reference, to the same bits on the same kind of CPU.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use ae_data::{Dataset, threads, write_atomically};
+use ae_model::{Autoencoder, FileErrorKind};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::{Calibration, Detector, Score, Sources, least_rows};
+use crate::error::EvalError;
+
+/// The version of what is added to a model file.
+const FORMAT: u64 = 1;
+const KEY: &str = "ae.detector";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: u64,
+    score: String,
+    neighbours: usize,
+}
+
+/// Only the version, to tell a newer file from a damaged one.
+#[derive(Deserialize)]
+struct Version {
+    format: u64,
+}
+
+impl Detector {
+    /// Writes the detector to `path`: its model, the reference, the calibration and the threshold. The file appears whole or not at all, and is a
+    /// model file too, so that [`Autoencoder::load`] reads the model from it.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`] with [`ae_model::Error::File`] if it cannot be written; a file that was at `path` is then as it was.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), EvalError> {
+        let path = path.as_ref();
+        let bytes = self.to_bytes().map_err(|error| at(path, error))?;
+        write_atomically(path, |file| file.write_all(&bytes)).map_err(|error| at(path, kind(error.into())))
+    }
+
+    /// Reads a detector that [`save`](Detector::save) wrote. It works with all cores.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`] with [`ae_model::Error::File`] for a file that cannot be read, is damaged, or holds a model alone
+    /// ([`FileErrorKind::NotADetector`]).
+    pub fn load(path: impl AsRef<Path>) -> Result<Detector, EvalError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|error| at(path, kind(error.into())))?;
+        Detector::from_bytes(&bytes).map_err(|error| at(path, error))
+    }
+
+    /// The bytes of the file that [`save`](Detector::save) would write.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`] for a model with parameters that are not finite.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EvalError> {
+        let model = self.tools.model.to_bytes()?;
+        let (texts, file) = opened(&model)?;
+        let header = Header {
+            format: FORMAT,
+            score: self.score.name().to_owned(),
+            // As many as there can be, where fewer rows than that were there.
+            neighbours: self.tools.neighbours,
+        };
+        let json = serde_json::to_string(&header).map_err(|error| settings(error.to_string()))?;
+        let texts = texts.into_iter().chain([(KEY.to_owned(), json)]).collect();
+        let shape = vec![self.reference.rows(), self.reference.features()];
+        let reference = self.reference.values().iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut added = vec![("detector.reference".to_owned(), Dtype::F32, shape, reference)];
+        for (name, values) in [
+            ("typical", &self.typical[..]),
+            ("training_scores", &self.training_scores),
+            ("calibration", self.calibration.scores()),
+            ("threshold", &[self.threshold]),
+        ] {
+            let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            added.push((format!("detector.{name}"), Dtype::F64, vec![values.len()], bytes));
+        }
+        for (index, model) in self.tools.others.iter().enumerate() {
+            let bytes = model.to_bytes()?;
+            added.push((further(index), Dtype::U8, vec![bytes.len()], bytes));
+        }
+        let mut views = file.tensors();
+        for (name, dtype, shape, bytes) in &added {
+            let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(container)?;
+            views.push((name.clone(), view));
+        }
+        ordered(safetensors::serialize(views, Some(texts)).map_err(container)?)
+    }
+
+    /// The detector whose file has these bytes.
+    ///
+    /// # Errors
+    /// As [`load`](Detector::load), with [`ae_model::Error::Bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Detector, EvalError> {
+        let model = Autoencoder::from_bytes(bytes)?;
+        let (texts, file) = opened(bytes)?;
+        let json = texts.get(KEY).ok_or_else(|| kind(FileErrorKind::NotADetector))?;
+        let Version { format } = serde_json::from_str(json).map_err(|error| settings(error.to_string()))?;
+        if !(1..=FORMAT).contains(&format) {
+            return Err(kind(FileErrorKind::Version { version: format, supported: FORMAT }));
+        }
+        let header: Header = serde_json::from_str(json).map_err(|error| settings(error.to_string()))?;
+        let score = Score::ALL.into_iter().find(|score| score.name() == header.score);
+        let score = score.ok_or_else(|| settings(format!("no score is called '{}'", header.score)))?;
+        if header.neighbours == 0 {
+            return Err(settings("a detector of no neighbours".to_owned()));
+        }
+        let reference = read_reference(&file, &model)?;
+        let mut others = Vec::new();
+        while let Ok(tensor) = file.tensor(&further(others.len())) {
+            let other = Autoencoder::from_bytes(tensor.data())?;
+            if other.config().input_dim() != reference.features() {
+                return Err(settings("further models of other features".to_owned()));
+            }
+            others.push(other);
+        }
+        let known = 5 + others.len();
+        let beside = |name: &&str| name.starts_with("detector.");
+        if file.names().into_iter().filter(beside).count() != known {
+            return Err(settings("tensors of a detector that no detector has".to_owned()));
+        }
+        let sources =
+            Sources { score, neighbours: header.neighbours, threads: threads::count(None), model, others };
+        let (tools, parts) = sources.parts(&reference)?;
+        let typical = numbers(&file, "typical", parts.len())?;
+        if let Some(index) = typical.iter().position(|x| !(x.is_finite() && *x > 0.0)) {
+            return Err(wrong_value("typical", index, typical[index]));
+        }
+        let training_scores = numbers(&file, "training_scores", reference.rows())?;
+        let count = file.tensor("detector.calibration").map_or(1, |tensor| tensor.shape().iter().product());
+        let calibration = Calibration::new(numbers(&file, "calibration", count)?)
+            .map_err(|error| settings(format!("its calibration: {error}")))?;
+        let threshold = numbers(&file, "threshold", 1)?[0];
+        Ok(Detector { score, tools, parts, reference, typical, training_scores, calibration, threshold })
+    }
+}
+
+/// Texts of the header, and tensors.
+fn opened(bytes: &[u8]) -> Result<(HashMap<String, String>, SafeTensors<'_>), EvalError> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(container)?;
+    let file = SafeTensors::deserialize(bytes).map_err(container)?;
+    Ok((metadata.metadata().clone().unwrap_or_default(), file))
+}
+
+/// The file with the texts of its header in the order of their keys: they come in any, and the same detector is to be the same bytes.
+fn ordered(file: Vec<u8>) -> Result<Vec<u8>, EvalError> {
+    const BEFORE: usize = 8;
+    let (length, rest) =
+        file.split_first_chunk::<BEFORE>().ok_or_else(|| settings("no header".to_owned()))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX).min(rest.len());
+    let (header, data) = rest.split_at(length);
+    let header: serde_json::Value =
+        serde_json::from_slice(header).map_err(|error| settings(error.to_string()))?;
+    // Objects of `serde_json` are sorted.
+    let mut header = header.to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(BEFORE), b' ');
+    Ok([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
+}
+
+/// What the model of further models at this place is called.
+fn further(index: usize) -> String {
+    format!("detector.model.{}", index + 1)
+}
+
+/// The rows that the detector was fitted on, with the model's names.
+fn read_reference(file: &SafeTensors<'_>, model: &Autoencoder) -> Result<Dataset, EvalError> {
+    let features = model.config().input_dim();
+    let rows = file.tensor("detector.reference").ok().and_then(|tensor| tensor.shape().first().copied());
+    let bytes = data(file, "reference", Dtype::F32, &[rows.unwrap_or_default(), features])?;
+    let values: Vec<f32> = bytes.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect();
+    if let Some(index) = values.iter().position(|x| !x.is_finite()) {
+        return Err(wrong_value("reference", index, f64::from(values[index])));
+    }
+    let rows = Dataset::new(values, features)?;
+    least_rows(&rows)?;
+    match model.feature_names() {
+        Some(names) => Ok(rows.with_names(names.to_vec())?),
+        None => Ok(rows),
+    }
+}
+
+/// The values of a tensor of so many, none of them NaN.
+fn numbers(file: &SafeTensors<'_>, name: &str, count: usize) -> Result<Vec<f64>, EvalError> {
+    let bytes = data(file, name, Dtype::F64, &[count])?;
+    let values: Vec<f64> = bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect();
+    match values.iter().position(|x| x.is_nan()) {
+        Some(index) => Err(wrong_value(name, index, f64::NAN)),
+        None => Ok(values),
+    }
+}
+
+/// The bytes of a tensor of this type and shape.
+fn data<'a>(
+    file: &SafeTensors<'a>,
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<&'a [u8], EvalError> {
+    let name = format!("detector.{name}");
+    let Ok(tensor) = file.tensor(&name) else { return Err(kind(FileErrorKind::MissingTensor { name })) };
+    if tensor.dtype() != dtype || tensor.shape() != shape {
+        let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+        return Err(kind(FileErrorKind::TensorShape { name, got, expected: format!("{dtype:?} {shape:?}") }));
+    }
+    Ok(tensor.data())
+}
+
+fn kind(kind: FileErrorKind) -> EvalError {
+    ae_model::Error::Bytes(kind).into()
+}
+
+fn settings(what: String) -> EvalError {
+    kind(FileErrorKind::Settings(what))
+}
+
+fn container(error: safetensors::SafeTensorError) -> EvalError {
+    kind(FileErrorKind::Container(error.to_string()))
+}
+
+fn wrong_value(name: &str, index: usize, value: f64) -> EvalError {
+    kind(FileErrorKind::TensorValue { name: format!("detector.{name}"), index, value })
+}
+
+/// The error of bytes as that of the file that they are in.
+fn at(path: &Path, error: EvalError) -> EvalError {
+    match error {
+        EvalError::Model(ae_model::Error::Bytes(kind)) => {
+            ae_model::Error::File { path: path.to_owned(), kind }.into()
+        }
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests;

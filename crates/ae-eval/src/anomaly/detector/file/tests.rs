@@ -1,0 +1,164 @@
+use ae_model::{Config, Error};
+use ae_testing::random::SplitMix64;
+
+use super::*;
+use crate::anomaly::Settings;
+
+const FEATURES: usize = 5;
+
+fn rows(count: usize, seed: u64) -> Dataset {
+    let values = SplitMix64::new(seed).normal_f32s(count * FEATURES);
+    let names = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
+    Dataset::new(values, FEATURES).unwrap().with_names(names).unwrap()
+}
+
+fn detector(score: Score) -> Detector {
+    let mut settings = Settings::default();
+    (settings.score, settings.updates, settings.reference_rows) = (score, 20, 50);
+    Detector::fit(&settings, &rows(80, 1)).unwrap()
+}
+
+/// The kind of what is wrong with these bytes.
+fn refused(bytes: &[u8]) -> FileErrorKind {
+    match Detector::from_bytes(bytes) {
+        Err(EvalError::Model(Error::Bytes(kind))) => kind,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The file with one of its tensors, or texts, as another.
+fn altered(
+    bytes: &[u8],
+    name: &str,
+    with: Option<(Dtype, Vec<usize>, Vec<u8>)>,
+    text: Option<&str>,
+) -> Vec<u8> {
+    let (mut texts, file) = opened(bytes).unwrap();
+    if let Some(text) = text {
+        texts.insert(KEY.to_owned(), text.to_owned());
+    }
+    let mut views: Vec<_> = file.tensors().into_iter().filter(|(other, _)| other != name).collect();
+    if let Some((dtype, shape, data)) = &with {
+        views.push((name.to_owned(), TensorView::new(*dtype, shape.clone(), data).unwrap()));
+    }
+    safetensors::serialize(views, Some(texts)).unwrap()
+}
+
+#[test]
+fn a_loaded_detector_gives_the_same_bits() {
+    let (new, unseen) = (rows(30, 2), rows(40, 3));
+    for score in Score::ALL {
+        let mut first = detector(score);
+        first.set_calibration(Calibration::new(first.scores(&unseen).unwrap()).unwrap());
+        first.set_threshold(first.calibration().percentile(95.0).unwrap()).unwrap();
+        let loaded = Detector::from_bytes(&first.to_bytes().unwrap()).unwrap();
+        let name = score.name();
+        assert_eq!(loaded.score(), score);
+        assert_eq!(loaded.scores(&new).unwrap(), first.scores(&new).unwrap(), "{name}");
+        let own = |detector: &Detector| detector.scores_of_training_rows(detector.reference()).unwrap();
+        assert_eq!(own(&loaded), own(&first), "{name}");
+        assert_eq!(loaded.training_scores(), first.training_scores(), "{name}");
+        assert_eq!(loaded.calibration(), first.calibration(), "{name}");
+        assert_eq!(loaded.threshold(), first.threshold(), "{name}");
+        assert_eq!(loaded.contributions(&new).unwrap(), first.contributions(&new).unwrap(), "{name}");
+        assert_eq!(loaded.to_bytes().unwrap(), first.to_bytes().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_file_on_disk_is_a_model_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("detector.safetensors");
+    let first = detector(Score::Ensemble);
+    first.save(&path).unwrap();
+    let loaded = Detector::load(&path).unwrap();
+    assert_eq!(loaded.reference().names(), first.reference().names());
+    let model = Autoencoder::load(&path).unwrap();
+    assert_eq!(model.encode(&rows(9, 4)).unwrap(), first.model().encode(&rows(9, 4)).unwrap());
+    // And a model is no detector.
+    model.save(&path).unwrap();
+    let error = Detector::load(&path).unwrap_err();
+    assert!(
+        matches!(&error, EvalError::Model(Error::File { kind: FileErrorKind::NotADetector, .. })),
+        "{error}"
+    );
+    assert!(error.to_string().contains("detector.safetensors"), "{error}");
+    let none = Detector::load(folder.path().join("none")).unwrap_err();
+    assert!(matches!(none, EvalError::Model(Error::File { kind: FileErrorKind::Io(_), .. })), "{none}");
+}
+
+#[test]
+fn altered_files_are_refused_with_a_reason() {
+    let bytes = detector(Score::Ensemble).to_bytes().unwrap();
+    let f64s = |values: &[f64]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let number = |name: &str, values: &[f64]| {
+        let name = format!("detector.{name}");
+        altered(&bytes, &name, Some((Dtype::F64, vec![values.len()], f64s(values))), None)
+    };
+    for name in ["reference", "typical", "training_scores", "calibration", "threshold"] {
+        let missing = altered(&bytes, &format!("detector.{name}"), None, None);
+        let kind = refused(&missing);
+        assert!(
+            matches!(kind, FileErrorKind::MissingTensor { .. } | FileErrorKind::Settings(_)),
+            "{name}: {kind}"
+        );
+    }
+    assert!(matches!(refused(&number("threshold", &[f64::NAN])), FileErrorKind::TensorValue { .. }));
+    assert!(matches!(refused(&number("threshold", &[1.0, 2.0])), FileErrorKind::TensorShape { .. }));
+    assert!(matches!(
+        refused(&number("typical", &[1.0, 0.0, 1.0])),
+        FileErrorKind::TensorValue { index: 1, .. }
+    ));
+    assert!(matches!(refused(&number("typical", &[1.0])), FileErrorKind::TensorShape { .. }));
+    assert!(matches!(refused(&number("calibration", &[])), FileErrorKind::Settings(_)));
+    assert!(matches!(refused(&number("calibration", &[1.0, f64::NAN])), FileErrorKind::TensorValue { .. }));
+    assert!(matches!(refused(&number("other", &[1.0])), FileErrorKind::Settings(_)));
+    assert!(matches!(refused(&number("model.2", &[1.0])), FileErrorKind::Settings(_)));
+    let one_row = Some((Dtype::F32, vec![1, FEATURES], vec![0; 4 * FEATURES]));
+    let few = Detector::from_bytes(&altered(&bytes, "detector.reference", one_row, None)).unwrap_err();
+    assert!(matches!(few, EvalError::TooFewRows { rows: 1, least: 2 }), "{few}");
+    for (text, says) in [
+        ("{}", "missing field"),
+        (r#"{"format":2,"score":"ensemble","neighbours":2}"#, "version 2"),
+        (r#"{"format":1,"score":"luck","neighbours":2}"#, "luck"),
+        (r#"{"format":1,"score":"ensemble","neighbours":0}"#, "neighbours"),
+        (r#"{"format":1,"score":"ensemble","neighbours":2,"more":1}"#, "more"),
+        // It has more parts than that.
+        (r#"{"format":1,"score":"error","neighbours":2}"#, "typical"),
+    ] {
+        let error = refused(&altered(&bytes, "", None, Some(text))).to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+    // A further model of other features.
+    let config = Config::builder(3).encoding_dim(1).build().unwrap();
+    let other = Autoencoder::new(config).unwrap().to_bytes().unwrap();
+    let denoising = detector(Score::Denoising).to_bytes().unwrap();
+    let with = Some((Dtype::U8, vec![other.len()], other));
+    let error = refused(&altered(&denoising, "detector.model.1", with, None)).to_string();
+    assert!(error.contains("other features"), "{error}");
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let bytes = detector(Score::Ensemble).to_bytes().unwrap();
+    let mut random = SplitMix64::new(6);
+    for _ in 0..200 {
+        let mut damaged = bytes.clone();
+        let place = random.next_u64() as usize % damaged.len();
+        damaged[place] ^= 1 << (random.next_u64() % 8);
+        // It may be read, if what was damaged is a number; then it works.
+        if let Ok(detector) = Detector::from_bytes(&damaged) {
+            let _ = detector.scores(&rows(3, 5));
+        }
+        let _ = Detector::from_bytes(&bytes[..place]);
+    }
+}
+
+/// The columns of rows are those of the file.
+#[test]
+fn rows_of_other_columns_are_refused() {
+    let loaded = Detector::from_bytes(&detector(Score::InputNeighbours).to_bytes().unwrap()).unwrap();
+    let names = ["b", "a", "c", "d", "e"].map(str::to_owned).to_vec();
+    let turned = Dataset::new(vec![0.0; FEATURES], FEATURES).unwrap().with_names(names).unwrap();
+    assert!(turned.rows() == 1 && loaded.scores(&turned).is_err());
+}
