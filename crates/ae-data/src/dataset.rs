@@ -276,4 +276,30 @@ mod tests {
         assert!(labelled.select_rows(&[2]).is_err());
         assert_eq!(labelled.row(2), None);
     }
+
+    #[test]
+    fn rows_behind_others_have_their_columns_by_name() {
+        let first = sample().with_labels(Labels::from_texts(["no", "yes"])).unwrap();
+        let turned =
+            Dataset::new(vec![9.0, 7.0, 8.0], 3).unwrap().with_names(names(&["c", "a", "b"])).unwrap();
+        let joined = first.followed_by(&turned.with_labels(Labels::from_texts(["maybe"])).unwrap()).unwrap();
+        assert_eq!(joined.values(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+        assert_eq!(joined.labels().unwrap().names(), ["maybe", "no", "yes"]);
+        assert_eq!(joined.labels().unwrap().codes(), [1, 2, 0]);
+        let bare = Dataset::new(vec![9.0, 7.0, 8.0], 3).unwrap();
+        assert_eq!(first.followed_by(&bare).unwrap().row(2).unwrap(), [9.0, 7.0, 8.0]);
+        assert!(first.followed_by(&bare).unwrap().labels().is_none());
+        assert!(first.followed_by(&Dataset::new(vec![9.0, 7.0], 2).unwrap()).is_err());
+    }
+
+    #[test]
+    fn rows_behind_others_keep_what_they_are_called() {
+        let called = sample().with_row_names("file", names(&["x", "y"])).unwrap();
+        let joined = called.followed_by(&called.select_rows(&[1]).unwrap()).unwrap();
+        assert_eq!(
+            (joined.row_title(), joined.row_names().unwrap()),
+            (Some("file"), &names(&["x", "y", "y"])[..])
+        );
+        assert!(called.followed_by(&sample()).unwrap().row_names().is_none());
+    }
 }

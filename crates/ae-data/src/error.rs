@@ -213,7 +213,7 @@ pub enum DataError {
     },
     /// A size that images cannot have.
     #[cfg(feature = "images")]
-    #[error("images of {size} cannot be: they have lines, pixels, and 1 or 3 channels")]
+    #[error("{size} is no size of an image: height and width must be at least 1, channels 1 or 3")]
     ImageSize {
         /// The size.
         size: ImageSize,

@@ -145,4 +145,25 @@ mod tests {
         assert!(parse(&file(8, &[1], &[1, 2])).unwrap_err().contains("after the values"));
         assert!(parse(&file(7, &[1], &[1])).unwrap_err().contains("type code 0x07"));
     }
+
+    #[test]
+    fn a_file_without_dimensions_is_refused() {
+        assert!(parse(&[0, 0, 8, 0, 1]).unwrap_err().contains("its header is cut short"));
+    }
+
+    /// More bytes than are read at a time.
+    #[test]
+    fn long_files_are_read_whole() {
+        let count = 40_000u16;
+        let mut bytes = vec![0, 0, 0x0B, 1, 0, 0, 0x9c, 0x40];
+        (0..count).for_each(|i| bytes.extend((i as i16).to_be_bytes()));
+        let expected: Vec<f32> = (0..count).map(|i| f32::from(i as i16)).collect();
+        assert!(parse(&bytes).unwrap().values() == expected);
+        let message = parse(&bytes[..bytes.len() - 1]).unwrap_err();
+        assert_eq!(message, "a.idx: cut short: 80000 bytes of values are announced, 79999 are there");
+        let mut bytes = vec![0, 0, 8, 2, 0, 0, 0x9c, 0x40, 0, 0, 0, 2];
+        (0..count).for_each(|i| bytes.extend(i.to_le_bytes()));
+        let expected: Vec<f32> = (0..count).flat_map(u16::to_le_bytes).map(f32::from).collect();
+        assert!(parse(&bytes).unwrap().values() == expected);
+    }
 }

@@ -402,6 +402,29 @@ mod tests {
     }
 
     #[test]
+    fn lengths_of_headers_are_four_bytes_from_the_second_version_on() {
+        let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }";
+        let with = |version: u8, len: u32| {
+            let text = format!("{text:<width$}\n", width = MAX_HEADER - 1);
+            let bytes =
+                [MAGIC, &[version, 0], &len.to_le_bytes(), text.as_bytes(), &1.5f32.to_le_bytes()].concat();
+            read_npy(&bytes[..], Path::new("a.npy"), &ReadOptions::default())
+                .map_err(|error| error.to_string())
+        };
+        for version in [2, 3] {
+            assert_eq!(with(version, 65_536).unwrap().values(), [1.5], "version {version}");
+            for len in [65_537, u32::MAX] {
+                let expected = format!("a.npy: not a valid NumPy file: its header is {len} bytes long");
+                assert_eq!(with(version, len).unwrap_err(), expected);
+            }
+        }
+        for version in [0, 4] {
+            let message = with(version, 65_536).unwrap_err();
+            assert!(message.contains(&format!("version {version} of the format is unknown")), "{message}");
+        }
+    }
+
+    #[test]
     fn nothing_of_an_empty_array_in_fortran_order_is_visited() {
         let header = header_bytes("<f4", "(18446744073709551615, 0, 2)");
         let header = String::from_utf8_lossy(&header[10..]).replace("False", "True ");

@@ -344,4 +344,24 @@ mod tests {
             assert_eq!(load(location).unwrap_err(), expected, "{len} bytes");
         }
     }
+
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn columns_are_wanted_with_all_that_is_in_them() {
+        let names = ["l.list.element", "length", "x"].map(str::to_owned);
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        type Case = (Option<&'static [&'static str]>, &'static [&'static str], &'static [&'static str]);
+        let cases: [Case; 4] = [
+            (None, &[], &["l.list.element", "length", "x"]),
+            (None, &["l"], &["length", "x"]),
+            (Some(&["length", "x"]), &["x"], &["length"]),
+            (Some(&["length", "elsewhere"]), &["x"], &["l.list.element", "length"]),
+        ];
+        for (columns, unwanted, expected) in cases {
+            let columns = columns.map(list);
+            let options = ReadOptions { columns, unwanted: list(unwanted), ..ReadOptions::default() };
+            let wanted: Vec<&String> = names.iter().filter(|name| options.wants(name, &names)).collect();
+            assert_eq!(wanted, expected);
+        }
+    }
 }

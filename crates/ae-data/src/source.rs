@@ -392,4 +392,30 @@ mod tests {
         let wider = Pairs::new(&rows, &Rows::new(&[0.0; 9], 3).unwrap()).unwrap_err().to_string();
         assert_eq!(wider, "3 values of a target row for 2 values of a row");
     }
+
+    /// Of rows that are held out those in front of others are learnt from.
+    #[test]
+    fn what_is_held_out_stays_so_at_the_end_of_a_subset() {
+        let rows = Rows::new(&[0.0; 6], 1).unwrap();
+        let held_out = HeldOut::last(&rows, 2).unwrap();
+        for (indices, learnt) in
+            [(vec![0, 2, 5, 4], 2), (vec![5, 0, 3, 4], 3), (vec![3, 4], 1), (vec![4, 0], 2)]
+        {
+            let subset = Subset::new(&held_out, indices.clone()).unwrap();
+            let expected = ((0..learnt).collect(), (learnt..indices.len()).collect());
+            assert_eq!(crate::division(&subset, 0.0, 0).unwrap(), expected, "{indices:?}");
+        }
+    }
+
+    #[test]
+    fn pairs_and_pointers_hold_out_what_their_rows_do() {
+        let rows = Rows::new(&[0.0; 6], 2).unwrap();
+        let held_out = HeldOut::last(&rows, 2).unwrap();
+        assert_eq!(Pairs::new(&held_out, &rows).unwrap().held_out(), 2);
+        fn of(source: impl BatchSource) -> usize {
+            source.held_out()
+        }
+        assert_eq!(of(Box::new(held_out)), 2);
+        assert!(HeldOut::last(&rows, 3).is_ok() && HeldOut::last(&rows, 4).is_err());
+    }
 }

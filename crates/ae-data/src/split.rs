@@ -43,6 +43,7 @@ pub fn division(
     fraction: f64,
     seed: u64,
 ) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    check(fraction)?;
     let (rows, held_out) = (source.rows(), source.held_out());
     if held_out == 0 {
         return validation_split(rows, fraction, seed);
@@ -61,9 +62,7 @@ pub fn validation_split(
     fraction: f64,
     seed: u64,
 ) -> Result<(Vec<usize>, Vec<usize>), DataError> {
-    if !(0.0..1.0).contains(&fraction) {
-        return Err(DataError::Fraction { value: fraction });
-    }
+    check(fraction)?;
     let wanted = (rows as f64 * fraction).round() as usize;
     let count = if fraction > 0.0 && rows > 1 { wanted.clamp(1, rows - 1) } else { 0 };
     let mut rng = Rng::new(seed);
@@ -77,6 +76,10 @@ pub fn validation_split(
     order.sort_unstable();
     train.sort_unstable();
     Ok((train, order))
+}
+
+fn check(fraction: f64) -> Result<(), DataError> {
+    if (0.0..1.0).contains(&fraction) { Ok(()) } else { Err(DataError::Fraction { value: fraction }) }
 }
 
 #[cfg(test)]
@@ -96,6 +99,7 @@ mod tests {
         ] {
             let (train, validation) = validation_split(rows, fraction, 7).unwrap();
             assert_eq!(validation.len(), expected, "{rows} rows, {fraction}");
+            assert!(train.is_sorted() && validation.is_sorted(), "{rows} rows, {fraction}");
             let mut all = [train, validation].concat();
             all.sort_unstable();
             assert_eq!(all, (0..rows).collect::<Vec<_>>());
@@ -105,6 +109,17 @@ mod tests {
     }
 
     const GOLDEN: [usize; 5] = [3, 46, 56, 74, 97];
+
+    /// The first numbers of `splitmix64.c` (Sebastiano Vigna, 2015) with `x = 1234567`.
+    #[test]
+    fn the_stream_is_that_of_the_reference() {
+        let mut rng = Rng::new(1_234_567);
+        let stream: Vec<u64> = (0..3).map(|_| rng.next_u64()).collect();
+        assert_eq!(stream, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        // The first one divided by 2^64.
+        assert_eq!(Rng::new(1_234_567).below(100_000), 35_007);
+        assert!((Rng::new(1_234_567).unit() - 0.350_079_542_021).abs() < 1e-12);
+    }
 
     #[test]
     fn fractions_outside_their_range_are_refused() {

@@ -295,4 +295,34 @@ mod tests {
         assert!(Table::new(names(&["a", "b"]), &uneven).is_err());
         assert!(Table::new(names(&["a", "a"]), &[vec!["1"], vec!["2"]]).is_err());
     }
+
+    #[test]
+    fn names_go_before_numbers() {
+        let names = ["2", "b"].map(str::to_owned).to_vec();
+        let table = Table::new(names, &[vec!["x"], vec!["y"]]).unwrap();
+        assert_eq!((table.find("2").unwrap(), table.find("1").unwrap()), (0, 0));
+    }
+
+    #[test]
+    fn missing_cells_are_filled_by_the_features_of_their_columns() {
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let table =
+            Table::new(names, &[vec!["1", "", "3"], vec!["?", "y", "z"], vec!["", "5", "NA"]]).unwrap();
+        let rows = Dataset::new(vec![10.0, 20.0, 30.0, 40.5, 50.0, 60.0], 2).unwrap();
+        let filled = table.filled(&[2, 0], &rows).unwrap();
+        let column = |index| filled.column(index).collect::<Vec<_>>();
+        assert_eq!((column(0), column(1)), (vec!["1", "40.5", "3"], vec!["?", "y", "z"]));
+        assert_eq!(column(2), ["10", "5", "50"]);
+        assert!(table.filled(&[2], &rows).is_err() && table.filled(&[2, 0, 1], &rows).is_err());
+        assert!(table.select_rows(&[0, 1]).filled(&[2, 0], &rows).is_err());
+    }
+
+    #[test]
+    fn rows_of_numbers_are_texts_with_empty_cells() {
+        let rows = Dataset::new(vec![0.1, f32::NAN, -3.0, 4.0], 2).unwrap();
+        let rows = rows.with_labels(Labels::from_texts(["x", "y"])).unwrap();
+        let table = Table::of_dataset(&rows, Path::new(""));
+        assert_eq!(table.row(0).collect::<Vec<_>>(), ["0.1", "", "x"]);
+        assert_eq!(table.row(1).collect::<Vec<_>>(), ["-3", "4", "y"]);
+    }
 }

@@ -2,7 +2,10 @@
 #![cfg(all(feature = "csv", feature = "npy", feature = "parquet", feature = "builtin"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
-use ae_data::{Content, ReadOptions, Schema, Table, Wishes, read_content, read_table, write_table};
+use ae_data::{
+    Content, Dataset, Missing, ReadOptions, Schema, Table, Wishes, read, read_content, read_table, write,
+    write_table,
+};
 
 fn options() -> ReadOptions {
     ReadOptions::default()
@@ -61,4 +64,62 @@ fn tables_are_written_and_read() {
     let error = write_table(&table, &folder.path().join("t.npy")).unwrap_err().to_string();
     assert!(error.contains("NumPy files hold numbers only"), "{error}");
     assert!(write_table(&table, &folder.path().join("t-ubyte")).is_err());
+}
+
+/// More rows than are decoded at a time, and no two alike.
+#[test]
+fn long_columns_of_numbers_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = Dataset::new((0..80_000u32).map(|i| i as f32).collect(), 2).unwrap();
+    for name in ["t.parquet", "t.npy", "t.npz"] {
+        let path = folder.path().join(name);
+        write(&rows, &path).unwrap();
+        assert!(read(path, &options()).unwrap().values() == rows.values(), "{name}");
+    }
+}
+
+/// Every third cell is missing, in each kind of column from another row on.
+#[test]
+fn long_columns_with_holes_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let cells = |first: usize, text: fn(usize) -> String| -> Vec<String> {
+        (0..40_000).map(|row| if row % 3 == first { String::new() } else { text(row) }).collect()
+    };
+    let columns =
+        [cells(0, |i| i.to_string()), cells(1, |i| format!("{i}.5")), cells(2, |i| format!("x{i}"))];
+    let names = ["whole", "half", "text"].map(str::to_owned).to_vec();
+    write_table(&Table::new(names, &columns).unwrap(), &path).unwrap();
+    let table = read_table(&path, &options()).unwrap();
+    for (index, column) in columns.iter().enumerate() {
+        assert!(table.column(index).eq(column), "column {index}");
+    }
+    let mut numbers = options();
+    (numbers.missing, numbers.unwanted) = (Missing::Keep, vec!["text".to_owned()]);
+    let rows = read(&path, &numbers).unwrap();
+    assert_eq!(rows.rows(), 40_000);
+    for (i, row) in rows.values().chunks_exact(2).enumerate() {
+        let is = |x: f32, known: bool, value: f32| if known { x == value } else { x.is_nan() };
+        assert!(
+            is(row[0], i % 3 != 0, i as f32) && is(row[1], i % 3 != 1, i as f32 + 0.5),
+            "row {i}: {row:?}"
+        );
+    }
+}
+
+#[test]
+fn messages_about_cells_name_the_line_of_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "a,b\n1,2\n\nz,y\n").unwrap();
+    let table = read_table(&path, &options()).unwrap();
+    let wishes = Wishes { numeric: vec!["a".to_owned()], ..Wishes::default() };
+    let schema = Schema::infer(&table, &wishes).unwrap();
+    for (table, says) in [
+        (table.select_rows(&[1]), "row 1 (line 4), column 'a': 'z' is not a number"),
+        (table, "row 2 (line 4), column 'a': 'z' is not a number"),
+    ] {
+        let error = schema.encode(&table, None).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
 }

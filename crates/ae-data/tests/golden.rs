@@ -120,6 +120,43 @@ fn columns_of_every_type() {
     assert_eq!(cells(2), [""; 5]);
 }
 
+/// Two columns as whole numbers of 32 and of 64 bits, and both as bytes.
+#[test]
+fn decimals_have_their_point_however_they_are_stored() {
+    let mut keep = auto();
+    keep.missing = Missing::Keep;
+    for name in ["decimal_whole.parquet", "decimal_bytes.parquet"] {
+        let rows = load(name, &keep).unwrap();
+        assert_eq!(rows.values()[..4], [12.34, 1e8, -0.05, -1e8], "{name}");
+        assert!(rows.values()[4].is_nan() && rows.values()[5] == 2.5, "{name}");
+        let table = read_table(golden(name), &auto()).unwrap();
+        assert_eq!(table.column(0).collect::<Vec<_>>(), ["12.34", "-0.05", ""], "{name}");
+        assert_eq!(table.column(1).collect::<Vec<_>>(), ["99999999.99", "-99999999.99", "2.5"], "{name}");
+    }
+}
+
+/// The length of the header takes two bytes in the first version and four in later ones.
+#[test]
+fn arrays_of_later_versions() {
+    for name in ["version_2.npy", "version_3.npy"] {
+        let rows = load(name, &auto()).unwrap();
+        assert_eq!((rows.features(), rows.values()), (2, &[-2.0, -1.0, 0.0, 1.0, 2.0, 3.0][..]), "{name}");
+    }
+}
+
+#[test]
+fn columns_that_nobody_wants_need_not_be_numbers() {
+    let mut options = auto();
+    options.unwanted = vec!["kind".to_owned()];
+    assert_eq!(load("text.parquet", &options).unwrap().values(), [1.5, 2.5, -3.5, 4.0]);
+    options = auto();
+    options.columns = Some(vec!["f".to_owned()]);
+    assert_eq!(load("text.parquet", &options).unwrap().values(), [1.5, 2.5, -3.5, 4.0]);
+    // Of a file without one of the wanted columns all are read.
+    options.columns = Some(vec!["f".to_owned(), "g".to_owned()]);
+    assert!(load("text.parquet", &options).unwrap_err().contains("column 'kind' holds text"));
+}
+
 #[test]
 fn idx_takes_the_labels_beside_it_along() {
     let images = load("bytes-images-idx3-ubyte.gz", &auto()).unwrap();
@@ -223,6 +260,18 @@ fn every_format_round_trips() {
     assert!(error.ends_with("t.idx: IDX files cannot be written by this build"), "{error}");
     assert!(write(&plain, &folder.path().join("t.xyz")).is_err());
     assert!(write(&plain, &folder.path().join("no/t.csv")).is_err());
+}
+
+/// Packed or not, all is read: only the bytes tell.
+#[test]
+fn files_are_packed_where_their_names_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = Dataset::new(vec![1.0, 2.0], 2).unwrap();
+    for (name, is_packed) in [("a.csv", false), ("a.tsv", false), ("a.csv.gz", true), ("A.TSV.GZ", true)] {
+        let path = folder.path().join(name);
+        write(&rows, &path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap().starts_with(b"\x1f\x8b"), is_packed, "{name}");
+    }
 }
 
 /// Sets that are too large to carry: read where they are, skipped elsewhere.

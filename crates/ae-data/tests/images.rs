@@ -200,7 +200,7 @@ fn images_are_scaled() {
     let size = ImageSize { channels: 2, ..size };
     assert_eq!(
         refusal(folder, Some(size)),
-        "images of 4x4x2 cannot be: they have lines, pixels, and 1 or 3 channels"
+        "4x4x2 is no size of an image: height and width must be at least 1, channels 1 or 3"
     );
 }
 
@@ -237,6 +237,35 @@ fn jpeg_files() {
     let found = images(folder, None);
     assert_eq!(found.size.channels, 3);
     near(&found.rows, 4, &[200.0, 30.0, 90.0].repeat(256));
+}
+
+/// Grey is 0.299 red + 0.587 green + 0.114 blue.
+#[test]
+fn colours_have_their_shares_of_grey() {
+    let dir = tempfile::tempdir().unwrap();
+    let pixels = [200, 0, 0, 0, 200, 0, 0, 0, 200, 10, 20, 30, 7, 7, 7, 255, 255, 255];
+    png(&dir.path().join("1.png"), (2, 3), ColorType::Rgb, BitDepth::Eight, &pixels);
+    let rows = images(dir.path(), Some(GREY)).rows;
+    for (level, expected) in rows.values().iter().zip([59.8, 117.4, 22.8, 18.15, 7.0, 255.0]) {
+        assert!((level - expected).abs() < 1e-3, "{level} {expected}");
+    }
+}
+
+/// Stored as 16 lines of 24 pixels, and looked at as 24 lines of 16.
+#[test]
+fn sizes_are_those_of_images_upright() {
+    let dir = tempfile::tempdir().unwrap();
+    let side: Vec<u8> = (0..24 * 16).map(|i| if i % 24 < 8 { 40 } else { 200 }).collect();
+    jpeg(&dir.path().join("1.jpg"), (16, 24), JpegColour::Luma, &side, |encoder| {
+        let exif = b"Exif\0\0II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        encoder.add_app_segment(1, exif.to_vec()).unwrap();
+    });
+    png(&dir.path().join("2.png"), (24, 16), ColorType::Grayscale, BitDepth::Eight, &[40; 24 * 16]);
+    let found = images(dir.path(), None);
+    assert_eq!((found.size, found.resized), (ImageSize { height: 24, width: 16, channels: 1 }, 0));
+    let (dark, light) = found.rows.row(0).unwrap().split_at(8 * 16);
+    assert!(dark.iter().all(|level| (level - 40.0).abs() <= 3.0), "{dark:?}");
+    assert!(light.iter().all(|level| (level - 200.0).abs() <= 3.0), "{light:?}");
 }
 
 #[test]
@@ -334,8 +363,8 @@ fn written_images_read_back() {
     let says =
         |size, levels: &[f32]| write_image(&folder.join("2.png"), size, levels).unwrap_err().to_string();
     assert_eq!(says(GREY, &levels[..5]), "room for 5 values does not fit an image, 6 values each");
-    assert!(says(ImageSize { channels: 4, ..GREY }, &[0.0; 24]).contains("images of 2x3x4 cannot be"));
-    assert!(says(ImageSize { height: 0, ..GREY }, &[]).contains("images of 0x3x1 cannot be"));
+    assert!(says(ImageSize { channels: 4, ..GREY }, &[0.0; 24]).contains("2x3x4 is no size of an image"));
+    assert!(says(ImageSize { height: 0, ..GREY }, &[]).contains("0x3x1 is no size of an image"));
 }
 
 #[cfg(unix)]

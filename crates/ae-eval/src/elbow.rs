@@ -50,10 +50,18 @@ mod tests {
         assert_eq!(elbow(&[1.0, 2.0, 3.0, 4.0, 5.0], &[11.0, 4.0, 3.0, 2.0, 1.0]), Some(1));
         // Uneven steps: x̂ = 0, 1/16, 3/16, 6/16, 1; ŷ = 1, .6, .4, .1, 0; depths 0, .34, .41, .525, 0.
         assert_eq!(elbow(&[2.0, 5.0, 11.0, 20.0, 50.0], &[10.0, 6.0, 4.0, 1.0, 0.0]), Some(3));
+        // However shallow: a hundredth.
+        assert_eq!(elbow(&[1.0, 2.0, 3.0], &[10.0, 4.9, 0.0]), Some(1));
         // 1/x is farthest from the chord of [1, 16] where its slope is the chord's, -1/16: at 4.
         let x: Vec<f64> = (1..=16).map(f64::from).collect();
         let y: Vec<f64> = x.iter().map(|x| 1.0 / x).collect();
         assert_eq!(elbow(&x, &y), Some(3));
+    }
+
+    #[test]
+    fn of_points_equally_far_the_first() {
+        // Depths 0, 1/4, 1/4, 1/8, 0, exactly.
+        assert_eq!(elbow(&[0.0, 1.0, 2.0, 3.0, 4.0], &[8.0, 4.0, 2.0, 1.0, 0.0]), Some(1));
     }
 
     #[test]
@@ -63,6 +71,7 @@ mod tests {
         assert_eq!(elbow(&x, &[3.0, 2.9, 1.0]), None, "bent the other way");
         assert_eq!(elbow(&x, &[1.0, 0.0, 3.0]), None, "rises");
         assert_eq!(elbow(&x, &[1.0; 3]), None, "flat");
+        assert_eq!(elbow(&x, &[3.0, 1.0, 3.0]), None, "ends where it began");
         assert_eq!(elbow(&x, &[3.0, f64::NAN, 1.0]), None);
         assert_eq!(elbow(&[1.0, 1.0, 2.0], &[3.0, 1.0, 0.0]), None);
         assert_eq!(elbow(&x[..2], &[3.0, 1.0]), None);

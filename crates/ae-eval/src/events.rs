@@ -152,9 +152,23 @@ mod tests {
         let mut message = Message::default();
         message.varint(2, 300);
         assert_eq!(message.0, [0x10, 0xac, 0x02]);
+        // The last of one byte and the first of two.
+        let mut message = Message::default();
+        message.varint(2, 127);
+        message.varint(2, 128);
+        assert_eq!(message.0, [0x10, 0x7f, 0x10, 0x80, 0x01]);
         let mut message = Message::default();
         message.varint(16, u64::MAX);
         assert_eq!(message.0.len(), 2 + 10);
+    }
+
+    /// Who watches a training reads what is written, not what is kept back.
+    #[test]
+    fn numbers_are_in_the_file_at_once() {
+        let mut written = Vec::new();
+        let mut kept_back = io::BufWriter::new(&mut written);
+        EventWriter::new(&mut kept_back, 1.5).unwrap().scalars(2.5, 3, &[("mse", 0.5)]).unwrap();
+        assert!(kept_back.buffer().is_empty());
     }
 
     /// The bytes that TensorBoard 2's own messages and checksums give.

@@ -260,6 +260,21 @@ mod tests {
         near(errors.psnr, 10.0 * 4f64.log10());
     }
 
+    /// The mean of decibels is not that of all pixels together.
+    #[test]
+    fn ratios_are_averaged_over_images() {
+        let image = Image { height: 1, width: 2, channels: 1 };
+        let rows = |values| Rows::new(values, 2).unwrap();
+        let x = [0.0, 0.0, 0.0, 0.0, f32::NAN, f32::NAN, 0.0, 0.0];
+        // 20 and 40 dB, one image without a known value, one that is rebuilt exactly.
+        let y = [0.1, 0.1, 0.01, 0.01, 1.0, 1.0, 0.0, 0.0];
+        let errors = ImageErrors::of(&rows(&x), &rows(&y), image, 1.0).unwrap();
+        assert!((errors.psnr - 30.0).abs() < 1e-5, "{errors:?}");
+        assert_eq!((errors.exact, errors.images, errors.ssim), (1, 4, None));
+        let exact = ImageErrors::of(&rows(&x[..4]), &rows(&x[..4]), image, 1.0).unwrap();
+        assert_eq!((exact.psnr, exact.exact), (f64::INFINITY, 2));
+    }
+
     #[test]
     fn ranges() {
         let range = |values: &[f32]| data_range(&Rows::new(values, values.len()).unwrap()).unwrap();

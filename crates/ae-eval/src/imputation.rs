@@ -272,6 +272,61 @@ mod tests {
         assert_ne!(Imputation::of(&model, &rows, None, 0.1, 2, 2).unwrap(), found);
     }
 
+    /// A value that is far out and hidden says nothing of the mean that it is compared with.
+    #[test]
+    fn means_without_a_reference_are_of_what_was_not_hidden() {
+        let mut values: Vec<f32> = (0..60).flat_map(|row| [(row % 3) as f32, (row % 5) as f32]).collect();
+        values[2 * 7] = 1000.0;
+        let rows = Dataset::new(values, 2).unwrap();
+        let config = Config::builder(2).encoding_dim(1).hidden_dims([]).mask_missing(true).epochs(1);
+        let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+        model.fit(&rows, &mut []).unwrap();
+        // Cells are drawn row by row.
+        let is_hidden = |seed: u64| {
+            let mut rng = Rng::new(seed);
+            (0..120).map(|_| rng.unit() < 0.2).collect::<Vec<bool>>()
+        };
+        let seed = (0..).find(|seed| is_hidden(*seed)[2 * 7]).unwrap();
+        let column = |at: usize, hidden: bool| -> Vec<f64> {
+            let all = is_hidden(seed);
+            let places = (at..120).step_by(2).filter(|place| all[*place] == hidden);
+            places.map(|place| f64::from(rows.values()[place])).collect()
+        };
+        let found = Imputation::of(&model, &rows, None, 0.2, 1, seed).unwrap();
+        for (at, filled) in found.columns.iter().enumerate() {
+            let (known, hidden) = (column(at, false), column(at, true));
+            let mean = known.iter().sum::<f64>() / known.len() as f64;
+            let squares = |values: &[f64]| values.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+            let expected = squares(&hidden) / (squares(&known) / known.len() as f64);
+            assert_eq!(filled.hidden, hidden.len());
+            assert!((filled.usual - expected).abs() < 1e-9 * expected, "{filled:?} {expected}");
+        }
+        assert!(found.columns[0].usual > 1e6, "{found:?}");
+    }
+
+    /// The most frequent category is that of the cells that are left: here there are as many of both, and the first in
+    /// alphabetical order is right only where more of the other are hidden.
+    #[test]
+    fn modes_without_a_reference_are_of_what_was_not_hidden() {
+        let (model, rows) = trained();
+        let large = |row: usize| rows.row(row).unwrap()[5] == 1.0;
+        let mut differing = 0;
+        for seed in 0..20 {
+            let found = Imputation::of(&model, &rows, None, 0.3, 1, seed).unwrap();
+            let mut rng = Rng::new(seed);
+            let (mut hidden, mut known) = ([0usize; 2], [0usize; 2]);
+            for row in 0..rows.rows() {
+                let draws = [(); 4].map(|()| rng.unit());
+                let counts = if draws[3] < 0.3 { &mut hidden } else { &mut known };
+                counts[usize::from(large(row))] += 1;
+            }
+            let mode = usize::from(known[1] > known[0]);
+            assert_eq!(found.columns[3].usual, hidden[mode] as f64, "{seed}");
+            differing += mode;
+        }
+        assert!(differing > 0);
+    }
+
     /// Sums by hand: means and modes are of the reference, and cells nobody knows stay.
     #[test]
     fn means_and_modes_are_of_the_reference() {

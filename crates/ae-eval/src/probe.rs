@@ -146,6 +146,29 @@ mod tests {
         assert!((probe.weights[(0, 1)] - 0.4).abs() < 1e-12 && (probe.weights[(0, 0)] + 0.4).abs() < 1e-12);
     }
 
+    /// Two features at right angles with sums of squares 4 and 16: ridge 0.5 adds half of their mean, which is 5, to each.
+    #[test]
+    fn ridge_is_relative_to_the_mean_variance() {
+        let rows = Rows::new(&[8.0, -1.0, 8.0, -5.0, 6.0, -1.0, 6.0, -5.0], 2).unwrap();
+        let probe = LinearProbe::fit(&rows, &[1, 1, 1, 0], 2, 0.5).unwrap();
+        // Σ (x - mean) (y - 3/4) is 1 and 2.
+        for (feature, weight) in [1.0 / (4.0 + 5.0), 2.0 / (16.0 + 5.0)].into_iter().enumerate() {
+            assert!((probe.weights[(feature, 1)] - weight).abs() < 1e-12, "{}", probe.weights);
+            assert!((probe.weights[(feature, 0)] + weight).abs() < 1e-12, "{}", probe.weights);
+        }
+    }
+
+    /// Where rows say nothing, the most frequent class is the best guess.
+    #[test]
+    fn rows_that_say_nothing_are_of_the_most_frequent_class() {
+        let values: Vec<f32> = (0..20).map(|i| if i % 2 == 0 { 3.0 } else { 5.0 }).collect();
+        let labels: Vec<u32> = (0..20).map(|i| u32::from(i >= 2)).collect();
+        let rows = Rows::new(&values, 1).unwrap();
+        let probe = LinearProbe::fit(&rows, &labels, 2, 1e-4).unwrap();
+        assert_eq!(probe.classify(&rows).unwrap(), [1; 20]);
+        assert_eq!(probe.accuracy(&rows, &labels).unwrap(), 0.9);
+    }
+
     #[test]
     fn what_does_not_fit_is_refused() {
         let (values, labels) = groups();

@@ -29,4 +29,15 @@ mod tests {
         assert_eq!(drawn, sample_rows(1000, 100, 1));
         assert_ne!(drawn, sample_rows(1000, 100, 2));
     }
+
+    #[test]
+    fn every_row_is_as_likely_as_another() {
+        let mut drawn = [0.0f64; 20];
+        for seed in 0..2000 {
+            sample_rows(20, 5, seed).into_iter().for_each(|row| drawn[row] += 1.0);
+        }
+        // 500 in expectation; five standard deviations.
+        let far = 5.0 * (2000.0f64 * 0.25 * 0.75).sqrt();
+        assert!(drawn.iter().all(|count| (count - 500.0).abs() < far), "{drawn:?}");
+    }
 }

@@ -232,6 +232,42 @@ mod tests {
     }
 
     #[test]
+    fn what_would_not_read_back_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sweep.csv");
+        let fine = || point(3, Some(0.5));
+        let mut wrong: Vec<SweepPoint> =
+            ["a\"b", "a\nb", "a\rb"].map(|text| SweepPoint { setting: text.to_owned(), ..fine() }).into();
+        for value in [f64::NAN, f64::INFINITY, -1.0] {
+            wrong.extend([
+                SweepPoint { compression: value, ..fine() },
+                SweepPoint { mse: value, ..fine() },
+                SweepPoint { variance: value, ..fine() },
+                SweepPoint { pca: Some(value), ..fine() },
+                SweepPoint { train_mse: value, ..fine() },
+                SweepPoint { seconds: value, ..fine() },
+            ]);
+        }
+        for point in wrong {
+            let mut table = SweepTable::default();
+            table.insert(point);
+            let refused = table.save(&path);
+            assert!(matches!(refused, Err(EvalError::Setting { .. })) && !path.exists(), "{table:?}");
+        }
+    }
+
+    /// A model that is no better than principal components has not won.
+    #[test]
+    fn of_equal_errors_pca_wins() {
+        assert_eq!(SweepPoint { mse: 0.25, ..point(3, Some(0.25)) }.winner(), Some("pca"));
+    }
+
+    #[test]
+    fn what_is_unexplained_is_a_share_of_the_variance() {
+        assert_eq!(SweepPoint { mse: 0.75, variance: 3.0, ..point(3, None) }.unexplained(), Some(0.25));
+    }
+
+    #[test]
     fn damage_is_named_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sweep.csv");

@@ -79,6 +79,8 @@ fn divided(errors: &[f64], held_out: &[usize], share: f64) -> TypicalRows {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use ae_data::Rows;
     use ae_model::{Config, Optimizer};
 
@@ -125,6 +127,73 @@ mod tests {
         assert!(right >= 28, "{right} of 39: {:?}", found.dropped);
         let again = typical_rows(&mut model, &rows, 0.1, 2, &mut []).unwrap();
         assert_eq!(again, found);
+    }
+
+    fn numbers(count: usize) -> Vec<f32> {
+        ae_testing::random::SplitMix64::new(4).normal_f32s(count * 6)
+    }
+
+    #[test]
+    fn a_fit_that_is_stopped_is_the_last() {
+        let values = numbers(40);
+        let rows = Rows::new(&values, 6).unwrap();
+        let fits = |stop_at: usize| {
+            let mut model = Autoencoder::new(config().epochs(2).build().unwrap()).unwrap();
+            let mut fits = 0;
+            let mut watch = |record: &ae_model::EpochRecord| {
+                fits += usize::from(record.epoch == 1);
+                if fits == stop_at {
+                    ControlFlow::Break("enough".to_owned())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            let found = typical_rows(&mut model, &rows, 0.2, 3, &mut [&mut watch]).unwrap();
+            // It is divided by all the same.
+            assert_eq!((found.kept.len(), found.dropped.len()), (32, 8));
+            fits
+        };
+        assert_eq!((fits(1), fits(2), fits(usize::MAX)), (1, 2, 3));
+    }
+
+    /// Later fits would do nothing, but hold out other rows, which were learnt from.
+    #[test]
+    fn a_fit_that_is_cancelled_is_the_last() {
+        let values = numbers(100);
+        let after = |steps: usize| {
+            let config = config().epochs(5).validation(0.4).seed(5).build().unwrap();
+            let mut model = Autoencoder::new(config).unwrap();
+            let token = ae_model::CancelToken::new();
+            model.set_cancel_token(token.clone());
+            let mut watch = |record: &ae_model::EpochRecord| {
+                if record.epoch == 2 {
+                    token.cancel();
+                }
+                ControlFlow::Continue(())
+            };
+            let rows = Rows::new(&values, 6).unwrap();
+            typical_rows(&mut model, &rows, 0.3, steps, &mut [&mut watch]).unwrap()
+        };
+        assert_eq!(after(3), after(1));
+    }
+
+    /// Of the second fit too: it holds out some of the rows that the first one kept.
+    #[test]
+    fn rows_held_out_lose_their_share() {
+        let values = numbers(100);
+        let rows = Rows::new(&values, 6).unwrap();
+        let after = |steps: usize| {
+            let config = config().epochs(3).validation(0.4).seed(5).build().unwrap();
+            typical_rows(&mut Autoencoder::new(config).unwrap(), &rows, 0.3, steps, &mut []).unwrap()
+        };
+        let (first, second) = (after(1), after(2));
+        let kept = Subset::new(&rows, first.kept.clone()).unwrap();
+        let (_, places) = division(&kept, 0.4, 5).unwrap();
+        let held_out: Vec<usize> = places.iter().map(|place| first.kept[*place]).collect();
+        assert!(held_out != places && held_out.len() == 28, "{held_out:?}");
+        let of_held_out = second.dropped.iter().filter(|row| held_out.contains(row)).count();
+        // 0.3 of 28, and of the other 72.
+        assert_eq!((of_held_out, second.dropped.len() - of_held_out), (8, 21));
     }
 
     #[test]

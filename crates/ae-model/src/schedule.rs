@@ -141,6 +141,8 @@ mod tests {
         let cosine = Schedule::Cosine { end: 0.1 };
         assert_eq!(at(cosine, 0), 1.0);
         assert!((at(cosine, 500) - 0.55).abs() < 1e-12 && (at(cosine, 1000) - 0.1).abs() < 1e-12);
+        // cos(π/4) = √½: no straight line.
+        assert!((at(cosine, 250) - (0.1 + 0.45 * (1.0 + 0.5f64.sqrt()))).abs() < 1e-12);
         let cycle = Schedule::OneCycle { warm_up: 0.3 };
         assert!((at(cycle, 0) - 0.04).abs() < 1e-12 && (at(cycle, 300) - 1.0).abs() < 1e-12);
         assert!((at(cycle, 1000) - 4e-6).abs() < 1e-12);

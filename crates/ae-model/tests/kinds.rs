@@ -29,6 +29,8 @@ struct Kind {
     missing: bool,
     /// Whether rows should become others.
     paired: bool,
+    /// Whether features count differently, and the first not at all.
+    weighted: bool,
     rows: usize,
     seed: u64,
 }
@@ -51,6 +53,10 @@ impl Kind {
             // Small enough for a likelihood whose variance is learnt.
             .learning_rate(1e-4)
             .seed(self.seed);
+        if self.weighted && *input > 1 {
+            let weights = (0..*input).map(|feature| 0.5 * (feature % 4) as f64).collect::<Vec<_>>();
+            builder = builder.feature_weights(weights);
+        }
         if let Some(noise) = self.noise {
             builder = builder.noise(noise);
         }
@@ -69,9 +75,13 @@ impl Kind {
         self.layer_norm && !hidden.is_empty() && hidden.iter().all(|width| *width >= 3)
     }
 
-    /// `[rows, input]`, within [0, 1], as some losses need it.
+    /// `[rows, input]`, within [0, 1] where the loss needs it.
     fn table(&self) -> Vec<f32> {
-        let mut table = SplitMix64::new(self.seed).uniform_f32s(self.rows * self.widths[0], 0.05, 0.95);
+        let (low, high) = match self.loss {
+            Loss::Bce | Loss::SigmoidMse => (0.05, 0.95),
+            _ => (-1.0, 1.0),
+        };
+        let mut table = SplitMix64::new(self.seed).uniform_f32s(self.rows * self.widths[0], low, high);
         if self.missing {
             table.iter_mut().step_by(5).for_each(|x| *x = f32::NAN);
         }
@@ -155,8 +165,8 @@ fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<
     let widths = prop::collection::vec(1..=width, *depth.start() + 1..=*depth.end() + 1);
     let activation = prop::sample::select(Activation::ALL.to_vec());
     let kind = (activation, loss, noise, latent, penalty, dropout, weights);
-    (widths, kind, any::<[bool; 3]>(), 1..=40usize, any::<u64>()).prop_map(
-        |(widths, kind, [layer_norm, missing, paired], rows, seed)| {
+    (widths, kind, any::<[bool; 4]>(), 1..=40usize, any::<u64>()).prop_map(
+        |(widths, kind, [layer_norm, missing, paired, weighted], rows, seed)| {
             let (activation, loss, noise, latent, penalty, dropout, weights) = kind;
             Kind {
                 widths,
@@ -170,6 +180,7 @@ fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<
                 layer_norm,
                 missing,
                 paired,
+                weighted,
                 rows,
                 seed,
             }
@@ -288,6 +299,7 @@ fn leaving_out_a_piece_is_found() {
         layer_norm: false,
         missing: false,
         paired: false,
+        weighted: false,
         rows: 19,
         seed: 3,
     };
@@ -303,6 +315,7 @@ fn leaving_out_a_piece_is_found() {
         Kind { layer_norm: true, ..base.clone() },
         Kind { missing: true, ..base.clone() },
         Kind { paired: true, ..base.clone() },
+        Kind { weighted: true, ..base.clone() },
     ];
     let mut cases: Vec<(Kind, Kind)> = pieces.into_iter().map(|piece| (base.clone(), piece)).collect();
     let simple = variational(plain);

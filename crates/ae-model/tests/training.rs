@@ -455,6 +455,12 @@ fn the_range_test_finds_a_rate_that_learns() {
         assert_eq!(found, model.range_test(&data).unwrap());
         assert!(model.layers() == before && !model.is_fitted());
         assert_eq!(found.rates.len(), found.losses.len());
+        assert_eq!(found.suggestion, found.least / 10.0);
+        let steps: Vec<f64> = found.rates.windows(2).map(|pair| pair[1] / pair[0]).collect();
+        assert!(steps.iter().all(|step| (step - steps[0]).abs() < 1e-9), "{steps:?}");
+        // A running mean of one loss is that loss: half the squared errors of a row of fresh weights, about.
+        let fresh = 5.0 * model.mse(&data).unwrap();
+        assert!((found.losses[0] / fresh - 1.0).abs() < 0.5, "{} {fresh}", found.losses[0]);
         assert!(found.rates.is_sorted() && found.rates.contains(&found.least));
         // Training became unstable before the largest of all rates.
         assert!(found.rates.last().unwrap() < &10.0 && found.suggestion < found.least, "{found:?}");

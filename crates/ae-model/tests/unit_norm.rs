@@ -169,10 +169,14 @@ fn a_vector_of_zeros_does_no_harm() {
     }
 }
 
+/// Also with so many parameters that what keeps the norms is shared.
 #[test]
 fn threads_change_nothing() {
-    for (name, builder) in dictionaries() {
-        let config = builder.encoding_dim(300).optimizer(Optimizer::ADAM).build().unwrap();
+    let wide = |(name, builder): (&'static str, ConfigBuilder)| (name, builder, 24_000);
+    let few = dictionaries().map(|(name, builder)| (name, builder, 300));
+    let [sparse, ..] = dictionaries();
+    for (name, builder, codes) in few.into_iter().chain([wide(sparse)]) {
+        let config = builder.encoding_dim(codes).optimizer(Optimizer::ADAM).build().unwrap();
         let learnt = |threads: usize| {
             let mut trainer = Trainer::<f32>::new(&config, Isa::best(), Some(threads)).unwrap();
             let rows: Vec<usize> = (0..ROWS).collect();

@@ -4,8 +4,8 @@
 
 use ae_data::Dataset;
 use ae_model::{
-    Activation, Autoencoder, Config, ConfigBuilder, Error, Gaussian, Latent, Loss, Optimizer, Precision,
-    ScalerKind,
+    Activation, Autoencoder, Config, ConfigBuilder, Error, Gaussian, Latent, LayerParameters, Loss,
+    Optimizer, Precision, ScalerKind,
 };
 use ae_testing::random::SplitMix64;
 
@@ -91,7 +91,7 @@ fn bound_of_one_sample(model: &Autoencoder, rows: &Dataset) -> f64 {
     // Mean and log-variance, in f64 from the layers.
     let layers = model.layers();
     let bound = |row: &[f32]| {
-        let through = |x: &[f64], layer: &ae_model::LayerParameters<f64>| -> Vec<f64> {
+        let through = |x: &[f64], layer: &LayerParameters<f64>| -> Vec<f64> {
             let sum = |j: usize| {
                 x.iter().enumerate().map(|(i, x)| x * layer.weights[i * layer.outputs + j]).sum::<f64>()
             };
@@ -137,6 +137,39 @@ fn likelihood_nears_the_integral() {
         let few = model.log_likelihood(&data, 2, 3).unwrap();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         assert!(mean(&few) < mean(&estimates) + 0.05, "{few:?}");
+    }
+}
+
+/// A decoder that says its variances, too: by its parameters, since reconstructions are its means.
+#[test]
+fn likelihood_of_variances_that_are_learnt() {
+    let model = trained(Loss::GaussianNll, Precision::F64);
+    let layers = model.layers();
+    let data = rows(3);
+    let estimates = model.log_likelihood(&data, 40_009, 3).unwrap();
+    let dense = |x: &[f64], layer: &LayerParameters<f64>| -> Vec<f64> {
+        let of = |out: usize| {
+            let products =
+                x.iter().enumerate().map(|(from, x)| x * layer.weights[from * layer.outputs + out]);
+            layer.bias[out] + products.sum::<f64>()
+        };
+        (0..layer.outputs).map(of).collect()
+    };
+    let tau = 2.0 * std::f64::consts::PI;
+    for (row, estimate) in estimates.iter().enumerate() {
+        let x = data.row(row).unwrap();
+        let density = |z: f64| {
+            let hidden: Vec<f64> = dense(&[z], &layers[2]).into_iter().map(f64::tanh).collect();
+            let o = dense(&hidden, &layers[3]);
+            let of_feature = |j: usize| {
+                let by = f64::from(x[j]) - o[j];
+                -0.5 * (tau.ln() + o[4 + j] + by * by * (-o[4 + j]).exp())
+            };
+            (-0.5 * (z * z + tau.ln()) + (0..4).map(of_feature).sum::<f64>()).exp()
+        };
+        let exact = ((-16_000..=16_000).map(|i| density(f64::from(i) / 2000.0)).sum::<f64>() / 2000.0).ln();
+        // Where variances are small the weights of the samples are uneven, and estimates rough.
+        assert!((estimate - exact).abs() < 0.2, "row {row}: {estimate} for {exact}");
     }
 }
 
@@ -192,6 +225,12 @@ fn ends_of_an_interpolation_are_the_reconstructions() {
     let ends = model.reconstruct(&data).unwrap();
     assert_eq!(way.rows(), 5);
     assert_eq!((way.row(0), way.row(4)), (ends.row(0), ends.row(1)));
+    let codes = model.encode(&data).unwrap();
+    let quarter = 0.75 * codes.values()[0] + 0.25 * codes.values()[1];
+    let expected = model.decode(&Dataset::new(vec![quarter], 1).unwrap()).unwrap();
+    for (found, expected) in way.row(1).unwrap().iter().zip(expected.values()) {
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
     assert!(matches!(model.interpolate(&[0.0; 3], &[0.0; 4], 5), Err(Error::Width { got: 3, .. })));
     assert!(matches!(model.interpolate(&[0.0; 4], &[0.0; 4], 1), Err(Error::Config(_))));
     assert!(matches!(model.interpolate(&[f32::NAN; 4], &[0.0; 4], 2), Err(Error::NotFinite { .. })));

@@ -93,3 +93,54 @@ fn rows_of_tables_and_what_does_not_fit() {
     assert_eq!(ended.status, Some(1));
     assert!(ended.err.contains("--validation wide.csv: "), "{}", ended.err);
 }
+
+/// Rows that are set aside are set aside of either part, and what is held out is still not learnt from.
+#[test]
+fn a_robust_training_learns_from_no_held_out_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, "early.csv", table([0, 1, 2], &rows(0, 60)));
+    write(at, "late.csv", table([2, 0, 1], &rows(60, 25)));
+    let train = |validation: &str, model: &str| {
+        let more = ["--validation", validation, "--robust", "0.1", "-o", model, "--json"];
+        ae(at, &[&TRAIN[..], &more].concat()).summary()
+    };
+    let held = train("late.csv", "held.safetensors");
+    // A tenth of 60 and of 25, rounded down.
+    let counts = ["rows", "train_rows", "validation_rows"].map(|key| held[key].as_u64().unwrap());
+    assert_eq!(counts, [85, 54, 23]);
+    let aside: Vec<u64> =
+        held["set_aside"].as_array().unwrap().iter().map(|row| row.as_u64().unwrap()).collect();
+    assert_eq!((aside.len(), aside.iter().filter(|row| **row > 60).count()), (8, 2), "{aside:?}");
+    let alone = train("0", "alone.safetensors");
+    assert_eq!(alone["set_aside"].as_array().unwrap()[..], held["set_aside"].as_array().unwrap()[..6]);
+    let codes = |model: &str| ae(at, &["encode", model, "late.csv", "--id", "day"]).out;
+    assert_eq!(codes("held.safetensors"), codes("alone.safetensors"));
+}
+
+/// A model that learns its few rows by heart is called so, and one of which new rows are a little worse is not.
+#[test]
+fn rows_that_are_learnt_by_heart_are_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let mut random = ae_data::Rng::new(5);
+    let mut noise = || {
+        let row = |_| (0..6).map(|_| random.unit().to_string()).collect::<Vec<_>>().join(",") + "\n";
+        (0..20).map(row).collect::<String>()
+    };
+    write(at, "early.csv", noise());
+    write(at, "late.csv", noise());
+    let says = "the validation error is over twice the training error";
+    let train = |more: &[&str]| {
+        let train = ["train", "early.csv", "--validation", "late.csv", "--encoding-dim", "2", "--json"];
+        let ended = ae(at, &[&train[..], &["--early-stopping", "0", "-o", "m.safetensors"], more].concat());
+        let summary = ended.summary();
+        let [validation, learnt] = ["validation_mse", "train_mse"].map(|key| summary[key].as_f64().unwrap());
+        (validation / learnt, ended.err)
+    };
+    let (ratio, said) =
+        train(&["--hidden", "64", "--encoding-dim", "3", "--learning-rate", "0.01", "--epochs", "600"]);
+    assert!(ratio > 2.0 && said.contains(says), "{ratio} {said}");
+    let (ratio, said) = train(&["--hidden", "none", "--activation", "linear", "--epochs", "100"]);
+    assert!((1.0..2.0).contains(&ratio) && !said.contains(says), "{ratio} {said}");
+}

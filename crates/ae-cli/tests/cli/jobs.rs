@@ -1,5 +1,7 @@
 //! What each command does with good input.
 
+use serde_json::json;
+
 use super::*;
 
 const MODEL: &str = "model.safetensors";
@@ -431,59 +433,85 @@ fn a_closed_pipe_is_no_panic() {
 fn every_kind_trains_and_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let cases: [(&[&str], &str, &str); 10] = [
-        (&["--kind", "sparse", "--top-k", "2"], "sparse top 2, loss mse", "/latent/top-k/k"),
-        (&["--top-k", "2", "--batch-top-k"], "sparse batch top 2, loss mse", "/latent/top-k/of_batch"),
-        (&["--kind", "denoising"], "denoising masking:0.25, loss mse", "/noise/masking/share"),
+    let check = |start: &[&str], flags: &[&str], words: &str, settings: &Value| {
+        let train = ["train", "digits", "--epochs", "2", "--encoding-dim", "4", "-o", MODEL];
+        let ended = ae(folder, &[&train[..], start, flags].concat());
+        assert!(ended.out.contains(words), "'{words}' is not in:\n{}", ended.out);
+        let info = ae(folder, &["info", MODEL, "--json"]).summary();
+        for (pointer, value) in settings.as_object().unwrap() {
+            assert_eq!(
+                info["config"].pointer(pointer),
+                Some(value),
+                "{flags:?}: {pointer} of {}",
+                info["config"]
+            );
+        }
+        ended.out
+    };
+    let cases: [(&[&str], &str, Value); 10] = [
+        (&["--kind", "sparse", "--top-k", "2"], "sparse top 2, loss mse", json!({ "/latent/top-k/k": 2 })),
+        (
+            &["--top-k", "2", "--batch-top-k"],
+            "sparse batch top 2, loss mse",
+            json!({ "/latent/top-k/of_batch": true, "/latent/top-k/k": 2 }),
+        ),
+        (
+            &["--kind", "denoising"],
+            "denoising masking:0.25, loss mse",
+            json!({ "/noise/masking/share": 0.25 }),
+        ),
         (
             &["--noise", "swap:0.2", "--loss", "huber:0.5"],
             "denoising swap:0.2, loss huber:0.5",
-            "/noise/swap/share",
+            json!({ "/noise/swap/share": 0.2, "/loss/huber/delta": 0.5 }),
         ),
         (
             &["--kind", "sparse", "--sparsity", "kl:0.1:0.05"],
             "sparse kl:0.1:0.05, loss mse",
-            "/code_penalty/kl/target",
+            json!({ "/code_penalty/kl/weight": 0.1, "/code_penalty/kl/target": 0.05 }),
         ),
-        (&["--kind", "vae", "--beta", "4"], "variational, beta 4, loss bce", "/latent/gaussian/beta"),
+        (
+            &["--kind", "vae", "--beta", "4"],
+            "variational, beta 4, loss bce",
+            json!({ "/latent/gaussian/beta": 4.0, "/loss": "bce" }),
+        ),
         (
             &["--kind", "vae", "--samples", "3"],
             "importance-weighted with 3 samples",
-            "/latent/gaussian/samples",
+            json!({ "/latent/gaussian/samples": 3 }),
         ),
         (
             &["--dropout", "0.1", "--schedule", "cosine", "--clip-norm", "1"],
             "dropout 0.1, loss mse",
-            "/schedule/cosine/end",
+            json!({ "/dropout/hidden": 0.1, "/schedule/cosine/end": 0.0, "/clip_norm": 1.0 }),
         ),
-        (&["--layer-norm", "--dropout", "0.1"], "dropout 0.1, layer norm, loss mse", "/layer_norm"),
-        (&["--tied-weights"], "tied weights, loss mse", "/tied_weights"),
+        (
+            &["--layer-norm", "--dropout", "0.1"],
+            "dropout 0.1, layer norm, loss mse",
+            json!({ "/layer_norm": true }),
+        ),
+        (&["--tied-weights"], "tied weights, loss mse", json!({ "/tied_weights": true })),
     ];
-    for (flags, words, setting) in cases {
-        let start =
-            ["train", "digits", "--epochs", "2", "--hidden", "24", "--encoding-dim", "4", "-o", MODEL];
-        let ended = ae(folder, &[&start[..], flags].concat());
-        assert!(ended.out.contains(words), "'{words}' is not in:\n{}", ended.out);
-        let info = ae(folder, &["info", MODEL, "--json"]).summary();
-        assert!(info["config"].pointer(setting).is_some(), "{setting} in {}", info["config"]);
+    for (flags, words, settings) in cases {
+        check(&["--hidden", "24"], flags, words, &settings);
         let rebuilt = ae(folder, &["reconstruct", MODEL, "digits"]).cells();
         assert_eq!(rebuilt.len(), 1798);
     }
     // Flags that come without hidden layers unless told otherwise.
-    let cases: [(&[&str], &str, &str); 2] = [
-        (&["--contractive", "0.1", "--activation", "sigmoid"], "contractive 0.1, loss mse", "/contractive"),
+    let cases: [(&[&str], &str, Value); 2] = [
+        (
+            &["--contractive", "0.1", "--activation", "sigmoid"],
+            "contractive 0.1, loss mse",
+            json!({ "/contractive": 0.1 }),
+        ),
         (
             &["--sparsity", "l1", "--unit-norm"],
             "sparse l1:0.01, decoder vectors of norm 1, loss mse",
-            "/unit_norm",
+            json!({ "/unit_norm": true, "/code_penalty/l1/weight": 0.01 }),
         ),
     ];
-    for (flags, words, setting) in cases {
-        let start = ["train", "digits", "--epochs", "2", "--encoding-dim", "4", "-o", MODEL];
-        let ended = ae(folder, &[&start[..], flags].concat());
-        assert!(ended.out.contains(words) && ended.out.contains("64-[4]-64"), "{}", ended.out);
-        let info = ae(folder, &["info", MODEL, "--json"]).summary();
-        assert!(info["config"].pointer(setting).is_some(), "{setting} in {}", info["config"]);
+    for (flags, words, settings) in cases {
+        assert!(check(&[], flags, words, &settings).contains("64-[4]-64"));
     }
 }
 

@@ -4,7 +4,9 @@
 mod browser;
 mod checkpoint;
 mod compare;
+mod configuration;
 mod detect;
+mod flags;
 mod held_out;
 mod ids;
 mod images;
@@ -13,6 +15,8 @@ mod kept;
 mod log;
 mod measure;
 mod pairs;
+mod reading;
+mod reference;
 mod refusals;
 mod report;
 mod tables;

@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn faults_are_found_and_nothing_else() {
-        let cases: [(&str, Option<&str>); 14] = [
+        let cases: [(&str, Option<&str>); 15] = [
             ("a,b\n1,\"x\"\n", None),
             ("\"a\",\"b\"\r\n\"1\",\"x,y\"\r\n", None),
             ("a\n\"two\nlines\"\n", None),
@@ -124,6 +124,7 @@ mod tests {
             ("", None),
             ("a,b\n1,\"x\n2,y\n", Some("the quote that opens in line 2 is never closed")),
             ("a,b\n1,2\n3,\"", Some("the quote that opens in line 3 is never closed")),
+            ("a,b\r\"x,2\r3,4\r", Some("the quote that opens in line 1 is never closed")),
             ("a,b\n1,\"x\n2,\"y\"\n", Some("in line 2 (it ends in line 3) is followed by other text")),
             ("a,b\n1,\"x\"y\n", Some("the quoted cell that opens in line 2 is followed by other text")),
             ("a,b\n1,\"x\" \"y\"\n", Some("the quoted cell that opens in line 2 is followed")),

@@ -65,6 +65,31 @@ fn options_override_what_is_found_out() {
 }
 
 #[test]
+fn only_wanted_columns_are_looked_at() {
+    let wanted = |names: &[&str]| {
+        let columns = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        ReadOptions { columns, ..ReadOptions::default() }
+    };
+    let text = "a,town,b\n1,Aue,2\n3,Bern,4\n";
+    let rows = parse_text(text, &wanted(&["b", "a"])).unwrap();
+    assert_eq!(
+        (rows.values(), rows.names().unwrap()),
+        (&[1.0, 2.0, 3.0, 4.0][..], &["a".into(), "b".into()][..])
+    );
+    // Of a file without one of them all are.
+    assert!(parse_text(text, &wanted(&["a", "c"])).unwrap_err().contains("'Aue' is not a number"));
+}
+
+/// Of several columns a line of spaces is blank; of a single one it is a row.
+#[test]
+fn empty_cells_of_a_single_column_are_rows() {
+    let keep = ReadOptions { missing: Missing::Keep, ..ReadOptions::default() };
+    let rows = parse_text("x\n1\n\"\"\n  \n3\n", &keep).unwrap();
+    assert_eq!((rows.rows(), rows.values()[0], rows.values()[3]), (4, 1.0, 3.0));
+    assert!(rows.values()[1..3].iter().all(|x| x.is_nan()));
+}
+
+#[test]
 fn labels_are_a_column_by_name_or_number() {
     let cases: [(&str, &str, &[f32], &[&str]); 6] = [
         ("a,kind\n1,x\n2,y\n3,x\n", "kind", &[1.0, 2.0, 3.0], &["x", "y", "x"]),
@@ -188,8 +213,9 @@ fn errors_say_where() {
 
 #[test]
 fn other_encodings_are_refused() {
-    let cases: [(&[u8], &str); 4] = [
+    let cases: [(&[u8], &str); 5] = [
         (b"\xff\xfea\0,\0b\0", "t.csv: not a valid CSV file: it is UTF-16, but UTF-8 is needed"),
+        (b"\xfe\xff\0a\0,\0b", "t.csv: not a valid CSV file: it is UTF-16, but UTF-8 is needed"),
         (b"a,gr\xf6\xdfe\n1,2\n", "t.csv: not a valid CSV file: the name of column 2 is not UTF-8"),
         (b"a,k\n1,\xe9\n", "t.csv: not a valid CSV file: the label of row 1 (line 2) is not UTF-8"),
         (b"k,a\nx,1\ny,\xe9\n", "t.csv: row 2 (line 3), column 'a': '\u{fffd}' is not a number"),

@@ -277,6 +277,15 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_second_keep_the_zeros_in_front_of_them() {
+        let text =
+            |counts: i64, form: TimeForm, count: &str| Times { seconds: (1, counts), form }.text_of(count);
+        assert_eq!(text(1_000, TimeForm::Space, "5"), "1970-01-01 00:00:00.005");
+        assert_eq!(text(1_000_000, TimeForm::Utc, "-999990"), "1969-12-31T23:59:59.00001Z");
+        assert_eq!(text(1_000_000_000, TimeForm::Space, "1000000001"), "1970-01-01 00:00:01.000000001");
+    }
+
+    #[test]
     fn columns_are_what_their_cells_are() {
         let of = |cells: &[&str]| {
             let table = Table::new(vec!["a".to_owned()], &[cells.to_vec()]).unwrap();

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dataset::Dataset;
+use crate::text::parse_boolean;
 
 fn table(columns: &[(&str, &[&str])]) -> Table {
     let names = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -81,6 +82,87 @@ fn what_tells_rows_apart_is_dropped() {
     }
 }
 
+/// A column of numbers, and one of so many rows and different texts.
+fn with_texts(different: usize, rows: usize) -> Table {
+    let texts = (0..rows).map(|row| format!("text {}", row % different)).collect();
+    Table::new(vec!["size".to_owned(), "text".to_owned()], &[vec!["1".to_owned(); rows], texts]).unwrap()
+}
+
+#[test]
+fn many_different_texts_are_identifiers() {
+    for (different, rows, kind) in [
+        (256, 1000, "categorical"),
+        (257, 1000, "identifier"),
+        (300, 1000, "identifier"),
+        (9, 9, "categorical"),
+        (10, 10, "identifier"),
+        (6, 10, "identifier"),
+        (5, 10, "categorical"),
+    ] {
+        let schema = infer(&with_texts(different, rows));
+        assert_eq!(kinds(&schema)[1], kind, "{different} texts in {rows} rows");
+    }
+}
+
+#[test]
+fn categories_that_are_asked_for_have_a_limit_too() {
+    let wishes = Wishes { categorical: vec!["text".to_owned()], ..Wishes::default() };
+    let width = |rows| Schema::infer(&with_texts(rows, rows), &wishes).map(|schema| schema.width());
+    assert_eq!(width(10_000).unwrap(), 10_001);
+    assert_eq!(
+        width(10_001).unwrap_err().to_string(),
+        "the table: column 'text' has 10001 different texts: categories are at most 10000"
+    );
+}
+
+#[test]
+fn half_of_the_cells_make_a_column_one_of_numbers() {
+    let halves = table(&[("half", &["1", "x", "2", "y", ""]), ("less", &["1", "x", "y", "z", "2"])]);
+    assert_eq!(kinds(&infer(&halves)), ["numeric", "categorical"]);
+}
+
+#[test]
+fn digits_behind_the_point_are_counted_up_to_nine() {
+    for (cells, decimals) in [
+        (["1", "20"], Some(0)),
+        (["1.25", "3.5"], Some(2)),
+        (["x", "0.123456789"], Some(9)),
+        (["1", "0.1234567891"], None),
+        (["1.5", "2e3"], None),
+        (["1.5", "2E3"], None),
+    ] {
+        let schema = infer(&table(&[("a", &cells)]));
+        assert_eq!(schema.columns()[0].kind, Kind::Numeric { decimals }, "{cells:?}");
+    }
+    let exponents = infer(&table(&[("a", &["1e-3"])]));
+    assert_eq!(exponents.columns()[0].text_of(&[0.1]), "0.1");
+}
+
+/// Of yes and no only one comes: the other is written like it.
+#[test]
+fn booleans_of_one_text_have_another() {
+    for (text, other) in [
+        ("TRUE", "FALSE"),
+        ("False", "True"),
+        ("false", "true"),
+        ("yes", "no"),
+        ("NO", "YES"),
+        ("No", "Yes"),
+        ("Yes", "No"),
+    ] {
+        let (no, yes) = if parse_boolean(text) == Some(true) { (other, text) } else { (text, other) };
+        let expected = Kind::Boolean { no: no.to_owned(), yes: yes.to_owned() };
+        assert_eq!(infer(&table(&[("a", &[text, text])])).columns()[0].kind, expected);
+    }
+}
+
+#[test]
+fn between_two_texts_the_first_or_yes() {
+    let schema = infer(&mixed());
+    assert_eq!(schema.columns()[1].text_of(&[0.25, 0.25]), "blue");
+    assert_eq!(schema.columns()[2].text_of(&[0.5]), "Yes");
+}
+
 #[test]
 fn tables_come_back() {
     let schema = infer(&mixed());
@@ -120,6 +202,21 @@ fn only_missing_cells_are_filled() {
     assert_eq!(filled.column(0).collect::<Vec<_>>(), ["1.5", "9.00", "2.25", "4"]);
     assert_eq!(filled.row(2).collect::<Vec<_>>(), ["2.25", "blue", "Yes", "2019-03-01 00:00:00", "1"]);
     assert!(schema.fill(&mixed().select_rows(&[0]), None, &rows).is_err());
+}
+
+#[test]
+fn missing_cells_are_those_of_columns_with_features() {
+    let wishes = Wishes { drop: vec!["colour".to_owned()], ..Wishes::default() };
+    let schema = Schema::infer(&mixed(), &wishes).unwrap();
+    assert_eq!(schema.missing_cells(&mixed(), None).unwrap(), 4);
+    assert_eq!(schema.missing_cells(&mixed().select_rows(&[2, 3]), None).unwrap(), 3);
+}
+
+#[test]
+fn labels_are_a_last_column() {
+    let schema = infer(&mixed());
+    let table = schema.decode(&schema.encode(&mixed(), Some("count")).unwrap().rows).unwrap();
+    assert_eq!((table.find("label").unwrap(), table.cell(0, 5), table.cell(2, 5)), (5, "3", "1"));
 }
 
 #[test]

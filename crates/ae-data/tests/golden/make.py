@@ -2,6 +2,7 @@
 import datetime as dt
 import gzip
 import struct
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,9 @@ np.save("text.npy", np.array([["a", "b"]]))
 np.save("complex.npy", np.array([[1j]]))
 np.save("zero_d.npy", np.float32(1))
 np.save("none.npy", np.zeros((0, 3), "<f4"))
+for version in [2, 3]:
+    with open(f"version_{version}.npy", "wb") as f:
+        np.lib.format.write_array(f, rows.astype("<f4"), version=(version, 0))
 np.savez("plain.npz", X=rows.astype("f4"), y=np.array([1, 0, 1]))
 np.savez_compressed("packed.npz", X=rows.astype("f8"), y=np.array([1.0, 0.0, 1.0]))
 np.savez("other.npz", features=rows.astype("i2"), target=np.array([5, 6, 7]), note=np.array(["x"]))
@@ -58,6 +62,13 @@ pq.write_table(pa.table({
 }), "whole.parquet")
 pq.write_table(pa.table({"m": pa.array([125, -50], pa.int32()).cast(pa.decimal128(10, 0))}), "decimal.parquet",
                store_decimal_as_integer=True)
+# Whole numbers of 32 and 64 bits, and bytes.
+prices = pa.table({
+    "small": pa.array([Decimal("12.34"), Decimal("-0.05"), None], pa.decimal128(9, 2)),
+    "large": pa.array([Decimal("99999999.99"), Decimal("-99999999.99"), Decimal("2.5")], pa.decimal128(10, 2)),
+})
+pq.write_table(prices, "decimal_whole.parquet", store_decimal_as_integer=True)
+pq.write_table(prices, "decimal_bytes.parquet")
 
 with gzip.GzipFile("bytes-images-idx3-ubyte.gz", "wb", mtime=0) as f:
     f.write(struct.pack(">HBB3I", 0, 8, 3, 3, 1, 2) + bytes([0, 1, 2, 3, 254, 255]))

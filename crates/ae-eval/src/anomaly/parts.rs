@@ -180,3 +180,6 @@ pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset,
         None => Ok(read),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,9 @@ fn ticks_are_round() {
     assert_eq!(labels(-3e-7, 3e-7, Scale::Linear), ["-3e-7", "-2e-7", "-1e-7", "0", "1e-7", "2e-7", "3e-7"]);
     assert_eq!(labels(0.01, 100.0, Scale::Log), ["0.01", "0.1", "1", "10", "100"]);
     assert_eq!(labels(0.1, 1.0, Scale::Log), ["0.1", "0.2", "0.5", "1"]);
+    // Of twelve decades every second.
+    assert_eq!(labels(1e-6, 1e5, Scale::Log), ["1e-6", "1e-4", "0.01", "1", "100", "10000"]);
+    assert_eq!(labels(1e-7, 1e5, Scale::Log), ["1e-7", "1e-4", "0.1", "100", "100000"]);
     assert_eq!(labels(5.0, 9.0, Scale::Fixed(0.0, 2.0)), ["0", "0.5", "1.0", "1.5", "2.0"]);
     // No values, one value, values that are no numbers, a logarithm of nothing: still an axis.
     for (low, high) in [
@@ -119,6 +122,16 @@ fn the_widest_spans_have_an_end() {
     }
 }
 
+/// Beside the longest bar there is space for its number.
+#[test]
+fn numbers_of_bars_are_within_the_chart() {
+    for value in [12345.6789, 1e-9, 1.0, 1e300] {
+        let svg = bars("", &[("a name of some length".to_owned(), value), ("b".to_owned(), 0.0)]);
+        let x = attribute(&svg, "\"start\"", "x");
+        assert!(x[1] < x[0] && x[0] + wide(&number(value)) <= WIDTH, "{svg}");
+    }
+}
+
 /// Names begin within the chart, whatever they are made of.
 #[test]
 fn names_of_bars_are_within_the_chart() {
@@ -132,4 +145,120 @@ fn names_of_bars_are_within_the_chart() {
         let svg = bars("", &[(name.to_owned(), 1.0)]);
         assert!(svg.contains(&format!("<rect x=\"{left:.1}\"")), "{svg}");
     }
+}
+
+/// The numbers that attribute `name` has in the lines of a chart with `part` in them.
+fn attribute(svg: &str, part: &str, name: &str) -> Vec<f64> {
+    let value = |line: &str| {
+        let rest = line.split(&format!(" {name}=\"")).nth(1)?;
+        rest.split('"').next()?.parse().ok()
+    };
+    svg.lines().filter(|line| line.contains(part)).filter_map(value).collect()
+}
+
+fn near(found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{found:?} {expected:?}");
+    for (a, b) in found.iter().zip(expected) {
+        // What is written has one digit.
+        assert!((a - b).abs() < 0.11, "{found:?} {expected:?}");
+    }
+}
+
+#[test]
+fn axes_are_linear_or_logarithmic() {
+    let share = |ends: [f64; 2], scale, air, value| Span::of(ends.into_iter(), scale, air).share(value);
+    let linear = Scale::Linear;
+    for (found, expected) in [
+        (share([1.0, 101.0], linear, false, 26.0), 0.25),
+        (share([1.0, 100.0], Scale::Log, false, 10.0), 0.5),
+        (share([1e-6, 100.0], Scale::Log, false, 1.0), 0.75),
+        // There is no logarithm of 0.
+        (share([0.0, 100.0], Scale::Log, false, 25.0), 0.25),
+        (share([7.0, 9.0], Scale::Fixed(0.0, 2.0), true, 0.5), 0.25),
+        // With air the ends are a twenty-fifth of the whole within the axis.
+        (share([2.0, 5.0], linear, true, 2.0), 0.04 / 1.08),
+        (share([2.0, 5.0], linear, true, 5.0), 1.04 / 1.08),
+        (share([2.0, 5.0], Scale::Log, true, 2.0), 0.04 / 1.08),
+        (share([2.0, 5.0], Scale::Log, true, 5.0), 1.04 / 1.08),
+    ] {
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+}
+
+#[test]
+fn lines_are_broken_where_there_is_no_value() {
+    let points = [(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 2.0)];
+    let svg = lines(&axes(), &[Line { name: "", points: &points, stroke: Stroke::Solid }], &[]);
+    let path = svg.split("<path d=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 2), "{path}");
+    assert_eq!(svg.matches("<circle").count(), 4);
+}
+
+#[test]
+fn marks_are_at_their_values() {
+    let points = [(0.0, 0.0), (10.0, 1.0)];
+    let line = Line { name: "", points: &points, stroke: Stroke::Solid };
+    let marks =
+        [(2.5, "a"), (7.5, "b"), (11.0, "beyond"), (-1.0, "before")].map(|(at, name)| Mark { at, name });
+    let svg = lines(&axes(), &[line], &marks);
+    let left = attribute(&svg, "<circle", "cx")[0];
+    let at = |share: f64| left + share * (WIDTH - RIGHT - left);
+    near(&attribute(&svg, "dasharray", "x1"), &[at(0.25), at(0.75)]);
+    // Names are on the side with more space.
+    let named = |name: &str| attribute(&svg, &format!(">{name}</text>"), "x");
+    near(&named("a"), &[at(0.25) + 5.0]);
+    near(&named("b"), &[at(0.75) - 5.0]);
+    assert!(named("beyond").is_empty() && named("before").is_empty(), "{svg}");
+}
+
+#[test]
+fn bins_are_equal_parts_of_the_axis() {
+    let svg = histogram(&axes(), &[0.0, 0.5, 1.5, 4.0], 4, &[]);
+    let (x, high) = (attribute(&svg, "<rect", "x"), attribute(&svg, "<rect", "height"));
+    // Each bar is half a unit within its bin.
+    let pitch = (WIDTH - RIGHT - (x[0] - 0.5)) / 4.0;
+    near(&x, &[x[0], x[0] + pitch, x[0] + 3.0 * pitch]);
+    near(&[high[0] / 2.0, high[2]], &[high[1], high[1]]);
+}
+
+/// Both directions have one scale, as much as the wider one has space for, and up is up.
+#[test]
+fn dots_are_where_they_belong() {
+    let colouring = Colouring::Values("", &[]);
+    let svg = dots(&Dots { title: "", points: &[0.0, 0.0, 4.0, 0.0, 4.0, 1.0], notes: &[], colouring });
+    near(&attribute(&svg, "<circle", "cx"), &[15.0, 385.0, 385.0]);
+    near(&attribute(&svg, "<circle", "cy"), &[180.0 + 46.25, 180.0 + 46.25, 180.0 - 46.25]);
+    let svg = dots(&Dots { title: "", points: &[0.0, 0.0, 1.0, 4.0], notes: &[], colouring });
+    near(&attribute(&svg, "<circle", "cx"), &[200.0 - 41.5, 200.0 + 41.5]);
+    near(&attribute(&svg, "<circle", "cy"), &[346.0, 14.0]);
+}
+
+/// The colours of all points.
+fn fills(svg: &str) -> Vec<&str> {
+    let points = svg.lines().filter(|line| line.contains("fill-opacity"));
+    points.map(|line| line.split(" fill=\"").nth(1).unwrap().split('"').next().unwrap()).collect()
+}
+
+/// From the lowest value to the one that 95 % are not above.
+#[test]
+fn colours_tell_values() {
+    let values: Vec<f64> = (0..41).map(f64::from).collect();
+    let points: Vec<f32> = (0..82).map(|x| x as f32).collect();
+    let colouring = Colouring::Values("error", &values);
+    let svg = dots(&Dots { title: "", points: &points, notes: &[], colouring });
+    let fills = fills(&svg);
+    assert_eq!((fills[0], fills[38], fills[39], fills[40]), ("#3a7dcd", "#d65814", "#d65814", "#d65814"));
+    assert_eq!((fills[19], fills[37] == "#d65814"), ("#886b71", false));
+    assert!(svg.contains(">error 0.0000</text>") && svg.contains(">38.0000 and above</text>"), "{svg}");
+}
+
+#[test]
+fn colours_tell_classes() {
+    let names = ["a", "b", "c"].map(str::to_owned);
+    let colouring = Colouring::Classes(Classes { names: &names, codes: &[2, 0, 2] });
+    let svg = dots(&Dots { title: "", points: &[0.0, 0.0, 1.0, 1.0, 2.0, 2.0], notes: &[], colouring });
+    // Three points, and the legend with what there is.
+    assert_eq!(fills(&svg), [COLOURS[1], COLOURS[0], COLOURS[1], COLOURS[0], COLOURS[1]]);
+    let legend: Vec<&str> = svg.lines().filter(|line| line.starts_with("<text")).collect();
+    assert!(legend.len() == 2 && legend[0].contains(">a<") && legend[1].contains(">c<"), "{legend:?}");
 }

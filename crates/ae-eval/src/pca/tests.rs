@@ -49,6 +49,23 @@ fn errors_are_the_discarded_eigenvalues() {
     }
 }
 
+/// An eigenvector is as good as its negative; which of both it is shall not depend on how it was found.
+#[test]
+fn the_largest_element_of_a_component_is_positive() {
+    for (count, features) in [(50, 6), (6, 50)] {
+        for scale in [1.0, 1e8] {
+            let mut values = SplitMix64::new(11).normal_f32s(count * features);
+            values.iter_mut().step_by(features).for_each(|x| *x *= scale);
+            let pca = Pca::fit(&rows(&values, features), 5).unwrap();
+            for i in 0..5 {
+                let component = pca.component(i).unwrap();
+                let largest = component.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+                assert!(largest > 0.0, "{count}x{features}, {i}: {component:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn impossible_requests_are_errors() {
     let fit = |values: &[f32], features, components| {

@@ -122,3 +122,161 @@ fn awkward_rows() {
     assert!(matches!(with(&many, 1, 2.0), Err(EvalError::TooManyRows { .. })));
     assert!(matches!(with(&[f32::NAN; 40], 4, 2.0), Err(EvalError::Model(_))));
 }
+
+fn squared(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum()
+}
+
+/// `p_ij` of rows, with each `β_i` by bisection between 0 and a number that is too large.
+fn affinities(values: &[f32], features: usize, perplexity: f64) -> Vec<Vec<f64>> {
+    let rows: Vec<Vec<f64>> =
+        values.chunks_exact(features).map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
+    let count = rows.len();
+    let conditional = |i: usize, beta: f64| -> Vec<f64> {
+        let weight = |j: usize| if i == j { 0.0 } else { (-beta * squared(&rows[i], &rows[j])).exp() };
+        let sum: f64 = (0..count).map(weight).sum();
+        (0..count).map(|j| weight(j) / sum).collect()
+    };
+    let entropy = |p: &[f64]| -p.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>();
+    let each: Vec<Vec<f64>> = (0..count)
+        .map(|i| {
+            let (mut low, mut high) = (0.0, 8.0);
+            for _ in 0..60 {
+                let middle = (low + high) / 2.0;
+                if entropy(&conditional(i, middle)) > perplexity.ln() { low = middle } else { high = middle }
+            }
+            conditional(i, low)
+        })
+        .collect();
+    (0..count)
+        .map(|i| (0..count).map(|j| (each[i][j] + each[j][i]) / (2.0 * count as f64)).collect())
+        .collect()
+}
+
+/// `w_ij` of places in the plane, and their sum.
+fn weights(at: &[[f64; 2]]) -> (Vec<Vec<f64>>, f64) {
+    let weight = |i: usize, j: usize| if i == j { 0.0 } else { 1.0 / (1.0 + squared(&at[i], &at[j])) };
+    let all: Vec<Vec<f64>> = (0..at.len()).map(|i| (0..at.len()).map(|j| weight(i, j)).collect()).collect();
+    let total = all.iter().flatten().sum();
+    (all, total)
+}
+
+/// `Σ p ln(p / q)`
+fn divergence(p: &[Vec<f64>], map: &[f32]) -> f64 {
+    let at: Vec<[f64; 2]> = map.as_chunks::<2>().0.iter().map(|at| at.map(f64::from)).collect();
+    let (w, total) = weights(&at);
+    let pairs = p.iter().flatten().zip(w.iter().flatten()).filter(|(p, _)| **p > 0.0);
+    pairs.map(|(p, w)| p * (p / (w / total)).ln()).sum()
+}
+
+/// Rows without groups.
+fn cloud(count: usize) -> Vec<f32> {
+    SplitMix64::new(8).normal_f32s(count * 5)
+}
+
+#[test]
+fn affinities_are_those_of_all_pairs() {
+    let values = cloud(20);
+    let found = joint_affinities(&values, 5, 4.0, 1);
+    for (found, expected) in found.iter().zip(affinities(&values, 5, 4.0).iter().flatten()) {
+        assert!((found - expected).abs() <= 1e-3 * expected, "{found} {expected}");
+    }
+}
+
+#[test]
+fn the_divergence_falls_far() {
+    let values = cloud(60);
+    let p = affinities(&values, 5, 8.0);
+    let after = |iterations: usize| {
+        let settings =
+            TsneSettings { perplexity: 8.0, iterations, threads: Some(1), ..TsneSettings::default() };
+        divergence(&p, &tsne(&Rows::new(&values, 5).unwrap(), &settings).unwrap())
+    };
+    let (first, last) = (after(0), after(1000));
+    assert!(first > 1.5 && last < 0.7, "{first} {last}");
+}
+
+/// Steps with momentum and gains, from the formulas.
+#[test]
+fn steps_have_momentum_and_gains() {
+    let (count, values) = (12, cloud(12));
+    let joint = joint_affinities(&values, 5, 3.0, 1);
+    let p: Vec<&[f64]> = joint.chunks_exact(count).collect();
+    let mut layout = Layout::new(&values, 5, 0).unwrap();
+    let mut at: Vec<[f64; 2]> = (0..count).map(|row| [layout.at[0][row], layout.at[1][row]]).collect();
+    let (mut last, mut gains) = (vec![[0.0; 2]; count], vec![[1.0f64; 2]; count]);
+    // The gains have risen and fallen by then, and what rounding does to the places is small yet.
+    for iteration in 0..25 {
+        let (momentum, factor) = if iteration < 15 { (0.5, 12.0) } else { (0.8, 1.0) };
+        let (w, total) = weights(&at);
+        let before = at.clone();
+        for i in 0..count {
+            for axis in 0..2 {
+                let pull = |j: usize| {
+                    (factor * p[i][j] - w[i][j] / total) * w[i][j] * (before[i][axis] - before[j][axis])
+                };
+                let gradient = 4.0 * (0..count).map(pull).sum::<f64>();
+                let downhill = last[i][axis] * gradient < 0.0;
+                gains[i][axis] = if downhill { gains[i][axis] + 0.2 } else { gains[i][axis] * 0.8 };
+                last[i][axis] = momentum * last[i][axis] - 50.0 * gains[i][axis] * gradient;
+                at[i][axis] += last[i][axis];
+            }
+        }
+        layout.step(&joint, momentum, factor, 1);
+        let size = at.iter().flatten().fold(0.0f64, |size, x| size.max(x.abs()));
+        for (row, expected) in at.iter().enumerate() {
+            let error = (0..2).map(|axis| (layout.at[axis][row] - expected[axis]).abs()).sum::<f64>();
+            assert!(error < 1e-6 * size, "step {iteration}, row {row}: {expected:?}");
+        }
+    }
+    assert!(gains.iter().flatten().any(|gain| *gain > 1.5) && gains.iter().flatten().any(|gain| *gain < 0.5));
+}
+
+#[test]
+fn attraction_is_stronger_at_first() {
+    let values = cloud(12);
+    let joint = joint_affinities(&values, 5, 3.0, 1);
+    let mut layout = Layout::new(&values, 5, 0).unwrap();
+    for iteration in 1..=253 {
+        let (momentum, attraction) = if iteration <= 250 { (0.5, 12.0) } else { (0.8, 1.0) };
+        layout.step(&joint, momentum, attraction, 1);
+        if [1, 249, 250, 251, 253].contains(&iteration) {
+            let settings = TsneSettings { perplexity: 3.0, iterations: iteration, ..settings(1) };
+            let map = tsne(&Rows::new(&values, 5).unwrap(), &settings).unwrap();
+            let expected: Vec<f32> = (0..24).map(|i| layout.at[i % 2][i / 2] as f32).collect();
+            assert_eq!(map, expected, "{iteration} iterations");
+        }
+    }
+}
+
+/// The first step of a row at 1, of which there are as many as at 0, where nothing pulls and gains were `gain`: over what the gradient is,
+/// since each is pushed by `m/2` others with weight 1/2, and `Σ w = m (m/2 - 1 + m/4)`.
+fn first_step(count: usize, gain: f64) -> f64 {
+    let mut layout = Layout {
+        at: [(0..count).map(|row| (row % 2) as f64).collect(), vec![0.0; count]],
+        steps: [vec![0.0; count], vec![0.0; count]],
+        gains: [vec![gain; count], vec![gain; count]],
+        forces: vec![Forces::default(); count],
+    };
+    layout.step(&vec![0.0; count * count], 0.5, 1.0, 2);
+    assert_eq!(layout.at[1], vec![0.0; count]);
+    let m = count as f64;
+    let gradient = 4.0 * (m / 2.0 * 0.25) / (m * (0.75 * m - 1.0));
+    (layout.at[0][1] - 1.0) / gradient
+}
+
+#[test]
+fn the_rate_grows_with_the_rows() {
+    for (count, rate) in [(480, 50.0), (2640, 55.0)] {
+        let step = first_step(count, 1.0);
+        assert!((step / (0.8 * rate) - 1.0).abs() < 1e-9, "{count}: {step}");
+    }
+}
+
+#[test]
+fn gains_are_a_hundredth_at_least() {
+    for (gain, expected) in [(0.0125, 0.5), (0.0115, 0.5), (0.001, 0.5), (0.025, 1.0)] {
+        let step = first_step(16, gain);
+        assert!((step / expected - 1.0).abs() < 1e-9, "{gain}: {step}");
+    }
+}

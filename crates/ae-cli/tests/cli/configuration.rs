@@ -1,0 +1,213 @@
+//! What the flags of `ae train` say, the model keeps, to the value.
+
+use serde_json::json;
+
+use super::*;
+
+const MODEL: &str = "m.safetensors";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "rows.csv", table());
+    folder
+}
+
+fn trained_with(folder: &Path, flags: &[&str]) -> Value {
+    let train = ["train", "rows.csv", "--epochs", "1", "-q", "-o", MODEL];
+    ae(folder, &[&train[..], flags].concat());
+    ae(folder, &["info", MODEL, "--json"]).summary()["config"].clone()
+}
+
+/// The configuration of a model that was trained for an epoch with these flags, divided by blanks.
+fn config(folder: &Path, flags: &str) -> Value {
+    trained_with(folder, &flags.split_whitespace().collect::<Vec<_>>())
+}
+
+/// The settings that are these of an object of expectations.
+fn expect(found: &Value, expected: &Value, flags: &str) {
+    for (pointer, value) in expected.as_object().unwrap() {
+        assert_eq!(found.pointer(pointer).unwrap_or(&Value::Null), value, "{flags}: {pointer} of {found}");
+    }
+}
+
+/// All that is kept, so that a flag that changes a setting of another one is seen too.
+#[test]
+fn every_setting_has_the_value_that_its_flag_says() {
+    let folder = folder();
+    let flags = "--hidden 6,5 --encoding-dim 3 --activation elu --encoding-activation softplus --init he-uniform \
+        --epochs 2 --batch-size 7 --learning-rate 0.02 --optimizer adamw --betas 0.8,0.95 --weight-decay 0.03 --seed 11 \
+        --precision f64 --scale robust --validation 0.2 --early-stopping 4 --loss huber:0.5 --noise gaussian:0.15 \
+        --sparsity l1:0.02 --dropout 0.1 --input-dropout 0.2 --l1 0.003 --l2 0.004 --schedule cosine:0.25 \
+        --clip-norm 2.5 --ema 0.75 --layer-norm";
+    let expected = json!({
+        "input_dim": 4,
+        "hidden_dims": [6, 5],
+        "encoding_dim": 3,
+        "activation": "elu",
+        "encoding_activation": "softplus",
+        "init": "he-uniform",
+        "epochs": 2,
+        "batch_size": 7,
+        "learning_rate": 0.02,
+        "optimizer": { "adamw": { "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-8, "weight_decay": 0.03 } },
+        "seed": 11,
+        "precision": "f64",
+        "scaler": "robust",
+        "validation": 0.2,
+        "early_stopping": { "patience": 4, "min_improvement": 0.0 },
+        "loss": { "huber": { "delta": 0.5 } },
+        "noise": { "gaussian": { "sigma": 0.15 } },
+        "code_penalty": { "l1": { "weight": 0.02 } },
+        "dropout": { "input": 0.2, "hidden": 0.1 },
+        "weight_penalty": { "l1": 0.003, "l2": 0.004 },
+        "schedule": { "cosine": { "end": 0.25 } },
+        "clip_norm": 2.5,
+        "ema": 0.75,
+        "layer_norm": true,
+    });
+    assert_eq!(config(folder.path(), flags), expected);
+}
+
+/// Settings that go with none of the others, or with other ones.
+#[test]
+fn settings_of_kinds_have_the_values_that_their_flags_say() {
+    let folder = folder();
+    for (flags, expected) in [
+        (
+            "--optimizer nesterov --momentum 0.7 --tied-weights --sparsity kl:0.2:0.1 --schedule one-cycle:0.4",
+            json!({
+                "/optimizer": { "nesterov": { "momentum": 0.7 } },
+                "/tied_weights": true,
+                "/code_penalty": { "kl": { "weight": 0.2, "target": 0.1 } },
+                "/encoding_activation": "sigmoid",
+                "/activation": "tanh",
+                "/schedule": { "one-cycle": { "warm_up": 0.4 } },
+                "/learning_rate": 0.003,
+            }),
+        ),
+        (
+            "--optimizer momentum --momentum 0.6 --contractive 0.3 --schedule plateau:0.4:3 --noise swap:0.35",
+            json!({
+                "/optimizer": { "momentum": { "momentum": 0.6 } },
+                "/contractive": 0.3,
+                "/hidden_dims": [],
+                "/schedule": { "plateau": { "factor": 0.4, "patience": 3 } },
+                "/noise": { "swap": { "share": 0.35 } },
+                "/tied_weights": null,
+            }),
+        ),
+        (
+            "--kind vae --beta 0.5 --kl-warm-up 3 --free-bits 0.125 --optimizer adam --betas 0.85,0.99",
+            json!({
+                "/latent/gaussian": { "beta": 0.5, "warm_up": 3, "free_bits": 0.125, "samples": 1 },
+                "/optimizer/adam": { "beta1": 0.85, "beta2": 0.99, "epsilon": 1e-8 },
+                "/loss": "bce",
+            }),
+        ),
+        (
+            "--kind vae --samples 4 --scale standard",
+            json!({
+                "/latent/gaussian": { "beta": 1.0, "warm_up": 0, "free_bits": 0.0, "samples": 4 },
+                "/loss": null,
+            }),
+        ),
+        (
+            "--top-k 1 --revive 77 --encoding-dim 4 --encoding-activation linear",
+            // Half the width of the rows, and what the paper takes.
+            json!({
+                "/latent/top-k": { "k": 1, "revival": { "k": 2, "weight": 0.03125, "dead_after": 77, "lift": 0.02 } },
+                "/encoding_activation": "linear",
+            }),
+        ),
+        (
+            "--top-k 2 --batch-top-k --encoding-dim 3 --unit-norm",
+            json!({ "/latent/top-k": { "k": 2, "of_batch": true }, "/unit_norm": true, "/code_penalty": null }),
+        ),
+        ("--missing mask", json!({ "/mask_missing": true, "/scaler": "standard" })),
+        ("--missing reject --early-stopping 0", json!({ "/mask_missing": null, "/early_stopping": null })),
+        (
+            "--optimizer adamw",
+            json!({ "/optimizer/adamw/weight_decay": 0.01, "/optimizer/adamw/beta2": 0.999 }),
+        ),
+        ("--optimizer nesterov", json!({ "/optimizer/nesterov/momentum": 0.9 })),
+    ] {
+        expect(&config(folder.path(), flags), &expected, flags);
+    }
+}
+
+#[test]
+fn layers_of_images_are_those_that_are_said() {
+    let folder = folder();
+    let flags = ["--image", "2x2", "--conv", "3 1 s1 p0, 6 2 s1 p1 g3, avgpool 2", "--encoding-dim", "2"];
+    let expected = json!({
+        "/image": { "height": 2, "width": 2, "channels": 1 },
+        "/conv_layers": [
+            { "channels": 3, "kernel": 1, "stride": 1, "padding": 0 },
+            { "channels": 6, "kernel": 2, "stride": 1, "padding": 1, "groups": 3 },
+            { "pool": "mean", "size": 2 },
+        ],
+    });
+    expect(&trained_with(folder.path(), &flags), &expected, "--conv");
+    let expected = json!({ "/image": { "height": 1, "width": 2, "channels": 2 }, "/conv_layers": null });
+    expect(&config(folder.path(), "--image 1x2x2"), &expected, "--image");
+}
+
+/// Every value of the flags that take one of a list.
+#[test]
+fn names_stand_for_what_they_name() {
+    let folder = folder();
+    let lists: [(&str, &str, &[&str]); 5] = [
+        (
+            "--activation",
+            "activation",
+            &["relu", "sigmoid", "tanh", "linear", "leaky-relu", "elu", "softplus", "gelu", "silu"],
+        ),
+        ("--init", "init", &["glorot-uniform", "glorot-normal", "he-uniform", "he-normal"]),
+        ("--scale", "scaler", &["minmax", "common", "standard", "robust", "centre", "none"]),
+        ("--precision", "precision", &["f32", "f64", "bf16"]),
+        ("--loss", "loss", &["mae", "bce", "sigmoid-mse", "gaussian-nll"]),
+    ];
+    for (flag, key, values) in lists {
+        for value in values {
+            assert_eq!(config(folder.path(), &format!("{flag} {value}"))[key], *value, "{flag}");
+        }
+    }
+    assert_eq!(config(folder.path(), "--optimizer sgd")["optimizer"], "sgd");
+    for (alias, meant) in [("global", "common"), ("center", "centre")] {
+        assert_eq!(config(folder.path(), &format!("--scale {alias}"))["scaler"], meant);
+    }
+}
+
+/// What a kind brings with it, unless another part is said.
+#[test]
+fn kinds_are_starting_points() {
+    let folder = folder();
+    for (flags, noise, penalty) in [
+        ("--kind plain", Value::Null, Value::Null),
+        ("--kind denoising", json!({ "masking": { "share": 0.25 } }), Value::Null),
+        ("--kind denoising --noise masking:0.5", json!({ "masking": { "share": 0.5 } }), Value::Null),
+        ("--kind sparse", Value::Null, json!({ "l1": { "weight": 0.01 } })),
+        ("--kind sparse --sparsity l1:0.5", Value::Null, json!({ "l1": { "weight": 0.5 } })),
+        ("--kind sparse --top-k 1", Value::Null, Value::Null),
+    ] {
+        let found = config(folder.path(), flags);
+        assert_eq!((&found["noise"], &found["code_penalty"]), (&noise, &penalty), "{flags}");
+    }
+}
+
+/// `auto` is the rate that the test suggests, and not the usual one.
+#[test]
+fn a_rate_that_is_found_is_the_one_that_is_kept() {
+    let folder = folder();
+    let train = ["train", "rows.csv", "--learning-rate", "auto", "--epochs", "1", "--json", "-o", MODEL];
+    let ended = ae(folder.path(), &train);
+    let test = &ended.objects()[0];
+    assert_eq!(test["event"], "range_test");
+    let (rates, losses) = (test["rates"].as_array().unwrap(), test["losses"].as_array().unwrap());
+    let least =
+        losses.iter().map(|loss| loss.as_f64().unwrap()).enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
+    let expected = 0.1 * rates[least.unwrap().0].as_f64().unwrap();
+    let kept = ae(folder.path(), &["info", MODEL, "--json"]).summary()["config"]["learning_rate"].clone();
+    assert_eq!((&test["suggestion"], &ended.summary()["learning_rate"]), (&kept, &kept));
+    assert!((kept.as_f64().unwrap() / expected - 1.0).abs() < 1e-9, "{kept} {expected}");
+}

@@ -1,0 +1,140 @@
+//! Scalers by their formulas, also of columns with gaps, and that scaling is undone.
+
+#![allow(clippy::unwrap_used, reason = "tests, helpers included")]
+
+use ae_data::{BatchSource, Dataset};
+use ae_model::{Autoencoder, Config, Scaler, ScalerKind};
+use ae_testing::random::SplitMix64;
+
+/// More columns than a scaler looks at together; one that does not vary, one of which the middle does not, and gaps where wanted.
+const FEATURES: usize = 20;
+const ROWS: usize = 41;
+
+fn table(gaps: bool) -> Dataset {
+    let mut values = SplitMix64::new(8).normal_f32s(ROWS * FEATURES);
+    for (at, x) in values.iter_mut().enumerate() {
+        let (row, column) = (at / FEATURES, at % FEATURES);
+        *x = *x * (1 + column) as f32 + 100.0 * column as f32;
+        match column {
+            3 => *x = 7.5,
+            17 => *x = if row < 30 { 4.0 } else { row as f32 },
+            _ => {}
+        }
+        if gaps && (row * 7 + column) % 5 == 0 {
+            *x = f32::NAN;
+        }
+    }
+    Dataset::new(values, FEATURES).unwrap()
+}
+
+/// The known values of a column, rising.
+fn column(data: &Dataset, j: usize) -> Vec<f64> {
+    let mut known: Vec<f64> = data.values().iter().skip(j).step_by(FEATURES).map(|x| f64::from(*x)).collect();
+    known.retain(|x| !x.is_nan());
+    known.sort_unstable_by(f64::total_cmp);
+    known
+}
+
+/// `numpy.quantile`.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    low + place.fract() * (high - low)
+}
+
+/// Shift and scale of a column with these values.
+fn expected(kind: ScalerKind, values: &[f64]) -> [f64; 2] {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let (least, most) = (values[0], values[values.len() - 1]);
+    match kind {
+        ScalerKind::MinMax => [least, most - least],
+        ScalerKind::Standard => [mean, deviation],
+        _ => {
+            let range = quantile(values, 0.75) - quantile(values, 0.25);
+            [quantile(values, 0.5), if range > 0.0 { range } else { deviation }]
+        }
+    }
+}
+
+#[test]
+fn shifts_and_scales_are_those_of_the_formulas() {
+    for gaps in [false, true] {
+        let data = table(gaps);
+        for kind in [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust] {
+            let config = Config::builder(FEATURES).scaler(kind).mask_missing(gaps).epochs(1).build().unwrap();
+            let mut model = Autoencoder::new(config).unwrap();
+            model.fit(&data, &mut []).unwrap();
+            let scaler: &Scaler = model.scaler();
+            for j in 0..FEATURES {
+                let [shift, scale] = expected(kind, &column(&data, j));
+                let near =
+                    |found: f64, expected: f64| (found - expected).abs() < 1e-9 * expected.abs().max(1.0);
+                assert!(near(scaler.shift()[j], shift), "{kind:?} {j}: {} {shift}", scaler.shift()[j]);
+                // What does not vary is not divided by nothing.
+                let found = scaler.scale()[j];
+                assert!(
+                    if scale == 0.0 { found > 0.0 } else { near(found, scale) },
+                    "{kind:?} {j}: {found} {scale}"
+                );
+            }
+        }
+    }
+}
+
+/// Rows come out by the scaler that they went in by, backwards.
+#[test]
+fn scaling_is_undone_to_the_digit() {
+    let data = table(false);
+    for kind in [ScalerKind::MinMax, ScalerKind::Standard, ScalerKind::Robust, ScalerKind::Centre] {
+        let config = Config::builder(FEATURES).scaler(kind).epochs(2).build().unwrap();
+        let mut model = Autoencoder::new(config).unwrap();
+        model.fit(&data, &mut []).unwrap();
+        let plain = Config::builder(FEATURES).scaler(ScalerKind::None).build().unwrap();
+        let unscaled = Autoencoder::from_layers(plain, Scaler::identity(FEATURES), &model.layers()).unwrap();
+        let mut values = vec![0.0; ROWS * FEATURES];
+        model.scaled(&data).unwrap().read_rows(&(0..ROWS).collect::<Vec<_>>(), &mut values).unwrap();
+        let scaled = Dataset::new(values, FEATURES).unwrap();
+        let (rebuilt, inner) = (model.reconstruct(&data).unwrap(), unscaled.reconstruct(&scaled).unwrap());
+        let scaler = model.scaler();
+        for (at, (found, inner)) in rebuilt.values().iter().zip(inner.values()).enumerate() {
+            let j = at % FEATURES;
+            let expected = f64::from(*inner) * scaler.scale()[j] + scaler.shift()[j];
+            assert!(
+                (f64::from(*found) - expected).abs() < 1e-5 * expected.abs().max(1.0),
+                "{kind:?} {j}: {found} {expected}"
+            );
+        }
+        for (at, (x, scaled)) in data.values().iter().zip(scaled.values()).enumerate() {
+            let j = at % FEATURES;
+            let expected = (f64::from(*x) - scaler.shift()[j]) / scaler.scale()[j];
+            assert!(
+                (f64::from(*scaled) - expected).abs() < 1e-5 * expected.abs().max(1.0),
+                "{kind:?} {j}: {scaled} {expected}"
+            );
+        }
+    }
+}
+
+/// Each round goes on from what the last one has filled in.
+#[test]
+fn rounds_of_filling_in_build_on_each_other() {
+    let data = table(true);
+    let config =
+        Config::builder(FEATURES).scaler(ScalerKind::Standard).mask_missing(true).epochs(30).build().unwrap();
+    let mut model = Autoencoder::new(config).unwrap();
+    model.fit(&data, &mut []).unwrap();
+    let gap = |at: usize| data.values()[at].is_nan();
+    let with = |filled: &Dataset| {
+        // Known values, and in the gaps what the model makes of the rows so far.
+        let rebuilt = model.reconstruct(filled).unwrap();
+        let value = |at: usize| if gap(at) { rebuilt.values()[at] } else { data.values()[at] };
+        Dataset::new((0..ROWS * FEATURES).map(value).collect(), FEATURES).unwrap()
+    };
+    let rounds: Vec<Dataset> = (1..=3).map(|rounds| model.filled(&data, rounds).unwrap()).collect();
+    assert_eq!(rounds[0], with(&data));
+    assert_eq!(rounds[1], with(&rounds[0]));
+    assert_eq!(rounds[2], with(&rounds[1]));
+    assert_ne!(rounds[0], rounds[1]);
+}
