@@ -4,6 +4,7 @@ mod edges;
 mod source;
 
 use std::path::Path;
+use std::process::Command;
 use std::{fmt, fs};
 
 use crate::ci::{metadata, workspace_root};
@@ -49,6 +50,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         })?;
     }
     problems.extend(edges::check(&metadata()?));
+    problems.extend(ignored(&root));
     for problem in &problems {
         eprintln!("{problem}");
     }
@@ -59,6 +61,27 @@ pub(crate) fn run() -> Result<(), Failure> {
         }
         count => Err(Failure::Wrong(format!("tidy found {count} problems in {files} files"))),
     }
+}
+
+/// Files among the sources that Git ignores: a test that reads one passes here and in no other checkout. None where there is no Git.
+fn ignored(root: &Path) -> Vec<String> {
+    let listed = Command::new("git")
+        .args([
+            "ls-files",
+            "--others",
+            "--ignored",
+            "--exclude-standard",
+            "--",
+            "crates",
+            "benches",
+            "xtask",
+            "docs",
+        ])
+        .current_dir(root)
+        .output();
+    let text = listed.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let is_built = |path: &str| path.contains("/target/") || path.contains("__pycache__/");
+    text.lines().filter(|path| !is_built(path)).map(|path| format!("{path}: ignored by Git")).collect()
 }
 
 /// Hands every Rust file below `folder` to `each`, with its path from the root of the workspace.

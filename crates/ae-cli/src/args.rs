@@ -34,7 +34,8 @@ pub(crate) use validation::Validation;
     version,
     max_term_width = 100,
     subcommand_required = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = "AE_ISA=portable|avx2|avx512|amx in the environment chooses an instruction set where the best that the CPU has is not wanted."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
