@@ -1,7 +1,6 @@
 //! What only variational autoencoders can do: make rows of their own, and say how likely rows are.
 
 use ae_data::{BatchSource, Dataset};
-use ae_kernels::Isa;
 use ae_kernels::noise::{self, Stream};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
@@ -28,15 +27,14 @@ impl Autoencoder {
     /// For a seed rows agree on every CPU up to the rounding of the decoder, and more rows begin with the same ones.
     ///
     /// # Errors
-    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more than 10⁹ rows; [`Error::Isa`]
-    /// as for [`Autoencoder::new`].
+    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more than 10⁹ rows.
     pub fn generate(&self, rows: usize, seed: u64) -> Result<Dataset, Error> {
         self.expect_variational("generating rows")?;
         crate::config::in_range("rows", rows, 0, MOST_ROWS)?;
         let dim = self.config().encoding_dim();
         let mut drawn = vec![0f32; panel_len::<f32>(dim, rows)];
         let stream = Stream { key: seed, first_row: 0, drawing: 0 };
-        let isa = Isa::active()?;
+        let isa = self.engine.isa();
         noise::normal(isa, stream, PanelsMut::new(&mut drawn, dim, rows));
         let mut codes = vec![0.0; rows * dim];
         panel::scatter_rows(isa, Panels::new(&drawn, dim, rows), None, &mut codes);

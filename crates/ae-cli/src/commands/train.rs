@@ -145,7 +145,7 @@ fn announce(
     }
     if let Some(TypicalRows { dropped, .. }) = typical {
         let (count, listed) = (dropped.len(), listed(dropped));
-        out.line(format!("set aside     {count} rows with the largest errors: {listed}"))?;
+        out.line(format!("outliers      {count} rows with the largest errors: {listed}"))?;
     }
     out.line(model.summary().to_string())?;
     if let Some(RangeTest { suggestion, .. }) = tested {
@@ -195,7 +195,7 @@ impl Run<'_> {
             "event": "summary",
             "rows": self.data.rows(),
             "target": self.args.target,
-            "set_aside": self.typical.map(dropped),
+            "outliers": self.typical.map(dropped),
             "features": self.data.features(),
             "train_rows": history.train_rows,
             "validation_rows": history.validation_rows,

@@ -94,7 +94,7 @@ fn rows_of_tables_and_what_does_not_fit() {
     assert!(ended.err.contains("--validation wide.csv: "), "{}", ended.err);
 }
 
-/// Rows that are set aside are set aside of either part, and what is held out is still not learnt from.
+/// Outliers are dropped from either part, and what is held out is still not learnt from.
 #[test]
 fn a_robust_training_learns_from_no_held_out_row() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,10 +110,10 @@ fn a_robust_training_learns_from_no_held_out_row() {
     let counts = ["rows", "train_rows", "validation_rows"].map(|key| held[key].as_u64().unwrap());
     assert_eq!(counts, [85, 54, 23]);
     let aside: Vec<u64> =
-        held["set_aside"].as_array().unwrap().iter().map(|row| row.as_u64().unwrap()).collect();
+        held["outliers"].as_array().unwrap().iter().map(|row| row.as_u64().unwrap()).collect();
     assert_eq!((aside.len(), aside.iter().filter(|row| **row > 60).count()), (8, 2), "{aside:?}");
     let alone = train("0", "alone.safetensors");
-    assert_eq!(alone["set_aside"].as_array().unwrap()[..], held["set_aside"].as_array().unwrap()[..6]);
+    assert_eq!(alone["outliers"].as_array().unwrap()[..], held["outliers"].as_array().unwrap()[..6]);
     let codes = |model: &str| ae(at, &["encode", model, "late.csv", "--id", "day"]).out;
     assert_eq!(codes("held.safetensors"), codes("alone.safetensors"));
 }

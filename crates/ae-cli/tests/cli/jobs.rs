@@ -106,7 +106,7 @@ fn a_robust_training_leaves_out_what_is_odd() {
     let train = ["train", "rows.csv", "--encoding-dim", "2", "--hidden", "8", "--optimizer", "adam"];
     let train = [&train[..], &["--learning-rate", "0.01", "--robust", "0.1", "-o", MODEL]].concat();
     let summary = ae(folder, &[&train[..], &["--json"]].concat()).summary();
-    let numbers = summary["set_aside"].as_array().unwrap().iter();
+    let numbers = summary["outliers"].as_array().unwrap().iter();
     let found: Vec<usize> = numbers.map(|row| row.as_u64().unwrap() as usize - 1).collect();
     let right = found.iter().filter(|row| is_odd(**row)).count();
     // Of either part the share is rounded down.
@@ -118,7 +118,7 @@ fn a_robust_training_leaves_out_what_is_odd() {
     assert!(summary["train_pca_mse"].is_f64());
     let said = ae(folder, &train).out;
     assert!(
-        said.contains(&format!("set aside     {} rows with the largest errors: ", found.len())),
+        said.contains(&format!("outliers      {} rows with the largest errors: ", found.len())),
         "{said}"
     );
 }
