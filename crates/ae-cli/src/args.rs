@@ -74,13 +74,13 @@ pub(crate) fn in_one_line(text: &str) -> String {
 #[derive(Args, Debug)]
 pub(crate) struct Common {
     /// Threads to use [default: all cores]; results do not depend on it
-    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    #[arg(long, global = true, help_heading = "With every command", value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
     pub(crate) threads: Option<u16>,
     /// One JSON object a line on standard output, everything else on standard error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "With every command")]
     pub(crate) json: bool,
     /// No progress and no remarks
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = "With every command")]
     pub(crate) quiet: bool,
 }
 
@@ -99,12 +99,17 @@ pub(crate) enum Command {
     #[command(after_help = "Example: ae encode model.safetensors rows.csv -o codes.csv")]
     Encode(TransformArgs),
     /// Encodings back to rows, in the units of the data
-    #[command(after_help = "Example: ae decode model.safetensors codes.csv -o rows.csv")]
+    #[command(
+        after_help = "Example: ae decode model.safetensors codes.csv -o rows.csv",
+        mut_arg("data", |arg| arg.help("Encodings: a file or -")),
+        mut_arg("output", |arg| arg.help(ROWS_OUT))
+    )]
     Decode(TransformArgs),
     /// Rows as the model rebuilds them, in the units of the data
     #[command(
         after_help = "Examples:\n  ae reconstruct model.safetensors rows.parquet -o rebuilt.parquet\n  \
-        ae reconstruct model.safetensors photos/ -o rebuilt/"
+        ae reconstruct model.safetensors photos/ -o rebuilt/",
+        mut_arg("output", |arg| arg.help(ROWS_OUT))
     )]
     Reconstruct(ReconstructArgs),
     /// Reconstruction error of each row: the larger, the less the row is like the training data
@@ -146,6 +151,10 @@ pub(crate) enum Command {
     Info(InfoArgs),
 }
 
+/// Where rows go that may be images.
+const ROWS_OUT: &str = "File to write, of a format told by its ending; - is CSV on standard output; NAME/ or a folder that is there takes \
+images, one a row";
+
 const TRAIN_HELP: &str = "\
 DATA is a file (.csv .tsv .idx -ubyte, each also with .gz; .npy .npz .parquet), a folder of images (.png .jpg .jpeg), - for CSV on \
 standard input, or a built-in set: digits (1,797 scans of 8x8 pixels), curves[:ROWS[:SEED]] (generated, 28x28 pixels).
@@ -174,23 +183,23 @@ Examples:
 #[derive(Args, Debug, Clone)]
 pub(crate) struct DataArgs {
     /// Character between the cells of a CSV file [default: found out]
-    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    #[arg(help_heading = "How rows are read", long, value_name = "CHAR", value_parser = delimiter)]
     pub(crate) delimiter: Option<u8>,
     /// The first line of the CSV file holds names [default: found out]
-    #[arg(long)]
+    #[arg(help_heading = "How rows are read", long)]
     pub(crate) header: bool,
     /// The first line of the CSV file holds values
-    #[arg(long, conflicts_with = "header")]
+    #[arg(help_heading = "How rows are read", long, conflicts_with = "header")]
     pub(crate) no_header: bool,
     /// Column that holds labels, not values: a name, or a number counted from 1 (in .npz: an array; of a folder of images: label, the names of its folders)
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(help_heading = "How rows are read", long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
     /// Column that names the rows (CSV, Parquet), not values: a name, or a number counted from 1; it is written beside what is found out
     /// about each row
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(help_heading = "How rows are read", long, value_name = "COLUMN")]
     pub(crate) id: Option<String>,
     /// Array of an .npz file that holds the rows [default: X, x, data, or the only table]
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = "How rows are read", long, value_name = "NAME")]
     pub(crate) array: Option<String>,
 }
 
@@ -391,10 +400,9 @@ fn betas(text: &str) -> Result<Betas, String> {
 pub(crate) struct TransformArgs {
     /// Model file
     pub(crate) model: PathBuf,
-    /// Rows (for decode: encodings): a file, a folder of images, -, digits or curves
+    /// Rows: a file, a folder of images, -, digits or curves
     pub(crate) data: String,
-    /// File to write, of a format told by its ending; - is CSV on standard output; NAME/ or a folder that is there takes rebuilt
-    /// images, one a row (decode, reconstruct)
+    /// File to write, of a format told by its ending; - is CSV on standard output
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
