@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ae_data::{DataError, Dataset, Format, Missing, ReadOptions, Schema, Table};
-use ae_model::{Autoencoder, Image};
+use ae_eval::EvalError;
+use ae_eval::anomaly::Detector;
+use ae_model::{Autoencoder, Error, FileErrorKind, Image};
 
 use crate::args::DataArgs;
 use crate::failure::Failure;
@@ -359,6 +361,18 @@ pub(crate) fn load(path: &Path, threads: Option<usize>) -> Result<Autoencoder, F
         model.set_threads(threads)?;
     }
     Ok(model)
+}
+
+/// Loads a detector, if the file is one and not a model alone.
+pub(crate) fn load_detector(path: &Path, threads: Option<usize>) -> Result<Option<Detector>, Failure> {
+    match Detector::load(path) {
+        Ok(mut detector) => {
+            detector.set_threads(threads)?;
+            Ok(Some(detector))
+        }
+        Err(EvalError::Model(Error::File { kind: FileErrorKind::NotADetector, .. })) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Where a table goes.

@@ -331,25 +331,28 @@ pub(crate) fn deliver(
 ) -> Result<(), Failure> {
     match model.schema() {
         Some(schema) => deliver_table(&with_row_names(rows, schema.decode(rows)?)?, target, out),
-        None if out.is_json() && *target == Target::Standard => {
-            let called = names_beside(rows, &["row", "values"]);
-            for (place, row) in rows.values().chunks_exact(rows.features()).enumerate() {
-                let mut object = json!({ "row": place + 1, "values": row });
-                if let Some((title, names)) = &called {
-                    object[title] = json!(names[place]);
-                }
-                out.object(&object)?;
-            }
-            Ok(())
-        }
-        None => {
-            match target {
-                Target::Images(_) => target.write(rows, out)?,
-                _ => write_beside(rows, rows, target, out)?,
-            }
-            written(target, rows.rows(), rows.features(), out)
-        }
+        None => deliver_numbers(rows, target, out),
     }
+}
+
+/// Writes rows of numbers, beside what they are called, if anything. With `--json` on standard output each row is an object.
+pub(crate) fn deliver_numbers(rows: &Dataset, target: &Target, out: &mut Output) -> Result<(), Failure> {
+    if out.is_json() && *target == Target::Standard {
+        let called = names_beside(rows, &["row", "values"]);
+        for (place, row) in rows.values().chunks_exact(rows.features()).enumerate() {
+            let mut object = json!({ "row": place + 1, "values": row });
+            if let Some((title, names)) = &called {
+                object[title] = json!(names[place]);
+            }
+            out.object(&object)?;
+        }
+        return Ok(());
+    }
+    match target {
+        Target::Images(_) => target.write(rows, out)?,
+        _ => write_beside(rows, rows, target, out)?,
+    }
+    written(target, rows.rows(), rows.features(), out)
 }
 
 /// The table behind a column of what the rows are called.

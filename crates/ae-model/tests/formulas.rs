@@ -170,7 +170,6 @@ fn weights_that_cannot_be_are_refused() {
 #[test]
 fn targets_of_noisy_rows_are_clean() {
     let rows = table(Loss::Mse, 1);
-    let ones = [1.0; INPUT];
     let found = |noise: Noise, seed: u64| {
         let mut trainer = trainer(base().noise(noise).seed(seed));
         // The first weights are those of the seed, too.
@@ -179,7 +178,7 @@ fn targets_of_noisy_rows_are_clean() {
     };
     let of_inputs = |input: [f32; INPUT], layers: &[LayerParameters<f64>]| {
         let o = outputs(&wide(&input), layers);
-        (0..INPUT).map(|j| ones[j] * loss_of(Loss::Mse, &o, j, rows[j].into())).sum::<f64>()
+        (0..INPUT).map(|j| loss_of(Loss::Mse, &o, j, rows[j].into())).sum::<f64>()
     };
     let (nothing, layers) = found(Noise::Masking { share: 1.0 }, 4);
     assert!((nothing - of_inputs([0.0; INPUT], &layers)).abs() < 1e-12);
@@ -321,12 +320,12 @@ fn validation_losses_are_those_of_the_loss() {
 #[test]
 fn a_warm_up_is_a_straight_line() {
     let rows = Dataset::new(table(Loss::Mse, 1), INPUT).unwrap();
-    let latent = |warm_up| Latent::Gaussian(Gaussian { warm_up, ..Gaussian::default() });
     // At such a rate nothing is learnt, but the samples are others each time: of one value each, their mean is the posterior's nearly.
     let losses = |warm_up: usize, beta: f64| -> Vec<f64> {
-        let Latent::Gaussian(settings) = latent(warm_up) else { return Vec::new() };
-        let config =
-            base().latent(Latent::Gaussian(Gaussian { beta, ..settings })).epochs(6).batch_size(ROWS);
+        let config = base()
+            .latent(Latent::Gaussian(Gaussian { beta, warm_up, ..Gaussian::default() }))
+            .epochs(6)
+            .batch_size(ROWS);
         let mut model = Autoencoder::new(config.learning_rate(1e-30).build().unwrap()).unwrap();
         let history = model.fit(&rows, &mut []).unwrap();
         history.epochs.iter().map(|record| record.train_loss).collect()

@@ -10,12 +10,12 @@ use std::path::Path;
 use ae_data::{Dataset, Schema};
 use ae_eval::EvalError;
 use ae_eval::anomaly::{Calibration, Detector, Score, Settings, contamination_threshold};
-use ae_model::{Autoencoder, ErrorNorm, FileErrorKind};
+use ae_model::{Autoencoder, ErrorNorm};
 use serde_json::{Value, json};
 
 use crate::args::{Common, DataArgs, DetectArgs};
 use crate::failure::Failure;
-use crate::inputs::{Target, check_file, load, read_beside, read_for};
+use crate::inputs::{Target, check_file, load, load_detector, read_beside, read_for};
 use crate::output::Output;
 use crate::tables;
 use labels::Quality;
@@ -131,16 +131,10 @@ enum Means {
 
 impl Means {
     fn load(path: &Path, common: &Common) -> Result<Means, Failure> {
-        match Detector::load(path) {
-            Ok(mut detector) => {
-                detector.set_threads(common.threads())?;
-                Ok(Means::Detector(Box::new(detector)))
-            }
-            Err(EvalError::Model(ae_model::Error::File { kind: FileErrorKind::NotADetector, .. })) => {
-                Ok(Means::Model(Box::new(load(path, common.threads())?)))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(match load_detector(path, common.threads())? {
+            Some(detector) => Means::Detector(Box::new(detector)),
+            None => Means::Model(Box::new(load(path, common.threads())?)),
+        })
     }
 
     fn model(&self) -> &Autoencoder {

@@ -1,13 +1,10 @@
 //! `ae info`: what a model file holds, or the file of a detector.
 
-use ae_eval::EvalError;
-use ae_eval::anomaly::Detector;
-use ae_model::FileErrorKind;
 use serde_json::json;
 
 use crate::args::InfoArgs;
 use crate::failure::Failure;
-use crate::inputs::load;
+use crate::inputs::{load, load_detector};
 use crate::output::Output;
 use crate::tables;
 use crate::training::{end, length};
@@ -49,11 +46,7 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
         }
         Some(names) => format!("features      {}", names.join(", ")),
     })?;
-    let detector = match Detector::load(&args.model) {
-        Ok(detector) => Some(detector),
-        Err(EvalError::Model(ae_model::Error::File { kind: FileErrorKind::NotADetector, .. })) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let detector = load_detector(&args.model, None)?;
     if let Some(detector) = &detector {
         out.line(format!(
             "detector      {}, by {} reference rows; {} calibration scores, anomalies from {:.6} on",

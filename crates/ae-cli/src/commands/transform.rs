@@ -1,7 +1,6 @@
 //! `ae encode`, `ae decode`, `ae reconstruct`: rows through a model.
 
 use ae_data::Dataset;
-use serde_json::json;
 
 use crate::args::{Common, ReconstructArgs, TransformArgs};
 use crate::failure::Failure;
@@ -15,20 +14,7 @@ pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) ->
     let rows = read_for(&model, &args.data, &args.input, out)?;
     let codes = model.encode(&rows).map_err(|error| Failure::with_rows(&args.data, error))?;
     let codes = codes.with_names(code_names(&model))?;
-    let codes = tables::with_names_of(&rows, codes)?;
-    if out.is_json() && target == Target::Standard {
-        let called = tables::names_beside(&rows, &["row", "values"]);
-        for (place, row) in codes.values().chunks_exact(codes.features()).enumerate() {
-            let mut object = json!({ "row": place + 1, "values": row });
-            if let Some((title, names)) = &called {
-                object[title] = json!(names[place]);
-            }
-            out.object(&object)?;
-        }
-        return Ok(());
-    }
-    tables::write_beside(&rows, &codes, &target, out)?;
-    tables::written(&target, codes.rows(), codes.features(), out)
+    tables::deliver_numbers(&tables::with_names_of(&rows, codes)?, &target, out)
 }
 
 pub(crate) fn decode(args: &TransformArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {

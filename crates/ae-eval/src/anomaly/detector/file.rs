@@ -27,6 +27,8 @@ use crate::error::EvalError;
 /// The version of what is added to a model file.
 const FORMAT: u64 = 1;
 const KEY: &str = "ae.detector";
+/// What the header of every model has.
+const MODEL_KEY: &str = "ae.config";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,9 +111,17 @@ impl Detector {
     /// # Errors
     /// As [`load`](Detector::load), with [`ae_model::Error::Bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Detector, EvalError> {
-        let model = Autoencoder::from_bytes(bytes)?;
         let (texts, file) = opened(bytes)?;
-        let json = texts.get(KEY).ok_or_else(|| kind(FileErrorKind::NotADetector))?;
+        // Told by the header, before anything is made of the file.
+        let Some(json) = texts.get(KEY) else {
+            let is_model = texts.contains_key(MODEL_KEY);
+            return Err(kind(if is_model {
+                FileErrorKind::NotADetector
+            } else {
+                FileErrorKind::NotAModel { key: MODEL_KEY }
+            }));
+        };
+        let model = Autoencoder::from_bytes(bytes)?;
         let Version { format } = serde_json::from_str(json).map_err(|error| settings(error.to_string()))?;
         if !(1..=FORMAT).contains(&format) {
             return Err(kind(FileErrorKind::Version { version: format, supported: FORMAT }));
