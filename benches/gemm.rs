@@ -1,4 +1,5 @@
-//! The three products of training on operands in panels. Elements are floating-point operations.
+//! The three matrix products of training, on operands in panels. Criterion's elements are floating-point
+//! operations.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
@@ -17,17 +18,17 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 const PANEL: usize = 16;
 
-/// A layer at one instruction set, and one batch of it.
+/// A layer on one instruction set, with a batch.
 struct Layer {
     isa: Isa,
     rows: usize,
     inputs: usize,
     outputs: usize,
-    /// `[inputs + 1, outputs]`, the bias zero.
+    /// `[inputs + 1, outputs]`, with a bias of zero.
     weights: AlignedBuf<f32>,
     /// `[inputs, rows]`
     x: AlignedBuf<f32>,
-    /// `[outputs, rows]`, and turned.
+    /// `[outputs, rows]`, and repacked by [`panel::turn`].
     delta: AlignedBuf<f32>,
     turned: AlignedBuf<f32>,
     /// Results: `[outputs, rows]`, `[inputs, rows]` and `[inputs + 1, outputs]`.
@@ -77,7 +78,7 @@ impl Layer {
         backward_input(self.isa, Blocking::default(), weights, 0, delta, below, dx);
     }
 
-    /// Subtracts the gradient, times `step`, from `updated`.
+    /// Subtracts the gradient times `step` from `updated`.
     fn weight_gradient(&mut self, step: f32) {
         let batch = |data, panel_len| BatchPanels {
             data,
@@ -106,7 +107,7 @@ impl Layer {
         }
     }
 
-    /// Row `row` of a `[rows, cols]` matrix in panels, in `f64`.
+    /// Returns row `row` of a `[rows, cols]` matrix in panels, in `f64`.
     fn row(buf: &AlignedBuf<f32>, rows: usize, cols: usize, row: usize) -> Vec<f64> {
         let matrix = Panels::new(buf.as_slice(), rows, cols);
         (0..cols).map(|col| f64::from(matrix.get(row, col))).collect()
@@ -118,7 +119,8 @@ impl Layer {
         widen(&values)
     }
 
-    /// Compares the last row of each result with the reference.
+    /// Compares the last row of each result with the reference; of the weights, the last row before the
+    /// biases.
     fn verify(&mut self) {
         let Layer { rows, inputs, outputs, .. } = *self;
         self.forward();

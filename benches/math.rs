@@ -1,4 +1,4 @@
-//! `exp`, `tanh` and `sigmoid` on a slice that fits into the first-level cache.
+//! The vector functions on a slice that fits into the L1 cache.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 

@@ -1,4 +1,4 @@
-//! Whole training steps on one thread. Elements are floating-point operations.
+//! Whole training steps on one thread. Criterion's elements are floating-point operations.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
@@ -8,9 +8,9 @@ use ae_model::{Activation, Config, Optimizer, Trainer};
 use ae_testing::naive::{self, NaiveNet, widen};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// Rows of a step.
+/// Rows per step.
 const BATCHES: [usize; 2] = [32, 128];
-/// Batches that take turns.
+/// Number of batches that the steps cycle through.
 const TURNS: usize = 4;
 const LEARNING_RATE: f64 = 1e-4;
 
@@ -19,15 +19,15 @@ fn config(dims: &[usize]) -> Config {
     let builder = Config::builder(dims[0]).optimizer(Optimizer::Sgd).hidden_dims(&dims[1..dims.len() - 1]);
     let builder = builder.encoding_dim(dims[dims.len() - 1]).activation(Activation::Relu);
     let builder = builder.learning_rate(LEARNING_RATE);
-    builder.build().expect("the networks are fine")
+    builder.build().expect("the networks are valid")
 }
 
 #[allow(clippy::expect_used, reason = "a benchmark has nobody to report to")]
 fn trainer(dims: &[usize], isa: Isa) -> Trainer<f32> {
-    Trainer::new(&config(dims), isa, Some(1)).expect("one thread can be had")
+    Trainer::new(&config(dims), isa, Some(1)).expect("one thread is available")
 }
 
-/// One step changes the parameters and reports the error as the reference does.
+/// Checks that one step changes the parameters and reports the error as the reference does.
 #[allow(clippy::expect_used, reason = "a benchmark has nobody to report to")]
 fn verify(dims: &[usize], isa: Isa) {
     let mut trainer = trainer(dims, isa);

@@ -1,20 +1,20 @@
-//! What the benchmarks share: reproducible operands, sizes, and the instruction sets they run on.
+//! Shared by the benchmarks: reproducible operands, sizes, and the instruction sets to run on.
 
 #![forbid(unsafe_code)]
 
 use ae_kernels::Isa;
 use ae_testing::random::SplitMix64;
 
-/// Networks that training steps are measured on: encoder widths, input first.
+/// Encoder widths of the networks whose training steps are timed, starting with the input.
 pub const NETS: [&[usize]; 3] = [&[100, 50, 10], &[784, 256, 128, 64, 32], &[1024, 2048, 512]];
 
-/// Layers that the products are measured on: rows of the batch, inputs, outputs.
+/// Layers whose products are timed: rows of the batch, inputs, outputs.
 pub const LAYERS: [[usize; 3]; 4] = [[32, 784, 256], [128, 784, 256], [128, 256, 128], [128, 1024, 2048]];
 
-/// Every instruction set of this machine, or the one that `AE_ISA` asks for.
+/// Returns every instruction set of this machine, or only the one that `AE_ISA` requests.
 ///
 /// # Panics
-/// If `AE_ISA` asks for one that is not there.
+/// If `AE_ISA` requests one that is not available.
 #[allow(clippy::panic, reason = "a benchmark has nobody to report to")]
 pub fn isas() -> Vec<Isa> {
     if std::env::var_os(ae_kernels::isa::ISA_VARIABLE).is_none_or(|name| name.is_empty()) {
@@ -26,12 +26,12 @@ pub fn isas() -> Vec<Isa> {
     }
 }
 
-/// `len` reproducible values in `[low, high)`.
+/// Returns `len` reproducible values in `[low, high)`.
 pub fn operands(len: usize, low: f64, high: f64) -> Vec<f32> {
     SplitMix64::new(len as u64).uniform_f32s(len, low, high)
 }
 
-/// A size for the name of a benchmark: `32x784x256`.
+/// Formats sizes for the name of a benchmark: `32x784x256`.
 pub fn size_id(sizes: &[usize]) -> String {
     sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }

@@ -20,17 +20,17 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Time training steps, products, kernels and inference
     Bench(Box<Bench>),
-    /// Run published results on real data again
+    /// Reproduce published results on real data
     Experiments(Experiments),
     /// Compare gradients with finite differences, a naive reference and each other
     Gradcheck(Gradcheck),
     /// Measure the error of the elementary functions over every single-precision input
     Ulp(Ulp),
-    /// Draw the picture of the README, docs/digits.png
+    /// Draw docs/digits.png, the picture in the README
     Picture(Picture),
-    /// Run everything that a change must pass
+    /// Run every check that a change must pass
     Ci,
-    /// Check rules of the source that no compiler knows
+    /// Check rules for the source that the compiler does not enforce
     Tidy,
 }
 
@@ -44,7 +44,7 @@ mod tests {
         Args::command().debug_assert();
     }
 
-    /// The command lines of the documentation.
+    /// The command lines used in the documentation.
     #[test]
     fn known_command_lines() {
         for (line, fine) in [

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the parts by name, or the table of training steps.
+//! `cargo xtask bench`: individual benchmarks by name, or the table of training steps.
 
 mod epoch;
 mod gemm;
@@ -19,7 +19,7 @@ use crate::failure::Failure;
 pub(crate) use table::markdown;
 pub(crate) use train::rounded;
 
-/// What to time: one part, or without a name the table of training steps.
+/// What to time: one benchmark, or the table of training steps if none is named.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
@@ -33,17 +33,18 @@ pub(crate) struct Bench {
 enum Part {
     /// Training steps of one network
     Train(train::TrainBench),
-    /// Whole trainings beside the steps that they are made of
+    /// Whole training runs compared with the steps they consist of
     Epoch(epoch::EpochBench),
-    /// Training steps of kinds of autoencoders: denoising, sparse, variational, convolutional and others
+    /// Training steps of other kinds of autoencoders: denoising, sparse, variational, convolutional and
+    /// more
     Kinds(kinds::KindsBench),
-    /// The three products of training, beside matrixmultiply and others
+    /// The three matrix products of training, compared with matrixmultiply and others
     Gemm(gemm::GemmBench),
-    /// Element-wise functions, losses and changes of layout
+    /// Element-wise functions, losses and layout changes
     Kernels(kernels::KernelsBench),
-    /// The products of a step beside what the CPU could do
+    /// The products of a step compared with the peak of the CPU
     Roofline(roofline::RooflineBench),
-    /// Encoding and reconstruction: throughput, and latency of one row
+    /// Encoding and reconstruction: throughput, and latency of a single row
     Infer(infer::InferBench),
 }
 
@@ -57,7 +58,7 @@ impl Bench {
                     println!("{object}");
                 } else {
                     println!(
-                        "{} samples/s, {} us a step, {} GFLOP/s ({}, {} threads)",
+                        "{} samples/s, {} us per step, {} GFLOP/s ({}, {} threads)",
                         object["samples_per_s"],
                         object["us_per_step"],
                         object["gflops"],

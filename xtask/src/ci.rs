@@ -1,4 +1,4 @@
-//! What a change must pass, in order of what it costs; the first failure ends it.
+//! The checks that a change must pass, cheapest first. The first failure ends the run.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -13,20 +13,21 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::tidy;
 
-/// Packages that users of the library must not have to build: file formats, command line, evaluation.
+/// Packages that users of the library must not have to build: for file formats, command line and
+/// evaluation.
 const NOT_IN_THE_LIBRARY: [&str; 11] =
     ["csv", "parquet", "zip", "flate2", "png", "zune-jpeg", "toml", "clap", "indicatif", "ctrlc", "nalgebra"];
 
-/// Where proptest reads the seed of its inputs, and that seed.
+/// The environment variable that seeds proptest's inputs, and the seed.
 const PROPERTY_SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "2006");
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 pub(crate) fn workspace_root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_owned()
 }
 
-/// A step that has a name, so that a failure says which.
+/// A named step, so that a failure can say which step it was.
 struct Step {
     name: String,
     work: Box<dyn FnOnce() -> Result<(), Failure>>,
@@ -37,7 +38,7 @@ impl Step {
         Step { name: name.into(), work: Box::new(work) }
     }
 
-    /// A command that has to succeed.
+    /// Creates a step from a command that has to succeed.
     fn command(name: impl Into<String>, mut command: Command) -> Step {
         Step::new(name, move || {
             let status = echoed(&mut command).status().map_err(|error| Failure::io("cargo", &error))?;
@@ -78,8 +79,8 @@ fn steps() -> Vec<Step> {
         Step::new("each feature alone", each_feature_alone),
         Step::command("test", cargo(&["test", "--workspace", "--locked"])),
     ];
-    // The tests above ran on the last one, but for those of the kernels, which run on each by themselves. What is built on the engine
-    // sees none of it.
+    // The tests above ran on the last instruction set, except for the kernel tests, which cover all of
+    // them. Crates built on top of the engine do not depend on the instruction set.
     let isas: Vec<Isa> = Isa::available().collect();
     for &isa in isas.iter().rev().skip(1) {
         steps.push(Step::new(format!("test on {isa}"), move || tests_of_the_engine(isa)));
@@ -93,8 +94,9 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// `cargo` in the workspace, on the instruction set of the machine whatever the caller's environment asks for. Property tests draw the same
-/// inputs in every run, so that a verdict is about the change; by hand, `cargo test` draws others each time.
+/// Runs `cargo` in the workspace on the best instruction set of the machine, whatever the caller's
+/// environment says. Property tests draw the same inputs in every run, so that the verdict depends only
+/// on the change; a manual `cargo test` draws different ones each time.
 fn cargo(args: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
@@ -120,7 +122,7 @@ fn echoed(command: &mut Command) -> &mut Command {
     command
 }
 
-/// What a command prints; its failure is ours.
+/// Returns what a command prints, or an error if it fails.
 fn printed(command: &mut Command) -> Result<String, Failure> {
     let output = echoed(command).output().map_err(|error| Failure::io("cargo", &error))?;
     if !output.status.success() {
@@ -129,7 +131,7 @@ fn printed(command: &mut Command) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The description of the workspace's packages that cargo gives.
+/// Returns cargo's metadata of the workspace packages.
 pub(crate) fn metadata() -> Result<Value, Failure> {
     let text = printed(&mut cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))?;
     serde_json::from_str(&text).map_err(|error| Failure::Wrong(format!("cargo metadata: {error}")))
@@ -143,14 +145,16 @@ fn library_dependencies() -> Result<(), Failure> {
     }
 }
 
-/// The unwanted packages in the lines `name version ...` of a tree; all of them if it is not ae-model's.
+/// Returns the unwanted packages among the lines `name version ...` of a dependency tree; all of them if
+/// the tree is not that of ae-model.
 fn unwanted(tree: &str) -> Vec<&'static str> {
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let of_model = names.first() == Some(&"ae-model");
     NOT_IN_THE_LIBRARY.into_iter().filter(|name| !of_model || names.contains(name)).collect()
 }
 
-/// With other features for `xtask` than for the tests, all that depends on such a package is compiled for each: minutes.
+/// Checks that `xtask` and the tests enable the same features. Otherwise packages with different
+/// features, and all that depend on them, are compiled twice, which takes minutes.
 fn one_set_of_features() -> Result<(), Failure> {
     let packages = |args: &[&str]| {
         let format = ["--prefix", "none", "--format", "{p} {f}", "--no-dedupe", "--locked"];
@@ -161,20 +165,21 @@ fn one_set_of_features() -> Result<(), Failure> {
     match missing_lines(&own, &all)[..] {
         [] => Ok(()),
         ref lines => Err(Failure::Wrong(format!(
-            "the tests ask for other features of these than xtask: {}",
+            "xtask and the tests enable different features of {}",
             lines.join(", ")
         ))),
     }
 }
 
-/// The lines of `part` that `whole` does not have, each once.
+/// Returns the distinct lines of `part` that `whole` lacks.
 fn missing_lines<'a>(part: &'a str, whole: &str) -> Vec<&'a str> {
     let whole: BTreeSet<&str> = whole.lines().collect();
     let missing: BTreeSet<&str> = part.lines().filter(|line| !whole.contains(line)).collect();
     missing.into_iter().collect()
 }
 
-/// Checks what has features, the formats of `ae-data`, without them and with each alone: all else is built with all of them.
+/// Checks packages that have features (the formats of `ae-data`) without any and with each one alone,
+/// since everything else is built with all of them.
 fn each_feature_alone() -> Result<(), Failure> {
     let metadata = metadata()?;
     for package in metadata["packages"].as_array().into_iter().flatten() {
@@ -206,8 +211,8 @@ fn each_feature_alone() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the engine's tests on `isa`: the programs that are there, since `cargo test -p` would compile the packages that they need once more,
-/// with the features that this one by itself asks of them.
+/// Runs the engine's tests on `isa`. It runs the test programs that are already built: `cargo test -p`
+/// would compile their dependencies again, with only the features that this package enables.
 fn tests_of_the_engine(isa: Isa) -> Result<(), Failure> {
     let build = ["test", "--workspace", "--locked", "--no-run", "--message-format", "json"];
     let folder = workspace_root().join("crates/ae-model");
@@ -224,7 +229,7 @@ fn tests_of_the_engine(isa: Isa) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The programs in cargo's messages that test the package in `folder`.
+/// Returns the test programs of the package in `folder`, from cargo's messages.
 fn programs_of(messages: &str, folder: &Path) -> Result<Vec<String>, Failure> {
     let mut programs = Vec::new();
     for line in messages.lines() {
@@ -242,7 +247,7 @@ fn programs_of(messages: &str, folder: &Path) -> Result<Vec<String>, Failure> {
     Ok(programs)
 }
 
-/// Trains a small network in a process that is asked for `isa` and reads which one it ran on.
+/// Trains a small network in a process that requests `isa`, and checks which one it ran on.
 fn asked_for_isa_trains(isa: Isa) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::io("the path of xtask", &error))?;
     let mut train = Command::new(program);

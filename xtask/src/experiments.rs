@@ -1,4 +1,4 @@
-//! `cargo xtask experiments`: published results on real data, run again.
+//! `cargo xtask experiments`: reproduces published results on real data.
 
 mod adbench;
 mod convolution;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
-/// Published results on real data, run again
+/// Reproduce published results on real data
 #[derive(Args, Debug)]
 pub(crate) struct Experiments {
     #[command(subcommand)]
@@ -28,7 +28,7 @@ pub(crate) struct Experiments {
 
 #[derive(Subcommand, Debug)]
 enum Experiment {
-    /// Anomaly detection on a folder of labelled sets in ADBench's format
+    /// Anomaly detection on a folder of labelled datasets in ADBench's format
     Adbench(adbench::Adbench),
     /// The deep autoencoder 784-1000-500-250-30 of Hinton & Salakhutdinov 2006 on MNIST
     MnistDeep(reconstruction::MnistDeep),
@@ -38,13 +38,14 @@ enum Experiment {
     Vae(likelihood::Vae),
     /// The same with their importance-weighted bound
     Iwae(likelihood::Iwae),
-    /// What masking noise does for the features of one layer of 1,000 (Vincent et al. 2008)
+    /// The effect of masking noise on the features of one layer of 1,000 units (Vincent et al. 2008)
     Denoising(denoising::Denoising),
-    /// A dictionary of 8,192 sparse features by top-k, beside one by an L1 penalty with as many active
+    /// A dictionary of 8,192 sparse features by top-k, compared with an L1 penalty at the same number of
+    /// active ones
     Sparse(sparse::Sparse),
-    /// Convolutions beside dense layers with the same encoding and no fewer parameters
+    /// Convolutions compared with dense layers of the same encoding and no fewer parameters
     Conv(convolution::Convolution),
-    /// Training in bf16 beside training in f32, seed by seed
+    /// Training in bf16 compared with training in f32, seed by seed
     Precision(precision::PrecisionCurves),
 }
 
@@ -64,30 +65,30 @@ impl Experiments {
     }
 }
 
-/// What most experiments can be told.
+/// Options shared by most experiments.
 #[derive(Args, Debug)]
 struct Settings {
-    /// One JSON object a line, the last one the summary
+    /// Print one JSON object per line, the summary last
     #[arg(long)]
     json: bool,
-    /// Seed of weights and batches
+    /// Seed of the weights and batches
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Passes over the training rows [default: those of EXPERIMENTS.md]
+    /// Epochs [default: see EXPERIMENTS.md]
     #[arg(long)]
     epochs: Option<usize>,
-    /// Learning rate [default: that of EXPERIMENTS.md]
+    /// Learning rate [default: see EXPERIMENTS.md]
     #[arg(long)]
     learning_rate: Option<f64>,
 }
 
 impl Settings {
-    /// Shows the epochs of a training run on standard error, or as objects.
+    /// Returns a callback that shows the epochs of a training run, on standard error or as JSON objects.
     fn progress(&self, features: usize) -> Progress {
         Progress { json: self.json, features: features as f64 }
     }
 
-    /// Prints what came out.
+    /// Prints the results.
     fn summary(&self, summary: &Value) {
         if self.json {
             println!("{summary}");
@@ -99,7 +100,7 @@ impl Settings {
     }
 }
 
-/// A model that starts where the one before it ended, if there is one.
+/// Creates a model that starts from the weights of the previous one, if there is one.
 fn started(config: Config, before: Option<&Autoencoder>) -> Result<Autoencoder, Failure> {
     Ok(match before {
         None => Autoencoder::new(config)?,
@@ -107,7 +108,7 @@ fn started(config: Config, before: Option<&Autoencoder>) -> Result<Autoencoder, 
     })
 }
 
-/// The model trained on the rows, its epochs shown, and the seconds that took.
+/// Trains the model on the rows, showing its epochs, and returns it with the seconds this took.
 fn fitted(
     mut model: Autoencoder,
     rows: &dyn BatchSource,
@@ -118,7 +119,7 @@ fn fitted(
     Ok((model, start.elapsed().as_secs_f64()))
 }
 
-/// The mean over the rows of their sums of squared errors.
+/// Returns the mean over the rows of the sum of squared errors.
 fn mean_error(model: &Autoencoder, rows: &Dataset) -> Result<f64, Failure> {
     let errors = model.reconstruction_error(rows, ErrorNorm::Sum)?;
     Ok(errors.iter().sum::<f64>() / errors.len() as f64)

@@ -1,19 +1,19 @@
-//! Why a command failed, and with which exit status.
+//! Failures of a command and their exit status.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// Why a command failed. Shown as one line.
+/// Why a command failed; displayed as one line.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The arguments make no sense: exit status 2.
+    /// The arguments are invalid: exit status 2.
     Usage(String),
-    /// What was checked or measured is wrong, or could not be: exit status 1.
+    /// The result is wrong or could not be obtained: exit status 1.
     Wrong(String),
 }
 
 impl Failure {
-    /// The exit status of the process.
+    /// Returns the exit status of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Usage(_) => ExitCode::from(2),
@@ -21,7 +21,7 @@ impl Failure {
         }
     }
 
-    /// A file that cannot be read, or the like.
+    /// An I/O error, such as a file that cannot be read.
     pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Failure {
         Failure::Wrong(format!("{what}: {error}"))
     }
@@ -30,7 +30,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Failure::Usage(text) | Failure::Wrong(text)) = self;
-        // Errors of the crates fit on a line; what other programs print need not.
+        // Errors of our crates fit on one line; the output of other programs may not.
         f.write_str(&text.trim().replace('\n', "; "))
     }
 }

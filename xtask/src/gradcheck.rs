@@ -1,10 +1,10 @@
-//! Gradients of random networks, three ways:
+//! Checks gradients of random networks in three ways:
 //!
-//! - in `f64` against central differences of the objective, relative error at most 10⁻⁶;
+//! - in `f64` against central differences of the objective, with a relative error of at most 10⁻⁶;
 //! - in `f64` on every instruction set against the naive reference;
-//! - in `f32` on every instruction set, plainly and by splitting, against the naive reference.
+//! - in `f32` on every instruction set, with plain and with split products, against the naive reference.
 //!
-//! The last two allow what rounding explains, see [`rounding`].
+//! The last two allow for rounding errors; see [`rounding`].
 
 mod case;
 mod rounding;
@@ -23,18 +23,18 @@ const ACTIVATIONS: [Activation; 3] = [Activation::Relu, Activation::Sigmoid, Act
 /// How much to check.
 #[derive(Args, Debug)]
 pub(crate) struct Gradcheck {
-    /// Random networks
+    /// Number of random networks
     #[arg(long, default_value_t = 200)]
     cases: u64,
-    /// Seed of the first one; each further one has the next
+    /// Seed of the first network; each following one adds 1
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// One JSON object a line instead of a table
+    /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// What the cases of one activation found.
+/// Results of the cases of one activation.
 #[derive(Debug, Default)]
 struct Tally {
     cases: usize,
@@ -60,7 +60,7 @@ impl Gradcheck {
             if !problems.is_empty() {
                 failed += 1;
                 eprintln!("{case:?}: {}", problems.join("; "));
-                eprintln!("again: cargo xtask gradcheck --cases 1 --seed {seed}");
+                eprintln!("reproduce with: cargo xtask gradcheck --cases 1 --seed {seed}");
             }
             let own = ACTIVATIONS.iter().position(|activation| *activation == case.activation);
             tallies[own.unwrap_or_default()].add(&findings);
@@ -82,12 +82,12 @@ impl Gradcheck {
         let columns =
             ["activation", "cases", "compared", "kinks", "worst", "worst_f64", "worst_f32", "f32_skipped"];
         print!("{}", markdown(&columns, &rows));
-        println!("worst: relative error against central differences, at most {TOLERANCE:e} allowed");
+        println!("worst: relative error against central differences, at most {TOLERANCE:e} is allowed");
         println!("worst_f64, worst_f32: error on any of {}", isa_names().join(", "));
-        println!("  against the naive reference, in units of rounding, at most {ROUNDING_BOUND} allowed");
-        println!("kinks: derivatives at a kink of the objective, which no difference agrees with");
+        println!("  against the naive reference, in units of rounding, at most {ROUNDING_BOUND} is allowed");
+        println!("kinks: derivatives at a kink of the objective, where finite differences do not apply");
         println!("f32_skipped: networks so close to a kink that rounding may cross it");
-        println!("of networks with more parameters than are checked in full, {SAMPLE} are drawn");
+        println!("networks too large to check in full: {SAMPLE} parameters are sampled");
     }
 }
 
@@ -124,7 +124,7 @@ fn isa_names() -> Vec<&'static str> {
     Isa::available().map(Isa::name).collect()
 }
 
-/// The larger error; NaN is the worst.
+/// Returns the larger error; NaN is the largest.
 fn worse(a: f64, b: f64) -> f64 {
     if a.is_nan() || a > b { a } else { b }
 }

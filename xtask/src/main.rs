@@ -1,4 +1,4 @@
-//! `cargo xtask`: benchmarks, checks that are too long for the tests, and what continuous integration runs.
+//! `cargo xtask`: benchmarks, checks that take too long for tests, and what continuous integration runs.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what these commands do")]

@@ -1,4 +1,4 @@
-//! The picture of the README: scanned digits, and what a small encoding keeps of them.
+//! The picture in the README: scanned digits, and how much of them a small encoding keeps.
 
 use ae_data::{Dataset, digits, validation_split, write_atomically};
 use ae_eval::{Pca, Sheet, SheetStyle};
@@ -8,7 +8,7 @@ use clap::Args;
 use crate::ci::workspace_root;
 use crate::failure::Failure;
 
-/// Scans of 8 by 8 pixels with values from 0 to 16.
+/// Scans of 8 x 8 pixels with values from 0 to 16.
 const SCAN: Image = Image { height: 8, width: 8, channels: 1 };
 const STYLE: SheetStyle = SheetStyle { image: SCAN, zoom: 8, gap: 8, range: (0.0, 16.0) };
 
@@ -17,8 +17,9 @@ const STYLE: SheetStyle = SheetStyle { image: SCAN, zoom: 8, gap: 8, range: (0.0
 pub(crate) struct Picture {}
 
 impl Picture {
-    /// Trains as the README's first command does and draws the first validation row of each digit: as it is, rebuilt by
-    /// the model, rebuilt by principal components of the same number.
+    /// Trains like the first command in the README and draws the first validation row of each digit: the
+    /// original, the reconstruction by the model, and the reconstruction by as many principal
+    /// components.
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let data = digits().map_err(|error| Failure::Wrong(error.to_string()))?;
         let config = Config::builder(data.features())
@@ -57,7 +58,7 @@ fn select(data: &Dataset, rows: &[usize]) -> Result<Dataset, Failure> {
     data.select_rows(rows).map_err(|error| Failure::Wrong(error.to_string()))
 }
 
-/// The first of `rows` with each label, in the order of the labels.
+/// Returns the first of `rows` with each label, in label order.
 fn one_of_each(data: &Dataset, rows: &[usize]) -> Vec<usize> {
     let Some(labels) = data.labels() else { return Vec::new() };
     (0..labels.names().len() as u32)

@@ -1,4 +1,5 @@
-//! Rules of the source that no compiler knows, and the dependencies between the workspace's crates.
+//! Checks rules for the source that the compiler does not enforce, and the dependencies between the
+//! workspace's crates.
 
 mod edges;
 mod source;
@@ -10,17 +11,17 @@ use std::{fmt, fs};
 use crate::ci::{metadata, workspace_root};
 use crate::failure::Failure;
 
-/// Longest file.
+/// Maximum number of lines of a file.
 const MAX_LINES: usize = 600;
-/// The one file that may name rayon, and its test, which meets rayon as users do.
+/// The only file that may use rayon, and its test, which uses rayon as users do.
 const RAYON_HOME: &str = "crates/ae-kernels/src/par.rs";
 const RAYON_TEST: &str = "crates/ae-kernels/tests/sharing.rs";
-/// The one crate that may contain unsafe code.
+/// The only crate that may contain unsafe code.
 const UNSAFE_CRATE: &str = "crates/ae-kernels/";
-/// Words of unfinished work.
+/// Markers of unfinished work.
 const UNFINISHED: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 
-/// A rule that a file breaks.
+/// A violation of a rule.
 #[derive(Debug, PartialEq, Eq)]
 struct Problem {
     path: String,
@@ -38,7 +39,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Checks every source file and every dependency between members.
+/// Checks every source file and every dependency between workspace members.
 pub(crate) fn run() -> Result<(), Failure> {
     let root = workspace_root();
     let mut problems: Vec<String> = Vec::new();
@@ -56,14 +57,15 @@ pub(crate) fn run() -> Result<(), Failure> {
     }
     match problems.len() {
         0 => {
-            println!("tidy: {files} files, nothing to complain about");
+            println!("tidy: {files} files, no problems");
             Ok(())
         }
         count => Err(Failure::Wrong(format!("tidy found {count} problems in {files} files"))),
     }
 }
 
-/// Files among the sources that Git ignores: a test that reads one passes here and in no other checkout. None where there is no Git.
+/// Returns source files that Git ignores: a test that reads one passes here but in no other checkout.
+/// Empty if Git is not available.
 fn ignored(root: &Path) -> Vec<String> {
     let listed = Command::new("git")
         .args([
@@ -84,7 +86,7 @@ fn ignored(root: &Path) -> Vec<String> {
     text.lines().filter(|path| !is_built(path)).map(|path| format!("{path}: ignored by Git")).collect()
 }
 
-/// Hands every Rust file below `folder` to `each`, with its path from the root of the workspace.
+/// Calls `each` for every Rust file below `folder`, with its path from the workspace root.
 fn visit(folder: &Path, name: &str, each: &mut dyn FnMut(&str, &str)) -> Result<(), Failure> {
     let failed = |error| Failure::io(name, &error);
     let mut entries = fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
@@ -103,13 +105,13 @@ fn visit(folder: &Path, name: &str, each: &mut dyn FnMut(&str, &str)) -> Result<
     Ok(())
 }
 
-/// What is wrong with the file at this path (with `/`, from the root of the workspace).
+/// Returns the problems of the file at this path (from the workspace root, with `/`).
 fn check_file(path: &str, text: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut report = |line: usize, what: String| problems.push(Problem { path: path.to_owned(), line, what });
     let lines = text.lines().count();
     if lines > MAX_LINES {
-        report(0, format!("{lines} lines, but {MAX_LINES} are the most"));
+        report(0, format!("{lines} lines; the limit is {MAX_LINES}"));
     }
     let code = source::code_only(text);
     let may_be_unsafe = path.starts_with(UNSAFE_CRATE);
@@ -193,7 +195,7 @@ mod tests {
             ("crates/a/src/x.rs", &todo, "crates/a/src/x.rs:1: unfinished: "),
             ("crates/a/src/x.rs", &fixme, "crates/a/src/x.rs:1: unfinished: "),
             ("crates/a/src/x.rs", "\n\ntodo!();\n", "crates/a/src/x.rs:3: unfinished code"),
-            ("crates/a/src/x.rs", &"\n".repeat(601), "crates/a/src/x.rs: 601 lines, but 600 are the most"),
+            ("crates/a/src/x.rs", &"\n".repeat(601), "crates/a/src/x.rs: 601 lines; the limit is 600"),
         ] {
             let found = check(path, text);
             assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}: {found:?}");

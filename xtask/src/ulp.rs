@@ -1,4 +1,4 @@
-//! The worst error of the vector functions, over every one of the 2³² single-precision inputs.
+//! Measures the largest error of the vector functions over all 2³² single-precision inputs.
 
 use std::io::Write;
 
@@ -12,13 +12,13 @@ use crate::failure::Failure;
 /// What to check.
 #[derive(Args, Debug)]
 pub(crate) struct Ulp {
-    /// Functions: exp, tanh, sigmoid, softplus; all by default
+    /// Functions: exp, tanh, sigmoid, softplus [default: all]
     #[arg(long, value_delimiter = ',', value_parser = parse_function)]
     function: Vec<Function>,
-    /// Instruction set; every one of this machine by default
+    /// Instruction set [default: every one of this machine]
     #[arg(long)]
     isa: Option<String>,
-    /// Threads; as many as the machine has by default
+    /// Number of threads [default: all cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 }
@@ -57,7 +57,7 @@ impl Ulp {
         if beyond.is_empty() {
             return Ok(());
         }
-        Err(Failure::Wrong(format!("beyond the stated bound: {}", beyond.join(", "))))
+        Err(Failure::Wrong(format!("error exceeds the documented bound: {}", beyond.join(", "))))
     }
 }
 
@@ -65,7 +65,7 @@ fn exceeds(worst: &Worst, bound: f64) -> bool {
     !(worst.ulps <= bound)
 }
 
-/// The function in `f64`, which is far more exact than the bounds on `f32`.
+/// The function in `f64`, far more exact than the error bounds for `f32`.
 fn reference(function: Function, x: f64) -> f64 {
     match function {
         Function::Tanh => x.tanh(),

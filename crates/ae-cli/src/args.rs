@@ -1,4 +1,4 @@
-//! The command line: what may be said, and what it means.
+//! The command line: commands, flags and their help.
 
 mod compare;
 mod detect;
@@ -27,7 +27,7 @@ use report::REPORT_HELP;
 pub(crate) use report::ReportArgs;
 pub(crate) use validation::Validation;
 
-/// Autoencoders on the CPU: compress rows of numbers, rebuild them, and score how well.
+/// Train autoencoders on the CPU and use them to compress, reconstruct, score and generate rows of data.
 #[derive(Parser, Debug)]
 #[command(
     name = "ae",
@@ -35,7 +35,7 @@ pub(crate) use validation::Validation;
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "AE_ISA=portable|avx2|avx512|amx in the environment chooses an instruction set where the best that the CPU has is not wanted."
+    after_help = "The best instruction set that the CPU supports is used; AE_ISA=portable, avx2, avx512 or amx in the environment selects another."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// Answers a command line that is no command: help where it is asked for, else what is wrong with it, in one line.
+/// Prints what clap has to say instead of running a command: requested help, or the error in one line.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
@@ -62,25 +62,25 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The message without the usage text that follows it.
+/// The message in one line, without the usage text that follows it.
 pub(crate) fn in_one_line(text: &str) -> String {
     let message = text.split("\n\nUsage:").next().unwrap_or_default();
     let message = message.split("\n\nFor more information").next().unwrap_or_default();
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let parts: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    format!("{}; --help says what may be given", parts.join(" ").replace(" tip: ", "; "))
+    format!("{}; see --help", parts.join(" ").replace(" tip: ", "; "))
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Common {
-    /// Threads to use [default: all cores]; results do not depend on it
-    #[arg(long, global = true, help_heading = "With every command", value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    /// Threads to use; results do not depend on it [default: all cores]
+    #[arg(long, global = true, help_heading = "Global options", value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
     pub(crate) threads: Option<u16>,
-    /// One JSON object a line on standard output, everything else on standard error
-    #[arg(long, global = true, help_heading = "With every command")]
+    /// Print one JSON object per line on standard output; everything else goes to standard error
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// No progress and no remarks
-    #[arg(long, short, global = true, help_heading = "With every command")]
+    /// Print no progress and no remarks
+    #[arg(long, short, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
 }
 
@@ -95,78 +95,79 @@ pub(crate) enum Command {
     /// Train a model on rows and save it
     #[command(after_help = TRAIN_HELP, args_override_self = true)]
     Train(Box<TrainArgs>),
-    /// Rows to encodings
+    /// Compress rows to encodings
     #[command(after_help = "Example: ae encode model.safetensors rows.csv -o codes.csv")]
     Encode(TransformArgs),
-    /// Encodings back to rows, in the units of the data
+    /// Decode encodings back to rows, in the units of the data
     #[command(
         after_help = "Example: ae decode model.safetensors codes.csv -o rows.csv",
-        mut_arg("data", |arg| arg.help("Encodings: a file or -")),
+        mut_arg("data", |arg| arg.help("Encodings: a file, or - for CSV on standard input")),
         mut_arg("output", |arg| arg.help(ROWS_OUT))
     )]
     Decode(TransformArgs),
-    /// Rows as the model rebuilds them, in the units of the data
+    /// Reconstruct rows in the units of the data, or only fill in their missing values
     #[command(
         after_help = "Examples:\n  ae reconstruct model.safetensors rows.parquet -o rebuilt.parquet\n  \
         ae reconstruct model.safetensors photos/ -o rebuilt/",
         mut_arg("output", |arg| arg.help(ROWS_OUT))
     )]
     Reconstruct(ReconstructArgs),
-    /// Reconstruction error of each row: the larger, the less the row is like the training data
+    /// Compute the reconstruction error of each row; large errors mark rows unlike the training data
     #[command(after_help = "Errors are measured on scaled features, as in training.\n\n\
         Example: ae score model.safetensors rows.csv -o errors.csv")]
     Score(ScoreArgs),
-    /// Which rows are anomalies: a score a row, a flag from a threshold on, a p-value, and the features to blame
+    /// Detect anomalies: a score, a flag, a p-value and the features to blame for each row
     #[command(after_help = DETECT_HELP)]
     Detect(Box<DetectArgs>),
-    /// How good a model is on rows: errors, the variance left unexplained, and what a mean and PCA of the same size leave
+    /// Measure how well a model reconstructs rows, compared with the mean and with PCA of the same size
     #[command(after_help = measure::EVALUATE_HELP)]
     Evaluate(Box<EvaluateArgs>),
-    /// A model for each of several encoding sizes: how much smaller do rows get, and at which error
+    /// Train a model for each of several encoding sizes, or values of another setting, and compare them
     #[command(after_help = measure::SWEEP_HELP, args_override_self = true)]
     Sweep(Box<SweepArgs>),
-    /// Rows that a variational model makes up
+    /// Generate rows from a variational model
     #[command(
-        after_help = "Categories, yes and no are drawn as likely as the model says; numbers are what it expects.\n\nExamples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
+        after_help = "Categories and booleans are drawn with the probabilities that the model gives them; numbers are its means.\n\nExamples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
         ae generate vae.safetensors --rows 64 -o sheet.png"
     )]
     Generate(GenerateArgs),
-    /// Rows on the way from one row to another, through the encodings between theirs
+    /// Interpolate between two rows, through the encodings between theirs
     #[command(after_help = "Example: ae interpolate model.safetensors digits --between 1,2 -o sheet.png")]
     Interpolate(InterpolateArgs),
-    /// What each value of a variational encoding stands for: rows along each axis of the latent space
+    /// Show what each latent dimension of a variational model does, by rows along its axis
     #[command(
-        after_help = "All other values of the encoding are 0, the middle of the prior. In a table the columns code and code_value \
-        say which value it is, counted from 0 as in the columns of ae encode, and what it is.\n\nExamples:\n  ae traverse vae.safetensors -o sheet.png\n  \
+        after_help = "All other latent dimensions are 0, the mean of the prior. In a table, the column code holds the number of the \
+        dimension, counted from 0 as in the columns of ae encode, and code_value its value.\n\nExamples:\n  ae traverse vae.safetensors -o sheet.png\n  \
         ae traverse vae.safetensors --steps 5 -o rows.csv"
     )]
     Traverse(TraverseArgs),
-    /// Three maps of the same rows: the model's encoding, principal components and t-SNE, and how well each keeps neighbours
+    /// Map rows to two dimensions by the model's encoding, PCA and t-SNE, and measure how well each
+    /// preserves neighbours
     #[command(after_help = COMPARE_HELP)]
     Compare(CompareArgs),
-    /// What there is to say about a model and rows, with plots, as one HTML file
+    /// Write a report on a model and rows, with plots, as one HTML file
     #[command(after_help = REPORT_HELP)]
     Report(Box<ReportArgs>),
-    /// What a model file holds
+    /// Show what a model file holds
     Info(InfoArgs),
 }
 
-/// Where rows go that may be images.
-const ROWS_OUT: &str = "File to write, of a format told by its ending; - is CSV on standard output; NAME/ or a folder that is there takes \
-images, one a row";
+/// Help for an output of rows that may be images.
+const ROWS_OUT: &str = "File to write, in the format of its extension, or a folder (NAME/, or one that exists) for one image per row; \
+- is CSV on standard output [default: -]";
 
 const TRAIN_HELP: &str = "\
 DATA is a file (.csv .tsv .idx -ubyte, each also with .gz; .npy .npz .parquet), a folder of images (.png .jpg .jpeg), - for CSV on \
 standard input, or a built-in set: digits (1,797 scans of 8x8 pixels), curves[:ROWS[:SEED]] (generated, 28x28 pixels).
 
-Columns may hold numbers, yes or no, texts, dates and times: what each holds is found out, said, and kept in the model. Columns of texts \
-that are mostly different, or more than 256, are left out, with a remark.
+Columns may hold numbers, booleans, categories, dates and times. The kind of each column is inferred, printed and stored in the model. \
+Columns of mostly distinct texts, or of more than 256 different ones, are left out, with a remark.
 
-Images of a folder are scaled to --image, or have one size; the model remembers it. Where they lie in folders of the folder, the names of \
-these are their labels (--label label).
+Images in a folder are resized to --image, or must have one size; the model remembers it. Where images are in subfolders, the names of \
+these are the labels (--label label).
 
-Ctrl-C ends training after the current update and saves the model: its best weights so far, or with --early-stopping 0 the last ones; a \
-second one kills. With --checkpoint the same command goes on from there. While --robust still chooses rows, nothing is saved.
+Ctrl-C ends training after the current update and saves the model: the best weights so far, or with --early-stopping 0 the last ones. A \
+second Ctrl-C exits at once. With --checkpoint, the same command resumes from there. While --robust is still choosing rows, nothing is saved.
 
 Examples:
   ae train digits
@@ -179,27 +180,28 @@ Examples:
   ae train noisy.csv --target clean.csv
   ae train digits --kind vae --beta 1 --activation silu";
 
-/// How rows are read.
+/// How rows are read from a file.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct DataArgs {
-    /// Character between the cells of a CSV file [default: found out]
-    #[arg(help_heading = "How rows are read", long, value_name = "CHAR", value_parser = delimiter)]
+    /// Character that separates the cells of a CSV file [default: detected]
+    #[arg(help_heading = "Input options", long, value_name = "CHAR", value_parser = delimiter)]
     pub(crate) delimiter: Option<u8>,
-    /// The first line of the CSV file holds names [default: found out]
-    #[arg(help_heading = "How rows are read", long)]
+    /// The first line of the CSV file holds column names [default: detected]
+    #[arg(help_heading = "Input options", long)]
     pub(crate) header: bool,
     /// The first line of the CSV file holds values
-    #[arg(help_heading = "How rows are read", long, conflicts_with = "header")]
+    #[arg(help_heading = "Input options", long, conflicts_with = "header")]
     pub(crate) no_header: bool,
-    /// Column that holds labels, not values: a name, or a number counted from 1 (in .npz: an array; of a folder of images: label, the names of its folders)
-    #[arg(help_heading = "How rows are read", long, value_name = "COLUMN")]
+    /// Column that holds labels and is not a feature: a name, or a number counted from 1 (in .npz: an
+    /// array; for a folder of images: label, the names of its subfolders)
+    #[arg(help_heading = "Input options", long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
-    /// Column that names the rows (CSV, Parquet), not values: a name, or a number counted from 1; it is written beside what is found out
-    /// about each row
-    #[arg(help_heading = "How rows are read", long, value_name = "COLUMN")]
+    /// Column that names the rows and is not a feature (CSV, Parquet): a name, or a number counted from
+    /// 1; it is written next to the results of each row
+    #[arg(help_heading = "Input options", long, value_name = "COLUMN")]
     pub(crate) id: Option<String>,
-    /// Array of an .npz file that holds the rows [default: X, x, data, or the only table]
-    #[arg(help_heading = "How rows are read", long, value_name = "NAME")]
+    /// Array of an .npz file that holds the rows [default: X, x, data, or the only two-dimensional one]
+    #[arg(help_heading = "Input options", long, value_name = "NAME")]
     pub(crate) array: Option<String>,
 }
 
@@ -217,126 +219,136 @@ fn delimiter(text: &str) -> Result<u8, String> {
 pub(crate) struct TrainArgs {
     /// Rows to train on: a file, a folder of images, -, digits or curves
     pub(crate) data: String,
-    /// What the rows should become: as many rows of as many values, row for row, such as clean ones of noisy ones; both are scaled by
-    /// what these are
+    /// Rows to learn to output instead of DATA itself, such as clean rows for noisy ones: one for each
+    /// row of DATA, of the same width; the scaling is fitted to them and applied to both
     #[arg(long, value_name = "DATA")]
     pub(crate) target: Option<String>,
-    /// Model file to write [default: named after DATA, in this folder]
+    /// Model file to write [default: named after DATA, in the current folder]
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) input: DataArgs,
-    /// Columns of texts or numbers that are categories, divided by commas: names, or numbers counted from 1 [default: found out]
+    /// Columns to treat as categories: names or numbers (from 1), separated by commas [default:
+    /// inferred]
     #[arg(long, value_name = "COLUMNS", value_parser = names)]
     pub(crate) categorical: Option<Names>,
-    /// Columns that are numbers [default: found out]
+    /// Columns to treat as numbers [default: inferred]
     #[arg(long, value_name = "COLUMNS", value_parser = names)]
     pub(crate) numeric: Option<Names>,
     /// Columns to leave out
     #[arg(long, value_name = "COLUMNS", value_parser = names)]
     pub(crate) drop: Option<Names>,
-    /// What the losses of columns count, e.g. price=3,'pay day=0.5', instead of 1 each; errors, scores and MSE count all alike
+    /// Weights of columns in the loss, e.g. price=3,'pay day=0.5' [default: 1 each]; errors, scores and
+    /// MSE are not weighted
     #[arg(long, value_name = "COLUMN=W,...", value_parser = feature_weights)]
     pub(crate) feature_weights: Option<FeatureWeights>,
-    /// Train on the rows that have this label in the column of --label, and on no others
+    /// Train only on the rows that have this label in the --label column
     #[arg(long, value_name = "LABEL", requires = "label")]
     pub(crate) normal: Option<String>,
-    /// Widths of the layers between input and encoding, e.g. 256,128,64, or none; the decoder mirrors them
-    /// [default: gradual steps; none after convolutions, and with --top-k, --contractive or --unit-norm]
+    /// Widths of the hidden layers between input and encoding, e.g. 256,128,64, or none; the decoder
+    /// mirrors them [default: geometric steps; none after convolutions, or with --top-k, --contractive
+    /// or --unit-norm]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
     pub(crate) hidden: Option<Widths>,
-    /// Convolutions before the hidden layers, each with channels, kernel and stride, e.g. '16 3 s2, 32 3 s2' (after them 'p0' for a
-    /// padding other than half the kernel, 'g4' for groups of channels), and between them 'pool 2' or 'avgpool 2' for the largest value
-    /// or the mean of squares of 2x2 pixels; the decoder mirrors them
+    /// Convolutions before the hidden layers: '16 3 s2, 32 3 s2' are two, of 16 and 32 channels, kernel
+    /// 3 and stride 2. A p0 after these sets a padding other than half the kernel, g4 the groups of
+    /// channels; 'pool 2' and 'avgpool 2' in between are max and average pooling over 2x2 pixels. The
+    /// decoder mirrors them all
     #[arg(long, value_name = "LAYERS")]
     pub(crate) conv: Option<ImageLayers>,
-    /// Size of the images that rows are, height first: 28x28, or 32x32x3 with the channels of a pixel together; those of a folder are
-    /// scaled to it [default for a folder: the size that all have]
+    /// Size of the images that rows are, height first: 28x28, or 32x32x3 with the channels last; images
+    /// in a folder are resized to it [default for a folder: the size that all have]
     #[arg(long, value_name = "SIZE")]
     pub(crate) image: Option<Image>,
-    /// Values of an encoding [default: a fifth of the features, 256 at most]
+    /// Size of the encoding [default: a fifth of the features, at most 256]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) encoding_dim: Option<usize>,
     /// Activation of the hidden layers and the encoding
     #[arg(long, value_enum, default_value = "tanh")]
     pub(crate) activation: ActivationArg,
-    /// Distribution of the first weights
+    /// Distribution of the initial weights
     #[arg(long, value_enum, default_value = "glorot-uniform")]
     pub(crate) init: InitArg,
     /// Passes over the training rows
     #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
     pub(crate) epochs: usize,
-    /// Rows of an update [default: 8 to 128, by the number of rows]
+    /// Rows per update [default: 8 to 128, depending on the number of rows]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Step of the updates, or auto, by a test of growing rates [default: for adam 0.003 up to 128 features and 0.001 from there on, 0.01 for sgd, 0.003 with momentum]
+    /// Learning rate, or auto to choose one with a learning-rate range test [default: for adam and adamw
+    /// 0.003 up to 128 features and 0.001 beyond, for sgd 0.01, for momentum and nesterov 0.003]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<Rate>,
-    /// Rule of the updates
+    /// Optimizer
     #[arg(long, value_enum, default_value = "adam")]
     pub(crate) optimizer: OptimizerArg,
-    /// Share of the velocity that remains, for momentum and nesterov [default: 0.9]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    /// Momentum coefficient, for momentum and nesterov [default: 0.9]
+    #[arg(long, value_name = "COEFFICIENT", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
-    /// Decays of the two means of adam and adamw [default: 0.9,0.999]
+    /// Decay rates of the two moment estimates, for adam and adamw [default: 0.9,0.999]
     #[arg(long, value_name = "B1,B2", value_parser = betas, allow_negative_numbers = true)]
     pub(crate) betas: Option<Betas>,
-    /// Decay of the weights, for adamw [default: 0.01]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    /// Weight decay, for adamw [default: 0.01]
+    #[arg(long, value_name = "COEFFICIENT", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
-    /// Seed of weights, split, shuffles, noise, dropout and samples
+    /// Random seed of initial weights, validation split, shuffling, noise, dropout and sampling
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: u64,
-    /// Arithmetic
+    /// Floating-point precision; bf16 is mixed precision
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) precision: PrecisionArg,
-    /// Scaling of each feature; categories stay 0 and 1 [default: minmax; common for images; standard for tables with other columns than
-    /// numbers, and with --missing mask]
+    /// Scaling of the features; categories stay 0 and 1 [default: minmax; common for images; standard
+    /// for tables with non-numeric columns and with --missing mask]
     #[arg(long, value_enum)]
     pub(crate) scale: Option<ScaleArg>,
-    /// Share of the rows to validate on instead of learning from, drawn at random; or a file of rows to validate on, such as the latest
-    #[arg(long, default_value = "0.1", value_name = "SHARE|FILE", allow_negative_numbers = true)]
+    /// Fraction of the rows to hold out for validation, chosen at random, or a file of validation rows,
+    /// such as the latest ones
+    #[arg(long, default_value = "0.1", value_name = "FRACTION|FILE", allow_negative_numbers = true)]
     pub(crate) validation: Validation,
-    /// What missing values are: an error, or left out of the loss and filled in by reconstruct [default: reject; mask for tables with
-    /// other columns than numbers]
+    /// Reject missing values, or mask them: they are left out of the loss, and reconstruct fills them in
+    /// [default: reject; mask for tables with non-numeric columns]
     #[arg(long, value_enum)]
     pub(crate) missing: Option<MissingArg>,
-    /// Stop after this many epochs without a better validation loss, keeping the best weights; 0 never stops
+    /// Stop after this many epochs without a lower validation loss, keeping the best weights; 0 disables
+    /// it
     #[arg(long, default_value_t = 20, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub(crate) early_stopping: usize,
-    /// Share of the rows that may be anomalies, below 0.5: two trainings find those with the largest errors, which are then not learnt from
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    /// Fraction of the rows that may be anomalies, below 0.5: two training runs find that many rows with
+    /// the largest errors, and the model is then trained without them
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
     pub(crate) robust: Option<f64>,
-    /// Folder to make for a log of this training: epochs.jsonl with an object an epoch, and an event file for TensorBoard
+    /// Folder to create for a log of the training run: epochs.jsonl, with an object per epoch, and an
+    /// event file for TensorBoard
     #[arg(long, value_name = "FOLDER")]
     pub(crate) log_dir: Option<PathBuf>,
-    /// File that keeps where training is, written now and then and at the end: the same command goes on from there, to the same model as at
-    /// one go (with a schedule that does not depend on them, more --epochs may be asked for)
+    /// Checkpoint file, written at intervals and at the end: the same command resumes from it, and ends
+    /// with the same model as an uninterrupted run (--epochs may be raised if the schedule does not
+    /// depend on it)
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// Seconds from one checkpoint to the next
+    /// Seconds between checkpoints
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "checkpoint")]
     pub(crate) checkpoint_every: u32,
-    /// TOML file of flags, without their dashes: hidden = [64, 32]; those of the command line win
+    /// TOML file of flags without dashes, e.g. hidden = [64, 32]; the command line takes precedence
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) kind: KindArgs,
 }
 
-/// Names of columns as one argument.
+/// Column names, parsed from one argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names(pub(crate) Vec<String>);
 
 fn names(text: &str) -> Result<Names, String> {
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
     match names.iter().any(String::is_empty) {
-        true => Err(format!("'{text}' is not a list of columns, divided by commas")),
+        true => Err(format!("'{text}' is not a list of columns separated by commas")),
         false => Ok(Names(names)),
     }
 }
 
-/// Columns and what their losses count.
+/// Columns and the weights of their losses.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FeatureWeights(pub(crate) Vec<(String, f64)>);
 
@@ -351,7 +363,7 @@ fn feature_weights(text: &str) -> Result<FeatureWeights, String> {
     })
 }
 
-/// Hidden widths as one argument.
+/// Widths of the hidden layers, parsed from one argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Widths(pub(crate) Vec<usize>);
 
@@ -361,12 +373,12 @@ fn widths(text: &str) -> Result<Widths, String> {
     }
     let parse = |part: &str| match part.trim().parse::<usize>() {
         Ok(width) if width > 0 => Ok(width),
-        _ => Err(format!("'{part}' is not a width: whole numbers from 1, divided by commas, or none")),
+        _ => Err(format!("'{part}' is not a width: expected positive integers separated by commas, or none")),
     };
     text.split(',').map(parse).collect::<Result<_, _>>().map(Widths)
 }
 
-/// A learning rate, or the wish to have one found.
+/// A learning rate, or `auto` for one found by a range test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Rate {
     Given(f64),
@@ -385,12 +397,12 @@ impl FromStr for Rate {
     }
 }
 
-/// Two decays as one argument.
+/// The two decay rates of Adam, parsed from one argument.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Betas(pub(crate) f64, pub(crate) f64);
 
 fn betas(text: &str) -> Result<Betas, String> {
-    let wrong = || format!("'{text}' is not two numbers divided by a comma");
+    let wrong = || format!("'{text}' is not two numbers separated by a comma");
     let (first, second) = text.split_once(',').ok_or_else(wrong)?;
     let parse = |part: &str| part.trim().parse::<f64>().map_err(|_| wrong());
     Ok(Betas(parse(first)?, parse(second)?))
@@ -402,7 +414,7 @@ pub(crate) struct TransformArgs {
     pub(crate) model: PathBuf,
     /// Rows: a file, a folder of images, -, digits or curves
     pub(crate) data: String,
-    /// File to write, of a format told by its ending; - is CSV on standard output
+    /// File to write, in the format of its extension; - is CSV on standard output [default: -]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -413,7 +425,8 @@ pub(crate) struct TransformArgs {
 pub(crate) struct ReconstructArgs {
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
-    /// Keep the rows as they are, and fill in their missing values only: in three rounds, each from what the last one filled in
+    /// Keep the known values and only fill in the missing ones, in three rounds, each starting from what
+    /// the last one filled in
     #[arg(long)]
     pub(crate) fill: bool,
 }
@@ -422,10 +435,10 @@ pub(crate) struct ReconstructArgs {
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
-    /// The squared error of every feature instead of one error a row
+    /// Write the squared error of every feature instead of one error per row
     #[arg(long)]
     pub(crate) per_feature: bool,
-    /// Sum or mean of the squared errors of a row
+    /// Sum or mean of a row's squared errors
     #[arg(long, value_enum, default_value = "sum", conflicts_with = "per_feature")]
     pub(crate) norm: NormArg,
 }
@@ -434,10 +447,10 @@ pub(crate) struct ScoreArgs {
 pub(crate) struct GenerateArgs {
     /// Model file
     pub(crate) model: PathBuf,
-    /// Rows to make up
+    /// Number of rows to generate
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000_000), value_name = "N")]
     pub(crate) rows: u32,
-    /// Seed of the encodings
+    /// Random seed of the encodings
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     #[command(flatten)]
@@ -450,10 +463,10 @@ pub(crate) struct InterpolateArgs {
     pub(crate) model: PathBuf,
     /// Rows: a file, a folder of images, -, digits or curves
     pub(crate) data: String,
-    /// The two rows, counted from 1
+    /// The two rows to interpolate between, counted from 1
     #[arg(long, default_value = "1,2", value_name = "A,B", value_parser = two_rows)]
     pub(crate) between: (usize, usize),
-    /// Rows to make, the two ends included
+    /// Number of rows to write, including both ends
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) steps: usize,
     #[command(flatten)]
@@ -466,37 +479,38 @@ pub(crate) struct InterpolateArgs {
 pub(crate) struct TraverseArgs {
     /// File of a variational model
     pub(crate) model: PathBuf,
-    /// Rows of each axis, which are a line of a sheet
+    /// Rows per axis; in a .png, each axis is one line of images
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u16).range(2..=1000), value_name = "N")]
     pub(crate) steps: u16,
-    /// How far an axis is followed to either side, in standard deviations of the prior
+    /// How far to follow each axis in both directions, in standard deviations of the prior
     #[arg(long, default_value_t = 3.0, value_name = "SIGMAS", allow_negative_numbers = true)]
     pub(crate) extent: f32,
     #[command(flatten)]
     pub(crate) drawn: DrawnArgs,
 }
 
-/// Where rows go that may be images.
+/// Where to write rows that may be images.
 #[derive(Args, Debug)]
 pub(crate) struct DrawnArgs {
-    /// File to write, of a format told by its ending; .png draws the rows as images, grey or of three channels, and a folder gets an
-    /// image a row (not for traverse); - is CSV on standard output
+    /// File to write, in the format of its extension: .png is a contact sheet of the rows as images,
+    /// greyscale or RGB; a folder gets one image per row (not for traverse); - is CSV on standard output
+    /// [default: -]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
-    /// Lines of an image and pixels of a line, or also its channels, as for train, for .png [default: as the model was told, else
-    /// square]
+    /// Size of the images in a .png, height first, optionally with channels, as for train [default: the
+    /// size the model was trained with, else square]
     #[arg(long, value_name = "HxW", value_parser = image_size)]
     pub(crate) image: Option<Image>,
 }
 
 fn two_rows(text: &str) -> Result<(usize, usize), String> {
-    let wrong = || format!("'{text}' is not two numbers of rows, counted from 1, divided by a comma");
+    let wrong = || format!("'{text}' is not two row numbers, counted from 1 and separated by a comma");
     let (first, second) = text.split_once(',').ok_or_else(wrong)?;
     let parse = |part: &str| part.trim().parse().ok().filter(|row| *row > 0).ok_or_else(wrong);
     Ok((parse(first)?, parse(second)?))
 }
 
-/// The size of an image that can be drawn.
+/// The size of an image, small enough to draw.
 fn image_size(text: &str) -> Result<Image, String> {
     match text.parse() {
         Ok(image @ Image { height, width, .. }) if height.max(width) <= 4096 => Ok(image),
@@ -536,21 +550,21 @@ pub(crate) enum PrecisionArg {
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScaleArg {
-    /// To [0, 1] by the smallest and largest value
+    /// To [0, 1], by the minimum and maximum of each feature
     Minmax,
-    /// To [0, 1] by the smallest and largest value of all features together: for features that share a unit, such as pixels
+    /// To [0, 1], by the minimum and maximum over all features, which share a unit, such as pixels
     #[value(alias = "global")]
     Common,
     /// To mean 0 and standard deviation 1
     Standard,
     /// By median and interquartile range
     Robust,
-    /// To mean 0, in its own unit: for features that share one
+    /// To mean 0, keeping the unit: for features that share one
     #[value(alias = "center")]
     Centre,
     /// By rank, to a normal distribution: for heavy tails
     Quantile,
-    /// Not at all
+    /// No scaling
     None,
 }
 

@@ -1,4 +1,5 @@
-//! One module a command (the three that send rows through a model share one).
+//! One module per command; `encode`, `decode` and `reconstruct` share one, as do `generate`,
+//! `interpolate` and `traverse`.
 
 pub(crate) mod compare;
 pub(crate) mod detect;

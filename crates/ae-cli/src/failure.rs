@@ -1,4 +1,4 @@
-//! Why a command failed, and the exit status that says so.
+//! Why a command failed, and its exit status.
 
 use std::fmt;
 use std::io;
@@ -7,14 +7,14 @@ use ae_data::DataError;
 use ae_eval::EvalError;
 use ae_model::{ConfigError, Error, IsaError};
 
-/// The end of a command that did not succeed.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The command line asks for something impossible: exit status 2.
     Usage(String),
     /// Anything else: exit status 1.
     Other(String),
-    /// Standard output was closed by its reader: exit status 1, without a word.
+    /// Standard output was closed by its reader: exit status 1, without a message.
     BrokenPipe,
 }
 
@@ -30,7 +30,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // One line, whatever a file's name or text may hold.
+            // One line, whatever file names and contents may hold.
             Failure::Usage(text) | Failure::Other(text) => f.write_str(&text.replace(['\n', '\r'], " ")),
             Failure::BrokenPipe => f.write_str("standard output was closed"),
         }
@@ -38,7 +38,7 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// [`Failure::with_rows`] where the rows may have targets, from a place of their own.
+    /// [`Failure::with_rows`] for rows that may have targets from another location.
     pub(crate) fn with_pairs(location: &str, target: Option<&str>, error: Error) -> Failure {
         match (error, target) {
             (Error::Targets(error), Some(target)) => Failure::with_rows(target, *error),
@@ -46,7 +46,7 @@ impl Failure {
         }
     }
 
-    /// An error of the library about rows that came from `location`, which it does not know.
+    /// Adds the `location` of rows to library errors about rows, which lack it.
     pub(crate) fn with_rows(location: &str, error: Error) -> Failure {
         match error {
             Error::Width { .. }
@@ -72,7 +72,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Settings that what is allowed may mention, and their flags.
+/// Settings that error messages may mention, with their flags.
 const SETTINGS: [(&str, &str); 5] = [
     ("code_penalty", "--sparsity"),
     ("conv_layers", "--conv"),
@@ -123,7 +123,7 @@ impl From<ConfigError> for Failure {
             _ => return Failure::Usage(error.to_string()),
         };
         let allowed = SETTINGS.iter().fold(allowed.clone(), |text, (name, flag)| text.replace(name, flag));
-        // What is refused is then that it is there at all.
+        // Here the error is that the setting is present at all.
         if value == "set" {
             return Failure::Usage(format!("{flag}: it must be {allowed}"));
         }

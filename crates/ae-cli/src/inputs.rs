@@ -1,4 +1,4 @@
-//! What commands read and where they write: rows that fit a model, and outputs that are checked before the work.
+//! Reading rows that fit a model, and checking outputs before any work is done.
 
 use std::path::{Path, PathBuf};
 
@@ -13,19 +13,19 @@ use crate::output::Output;
 use crate::pictures::{self, Folder};
 use crate::tables;
 
-/// The format of what is a file, by its name.
+/// The format of a file, by its name; `None` for anything else.
 fn file_format(location: &Path) -> Option<Format> {
     Format::of(location).ok().filter(|_| ae_data::folder(location).is_none())
 }
 
-/// Whether what is there can have a column that says what the rows are called.
+/// Whether the format at this location can have a column that names the rows.
 pub(crate) fn may_name_rows(location: &Path) -> bool {
     let format = file_format(location);
     location == Path::new("-") || matches!(format, Some(Format::Csv | Format::Tsv | Format::Parquet))
 }
 
-/// How the flags say that the rows of `location` are read, with missing values as NaN if they may be missing. Flags that say nothing about
-/// them are named.
+/// Translates the flags to options for reading `location`; missing values are NaN if `may_miss`, else an
+/// error. Prints a remark for each flag that has no effect there.
 pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Output) -> ReadOptions {
     let format = file_format(Path::new(location));
     let has_cells = location == "-" || matches!(format, Some(Format::Csv | Format::Tsv));
@@ -37,7 +37,7 @@ pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Out
         ("--no-header", args.no_header, has_cells),
     ] {
         if given && !of_use {
-            out.note(format!("{location}: {flag} changes nothing in how this is read"));
+            out.note(format!("{location}: {flag} has no effect on this input"));
         }
     }
     let mut options = ReadOptions::default();
@@ -54,7 +54,8 @@ pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Out
     options
 }
 
-/// Reads rows of numbers, images of a folder at this size. Where they are columns of the `wanted` names and others hold text, without these.
+/// Reads rows of numbers, or a folder of images, resized to `image` if given. If columns other than the
+/// `wanted` ones hold text, reads only the `wanted` columns.
 fn read(
     location: &str,
     args: &DataArgs,
@@ -69,14 +70,14 @@ fn read(
             options.image = image.map(pictures::size);
             let images = pictures::read(folder, &options, out).map_err(|error| match error {
                 DataError::ImageSizes { .. } => Failure::Other(format!(
-                    "{error}; for a model that was trained with --image they are scaled"
+                    "{error}; a model that was trained with --image resizes all images"
                 )),
                 error => error.into(),
             });
             Ok(images?.rows)
         }
         None => match (ae_data::read(location, &options), wanted) {
-            // Standard input has gone by.
+            // Standard input cannot be read again.
             (Err(error), Some(wanted))
                 if location != "-"
                     && let Some(column) = of_others(&error, wanted) =>
@@ -93,7 +94,7 @@ fn read(
     }
 }
 
-/// The column that holds no numbers, where that is none of the `wanted` ones.
+/// The column that the error says is not numeric, unless it is one of the `wanted` ones.
 fn of_others(error: &DataError, wanted: &[String]) -> Option<String> {
     let column = match error {
         DataError::NotANumber { column, .. } => column.as_str(),
@@ -103,17 +104,17 @@ fn of_others(error: &DataError, wanted: &[String]) -> Option<String> {
     (!wanted.iter().any(|name| column == format!("'{name}'"))).then(|| column.to_owned())
 }
 
-/// What may help against an error of training rows.
+/// Adds to an error about training rows which flags may help.
 pub(crate) fn with_hint(error: DataError) -> Failure {
     if let DataError::ImageSizes { expected: (height, width), .. } = error {
-        return Failure::Other(format!("{error}; --image {height}x{width} scales them all"));
+        return Failure::Other(format!("{error}; --image {height}x{width} resizes them all"));
     }
     match &error {
         DataError::MissingValue { .. } => {
             Failure::Other(format!("{error}; --missing mask leaves it out of the loss"))
         }
         DataError::NotANumber { .. } => Failure::Other(format!(
-            "{error}; --categorical takes a column's values for categories, --drop leaves it out"
+            "{error}; --categorical treats a column as categories, --drop leaves it out"
         )),
         DataError::UnsupportedType { array, .. } if array.starts_with("column ") => {
             Failure::Other(format!("{error}; --drop leaves it out"))
@@ -122,8 +123,10 @@ pub(crate) fn with_hint(error: DataError) -> Failure {
     }
 }
 
-/// Reads rows for a model: images of a folder at the size that the model was told; columns are matched by name where both sides have names, else by position; by the model's schema where it has
-/// one.
+/// Reads rows for a model.
+///
+/// Images in a folder are resized to the model's image size. Columns are read by the model's schema if
+/// it has one; else they are matched by name if both sides have names, or by position.
 pub(crate) fn read_for(
     model: &Autoencoder,
     location: &str,
@@ -133,7 +136,7 @@ pub(crate) fn read_for(
     read_images_for(model, model.config().image(), location, args, out)
 }
 
-/// [`read_for`], with images of a folder at another size than the model was told.
+/// [`read_for`] with images of a folder resized to `image` instead of the model's own size.
 pub(crate) fn read_images_for(
     model: &Autoencoder,
     image: Option<Image>,
@@ -149,8 +152,9 @@ pub(crate) fn read_images_for(
     matched(model, rows, location, out)
 }
 
-/// [`read_images_for`] for rows beside others that are read with the same flags: these may do without what the others' rows are called, and, where
-/// they `may_lack_labels`, without labels.
+/// [`read_images_for`] for a second set of rows, read with the same flags as the first.
+///
+/// It may lack the `--id` column and, if `may_lack_labels`, the `--label` column.
 pub(crate) fn read_beside(
     model: &Autoencoder,
     image: Option<Image>,
@@ -159,7 +163,7 @@ pub(crate) fn read_beside(
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let mut rows = read_images_for(model, image, location, args, out);
-    // Standard input has gone by.
+    // Standard input cannot be read again.
     if location == "-" {
         return rows;
     }
@@ -181,7 +185,8 @@ pub(crate) fn read_beside(
     rows
 }
 
-/// Rows of numbers with the columns of a model that has no schema: by name where both sides have names, else by position.
+/// Matches rows of numbers to the columns of a model without a schema: by name if both sides have names,
+/// else by position.
 fn matched(model: &Autoencoder, rows: Dataset, location: &str, out: &Output) -> Result<Dataset, Failure> {
     let Some(wanted) = model.feature_names() else { return Ok(rows) };
     let Some(present) = rows.names() else {
@@ -194,7 +199,7 @@ fn matched(model: &Autoencoder, rows: Dataset, location: &str, out: &Output) -> 
     chosen(rows, &present, wanted, location, out)
 }
 
-/// Reads rows for a model that has a schema: its features, and the table that they come from.
+/// Reads rows for a model with a schema. Returns its features and the table that they come from.
 pub(crate) fn read_table_for(
     model: &Autoencoder,
     schema: &Schema,
@@ -217,16 +222,16 @@ pub(crate) fn read_table_for(
 }
 
 fn no_names(location: &str) -> String {
-    format!("{location} has no column names: its columns are taken in the order of the model's")
+    format!("{location} has no column names: its columns are matched to the model's by position")
 }
 
-/// A table of numbers, and which of its columns each feature of a model is.
+/// A table of numbers as text, with the column of each feature of a model.
 pub(crate) struct Texts {
     pub(crate) table: Table,
     pub(crate) columns: Vec<usize>,
 }
 
-/// Reads rows for a model that has no schema, and the texts that they come from, where they come as texts.
+/// Reads rows for a model without a schema, along with their original texts if the format has texts.
 pub(crate) fn read_texts_for(
     model: &Autoencoder,
     location: &str,
@@ -254,8 +259,10 @@ pub(crate) fn read_texts_for(
     Ok((rows, Some(Texts { table, columns })))
 }
 
-/// Reads what the rows of `location` should become, one row of as many values for each: columns are matched by name where the names are
-/// the same, else by position. A column of labels may be missing. `how` says whether values may be missing, and the size of images.
+/// Reads the targets of the rows of `location`: one row for each, of the same width.
+///
+/// Columns are matched by name if the names are the same, else by position. The label column may be
+/// missing. `how` says whether values may be missing, and the size of images.
 pub(crate) fn read_targets(
     rows: &Dataset,
     location: &str,
@@ -276,7 +283,7 @@ pub(crate) fn read_targets(
         (Some(wanted), Some(present)) if wanted.iter().all(|name| present.contains(name)) => {
             targets.select_columns(wanted)?
         }
-        // By position, under the names that the model knows.
+        // By position, under the names of the inputs.
         (Some(wanted), Some(_)) if wanted.len() == targets.features() => {
             targets.with_names(wanted.to_vec())?
         }
@@ -286,8 +293,8 @@ pub(crate) fn read_targets(
         ([rows.rows(), rows.features()], [targets.rows(), targets.features()]);
     if (rows_of, width) != (targets_of, other) {
         return Err(Failure::Other(format!(
-            "{location} has {rows_of} rows of {width} values and --target {target} has {targets_of} of {other}: \
-             each row needs one target of as many values"
+            "{location} has {rows_of} rows of {width} values, but --target {target} has {targets_of} rows of {other}: \
+             they must have the same shape"
         )));
     }
     let stem = |name: &String| Path::new(name).with_extension("");
@@ -295,13 +302,13 @@ pub(crate) fn read_targets(
         && let Some((file, other)) = files.iter().zip(others).find(|(file, other)| stem(file) != stem(other))
     {
         return Err(Failure::Other(format!(
-            "the target of {file} in {location} would be {other} in --target {target}: both folders need files of the same names"
+            "{file} in {location} would be paired with {other} in --target {target}: both folders need the same file names"
         )));
     }
     Ok(targets)
 }
 
-/// Refuses standard input for rows and for their targets.
+/// Refuses to read both rows and targets from standard input.
 pub(crate) fn check_targets(data: &str, target: Option<&str>) -> Result<(), Failure> {
     if data == "-" && target == Some("-") {
         return Err(Failure::Usage("--target: standard input can be read only once".to_owned()));
@@ -309,7 +316,7 @@ pub(crate) fn check_targets(data: &str, target: Option<&str>) -> Result<(), Fail
     Ok(())
 }
 
-/// Reads encodings: columns that are named as `ae encode` names them are matched by name, others by position.
+/// Reads encodings. Columns are matched by name if they are named as by `ae encode`, else by position.
 pub(crate) fn read_codes(
     model: &Autoencoder,
     location: &str,
@@ -326,12 +333,12 @@ pub(crate) fn read_codes(
     }
 }
 
-/// What the columns of encodings are called.
+/// The column names of encodings.
 pub(crate) fn code_names(model: &Autoencoder) -> Vec<String> {
     (0..model.config().encoding_dim()).map(|i| format!("code_{i}")).collect()
 }
 
-/// The wanted ones of the columns that are present, in their order, and a word about the others.
+/// Selects the `wanted` columns, in that order, and remarks on the others.
 fn chosen(
     rows: Dataset,
     present: &[String],
@@ -363,7 +370,7 @@ pub(crate) fn load(path: &Path, threads: Option<usize>) -> Result<Autoencoder, F
     Ok(model)
 }
 
-/// Loads a detector, if the file is one and not a model alone.
+/// Loads a detector; `None` if the file is a plain model.
 pub(crate) fn load_detector(path: &Path, threads: Option<usize>) -> Result<Option<Detector>, Failure> {
     match Detector::load(path) {
         Ok(mut detector) => {
@@ -375,19 +382,19 @@ pub(crate) fn load_detector(path: &Path, threads: Option<usize>) -> Result<Optio
     }
 }
 
-/// Where a table goes.
+/// Where to write a table.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// CSV on standard output.
     Standard,
-    /// A file of a format that can be written, in a folder that exists.
+    /// A file of a writable format, in an existing folder.
     File(PathBuf),
     /// A folder of images.
     Images(Folder),
 }
 
 impl Target {
-    /// Checks an `-o` before any work is done for it.
+    /// Parses and checks `-o` before any work is done.
     pub(crate) fn checked(output: Option<&Path>) -> Result<Target, Failure> {
         let Some(path) = output.filter(|path| *path != Path::new("-")) else { return Ok(Target::Standard) };
         let format = Format::of(path).map_err(|error| Failure::Usage(format!("-o {error}")))?;
@@ -398,7 +405,8 @@ impl Target {
         Ok(Target::File(path.to_owned()))
     }
 
-    /// [`Target::checked`] for rows of the model, which may be images: then `-o` may be a folder. `data` is where they come from.
+    /// [`Target::checked`] for rows of the model. If these are images, `-o` may be a folder; `data` is
+    /// where the rows come from.
     pub(crate) fn of_rows(
         output: Option<&Path>,
         model: &Autoencoder,
@@ -410,7 +418,7 @@ impl Target {
         }
     }
 
-    /// Whether rows go there as texts, not as numbers or as objects of JSON.
+    /// Whether rows are written as text, not as binary numbers or JSON objects.
     pub(crate) fn is_text(&self, out: &Output) -> bool {
         match self {
             Target::Standard => !out.is_json(),
@@ -419,7 +427,7 @@ impl Target {
         }
     }
 
-    /// Whether the format holds numbers only.
+    /// Whether the format can hold only numbers.
     pub(crate) fn is_numeric(&self) -> bool {
         match self {
             Target::Standard => false,
@@ -428,7 +436,7 @@ impl Target {
         }
     }
 
-    /// Writes the table, and says where to.
+    /// Writes the table and remarks where to.
     pub(crate) fn write(&self, table: &Dataset, out: &mut Output) -> Result<(), Failure> {
         match self {
             Target::Standard => match ae_data::write_csv(table, out.stream()) {
@@ -451,13 +459,13 @@ impl Target {
     }
 }
 
-/// What becomes of labels in a file of numbers, to follow its name.
+/// What happens to labels in a file of numbers, as text to append to its name.
 fn kept_labels(table: &Dataset, path: &Path) -> String {
     const NAMED: usize = 10;
     let Some(labels) = table.labels() else { return String::new() };
     match Format::of(path) {
-        Ok(Format::Npy) => ", without their labels, which .npz, .csv and .parquet hold".to_owned(),
-        // Whole numbers are written as what they are.
+        Ok(Format::Npy) => ", without their labels, which .npz, .csv and .parquet can hold".to_owned(),
+        // Labels that are whole numbers are written unchanged.
         Ok(Format::Npz) if labels.names().iter().any(|name| name.parse::<i64>().is_err()) => {
             let names = labels.names().iter().enumerate().take(NAMED);
             let names: Vec<String> = names.map(|(code, name)| format!("{code} is {name}")).collect();
@@ -468,7 +476,7 @@ fn kept_labels(table: &Dataset, path: &Path) -> String {
     }
 }
 
-/// Refuses a path that cannot be written, before time is spent on what goes there.
+/// Refuses an `-o` that cannot be written, before any work is done.
 pub(crate) fn check_output(path: &Path) -> Result<(), Failure> {
     check_file("-o", path)
 }

@@ -1,4 +1,4 @@
-//! What kind of autoencoder is trained: the flags, and what they mean.
+//! Flags for the kind of autoencoder, its objective and regularisation.
 
 use ae_model::{
     Activation, CodePenalty, ConfigBuilder, Dropout, Gaussian, Latent, Loss, Noise, Revival, Schedule, TopK,
@@ -8,111 +8,119 @@ use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
 
-/// A starting point; every part of it can be chosen by its own flag too.
+/// A preset; each part of it can also be chosen by a flag of its own.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Kind {
-    /// Encoder and decoder, nothing else
+    /// Encoder and decoder only
     #[default]
     Plain,
-    /// With a corrupted input: --noise, masking:0.25 unless given
+    /// Corrupts the input in training, by --noise (default masking:0.25)
     Denoising,
-    /// With few active values in an encoding: by --top-k, or by a penalty, --sparsity, l1:0.01 unless given
+    /// Keeps most of the encoding at or near 0, by --top-k or else by --sparsity (default l1:0.01)
     Sparse,
-    /// Variational: a Gaussian encoding; --loss bce unless given, with --scale minmax, common or none
+    /// Variational, with a Gaussian latent; --loss defaults to bce with --scale minmax, common or none
     Vae,
 }
 
 #[derive(Args, Debug, Default)]
-#[command(next_help_heading = "Kinds of autoencoders")]
+#[command(next_help_heading = "Autoencoder kinds and regularisation")]
 pub(crate) struct KindArgs {
-    /// Plain, denoising, sparse or variational [default: plain; denoising for tables with other columns than numbers]
+    /// Kind of autoencoder [default: plain; denoising for tables with non-numeric columns]
     #[arg(long, value_enum)]
     kind: Option<Kind>,
     #[arg(
         long,
-        help = "Loss of a row: mse, mae, huber[:DELTA] (1), bce or sigmoid-mse (for features in [0, 1]), gaussian-nll [default: mse; for a vae of features in [0, 1] bce]",
+        help = "Loss of each row: mse, mae, huber[:DELTA] (1), bce or sigmoid-mse (for features in [0, 1]), gaussian-nll [default: mse; bce for a vae with features in [0, 1]]",
         value_name = "LOSS"
     )]
     loss: Option<Loss>,
     #[arg(
         long,
-        help = "Corruption of the input in training: gaussian[:SIGMA] (0.1), masking[:SHARE] (0.25), salt-and-pepper[:SHARE] (0.1), swap[:SHARE] (0.15)",
+        help = "Corruption of the input in training: gaussian[:SIGMA] (0.1), masking[:FRACTION] (0.25), salt-and-pepper[:FRACTION] (0.1), swap[:FRACTION] (0.15)",
         value_name = "NOISE"
     )]
     noise: Option<Noise>,
     #[arg(
         long,
-        help = "Penalty on the encoding: l1[:WEIGHT] (0.01), kl[:WEIGHT[:TARGET]] (0.1, 0.05)",
+        help = "Sparsity penalty on the encoding: l1[:WEIGHT] (0.01), kl[:WEIGHT[:TARGET]] (0.1, 0.05)",
         value_name = "PENALTY"
     )]
     sparsity: Option<CodePenalty>,
-    /// Values of an encoding that are kept, the largest; the others become zero
+    /// Keep the K largest values of each encoding and set the others to zero
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<usize>,
-    /// With --top-k: keep the largest values of a whole batch, K a row in the mean, instead of K of each row; outside training those
-    /// that reach a threshold learned on the way (Bussmann et al. 2024)
+    /// With --top-k: keep the largest values of a whole batch, K per row on average, instead of K of
+    /// each row; outside training, keep those that reach a threshold learned in training (Bussmann et
+    /// al. 2024)
     #[arg(long, requires = "top_k", conflicts_with = "revive")]
     batch_top_k: bool,
-    /// With --top-k: bring back features that were not among the largest for this many rows, by the auxiliary loss of Gao
-    /// et al. 2024 and a bias that rises until they are
+    /// With --top-k: revive latent features that were not among the K largest for this many rows, by the
+    /// auxiliary loss of Gao et al. 2024 and a bias that rises until they are active again
     #[arg(long, value_name = "ROWS", requires = "top_k")]
     revive: Option<u64>,
-    /// Weight of the divergence of a vae [default: 1]
+    /// Weight of the KL divergence of a vae [default: 1]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     beta: Option<f64>,
-    /// Epochs over which the divergence of a vae grows to its weight [default: 0]
+    /// Epochs over which the KL weight of a vae grows from 0 [default: 0]
     #[arg(long, value_name = "EPOCHS")]
     kl_warm_up: Option<usize>,
-    /// Divergence that each value of a vae's encoding has for free, in nats [default: 0]
+    /// KL divergence per latent dimension of a vae that is not penalised, in nats [default: 0]
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
     free_bits: Option<f64>,
-    /// Samples of a row in the training of a vae; from 2 on the objective is the importance-weighted bound [default: 1]
+    /// Latent samples per row in training a vae; from 2 on, the objective is the importance-weighted
+    /// bound [default: 1]
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// Activation of the encoding [default: as the hidden layers; linear for a vae, relu with --top-k, sigmoid with --sparsity kl]
+    /// Activation of the encoding [default: that of the hidden layers; linear for a vae, relu with
+    /// --top-k, sigmoid with --sparsity kl]
     #[arg(long, value_enum, value_name = "ACTIVATION")]
     encoding_activation: Option<ActivationArg>,
-    /// Share of the outputs of hidden layers to drop in training
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
+    /// Fraction of the outputs of hidden layers to drop in training
+    #[arg(long, default_value_t = 0.0, value_name = "FRACTION", allow_negative_numbers = true)]
     dropout: f64,
-    /// Normalise the outputs of hidden layers, each row over its features
+    /// Layer normalisation: normalise the outputs of hidden layers over the features of each row
     #[arg(long)]
     layer_norm: bool,
-    /// Make the weights of the decoder the transposes of the encoder's
+    /// Use the transposes of the encoder's weights as those of the decoder
     #[arg(long)]
     tied_weights: bool,
-    /// Penalty on the squared derivatives of the encoding by the input; for encoders of one layer, which is then usual
+    /// Penalty on the squared norm of the encoder's Jacobian; for encoders of one layer, for which
+    /// --hidden defaults to none
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     contractive: Option<f64>,
-    /// Keep the decoder's vector of each value of the encoding at norm 1; for dictionaries, without hidden layers
+    /// Keep the decoder's vector of each latent feature at norm 1; for dictionaries without hidden
+    /// layers
     #[arg(long)]
     unit_norm: bool,
-    /// Share of the inputs to drop in training
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE", allow_negative_numbers = true)]
+    /// Fraction of the inputs to drop in training
+    #[arg(long, default_value_t = 0.0, value_name = "FRACTION", allow_negative_numbers = true)]
     input_dropout: f64,
-    /// Penalty on the sum of the sizes of weights and biases
+    /// L1 penalty: WEIGHT times the sum of the absolute values of weights and biases
     #[arg(long, default_value_t = 0.0, value_name = "WEIGHT", allow_negative_numbers = true)]
     l1: f64,
-    /// Penalty on half the sum of the squares of weights and biases
+    /// L2 penalty: WEIGHT times half the sum of the squares of weights and biases
     #[arg(long, default_value_t = 0.0, value_name = "WEIGHT", allow_negative_numbers = true)]
     l2: f64,
     #[arg(
         long,
-        help = "Learning rate over time: constant, cosine[:END] (0), one-cycle[:WARM_UP] (0.3), plateau[:FACTOR[:PATIENCE]] (0.5, 5)",
+        help = "Learning-rate schedule: constant, cosine[:END] (0), one-cycle[:WARM_UP] (0.3), plateau[:FACTOR[:PATIENCE]] (0.5, 5)",
         default_value = "constant",
         value_name = "SCHEDULE"
     )]
     schedule: Schedule,
-    /// Largest norm of the gradient; a longer one is scaled down to it
+    /// Gradient clipping: scale the gradient down to this norm if it is larger
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     clip_norm: Option<f64>,
-    /// Keep a running mean of the weights, of which each update leaves this share, e.g. 0.999
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    /// Keep an exponential moving average of the weights with this decay, e.g. 0.999, as the model
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
     ema: Option<f64>,
 }
 
 impl KindArgs {
-    /// Makes the configuration one of this kind; `shares` says whether values may lie in [0, 1] as scaled.
+    /// Applies the flags to a configuration.
+    ///
+    /// `shares` says whether the scaling may confine values to `[0, 1]`, and `usual` is the default
+    /// kind.
     pub(crate) fn apply(
         &self,
         mut builder: ConfigBuilder,
@@ -168,7 +176,7 @@ impl KindArgs {
             return match given.iter().find(|(_, given)| *given) {
                 Some((flag, _)) => Err(Failure::Usage(format!("{flag} is for --kind vae"))),
                 None => Ok(self.top_k.map_or(Latent::Plain, |k| {
-                    // Half the width of the rows is what the paper takes.
+                    // Half the width of the rows, as in the paper.
                     let half = (features / 2).max(1);
                     let revival = self.revive.map(|dead_after| Revival {
                         k: half,

@@ -1,4 +1,4 @@
-//! `ae`: autoencoders on the command line. Arguments in, the library's functions, words or JSON out.
+//! `ae`: autoencoders on the command line. Parses arguments, calls the library, and prints text or JSON.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     });
     match result.and_then(|()| out.finish()) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader has gone: nobody is left to be told.
+        // The reader has gone: there is nobody left to tell.
         Err(Failure::BrokenPipe) => ExitCode::FAILURE,
         Err(failure) => {
             output::complain(&failure);
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The arguments, with those of a file of settings where the command line names one.
+/// The arguments, including those of the settings file if the command line names one with `--config`.
 fn with_settings(parsed: Result<Arguments, clap::Error>) -> Result<Result<Arguments, clap::Error>, Failure> {
     let named = match &parsed {
         Ok(Arguments { command: Command::Train(args), .. }) => {
@@ -68,7 +68,7 @@ fn with_settings(parsed: Result<Arguments, clap::Error>) -> Result<Result<Argume
         Ok(Arguments { command: Command::Sweep(args), .. }) => {
             args.training.config.clone().map(|path| ("sweep", path))
         }
-        // The file may have what is missing.
+        // The settings file may provide what is missing.
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => settings::named(),
         _ => None,
     };

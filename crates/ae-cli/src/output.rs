@@ -1,4 +1,4 @@
-//! Words on standard output, or one JSON object a line; everything that is not a result goes to standard error.
+//! Results on standard output, as text or a JSON object per line; all else on standard error.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ pub(crate) struct Output {
     json: bool,
     quiet: bool,
     threads: Option<usize>,
-    /// The remarks that have been made.
+    /// The remarks made so far.
     noted: RefCell<HashSet<String>>,
 }
 
@@ -35,17 +35,17 @@ impl Output {
         self.json
     }
 
-    /// Threads that reading may take.
+    /// Number of threads that reading may use.
     pub(crate) fn threads(&self) -> Option<usize> {
         self.threads
     }
 
-    /// Whether a person watches: progress may be drawn.
+    /// Whether a person is watching, so that a progress bar may be drawn.
     pub(crate) fn is_watched(&self) -> bool {
         !self.quiet && !self.json && io::stderr().is_terminal()
     }
 
-    /// A result for people.
+    /// Prints a line of text, unless results are printed as JSON.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
         if !self.json {
             writeln!(self.out, "{}", text.as_ref())?;
@@ -53,7 +53,7 @@ impl Output {
         Ok(())
     }
 
-    /// A result for machines.
+    /// Prints a JSON object, if results are printed as JSON.
     pub(crate) fn object(&mut self, value: &Value) -> Result<(), Failure> {
         if self.json {
             writeln!(self.out, "{value}")?;
@@ -66,26 +66,26 @@ impl Output {
         &mut self.out
     }
 
-    /// A remark beside the results; made once, though a file may be read twice.
+    /// Prints a remark on standard error, but only once, even if a file is read twice.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         if !self.quiet && self.noted.borrow_mut().insert(text.as_ref().to_owned()) {
-            // Nothing can be said about a standard error that is closed.
+            // If standard error is closed, there is nowhere to report that.
             let _ = writeln!(io::stderr(), "ae: {}", text.as_ref());
         }
     }
 
-    /// Makes sure that everything has been written.
+    /// Flushes standard output.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         Ok(self.out.flush()?)
     }
 }
 
-/// Says on standard error why a command failed.
+/// Prints on standard error why a command failed.
 pub(crate) fn complain(failure: &Failure) {
     let _ = writeln!(io::stderr(), "ae: {failure}");
 }
 
-/// A cell of CSV (RFC 4180).
+/// Quotes a CSV cell if necessary (RFC 4180).
 pub(crate) fn quoted(text: &str, separator: &str) -> String {
     if text.contains(separator) || text.contains(['"', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));

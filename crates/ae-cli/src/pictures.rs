@@ -1,4 +1,4 @@
-//! Folders of images: how they are read, and rows of a model written as images.
+//! Reading folders of images, and writing rows of a model as images.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,7 +10,7 @@ use ae_model::{Autoencoder, Image};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Level of the lightest pixels.
+/// The level of white pixels.
 pub(crate) const WHITE: f32 = 255.0;
 
 pub(crate) fn size(Image { height, width, channels }: Image) -> ImageSize {
@@ -21,30 +21,32 @@ pub(crate) fn image(ImageSize { height, width, channels }: ImageSize) -> Image {
     Image { height, width, channels }
 }
 
-/// Reads the images of a folder, and says what was done to them.
+/// Reads the images of a folder and remarks on what was done to them.
 pub(crate) fn read(folder: &Path, options: &ReadOptions, out: &Output) -> Result<Images, DataError> {
     let images = ae_data::read_images(folder, options)?;
     let count = images.rows.rows();
     let Images { others, resized, stretched, greyed, is_mixed, size, .. } = images;
     let mut remarks = Vec::new();
     if others > 0 {
-        let files = if others == 1 { "file is no image" } else { "files are no images" };
+        let files = if others == 1 { "file is not an image" } else { "files are not images" };
         remarks.push(format!("{others} other {files}"));
     }
     if resized > 0 {
         let (height, width) = (size.height, size.width);
-        let all = format!("{resized} of {count} images are scaled to {height}x{width}");
+        let all = format!("{resized} of {count} images are resized to {height}x{width}");
         remarks.push(match stretched {
             0 => all,
-            stretched => format!("{all}, {stretched} of them from other proportions"),
+            stretched => format!("{all}, {stretched} of them from another aspect ratio"),
         });
     }
     if greyed > 0 {
         let colour = ImageSize { channels: 3, ..size };
-        remarks.push(format!("{greyed} images in colour are read as grey, which {colour} would not be"));
+        remarks
+            .push(format!("{greyed} colour images are read as greyscale; {colour} would keep their colours"));
     }
     if is_mixed {
-        remarks.push("images lie beside folders, whose names are then no labels".to_owned());
+        remarks
+            .push("there are images next to subfolders, whose names are then not used as labels".to_owned());
     }
     if !remarks.is_empty() {
         out.note(format!("{}: {}", folder.display(), remarks.join("; ")));
@@ -52,14 +54,15 @@ pub(crate) fn read(folder: &Path, options: &ReadOptions, out: &Output) -> Result
     Ok(images)
 }
 
-/// Whether features are levels of light from 0 to 255, as those of a folder of images are.
+/// Whether features are pixel levels from 0 to 255, as for a folder of images.
 pub(crate) fn are_levels(names: Option<&[String]>) -> bool {
     let first = names.and_then(<[String]>::first);
     first.is_some_and(|name| matches!(name.as_str(), "grey_0_0" | "red_0_0"))
 }
 
-/// The values that are drawn palest and darkest, or in colour darkest and lightest, on sheets of these rows: levels as they are, others
-/// from the smallest to the largest as if they were ink.
+/// The values to draw lightest and darkest (in colour, darkest and lightest) on sheets of these rows.
+///
+/// Pixel levels keep their meaning; other values go from the smallest to the largest, like ink.
 pub(crate) fn range(names: Option<&[String]>, image: Image, values: &[f32]) -> (f32, f32) {
     match (are_levels(names), image.channels) {
         (true, 3) => (0.0, WHITE),
@@ -71,7 +74,7 @@ pub(crate) fn range(names: Option<&[String]>, image: Image, values: &[f32]) -> (
     }
 }
 
-/// A folder that rows are written to, each as an image.
+/// A folder to write rows to, each as an image.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -79,7 +82,8 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// The folder that `-o` names, by being one or by ending as one, for rows of the model. `data` is where they come from.
+    /// The folder that `-o` names, if it exists as one or ends with a separator, for rows of the model.
+    /// `data` is where the rows come from.
     pub(crate) fn named(
         output: Option<&Path>,
         model: &Autoencoder,
@@ -92,17 +96,17 @@ impl Folder {
         let usage = |text: &str| Failure::Usage(format!("-o {}: {text}", path.display()));
         let Some(image) = model.config().image().filter(|_| model.schema().is_none()) else {
             return Err(usage(
-                "this is a folder, for images, but the model was not told their size (ae train --image)",
+                "this is a folder, for images, but the model does not know their size (ae train --image)",
             ));
         };
         if !matches!(image.channels, 1 | 3) {
-            return Err(usage(&format!("images of {image} are neither grey nor of three colours")));
+            return Err(usage(&format!("images of {image} are neither greyscale nor RGB")));
         }
-        // Without what it ends in, so that a file of this name is found.
+        // Without the trailing separator, so that a file of this name is found.
         let path: PathBuf = path.components().collect();
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if path.exists() && !path.is_dir() {
-            return Err(usage("this is no folder"));
+            return Err(usage("this is not a folder"));
         }
         if !parent.is_dir() {
             return Err(usage(&format!("there is no folder {}", parent.display())));
@@ -113,7 +117,7 @@ impl Folder {
         if let (Some(place), Some(from)) = (&place, &from)
             && place.starts_with(from)
         {
-            return Err(usage("the images that are read are there, and must not be mixed with others"));
+            return Err(usage("the input images are there and must not be mixed with others"));
         }
         let probe = if path.is_dir() { path.join("image.png") } else { path.clone() };
         ae_data::check_writable(&probe)
@@ -125,8 +129,8 @@ impl Folder {
         &self.path
     }
 
-    /// Writes the rows, named after the files that they come from, else by their numbers. Values that are no levels go from black, the
-    /// smallest, to white.
+    /// Writes the rows, named after the files that they come from, or numbered. Values other than pixel
+    /// levels are spread from black, the smallest, to white.
     pub(crate) fn write(&self, rows: &Dataset, out: &Output) -> Result<(), Failure> {
         let values = rows.values();
         let (low, high) = match are_levels(rows.names()) {
@@ -148,13 +152,13 @@ impl Folder {
     }
 }
 
-/// What the names of rows are that come from files.
+/// The title of row names that are file names.
 const FILE: &str = "file";
 
-/// A name for the image of each row, all different.
+/// A distinct file name for the image of each row.
 fn names(rows: &Dataset) -> Vec<String> {
     let width = rows.rows().to_string().len();
-    // What a column calls the rows is no path.
+    // Row names from a column are not paths.
     let is_path = |name: &String| {
         !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
     };

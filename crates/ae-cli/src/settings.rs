@@ -1,5 +1,7 @@
-//! `--config`: flags of `ae train` or `ae sweep` from a TOML file. Every key is a flag without its dashes; what the command line says comes after,
-//! so it wins.
+//! `--config`: flags of `ae train` or `ae sweep` from a TOML file.
+//!
+//! Every key is a flag without its dashes. The file's flags are inserted before those of the command
+//! line, which take precedence.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,10 +13,10 @@ use toml::{Table, Value};
 use crate::args::{Arguments, Command, TrainArgs, in_one_line};
 use crate::failure::Failure;
 
-/// How alike two words must be for one to be meant by the other (Jaro's measure).
+/// Jaro similarity from which one word may be a misspelling of another.
 const ALIKE: f64 = 0.75;
 
-/// The words of this command line, with the flags of the file `config`, if there is one, put in before its own.
+/// The words of this command line, with the flags of the file `config`, if any, before its own.
 pub(crate) fn words(command: &str, config: Option<&Path>) -> Result<Vec<OsString>, Failure> {
     let words = std::env::args_os().collect();
     match config {
@@ -23,7 +25,8 @@ pub(crate) fn words(command: &str, config: Option<&Path>) -> Result<Vec<OsString
     }
 }
 
-/// The command and the file of settings that this command line names, of which the file may say what the command line lacks.
+/// The command and the settings file that this process's command line names. The file may provide
+/// required arguments.
 pub(crate) fn named() -> Option<(&'static str, PathBuf)> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let command = ["train", "sweep"].into_iter().find(|command| words.iter().any(|word| word == command))?;
@@ -35,7 +38,7 @@ pub(crate) fn named() -> Option<(&'static str, PathBuf)> {
     Some((command, path))
 }
 
-/// The words of the command line `words`, whose command this is, with the flags of the file put in before its own.
+/// Inserts the flags of the file into the command line `words` of this command, before its own flags.
 fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsString>, Failure> {
     let about = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
@@ -44,14 +47,14 @@ fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsStri
     let said = said_by(&words, command);
     flags.retain(|flag| !said.iter().any(|name| flag.split('=').next() == Some(name.as_str())));
     check_values(&words, &flags).map_err(about)?;
-    // The command itself is the first word of its name: only flags of all commands can come before.
+    // The command is the first word with its name: only global flags can come before it.
     let place = words.iter().skip(1).position(|word| word == command).map_or(words.len(), |at| at + 2);
     let mut expanded = words;
     expanded.splice(place..place, flags.into_iter().map(OsString::from));
     Ok(expanded)
 }
 
-/// The flags of the command line, and those that cannot be beside them, of which the file then says nothing.
+/// The flags on the command line and those that conflict with them: both override the file.
 fn said_by(words: &[OsString], command: &str) -> Vec<String> {
     let arguments = Arguments::command();
     let Some(command) = arguments.find_subcommand(command) else { return Vec::new() };
@@ -73,7 +76,7 @@ fn said_by(words: &[OsString], command: &str) -> Vec<String> {
     said
 }
 
-/// Refuses flags of a file whose values cannot be, which after this would be blamed on the command line.
+/// Refuses invalid values in the file, which would otherwise be reported as errors of the command line.
 fn check_values(words: &[OsString], flags: &[String]) -> Result<(), String> {
     for flag in flags {
         let words = words.iter().cloned().chain([flag.into()]);
@@ -89,25 +92,26 @@ fn check_values(words: &[OsString], flags: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// What `words`, a command line of `ae sweep`, say of the training if `flag=value` comes last.
+/// The training arguments of `words`, a command line of `ae sweep`, with `setting` (`flag=value`)
+/// appended.
 pub(crate) fn varied(words: &[OsString], setting: &str) -> Result<TrainArgs, Failure> {
     let about = |what: &str| Failure::Usage(format!("--vary {setting}: {what}"));
     let words = words.iter().cloned().chain([format!("--{setting}").into()]);
     match Arguments::try_parse_from(words) {
         Ok(Arguments { command: Command::Sweep(args), .. }) => Ok(args.training),
-        Ok(_) => Err(about("this is no flag of a training")),
+        Ok(_) => Err(about("not a flag of ae train")),
         Err(error) => Err(about(&in_one_line(&error.to_string()))),
     }
 }
 
-/// What is wrong with the text, and in which line.
+/// The error and its line.
 fn in_short(error: &toml::de::Error, text: &str) -> String {
     let place = error.span().map_or(0, |span| span.start.min(text.len()));
     let line = 1 + text.as_bytes()[..place].iter().filter(|byte| **byte == b'\n').count();
     format!("line {line}: {}", error.message())
 }
 
-/// The flags that the keys stand for.
+/// Translates the keys of a file to flags.
 fn flags(table: &Table, command: &str) -> Result<Vec<String>, String> {
     let arguments = Arguments::command();
     let known: Vec<(&str, bool)> = arguments
@@ -124,20 +128,20 @@ fn flags(table: &Table, command: &str) -> Result<Vec<String>, String> {
         let Some((_, is_switch)) = known.iter().find(|(known, _)| *known == name) else {
             let nearest = known.iter().map(|(known, _)| (strsim::jaro(known, &name), *known));
             let meant = nearest.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0));
-            let hint = meant.map_or(String::new(), |(_, meant)| format!("; is '{meant}' meant?"));
+            let hint = meant.map_or(String::new(), |(_, meant)| format!("; did you mean '{meant}'?"));
             return Err(format!("unknown key '{key}'{hint}"));
         };
         match (value, is_switch) {
             (Value::Boolean(true), true) => flags.push(format!("--{name}")),
             (Value::Boolean(false), true) => {}
-            (_, true) => return Err(format!("'{key}' is true or false")),
+            (_, true) => return Err(format!("'{key}' must be true or false")),
             (value, false) => flags.push(format!("--{name}={}", word(key, value)?)),
         }
     }
     Ok(flags)
 }
 
-/// A value as the command line has it; lists are divided by commas.
+/// A value as written on the command line; lists are separated by commas.
 fn word(key: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.clone()),
@@ -147,7 +151,7 @@ fn word(key: &str, value: &Value) -> Result<String, String> {
             Ok(values.iter().map(|value| word(key, value)).collect::<Result<Vec<_>, _>>()?.join(","))
         }
         _ => {
-            Err(format!("'{key}' is a {}, but must be a number, a text or a list of them", value.type_str()))
+            Err(format!("'{key}' is a {}, but must be a number, string or list of either", value.type_str()))
         }
     }
 }
@@ -167,11 +171,11 @@ mod tests {
     #[test]
     fn what_is_no_flag_is_named() {
         for (text, says) in [
-            ("epoch = 3", "unknown key 'epoch'; is 'epochs' meant?"),
-            ("learnig_rate = 0.1", "is 'learning-rate' meant?"),
+            ("epoch = 3", "unknown key 'epoch'; did you mean 'epochs'?"),
+            ("learnig_rate = 0.1", "did you mean 'learning-rate'?"),
             ("zzz = 1", "unknown key 'zzz'"),
             ("config = 'a'", "unknown key 'config'"),
-            ("header = 3", "'header' is true or false"),
+            ("header = 3", "'header' must be true or false"),
             ("epochs = true", "'epochs' is a boolean, but must be"),
             ("[train]\nepochs = 3", "unknown key 'train'"),
         ] {

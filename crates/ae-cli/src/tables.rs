@@ -1,4 +1,5 @@
-//! Tables with columns of all kinds: what is said of them, how they fit a model, and how rows of a model are written as a table again.
+//! Tables with columns of any kind: remarks on them, encoding them, and writing rows of a model as
+//! tables.
 
 use ae_data::{DataError, Dataset, Encoded, Kind, Reason, Schema, Table};
 use ae_model::Autoencoder;
@@ -9,15 +10,15 @@ use crate::failure::Failure;
 use crate::inputs::{Target, may_name_rows};
 use crate::output::Output;
 
-/// Names that are shown of many.
+/// Names to show of a long list.
 const SHOWN: usize = 8;
-/// Rounds in which gaps are filled in, each with what the one before has filled in.
+/// Rounds of filling in missing values, each starting from what the previous one filled in.
 pub(crate) const FILL_ROUNDS: usize = 3;
 
-/// One line a kind of columns: how many there are, and their names.
+/// One line per kind of column: how many there are, and their names.
 pub(crate) fn lines(schema: &Schema) -> Vec<String> {
     let mut lines = Vec::new();
-    for name in ["numbers", "yes or no", "categories", "times", "label", "dropped"] {
+    for name in ["numbers", "booleans", "categories", "times", "label", "dropped"] {
         let names: Vec<String> = schema
             .columns()
             .iter()
@@ -37,11 +38,11 @@ pub(crate) fn lines(schema: &Schema) -> Vec<String> {
     lines
 }
 
-/// What a column holds, in words.
+/// What a column holds, as text.
 fn class(kind: &Kind) -> &'static str {
     match kind {
         Kind::Numeric { .. } => "numbers",
-        Kind::Boolean { .. } => "yes or no",
+        Kind::Boolean { .. } => "booleans",
         Kind::Categorical { .. } => "categories",
         Kind::Time { .. } => "times",
         Kind::Label => "label",
@@ -49,12 +50,12 @@ fn class(kind: &Kind) -> &'static str {
     }
 }
 
-/// A known cell of the column of this name.
+/// A cell with digits from the column of this name.
 fn example<'t>(table: &'t Table, name: &str) -> Option<&'t str> {
     table.column(table.find(name).ok()?).find(|text| text.contains(|c: char| c.is_ascii_digit()))
 }
 
-/// Whether the known cells of a column are digits with signs of money, shares or dates, mostly.
+/// Whether 90 % of a column's known cells look like amounts, percentages or dates, but not numbers.
 fn looks_counted(table: &Table, name: &str) -> bool {
     let Ok(column) = table.find(name) else { return false };
     let of_numbers = |c: char| c.is_ascii_digit() || c.is_whitespace() || "$€£¥%.,'/-+:".contains(c);
@@ -68,21 +69,21 @@ fn looks_counted(table: &Table, name: &str) -> bool {
     10 * counted >= 9 * known && known > 0
 }
 
-/// A word about a first row that may be the names which programs give columns without names.
+/// Remarks on a first row of 0, 1, 2, ..., which some programs write as names of unnamed columns.
 pub(crate) fn remark_numbers_for_names(rows: &Dataset, location: &str, out: &Output) {
     let first = rows.row(0).unwrap_or_default();
     let counts = first.iter().enumerate().all(|(column, x)| *x == column as f32);
     if rows.names().is_none() && counts && first.len() > 1 && rows.rows() > 1 {
         out.note(format!(
-            "{location}: the first row, 0, 1, ..., may be the numbers of the columns and no row: --header takes it for their names"
+            "{location}: the first row, 0, 1, ..., may be column numbers rather than data: --header reads it as column names"
         ));
     }
 }
 
-/// Texts that become many categories from a few of them on.
+/// Fewest distinct texts for a column of categories to be checked for unread numbers or dates.
 const MANY_LEVELS: usize = 10;
 
-/// Columns that cannot be learnt from, and why, in one line.
+/// Remarks on columns that are left out, and on texts that look like numbers or dates.
 pub(crate) fn remark_dropped(schema: &Schema, table: &Table, location: &str, out: &Output) {
     let of = |reason: Reason| -> Vec<&str> {
         let dropped = |kind: &Kind| matches!(kind, Kind::Dropped { why } if *why == reason);
@@ -98,26 +99,26 @@ pub(crate) fn remark_dropped(schema: &Schema, table: &Table, location: &str, out
     if let Some((name, example)) = unread.first().and_then(|name| Some((name, example(table, name)?))) {
         let others = if unread.len() > 1 { " and others" } else { "" };
         out.note(format!(
-            "{location}, column '{name}'{others}: these look like numbers or dates in a form that is not read, such as '{example}'; \
-             1234.5 and 2024-05-01 are"
+            "{location}, column '{name}'{others}: these look like numbers or dates in an unsupported format, such as '{example}'; \
+             supported are 1234.5 and 2024-05-01"
         ));
     }
     let mut parts = Vec::new();
     let identifiers = of(Reason::Identifier);
     if !identifiers.is_empty() {
         let names = identifiers.join(", ");
-        parts.push(format!("{names} (texts that are mostly different, or more than 256; --categorical keeps the column, --id as the name of the row)"));
+        parts.push(format!("{names} (mostly distinct texts, or more than 256 different ones; --categorical keeps such a column, --id uses it to name the rows)"));
     }
     let empty = of(Reason::Empty);
     if !empty.is_empty() {
-        parts.push(format!("{} (no cell is known)", empty.join(", ")));
+        parts.push(format!("{} (all values are missing)", empty.join(", ")));
     }
     if !parts.is_empty() {
         out.note(format!("{location}: columns left out: {}", parts.join("; ")));
     }
 }
 
-/// A word about columns of large numbers whose differences 32 bits do not hold, which is what rows are made of.
+/// Remarks on columns of large numbers whose differences are below the resolution of 32-bit floats.
 pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
     #[derive(Clone, Copy)]
     struct Found {
@@ -134,7 +135,7 @@ pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
             found.whole &= x.is_nan() || x.fract() == 0.0;
         }
     }
-    // All integers up to here are held.
+    // All integers up to here are exact.
     let exact = (1u32 << f32::MANTISSA_DIGITS) as f32;
     for (column, Found { low, high, whole }) in columns.into_iter().enumerate() {
         let most = low.abs().max(high.abs());
@@ -149,13 +150,13 @@ pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
         let name =
             rows.names().map_or_else(|| (column + 1).to_string(), |names| format!("'{}'", names[column]));
         out.note(format!(
-            "{location}, column {name}: numbers near {most:e} are {apart} apart in 32 bits, and these spread over {spread} only; \
-             subtract an offset from them first, or their differences are lost"
+            "{location}, column {name}: numbers near {most:e} are {apart} apart in 32-bit floats, and these span only {spread}; \
+             subtract an offset first, or their differences are lost"
         ));
     }
 }
 
-/// A word about columns that number the rows, which tell one row from another and say nothing of either.
+/// Remarks on columns that number the rows: they identify rows and say nothing about them.
 pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
     if rows.rows() < FEW {
         return;
@@ -164,7 +165,7 @@ pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
     for column in 0..width {
         let of_column = || values[column..].iter().step_by(width);
         let spread = values[values.len() - width + column] - values[column];
-        // Most columns fall within the first few rows: no more of them is read.
+        // Most columns decrease within the first few rows, so no more of them is read.
         let numbers = spread < SPARSE * rows.rows() as f32
             && of_column().zip(of_column().skip(1)).all(|(x, next)| x < next)
             && of_column().all(|x| x.fract() == 0.0);
@@ -172,23 +173,23 @@ pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
             let name =
                 rows.names().map_or_else(|| (column + 1).to_string(), |names| format!("'{}'", names[column]));
             out.note(format!(
-                "{location}, column {name}: it seems to number the rows, which is no property of theirs; --drop leaves it out, \
-                 --id keeps it beside what is found out"
+                "{location}, column {name}: it seems to number the rows, which says nothing about them; --drop leaves it out, \
+                 --id writes it next to the results"
             ));
         }
     }
 }
 
-/// Rows from which on a column may be said to number them.
+/// Fewest rows for which a column is said to number them.
 const FEW: usize = 30;
 
-/// Numbers for each row from which on a column counts something else, such as seconds.
+/// Average step from which on a column counts something other than rows, such as seconds.
 const SPARSE: f32 = 10.0;
 
-/// Steps that 32 bits must divide the spread of a column into.
+/// Fewest steps of a 32-bit float that the range of a column must span.
 const COARSE: f64 = 1000.0;
 
-/// The features of a table for a model, and a line about each thing that is odd about it.
+/// Encodes a table as a model's features, and remarks on unknown columns and texts.
 pub(crate) fn encode(
     schema: &Schema,
     table: &Table,
@@ -197,7 +198,7 @@ pub(crate) fn encode(
     out: &Output,
 ) -> Result<Dataset, DataError> {
     let location = table.path().display();
-    // What names the rows; not looked for in what cannot have it, of which `options` has told.
+    // Formats that cannot name rows are skipped; `options` has remarked on the flag.
     let id = match &args.id {
         Some(id) if may_name_rows(table.path()) => Some(table.find(id)?),
         _ => None,
@@ -216,7 +217,7 @@ pub(crate) fn encode(
             let cells = if unknown.cells == 1 { "cell" } else { "cells" };
             format!("{} ({} {cells}, such as '{}')", unknown.column, unknown.cells, unknown.example)
         };
-        // Of yes and no one that is neither may be either.
+        // Another text in a boolean column may stand for either value.
         let is_boolean = |unknown: &&ae_data::Unknown| {
             schema
                 .features()
@@ -243,7 +244,7 @@ pub(crate) fn encode(
     Ok(rows)
 }
 
-/// The rows with every gap filled in by the model, for what needs every value.
+/// The rows with all missing values filled in by the model, for computations that need every value.
 pub(crate) fn without_gaps(
     model: &Autoencoder,
     rows: Dataset,
@@ -253,13 +254,13 @@ pub(crate) fn without_gaps(
     if !model.config().mask_missing() || !rows.values().iter().any(|x| x.is_nan()) {
         return Ok(rows);
     }
-    out.note(format!("{location}: missing values are taken for what the model fills in"));
+    out.note(format!("{location}: missing values are filled in by the model"));
     let filled = model.filled(&rows, FILL_ROUNDS).map_err(|error| Failure::with_rows(location, error))?;
     with_names_of(&rows, filled)
 }
 
-/// The rows as maps take them, which need every value: of a table gaps are as common as columns that are known, and filled in; of numbers they are
-/// said to be filled in first.
+/// The rows for maps, which need every value. Missing values of tables with a schema are filled in, as
+/// they are common there; in plain numbers they are left, and refused later.
 pub(crate) fn for_maps(
     model: &Autoencoder,
     rows: Dataset,
@@ -269,7 +270,7 @@ pub(crate) fn for_maps(
     if model.schema().is_some() { without_gaps(model, rows, location, out) } else { Ok(rows) }
 }
 
-/// The table with the labels and the names that the rows came with, so that they stay beside what was made of them.
+/// The table with the labels and row names of `rows`, from which it was computed.
 pub(crate) fn with_names_of(rows: &Dataset, mut table: Dataset) -> Result<Dataset, Failure> {
     if let Some(labels) = rows.labels() {
         table = table.with_labels(labels.clone())?;
@@ -280,18 +281,14 @@ pub(crate) fn with_names_of(rows: &Dataset, mut table: Dataset) -> Result<Datase
     Ok(table)
 }
 
-/// Says of a file that it holds numbers only, where rows are called something.
+/// Remarks that a format of numbers cannot hold the row names, if there are any.
 pub(crate) fn remark_numeric(rows: &Dataset, target: &Target, out: &Output) {
     if let (Some(title), Target::File(path), true) = (rows.row_title(), target, target.is_numeric()) {
-        out.note(format!(
-            "{}: this format holds numbers only, and so no '{title}' of the rows",
-            path.display()
-        ));
+        out.note(format!("{}: this format holds numbers only, so '{title}' is not written", path.display()));
     }
 }
 
-/// What the rows are called, and the title of that beside these others: its own, with a line behind it for as long as one of these is called
-/// so too.
+/// The row names and the title of their column, with underscores appended until `others` lack it.
 pub(crate) fn names_beside<'a, S: AsRef<str>>(
     rows: &'a Dataset,
     others: &[S],
@@ -303,7 +300,7 @@ pub(crate) fn names_beside<'a, S: AsRef<str>>(
     Some((title, rows.row_names()?))
 }
 
-/// Values of features as those of columns, where the model has a schema: sums over the features of each.
+/// Sums values of features over the features of each column, if the model has a schema.
 pub(crate) fn by_column(model: &Autoencoder, values: Dataset) -> Result<Dataset, Failure> {
     match model.schema() {
         Some(schema) => Ok(schema.by_column(&values)?),
@@ -311,18 +308,19 @@ pub(crate) fn by_column(model: &Autoencoder, values: Dataset) -> Result<Dataset,
     }
 }
 
-/// Refuses formats that hold numbers only for a model of a table with texts.
+/// Refuses formats that hold only numbers if the model has a schema.
 pub(crate) fn check_target(model: &Autoencoder, target: &Target) -> Result<(), Failure> {
     if let (Some(_), true, Target::File(path)) = (model.schema(), target.is_numeric(), target) {
         let path = path.display();
-        let text = format!("-o {path}: this format holds numbers only; .csv, .tsv and .parquet hold a table");
+        let text =
+            format!("-o {path}: this format holds numbers only; use .csv, .tsv or .parquet for tables");
         return Err(Failure::Usage(text));
     }
     Ok(())
 }
 
-/// Writes rows of a model's features: as a table of its columns if it has a schema, else as numbers, beside what the rows are called, if anything.
-/// With `--json` on standard output each row is an object.
+/// Writes rows of a model's features, after their names if they have any: as a table of its columns if
+/// it has a schema, else as numbers. With `--json` on standard output, each row is an object.
 pub(crate) fn deliver(
     model: &Autoencoder,
     rows: &Dataset,
@@ -335,7 +333,8 @@ pub(crate) fn deliver(
     }
 }
 
-/// Writes rows of numbers, beside what they are called, if anything. With `--json` on standard output each row is an object.
+/// Writes rows of numbers, after their names if they have any. With `--json` on standard output, each
+/// row is an object.
 pub(crate) fn deliver_numbers(rows: &Dataset, target: &Target, out: &mut Output) -> Result<(), Failure> {
     if out.is_json() && *target == Target::Standard {
         let called = names_beside(rows, &["row", "values"]);
@@ -355,7 +354,7 @@ pub(crate) fn deliver_numbers(rows: &Dataset, target: &Target, out: &mut Output)
     written(target, rows.rows(), rows.features(), out)
 }
 
-/// The table behind a column of what the rows are called.
+/// The table with the row names, if there are any, as its first column.
 fn with_row_names(rows: &Dataset, table: Table) -> Result<Table, Failure> {
     let names = table.names().map(<[String]>::to_vec).unwrap_or_default();
     let Some((title, called)) = names_beside(rows, &names) else { return Ok(table) };
@@ -365,7 +364,7 @@ fn with_row_names(rows: &Dataset, table: Table) -> Result<Table, Failure> {
     Ok(Table::new(std::iter::once(title).chain(names).collect(), &columns)?)
 }
 
-/// Writes what was worked out of each row: beside the file that it comes from, where there is one and the format holds texts.
+/// Writes what was computed for each row, after the row's name if it has one and the format holds text.
 pub(crate) fn write_beside(
     rows: &Dataset,
     found: &Dataset,
@@ -391,7 +390,7 @@ pub(crate) fn write_beside(
     write_table(&Table::new(names, &columns)?, target, out)
 }
 
-/// Writes a table, and says with `--json` that it has been.
+/// Writes a table. With `--json`, reports it by an object, or on standard output writes each row as one.
 pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
     match target {
         Target::Standard if out.is_json() => {
@@ -408,7 +407,7 @@ pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) ->
     written(target, table.rows(), table.columns(), out)
 }
 
-/// Writes a table, and says where to.
+/// Writes a table and remarks where to.
 pub(crate) fn write_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
     match target {
         Target::Standard => match ae_data::write_csv_table(table, out.stream()) {
@@ -423,13 +422,15 @@ pub(crate) fn write_table(table: &Table, target: &Target, out: &mut Output) -> R
         }
         Target::Images(folder) => {
             let path = folder.path().display();
-            return Err(Failure::Usage(format!("-o {path}: a table is no folder of images")));
+            return Err(Failure::Usage(format!(
+                "-o {path}: a table cannot be written as a folder of images"
+            )));
         }
     }
     Ok(())
 }
 
-/// Says with `--json` that a table has been written.
+/// Reports with `--json` that a table has been written.
 pub(crate) fn written(target: &Target, rows: usize, columns: usize, out: &mut Output) -> Result<(), Failure> {
     let output = match target {
         Target::Standard => Value::Null,
@@ -439,7 +440,8 @@ pub(crate) fn written(target: &Target, rows: usize, columns: usize, out: &mut Ou
     out.object(&json!({ "event": "written", "output": output, "rows": rows, "columns": columns }))
 }
 
-/// A cell as JSON: a number where it is one as JSON writes them, so that codes such as `007` stay texts; null where it is missing.
+/// A cell as JSON: null if it is missing, a number if it is a valid JSON number (codes such as `007` are
+/// not), else a string.
 fn json_cell(text: &str) -> Value {
     match serde_json::from_str(text) {
         _ if text.is_empty() => Value::Null,

@@ -1,4 +1,4 @@
-//! Rows to train on: from a file of numbers as they are, from any other table by a schema.
+//! Rows to train on: plain numbers are taken as they are, other tables are encoded by a schema.
 
 use std::path::Path;
 
@@ -15,13 +15,14 @@ use crate::output::Output;
 use crate::pictures;
 use crate::tables;
 
-/// How long a training was, in words.
+/// The length of a training run, as text.
 pub(crate) fn length(history: &History) -> String {
     let History { epochs, train_rows, batch_size, .. } = history;
     format!("{} epochs of {train_rows} rows in batches of {batch_size}", epochs.len())
 }
 
-/// How it ended and which weights it left, in words that follow others; none where it did what it was told.
+/// How a training run ended and which weights it kept, as text to append; empty if it ran to the end and
+/// kept the last ones.
 pub(crate) fn end(history: &History) -> String {
     let ended = match &history.stopped {
         StopReason::Finished => String::new(),
@@ -36,27 +37,27 @@ pub(crate) fn end(history: &History) -> String {
     format!("{ended}, weights of epoch {}", history.kept_epoch)
 }
 
-/// Rows to train on, and what a model of them has to know.
+/// Rows to train on, with what a model of them needs to know.
 pub(crate) struct TrainingRows {
     pub(crate) rows: Dataset,
     pub(crate) schema: Option<Schema>,
     /// Whether missing values are left out of the loss.
     pub(crate) masks: bool,
-    /// The size of the images that rows are, where it is said or they come from a folder.
+    /// The size of the images that rows are, if given or known from a folder.
     pub(crate) image: Option<Image>,
-    /// Whether the features are pixels, of a size that is said or not.
+    /// Whether the features are pixels, of known size or not.
     pub(crate) are_pixels: bool,
-    /// How many of the last rows are of `--validation FILE`.
+    /// The number of rows from `--validation FILE`, which come last.
     held_out: usize,
 }
 
 impl TrainingRows {
-    /// Reads the rows that the flags name, behind them those of `--validation FILE`.
+    /// Reads the rows that the flags name, followed by those of `--validation FILE`.
     pub(crate) fn read(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
         let mut training = TrainingRows::of_data(args, out)?;
         let Some(location) = args.validation.location() else { return Ok(training) };
         if args.target.is_some() {
-            let text = "--validation: with --target it is a share of the pairs, not a file";
+            let text = "--validation: with --target, it must be a fraction of the pairs, not a file";
             return Err(Failure::Usage(text.to_owned()));
         }
         if location == "-" && args.data == "-" {
@@ -70,7 +71,7 @@ impl TrainingRows {
         Ok(training)
     }
 
-    /// Rows with the columns of these.
+    /// Reads the rows of `--validation FILE`, with the same columns as these rows.
     fn read_held_out(&self, location: &str, args: &TrainArgs, out: &mut Output) -> Result<Dataset, Failure> {
         let mut options = options(location, &args.input, self.masks, out);
         let rows = if let Some(folder) = ae_data::folder(location) {
@@ -92,17 +93,17 @@ impl TrainingRows {
         }
     }
 
-    /// Where they come from and how many they are, in words.
+    /// Where the rows come from and how many there are, as text.
     pub(crate) fn line(&self, args: &TrainArgs) -> String {
         let (rows, features) = (self.rows.rows() - self.held_out, self.rows.features());
         let others = match args.validation.location() {
-            Some(location) => format!(", validated on {} of {location}", self.held_out),
+            Some(location) => format!(", validated on {} rows of {location}", self.held_out),
             None => String::new(),
         };
         format!("data          {} ({rows} rows of {features}{others})", args.data)
     }
 
-    /// The rows, divided as they came.
+    /// The rows, with those of `--validation FILE` held out.
     pub(crate) fn divided(&self) -> Result<HeldOut<'_>, Failure> {
         Ok(HeldOut::last(&self.rows, self.held_out)?)
     }
@@ -135,7 +136,7 @@ impl TrainingRows {
         } else {
             Content::Table(read_table(&args.data, &options).map_err(with_hint)?)
         };
-        // Read again as a table, so that columns of which nothing is known are left out; standard input cannot be.
+        // Read again as a table, to leave out columns without any known value; not from standard input.
         let content = match content {
             Content::Numbers(rows)
                 if mask && args.data != "-" && has_empty_column(&rows) && image.is_none() =>
@@ -153,11 +154,11 @@ impl TrainingRows {
                     }
                     None => rows,
                 };
-                // All of the built-in sets are images.
+                // All built-in sets are images.
                 let are_pixels = image.is_some()
                     || matches!(Format::of(Path::new(&args.data)), Ok(Format::Idx))
                     || is_built_in(&args.data);
-                // Levels of light are exact.
+                // Pixel levels are exact.
                 if !are_pixels {
                     tables::remark_numbers_for_names(&rows, &args.data, out);
                     tables::remark_coarse(&rows, &args.data, out);
@@ -188,7 +189,7 @@ impl TrainingRows {
         wishes.drop.extend(args.input.id.clone());
         let mut schema = Schema::infer(table, &wishes)?;
         if args.scale == Some(ScaleArg::Quantile) {
-            // Of the rows that are learnt from alone. A share that is none is refused with the other settings.
+            // Of the training rows only. An invalid fraction is refused later, with the other settings.
             let share =
                 Some(args.validation.share()).filter(|share| (0.0..1.0).contains(share)).unwrap_or(0.0);
             let (train, _) = validation_split(table.rows(), share, args.seed)?;
@@ -214,12 +215,12 @@ impl TrainingRows {
         })
     }
 
-    /// Whether there are columns of other kinds than numbers.
+    /// Whether there are non-numeric columns.
     pub(crate) fn is_mixed(&self) -> bool {
         self.schema.as_ref().is_some_and(is_mixed)
     }
 
-    /// A model of these rows.
+    /// Creates a model for these rows.
     pub(crate) fn model(&self, config: Config) -> Result<Autoencoder, Failure> {
         let mut model = Autoencoder::new(config)?;
         if let Some(schema) = &self.schema {
@@ -229,7 +230,7 @@ impl TrainingRows {
     }
 }
 
-/// Whether there is a column without a known value.
+/// Whether there is a column without any known value.
 fn has_empty_column(rows: &Dataset) -> bool {
     let mut known = vec![false; rows.features()];
     for row in rows.values().chunks_exact(rows.features().max(1)) {
@@ -242,7 +243,7 @@ fn is_mixed(schema: &Schema) -> bool {
     schema.features().any(|column| !matches!(column.kind, Kind::Numeric { .. }))
 }
 
-/// The rows that have the label.
+/// The indices of the rows with the label `normal`; an error if there are none.
 fn normal_rows(labels: Option<&Labels>, normal: &str, location: &str) -> Result<Vec<usize>, Failure> {
     let rows = labels.map_or(0, Labels::len);
     let is_normal = |row: &usize| labels.and_then(|labels| labels.name_of(*row)) == Some(normal);

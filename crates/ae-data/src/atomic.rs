@@ -1,19 +1,21 @@
-//! Files that appear whole or not at all.
+//! Atomic file writes: a file appears whole or not at all.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Lets `fill` write a new file beside `path`, syncs it and renames it to `path`. Whatever happens on the way, `path`
-/// holds either what it held or all of what was written.
+/// Writes a file atomically: `fill` writes a new file next to `path`, which is then synced and renamed
+/// to `path`. Whatever fails along the way, `path` holds either its old contents or all of the new ones.
 ///
-/// A symbolic link stays, and the file that it points to is replaced; one that points to nothing becomes the file. The
-/// new file has the permissions of any new file, not those of the one it replaces. What is there and is no file, such as
-/// a pipe or `/dev/stdout`, cannot be replaced: it is written to directly.
+/// A symbolic link is kept and the file it points to is replaced; a dangling link is replaced by the
+/// file. The new file has default permissions, not those of the file it replaces. Something that exists
+/// but is not a regular file, such as a pipe or `/dev/stdout`, cannot be replaced and is written to
+/// directly.
 ///
 /// # Errors
-/// What creating, writing, syncing or renaming returns, or `fill`; [`io::ErrorKind::IsADirectory`] for a folder.
+/// Any error from creating, writing, syncing or renaming the file, or from `fill`;
+/// [`io::ErrorKind::IsADirectory`] if `path` is a folder.
 pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -21,8 +23,8 @@ pub fn write_atomically(
     write(path, true, fill)
 }
 
-/// As [`write_atomically`], but without waiting for the disk: for one of many files that can be written again. After a loss of power the
-/// file may be one of no bytes.
+/// Like [`write_atomically`], but without waiting for the disk: for one of many files that can be
+/// written again. After a power loss the file may be empty.
 #[cfg(feature = "images")]
 pub(crate) fn write_whole(
     path: &Path,
@@ -31,7 +33,7 @@ pub(crate) fn write_whole(
     write(path, false, fill)
 }
 
-/// `synced` says whether the file is on the disk before it gets its name.
+/// `synced` says whether the file must be on disk before it gets its name.
 fn write(
     path: &Path,
     synced: bool,
@@ -41,7 +43,7 @@ fn write(
         Ok(found) if found.is_dir() => {
             return Err(is_a_folder());
         }
-        // A rename would put a file in the place of the device.
+        // A rename would replace the device by a file.
         Ok(found) if !found.is_file() => {
             let mut stream = BufWriter::new(OpenOptions::new().write(true).open(path)?);
             fill(&mut stream)?;
@@ -52,14 +54,15 @@ fn write(
     replace(&behind_link(path), synced, fill)
 }
 
-/// Whether [`write_atomically`] could start on `path`: to be asked before long work whose result goes there.
+/// Checks that [`write_atomically`] could start on `path`, before long work whose result is to be
+/// written there.
 ///
 /// # Errors
-/// What it would return before calling `fill`.
+/// Any error that [`write_atomically`] would return before it calls `fill`.
 pub fn check_writable(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(is_a_folder()),
-        // Who reads from a pipe would take its closing for the end.
+        // Opening and closing a pipe would signal the end of the stream to its reader.
         Ok(found) if is_pipe(&found) => Ok(()),
         Ok(found) if !found.is_file() => OpenOptions::new().write(true).open(path).map(drop),
         _ => {
@@ -81,10 +84,10 @@ fn is_pipe(_: &fs::Metadata) -> bool {
 }
 
 fn is_a_folder() -> io::Error {
-    io::Error::new(io::ErrorKind::IsADirectory, "a folder, but a file is needed")
+    io::Error::new(io::ErrorKind::IsADirectory, "a folder, not a file")
 }
 
-/// The file that is to be replaced.
+/// The file to replace: `path`, or the target of the link.
 fn behind_link(path: &Path) -> PathBuf {
     let target = if path.is_symlink() { fs::canonicalize(path).ok() } else { None };
     target.unwrap_or_else(|| path.to_owned())
@@ -96,7 +99,7 @@ fn replace(
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
     let folder = folder_of(path);
-    // In this order: the file is closed before it is removed, also where `fill` panics.
+    // Declared in this order, the file is closed before it is removed, even if `fill` panics.
     let mut temporary = Temporary { path: None };
     let mut file = BufWriter::new(create_beside(path, folder, &mut temporary)?);
     fill(&mut file)?;
@@ -109,14 +112,15 @@ fn replace(
         fs::rename(written, path)?;
     }
     temporary.path = None;
-    // The rename is durable once the folder is; some systems cannot sync folders, and the file is whole either way.
+    // The rename is durable once the folder is synced. Some systems cannot sync folders; the file is
+    // whole either way.
     if synced && let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
     Ok(())
 }
 
-/// A file that is removed unless it has been renamed.
+/// A file that is removed on drop unless it has been renamed.
 struct Temporary {
     path: Option<PathBuf>,
 }
@@ -124,7 +128,7 @@ struct Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // The error that matters is the one before; a leftover has a name that says what it is.
+            // The error that matters is the earlier one; the name of a leftover file says what it is.
             let _ = fs::remove_file(path);
         }
     }
@@ -139,9 +143,9 @@ fn folder_of(path: &Path) -> &Path {
 
 fn create_beside(path: &Path, folder: &Path, temporary: &mut Temporary) -> io::Result<File> {
     let Some(name) = path.file_name() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"));
     };
-    // Names have a limit on most systems, and `name` may be as long as it allows.
+    // Most systems limit the length of names, and `name` may already be at that limit.
     let start: String = name.to_string_lossy().chars().take(40).collect();
     for attempt in 0..100 {
         let hidden = OsString::from(format!(".{start}.{}-{attempt}.tmp", std::process::id()));
@@ -155,7 +159,7 @@ fn create_beside(path: &Path, folder: &Path, temporary: &mut Temporary) -> io::R
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many temporary files of this name in the folder"))
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many temporary files with this name in the folder"))
 }
 
 #[cfg(test)]
@@ -241,7 +245,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        // A socket cannot be opened as a file, so nothing is written; what matters is that it is still there.
+        // A socket cannot be opened as a file, so nothing is written; what matters is that it still
+        // exists.
         assert!(put(&path, "x").is_err());
         assert!(fs::metadata(&path).unwrap().file_type().is_socket());
     }

@@ -1,4 +1,4 @@
-//! Sets that need no file.
+//! Built-in datasets, which need no file.
 
 mod curves;
 mod digits;

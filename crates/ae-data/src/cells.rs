@@ -1,4 +1,4 @@
-//! Values on their way into a table: what is missing or too large is noticed here, whatever the format.
+//! Collects values into a table and checks for missing and too large ones, whatever the format.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::read::Missing;
 
-/// A table that grows cell by cell, in row-major order.
+/// A table that is filled cell by cell, in row-major order.
 pub(crate) struct Cells<'a> {
     path: &'a Path,
     names: Option<Vec<String>>,
     features: usize,
-    /// Columns of the file that are none of the table, rising.
+    /// Indices of the columns of the file that are not part of the table, ascending.
     left_out: Vec<usize>,
     policy: Missing,
     values: Vec<f32>,
@@ -25,14 +25,14 @@ impl<'a> Cells<'a> {
         Cells { path, names, features, left_out: Vec::new(), policy, values, first_missing: None, missing: 0 }
     }
 
-    /// Counts columns, in messages, as if there were others at these indices of the file, which rise.
+    /// Makes messages count columns as in a file that has others at these ascending indices.
     #[cfg(feature = "csv")]
     pub(crate) fn without_columns(mut self, indices: Vec<usize>) -> Self {
         self.left_out = indices;
         self
     }
 
-    /// Takes the next cell; NaN is a missing value.
+    /// Appends the next cell; NaN is a missing value.
     pub(crate) fn push(&mut self, x: f64) -> Result<(), DataError> {
         let narrow = x as f32;
         if narrow.is_nan() {
@@ -45,29 +45,29 @@ impl<'a> Cells<'a> {
         Ok(())
     }
 
-    /// The error for the next cell, a finite number beyond the range of `f32`.
+    /// Returns the error for the next cell, a finite number beyond the range of `f32`.
     pub(crate) fn too_large(&self, value: String) -> DataError {
         let (row, column) = self.place(self.values.len());
         DataError::TooLarge { path: self.path.to_owned(), row, column, value }
     }
 
-    /// Whether some cell of this column so far is a number.
+    /// Whether any cell of this column so far is a number.
     #[cfg(feature = "csv")]
     pub(crate) fn has_number(&self, column: usize) -> bool {
         self.values.iter().skip(column).step_by(self.features.max(1)).any(|x| !x.is_nan())
     }
 
-    /// Takes cells that are numbers within the range of `f32`.
+    /// Appends cells that are known to be numbers within the range of `f32`.
     #[cfg(feature = "idx")]
     pub(crate) fn extend(&mut self, cells: impl Iterator<Item = f32>) {
         self.values.extend(cells);
     }
 
-    /// Row (from 1) and column, in words, of the cell of this index.
+    /// Returns the row (from 1) and the column, in words, of the cell at this index.
     fn place(&self, index: usize) -> (usize, String) {
         let width = self.features.max(1);
         let mut column = index % width;
-        // Names are those of the table, numbers those of the file.
+        // Names are those of the table; numbers are those of the file.
         if self.names.is_none() {
             for left_out in &self.left_out {
                 column += usize::from(*left_out <= column);
@@ -76,7 +76,7 @@ impl<'a> Cells<'a> {
         (index / width + 1, column_name(self.names.as_deref(), column))
     }
 
-    /// The table.
+    /// Returns the table, or the error for an empty table or a missing value.
     pub(crate) fn finish(self) -> Result<Dataset, DataError> {
         let path = self.path.to_owned();
         if self.values.is_empty() {
@@ -94,7 +94,7 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// The column in words: its name in quotes, else its number counted from 1.
+/// Returns the column in words: its name in quotes, or its number counted from 1.
 pub(crate) fn column_name(names: Option<&[String]>, index: usize) -> String {
     match names.and_then(|names| names.get(index)) {
         Some(name) => format!("'{name}'"),

@@ -1,4 +1,4 @@
-//! CSV and TSV: delimiter and header are found out, text is an error that says where it stands.
+//! CSV and TSV: the delimiter and the header are inferred; errors say where a cell is not a number.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -19,16 +19,16 @@ mod quotes;
 #[cfg(test)]
 mod tests;
 
-/// Bytes at the start of a file from which its delimiter is found out.
+/// Bytes at the start of a file from which its delimiter is inferred.
 const SNIFFED: usize = 1 << 16;
-/// Records in them that are looked at.
+/// Maximum number of records inspected among them.
 const SNIFFED_RECORDS: usize = 20;
-/// Delimiters that are tried, the likelier first.
+/// Candidate delimiters, likeliest first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
-/// Records behind a text that are searched for a number in its column.
+/// Records after a text that are searched for a number in the same column.
 const SEARCHED: usize = 1000;
 
-/// Reads a table of numbers. `default_delimiter` is that of the format, where it has one.
+/// Reads a table of numbers. `default_delimiter` is that of the format, if it has one.
 pub(crate) fn read(
     reader: impl Read,
     path: &Path,
@@ -38,7 +38,7 @@ pub(crate) fn read(
     read_numbers(opened(reader, path, default_delimiter, options)?, options)
 }
 
-/// Reads a table as it is, each cell a text.
+/// Reads a table as it is, with every cell as text.
 pub(crate) fn read_texts(
     reader: impl Read,
     path: &Path,
@@ -85,14 +85,14 @@ pub(crate) fn read_texts(
     if table.rows() == 0 { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(table) }
 }
 
-/// The records of a file whose delimiter is found out.
+/// Opens the records of a file and infers the delimiter if none is given.
 fn opened<'a>(
     mut reader: impl Read + 'a,
     path: &'a Path,
     default_delimiter: Option<u8>,
     options: &ReadOptions,
 ) -> Result<Records<'a, Box<dyn Read + 'a>>, DataError> {
-    // A pipe hands over what it has: the start is collected, not taken from whatever the first read returns.
+    // A pipe returns what is available at the moment, so a single read may not fill the start.
     let mut start = Vec::new();
     let sniffed = reader.by_ref().take(SNIFFED as u64).read_to_end(&mut start);
     sniffed.map_err(|error| stream_error(error, path))?;
@@ -103,7 +103,7 @@ fn opened<'a>(
     let whole = start.len() < SNIFFED;
     let delimiter = options.delimiter.or(default_delimiter).unwrap_or_else(|| sniff(text, whole));
     let has_cr = ends_in_cr(text);
-    // The last line has an end as well, for the sake of the count of lines.
+    // The line count relies on every line having an end, including the last one.
     let end: &[u8] = if has_cr { b"\r\n" } else { b"\n" };
     let bytes: Box<dyn Read + 'a> = Box::new(io::Cursor::new(text.to_vec()).chain(reader).chain(end));
     let bytes: Box<dyn Read + 'a> = Box::new(Quotes::new(bytes, delimiter));
@@ -121,7 +121,7 @@ fn malformed(path: &Path, reason: String) -> DataError {
     DataError::Malformed { path: path.to_owned(), format: "CSV", reason }
 }
 
-/// With the kind of the stream's own error where it is one: the kind says what to do about it.
+/// Keeps the kind of an underlying I/O error, on which the caller may act.
 fn writing_error(error: csv::Error) -> io::Error {
     let kind = match error.kind() {
         csv::ErrorKind::Io(error) => error.kind(),
@@ -130,24 +130,24 @@ fn writing_error(error: csv::Error) -> io::Error {
     io::Error::new(kind, error)
 }
 
-/// A packed stream reports its damage as an error of reading.
+/// A compressed stream reports damage as an I/O error.
 fn stream_error(error: io::Error, path: &Path) -> DataError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => malformed(path, "the packed stream is cut short".to_owned()),
+        io::ErrorKind::UnexpectedEof => malformed(path, "the compressed stream is truncated".to_owned()),
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => malformed(path, error.to_string()),
         _ => DataError::Io { path: path.to_owned(), source: error },
     }
 }
 
-/// The delimiter that divides the first lines into the same number of cells, and if several do, into the most numbers
-/// (`1,5;2,5` are two), then into the most cells; a comma if none does.
+/// Infers the delimiter: the one that splits the first lines into equally many cells; among several, the
+/// one that gives the most numbers (`1,5;2,5` holds two), then the most cells. A comma if there is none.
 fn sniff(start: &[u8], whole: bool) -> u8 {
     let merit = |delimiter: u8| {
         let mut reader = builder(delimiter).from_reader(start);
         let mut records: Vec<ByteRecord> =
             reader.byte_records().map_while(Result::ok).take(SNIFFED_RECORDS).collect();
         if !whole && records.len() < SNIFFED_RECORDS && records.len() > 1 {
-            // The last one may be cut off.
+            // The last one may be truncated.
             records.pop();
         }
         let columns = records.first().map_or(0, ByteRecord::len);
@@ -172,14 +172,14 @@ struct Records<'a, R> {
     reader: csv::Reader<R>,
     path: &'a Path,
     has_cr: bool,
-    /// Cells of a record, once the first one is read.
+    /// Cells per record, once the first one has been read.
     columns: Option<usize>,
-    /// What comes next, where that is read already.
+    /// The next record, if it has been peeked at.
     ahead: Option<(ByteRecord, Option<u64>)>,
 }
 
 impl<R: Read> Records<'_, R> {
-    /// Reads the next record; returns the line it starts on, or nothing at the end.
+    /// Reads the next record and returns the line it starts on, or `None` at the end.
     fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, DataError> {
         if let Some((ahead, line)) = self.ahead.take() {
             *record = ahead;
@@ -188,7 +188,7 @@ impl<R: Read> Records<'_, R> {
         loop {
             match self.reader.read_byte_record(record) {
                 Ok(false) => return Ok(None),
-                // The parser skips empty lines, but not those of spaces.
+                // The parser skips empty lines, but not lines of spaces.
                 Ok(true)
                     if self.columns.is_some_and(|n| n > 1) && record.len() == 1 && record[0].is_empty() => {}
                 Ok(true) => {
@@ -206,18 +206,18 @@ impl<R: Read> Records<'_, R> {
         }
     }
 
-    /// The record that comes next; an empty one at the end.
+    /// Returns the next record without consuming it; an empty one at the end.
     fn peek(&mut self) -> Result<&ByteRecord, DataError> {
         let mut record = ByteRecord::new();
         let line = self.next(&mut record)?;
         Ok(&self.ahead.insert((record, line)).0)
     }
 
-    /// The line on which the record starts that was just read. Its own position does not tell: it comes before the blank
-    /// lines that were skipped.
+    /// Returns the line on which the record just read starts. The record's own position is of no use: it
+    /// lies before any blank lines that were skipped.
     fn line_of(&self, record: &ByteRecord) -> u64 {
         let inside = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        // The parser counts line feeds, and stops behind the first character of a line break.
+        // The parser counts line feeds and stops after the first character of a line break.
         self.reader.position().line().saturating_sub(inside + u64::from(!self.has_cr))
     }
 }
@@ -254,7 +254,7 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
     left_out.sort_unstable();
     left_out.dedup();
     if columns == left_out.len() {
-        let what = if id.is_none() { "the label" } else { "what names the rows and their label" };
+        let what = if id.is_none() { "the label" } else { "the row names and the label" };
         return Err(malformed(path, format!("there is no column besides {what}")));
     }
     let names_kept = names.as_ref().map(|names| {
@@ -287,14 +287,15 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
     Ok(dataset)
 }
 
-/// The columns that hold no values, as they are wanted.
+/// The columns that are not features (label and row names), as named in the options.
 fn apart(options: &ReadOptions) -> Vec<&str> {
     [&options.label, &options.id].into_iter().flatten().map(String::as_str).collect()
 }
 
-/// Whether the first record holds names: it has nothing but texts, or one of those that are wanted `apart`, or a text where the record
-/// behind it has a number. A text above a text says nothing: `5.1,setosa` is often a row. Neither does a column apart that is known by its
-/// number: of its texts, some look like numbers (`na`, `inf`).
+/// Whether the first record is a header: all of its cells are text, or one of them is a name in `apart`,
+/// or it has text above a number in the second record. Text above text is no evidence, since
+/// `5.1,setosa` is often a row. A column that `apart` gives by number is ignored, because some labels
+/// look like numbers (`na`, `inf`).
 fn is_header(first: &ByteRecord, second: &ByteRecord, apart: &[&str]) -> bool {
     let is_text = |cell: &[u8]| !is_number_of_some_kind(cell);
     if first.iter().any(|cell| is_text(cell) && apart.iter().any(|name| name.as_bytes() == cell)) {
@@ -309,7 +310,7 @@ fn is_header(first: &ByteRecord, second: &ByteRecord, apart: &[&str]) -> bool {
             .any(|(column, above)| is_text(above) && second.get(column).is_some_and(|below| !is_text(below)))
 }
 
-/// The names of a header; a column without one is called by its number.
+/// Returns the names in a header; an empty one becomes `column` and its number.
 fn header(record: &ByteRecord, path: &Path) -> Result<Vec<String>, DataError> {
     let name = |(i, cell): (usize, &[u8])| match std::str::from_utf8(cell) {
         Ok("") => Ok(format!("column {}", i + 1)),
@@ -325,15 +326,15 @@ fn header(record: &ByteRecord, path: &Path) -> Result<Vec<String>, DataError> {
     }
 }
 
-/// A table of numbers while its rows are read.
+/// A table of numbers while it is being read.
 struct Numbers<'a> {
     path: &'a Path,
     names: Option<Vec<String>>,
     columns: usize,
     label: Option<usize>,
-    /// The column of what the rows are called.
+    /// The column of row names.
     id: Option<usize>,
-    /// Which columns hold values that are wanted.
+    /// For each column, whether it holds wanted values.
     kept: Vec<bool>,
     cells: Cells<'a>,
     labels: Vec<String>,
@@ -343,7 +344,7 @@ struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    /// Takes a record as the next row. `records` are those behind it.
+    /// Adds a record as the next row. `records` are those after it.
     fn take<R: Read>(
         &mut self,
         record: &ByteRecord,
@@ -385,10 +386,10 @@ impl Numbers<'_> {
         Ok(())
     }
 
-    /// What may help with the text in this cell.
+    /// Returns what may help with the text in this cell.
     fn hint<R: Read>(&self, column: usize, cell: &[u8], records: &mut Records<'_, R>) -> &'static str {
         if is_number_of_some_kind(cell) {
-            return "; numbers have a decimal point and no separators of thousands";
+            return "; numbers must have a decimal point and no thousands separators";
         }
         let place = self.kept[..column].iter().filter(|kept| **kept).count();
         let mut record = ByteRecord::new();
@@ -401,15 +402,15 @@ impl Numbers<'_> {
         }
         match self.label {
             None => {
-                "; the column holds text: leave it out of the file, or name it as the label or as what the rows are called"
+                "; the column holds text: remove it from the file, or use it as the label or for row names"
             }
-            Some(_) => "; the column holds text: leave it out of the file",
+            Some(_) => "; the column holds text: remove it from the file",
         }
     }
 }
 
-/// Writes the table: a line of names where there are names, shortest numbers that read back as the same bits, and the
-/// labels as a last column.
+/// Writes the table: a header if there are names, the shortest numbers that read back bit for bit, and
+/// the labels as the last column.
 pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
     if let Some(names) = dataset.names() {
@@ -435,7 +436,7 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
     writer.flush()
 }
 
-/// Writes the table as it is: a line of names where there are names.
+/// Writes the table as it is, with a header if there are names.
 pub(crate) fn write_texts(table: &Table, out: impl Write, delimiter: u8) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
     if let Some(names) = table.names() {

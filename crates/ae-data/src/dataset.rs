@@ -1,4 +1,4 @@
-//! Rows in memory.
+//! In-memory rows.
 
 use std::collections::HashSet;
 
@@ -6,14 +6,14 @@ use crate::error::DataError;
 use crate::labels::Labels;
 use crate::source::{BatchSource, copy_rows};
 
-/// The first name that was there before.
+/// Returns the first name that occurs earlier in the list.
 pub fn first_repeated(names: &[String]) -> Option<&String> {
     let mut before = HashSet::new();
     names.iter().find(|name| !before.insert(*name))
 }
 
-/// Rows of numbers, `[rows, features]` in row-major order, with the names of the features, the labels of the rows and what
-/// the rows are called, where there are any.
+/// Rows of numbers in memory, `[rows, features]` in row-major order, with optional feature names, labels
+/// and row names.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Dataset {
     values: Vec<f32>,
@@ -23,7 +23,7 @@ pub struct Dataset {
     row_names: Option<RowNames>,
 }
 
-/// What rows are called, and what these names are.
+/// The names of the rows, and what these names are.
 #[derive(Debug, Clone, PartialEq)]
 struct RowNames {
     title: String,
@@ -31,10 +31,10 @@ struct RowNames {
 }
 
 impl Dataset {
-    /// Rows of `features` values each.
+    /// Creates a dataset of rows with `features` values each.
     ///
     /// # Errors
-    /// [`DataError::Shape`] if the values are not whole rows.
+    /// [`DataError::Shape`] if the values do not fill whole rows.
     pub fn new(values: Vec<f32>, features: usize) -> Result<Self, DataError> {
         let whole = if features == 0 { values.is_empty() } else { values.len().is_multiple_of(features) };
         if !whole {
@@ -43,10 +43,11 @@ impl Dataset {
         Ok(Dataset { values, features, names: None, labels: None, row_names: None })
     }
 
-    /// The same rows with these names of their features.
+    /// Sets the names of the features.
     ///
     /// # Errors
-    /// [`DataError::Count`] unless there is a name a feature, [`DataError::DuplicateColumn`] for a name given twice.
+    /// [`DataError::Count`] unless there is one name per feature, [`DataError::DuplicateColumn`] for a
+    /// repeated name.
     pub fn with_names(mut self, names: Vec<String>) -> Result<Self, DataError> {
         if names.len() != self.features {
             return Err(DataError::Count {
@@ -63,10 +64,10 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same rows with these labels.
+    /// Sets the labels of the rows.
     ///
     /// # Errors
-    /// [`DataError::Count`] unless there is a label a row.
+    /// [`DataError::Count`] unless there is one label per row.
     pub fn with_labels(mut self, labels: Labels) -> Result<Self, DataError> {
         if labels.len() != self.rows() {
             return Err(DataError::Count {
@@ -80,10 +81,10 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same rows, called so, and what these names are: `file`, or the title of a column.
+    /// Sets the names of the rows. `title` says what they are: `file`, or the name of a column.
     ///
     /// # Errors
-    /// [`DataError::Count`] unless there is a name a row.
+    /// [`DataError::Count`] unless there is one name per row.
     pub fn with_row_names(mut self, title: &str, names: Vec<String>) -> Result<Self, DataError> {
         if names.len() != self.rows() {
             let (expected, got) = (self.rows(), names.len());
@@ -93,11 +94,12 @@ impl Dataset {
         Ok(self)
     }
 
-    /// These rows and behind them those of `other`, its columns by name where both have names; with labels and names of rows where both have
-    /// them.
+    /// Returns these rows followed by those of `other`. Columns are matched by name if both have names;
+    /// labels and row names are kept if both have them.
     ///
     /// # Errors
-    /// [`DataError::Count`] for rows of another width, [`DataError::MissingColumns`] for a column that `other` does not have.
+    /// [`DataError::Count`] for rows of another width, [`DataError::MissingColumns`] for a column that
+    /// `other` lacks.
     pub fn followed_by(&self, other: &Dataset) -> Result<Dataset, DataError> {
         let other = match (&self.names, &other.names) {
             (Some(names), Some(present)) if names != present => &other.select_columns(names)?,
@@ -105,7 +107,12 @@ impl Dataset {
         };
         if other.features != self.features {
             let (expected, got) = (self.features, other.features);
-            return Err(DataError::Count { what: "values of a row behind", of: "rows", expected, got });
+            return Err(DataError::Count {
+                what: "features in the appended rows",
+                of: "features",
+                expected,
+                got,
+            });
         }
         let mut joined = Dataset::new([self.values(), other.values()].concat(), self.features)?;
         joined.names = self.names.clone().or_else(|| other.names.clone());
@@ -122,12 +129,12 @@ impl Dataset {
         Ok(joined)
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.values.len().checked_div(self.features).unwrap_or(0)
     }
 
-    /// Values of a row.
+    /// Number of values per row.
     pub fn features(&self) -> usize {
         self.features
     }
@@ -137,41 +144,41 @@ impl Dataset {
         &self.values
     }
 
-    /// All values, `[rows, features]`.
+    /// Consumes the dataset and returns all values, `[rows, features]`.
     pub fn into_values(self) -> Vec<f32> {
         self.values
     }
 
-    /// The row, where there is one of this index.
+    /// The row at this index, if there is one.
     pub fn row(&self, index: usize) -> Option<&[f32]> {
         (index < self.rows()).then(|| &self.values[index * self.features..][..self.features])
     }
 
-    /// Names of the features.
+    /// Names of the features, if any.
     pub fn names(&self) -> Option<&[String]> {
         self.names.as_deref()
     }
 
-    /// Labels of the rows.
+    /// Labels of the rows, if any.
     pub fn labels(&self) -> Option<&Labels> {
         self.labels.as_ref()
     }
 
-    /// What the rows are called.
+    /// Names of the rows, if any.
     pub fn row_names(&self) -> Option<&[String]> {
         self.row_names.as_ref().map(|all| all.names.as_slice())
     }
 
-    /// What the names of the rows are: `file`, or the title of the column that they come from.
+    /// What the row names are: `file`, or the name of the column that they come from.
     pub fn row_title(&self) -> Option<&str> {
         self.row_names.as_ref().map(|all| all.title.as_str())
     }
 
-    /// The columns of these names, in this order; others are left out.
+    /// Returns the columns with these names, in this order, without the others.
     ///
     /// # Errors
-    /// [`DataError::MissingColumns`], which names every column that is not there, and [`DataError::NoNames`] for rows whose
-    /// features have no names.
+    /// [`DataError::MissingColumns`], which lists every missing column, and [`DataError::NoNames`] if
+    /// the features have no names.
     pub fn select_columns(&self, wanted: &[String]) -> Result<Dataset, DataError> {
         let Some(names) = &self.names else { return Err(DataError::NoNames { wanted: wanted.to_vec() }) };
         let places: Vec<Option<usize>> =
@@ -192,10 +199,10 @@ impl Dataset {
         Ok(selected)
     }
 
-    /// The rows of these indices, in this order, with their labels and names.
+    /// Returns the rows at these indices, in this order, with their labels and names.
     ///
     /// # Errors
-    /// [`DataError::RowOutOfRange`] for an index beyond the rows.
+    /// [`DataError::RowOutOfRange`] for an index that is out of range.
     pub fn select_rows(&self, indices: &[usize]) -> Result<Dataset, DataError> {
         let mut values = vec![0.0; indices.len() * self.features];
         copy_rows(&self.values, self.features, indices, &mut values)?;

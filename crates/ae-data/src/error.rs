@@ -1,4 +1,4 @@
-//! What can be wrong with data.
+//! The error type of this crate.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -6,45 +6,45 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "images")]
 use crate::images::ImageSize;
 
-/// An error of this crate. Rows and columns in messages count from 1.
+/// An error of this crate. Messages count rows and columns from 1.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// Values do not fill whole rows.
+    /// Values do not fill the rows they should.
     #[error("{}", shape_message(.what, *.width, *.got))]
     Shape {
-        /// What they should be.
+        /// What the values are for.
         what: &'static str,
-        /// Values of a row.
+        /// Values per row.
         width: usize,
-        /// Values there are.
+        /// Values given.
         got: usize,
     },
-    /// Not as many as needed.
+    /// The number of items is not the number expected.
     #[error("{got} {what} for {expected} {of}")]
     Count {
-        /// What there should be one of for each.
+        /// The items.
         what: &'static str,
-        /// What they belong to.
+        /// What there should be one item for each of.
         of: &'static str,
-        /// How many of those there are.
+        /// Items expected.
         expected: usize,
-        /// How many were given.
+        /// Items given.
         got: usize,
     },
-    /// What a source of one's own says of its rows ([`DataError::of_source`]).
-    #[error("the source of the rows: {0}")]
+    /// An error of a user-defined source ([`DataError::of_source`]).
+    #[error("reading from the row source failed: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A row index beyond the rows.
-    #[error("row {} was asked for, but there are {rows} rows", .index.saturating_add(1))]
+    /// A row index is out of range.
+    #[error("row {} is out of range: there are {rows} rows", .index.saturating_add(1))]
     RowOutOfRange {
         /// The index, counted from 0.
         index: usize,
-        /// Rows there are.
+        /// Number of rows.
         rows: usize,
     },
-    /// A fraction outside [0, 1).
-    #[error("a validation fraction must be from 0 to below 1, not {value}")]
+    /// A validation fraction is outside [0, 1).
+    #[error("the validation fraction must be at least 0 and less than 1, not {value}")]
     Fraction {
         /// The fraction.
         value: f64,
@@ -55,58 +55,58 @@ pub enum DataError {
         /// The name.
         name: String,
     },
-    /// Columns that are needed are not there.
+    /// Required columns are missing.
     #[error("{} missing; there are {}", columns_are(.missing), quoted(.present))]
     MissingColumns {
-        /// Those that are needed and not there.
+        /// The missing columns.
         missing: Vec<String>,
-        /// Those that are there.
+        /// The columns present.
         present: Vec<String>,
     },
-    /// Columns are needed by name, but these have none.
+    /// Columns are required by name, but the data has no names.
     #[error("columns are needed by name ({}), but the data has no header", quoted(.wanted))]
     NoNames {
-        /// The names.
+        /// The required names.
         wanted: Vec<String>,
     },
-    /// The columns of a table are not those of the schema.
+    /// A table lacks columns of the schema.
     #[error("{}: {} missing{}", at(.path), columns_are(.missing), and_unexpected(.unexpected))]
     Columns {
         /// The file.
         path: PathBuf,
-        /// Those that are needed and not there.
+        /// The missing columns.
         missing: Vec<String>,
-        /// Those that are there and not known.
+        /// The columns of the table that the schema does not have.
         unexpected: Vec<String>,
     },
-    /// Two things were asked of one column.
-    #[error("{}: column '{name}' was given two kinds: label, numeric, categorical or dropped", at(.path))]
+    /// A column is given more than one role.
+    #[error("{}: column '{name}' is given two roles (label, numeric, categorical or dropped)", at(.path))]
     ChosenTwice {
         /// The file.
         path: PathBuf,
         /// The column.
         name: String,
     },
-    /// A column has more different texts than categories may be.
-    #[error("{}: column '{name}' has {levels} different texts: categories are at most {most}", at(.path))]
+    /// A column has more distinct values than a categorical column may have.
+    #[error("{}: column '{name}' has {levels} distinct values; a categorical column can have at most {most}", at(.path))]
     TooManyLevels {
         /// The file.
         path: PathBuf,
         /// The column.
         name: String,
-        /// Different texts there are.
+        /// Number of distinct values.
         levels: usize,
-        /// The most there can be.
+        /// Maximum number of categories.
         most: usize,
     },
-    /// No column of a table can be learnt from.
-    #[error("{}: no column is left to learn from: all are labels, identifiers, empty or dropped", at(.path))]
+    /// No column of a table becomes a feature.
+    #[error("{}: no column is left to train on: all are labels, identifiers, empty or dropped", at(.path))]
     NoFeatures {
         /// The file.
         path: PathBuf,
     },
-    /// A cell of a column of times holds something else.
-    #[error("{}: row {row}, column '{column}': '{text}' is no date or time like 2024-05-01 or 2024-05-01 12:30:00", at(.path))]
+    /// A cell in a column of times is not a date or time.
+    #[error("{}: row {row}, column '{column}': '{text}' is not a date or time such as 2024-05-01 or 2024-05-01 12:30:00", at(.path))]
     NotATime {
         /// The file.
         path: PathBuf,
@@ -114,11 +114,11 @@ pub enum DataError {
         row: usize,
         /// Name of the column.
         column: String,
-        /// The text.
+        /// The text of the cell.
         text: String,
     },
-    /// The format holds numbers only, but the table has texts.
-    #[error("{}: {format} files hold numbers only, but the table has texts: .csv, .tsv and .parquet hold both", at(.path))]
+    /// The format holds only numbers, but the table has text.
+    #[error("{}: {format} files hold numbers only, but the table has text; .csv, .tsv and .parquet hold both", at(.path))]
     TextsInNumbers {
         /// The file.
         path: PathBuf,
@@ -130,18 +130,18 @@ pub enum DataError {
     Io {
         /// The file, or `-`.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The ending of the name is not one of a known format.
-    #[error("{}: unknown kind of file; known endings are {known}", at(.path))]
+    /// The file name does not end like that of a supported format.
+    #[error("{}: unknown file format; supported endings are {known}", at(.path))]
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// The endings that are known here.
+        /// The supported endings.
         known: &'static str,
     },
-    /// The format is known, but this build leaves it out, or it can only be read.
+    /// The format is known, but this build cannot read or write it.
     #[error("{}: {format} files cannot be {action} by this build", at(.path))]
     FormatUnavailable {
         /// The file.
@@ -151,29 +151,29 @@ pub enum DataError {
         /// "read" or "written".
         action: &'static str,
     },
-    /// The name of a built-in set is followed by something else than its settings.
+    /// The settings after the name of a built-in dataset are invalid.
     #[error(
-        "'{location}' is no built-in set; curves are named curves, curves:ROWS or curves:ROWS:SEED, with 1 to 1000000 rows"
+        "'{location}' is not a built-in dataset; use curves, curves:ROWS or curves:ROWS:SEED, with 1 to 1000000 rows"
     )]
     BuiltIn {
-        /// What was given.
+        /// The location given.
         location: String,
     },
-    /// A folder holds no images.
+    /// A folder has no images.
     #[error("{}: no images (.png, .jpg, .jpeg) in this folder{}", at(.path), and_others(*.others))]
     NoImages {
         /// The folder.
         path: PathBuf,
-        /// Other files in it.
+        /// Number of other files in it.
         others: usize,
     },
-    /// Labels were asked for, but not every image lies in a folder whose name could be one.
-    #[error("{}: no labels: they are the names of folders, and some images lie in none", at(.path))]
+    /// Labels are required, but not every image is in a subfolder, whose name would be its label.
+    #[error("{}: no labels: labels are folder names, and some images are in no subfolder", at(.path))]
     NoFolders {
         /// The folder.
         path: PathBuf,
     },
-    /// Images that should have one size have several.
+    /// Images differ in size, and no common size is set.
     #[error(
         "{}: the image has {}x{} pixels, but {} has {}x{} (height and width)",
         at(.path), .got.0, .got.1, .first.display(), .expected.0, .expected.1
@@ -183,21 +183,21 @@ pub enum DataError {
         path: PathBuf,
         /// Its height and width.
         got: (usize, usize),
-        /// The file before all others.
+        /// The first file of all.
         first: PathBuf,
-        /// The height and width of that.
+        /// Its height and width.
         expected: (usize, usize),
     },
-    /// An image needs too much memory, or claims to.
-    #[error("{}: an image of {height}x{width} pixels is too large: {} MiB are the most", at(.path), .most >> 20)]
+    /// An image needs too much memory, or its header claims so.
+    #[error("{}: an image of {height}x{width} pixels is too large: the limit is {} MiB", at(.path), .most >> 20)]
     ImageTooLarge {
         /// The file.
         path: PathBuf,
-        /// Rows of pixels.
+        /// Height in pixels.
         height: usize,
-        /// Pixels of a row.
+        /// Width in pixels.
         width: usize,
-        /// The most bytes that its pixels may have.
+        /// Maximum number of bytes.
         most: usize,
     },
     /// The images of a folder do not fit into memory.
@@ -206,14 +206,14 @@ pub enum DataError {
     TooManyPixels {
         /// The folder.
         path: PathBuf,
-        /// How many there are.
+        /// Number of images.
         images: usize,
-        /// The size that they would have.
+        /// The size of each.
         size: ImageSize,
     },
-    /// A size that images cannot have.
+    /// An image size is invalid.
     #[cfg(feature = "images")]
-    #[error("{size} is no size of an image: height and width must be at least 1, channels 1 or 3")]
+    #[error("{size} is not a valid image size: height and width must be at least 1, channels 1 or 3")]
     ImageSize {
         /// The size.
         size: ImageSize,
@@ -224,47 +224,47 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// A cell holds a text that is no number.
+    /// A cell is not a number.
     #[error("{}: row {row}{}, column {column}: '{text}' is not a number{hint}", at(.path), on_line(*.line))]
     NotANumber {
         /// The file.
         path: PathBuf,
         /// The row of data, counted from 1.
         row: usize,
-        /// The line of the file, counted from 1; 0 where there are no lines.
+        /// The line of the file, counted from 1; 0 if there are no lines.
         line: u64,
-        /// Name of the column in quotes, else its number counted from 1.
+        /// Name of the column in quotes, or its number counted from 1.
         column: String,
-        /// The text.
+        /// The text of the cell.
         text: String,
-        /// What may help, after a semicolon, or nothing.
+        /// A hint that starts with a semicolon, or nothing.
         hint: String,
     },
-    /// A number is too large for single precision.
+    /// A number is too large for a 32-bit float.
     #[error("{}: row {row}, column {column}: {value} does not fit a 32-bit float", at(.path))]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// The row of data, counted from 1.
         row: usize,
-        /// Name of the column in quotes, else its number counted from 1.
+        /// Name of the column in quotes, or its number counted from 1.
         column: String,
         /// The value.
         value: String,
     },
-    /// Cells are empty or not a number (`NaN`, `NA`, null).
+    /// A value is missing: empty, NaN, null or the like.
     #[error("{}: row {row}, column {column}: the value is missing{}", at(.path), in_all(*.count))]
     MissingValue {
         /// The file.
         path: PathBuf,
-        /// The row of the first one, counted from 1.
+        /// The row of the first missing value, counted from 1.
         row: usize,
-        /// Name of its column in quotes, else its number counted from 1.
+        /// Name of its column in quotes, or its number counted from 1.
         column: String,
-        /// How many are missing in all.
+        /// Total number of missing values.
         count: usize,
     },
-    /// A row has more or fewer cells than the first one.
+    /// A row has more or fewer cells than expected.
     #[error("{}: row {row} (line {line}) has {got} cells, but {expected} are expected", at(.path))]
     RaggedRow {
         /// The file.
@@ -273,22 +273,22 @@ pub enum DataError {
         row: usize,
         /// The line of the file, counted from 1.
         line: u64,
-        /// Cells of the first row.
+        /// Number of cells of the first row.
         expected: usize,
-        /// Cells of this row.
+        /// Number of cells of this row.
         got: usize,
     },
-    /// The file ends before its header says so.
-    #[error("{}: cut short: {expected} bytes of values are announced, {got} are there", at(.path))]
+    /// The file is shorter than its header says.
+    #[error("{}: truncated: {expected} bytes of values expected, {got} found", at(.path))]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Bytes announced.
+        /// Bytes of values announced.
         expected: u64,
-        /// Bytes there.
+        /// Bytes of values found.
         got: u64,
     },
-    /// A column or array does not hold numbers of a supported type.
+    /// A column or array has an unsupported type.
     #[error("{}: {array} holds {dtype}; numbers are needed", at(.path))]
     UnsupportedType {
         /// The file.
@@ -298,7 +298,7 @@ pub enum DataError {
         /// Its type.
         dtype: String,
     },
-    /// The file is damaged or not of the format its name says.
+    /// The file is damaged, or not of the format that its name says.
     #[error("{}: not a valid {format} file: {reason}", at(.path))]
     Malformed {
         /// The file.
@@ -308,7 +308,7 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
-    /// The array or column that was asked for is not there.
+    /// A requested array or column does not exist.
     #[error("{}: no {what} '{name}'; there are {}", at(.path), quoted(.present))]
     NotThere {
         /// The file.
@@ -317,19 +317,19 @@ pub enum DataError {
         what: &'static str,
         /// Its name.
         name: String,
-        /// Those that are there.
+        /// The names that exist.
         present: Vec<String>,
     },
 }
 
 impl DataError {
-    /// An error of a source of one's own ([`crate::BatchSource`]), whatever it is.
+    /// Wraps any error of a user-defined [`crate::BatchSource`].
     pub fn of_source(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DataError {
         DataError::Source(error.into())
     }
 }
 
-/// The file; a table that comes from none has no path.
+/// The file in words; a table made in memory has no path.
 fn at(path: &Path) -> Cow<'_, str> {
     if path.as_os_str().is_empty() { "the table".into() } else { path.to_string_lossy() }
 }
@@ -337,11 +337,11 @@ fn at(path: &Path) -> Cow<'_, str> {
 fn shape_message(what: &str, width: usize, got: usize) -> String {
     match what {
         "rows" => format!("{got} values are not whole rows of {width}"),
-        _ => format!("room for {got} values does not fit {what}, {width} values each"),
+        _ => format!("{got} values do not match {what} ({width} values each)"),
     }
 }
 
-/// `'a', 'b'`, the first twenty.
+/// `'a', 'b'`, at most twenty.
 fn quoted(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(20).map(|name| format!("'{name}'")).collect();
     let more = names.len().saturating_sub(20);
@@ -357,7 +357,7 @@ fn columns_are(names: &[String]) -> String {
 }
 
 fn and_unexpected(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!("; not expected: {}", quoted(names)) }
+    if names.is_empty() { String::new() } else { format!("; unexpected: {}", quoted(names)) }
 }
 
 fn on_line(line: u64) -> String {
@@ -367,7 +367,7 @@ fn on_line(line: u64) -> String {
 fn and_others(files: usize) -> String {
     match files {
         0 => String::new(),
-        1 => ", but another file".to_owned(),
+        1 => ", but 1 other file".to_owned(),
         files => format!(", but {files} other files"),
     }
 }

@@ -1,28 +1,29 @@
-//! A number by which data and settings are known again.
+//! Fingerprints, which identify data and settings.
 
 use crate::error::DataError;
 use crate::source::{BatchSource, for_each_block};
 
-/// A number for settings and data together, by which results of other ones are told: FNV-1a of 64 bits (Fowler, Noll & Vo 1991).
+/// A hash of data and settings that tells whether results belong to them: 64-bit FNV-1a (Fowler, Noll &
+/// Vo 1991).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(u64);
 
-/// That of nothing.
+/// The fingerprint of nothing.
 impl Default for Fingerprint {
     fn default() -> Fingerprint {
         Fingerprint(0xcbf2_9ce4_8422_2325)
     }
 }
 
-/// Rows that are read at a time.
+/// Rows read at a time.
 const BLOCK: usize = 1024;
 
 impl Fingerprint {
-    /// Of rows: their shape, the names of the features and the bits of the values; the same of what they should become, where the source
-    /// says so; and how many of them it holds out.
+    /// Computes the fingerprint of rows: their shape, the names of the features and the bits of the
+    /// values; the same for the targets, if the source has any; and the number of held-out rows.
     ///
     /// # Errors
-    /// What reading them returns.
+    /// Any error from reading the rows.
     pub fn of(data: &dyn BatchSource) -> Result<Fingerprint, DataError> {
         let mut print = Fingerprint::default();
         print.feed_rows(data)?;
@@ -35,27 +36,27 @@ impl Fingerprint {
         }
     }
 
-    /// With a text more: the settings.
+    /// Adds text, such as settings.
     #[must_use]
     pub fn with(self, text: &str) -> Fingerprint {
         self.with_bytes(text.as_bytes())
     }
 
-    /// With more bytes.
+    /// Adds bytes.
     #[must_use]
     pub fn with_bytes(mut self, bytes: &[u8]) -> Fingerprint {
         self.feed(bytes);
-        // A byte that no text holds, so that two texts are told from one.
+        // UTF-8 never contains this byte, so two texts differ from their concatenation.
         self.feed(&[0xff]);
         self
     }
 
-    /// The number.
+    /// The fingerprint as a number.
     pub fn bits(self) -> u64 {
         self.0
     }
 
-    /// That of this number.
+    /// The fingerprint with these bits.
     pub fn from_bits(bits: u64) -> Fingerprint {
         Fingerprint(bits)
     }
@@ -98,7 +99,7 @@ mod tests {
         let named = Dataset::new(vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
         let named = named.with_names(vec!["a".to_owned(), "b".to_owned()]).unwrap();
         assert_ne!(some, Fingerprint::of(&named).unwrap());
-        // The hash of the empty text and of 'a', as its authors give them.
+        // The hash of 'a' as published by the authors.
         let mut known = Fingerprint::default();
         known.feed(b"a");
         assert_eq!(known, Fingerprint(0xaf63_dc4c_8601_ec8c));

@@ -1,16 +1,16 @@
-//! Formats, and the endings that tell them.
+//! File formats and the endings that identify them.
 
 use std::path::Path;
 
 use crate::error::DataError;
 
-/// A kind of file.
+/// A file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// `.csv`, `.csv.gz`: the delimiter is found out.
+    /// `.csv`, `.csv.gz`: the delimiter is inferred.
     Csv,
-    /// `.tsv`, `.tsv.gz`: tabs.
+    /// `.tsv`, `.tsv.gz`: tab-separated.
     Tsv,
     /// `.npy`
     Npy,
@@ -26,10 +26,10 @@ pub enum Format {
 const ENDINGS: &str = ".csv, .tsv (also .gz), .npy, .npz, .idx and -ubyte (also .gz), .parquet";
 
 impl Format {
-    /// The format that the name of a file tells.
+    /// Returns the format that a file name indicates.
     ///
     /// # Errors
-    /// [`DataError::UnknownFormat`], which lists the known endings.
+    /// [`DataError::UnknownFormat`], which lists the supported endings.
     pub fn of(path: &Path) -> Result<Format, DataError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let (stem, packed) = match name.strip_suffix(".gz") {
@@ -52,7 +52,7 @@ impl Format {
         }
     }
 
-    /// Its name in messages.
+    /// The name for messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Format::Csv => "CSV",
@@ -67,12 +67,12 @@ impl Format {
         DataError::FormatUnavailable { path: path.to_owned(), format: self.name(), action }
     }
 
-    /// Whether numbers come as texts, of as many digits as they were written with.
+    /// Whether files can be read as text, with numbers in the digits they were written with.
     pub fn holds_texts(self) -> bool {
         matches!(self, Format::Csv | Format::Tsv | Format::Parquet)
     }
 
-    /// Whether files of this format can be written by this build.
+    /// Whether this build can write files of this format.
     pub fn is_writable(self) -> bool {
         match self {
             Format::Csv | Format::Tsv => cfg!(feature = "csv"),

@@ -1,6 +1,6 @@
-//! IEEE 754 halves, which the language has no stable type for.
+//! IEEE 754 half precision, for which Rust has no stable type.
 
-/// The value of a half.
+/// Converts the bits of a half-precision number.
 pub(crate) fn half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));

@@ -1,4 +1,4 @@
-//! IDX, the format of MNIST (described at its distribution page): big-endian numbers behind a small header.
+//! IDX, the format of MNIST (described on its download page): big-endian numbers after a small header.
 
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,11 @@ use crate::error::DataError;
 use crate::labels::Labels;
 use crate::read::{ReadOptions, maybe_gzip};
 
-/// Bytes that are read at a time; a multiple of every width.
+/// Bytes read at a time; a multiple of the width of every type.
 const CHUNK: usize = 1 << 16;
 
-/// Reads a file: the first dimension are rows, the others together features. Labels beside it are taken along.
+/// Reads a file: the first dimension becomes rows, all others together become features. A label file
+/// next to it is read as well.
 pub(crate) fn read_file(path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
     let open = |path: &Path| {
         std::fs::File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })
@@ -23,24 +24,24 @@ pub(crate) fn read_file(path: &Path, options: &ReadOptions) -> Result<Dataset, D
     dataset.with_labels(Labels::from_integers(labels.values().iter().map(|x| *x as i64)))
 }
 
-/// `...-labels-idx1-ubyte` for `...-images-idx3-ubyte`, packed or not, where there is such a file.
+/// Returns `...-labels-idx1-ubyte` for `...-images-idx3-ubyte`, gzipped or not, if that file exists.
 fn labels_beside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let beside = path.with_file_name(name.replace("images-idx3", "labels-idx1"));
     (name.contains("images-idx3") && beside.is_file()).then_some(beside)
 }
 
-/// Reads a stream, unpacking it if it is gzipped.
+/// Reads a stream, decompressing it if it is gzipped.
 pub(crate) fn read(reader: impl Read, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => malformed(path, error.to_string()),
-        io::ErrorKind::UnexpectedEof => malformed(path, "the packed stream is cut short".to_owned()),
+        io::ErrorKind::UnexpectedEof => malformed(path, "the compressed stream is truncated".to_owned()),
         _ => DataError::Io { path: path.to_owned(), source: error },
     };
     let mut reader = maybe_gzip(BufReader::new(reader)).map_err(failed)?;
     let mut magic = [0; 4];
     if fill(&mut reader, &mut magic).map_err(failed)? < 4 || magic[..2] != [0, 0] {
-        return Err(malformed(path, "it does not start as one".to_owned()));
+        return Err(malformed(path, "it does not start with the IDX magic number".to_owned()));
     }
     let (width, decode): (usize, fn(&[u8]) -> f64) = match magic[2] {
         0x08 => (1, |b| f64::from(b[0])),
@@ -53,7 +54,7 @@ pub(crate) fn read(reader: impl Read, path: &Path, options: &ReadOptions) -> Res
     };
     let mut dims = vec![0; usize::from(magic[3]) * 4];
     if fill(&mut reader, &mut dims).map_err(failed)? < dims.len() || dims.is_empty() {
-        return Err(malformed(path, "its header is cut short".to_owned()));
+        return Err(malformed(path, "its header is truncated".to_owned()));
     }
     let dims: Vec<u64> =
         dims.chunks_exact(4).map(|b| u64::from(u32::from_be_bytes([b[0], b[1], b[2], b[3]]))).collect();
@@ -63,7 +64,7 @@ pub(crate) fn read(reader: impl Read, path: &Path, options: &ReadOptions) -> Res
         return Err(malformed(path, format!("its dimensions {dims:?} are too large")));
     };
 
-    // Memory grows with what is there, not with what the header says.
+    // Memory grows with the data present, not with what the header claims.
     let mut cells = Cells::new(path, features as usize, None, options.missing);
     let mut buffer = vec![0; CHUNK];
     let mut left = expected;
@@ -140,7 +141,7 @@ mod tests {
         let long = file(8, &[u32::MAX, 1], &[1]);
         assert_eq!(
             parse(&long).unwrap_err(),
-            "a.idx: cut short: 4294967295 bytes of values are announced, 1 are there"
+            "a.idx: truncated: 4294967295 bytes of values expected, 1 found"
         );
         assert!(parse(&file(8, &[1], &[1, 2])).unwrap_err().contains("after the values"));
         assert!(parse(&file(7, &[1], &[1])).unwrap_err().contains("type code 0x07"));
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_file_without_dimensions_is_refused() {
-        assert!(parse(&[0, 0, 8, 0, 1]).unwrap_err().contains("its header is cut short"));
+        assert!(parse(&[0, 0, 8, 0, 1]).unwrap_err().contains("its header is truncated"));
     }
 
     /// More bytes than are read at a time.
@@ -160,7 +161,7 @@ mod tests {
         let expected: Vec<f32> = (0..count).map(|i| f32::from(i as i16)).collect();
         assert!(parse(&bytes).unwrap().values() == expected);
         let message = parse(&bytes[..bytes.len() - 1]).unwrap_err();
-        assert_eq!(message, "a.idx: cut short: 80000 bytes of values are announced, 79999 are there");
+        assert_eq!(message, "a.idx: truncated: 80000 bytes of values expected, 79999 found");
         let mut bytes = vec![0, 0, 8, 2, 0, 0, 0x9c, 0x40, 0, 0, 0, 2];
         (0..count).for_each(|i| bytes.extend(i.to_le_bytes()));
         let expected: Vec<f32> = (0..count).flat_map(u16::to_le_bytes).map(f32::from).collect();

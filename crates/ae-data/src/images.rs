@@ -1,4 +1,4 @@
-//! Folders of images: PNG and JPEG files, scaled to one size, as rows.
+//! Folders of images: PNG and JPEG files as rows of one size.
 
 mod decode;
 mod files;
@@ -17,29 +17,30 @@ use decode::Header;
 use files::Files;
 pub use write::write_image;
 
-/// What the labels are called that folders have.
+/// The column name of the labels that come from folder names.
 const LABEL: &str = "label";
-/// The colours of a pixel of three channels.
+/// The channels of a colour image.
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
 
-/// Size of an image, whose values are in the order (y, x, channel).
+/// The size of an image. Its values are in (y, x, channel) order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageSize {
-    /// Rows of pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Pixels of a row.
+    /// Width in pixels.
     pub width: usize,
-    /// Values of a pixel: 1 for grey, 3 for red, green and blue.
+    /// Values per pixel: 1 for grey, 3 for red, green and blue.
     pub channels: usize,
 }
 
 impl ImageSize {
-    /// Values of an image.
+    /// Number of values of an image.
     pub fn features(self) -> usize {
         self.height.saturating_mul(self.width).saturating_mul(self.channels)
     }
 
-    /// What the values of an image are called: `grey_0_0`, or `red_0_0`, `green_0_0`, `blue_0_0`, with the line and the place in it, from 0.
+    /// Returns the names of the values: `grey_0_0`, or `red_0_0`, `green_0_0` and `blue_0_0`, with y and
+    /// x from 0.
     pub fn names(self) -> Vec<String> {
         let channels: &[&str] = if self.channels == 1 { &["grey"] } else { &COLOURS };
         let pixels = (0..self.height).flat_map(|y| (0..self.width).map(move |x| (y, x)));
@@ -60,39 +61,48 @@ impl std::fmt::Display for ImageSize {
     }
 }
 
-/// The images of a folder, and what was done to them.
+/// The images of a folder, and how they were converted.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Images {
-    /// A row an image, `[images, height * width * channels]`, with levels from 0 (black) to 255, named after its file.
+    /// One row per image, `[images, height * width * channels]`, named after its file; levels are from 0
+    /// (black) to 255.
     pub rows: Dataset,
-    /// The size of all of them.
+    /// The common size of the images.
     pub size: ImageSize,
-    /// Files that were passed over, because their names do not end as those of images do.
+    /// Files skipped because their names do not end like those of images.
     pub others: usize,
-    /// Images that had another size.
+    /// Images that were scaled because they had another size.
     pub resized: usize,
-    /// Of these, images that had other proportions: height and width were scaled by different factors.
+    /// Those of them that had another aspect ratio: height and width were scaled by different factors.
     pub stretched: usize,
-    /// Images that lost their colours, because grey ones were asked for.
+    /// Images converted to grey because that was requested.
     pub greyed: usize,
-    /// Whether images lie both in the folder and in folders of it, whose names are then no labels.
+    /// Whether some images are in subfolders and some are not, so that folder names are not used as
+    /// labels.
     pub is_mixed: bool,
 }
 
-/// Reads the images of a folder and of the folders in it: files whose names end in `.png`, `.jpg` or `.jpeg`, in upper or lower case, in
-/// the order of their paths (`2.png` before `10.png`). Hidden ones are passed over.
+/// Reads the images of a folder and its subfolders: files whose names end in `.png`, `.jpg` or `.jpeg`
+/// (in any case), sorted by path with numbers by value (`2.png` before `10.png`). Hidden files are
+/// skipped.
 ///
-/// - Levels go from 0 to 255, whatever the depth of a file; of images with 16 bits they have fractions. What is transparent lies on white.
-///   Grey is 0.299 red + 0.587 green + 0.114 blue. JPEG files are turned as their camera says.
-/// - [`ReadOptions::image`] is the size that all are scaled to, each way by itself, where a pixel is the mean of those that it covers, weighted
-///   by a triangle; levels are then rounded to a 256th. Without it all must have the same size, and are grey if no pixel of any has a colour.
-/// - Where every image lies in a folder of the folder, the names of these are labels; [`ReadOptions::label`] may be `label` then.
+/// - Levels are from 0 to 255 at any bit depth; those of 16-bit images have fractions. Transparent
+///   pixels are composited onto white. Grey is 0.299 red + 0.587 green + 0.114 blue. JPEG files are
+///   turned upright by their Exif orientation.
+/// - All images are scaled to [`ReadOptions::image`], height and width independently: each pixel is a
+///   mean of the pixels it covers, weighted by a triangle filter, and its levels are rounded to a
+///   multiple of 1/256. Without that option all images must have the same size, and they become grey if
+///   no pixel of any image has a colour.
+/// - If every image is in a subfolder, the names of the top-level subfolders are the labels;
+///   [`ReadOptions::label`] may then be `label`.
 ///
 /// # Errors
-/// [`DataError::NoImages`] and [`DataError::NoFolders`] for a folder without images or labels, [`DataError::ImageSizes`] for images of several
-/// sizes, [`DataError::ImageTooLarge`] and [`DataError::TooManyPixels`] for what takes too much memory, [`DataError::ImageSize`] for a size that
-/// is none, and [`DataError::Malformed`] or [`DataError::Io`] for a file that is no image, is damaged or cannot be read.
+/// [`DataError::NoImages`] for a folder without images, [`DataError::NoFolders`] or
+/// [`DataError::NotThere`] for labels that do not exist, [`DataError::ImageSizes`] for images of
+/// different sizes, [`DataError::ImageTooLarge`] and [`DataError::TooManyPixels`] for what needs too
+/// much memory, [`DataError::ImageSize`] for an invalid size, and [`DataError::Malformed`] or
+/// [`DataError::Io`] for a file that is not an image, is damaged or cannot be read.
 pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataError> {
     options.image.map_or(Ok(()), ImageSize::check)?;
     let Files { paths, others } = Files::below(folder)?;
@@ -122,7 +132,8 @@ pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataE
     Ok(Images { rows, size, others, resized, stretched, greyed, is_mixed })
 }
 
-/// The names of the folders that the images lie in, unless some lie in none, and whether only some do.
+/// Returns the names of the subfolders as labels, if every image is in one, and whether only some images
+/// are.
 fn labels(
     folder: &Path,
     paths: &[PathBuf],
@@ -144,7 +155,7 @@ fn labels(
     }
 }
 
-/// The size that all images have, in colour if one of them may have some.
+/// Returns the size that all images have, in colour if any of them may have colours.
 fn common_size(files: &[PathBuf], threads: usize) -> Result<ImageSize, DataError> {
     let mut headers: Vec<Option<Header>> = vec![None; files.len()];
     let failed = First::default();
@@ -175,7 +186,7 @@ fn common_size(files: &[PathBuf], threads: usize) -> Result<ImageSize, DataError
     Ok(size)
 }
 
-/// Memory for the values of so many images.
+/// Allocates the values of this many images.
 fn room(folder: &Path, images: usize, size: ImageSize) -> Result<Vec<f32>, DataError> {
     let mut values = Vec::new();
     let count = images.checked_mul(size.features());
@@ -186,7 +197,7 @@ fn room(folder: &Path, images: usize, size: ImageSize) -> Result<Vec<f32>, DataE
     Err(DataError::TooManyPixels { path: folder.to_owned(), images, size })
 }
 
-/// What came up while images were decoded.
+/// Counts taken while images are decoded.
 #[derive(Default)]
 struct Tally {
     resized: usize,
@@ -209,7 +220,7 @@ fn decode_all(
             let has_colour = pixels.scaled(size, row);
             let mut tally = locked(&tally);
             tally.resized += usize::from((height, width) != (size.height, size.width));
-            // Products of two sizes of images are far from overflowing.
+            // Products of two image sides are far from overflowing.
             tally.stretched += usize::from(height * size.width != width * size.height);
             tally.coloured += usize::from(has_colour);
             Ok(())
@@ -219,12 +230,12 @@ fn decode_all(
     Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The error of the first file that has one, whichever thread comes to it first.
+/// The error of the first file that has one, whichever thread meets it first.
 #[derive(Default)]
 struct First(Mutex<Option<(usize, DataError)>>);
 
 impl First {
-    /// Works on a file, unless one before it has failed.
+    /// Processes a file, unless an earlier one has failed.
     fn unless_before(&self, place: usize, work: impl FnOnce() -> Result<(), DataError>) {
         if locked(&self.0).as_ref().is_some_and(|(first, _)| *first < place) {
             return;
@@ -249,7 +260,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Of pixels whose three channels are the same, one.
+/// Keeps one of three equal channels per pixel.
 fn keep_first_of_three(values: &mut Vec<f32>) {
     let pixels = values.len() / 3;
     (0..pixels).for_each(|pixel| values[pixel] = values[3 * pixel]);

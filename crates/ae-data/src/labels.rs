@@ -1,6 +1,6 @@
 //! Labels of rows.
 
-/// One label a row: names, and for each row the index of its name.
+/// One label per row: distinct names, and for each row the index of its name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Labels {
     names: Vec<String>,
@@ -8,7 +8,8 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Labels from texts; the names are in order: by value if all are whole numbers, else alphabetically.
+    /// Creates labels from texts. The names are sorted, by value if all are whole numbers, else
+    /// alphabetically.
     pub fn from_texts<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Labels {
         let texts: Vec<String> = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
         let mut names = texts.clone();
@@ -23,7 +24,7 @@ impl Labels {
         Labels { names, codes }
     }
 
-    /// Labels from whole numbers, in order of their value.
+    /// Creates labels from whole numbers; the names are sorted by value.
     pub fn from_integers(values: impl IntoIterator<Item = i64>) -> Labels {
         let values: Vec<i64> = values.into_iter().collect();
         let mut distinct = values.clone();
@@ -34,7 +35,7 @@ impl Labels {
         Labels { names: distinct.iter().map(ToString::to_string).collect(), codes }
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.codes.len()
     }
@@ -44,30 +45,30 @@ impl Labels {
         self.codes.is_empty()
     }
 
-    /// The different names.
+    /// The distinct names.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// For each row the index of its name.
+    /// For each row, the index of its name.
     pub fn codes(&self) -> &[u32] {
         &self.codes
     }
 
-    /// The label of a row.
+    /// The label of a row, if there is such a row.
     pub fn name_of(&self, row: usize) -> Option<&str> {
         let code = *self.codes.get(row)?;
         self.names.get(code as usize).map(String::as_str)
     }
 
-    /// The labels of these rows; the names stay as they are. Rows beyond the end are left out.
+    /// Returns the labels of these rows with all names. Indices out of range are skipped.
     pub(crate) fn select(&self, indices: &[usize]) -> Labels {
         let codes = indices.iter().filter_map(|&index| self.codes.get(index).copied()).collect();
         Labels { names: self.names.clone(), codes }
     }
 }
 
-/// A name for the column of labels that no other column has.
+/// Returns a name for the label column that no other column has.
 pub(crate) fn column_name(names: &[String]) -> String {
     let taken = |name: &str| names.iter().any(|other| other == name);
     let numbered = (1..).map(|i| format!("label_{i}"));

@@ -1,4 +1,4 @@
-//! Rows in and out: tables in memory, sources that are read in batches, and files.
+//! Reading and writing rows: in-memory tables, sources read in batches, and files.
 //!
 //! ```
 //! # #[cfg(all(feature = "builtin", feature = "csv"))] {
@@ -11,8 +11,9 @@
 //! # Ok::<(), ae_data::DataError>(())
 //! ```
 //!
-//! Each format is a feature: `csv`, `npy`, `idx`, `parquet`, `images` (folders of them), and `builtin` for the sets that need no file. Without any,
-//! the crate is [`Dataset`], [`BatchSource`] and a few small things, and depends on nothing that parses.
+//! Each format is a Cargo feature: `csv`, `npy`, `idx`, `parquet`, `images` (folders of images), and
+//! `builtin` for the datasets that need no file. Without any of them the crate consists of [`Dataset`],
+//! [`BatchSource`] and a few small utilities, and depends on no parser.
 #![forbid(unsafe_code)]
 
 mod atomic;

@@ -1,7 +1,8 @@
-//! NumPy's `.npy` and `.npz`: numbers of any width, either byte order, C and Fortran order.
+//! NumPy's `.npy` and `.npz`: numbers of any width, in either byte order, in C or Fortran order.
 //!
-//! The header is read here, after NumPy's format description (numpy.lib.format, versions 1 to 3), and not by a crate:
-//! its sizes come from the file and are multiplied, so each step has to be checked.
+//! The header is parsed here, after NumPy's format description (numpy.lib.format, versions 1 to 3),
+//! rather than by a crate: the sizes come from the file and are multiplied, so every step has to be
+//! checked.
 
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
@@ -17,12 +18,13 @@ use crate::labels::Labels;
 use crate::read::ReadOptions;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// No header of an array of numbers comes near this.
+/// Maximum length of a header in bytes; that of a numeric array comes nowhere near it.
 const MAX_HEADER: usize = 1 << 16;
-/// Elements that are read at a time.
+/// Elements read at a time.
 const CHUNK: usize = 1 << 14;
 
-/// Reads an `.npy` file: `[rows, features]`, further dimensions joined to the features, one dimension as rows of one.
+/// Reads an `.npy` file as `[rows, features]`: further dimensions are flattened into the features, and a
+/// single dimension gives rows of one value.
 pub(crate) fn read_npy(
     mut reader: impl Read,
     path: &Path,
@@ -33,7 +35,7 @@ pub(crate) fn read_npy(
     header.table(values, path, options)
 }
 
-/// Reads an array of an `.npz` file, and its labels.
+/// Reads an array of an `.npz` file, and its labels if there are any.
 pub(crate) fn read_npz(
     reader: impl Read + Seek,
     path: &Path,
@@ -68,7 +70,7 @@ pub(crate) fn read_npz(
     };
     let Some(label) = label else { return Ok(dataset) };
     let (header, values) = match member(&mut archive, &label, path) {
-        // Texts, which nobody asked for.
+        // Labels that are text are ignored unless requested.
         Err(DataError::UnsupportedType { .. }) if options.label.is_none() => return Ok(dataset),
         found => found?,
     };
@@ -83,7 +85,7 @@ pub(crate) fn read_npz(
     }
 }
 
-/// The only array with two or more dimensions, where there is just one.
+/// Returns the name of the only array with two or more dimensions, if there is exactly one.
 fn only_table<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     names: &[String],
@@ -95,7 +97,7 @@ fn only_table<R: Read + Seek>(
             archive.by_name(&format!("{name}.npy")).map_err(|error| malformed(path, error.to_string()))?;
         match Header::read(&mut file, path, name) {
             Ok(header) if header.shape.len() >= 2 => tables.push(name),
-            // Arrays of texts and the like may be there too.
+            // There may be other arrays, for example of text.
             Ok(_) | Err(DataError::UnsupportedType { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -119,7 +121,7 @@ fn io_error(path: &Path, source: io::Error) -> DataError {
     DataError::Io { path: path.to_owned(), source }
 }
 
-/// The archive reports damage as an input error of these kinds.
+/// Converts an I/O error; the archive reports damage as one of these kinds.
 fn read_error(path: &Path, error: io::Error) -> DataError {
     match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => malformed(path, error.to_string()),
@@ -131,7 +133,7 @@ fn malformed(path: &Path, reason: String) -> DataError {
     DataError::Malformed { path: path.to_owned(), format: "NumPy", reason }
 }
 
-/// The type of an element.
+/// The element type of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ElementType {
     kind: u8,
@@ -152,14 +154,14 @@ impl Header {
         let mut take = |count: usize| -> Result<Vec<u8>, DataError> {
             let mut bytes = vec![0; count];
             reader.read_exact(&mut bytes).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => malformed(path, "the header is cut short".to_owned()),
+                io::ErrorKind::UnexpectedEof => malformed(path, "the header is truncated".to_owned()),
                 _ => read_error(path, error),
             })?;
             Ok(bytes)
         };
         let start = take(8)?;
         if !start.starts_with(MAGIC) {
-            return Err(malformed(path, "it does not start as one".to_owned()));
+            return Err(malformed(path, "it does not start with the NumPy magic string".to_owned()));
         }
         let len = match start[6] {
             1 => take(2)?.iter().rev().fold(0, |len, byte| len << 8 | usize::from(*byte)),
@@ -191,12 +193,12 @@ impl Header {
         Ok(Header { name: name.to_owned(), element, fortran, shape })
     }
 
-    /// How many elements there are, where that is a number.
+    /// Returns the number of elements, unless it overflows.
     fn elements(&self) -> Option<u64> {
         self.shape.iter().try_fold(1u64, |count, dim| count.checked_mul(*dim))
     }
 
-    /// All elements in the order of the file, which ends with them.
+    /// Reads all elements in the order of the file, which must end with them.
     fn values(&self, reader: &mut impl Read, path: &Path) -> Result<Vec<f64>, DataError> {
         let width = self.element.width;
         let expected = self.elements().and_then(|count| count.checked_mul(width as u64));
@@ -206,7 +208,7 @@ impl Header {
                 format!("the shape {:?} of array '{}' is too large", self.shape, self.name),
             ));
         };
-        // Memory grows with what is there, not with what the header says.
+        // Memory grows with the data present, not with what the header claims.
         let mut values = Vec::new();
         let mut buffer = vec![0; CHUNK * width];
         let mut left = expected;
@@ -219,7 +221,7 @@ impl Header {
                 return Err(DataError::Truncated { path: path.to_owned(), expected, got: expected - left });
             }
         }
-        // An archive compares a member with its checksum where the member ends.
+        // Reading to the end also makes an archive verify the checksum of the member.
         if read_up_to(reader, &mut [0]).map_err(|error| read_error(path, error))? > 0 {
             return Err(malformed(path, format!("there are bytes after array '{}'", self.name)));
         }
@@ -246,7 +248,8 @@ impl Header {
     }
 }
 
-/// Where element `(row, feature)` is in Fortran order, `feature` counting the remaining dimensions in C order.
+/// Returns the position of element `(row, feature)` in Fortran order, where `feature` counts the
+/// remaining dimensions in C order.
 fn fortran_place(row: usize, mut feature: usize, rows: usize, rest: &[u64]) -> usize {
     let mut stride = values_of(rest) * rows;
     let mut place = row;
@@ -276,7 +279,7 @@ fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// What follows `'key':` in the header.
+/// Returns what follows `'key':` in the header.
 fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) =
         text.split_once(&format!("'{key}'")).or_else(|| text.split_once(&format!("\"{key}\"")))?;
@@ -290,7 +293,7 @@ fn parse_shape(text: &str) -> Option<Vec<u64>> {
     parts.map(|part| part.parse().ok()).collect()
 }
 
-/// `'<f4'` and the like.
+/// Parses `'<f4'` and the like.
 fn parse_type(text: &str) -> Option<ElementType> {
     let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
     let (inside, _) = text[1..].split_once(quote)?;
@@ -334,7 +337,7 @@ pub(crate) fn write_npy(dataset: &Dataset, mut out: impl Write) -> io::Result<()
     dataset.values().iter().try_for_each(|x| out.write_all(&x.to_le_bytes()))
 }
 
-/// Writes the rows as `X` and, where there are labels, `y`: their values if all are whole numbers, else
+/// Writes the rows as `X` and the labels, if any, as `y`: their values if all are whole numbers, else
 /// the indices of their names.
 pub(crate) fn write_npz(dataset: &Dataset, out: impl Write + Seek) -> io::Result<()> {
     let mut archive = ZipWriter::new(out);
@@ -357,12 +360,12 @@ pub(crate) fn write_npz(dataset: &Dataset, out: impl Write + Seek) -> io::Result
     Ok(())
 }
 
-/// The number that a label is the usual spelling of: `1` and `01` are two labels.
+/// Returns the number that a label spells canonically: `1` and `01` are different labels.
 fn whole_number(name: &str) -> Option<i64> {
     name.parse().ok().filter(|value: &i64| value.to_string() == name)
 }
 
-/// A header of version 1, padded so that the data starts on a multiple of 64 bytes.
+/// Returns a version 1 header, padded so that the data starts at a multiple of 64 bytes.
 fn header_bytes(descr: &str, shape: &str) -> Vec<u8> {
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     let len = (MAGIC.len() + 4 + text.len() + 1).next_multiple_of(64) - MAGIC.len() - 4;
@@ -385,7 +388,7 @@ mod tests {
             (
                 "(4, 1000000000000)",
                 &[0; 8],
-                "a.npy: cut short: 16000000000000 bytes of values are announced, 8 are there",
+                "a.npy: truncated: 16000000000000 bytes of values expected, 8 found",
             ),
             ("(18446744073709551615, 2)", &[], "of array 'array' is too large"),
             ("(2, 3", &[], "a.npy: not a valid NumPy file: unreadable header"),

@@ -1,4 +1,4 @@
-//! Parquet: flat columns of numbers, nulls as missing values.
+//! Parquet: flat numeric columns, with nulls as missing values.
 
 use std::any::Any;
 use std::fs::File;
@@ -28,15 +28,17 @@ use crate::read::ReadOptions;
 use crate::table::find_column;
 pub(crate) use texts::{read_texts, write_texts};
 
-/// Rows of a column that are decoded at a time.
+/// Rows of a column decoded at a time.
 const BATCH: usize = 1 << 14;
 
-/// Reads every column of a file; the one that `options.label` names becomes labels.
+/// Reads the wanted columns of a file; those named by `options.label` and `options.id` become labels and
+/// row names.
 pub(crate) fn read(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
     guarded(path, || read_columns(file, path, options))
 }
 
-/// A parser of this size may panic on damage that nobody thought of; the file is malformed, whatever form the news takes.
+/// Turns a panic of the parser into an error: a parser of this size may panic on damage that its authors
+/// did not foresee.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
     let read = catch_unwind(AssertUnwindSafe(read));
     read.unwrap_or_else(|panic| Err(malformed(path, panic_text(&*panic))))
@@ -56,22 +58,22 @@ fn malformed(path: &Path, reason: impl ToString) -> DataError {
     DataError::Malformed { path: path.to_owned(), format: "Parquet", reason }
 }
 
-/// Opens a file, of which the parser can take the places of its columns for granted.
+/// Opens a file and checks the offsets and sizes of its columns.
 fn opened(file: File, path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     let reader = SerializedFileReader::new(file).map_err(|error| malformed(path, error))?;
-    // The parser takes these for granted and panics where they are not.
+    // The parser takes these to be non-negative and panics otherwise.
     let negative = reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns).any(|column| {
         column.dictionary_page_offset().unwrap_or(0) < 0
             || column.data_page_offset() < 0
             || column.compressed_size() < 0
     });
     if negative {
-        return Err(malformed(path, "a column starts or ends before the file does"));
+        return Err(malformed(path, "a column has a negative offset or size"));
     }
     Ok(reader)
 }
 
-/// What the columns are called; one that is nested, by its way.
+/// Returns the names of the columns; that of a nested one is its path.
 fn column_names(reader: &SerializedFileReader<File>) -> Vec<String> {
     let schema = reader.metadata().file_metadata().schema_descr();
     schema.columns().iter().map(|column| column.path().string()).collect()
@@ -143,7 +145,7 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
     Ok(dataset)
 }
 
-/// Whether there is a column of booleans, other than labels and names of rows.
+/// Whether any column other than the label and the row names holds booleans.
 pub(crate) fn has_booleans(file: File, path: &Path, options: &ReadOptions) -> Result<bool, DataError> {
     guarded(path, || any_boolean(file, path, options))
 }
@@ -159,11 +161,11 @@ fn any_boolean(file: File, path: &Path, options: &ReadOptions) -> Result<bool, D
     Ok(others.any(|(_, column)| column.physical_type() == PhysicalType::BOOLEAN))
 }
 
-/// How many of what is stored are one; `None` if the column does not hold numbers.
+/// Returns what stored values are divided by to get numbers; `None` if the column is not numeric.
 fn number_unit(column: &ColumnDescriptor) -> Option<f64> {
     let decimal = |scale: i32| 10f64.powi(scale);
     match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
-        // A column of which nothing is known.
+        // The type of an all-null column.
         (PhysicalType::INT32, Some(LogicalType::Unknown), _) => Some(1.0),
         (PhysicalType::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Decimal { .. }), _)
         | (PhysicalType::FIXED_LEN_BYTE_ARRAY, None, ConvertedType::DECIMAL) => {
@@ -240,11 +242,11 @@ fn read_numbers(
             };
             each(r, rows, optional, value, values)
         }
-        _ => Err(ParquetError::General("a column of numbers is stored as something else".to_owned())),
+        _ => Err(ParquetError::General("a column of numbers has an unexpected physical type".to_owned())),
     }
 }
 
-/// A whole number in two's complement, the highest byte first, as decimals are stored.
+/// Converts a big-endian whole number in two's complement, as decimals are stored.
 fn big_endian(bytes: &[u8]) -> f64 {
     let Some((first, rest)) = bytes.split_first() else { return 0.0 };
     rest.iter().fold(f64::from(*first as i8), |sum, byte| 256.0 * sum + f64::from(*byte))
@@ -257,14 +259,14 @@ fn read_strings(
     texts: &mut Vec<String>,
 ) -> Result<(), ParquetError> {
     let ColumnReader::ByteArrayColumnReader(reader) = column else {
-        return Err(ParquetError::General("a column of texts is stored as something else".to_owned()));
+        return Err(ParquetError::General("a column of text has an unexpected physical type".to_owned()));
     };
     records(reader, rows, descriptor.max_def_level() > 0, |value: Option<&ByteArray>| {
         texts.push(value.map(|v| String::from_utf8_lossy(v.data()).into_owned()).unwrap_or_default());
     })
 }
 
-/// Whole numbers as texts.
+/// Reads whole numbers as text.
 fn read_whole(
     column: ColumnReader,
     rows: usize,
@@ -272,7 +274,7 @@ fn read_whole(
     texts: &mut Vec<String>,
 ) -> Result<(), ParquetError> {
     let ColumnReader::Int64ColumnReader(reader) = column else {
-        return Err(ParquetError::General("a column of numbers is stored as something else".to_owned()));
+        return Err(ParquetError::General("a column of numbers has an unexpected physical type".to_owned()));
     };
     let unsigned = is_unsigned(descriptor);
     let text = |x: &i64| if unsigned { (*x as u64).to_string() } else { x.to_string() };
@@ -291,7 +293,7 @@ fn each<T: DataType>(
     records(reader, rows, optional, |value| values.push(value.map_or(f64::NAN, &number)))
 }
 
-/// Calls `take` for each of the rows, with nothing for a null.
+/// Calls `take` for each row, with `None` for a null.
 fn records<T: DataType>(
     mut reader: ColumnReaderImpl<T>,
     rows: usize,
@@ -321,7 +323,8 @@ fn records<T: DataType>(
     Ok(())
 }
 
-/// Writes a column of 32-bit floats for each feature (`x0`, `x1`, ... without names), and the labels as texts.
+/// Writes one column of 32-bit floats per feature (`x0`, `x1`, ... if there are no names), and the
+/// labels as text.
 pub(crate) fn write(dataset: &Dataset, out: impl Write + Send) -> io::Result<()> {
     write_columns(dataset, out).map_err(io::Error::other)
 }

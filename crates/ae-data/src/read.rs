@@ -1,4 +1,4 @@
-//! Reading: by the ending of a name, from standard input, or a built-in set.
+//! Reading: files by their ending, standard input, and built-in datasets.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,37 +8,41 @@ use crate::error::DataError;
 use crate::format::Format;
 use crate::table::Table;
 
-/// How a file is read. The default finds everything out.
+/// Options for reading. By default everything is inferred.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// The byte between cells of a CSV file; found out where there is none.
+    /// The delimiter of a CSV file; inferred if `None`.
     pub delimiter: Option<u8>,
-    /// Whether the first row of a CSV file holds names. Where there is none, it does if it holds nothing but texts, the
-    /// text of `label`, or a text where the next row has a number.
+    /// Whether the first row of a CSV file is a header. If `None`, it is when all of its cells are text,
+    /// when one of them is the name in `label` or `id`, or when it has text where the next row has a
+    /// number.
     pub header: Option<bool>,
-    /// The column (by name, else by number from 1) or the array that holds labels instead of values.
+    /// The column (by name, else by number from 1) or the array that holds labels rather than values.
     pub label: Option<String>,
-    /// The column of a CSV or Parquet file (by name, else by number from 1) that says what the rows are called
-    /// ([`Dataset::row_names`]) instead of holding values.
+    /// The column of a CSV or Parquet file (by name, else by number from 1) that holds row names
+    /// ([`Dataset::row_names`]) rather than values.
     pub id: Option<String>,
-    /// The names of the columns that are wanted: of a CSV or Parquet file that has all of them, others are not looked at as numbers.
+    /// The names of the wanted columns. If a CSV or Parquet file has all of them, other columns are left
+    /// out and need not be numeric.
     pub columns: Option<Vec<String>>,
-    /// Columns of a Parquet file (by name) that need not hold anything that can be read.
+    /// Columns of a Parquet file, by name, that may be unreadable; [`read`] leaves them out.
     pub unwanted: Vec<String>,
-    /// The array of an `.npz` file that holds the rows; else `X`, `x`, `data`, or the only one with two dimensions.
+    /// The array of an `.npz` file that holds the rows. If `None`: `X`, `x` or `data`, or the only array
+    /// with two or more dimensions.
     pub array: Option<String>,
-    /// Threads that decode images; else all cores. The rows do not depend on it.
+    /// Number of threads that decode images; all cores if `None`. The rows do not depend on it.
     pub threads: Option<usize>,
     /// The size that the images of a folder are scaled to.
     #[cfg(feature = "images")]
     pub image: Option<crate::images::ImageSize>,
-    /// What becomes of missing values.
+    /// How missing values are treated.
     pub missing: Missing,
 }
 
 impl ReadOptions {
-    /// Whether the column of this name of a file with such `names` is to be read; one that is nested is called `column.list.element` and the like.
+    /// Whether to read the column `name` of a file with these `names`; a nested one has a name such as
+    /// `column.list.element`.
     #[cfg(feature = "parquet")]
     pub(crate) fn wants(&self, name: &str, names: &[String]) -> bool {
         let is_of = |column: &String| {
@@ -49,12 +53,12 @@ impl ReadOptions {
     }
 }
 
-/// What becomes of missing values: null, NaN, and in CSV an empty cell, `NA`, `N/A`, `#N/A`, `NaN`, `null`, `None`, `?` or `-`, in
-/// upper or lower case.
+/// How missing values are treated: null, NaN, and in CSV an empty cell, `NA`, `N/A`, `#N/A`, `NaN`,
+/// `null`, `None`, `?` or `-` (in any case).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Missing {
-    /// They are an error that says where the first one is and how many there are.
+    /// They are an error, which says where the first one is and how many there are.
     #[default]
     Reject,
     /// They are kept as NaN.
@@ -66,15 +70,17 @@ pub enum Missing {
 /// | location | rows |
 /// |---|---|
 /// | `digits` | 1,797 scanned digits of 8 x 8 pixels, with labels |
-/// | `curves`, `curves:ROWS`, `curves:ROWS:SEED` | generated images of 28 x 28 pixels (10,000, seed 0) |
-/// | `-` | CSV on standard input |
-/// | a folder | its images, PNG and JPEG, as `read_images` reads them |
-/// | a path | a file whose format is told by its ending ([`Format`]) |
+/// | `curves`, `curves:ROWS`, `curves:ROWS:SEED` | generated images of 28 x 28 pixels (default: 10,000, seed 0) |
+/// | `-` | CSV from standard input |
+/// | a folder | its PNG and JPEG images, as `read_images` reads them |
+/// | a path | a file whose format is given by its ending ([`Format`]) |
 ///
-/// What starts with `curves:` is never a file; `./curves:1.csv` is one. Likewise `./digits` is a folder of that name.
+/// A location that starts with `curves:` is never a file; use `./curves:1.csv` for one. Likewise,
+/// `./digits` is a folder of that name.
 ///
 /// # Errors
-/// [`DataError`] for a file that cannot be read, is damaged, holds no rows, text, or (unless kept) missing values.
+/// [`DataError`] if the file cannot be read, is damaged or has no rows, or if it holds text or (unless kept)
+/// missing values.
 pub fn read(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Dataset, DataError> {
     let path = location.as_ref();
     if let Some(dataset) = built_in(path) {
@@ -88,12 +94,12 @@ pub fn read(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Dataset
         return crate::images::read_images(folder, options).map(|images| images.rows);
     }
     if path.is_dir() {
-        let source = io::Error::new(io::ErrorKind::IsADirectory, "a folder, but a file is needed");
+        let source = io::Error::new(io::ErrorKind::IsADirectory, "a folder, not a file");
         return Err(DataError::Io { path: path.to_owned(), source });
     }
     let last = path.as_os_str().as_encoded_bytes().last();
     if last.is_some_and(|byte| std::path::is_separator(char::from(*byte))) {
-        let source = io::Error::new(io::ErrorKind::NotFound, "there is no such folder");
+        let source = io::Error::new(io::ErrorKind::NotFound, "no such folder");
         return Err(DataError::Io { path: path.to_owned(), source });
     }
     match Format::of(path)? {
@@ -112,26 +118,27 @@ pub fn read(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Dataset
     }
 }
 
-/// The folder that a location names, if it names one and no built-in set.
+/// Returns the path of a folder that a location names, unless it names a built-in dataset.
 pub fn folder<P: AsRef<Path> + ?Sized>(location: &P) -> Option<&Path> {
     let path = location.as_ref();
     (!is_built_in(path) && path.is_dir()).then_some(path)
 }
 
-/// Rows as numbers, or a table that holds texts too.
+/// Rows of numbers, or a table that also holds text.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Content {
     /// Every value is a number.
     Numbers(Dataset),
-    /// Some values, besides labels, are none.
+    /// Some values other than labels are not numbers.
     Table(Table),
 }
 
-/// Reads rows as [`read`] does, where all values are numbers and none is true or false; else as [`read_table`] does. Standard input is read into memory.
+/// Reads rows as [`read`] does if all values are numbers; otherwise, or if a Parquet column holds
+/// booleans, reads a table as [`read_table`] does. Standard input is read into memory.
 ///
 /// # Errors
-/// As [`read`] and [`read_table`].
+/// Those of [`read`] and [`read_table`].
 pub fn read_content(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Content, DataError> {
     let path = location.as_ref();
     let holds_texts =
@@ -157,11 +164,12 @@ pub fn read_content(location: impl AsRef<Path>, options: &ReadOptions) -> Result
     }
 }
 
-/// Reads a table of texts, from the same locations as [`read`]: CSV and Parquet as they are, labels among the columns, and numbers of other
-/// formats as texts that read back as the same bits. Missing values are never an error here.
+/// Reads a table of text from the same locations as [`read`]: CSV and Parquet as they are, with labels
+/// among the columns, and numbers of other formats as text that reads back bit for bit. Missing values
+/// are never an error here.
 ///
 /// # Errors
-/// [`DataError`] for a file that cannot be read, is damaged, or holds no rows.
+/// [`DataError`] if the file cannot be read, is damaged, or holds no rows.
 pub fn read_table(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Table, DataError> {
     let path = location.as_ref();
     if is_standard_input(path) {
@@ -180,10 +188,11 @@ pub fn read_table(location: impl AsRef<Path>, options: &ReadOptions) -> Result<T
     Ok(Table::of_dataset(&read(path, &options)?, path))
 }
 
-/// Reads rows as [`read`] does, and where they come as texts the table of these, as [`read_table`] does. Standard input is read into memory.
+/// Reads rows as [`read`] does and, from formats that hold text, also the table that [`read_table`]
+/// returns. Standard input is read into memory.
 ///
 /// # Errors
-/// As [`read`] and [`read_table`].
+/// Those of [`read`] and [`read_table`].
 pub fn read_with_texts(
     location: impl AsRef<Path>,
     options: &ReadOptions,
@@ -249,7 +258,7 @@ fn csv(_: impl Read, path: &Path, _: Option<u8>, _: &ReadOptions) -> Result<Data
     Err(Format::Csv.unavailable(path, "read"))
 }
 
-/// The stream, unpacked if it is gzipped.
+/// Returns the stream, decompressed if it is gzipped.
 #[cfg(any(feature = "csv", feature = "idx"))]
 pub(crate) fn maybe_gzip<'a>(mut reader: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     if reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
@@ -259,7 +268,7 @@ pub(crate) fn maybe_gzip<'a>(mut reader: impl io::BufRead + 'a) -> io::Result<Bo
     }
 }
 
-/// Whether `location` names a set that needs no file.
+/// Whether `location` names a built-in dataset, which needs no file.
 pub fn is_built_in(location: impl AsRef<Path>) -> bool {
     let location = location.as_ref().to_str();
     cfg!(feature = "builtin")
@@ -305,16 +314,17 @@ mod tests {
         assert_eq!(load("digits").unwrap().rows(), 1797);
         assert_eq!(load("curves:7").unwrap(), crate::builtin::curves(7, 0).unwrap());
         assert_eq!(load("curves:7:3").unwrap(), crate::builtin::curves(7, 3).unwrap());
-        let message = "is no built-in set; curves are named curves, curves:ROWS or curves:ROWS:SEED, with 1 to 1000000 rows";
+        let message =
+            "is not a built-in dataset; use curves, curves:ROWS or curves:ROWS:SEED, with 1 to 1000000 rows";
         for location in ["curves:", "curves:0", "curves:1000001", "curves:x", "curves:5:-1", "curves:5:1:2"] {
             assert_eq!(load(location).unwrap_err(), format!("'{location}' {message}"));
         }
-        assert!(load("./digits").unwrap_err().starts_with("./digits: unknown kind of file"));
-        assert_eq!(load("no-such/").unwrap_err(), "no-such/: there is no such folder");
+        assert!(load("./digits").unwrap_err().starts_with("./digits: unknown file format"));
+        assert_eq!(load("no-such/").unwrap_err(), "no-such/: no such folder");
         assert!(load("no/curves.csv").unwrap_err().starts_with("no/curves.csv: "));
     }
 
-    /// Other systems have file systems that know no such names.
+    /// File systems of other platforms may not allow such names.
     #[cfg(target_os = "linux")]
     #[test]
     fn names_need_not_be_unicode() {
@@ -327,7 +337,7 @@ mod tests {
         assert_eq!(read_table(path, &ReadOptions::default()).unwrap().rows(), 1);
     }
 
-    /// Gzip is told by its first bytes, not by the name.
+    /// Gzip is recognised by its first bytes, not by the name.
     #[test]
     fn packed_files_cut_short_are_errors() {
         let folder = tempfile::tempdir().unwrap();
@@ -340,7 +350,7 @@ mod tests {
         assert_eq!(load(location).unwrap().values(), [1.0, 2.0, 3.0, 4.0]);
         for len in 2..packed.len() {
             std::fs::write(&path, &packed[..len]).unwrap();
-            let expected = format!("{location}: not a valid CSV file: the packed stream is cut short");
+            let expected = format!("{location}: not a valid CSV file: the compressed stream is truncated");
             assert_eq!(load(location).unwrap_err(), expected, "{len} bytes");
         }
     }

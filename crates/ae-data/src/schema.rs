@@ -1,4 +1,4 @@
-//! What the columns of a table hold, and how they become numbers.
+//! What the columns of a table hold, and how they are encoded as numbers.
 //!
 //! ```
 //! use ae_data::{Schema, Table, Wishes};
@@ -34,7 +34,7 @@ pub(crate) use time::write as write_time;
 #[cfg(test)]
 mod tests;
 
-/// The columns of a table in their order, and how each becomes features: numbers that a model sees.
+/// The columns of a table, in order, and how each is encoded as features: the numbers that a model sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked", into = "Unchecked")]
 pub struct Schema {
@@ -46,11 +46,11 @@ pub struct Schema {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Column {
-    /// Its name; `column` and its number where the table has no names.
+    /// Its name; `column` and its number if the table has no names.
     pub name: String,
     /// What it holds.
     pub kind: Kind,
-    /// For numbers and times: what maps them to normal scores, where that is wished.
+    /// For numbers and times: the map to normal scores, if wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantiles: Option<Quantiles>,
 }
@@ -62,52 +62,53 @@ pub struct Column {
 pub enum Kind {
     /// Numbers: one feature.
     Numeric {
-        /// Most digits after the point; none where they are too many, or numbers have exponents.
+        /// Maximum number of digits after the decimal point; `None` if there are too many, or numbers
+        /// have exponents.
         decimals: Option<u8>,
     },
-    /// One of two texts for no and yes: one feature, 0 or 1.
+    /// One of two texts, for no and yes: one feature, 0 or 1.
     Boolean {
-        /// The text of 0.
+        /// The text for 0.
         no: String,
-        /// The text of 1.
+        /// The text for 1.
         yes: String,
     },
-    /// One of several texts: a feature for each, of which one is 1 and the others are 0. All are 0 for a text that is none of these.
+    /// One of several texts, one-hot encoded: a feature for each. All are 0 for an unknown text.
     Categorical {
         /// The texts, in alphabetical order.
         levels: Vec<String>,
     },
-    /// Dates or times: one feature, seconds from the first one.
+    /// Dates or times: one feature, in seconds since the earliest one.
     Time {
         /// How they are written.
         form: TimeForm,
-        /// The first one, in seconds since 1970.
+        /// The earliest one, in seconds since 1970.
         origin: i64,
     },
     /// Labels of the rows: no feature.
     Label,
-    /// No feature.
+    /// Not used: no feature.
     Dropped {
         /// Why.
         why: Reason,
     },
 }
 
-/// Why a column is no feature.
+/// Why a column is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// Nearly all of its texts are different, or too many: they tell rows apart, not kinds of rows.
+    /// Its texts are mostly distinct, or too many: they identify rows rather than kinds of rows.
     Identifier,
     /// All of its cells are missing.
     Empty,
-    /// It was asked for.
+    /// The caller asked for it.
     Asked,
 }
 
 impl Column {
-    /// Features that it becomes.
+    /// Number of features of the column.
     pub fn width(&self) -> usize {
         match &self.kind {
             Kind::Numeric { .. } | Kind::Boolean { .. } | Kind::Time { .. } => 1,
@@ -116,45 +117,45 @@ impl Column {
         }
     }
 
-    /// Whether its features are 0 or 1, which no scaling should change.
+    /// Whether its features are 0 or 1 and should not be scaled.
     pub fn is_indicator(&self) -> bool {
         matches!(self.kind, Kind::Boolean { .. } | Kind::Categorical { .. })
     }
 }
 
 impl Schema {
-    /// All columns, those without features too.
+    /// All columns, including those without features.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// The columns that have features, in their order.
+    /// The columns that have features, in order.
     pub fn features(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| column.width() > 0)
     }
 
-    /// Features of a row.
+    /// Number of features per row.
     pub fn width(&self) -> usize {
         self.columns.iter().map(Column::width).sum()
     }
 
-    /// The column of labels that the table was made known with.
+    /// The label column chosen when the schema was inferred, if any.
     pub fn label(&self) -> Option<&str> {
         let label = self.columns.iter().find(|column| column.kind == Kind::Label);
         label.map(|column| column.name.as_str())
     }
 
-    /// For each feature, which of [`Schema::features`] it belongs to.
+    /// For each feature, the index of its column in [`Schema::features`].
     pub fn groups(&self) -> Vec<usize> {
         self.features().enumerate().flat_map(|(index, column)| vec![index; column.width()]).collect()
     }
 
-    /// For each feature, whether it is 0 or 1, which no scaling should change.
+    /// For each feature, whether it is 0 or 1 and should not be scaled.
     pub fn indicators(&self) -> Vec<bool> {
         self.features().flat_map(|column| vec![column.is_indicator(); column.width()]).collect()
     }
 
-    /// Names of the features: those of their columns, for one of several texts as `column=text`.
+    /// Names of the features: the column name, or `column=text` for each text of a categorical column.
     pub fn feature_names(&self) -> Vec<String> {
         let mut names = Vec::with_capacity(self.width());
         for column in self.features() {
@@ -168,7 +169,7 @@ impl Schema {
         names
     }
 
-    /// Whether the table is nothing but numbers, which need no schema.
+    /// Whether all columns are labels or numbers without quantiles, so that no schema is needed.
     pub fn is_plain(&self) -> bool {
         let plain = |column: &Column| {
             matches!(column.kind, Kind::Numeric { .. } | Kind::Label) && column.quantiles.is_none()
@@ -176,10 +177,10 @@ impl Schema {
         self.columns.iter().all(plain)
     }
 
-    /// The same columns, with numbers and times as their normal scores among these rows.
+    /// Maps numbers and times to their normal scores among the rows of `table`.
     ///
     /// # Errors
-    /// As [`Schema::encode`].
+    /// Those of [`Schema::encode`].
     pub fn with_quantiles(mut self, table: &Table) -> Result<Schema, DataError> {
         for column in &mut self.columns {
             column.quantiles = None;
@@ -197,7 +198,7 @@ impl Schema {
     }
 }
 
-/// A schema as it is written down.
+/// The serialized form of a schema, not yet validated.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
@@ -226,14 +227,14 @@ impl TryFrom<Unchecked> for Schema {
                     return wrong("has no levels");
                 }
                 if levels.windows(2).any(|pair| pair[0] >= pair[1]) {
-                    return wrong("has levels that are not in order");
+                    return wrong("has levels that are not sorted");
                 }
             }
             if column.quantiles.as_ref().is_some_and(|quantiles| !quantiles.is_sound()) {
-                return wrong("has quantiles that do not rise");
+                return wrong("has quantiles that are not strictly increasing");
             }
         }
         let schema = Schema { columns };
-        if schema.width() == 0 { Err("no column is learnt from".to_owned()) } else { Ok(schema) }
+        if schema.width() == 0 { Err("no column has features".to_owned()) } else { Ok(schema) }
     }
 }

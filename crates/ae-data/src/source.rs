@@ -1,21 +1,22 @@
-//! Where rows come from.
+//! Sources of rows.
 
 use std::ops::Deref;
 
 use crate::error::DataError;
 
-/// Rows that training and scoring read in batches, in any order; they need not fit in memory.
+/// A source of rows that training and scoring read in batches, in any order; they need not fit in
+/// memory.
 ///
-/// While a call that was given a source lasts, the source stays the same: as many rows, each with the values that it had when it was
-/// read before.
+/// The source must not change during a call that it is passed to: the number of rows and the values of
+/// each row stay the same.
 pub trait BatchSource: Sync {
-    /// Rows.
+    /// Number of rows.
     fn rows(&self) -> usize;
 
-    /// Values of a row.
+    /// Number of values per row.
     fn features(&self) -> usize;
 
-    /// Names of the features, where they have names.
+    /// Names of the features, if any.
     fn names(&self) -> Option<&[String]> {
         None
     }
@@ -23,32 +24,35 @@ pub trait BatchSource: Sync {
     /// Copies row `indices[i]` to `out[i * features..][..features]`.
     ///
     /// # Errors
-    /// [`DataError::RowOutOfRange`] for an index beyond the rows, [`DataError::Shape`] if `out` is not as long as
-    /// the rows together, or whatever reading them returns ([`DataError::of_source`] takes any error).
+    /// [`DataError::RowOutOfRange`] for an index that is out of range, [`DataError::Shape`] if the
+    /// length of `out` is not that of the rows, or any error from reading them ([`DataError::of_source`]
+    /// wraps any error).
     fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError>;
 
-    /// All values, `[rows, features]`, where they are in memory: saves a copy.
+    /// All values, `[rows, features]`, if they are in memory; this saves a copy.
     fn as_slice(&self) -> Option<&[f32]> {
         None
     }
 
-    /// What the rows should become, where that is not the rows themselves: as many rows of as many values ([`Pairs`]).
+    /// The target rows, if they are not the rows themselves: as many rows with as many values
+    /// ([`Pairs`]).
     fn targets(&self) -> Option<&dyn BatchSource> {
         None
     }
 
-    /// How many of the last rows a training is to validate on and never to learn from ([`HeldOut`]), instead of a share drawn at random.
+    /// The number of rows at the end that are held out for validation and never trained on
+    /// ([`HeldOut`]), instead of a random fraction.
     fn held_out(&self) -> usize {
         0
     }
 }
 
-/// All values of a source, where they are in memory and as many as they should be.
+/// Returns all values of a source, if they are in memory and their number is `rows * features`.
 pub fn values_of<S: BatchSource + ?Sized>(source: &S) -> Option<&[f32]> {
     source.as_slice().filter(|values| Some(values.len()) == source.rows().checked_mul(source.features()))
 }
 
-/// References and pointers to a source are what they point to: `&S`, `Box<S>`, `Arc<S>`.
+/// Forwards to the source that is pointed to, as in `&S`, `Box<S>` and `Arc<S>`.
 impl<P: Deref<Target: BatchSource> + Sync> BatchSource for P {
     fn rows(&self) -> usize {
         (**self).rows()
@@ -79,10 +83,10 @@ impl<P: Deref<Target: BatchSource> + Sync> BatchSource for P {
     }
 }
 
-/// Calls `take` with consecutive rows, so many at a time, until all have been there.
+/// Calls `take` with consecutive blocks of at most `rows_at_a_time` rows until all rows have been read.
 ///
 /// # Errors
-/// What reading them returns.
+/// Any error from reading the rows.
 pub fn for_each_block(
     source: &dyn BatchSource,
     rows_at_a_time: usize,
@@ -128,7 +132,7 @@ fn check_out(features: usize, indices: &[usize], out: &[f32]) -> Result<(), Data
     if indices.len().checked_mul(features) == Some(out.len()) {
         return Ok(());
     }
-    Err(DataError::Shape { what: "the rows asked for", width: features, got: out.len() })
+    Err(DataError::Shape { what: "the requested rows", width: features, got: out.len() })
 }
 
 /// Borrowed rows, `[rows, features]` in row-major order.
@@ -139,10 +143,10 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Rows of `features` values each.
+    /// Creates rows of `features` values each.
     ///
     /// # Errors
-    /// [`DataError::Shape`] if the values are not whole rows.
+    /// [`DataError::Shape`] if the values do not fill whole rows.
     pub fn new(values: &'a [f32], features: usize) -> Result<Rows<'a>, DataError> {
         let whole = if features == 0 { values.is_empty() } else { values.len().is_multiple_of(features) };
         if !whole {
@@ -167,7 +171,8 @@ impl BatchSource for Rows<'_> {
     }
 }
 
-/// Rows and what they should become: noisy ones and clean ones, say. Row `i` of one belongs to row `i` of the other.
+/// Rows and their targets, for example noisy and clean ones. Row `i` of one belongs to row `i` of the
+/// other.
 ///
 /// ```
 /// use ae_data::{BatchSource, Pairs, Rows};
@@ -184,10 +189,10 @@ pub struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    /// Pairs of rows.
+    /// Pairs `inputs` with `targets`.
     ///
     /// # Errors
-    /// [`DataError::Count`] for another number of rows or of values in them.
+    /// [`DataError::Count`] if the numbers of rows or of values per row differ.
     pub fn new(inputs: &'a dyn BatchSource, targets: &'a dyn BatchSource) -> Result<Pairs<'a>, DataError> {
         let (rows, features) = (inputs.rows(), inputs.features());
         if targets.rows() != rows {
@@ -195,7 +200,7 @@ impl<'a> Pairs<'a> {
             return Err(DataError::Count { what, of, expected: rows, got: targets.rows() });
         }
         if targets.features() != features {
-            let (what, of) = ("values of a target row", "values of a row");
+            let (what, of) = ("values per target row", "values per row");
             return Err(DataError::Count { what, of, expected: features, got: targets.features() });
         }
         Ok(Pairs { inputs, targets })
@@ -232,9 +237,10 @@ impl BatchSource for Pairs<'_> {
     }
 }
 
-/// Rows of which the last are for validation: the latest of rows that come by time, those of other people or machines than the rest, or a
-/// file of their own behind the others ([`crate::Dataset::followed_by`]). A training learns from the rows before them alone, whatever
-/// share its configuration holds out.
+/// Rows of which the last are held out for validation: the most recent ones of a time series, those of
+/// other people or machines than the rest, or those of a separate file appended with
+/// [`crate::Dataset::followed_by`]. Training uses only the rows before them, whatever fraction its
+/// configuration holds out.
 ///
 /// ```
 /// use ae_data::{BatchSource, HeldOut, Rows};
@@ -251,10 +257,10 @@ pub struct HeldOut<'a> {
 }
 
 impl<'a> HeldOut<'a> {
-    /// The rows of `source`, of which the last `count` are held out.
+    /// Holds out the last `count` rows of `source`.
     ///
     /// # Errors
-    /// [`DataError::Count`] if that are more than there are.
+    /// [`DataError::Count`] if there are fewer rows.
     pub fn last(source: &'a dyn BatchSource, count: usize) -> Result<HeldOut<'a>, DataError> {
         let rows = source.rows();
         if count > rows {
@@ -294,19 +300,20 @@ impl BatchSource for HeldOut<'_> {
     }
 }
 
-/// Some rows of another source, without a copy. Of rows that are held out those at the end are held out too.
+/// A selection of rows from another source, without a copy. Held-out rows at the end of the selection
+/// stay held out.
 pub struct Subset<'a> {
     source: &'a dyn BatchSource,
     indices: Vec<usize>,
-    /// The same of what they should become.
+    /// The same selection from the targets.
     targets: Option<Box<Subset<'a>>>,
 }
 
 impl<'a> Subset<'a> {
-    /// The rows of these indices, in this order.
+    /// Selects the rows at these indices, in this order.
     ///
     /// # Errors
-    /// [`DataError::RowOutOfRange`] for an index beyond the source.
+    /// [`DataError::RowOutOfRange`] for an index that is out of range.
     pub fn new(source: &'a dyn BatchSource, indices: Vec<usize>) -> Result<Subset<'a>, DataError> {
         let rows = source.rows();
         if let Some(&index) = indices.iter().find(|index| **index >= rows) {
@@ -363,7 +370,7 @@ mod tests {
         subset.read_rows(&[1, 0], &mut out).unwrap();
         assert_eq!(out, [0.0, 1.0, 4.0, 5.0]);
         let error = subset.read_rows(&[2, 0], &mut out).unwrap_err().to_string();
-        assert_eq!(error, "row 3 was asked for, but there are 2 rows");
+        assert_eq!(error, "row 3 is out of range: there are 2 rows");
         assert!(subset.read_rows(&[0], &mut out).is_err());
         assert!(Subset::new(&rows, vec![3]).is_err());
         assert!(subset.targets().is_none());
@@ -390,10 +397,10 @@ mod tests {
         let fewer = Pairs::new(&rows, &Rows::new(&[0.0; 4], 2).unwrap()).unwrap_err().to_string();
         assert_eq!(fewer, "2 target rows for 3 rows");
         let wider = Pairs::new(&rows, &Rows::new(&[0.0; 9], 3).unwrap()).unwrap_err().to_string();
-        assert_eq!(wider, "3 values of a target row for 2 values of a row");
+        assert_eq!(wider, "3 values per target row for 2 values per row");
     }
 
-    /// Of rows that are held out those in front of others are learnt from.
+    /// Held-out rows that come before others are trained on.
     #[test]
     fn what_is_held_out_stays_so_at_the_end_of_a_subset() {
         let rows = Rows::new(&[0.0; 6], 1).unwrap();

@@ -1,20 +1,20 @@
-//! Reproducible division of rows.
+//! Reproducible splits of rows.
 
 use crate::error::DataError;
 use crate::source::BatchSource;
 
-/// A small generator whose stream is fixed for ever: SplitMix64 (Steele, Lea & Flood 2014), with the
-/// output function of its reference implementation.
+/// A small random number generator whose stream never changes: SplitMix64 (Steele, Lea & Flood 2014),
+/// with the output function of its reference implementation.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The generator of a seed.
+    /// Creates a generator from a seed.
     pub fn new(seed: u64) -> Rng {
         Rng(seed)
     }
 
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,19 +22,19 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`, which must not be 0; the bias is at most `limit / 2⁶⁴`.
+    /// Returns a number below `limit`, which must not be 0; the bias is at most `limit / 2⁶⁴`.
     pub fn below(&mut self, limit: usize) -> usize {
         ((u128::from(self.next_u64()) * limit as u128) >> 64) as usize
     }
 
-    /// A multiple of 2⁻⁵³ in [0, 1).
+    /// Returns a multiple of 2⁻⁵³ in [0, 1).
     pub fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
-/// Divides the rows of a source into those to learn from and those to validate on: where it holds some out, as it does, else by
-/// [`validation_split`].
+/// Splits the rows of a source into training and validation rows, both ascending: by
+/// [`BatchSource::held_out`] if the source holds rows out, else by [`validation_split`].
 ///
 /// # Errors
 /// [`DataError::Fraction`] unless the fraction is in [0, 1).
@@ -52,8 +52,8 @@ pub fn division(
     Ok(((0..first).collect(), (first..rows).collect()))
 }
 
-/// Divides the rows `0..rows` at random into those to learn from and, `fraction` of them, those to validate on.
-/// Each part is in ascending order. Of two or more rows and a fraction above 0, each part gets at least one.
+/// Splits the rows `0..rows` at random into training rows and a `fraction` of validation rows, both
+/// ascending. With two or more rows and a fraction above 0, each part gets at least one row.
 ///
 /// # Errors
 /// [`DataError::Fraction`] unless the fraction is in [0, 1).

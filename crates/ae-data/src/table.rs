@@ -1,4 +1,4 @@
-//! Tables as files have them: columns of texts.
+//! Tables as they are in files: columns of text.
 
 use std::path::{Path, PathBuf};
 
@@ -7,19 +7,19 @@ use crate::error::DataError;
 use crate::labels::Labels;
 use crate::text::is_missing;
 
-/// A table of texts with the names of its columns, where it has names, and the file that it comes from, for messages. A cell whose text
-/// is empty, `NA`, `N/A`, `#N/A`, `NaN`, `null`, `None`, `?` or `-` (in any case) is missing.
+/// A table of text with optional column names and, for messages, the file it comes from. A cell is
+/// missing if its text is empty, `NA`, `N/A`, `#N/A`, `NaN`, `null`, `None`, `?` or `-` (in any case).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
     path: PathBuf,
     names: Option<Vec<String>>,
     columns: Vec<Texts>,
     rows: usize,
-    /// The line of the file that each row starts on; none where there are no lines.
+    /// The line of the file that each row starts on; empty if there are no lines.
     lines: Vec<u64>,
 }
 
-/// The cells of a column, one behind the other.
+/// The cells of a column, concatenated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Texts {
     text: String,
@@ -39,16 +39,16 @@ impl Texts {
     }
 }
 
-/// What the names of rows are in a file whose columns have no names.
+/// The title of the row names if the columns have no names.
 pub(crate) const ID: &str = "id";
 
-/// The column of this name, or of this number from 1.
+/// Returns the column with this name, or else this number from 1.
 fn place_of(wanted: &str, names: Option<&[String]>, columns: usize) -> Option<usize> {
     let by_name = names.and_then(|names| names.iter().position(|name| name == wanted));
     by_name.or_else(|| wanted.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < columns))
 }
 
-/// The column of a file that has this name, or this number from 1.
+/// Returns the column of a file with this name, or else this number from 1.
 #[cfg(any(feature = "csv", feature = "parquet"))]
 pub(crate) fn find_column(
     wanted: &str,
@@ -74,11 +74,11 @@ impl Table {
         Table { path: path.to_owned(), names, columns, rows: 0, lines: Vec::new() }
     }
 
-    /// A table of these columns.
+    /// Creates a table from its columns.
     ///
     /// # Errors
-    /// [`DataError::Count`] unless there is a name a column and a cell a row in each, [`DataError::DuplicateColumn`] for a name given
-    /// twice.
+    /// [`DataError::Count`] unless there is one name per column and all columns have equally many cells,
+    /// [`DataError::DuplicateColumn`] for a repeated name.
     pub fn new<S: AsRef<str>>(names: Vec<String>, columns: &[Vec<S>]) -> Result<Table, DataError> {
         if names.len() != columns.len() {
             let (expected, got) = (columns.len(), names.len());
@@ -99,7 +99,7 @@ impl Table {
         Ok(table)
     }
 
-    /// The rows as texts, the labels as a last column; missing values as empty cells.
+    /// Converts rows to text, with the labels as the last column and missing values as empty cells.
     pub(crate) fn of_dataset(dataset: &Dataset, path: &Path) -> Table {
         let labels = dataset.labels();
         let names = dataset.names().map(|names| {
@@ -119,38 +119,38 @@ impl Table {
         table
     }
 
-    /// Appends a cell to a column; [`Table::end_row`] follows when each has one.
+    /// Appends a cell to a column; once each column has one, call [`Table::end_row`].
     pub(crate) fn push(&mut self, column: usize, text: &str) {
         self.columns[column].push(text);
     }
 
-    /// Ends a row that starts on this line of the file.
+    /// Ends a row that started on this line of the file.
     pub(crate) fn end_row(&mut self, line: u64) {
         self.rows += 1;
         self.lines.push(line);
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Cells of a row.
+    /// Number of columns.
     pub fn columns(&self) -> usize {
         self.columns.len()
     }
 
-    /// Names of the columns.
+    /// Names of the columns, if any.
     pub fn names(&self) -> Option<&[String]> {
         self.names.as_deref()
     }
 
-    /// Where it comes from; empty for a table that was made in memory.
+    /// The file it comes from; empty for a table made in memory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What a column is called: its name, else `column` and its number from 1.
+    /// The name of a column, or `column` and its number from 1.
     pub fn name_of(&self, column: usize) -> String {
         match self.names.as_ref().and_then(|names| names.get(column)) {
             Some(name) => name.clone(),
@@ -158,7 +158,7 @@ impl Table {
         }
     }
 
-    /// The text of a cell; empty beyond the table.
+    /// The text of a cell; empty if out of range.
     pub fn cell(&self, row: usize, column: usize) -> &str {
         self.columns.get(column).and_then(|texts| texts.get(row)).unwrap_or_default()
     }
@@ -173,12 +173,12 @@ impl Table {
         (0..self.rows).map(move |row| self.cell(row, column))
     }
 
-    /// The line of the file that a row starts on; 0 where there are no lines.
+    /// The line of the file that a row starts on; 0 if there are no lines.
     pub(crate) fn line(&self, row: usize) -> u64 {
         self.lines.get(row).copied().unwrap_or(0)
     }
 
-    /// The column of this name, or of this number from 1.
+    /// Returns the index of the column with this name, or else this number from 1.
     ///
     /// # Errors
     /// [`DataError::NotThere`], which lists the columns.
@@ -191,21 +191,21 @@ impl Table {
         })
     }
 
-    /// The rows, called what the cells of a column say.
+    /// Names `rows` after the cells of a column of this table.
     ///
     /// # Errors
-    /// [`DataError::Count`] unless there are as many.
+    /// [`DataError::Count`] unless the table has as many rows.
     pub fn name_rows(&self, column: usize, rows: Dataset) -> Result<Dataset, DataError> {
         let title = self.names.as_ref().and_then(|names| names.get(column)).map_or(ID, String::as_str);
         rows.with_row_names(title, self.column(column).map(str::to_owned).collect())
     }
 
-    /// The cells of a column as labels.
+    /// Returns the cells of a column as labels.
     pub fn labels(&self, column: usize) -> Labels {
         Labels::from_texts(self.column(column))
     }
 
-    /// The rows of these indices, in this order. Rows beyond the end are left out.
+    /// Returns the rows at these indices, in this order. Indices out of range are skipped.
     #[must_use]
     pub fn select_rows(&self, indices: &[usize]) -> Table {
         let mut selected = Table::empty(&self.path, self.columns(), self.names.clone());
@@ -216,8 +216,8 @@ impl Table {
         selected
     }
 
-    /// The same table with the values of `rows`, those of its rows in its order, in the place of missing cells: feature `j` is column
-    /// `columns[j]`. Known cells stay as they are, to the character.
+    /// Fills missing cells with the values of `rows`, which are the rows of this table in the same
+    /// order; feature `j` fills column `columns[j]`. Known cells keep their exact text.
     ///
     /// # Errors
     /// [`DataError::Shape`] for rows of another width, [`DataError::Count`] for another number of rows.
@@ -241,7 +241,8 @@ impl Table {
         }))
     }
 
-    /// The same table with what `replace(row, column, text)` puts in the place of a cell.
+    /// Returns the table with every cell for which `replace(row, column, text)` returns a text replaced
+    /// by it.
     #[must_use]
     pub fn replaced(&self, mut replace: impl FnMut(usize, usize, &str) -> Option<String>) -> Table {
         let mut table = Table::empty(&self.path, self.columns(), self.names.clone());

@@ -1,8 +1,8 @@
-//! What the text of a cell stands for.
+//! Interprets the text of a cell.
 
-/// What stands for a missing value besides all that parses as NaN, in lower case.
+/// What stands for a missing value, in lower case, in addition to anything that parses as NaN.
 const MISSING: [&str; 8] = ["", "na", "n/a", "#n/a", "null", "none", "?", "-"];
-/// Characters of a cell that a message shows.
+/// Maximum number of characters of a cell in a message.
 const SHOWN: usize = 40;
 
 /// What a cell holds.
@@ -15,10 +15,10 @@ pub(crate) enum Parsed {
 }
 
 pub(crate) fn parse(cell: &[u8]) -> Parsed {
-    // Straight to single precision: a detour by way of `f64` would round twice.
+    // Parsed as `f32` directly: going through `f64` would round twice.
     match std::str::from_utf8(cell).ok().and_then(|text| text.parse::<f32>().ok()) {
         Some(x) if x.is_nan() => Parsed::Missing,
-        // What says it is infinite has an n, as in `inf`; digits do not.
+        // A literal infinity contains an n, as in `inf`; digits do not.
         Some(x) if x.is_infinite() && !cell.iter().any(|byte| matches!(byte, b'n' | b'N')) => {
             Parsed::TooLarge
         }
@@ -28,14 +28,14 @@ pub(crate) fn parse(cell: &[u8]) -> Parsed {
     }
 }
 
-/// Whether the cell is no text, or would be none with a point for its comma.
+/// Whether the cell is not text, or would not be if its comma were a decimal point.
 pub(crate) fn is_number_of_some_kind(cell: &[u8]) -> bool {
     !matches!(parse(cell), Parsed::Text)
         || std::str::from_utf8(cell)
             .is_ok_and(|text| matches!(parse(text.replacen(',', ".", 1).as_bytes()), Parsed::Number(_)))
 }
 
-/// The cell for a message: its start, with nothing that would upset a terminal.
+/// Returns the start of a cell for a message, without control characters, which would upset a terminal.
 pub(crate) fn shown(cell: &[u8]) -> String {
     let text = String::from_utf8_lossy(cell);
     let mut shown: String = text
@@ -49,7 +49,7 @@ pub(crate) fn shown(cell: &[u8]) -> String {
     shown
 }
 
-/// Whether the text is yes or no, in any case: `true` and `false`, `yes` and `no`.
+/// Parses `true` and `yes`, `false` and `no`, in any case.
 pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     let is = |word: &str| text.eq_ignore_ascii_case(word);
     match (is("true") || is("yes"), is("false") || is("no")) {
@@ -59,7 +59,7 @@ pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether the text of a cell says that its value is missing.
+/// Whether the text stands for a missing value.
 pub(crate) fn is_missing(text: &str) -> bool {
     matches!(parse(text.as_bytes()), Parsed::Missing)
 }

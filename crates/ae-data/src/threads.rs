@@ -1,15 +1,16 @@
-//! Work that is shared out between threads: each result is one thread's alone, so their number changes no bit.
+//! Work shared among threads. Each result is computed by one thread alone, so the number of threads does
+//! not change a single bit.
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
-/// The threads that a setting asks for; all cores where it says nothing.
+/// Returns the number of threads to use: `wanted`, but at least 1, or all available cores if `None`.
 pub fn count(wanted: Option<usize>) -> usize {
     wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)).max(1)
 }
 
-/// Calls `work(i, chunk)` for every chunk of `len` elements of `data` (the last may be shorter), on up to `threads` threads. A thread
-/// that cannot be started is done without.
+/// Calls `work(i, chunk)` for every chunk of `len` elements of `data` (the last may be shorter) on up to
+/// `threads` threads. If a thread cannot be started, the others do its work.
 pub fn for_each_chunk<T: Send>(
     threads: usize,
     data: &mut [T],

@@ -1,4 +1,4 @@
-//! Writing: by the ending of a name, files that appear whole or not at all.
+//! Writing: the ending of a name gives the format, and files appear whole or not at all.
 
 use std::path::Path;
 
@@ -8,13 +8,14 @@ use crate::error::DataError;
 use crate::format::Format;
 use crate::table::Table;
 
-/// Writes the rows to a file whose format is told by its ending; IDX is only read. Names become a header or column
-/// names, labels a last column (in `.npz` the array `y`; not in `.npy`, which holds one array). Without names a CSV file has
-/// no header. Its numbers read back as the same bits, missing ones as `nan`.
+/// Writes rows to a file whose format is given by its ending; IDX cannot be written. Names become a
+/// header or column names, and labels the last column (in `.npz` the array `y`; `.npy` holds a single
+/// array and no labels). Without names, a CSV file has no header. Its numbers read back bit for bit;
+/// missing ones are written as `nan`.
 ///
 /// # Errors
-/// [`DataError::UnknownFormat`] and [`DataError::FormatUnavailable`] for an ending that cannot be written,
-/// [`DataError::Io`] otherwise; a file that was at `path` is then as it was.
+/// [`DataError::UnknownFormat`] and [`DataError::FormatUnavailable`] for an ending that cannot be
+/// written, [`DataError::Io`] otherwise; an existing file at `path` is then unchanged.
 pub fn write(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
     let format = Format::of(path)?;
     if !format.is_writable() {
@@ -40,7 +41,7 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
     .map_err(|source| DataError::Io { path: path.to_owned(), source })
 }
 
-/// Has `fill` write to `file` with the delimiter of the format, packed where the path ends in `.gz`.
+/// Calls `fill` with the delimiter of the format; its output is gzipped if the path ends in `.gz`.
 #[cfg(feature = "csv")]
 fn delimited(
     path: &Path,
@@ -57,7 +58,7 @@ fn delimited(
     packer.finish().map(|_| ())
 }
 
-/// Writes the rows as CSV to a stream.
+/// Writes rows to a stream as CSV.
 ///
 /// # Errors
 /// [`DataError::Io`], with `-` as the path.
@@ -66,11 +67,11 @@ pub fn write_csv(dataset: &Dataset, out: impl std::io::Write) -> Result<(), Data
     crate::csv::write(dataset, out, b',').map_err(|source| DataError::Io { path: "-".into(), source })
 }
 
-/// Writes a table of texts to a file whose format is told by its ending: CSV, TSV, or Parquet, where columns in which every known cell is a
-/// number are numbers and all others texts.
+/// Writes a table of text to a file whose format is given by its ending: CSV, TSV or Parquet. In
+/// Parquet, columns whose known cells are all numbers become numeric, all others text.
 ///
 /// # Errors
-/// [`DataError::TextsInNumbers`] for formats that hold numbers only, else as [`write()`].
+/// [`DataError::TextsInNumbers`] for formats that hold only numbers, otherwise those of [`write()`].
 pub fn write_table(table: &Table, path: &Path) -> Result<(), DataError> {
     let format = Format::of(path)?;
     match format {
@@ -96,7 +97,7 @@ pub fn write_table(table: &Table, path: &Path) -> Result<(), DataError> {
     .map_err(|source| DataError::Io { path: path.to_owned(), source })
 }
 
-/// Writes a table of texts as CSV to a stream.
+/// Writes a table of text to a stream as CSV.
 ///
 /// # Errors
 /// [`DataError::Io`], with `-` as the path.

@@ -1,4 +1,4 @@
-//! Files of numbers are numbers, other tables are texts, and both come back from what is written.
+//! Files of numbers are read as numbers and other tables as text, and both read back what was written.
 #![cfg(all(feature = "csv", feature = "npy", feature = "parquet", feature = "builtin"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
@@ -34,7 +34,7 @@ fn numbers_stay_numbers() {
     std::fs::write(&path, b"a,b\n1,\xff\n").unwrap();
     let error = read_table(location, &options()).unwrap_err().to_string();
     assert!(error.contains("row 1 (line 2), column 'b': not UTF-8"), "{error}");
-    // The labels of a set are a last column.
+    // The labels of a dataset become the last column.
     let digits = read_table("digits", &options()).unwrap();
     assert_eq!((digits.columns(), digits.rows(), digits.cell(1, 64)), (65, 1797, "1"));
 }
@@ -66,7 +66,7 @@ fn tables_are_written_and_read() {
     assert!(write_table(&table, &folder.path().join("t-ubyte")).is_err());
 }
 
-/// More rows than are decoded at a time, and no two alike.
+/// More rows than are decoded at a time, all of them different.
 #[test]
 fn long_columns_of_numbers_come_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ fn long_columns_of_numbers_come_back() {
     }
 }
 
-/// Every third cell is missing, in each kind of column from another row on.
+/// Every third cell is missing, starting from a different row in each kind of column.
 #[test]
 fn long_columns_with_holes_come_back() {
     let folder = tempfile::tempdir().unwrap();

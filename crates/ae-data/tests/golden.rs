@@ -1,4 +1,4 @@
-//! Files that NumPy, PyArrow and a script made (`golden/make.py`), read whole, cut short and damaged.
+//! Files made by NumPy, PyArrow and a script (`golden/make.py`), read whole, truncated and damaged.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 #![cfg(all(feature = "npy", feature = "parquet", feature = "idx", feature = "csv"))]
 
@@ -120,7 +120,7 @@ fn columns_of_every_type() {
     assert_eq!(cells(2), [""; 5]);
 }
 
-/// Two columns as whole numbers of 32 and of 64 bits, and both as bytes.
+/// Two columns, stored as 32-bit and 64-bit whole numbers, and both as bytes.
 #[test]
 fn decimals_have_their_point_however_they_are_stored() {
     let mut keep = auto();
@@ -135,7 +135,7 @@ fn decimals_have_their_point_however_they_are_stored() {
     }
 }
 
-/// The length of the header takes two bytes in the first version and four in later ones.
+/// The length of the header takes two bytes in version 1 and four in later versions.
 #[test]
 fn arrays_of_later_versions() {
     for name in ["version_2.npy", "version_3.npy"] {
@@ -152,7 +152,7 @@ fn columns_that_nobody_wants_need_not_be_numbers() {
     options = auto();
     options.columns = Some(vec!["f".to_owned()]);
     assert_eq!(load("text.parquet", &options).unwrap().values(), [1.5, 2.5, -3.5, 4.0]);
-    // Of a file without one of the wanted columns all are read.
+    // If one of the wanted columns is absent, all columns are read.
     options.columns = Some(vec!["f".to_owned(), "g".to_owned()]);
     assert!(load("text.parquet", &options).unwrap_err().contains("column 'kind' holds text"));
 }
@@ -180,7 +180,7 @@ fn what_cannot_be_used_is_named() {
         ("missing.csv", "missing.csv: No such file or directory (os error 2)"),
         (
             "make.py",
-            "make.py: unknown kind of file; known endings are .csv, .tsv (also .gz), .npy, .npz, .idx and -ubyte (also .gz), .parquet",
+            "make.py: unknown file format; supported endings are .csv, .tsv (also .gz), .npy, .npz, .idx and -ubyte (also .gz), .parquet",
         ),
     ];
     for (name, message) in cases {
@@ -189,11 +189,12 @@ fn what_cannot_be_used_is_named() {
     let error = load("", &auto()).unwrap_err();
     assert!(error.contains("no images (.png, .jpg, .jpeg) in this folder"), "{error}");
     for name in ["curves:0", "curves:x", "curves:5:1:2", "curves:5:-1"] {
-        assert!(read(name, &auto()).unwrap_err().to_string().contains("is no built-in set"), "{name}");
+        assert!(read(name, &auto()).unwrap_err().to_string().contains("is not a built-in dataset"), "{name}");
     }
 }
 
-/// Every file cut at any length, and with bytes changed at random: an error or other values, never a panic.
+/// Every file truncated at any length, or with random bytes changed: an error or other values, never a
+/// panic.
 #[test]
 fn damaged_files_never_panic() {
     let folder = tempfile::tempdir().unwrap();
@@ -224,7 +225,7 @@ fn damaged_files_never_panic() {
     }
 }
 
-/// What is written is what is read, to the bit.
+/// Values read back bit for bit.
 #[test]
 fn every_format_round_trips() {
     let folder = tempfile::tempdir().unwrap();
@@ -262,7 +263,7 @@ fn every_format_round_trips() {
     assert!(write(&plain, &folder.path().join("no/t.csv")).is_err());
 }
 
-/// Packed or not, all is read: only the bytes tell.
+/// Reading goes by the bytes, so only the bytes show whether a file is compressed.
 #[test]
 fn files_are_packed_where_their_names_say_so() {
     let folder = tempfile::tempdir().unwrap();
@@ -274,7 +275,7 @@ fn files_are_packed_where_their_names_say_so() {
     }
 }
 
-/// Sets that are too large to carry: read where they are, skipped elsewhere.
+/// Datasets too large to ship with the crate: read if present, skipped otherwise.
 #[test]
 fn well_known_sets() {
     let folder = match std::env::var_os("AE_DATA_DIR") {

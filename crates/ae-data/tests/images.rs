@@ -1,4 +1,4 @@
-//! Folders of images: files of all kinds as rows, and what is wrong with files that are none.
+//! Folders of images: files of all kinds as rows, and the errors for files that are not images.
 #![cfg(feature = "images")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
@@ -79,7 +79,7 @@ fn every_depth_and_colour() {
         ("quarters", ColorType::Grayscale, BitDepth::Two, &[0b0110_0000], &[85.0, 170.0]),
         ("grey", ColorType::Grayscale, BitDepth::Eight, &[7, 255], &[7.0, 255.0]),
         ("fine", ColorType::Grayscale, BitDepth::Sixteen, &[0xff, 0xff, 0x01, 0x02], &[255.0, 258.0 / 257.0]),
-        // Half transparent black and transparent anything, on white.
+        // Partly transparent black and fully transparent grey, on white.
         ("veil", ColorType::GrayscaleAlpha, BitDepth::Eight, &[0, 51, 9, 0], &[204.0, 255.0]),
         ("colour", ColorType::Rgb, BitDepth::Eight, &[1, 2, 3, 4, 5, 6], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
         // Stored as colours, but grey.
@@ -129,19 +129,19 @@ fn one_folder_of_many_kinds() {
     assert_eq!(plain.rows.values(), levels);
     assert_eq!(plain.rows.labels(), None);
 
-    // A colour, and all have three channels.
+    // A single colour image gives all of them three channels.
     png(&folder.join("img4.png"), (2, 3), ColorType::Rgb, BitDepth::Eight, &[255, 0, 0].repeat(6));
     let colour = images(folder, None);
     assert_eq!(colour.size, ImageSize { channels: 3, ..GREY });
     assert_eq!(colour.rows.row(2).unwrap(), [255.0, 0.0, 0.0].repeat(6));
     assert_eq!(colour.rows.row(1).unwrap(), [128.0; 18]);
     assert_eq!(colour.rows.names().unwrap()[..4], ["red_0_0", "green_0_0", "blue_0_0", "red_0_1"]);
-    // Grey where that is asked for, and that is counted.
+    // Converted to grey on request, and counted.
     let paler = images(folder, Some(GREY));
     assert_eq!((paler.size, paler.greyed, paler.resized), (GREY, 1, 0));
     assert!((paler.rows.row(2).unwrap()[0] - 0.299 * 255.0).abs() < 1e-4);
 
-    // The rows do not depend on the threads, and `read` reads folders too.
+    // The rows do not depend on the number of threads, and `read` also reads folders.
     for threads in [1, 3, 7] {
         let mut options = options(None);
         options.threads = Some(threads);
@@ -170,12 +170,14 @@ fn folders_are_labels() {
             .to_string()
             .ends_with("no column 'kind'; there are 'label'")
     );
-    // One beside the folders: no labels.
+    // One image next to the folders: no labels.
     grey(&folder.join("0.png"), &[0; 6]);
     let mixed = images(folder, None);
     assert_eq!((mixed.rows.labels(), mixed.is_mixed, mixed.rows.rows()), (None, true, 4));
     wanted.label = Some("label".to_owned());
-    assert!(read_images(folder, &wanted).unwrap_err().to_string().contains("some images lie in none"));
+    assert!(
+        read_images(folder, &wanted).unwrap_err().to_string().contains("some images are in no subfolder")
+    );
 }
 
 #[test]
@@ -200,7 +202,7 @@ fn images_are_scaled() {
     let size = ImageSize { channels: 2, ..size };
     assert_eq!(
         refusal(folder, Some(size)),
-        "4x4x2 is no size of an image: height and width must be at least 1, channels 1 or 3"
+        "4x4x2 is not a valid image size: height and width must be at least 1, channels 1 or 3"
     );
 }
 
@@ -219,13 +221,13 @@ fn jpeg_files() {
     jpeg(&folder.join("2.jpeg"), (16, 16), JpegColour::Luma, &halves, |encoder| {
         encoder.set_progressive(true);
     });
-    // Stored on its side, as cameras do, and shown upright.
+    // Stored on its side, as cameras do, and displayed upright.
     let side: Vec<u8> = (0..256).map(|i| if i % 16 < 8 { 40 } else { 200 }).collect();
     jpeg(&folder.join("3.jpg"), (16, 16), JpegColour::Luma, &side, |encoder| {
         let exif = b"Exif\0\0II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         encoder.add_app_segment(1, exif.to_vec()).unwrap();
     });
-    // PNG by its content, whatever its name.
+    // PNG by its content, despite its name.
     png(&folder.join("4.jpg"), (16, 16), ColorType::Grayscale, BitDepth::Eight, &halves);
     let found = images(folder, None);
     assert_eq!((found.size.channels, found.rows.rows()), (1, 4));
@@ -251,7 +253,7 @@ fn colours_have_their_shares_of_grey() {
     }
 }
 
-/// Stored as 16 lines of 24 pixels, and looked at as 24 lines of 16.
+/// Stored as 16 lines of 24 pixels, displayed as 24 lines of 16.
 #[test]
 fn sizes_are_those_of_images_upright() {
     let dir = tempfile::tempdir().unwrap();
@@ -275,7 +277,7 @@ fn what_is_no_image_is_named() {
     assert_eq!(refusal(folder, None), "F: no images (.png, .jpg, .jpeg) in this folder");
     fs::write(folder.join("notes.txt"), "1").unwrap();
     fs::create_dir(folder.join("empty")).unwrap();
-    assert_eq!(refusal(folder, None), "F: no images (.png, .jpg, .jpeg) in this folder, but another file");
+    assert_eq!(refusal(folder, None), "F: no images (.png, .jpg, .jpeg) in this folder, but 1 other file");
     assert!(refusal(&folder.join("nowhere"), None).starts_with("F: No such file"));
     for size in [None, Some(GREY)] {
         let path = folder.join("a.png");
@@ -285,10 +287,10 @@ fn what_is_no_image_is_named() {
             assert!(found.starts_with("F/a.png: ") && found.contains(expected), "{found}");
         };
         says(b"", "not a valid image file: the file is empty");
-        says(b"GIF89a and more", "it starts as neither PNG nor JPEG does");
+        says(b"GIF89a and more", "it is neither a PNG nor a JPEG file");
         says(b"\x89PNG\r\n\x1a\nnothing", "not a valid PNG file");
-        says(b"\x89PN", "it starts as neither PNG nor JPEG does");
-        says(b"\xff\xd8", "not a valid JPEG file: it is cut short");
+        says(b"\x89PN", "it is neither a PNG nor a JPEG file");
+        says(b"\xff\xd8", "not a valid JPEG file: it is truncated");
         says(b"\xff\xd8\xff\xe0\0\x10JFIF\0", "not a valid JPEG file");
         // A header that claims 100,000 by 100,000 pixels.
         let mut header = b"IHDR\0\x01\x86\xa0\0\x01\x86\xa0\x08\0\0\0\0".to_vec();
@@ -298,9 +300,9 @@ fn what_is_no_image_is_named() {
         let idat = b"\0\0\0\0IDAT\x35\xaf\x06\x1e";
         says(
             &[b"\x89PNG\r\n\x1a\n\0\0\0\x0d", &header[..], idat].concat(),
-            "an image of 100000x100000 pixels is too large: 512 MiB are the most",
+            "an image of 100000x100000 pixels is too large: the limit is 512 MiB",
         );
-        // Among images the first one that is wrong, whatever the threads.
+        // The error is that of the first bad image, whatever the number of threads.
         fs::write(&path, b"").unwrap();
         grey(&folder.join("0.png"), &[0; 6]);
         fs::write(folder.join("b.png"), b"").unwrap();
@@ -310,7 +312,7 @@ fn what_is_no_image_is_named() {
     }
 }
 
-/// Every file that is cut short is an error, and no damage makes a panic.
+/// Every truncated file is an error, and no damage causes a panic.
 #[test]
 fn damaged_files() {
     let dir = tempfile::tempdir().unwrap();
@@ -362,9 +364,9 @@ fn written_images_read_back() {
     assert_eq!(images(folder, None).rows.values(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let says =
         |size, levels: &[f32]| write_image(&folder.join("2.png"), size, levels).unwrap_err().to_string();
-    assert_eq!(says(GREY, &levels[..5]), "room for 5 values does not fit an image, 6 values each");
-    assert!(says(ImageSize { channels: 4, ..GREY }, &[0.0; 24]).contains("2x3x4 is no size of an image"));
-    assert!(says(ImageSize { height: 0, ..GREY }, &[]).contains("0x3x1 is no size of an image"));
+    assert_eq!(says(GREY, &levels[..5]), "5 values do not match an image (6 values each)");
+    assert!(says(ImageSize { channels: 4, ..GREY }, &[0.0; 24]).contains("2x3x4 is not a valid image size"));
+    assert!(says(ImageSize { height: 0, ..GREY }, &[]).contains("0x3x1 is not a valid image size"));
 }
 
 #[cfg(unix)]
@@ -377,7 +379,7 @@ fn links_are_followed_but_not_in_circles() {
     std::os::unix::fs::symlink("../kept", folder.join("set/linked")).unwrap();
     assert_eq!(images(&folder.join("set"), None).rows.row_names().unwrap(), ["linked/1.png"]);
     std::os::unix::fs::symlink("..", folder.join("kept/up")).unwrap();
-    assert!(refusal(folder, None).contains("a link to a folder that it is in"));
+    assert!(refusal(folder, None).contains("a link to a parent folder"));
     fs::remove_file(folder.join("kept/up")).unwrap();
     std::os::unix::fs::symlink("nowhere.png", folder.join("kept/2.png")).unwrap();
     assert!(refusal(folder, None).contains("2.png: No such file"));

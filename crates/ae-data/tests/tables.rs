@@ -1,11 +1,12 @@
-//! Real tables, with the texts and holes that such tables have: read where they are, skipped elsewhere.
+//! Real tables, with the text and missing values that such tables have: read if present, skipped
+//! otherwise.
 #![cfg(feature = "csv")]
 
 use std::path::{Path, PathBuf};
 
 use ae_data::{Missing, ReadOptions, read};
 
-/// The folder of the tables, or why tests without it are skipped.
+/// Returns the folder of the tables, or the reason to skip tests without it.
 fn tables() -> Result<PathBuf, String> {
     let folder = match std::env::var_os("AE_DATA_DIR") {
         Some(folder) => PathBuf::from(folder),
@@ -24,12 +25,12 @@ fn columns_of_text_are_named() {
         Ok(folder) => folder,
         Err(reason) => return println!("{reason}"),
     };
-    let text = "the column holds text: leave it out of the file";
+    let text = "the column holds text: remove it from the file";
     let cases = [
-        ("penguins.csv", None, format!("row 1 (line 2), column 'species': 'Adelie' is not a number; {text}, or name it as the label or as what the rows are called")),
+        ("penguins.csv", None, format!("row 1 (line 2), column 'species': 'Adelie' is not a number; {text}, or use it as the label or for row names")),
         ("penguins.csv", Some("species"), format!("row 1 (line 2), column 'island': 'Torgersen' is not a number; {text}")),
         ("titanic.csv", Some("alive"), format!("row 1 (line 2), column 'sex': 'male' is not a number; {text}")),
-        ("diamonds.csv", None, format!("row 1 (line 2), column 'cut': 'Ideal' is not a number; {text}, or name it as the label or as what the rows are called")),
+        ("diamonds.csv", None, format!("row 1 (line 2), column 'cut': 'Ideal' is not a number; {text}, or use it as the label or for row names")),
         ("taxis.csv", Some("color"), format!("row 1 (line 2), column 'pickup': '2019-03-23 20:21:09' is not a number; {text}")),
         ("nsl_kdd_test.csv", Some("label"), format!("row 1 (line 2), column 'protocol_type': 'tcp' is not a number; {text}")),
         ("titanic.csv", Some("survivor"), "no column 'survivor'; there are 'survived', 'pclass', 'sex', 'age', 'sibsp', 'parch', 'fare', 'embarked', 'class', 'who', 'adult_male', 'deck', 'embark_town', 'alive', 'alone'".to_owned()),
@@ -49,7 +50,7 @@ fn holes_are_counted_or_kept() {
         Ok(folder) => folder,
         Err(reason) => return println!("{reason}"),
     };
-    // The columns of numbers of the penguins, and their species.
+    // The numeric columns of the penguins, and their species.
     let text = std::fs::read_to_string(folder.join("penguins.csv")).unwrap();
     let chosen: String = text
         .lines()

@@ -1,13 +1,13 @@
-//! Anomaly detection: rows that the training rows are unlike.
+//! Anomaly detection: finds rows that are unlike the training rows.
 //!
-//! A [`Detector`] turns rows into scores, one a row, the higher the more anomalous; a [`Calibration`] turns scores into thresholds
-//! and p-values. Which scores there are is in [`Score`]. Detectors are kept in files ([`Detector::save`]).
+//! A [`Detector`] gives each row a [`Score`], the higher the more anomalous; a [`Calibration`] turns
+//! scores into thresholds and p-values. [`Detector::save`] writes a detector to a file.
 //!
 //! ```
 //! use ae_data::Rows;
 //! use ae_eval::anomaly::{Detector, Settings};
 //!
-//! // Points along a line, and one beside it.
+//! // Points near a line, and one far from it.
 //! let table: Vec<[f32; 2]> = (0..200).map(|i| [i as f32, (2 * i + i % 7) as f32]).collect();
 //! let rows = Rows::new(table.as_flattened(), 2)?;
 //! let detector = Detector::fit(&Settings::default(), &rows)?;

@@ -1,4 +1,4 @@
-//! Rows a block at a time, so that what is worked out of them needs no copy of them all.
+//! Reads rows a block at a time, so that computing something from them needs no copy of them all.
 
 use std::ops::Range;
 
@@ -6,18 +6,18 @@ use ae_data::{BatchSource, values_of};
 
 use crate::error::EvalError;
 
-/// Rows of a block.
+/// Rows per block.
 pub(crate) const BLOCK: usize = 1024;
 
-/// Calls `take` with consecutive rows until all have been there.
+/// Calls `take` with consecutive blocks of rows until all have been read.
 pub(crate) fn for_each_block(source: &dyn BatchSource, take: impl FnMut(&[f32])) -> Result<(), EvalError> {
     Ok(ae_data::for_each_block(source, BLOCK, take)?)
 }
 
-/// Rows and features that there are.
+/// The numbers of rows and features.
 ///
 /// # Errors
-/// [`EvalError::Empty`] if there are none of either.
+/// [`EvalError::Empty`] if either is 0.
 pub(crate) fn has_rows(source: &dyn BatchSource) -> Result<(usize, usize), EvalError> {
     match (source.rows(), source.features()) {
         (rows, features) if rows == 0 || features == 0 => Err(EvalError::Empty { rows, features }),
@@ -25,7 +25,8 @@ pub(crate) fn has_rows(source: &dyn BatchSource) -> Result<(usize, usize), EvalE
     }
 }
 
-/// Calls `take` with consecutive rows of one source and the same rows of another of the same shape, which errors call `what`.
+/// Calls `take` with blocks of consecutive rows of `left` and the same rows of `right`, which must have
+/// the same shape; `what` names `right` in errors.
 pub(crate) fn for_each_pair(
     left: &dyn BatchSource,
     right: &dyn BatchSource,
@@ -48,7 +49,7 @@ pub(crate) fn for_each_pair(
     Ok(())
 }
 
-/// The rows of a range: lent where they are in memory, else read into `values`.
+/// The rows of a range: borrowed if they are in memory, else read into `values`.
 pub(crate) fn block<'a>(
     source: &'a dyn BatchSource,
     range: Range<usize>,
@@ -66,7 +67,8 @@ pub(crate) fn block<'a>(
 /// All values, `[rows, features]`.
 ///
 /// # Errors
-/// [`EvalError::Empty`] without rows, [`EvalError::Model`] for a value that is not finite, or what reading returns.
+/// [`EvalError::Empty`] without rows, [`EvalError::Model`] for a value that is not finite, or an error
+/// from reading the rows.
 pub(crate) fn finite_values(source: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
     let (rows, features) = has_rows(source)?;
     let mut values = Vec::with_capacity(rows * features);
@@ -77,7 +79,7 @@ pub(crate) fn finite_values(source: &dyn BatchSource) -> Result<Vec<f32>, EvalEr
     }
 }
 
-/// What to say of the first value that is not finite, if there is one.
+/// The error for the first value that is not finite, if there is one.
 pub(crate) fn first_not_finite(source: &dyn BatchSource) -> Result<Option<EvalError>, EvalError> {
     let (mut found, mut before) = (None, 0);
     for_each_block(source, |block| {
@@ -90,16 +92,16 @@ pub(crate) fn first_not_finite(source: &dyn BatchSource) -> Result<Option<EvalEr
     Ok(found)
 }
 
-/// Value `at`, counted over all rows, is not finite.
+/// The error for the value at index `at`, counted over all rows, which is not finite.
 fn not_finite(source: &dyn BatchSource, at: usize, value: f32) -> EvalError {
     let (row, column) = (at / source.features(), at % source.features());
     let name = source.names().and_then(|names| names.get(column).cloned());
     ae_model::Error::NotFinite { row, column, name, value }.into()
 }
 
-/// `Σ_features (x - y)²`, in the same order whoever asks.
+/// `Σ_features (x - y)²`, always summed in the same order.
 pub(crate) fn squared_distance(x: &[f32], y: &[f32]) -> f64 {
-    // Sums beside each other, which one instruction can add to.
+    // Independent sums, so that the loop vectorises.
     let mut sums = [0.0f64; 4];
     let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<4>(), y.as_chunks::<4>());
     for (x, y) in x.iter().zip(y) {

@@ -1,7 +1,8 @@
-//! Charts as SVG, for pages and files: lines, histograms, bars and points.
+//! Charts as SVG, for web pages and files: lines, histograms, bars and points.
 //!
-//! Each is a whole `<svg>` of fixed size with `role="img"`, whose ink is the colour of the text around it and whose other colours
-//! stand out on light and on dark ground. Values that are not finite are left out; texts may hold anything.
+//! Each function returns a complete `<svg>` of fixed size with `role="img"`. Text and axes take the
+//! colour of the surrounding text; the other colours stand out on light and dark backgrounds. Values
+//! that are not finite are left out; texts are escaped.
 
 mod axis;
 mod bars;
@@ -19,24 +20,25 @@ pub use lines::{Line, Stroke, lines, measured_lines};
 pub use crate::scatter::escaped;
 use axis::Span;
 
-/// Width of all charts: little more than a telephone has, so that text is not made much smaller there.
+/// Width of all charts: little more than that of a phone, so that text is hardly scaled down there.
 const WIDTH: f64 = 400.0;
 /// Height of charts with two axes.
 const HEIGHT: f64 = 280.0;
 /// Size of the text.
 const TEXT: f64 = 14.0;
-/// Widths of characters of the text at axes, about and rather too much: of most, of capitals, of the widest Latin ones, of those of East
-/// Asia.
+/// Approximate character widths in axis text, rather too large than too small: most characters,
+/// capitals, the widest Latin letters, East Asian characters.
 const CHARACTERS: [f64; 4] = [7.8, 10.2, 13.0, 14.5];
-/// Space at the right end.
+/// Space at the right edge.
 const RIGHT: f64 = 14.0;
 /// Space for a line of text.
 const LINE: f64 = 20.0;
-/// Colours between light and dark, so that each has three times the luminance of a dark ground and a third of a light one's.
+/// Colours of medium lightness: each has three times the luminance of a dark background and a third of
+/// that of a light one.
 const COLOURS: [&str; 9] =
     ["#2f7fd1", "#d9620f", "#14936a", "#c2589a", "#a8790a", "#8a6fd6", "#7d858e", "#d64550", "#6a951c"];
 
-/// A value beside what is drawn of it.
+/// The text of a value next to its mark.
 fn number(value: f64) -> String {
     if value == 0.0 || (1e-3..1e5).contains(&value.abs()) {
         format!("{value:.4}")
@@ -45,34 +47,34 @@ fn number(value: f64) -> String {
     }
 }
 
-/// How values are spread over an axis.
+/// How values are mapped to an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scale {
-    /// Evenly, over what there is.
+    /// Linearly, over the range of the values.
     #[default]
     Linear,
-    /// By their logarithms; as [`Scale::Linear`] where a value is not above 0.
+    /// Logarithmically; like [`Scale::Linear`] if a value is not positive.
     Log,
-    /// Evenly between two numbers.
+    /// Linearly, between two fixed ends.
     Fixed(f64, f64),
 }
 
-/// What a chart is of.
+/// The title and the axes of a chart.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Axes<'a> {
-    /// What it shows, for those who do not see it.
+    /// What the chart shows, for screen readers.
     pub title: &'a str,
-    /// What goes to the right.
+    /// Label of the horizontal axis.
     pub x: &'a str,
-    /// What goes upwards.
+    /// Label of the vertical axis.
     pub y: &'a str,
-    /// How `x` is spread.
+    /// Scale of the horizontal axis.
     pub x_scale: Scale,
-    /// How `y` is spread.
+    /// Scale of the vertical axis.
     pub y_scale: Scale,
 }
 
-/// A value on the axis to the right that has a name.
+/// A named value on the horizontal axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark<'a> {
     /// The value.
@@ -81,7 +83,7 @@ pub struct Mark<'a> {
     pub name: &'a str,
 }
 
-/// How wide the text is, about.
+/// Approximate width of a text.
 fn wide(text: &str) -> f64 {
     let [usual, capital, large, square] = CHARACTERS;
     let of_one = |character: char| match character {
@@ -93,17 +95,17 @@ fn wide(text: &str) -> f64 {
     text.chars().map(of_one).sum()
 }
 
-/// How wide the widest of the texts is.
+/// Width of the widest text.
 fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> f64 {
     texts.map(wide).fold(0.0, f64::max)
 }
 
-/// A chart that is being drawn, from the frame inwards.
+/// A chart being drawn, from the frame inwards.
 struct Canvas {
     svg: String,
     x: Span,
     y: Span,
-    /// Left, right, top and bottom of the plane.
+    /// Left, right, top and bottom of the plot area.
     plane: [f64; 4],
 }
 
@@ -116,7 +118,7 @@ fn opened(title: &str, height: f64) -> String {
     )
 }
 
-/// A text whose `anchor` is at `x`.
+/// Adds a text whose `anchor` is at `x`.
 fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
     // Writing to a string cannot fail.
     let _ =
@@ -124,12 +126,13 @@ fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
 }
 
 impl Canvas {
-    /// The frame with its grid and texts; `above` is space for a legend.
+    /// Draws the frame with its grid and labels; `above` is space for a legend.
     fn new(axes: &Axes<'_>, x: Span, y: Span, above: f64) -> Canvas {
         Canvas::with_ticks(axes, (x, &x.ticks(5)), y, above, RIGHT)
     }
 
-    /// The same with these values and texts below the plane, and this much space to the right of it.
+    /// Like `new`, with the given ticks of the horizontal axis and this much space to the right of the
+    /// plot.
     fn with_ticks(
         axes: &Axes<'_>,
         (x, x_ticks): (Span, &[(f64, String)]),
@@ -158,7 +161,7 @@ impl Canvas {
             let x = canvas.at_x(*value);
             canvas.rule((x, bottom), (x, bottom + 4.0), "stroke-opacity=\"0.5\"");
             let half = wide(label) / 2.0;
-            // Labels that would cover each other, or leave the chart, are left out.
+            // Labels that would overlap or leave the chart are left out.
             if x - half > free && x + half < WIDTH {
                 text(&mut canvas.svg, (x, bottom + LINE), "middle", label);
                 free = x + half + 2.0;
@@ -176,7 +179,7 @@ impl Canvas {
         self.plane[3] - self.y.share(value) * (self.plane[3] - self.plane[2])
     }
 
-    /// A straight line in ink.
+    /// Draws a straight line in the colour of the text.
     fn rule(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), look: &str) {
         let _ = writeln!(
             self.svg,
@@ -184,7 +187,7 @@ impl Canvas {
         );
     }
 
-    /// A dashed line upwards, with its name beside its upper end.
+    /// Draws a dashed vertical line with its name next to its upper end.
     fn mark(&mut self, mark: &Mark<'_>) {
         let x = self.at_x(mark.at);
         let [left, right, top, bottom] = self.plane;

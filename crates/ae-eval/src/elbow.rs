@@ -1,14 +1,16 @@
-//! Where more stops paying.
+//! The elbow of a curve: the point beyond which more pays little.
 
-/// The index of the elbow of a falling curve through the points `(x, y)`, of which `x` must rise: after Kneedle (Satopää,
-/// Albrecht, Irwin & Raghavan 2011, "Finding a 'Kneedle' in a haystack", sec. III), without its smoothing.
+/// Finds the elbow of a falling curve through the points `(x, y)`, where `x` must be increasing, and
+/// returns its index.
 ///
-/// Both axes are brought to [0, 1], `x̂ = (x - min x) / (max x - min x)` and `ŷ` alike; the elbow is the point that is
-/// farthest below the chord from the first to the last, the one with the largest `ŷ₁ + (ŷₘ - ŷ₁) x̂ - ŷ`, which is the distance to the
-/// chord but for a constant factor. Of points equally far the first is taken.
+/// The method is Kneedle (Satopää, Albrecht, Irwin & Raghavan 2011, "Finding a 'Kneedle' in a haystack",
+/// sec. III), without its smoothing. Both axes are scaled to [0, 1],
+/// `x̂ = (x - min x) / (max x - min x)` and `ŷ` alike. The elbow is the point farthest below the chord
+/// from the first point to the last: the one with the largest `ŷ₁ + (ŷₘ - ŷ₁) x̂ - ŷ`, which is
+/// proportional to the distance from the chord. Of equally far points it is the first.
 ///
-/// `None` for fewer than three points, values that are not finite, `x` that does not rise, or a curve that does not fall or nowhere
-/// passes below its chord.
+/// Returns `None` for fewer than three points, slices of different lengths, values that are not finite,
+/// `x` that is not increasing, or a curve that does not fall or is nowhere below its chord.
 pub fn elbow(x: &[f64], y: &[f64]) -> Option<usize> {
     let rises = x.windows(2).all(|pair| pair[0] < pair[1]);
     let is_finite = x.iter().chain(y).all(|value| value.is_finite());
@@ -21,7 +23,7 @@ pub fn elbow(x: &[f64], y: &[f64]) -> Option<usize> {
         return None;
     }
     let mut best = None;
-    // Rounding alone must not make an elbow of a straight line.
+    // Rounding alone must not give a straight line an elbow.
     let mut deepest = 1e-12;
     for (index, (x, y)) in x.iter().zip(&y).enumerate() {
         let depth = first + (last - first) * x - y;
@@ -32,7 +34,7 @@ pub fn elbow(x: &[f64], y: &[f64]) -> Option<usize> {
     best
 }
 
-/// The values brought to [0, 1]; `None` if they are all the same.
+/// The values scaled to [0, 1]; `None` if they are all equal.
 fn normalised(values: &[f64]) -> Option<Vec<f64>> {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -50,7 +52,7 @@ mod tests {
         assert_eq!(elbow(&[1.0, 2.0, 3.0, 4.0, 5.0], &[11.0, 4.0, 3.0, 2.0, 1.0]), Some(1));
         // Uneven steps: x̂ = 0, 1/16, 3/16, 6/16, 1; ŷ = 1, .6, .4, .1, 0; depths 0, .34, .41, .525, 0.
         assert_eq!(elbow(&[2.0, 5.0, 11.0, 20.0, 50.0], &[10.0, 6.0, 4.0, 1.0, 0.0]), Some(3));
-        // However shallow: a hundredth.
+        // A very shallow curve: the depth is a hundredth.
         assert_eq!(elbow(&[1.0, 2.0, 3.0], &[10.0, 4.9, 0.0]), Some(1));
         // 1/x is farthest from the chord of [1, 16] where its slope is the chord's, -1/16: at 4.
         let x: Vec<f64> = (1..=16).map(f64::from).collect();

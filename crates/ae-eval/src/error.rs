@@ -1,4 +1,4 @@
-//! What can go wrong, with the numbers.
+//! The error type.
 
 use std::path::PathBuf;
 
@@ -6,188 +6,188 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// Values do not fill whole rows.
-    #[error("{values} values are not whole rows of {features}")]
+    /// The values do not fill whole rows.
+    #[error("{values} values do not fill whole rows of {features}")]
     Shape {
-        /// Values there are.
+        /// Number of values.
         values: usize,
-        /// Values of a row.
+        /// Values per row.
         features: usize,
     },
-    /// There is nothing to work with.
+    /// There is no data.
     #[error("there are no values: {rows} rows of {features} features")]
     Empty {
-        /// Rows there are.
+        /// Number of rows.
         rows: usize,
-        /// Features of each.
+        /// Features per row.
         features: usize,
     },
-    /// Rows of another width than those they go with.
-    #[error("rows of {got} features, but {expected} are needed")]
+    /// Rows have the wrong number of features.
+    #[error("expected rows of {expected} features, got {got}")]
     Width {
-        /// Features that there should be.
+        /// The required number of features.
         expected: usize,
-        /// Features that there are.
+        /// The actual number of features.
         got: usize,
     },
-    /// Another number of values than what they go with has.
-    #[error("{got} {what}, but {expected} are needed")]
+    /// A slice has the wrong length.
+    #[error("expected {expected} {what}, got {got}")]
     Count {
-        /// What there is a wrong number of.
+        /// What was counted.
         what: &'static str,
-        /// How many there should be.
+        /// The required number.
         expected: usize,
-        /// How many there are.
+        /// The actual number.
         got: usize,
     },
     /// The rows could not be read.
     #[error(transparent)]
     Data(#[from] ae_data::DataError),
-    /// More components than rows or features allow.
-    #[error("{wanted} components were asked for, but {rows} rows of {features} features have at most {most}")]
+    /// More components than the rows or features allow.
+    #[error("{wanted} components requested, but {rows} rows of {features} features have at most {most}")]
     Components {
-        /// Components asked for.
+        /// Number of components requested.
         wanted: usize,
-        /// Rows.
+        /// Number of rows.
         rows: usize,
-        /// Features.
+        /// Number of features.
         features: usize,
-        /// The most there can be.
+        /// The maximum number of components.
         most: usize,
     },
-    /// Classes do not fit the rows.
-    #[error("{labels} labels for {rows} rows: each row needs one below {classes}")]
+    /// The class labels do not fit the rows.
+    #[error("{labels} labels for {rows} rows: each row needs a label below {classes}")]
     Classes {
-        /// Rows.
+        /// Number of rows.
         rows: usize,
-        /// Labels there are.
+        /// Number of labels.
         labels: usize,
-        /// Classes there are.
+        /// Number of classes.
         classes: usize,
     },
-    /// A decomposition found no solution, which features that are constant can cause, or copies of others.
-    #[error("the covariance could not be decomposed: do all features vary, and is none made of others?")]
+    /// A matrix decomposition failed, which constant features or copies of others can cause.
+    #[error("the covariance could not be decomposed: a feature may be constant or a combination of others")]
     NoConvergence,
-    /// A search for the best parameters did not get there, which a small penalty can cause.
+    /// An optimization did not converge, which weak regularisation can cause.
     #[error(
-        "the classifier has not converged after {steps} steps: the largest partial derivative is {gradient:e}; a smaller C would help"
+        "the classifier did not converge in {steps} steps (largest partial derivative {gradient:e}); try a smaller C"
     )]
     NotConverged {
-        /// Steps made.
+        /// Number of steps made.
         steps: usize,
-        /// The largest partial derivative.
+        /// The largest partial derivative in magnitude.
         gradient: f64,
     },
-    /// As many labels as scores are needed.
+    /// The numbers of labels and scores differ.
     #[error("{labels} labels for {scores} scores")]
     Labels {
-        /// Labels there are.
+        /// Number of labels.
         labels: usize,
-        /// Scores there are.
+        /// Number of scores.
         scores: usize,
     },
-    /// Rows of one kind only cannot be told apart.
+    /// All rows are of one kind, so there is nothing to tell apart.
     #[error(
-        "anomalies and other rows are needed, but there are {positives} anomalies and {negatives} others"
+        "both anomalies and other rows are needed, but there are {positives} anomalies and {negatives} others"
     )]
     OneClass {
-        /// Anomalies there are.
+        /// Number of anomalies.
         positives: usize,
-        /// Other rows there are.
+        /// Number of other rows.
         negatives: usize,
     },
-    /// A score is NaN, which has no place in an order.
+    /// A score is NaN, which cannot be ordered.
     #[error("the score of row {} is NaN", .row.saturating_add(1))]
     NanScore {
-        /// The row, counted from 0.
+        /// Index of the row, from 0.
         row: usize,
     },
-    /// There are no scores to find a threshold in.
+    /// There are no scores to derive a threshold from.
     #[error("there are no scores")]
     NoScores,
-    /// A share or a percentile that is none.
+    /// A fraction or a percentile is out of range.
     #[error("{value} is out of range: {what} must be {allowed}")]
     Share {
         /// What it is.
         what: &'static str,
-        /// What was given.
+        /// The value given.
         value: f64,
-        /// What would do.
+        /// The values allowed.
         allowed: &'static str,
     },
-    /// A setting of the detector that is out of range.
+    /// A setting is out of range.
     #[error("{field} must be {allowed}")]
     Setting {
         /// The setting.
         field: &'static str,
-        /// What would do.
+        /// The values allowed.
         allowed: &'static str,
     },
-    /// Neighbours that are not all there, or are so many that the measure has no scale.
-    #[error("{neighbours} neighbours of {rows} rows: they must be at least 1 and at most {most}")]
+    /// There are fewer neighbours than requested, or the measure is undefined for so many.
+    #[error("{neighbours} neighbours are out of range: for {rows} rows the number must be from 1 to {most}")]
     Neighbours {
-        /// Neighbours asked for.
+        /// Number of neighbours requested.
         neighbours: usize,
-        /// Rows.
+        /// Number of rows.
         rows: usize,
-        /// The most there can be.
+        /// The maximum number of neighbours.
         most: usize,
     },
-    /// A perplexity that the rows cannot have.
-    #[error("perplexity {perplexity} of {rows} rows: it must be at least 1 and at most {}", .rows.saturating_sub(1))]
+    /// The perplexity is out of range for the number of rows.
+    #[error("perplexity {perplexity} is out of range: for {rows} rows it must be from 1 to {}", .rows.saturating_sub(1))]
     Perplexity {
-        /// Perplexity asked for.
+        /// The perplexity requested.
         perplexity: f64,
-        /// Rows.
+        /// Number of rows.
         rows: usize,
     },
-    /// More rows than every pair of them can be looked at.
-    #[error("{rows} rows are too many to compare every pair of them: at most {most}; take a sample of them")]
+    /// There are too many rows to compare all pairs of them.
+    #[error("{rows} rows are too many to compare all pairs: the maximum is {most}; take a sample")]
     TooManyRows {
-        /// Rows there are.
+        /// Number of rows.
         rows: usize,
-        /// The most there can be.
+        /// The maximum number of rows.
         most: usize,
     },
-    /// Two tables that should be about the same rows are not.
-    #[error("{got} rows of {what}, but there are {expected}")]
+    /// Two tables of the same rows have different numbers of rows.
+    #[error("expected {expected} rows of {what}, got {got}")]
     RowCount {
-        /// What there is a wrong number of.
+        /// The table with the wrong number of rows.
         what: &'static str,
-        /// Rows that there should be.
+        /// The required number of rows.
         expected: usize,
-        /// Rows that there are.
+        /// The actual number of rows.
         got: usize,
     },
-    /// More rows are needed.
+    /// There are too few rows.
     #[error("{rows} rows are too few: at least {least} are needed")]
     TooFewRows {
-        /// Rows there are.
+        /// Number of rows.
         rows: usize,
-        /// Rows that are needed.
+        /// The minimum number of rows.
         least: usize,
     },
-    /// There is nothing to measure: every value is missing.
+    /// Every value is missing, so there is nothing to measure.
     #[error("every value is missing")]
     NoValues,
-    /// Images are too small for the window of SSIM.
+    /// The images are smaller than the window of SSIM.
     #[error("SSIM needs images of at least {least}x{least} pixels, but these are {height}x{width}")]
     SmallImages {
-        /// Lines of an image.
+        /// Height of the images in pixels.
         height: usize,
-        /// Pixels of a line.
+        /// Width of the images in pixels.
         width: usize,
-        /// The least there must be of either.
+        /// The minimum of both.
         least: usize,
     },
-    /// A file of results is none, or is damaged.
+    /// A results file is damaged or not a results file.
     #[error("{}: line {line}: {what}", .path.display())]
     Results {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong there, with the column's name where it is one.
+        /// What is wrong there, including the name of the column if one is at fault.
         what: String,
     },
     /// The model could not be trained or used.

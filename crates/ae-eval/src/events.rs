@@ -1,24 +1,25 @@
-//! Numbers of a training in the files that TensorBoard reads.
+//! Writes training metrics to event files for TensorBoard.
 
 use std::io::{self, Write};
 
-/// Writes event files of TensorBoard: records of `TFRecord`, each a protocol buffer `Event`.
+/// Writes a TensorBoard event file: `TFRecord` records, each with a protocol buffer `Event`.
 ///
-/// A record is the length of its data (u64), the masked CRC-32C of those eight bytes (u32), the data, and the masked CRC-32C of it
-/// (u32), all little-endian. The name of such a file has to contain `tfevents`.
+/// A record is the length of its data (u64), the masked CRC-32C of those eight bytes (u32), the data,
+/// and its masked CRC-32C (u32), all little-endian. TensorBoard reads only files whose names contain
+/// `tfevents`.
 #[derive(Debug)]
 pub struct EventWriter<W> {
     out: W,
 }
 
-/// The version that the first event of a file names.
+/// The version that the first event of a file declares.
 const VERSION: &[u8] = b"brain.Event:2";
 
 impl<W: Write> EventWriter<W> {
-    /// Starts a file. `wall_time` in seconds since 1970, as everywhere here.
+    /// Starts a file. `wall_time` is in seconds since 1970, as everywhere here.
     ///
     /// # Errors
-    /// What writing returns.
+    /// An I/O error from `out`.
     pub fn new(out: W, wall_time: f64) -> io::Result<EventWriter<W>> {
         let mut writer = EventWriter { out };
         let mut event = Message::default();
@@ -28,11 +29,13 @@ impl<W: Write> EventWriter<W> {
         Ok(writer)
     }
 
-    /// Writes numbers of one step, each under its tag, as one event; what is before a slash in a tag groups charts. Flushes, so that
-    /// a training can be watched.
+    /// Writes the values of one step, each under its tag, as one event, and flushes, so that a training
+    /// can be followed live.
+    ///
+    /// The part of a tag before a slash groups charts.
     ///
     /// # Errors
-    /// What writing returns.
+    /// An I/O error from the writer.
     pub fn scalars(&mut self, wall_time: f64, step: u64, values: &[(&str, f64)]) -> io::Result<()> {
         let mut summary = Message::default();
         for (tag, value) in values {
@@ -58,11 +61,11 @@ impl<W: Write> EventWriter<W> {
     }
 }
 
-/// A message of protocol buffers in the making.
+/// A protocol buffer message under construction.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
-/// How the value of a field is written.
+/// The wire type of a field.
 #[derive(Clone, Copy)]
 enum Wire {
     Varint = 0,
@@ -76,7 +79,7 @@ impl Message {
         self.number(field << 3 | wire as u64);
     }
 
-    /// Seven bits a byte, the lowest first; the highest bit says that more follow.
+    /// A base-128 varint: seven bits per byte, the lowest first; the highest bit says that more follow.
     fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -107,7 +110,7 @@ impl Message {
     }
 }
 
-/// The mask of `TFRecord`, which keeps a checksum of data that holds checksums from being a weak one.
+/// The checksum as masked by `TFRecord`: a CRC of data that itself contains CRCs would be weak.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -117,7 +120,7 @@ fn crc32c(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, byte| CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
 }
 
-/// What each byte does to the remainder.
+/// The effect of each byte on the remainder.
 const CRC_TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -138,7 +141,7 @@ const CRC_TABLE: [u32; 256] = {
 mod tests {
     use super::*;
 
-    /// The check value of the catalogue of CRCs, and the examples of RFC 3720.
+    /// The check value of the CRC catalogue, and the examples of RFC 3720.
     #[test]
     fn checksums_are_the_standards() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
@@ -152,7 +155,7 @@ mod tests {
         let mut message = Message::default();
         message.varint(2, 300);
         assert_eq!(message.0, [0x10, 0xac, 0x02]);
-        // The last of one byte and the first of two.
+        // The largest value of one byte and the smallest of two.
         let mut message = Message::default();
         message.varint(2, 127);
         message.varint(2, 128);
@@ -162,7 +165,7 @@ mod tests {
         assert_eq!(message.0.len(), 2 + 10);
     }
 
-    /// Who watches a training reads what is written, not what is kept back.
+    /// Whoever follows a training sees what has been written to the file, not what is still buffered.
     #[test]
     fn numbers_are_in_the_file_at_once() {
         let mut written = Vec::new();

@@ -1,4 +1,4 @@
-//! How alike images look: PSNR and SSIM.
+//! Similarity of images: PSNR and SSIM.
 
 use ae_data::BatchSource;
 use ae_model::Image;
@@ -7,19 +7,21 @@ use crate::blocks::{for_each_block, for_each_pair, has_rows};
 use crate::error::EvalError;
 use crate::metrics::as_many;
 
-/// Pixels of the window's side.
+/// Side of the window in pixels.
 const WINDOW: usize = 11;
 /// Standard deviation of the window, in pixels.
 const SIGMA: f64 = 1.5;
 const K1: f64 = 0.01;
 const K2: f64 = 0.03;
 
-/// The peak signal-to-noise ratio in decibels, `10 log₁₀(range² / MSE)`, where `range` is the largest minus the smallest
-/// value that there can be (1 for values in [0, 1], 255 for bytes). Infinite for images that are the same; missing values are left out.
+/// The peak signal-to-noise ratio in decibels, `10 log₁₀(range² / MSE)`.
+///
+/// `range` is the difference between the largest and the smallest possible value: 1 for values in [0,
+/// 1], 255 for bytes. The ratio of identical images is infinite; missing values are left out.
 ///
 /// # Errors
-/// [`EvalError::Count`] if the slices differ in length; [`EvalError::NoValues`] if they hold nothing that is known;
-/// [`EvalError::Setting`] for a range that is not above 0 and finite.
+/// [`EvalError::Count`] if the slices differ in length, [`EvalError::NoValues`] if they have no known
+/// values, [`EvalError::Setting`] for a range that is not positive and finite.
 pub fn psnr(x: &[f32], y: &[f32], range: f64) -> Result<f64, EvalError> {
     check_range(range)?;
     as_many(x, y)?;
@@ -36,22 +38,25 @@ pub fn psnr(x: &[f32], y: &[f32], range: f64) -> Result<f64, EvalError> {
     Ok(10.0 * (range * range / mse).log10())
 }
 
-/// The mean structural similarity of two images (Wang, Bovik, Sheikh & Simoncelli 2004, eq. 13 and 17), 1 if they are the same.
+/// The mean structural similarity of two images (Wang, Bovik, Sheikh & Simoncelli 2004, eq. 13 and 17);
+/// 1 if they are identical.
 ///
-/// With means `μ`, variances `σ²` and covariance `σₓᵧ` under a Gaussian window of 11x11 pixels (σ = 1.5, weights that sum to 1),
-/// `((2 μₓμᵧ + C₁)(2 σₓᵧ + C₂)) / ((μₓ² + μᵧ² + C₁)(σₓ² + σᵧ² + C₂))` with `C₁ = (0.01 range)²`, `C₂ = (0.03 range)²`, averaged over all
-/// places where the window lies within the image, and over the channels. These are the numbers of scikit-image's
-/// `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`. A missing value makes it NaN.
+/// With means `μ`, variances `σ²` and covariance `σₓᵧ` under a Gaussian window of 11x11 pixels (σ = 1.5,
+/// weights that sum to 1), it is `((2 μₓμᵧ + C₁)(2 σₓᵧ + C₂)) / ((μₓ² + μᵧ² + C₁)(σₓ² + σᵧ² + C₂))`,
+/// where `C₁ = (0.01 range)²` and `C₂ = (0.03 range)²`, averaged over the channels and all positions
+/// where the window lies within the image. This matches scikit-image's
+/// `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`. A missing
+/// value makes it NaN.
 ///
 /// # Errors
-/// [`EvalError::Count`] if a slice is no such image, [`EvalError::SmallImages`] for one smaller than the window,
-/// [`EvalError::Setting`] for a range that is not above 0 and finite.
+/// [`EvalError::Count`] if a slice does not have the size of the image, [`EvalError::SmallImages`] for
+/// an image smaller than the window, [`EvalError::Setting`] for a range that is not positive and finite.
 pub fn ssim(x: &[f32], y: &[f32], image: Image, range: f64) -> Result<f64, EvalError> {
     check_range(range)?;
     let Image { height, width, channels } = image;
     let features = image.features();
     if let Some(wrong) = [x, y].into_iter().find(|values| values.len() != features) {
-        return Err(EvalError::Count { what: "values of an image", expected: features, got: wrong.len() });
+        return Err(EvalError::Count { what: "values per image", expected: features, got: wrong.len() });
     }
     if height < WINDOW || width < WINDOW {
         return Err(EvalError::SmallImages { height, width, least: WINDOW });
@@ -80,25 +85,29 @@ pub fn ssim(x: &[f32], y: &[f32], image: Image, range: f64) -> Result<f64, EvalE
     Ok(sum / count as f64)
 }
 
-/// How alike images and their reconstructions look.
+/// Similarity of images and their reconstructions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImageErrors {
-    /// Mean of [`psnr`] over the images, without those rebuilt exactly, which have none; infinite if all are.
+    /// Mean [`psnr`] over the images that are not reconstructed exactly, whose ratio is infinite;
+    /// infinite if all are.
     pub psnr: f64,
-    /// Images that are rebuilt exactly.
+    /// Number of images that are reconstructed exactly.
     pub exact: usize,
-    /// Mean of [`ssim`] over the images without missing values; none if there are none, or images are smaller than its window.
+    /// Mean [`ssim`] over the images without missing values; `None` if there are none, or if the images
+    /// are smaller than its window.
     pub ssim: Option<f64>,
-    /// Images there are.
+    /// Number of images.
     pub images: usize,
 }
 
 impl ImageErrors {
-    /// Measures images `[images, features]` against their reconstructions. An image without any known value counts for neither.
+    /// Compares images `[images, features]` with their reconstructions. An image without known values
+    /// counts towards neither mean.
     ///
     /// # Errors
-    /// [`EvalError::Width`] for rows that are no such images, [`EvalError::Empty`] for none, [`EvalError::RowCount`] for not as many;
-    /// [`EvalError::Setting`] for a range that is not above 0 and finite; or what reading them returns.
+    /// [`EvalError::Width`] for rows that do not have the size of the image, [`EvalError::Empty`] for
+    /// none, [`EvalError::RowCount`] for different numbers of rows, [`EvalError::Setting`] for a range
+    /// that is not positive and finite, or an error from reading the rows.
     pub fn of(
         images: &dyn BatchSource,
         rebuilt: &dyn BatchSource,
@@ -131,10 +140,11 @@ impl ImageErrors {
     }
 }
 
-/// The range that values are taken to have where none is given: 1 if all are in [0, 1], else the largest minus the smallest.
+/// The default data range of images: 1 if all values are in [0, 1] or equal, else the largest minus the
+/// smallest.
 ///
 /// # Errors
-/// [`EvalError::NoValues`] if there are none that are known, or what reading the rows returns.
+/// [`EvalError::NoValues`] if no value is known, or an error from reading the rows.
 pub fn data_range(rows: &dyn BatchSource) -> Result<f64, EvalError> {
     let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
     for_each_block(rows, |block| {
@@ -157,7 +167,7 @@ fn check_range(range: f64) -> Result<(), EvalError> {
     Err(EvalError::Setting { field: "the data range", allowed: "above 0 and finite" })
 }
 
-/// The window along one direction: it is a product of two.
+/// The window along one axis: the two-dimensional window is separable.
 fn weights() -> [f64; WINDOW] {
     let centre = (WINDOW / 2) as f64;
     let raw: [f64; WINDOW] = std::array::from_fn(|i| (-0.5 * ((i as f64 - centre) / SIGMA).powi(2)).exp());
@@ -165,7 +175,8 @@ fn weights() -> [f64; WINDOW] {
     raw.map(|weight| weight / sum)
 }
 
-/// Weighted means of a plane `[height, width]` at all places of the window, `[height - 10, width - 10]`.
+/// Weighted means of a plane `[height, width]` at all positions of the window,
+/// `[height - 10, width - 10]`.
 fn windowed(plane: &[f64], width: usize, weights: &[f64; WINDOW]) -> Vec<f64> {
     let wide = width - WINDOW + 1;
     let mut lines = Vec::with_capacity(plane.len());
@@ -208,7 +219,7 @@ mod tests {
         assert!((value - expected).abs() < 1e-9, "{value} {expected}");
     }
 
-    /// Expected values are scikit-image 0.26.0's, in double precision.
+    /// Expected values from scikit-image 0.26.0, in double precision.
     #[test]
     fn as_scikit_image() {
         let grey = Image { height: 13, width: 17, channels: 1 };
@@ -217,7 +228,7 @@ mod tests {
         near(ssim(&x, &y, grey, 2.0).unwrap(), 0.8016140602839508);
         near(psnr(&x, &y, 1.0).unwrap(), 14.810229376181283);
         near(psnr(&x, &y, 2.0).unwrap(), 20.830829289460905);
-        // Larger values with a larger range are as alike.
+        // Scaling the values and the range alike changes nothing.
         let wide = |values: &[f32]| -> Vec<f32> { values.iter().map(|value| 255.0 * value).collect() };
         near(ssim(&wide(&x), &wide(&y), grey, 255.0).unwrap(), 0.7987703701799385);
 
@@ -242,7 +253,7 @@ mod tests {
         let image = Image { height: 11, width: 11, channels: 1 };
         let (x, y) = ([0.25; 121], [0.75; 121]);
         assert_eq!(ssim(&x, &x, image, 1.0).unwrap(), 1.0);
-        // No variance: only the means count.
+        // Without variance only the means count.
         near(ssim(&x, &y, image, 1.0).unwrap(), (0.375 + 1e-4) / (0.625 + 1e-4));
         assert_eq!(psnr(&x, &x, 1.0).unwrap(), f64::INFINITY);
 
@@ -252,7 +263,7 @@ mod tests {
         assert_eq!((errors.exact, errors.images), (1, 2));
         near(errors.psnr, 10.0 * 4f64.log10());
         near(errors.ssim.unwrap(), (1.0 + (0.375 + 1e-4) / (0.625 + 1e-4)) / 2.0);
-        // An image with a hole has a PSNR only.
+        // An image with a missing value has a PSNR only.
         let mut hole = two.clone();
         hole[0] = f32::NAN;
         let errors = ImageErrors::of(&rows(&hole), &rows(&rebuilt), image, 1.0).unwrap();
@@ -260,13 +271,13 @@ mod tests {
         near(errors.psnr, 10.0 * 4f64.log10());
     }
 
-    /// The mean of decibels is not that of all pixels together.
+    /// The mean of ratios in decibels is not the ratio of all pixels together.
     #[test]
     fn ratios_are_averaged_over_images() {
         let image = Image { height: 1, width: 2, channels: 1 };
         let rows = |values| Rows::new(values, 2).unwrap();
         let x = [0.0, 0.0, 0.0, 0.0, f32::NAN, f32::NAN, 0.0, 0.0];
-        // 20 and 40 dB, one image without a known value, one that is rebuilt exactly.
+        // 20 and 40 dB, one image without known values, one reconstructed exactly.
         let y = [0.1, 0.1, 0.01, 0.01, 1.0, 1.0, 0.0, 0.0];
         let errors = ImageErrors::of(&rows(&x), &rows(&y), image, 1.0).unwrap();
         assert!((errors.psnr - 30.0).abs() < 1e-5, "{errors:?}");
@@ -298,7 +309,7 @@ mod tests {
         }
         assert!(matches!(psnr(&[f32::NAN], &[1.0], 1.0), Err(EvalError::NoValues)));
         let said = psnr(&[1.0], &[], 1.0).unwrap_err().to_string();
-        assert_eq!(said, "0 values to compare with, but 1 are needed");
+        assert_eq!(said, "expected 1 values to compare with, got 0");
         let rows = Rows::new(&[0.5; 64], 64).unwrap();
         assert_eq!(ImageErrors::of(&rows, &rows, small, 1.0).unwrap().ssim, None);
         assert!(ImageErrors::of(&rows, &rows, image, 1.0).is_err());

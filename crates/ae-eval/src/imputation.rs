@@ -1,15 +1,16 @@
-//! How well a model fills in what is missing: known cells are hidden from it, and what it says of them is compared with what they were.
+//! How well a model fills in missing values: known cells are hidden from it, and what it fills in is
+//! compared with their true values.
 
 use ae_data::{Dataset, Kind, Rng};
 use ae_model::Autoencoder;
 
 use crate::error::EvalError;
 
-/// What was found out about the hidden cells, by column.
+/// How well hidden cells were filled in, by column.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Imputation {
-    /// Columns in which cells were hidden, in their order. Numbers that do not vary are left out.
+    /// The columns in which cells were hidden, in order. Numeric columns that do not vary are left out.
     pub columns: Vec<FilledColumn>,
 }
 
@@ -17,31 +18,33 @@ pub struct Imputation {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FilledColumn {
-    /// Its name; its number from 1 where it has none.
+    /// The name of the column; its number, from 1, if it has none.
     pub name: String,
-    /// Whether it holds categories: booleans and texts.
+    /// Whether the column holds categories, that is booleans or texts.
     pub is_category: bool,
-    /// Cells that were hidden.
+    /// Number of hidden cells.
     pub hidden: usize,
-    /// Of numbers the sum of squared errors in variances of the column, of categories the cells that are right.
+    /// For numbers, the sum of squared errors in units of the column's variance; for categories, the
+    /// number of correct cells.
     pub model: f64,
-    /// The same for filling in the mean, or the most frequent category.
+    /// The same for filling in the mean or the most frequent category.
     pub usual: f64,
 }
 
-/// Several columns of a kind together.
+/// How well the hidden cells of one or more columns of a kind were filled in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Filled {
-    /// Cells that were hidden.
+    /// Number of hidden cells.
     pub hidden: usize,
-    /// Of numbers the root of the mean squared error in standard deviations of their columns, of categories the share that is right.
+    /// For numbers, the root mean squared error in standard deviations of the columns; for categories,
+    /// the fraction of correct cells.
     pub model: f64,
-    /// The same for filling in the mean, or the most frequent category.
+    /// The same for filling in the mean or the most frequent category.
     pub usual: f64,
 }
 
 impl FilledColumn {
-    /// Its figures: an error for numbers, a share for categories.
+    /// The figures of this column: an error for numbers, a fraction for categories.
     pub fn filled(&self) -> Filled {
         together(std::iter::once(self), self.is_category).unwrap_or(Filled {
             hidden: 0,
@@ -63,14 +66,17 @@ fn together<'a>(columns: impl Iterator<Item = &'a FilledColumn>, is_category: bo
 }
 
 impl Imputation {
-    /// Hides each known cell of `rows` `[rows, features]` with probability `share` (a cell of categories with all of its features),
-    /// has the model fill the gaps in (`rounds` as for [`Autoencoder::filled`]), and compares. Means, deviations and frequencies
-    /// are those of `reference` (of its known cells), else of the cells of `rows` that were not hidden. Numbers are compared in the
-    /// units of the data. Cells of categories that the model does not know are never hidden. The same seed hides the same cells.
+    /// Hides known cells of `rows` `[rows, features]`, has the model fill them in, and compares.
+    ///
+    /// Each known cell is hidden with probability `share`, a categorical cell with all of its features;
+    /// the same seed hides the same cells. Cells with a category that the model does not know are never
+    /// hidden. `rounds` is as for [`Autoencoder::filled`]. Means, variances and frequencies are those of
+    /// the known cells of `reference`, or else of the cells of `rows` that were not hidden. Numbers are
+    /// compared in the units of the data.
     ///
     /// # Errors
-    /// [`EvalError::Share`] unless the share is above 0 and below 1, [`EvalError::NoValues`] if nothing is hidden, or what the model
-    /// returns, which has to mask missing values.
+    /// [`EvalError::Share`] unless `share` is above 0 and below 1, [`EvalError::NoValues`] if nothing is
+    /// hidden, or an error from the model, which must mask missing values.
     pub fn of(
         model: &Autoencoder,
         rows: &Dataset,
@@ -81,7 +87,7 @@ impl Imputation {
     ) -> Result<Imputation, EvalError> {
         if !(share > 0.0 && share < 1.0) {
             let allowed = "above 0 and below 1";
-            return Err(EvalError::Share { what: "the share of hidden cells", value: share, allowed });
+            return Err(EvalError::Share { what: "the fraction of hidden cells", value: share, allowed });
         }
         let features = model.config().input_dim();
         let mut widths = [Some(rows), reference].into_iter().flatten().map(Dataset::features);
@@ -112,12 +118,12 @@ impl Imputation {
         if columns.is_empty() { Err(EvalError::NoValues) } else { Ok(Imputation { columns }) }
     }
 
-    /// All columns of numbers together; none if there is none.
+    /// All numeric columns together; `None` if there are none.
     pub fn numbers(&self) -> Option<Filled> {
         together(self.columns.iter().filter(|column| !column.is_category), false)
     }
 
-    /// All columns of categories together; none if there is none.
+    /// All categorical columns together; `None` if there are none.
     pub fn categories(&self) -> Option<Filled> {
         together(self.columns.iter().filter(|column| column.is_category), true)
     }
@@ -165,12 +171,12 @@ impl Column<'_> {
         !cell[0].is_nan() && !unknown
     }
 
-    /// The category of a cell: its text.
+    /// The category of a cell as text.
     fn category(&self, cell: &[f32]) -> String {
         self.of_schema.map_or_else(String::new, |column| column.text_of(cell))
     }
 
-    /// The number of a cell, in the units of the data.
+    /// The number in a cell, in the units of the data.
     fn number(&self, cell: &[f32]) -> f64 {
         let x = f64::from(cell[0]);
         self.of_schema.map_or(x, |column| column.value_of(x))
@@ -189,7 +195,7 @@ impl Column<'_> {
         let (model, usual) = if self.is_category() {
             let mut counts = std::collections::BTreeMap::<String, usize>::new();
             known.iter().for_each(|cell| *counts.entry(self.category(cell)).or_default() += 1);
-            // The first of several.
+            // The first of equally frequent ones.
             let (mode, _) = counts.into_iter().rev().max_by_key(|(_, count)| *count)?;
             pairs.fold((0.0, 0.0), |(model, usual), (x, y)| {
                 let truth = self.category(x);
@@ -225,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    /// Each column tells the others.
+    /// Each column can be predicted from the others.
     fn table() -> Table {
         let names = ["x", "y", "kind", "large"].map(str::to_owned).to_vec();
         let mut columns = vec![Vec::new(); 4];
@@ -272,7 +278,7 @@ mod tests {
         assert_ne!(Imputation::of(&model, &rows, None, 0.1, 2, 2).unwrap(), found);
     }
 
-    /// A value that is far out and hidden says nothing of the mean that it is compared with.
+    /// A hidden outlier does not affect the mean that it is compared with.
     #[test]
     fn means_without_a_reference_are_of_what_was_not_hidden() {
         let mut values: Vec<f32> = (0..60).flat_map(|row| [(row % 3) as f32, (row % 5) as f32]).collect();
@@ -304,8 +310,8 @@ mod tests {
         assert!(found.columns[0].usual > 1e6, "{found:?}");
     }
 
-    /// The most frequent category is that of the cells that are left: here there are as many of both, and the first in
-    /// alphabetical order is right only where more of the other are hidden.
+    /// The most frequent category is that of the cells that are left. Here both are equally frequent,
+    /// and the first in alphabetical order is right only if more of the other are hidden.
     #[test]
     fn modes_without_a_reference_are_of_what_was_not_hidden() {
         let (model, rows) = trained();
@@ -327,11 +333,11 @@ mod tests {
         assert!(differing > 0);
     }
 
-    /// Sums by hand: means and modes are of the reference, and cells nobody knows stay.
+    /// Sums by hand: means and modes are those of the reference, and unknown categories are not hidden.
     #[test]
     fn means_and_modes_are_of_the_reference() {
         let (model, rows) = trained();
-        // x is always 2, its mean in the reference 0.4875, and no category is known.
+        // x is always 2 and its mean in the reference 0.4875; the category is always unknown.
         let odd: Vec<f32> =
             rows.values()[..50 * 6].chunks(6).flat_map(|_| [2.0, 4.0, 0.0, 0.0, 0.0, 1.0]).collect();
         let odd = Dataset::new(odd, 6).unwrap();
@@ -342,7 +348,7 @@ mod tests {
         let variance = (0..40).map(|i| (f64::from(i) / 40.0 - mean).powi(2)).sum::<f64>() / 40.0;
         let expected = (2.0 - mean) / variance.sqrt();
         assert!((found.columns[0].filled().usual - expected).abs() < 1e-4 * expected);
-        // As many yes as no: the first in alphabetical order, which is wrong each time.
+        // As many yes as no: the first in alphabetical order, which is wrong for all rows here.
         assert_eq!(found.columns[2].filled().usual, 0.0);
         for share in [0.0, 1.0, f64::NAN] {
             assert!(matches!(Imputation::of(&model, &rows, None, share, 1, 0), Err(EvalError::Share { .. })));

@@ -1,27 +1,29 @@
-//! The least value of a smooth function of many variables.
+//! Minimises smooth functions of many variables by L-BFGS.
 
-/// Pairs of steps and gradient changes that are remembered.
+/// Number of steps and gradient changes that are remembered.
 const MEMORY: usize = 10;
-/// Share of the expected decrease that a step has to bring, and of the slope that it may leave (Nocedal & Wright 2006, sec. 3.1).
+/// The Wolfe constants: the fraction of the expected decrease that a step must achieve, and of the slope
+/// that it may leave (Nocedal & Wright 2006, sec. 3.1).
 const WOLFE: (f64, f64) = (1e-4, 0.9);
-/// Tries for the length of a step.
+/// Most step lengths to try per step.
 const TRIES: usize = 50;
-/// Rounding of the function's value, relative, below which a rise is none.
+/// Relative increase of the function's value that is attributed to rounding.
 const ROUNDING: f64 = 1e-14;
 
 /// How a minimisation ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ended {
-    /// The largest partial derivative.
+    /// The largest partial derivative in magnitude.
     pub(crate) gradient: f64,
-    /// Steps made.
+    /// Number of steps made.
     pub(crate) steps: usize,
-    /// Whether the gradient is as small as was asked for.
+    /// Whether the gradient is within the tolerance.
     pub(crate) converged: bool,
 }
 
-/// Moves `x` to where no partial derivative of `function` is larger than `tolerance`, by at most `most` steps of L-BFGS (Liu & Nocedal
-/// 1989; Nocedal & Wright 2006, algorithm 7.4). `function` gives its value and fills in its gradient.
+/// Moves `x` to where no partial derivative of `function` exceeds `tolerance` in magnitude, by at most
+/// `most` steps of L-BFGS (Liu & Nocedal 1989; Nocedal & Wright 2006, algorithm 7.4). `function` returns
+/// its value and fills in its gradient.
 pub(crate) fn minimise<E>(
     x: &mut [f64],
     tolerance: f64,
@@ -33,7 +35,7 @@ pub(crate) fn minimise<E>(
     let (mut next, mut next_gradient) = (x.to_vec(), gradient.clone());
     let mut memory: Vec<Pair> = Vec::new();
     for steps in 0..=most {
-        // A NaN is larger than any number, and stays.
+        // NaN counts as larger than any number, and is kept.
         let larger = |most: f64, g: &f64| if most.is_nan() || g.abs() <= most { most } else { g.abs() };
         let largest = gradient.iter().fold(0.0, larger);
         let converged = largest <= tolerance;
@@ -81,7 +83,7 @@ pub(crate) fn minimise<E>(
     Ok(Ended { gradient: f64::INFINITY, steps: most, converged: false })
 }
 
-/// A step, and how the gradient has changed over it.
+/// A step, and the change of the gradient over it.
 struct Pair {
     step: Vec<f64>,
     change: Vec<f64>,
@@ -90,7 +92,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// None where the function is not convex along the step.
+    /// `None` if the function is not convex along the step.
     fn new(to: &[f64], from: &[f64], after: &[f64], before: &[f64]) -> Option<Pair> {
         let difference = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
         let (step, change) = (difference(to, from), difference(after, before));
@@ -99,7 +101,7 @@ impl Pair {
     }
 }
 
-/// The direction of the next step: the gradient through what is known of the inverse Hessian.
+/// The direction of the next step: the negative gradient times the approximate inverse Hessian.
 fn towards(memory: &[Pair], gradient: &[f64]) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
     let mut shares = Vec::with_capacity(memory.len());
@@ -131,7 +133,7 @@ mod tests {
         minimise(x, 1e-9, 500, |x, g| Ok::<_, ()>(function(x, g))).unwrap()
     }
 
-    /// A bowl whose axes differ by a factor of a million.
+    /// A quadratic bowl whose curvatures differ by a factor of a million.
     #[test]
     fn a_long_valley() {
         let mut x = vec![1.0; 7];

@@ -1,8 +1,8 @@
-//! What is done with a trained model and rows: measures of reconstruction with baselines to compare it with, detection of anomalies ([`anomaly`]),
-//! imputation, maps, sweeps, charts and pictures.
+//! Evaluation of autoencoders: reconstruction metrics with baselines to compare them with, anomaly
+//! detection ([`anomaly`]), imputation, maps, sweeps, charts and images.
 //!
-//! Rows come from any [`BatchSource`](ae_data::BatchSource), on the scale on which errors are to be measured (for a model, its
-//! `scaled` rows), and are read a block at a time.
+//! Rows come from any [`BatchSource`](ae_data::BatchSource), on the scale on which errors are to be
+//! measured (for a model, its `scaled` rows), and are read a block at a time.
 #![forbid(unsafe_code)]
 
 pub mod anomaly;

@@ -1,11 +1,11 @@
-//! Errors of reconstructions, and the spread of the data that they are measured against.
+//! Reconstruction errors, and the spread of the data as a baseline for them.
 
 use ae_data::BatchSource;
 
 use crate::blocks::{for_each_block, has_rows};
 use crate::error::EvalError;
 
-/// Mean of `(y - x)²` over all values.
+/// The mean squared error: the mean of `(y - x)²` over all values.
 ///
 /// # Errors
 /// [`EvalError::Count`] if the slices differ in length, [`EvalError::Empty`] if they are empty.
@@ -18,19 +18,23 @@ pub fn mse(x: &[f32], y: &[f32]) -> Result<f64, EvalError> {
     Ok(squares.sum::<f64>() / x.len() as f64)
 }
 
-/// The mean over the features of their variance `(1/m) Σ_rows (x - mean)²`: the MSE of predicting every row by the mean
-/// of all rows. Values that are missing, which are NaN, are left out of the means and of the count.
+/// The mean variance of the features, each `(1/m) Σ_rows (x - mean)²`.
+///
+/// This is the MSE of predicting every row by the mean of all rows. Missing values (NaN) are left out of
+/// the means and of the count.
 ///
 /// # Errors
-/// [`EvalError::Empty`] if there are no rows, or what reading them returns.
+/// [`EvalError::Empty`] without rows, or an error from reading them.
 pub fn mean_variance(rows: &dyn BatchSource) -> Result<f64, EvalError> {
     mse_of_mean(rows, rows)
 }
 
-/// The MSE on `rows` of predicting every row by the mean of the rows `reference`; missing values, which are NaN, are left out of both.
+/// The MSE on `rows` of predicting every row by the mean of the rows of `reference`. Missing values
+/// (NaN) are left out of both.
 ///
 /// # Errors
-/// [`EvalError::Empty`] if there are no rows, [`EvalError::Width`] if those of the two differ in width, or what reading them returns.
+/// [`EvalError::Empty`] if either has no rows, [`EvalError::Width`] if their widths differ, or an error
+/// from reading them.
 pub fn mse_of_mean(reference: &dyn BatchSource, rows: &dyn BatchSource) -> Result<f64, EvalError> {
     let mean = column_means(reference)?;
     let features = mean.len();
@@ -50,7 +54,7 @@ pub fn mse_of_mean(reference: &dyn BatchSource, rows: &dyn BatchSource) -> Resul
     Ok(squares / known.max(1) as f64)
 }
 
-/// That there is a value to compare with for each.
+/// Checks that both slices have the same length.
 pub(crate) fn as_many(x: &[f32], y: &[f32]) -> Result<(), EvalError> {
     if x.len() != y.len() {
         return Err(EvalError::Count { what: "values to compare with", expected: x.len(), got: y.len() });
@@ -58,7 +62,7 @@ pub(crate) fn as_many(x: &[f32], y: &[f32]) -> Result<(), EvalError> {
     Ok(())
 }
 
-/// The mean of the known values of each feature, `[features]`; 0 where there is none.
+/// The mean of the known values of each feature, `[features]`; 0 if there are none.
 pub(crate) fn column_means(rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
     let (_, features) = has_rows(rows)?;
     let mut sums = vec![(0.0, 0usize); features];
@@ -85,7 +89,7 @@ mod tests {
         // Means 2 and 10; variances 1 and 100.
         let rows = Rows::new(&[1.0, 0.0, 3.0, 20.0], 2).unwrap();
         assert_eq!(mean_variance(&rows).unwrap(), 50.5);
-        // The same rows without a slice to lend.
+        // The same rows from a source without a slice.
         let all = Subset::new(&rows, vec![0, 1]).unwrap();
         assert_eq!(mean_variance(&all).unwrap(), 50.5);
         // A missing value neither moves the mean nor counts.
@@ -96,10 +100,10 @@ mod tests {
         assert_eq!(mse_of_mean(&other, &rows).unwrap(), (1.0 + 16.0 + 9.0 + 256.0 + 36.0) / 5.0);
         assert!(mse_of_mean(&other, &Rows::new(&[1.0; 3], 3).unwrap()).is_err());
         let said = mse(&[1.0, 2.0, 3.0], &[1.0, 2.0]).unwrap_err().to_string();
-        assert_eq!(said, "2 values to compare with, but 3 are needed");
+        assert_eq!(said, "expected 3 values to compare with, got 2");
         assert!(matches!(mse(&[], &[]), Err(EvalError::Empty { rows: 0, .. })));
         let said = mse_of_mean(&other, &Rows::new(&[1.0; 6], 3).unwrap()).unwrap_err().to_string();
-        assert_eq!(said, "rows of 3 features, but 2 are needed");
+        assert_eq!(said, "expected rows of 2 features, got 3");
         assert!(mean_variance(&Rows::new(&[], 2).unwrap()).is_err());
     }
 }

@@ -1,6 +1,7 @@
-//! How well a map of some rows keeps their neighbours.
+//! How well a map of rows preserves their neighbours.
 //!
-//! Distances are Euclidean, in double precision. Among rows that are equally far away the one with the smaller index is nearer.
+//! Distances are Euclidean, in double precision. Of equally distant rows, the one with the smaller index
+//! counts as nearer.
 
 use ae_data::BatchSource;
 
@@ -8,10 +9,10 @@ use crate::blocks::{finite_values, squared_distance};
 use crate::error::EvalError;
 use ae_data::threads;
 
-/// Rows that one thread takes at a time.
+/// Rows per work item of a thread.
 const ROWS_AT_A_TIME: usize = 16;
 
-/// For each of some rows all others, the nearest first.
+/// For each row, all other rows from the nearest to the farthest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeighbourOrder {
     rows: usize,
@@ -20,14 +21,16 @@ pub struct NeighbourOrder {
 }
 
 impl NeighbourOrder {
-    /// The most rows there can be. It takes two bytes a pair.
+    /// The maximum number of rows. The order takes two bytes per pair of rows.
     pub const MOST_ROWS: usize = 1 << 16;
 
-    /// Compares each pair of `rows`, on this many threads (all cores where there is no number); they change no bit.
+    /// Compares all pairs of `rows` on this many threads; `None` means all cores. The result does not
+    /// depend on it.
     ///
     /// # Errors
-    /// [`EvalError::Empty`] without rows, [`EvalError::TooManyRows`], [`EvalError::Model`] for a value that is not finite, or what
-    /// reading them returns.
+    /// [`EvalError::Empty`] without rows, [`EvalError::TooManyRows`] for more than
+    /// [`MOST_ROWS`](Self::MOST_ROWS), [`EvalError::Model`] for a value that is not finite, or an error
+    /// from reading the rows.
     pub fn new(rows: &dyn BatchSource, threads: Option<usize>) -> Result<NeighbourOrder, EvalError> {
         let (count, features) = (rows.rows(), rows.features());
         if count > Self::MOST_ROWS {
@@ -59,29 +62,33 @@ impl NeighbourOrder {
         Ok(NeighbourOrder { rows: count, order })
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The other rows in the order of their distance to row `row`, `[rows - 1]`; nothing for a row that there is not.
+    /// The other rows by ascending distance from row `row`, `[rows - 1]`; empty if there is no such row.
     pub fn of(&self, row: usize) -> &[u16] {
         let others = self.rows - 1;
         if row < self.rows { &self.order[row * others..][..others] } else { &[] }
     }
 }
 
-/// Whether rows that are near on the map are near in truth: 1 if all `neighbours` nearest rows of each row on the map are among its
-/// `neighbours` nearest. With m rows and k neighbours,
+/// Measures whether rows that are near on the map are also near in the data.
+///
+/// It is 1 if the `neighbours` nearest rows of each row on the map are its nearest rows in the data.
+/// With m rows and k neighbours, it is
 ///
 /// `1 - 2 / (m k (2m - 3k - 1)) Σ_i Σ_{j in map_k(i)} max(0, r(i, j) - k)`,
 ///
-/// where `map_k(i)` are the k rows nearest to i on the map, and `r(i, j)` is the place of j among the neighbours of i in truth, counted
-/// from 1 (Venna & Kaski 2001, eq. 3; `sklearn.manifold.trustworthiness`, which leaves the order of equal distances open).
+/// where `map_k(i)` are the k rows nearest to i on the map, and `r(i, j)` is the rank of j among the
+/// neighbours of i in the data, from 1 (Venna & Kaski 2001, eq. 3; `sklearn.manifold.trustworthiness`,
+/// which does not define the order of equal distances).
 ///
 /// # Errors
-/// [`EvalError::RowCount`] unless both are about as many rows; [`EvalError::Neighbours`] unless there are at least 1 and fewer than half
-/// as many as rows, beyond which it can fall below 0.
+/// [`EvalError::RowCount`] unless both have the same number of rows; [`EvalError::Neighbours`] unless
+/// `neighbours` is at least 1 and less than half the number of rows, beyond which the result could be
+/// negative.
 pub fn trustworthiness(
     rows: &NeighbourOrder,
     map: &NeighbourOrder,
@@ -107,7 +114,8 @@ pub fn trustworthiness(
     Ok(1.0 - 2.0 / (m * k * (2.0 * m - 3.0 * k - 1.0)) * too_far as f64)
 }
 
-/// Whether rows that are near in truth are near on the map: [`trustworthiness`] with the two exchanged (Venna & Kaski 2001, eq. 4).
+/// Measures whether rows that are near in the data are also near on the map: [`trustworthiness`] with
+/// the two exchanged (Venna & Kaski 2001, eq. 4).
 ///
 /// # Errors
 /// As [`trustworthiness`].
@@ -118,12 +126,15 @@ pub fn continuity(rows: &NeighbourOrder, map: &NeighbourOrder, neighbours: usize
     trustworthiness(map, rows, neighbours)
 }
 
-/// The share of rows whose label, of `labels` `[rows]`, is the most frequent one among the `neighbours` other rows that are nearest: leave-one-out
-/// accuracy of the classifier by nearest neighbours. Of labels that are equally frequent the smallest counts, as in
+/// The leave-one-out accuracy of a nearest-neighbour classifier on the map.
+///
+/// This is the fraction of rows whose label, of `labels` `[rows]`, is the most frequent among the
+/// `neighbours` nearest other rows. Of equally frequent labels the smallest counts, as in
 /// `sklearn.neighbors.KNeighborsClassifier`.
 ///
 /// # Errors
-/// [`EvalError::RowCount`] unless there is a label a row; [`EvalError::Neighbours`] unless there are at least 1 and fewer than rows.
+/// [`EvalError::RowCount`] unless there is one label per row; [`EvalError::Neighbours`] unless
+/// `neighbours` is at least 1 and less than the number of rows.
 pub fn knn_accuracy(map: &NeighbourOrder, labels: &[u32], neighbours: usize) -> Result<f64, EvalError> {
     if labels.len() != map.rows {
         return Err(EvalError::RowCount { what: "labels", expected: map.rows, got: labels.len() });

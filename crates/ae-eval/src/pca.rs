@@ -1,4 +1,4 @@
-//! Principal components: the best linear autoencoder, so the first thing to compare one with.
+//! Principal component analysis: the best linear autoencoder, and so the first baseline for any other.
 
 use ae_data::{BatchSource, Rows};
 use nalgebra::DMatrix;
@@ -10,15 +10,16 @@ use crate::metrics::column_means;
 mod orthogonal;
 use orthogonal::{Directions, Triangle, complete};
 
-/// The least share of the largest variance that a product of the rows with themselves tells exactly enough: its rounding is 1e-16 of the
-/// largest.
+/// Smallest variance, relative to the largest, that a product of the rows with themselves gives
+/// accurately enough: its rounding error is 1e-16 of the largest.
 const LEAST_SHARE: f64 = 1e-6;
 
 /// The principal components of some rows.
 ///
-/// With `C = (1/m) Σ (x - μ)(x - μ)ᵀ` they are its eigenvectors `v₁, v₂, …` by falling eigenvalue `λ`; the reconstruction of a row from
-/// k of them, `μ + Σᵢ vᵢ vᵢᵀ (x - μ)`, has the least mean squared error of all linear ones (Eckart & Young 1936), and on the
-/// rows it was fitted to that error is `(1/n) Σ_{i>k} λᵢ`. Sums are in double precision.
+/// They are the eigenvectors `v₁, v₂, …` of `C = (1/m) Σ (x - μ)(x - μ)ᵀ`, by decreasing eigenvalue `λ`.
+/// The reconstruction of a row from k of them, `μ + Σᵢ vᵢ vᵢᵀ (x - μ)`, has the least mean squared error
+/// of all linear ones (Eckart & Young 1936); on the rows they were fitted to, that error is
+/// `(1/n) Σ_{i>k} λᵢ`. Sums are in double precision.
 ///
 /// ```
 /// use ae_data::Rows;
@@ -40,13 +41,17 @@ pub struct Pca {
 }
 
 impl Pca {
-    /// Fits `components` components to `rows`. Rows are read a block at a time where there are as many as features or more; those
-    /// that there are fewer of are held in memory. Where the variance along the last component is less than a millionth of that along
-    /// the first, an orthogonal decomposition of the rows finds them, which takes longer.
+    /// Fits `components` components to `rows`.
+    ///
+    /// If there are at least as many rows as features, rows are read a block at a time; otherwise all
+    /// are held in memory. If the variance along the last component is less than a millionth of that
+    /// along the first, the components are computed by an orthogonal decomposition of the rows, which
+    /// takes longer.
     ///
     /// # Errors
-    /// [`EvalError::Empty`] without rows; what reading them returns; [`EvalError::Components`] for more components than
-    /// the smaller of rows and features, or none; [`EvalError::Model`] for a value that is not finite, with its row and column.
+    /// [`EvalError::Empty`] without rows; an error from reading them; [`EvalError::Components`] for no
+    /// components, or more than rows or features; [`EvalError::Model`] for a value that is not finite,
+    /// with its row and column.
     pub fn fit(rows: &dyn BatchSource, components: usize) -> Result<Pca, EvalError> {
         let (count, features) = has_rows(rows)?;
         let most = count.min(features);
@@ -60,7 +65,7 @@ impl Pca {
             of_tall(rows, &mean, components)?
         };
         for i in 0..components {
-            // An eigenvector is as good as its negative: the largest element shall be positive.
+            // An eigenvector is as good as its negative; the largest element is made positive.
             let largest = (0..features)
                 .map(|r| chosen[(r, i)])
                 .fold(0.0f64, |a, b| if b.abs() > a.abs() { b } else { a });
@@ -71,7 +76,8 @@ impl Pca {
         Ok(Pca { mean, components: chosen, variances, total_variance })
     }
 
-    /// The same without all but the first components, which is what fitting so many would have given; all of them if there are fewer.
+    /// Keeps only the first components, at least one and at most all, with the same result as fitting
+    /// that many.
     #[must_use]
     pub fn truncated(&self, components: usize) -> Pca {
         let kept = components.clamp(1, self.variances.len().max(1));
@@ -83,12 +89,12 @@ impl Pca {
         }
     }
 
-    /// Components there are.
+    /// Number of components.
     pub fn components(&self) -> usize {
         self.variances.len()
     }
 
-    /// Variance along each component, falling: `λᵢ`, over m, not m - 1.
+    /// Variances along the components, descending: `λᵢ`, with the divisor m, not m - 1.
     pub fn variances(&self) -> &[f64] {
         &self.variances
     }
@@ -98,8 +104,8 @@ impl Pca {
         self.total_variance
     }
 
-    /// Component `index` as a direction of length one, `[features]`, at right angles to the others; none for one that there is not. Where
-    /// the rows have no variance left it is any such direction.
+    /// Component `index`, a vector of length one, `[features]`, orthogonal to the others; `None` if
+    /// there is no such component. Beyond the rank of the rows it is an arbitrary such vector.
     pub fn component(&self, index: usize) -> Option<Vec<f64>> {
         (index < self.components.ncols()).then(|| self.components.column(index).iter().copied().collect())
     }
@@ -107,7 +113,8 @@ impl Pca {
     /// The coordinates of rows along the components, `[rows, components]`.
     ///
     /// # Errors
-    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
+    /// reading them.
     pub fn transform(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
         let mut codes = Vec::new();
         self.for_each_block(rows, |_, block| {
@@ -118,10 +125,11 @@ impl Pca {
         Ok(codes)
     }
 
-    /// The rows as `components` numbers each can rebuild them, `[rows, features]`.
+    /// The reconstructions of rows from their coordinates along the components, `[rows, features]`.
     ///
     /// # Errors
-    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
+    /// reading them.
     pub fn reconstruct(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
         let mut rebuilt = Vec::with_capacity(rows.rows() * rows.features());
         self.for_each_block(rows, |_, codes| {
@@ -133,12 +141,14 @@ impl Pca {
         Ok(rebuilt)
     }
 
-    /// Mean of `(x̂ - y)²` over rows and features, `x̂` being the reconstructions of `rows` and `y` the `targets`, one for each row: what
-    /// components that were fitted to clean rows achieve on noisy ones, for example.
+    /// Mean of `(x̂ - y)²` over rows and features, where `x̂` are the reconstructions of `rows` and `y`
+    /// the `targets`, one per row.
+    ///
+    /// For example, this is the error on noisy rows of components that were fitted to clean ones.
     ///
     /// # Errors
-    /// [`EvalError::Width`] for rows or targets of another width, [`EvalError::RowCount`] for another number of targets,
-    /// [`EvalError::Empty`] for no rows, or what reading them returns.
+    /// [`EvalError::Width`] for rows or targets of another width, [`EvalError::RowCount`] for another
+    /// number of targets, [`EvalError::Empty`] for no rows, or an error from reading them.
     pub fn mse_against(&self, rows: &dyn BatchSource, targets: &dyn BatchSource) -> Result<f64, EvalError> {
         let rebuilt = self.reconstruct(rows)?;
         let mut squares = 0.0;
@@ -148,14 +158,15 @@ impl Pca {
         Ok(squares / rebuilt.len() as f64)
     }
 
-    /// Mean of `(x̂ - x)²` over rows and features, `x̂` being the reconstruction in double precision.
+    /// Mean of `(x̂ - x)²` over rows and features, where `x̂` is the reconstruction in double precision.
     ///
     /// # Errors
-    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
+    /// reading them.
     pub fn mse(&self, rows: &dyn BatchSource) -> Result<f64, EvalError> {
         let (mut error, back) = (0.0, self.components.transpose());
         self.for_each_block(rows, |centred, codes| {
-            // Not by the difference of their lengths, in which a small error of a long row would be lost.
+            // Not from the difference of their lengths, which would lose a small error of a long row.
             let mut rest = codes * &back;
             rest -= centred;
             error += rest.norm_squared();
@@ -199,7 +210,7 @@ fn covariance(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, Eval
     Ok(sum)
 }
 
-/// All rows `x - μ`, of which there are fewer than features.
+/// All rows `x - μ`, which are fewer than the features.
 fn all_centred(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, EvalError> {
     let mut values = Vec::with_capacity(rows.rows() * mean.len());
     for_each_block(rows, |block| values.extend_from_slice(block))?;
@@ -209,7 +220,7 @@ fn all_centred(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, Eva
 /// Components `[features, components]`, their variances and the total variance.
 type Found = (DMatrix<f64>, Vec<f64>, f64);
 
-/// Those of at least as many rows as features.
+/// For at least as many rows as features.
 fn of_tall(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Found, EvalError> {
     let (count, features) = (rows.rows(), mean.len());
     let product = covariance(rows, mean)?;
@@ -225,15 +236,15 @@ fn of_tall(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Fo
     Ok(first_of(directions, &order, components, count))
 }
 
-/// Those of fewer rows than features.
+/// For fewer rows than features.
 fn of_wide(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Found, EvalError> {
     let (count, all) = (rows.rows(), all_centred(rows, mean)?);
-    // The smaller of the two products has all the eigenvalues that are not zero.
+    // The smaller of the two products has all nonzero eigenvalues.
     let (vectors, variances, total) = eigenvectors(&all * all.transpose() / count as f64, components, rows)?;
-    // Rows less their mean vary in one direction less than there are rows.
+    // Centred rows have a rank of at most one less than their number.
     let varied = components.min(count - 1);
     if is_exact(&variances[..varied]) && total > 0.0 {
-        // X Xᵀ u = λ m u gives Xᵀ u as an eigenvector of Xᵀ X, to be brought to length one.
+        // X Xᵀ u = λ m u makes Xᵀ u an eigenvector of Xᵀ X, yet to be normalised.
         let mut directions = all.transpose() * vectors;
         directions.columns_mut(0, varied).column_iter_mut().for_each(|mut column| {
             column.unscale_mut(column.norm());
@@ -247,7 +258,8 @@ fn of_wide(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Fo
     Ok(first_of(directions, &order, components, count))
 }
 
-/// The eigenvectors of a product of the rows with themselves, `[side, components]`, by falling eigenvalue.
+/// The leading eigenvectors of a product of the rows with themselves, `[side, components]`, by
+/// decreasing eigenvalue.
 fn eigenvectors(
     product: DMatrix<f64>,
     components: usize,
@@ -266,7 +278,7 @@ fn eigenvectors(
     Ok((chosen, variances, total_variance))
 }
 
-/// Whether none of these falling variances is lost in the rounding of the largest.
+/// Whether none of these descending variances is lost in the rounding error of the largest.
 fn is_exact(variances: &[f64]) -> bool {
     match (variances.first(), variances.last()) {
         (Some(first), Some(last)) => *last >= LEAST_SHARE * first,
@@ -274,7 +286,7 @@ fn is_exact(variances: &[f64]) -> bool {
     }
 }
 
-/// The first components of the directions of `count` rows, whose features are those that `order` says.
+/// The first components from the directions of `count` rows, whose features were permuted by `order`.
 fn first_of(directions: Directions, order: &[usize], components: usize, count: usize) -> Found {
     let Directions { vectors, singular } = directions;
     let mut chosen = DMatrix::zeros(order.len(), components);
@@ -285,7 +297,7 @@ fn first_of(directions: Directions, order: &[usize], components: usize, count: u
     (chosen, singular[..components].iter().map(variance).collect(), singular.iter().map(variance).sum())
 }
 
-/// The places of values, the largest first.
+/// The indices that sort values in descending order.
 fn falling(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));

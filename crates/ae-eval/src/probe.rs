@@ -1,4 +1,4 @@
-//! What encodings are worth to another model: a linear classifier on top of them.
+//! A linear probe of encodings by ridge regression.
 
 use ae_data::BatchSource;
 use nalgebra::DMatrix;
@@ -7,11 +7,13 @@ use crate::blocks::{first_not_finite, for_each_block, has_rows};
 use crate::error::EvalError;
 use crate::metrics::column_means;
 
-/// A linear classifier: ridge regression onto the indicators of the classes, the largest output wins.
+/// A linear classifier: ridge regression onto the indicators of the classes, where the largest output
+/// wins.
 ///
-/// With centred rows `X` `[m, n]` and centred indicators `Y` `[m, classes]` the weights are
-/// `(XᵀX + λ tr(XᵀX)/n I)⁻¹ XᵀY` (Hastie, Tibshirani & Friedman 2009, sec. 3.4.1 and 4.2): found in one step, so that two sets of
-/// features are compared and not two optimisers. Sums are in double precision.
+/// With centred rows `X` `[m, n]` and centred indicators `Y` `[m, classes]`, the weights are
+/// `(XᵀX + λ tr(XᵀX)/n I)⁻¹ XᵀY` (Hastie, Tibshirani & Friedman 2009, sec. 3.4.1 and 4.2). They have a
+/// closed form, so that comparing two sets of features does not compare two optimizers. Sums are in
+/// double precision.
 #[derive(Clone, Debug)]
 pub struct LinearProbe {
     mean: Vec<f64>,
@@ -21,13 +23,16 @@ pub struct LinearProbe {
 }
 
 impl LinearProbe {
-    /// Fits to `rows` and the class of each, `classes` of them numbered from 0. `ridge` (`λ`), at least 0, is relative to the mean
-    /// variance of the features; 1e-4 is a good value.
+    /// Fits a classifier to `rows` and their classes, `classes` of them numbered from 0.
+    ///
+    /// `ridge` (`λ`), at least 0, is relative to the mean variance of the features; 1e-4 is a good
+    /// value.
     ///
     /// # Errors
-    /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Empty`] without rows; [`EvalError::Setting`]
-    /// for a ridge that is not at least 0 and finite; [`EvalError::Model`] for a value that is not finite, with its row and column;
-    /// [`EvalError::NoConvergence`] if the system cannot be solved, for want of ridge.
+    /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Empty`] without
+    /// rows; [`EvalError::Setting`] for a ridge that is negative or not finite; [`EvalError::Model`] for
+    /// a value that is not finite, with its row and column; [`EvalError::NoConvergence`] if the system
+    /// cannot be solved, because the ridge is too small.
     pub fn fit(
         rows: &dyn BatchSource,
         labels: &[u32],
@@ -68,7 +73,7 @@ impl LinearProbe {
     /// The class of each row.
     ///
     /// # Errors
-    /// [`EvalError::Width`] for rows of another width, or what reading them returns.
+    /// [`EvalError::Width`] for rows of another width, or an error from reading them.
     pub fn classify(&self, rows: &dyn BatchSource) -> Result<Vec<u32>, EvalError> {
         if rows.features() != self.mean.len() {
             return Err(EvalError::Width { expected: self.mean.len(), got: rows.features() });
@@ -86,10 +91,11 @@ impl LinearProbe {
         Ok(found)
     }
 
-    /// The share of rows whose class it finds.
+    /// The fraction of rows that are classified correctly.
     ///
     /// # Errors
-    /// [`EvalError::Classes`] for another number of labels than rows, or as [`LinearProbe::classify`].
+    /// [`EvalError::Classes`] if the number of labels is not that of the rows or a label is too large,
+    /// or as [`LinearProbe::classify`].
     pub fn accuracy(&self, rows: &dyn BatchSource, labels: &[u32]) -> Result<f64, EvalError> {
         check(rows, labels, self.shares.len())?;
         let found = self.classify(rows)?;
@@ -98,7 +104,7 @@ impl LinearProbe {
     }
 }
 
-/// The features of rows of which each has a class.
+/// The number of features, after checking that every row has a valid class.
 pub(crate) fn check(rows: &dyn BatchSource, labels: &[u32], classes: usize) -> Result<usize, EvalError> {
     let (count, features) = has_rows(rows)?;
     if labels.len() != count || labels.iter().any(|label| *label as usize >= classes) {
@@ -146,7 +152,8 @@ mod tests {
         assert!((probe.weights[(0, 1)] - 0.4).abs() < 1e-12 && (probe.weights[(0, 0)] + 0.4).abs() < 1e-12);
     }
 
-    /// Two features at right angles with sums of squares 4 and 16: ridge 0.5 adds half of their mean, which is 5, to each.
+    /// Two orthogonal features with sums of squares 4 and 16: ridge 0.5 adds half of their mean, which
+    /// is 5, to each.
     #[test]
     fn ridge_is_relative_to_the_mean_variance() {
         let rows = Rows::new(&[8.0, -1.0, 8.0, -5.0, 6.0, -1.0, 6.0, -5.0], 2).unwrap();
@@ -158,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Where rows say nothing, the most frequent class is the best guess.
+    /// If the features are uninformative, the most frequent class is the best guess.
     #[test]
     fn rows_that_say_nothing_are_of_the_most_frequent_class() {
         let values: Vec<f32> = (0..20).map(|i| if i % 2 == 0 { 3.0 } else { 5.0 }).collect();
@@ -191,6 +198,6 @@ mod tests {
         assert!(matches!(LinearProbe::fit(&same, &labels, 3, 0.0), Err(EvalError::NoConvergence)));
         let probe = LinearProbe::fit(&rows, &labels, 3, 0.1).unwrap();
         let said = probe.classify(&Rows::new(&values, 3).unwrap()).unwrap_err().to_string();
-        assert_eq!(said, "rows of 3 features, but 2 are needed");
+        assert_eq!(said, "expected rows of 2 features, got 3");
     }
 }

@@ -1,16 +1,17 @@
-//! How well scores tell anomalies from the rest: ROC and precision-recall curves, the areas under them, and counts at a
-//! threshold.
+//! How well scores separate anomalies from other rows: ROC and precision-recall curves, the areas under
+//! them, and counts at a threshold.
 //!
-//! With P rows that are anomalies (`true`), N that are not, and a row *flagged* where `score >= threshold`, let TP and FP be the
-//! anomalies and the others that are flagged. Thresholds are the distinct scores, falling, so rows with equal scores are always
-//! flagged together. Definitions and edge cases are those of scikit-learn 1.9 (`sklearn.metrics`); scores may be infinite, not NaN.
+//! There are P anomalies (`true`) and N other rows. A row is *flagged* if `score >= threshold`; TP and
+//! FP are the numbers of anomalies and of other rows that are flagged. Thresholds are the distinct
+//! scores, descending, so rows with equal scores are always flagged together. Definitions and edge cases
+//! are those of scikit-learn 1.9 (`sklearn.metrics`). Scores may be infinite, but not NaN.
 
 use crate::error::EvalError;
 
 /// A point of a ROC curve (Fawcett 2006, sec. 4).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RocPoint {
-    /// Rows are flagged from this score on; infinite at the point (0, 0), where none is.
+    /// The lowest score that is flagged; infinite at the point (0, 0), where no row is.
     pub threshold: f64,
     /// `FP / N`
     pub false_positive_rate: f64,
@@ -21,7 +22,7 @@ pub struct RocPoint {
 /// A point of a precision-recall curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PrPoint {
-    /// Rows are flagged from this score on.
+    /// The lowest score that is flagged.
     pub threshold: f64,
     /// `TP / (TP + FP)`
     pub precision: f64,
@@ -29,8 +30,10 @@ pub struct PrPoint {
     pub recall: f64,
 }
 
-/// The area under the ROC curve: the probability that an anomaly's score is above another row's, ties counted half
-/// (the statistic of Mann & Whitney over `P N`; `roc_auc_score`). Takes `m log m` steps.
+/// The area under the ROC curve, in `m log m` time for m rows.
+///
+/// This is the probability that an anomaly scores higher than another row, where ties count half (the
+/// Mann-Whitney statistic divided by `P N`; `roc_auc_score`).
 ///
 /// ```
 /// let area = ae_eval::roc_auc(&[false, false, true, true], &[0.1, 0.4, 0.35, 0.8])?;
@@ -39,7 +42,8 @@ pub struct PrPoint {
 /// ```
 ///
 /// # Errors
-/// [`EvalError::Labels`], [`EvalError::OneClass`], [`EvalError::NanScore`].
+/// [`EvalError::Labels`] for different numbers of labels and scores, [`EvalError::OneClass`] without
+/// anomalies or without other rows, [`EvalError::NanScore`] if a score is NaN.
 pub fn roc_auc(anomalies: &[bool], scores: &[f64]) -> Result<f64, EvalError> {
     let steps = Steps::new(anomalies, scores)?;
     let (positives, negatives) = (steps.positives as f64, steps.negatives as f64);
@@ -52,8 +56,9 @@ pub fn roc_auc(anomalies: &[bool], scores: &[f64]) -> Result<f64, EvalError> {
     Ok(area / positives / negatives)
 }
 
-/// The area under the precision-recall curve as average precision, `Σ (recall(t) - recall(t'))  precision(t)` over the thresholds
-/// `t`, `t'` being the one above (`average_precision_score`): a sum of steps, without interpolation between points.
+/// The area under the precision-recall curve as average precision (`average_precision_score`):
+/// `Σ (recall(t) - recall(t'))  precision(t)` over the thresholds `t`, where `t'` is the next higher
+/// threshold. This is a sum of steps, without interpolation between points.
 ///
 /// # Errors
 /// As [`roc_auc`].
@@ -67,7 +72,8 @@ pub fn average_precision(anomalies: &[bool], scores: &[f64]) -> Result<f64, Eval
     Ok(area / steps.positives as f64)
 }
 
-/// The ROC curve, from (0, 0) to (1, 1), a point a threshold (`roc_curve` with `drop_intermediate=False`).
+/// The ROC curve from (0, 0) to (1, 1), with one point per threshold (`roc_curve` with
+/// `drop_intermediate=False`).
 ///
 /// # Errors
 /// As [`roc_auc`].
@@ -83,8 +89,8 @@ pub fn roc_curve(anomalies: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, Ev
     Ok(std::iter::once(&start).chain(&steps.all).map(point).collect())
 }
 
-/// The precision-recall curve, a point a threshold, by rising recall (`precision_recall_curve` backwards, without the point at
-/// recall 0 that it adds).
+/// The precision-recall curve by ascending recall, with one point per threshold
+/// (`precision_recall_curve` in reverse, without the point at recall 0 that it adds).
 ///
 /// # Errors
 /// As [`roc_auc`].
@@ -98,7 +104,7 @@ pub fn pr_curve(anomalies: &[bool], scores: &[f64]) -> Result<Vec<PrPoint>, Eval
     Ok(steps.all.iter().map(point).collect())
 }
 
-/// Rows by what they are and whether they are flagged.
+/// The confusion matrix of flagged rows and anomalies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Confusion {
     /// Anomalies that are flagged.
@@ -112,10 +118,12 @@ pub struct Confusion {
 }
 
 impl Confusion {
-    /// Counts rows that are flagged from `threshold` on. Labels of one kind only are fine here.
+    /// Counts rows, flagging those that score at least `threshold`; NaN flags none. The labels may all
+    /// be of one kind.
     ///
     /// # Errors
-    /// [`EvalError::Labels`], [`EvalError::NanScore`]; a threshold of NaN flags nothing.
+    /// [`EvalError::Labels`] for different numbers of labels and scores, [`EvalError::NanScore`] if a
+    /// score is NaN.
     pub fn at(anomalies: &[bool], scores: &[f64], threshold: f64) -> Result<Confusion, EvalError> {
         check(anomalies, scores)?;
         let mut counts = Confusion::default();
@@ -131,7 +139,7 @@ impl Confusion {
         Ok(counts)
     }
 
-    /// `TP / (TP + FP)`; 0 where nothing is flagged.
+    /// `TP / (TP + FP)`; 0 if nothing is flagged.
     pub fn precision(&self) -> f64 {
         share(self.true_positives, self.true_positives + self.false_positives)
     }
@@ -141,7 +149,7 @@ impl Confusion {
         share(self.true_positives, self.true_positives + self.false_negatives)
     }
 
-    /// The harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`; 0 where that is 0 / 0.
+    /// The harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`; 0 if that is 0 / 0.
     pub fn f1(&self) -> f64 {
         let twice = 2 * self.true_positives;
         share(twice, twice + self.false_positives + self.false_negatives)
@@ -162,7 +170,7 @@ fn check(anomalies: &[bool], scores: &[f64]) -> Result<(), EvalError> {
     }
 }
 
-/// What is flagged at a threshold.
+/// The rows flagged at a threshold.
 #[derive(Clone, Copy, Default)]
 struct Step {
     threshold: f64,
@@ -176,7 +184,7 @@ impl Step {
     }
 }
 
-/// The thresholds, falling.
+/// All thresholds, descending.
 struct Steps {
     all: Vec<Step>,
     positives: usize,
@@ -196,7 +204,7 @@ impl Steps {
         let mut all: Vec<Step> = Vec::new();
         let mut now = Step::default();
         for (score, anomaly) in rows {
-            // `==`, so that -0 and 0, which total_cmp tells apart, are one threshold.
+            // `==`, so that -0 and 0, which `total_cmp` distinguishes, are one threshold.
             if all.last().is_none_or(|last| last.threshold != score) {
                 all.push(now);
             }

@@ -1,4 +1,4 @@
-//! How well rows are rebuilt: errors of values, features and rows, and the share of the variance that is left unexplained.
+//! Reconstruction errors by value, feature and row, and the fraction of variance unexplained.
 
 use ae_data::{BatchSource, Rng};
 use ae_model::Autoencoder;
@@ -7,21 +7,21 @@ use crate::blocks::for_each_pair;
 use crate::error::EvalError;
 use crate::metrics::column_means;
 
-/// Sums over known values `x` and their reconstructions `x̂`, of one feature or of several together.
+/// Sums over known values `x` and their reconstructions `x̂`, for one or more features.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Fit {
-    /// Values that are not missing.
+    /// Number of values that are not missing.
     pub known: usize,
     /// `Σ (x̂ - x)²`
     pub squares: f64,
     /// `Σ |x̂ - x|`
     pub absolute: f64,
-    /// `Σ (x - μ)²` with the mean `μ` of each feature over the same rows.
+    /// `Σ (x - μ)²`, where `μ` is the mean of each feature over the same rows.
     pub total: f64,
 }
 
 impl Fit {
-    /// Mean of `(x̂ - x)²`; 0 without values, as all means here.
+    /// Mean of `(x̂ - x)²`; like all means here, 0 without values.
     pub fn mse(&self) -> f64 {
         self.squares / self.known.max(1) as f64
     }
@@ -41,18 +41,18 @@ impl Fit {
         self.total / self.known.max(1) as f64
     }
 
-    /// The share of the variance that is left unexplained, `Σ (x̂ - x)² / Σ (x - μ)²`; none where nothing varies.
+    /// The fraction of variance unexplained, `Σ (x̂ - x)² / Σ (x - μ)²`; `None` if nothing varies.
     pub fn unexplained(&self) -> Option<f64> {
         (self.total > 0.0).then(|| self.squares / self.total)
     }
 
-    /// `R² = 1 - Σ (x̂ - x)² / Σ (x - μ)²`; none where nothing varies. Over several features it is scikit-learn's `r2_score` with
-    /// `multioutput="variance_weighted"`.
+    /// `R² = 1 - Σ (x̂ - x)² / Σ (x - μ)²`; `None` if nothing varies. Over several features this is
+    /// scikit-learn's `r2_score` with `multioutput="variance_weighted"`.
     pub fn r2(&self) -> Option<f64> {
         self.unexplained().map(|share| 1.0 - share)
     }
 
-    /// The same for values that are `scale` times as large.
+    /// The sums for values that are `scale` times as large.
     #[must_use]
     pub fn scaled(&self, scale: f64) -> Fit {
         let square = scale * scale;
@@ -72,41 +72,44 @@ impl Fit {
     }
 }
 
-/// A range that a number lies in.
+/// An interval of numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
-    /// Its lower end.
+    /// The lower end.
     pub low: f64,
-    /// Its upper end.
+    /// The upper end.
     pub high: f64,
 }
 
-/// Rows and their reconstructions, summed up by feature and by row. Missing values, which are NaN, are left out of all sums.
+/// Rows compared with their reconstructions, summed by feature and by row. Missing values (NaN) are left
+/// out of all sums.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reconstruction {
     features: Vec<Fit>,
-    /// Squared error and known values of each row.
+    /// Squared error and number of known values of each row.
     rows: Vec<(f64, usize)>,
 }
 
 impl Reconstruction {
-    /// Compares rows `[rows, features]` with their reconstructions of the same shape, both on the scale on which errors are to be
-    /// measured.
+    /// Compares rows `[rows, features]` with their reconstructions of the same shape, both on the scale
+    /// on which errors are to be measured.
     ///
     /// # Errors
-    /// [`EvalError::Empty`] without rows, [`EvalError::Width`] or [`EvalError::RowCount`] for reconstructions of another shape,
-    /// [`EvalError::NoValues`] if every value is missing, or what reading them returns.
+    /// [`EvalError::Empty`] without rows, [`EvalError::Width`] or [`EvalError::RowCount`] for
+    /// reconstructions of another shape, [`EvalError::NoValues`] if every value is missing, or an error
+    /// from reading the rows.
     pub fn of(rows: &dyn BatchSource, rebuilt: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
         measure(rows, rebuilt, |x, y| (f64::from(y) - f64::from(x)).powi(2))
     }
 
-    /// Sends rows in the units of the data through a model and compares them on the model's scale, with their targets where the source
-    /// has some.
+    /// Reconstructs rows, in the units of the data, with a model and compares them on the model's scale:
+    /// with their targets if the source has targets, else with the rows themselves.
     ///
     /// # Errors
-    /// As [`Reconstruction::of`], or what the model returns.
+    /// As [`Reconstruction::of`], or an error from the model.
     pub fn by(model: &Autoencoder, data: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
-        // Not by way of rebuilt rows: in the units of the data a small error of a large value would be rounded away.
+        // Not from the reconstructions: in the units of the data, a small error of a large value would
+        // be lost to rounding.
         let squares = model.squared_errors(data)?;
         measure(&model.scaled(data.targets().unwrap_or(data))?, &squares, |_, square| f64::from(square))
     }
@@ -116,16 +119,18 @@ impl Reconstruction {
         &self.features
     }
 
-    /// All features together.
+    /// The sums over all features.
     pub fn total(&self) -> Fit {
         let mut total = Fit::default();
         self.features.iter().for_each(|feature| total.add(feature));
         total
     }
 
-    /// The sums of groups of features, in the order of the groups' numbers, where `groups[j]` is that of feature `j`: of columns that are
-    /// several features each. The values of a group count once a row. Groups are numbered from 0, at most as many as features; what is of a group
-    /// beyond that is left out.
+    /// The sums of groups of features, such as the features of one column, by group number.
+    ///
+    /// `groups[j]` is the group of feature `j`. The features of a group count as one value per row.
+    /// Groups are numbered from 0 to less than the number of features; features with a larger group
+    /// number are left out.
     pub fn grouped(&self, groups: &[usize]) -> Vec<Fit> {
         let mut fits: Vec<Option<Fit>> = Vec::new();
         let known = self.features.iter().zip(groups).filter(|(_, group)| **group < self.features.len());
@@ -141,8 +146,9 @@ impl Reconstruction {
         fits.into_iter().map(Option::unwrap_or_default).collect()
     }
 
-    /// All features together where feature `j` is `scale[j]` times as large: with the scale of the model's scaler, errors in the
-    /// units of the data. Features beyond the scales stay as they are.
+    /// The sums over all features if feature `j` were `scale[j]` times as large. With the scale of the
+    /// model's scaler, these are errors in the units of the data. Features beyond the end of `scale` are
+    /// not scaled.
     pub fn total_in_units(&self, scale: &[f64]) -> Fit {
         let mut total = Fit::default();
         let scales = scale.iter().copied().chain(std::iter::repeat(1.0));
@@ -150,26 +156,29 @@ impl Reconstruction {
         total
     }
 
-    /// The mean squared error of each row over its known values; rows without any are left out.
+    /// The mean squared error of each row over its known values; rows without known values are left out.
     pub fn row_errors(&self) -> Vec<f64> {
         self.known_rows().map(|(squares, known)| squares / known as f64).collect()
     }
 
-    /// The mean squared error of each row over its known values, none for rows without any.
+    /// The mean squared error of each row over its known values; `None` for rows without any.
     pub fn errors_by_row(&self) -> Vec<Option<f64>> {
         self.rows.iter().map(|(squares, known)| (*known > 0).then(|| squares / *known as f64)).collect()
     }
 
-    /// The interval that the MSE lies in with probability `level`, by the bootstrap over rows: from the percentiles `(1 ± level) / 2` of
-    /// the MSE of `resamples` samples of as many rows, drawn with replacement (Efron & Tibshirani 1993, sec. 13.3). The same seed
-    /// gives the same interval.
+    /// The confidence interval of the MSE at `level`, by the bootstrap over rows.
+    ///
+    /// Its ends are the quantiles `(1 ± level) / 2` of the MSE of `resamples` samples of as many rows,
+    /// drawn with replacement (Efron & Tibshirani 1993, sec. 13.3). The same seed gives the same
+    /// interval.
     ///
     /// # Errors
-    /// [`EvalError::Share`] for a level outside (0, 1), [`EvalError::Setting`] for no resamples or more than 1,000,000.
+    /// [`EvalError::Share`] for a level outside (0, 1), [`EvalError::Setting`] for no resamples or more
+    /// than 1,000,000.
     pub fn mse_interval(&self, resamples: usize, level: f64, seed: u64) -> Result<Interval, EvalError> {
         if !(level > 0.0 && level < 1.0) {
             let allowed = "above 0 and below 1";
-            return Err(EvalError::Share { what: "the level of an interval", value: level, allowed });
+            return Err(EvalError::Share { what: "the level of the interval", value: level, allowed });
         }
         if !(1..=1_000_000).contains(&resamples) {
             return Err(EvalError::Setting {
@@ -200,7 +209,8 @@ impl Reconstruction {
     }
 }
 
-/// Sums over rows and what goes with them, from which `square` makes the squared error of a value.
+/// Sums over `rows` and their counterparts in `others`, from which `square` computes the squared error
+/// of a value.
 fn measure(
     rows: &dyn BatchSource,
     others: &dyn BatchSource,
@@ -236,8 +246,8 @@ fn measure(
     Ok(sums)
 }
 
-/// The quantile `share`, from 0 to 1, of values in rising order, with linear interpolation (Hyndman & Fan 1996, type 7; NumPy's
-/// default). None of no values or for a share that is none.
+/// The quantile `share`, from 0 to 1, of values in ascending order, with linear interpolation (Hyndman &
+/// Fan 1996, type 7; NumPy's default). `None` without values or for a `share` out of range.
 pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     if !(0.0..=1.0).contains(&share) {
         return None;
@@ -245,7 +255,7 @@ pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let position = share * sorted.len().checked_sub(1)? as f64;
     let low = *sorted.get(position.floor() as usize)?;
     match sorted.get(position.ceil() as usize) {
-        // Not by a difference where both are the same: they may be infinite.
+        // Equal values may be infinite, and their difference NaN.
         Some(high) if *high != low => Some(low + position.fract() * (high - low)),
         _ => Some(low),
     }
@@ -270,7 +280,7 @@ mod tests {
         assert!((value - expected).abs() < 1e-12, "{value} {expected}");
     }
 
-    /// Expected values are scikit-learn 1.9.1's and, for quantiles, NumPy's.
+    /// Expected values from scikit-learn 1.9.1 and, for quantiles, NumPy.
     #[test]
     fn as_scikit_learn() {
         let found = Reconstruction::of(&rows(&TRUE, 3), &rows(&REBUILT, 3)).unwrap();
@@ -297,7 +307,7 @@ mod tests {
 
     #[test]
     fn missing_values_are_left_out() {
-        // One value missing, and a row of nothing else; errors 1, 2 and 3.
+        // One missing value, and a row of missing values only; errors 1, 2 and 3.
         let x = [0.0, 10.0, 4.0, f32::NAN, f32::NAN, f32::NAN];
         let y = [1.0, 12.0, 7.0, 5.0, 5.0, 5.0];
         let found = Reconstruction::of(&rows(&x, 2), &rows(&y, 2)).unwrap();
@@ -338,14 +348,15 @@ mod tests {
             Reconstruction::of(&rows(x, x_wide), &rows(y, y_wide)).unwrap_err().to_string()
         };
         let six = [0.0; 6];
-        assert_eq!(said((&six, 2), (&six[..4], 2)), "2 rows of the reconstructions, but there are 3");
-        assert_eq!(said((&six, 2), (&six, 3)), "rows of 3 features, but 2 are needed");
+        assert_eq!(said((&six, 2), (&six[..4], 2)), "expected 3 rows of the reconstructions, got 2");
+        assert_eq!(said((&six, 2), (&six, 3)), "expected rows of 2 features, got 3");
         assert_eq!(said((&[], 2), (&[], 2)), "there are no values: 0 rows of 2 features");
     }
 
     #[test]
     fn intervals_are_the_bootstraps_and_reproducible() {
-        // Errors of rows are 0 or 1, half of each: the MSE of a sample of 400 is binomial, with deviation 1/40.
+        // Half of the rows have error 0, half 1: the MSE of a sample of 400 is binomial, with standard
+        // deviation 1/40.
         let x = vec![0.0; 400];
         let y: Vec<f32> = (0..400).map(|i| (i % 2) as f32).collect();
         let found = Reconstruction::of(&rows(&x, 1), &rows(&y, 1)).unwrap();
@@ -362,7 +373,8 @@ mod tests {
         assert_eq!(alone.mse_interval(10, 0.95, 0).unwrap(), Interval { low: 4.0, high: 4.0 });
     }
 
-    /// The same for other levels: that of 90 % is narrower than that of 95 % by 0.008 on either side.
+    /// The same for other levels: the interval of 90 % is narrower than that of 95 % by 0.008 on either
+    /// side.
     #[test]
     fn intervals_are_as_wide_as_their_level() {
         let x = vec![0.0; 400];
@@ -376,20 +388,23 @@ mod tests {
         }
     }
 
-    /// Rows count by their known values: half of the rows have one, whose error is 1, and half nine without any.
+    /// Rows count by their known values: half of the rows have one, with error 1, and half have nine,
+    /// with error 0.
     #[test]
     fn intervals_are_of_the_mean_over_all_values() {
         let one = [[0.0; 1].as_slice(), &[f32::NAN; 8]].concat();
         let x = [one, vec![1.0; 9]].concat().repeat(200);
         let found = Reconstruction::of(&rows(&x, 9), &rows(&vec![1.0; x.len()], 9)).unwrap();
         assert_eq!(found.total().mse(), 0.1);
-        // A share p of rows with one value gives p / (9 - 8 p), whose slope at 1/2 is 9/25; p deviates by 1/40.
+        // A fraction p of rows with one value gives an MSE of p / (9 - 8 p), whose slope at 1/2 is 9/25;
+        // p has standard deviation 1/40.
         let Interval { low, high } = found.mse_interval(2000, 0.95, 3).unwrap();
         let half = 1.96 * 9.0 / 25.0 / 40.0;
         assert!((low - (0.1 - half)).abs() < 0.003 && (high - (0.1 + half)).abs() < 0.003, "{low} {high}");
     }
 
-    /// Errors on the model's scale are the model's own, and in the units of the data those of its reconstructions.
+    /// Errors on the model's scale are the model's own; in the units of the data they are those of its
+    /// reconstructions.
     #[test]
     fn models() {
         let data = rows(&TRUE, 3);

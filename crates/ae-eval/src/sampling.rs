@@ -1,12 +1,12 @@
-//! Some of the rows, drawn at random.
+//! Random samples of rows.
 
-/// The indices of `most` of `rows` rows, drawn from the seed without replacement, each set of rows as likely as another; all of them
-/// where there are no more. In ascending order.
+/// Samples `most` of `rows` row indices without replacement, or all if there are no more, and returns
+/// them in ascending order. Every set of rows is equally likely; the same seed gives the same set.
 pub fn sample_rows(rows: usize, most: usize, seed: u64) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..rows).collect();
     if rows > most {
         let mut rng = ae_data::Rng::new(seed);
-        // The first places of a Fisher–Yates shuffle.
+        // The first positions of a Fisher–Yates shuffle.
         for place in 0..most {
             indices.swap(place, place + rng.below(rows - place));
         }
@@ -36,7 +36,7 @@ mod tests {
         for seed in 0..2000 {
             sample_rows(20, 5, seed).into_iter().for_each(|row| drawn[row] += 1.0);
         }
-        // 500 in expectation; five standard deviations.
+        // The expectation is 500; the bound is five standard deviations.
         let far = 5.0 * (2000.0f64 * 0.25 * 0.75).sqrt();
         assert!(drawn.iter().all(|count| (count - 500.0).abs() < far), "{drawn:?}");
     }

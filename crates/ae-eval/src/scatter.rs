@@ -1,4 +1,4 @@
-//! Scatter plots side by side: maps of the same rows, coloured by their classes, as SVG or PNG.
+//! Scatter plots side by side: maps of the same rows, coloured by class, as SVG or PNG.
 
 mod raster;
 mod svg;
@@ -12,19 +12,19 @@ use crate::error::EvalError;
 pub(crate) use svg::corners;
 pub use svg::escaped;
 
-/// Sides of a panel, in units: pixels of SVG, half pixels of PNG.
+/// Side of a panel, in units: a unit is one pixel of SVG, two of PNG.
 const SIDE: f64 = 380.0;
-/// Space around the whole and between panels.
+/// Space around the drawing and between panels.
 const GAP: f64 = 24.0;
 /// Space between the frame of a panel and its points.
 const INSET: f64 = 12.0;
-/// From one line of text to the next.
+/// Distance between lines of text.
 const LINE: f64 = 17.0;
-/// Most characters of a name in the legend.
+/// Maximum characters of a name in the legend.
 const NAME: usize = 24;
-/// Width of a character in the legend; the widest font there is has this.
+/// Width of a character in the legend, which is that of the widest font used.
 const CHARACTER: f64 = 7.2;
-/// Colours that people see apart whatever their colour vision (Okabe & Ito 2008), the pale one last.
+/// Colours that can be told apart with any colour vision (Okabe & Ito 2008), the pale one last.
 const COLOURS: [[u8; 3]; 8] = [
     [0, 114, 178],
     [213, 94, 0],
@@ -35,7 +35,7 @@ const COLOURS: [[u8; 3]; 8] = [
     [60, 60, 60],
     [240, 228, 66],
 ];
-/// Colour of classes that there is no other for.
+/// Colour of the classes beyond those with a colour and marker of their own.
 const OTHERS: [u8; 3] = [170, 170, 170];
 const INK: [u8; 3] = [30, 30, 30];
 const PALE_INK: [u8; 3] = [95, 95, 95];
@@ -44,24 +44,24 @@ const FRAME: [u8; 3] = [190, 190, 190];
 /// A map to draw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What it is.
+    /// Its title.
     pub title: String,
-    /// What there is to say about it.
+    /// Remarks below the title, one per line.
     pub remarks: Vec<String>,
     /// Its points, `[rows, 2]`.
     pub points: Vec<f32>,
 }
 
-/// What rows are, for colours and a legend.
+/// The classes of rows, for colours and a legend.
 #[derive(Clone, Copy, Debug)]
 pub struct Classes<'a> {
-    /// Names of the classes; those that no row has are left out.
+    /// Names of the classes; the legend leaves out those that no row has.
     pub names: &'a [String],
-    /// For each row the index of its name.
+    /// For each row, the index of its class in `names`.
     pub codes: &'a [u32],
 }
 
-/// A drawing.
+/// A drawing of one or more panels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scatter {
     width: f64,
@@ -71,11 +71,11 @@ pub struct Scatter {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
-    /// The outline of a rectangle.
+    /// The outline of a square.
     Frame { x: f64, y: f64, side: f64 },
     /// A point; `size` is about its radius.
     Mark { x: f64, y: f64, size: f64, look: Look },
-    /// A line of text that starts at `x` and stands on `y`.
+    /// A line of text that starts at `x`, with its baseline at `y`.
     Text { x: f64, y: f64, text: String, weight: Weight },
 }
 
@@ -93,7 +93,7 @@ pub(crate) enum Marker {
     Diamond,
 }
 
-/// Markers, each for as many classes as there are colours.
+/// Markers, in order of use: each serves as many classes as there are colours.
 pub(crate) const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Triangle, Marker::Square, Marker::Diamond];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,11 +113,13 @@ impl Weight {
 }
 
 impl Scatter {
-    /// Draws `panels` from left to right. Both axes of a panel have one scale, since distances are what its map is about.
+    /// Draws `panels` from left to right. Both axes of a panel have the same scale, because distances
+    /// are what a map shows.
     ///
     /// # Errors
-    /// [`EvalError::Empty`] for a panel without points, [`EvalError::Data`] for half a point, [`EvalError::Model`] for one at no place,
-    /// [`EvalError::RowCount`] unless each point has a class, [`EvalError::Classes`] for a class without a name.
+    /// [`EvalError::Empty`] for a panel without points, [`EvalError::Data`] for half a point,
+    /// [`EvalError::Model`] for a coordinate that is not finite, [`EvalError::RowCount`] unless each
+    /// point has a class, [`EvalError::Classes`] for a class without a name.
     pub fn draw(panels: &[Panel], classes: Option<Classes<'_>>) -> Result<Scatter, EvalError> {
         let present = match classes {
             Some(classes) => present(classes)?,
@@ -156,24 +158,24 @@ impl Scatter {
         Ok(Scatter { width, height: bottom, shapes })
     }
 
-    /// Writes it as SVG.
+    /// Writes the drawing as SVG.
     ///
     /// # Errors
-    /// What writing to `out` returns.
+    /// An I/O error from `out`.
     pub fn write_svg(&self, out: impl io::Write) -> io::Result<()> {
         svg::write(self, out)
     }
 
-    /// Writes it as a PNG file, two pixels a unit, with a font of its own.
+    /// Writes the drawing as a PNG file, at two pixels per unit, with a built-in font.
     ///
     /// # Errors
-    /// What writing to `out` returns.
+    /// An I/O error from `out`.
     pub fn write_png(&self, out: impl io::Write) -> io::Result<()> {
         raster::write(self, out)
     }
 }
 
-/// The classes that rows have, rising.
+/// The distinct classes of the rows, ascending.
 fn present(classes: Classes<'_>) -> Result<Vec<u32>, EvalError> {
     let Classes { names, codes } = classes;
     if codes.iter().any(|code| *code as usize >= names.len()) {
@@ -193,7 +195,7 @@ fn look_of(code: u32, present: &[u32]) -> Look {
     }
 }
 
-/// Points in their order, in the middle of the panel whose corner is `(left, top)`.
+/// Adds the points in order, centred in the panel whose top left corner is `(left, top)`.
 fn add_points(shapes: &mut Vec<Shape>, points: &[f32], looks: Option<&[Look]>, (left, top): (f64, f64)) {
     let range = |axis: usize| {
         let values = points.iter().skip(axis).step_by(2).map(|x| f64::from(*x));
@@ -209,7 +211,7 @@ fn add_points(shapes: &mut Vec<Shape>, points: &[f32], looks: Option<&[Look]>, (
     for (row, point) in points.chunks_exact(2).enumerate() {
         shapes.push(Shape::Mark {
             x: left + SIDE / 2.0 + (f64::from(point[0]) - x_middle) * scale,
-            // Upwards is where values grow.
+            // Larger values are higher up.
             y: top + SIDE / 2.0 - (f64::from(point[1]) - y_middle) * scale,
             size,
             look: looks.and_then(|looks| looks.get(row)).copied().unwrap_or(plain),
@@ -217,7 +219,8 @@ fn add_points(shapes: &mut Vec<Shape>, points: &[f32], looks: Option<&[Look]>, (
     }
 }
 
-/// The names beside their marks, in as many lines as they need below `top`; where the last line ends.
+/// Adds the names next to their marks, in as many lines as needed below `top`, and returns where the
+/// last line is.
 fn add_legend(shapes: &mut Vec<Shape>, names: &[String], present: &[u32], (width, top): (f64, f64)) -> f64 {
     let known = COLOURS.len() * MARKERS.len();
     let mut entries: Vec<(Look, String)> = present

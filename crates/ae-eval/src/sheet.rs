@@ -1,4 +1,4 @@
-//! Contact sheets: rows that are images, in lines beside each other.
+//! Contact sheets: grids of rows that are images.
 
 use std::io;
 
@@ -6,48 +6,50 @@ use ae_model::Image;
 
 use crate::error::EvalError;
 
-/// Grey level of the palest ink.
+/// Grey level of the lowest value.
 const PALE: f32 = 235.0;
-/// Level around the images.
+/// Grey level of the background.
 const PAPER: u8 = 255;
-/// Channels of an image in colour: red, green and blue.
+/// Channels of a colour image: red, green and blue.
 const COLOUR: usize = 3;
 
 /// A drawn sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sheet {
-    /// Pixels in x.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels in y.
+    /// Height in pixels.
     pub height: usize,
-    /// Values of a pixel: 3 in colour, red, green and blue, else 1.
+    /// Values per pixel: 3 (red, green and blue) for colour images, else 1.
     pub channels: usize,
-    /// Levels line by line, `[height, width, channels]`.
+    /// The levels in row-major order, `[height, width, channels]`.
     pub pixels: Vec<u8>,
 }
 
 /// How images are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SheetStyle {
-    /// Their size. Three channels are red, green and blue; of any other number the mean is drawn, in ink.
+    /// The size of an image. Three channels are red, green and blue; of any other number, the mean is
+    /// drawn in grey.
     pub image: Image,
-    /// Pixels of the sheet for one of an image, each way.
+    /// Pixels of the sheet per pixel of an image, in each direction.
     pub zoom: usize,
-    /// Pixels between images and around them all.
+    /// Pixels between and around the images.
     pub gap: usize,
-    /// The lowest and the highest value, which are the palest and the darkest ink, or in colour no light and all of it. Others are drawn
-    /// as the nearer one.
+    /// The lowest and the highest value. In grey they are the palest and the darkest ink, in colour no
+    /// light and full light. Values outside are clamped.
     pub range: (f32, f32),
 }
 
-/// Pixels of a sheet at most.
+/// The maximum number of pixels of a sheet.
 const MOST_PIXELS: usize = 1 << 28;
 
 impl Sheet {
     /// Draws `lines`, each `[images, height * width * channels]`, one below the other.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] if a line is not whole images, [`EvalError::Setting`] if an image or its zoom has no size.
+    /// [`EvalError::Shape`] if a line does not consist of whole images, [`EvalError::Setting`] if the
+    /// size of an image or the zoom is 0, or the sheet would have more than 2^28 pixels.
     pub fn draw(lines: &[&[f32]], style: SheetStyle) -> Result<Sheet, EvalError> {
         let SheetStyle { image, zoom, gap, range } = style;
         let Image { height: high, width: wide, channels: deep } = image;
@@ -63,7 +65,7 @@ impl Sheet {
         }
         let images = lines.iter().map(|line| line.len() / size).max().unwrap_or(0);
         let channels = if deep == COLOUR { COLOUR } else { 1 };
-        // From one image to the next, and of all of them.
+        // The distance from one image to the next, and the length of all.
         let along = |side: usize, count: usize| {
             let pitch = side.checked_mul(zoom)?.checked_add(gap)?;
             Some((pitch, pitch.checked_mul(count)?.checked_add(gap)?))
@@ -73,7 +75,7 @@ impl Sheet {
             width.checked_mul(*height).is_some_and(|pixels| pixels <= MOST_PIXELS)
         });
         let Some(((right, width), (down, height))) = fitting else {
-            let allowed = "such that all of them together have 2^28 pixels at most";
+            let allowed = "such that the sheet has at most 2^28 pixels";
             return Err(EvalError::Setting { field: "the size of an image, its zoom and its gap", allowed });
         };
         let pitch = (right, down);
@@ -92,10 +94,10 @@ impl Sheet {
         Ok(Sheet { width, height, channels, pixels })
     }
 
-    /// Writes it as a PNG file.
+    /// Writes the sheet as a PNG file.
     ///
     /// # Errors
-    /// What writing to `out` returns.
+    /// An I/O error from `out`.
     pub fn write_png(&self, out: impl io::Write) -> io::Result<()> {
         let mut encoder = png::Encoder::new(out, self.width as u32, self.height as u32);
         encoder.set_color(match self.channels {
@@ -109,7 +111,7 @@ impl Sheet {
     }
 }
 
-/// The levels of one pixel of an image.
+/// Converts one pixel of an image to levels.
 fn paint(pixel: &[f32], (low, top): (f32, f32), levels: &mut [u8]) {
     let share = |value: f32| ((value - low) / (top - low)).clamp(0.0, 1.0);
     if let [level] = levels {
@@ -151,7 +153,7 @@ mod tests {
     fn three_channels_are_colours() {
         let image = Image { height: 1, width: 2, channels: 3 };
         let style = SheetStyle { image, zoom: 2, gap: 1, range: (0.0, 1.0) };
-        // Red and half of it, then a pixel beyond the range.
+        // Red, then half of that, then a pixel outside the range.
         let sheet = Sheet::draw(&[&[1.0, 0.0, 0.0, 0.5, -1.0, 2.0]], style).unwrap();
         assert_eq!((sheet.width, sheet.height, sheet.channels), (6, 4, 3));
         let at = |x: usize, y: usize| &sheet.pixels[(y * 6 + x) * 3..][..3];
@@ -165,7 +167,7 @@ mod tests {
         let mut pixels = vec![0; sheet.pixels.len()];
         decoder.next_frame(&mut pixels).unwrap();
         assert_eq!(pixels, sheet.pixels);
-        // Two channels are no colour: their mean.
+        // Two channels are not a colour: their mean is drawn.
         let style = SheetStyle { image: Image { channels: 2, ..image }, ..style };
         let sheet = Sheet::draw(&[&[1.0, 0.0, 1.0, 1.0]], style).unwrap();
         assert_eq!((sheet.channels, sheet.pixels[7], sheet.pixels[9]), (1, 117, 0));
@@ -177,7 +179,7 @@ mod tests {
         assert!(
             Sheet::draw(&[&[0.0; 64]], SheetStyle { image: Image { width: 0, ..SCAN }, ..STYLE }).is_err()
         );
-        // Lines of different lengths, and values that are not numbers, are drawn.
+        // Lines of different lengths and NaN values are drawn.
         let sheet = Sheet::draw(&[&[f32::NAN; 128], &[1.0; 64]], STYLE).unwrap();
         assert_eq!((sheet.width, sheet.height), (152, 152));
     }

@@ -1,4 +1,5 @@
-//! The results of a sweep over encoding sizes or values of another setting, and the file that keeps them between runs.
+//! The results of a sweep over encoding sizes or the values of another setting, and the file that keeps
+//! them between runs.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,29 +8,30 @@ use ae_data::{DataError, Fingerprint, write_atomically};
 
 use crate::error::EvalError;
 
-/// What one model of a sweep achieved. Errors are on the scale of the model.
+/// The result of one model of a sweep. Errors are on the scale of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepPoint {
-    /// What was set to what, `name=value`, where that is what the models of the sweep differ in; else nothing, and they differ in size. Without
-    /// quotation marks and line breaks.
+    /// The setting that varies and its value, `name=value`; empty in a sweep over sizes. It must not
+    /// contain quotation marks or line breaks.
     pub setting: String,
-    /// Values of an encoding.
+    /// Encoding dimension.
     pub size: usize,
-    /// Features of a row per value of its encoding.
+    /// Ratio of features to encoding dimension.
     pub compression: f64,
     /// MSE on the validation rows.
     pub mse: f64,
-    /// MSE on them of predicting their mean.
+    /// MSE on the validation rows of predicting their mean.
     pub variance: f64,
-    /// MSE on them of as many principal components, fitted to the training rows, where it was worked out.
+    /// MSE on the validation rows of as many principal components, fitted to the training rows, if
+    /// computed.
     pub pca: Option<f64>,
     /// MSE on the training rows.
     pub train_mse: f64,
-    /// Epochs of the training.
+    /// Number of epochs trained.
     pub epochs: usize,
-    /// What the training took, in seconds.
+    /// Training time in seconds.
     pub seconds: f64,
-    /// Of the settings and data that gave it.
+    /// Fingerprint of the settings and data behind the result.
     pub fingerprint: Fingerprint,
 }
 
@@ -38,7 +40,7 @@ impl SweepPoint {
         (&self.setting, self.size)
     }
 
-    /// The share of the variance that is left unexplained; none where nothing varies.
+    /// The fraction of variance unexplained; `None` if nothing varies.
     pub fn unexplained(&self) -> Option<f64> {
         (self.variance > 0.0).then(|| self.mse / self.variance)
     }
@@ -49,7 +51,7 @@ impl SweepPoint {
         numbers.iter().chain(&self.pca).all(is_number) && !self.setting.contains(['"', '\n', '\r'])
     }
 
-    /// Who has the smaller error, "model" or "pca"; none where there is no PCA to compare with.
+    /// The one with the smaller error, "model" or "pca"; `None` if there is no PCA to compare with.
     pub fn winner(&self) -> Option<&'static str> {
         self.pca.map(|pca| if self.mse < pca { "model" } else { "pca" })
     }
@@ -71,36 +73,38 @@ const COLUMNS: [&str; 12] = [
     "setting",
 ];
 
-/// The results of a sweep, by setting and rising size.
+/// The results of a sweep, by setting and ascending size.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SweepTable {
     points: Vec<SweepPoint>,
 }
 
 impl SweepTable {
-    /// All results, by setting and rising size.
+    /// All results, by setting and ascending size.
     pub fn points(&self) -> &[SweepPoint] {
         &self.points
     }
 
-    /// The result of a setting and size.
+    /// The result for a setting and size.
     pub fn get(&self, setting: &str, size: usize) -> Option<&SweepPoint> {
         self.points.iter().find(|point| point.key() == (setting, size))
     }
 
-    /// Adds a result, in the place of one of the same setting and size.
+    /// Adds a result, replacing one of the same setting and size.
     pub fn insert(&mut self, point: SweepPoint) {
         self.points.retain(|other| other.key() != point.key());
         let place = self.points.partition_point(|other| other.key() < point.key());
         self.points.insert(place, point);
     }
 
-    /// Writes them to a CSV file, which appears whole or not at all. Numbers read back as the same bits.
+    /// Writes the results to a CSV file, which appears whole or not at all. Numbers read back as the
+    /// same bits.
     ///
     /// # Errors
-    /// [`DataError::Io`], with the path; [`EvalError::Setting`] for results that [`load`](SweepTable::load) would not take.
+    /// [`DataError::Io`], with the path, if the file cannot be written; [`EvalError::Setting`] for
+    /// results that [`load`](SweepTable::load) would not accept.
     pub fn save(&self, path: &Path) -> Result<(), EvalError> {
-        let allowed = "finite numbers, and settings without quotation marks and line breaks";
+        let allowed = "finite non-negative numbers, and settings without quotation marks or line breaks";
         if !self.points.iter().all(SweepPoint::can_be_kept) {
             return Err(EvalError::Setting { field: "results of a sweep", allowed });
         }
@@ -123,11 +127,11 @@ impl SweepTable {
         Ok(written.map_err(|source| DataError::Io { path: path.to_owned(), source })?)
     }
 
-    /// Reads what [`SweepTable::save`] wrote; nothing where there is no file.
+    /// Reads a file that [`SweepTable::save`] wrote; an absent file gives an empty table.
     ///
     /// # Errors
-    /// [`EvalError::Results`], which names the line and the column, for a file that is something else or damaged; [`DataError::Io`] for one
-    /// that cannot be read.
+    /// [`EvalError::Results`], with the line and the column, for a file that is something else or
+    /// damaged; [`DataError::Io`] for one that cannot be read.
     pub fn load(path: &Path) -> Result<SweepTable, EvalError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -137,7 +141,7 @@ impl SweepTable {
         let wrong = |line: usize, what: String| EvalError::Results { path: path.to_owned(), line, what };
         let mut lines = text.lines();
         if lines.next().map(str::trim_end) != Some(&COLUMNS.join(",")) {
-            return Err(wrong(1, "these are no results of a sweep".to_owned()));
+            return Err(wrong(1, "not the results of a sweep".to_owned()));
         }
         let mut table = SweepTable::default();
         for (number, line) in (2..).zip(lines) {
@@ -145,7 +149,7 @@ impl SweepTable {
             if table.get(&point.setting, point.size).is_some() {
                 let SweepPoint { setting, size, .. } = &point;
                 let of = if setting.is_empty() { String::new() } else { format!(" of {setting}") };
-                return Err(wrong(number, format!("size {size}{of} is there twice")));
+                return Err(wrong(number, format!("size {size}{of} appears twice")));
             }
             table.insert(point);
         }
@@ -153,9 +157,9 @@ impl SweepTable {
     }
 }
 
-/// A line of the file, or what is wrong with it.
+/// Parses a line of the file; the error says what is wrong with it.
 fn point(line: &str) -> Result<SweepPoint, String> {
-    // The setting is last: it may hold commas.
+    // The setting is last because it may contain commas.
     let cells: Vec<&str> = line.splitn(COLUMNS.len(), ',').collect();
     if cells.len() != COLUMNS.len() {
         return Err(format!("{} cells, but {} are expected", cells.len(), COLUMNS.len()));
@@ -164,14 +168,14 @@ fn point(line: &str) -> Result<SweepPoint, String> {
     let number = |index| {
         let (name, cell) = cell(index);
         let value = cell.parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
-        value.ok_or_else(|| format!("column '{name}': '{cell}' is no number from 0"))
+        value.ok_or_else(|| format!("column '{name}': '{cell}' is not a non-negative number"))
     };
     let count = |index| {
         let (name, cell) = cell(index);
-        cell.parse::<usize>().map_err(|_| format!("column '{name}': '{cell}' is no whole number"))
+        cell.parse::<usize>().map_err(|_| format!("column '{name}': '{cell}' is not a whole number"))
     };
     let print = u64::from_str_radix(cells[10], 16)
-        .map_err(|_| format!("column '{}': '{}' is no fingerprint", COLUMNS[10], cells[10]))?;
+        .map_err(|_| format!("column '{}': '{}' is not a fingerprint", COLUMNS[10], cells[10]))?;
     Ok(SweepPoint {
         setting: cells[11].trim_matches('"').to_owned(),
         size: count(0)?,
@@ -256,7 +260,7 @@ mod tests {
         }
     }
 
-    /// A model that is no better than principal components has not won.
+    /// A model that is no better than principal components does not win.
     #[test]
     fn of_equal_errors_pca_wins() {
         assert_eq!(SweepPoint { mse: 0.25, ..point(3, Some(0.25)) }.winner(), Some("pca"));
@@ -273,13 +277,16 @@ mod tests {
         let path = folder.path().join("sweep.csv");
         let header = COLUMNS.join(",");
         for (text, says) in [
-            ("", "line 1: these are no results of a sweep"),
-            ("a,b\n1,2\n", "line 1: these are no results of a sweep"),
+            ("", "line 1: not the results of a sweep"),
+            ("a,b\n1,2\n", "line 1: not the results of a sweep"),
             ("H\n1,2\n", "line 2: 2 cells, but 12 are expected"),
-            ("H\nx,1,1,1,1,1,pca,1,1,1,f,\n", "line 2: column 'size': 'x' is no whole number"),
-            ("H\n1,1,nan,1,1,1,pca,1,1,1,f,\n", "column 'validation_mse': 'nan' is no number from 0"),
-            ("H\n1,1,1,1,1,1,pca,1,1,1,zz,\n", "column 'fingerprint': 'zz' is no fingerprint"),
-            ("H\n1,1,1,1,1,1,pca,1,1,1,f,\n1,1,1,1,1,,,1,1,1,f,\n", "line 3: size 1 is there twice"),
+            ("H\nx,1,1,1,1,1,pca,1,1,1,f,\n", "line 2: column 'size': 'x' is not a whole number"),
+            (
+                "H\n1,1,nan,1,1,1,pca,1,1,1,f,\n",
+                "column 'validation_mse': 'nan' is not a non-negative number",
+            ),
+            ("H\n1,1,1,1,1,1,pca,1,1,1,zz,\n", "column 'fingerprint': 'zz' is not a fingerprint"),
+            ("H\n1,1,1,1,1,1,pca,1,1,1,f,\n1,1,1,1,1,,,1,1,1,f,\n", "line 3: size 1 appears twice"),
         ] {
             std::fs::write(&path, text.replace('H', &header)).unwrap();
             let error = SweepTable::load(&path).unwrap_err().to_string();

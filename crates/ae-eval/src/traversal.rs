@@ -1,31 +1,36 @@
-//! What each value of a variational encoding stands for.
+//! Latent traversals: what each value of a variational encoding represents.
 
 use ae_data::Dataset;
 use ae_model::{Autoencoder, Error, Latent};
 
 use crate::error::EvalError;
 
-/// Rows along the axes of the latent space.
+/// Rows decoded along the axes of the latent space.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traversal {
-    /// The values that each axis is decoded at, rising.
+    /// The values at which each axis is decoded, ascending.
     pub values: Vec<f32>,
-    /// `[encoding_dim * values, input_dim]` in the units of the data: all values of the first axis, then of the next.
+    /// The decoded rows in the units of the data, `[encoding_dim * values, input_dim]`: all values of
+    /// the first axis, then of the next.
     pub rows: Dataset,
 }
 
-/// Decodes `steps` points along each axis of a variational model's latent space, evenly from `-extent` to `extent`, with all other
-/// values of the encoding at 0. The prior of each value is the standard normal distribution, so that 3 reaches over all but 0.3 % of it
-/// (as in fig. 2 of Higgins et al. 2017). An axis along which nothing changes is one that the model does without.
+/// Decodes `steps` points along each axis of a variational model's latent space, evenly spaced from
+/// `-extent` to `extent`, with all other values of the encoding at 0.
+///
+/// The prior of each value is the standard normal distribution, so an extent of 3 covers all but 0.3 %
+/// of it (as in fig. 2 of Higgins et al. 2017). An axis along which nothing changes is one that the
+/// model does not use.
 ///
 /// # Errors
-/// [`EvalError::Setting`] for fewer than two steps or more than 10,000, or an extent that is not above 0 and finite; [`Error::NotVariational`], within
-/// [`EvalError::Model`], for a model whose encodings have no prior.
+/// [`EvalError::Setting`] for fewer than two steps or more than 10,000, or an extent that is not
+/// positive and finite; [`Error::NotVariational`], within [`EvalError::Model`], for a model whose
+/// encodings have no prior.
 pub fn traverse(model: &Autoencoder, steps: usize, extent: f32) -> Result<Traversal, EvalError> {
     let latent = match model.config().latent() {
         Latent::Gaussian(_) => None,
-        Latent::TopK(_) => Some("its largest values"),
-        _ => Some("a plain one"),
+        Latent::TopK(_) => Some("top-k"),
+        _ => Some("plain"),
     };
     if let Some(latent) = latent {
         return Err(Error::NotVariational { what: "a traversal", latent }.into());
@@ -75,10 +80,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         let plain = traverse(&model(Latent::Plain), 5, 3.0).unwrap_err().to_string();
-        assert_eq!(
-            plain,
-            "a traversal needs a variational autoencoder, but this model's encoding is a plain one"
-        );
+        assert_eq!(plain, "a traversal needs a variational autoencoder, but this model's latent is plain");
         let model = model(Latent::Gaussian(Gaussian::default()));
         for (steps, extent) in [(1, 3.0), (5, 0.0), (5, f32::NAN), (5, f32::INFINITY)] {
             assert!(matches!(traverse(&model, steps, extent), Err(EvalError::Setting { .. })));

@@ -1,4 +1,4 @@
-//! t-SNE, a map of rows in the plane to compare an encoding with.
+//! t-SNE: a map of rows in the plane, to compare an encoding with.
 
 mod affinities;
 
@@ -10,34 +10,34 @@ use crate::pca::Pca;
 use ae_data::threads;
 use affinities::joint_affinities;
 
-/// Iterations in which attraction is [`EXAGGERATION`] times as strong, and momentum the lesser.
+/// Iterations with attraction [`EXAGGERATION`] times as strong and the smaller momentum.
 const EARLY: usize = 250;
-/// Strength of attraction in early iterations.
+/// Strength of attraction in the early iterations.
 const EXAGGERATION: f64 = 12.0;
-/// Standard deviation of the first coordinate before the first iteration.
+/// Initial standard deviation of the first coordinate.
 const FIRST_SPREAD: f64 = 1e-4;
-/// Largest part of the first coordinates that is drawn: without it rows along a line could not leave it.
+/// Maximum of the noise in the initial coordinates: without it, rows along a line could not leave it.
 const FIRST_NOISE: f64 = 1e-6;
-/// The least factor on the steps of a coordinate.
+/// Smallest gain, the factor on the steps of a coordinate.
 const LEAST_GAIN: f64 = 0.01;
-/// The least rows that can be laid out.
+/// The minimum number of rows.
 const LEAST_ROWS: usize = 4;
-/// The most rows that can be laid out, whose pairs take 3.2 GB.
+/// The maximum number of rows, whose pairs take 3.2 GB.
 const MOST_ROWS: usize = 20_000;
-/// Rows that one thread takes at a time.
+/// Rows per work item of a thread.
 const ROWS_AT_A_TIME: usize = 16;
 
-/// How [`tsne`] lays rows out.
+/// Settings of [`tsne`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TsneSettings {
-    /// About how many neighbours a row is kept beside: from 1 to one less than rows.
+    /// The effective number of neighbours of a row: from 1 to one less than the number of rows.
     pub perplexity: f64,
     /// Steps of gradient descent.
     pub iterations: usize,
-    /// Seed of the little noise that the first coordinates have.
+    /// Seed of the small noise in the initial coordinates.
     pub seed: u64,
-    /// Threads; all cores where there is none. Results do not depend on it.
+    /// Number of threads; `None` means all cores. Results do not depend on it.
     pub threads: Option<usize>,
 }
 
@@ -47,20 +47,22 @@ impl Default for TsneSettings {
     }
 }
 
-/// Lays `rows` out in the plane so that near rows are near, `[rows, 2]`: t-distributed stochastic neighbour embedding (van der Maaten
-/// & Hinton 2008), exactly, by all pairs of rows in double precision.
+/// Lays out `rows` in the plane so that near rows stay near, `[rows, 2]`.
 ///
-/// With affinities `p_ij = (p_j|i + p_i|j) / (2m)`, `p_j|i ∝ exp(-β_i |x_i - x_j|²)` with the `β_i` that gives row i the perplexity, and
-/// `w_ij = 1 / (1 + |y_i - y_j|²)`, `q_ij = w_ij / Σ w`, it descends on `Σ p_ij ln(p_ij / q_ij)`, whose gradient is
-/// `4 Σ_j (p_ij - q_ij) w_ij (y_i - y_j)` (eq. 5). It starts from the first two principal components and steps as scikit-learn does:
-/// rate `max(m / 48, 50)`; momentum 0.5 and attraction twelvefold for 250 iterations, then 0.8; gains of Jacobs (1988).
+/// This is t-distributed stochastic neighbour embedding (van der Maaten & Hinton 2008), computed exactly
+/// over all pairs of rows in double precision. With affinities `p_ij = (p_j|i + p_i|j) / (2m)`,
+/// `p_j|i ∝ exp(-β_i |x_i - x_j|²)`, where `β_i` gives row i the perplexity, and
+/// `w_ij = 1 / (1 + |y_i - y_j|²)`, `q_ij = w_ij / Σ w`, it minimises `Σ p_ij ln(p_ij / q_ij)`, whose
+/// gradient is `4 Σ_j (p_ij - q_ij) w_ij (y_i - y_j)` (eq. 5). It starts from the first two principal
+/// components and takes steps like scikit-learn: learning rate `max(m / 48, 50)`; momentum 0.5 and
+/// twelvefold attraction for 250 iterations, then momentum 0.8; gains of Jacobs (1988).
 ///
-/// It takes 8 bytes a pair of rows, and time in proportion to the pairs.
+/// It takes 8 bytes per pair of rows, and time proportional to the pairs.
 ///
 /// # Errors
-/// [`EvalError::TooFewRows`] for less than four rows; [`EvalError::TooManyRows`] for more than 20,000; [`EvalError::Perplexity`];
-/// [`EvalError::Model`] for a value that is not finite; [`EvalError::NoConvergence`] if coordinates leave the range of numbers; or what
-/// reading the rows returns.
+/// [`EvalError::TooFewRows`] for fewer than four rows; [`EvalError::TooManyRows`] for more than 20,000;
+/// [`EvalError::Perplexity`] for a perplexity out of range; [`EvalError::Model`] for a value that is not
+/// finite; [`EvalError::NoConvergence`] if coordinates overflow; or an error from reading the rows.
 pub fn tsne(rows: &dyn BatchSource, settings: &TsneSettings) -> Result<Vec<f32>, EvalError> {
     let (count, features, perplexity) = (rows.rows(), rows.features(), settings.perplexity);
     if count < LEAST_ROWS {
@@ -87,21 +89,21 @@ pub fn tsne(rows: &dyn BatchSource, settings: &TsneSettings) -> Result<Vec<f32>,
     Ok(x.iter().zip(y).flat_map(|(x, y)| [*x as f32, *y as f32]).collect())
 }
 
-/// Where rows are on the way.
+/// The state of the optimization.
 struct Layout {
     /// Coordinates, `[2][rows]`.
     at: [Vec<f64>; 2],
-    /// The last steps.
+    /// The previous steps.
     steps: [Vec<f64>; 2],
     /// Factors on the steps.
     gains: [Vec<f64>; 2],
     forces: Vec<Forces>,
 }
 
-/// What pulls at a row, summed over the others.
+/// The forces on a row, summed over all rows.
 #[derive(Clone, Copy, Default)]
 struct Forces {
-    /// `Σ_j w_ij`, the row's own `w_ii = 1` included.
+    /// `Σ_j w_ij`, including the row's own `w_ii = 1`.
     weight: f64,
     /// `Σ_j p_ij w_ij (y_i - y_j)`
     attraction: [f64; 2],
@@ -155,11 +157,11 @@ impl Layout {
     }
 }
 
-/// Sums beside each other, which vector instructions can add to.
+/// The number of independent sums, so that the loop vectorises.
 const LANES: usize = 4;
 
 impl Forces {
-    /// The forces on row `row` of those at `(x, y)`, with its affinities to all `[rows]`.
+    /// The forces on row `row`, for rows at `(x, y)`, given its affinities to all, `[rows]`.
     fn on(row: usize, x: &[f64], y: &[f64], affinities: &[f64]) -> Forces {
         let own = (x[row], y[row]);
         let mut sums = [[0.0f64; LANES]; 5];

@@ -1,35 +1,38 @@
-//! Rows that are worth learning from, where some of them are not.
+//! Selects the rows that are worth learning from when some are not.
 
 use ae_data::{BatchSource, Subset, division};
 use ae_model::{Autoencoder, Callback, ErrorNorm, StopReason};
 
 use crate::error::EvalError;
 
-/// Rows in two parts, each by rising index.
+/// Rows split in two, each part by ascending index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypicalRows {
-    /// Those that the model understands.
+    /// The rows that the model can reconstruct.
     pub kept: Vec<usize>,
-    /// Those with the largest errors.
+    /// The rows with the largest errors.
     pub dropped: Vec<usize>,
 }
 
-/// Finds the rows that `model` does not come to understand, so that it may be trained without them.
+/// Finds the rows that `model` does not learn to reconstruct, so that it can be trained without them.
 ///
-/// Fits the model to all rows and drops the share of them with the largest mean squared errors, then `steps - 1` times fits it to the
-/// rows kept and divides all rows anew: the concentration steps of least trimmed squares (Rousseeuw 1984; Rousseeuw & Van Driessen
-/// 2006), with an autoencoder in the place of the regression, as in Zhou & Paffenroth 2017, who split what it cannot rebuild off the
-/// data. The rows that a fit holds out for validation are divided by themselves: not learning from a row makes its error larger. The
-/// model is left as the last fit made it; a fit that is cancelled, or stopped by a callback, is the last.
+/// Fits the model to all rows and drops the fraction `share` of them with the largest mean squared
+/// errors. Then, `steps - 1` times, fits it to the rows kept and splits all rows anew. These are the
+/// concentration steps of least trimmed squares (Rousseeuw 1984; Rousseeuw & Van Driessen 2006), with an
+/// autoencoder instead of the regression, as in Zhou & Paffenroth 2017, who split off from the data what
+/// it cannot reconstruct. Least trimmed squares starts from many small random subsets of the rows and
+/// keeps the best result; here there is one start, the fit to all rows, which many anomalies can bias.
 ///
-/// (They start their steps from many small random parts of the rows, and keep the best; here there is one start, the fit to all rows, which many
-/// anomalies can pull towards themselves.)
+/// The rows that a fit holds out for validation are split separately, because not learning from a row
+/// makes its error larger. The model is left as the last fit made it; a fit that is cancelled, or
+/// stopped by a callback, is the last.
 ///
-/// What is found is what is hard to rebuild. Anomalies that are easier to rebuild than the other rows, or that are many and alike, are
-/// not found, and then the rows that are dropped are missed.
+/// The rows found are those that are hard to reconstruct. Anomalies that are easier to reconstruct than
+/// the other rows, or that are many and alike, are not found; then good rows are dropped instead.
 ///
 /// # Errors
-/// [`EvalError::Share`] for a share that is not above 0 and below 0.5, [`EvalError::Setting`] for no steps, or what the model returns.
+/// [`EvalError::Share`] unless `share` is above 0 and below 0.5, [`EvalError::Setting`] for no steps, or
+/// an error from the model.
 pub fn typical_rows(
     model: &mut Autoencoder,
     data: &dyn BatchSource,
@@ -39,7 +42,7 @@ pub fn typical_rows(
 ) -> Result<TypicalRows, EvalError> {
     if !(share > 0.0 && share < 0.5) {
         let allowed = "above 0 and below 0.5";
-        return Err(EvalError::Share { what: "the share of rows to drop", value: share, allowed });
+        return Err(EvalError::Share { what: "the fraction of rows to drop", value: share, allowed });
     }
     if steps == 0 {
         return Err(EvalError::Setting { field: "the number of steps", allowed: "at least 1" });
@@ -60,13 +63,14 @@ pub fn typical_rows(
     Ok(found)
 }
 
-/// Drops the share with the largest errors, rounded down, of the rows `held_out` (rising), and of the others.
+/// Drops the fraction `share` with the largest errors, rounded down, of the rows `held_out` (ascending),
+/// and of the other rows.
 fn divided(errors: &[f64], held_out: &[usize], share: f64) -> TypicalRows {
     let (mut kept, mut dropped) = (Vec::with_capacity(errors.len()), Vec::new());
     let (of_validation, of_training): (Vec<usize>, Vec<usize>) =
         (0..errors.len()).partition(|row| held_out.binary_search(row).is_ok());
     for mut part in [of_training, of_validation] {
-        // Of equal errors that of the first row counts as smaller.
+        // Of equal errors, that of the first row counts as smaller.
         part.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]).then(a.cmp(b)));
         let typical = part.len() - (share * part.len() as f64) as usize;
         dropped.extend(part.drain(typical..));
@@ -98,12 +102,12 @@ mod tests {
         assert_eq!((found.kept, found.dropped), (vec![1, 3, 4, 5], vec![0, 2, 6, 7]));
         let found = divided(&errors, &[], 0.2);
         assert_eq!(found.dropped, [2]);
-        // Ties, and numbers that are none.
+        // Ties, and NaN.
         assert_eq!(divided(&[1.0; 4], &[], 0.25).dropped, [3]);
         assert_eq!(divided(&[f64::NAN, 1.0], &[], 0.5).dropped, [0]);
     }
 
-    /// A curve, and rows that have nothing to do with it.
+    /// A curve, and rows unrelated to it.
     #[test]
     fn planted_rows_are_found() {
         let mut random = ae_testing::random::SplitMix64::new(3);
@@ -121,9 +125,9 @@ mod tests {
         let mut model = Autoencoder::new(config().epochs(60).validation(0.2).build().unwrap()).unwrap();
         let found = typical_rows(&mut model, &rows, 0.1, 2, &mut []).unwrap();
         let right = found.dropped.iter().filter(|row| is_odd(**row)).count();
-        // Of the rows held out and of the others, the share is rounded down.
+        // The number is rounded down both of the rows held out and of the others.
         assert_eq!((found.dropped.len(), found.kept.len()), (39, 361));
-        // Some of the planted rows are near the curve by chance; a draw by lot would find four.
+        // Some of the planted rows are near the curve by chance; a random choice would find four.
         assert!(right >= 28, "{right} of 39: {:?}", found.dropped);
         let again = typical_rows(&mut model, &rows, 0.1, 2, &mut []).unwrap();
         assert_eq!(again, found);
@@ -149,14 +153,14 @@ mod tests {
                 }
             };
             let found = typical_rows(&mut model, &rows, 0.2, 3, &mut [&mut watch]).unwrap();
-            // It is divided by all the same.
+            // Rows are split all the same.
             assert_eq!((found.kept.len(), found.dropped.len()), (32, 8));
             fits
         };
         assert_eq!((fits(1), fits(2), fits(usize::MAX)), (1, 2, 3));
     }
 
-    /// Later fits would do nothing, but hold out other rows, which were learnt from.
+    /// Later fits would do nothing, but would hold out other rows, which had been learnt from.
     #[test]
     fn a_fit_that_is_cancelled_is_the_last() {
         let values = numbers(100);
@@ -177,7 +181,7 @@ mod tests {
         assert_eq!(after(3), after(1));
     }
 
-    /// Of the second fit too: it holds out some of the rows that the first one kept.
+    /// This holds for the second fit too, which holds out some of the rows that the first one kept.
     #[test]
     fn rows_held_out_lose_their_share() {
         let values = numbers(100);

@@ -1,7 +1,8 @@
-//! Detectors of every release stay readable: files that a release wrote, and what they make of rows.
+//! Detector files of every release stay readable and give the same scores.
 //!
-//! `golden/v1/` was written by version 0.1.0, with `expected.json` beside it. Such a folder never changes; a release that writes other files
-//! gets one of its own, by `cargo test -p ae-eval --test golden -- --ignored`.
+//! `golden/v1/`, including `expected.json`, was written by version 0.1.0. Such a folder never changes; a
+//! release that writes different files gets a folder of its own, by
+//! `cargo test -p ae-eval --test golden -- --ignored`.
 
 #![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
@@ -11,14 +12,14 @@ use std::path::{Path, PathBuf};
 use ae_data::Dataset;
 use ae_eval::anomaly::{Calibration, Detector, Score, Settings};
 
-/// Thresholds, and scores of [`rows`], by each detector.
+/// The threshold, and the scores of [`rows`], by name of the detector.
 type Expected = BTreeMap<String, (f64, Vec<f64>)>;
 
 fn folder(version: u64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}"))
 }
 
-/// Rows of four numbers in [0, 1] that will be the same for ever.
+/// Rows of four values in [0, 1] that will never change.
 fn rows(count: usize, by: usize) -> Dataset {
     let values = (0..4 * count).map(|i| (i * by % 101) as f32 / 101.0).collect();
     let names = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
@@ -36,7 +37,7 @@ fn detectors_of_every_release_are_read() {
         assert_eq!((detector.score().name(), detector.threshold()), (name.as_str(), threshold));
         assert_eq!((detector.reference().rows(), detector.calibration().scores().len()), (20, 9));
         for (score, expected) in detector.scores(&rows(7, 29)).unwrap().into_iter().zip(scores) {
-            // On other instruction sets sums are rounded otherwise.
+            // Other instruction sets round sums differently.
             assert!((score - expected).abs() <= 1e-4 * expected, "{name}: {score} {expected}");
         }
     }

@@ -1,14 +1,15 @@
-//! Activations and their derivatives, side by side.
+//! Activation functions and their derivatives.
 //!
-//! Where it can be, the derivative is written in the stored output `y = act(z)`, so that no pre-activation is kept. Those that are
-//! not monotonic have no such form ([`Activation::keeps_slope`]): the forward pass then stores the derivative itself.
+//! Where possible, the derivative is computed from the stored output `y = act(z)`, so that no
+//! pre-activation has to be kept. Activations that are not monotonic allow no such form
+//! ([`Activation::keeps_slope`]): for them, the forward pass stores the derivative itself.
 
 use crate::isa::Isa;
 use crate::math;
 use crate::panel::PanelsMut;
 use crate::simd::{Element, Kernel, Simd};
 
-/// The activation of a layer.
+/// The activation function of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Activation {
@@ -46,17 +47,18 @@ impl Activation {
         Activation::Silu,
     ];
 
-    /// Whether the derivative cannot be told from the output, and has to be stored with it ([`Slope::Given`]).
+    /// Returns whether the derivative cannot be computed from the output and has to be stored with it
+    /// ([`Slope::Given`]).
     pub fn keeps_slope(self) -> bool {
         matches!(self, Activation::Gelu | Activation::Silu)
     }
 
-    /// `z <- act(z)`, every element.
+    /// Replaces every element `z` by `act(z)`.
     pub fn apply<T: Element>(self, isa: Isa, values: &mut [T]) {
         T::run(isa, Apply { activation: self, values });
     }
 
-    /// [`Activation::apply`] that writes `act'(z)` to `slopes`. Panics if the lengths differ.
+    /// Like [`Activation::apply`], but also writes `act'(z)` to `slopes`. Panics if the lengths differ.
     pub fn apply_with_slopes<T: Element>(self, isa: Isa, values: &mut [T], slopes: &mut [T]) {
         assert!(values.len() == slopes.len(), "{} values, {} slopes", values.len(), slopes.len());
         T::run(isa, ApplyWithSlopes { activation: self, values, slopes });
@@ -66,7 +68,7 @@ impl Activation {
 /// What the derivative of an activation is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slope {
-    /// The output of an activation that does not keep its slope.
+    /// The output of this activation, which must not be one that keeps its slope.
     Of(Activation),
     /// The derivative itself, as [`Activation::apply_with_slopes`] stores it.
     Given,
@@ -78,12 +80,12 @@ impl From<Activation> for Slope {
     }
 }
 
-/// What a forward product does with its sums.
+/// What a forward product does with each of its sums before storing it.
 #[derive(Debug)]
 pub struct Epilogue<'a, T> {
-    /// Their activation.
+    /// The activation to apply.
     pub activation: Activation,
-    /// Where its derivative goes, in the shape of the output, where it is wanted.
+    /// Where to write the derivative, in the shape of the output, if it is needed.
     pub slopes: Option<PanelsMut<'a, T>>,
 }
 
@@ -94,12 +96,12 @@ impl<T> From<Activation> for Epilogue<'_, T> {
 }
 
 impl<T: Element> Epilogue<'_, T> {
-    /// Whether the slopes, if any, are `[features, batch]`.
+    /// Returns whether the slopes, if any, are `[features, batch]`.
     pub(crate) fn fits(&self, features: usize, batch: usize) -> bool {
         self.slopes.as_ref().is_none_or(|slopes| slopes.rows() == features && slopes.cols() == batch)
     }
 
-    /// Does it with `values`, which are at `at` of the output.
+    /// Applies the epilogue to `values`, which start at element `at` of the output.
     #[inline(always)]
     pub(crate) fn finish<S: Simd<T>>(&mut self, s: S, at: usize, values: &mut [T]) {
         match &mut self.slopes {
@@ -111,7 +113,8 @@ impl<T: Element> Epilogue<'_, T> {
         }
     }
 
-    /// Does it with `values` that are on their way to the output, and leaves the slopes that are wanted in `slopes`, as many.
+    /// Applies the epilogue to `values` that are not yet in the output; writes the slopes, if they are
+    /// needed, to `slopes`, which has the same length.
     #[inline(always)]
     pub(crate) fn finish_apart<S: Simd<T>>(&self, s: S, values: &mut [T], slopes: &mut [T]) {
         match self.slopes {
@@ -122,8 +125,9 @@ impl<T: Element> Epilogue<'_, T> {
 }
 
 impl Slope {
-    /// `delta <- delta * act'(z)`, every element, from `y`, which holds what the slope is computed from. Panics if the lengths
-    /// differ, or if the output of an activation that keeps its slope is given.
+    /// Multiplies every element of `delta` by `act'(z)`, given what the slope is computed from in `y`.
+    /// Panics if the lengths differ, or if the slope is to come from the output of an activation that
+    /// keeps its slope.
     pub fn apply<T: Element>(self, isa: Isa, y: &[T], delta: &mut [T]) {
         assert!(y.len() == delta.len(), "{} outputs for {} deltas", y.len(), delta.len());
         self.check();
@@ -180,18 +184,18 @@ impl<T: Element> Kernel<T> for ApplySlope<'_, T> {
     }
 }
 
-/// An activation on vectors.
+/// An activation applied to vectors.
 trait OnVectors<T: Element>: Copy {
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V;
 }
 
-/// One whose derivative is computed from its output.
+/// An activation whose derivative is computed from its output.
 trait FromOutput<T: Element>: Copy {
     /// `delta * act'(z)`, from `y = act(z)`.
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V;
 }
 
-/// One that keeps its slope.
+/// An activation that keeps its slope.
 trait WithSlope<T: Element>: Copy {
     /// `(act(z), act'(z))`
     fn both<S: Simd<T>>(self, s: S, z: S::V) -> (S::V, S::V);
@@ -213,7 +217,7 @@ struct Softplus;
 struct Gelu;
 #[derive(Clone, Copy)]
 struct Silu;
-/// The slope as it is stored.
+/// Stands for [`Slope::Given`]: the stored value is the slope.
 #[derive(Clone, Copy)]
 struct Stored;
 
@@ -223,7 +227,7 @@ const LEAK: f64 = 0.01;
 impl<T: Element> OnVectors<T> for Relu {
     #[inline(always)]
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
-        s.max(s.splat(T::ZERO), z) // NaN passes: max gives its second operand
+        s.max(s.splat(T::ZERO), z) // NaN passes: max returns its second operand
     }
 }
 
@@ -272,7 +276,8 @@ impl<T: Element> OnVectors<T> for LeakyRelu {
 impl<T: Element> FromOutput<T> for LeakyRelu {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
-        // The factor is selected, not the product: that would be stored under a mask ([`Simd::keep_lt`]).
+        // Select the factor, not the product: selecting the product would compile to a masked store
+        // ([`Simd::keep_lt`]).
         s.mul(delta, s.select_lt(s.splat(T::ZERO), y, s.splat(T::ONE), s.splat(T::from_f64(LEAK))))
     }
 }
@@ -280,7 +285,8 @@ impl<T: Element> FromOutput<T> for LeakyRelu {
 impl<T: Element> OnVectors<T> for Elu {
     #[inline(always)]
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
-        // One of the two is 0, or both are NaN: a selection would be stored under a mask ([`Simd::keep_lt`]).
+        // One of the two terms is 0, or both are NaN. Selecting one instead would compile to a masked
+        // store ([`Simd::keep_lt`]).
         let zero = s.splat(T::ZERO);
         s.add(s.max(zero, z), exp_m1(s, s.min(zero, z)))
     }
@@ -303,12 +309,12 @@ impl<T: Element> OnVectors<T> for Softplus {
 impl<T: Element> FromOutput<T> for Softplus {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
-        // 1 - e^-y, which is e^z / (1 + e^z).
+        // 1 - e^-y = e^z / (1 + e^z)
         s.mul(delta, s.sub(s.splat(T::ZERO), exp_m1(s, s.sub(s.splat(T::ZERO), y))))
     }
 }
 
-/// `e^x - 1` without cancellation: `2 t / (1 - t)` with `t = tanh(x / 2)`. For `x` up to 0.
+/// `e^x - 1` for `x <= 0`, without cancellation: `2 t / (1 - t)` with `t = tanh(x / 2)`.
 #[inline(always)]
 fn exp_m1<T: Element, S: Simd<T>>(s: S, x: S::V) -> S::V {
     let t = math::tanh(s, s.mul(s.splat(T::from_f64(0.5)), x));
@@ -321,11 +327,13 @@ impl<T: Element> WithSlope<T> for Gelu {
         let constant = |x: f64| s.splat(T::from_f64(x));
         let (zero, one) = (s.splat(T::ZERO), s.splat(T::ONE));
         let root = 0.797_884_560_802_865_4; // √(2/π)
-        // Beyond it Φ is 1 or 0 in either arithmetic, and a square that is infinite would make the slope no number.
+        // Beyond 1e6, Φ is 0 or 1 in either element type, and an infinite square would make the slope
+        // NaN.
         let square = s.min(constant(1e6), s.mul(z, z)); // NaN passes
         let inner = s.mul_add(constant(0.044_715 * root), square, constant(root));
         let twice = s.mul(s.add(z, z), inner);
-        // Φ ≈ (1 + tanh u) / 2 = σ(2 u), which as a sigmoid keeps its digits where it is small; y = z Φ; y' = Φ + z u' 2 Φ (1 - Φ)
+        // `y = z Φ` and `y' = Φ + z u' 2 Φ (1 - Φ)` with `Φ ≈ (1 + tanh u) / 2 = σ(2 u)`: as a sigmoid,
+        // Φ keeps its precision where it is small.
         let below = math::sigmoid_below(s, twice);
         let rest = s.sub(one, below);
         let share = s.select_lt(twice, zero, below, rest);
@@ -411,12 +419,13 @@ pub(crate) fn times_slope<T: Element, S: Simd<T>>(s: S, slope: Slope, y: &[T], d
         Slope::Of(Activation::LeakyRelu) => zip(s, LeakyRelu, y, delta),
         Slope::Of(Activation::Elu) => zip(s, Elu, y, delta),
         Slope::Of(Activation::Softplus) => zip(s, Softplus, y, delta),
-        // Checked by every way in ([`Slope::check`]): what these store is the slope.
+        // For these two, `y` holds the slope: every entry point has checked that ([`Slope::check`]).
         Slope::Given | Slope::Of(Activation::Gelu | Activation::Silu) => zip(s, Stored, y, delta),
     }
 }
 
-/// `(act'(z), act''(z))` from `y = act(z)`, for an activation that does not keep its slope. Where there is no second derivative, it is 0.
+/// Returns `(act'(z), act''(z))` from `y = act(z)`, for an activation that does not keep its slope.
+/// Where the second derivative does not exist, it is taken as 0.
 #[inline(always)]
 pub(crate) fn slope_and_curvature<T: Element, S: Simd<T>>(
     s: S,
@@ -444,7 +453,7 @@ pub(crate) fn slope_and_curvature<T: Element, S: Simd<T>>(
             let slope = Softplus.backward(s, y, one);
             (slope, s.mul(slope, s.sub(one, slope)))
         }
-        // Checked by every way in: their slopes are no function of their outputs.
+        // Every entry point rules these out: their slopes are not functions of their outputs.
         Activation::Gelu | Activation::Silu => (y, zero),
     }
 }

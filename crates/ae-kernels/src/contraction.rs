@@ -1,21 +1,21 @@
-//! The contractive penalty (Rifai et al. 2011): the squared Frobenius norm of the Jacobian of a layer `h = act(z)`, `z = Wᵀ x + b`, by its
-//! inputs, for each row of a batch.
+//! The contractive penalty (Rifai et al. 2011): for each row of a batch, the squared Frobenius norm of
+//! the Jacobian of a layer `h = act(z)`, `z = Wᵀ x + b`, with respect to its inputs.
 //!
-//! With the slopes `s = act'(z)` and the squares `n_j = Σ_i W_ij²` of the columns of the weights it is `‖∂h/∂x‖² = Σ_j s_j² n_j`. Its
-//! derivatives are `∂/∂z_j = 2 n_j s_j act''(z_j)`, which joins the delta of the layer ([`penalise`]), and, directly,
-//! `∂/∂W_ij = 2 s_j² W_ij`, whose sum over the batch needs no more than the sums of the `s_j²` ([`add_slopes`],
-//! [`add_gradient`]).
+//! With the slopes `s = act'(z)` and the squared norms `n_j = Σ_i W_ij²` of the columns of the weights,
+//! it is `‖∂h/∂x‖² = Σ_j s_j² n_j`. Its derivatives are `∂/∂z_j = 2 n_j s_j act''(z_j)`, which is added
+//! to the delta of the layer ([`penalise`]), and the direct one, `∂/∂W_ij = 2 s_j² W_ij`, whose sum over
+//! the batch needs only the sums of the `s_j²` ([`add_slopes`], [`add_gradient`]).
 //!
-//! Slopes and second derivatives are computed from the stored outputs, so not for activations that keep their slope
-//! ([`Activation::keeps_slope`]).
+//! Slopes and second derivatives are computed from the stored outputs, so activations that keep their
+//! slope ([`Activation::keeps_slope`]) are not supported.
 
 use crate::activation::{Activation, slope_and_curvature};
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
 
-/// The squares `n` of the columns of `weights` `[inputs + 1, outputs]`, whose last row is the bias and is left out, into `squares`, whole panel
-/// rows of them.
+/// Computes the squared norms `n` of the columns of `weights` `[inputs + 1, outputs]`, leaving out the
+/// bias in the last row. `squares` receives whole panel rows of them.
 pub fn column_squares<T: Element>(isa: Isa, weights: Panels<'_, T>, squares: &mut [T]) {
     assert!(
         weights.rows() > 0 && squares.len() == weights.count() * T::PANEL,
@@ -27,8 +27,9 @@ pub fn column_squares<T: Element>(isa: Isa, weights: Panels<'_, T>, squares: &mu
     T::run(isa, ColumnSquares { weights, squares });
 }
 
-/// Adds the penalty `weight Σ_j s_j² n_j` of each row to its loss, and its derivative by `z` to `delta`. `y` `[features, batch]` are the
-/// outputs of the layer, `delta` is laid out like them, `squares` are those of [`column_squares`]. Rows beyond the losses have none.
+/// Adds the penalty `weight Σ_j s_j² n_j` of each row to its loss, and its derivative with respect to
+/// `z` to `delta`. `y` `[features, batch]` are the outputs of the layer, `delta` has the same layout,
+/// and `squares` are computed by [`column_squares`]. Rows beyond the end of `losses` have no loss.
 pub fn penalise<T: Element>(
     isa: Isa,
     activation: Activation,
@@ -51,8 +52,8 @@ pub fn penalise<T: Element>(
     T::run(isa, Penalise { activation, weight, squares, y, delta, losses });
 }
 
-/// Adds the `s_j²` of the first `rows` rows of `y` `[features, batch]` to `sums`, a panel row for each feature: row `r` to lane `r mod P`, in
-/// the order of the rows.
+/// Adds the `s_j²` of the first `rows` rows of `y` `[features, batch]` to `sums`, which has a panel row
+/// for each feature: row `r` is added to lane `r mod P`, in the order of the rows.
 pub fn add_slopes<T: Element>(
     isa: Isa,
     activation: Activation,
@@ -71,8 +72,9 @@ pub fn add_slopes<T: Element>(
     T::run(isa, AddSlopes { activation, y, rows, sums });
 }
 
-/// Adds `factor sums_j W_ij` to the gradients of the weights, `sums_j` being the sum of the panel row that [`add_slopes`] made for feature `j`.
-/// `weights` and `gradients` `[inputs + 1, outputs]`; the bias in the last row has none of it.
+/// Adds `factor sums_j W_ij` to the gradients of the weights, where `sums_j` is the sum of the panel row
+/// that [`add_slopes`] computed for feature `j`. `weights` and `gradients` are `[inputs + 1, outputs]`;
+/// the bias in the last row is left unchanged.
 pub fn add_gradient<T: Element>(
     isa: Isa,
     factor: T,
@@ -181,7 +183,7 @@ impl<T: Element> Kernel<T> for AddSlopes<'_, T> {
                     let (slope, _) = slope_and_curvature(s, self.activation, s.load(&y[lane..]));
                     s.store(s.mul_add(slope, slope, s.load(&sums[lane..])), &mut new[lane..]);
                 }
-                // What is in the padding of a batch is no row.
+                // The padding of a batch contains no rows.
                 sums[..lanes].copy_from_slice(&new[..lanes]);
             }
         }

@@ -1,24 +1,27 @@
-//! Convolutions of batches in panels, and transposed convolutions: sums over lists of taps, nothing copied together.
+//! Convolutions and transposed convolutions of batches in panels, as sums over lists of taps, without
+//! copying patches.
 //!
-//! An image of `height x width` pixels with `channels` channels is a row of features in the order (y, x, channel). In panels
-//! `[features, batch]` the channels of a pixel are then lines that follow each other, so a pixel of the output is a sum of short
-//! dense products, one for each pixel of its receptive field: what lies on the padding is left out. The weights are a matrix
-//! `[kernel positions * channels in + 1, channels out]` in panels like those of a dense layer, the bias as the last row.
+//! An image of `height x width` pixels with `channels` channels is a row of features in the order (y, x,
+//! channel). In panels `[features, batch]`, the channels of a pixel are consecutive lines, so a pixel of
+//! the output is a sum of short dense products, one for each pixel of its receptive field; pixels of the
+//! padding are left out. The weights are a matrix `[kernel positions * channels in + 1, channels out]`
+//! in panels like those of a dense layer, with the bias as the last row.
 //!
-//! The channels of both sides may be divided into groups of equal size, each connected with its counterpart alone (with a channel a group:
-//! a depthwise convolution). The weights of an output channel are then those from its group: `[kernel positions * channels in / groups + 1,
-//! channels out]`.
+//! The channels of both sides may be divided into groups of equal size, each connected only to its
+//! counterpart (with one channel per group, a depthwise convolution). The weights of an output channel
+//! are then those from its group: `[kernel positions * channels in / groups + 1, channels out]`.
 //!
-//! A transposed convolution ([`Conv::up`]) connects the same pixels the other way around, so it is the same code with the lists
-//! exchanged; its output has exactly the size that the convolution started from.
+//! A transposed convolution ([`Conv::up`]) connects the same pixels in the opposite direction, so it
+//! runs the same code with the lists exchanged. Its output has exactly the size of the convolution's
+//! input.
 //!
 //! | | list | sums |
 //! |---|---|---|
-//! | [`Conv::forward`] | per output pixel | over its taps and the channels in of the group, from the bias |
-//! | [`Conv::backward_input`] | per input pixel | over its taps and the channels out of the group |
-//! | [`Conv::weight_gradient`] | per kernel position | over its pairs of pixels, each row of the batch for itself; then over the rows of a panel |
+//! | [`Conv::forward`] | per output pixel | over its taps and the input channels of the group, from the bias |
+//! | [`Conv::backward_input`] | per input pixel | over its taps and the output channels of the group |
+//! | [`Conv::weight_gradient`] | per kernel position | over its pairs of pixels, separately for each row of the batch; then over the rows of a panel |
 //!
-//! Each gradient of the parameters is finished by [`sum_gradients`], over the panels of the batch in their order.
+//! [`sum_gradients`] finishes each parameter gradient by summing over the panels of the batch in order.
 
 mod gradient;
 mod sums;
@@ -32,30 +35,31 @@ use crate::update::Rule;
 use gradient::OfPanels;
 use sums::{Finish, Sums};
 
-/// A convolution of images of `height x width` pixels.
+/// The shape of a convolution of images of `height x width` pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2d {
-    /// Rows of pixels of the image.
+    /// Height of the image in pixels.
     pub height: usize,
-    /// Pixels of a row.
+    /// Width of the image in pixels.
     pub width: usize,
-    /// Channels of a pixel of the image.
+    /// Channels of the image.
     pub channels_in: usize,
-    /// Channels of a pixel of the result.
+    /// Channels of the result.
     pub channels_out: usize,
-    /// Pixels of the kernel, in either direction.
+    /// Kernel size in pixels, in both directions.
     pub kernel: usize,
-    /// Pixels between one place of the kernel and the next, in either direction.
+    /// Pixels from one position of the kernel to the next, in both directions.
     pub stride: usize,
-    /// Pixels of zeros around the image.
+    /// Pixels of zero padding on each side of the image.
     pub padding: usize,
-    /// Groups that the channels of either side are divided into.
+    /// Groups that the channels of both sides are divided into.
     pub groups: usize,
 }
 
 impl Conv2d {
-    /// `[height, width]` of the result; `None` where there is none: a size of zero, a kernel that does not fit into the padded
-    /// image, or channels that the groups do not divide.
+    /// `[height, width]` of the result, or `None` if there is none: a size of zero, a kernel that does
+    /// not fit into the padded image, channels that the groups do not divide, or a padded size that
+    /// overflows.
     pub fn output_size(&self) -> Option<[usize; 2]> {
         let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups } = *self;
         if [height, width, channels_in, channels_out, kernel, stride, groups].contains(&0)
@@ -72,7 +76,8 @@ impl Conv2d {
     }
 }
 
-/// The loops of this module, which are large, compiled here for either type and not in every crate that uses them.
+/// Compiles the large loops of this module here, for either element type, rather than in every crate
+/// that uses them.
 pub trait Compiled: Sized {
     #[doc(hidden)]
     fn sums(isa: Isa, kernel: Sums<'_, '_, Self>);
@@ -98,25 +103,27 @@ impl Compiled for f64 {
     }
 }
 
-/// One pixel and one kernel position, or two pixels: the members of a list.
+/// An entry of a list: a pixel and a kernel position, or two pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tap {
-    /// Pixel: of the input in lists of output pixels and of kernel positions, of the output in lists of input pixels.
+    /// The pixel: of the input in lists of output pixels and of kernel positions, of the output in lists
+    /// of input pixels.
     pixel: u32,
-    /// Kernel position; in lists of kernel positions the pixel of the output.
+    /// The kernel position; in lists of kernel positions, the pixel of the output.
     other: u32,
 }
 
-/// A list for each of some places.
+/// A list of taps for each of a number of places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lists {
-    /// Where each starts, and where the last ends.
+    /// Where each list starts, and where the last one ends.
     starts: Vec<u32>,
     taps: Vec<Tap>,
 }
 
 impl Lists {
-    /// The taps `(place, tap)` by their places, of which there are `count`; those of a place in the order they have.
+    /// Groups the taps `(place, tap)` by their places, of which there are `count`. The taps of a place
+    /// keep their order.
     fn new(count: usize, taps: &[(u32, Tap)]) -> Lists {
         let mut sorted = taps.to_vec();
         sorted.sort_by_key(|(place, _)| *place);
@@ -130,37 +137,38 @@ impl Lists {
     }
 }
 
-/// Pixels and channels of one side.
+/// Pixels and channels of the input or the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Side {
     pixels: usize,
     channels: usize,
-    /// Channels of a group.
+    /// Channels per group.
     group: usize,
 }
 
-/// Which pixels a convolution or transposed convolution connects.
+/// The pixels that a convolution or transposed convolution connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conv {
     input: Side,
     output: Side,
     kernel_positions: usize,
-    /// Per output pixel: its taps.
+    /// The taps of each output pixel.
     gather: Lists,
-    /// Per input pixel.
+    /// The taps of each input pixel.
     scatter: Lists,
-    /// Per kernel position: pairs of pixels.
+    /// The pairs of pixels of each kernel position.
     pairs: Lists,
 }
 
 impl Conv {
-    /// The convolution: images of `shape` to smaller ones. `None` as for [`Conv2d::output_size`], or with more than 2³² connections.
+    /// The convolution of images of `shape` to smaller ones. `None` as for [`Conv2d::output_size`], or
+    /// with 2³² or more pixels or connections, counting those to the padding.
     pub fn down(shape: Conv2d) -> Option<Conv> {
         Conv::new(shape, false)
     }
 
-    /// The transposed convolution: what [`Conv::down`] makes, with `channels_out` channels, to images of `shape`, with
-    /// `channels_in`. `None` as there.
+    /// The transposed convolution of what [`Conv::down`] produces, with `channels_out` channels, to
+    /// images of `shape`, with `channels_in`. `None` as there.
     pub fn up(shape: Conv2d) -> Option<Conv> {
         Conv::new(shape, true)
     }
@@ -176,7 +184,7 @@ impl Conv {
         };
         let large = side(height, width, channels_in)?;
         let small = side(out_height, out_width, channels_out)?;
-        // What multiplies these is less than the channels of both sides.
+        // Whatever else multiplies these is less than the channels of both sides.
         kernel_positions.checked_mul(channels_in)?.checked_mul(channels_out)?;
         let most = small.pixels.checked_mul(kernel_positions)?;
         u32::try_from(most.max(large.pixels)).ok()?;
@@ -223,33 +231,35 @@ impl Conv {
         self.output.pixels * self.output.channels
     }
 
-    /// Rows of the weights without the bias: kernel positions times channels in of a group.
+    /// Rows of the weights without the bias: kernel positions times the input channels of a group.
     pub fn weight_rows(&self) -> usize {
         self.kernel_positions * self.input.group
     }
 
-    /// Channels of the output: columns of the weights.
+    /// Channels of the output: the columns of the weights.
     pub fn channels(&self) -> usize {
         self.output.channels
     }
 
-    /// Channels of a pixel of the input.
+    /// Channels of the input.
     pub fn channels_in(&self) -> usize {
         self.input.channels
     }
 
-    /// Multiply-adds of the forward product of a row.
+    /// Multiply-adds of the forward product per row.
     pub fn multiply_adds(&self) -> usize {
         self.gather.taps.len() * self.input.group * self.output.channels
     }
 
-    /// Elements of the parameters in panels, and of their gradient for a batch panel.
+    /// Elements of the parameters in panels, and of their gradient per batch panel.
     pub fn parameters_len<T: Element>(&self) -> usize {
         panel_len::<T>(self.weight_rows() + 1, self.channels())
     }
 
-    /// `y = act(conv(x) + b)`: weights `[weight_rows + 1, channels]`, `x` `[inputs, batch]`, `y` `[outputs, batch]`, or that of some of
-    /// the pixels, from `first` on.
+    /// Computes `y = act(conv(x) + b)`.
+    ///
+    /// `weights` is `[weight_rows + 1, channels]`, `x` is `[inputs, batch]` and `y` is
+    /// `[outputs, batch]`. `y` may cover only some of the pixels, from `first` on.
     pub fn forward<'a, T: Element>(
         &self,
         isa: Isa,
@@ -267,9 +277,11 @@ impl Conv {
         T::sums(isa, Sums { conv: self, weights, from: x, first, to: y, finish });
     }
 
-    /// `dx = conv'(δ) ⊙ act'`: weights as in [`Conv::forward`], `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is
-    /// what the slope of the layer below is computed from, `[inputs, batch]`, and how. `dx` and `below` may be those of some of the pixels,
-    /// from `first` on.
+    /// Computes `dx = conv'(δ) ⊙ act'`.
+    ///
+    /// `weights` is as in [`Conv::forward`], `delta` is `[outputs, batch]` and `dx` is
+    /// `[inputs, batch]`. `below` is what the activation derivative of the layer below is computed from,
+    /// `[inputs, batch]`, and how. `dx` and `below` may cover only some of the pixels, from `first` on.
     pub fn backward_input<T: Element>(
         &self,
         isa: Isa,
@@ -288,8 +300,12 @@ impl Conv {
         T::sums(isa, Sums { conv: self, weights, from: delta, first, to: dx, finish });
     }
 
-    /// For each panel of the batch, one after the other in `gradients`: what its rows add to the gradient of the parameters, laid
-    /// out like them. `x` `[inputs, batch]`, `delta` `[outputs, batch]`; columns beyond the batch add nothing, whatever they hold.
+    /// Computes, for each panel of the batch, what its rows contribute to the gradient of the
+    /// parameters.
+    ///
+    /// The contributions follow one another in `gradients`, each laid out like the parameters. `x` is
+    /// `[inputs, batch]` and `delta` is `[outputs, batch]`; columns beyond the batch contribute nothing,
+    /// whatever they hold.
     pub fn weight_gradient<T: Element>(
         &self,
         isa: Isa,
@@ -302,8 +318,8 @@ impl Conv {
         T::gradients(isa, OfPanels { conv: self, x, delta, panel_len, first: 0, gradients });
     }
 
-    /// As [`Conv::weight_gradient`] for one panel of the batch, of some of the parameters: as many panel rows of them as `gradients` has room
-    /// for, from `first` on.
+    /// Like [`Conv::weight_gradient`], for a single panel of the batch and some of the parameters: as
+    /// many panel rows as `gradients` has room for, from panel row `first` on.
     pub fn weight_gradient_from<T: Element>(
         &self,
         isa: Isa,
@@ -346,7 +362,7 @@ impl Conv {
         );
     }
 
-    /// That a product has the shapes it should have, its result from pixel `first` on.
+    /// Panics unless a product has the expected shapes, with its result starting at pixel `first`.
     #[track_caller]
     fn check<T: Element>(
         &self,
@@ -375,8 +391,10 @@ impl Conv {
     }
 }
 
-/// Sums gradients over the panels of a batch, in their order, and hands them to `rule`: those of the parameters from `first` on, as
-/// many as `weights` has, whole panel rows of them. `gradients` are what [`Conv::weight_gradient`] wrote, `panel_len` a batch panel;
+/// Sums gradients over the panels of a batch, in order, and passes them to `rule`.
+///
+/// These are the gradients of the parameters from `first` on, as many as `weights` has, in whole panel
+/// rows. `gradients` is what [`Conv::weight_gradient`] wrote, `panel_len` elements per batch panel;
 /// `state` is [`Rule::state`] times as long as `weights`.
 pub fn sum_gradients<T: Element>(
     isa: Isa,

@@ -1,4 +1,4 @@
-//! Whether values are numbers.
+//! Checks whether values are finite.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,11 +11,11 @@ pub fn all_finite(isa: Isa, values: &[f32]) -> bool {
     f32::run(isa, RowsFinite { table: values, features: values.len(), indices: &[0] })
 }
 
-/// Values of a task: enough to take several microseconds.
+/// Values per task: enough to take several microseconds.
 const TASK: usize = 1 << 16;
 
-/// Whether none of the rows `indices` of a row-major `table` with so many features has an infinite value or NaN. Panics for an index beyond
-/// the table.
+/// Whether none of the rows `indices` of a row-major `table` with `features` features contains an
+/// infinite value or NaN. Panics if an index is beyond the table.
 pub fn rows_finite((isa, crew): (Isa, Crew<'_>), table: &[f32], features: usize, indices: &[usize]) -> bool {
     let rows = (TASK / features.max(1)).max(1);
     let finite = AtomicBool::new(true);
@@ -28,7 +28,7 @@ pub fn rows_finite((isa, crew): (Isa, Crew<'_>), table: &[f32], features: usize,
     finite.into_inner()
 }
 
-/// Values that are looked at together.
+/// Values that are checked together.
 const LANES: usize = 16;
 
 struct RowsFinite<'a> {
@@ -43,7 +43,8 @@ impl Kernel<f32> for RowsFinite<'_> {
     fn run<S: Simd<f32>>(self, s: S) -> bool {
         let RowsFinite { table, features, indices } = self;
         let zero = s.splat(0.0);
-        // Sums of zeros: infinity and NaN times zero are NaN. Rows may be short, and what is the same for all of them is done once.
+        // Sums of zeros: infinity and NaN times zero are NaN. Rows may be short, so what is the same for
+        // all of them is done only once.
         let mut sums = [zero; LANES];
         for row in indices {
             let row = &table[row * features..][..features];
@@ -53,7 +54,7 @@ impl Kernel<f32> for RowsFinite<'_> {
             }
             match row.last_chunk() {
                 _ if rest.is_empty() => {}
-                // Some values twice is faster than the others one by one.
+                // Checking some values twice is faster than checking the remaining ones one by one.
                 Some(line) => add_zeros(s, &mut sums, line),
                 None => {
                     let mut line = [0.0; LANES];
@@ -69,8 +70,8 @@ impl Kernel<f32> for RowsFinite<'_> {
     }
 }
 
-/// Adds zero times each value to the sums. A function, since a closure is not reliably inlined into the one that is compiled for the
-/// instruction set.
+/// Adds zero times each value to the sums. A function, because a closure is not reliably inlined into
+/// the one that is compiled for the instruction set.
 #[inline(always)]
 fn add_zeros<S: Simd<f32>>(s: S, sums: &mut [S::V; LANES], line: &[f32; LANES]) {
     for (sum, x) in sums.iter_mut().zip(line.chunks_exact(S::LANES)) {

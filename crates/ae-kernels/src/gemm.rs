@@ -1,7 +1,8 @@
-//! The three products of training, on matrices in panels ([`crate::panel`]), each with its epilogue.
+//! The three matrix products of training, on matrices in panels ([`crate::panel`]), each with its
+//! epilogue.
 //!
-//! With `W` of a layer `[inputs + 1, outputs]` (the bias is its last row), `X` `[inputs, batch]`, `Y` and its delta
-//! `[outputs, batch]`:
+//! For a layer with weights `W` `[inputs + 1, outputs]` (the last row is the bias), input `X`
+//! `[inputs, batch]`, and output `Y` and its delta `δ` `[outputs, batch]`:
 //!
 //! | | product | epilogue |
 //! |---|---|---|
@@ -9,8 +10,8 @@
 //! | [`backward_input`] | `dX = W δ` | `⊙ act'` of the layer below |
 //! | [`weight_gradient`] | `dW = X δᵀ` and, in the bias row, `Σ δ` | a [`Rule`] |
 //!
-//! In the terms of BLIS (Van Zee & van de Geijn 2015) the batch operand is already the packed `B` and
-//! the weights are already the packed `A`; what is left are the loops around the micro-kernel:
+//! In the terms of BLIS (Van Zee & van de Geijn 2015), the batch operand is already the packed `B` and
+//! the weights are already the packed `A`; what remains are the loops around the micro-kernel:
 //!
 //! ```text
 //! for each strip of nc features of the output              whose sums stay in L2
@@ -20,8 +21,9 @@
 //!         register tile: load or start, kc steps, store; after the last block the epilogue on the tile in L1
 //! ```
 //!
-//! `weight_gradient` goes over blocks of kc rows of the batch, whose deltas stay in L1 for some tiles of inputs; the sums
-//! of those tiles wait in L1 for the next block, because what follows, the update, must see them finished.
+//! `weight_gradient` iterates over blocks of kc rows of the batch, whose deltas stay in L1 for several
+//! tiles of inputs. The sums of those tiles wait in L1 for the next block, because the update that
+//! follows needs them finished.
 
 mod few;
 mod loops;
@@ -35,7 +37,8 @@ use crate::update::Rule;
 use few::{FEW, ForwardFew};
 use loops::{BackwardInput, Forward, WeightGradient};
 
-/// The loops of this module, which are large, compiled here for either type and not in every crate that uses them.
+/// Compiles the large loops of this module here, for either element type, rather than in every crate
+/// that uses them.
 pub trait Compiled: Sized {
     #[doc(hidden)]
     fn forward(isa: Isa, kernel: Forward<'_, Self>);
@@ -77,25 +80,31 @@ impl Compiled for f64 {
     }
 }
 
-/// Sizes of the loops around the micro-kernel. They change speed, never results.
+/// Block sizes of the loops around the micro-kernel. They affect speed, never results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocking {
-    /// Contraction steps before the accumulators go to memory and the next block of operands comes to L1.
+    /// Contraction steps before the accumulators are written to memory and the next block of operands is
+    /// brought into L1.
     pub kc: usize,
-    /// Features of the output of [`forward`] and [`backward_input`] that go through all those blocks before the next do.
+    /// Output features of [`forward`] and [`backward_input`] that go through all those blocks before the
+    /// next features do.
     pub nc: usize,
 }
 
 impl Default for Blocking {
-    /// 192 steps: 12 KiB of each operand, together within an L1 cache of 32 KiB whatever the element type,
-    /// since a step is a 64-byte line. 128 features: of 128 rows in f32 that is 64 KiB of sums, which stay in L2 until
-    /// the last block has been added, and the weights of a strip are still read in long stretches.
+    /// `kc` is 192 steps: 12 KiB of each operand, which together fit in an L1 cache of 32 KiB whatever
+    /// the element type, since a step is a 64-byte line. `nc` is 128 features: for 128 rows in `f32`
+    /// that is 64 KiB of sums, which stay in L2 until the last block has been added, while the weights
+    /// of a strip are still read in long runs.
     fn default() -> Self {
         Blocking { kc: 192, nc: 128 }
     }
 }
 
-/// `y = act(Wᵀ x + b)`: weights `[inputs + 1, outputs]` with the bias as the last row, `x` `[inputs, batch]`, `y` `[outputs, batch]`.
+/// Computes `y = act(Wᵀ x + b)`.
+///
+/// `weights` is `[inputs + 1, outputs]` with the bias as the last row, `x` is `[inputs, batch]` and `y`
+/// is `[outputs, batch]`.
 pub fn forward<'a, T: Element>(
     isa: Isa,
     blocking: Blocking,
@@ -127,9 +136,11 @@ pub fn forward<'a, T: Element>(
     }
 }
 
-/// `dx = (W δ) ⊙ act'`: weights `[inputs + 1, outputs]`, `delta` `[outputs, batch]`, `dx` `[inputs, batch]`; `below` is what
-/// the slope of the layer below is computed from, `[inputs, batch]`, and how. `dx` and `below` may be those of some of the inputs, from
-/// `first` on.
+/// Computes `dx = (W δ) ⊙ act'`.
+///
+/// `weights` is `[inputs + 1, outputs]`, `delta` is `[outputs, batch]` and `dx` is `[inputs, batch]`.
+/// `below` is what the activation derivative of the layer below is computed from, `[inputs, batch]`, and
+/// how. `dx` and `below` may cover only some of the inputs, from `first` on.
 pub fn backward_input<T: Element>(
     isa: Isa,
     blocking: Blocking,
@@ -162,22 +173,22 @@ pub fn backward_input<T: Element>(
     T::backward_input(isa, BackwardInput { blocking, weights, first, delta, below, dx });
 }
 
-/// One matrix of every row block of a batch, at the same place of each block.
+/// One matrix of a batch that is stored in blocks of rows, at the same offset in each block.
 ///
-/// A batch of `rows` rows is divided into blocks of `block_panels` panels (the last may be shorter); the
-/// blocks follow each other in `data`, `block_len` elements apart; in each, this matrix starts at `offset` and
-/// takes `panel_len` elements a batch panel.
+/// A batch of `rows` rows is divided into blocks of `block_panels` panels (the last may be shorter). The
+/// blocks are stored one after another in `data`, `block_len` elements apart; in each, this matrix
+/// starts at `offset` and takes `panel_len` elements per batch panel.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchPanels<'a, T> {
-    /// All blocks.
+    /// The data of all blocks.
     pub data: &'a [T],
-    /// Elements of a block.
+    /// Elements per block.
     pub block_len: usize,
-    /// Where the matrix starts in a block.
+    /// Where the matrix starts within a block.
     pub offset: usize,
-    /// Elements of a batch panel of this matrix.
+    /// Elements of this matrix per batch panel.
     pub panel_len: usize,
-    /// Batch panels of a block.
+    /// Batch panels per block.
     pub block_panels: usize,
     /// Rows of the batch.
     pub rows: usize,
@@ -188,13 +199,13 @@ impl<T: Element> BatchPanels<'_, T> {
         panel_count::<T>(self.rows)
     }
 
-    /// Where panel `panel` starts.
+    /// Where panel `panel` starts in `data`.
     #[inline(always)]
     pub(crate) fn start(&self, panel: usize) -> usize {
         panel / self.block_panels * self.block_len + self.offset + panel % self.block_panels * self.panel_len
     }
 
-    /// Where panel `panel` ends, if that is a number.
+    /// Where panel `panel` ends in `data`; `None` on overflow.
     fn checked_end(&self, panel: usize) -> Option<usize> {
         let block = (panel / self.block_panels).checked_mul(self.block_len)?;
         let within = (panel % self.block_panels).checked_mul(self.panel_len)?;
@@ -203,8 +214,8 @@ impl<T: Element> BatchPanels<'_, T> {
 
     pub(crate) fn assert_holds_all(&self) {
         assert!(self.block_panels > 0, "blocks without panels");
-        // The end grows with the panel within a block, so those of each block's last panel bound all others; and no number on the way to
-        // a smaller end is too large if none is on the way to these.
+        // Within a block the end grows with the panel, so the ends of each block's last panel bound all
+        // others; and if nothing overflows in computing these, nothing does for a smaller end.
         let inside = (0..self.count())
             .filter(|panel| panel + 1 == self.count() || panel % self.block_panels == self.block_panels - 1)
             .all(|panel| self.checked_end(panel).is_some_and(|end| end <= self.data.len()));
@@ -212,8 +223,9 @@ impl<T: Element> BatchPanels<'_, T> {
     }
 }
 
-/// A range of the parameters of one layer: rows `rows` of the panels `panels` of its `[inputs + 1, outputs]` matrix. They
-/// lie together where it is one panel, or whole panels.
+/// A range of the parameters of one layer: rows `rows` of the panels `panels` of its
+/// `[inputs + 1, outputs]` matrix. The elements are contiguous if the range lies in one panel or
+/// consists of whole panels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightRange {
     /// Panels of outputs.
@@ -223,36 +235,39 @@ pub struct WeightRange {
 }
 
 impl WeightRange {
-    /// Parameters, padding included.
+    /// Number of parameters, including padding.
     pub fn elements<T: Element>(&self) -> usize {
         self.panels.len() * self.rows.len() * T::PANEL
     }
 }
 
-/// Where the rows of a [`weight_gradient`] stand in a batch that is worked on in rounds: the sums over the rows of one are carried to the next.
+/// The position of a [`weight_gradient`] call in a batch that is processed in rounds. The sums over the
+/// rows of one round are carried to the next.
 #[derive(Debug)]
 pub struct Round<'a, T> {
-    /// The sums so far, laid out like the parameters; of a whole batch none.
+    /// The sums so far, laid out like the parameters; empty for a whole batch.
     pub sums: &'a mut [T],
-    /// Whether these are the first rows of the batch: what is in `sums` counts for nothing.
+    /// Whether these are the first rows of the batch, so that the contents of `sums` are ignored.
     pub first: bool,
-    /// Whether they are the last: the sums go to the rule, and else to `sums`.
+    /// Whether these are the last rows, so that the sums go to the rule instead of to `sums`.
     pub last: bool,
 }
 
 impl<T> Round<'_, T> {
-    /// All rows of a batch.
+    /// The single round that covers all rows of a batch.
     pub fn whole() -> Self {
         Round { sums: &mut [], first: true, last: true }
     }
 }
 
-/// Finishes the gradient of a range of a layer's parameters and hands it to `rule`; or, if `round` is not the last one, carries its sums on.
-/// However a batch is divided into rounds, the sums are the same to the bit.
+/// Finishes the gradient of a range of a layer's parameters and passes it to `rule`; or, if `round` is
+/// not the last one, carries its sums on. However a batch is divided into rounds, the sums are
+/// bit-identical.
 ///
-/// `x` are the layer's inputs, `[inputs, P]` a batch panel; `delta` its turned deltas ([`crate::panel::turn`]),
-/// `[P, outputs]` a batch panel; `weights` the parameters of the range ([`WeightRange::elements`] elements) and `state`
-/// [`Rule::state`] times as many, neither of which is needed before the last round.
+/// `x` is the layer's input, `[inputs, P]` per batch panel, and `delta` its transposed deltas
+/// ([`crate::panel::turn`]), `[P, outputs]` per batch panel. `weights` holds the parameters of the range
+/// ([`WeightRange::elements`] elements) and `state` [`Rule::state`] times as many; neither is needed
+/// before the last round.
 pub fn weight_gradient<T: Element>(
     isa: Isa,
     blocking: Blocking,
@@ -290,19 +305,20 @@ pub fn weight_gradient<T: Element>(
     T::weight_gradient(isa, kernel);
 }
 
-/// How wide tiles are that start with a panel of the batch.
+/// The size of the register tiles that start at a given batch panel.
 #[derive(Clone, Copy)]
 pub(crate) struct Width {
-    /// Panels.
+    /// Panels per tile.
     pub(crate) panels: usize,
-    /// Whether all rows are in the first vector of a panel row that is two, so that the other need not be computed.
+    /// Whether the remaining rows of the batch all fit in the first of the two vectors of a panel row,
+    /// so that the other need not be computed.
     pub(crate) half: bool,
-    /// Most rows of such a tile.
+    /// Maximum number of rows per tile.
     pub(crate) most: usize,
 }
 
 impl Width {
-    /// With panel `panel` of those of `rows` rows.
+    /// The size of tiles that start at panel `panel` of a batch of `rows` rows.
     #[inline(always)]
     pub(crate) fn at<T: Element, S: Simd<T>>(rows: usize, panel: usize) -> Width {
         let left = rows - panel * T::PANEL;
@@ -316,7 +332,7 @@ impl Width {
     }
 }
 
-/// `total` in nearly equal pieces of at most `most`, as (start, length).
+/// Splits `total` into nearly equal pieces of at most `most`, as (start, length).
 #[inline(always)]
 pub(crate) fn pieces(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = total.div_ceil(most);

@@ -1,4 +1,4 @@
-//! Which instructions the kernels may use: detected once, overridable by `AE_ISA`.
+//! The instruction sets that the kernels may use: detected once, overridable by `AE_ISA`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -12,12 +12,12 @@ use crate::tile::Amx;
 /// The environment variable that overrides the detected instruction set.
 pub const ISA_VARIABLE: &str = "AE_ISA";
 
-/// An instruction set that this CPU has. The variants hold tokens that only detection can build, so
-/// holding an `Isa` is the proof that its instructions may be executed.
+/// An instruction set that this CPU has. The variants hold tokens that only detection can create, so
+/// holding an `Isa` proves that its instructions may be executed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Isa {
-    /// What every target of the compiler offers (SSE2 on x86-64); multiply and add round separately.
+    /// What every compilation target offers (SSE2 on x86-64); multiply and add round separately.
     Portable(Portable),
     /// AVX2 with FMA.
     #[cfg(target_arch = "x86_64")]
@@ -30,28 +30,28 @@ pub enum Isa {
     Amx(Amx),
 }
 
-/// Why an instruction set could not be chosen.
+/// Error returned when an instruction set cannot be selected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IsaError {
     /// The name is not one of [`Isa::NAMES`].
     #[error("unknown instruction set '{name}' in {ISA_VARIABLE}: expected one of {}", Isa::NAMES.join(", "))]
     Unknown {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
     },
     /// This CPU (or this build) lacks the instruction set.
     #[error("instruction set '{name}' asked for by {ISA_VARIABLE} is not available here: this machine offers {}", .offered.join(", "))]
     Unavailable {
-        /// The name that was asked for.
+        /// The requested name.
         name: &'static str,
-        /// The names that would have worked.
+        /// The names that are available.
         offered: Vec<&'static str>,
     },
 }
 
 impl Isa {
-    /// Every name that `AE_ISA` may take, from the plainest to the widest.
+    /// Every name that `AE_ISA` accepts, from the most basic to the widest.
     pub const NAMES: [&'static str; 4] = ["portable", "avx2", "avx512", "amx"];
 
     /// The widest instruction set of this CPU.
@@ -63,7 +63,8 @@ impl Isa {
         })
     }
 
-    /// What `AE_ISA` asks for, or [`Isa::best`] where it is unset or empty. Read once per process.
+    /// The instruction set that `AE_ISA` names, or [`Isa::best`] if it is unset or empty. Read once per
+    /// process.
     ///
     /// # Errors
     /// [`IsaError`] if the variable names an unknown or unavailable instruction set.
@@ -78,10 +79,11 @@ impl Isa {
             .clone()
     }
 
-    /// The instruction set of this name.
+    /// The instruction set with this name.
     ///
     /// # Errors
-    /// [`IsaError::Unknown`] for a name outside [`Isa::NAMES`], [`IsaError::Unavailable`] where the CPU lacks it.
+    /// [`IsaError::Unknown`] for a name outside [`Isa::NAMES`], [`IsaError::Unavailable`] if the CPU
+    /// lacks it.
     pub fn named(name: &str) -> Result<Isa, IsaError> {
         let Some(known) = Isa::NAMES.into_iter().find(|known| *known == name) else {
             return Err(IsaError::Unknown { name: name.to_owned() });
@@ -92,13 +94,13 @@ impl Isa {
         })
     }
 
-    /// Every instruction set of this CPU, plainest first. Tests loop over it.
+    /// Every instruction set of this CPU, most basic first. Tests loop over it.
     pub fn available() -> impl Iterator<Item = Isa> {
         Isa::NAMES.into_iter().filter_map(Isa::offered)
     }
 
-    /// The one of this name, if the CPU has it. No other is looked for: to look for AMX is to ask the operating system for its registers,
-    /// which lets signals need larger stacks from then on.
+    /// The instruction set with this name, if the CPU has it. No other is probed: probing for AMX asks
+    /// the operating system for its registers, after which signals may need larger stacks.
     fn offered(name: &str) -> Option<Isa> {
         match name {
             "portable" => Some(Isa::Portable(Portable::new())),
@@ -112,7 +114,7 @@ impl Isa {
         }
     }
 
-    /// The name under which `AE_ISA` knows it.
+    /// The name by which `AE_ISA` knows it.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable(_) => "portable",
@@ -125,7 +127,8 @@ impl Isa {
         }
     }
 
-    /// Whether it multiplies tiles of bf16 ([`crate::tile`]), which makes `f32` products by splitting worth while.
+    /// Whether it multiplies tiles of bf16 ([`crate::tile`]), which makes `f32` products by splitting
+    /// worthwhile.
     pub fn has_tiles(self) -> bool {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         return matches!(self, Isa::Amx(_));
@@ -133,7 +136,7 @@ impl Isa {
         return false;
     }
 
-    /// Whether a multiply-add rounds once. Paths that fuse give the same bits as each other.
+    /// Whether a multiply-add rounds once. All instruction sets that fuse give the same bits.
     pub fn fuses(self) -> bool {
         !matches!(self, Isa::Portable(_))
     }

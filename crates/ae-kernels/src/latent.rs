@@ -1,11 +1,12 @@
 //! The Gaussian latent of variational autoencoders (Kingma & Welling 2014).
 //!
-//! The encoder says `h` `[2 d, batch]`: the means `μ`, then the log-variances `v` of a posterior with independent dimensions, which
-//! count as within `[-30, 20]`, with slope 0 outside. A code is `z = μ + e^(v/2) ε` with `ε` from [`crate::noise::normal`]; the
+//! The encoder outputs `h` `[2 d, batch]`: the means `μ`, then the log-variances `v` of a posterior with
+//! independent dimensions. The log-variances are clamped to `[-30, 20]`, with derivative 0 outside. A
+//! code (a sample of the latent) is `z = μ + e^(v/2) ε` with `ε` from [`crate::noise::normal`]; the
 //! prior is standard normal.
 //!
-//! Several samples of a row lie in panels of their own: sample `s` of batch panel `q` is panel `q k + s` of the codes,
-//! `[d, padded batch × k]`.
+//! Each sample of a row lies in a panel of its own: of `k` samples, sample `s` of batch panel `q` is
+//! panel `q k + s` of the codes, `[d, padded batch × k]`.
 
 use crate::isa::Isa;
 use crate::loss::LOG_VARIANCE;
@@ -14,17 +15,18 @@ use crate::noise::{Stream, normal};
 use crate::panel::{Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 
-/// How far the posterior is from the prior, and how much it matters.
+/// The weight and the free bits of the KL divergence of the posterior from the prior.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Divergence<T> {
     /// The factor of the divergence (`β` of Higgins et al. 2017).
     pub weight: T,
-    /// What each dimension of each row may diverge before it counts, in nats: "free bits" (Kingma et al. 2016, sec. C.8) of a row.
+    /// The divergence, in nats, that each dimension of each row may have before it is penalised: the
+    /// "free bits" of Kingma et al. (2016, sec. C.8), applied per row.
     pub free: T,
 }
 
-/// Draws the codes of `samples` samples of each row. `h` `[2 d, batch]`; `noise` and `codes` are `samples` panels for each panel of `h`,
-/// each `[d]` lines.
+/// Draws `samples` codes for each row. `h` is `[2 d, batch]`; `noise` and `codes` hold `samples` panels
+/// of `[d]` lines for each panel of `h`.
 pub fn sample<T: Element>(
     isa: Isa,
     stream: Stream,
@@ -79,15 +81,16 @@ impl<T: Element> Kernel<T> for Sample<'_, T> {
     }
 }
 
-/// The log-variance within its bounds, and where it was: 1 inside, else 0.
+/// Returns the clamped log-variance, and 1 where it was within the bounds, else 0.
 #[inline(always)]
 fn clamp<T: Element, S: Simd<T>>(s: S, v: S::V) -> (S::V, S::V) {
     let (low, high) = (s.splat(T::from_f64(LOG_VARIANCE.0)), s.splat(T::from_f64(LOG_VARIANCE.1)));
     let inside = s.keep_lt(low, v, s.keep_lt(v, high, s.splat(T::ONE)));
-    (s.max(low, s.min(high, v)), inside) // NaN passes both: max and min give their second operand
+    (s.max(low, s.min(high, v)), inside) // NaN passes: max and min return their second operand
 }
 
-/// Adds the divergence of each row, `weight Σ_d max(free, ½ (μ² + e^v - v - 1))`, to its loss (`losses` `[batch]`).
+/// Adds the divergence of each row, `weight Σ_d max(free, ½ (μ² + e^v - v - 1))`, to its loss (`losses`
+/// `[batch]`).
 pub fn add_divergence<T: Element>(isa: Isa, divergence: Divergence<T>, h: Panels<'_, T>, losses: &mut [T]) {
     assert!(h.rows().is_multiple_of(2) && losses.len() == h.cols(), "a loss for each row");
     T::run(isa, AddDivergence { divergence, h, losses });
@@ -122,7 +125,7 @@ impl<T: Element> Kernel<T> for AddDivergence<'_, T> {
     }
 }
 
-/// The divergence of one dimension, and `e^v`.
+/// Returns the divergence of one dimension, and `e^v`.
 #[inline(always)]
 fn of_one<T: Element, S: Simd<T>>(s: S, mean: S::V, v: S::V) -> (S::V, S::V) {
     let variance = math::exp(s, v);
@@ -130,8 +133,9 @@ fn of_one<T: Element, S: Simd<T>>(s: S, mean: S::V, v: S::V) -> (S::V, S::V) {
     (s.mul(s.splat(T::from_f64(0.5)), s.mul_add(mean, mean, rest)), variance)
 }
 
-/// The delta of `h`, from the deltas `dz` of one sample's codes and the divergence. `h` and `dh` `[2 d, batch]`, `noise` and `dz` in its
-/// panels with `[d]` lines each.
+/// Computes the delta of `h` from the divergence and the deltas `dz` of the codes, for one sample per
+/// row. `h` and `dh` are `[2 d, batch]`; `noise` and `dz` hold a panel of `[d]` lines for each panel of
+/// `h`.
 pub fn backward<T: Element>(
     isa: Isa,
     divergence: Divergence<T>,
@@ -169,7 +173,8 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
         let len = self.h.rows() / 2 * T::PANEL;
         let half = s.splat(T::from_f64(0.5));
         let weight = s.splat(self.divergence.weight);
-        // Near the prior the divergence of a dimension may be rounded to 0 or less, where its slopes are still some.
+        // Near the prior, the divergence of a dimension may be rounded to 0 or less, although its
+        // derivatives are not 0.
         let all = self.divergence.free == T::ZERO;
         let free = s.splat(if all { T::from_f64(f64::NEG_INFINITY) } else { self.divergence.free });
         for index in 0..self.h.count() {
@@ -181,7 +186,7 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
                 let (mean, noise, dz) = (s.load(&means[at..]), s.load(&noise[at..]), s.load(&dz[at..]));
                 let (v, inside) = clamp(s, s.load(&variances[at..]));
                 let (nats, variance) = of_one(s, mean, v);
-                // Below what is free nothing pulls.
+                // Within the free bits, there is no pull towards the prior.
                 let pull = s.keep_lt(free, nats, weight);
                 s.store(s.mul_add(pull, mean, dz), &mut d_means[at..]);
                 let sigma = math::exp(s, s.mul(half, v));
@@ -193,8 +198,9 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
     }
 }
 
-/// `log p(z) - log q(z | x)` of the codes of every sample: `½ Σ_d (ε² + v - z²)`, the logarithm of what a code is less likely under the prior,
-/// into `ratios` (a panel row for each panel of codes).
+/// Computes `log p(z) - log q(z | x)`, which is `½ Σ_d (ε² + v - z²)`, for the codes of every sample:
+/// the log ratio of the densities of a code under the prior and under the posterior. `ratios` gets a
+/// panel row for each panel of codes.
 pub fn log_ratio<T: Element>(
     isa: Isa,
     samples: usize,
@@ -248,8 +254,9 @@ impl<T: Element> Kernel<T> for LogRatio<'_, T> {
     }
 }
 
-/// The delta of `h` for the bound of importance-weighted autoencoders (Burda et al. 2015, eq. 14): `dz` are the deltas of all samples' codes,
-/// already times the normalised importance `weights` (a panel row for each panel of codes).
+/// Computes the delta of `h` for the bound of importance-weighted autoencoders (Burda et al. 2015,
+/// eq. 14). `codes` are the noise and the codes; `dz` are the deltas of the codes of all samples,
+/// already multiplied by the normalised importance `weights` (a panel row for each panel of codes).
 pub fn backward_importance<T: Element>(
     isa: Isa,
     samples: usize,
@@ -306,14 +313,14 @@ impl<T: Element> Kernel<T> for BackwardImportance<'_, T> {
                 for sample in index * self.samples..(index + 1) * self.samples {
                     let from = sample * len + at;
                     let weight = s.load(&self.weights[sample * T::PANEL + at % T::PANEL..]);
-                    // -log p(z) pulls a code towards the prior by z.
+                    // The gradient of -log p(z) with respect to a code is z.
                     let d = s.mul_add(weight, s.load(&self.codes[from..]), s.load(&self.dz[from..]));
                     of_mean = s.add(of_mean, d);
                     of_noise = s.mul_add(d, s.load(&self.noise[from..]), of_noise);
                 }
                 s.store(of_mean, &mut d_means[at..]);
                 let sigma = math::exp(s, s.mul(half, v));
-                // log q(z | x) rises as the variance falls, by half of it, whatever the code.
+                // log q(z | x) changes by -1/2 per unit of log-variance, whatever the code.
                 let d = s.sub(s.mul(s.mul(half, sigma), of_noise), half);
                 s.store(s.mul(inside, d), &mut d_variances[at..]);
             }
@@ -321,7 +328,8 @@ impl<T: Element> Kernel<T> for BackwardImportance<'_, T> {
     }
 }
 
-/// Multiplies every column of the panels by its factor: `values` are panels of `lines` lines, `factors` a panel row for each.
+/// Multiplies every column of the panels by its factor. `values` are panels of `lines` lines; `factors`
+/// has a panel row for each panel.
 pub fn scale_columns<T: Element>(isa: Isa, lines: usize, factors: &[T], values: &mut [T]) {
     assert!(values.len() == factors.len() * lines, "{} values, {} factors", values.len(), factors.len());
     T::run(isa, ScaleColumns { lines, factors, values });

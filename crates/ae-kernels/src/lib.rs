@@ -1,9 +1,10 @@
-//! The arithmetic of training autoencoders on a CPU: slices in, slices out.
+//! Compute kernels for training autoencoders on CPUs: slices in, slices out.
 //!
 //! # Layout
 //!
-//! Every matrix of a training step is stored in *panels*: 64 bytes of columns at a time (16 for `f32`, 8 for
-//! `f64`), rows contiguous within a panel, so that one panel row is one cache line ([`panel`]):
+//! Every matrix of a training step is stored in *panels* that are 64 bytes wide (16 columns for `f32`, 8
+//! for `f64`). Rows are contiguous within a panel, so that one panel row, a *line*, is one cache line
+//! ([`panel`]):
 //!
 //! | matrix | rows | columns (in panels) |
 //! |---|---|---|
@@ -11,19 +12,21 @@
 //! | weights of a layer, its bias as the last row | inputs + 1 | outputs |
 //! | deltas, transposed for the weight gradient | rows of the batch | features |
 //!
-//! A register tile then reads one operand as vectors along a panel row and the other as scalars, in all three
-//! products of training ([`gemm`]), from one copy of the weights and without packing anything.
+//! In all three products of training ([`gemm`]), a register tile then reads one operand as vectors along
+//! a panel row and the other as scalars, from one copy of the weights and without packing anything.
 //!
-//! On CPUs that multiply tiles of bf16 there is a second way to compute the products, in mixed precision or, by splitting
-//! each operand in three, in that of `f32`: [`tile`].
+//! On CPUs that multiply tiles of bf16 there is a second way to compute the products, in mixed precision
+//! or, by splitting each operand in three, at `f32` precision: [`tile`].
 //!
 //! # Contract
 //!
-//! - Each element of a result is one chain of multiply-adds in a fixed order: rows of a batch, blocks of a matrix
-//!   and threads may be divided in any way without changing a bit. Only [`isa::Isa::fuses`] makes a difference.
-//! - No kernel allocates. What does, before the work: [`workspace::AlignedBuf`] where it is made or enlarged, the lists of
-//!   [`conv::Conv`] and [`sparse::Index`], and [`par::Pool`] when it starts.
-//! - Wrong shapes are a caller's bug and panic with the shapes; no data can cause a panic.
+//! - Each element of a result is accumulated by multiply-adds in a fixed order: the rows of a batch, the
+//!   blocks of a matrix and the threads may be divided in any way without changing a bit. Only
+//!   [`isa::Isa::fuses`] makes a difference.
+//! - No kernel allocates. Memory is allocated before the work: by [`workspace::AlignedBuf`] when it is
+//!   created or grown, for the lists of [`conv::Conv`] and [`sparse::Index`], and by [`par::Pool`] when
+//!   it starts.
+//! - Wrong shapes are a bug in the caller and panic with the shapes; no data can cause a panic.
 
 pub mod activation;
 pub mod contraction;

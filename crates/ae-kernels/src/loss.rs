@@ -1,57 +1,60 @@
-//! Losses: the value of each row and the delta of the output in one pass.
+//! Loss functions: the loss of each row and the delta of the output, in one pass.
 //!
-//! A target that is NaN is missing: it adds neither loss nor delta. An output that is NaN stays one, and makes the loss of its
-//! row NaN, unless its target is missing.
+//! A target that is NaN counts as missing: it contributes neither loss nor delta. An output that is NaN
+//! remains NaN and makes the loss of its row NaN, unless its target is missing.
 
 use crate::isa::Isa;
 use crate::math;
 use crate::panel::{Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 
-/// Features summed before their sum joins the total: keeps the rounding error of a long row near that of a short one.
+/// Number of features summed before their sum is added to the total: keeps the rounding error of a long
+/// row close to that of a short one.
 const RUN: usize = 32;
 
-/// The loss of an output `o` for a target `x`, summed over the features of a row.
+/// The loss between an output `o` and a target `x`, summed over the features of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
     /// `½ (o - x)²`
     SquaredError,
-    /// `|o - x|`, with slope 0 at 0.
+    /// `|o - x|`, with derivative 0 at 0.
     AbsoluteError,
-    /// `½ (o - x)²` up to `|o - x| = delta`, from there on `delta (|o - x| - ½ delta)` (Huber 1964).
+    /// `½ (o - x)²` up to `|o - x| = delta`, and `delta (|o - x| - ½ delta)` beyond (Huber 1964).
     Huber {
-        /// Where it turns from a parabola to a line; above 0.
+        /// Where the parabola turns into a line; greater than 0.
         delta: f64,
     },
-    /// `ln(1 + e^o) - x o`: the cross-entropy of `x` in `[0, 1]` and `p = 1 / (1 + e^-o)`.
+    /// `ln(1 + e^o) - x o`: the cross-entropy between `x` in `[0, 1]` and `p = 1 / (1 + e^-o)`.
     BinaryCrossEntropy,
     /// `½ (p - x)²` with `p = 1 / (1 + e^-o)`, for `x` in `[0, 1]`.
     SigmoidSquaredError,
-    /// `½ (ln 2π + v + (o - x)² e^-v)`, the negative log-likelihood of a Gaussian. The output has twice the features of the
-    /// target: the means `o`, then as many log-variances `v`, which count as within `[-30, 20]`, with slope 0 outside.
+    /// `½ (ln 2π + v + (o - x)² e^-v)`, the negative log-likelihood of a Gaussian. The output has twice
+    /// as many features as the target: the means `o`, then the log-variances `v`, which are clamped to
+    /// `[-30, 20]`, with derivative 0 outside.
     GaussianNll,
 }
 
 impl Loss {
-    /// Features of the output for so many of the target.
+    /// Returns the number of output features for a target with this many features.
     pub fn outputs(self, features: usize) -> usize {
         if self == Loss::GaussianNll { 2 * features } else { features }
     }
 }
 
-/// What an evaluation says of each row of the batch.
+/// The per-row results of [`evaluate`].
 #[derive(Debug)]
 pub struct RowLosses<'a, T> {
     /// The loss, `[batch]`.
     pub losses: &'a mut [T],
-    /// `Σ_features (x̂ - x)²`, `[batch]`, where `x̂` is what the output stands for: `o`, or `1 / (1 + e^-o)` for
-    /// [`Loss::BinaryCrossEntropy`] and [`Loss::SigmoidSquaredError`].
+    /// The squared error `Σ_features (x̂ - x)²`, `[batch]`, where `x̂` is the reconstruction: `o`, or
+    /// `1 / (1 + e^-o)` for [`Loss::BinaryCrossEntropy`] and [`Loss::SigmoidSquaredError`].
     pub squares: &'a mut [T],
 }
 
-/// Evaluates `loss` for every row of the batch: `output` `[outputs, batch]` becomes its delta, the derivative of the row's loss.
-/// `weights` (`[features]`) multiply the losses of the features where they are given.
+/// Evaluates `loss` for every row of the batch. `output` `[outputs, batch]` is overwritten with its
+/// delta, the derivative of the row's loss. If `weights` (`[features]`) are given, they multiply the
+/// losses of the features.
 pub fn evaluate<T: Element>(
     isa: Isa,
     loss: Loss,
@@ -100,9 +103,9 @@ impl<T: Element> Kernel<T> for Evaluate<'_, T> {
     }
 }
 
-/// The loss of one feature on vectors.
+/// The loss of one feature, applied to vectors.
 trait OnVectors<T: Element>: Copy {
-    /// Loss, its derivative by the output, and `x̂ - x`.
+    /// The loss, its derivative with respect to the output, and `x̂ - x`.
     fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3];
 }
 
@@ -132,7 +135,7 @@ impl<T: Element> OnVectors<T> for AbsoluteError {
     fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
         let d = s.sub(output, target);
         let size = s.abs(d);
-        // NaN compares false, and is not zero: it passes as the sign does.
+        // NaN compares false, so `d` is selected, which passes the NaN on.
         let slope = s.select_lt(s.splat(T::ZERO), size, s.copysign(s.splat(T::ONE), d), d);
         [size, slope, d]
     }
@@ -143,8 +146,8 @@ impl<T: Element> OnVectors<T> for Huber<T> {
     fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
         let d = s.sub(output, target);
         let (size, delta) = (s.abs(d), s.splat(self.delta));
-        let near = s.min(delta, size); // NaN passes: min gives its second operand
-        // Parabola and line in one: near |d| - ½ near².
+        let near = s.min(delta, size); // NaN passes: min returns its second operand
+        // Parabola and line in one formula: near |d| - ½ near².
         let loss = s.mul(near, s.neg_mul_add(s.splat(T::from_f64(0.5)), near, size));
         [loss, s.copysign(near, d), d]
     }
@@ -153,8 +156,9 @@ impl<T: Element> OnVectors<T> for Huber<T> {
 impl<T: Element> OnVectors<T> for CrossEntropy {
     #[inline(always)]
     fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
-        // With the sigmoid as 1 - below where the output is above 0, nothing is taken from a number near one: a target of 1 that is nearly
-        // reached is judged as finely as a target of 0.
+        // With the sigmoid as 1 - below where the output is above 0, nothing is subtracted from a number
+        // close to 1: the loss is as precise for a target of 1 that is nearly reached as for a target of
+        // 0.
         let (zero, rest) = (s.splat(T::ZERO), s.sub(s.splat(T::ONE), target));
         let [below, tail] = math::below_and_tail(s, output);
         let d = s.select_lt(output, zero, s.sub(below, target), s.sub(rest, below));
@@ -193,7 +197,7 @@ impl<T: Element> Evaluate<'_, T> {
                             let weight = s.splat(weights[f]);
                             (value, delta) = (s.mul(weight, value), s.mul(weight, delta));
                         }
-                        // What is missing counts as zero.
+                        // Missing targets count as zero.
                         let d = s.keep_known(t, d);
                         s.store(s.keep_known(t, delta), &mut o[lane..]);
                         losses = s.add(losses, s.keep_known(t, value));
@@ -250,8 +254,9 @@ impl<T: Element> Evaluate<'_, T> {
     }
 }
 
-/// The penalty `weight Σ_features |a|` of each row: added to its loss (`losses` `[batch]`), and its slope, 0 at 0, to `delta`, which gives `dx`.
-/// `delta` and `dx` are laid out like `values` `[features, batch]`.
+/// Adds the penalty `weight Σ_features |a|` of each row to its loss (`losses` `[batch]`), and writes
+/// `delta` plus the derivative of the penalty (0 at `a = 0`) to `dx`. `delta` and `dx` have the layout
+/// of `values` `[features, batch]`.
 pub fn absolute<T: Element>(
     isa: Isa,
     weight: T,
@@ -310,7 +315,8 @@ impl<T: Element> Kernel<T> for Absolute<'_, T> {
     }
 }
 
-/// The log-variances that are told apart: the exponentials of all stay far from the ends of `f32`.
+/// The bounds that log-variances are clamped to: the exponentials of all of them stay far from the
+/// limits of `f32`.
 pub(crate) const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
 
 #[inline(always)]

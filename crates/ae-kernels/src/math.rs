@@ -1,13 +1,15 @@
-//! `exp`, `tanh`, `sigmoid` and `softplus` on vectors: no tables, no branches, at most one division.
+//! Vectorised `exp`, `tanh`, `sigmoid` and `softplus`: no tables, no branches, at most one division
+//! each.
 //!
-//! Each file states the pieces of its function's domain, where its constants come from, and the bound on its
-//! error in ulp ([`Function::ulp_bound`]). The bounds hold for every finite and infinite input, denormal results
-//! included (underflow is gradual), and whether or not multiply-adds round once; NaN gives NaN.
+//! The documentation of each file states how the domain of its function is divided, where its constants
+//! come from, and a bound on its error in ulp ([`Function::ulp_bound`]). The bounds hold for every
+//! finite and infinite input, for denormal results (underflow is gradual), and whether or not
+//! multiply-adds are fused. NaN gives NaN.
 //!
-//! All rest on the same split `x = n ln 2 + r`, `e^x = 2^n e^r`, with `n ln 2` subtracted in two pieces of
-//! which the first has so few bits that its product with `n` is exact. The polynomials approximate
-//! `(e^r - 1 - r) / r^2` and are the minimax ones in the sense of the relative error of the result, found with
-//! the exchange algorithm of Remez in arithmetic of 60 digits, then rounded to the element type.
+//! All functions rest on the same split `x = n ln 2 + r`, `e^x = 2^n e^r`. `n ln 2` is subtracted in two
+//! pieces, the first of which has so few bits that its product with `n` is exact. The polynomials
+//! approximate `(e^r - 1 - r) / r^2`; they are minimax with respect to the relative error of the result,
+//! found with the Remez exchange algorithm in 60-digit arithmetic, then rounded to the element type.
 
 mod exp;
 mod sigmoid;
@@ -27,7 +29,7 @@ pub(crate) use tanh::tanh;
 use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
 
-/// The functions of this module by name: what tests, benches and the exhaustive check loop over.
+/// The functions of this module, for tests, benchmarks and the exhaustive check to loop over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Function {
@@ -45,7 +47,7 @@ impl Function {
     /// Every function.
     pub const ALL: [Function; 4] = [Function::Exp, Function::Tanh, Function::Sigmoid, Function::Softplus];
 
-    /// Its name, in lower case.
+    /// The name of the function, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Function::Exp => "exp",
@@ -55,8 +57,8 @@ impl Function {
         }
     }
 
-    /// The most by which a result may differ from the true value, in units in the last place of the `T` nearest
-    /// to the true value, on every instruction set. For `f32` that is checked for every input, for `f64` on samples.
+    /// The largest error of a result on any instruction set, in units in the last place of the `T`
+    /// nearest to the true value. The bound is checked for every input of `f32` and on samples of `f64`.
     pub fn ulp_bound<T: Coefficients>(self) -> f64 {
         match self {
             Function::Exp => T::EXP.ulp_bound,
@@ -71,13 +73,13 @@ impl Function {
 ///
 /// Implemented for `f32` and `f64`; sealed, since only this crate can build the constants.
 pub trait Coefficients: Copy + 'static {
-    /// Those of [`Function::Exp`].
+    /// The constants of [`Function::Exp`].
     const EXP: ExpConstants<Self>;
-    /// Those of [`Function::Tanh`].
+    /// The constants of [`Function::Tanh`].
     const TANH: TanhConstants<Self>;
-    /// Those of [`Function::Sigmoid`], beyond those of `e^x`.
+    /// The constants of [`Function::Sigmoid`], in addition to those of `e^x`.
     const SIGMOID: SigmoidConstants<Self>;
-    /// Those of [`Function::Softplus`], beyond those of `e^x`.
+    /// The constants of [`Function::Softplus`], in addition to those of `e^x`.
     const SOFTPLUS: SoftplusConstants<Self>;
 }
 
@@ -95,8 +97,8 @@ impl Coefficients for f64 {
     const SOFTPLUS: SoftplusConstants<f64> = softplus::F64;
 }
 
-/// `x <- function(x)`, every element. What becomes of an element depends on neither its place in the slice nor
-/// its neighbours.
+/// Replaces every element `x` by `function(x)`. The result of an element depends neither on its position
+/// in the slice nor on its neighbours.
 pub fn apply<T: Element>(isa: Isa, function: Function, values: &mut [T]) {
     T::run(isa, Apply { function, values });
 }
@@ -119,7 +121,8 @@ impl<T: Element> Kernel<T> for Apply<'_, T> {
     }
 }
 
-/// One function on vectors. A trait and not a closure: closures need not honour forced inlining.
+/// A function on vectors. A trait rather than a closure, because forced inlining cannot be relied on for
+/// closures.
 trait OnVector<T: Element>: Copy {
     fn call<S: Simd<T>>(self, s: S, x: S::V) -> S::V;
 }
@@ -169,7 +172,8 @@ fn map<T: Element, S: Simd<T>, F: OnVector<T>>(s: S, f: F, values: &mut [T]) {
     }
     let tail = vectors.into_remainder();
     if !tail.is_empty() {
-        // No instruction set has more lanes than a panel row has elements, and no element is under 4 bytes.
+        // No vector has more than 16 lanes: it is at most a panel row, and no element has fewer than 4
+        // bytes.
         let mut padded = [T::ZERO; 16];
         padded[..tail.len()].copy_from_slice(tail);
         let v = f.call(s, s.load(&padded));
@@ -197,9 +201,9 @@ mod tests {
 
     use super::*;
 
-    /// Checks the stated bounds of a function over samples of its whole domain: every exponent of both signs with
-    /// random mantissas, where it does something, and around `thresholds`; on every instruction set. What is
-    /// reported is the worst input. (All of `f32` is the business of `cargo xtask ulp`.)
+    /// Checks the stated bounds of a function on every instruction set, over samples of its whole
+    /// domain: every exponent of both signs with random mantissas, the ranges where the function varies,
+    /// and values around `thresholds`. Reports the worst input. (`cargo xtask ulp` checks all of `f32`.)
     #[track_caller]
     pub(super) fn check_bounds(function: Function, precise: fn(f64) -> Precise, thresholds: &[f64]) {
         let mut random = SplitMix64::new(2024);
@@ -220,7 +224,7 @@ mod tests {
             let bits = (threshold as f32).to_bits();
             inputs.extend((bits - 50..=bits + 50).map(f32::from_bits));
         }
-        // The precise functions are slow; for `f32` those of the standard library are as good.
+        // The precise functions are slow; for `f32`, those of the standard library are accurate enough.
         let reference = |x: f64| match function {
             Function::Exp => x.exp(),
             Function::Tanh => x.tanh(),
@@ -256,7 +260,8 @@ mod tests {
         }
     }
 
-    /// Checks single values of both types to the bit, on every instruction set. A NaN may be any NaN.
+    /// Checks individual values of both types bit for bit, on every instruction set. Any NaN matches
+    /// NaN.
     #[track_caller]
     pub(super) fn check_exact(function: Function, table: &[(f64, f64)]) {
         for isa in Isa::available() {
@@ -293,7 +298,7 @@ mod tests {
         inputs
     }
 
-    /// The result of an element depends on nothing but the element, and nothing outside the slice changes.
+    /// The result of an element depends only on that element, and nothing outside the slice changes.
     #[track_caller]
     fn check_positions<T: Element>() {
         for isa in Isa::available() {

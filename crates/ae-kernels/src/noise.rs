@@ -1,8 +1,8 @@
-//! Random numbers in panels, and the corruptions and masks made of them.
+//! Random numbers in panels, and the corruptions and masks made from them.
 //!
-//! A number is a function of a [`Stream`], the row's place in its batch, its feature and which of several drawings it is; of
-//! nothing else, so that threads, blocks and instruction sets make no difference. It is computed in `f32` without fused
-//! multiply-adds, whatever the element type.
+//! Each number is a function of the [`Stream`], the position of the row in its batch, the feature, and
+//! the index of the drawing, and of nothing else, so that threads, blocks and instruction sets make no
+//! difference. It is computed in `f32` without fused multiply-adds, whatever the element type.
 
 mod philox;
 
@@ -13,39 +13,39 @@ use crate::panel::{self, Affine, Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Portable, Simd, WORDS, Words};
 use philox::philox;
 
-/// A source of random numbers that has no state.
+/// A stateless source of random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// Which numbers: those of different keys are independent.
+    /// The key of the generator: different keys give independent numbers.
     pub key: u64,
-    /// The place in the batch of the first row of the panels at hand.
+    /// The position in the batch of the first row of the panels at hand.
     pub first_row: usize,
-    /// Which of several drawings for the same rows.
+    /// The index of the drawing, where several are made for the same rows.
     pub drawing: usize,
 }
 
-/// How rows are corrupted. Each cell meets its own fate.
+/// How rows are corrupted. Every value is corrupted independently.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Noise {
-    /// Adds a normal number of this standard deviation.
+    /// Adds a normally distributed number with this standard deviation.
     Gaussian {
         /// Standard deviation.
         sigma: f64,
     },
-    /// Becomes 0 with this probability (Vincent et al. 2008, sec. 2.3).
+    /// Sets a value to 0 with this probability (Vincent et al. 2008, sec. 2.3).
     Masking {
-        /// In `[0, 1]`.
+        /// The probability, in `[0, 1]`.
         share: f64,
     },
-    /// Becomes 0 or 1, each as likely, with this probability (Vincent et al. 2010, sec. 3.3).
+    /// Sets a value to 0 or 1, equally likely, with this probability (Vincent et al. 2010, sec. 3.3).
     SaltAndPepper {
-        /// In `[0, 1]`.
+        /// The probability, in `[0, 1]`.
         share: f64,
     },
 }
 
-/// `dst` becomes `src` with noise. Missing values, which are NaN, become 0.
+/// Writes `src` with noise to `dst`. Missing values, which are NaN, become 0.
 pub fn corrupt<T: Element>(
     isa: Isa,
     noise: Noise,
@@ -68,19 +68,20 @@ pub fn corrupt<T: Element>(
     }
 }
 
-/// The rows that [`swap`] takes values from.
+/// The rows that [`swap`] takes replacement values from.
 #[derive(Clone, Copy, Debug)]
 pub struct Donors<'a, T> {
-    /// Row-major, `[_, features]`.
+    /// A row-major table, `[_, features]`.
     pub table: &'a [f32],
-    /// Which of its rows; at least one.
+    /// The donor rows of the table; at least one.
     pub indices: &'a [usize],
-    /// Their scaling, as in [`crate::panel::gather_rows`].
+    /// The scaling of the table, as in [`crate::panel::gather_rows`].
     pub map: Option<Affine<'a, T>>,
 }
 
-/// `dst` becomes `src`, but for a share of the values, which become those that a random one of the donors has in the same feature.
-/// Missing values, which are NaN, become 0. Panics if a donor is beyond the table.
+/// Writes `src` to `dst`, but replaces a fraction `share` of the values by those that random donors have
+/// in the same feature. Missing values, which are NaN, become 0. Panics if a donor is beyond the end of
+/// the table.
 pub fn swap<T: Element>(
     share: f64,
     stream: Stream,
@@ -116,24 +117,26 @@ pub fn swap<T: Element>(
     }
 }
 
-/// Drops each value with probability `share` and divides the others by `1 - share` (Srivastava et al. 2014, sec. 10, inverted): its
-/// own derivative, since the same stream drops the same.
+/// Drops each value with probability `share` and divides the others by `1 - share` (inverted dropout;
+/// Srivastava et al. 2014, sec. 10). The function is its own derivative: the same stream drops the same
+/// values.
 pub fn drop_out<T: Element>(isa: Isa, share: f64, stream: Stream, src: Panels<'_, T>, dst: PanelsMut<'_, T>) {
     assert!(src.rows() == dst.rows() && src.cols() == dst.cols(), "panels of different sizes");
     let of = DropOut { share: T::from_f32(share as f32), scale: T::from_f64(1.0 / (1.0 - share)) };
     T::run(isa, Each { stream, src, dst, of });
 }
 
-/// Standard normal numbers.
+/// Fills `dst` with standard normal numbers.
 pub fn normal<T: Element>(isa: Isa, stream: Stream, dst: PanelsMut<'_, T>) {
     T::run(isa, Normal { stream, dst });
 }
 
-/// What becomes of values, given random numbers.
+/// An operation on values, given random numbers.
 trait Fate<T: Element>: Copy {
-    /// Whether a missing value, which is NaN, becomes zero; else it stays, or is dropped like others.
+    /// Whether a missing value, which is NaN, becomes zero. Otherwise it is treated like any other
+    /// value.
     const MISSING_IS_ZERO: bool = true;
-    /// The numbers of words.
+    /// Converts random words to the random numbers that [`Fate::apply`] takes.
     #[inline(always)]
     fn numbers(words: &[u32; WORDS]) -> [f32; WORDS] {
         let mut numbers = [0.0; WORDS];
@@ -191,7 +194,7 @@ impl<T: Element> Fate<T> for SaltAndPepper<T> {
 }
 
 impl<T: Element> Fate<T> for DropOut<T> {
-    // NaN between layers is no missing value, but the sign that training has diverged.
+    // Between layers, NaN is not a missing value but the sign that training has diverged.
     const MISSING_IS_ZERO: bool = false;
     #[inline(always)]
     fn apply<S: Simd<T>>(self, s: S, x: S::V, u: S::V) -> S::V {
@@ -256,14 +259,14 @@ impl<T: Element> Kernel<T> for Normal<'_, T> {
     }
 }
 
-/// What a word is for, where a value needs two.
+/// What a random word is used for, where a value needs two.
 #[derive(Clone, Copy)]
 enum Use {
     Value,
     Donor,
 }
 
-/// The words of four features, `[4][rows of a panel]`.
+/// Random words for the four features of `group`, `[4][rows of a panel]`.
 #[inline(always)]
 fn words<T: Element, S: Words>(
     s: S,
@@ -279,13 +282,13 @@ fn words<T: Element, S: Words>(
     philox(s, [rows, group, drawing, which], stream.key).map(|words| s.array(words))
 }
 
-/// In (0, 1), the middle of one of 2²³ equal steps.
+/// Uniform in (0, 1): the middle of one of 2²³ equal steps.
 #[inline(always)]
 fn uniform(word: u32) -> f32 {
     ((word >> 9) as f32 + 0.5) * (1.0 / 8_388_608.0)
 }
 
-/// Polynomials of Giles (2010, "Approximating the erfinv function", table 1), highest powers first.
+/// The polynomials of Giles (2010, "Approximating the erfinv function", table 1), highest powers first.
 const CENTRE: [f32; 9] = [
     2.810_226_4e-8,
     3.432_739_4e-7,
@@ -309,10 +312,11 @@ const TAIL: [f32; 9] = [
     2.832_976_8,
 ];
 
-/// Where the second polynomial takes over: beyond 2.94 standard deviations, one number of 300.
+/// Where the second polynomial takes over: beyond 2.94 standard deviations, one number in 300.
 const FAR: f32 = 5.0;
 
-/// The normal number below which a share `u` of them lies, `√2 erf⁻¹(2u - 1)`, for each word's `u`: within 4e-7 of it, relatively.
+/// The normal quantile of each word, `√2 erf⁻¹(2u - 1)` with `u` its uniform number, with a relative
+/// error of at most 4e-7.
 #[inline(always)]
 fn normals(words: &[u32; WORDS]) -> [f32; WORDS] {
     let (mut x, mut w, mut normals) = ([0.0; WORDS], [0.0; WORDS], [0.0; WORDS]);
@@ -323,7 +327,7 @@ fn normals(words: &[u32; WORDS]) -> [f32; WORDS] {
         normals[i] = SQRT_2 * x[i] * polynomial(&CENTRE, w[i] - 2.5);
         any_far |= w[i] >= FAR;
     }
-    // Most lines have none: the way for both would take twice as long.
+    // Most lines have none, and computing both polynomials would take twice as long.
     if any_far {
         for i in 0..WORDS {
             if w[i] >= FAR {
@@ -343,7 +347,8 @@ fn polynomial(coefficients: &[f32; 9], t: f32) -> f32 {
     sum
 }
 
-/// `ln x` of a normal number: `x = 2^n m` with `m` in `[1/√2, √2)`, `ln m = 2 atanh((m - 1) / (m + 1))`.
+/// `ln x` of a positive normal (not denormal) number: `x = 2^n m` with `m` in `[1/√2, √2)`,
+/// `ln m = 2 atanh((m - 1) / (m + 1))`.
 #[inline(always)]
 fn ln(x: f32) -> f32 {
     const HALF_ROOT: u32 = 0x3f35_04f3; // √½
@@ -369,12 +374,13 @@ mod tests {
         assert!((ln(f32::MIN_POSITIVE) - f32::MIN_POSITIVE.ln()).abs() < 1e-5);
     }
 
-    /// The normal number of a word.
+    /// The normal quantile of a word.
     fn quantile_of(word: u32) -> f32 {
         normals(&[word; WORDS])[WORDS - 1]
     }
 
-    /// The distribution function of the normal distribution undoes the quantile: by its series (Abramowitz & Stegun 26.2.10).
+    /// The normal distribution function, computed by its series (Abramowitz & Stegun 26.2.10), inverts
+    /// the quantile.
     #[test]
     fn quantiles() {
         let below = |x: f64| {

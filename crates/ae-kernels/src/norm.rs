@@ -1,23 +1,23 @@
 //! Layer normalisation (Ba, Kiros & Hinton 2016), without gain and bias.
 //!
-//! Each column, which is a row of the batch, is normalised over its features: `y = (x - μ) r` with their mean `μ`, their variance
-//! `σ²` (that of all of them, not of a sample) and the scale `r = 1 / √(σ² + ε)`.
+//! Each column, that is, each row of the batch, is normalised over its features: `y = (x - μ) r` with
+//! the mean `μ` of the features, their (population) variance `σ²` and the scale `r = 1 / √(σ² + ε)`.
 //!
-//! Sums over the features run down a panel in four chains, feature `f` in chain `f mod 4`, which are added in pairs at the end: one
-//! fixed order, whatever the vectors' length.
+//! Sums over the features run down a panel in four chains, feature `f` in chain `f mod 4`, which are
+//! added pairwise at the end: a fixed order, whatever the vector length.
 
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 
-/// `ε`, which bounds the scale where all features are alike.
+/// `ε`, which bounds the scale where all features are equal.
 pub const EPSILON: f64 = 1e-5;
 
-/// Sums side by side, to hide the latency of one.
+/// Number of interleaved sums, to hide the latency of an addition.
 const SUMS: usize = 4;
 
-/// Normalises each column of `x` `[features, batch]` into `y`, of the same shape. `scales` gets `r`, a panel row for each panel, where it is
-/// asked for.
+/// Normalises each column of `x` `[features, batch]` into `y`, of the same shape. `scales`, if given,
+/// receives `r`, one panel row for each panel.
 pub fn forward<T: Element>(isa: Isa, x: Panels<'_, T>, y: PanelsMut<'_, T>, scales: Option<&mut [T]>) {
     assert!(
         y.rows() == x.rows() && y.cols() == x.cols(),
@@ -33,8 +33,9 @@ pub fn forward<T: Element>(isa: Isa, x: Panels<'_, T>, y: PanelsMut<'_, T>, scal
     T::run(isa, Forward { x, y, scales });
 }
 
-/// The delta `dx` of `x` from the delta `dy` of `y` and what [`forward`] gave: `dx = r (dy - mean(dy) - y mean(dy ⊙ y))`, means over the
-/// features. `y`, `dy` and `dx` `[features, batch]`.
+/// Computes the delta `dx` of `x` from the delta `dy` of `y` and the results of [`forward`]:
+/// `dx = r (dy - mean(dy) - y mean(dy ⊙ y))`, with means over the features. `y`, `dy` and `dx` are
+/// `[features, batch]`.
 pub fn backward<T: Element>(
     isa: Isa,
     y: Panels<'_, T>,
@@ -79,7 +80,8 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                     }
                 }
                 let mean = s.mul(share, together(s, sums));
-                // The variance from the deviations themselves: the difference of two large sums would lose its digits.
+                // The variance is computed from the deviations: the difference of two large sums would
+                // lose precision.
                 let mut sums = [zero; SUMS];
                 for (lines, to) in x.chunks(SUMS * T::PANEL).zip(y.chunks_mut(SUMS * T::PANEL)) {
                     let lines = lines.chunks_exact(T::PANEL).zip(to.chunks_exact_mut(T::PANEL));
@@ -91,7 +93,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                 }
                 let variance = s.mul(share, together(s, sums));
                 let scale = s.div(one, s.sqrt(s.add(variance, epsilon)));
-                // Of a variance that overflows the scale is no number, and not the zero that would hide it.
+                // If the variance overflows, make the scale NaN: zero would hide the overflow.
                 let scale = s.add(scale, s.sub(variance, variance));
                 for to in y.chunks_exact_mut(T::PANEL) {
                     let to = &mut to[lane..];
@@ -144,7 +146,7 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
     }
 }
 
-/// The sum of the chains.
+/// Adds the chains.
 #[inline(always)]
 fn together<T: Element, S: Simd<T>>(s: S, [a, b, c, d]: [S::V; SUMS]) -> S::V {
     s.add(s.add(a, b), s.add(c, d))

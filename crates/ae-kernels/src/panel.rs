@@ -1,28 +1,29 @@
-//! The panel layout, and the ways in and out of it.
+//! The panel layout, and conversions into and out of it.
 //!
-//! A matrix `[rows, cols]` in panels is `[cols / P][rows][P]` with `P =` [`Element::PANEL`]: element `(r, c)` is at
-//! `(c / P * rows + r) * P + c % P`. The last panel is padded; what the padding holds is said where it matters.
+//! A matrix `[rows, cols]` in panels is `[cols / P][rows][P]` with `P =` [`Element::PANEL`]: element
+//! `(r, c)` is at `(c / P * rows + r) * P + c % P`. The last panel is padded; what the padding holds is
+//! specified where it matters.
 
 use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
 
-/// Panels of a matrix with `cols` columns.
+/// Number of panels of a matrix with `cols` columns.
 pub fn panel_count<T: Element>(cols: usize) -> usize {
     cols.div_ceil(T::PANEL)
 }
 
-/// Elements of a `[rows, cols]` matrix in panels, padding included.
+/// Number of elements of a `[rows, cols]` matrix in panels, including padding.
 pub fn panel_len<T: Element>(rows: usize, cols: usize) -> usize {
     panel_count::<T>(cols) * rows * T::PANEL
 }
 
-/// Where element `(row, col)` of a matrix with `rows` rows is.
+/// Index of element `(row, col)` of a matrix with `rows` rows.
 #[inline]
 pub fn panel_index<T: Element>(rows: usize, row: usize, col: usize) -> usize {
     (col / T::PANEL * rows + row) * T::PANEL + col % T::PANEL
 }
 
-/// A matrix in panels.
+/// A read-only view of a matrix in panels.
 #[derive(Clone, Copy, Debug)]
 pub struct Panels<'a, T> {
     data: &'a [T],
@@ -30,7 +31,7 @@ pub struct Panels<'a, T> {
     cols: usize,
 }
 
-/// A matrix in panels, to write.
+/// A mutable view of a matrix in panels.
 #[derive(Debug)]
 pub struct PanelsMut<'a, T> {
     data: &'a mut [T],
@@ -39,29 +40,29 @@ pub struct PanelsMut<'a, T> {
 }
 
 impl<'a, T: Element> Panels<'a, T> {
-    /// The view `[rows, cols]`. Panics unless `data` holds exactly [`panel_len`] elements.
+    /// Creates the view `[rows, cols]`. Panics unless `data` holds exactly [`panel_len`] elements.
     #[track_caller]
     pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
         check_len::<T>(data.len(), rows, cols);
         Panels { data, rows, cols }
     }
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
-    /// Columns, without the padding.
+    /// Number of columns, without the padding.
     pub fn cols(&self) -> usize {
         self.cols
     }
-    /// The elements, in the layout of the module.
+    /// The elements, in panel layout.
     pub fn data(&self) -> &'a [T] {
         self.data
     }
-    /// Panels.
+    /// Number of panels.
     pub fn count(&self) -> usize {
         panel_count::<T>(self.cols)
     }
-    /// Columns of panel `index`: all that a panel can have but for the last one's.
+    /// Columns of panel `index`: as many as a panel can have, except perhaps in the last one.
     pub fn lanes(&self, index: usize) -> usize {
         T::PANEL.min(self.cols.saturating_sub(index * T::PANEL))
     }
@@ -69,28 +70,28 @@ impl<'a, T: Element> Panels<'a, T> {
     pub fn panel(&self, index: usize) -> &'a [T] {
         &self.data[index * self.rows * T::PANEL..][..self.rows * T::PANEL]
     }
-    /// The element, for tests and borders.
+    /// Element `(row, col)`, for tests and occasional access.
     pub fn get(&self, row: usize, col: usize) -> T {
         self.data[panel_index::<T>(self.rows, row, col)]
     }
 }
 
 impl<'a, T: Element> PanelsMut<'a, T> {
-    /// The view `[rows, cols]`. Panics unless `data` holds exactly [`panel_len`] elements.
+    /// Creates the view `[rows, cols]`. Panics unless `data` holds exactly [`panel_len`] elements.
     #[track_caller]
     pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> Self {
         check_len::<T>(data.len(), rows, cols);
         PanelsMut { data, rows, cols }
     }
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
-    /// Columns, without the padding.
+    /// Number of columns, without the padding.
     pub fn cols(&self) -> usize {
         self.cols
     }
-    /// The elements, in the layout of the module.
+    /// The elements, in panel layout.
     pub fn data(&mut self) -> &mut [T] {
         self.data
     }
@@ -98,7 +99,7 @@ impl<'a, T: Element> PanelsMut<'a, T> {
     pub fn panel(&mut self, index: usize) -> &mut [T] {
         &mut self.data[index * self.rows * T::PANEL..][..self.rows * T::PANEL]
     }
-    /// The same matrix, to read.
+    /// A read-only view of the same matrix.
     pub fn as_panels(&self) -> Panels<'_, T> {
         Panels { data: self.data, rows: self.rows, cols: self.cols }
     }
@@ -115,7 +116,7 @@ fn check_len<T: Element>(len: usize, rows: usize, cols: usize) {
     );
 }
 
-/// Writes the row-major `[rows, cols]` matrix `src` in panels; zeros in the padding.
+/// Writes the row-major `[rows, cols]` matrix `src` in panels, with zeros in the padding.
 pub fn pack<T: Element>(src: &[T], mut dst: PanelsMut<'_, T>) {
     let (rows, cols) = (dst.rows, dst.cols);
     assert!(src.len() == rows * cols, "a [{rows}, {cols}] matrix has not {} elements", src.len());
@@ -143,8 +144,8 @@ pub fn unpack<T: Element>(src: Panels<'_, T>, dst: &mut [T]) {
 }
 
 /// A shift and a factor for each feature: `(x - shift) * factor` on the way in ([`gather_rows`]),
-/// `y * factor + shift` on the way out ([`scatter_rows`]). Shifting first keeps the digits of a feature whose
-/// values are large beside their spread.
+/// `y * factor + shift` on the way out ([`scatter_rows`]). Shifting first preserves the digits of a
+/// feature whose values are large compared with their spread.
 #[derive(Clone, Copy, Debug)]
 pub struct Affine<'a, T> {
     /// `[features]`
@@ -154,14 +155,14 @@ pub struct Affine<'a, T> {
 }
 
 impl<T: Copy> Affine<'_, T> {
-    /// That of some features.
+    /// The map of `count` features from `first` on.
     #[inline(always)]
     fn part(self, first: usize, count: usize) -> Self {
         Affine { factor: &self.factor[first..][..count], shift: &self.shift[first..][..count] }
     }
 }
 
-/// Some values of a row on their way in; the map is of as many features.
+/// Converts some values of a row on their way in; `map` covers the same features.
 #[inline(always)]
 fn inwards<T: Element>(map: Option<Affine<'_, T>>, from: &[f32], to: &mut [T]) {
     let values = to.iter_mut().zip(from);
@@ -179,8 +180,8 @@ fn inwards<T: Element>(map: Option<Affine<'_, T>>, from: &[f32], to: &mut [T]) {
     }
 }
 
-/// A value of a row on its way in. One that is known stays one: infinite ones would end as differences that are none. NaN, a missing one,
-/// passes.
+/// Scales a value of a row on its way in. A known value stays known: it is kept finite, because infinite
+/// values would end as differences that are NaN. NaN, a missing value, passes through.
 #[inline(always)]
 pub(crate) fn scaled<T: Element>(x: f32, factor: T, shift: T) -> T {
     let scaled = (T::from_f32(x) - shift) * factor;
@@ -189,7 +190,7 @@ pub(crate) fn scaled<T: Element>(x: f32, factor: T, shift: T) -> T {
     if bounded < least { least } else { bounded }
 }
 
-/// Some values of a row on their way out.
+/// Converts some values of a row on their way out.
 #[inline(always)]
 fn outwards<T: Element>(map: Option<Affine<'_, T>>, from: &[T], to: &mut [f32]) {
     let values = to.iter_mut().zip(from);
@@ -207,8 +208,8 @@ fn outwards<T: Element>(map: Option<Affine<'_, T>>, from: &[T], to: &mut [f32]) 
     }
 }
 
-/// Brings rows of a row-major table into panels: column `i` of `dst` becomes row `indices[i]` of
-/// `src` (`[_, features]`), as `(x - shift) * factor` where there is a `map`. The padding becomes zero.
+/// Gathers rows of a row-major table into panels: column `i` of `dst` becomes row `indices[i]` of `src`
+/// (`[_, features]`), as `(x - shift) * factor` if there is a `map`. The padding becomes zero.
 pub fn gather_rows<T: Element>(
     isa: Isa,
     src: &[f32],
@@ -230,7 +231,7 @@ struct Gather<'a, T> {
     dst: PanelsMut<'a, T>,
 }
 
-/// Largest panel width of any element type: the side of the blocks that are turned.
+/// Largest panel width of any element type: the side of the blocks that are transposed.
 pub(crate) const MAX_PANEL: usize = 16;
 
 impl<T: Element> Kernel<T> for Gather<'_, T> {
@@ -250,7 +251,7 @@ impl<T: Element> Kernel<T> for Gather<'_, T> {
                 let map = self.map.map(|map| map.part(first, width));
                 for (line, &row) in block.chunks_exact_mut(T::PANEL).zip(rows) {
                     let from = &self.src[row * features + first..][..width];
-                    // Of a length that is known when this is compiled, wherever it can be.
+                    // With a length that is known at compile time, wherever possible.
                     if width == T::PANEL {
                         inwards(map, &from[..T::PANEL], &mut line[..T::PANEL]);
                     } else {
@@ -270,8 +271,9 @@ impl<T: Element> Kernel<T> for Gather<'_, T> {
     }
 }
 
-/// The reverse of [`gather_rows`] for consecutive rows: row `i` of the row-major `dst` (`[src.cols(), src.rows()]`)
-/// becomes column `i` of `src`, as `y * factor + shift` where there is a `map`.
+/// The reverse of [`gather_rows`] for consecutive rows: row `i` of the row-major `dst`
+/// (`[src.cols(), src.rows()]`) becomes column `i` of `src`, as `y * factor + shift` if there is a
+/// `map`.
 pub fn scatter_rows<T: Element>(isa: Isa, src: Panels<'_, T>, map: Option<Affine<'_, T>>, dst: &mut [f32]) {
     assert!(
         dst.len() == src.rows * src.cols,
@@ -325,19 +327,23 @@ impl<T: Element> Kernel<T> for Scatter<'_, T> {
     }
 }
 
-/// Turns deltas for the weight gradient: `[features, batch]` in panels of the batch becomes, for each batch panel in
-/// turn, `[P, features]` in panels of features. `dst` holds [`turned_len`] elements; its padding columns become
-/// zero, which keeps the padding of the weights zero. A spare square is left as it was, and so may be lines of rows that are not there.
+/// Transposes deltas for the weight gradient.
+///
+/// `[features, batch]` in panels of the batch becomes, for one batch panel after another,
+/// `[P, features]` in panels of features. `dst` holds [`turned_len`] elements; its padding columns
+/// become zero, which keeps the padding of the weights zero. A spare square is left unchanged, and so
+/// may be lines of absent rows.
 pub fn turn<T: Element>(isa: Isa, src: Panels<'_, T>, dst: &mut [T]) {
     let wanted = turned_len::<T>(src.rows, src.cols);
     assert!(dst.len() == wanted, "turned deltas hold {wanted} elements, not {}", dst.len());
     T::run(isa, Turn { src, dst });
 }
 
-/// Elements of turned deltas of `features` features over `batch` rows.
+/// Number of elements of the transposed deltas of `features` features over `batch` rows.
 ///
-/// A batch panel has an odd number of squares, a spare one where needed: the weight gradient reads one square of each,
-/// and at a distance of a power of two they would all fall into the same few sets of the cache.
+/// A batch panel has an odd number of squares, one of them spare if needed: the weight gradient reads
+/// one square of each batch panel, and at a distance of a power of two they would all fall into the same
+/// few cache sets.
 pub fn turned_len<T: Element>(features: usize, batch: usize) -> usize {
     panel_count::<T>(batch) * squares::<T>(features) * T::PANEL * T::PANEL
 }
@@ -346,7 +352,7 @@ fn squares<T: Element>(features: usize) -> usize {
     panel_count::<T>(features) | 1
 }
 
-/// Rows that take less time one by one than a square of them.
+/// Up to this many rows, it is faster to transpose them one by one than as a square.
 const ONE_BY_ONE: usize = 2;
 
 struct Turn<'a, T> {

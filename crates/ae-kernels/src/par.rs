@@ -1,9 +1,9 @@
 //! Threads: the only module that names rayon.
 //!
-//! Work is divided by shape, never by the number of threads, and each piece of the result has one owner; what is
-//! computed is the same whoever computes it. Rayon has the threads, in pools that do nothing else: they are teams (`par/team.rs`), which
-//! share work in less than a microsecond and allocate nothing. So nothing that waits for rayon elsewhere in a program ever waits for
-//! a training.
+//! Work is divided by shape, never by the number of threads, and each piece of the result has one owner,
+//! so the result is the same whichever threads compute it. The threads come from rayon pools that do
+//! nothing else: they form teams (`par/team.rs`), which share work in less than a microsecond and
+//! allocate nothing. So whatever waits for rayon elsewhere in a program never waits for a training run.
 
 mod team;
 
@@ -21,15 +21,15 @@ pub struct Pool {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// The caller's own thread.
+    /// Only the caller's thread.
     Serial,
-    /// Those that all such pools share.
+    /// The threads that all such pools share.
     Shared(&'static Threads),
     /// Threads of its own.
     Own(Arc<Threads>),
 }
 
-/// The threads could not be started.
+/// Error returned when the threads cannot be started.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot start {threads} threads: {reason}")]
 pub struct PoolError {
@@ -37,13 +37,17 @@ pub struct PoolError {
     reason: String,
 }
 
-/// Threads of a pool at most: many more than there are cores take seconds to start and help nobody.
+/// Maximum number of threads in a pool: many more threads than cores take seconds to start and are of no
+/// use.
 const MOST_THREADS: usize = 1024;
 
 impl Pool {
-    /// A pool of this many threads, of which the caller's is one. `None` is as many as rayon's current pool has, from threads that all such
-    /// pools share, job by job; there are as many as the machine has cores (or rayon threads, if more) when the first asks. That starts rayon's global pool if
-    /// nothing has: a program that configures it (`ThreadPoolBuilder::build_global`) does so before.
+    /// Creates a pool of this many threads, one of which is the caller's.
+    ///
+    /// `None` stands for as many as rayon's current pool has, taken job by job from threads that all
+    /// such pools share. Of these there are as many as the machine has cores (or rayon threads, if more)
+    /// when they are first requested. This starts rayon's global pool if nothing has yet, so a program
+    /// that configures it (`ThreadPoolBuilder::build_global`) must do so before.
     ///
     /// # Errors
     /// If the operating system refuses the threads, for zero threads, and for more than 1,024.
@@ -76,13 +80,14 @@ impl Pool {
     }
 }
 
-/// Has rayon's global pool there, where it is the current one, since rayon panics when it is asked for it and cannot start it.
+/// Starts rayon's global pool if that is the current one, because rayon panics if it is asked for a
+/// global pool that it cannot start.
 fn start_rayon() -> Result<(), PoolError> {
     if rayon::current_thread_index().is_some() {
         return Ok(());
     }
     match rayon::ThreadPoolBuilder::new().build_global() {
-        // Without a cause it is there already.
+        // Without a source, the error says that the pool already exists.
         Err(error) if std::error::Error::source(&error).is_some() => {
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
             Err(PoolError { threads, reason: error.to_string() })
@@ -91,7 +96,7 @@ fn start_rayon() -> Result<(), PoolError> {
     }
 }
 
-/// How many threads a pool has that was not told.
+/// Number of threads of a pool for which none is given.
 fn default_threads() -> usize {
     rayon::current_num_threads()
 }
@@ -100,7 +105,7 @@ fn default_threads() -> usize {
 #[derive(Debug)]
 struct Threads {
     team: Arc<Team>,
-    /// Whose threads end when the team is dismissed and this dropped.
+    /// Its threads end when the team is dismissed and this is dropped.
     _members: rayon::ThreadPool,
 }
 
@@ -111,7 +116,7 @@ impl Threads {
             .thread_name(|index| format!("ae-{}", index + 1))
             .build()
             .map_err(|error| PoolError { threads, reason: error.to_string() })?;
-        // Rayon has a limit of its own.
+        // Rayon has its own limit, so there may be fewer.
         let team = Arc::new(Team::new(members.current_num_threads() + 1));
         let of_members = Arc::clone(&team);
         members.spawn_broadcast(move |thread| of_members.serve(thread.index() + 1));
@@ -125,7 +130,7 @@ impl Threads {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         match Threads::start(cores.max(default_threads())) {
-            // Somebody else's, if they were faster.
+            // Another thread's, if that was faster.
             Ok(started) => Ok(SHARED.get_or_init(|| started)),
             Err(error) => SHARED.get().ok_or(error),
         }
@@ -138,38 +143,40 @@ impl Drop for Threads {
     }
 }
 
-/// Threads to share work among ([`Pool::crew`]), and the ways to do so. Work may be done on threads of a rayon pool none of which is ever
-/// free, so it must not wait for what it gives to `rayon::spawn` or `rayon::broadcast`.
+/// Threads to share work among ([`Pool::crew`]), and the ways to share it.
+///
+/// Work may run on threads of a rayon pool none of which is ever free, so it must not wait for anything
+/// that it gives to `rayon::spawn` or `rayon::broadcast`.
 #[derive(Clone, Copy, Debug)]
 pub struct Crew<'t> {
-    /// None if there is only the calling thread.
+    /// `None` if there is only the calling thread.
     team: Option<&'t Team>,
     threads: usize,
 }
 
 impl Crew<'static> {
-    /// Only the calling thread.
+    /// The calling thread alone.
     pub const SOLO: Crew<'static> = Crew { team: None, threads: 1 };
 }
 
 impl<'t> Crew<'t> {
-    /// The calling thread and members of the team, so many altogether at most.
+    /// The calling thread and members of the team, at most `threads` altogether.
     fn of(team: &'t Team, threads: usize) -> Self {
         let threads = threads.min(team.threads());
         Crew { team: (threads > 1).then_some(team), threads }
     }
 
-    /// This crew, or the calling thread alone where the work is too small to share.
+    /// This crew, or the calling thread alone if the work is too small to share.
     pub fn for_work(self, worth_sharing: bool) -> Self {
         if worth_sharing { self } else { Crew { team: None, threads: 1 } }
     }
 
-    /// This crew, with no more threads than so many.
+    /// This crew with at most `threads` threads, but at least one.
     pub fn at_most(self, threads: usize) -> Self {
         Crew { threads: self.threads.min(threads.max(1)), ..self }
     }
 
-    /// How many threads share its work.
+    /// Number of threads that share the work.
     pub fn threads(self) -> usize {
         self.threads
     }
@@ -184,8 +191,8 @@ impl<'t> Crew<'t> {
         self.for_each_chunk_with(data, len, &mut [], 0, |i, chunk, _: &mut [T]| work(i, chunk));
     }
 
-    /// Calls `work(i, chunk, with)` for every chunk of `len` elements of `data` (the last may be shorter) and the `with_len`
-    /// elements of `with` that go with it.
+    /// Calls `work(i, chunk, with)` for every chunk of `len` elements of `data` (the last may be
+    /// shorter) and the `with_len` elements of `with` that go with it.
     pub fn for_each_chunk_with<T: Send>(
         self,
         data: &mut [T],
@@ -202,16 +209,20 @@ impl<'t> Crew<'t> {
         self.share(chunks, |i| {
             let start = i * len;
             let place = start..start + len.min(total - start);
-            // SAFETY: `share` calls with every index below `chunks` once. Chunk `i` ends where the next begins or with the data,
-            // and there are `with_len` elements of `with` for each, as asserted; so no two pieces overlap, and all are inside.
+            // SAFETY: `share` passes every index below `chunks` once. Chunk `i` ends where the next
+            // begins or with the data, and there are `with_len` elements of `with` for each, as
+            // asserted; so no two pieces overlap, and all are inside.
             let (chunk, with) = unsafe { (data.piece(place), with.piece(i * with_len..(i + 1) * with_len)) };
             work(i, chunk, with);
         });
     }
 
-    /// Calls `work(i, chunk, scratch)` for every chunk of `len` elements of `data` (the last may be shorter). `scratch` is `scratch_len`
-    /// elements of `memory` that no other call has at the time, with what calls before it left there. No more threads take part than there
-    /// is memory for; there must be enough for one.
+    /// Calls `work(i, chunk, scratch)` for every chunk of `len` elements of `data` (the last may be
+    /// shorter).
+    ///
+    /// `scratch` is `scratch_len` elements of `memory` that no other call has at the time; it holds what
+    /// earlier calls left there. No more threads take part than there is memory for; there must be
+    /// enough for one.
     pub fn for_each_chunk_in<T: Send>(
         self,
         data: &mut [T],
@@ -228,8 +239,9 @@ impl<'t> Crew<'t> {
         self.at_most(areas).share_as(chunks, |thread, i| {
             let start = i * len;
             let place = start..start + len.min(total - start);
-            // SAFETY: `share_as` calls with every index below `chunks` once, and chunks do not overlap, as in `for_each_chunk_with`. It gives a
-            // number below `areas` that no other call has at the time, and there are so many areas of `scratch_len` elements.
+            // SAFETY: `share_as` passes every index below `chunks` once, and chunks do not overlap, as
+            // in `for_each_chunk_with`. The thread number it passes is below `areas` and no other call
+            // has it at the time, and there are `areas` areas of `scratch_len` elements.
             let (chunk, scratch) = unsafe {
                 (data.piece(place), memory.piece(thread * scratch_len..(thread + 1) * scratch_len))
             };
@@ -237,9 +249,12 @@ impl<'t> Crew<'t> {
         });
     }
 
-    /// Calls `work(block, start, reads, piece, beside)` for pieces of what the blocks of `data`, `block_len` elements each, are to be written,
-    /// by `places`: `piece` is `len` of these elements (the last piece of a block may be shorter), from `start` among them, and `beside`
-    /// as many of those beside them, where there are any. One piece of all blocks comes before the next.
+    /// Calls `work(block, start, reads, piece, beside)` for every piece of what is written to the blocks
+    /// of `data`, `block_len` elements each, where `places` says what that is.
+    ///
+    /// `piece` is `len` elements of [`Places::writes`] (the last piece of a block may be shorter), from
+    /// its element `start` on, and `beside` is the same elements of [`Places::beside`], unless that is
+    /// empty. The same piece of all blocks comes before the next.
     pub fn for_each_piece<T: Send + Sync>(
         self,
         data: &mut [T],
@@ -260,9 +275,10 @@ impl<'t> Crew<'t> {
                 block * block_len + place.start + start..block * block_len + place.start + end
             };
             let (beside_start, beside_end) = if beside.is_empty() { (0, 0) } else { (start, end) };
-            // SAFETY: `check` has seen that all places are within a block, of which there are `blocks` in `data`, and that what is written
-            // overlaps neither itself nor what is read. `share` calls with every index once, so each piece of a block is handed out once,
-            // and pieces of one block end where the next begin; what is read is only read, by all.
+            // SAFETY: `check` has verified that all places are within a block, of which there are
+            // `blocks` in `data`, and that what is written overlaps neither itself nor what is read.
+            // `share` passes every index once, so each piece of a block is handed out once, and pieces
+            // of a block end where the next begin; what is read is only read, by all threads.
             let (reads, piece, beside) = unsafe {
                 (
                     [0, 1].map(|n| data.part(at(&reads[n], 0, reads[n].len()))),
@@ -274,8 +290,10 @@ impl<'t> Crew<'t> {
         });
     }
 
-    /// Calls `work(i, part, [extra, beside])` for every range `i` of `parts`, where `part` is that range of `data`, and `extra` and `beside`
-    /// the ranges of these that are `extra.len() / data.len()` and `beside.len() / data.len()` times as long.
+    /// Calls `work(i, part, [extra, beside])` for every range `i` of `parts`.
+    ///
+    /// `part` is that range of `data`. `extra` and `beside` are the corresponding ranges of the slices
+    /// of that name, which are `extra.len() / data.len()` and `beside.len() / data.len()` times as long.
     pub fn for_each_part<T: Send>(
         self,
         data: &mut [T],
@@ -293,8 +311,9 @@ impl<'t> Crew<'t> {
         self.share(parts.len(), |i| {
             let Range { start, end } = parts.0[i];
             let of = |times: usize| start * times..end * times;
-            // SAFETY: `share` calls with every index once. The ranges are disjoint by their type and end inside `data`, as asserted;
-            // `extra` and `beside` are so many times as long, and so are their ranges.
+            // SAFETY: `share` passes every index once. The ranges are disjoint by their type and end
+            // inside `data`, as asserted; `extra` and `beside` are `times` as long as `data`, and so are
+            // their ranges.
             let (part, more) =
                 unsafe { (data.piece(start..end), [extra.piece(of(times[0])), beside.piece(of(times[1]))]) };
             work(i, part, more);
@@ -306,8 +325,8 @@ impl<'t> Crew<'t> {
         self.share_as(count, |_, index| work(index));
     }
 
-    /// Calls `work` once with every index below `count`; first with the number of the thread at work, below [`Crew::threads`], which no other
-    /// has meanwhile.
+    /// Calls `work` once with every index below `count`. Its first argument is the number of the thread
+    /// at work, which is below [`Crew::threads`] and which no other thread has at the same time.
     pub(crate) fn share_as(self, count: usize, work: impl Fn(usize, usize) + Sync) {
         match self.team {
             Some(team) if count > 1 && self.threads > 1 => team.run(self.threads, count, &work),
@@ -316,7 +335,7 @@ impl<'t> Crew<'t> {
     }
 }
 
-/// A slice that is handed out in pieces, and in parts that all may read.
+/// A slice that is handed out in pieces, and in parts that all threads may read.
 #[derive(Clone, Copy)]
 pub(crate) struct Owned<'a, T> {
     data: *mut T,
@@ -324,8 +343,9 @@ pub(crate) struct Owned<'a, T> {
     of: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: shared among threads it hands out pieces that do not overlap, by the contract of `piece`: each is a `&mut [T]` of one
-// thread, as if it had been split off and sent there. Parts of it that are shared need a `T` that is `Sync`.
+// SAFETY: shared among threads, it hands out pieces that do not overlap, by the contract of `piece`:
+// each is a `&mut [T]` of one thread, as if it had been split off and sent there. Parts, which are
+// shared, need a `T` that is `Sync`.
 unsafe impl<T: Send> Sync for Owned<'_, T> {}
 
 impl<'a, T> Owned<'a, T> {
@@ -333,46 +353,50 @@ impl<'a, T> Owned<'a, T> {
         Owned { data: slice.as_mut_ptr(), len: slice.len(), of: PhantomData }
     }
 
-    /// Panics unless the range lies inside the slice.
+    /// The elements of `range`, for one thread to write. Panics unless the range lies inside the slice.
     ///
     /// # Safety
-    /// No other piece or part that overlaps with it is in use.
+    /// No other piece or part that overlaps this one is in use.
     #[allow(clippy::mut_from_ref, reason = "pieces do not overlap")]
     #[inline(always)]
     pub(crate) unsafe fn piece(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
-        // SAFETY: inside the slice, which is borrowed for `'a`; that nobody else uses it is the caller's obligation.
+        // SAFETY: the range is inside the slice, which is borrowed for `'a`; that nobody else uses it is
+        // the caller's obligation.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(range.start), range.len()) }
     }
 
-    /// For any number of threads to read. Panics unless the range lies inside the slice.
+    /// The elements of `range`, for any number of threads to read. Panics unless the range lies inside
+    /// the slice.
     ///
     /// # Safety
-    /// No piece that overlaps with it is in use.
+    /// No piece that overlaps this part is in use.
     #[inline(always)]
     pub(crate) unsafe fn part(&self, range: Range<usize>) -> &[T]
     where
         T: Sync,
     {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
-        // SAFETY: inside the slice, which is borrowed for `'a`; that nobody writes to it is the caller's obligation.
+        // SAFETY: the range is inside the slice, which is borrowed for `'a`; that nobody writes to it is
+        // the caller's obligation.
         unsafe { std::slice::from_raw_parts(self.data.add(range.start), range.len()) }
     }
 }
 
-/// Places within a block of memory for work that is shared among threads ([`Crew::for_each_piece`]).
+/// Ranges within a block of memory, for work that is shared among threads ([`Crew::for_each_piece`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// What all threads read.
     pub reads: [Range<usize>; 2],
     /// What they write, in pieces.
     pub writes: Range<usize>,
-    /// What they write too, as long, or empty.
+    /// What they also write, as long as `writes` or empty.
     pub beside: Range<usize>,
 }
 
 impl Places {
-    /// Panics unless all are within `block_len` elements, and what is written overlaps with nothing else.
+    /// Panics unless all ranges are within `block_len` elements, what is written overlaps nothing else,
+    /// and `beside` is as long as `writes` or empty.
     fn check(&self, block_len: usize) {
         let Places { reads: [first, second], writes, beside } = self;
         let inside = [first, second, writes, beside]
@@ -390,12 +414,13 @@ impl Places {
     }
 }
 
-/// Ranges in ascending order that do not overlap: checked once, so that handing them out needs no trust.
+/// Ranges in ascending order that do not overlap: checked once, on construction, so that handing them
+/// out needs no `unsafe` contract.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DisjointRanges(Vec<Range<usize>>);
 
 impl DisjointRanges {
-    /// The ranges; `None` if one is reversed or reaches into the next.
+    /// Checks the ranges; `None` if one is reversed or reaches into the next.
     pub fn new(ranges: Vec<Range<usize>>) -> Option<DisjointRanges> {
         let forward = ranges.iter().all(|range| range.start <= range.end);
         let apart = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
@@ -407,12 +432,12 @@ impl DisjointRanges {
         self.0.last().map_or(0, |range| range.end)
     }
 
-    /// How many there are.
+    /// Number of ranges.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no ranges.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

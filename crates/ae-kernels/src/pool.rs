@@ -1,14 +1,15 @@
-//! Pooling of images in panels, and the up-sampling that goes the other way.
+//! Pooling of images in panels, and up-sampling, which goes the other way.
 //!
-//! Images are laid out as in [`crate::conv`]: the channels of a pixel are lines that follow each other, so what is done with a pixel is
-//! done with one contiguous piece of a batch panel. The large image is divided into squares of `size x size` pixels, one for each pixel
-//! of the small one; what is left over at the right and at the bottom is in no square.
+//! Images are laid out as in [`crate::conv`]: the channels of a pixel are consecutive lines, so an
+//! operation on a pixel works on one contiguous piece of a batch panel. The large image is divided into
+//! squares of `size x size` pixels, one for each pixel of the small image; pixels left over at the right
+//! and at the bottom are in no square.
 //!
-//! | | of a pixel of the small image | and back |
+//! | | forward, for a pixel of the small image | backward |
 //! |---|---|---|
-//! | [`Pooling::Max`] | the largest value of its square | the delta goes to the first of the largest, by rows |
-//! | [`Pooling::Mean`] | the mean of its square | an equal share to each |
-//! | [`Pool::up_sample`] | goes to its square, the last ones also to what is left over | the sum of theirs |
+//! | [`Pooling::Max`] | the largest value of its square | the delta goes to the first of the largest values, in row order |
+//! | [`Pooling::Mean`] | the mean of its square | the delta is divided equally among the pixels |
+//! | [`Pool::up_sample`] | is copied to its square, the last ones also to the left-over pixels | the sum of the deltas of those pixels |
 
 use std::ops::Range;
 
@@ -16,10 +17,10 @@ use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 
-/// What becomes of the values of a square.
+/// How the values of a square are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
-    /// The largest. With a NaN among them it may be any of them.
+    /// The largest. If there is a NaN among them, it may be any of them.
     Max,
     /// The mean.
     Mean,
@@ -35,15 +36,15 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The division of images of `height x width` pixels with `channels` channels into squares of `size` pixels a side. `None` without
-    /// a whole square, or with more values than can be counted.
+    /// Divides images of `height x width` pixels with `channels` channels into squares of `size` pixels
+    /// a side. `None` without channels or a whole square, or with more values than a `usize` can count.
     pub fn new(height: usize, width: usize, channels: usize, size: usize) -> Option<Pool> {
         let fits = channels > 0 && size > 0 && size <= height.min(width);
         let countable = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels)).is_some();
         (fits && countable).then_some(Pool { height, width, channels, size })
     }
 
-    /// `[height, width]` of the small image: sides over `size`, rounded down.
+    /// `[height, width]` of the small image: the sides divided by `size`, rounded down.
     pub fn small_size(&self) -> [usize; 2] {
         [self.height / self.size, self.width / self.size]
     }
@@ -59,14 +60,15 @@ impl Pool {
         height * width * self.channels
     }
 
-    /// `x` `[large, batch]` to `y` `[small, batch]`.
+    /// Pools `x` `[large, batch]` to `y` `[small, batch]`.
     pub fn down<T: Element>(&self, isa: Isa, pooling: Pooling, x: Panels<'_, T>, mut y: PanelsMut<'_, T>) {
         self.check("down", (x.rows(), x.cols()), (y.rows(), y.cols()));
         T::run(isa, Down { pool: *self, pooling, x: x.data(), y: y.data() });
     }
 
-    /// The way back of [`Pool::down`]: from `delta` `[small, batch]` to `dx` `[large, batch]`, with what went in and came out: `x`
-    /// `[large, batch]` and `y` `[small, batch]`. Which value was the largest is found again by comparing the two.
+    /// The backward pass of [`Pool::down`]: from `delta` `[small, batch]` to `dx` `[large, batch]`,
+    /// given its input `x` `[large, batch]` and its output `y` `[small, batch]`. Which value was the
+    /// largest is determined again by comparing the two.
     pub fn down_back<T: Element>(
         &self,
         isa: Isa,
@@ -80,18 +82,19 @@ impl Pool {
         assert!(x.cols() == dx.cols(), "{} columns of values, {} of deltas", x.cols(), dx.cols());
         let (x, y, delta, dx) = (x.data(), y.data(), delta.data(), dx.data());
         if !self.height.is_multiple_of(self.size) || !self.width.is_multiple_of(self.size) {
-            dx.fill(T::ZERO); // What is in no square.
+            dx.fill(T::ZERO); // Pixels that are in no square.
         }
         T::run(isa, DownBack { pool: *self, pooling, x, y, delta, dx });
     }
 
-    /// Every pixel of the small image to its square, by nearest neighbour: `x` `[small, batch]` to `y` `[large, batch]`.
+    /// Copies every pixel of the small image to its square (nearest neighbour): `x` `[small, batch]` to
+    /// `y` `[large, batch]`.
     pub fn up_sample<T: Element>(&self, isa: Isa, x: Panels<'_, T>, mut y: PanelsMut<'_, T>) {
         self.check("up_sample", (y.rows(), y.cols()), (x.rows(), x.cols()));
         T::run(isa, Up { pool: *self, x: x.data(), y: y.data() });
     }
 
-    /// The way back of [`Pool::up_sample`]: `delta` `[large, batch]` to `dx` `[small, batch]`.
+    /// The backward pass of [`Pool::up_sample`]: `delta` `[large, batch]` to `dx` `[small, batch]`.
     pub fn up_sample_back<T: Element>(&self, isa: Isa, delta: Panels<'_, T>, mut dx: PanelsMut<'_, T>) {
         self.check("up_sample_back", (delta.rows(), delta.cols()), (dx.rows(), dx.cols()));
         T::run(isa, UpBack { pool: *self, delta: delta.data(), dx: dx.data() });
@@ -107,13 +110,14 @@ impl Pool {
         );
     }
 
-    /// Elements of a pixel in a batch panel.
+    /// Elements per pixel in a batch panel.
     #[inline(always)]
     fn pixel<T: Element>(&self) -> usize {
         self.channels * T::PANEL
     }
 
-    /// The pixels of the large image that pixel `index` of the small one stands for; with what is left over if `whole`.
+    /// The pixels of the large image that pixel `index` of the small one stands for; including left-over
+    /// ones if `whole`.
     #[inline(always)]
     fn square(&self, index: usize, whole: bool) -> Square {
         let [rows, columns] = self.small_size();
@@ -128,7 +132,7 @@ impl Pool {
     }
 }
 
-/// Pixels of the large image.
+/// A rectangle of pixels of the large image.
 struct Square {
     rows: Range<usize>,
     columns: Range<usize>,
@@ -199,7 +203,7 @@ impl<T: Element> Kernel<T> for DownBack<'_, T> {
                 let Square { rows, columns } = pool.square(index, false);
                 for at in (0..pixel).step_by(S::LANES) {
                     let most = s.load(&y[at..]);
-                    // What has not yet found the largest value.
+                    // The deltas that have not yet found the largest value.
                     let mut left = s.load(&delta[at..]);
                     let each = s.mul(left, share);
                     for row in rows.clone() {
@@ -207,7 +211,8 @@ impl<T: Element> Kernel<T> for DownBack<'_, T> {
                             let place = (row * pool.width + column) * pixel + at;
                             let taken = match pooling {
                                 Pooling::Max => {
-                                    // Either all of it remains or nothing: the difference is exact.
+                                    // Either all of a delta remains or none of it, so the difference is
+                                    // exact.
                                     let kept = s.keep_lt(s.load(&x[place..]), most, left);
                                     let taken = s.sub(left, kept);
                                     left = kept;

@@ -1,9 +1,10 @@
-//! The vocabulary of the kernels: vectors of one instruction set behind a token that proves the CPU has it.
+//! The vocabulary of the kernels: vectors of one instruction set, behind a token that proves the CPU has
+//! it.
 //!
-//! A kernel is written once, as a struct that implements [`Kernel`], generic over the token `S: Simd<T>`;
-//! [`Element::run`] opens the function that is compiled for the instruction set and hands the token in.
-//! Everything between there and the intrinsics is forced inline, because a function compiled without the
-//! instruction set would pass its vectors through memory.
+//! A kernel is written once, as a struct that implements [`Kernel`], generic over the token
+//! `S: Simd<T>`. [`Element::run`] enters the function that is compiled for the instruction set and
+//! passes the token in. Everything between there and the intrinsics is forced inline, because a function
+//! compiled without the instruction set would pass its vectors through memory.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -24,7 +25,7 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use crate::isa::Isa;
 
-/// Bytes of one panel row: a cache line.
+/// Bytes per panel row: a cache line.
 pub const PANEL_BYTES: usize = 64;
 
 /// A scalar type that the kernels compute in: `f32` or `f64`.
@@ -44,7 +45,7 @@ pub trait Element:
     + crate::conv::Compiled
     + crate::gemm::Compiled
 {
-    /// Elements of a panel row (16 for `f32`, 8 for `f64`): one cache line.
+    /// Elements per panel row (16 for `f32`, 8 for `f64`): one cache line.
     const PANEL: usize = PANEL_BYTES / size_of::<Self>();
     /// Zero.
     const ZERO: Self;
@@ -52,60 +53,61 @@ pub trait Element:
     const ONE: Self;
     /// The largest finite value.
     const MAX: Self;
-    /// The nearest value.
+    /// Converts to the nearest value.
     fn from_f64(x: f64) -> Self;
-    /// The nearest value (exact for both types).
+    /// Converts an `f32`, which is exact for both types.
     fn from_f32(x: f32) -> Self;
-    /// The same value.
+    /// Converts to `f64`, which is exact for both types.
     fn to_f64(self) -> f64;
-    /// The nearest `f32`.
+    /// Converts to the nearest `f32`.
     fn to_f32(self) -> f32;
-    /// Runs `kernel` on the instruction set. The only place that branches on it.
+    /// Runs `kernel`, compiled for the instruction set `isa`.
     fn run<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
 }
 
 /// An operation, written once for every instruction set.
 pub trait Kernel<T: Element> {
-    /// What it returns.
+    /// The result.
     type Output;
-    /// Does it. Implementations are `#[inline(always)]`, see the module's comment.
+    /// Runs the operation. Implementations are `#[inline(always)]`; see the module documentation.
     fn run<S: Simd<T>>(self, s: S) -> Self::Output;
 }
 
-/// Vectors of one instruction set. Implemented by its zero-sized token.
+/// The vectors of one instruction set, implemented by its zero-sized token.
 ///
-/// Lane `i` of every result depends on lane `i` of the operands only, with the rounding of IEEE 754; the
-/// exceptions are named. A comparison with NaN is false.
+/// Lane `i` of every result depends only on lane `i` of the operands, with the rounding of IEEE 754;
+/// exceptions are documented. Comparisons with NaN are false.
 pub trait Simd<T: Element>: Words + Send + Sync + 'static {
     /// A vector of [`Simd::LANES`] elements.
     type V: Copy;
-    /// Elements in a vector; divides [`Element::PANEL`].
+    /// Elements per vector; divides [`Element::PANEL`].
     const LANES: usize;
-    /// Most rows of a register tile that is one panel wide.
+    /// Maximum number of rows of a register tile that is one panel wide.
     const TILE_ROWS: usize;
-    /// Most rows of a register tile that is two panels wide; 0 where such tiles do not fit.
+    /// Maximum number of rows of a register tile that is two panels wide; 0 if such tiles do not fit.
     const WIDE_TILE_ROWS: usize;
-    /// The same over one vector of a panel row that is two; 0 where a panel row is one vector.
+    /// Maximum number of rows of a register tile over one of the two vectors of a panel row; 0 if a
+    /// panel row is one vector.
     const HALF_TILE_ROWS: usize;
 
     /// `x` in every lane.
     fn splat(self, x: T) -> Self::V;
-    /// The first `LANES` elements of `src`; panics if it is shorter.
+    /// Loads the first `LANES` elements of `src`. Panics if it is shorter.
     fn load(self, src: &[T]) -> Self::V;
-    /// Writes to the first `LANES` elements of `dst`; panics if it is shorter.
+    /// Stores `v` to the first `LANES` elements of `dst`. Panics if it is shorter.
     fn store(self, v: Self::V, dst: &mut [T]);
-    /// `LANES` elements from `src`, of any alignment.
+    /// Loads `LANES` elements from `src`, which may have any alignment.
     ///
     /// # Safety
     /// `src` is valid for reading `LANES` elements.
     unsafe fn load_ptr(self, src: *const T) -> Self::V;
-    /// Writes `LANES` elements to `dst`, of any alignment.
+    /// Stores `LANES` elements to `dst`, which may have any alignment.
     ///
     /// # Safety
     /// `dst` is valid for writing `LANES` elements.
     unsafe fn store_ptr(self, v: Self::V, dst: *mut T);
 
-    /// Asks for the cache line at `at`, which need not be a valid address.
+    /// Prefetches the cache line at `at`, which need not be a valid address.
     fn prefetch(self, at: *const T);
 
     /// `a + b`
@@ -116,13 +118,13 @@ pub trait Simd<T: Element>: Words + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a / b`
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a b + c`, rounded once where the instruction set fuses ([`Isa::fuses`]), else twice.
+    /// `a b + c`, rounded once if the instruction set fuses ([`Isa::fuses`]), otherwise twice.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c - a b`, rounded like [`Simd::mul_add`].
     fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The larger; `b` where either is NaN.
+    /// The larger of the two; `b` if either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The smaller; `b` where either is NaN.
+    /// The smaller of the two; `b` if either is NaN.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `√a`
     fn sqrt(self, a: Self::V) -> Self::V;
@@ -130,42 +132,45 @@ pub trait Simd<T: Element>: Words + Send + Sync + 'static {
     fn abs(self, a: Self::V) -> Self::V;
     /// `|magnitude|` with the sign bit of `sign`.
     fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V;
-    /// To the nearest integer, ties to even, for `|a| < 2^22` (f32) or `2^51` (f64).
+    /// Rounds to the nearest integer, ties to even, for `|a| < 2^22` (f32) or `2^51` (f64).
     fn round(self, a: Self::V) -> Self::V;
-    /// `2^n` for integral `n` whose power is a normal number.
+    /// `2^n` for integral `n`, if the power is a normal number.
     fn pow2(self, n: Self::V) -> Self::V;
     /// `if a < b { x } else { y }`
     fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
-    /// `if a < b { x } else { 0 }`. Apart from [`Simd::select_lt`] because a selection with zero that is then stored where
-    /// `x` came from is compiled to a masked store, which is ten times slower on some CPUs (of AVX2; on AVX-512 it is one all the same).
+    /// `if a < b { x } else { 0 }`. Separate from [`Simd::select_lt`] because a selection with zero that
+    /// is then stored where `x` came from is compiled to a masked store, which is ten times slower on
+    /// some CPUs with AVX2 (on AVX-512 it is compiled to one in any case).
     fn keep_lt(self, a: Self::V, b: Self::V, x: Self::V) -> Self::V;
     /// `if a is NaN { 0 } else { x }`
     fn keep_known(self, a: Self::V, x: Self::V) -> Self::V;
-    /// Bit `i` says whether `a < b` in lane `i`.
+    /// A mask whose bit `i` says whether `a < b` in lane `i`.
     fn lt_mask(self, a: Self::V, b: Self::V) -> u32;
-    /// Transposes a `PANEL x PANEL` block: `dst[j * dst_stride + i] = src[i * src_stride + j]`.
-    /// Panics if a slice is shorter than `(PANEL - 1) * stride + PANEL`.
+    /// Transposes a `PANEL x PANEL` block: `dst[j * dst_stride + i] = src[i * src_stride + j]`. Panics
+    /// if a stride is less than `PANEL` or a slice is shorter than `(PANEL - 1) * stride + PANEL`.
     fn transpose(self, src: &[T], src_stride: usize, dst: &mut [T], dst_stride: usize);
 }
 
-/// What numbers in bf16 need of vectors of `f32`, seen as words of two halves ([`crate::tile`]).
+/// What bf16 needs of vectors of `f32`, which are treated as words of two 16-bit halves
+/// ([`crate::tile`]).
 pub(crate) trait Halves: Simd<f32> {
-    /// Runs `kernel` in a function of its own that is compiled for the instruction set.
+    /// Runs `kernel` in a separate function that is compiled for the instruction set.
     fn apart<K: HalvesKernel>(self, kernel: K);
-    /// Rounded to the nearest number whose lower half is zero, ties away from zero. Infinite from `(2 - 2^-8) 2^127` on; a NaN
-    /// may become anything.
+    /// Rounds to the nearest number whose lower half is zero, ties away from zero. The result is
+    /// infinite from `(2 - 2^-8) 2^127` on; NaN may become anything.
     fn nearest(self, a: Self::V) -> Self::V;
-    /// Words whose upper half is that of `a` rounded to nearest, ties to even, where a NaN stays one; the lower half may be anything.
+    /// Words whose upper half is that of `a` rounded to nearest, ties to even, with NaN staying NaN. The
+    /// lower half may be anything.
     fn upper_even(self, a: Self::V) -> Self::V;
-    /// The words whose low half is the upper half of `low`, and whose high half is that of `high`.
+    /// Words whose low half is the upper half of `low`, and whose high half is that of `high`.
     fn join(self, low: Self::V, high: Self::V) -> Self::V;
-    /// The number in the low half.
+    /// The number in the low half of each word.
     fn low(self, words: Self::V) -> Self::V;
-    /// The number in the high half.
+    /// The number in the high half of each word.
     fn high(self, words: Self::V) -> Self::V;
 }
 
-/// [`Kernel`] with [`Halves`].
+/// A [`Kernel`] with [`Halves`].
 pub(crate) trait HalvesKernel {
     fn run<S: Halves>(self, s: S);
 }
@@ -244,7 +249,7 @@ impl Element for f64 {
     }
 }
 
-/// The one check of [`Simd::transpose`], shared by its implementations.
+/// Checks the arguments of [`Simd::transpose`], for all its implementations.
 #[inline(always)]
 fn check_transpose<T: Element>(src: &[T], src_stride: usize, dst: &[T], dst_stride: usize) {
     for (len, stride) in [(src.len(), src_stride), (dst.len(), dst_stride)] {

@@ -1,9 +1,10 @@
-//! Codes of which few values are not zero: the k largest of each row, or of a batch the k times as many as it has rows, and the products of
-//! training that follow k instead of the width of the code.
+//! Sparse codes: the k largest values of each row, or k per row on average over a whole batch; and the
+//! training products whose cost follows k instead of the width of the code.
 //!
-//! Codes `[features, batch]` come dense from the encoder ([`crate::gemm::forward`]); [`select`] finds the active features of each row, or
-//! [`reaching`] those that reach a bound, which is all that the other products read. Every sum is the chain of multiply-adds of the dense product ([`crate::gemm`]) without the terms that
-//! are zero: the results are the same numbers, bit for bit but for the sign of a zero.
+//! The encoder computes dense codes `[features, batch]` ([`crate::gemm::forward`]). [`select`] finds the
+//! active features of each row, or [`reaching`] those that reach a bound; the other products read only
+//! these. Every sum is the chain of multiply-adds of the dense product ([`crate::gemm`]) without the
+//! terms that are zero, so the results are the same bit for bit, except for the sign of a zero.
 
 mod gradient;
 mod index;
@@ -24,7 +25,10 @@ use std::ops::Range;
 use crate::panel::PanelsMut;
 use crate::simd::Element;
 
-/// The active features of `rows` rows, row after row, those of a row in ascending order: where each row ends, features, values.
+/// The active features of a number of rows.
+///
+/// They are stored row by row, in ascending order within a row, as three arrays: the end of each row,
+/// the features, and the values.
 #[derive(Clone, Copy, Debug)]
 pub struct Active<'a, T> {
     most: usize,
@@ -32,19 +36,21 @@ pub struct Active<'a, T> {
     data: &'a [T],
 }
 
-/// Elements that the active features of so many rows are kept in, `most` of them all together.
+/// Returns the number of elements needed to store the active features of `rows` rows, at most `most` in
+/// total.
 pub fn active_len(most: usize, rows: usize) -> usize {
     rows + 2 * most
 }
 
-/// Indices as they lie in the memory of elements.
+/// Reads elements as the indices stored in their memory.
 #[inline(always)]
 fn as_indices<T: Element>(data: &[T]) -> &[u32] {
     bytemuck::cast_slice(data)
 }
 
 impl<'a, T: Element> Active<'a, T> {
-    /// Those that [`select`] or [`reaching`] has left in `data`, [`active_len`] elements.
+    /// The active features that [`select`] or [`reaching`] has stored in `data`, which has
+    /// [`active_len`] elements.
     #[track_caller]
     pub fn new(data: &'a [T], most: usize, rows: usize) -> Self {
         assert!(
@@ -55,22 +61,22 @@ impl<'a, T: Element> Active<'a, T> {
         Active { most, rows, data }
     }
 
-    /// Rows.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Most active features of all rows together.
+    /// The capacity: the most active features of all rows together.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// Active features of all rows.
+    /// The number of active features of all rows together.
     pub fn count(&self) -> usize {
         as_indices(&self.data[..self.rows])[..self.rows].last().map_or(0, |end| *end as usize)
     }
 
-    /// Where the active features of a row are among those of all rows.
+    /// Returns the position of the active features of a row among those of all rows.
     #[inline(always)]
     pub fn range(&self, row: usize) -> Range<usize> {
         let ends = as_indices(&self.data[..self.rows]);
@@ -78,7 +84,7 @@ impl<'a, T: Element> Active<'a, T> {
         start as usize..ends[row] as usize
     }
 
-    /// The active features of a row, and their values, none of them zero.
+    /// Returns the active features of a row and their values, none of which is zero.
     #[inline(always)]
     pub fn row(&self, row: usize) -> (&'a [u32], &'a [T]) {
         let (indices, values) = self.data[self.rows..].split_at(self.most);
@@ -86,12 +92,12 @@ impl<'a, T: Element> Active<'a, T> {
         (&as_indices(indices)[range.clone()], &values[range])
     }
 
-    /// Writes the values to `codes` `[features, rows]`, zeros elsewhere.
+    /// Writes the values to the dense `codes` `[features, rows]`, with zeros elsewhere.
     pub fn spread(&self, codes: PanelsMut<'_, T>) {
         self.spread_from(None, codes);
     }
 
-    /// Leaves of `deltas` `[features, rows]` those of active features, in `kept`; zeros elsewhere.
+    /// Copies the `deltas` `[features, rows]` of active features to `kept`, with zeros elsewhere.
     pub fn keep(&self, deltas: &[T], kept: PanelsMut<'_, T>) {
         self.spread_from(Some(deltas), kept);
     }
@@ -112,19 +118,21 @@ impl<'a, T: Element> Active<'a, T> {
     }
 }
 
-/// Moves the lines of `features` (ascending) of codes `[all, rows]` to the front, as codes `[features, rows]` in the first elements.
+/// Reduces codes `[all, rows]` to the given `features`, in ascending order: they become the codes
+/// `[features.len(), rows]` in the first elements.
 pub fn pick<T: Element>(codes: &mut [T], all: usize, features: &[u32]) {
     let (from, to) = (all * T::PANEL, features.len() * T::PANEL);
     for panel in 0..codes.len() / from.max(1) {
         for (place, &feature) in features.iter().enumerate() {
-            // Never ahead of where it comes from, nor of what is still to be moved.
+            // The target is never beyond the source, nor beyond anything still to be moved.
             let start = panel * from + feature as usize * T::PANEL;
             codes.copy_within(start..start + T::PANEL, panel * to + place * T::PANEL);
         }
     }
 }
 
-/// Renames the active features of `rows` rows that [`select`] has left in `active`: `i` becomes `names[i]`.
+/// Renames the active features of `rows` rows that [`select`] has stored in `active`: `i` becomes
+/// `names[i]`.
 pub fn rename<T: Element>(active: &mut [T], rows: usize, names: &[u32]) {
     let (ends, rest) = active.split_at_mut(rows);
     let all = as_indices(ends)[..rows].last().map_or(0, |end| *end as usize);
@@ -132,7 +140,8 @@ pub fn rename<T: Element>(active: &mut [T], rows: usize, names: &[u32]) {
     indices[..all].iter_mut().for_each(|index| *index = names[*index as usize]);
 }
 
-/// A bound for values that are not zero: the smallest positive number for zero itself, which nothing below it can take the place of.
+/// Replaces a bound of zero by the smallest positive number, which positive values reach but zeros do
+/// not.
 #[inline(always)]
 fn beyond_zero<T: Element>(bound: T) -> T {
     if bound != T::ZERO {
@@ -147,7 +156,7 @@ fn is_nan<T: Element>(x: T) -> bool {
     x.partial_cmp(&x).is_none()
 }
 
-/// The order of [`select`]: larger values first, NaN before all, so that what is not a number is not lost.
+/// The order of [`select`]: larger values first, and NaN before all others, so that it is not lost.
 #[inline(always)]
 fn order<T: Element>(a: T, b: T) -> std::cmp::Ordering {
     b.partial_cmp(&a).unwrap_or_else(|| is_nan(b).cmp(&is_nan(a)))

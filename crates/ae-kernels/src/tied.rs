@@ -1,13 +1,15 @@
-//! Tied weights: those of a layer `[n, m]` as the transpose of another's `[m, n]`.
+//! Tied weights: the weights of a layer `[n, m]` are the transpose of those of another, `[m, n]`.
 //!
-//! Both are in panels with the bias as a last row, `[n + 1, m]` and `[m + 1, n]`, so a panel of one is made from a few rows of all panels
-//! of the other. Biases have nothing to do with each other and stay as they are.
+//! Both are stored in panels with the bias as the last row, `[n + 1, m]` and `[m + 1, n]`, so a panel of
+//! one is made from a few rows of all panels of the other. The biases are independent and stay as they
+//! are.
 
 use crate::isa::Isa;
 use crate::panel::{MAX_PANEL, Panels};
 use crate::simd::{Element, Kernel, Simd};
 
-/// Writes panel `index` of the transpose of `weights` `[n + 1, m]` to `panel`, a panel of `[m + 1, n]`. Zeros in the padding.
+/// Writes panel `index` of the transpose of `weights` `[n + 1, m]` to `panel`, a panel of `[m + 1, n]`,
+/// with zeros in the padding.
 pub fn transpose<T: Element>(isa: Isa, weights: Panels<'_, T>, index: usize, panel: &mut [T]) {
     check(weights, index, panel);
     T::run(isa, Transpose { weights, index, panel, add: false });
@@ -48,7 +50,7 @@ impl<T: Element> Kernel<T> for Transpose<'_, T> {
         let (lines, _bias) = self.panel.split_at_mut(self.weights.cols() * T::PANEL);
         for (of, to) in lines.chunks_mut(side).enumerate() {
             let from = &self.weights.panel(of)[first * T::PANEL..][..rows * T::PANEL];
-            // What is beyond the rows stays zero.
+            // Elements beyond the rows stay zero.
             block[..from.len()].copy_from_slice(from);
             s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
             if self.add {

@@ -1,21 +1,24 @@
 //! Products on tiles of bf16 numbers: mixed precision, and `f32` by splitting.
 //!
-//! A bf16 number is the upper half of an `f32`. With operands rounded to it the products of training are those of
-//! mixed precision. An `f32` of at least `2^-110` is also, exactly, the sum of three bf16 numbers (of smaller ones the lower parts are below what
-//! bf16 can hold, and on AMX below what is not taken for zero); six of the nine products of the
-//! parts of two operands carry everything that an `f32` product can hold, so an `f32` product is six products of bf16
-//! (Henry, Tang & Heinecke 2019, section III), and where the CPU multiplies whole tiles of bf16 ([`Amx`]) that is
-//! faster than `f32` itself.
+//! A bf16 number is the upper half of an `f32`. With operands rounded to bf16, the products of training
+//! are those of mixed precision. An `f32` of at least `2^-110` is also, exactly, the sum of three bf16
+//! numbers (for smaller ones, the lower parts are below what bf16 can represent, and on AMX below what
+//! is not treated as zero). Six of the nine products of the parts of two operands carry everything that
+//! an `f32` product can hold, so an `f32` product is six products of bf16 (Henry, Tang & Heinecke 2019,
+//! section III). Where the CPU multiplies whole tiles of bf16 ([`Amx`]), that is faster than `f32`
+//! itself.
 //!
 //! # Layout
 //!
-//! A *word* is 32 bits with two bf16 numbers, a *line* 16 words, a *tile* 16 lines. Words are kept in `f32` slices, as
-//! bits. The product of a tile `a` with a tile `b` adds to element `(i, j)` of the sums, `[16, 16]` in `f32`,
-//! `Σ_k low(a[i][k]) low(b[k][j]) + high(a[i][k]) high(b[k][j])`: it contracts 32 terms. Which of the 32 come in which place is
-//! free as long as both operands agree; here the two terms of a word are 16 apart, so that a word is made from the
-//! same lane of two panel rows ([`crate::panel`]) without moving anything.
+//! A *word* is 32 bits with two bf16 numbers, a *line* is 16 words and a *tile* is 16 lines. Words are
+//! kept in `f32` slices, as bits. The product of a tile `a` with a tile `b` adds to element `(i, j)` of
+//! the sums, `[16, 16]` in `f32`, `Σ_k low(a[i][k]) low(b[k][j]) + high(a[i][k]) high(b[k][j])`: it
+//! contracts 32 terms. Their order is free as long as both operands agree; here the two terms of a word
+//! are 16 apart, so that a word is made from the same lane of two panel rows ([`crate::panel`]) without
+//! moving anything.
 //!
-//! An operand with `PARTS` parts has that many tiles, the largest part first, wherever it would have one.
+//! An operand with `PARTS` parts has that many tiles, the largest part first, wherever it would have
+//! one.
 //!
 //! | operand | of | a tile is | word |
 //! |---|---|---|---|
@@ -24,8 +27,8 @@
 //! | [`split::inputs`] `a` of [`weight_gradient`] | `X` | 16 features, two batch panels | feature, (row `j`, `j + 16`) |
 //! | [`split::turned`] `b` of [`weight_gradient`] | `δ` | two batch panels, 16 features | (row `j`, `j + 16`), feature |
 //!
-//! The weights are the other operand of the first two. They stay as they are, one copy in `f32` panels, and are split a
-//! strip at a time into memory that stays in L2, for all rows of a block.
+//! The weights are the other operand of the first two. They stay as they are, one copy in `f32` panels,
+//! and are split a strip at a time into memory that stays in L2, for all rows of a block.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
@@ -41,22 +44,22 @@ use crate::isa::Isa;
 use crate::simd::{Halves, HalvesKernel, run_halves};
 use emulated::Emulated;
 
-/// Elements of a tile.
+/// Elements per tile.
 pub const TILE: usize = 256;
 /// Features or rows that a product of two tiles contracts: two panels.
 pub const DEPTH: usize = 32;
 
-/// How an `f32` becomes bf16 numbers.
+/// How an `f32` is converted to bf16 numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parts {
-    /// Rounded to the nearest (ties to even): mixed precision.
+    /// Rounded to nearest, ties to even: mixed precision.
     One,
-    /// As the sum of three, exact from `2^-110` on: the precision of `f32`.
+    /// Split into a sum of three, exact from `2^-110` on: `f32` precision.
     Three,
 }
 
 impl Parts {
-    /// Tiles where one operand has one.
+    /// Number of parts: of tiles for each tile of an operand in one part.
     pub fn count(self) -> usize {
         match self {
             Parts::One => 1,
@@ -65,12 +68,13 @@ impl Parts {
     }
 }
 
-/// The products of three parts with three that `f32` can tell, in the order in which they are added: (part of `a`, of `b`). The
-/// other three are below `2^-24` of the whole.
+/// Of the products of three parts with three, those that matter in `f32`, in the order in which they are
+/// added: (part of `a`, of `b`). The other three are below `2^-24` of the whole.
 const SPLIT: [(usize, usize); 6] = [(2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)];
 
-/// Tiles of an operand of the inner loop: `start` is the first, `apart` elements after it that of its second row or
-/// column of tiles, `step` elements after it the next of the contraction; parts follow each other.
+/// The tiles of one operand of the inner loop. `start` is the first tile; the second row or column of
+/// tiles is `apart` elements after it, and the next tile of the contraction is `step` elements after it.
+/// Parts are consecutive.
 #[derive(Clone, Copy)]
 struct Operand {
     start: *const f32,
@@ -78,13 +82,14 @@ struct Operand {
     step: usize,
 }
 
-/// The inner loop.
+/// A unit that runs the inner loop.
 trait TileUnit: Copy {
-    /// Adds `depth` products of `M` tiles of `a` with `N` tiles of `b` to the sums, or to zero where they are `fresh`. Sum
-    /// tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `aside` after each.
+    /// Adds `depth` products of `M` tiles of `a` with `N` tiles of `b` to the sums, or to zero if
+    /// `fresh`. Sum tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `aside` once per step.
     ///
     /// # Safety
-    /// - `a` is valid for reading a tile at `start + m apart + t step + p TILE` for `m < M`, `t < depth`, `p < PARTS`;
+    /// - `a` is valid for reading a tile at `start + m apart + t step + p TILE` for `m < M`,
+    ///   `t < depth`, `p < PARTS`;
     /// - `b` likewise, with `n < N`;
     /// - `sums` is valid for reading and writing four tiles.
     unsafe fn block<A: Aside, const PARTS: usize, const M: usize, const N: usize>(
@@ -98,13 +103,14 @@ trait TileUnit: Copy {
     );
 }
 
-/// Work for the vector units between the steps of the inner loop. It changes nothing that the loop reads or writes.
+/// Work for the vector units between the steps of the inner loop. It changes nothing that the loop reads
+/// or writes.
 trait Aside {
-    /// A step's share of it.
+    /// Does one step's part of it.
     fn step(&mut self);
 }
 
-/// An operation with products of tiles.
+/// An operation that uses products of tiles.
 trait TileKernel {
     fn run<S: Halves, U: TileUnit>(self, s: S, unit: U);
 }
@@ -130,7 +136,7 @@ impl<K: TileKernel> HalvesKernel for WithAmx<K> {
     }
 }
 
-/// Runs `kernel` on the tiles of the instruction set, or as if it had any.
+/// Runs `kernel` on the tiles of the instruction set, or emulates them if it has none.
 fn run<K: TileKernel>(isa: Isa, kernel: K) {
     match isa {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -1,15 +1,16 @@
-//! Lines of a matrix of weights as vectors, to be kept at norm 1: in the weights `[inputs + 1, outputs]` of a dense layer line `i` is what
-//! input `i` adds to the outputs.
+//! Operations on the rows of a weight matrix that keep them at norm 1.
 //!
-//! A line is spread over all panels, so there are two passes: products of lines, each summed over the panels in one order, and then
-//! work on one panel after the other by what they came to.
+//! These rows are called *lines* here, to tell them from the rows of a batch: in the weights
+//! `[inputs + 1, outputs]` of a dense layer, line `i` is what input `i` contributes to the outputs. A
+//! line is spread over all panels, so the work takes two passes: first products of lines, each summed
+//! over the panels in a fixed order, then an operation on each panel that uses those products.
 
 use crate::isa::Isa;
 use crate::panel::Panels;
 use crate::simd::{Element, Kernel, Simd};
 
-/// The products `Σ_c a_ic b_ic` of the lines from `first` on, as many as `products` has room for. `a` and `b` of one shape, zero in their
-/// padding.
+/// Computes the dot products `Σ_c a_ic b_ic` of corresponding lines of `a` and `b`, starting with line
+/// `first`, and fills `products` with them. `a` and `b` have the same shape and zeros in their padding.
 pub fn line_products<T: Element>(
     isa: Isa,
     a: Panels<'_, T>,
@@ -29,13 +30,13 @@ pub fn line_products<T: Element>(
     T::run(isa, LineProducts { a, b, first, products });
 }
 
-/// Multiplies the first lines of a panel, each by its factor.
+/// Multiplies each of the first lines of a panel by its factor.
 pub fn scale_lines<T: Element>(isa: Isa, factors: &[T], panel: &mut [T]) {
     assert!(factors.len() * T::PANEL <= panel.len(), "{} factors for {} values", factors.len(), panel.len());
     T::run(isa, ScaleLines { factors, panel });
 }
 
-/// Subtracts from the first lines of a panel those of another one, each times its factor.
+/// Subtracts from each of the first lines of `panel` its factor times the corresponding line of `other`.
 pub fn subtract_lines<T: Element>(isa: Isa, factors: &[T], other: &[T], panel: &mut [T]) {
     assert!(
         factors.len() * T::PANEL <= panel.len() && other.len() == panel.len(),
@@ -60,7 +61,7 @@ impl<T: Element> Kernel<T> for LineProducts<'_, T> {
     fn run<S: Simd<T>>(self, s: S) {
         for (index, product) in self.products.iter_mut().enumerate() {
             let at = (self.first + index) * T::PANEL;
-            // A sum for each lane of a panel row, whatever the vectors' length.
+            // One sum per lane of a panel row, whatever the vector length.
             let mut sums = [T::ZERO; 16];
             for lane in (0..T::PANEL).step_by(S::LANES) {
                 let mut sum = s.splat(T::ZERO);

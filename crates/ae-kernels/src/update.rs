@@ -1,56 +1,63 @@
-//! What becomes of a weight gradient while it is still in L1: the rules of the optimisers.
+//! Optimizer update rules, applied to a weight gradient while it is still in L1.
 
 use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
 
-/// What a gradient `g = Σ_rows a·δ` that has just been summed does to a parameter `w` and its state: the same for all of a step.
+/// How a gradient `g = Σ_rows a·δ` that has just been summed changes a parameter `w` and its state. The
+/// rule is the same for all parameters of a step.
 ///
-/// Parameters come with a state [`Rule::state`] times as long: for each panel row of theirs one of each of its values (momentum, second
-/// moment, ...), next to each other. So the state of a range of panel rows is a range too, however the parameters are divided.
+/// The state is [`Rule::state`] times as long as the parameters: for each panel row of parameters, it
+/// holds one panel row for each state value (momentum, second moment, ...), next to each other. So the
+/// state of a range of panel rows is a range too, however the parameters are divided.
 ///
-/// Kernels take the rule as a value, not as a type: it is looked at once a tile of sums, and a kernel is compiled once for all of them.
+/// Kernels take the rule as a value, not as a type: it is examined once per tile of sums, and each
+/// kernel is compiled once for all rules.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule<T> {
-    /// Writes `scale g` in the place of the parameters: what a gradient check reads.
+    /// Overwrites the parameters with `scale g`: used by gradient checks.
     Gradient {
-        /// `1 / rows` for the mean over the rows.
+        /// Factor of the gradient: `1 / rows` for the mean over the rows.
         scale: T,
     },
-    /// `w <- w - step g`. With `step = learning_rate / rows` this is plain stochastic gradient descent on the mean over the rows.
+    /// `w <- w - step g`. With `step = learning_rate / rows`, this is plain stochastic gradient descent
+    /// on the mean over the rows.
     Sgd {
-        /// Learning rate over the rows of the batch.
+        /// Learning rate divided by the number of rows of the batch.
         step: T,
     },
-    /// `v <- momentum v + scale g`, `w <- w - rate v`: the heavy ball of Polyak (1964), as Sutskever et al. (2013, equations 1
-    /// and 2) write it but for the rate outside the velocity, which then survives a change of the rate.
+    /// `v <- momentum v + scale g`, `w <- w - rate v`: the heavy-ball method of Polyak (1964), in the
+    /// form of Sutskever et al. (2013, equations 1 and 2), except that the rate is applied outside the
+    /// velocity, which therefore survives a change of the rate.
     Momentum {
-        /// `1 / rows` for the mean over the rows.
+        /// Factor of the gradient: `1 / rows` for the mean over the rows.
         scale: T,
         /// Learning rate.
         rate: T,
-        /// Share of the velocity that remains.
+        /// Momentum coefficient: the fraction of the velocity that remains.
         momentum: T,
     },
-    /// `v <- momentum v + scale g`, `w <- w - rate (scale g + momentum v)`: Nesterov's accelerated gradient with the look-ahead
-    /// taken into the parameters (Bengio, Boulanger-Lewandowski & Pascanu 2013, equation 7).
+    /// `v <- momentum v + scale g`, `w <- w - rate (scale g + momentum v)`: Nesterov's accelerated
+    /// gradient with the look-ahead absorbed into the parameters (Bengio, Boulanger-Lewandowski &
+    /// Pascanu 2013, equation 7).
     Nesterov {
-        /// `1 / rows` for the mean over the rows.
+        /// Factor of the gradient: `1 / rows` for the mean over the rows.
         scale: T,
         /// Learning rate.
         rate: T,
-        /// Share of the velocity that remains.
+        /// Momentum coefficient: the fraction of the velocity that remains.
         momentum: T,
     },
-    /// Adam (Kingma & Ba 2015, algorithm 1), with decoupled weight decay where `keep`, one less rate times decay, is below
-    /// one (after Loshchilov & Hutter 2019, algorithm 2): `m <- β₁ m + (1 - β₁) g`, `v <- β₂ v + (1 - β₂) g²`, `w <- keep w - rate m / (√(unbias v) + ε)`.
+    /// Adam (Kingma & Ba 2015, algorithm 1): `m <- β₁ m + (1 - β₁) g`, `v <- β₂ v + (1 - β₂) g²`,
+    /// `w <- keep w - rate m / (√(unbias v) + ε)`, with `g` scaled by `scale`. A `keep` below 1 adds
+    /// decoupled weight decay (after Loshchilov & Hutter 2019, algorithm 2).
     Adam {
-        /// `1 / rows` for the mean over the rows.
+        /// Factor of the gradient: `1 / rows` for the mean over the rows.
         scale: T,
-        /// Learning rate over `1 - β₁ᵗ` at update `t`, counted from 1.
+        /// Learning rate divided by `1 - β₁ᵗ` at update `t`, counted from 1.
         rate: T,
         /// `β₁`
         beta1: T,
-        /// `1 - β₁`, which is not computed from `β₁` where that is rounded.
+        /// `1 - β₁`, which is not computed from the rounded `β₁`.
         new1: T,
         /// `β₂`
         beta2: T,
@@ -60,13 +67,13 @@ pub enum Rule<T> {
         unbias: T,
         /// `ε`
         epsilon: T,
-        /// Share of a parameter that the decay leaves: one minus learning rate times weight decay.
+        /// Fraction of a parameter that weight decay leaves: one minus learning rate times weight decay.
         keep: T,
     },
 }
 
 impl<T: Element> Rule<T> {
-    /// State values a parameter has.
+    /// Returns the number of state values per parameter.
     pub fn state(&self) -> usize {
         match self {
             Rule::Gradient { .. } | Rule::Sgd { .. } => 0,
@@ -75,12 +82,13 @@ impl<T: Element> Rule<T> {
         }
     }
 
-    /// Whether a gradient of zero changes nothing, so that parameters which have none may be passed over.
+    /// Returns whether a gradient of zero changes nothing, so that parameters without a gradient may be
+    /// skipped.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self, Rule::Sgd { .. })
     }
 
-    /// The rule for gradients that are to be multiplied by `factor` first.
+    /// Returns the rule that multiplies gradients by `factor` first.
     pub fn of_gradients_times(mut self, factor: T) -> Self {
         match &mut self {
             Rule::Sgd { step: scale }
@@ -94,7 +102,7 @@ impl<T: Element> Rule<T> {
 }
 
 impl Rule<f64> {
-    /// The rule in the arithmetic `T`.
+    /// Converts the rule to the element type `T`.
     pub fn in_arithmetic<T: Element>(self) -> Rule<T> {
         let to = T::from_f64;
         match self {
@@ -121,12 +129,13 @@ impl Rule<f64> {
     }
 }
 
-/// A rule on vectors.
+/// A rule applied to vectors.
 trait OnVectors<T: Element>: Copy {
-    /// State values a parameter has: at most 2.
+    /// Number of state values per parameter: at most 2.
     const STATE: usize;
 
-    /// The new parameters from the old ones `w`, the summed gradient `g` and the state, which it may change.
+    /// Returns the new parameters and state, given the old parameters `w`, the summed gradient `g` and
+    /// the old state.
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, state: [S::V; 2]) -> (S::V, [S::V; 2]);
 }
 
@@ -216,7 +225,8 @@ impl<T: Element> OnVectors<T> for Adam<T> {
     }
 }
 
-/// Applies `rule` to parameters whose gradients lie in memory, whole panel rows of them. `state` is [`Rule::state`] times as long.
+/// Applies `rule` to parameters whose gradients are in memory, whole panel rows of them. `state` is
+/// [`Rule::state`] times as long.
 pub fn apply<T: Element>(isa: Isa, rule: Rule<T>, gradients: &[T], weights: &mut [T], state: &mut [T]) {
     assert!(
         weights.len().is_multiple_of(T::PANEL)
@@ -243,7 +253,8 @@ impl<T: Element> Kernel<T> for Apply<'_, T> {
     }
 }
 
-/// What parameters cost, added to their gradients: `l1 sign(w) + l2 w`. Gives the sum of the squares of the gradients after it.
+/// Adds the derivative of the weight penalties, `l1 sign(w) + l2 w`, to the gradients. Returns the sum
+/// of squares of the resulting gradients.
 pub fn penalise<T: Element>(isa: Isa, [l1, l2]: [T; 2], weights: &[T], gradients: &mut [T]) -> f64 {
     assert!(
         weights.len().is_multiple_of(T::PANEL) && gradients.len() == weights.len(),
@@ -261,7 +272,7 @@ struct Penalise<'a, T> {
     gradients: &'a mut [T],
 }
 
-/// Panel rows whose squares are summed before their sum joins the total, in `f64`.
+/// Number of panel rows whose squares are summed before their sum is added to the `f64` total.
 const RUN: usize = 64;
 
 impl<T: Element> Kernel<T> for Penalise<'_, T> {
@@ -273,7 +284,7 @@ impl<T: Element> Kernel<T> for Penalise<'_, T> {
         for (weights, gradients) in
             self.weights.chunks(RUN * T::PANEL).zip(self.gradients.chunks_mut(RUN * T::PANEL))
         {
-            // A sum for each lane of a panel row, whatever the vectors' length.
+            // One sum per lane of a panel row, whatever the vector length.
             let mut sums = [T::ZERO; 16];
             for lane in (0..T::PANEL).step_by(S::LANES) {
                 let mut sum = s.splat(T::ZERO);
@@ -292,7 +303,8 @@ impl<T: Element> Kernel<T> for Penalise<'_, T> {
     }
 }
 
-/// `mean <- mean + share (value - mean)`, every element of whole panel rows: a running mean.
+/// Updates an exponential moving average: `mean <- mean + share (value - mean)` for every element. The
+/// slices are whole panel rows.
 pub fn follow<T: Element>(isa: Isa, share: T, values: &[T], means: &mut [T]) {
     assert!(
         values.len().is_multiple_of(T::PANEL) && means.len() == values.len(),
@@ -321,16 +333,17 @@ impl<T: Element> Kernel<T> for Follow<'_, T> {
     }
 }
 
-/// Parameters that are updated with their state, a run of vectors at a time.
+/// Parameters and their state, updated one run of vectors at a time.
 pub(crate) struct Target<'a, T> {
     pub(crate) rule: Rule<T>,
     pub(crate) weights: &'a mut [T],
-    /// [`Rule::state`] panel rows for each of the parameters'.
+    /// [`Rule::state`] panel rows for each panel row of parameters.
     pub(crate) state: &'a mut [T],
 }
 
 impl<T: Element> Target<'_, T> {
-    /// Asks for `len` parameters from `at` on, and their state, before their gradients are known.
+    /// Prefetches `len` parameters from element `at` on, and their state, before their gradients are
+    /// known.
     #[inline(always)]
     pub(crate) fn prefetch<S: Simd<T>>(&self, s: S, at: usize, len: usize) {
         let times = self.rule.state();
@@ -342,7 +355,7 @@ impl<T: Element> Target<'_, T> {
         }
     }
 
-    /// Updates the parameters from `at` on with their gradients, whole vectors of them.
+    /// Updates the parameters from element `at` on with their gradients, which are whole panel rows.
     #[inline(always)]
     pub(crate) fn update<S: Simd<T>>(&mut self, s: S, at: usize, gradients: &[T]) {
         match self.rule {
@@ -368,8 +381,8 @@ impl<T: Element> Target<'_, T> {
     #[inline(always)]
     fn each<S: Simd<T>, R: OnVectors<T>>(&mut self, s: S, at: usize, gradients: &[T], rule: R) {
         let len = gradients.len();
-        // A panel row of the parameters and those of its state at a time: what the lengths are is clear to the compiler then, and the
-        // vectors of a row are worked on beside each other.
+        // Work on one panel row of the parameters and those of its state at a time: the lengths are then
+        // known to the compiler, and the vectors of a row can be interleaved.
         let mut state = self.state[R::STATE * at..][..R::STATE * len].chunks_exact_mut(T::PANEL);
         let weights = self.weights[at..at + len].chunks_exact_mut(T::PANEL);
         for (w, g) in weights.zip(gradients.chunks_exact(T::PANEL)) {

@@ -7,7 +7,7 @@ use crate::simd::Element;
 #[repr(C, align(64))]
 pub(crate) struct Line([u64; 8]);
 
-/// A zeroed buffer whose first element is on a 64-byte boundary, so that panel rows are cache lines.
+/// A buffer whose first element is on a 64-byte boundary, so that panel rows are cache lines.
 #[derive(Clone, Default)]
 pub struct AlignedBuf<T> {
     lines: Vec<Line>,
@@ -16,14 +16,14 @@ pub struct AlignedBuf<T> {
 }
 
 impl<T: Element> AlignedBuf<T> {
-    /// `len` zeros.
+    /// Creates a buffer of `len` zeros.
     pub fn zeroed(len: usize) -> Self {
         let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
         AlignedBuf { lines: bytemuck::allocation::zeroed_vec(lines), len, element: std::marker::PhantomData }
     }
 
-    /// `len` elements that are written before they are read. Zeros, like all memory that is new; where debug assertions are on, NaN, so that what
-    /// is read all the same is seen.
+    /// Creates a buffer of `len` elements that are written before they are read. They are zeros, like
+    /// all new memory; with debug assertions on, they are NaN, so that reading them anyway is noticed.
     pub fn unwritten(len: usize) -> Self {
         let mut buffer = AlignedBuf::zeroed(len);
         if cfg!(debug_assertions) {
@@ -32,7 +32,8 @@ impl<T: Element> AlignedBuf<T> {
         buffer
     }
 
-    /// Makes room for at least `len` elements; the contents are zero where it had to grow, else as they were.
+    /// Makes room for at least `len` elements. The contents become zero if the buffer has to grow, and
+    /// otherwise stay as they were.
     pub fn reserve(&mut self, len: usize) {
         if len > self.len {
             *self = AlignedBuf::zeroed(len);
@@ -44,7 +45,7 @@ impl<T: Element> AlignedBuf<T> {
         &bytemuck::cast_slice(&self.lines)[..self.len]
     }
 
-    /// The elements, to write.
+    /// The elements, mutable.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }

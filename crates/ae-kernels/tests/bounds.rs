@@ -1,4 +1,5 @@
-//! Sizes whose products are larger than numbers go: every function that is safe to call refuses them before it reads anything.
+//! Sizes whose products overflow: every function that is safe to call rejects them before it reads
+//! anything.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
@@ -13,7 +14,7 @@ use ae_kernels::tile::{self, PairedTiles, Parts};
 use ae_kernels::update::Rule;
 use ae_kernels::{Element, Isa};
 
-/// What `work` says when it panics.
+/// Returns the message that `work` panics with.
 fn refused(work: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(work)).unwrap_err();
     let said = panic.downcast_ref::<&str>().map(ToString::to_string);

@@ -1,4 +1,4 @@
-//! The contractive penalty against differences and naive loops in `f64`, on every instruction set.
+//! The contractive penalty against finite differences and naive `f64` loops, on every instruction set.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -14,7 +14,7 @@ use packed::{draw, pack, unpack};
 const SHAPES: [(usize, usize); 9] =
     [(0, 3), (1, 1), (3, 0), (2, 7), (7, 8), (16, 16), (17, 33), (33, 17), (65, 131)];
 
-/// Those whose slopes follow from their outputs.
+/// The activations whose slopes follow from their outputs.
 fn activations() -> impl Iterator<Item = Activation> {
     Activation::ALL.into_iter().filter(|activation| !activation.keeps_slope())
 }
@@ -39,14 +39,15 @@ fn output(activation: Activation, z: f64) -> f64 {
     }
 }
 
-/// `act'` at `z`, by differences of fourth order.
+/// Computes `act'(z)` by fourth-order finite differences.
 fn slope(activation: Activation, z: f64) -> f64 {
     let h = 1e-3;
     let f = |z: f64| output(activation, z);
     (8.0 * (f(z + h) - f(z - h)) - (f(z + 2.0 * h) - f(z - 2.0 * h))) / (12.0 * h)
 }
 
-/// The cost and the delta of one value by itself with `weight` and `n_j` of one: `s²` and `2 s s'`.
+/// Returns the penalty and the delta of a single value with `weight` and `n_j` equal to 1: `s²` and
+/// `2 s s'`.
 fn of_one(isa: Isa, activation: Activation, z: f64) -> (f64, f64) {
     let y = pack(&[output(activation, z)], 1, 1);
     let (mut delta, mut losses) = (vec![0.0; y.len()], [0.0]);
@@ -54,7 +55,7 @@ fn of_one(isa: Isa, activation: Activation, z: f64) -> (f64, f64) {
     (losses[0], delta[0])
 }
 
-/// Slopes are those of the activation, and second derivatives those of the slopes.
+/// The slopes match the activation, and the second derivatives match the slopes.
 #[test]
 fn second_derivatives_agree_with_differences() {
     for isa in Isa::available() {
@@ -86,7 +87,7 @@ fn check<T: Element + Float>() {
         for isa in Isa::available() {
             for activation in activations() {
                 let what = format!("{activation:?}, [{inputs}, {features}], {rows} rows on {isa}");
-                // Never at a kink, where there is no slope to compare with.
+                // Away from kinks, where there is no slope to compare with.
                 let away = |z: &f64| if z.abs() < 0.01 { z + 0.02 } else { *z };
                 let z: Vec<f64> = draw::<f64>(features * rows, -2.0, 2.0, 5).iter().map(away).collect();
                 let y: Vec<T> = z.iter().map(|z| T::from_f64(output(activation, *z))).collect();
@@ -103,7 +104,7 @@ fn check<T: Element + Float>() {
                 let bound = dot_bound::<T>(inputs, inputs as f64);
                 assert_close(&what, &squares[..features], &norms, Tolerance::Absolute(bound));
 
-                // Fewer losses than rows: the others have none.
+                // Fewer losses than rows: the other rows have none.
                 let counted = rows - rows / 3;
                 let (mut delta, mut losses) =
                     (pack(&before, features, rows), draw::<T>(counted, 0.0, 1.0, 8));
@@ -158,7 +159,7 @@ fn penalised_like_naive_loops() {
     check::<f32>();
 }
 
-/// A batch that comes in parts has the bits of one that comes at once.
+/// A batch processed in parts has the bits of one processed at once.
 #[test]
 fn parts_of_a_batch_change_nothing() {
     let (features, rows) = (5, 16 * 4 + 3);

@@ -1,4 +1,5 @@
-//! Convolutions and transposed convolutions on awkward shapes, on every instruction set, against naive f64 loops.
+//! Convolutions and transposed convolutions of awkward shapes on every instruction set, against naive
+//! f64 loops.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -24,17 +25,17 @@ const SHAPES: [[usize; 8]; 20] = [
     [6, 6, 16, 1, 3, 2, 1, 1],
     [7, 5, 2, 17, 3, 1, 1, 1],
     [5, 4, 17, 3, 3, 2, 1, 1],
-    // A stride larger than the kernel leaves pixels out.
+    // A stride larger than the kernel skips pixels.
     [9, 11, 2, 5, 2, 3, 0, 1],
     [7, 7, 5, 7, 1, 4, 0, 1],
-    // A kernel larger than the image, which fits by its padding.
+    // A kernel larger than the image, which fits because of the padding.
     [3, 2, 4, 6, 5, 2, 2, 1],
     [11, 3, 13, 19, 3, 2, 0, 1],
     [4, 4, 33, 18, 2, 2, 0, 1],
     [8, 8, 32, 32, 3, 2, 1, 1],
     [3, 3, 6, 40, 3, 1, 3, 1],
     [13, 1, 7, 4, 4, 3, 2, 1],
-    // Groups: of few, of more than a panel has, over its edge, of all channels by themselves.
+    // Groups of few channels, of more than a panel holds, across a panel edge, and of one channel each.
     [5, 4, 6, 9, 3, 2, 1, 3],
     [6, 5, 17, 17, 3, 1, 1, 17],
     [4, 4, 34, 40, 2, 1, 0, 2],
@@ -43,7 +44,7 @@ const SHAPES: [[usize; 8]; 20] = [
     [7, 3, 24, 36, 3, 1, 1, 12],
 ];
 
-/// One layer and its data: row-major, in f64 with values that both types hold exactly.
+/// One layer and its data: row-major `f64` values that both types represent exactly.
 struct Case {
     shape: Conv2d,
     up: bool,
@@ -58,7 +59,7 @@ struct Case {
     delta: Vec<f64>,
 }
 
-/// A naive result: sums, the sums of their terms' magnitudes, and the most terms.
+/// A naive result: the sums, the sums of the magnitudes of their terms, and the largest number of terms.
 struct Sums {
     values: Vec<f64>,
     magnitudes: Vec<f64>,
@@ -101,7 +102,8 @@ impl Case {
         format!("{what} {:?} up {} of {} rows on {isa}", self.shape, self.up, self.rows)
     }
 
-    /// Every product that takes part: `(row, input, weight, output, channel of the output)`, from the definition of the convolution.
+    /// Visits every product of the convolution, by its definition:
+    /// `(row, input, weight, output, channel of the output)`.
     fn each(&self, mut visit: impl FnMut(usize, usize, usize, usize, usize)) {
         let Conv2d { height, width, channels_in, channels_out, kernel, stride, padding, groups } = self.shape;
         let (of_large, of_small) = (channels_in / groups, channels_out / groups);
@@ -211,7 +213,7 @@ fn backward<T: Element>(isa: Isa, case: &Case, slope: impl Into<Slope>) -> Vec<T
     table(Panels::new(dx.as_slice(), conv.inputs(), rows))
 }
 
-/// The gradients of each batch panel.
+/// Returns the gradients of each batch panel.
 fn gradients<T: Element>(isa: Isa, case: &Case) -> AlignedBuf<T> {
     let (conv, rows) = (&case.conv, case.rows);
     let (x, delta) =
@@ -278,7 +280,7 @@ fn check_gradient<T: Element + Float>(isa: Isa, case: &Case) {
     let name = case.name("gradient", isa);
     assert_close(&name, &unpacked(&got), &sums.values, Tolerance::Each(&bounds));
 
-    // In two parts, and with a rule.
+    // In two parts, and with an update rule.
     let mut updated = parameters::<T>(case);
     let cut = len / T::PANEL / 2 * T::PANEL;
     let half = Rule::Sgd { step: T::from_f64(0.5) };
@@ -306,7 +308,7 @@ fn convolutions_in_double_precision() {
     check::<f64>();
 }
 
-/// Rows in any company, and instruction sets that fuse: the same bits.
+/// Neighbouring rows and the choice among instruction sets that fuse change no bit of the results.
 #[test]
 fn neither_neighbours_nor_vectors_change_a_bit() {
     let mut of_fused: Vec<Vec<f32>> = Vec::new();
@@ -343,7 +345,7 @@ fn neither_neighbours_nor_vectors_change_a_bit() {
     assert!(of_fused.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
-/// Some pixels, or some panel rows of the gradient, by themselves: the same bits.
+/// A subset of the pixels, or of the panel rows of the gradient, has the same bits as in the whole.
 #[test]
 fn parts_are_those_of_the_whole() {
     const ROWS: usize = 13;
@@ -400,7 +402,7 @@ fn parts_are_those_of_the_whole() {
     }
 }
 
-/// Activation and slopes in the epilogue are those of the sums by themselves, to the bit.
+/// The activation and slopes in the epilogue equal those computed separately from the sums, bit for bit.
 #[test]
 fn epilogues_write_slopes() {
     for isa in Isa::available() {

@@ -1,4 +1,5 @@
-//! `AE_ISA`, in processes of its own: what it names runs, what it misnames is an error.
+//! `AE_ISA`, tested in separate processes: the instruction set that it names is used, and a wrong name
+//! is an error.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -8,7 +9,7 @@ use ae_kernels::{Isa, IsaError};
 
 const PROBE: &str = "AE_TEST_PROBE";
 
-/// Runs the test `probe` of this file in a new process and returns what it saw.
+/// Runs the test `probe` of this file in a new process and returns what it reports.
 fn active_under(value: Option<&str>) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "probe", "--nocapture"]).env(PROBE, "1").env_remove("AE_ISA");
@@ -21,7 +22,7 @@ fn active_under(value: Option<&str>) -> String {
     line.1.to_owned()
 }
 
-/// Not a test of its own: says what a process with this environment would use.
+/// Not a test in itself: reports which instruction set a process with this environment uses.
 #[test]
 fn probe() {
     if std::env::var_os(PROBE).is_some() {
@@ -56,7 +57,7 @@ fn a_wrong_name_is_an_error_that_says_what_is_right() {
     }
 }
 
-/// A suite that is told to test an instruction set must not pass by testing another.
+/// A suite that is asked to test an instruction set must not pass by testing another.
 #[test]
 fn the_instruction_set_that_was_asked_for_is_the_one_under_test() {
     if let Ok(wanted) = std::env::var("AE_ISA").map(|name| name.to_lowercase())

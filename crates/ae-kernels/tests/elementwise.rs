@@ -1,4 +1,4 @@
-//! Activations and the ways in and out of panels, on every instruction set.
+//! Activations, conversions to and from panels, and checks for finite values, on every instruction set.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -30,7 +30,7 @@ fn draw<T: Element>(len: usize, seed: u64) -> Vec<T> {
     SplitMix64::new(seed).uniform_f32s(len, -6.0, 6.0).into_iter().map(T::from_f32).collect()
 }
 
-/// `z Φ(z)` with `Φ = σ(2 u)`, and its slope, without taking one number from another that is nearly the same.
+/// `z Φ(z)` with `Φ = σ(2 u)`, and its slope, without subtracting nearly equal numbers.
 fn gelu_in_the_tail(z: f64) -> [f64; 2] {
     let root = (2.0 / std::f64::consts::PI).sqrt();
     let twice = 2.0 * root * (z + 0.044_715 * z.powi(3));
@@ -68,7 +68,7 @@ fn check_activations<T: Element + Float>() {
                 activation.apply(isa, &mut y);
                 let expected: Vec<f64> = z.iter().map(|z| reference.value(z.to_f64())).collect();
                 let name = format!("{activation:?} of {len} on {isa}");
-                // GELU and SiLU multiply by what is rounded beside 1.
+                // GELU and SiLU multiply by a factor whose rounding error is relative to 1.
                 let tolerance = if activation.keeps_slope() {
                     Tolerance::Absolute(8.0 * T::EPSILON)
                 } else {
@@ -88,7 +88,8 @@ fn check_activations<T: Element + Float>() {
                 }
                 let slope = |i: usize| reference.derivative(z[i].to_f64()) * upper[i].to_f64();
                 let expected: Vec<f64> = (0..len).map(slope).collect();
-                // The derivative from the output loses what 1 - y² loses; y is off by a few ulp of 1 at most.
+                // Computing the derivative from the output loses what 1 - y² loses; y is off by at most
+                // a few ulp of 1.
                 assert_close(&name, &delta, &expected, Tolerance::Absolute(64.0 * T::EPSILON));
                 let expected: Vec<f64> = z.iter().map(|z| reference.derivative(z.to_f64())).collect();
                 assert_close(&name, &slopes, &expected, Tolerance::Absolute(16.0 * T::EPSILON));
@@ -115,7 +116,7 @@ fn relu_has_slope_zero_at_zero_and_hides_no_nan() {
     }
 }
 
-/// Far out on either side every activation is a line, with the slope of that line.
+/// Far from zero on either side, every activation is a line, and its slope is that of the line.
 #[test]
 fn slopes_are_numbers_wherever_values_are() {
     for (isa, activation) in Isa::available().flat_map(|isa| Activation::ALL.map(|a| (isa, a))) {
@@ -174,7 +175,7 @@ fn check_panels<T: Element + Float>() {
                         assert_eq!(turned[place], view.get(f, row), "{name}");
                     }
                 }
-                // What stays as it was is the spare square.
+                // Only the spare square is left untouched.
                 let sum =
                     |values: &[T]| values.iter().map(|x| x.to_f64()).filter(|x| !x.is_nan()).sum::<f64>();
                 assert!((sum(&turned) - sum(&panels)).abs() < 1e-9, "the padding is zero, {name}");
@@ -256,7 +257,7 @@ fn rows_that_are_not_finite_are_found_among_others() {
     }
 }
 
-/// Every row of several tasks, and a last one that is shorter.
+/// Every row of several tasks, and a shorter last task.
 #[test]
 fn rows_are_looked_at_whoever_does_it() {
     const FEATURES: usize = 700;

@@ -1,4 +1,4 @@
-//! Layer normalisation against naive loops in `f64`, on every instruction set.
+//! Layer normalisation against naive `f64` loops, on every instruction set.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -15,7 +15,7 @@ fn widen<T: Element>(values: &[T]) -> Vec<f64> {
     values.iter().map(|x| x.to_f64()).collect()
 }
 
-/// What a column becomes, and its scale.
+/// Returns the normalised column and its scale.
 fn naive(column: &[f64]) -> (Vec<f64>, f64) {
     let count = column.len().max(1) as f64;
     let mean = column.iter().sum::<f64>() / count;
@@ -24,7 +24,7 @@ fn naive(column: &[f64]) -> (Vec<f64>, f64) {
     (column.iter().map(|x| (x - mean) * scale).collect(), scale)
 }
 
-/// The delta of a column, through every entry of its Jacobian.
+/// Computes the delta of a column through every entry of the Jacobian.
 fn naive_backward(column: &[f64], dy: &[f64]) -> Vec<f64> {
     let (count, (y, scale)) = (column.len() as f64, naive(column));
     let derivative =
@@ -32,7 +32,7 @@ fn naive_backward(column: &[f64], dy: &[f64]) -> Vec<f64> {
     (0..column.len()).map(|i| dy.iter().enumerate().map(|(j, d)| d * derivative(j, i)).sum()).collect()
 }
 
-/// Column `row` of a row-major `[features, rows]` matrix.
+/// Extracts column `row` of a row-major `[features, rows]` matrix.
 fn column(values: &[f64], row: usize, rows: usize) -> Vec<f64> {
     values.iter().skip(row).step_by(rows).copied().collect()
 }
@@ -64,7 +64,7 @@ fn check<T: Element + Float>(low: f64, high: f64) {
                 for row in 0..rows {
                     let one = column(&wide_x, row, rows);
                     let (expected, scale) = naive(&one);
-                    // Rounding of the mean and of the deviations, seen through the scale.
+                    // Rounding errors of the mean and of the deviations, amplified by the scale.
                     let size = one.iter().map(|x| x.abs()).fold(1e-3, f64::max);
                     let bound = dot_bound::<T>(8 + features, 4.0 * size * scale);
                     let got = column(&widen(&y), row, rows);
@@ -88,14 +88,14 @@ fn check<T: Element + Float>(low: f64, high: f64) {
 fn normalised_like_naive_loops() {
     check::<f64>(-2.0, 3.0);
     check::<f32>(-2.0, 3.0);
-    // Large beside their spread, and hardly any spread.
+    // Values that are large compared with their spread, and values with hardly any spread.
     check::<f64>(99.0, 100.0);
     check::<f32>(9.0, 10.0);
     check::<f64>(-1e-4, 1e-4);
     check::<f32>(-1e-4, 1e-4);
 }
 
-/// Features that are all alike become zeros, and pass nothing on that is not finite.
+/// Features that are all equal become zeros and produce nothing that is not finite.
 #[test]
 fn equal_features_become_zeros() {
     for isa in Isa::available() {
@@ -113,7 +113,7 @@ fn equal_features_become_zeros() {
     }
 }
 
-/// Deviations whose squares overflow are no zeros.
+/// Deviations whose squares overflow must not become zeros.
 #[test]
 fn features_that_are_too_large_are_no_numbers() {
     for isa in Isa::available() {
@@ -127,7 +127,7 @@ fn features_that_are_too_large_are_no_numbers() {
     }
 }
 
-/// What is beside a row changes none of its bits.
+/// Neighbouring rows change no bit of a row.
 #[test]
 fn neighbours_change_nothing() {
     let (features, rows) = (37, 21);

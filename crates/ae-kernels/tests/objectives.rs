@@ -16,7 +16,8 @@ use packed::{draw, pack, unpack};
 const SHAPES: [(usize, usize); 8] =
     [(0, 3), (1, 1), (5, 0), (7, 31), (16, 32), (17, 33), (33, 100), (64, 784)];
 
-/// Loss and its derivative by each of the outputs of a feature, and the reconstruction's error.
+/// Returns the loss of a feature, its derivative with respect to each of the feature's outputs, and the
+/// error of the reconstruction.
 fn naive_loss(loss: Loss, o: &[f64], x: f64) -> (f64, Vec<f64>, f64) {
     let d = o[0] - x;
     match loss {
@@ -61,7 +62,7 @@ fn check_losses<T: Element + Float>() {
                 let mut x = draw::<T>(rows * features, 0.0, 1.0, 1);
                 let mut y = draw::<T>(rows * outputs, -2.0, 2.0, 2);
                 let weights = draw::<T>(features, 0.1, 3.0, 3);
-                // Exact hits, far ends, and cells without a target.
+                // Exact hits, values at the far ends, and missing targets.
                 for i in (0..x.len()).step_by(11) {
                     x[i] = y[i];
                 }
@@ -146,7 +147,8 @@ fn absolute_values_cost_their_weight() {
     }
 }
 
-/// Losses and squares of two rows of one feature, and what became of their outputs.
+/// Returns the losses and squares of two rows of one feature, and what their outputs are overwritten
+/// with.
 fn of_two_rows(isa: Isa, loss: Loss, output: &[f32], target: [f32; 2]) -> ([f32; 2], [f32; 2], Vec<f32>) {
     let mut output = pack(output, loss.outputs(1), 2);
     let target = pack(&target, 1, 2);
@@ -174,7 +176,8 @@ fn an_output_that_is_not_a_number_is_not_hidden() {
     }
 }
 
-/// What is left of a target that is nearly reached keeps its digits, at one as at zero.
+/// What remains of the error when a target is nearly reached keeps its precision, for a target of one as
+/// for zero.
 #[test]
 fn cross_entropy_judges_ones_as_finely_as_zeros() {
     for isa in Isa::available() {
@@ -246,7 +249,7 @@ fn noise_is_what_it_says() {
         let error = (moment(k) - expected).abs();
         assert!(error < 5.0 * (spread / n).sqrt(), "moment {k}: {}", moment(k));
     }
-    // Neighbours know nothing of each other.
+    // Neighbouring values are uncorrelated.
     for step in [1, rows, 4 * rows] {
         let pairs = d.iter().zip(&d[step..]).map(|(a, b)| a * b).sum::<f64>() / n;
         assert!(pairs.abs() < 5.0 / n.sqrt(), "cells {step} apart: {pairs}");
@@ -272,7 +275,7 @@ fn noise_is_what_it_says() {
     assert!((dropped - 0.2).abs() < 5.0 * (0.16 / n).sqrt(), "{dropped}");
     assert!(kept.iter().all(|y| *y == 0.0 || *y == 1.25));
 
-    // What is no number stays none, unless it is dropped: zeros in its place would hide that a network has gone astray.
+    // NaN stays NaN unless it is dropped: zeros in its place would hide that a network has diverged.
     let mut kept = vec![0.0; panel_len::<f64>(features, rows)];
     let nan = pack(&vec![f64::NAN; features * rows], features, rows);
     let dst = PanelsMut::new(&mut kept, features, rows);
@@ -282,11 +285,12 @@ fn noise_is_what_it_says() {
     assert!(kept.iter().all(|y| *y == 0.0 || y.is_nan()));
 }
 
-/// Swapped values are those of other rows in the same feature, about as many as they should be; all donors give.
+/// Swapped values come from other rows in the same feature, in about the expected number, and from
+/// nearly all donors.
 #[test]
 fn swapped_values_stay_in_their_feature() {
     let (features, rows) = (7, 600);
-    // Feature and row can be read off a value.
+    // The feature and the row can be read off each value.
     let table: Vec<f32> = (0..rows * features).map(|i| (i % features * 1000 + i / features) as f32).collect();
     let all: Vec<usize> = (0..rows).collect();
     let mut src = vec![0f32; panel_len::<f32>(features, rows)];
@@ -312,7 +316,8 @@ fn swapped_values_stay_in_their_feature() {
     assert!(seen.iter().filter(|seen| **seen).count() > 190);
 }
 
-/// The same on every instruction set and in either arithmetic, whatever rows are computed together; another key, other numbers.
+/// Noise is the same on every instruction set, in either element type, and whichever rows are computed
+/// together; another key gives other numbers.
 #[test]
 fn noise_depends_on_its_place_alone() {
     let (features, rows) = (9, 50);
@@ -329,7 +334,7 @@ fn noise_depends_on_its_place_alone() {
         let other =
             corrupted(Isa::best(), noise, Stream { key: 4, first_row: 0, drawing: 0 }, &x, features, rows);
         assert_ne!(other, all);
-        // The last 18 rows by themselves.
+        // The last 18 rows on their own.
         let tail: Vec<f32> = x.chunks(rows).flat_map(|line| &line[32..]).copied().collect();
         let part =
             corrupted(Isa::best(), noise, Stream { key: 3, first_row: 32, drawing: 0 }, &tail, features, 18);
@@ -338,7 +343,8 @@ fn noise_depends_on_its_place_alone() {
     }
 }
 
-/// A latent of `d` dimensions over some rows, computed naively from the noise that the kernel drew.
+/// A latent of `d` dimensions for a few rows, to be computed naively from the noise that the kernel
+/// drew.
 struct Case<T> {
     d: usize,
     rows: usize,
@@ -353,7 +359,7 @@ impl<T: Element> Case<T> {
     fn new(isa: Isa, d: usize, rows: usize, samples: usize) -> Self {
         let mut h = draw::<T>(2 * d * rows, -1.5, 1.5, 8);
         if h.len() > 1 {
-            // Beyond either end of the log-variances.
+            // Beyond either bound of the log-variances.
             h[2 * d * rows - 1] = T::from_f64(25.0);
             h[d * rows] = T::from_f64(-40.0);
         }
@@ -367,11 +373,12 @@ impl<T: Element> Case<T> {
     fn view(&self) -> Panels<'_, T> {
         Panels::new(&self.packed, 2 * self.d, self.rows)
     }
-    /// Where dimension `j` of sample `s` of row `r` is.
+    /// Returns the index of dimension `j` of sample `s` of row `r`.
     fn at(&self, j: usize, r: usize, s: usize) -> usize {
         ((r / T::PANEL * self.samples + s) * self.d + j) * T::PANEL + r % T::PANEL
     }
-    /// Mean and log-variance of dimension `j` of row `r`, and 0 where the latter is beyond its bounds.
+    /// Returns the mean and the clamped log-variance of dimension `j` of row `r`, and 1 if it was within
+    /// its bounds, else 0.
     fn posterior(&self, j: usize, r: usize) -> (f64, f64, f64) {
         let v = self.h[(self.d + j) * self.rows + r].to_f64();
         let clamped = v.clamp(-30.0, 20.0);
@@ -480,7 +487,8 @@ fn gaussian_latents() {
     check_latent::<f64>();
 }
 
-/// However near it is: the divergence is rounded to nothing there, but its slope is not.
+/// The prior pulls at means however close they are: the divergence is rounded to nothing there, but its
+/// derivative is not.
 #[test]
 fn the_prior_pulls_at_means_beside_it() {
     for isa in Isa::available() {

@@ -1,4 +1,4 @@
-//! Pooling and up-sampling on awkward shapes, on every instruction set, against naive f64 loops.
+//! Pooling and upsampling of awkward shapes on every instruction set, against naive f64 loops.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -30,7 +30,7 @@ struct Case {
     shape: [usize; 4],
     pool: Pool,
     rows: usize,
-    /// `[rows, large]`, with few values, so that the largest is there several times.
+    /// `[rows, large]`, with few distinct values, so that the largest occurs several times.
     large: Vec<f64>,
     /// `[rows, small]`
     small: Vec<f64>,
@@ -50,8 +50,8 @@ impl Case {
         format!("{what} {:?} of {} rows on {isa}", self.shape, self.rows)
     }
 
-    /// For each value of the small image, the places of its square among those of the large one, by rows; with what is left over if
-    /// `whole`.
+    /// For each value of the small image, the positions of its square in the large one, by rows. If
+    /// `whole`, pixels left over at the edges belong to the nearest square.
     fn squares(&self, whole: bool) -> Vec<Vec<usize>> {
         let [height, width, channels, size] = self.shape;
         let (rows, columns) = (height / size, width / size);
@@ -68,7 +68,7 @@ impl Case {
         squares
     }
 
-    /// What `each` makes of every square of every row: `[rows, small]`.
+    /// Applies `each` to every square of every row: `[rows, small]`.
     fn of_squares(&self, whole: bool, each: impl Fn(&[f64]) -> f64) -> Vec<f64> {
         let squares = self.squares(whole);
         let rows = (0..self.rows).map(|row| &self.large[row * self.pool.large()..]);
@@ -78,7 +78,8 @@ impl Case {
         rows.flat_map(of_row).collect()
     }
 
-    /// What `each` gives the values of every square of every row: `[rows, large]`; zero elsewhere.
+    /// Writes the results of `each` to the values of every square of every row: `[rows, large]`, zero
+    /// elsewhere.
     fn to_squares(&self, whole: bool, each: impl Fn(&[f64], f64) -> Vec<f64>) -> Vec<f64> {
         let (large, small) = (self.pool.large(), self.pool.small());
         let mut out = vec![0.0; self.rows * large];
@@ -95,7 +96,7 @@ impl Case {
     }
 }
 
-/// What `write` makes of panels of `features` features, as a table.
+/// Returns the panels of `features` features filled by `write`, as a table.
 fn made<T: Element>(rows: usize, features: usize, write: impl FnOnce(PanelsMut<'_, T>)) -> Vec<T> {
     let mut buffer = nan::<T>(panel_len::<T>(features, rows));
     write(PanelsMut::new(buffer.as_mut_slice(), features, rows));

@@ -1,5 +1,5 @@
-//! The three products on awkward shapes and tiny blocks, on every instruction set, against naive f64 loops and
-//! against `matrixmultiply`.
+//! The three products on awkward shapes and tiny blocks, on every instruction set, against naive f64
+//! loops and the `matrixmultiply` crate.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -14,14 +14,14 @@ use ae_testing::random::SplitMix64;
 use ae_testing::shapes;
 use ae_testing::tolerance::{Float, Tolerance, assert_close, dot_bound, matmul_bound};
 
-/// Blockings from one step at a time to none at all.
+/// Block sizes from a single step to more than the whole product.
 const BLOCKINGS: [usize; 5] = [1, 3, 16, 17, 10_000];
 
 fn blocking(kc: usize) -> Blocking {
     Blocking { kc, nc: 2 * kc }
 }
 
-/// The data of one layer: row-major, in f64 with values that both types hold exactly.
+/// The data of one layer: row-major `f64` values that both types represent exactly.
 struct Case {
     inputs: usize,
     outputs: usize,
@@ -55,7 +55,7 @@ impl Case {
     }
 }
 
-/// The transpose of a row-major `[rows, cols]` matrix, in panels: feature-major, as a batch is kept.
+/// Packs the transpose of a row-major `[rows, cols]` matrix: feature-major, the layout of a batch.
 fn batch<T: Element>(values: &[f64], rows: usize, cols: usize) -> AlignedBuf<T> {
     let turned: Vec<T> = naive::transpose([rows, cols], values).into_iter().map(T::from_f64).collect();
     packed(&turned, cols, rows)
@@ -67,7 +67,7 @@ fn packed<T: Element>(values: &[T], rows: usize, cols: usize) -> AlignedBuf<T> {
     buffer
 }
 
-/// The row-major `[cols, rows]` table that a feature-major matrix stands for.
+/// Returns the row-major `[cols, rows]` table that a feature-major matrix represents.
 fn table<T: Element>(panels: Panels<'_, T>) -> Vec<T> {
     let mut values = Vec::with_capacity(panels.rows() * panels.cols());
     for col in 0..panels.cols() {
@@ -87,7 +87,8 @@ fn nan<T: Element>(len: usize) -> AlignedBuf<T> {
     buffer
 }
 
-/// The outputs of a layer for the rows of `x`, row by row. What was in the output before must not matter.
+/// Returns the outputs of a layer for the rows of `x`, row by row. The previous contents of the output
+/// must not matter.
 fn forward<'a, T: Element>(
     isa: Isa,
     blocking: Blocking,
@@ -145,7 +146,8 @@ fn check_backward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
     assert_close(&case.name("backward_input", isa), &got, &expected, Tolerance::Each(&bounds));
 }
 
-/// Deltas and inputs as a step keeps them: in blocks of `block_panels` panels, each with a gap before either matrix.
+/// Deltas and inputs as in a training step: in blocks of `block_panels` panels, with a gap before each
+/// matrix.
 struct Blocks<T> {
     data: AlignedBuf<T>,
     block_len: usize,
@@ -200,7 +202,7 @@ fn check_weight_gradient<T: Element + Float>(
     let mut updated = layer::<T>(case);
     let panel_elements = (inputs + 1) * T::PANEL;
     for panel in 0..panel_count::<T>(outputs) {
-        // A panel in two ranges, so that ranges with and without the bias are met.
+        // Each panel in two ranges, so that ranges with and without the bias occur.
         let cut = split.min(inputs + 1);
         for range in [0..cut, cut..inputs + 1] {
             let place = panel * panel_elements + range.start * T::PANEL
@@ -265,7 +267,7 @@ fn products_in_double_precision() {
     check_all::<f64>();
 }
 
-/// Long sums, where blocks of the default size come into play.
+/// Long sums, for which the default block sizes matter.
 #[test]
 fn products_past_the_edges_of_the_default_blocks() {
     let kc = Blocking::default().kc;
@@ -278,7 +280,8 @@ fn products_past_the_edges_of_the_default_blocks() {
     }
 }
 
-/// The deltas below a layer, row by row, of the inputs from `first` on that there are values `below` of.
+/// Returns the deltas below a layer, row by row, for as many inputs from `first` on as there are values
+/// in `below`.
 fn backward<T: Element>(
     isa: Isa,
     [rows, inputs, outputs]: [usize; 3],
@@ -301,7 +304,7 @@ fn backward<T: Element>(
     table(Panels::new(dx.as_slice(), some, rows))
 }
 
-/// Blocks of any size, rows in any company: the same bits.
+/// Block sizes and neighbouring rows change no bit of the results.
 fn check_company<T: Element + Float>(isa: Isa, dims: [usize; 3]) {
     let [rows, inputs, outputs] = dims;
     let case = Case::new(dims);
@@ -332,7 +335,7 @@ fn check_company<T: Element + Float>(isa: Isa, dims: [usize; 3]) {
 #[test]
 fn neither_blocks_nor_neighbours_change_a_bit() {
     for isa in Isa::available() {
-        // The second has more inputs than few rows bring together at a time.
+        // The second has more inputs than the path for few rows processes at a time.
         for dims in [[50, 37, 29], [9, 2053, 83], [5, 1024, 16], [21, 1, 129]] {
             check_company::<f32>(isa, dims);
             check_company::<f64>(isa, dims);
@@ -340,7 +343,8 @@ fn neither_blocks_nor_neighbours_change_a_bit() {
     }
 }
 
-/// The deltas of some inputs by themselves, and the outputs of some panels of weights, have the bits that they have among all.
+/// The deltas of a subset of the inputs, and the outputs of a subset of the weight panels, have the same
+/// bits as in the whole product.
 fn check_parts<T: Element + Float>(isa: Isa, [rows, inputs, outputs]: [usize; 3]) {
     let case = Case::new([rows, inputs, outputs]);
     let (weights, delta) = (layer::<T>(&case), batch::<T>(&case.delta, rows, outputs));
@@ -379,10 +383,11 @@ fn parts_of_a_product_have_its_bits() {
     }
 }
 
-/// Blocks of the batch and of the loops, parameters in tasks of any division, rows in rounds: the same bits.
+/// However the batch, the loops, the parameters and the rounds are divided, the bits are the same.
 #[test]
 fn no_division_changes_a_bit_of_the_weight_gradient() {
-    // More panels than are worked on together, more inputs than wait together, several blocks of the batch.
+    // More panels than are processed together, more inputs than wait together, and several blocks of the
+    // batch.
     let case = Case::new([100, 103, 5 * 16 + 3]);
     let panels = panel_count::<f32>(case.outputs);
     let updated =
@@ -467,7 +472,7 @@ fn fused_instruction_sets_agree_to_the_bit() {
     assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
-/// An oracle that shares no code with either side: the `matrixmultiply` crate.
+/// A reference that shares no code with either side: the `matrixmultiply` crate.
 #[test]
 fn forward_agrees_with_matrixmultiply() {
     for isa in Isa::available() {
@@ -475,8 +480,8 @@ fn forward_agrees_with_matrixmultiply() {
         let (rows, inputs, outputs) = (case.rows, case.inputs, case.outputs);
         let (x, w) = (naive::narrow(&case.x), naive::narrow(&case.weights));
         let mut expected = vec![0f32; rows * outputs];
-        // SAFETY: the three pointers are of slices of exactly [rows, inputs], [inputs, outputs] and [rows, outputs]
-        // elements, with the row strides to match.
+        // SAFETY: the pointers are those of slices of exactly [rows, inputs], [inputs, outputs] and
+        // [rows, outputs] elements, and the row strides match.
         unsafe {
             matrixmultiply::sgemm(
                 rows,
@@ -528,11 +533,11 @@ fn shapes_that_do_not_fit_are_named() {
     );
 }
 
-/// Activation and slopes in the epilogue are those of the sums by themselves, to the bit.
+/// The activation and slopes in the epilogue equal those computed separately from the sums, bit for bit.
 #[test]
 fn epilogues_write_slopes() {
     for isa in Isa::available() {
-        // Up to two rows take another way than more of them.
+        // Up to two rows take a different path.
         for (rows, inputs, outputs) in [(1, 3, 5), (2, 40, 33), (17, 33, 16), (40, 20, 47)] {
             let case = Case::new([rows, inputs, outputs]);
             let (weights, x) = (layer::<f32>(&case), batch::<f32>(&case.x, rows, inputs));

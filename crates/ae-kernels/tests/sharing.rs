@@ -1,4 +1,4 @@
-//! Work shared among threads: everything done once, in whatever number of threads.
+//! Work shared among threads: everything is done exactly once, whatever the number of threads.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -27,7 +27,7 @@ fn every_chunk_is_done_once() {
 fn scratch_is_one_call_at_a_time() {
     for threads in [Some(1), Some(2), Some(5), None] {
         let pool = Pool::new(threads).unwrap();
-        // For one thread, for fewer than there are, and for more; and none is asked for.
+        // Memory for one thread, for fewer threads than there are, and for more; and none required.
         for (memory, each) in [(4, 3), (9, 3), (50, 3), (0, 0)] {
             let (mut data, mut memory) = (vec![0usize; 101], vec![0usize; memory]);
             for _ in 0..200 {
@@ -65,7 +65,8 @@ fn every_part_is_done_once_with_its_extra() {
     }
 }
 
-/// Blocks of 20: what is read first, and what is written behind it and beside that, in pieces that do not divide it.
+/// Blocks of 20: the ranges that are read, and those that are written, in pieces that do not divide them
+/// evenly.
 #[test]
 fn every_piece_is_done_once_in_every_block() {
     let places = Places { reads: [0..5, 17..20], writes: 5..12, beside: 12..17 };
@@ -132,18 +133,19 @@ fn places_that_overlap_or_leave_their_block_are_refused() {
     for places in bad {
         assert!(run(&places, 2, 20).is_err(), "{places:?}");
     }
-    // Pieces without elements, blocks that do not fit, and none.
+    // Empty pieces, blocks that do not fit, and no blocks.
     assert!(run(&good, 0, 20).is_err() && run(&good, 2, 39).is_err() && run(&good, 2, 0).is_err());
 }
 
 #[test]
 fn what_waits_for_rayon_does_not_wait_for_work_shared_here() {
-    // A thread of rayon's that waits picks up whatever rayon has to do; were that a place in a team, it would be there until the team ends.
+    // A waiting rayon thread picks up whatever work rayon has. If that were a place in a team, the
+    // thread would be stuck there until the team ends.
     let (started, ended) = (AtomicBool::new(false), AtomicBool::new(false));
     let rayon = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Of two threads at least, however many cores there are.
+            // At least two threads, however many cores there are.
             let pool = Pool::new(Some(2)).unwrap();
             while !ended.load(Ordering::Relaxed) {
                 pool.crew().for_each_chunk(&mut [0; 50], 1, |_, x| x[0] += 1);

@@ -1,5 +1,5 @@
-//! The selection of the largest values against sorting, on every instruction set; that the products are those of dense codes is tested
-//! where networks are trained (`ae-model/tests/top_k.rs`).
+//! The selection of the largest values against sorting, on every instruction set. That the sparse
+//! products equal the dense ones is tested by training networks (`ae-model/tests/top_k.rs`).
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -8,7 +8,8 @@ use ae_kernels::sparse::{self, Active};
 use ae_kernels::{Element, Isa};
 use ae_testing::random::SplitMix64;
 
-/// The features of the `k` largest of `values` that are not zero: NaN first, then by size, of equals the first.
+/// The features of the `k` largest of `values` that are not zero: NaN first, then by size, the first of
+/// equals first.
 fn naive(values: &[f32], k: usize) -> Vec<u32> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     let key = |index: &usize| if values[*index].is_nan() { f32::INFINITY } else { values[*index] };
@@ -19,7 +20,7 @@ fn naive(values: &[f32], k: usize) -> Vec<u32> {
     kept
 }
 
-/// Row-major `[features, rows]` in panels.
+/// Packs a row-major `[features, rows]` matrix into panels.
 fn packed<T: Element>(values: &[f32], features: usize, rows: usize) -> Vec<T> {
     let values: Vec<T> = values.iter().map(|x| T::from_f32(*x)).collect();
     let mut panels = vec![T::ZERO; panel_len::<T>(features, rows)];
@@ -72,7 +73,7 @@ fn the_largest_values_as_by_sorting() {
         let few: Vec<f32> = spread.iter().map(|x| if *x > 0.99 { *x } else { 0.0 }).collect();
         let ties: Vec<f32> = spread.iter().map(|x| (x * 4.0).round() / 4.0).collect();
         let negative: Vec<f32> = spread.iter().map(|x| x - 2.0).collect();
-        // In ascending order every value is larger than all before.
+        // In ascending order, every value is larger than all before it.
         let rising: Vec<f32> = (0..len).map(|i| (i / rows) as f32 - 100.0).collect();
         let broken: Vec<f32> =
             spread.iter().enumerate().map(|(i, x)| if i % 97 == 5 { f32::NAN } else { *x }).collect();
@@ -119,7 +120,7 @@ fn features_that_are_picked_keep_their_lines_and_names() {
     }
 }
 
-/// What reaches a bound, against looking at every value.
+/// The values that reach a bound, against a check of every value.
 #[test]
 fn what_reaches_a_bound() {
     let mut random = SplitMix64::new(5);
@@ -141,7 +142,7 @@ fn reach<T: Element>(values: &[f32], features: usize, rows: usize, bound: f32) {
     let codes = packed::<T>(values, features, rows);
     let reaches = |x: f32| x != 0.0 && (x.is_nan() || x >= bound);
     let all = values.iter().filter(|x| reaches(**x)).count();
-    // Beyond what is needed there may be room.
+    // There may be more room than needed.
     let most = all + 3;
     for isa in Isa::available() {
         let panels = Panels::new(&codes, features, rows);
@@ -159,7 +160,7 @@ fn reach<T: Element>(values: &[f32], features: usize, rows: usize, bound: f32) {
                 assert!(value.to_f32() == expected || (expected.is_nan() && value.to_f64().is_nan()));
             }
         }
-        // The first ones, where there is no room for all.
+        // If there is not room for all, the first ones are kept.
         let fewer = all / 2;
         let mut some = vec![T::from_f32(7.0); sparse::active_len(fewer, rows)];
         sparse::reaching(isa, T::from_f32(bound), panels, &mut some, fewer);
@@ -176,7 +177,7 @@ fn reach<T: Element>(values: &[f32], features: usize, rows: usize, bound: f32) {
     }
 }
 
-/// The bound of a batch and what it leaves, against sorting.
+/// The bound of a batch and the values that it keeps, against sorting.
 #[test]
 fn largest_of_all_as_by_sorting() {
     let mut random = SplitMix64::new(4);
@@ -185,7 +186,7 @@ fn largest_of_all_as_by_sorting() {
         let mut sorted = values.clone();
         sorted.sort_by(|a, b| b.partial_cmp(a).unwrap());
         let expected = count.min(sorted.len()).checked_sub(1).map(|last| match sorted.get(last + 1) {
-            // Of equals all or none.
+            // Equal values are kept all or not at all.
             Some(next) if *next == sorted[last] => {
                 sorted[..last].iter().copied().rfind(|x| *x > sorted[last]).unwrap_or(f32::INFINITY)
             }

@@ -39,7 +39,7 @@ fn check<T: Element>() {
                 let what = format!("[{inputs}, {outputs}] on {isa}, added: {add}");
                 let unpacked = unpack(&result, outputs + 1, inputs);
                 assert!(unpacked == expected, "{what}");
-                // The padding is as it should be: packing the result gives it again.
+                // The padding is correct if packing the result reproduces it.
                 let mut again = vec![T::ONE; result.len()];
                 panel::pack(&unpacked, PanelsMut::new(&mut again, outputs + 1, inputs));
                 assert!(again == result, "{what}: padding");

@@ -1,5 +1,6 @@
-//! The products on tiles, on every instruction set: split in three against naive f64 loops and against the error of `f32` itself,
-//! rounded to bf16 against the same loops over rounded operands, and the emulation against the tiles, bit by bit.
+//! The products on tiles, on every instruction set: operands split in three, against naive f64 loops and
+//! the error of `f32` itself; operands rounded to bf16, against the same loops over rounded operands;
+//! and the emulation against the tiles, bit for bit.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -47,7 +48,7 @@ impl Case {
         }
     }
 
-    /// Every value times `2^e` with `e` drawn from `-spread..=spread`.
+    /// Multiplies every value by `2^e`, with `e` drawn from `-spread..=spread`.
     fn badly_scaled(mut self, spread: u32) -> Case {
         let mut random = SplitMix64::new(u64::from(spread));
         for x in self.weights.iter_mut().chain(&mut self.x).chain(&mut self.delta) {
@@ -71,7 +72,7 @@ impl Case {
         packed(&values, self.inputs + 1, self.outputs)
     }
 
-    /// A batch `[rows, features]` in panels of an even number, zeros beyond the rows.
+    /// A batch `[rows, features]` in an even number of panels, with zeros beyond the rows.
     fn batch(&self, values: &[f32], features: usize) -> AlignedBuf<f32> {
         let cols = self.panels() * 16;
         let mut wide = vec![0.0; features * cols];
@@ -90,7 +91,7 @@ fn packed(values: &[f32], rows: usize, cols: usize) -> AlignedBuf<f32> {
     buffer
 }
 
-/// The `[rows, features]` table in a batch.
+/// The `[rows, features]` table that a batch holds.
 fn table(batch: &AlignedBuf<f32>, rows: usize, features: usize, panels: usize) -> Vec<f32> {
     let view = Panels::new(batch.as_slice(), features, panels * 16);
     (0..rows * features).map(|i| view.get(i % features, i / features)).collect()
@@ -104,7 +105,7 @@ fn forward_with<'a>(case: &Case, isa: Isa, parts: Parts, epilogue: impl Into<Epi
     forward_shared(case, isa, parts, epilogue, (Crew::SOLO, 1))
 }
 
-/// With memory for so many threads.
+/// The forward product with scratch memory for `rooms` threads.
 fn forward_shared<'a>(
     case: &Case,
     isa: Isa,
@@ -133,8 +134,9 @@ fn forward_shared<'a>(
         Some(Forms { next: Some(&mut next), kept: Some(&mut kept), apart }),
         scratch.as_mut_slice(),
     );
-    // The other forms are those of the result; where that is not finite, their padding may not be either, and it need not be
-    // zero, since the weights that it meets are.
+    // The other forms must hold the result. They are not compared if it is not finite, since their
+    // padding may not be finite either, or if the activation does not map 0 to 0: their padding need not
+    // be zero then, because the weights it is multiplied by are.
     if !keeps_zero || y.as_slice().iter().any(|y| !y.is_finite()) {
         return table(&y, case.rows, case.outputs, q);
     }
@@ -156,7 +158,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-/// The value that the parts of one half of a word stand for.
+/// Adds up the parts of the value in one half of a word.
 fn half(tiles: &[f32], parts: Parts, tile: usize, place: usize, high: bool) -> f32 {
     let part = |p: usize| {
         let word = tiles[(tile * parts.count() + p) * 256 + place].to_bits();
@@ -169,7 +171,7 @@ fn backward_input(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
     backward_shared(case, isa, parts, (Crew::SOLO, 1))
 }
 
-/// `dx`, put together from its turned form; with memory for so many threads.
+/// Returns `dx`, reassembled from its transposed form, computed with scratch memory for `rooms` threads.
 fn backward_shared(case: &Case, isa: Isa, parts: Parts, (crew, rooms): (Crew<'_>, usize)) -> Vec<f32> {
     let q = case.panels();
     let (layer, x) = (case.layer(), case.batch(&case.x, case.inputs));
@@ -197,13 +199,13 @@ fn backward_shared(case: &Case, isa: Isa, parts: Parts, (crew, rooms): (Crew<'_>
         half(&kept, parts, row / 32 * panels + input / 16, place, row % 32 >= 16)
     };
     if parts == Parts::Three {
-        // In panels they are the values that were split.
+        // The panels must hold the values that were split.
         let of_panels = table(&dx, case.rows, case.inputs, q);
         let split: Vec<f32> =
             (0..case.rows * case.inputs).map(|i| value(i / case.inputs, i % case.inputs)).collect();
         assert_eq!(bits(&of_panels), bits(&split), "{}", case.name("dx in panels", isa));
     }
-    // The other form holds the same values.
+    // The other form must hold the same values.
     let depth = case.inputs.div_ceil(32);
     for row in 0..case.rows {
         for input in 0..case.inputs {
@@ -215,11 +217,12 @@ fn backward_shared(case: &Case, isa: Isa, parts: Parts, (crew, rooms): (Crew<'_>
     (0..case.rows * case.inputs).map(|i| value(i / case.inputs, i % case.inputs)).collect()
 }
 
-/// Weights' gradient `[inputs + 1, outputs]`, computed in ranges of about `most` rows.
+/// Returns the weight gradient `[inputs + 1, outputs]`, computed in ranges of at most `most` rows.
 fn weight_gradient(case: &Case, isa: Isa, parts: Parts, most: usize) -> Vec<f32> {
     let q = case.panels();
     let (x, delta) = (case.batch(&case.x, case.inputs), case.batch(&case.delta, case.outputs));
-    // The tiles of both operands of a pair of batch panels beside each other, as a step keeps them.
+    // The tiles of both operands of a pair of batch panels lie next to each other, as in a training
+    // step.
     let (of_x, of_delta) = (split::pair_len(parts, case.inputs), split::pair_len(parts, case.outputs));
     let apart = of_x + of_delta;
     let mut tiles = AlignedBuf::zeroed(q / 2 * apart);
@@ -256,7 +259,7 @@ fn weight_gradient(case: &Case, isa: Isa, parts: Parts, most: usize) -> Vec<f32>
     values
 }
 
-/// To bf16, ties to even.
+/// Rounds to bf16, ties to even.
 fn rounded(values: &[f32]) -> Vec<f64> {
     let round = |x: &f32| {
         let bits = x.to_bits();
@@ -269,7 +272,7 @@ fn operand(parts: Parts, values: &[f32]) -> Vec<f64> {
     if parts == Parts::One { rounded(values) } else { naive::widen(values) }
 }
 
-/// Everything against naive loops in f64 over the operands that the parts stand for.
+/// Checks all products against naive f64 loops over the values that the parts represent.
 fn check(case: &Case, isa: Isa, parts: Parts) {
     let (m, n, k) = (case.rows, case.outputs, case.inputs);
     let x = operand(parts, &case.x);
@@ -291,7 +294,7 @@ fn check(case: &Case, isa: Isa, parts: Parts) {
     for (e, x) in expected.iter_mut().zip(&case.x) {
         *e *= if *x > 0.0 { 1.0 } else { 0.0 };
     }
-    // In one part the result is rounded once more.
+    // With one part, the result is rounded once more.
     let last = if parts == Parts::One { 2f64.powi(-8) } else { 0.0 };
     let bounds: Vec<f64> =
         bounds.iter().zip(&expected).map(|(bound, e)| bound * 1.01 + last * e.abs()).collect();
@@ -336,7 +339,8 @@ fn products_of_awkward_shapes() {
     }
 }
 
-/// What emulates the tiles gives their bits, so a mixed-precision model trains alike on every machine.
+/// The emulation gives the bits of the tiles, so a mixed-precision model trains identically on every
+/// machine.
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
     for shape in SHAPES {
@@ -364,7 +368,7 @@ fn threads_that_share_a_product_change_no_bit() {
         for (shape, parts) in SHAPES.into_iter().flat_map(|shape| BOTH.map(|parts| (shape, parts))) {
             let case = Case::new(shape);
             let alone = [forward(&case, isa, parts), backward_input(&case, isa, parts)].map(|y| bits(&y));
-            // All of them, and fewer, for want of memory.
+            // With all threads, and with fewer for lack of memory.
             for crew in [(pool.crew(), 5), (pool.crew(), 2)] {
                 let shared = [
                     forward_shared(&case, isa, parts, Activation::Linear, crew),
@@ -376,14 +380,14 @@ fn threads_that_share_a_product_change_no_bit() {
     }
 }
 
-/// Root of the mean squared error, relative to the root of the mean square of the magnitudes `Σ |x||w|`.
+/// Root mean square of the errors, relative to that of the magnitudes `Σ |x||w|`.
 fn error(got: &[f32], expected: &[f64], magnitudes: &[f64]) -> f64 {
     let squares: f64 = got.iter().zip(expected).map(|(g, e)| (f64::from(*g) - e).powi(2)).sum();
     let scale: f64 = magnitudes.iter().map(|m| m * m).sum();
     (squares / scale).sqrt()
 }
 
-/// The product in `f32`, one chain of fused multiply-adds an element.
+/// The product in `f32`, one chain of fused multiply-adds per element.
 fn fma_chain([m, k, n]: [usize; 3], x: &[f32], w: &[f32]) -> Vec<f32> {
     (0..m * n).map(|i| (0..k).fold(0.0, |sum, p| x[i / n * k + p].mul_add(w[p * n + i % n], sum))).collect()
 }
@@ -391,9 +395,10 @@ fn fma_chain([m, k, n]: [usize; 3], x: &[f32], w: &[f32]) -> Vec<f32> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Splitting is no less exact than `f32`: over some hundred sums of at least 64 terms its error is at most that of chains of
-    /// fused multiply-adds, however the terms are scaled (about half of it; four fifths where few terms decide). Any sums are within a few
-    /// roundings of the magnitude of their terms, one for each product of tiles.
+    /// Splitting is no less exact than `f32`: over a few hundred sums of at least 64 terms, its error is
+    /// at most that of chains of fused multiply-adds, however the terms are scaled (about half of it;
+    /// four fifths where few terms dominate). Any sum is within a few roundings of the magnitude of its
+    /// terms, one per product of tiles.
     #[test]
     fn splitting_is_as_exact_as_f32(
         rows in 1usize..40, inputs in 1usize..400, outputs in 1usize..40, spread in 0u32..12,
@@ -416,8 +421,8 @@ proptest! {
     }
 }
 
-/// What cannot be split ends in something that is not finite, never in a wrong number: infinities, NaN with any
-/// payload, and the numbers that round to infinity. Denormal operands count as zero at worst.
+/// Values that cannot be split give a result that is not finite, never a wrong number: infinities, NaN
+/// with any payload, and numbers that round to infinity. Denormal operands count as zero at worst.
 #[test]
 fn the_ends_of_the_range() {
     for isa in Isa::available() {
@@ -453,7 +458,7 @@ fn the_ends_of_the_range() {
     }
 }
 
-/// The update is that of the plain product, with the gradient of this one.
+/// The update is that of the plain product, with the gradient computed here.
 #[test]
 fn updates_are_applied() {
     let case = Case::new([20, 33, 18]);
@@ -486,7 +491,7 @@ fn updates_are_applied() {
     }
 }
 
-/// Activation and slopes in the epilogue are those of the sums by themselves, to the bit.
+/// The activation and slopes in the epilogue equal those computed separately from the sums, bit for bit.
 #[test]
 fn epilogues_write_slopes() {
     for isa in Isa::available() {

@@ -1,4 +1,4 @@
-//! Products and scaling of lines against naive loops in `f64`, on every instruction set.
+//! Products and scaling of weight lines against naive `f64` loops, on every instruction set.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -18,7 +18,7 @@ fn check<T: Element + Float>() {
         for isa in Isa::available() {
             let what = format!("[{lines}, {cols}] on {isa}");
             let of = |packed| Panels::new(packed, lines, cols);
-            // In parts, as threads would share them, and without the last line.
+            // In parts, as threads would share them, leaving out the last line.
             let mut products = vec![T::from_f64(f64::NAN); lines - 1];
             for (part, products) in products.chunks_mut(5).enumerate() {
                 unit::line_products(isa, of(&packed_a), of(&packed_b), part * 5, products);

@@ -1,4 +1,5 @@
-//! The rules of the optimisers, applied by both forms of the weight gradient, against the formulas of their papers in f64.
+//! Optimizer update rules, applied by both forms of the weight gradient, against the formulas of the
+//! papers in f64.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -19,7 +20,8 @@ const STEPS: usize = 6;
 const SCALE: f64 = 1.0 / ROWS as f64;
 const RATE: f64 = 0.05;
 
-/// One parameter of a textbook optimiser: its value, its state, and the update number `t` from the mean gradient.
+/// A textbook optimizer for one parameter: updates the state and returns the new value, given the mean
+/// gradient of update number `t`.
 type Textbook = fn(w: f64, g: f64, state: &mut [f64; 2], t: i32) -> f64;
 
 fn sgd(w: f64, g: f64, _: &mut [f64; 2], _: i32) -> f64 {
@@ -31,7 +33,8 @@ fn momentum(w: f64, g: f64, state: &mut [f64; 2], _: i32) -> f64 {
     w - RATE * state[0]
 }
 
-/// The original form: the gradient at the point that the velocity leads to. The parameters of the kernel are those points.
+/// The original form: the gradient is taken at the point that the velocity leads to. The parameters of
+/// the kernel are those points.
 fn nesterov(w: f64, g: f64, state: &mut [f64; 2], _: i32) -> f64 {
     let before = state[0];
     let resting = w + RATE * 0.9 * before;
@@ -67,7 +70,7 @@ fn adam_rule<T: Element>(t: i32, decay: f64) -> Rule<T> {
     }
 }
 
-/// Inputs and deltas of a batch, and the weights to begin with, bias last.
+/// The inputs and deltas of a batch, and the initial weights, bias last.
 struct Data {
     x: Vec<f32>,
     delta: Vec<f32>,
@@ -107,7 +110,7 @@ fn textbook(data: &Data, rule: Textbook) -> Vec<f64> {
     weights
 }
 
-/// The weights after the steps, `rule(t)` being that of update `t`.
+/// Returns the weights after all steps, where `rule(t)` is the rule of update `t`.
 fn plain<T: Element>(isa: Isa, data: &Data, rule: impl Fn(i32) -> Rule<T>) -> Vec<T> {
     let x = batch::<T>(&data.x, INPUTS, ROWS);
     let delta = batch::<T>(&data.delta, OUTPUTS, ROWS);
@@ -164,7 +167,7 @@ fn train<T: Element>(
     values
 }
 
-/// Both forms and both types on every instruction set.
+/// Checks both forms and both types on every instruction set.
 fn check(
     name: &str,
     expected: Textbook,
@@ -202,7 +205,8 @@ fn rules_are_those_of_the_textbook() {
     check("adamw", adamw, |t| adam_rule::<f32>(t, 0.01), |t| adam_rule::<f64>(t, 0.01));
 }
 
-/// The sum of squares has the bits of one sum a lane of a panel row, joined every 64 rows, however long the vectors are.
+/// The sum of squares has the bits of one sum per lane of a panel row, joined every 64 panel rows,
+/// whatever the vector length.
 fn norms_are_summed_by_lane<T: Element>(mul_add: fn(T, T, T) -> T) {
     let mut random = SplitMix64::new(12);
     for rows in [0, 1, 63, 64, 65, 200] {

@@ -1,5 +1,5 @@
-//! Five samples of eight features through 8-4-2-4-8, small enough to follow with a pencil: the loss at epochs 1, 10,
-//! 20 and 50, then a sample that the network has not seen.
+//! Trains an 8-4-2-4-8 network on five samples, small enough to follow by hand. Prints the loss at
+//! epochs 1, 10, 20 and 50, then reconstructs a sample that the network has not seen.
 //!
 //! `cargo run --release -p ae-model --example by_hand`
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
@@ -10,7 +10,8 @@ use ae_data::{Dataset, Rows};
 use ae_model::{Activation, Autoencoder, Config, EpochRecord, Error, ErrorNorm, Optimizer};
 
 fn main() -> Result<(), Error> {
-    // Two motifs, the left half or the right half switched on, and mixtures of both: two numbers say it all.
+    // Two motifs, the left half or the right half switched on, and mixtures of both: two numbers
+    // describe each sample.
     let samples: [[f32; 8]; 5] = [
         [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
         [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0],
@@ -36,7 +37,8 @@ fn main() -> Result<(), Error> {
     println!("epoch   J = ½ Σ (x̂ - x)² a sample   MSE");
     let mut show = |record: &EpochRecord| {
         if [1, 10, 20, 50].contains(&record.epoch) {
-            // The objective sums half the squares of eight features, of which the MSE is the mean.
+            // The objective sums half the squared errors of eight features; the MSE is the mean of the
+            // squares.
             println!(
                 "{:>5}   {:>26.6}   {:.6}",
                 record.epoch,

@@ -1,4 +1,4 @@
-//! 784-256-128-64-32 on MNIST, or any images in its format:
+//! Trains a 784-256-128-64-32 encoder and its mirrored decoder on MNIST or other images in its format:
 //!
 //! `cargo run --release -p ae-model --example mnist -- train-images-idx3-ubyte.gz t10k-images-idx3-ubyte.gz`
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]

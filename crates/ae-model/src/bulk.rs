@@ -1,4 +1,5 @@
-//! Rows through a network outside training: encoding, decoding, reconstruction, errors. Blocks of rows in parallel.
+//! Runs rows through a network outside training: encoding, decoding, reconstruction, errors. Blocks of
+//! rows run in parallel.
 
 use std::ops::Range;
 
@@ -18,23 +19,23 @@ use crate::scale::Maps;
 use crate::stage::{BatchTopKLatent, Pooling, Stage, TopKLatent};
 use crate::table::Table;
 
-/// Rows that go through the network together.
+/// Rows per block, which go through the network together.
 const BLOCK_ROWS: usize = 64;
-/// Blocks of a task, so that its scratch memory is made once for all of them.
+/// Blocks per task, which share one allocation of scratch memory.
 const BLOCKS_A_TASK: usize = 8;
-/// Rows of a task.
+/// Rows per task.
 pub(crate) const TASK_ROWS: usize = BLOCK_ROWS * BLOCKS_A_TASK;
 
 /// Rows of a row-major table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
-    /// As wide as the network at the place where the rows enter.
+    /// As wide as the network where the rows enter.
     pub(crate) table: Table<'a>,
-    /// Which rows; all of them in order where there are none.
+    /// The rows to process; `None` for all of them in order.
     pub(crate) indices: Option<&'a [usize]>,
 }
 
-/// Which part of the network rows go through.
+/// The part of the network that rows go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// Rows to encodings.
@@ -45,7 +46,7 @@ pub(crate) enum Part {
     Whole,
 }
 
-/// A network and its scaling, ready for rows.
+/// A network and its scaling, ready to process rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bulk<'a, T> {
     pub(crate) network: &'a Network<T>,
@@ -54,7 +55,7 @@ pub(crate) struct Bulk<'a, T> {
 }
 
 impl<T: Element> Bulk<'_, T> {
-    /// Sends the rows through `part` into `out`, row-major, as wide as the end of the part.
+    /// Runs the rows through `part` into `out`, row-major, as wide as the output of the part.
     pub(crate) fn run(&self, part: Part, source: Source<'_>, out: &mut [f32]) {
         let width = self.widths(part).1;
         let map = (part != Part::Encoder).then(|| self.maps.outwards());
@@ -68,20 +69,20 @@ impl<T: Element> Bulk<'_, T> {
         });
     }
 
-    /// Sends one row through `part` into `out`.
+    /// Runs one row through `part` into `out`.
     pub(crate) fn one(&self, part: Part, row: &[f32], scratch: &mut Scratch<T>, out: &mut [f32]) {
         let map = (part != Part::Encoder).then(|| self.maps.outwards());
         let y = self.forward(part, Source { table: row.into(), indices: None }, 0, 1, scratch);
         panel::scatter_rows(self.network.isa, y, map, out);
     }
 
-    /// The squared error of one row, summed over its scaled features.
+    /// Returns the squared error of one row, summed over its scaled features.
     pub(crate) fn row_error(&self, row: &[f32], scratch: &mut Scratch<T>) -> f64 {
         self.errors(Source { table: row.into(), indices: None }, 0, 1, scratch);
         unbounded(scratch.squares[0].to_f64())
     }
 
-    /// The squared error of each row, summed over its scaled features, into `out`.
+    /// Computes the squared error of each row, summed over its scaled features, into `out`.
     pub(crate) fn row_errors(&self, source: Source<'_>, out: &mut [f64]) {
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
             let mut scratch = self.scratch(Part::Whole, source, out.len());
@@ -94,12 +95,14 @@ impl<T: Element> Bulk<'_, T> {
         });
     }
 
-    /// The squared error of each scaled feature of each row into `out`, `[rows, features]`; 0 where it is missing.
+    /// Computes the squared error of each scaled feature of each row into `out`, `[rows, features]`; 0
+    /// where the feature is missing.
     pub(crate) fn cell_errors(&self, source: Source<'_>, out: &mut [f32]) {
         self.cells(source, |x| if x.is_nan() { f32::INFINITY } else { x * x }, out);
     }
 
-    /// The difference `x̂ - x` of each scaled feature of each row into `out`, `[rows, features]`; 0 where `x` is missing.
+    /// Computes the difference `x̂ - x` of each scaled feature of each row into `out`,
+    /// `[rows, features]`; 0 where `x` is missing.
     pub(crate) fn residuals(&self, source: Source<'_>, out: &mut [f32]) {
         self.cells(source, |x| x, out);
     }
@@ -117,7 +120,7 @@ impl<T: Element> Bulk<'_, T> {
         });
     }
 
-    /// Loss and squared error of each row, `[loss, squared error]`, as training would count them without noise or dropout.
+    /// Computes `[loss, squared error]` of each row, as in training but without noise or dropout.
     pub(crate) fn row_losses(&self, source: Source<'_>, out: &mut [[f64; 2]]) {
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
             let mut scratch = self.scratch(Part::Whole, source, out.len());
@@ -132,7 +135,8 @@ impl<T: Element> Bulk<'_, T> {
         });
     }
 
-    /// Memory for blocks of the source's rows on their way through `part`, `rows` of them or the most that are worked on together.
+    /// Memory to run blocks of the source's rows through `part`, for `rows` rows or as many as are
+    /// processed together.
     fn scratch(&self, part: Part, source: Source<'_>, rows: usize) -> Scratch<T> {
         let between = self.stages(part).map(|index| self.network.stage_shape(index).1).max();
         let widths = [self.widths(part).0, between.unwrap_or(0)];
@@ -148,7 +152,7 @@ impl<T: Element> Bulk<'_, T> {
         }
     }
 
-    /// Features of what a part takes and gives.
+    /// The numbers of features that a part takes and returns.
     fn widths(&self, part: Part) -> (usize, usize) {
         let Network { input, code, .. } = *self.network;
         match part {
@@ -158,7 +162,7 @@ impl<T: Element> Bulk<'_, T> {
         }
     }
 
-    /// Rows `first..first + rows` of the source through the part.
+    /// Runs rows `first..first + rows` of the source through the part.
     fn forward<'s>(
         &self,
         part: Part,
@@ -172,7 +176,7 @@ impl<T: Element> Bulk<'_, T> {
         Panels::new(&output[..panel_len::<T>(outputs, rows)], outputs, rows)
     }
 
-    /// As [`Bulk::forward`], giving the input too, and the output to write.
+    /// Like [`Bulk::forward`], but also returns the input, and the output mutably.
     fn through<'s>(
         &self,
         part: Part,
@@ -191,7 +195,7 @@ impl<T: Element> Bulk<'_, T> {
         let target = &mut target.as_mut_slice()[..];
         let apart = source.table.targets.is_some();
         if self.network.objective.mask_missing && part != Part::Decoder {
-            // The error is that of the known values; what is missing goes in as zero.
+            // Errors count known values only; missing ones enter the network as zero.
             if !apart {
                 target[..input.len()].copy_from_slice(input);
             }
@@ -216,7 +220,8 @@ impl<T: Element> Bulk<'_, T> {
         Through { input, output, losses, squares }
     }
 
-    /// Values through one stage: from the `input` if it is the first, else from where the one before left them.
+    /// Runs values through one stage: from `input` for the first stage, otherwise from where the
+    /// previous one left them.
     fn pass<'n>(&'n self, index: usize, part: Part, end: End, input: &[T], way: &mut Way<'_, 'n, T>) {
         let Network { isa, stages, layers, .. } = self.network;
         let isa = *isa;
@@ -267,7 +272,7 @@ impl<T: Element> Bulk<'_, T> {
         way.moved();
     }
 
-    /// Outputs of the last layer to what they stand for.
+    /// Maps the outputs of the last layer to the reconstructions that they stand for.
     fn head(&self, rows: usize, way: &mut Way<'_, '_, T>) {
         let (loss, features) = (self.network.objective.loss, self.network.input);
         match loss {
@@ -285,7 +290,7 @@ impl<T: Element> Bulk<'_, T> {
         }
     }
 
-    /// The losses of the rows, by the network's own loss.
+    /// Computes the losses of the rows, with the network's own loss.
     fn judge(&self, source: Source<'_>, first: usize, rows: usize, scratch: &mut Scratch<T>) {
         let (features, objective) = (self.network.input, &self.network.objective);
         let loss = objective.loss.kernel();
@@ -302,7 +307,7 @@ impl<T: Element> Bulk<'_, T> {
         );
     }
 
-    /// Differences `x̂ - x` of the rows; their squared sums go to `scratch.squares`.
+    /// Computes the differences `x̂ - x` of the rows; their sums of squares go to `scratch.squares`.
     fn errors<'s>(
         &self,
         source: Source<'_>,
@@ -327,52 +332,52 @@ impl<T: Element> Bulk<'_, T> {
     }
 }
 
-/// An error that is no number, since something on the way to it overflowed, is as large as can be.
+/// Maps NaN, the error of a computation that overflowed, to infinity.
 fn unbounded(error: f64) -> f64 {
     if error.is_nan() { f64::INFINITY } else { error }
 }
 
-/// Where the way through the network ends.
+/// Where a run through the network ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// At what the outputs of the last layer stand for.
+    /// At the reconstructions that the last layer's outputs stand for.
     Rows,
-    /// At those outputs.
+    /// At the last layer's outputs.
     Outputs,
 }
 
-/// What has gone through the network, in its memory.
+/// The result of a run through the network, in its memory.
 struct Through<'s, T> {
-    /// The rows that went in, as they should come out.
+    /// The rows that the outputs are compared with.
     input: &'s [T],
     output: &'s mut [T],
     losses: &'s mut [T; BLOCK_ROWS],
     squares: &'s mut [T; BLOCK_ROWS],
 }
 
-/// Where the values of a block are on their way through the stages, and what comes up on it.
+/// The values of a block as they pass through the stages, and what accumulates on the way.
 struct Way<'s, 'n, T> {
-    /// What the last stage gave, and room for what the next gives.
+    /// The output of the last stage, and room for that of the next.
     from: &'s mut [T],
     to: &'s mut [T],
     chosen: &'s mut [T],
-    /// One a row.
+    /// One per row.
     divergences: &'s mut [T],
-    /// Whether any stage has given something.
+    /// Whether any stage has written an output.
     entered: bool,
-    /// The latent whose active features, in `chosen`, are all that there is of the codes.
+    /// The latent whose active features, in `chosen`, are the only form of the codes.
     sparse: Option<&'n TopKLatent>,
 }
 
 impl<T> Way<'_, '_, T> {
-    /// What was given is what the next stage takes.
+    /// Makes the output of this stage the input of the next.
     fn moved(&mut self) {
         self.entered = true;
         std::mem::swap(&mut self.from, &mut self.to);
     }
 }
 
-/// As many of the first features of `x` as `y` has.
+/// Copies the first features of `x`, as many as `y` has.
 fn first_features<T: Element>(x: Panels<'_, T>, mut y: PanelsMut<'_, T>) {
     let panels = x.data().chunks_exact((x.rows() * T::PANEL).max(1));
     let features = y.rows();
@@ -385,10 +390,11 @@ fn first_features<T: Element>(x: Panels<'_, T>, mut y: PanelsMut<'_, T>) {
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     input: AlignedBuf<T>,
-    /// What should come out, where that is not what goes in: the input before its gaps were filled, or the targets.
+    /// What the output is compared with, if that is not the network's input: the input before missing
+    /// values were filled, or the targets.
     target: AlignedBuf<T>,
     sides: [AlignedBuf<T>; 2],
-    /// What a top-k latent needs.
+    /// For a top-k latent.
     chosen: AlignedBuf<T>,
     losses: [T; BLOCK_ROWS],
     squares: [T; BLOCK_ROWS],
@@ -396,13 +402,13 @@ pub(crate) struct Scratch<T> {
 }
 
 impl<T: Element> Scratch<T> {
-    /// For one row at a time through any part.
+    /// Memory to run single rows through any part.
     pub(crate) fn of_a_row(network: &Network<T>) -> Self {
         Scratch::new(network, [network.widest(); 2], 1, false)
     }
 
-    /// For so many rows at a time, or the most that are worked on together. The input and the widest output of a stage have `widths`;
-    /// `apart` makes room for targets.
+    /// Memory for `rows` rows at a time, or as many as are processed together. `widths` are those of the
+    /// input and of the widest output of a stage; `apart` makes room for targets.
     fn new(network: &Network<T>, widths: [usize; 2], rows: usize, apart: bool) -> Self {
         let rows = rows.clamp(1, BLOCK_ROWS);
         let [input, between] = widths.map(|width| panel_len::<T>(width, rows));

@@ -1,4 +1,4 @@
-//! Watching training, and stopping it.
+//! Observing training, and stopping it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::history::EpochRecord;
 
-/// Where training is after an update.
+/// The state of training after an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BatchEnd {
@@ -14,14 +14,16 @@ pub struct BatchEnd {
     pub epoch: usize,
     /// The batch, counted from 1.
     pub batch: usize,
-    /// Batches of an epoch.
+    /// Batches per epoch.
     pub batches: usize,
     /// Mean of `(x̂ - x)²` over the batch before its update.
     pub mse: f64,
 }
 
-/// Watches training. The methods do nothing unless overridden; breaking ends training with the reason given. A closure over the epochs is a
-/// callback too:
+/// Observes training.
+///
+/// The methods do nothing unless overridden. Returning `Break` ends training with the given reason. A
+/// closure over [`EpochRecord`]s is a callback too:
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -40,37 +42,37 @@ pub struct BatchEnd {
 /// # Ok::<(), ae_model::Error>(())
 /// ```
 pub trait Callback: Send {
-    /// Called once before training goes on from a checkpoint, with the epochs that are over, of which there may be none.
+    /// Called once before training resumes from a checkpoint, with the completed epochs, possibly none.
     fn on_resume(&mut self, epochs: &[EpochRecord]) {
         let _ = epochs;
     }
 
-    /// After each update. Keep it short: the threads wait.
+    /// Called after each update. Keep it short: all threads wait for it.
     fn on_batch_end(&mut self, end: &BatchEnd) -> ControlFlow<String> {
         let _ = end;
         ControlFlow::Continue(())
     }
 
-    /// After each epoch.
+    /// Called after each epoch.
     fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
         let _ = record;
         ControlFlow::Continue(())
     }
 }
 
-/// Callbacks made of a closure over the epochs.
+/// A closure called after each epoch is a callback.
 impl<F: FnMut(&EpochRecord) -> ControlFlow<String> + Send> Callback for F {
     fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
         self(record)
     }
 }
 
-/// Stops training from another thread, after the update under way.
+/// Stops training from another thread, after the current update.
 #[derive(Clone, Debug, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
-    /// A token that has not been used.
+    /// Creates an unused token.
     pub fn new() -> Self {
         CancelToken::default()
     }
@@ -80,7 +82,7 @@ impl CancelToken {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has been asked to.
+    /// Whether [`CancelToken::cancel`] has been called.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What to train and how: an unchecked builder, and the checked configuration it builds.
+//! What to train and how: an unchecked builder and the checked configuration it builds.
 
 mod builder;
 mod choices;
@@ -20,20 +20,20 @@ pub(crate) use images::Link;
 pub use images::{ConvLayer, Image, ImageLayer, ImageLayers, PoolKind, PoolLayer};
 pub use objective::{CodePenalty, Gaussian, Latent, Loss, Noise, Revival, TopK};
 
-/// Shares of values that are dropped in training, each anew for every row (Srivastava et al. 2014). The others grow by as much, so
-/// that outside training nothing is different.
+/// Dropout in training, drawn anew for every row (Srivastava et al. 2014). The values kept are scaled up
+/// to compensate, so that nothing changes outside training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
-    /// Of the input's values, in `[0, 1)`.
+    /// Fraction of the input values, in `[0, 1)`.
     #[serde(default)]
     pub input: f64,
-    /// Of the outputs of every hidden layer, in `[0, 1)`; the encoding is left whole.
+    /// Fraction of the outputs of every hidden layer, in `[0, 1)`; the encoding is never dropped.
     #[serde(default)]
     pub hidden: f64,
 }
 
-/// What parameters cost: `l1 Σ |w| + ½ l2 Σ w²`.
+/// Penalty on all parameters: `l1 Σ |w| + ½ l2 Σ w²`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightPenalty {
@@ -45,42 +45,42 @@ pub struct WeightPenalty {
     pub l2: f64,
 }
 
-/// A checked configuration: every value is in its range. Built by [`ConfigBuilder::build`].
+/// A checked configuration: every value is in range. Built by [`ConfigBuilder::build`].
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `input_dim` | - | features of a row | 1 to 2²⁴ |
-/// | `encoding_dim` | a fifth of `input_dim`, 1 to 256 | values of an encoding | 1 to 2²⁴ |
-/// | `hidden_dims` | geometric steps from input to encoding, at most 1,024 wide, none where they are close, after convolutions, with a top-k latent, `contractive` or `unit_norm` | encoder layers between them; the decoder mirrors them | each 1 to 2²⁴, at most 64 |
-/// | `activation` | tanh | of hidden layers and the encoding | |
-/// | `init` | Glorot uniform | first weights | |
-/// | `scaler` | min-max | scaling of features | |
+/// | `input_dim` | - | features per row | 1 to 2²⁴ |
+/// | `encoding_dim` | a fifth of `input_dim`, 1 to 256 | values per encoding | 1 to 2²⁴ |
+/// | `hidden_dims` | up to two, in geometric steps from input to encoding, at most 1,024 or `encoding_dim` wide; none if the two are close, after convolutions, with a top-k latent, `contractive` or `unit_norm` | widths of the encoder's hidden layers; the decoder mirrors them | at most 64, each 1 to 2²⁴ |
+/// | `activation` | tanh | activation of hidden layers and the encoding | |
+/// | `init` | Glorot uniform | initial weights | |
+/// | `scaler` | min-max | feature scaling | |
 /// | `precision` | f32 | arithmetic | |
-/// | `optimizer` | Adam | rule of the updates | |
-/// | `learning_rate` | [`Optimizer::usual_learning_rate`], 0.001 to 0.01 | step on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
+/// | `optimizer` | Adam | update rule | |
+/// | `learning_rate` | [`Optimizer::usual_learning_rate`], 0.001 to 0.01 | step size on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
 /// | `epochs` | 100 | passes over the training rows | 1 to 10⁹ |
-/// | `batch_size` | by the number of rows, see [`Config::batch_size_for`] | rows of an update | 1 to 2²⁴ |
-/// | `validation` | 0 | share of rows set aside to measure, not to learn from | [0, 1) |
-/// | `early_stopping` | none | on the validation loss, else on the training loss; restores the best weights | patience ≥ 1 |
-/// | `seed` | 0 | of weights, split, shuffles, noise, dropout and samples | any |
-/// | `encoding_activation` | as `activation`; linear for a Gaussian latent, ReLU for top-k | of the encoding | |
+/// | `batch_size` | depends on the number of rows, see [`Config::batch_size_for`] | rows per update | 1 to 2²⁴ |
+/// | `validation` | 0 | fraction of rows held out for validation | [0, 1) |
+/// | `early_stopping` | none | stops when the validation loss (without validation rows, the training loss) stops improving; restores the best weights | patience ≥ 1 |
+/// | `seed` | 0 | seed of initial weights, validation split, shuffling, noise, dropout and latent samples | any |
+/// | `encoding_activation` | as `activation`; linear for a Gaussian latent, ReLU for top-k | activation of the encoding | |
 /// | `loss` | MSE | what is minimised | [`Loss`] |
 /// | `noise` | none | corrupts the input in training: denoising | [`Noise`] |
 /// | `latent` | plain | [`Latent::Gaussian`]: variational; [`Latent::TopK`]: k-sparse | [`Latent`] |
-/// | `code_penalty` | none | of the encoding: sparse | [`CodePenalty`] |
-/// | `dropout` | 0, 0 | share of inputs, and of outputs of hidden layers, dropped in training | each [0, 1) |
+/// | `code_penalty` | none | penalty on the encoding: sparse | [`CodePenalty`] |
+/// | `dropout` | 0, 0 | fraction of inputs, and of hidden-layer outputs, dropped in training | each [0, 1) |
 /// | `weight_penalty` | 0, 0 | `l1 Σ abs(w) + ½ l2 Σ w²` over all parameters, added to the objective's gradient | each [0, 10⁶] |
-/// | `schedule` | constant | of the learning rate | [`Schedule`] |
-/// | `clip_norm` | none | largest norm of the gradient of all parameters together | (0, 10¹²] |
-/// | `ema` | none | running mean of the weights | [0, 1) |
-/// | `layer_norm` | no | normalises every hidden layer: [`ConfigBuilder::layer_norm`] | with hidden layers, each at least 3 wide |
+/// | `schedule` | constant | learning-rate schedule | [`Schedule`] |
+/// | `clip_norm` | none | clips the global gradient norm | (0, 10¹²] |
+/// | `ema` | none | decay of the running mean (EMA) of the weights: [`ConfigBuilder::ema`] | [0, 1) |
+/// | `layer_norm` | no | normalises every hidden layer: [`ConfigBuilder::layer_norm`] | needs hidden layers, each at least 3 wide |
 /// | `tied_weights` | no | the decoder's weights are the encoder's, transposed: [`ConfigBuilder::tied_weights`] | not with convolutions, [`Latent::Gaussian`] or [`Loss::GaussianNll`] |
-/// | `contractive` | none | price of how the encoding changes with the input: [`ConfigBuilder::contractive`] | (0, 10⁶]; with an encoder of one dense layer, [`Latent::Plain`], and neither GELU nor SiLU |
-/// | `unit_norm` | no | keeps the decoder vector of each value of the encoding at norm 1: [`ConfigBuilder::unit_norm`] | without hidden layers and convolutions; not with [`Latent::Gaussian`], [`Loss::GaussianNll`], `tied_weights` or `ema` |
-/// | `feature_weights` | all 1 | factor of the loss of each feature: [`ConfigBuilder::feature_weights`] | `input_dim` of them, each [0, 10⁶], not all 0 |
-/// | `mask_missing` | no | NaN is a missing value and not an error | |
-/// | `image` | none | rows are images of this size; for `conv_layers`, and kept for those who draw or scale images | its features are `input_dim` |
-/// | `conv_layers` | none | convolutions and poolings at the encoder's start; the decoder mirrors them | at most 64; not with bf16 or [`Loss::GaussianNll`] |
+/// | `contractive` | none | weight of the contractive penalty: [`ConfigBuilder::contractive`] | (0, 10⁶]; needs an encoder of one dense layer and [`Latent::Plain`]; not with GELU or SiLU |
+/// | `unit_norm` | no | keeps the decoder vector of each encoding value at norm 1: [`ConfigBuilder::unit_norm`] | not with hidden layers, convolutions, [`Latent::Gaussian`], [`Loss::GaussianNll`], `tied_weights` or `ema` |
+/// | `feature_weights` | all 1 | weight of each feature's loss: [`ConfigBuilder::feature_weights`] | `input_dim` of them, each [0, 10⁶], not all 0 |
+/// | `mask_missing` | no | treats NaN as a missing value instead of an error | |
+/// | `image` | none | rows are images of this size; needed by `conv_layers`, and kept for code that draws or scales images | has `input_dim` values |
+/// | `conv_layers` | none | convolutions and poolings at the start of the encoder; the decoder mirrors them | at most 64; not with bf16 or [`Loss::GaussianNll`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigBuilder", into = "ConfigBuilder")]
 pub struct Config {
@@ -118,7 +118,7 @@ pub struct Config {
     feature_weights: Option<Vec<f64>>,
 }
 
-/// Largest width of a layer and largest batch.
+/// Largest layer width and largest batch.
 const MAX_DIM: usize = 1 << 24;
 
 impl Config {
@@ -127,27 +127,27 @@ impl Config {
         ConfigBuilder::new(input_dim)
     }
 
-    /// Features of a row.
+    /// Features per row.
     pub fn input_dim(&self) -> usize {
         self.input_dim
     }
-    /// Values of an encoding.
+    /// Values per encoding.
     pub fn encoding_dim(&self) -> usize {
         self.encoding_dim
     }
-    /// Widths of the encoder's layers between input and encoding.
+    /// Widths of the encoder's hidden layers.
     pub fn hidden_dims(&self) -> &[usize] {
         &self.hidden_dims
     }
-    /// Activation of hidden layers and encoding.
+    /// Activation of hidden layers and the encoding.
     pub fn activation(&self) -> Activation {
         self.activation
     }
-    /// Distribution of the first weights.
+    /// Distribution of the initial weights.
     pub fn init(&self) -> Init {
         self.init
     }
-    /// Scaling of features.
+    /// Feature scaling.
     pub fn scaler(&self) -> ScalerKind {
         self.scaler
     }
@@ -155,15 +155,15 @@ impl Config {
     pub fn precision(&self) -> Precision {
         self.precision
     }
-    /// Rule of the updates.
+    /// Update rule.
     pub fn optimizer(&self) -> Optimizer {
         self.optimizer
     }
-    /// Step of the updates.
+    /// Learning rate, before any schedule.
     pub fn learning_rate(&self) -> f64 {
         self.learning_rate
     }
-    /// The same configuration with another learning rate.
+    /// Replaces the learning rate.
     ///
     /// # Errors
     /// [`ConfigError`] unless it is above 0 and at most 1,000,000.
@@ -175,11 +175,11 @@ impl Config {
     pub fn epochs(&self) -> usize {
         self.epochs
     }
-    /// Rows of an update, where set.
+    /// Rows per update, if set; see [`Config::batch_size_for`].
     pub fn batch_size(&self) -> Option<usize> {
         self.batch_size
     }
-    /// Share of rows set aside.
+    /// Fraction of rows held out for validation.
     pub fn validation(&self) -> f64 {
         self.validation
     }
@@ -187,7 +187,7 @@ impl Config {
     pub fn early_stopping(&self) -> Option<EarlyStopping> {
         self.early_stopping
     }
-    /// Seed of weights, split, shuffles, noise, dropout and samples.
+    /// Seed of initial weights, validation split, shuffling, noise, dropout and latent samples.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -200,7 +200,7 @@ impl Config {
         };
         self.encoding_activation.unwrap_or(usual)
     }
-    /// Loss of a row.
+    /// Loss per row.
     pub fn loss(&self) -> Loss {
         self.loss
     }
@@ -208,51 +208,53 @@ impl Config {
     pub fn noise(&self) -> Option<Noise> {
         self.noise
     }
-    /// What the encoding is.
+    /// Kind of latent: plain, Gaussian or top-k.
     pub fn latent(&self) -> Latent {
         self.latent
     }
-    /// What the values of an encoding cost.
+    /// Penalty on the values of the encoding.
     pub fn code_penalty(&self) -> Option<CodePenalty> {
         self.code_penalty
     }
-    /// What is dropped in training.
+    /// Dropout rates in training.
     pub fn dropout(&self) -> Dropout {
         self.dropout
     }
-    /// What the weights cost.
+    /// Penalty on the parameters.
     pub fn weight_penalty(&self) -> WeightPenalty {
         self.weight_penalty
     }
-    /// The learning rate over time.
+    /// Learning-rate schedule.
     pub fn schedule(&self) -> Schedule {
         self.schedule
     }
-    /// Largest norm of the gradient of all parameters together; a longer one is scaled down to it.
+    /// Largest norm of the gradient of all parameters together; a longer gradient is scaled down to it.
     pub fn clip_norm(&self) -> Option<f64> {
         self.clip_norm
     }
-    /// Share of a running mean of the weights that each update leaves; with it the mean is what is measured and kept.
+    /// Decay of a running mean (EMA) of the weights, which is what is then validated and kept.
     pub fn ema(&self) -> Option<f64> {
         self.ema
     }
-    /// The factors of the losses of the features, where they are not all 1.
+    /// Weights of the features' losses, unless all are 1.
     pub fn feature_weights(&self) -> Option<&[f64]> {
         self.feature_weights.as_deref()
     }
-    /// Whether NaN in the data is a missing value, which adds neither loss nor gradient, instead of an error.
+    /// Whether NaN is a missing value, which contributes neither loss nor gradient, rather than an
+    /// error.
     pub fn mask_missing(&self) -> bool {
         self.mask_missing
     }
 
-    /// The same network with the importance-weighted objective over so many samples, and nothing else that is random.
+    /// The same network with the importance-weighted objective over this many samples, and no other
+    /// randomness.
     pub(crate) fn weighing(&self, samples: usize, seed: u64) -> Config {
         let latent = Latent::Gaussian(Gaussian { samples, ..Gaussian::default() });
-        // What a feature weighs is no part of a likelihood.
+        // Feature weights have no place in a likelihood.
         Config { latent, seed, feature_weights: None, ..self.judging() }
     }
 
-    /// The same objective, with nothing that is random but the samples of the latent, to measure with.
+    /// The same objective with no randomness except the latent samples, to compute losses with.
     pub(crate) fn judging(&self) -> Config {
         Config {
             optimizer: Optimizer::Sgd,
@@ -264,27 +266,27 @@ impl Config {
         }
     }
 
-    /// Size of the images that rows are, where they are some.
+    /// Size of the images, if rows are images.
     pub fn image(&self) -> Option<Image> {
         self.image
     }
-    /// Convolutions and poolings at the encoder's start.
+    /// Convolutions and poolings at the start of the encoder.
     pub fn conv_layers(&self) -> &[ImageLayer] {
         &self.conv_layers
     }
 
     fn chain(&self) -> (Vec<Link>, Vec<Image>) {
-        // Checked when the configuration was built.
+        // Cannot fail: checked when the configuration was built.
         let chain = self.image.and_then(|image| images::chain(image, &self.conv_layers).ok());
         chain.unwrap_or_default()
     }
 
-    /// The layers of images with their sizes. The decoder has their mirrors in the reverse order.
+    /// The image layers with their sizes. The decoder has their mirrors in reverse order.
     pub(crate) fn links(&self) -> Vec<Link> {
         self.chain().0
     }
 
-    /// The convolutions among them.
+    /// The convolutions among [`Config::links`].
     pub(crate) fn convolutions(&self) -> Vec<Conv2d> {
         let conv = |link| match link {
             Link::Conv(shape) => Some(shape),
@@ -293,13 +295,14 @@ impl Config {
         self.links().into_iter().filter_map(conv).collect()
     }
 
-    /// The images before, between and after the convolutions and poolings of the encoder; none without them.
+    /// Sizes of the images before, between and after the encoder's convolutions and poolings; empty
+    /// without any.
     pub fn images(&self) -> Vec<Image> {
         self.chain().1
     }
 
-    /// Shape of the weights of every layer, as model files have them: `[in, out]`, or
-    /// `[kernel, kernel, channels in of a group, channels out]` of convolutions.
+    /// Shape of the weights of every layer, as in model files: `[in, out]`, or for convolutions
+    /// `[kernel, kernel, input channels per group, output channels]`.
     pub(crate) fn weight_shapes(&self) -> Vec<Vec<usize>> {
         let convolutions = self.convolutions();
         let shapes = self.layer_shapes();
@@ -315,7 +318,7 @@ impl Config {
         shapes.into_iter().enumerate().map(of_layer).collect()
     }
 
-    /// Multiply-adds, about, of a row on its way through the network.
+    /// Approximate number of multiply-adds per row in a forward pass.
     pub(crate) fn multiply_adds(&self) -> usize {
         let more = self.convolutions().into_iter().map(|shape| {
             let [height, width] = shape.output_size().unwrap_or_default();
@@ -326,14 +329,16 @@ impl Config {
         once + more.sum::<usize>()
     }
 
-    /// Rows of an update when training on `rows` rows: the set size, else the next power of two from a hundredth of them, at least 8 and at
-    /// most 128, so that an epoch has 50 to 113 updates (fewer below 400 rows, more above 14,400); never more than there are rows.
+    /// Rows per update when training on `rows` rows: the configured size, else the next power of two
+    /// from a hundredth of the rows, at least 8 and at most 128, so that an epoch has 50 to 113 updates
+    /// (fewer below 400 rows, more above 14,400); never more than there are rows.
     pub fn batch_size_for(&self, rows: usize) -> usize {
         let auto = (rows / 100).next_power_of_two().clamp(8, 128);
         self.batch_size.unwrap_or(auto).clamp(1, rows.max(1))
     }
 
-    /// Widths of what is between the layers: input, results of convolutions and poolings, hidden, encoding, and back.
+    /// Widths of all activations, input to output: input, results of convolutions and poolings, hidden
+    /// layers, encoding, and back.
     pub fn layer_dims(&self) -> Vec<usize> {
         let mut dims = vec![self.input_dim];
         dims.extend(self.images().into_iter().skip(1).map(Image::features));
@@ -345,9 +350,12 @@ impl Config {
         dims
     }
 
-    /// `(inputs, outputs)` of every layer with weights. They are those that [`Config::layer_dims`] are between, but for the last of the
-    /// encoder with a Gaussian latent, which says means and log-variances, and the last of the decoder with [`Loss::GaussianNll`], which
-    /// does too; and but for convolutions, whose weights are `[kernel positions * channels in / groups, channels out]`.
+    /// `(inputs, outputs)` of every layer with weights.
+    ///
+    /// These are neighbours in [`Config::layer_dims`], with these exceptions: the encoder's last layer
+    /// with a Gaussian latent and the decoder's last with [`Loss::GaussianNll`] have twice the outputs,
+    /// for means and log-variances; the weights of convolutions are
+    /// `[kernel positions * input channels / groups, output channels]`.
     pub fn layer_shapes(&self) -> Vec<(usize, usize)> {
         let (dims, images) = (self.layer_dims(), self.conv_layers.len());
         let dense = dims[images..dims.len() - images].windows(2).map(|pair| (pair[0], pair[1]));
@@ -367,7 +375,7 @@ impl Config {
         shapes
     }
 
-    /// Whether training may take the way that computes active features only: see [`Revival`], which needs it.
+    /// Whether training can take the path that computes active features only, which [`Revival`] needs.
     fn is_plain_dictionary(&self) -> bool {
         let Latent::TopK(TopK { k, of_batch: false, .. }) = self.latent else { return false };
         self.hidden_dims.is_empty()
@@ -380,7 +388,7 @@ impl Config {
             && self.feature_weights.is_none()
     }
 
-    /// Weights and biases: `Σ (in + 1) out` over the layers. Tied weights count once.
+    /// Number of weights and biases: `Σ (in + 1) out` over the layers. Tied weights count once.
     pub fn parameter_count(&self) -> usize {
         let shapes = self.layer_shapes();
         let own = if self.tied_weights { shapes.len() / 2 } else { shapes.len() };

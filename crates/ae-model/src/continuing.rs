@@ -1,4 +1,4 @@
-//! Where training starts: at weights that are drawn, or at those of another model.
+//! Where training starts: from drawn weights or from those of another model.
 
 use ae_data::Fingerprint;
 
@@ -11,15 +11,19 @@ use crate::scale::Scaler;
 use crate::step::Arithmetic;
 
 impl Autoencoder {
-    /// An autoencoder of another configuration that starts where `other` is: with its parameters, its scaler, the names of its features and the
-    /// threshold of its top-k latent of batches, where both have one. (Where the configuration keeps the decoder's vectors at norm 1 or ties
-    /// its weights to the encoder's, and the other's did not, they are made so.)
-    /// What differs may be anything but the layers: the optimiser, the loss, noise, penalties, the samples of a variational autoencoder (Burda
-    /// et al. 2015, sec. 5.2, train with one and go on with many). [`fit`](Autoencoder::fit) then begins at these parameters each time, and
-    /// keeps that scaler, on whose scale they are. The optimiser begins anew.
+    /// Creates an autoencoder with another configuration that starts where `other` is: with its
+    /// parameters, scaler, feature names and schema, and the threshold of its batch top-k latent if both
+    /// have one.
+    ///
+    /// Anything but the layers may differ: the optimizer, the loss, noise, penalties, the number of
+    /// samples of a variational autoencoder (Burda et al. 2015, sec. 5.2, train with one and continue
+    /// with many). If the configuration keeps decoder vectors at norm 1 or ties weights and the other
+    /// one does not, the parameters are adapted. Each [`fit`](Autoencoder::fit) then starts from these
+    /// parameters with a fresh optimizer and keeps the scaler, on whose scale they are.
     ///
     /// # Errors
-    /// [`Error::OtherLayers`] unless all layers have the same sizes; [`Error::Isa`]; [`Error::Pool`] if threads cannot be started.
+    /// [`Error::OtherLayers`] unless all layers have the same sizes; [`Error::Isa`]; [`Error::Pool`] if
+    /// threads cannot be started.
     pub fn continuing(config: Config, other: &Autoencoder) -> Result<Autoencoder, Error> {
         let mut model = Autoencoder::new(config)?;
         let layers = other.layers();
@@ -44,15 +48,20 @@ impl Autoencoder {
 }
 
 impl Autoencoder {
-    /// A fitted model with these parameters, encoder first, on the scale of `scaler`: those of a loop of one's own
-    /// ([`crate::Trainer::layers`], where the scaler is [`Scaler::identity`] unless the rows were scaled before), or of another program. Also the way to a
-    /// scale that [`partial_fit`](Autoencoder::partial_fit) does not have to find in its first rows: with the
-    /// [`layers`](Autoencoder::layers) of a new model. The threshold of a top-k latent of batches is that of a new model.
+    /// Creates a fitted model from parameters, encoder first, on the scale of `scaler`.
+    ///
+    /// They may come from your own training loop ([`crate::Trainer::layers`], with [`Scaler::identity`]
+    /// unless the rows were scaled before) or from another program. With the
+    /// [`layers`](Autoencoder::layers) of a new model, this also sets a scale for
+    /// [`partial_fit`](Autoencoder::partial_fit), which then does not have to infer one from its first
+    /// rows. The threshold of a batch top-k latent is that of a new model.
     ///
     /// # Errors
-    /// [`Error::Width`] unless the scaler has the features of the configuration, [`Error::LayerCount`] and [`Error::LayerShape`] for other layers than
-    /// its own; [`Error::Parameter`] for one that is not finite; [`Error::NotTied`]
-    /// for weights of the decoder that are not those of the encoder, where they should be; [`Error::Isa`], [`Error::Pool`].
+    /// [`Error::Width`] unless the scaler has as many features as the configuration;
+    /// [`Error::LayerCount`] and [`Error::LayerShape`] for layers that do not match it;
+    /// [`Error::Parameter`] for a parameter that is not finite; [`Error::NotTied`] for decoder weights
+    /// that should be tied to the encoder's but are not their transpose; [`Error::Isa`],
+    /// [`Error::Pool`].
     pub fn from_layers<T: Arithmetic>(
         config: Config,
         scaler: Scaler,
@@ -93,16 +102,16 @@ fn take_over<T: Arithmetic, U: Arithmetic>(
     Ok(())
 }
 
-/// Where training starts, if not at weights drawn from the seed.
+/// Where training starts, if not from weights drawn from the seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
     layers: Vec<LayerParameters<f64>>,
-    /// That of a top-k latent of batches.
+    /// The threshold of a batch top-k latent.
     threshold: Option<f64>,
 }
 
 impl Start {
-    /// The fingerprint of a training that starts here, from that of its rows.
+    /// Adds this start to the fingerprint of a training run's rows.
     pub(crate) fn mark(&self, print: Fingerprint) -> Fingerprint {
         let Start { layers, threshold } = self;
         let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).chain(threshold);
@@ -111,7 +120,7 @@ impl Start {
     }
 }
 
-/// Takes the engine to where training starts.
+/// Sets the engine to where training starts.
 pub(crate) fn begin<T: Arithmetic>(
     engine: &mut Engine<T>,
     config: &Config,

@@ -1,4 +1,4 @@
-//! A network in one arithmetic with the memory of its training steps.
+//! A network in one arithmetic, with everything its training steps need to keep.
 
 mod memory;
 
@@ -18,24 +18,25 @@ use crate::table::Table;
 use crate::tied::Layers;
 pub(crate) use memory::{Memories, Memory};
 
-/// How the products of `f32` steps are computed.
+/// How the matrix products of `f32` training steps are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Products {
-    /// As measured fastest for the network, the batch size and the CPU: on tiles of bf16 by splitting where it has them and the
-    /// products are large enough, else plainly. The number of threads makes no difference.
+    /// Whichever way was measured to be fastest for the network, the batch size and the CPU: split into
+    /// bf16 on tiles if the CPU has them and the products are large enough, plain otherwise. The choice
+    /// does not depend on the number of threads.
     #[default]
     Fastest,
-    /// Multiply-adds of `f32`.
+    /// Plain `f32` multiply-adds.
     Plain,
-    /// By splitting each operand into three bf16 numbers, no less exact than [`Products::Plain`]; emulated, and slow, on CPUs
-    /// without AMX.
+    /// Splits each operand into three bf16 numbers, which is no less exact than [`Products::Plain`].
+    /// Emulated, and slow, on CPUs without AMX.
     Split,
-    /// With operands rounded to bf16: mixed precision.
+    /// Rounds operands to bf16: mixed precision.
     Bf16,
 }
 
-/// A network and what its steps need.
+/// A network and the state of its training.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine<T: Arithmetic> {
     pub(crate) network: Network<T>,
@@ -45,38 +46,38 @@ pub(crate) struct Engine<T: Arithmetic> {
     costs: Costs,
     clip_norm: Option<f64>,
     seed: u64,
-    /// Updates so far.
+    /// Number of updates so far.
     time: u64,
-    /// Epochs so far, with a fraction.
+    /// Epochs so far, including the fraction of the current one.
     epochs: f64,
     state: AlignedBuf<T>,
-    /// Of all parameters, where the update has to wait for them.
+    /// The gradients of all parameters; empty unless an update needs them all before it changes any.
     gradients: AlignedBuf<T>,
-    /// A value for each vector that is kept at norm 1.
+    /// One value per vector that is kept at unit norm.
     lines: AlignedBuf<T>,
     mean: Option<RunningMean<T>>,
     products: Products,
-    /// For batches of too few rows for tiles where others are for them, and for these.
+    /// Indexed by [`Engine::slot`]: 1 for batches that [`Products::Fastest`] computes on tiles, else 0.
     work: [Option<Work<T>>; 2],
     deaths: Option<Deaths>,
 }
 
-/// How steps are computed, and their memory.
+/// The plan of a step and the memory it runs in.
 #[derive(Clone, Debug)]
 struct Work<T: Arithmetic> {
     plan: StepPlan<T>,
     arena: Arena<T>,
 }
 
-/// Features of a sparse code that have not been active for long.
+/// Tracks the features of a sparse code that have been inactive for long.
 #[derive(Clone, Debug)]
 struct Deaths {
     settings: Revival,
-    /// The learning rate that the schedule takes shares of.
+    /// The configured learning rate, which the schedule scales.
     usual_rate: f64,
     /// Rows since each feature was last active.
     silent: Vec<u64>,
-    /// The dead ones, in order.
+    /// The dead features, in ascending order.
     dead: Vec<u32>,
 }
 
@@ -90,8 +91,8 @@ impl Deaths {
         self.dead.clear();
     }
 
-    /// After a batch of `rows` rows, in which each feature was active, with the value, that `active` calls its argument with. Gives the mean
-    /// of these values.
+    /// Updates the counts after a batch of `rows` rows. `active` calls its argument with each active
+    /// feature and its value. Returns the mean of these values.
     fn after_batch(&mut self, rows: usize, active: impl FnOnce(&mut dyn FnMut(u32, f64))) -> f64 {
         self.silent.iter_mut().for_each(|silent| *silent = silent.saturating_add(rows as u64));
         let (mut sum, mut count) = (0.0, 0_usize);
@@ -109,7 +110,8 @@ impl Deaths {
         self.dead.extend(silent.filter(|(_, rows)| **rows >= after).map(|(feature, _)| feature as u32));
     }
 
-    /// Raises the biases of the dead features of `encoder`, after a batch whose active values had this mean.
+    /// Raises the biases of the dead features of `encoder`, given the mean active value of the last
+    /// batch.
     fn lift<T: Element>(&self, encoder: &Dense, mean: f64, learning_rate: f64, parameters: &mut [T]) {
         let step = T::from_f64(self.settings.lift * mean.max(0.0) * learning_rate / self.usual_rate);
         for &feature in &self.dead {
@@ -119,10 +121,10 @@ impl Deaths {
     }
 }
 
-/// What the parameters cost beside the losses of the rows.
+/// Penalties that the objective adds to the losses of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Costs {
-    /// `l1` and `l2` of all of them.
+    /// `l1` and `l2` of all parameters.
     penalty: [f64; 2],
     /// The weight of the contractive penalty.
     contraction: Option<f64>,
@@ -131,14 +133,14 @@ struct Costs {
 /// A running mean of the parameters.
 #[derive(Clone, Debug)]
 struct RunningMean<T> {
-    /// What an update leaves of it.
+    /// The decay: the fraction of the mean that an update keeps.
     keep: f64,
     values: AlignedBuf<T>,
-    /// Whether the network has the mean, and this the parameters.
+    /// Whether the two are swapped: the network holds the mean, and `values` the parameters.
     swapped: bool,
 }
 
-/// Elements of a task that goes through all parameters.
+/// Elements per task when all parameters are processed.
 const CHUNK: usize = 1 << 14;
 
 impl<T: Arithmetic> Engine<T> {
@@ -190,21 +192,22 @@ impl<T: Arithmetic> Engine<T> {
         self.maps = Maps::new(scaler);
     }
 
-    /// Sets the learning rate of the next updates.
+    /// The learning rate of the next updates.
     pub(crate) fn learning_rate(&self) -> f64 {
         self.learning_rate
     }
 
+    /// Sets the learning rate of the next updates.
     pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
         self.learning_rate = learning_rate;
     }
 
-    /// Says how many epochs have gone by, with a fraction: what warms up depends on it.
+    /// Sets how many epochs have passed, including a fraction; warm-ups depend on it.
     pub(crate) fn set_epochs(&mut self, epochs: f64) {
         self.epochs = epochs;
     }
 
-    /// Draws the weights anew and forgets the optimiser's state.
+    /// Draws new weights and clears the optimizer state.
     pub(crate) fn reset(&mut self, config: &Config) {
         self.network.reset(config);
         self.state.as_mut_slice().fill(T::ZERO);
@@ -215,19 +218,19 @@ impl<T: Arithmetic> Engine<T> {
         self.start_mean();
     }
 
-    /// Starts from these parameters of layer `index`, whose sizes must be its own.
+    /// Sets the parameters of layer `index`, whose sizes must match, and restarts the running mean.
     pub(crate) fn set_layer(&mut self, index: usize, layer: &LayerParameters<T>) {
         self.network.set_layer(index, layer);
         self.start_mean();
     }
 
-    /// Takes over all parameters, as those that are used and those that training goes on from.
+    /// Sets all parameters, both those in use and those that training continues from.
     pub(crate) fn set_parameters(&mut self, parameters: &[T]) {
         self.network.parameters.as_mut_slice().copy_from_slice(parameters);
         self.start_mean();
     }
 
-    /// Lets a running mean of the parameters begin at them.
+    /// Restarts the running mean, if there is one, at the current parameters.
     pub(crate) fn start_mean(&mut self) {
         if let Some(mean) = &mut self.mean {
             mean.values.as_mut_slice().copy_from_slice(self.network.parameters.as_slice());
@@ -235,7 +238,7 @@ impl<T: Arithmetic> Engine<T> {
         }
     }
 
-    /// Gives the network the running mean of its parameters, where there is one, or the parameters back.
+    /// Puts the running mean, if there is one, into the network, or the parameters back.
     pub(crate) fn use_mean(&mut self, wanted: bool) {
         if let Some(mean) = &mut self.mean
             && mean.swapped != wanted
@@ -245,7 +248,8 @@ impl<T: Arithmetic> Engine<T> {
         }
     }
 
-    /// What its steps on so many rows have in common with those of other CPUs and ways, which give the same bits.
+    /// Names the arithmetic of steps on `batch` rows: CPUs and ways of computing with the same name give
+    /// the same bits.
     pub(crate) fn arithmetic(&self, batch: usize) -> &'static str {
         match self.products {
             _ if matches!(self.network.isa, Isa::Portable(_)) => "portable",
@@ -261,7 +265,7 @@ impl<T: Arithmetic> Engine<T> {
         self.work = [None, None];
     }
 
-    /// Says whether the next steps are told what rows should become.
+    /// Sets whether the next steps are given targets.
     pub(crate) fn set_paired(&mut self, paired: bool) {
         if self.network.objective.paired != paired {
             self.network.objective.paired = paired;
@@ -279,7 +283,8 @@ impl<T: Arithmetic> Engine<T> {
         StepPlan::new(&self.network, batch, crew.threads(), parts)
     }
 
-    /// Which of [`Engine::work`] a batch takes. Its rows decide, not what came before it: another way has other bits.
+    /// The index into [`Engine::work`] for a batch. It depends only on the number of rows, not on
+    /// earlier batches: computing a batch another way gives other bits.
     fn slot(&self, rows: usize) -> usize {
         usize::from(self.products == Products::Fastest && step::tiles_pay(&self.network, rows))
     }
@@ -289,8 +294,8 @@ impl<T: Arithmetic> Engine<T> {
         Work { arena: plan.arena(), plan }
     }
 
-    /// Makes room for steps on up to `batch` rows. After it, they allocate nothing, but for the first on so few rows that they are computed
-    /// another way.
+    /// Allocates the memory for steps on up to `batch` rows. Such steps then allocate nothing, except
+    /// the first one with so few rows that it is computed another way.
     pub(crate) fn prepare(&mut self, crew: Crew<'_>, batch: usize) {
         let slot = self.slot(batch);
         if self.work[slot].as_ref().is_none_or(|work| work.plan.batch() != batch) {
@@ -298,7 +303,7 @@ impl<T: Arithmetic> Engine<T> {
         }
     }
 
-    /// Takes the work for so many rows out of its slot, to be put back there.
+    /// Takes the work for `rows` rows out of its slot; the caller must put it back.
     fn take_work(&mut self, crew: Crew<'_>, rows: usize) -> (usize, Work<T>) {
         let slot = self.slot(rows);
         let work = self.work[slot].take().filter(|work| work.plan.batch() >= rows);
@@ -309,7 +314,7 @@ impl<T: Arithmetic> Engine<T> {
         Draws { seed: self.seed, time: self.time, epochs: self.epochs }
     }
 
-    /// One update from the rows `indices` of `table`; returns their summed losses before it.
+    /// Runs one update on the rows `indices` of `table`; returns their summed losses before it.
     pub(crate) fn train_batch(&mut self, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         self.set_paired(table.targets.is_some());
         let (slot, mut work) = self.take_work(crew, indices.len());
@@ -350,7 +355,8 @@ impl<T: Arithmetic> Engine<T> {
             deaths.lift(&places[0], mean, self.learning_rate, parameters);
         }
         if let Some(RunningMean { keep, values, .. }) = &mut self.mean {
-            // At first the mean is that of fewer updates than it will be (as in TensorFlow's ExponentialMovingAverage).
+            // At first an update keeps less of the mean, which averages few updates yet (as in
+            // TensorFlow's ExponentialMovingAverage).
             let keep = keep.min((1.0 + self.time as f64) / (10.0 + self.time as f64));
             let parameters = &*parameters;
             crew.for_each_chunk(values.as_mut_slice(), CHUNK, |index, values| {
@@ -362,8 +368,8 @@ impl<T: Arithmetic> Engine<T> {
         totals
     }
 
-    /// As [`Engine::train_batch`] for an update by itself: a running mean of the parameters, where there is one, is what is left to
-    /// be used.
+    /// Like [`Engine::train_batch`], for an update outside `fit`: if there is a running mean of the
+    /// parameters, the network is left with it.
     pub(crate) fn train_apart(&mut self, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         self.use_mean(false);
         let totals = self.train_batch(crew, table, indices);
@@ -371,12 +377,13 @@ impl<T: Arithmetic> Engine<T> {
         totals
     }
 
-    /// Takes the weights of an engine of the same layers.
+    /// Copies the weights of an engine with the same layers.
     pub(crate) fn take_weights(&mut self, of: &Engine<T>) {
         self.network.parameters.as_mut_slice().copy_from_slice(of.network.parameters.as_slice());
     }
 
-    /// The loss of each of the rows, with the random numbers of step `time`, into `out`. Learns nothing.
+    /// Computes the loss of each row into `out`, with the random numbers of step `time`, without
+    /// updating anything.
     pub(crate) fn losses_at(
         &mut self,
         crew: Crew<'_>,
@@ -394,7 +401,8 @@ impl<T: Arithmetic> Engine<T> {
         self.work[slot] = Some(work);
     }
 
-    /// The objective over the rows, the mean of their losses and what the parameters cost, and its gradients, layer by layer.
+    /// Computes the objective, the mean loss of the rows plus the penalties of the parameters, and its
+    /// gradient, layer by layer.
     pub(crate) fn gradients(
         &mut self,
         crew: Crew<'_>,
@@ -418,8 +426,8 @@ impl<T: Arithmetic> Engine<T> {
     }
 }
 
-/// Sums the gradients over the batch that phase 1 left in the arena, means over its rows, with those of what the parameters cost, into
-/// `gradients`. Gives their norm.
+/// Computes into `gradients` the mean gradients over the batch that phase 1 left in the arena, including
+/// those of the penalties. Returns their norm.
 fn write_down<T: Arithmetic>(
     plan: &StepPlan<T>,
     (layers, parameters): (Layers<'_>, &[T]),

@@ -1,4 +1,4 @@
-//! What can go wrong, with the numbers.
+//! Errors, with the numbers that explain them.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use ae_kernels::par::PoolError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting is out of its range.
+    /// A setting is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The data source failed.
@@ -22,54 +22,54 @@ pub enum Error {
     /// The threads could not be started.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// The rows are not as wide as the model expects.
-    #[error("the model expects {what} of {expected} values, but these have {got}")]
+    /// Rows, encodings or another input do not have the width that the model expects.
+    #[error("the model expects {what} of {expected} values, but got {got}")]
     Width {
-        /// "rows" or "encodings".
+        /// What has the wrong width, such as "rows" or "encodings".
         what: &'static str,
-        /// What the model expects.
+        /// The width the model expects.
         expected: usize,
-        /// What there is.
+        /// The actual width.
         got: usize,
     },
-    /// The columns are not those that the model was trained on, or not in their order.
+    /// The columns are not those the model was trained on, or not in the same order.
     #[error(
-        "column {} is '{got}' where the model has '{expected}': select the columns by name, in the order of the model's",
+        "column {} is '{got}' where the model has '{expected}': select the columns by name, in the model's order",
         .column.saturating_add(1)
     )]
     Names {
-        /// The first that differs, counted from 0.
+        /// The first column that differs, counted from 0.
         column: usize,
         /// Its name in the model.
         expected: String,
         /// Its name in the rows.
         got: String,
     },
-    /// A parameter that a model is to have is NaN or infinite.
+    /// A given parameter is NaN or infinite.
     #[error("parameter {index} of layer {layer} is not a finite number")]
     Parameter {
         /// The layer, counted from 0.
         layer: usize,
-        /// The place in its weights, row-major, and then its bias.
+        /// Its position in the layer's weights, row-major, followed by the bias.
         index: usize,
     },
-    /// A model cannot be made of bytes, or bytes of it.
-    #[error("the model: {0}")]
+    /// A model cannot be read from bytes or written to them.
+    #[error("invalid model: {0}")]
     Bytes(#[source] FileErrorKind),
-    /// There are no rows, or none that are not set aside.
+    /// There are no rows, or all of them are held out for validation.
     #[error("{}", no_rows(*.rows, *.validation))]
     NoRows {
-        /// Rows of the source.
+        /// Number of rows in the source.
         rows: usize,
-        /// Rows set aside.
+        /// Number of rows held out.
         validation: usize,
     },
     /// A row index is beyond the table.
-    #[error("row index {index} is beyond a table of {rows} rows")]
+    #[error("row index {index} is out of range for a table of {rows} rows")]
     RowIndex {
         /// The index, counted from 0.
         index: usize,
-        /// Rows of the table.
+        /// Number of rows in the table.
         rows: usize,
     },
     /// A value is NaN or infinite.
@@ -79,14 +79,15 @@ pub enum Error {
         row: usize,
         /// The column, counted from 0.
         column: usize,
-        /// Its name, where the source has names.
+        /// Its name, if the source has names.
         name: Option<String>,
         /// The value.
         value: f32,
     },
-    /// A value is outside `[0, 1]`, where the loss compares shares ([`crate::Loss::Bce`], [`crate::Loss::SigmoidMse`]) and nothing scales the values.
+    /// A value is outside `[0, 1]`, which the loss requires ([`crate::Loss::Bce`],
+    /// [`crate::Loss::SigmoidMse`]), and no scaler is configured.
     #[error(
-        "row {}, {}: {value} is not between 0 and 1, as the loss needs it; a min-max scaler would make it so",
+        "row {}, {}: {value} is not between 0 and 1, as the loss requires; a min-max scaler would bring it there",
         .row.saturating_add(1),
         column_name(.column, .name)
     )]
@@ -95,14 +96,15 @@ pub enum Error {
         row: usize,
         /// The column, counted from 0.
         column: usize,
-        /// Its name, where the source has names.
+        /// Its name, if the source has names.
         name: Option<String>,
         /// The value.
         value: f32,
     },
-    /// A value is beyond what the scaler that a model has takes to `[0, 1]`, where the loss compares shares.
+    /// A value is outside the range that the model's existing scaler maps to `[0, 1]`, as the loss
+    /// requires.
     #[error(
-        "row {}, {}: {value} is not between {low} and {high}, which the model's scaler takes to 0 and 1, as the loss needs it",
+        "row {}, {}: {value} is not between {low} and {high}, which the model's scaler maps to 0 and 1, as the loss requires",
         .row.saturating_add(1),
         column_name(.column, .name)
     )]
@@ -111,17 +113,17 @@ pub enum Error {
         row: usize,
         /// The column, counted from 0.
         column: usize,
-        /// Its name, where the source has names.
+        /// Its name, if the source has names.
         name: Option<String>,
         /// The value.
         value: f32,
-        /// What is scaled to 0.
+        /// The value that is scaled to 0.
         low: f64,
-        /// What is scaled to 1.
+        /// The value that is scaled to 1.
         high: f64,
     },
-    /// A value is so far from those that the scaler was fitted to that its squared error overflows: one of rows set aside for validation, or
-    /// of later ones.
+    /// A value is so far outside the range the scaler was fitted to that its squared error overflows: in
+    /// a validation row, or in later training rows.
     #[error(
         "row {}, {}: {value:e} is so far outside the range of the training rows that its squared error overflows",
         .row.saturating_add(1),
@@ -132,36 +134,36 @@ pub enum Error {
         row: usize,
         /// The column, counted from 0.
         column: usize,
-        /// Its name, where the source has names.
+        /// Its name, if the source has names.
         name: Option<String>,
         /// The value.
         value: f32,
     },
-    /// A feature spreads wider than single precision can hold.
-    #[error("{}: its values spread over {spread:e}, more than a 32-bit float can hold", column_name(.column, .name))]
+    /// The range of a feature's values is wider than single precision can hold.
+    #[error("{}: its values span {spread:e}, more than a 32-bit float can hold", column_name(.column, .name))]
     Spread {
         /// The column, counted from 0.
         column: usize,
-        /// Its name, where the source has names.
+        /// Its name, if the source has names.
         name: Option<String>,
         /// Largest minus smallest value.
         spread: f64,
     },
-    /// Only a variational autoencoder says how its encodings are distributed.
-    #[error("{what} needs a variational autoencoder, but this model's encoding is {latent}")]
+    /// The model is not variational: it does not define a distribution of its encodings.
+    #[error("{what} needs a variational autoencoder, but this model's latent is {latent}")]
     NotVariational {
-        /// What was asked for.
+        /// What was requested.
         what: &'static str,
-        /// What its encoding is.
+        /// The kind of latent the model has.
         latent: &'static str,
     },
     /// The target rows are invalid.
     #[error("the targets: {0}")]
     Targets(#[source] Box<Error>),
-    /// Training does not converge.
+    /// Training diverges.
     #[error(
-        "training diverged in epoch {epoch}, batch {batch}: the mean squared error is {loss:.4e} after {best:.4e} at best; \
-         a learning rate below {learning_rate} should help"
+        "training diverged in epoch {epoch}, batch {batch}: the mean squared error is {loss:.4e} after {best:.4e} at its \
+         lowest; try a learning rate below {learning_rate}"
     )]
     Diverged {
         /// The epoch, counted from 1.
@@ -170,15 +172,16 @@ pub enum Error {
         batch: usize,
         /// The learning rate.
         learning_rate: f64,
-        /// The mean squared error there.
+        /// The mean squared error there, or the loss if it is the loss that overflowed.
         loss: f64,
-        /// The lowest one before it.
+        /// The lowest mean squared error before it.
         best: f64,
     },
-    /// The error of the rows of a single update overflows: the parameters are out of reach.
+    /// The error of a single update's rows overflows: earlier updates have made the parameters too
+    /// large.
     #[error(
-        "the mean squared error is {loss}: an update before has taken the parameters out of reach; a learning rate below \
-         {learning_rate} should help"
+        "the mean squared error is {loss}: an earlier update has made the parameters too large; try a learning rate \
+         below {learning_rate}"
     )]
     LossNotFinite {
         /// The learning rate.
@@ -186,25 +189,25 @@ pub enum Error {
         /// The mean squared error, infinite or NaN.
         loss: f64,
     },
-    /// A model has another number of layers.
-    #[error("the configuration has {expected} layers, encoder and decoder together, but {got} are given")]
+    /// The number of given layers does not match the configuration.
+    #[error("the configuration has {expected} layers, encoder and decoder together, but {got} were given")]
     LayerCount {
-        /// Layers of the configuration.
+        /// Number of layers in the configuration.
         expected: usize,
-        /// Layers that are given.
+        /// Number of layers given.
         got: usize,
     },
     /// There is no such layer.
-    #[error("there is no layer {index}: {layers} layers are counted from 0")]
+    #[error("there is no layer {index}: the model has {layers}, counted from 0")]
     NoSuchLayer {
         /// Its index, counted from 0.
         index: usize,
-        /// Layers there are.
+        /// Number of layers in the model.
         layers: usize,
     },
-    /// A layer has another shape.
+    /// A given layer has the wrong shape.
     #[error(
-        "layer {layer} has weights [{}, {}] and {} biases, but [{}, {}] of {weights} values and {biases} biases are given",
+        "layer {layer} has weights [{}, {}] and {} biases, but [{}, {}] with {weights} values and {biases} biases were given",
         .expected.0, .expected.1, .expected.1, .got.0, .got.1
     )]
     LayerShape {
@@ -212,43 +215,43 @@ pub enum Error {
         layer: usize,
         /// Inputs and outputs of the layer.
         expected: (usize, usize),
-        /// Inputs and outputs that are given.
+        /// Inputs and outputs given.
         got: (usize, usize),
-        /// How many weights are given.
+        /// Number of weights given.
         weights: usize,
-        /// How many biases are given.
+        /// Number of biases given.
         biases: usize,
     },
-    /// A model to start from has other layers.
-    #[error("the model to start from is {of_other}, but the layers must be those of {wanted}")]
+    /// The layers of the model to start from do not match the configuration.
+    #[error("the model to start from is {of_other}, but must have the layers of {wanted}")]
     OtherLayers {
         /// The architecture of the configuration.
         wanted: String,
         /// The architecture of the model to start from.
         of_other: String,
     },
-    /// The weights of a layer of the decoder are not those that they are tied to.
+    /// The weights of a decoder layer are not the transpose of those they are tied to.
     #[error(
-        "layer {layer} is tied to layer {tied_to}: its weights must be the transpose of that one's, but differ at \
+        "layer {layer} is tied to layer {tied_to}: its weights must be the transpose of that layer's, but differ at \
          position {index}"
     )]
     NotTied {
         /// The layer, counted from 0, encoder first.
         layer: usize,
-        /// The layer of the encoder.
+        /// The encoder layer it is tied to.
         tied_to: usize,
         /// The position in row-major order.
         index: usize,
     },
-    /// There is a checkpoint, but not one of this training.
+    /// The checkpoint belongs to another training run.
     #[error(
-        "{}: the checkpoint is of another training: {differs}; without the file training starts at the beginning",
+        "{}: the checkpoint belongs to another training run: {differs}; remove the file to start from the beginning",
         .path.display()
     )]
     OtherTraining {
         /// The file.
         path: PathBuf,
-        /// In what the two differ.
+        /// How the two differ.
         differs: String,
     },
     /// A model file cannot be read or written.
@@ -262,7 +265,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error, about the targets of rows.
+    /// Wraps the error as one about the targets.
     pub(crate) fn of_targets(self) -> Error {
         Error::Targets(Box::new(self))
     }
@@ -275,7 +278,7 @@ fn column_name(column: &usize, name: &Option<String>) -> String {
     }
 }
 
-/// A setting is out of its range.
+/// An invalid setting.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -286,15 +289,15 @@ pub enum ConfigError {
         field: &'static str,
         /// Its value.
         value: String,
-        /// What would be allowed.
+        /// The values that are allowed.
         allowed: String,
     },
-    /// A convolution or pooling does not fit what comes before it.
+    /// A convolution or pooling does not fit its input.
     #[error("the layer '{layer}' cannot follow {chain}: {reason}")]
     Convolution {
-        /// The layer, as the command spells it.
+        /// The layer, as written on the command line.
         layer: String,
-        /// The sizes of the images before it, from the input on.
+        /// The image sizes before it, from the input on.
         chain: String,
         /// Why it does not fit.
         reason: String,
@@ -308,33 +311,33 @@ pub enum FileErrorKind {
     /// Reading or writing failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// It is no safetensors file, or a damaged one.
+    /// It is not a safetensors file, or a damaged one.
     #[error("not a readable model: {0}")]
     Container(String),
-    /// It is a safetensors file of something else.
+    /// It is a safetensors file, but not a model.
     #[error("a safetensors file, but not a model of this program: its header lacks '{key}'")]
     NotAModel {
-        /// The missing key of the header's metadata.
+        /// The key missing in the header's metadata.
         key: &'static str,
     },
-    /// It is a model, but not one that training could go on from.
-    #[error("a model, but no checkpoint of a training")]
+    /// It is a model, but not a checkpoint that training could resume from.
+    #[error("a model, but not a training checkpoint")]
     NotACheckpoint,
-    /// It is a model, but holds no detector of anomalies.
-    #[error("a model, but no detector of anomalies")]
+    /// It is a model, but not an anomaly detector.
+    #[error("a model, but not an anomaly detector")]
     NotADetector,
-    /// It is not what was written.
-    #[error("damaged: its contents are not those that were written")]
+    /// Its contents are not what was written.
+    #[error("damaged: its contents are not what was written")]
     Damaged,
-    /// It is of a version that this program does not know; later programs may.
-    #[error("format version {version}, but this program reads versions from 1 to {supported}")]
+    /// Its format version is unknown to this program; a later one may know it.
+    #[error("format version {version}, but this program reads versions 1 to {supported}")]
     Version {
-        /// Its version.
+        /// The file's version.
         version: u64,
-        /// The newest that can be read.
+        /// The newest supported version.
         supported: u64,
     },
-    /// The settings in its header are not valid.
+    /// The settings in its header are invalid.
     #[error("invalid settings in the header: {0}")]
     Settings(String),
     /// A tensor is missing.
@@ -349,27 +352,27 @@ pub enum FileErrorKind {
         /// Its name.
         name: String,
     },
-    /// A tensor is not of the type or shape that the header implies.
+    /// A tensor does not have the type or shape that the header implies.
     #[error("tensor '{name}' is {got}, but the settings imply {expected}")]
     TensorShape {
         /// Its name.
         name: String,
-        /// Type and shape it has.
+        /// Its type and shape.
         got: String,
-        /// Type and shape it should have.
+        /// The expected type and shape.
         expected: String,
     },
-    /// Weights that are tied are not each other's transposes.
+    /// Tied weights are not transposes of each other.
     #[error("tensor '{name}' is tied to '{tied_to}', but is not its transpose at position {index}")]
     NotTied {
         /// Its name.
         name: String,
-        /// That of the encoder's tensor.
+        /// The name of the encoder's tensor.
         tied_to: String,
         /// The position in row-major order.
         index: usize,
     },
-    /// A tensor holds NaN or infinity, or a scale or shift that single precision cannot divide by or take away.
+    /// A tensor holds NaN or infinity, or a scale or shift that is out of range for single precision.
     #[error("tensor '{name}' holds {value:?} at position {index}")]
     TensorValue {
         /// Its name.
@@ -384,6 +387,6 @@ pub enum FileErrorKind {
 fn no_rows(rows: usize, validation: usize) -> String {
     match (rows, validation) {
         (0, _) => "there are no rows".to_owned(),
-        _ => format!("no rows to train on: {rows} rows, of which {validation} are set aside for validation"),
+        _ => format!("no rows to train on: of {rows} rows, {validation} are held out for validation"),
     }
 }

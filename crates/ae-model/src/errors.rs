@@ -1,4 +1,4 @@
-//! How far reconstructions are from what they should be: errors of rows, of features, of cells.
+//! Reconstruction errors of rows, features and cells.
 
 use ae_data::{BatchSource, Dataset};
 use ae_kernels::par::Crew;
@@ -8,11 +8,14 @@ use crate::error::Error;
 use crate::model::{AnyEngine, Autoencoder, ErrorNorm, bulk, known_values, targets_of};
 
 impl Autoencoder {
-    /// The reconstruction error of each row, on scaled features. That of a row without a known value is 0: nothing of it is wrong, and nothing is
-    /// known, so leave such rows out where errors are compared.
+    /// Computes the reconstruction error of each row, on scaled features.
+    ///
+    /// A row without a known value has error 0: nothing about it is known to be wrong. Leave such rows
+    /// out of comparisons.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`] for what is wrong with targets, or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`] for invalid targets,
+    /// or whatever reading `data` returns.
     pub fn reconstruction_error(&self, data: &dyn BatchSource, norm: ErrorNorm) -> Result<Vec<f64>, Error> {
         let features = self.config.input_dim();
         self.expect_rows(data)?;
@@ -36,10 +39,12 @@ impl Autoencoder {
         Ok(errors)
     }
 
-    /// The squared error of each scaled feature of each row, `[rows, input_dim]`. One that overflows is infinite.
+    /// Computes the squared error of each scaled feature of each row, `[rows, input_dim]`. An error that
+    /// overflows is infinite.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], or whatever reading
+    /// `data` returns.
     pub fn squared_errors(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
         self.cells(data, |engine, crew, source, out| match engine {
             AnyEngine::F32(e) => bulk(e, crew).cell_errors(source, out),
@@ -47,11 +52,15 @@ impl Autoencoder {
         })
     }
 
-    /// The difference `x̂ - x` of each scaled feature of each row, `[rows, input_dim]`; 0 where `x` is missing. Taken on the scale of the
-    /// network: in the data's units small differences between large values are lost to rounding.
+    /// Computes the difference `x̂ - x` of each scaled feature of each row, `[rows, input_dim]`; 0 where
+    /// `x` is missing.
+    ///
+    /// Differences are on the network's scale: in the data's units, small differences between large
+    /// values would be lost to rounding.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], or whatever reading
+    /// `data` returns.
     pub fn residuals(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
         self.cells(data, |engine, crew, source, out| match engine {
             AnyEngine::F32(e) => bulk(e, crew).residuals(source, out),
@@ -59,7 +68,7 @@ impl Autoencoder {
         })
     }
 
-    /// What `of` writes for each cell of the rows.
+    /// Collects what `of` writes for each cell of the rows.
     fn cells(
         &self,
         data: &dyn BatchSource,
@@ -76,12 +85,16 @@ impl Autoencoder {
         self.named(Dataset::new(cells, features)?)
     }
 
-    /// The mean squared error of each scaled feature over the rows where it is known, `[input_dim]`. Without missing values their
-    /// mean is the MSE. A feature that is never known has 0. Each cell's error is a number of single precision, also in a model of double
-    /// precision: infinite from about 1e19 scaled units on.
+    /// Computes the mean squared error of each scaled feature over the rows where it is known,
+    /// `[input_dim]`.
+    ///
+    /// Without missing values, their mean is the MSE. A feature that is never known has error 0. Each
+    /// cell's error is computed in single precision, even in a double-precision model: it is infinite
+    /// from about 1e19 scaled units on.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], [`Error::NoRows`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], [`Error::NoRows`],
+    /// or whatever reading `data` returns.
     pub fn feature_error(&self, data: &dyn BatchSource) -> Result<Vec<f64>, Error> {
         let features = self.config.input_dim();
         self.expect_rows(data)?;
@@ -108,11 +121,11 @@ impl Autoencoder {
         Ok(sums)
     }
 
-    /// The mean over all rows and features of `(x̂ - x)²` on scaled features: what is reported as MSE. Missing values do not
-    /// count.
+    /// Computes the MSE: the mean of `(x̂ - x)²` over the known values of all rows, on scaled features.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], [`Error::NoRows`], or what reading `data` returns.
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], [`Error::NoRows`],
+    /// or whatever reading `data` returns.
     pub fn mse(&self, data: &dyn BatchSource) -> Result<f64, Error> {
         if data.rows() == 0 {
             return Err(Error::NoRows { rows: 0, validation: 0 });
@@ -125,10 +138,10 @@ impl Autoencoder {
         Ok(errors.iter().sum::<f64>() / known.max(1) as f64)
     }
 
-    /// The negative of [`mse`](Autoencoder::mse): greater is better.
+    /// Computes the negative [`mse`](Autoencoder::mse): greater is better.
     ///
     /// # Errors
-    /// As [`mse`](Autoencoder::mse).
+    /// Same as [`mse`](Autoencoder::mse).
     pub fn score(&self, data: &dyn BatchSource) -> Result<f64, Error> {
         self.mse(data).map(|mse| -mse)
     }

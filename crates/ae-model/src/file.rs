@@ -2,24 +2,26 @@
 //!
 //! | tensor | type | shape |
 //! |---|---|---|
-//! | `encoder.{i}.weight` | of the precision | `[in, out]` |
-//! | `encoder.{i}.bias` | of the precision | `[out]` |
-//! | `decoder.{i}.weight`, `decoder.{i}.bias` | likewise | likewise |
+//! | `encoder.{i}.weight` | the model's precision | `[in, out]` |
+//! | `encoder.{i}.bias` | the model's precision | `[out]` |
+//! | `decoder.{i}.weight`, `decoder.{i}.bias` | same | same |
 //! | `scaler.shift`, `scaler.scale` | F64 | `[input_dim]` |
-//! | `latent.threshold`, with a top-k latent of batches only | F64 | `[1]` |
+//! | `latent.threshold`, with a batch top-k latent only | F64 | `[1]` |
 //!
-//! Tied weights are there twice, and the decoder's must be the transposes of the encoder's.
-//! Weights of convolutions, transposed ones too, are `[kernel, kernel, channels in of a group, channels out]`, and `out` of their
-//! bias are channels.
+//! Tied weights are stored twice, and the decoder's must be the transposes of the encoder's. Weights of
+//! convolutions, including transposed ones, are
+//! `[kernel, kernel, input channels per group, output channels]`, and their bias `[output channels]`.
 //!
-//! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and `features`, the names
-//! of the columns or null; of a model of a table also `schema` ([`Schema`]), what its columns hold and how they become features; of a
-//! trained model `history`, the course of its training, a column a quantity. Reading executes nothing and checks everything: every tensor
-//! must be there with the type and shape that the configuration implies, no other may, and every value must be finite.
+//! `__metadata__` holds `ae.config`, a JSON object: `format` (1), `config` ([`Config`]), `fitted`, and
+//! `features`, the column names or null. A model of a table also has `schema` ([`Schema`]): what its
+//! columns hold and how they become features. A trained model also has `history`, the course of its
+//! training, with one array per quantity. Reading executes nothing and checks everything: every tensor
+//! that the configuration implies must be present, with its type and shape, no other may be, and every
+//! value must be finite.
 //!
-//! A checkpoint is such a file with more in it (`train/checkpoint.rs`): what else training goes on from, under `ae.training` and in tensors
-//! `training.*`. So is the file of a detector of anomalies (`ae.detector`, `detector.*`; crate `ae-eval`). A model that is loaded from either
-//! does without that.
+//! A checkpoint (`train/checkpoint.rs`) is such a file with the rest of the training state, under
+//! `ae.training` and in tensors `training.*`. So is the file of an anomaly detector (`ae.detector`,
+//! `detector.*`; crate `ae-eval`). Loading a model from either ignores these additions.
 
 mod course;
 
@@ -41,19 +43,20 @@ use crate::scale::Scaler;
 use crate::step::Arithmetic;
 use course::Course;
 
-/// The version of the format that this code writes, and the newest that it reads. It rises when files come to mean something else, not for a
-/// setting that is new: files in which it has its default do not mention it, and older programs name it where they meet it.
+/// The format version that this code writes, and the newest that it reads. It increases when the meaning
+/// of files changes, not for a new setting: files in which that has its default do not mention it, and
+/// older programs report it as unknown otherwise.
 const FORMAT: u64 = 1;
-/// The key of the header's metadata.
+/// The key of the model in the header's metadata.
 const KEY: &str = "ae.config";
-/// The tensor of a top-k latent of batches.
+/// The tensor of a batch top-k latent.
 const THRESHOLD: &str = "latent.threshold";
-/// The key of what a checkpoint says of its training, and how its tensors are called beside those of the model.
+/// A checkpoint's key in the header, and the prefix of its tensors' names.
 pub(crate) const TRAINING_KEY: &str = "ae.training";
 pub(crate) const OF_TRAINING: &str = "training.";
-/// What there may be beside a model: its key in the header, and how its tensors' names begin.
+/// What files may hold besides a model: key in the header and prefix of tensor names.
 const BESIDE: [(&str, &str); 2] = [(TRAINING_KEY, OF_TRAINING), ("ae.detector", "detector.")];
-/// The key of what [`digest`] makes of a checkpoint.
+/// The key of a checkpoint's [`digest`].
 const DIGEST_KEY: &str = "ae.digest";
 
 #[derive(Serialize, Deserialize)]
@@ -69,19 +72,21 @@ struct Header {
     history: Option<Course>,
 }
 
-/// Only the version, to tell a newer file from a damaged one.
+/// The version alone, to tell a newer file from a damaged one.
 #[derive(Deserialize)]
 struct Version {
     format: u64,
 }
 
 impl Autoencoder {
-    /// Writes the model to `path`. The file appears whole or not at all: it is written beside it, synced and renamed. It holds what using
-    /// the model takes, not the optimiser's state.
+    /// Writes the model to `path`.
+    ///
+    /// The file appears whole or not at all: it is written to a temporary file next to `path`, synced
+    /// and renamed. It holds what using the model requires, not the optimizer's state.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be written, or for a model with parameters that are not finite, as one is that diverged; a file that was
-    /// at `path` is then as it was.
+    /// [`Error::File`] if it cannot be written, or if parameters are not finite, as after divergence; an
+    /// existing file at `path` is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let bytes = self.written().map_err(|kind| at(path, kind))?;
@@ -91,8 +96,8 @@ impl Autoencoder {
     /// Reads a model that [`save`](Autoencoder::save) wrote.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that cannot be read, is damaged, or is inconsistent; [`Error::Isa`] as for
-    /// [`Autoencoder::new`].
+    /// [`Error::File`] for a file that cannot be read, is damaged, or is inconsistent; [`Error::Isa`] as
+    /// for [`Autoencoder::new`].
     pub fn load(path: impl AsRef<Path>) -> Result<Autoencoder, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| at(path, error.into()))?;
@@ -102,18 +107,19 @@ impl Autoencoder {
         })
     }
 
-    /// The bytes of the file that [`save`](Autoencoder::save) would write.
+    /// Returns the bytes of the file that [`save`](Autoencoder::save) would write.
     ///
     /// # Errors
-    /// [`Error::Bytes`] for a model with parameters that are not finite.
+    /// [`Error::Bytes`] if parameters are not finite.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         self.written().map_err(Error::Bytes)
     }
 
-    /// The model whose file has these bytes.
+    /// Reads a model from the bytes of its file.
     ///
     /// # Errors
-    /// [`Error::Bytes`] for bytes that are damaged or inconsistent; [`Error::Isa`] as for [`Autoencoder::new`].
+    /// [`Error::Bytes`] for bytes that are damaged or inconsistent; [`Error::Isa`] as for
+    /// [`Autoencoder::new`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Autoencoder, Error> {
         Autoencoder::read(bytes).map_err(|error| match error {
             Failure::Kind(kind) => Error::Bytes(kind),
@@ -154,11 +160,11 @@ impl Autoencoder {
                 || header.features.as_ref().is_some_and(|names| *names != schema.feature_names()))
         {
             return Err(
-                FileErrorKind::Settings("the schema does not have the model's features".to_owned()).into()
+                FileErrorKind::Settings("the schema does not match the model's features".to_owned()).into()
             );
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| FileErrorKind::Container(e.to_string()))?;
-        // Every size is checked against the tensors, which are in the file, before memory is taken for the network.
+        // Sizes are checked against the tensors in the file before memory is allocated for the network.
         let float = match header.config.precision() {
             Precision::F32 | Precision::Bf16 => Dtype::F32,
             Precision::F64 => Dtype::F64,
@@ -218,7 +224,7 @@ impl Autoencoder {
     }
 }
 
-/// The texts of the header, and what it says of the model.
+/// Reads the header: all its texts, and the model's part.
 fn read_header(bytes: &[u8]) -> Result<(HashMap<String, String>, Header), FileErrorKind> {
     let (_, metadata) =
         SafeTensors::read_metadata(bytes).map_err(|error| FileErrorKind::Container(error.to_string()))?;
@@ -233,7 +239,7 @@ fn read_header(bytes: &[u8]) -> Result<(HashMap<String, String>, Header), FileEr
     Ok((texts, header))
 }
 
-/// What a file says of a model, without its tensors.
+/// What the header says about a model.
 pub(crate) struct About {
     pub(crate) config: Config,
     pub(crate) history: Option<History>,
@@ -249,7 +255,7 @@ impl About {
     }
 }
 
-/// A failure that the caller still has to connect with the path.
+/// A failure to which the caller still has to add the path.
 enum Failure {
     Kind(FileErrorKind),
     Other(Error),
@@ -265,14 +271,14 @@ pub(crate) fn at(path: &Path, kind: FileErrorKind) -> Error {
     Error::File { path: path.to_owned(), kind }
 }
 
-/// Names of the weights and the bias of layer `index` where the encoder has `encoder_layers`.
+/// Tensor names of the weights and bias of layer `index` if the encoder has `encoder_layers` layers.
 fn layer_names(index: usize, encoder_layers: usize) -> [String; 2] {
     let (side, index) =
         if index < encoder_layers { ("encoder", index) } else { ("decoder", index - encoder_layers) };
     [format!("{side}.{index}.weight"), format!("{side}.{index}.bias")]
 }
 
-/// What a model file holds beside its layers.
+/// What a model file holds besides the layers.
 #[derive(Clone, Copy)]
 pub(crate) struct Contents<'a> {
     pub(crate) config: &'a Config,
@@ -282,7 +288,8 @@ pub(crate) struct Contents<'a> {
 }
 
 impl Contents<'_> {
-    /// The file of the model with the layers of `engine`: whether it was trained, and how.
+    /// Assembles the file of the model with the layers of `engine`; `fitted` and `history` say whether
+    /// and how it was trained.
     pub(crate) fn with<T: Arithmetic>(
         &self,
         engine: &Engine<T>,
@@ -313,7 +320,7 @@ impl Contents<'_> {
     }
 }
 
-/// A file in the making.
+/// A file being assembled.
 pub(crate) struct Container {
     metadata: HashMap<String, String>,
     tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
@@ -332,14 +339,14 @@ impl Container {
         Ok(())
     }
 
-    /// Adds a tensor whose values may be anything.
+    /// Adds a tensor with any values.
     pub(crate) fn put_any<T: Stored>(&mut self, name: String, shape: Vec<usize>, values: &[T]) {
         let mut bytes = Vec::with_capacity(size_of_val(values));
         values.iter().for_each(|x| x.append(&mut bytes));
         self.tensors.push((name, T::DTYPE, shape, bytes));
     }
 
-    /// Adds what [`expect_whole`] looks for, to all that is there.
+    /// Adds the digest of everything added so far, for [`expect_whole`].
     pub(crate) fn seal(&mut self) {
         let tensors = self.tensors.iter().map(|(name, _, _, bytes)| (name.as_str(), bytes.as_slice()));
         let digest = digest(&self.metadata, tensors.collect());
@@ -361,7 +368,7 @@ impl Container {
     }
 }
 
-/// A number for the texts of a header and the tensors.
+/// A digest of the header's texts and the tensors.
 fn digest(texts: &HashMap<String, String>, mut tensors: Vec<(&str, &[u8])>) -> String {
     tensors.sort_unstable_by_key(|(name, _)| *name);
     let mut texts: Vec<(&String, &String)> = texts.iter().filter(|(key, _)| *key != DIGEST_KEY).collect();
@@ -372,7 +379,7 @@ fn digest(texts: &HashMap<String, String>, mut tensors: Vec<(&str, &[u8])>) -> S
     format!("{:016x}", print.bits())
 }
 
-/// That a file holds what was sealed.
+/// Checks that a file holds what was sealed.
 pub(crate) fn expect_whole(
     file: &SafeTensors<'_>,
     texts: &HashMap<String, String>,
@@ -383,12 +390,12 @@ pub(crate) fn expect_whole(
     if texts.get(DIGEST_KEY) == Some(&found) { Ok(()) } else { Err(FileErrorKind::Damaged) }
 }
 
-/// A number as files hold it.
+/// A number type that files can hold.
 pub(crate) trait Stored: Copy {
     const DTYPE: Dtype;
     fn append(self, bytes: &mut Vec<u8>);
     fn all_of(bytes: &[u8]) -> Vec<Self>;
-    /// It, where it is NaN or infinite.
+    /// Returns the value if it is NaN or infinite.
     fn not_finite(self) -> Option<f64>;
 }
 
@@ -446,7 +453,7 @@ pub(crate) fn check_shape(
     Ok(())
 }
 
-/// The values of a tensor whose type has been checked, which must be finite.
+/// The values of a tensor whose type has been checked; they must be finite.
 fn values<T: Stored>(file: &SafeTensors<'_>, name: &str) -> Result<Vec<T>, FileErrorKind> {
     let values = any_values(file, name)?;
     expect_finite(name, &values)?;

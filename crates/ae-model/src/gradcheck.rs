@@ -1,10 +1,11 @@
-//! Gradients against finite differences.
+//! Checks gradients against finite differences.
 //!
-//! A derivative is compared with the central difference of fourth order,
-//! `(8 (f(x+h) - f(x-h)) - (f(x+2h) - f(x-2h))) / 12h`, whose truncation error is of order `h⁴`. A loss with kinks (ReLU) has
-//! no derivative that a difference across a kink could agree with; such parameters are counted instead of compared. They are
-//! recognised by what the two step sizes `h` and `h/2` say: where the loss is smooth, their differences agree, and the slopes of its two
-//! sides are half as far apart at half the step. The second tells a kink right at the parameter's value, where both step sizes give
+//! A derivative is compared with the fourth-order central difference,
+//! `(8 (f(x+h) - f(x-h)) - (f(x+2h) - f(x-2h))) / 12h`, whose truncation error is of order `h⁴`. Where a
+//! loss has kinks (ReLU), no derivative agrees with a difference taken across one; such parameters are
+//! counted instead of compared. They are recognised by comparing the step sizes `h` and `h/2`: where the
+//! loss is smooth, their differences agree, and the slopes of the two sides differ half as much at half
+//! the step. The second test detects a kink right at the parameter's value, where both step sizes give
 //! the mean of the two slopes.
 
 /// How gradients are compared.
@@ -12,15 +13,15 @@
 pub struct Settings {
     /// The step `h`.
     pub step: f64,
-    /// Largest relative error that passes: the difference over the larger of the two values and the root mean square of
-    /// the whole gradient.
+    /// Largest relative error that passes: the difference divided by the largest of the two values and
+    /// the root mean square of the whole gradient.
     pub tolerance: f64,
-    /// Largest share of parameters that may lie at a kink.
+    /// Largest fraction of parameters that may lie at a kink.
     pub kinks: f64,
 }
 
 impl Default for Settings {
-    /// Steps of 10⁻⁴, a relative error of 10⁻⁶, kinks at one parameter in five.
+    /// A step of 10⁻⁴, a relative error of 10⁻⁶, kinks at one parameter in five.
     fn default() -> Self {
         Settings { step: 1e-4, tolerance: 1e-6, kinks: 0.2 }
     }
@@ -30,20 +31,20 @@ impl Default for Settings {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Parameters compared.
+    /// Number of parameters compared.
     pub compared: usize,
-    /// Parameters at a kink of the loss, not compared.
+    /// Number of parameters at a kink of the loss, which are not compared.
     pub kinks: usize,
-    /// The largest relative error; NaN if any was.
+    /// The largest relative error; NaN if any error was NaN.
     pub worst: f64,
-    /// The parameter it was found at.
+    /// The index of the parameter with that error.
     pub worst_at: usize,
-    /// Analytic and numeric derivative there.
+    /// The analytic and the numeric derivative there.
     pub worst_values: (f64, f64),
 }
 
 impl Report {
-    /// Whether the gradient agrees. Comparing nothing is no agreement.
+    /// Whether the gradient agrees; false if nothing was compared.
     pub fn passes(&self, settings: &Settings) -> bool {
         let all = self.compared + self.kinks;
         self.compared > 0
@@ -53,6 +54,9 @@ impl Report {
 }
 
 /// Compares `gradient` with finite differences of `loss` at `parameters`.
+///
+/// # Panics
+/// If `gradient` does not have one value per parameter.
 pub fn compare(
     settings: &Settings,
     parameters: &[f64],
@@ -66,7 +70,8 @@ pub fn compare(
     let mut report = Report { compared: 0, kinks: 0, worst: 0.0, worst_at: 0, worst_values: (0.0, 0.0) };
     let here = loss(&at);
     for index in 0..parameters.len() {
-        // The difference with this step, and how far apart the slopes of the two sides are.
+        // The difference quotient with this step, and the difference between the slopes of the two
+        // sides.
         let mut difference = |h: f64| {
             let mut value = |offset: f64| {
                 at[index] = parameters[index] + offset;
@@ -83,7 +88,7 @@ pub fn compare(
         let size = analytic.abs().max(coarse.abs()).max(scale);
         let size = if size > 0.0 { size } else { 1.0 };
         let error = (analytic - coarse).abs() / size;
-        // What a kink adds to these is a few times less than what it adds to the error, at some places.
+        // In some places a kink adds a few times less to these than to the error.
         let kink =
             (coarse - fine).abs().max((apart - 2.0 * less_apart).abs()) / size > settings.tolerance / 10.0;
         if !(error <= settings.tolerance) && kink {
@@ -104,7 +109,7 @@ pub fn compare(
 mod tests {
     use super::*;
 
-    /// A smooth part and a kink at so much of the second parameter.
+    /// A smooth part, plus a kink where the second parameter is `kink`.
     fn loss(kink: f64) -> impl Fn(&[f64]) -> f64 {
         move |p| p[0].sin() * p[1].exp() + 1e-3 * (p[1] - kink).max(0.0)
     }

@@ -8,23 +8,26 @@ use serde::{Deserialize, Serialize};
 pub struct EpochRecord {
     /// The epoch, counted from 1.
     pub epoch: usize,
-    /// Mean over the training rows of what is minimised, each batch before its update, without what the weights cost.
+    /// Mean loss per training row, as minimised but without the weight penalty; each batch before its
+    /// update.
     pub train_loss: f64,
-    /// Mean of `(x̂ - x)²` over the scaled training rows and features, each batch before its update.
+    /// Mean of `(x̂ - x)²` over the scaled training rows and features; each batch before its update.
     pub train_mse: f64,
-    /// Mean over the validation rows after the epoch, where there are any, of what is minimised, without noise, dropout or penalties. That of
-    /// a variational model is the bound itself, with its samples and its divergence in full, by the same random numbers after every epoch.
+    /// Mean loss per validation row after the epoch, if there are any, without noise, dropout or
+    /// penalties. For a variational model it is the bound itself, with latent samples and the KL
+    /// divergence in full; every epoch uses the same random numbers.
     pub validation_loss: Option<f64>,
-    /// The MSE over the validation rows after the epoch, where there are any.
+    /// MSE over the validation rows after the epoch, if there are any.
     pub validation_mse: Option<f64>,
     /// The learning rate of the last update.
     pub learning_rate: f64,
-    /// Wall time in seconds; 0 in the history of a loaded model, for files do not depend on it.
+    /// Wall time in seconds; 0 in the history of a loaded model, because files do not store times.
     pub seconds: f64,
 }
 
 impl History {
-    /// The same course without the seconds that it took, as model files keep it: equal data and settings give equal ones.
+    /// The same history without wall times, as model files store it, so that equal data and settings
+    /// give equal files.
     #[must_use]
     pub fn without_times(mut self) -> History {
         self.epochs.iter_mut().for_each(|record| record.seconds = 0.0);
@@ -33,7 +36,7 @@ impl History {
 }
 
 impl EpochRecord {
-    /// What early stopping watches: the validation loss, else the training loss.
+    /// The loss that early stopping monitors: the validation loss, else the training loss.
     pub fn monitored(&self) -> f64 {
         self.validation_loss.unwrap_or(self.train_loss)
     }
@@ -44,32 +47,33 @@ impl EpochRecord {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {
-    /// After the last epoch.
+    /// The last epoch was completed.
     Finished,
-    /// The loss no longer improved.
+    /// The loss stopped improving.
     EarlyStopping,
-    /// Its [`crate::CancelToken`] was used; the weights are those of that moment, or with early stopping the best so far.
+    /// The [`crate::CancelToken`] was used. The weights are those of that moment, or the best so far
+    /// with early stopping.
     Cancelled,
-    /// A callback asked for it, with this reason.
+    /// A callback asked to stop, for this reason.
     Callback(String),
 }
 
-/// Every epoch, and how it ended.
+/// The course of a training run: every epoch, and how it ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct History {
-    /// One record an epoch, in order.
+    /// One record per epoch, in order.
     pub epochs: Vec<EpochRecord>,
     /// Why training ended.
     pub stopped: StopReason,
-    /// The epoch after which the weights were as the model now holds them, counted from 1: with early stopping the
-    /// one with the lowest loss, however training ended; else the last whole one.
+    /// The epoch after which the weights were as the model now holds them, counted from 1: with early
+    /// stopping the one with the lowest loss, however training ended; otherwise the last completed one.
     pub kept_epoch: usize,
-    /// Rows of an update.
+    /// Rows per update.
     pub batch_size: usize,
-    /// Rows that were learnt from.
+    /// Number of training rows.
     pub train_rows: usize,
-    /// Rows that were set aside.
+    /// Number of validation rows.
     pub validation_rows: usize,
 }
 

@@ -1,19 +1,20 @@
-//! First weights. The generator's stream (ChaCha with 8 rounds) is specified, and the distributions are
-//! written out here, so that a seed means the same weights in every release.
+//! Initial weights. The generator's stream (ChaCha with 8 rounds) is specified, and the distributions
+//! are implemented here, so that a seed means the same weights in every release.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::Init;
 
-/// What a stream of random numbers is used for: each purpose has its own, so that none disturbs another.
+/// What a stream of random numbers is used for. Each purpose has its own stream, so that none disturbs
+/// another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     Weights,
     Shuffle { epoch: u64 },
 }
 
-/// The generator for a purpose.
+/// The random number generator for a purpose.
 pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(match purpose {
@@ -23,7 +24,7 @@ pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     rng
 }
 
-/// `count` weights where `fan_in` of them lead to each output and `fan_out` away from each input.
+/// Draws `count` weights, of which `fan_in` lead to each output and `fan_out` away from each input.
 pub(crate) fn weights(
     init: Init,
     count: usize,
@@ -45,7 +46,7 @@ fn uniform<'a>(limit: f64, rng: &'a mut ChaCha8Rng) -> Box<dyn FnMut() -> f64 + 
     Box::new(move || (2.0 * unit(rng) - 1.0) * limit)
 }
 
-/// Normal by the Box–Muller transform.
+/// Normal, by the Box–Muller transform.
 fn normal<'a>(sigma: f64, rng: &'a mut ChaCha8Rng) -> Box<dyn FnMut() -> f64 + 'a> {
     Box::new(move || {
         let radius = (-2.0 * (1.0 - unit(rng)).ln()).sqrt();

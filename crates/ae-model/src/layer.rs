@@ -1,7 +1,7 @@
-//! A dense layer: what it does with a block of rows, and with a range of its parameters.
+//! A dense layer: its work on a block of rows, and on a range of its parameters.
 //!
-//! Its parameters are passed in, because the two phases of a step hold them differently: all row blocks share them
-//! in the first, each range has one owner in the second.
+//! Parameters are passed in because the two phases of a step hold them differently: in the first all row
+//! blocks share them, in the second each range has one owner.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ pub(crate) struct Dense {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) activation: Activation,
-    /// Where the parameters, `[inputs + 1, outputs]` in panels with the bias as the last row, lie in the
-    /// buffer of all parameters.
+    /// The parameters' place in the buffer of all parameters: `[inputs + 1, outputs]` in panels, with
+    /// the bias as the last row.
     pub(crate) range: Range<usize>,
 }
 
@@ -33,23 +33,24 @@ impl Dense {
         Dense { inputs, outputs, activation, range: start..start + len }
     }
 
-    /// Where the bias of output `output` is in the buffer of all parameters.
+    /// Position of the bias of output `output` in the buffer of all parameters.
     pub(crate) fn bias_at<T: Element>(&self, output: usize) -> usize {
         let panel = (self.inputs + 1) * T::PANEL;
         self.range.start + output / T::PANEL * panel + self.inputs * T::PANEL + output % T::PANEL
     }
 
-    /// Its part of the buffer of all parameters.
+    /// The layer's part of the buffer of all parameters.
     pub(crate) fn parameters<'a, T: Element>(&self, all: &'a [T]) -> Panels<'a, T> {
         self.panels(&all[self.range.clone()])
     }
 
-    /// As [`Dense::parameters`], from its part itself.
+    /// Like [`Dense::parameters`], from that part itself.
     pub(crate) fn panels<'a, T: Element>(&self, own: &'a [T]) -> Panels<'a, T> {
         Panels::new(own, self.inputs + 1, self.outputs)
     }
 
-    /// `x` `[inputs, batch]` to `y` `[outputs, batch]`, and to the slopes of the activation where they are asked for.
+    /// Computes `y` `[outputs, batch]` from `x` `[inputs, batch]`, and the slopes of the activation if
+    /// requested.
     pub(crate) fn forward<T: Element>(
         &self,
         isa: Isa,
@@ -61,7 +62,8 @@ impl Dense {
         self.forward_from(isa, all, 0, x, y, slopes);
     }
 
-    /// As [`Dense::forward`], of the outputs from panel `first` of the weights on that `y` has room for: to the end, or whole panels.
+    /// Like [`Dense::forward`], for the outputs from panel `first` of the weights on that `y` has room
+    /// for: up to the last, or whole panels.
     pub(crate) fn forward_from<T: Element>(
         &self,
         isa: Isa,
@@ -78,8 +80,9 @@ impl Dense {
         gemm::forward(isa, Blocking::default(), weights, x, y, epilogue);
     }
 
-    /// `delta` `[outputs, batch]` (∂J/∂z of this layer) to `dx` `[inputs, batch]` (∂J/∂z of what is below, whose slope comes
-    /// from `below`), or of those of the inputs from `first` on that `dx` and `below` have.
+    /// Computes `dx` `[inputs, batch]` (∂J/∂z of the layer below, whose slope comes from `below`) from
+    /// `delta` `[outputs, batch]` (∂J/∂z of this layer); or only as many inputs from `first` on as `dx`
+    /// and `below` have.
     pub(crate) fn backward_input<T: Element>(
         &self,
         isa: Isa,
@@ -92,13 +95,13 @@ impl Dense {
         gemm::backward_input(isa, Blocking::default(), self.parameters(all), first, delta, below, dx);
     }
 
-    /// The parameters as ranges of at most about `most` elements, in order: `(where, which)`. Whole panels together
-    /// where they are that small, else parts of a panel.
+    /// Divides the parameters into ranges of at most about `most` elements, in order: `(where, which)`.
+    /// Small panels are grouped, large ones divided.
     pub(crate) fn ranges<T: Element>(&self, most: usize) -> Vec<(Range<usize>, WeightRange)> {
         let rows = self.inputs + 1;
         let panels = panel::panel_count::<T>(self.outputs);
         let together = (most / (rows * T::PANEL)).max(1);
-        // An even number of panels where there are several, for products that take two at a time.
+        // An even number of panels if there are several, for products that take two at a time.
         let together = if together > 1 { together / 2 * 2 } else { 1 };
         let groups = panels.div_ceil(together);
         let pieces = (rows * T::PANEL).div_ceil(most.max(1)).clamp(1, rows.div_ceil(LINES));
@@ -119,10 +122,10 @@ impl Dense {
     }
 }
 
-/// Rows of a panel that are divided together: those of a tile.
+/// Rows of a panel that are never divided: those of a tile.
 const LINES: usize = 16;
 
-/// Where piece `piece` of `pieces` starts in `rows` rows.
+/// First of `rows` rows in piece `piece` of `pieces`.
 fn cut(piece: usize, pieces: usize, rows: usize) -> usize {
     if piece == pieces { rows } else { piece * rows / pieces / LINES * LINES }
 }

@@ -16,17 +16,17 @@
 //! # Ok::<(), ae_model::Error>(())
 //! ```
 //!
-//! # Which number is which
+//! # Losses and errors
 //!
 //! With m rows, n features, scaled inputs `x` and their reconstructions `x̂`:
 //!
 //! | name | formula | where |
 //! |---|---|---|
-//! | objective `J` | `(1/m) Σ_rows Σ_features ½ (x̂ - x)²` | what is differentiated; the learning rate multiplies its gradient |
+//! | objective `J` | `(1/m) Σ_rows Σ_features ½ (x̂ - x)²` | what training differentiates; the learning rate multiplies its gradient |
 //! | MSE | mean of `(x̂ - x)²` over rows and features, `2 J / n` | [`History`], [`Autoencoder::mse`] |
-//! | score | `-MSE` | [`Autoencoder::score`], larger is better (`ae score` prints errors of rows, of which smaller are better) |
-//! | reconstruction error of a row | `Σ_features (x̂ - x)²`, or its mean | [`Autoencoder::reconstruction_error`] with [`ErrorNorm`] |
-//! | error of a feature | mean of `(x̂ - x)²` over rows | [`Autoencoder::feature_error`] |
+//! | score | `-MSE` | [`Autoencoder::score`], larger is better (`ae score` prints per-row errors instead: smaller is better) |
+//! | reconstruction error, per row | `Σ_features (x̂ - x)²`, or its mean | [`Autoencoder::reconstruction_error`] with [`ErrorNorm`] |
+//! | error, per feature | mean of `(x̂ - x)²` over rows | [`Autoencoder::feature_error`] |
 #![forbid(unsafe_code)]
 
 mod bulk;
@@ -84,7 +84,7 @@ pub use summary::Summary;
 pub use train::{Checkpoints, RangeTest};
 pub use trainer::{Session, Trainer};
 
-/// The code of the README, compiled and run with the documentation's tests.
+/// Compiles and runs the README's code as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

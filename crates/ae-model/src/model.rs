@@ -1,4 +1,4 @@
-//! The autoencoder that users hold: configuration, scaling and network together.
+//! [`Autoencoder`]: configuration, scaler and network in one.
 
 use ae_data::{
     BatchSource, DataError, Dataset, Fingerprint, Pairs, Schema, check_writable, division, first_repeated,
@@ -22,27 +22,27 @@ use crate::summary::Summary;
 use crate::table::{Feed, Table, check_values};
 use crate::train::{self, Checkpoints, Keeper, RangeTest, Saved, Trained};
 
-/// How the squared errors of a row's features become its reconstruction error.
+/// How the squared errors of a row's features are combined into its reconstruction error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorNorm {
     /// Their sum.
     #[default]
     Sum,
-    /// Their mean over the values that are not missing: the row's share of what is reported as MSE.
+    /// Their mean over the values that are not missing: the row's contribution to the reported MSE.
     Mean,
 }
 
 /// An autoencoder: a scaler, an encoder and a decoder.
 ///
-/// Rows go in and come out in the units of the data. Errors (`reconstruction_error`, `feature_error`, `score`, the
-/// losses of [`History`]) are measured on *scaled* features, where the network works, so that no feature
-/// dominates by its unit; with [`crate::ScalerKind::None`] the two are the same.
+/// Rows go in and come out in the units of the data. Errors (`reconstruction_error`, `feature_error`,
+/// `score`, the losses of [`History`]) are measured on *scaled* features, where the network operates, so
+/// that no feature dominates because of its unit. With [`crate::ScalerKind::None`] the two are the same.
 ///
-/// Results depend on the configuration, the data and the arithmetic of the CPU (`AE_ISA`) alone: the number of threads changes no
-/// bit, nor does the way in which rows are batched when they are encoded or scored.
+/// Results depend only on the configuration, the data and the CPU's arithmetic (`AE_ISA`). They are
+/// bit-identical for any number of threads and however rows are batched for encoding or scoring.
 ///
-/// A clone has weights and a course of its own; threads and cancel token are those of the original.
+/// A clone has its own weights and history, but shares the original's threads and cancel token.
 #[derive(Clone, Debug)]
 pub struct Autoencoder {
     pub(crate) config: Config,
@@ -50,16 +50,16 @@ pub struct Autoencoder {
     pub(crate) names: Option<Vec<String>>,
     pub(crate) schema: Option<Schema>,
     pub(crate) fitted: bool,
-    /// Of the training that made the weights, where one did.
+    /// The history of the training run that produced the weights, if any.
     pub(crate) history: Option<History>,
     pub(crate) engine: AnyEngine,
     pub(crate) pool: Pool,
     cancel: Option<CancelToken>,
-    /// The layers that training starts from, where they are not drawn.
+    /// The layers that training starts from, if they are not drawn from the seed.
     pub(crate) start: Option<Start>,
 }
 
-/// The engine in the arithmetic of the configuration.
+/// The engine, in the configuration's precision.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one of them a model")]
 pub(crate) enum AnyEngine {
@@ -76,25 +76,25 @@ impl AnyEngine {
     }
 }
 
-/// Multiply-adds, about, below which rows go through the network on the calling thread: waking a pool takes longer.
+/// Multiply-adds of all rows, roughly, below which waking the pool would take longer than the work.
 const WORTH_WAKING: usize = 1 << 22;
-/// Values a thread that are checked, and read where the source is not in memory, before they are sent through the network: 4 MiB, few
-/// enough to be still in a cache by then.
+/// Values per thread that are checked, or read, before they enter the network: 4 MiB stay in a cache.
 const STAGED_VALUES: usize = 1 << 20;
 
 impl Autoencoder {
-    /// An untrained autoencoder, its weights drawn from the configuration's seed. It runs on as many threads as rayon's current pool has,
-    /// from those that all models share which were not given their own ([`Autoencoder::set_threads`]), and on the instruction set that
-    /// [`Isa::active`] names. To ask rayon for its number of threads starts rayon's global pool, so a program that configures that pool must
-    /// do so before its first model.
+    /// Creates an untrained autoencoder with weights drawn from the configuration's seed.
+    ///
+    /// It runs on the instruction set that [`Isa::active`] names, and on the threads shared by all
+    /// models without their own ([`Autoencoder::set_threads`]), as many as rayon's current pool has.
+    /// Asking rayon for that number starts its global pool: configure that before the first model.
     ///
     /// # Errors
-    /// [`Error::Isa`] if `AE_ISA` names no available instruction set; [`Error::Pool`] if threads cannot be started.
+    /// [`Error::Isa`] for an unusable `AE_ISA`; [`Error::Pool`] if threads cannot be started.
     pub fn new(config: Config) -> Result<Autoencoder, Error> {
         Autoencoder::on(config, Isa::active()?)
     }
 
-    /// As [`Autoencoder::new`] on an instruction set of the caller's choice.
+    /// Like [`Autoencoder::new`], on the given instruction set.
     ///
     /// # Errors
     /// [`Error::Pool`] if threads cannot be started.
@@ -119,23 +119,23 @@ impl Autoencoder {
         })
     }
 
-    /// Gives the model its own threads, of which the caller's is one; `None` returns to those that models share. Changes speed, never
-    /// results. Where many models train at once, each is best off with one.
+    /// Gives the model its own threads, counting the caller's; `None` returns it to the shared ones.
+    /// Changes speed, never results. When many models train at once, one thread each is best.
     ///
     /// # Errors
-    /// [`Error::Pool`] for zero threads or if they cannot be started.
+    /// [`Error::Pool`] for zero threads, or if they cannot be started.
     pub fn set_threads(&mut self, threads: Option<usize>) -> Result<(), Error> {
         self.pool = Pool::new(threads)?;
         Ok(())
     }
 
-    /// How many threads work for it, the caller's among them.
+    /// The number of threads the model uses, including the caller's.
     pub fn threads(&self) -> usize {
         self.pool.crew().threads()
     }
 
-    /// Lets `token` stop a [`fit`](Autoencoder::fit) from another thread, or nothing any more. With a token that was used already, `fit`
-    /// returns at once and changes nothing.
+    /// Lets `token` stop a [`fit`](Autoencoder::fit) from another thread; `None` removes the token. With
+    /// a token that has already been used, `fit` returns at once and changes nothing.
     pub fn set_cancel_token(&mut self, token: impl Into<Option<CancelToken>>) {
         self.cancel = token.into();
     }
@@ -145,13 +145,13 @@ impl Autoencoder {
         &self.config
     }
 
-    /// The scaler: the identity before the first fit.
+    /// The scaler; the identity before the first fit.
     pub fn scaler(&self) -> &Scaler {
         &self.scaler
     }
 
-    /// Names of the features it was trained on, where the data had names. Rows whose columns have other names, or the same in another
-    /// order, are refused ([`Error::Names`]); [`ae_data::Dataset::select_columns`] brings them into this order.
+    /// Names of the features, if the training data had them. Rows with other names, or these in another
+    /// order, are rejected ([`Error::Names`]); [`ae_data::Dataset::select_columns`] reorders columns.
     pub fn feature_names(&self) -> Option<&[String]> {
         self.names.as_deref()
     }
@@ -161,18 +161,18 @@ impl Autoencoder {
         self.fitted
     }
 
-    /// What the last [`fit`](Autoencoder::fit) returned, also of a model that was loaded; none before it, after one that failed, and since
-    /// [`partial_fit`](Autoencoder::partial_fit).
+    /// What the last [`fit`](Autoencoder::fit) returned, even for a loaded model; `None` before it,
+    /// after one that failed, and after [`partial_fit`](Autoencoder::partial_fit).
     pub fn history(&self) -> Option<&History> {
         self.history.as_ref()
     }
 
-    /// Sizes at a glance.
+    /// Architecture, parameter count and compression at a glance.
     pub fn summary(&self) -> Summary {
         Summary::of(&self.config)
     }
 
-    /// The threshold of a top-k latent of batches.
+    /// The threshold of a batch top-k latent.
     pub(crate) fn threshold(&self) -> Option<f64> {
         match &self.engine {
             AnyEngine::F32(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
@@ -188,20 +188,21 @@ impl Autoencoder {
         }
     }
 
-    /// Trains afresh on the rows of `data`: sets aside the validation share, fits the scaler on the rest, draws the
-    /// weights from the seed and runs the epochs. (A model made by [`Autoencoder::continuing`] begins at the other's weights, on its
-    /// scale.)
+    /// Trains from scratch on the rows of `data`: sets the validation fraction aside, fits the scaler to
+    /// the rest, draws the weights from the seed and runs the epochs. (A model made by
+    /// [`Autoencoder::continuing`] starts from the other model's weights instead and keeps its scaler.)
     ///
-    /// Of [`ae_data::Pairs`] it learns to make each target from its row. Both are scaled alike, by one scaler that is fitted to the
-    /// targets; noise of the configuration is added to the rows. Of [`ae_data::HeldOut`] it validates on the rows that are held out,
-    /// whatever the share. What measures errors, here and in the other methods, compares with the
-    /// targets wherever the source has some.
+    /// From [`ae_data::Pairs`] it learns to map each row to its target: one scaler, fitted to the
+    /// targets, scales both, and noise is added to the rows. All errors are then measured against the
+    /// targets. With [`ae_data::HeldOut`] it validates on the held-out rows, whatever the fraction.
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`], [`Error::NotInUnit`] and [`Error::Spread`] for data that cannot be learnt
-    /// from, [`Error::Names`] and [`Error::Data`] for columns with other names than the schema's or the same name twice, before anything changes, and [`Error::FarOut`] for rows set aside whose errors could not be told; [`Error::Targets`] for targets of which one of these is true, or that are not one for each row;
-    /// [`Error::Diverged`], or what reading `data` returns. After either of these in the midst of training the weights are those of the
-    /// moment.
+    /// Before anything changes: [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`],
+    /// [`Error::NotInUnit`] or [`Error::Spread`] for unusable data; [`Error::Names`] or [`Error::Data`]
+    /// for column names that differ from the schema's or occur twice; [`Error::FarOut`] for validation
+    /// rows whose errors would overflow; [`Error::Targets`] for targets with one of these faults, or not
+    /// one per row. Also [`Error::Diverged`] or what reading `data` returns; in mid-training, the
+    /// weights are then those of that moment.
     pub fn fit(
         &mut self,
         data: &dyn BatchSource,
@@ -210,20 +211,22 @@ impl Autoencoder {
         self.train(data, None, callbacks)
     }
 
-    /// As [`fit`](Autoencoder::fit), but so that it can be stopped at any time, whatever stops it: what it takes to go on is written to the
-    /// file of `checkpoints` at the beginning, now and then, and at the end, and where that file is there, training goes on from it, to the
-    /// very bits that it would have come to at one go. So the same program run again finishes the work, and one that finished it before gets
-    /// the same model at once.
+    /// Like [`fit`](Autoencoder::fit), but can be interrupted at any time and resumed.
     ///
-    /// Settings and rows have to be the same; only the epochs may be more, or fewer than planned, unless the learning rate follows a schedule
-    /// that depends on them. CPUs whose bits differ (with AMX and without it, or without fused multiply-adds) do not go on from each
-    /// other's. The file stays where it is. It is a model file too, of the weights at that moment, which [`Autoencoder::load`] reads.
+    /// The training state is written to the file of `checkpoints` at the start, periodically and at the
+    /// end. If the file exists, training resumes from it and ends with the very bits of an uninterrupted
+    /// run. So running the same program again finishes the work, or returns the finished model at once.
+    ///
+    /// Settings and rows must be the same. Only the number of epochs may change, but not below those
+    /// begun nor under a learning-rate schedule that depends on it. CPUs whose bits differ (with and
+    /// without AMX, or without fused multiply-adds) cannot resume each other's runs. The file is kept;
+    /// it is also a model file of the current weights, for [`Autoencoder::load`].
     ///
     /// # Errors
-    /// As [`fit`](Autoencoder::fit); before anything changes [`Error::OtherTraining`] for a checkpoint of other rows or settings, and
-    /// [`Error::File`] for a file that is no checkpoint or cannot be read or written. One that cannot be written on the way is tried again
-    /// later. If the last one cannot, that is [`Error::File`] too, of a model that is trained all the same and has its
-    /// [`history`](Autoencoder::history), and the one before it is still there.
+    /// As [`fit`](Autoencoder::fit); before anything changes also [`Error::OtherTraining`] for a
+    /// checkpoint of other rows or settings, and [`Error::File`] for a file that is not one or cannot be
+    /// read or written. Writes that fail during training are retried. If the last one fails, that is
+    /// [`Error::File`] too, but the model is trained, with its history, and the previous file remains.
     pub fn fit_resumable(
         &mut self,
         data: &dyn BatchSource,
@@ -256,8 +259,7 @@ impl Autoencoder {
             let path = checkpoints.path();
             // Reading a pipe or a device might never end.
             if path.exists() && !path.is_file() {
-                let error =
-                    std::io::Error::new(std::io::ErrorKind::InvalidInput, "a checkpoint needs a file");
+                let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file");
                 return Err(at(path, error.into()));
             }
             check_writable(path).map_err(|error| at(path, error.into()))?;
@@ -290,21 +292,22 @@ impl Autoencoder {
         written.map(|()| history)
     }
 
-    /// That of a training on these rows with this scaler.
+    /// The fingerprint of a training run on these rows with this scaler.
     fn fingerprint(&self, data: &dyn BatchSource, scaler: &Scaler) -> Result<Fingerprint, Error> {
         let bytes: Vec<u8> =
             scaler.shift().iter().chain(scaler.scale()).flat_map(|x| x.to_le_bytes()).collect();
         let print = Fingerprint::of(data)?.with_bytes(&bytes);
         let print = match &self.schema {
-            // Where it cannot be written down, it cannot be saved either.
+            // A schema that cannot be serialised cannot be saved either.
             Some(schema) => print.with(&serde_json::to_string(schema).unwrap_or_default()),
             None => print,
         };
         Ok(self.start.iter().fold(print, |print, start| start.mark(print)))
     }
 
-    /// The learning-rate range test of [`fit`](Autoencoder::fit) on `data`: a few hundred updates at most, of fresh weights, with learning
-    /// rates from 1e-6 on that grow until training becomes unstable. The model itself is not changed.
+    /// Runs a learning-rate range test for [`fit`](Autoencoder::fit) on `data`, without changing the
+    /// model: at most a few hundred updates of fresh weights, at rates that grow from 1e-6 until
+    /// training is unstable.
     ///
     /// # Errors
     /// As [`fit`](Autoencoder::fit); [`Error::Diverged`] if even the smallest rates are too large.
@@ -324,7 +327,7 @@ impl Autoencoder {
         }
     }
 
-    /// The rows to train on and those set aside, and the scaler that is fitted to the first; checks all of them.
+    /// Returns training rows, validation rows and the scaler fitted to the former; checks all of them.
     fn prepared(&self, data: &dyn BatchSource) -> Result<(Vec<usize>, Vec<usize>, Scaler), Error> {
         self.expect_width("rows", self.config.input_dim(), data)?;
         self.expect_fine_names(data)?;
@@ -333,7 +336,7 @@ impl Autoencoder {
         if train.is_empty() {
             return Err(Error::NoRows { rows, validation: validation.len() });
         }
-        // Validation rows are only checked; fitting on them would leak their range into training.
+        // Only checked: fitting the scaler to validation rows would leak their range into training.
         let shares = self.start.is_none() && self.takes_shares();
         let fit = |kind, source, rows: &[usize], shares| {
             Scaler::fit_allowed(
@@ -368,17 +371,17 @@ impl Autoencoder {
         Ok((train, validation, scaler))
     }
 
-    /// Whether the values that should come out must be shares of 1 as they are: the loss compares shares, and nothing scales the values.
+    /// Whether expected values must lie in `[0, 1]` unscaled: the loss needs it and there is no scaler.
     pub(crate) fn takes_shares(&self) -> bool {
         self.config.scaler() == crate::ScalerKind::None && self.config.loss().of_shares()
     }
 
-    /// That the scaler the model has takes these rows to shares of 1, if its loss compares shares.
+    /// Checks that the model's scaler maps these rows to `[0, 1]`, if the loss needs it.
     pub(crate) fn expect_shares(&self, expected: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
         if self.config.loss().of_shares() { self.scaler.expect_shares(expected, rows) } else { Ok(()) }
     }
 
-    /// The model for rows that come one by one: no memory taken and no thread woken a call.
+    /// The model set up for single rows: calls allocate nothing and wake no threads.
     ///
     /// ```
     /// # use ae_data::Rows;
@@ -399,7 +402,7 @@ impl Autoencoder {
         OneRow::new(self)
     }
 
-    /// The encodings of the rows, `[rows, encoding_dim]`.
+    /// Encodes the rows as `[rows, encoding_dim]`.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
@@ -407,7 +410,7 @@ impl Autoencoder {
         self.through(Part::Encoder, data)
     }
 
-    /// The rows that encodings `[rows, encoding_dim]` stand for, in the units of the data.
+    /// Decodes encodings `[rows, encoding_dim]` into rows in the units of the data.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::NotFinite`], or what reading `codes` returns.
@@ -415,7 +418,7 @@ impl Autoencoder {
         self.through(Part::Decoder, codes)
     }
 
-    /// The rows as the autoencoder rebuilds them, in the units of the data.
+    /// Reconstructs the rows, in the units of the data.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
@@ -423,11 +426,11 @@ impl Autoencoder {
         self.through(Part::Whole, data)
     }
 
-    /// Rows on the way from one row to another, in the units of the data: decodes `steps` encodings on the line between theirs, both
-    /// ends included, `[steps, input_dim]`.
+    /// Interpolates between two rows, in the units of the data: decodes `steps` encodings evenly spaced
+    /// on the line between theirs, both ends included, to `[steps, input_dim]`.
     ///
     /// # Errors
-    /// [`Error::Width`] for rows of another width, [`Error::NotFinite`], and [`Error::Config`] for fewer than two steps or more than 1,000,000.
+    /// [`Error::Width`], [`Error::NotFinite`], and [`Error::Config`] for `steps` outside 2 to 1,000,000.
     pub fn interpolate(&self, from: &[f32], to: &[f32], steps: usize) -> Result<Dataset, Error> {
         crate::config::in_range("steps", steps, 2, 1_000_000)?;
         let features = self.config.input_dim();
@@ -442,7 +445,7 @@ impl Autoencoder {
         self.decode(&Dataset::new(codes, dim)?)
     }
 
-    /// The rows `data` on the scale on which errors are measured.
+    /// The rows of `data` on the scale on which errors are measured.
     ///
     /// # Errors
     /// [`Error::Width`], [`Error::Names`].
@@ -482,8 +485,7 @@ impl Autoencoder {
         }
     }
 
-    /// That rows are as wide as those that the model is for, and that their columns have the same names where both have names: in
-    /// another order they would be other rows.
+    /// Checks that rows have the model's width and, if both have names, its column names in its order.
     pub(crate) fn expect_rows(&self, data: &dyn BatchSource) -> Result<(), Error> {
         self.expect_width("rows", self.config.input_dim(), data)?;
         match (&self.names, data.names()) {
@@ -492,7 +494,7 @@ impl Autoencoder {
         }
     }
 
-    /// That the names of rows to learn from are such as a model file holds: one a feature, no two alike, and those of the schema if there is one.
+    /// Checks that names can go into a model file: one per feature, distinct, and those of any schema.
     pub(crate) fn expect_fine_names(&self, data: &dyn BatchSource) -> Result<(), Error> {
         let Some(names) = data.names() else { return Ok(()) };
         if names.len() != data.features() {
@@ -520,8 +522,8 @@ impl Autoencoder {
         Err(Error::Width { what, expected, got: data.features() })
     }
 
-    /// Calls `work(first, table, crew)` with consecutive pieces of the first `rows` rows of the source and of its targets, each checked for values
-    /// that `part` can take.
+    /// Calls `work(first, table, crew)` for the first `rows` rows and targets, in checked pieces, in
+    /// order.
     pub(crate) fn staged(
         &self,
         part: Part,
@@ -535,14 +537,14 @@ impl Autoencoder {
         let isa = self.engine.isa();
         let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
         let crew = self.pool.crew().for_work(worth_sharing);
-        // Whole tasks, the same number for each thread.
+        // Whole tasks, equally many per thread.
         let tasks = (STAGED_VALUES / features.max(1) / TASK_ROWS).max(1);
         let staged = tasks * TASK_ROWS * crew.threads();
         let mut feed = Feed::new(data, targets, staged.min(rows));
         for first in (0..rows).step_by(staged) {
             let indices: Vec<usize> = (first..rows.min(first + staged)).collect();
             let (table, places) = feed.rows(&indices)?;
-            // What is in memory is there as a whole, what is read by itself.
+            // A source in memory comes as a whole, one that is read as this piece alone.
             let table = table.part(places.first().copied().unwrap_or(0), places.len(), features);
             check_values((isa, crew), data, first, table.rows, may_miss)?;
             if let (Some(source), Some(values)) = (targets, table.targets) {
@@ -554,7 +556,7 @@ impl Autoencoder {
     }
 }
 
-/// That columns have the same names, in the same order.
+/// Checks that columns have the same names in the same order.
 pub(crate) fn expect_names(expected: &[String], got: &[String]) -> Result<(), Error> {
     match expected.iter().zip(got).position(|(a, b)| a != b) {
         Some(column) => {
@@ -565,7 +567,7 @@ pub(crate) fn expect_names(expected: &[String], got: &[String]) -> Result<(), Er
     }
 }
 
-/// The targets of a source, one for each row, where it has targets.
+/// The targets of a source, if any; checks that there is one per row.
 pub(crate) fn targets_of(data: &dyn BatchSource) -> Result<Option<&dyn BatchSource>, Error> {
     let Some(targets) = data.targets() else { return Ok(None) };
     match Pairs::new(data, targets) {
@@ -574,7 +576,7 @@ pub(crate) fn targets_of(data: &dyn BatchSource) -> Result<Option<&dyn BatchSour
     }
 }
 
-/// Values that are not missing.
+/// Counts the values that are not missing.
 pub(crate) fn known_values(values: &[f32]) -> usize {
     values.iter().map(|x| usize::from(!x.is_nan())).sum()
 }

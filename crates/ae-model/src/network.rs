@@ -17,13 +17,15 @@ use crate::stage::{
 };
 use crate::tied::Layers;
 
-/// The weights and bias of one layer, in row-major order. For a convolution the inputs are those of the kernel's window,
-/// `(y, x, channel of a group)`, and the outputs are channels.
+/// The weights and bias of one layer, in row-major order.
+///
+/// For a convolution, the inputs are those of the kernel's window, `(y, x, channel of a group)`, and the
+/// outputs are channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerParameters<T> {
-    /// Inputs of the layer.
+    /// Number of inputs.
     pub inputs: usize,
-    /// Outputs of the layer.
+    /// Number of outputs.
     pub outputs: usize,
     /// `[inputs, outputs]`
     pub weights: Vec<T>,
@@ -31,19 +33,19 @@ pub struct LayerParameters<T> {
     pub bias: Vec<T>,
 }
 
-/// Encoder and decoder: what a row goes through, and the parameters.
+/// Encoder and decoder: the stages and their parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Network<T> {
     pub(crate) isa: Isa,
-    /// In order. Those of the encoder come first, and the last of them makes the encoding.
+    /// In order. The encoder's come first; the last of these produces the encoding.
     pub(crate) stages: Vec<Stage>,
     pub(crate) encoder_stages: usize,
-    /// What has parameters, in order.
+    /// The layers, which hold the parameters, in order.
     pub(crate) layers: Vec<Dense>,
     pub(crate) encoder_layers: usize,
     /// Whether the decoder's weights are the transposes of the encoder's.
     pub(crate) tied: bool,
-    /// The layer, of the decoder, whose lines of weights are kept at norm 1.
+    /// The decoder layer whose weight vectors, the rows of its weights, are kept at unit norm.
     pub(crate) unit_norm: Option<usize>,
     pub(crate) parameters: AlignedBuf<T>,
     pub(crate) objective: Objective<T>,
@@ -52,27 +54,27 @@ pub(crate) struct Network<T> {
     pub(crate) code: usize,
 }
 
-/// What training does with the two ends of the network.
+/// What training does at the two ends of the network.
 #[derive(Clone, Debug)]
 pub(crate) struct Objective<T> {
     pub(crate) loss: Loss,
-    /// The factor of the loss of each feature.
+    /// The weight of each feature in the loss.
     pub(crate) weights: Option<Vec<T>>,
     pub(crate) noise: Option<Noise>,
     /// Whether NaN in the table is a missing value.
     pub(crate) mask_missing: bool,
-    /// Whether training is told what rows should become.
+    /// Whether training is given targets.
     pub(crate) paired: bool,
 }
 
 impl<T> Objective<T> {
-    /// Whether what goes into the network is not what comes to its end.
+    /// Whether the network's input may differ from the target of its output.
     pub(crate) fn changes_input(&self) -> bool {
         self.noise.is_some() || self.mask_missing || self.paired
     }
 }
 
-/// What is done with the encoding: its contraction, the latent, the penalty.
+/// Appends the stages that act on the encoding: contractive penalty, latent, code penalty.
 fn push_latent(config: &Config, stages: &mut Vec<Stage>) {
     let code = config.encoding_dim();
     if let Some(weight) = config.contractive() {
@@ -96,7 +98,7 @@ fn push_latent(config: &Config, stages: &mut Vec<Stage>) {
     }
 }
 
-/// Drops a share of `features` values, if it is more than none.
+/// Appends dropout of `features` values unless `share` is 0.
 fn push_dropout(share: f64, features: usize, stages: &mut Vec<Stage>) {
     if share > 0.0 {
         stages.push(Stage::Dropout(Dropout { share, features, salt: stages.len() as u64 }));
@@ -104,7 +106,7 @@ fn push_dropout(share: f64, features: usize, stages: &mut Vec<Stage>) {
 }
 
 impl<T: Element> Network<T> {
-    /// The network of a configuration, its weights drawn from the seed.
+    /// Creates the network of a configuration, with weights drawn from its seed.
     pub(crate) fn new(isa: Isa, config: &Config) -> Self {
         let (shapes, links) = (config.layer_shapes(), config.links());
         let (count, encoder_layers) = (shapes.len(), shapes.len() / 2);
@@ -183,7 +185,7 @@ impl<T: Element> Network<T> {
         network
     }
 
-    /// Features that stage `index` takes and gives.
+    /// The numbers of features that stage `index` takes and returns.
     pub(crate) fn stage_shape(&self, index: usize) -> (usize, usize) {
         match &self.stages[index] {
             Stage::Dense(layer) => (self.layers[*layer].inputs, self.layers[*layer].outputs),
@@ -200,7 +202,7 @@ impl<T: Element> Network<T> {
         }
     }
 
-    /// Draws the weights anew, sets the biases to zero, and forgets the threshold of a top-k latent of batches.
+    /// Draws new weights, zeroes the biases, and clears the threshold of a batch top-k latent.
     pub(crate) fn reset(&mut self, config: &Config) {
         if let Some(latent) = self.batch_top_k_mut() {
             (latent.threshold, latent.batches, latent.last) = (0.0, 0, 0.0);
@@ -228,19 +230,19 @@ impl<T: Element> Network<T> {
         self.normalise();
     }
 
-    /// Brings the decoder's vectors to norm 1, where they are kept so.
+    /// Scales the decoder's vectors to unit norm, if they are kept at it.
     pub(crate) fn normalise(&mut self) {
         let mut lines = vec![T::ZERO; self.lines()];
         let (layers, parameters) = self.parts();
         layers.normalise(Crew::SOLO, parameters, &mut lines);
     }
 
-    /// Values that work on unit norms needs room for.
+    /// The number of vectors kept at unit norm.
     pub(crate) fn lines(&self) -> usize {
         self.unit_norm.map_or(0, |layer| self.layers[layer].inputs)
     }
 
-    /// The layers, beside the parameters that they say the places of.
+    /// The layers, alongside the parameters that they locate.
     pub(crate) fn parts(&mut self) -> (Layers<'_>, &mut [T]) {
         let Network { isa, tied, unit_norm, .. } = *self;
         let layers = Layers { isa, layers: &self.layers, tied, unit_norm };
@@ -252,11 +254,12 @@ impl<T: Element> Network<T> {
         layer_of(&self.layers[index], self.parameters.as_slice())
     }
 
-    /// That these can be the parameters of layer `index`.
+    /// Checks that `values` can be the parameters of layer `index`.
     ///
     /// # Errors
-    /// [`Error::NoSuchLayer`]; [`Error::LayerShape`] for other sizes than the layer's; [`Error::Parameter`] for one that is not finite; [`Error::NotTied`] for weights of the decoder that are
-    /// not the transpose of those that they are tied to.
+    /// [`Error::NoSuchLayer`] if there is no such layer; [`Error::LayerShape`] if the sizes are not the
+    /// layer's; [`Error::Parameter`] for a value that is not finite; [`Error::NotTied`] for decoder
+    /// weights that are not the transpose of the weights they are tied to.
     pub(crate) fn check_layer(&self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
         let layers = self.layers.len();
         let layer = self.layers.get(index).ok_or(Error::NoSuchLayer { index, layers })?;
@@ -275,7 +278,7 @@ impl<T: Element> Network<T> {
         }
     }
 
-    /// Sets the parameters of layer `index`, and the weights that are tied to them; the sizes must be the layer's.
+    /// Sets the parameters of layer `index`, whose sizes must match, and any weights tied to them.
     pub(crate) fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) {
         let Dense { inputs, outputs, range, .. } = self.layers[index].clone();
         let mut rows = values.weights.clone();
@@ -286,7 +289,8 @@ impl<T: Element> Network<T> {
         layers.spread(Crew::SOLO, parameters);
     }
 
-    /// Whether what follows the top-k latent of stage `index` is a linear layer, which active features alone lead through: the same numbers.
+    /// Whether the top-k latent of stage `index` is followed by a linear layer that can be computed from
+    /// the active features alone, which gives the same numbers.
     pub(crate) fn decodes_sparsely(&self, index: usize) -> bool {
         match (&self.stages[index], self.stages.get(index + 1)) {
             (Stage::TopK(latent), Some(Stage::Dense(layer))) => {
@@ -296,7 +300,7 @@ impl<T: Element> Network<T> {
         }
     }
 
-    /// The top-k latent, where there is one.
+    /// The top-k latent, if there is one.
     pub(crate) fn top_k(&self) -> Option<&TopKLatent> {
         self.stages.iter().find_map(|stage| match stage {
             Stage::TopK(latent) => Some(latent),
@@ -304,7 +308,7 @@ impl<T: Element> Network<T> {
         })
     }
 
-    /// Where the contractive penalty is and how much it matters, if there is one.
+    /// The stage and the weight of the contractive penalty, if there is one.
     pub(crate) fn contraction(&self) -> Option<(usize, f64)> {
         self.stages.iter().enumerate().find_map(|(index, stage)| match stage {
             Stage::Contraction(Contraction { weight, .. }) => Some((index, *weight)),
@@ -312,7 +316,7 @@ impl<T: Element> Network<T> {
         })
     }
 
-    /// The top-k latent of batches, where there is one.
+    /// The batch top-k latent, if there is one.
     pub(crate) fn batch_top_k(&self) -> Option<&BatchTopKLatent> {
         self.stages.iter().find_map(|stage| match stage {
             Stage::BatchTopK(latent) => Some(latent),
@@ -320,7 +324,7 @@ impl<T: Element> Network<T> {
         })
     }
 
-    /// As [`Network::batch_top_k`], to change.
+    /// Like [`Network::batch_top_k`], mutably.
     pub(crate) fn batch_top_k_mut(&mut self) -> Option<&mut BatchTopKLatent> {
         self.stages.iter_mut().find_map(|stage| match stage {
             Stage::BatchTopK(latent) => Some(latent),
@@ -328,13 +332,13 @@ impl<T: Element> Network<T> {
         })
     }
 
-    /// Width of the widest matrix between stages.
+    /// The width of the widest matrix between stages.
     pub(crate) fn widest(&self) -> usize {
         (0..self.stages.len()).map(|index| self.stage_shape(index)).map(|(i, o)| i.max(o)).max().unwrap_or(0)
     }
 }
 
-/// The part of a layer in a buffer laid out like the parameters.
+/// Extracts a layer from a buffer laid out like the parameters.
 pub(crate) fn layer_of<T: Element>(layer: &Dense, all: &[T]) -> LayerParameters<T> {
     let Dense { inputs, outputs, .. } = *layer;
     let mut weights = vec![T::ZERO; (inputs + 1) * outputs];

@@ -1,4 +1,4 @@
-//! One row at a time, as a service meets them: memory kept between calls, no thread woken.
+//! One row at a time, as in a service: memory is kept between calls and no thread is woken.
 
 use ae_kernels::Isa;
 use ae_kernels::finite::all_finite;
@@ -11,8 +11,10 @@ use crate::model::{AnyEngine, Autoencoder, ErrorNorm, known_values};
 use crate::step::Arithmetic;
 use crate::table::first_wrong;
 
-/// An [`Autoencoder`] for rows that come one by one ([`Autoencoder::one_row`]). Calls allocate nothing and stay on the calling
-/// thread; results are the bits that the same rows give together.
+/// An [`Autoencoder`] for rows that arrive one by one ([`Autoencoder::one_row`]).
+///
+/// Calls allocate nothing and stay on the calling thread. Results are bit-identical to those of the same
+/// rows in a batch.
 #[derive(Debug)]
 pub struct OneRow<'a> {
     input: usize,
@@ -23,7 +25,7 @@ pub struct OneRow<'a> {
     row: Row<'a>,
 }
 
-/// The model's engine with memory for a row.
+/// The model's engine with memory for one row.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "one of them a thread")]
 enum Row<'a> {
@@ -42,15 +44,15 @@ impl<'a> OneRow<'a> {
         OneRow { input, code, may_miss, isa: model.engine.isa(), row }
     }
 
-    /// The encoding of `row` (`[input_dim]`) into `code` (`[encoding_dim]`).
+    /// Encodes `row` (`[input_dim]`) into `code` (`[encoding_dim]`).
     ///
     /// # Errors
-    /// [`Error::Width`] for a slice of another length, [`Error::NotFinite`].
+    /// [`Error::Width`] for a slice of the wrong length, [`Error::NotFinite`].
     pub fn encode(&mut self, row: &[f32], code: &mut [f32]) -> Result<(), Error> {
         self.run(Part::Encoder, row, code)
     }
 
-    /// The row that `code` (`[encoding_dim]`) stands for, in the units of the data, into `row` (`[input_dim]`).
+    /// Decodes `code` (`[encoding_dim]`) into `row` (`[input_dim]`), in the units of the data.
     ///
     /// # Errors
     /// As [`OneRow::encode`].
@@ -58,7 +60,7 @@ impl<'a> OneRow<'a> {
         self.run(Part::Decoder, code, row)
     }
 
-    /// `row` as the autoencoder rebuilds it, in the units of the data, into `rebuilt`; both `[input_dim]`.
+    /// Reconstructs `row` into `rebuilt`, in the units of the data; both are `[input_dim]`.
     ///
     /// # Errors
     /// As [`OneRow::encode`].
@@ -66,7 +68,7 @@ impl<'a> OneRow<'a> {
         self.run(Part::Whole, row, rebuilt)
     }
 
-    /// The reconstruction error of `row` (`[input_dim]`), on scaled features.
+    /// Computes the reconstruction error of `row` (`[input_dim]`), on scaled features.
     ///
     /// # Errors
     /// As [`OneRow::encode`].
@@ -89,7 +91,7 @@ impl<'a> OneRow<'a> {
         };
         self.check(row, from, self.may_miss && part != Part::Decoder)?;
         if out.len() != to {
-            return Err(Error::Width { what: "the result of a row", expected: to, got: out.len() });
+            return Err(Error::Width { what: "an output", expected: to, got: out.len() });
         }
         match &mut self.row {
             Row::F32(engine, scratch) => bulk(engine).one(part, row, scratch, out),

@@ -1,4 +1,5 @@
-//! Optimisers: plain settings that become, for each step, the rule that the kernels apply to each tile of the gradient.
+//! Optimizers: settings that become, for each update, the rule that kernels apply to each tile of
+//! the gradient.
 
 use ae_kernels::update::Rule;
 use serde::{Deserialize, Serialize};
@@ -6,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::out_of_range;
 use crate::error::ConfigError;
 
-/// Features up to which Adam's usual learning rate is the larger one: on 22 sets of ADBench of 6 to 100 features it left 21.5 % of the
-/// variance of validation rows, and the smaller one 25.7 % (geometric means); on images of 784 pixels that is better.
+/// Number of features up to which Adam uses its larger default learning rate. On 22 ADBench data sets of
+/// 6 to 100 features the larger rate left 21.5 % of the variance of validation rows, the smaller one
+/// 25.7 % (geometric means); on images of 784 pixels the smaller one is better.
 const FEW_FEATURES: usize = 128;
 
-/// The rule by which gradients `g` (means over the rows of a batch) change parameters, biases included.
+/// How gradients `g` (means over the rows of a batch) update parameters, biases included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
@@ -19,26 +21,27 @@ pub enum Optimizer {
     Sgd,
     /// `v ← μ v + g`, `W ← W - α v` (Polyak 1964).
     Momentum {
-        /// `μ`, in `[0, 1)`.
+        /// Momentum coefficient `μ`, in `[0, 1)`.
         momentum: f64,
     },
-    /// `v ← μ v + g`, `W ← W - α (g + μ v)` (Nesterov 1983, in the form of Bengio,
-    /// Boulanger-Lewandowski & Pascanu 2013, equation 7).
+    /// `v ← μ v + g`, `W ← W - α (g + μ v)` (Nesterov 1983, in the form of Bengio, Boulanger-Lewandowski
+    /// & Pascanu 2013, eq. 7).
     Nesterov {
-        /// `μ`, in `[0, 1)`.
+        /// Momentum coefficient `μ`, in `[0, 1)`.
         momentum: f64,
     },
     /// Adam (Kingma & Ba 2015, algorithm 1).
     Adam {
-        /// Decay of the mean of the gradients, in `[0, 1)`.
+        /// Decay of the running mean of gradients, in `[0, 1)`.
         beta1: f64,
-        /// Decay of the mean of their squares, in `[0, 1)`.
+        /// Decay of the running mean of squared gradients, in `[0, 1)`.
         beta2: f64,
-        /// `ε`, added to the root of that mean; from 1e-20 to 1.
+        /// `ε`, added to the square root of that mean; from 1e-20 to 1.
         epsilon: f64,
     },
-    /// Adam with decoupled weight decay (after Loshchilov & Hutter 2019, algorithm 2, but with the decay in units of the learning rate, as in
-    /// PyTorch's `AdamW`): every step also shrinks every parameter by `α` times `weight_decay` of itself.
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2, but with the decay in
+    /// units of the learning rate, as in PyTorch's `AdamW`): every update also shrinks every parameter
+    /// by `α` times `weight_decay` of itself.
     AdamW {
         /// As for [`Optimizer::Adam`].
         beta1: f64,
@@ -46,12 +49,13 @@ pub enum Optimizer {
         beta2: f64,
         /// As for [`Optimizer::Adam`].
         epsilon: f64,
-        /// In `[0, 1]`.
+        /// Weight decay, in `[0, 1]`.
         weight_decay: f64,
     },
 }
 
-/// Adam: at the usual rates it left 21.5 % of the variance of validation rows on 22 sets of ADBench, and plain SGD 37.9 % (geometric means).
+/// Adam: with default learning rates it left 21.5 % of the variance of validation rows on 22 ADBench
+/// data sets, plain SGD 37.9 % (geometric means).
 impl Default for Optimizer {
     fn default() -> Optimizer {
         Optimizer::ADAM
@@ -63,13 +67,13 @@ impl Optimizer {
     pub const MOMENTUM: Optimizer = Optimizer::Momentum { momentum: 0.9 };
     /// [`Optimizer::Nesterov`] with the usual 0.9.
     pub const NESTEROV: Optimizer = Optimizer::Nesterov { momentum: 0.9 };
-    /// [`Optimizer::Adam`] with the defaults of its authors.
+    /// [`Optimizer::Adam`] with its authors' defaults.
     pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-    /// [`Optimizer::AdamW`] with those and a decay of 0.01.
+    /// [`Optimizer::AdamW`] with the same defaults and a weight decay of 0.01.
     pub const ADAMW: Optimizer =
         Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 };
 
-    /// The name of the rule, as the command and the benchmarks spell it.
+    /// The name used by the command line and the benchmarks.
     pub fn name(self) -> &'static str {
         match self {
             Optimizer::Sgd => "sgd",
@@ -80,15 +84,16 @@ impl Optimizer {
         }
     }
 
-    /// The rule of this name with its usual settings.
+    /// The optimizer of this name with its usual settings.
     pub fn named(name: &str) -> Option<Optimizer> {
         [Optimizer::Sgd, Optimizer::MOMENTUM, Optimizer::NESTEROV, Optimizer::ADAM, Optimizer::ADAMW]
             .into_iter()
             .find(|rule| rule.name() == name)
     }
 
-    /// A learning rate that does for most rows of so many features where none is given. Steps of Adam are as large as the rate says, however
-    /// large gradients are: the wider a layer, the more they change together.
+    /// The default learning rate for rows of this many features, suitable for most data. Adam's steps
+    /// are as large as the rate says, whatever the size of the gradients: the wider a layer, the more
+    /// its parameters change together.
     pub fn usual_learning_rate(self, features: usize) -> f64 {
         match self {
             Optimizer::Sgd => 0.01,
@@ -98,12 +103,12 @@ impl Optimizer {
         }
     }
 
-    /// State values that each parameter has.
+    /// Number of state values per parameter.
     pub fn state_per_parameter(self) -> usize {
         self.rule(0.0, 1, 1).state()
     }
 
-    /// Whether every setting is in its range.
+    /// Checks that every setting is in range.
     pub(crate) fn check(self) -> Result<(), ConfigError> {
         let below_one = |field, value: f64| match value {
             0.0..1.0 => Ok(()),
@@ -117,7 +122,8 @@ impl Optimizer {
             Optimizer::Adam { beta1, beta2, epsilon } => {
                 below_one("beta1", beta1)?;
                 below_one("beta2", beta2)?;
-                // In single precision the squares of gradients under 1e-22 are 0: beside a smaller epsilon such a gradient would be an enormous step.
+                // In single precision the squares of gradients below 1e-22 are 0: with a smaller
+                // epsilon, such a gradient would make an enormous step.
                 if (1e-20..=1.0).contains(&epsilon) {
                     return Ok(());
                 }
@@ -133,7 +139,7 @@ impl Optimizer {
         }
     }
 
-    /// What update number `time` (from 1) does with the gradient summed over `rows` rows.
+    /// The rule of update number `time` (from 1), for gradients summed over `rows` rows.
     pub(crate) fn rule(self, learning_rate: f64, rows: usize, time: u64) -> Rule<f64> {
         let scale = 1.0 / rows.max(1) as f64;
         match self {
@@ -157,7 +163,8 @@ fn adam(
     [beta1, beta2, epsilon]: [f64; 3],
     decay: f64,
 ) -> Rule<f64> {
-    // Beyond this many updates the corrections are one to the last bit for any beta that is not itself nearly one.
+    // After this many updates the corrections are 1 to the last bit for any beta that is not itself
+    // almost 1.
     let time = i32::try_from(time).unwrap_or(i32::MAX);
     Rule::Adam {
         scale,

@@ -1,4 +1,4 @@
-//! Learning from rows as they come.
+//! Learning from rows as they arrive.
 
 use ae_data::BatchSource;
 
@@ -9,15 +9,18 @@ use crate::scale::{Allowed, Scaler};
 use crate::table::Feed;
 
 impl Autoencoder {
-    /// Makes one update from all rows of `data` together and returns their MSE before it. The first call on an unfitted
-    /// model fits the scaler on these rows; later calls keep it. After [`fit`](Autoencoder::fit) it goes on with the optimiser's state,
-    /// at the configured learning rate ([`set_learning_rate`](Autoencoder::set_learning_rate)) without the schedule; in a model from a file the
-    /// optimiser begins anew. What the scaler knows it knows from the first rows: where they may be few, give it a scale beforehand
-    /// ([`Autoencoder::from_layers`]).
+    /// Runs one update on all rows of `data` together and returns their MSE before it.
+    ///
+    /// The first call on an unfitted model fits the scaler to these rows; later calls keep it. If the
+    /// first rows may be few, give the model a scale beforehand ([`Autoencoder::from_layers`]). After
+    /// [`fit`](Autoencoder::fit), updates continue with the optimizer's state, at the configured
+    /// learning rate ([`set_learning_rate`](Autoencoder::set_learning_rate)) without the schedule. In a
+    /// model loaded from a file, the optimizer starts anew.
     ///
     /// # Errors
-    /// As [`fit`](Autoencoder::fit), before anything changes [`Error::Names`], and [`Error::FarOut`] for any of these rows;
-    /// [`Error::LossNotFinite`] in the place of [`Error::Diverged`].
+    /// As [`fit`](Autoencoder::fit), except that [`Error::FarOut`] is about any of these rows and
+    /// [`Error::LossNotFinite`] takes the place of [`Error::Diverged`]. Also [`Error::Names`], before
+    /// anything changes, for columns that are not the model's.
     pub fn partial_fit(&mut self, data: &dyn BatchSource) -> Result<f64, Error> {
         self.expect_rows(data)?;
         self.expect_fine_names(data)?;
@@ -47,7 +50,8 @@ impl Autoencoder {
             self.expect_shares(expected, &indices).map_err(of_targets)?;
         }
         if self.config.precision() != Precision::F64 {
-            // A single step towards such a row would take the parameters, and the optimiser's memory of it, out of reach.
+            // A single update on such a row would make the parameters, and what the optimizer remembers,
+            // too large.
             scaler.expect_near(data, &indices)?;
             if let Some(targets) = targets {
                 scaler.expect_near(targets, &indices).map_err(of_targets)?;
@@ -84,7 +88,7 @@ impl Autoencoder {
         Ok(mse)
     }
 
-    /// Sets the learning rate of further updates and trainings.
+    /// Sets the learning rate of subsequent updates and training runs.
     ///
     /// # Errors
     /// [`Error::Config`] unless it is above 0 and at most 1,000,000.

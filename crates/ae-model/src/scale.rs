@@ -1,4 +1,4 @@
-//! Scaling of features: fitted on the training rows, part of the model, undone on the way out.
+//! Feature scaling: fitted to the training rows, stored in the model, undone on output.
 
 use ae_data::{BatchSource, DataError, values_of};
 use ae_kernels::Element;
@@ -14,7 +14,8 @@ pub struct Scaler {
     scale: Vec<f64>,
 }
 
-/// Rows of a source on the scale on which errors are measured, `(x - shift) / scale`, without a copy of them all.
+/// The rows of a source on the scale on which errors are measured, `(x - shift) / scale`, scaled as they
+/// are read.
 #[derive(Clone, Copy)]
 pub struct ScaledRows<'a> {
     source: &'a dyn BatchSource,
@@ -55,24 +56,24 @@ impl BatchSource for ScaledRows<'_> {
     }
 }
 
-/// Scaled values beyond it have squares, or sums of them, that single precision cannot hold.
+/// Largest scaled magnitude accepted: beyond it, single precision may not hold squares or their sums.
 const FAR: f64 = 1e18;
-/// How far beyond 0 and 1 rounding may take shares.
+/// How far rounding may take values beyond 0 and 1.
 const SLACK: f64 = 1e-5;
 
-/// Features whose values are read at a time where all values of a feature are needed at once.
+/// Number of features read at a time if all values of a feature are needed at once.
 const COLUMNS_AT_A_TIME: usize = 16;
-/// Rows that are read at a time.
+/// Number of rows read at a time.
 const ROWS_AT_A_TIME: usize = 4096;
 
 impl Scaler {
-    /// Leaves every value as it is.
+    /// The scaler that leaves every value as it is.
     pub fn identity(features: usize) -> Scaler {
         Scaler { shift: vec![0.0; features], scale: vec![1.0; features] }
     }
 
-    /// The scaler with these values; `None` unless they are as many, and of sizes that single precision takes away and divides by:
-    /// shifts up to 3.4e38, scales from 1.2e-38 on.
+    /// Creates a scaler from its values; `None` unless there are equally many shifts and scales, of
+    /// sizes that single precision can subtract and divide by: shifts up to 3.4e38, scales from 1.2e-38.
     pub fn from_parts(shift: Vec<f64>, scale: Vec<f64>) -> Option<Scaler> {
         let fine = shift.len() == scale.len()
             && shift.iter().all(|x| Scaler::may_shift(*x))
@@ -80,7 +81,7 @@ impl Scaler {
         fine.then_some(Scaler { shift, scale })
     }
 
-    /// Whether single precision can take it away.
+    /// Whether single precision can subtract it.
     pub(crate) fn may_shift(x: f64) -> bool {
         x.abs() <= f64::from(f32::MAX)
     }
@@ -90,11 +91,11 @@ impl Scaler {
         x.is_finite() && x >= f64::from(f32::MIN_POSITIVE)
     }
 
-    /// Fits to the rows `indices` of `data`, checking that every value is finite.
+    /// Fits a scaler to the rows `indices` of `data`, checking that every value is finite.
     ///
-    /// A feature that is constant there becomes 0 and is given back as its constant. A robust scaler whose
-    /// interquartile range is 0 on a feature that is not constant uses its standard deviation. ([`ScalerKind::Common`] has one scale for
-    /// all features, constant or not.)
+    /// A feature that is constant in them is scaled to 0 and back to its constant. A robust scaler uses
+    /// the standard deviation of a feature that is not constant but has an interquartile range of 0.
+    /// ([`ScalerKind::Common`] has one scale for all features, constant or not.)
     ///
     /// # Errors
     /// [`Error::NotFinite`], [`Error::Spread`], or what reading `data` returns.
@@ -102,7 +103,8 @@ impl Scaler {
         Scaler::fit_allowed(kind, data, indices, Allowed::default())
     }
 
-    /// As [`Scaler::fit`] for other values. A feature without known values is left as it is.
+    /// Like [`Scaler::fit`], with a choice of allowed values. Features without known values are left as
+    /// they are.
     pub(crate) fn fit_allowed(
         kind: ScalerKind,
         data: &dyn BatchSource,
@@ -122,7 +124,7 @@ impl Scaler {
         match kind {
             ScalerKind::None => return Ok(scaler),
             ScalerKind::Common => {
-                // Features that are constant have the unit of the others too.
+                // Constant features share the others' unit too.
                 let low = moments.low.iter().copied().fold(f32::INFINITY, f32::min);
                 let (column, high) = (moments.high.iter().copied().enumerate())
                     .fold((0, f32::NEG_INFINITY), |most, one| if one.1 > most.1 { one } else { most });
@@ -155,18 +157,18 @@ impl Scaler {
             if moments.known[j] == 0.0 {
                 (scaler.shift[j], scaler.scale[j]) = (0.0, 1.0);
             } else if moments.low[j] == moments.high[j] {
-                // Exactly the constant, where a mean may be a rounding error away from it.
+                // Exactly the constant; a mean may be off by a rounding error.
                 scaler.shift[j] = f64::from(moments.low[j]);
                 scaler.scale[j] = 1.0;
             } else if scaler.scale[j].is_nan() || scaler.scale[j] < f64::from(f32::MIN_POSITIVE) {
-                // Constant as far as single precision can divide by it.
+                // Constant, as far as single precision can divide by the scale.
                 scaler.scale[j] = 1.0;
             }
         }
         Ok(scaler)
     }
 
-    /// The scaler that leaves these features as they are.
+    /// Makes the scaler leave these features as they are.
     pub(crate) fn leaving(mut self, left: &[bool]) -> Scaler {
         for (feature, _) in left.iter().enumerate().filter(|(_, left)| **left) {
             (self.shift[feature], self.scale[feature]) = (0.0, 1.0);
@@ -174,7 +176,8 @@ impl Scaler {
         self
     }
 
-    /// That single precision holds the squares of these rows once they are scaled; rows that the scaler was not fitted to may be anything.
+    /// Checks that single precision holds the squares of these rows once scaled; rows that the scaler
+    /// was not fitted to may be anything.
     pub(crate) fn expect_near(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
         self.expect(
             data,
@@ -184,7 +187,7 @@ impl Scaler {
         )
     }
 
-    /// That these rows are shares of 1 once they are scaled.
+    /// Checks that these rows lie in `[0, 1]` once scaled.
     pub(crate) fn expect_shares(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
         let outside = |scaled: f64| !(-SLACK..=1.0 + SLACK).contains(&scaled);
         self.expect(data, rows, outside, |row, column, value| {
@@ -193,7 +196,7 @@ impl Scaler {
         })
     }
 
-    /// An error for the first known value that is `wrong`.
+    /// Returns an error for the first known value that is `wrong` once scaled.
     fn expect(
         &self,
         data: &dyn BatchSource,
@@ -242,12 +245,12 @@ impl<T: Element> Maps<T> {
         }
     }
 
-    /// For rows on their way in.
+    /// The map for input rows.
     pub(crate) fn inwards(&self) -> Affine<'_, T> {
         Affine { factor: &self.inverse_scale, shift: &self.shift }
     }
 
-    /// For rows on their way out.
+    /// The map for output rows.
     pub(crate) fn outwards(&self) -> Affine<'_, T> {
         Affine { factor: &self.scale, shift: &self.shift }
     }
@@ -257,17 +260,17 @@ fn name_of(data: &dyn BatchSource, column: usize) -> Option<String> {
     data.names().and_then(|names| names.get(column).cloned())
 }
 
-/// What values a scaler may be fitted to, beside finite ones.
+/// Which values a scaler may be fitted to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Allowed {
-    /// NaN, a missing value, which is passed over.
+    /// Whether NaN is allowed, as a missing value, which is skipped.
     pub(crate) missing: bool,
-    /// None but those in `[0, 1]`.
+    /// Whether only values in `[0, 1]` are allowed.
     pub(crate) unit_only: bool,
 }
 
 impl Allowed {
-    /// Whether all values of a row are known and allowed. Without a way out of the loop, so that it is done for several at once.
+    /// Whether all values of a row are known and allowed. Has no early exit, so that it vectorises.
     fn all(self, row: &[f32]) -> bool {
         if self.unit_only {
             row.iter().fold(true, |all, x| all & (0.0..=1.0).contains(x))
@@ -277,14 +280,14 @@ impl Allowed {
     }
 }
 
-/// Range, mean and squared deviations of each feature.
+/// Range, mean and sum of squared deviations of each feature.
 struct Moments {
     low: Vec<f32>,
     high: Vec<f32>,
-    /// Zero, like the squares, where they are not asked for.
+    /// Zero, like the squares, if not requested.
     mean: Vec<f64>,
     squares: Vec<f64>,
-    /// Values of each feature.
+    /// Number of known values of each feature.
     known: Vec<f64>,
 }
 
@@ -325,7 +328,7 @@ impl Moments {
         Ok(moments)
     }
 
-    /// Takes note of a value of each feature from `first` on. All are finite.
+    /// Adds one value, known to be finite, to each feature from `first` on.
     fn add(&mut self, first: usize, row: &[f32], with_mean: bool) {
         let of_row = first..first + row.len();
         let known = &mut self.known[of_row.clone()];
@@ -340,7 +343,7 @@ impl Moments {
         }
         let sums = self.mean[of_row.clone()].iter_mut().zip(&mut self.squares[of_row]);
         for (((mean, squares), known), &x) in sums.zip(known).zip(row) {
-            // Welford 1962: no catastrophic cancellation whatever the mean.
+            // Welford 1962: no catastrophic cancellation, whatever the mean.
             let x = f64::from(x);
             let delta = x - *mean;
             *mean += delta / *known;
@@ -353,7 +356,7 @@ impl Moments {
     }
 }
 
-/// Shift by the median, scale by the interquartile range.
+/// Sets shifts to the medians and scales to the interquartile ranges.
 fn robust(
     data: &dyn BatchSource,
     indices: &[usize],

@@ -1,4 +1,4 @@
-//! The learning rate over the updates of a training run.
+//! Learning-rate schedules.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,33 +10,36 @@ use crate::error::ConfigError;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Not at all.
+    /// Does not change.
     #[default]
     Constant,
-    /// Falls from the learning rate to `end` of it along half a cosine (Loshchilov & Hutter 2017, eq. 5, without restarts).
+    /// Decays from the learning rate to a fraction `end` of it along half a cosine (Loshchilov & Hutter
+    /// 2017, eq. 5, without restarts).
     Cosine {
-        /// What share is left in the end, in `[0, 1]`.
+        /// Fraction left at the end, in `[0, 1]`.
         end: f64,
     },
-    /// Rises along half a cosine from a 25th to the learning rate, then falls to a ten-thousandth of that start (Smith & Topin 2018).
+    /// Rises from 1/25 of the learning rate to all of it, then falls to 10⁻⁴ of that start, each along
+    /// half a cosine (Smith & Topin 2018).
     OneCycle {
-        /// The share of the updates that it rises for, in `[0, 1]`.
+        /// Fraction of the updates for which the rate rises, in `[0, 1]`.
         warm_up: f64,
     },
-    /// Is multiplied by `factor` whenever the monitored loss has not improved for `patience` epochs.
+    /// Multiplies the learning rate by `factor` whenever the monitored loss has not improved for
+    /// `patience` epochs.
     Plateau {
-        /// In `(0, 1)`.
+        /// Factor, in `(0, 1)`.
         factor: f64,
-        /// At least 1.
+        /// Epochs without improvement, at least 1.
         patience: usize,
     },
 }
 
-/// The share of the learning rate that one-cycle starts from, and what share of that is left in the end.
+/// One-cycle: the fraction of the learning rate at the start, and the fraction of that left at the end.
 const ONE_CYCLE: (f64, f64) = (1.0 / 25.0, 1e-4);
 
 impl Schedule {
-    /// Its name, as the command spells it.
+    /// The name used by the command line.
     pub fn name(self) -> &'static str {
         match self {
             Schedule::Constant => "constant",
@@ -64,14 +67,14 @@ impl Schedule {
         }
     }
 
-    /// Whether it is the same for a training that goes on for longer.
+    /// Whether it does not depend on the number of epochs.
     pub(crate) fn is_open_ended(self) -> bool {
         matches!(self, Schedule::Constant | Schedule::Plateau { .. })
     }
 
     /// The factor of the learning rate at update `step` (from 0) of `steps`.
     pub(crate) fn factor(self, step: u64, steps: u64) -> f64 {
-        // From 0 at the first update to 1 at the last.
+        // 0 at the first update, 1 at the last.
         let at = step as f64 / (steps.max(2) - 1) as f64;
         match self {
             Schedule::Constant | Schedule::Plateau { .. } => 1.0,
@@ -90,7 +93,7 @@ impl Schedule {
     }
 }
 
-/// From `from` at 0 to `to` at 1 along half a cosine.
+/// Goes from `from` at 0 to `to` at 1 along half a cosine.
 fn between(from: f64, to: f64, at: f64) -> f64 {
     to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * at.clamp(0.0, 1.0)).cos())
 }
@@ -109,7 +112,7 @@ impl Plateau {
         Plateau { best: None, since: 0, factor: 1.0 }
     }
 
-    /// Takes note of the loss after an epoch.
+    /// Records the loss after an epoch.
     pub(crate) fn after_epoch(&mut self, schedule: Schedule, loss: f64) {
         let Schedule::Plateau { factor, patience } = schedule else { return };
         if self.best.is_none_or(|best| loss < best) {
@@ -123,7 +126,7 @@ impl Plateau {
         }
     }
 
-    /// What is left of the learning rate.
+    /// The current factor of the learning rate.
     pub(crate) fn factor(&self) -> f64 {
         self.factor
     }
@@ -141,7 +144,7 @@ mod tests {
         let cosine = Schedule::Cosine { end: 0.1 };
         assert_eq!(at(cosine, 0), 1.0);
         assert!((at(cosine, 500) - 0.55).abs() < 1e-12 && (at(cosine, 1000) - 0.1).abs() < 1e-12);
-        // cos(π/4) = √½: no straight line.
+        // cos(π/4) = √½: not a straight line.
         assert!((at(cosine, 250) - (0.1 + 0.45 * (1.0 + 0.5f64.sqrt()))).abs() < 1e-12);
         let cycle = Schedule::OneCycle { warm_up: 0.3 };
         assert!((at(cycle, 0) - 0.04).abs() < 1e-12 && (at(cycle, 300) - 1.0).abs() < 1e-12);

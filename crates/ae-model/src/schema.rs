@@ -1,4 +1,4 @@
-//! Models of tables: the schema that a model carries, and rows whose gaps are filled.
+//! Models of tables: the schema that a model carries, and imputation of missing values.
 
 use ae_data::{BatchSource, Dataset, Schema};
 
@@ -7,11 +7,12 @@ use crate::model::{Autoencoder, expect_names};
 use crate::scale::Scaler;
 
 impl Autoencoder {
-    /// Gives the model the schema of the table that its features are made of. It is kept in the model file, and features that are 0 or 1
-    /// stay so whatever the scaling.
+    /// Sets the schema of the table that the features come from. It is kept in the model file, and
+    /// features that are 0 or 1 stay so whatever the scaling.
     ///
     /// # Errors
-    /// [`Error::Width`] unless the schema has as many features as the model, [`Error::Names`] if those that the model was trained on have other names.
+    /// [`Error::Width`] unless the schema has as many features as the model, [`Error::Names`] if the
+    /// model was trained on features with other names.
     pub fn set_schema(&mut self, schema: Schema) -> Result<(), Error> {
         let (expected, got) = (self.config.input_dim(), schema.width());
         if got != expected {
@@ -24,16 +25,18 @@ impl Autoencoder {
         Ok(())
     }
 
-    /// The schema of the table that its features are made of; none of a model of plain numbers.
+    /// The schema of the table that the features come from; `None` for a model of plain numbers.
     pub fn schema(&self) -> Option<&Schema> {
         self.schema.as_ref()
     }
 
-    /// The rows of `data` with every missing value filled in by the model, in the units of the data; known values stay as they are. Of
-    /// several `rounds`, each rebuilds the rows with what the one before has filled in.
+    /// Returns the rows of `data` with missing values imputed by the model, in the units of the data;
+    /// known values stay as they are. With several `rounds`, each reconstructs the rows as imputed by
+    /// the previous one.
     ///
     /// # Errors
-    /// As [`reconstruct`](Autoencoder::reconstruct); missing values are [`Error::NotFinite`] for a model that does not mask them.
+    /// As [`reconstruct`](Autoencoder::reconstruct); missing values are [`Error::NotFinite`] for a model
+    /// that does not mask them.
     pub fn filled(&self, data: &dyn BatchSource, rounds: usize) -> Result<Dataset, Error> {
         let features = self.config.input_dim();
         self.expect_rows(data)?;
@@ -52,7 +55,7 @@ impl Autoencoder {
         }
     }
 
-    /// The scaler with features that are 0 or 1 by the schema left as they are.
+    /// Makes the scaler leave features alone that are 0 or 1 according to the schema.
     pub(crate) fn keeping_indicators(&self, scaler: Scaler) -> Scaler {
         match &self.schema {
             Some(schema) => scaler.leaving(&schema.indicators()),

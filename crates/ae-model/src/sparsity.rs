@@ -1,4 +1,4 @@
-//! How sparse encodings are, and what they explain.
+//! How sparse encodings are, and how much variance they explain.
 
 use ae_data::BatchSource;
 
@@ -6,40 +6,44 @@ use crate::config::Latent;
 use crate::error::Error;
 use crate::model::{Autoencoder, targets_of};
 
-/// Rows that are encoded at a time: wide encodings of all rows at once could be larger than the memory.
+/// Rows encoded at a time: wide encodings of all rows might not fit in memory.
 const ROWS: usize = 1024;
 
-/// Measures of a sparse autoencoder on some rows.
+/// Sparsity and quality of encodings, measured on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Sparsity {
-    /// Mean over the rows of the number of values of an encoding that are not zero: "L0".
+    /// Mean number of values of an encoding that are not zero ("L0").
     pub active: f64,
-    /// Share of the features of the encoding that are zero in every row.
+    /// Fraction of the values of the encoding that are zero in every row.
     pub dead: f64,
-    /// `1 - Σ (x̂ - x)² / Σ (x - mean)²` over the scaled rows and features, the mean being that of each feature; 1 is perfect, and predicting the
-    /// mean is 0. Missing values do not count. NaN where all rows are the same.
+    /// `1 - Σ (x̂ - x)² / Σ (x - mean)²` over the scaled rows and features, with the mean of each
+    /// feature: 1 is perfect, 0 as good as predicting the mean. Missing values do not count. NaN if all
+    /// rows are the same.
     pub variance_explained: f64,
 }
 
 impl Autoencoder {
-    /// Whether the latent is top-k, so that encodings have zeros by design; a code penalty only makes values small.
+    /// Whether the latent is top-k, so that encodings contain zeros by design; a code penalty only makes
+    /// values small.
     pub fn is_sparse(&self) -> bool {
         matches!(self.config.latent(), Latent::TopK(_))
     }
 
-    /// Measures how sparse the encodings of `data` are, and how much of its variance they explain.
+    /// Measures how sparse the encodings of `data` are and how much of its variance they explain.
     ///
     /// # Errors
-    /// [`Error::NoRows`] for a source without rows, [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], or what reading `data` returns.
+    /// [`Error::NoRows`] for a source without rows, [`Error::Width`], [`Error::Names`],
+    /// [`Error::NotFinite`], [`Error::Targets`], or what reading `data` returns.
     pub fn sparsity(&self, data: &dyn BatchSource) -> Result<Sparsity, Error> {
         let (rows, features, code) = (data.rows(), self.config.input_dim(), self.config.encoding_dim());
         let mse = self.mse(data)?;
-        // What is explained is the variance of what should come out.
+        // The variance to explain is that of the expected output.
         let scaled = self.scaled(targets_of(data)?.unwrap_or(data))?;
         let mut ever = vec![false; code];
         let mut active = 0;
-        // Sums of the values and of their squares, about the first of them, so that no digits are lost to a large mean.
+        // Sums of values and their squares relative to the first value, so that a large mean costs no
+        // precision.
         let (mut sums, mut squares) = (vec![0.0; features], vec![0.0; features]);
         let mut known = vec![0usize; features];
         let mut origin = vec![f32::NAN; features];

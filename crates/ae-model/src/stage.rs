@@ -1,4 +1,4 @@
-//! What a row goes through on its way: dense layers, convolutions, and what is between them.
+//! The stages a row passes through: dense layers, convolutions, and what lies between them.
 
 use ae_kernels::activation::Epilogue;
 use ae_kernels::conv::Conv;
@@ -11,44 +11,45 @@ use ae_kernels::{Element, Isa};
 use crate::config::{CodePenalty, Gaussian, PoolKind, Revival};
 use crate::layer::Dense;
 
-/// One step of the way.
+/// One stage of a network.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
-    /// The layer of this index.
+    /// The dense layer with this index.
     Dense(usize),
     /// A convolution or transposed convolution.
     Conv(Convolution),
-    /// One pixel for each square of pixels.
+    /// Pooling: one pixel for each square of pixels.
     Pool(Pooling),
-    /// The mirror of a pooling.
+    /// Up-sampling, the mirror of a pooling.
     UpSample(Pool),
-    /// Draws codes from the posterior that the layer below says; outside training they are its means.
+    /// Samples codes from the posterior given by the layer below; outside training, returns its means.
     Gaussian(GaussianLatent),
-    /// Normalises the values of each row.
+    /// Layer normalisation of each row.
     Normalize(Normalize),
-    /// Drops values, in training.
+    /// Dropout, in training only.
     Dropout(Dropout),
-    /// Leaves the largest values of each row and makes the others zero.
+    /// Keeps the largest values of each row and zeroes the others.
     TopK(TopKLatent),
-    /// Leaves the largest values of the batch and makes the others zero; outside training those that reach a threshold.
+    /// Keeps the largest values of the batch and zeroes the others; outside training, keeps those that
+    /// reach a threshold.
     BatchTopK(BatchTopKLatent),
-    /// Leaves values as they are, for a price.
+    /// Passes values through and adds a penalty on them to the loss.
     Penalty(Penalty),
-    /// Leaves values as they are, for a price of how they change with the input.
+    /// Passes values through and adds a penalty on how they change with the input.
     Contraction(Contraction),
 }
 
 /// A convolution or transposed convolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Convolution {
-    /// The layer of this index has its parameters and its activation.
+    /// The index of the layer with its parameters and activation.
     pub(crate) layer: usize,
     pub(crate) map: Conv,
 }
 
 impl Convolution {
-    /// `x` `[inputs, batch]` to `y` `[outputs, batch]`, or to that of some of the pixels from `first` on, and to the slopes of the
-    /// activation where they are asked for. `layer` is the one with its parameters.
+    /// Computes `y` `[outputs, batch]` from `x` `[inputs, batch]`, or only some of its pixels from
+    /// `first` on, and the slopes of the activation if requested. `layer` holds the parameters.
     pub(crate) fn forward<T: Element>(
         &self,
         isa: Isa,
@@ -75,41 +76,43 @@ pub(crate) struct Pooling {
 pub(crate) struct GaussianLatent {
     pub(crate) dim: usize,
     pub(crate) settings: Gaussian,
-    /// Tells its random numbers from those of other stages.
+    /// Separates its random numbers from those of other stages.
     pub(crate) salt: u64,
 }
 
-/// The latent of a k-sparse autoencoder that chooses among the values of a whole batch.
+/// The latent of a k-sparse autoencoder that selects among the values of a whole batch.
 #[derive(Clone, Debug)]
 pub(crate) struct BatchTopKLatent {
     pub(crate) features: usize,
-    /// Values kept a row, in the mean.
+    /// Values kept per row, on average.
     pub(crate) k: usize,
-    /// Below it values are dropped outside training: the running mean of the smallest that batches kept.
+    /// The running mean of the smallest value kept per batch. Outside training, values below it are
+    /// dropped.
     pub(crate) threshold: f64,
-    /// Batches that it has seen.
+    /// Number of batches seen.
     pub(crate) batches: u64,
-    /// The smallest value that the last of them kept, 0 before: where to look for the next one, which changes no result.
+    /// The smallest value that the last batch kept, 0 before the first. Tells where to look for the next
+    /// one, which affects no result.
     pub(crate) last: f64,
 }
 
-/// What a batch leaves of the threshold at most. At first it is the mean of all batches.
+/// The largest decay of the threshold's running mean, which starts as the plain mean over all batches.
 const THRESHOLD_KEEP: f64 = 0.99;
-/// Batches after which it leaves so much.
+/// Number of batches at which the decay reaches [`THRESHOLD_KEEP`].
 const ENOUGH: u64 = 99;
 
 impl BatchTopKLatent {
-    /// That of a network which has seen no batch.
+    /// The latent of a network that has seen no batch.
     pub(crate) fn new(features: usize, k: usize) -> Self {
         BatchTopKLatent { features, k, threshold: 0.0, batches: 0, last: 0.0 }
     }
 
-    /// Goes on from the threshold that a trained network had.
+    /// Continues from the threshold of a trained network.
     pub(crate) fn resume(&mut self, threshold: f64) {
         (self.threshold, self.batches, self.last) = (threshold, ENOUGH, 0.0);
     }
 
-    /// Takes note of the smallest value that a batch has kept, where it is one.
+    /// Records the smallest value that a batch kept, if it is finite.
     pub(crate) fn follow(&mut self, least: Option<f64>) {
         let Some(least) = least.filter(|least| least.is_finite()) else { return };
         let keep = THRESHOLD_KEEP.min(self.batches as f64 / (self.batches + 1) as f64);
@@ -127,21 +130,21 @@ pub(crate) struct TopKLatent {
     pub(crate) revival: Option<Revival>,
 }
 
-/// How many times as many features as are kept a code must have for the sparse way to pay.
+/// How many times `k` the number of features must be for sparse computation to pay.
 const WIDER: usize = 4;
 
 impl TopKLatent {
-    /// Whether to compute active features only.
+    /// Whether to compute from active features only.
     pub(crate) fn is_wide(&self) -> bool {
         self.k.saturating_mul(WIDER) <= self.features
     }
 
-    /// Elements that a block of `rows` rows needs: the active features, and memory to find them.
+    /// Elements that a block of `rows` rows needs: the active features, and scratch memory to find them.
     pub(crate) fn memory<T: Element>(&self, rows: usize) -> usize {
         sparse::active_len(self.k * rows, rows) + sparse::scratch_len::<T>(self.k)
     }
 
-    /// The largest values of each row of `codes`, in the first elements of `memory`.
+    /// Selects the largest values of each row of `codes`, in the first elements of `memory`.
     pub(crate) fn select<'m, T: Element>(
         &self,
         isa: Isa,
@@ -161,16 +164,16 @@ pub(crate) struct Normalize {
     pub(crate) features: usize,
 }
 
-/// Dropout of a share of the values.
+/// Dropout of a fraction of the values.
 #[derive(Clone, Debug)]
 pub(crate) struct Dropout {
     pub(crate) share: f64,
     pub(crate) features: usize,
-    /// Tells its random numbers from those of other stages.
+    /// Separates its random numbers from those of other stages.
     pub(crate) salt: u64,
 }
 
-/// A penalty of the encoding.
+/// A penalty on the encoding.
 #[derive(Clone, Debug)]
 pub(crate) struct Penalty {
     pub(crate) features: usize,
@@ -185,7 +188,7 @@ pub(crate) struct Contraction {
 }
 
 impl GaussianLatent {
-    /// What its divergence costs when it has grown to `share` of its weight.
+    /// The divergence term, warmed up to the fraction `share` of its weight.
     pub(crate) fn divergence<T: Element>(&self, share: f64) -> Divergence<T> {
         let Gaussian { beta, free_bits, .. } = self.settings;
         Divergence { weight: T::from_f64(beta * share), free: T::from_f64(free_bits) }
@@ -193,7 +196,7 @@ impl GaussianLatent {
 }
 
 impl Stage {
-    /// The layer whose parameters and activation it has, if any.
+    /// The index of its layer, if it has parameters.
     pub(crate) fn layer(&self) -> Option<usize> {
         match self {
             Stage::Dense(layer) | Stage::Conv(Convolution { layer, .. }) => Some(*layer),
@@ -201,12 +204,12 @@ impl Stage {
         }
     }
 
-    /// Whether it works on images.
+    /// Whether it operates on images.
     pub(crate) fn is_of_images(&self) -> bool {
         matches!(self, Stage::Conv(_) | Stage::Pool(_) | Stage::UpSample(_))
     }
 
-    /// How many samples it makes of a row.
+    /// The number of samples it draws per row.
     pub(crate) fn copies(&self) -> usize {
         match self {
             Stage::Gaussian(latent) => latent.settings.samples,
@@ -214,12 +217,12 @@ impl Stage {
         }
     }
 
-    /// Whether it works on the values where they are.
+    /// Whether it operates in place.
     pub(crate) fn in_place(&self) -> bool {
         matches!(self, Stage::Penalty(_) | Stage::Contraction(_) | Stage::TopK(_) | Stage::BatchTopK(_))
     }
 
-    /// Whether it needs to have seen the whole batch before it can say what its values cost or which it keeps.
+    /// Whether it must see the whole batch before it can compute its penalty or select its values.
     pub(crate) fn awaits_batch(&self) -> bool {
         matches!(self, Stage::BatchTopK(_) | Stage::Penalty(Penalty { penalty: CodePenalty::Kl { .. }, .. }))
     }

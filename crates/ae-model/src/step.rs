@@ -1,17 +1,20 @@
 //! One training step, in two phases with one barrier between them.
 //!
-//! Phase 1, each block of rows: gather, scale and corrupt the rows; for each stage up: forward; the loss and the delta of the
-//! output; for each stage down: what phase 2 will need of the delta, and the delta below. A block stays in its core's cache.
-//! (A stage that needs to have seen the whole batch divides the phase in two.)
+//! Phase 1, for each block of rows: gathers, scales and corrupts the rows; runs the forward pass stage
+//! by stage; computes the loss and the delta of the output (deltas are gradients with respect to the
+//! argument of an activation); then runs the backward pass stage by stage, storing what phase 2 needs of
+//! each delta and computing the delta below. A block stays in its core's cache. (A stage that must see
+//! the whole batch splits the phase in two.)
 //!
-//! Phase 2, each range of the parameters: the sum of the gradient over the whole batch, and the update. (Convolutions, which have few
-//! parameters for their work, sum it over the rows of each batch panel in phase 1, and phase 2 sums over the panels.)
+//! Phase 2, for each range of parameters: sums the gradient over the whole batch and applies the update.
+//! (Convolutions, which have few parameters for their work, sum it over the rows of each batch panel in
+//! phase 1; phase 2 sums over the panels.)
 //!
-//! A batch of several blocks a thread goes through both phases in rounds, where it can: the sums of one are carried on to the next,
-//! and what phase 2 reads of the rows is still in a cache.
+//! A batch of several blocks per thread goes through both phases in rounds where possible: the sums of
+//! one round carry over to the next, and what phase 2 reads of the rows is still in cache.
 //!
-//! Every row and every parameter is computed by one task, in an order that depends on nothing but its place. How the
-//! products are computed, [`plain`], on [`tiles`] or from [`sparse`] codes, is a property of the plan.
+//! Every row and every parameter is computed by one task, in an order that depends only on its position.
+//! The plan determines how products are computed: [`plain`], on [`tiles`] or from [`sparse`] codes.
 
 mod acts;
 mod batch;
@@ -51,18 +54,21 @@ use plain::PlainPlan;
 use sparse::SparsePlan;
 use tiles::TilePlan;
 
-/// Multiply-adds of a phase, or of a product by itself, below which sharing it among threads costs more than it saves: break-even is at about 200,000, a few
-/// microseconds (AVX2, two threads, 100-50-10 with batches of 16 and 32).
+/// Multiply-adds of a phase, or of a single product, below which sharing it among threads costs more
+/// than it saves: break-even is at about 200,000, a few microseconds (AVX2, two threads, 100-50-10 with
+/// batches of 16 and 32).
 const WORTH_SHARING: usize = 1 << 18;
-/// What a row costs beside its products, in multiply-adds, however narrow it is: 50 ns for five values (AVX2).
+/// The cost of a row, however narrow, besides its products, in multiply-adds: 50 ns for five values
+/// (AVX2).
 const OF_A_ROW: usize = 1 << 11;
-/// Products of fewer rows take as long as those of so many: to read the weights, and to write them.
+/// Products of fewer rows take as long as those of this many: the weights must be read and written
+/// anyway.
 const FEWEST_ROWS: usize = 4;
 
 /// The arithmetic of a network: `f32` or `f64`.
 #[allow(private_bounds, reason = "closed: only these two have the steps that it stands for")]
 pub trait Arithmetic: Element + Compiled + Stored {
-    /// Its steps on tiles; a type without values where there are none.
+    /// Its steps on tiles; an uninhabited type if it has none.
     #[doc(hidden)]
     type Tiles: OnTiles<Self>;
 }
@@ -75,11 +81,12 @@ impl Arithmetic for f64 {
     type Tiles = Infallible;
 }
 
-/// The two phases for one way of computing products, and how it lays out the memory of a block of rows: `block_len` elements
-/// that phase 1 works in, and `kept_len` that only phase 2 reads.
+/// The two phases for one way of computing products, and the memory layout of a block of rows:
+/// `block_len` elements that phase 1 works in, and `kept_len` that only phase 2 reads.
 pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
     fn layout(&self) -> &Layout;
-    /// Goes through the stages of `pass` up, and where it reaches the last one, all the way down.
+    /// Runs the forward pass through the stages `pass` and, if they reach the last stage, the whole
+    /// backward pass.
     fn one_block(
         &self,
         network: &Network<T>,
@@ -88,23 +95,23 @@ pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
         block: &mut [T],
         kept: &mut [T],
     );
-    /// The block of rows at work, to look at its values.
+    /// A view of a block of rows, to read its values.
     fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T>;
-    /// Sums the gradients of a piece over the batch, and updates its parameters by the rule.
+    /// Sums the gradients of a piece over the batch and updates its parameters by `rule`.
     fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>);
 }
 
-/// Phases on tiles.
+/// [`Phases`] on tiles.
 pub(crate) trait OnTiles<T: Element>: ByActs<T> {
-    /// The plan for batches of up to `batch` rows, where the arithmetic has tiles.
+    /// The plan for batches of up to `batch` rows, if the arithmetic and the network support tiles.
     fn plan(network: &Network<T>, batch: usize, threads: usize, parts: Parts) -> Option<Self>;
     /// Whether the arithmetic has tiles.
     const THERE: bool;
-    /// Elements of memory that so many threads need to share products.
+    /// Elements of memory that `threads` threads need to share products.
     fn rooms_len(&self, threads: usize) -> usize;
-    /// Elements of the two areas of memory that [`OnTiles::encode`] needs.
+    /// Elements of the two memory areas that [`OnTiles::encode`] needs.
     fn encode_len(parts: Parts, inputs: usize, batch_panels: usize) -> [usize; 2];
-    /// The forward product of a layer by itself, for an even number of whole batch panels.
+    /// The forward product of a single layer, for an even number of whole batch panels.
     fn encode(
         isa: Isa,
         parts: Parts,
@@ -116,19 +123,20 @@ pub(crate) trait OnTiles<T: Element>: ByActs<T> {
     );
 }
 
-/// Sizes of the memory of a step.
+/// Sizes of a step's memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    /// Batch panels of a block.
+    /// Batch panels per block.
     block_panels: usize,
     block_len: usize,
-    /// Whether there is one block a thread, which no phase but the first looks at, instead of one for each of the batch's.
+    /// Whether there is only one block per thread, which only phase 1 reads, instead of one for each
+    /// block of the batch.
     reuses_blocks: bool,
     kept_len: usize,
     judged: Judged,
 }
 
-/// Where the loss and the squared error of each row are: among what is kept, or in a block.
+/// Where the loss and the squared error of each row are stored: in the kept memory or in the block.
 #[derive(Clone, Copy, Debug)]
 struct Judged {
     kept: bool,
@@ -136,8 +144,9 @@ struct Judged {
     squares: usize,
 }
 
-/// Whether splitting `f32` products for tiles is faster than computing them plainly, as measured: it costs work for every value
-/// between the layers, so the layers must be wide, and there must be rows for more than one pair of batch panels.
+/// Whether splitting `f32` products for tiles is faster than computing them plainly, according to
+/// measurements: splitting costs work for every value between the layers, so the layers must be wide,
+/// and there must be rows for more than one pair of batch panels.
 pub(crate) fn tiles_pay<T: Arithmetic>(network: &Network<T>, batch: usize) -> bool {
     const MULTIPLY_ADDS_A_VALUE: usize = 64;
     const ROWS: usize = 33;
@@ -153,8 +162,9 @@ pub(crate) fn tiles_pay<T: Arithmetic>(network: &Network<T>, batch: usize) -> bo
         && products >= MULTIPLY_ADDS_A_VALUE * values
 }
 
-/// How many of `total` panels a block has, at most `most`: as few blocks as can be, and as many for one thread as for another. Larger ones read
-/// the weights less often, which is worth more than what many blocks could even out between threads that are late.
+/// How many of `total` panels a block has, at most `most`: gives as few blocks as possible, and equally
+/// many to each thread. Larger blocks read the weights less often, which is worth more than what many
+/// small blocks could gain by evening out late threads.
 fn even_blocks(total: usize, threads: usize, most: usize) -> usize {
     let threads = threads.max(1);
     let rounds = total.div_ceil(most * threads).max(1);
@@ -169,55 +179,56 @@ enum Way<T: Arithmetic> {
     Sparse(SparsePlan),
 }
 
-/// Where everything of a step lies in memory, for batches of up to `batch` rows of one network.
+/// The memory layout of a step, for batches of up to `batch` rows of one network.
 #[derive(Clone, Debug)]
 pub(crate) struct StepPlan<T: Arithmetic> {
     batch: usize,
-    /// Rows of a round.
+    /// Rows per round.
     at_once: usize,
     threads: usize,
     way: Way<T>,
     layout: Layout,
-    /// Tasks of phase 2: ranges of the parameters, and the pieces of each.
+    /// Tasks of phase 2: ranges of the parameters, and the pieces of each range.
     ranges: DisjointRanges,
     pieces: Vec<Vec<Piece>>,
     multiply_adds_a_row: usize,
-    /// Values of a row among which the largest of the whole batch are chosen, where they are.
+    /// Values per row from which the largest of the whole batch are chosen; 0 if none are.
     chosen_among: usize,
 }
 
-/// The rows of the last round of a batch, and whether there were others before it.
+/// The number of rows in the last round of a batch, and whether that round was also the first.
 #[derive(Clone, Copy, Debug, Default)]
 struct LastRound {
     rows: usize,
     is_first: bool,
 }
 
-/// The memory of steps by one plan.
+/// The working memory of one plan's steps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arena<T> {
     blocks: AlignedBuf<T>,
     kept: AlignedBuf<T>,
-    /// Of products that threads share.
+    /// For products that threads share.
     rooms: AlignedBuf<T>,
-    /// Gradients summed over the rounds of a batch but the last, and what phase 2 is still to do of that.
+    /// Gradients summed over all rounds of a batch but the last, and the round left for phase 2.
     sums: AlignedBuf<T>,
     last_round: LastRound,
-    /// Of a stage that awaits the whole batch: means; or values to choose among, and the smallest one kept.
+    /// For a stage that awaits the whole batch: means, or values to choose from and the smallest kept.
     means: Vec<f64>,
     values: Vec<T>,
     least: Option<T>,
-    /// Of sparse codes.
+    /// For sparse codes.
     index: Index<T>,
-    /// Of the contractive penalty: squares of the columns of the encoder's weights, and sums of squared slopes, a panel row for each value of
-    /// the code.
+    /// For the contractive penalty: squared column norms of the encoder's weights, and sums of squared
+    /// slopes, one panel row per feature of the encoding.
     column_squares: Vec<T>,
     slopes: Vec<T>,
 }
 
 impl<T: Arithmetic> StepPlan<T> {
-    /// `threads` decides how many rows a block has, which no result depends on: a row is computed for itself, and a
-    /// parameter over all rows in their order. `parts` asks for tiles.
+    /// Plans steps on up to `batch` rows. `threads` determines how many rows a block has, which affects
+    /// no result: a row is computed by itself, and a parameter over all rows in their order. `parts`
+    /// requests tiles.
     pub(crate) fn new(network: &Network<T>, batch: usize, threads: usize, parts: Option<Parts>) -> Self {
         let parts = parts.filter(|_| T::Tiles::THERE);
         let way: Way<T> = if let Some(sparse) = SparsePlan::new(network, batch, threads, parts) {
@@ -245,12 +256,12 @@ impl<T: Arithmetic> StepPlan<T> {
         StepPlan { batch, at_once, threads, way, layout, ranges, pieces, multiply_adds_a_row, chosen_among }
     }
 
-    /// Rows of the largest batch.
+    /// The largest batch size, in rows.
     pub(crate) fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Memory for its steps.
+    /// Allocates the memory for its steps.
     pub(crate) fn arena(&self) -> Arena<T> {
         let blocks = panel_count::<T>(self.at_most()).div_ceil(self.layout.block_panels);
         let in_memory = if self.layout.reuses_blocks { blocks.min(self.threads.max(1)) } else { blocks };
@@ -275,7 +286,7 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
-    /// How many rows of a batch, at most, are in the arena at a time.
+    /// The most rows of a batch that are in the arena at a time.
     fn at_most(&self) -> usize {
         self.batch.min(self.at_once)
     }
@@ -289,8 +300,8 @@ impl<T: Arithmetic> StepPlan<T> {
         crew.for_work(work >= WORTH_SHARING)
     }
 
-    /// Phase 1, and in rounds but the last also phase 2 as far as gradients are summed: fills the arena with what phase 2 needs of the
-    /// batch. Gives the sums of its losses, in row order.
+    /// Runs phase 1 and, in all rounds but the last, the gradient sums of phase 2, leaving in the arena
+    /// what phase 2 needs of the batch. Returns the sums of the losses, in row order.
     pub(crate) fn rows_phase(
         &self,
         network: &Network<T>,
@@ -315,7 +326,7 @@ impl<T: Arithmetic> StepPlan<T> {
         totals
     }
 
-    /// The losses of the rows of a batch, one after the other.
+    /// Computes the loss of each row of a batch into `out`.
     pub(crate) fn losses(
         &self,
         network: &Network<T>,
@@ -332,7 +343,7 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
-    /// Phase 1 of a round.
+    /// Runs phase 1 of a round.
     fn round(&self, network: &Network<T>, crew: Crew<'_>, batch: Batch<'_, T>, arena: &mut Arena<T>) {
         let rows = batch.indices.len();
         assert!(rows <= self.at_most(), "{rows} rows in a plan for {}", self.batch);
@@ -363,7 +374,7 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
-    /// All stages up and down, in two passes where one awaits the whole batch.
+    /// Runs all stages forward and backward, in two passes if one of them awaits the whole batch.
     fn all_passes(&self, network: &Network<T>, crew: Crew<'_>, batch: Batch<'_, T>, arena: &mut Arena<T>) {
         let stages = network.stages.len();
         let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
@@ -387,7 +398,7 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
-    /// Takes every block of rows through the stages `pass`.
+    /// Runs every block of rows through the stages `pass`.
     fn pass(
         &self,
         network: &Network<T>,
@@ -409,7 +420,7 @@ impl<T: Arithmetic> StepPlan<T> {
             }
         };
         let (data, kept) = (arena.blocks.as_mut_slice(), &mut kept[..blocks * kept_len]);
-        // Fewer than there are threads have memory each.
+        // Batches with fewer blocks than threads always have memory for every block.
         if let Some(blocks) = data.get_mut(..blocks * block_len) {
             let memory = Memory { blocks, kept: &mut *kept, rooms: arena.rooms.as_mut_slice() };
             let shared = match &self.way {
@@ -430,19 +441,20 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
-    /// The smallest value that a top-k latent of batches kept of the batch that phase 1 left in `arena`.
+    /// The smallest value that a batch top-k latent kept in the batch that phase 1 left in `arena`.
     pub(crate) fn least_kept(&self, arena: &Arena<T>) -> Option<f64> {
         arena.least.map(Element::to_f64)
     }
 
-    /// Calls `each` with every feature of a sparse code that was active in a row of the batch that phase 1 left in `arena`, and its value.
+    /// Calls `each` with every feature of a sparse code, and its value, for each row of the batch that
+    /// phase 1 left in `arena` in which it was active.
     pub(crate) fn each_active(&self, rows: usize, arena: &Arena<T>, each: impl FnMut(u32, f64)) {
         if let Way::Sparse(plan) = &self.way {
             plan.each_active(rows, arena.blocks.as_slice(), each);
         }
     }
 
-    /// What is at `at` of each block, where it is judged, row by row.
+    /// The values at offset `at` of each block, in the memory that holds the losses, row by row.
     fn each(&self, at: usize, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
         let Layout { block_len, kept_len, judged, .. } = self.layout;
         let (memory, len) = if judged.kept { (&arena.kept, kept_len) } else { (&arena.blocks, block_len) };
@@ -456,21 +468,21 @@ impl<T: Arithmetic> StepPlan<T> {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Totals {
-    /// Of the losses, with what the stages cost.
+    /// Of the losses, including the penalties of stages.
     pub(crate) loss: f64,
-    /// Of the squared errors, over the features too.
+    /// Of the squared errors, summed over the features too.
     pub(crate) squares: f64,
 }
 
 impl Totals {
-    /// Adds those of other rows.
+    /// Adds the sums of other rows.
     pub(crate) fn add(&mut self, more: Totals) {
         self.loss += more.loss;
         self.squares += more.squares;
     }
 }
 
-/// Multiply-adds of the forward products of a row.
+/// Multiply-adds of the forward products for one row.
 fn multiply_adds<T: Element>(network: &Network<T>) -> usize {
     let mut copies = 1;
     let mut sum = 0;

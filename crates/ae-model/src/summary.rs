@@ -1,4 +1,4 @@
-//! Sizes of a model, for people.
+//! A readable summary of a model.
 
 use std::fmt;
 
@@ -6,23 +6,24 @@ use crate::config::{
     Activation, Config, Dropout, Gaussian, Image, Latent, Loss, Precision, TopK, WeightPenalty,
 };
 
-/// Architecture, parameters and compression of a model. Its `Display` is a few aligned lines.
+/// Architecture, parameter count and compression of a model. `Display` writes a few aligned lines.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Widths of all layers, input to output.
+    /// Widths from input to output: [`Config::layer_dims`].
     pub layer_dims: Vec<usize>,
-    /// The images that convolutions are between, the input first; none without convolutions.
+    /// Sizes of the images between convolutions and poolings, the input first; empty without them.
     pub images: Vec<Image>,
-    /// Activation of hidden layers and encoding.
+    /// Activation of hidden layers and the encoding.
     pub activation: Activation,
     /// Arithmetic.
     pub precision: Precision,
-    /// Weights and biases; tied weights count once.
+    /// Number of weights and biases; tied weights count once.
     pub parameters: usize,
-    /// Values of a row per value of its encoding.
+    /// Features per value of the encoding.
     pub compression: f64,
-    /// What is not plain about it: its latent, noise, penalties, dropout and loss, in words.
+    /// What distinguishes it from a plain autoencoder, in words: latent, noise, penalties, dropout,
+    /// loss.
     pub kind: Vec<String>,
 }
 
@@ -39,8 +40,8 @@ impl Summary {
         }
     }
 
-    /// The widths joined by dashes, the encoding in brackets: `64-32-[8]-32-64`. Those of images as their sizes:
-    /// `8x8x1-4x4x6-[8]-4x4x6-8x8x1`.
+    /// The widths joined by dashes, the encoding in brackets: `64-32-[8]-32-64`. Images appear with
+    /// their sizes: `8x8x1-4x4x6-[8]-4x4x6-8x8x1`.
     pub fn architecture(&self) -> String {
         let middle = self.layer_dims.len() / 2;
         let width = |(i, dim): (usize, &usize)| match self.images.get(i.min(2 * middle - i)) {
@@ -79,7 +80,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// What is not plain about a configuration.
+/// What distinguishes a configuration from a plain autoencoder.
 fn kind(config: &Config) -> Vec<String> {
     let mut words = Vec::new();
     if let Latent::Gaussian(Gaussian { beta, warm_up, free_bits, samples }) = config.latent() {
@@ -115,7 +116,7 @@ fn kind(config: &Config) -> Vec<String> {
     words
 }
 
-/// The number with a comma between groups of three digits.
+/// Formats a number with commas between groups of three digits.
 fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Rows in memory on their way into a step.
+//! Tables of rows in memory, the input of a step.
 
 use ae_data::{BatchSource, values_of};
 use ae_kernels::Isa;
@@ -7,15 +7,15 @@ use ae_kernels::par::Crew;
 
 use crate::error::Error;
 
-/// Rows of a piece that a thread checks.
+/// Rows per piece that a thread checks.
 const CHECKED_ROWS: usize = 128;
 
-/// Rows in row-major order, and what they should become where that is not themselves.
+/// Rows in row-major order, and their targets if these are not the rows themselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table<'a> {
-    /// What goes in.
+    /// The input rows.
     pub(crate) rows: &'a [f32],
-    /// As long, row for row.
+    /// The targets, row for row, of the same length.
     pub(crate) targets: Option<&'a [f32]>,
 }
 
@@ -26,30 +26,30 @@ impl<'a> From<&'a [f32]> for Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// What should come out, which errors are measured against.
+    /// The expected outputs, which errors are measured against.
     pub(crate) fn expected(self) -> &'a [f32] {
         self.targets.unwrap_or(self.rows)
     }
 
-    /// Rows `first..first + count`, each of so many values.
+    /// Rows `first..first + count`, each of `features` values.
     pub(crate) fn part(self, first: usize, count: usize, features: usize) -> Self {
         let part = |rows: &'a [f32]| &rows[first * features..][..count * features];
         Table { rows: part(self.rows), targets: self.targets.map(part) }
     }
 }
 
-/// Rows of a source that need not be in memory, some at a time.
+/// Reads rows from a source that need not be in memory, some at a time.
 pub(crate) struct Feed<'a> {
     data: &'a dyn BatchSource,
     targets: Option<&'a dyn BatchSource>,
-    /// All of it, where all of it is in memory.
+    /// The whole source, if all of it is in memory.
     whole: Option<Table<'a>>,
     staged: [Vec<f32>; 2],
     places: Vec<usize>,
 }
 
 impl<'a> Feed<'a> {
-    /// For up to `most` rows at a time of `data`, and of `targets` beside them.
+    /// Reads up to `most` rows of `data` at a time, and of `targets` alongside.
     pub(crate) fn new(data: &'a dyn BatchSource, targets: Option<&'a dyn BatchSource>, most: usize) -> Self {
         let whole = match (values_of(data), targets.map(values_of)) {
             (Some(rows), None) => Some(Table { rows, targets: None }),
@@ -61,12 +61,12 @@ impl<'a> Feed<'a> {
         Feed { data, targets, whole, staged, places: (0..most).collect() }
     }
 
-    /// Rows at a time at most.
+    /// The most rows that can be read at a time.
     pub(crate) fn most(&self) -> usize {
         self.places.len()
     }
 
-    /// A table that holds the rows `indices`, and where in it they are.
+    /// Returns a table that holds the rows `indices`, and their positions in it.
     pub(crate) fn rows<'s>(&'s mut self, indices: &'s [usize]) -> Result<(Table<'s>, &'s [usize]), Error> {
         if let Some(whole) = self.whole {
             return Ok((whole, indices));
@@ -87,7 +87,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// The first value that is not finite, as an error; NaN is none where values may be missing.
+/// Returns an error for the first value that is not finite. NaN is allowed if values may be missing.
 pub(crate) fn check_values(
     (isa, crew): (Isa, Crew<'_>),
     data: &dyn BatchSource,
@@ -96,7 +96,8 @@ pub(crate) fn check_values(
     may_miss: bool,
 ) -> Result<(), Error> {
     let features = data.features().max(1);
-    // Pieces at once and without a branch an element: positions are looked for only in those that are not fine.
+    // Whole pieces are checked in parallel, without a branch per element; only pieces that fail are
+    // searched for the position.
     let piece = CHECKED_ROWS * features;
     let mut fine = vec![true; table.len().div_ceil(piece)];
     crew.for_each_chunk(&mut fine, 1, |index, fine| {
@@ -114,7 +115,7 @@ pub(crate) fn check_values(
     Ok(())
 }
 
-/// The first value that is infinite, or NaN where none may be missing, and its place.
+/// Finds the first value that is infinite, or NaN where values may not be missing, and its position.
 pub(crate) fn first_wrong(values: &[f32], may_miss: bool) -> Option<(usize, f32)> {
     values.iter().copied().enumerate().find(|(_, x)| !(x.is_finite() || may_miss && x.is_nan()))
 }

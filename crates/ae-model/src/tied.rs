@@ -1,7 +1,9 @@
-//! Tied weights: those of the decoder's layers are the transposes of the encoder's, the last layer's of the first and so on.
+//! Tied weights: the weights of the decoder's layers are the transposes of the encoder's, the last
+//! layer's of the first, and so on.
 //!
-//! Both copies lie among the parameters, so that every product finds its weights where it looks for them. An update sums the gradients of
-//! both into the encoder's, leaves the decoder's at zero, and writes the transposes anew from what it has made of the encoder.
+//! The parameters hold both copies, so that every product finds its weights where it expects them. An
+//! update sums the gradients of both into the encoder's, zeroes the decoder's, and writes the transposes
+//! of the updated encoder weights to the decoder.
 
 use std::ops::Range;
 
@@ -11,17 +13,18 @@ use ae_kernels::{Element, Isa, tied, update};
 use crate::layer::Dense;
 use crate::network::{LayerParameters, Network};
 
-/// Parameters from which sharing such work among threads pays, about: moving them takes as long as waking a worker.
+/// Number of parameters from which sharing such work among threads roughly pays: moving them takes as
+/// long as waking a worker.
 const WORTH_SHARING: usize = 1 << 18;
 
-/// The layers of a network, encoder first, and how their parameters are worked on.
+/// The layers of a network, encoder first, and how to work on their parameters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layers<'a> {
     pub(crate) isa: Isa,
     pub(crate) layers: &'a [Dense],
-    /// Whether the decoder's weights are the encoder's.
+    /// Whether the decoder's weights are tied to the encoder's.
     pub(crate) tied: bool,
-    /// The layer whose lines of weights have norm 1.
+    /// The layer whose weight vectors (rows of the weights) have unit norm.
     pub(crate) unit_norm: Option<usize>,
 }
 
@@ -31,12 +34,13 @@ impl Layers<'_> {
         self.layers.get(self.layers.len() / 2).map_or(0, |layer| layer.range.start)
     }
 
-    /// Pairs of layers: the encoder's and the decoder's that is tied to it.
+    /// Pairs of an encoder layer and the decoder layer tied to it.
     fn pairs(&self) -> impl Iterator<Item = (&Dense, &Dense)> {
         self.layers.iter().zip(self.layers.iter().rev()).take(self.layers.len() / 2)
     }
 
-    /// The ranges of parameters that are learnt: all, or those of the encoder and the lines with the decoder's biases.
+    /// The ranges of independent parameters: all of them, or with tied weights those of the encoder and
+    /// the panel rows that hold the decoder's biases.
     pub(crate) fn free<T: Element>(&self) -> impl Iterator<Item = Range<usize>> {
         let all = self.layers.last().map_or(0, |layer| layer.range.end);
         let (first, rest) = if self.tied { (self.decoder(), self.layers.len() / 2) } else { (all, 0) };
@@ -47,7 +51,8 @@ impl Layers<'_> {
         std::iter::once(0..first).chain(biases)
     }
 
-    /// Adds what the parameters cost, `l1 Σ |w| + ½ l2 Σ w²`, to their gradients, and gives the norm of all.
+    /// Adds the gradients of the penalty `l1 Σ |w| + ½ l2 Σ w²` to those of the parameters; returns the
+    /// norm of the result.
     pub(crate) fn penalised_norm<T: Element>(
         &self,
         [l1, l2]: [f64; 2],
@@ -62,18 +67,19 @@ impl Layers<'_> {
         if squares.is_finite() {
             return squares.sqrt();
         }
-        // Single precision holds the gradients, but not all squares of them.
+        // Single precision can hold the gradients, but not all of their squares.
         let exactly = self.free::<T>().flat_map(|range| &gradients[range]).map(|g| g.to_f64() * g.to_f64());
         exactly.sum::<f64>().sqrt()
     }
 
-    /// What the parameters cost.
+    /// The penalty of the parameters, `l1 Σ |w| + ½ l2 Σ w²`.
     pub(crate) fn cost<T: Element>(&self, [l1, l2]: [f64; 2], parameters: &[T]) -> f64 {
         let of_one = |w: &T| l1 * w.to_f64().abs() + 0.5 * l2 * w.to_f64() * w.to_f64();
         self.free::<T>().flat_map(|range| &parameters[range]).map(of_one).sum()
     }
 
-    /// Moves the gradients of tied weights to the encoder's: its own and the transposes of the decoder's, which become zero.
+    /// Gathers the gradients of tied weights in the encoder's: adds the transposes of the decoder's,
+    /// which become zero.
     pub(crate) fn gather<T: Element>(&self, crew: Crew<'_>, gradients: &mut [T]) {
         if !self.tied {
             return;
@@ -111,12 +117,13 @@ impl Layers<'_> {
 }
 
 impl<T: Element> Network<T> {
-    /// The layer of the encoder that the weights of layer `index` are tied to.
+    /// The encoder layer that the weights of layer `index` are tied to.
     pub(crate) fn tied_to(&self, index: usize) -> Option<usize> {
         (self.tied && index >= self.encoder_layers).then(|| self.layers.len() - 1 - index)
     }
 
-    /// Where in row-major order the weights of layer `index` would not be those that they are tied to.
+    /// The row-major position of the first weight of layer `index` in `values` that differs from the
+    /// weight it is tied to.
     pub(crate) fn stray(&self, index: usize, values: &LayerParameters<T>) -> Option<usize> {
         let other = self.layer(self.tied_to(index)?);
         let LayerParameters { inputs, outputs, weights, .. } = values;

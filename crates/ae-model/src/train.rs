@@ -30,29 +30,29 @@ pub use range_test::RangeTest;
 pub(crate) use range_test::range_test;
 use stopping::{Divergence, Stopper};
 
-/// What training runs on. The rows `train` may come in any order.
+/// What a training runs on. The rows in `train` may be in any order.
 pub(crate) struct Task<'a> {
     pub(crate) config: &'a Config,
     pub(crate) data: &'a dyn BatchSource,
     pub(crate) train: Vec<usize>,
     pub(crate) validation: Vec<usize>,
     pub(crate) cancel: Option<&'a CancelToken>,
-    /// Who writes checkpoints.
+    /// Writes the checkpoints, if any.
     pub(crate) keeper: Option<Keeper<'a>>,
-    /// Where it goes on from.
+    /// The checkpoint to continue from.
     pub(crate) saved: Option<Saved>,
 }
 
-/// What a training came to.
+/// The outcome of a training.
 pub(crate) struct Trained {
     pub(crate) history: History,
-    /// Whether its last checkpoint could be written.
+    /// The result of writing the last checkpoint.
     pub(crate) written: Result<(), Error>,
 }
 
-/// How far a training is, and what it has seen.
+/// The progress of a training, and what it has observed.
 struct Progress<T> {
-    /// With the epochs that are over.
+    /// Includes the finished epochs.
     history: History,
     under_way: UnderWay,
     plateau: Plateau,
@@ -60,7 +60,7 @@ struct Progress<T> {
     stopper: Stopper<T>,
 }
 
-/// What is over of the epoch under way.
+/// The finished part of the current epoch.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UnderWay {
@@ -69,7 +69,7 @@ struct UnderWay {
     seconds: f64,
 }
 
-/// The share of the values that should come out of the rows that are not missing; never 0.
+/// The fraction of the rows' target values that are not missing; never 0.
 fn known_share(feed: &mut Feed<'_>, config: &Config, rows: &[usize]) -> Result<f64, Error> {
     let features = config.input_dim();
     if !config.mask_missing() || rows.is_empty() {
@@ -84,13 +84,13 @@ fn known_share(feed: &mut Feed<'_>, config: &Config, rows: &[usize]) -> Result<f
     Ok(known.max(1) as f64 / (rows.len() * features) as f64)
 }
 
-/// Rows of the validation part that are read at a time.
+/// Validation rows that are read at a time.
 const VALIDATION_ROWS: usize = 8192;
-/// Rows whose samples are in memory together, of which the first has random numbers of its own.
+/// Rows whose samples are in memory together; each such block has random numbers of its own.
 const JUDGED_ROWS: usize = 128;
 
-/// Trains the engine. On an error its weights are those of the moment of the error. Whatever happens, updates that follow have the
-/// configured learning rate and all of the KL divergence.
+/// Trains the engine. On an error, it keeps the weights of that moment. In any case, later updates use
+/// the configured learning rate and the full KL divergence.
 pub(crate) fn fit<T: Arithmetic>(
     engine: &mut Engine<T>,
     task: Task<'_>,
@@ -126,7 +126,7 @@ fn run<T: Arithmetic>(
     training.end()
 }
 
-/// A training at work.
+/// A training in progress.
 struct Training<'a, 'c, T: Arithmetic> {
     engine: &'a mut Engine<T>,
     task: Task<'a>,
@@ -137,24 +137,24 @@ struct Training<'a, 'c, T: Arithmetic> {
     sizes: Sizes,
     /// Updates so far.
     step: u64,
-    /// When the epoch under way began, and the seconds it had taken before that.
+    /// When work on the current epoch began in this run, and the seconds it had taken before.
     start: Instant,
     before: f64,
-    /// Loss and squared error of rows of the validation part.
+    /// Loss and squared error of validation rows.
     measured: Vec<[f64; 2]>,
-    /// What tells the losses of a variational model.
+    /// Computes the validation losses of a variational model.
     judge: Option<Judge<T>>,
 }
 
-/// Tells the loss of rows by samples of their encodings, which the posterior's mean alone would make too small: the same samples whenever it is
-/// asked, so that epochs differ by their weights alone.
+/// Computes the loss of rows from samples of their encodings; the posterior mean alone would
+/// underestimate it. The samples are the same every time, so epochs differ only by their weights.
 struct Judge<T: Arithmetic> {
     engine: Engine<T>,
     losses: Vec<f64>,
 }
 
 impl<T: Arithmetic> Judge<T> {
-    /// Random numbers that no update draws.
+    /// A step number that no update reaches, and so random numbers that no update draws.
     const TIME: u64 = 1 << 62;
 
     fn new(trained: &Engine<T>, config: &Config, rows: usize) -> Self {
@@ -165,7 +165,7 @@ impl<T: Arithmetic> Judge<T> {
         Judge { engine, losses: vec![0.0; rows] }
     }
 
-    /// The losses of rows, of which the first is row `first` of those that are judged.
+    /// Computes the losses of rows, the first of which is validation row `first`.
     fn losses(&mut self, crew: Crew<'_>, (table, indices): (Table<'_>, &[usize]), first: usize) -> &[f64] {
         let losses = &mut self.losses[..indices.len()];
         let blocks = indices.chunks(JUDGED_ROWS).zip(losses.chunks_mut(JUDGED_ROWS));
@@ -177,21 +177,21 @@ impl<T: Arithmetic> Judge<T> {
     }
 }
 
-/// What does not change during a training.
+/// Quantities that stay constant during a training.
 #[derive(Clone, Copy)]
 struct Sizes {
     batch_size: usize,
-    /// Batches of an epoch.
+    /// Batches per epoch.
     batches: usize,
-    /// Updates of all epochs.
+    /// Updates over all epochs.
     steps: u64,
     features: usize,
-    /// The share of the values that is known: of the rows to learn from, and of those set aside.
+    /// The fraction of values that are known: of the training rows, and of the validation rows.
     shares: [f64; 2],
 }
 
 impl Sizes {
-    /// Known values of so many rows with such a share of them.
+    /// The number of known values in `rows` rows of which the fraction `share` is known.
     fn known(&self, share: f64, rows: usize) -> f64 {
         share * (rows * self.features) as f64
     }
@@ -242,24 +242,25 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         Ok(Training { engine, task, crew, callbacks, feed, at, sizes, step, start, before, measured, judge })
     }
 
-    /// Goes to where the training is to go on from, if anywhere. Gives the epochs that are over.
+    /// Restores the checkpoint to continue from, if there is one. Returns the number of finished epochs.
     fn begin(&mut self) -> Result<usize, Error> {
         if let Some(saved) = self.task.saved.take() {
             self.at.recall(saved, self.engine);
             self.callbacks.iter_mut().for_each(|callback| callback.on_resume(&self.at.history.epochs));
         } else if let Some(keeper) = &mut self.task.keeper {
-            // Before any work: that it can be written, and whatever may happen before the next.
+            // Before any work, to find out early whether it can be written, and to have one whatever
+            // happens before the next.
             keeper.write(self.engine, &self.at, false)?;
         }
         let over = self.at.history.epochs.len();
         self.step = (over * self.sizes.batches + self.at.under_way.batches) as u64;
-        // The order of an epoch is made from that of the last one.
+        // Each epoch shuffles the order of the one before.
         (1..=over).for_each(|epoch| shuffle(&mut self.task.train, self.task.config, epoch));
         (self.start, self.before) = (Instant::now(), self.at.under_way.seconds);
         Ok(over)
     }
 
-    /// An epoch; gives why training ends with it, if it does.
+    /// Runs an epoch; returns why training ends with it, if it does.
     fn epoch(&mut self, epoch: usize) -> Result<Option<StopReason>, Error> {
         self.engine.use_mean(false);
         shuffle(&mut self.task.train, self.task.config, epoch);
@@ -271,7 +272,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         let record = self.record(epoch, validation);
         let (at, config) = (&mut self.at, self.task.config);
         at.divergence.after_epoch(epoch, self.sizes.batches, &record)?;
-        // A training loss that grows because its KL divergence counts more from epoch to epoch says nothing yet.
+        // During the warm-up of the KL divergence, a training loss that grows says nothing yet.
         if !self.task.validation.is_empty() || epoch > config.latent().warm_up() {
             at.plateau.after_epoch(config.schedule(), record.monitored());
             at.stopper.after_epoch(&record, self.engine);
@@ -287,7 +288,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         Ok(at.stopper.has_waited(epoch).then_some(StopReason::EarlyStopping))
     }
 
-    /// The batches of an epoch that are left; gives why training ends before the last, if it does.
+    /// Runs the remaining batches of an epoch; returns why training ends before the last, if it does.
     fn batches(&mut self, epoch: usize) -> Result<Option<StopReason>, Error> {
         let Sizes { batch_size, batches, shares: [known, _], .. } = self.sizes;
         for batch in self.at.under_way.batches..batches {
@@ -321,13 +322,13 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         Ok(None)
     }
 
-    /// The learning rate of the update after so many.
+    /// The learning rate of the update that follows `step` updates.
     fn learning_rate(&self, step: u64) -> f64 {
         let config = self.task.config;
         config.learning_rate() * (config.schedule().factor(step, self.sizes.steps) * self.at.plateau.factor())
     }
 
-    /// The losses of the validation part.
+    /// Sums the losses and squared errors of the validation rows.
     fn validate(&mut self) -> Result<Totals, Error> {
         let mut totals = Totals::default();
         if let Some(judge) = &mut self.judge {
@@ -369,7 +370,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         }
     }
 
-    /// Leaves the engine with the weights to be used, and the last checkpoint.
+    /// Leaves the engine with the weights to use, and writes the last checkpoint.
     fn end(mut self) -> Result<Trained, Error> {
         self.engine.use_mean(true);
         if self.at.under_way.batches > 0 {
@@ -379,7 +380,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         let written = keeper.map_or(Ok(()), |keeper| keeper.write(self.engine, &self.at, true));
         let Progress { mut history, stopper, .. } = self.at;
         history.kept_epoch = history.epochs.last().map_or(0, |record| record.epoch);
-        // However it ended: a checkpoint has what training goes on from.
+        // However training ended: the checkpoint holds the state to continue from.
         if let Some(best) = stopper.best_epoch() {
             stopper.restore(self.engine);
             history.kept_epoch = best;
@@ -388,7 +389,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
     }
 }
 
-/// Puts the rows of the last epoch in the order of the next one.
+/// Shuffles the rows from the order of the last epoch into that of `epoch`.
 fn shuffle(rows: &mut [usize], config: &Config, epoch: usize) {
     rows.shuffle(&mut init::generator(config.seed(), Purpose::Shuffle { epoch: epoch as u64 }));
 }

@@ -1,4 +1,4 @@
-//! Training one batch at a time, for programs that bring their own loop.
+//! Training one batch at a time, for programs with their own training loop.
 
 use ae_data::DataError;
 use ae_kernels::Isa;
@@ -13,13 +13,15 @@ use crate::scale::Scaler;
 use crate::step::{Arithmetic, Totals};
 use crate::table::{Table, first_wrong};
 
-/// A network without scaler or epochs: rows in memory, one update a call, nothing allocated once warm.
+/// Trains a network batch by batch, without scaler or epochs: each call makes one update from rows in
+/// memory and allocates nothing once warm.
 ///
-/// Use [`crate::Autoencoder`] unless the loop around the updates is yours; [`crate::Autoencoder::from_layers`] makes one of what a
-/// trainer has learnt. `T` is the arithmetic, `f32` or `f64`,
-/// whatever the configuration's precision says; its schedule, epochs and running mean of the weights have no part in it.
+/// Use [`crate::Autoencoder`] unless you need your own training loop;
+/// [`crate::Autoencoder::from_layers`] makes one from the trained layers. `T` is the arithmetic, `f32`
+/// or `f64`, regardless of the configured precision. The configured schedule, epochs and running mean of
+/// the weights have no effect.
 ///
-/// A clone goes on by itself from where this one is: the same updates make both the same.
+/// A clone continues independently from the same state: the same updates keep both equal.
 ///
 /// ```
 /// use ae_model::{Autoencoder, Config, Isa, Optimizer, Scaler, Trainer};
@@ -44,22 +46,24 @@ pub struct Trainer<T: Arithmetic> {
 }
 
 impl<T: Arithmetic> Trainer<T> {
-    /// A network with weights drawn from the seed. `threads` as for [`crate::Autoencoder::set_threads`].
+    /// Creates a network with weights drawn from the seed. `threads` as for
+    /// [`crate::Autoencoder::set_threads`].
     ///
     /// # Errors
-    /// [`Error::Pool`] for zero threads or if they cannot be started.
+    /// [`Error::Pool`] for zero threads, or if they cannot be started.
     pub fn new(config: &Config, isa: Isa, threads: Option<usize>) -> Result<Self, Error> {
         let features = config.input_dim();
         let engine = Engine::new(isa, config, &Scaler::identity(features));
         Ok(Trainer { engine, pool: Pool::new(threads)?, features })
     }
 
-    /// Chooses how the products of `f32` steps are computed, where the fastest way is not wanted. Without effect in `f64`.
+    /// Chooses how the products of `f32` steps are computed, if not the fastest way. No effect for
+    /// `f64`.
     pub fn set_products(&mut self, products: Products) {
         self.engine.set_products(products);
     }
 
-    /// Runs `work` with the trainer and its threads at hand.
+    /// Runs `work` with a session of the trainer and its threads.
     pub fn enter<R>(&mut self, work: impl FnOnce(&mut Session<'_, T>) -> R) -> R {
         work(&mut Session { crew: self.pool.crew(), engine: &mut self.engine, features: self.features })
     }
@@ -69,12 +73,13 @@ impl<T: Arithmetic> Trainer<T> {
         (0..self.engine.network.layers.len()).map(|index| self.engine.network.layer(index)).collect()
     }
 
-    /// Sets the weights and bias of layer `index`. Where weights are tied, those of the decoder follow the encoder's. Vectors that are kept at
-    /// norm 1 are so again after the next update.
+    /// Sets the weights and bias of layer `index`. Tied weights of the decoder follow the encoder's.
+    /// Vectors kept at norm 1 are normalised again by the next update.
     ///
     /// # Errors
-    /// [`Error::NoSuchLayer`]; [`Error::LayerShape`] for other sizes than the layer's; [`Error::Parameter`] for one that is not finite; [`Error::NotTied`] for weights of the decoder that are
-    /// not the transpose of those that they are tied to.
+    /// [`Error::NoSuchLayer`]; [`Error::LayerShape`] for sizes other than the layer's;
+    /// [`Error::Parameter`] for a parameter that is not finite; [`Error::NotTied`] for decoder weights
+    /// that are not the transpose of those they are tied to.
     pub fn set_layer(&mut self, index: usize, values: &LayerParameters<T>) -> Result<(), Error> {
         self.engine.network.check_layer(index, values)?;
         self.engine.set_layer(index, values);
@@ -82,7 +87,7 @@ impl<T: Arithmetic> Trainer<T> {
     }
 }
 
-/// A [`Trainer`] with its threads.
+/// A [`Trainer`] at work with its threads, see [`Trainer::enter`].
 #[derive(Debug)]
 pub struct Session<'a, T: Arithmetic> {
     engine: &'a mut Engine<T>,
@@ -91,7 +96,7 @@ pub struct Session<'a, T: Arithmetic> {
 }
 
 impl<T: Arithmetic> Session<'_, T> {
-    /// Sets the learning rate of the next updates.
+    /// Sets the learning rate of subsequent updates.
     ///
     /// # Errors
     /// [`Error::Config`] unless it is above 0 and at most 1,000,000.
@@ -101,32 +106,38 @@ impl<T: Arithmetic> Session<'_, T> {
         Ok(())
     }
 
-    /// One update from the rows `indices` of the row-major `table`, `[_, input_dim]`; returns the mean of `(x̂ - x)²` over
-    /// them before it, missing values counting as 0. The first call with a larger batch than any before makes room for it; all others allocate
-    /// nothing.
+    /// Runs one update on the rows `indices` of the row-major `table`, `[_, input_dim]`.
+    ///
+    /// Returns the mean of `(x̂ - x)²` over them before the update, missing values counting as 0.
+    /// Allocates memory in the first call with a larger batch than any before, or with one so small that
+    /// it is computed another way; all other calls allocate nothing.
     ///
     /// # Errors
-    /// [`Error::Data`] if the table is not whole rows; [`Error::LossNotFinite`] if an update before has taken the parameters out of reach,
-    /// when this one has been made too; [`Error::RowIndex`] for an index beyond it; [`Error::NoRows`] for an
-    /// empty batch; [`Error::NotFinite`] for an infinite value in one of these rows, or NaN where the configuration does not say that it is a
-    /// missing one. After all of these but [`Error::LossNotFinite`] nothing has changed.
+    /// [`Error::Data`] if the table is not a whole number of rows; [`Error::RowIndex`] for an index
+    /// beyond it; [`Error::NoRows`] for an empty batch; [`Error::NotFinite`] for an infinite value in
+    /// one of these rows, or for NaN unless the configuration declares it a missing value. Nothing has
+    /// changed then. [`Error::LossNotFinite`] if an earlier update has driven the parameters so far that
+    /// the error overflows; this update has been made as well.
     pub fn train_batch(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
         self.train(table.into(), indices)
     }
 
-    /// As [`Session::train_batch`] where row `i` of `inputs` should become row `i` of `targets`, which is as long: `x` in the
-    /// error is the target. A session that changes from one to the other makes room anew.
+    /// Like [`Session::train_batch`], but row `i` of `inputs` should become row `i` of `targets`, which
+    /// has the same length: `x` in the error is the target. Switching between the two reallocates
+    /// memory.
     ///
     /// # Errors
-    /// As [`Session::train_batch`], and [`Error::Width`] for targets of another length.
+    /// As [`Session::train_batch`], and [`Error::Width`] for targets of a different length.
     pub fn train_pairs(&mut self, inputs: &[f32], targets: &[f32], indices: &[usize]) -> Result<f64, Error> {
         self.train(Table { rows: inputs, targets: Some(targets) }, indices)
     }
 
-    /// The objective of the rows, `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²` unless the configuration says otherwise, and its
-    /// gradient by every parameter, shaped like [`Trainer::layers`]. What is drawn at random is that of the next update: the same in
-    /// every call before it. The gradient of tied weights is at the encoder's; at the decoder's copies of them it is zero. That of
-    /// vectors which are kept at norm 1 is whole, with what they have along them.
+    /// Computes the objective over the rows, `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²` unless configured
+    /// otherwise, and its gradient with respect to every parameter, shaped like [`Trainer::layers`].
+    ///
+    /// Random numbers are those of the next update, so repeated calls before it agree. The gradient of
+    /// tied weights is at the encoder's; at the decoder's copies it is zero. That of vectors kept at
+    /// norm 1 is complete, including its component along each vector.
     ///
     /// # Errors
     /// As [`Session::train_batch`].
@@ -138,7 +149,7 @@ impl<T: Arithmetic> Session<'_, T> {
         self.gradients_of(table.into(), indices)
     }
 
-    /// As [`Session::gradients`] for pairs of rows.
+    /// Like [`Session::gradients`], for pairs of rows as in [`Session::train_pairs`].
     ///
     /// # Errors
     /// As [`Session::train_pairs`].
@@ -207,8 +218,8 @@ impl<T: Arithmetic> Session<'_, T> {
     }
 }
 
-/// What a [`Session`] does with its engine, compiled in this crate for either type: the loops of all kernels are behind it, which a
-/// generic function would compile again in every program that calls it.
+/// The engine calls of a [`Session`], compiled in this crate for both types: generic functions would
+/// compile the loops of all kernels again in every program that calls them.
 pub(crate) trait Compiled: Sized {
     fn train_batch(engine: &mut Engine<Self>, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals
     where

@@ -1,7 +1,9 @@
-//! Decoder vectors of norm 1: what each value of the encoding adds to the outputs of the layer above it, a line of its weights.
+//! Decoder vectors kept at unit norm. A decoder vector is a row of the decoder's weights: what one value
+//! of the encoding adds to the outputs.
 //!
-//! Without it a price of the encoding is evaded by small codes and long vectors. What a gradient has along a vector would be undone by the
-//! normalisation that follows, but not its trace in the state of Adam or of momentum, so it is removed before the rule sees it, as in
+//! Without the constraint, a penalty on the encoding is evaded by small codes and long vectors. The
+//! normalisation after each update would undo a gradient component along a vector, but not its trace in
+//! the state of Adam or momentum, so the component is removed before the update rule sees it, as in
 //! Bricken et al. 2023 ("Towards Monosemanticity", on training) and Gao et al. 2024.
 
 use ae_kernels::par::Crew;
@@ -9,13 +11,15 @@ use ae_kernels::{Element, unit};
 
 use crate::tied::Layers;
 
-/// Lines of a task.
+/// Vectors per task.
 const LINES: usize = 64;
-/// Parameters from which sharing such work among threads pays, about: reading them takes as long as waking a worker.
+/// Number of parameters from which sharing such work among threads roughly pays: reading them takes as
+/// long as waking a worker.
 const WORTH_SHARING: usize = 1 << 18;
 
 impl Layers<'_> {
-    /// Removes from the gradients of the decoder's vectors what they have along them. `lines` has room for one value a vector.
+    /// Removes from the gradients of the decoder's vectors their components along the vectors. `lines`
+    /// has room for one value per vector.
     pub(crate) fn remove_along<T: Element>(
         &self,
         crew: Crew<'_>,
@@ -44,7 +48,7 @@ impl Layers<'_> {
         });
     }
 
-    /// Scales the decoder's vectors to norm 1. One that has none, or is not finite, stays as it is.
+    /// Scales the decoder's vectors to unit norm, except those whose norm is zero or not finite.
     pub(crate) fn normalise<T: Element>(&self, crew: Crew<'_>, parameters: &mut [T], lines: &mut [T]) {
         let Some(layer) = self.unit_norm else { return };
         let layer = &self.layers[layer];

@@ -1,4 +1,4 @@
-//! What only variational autoencoders can do: make rows of their own, and say how likely rows are.
+//! What only variational autoencoders can do: generate rows and estimate the likelihood of rows.
 
 use ae_data::{BatchSource, Dataset};
 use ae_kernels::noise::{self, Stream};
@@ -13,21 +13,25 @@ use crate::model::{AnyEngine, Autoencoder, known_values};
 use crate::scale::Scaler;
 use crate::step::{self, Arithmetic};
 
-/// Rows whose samples are in memory together.
+/// Rows whose samples are in memory at the same time.
 const ROWS: usize = 128;
-/// Samples of a row that are.
+/// Samples per row that are in memory at the same time.
 const SAMPLES: usize = 50;
-/// Most rows that are made up at once.
+/// Largest number of rows generated at once.
 const MOST_ROWS: usize = 1_000_000_000;
-/// Most samples of a row in all.
+/// Largest total number of samples per row.
 const MOST_SAMPLES: usize = 1_000_000;
 
 impl Autoencoder {
-    /// Makes `rows` rows up, in the units of the data: decodes encodings drawn from the prior, `N(0, 1)` in each dimension.
-    /// For a seed rows agree on every CPU up to the rounding of the decoder, and more rows begin with the same ones.
+    /// Generates `rows` rows, in the units of the data, by decoding encodings drawn from the prior,
+    /// `N(0, 1)` in each dimension.
+    ///
+    /// For a given seed, rows agree across CPUs up to rounding in the decoder, and asking for more rows
+    /// yields the same first ones.
     ///
     /// # Errors
-    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more than 10⁹ rows.
+    /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more
+    /// than 10⁹ rows.
     pub fn generate(&self, rows: usize, seed: u64) -> Result<Dataset, Error> {
         self.expect_variational("generating rows")?;
         crate::config::in_range("rows", rows, 0, MOST_ROWS)?;
@@ -41,13 +45,17 @@ impl Autoencoder {
         self.decode(&Dataset::new(codes, dim)?)
     }
 
-    /// An estimate of `ln p(x)` of each row, `[rows]`, in nats, from so many `samples` of its encoding: the bound of Burda et al. 2015, eq. 8,
-    /// which is below it in expectation and nears it with more samples. `p(x | z)` is what the loss says of the scaled features:
-    /// Bernoulli for [`Loss::Bce`], a Gaussian for [`Loss::GaussianNll`], a Gaussian of variance 1 for [`Loss::Mse`] and [`Loss::SigmoidMse`].
+    /// Estimates `ln p(x)` of each row, `[rows]`, in nats, from `samples` samples of its encoding.
+    ///
+    /// The estimate is the bound of Burda et al. 2015, eq. 8, which is too low in expectation and
+    /// tightens with more samples. The loss defines `p(x | z)` of the scaled features: Bernoulli for
+    /// [`Loss::Bce`], a Gaussian for [`Loss::GaussianNll`], a Gaussian of variance 1 for [`Loss::Mse`]
+    /// and [`Loss::SigmoidMse`].
     ///
     /// # Errors
-    /// [`Error::NotVariational`]; [`Error::Config`] for a loss that is no likelihood or for samples out of 2 to 1,000,000;
-    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
+    /// [`Error::NotVariational`]; [`Error::Config`] for a loss that is not a likelihood or for `samples`
+    /// outside 2 to 1,000,000; [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading
+    /// `data` returns.
     pub fn log_likelihood(
         &self,
         data: &dyn BatchSource,
@@ -57,7 +65,7 @@ impl Autoencoder {
         self.expect_variational("a likelihood")?;
         let features = self.config().input_dim();
         self.expect_rows(data)?;
-        // Of each value that is known.
+        // Per known value.
         let constant = match self.config().loss() {
             Loss::Bce | Loss::GaussianNll => 0.0,
             Loss::Mse | Loss::SigmoidMse => -0.5 * (2.0 * std::f64::consts::PI).ln(),
@@ -96,15 +104,15 @@ impl Autoencoder {
     fn expect_variational(&self, what: &'static str) -> Result<(), Error> {
         match self.config().latent() {
             Latent::Gaussian(_) => Ok(()),
-            Latent::Plain => Err(Error::NotVariational { what, latent: "a plain one" }),
-            Latent::TopK(_) => Err(Error::NotVariational { what, latent: "its largest values" }),
+            Latent::Plain => Err(Error::NotVariational { what, latent: "plain" }),
+            Latent::TopK(_) => Err(Error::NotVariational { what, latent: "top-k" }),
         }
     }
 }
 
-/// Passes over rows, each with some of the samples.
+/// Importance-weighted estimates, in several passes over the rows with some of the samples each.
 struct Weighing<T: Arithmetic> {
-    /// How many passes, with how many samples each, and what makes them.
+    /// Number of passes, samples per pass, and the engine for them.
     passes: Vec<(usize, usize, Engine<T>)>,
     samples: usize,
 }
@@ -116,7 +124,7 @@ impl<T: Arithmetic> Weighing<T> {
         let engine = |samples: usize| {
             let mut engine = Engine::new(trained.network.isa, &config.weighing(samples, seed), scaler);
             engine.take_weights(trained);
-            // One way for all: what a row is worth does not depend on how many rows come with it.
+            // The same arithmetic for all: a row's result must not depend on how many rows come with it.
             let on_tiles = step::tiles_pay(&engine.network, ROWS);
             engine.set_products(if on_tiles { Products::Split } else { Products::Plain });
             engine
@@ -127,7 +135,7 @@ impl<T: Arithmetic> Weighing<T> {
         Weighing { passes, samples }
     }
 
-    /// `ln` of the mean weight of the samples of each row.
+    /// Computes `ln` of the mean importance weight of each row's samples.
     fn run(&mut self, crew: Crew<'_>, first: usize, table: &[f32], out: &mut [f64]) {
         let features = table.len() / out.len().max(1);
         let mut losses = [0.0; ROWS];
@@ -135,7 +143,7 @@ impl<T: Arithmetic> Weighing<T> {
         let total = self.samples as f64;
         for (block, (table, out)) in table.chunks(ROWS * features).zip(out.chunks_mut(ROWS)).enumerate() {
             let (losses, indices) = (&mut losses[..out.len()], &indices[..out.len()]);
-            // Each pass over each block has random numbers of its own.
+            // Each pass over each block has its own random numbers.
             let mut time = ((first / ROWS + block) * MOST_SAMPLES) as u64;
             out.fill(f64::NEG_INFINITY);
             for (times, samples, engine) in &mut self.passes {

@@ -1,4 +1,4 @@
-//! One update of a network small enough to follow with a pencil.
+//! One update of a network small enough to compute by hand.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -39,7 +39,7 @@ fn gradients_by_hand() {
     assert_eq!(gradients[0].bias, [0.875 / 2.0]);
 }
 
-/// What penalties of the encoding add to the objective.
+/// What penalties on the encoding add to the objective.
 #[test]
 fn penalties_by_hand() {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
@@ -62,10 +62,10 @@ fn penalties_by_hand() {
     };
     let codes = [sigmoid(1.5), sigmoid(-1.75)];
     let without = objective(None);
-    // 0.3 |a|, the mean over the rows.
+    // 0.3 |a|, averaged over the rows.
     let l1 = objective(Some(CodePenalty::L1 { weight: 0.3 }));
     assert!((l1 - without - 0.3 * (codes[0] + codes[1]) / 2.0).abs() < 1e-12, "{l1} {without}");
-    // 0.7 KL(0.1 ‖ ρ), ρ the mean of the code.
+    // 0.7 KL(0.1 ‖ ρ), where ρ is the mean of the code.
     let rho = (codes[0] + codes[1]) / 2.0;
     let divergence = 0.1 * (0.1 / rho).ln() + 0.9 * (0.9 / (1.0 - rho)).ln();
     let kl = objective(Some(CodePenalty::Kl { weight: 0.7, target: 0.1 }));
@@ -94,11 +94,11 @@ fn bad_batches_are_errors() {
         results.into_iter().map(|result| result.unwrap_err().to_string()).collect()
     });
     assert!(messages[0].starts_with("there are no rows"), "{messages:?}");
-    assert_eq!(messages[1], "row index 2 is beyond a table of 2 rows");
+    assert_eq!(messages[1], "row index 2 is out of range for a table of 2 rows");
     assert!(messages[2].contains("whole rows of 2"), "{messages:?}");
 }
 
-/// What the error norms mean, on an untrained network with an identity scaler.
+/// The error norms, on an untrained network with an identity scaler.
 #[test]
 fn error_norms() {
     let config = Config::builder(2)

@@ -1,5 +1,5 @@
-//! A training that is stopped and goes on comes to the bits of one that is not, whatever it is made of; and never goes on from the checkpoint
-//! of another one.
+//! A training that is stopped and resumed gives the same bits as one that is not, in every
+//! configuration, and never resumes from the checkpoint of a different training.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
@@ -22,7 +22,7 @@ fn rows(seed: u64) -> Dataset {
     Dataset::new(SplitMix64::new(seed).uniform_f32s(100 * FEATURES, 0.0, 1.0), FEATURES).unwrap()
 }
 
-/// Eleven updates an epoch, four epochs.
+/// Eleven updates per epoch, four epochs.
 fn base() -> ConfigBuilder {
     Config::builder(FEATURES)
         .optimizer(Optimizer::Sgd)
@@ -39,7 +39,7 @@ fn wide() -> ConfigBuilder {
     base().hidden_dims([]).encoding_dim(80).activation(Activation::Relu)
 }
 
-/// Ends training after some updates; keeps what it was told.
+/// Stops training after some updates; records what it was told on resuming.
 #[derive(Default)]
 struct Stop {
     after: usize,
@@ -63,7 +63,7 @@ fn model(config: &Config, threads: usize) -> Autoencoder {
     model
 }
 
-/// All that is to be equal: the bits of the weights, as a fingerprint, and the epochs without their times.
+/// What must be equal: a fingerprint of the weights' bits, and the epochs without their times.
 fn outcome(model: &Autoencoder, history: &History) -> (u64, History) {
     let layers = model.layers();
     let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));
@@ -78,7 +78,8 @@ fn whole(config: &Config, data: &dyn BatchSource) -> (u64, History) {
     outcome(&model, &history)
 }
 
-/// Trains, each time with a new model, until nothing stops it any more; after each stop so many updates more.
+/// Trains, with a new model after each stop, until training finishes; `updates` cycles through the
+/// number of updates between stops.
 fn in_parts(config: &Config, data: &dyn BatchSource, path: &Path, updates: &[usize]) -> (u64, History) {
     for part in 0.. {
         let mut model = model(config, 1 + part % 3);
@@ -162,7 +163,7 @@ fn every_kind_goes_on_as_if_nothing_had_been() {
         assert_eq!(slower, config.schedule() != Schedule::Constant, "{kind}");
         let path = folder.path().join(format!("{number}.checkpoint"));
         assert_eq!(in_parts(config, &data, &path, &[5, 17, 1, 11]), expected, "{kind}");
-        // What is finished already comes to the same at once.
+        // Resuming a finished training gives the same result at once.
         let mut again = model(config, 2);
         let mut stop = Stop { after: 1, resumed: Vec::new() };
         let history = again.fit_resumable(&data, &Checkpoints::at(&path), &mut [&mut stop]).unwrap();
@@ -192,12 +193,12 @@ fn pairs_and_models_that_start_at_others_go_on() {
     let mut rest = Autoencoder::continuing(config.clone(), &first).unwrap();
     let history = rest.fit_resumable(&data, &checkpoints, &mut []).unwrap();
     assert_eq!(outcome(&rest, &history), expected);
-    // The same settings and rows from other weights are another training.
+    // The same settings and rows with other initial weights are another training.
     let error = model(&config, 1).fit_resumable(&data, &checkpoints, &mut []).unwrap_err();
     assert!(matches!(error, Error::OtherTraining { .. }), "{error}");
 }
 
-/// Copies the checkpoint after an update, as if the program had ended there without a word.
+/// Copies the checkpoint after an update, as if the process had been killed there.
 struct Killed<'a> {
     at: usize,
     from: &'a Path,
@@ -221,7 +222,7 @@ fn what_was_written_before_a_crash_is_enough() {
     let data = rows(1);
     let config = base().optimizer(Optimizer::ADAM).ema(0.9).build().unwrap();
     let expected = whole(&config, &data);
-    // In the midst of an epoch, after its last update, and after the first of the next.
+    // In the middle of an epoch, after its last update, and after the first of the next.
     for at in [4, 11, 12] {
         let mut killed = Killed { at, from: &path, to: &copy };
         let always = Checkpoints::at(&path).every(Duration::ZERO);
@@ -246,7 +247,7 @@ fn training_may_become_longer() {
     assert_eq!(outcome(&longer, &history), whole(&of(6), &data));
     let error = model(&of(5), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap_err().to_string();
     assert!(error.contains("it is in epoch 6 already, and epochs is 5"), "{error}");
-    // In the midst of the third epoch it is neither two epochs long nor a training of two.
+    // Stopped in the middle of the third epoch, it cannot continue as a training of two epochs.
     let checkpoints = Checkpoints::at(folder.path().join("shorter"));
     let mut stop = Stop { after: 25, resumed: Vec::new() };
     model(&of(6), 1).fit_resumable(&data, &checkpoints, &mut [&mut stop]).unwrap();
@@ -255,7 +256,7 @@ fn training_may_become_longer() {
     let mut shorter = model(&of(3), 1);
     let history = shorter.fit_resumable(&data, &checkpoints, &mut []).unwrap();
     assert_eq!(outcome(&shorter, &history), whole(&of(3), &data));
-    // A cosine over three epochs is not the beginning of one over six.
+    // A cosine over three epochs is not the start of one over six.
     let of = |epochs| base().epochs(epochs).schedule(Schedule::Cosine { end: 0.0 }).build().unwrap();
     let checkpoints = Checkpoints::at(folder.path().join("cosine"));
     model(&of(3), 1).fit_resumable(&data, &checkpoints, &mut []).unwrap();
@@ -263,7 +264,7 @@ fn training_may_become_longer() {
     assert!(error.contains("its epochs are 3, and here they are 6, on which the cosine schedule"), "{error}");
 }
 
-/// A checkpoint of ten updates, and the settings of its training.
+/// A checkpoint after 30 updates, and the configuration of its training.
 fn some(folder: &Path) -> (PathBuf, Config) {
     let path = folder.join("some.checkpoint");
     let config = base().optimizer(Optimizer::ADAM).early_stopping(EarlyStopping::after(3)).build().unwrap();
@@ -300,7 +301,7 @@ fn a_checkpoint_is_a_model() {
     let folder = tempfile::tempdir().unwrap();
     let (path, config) = some(folder.path());
     let loaded = Autoencoder::load(&path).unwrap();
-    // The weights of that moment, where with early stopping the model keeps the best.
+    // The weights of that moment; with early stopping, the model itself would keep the best ones.
     let patient = ConfigBuilder::from(config.clone()).early_stopping(None).build().unwrap();
     let mut there = model(&patient, 1);
     let mut stop = Stop { after: 30, resumed: Vec::new() };
@@ -309,7 +310,7 @@ fn a_checkpoint_is_a_model() {
     assert_eq!(loaded.encode(&rows(1)).unwrap(), there.encode(&rows(1)).unwrap());
     assert_eq!(loaded.history().unwrap().epochs.len(), 2);
     assert_eq!(loaded.history().unwrap().stopped, StopReason::Callback("enough".to_owned()));
-    // Not the other way around.
+    // But a model file is not a checkpoint.
     let file = folder.path().join("model.safetensors");
     there.save(&file).unwrap();
     let error = model(&config, 1).fit_resumable(&rows(1), &Checkpoints::at(&file), &mut []).unwrap_err();
@@ -328,7 +329,7 @@ fn places_that_cannot_be_written_are_refused_before_training() {
     }
 }
 
-/// Diverges in the first update, to weights that are not finite: what is reported is that, not a file.
+/// Diverges in the first update, to weights that are not finite: the error reports that, not the file.
 #[test]
 fn divergence_is_told_as_ever() {
     let folder = tempfile::tempdir().unwrap();
@@ -339,12 +340,12 @@ fn divergence_is_told_as_ever() {
     let large = Dataset::new(large, FEATURES).unwrap();
     let error = model(&config, 1).fit_resumable(&large, &checkpoints, &mut []).unwrap_err();
     assert!(matches!(error, Error::Diverged { epoch: 1, batch: 2, .. }), "{error}");
-    // What is there has learnt nothing: other settings need not be refused for it.
+    // The checkpoint has learnt nothing, so it is no reason to refuse other settings.
     let slower = config.with_learning_rate(1e-38).unwrap();
     model(&slower, 1).fit_resumable(&large, &checkpoints, &mut []).unwrap();
 }
 
-/// Means of squares that overflow make steps of zero, without checkpoints and with them.
+/// Means of squares that overflow make steps of zero, with and without checkpoints.
 #[test]
 fn a_state_that_is_infinite_is_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -356,7 +357,7 @@ fn a_state_that_is_infinite_is_kept() {
     assert_eq!(in_parts(&config, &large, &folder.path().join("far"), &[13]), expected);
 }
 
-/// Takes the folder of the checkpoint away at the end of an epoch.
+/// Removes the checkpoint's folder at the end of an epoch.
 struct Removed<'a>(usize, &'a Path);
 
 impl Callback for Removed<'_> {
@@ -386,7 +387,7 @@ fn a_checkpoint_that_cannot_be_written_costs_no_training() {
     assert_eq!(epochs(&there), epochs(&plain));
 }
 
-/// Where the CPU has an arithmetic of other bits.
+/// Applies to CPUs with an arithmetic whose bits differ from the portable one.
 #[test]
 fn other_arithmetics_do_not_go_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -406,13 +407,13 @@ fn other_arithmetics_do_not_go_on() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Cut off anywhere, or with any byte another one: refused, or gone on from, but never a panic.
+    /// Truncated anywhere or with any byte changed, a checkpoint is refused or resumed, without a panic.
     #[test]
     fn damaged_checkpoints_do_no_harm(cut in any::<prop::sample::Index>(), byte in any::<u8>(), cuts in any::<bool>()) {
         let folder = tempfile::tempdir().unwrap();
         let (path, config) = some(folder.path());
         let mut bytes = std::fs::read(&path).unwrap();
-        // Where texts are, most of what can be wrong is.
+        // Most of what can go wrong is in the text at the start.
         let at = if cuts { cut.index(bytes.len()) } else { cut.index(bytes.len().min(6000)) };
         if cuts {
             bytes.truncate(at);

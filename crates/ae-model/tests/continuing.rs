@@ -1,4 +1,4 @@
-//! Models that start where others are.
+//! Models that start from the weights of others.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -26,7 +26,7 @@ fn it_is_the_other_model_until_it_is_trained() {
     assert!(next.is_fitted());
     let errors = |model: &Autoencoder| model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
     assert_eq!(errors(&next), errors(&first));
-    // Rows of another range: the scale stays that of the weights.
+    // Rows of another range: the scale is still that of the weights.
     let half = Dataset::new(rows.values().iter().map(|x| x / 2.0).collect(), 64).unwrap();
     next.fit(&half, &mut []).unwrap();
     assert_eq!(errors(&next), errors(&first));
@@ -40,7 +40,7 @@ fn training_goes_on_and_each_fit_begins_there() {
     let mut next = Autoencoder::continuing(base().build().unwrap(), &first).unwrap();
     let once = next.fit(&rows, &mut []).unwrap();
     let layers = next.layers();
-    // The loss is half the sum of squares; the first model's is the same before its next update.
+    // The loss is half the sum of squares; before its next update, the first model has the same loss.
     assert!(once.epochs[0].train_loss < 0.5 * 64.0 * first.mse(&rows).unwrap() * 1.05);
     assert!(next.mse(&rows).unwrap() < first.mse(&rows).unwrap());
     next.fit(&rows, &mut []).unwrap();
@@ -57,7 +57,7 @@ fn one_sample_first_and_many_later() {
     let first = fitted(with(1), &rows);
     let mut next = Autoencoder::continuing(with(5).epochs(3).build().unwrap(), &first).unwrap();
     let history = next.fit(&rows, &mut []).unwrap();
-    // It starts where the other ended, not at weights drawn anew.
+    // It starts where the other ended, not from new weights.
     let fresh = Autoencoder::new(with(5).epochs(3).build().unwrap()).unwrap().fit(&rows, &mut []).unwrap();
     let first_loss = |history: &ae_model::History| history.epochs[0].train_loss;
     assert!(

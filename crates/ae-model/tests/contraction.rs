@@ -1,4 +1,5 @@
-//! The contractive penalty: its value against naive formulas, its gradient against differences, and where it is refused.
+//! The contractive penalty: its value against naive formulas, its gradient against finite differences,
+//! and where it is refused.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -14,7 +15,7 @@ use ae_testing::random::SplitMix64;
 use parameters::{fill, flat};
 use proptest::prelude::*;
 
-/// Those whose second derivative follows from their output.
+/// The activations whose second derivative follows from their output.
 const ACTIVATIONS: [Activation; 7] = [
     Activation::Linear,
     Activation::Relu,
@@ -138,7 +139,7 @@ fn slope(activation: Activation, z: f64) -> f64 {
     }
 }
 
-/// `‖∂h/∂x‖²`, its mean over the rows, entry by entry of the Jacobians.
+/// The mean over the rows of `‖∂h/∂x‖²`, entry by entry of the Jacobians.
 fn naive(case: &Case, encoder: &LayerParameters<f64>) -> f64 {
     let LayerParameters { inputs, outputs, weights, bias } = encoder;
     let of_row = |row: &[f32]| -> f64 {
@@ -162,7 +163,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// What it adds to the objective.
+    /// What the penalty adds to the objective.
     #[test]
     fn the_penalty_is_the_norm_of_the_jacobian(case in cases(40)) {
         let case = Case { noise: None, dropout: 0.0, ..case };
@@ -177,7 +178,7 @@ proptest! {
         }
     }
 
-    /// Every parameter of small networks, alone and with noise, other penalties, and tied weights.
+    /// Every parameter of small networks, with and without noise, other penalties and tied weights.
     #[test]
     fn its_gradient_agrees_with_differences(case in cases(6)) {
         let (config, table) = (case.config(), case.table());
@@ -219,7 +220,7 @@ proptest! {
         }
     }
 
-    /// The number of threads changes no bit of what is learnt.
+    /// The number of threads does not change a bit of the result.
     #[test]
     fn threads_change_nothing(case in cases(40)) {
         let case = Case { rows: 131, ..case };
@@ -243,7 +244,7 @@ proptest! {
     }
 }
 
-/// The dearer the changes of an encoding, the less it changes.
+/// The larger the penalty, the less the encoding changes.
 #[test]
 fn encodings_contract() {
     let rows = Dataset::new(SplitMix64::new(5).uniform_f32s(400 * 12, 0.0, 1.0), 12).unwrap();

@@ -1,5 +1,5 @@
-//! Convolutional autoencoders: gradients against differences of the objective, single against double precision, threads, files, and
-//! the dense network that a convolution of single pixels is.
+//! Convolutional autoencoders: gradients against finite differences of the objective, single against
+//! double precision, threads, files, and the equivalence of 1x1 convolutions and dense layers.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -16,7 +16,7 @@ use ae_testing::random::SplitMix64;
 use parameters::{fill, flat};
 use proptest::prelude::*;
 
-/// A convolutional autoencoder, drawn at random.
+/// A random convolutional autoencoder.
 #[derive(Clone, Debug)]
 struct Kind {
     image: Image,
@@ -49,7 +49,7 @@ impl Kind {
             .dropout(self.dropout)
             .weight_penalty(self.weights)
             .scaler(ScalerKind::None)
-            // The usual rate lets some of them diverge.
+            // With the usual rate some of them diverge.
             .learning_rate(1e-4)
             .seed(self.seed);
         if let Some(noise) = self.noise {
@@ -97,7 +97,7 @@ impl Kind {
                 .any(|layer| matches!(layer, ImageLayer::Pool(pool) if pool.pool == PoolKind::Max))
     }
 
-    /// What finite differences say of `gradients`.
+    /// Compares `gradients` with finite differences.
     fn compare(&self, isa: Isa, gradients: &[f64], tolerance: f64) -> gradcheck::Report {
         let table = self.table();
         let rows: Vec<usize> = (0..self.rows).collect();
@@ -116,7 +116,7 @@ impl Kind {
 fn kinds(size: usize, channels: usize) -> impl Strategy<Value = Kind> {
     let image = (1..=size, 1..=size, 1..=3usize);
     let image = image.prop_map(|(height, width, channels)| Image { height, width, channels });
-    // Any padding from half the kernel on lets every kernel fit.
+    // With a padding of at least half the kernel, every kernel fits.
     let layer = (1..=channels, 1..=3usize, 1..=3usize, 0..=1usize, any::<bool>());
     let layer = layer.prop_map(|(channels, kernel, stride, more, grouped)| {
         let layer = ConvLayer::new(channels, kernel, stride).with_groups(if grouped { channels } else { 1 });
@@ -177,8 +177,8 @@ fn kinds(size: usize, channels: usize) -> impl Strategy<Value = Kind> {
     )
 }
 
-/// The layers without the poolings that find no whole square, and with the most groups that divide the channels on both sides of those
-/// that are to have some.
+/// The layers without poolings that do not fit, and where groups are asked for, with the most groups
+/// that divide the channels on both sides.
 fn that_fit(image: Image, layers: Vec<ImageLayer>) -> Vec<ImageLayer> {
     let Image { height, width, channels } = image;
     let mut fitting = Vec::new();
@@ -239,7 +239,7 @@ proptest! {
         }
     }
 
-    /// The number of threads changes no bit of what is learnt.
+    /// The number of threads does not change a bit of the result.
     #[test]
     fn threads_change_nothing(kind in kinds(9, 20)) {
         let kind = Kind { rows: 131, ..kind };
@@ -282,7 +282,7 @@ fn small() -> Kind {
     }
 }
 
-/// A gradient that is wrong in one place of a convolution, weight or bias, is found there.
+/// An error in any one gradient of a convolution, weight or bias, is found and located.
 #[test]
 fn planted_faults_are_found() {
     let kind = small();
@@ -301,7 +301,8 @@ fn planted_faults_are_found() {
     }
 }
 
-/// A convolution of images of one pixel is a dense layer: the same first weights, and training that differs by rounding.
+/// A convolution of one-pixel images is a dense layer: it has the same initial weights, and training
+/// differs only by rounding.
 #[test]
 fn convolutions_of_one_pixel_are_dense_layers() {
     let base = || Config::builder(12).encoding_dim(3).optimizer(Optimizer::named("adam").unwrap()).seed(4);
@@ -342,7 +343,7 @@ fn blobs(rows: usize) -> Vec<f32> {
     table
 }
 
-/// Training, files, and every way for rows to go through the model.
+/// Training, files, and every way to run rows through the model.
 #[test]
 fn models_learn_and_survive_files() {
     for precision in [Precision::F32, Precision::F64] {
@@ -377,7 +378,7 @@ fn models_learn_and_survive_files() {
         let rebuilt = model.reconstruct(&rows).unwrap();
         assert_eq!(values(&loaded.encode(&rows).unwrap()), values(&codes));
         assert_eq!(values(&loaded.reconstruct(&rows).unwrap()), values(&rebuilt));
-        // Codes are handed out in single precision.
+        // Encodings are returned in single precision.
         let decoded = values(&model.decode(&codes).unwrap());
         let off = decoded.iter().zip(values(&rebuilt)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= if precision == Precision::F32 { 0.0 } else { 1e-4 }, "off by {off}");
@@ -406,7 +407,8 @@ fn models_learn_and_survive_files() {
     }
 }
 
-/// Squares that do not divide the image, before, between and after convolutions: the decoder finds every size again.
+/// Pooling squares that do not divide the image, before, between and after convolutions: the decoder
+/// restores every size.
 #[test]
 fn pooled_models_learn_and_survive_files() {
     let ImageLayers(layers) = "avgpool 1, 6 3, pool 2, 9 2 g3, avgpool 2".parse().unwrap();
@@ -448,7 +450,7 @@ fn pooled_models_learn_and_survive_files() {
     assert_eq!(file.names().len(), 14);
 }
 
-/// The settings that are chosen where none are given learn from small images and from large ones.
+/// The default settings learn from small images and from large ones.
 #[test]
 fn defaults_learn() {
     let small = (blobs(300), [8, 8], 3);

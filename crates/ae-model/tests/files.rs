@@ -1,4 +1,4 @@
-//! Model files: what is written is what is read, to the bit; what is damaged is refused, never trusted.
+//! Model files: what is read is what was written, bit for bit, and damaged files are refused.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -100,7 +100,7 @@ fn load(bytes: &[u8]) -> Result<Autoencoder, String> {
     })
 }
 
-/// A safetensors file with this header and that many bytes of data.
+/// A safetensors file with this header and data.
 fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
@@ -158,7 +158,7 @@ fn altered_files_are_refused_with_a_reason() {
         (
             "a later format",
             swapped("\\\"format\\\":1", "\\\"format\\\":2"),
-            "format version 2, but this program reads versions from 1 to 1",
+            "format version 2, but this program reads versions 1 to 1",
         ),
         (
             "no format",
@@ -242,7 +242,7 @@ fn altered_files_are_refused_with_a_reason() {
     }
 }
 
-/// Nothing that can happen to the bytes may panic.
+/// No damage to the bytes may cause a panic.
 #[test]
 fn damaged_files_never_panic() {
     let (header, data) = good();
@@ -254,7 +254,7 @@ fn damaged_files_never_panic() {
     for _ in 0..800 {
         let mut damaged = bytes.clone();
         for _ in 0..1 + random.below(3) {
-            // Most of the harm can be done in the header.
+            // Damage in the header can do the most harm.
             let end = if random.below(4) > 0 { 8 + header.len() } else { bytes.len() };
             let place = random.below(end);
             damaged[place] = random.next_u64() as u8;
@@ -263,7 +263,7 @@ fn damaged_files_never_panic() {
     }
 }
 
-/// The weights of a model that has learnt more since are not those that the history ends with.
+/// Once a model has learnt more, its history no longer describes its weights.
 #[test]
 fn a_history_belongs_to_its_weights() {
     let mut model = trained(Precision::F32);

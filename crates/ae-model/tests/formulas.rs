@@ -1,5 +1,5 @@
-//! What is minimised and how parameters move, by formulas written out: losses, weights of features, noise, the rules of the optimisers, and the
-//! course of the learning rate. (Gradients are tied to objectives by differences, in `kinds.rs`.)
+//! The objective and the updates, against explicit formulas: losses, feature weights, noise, optimizer
+//! update rules, and learning-rate schedules. (`kinds.rs` checks gradients by finite differences.)
 
 #![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
@@ -29,7 +29,7 @@ fn base() -> ConfigBuilder {
         .seed(4)
 }
 
-/// A trainer with biases that are not 0.
+/// A trainer with nonzero biases.
 fn trainer(builder: ConfigBuilder) -> Trainer<f64> {
     let mut trainer = Trainer::<f64>::new(&builder.build().unwrap(), Isa::best(), Some(1)).unwrap();
     let mut random = SplitMix64::new(9);
@@ -48,7 +48,7 @@ fn dense(x: &[f64], layer: &LayerParameters<f64>) -> Vec<f64> {
     (0..layer.outputs).map(sum).collect()
 }
 
-/// What comes out of the network of `base` for a row.
+/// The outputs of the network of `base` for a row.
 fn outputs(x: &[f64], layers: &[LayerParameters<f64>]) -> Vec<f64> {
     let code: Vec<f64> = dense(x, &layers[0]).into_iter().map(f64::tanh).collect();
     dense(&code, &layers[1])
@@ -58,7 +58,7 @@ fn sigmoid(o: f64) -> f64 {
     1.0 / (1.0 + (-o).exp())
 }
 
-/// The loss of feature `j` of a row that should become `x`.
+/// The loss of feature `j` for the target `x`.
 fn loss_of(loss: Loss, o: &[f64], j: usize, x: f64) -> f64 {
     let (by, p) = (o[j] - x, sigmoid(o[j]));
     match loss {
@@ -88,7 +88,7 @@ fn wide(row: &[f32]) -> Vec<f64> {
     row.iter().map(|x| f64::from(*x)).collect()
 }
 
-/// `(1/m) Σ_rows Σ_features w loss` of rows and what they should become.
+/// `(1/m) Σ_rows Σ_features w loss` of rows and their targets.
 fn objective(
     loss: Loss,
     layers: &[LayerParameters<f64>],
@@ -130,12 +130,12 @@ fn objectives_are_the_losses_of_the_features_by_their_weights() {
     }
 }
 
-/// A feature of weight 0 is no part of what is learnt, but of the errors.
+/// A feature of weight 0 affects the errors, but not what is learnt.
 #[test]
 fn a_feature_without_weight_teaches_nothing() {
     let rows = table(Loss::Mse, 1);
     let mut others = rows.clone();
-    // What the first feature should become, where its weight is 0.
+    // Other targets for the first feature, whose weight is 0.
     others.iter_mut().step_by(INPUT).for_each(|x| *x += 100.0);
     let learnt = |targets: &[f32]| {
         let mut trainer = trainer(base().feature_weights(vec![0.0, 1.0, 1.0, 3.0]));
@@ -157,22 +157,22 @@ fn a_feature_without_weight_teaches_nothing() {
 fn weights_that_cannot_be_are_refused() {
     for weights in [vec![1.0; 3], vec![0.0; 4], vec![1.0, -0.1, 1.0, 1.0], vec![1.0, f64::NAN, 1.0, 1.0]] {
         let said = base().feature_weights(weights).build().unwrap_err().to_string();
-        assert!(said.contains("feature_weights is") && said.contains("4 of them"), "{said}");
+        assert!(said.contains("feature_weights is") && said.contains("4 weights"), "{said}");
     }
-    // And come back from a file.
+    // Feature weights survive a file.
     let config = base().feature_weights(vec![1.0, 2.0, 0.5, 0.0]).build().unwrap();
     let again =
         Autoencoder::from_bytes(&Autoencoder::new(config.clone()).unwrap().to_bytes().unwrap()).unwrap();
     assert_eq!(again.config().feature_weights(), config.feature_weights());
 }
 
-/// Noise changes what goes in; what should come out stays.
+/// Noise changes the input, not the target.
 #[test]
 fn targets_of_noisy_rows_are_clean() {
     let rows = table(Loss::Mse, 1);
     let found = |noise: Noise, seed: u64| {
         let mut trainer = trainer(base().noise(noise).seed(seed));
-        // The first weights are those of the seed, too.
+        // The initial weights also depend on the seed.
         let layers = trainer.layers();
         (trainer.enter(|session| session.gradients(&rows[..INPUT], &[0])).unwrap().0, layers)
     };
@@ -182,7 +182,7 @@ fn targets_of_noisy_rows_are_clean() {
     };
     let (nothing, layers) = found(Noise::Masking { share: 1.0 }, 4);
     assert!((nothing - of_inputs([0.0; INPUT], &layers)).abs() < 1e-12);
-    // Every value of the input is 0 or 1, and not the same in all draws.
+    // Every input value is 0 or 1, and draws differ.
     let mut seen = [false; 1 << INPUT];
     for seed in 0..12 {
         let (objective, layers) = found(Noise::SaltAndPepper { share: 1.0 }, seed);
@@ -195,7 +195,8 @@ fn targets_of_noisy_rows_are_clean() {
     assert!(seen.iter().filter(|seen| **seen).count() > 3, "{seen:?}");
 }
 
-/// The rules as their papers and PyTorch have them, over three updates; also where all gradients are looked at before the first is used.
+/// The update rules as defined in their papers and in PyTorch, over three updates, also where all
+/// gradients are needed before the first parameter changes.
 #[test]
 fn optimizers_move_parameters_by_their_formulas() {
     let (b1, b2, epsilon, decay, momentum, rate) = (0.8, 0.95, 1e-3, 0.1, 0.7, 0.05);
@@ -247,7 +248,7 @@ fn optimizers_move_parameters_by_their_formulas() {
     }
 }
 
-/// Of every epoch, at its last update.
+/// The learning rate of every epoch, at its last update.
 #[test]
 fn learning_rates_follow_their_schedule() {
     let rows = Dataset::new(SplitMix64::new(1).uniform_f32s(12 * INPUT, 0.0, 1.0), INPUT).unwrap();
@@ -275,7 +276,7 @@ fn learning_rates_follow_their_schedule() {
     }
 }
 
-/// Errors in the history of a training are those of the values that are known.
+/// Errors in the training history count known values only.
 #[test]
 fn errors_of_epochs_are_means_over_known_values() {
     let mut values = SplitMix64::new(3).uniform_f32s(60 * INPUT, 0.0, 1.0);
@@ -289,12 +290,12 @@ fn errors_of_epochs_are_means_over_known_values() {
     };
     let record = &history.epochs[1];
     let validation = record.validation_mse.unwrap();
-    // Nothing is learnt at such a rate: those of the training rows are those of the same weights.
+    // Nothing is learnt at this rate, so the training error is that of the same weights.
     assert!((record.train_mse - of(0..50)).abs() < 1e-6, "{} {}", record.train_mse, of(0..50));
     assert!((validation - of(50..60)).abs() < 1e-6, "{validation} {}", of(50..60));
 }
 
-/// What early stopping goes by, by each loss and weights.
+/// The losses that early stopping monitors, for each loss and with feature weights.
 #[test]
 fn validation_losses_are_those_of_the_loss() {
     let weights = vec![1.0, 3.0, 0.0, 0.5];
@@ -316,11 +317,12 @@ fn validation_losses_are_those_of_the_loss() {
     }
 }
 
-/// The divergence counts from nothing to whole in proportion to the updates.
+/// The weight of the divergence grows linearly with the updates, from nothing to its full value.
 #[test]
 fn a_warm_up_is_a_straight_line() {
     let rows = Dataset::new(table(Loss::Mse, 1), INPUT).unwrap();
-    // At such a rate nothing is learnt, but the samples are others each time: of one value each, their mean is the posterior's nearly.
+    // At this rate nothing is learnt, and all runs draw the same samples: losses differ by the
+    // divergence alone.
     let losses = |warm_up: usize, beta: f64| -> Vec<f64> {
         let config = base()
             .latent(Latent::Gaussian(Gaussian { beta, warm_up, ..Gaussian::default() }))

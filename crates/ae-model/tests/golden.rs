@@ -1,7 +1,8 @@
-//! Files of every release stay readable: models that a release wrote, and what they make of rows.
+//! Files of every release stay readable: models written by earlier releases, and what they compute.
 //!
-//! `golden/v1/` was written by version 0.1.0, with `expected.json` beside it. Such a folder never changes; a release that writes other files
-//! gets one of its own, by `cargo test -p ae-model --test golden -- --ignored`.
+//! `golden/v1/` was written by version 0.1.0, together with `expected.json`. Such a folder never
+//! changes; a release that changes the format gets a folder of its own, written by
+//! `cargo test -p ae-model --test golden -- --ignored`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
@@ -22,7 +23,7 @@ fn folder(version: u64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}"))
 }
 
-/// Five rows of numbers in [0, 1] that will be the same for ever.
+/// Five rows of numbers in [0, 1] that must never change.
 fn rows(features: usize) -> Dataset {
     let values = (0..5 * features).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
     Dataset::new(values, features).unwrap()
@@ -49,7 +50,7 @@ fn base(features: usize) -> ConfigBuilder {
         .seed(3)
 }
 
-/// A configuration of each kind of file.
+/// A configuration for each kind of file.
 fn kinds() -> Vec<(&'static str, Config)> {
     let ImageLayers(conv) = "2 3 s2, pool 2".parse().unwrap();
     let batch_top_k = Latent::TopK(TopK { k: 2, revival: None, of_batch: true });
@@ -66,7 +67,7 @@ fn kinds() -> Vec<(&'static str, Config)> {
     kinds.into_iter().map(|(name, builder)| (name, builder.build().unwrap())).collect()
 }
 
-/// The model of a table, with its schema.
+/// A model of a table, with its schema.
 fn of_a_table() -> (Autoencoder, Dataset) {
     let table = people();
     let schema = Schema::infer(&table, &Wishes::default()).unwrap().with_quantiles(&table).unwrap();
@@ -77,7 +78,7 @@ fn of_a_table() -> (Autoencoder, Dataset) {
     (model, rows)
 }
 
-/// A training that a checkpoint is made of; on the instruction set that every machine has.
+/// The model and rows of the checkpointed training; portable, so that every machine can resume it.
 fn interrupted() -> (Autoencoder, Dataset) {
     let config = base(5).epochs(4).ema(0.9).build().unwrap();
     (Autoencoder::on(config, Isa::named("portable").unwrap()).unwrap(), rows(5))
@@ -103,7 +104,7 @@ fn expect(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// Rows that a model of the folder was tried on.
+/// The rows that a model of the folder was run on.
 fn rows_of(model: &Autoencoder) -> Dataset {
     match model.schema() {
         Some(schema) => schema.encode(&people(), None).unwrap().rows,
@@ -125,7 +126,7 @@ fn models_of_every_release_are_read() {
         if let Some((_, config)) = kinds().iter().find(|(kind, _)| kind == name) {
             assert_eq!(model.config(), config, "{name}");
         }
-        // What it is written as today is the same model.
+        // Written in today's format, it is the same model.
         let again = Autoencoder::from_bytes(&model.to_bytes().unwrap()).unwrap();
         assert_eq!(
             (again.config(), again.layers(), again.schema()),
@@ -152,7 +153,7 @@ fn trainings_of_every_release_go_on() {
     assert!(errors.iter().all(|error| error.is_finite()));
 }
 
-/// Writes the folder of the version of today; refuses to touch one that is there.
+/// Writes the folder of the current version; refuses to touch an existing one.
 #[test]
 #[ignore = "writes files that are part of the sources"]
 fn write_files_of_this_release() {

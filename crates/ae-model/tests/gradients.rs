@@ -43,13 +43,14 @@ impl Architecture {
         SplitMix64::new(self.seed).uniform_f32s(self.rows * self.widths[0], -1.0, 1.0)
     }
 
-    /// The trainer with biases that are not zero, so that they are tested too.
+    /// The trainer, with nonzero biases so that they are tested too.
     fn trainer<T: Arithmetic>(&self, isa: Isa) -> Trainer<T> {
         let mut trainer = Trainer::new(&self.config(), isa, Some(1)).unwrap();
         let mut random = SplitMix64::new(!self.seed);
         for (index, mut layer) in trainer.layers().into_iter().enumerate() {
             layer.bias.iter_mut().for_each(|b| *b = T::from_f32(random.uniform_in(-0.3, 0.3) as f32));
-            // What both types hold exactly, so that their gradients belong to the same network.
+            // Values that both types represent exactly, so that the gradients are those of the same
+            // network.
             layer.weights.iter_mut().for_each(|w| *w = T::from_f32(w.to_f32()));
             trainer.set_layer(index, &layer).unwrap();
         }
@@ -67,7 +68,7 @@ impl Architecture {
         trainer.enter(|session| session.gradients(&self.table(), &indices)).unwrap()
     }
 
-    /// The mean over the rows of the norm of what each by itself would have for a gradient.
+    /// The norm of the gradient of each row by itself, averaged over the rows.
     fn mean_norm_of_rows(&self) -> f64 {
         let table = self.table();
         let mut trainer = self.trainer::<f64>(Isa::best());
@@ -121,8 +122,8 @@ fn set_flat(naive: &mut NaiveNet, mut values: &[f64]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// Every parameter of small networks of every depth, by differences of the naive network's objective, which
-    /// shares no code with the gradient.
+    /// Every parameter of small networks of every depth, against finite differences of the naive
+    /// network's objective, which shares no code with the gradient.
     #[test]
     fn every_parameter_agrees_with_finite_differences(arch in architectures(1..=6, 7)) {
         for isa in Isa::available() {
@@ -130,8 +131,8 @@ proptest! {
             let mut naive = arch.naive();
             let parameters = flat(&arch.trainer::<f64>(isa).layers());
             let table = naive::widen(&arch.table());
-            // A unit at its kink takes all weights below it out of the comparison, in a narrow network most of them: such
-            // a network says little, and another is drawn.
+            // A unit at its kink excludes all weights below it from the comparison, in a narrow network
+            // most of them. Such a network says little, so another is drawn.
             let settings = Settings { kinks: 1.0, ..Settings::default() };
             let report = gradcheck::compare(&settings, &parameters, &flat(&gradients), |values| {
                 set_flat(&mut naive, values);
@@ -142,7 +143,7 @@ proptest! {
         }
     }
 
-    /// The f64 gradients of large networks against the naive ones, which the test above has tied to differences.
+    /// The f64 gradients of large networks against the naive ones, which the test above has verified.
     #[test]
     fn large_networks_agree_with_naive_ones(arch in architectures(1..=6, 70)) {
         let table = naive::widen(&arch.table());
@@ -157,10 +158,10 @@ proptest! {
         }
     }
 
-    /// The f32 gradients of every instruction set, plain and split, against the f64 ones: within 2⁻¹⁷ (7.6e-6) of the norm of the
-    /// gradient, which is 64 roundings. ReLU may take the other side of a kink where z rounds across 0; such
-    /// units change the gradient by their whole share, so only smooth activations are held to it here, and
-    /// ReLU by the kernels' own tests.
+    /// The f32 gradients of every instruction set, plain and split, against the f64 ones: within 2⁻¹⁷
+    /// (7.6e-6) of the norm of the gradient, which is 64 roundings. ReLU may land on the other side of a
+    /// kink where z rounds across 0, and such units change the gradient by their whole contribution. So
+    /// this test covers only smooth activations; the kernels' own tests cover ReLU.
     #[test]
     fn single_precision_stays_near_double(arch in architectures(1..=6, 70)) {
         let arch = Architecture {
@@ -177,8 +178,9 @@ proptest! {
         }
     }
 
-    /// Mixed precision: every operand of every product is off by up to 2⁻⁹, and so is, through a dozen layers, the gradient of a row,
-    /// give or take a factor. Those of several rows may cancel in the sum, so the error is seen beside the mean of their norms.
+    /// Mixed precision: every operand of every product is off by up to 2⁻⁹, and so, within a factor, is
+    /// the gradient of a row through a dozen layers. Gradients of several rows may cancel in the sum, so
+    /// the error is compared with the mean of their norms.
     #[test]
     fn bf16_stays_near_double(arch in architectures(1..=3, 70)) {
         let arch = Architecture {
@@ -211,7 +213,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() }
 }
 
-/// Wrong derivatives of every kind that a backward pass is likely to get wrong must make the check fail.
+/// The check must fail for the kinds of wrong derivatives that a backward pass is likely to have.
 #[test]
 fn a_planted_fault_is_found() {
     let arch = Architecture {

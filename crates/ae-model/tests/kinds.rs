@@ -1,5 +1,6 @@
-//! Gradients of every kind of autoencoder against differences of its own objective, whose values the tests of the kernels and `by_hand.rs`
-//! tie to formulas; and that the two ways to compute a step agree.
+//! Gradients of every kind of autoencoder against finite differences of its own objective, whose values
+//! are tied to formulas by the kernels' tests and `by_hand.rs`; and the agreement of the two ways to
+//! compute a step.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -14,7 +15,7 @@ use ae_testing::random::SplitMix64;
 use parameters::{fill, flat};
 use proptest::prelude::*;
 
-/// What makes a kind, drawn at random.
+/// A random kind of autoencoder.
 #[derive(Clone, Debug)]
 struct Kind {
     widths: Vec<usize>,
@@ -27,9 +28,9 @@ struct Kind {
     weights: WeightPenalty,
     layer_norm: bool,
     missing: bool,
-    /// Whether rows should become others.
+    /// Whether rows have targets other than themselves.
     paired: bool,
-    /// Whether features count differently, and the first not at all.
+    /// Whether features have different weights, the first of them 0.
     weighted: bool,
     rows: usize,
     seed: u64,
@@ -50,7 +51,7 @@ impl Kind {
             .layer_norm(self.normalises())
             .mask_missing(self.missing)
             .scaler(ScalerKind::None)
-            // Small enough for a likelihood whose variance is learnt.
+            // Small enough for a likelihood with learnt variance.
             .learning_rate(1e-4)
             .seed(self.seed);
         if self.weighted && *input > 1 {
@@ -69,7 +70,7 @@ impl Kind {
         builder.build().unwrap()
     }
 
-    /// Whether layers are normalised, where they can be.
+    /// Whether hidden layers are normalised, which needs at least 3 values in each.
     fn normalises(&self) -> bool {
         let hidden = &self.widths[1..self.widths.len() - 1];
         self.layer_norm && !hidden.is_empty() && hidden.iter().all(|width| *width >= 3)
@@ -88,12 +89,12 @@ impl Kind {
         table
     }
 
-    /// What the rows should become, where that is not themselves.
+    /// The targets, if they are not the rows themselves.
     fn targets(&self) -> Option<Vec<f32>> {
         self.paired.then(|| Kind { seed: self.seed ^ 0xbeef, ..self.clone() }.table())
     }
 
-    /// Objective and gradients of all rows.
+    /// The objective over all rows, and its gradients.
     fn gradients_by<T: Arithmetic>(&self, trainer: &mut Trainer<T>) -> (f64, Vec<LayerParameters<T>>) {
         let (table, rows) = (self.table(), (0..self.rows).collect::<Vec<_>>());
         trainer
@@ -194,8 +195,8 @@ impl Kind {
         let mut trainer = self.trainer::<f64>(isa, Products::Plain);
         let mut layers = trainer.layers();
         let parameters = flat(&layers);
-        // A layer whose values are nearly alike is stretched by its norm, and its curvature with it.
-        // A price of absolute weights has a kink at the weights that are nearly zero.
+        // Normalisation stretches a layer whose values are nearly equal, and its curvature with it. An
+        // L1 penalty on weights has a kink at weights that are nearly zero.
         let of_weights = if self.weights.l1 > 0.0 { 0.5 } else { 0.0 };
         let (step, kinks) =
             if has_kinks(self) || self.normalises() { (2e-5, 1.0) } else { (1e-4, of_weights) };
@@ -216,7 +217,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() }
 }
 
-/// Whether the objective has kinks, at which single precision may take the other side.
+/// Whether the objective has kinks, where single precision may land on the other side.
 fn has_kinks(kind: &Kind) -> bool {
     matches!(kind.activation, Activation::Relu | Activation::LeakyRelu | Activation::Elu)
         || matches!(kind.loss, Loss::Mae | Loss::Huber { .. })
@@ -227,7 +228,7 @@ fn has_kinks(kind: &Kind) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Every parameter of small networks. The noise of both is that of the first update.
+    /// Every parameter of small networks. Both use the noise of the first update.
     #[test]
     fn every_kind_agrees_with_finite_differences(kind in kinds(1..=4, 6)) {
         for isa in Isa::available() {
@@ -254,7 +255,7 @@ proptest! {
         }
     }
 
-    /// The number of threads changes no bit of what is learnt.
+    /// The number of threads does not change a bit of the result.
     #[test]
     fn threads_change_nothing(kind in kinds(1..=3, 40)) {
         let kind = Kind { rows: 131, ..kind };
@@ -284,7 +285,7 @@ proptest! {
     }
 }
 
-/// A wrong gradient of each piece must not pass: the gradient of the same network without it.
+/// A gradient that leaves out any one piece, that of the same network without it, must not pass.
 #[test]
 fn leaving_out_a_piece_is_found() {
     let base = Kind {

@@ -1,4 +1,5 @@
-//! What outlasts a training: models that go on by single updates, from files, or in another configuration are what they were.
+//! What outlasts a training: models continued by single updates, from files, or in another configuration
+//! keep their state.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -30,12 +31,12 @@ fn reloaded(model: &Autoencoder) -> Autoencoder {
     Autoencoder::load(&path).unwrap()
 }
 
-/// An update so small that it changes next to nothing.
+/// A configuration whose updates change next to nothing.
 fn barely(config: ConfigBuilder) -> ConfigBuilder {
     config.learning_rate(1e-12)
 }
 
-/// The largest difference between parameters.
+/// The largest difference between the parameters.
 fn apart(a: &Autoencoder, b: &Autoencoder) -> f64 {
     let flat = |model: &Autoencoder| -> Vec<f64> {
         model.layers().into_iter().flat_map(|layer| [layer.weights, layer.bias].concat()).collect()
@@ -73,7 +74,7 @@ fn a_threshold_goes_on_too() {
     assert!(next.encode(&rows).unwrap() == model.encode(&rows).unwrap());
     next.fit(&rows, &mut []).unwrap();
     assert!((next.sparsity(&rows).unwrap().active - active).abs() < 0.5);
-    // One batch, even one of rows that are alike, is not what a threshold is made of.
+    // A single batch, even one of identical rows, does not determine the threshold.
     let mut loaded = reloaded(&next);
     let black = Dataset::new(vec![0.0; 64 * 20], 64).unwrap();
     loaded.partial_fit(&black).unwrap();
@@ -91,7 +92,7 @@ fn a_continued_dictionary_has_vectors_of_norm_one() {
     }
 }
 
-/// Where large batches are computed on tiles and small ones are not, what came before decides nothing.
+/// If large batches are computed on tiles and small ones are not, earlier batches must not matter.
 #[test]
 fn updates_do_not_depend_on_the_size_of_earlier_batches() {
     let rows = Dataset::new(SplitMix64::new(8).uniform_f32s(100 * 260, 0.0, 1.0), 260).unwrap();
@@ -120,7 +121,7 @@ fn updates_after_a_fit_have_the_configured_rate() {
     }
 }
 
-/// The KL divergence counts in full after its warm-up, whether that has ended or not.
+/// After a fit, the KL divergence counts in full, whether or not its warm-up had ended.
 #[test]
 fn updates_after_a_fit_count_all_of_the_divergence() {
     let rows = digits().unwrap();
@@ -128,7 +129,8 @@ fn updates_after_a_fit_count_all_of_the_divergence() {
     let config = base().optimizer(Optimizer::Sgd).latent(latent);
     let mut model = fitted(config.clone());
     let mut loaded = reloaded(&model);
-    // Noise of a step is that of its number, which a file does not hold: so far from 0 that it does not matter, the mean of it is compared.
+    // The noise of a step depends on its number, which a file does not hold. The updates are compared by
+    // size, where it does not matter.
     let moved = |model: &mut Autoencoder| {
         let before = reloaded(model);
         model.partial_fit(&rows).unwrap();
@@ -138,7 +140,7 @@ fn updates_after_a_fit_count_all_of_the_divergence() {
     assert!((one / other - 1.0).abs() < 0.1, "{one:e} and {other:e}");
 }
 
-/// Training that watches its own loss is not ended by a KL divergence that counts more from epoch to epoch.
+/// A training that monitors its own loss is not stopped by a KL divergence whose weight grows.
 #[test]
 fn patience_begins_after_the_warm_up() {
     let rows = digits().unwrap();
@@ -152,7 +154,7 @@ fn patience_begins_after_the_warm_up() {
     assert!(history.kept_epoch > 30, "kept epoch {}", history.kept_epoch);
 }
 
-/// The best weights are those that training goes on from, also where a running mean is what is used.
+/// Further training continues from the best weights, even if a running mean is in use.
 #[test]
 fn an_update_goes_on_from_the_weights_that_were_restored() {
     let rows = digits().unwrap();
@@ -163,7 +165,8 @@ fn an_update_goes_on_from_the_weights_that_were_restored() {
     assert_eq!(history.stopped, StopReason::EarlyStopping);
     let before = reloaded(&model);
     model.partial_fit(&rows).unwrap();
-    // Adam moves a parameter by its rate at most, about; the weights of the last epoch were several updates away.
+    // Adam moves a parameter by about its rate at most; the last epoch's weights were several updates
+    // away.
     let moved = apart(&model, &before);
     assert!(moved < 0.05, "{moved:e}");
 }
@@ -178,7 +181,7 @@ fn a_model_that_cannot_be_loaded_is_not_saved() {
     let wild = base().optimizer(Optimizer::Sgd).activation(ae_model::Activation::Relu).learning_rate(1e6);
     let mut model = Autoencoder::new(wild.build().unwrap()).unwrap();
     assert!(matches!(model.fit(&rows, &mut []), Err(Error::Diverged { .. })));
-    // One more, in case all were finite still.
+    // More updates, in case all weights were still finite.
     while model.partial_fit(&rows).is_ok() {}
     let error = model.save(&path).unwrap_err().to_string();
     assert!(error.contains("tensor 'encoder."), "{error}");
@@ -199,7 +202,7 @@ fn shares_are_told_by_the_scaler_that_is_used() {
         let mut next = Autoencoder::continuing(config.build().unwrap(), &model).unwrap();
         assert!(matches!(next.fit(&twice, &mut []), Err(Error::BeyondScale { .. })));
         next.fit(&rows, &mut []).unwrap();
-        // A scaler that makes no shares is found too.
+        // A scaler that does not map to [0, 1] is detected too.
         let standard = fitted(base().scaler(ScalerKind::Standard));
         let config = base().loss(loss).scaler(ScalerKind::MinMax).build().unwrap();
         let refused = Autoencoder::continuing(config, &standard).unwrap().fit(&rows, &mut []);
@@ -207,7 +210,7 @@ fn shares_are_told_by_the_scaler_that_is_used() {
     }
 }
 
-/// Only what should come out is compared as shares.
+/// Only targets must be in [0, 1].
 #[test]
 fn what_goes_in_need_not_be_shares() {
     let rows = digits().unwrap();
@@ -221,7 +224,7 @@ fn what_goes_in_need_not_be_shares() {
     assert!(matches!(model.fit(&swapped, &mut []), Err(Error::Targets(_))));
 }
 
-/// Values whose scaled form single precision cannot hold are as odd as can be, in whichever direction.
+/// Values that overflow single precision when scaled have an infinite error, in either direction.
 #[test]
 fn what_overflows_is_no_missing_value() {
     let mut values: Vec<f32> = (0..400).map(|i| ((i * 37) % 101) as f32 / 101.0).collect();
@@ -295,7 +298,7 @@ fn variance_explained_passes_over_what_is_missing() {
 
 #[test]
 fn odd_settings_are_refused_or_do_what_they_say() {
-    // Of spreads that single precision cannot divide by, nothing becomes no number.
+    // Spreads that single precision cannot divide by give no NaN.
     let tiny: Vec<f32> = (0..40).flat_map(|i| [i as f32, f32::from_bits(i as u32 % 5)]).collect();
     let tiny = Dataset::new(tiny, 2).unwrap();
     let mut model = Autoencoder::new(Config::builder(2).encoding_dim(1).epochs(3).build().unwrap()).unwrap();

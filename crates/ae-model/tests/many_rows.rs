@@ -1,4 +1,4 @@
-//! More rows than are worked on at a time: what comes in pieces is what it would be at once.
+//! More rows than are processed at a time: results in pieces equal results at once.
 
 #![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
@@ -17,7 +17,7 @@ fn table(rows: usize, features: usize) -> Dataset {
     Dataset::new(SplitMix64::new(5).uniform_f32s(rows * features, 0.0, 1.0), features).unwrap()
 }
 
-/// Rows near the end, and what is said of them by themselves.
+/// Compares results for rows at the borders of pieces with results for these rows alone.
 #[test]
 fn later_pieces_are_as_the_first() {
     let data = table(ROWS, WIDE);
@@ -49,7 +49,7 @@ fn later_pieces_are_as_the_first() {
         let found = model.encode(&Dataset::new(broken, WIDE).unwrap()).unwrap_err();
         assert!(matches!(found, Error::NotFinite { row, column: 7, .. } if row == ROWS - 1), "{found}");
     }
-    // Samples are those of a row's place: rows that come first are the same in both.
+    // Samples depend on a row's position, so the first rows have the same samples in both.
     let head = data.select_rows(&(0..600).collect::<Vec<_>>()).unwrap();
     let (whole, first) =
         (model.log_likelihood(&data, 2, 1).unwrap(), model.log_likelihood(&head, 2, 1).unwrap());
@@ -57,7 +57,7 @@ fn later_pieces_are_as_the_first() {
     assert!(whole[600..].iter().all(|x| *x != whole[0]));
 }
 
-/// More rows to validate on than are read at a time, and a scaler that reads as often.
+/// More validation rows than are read at a time, and a scaler that needs several reads.
 #[test]
 fn epochs_are_judged_by_all_rows_set_aside() {
     let held_out = 8192 + 700;

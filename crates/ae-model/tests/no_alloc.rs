@@ -1,4 +1,5 @@
-//! Once warm, a training step allocates nothing, nor does a row by itself: counted by the global allocator, in one thread and in several.
+//! Once warm, neither a training step nor the processing of a single row allocates, on one thread or
+//! several, as counted by the global allocator.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -11,20 +12,20 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Calls for memory so far, of all threads.
+/// The number of allocations so far, on all threads.
 fn calls() -> usize {
     let stats = ALLOCATOR.stats();
     stats.allocations + stats.reallocations
 }
 
-/// One test in this file, so that no other thread allocates meanwhile.
+/// The only test in this file, so that no other thread allocates in the meantime.
 #[test]
 fn a_warm_step_allocates_nothing() {
     const STEPS: usize = 100;
     let table = SplitMix64::new(1).uniform_f32s(256 * 200, 0.0, 1.0);
     for threads in [1, 2, 3, 10] {
-        // The larger network's steps are shared among the threads, and on tiles where the CPU has them; the smaller one's are not.
-        // Convolutions and sparse latents are another matter.
+        // The steps of the larger network are shared among the threads, and run on tiles if the CPU has
+        // them; those of the smaller one do neither. Convolutions and sparse latents take other paths.
         let deep = |hidden: usize| Config::builder(200).hidden_dims([hidden]).encoding_dim(10);
         let sparse = Config::builder(200).encoding_dim(900).latent(Latent::top_k(7));
         let batch_top_k = Latent::TopK(TopK { k: 7, revival: None, of_batch: true });
@@ -63,8 +64,8 @@ fn a_warm_step_allocates_nothing() {
                         session.train_batch(&table, indices).unwrap();
                     }
                 };
-                // A worker thread sets up its queues when it first takes work from another, which on a busy
-                // machine may be late: warm is when that has happened.
+                // A worker thread sets up its queues when it first takes work from another, which may
+                // happen late on a busy machine. Steps are warm once it has happened.
                 let mut quiet = 0;
                 for _ in 0..200 {
                     let before = calls();
@@ -92,7 +93,7 @@ fn a_warm_step_allocates_nothing() {
         }
         calls() - before
     };
-    // The threads of the pools above may still be on their way out.
+    // The threads of the pools above may still be shutting down.
     let quietest = (0..10).map(|_| all_rows()).min();
     assert_eq!(quietest, Some(0), "rows one by one");
 }

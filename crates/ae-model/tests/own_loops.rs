@@ -1,4 +1,5 @@
-//! Programs with loops, sources and stores of their own: what they bring in is checked, and what they learn comes out.
+//! Programs with their own loops, sources and storage: their inputs are checked, and the models they
+//! train come out.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
@@ -53,8 +54,7 @@ fn columns_in_another_order_are_refused() {
     let other = rows(40, 1).with_names(names(["a", "b", "d", "c", "e", "f", "g", "h"])).unwrap();
     let mut model = Autoencoder::new(config()).unwrap();
     model.fit(&named, &mut []).unwrap();
-    let message =
-        "column 3 is 'd' where the model has 'c': select the columns by name, in the order of the model's";
+    let message = "column 3 is 'd' where the model has 'c': select the columns by name, in the model's order";
     let errors = [
         model.encode(&other).unwrap_err(),
         model.reconstruct(&other).unwrap_err(),
@@ -65,7 +65,7 @@ fn columns_in_another_order_are_refused() {
         model.partial_fit(&other).unwrap_err(),
     ];
     assert!(errors.iter().all(|error| error.to_string() == message), "{errors:?}");
-    // Rows without names may be any, and a new training may be of any.
+    // Rows without names are always accepted, and a new training accepts any names.
     assert!(model.mse(&rows(40, 1)).unwrap() == model.mse(&named).unwrap());
     model.fit(&other, &mut []).unwrap();
     assert!(model.mse(&named).is_err() && model.mse(&other).is_ok());
@@ -103,7 +103,7 @@ fn a_trainer_refuses_what_is_no_number() {
             let error = session.train_pairs(&good, &bad, &[0, 1, 3]).unwrap_err();
             assert!(matches!(error, Error::Targets(_)), "{error}");
             assert!(session.gradients(&bad, &[0, 1, 3]).is_err());
-            // Rows that are not asked for may hold anything.
+            // Rows that are not requested may hold anything.
             session.gradients(&bad, &[2]).unwrap();
         });
     }
@@ -126,7 +126,7 @@ fn what_a_loop_of_ones_own_has_learnt_is_a_model() {
             session.train_batch(data.values(), &all).unwrap();
         }
         assert!(session.set_learning_rate(f64::NAN).is_err() && session.set_learning_rate(0.0).is_err());
-        // Too small a rate to change anything: the error of the parameters as they are.
+        // The rate is too small to change anything, so this is the error of the parameters as they are.
         session.set_learning_rate(1e-30).unwrap();
         session.train_batch(data.values(), &all).unwrap()
     });
@@ -138,13 +138,10 @@ fn what_a_loop_of_ones_own_has_learnt_is_a_model() {
     let from = |scaler: Scaler, layers: &[LayerParameters<f32>]| {
         Autoencoder::from_layers(config.clone(), scaler, layers).unwrap_err().to_string()
     };
-    assert_eq!(
-        from(Scaler::identity(5), &layers),
-        "the model expects a scaler of 8 values, but these have 5"
-    );
+    assert_eq!(from(Scaler::identity(5), &layers), "the model expects a scaler of 8 values, but got 5");
     assert_eq!(
         from(scaler.clone(), &layers[1..]),
-        "the configuration has 4 layers, encoder and decoder together, but 3 are given"
+        "the configuration has 4 layers, encoder and decoder together, but 3 were given"
     );
     let mut other = layers.clone();
     other[1].weights.pop();
@@ -208,10 +205,10 @@ fn a_model_goes_through_memory() {
     assert_eq!(weights(&back), weights(&model));
     assert_eq!(back.to_bytes().unwrap(), bytes);
     let error = Autoencoder::from_bytes(&bytes[..bytes.len() / 2]).unwrap_err();
-    assert!(matches!(error, Error::Bytes(_)) && error.to_string().starts_with("the model: "), "{error}");
+    assert!(matches!(error, Error::Bytes(_)) && error.to_string().starts_with("invalid model: "), "{error}");
 }
 
-/// Rows of a service that loses its connection, or has more of them each time it is asked.
+/// Rows of a service that loses its connection, or has more rows every time it is asked.
 struct Service {
     fails: bool,
     asked: AtomicUsize,
@@ -229,7 +226,7 @@ impl BatchSource for Service {
         if self.fails { Err(DataError::of_source(std::io::Error::other("connection reset"))) } else { Ok(()) }
     }
     fn as_slice(&self) -> Option<&[f32]> {
-        // Less than it says.
+        // Fewer values than it claims.
         Some(&[0.5; 3])
     }
 }
@@ -240,7 +237,7 @@ fn sources_may_fail_and_may_be_wrong_about_themselves() {
     model.fit(&rows(50, 1), &mut []).unwrap();
     let service = |fails| Service { fails, asked: AtomicUsize::new(0) };
     let error = model.encode(&service(true)).unwrap_err();
-    assert_eq!(error.to_string(), "the source of the rows: connection reset");
+    assert_eq!(error.to_string(), "reading from the row source failed: connection reset");
     assert!(model.encode(&service(false)).unwrap().rows() >= 10);
     assert!(model.reconstruction_error(&service(false), ErrorNorm::Mean).unwrap().len() >= 10);
     assert!(model.mse(&service(false)).unwrap().is_finite());

@@ -1,4 +1,4 @@
-//! Rows that should become other rows.
+//! Rows with targets: training on pairs.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -18,7 +18,7 @@ use remote::Remote;
 
 const FEATURES: usize = 12;
 
-/// Rows on a curve, and the same with noise that is no symmetric one.
+/// Rows on a curve, with asymmetric noise and without.
 fn pair(rows: usize) -> (Dataset, Dataset) {
     let mut random = SplitMix64::new(4);
     let clean: Vec<f32> = (0..rows * FEATURES)
@@ -46,7 +46,7 @@ fn fitted(config: Config, data: &dyn BatchSource) -> (Autoencoder, ae_model::His
     (model, history)
 }
 
-/// Every way of multiplying against loops that share nothing with it.
+/// Every kind of product against naive loops that share no code with it.
 #[test]
 fn gradients_are_those_of_a_naive_network() {
     for (rows, hidden) in [(1, 7), (17, 33), (100, 64)] {
@@ -92,7 +92,7 @@ fn gradients_are_those_of_a_naive_network() {
     }
 }
 
-/// Convolutions, and codes that are decoded sparsely.
+/// Convolutions, and sparsely decoded codes.
 #[test]
 fn other_stages_agree_with_finite_differences() {
     let of_images = Config::builder(36).image(6, 6, 1).conv_layers([ConvLayer::new(3, 3, 2)]).encoding_dim(4);
@@ -121,7 +121,7 @@ fn other_stages_agree_with_finite_differences() {
     }
 }
 
-/// What goes in may be far from what should come out: a model of pairs takes the noise away, which a plain one keeps.
+/// Inputs may be far from targets: a model of pairs removes the noise, which a plain one keeps.
 #[test]
 fn noise_is_taken_away() {
     let (noisy, clean) = pair(300);
@@ -133,12 +133,12 @@ fn noise_is_taken_away() {
         let squares = rebuilt.values().iter().zip(clean.values()).map(|(a, b)| f64::from(a - b).powi(2));
         squares.sum::<f64>() / rebuilt.values().len() as f64
     };
-    // The noise has a mean of one and a variance of a third.
+    // The noise has mean one and variance a third.
     assert!(off(&of_pairs) < 0.3, "{}", off(&of_pairs));
     assert!(off(&plain) > 1.0, "{}", off(&plain));
 }
 
-/// One scaler, that of the targets, for both; and every measure of an error is against the targets.
+/// Inputs and targets share one scaler, fitted to the targets; all errors are against the targets.
 #[test]
 fn errors_are_against_the_targets() {
     let (noisy, clean) = pair(150);
@@ -174,7 +174,7 @@ fn errors_are_against_the_targets() {
     }
 }
 
-/// The same rows on both sides are a plain training, to the bit; and so are sources that are not in memory.
+/// Pairs of equal rows train exactly like plain rows, and so do sources that are not in memory.
 #[test]
 fn equal_pairs_are_rows() {
     let (noisy, clean) = pair(120);
@@ -194,7 +194,7 @@ fn equal_pairs_are_rows() {
         assert_eq!(model.layers(), near.layers());
         assert_eq!(model.mse(&pairs).unwrap(), near.mse(&Pairs::new(&noisy, &clean).unwrap()).unwrap());
     }
-    // A model that has learnt from pairs learns from rows again.
+    // A model trained on pairs can train on rows again.
     let mut model = near;
     model.fit(&clean, &mut []).unwrap();
     assert_eq!(model.layers(), plain.layers());
@@ -221,7 +221,7 @@ fn threads_change_no_bit() {
     }
 }
 
-/// Values that are missing on one side only.
+/// Values missing on one side only.
 #[test]
 fn missing_values() {
     let (noisy, clean) = pair(100);
@@ -237,7 +237,7 @@ fn missing_values() {
     let known = targets.values().iter().filter(|x| !x.is_nan()).count();
     let errors: f64 = model.reconstruction_error(&pairs, ErrorNorm::Sum).unwrap().iter().sum();
     assert!((model.mse(&pairs).unwrap() - errors / known as f64).abs() < 1e-12);
-    // What is missing from a target counts for nothing, what is missing from a row only goes in as zero.
+    // A value missing from a target does not count; a value missing from an input merely enters as zero.
     let cells = model.squared_errors(&pairs).unwrap();
     for (cell, target) in cells.values().iter().zip(targets.values()) {
         assert!(if target.is_nan() { *cell == 0.0 } else { *cell >= 0.0 });
@@ -262,7 +262,7 @@ fn partial_fits_and_range_tests() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    /// Targets of whatever shape.
+    /// Targets of any shape.
     struct Odd(Dataset, Dataset);
     impl BatchSource for Odd {
         fn rows(&self) -> usize {

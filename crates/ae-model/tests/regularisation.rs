@@ -1,5 +1,5 @@
-//! What holds networks back: normalised layers, tied weights. Gradients against differences of the objective, every way in and out of a model, files, and
-//! what is refused.
+//! Regularisation by normalised layers and tied weights: gradients against finite differences of the
+//! objective, every way in and out of a model, files, and refusals.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -21,7 +21,7 @@ fn table(rows: usize, features: usize, seed: u64) -> Vec<f32> {
     SplitMix64::new(seed).uniform_f32s(rows * features, 0.05, 0.95)
 }
 
-/// A trainer whose biases are not zero, so that they are tested too.
+/// A trainer with nonzero biases, so that they are tested too.
 fn trainer<T: Arithmetic>(config: &Config, isa: Isa, threads: usize, products: Products) -> Trainer<T> {
     let mut trainer = Trainer::new(config, isa, Some(threads)).unwrap();
     trainer.set_products(products);
@@ -34,7 +34,7 @@ fn trainer<T: Arithmetic>(config: &Config, isa: Isa, threads: usize, products: P
     trainer
 }
 
-/// Sets all parameters, but for weights that are tied, which follow the encoder's.
+/// Sets all parameters, except tied weights, which follow the encoder's.
 fn set<T: Arithmetic>(trainer: &mut Trainer<T>, layers: &[LayerParameters<T>], tied: bool) {
     for (index, layer) in layers.iter().enumerate() {
         let mut layer = layer.clone();
@@ -45,10 +45,10 @@ fn set<T: Arithmetic>(trainer: &mut Trainer<T>, layers: &[LayerParameters<T>], t
     }
 }
 
-/// Steps that the curvature of a stretched layer still allows.
+/// Steps small enough for the curvature of a stretched layer.
 const SETTINGS: Settings = Settings { step: 2e-5, tolerance: 3e-6, kinks: 0.5 };
 
-/// What differences say of the gradient of every parameter.
+/// Compares the gradient of every parameter with finite differences.
 fn compare(config: &Config, isa: Isa, rows: usize) -> Report {
     let table = table(rows, config.input_dim(), config.seed());
     let rows: Vec<usize> = (0..rows).collect();
@@ -62,12 +62,12 @@ fn compare(config: &Config, isa: Isa, rows: usize) -> Report {
     })
 }
 
-/// `[outputs, inputs]` of `[inputs, outputs]`.
+/// Transposes `[inputs, outputs]` to `[outputs, inputs]`.
 fn transposed<T: Element>(weights: &[T], inputs: usize, outputs: usize) -> Vec<T> {
     (0..weights.len()).map(|at| weights[at % inputs * outputs + at / inputs]).collect()
 }
 
-/// Whether the weights of the decoder are the transposes of the encoder's, to the bit.
+/// Whether the decoder's weights are the transposes of the encoder's, to the bit.
 fn are_tied<T: Element>(layers: &[LayerParameters<T>]) -> bool {
     let bits = |weights: &[T]| weights.iter().map(|w| w.to_f64().to_bits()).collect::<Vec<_>>();
     layers.iter().zip(layers.iter().rev()).take(layers.len() / 2).all(|(below, above)| {
@@ -75,7 +75,7 @@ fn are_tied<T: Element>(layers: &[LayerParameters<T>]) -> bool {
     })
 }
 
-/// That rows take the same way through a model in training, in bulk, one by one and from a file, in every precision.
+/// Checks that training, bulk, row-by-row and reloaded computations agree, in every precision.
 fn every_way_agrees(builder: &ConfigBuilder, features: usize) {
     let rows = Dataset::new(table(75, features, 4), features).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn every_way_agrees(builder: &ConfigBuilder, features: usize) {
     }
 }
 
-/// That no number of threads changes a bit of what is learnt, and what that is.
+/// The parameters after four updates on `threads` threads.
 fn learnt(config: &Config, products: Products, threads: usize) -> Vec<f64> {
     let table = table(131, config.input_dim(), 8);
     let mut trainer = trainer::<f32>(config, Isa::best(), threads, products);
@@ -186,7 +186,7 @@ fn normalised_models_agree_with_themselves() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
-    /// Between convolutions, whose values are normalised over all pixels and channels.
+    /// Normalisation between convolutions, over all pixels and channels.
     #[test]
     fn normalised_images_agree_with_differences(
         activation in prop::sample::select(vec![Activation::Tanh, Activation::Silu, Activation::Softplus]),
@@ -218,9 +218,9 @@ fn norms_that_make_no_sense_are_refused() {
     let base = || Config::builder(10).encoding_dim(2).layer_norm(true);
     assert!(base().hidden_dims([3]).build().is_ok());
     let says = refused(base().hidden_dims([]));
-    assert_eq!(says, "layer_norm is set, but must be left out without hidden layers, which it is for");
+    assert_eq!(says, "layer_norm is set, but must be left out without hidden layers to normalise");
     assert!(refused(base().hidden_dims([5, 2])).starts_with("hidden_dims is 2, but must be at least 3"));
-    // A setting at its default is not in the file.
+    // A setting at its default is not written.
     let json = |on| serde_json::to_string(&base().hidden_dims([3]).layer_norm(on).build().unwrap()).unwrap();
     assert!(json(true).contains("\"layer_norm\":true") && !json(false).contains("layer_norm"));
     assert!(serde_json::from_str::<Config>(&json(true)).unwrap().layer_norm());
@@ -229,7 +229,7 @@ fn norms_that_make_no_sense_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// The gradient of tied weights is that of both places, with what they cost counted once.
+    /// The gradient of tied weights is the sum over both places, with penalties counted once.
     #[test]
     fn tied_gradients_agree_with_differences(
         widths in prop::collection::vec(3..=7usize, 2..=4),
@@ -259,7 +259,7 @@ proptest! {
             prop_assume!(report.kinks as f64 <= SETTINGS.kinks * (report.compared + report.kinks) as f64);
             prop_assert!(report.passes(&SETTINGS), "{isa}: {report:?}");
 
-            // The same network untied, its gradients put together here.
+            // The same network untied, with its gradients combined here.
             let mut tied = trainer::<f64>(&config, isa, 1, Products::Plain);
             let free = builder.clone().weight_penalty(WeightPenalty::default()).build().unwrap();
             let mut untied = trainer::<f64>(&free, isa, 1, Products::Plain);
@@ -284,7 +284,7 @@ proptest! {
     }
 }
 
-/// No rule, penalty, mean, precision or number of threads lets the two copies part.
+/// The two copies stay equal under every update rule, penalty, running mean, precision and thread count.
 #[test]
 fn tied_weights_stay_tied_to_the_bit() {
     let rules = [Optimizer::Sgd, Optimizer::MOMENTUM, Optimizer::NESTEROV, Optimizer::ADAM, Optimizer::ADAMW];
@@ -315,7 +315,7 @@ fn tied_weights_stay_tied_to_the_bit() {
                     assert!(before.weights != after.weights && before.bias != after.bias, "{optimizer:?}");
                 }
             }
-            // The running mean that is kept, and the weights of the best epoch.
+            // The running mean, and the weights of the best epoch.
             let early = EarlyStopping::after(2);
             let config = builder.ema(0.9).epochs(6).validation(0.2).early_stopping(early).build().unwrap();
             let mut model = Autoencoder::new(config).unwrap();
@@ -329,7 +329,7 @@ fn tied_weights_stay_tied_to_the_bit() {
     threads_change_nothing(&sparse);
 }
 
-/// One step of plain descent is the gradient's, seen by both copies.
+/// A step of plain gradient descent follows the gradient, in both copies.
 #[test]
 fn a_tied_step_follows_its_gradient() {
     let config = Config::builder(9)

@@ -1,4 +1,4 @@
-//! Dead features of top-k latents: the gradient that revives them, and that it does.
+//! Dead features of top-k latents: the gradient that revives them, and that it does revive them.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -16,13 +16,14 @@ fn dictionary(input: usize, code: usize, k: usize, revival: Option<Revival>) -> 
         .seed(5)
 }
 
-/// Features of the code with a gradient.
+/// The features of the code that have a gradient.
 fn active(bias: &[f64]) -> Vec<bool> {
     bias.iter().map(|g| *g != 0.0).collect()
 }
 
-/// Parameters of dead features have the derivative of the objective, which counts what is left of the rows as given and does not change with
-/// them; those of the others have the gradient that they have by themselves.
+/// The gradient of a dead feature's parameters is the derivative of the objective, where the residual of
+/// the rows counts as a constant and does not change with them. Other parameters have the same gradient
+/// as without revival.
 #[test]
 fn the_gradient_is_that_of_the_auxiliary_loss() {
     let (input, code, k, rows) = (6, 24, 3, 9);
@@ -75,7 +76,7 @@ fn the_gradient_is_that_of_the_auxiliary_loss() {
     }
 }
 
-/// Nothing is to be learnt where values are missing, not even that nothing is left of them.
+/// Dead features learn nothing from missing values, not even that their residual is zero.
 #[test]
 fn dead_features_learn_nothing_of_missing_values() {
     let (input, code, k, rows) = (6, 24, 3, 9);
@@ -105,7 +106,7 @@ fn trained<T: Arithmetic>(revival: Option<Revival>, threads: usize, products: Pr
     let mut trainer = Trainer::<T>::new(&config.unwrap(), Isa::best(), Some(threads)).unwrap();
     trainer.set_products(products);
     let mut encoder = trainer.layers().remove(0);
-    // Half of the features are too faint to be among the largest.
+    // Half of the features are too small to be among the largest.
     for line in encoder.weights.chunks_exact_mut(code) {
         line.iter_mut().step_by(2).for_each(|w| *w = *w * T::from_f64(0.01));
     }
@@ -116,7 +117,7 @@ fn trained<T: Arithmetic>(revival: Option<Revival>, threads: usize, products: Pr
             session.train_batch(&table, &batch).unwrap();
         }
     });
-    // In a network that revives nothing, only active features have a gradient.
+    // In a network without revival, only active features have a gradient.
     let config = dictionary(input, code, k, None).build().unwrap();
     let mut judge = Trainer::<T>::new(&config, Isa::best(), Some(1)).unwrap();
     for (index, layer) in trainer.layers().iter().enumerate() {

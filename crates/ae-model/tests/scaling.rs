@@ -1,4 +1,4 @@
-//! Scalers by their formulas, also of columns with gaps, and that scaling is undone.
+//! Scalers against their formulas, including columns with missing values, and the inversion of scaling.
 
 #![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
@@ -6,7 +6,8 @@ use ae_data::{BatchSource, Dataset};
 use ae_model::{Autoencoder, Config, Scaler, ScalerKind};
 use ae_testing::random::SplitMix64;
 
-/// More columns than a scaler looks at together; one that does not vary, one of which the middle does not, and gaps where wanted.
+/// More columns than a scaler processes together. One column is constant, one has a constant middle, and
+/// values are missing if requested.
 const FEATURES: usize = 20;
 const ROWS: usize = 41;
 
@@ -27,7 +28,7 @@ fn table(gaps: bool) -> Dataset {
     Dataset::new(values, FEATURES).unwrap()
 }
 
-/// The known values of a column, rising.
+/// The known values of a column, in ascending order.
 fn column(data: &Dataset, j: usize) -> Vec<f64> {
     let mut known: Vec<f64> = data.values().iter().skip(j).step_by(FEATURES).map(|x| f64::from(*x)).collect();
     known.retain(|x| !x.is_nan());
@@ -72,7 +73,7 @@ fn shifts_and_scales_are_those_of_the_formulas() {
                 let near =
                     |found: f64, expected: f64| (found - expected).abs() < 1e-9 * expected.abs().max(1.0);
                 assert!(near(scaler.shift()[j], shift), "{kind:?} {j}: {} {shift}", scaler.shift()[j]);
-                // What does not vary is not divided by nothing.
+                // A column that does not vary is not divided by zero.
                 let found = scaler.scale()[j];
                 assert!(
                     if scale == 0.0 { found > 0.0 } else { near(found, scale) },
@@ -83,7 +84,7 @@ fn shifts_and_scales_are_those_of_the_formulas() {
     }
 }
 
-/// Rows come out by the scaler that they went in by, backwards.
+/// Reconstructions are mapped back by the inverse of the scaling.
 #[test]
 fn scaling_is_undone_to_the_digit() {
     let data = table(false);
@@ -117,7 +118,7 @@ fn scaling_is_undone_to_the_digit() {
     }
 }
 
-/// Each round goes on from what the last one has filled in.
+/// Each round starts from the values that the previous one filled in.
 #[test]
 fn rounds_of_filling_in_build_on_each_other() {
     let data = table(true);
@@ -127,7 +128,7 @@ fn rounds_of_filling_in_build_on_each_other() {
     model.fit(&data, &mut []).unwrap();
     let gap = |at: usize| data.values()[at].is_nan();
     let with = |filled: &Dataset| {
-        // Known values, and in the gaps what the model makes of the rows so far.
+        // Known values, and reconstructions from the rows so far where values are missing.
         let rebuilt = model.reconstruct(filled).unwrap();
         let value = |at: usize| if gap(at) { rebuilt.values()[at] } else { data.values()[at] };
         Dataset::new((0..ROWS * FEATURES).map(value).collect(), FEATURES).unwrap()

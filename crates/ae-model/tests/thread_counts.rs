@@ -1,4 +1,4 @@
-//! The same bits, whatever the number of threads.
+//! Results have the same bits on any number of threads.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -11,7 +11,7 @@ use ae_testing::random::SplitMix64;
 
 const THREADS: [usize; 4] = [1, 2, 3, 7];
 
-/// Of the bits of every parameter.
+/// A hash of the bits of every parameter.
 fn hash(model: &Autoencoder) -> u64 {
     let layers = model.layers();
     let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));
@@ -23,7 +23,7 @@ fn rows(count: usize, features: usize) -> Dataset {
     Dataset::new(SplitMix64::new(5).uniform_f32s(count * features, -3.0, 7.0), features).unwrap()
 }
 
-/// Batches above and below the size that is shared among threads, with short last ones.
+/// Batches above and below the size from which work is shared, with short last ones.
 #[test]
 fn trained_weights_are_the_same_to_the_bit() {
     let settings = [
@@ -109,7 +109,7 @@ fn rows_do_not_depend_on_their_company() {
     }
 }
 
-/// The optimiser's state belongs to the parameters, not to how they were divided among the threads that made it.
+/// The optimizer state belongs to the parameters, however they were divided among threads.
 #[test]
 fn threads_may_change_between_updates() {
     let data = rows(64, 120);
@@ -120,7 +120,7 @@ fn threads_may_change_between_updates() {
             let mut model = Autoencoder::new(config.clone()).unwrap();
             for (update, threads) in threads.into_iter().enumerate() {
                 model.set_threads(Some(threads)).unwrap();
-                // Larger from one to the next, so that each is planned anew.
+                // Each batch is larger than the last, so that each needs a new plan.
                 let some = data.select_rows(&(0..40 + 8 * update).collect::<Vec<_>>()).unwrap();
                 model.partial_fit(&some).unwrap();
             }
@@ -130,7 +130,7 @@ fn threads_may_change_between_updates() {
     }
 }
 
-/// Large batches are worked on in rounds of a block a thread, so in one go where there are many threads.
+/// Large batches are processed in rounds of one block per thread, so in one round if threads are many.
 #[test]
 fn rounds_change_no_bit() {
     const FEATURES: usize = 40;
@@ -178,8 +178,8 @@ fn rounds_change_no_bit() {
     }
 }
 
-/// Where there are more threads than panels of rows, they share the outputs of products and not the rows; whatever lies between the
-/// products.
+/// If there are more threads than panels of rows, they share the outputs of products rather than rows,
+/// whatever lies between the products.
 #[test]
 fn threads_without_rows_of_their_own_change_no_bit() {
     const FEATURES: usize = 403;

@@ -1,4 +1,4 @@
-//! Top-k latents: what is kept, its gradient, and that every way to compute a step or to send rows through is the same.
+//! Top-k latents: the values they keep, their gradient, and the agreement of all ways to compute them.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -122,7 +122,7 @@ fn cases(depth: usize, width: usize, rows: usize) -> impl Strategy<Value = Case>
         })
 }
 
-/// The `k` largest of `values`, the first of equals, zeros elsewhere: by sorting.
+/// The `k` largest of `values`, the first among equals, and zeros elsewhere; by sorting.
 fn naive(values: &[f32], k: usize) -> Vec<f32> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*b].partial_cmp(&values[*a]).unwrap().then(a.cmp(b)));
@@ -134,7 +134,8 @@ fn naive(values: &[f32], k: usize) -> Vec<f32> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// With every loss and activation. Where a step of the differences changes the selection the loss has a kink.
+    /// With every loss and activation. The loss has a kink where a difference step changes the
+    /// selection.
     #[test]
     fn gradients_agree_with_finite_differences(case in cases(1, 5, 12)) {
         let rows: Vec<usize> = (0..case.rows).collect();
@@ -155,8 +156,8 @@ proptest! {
         }
     }
 
-    /// Encodings are the largest values of those that the same encoder gives without a selection, whether rows come together or by
-    /// themselves, and rows are rebuilt from them alone.
+    /// Encodings are the largest values of those that the same encoder gives without selection, whether
+    /// rows come together or alone, and reconstructions depend on nothing else.
     #[test]
     fn encodings_keep_the_largest(case in cases(1, 40, 80), double in any::<bool>()) {
         let table = case.table();
@@ -172,7 +173,7 @@ proptest! {
             let pairs = codes.values().chunks(case.code).zip(all.values().chunks(case.code));
             for (codes, all) in pairs {
                 if double {
-                    // What is equal in f32 may not be in f64.
+                    // Values that are equal in f32 may differ in f64.
                     prop_assert!(codes.iter().filter(|x| **x != 0.0).count() <= case.k);
                     prop_assert!(codes.iter().zip(all).all(|(x, all)| *x == 0.0 || x == all));
                 } else {
@@ -198,10 +199,10 @@ proptest! {
         }
     }
 
-    /// The sparse way computes the numbers of the dense one, which a dropout that never drops leads to.
+    /// Sparse computation gives the numbers of dense computation, which negligible dropout enforces.
     #[test]
     fn sparse_steps_are_dense_steps(case in cases(0, 70, 150), relu in any::<bool>()) {
-        // The sparse way is for codes at least four times as wide as what is kept, of these activations.
+        // Sparse computation needs one of these activations and a code at least `4 k` wide.
         let activation = if relu { Activation::Relu } else { Activation::Linear };
         let case = Case { activation, code: 4 * case.code, ..case };
         let never = Dropout { input: 1e-300, hidden: 0.0 };
@@ -215,7 +216,7 @@ proptest! {
         }
     }
 
-    /// The number of threads changes no bit.
+    /// The number of threads does not change a bit.
     #[test]
     fn threads_change_nothing(case in cases(1, 60, 300)) {
         let of_batch = case.with(batch_top_k(case.k), Dropout::default());
@@ -231,7 +232,8 @@ proptest! {
     }
 }
 
-/// What a network of two layers makes of rows by hand: ReLU codes `[rows, code]`, and the smallest of the `k` a row that are largest.
+/// ReLU codes `[rows, code]` of a two-layer network, computed by hand, and the smallest of their `k`
+/// largest values per row on average.
 fn by_hand(layers: &[LayerParameters<f64>], table: &[f32], k: usize) -> (Vec<f64>, f64) {
     let LayerParameters { inputs, outputs, weights, bias } = &layers[0];
     let mut codes = Vec::new();
@@ -248,7 +250,7 @@ fn by_hand(layers: &[LayerParameters<f64>], table: &[f32], k: usize) -> (Vec<f64
     (codes, sorted[last])
 }
 
-/// The objective of a batch is that of the codes without what is smaller than the largest of all rows together.
+/// The objective of a batch is that of codes reduced to the largest values of all rows together.
 #[test]
 fn batches_keep_the_largest_of_all_rows() {
     for (rows, code, k) in [(1, 7, 2), (17, 9, 3), (40, 33, 1), (150, 20, 20)] {
@@ -283,7 +285,8 @@ fn batches_keep_the_largest_of_all_rows() {
     }
 }
 
-/// The threshold in the file is the mean of the smallest values that the batches kept; encodings reach it, whatever rows are beside them.
+/// The threshold in the file is the mean of the smallest values that the batches kept. Encodings reach
+/// it, whatever rows they are computed with.
 #[test]
 fn encodings_of_batches_reach_a_threshold() {
     let (rows, input, code, k) = (60, 6, 24, 3);
@@ -322,7 +325,7 @@ fn encodings_of_batches_reach_a_threshold() {
         assert_eq!(alone, together);
     }
 
-    // A file without it, and one with it that should not have it.
+    // A file that lacks the threshold, and one that has it but should not.
     let json =
         |of_batch: &str| format!("\"latent\":{{\"top-k\":{{\"k\":3{of_batch}}}}}").replace('"', "\\\"");
     let (with, without) = (json(",\"of_batch\":true"), json(""));
@@ -337,7 +340,7 @@ fn encodings_of_batches_reach_a_threshold() {
     assert!(error.contains("latent.threshold"), "{error}");
 }
 
-/// Early stopping brings back the threshold that belongs to the weights.
+/// Early stopping restores the threshold that belongs to the weights.
 #[test]
 fn a_threshold_follows_its_weights() {
     let table = SplitMix64::new(5).uniform_f32s(80 * 6, 0.0, 1.0);
@@ -354,7 +357,7 @@ fn a_threshold_follows_its_weights() {
     assert_eq!(codes, fitted(config.epochs(stopped.kept_epoch)).1);
 }
 
-/// Equal values: the first ones are kept, on every instruction set, whatever their number.
+/// Of equal values the first are kept, on every instruction set and for any number of them.
 #[test]
 fn of_equals_the_first_are_kept() {
     for (code, k) in [(5, 2), (300, 7), (4000, 33), (40, 40)] {
@@ -368,7 +371,7 @@ fn of_equals_the_first_are_kept() {
             trainer.set_layer(0, &layers[0]).unwrap();
             trainer.set_layer(1, &layers[1]).unwrap();
             let gradients = trainer.enter(|session| session.gradients(&[1.0], &[0]).unwrap().1);
-            // Every kept value is 1.5; only their biases have a gradient.
+            // Every kept value is 1.5; only the biases of kept values have a gradient.
             let kept: Vec<bool> = gradients[0].bias.iter().map(|g| *g != 0.0).collect();
             assert!(kept[..k].iter().all(|kept| *kept), "{isa}: {k} of {code}");
             assert!(!kept[k..].iter().any(|kept| *kept), "{isa}: {k} of {code}");
@@ -377,7 +380,7 @@ fn of_equals_the_first_are_kept() {
     }
 }
 
-/// What leaves the selection out of the gradient must not pass for its gradient.
+/// A gradient that ignores the selection must not pass.
 #[test]
 fn a_gradient_through_all_values_is_found() {
     let case = Case {
@@ -399,7 +402,8 @@ fn a_gradient_through_all_values_is_found() {
 
 #[test]
 fn sparsity_by_hand() {
-    // One input, three features with the values x, 2 x - 1 and x - 5, of which one is kept; it is rebuilt as half of the second.
+    // One input, three features with the values x, 2 x - 1 and x - 5, of which one is kept. The
+    // reconstruction is half of the second.
     let config = Config::builder(1).encoding_dim(3).latent(Latent::top_k(1)).scaler(ScalerKind::None);
     let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -424,7 +428,8 @@ fn sparsity_by_hand() {
     }
     std::fs::write(&path, changed).unwrap();
     model = Autoencoder::load(&path).unwrap();
-    // Rows 0 (nothing is above zero), 0.5 (the first feature) and 2 and 4 (the second): rebuilt as 0, 0, 1.5 and 3.5.
+    // Rows 0 (nothing is above zero), 0.5 (the first feature), 2 and 4 (the second): reconstructed as 0,
+    // 0, 1.5 and 3.5.
     let rows = [0.0, 0.5, 2.0, 4.0];
     let sparsity = model.sparsity(&Rows::new(&rows, 1).unwrap()).unwrap();
     assert!(model.is_sparse());
@@ -441,7 +446,7 @@ fn settings_are_checked_and_saved() {
     let revival = Some(Revival { k: 2, weight: 0.1, dead_after: 9, lift: 0.0 });
     let both = Latent::TopK(TopK { k: 2, revival, of_batch: true });
     let error = base(2).latent(both).hidden_dims([]).build().unwrap_err().to_string();
-    assert!(error.contains("not of_batch"), "{error}");
+    assert!(error.contains("of_batch"), "{error}");
     assert!(base(0).build().is_err() && base(10).build().is_err() && base(9).build().is_ok());
     let config = base(3).seed(4).build().unwrap();
     assert_eq!(config.encoding_activation(), Activation::Relu);
@@ -460,8 +465,8 @@ fn settings_are_checked_and_saved() {
     assert!(codes.values().iter().any(|x| *x != 0.0));
 }
 
-/// Codes that overflow are all as large as the largest, so that more reach it than there is room for: an error and no panic, as for any
-/// divergence.
+/// Codes that overflow all equal the largest, so more of them reach it than there is room for. This must
+/// be an error, as for any divergence, and not a panic.
 #[test]
 fn infinite_codes_of_a_batch_are_a_divergence() {
     let latent = Latent::TopK(TopK { k: 2, revival: None, of_batch: true });

@@ -1,4 +1,5 @@
-//! What `fit` does besides learning: validation, early stopping, divergence, callbacks, cancellation, refusals.
+//! What `fit` does besides learning: validation, early stopping, divergence, callbacks, cancellation,
+//! and refusing input.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -26,7 +27,7 @@ fn curve(rows: usize, features: usize) -> Dataset {
     Dataset::new(values, features).unwrap()
 }
 
-/// All rows of a source.
+/// Copies all rows of a source.
 fn copied(source: &dyn BatchSource) -> Dataset {
     let indices: Vec<usize> = (0..source.rows()).collect();
     let mut values = vec![0.0; source.rows() * source.features()];
@@ -124,7 +125,7 @@ fn a_source_out_of_memory_gives_the_same_bits() {
 #[test]
 fn early_stopping_keeps_the_best_weights() {
     let data = curve(120, 8);
-    // A step so large that the loss soon moves up and down.
+    // A learning rate so large that the loss soon oscillates.
     let config = Config::builder(8)
         .optimizer(Optimizer::Sgd)
         .hidden_dims([16])
@@ -143,11 +144,11 @@ fn early_stopping_keeps_the_best_weights() {
     let kept = history.kept().unwrap();
     assert_eq!(kept.monitored(), best);
     assert_eq!(kept.epoch + 3, history.epochs.len());
-    // The weights are those of that epoch: measured again on the validation rows, they give its loss.
+    // The weights are those of that epoch: evaluated again on the validation rows, they give its loss.
     let (_, validation) = ae_data::validation_split(120, 0.25, config.seed()).unwrap();
     let rows = data.select_rows(&validation).unwrap();
     assert!((model.mse(&rows).unwrap() / kept.validation_mse.unwrap() - 1.0).abs() < 1e-12);
-    // Half of the squared errors of a row, in single precision.
+    // The loss is half the squared error of a row, in single precision.
     assert!((8.0 / 2.0 * model.mse(&rows).unwrap() / best - 1.0).abs() < 1e-6);
 }
 
@@ -216,7 +217,7 @@ fn callbacks_see_everything_and_may_stop() {
     let mut watch = Watch::new();
     Autoencoder::new(config()).unwrap().fit(&data, &mut [&mut watch]).unwrap();
     let seen: Vec<_> = watch.batches.iter().map(|end| (end.epoch, end.batch, end.batches)).collect();
-    // The last batch of each epoch has the five rows that are left.
+    // The last batch of each epoch has the remaining five rows.
     assert_eq!(seen[..4], [(1, 1, 3), (1, 2, 3), (1, 3, 3), (2, 1, 3)]);
     assert_eq!((seen.len(), watch.epochs), (12, vec![1, 2, 3, 4]));
 
@@ -272,16 +273,16 @@ fn data_that_cannot_be_learnt_from_is_refused() {
     };
     let max = f32::MAX;
     let cases: [(Dataset, &str); 7] = [
-        (Dataset::new(vec![0.0; 8], 4).unwrap(), "the model expects rows of 3 values, but these have 4"),
+        (Dataset::new(vec![0.0; 8], 4).unwrap(), "the model expects rows of 3 values, but got 4"),
         (rows(&[]), "there are no rows"),
         (rows(&[1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0]), "row 2, column 2: NaN is not a finite number"),
         (named(&[1.0, 2.0, f32::INFINITY, 4.0, 5.0, 6.0]), "row 1, column 'c': inf is not a finite number"),
         (rows(&[1.0, 2.0, 3.0, 4.0, 5.0, f32::NEG_INFINITY]), "row 2, column 3: -inf is not a finite number"),
         (
             named(&[1.0, max, 3.0, 1.0, -max, 3.0, 2.0, max, 2.0, 0.0, -max, 1.0]),
-            "column 'b': its values spread over",
+            "column 'b': its values span",
         ),
-        (Dataset::new(vec![], 0).unwrap(), "the model expects rows of 3 values, but these have 0"),
+        (Dataset::new(vec![], 0).unwrap(), "the model expects rows of 3 values, but got 0"),
     ];
     for (data, message) in cases {
         let mut model = Autoencoder::new(config()).unwrap();
@@ -300,14 +301,8 @@ fn rows_that_do_not_fit_the_model_are_refused() {
     let four = Rows::new(&values[..4], 4).unwrap();
     let two = Rows::new(&values, 2).unwrap();
     let messages = [
-        (
-            model.encode(&three).unwrap_err().to_string(),
-            "the model expects rows of 4 values, but these have 3",
-        ),
-        (
-            model.decode(&three).unwrap_err().to_string(),
-            "the model expects encodings of 2 values, but these have 3",
-        ),
+        (model.encode(&three).unwrap_err().to_string(), "the model expects rows of 4 values, but got 3"),
+        (model.decode(&three).unwrap_err().to_string(), "the model expects encodings of 2 values, but got 3"),
         (model.encode(&four).unwrap_err().to_string(), "row 1, column 3: NaN is not a finite number"),
         (model.decode(&two).unwrap_err().to_string(), "row 2, column 1: NaN is not a finite number"),
         (model.mse(&four).unwrap_err().to_string(), "row 1, column 3: NaN is not a finite number"),
@@ -342,7 +337,7 @@ fn losses_of_shares_refuse_what_is_none() {
         assert!(model.partial_fit(&data).is_err());
         let mut scaled = Autoencoder::new(builder().build().unwrap()).unwrap();
         scaled.fit(&data, &mut []).unwrap();
-        // Rows come back between the least and the greatest that were seen, whatever they are rebuilt from.
+        // Reconstructions lie between the smallest and largest values seen, whatever the input.
         let far = Dataset::new(vec![-1e3, 1e3, 1e6, -1e6], 2).unwrap();
         let rebuilt = scaled.reconstruct(&far).unwrap();
         let values = rebuilt.values();
@@ -353,7 +348,7 @@ fn losses_of_shares_refuse_what_is_none() {
 
 #[test]
 fn scaling_is_undone_on_the_way_out() {
-    // A network that rebuilds exactly is not needed: constants must come back as they went in.
+    // Exact reconstruction is not required, but constants must come back as they went in.
     let mut values = Vec::new();
     for i in 0..50u8 {
         values.extend([1_600_000_000.0 + f32::from(i) * 256.0, 7.25, f32::from(i % 5), 1e-9 * f32::from(i)]);
@@ -382,7 +377,7 @@ fn scaling_is_undone_on_the_way_out() {
     }
 }
 
-/// One scale for all features, so that one which hardly varies where it is fitted is no measure of its own.
+/// One scale for all features, so that a feature which hardly varies in the fitted rows is not blown up.
 #[test]
 fn features_that_share_a_unit_share_a_scale() {
     let rows = |values: &[f32]| Dataset::new(values.to_vec(), 3).unwrap();
@@ -398,7 +393,7 @@ fn features_that_share_a_unit_share_a_scale() {
     assert_eq!((none.shift(), none.scale()), (&[0.0; 3][..], &[1.0; 3][..]));
     let far = scaler(&rows(&[-3e38, -2e38, 0.0, -3e38, 3e38, 2e38])).unwrap_err();
     assert!(matches!(far, Error::Spread { column: 1, .. }), "{far}");
-    // Shares of 1, as losses of shares need them, and missing values where they are allowed.
+    // Values in [0, 1], as the cross-entropy needs them, and missing values where they are allowed.
     let config = Config::builder(3).scaler(ScalerKind::Common).loss(Loss::Bce).mask_missing(true).epochs(2);
     let data = rows(&[5.0, f32::NAN, 1e-6, f32::NAN, 10.0, 0.0, 255.0, 3.0, f32::NAN]);
     let (model, _) = fitted(config.validation(0.0).build().unwrap(), &data);
@@ -406,7 +401,7 @@ fn features_that_share_a_unit_share_a_scale() {
     assert!(model.reconstruct(&data).unwrap().values().iter().all(|x| (0.0..=255.0).contains(x)));
 }
 
-/// Rows on a line of which some values are missing: the model learns the line from the others and fills them in.
+/// Rows on a line, some values missing: the model learns the line from the others and fills them in.
 #[test]
 fn missing_values_are_learnt_around_and_filled_in() {
     let whole: Vec<f32> =
@@ -430,7 +425,7 @@ fn missing_values_are_learnt_around_and_filled_in() {
             worst = worst.max((whole - rebuilt).abs());
         }
     }
-    // The values spread over up to 87.
+    // The values range over up to 87.
     assert!(worst < 15.0, "off by {worst}");
     let (mse, by_row) =
         (model.mse(&data).unwrap(), model.reconstruction_error(&data, ErrorNorm::Sum).unwrap());
@@ -458,11 +453,12 @@ fn the_range_test_finds_a_rate_that_learns() {
         assert_eq!(found.suggestion, found.least / 10.0);
         let steps: Vec<f64> = found.rates.windows(2).map(|pair| pair[1] / pair[0]).collect();
         assert!(steps.iter().all(|step| (step - steps[0]).abs() < 1e-9), "{steps:?}");
-        // A running mean of one loss is that loss: half the squared errors of a row of fresh weights, about.
+        // The running mean of a single loss is that loss: about half the squared error of a row, with
+        // initial weights.
         let fresh = 5.0 * model.mse(&data).unwrap();
         assert!((found.losses[0] / fresh - 1.0).abs() < 0.5, "{} {fresh}", found.losses[0]);
         assert!(found.rates.is_sorted() && found.rates.contains(&found.least));
-        // Training became unstable before the largest of all rates.
+        // Training became unstable before the largest rate.
         assert!(found.rates.last().unwrap() < &10.0 && found.suggestion < found.least, "{found:?}");
         let trained = |rate: f64| {
             let config = base().optimizer(optimizer).learning_rate(rate).build().unwrap();
@@ -475,7 +471,7 @@ fn the_range_test_finds_a_rate_that_learns() {
     assert!(matches!(model.range_test(&curve(0, 10)), Err(Error::NoRows { .. })));
 }
 
-/// However training ends, early stopping leaves the best weights there were.
+/// However training ends, early stopping leaves the best weights.
 #[test]
 fn a_callback_that_stops_training_leaves_the_best_weights() {
     let rows = curve(60, 3);
@@ -501,7 +497,7 @@ fn a_callback_that_stops_training_leaves_the_best_weights() {
     assert!((error - expected).abs() < 1e-6 * expected, "{error} for {expected}");
 }
 
-/// Rows that are held out decide when training stops, and are never learnt from.
+/// Held-out rows are used for validation and never learnt from.
 #[test]
 fn rows_that_are_held_out_are_validated_on() {
     let (early, late) = (curve(80, 4), curve(100, 4));
@@ -512,12 +508,12 @@ fn rows_that_are_held_out_are_validated_on() {
     assert_eq!((history.train_rows, history.validation_rows), (80, 20));
     let expected = history.epochs[14].validation_mse.unwrap();
     assert!((model.mse(&late).unwrap() - expected).abs() < 1e-6 * expected);
-    // As without them, to the bit.
+    // The same as without them, to the bit.
     let alone = ConfigBuilder::from(config.clone()).validation(0.0).build().unwrap();
     let (without, _) = fitted(alone, &early);
     assert_eq!(model.layers(), without.layers());
     assert_eq!(model.scaler(), without.scaler());
-    // Also from a checkpoint, which is not that of a training that holds out others.
+    // Checkpoints work too, but not for a training with other held-out rows.
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::at(folder.path().join("a.checkpoint"));
     let resumable = |rows: &dyn BatchSource| {

@@ -1,5 +1,5 @@
-//! Decoder vectors of norm 1: that they keep it under every rule, and that updates are those of naive formulas, on the dense way and on the
-//! sparse one.
+//! Decoder vectors at unit norm: they stay there under every update rule, and updates match naive
+//! formulas, in dense and sparse computation.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -18,7 +18,7 @@ fn table() -> Vec<f32> {
     SplitMix64::new(6).uniform_f32s(ROWS * INPUT, -1.0, 1.0)
 }
 
-/// A dictionary computed sparsely, one that is too narrow for it, and one whose codes have a price.
+/// A dictionary computed sparsely, one too narrow for it, and one with a penalty on its codes.
 fn dictionaries() -> [(&'static str, ConfigBuilder); 3] {
     let base = || {
         Config::builder(INPUT)
@@ -39,7 +39,7 @@ fn dictionaries() -> [(&'static str, ConfigBuilder); 3] {
 const RULES: [Optimizer; 5] =
     [Optimizer::Sgd, Optimizer::MOMENTUM, Optimizer::NESTEROV, Optimizer::ADAM, Optimizer::ADAMW];
 
-/// How far the norms of the decoder's vectors are from 1, at most.
+/// The largest deviation of the decoder vectors' norms from 1.
 fn off<T: Element>(layers: &[LayerParameters<T>]) -> f64 {
     let vectors = layers[1].weights.chunks_exact(layers[1].outputs);
     let norm = |vector: &[T]| vector.iter().map(|w| w.to_f64().powi(2)).sum::<f64>().sqrt();
@@ -76,10 +76,11 @@ fn vectors_keep_norm_one_under_every_rule() {
     norms_stay::<f32>(1e-6);
 }
 
-/// Adam with naive loops, the gradient given: without what it has along the decoder's vectors, clipped, and the vectors scaled after it.
+/// Adam in naive loops, for a given gradient: removes its components along the decoder's vectors, clips
+/// it, and scales the vectors after the update.
 struct Naive {
     layers: Vec<LayerParameters<f64>>,
-    /// Means of gradients and of their squares, layer by layer, weights and bias.
+    /// Running means of gradients and of their squares, layer by layer, weights and bias.
     state: Vec<[Vec<f64>; 2]>,
     time: i32,
 }
@@ -126,7 +127,7 @@ impl Naive {
 fn updates_are_those_of_naive_loops() {
     let rows: Vec<usize> = (0..ROWS).collect();
     for (name, builder) in dictionaries() {
-        // With a norm that is always too long, and with one that never is.
+        // Once with a gradient that always exceeds the limit, once with one that never does.
         for clip in [0.05, 1e6] {
             for isa in Isa::available() {
                 let penalty = WeightPenalty { l1: 0.002, l2: 0.01 };
@@ -151,7 +152,7 @@ fn updates_are_those_of_naive_loops() {
     }
 }
 
-/// A vector of zeros has no direction: it is left alone until a gradient gives it one.
+/// A vector of zeros has no direction: it stays as it is until a gradient gives it one.
 #[test]
 fn a_vector_of_zeros_does_no_harm() {
     for (name, builder) in dictionaries() {
@@ -169,7 +170,7 @@ fn a_vector_of_zeros_does_no_harm() {
     }
 }
 
-/// Also with so many parameters that what keeps the norms is shared.
+/// Includes a network so large that the normalisation is shared among threads.
 #[test]
 fn threads_change_nothing() {
     let wide = |(name, builder): (&'static str, ConfigBuilder)| (name, builder, 24_000);
@@ -192,7 +193,7 @@ fn threads_change_nothing() {
     }
 }
 
-/// Through epochs, with dead features that are revived, and through a file.
+/// Norms hold through epochs, with revived dead features, and through a file.
 #[test]
 fn models_keep_their_norms() {
     let rows = Dataset::new(table(), INPUT).unwrap();

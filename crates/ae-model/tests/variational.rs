@@ -1,4 +1,4 @@
-//! What only variational autoencoders can do, against an integral that can be worked out.
+//! What only variational autoencoders can do, checked by numerical integration.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
@@ -9,7 +9,7 @@ use ae_model::{
 };
 use ae_testing::random::SplitMix64;
 
-/// Rows of four values that follow one hidden number.
+/// Rows of four values that depend on one latent number.
 fn rows(count: usize) -> Dataset {
     let mut random = SplitMix64::new(4);
     let values = (0..count)
@@ -40,7 +40,7 @@ fn trained(loss: Loss, precision: Precision) -> Autoencoder {
     model
 }
 
-/// `ln ∫ p(x | z) N(z; 0, 1) dz` by sums over a grid.
+/// `ln ∫ p(x | z) N(z; 0, 1) dz`, summed over a grid.
 fn integral(model: &Autoencoder, x: &[f32], log_density: impl Fn(f64, f64) -> f64) -> f64 {
     let grid: Vec<f32> = (-1600..=1600).map(|i| i as f32 / 200.0).collect();
     let decoded = model.decode(&Dataset::new(grid.clone(), 1).unwrap()).unwrap();
@@ -51,7 +51,8 @@ fn integral(model: &Autoencoder, x: &[f32], log_density: impl Fn(f64, f64) -> f6
     (terms.map(f64::exp).sum::<f64>() / 200.0).ln()
 }
 
-/// The validation loss is the bound that is trained, with samples: not what the posterior's mean alone would say, which is less.
+/// The validation loss is the bound that training optimizes, estimated with samples. The posterior mean
+/// alone would give less.
 #[test]
 fn validation_losses_are_the_bound() {
     let (all, share) = (rows(2000), 0.5);
@@ -70,7 +71,7 @@ fn validation_losses_are_the_bound() {
         let history = model.fit(&all, &mut []).unwrap();
         let found = history.epochs[5].validation_loss.unwrap();
         let held_out = all.select_rows(&held_out).unwrap();
-        // Of one sample, the mean of what each of many says.
+        // For one sample, the bound averaged over many samples.
         let expected = if samples == 1 {
             bound_of_one_sample(&model, &held_out)
         } else {
@@ -83,12 +84,12 @@ fn validation_losses_are_the_bound() {
     }
 }
 
-/// The mean over the rows of `KL - E ln p(x | z)`, the expectation by sums over a grid of the noise.
+/// The mean over the rows of `KL - E ln p(x | z)`, with the expectation summed over a grid of the noise.
 fn bound_of_one_sample(model: &Autoencoder, rows: &Dataset) -> f64 {
     let noise: Vec<f64> = (-40..=40).map(|i| f64::from(i) / 10.0).collect();
     let weights: Vec<f64> = noise.iter().map(|e| (-0.5 * e * e).exp()).collect();
     let total: f64 = weights.iter().sum();
-    // Mean and log-variance, in f64 from the layers.
+    // Mean and log-variance, computed from the layers in f64.
     let layers = model.layers();
     let bound = |row: &[f32]| {
         let through = |x: &[f64], layer: &LayerParameters<f64>| -> Vec<f64> {
@@ -123,7 +124,7 @@ fn likelihood_nears_the_integral() {
         (Loss::Bce, Precision::F64),
     ] {
         let model = trained(loss, precision);
-        // Not a multiple of the samples of a pass.
+        // Not a multiple of the number of samples per pass.
         let estimates = model.log_likelihood(&data, 20_011, 3).unwrap();
         for (row, estimate) in estimates.iter().enumerate() {
             let x = data.row(row).unwrap();
@@ -133,14 +134,15 @@ fn likelihood_nears_the_integral() {
             };
             assert!((estimate - exact).abs() < 0.01, "{loss}, row {row}: {estimate} for {exact}");
         }
-        // A lower bound in expectation: fewer samples say less.
+        // A lower bound in expectation: fewer samples give a lower estimate.
         let few = model.log_likelihood(&data, 2, 3).unwrap();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         assert!(mean(&few) < mean(&estimates) + 0.05, "{few:?}");
     }
 }
 
-/// A decoder that says its variances, too: by its parameters, since reconstructions are its means.
+/// A decoder that outputs variances too. They are computed from its parameters, since reconstructions
+/// are only the means.
 #[test]
 fn likelihood_of_variances_that_are_learnt() {
     let model = trained(Loss::GaussianNll, Precision::F64);
@@ -168,12 +170,12 @@ fn likelihood_of_variances_that_are_learnt() {
             (-0.5 * (z * z + tau.ln()) + (0..4).map(of_feature).sum::<f64>()).exp()
         };
         let exact = ((-16_000..=16_000).map(|i| density(f64::from(i) / 2000.0)).sum::<f64>() / 2000.0).ln();
-        // Where variances are small the weights of the samples are uneven, and estimates rough.
+        // Where variances are small, sample weights are uneven and estimates rough.
         assert!((estimate - exact).abs() < 0.2, "row {row}: {estimate} for {exact}");
     }
 }
 
-/// Of a row with gaps it is the likelihood of what is known.
+/// For a row with missing values, this is the likelihood of the known ones.
 #[test]
 fn likelihood_of_rows_with_gaps() {
     let normal = |x: f64, y: f64| -0.5 * ((x - y).powi(2) + (2.0 * std::f64::consts::PI).ln());
@@ -207,7 +209,7 @@ fn made_up_rows_depend_on_the_seed_and_their_place() {
     assert_eq!(model.generate(3, 5).unwrap().values(), &many.values()[..12]);
     assert_ne!(model.generate(3, 6).unwrap().values(), &many.values()[..12]);
     assert_eq!(model.generate(0, 5).unwrap().rows(), 0);
-    // They vary as the data does: the first two values mirror each other.
+    // They vary like the data: the first two values mirror each other.
     let (mut least, mut most) = (1f32, 0f32);
     for row in many.values().chunks_exact(4) {
         least = least.min(row[0]);

@@ -6,16 +6,16 @@ use std::{fmt, thread};
 use crate::precise::Precise;
 use crate::ulp::{ulp_distance, ulp_distance_precise};
 
-/// The input at which a function was furthest from its reference.
+/// The input at which a function is furthest from its reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Worst<T = f32> {
-    /// Where.
+    /// The input.
     pub input: T,
-    /// What the function gave.
+    /// The result of the function.
     pub got: T,
-    /// What the reference gave, in `f64`.
+    /// The result of the reference, in `f64`.
     pub expected: f64,
-    /// How far apart they are; infinite if one is NaN or infinite and the other is not, never NaN.
+    /// The distance between the two; infinite if one is NaN or infinite and the other is not, never NaN.
     pub ulps: f64,
 }
 
@@ -26,13 +26,14 @@ impl<T: fmt::LowerExp> fmt::Display for Worst<T> {
     }
 }
 
-/// Inputs handed to `apply` at a time: enough to keep vectors busy, few enough for a first-level cache.
+/// Number of inputs passed to `apply` at a time: enough to keep vector units busy, few enough for the L1
+/// cache.
 const CHUNK: u32 = 4096;
 const CHUNKS: u32 = (1 << 31) / CHUNK * 2;
 
-/// The worst error of `apply`, which replaces every element of a slice by the function's value, over all 2^32
-/// bit patterns of `f32`, NaNs included. Of equally bad inputs the first by bit pattern is reported, whatever
-/// the number of threads.
+/// Returns the worst error over all 2^32 bit patterns of `f32`, NaNs included, of `apply`, which
+/// replaces every element of a slice by the function's value. Of equally bad inputs, the first by bit
+/// pattern is reported, whatever the number of threads.
 ///
 /// # Panics
 /// If `threads` is 0.
@@ -91,7 +92,7 @@ fn worse(worst: Option<Worst>, found: Worst) -> Option<Worst> {
     }
 }
 
-/// The worst error of `apply` over the given inputs; the first of equals.
+/// Returns the worst error of `apply` over the given inputs; the first of equals.
 ///
 /// # Panics
 /// If there are no inputs.
@@ -109,7 +110,7 @@ pub fn worst_over_f32(
     })
 }
 
-/// [`worst_over_f32`] for `f64`, against a reference with bits to spare.
+/// Like [`worst_over_f32`], for `f64` and a reference of higher precision.
 ///
 /// # Panics
 /// If there are no inputs.
@@ -135,7 +136,7 @@ fn worst_of<T: Copy>(inputs: &[T], results: &[T], compare: impl Fn(T, T) -> (f64
         Worst { input: inputs[i], got: results[i], expected, ulps }
     };
     (1..inputs.len()).map(measure).fold(measure(0), |worst, found| {
-        // `ulps` is never NaN, see `ulp_distance`.
+        // `ulps` is never NaN; see `ulp_distance`.
         if found.ulps > worst.ulps { found } else { worst }
     })
 }
@@ -174,11 +175,11 @@ mod tests {
         for threads in [1, 2, 5] {
             assert_eq!(worst_over_chunks(SOME, &|x| 2.0 * x, &double, threads).ulps, 0.0);
         }
-        // NaN for NaN, infinities and the largest values.
+        // NaN for NaN, infinities, and the largest values.
         assert_eq!(worst_over_chunks(CHUNKS - 5_000..CHUNKS, &|x| 2.0 * x, &double, 2).ulps, 0.0);
     }
 
-    /// One wrong value among the inputs is found, whichever thread meets it and wherever it lies.
+    /// A single wrong value among the inputs is found, whichever thread meets it and wherever it is.
     #[test]
     fn a_planted_fault_is_found() {
         for (fault, ulps) in [(f32::NAN, f64::INFINITY), (0.0, 8_388_608.0), (2.000_000_7, 3.0)] {

@@ -1,7 +1,9 @@
-//! What the workspace's tests compare with: naive references summed in `f64`, distances in ulp, tolerances that
-//! NaN fails, awkward shapes, seeded random data, and a check over all 2^32 values of an `f32` function.
+//! Support for the tests of the workspace: naive references summed in `f64`, distances in ulp,
+//! tolerances that NaN fails, awkward shapes, seeded random data, and a check of an `f32` function over
+//! all 2^32 values.
 //!
-//! Nothing here depends on the crates under test, so that no bug is in both the code and its expectation.
+//! Nothing here depends on the crates under test, so that a bug cannot be in both the code and its
+//! expectation.
 
 #![forbid(unsafe_code)]
 

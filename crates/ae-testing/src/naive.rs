@@ -1,10 +1,10 @@
-//! References in simple loops, summed in `f64`: obviously right, and nothing else.
+//! Naive references: simple loops, summed in `f64`, that are obviously correct.
 //!
 //! Matrices are row-major slices, `[rows, columns]`; weights are `[in, out]`.
 
 use crate::random::SplitMix64;
 
-/// `A B`: `a [m, k]`, `b [k, n]` give `[m, n]`.
+/// Computes `A B`: `a [m, k]` times `b [k, n]` gives `[m, n]`.
 ///
 /// # Panics
 /// If a slice does not have the size of its matrix.
@@ -23,7 +23,7 @@ pub fn matmul([m, k, n]: [usize; 3], a: &[f64], b: &[f64]) -> Vec<f64> {
     c
 }
 
-/// `A Bᵀ`: `a [m, k]`, `b [n, k]` give `[m, n]`.
+/// Computes `A Bᵀ`: `a [m, k]` and `b [n, k]` give `[m, n]`.
 ///
 /// # Panics
 /// If a slice does not have the size of its matrix.
@@ -33,7 +33,7 @@ pub fn matmul_nt([m, k, n]: [usize; 3], a: &[f64], b: &[f64]) -> Vec<f64> {
     matmul([m, k, n], a, &transpose([n, k], b))
 }
 
-/// `Aᵀ B`: `a [k, m]`, `b [k, n]` give `[m, n]`.
+/// Computes `Aᵀ B`: `a [k, m]` and `b [k, n]` give `[m, n]`.
 ///
 /// # Panics
 /// If a slice does not have the size of its matrix.
@@ -43,7 +43,7 @@ pub fn matmul_tn([m, k, n]: [usize; 3], a: &[f64], b: &[f64]) -> Vec<f64> {
     matmul([m, k, n], &transpose([k, m], a), b)
 }
 
-/// `Aᵀ`: `a [rows, columns]` gives `[columns, rows]`.
+/// Transposes: `a [rows, columns]` gives `[columns, rows]`.
 ///
 /// # Panics
 /// If the slice does not have the size of the matrix.
@@ -59,17 +59,17 @@ pub fn transpose([rows, columns]: [usize; 2], a: &[f64]) -> Vec<f64> {
     t
 }
 
-/// The same values as `f64`.
+/// Converts the values to `f64`, exactly.
 pub fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&x| f64::from(x)).collect()
 }
 
-/// The nearest values of `f32`.
+/// Rounds the values to the nearest `f32`.
 pub fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&x| x as f32).collect()
 }
 
-/// An activation, by its definition.
+/// An activation function, by its definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `z`
@@ -80,7 +80,7 @@ pub enum Activation {
     Sigmoid,
     /// `tanh z`
     Tanh,
-    /// `z`, or a hundredth of it below 0
+    /// `z`, or `z / 100` below 0
     LeakyRelu,
     /// `z`, or `e^z - 1` below 0
     Elu,
@@ -124,7 +124,7 @@ impl Activation {
         }
     }
 
-    /// `act'(z)`, from `z` itself and not from `act(z)`; that of ReLU is 0 at 0.
+    /// `act'(z)`, from `z` itself rather than from `act(z)`; for ReLU, 0 at 0.
     pub fn derivative(self, z: f64) -> f64 {
         match self {
             Activation::Linear => 1.0,
@@ -150,25 +150,25 @@ impl Activation {
     }
 }
 
-/// What the tanh in GELU is taken of.
+/// The argument of the tanh in GELU.
 fn gelu_inner(z: f64) -> f64 {
     (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044_715 * z.powi(3))
 }
 
-/// A dense network: one activation on every layer but the last, which is linear.
+/// A dense network with one activation function on every layer but the last, which is linear.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NaiveNet {
-    /// Widths, from the input to the output: one more than there are layers.
+    /// Widths from the input to the output: one more than the number of layers.
     pub dims: Vec<usize>,
-    /// Of each layer, `[in, out]`.
+    /// The weights of each layer, `[in, out]`.
     pub weights: Vec<Vec<f64>>,
-    /// Of each layer, `[out]`.
+    /// The biases of each layer, `[out]`.
     pub biases: Vec<Vec<f64>>,
-    /// Of every layer but the last.
+    /// The activation function of every layer but the last.
     pub activation: Activation,
 }
 
-/// What a forward pass computes, layer by layer.
+/// The results of a forward pass, layer by layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NaiveForward {
     /// `z = a w + b` of each layer, `[m, out]`.
@@ -177,10 +177,10 @@ pub struct NaiveForward {
     pub activations: Vec<Vec<f64>>,
 }
 
-/// What a backward pass computes, layer by layer.
+/// The results of a backward pass, layer by layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NaiveGradients {
-    /// `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²`
+    /// `J = (1/m) Σ_rows Σ_features ½ (x̂ - target)²`
     pub loss: f64,
     /// `δ = m ∂J/∂z` of each layer, `[m, out]`.
     pub deltas: Vec<Vec<f64>>,
@@ -191,10 +191,11 @@ pub struct NaiveGradients {
 }
 
 impl NaiveNet {
-    /// A network with Glorot-uniform weights and small biases that are not zero, so that they are tested too.
+    /// Creates a network with Glorot-uniform weights and small nonzero biases, so that these are tested
+    /// too.
     ///
     /// # Panics
-    /// If there are fewer than two dims.
+    /// If `dims` has fewer than two entries.
     #[track_caller]
     pub fn random(dims: &[usize], activation: Activation, seed: u64) -> NaiveNet {
         assert!(dims.len() >= 2, "no layer between {dims:?}");
@@ -208,7 +209,7 @@ impl NaiveNet {
         NaiveNet { dims: dims.to_vec(), weights, biases, activation }
     }
 
-    /// The same network with every parameter rounded to `f32`, so that an `f32` network can equal it.
+    /// Rounds every parameter to `f32`, so that an `f32` network can have the same parameters.
     pub fn rounded_to_f32(mut self) -> NaiveNet {
         for values in self.weights.iter_mut().chain(&mut self.biases) {
             *values = widen(&narrow(values));
@@ -216,20 +217,20 @@ impl NaiveNet {
         self
     }
 
-    /// How many layers there are.
+    /// Returns the number of layers.
     pub fn layers(&self) -> usize {
         self.weights.len()
     }
 
-    /// The activation of a layer: linear for the last.
+    /// Returns the activation function of a layer: linear for the last.
     pub fn activation_of(&self, layer: usize) -> Activation {
         if layer + 1 == self.layers() { Activation::Linear } else { self.activation }
     }
 
-    /// The forward pass of a batch `x [m, dims[0]]`.
+    /// Computes the forward pass of a batch `x [m, dims[0]]`.
     ///
     /// # Panics
-    /// If `x` is not a whole number of rows, or the parameters do not fit the dims.
+    /// If `x` is not a whole number of rows, or the parameters do not fit `dims`.
     #[track_caller]
     pub fn forward(&self, x: &[f64]) -> NaiveForward {
         let m = self.rows(x);
@@ -251,10 +252,12 @@ impl NaiveNet {
         NaiveForward { pre_activations, activations }
     }
 
-    /// `J = (1/m) Σ_rows Σ_features ½ (x̂ - target)²`, for `target [m, out]`; the target of an autoencoder is `x`.
+    /// Computes `J = (1/m) Σ_rows Σ_features ½ (x̂ - target)²` for `target [m, out]`; the target of an
+    /// autoencoder is `x`.
     ///
     /// # Panics
-    /// As [`NaiveNet::forward`], or if the target has another size than the output, or there are no rows.
+    /// As [`NaiveNet::forward`]; also if the target does not have the size of the output, or if there
+    /// are no rows.
     #[track_caller]
     pub fn loss(&self, x: &[f64], target: &[f64]) -> f64 {
         let m = self.rows(x);
@@ -266,8 +269,9 @@ impl NaiveNet {
         sum / m as f64
     }
 
-    /// The loss and all its derivatives, by backpropagation: `δ(L) = x̂ - target`,
-    /// `δ(l) = (δ(l+1) W(l+1)ᵀ) ⊙ act'(z(l))`, `∂J/∂W(l) = (1/m) A(l-1)ᵀ δ(l)`, `∂J/∂b(l) = (1/m) Σ_rows δ(l)`.
+    /// Computes the loss and all its derivatives by backpropagation: `δ(L) = x̂ - target`,
+    /// `δ(l) = (δ(l+1) W(l+1)ᵀ) ⊙ act'(z(l))`, `∂J/∂W(l) = (1/m) A(l-1)ᵀ δ(l)`,
+    /// `∂J/∂b(l) = (1/m) Σ_rows δ(l)`.
     ///
     /// # Panics
     /// As [`NaiveNet::loss`].
@@ -299,7 +303,7 @@ impl NaiveNet {
         NaiveGradients { loss, deltas, weights, biases }
     }
 
-    /// One step of gradient descent on a batch; gives the gradients that it took.
+    /// Takes one step of gradient descent on a batch and returns the gradients used.
     ///
     /// # Panics
     /// As [`NaiveNet::loss`].
@@ -334,7 +338,7 @@ mod tests {
     use super::*;
     use crate::tolerance::{Tolerance, assert_close};
 
-    /// 2 x 3 by 3 x 2, worked out by hand; the other forms take the same matrices transposed.
+    /// 2 x 3 by 3 x 2, computed by hand; the other forms take the same matrices transposed.
     #[test]
     fn products_by_hand() {
         let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
@@ -391,7 +395,7 @@ mod tests {
         }
     }
 
-    /// One input, one hidden unit, one output, two rows: every number by hand.
+    /// One input, one hidden unit, one output, two rows: every number computed by hand.
     #[test]
     fn a_step_by_hand() {
         let mut net = NaiveNet {
@@ -416,7 +420,7 @@ mod tests {
         assert_eq!(net.biases, [[1.0 - 5.25], [-1.0 - 1.75]]);
     }
 
-    /// The gradient of each parameter, by moving it; and a planted fault in each is noticed.
+    /// The gradient of each parameter matches finite differences, and a fault planted in it is noticed.
     #[test]
     fn gradients_are_slopes() {
         for activation in Activation::ALL {

@@ -1,7 +1,7 @@
-//! `exp`, `tanh`, `sigmoid` and `softplus` to about 100 bits: what `f64` functions are measured against.
+//! `exp`, `tanh`, `sigmoid` and `softplus` to about 100 bits: the references for `f64` functions.
 //!
-//! A value is an unevaluated sum of two `f64`, times a power of two. The functions sum Taylor series term by
-//! term: slow, short, and sharing nothing with any approximation under test.
+//! A value is an unevaluated sum of two `f64`, times a power of two. The functions sum Taylor series
+//! term by term: slow, short, and independent of any approximation under test.
 
 /// `(high + low) 2^exponent`, with `|low|` at most half an ulp of `high`.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ impl From<f64> for Precise {
         if x == 0.0 || !x.is_finite() {
             return Precise { value: Double(x, x), exponent: 0 }; // the sum keeps the sign of zero
         }
-        // Brought to [1, 2), so that no later step leaves the range.
+        // Scaled to [1, 2), so that no later step leaves the range.
         let normal = if x.abs() < f64::MIN_POSITIVE { scale(x, 200) } else { x };
         let biased = (normal.to_bits() >> 52 & 0x7ff) as i32;
         let offset = if normal == x { 0 } else { 200 };
@@ -25,12 +25,12 @@ impl From<f64> for Precise {
 }
 
 impl Precise {
-    /// The nearest `f64`.
+    /// Rounds to the nearest `f64`.
     pub fn to_f64(self) -> f64 {
         scale(self.value.0 + self.value.1, self.exponent)
     }
 
-    /// `|got - self|` in units of `2^unit`; infinite rather than NaN where that overflows.
+    /// Returns `|got - self|` in units of `2^unit`; infinite rather than NaN if that overflows.
     pub(crate) fn distance_from(self, got: f64, unit: i32) -> f64 {
         let difference = (scale(got, -self.exponent) - self.value.0) - self.value.1;
         scale(difference.abs(), self.exponent - unit)
@@ -45,7 +45,7 @@ pub fn exp(x: f64) -> Precise {
     if x.abs() > 800.0 {
         return Precise::from(if x > 0.0 { f64::INFINITY } else { 0.0 });
     }
-    // ln 2 to 160 bits; the first piece has 32, so its product with n is exact.
+    // ln 2 to 160 bits; the first piece has 32 bits, so its product with n is exact.
     let (high, middle, low) =
         (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10, 1.161_222_722_936_253_2e-26);
     let n = (x / std::f64::consts::LN_2).round();
@@ -95,7 +95,7 @@ pub fn softplus(x: f64) -> Precise {
     if x.is_nan() || x == f64::INFINITY {
         return Precise::from(x);
     }
-    // ln(1 + t) = 2 atanh(t / (2 + t)), of which the power of two of t is taken out.
+    // ln(1 + t) = 2 atanh(t / (2 + t)), with the power of two of t factored out.
     let Precise { value, exponent } = exp(-x.abs());
     let t = Precise { value, exponent }.unscaled();
     let over = t + Double(2.0, 0.0);
@@ -116,7 +116,7 @@ pub fn softplus(x: f64) -> Precise {
 }
 
 impl Precise {
-    /// Without the power of two; what underflows is lost.
+    /// Multiplies out the power of two; anything that underflows is lost.
     fn unscaled(self) -> Double {
         Double(scale(self.value.0, self.exponent), scale(self.value.1, self.exponent))
     }
@@ -127,7 +127,7 @@ fn exp_m1_near_zero(r: Double) -> Double {
     // 24 terms: 0.36^25 / 25! < 2^-120.
     let mut sum = Double(0.0, 0.0);
     for k in (1..=24).rev() {
-        // r/k (1 + sum): the series from its far end.
+        // r/k (1 + sum): the series, starting from its last term.
         sum = r / Double(f64::from(k), 0.0) * (Double(1.0, 0.0) + sum);
     }
     sum
@@ -186,7 +186,7 @@ impl std::ops::Mul for Double {
 impl std::ops::Div for Double {
     type Output = Double;
     fn div(self, other: Double) -> Double {
-        // Long division, three digits of 53 bits.
+        // Long division with three digits of 53 bits each.
         let first = self.0 / other.0;
         let rest = self - other * Double(first, 0.0);
         let second = rest.0 / other.0;
@@ -201,7 +201,7 @@ mod tests {
     use crate::random::SplitMix64;
     use crate::ulp::ulp_distance_precise;
 
-    /// Values to 106 bits from arbitrary-precision arithmetic, as `(high + low) 2^exponent`.
+    /// Values to 106 bits, from arbitrary-precision arithmetic, as `(high + low) 2^exponent`.
     #[test]
     fn known_values() {
         for (name, got, high, low, exponent) in [
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// The standard library's functions are within an ulp or two, over the whole range.
+    /// The standard library's functions are within a few ulp, over the whole range.
     #[test]
     fn agrees_with_std() {
         let mut random = SplitMix64::new(3);

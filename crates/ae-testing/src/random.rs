@@ -1,18 +1,18 @@
-//! Seeded test data, the same on every machine and for ever.
+//! Seeded test data, the same on every machine and for all time.
 
-/// The generator SplitMix64 of Steele, Lea and Flood (2014): one 64-bit state, every seed is good.
+/// The SplitMix64 generator of Steele, Lea and Flood (2014): one 64-bit state; every seed is good.
 #[derive(Clone, Debug)]
 pub struct SplitMix64 {
     state: u64,
 }
 
 impl SplitMix64 {
-    /// The generator of this seed.
+    /// Creates a generator with this seed.
     pub fn new(seed: u64) -> SplitMix64 {
         SplitMix64 { state: seed }
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
@@ -21,7 +21,7 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// Uniform in `0..n`, up to a bias of `n / 2^64`.
+    /// Returns a number uniform in `0..n`, up to a bias of `n / 2^64`.
     ///
     /// # Panics
     /// If `n` is 0.
@@ -31,38 +31,38 @@ impl SplitMix64 {
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
-    /// Uniform in `[0, 1)`, with 53 random bits.
+    /// Returns a number uniform in `[0, 1)`, with 53 random bits.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / 2f64.powi(53)
     }
 
-    /// Uniform in `[low, high)`.
+    /// Returns a number uniform in `[low, high)`.
     pub fn uniform_in(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
-    /// From the standard normal distribution (Box and Muller).
+    /// Returns a number from the standard normal distribution (Box and Muller).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// `len` values uniform in `[low, high)`, rounded to `f32`.
+    /// Returns `len` values uniform in `[low, high)`, rounded to `f32`.
     pub fn uniform_f32s(&mut self, len: usize, low: f64, high: f64) -> Vec<f32> {
         (0..len).map(|_| self.uniform_in(low, high) as f32).collect()
     }
 
-    /// `len` values uniform in `[low, high)`.
+    /// Returns `len` values uniform in `[low, high)`.
     pub fn uniform_f64s(&mut self, len: usize, low: f64, high: f64) -> Vec<f64> {
         (0..len).map(|_| self.uniform_in(low, high)).collect()
     }
 
-    /// `len` standard normal values, rounded to `f32`.
+    /// Returns `len` standard normal values, rounded to `f32`.
     pub fn normal_f32s(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.normal() as f32).collect()
     }
 
-    /// `len` standard normal values.
+    /// Returns `len` standard normal values.
     pub fn normal_f64s(&mut self, len: usize) -> Vec<f64> {
         (0..len).map(|_| self.normal()).collect()
     }
@@ -72,7 +72,7 @@ impl SplitMix64 {
 mod tests {
     use super::*;
 
-    /// The first outputs that the algorithm's reference implementation gives for this seed.
+    /// The first outputs of the reference implementation for this seed.
     #[test]
     fn known_sequence() {
         let mut random = SplitMix64::new(1_234_567);

@@ -1,12 +1,12 @@
-//! Awkward sizes: nothing, one, primes, and one to either side of every register tile and cache line.
+//! Awkward sizes: zero, one, primes, and the neighbours of every register tile and cache line size.
 
 use crate::random::SplitMix64;
 
-/// Sizes that meet every edge of a kernel: empty, single, primes, and around 8, 16, 32, 48 and 64.
+/// Sizes that hit every edge case of a kernel: empty, single, primes, and around 8, 16, 32, 48 and 64.
 pub const SIZES: [usize; 22] =
     [0, 1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 47, 48, 49, 61, 63, 64, 65];
 
-/// `block - 1`, `block` and `block + 1`, and the same around `2 block`.
+/// Returns `block - 1`, `block` and `block + 1`, and the same around `2 block`.
 ///
 /// # Panics
 /// If `block` is 0.
@@ -16,9 +16,11 @@ pub fn around(block: usize) -> [usize; 6] {
     [block - 1, block, block + 1, 2 * block - 1, 2 * block, 2 * block + 1]
 }
 
-/// Triples `[m, k, n]` over `sizes`: every size in every place with small and odd companions, every size in
-/// all three places at once, and every pair of different places at its extremes; about `10 sizes.len()` instead of
-/// `sizes.len()^3`. No triple is repeated.
+/// Returns triples `[m, k, n]` over `sizes`, without repetition: about `10 sizes.len()` instead of
+/// `sizes.len()^3`.
+///
+/// They contain every size in all three places at once, and every size in every place with small and odd
+/// companions and with two random companions from `sizes`.
 pub fn triples(sizes: &[usize]) -> Vec<[usize; 3]> {
     let mut random = SplitMix64::new(sizes.len() as u64);
     let mut triples = Vec::new();
@@ -28,7 +30,7 @@ pub fn triples(sizes: &[usize]) -> Vec<[usize; 3]> {
             for companions in [[1, 1], [2, 19], [17, 3]] {
                 triples.push(with(place, size, companions));
             }
-            // And two companions from the list, so that edges meet.
+            // Two companions from the list as well, so that edges meet.
             let [one, other] = [sizes[random.below(sizes.len())], sizes[random.below(sizes.len())]];
             triples.push(with(place, size, [one, other]));
         }

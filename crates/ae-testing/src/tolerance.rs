@@ -1,8 +1,8 @@
-//! How close is close enough, and an assertion that NaN cannot pass.
+//! Tolerances, and an assertion that NaN cannot pass.
 
 use std::fmt::Debug;
 
-/// The floating-point types that results come in.
+/// A floating-point type of the results under test.
 pub trait Float: Copy + Debug + Into<f64> {
     /// The gap between 1 and the next value.
     const EPSILON: f64;
@@ -20,18 +20,20 @@ impl Float for f64 {
     const TINIEST: f64 = f64::from_bits(1);
 }
 
-/// The error that a dot product of `k` terms may have when computed in `T` in any order, fused or not, `magnitude`
-/// being `Σ |a||b|`.
+/// Returns a bound on the error of a dot product of `k` terms computed in `T` in any order, fused or
+/// not, where `magnitude` is `Σ |a||b|`.
 ///
-/// Each term passes through at most `k` roundings of relative error `EPSILON / 2` (its product and `k - 1`
-/// sums), which gives `k EPSILON / 2 magnitude` and terms of second order (Higham 2002, section 3.1). The bound
-/// is twice that, plus two more roundings for a bias and a scale, plus what underflow can take.
+/// Each term passes through at most `k` roundings of relative error `EPSILON / 2` (its product and
+/// `k - 1` sums), which gives `k EPSILON / 2 magnitude` and terms of second order (Higham 2002,
+/// section 3.1). The bound is twice that, plus two more roundings for a bias and a scale, plus what
+/// underflow can cost.
 pub fn dot_bound<T: Float>(k: usize, magnitude: f64) -> f64 {
     let roundings = (k + 2) as f64;
     roundings * (T::EPSILON * magnitude + T::TINIEST)
 }
 
-/// [`dot_bound`] of every element of `A B`, row-major, for `a [m, k]` and `b [k, n]`. Gives `[m, n]`.
+/// Returns the [`dot_bound`] of every element of `A B` as a row-major `[m, n]`, for `a [m, k]` and
+/// `b [k, n]`.
 ///
 /// # Panics
 /// If a slice does not have the size of its matrix.
@@ -42,23 +44,23 @@ pub fn matmul_bound<T: Float>([m, k, n]: [usize; 3], a: &[f64], b: &[f64]) -> Ve
     magnitudes.into_iter().map(|magnitude| dot_bound::<T>(k, magnitude)).collect()
 }
 
-/// What [`assert_close`] allows.
+/// The error that [`assert_close`] allows.
 #[derive(Clone, Copy, Debug)]
 pub enum Tolerance<'a> {
     /// `|got - expected|` at most this.
     Absolute(f64),
     /// `|got - expected|` at most this times `|expected|`.
     Relative(f64),
-    /// `|got - expected|` of each element at most the bound in its place.
+    /// `|got - expected|` of each element at most the bound at the same position.
     Each(&'a [f64]),
 }
 
-/// Asserts that every element of `got` is within the tolerance of the one of `expected`. Equal infinities are
-/// close; a NaN in any place, the tolerance included, is close to nothing.
+/// Asserts that every element of `got` is within the tolerance of the same element of `expected`. Equal
+/// infinities are close; a NaN anywhere, including the tolerance, is close to nothing.
 ///
 /// # Panics
-/// If not, naming `what`, how many elements are off, and the one furthest beyond its bound; or if the lengths
-/// differ.
+/// If an element is not close, naming `what`, the number of elements that are off, and the one furthest
+/// beyond its bound; or if the lengths differ.
 #[track_caller]
 pub fn assert_close<T: Float>(what: &str, got: &[T], expected: &[f64], tolerance: Tolerance) {
     assert!(got.len() == expected.len(), "{what}: {} elements instead of {}", got.len(), expected.len());
@@ -153,7 +155,7 @@ mod tests {
         assert_close("sums", &[1.0f32; 2], &[1.0; 3], Tolerance::Absolute(1.0));
     }
 
-    /// The bound holds for sums in `f32` in order, and is not so wide that one missing term passes.
+    /// The bound holds for sums in `f32` in order, and is too tight to let a missing term pass.
     #[test]
     fn the_bound_holds_and_bites() {
         let mut random = SplitMix64::new(11);

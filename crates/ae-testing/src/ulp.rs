@@ -1,15 +1,15 @@
 //! Distances in ulp: units in the last place of the float nearest to the expected value.
 //!
-//! An ulp is at least the smallest denormal, so an error where zero is expected is large, not nothing. Zeros of
-//! either sign are the same value here; tests that care compare bits.
+//! An ulp is never smaller than the smallest denormal, so an error where zero is expected is large, not
+//! nothing. Zeros of either sign are equal here; tests for which the sign matters compare bits.
 
 use crate::precise::Precise;
 
-/// `|got - expected|` in ulp of the `f32` nearest to `expected`.
+/// Returns `|got - expected|` in ulp of the `f32` nearest to `expected`.
 ///
-/// - NaN is 0 from NaN and infinitely far from everything else.
-/// - If the nearest `f32` is infinite, that infinity is at 0 and everything else infinitely far; likewise an
-///   infinite `got` is infinitely far from any finite expectation.
+/// - NaN is at distance 0 from NaN and infinitely far from everything else.
+/// - If the nearest `f32` is infinite, that infinity is at distance 0 and everything else infinitely
+///   far; likewise, an infinite `got` is infinitely far from any finite expectation.
 ///
 /// Never returns NaN.
 pub fn ulp_distance(got: f32, expected: f64) -> f64 {
@@ -20,12 +20,13 @@ pub fn ulp_distance(got: f32, expected: f64) -> f64 {
     (f64::from(got) - expected).abs() / ulp_of(nearest)
 }
 
-/// [`ulp_distance`] for `f64`, from an expectation that is itself rounded: its own half ulp is counted.
+/// Like [`ulp_distance`], for `f64` and an expectation that is itself rounded: its own half ulp is
+/// included.
 pub fn ulp_distance_f64(got: f64, expected: f64) -> f64 {
     ulp_distance_precise(got, Precise::from(expected))
 }
 
-/// [`ulp_distance`] for `f64`, from an expectation with bits to spare.
+/// Like [`ulp_distance`], for `f64` and an expectation of higher precision.
 pub fn ulp_distance_precise(got: f64, expected: Precise) -> f64 {
     let nearest = expected.to_f64();
     if !(got.is_finite() && nearest.is_finite()) {
@@ -34,8 +35,8 @@ pub fn ulp_distance_precise(got: f64, expected: Precise) -> f64 {
     expected.distance_from(got, ulp_exponent(nearest))
 }
 
-/// The unit in the last place of a finite `x`: the gap between the floats of its binade, 2^-149 for denormals
-/// and zero.
+/// Returns the unit in the last place of a finite `x`: the gap between the floats of its binade, 2^-149
+/// for denormals and zero.
 ///
 /// # Panics
 /// If `x` is not finite.
@@ -158,7 +159,7 @@ mod tests {
         assert!(ulp_distance_f64(1.0, tiny) > 1e300);
     }
 
-    /// The faults that a broken tester would pass.
+    /// Faults that a broken distance function would let pass.
     #[test]
     fn planted_faults_fail_a_bound() {
         let bound = 2.0;

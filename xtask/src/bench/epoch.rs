@@ -1,4 +1,5 @@
-//! Whole trainings beside the steps that they are made of: what scaling, shuffling, bookkeeping and validation cost.
+//! Times whole training runs and the steps they consist of: the difference is the cost of scaling,
+//! shuffling, bookkeeping and validation.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,13 @@ use super::train::{TrainBench, rounded, uniform_rows};
 pub(crate) struct EpochBench {
     #[command(flatten)]
     steps: TrainBench,
-    /// Rows of the data
+    /// Number of rows
     #[arg(long, default_value_t = 60_000)]
     rows: usize,
-    /// Epochs of a training
+    /// Epochs per training run
     #[arg(long, default_value_t = 10)]
     epochs: usize,
-    /// Share of the rows that is set aside and measured after each epoch
+    /// Fraction of the rows held out and evaluated after each epoch
     #[arg(long, default_value_t = 0.0)]
     validation: f64,
 }
@@ -46,7 +47,7 @@ impl EpochBench {
         Ok(())
     }
 
-    /// The shortest of several trainings, and of as many runs of its steps alone, in turn.
+    /// Alternates between training runs and runs of their steps alone, and reports the fastest of each.
     fn measure(&self) -> Result<Value, Failure> {
         let builder = self.steps.builder()?.batch_size(self.steps.batch).epochs(self.epochs);
         let config = builder.validation(self.validation).build()?;
@@ -54,7 +55,7 @@ impl EpochBench {
         let data = Dataset::new(uniform_rows(self.rows * features), features).map_err(Error::from)?;
         let mut model = Autoencoder::new(config.clone())?;
         model.set_threads(Some(self.steps.threads))?;
-        // The first training says how many rows are left to learn from.
+        // The first run says how many rows are left for training.
         let train_rows = model.fit(&data, &mut [])?.train_rows;
         let limit = super::timing::limit(self.steps.seconds)?;
         let mut failed = None;
@@ -87,7 +88,8 @@ impl EpochBench {
         }))
     }
 
-    /// The steps of a training from the same table, rows in an order as random as there.
+    /// Returns a function that times the steps of a training run alone, on the same table in random
+    /// order.
     fn steps_alone<T: Arithmetic>(
         &self,
         config: &Config,
@@ -110,7 +112,7 @@ impl EpochBench {
             })
         };
         run()?;
-        // The run before has shown that these rows fit.
+        // The run above has shown that these rows are valid.
         Ok(move || run().unwrap_or_default())
     }
 }

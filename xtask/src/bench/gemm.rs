@@ -1,4 +1,5 @@
-//! The three products of training beside matrixmultiply's product of the same row-major matrices, on request beside others'.
+//! The three matrix products of training, compared with matrixmultiply on the same row-major matrices
+//! and optionally with other systems.
 
 mod layer;
 mod others;
@@ -22,7 +23,7 @@ use super::train::rounded;
 use layer::Layer;
 use others::Others;
 
-/// Layers of the networks that are trained: rows of a batch, outputs, inputs.
+/// Layers of common networks: rows of a batch, outputs, inputs.
 const SHAPES: [Shape; 8] = [
     Shape { m: 32, n: 256, k: 784 },
     Shape { m: 128, n: 256, k: 784 },
@@ -33,40 +34,43 @@ const SHAPES: [Shape; 8] = [
     Shape { m: 32, n: 2048, k: 1024 },
     Shape { m: 128, n: 2048, k: 1024 },
 ];
-/// Networks whose layers `--all` times, by their encoder widths, and at which batch sizes.
+/// Encoder widths of the networks whose layers `--all` times, and the batch sizes.
 const NETS: [&[usize]; 3] = [&[784, 256, 128, 64, 32], &[784, 1000, 500, 250, 30], &[1024, 2048, 512]];
 const BATCHES: [usize; 3] = [32, 128, 1024];
 
 /// What to time.
 #[derive(Args, Debug)]
 pub(crate) struct GemmBench {
-    /// A layer as m,n,k: rows of the batch, outputs, inputs. May be repeated; layers of common networks by default
+    /// A layer as m,n,k: rows of the batch, outputs, inputs. May be repeated [default: layers of common
+    /// networks]
     #[arg(long, value_parser = parse_shape)]
     shape: Vec<Shape>,
-    /// Every layer of three networks, decoders too, at three batch sizes
+    /// Every layer of three networks, including decoders, at three batch sizes
     #[arg(long, conflicts_with = "shape")]
     all: bool,
-    /// Threads; without --peers matrixmultiply always runs on one
+    /// Numbers of threads; without --peers, matrixmultiply always uses one
     #[arg(long, value_delimiter = ',', default_values_t = [1])]
     threads: Vec<usize>,
-    /// Run MKL, gemm, faer and matrixmultiply with threads of its own too, product by product in turn with ours
+    /// Also run MKL, gemm, faer and multi-threaded matrixmultiply, alternating with ours product by
+    /// product
     #[arg(long)]
     peers: bool,
-    /// Python interpreter that has PyTorch, for MKL; without it an environment is made under target/peers
+    /// Python interpreter with PyTorch, for MKL [default: an environment created under target/peers]
     #[arg(long)]
     python: Option<PathBuf>,
-    /// Arithmetic
+    /// Numeric precision
     #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
     precision: String,
-    /// Seconds to measure each product for
+    /// Seconds to time each product
     #[arg(long, default_value_t = 0.3)]
     seconds: f64,
-    /// One JSON object a line instead of a table
+    /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// A layer of `k` inputs and `n` outputs at a batch of `m` rows. Each product of it takes `2 m n k` operations.
+/// A layer of `k` inputs and `n` outputs at a batch of `m` rows. Each of its products takes `2 m n k`
+/// operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     m: usize,
@@ -180,7 +184,7 @@ impl GemmBench {
         let mut layer = Layer::<T>::random(isa, shape);
         layer.verify(crew, product)?;
         let mut yardstick = layer.yardstick(product);
-        // A window of about a millisecond, so that the clock's own cost does not show.
+        // Windows of about a millisecond, so that the cost of reading the clock is negligible.
         let repeats = (1e8 / operations).clamp(1.0, 1e4) as u32;
         let ours = || time(repeats, || layer.run(crew, product, T::from_f64(1e-12)));
         let theirs = || time(repeats, || yardstick.run());
@@ -202,7 +206,7 @@ impl GemmBench {
     }
 }
 
-/// The layers of [`NETS`], those of decoders too, each once.
+/// Returns the distinct layers of [`NETS`], including those of the decoders.
 fn all_shapes() -> Vec<Shape> {
     let mut shapes: Vec<Shape> = Vec::new();
     for m in BATCHES {

@@ -1,4 +1,4 @@
-//! Encoding and reconstruction by a whole model: rows in, rows out, checks and scaling included.
+//! Encoding and reconstruction by a whole model, including checks and scaling.
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -15,42 +15,42 @@ use super::table::{markdown, text};
 use super::timing::{best_of, limit};
 use super::train::{rounded, uniform_rows};
 
-/// Least number of single rows whose latencies are ranked.
+/// Minimum number of single-row calls for the latency percentiles.
 const SINGLES: usize = 1000;
 
 /// What to time.
 #[derive(Args, Debug)]
 pub(crate) struct InferBench {
-    /// Encoder widths, input to encoding; the decoder mirrors them
+    /// Encoder widths from input to encoding; the decoder mirrors them
     #[arg(long, value_delimiter = ',', default_value = "784,256,128,64,32")]
     dims: Vec<usize>,
-    /// Rows of a call
+    /// Rows per call
     #[arg(long, default_value_t = 1024)]
     batch: usize,
-    /// Threads
+    /// Number of threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Arithmetic
+    /// Numeric precision
     #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
     precision: String,
-    /// Run ONNX Runtime too, in turn with ours, and print a table
+    /// Also run ONNX Runtime, alternating with ours, and print a table
     #[arg(long)]
     peers: bool,
-    /// Python interpreter that has ONNX Runtime; without it an environment is made under target/peers
+    /// Python interpreter with ONNX Runtime [default: an environment created under target/peers]
     #[arg(long)]
     python: Option<PathBuf>,
-    /// How often each side is measured with --peers, in turn; the best counts
+    /// Measurements per side with --peers, alternating; the best counts
     #[arg(long, default_value_t = 2)]
     turns: usize,
-    /// Seconds to measure each of encoding and reconstruction for
+    /// Seconds to time each of encoding and reconstruction
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// One JSON object a line instead of lines for people
+    /// Print one JSON object per line instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Which way through the model.
+/// What is timed.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Encode,
@@ -98,7 +98,7 @@ impl InferBench {
         Ok(())
     }
 
-    /// Ours and ONNX Runtime's in turn.
+    /// Alternates between ours and ONNX Runtime.
     fn run_beside(&self, peers: &Peers) -> Result<(), Failure> {
         let mut rows = Vec::new();
         for way in [Way::Encode, Way::Reconstruct] {
@@ -128,7 +128,7 @@ impl InferBench {
         Ok(())
     }
 
-    /// The best of each side; ratios say how many times as fast ours is.
+    /// Takes the best of each side; ratios say how many times faster ours is.
     fn row(&self, way: Way, peers: &Peers) -> Result<Value, Failure> {
         let (mut ours, mut theirs) = (Value::Null, Value::Null);
         let (dims, batch) = (text(&json!(self.dims)), self.batch.to_string());
@@ -177,7 +177,7 @@ impl InferBench {
             Way::Reconstruct => *input,
         };
         if way.run(&model, &all)? != self.batch * width {
-            return Err(Failure::Wrong(format!("{} does not give {width} values a row", way.name())));
+            return Err(Failure::Wrong(format!("{} does not give {width} values per row", way.name())));
         }
 
         let mut failure = None;
@@ -207,7 +207,7 @@ impl InferBench {
         if let Some(error) = failure {
             return Err(error.into());
         }
-        // The first calls warm up.
+        // The first calls are warm-up.
         singles.drain(..SINGLES / 10);
         singles.sort_unstable();
         let microseconds = |time: Duration| rounded(time.as_secs_f64() * 1e6, 2);
@@ -225,7 +225,7 @@ impl InferBench {
     }
 }
 
-/// Keeps of two measurements the higher rate and the shorter times.
+/// Keeps the higher rate and the shorter times of two measurements.
 fn keep_best(best: &mut Value, new: &Value) {
     if best.is_null() {
         *best = new.clone();
@@ -240,7 +240,7 @@ fn keep_best(best: &mut Value, new: &Value) {
     }
 }
 
-/// The smallest of the sorted values that at least this share of them does not exceed.
+/// Returns the smallest of the sorted values that is at least as large as this fraction of them.
 fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Element-wise functions, the loss and the changes of layout, each on data that stays in the caches.
+//! Element-wise functions, the loss and layout changes, each on data that stays in the caches.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -19,33 +19,34 @@ use super::table::markdown;
 use super::timing::{best_of, best_of_two, limit, time};
 use super::train::rounded;
 
-/// Elements of the functions' slice.
+/// Number of elements that the functions are applied to.
 const ELEMENTS: usize = 4096;
-/// Features and rows of the batch whose layout changes: as wide as an image of 28 x 28, as long as a block of a step.
+/// Features and rows of the batch for layout changes: an image of 28 x 28 pixels, and a block of a
+/// training step.
 const FEATURES: usize = 784;
 const ROWS: usize = 64;
-/// Runs of a window.
+/// Runs per window.
 const REPEATS: u32 = 20;
 
 /// What to time.
 #[derive(Args, Debug)]
 pub(crate) struct KernelsBench {
-    /// Arithmetic
+    /// Numeric precision
     #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
     precision: String,
-    /// Seconds to measure each kernel for
+    /// Seconds to time each kernel
     #[arg(long, default_value_t = 0.2)]
     seconds: f64,
-    /// One JSON object a line instead of a table
+    /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// What a kernel took, and a loop over the standard library's scalar function where there is one.
+/// The time of a kernel, and that of a loop over the standard library's scalar function if there is one.
 struct Timing {
     kernel: String,
     elements: usize,
-    /// That the kernel reads and writes.
+    /// Bytes that the kernel reads and writes.
     bytes: usize,
     time: Duration,
     scalar: Option<Duration>,
@@ -87,7 +88,7 @@ impl Timing {
     }
 }
 
-/// An element with the standard library's functions.
+/// An element type with the standard library's functions.
 trait Scalar: Element {
     fn call(self, function: Function) -> Self;
 }
@@ -128,7 +129,7 @@ fn inputs<T: Element>(len: usize) -> Vec<T> {
     SplitMix64::new(0).uniform_f32s(len, -4.0, 4.0).into_iter().map(T::from_f32).collect()
 }
 
-/// Times `work` on a slice that holds `fresh` values at its start; the refreshing is not timed.
+/// Times `work` on a slice that is first reset to `fresh`; the reset is not timed.
 fn on_fresh<T: Copy>(fresh: &[T], values: &mut [T], work: impl FnOnce(&mut [T])) -> Duration {
     values.copy_from_slice(fresh);
     let mut work = Some(work);
@@ -169,7 +170,7 @@ fn activation_timings<T: Element>(isa: Isa, activation: Activation, limit: Durat
     let mut y = fresh.clone();
     let apply = best_of(limit, || on_fresh(&fresh, &mut y, |values| activation.apply(isa, values)));
     let mut delta = fresh.clone();
-    // Where the forward pass stores the slopes, they are what is read; any values take the same time.
+    // Given slopes are read rather than computed; the time does not depend on their values.
     let slope = if activation.keeps_slope() { Slope::Given } else { Slope::Of(activation) };
     let grad = best_of(limit, || on_fresh(&fresh, &mut delta, |delta| slope.apply(isa, &y, delta)));
     let name = format!("{activation:?}").to_lowercase();
@@ -226,7 +227,7 @@ fn noise_timings<T: Element>(isa: Isa, limit: Duration) -> Result<[Timing; 2], F
 }
 
 fn layout_timings<T: Element>(isa: Isa, limit: Duration) -> Result<[Timing; 3], Failure> {
-    // Rows of a larger table, in an order that is not the table's.
+    // Rows of a larger table, out of order.
     let table: Vec<f32> = inputs(FEATURES * ROWS * 4);
     let indices: Vec<usize> = (0..ROWS).map(|i| i * 37 % (ROWS * 4)).collect();
     let mut panels = AlignedBuf::<T>::zeroed(panel_len::<T>(FEATURES, ROWS));

@@ -1,4 +1,4 @@
-//! Training steps of kinds of autoencoders, on request beside the same work in PyTorch.
+//! Training steps of other kinds of autoencoders, optionally compared with the same work in PyTorch.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ use super::peers::{Peers, beside};
 use super::table::markdown;
 use super::train::{Kind, OPTIMIZERS, TrainBench};
 
-/// A kind, its encoder widths, activation and rows of a step.
+/// A kind with its encoder widths, activation and rows per step.
 type Work = (Kind, &'static [usize], &'static str, usize);
 
-/// The networks of each kind that are usual for it.
+/// Typical networks of each kind.
 const WORKS: [Work; 14] = [
     (Kind::Plain, &[784, 256, 128, 64, 32], "relu", 128),
     (Kind::Denoising, &[784, 256, 128, 64, 32], "relu", 128),
@@ -30,7 +30,7 @@ const WORKS: [Work; 14] = [
     (Kind::Conv, &[784, 32], "relu", 512),
     (Kind::UnitNorm, &[784, 1024], "relu", 128),
 ];
-/// How PyTorch can be asked for a kind; the fastest that can do it counts.
+/// Ways to run a kind in PyTorch; the fastest applicable one counts.
 const WAYS: [&str; 4] = ["torch", "torch-compile", "torch-channels-last", "torch-bag"];
 
 /// What to time.
@@ -39,28 +39,28 @@ pub(crate) struct KindsBench {
     /// Only these kinds
     #[arg(long, value_delimiter = ',', value_enum)]
     kinds: Vec<Kind>,
-    /// Rows of a step, instead of those that are usual for the kind
+    /// Rows per step [default: typical for the kind]
     #[arg(long, value_delimiter = ',')]
     batches: Vec<usize>,
-    /// Run PyTorch too, in turn with ours
+    /// Also run PyTorch, alternating with ours
     #[arg(long)]
     peers: bool,
-    /// Python interpreter that has PyTorch; without it an environment is made under target/peers
+    /// Python interpreter with PyTorch [default: an environment created under target/peers]
     #[arg(long)]
     python: Option<PathBuf>,
-    /// Threads
+    /// Number of threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Rule of the updates
+    /// Optimizer update rule
     #[arg(long, default_value = "adam", value_parser = OPTIMIZERS)]
     optimizer: String,
-    /// How often each side is measured, in turn; the best counts
+    /// Measurements per side, alternating; the best counts
     #[arg(long, default_value_t = 2)]
     turns: usize,
-    /// Seconds of each measurement
+    /// Seconds per measurement
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// One JSON object a line instead of a table
+    /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
 }
@@ -112,7 +112,7 @@ impl KindsBench {
         works.into_iter().map(bench).collect()
     }
 
-    /// Ours and PyTorch's ways in turn, the best of each.
+    /// Alternates between ours and PyTorch's ways, and keeps the best of each.
     fn row(&self, work: &TrainBench, peers: Option<&Peers>) -> Result<Value, Failure> {
         let theirs = |turn, way: &str| {
             let told = |reason| {
@@ -129,7 +129,7 @@ impl KindsBench {
     }
 }
 
-/// Whether this way makes a difference to the kind.
+/// Whether this way makes a difference for the kind.
 fn suits(way: &str, kind: Kind) -> bool {
     match way {
         "torch-channels-last" => kind == Kind::Conv,

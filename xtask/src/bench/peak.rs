@@ -1,4 +1,4 @@
-//! What the CPU could do: multiply-adds that wait for nothing.
+//! The peak of the CPU: multiply-adds that never wait for memory.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use ae_kernels::simd::{Element, Kernel, Simd};
 use super::Failure;
 use super::timing::best_of;
 
-/// Loops of a thread in one window: enough that threads which wake late share them.
+/// Loops per thread and window: enough for threads that wake up late to share the work.
 const LOOPS: usize = 16;
 
-/// Multiply-adds that wait for nothing but themselves: twelve chains in registers.
+/// Twelve independent chains of multiply-adds in registers.
 struct MultiplyAdds {
     rounds: usize,
 }
@@ -38,7 +38,7 @@ impl<T: Element> Kernel<T> for MultiplyAdds {
     }
 }
 
-/// GFLOP/s of multiply-adds on vectors of `T`, all threads together.
+/// Measures the GFLOP/s of multiply-adds on vectors of `T`, summed over all threads.
 pub(super) fn of_multiply_adds<T: Element>(
     isa: Isa,
     threads: usize,
@@ -56,7 +56,7 @@ pub(super) fn of_multiply_adds<T: Element>(
     Ok(counts.iter().sum::<f64>() / took.as_secs_f64() / 1e9)
 }
 
-/// [`of_multiply_adds`] for a value of `--precision`; mixed precision keeps its numbers in `f32`.
+/// [`of_multiply_adds`] for a value of `--precision`; mixed precision uses the peak of `f32`.
 pub(super) fn of_threads(precision: &str, isa: Isa, threads: usize, limit: Duration) -> Result<f64, Failure> {
     let limit = limit.min(Duration::from_millis(500));
     match precision {

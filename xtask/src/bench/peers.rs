@@ -1,4 +1,4 @@
-//! The same work in other systems: programs and scripts of `benches/peers`, run as processes of their own.
+//! The same work in other systems: programs and scripts of `benches/peers`, run as separate processes.
 
 mod crates;
 mod dialogue;
@@ -18,15 +18,15 @@ use python::Python;
 
 /// Systems of `train_step.py`.
 const PYTHON_SYSTEMS: [&str; 6] = ["numpy", "sklearn", "torch", "torch-compile", "jax", "jax-scan"];
-/// Systems of the Rust program of the same name.
+/// Systems of the Rust program `train_step`.
 const RUST_SYSTEMS: [&str; 2] = ["candle", "burn"];
 
-/// Everything that trains the networks of the table.
+/// Returns the names of all systems that train the networks of the table.
 pub(super) fn systems() -> Vec<String> {
     PYTHON_SYSTEMS.iter().chain(&RUST_SYSTEMS).map(ToString::to_string).collect()
 }
 
-/// What runs the peers.
+/// Runs the peers.
 #[derive(Debug)]
 pub(super) struct Peers {
     python: Python,
@@ -34,12 +34,14 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// With this interpreter, or one that is made at the first use.
+    /// Uses this interpreter, or a Python environment under `target/peers`, created if it does not
+    /// exist.
     pub(super) fn find(python: Option<&Path>) -> Peers {
         Peers { python: Python::find(python), crates: Crates::default() }
     }
 
-    /// One measurement of a system on the work of `same`: its JSON object, or why there is none.
+    /// Measures a system on the work of `same` and returns its JSON object, or the reason why there is
+    /// none.
     pub(super) fn measure(&self, system: &str, same: &TrainBench) -> Result<Value, String> {
         let mut command = if RUST_SYSTEMS.contains(&system) {
             self.crates.command("train_step", same.threads)?
@@ -53,7 +55,7 @@ impl Peers {
         measured(&mut command)
     }
 
-    /// One measurement of a kind of autoencoder in one of PyTorch's ways.
+    /// Measures a kind of autoencoder in one of PyTorch's ways.
     pub(super) fn measure_kind(&self, way: &str, same: &TrainBench) -> Result<Value, String> {
         let mut command = self.python.command("kind_step.py");
         command
@@ -64,13 +66,13 @@ impl Peers {
         measured(&mut command)
     }
 
-    /// One measurement of an encoder, or of a whole network, in ONNX Runtime.
+    /// Measures an encoder, or a whole network, in ONNX Runtime.
     pub(super) fn measure_inference(&self, args: &[&str]) -> Result<Value, String> {
         let mut command = self.python.command("latency.py");
         measured(command.args(args))
     }
 
-    /// A process that times products of matrices in a system, `product m n k` a line.
+    /// Starts a process that times matrix products in a system, one `product m n k` per line.
     pub(super) fn products(
         &self,
         system: &str,
@@ -92,12 +94,12 @@ impl Peers {
     }
 }
 
-/// The object that a peer prints on its last line, with the samples per second that it has to name.
+/// Returns the JSON object on the last line that a peer prints, which must have its samples per second.
 fn measured(command: &mut Command) -> Result<Value, String> {
     parse_measurement(&printed(command)?)
 }
 
-/// What a successful command printed, or the last line of why it failed.
+/// Returns the output of a successful command, or the last line of its error output.
 fn printed(command: &mut Command) -> Result<String, String> {
     let Output { status, stdout, stderr } = command
         .stdin(Stdio::null())
@@ -107,11 +109,13 @@ fn printed(command: &mut Command) -> Result<String, String> {
         return Ok(String::from_utf8_lossy(&stdout).into_owned());
     }
     let errors = String::from_utf8_lossy(&stderr);
-    Err(errors.trim().lines().last().unwrap_or("it failed without a word").to_owned())
+    Err(errors.trim().lines().last().unwrap_or("it failed without an error message").to_owned())
 }
 
-/// Ours and theirs measured in turn, so many times, the best of each: ours, with the samples per second of each system under its name, the
-/// `fastest` of them, and the `ratio` of ours to that one. What `theirs` cannot do is null; it says so itself.
+/// Alternates between our measurements and those of the systems for a number of turns, and keeps the
+/// best of each. Returns ours, with the samples per second of each system under its name, the `fastest`
+/// of them, and the `ratio` of ours to that one. A system for which `theirs` returns `None` is null;
+/// `theirs` reports the reason itself.
 pub(super) fn beside<'a>(
     turns: usize,
     systems: impl IntoIterator<Item = &'a str>,
@@ -141,7 +145,7 @@ pub(super) fn beside<'a>(
     Ok(row)
 }
 
-/// Samples per second of a measurement.
+/// Returns the samples per second of a measurement.
 pub(super) fn rate(measured: &Value) -> Option<f64> {
     measured["samples_per_s"].as_f64()
 }
@@ -149,10 +153,10 @@ pub(super) fn rate(measured: &Value) -> Option<f64> {
 fn parse_measurement(printed: &str) -> Result<Value, String> {
     let line = printed.trim().lines().last().unwrap_or_default();
     let value: Value =
-        serde_json::from_str(line).map_err(|error| format!("'{line}' is no measurement: {error}"))?;
+        serde_json::from_str(line).map_err(|error| format!("'{line}' is not a measurement: {error}"))?;
     match rate(&value) {
         Some(samples) if samples > 0.0 => Ok(value),
-        _ => Err(format!("'{line}' names no samples_per_s")),
+        _ => Err(format!("'{line}' has no samples_per_s")),
     }
 }
 

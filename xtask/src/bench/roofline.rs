@@ -1,5 +1,5 @@
-//! What each product of a training step takes beside what the CPU could do: one thread, each product by itself, on memory that
-//! its last run has left in the caches.
+//! The time of each product of a training step compared with the peak of the CPU: one thread, each
+//! product on its own, on data that its previous run left in the caches.
 
 use std::time::{Duration, Instant};
 
@@ -24,24 +24,24 @@ use super::train::{rounded, uniform_rows};
 /// What to time.
 #[derive(Args, Debug)]
 pub(crate) struct RooflineBench {
-    /// Encoder widths, input to encoding; the decoder mirrors them
+    /// Encoder widths from input to encoding; the decoder mirrors them
     #[arg(long, value_delimiter = ',', default_value = "784,256,128,64,32")]
     dims: Vec<usize>,
-    /// Rows of a step, which is one block here
+    /// Rows per step, which is one block here
     #[arg(long, default_value_t = 128)]
     batch: usize,
-    /// How the products are computed
+    /// How products are computed
     #[arg(long, default_value = "plain", value_parser = ["plain", "split", "bf16"])]
     products: String,
-    /// Seconds to measure each product for
+    /// Seconds to time each product
     #[arg(long, default_value_t = 0.1)]
     seconds: f64,
-    /// One JSON object a line instead of a table
+    /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// One layer at one batch size, with everything that its products read and write.
+/// A layer at one batch size, with everything that its products read and write.
 struct Layer {
     isa: Isa,
     inputs: usize,
@@ -59,7 +59,7 @@ impl RooflineBench {
         let isa = Isa::active()?;
         let limit = limit(self.seconds)?;
         if self.dims.len() < 2 || self.dims.contains(&0) || self.batch == 0 {
-            return Err(Failure::Usage("--dims needs two widths at least, --batch a row".to_owned()));
+            return Err(Failure::Usage("--dims needs at least two widths, --batch at least 1".to_owned()));
         }
         let parts = match self.products.as_str() {
             "split" => Some(Parts::Three),
@@ -110,12 +110,12 @@ impl RooflineBench {
         let columns = ["phase", "layer", "product", "us", "gflops", "percent_of_peak", "kib"];
         print!("{}", markdown(&columns, rows));
         let total: f64 = rows.iter().filter_map(|row| row["us"].as_f64()).sum();
-        println!("all products together: {} us a step", rounded(total, 1));
-        println!("kib: what a product must read and write once, in KiB");
+        println!("all products together: {} us per step", rounded(total, 1));
+        println!("kib: data that a product must read and write at least once, in KiB");
     }
 }
 
-/// Rows that the products work on: on tiles whole pairs of batch panels.
+/// Returns the number of rows that the products work on: on tiles, whole pairs of batch panels.
 fn rows_of(batch: usize, parts: Option<Parts>) -> usize {
     if parts.is_some() { batch.next_multiple_of(2 * f32::PANEL) } else { batch }
 }
@@ -237,10 +237,11 @@ impl Layer {
         [("forward", forward), ("backward_input", backward), ("weight_gradient", gradient)]
     }
 
-    /// Bytes that a product reads and writes at least.
+    /// Returns the minimum number of bytes that a product reads and writes.
     fn bytes(&self, product: &str, parts: Option<Parts>) -> usize {
         let (weights, x, y) = (self.inputs * self.outputs, self.inputs * self.rows, self.outputs * self.rows);
-        // In parts: two bytes each, and what is written goes out in two forms beside the values.
+        // A part has two bytes per value, and results are written in two forms in addition to the
+        // values.
         let of = |values: usize| parts.map_or(4, |parts| 2 * parts.count()) * values;
         let out = |values: usize| if parts.is_some() { 2 * of(values) } else { 4 * values };
         match product {
@@ -257,7 +258,7 @@ fn once(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
-/// The products of one and the same four tiles, over and over.
+/// Measures the GFLOP/s of products of the same four tiles, repeated many times.
 fn tile_peak(isa: Isa, parts: Parts, limit: Duration) -> f64 {
     const PAIRS: usize = 2000;
     let (rows, features) = (32, 32);
@@ -269,7 +270,7 @@ fn tile_peak(isa: Isa, parts: Parts, limit: Duration) -> f64 {
     split::turned(isa, parts, view, delta.as_mut_slice(), len);
     let of = |tiles| PairedTiles { data: tiles, offset: 0, apart: 0, pairs: PAIRS };
     let mut weights = AlignedBuf::<f32>::zeroed(panel_len::<f32>(features + 1, features));
-    // Without the line of the biases, whose sum is no product.
+    // Without the bias row, whose sum is not a product.
     let range = WeightRange { panels: 0..2, rows: 0..features };
     let took = best_of(limit, || {
         let weights = &mut weights.as_mut_slice()[..range.elements::<f32>()];

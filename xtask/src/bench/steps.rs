@@ -1,4 +1,5 @@
-//! Training steps of the networks that the README quotes, on request beside the same work in other systems.
+//! Training steps of the networks in the README, optionally compared with the same work in other
+//! systems.
 
 mod plot;
 
@@ -19,11 +20,11 @@ use super::train::{OPTIMIZERS, PRECISIONS, TrainBench, rounded};
 /// Encoder widths.
 const NETS: [&[usize]; 4] =
     [&[100, 50, 10], &[784, 256, 128, 64, 32], &[784, 1000, 500, 250, 30], &[1024, 2048, 512]];
-/// Rows of a step, in tables and in pictures.
+/// Rows per step, in tables and in plots.
 const BATCHES: [usize; 3] = [32, 128, 1024];
 const PLOTTED_BATCHES: [usize; 6] = [1, 8, 32, 128, 512, 2048];
 
-/// Encoder widths as they are written: `784,256,32`.
+/// Encoder widths as text: `784,256,32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Widths(pub(super) Vec<usize>);
 
@@ -33,11 +34,11 @@ impl FromStr for Widths {
     fn from_str(text: &str) -> Result<Widths, String> {
         let width = |width: &str| match width.trim().parse() {
             Ok(width) if width > 0 => Ok(width),
-            _ => Err(format!("'{width}' is no width")),
+            _ => Err(format!("'{width}' is not a valid width")),
         };
         let widths: Vec<usize> = text.split(',').map(width).collect::<Result<_, _>>()?;
         if widths.len() < 2 {
-            Err("an input and an encoding are the least".to_owned())
+            Err("expected at least an input and an encoding width".to_owned())
         } else {
             Ok(Widths(widths))
         }
@@ -47,40 +48,40 @@ impl FromStr for Widths {
 /// The table of training steps.
 #[derive(Args, Debug)]
 pub(crate) struct StepsBench {
-    /// Run the peers of benches/peers too, in turn with ours
+    /// Also run the peers in benches/peers, alternating with ours
     #[arg(long)]
     peers: bool,
     /// Only these peers
     #[arg(long, value_delimiter = ',', default_values_t = systems())]
     systems: Vec<String>,
-    /// Python interpreter that has the peers' packages; without it an environment is made under target/peers
+    /// Python interpreter with the peers' packages [default: an environment created under target/peers]
     #[arg(long)]
     python: Option<PathBuf>,
-    /// A network by its encoder widths, e.g. 784,256,32. May be repeated; four common networks by default
+    /// A network by its encoder widths, e.g. 784,256,32. May be repeated [default: four common networks]
     #[arg(long)]
     dims: Vec<Widths>,
-    /// Rows of a step [default: 32,128,1024; with --plot 1,8,32,128,512,2048]
+    /// Rows per step [default: 32,128,1024; with --plot 1,8,32,128,512,2048]
     #[arg(long, value_delimiter = ',')]
     batches: Vec<usize>,
-    /// Threads
+    /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_values_t = [2])]
     threads: Vec<usize>,
-    /// Arithmetic
+    /// Numeric precision
     #[arg(long, default_value = "f32", value_parser = PRECISIONS)]
     precision: String,
-    /// Rule of the updates
+    /// Optimizer update rule
     #[arg(long, default_value = "sgd", value_parser = OPTIMIZERS)]
     optimizer: String,
-    /// How often each side is measured, in turn; the best counts
+    /// Measurements per side, alternating; the best counts
     #[arg(long, default_value_t = 2)]
     turns: usize,
-    /// Seconds of each measurement
+    /// Seconds per measurement
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Draw rows a second over batch sizes too, a panel a network, as SVG
+    /// Also plot rows per second over batch sizes as SVG, one panel per network
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
-    /// One JSON object a line instead of tables
+    /// Print one JSON object per line instead of tables
     #[arg(long)]
     json: bool,
 }
@@ -128,7 +129,7 @@ impl StepsBench {
         let mut columns = vec!["dims", "batch", "threads", "peak_gflops", "ours"];
         columns.extend(peers);
         println!(
-            "\nPercent of the peak of multiply-adds on vectors ({}), measured in the same run:\n",
+            "\nPercent of the peak of vector multiply-adds ({}), measured in the same run:\n",
             self.precision
         );
         print!("{}", markdown(&columns, &shares));
@@ -165,8 +166,8 @@ impl StepsBench {
         }
     }
 
-    /// Ours and each peer's in turn, the best of each: samples per second under the peer's name, the `fastest` of them, and
-    /// the `ratio` of ours to that one.
+    /// Alternates between ours and each peer, and keeps the best of each: samples per second under the
+    /// peer's name, the `fastest` of them, and the `ratio` of ours to that one.
     fn row(&self, work: &TrainBench, peers: Option<&Peers>) -> Result<Value, Failure> {
         let systems = self.systems.iter().map(String::as_str);
         beside(
@@ -181,7 +182,7 @@ impl StepsBench {
     }
 }
 
-/// The row with percents of its `peak_gflops` instead of rates: every system is counted the operations of ours.
+/// Converts rates to percentages of `peak_gflops`, with our number of operations for every system.
 fn shares_of_peak(row: &Value, peers: &[&str]) -> Value {
     let number = |name: &str| row[name].as_f64();
     let of_a_row = number("gflops").zip(rate(row)).map(|(gflops, rate)| gflops / rate);

@@ -1,8 +1,8 @@
-//! Tables of text from rows of JSON, in Markdown.
+//! Formats rows of JSON as Markdown tables.
 
 use serde_json::Value;
 
-/// A cell: strings without their quotes, numbers as they are, nothing for null.
+/// Formats a cell: strings without quotes, numbers as they are, nothing for null.
 pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -12,7 +12,7 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
-/// The fields named by `columns` of every row, aligned: text to the left, numbers to the right.
+/// Formats the fields named by `columns` of every row, with text left-aligned and numbers right-aligned.
 pub(crate) fn markdown(columns: &[&str], rows: &[Value]) -> String {
     let cells: Vec<Vec<String>> =
         rows.iter().map(|row| columns.iter().map(|column| text(&row[column])).collect()).collect();

@@ -1,11 +1,11 @@
-//! Best of many windows.
+//! Timing by the best of many windows.
 
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 
-/// The shortest of many runs of `work`, which returns what of it is to be timed: runs until `limit` has passed, at
-/// least three times. The first run warms up and does not count.
+/// Runs `work`, which returns the time of its timed part, until `limit` has passed, at least three
+/// times, and returns the shortest time. The first run is warm-up and does not count.
 pub(crate) fn best_of(limit: Duration, mut work: impl FnMut() -> Duration) -> Duration {
     work();
     let begin = Instant::now();
@@ -16,7 +16,7 @@ pub(crate) fn best_of(limit: Duration, mut work: impl FnMut() -> Duration) -> Du
     best
 }
 
-/// [`best_of`] for two sides in turn, so that both meet the same disturbances.
+/// [`best_of`] for two alternating sides, so that both meet the same disturbances.
 pub(crate) fn best_of_two(
     limit: Duration,
     mut ours: impl FnMut() -> Duration,
@@ -31,7 +31,7 @@ pub(crate) fn best_of_two(
     best
 }
 
-/// How long `repeats` runs of `work` take, divided by their number.
+/// Returns the mean time of `repeats` runs of `work`.
 pub(crate) fn time(repeats: u32, mut work: impl FnMut()) -> Duration {
     let start = Instant::now();
     for _ in 0..repeats {
@@ -40,7 +40,7 @@ pub(crate) fn time(repeats: u32, mut work: impl FnMut()) -> Duration {
     start.elapsed() / repeats.max(1)
 }
 
-/// The value of `--seconds` as a duration.
+/// Converts the value of `--seconds` to a duration.
 pub(crate) fn limit(seconds: f64) -> Result<Duration, Failure> {
     if (0.0..=3600.0).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))

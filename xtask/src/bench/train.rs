@@ -1,4 +1,4 @@
-//! Steady-state training steps: data in memory, a different batch each step, best of many windows.
+//! Steady-state training steps: data in memory, a different batch per step, best of many windows.
 
 mod kind;
 
@@ -17,10 +17,11 @@ use super::Failure;
 use kind::ACTIVATIONS;
 pub(super) use kind::Kind;
 
-/// Steps of a window, each on its own batch.
+/// Steps per window, each on its own batch.
 const WINDOW: usize = 8;
 
-/// How long the loss may take to fall, beyond what is timed: few steps need not show it where the objective has random numbers.
+/// Additional time for the loss to fall: with randomness in the objective, the few timed steps need not
+/// show it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Values of `--precision`.
@@ -31,16 +32,17 @@ pub(crate) const OPTIMIZERS: [&str; 5] = ["sgd", "momentum", "nesterov", "adam",
 /// What to time.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct TrainBench {
-    /// Encoder widths, input to encoding, without those of convolutions, which are after the input; the decoder mirrors them
+    /// Encoder widths from input to encoding, without convolutions, which follow the input; the decoder
+    /// mirrors them
     #[arg(long, value_delimiter = ',', default_value = "784,256,128,64,32")]
     pub(crate) dims: Vec<usize>,
-    /// What is added to the plain autoencoder
+    /// Kind of autoencoder
     #[arg(long, value_enum, default_value_t)]
     pub(crate) kind: Kind,
-    /// Activation of the hidden layers, and of the encoding where its kind has no other
+    /// Activation of the hidden layers, and of the encoding unless its kind has another
     #[arg(long, default_value = "relu", value_parser = ACTIVATIONS)]
     pub(crate) activation: String,
-    /// Keep this many values of the encoding: a top-k latent
+    /// Keep this many values of the encoding (a top-k latent)
     #[arg(long, value_name = "K")]
     pub(crate) top_k: Option<usize>,
     /// Convolutions, e.g. '16 3 s2, 32 3 s2'
@@ -49,28 +51,28 @@ pub(crate) struct TrainBench {
     /// Size of the images, e.g. 28x28
     #[arg(long, requires = "conv")]
     pub(crate) image: Option<Image>,
-    /// Rows of a step
+    /// Rows per step
     #[arg(long, default_value_t = 32)]
     pub(crate) batch: usize,
-    /// Threads
+    /// Number of threads
     #[arg(long, default_value_t = 2)]
     pub(crate) threads: usize,
-    /// Arithmetic
+    /// Numeric precision
     #[arg(long, default_value = "f32", value_parser = PRECISIONS)]
     pub(crate) precision: String,
-    /// Rule of the updates
+    /// Optimizer update rule
     #[arg(long, default_value = "sgd", value_parser = OPTIMIZERS)]
     pub(crate) optimizer: String,
-    /// Seconds to measure for
+    /// Seconds to measure
     #[arg(long, default_value_t = 2.0)]
     pub(crate) seconds: f64,
-    /// One JSON object instead of a line for people
+    /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl Default for TrainBench {
-    /// What the arguments are by themselves.
+    /// The defaults of the command line.
     fn default() -> TrainBench {
         TrainBench {
             dims: vec![784, 256, 128, 64, 32],
@@ -90,7 +92,7 @@ impl Default for TrainBench {
 }
 
 impl TrainBench {
-    /// The network and how it learns.
+    /// Returns a configuration builder for the network and its training.
     pub(super) fn builder(&self) -> Result<ConfigBuilder, Failure> {
         let [input, hidden @ .., encoding] = self.dims.as_slice() else {
             return Err(Failure::Usage("--dims needs an input and an encoding width".to_owned()));
@@ -116,7 +118,7 @@ impl TrainBench {
         self.of_kind(builder)
     }
 
-    /// Measures and returns the object of the contract.
+    /// Measures and returns the JSON object of `--json`.
     pub(crate) fn measure(&self) -> Result<Value, Failure> {
         let isa = Isa::active()?;
         let config = self.builder()?.build()?;
@@ -138,7 +140,8 @@ impl TrainBench {
             "us_per_step": rounded(seconds * 1e6, 2),
             "gflops": rounded(flops / seconds / 1e9, 2),
         });
-        // What is not plain is named; its operations are those of the plain step, most of which a sparse one need not compute.
+        // Only settings other than the plain ones are named. Operations are those of the plain step,
+        // most of which a sparse step can skip.
         if self.kind != Kind::Plain {
             object["kind"] = json!(self.kind.name());
         }
@@ -193,7 +196,7 @@ impl TrainBench {
             Ok::<_, ae_model::Error>((best, first, last))
         });
         let (best, first, last) = best?;
-        // What is timed must be training.
+        // The steps must actually train.
         if !(last.is_finite() && last < first) {
             return Err(Failure::Wrong(format!("the loss went from {first} to {last}")));
         }
@@ -201,7 +204,7 @@ impl TrainBench {
     }
 }
 
-/// As [`flops_per_sample`], with the products of convolutions that do not fall on padding.
+/// Like [`flops_per_sample`], including convolutions without their products with padding.
 fn flops_of(config: &Config) -> usize {
     let images = config.images();
     let dims = config.layer_dims();
@@ -224,8 +227,8 @@ fn flops_of(config: &Config) -> usize {
     6 * (products + 2 * convolutions.iter().sum::<usize>()) - 2 * first
 }
 
-/// Floating-point operations of one row in one step: 2 each for forward, input gradient (not of the first layer) and
-/// weight gradient of every weight.
+/// Returns the floating-point operations per row and step: for every weight, 2 each for the forward
+/// pass, the input gradient (except in the first layer) and the weight gradient.
 pub(crate) fn flops_per_sample(layer_dims: &[usize]) -> usize {
     let weights: usize = layer_dims.windows(2).map(|pair| pair[0] * pair[1]).sum();
     6 * weights - 2 * layer_dims[0] * layer_dims[1]
@@ -237,7 +240,7 @@ pub(crate) fn uniform_rows(len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.uniform() as f32).collect()
 }
 
-/// `x` to this many decimal places.
+/// Rounds `x` to this many decimal places.
 pub(crate) fn rounded(x: f64, places: i32) -> f64 {
     let scale = 10f64.powi(places);
     (x * scale).round() / scale

@@ -1,4 +1,5 @@
-//! The detector on labelled sets of anomalies, beside baselines: trained on half of the normal rows, tested on all others.
+//! The anomaly detector on labelled datasets, compared with baselines: trained on half of the normal
+//! rows, tested on all others.
 
 mod baselines;
 
@@ -16,28 +17,30 @@ use serde_json::{Map, Value, json};
 use crate::bench::{markdown, rounded};
 use crate::failure::Failure;
 
-/// Scores a folder of labelled sets (.npz with X, and y that is 1 for anomalies)
+/// Evaluate anomaly detection on a folder of labelled datasets (.npz with X, and y that is 1 for
+/// anomalies)
 ///
-/// Of each set and seed a random half of the normal rows is trained on and all other rows are tested; features are standardised by
-/// the training rows. Beside the detector stand two baselines: the squared distance to the training mean, and the distance
-/// to the fifth nearest training row. No setting depends on the set.
+/// For each dataset and seed, the detector is trained on a random half of the normal rows and tested on
+/// all other rows; features are standardised by the training rows. It is compared with two baselines:
+/// the squared distance to the training mean, and the distance to the fifth nearest training row. No
+/// setting depends on the dataset.
 #[derive(Args, Debug)]
 pub(crate) struct Adbench {
     /// Folder of .npz files
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Seeds, from 0
+    /// Number of seeds, starting from 0
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
-    /// Score of the detector
+    /// Anomaly score of the detector
     #[arg(long, default_value = Score::default().name(), value_parser = PossibleValuesParser::new(Score::ALL.map(Score::name)))]
     score: String,
-    /// One JSON object a set and seed, and last their means, instead of a table
+    /// Print one JSON object per dataset and seed, their means last, instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// What is measured of a set, in the order of the table.
+/// The measures of a dataset, in table order.
 const MEASURES: [&str; 7] =
     ["roc_auc", "pr_auc", "seconds", "mean_roc_auc", "mean_pr_auc", "knn_roc_auc", "knn_pr_auc"];
 
@@ -77,7 +80,7 @@ impl Adbench {
         Ok(())
     }
 
-    /// One set, one seed.
+    /// Measures one dataset with one seed.
     fn measure(&self, set: &Set, seed: u64) -> Result<Value, Failure> {
         let Split { train, test, anomalies } = set.split(seed)?;
         let mut settings = Settings::default();
@@ -108,14 +111,14 @@ impl Adbench {
     }
 }
 
-/// A labelled set.
+/// A labelled dataset.
 struct Set {
     name: String,
     rows: Dataset,
     anomalies: Vec<bool>,
 }
 
-/// Rows to train on, rows to test, and which of these are anomalies.
+/// Training rows, test rows, and which of the test rows are anomalies.
 struct Split {
     train: Dataset,
     test: Dataset,
@@ -139,7 +142,7 @@ impl Set {
         Ok(Set { name, rows, anomalies })
     }
 
-    /// The normal rows are halved by [`validation_split`] of their number; features are standardised by the first half.
+    /// Halves the normal rows by [`validation_split`] and standardises the features by the first half.
     fn split(&self, seed: u64) -> Result<Split, Failure> {
         let normal: Vec<usize> = (0..self.rows.rows()).filter(|row| !self.anomalies[*row]).collect();
         let (first, _) = validation_split(normal.len(), 0.5, seed).map_err(wrong)?;
@@ -165,7 +168,7 @@ impl Set {
     }
 }
 
-/// The .npz files of a folder, by name.
+/// Returns the .npz files of a folder, sorted by name.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(folder).map_err(|error| Failure::io(folder.display(), &error))?;
     let mut files: Vec<PathBuf> = entries
@@ -174,12 +177,12 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         .collect();
     files.sort();
     if files.is_empty() {
-        return Err(Failure::Usage(format!("--data {}: no .npz files are there", folder.display())));
+        return Err(Failure::Usage(format!("--data {}: no .npz files", folder.display())));
     }
     Ok(files)
 }
 
-/// The mean of every measure.
+/// Returns the mean of every measure.
 fn means(rows: &[Value]) -> Value {
     let mut all = Map::new();
     for measure in MEASURES {

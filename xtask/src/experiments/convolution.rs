@@ -1,4 +1,4 @@
-//! Convolutions beside dense layers, with the same size of the encoding and no fewer parameters in the dense layers.
+//! Compares convolutions with dense layers of the same encoding size and no fewer parameters.
 
 use std::path::PathBuf;
 
@@ -14,19 +14,19 @@ use crate::failure::Failure;
 
 #[derive(Args, Debug)]
 pub(crate) struct Convolution {
-    /// Folder with MNIST's four files, or others in its layout
+    /// Folder with the four files of MNIST, or others in the same layout
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Size of an image: HEIGHTxWIDTH, or HEIGHTxWIDTHxCHANNELS
+    /// Image size: HEIGHTxWIDTH, or HEIGHTxWIDTHxCHANNELS
     #[arg(long, default_value = "28x28")]
     image: Image,
-    /// Convolutions and poolings of the encoder
+    /// Convolution and pooling layers of the encoder
     #[arg(long, default_value = "16 3 s2, 32 3 s2")]
     conv: ImageLayers,
     /// Size of the encoding
     #[arg(long, default_value_t = 32)]
     encoding: usize,
-    /// Rows of an update
+    /// Rows per update
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
     #[command(flatten)]
@@ -61,7 +61,7 @@ impl Convolution {
         let Image { height, width, channels } = self.image;
         let conv = self.base(features).hidden_dims([]).image(height, width, channels);
         let conv = self.train(&images, conv.conv_layers(self.conv.0.clone()))?;
-        // The narrowest hidden layer with which the dense network has no fewer parameters.
+        // The narrowest hidden layer that gives the dense network no fewer parameters.
         let (sizes, code) = (features as f64, self.encoding as f64);
         let fixed = sizes + code;
         let hidden =

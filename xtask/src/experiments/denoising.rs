@@ -1,5 +1,5 @@
-//! What noise on the input does for the features of one wide layer, after Vincent et al. 2008: a linear classifier on the
-//! encodings of a denoising autoencoder and of the same one without noise.
+//! The effect of input noise on the features of one wide layer, after Vincent et al. 2008: a linear
+//! classifier on the encodings of a denoising autoencoder and of the same one without noise.
 
 use std::path::PathBuf;
 
@@ -15,20 +15,20 @@ use crate::failure::Failure;
 
 #[derive(Args, Debug)]
 pub(crate) struct Denoising {
-    /// Folder with MNIST's four files, or others in its layout
+    /// Folder with the four files of MNIST, or others in the same layout
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Share of the pixels that become 0
+    /// Fraction of the pixels that are set to 0
     #[arg(long, default_value_t = 0.25)]
     share: f64,
-    /// Seeds, from that of --seed on
+    /// Number of seeds, starting from --seed
     #[arg(long, default_value_t = 5)]
     seeds: u64,
     #[command(flatten)]
     settings: Settings,
 }
 
-/// Strength of the ridge of the classifier.
+/// Strength of the classifier's ridge penalty.
 const RIDGE: f64 = 1e-4;
 
 impl Denoising {
@@ -58,7 +58,7 @@ impl Denoising {
         Ok(())
     }
 
-    /// Accuracy on the test images.
+    /// Returns the accuracy on the test images.
     fn accuracy(
         &self,
         images: &Images,

@@ -1,4 +1,4 @@
-//! Folders of images in the layout of MNIST.
+//! Reads folders of images in the layout of MNIST.
 
 use std::path::{Path, PathBuf};
 
@@ -6,13 +6,13 @@ use ae_data::{Dataset, ReadOptions};
 
 use crate::failure::Failure;
 
-/// The two parts of a set of images, pixels from 0 to 1.
+/// The training and test images of a dataset, with pixels from 0 to 1.
 pub(super) struct Images {
     pub(super) train: Dataset,
     pub(super) test: Dataset,
 }
 
-/// The classes of their images.
+/// The classes of the images.
 pub(super) struct Classes {
     pub(super) train: Vec<u32>,
     pub(super) test: Vec<u32>,
@@ -46,7 +46,7 @@ fn pixels(folder: &Path, name: &str) -> Result<Dataset, Failure> {
     Ok(Dataset::new(values, features).map_err(ae_model::Error::from)?)
 }
 
-/// Reads the IDX file whose name starts so.
+/// Reads the IDX file whose name starts with `name`.
 fn read(folder: &Path, name: &str) -> Result<Dataset, Failure> {
     let entries = std::fs::read_dir(folder).map_err(|error| Failure::io(folder.display(), &error))?;
     let mut paths: Vec<PathBuf> = entries

@@ -1,4 +1,5 @@
-//! Variational autoencoders judged by the likelihood of test images, after Burda, Grosse & Salakhutdinov 2015.
+//! Variational autoencoders evaluated by the likelihood of test images, after Burda, Grosse &
+//! Salakhutdinov 2015.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -23,8 +24,8 @@ pub(crate) struct Vae {
 
 #[derive(Args, Debug)]
 pub(crate) struct Iwae {
-    /// Samples of a row, the epochs with them and, if not that of --learning-rate, the learning rate, stage after stage;
-    /// few samples before many is what section 5.2 of the paper does
+    /// Training stages: samples per row, epochs, and the learning rate if it is not that of
+    /// --learning-rate. Going from few samples to many follows section 5.2 of the paper
     #[arg(
         long,
         value_delimiter = ',',
@@ -37,7 +38,7 @@ pub(crate) struct Iwae {
     task: Task,
 }
 
-/// Training with one number of samples a row.
+/// Training with a fixed number of samples per row.
 #[derive(Clone, Copy, Debug)]
 struct Stage {
     samples: usize,
@@ -76,16 +77,16 @@ impl FromStr for Stage {
 
 #[derive(Args, Debug)]
 struct Task {
-    /// Folder with MNIST's four files, or others in its layout
+    /// Folder with the four files of MNIST, or others in the same layout
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Rows of an update
+    /// Rows per update
     #[arg(long, default_value_t = 48)]
     batch_size: usize,
-    /// Test images whose likelihood is estimated
+    /// Number of test images whose likelihood is estimated
     #[arg(long, default_value_t = 1000)]
     test_rows: usize,
-    /// Samples of each for the estimate
+    /// Samples per test image for the estimate
     #[arg(long, default_value_t = 5000)]
     test_samples: usize,
     #[command(flatten)]
@@ -107,12 +108,12 @@ impl Iwae {
 }
 
 impl Task {
-    /// Trains one stage after the other, each from the weights of the last, and judges what each ends with.
+    /// Trains one stage after another, each from the weights of the last, and evaluates each result.
     fn run(&self, name: &str, stages: &[Stage], published: f64) -> Result<(), Failure> {
         let Images { train, test } = Images::read(&self.data)?;
         let seed = self.settings.seed;
         let features = train.features();
-        // The test images are drawn once.
+        // The test images are binarised only once.
         let rows = self.test_rows.min(test.rows());
         let indices: Vec<usize> = (0..rows).collect();
         let mut images = vec![0.0; rows * features];
@@ -168,11 +169,12 @@ impl Task {
     }
 }
 
-/// Images whose pixels are drawn anew, 1 with the probability that they say, whenever a row is read.
+/// Images whose pixels are binarised anew whenever a row is read: 1 with the pixel's value as the
+/// probability.
 struct Binarised<'a> {
     rows: &'a Dataset,
     seed: u64,
-    /// Reads so far. Training reads in one order, on one thread.
+    /// Number of reads so far. Training reads in a fixed order, on one thread.
     reads: AtomicU64,
 }
 

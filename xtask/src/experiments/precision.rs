@@ -1,4 +1,5 @@
-//! Training in bf16 beside training in f32: the same network from the same weights on the same batches, seed by seed.
+//! Compares training in bf16 and in f32: the same network from the same weights on the same batches,
+//! seed by seed.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -13,38 +14,38 @@ use super::images::Images;
 use super::{Settings, mean_error};
 use crate::failure::Failure;
 
-/// Share of the digits that are kept for the test.
+/// Fraction of the digits held out for testing.
 const TEST_SHARE: f64 = 0.2;
 
 #[derive(Args, Debug)]
 pub(crate) struct PrecisionCurves {
-    /// Folder with MNIST's four files, or others in its layout; without it the digits that the program carries
+    /// Folder with the four files of MNIST, or others in the same layout [default: the built-in digits]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Widths of the hidden layers of the encoder
+    /// Hidden layers of the encoder
     #[arg(long, value_delimiter = ',', default_value = "256,128,64")]
     hidden: Vec<usize>,
     /// Size of the encoding
     #[arg(long, default_value_t = 32)]
     encoding: usize,
-    /// Rows of an update
+    /// Rows per update
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
-    /// Seeds, from --seed on
+    /// Number of seeds, starting from --seed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// Draw the squared error of every epoch, a line a seed and precision, as SVG
+    /// Plot the squared error of every epoch as SVG, one line per seed and precision
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
 
-/// The training of one seed in one precision.
+/// The training run of one seed in one precision.
 struct Trained {
     precision: Precision,
     seed: u64,
-    /// Squared error of a training image in every epoch.
+    /// Squared error per training image in every epoch.
     curve: Vec<f64>,
     test_error: f64,
 }
@@ -118,13 +119,13 @@ impl PrecisionCurves {
                 json!({ "precision": name(precision), "seed": seed, "train_errors": trained.curve, "test_error": test_error })
             );
         } else {
-            eprintln!("seed {seed}, {}: squared error of a test image {test_error:.4}", name(precision));
+            eprintln!("seed {seed}, {}: squared error per test image {test_error:.4}", name(precision));
         }
         Ok(trained)
     }
 }
 
-/// The digits, pixels from 0 to 1, one in five for the test.
+/// The built-in digits with pixels from 0 to 1, one fifth of them for testing.
 fn digits() -> Result<Images, Failure> {
     let all = ae_data::read("digits", &ReadOptions::default()).map_err(ae_model::Error::from)?;
     let features = all.features();
@@ -151,7 +152,7 @@ fn drawn(all: &[Trained]) -> String {
         })
         .collect();
     let axes = Axes {
-        title: "Squared error of a training image in f32 and in bf16",
+        title: "Squared error per training image in f32 and in bf16",
         x: "epoch",
         y: "squared error",
         x_scale: Scale::Linear,

@@ -1,4 +1,4 @@
-//! Autoencoders judged by the sum of squared errors of an image.
+//! Autoencoders evaluated by the sum of squared errors per image.
 
 use std::path::PathBuf;
 
@@ -16,25 +16,25 @@ use crate::failure::Failure;
 
 #[derive(Args, Debug)]
 pub(crate) struct MnistDeep {
-    /// Folder with MNIST's four files, or others in its layout
+    /// Folder with the four files of MNIST, or others in the same layout
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Standard deviation of the noise on the input in training
+    /// Standard deviation of the input noise in training
     #[arg(long, default_value_t = 0.0)]
     noise: f64,
     /// Decoupled weight decay of AdamW; 0 is plain Adam
     #[arg(long, default_value_t = 0.0)]
     weight_decay: f64,
-    /// Rows of an update
+    /// Rows per update
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
-    /// Loss of a row: mse, or with sigmoid outputs bce or sigmoid-mse
+    /// Loss per row: mse, or with sigmoid outputs bce or sigmoid-mse
     #[arg(long, default_value = "bce")]
     loss: Loss,
-    /// Epochs that follow with the squared error of the pixels itself as the loss
+    /// Further epochs that train on the squared error of the pixels itself
     #[arg(long, default_value_t = 0)]
     finish_epochs: usize,
-    /// Learning rate of these
+    /// Learning rate of these epochs
     #[arg(long, default_value_t = 2e-4)]
     finish_rate: f64,
     #[command(flatten)]
@@ -43,10 +43,10 @@ pub(crate) struct MnistDeep {
 
 #[derive(Args, Debug)]
 pub(crate) struct Curves {
-    /// Rows of an update
+    /// Rows per update
     #[arg(long, default_value_t = 64)]
     batch_size: usize,
-    /// Loss of a row: mse, or with sigmoid outputs bce or sigmoid-mse
+    /// Loss per row: mse, or with sigmoid outputs bce or sigmoid-mse
     #[arg(long, default_value = "bce")]
     loss: Loss,
     #[command(flatten)]
@@ -99,7 +99,8 @@ impl Curves {
     }
 }
 
-/// What both have in common: the learning rate rises and falls, the running mean of the weights is kept.
+/// The settings both have in common, including a one-cycle learning rate and a running mean of the
+/// weights.
 fn base(features: usize, hidden: &[usize], code: usize) -> ConfigBuilder {
     Config::builder(features)
         .hidden_dims(hidden)
@@ -112,14 +113,15 @@ fn base(features: usize, hidden: &[usize], code: usize) -> ConfigBuilder {
         .ema(0.999)
 }
 
-/// Errors of test images in the paper: of its autoencoder, and of so many principal components.
+/// Errors on test images in the paper: of its autoencoder, and of this many principal components.
 struct Published {
     autoencoder: f64,
     components: usize,
     pca: f64,
 }
 
-/// Trains one stage after the other, each from the weights of the last, and compares what each ends with.
+/// Trains one stage after another, each from the weights of the last, and compares each result with principal
+/// components and the paper.
 fn compare(
     name: &str,
     stages: &[ConfigBuilder],

@@ -1,4 +1,5 @@
-//! A wide sparse dictionary of images by top-k, beside one by an L1 penalty that has as many active features.
+//! Compares a wide sparse dictionary of images by top-k with one by an L1 penalty that has as many
+//! active features.
 
 use std::path::PathBuf;
 
@@ -15,27 +16,28 @@ use crate::failure::Failure;
 
 #[derive(Args, Debug)]
 pub(crate) struct Sparse {
-    /// Folder with MNIST's four files, or others in its layout
+    /// Folder with the four files of MNIST, or others in the same layout
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Features of the encoding
+    /// Number of features of the encoding
     #[arg(long, default_value_t = 8192)]
     width: usize,
-    /// Active features of a row
+    /// Active features per row
     #[arg(long, default_value_t = 32)]
     k: usize,
-    /// Weight of the L1 penalty to start the search from
+    /// Initial weight of the L1 penalty for the search
     #[arg(long, default_value_t = 0.2)]
     l1: f64,
     #[command(flatten)]
     settings: Settings,
 }
 
-/// Rows of an update.
+/// Rows per update.
 const BATCH: usize = 256;
-/// Tries of the search for the weight of the L1 penalty.
+/// Maximum number of L1 weights tried.
 const TRIES: usize = 8;
-/// How many more features than k the L1 penalty may leave active, as a factor. It gets no fewer, so it has the advantage.
+/// Factor by which the L1 penalty may leave more features active than top-k. It never has fewer, which
+/// is to its advantage.
 const ALLOWED: f64 = 1.1;
 
 /// A trained dictionary.
@@ -101,7 +103,8 @@ impl Sparse {
         Ok(Trained { sparsity: model.sparsity(test)?, seconds })
     }
 
-    /// The weight of the L1 penalty that leaves `active` features active, or slightly more, by dividing the range of its logarithm.
+    /// Searches for the weight of the L1 penalty that leaves `active` features active, or slightly more,
+    /// by bisecting its logarithm.
     fn search(&self, images: &Images, active: f64) -> Result<Option<(f64, Trained)>, Failure> {
         let (mut low, mut high): (Option<f64>, Option<f64>) = (None, None);
         let mut weight = self.l1;
@@ -113,7 +116,7 @@ impl Sparse {
             if (1.0..=ALLOWED).contains(&ratio) {
                 return Ok(Some((weight, trained)));
             }
-            // A heavier penalty leaves fewer active.
+            // A heavier penalty leaves fewer features active.
             if ratio > 1.0 {
                 low = Some(weight);
             } else {

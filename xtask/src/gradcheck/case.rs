@@ -1,4 +1,4 @@
-//! One random network, and the check of its gradients.
+//! A random network and the check of its gradients.
 
 use ae_kernels::{Element, Isa};
 use ae_model::gradcheck::{Report, Settings, compare};
@@ -12,26 +12,27 @@ use crate::failure::Failure;
 
 /// Largest relative error against central differences.
 pub(super) const TOLERANCE: f64 = 1e-6;
-/// Largest error against the naive reference, in the units of [`rounding`]. The first 4,000 cases came to 0.21 in `f64`, where
-/// the reference rounds as much itself, and to 0.13 in `f32`, with and without fused multiply-adds.
+/// Largest error against the naive reference, in the units of [`rounding`]. The first 4,000 cases
+/// reached 0.21 in `f64`, where the reference itself rounds as much, and 0.13 in `f32`, with and without
+/// fused multiply-adds.
 pub(super) const ROUNDING_BOUND: f64 = 0.5;
-/// Networks of up to so many parameters are checked in full.
+/// Networks with at most this many parameters are checked in full.
 const CHECKED_IN_FULL: usize = 1500;
-/// Of larger ones so many parameters are drawn.
+/// Number of parameters sampled from larger networks.
 pub(super) const SAMPLE: usize = 200;
-/// Most encoder layers, widest layer, longest batch.
+/// Maximum number of encoder layers, width and batch size.
 const MAX_LAYERS: usize = 6;
 const MAX_WIDTH: usize = 70;
 const MAX_BATCH: usize = 40;
-/// Every other network is at most so wide, so that it is checked in full.
+/// About half of the networks are at most this wide, so that they are checked in full.
 const NARROW: usize = 12;
-/// A pre-activation this close to ReLU's kink might be on either side of it in `f32`.
+/// A pre-activation this close to ReLU's kink may be on either side of it in `f32`.
 const NEAR_KINK: f64 = 1e-5;
 
-/// A network, a batch and where their random numbers come from.
+/// A network, its batch size, and the seed of its random numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Case {
-    /// Widths of the encoder, input first.
+    /// Widths of the encoder, starting with the input.
     pub(super) dims: Vec<usize>,
     pub(super) activation: Activation,
     pub(super) init: Init,
@@ -39,21 +40,22 @@ pub(super) struct Case {
     pub(super) seed: u64,
 }
 
-/// What the check of a case found.
+/// Results of the check of a case.
 #[derive(Clone, Debug)]
 pub(super) struct Findings {
     /// `f64` against central differences.
     pub(super) differences: Report,
     /// The settings of that comparison.
     pub(super) settings: Settings,
-    /// `f64` against the naive reference, the worst instruction set's error in units of rounding.
+    /// `f64` against the naive reference: the largest error of any instruction set, in units of
+    /// rounding.
     pub(super) rounding_f64: f64,
-    /// The same of `f32`; none for a network too near to a kink.
+    /// The same for `f32`; `None` for a network too close to a kink.
     pub(super) rounding_f32: Option<f64>,
 }
 
 impl Case {
-    /// The case of this seed.
+    /// Returns the case of this seed.
     pub(super) fn random(seed: u64) -> Case {
         let mut random = SplitMix64::new(seed);
         let widest = if random.below(2) == 0 { NARROW } else { MAX_WIDTH };
@@ -81,7 +83,7 @@ impl Case {
         self.check_against(&subject, &flatten(&gradients))
     }
 
-    /// As [`Case::check`] for a given gradient in the place of the trainer's.
+    /// Like [`Case::check`], but for a given gradient instead of the trainer's.
     fn check_against(&self, subject: &Subject, gradient: &[f64]) -> Result<Findings, Failure> {
         let (settings, differences) = self.differences(subject, gradient)?;
         let reference = subject.net.gradients(&subject.wide_table(), &subject.wide_table());
@@ -101,7 +103,7 @@ impl Case {
         Ok(Findings { differences, settings, rounding_f64, rounding_f32 })
     }
 
-    /// Compares the gradient with central differences: all of it, or a sample.
+    /// Compares the gradient, or a sample of it, with central differences.
     fn differences(&self, subject: &Subject, gradient: &[f64]) -> Result<(Settings, Report), Failure> {
         let all = flatten(&subject.layers);
         let chosen = self.chosen(all.len());
@@ -140,14 +142,14 @@ impl Case {
         }
     }
 
-    /// With ReLU the objective is a polynomial of second degree in each parameter, up to the next kink: a short step
-    /// costs no accuracy and meets few kinks.
+    /// With ReLU, the objective is a quadratic polynomial in each parameter up to the next kink: a short
+    /// step costs no accuracy and meets few kinks.
     fn settings(&self) -> Settings {
         let step = if self.activation == Activation::Relu { 1e-5 } else { 1e-4 };
         Settings { step, tolerance: TOLERANCE, ..Settings::default() }
     }
 
-    /// Which of so many parameters are compared, in order.
+    /// Returns the indices of the parameters to compare, ascending.
     fn chosen(&self, parameters: usize) -> Vec<usize> {
         if parameters <= CHECKED_IN_FULL {
             return (0..parameters).collect();
@@ -161,7 +163,7 @@ impl Case {
 }
 
 impl Findings {
-    /// What is wrong; nothing if the case passes.
+    /// Returns what is wrong; empty if the case passes.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !self.differences.passes(&self.settings) {
@@ -184,7 +186,7 @@ impl Findings {
     }
 }
 
-/// A case with its parameters and rows, both exact in `f32`.
+/// A case with its parameters and rows, both exactly representable in `f32`.
 struct Subject {
     config: Config,
     layers: Vec<LayerParameters<f64>>,
@@ -200,7 +202,7 @@ impl Subject {
         let mut random = SplitMix64::new(case.seed ^ 2);
         let mut layers = Trainer::<f64>::new(&config, Isa::active()?, Some(1))?.layers();
         for layer in &mut layers {
-            // Biases start at zero; here they are to matter.
+            // Biases are initialised to zero; here they should matter.
             layer.bias = random.uniform_f64s(layer.outputs, -0.2, 0.2);
             for values in [&mut layer.weights, &mut layer.bias] {
                 *values = naive::widen(&naive::narrow(values));
@@ -217,7 +219,7 @@ impl Subject {
             },
         };
         let table = random.uniform_f32s(case.batch * config.input_dim(), -1.0, 1.0);
-        // Some order, so that an index is not mistaken for its place.
+        // Not in order, so that mixing up row indices and positions is noticed.
         let rows = (0..case.batch).rev().collect();
         Ok(Subject { config, layers, net, table, rows })
     }
@@ -237,7 +239,7 @@ impl Subject {
         Ok(trainer)
     }
 
-    /// The objective and its gradient.
+    /// Returns the objective and its gradient.
     fn gradients<T: Arithmetic>(
         &self,
         isa: Isa,
@@ -248,7 +250,7 @@ impl Subject {
         Ok(trainer.enter(|session| session.gradients(&self.table, &self.rows))?)
     }
 
-    /// Whether rounding may carry a pre-activation across a kink.
+    /// Whether rounding may push a pre-activation across a kink.
     fn near_kink(&self) -> bool {
         let forward = self.net.forward(&self.wide_table());
         let hidden = &forward.pre_activations[..self.net.layers() - 1];
@@ -256,7 +258,7 @@ impl Subject {
     }
 }
 
-/// How far the gradients in `T` are from the reference.
+/// Returns the error of the gradients in `T` against the reference.
 fn rounding_error<T: Arithmetic>(
     subject: &Subject,
     isa: Isa,
@@ -271,7 +273,7 @@ fn rounding_error<T: Arithmetic>(
     Ok(worse(objective, scale.error(epsilon, &gradients, &flat_reference(reference))))
 }
 
-/// Weights and bias of every layer, one layer after the other.
+/// Concatenates the weights and biases of all layers.
 fn flatten<T: Element>(layers: &[LayerParameters<T>]) -> Vec<f64> {
     layers
         .iter()
@@ -284,7 +286,7 @@ fn flat_reference(gradients: &NaiveGradients) -> Vec<f64> {
     gradients.weights.iter().zip(&gradients.biases).flat_map(|(w, b)| w.iter().chain(b)).copied().collect()
 }
 
-/// The layer of each flattened parameter, and its place there.
+/// Returns the layer of each flattened parameter, and its index there.
 fn places(layers: &[LayerParameters<f64>]) -> Vec<(usize, usize)> {
     let of_layer = |(index, layer): (usize, &LayerParameters<f64>)| {
         (0..layer.weights.len() + layer.bias.len()).map(move |at| (index, at)).collect::<Vec<_>>()
@@ -328,7 +330,7 @@ mod tests {
         }
     }
 
-    /// A derivative that is wrong in any of several ways fails, in each check that sees it.
+    /// A derivative that is wrong in any of several ways fails every check that sees it.
     #[test]
     fn planted_faults_are_found() {
         for activation in ACTIVATIONS {

@@ -1,32 +1,33 @@
-//! How far a gradient may be from the true one by rounding alone.
+//! How far a computed gradient may be from the true one because of rounding alone.
 //!
-//! A sum of k products is off by about `ε √k` times the norm of its terms' magnitudes, where errors of either sign
-//! are as likely (Higham 2002, section 2.8), and what one layer gets wrong is carried on by the next. So the
-//! unit in which the error of a layer's gradient is measured is
+//! A sum of k products has an error of about `ε √k` times the norm of the magnitudes of its terms if
+//! errors of either sign are equally likely (Higham 2002, section 2.8), and each layer propagates the
+//! errors of the previous one. The error of a layer's gradient is therefore measured in units of
 //!
 //! `ε √K ‖ḡ‖`, `K` = the sum of all contraction lengths, forward, backward and over the batch,
 //!
-//! where `ḡ` is the gradient with the magnitude of every term in the place of the term: it is what cancellation
-//! cannot make small. Both the error and `ḡ` are taken in the Euclidean norm over the layer.
+//! where `ḡ` is the gradient with every term replaced by its magnitude, so that cancellation cannot make
+//! it small. Both the error and `ḡ` are measured in the Euclidean norm over the layer.
 
 use ae_kernels::Element;
 use ae_testing::naive::{NaiveNet, matmul, matmul_nt, matmul_tn};
 
-/// The gap between 1 and the next value.
+/// The gap between 1 and the next larger number.
 pub(super) fn epsilon<T: Element>() -> f64 {
     if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON }
 }
 
-/// The size of rounding errors, before the factor `ε`.
+/// The scale of rounding errors, without the factor `ε`.
 pub(super) struct Scale {
-    /// Of each layer: its number of parameters, and `√K ‖ḡ‖`.
+    /// For each layer, its number of parameters and `√K ‖ḡ‖`.
     layers: Vec<(usize, f64)>,
-    /// Of the objective: `√K` times the magnitude of its terms.
+    /// For the objective, `√K` times the magnitude of its terms.
     objective: f64,
 }
 
 impl Scale {
-    /// That of the network's gradients at the batch `x [m, dims[0]]`, which is also the target.
+    /// Computes the scale of the network's gradients for the batch `x [m, dims[0]]`, which is also the
+    /// target.
     pub(super) fn of(net: &NaiveNet, x: &[f64]) -> Scale {
         let (m, count) = (x.len() / net.dims[0], net.layers());
         let abs = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<f64>>();
@@ -35,7 +36,7 @@ impl Scale {
         let contraction: usize = net.dims.windows(2).map(|pair| pair[0] + 1 + pair[1]).sum::<usize>() + m;
         let root = (contraction as f64).sqrt();
 
-        // |x̂| and |x| of every output, before they cancel.
+        // |x̂| and |x| of every output, before cancellation.
         let last = count - 1;
         let [inputs, outputs] = [net.dims[last], net.dims[last + 1]];
         let mut delta = matmul([m, inputs, outputs], &abs(&forward.activations[last]), &weights[last]);
@@ -63,7 +64,7 @@ impl Scale {
         Scale { layers, objective }
     }
 
-    /// The largest error of any layer, in units.
+    /// Returns the largest error of any layer, in units of rounding.
     pub(super) fn error(&self, epsilon: f64, got: &[f64], expected: &[f64]) -> f64 {
         if got.len() != expected.len() {
             return f64::INFINITY;
@@ -78,7 +79,7 @@ impl Scale {
         worst
     }
 
-    /// The error of the objective, in units.
+    /// Returns the error of the objective, in units of rounding.
     pub(super) fn objective_error(&self, epsilon: f64, got: f64, expected: f64) -> f64 {
         in_units((got - expected).abs(), epsilon * self.objective)
     }
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
     use ae_testing::naive::Activation;
 
-    /// One input, one weight of each layer, worked out by hand.
+    /// One input and one weight per layer, computed by hand.
     #[test]
     fn scale_by_hand() {
         let net = NaiveNet {

@@ -1,19 +1,20 @@
-//! Which crate of the workspace may depend on which.
+//! Checks which crates of the workspace depend on which.
 
 use serde_json::Value;
 
-/// What other members a member may depend on.
+/// The other members that a member may depend on.
 enum Allowed {
     /// These; tests may also use [`TESTING`].
     Only(&'static [&'static str]),
-    /// Any: nothing depends on it.
+    /// Any: nothing depends on this member.
     Any,
 }
 
-/// References for tests: no part of what users build.
+/// References for tests, not part of what users build.
 const TESTING: &str = "ae-testing";
 
-/// kernels ← model, data ← model ← eval ← cli. A crate that is not listed is a problem, so that a new one is thought of.
+/// kernels ← model, data ← model ← eval ← cli. A crate that is not listed is a problem, so that new ones
+/// are considered.
 const MEMBERS: [(&str, Allowed); 8] = [
     ("ae-kernels", Allowed::Only(&[])),
     ("ae-data", Allowed::Only(&[])),
@@ -25,7 +26,7 @@ const MEMBERS: [(&str, Allowed); 8] = [
     ("xtask", Allowed::Any),
 ];
 
-/// The edges of `cargo metadata --no-deps` that are not as drawn.
+/// Returns the dependencies in `cargo metadata --no-deps` that are not allowed.
 pub(super) fn check(metadata: &Value) -> Vec<String> {
     let Some(packages) = metadata["packages"].as_array().filter(|packages| !packages.is_empty()) else {
         return vec!["cargo metadata lists no packages".to_owned()];
@@ -35,7 +36,7 @@ pub(super) fn check(metadata: &Value) -> Vec<String> {
     for package in packages {
         let name = package["name"].as_str().unwrap_or_default();
         let Some((_, allowed)) = MEMBERS.iter().find(|(known, _)| *known == name) else {
-            problems.push(format!("{name}: its dependencies are not laid down in xtask's tidy"));
+            problems.push(format!("{name}: its dependencies are not declared in xtask's tidy"));
             continue;
         };
         let Allowed::Only(allowed) = allowed else { continue };
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A workspace of these members, with one dependency `(from, to, kind)`.
+    /// A workspace of these members with a single dependency `(from, to, kind)`.
     fn workspace((from, to, kind): (&str, &str, Value)) -> Value {
         let package = |name: &str| {
             let dependencies = if name == from { json!([{"name": to, "kind": kind}]) } else { json!([]) };

@@ -1,6 +1,6 @@
-//! Just enough of the syntax of Rust to tell code from comments and literals.
+//! Just enough of Rust's syntax to separate code from comments and literals.
 
-/// The text with comments and the contents of literals replaced by spaces, line for line.
+/// Replaces comments and literals by spaces and keeps the lines.
 pub(super) fn code_only(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -30,7 +30,7 @@ pub(super) fn code_only(text: &str) -> String {
     out
 }
 
-/// Length of the comment at the start; block comments nest.
+/// Returns the length of the comment at the start; block comments nest.
 fn comment(text: &str) -> Option<usize> {
     if text.starts_with("//") {
         return Some(text.find('\n').unwrap_or(text.len()));
@@ -53,7 +53,7 @@ fn comment(text: &str) -> Option<usize> {
     Some(at)
 }
 
-/// Length of the string whose contents start at `start`, escapes included.
+/// Returns the length of the string whose contents begin at `start`, including escapes.
 fn quoted(text: &str, start: usize) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in text[start..].char_indices() {
@@ -67,7 +67,7 @@ fn quoted(text: &str, start: usize) -> Option<usize> {
     Some(text.len())
 }
 
-/// Length of the character literal at the start; lifetimes are none.
+/// Returns the length of the character literal at the start, if it is not a lifetime.
 fn character(text: &str) -> Option<usize> {
     let mut chars = text.char_indices().skip(1);
     let (_, first) = chars.next()?;
@@ -78,7 +78,8 @@ fn character(text: &str) -> Option<usize> {
     chars.next().filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1)
 }
 
-/// Length of a literal like `r#"..."#`, `b"..."`, `br"..."`, `c"..."` or `b'.'` at the start.
+/// Returns the length of a literal such as `r#"..."#`, `b"..."`, `br"..."`, `c"..."` or `b'.'` at the
+/// start.
 fn literal_with_prefix(text: &str) -> Option<usize> {
     let letters = text.find(|c: char| !matches!(c, 'b' | 'c' | 'r'))?;
     let after = &text[letters..];
@@ -96,12 +97,12 @@ fn literal_with_prefix(text: &str) -> Option<usize> {
     }
 }
 
-/// The identifiers and keywords of a line.
+/// Returns the identifiers and keywords of a line.
 pub(super) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
-/// Whether the file is the root of a library or program, tests and benches aside.
+/// Whether the file is the root of a library or program, not counting tests and benches.
 pub(super) fn is_crate_root(path: &str) -> bool {
     path.ends_with("/src/lib.rs") || path.ends_with("/src/main.rs") || path.contains("/src/bin/")
 }

@@ -1,65 +1,67 @@
-//! What every system trains, as in `systems/job.py`, and how its steps are timed.
+//! The work of every system, as in `systems/job.py`, and how its steps are timed.
 
 use std::time::{Duration, Instant};
 
 use crate::random::Random;
 
-/// Of the objective `½ Σ_features (x̂ - x)²`, averaged over the rows.
+/// Learning rate for the objective `½ Σ_features (x̂ - x)²`, averaged over the rows.
 pub const LEARNING_RATE: f64 = 1e-4;
-/// Of the rules with momentum.
+/// Momentum coefficient.
 pub const MOMENTUM: f64 = 0.9;
-/// Of Adam.
+/// Decay rates of Adam's moments.
 pub const BETAS: (f64, f64) = (0.9, 0.999);
-/// Of Adam.
+/// Adam's epsilon.
 pub const EPSILON: f64 = 1e-8;
-/// Of AdamW.
+/// AdamW's weight decay.
 pub const WEIGHT_DECAY: f64 = 0.01;
-/// Batches of a window.
+/// Batches per window.
 pub const BATCHES: usize = 8;
-/// Windows before the clock starts.
+/// Warm-up windows before timing starts.
 const WARM_UPS: usize = 3;
 
-/// A network with its optimiser.
+/// A network and its optimizer.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Widths from the input through the encoding to the output.
     pub layer_dims: Vec<usize>,
-    /// Rows of a step.
+    /// Rows per step.
     pub batch: usize,
-    /// Rule of the updates.
+    /// Optimizer update rule.
     pub optimizer: String,
 }
 
 impl Job {
-    /// The symmetric autoencoder whose encoder has these widths.
+    /// Creates the symmetric autoencoder with these encoder widths.
     pub fn mirrored(dims: &[usize], batch: usize, optimizer: &str) -> Job {
         let layer_dims = dims.iter().chain(dims.iter().rev().skip(1)).copied().collect();
         Job { layer_dims, batch, optimizer: optimizer.to_owned() }
     }
 
-    /// Inputs and outputs of every layer.
+    /// Returns the inputs and outputs of every layer.
     pub fn layers(&self) -> impl Iterator<Item = (usize, usize)> {
         self.layer_dims.windows(2).map(|pair| (pair[0], pair[1]))
     }
 
-    /// The learning rate of the mean squared error over rows and features that has the same steps.
+    /// Returns the learning rate that gives the same steps for the mean squared error over rows and
+    /// features.
     pub fn rate_of_mean(&self) -> f64 {
         LEARNING_RATE * self.layer_dims.last().copied().unwrap_or_default() as f64 / 2.0
     }
 
-    /// Weights of a layer, uniform after Glorot and Bengio (2010).
+    /// Draws the weights of a layer, uniform after Glorot and Bengio (2010).
     pub fn glorot(random: &mut Random, (inputs, outputs): (usize, usize)) -> Vec<f32> {
         let bound = (6.0 / (inputs + outputs) as f64).sqrt();
         random.uniform(inputs * outputs, -bound, bound)
     }
 
-    /// The rows of a window, a batch each.
+    /// Draws the rows of a window, batch by batch.
     pub fn batches(&self) -> Vec<Vec<f32>> {
         let mut random = Random::new(1);
         (0..BATCHES).map(|_| random.uniform(self.batch * self.layer_dims[0], 0.0, 1.0)).collect()
     }
 
-    /// Two operations for each weight: forward, its gradient, and the gradient of its input except in the first layer.
+    /// Returns the operations per row: for each weight, two each for the forward pass, its gradient, and
+    /// the gradient of its input (except in the first layer).
     pub fn operations_per_sample(&self) -> usize {
         let sizes: Vec<usize> = self.layers().map(|(inputs, outputs)| inputs * outputs).collect();
         6 * sizes.iter().sum::<usize>() - 2 * sizes[0]
@@ -68,11 +70,12 @@ impl Job {
 
 /// A system that trains.
 pub trait Steps {
-    /// One update for each batch; the mean squared error before the last.
+    /// Runs one update per batch and returns the mean squared error before the last one.
     fn window(&mut self) -> Result<f64, String>;
 }
 
-/// The shortest time of a step, averaged over a window. What is timed must be training: the error has to fall.
+/// Returns the shortest time per step, averaged over a window. The steps must actually train: the error
+/// has to fall.
 pub fn best_window(steps: &mut dyn Steps, limit: Duration) -> Result<Duration, String> {
     let mut window = || {
         let start = Instant::now();
@@ -108,7 +111,7 @@ mod tests {
         [candle, BurnSteps::new(job).map(|steps| Box::new(steps) as Box<dyn Steps>)]
     }
 
-    /// Every rule that a system has trains, and the systems agree about the first error.
+    /// Every update rule that a system supports trains, and the systems agree on the first error.
     #[test]
     fn the_loss_falls() {
         for (optimizer, known) in [

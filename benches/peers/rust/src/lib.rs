@@ -1,7 +1,9 @@
-//! The work of `cargo xtask bench` in other Rust crates: training steps in candle and burn, and products of matrices.
+//! The work of `cargo xtask bench` in other Rust crates: training steps in candle and burn, and matrix
+//! products.
 //!
-//! The two programs are the counterparts of `train_step.py` and `gemm_products.py` in the folder above: the same arguments, the
-//! same JSON. What is timed is what a user of these crates would write, built for the CPU it runs on.
+//! The two programs are the counterparts of `train_step.py` and `gemm_products.py` in the parent folder,
+//! with the same arguments and the same JSON. They time what a user of these crates would write, built
+//! for the CPU they run on.
 
 #![forbid(unsafe_code)]
 

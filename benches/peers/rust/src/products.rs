@@ -1,4 +1,4 @@
-//! Products of a dense layer by the crates that multiply matrices. Operands are row-major.
+//! Products of a dense layer by matrix multiplication crates. Operands are row-major.
 
 use candle_core::{Device, Error, Tensor, WithDType};
 use faer::linalg::matmul::matmul;
@@ -9,11 +9,11 @@ use ndarray::{Array2, LinalgScalar};
 
 use crate::random::Random;
 
-/// What a number has to be able to.
+/// The traits that the crates require of a number.
 pub trait Number: WithDType + ComplexField + LinalgScalar + From<f32> {}
 impl<T: WithDType + ComplexField + LinalgScalar + From<f32>> Number for T {}
 
-/// The matrices of a product, either of them perhaps multiplied as its transpose.
+/// The matrices of a product, either of which may be transposed in it.
 #[derive(Clone, Debug)]
 pub struct Operands<T> {
     a: Vec<T>,
@@ -24,7 +24,8 @@ pub struct Operands<T> {
 }
 
 impl<T: Number> Operands<T> {
-    /// Of a product of a layer of `k` inputs and `n` outputs at a batch of `m` rows; `None` for an unknown one.
+    /// Creates the operands of a product of a layer with `k` inputs and `n` outputs at a batch of `m`
+    /// rows; `None` for an unknown product.
     pub fn of(product: &str, [m, n, k]: [usize; 3]) -> Option<Operands<T>> {
         let (a_shape, b_shape, turned) = match product {
             "forward" => ([m, k], [k, n], (false, false)),
@@ -39,12 +40,12 @@ impl<T: Number> Operands<T> {
         Some(Operands { a: values(a_shape), a_shape, b: values(b_shape), b_shape, turned })
     }
 
-    /// Rows and columns of the result.
+    /// Returns the rows and columns of the result.
     fn shape(&self) -> [usize; 2] {
         [self.a_shape[usize::from(self.turned.0)], self.b_shape[usize::from(!self.turned.1)]]
     }
 
-    /// The element of the result in `f64`.
+    /// Computes an element of the result in `f64`.
     fn expected(&self, row: usize, col: usize) -> f64 {
         let at = |values: &[T], [_, cols]: [usize; 2], turned: bool, r: usize, c: usize| {
             WithDType::to_f64(if turned { values[c * cols + r] } else { values[r * cols + c] })
@@ -55,7 +56,7 @@ impl<T: Number> Operands<T> {
         (0..terms).map(|i| a(i) * b(i)).sum()
     }
 
-    /// Compares some elements of a result with their dot products.
+    /// Compares some elements of a result with dot products in `f64`.
     pub fn check(&self, result: &[T]) -> Result<(), String> {
         let [rows, cols] = self.shape();
         if result.len() != rows * cols {
@@ -72,15 +73,15 @@ impl<T: Number> Operands<T> {
     }
 }
 
-/// Multiplies the same matrices over and over.
+/// Multiplies the same matrices repeatedly.
 pub trait Multiply<T> {
     /// Computes the product.
     fn run(&mut self) -> Result<(), String>;
-    /// The last product.
+    /// Returns the last product.
     fn result(&self) -> Result<Vec<T>, String>;
 }
 
-/// The system of this name before its first product; `None` for an unknown one.
+/// Creates the system of this name; `None` for an unknown one.
 pub fn system<T: Number>(name: &str, operands: &Operands<T>, threads: usize) -> Option<Box<dyn Multiply<T>>> {
     match name {
         "gemm" => Gemm::new(operands).ok().map(|gemm| Box::new(gemm) as Box<dyn Multiply<T>>),
@@ -90,7 +91,8 @@ pub fn system<T: Number>(name: &str, operands: &Operands<T>, threads: usize) -> 
     }
 }
 
-/// The `gemm` crate, whose own functions are unsafe to call; so through candle, which calls it, on a result that it allocates each time.
+/// The `gemm` crate, called through candle because its own functions are unsafe to call; candle
+/// allocates the result each time.
 struct Gemm {
     a: Tensor,
     b: Tensor,
@@ -110,19 +112,19 @@ impl Gemm {
 
 impl<T: Number> Multiply<T> for Gemm {
     fn run(&mut self) -> Result<(), String> {
-        // The last result goes first, so that the allocator can hand out its memory again.
+        // The last result is dropped first, so that the allocator can reuse its memory.
         self.c = None;
         self.c = Some(self.a.matmul(&self.b).map_err(|error| error.to_string())?);
         Ok(())
     }
 
     fn result(&self) -> Result<Vec<T>, String> {
-        let c = self.c.as_ref().ok_or("nothing is computed")?;
+        let c = self.c.as_ref().ok_or("nothing has been computed")?;
         c.flatten_all().and_then(|c| c.to_vec1()).map_err(|error| error.to_string())
     }
 }
 
-/// faer, into memory that is there.
+/// faer, into an existing result.
 struct Faer<T> {
     operands: Operands<T>,
     c: Vec<T>,
@@ -156,7 +158,8 @@ impl<T: Number> Multiply<T> for Faer<T> {
     }
 }
 
-/// matrixmultiply with its threads; through ndarray, since its own functions are unsafe to call.
+/// matrixmultiply with its own threads, called through ndarray because its own functions are unsafe to
+/// call.
 struct MatrixMultiply<T> {
     a: Array2<T>,
     b: Array2<T>,

@@ -1,16 +1,16 @@
-//! Reproducible values.
+//! Reproducible random values.
 
-/// A generator of uniform values: SplitMix64 by Steele, Lea and Flood (2014).
+/// A generator of uniform values: SplitMix64 (Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// A generator whose values depend on the seed alone.
+    /// Creates a generator whose values depend only on the seed.
     pub fn new(seed: u64) -> Random {
         Random(seed)
     }
 
-    /// As many values from `low` to `high`.
+    /// Returns `count` values between `low` and `high`.
     pub fn uniform(&mut self, count: usize, low: f64, high: f64) -> Vec<f32> {
         (0..count).map(|_| (low + (high - low) * self.next()) as f32).collect()
     }

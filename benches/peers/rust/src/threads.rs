@@ -1,13 +1,13 @@
-//! How many threads the crates use.
+//! Limits the number of threads that the crates use.
 
 use std::env;
 use std::process::Command;
 
-/// What the thread pools of these crates read, once, at their first use.
+/// The variables that the thread pools of these crates read once, on first use.
 const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "MATMUL_NUM_THREADS"];
 
-/// Limits the thread pools of all crates. They only listen to the environment, so the program starts itself anew
-/// where that says something else; then this does not return unless it fails.
+/// Limits the thread pools of all crates. They only read the environment, so if that has another limit,
+/// the program restarts itself and this function does not return unless that fails.
 pub fn limit_threads(count: usize) -> Result<(), String> {
     let count = count.max(1).to_string();
     if VARIABLES.iter().all(|variable| env::var(variable).as_deref() == Ok(&count)) {

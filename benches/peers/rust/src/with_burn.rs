@@ -1,4 +1,4 @@
-//! burn on Flex, its CPU backend in Rust: linear layers, the loss and the optimisers that come with it.
+//! burn on Flex, its CPU backend in Rust, with its own linear layers, loss and optimizers.
 
 use burn::module::{Module, Param};
 use burn::nn::loss::{MseLoss, Reduction};
@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::job::{BETAS, EPSILON, Job, LEARNING_RATE, MOMENTUM, Steps, WEIGHT_DECAY};
 use crate::random::Random;
 
-/// The layers, as burn's optimisers want them.
+/// The layers, in the form that burn's optimizers require.
 #[derive(Module, Debug)]
 struct Network {
     layers: Vec<Linear>,
@@ -19,7 +19,7 @@ struct Network {
 
 /// Training steps in burn.
 pub struct BurnSteps {
-    /// Only absent while a step replaces it.
+    /// `None` only while a step replaces it.
     network: Option<Network>,
     rule: ModuleOptimizer,
     rate: f64,
@@ -27,7 +27,7 @@ pub struct BurnSteps {
 }
 
 impl BurnSteps {
-    /// A network before its first step; why not, where burn lacks the rule.
+    /// Creates a network; fails if burn lacks the update rule.
     pub fn new(job: &Job) -> Result<BurnSteps, String> {
         let momentum = |nesterov| {
             let momentum = MomentumConfig::new().with_momentum(MOMENTUM).with_dampening(0.0);

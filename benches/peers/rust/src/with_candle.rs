@@ -1,4 +1,4 @@
-//! candle on its CPU backend: linear layers, the loss and the optimisers of `candle-nn`.
+//! candle on its CPU backend, with the linear layers, loss and optimizers of `candle-nn`.
 
 use candle_core::{DType, Device, Error, Tensor, Var};
 use candle_nn::{AdamW, Linear, Module, Optimizer, ParamsAdamW, SGD, loss};
@@ -19,11 +19,11 @@ pub struct CandleSteps {
 }
 
 impl CandleSteps {
-    /// A network before its first step; why not, where candle lacks the rule.
+    /// Creates a network; fails if candle lacks the update rule.
     pub fn new(job: &Job) -> Result<CandleSteps, String> {
         let decay = match job.optimizer.as_str() {
             "sgd" => None,
-            // Without decay AdamW is Adam.
+            // AdamW without weight decay is Adam.
             "adam" => Some(0.0),
             "adamw" => Some(WEIGHT_DECAY),
             other => return Err(format!("candle has no {other}")),
@@ -35,7 +35,7 @@ impl CandleSteps {
         let (mut random, mut layers, mut variables) = (Random::new(0), Vec::new(), Vec::new());
         for (inputs, outputs) in job.layers() {
             let weights = Job::glorot(&mut random, (inputs, outputs));
-            // Its layers keep their weights [out, in].
+            // candle's layers store their weights as [out, in].
             let weights = Tensor::from_vec(weights, (inputs, outputs), &Device::Cpu)?.t()?.contiguous()?;
             let weights = Var::from_tensor(&weights)?;
             let bias = Var::zeros(outputs, DType::F32, &Device::Cpu)?;

@@ -1,4 +1,4 @@
-//! What `ae detect` is told.
+//! The arguments of `ae detect`.
 
 use std::path::PathBuf;
 
@@ -9,17 +9,18 @@ use clap::builder::PossibleValuesParser;
 use super::TransformArgs;
 
 pub(super) const DETECT_HELP: &str = "\
-The higher a score, the less a row is like the reference; rows are flagged from the threshold on. The reference is a set of rows that \
-are taken to be normal, as a rule those the model was trained on: distances and usual errors are theirs. A model file does \
-not hold them, so that it stays small and gives no row away; the file of a detector (--save) does. Without them the score is the model's \
-squared error, and the threshold has to be said with --threshold or --contamination.
+The higher the score, the less a row is like the reference; rows with at least the threshold are flagged. The reference is a set of rows \
+taken to be normal, usually the training rows: distances are measured to them, and errors compared with theirs. A model file does not \
+contain them, so that it stays small and reveals no rows; a detector file (--save) does. Without a reference, the score is the model's \
+squared error, and the threshold must be given by --threshold or --contamination.
 
-Scores: error is the squared error, standardised-error that with each feature's over its usual one, mahalanobis the same with \
-correlations; input-neighbours and latent-neighbours are mean distances to the two nearest rows of the reference and their encodings; \
-ensemble is the geometric mean of three distances.
+Scores: error is the squared reconstruction error; standardised-error divides that of each feature by its usual error; mahalanobis also \
+takes correlations into account; input-neighbours and latent-neighbours are mean distances to the two nearest reference rows, between \
+rows and between encodings; ensemble is the geometric mean of three distances.
 
-The columns written: file (of images) or the column of --id, score, flag (1 or 0), with a reference p_value ((1 + calibration rows that are at \
-least as odd) / (1 + calibration rows)), and for each of the features that add most to the row's standardised error its name or number (blamed_1, ...).
+Output columns: file (of images) or the column of --id, score, flag (1 or 0), with a reference p_value ((1 + calibration rows with at \
+least this score) / (1 + calibration rows)), and blamed_1, ...: the names or numbers of the features that add most to the row's error \
+(with a reference, its standardised error).
 
 Examples:
   ae detect model.safetensors new.csv --reference train.csv -o found.csv
@@ -33,39 +34,40 @@ Examples:
 pub(crate) struct DetectArgs {
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
-    /// Rows that are taken to be normal: the training file; of more than 4,096, so many drawn at random
+    /// Rows taken to be normal, usually the training file; at most 4,096 are used, drawn at random
     #[arg(long, value_name = "DATA")]
     pub(crate) reference: Option<String>,
-    /// Normal rows that the model has not seen, which thresholds and p-values then come from [default: the reference]
+    /// Normal rows that the model has not seen, for thresholds and p-values [default: the reference]
     #[arg(long, value_name = "DATA", requires = "reference")]
     pub(crate) calibrate: Option<String>,
-    /// Score [default: ensemble with --reference, error without]
+    /// Anomaly score [default: ensemble with --reference, error without]
     #[arg(long, value_name = "SCORE", value_parser = PossibleValuesParser::new(detect_scores()))]
     pub(crate) score: Option<String>,
-    /// Flag rows with this score or more
+    /// Flag rows with at least this score
     #[arg(long, value_name = "VALUE", group = "limit", allow_negative_numbers = true)]
     pub(crate) threshold: Option<f64>,
-    /// Flag rows from the score on that this many percent of the calibration rows are below [default: 99]
+    /// Flag rows with at least this percentile of the calibration scores [default: 99]
     #[arg(long, value_name = "P", group = "limit", allow_negative_numbers = true)]
     pub(crate) percentile: Option<f64>,
-    /// Flag this share of the rows
-    #[arg(long, value_name = "SHARE", group = "limit", allow_negative_numbers = true)]
+    /// Flag this fraction of the rows
+    #[arg(long, value_name = "FRACTION", group = "limit", allow_negative_numbers = true)]
     pub(crate) contamination: Option<f64>,
-    /// Keep the detector in this file: MODEL, the reference, its scores and the threshold; given as MODEL it needs no --reference
+    /// Save the detector to this file: the model, reference, calibration scores and threshold; passed as
+    /// MODEL, it needs no --reference
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
-    /// Features to blame for each row
+    /// Number of features to blame for each row
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) blame: usize,
-    /// The label that anomalies have, with --label
+    /// Label of anomalies, with --label
     #[arg(long, value_name = "LABEL", default_value = "1")]
     pub(crate) anomaly: String,
-    /// The label that all rows have that are no anomalies, with --label; in the reference others are passed over
+    /// Label of normal rows, with --label; all others are anomalies, which are skipped in the reference
     #[arg(long, value_name = "LABEL", requires = "label", conflicts_with = "anomaly")]
     pub(crate) normal: Option<String>,
 }
 
-/// Scores of a model that is trained already: the others need models of their own.
+/// Scores that a trained model can compute; the others need models of their own.
 fn detect_scores() -> Vec<&'static str> {
     Score::ALL.into_iter().filter(|score| *score != Score::Denoising).map(Score::name).collect()
 }

@@ -1,11 +1,11 @@
-//! Which files a command reads and which it replaces: none may be both.
+//! The files that a command reads and writes: none may be both.
 
 use std::path::Path;
 
 use super::{Command, DrawnArgs, EvaluateArgs, TrainArgs, TransformArgs};
 use crate::failure::Failure;
 
-/// What a command reads, and what it writes, by flags.
+/// The files that a command reads, and those that it writes, with their flags.
 #[derive(Default)]
 struct Files<'a> {
     read: Vec<&'a Path>,
@@ -80,7 +80,7 @@ impl Command {
         }
     }
 
-    /// Refuses to replace a file that the command is told to read.
+    /// Refuses to overwrite a file that the command reads.
     pub(crate) fn check_files(&self) -> Result<(), Failure> {
         let Files { read, written } = self.files();
         let place = |path: &Path| if path.is_file() { path.canonicalize().ok() } else { None };
@@ -89,7 +89,7 @@ impl Command {
             if read.iter().any(|read| place(read).is_some_and(|read| read == target)) {
                 let path = path.display();
                 return Err(Failure::Usage(format!(
-                    "{flag} {path}: the command reads it, so it cannot replace it"
+                    "{flag} {path}: the command reads this file, so it cannot overwrite it"
                 )));
             }
         }

@@ -1,4 +1,4 @@
-//! What `ae report` is told.
+//! The arguments of `ae report`.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use clap::Args;
 use super::EvaluateArgs;
 
 pub(super) const REPORT_HELP: &str = "\
-One HTML file that needs nothing else, not even a network: key figures, rows beside their reconstructions, errors of rows and \
-features, a map of the encodings, and the settings with the command that makes the report again. The same inputs give the same \
-bytes, but for the threads, the instruction set and the seconds that --compare has taken.
+One self-contained HTML file that loads nothing from the network: key figures, rows next to their reconstructions, errors by row and \
+feature, a map of the encodings, and the settings with the command that reproduces the report. The same inputs give the same bytes, \
+except for the number of threads, the instruction set and the seconds that --compare takes.
 
-The curves of the training are those that the model remembers, or with --history others. With --compare, maps of the same rows by PCA \
-and t-SNE, which take a while; with --sweep, errors against encoding sizes; with --label and --anomaly, how well the reconstruction error \
-tells anomalies from the rest, as ROC and precision-recall curves.
+Training curves are those stored in the model, or those of --history. --compare adds maps of the same rows by PCA and t-SNE, which take a \
+while; --sweep adds errors by encoding size; --label with --anomaly or --normal adds ROC and precision-recall curves of how well the \
+reconstruction error separates anomalies from other rows.
 
 Examples:
   ae report model.safetensors rows.csv --reference train.csv -o report.html
@@ -22,29 +22,29 @@ Examples:
 
 #[derive(Args, Debug)]
 #[command(mut_arg("target", |arg| arg.hide(true)))]
-#[command(mut_arg("seed", |arg| arg.help("Seed of the samples: those of the interval of the MSE, and the rows on the map")))]
+#[command(mut_arg("seed", |arg| arg.help("Random seed of the bootstrap interval of the MSE, the hidden cells, the rows on the map and t-SNE")))]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
     pub(crate) evaluate: EvaluateArgs,
-    /// File to write, .html; - is standard output
+    /// HTML file to write; - is standard output
     #[arg(short, long, default_value = "report.html", value_name = "FILE.html")]
     pub(crate) output: PathBuf,
-    /// Label of the rows that are anomalies, in the column of --label
+    /// Label of anomalies, in the --label column
     #[arg(long, value_name = "LABEL", requires = "label")]
     pub(crate) anomaly: Option<String>,
-    /// Label of the rows that are none; all others are anomalies
+    /// Label of normal rows; all other rows are anomalies
     #[arg(long, value_name = "LABEL", requires = "label", conflicts_with = "anomaly")]
     pub(crate) normal: Option<String>,
-    /// What `ae train --json` printed, instead of the training that the model remembers
+    /// Output of `ae train --json`, or epochs.jsonl of --log-dir, to plot instead of the model's history
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) history: Option<PathBuf>,
-    /// What `ae sweep -o` wrote
+    /// Results of `ae sweep -o` to plot
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) sweep: Option<PathBuf>,
-    /// The maps of `ae compare` as well: the encoding beside PCA and t-SNE, and how well each keeps neighbours
+    /// Add the maps of `ae compare`: PCA and t-SNE, and how well each map preserves neighbours
     #[arg(long)]
     pub(crate) compare: bool,
-    /// Folder that each plot is written to as well, as .svg
+    /// Folder to also write each plot to, as .svg
     #[arg(long, value_name = "FOLDER")]
     pub(crate) plots: Option<PathBuf>,
 }

@@ -1,18 +1,18 @@
-//! `--validation`: a share of the rows, or rows of their own.
+//! `--validation`: a fraction of the rows, or a separate file of rows.
 
 use std::str::FromStr;
 
-/// What a training is validated on.
+/// The rows to validate on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Validation {
-    /// A share of the rows, drawn at random.
+    /// A fraction of the training rows, chosen at random.
     Share(f64),
-    /// All rows from this place.
+    /// All rows at this location.
     Rows(String),
 }
 
 impl Validation {
-    /// The share of the training rows.
+    /// The fraction of the training rows to hold out; 0 if separate rows are given.
     pub(crate) fn share(&self) -> f64 {
         match self {
             Validation::Share(share) => *share,
@@ -20,7 +20,7 @@ impl Validation {
         }
     }
 
-    /// Where rows of their own come from.
+    /// The location of separate validation rows.
     pub(crate) fn location(&self) -> Option<&str> {
         match self {
             Validation::Share(_) => None,

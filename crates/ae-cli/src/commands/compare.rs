@@ -1,4 +1,4 @@
-//! `ae compare`: the model's encoding beside principal components and t-SNE, as maps of the same rows.
+//! `ae compare`: maps of the same rows by the model's encoding, PCA and t-SNE.
 
 mod deliver;
 mod labels;
@@ -21,9 +21,9 @@ use crate::tables;
 use deliver::Goal;
 use labels::LabelFile;
 
-/// Perplexity where nothing is said and the rows are many.
+/// Default perplexity, unless there are few rows.
 const PERPLEXITY: f64 = 30.0;
-/// The least rows that t-SNE lays out.
+/// Fewest rows that t-SNE can map.
 const LEAST_ROWS: usize = 4;
 
 pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
@@ -51,9 +51,9 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     };
     let (maps, perplexity) = maps(&wanted, &model, &rows, &drawn)?;
     let chosen = if drawn.len() == all {
-        format!("all {all} of {}", args.data)
+        format!("all {all} in {}", args.data)
     } else {
-        format!("{} of the {all} of {}, drawn with seed {}", drawn.len(), args.data, args.seed)
+        format!("{} of the {all} in {}, drawn with seed {}", drawn.len(), args.data, args.seed)
     };
     goal.deliver(&maps, &rows, &drawn, &chosen, out)?;
     out.object(&json!({
@@ -69,18 +69,18 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     }))
 }
 
-/// How rows are to be mapped.
+/// How to map rows.
 pub(super) struct Wanted<'a> {
-    /// Where they come from.
+    /// Where the rows come from.
     pub(super) location: &'a str,
     pub(super) neighbours: usize,
-    /// Of t-SNE, where it is said.
+    /// Perplexity of t-SNE, if given.
     pub(super) perplexity: Option<f64>,
     pub(super) seed: u64,
     pub(super) threads: Option<usize>,
 }
 
-/// The settings of t-SNE, once what is asked for is known to fit the rows.
+/// Checks that the request fits the rows, and returns the settings of t-SNE.
 fn settings(wanted: &Wanted<'_>, rows: usize) -> Result<TsneSettings, Failure> {
     let location = wanted.location;
     if rows < LEAST_ROWS {
@@ -107,7 +107,7 @@ fn settings(wanted: &Wanted<'_>, rows: usize) -> Result<TsneSettings, Failure> {
     Ok(settings)
 }
 
-/// Refuses missing values, which models may be trained to do without, but distances cannot.
+/// Refuses missing values, which some models accept, but for which there are no distances.
 fn check_values(location: &str, rows: &Dataset, drawn: &[usize]) -> Result<(), Failure> {
     let Some(at) = rows.values().iter().position(|x| x.is_nan()) else { return Ok(()) };
     let (row, column) = (at / rows.features(), at % rows.features());
@@ -121,14 +121,14 @@ fn check_values(location: &str, rows: &Dataset, drawn: &[usize]) -> Result<(), F
     )))
 }
 
-/// A map and what it is worth.
+/// A map and how well it preserves neighbours.
 pub(super) struct Map {
-    /// As machines know it.
+    /// Its name in JSON and in column names.
     pub(super) key: &'static str,
     pub(super) name: String,
-    /// What it shows.
+    /// What it shows, as text.
     pub(super) remark: String,
-    /// `[rows, 2]`
+    /// Coordinates, `[rows, 2]`.
     pub(super) points: Vec<f32>,
     pub(super) seconds: f64,
     pub(super) trustworthiness: f64,
@@ -136,7 +136,7 @@ pub(super) struct Map {
     pub(super) accuracy: Option<f64>,
 }
 
-/// The three maps of the rows, and the perplexity of t-SNE's. `drawn` are the places of the rows in the data.
+/// The three maps of the rows, and the perplexity of t-SNE. `drawn` holds the rows' indices in the data.
 pub(super) fn maps(
     wanted: &Wanted<'_>,
     model: &Autoencoder,
@@ -196,7 +196,7 @@ pub(super) fn maps(
     Ok((vec![encoding, pca, tsne], settings.perplexity))
 }
 
-/// The first two principal components, `[rows, 2]`, and how many percent of the variance they hold.
+/// The first two principal components, `[rows, 2]`, and the percentage of variance they explain.
 pub(super) fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Failure> {
     let wide = rows.features().min(2);
     let pca = Pca::fit(rows, wide)?;
@@ -205,7 +205,7 @@ pub(super) fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Fail
     Ok((plane(&pca.transform(rows)?, wide), 100.0 * share))
 }
 
-/// Points of at most two coordinates with two: the second is 0 where there is none.
+/// Points with two coordinates, from points with one or two: a missing second one is 0.
 pub(super) fn plane(values: &[f32], wide: usize) -> Vec<f32> {
     match wide {
         1 => values.iter().flat_map(|x| [*x, 0.0]).collect(),

@@ -1,4 +1,4 @@
-//! `ae detect`: scores, flags, p-values and the features to blame; against labels, how good they are.
+//! `ae detect`: scores, flags, p-values and the features to blame; with labels, also quality figures.
 
 mod labels;
 mod table;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let target = Target::checked(paths.output.as_deref())?;
     if let Some(path) = &args.save {
         if paths.output.as_ref() == Some(path) {
-            return Err(Failure::Usage("--save: -o goes there".to_owned()));
+            return Err(Failure::Usage("--save: it must differ from -o".to_owned()));
         }
         check_file("--save", path)?;
     }
@@ -36,11 +36,11 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     means.check(args)?;
     let model = means.model();
     let rows = match read_for(model, &paths.data, &paths.input, out) {
-        // New rows, of which nobody knows yet what they are; the reference's are known.
+        // New rows may not be labelled yet; the labels are then those of the reference.
         Err(failure) if paths.input.label.is_some() && args.reference.is_some() && paths.data != "-" => {
             let unlabelled = DataArgs { label: None, ..paths.input.clone() };
             let rows = read_for(model, &paths.data, &unlabelled, out).map_err(|_| failure)?;
-            out.note(format!("{} has no such labels: --label is the reference's", paths.data));
+            out.note(format!("{} has no such labels: --label applies to the reference only", paths.data));
             rows
         }
         rows => rows?,
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, rule, &paths.data, out)?),
         _ => None,
     };
-    // Distances need every value; errors are those of what is known.
+    // Distances need every value; errors alone are computed over the known ones.
     let rows = if args.reference.is_some() || means.is_detector() {
         tables::without_gaps(model, rows, &paths.data, out)?
     } else {
@@ -71,15 +71,19 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         table.write(&target, out)?;
     }
     let flagged = flags.iter().filter(|flag| **flag).count();
-    out.note(format!("{flagged} of {} rows flagged, from a score of {:.6} on", flags.len(), found.threshold));
+    out.note(format!(
+        "{flagged} of {} rows flagged, with scores of at least {:.6}",
+        flags.len(),
+        found.threshold
+    ));
     if args.contamination.is_some_and(|share| flagged as f64 > 2.0 * (share * flags.len() as f64).max(1.0)) {
-        out.note("more than --contamination asks for, since they are tied with the last of these");
+        out.note("more rows are flagged than --contamination asks for, because of ties at the threshold");
     }
     let most_blamed = table.most_blamed();
     if !most_blamed.is_empty() {
         let share = |count: usize| format!("{:.1} %", 100.0 * count as f64 / flagged as f64);
         let list = most_blamed.iter().map(|(name, count)| format!("{name} {}", share(*count)));
-        out.note(format!("blamed first most often: {}", list.collect::<Vec<_>>().join(", ")));
+        out.note(format!("most often blamed first: {}", list.collect::<Vec<_>>().join(", ")));
     }
     let mut summary = json!({
         "event": "summary",
@@ -93,7 +97,7 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     if let Some(anomalies) = anomalies {
         let quality = Quality::of(&anomalies, &found)?;
         for line in quality.lines() {
-            // Beside a table on standard output it is a remark.
+            // Next to a table on standard output, it is a remark.
             if target == Target::Standard { out.note(line) } else { out.line(line)? }
         }
         if let (Value::Object(summary), Value::Object(quality)) = (&mut summary, quality.object()) {
@@ -103,7 +107,7 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     out.object(&summary)
 }
 
-/// What cannot be, before files are read.
+/// Refuses invalid arguments before any file is read.
 fn check(args: &DetectArgs) -> Result<(), Failure> {
     let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
     let read = [Some(&args.transform.data), args.reference.as_ref(), args.calibrate.as_ref()];
@@ -111,7 +115,7 @@ fn check(args: &DetectArgs) -> Result<(), Failure> {
         return usage("-: standard input can be read only once");
     }
     if args.threshold.is_some_and(f64::is_nan) {
-        return usage("--threshold: NaN is no threshold");
+        return usage("--threshold: NaN is not a threshold");
     }
     if args.percentile.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
         return usage("--percentile: it must be from 0 to 100");
@@ -122,10 +126,10 @@ fn check(args: &DetectArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What rows are judged with.
+/// What rows are scored with.
 enum Means {
     Model(Box<Autoencoder>),
-    /// A detector from a file, which has a reference.
+    /// A detector from a file, with its reference.
     Detector(Box<Detector>),
 }
 
@@ -148,7 +152,7 @@ impl Means {
         matches!(self, Means::Detector(_))
     }
 
-    /// What cannot be, with these means.
+    /// Refuses arguments that do not go with the model or detector.
     fn check(&self, args: &DetectArgs) -> Result<(), Failure> {
         let path = args.transform.model.display();
         let refuse = |text: String| Err(Failure::Usage(text));
@@ -160,7 +164,7 @@ impl Means {
             ];
             return match given.into_iter().find(|(_, is_given)| *is_given) {
                 Some((flag, _)) => refuse(format!(
-                    "{flag}: {path} is a detector, which has its reference, calibration and score; {flag} is for models"
+                    "{flag}: {path} is a detector, with its own reference, calibration and score; {flag} is for plain models"
                 )),
                 None => Ok(()),
             };
@@ -170,11 +174,11 @@ impl Means {
         }
         for (flag, given) in [("--percentile", args.percentile.is_some()), ("--save", args.save.is_some())] {
             if given {
-                return refuse(format!("{flag}: it needs --reference rows, as {path} is a model alone"));
+                return refuse(format!("{flag}: it needs --reference rows, as {path} is a plain model"));
             }
         }
         if args.threshold.is_none() && args.contamination.is_none() {
-            let text = "--threshold or --contamination is needed where there are no --reference rows";
+            let text = "without --reference rows, --threshold or --contamination is needed";
             return refuse(text.to_owned());
         }
         if args.score.as_deref().is_some_and(|score| score != Score::Error.name()) {
@@ -184,15 +188,15 @@ impl Means {
     }
 }
 
-/// What is found out about the rows.
+/// The results for the rows.
 struct Found {
     score: Score,
     scores: Vec<f64>,
     threshold: f64,
     p_values: Option<Vec<f64>>,
-    /// What each feature adds to a row's error, `[rows, features]`.
+    /// The contribution of each feature or column to a row's error, `[rows, features]`.
     contributions: Dataset,
-    /// Cells, by row and column, with a text that the model does not know: they are odd whatever the model makes of them.
+    /// Cells, by row and column, with a text that the model does not know: odd whatever their error.
     unknown: HashSet<(usize, usize)>,
 }
 
@@ -208,7 +212,7 @@ fn found(
     let mut detector = match (means, &args.reference) {
         (Means::Detector(detector), _) => *detector,
         (Means::Model(model), Some(reference)) => {
-            // If the data have no labels, the reference must.
+            // If the data have no labels, the reference must have them.
             let must_tell = args.transform.input.label.is_some() && rows.labels().is_none();
             fitted(args, common, *model, (reference, must_tell), out)?
         }
@@ -248,7 +252,8 @@ fn found(
     Ok(Found { score, scores, threshold, p_values: Some(p_values), contributions, unknown })
 }
 
-/// The detector of a model by the reference, which `must_tell` its anomalies if it has some, with the calibration that was asked for.
+/// Fits a detector to the reference, which needs labels if `must_tell`, and to calibration rows if
+/// given.
 fn fitted(
     args: &DetectArgs,
     common: &Common,
@@ -274,15 +279,15 @@ fn fitted(
             detector.set_calibration(Calibration::new(scores)?);
         }
         None if learns_from_errors(settings.score) => out.note(format!(
-            "{reference}: errors of rows that the model was trained on are smaller than those of new rows, so that thresholds and \
-             p-values take too many of these for odd; --calibrate takes normal rows that it has not seen"
+            "{reference}: errors of rows that the model was trained on are smaller than those of new rows, so too many of the \
+             latter look anomalous; --calibrate sets thresholds and p-values by normal rows that the model has not seen"
         )),
         None => {}
     }
     Ok(detector)
 }
 
-/// The scores of rows; those that are the reference must not find themselves in it.
+/// The scores of rows. If these are the reference itself, no row counts as its own neighbour.
 fn scores_of(
     detector: &Detector,
     (location, rows): (&str, &Dataset),
@@ -296,12 +301,12 @@ fn scores_of(
     let known = rows_among(rows, detector.reference());
     if 2 * known > rows.rows() {
         let but = match reference {
-            Some(_) => "; of the very file that is the reference no row counts as its own neighbour",
+            Some(_) => "; in the reference file itself, no row counts as its own neighbour",
             None => "",
         };
         out.note(format!(
-            "{location}: {known} of {} rows are in {} too: if they are the same rows and not others that are alike, they find \
-             themselves, and their scores are too low{but}",
+            "{location}: {known} of {} rows are in {} too: if they are the same rows and not just equal ones, they are their own \
+             neighbours, and their scores are too low{but}",
             rows.rows(),
             reference.unwrap_or("the detector's reference")
         ));
@@ -309,8 +314,8 @@ fn scores_of(
     detector.scores(rows).map_err(about)
 }
 
-/// The squared errors of the rows. What is missing of a row counts as if it were rebuilt as well as the rest of it: else a row would look the
-/// more normal the less is known of it.
+/// The squared errors of the rows. Missing values count with the mean error of the row's known ones:
+/// otherwise, a row would look the more normal the less is known of it.
 fn errors_of_whole_rows(model: &Autoencoder, rows: &Dataset) -> Result<Vec<f64>, ae_model::Error> {
     let mut scores = model.reconstruction_error(rows, ErrorNorm::Sum)?;
     if rows.values().iter().any(|x| x.is_nan()) {
@@ -325,12 +330,13 @@ fn errors_of_whole_rows(model: &Autoencoder, rows: &Dataset) -> Result<Vec<f64>,
     Ok(scores)
 }
 
-/// Whether the scores are errors of a model, which of the rows that it has learnt from are too low; neighbours leave a row itself out.
+/// Whether the scores are errors of the model, which are too low for its training rows. Neighbour scores
+/// are not, since a row is not its own neighbour.
 fn learns_from_errors(score: Score) -> bool {
     matches!(score, Score::Error | Score::StandardisedError | Score::Mahalanobis | Score::Denoising)
 }
 
-/// Cells whose text is none of the categories of their column: none of its features is 1.
+/// Cells, by row and column, whose text is not a known category: all features of the column are 0.
 fn unknown_texts(schema: &Schema, rows: &Dataset) -> HashSet<(usize, usize)> {
     let groups = schema.groups();
     let are_categories: Vec<bool> =
@@ -344,13 +350,14 @@ fn unknown_texts(schema: &Schema, rows: &Dataset) -> HashSet<(usize, usize)> {
     found
 }
 
-/// Whether two locations are the same rows, however they are spelt.
+/// Whether two locations are the same file, however they are spelt.
 fn same_location(a: &str, b: &str) -> bool {
     let file = |location: &str| Path::new(location).canonicalize().ok();
     a == b || file(a).is_some_and(|a| file(b) == Some(a))
 }
 
-/// How many of `rows` are, to the bit, among `others`: by hashes of 64 bits, which are small beside the rows and good enough for a remark.
+/// How many of `rows` are, bit for bit, among `others`. Compares 64-bit hashes, which are small compared
+/// with the rows and good enough for a remark.
 fn rows_among(rows: &Dataset, others: &Dataset) -> usize {
     let hash = |row: &[f32]| {
         let mut hasher = DefaultHasher::new();
@@ -370,7 +377,8 @@ fn with_rows(location: &str, error: EvalError) -> Failure {
     }
 }
 
-/// Rows of a file that are normal: all of them, or if they have labels as the data do, or as they `must_tell`, those that are no anomalies.
+/// The normal rows of a file: those whose labels say so if the file has labels, else all of them. If
+/// `must_tell`, it must have labels.
 fn normal_rows(
     model: &Autoencoder,
     location: &str,

@@ -1,4 +1,4 @@
-//! `ae evaluate`: how good a model is on rows, beside what a mean and principal components achieve.
+//! `ae evaluate`: measures how well a model reconstructs rows, compared with the mean and PCA.
 
 mod baselines;
 mod report;
@@ -17,11 +17,11 @@ use crate::pictures;
 use crate::tables::FILL_ROUNDS;
 use baselines::Baselines;
 
-/// Samples that the interval of the MSE comes from.
+/// Bootstrap samples for the interval of the MSE.
 const RESAMPLES: usize = 1000;
-/// Probability of the interval of the MSE.
+/// Confidence level of the interval of the MSE.
 const LEVEL: f64 = 0.95;
-/// Quantiles of the rows' errors that are said.
+/// Quantiles of the row errors to report.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
 
 pub(crate) fn run(args: &EvaluateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &EvaluateArgs, common: &Common, out: &mut Output) -> Res
     out.object(&report::object(args, &model, &found))
 }
 
-/// A model, the rows that it is tried on, and what comes of it.
+/// A model, the rows it is measured on, and the results.
 pub(super) struct Measured {
     pub(super) model: Autoencoder,
     pub(super) rows: Dataset,
@@ -39,15 +39,15 @@ pub(super) struct Measured {
     pub(super) found: Found,
 }
 
-/// Reads the files and does the work, once the arguments are checked.
+/// Reads the files and measures the model, once the arguments are checked.
 pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Result<Measured, Failure> {
     let model = load(&args.model, common.threads())?;
     let image = args.image.or(model.config().image());
     if args.range.is_some() && image.is_none() {
-        return Err(Failure::Usage("--range is for images: --image says their size".to_owned()));
+        return Err(Failure::Usage("--range is for images: give their size with --image".to_owned()));
     }
     if args.hide.is_some() && !model.config().mask_missing() {
-        let text = "--hide: the model was trained without --missing mask, so it fills nothing in";
+        let text = "--hide: the model was trained without --missing mask, so it cannot fill in values";
         return Err(Failure::Usage(text.to_owned()));
     }
     let rows = read_images_for(&model, image, &args.data, &args.input, out)?;
@@ -66,7 +66,7 @@ pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Re
     Ok(Measured { model, rows, image, found })
 }
 
-/// What cannot be, before files are read.
+/// Refuses invalid arguments before any file is read.
 pub(super) fn check(args: &EvaluateArgs) -> Result<(), Failure> {
     if args.range.is_some_and(|range| !(range > 0.0 && range.is_finite())) {
         return Err(Failure::Usage("--range: it must be above 0 and finite".to_owned()));
@@ -84,25 +84,25 @@ pub(super) fn check(args: &EvaluateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is found out about a model and rows.
+/// What is measured of a model on rows.
 pub(super) struct Found {
-    /// The columns of the table, or without a schema the features.
+    /// The columns of the table, or the features if there is no schema.
     pub(super) columns: Vec<Column>,
     pub(super) rows: usize,
     pub(super) reconstruction: Reconstruction,
     pub(super) interval: Interval,
-    /// The errors of [`QUANTILES`].
+    /// The row errors at [`QUANTILES`].
     quantiles: Vec<f64>,
     pub(super) baselines: Baselines,
     pub(super) images: Option<Images>,
     pub(super) imputation: Option<Imputation>,
 }
 
-/// How well a column is rebuilt.
+/// How well a column is reconstructed.
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) fit: Fit,
-    /// What errors are multiplied by to be in the units of the data; none for categories, and numbers by their ranks.
+    /// Factor that converts errors to the units of the data; none for categories and quantile scaling.
     scale: Option<f64>,
 }
 
@@ -127,7 +127,7 @@ fn columns(model: &Autoencoder, rows: &Dataset, reconstruction: &Reconstruction)
     schema.features().zip(fits).map(column).collect()
 }
 
-/// How alike images are, and what that was measured with.
+/// Similarity of images and their reconstructions, and the settings of its measurement.
 pub(super) struct Images {
     pub(super) size: Image,
     pub(super) range: f64,

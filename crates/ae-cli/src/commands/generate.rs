@@ -1,4 +1,4 @@
-//! `ae generate`, `ae interpolate`, `ae traverse`: rows that were in no data, as tables or as pictures.
+//! `ae generate`, `ae interpolate` and `ae traverse`: new rows, as tables or images.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ use crate::output::Output;
 use crate::pictures;
 use crate::tables;
 
-/// Images in a line of a sheet, at most.
+/// Most images in a line of a sheet.
 const IN_A_LINE: usize = 16;
-/// Width of a sheet that images are enlarged to, about.
+/// About how wide a sheet is, in pixels: images are enlarged to fill it.
 const WIDTH: usize = 1200;
-/// Most images of a sheet.
+/// Most images on a sheet.
 const MOST: usize = 4096;
 
 pub(crate) fn generate(args: &GenerateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
@@ -61,7 +61,7 @@ pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) 
     }
 }
 
-/// The rows of a traversal, each after the number of the value that was moved and what it was.
+/// The rows of a traversal, each preceded by the number of its latent dimension and the value of that.
 fn placed(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure> {
     let features = rows.features();
     let mut cells = Vec::with_capacity(rows.rows() * (features + 2));
@@ -77,15 +77,15 @@ fn placed(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure> {
     Ok(Dataset::new(cells, features + 2)?.with_names(names)?)
 }
 
-/// A table, or a picture.
+/// Where to write: a table or a sheet of images.
 enum Goal {
     Table(Target),
     Picture(PathBuf),
 }
 
 impl Goal {
-    /// Checks an `-o` before any work is done for it. It may be a folder of images where the model of the rows is said, and the data that
-    /// they come from.
+    /// Parses and checks `-o` before any work is done. It may be a folder of images if `of_rows` gives
+    /// the model of the rows and the data that they come from.
     fn of(args: &DrawnArgs, of_rows: Option<(&Autoencoder, Option<&str>)>) -> Result<Goal, Failure> {
         let is_png = |path: &&Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png"));
         match args.output.as_deref().filter(is_png) {
@@ -111,7 +111,7 @@ impl Goal {
     ) -> Result<(), Failure> {
         match self {
             Goal::Picture(path) => {
-                // Images of a size that the model knows need not be told it.
+                // The size is optional if the model knows it.
                 let sheet = sheet(rows, args.image.or(model.config().image()), in_a_line)?;
                 ae_data::write_atomically(path, |file| sheet.write_png(file))
                     .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
@@ -131,15 +131,15 @@ impl Goal {
     }
 }
 
-/// The rows as images, so many in a line.
+/// Draws the rows as images, `in_a_line` per line.
 fn sheet(rows: &Dataset, image: Option<Image>, in_a_line: usize) -> Result<Sheet, Failure> {
     let features = rows.features();
     let side = features.isqrt();
     let told = image.is_some();
     let image = image.unwrap_or(Image { height: side, width: side, channels: 1 });
     if image.features() != features {
-        let hint = if told { "" } else { "; --image HxW says how high and wide they are" };
-        return Err(Failure::Usage(format!("rows of {features} values are no images of {image}{hint}")));
+        let hint = if told { "" } else { "; give their size with --image HxW" };
+        return Err(Failure::Usage(format!("rows of {features} values cannot be images of {image}{hint}")));
     }
     if rows.rows() > MOST {
         return Err(Failure::Usage(format!("a sheet holds at most {MOST} images, not {}", rows.rows())));

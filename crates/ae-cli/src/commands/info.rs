@@ -1,4 +1,4 @@
-//! `ae info`: what a model file holds, or the file of a detector.
+//! `ae info`: shows what a model or detector file holds.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::output::Output;
 use crate::tables;
 use crate::training::{end, length};
 
-/// Names that are shown of many.
+/// Names to show of a long list.
 const SHOWN: usize = 8;
 
 pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
     let detector = load_detector(&args.model, None)?;
     if let Some(detector) = &detector {
         out.line(format!(
-            "detector      {}, by {} reference rows; {} calibration scores, anomalies from {:.6} on",
+            "detector      {}, with {} reference rows and {} calibration scores, threshold {:.6}",
             detector.score().name(),
             detector.reference().rows(),
             detector.calibration().scores().len(),

@@ -1,4 +1,4 @@
-//! How far training is: a bar on a terminal, a few lines elsewhere, an object an epoch for machines.
+//! Training progress: a bar on a terminal, a few lines elsewhere, or a JSON object per epoch.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -8,7 +8,7 @@ use ae_model::{BatchEnd, Callback, EpochRecord};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-/// Shows epochs as they end.
+/// Shows training progress.
 pub(crate) enum Progress {
     Bar {
         bar: ProgressBar,
@@ -16,7 +16,7 @@ pub(crate) enum Progress {
         shown: Instant,
         last: Option<EpochRecord>,
     },
-    /// Every so many epochs, and the first.
+    /// A line for the first epoch, for every `every`-th one and for the last.
     Lines {
         epochs: usize,
         every: usize,
@@ -25,15 +25,15 @@ pub(crate) enum Progress {
     Silent,
 }
 
-/// Least time between two drawings of the bar.
+/// Minimum time between two redraws of the bar.
 const FRAME: Duration = Duration::from_millis(80);
-/// Lines that a whole training gets.
+/// About how many lines a whole training run prints.
 const LINES: usize = 20;
 
 impl Progress {
     pub(crate) fn bar(epochs: usize) -> Progress {
         let bar = ProgressBar::new(epochs as u64 * 1000);
-        // A template that cannot be read would be a bar without one: still a bar.
+        // If the template were invalid, there would still be a bar in the default style.
         if let Ok(style) = ProgressStyle::with_template("{bar:32} {msg}  {eta} left") {
             bar.set_style(style.progress_chars("━╸ "));
         }
@@ -44,7 +44,7 @@ impl Progress {
         Progress::Lines { epochs, every: epochs.div_ceil(LINES) }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         if let Progress::Bar { bar, .. } = self {
             bar.finish_and_clear();
@@ -61,7 +61,7 @@ fn losses(record: &EpochRecord) -> String {
 
 impl Callback for Progress {
     fn on_resume(&mut self, epochs: &[EpochRecord]) {
-        let text = format!("going on after epoch {}", epochs.len());
+        let text = format!("resuming after epoch {}", epochs.len());
         match self {
             Progress::Bar { bar, last, .. } => {
                 *last = epochs.last().copied();
@@ -71,7 +71,7 @@ impl Callback for Progress {
                 let _ = writeln!(std::io::stderr(), "{text}");
             }
             Progress::Json => {
-                // Whether anybody reads on is seen after the next epoch.
+                // A closed output is noticed after the next epoch.
                 let object = json!({ "event": "resumed", "epochs": epochs.len() });
                 let _ = writeln!(std::io::stdout(), "{object}");
             }

@@ -1,4 +1,4 @@
-//! `ae report`: what there is to say about a model and rows, with plots, as one HTML file.
+//! `ae report`: writes a report on a model and rows, with plots, as one HTML file.
 
 mod curves;
 mod figures;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
     }))
 }
 
-/// What the sections are about.
+/// What the sections report on.
 struct Facts<'a> {
     args: &'a ReportArgs,
     common: &'a Common,
@@ -83,18 +83,18 @@ struct Facts<'a> {
     rows: &'a Dataset,
     image: Option<Image>,
     found: &'a Found,
-    /// Mean squared error of each row, none for a row that has no known value.
+    /// Mean squared error of each row; `None` for a row without known values.
     errors: Vec<Option<f64>>,
 }
 
 impl Facts<'_> {
-    /// The label of a row, if rows have labels.
+    /// The label of a row, if it has one.
     fn label(&self, row: usize) -> Option<&str> {
         self.rows.labels().and_then(|labels| labels.name_of(row))
     }
 }
 
-/// The results of a sweep, of which there must be some.
+/// Reads the results of a sweep; an error if there are none.
 fn sizes(path: &Path) -> Result<SweepTable, Failure> {
     let failed = |text: String| Failure::Other(format!("--sweep {}: {text}", path.display()));
     if !path.exists() {
@@ -102,12 +102,12 @@ fn sizes(path: &Path) -> Result<SweepTable, Failure> {
     }
     let table = SweepTable::load(path).map_err(|error| Failure::Other(format!("--sweep {error}")))?;
     if table.points().is_empty() {
-        return Err(failed("it has the results of no size".to_owned()));
+        return Err(failed("it has no results".to_owned()));
     }
     Ok(table)
 }
 
-/// A whole number with its thousands apart.
+/// Formats a whole number with thousands separators.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -120,7 +120,7 @@ fn grouped(number: usize) -> String {
     text
 }
 
-/// Whether values reach so far that logarithms show more.
+/// Whether positive values span more than this factor, so that a log scale shows more.
 fn is_wide(values: impl Iterator<Item = f64>, factor: f64) -> bool {
     let (mut low, mut high) = (f64::INFINITY, 0.0);
     for value in values.filter(|value| value.is_finite()) {

@@ -1,4 +1,4 @@
-//! `ae score`: the reconstruction error of each row, or of each feature of each row.
+//! `ae score`: computes the reconstruction error of each row, or of each feature of each row.
 
 use ae_data::Dataset;
 use ae_model::ErrorNorm;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
         let narrow = errors.iter().map(|error| *error as f32).collect();
         Dataset::new(narrow, 1)?.with_names(vec!["error".to_owned()])?
     };
-    // Folders of images have labels that nobody has asked for.
+    // Folders of images have labels even if nobody asked for them.
     let labels = rows.labels().filter(|_| paths.input.label.is_some());
     let table = match labels {
         Some(labels) => table.with_labels(labels.clone())?,

@@ -1,5 +1,5 @@
-//! `ae sweep`: a model for each of several encoding sizes, or values of another setting, compared with each other and with principal
-//! components.
+//! `ae sweep`: trains a model for each of several encoding sizes, or values of another setting, and
+//! compares them with each other and with PCA.
 
 mod trials;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
     let training = &args.training;
     let path = training.output.as_deref();
     let rows = TrainingRows::read(training, out)?;
-    // All of them, before the first one trains.
+    // Check all of them before the first one trains.
     let trials = trials::all(args, &rows)?;
     let mut print = Fingerprint::of(&rows.divided()?)?;
     if let Some(schema) = &rows.schema {
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
             }
             Outcome::Interrupted => {
                 let kept = path.map_or("nothing is kept without -o".to_owned(), |path| {
-                    format!("what is finished is kept in {}", path.display())
+                    format!("finished results are kept in {}", path.display())
                 });
                 return Err(Failure::Other(format!("interrupted at {}; {kept}", trial.name())));
             }
@@ -71,13 +71,13 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
     report(&points, path, out)
 }
 
-/// That of the data with the settings and the version of the program.
+/// The fingerprint of data, settings and program version.
 fn fingerprint(data: Fingerprint, config: &Config) -> Result<Fingerprint, Failure> {
     let settings = serde_json::to_string(config).map_err(|error| Failure::Other(error.to_string()))?;
     Ok(data.with(&settings).with(env!("CARGO_PKG_VERSION")))
 }
 
-/// The results that the file has, all of them of these settings and data.
+/// The results in the file; an error if some are for other settings or data.
 fn kept(
     args: &SweepArgs,
     path: &Path,
@@ -109,23 +109,23 @@ fn kept(
     Ok(table)
 }
 
-/// What became of a training.
+/// The outcome of a training run.
 enum Outcome {
     Result(SweepPoint),
-    /// With one value of a setting others may still do, which is what they are compared for.
+    /// Only for values of a setting, as finding out which ones work is what the sweep is for.
     Diverged(String),
     Interrupted,
 }
 
-/// The rows that all models learn from and are compared on.
+/// The rows that all models are trained and compared on.
 struct Sweep<'a> {
     location: &'a str,
     rows: &'a TrainingRows,
     train: Subset<'a>,
     validation: Subset<'a>,
-    /// Most components that one of the models is compared with; 0 if that would take too long or values are missing.
+    /// Most principal components to compare with; 0 if PCA would take too long or values are missing.
     most: usize,
-    /// That many, once they are needed.
+    /// PCA with that many components, fitted when first needed.
     pca: Option<Pca>,
 }
 
@@ -137,7 +137,7 @@ impl<'a> Sweep<'a> {
         let (train, validation) = ae_data::division(&rows.divided()?, share, seed)?;
         if validation.is_empty() {
             let rows = data.rows();
-            return Err(Failure::Other(format!("{location}: of {rows} rows none can be held out")));
+            return Err(Failure::Other(format!("{location}: too few rows ({rows}) to hold some out")));
         }
         let complete = !data.values().iter().any(|x| x.is_nan());
         let limit = if complete && pca_is_quick(train.len(), data.features()) {
@@ -151,7 +151,7 @@ impl<'a> Sweep<'a> {
         Ok(Sweep { location, rows, train, validation, most, pca: None })
     }
 
-    /// Trains and measures a model.
+    /// Trains a model and measures it.
     fn train(
         &mut self,
         trial: &Trial,
@@ -195,7 +195,8 @@ impl<'a> Sweep<'a> {
         }))
     }
 
-    /// The error of as many components, fitted once for all models: scaling is the same for all of them.
+    /// The error of PCA of the model's size. It is fitted once, as the scaling of all models is the
+    /// same.
     fn pca_mse(&mut self, model: &Autoencoder) -> Result<Option<f64>, Failure> {
         let size = model.config().encoding_dim();
         if size > self.most {
@@ -213,7 +214,7 @@ impl<'a> Sweep<'a> {
 fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
     let sizes: Vec<f64> = points.iter().map(|point| point.size as f64).collect();
     let errors: Vec<f64> = points.iter().map(|point| point.mse).collect();
-    // Sizes have an elbow, other settings a best value.
+    // Sizes have an elbow; other settings have a best value.
     let varied = points.iter().find_map(|point| point.setting.split_once('=')).map(|(flag, _)| flag);
     let elbow = if varied.is_none() { elbow(&sizes, &errors) } else { None };
     let best = errors.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index);
@@ -283,7 +284,7 @@ fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Resu
             out.line(format!("best          {text}"))?;
         }
         (None, Some(size)) => {
-            out.line(format!("elbow         {size}: from there on more values bring less"))?;
+            out.line(format!("elbow         {size}: beyond it, larger encodings gain less"))?;
         }
         (None, None) => out.line("elbow         none: the curve has too few points or no bend")?,
     }

@@ -1,4 +1,4 @@
-//! `ae train`: a model from rows, and how good it is.
+//! `ae train`: trains a model on rows and reports how good it is.
 
 mod configure;
 mod files;
@@ -26,7 +26,7 @@ use log::Log;
 use quality::Quality;
 pub(crate) use quality::{is_complete, pca_is_quick};
 
-/// Trainings that look for rows which are not to be learnt from.
+/// Training runs that look for outliers before the model is trained without them.
 const ROBUST_STEPS: usize = 2;
 
 pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     let data = &training.rows;
     let targets = match &args.target {
         Some(_) if training.schema.is_some() => {
-            let text = "--target is for rows of numbers, taken as they are, not for tables of other columns";
+            let text = "--target is for rows of plain numbers: no other columns, --categorical, --numeric, --drop or --scale quantile";
             return Err(Failure::Usage(text.to_owned()));
         }
         Some(target) => {
@@ -57,13 +57,15 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     let complete = [Some(source), source.targets()].into_iter().flatten().all(is_complete);
     let token = stop_on_interrupt();
     if args.robust.is_some() {
-        out.note(format!("{ROBUST_STEPS} trainings first, to find the rows with the largest errors"));
+        out.note(format!(
+            "--robust: {ROBUST_STEPS} training runs first, to find the rows with the largest errors"
+        ));
     }
     let typical = typical(&config, args, common, (&training, source), &token)?;
     if typical.is_some() {
-        out.note("errors are those of the rows that are kept, training and validation: of rows as they come they are larger");
+        out.note("errors are over the rows that are kept, for training and for validation: over all rows they are larger");
     }
-    // Without those of `typical.dropped`, where there are some.
+    // Without `typical.dropped`, if there are any.
     let kept = typical.as_ref().map(|rows| Subset::new(source, rows.kept.clone())).transpose()?;
     let source: &dyn BatchSource = kept.as_ref().map_or(source, |kept| kept);
     let mut model = training.model(config)?;
@@ -100,8 +102,8 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     };
     let elapsed = start.elapsed();
     progress.finish();
-    // Before anything that could still fail: the work is not to be lost.
-    // Where only the checkpoint failed, there is a history all the same.
+    // Save before anything else can fail, so that the work is not lost. If only the checkpoint failed,
+    // there is a history all the same.
     let is_trained = model.history().is_some();
     if is_trained {
         model.save(&files.model)?;
@@ -109,7 +111,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     let history = history.map_err(|error| {
         if is_trained {
             let path = files.model.display();
-            out.note(format!("the model is saved as {path}, but it cannot be gone on from"));
+            out.note(format!("the model is saved as {path}, but training cannot be resumed from it"));
         }
         Failure::with_pairs(&args.data, args.target.as_deref(), error)
     })?;
@@ -126,7 +128,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     out.object(&of_run.summary(&model, &history, &quality))
 }
 
-/// What is learnt from, and what learns.
+/// Prints the data and the model before training.
 fn announce(
     out: &mut Output,
     args: &TrainArgs,
@@ -139,9 +141,7 @@ fn announce(
         out.line(line)?;
     }
     if let Some(target) = &args.target {
-        out.line(format!(
-            "targets       {target}: what the rows should become, and what the scaling is fitted to"
-        ))?;
+        out.line(format!("targets       {target}: the rows to output; the scaling is fitted to them"))?;
     }
     if let Some(TypicalRows { dropped, .. }) = typical {
         let (count, listed) = (dropped.len(), listed(dropped));
@@ -150,13 +150,13 @@ fn announce(
     out.line(model.summary().to_string())?;
     if let Some(RangeTest { suggestion, .. }) = tested {
         out.line(format!(
-            "learning rate {suggestion:.2e}, a tenth of the rate at which the loss of the test was least"
+            "learning rate {suggestion:.2e}, a tenth of the rate with the lowest loss in the range test"
         ))?;
     }
     Ok(())
 }
 
-/// What was written, and where.
+/// Prints which files were written.
 fn name_files(
     out: &mut Output,
     files: &Files<'_>,
@@ -166,19 +166,19 @@ fn name_files(
     let replaced = if files.replaces { " (replaced)" } else { "" };
     out.line(format!("saved         {}{replaced}", files.model.display()))?;
     if let Some(path) = files.checkpoint {
-        let more = if interrupted { ", from which the same command goes on" } else { "" };
+        let more = if interrupted { ", from which the same command resumes" } else { "" };
         out.line(format!("checkpoint    {}{more}", path.display()))?;
     }
     if let (Some(folder), Some(log)) = (files.log, log) {
         out.line(format!("log           {}", folder.display()))?;
         if let Some(error) = log.failed() {
-            out.note(format!("warning: the log in {} is not whole: {error}", folder.display()));
+            out.note(format!("warning: the log in {} is incomplete: {error}", folder.display()));
         }
     }
     Ok(())
 }
 
-/// What the summary for programs says of a run beside the model.
+/// What the JSON summary says about a run besides the model.
 struct Run<'a> {
     args: &'a TrainArgs,
     files: &'a Files<'a>,
@@ -219,7 +219,7 @@ impl Run<'_> {
     }
 }
 
-/// The rows to learn from and those with the largest errors, where that is asked for.
+/// With `--robust`, divides the rows into those to learn from and those with the largest errors.
 fn typical(
     config: &Config,
     args: &TrainArgs,
@@ -237,12 +237,14 @@ fn typical(
             error => error.into(),
         })?;
     if token.is_cancelled() {
-        return Err(Failure::Other("interrupted while rows were chosen: there is no model yet".to_owned()));
+        return Err(Failure::Other(
+            "interrupted while --robust was choosing rows: there is no model yet".to_owned(),
+        ));
     }
     Ok(Some(found))
 }
 
-/// The numbers of the first rows, counted from 1.
+/// The numbers of the first few rows, counted from 1, as text.
 fn listed(rows: &[usize]) -> String {
     const MOST: usize = 12;
     let mut numbers: Vec<String> = rows.iter().take(MOST).map(|row| (row + 1).to_string()).collect();
@@ -252,11 +254,11 @@ fn listed(rows: &[usize]) -> String {
     numbers.join(", ")
 }
 
-/// A token with which the first Ctrl-C ends training in order; the second one ends it at once.
+/// A token that the first Ctrl-C cancels, so that training ends in order; the second one exits at once.
 pub(crate) fn stop_on_interrupt() -> CancelToken {
     let token = CancelToken::new();
     let held = token.clone();
-    // Without a handler Ctrl-C ends the program, as it does anywhere.
+    // If the handler cannot be set, Ctrl-C ends the process, as usual.
     let _ = ctrlc::set_handler(move || {
         if held.is_cancelled() {
             std::process::exit(130);

@@ -1,4 +1,4 @@
-//! `ae encode`, `ae decode`, `ae reconstruct`: rows through a model.
+//! `ae encode`, `ae decode` and `ae reconstruct`: pass rows through a model.
 
 use ae_data::Dataset;
 
@@ -35,7 +35,7 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
     }
     if !model.config().mask_missing() {
         return Err(Failure::Usage(
-            "--fill: the model was trained without --missing mask, so it takes no gaps".to_owned(),
+            "--fill: the model was trained without --missing mask, so it cannot fill in values".to_owned(),
         ));
     }
     let of_model = |rows: &Dataset| model.filled(rows, FILL_ROUNDS).map_err(about);
@@ -49,7 +49,7 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
     out.note(format!("{} missing cells filled in", rows.values().iter().filter(|x| x.is_nan()).count()));
     let filled = of_model(&rows)?;
     match texts {
-        // What is known stays as it was written.
+        // Known values stay as they were written.
         Some(Texts { table, columns }) if target.is_text(out) => {
             tables::deliver_table(&table.filled(&columns, &filled)?, &target, out)
         }
@@ -57,7 +57,7 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
     }
 }
 
-/// The model, and where its rows are to go.
+/// Loads the model and checks where its rows are to be written.
 fn prepare(args: &TransformArgs, common: &Common) -> Result<(Target, ae_model::Autoencoder), Failure> {
     let model = load(&args.model, common.threads())?;
     let target = Target::of_rows(args.output.as_deref(), &model, Some(&args.data))?;

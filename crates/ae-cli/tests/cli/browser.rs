@@ -1,10 +1,10 @@
-//! Reports as a browser shows them. Skipped, with a word, where there is none.
+//! Reports as rendered by a browser. Skipped, with a message, if there is none.
 
 use super::*;
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/// Looks into the page from outside, so that the page is the one that users get: how wide it is and by how much it would have
-/// to be wider, the size of the smallest text in a chart, and what it has loaded.
+/// Inspects the page from outside, so that it is the page that users get: its width, by how much it
+/// overflows, the size of the smallest text in a chart, and what it has loaded.
 const FRAME: &str = "<!DOCTYPE html><html><body style='margin:0'>
 <iframe id='page' width='WIDTH' height='900' style='border:0' src='report.html'></iframe>
 <script>onload = () => {
@@ -27,7 +27,7 @@ fn browser() -> Option<&'static str> {
     BROWSERS.into_iter().find(runs)
 }
 
-/// What the frame has found in a folder's `report.html` at this width, and what the browser has said.
+/// What the frame finds in a folder's `report.html` at this width, and the browser's log.
 fn look(browser: &str, folder: &Path, width: usize) -> ([f64; 6], String) {
     write(folder, "frame.html", FRAME.replace("WIDTH", &width.to_string()));
     let profile = folder.join("profile");

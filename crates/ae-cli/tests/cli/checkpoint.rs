@@ -25,7 +25,7 @@ fn weights(folder: &Path) -> Vec<u8> {
     std::fs::read(folder.join("m.safetensors")).unwrap()
 }
 
-/// The same command after a shorter one, with a log that is that of the whole.
+/// The same command with more epochs resumes, and its log covers all of them.
 #[test]
 fn training_goes_on_to_the_same_model() {
     let dir = tempfile::tempdir().unwrap();
@@ -53,10 +53,10 @@ fn training_goes_on_to_the_same_model() {
     let plain = train(folder, &["--epochs", "8"]);
     assert_eq!(plain.status, Some(0), "{}", plain.err);
     assert_eq!(weights(folder), in_parts);
-    // Lines for people say so too.
+    // The text output says so too.
     let again = train(folder, &["--checkpoint", "run.checkpoint", "--epochs", "9"]);
-    assert!(again.err.contains("going on after epoch 8"), "{}", again.err);
-    // The checkpoint is a model of its own.
+    assert!(again.err.contains("resuming after epoch 8"), "{}", again.err);
+    // The checkpoint is also a model.
     let info = ae(folder, &["info", "run.checkpoint"]);
     assert!(info.out.contains("9 epochs"), "{}{}", info.out, info.err);
     ae(folder, &["score", "run.checkpoint", "digits"]);
@@ -74,11 +74,11 @@ fn other_trainings_and_files_are_refused() {
         (
             &["--epochs", "2", "--seed", "1"][..],
             1,
-            "a: the checkpoint is of another training: its seed is 0, and here it is 1",
+            "a: the checkpoint belongs to another training run: its seed is 0, and here it is 1",
         ),
         (&["--epochs", "1"], 1, "it is in epoch 2 already, and epochs is 1"),
-        (&["--checkpoint", "m.safetensors", "--epochs", "2"], 2, "-o is to be another file"),
-        (&["--checkpoint", "./m.safetensors", "--epochs", "2"], 2, "-o is to be another file"),
+        (&["--checkpoint", "m.safetensors", "--epochs", "2"], 2, "it must be a different file from -o"),
+        (&["--checkpoint", "./m.safetensors", "--epochs", "2"], 2, "it must be a different file from -o"),
         (&["--checkpoint", "a.csv"], 2, "--checkpoint a.csv"),
         (&["--checkpoint", "no/a"], 2, "there is no folder"),
         (&["--log-dir", "full"], 2, "it is not empty"),
@@ -89,7 +89,8 @@ fn other_trainings_and_files_are_refused() {
         assert_eq!(std::fs::read(folder.join("a")).unwrap(), checkpoint, "{more:?}");
         assert_eq!(weights(folder), model, "{more:?}");
     }
-    // What is told apart is the training, not the values alone: here the flag is one of a schema, there a number.
+    // Training runs are distinguished by more than their values: `flag` is a boolean of a schema in one,
+    // a number in the other.
     let flags = |yes: &str, no: &str| {
         let rows = (0..40).map(|i| format!("{},{},{}", i % 7, if i % 3 == 0 { yes } else { no }, i % 5));
         format!("x,flag,y\n{}\n", rows.collect::<Vec<_>>().join("\n"))
@@ -111,7 +112,7 @@ fn other_trainings_and_files_are_refused() {
     assert!(sweep.status == Some(2) && sweep.err.contains("--checkpoint is for ae train"), "{}", sweep.err);
 }
 
-/// A folder for all of a run; never the log of another one.
+/// A run may have a single folder for everything, but never that with the log of another run.
 #[test]
 fn logs_go_on_with_their_training_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -139,8 +140,12 @@ fn one_file_is_not_both_whatever_it_is_called() {
     std::os::unix::fs::symlink("sub", folder.join("link")).unwrap();
     for (checkpoint, model) in [("sub/../m.safetensors", "m.safetensors"), ("link/c", "sub/c")] {
         let ended = train(folder, &["--epochs", "1", "--checkpoint", checkpoint, "-o", model]);
-        assert!(ended.status == Some(2) && ended.err.contains("another file"), "{checkpoint}: {}", ended.err);
+        assert!(
+            ended.status == Some(2) && ended.err.contains("a different file"),
+            "{checkpoint}: {}",
+            ended.err
+        );
     }
     let pipe = train(folder, &["--epochs", "1", "--checkpoint", "/dev/zero"]);
-    assert!(pipe.status == Some(1) && pipe.err.contains("a checkpoint needs a file"), "{}", pipe.err);
+    assert!(pipe.status == Some(1) && pipe.err.contains("not a regular file"), "{}", pipe.err);
 }

@@ -4,7 +4,7 @@ use super::*;
 
 const MODEL: &str = "model.safetensors";
 
-/// A label for each of the thirty rows: which third of the curve they are of.
+/// Labels the thirty rows by the third of the curve that they are from.
 fn labelled() -> String {
     let label = |i: usize| if i == 0 { "kind".to_owned() } else { format!("part, {}", (i - 1) / 10) };
     table().lines().enumerate().map(|(i, line)| format!("{line},\"{}\"\n", label(i))).collect()
@@ -27,7 +27,7 @@ fn three_maps_in_words_as_objects_as_a_table_and_as_a_picture() {
     let words = ["compare", MODEL, "labelled.csv", "--label", "kind", "-o", "maps.csv", "--plot", "maps.png"];
     let ended = ae(folder, &words);
     for part in [
-        "rows          all 30 of labelled.csv\n",
+        "rows          all 30 in labelled.csv\n",
         "map        trustworthiness continuity   5-NN accuracy  seconds\nencoding ",
         "\nPCA ",
         "\nt-SNE ",
@@ -40,7 +40,7 @@ fn three_maps_in_words_as_objects_as_a_table_and_as_a_picture() {
     assert!(ended.err.contains("coordinates of 30 rows written to maps.csv"), "{}", ended.err);
     assert!(std::fs::read(folder.join("maps.png")).unwrap().starts_with(b"\x89PNG"));
 
-    // What was written can be read again, and is what encode says: the encoding has two values.
+    // The table can be read again and agrees with `ae encode`, as the encoding has two values.
     let file = folder.join("maps.csv");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("row,label,encoding_1,encoding_2,pca_1,pca_2,tsne_1,tsne_2\n1,\"part, 0\","));
@@ -63,7 +63,7 @@ fn three_maps_in_words_as_objects_as_a_table_and_as_a_picture() {
         }
         assert!(of("seconds") >= 0.0);
     }
-    // Rows along a curve in four dimensions that is nearly flat.
+    // The rows are on a nearly planar curve in four dimensions.
     assert!(map(&objects, "pca")["trustworthiness"].as_f64().unwrap() > 0.95);
     assert!(map(&objects, "tsne")["knn_accuracy"].as_f64().unwrap() > 0.8);
     assert_eq!((&objects[3]["event"], &objects[3]["rows"]), (&Value::from("summary"), &Value::from(30)));
@@ -83,14 +83,14 @@ fn some_of_the_rows_and_labels_of_a_file() {
         ]
     };
     let bare = ae(folder, &words("bare.txt", "maps.svg"));
-    assert!(bare.err.contains("20 of the 30 of rows.csv, drawn with seed 3"), "{}", bare.err);
+    assert!(bare.err.contains("20 of the 30 in rows.csv, drawn with seed 3"), "{}", bare.err);
     let rows = bare.cells();
     assert_eq!(rows.len(), 21);
     for row in &rows[1..] {
         let number: usize = row[0].parse().unwrap();
         assert_eq!(row[1], if number <= 15 { "low" } else { "high" });
     }
-    // The same whatever the threads.
+    // The number of threads makes no difference.
     let again = ae(folder, &[&words("named.csv", "maps.svg")[..], &["--threads", "1"]].concat());
     assert_eq!(again.out, bare.out);
     let svg = std::fs::read_to_string(folder.join("maps.svg")).unwrap();
@@ -104,7 +104,7 @@ fn some_of_the_rows_and_labels_of_a_file() {
     assert_eq!(std::fs::read_to_string(folder.join("maps.svg")).unwrap().matches("<circle").count(), 60);
 }
 
-/// Encodings of one value and of many.
+/// Encodings of one and of three values.
 #[test]
 fn encodings_of_other_widths() {
     let folder = tempfile::tempdir().unwrap();

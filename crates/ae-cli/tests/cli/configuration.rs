@@ -1,4 +1,4 @@
-//! What the flags of `ae train` say, the model keeps, to the value.
+//! The flags of `ae train` end up in the model's configuration, with their exact values.
 
 use serde_json::json;
 
@@ -18,19 +18,19 @@ fn trained_with(folder: &Path, flags: &[&str]) -> Value {
     ae(folder, &["info", MODEL, "--json"]).summary()["config"].clone()
 }
 
-/// The configuration of a model that was trained for an epoch with these flags, divided by blanks.
+/// The configuration of a model trained for one epoch with these flags, separated by spaces.
 fn config(folder: &Path, flags: &str) -> Value {
     trained_with(folder, &flags.split_whitespace().collect::<Vec<_>>())
 }
 
-/// The settings that are these of an object of expectations.
+/// Compares the settings at the JSON pointers of `expected`.
 fn expect(found: &Value, expected: &Value, flags: &str) {
     for (pointer, value) in expected.as_object().unwrap() {
         assert_eq!(found.pointer(pointer).unwrap_or(&Value::Null), value, "{flags}: {pointer} of {found}");
     }
 }
 
-/// All that is kept, so that a flag that changes a setting of another one is seen too.
+/// Compares the whole configuration, so that a flag that changes another setting is noticed too.
 #[test]
 fn every_setting_has_the_value_that_its_flag_says() {
     let folder = folder();
@@ -68,7 +68,7 @@ fn every_setting_has_the_value_that_its_flag_says() {
     assert_eq!(config(folder.path(), flags), expected);
 }
 
-/// Settings that go with none of the others, or with other ones.
+/// Settings that do not combine with those above.
 #[test]
 fn settings_of_kinds_have_the_values_that_their_flags_say() {
     let folder = folder();
@@ -113,7 +113,7 @@ fn settings_of_kinds_have_the_values_that_their_flags_say() {
         ),
         (
             "--top-k 1 --revive 77 --encoding-dim 4 --encoding-activation linear",
-            // Half the width of the rows, and what the paper takes.
+            // Half the width of the rows, as in the paper.
             json!({
                 "/latent/top-k": { "k": 1, "revival": { "k": 2, "weight": 0.03125, "dead_after": 77, "lift": 0.02 } },
                 "/encoding_activation": "linear",
@@ -152,7 +152,7 @@ fn layers_of_images_are_those_that_are_said() {
     expect(&config(folder.path(), "--image 1x2x2"), &expected, "--image");
 }
 
-/// Every value of the flags that take one of a list.
+/// Every possible value of the flags with a fixed list of values.
 #[test]
 fn names_stand_for_what_they_name() {
     let folder = folder();
@@ -178,7 +178,7 @@ fn names_stand_for_what_they_name() {
     }
 }
 
-/// What a kind brings with it, unless another part is said.
+/// The defaults of each kind, which other flags override.
 #[test]
 fn kinds_are_starting_points() {
     let folder = folder();
@@ -195,7 +195,7 @@ fn kinds_are_starting_points() {
     }
 }
 
-/// `auto` is the rate that the test suggests, and not the usual one.
+/// `auto` uses the rate that the range test suggests, not the default.
 #[test]
 fn a_rate_that_is_found_is_the_one_that_is_kept() {
     let folder = folder();

@@ -4,7 +4,7 @@ use super::*;
 
 const MODEL: &str = "model.safetensors";
 
-/// The rows of the model with a label, and two more whose weight is not what the others would have it be.
+/// The training rows with a label, and two more whose weight does not fit the others.
 fn labelled() -> String {
     let table = table();
     let mut lines = table.lines();
@@ -29,14 +29,14 @@ fn anomalies_are_flagged_and_blamed_on_their_feature() {
     assert_eq!(rows.len(), 33);
     for row in &rows[31..] {
         assert_eq!((&row[1][..], &row[3][..]), ("1", "weight"), "{row:?}");
-        // One of the 30 rows of the reference and itself.
+        // (1 + 0 calibration scores that are as high) / (1 + 30 calibration scores).
         assert!((row[2].parse::<f64>().unwrap() - 1.0 / 31.0).abs() < 1e-9, "{row:?}");
     }
     let alarms = rows[1..31].iter().filter(|row| row[1] == "1").count();
     assert!(alarms <= 1, "{alarms}");
 }
 
-/// A file is its own reference however its name is spelt, and a copy of it is told apart.
+/// A file is recognised as its own reference however its path is spelt; a copy of it is not.
 #[test]
 fn rows_that_are_the_reference_do_not_find_themselves() {
     let folder = folder();
@@ -44,7 +44,7 @@ fn rows_that_are_the_reference_do_not_find_themselves() {
         |reference: &str| ae(folder.path(), &["detect", MODEL, "rows.csv", "--reference", reference]);
     let (same, spelt) = (detect("rows.csv"), detect("./rows.csv"));
     assert_eq!(same.cells(), spelt.cells());
-    assert!(!spelt.err.contains("find themselves"), "{}", spelt.err);
+    assert!(!spelt.err.contains("their own neighbours"), "{}", spelt.err);
     std::fs::copy(folder.path().join("rows.csv"), folder.path().join("copy.csv")).unwrap();
     let copied = detect("copy.csv");
     assert!(copied.err.contains("30 of 30 rows are in copy.csv too"), "{}", copied.err);
@@ -87,16 +87,16 @@ fn thresholds() {
     };
     assert_eq!(flagged(&["--contamination", "0.5"]).0, 16);
     assert_eq!(flagged(&["--threshold", "-1"]), (32, -1.0));
-    // Of the 30 rows of the reference, which are the first of the data, half and none; and the two beside them.
+    // Half and one of the 30 reference rows, which are the first of the data, and the two others.
     assert_eq!(flagged(&["--score", "error", "--percentile", "50"]).0, 17);
     let (few, high) = flagged(&["--score", "error", "--percentile", "100"]);
     assert!(few == 3 && high > flagged(&["--score", "error"]).1, "{few} {high}");
-    // Calibrated on rows that are all far from the reference, nothing is odd.
+    // When calibrated on rows far from the reference, no row is anomalous.
     write(folder.path(), "far.csv", "height,width,depth,weight\n5,4.5,0.25,9000\n5,4.5,0.25,9500\n");
     assert_eq!(flagged(&["--calibrate", "far.csv"]).0, 0);
 }
 
-/// Without a reference the score is that of `ae score`.
+/// Without a reference, scores are those of `ae score`.
 #[test]
 fn errors_alone() {
     let folder = folder();
@@ -133,7 +133,7 @@ fn files_of_numbers_hold_numbers() {
     assert_eq!((numbers.features(), numbers.row(31).unwrap()[3]), (4, 4.0));
 }
 
-/// Rows that take turns at being of one kind and of another: the reference is not one of the two.
+/// Rows alternate between two kinds: the sampled reference must not be of only one of them.
 #[test]
 fn the_order_of_the_reference_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,11 +149,11 @@ fn the_order_of_the_reference_does_not_matter() {
     ae(folder, &["train", "turns.csv", "--encoding-dim", "2", "--epochs", "3", "-q", "-o", MODEL]);
     let words = ["detect", MODEL, "turns.csv", "--reference", "turns.csv", "-o", "found.csv", "--json"];
     let flagged = ae(folder, &words).summary()["flagged"].as_u64().unwrap();
-    // One in a hundred.
+    // One in a hundred rows.
     assert_eq!(flagged, 11);
 }
 
-/// What is to be found out has no labels yet; the rows of the past have.
+/// New data may be unlabelled while the reference has labels.
 #[test]
 fn labels_of_the_reference_alone() {
     let folder = folder();
@@ -163,7 +163,11 @@ fn labels_of_the_reference_alone() {
         [&files[..], &["-o", "found.csv", "--json"]].concat()
     };
     let ended = ae(folder, &words("rows.csv", "kind"));
-    assert!(ended.err.contains("rows.csv has no such labels: --label is the reference's"), "{}", ended.err);
+    assert!(
+        ended.err.contains("rows.csv has no such labels: --label applies to the reference only"),
+        "{}",
+        ended.err
+    );
     let normal =
         ae(folder, &["detect", MODEL, "rows.csv", "--reference", "rows.csv", "-o", "f.csv", "--json"]);
     assert_eq!(ended.summary()["threshold"], normal.summary()["threshold"]);
@@ -172,7 +176,8 @@ fn labels_of_the_reference_alone() {
     assert!(misspelt.err.contains("labelled.csv: no column 'knid'"), "{}", misspelt.err);
 }
 
-/// Each of the rows is as odd as the one whose distances the threshold is made of: half of them are above the median.
+/// Rows that are the reference get the scores that the threshold is derived from: half exceed the
+/// median.
 #[test]
 fn the_reference_itself() {
     let folder = folder();
@@ -180,7 +185,7 @@ fn the_reference_itself() {
     assert_eq!(ae(folder.path(), &words).summary()["flagged"], 15);
 }
 
-/// A text that the model has not seen is odd, and the first that a row is blamed for.
+/// A text that the model has not seen is blamed first.
 #[test]
 fn unknown_texts_are_blamed() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,7 +204,7 @@ fn unknown_texts_are_blamed() {
     }
 }
 
-/// Of rows that are all alike none is odd, and a percentile that falls on ties flags no more than it says.
+/// Among many equal rows, a threshold at a tie flags no more rows than the percentile says.
 #[test]
 fn ties_at_the_threshold_are_not_flagged() {
     let folder = tempfile::tempdir().unwrap();
@@ -214,14 +219,14 @@ fn ties_at_the_threshold_are_not_flagged() {
         assert!(summary["flagged"].as_u64().unwrap() <= 2, "{more:?}: {summary}");
     }
     let warned = ae(folder.path(), &[&detect[..], &["--score", "error"]].concat());
-    assert!(warned.err.contains("--calibrate takes normal rows"), "{}", warned.err);
-    // The reference calibrates as it does by itself.
+    assert!(warned.err.contains("--calibrate sets thresholds and p-values"), "{}", warned.err);
+    // Calibrating with the reference itself changes nothing.
     let threshold =
         |more: &[&str]| ae(folder.path(), &[&detect[..], more].concat()).summary()["threshold"].clone();
     assert_eq!(threshold(&[]), threshold(&["--calibrate", "things.csv"]));
 }
 
-/// A row of which half is missing is as odd as the other half, without a reference too.
+/// Without a reference, too, missing values count with the mean error of a row's known values.
 #[test]
 fn rows_with_gaps_look_no_more_normal() {
     let folder = tempfile::tempdir().unwrap();
@@ -243,7 +248,7 @@ fn rows_with_gaps_look_no_more_normal() {
     }
 }
 
-/// What is kept finds what it found, without its reference; and it is a model, too.
+/// A saved detector gives the same results without its reference file, and is also a model.
 #[test]
 fn detectors_are_kept() {
     let folder = folder();
@@ -258,7 +263,7 @@ fn detectors_are_kept() {
     }
     let described = ae(at, &["info", "kept.safetensors"]).out;
     assert!(
-        described.contains("detector      mahalanobis, by 30 reference rows; 30 calibration"),
+        described.contains("detector      mahalanobis, with 30 reference rows and 30 calibration"),
         "{described}"
     );
     let info = ae(at, &["info", "kept.safetensors", "--json"]).summary();
@@ -266,10 +271,10 @@ fn detectors_are_kept() {
     assert_eq!(ae(at, &["info", MODEL, "--json"]).summary()["detector"], Value::Null);
     let encoded = |model: &str| ae(at, &["encode", model, "new.csv"]).out;
     assert_eq!(encoded("kept.safetensors"), encoded(MODEL));
-    // With another threshold.
+    // A saved detector can be saved with another threshold.
     ae(at, &["detect", "kept.safetensors", "new.csv", "--threshold", "7", "--save", "other.safetensors"]);
     assert_eq!(ae(at, &["info", "other.safetensors", "--json"]).summary()["detector"]["threshold"], 7.0);
-    // Its own rows are noticed, and flags that say what it knows are refused.
+    // Its own reference rows are noticed, and flags for what it already holds are refused.
     let own = ae(at, &["detect", "kept.safetensors", "rows.csv"]);
     assert!(own.err.contains("30 of 30 rows are in the detector's reference too"), "{}", own.err);
     for (words, says) in [
@@ -278,10 +283,13 @@ fn detectors_are_kept() {
         (&[MODEL, "new.csv", "--threshold", "1", "--save", "x.safetensors"], "--save: it needs --reference"),
         (&[MODEL, "new.csv", "--percentile", "90"], "--percentile: it needs --reference"),
         (&[MODEL, "new.csv", "--reference", "rows.csv", "--save", "no/x"], "--save no/x: there is no folder"),
-        (&["kept.safetensors", "new.csv", "--save", "x.csv", "-o", "x.csv"], "--save: -o goes there"),
+        (
+            &["kept.safetensors", "new.csv", "--save", "x.csv", "-o", "x.csv"],
+            "--save: it must differ from -o",
+        ),
         (
             &["kept.safetensors", "new.csv", "--save", "kept.safetensors"],
-            "--save kept.safetensors: the command reads it",
+            "--save kept.safetensors: the command reads this file",
         ),
     ] {
         let ended = ae_with(at, &[&["detect"], words].concat(), &[], &[]);

@@ -1,4 +1,4 @@
-//! Flags of commands whose effect is seen in what these write.
+//! Flags whose effect shows in a command's output.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -9,7 +9,7 @@ use super::*;
 
 const MODEL: &str = "model.safetensors";
 
-/// The numbers of some columns of a table on standard output.
+/// The numbers in some columns of a table.
 fn numbers(rows: &[Vec<String>], columns: &[usize]) -> Vec<Vec<f64>> {
     let row = |row: &Vec<String>| columns.iter().map(|column| row[*column].parse().unwrap()).collect();
     rows[1..].iter().map(row).collect()
@@ -39,7 +39,7 @@ fn the_way_goes_from_the_first_row_named_to_the_second() {
     assert!(!near(&rebuilt[4], &rebuilt[27]) && !near(&rebuilt[0], &rebuilt[1]), "they can be told apart");
 }
 
-/// A variational model of pixels and one of its flags.
+/// A variational model of pixels, in a folder of its own.
 fn variational() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let train =
@@ -59,7 +59,7 @@ fn rows_are_made_up_by_their_seed_and_drawn_at_their_size() {
     assert_eq!(made(&[]), made(&["--rows", "64", "--seed", "0"]));
     ae(folder, &["generate", MODEL, "--rows", "4", "--image", "2x32", "-o", "sheet.png"]);
     let png = std::fs::read(folder.join("sheet.png")).unwrap();
-    // Four images of 32 by 2 pixels, 9 times as large, and a line of them; the sizes are in the header.
+    // One line of four images of 32 by 2 pixels, enlarged 9 times; the PNG header has the size.
     let size = [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()));
     assert_eq!(size, [4 * (32 * 9 + 4) + 4, 2 * 9 + 4 + 4]);
 }
@@ -72,7 +72,7 @@ fn axes_are_followed_as_far_as_is_said() {
     assert_eq!(places, [-1.5, 0.0, 1.5, -1.5, 0.0, 1.5]);
 }
 
-/// For each row the others, from the nearest on.
+/// For each row, the other rows by distance.
 fn neighbours(points: &[Vec<f64>]) -> Vec<Vec<usize>> {
     let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
     (0..points.len())
@@ -98,7 +98,7 @@ fn trustworthiness(truth: &[Vec<usize>], map: &[Vec<usize>], k: usize) -> f64 {
     1.0 - 2.0 / (m * k * (2.0 * m - 3.0 * k - 1.0)) * too_far
 }
 
-/// Rows of four numbers that have little to do with each other, of two classes.
+/// Random rows of four numbers, of two classes.
 fn scattered() -> (Vec<Vec<f64>>, String) {
     let mut random = ae_data::Rng::new(9);
     let rows: Vec<Vec<f64>> =
@@ -145,7 +145,7 @@ fn maps_are_measured_by_so_many_neighbours() {
     }
 }
 
-/// The draw of rows and t-SNE are the seed's; the other maps are not.
+/// Only the drawn rows and t-SNE depend on the seed.
 #[test]
 fn maps_are_drawn_by_their_seed_and_perplexity() {
     let folder = trained();
@@ -169,7 +169,7 @@ fn maps_are_drawn_by_their_seed_and_perplexity() {
     assert_eq!(summary["perplexity"], 4.0);
 }
 
-/// As many cells as are asked for, more or less, and others with another seed.
+/// About the requested fraction of cells is hidden; which ones depends on the seed.
 #[test]
 fn cells_are_hidden_by_share_and_seed() {
     let folder = tempfile::tempdir().unwrap();
@@ -184,7 +184,7 @@ fn cells_are_hidden_by_share_and_seed() {
         let of = |kind: &str| found[kind]["hidden"].as_f64().unwrap();
         of("numbers_rmse") + of("categories_right")
     };
-    // Of 120 rows of 6 cells without the 24 that are missing.
+    // 120 rows of 6 cells, of which 24 are missing.
     for (share, text) in [(0.1f64, "0.1"), (0.5, "0.5")] {
         let found = imputation(text, "0");
         assert_eq!(found["share"], share);
@@ -201,7 +201,7 @@ fn page(folder: &Path, args: &[&str]) -> String {
     std::fs::read_to_string(folder.join("page.html")).unwrap()
 }
 
-/// The command that a report names makes the same report.
+/// The command in a report reproduces it.
 #[test]
 fn reports_can_be_made_again() {
     let folder = trained();
@@ -220,7 +220,7 @@ fn reports_can_be_made_again() {
     for part in ["<pre", "r1", "3 anomalies among 30 rows", "range 50"] {
         assert!(first.contains(part), "'{part}' is not in the report");
     }
-    // The seed is that of the interval, as for evaluate.
+    // The interval depends on the seed, as in `ae evaluate`.
     let interval = |seed: &str| {
         let ended = ae(folder, &["evaluate", MODEL, "rows.csv", "--seed", seed]);
         ended.out.split("95 % interval ").nth(1).unwrap().lines().next().unwrap().to_owned()
@@ -232,7 +232,7 @@ fn reports_can_be_made_again() {
     }
 }
 
-/// Which rows are anomalies can be said from either side.
+/// Anomalies can be defined by their own label or by that of normal rows.
 #[test]
 fn reports_know_normal_rows() {
     let folder = trained();
@@ -247,7 +247,7 @@ fn reports_know_normal_rows() {
     }
 }
 
-/// Remarks and progress are left out, results are not.
+/// `--quiet` suppresses remarks and progress, but not results.
 #[test]
 fn quiet_commands_say_results_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -275,7 +275,7 @@ fn quiet_commands_say_results_alone() {
     assert!(loud.err.contains("size 1: validation MSE") && quiet.err.is_empty(), "{}", quiet.err);
 }
 
-/// The models of a sweep are those of the seed and the share of rows held out.
+/// Sweeps use the seed and the validation rows of their flags.
 #[test]
 fn sweeps_train_with_the_settings_of_their_flags() {
     let folder = trained();
@@ -293,18 +293,18 @@ fn sweeps_train_with_the_settings_of_their_flags() {
     for flags in [["--seed", "1"], ["--validation", "0.4"], ["--validation", "rows.csv"]] {
         assert_ne!(settings(&flags), usual, "{flags:?}");
     }
-    // What names the rows is no setting of a model.
+    // Row names are not a setting of the model.
     let vary = ["sweep", "rows.csv", "--vary", "id=1,2"];
     let refused = ae_with(folder, &vary, b"", &[]);
     assert_eq!(refused.status, Some(2), "{}", refused.err);
-    assert!(refused.err.contains("--vary id: all models have that in common"), "{}", refused.err);
+    assert!(refused.err.contains("--vary id: all models of a sweep share this setting"), "{}", refused.err);
 }
 
-/// A training that would take long, and that ends with what holds it.
+/// A long training run in another process, killed on drop.
 struct UnderWay(Child);
 
 impl UnderWay {
-    /// One whose first epoch is over.
+    /// Starts a run and waits for the end of its first epoch.
     fn start(folder: &Path, more: &[&str]) -> UnderWay {
         let train =
             ["train", "digits", "--epochs", "1000000", "--early-stopping", "0", "--hidden", "40", "--json"];
@@ -319,7 +319,7 @@ impl UnderWay {
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         assert!(line.contains("\"epoch\":1"), "{line}");
-        // With nobody to read on it would stop.
+        // It would stop if its output were closed.
         std::thread::spawn(move || out.lines().for_each(drop));
         training
     }
@@ -332,7 +332,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Results do not depend on them, so they are counted.
+/// Results do not depend on the number of threads, so count them.
 #[cfg(target_os = "linux")]
 #[test]
 fn as_many_threads_work_as_are_asked_for() {
@@ -349,7 +349,7 @@ fn as_many_threads_work_as_are_asked_for() {
     }
 }
 
-/// The first one is written before anything is learnt, and the next one long before the minute that is usual.
+/// The first checkpoint is written before training, and the next one well within the default minute.
 #[test]
 fn checkpoints_are_as_far_apart_as_is_said() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! `--validation FILE`: rows of their own to validate on.
+//! `--validation FILE`: a separate file of validation rows.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn rows(first: u32, count: u32) -> Vec<[f64; 3]> {
     (first..first + count).map(row).collect()
 }
 
-/// The rows under these names, with a text in front, which is the rows' name.
+/// The rows with their columns in this order, after a column of row names.
 fn table(order: [usize; 3], rows: &[[f64; 3]]) -> String {
     let names = order.map(|column| ["a", "b", "c"][column]).join(",");
     let line = |(i, row): (usize, &[f64; 3])| {
@@ -42,7 +42,7 @@ fn rows_of_a_file_are_validated_on_and_not_learnt_from() {
     write(at, "early.csv", table([0, 1, 2], &rows(0, 60)));
     write(at, "late.csv", table([2, 0, 1], &rows(60, 15)));
     let ended = ae(at, &[&TRAIN[..], &["--validation", "late.csv", "-o", "held.safetensors"]].concat());
-    assert!(ended.out.contains("60 rows of 3, validated on 15 of late.csv"), "{}", ended.out);
+    assert!(ended.out.contains("60 rows of 3, validated on 15 rows of late.csv"), "{}", ended.out);
     ae(at, &[&TRAIN[..], &["--validation", "0", "-o", "alone.safetensors"]].concat());
     let codes = |model: &str| ae(at, &["encode", model, "late.csv", "--id", "day"]).out;
     assert_eq!(codes("held.safetensors"), codes("alone.safetensors"));
@@ -52,7 +52,7 @@ fn rows_of_a_file_are_validated_on_and_not_learnt_from() {
     let score = ae(at, &["score", "held.safetensors", "late.csv", "--id", "day", "--json"]).summary();
     let (expected, found) = (score["mse"].as_f64().unwrap(), summary["validation_mse"].as_f64().unwrap());
     assert!((found - expected).abs() < 1e-5 * expected, "{summary} {score}");
-    // The same from a file of settings, and for a sweep.
+    // It works from a settings file and for a sweep, too.
     write(
         at,
         "settings.toml",
@@ -72,11 +72,14 @@ fn rows_of_tables_and_what_does_not_fit() {
     write(at, "late.csv", head.join("\n") + "\n");
     let train = ["train", "people.csv", "--drop", "name", "--epochs", "2", "-o", "p.safetensors"];
     let ended = ae(at, &[&train[..], &["--validation", "late.csv"]].concat());
-    assert!(ended.out.contains("validated on 11 of late.csv"), "{}", ended.out);
+    assert!(ended.out.contains("validated on 11 rows of late.csv"), "{}", ended.out);
     for (arguments, says) in [
         (&["--validation", "nowhere.csv"][..], "nowhere.csv: No such file"),
         (&["--validation", "1.5"], "--validation: 1.5 is out of range"),
-        (&["--validation", "late.csv", "--target", "late.csv"], "--validation: with --target it is a share"),
+        (
+            &["--validation", "late.csv", "--target", "late.csv"],
+            "--validation: with --target, it must be a fraction",
+        ),
     ] {
         let ended = ae_with(at, &[&train[..], arguments].concat(), b"", &[]);
         assert_ne!(ended.status, Some(0), "{arguments:?}");
@@ -94,7 +97,7 @@ fn rows_of_tables_and_what_does_not_fit() {
     assert!(ended.err.contains("--validation wide.csv: "), "{}", ended.err);
 }
 
-/// Outliers are dropped from either part, and what is held out is still not learnt from.
+/// Outliers are dropped from training and validation rows separately; the latter are not learnt from.
 #[test]
 fn a_robust_training_learns_from_no_held_out_row() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,7 +121,7 @@ fn a_robust_training_learns_from_no_held_out_row() {
     assert_eq!(codes("held.safetensors"), codes("alone.safetensors"));
 }
 
-/// A model that learns its few rows by heart is called so, and one of which new rows are a little worse is not.
+/// A model that overfits its few rows gets a warning, but not one for which new rows are a little worse.
 #[test]
 fn rows_that_are_learnt_by_heart_are_called_so() {
     let folder = tempfile::tempdir().unwrap();

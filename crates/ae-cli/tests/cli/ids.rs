@@ -1,10 +1,10 @@
-//! `--id`: what the rows are called goes beside what is found out about them.
+//! `--id`: row names are written next to results.
 
 use super::*;
 
 const MODEL: &str = "m.safetensors";
 
-/// Rows of two related numbers, called `A0`, `A1`, ...; `more` columns go between.
+/// Rows of two related numbers, named `A0`, `A1`, ..., with `more` columns in between.
 fn rows(count: u32, header: &str, more: impl Fn(u32) -> String) -> String {
     let row = |i: u32| format!("A{i},{},{}{}\n", i % 7, more(i), 2 * (i % 7) + 1);
     header.to_owned() + &(0..count).map(row).collect::<String>()
@@ -40,7 +40,7 @@ fn numbers_of_named_rows_are_trained_on_and_everything_is_written_beside_the_nam
         let objects = ae(at, &[args, &["--id", "1", "--json"]].concat()).objects();
         assert_eq!(objects[39]["customer"], "A39", "{args:?}");
     }
-    // The way back: encodings find their columns beside what the rows are called.
+    // And back: the columns of encodings are found next to row names.
     ae(at, &["encode", MODEL, "rows.csv", "--id", "customer", "-o", "codes.parquet"]);
     ae(at, &["decode", MODEL, "codes.parquet", "--id", "customer", "-o", "back.csv"]);
     let text = std::fs::read_to_string(at.join("back.csv")).unwrap();
@@ -48,7 +48,7 @@ fn numbers_of_named_rows_are_trained_on_and_everything_is_written_beside_the_nam
     assert!(text.starts_with("customer,a,b\nA0,"), "{text}");
     let ended = ae(at, &["score", MODEL, "rows.csv", "--id", "customer", "-o", "errors.npy"]);
     assert!(
-        ended.err.contains("errors.npy: this format holds numbers only, and so no 'customer'"),
+        ended.err.contains("errors.npy: this format holds numbers only, so 'customer' is not written"),
         "{}",
         ended.err
     );
@@ -88,12 +88,12 @@ fn the_reference_need_not_name_its_rows_and_names_do_not_clash() {
     let ended = ae_with(at, &["score", MODEL, "odd.csv", "--id", "who"], b"", &[]);
     assert_eq!(ended.status, Some(1));
     assert!(ended.err.contains("no column 'who'; there are 'score', 'a', 'b'"), "{}", ended.err);
-    // Images have names of their own, and other formats none.
+    // Built-in sets have no column of row names.
     let digits = ae(at, &["train", "digits", "--epochs", "1", "--id", "x", "-o", "d.safetensors"]);
-    assert!(digits.err.contains("digits: --id changes nothing"), "{}", digits.err);
+    assert!(digits.err.contains("digits: --id has no effect"), "{}", digits.err);
 }
 
-/// Of whole numbers past 2^53 a float holds every second, fourth, ... one.
+/// Floats cannot represent all whole numbers beyond 2^53.
 #[test]
 fn long_numbers_stay_as_they_are_on_the_way_through_parquet() {
     let folder = trained("customer,a,b\n", |_| String::new());

@@ -1,4 +1,4 @@
-//! Folders of images, from pixels to pixels.
+//! Folders of images as input and output.
 
 use ae_data::{ImageSize, Images, ReadOptions, read_images, write_image};
 
@@ -6,7 +6,7 @@ use super::*;
 
 const MODEL: &str = "m.safetensors";
 
-/// An image with a bright spot whose place and size depend on `seed`, in a folder that is made where it is not there.
+/// Writes an image with a bright spot at a position given by `seed`, creating its folder if necessary.
 pub(crate) fn draw(path: &Path, height: usize, width: usize, seed: f32) {
     let (y, x) = (0.5 + 0.3 * seed.sin(), 0.5 + 0.3 * (1.7 * seed).cos());
     let level = |place: usize| {
@@ -18,7 +18,7 @@ pub(crate) fn draw(path: &Path, height: usize, width: usize, seed: f32) {
     write_image(path, ImageSize { height, width, channels: 1 }, &levels).unwrap();
 }
 
-/// Forty images in folders `cat` and `dog`, of two sizes, and a file that is none.
+/// Writes forty images of two sizes to the folders `cat` and `dog`, and a file that is not an image.
 pub(crate) fn write_photos(folder: &Path) {
     for i in 0..40 {
         let class = if i % 2 == 0 { "cat" } else { "dog" };
@@ -41,10 +41,10 @@ fn images_go_in_and_come_out() {
     let trained =
         ae(folder, &[&train[..], &["--epochs", "200", "--learning-rate", "0.003", "-o", MODEL]].concat());
     assert!(trained.out.contains("data          photos/ (40 rows of 144)"), "{}", trained.out);
-    let remark = "ae: photos/: 1 other file is no image; 14 of 40 images are scaled to 12x12";
+    let remark = "ae: photos/: 1 other file is not an image; 14 of 40 images are resized to 12x12";
     assert!(trained.err.contains(remark), "{}", trained.err);
 
-    // The model has the size, and scales by itself.
+    // The model remembers the size and resizes images itself.
     ae(folder, &["reconstruct", MODEL, "photos", "-o", "out/"]);
     let rebuilt = images(&folder.join("out"));
     let mut options = ReadOptions::default();
@@ -56,7 +56,7 @@ fn images_go_in_and_come_out() {
     let apart = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / a.len() as f32;
     let spread = b.iter().map(|x| (x - 90.0).powi(2)).sum::<f32>() / b.len() as f32;
     assert!(apart < 0.3 * spread, "{apart} {spread}");
-    // As a table they are the same, but for rounding.
+    // As a table, they are the same up to rounding.
     let table = ae(folder, &["reconstruct", MODEL, "photos", "-q"]).cells();
     assert_eq!(
         (table[0][14].as_str(), table[0][145].as_str(), table[1][145].as_str()),
@@ -66,7 +66,7 @@ fn images_go_in_and_come_out() {
         let value: f32 = cell.parse().unwrap();
         assert!((level - value.clamp(0.0, 255.0)).abs() <= 0.501, "{level} {value}");
     }
-    // Into a folder that is there, files of the same names are replaced.
+    // An existing folder can be written to as well.
     ae(folder, &["reconstruct", MODEL, "out", "-o", "again/"]);
     std::fs::create_dir(folder.join("there")).unwrap();
     let said = ae(folder, &["reconstruct", MODEL, "out", "-o", "there", "--json"]).summary();
@@ -101,7 +101,7 @@ fn results_name_the_files() {
     let object = |args: &[&str]| ae(folder, &[args, &["--json"]].concat()).objects().remove(39);
     assert_eq!(object(&["score", MODEL, "photos"])["file"], "dog/img39.png");
     assert_eq!(object(&["encode", MODEL, "photos"])["file"], "dog/img39.png");
-    // Encodings by file, and back to files of these names.
+    // Encodings carry file names, which decoding uses again.
     ae(folder, &["encode", MODEL, "photos", "-o", "codes.csv"]);
     let codes = cells(&std::fs::read_to_string(folder.join("codes.csv")).unwrap());
     assert_eq!(
@@ -113,7 +113,7 @@ fn results_name_the_files() {
     ae(folder, &["decode", MODEL, "codes.csv", "--id", "file", "-o", "decoded/"]);
     assert!(folder.join("decoded/dog/img39.png").is_file());
     let unnamed = ae(folder, &["encode", MODEL, "photos", "-o", "codes.npy"]);
-    assert!(unnamed.err.contains("no 'file' of the rows"), "{}", unnamed.err);
+    assert!(unnamed.err.contains("so 'file' is not written"), "{}", unnamed.err);
     let detect = ["detect", MODEL, "photos", "--reference", "photos", "--label", "label", "--normal", "cat"];
     assert_eq!(object(&detect)["file"], "dog/img39.png");
     let found = ae(folder, &[&detect[..], &["-o", "found.csv"]].concat());
@@ -126,11 +126,11 @@ fn results_name_the_files() {
 
     let evaluate = ["evaluate", MODEL, "photos", "--reference", "photos"];
     let measured = ae(folder, &evaluate);
-    assert!(measured.err.matches("scaled to 12x12").count() == 1, "{}", measured.err);
+    assert!(measured.err.matches("resized to 12x12").count() == 1, "{}", measured.err);
     let measured = measured.out;
     let figures = ae(folder, &[&evaluate[..], &["--json"]].concat()).objects().remove(0);
     assert_eq!(figures["images"]["range"], 255.0);
-    for part in ["images        of 12x12x1: PSNR", "logistic      regression is right on", "grey_"] {
+    for part in ["images        of 12x12x1: PSNR", "classifier    logistic regression accuracy: ", "grey_"] {
         assert!(measured.contains(part), "'{part}' is not in {measured}");
     }
     ae(folder, &["report", MODEL, "photos", "-o", "report.html", "-q"]);
@@ -143,7 +143,7 @@ fn results_name_the_files() {
     assert!(ae(folder, &sweep).out.contains("36"), "the results of the first are kept");
 }
 
-/// Colours where images have them, convolutions on the size that is found, and pairs of folders.
+/// Colour images, convolutions on an image size that is detected, and pairs of folders.
 #[test]
 fn colours_convolutions_and_pairs() {
     let dir = tempfile::tempdir().unwrap();
@@ -166,13 +166,16 @@ fn colours_convolutions_and_pairs() {
     ae(folder, &["evaluate", "p.safetensors", "noisy", "--target", "clean", "-q"]);
     let grey = ["train", "clean", "--image", "6x8", "--encoding-dim", "3", "--epochs", "2", "-o", MODEL];
     let said = ae(folder, &grey).err;
-    assert!(said.contains("20 images in colour are read as grey, which 6x8x3 would not be"), "{said}");
+    assert!(
+        said.contains("20 colour images are read as greyscale; 6x8x3 would keep their colours"),
+        "{said}"
+    );
     let refused = ae_with(folder, &["train", "digits", "--conv", "4 3 s2"], b"", &[]);
     assert_eq!(refused.status, Some(2));
-    assert!(refused.err.contains("--conv: --image has to say which size the images have"), "{}", refused.err);
+    assert!(refused.err.contains("--conv: give the size of the images with --image"), "{}", refused.err);
 }
 
-/// Rows that a model makes up are numbered; those that are no levels are spread from black to white.
+/// Generated images are numbered, and values other than pixel levels are spread from black to white.
 #[test]
 fn images_that_were_in_no_folder() {
     let dir = tempfile::tempdir().unwrap();
@@ -187,6 +190,6 @@ fn images_that_were_in_no_folder() {
     assert!(made.rows.values().contains(&0.0) && made.rows.values().contains(&255.0));
     ae(folder, &["interpolate", MODEL, "digits", "--steps", "5", "-o", "way/"]);
     assert_eq!(images(&folder.join("way")).rows.rows(), 5);
-    // The size that the model was told is that of its sheets too.
+    // The model's image size is also that of contact sheets.
     ae(folder, &["generate", MODEL, "-o", "sheet.png"]);
 }

@@ -1,4 +1,4 @@
-//! What each command does with good input.
+//! What each command does with valid input.
 
 use serde_json::json;
 
@@ -68,11 +68,11 @@ fn encodings_decode_to_what_reconstruct_gives() {
     let rebuilt = ae(folder, &["reconstruct", MODEL, "rows.csv"]).cells();
     assert_eq!(decoded[0], ["height", "width", "depth", "weight"]);
     close(&decoded, &rebuilt, 1e-5);
-    // In the units of the data: the weights are about a hundred.
+    // Reconstructions are in the units of the data: weights are about a hundred.
     assert!(numbers(&rebuilt[1]).last().unwrap() > &90.0);
 }
 
-/// The label that stays beside an encoding is no part of it.
+/// The label next to an encoding is not part of it.
 #[test]
 fn encodings_of_labelled_rows_decode() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,7 +81,7 @@ fn encodings_of_labelled_rows_decode() {
     ae(folder, &["encode", MODEL, "digits", "-o", "codes.csv"]);
     let decoded = ae(folder, &["decode", MODEL, "codes.csv", "-o", "decoded.npy"]);
     assert!(decoded.err.contains("left out: label"), "{}", decoded.err);
-    // Parquet keeps the labels as text, which is no column of numbers to leave out.
+    // Parquet stores the labels as text, so they cannot be left out like a column of numbers.
     ae(folder, &["encode", MODEL, "digits", "-o", "codes.parquet"]);
     for name in ["codes.csv", "codes.parquet"] {
         let kept = ae(folder, &["decode", MODEL, name, "--label", "label"]).cells();
@@ -89,7 +89,7 @@ fn encodings_of_labelled_rows_decode() {
     }
 }
 
-/// A tenth of the rows is noise, which is found and not learnt from.
+/// A tenth of the rows is noise, which is found and left out of training.
 #[test]
 fn a_robust_training_leaves_out_what_is_odd() {
     let folder = tempfile::tempdir().unwrap();
@@ -109,7 +109,7 @@ fn a_robust_training_leaves_out_what_is_odd() {
     let numbers = summary["outliers"].as_array().unwrap().iter();
     let found: Vec<usize> = numbers.map(|row| row.as_u64().unwrap() as usize - 1).collect();
     let right = found.iter().filter(|row| is_odd(**row)).count();
-    // Of either part the share is rounded down.
+    // The number is rounded down for training and validation rows separately.
     assert!((28..=30).contains(&found.len()) && right >= 26, "{right} of {found:?}");
     assert_eq!(
         summary["train_rows"].as_u64().unwrap() + summary["validation_rows"].as_u64().unwrap(),
@@ -123,7 +123,7 @@ fn a_robust_training_leaves_out_what_is_odd() {
     );
 }
 
-/// Every command of the README, in its order, in one folder.
+/// Runs every command of the README, in order, in one folder.
 #[test]
 fn the_commands_of_the_readme_run() {
     let readme = include_str!("../../../../README.md");
@@ -139,7 +139,7 @@ fn the_commands_of_the_readme_run() {
     images::write_photos(&folder.path().join("photos"));
     let mut count = 0;
     for line in readme.lines().filter_map(|line| line.strip_prefix("ae ")) {
-        // What follows a pipe or a comment is the shell's.
+        // Pipes and comments are for the shell.
         let words = line.split(['|', '#']).next().unwrap();
         let words = as_shell_words(words);
         ae(folder.path(), &words);
@@ -172,7 +172,7 @@ fn errors_of_rows_are_those_of_their_features() {
     assert!((mse - sum / 120.0).abs() < 1e-6 * mse.max(1e-3));
 }
 
-/// Divided as a shell does: at blanks, but for what is between single quotes.
+/// Splits a line as a shell does: at spaces, except within single quotes.
 fn as_shell_words(line: &str) -> Vec<&str> {
     let parts = line.split('\'').enumerate();
     parts
@@ -188,7 +188,7 @@ fn the_ending_decides_the_format() {
     for ending in ["csv", "tsv", "npy", "npz", "parquet", "csv.gz"] {
         let name = format!("codes.{ending}");
         ae(folder, &["encode", MODEL, "rows.csv", "-o", &name]);
-        // Read again by the command itself: decoded codes are the reconstruction whatever they were kept in.
+        // Decoding gives the reconstruction, whatever format the encodings were stored in.
         let decoded = ae(folder, &["decode", MODEL, &name]).cells();
         assert_eq!(decoded.len(), expected.len(), "{ending}");
         close(&decoded, &ae(folder, &["reconstruct", MODEL, "rows.csv"]).cells(), 1e-5);
@@ -229,7 +229,7 @@ fn columns_are_found_by_name() {
         "{}",
         more.err
     );
-    // Without names the order counts, and that is said.
+    // Without names, columns are matched by position, with a remark.
     let bare: String = table().lines().skip(1).map(|line| format!("{line}\n")).collect();
     write(folder, "bare.csv", bare);
     let bare = ae(folder, &["score", MODEL, "bare.csv"]);
@@ -268,7 +268,7 @@ fn labels_stay_beside_their_rows() {
     assert_eq!(codes[0].len(), codes[1].len());
 }
 
-/// The same seed gives the same file, whatever the threads; another seed another one.
+/// The same seed gives the same file for any number of threads; another seed gives another file.
 #[test]
 fn models_are_reproducible() {
     let folder = tempfile::tempdir().unwrap();
@@ -363,7 +363,7 @@ fn every_flag_of_training_reaches_the_model() {
     assert_eq!(info["layer_dims"].as_array().unwrap().len(), 3);
 }
 
-/// Weak learning is not passed over in silence.
+/// There are warnings about models that have learnt too little.
 #[test]
 fn a_model_that_learnt_nothing_is_called_so() {
     let folder = tempfile::tempdir().unwrap();
@@ -380,7 +380,7 @@ fn a_model_that_learnt_nothing_is_called_so() {
     );
     let collapsed = said(&["--kind", "vae", "--beta", "50", "--encoding-dim", "4", "--optimizer", "adam"]);
     assert!(
-        collapsed.contains("encodings say next to nothing") && collapsed.contains("--beta"),
+        collapsed.contains("the encodings carry almost no information") && collapsed.contains("--beta"),
         "{collapsed}"
     );
     let dead = said(&["--top-k", "2", "--encoding-dim", "512", "--unit-norm"]);
@@ -419,7 +419,7 @@ fn a_closed_pipe_is_no_panic() {
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    // More than any buffer on the way holds, so that writing fails in the middle of a line as well.
+    // More than any buffer in between holds, so that writing also fails in the middle of a line.
     let table = table();
     let (names, rows) = table.split_once('\n').unwrap();
     let text = format!("{names}\n{}", rows.repeat(200_000 / rows.len() + 1));
@@ -428,7 +428,7 @@ fn a_closed_pipe_is_no_panic() {
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), ""));
 }
 
-/// Every kind trains from the command line, says what it is, and keeps it in the model file.
+/// Every kind trains from the command line, is named in the summary, and is stored in the model file.
 #[test]
 fn every_kind_trains_and_is_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -497,7 +497,7 @@ fn every_kind_trains_and_is_kept() {
         let rebuilt = ae(folder, &["reconstruct", MODEL, "digits"]).cells();
         assert_eq!(rebuilt.len(), 1798);
     }
-    // Flags that come without hidden layers unless told otherwise.
+    // Flags whose default is no hidden layers.
     let cases: [(&[&str], &str, Value); 2] = [
         (
             &["--contractive", "0.1", "--activation", "sigmoid"],
@@ -541,16 +541,16 @@ fn rows_are_made_up_and_interpolated() {
     for (place, row) in axes[1..].iter().enumerate() {
         assert_eq!(numbers(row)[..2], [(place / 3) as f64, [-3.0, 0.0, 3.0][place % 3]]);
     }
-    // The middle of each axis is the same row, its ends are not.
+    // All axes have the same row in the middle, but not at the ends.
     assert!(axes[2][2..] == axes[5][2..] && axes[2][2..] != axes[1][2..] && axes[1][2..] != axes[3][2..]);
     ae(folder, &["traverse", MODEL, "-o", "axes.png"]);
     let png = std::fs::read(folder.join("axes.png")).unwrap();
-    // Eleven images of eight pixels, 13 times as large, and four lines of them; the sizes are in the header.
+    // Four lines of eleven images of 8x8 pixels, enlarged 13 times; the PNG header has the size.
     let size = [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()));
     assert_eq!(size, [11 * (8 * 13 + 4) + 4, 4 * (8 * 13 + 4) + 4]);
 }
 
-/// Flags of how rows are read are for some formats; of no use to another, they are named.
+/// There is a remark on each input flag that has no effect on the format.
 #[test]
 fn flags_that_change_nothing_are_named() {
     let folder = trained();
@@ -558,16 +558,16 @@ fn flags_that_change_nothing_are_named() {
         let args: Vec<&str> = [&["encode", "model.safetensors", rows], flags].concat();
         ae(folder.path(), &args).err
     };
-    assert!(!encode("rows.csv", &["--header", "--delimiter", ","]).contains("changes nothing"));
-    let named = "ae: rows.csv: --array changes nothing in how this is read";
+    assert!(!encode("rows.csv", &["--header", "--delimiter", ","]).contains("has no effect"));
+    let named = "ae: rows.csv: --array has no effect on this input";
     assert!(encode("rows.csv", &["--array", "X"]).lines().any(|line| line == named));
     ae(folder.path(), &["encode", "model.safetensors", "rows.csv", "-o", "rows.npy"]);
     let train =
         ["train", "rows.npy", "--no-header", "--encoding-dim", "1", "--epochs", "1", "-o", "m.safetensors"];
-    assert!(ae(folder.path(), &train).err.contains("rows.npy: --no-header changes nothing"));
+    assert!(ae(folder.path(), &train).err.contains("rows.npy: --no-header has no effect"));
 }
 
-/// Pixels share a scale; other numbers have one each; what is said wins.
+/// Pixels share a scale, other features are scaled one by one; flags override the defaults.
 #[test]
 fn defaults_depend_on_the_rows() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! What belongs to the user stays as it is: files that are read, cells that are known, rows whose label nobody knows.
+//! User data is preserved: input files, known cells, and rows with unknown labels.
 
 use super::*;
 
-/// A command that is told to replace what it reads does nothing.
+/// A command refuses to overwrite its own inputs.
 #[test]
 fn inputs_are_not_replaced() {
     let folder = trained();
@@ -29,17 +29,17 @@ fn inputs_are_not_replaced() {
         let ended = ae_with(folder.path(), &args, b"", &[]);
         assert_eq!(ended.status, Some(2), "{command}: {}", ended.err);
         assert!(
-            ended.err.contains("the command reads it, so it cannot replace it"),
+            ended.err.contains("the command reads this file, so it cannot overwrite it"),
             "{command}: {}",
             ended.err
         );
     }
     assert_eq!(["rows.csv", "codes.csv", "model.safetensors"].map(read), before);
-    // Standard streams are no file, and others may be replaced.
+    // Other files may be overwritten.
     ae(folder.path(), &["encode", "model.safetensors", "rows.csv", "-o", "codes.csv"]);
 }
 
-/// `--fill` fills gaps and leaves every other character.
+/// `--fill` fills in missing cells and leaves every other character unchanged.
 #[test]
 fn known_cells_of_numbers_stay_as_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -71,13 +71,13 @@ fn known_cells_of_numbers_stay_as_written() {
     let piped =
         ae_with(folder.path(), &["reconstruct", "m.safetensors", "-", "--fill"], text.as_bytes(), &[]);
     assert_eq!(piped.out, filled.out);
-    // As objects and as numbers they are what they always were.
+    // JSON objects and numeric formats hold numbers as usual.
     let object = ae(folder.path(), &["reconstruct", "m.safetensors", "rows.csv", "--fill", "--json"]).out;
     assert!(object.starts_with("{\"row\":1,\"values\":[0.0,"), "{object}");
     ae(folder.path(), &["reconstruct", "m.safetensors", "rows.csv", "--fill", "-o", "filled.npy"]);
 }
 
-/// A column that the model does not know may hold anything.
+/// Columns that the model does not know may hold anything.
 #[test]
 fn unknown_columns_may_be_texts() {
     let folder = trained();
@@ -102,7 +102,7 @@ fn unknown_columns_may_be_texts() {
     assert!(refused.status == Some(1) && refused.err.contains("'much' is not a number"), "{}", refused.err);
 }
 
-/// Rows without a label are no evidence, unless only anomalies have one.
+/// Rows without a label are ignored, unless only anomalies are labelled.
 #[test]
 fn rows_without_a_label_tell_nothing() {
     let folder = trained();
@@ -151,16 +151,16 @@ fn rows_without_a_label_tell_nothing() {
     assert!(!err.contains("have no label"), "{err}");
 }
 
-/// A quote that is not closed would swallow rows.
+/// An unclosed quote would swallow rows.
 #[test]
 fn quotes_that_are_not_closed_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let start = "a,note\n2,x\n3,y\n4,x\n5,y\n6,x\n7,y\n8,x\n";
     for (end, says) in [
-        ("9,\"y\n10,x\n11,y\n", "the quote that opens in line 9 is never closed"),
+        ("9,\"y\n10,x\n11,y\n", "the quote opened on line 9 is never closed"),
         (
             "9,\"y\n10,\"x\"\n11,y\n",
-            "the quoted cell that opens in line 9 (it ends in line 10) is followed by",
+            "the quoted cell opened on line 9 (and closed on line 10) is followed by",
         ),
     ] {
         write(folder.path(), "rows.csv", format!("{start}{end}"));
@@ -170,7 +170,7 @@ fn quotes_that_are_not_closed_are_named() {
     }
 }
 
-/// A column of which nothing is known is left out, not made up.
+/// A column without any known value is left out, not made up.
 #[test]
 fn empty_columns_of_numbers_are_left_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,7 +180,7 @@ fn empty_columns_of_numbers_are_left_out() {
         folder.path(),
         &["train", "rows.csv", "--missing", "mask", "--epochs", "3", "-o", "m.safetensors"],
     );
-    assert!(trained.err.contains("columns left out: b (no cell is known)"), "{}", trained.err);
+    assert!(trained.err.contains("columns left out: b (all values are missing)"), "{}", trained.err);
     let filled = ae(folder.path(), &["reconstruct", "m.safetensors", "rows.csv", "--fill"]);
     assert_eq!(filled.out, text);
     assert!(filled.err.contains("0 missing cells filled in"), "{}", filled.err);

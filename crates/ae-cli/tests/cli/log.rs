@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A message of protocol buffers, field by field: its number, and the bits of a number or the bytes of anything longer.
+/// The fields of a protocol buffer message: field number, bits of a number, and bytes of a longer value.
 fn fields(mut data: &[u8]) -> Vec<(u64, u64, &[u8])> {
     fn number(data: &mut &[u8]) -> u64 {
         let mut value = 0;
@@ -41,7 +41,7 @@ fn fields(mut data: &[u8]) -> Vec<(u64, u64, &[u8])> {
     found
 }
 
-/// The data of the records of a file.
+/// The data of the records of a TensorBoard event file.
 fn records(mut file: &[u8]) -> Vec<&[u8]> {
     let mut records = Vec::new();
     while !file.is_empty() {
@@ -123,20 +123,20 @@ fn epochs_are_logged_twice() {
             .collect();
         assert_eq!(values, expected);
     }
-    // A report reads the lines, and the folder is never written to again.
+    // Reports read the JSON lines. The folder is never written to by another run.
     ae(folder, &["report", "m.safetensors", "rows.csv", "--history", "runs/a/epochs.jsonl", "-q"]);
     let again = ae_with(folder, &[&train[..], &["--log-dir", "runs/a"]].concat(), b"", &[]);
     assert_eq!(again.status, Some(2));
     assert!(again.err.contains("--log-dir runs/a: it is not empty"), "{}", again.err);
     assert_eq!(std::fs::read(log.join(events)).unwrap(), file);
-    // Without validation there is nothing to say about it; an empty folder may be there.
+    // Without validation, its errors are null. An empty folder may already exist.
     std::fs::create_dir(folder.join("runs/b")).unwrap();
     ae(folder, &[&train[..], &["--log-dir", "runs/b", "--validation", "0", "-q"]].concat());
     let text = std::fs::read_to_string(folder.join("runs/b/epochs.jsonl")).unwrap();
     assert!(text.contains("\"validation_mse\":null") && text.lines().count() == 6, "{text}");
 }
 
-/// The names in a folder.
+/// The file names in a folder.
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()

@@ -1,4 +1,4 @@
-//! The command as its users have it: a process with arguments, files, standard input and output.
+//! Tests the command as users run it: as a process with arguments, files, standard input and output.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 mod browser;
@@ -27,7 +27,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// What a command left behind.
+/// The exit status and output of a command.
 struct Ended {
     status: Option<i32>,
     out: String,
@@ -35,7 +35,7 @@ struct Ended {
 }
 
 impl Ended {
-    /// The objects of `--json`.
+    /// The objects printed with `--json`.
     fn objects(&self) -> Vec<Value> {
         self.out
             .lines()
@@ -48,7 +48,7 @@ impl Ended {
         self.objects().pop().unwrap()
     }
 
-    /// The rows of a CSV on standard output, with their header.
+    /// The cells of a CSV table on standard output, including the header.
     fn cells(&self) -> Vec<Vec<String>> {
         cells(&self.out)
     }
@@ -58,7 +58,7 @@ fn cells(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
 
-/// Runs `ae` in a folder, with words for its standard input.
+/// Runs `ae` in a folder, with this standard input and these environment variables.
 fn ae_with(folder: &Path, args: &[&str], input: &[u8], variables: &[(&str, &str)]) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ae"))
         .args(args)
@@ -79,7 +79,7 @@ fn ae_with(folder: &Path, args: &[&str], input: &[u8], variables: &[(&str, &str)
     }
 }
 
-/// Runs `ae`, which has to succeed.
+/// Runs `ae`, which must succeed.
 fn ae(folder: &Path, args: &[&str]) -> Ended {
     let ended = ae_with(folder, args, b"", &[]);
     assert_eq!(ended.status, Some(0), "{args:?}: {}", ended.err);
@@ -90,7 +90,7 @@ fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
     std::fs::write(folder.join(name), content).unwrap();
 }
 
-/// Thirty rows of four columns on a curve, with names.
+/// Thirty rows of four named columns, along a curve.
 fn table() -> String {
     let mut text = "height,width,depth,weight\n".to_owned();
     for i in 0..30 {

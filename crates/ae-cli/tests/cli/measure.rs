@@ -18,7 +18,7 @@ fn evaluation_agrees_with_scores_and_says_it_in_words() {
     assert!((mse - expected).abs() < 1e-6 * mse);
     assert!((of(&found, "/scaled/rmse").powi(2) - mse).abs() < 1e-12);
     assert!((of(&found, "/scaled/r2") + of(&found, "/scaled/unexplained") - 1.0).abs() < 1e-12);
-    // The mean of the rows themselves leaves all of the variance.
+    // The mean of the rows themselves leaves all variance unexplained.
     let share = mse / of(&found, "/mean_mse");
     assert!((of(&found, "/scaled/unexplained") - share).abs() < 1e-9);
     let (low, high) = (of(&found, "/mse_interval/0"), of(&found, "/mse_interval/1"));
@@ -27,7 +27,7 @@ fn evaluation_agrees_with_scores_and_says_it_in_words() {
     assert!(quantiles.is_sorted() && quantiles[0] < quantiles[3], "{quantiles:?}");
     assert_eq!(found["per_feature"].as_array().unwrap().len(), 4);
     assert_eq!(found["per_feature"][3]["feature"], "weight");
-    // Weights spread over 3 units, heights over 10.
+    // Weights range over 3 units.
     let ratio = of(&found, "/per_feature/3/original_mse") / of(&found, "/per_feature/3/mse");
     assert!((ratio / 9.0 - 1.0).abs() < 0.3, "{ratio}");
     assert_eq!(
@@ -43,7 +43,7 @@ fn evaluation_agrees_with_scores_and_says_it_in_words() {
         "units of the data",
         "MSE           95 % interval ",
         "under 5 %",
-        "error of rows p50 ",
+        "row errors    p50 ",
         "PCA with 2",
         "the mean",
         "worst ",
@@ -56,7 +56,7 @@ fn evaluation_agrees_with_scores_and_says_it_in_words() {
     }
 }
 
-/// The bootstrap is seeded, and threads change nothing.
+/// The bootstrap depends on the seed, but not on the number of threads.
 #[test]
 fn evaluations_are_reproducible() {
     let folder = trained();
@@ -79,21 +79,21 @@ fn labels_and_images() {
         let right = of(&found, &format!("/probe/{of_what}"));
         assert!(right > 0.5 && right <= 1.0, "{of_what}: {right}");
     }
-    // Of digits in 64 pixels a linear classifier knows nine in ten.
+    // A linear classifier gets nine in ten of the digits right.
     assert!(of(&found, "/probe/rows") > 0.9);
     assert_eq!((of(&found, "/probe/classes"), of(&found, "/reference_rows")), (10.0, 1797.0));
-    // Pixels go from 0 to 16; the mean of PSNR is near the PSNR of the mean error.
+    // Pixels range from 0 to 16; the mean PSNR is close to the PSNR of the mean error.
     assert_eq!((of(&found, "/images/range"), &found["images"]["ssim"]), (16.0, &Value::Null));
     let of_mean = 10.0 * (256.0 / of(&found, "/original/mse")).log10();
     assert!((of(&found, "/images/psnr") - of_mean).abs() < 2.0, "{of_mean} {found}");
     let out = ae(folder, &words[..7]).out;
     assert!(
         out.contains("no SSIM: its window needs 11x11 pixels")
-            && out.contains("logistic      regression is right on "),
+            && out.contains("classifier    logistic regression accuracy: "),
         "{out}"
     );
 
-    // A model of images knows their size.
+    // A model of images remembers their size.
     ae(
         folder,
         &[
@@ -184,7 +184,7 @@ fn sweeps_compare_sizes() {
     let kept = cells(&std::fs::read_to_string(folder.join("sweep.csv")).unwrap());
     assert_eq!((kept.len(), &kept[0][0][..]), (4, "size"));
     assert_eq!([1, 2, 3].map(|line| kept[line][0].clone()), ["1", "2", "3"], "by rising size");
-    // Each is what training at that size gives.
+    // Each result is that of training at that size.
     let train = [
         "train",
         "rows.csv",
@@ -216,12 +216,12 @@ fn finished_sizes_are_read_again() {
     let first = ae(folder, &[&SWEEP[..], &["--json"]].concat());
     let before = std::fs::read(folder.join("sweep.csv")).unwrap();
     assert_eq!(first.objects().len(), 4);
-    // The same objects, down to the seconds that training took then.
+    // The same objects, including the seconds that training took the first time.
     let again = ae(folder, &[&SWEEP[..], &["--json", "--threads", "1"]].concat());
     assert_eq!(again.out, first.out);
     assert!(again.err.contains("sweep.csv has the results of 1, 2, 3 already"), "{}", again.err);
     assert_eq!(std::fs::read(folder.join("sweep.csv")).unwrap(), before);
-    // As after an interruption: the first size only.
+    // Only the first size, as after an interruption.
     let text = String::from_utf8(before.clone()).unwrap();
     let head: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
     write(folder, "sweep.csv", &head);
@@ -230,14 +230,14 @@ fn finished_sizes_are_read_again() {
     let resumed = std::fs::read_to_string(folder.join("sweep.csv")).unwrap();
     assert!(resumed.starts_with(&head));
     assert_eq!(resumed.lines().count(), 4);
-    // One size more is trained alone, and those that are not asked for stay.
+    // Only the new size is trained, and results that are not asked for stay in the file.
     let mut more = SWEEP.to_vec();
     more[3] = "3,4";
     let more = ae(folder, &more);
     assert!(more.err.contains("size 4: ") && !more.err.contains("size 3: "), "{}", more.err);
     assert_eq!(std::fs::read_to_string(folder.join("sweep.csv")).unwrap().lines().count(), 5);
 
-    // Other settings or data are not mixed in.
+    // Results of other settings or data are not mixed in.
     for (place, value) in [(5, "5"), (9, "5")] {
         let mut other = SWEEP.to_vec();
         other[place] = value;
@@ -254,7 +254,7 @@ fn finished_sizes_are_read_again() {
     assert_eq!(std::fs::read_to_string(folder.join("sweep.csv")).unwrap().lines().count(), 4);
 }
 
-/// Values of any flag of a training are compared as sizes are, and kept as they are.
+/// Values of other flags of `ae train` are compared, and their results stored, as for sizes.
 #[test]
 fn sweeps_vary_other_settings() {
     let folder = rows();
@@ -273,11 +273,11 @@ fn sweeps_vary_other_settings() {
     let least =
         objects[..3].iter().min_by(|a, b| of(a, "/validation_mse").total_cmp(&of(b, "/validation_mse")));
     assert_eq!(objects[3]["best"], least.unwrap()["value"]);
-    // Each is what training with that value gives.
+    // Each result is that of training with that value.
     let train = ["train", "rows.csv", "--config", "settings.toml", "--hidden", "4,3", "-o", MODEL, "--json"];
     let alone = ae(folder, &train).summary();
     assert!((of(&objects[2], "/validation_mse") - of(&alone, "/validation_mse")).abs() < 1e-9);
-    // What is there is not trained again; another flag is another sweep.
+    // Existing results are not trained again; varying another flag is another sweep.
     let more = [&base[..], &["--vary", "hidden=3;5"]].concat();
     let more = ae(folder, &more);
     assert!(more.err.contains("sweep.csv has the results of 3 already"), "{}", more.err);
@@ -285,19 +285,19 @@ fn sweeps_vary_other_settings() {
     let other = ae_with(folder, &[&base[..], &["--vary", "epochs=1,2"]].concat(), b"", &[]);
     assert_eq!(other.status, Some(1));
     assert!(other.err.contains("has results of other settings, data or version"), "{}", other.err);
-    // A value that cannot be trained with leaves the others.
+    // If training diverges with one value, the others remain.
     let rates =
         ["sweep", "rows.csv", "--vary", "learning-rate=0.01,1e6", "--activation", "relu", "--epochs", "9"];
     let rates = ae(folder, &rates);
     assert!(rates.err.contains("learning-rate=1e6: training diverged"), "{}", rates.err);
     assert!(rates.out.contains("best          learning-rate 0.01"), "{}", rates.out);
-    // A report draws them as bars.
+    // A report shows the results as bars.
     ae(folder, &["report", MODEL, "rows.csv", "--sweep", "sweep.csv", "-q"]);
     let html = std::fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(html.contains("Settings tried") && html.contains("hidden=4,3"), "the report lacks the settings");
 }
 
-/// The settings of a file count as those of the command line do, which win.
+/// Settings may come from a file; the command line takes precedence.
 #[test]
 fn sweeps_take_settings_from_a_file() {
     let folder = rows();

@@ -1,8 +1,8 @@
-//! Rows that should become other rows: `--target`.
+//! `--target`: learning to output other rows than the inputs.
 
 use super::*;
 
-/// A folder with `clean.csv`, and `noisy.csv`, the same with each value moved.
+/// A folder with `clean.csv` and a noisy version of it, `noisy.csv`.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let curve = |i: usize, j: usize| 2.0 * (i as f64 * 0.11 + j as f64).sin();
@@ -50,7 +50,7 @@ fn noise_is_taken_away_and_measured() {
     let evaluate = ["evaluate", "pairs.safetensors", "noisy.csv"];
     let against = ae(folder, &[&evaluate[..], &["--target", "clean.csv", "--json"]].concat()).summary();
     let plain = ae(folder, &[&evaluate[..], &["--json"]].concat()).summary();
-    // By hand, in the units of the data.
+    // Compute the errors by hand, in the units of the data.
     ae(folder, &["reconstruct", "pairs.safetensors", "noisy.csv", "-o", "rebuilt.csv"]);
     let values = |name: &str| -> Vec<f64> {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
@@ -63,7 +63,7 @@ fn noise_is_taken_away_and_measured() {
         let (found, expected) = (number(&found["original"], "mse"), mse(&rebuilt, targets));
         assert!((found - expected).abs() < 1e-4 * expected, "{found} {expected}");
     }
-    // All features have the range 4, more or less: what is left as it is is further off than what is made of it.
+    // All features range over about 4 units. The inputs are further from the targets than the outputs.
     let given = number(&against, "given_mse");
     assert!((given - mse(&noisy, &clean) / 16.0).abs() < 0.01 * given, "{given}");
     assert!(number(&against["scaled"], "mse") < 0.5 * given);
@@ -71,10 +71,10 @@ fn noise_is_taken_away_and_measured() {
 
     let lines = ae(folder, &[&evaluate[..], &["--target", "clean.csv"]].concat()).out;
     assert!(lines.contains("targets       clean.csv: errors are measured against these"), "{lines}");
-    assert!(lines.contains("as they are"), "{lines}");
+    assert!(lines.contains("the inputs"), "{lines}");
 }
 
-/// Columns of the targets are found by name; the same rows as targets are no targets at all.
+/// Columns of targets are matched by name. Targets equal to the inputs change nothing.
 #[test]
 fn columns_are_matched_and_equal_rows_change_nothing() {
     let dir = folder();
@@ -98,7 +98,7 @@ fn columns_are_matched_and_equal_rows_change_nothing() {
     );
 }
 
-/// Targets under other names are taken by their places.
+/// Target columns with other names are matched by position.
 #[test]
 fn targets_may_have_other_names() {
     let folder = tempfile::tempdir().unwrap();

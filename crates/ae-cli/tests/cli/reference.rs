@@ -1,4 +1,4 @@
-//! `ae evaluate --reference`: what mean, principal components and classifiers are fitted to.
+//! `ae evaluate --reference`: the rows that the mean, PCA and classifiers are fitted to.
 
 use super::*;
 
@@ -8,14 +8,14 @@ fn number(object: &Value, pointer: &str) -> f64 {
     object.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer} in {object}"))
 }
 
-/// The reference varies in its first column only, so that its principal component is that column.
+/// The reference varies only in its first column, so its principal component is that column.
 #[test]
 fn mean_and_components_are_those_of_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     write(at, "reference.csv", "x,y,z\n0,1,2\n1,1,2\n2,1,2\n5,1,2\n");
     write(at, "data.csv", "x,y,z\n1,0,0\n3,2,1\n0,1,4\n");
-    // Without scaling the errors are those of the values.
+    // Without scaling, errors are in the units of the values.
     let train = ["train", "data.csv", "--scale", "none", "--hidden", "none", "--encoding-dim", "1"];
     ae(at, &[&train[..], &["--epochs", "1", "--validation", "0", "-q", "-o", MODEL]].concat());
     let evaluate =
@@ -23,7 +23,8 @@ fn mean_and_components_are_those_of_the_reference() {
 
     let found = evaluate(&["--reference", "reference.csv"]);
     assert_eq!((&found["reference"], &found["reference_rows"]), (&"reference.csv".into(), &4.into()));
-    // From (2, 1, 2) the squared distances are 1 + 1 + 4, 1 + 1 + 1 and 4 + 0 + 4; the component takes x away.
+    // From (2, 1, 2), squared distances are 1 + 1 + 4, 1 + 1 + 1 and 4 + 0 + 4; the component explains
+    // x.
     assert!((number(&found, "/mean_mse") - 17.0 / 9.0).abs() < 1e-6, "{found}");
     assert!((number(&found, "/pca_mse") - 11.0 / 9.0).abs() < 1e-6, "{found}");
 
@@ -34,7 +35,7 @@ fn mean_and_components_are_those_of_the_reference() {
     assert!(number(&alone, "/pca_mse") < 11.0 / 9.0);
 }
 
-/// Classes are told by their names: the data have not all of the reference's, and one of their own, which nothing can find.
+/// Classes are matched by name. The data lack one of the reference's and have one that is not in it.
 #[test]
 fn classes_of_the_reference_are_found_by_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -56,7 +57,7 @@ fn classes_of_the_reference_are_found_by_name() {
     let evaluate =
         ["evaluate", MODEL, "data.csv", "--label", "kind", "--reference", "reference.csv", "--json"];
     let found = ae(at, &evaluate).summary();
-    // Four of the five.
+    // Four of the five rows.
     for of in ["rows", "pca"] {
         assert_eq!(number(&found, &format!("/probe/{of}")), 0.8, "{of}");
     }

@@ -1,4 +1,4 @@
-//! Bad input, all of it: what is wrong is said in one line, with the exit status that the kind of mistake has.
+//! All kinds of bad input are refused with a message in one line and the right exit status.
 //!
 //! `cargo test -p ae-cli --test cli refusals -- --nocapture` prints the table.
 
@@ -23,9 +23,9 @@ const fn case(what: &'static str, args: &'static str, status: i32, says: &'stati
     Case { what, args, input: b"", isa: None, status, says }
 }
 
-/// Arguments; `M` stands for the model, `T` for one of a table with columns of all kinds, `P` for one of images.
+/// In the arguments, `M` is the model, `T` one of a table with columns of all kinds, `P` one of images.
 const CASES: &[Case] = &[
-    // The data.
+    // Data.
     case("no such file", "train nowhere.csv", 1, "nowhere.csv: No such file"),
     case(
         "a folder without images",
@@ -33,7 +33,7 @@ const CASES: &[Case] = &[
         1,
         "folder: no images (.png, .jpg, .jpeg) in this folder",
     ),
-    case("an ending nobody knows", "train rows.doc", 1, "rows.doc: unknown kind of file"),
+    case("an unknown extension", "train rows.doc", 1, "rows.doc: unknown file format"),
     case("an empty file", "train empty.csv", 1, "empty.csv: no rows"),
     case("a header only", "train names.csv", 1, "names.csv: no rows"),
     case(
@@ -57,7 +57,7 @@ const CASES: &[Case] = &[
     case("an infinite value", "train infinite.csv", 1, "infinite.csv: row 2, column 'b': "),
     case("a short row", "train ragged.csv", 1, "ragged.csv: row 2 (line 3) has 1 cells, but 2 are expected"),
     case("an open quote", "train quote.csv", 1, "quote.csv: "),
-    case("bytes that are no text", "train bytes.csv", 1, "bytes.csv: "),
+    case("bytes that are not text", "train bytes.csv", 1, "bytes.csv: "),
     case(
         "two columns of a name",
         "train twice.csv",
@@ -74,34 +74,29 @@ const CASES: &[Case] = &[
         "NumPy, cut short",
         "train short.npy",
         1,
-        "short.npy: cut short: 16 bytes of values are announced, 15 are there",
+        "short.npy: truncated: 16 bytes of values expected, 15 found",
     ),
     case("NumPy, no header", "train zeros.npy", 1, "zeros.npy: not a valid NumPy file"),
     case("NumPy of texts", "train texts.npy", 1, "texts.npy: array 'array' holds elements of type '<U3'"),
-    case("an archive that is none", "train rows.npz", 1, "rows.npz: not a valid NumPy file"),
-    case("Parquet that is none", "train rows.parquet", 1, "rows.parquet: not a valid Parquet file"),
-    case(
-        "IDX that lies",
-        "train lie-ubyte",
-        1,
-        "lie-ubyte: cut short: 4000000000 bytes of values are announced",
-    ),
-    case("gzip that is none", "train rows.csv.gz", 1, "rows.csv.gz: "),
+    case("an invalid archive", "train rows.npz", 1, "rows.npz: not a valid NumPy file"),
+    case("invalid Parquet", "train rows.parquet", 1, "rows.parquet: not a valid Parquet file"),
+    case("IDX that lies", "train lie-ubyte", 1, "lie-ubyte: truncated: 4000000000 bytes of values expected"),
+    case("invalid gzip", "train rows.csv.gz", 1, "rows.csv.gz: "),
     Case {
         input: b"a,b\n1,2\n3\n",
         ..case("standard input, ragged", "train -", 1, "-: row 2 (line 3) has 1 cells")
     },
     case("nothing on standard input", "train -", 1, "-: no rows"),
-    // The model.
+    // Models.
     case("no such model", "encode nowhere.safetensors rows.csv", 1, "nowhere.safetensors: No such file"),
     case("a table as model", "encode rows.csv rows.csv", 1, "rows.csv: not a readable model"),
-    case("a model as table", "encode M M", 1, "model.safetensors: unknown kind of file"),
+    case("a model as table", "encode M M", 1, "model.safetensors: unknown file format"),
     case("an empty model", "info empty.safetensors", 1, "empty.safetensors: not a readable model"),
     case("a model cut short", "info cut.safetensors", 1, "cut.safetensors: not a readable model"),
     case("a header that lies", "info lie.safetensors", 1, "lie.safetensors: not a readable model"),
     case("another program's file", "info other.safetensors", 1, "lacks 'ae.config'"),
     case("a model with NaN", "score nan.safetensors rows.csv", 1, "holds NaN at position 0"),
-    // The two together.
+    // Data and model together.
     case(
         "columns that are missing",
         "score M ab.csv",
@@ -112,13 +107,13 @@ const CASES: &[Case] = &[
         "rows of another width",
         "encode M two.csv",
         1,
-        "two.csv: the model expects rows of 4 values, but these have 2",
+        "two.csv: the model expects rows of 4 values, but got 2",
     ),
     case(
         "codes of another width",
         "decode M rows.csv",
         1,
-        "rows.csv: the model expects encodings of 2 values, but these have 4",
+        "rows.csv: the model expects encodings of 2 values, but got 4",
     ),
     case(
         "a rate far too large",
@@ -154,7 +149,7 @@ const CASES: &[Case] = &[
         "named.csv: no row has the label 'odd' that --anomaly names; labels: usual",
     ),
     case("no history", "report M rows.csv --history none.jsonl", 1, "--history none.jsonl: No such file"),
-    case("a history in words", "report M rows.csv --history labels.txt", 1, "labels.txt: line 1: no JSON"),
+    case("a history in words", "report M rows.csv --history labels.txt", 1, "labels.txt: line 1: not JSON"),
     case(
         "a history of nothing",
         "report M rows.csv --history empty.safetensors",
@@ -162,22 +157,22 @@ const CASES: &[Case] = &[
         "no epochs: ae train --json",
     ),
     case("no sweep", "report M rows.csv --sweep none.csv", 1, "--sweep none.csv: there is no such file"),
+    case("a sweep of rows", "report M rows.csv --sweep rows.csv", 1, "line 1: not the results of a sweep"),
     case(
-        "a sweep of rows",
-        "report M rows.csv --sweep rows.csv",
-        1,
-        "line 1: these are no results of a sweep",
+        "plots in a file",
+        "report M rows.csv --plots rows.csv",
+        2,
+        "--plots rows.csv: this is not a folder",
     ),
-    case("plots in a file", "report M rows.csv --plots rows.csv", 2, "--plots rows.csv: this is no folder"),
     case("plots in no folder", "report M rows.csv --plots no/plots", 2, "there is no folder no"),
     // Pairs.
     case(
         "fewer targets",
         "train rows.csv --target three.csv",
         1,
-        "rows.csv has 30 rows of 4 values and --target three.csv has 3 of 4",
+        "rows.csv has 30 rows of 4 values, but --target three.csv has 3 rows of 4",
     ),
-    case("narrow targets", "evaluate M rows.csv --target two.csv", 1, "and --target two.csv has 2 of 2"),
+    case("narrow targets", "evaluate M rows.csv --target two.csv", 1, "but --target two.csv has 2 rows of 2"),
     case("no targets", "train rows.csv --target none.csv", 1, "none.csv: No such file"),
     case("infinite targets", "train two.csv --target infinite.csv", 1, "infinite.csv: row 2"),
     case("rows as their targets", "train - --target -", 2, "--target: standard input can be read only once"),
@@ -187,7 +182,7 @@ const CASES: &[Case] = &[
     case("half of the rows", "train rows.csv --robust 0.5", 2, "--robust: 0.5 is out of range"),
     case("a sweep of nothing", "sweep rows.csv", 2, "--sizes"),
     case("two sweeps", "sweep rows.csv --sizes 2 --vary epochs=1,2", 2, "--vary"),
-    case("a flag without values", "sweep rows.csv --vary epochs", 2, "a flag, = and values of it are needed"),
+    case("a flag without values", "sweep rows.csv --vary epochs", 2, "expected FLAG=VALUE,VALUE,..."),
     case("a value twice", "sweep rows.csv --vary epochs=1,2,1", 2, "'1' is given twice"),
     case("an unknown flag", "sweep rows.csv --vary epoch=1,2", 2, "--vary epoch=1: "),
     case("a bad value", "sweep rows.csv --vary epochs=1,x", 2, "--vary epochs=x: "),
@@ -196,11 +191,16 @@ const CASES: &[Case] = &[
         "a common setting",
         "sweep rows.csv --vary seed=1,2",
         2,
-        "--vary seed: all models have that in common",
+        "--vary seed: all models of a sweep share this setting",
     ),
-    case("a size in vain", "sweep rows.csv --vary encoding-dim=1,2", 2, "are said by --sizes"),
+    case("a size in vain", "sweep rows.csv --vary encoding-dim=1,2", 2, "are set by --sizes"),
     case("a robust sweep", "sweep rows.csv --sizes 2 --robust 0.1", 2, "--robust is for ae train"),
-    case("a log in a file", "train rows.csv --log-dir rows.csv", 2, "--log-dir rows.csv: this is no folder"),
+    case(
+        "a log in a file",
+        "train rows.csv --log-dir rows.csv",
+        2,
+        "--log-dir rows.csv: this is not a folder",
+    ),
     case("a log among files", "train rows.csv --log-dir .", 2, "--log-dir .: it is not empty"),
     case(
         "a log below a file",
@@ -268,13 +268,13 @@ fn folder() -> tempfile::TempDir {
     write(folder, "cut.safetensors", &model[..model.len() - 5]);
     let header = 8 + u64::from_le_bytes(model[..8].try_into().unwrap()) as usize;
     let mut nan = model.clone();
-    // Not a number in either width.
+    // NaN in either width.
     nan[header..].fill(0xff);
     write(folder, "nan.safetensors", nan);
     dir
 }
 
-/// A word of a case.
+/// Expands the abbreviations of models.
 fn in_full(word: &'static str) -> &'static str {
     match word {
         "M" => "model.safetensors",
@@ -317,7 +317,7 @@ fn bad_input_is_refused_in_one_line() {
     assert_eq!(files(dir.path()), before, "nothing is left behind by what failed");
 }
 
-/// A failure does not cost the model that was there before.
+/// A failed training run leaves an existing model file unchanged.
 #[test]
 fn a_failed_training_leaves_the_old_model() {
     let dir = trained();

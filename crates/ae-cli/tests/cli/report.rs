@@ -2,10 +2,10 @@
 
 use super::*;
 
-/// Opens and closes tags as they come: every one that is opened is closed, in turn, and nothing is left.
+/// Checks that all tags are closed in the right order.
 fn check_tags(html: &str) {
     let mut open: Vec<&str> = Vec::new();
-    // The style sheet is no markup.
+    // The style sheet is not markup.
     let (before, after) = html.split_once("<style>").unwrap();
     let (_, after) = after.split_once("</style>").unwrap();
     for part in before.split('<').skip(1).chain(after.split('<').skip(1)) {
@@ -23,7 +23,7 @@ fn check_tags(html: &str) {
     assert!(open.is_empty(), "never closed: {open:?}");
 }
 
-/// What holds for every report.
+/// Checks what must hold for every report.
 fn check(html: &str, sections: &[&str]) {
     check_tags(html);
     for section in sections {
@@ -31,7 +31,7 @@ fn check(html: &str, sections: &[&str]) {
         assert!(html.contains(&format!("<a href=\"#{section}\">")), "no link to {section}");
     }
     assert_eq!(html.matches("<section ").count(), sections.len());
-    // Pictures are letters by chance.
+    // Leave out images: base64 may contain any word by chance.
     let pictures =
         html.split("base64,").map(|part| part.split_once("\" width").map_or(part, |(_, rest)| rest));
     let html: String =
@@ -84,7 +84,7 @@ fn a_report_on_images_has_every_section_twice_the_same() {
     let html = read(folder, "a.html");
     assert_eq!(html, read(folder, "b.html"));
     check(&html, &["figures", "reconstructions", "errors", "latent", "training", "sizes", "setup"]);
-    // The model remembers what training printed.
+    // The model stores the same history that training printed.
     ae(
         folder,
         &["report", "m.safetensors", "digits", "--image", "8x8", "-o", "c.html", "--plots", "own", "-q"],
@@ -100,8 +100,8 @@ fn a_report_on_images_has_every_section_twice_the_same() {
         "8.0×",
         "PSNR",
         "<title>row 1, label 0, error ",
-        "the 30 of 64 features that are rebuilt worst",
-        "4 epochs; the least validation error",
+        "the 30 of 64 features with the largest errors",
+        "4 epochs; the lowest validation error",
         "ae report m.safetensors digits --history history.jsonl --sweep sizes.csv --image 8x8x1 --seed 0",
     ] {
         assert!(html.contains(part), "'{part}' is not in the report");
@@ -122,7 +122,7 @@ fn a_report_on_images_has_every_section_twice_the_same() {
 fn a_report_on_a_table_with_anomalies() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // The first column is called as no column should be, and the last rows are odd.
+    // The first column's name needs escaping, and the last rows are anomalies.
     let mut text = "<script>alert(1)</script>,\"a \"\"b\"\" & c\",depth,kind\n".to_owned();
     for i in 0..60 {
         let t = f64::from(i) / 59.0;
@@ -150,17 +150,17 @@ fn a_report_on_a_table_with_anomalies() {
         "&lt;/td&gt;&lt;b&gt;odd",
         "ROC curve: the area is ",
         "4 anomalies among 60 rows",
-        "Rows and what they are rebuilt as",
+        "Rows and their reconstructions",
         "worst: ",
     ] {
         assert!(html.contains(part), "'{part}' is not in the report");
     }
-    // On standard output it is the same.
+    // Standard output gets the same page.
     let ended = ae(folder, &[&of[..], &["--reference", "rows.csv", "-o", "-", "-q"]].concat());
     assert_eq!(ended.out, html);
 }
 
-/// Few rows, rows that are all the same, missing values, one feature: there is always a page.
+/// A single row, rows that are all the same, missing values: there is always a report.
 #[test]
 fn reports_on_odd_tables() {
     let folder = trained();
@@ -198,7 +198,7 @@ fn reports_on_odd_tables() {
     check(&html, &["figures", "reconstructions", "errors", "latent", "training", "setup"]);
 }
 
-/// The maps are those of `ae compare`, in numbers and as plots.
+/// The maps are those of `ae compare`, both figures and plots.
 #[test]
 fn a_report_compares_maps() {
     let folder = trained();
@@ -222,7 +222,7 @@ fn a_report_compares_maps() {
     assert!(html.contains("ae report model.safetensors rows.csv --seed 0 --compare"), "the command says so");
 }
 
-/// Three channels are drawn in colour, of which no word is said.
+/// Images of three channels are drawn in colour, others than of one or three as means, with a note.
 #[test]
 fn images_in_colour() {
     let folder = tempfile::tempdir().unwrap();

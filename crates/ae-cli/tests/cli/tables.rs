@@ -1,10 +1,10 @@
-//! Tables with columns of all kinds, from file to answer.
+//! Tables with columns of all kinds, end to end.
 
 use super::*;
 
 const MODEL: &str = "people.safetensors";
 
-/// 120 people of three trades that wages, places and dates go with, with a cell missing here and there.
+/// 120 people of three trades, which determine wages, towns and dates, with some missing cells.
 pub(crate) fn people() -> String {
     let mut text = "name,trade,wage,retired,since,town,children\n".to_owned();
     for i in 0..120u32 {
@@ -34,18 +34,14 @@ fn kinds_of_columns_are_found_out_said_and_kept() {
     let (folder, ended) = trained_on(&people(), &[]);
     for line in [
         "numbers       2: wage, children",
-        "yes or no     1: retired",
+        "booleans      1: retired",
         "categories    2: trade (3), town (3)",
         "times         1: since",
         "dropped       1: name",
     ] {
         assert!(ended.out.contains(line), "'{line}' is not in:\n{}", ended.out);
     }
-    assert!(
-        ended.err.contains("people.csv: columns left out: name (texts that are mostly different"),
-        "{}",
-        ended.err
-    );
+    assert!(ended.err.contains("people.csv: columns left out: name (mostly distinct texts"), "{}", ended.err);
     let info = ae(folder.path(), &["info", MODEL]).out;
     assert!(
         info.contains("categories    2: trade (3), town (3)") && info.contains("scaling       standard"),
@@ -60,7 +56,7 @@ fn kinds_of_columns_are_found_out_said_and_kept() {
         (&info["config"]["scaler"], &info["config"]["mask_missing"]),
         (&"standard".into(), &true.into())
     );
-    // It is the schema of the library too, and a file whose schema does not fit is refused.
+    // The library loads the same schema, and a file whose schema does not fit is refused.
     let path = folder.path().join(MODEL);
     let model = ae_model::Autoencoder::load(&path).unwrap();
     assert_eq!(model.schema().unwrap().width(), 10);
@@ -90,7 +86,7 @@ fn tables_come_back_in_their_own_columns_and_types() {
         assert!(row[3].len() == 10 && row[3].starts_with("20"), "{row:?}");
         assert!(["Aue", "Bern", "Cham"].contains(&&row[4][..]) && row[5].parse::<i32>().is_ok(), "{row:?}");
     }
-    // By way of encodings it is the same.
+    // Encoding and decoding gives the same.
     ae(folder, &["encode", MODEL, "people.csv", "-o", "codes.npy"]);
     assert_eq!(ae(folder, &["decode", MODEL, "codes.npy"]).cells()[1][0], rebuilt[1][0]);
     let object = &ae(folder, &["reconstruct", MODEL, "people.csv", "--json"]).objects()[0]["values"];
@@ -122,9 +118,9 @@ fn only_missing_cells_are_filled() {
             }
         }
     }
-    // One in ten towns is missing.
+    // One town in ten is missing.
     assert!(right >= 11, "{right} of 12");
-    // Parquet holds texts and numbers, and reads back.
+    // Other formats that hold text can be read back.
     for name in ["filled.parquet", "filled.tsv", "filled.csv.gz"] {
         ae(folder, &["reconstruct", MODEL, "people.csv", "--fill", "-o", name]);
         let again = ae(folder, &["reconstruct", MODEL, name, "--fill"]).cells();
@@ -159,7 +155,7 @@ fn order_of_columns_does_not_matter_and_new_texts_are_no_error() {
     ] {
         assert!(score.err.contains(line), "{}", score.err);
     }
-    // A table without names is taken by the order of its columns.
+    // The columns of a table without names are matched by position.
     let bare: String = people().lines().skip(1).map(|line| format!("{line}\n")).collect();
     write(folder, "bare.csv", bare);
     let score = ae(folder, &["score", MODEL, "bare.csv", "--no-header"]);
@@ -201,25 +197,21 @@ fn errors_and_blame_are_those_of_columns() {
     let more = ["--reference", "people.csv", "--contamination", "0.02", "-o", "found.csv"];
     let ended = ae(folder, &[&args[..], &more].concat());
     assert!(
-        ended.out.contains("ROC-AUC") && ended.err.contains("blamed first most often: "),
+        ended.out.contains("ROC-AUC") && ended.err.contains("most often blamed first: "),
         "{}",
         ended.err
     );
-    assert!(
-        ended.err.contains("people.csv: missing values are taken for what the model fills in"),
-        "{}",
-        ended.err
-    );
+    assert!(ended.err.contains("people.csv: missing values are filled in by the model"), "{}", ended.err);
     let found = cells(&std::fs::read_to_string(folder.join("found.csv")).unwrap());
     assert_eq!((&found[121][1][..], &found[122][1][..]), ("1", "1"), "{:?}", &found[119..]);
     assert!(["trade", "wage", "town"].contains(&&found[121][3][..]), "{:?}", found[121]);
-    // Without a reference, by the errors alone.
+    // Without a reference, by errors alone.
     let ended = ae(folder, &[&args[..], &["--contamination", "0.02", "--json"]].concat());
     let blamed = ended.objects()[121]["blamed"][0]["feature"].clone();
     assert!(["trade", "wage", "town", "retired", "since"].contains(&blamed.as_str().unwrap()), "{blamed}");
 }
 
-/// Rows with the label alone are learnt from, and it is no feature.
+/// Only rows with the label are trained on, and the label is not a feature.
 #[test]
 fn normal_rows_are_learnt_from() {
     let (folder, _) = trained_on(&people(), &["--label", "retired", "--normal", "no"]);
@@ -231,10 +223,10 @@ fn normal_rows_are_learnt_from() {
     assert_eq!(summary["rows"], 80);
     let info = ae(folder.path(), &["info", MODEL]).out;
     assert!(info.contains("label         1: retired") && info.contains("trade (2)"), "{info}");
-    // The column that was the label is not asked for again, and not remarked on.
+    // The label column is not required again, and there is no remark on it.
     let score = ae(folder.path(), &["score", MODEL, "people.csv"]);
     assert!(!score.err.contains("left out"), "{}", score.err);
-    // Of numbers, too.
+    // The same for rows of numbers.
     let ended = ae(
         folder.path(),
         &[
@@ -259,7 +251,8 @@ fn hidden_cells_are_filled_in_better_than_by_means_and_modes() {
     let (folder, _) = trained_on(&people(), &[]);
     let folder = folder.path();
     let ended = ae(folder, &["evaluate", MODEL, "people.csv", "--hide", "0.1"]);
-    for part in ["10.00 % of the known cells hidden", "numbers, RMSE in sd", "categories, right", "  town"] {
+    for part in ["10.00 % of the known cells hidden", "numbers, RMSE in sd", "categories, correct", "  town"]
+    {
         assert!(ended.out.contains(part), "'{part}' is not in:\n{}", ended.out);
     }
     assert!(ended.out.contains("120 rows of 6, 24 values missing"), "{}", ended.out);
@@ -294,10 +287,10 @@ fn every_command_takes_tables() {
     let other = ae_with(folder, &[&sweep[..], &["--drop", "name,town"]].concat(), b"", &[]);
     assert!(other.err.contains("results of other settings, data"), "{}", other.err);
     let maps = ae(folder, &["compare", MODEL, "people.csv", "--rows", "60"]);
-    assert!(maps.out.contains("t-SNE") && maps.err.contains("what the model fills in"), "{}", maps.err);
+    assert!(maps.out.contains("t-SNE") && maps.err.contains("filled in by the model"), "{}", maps.err);
 }
 
-/// Numbers that are categories, and texts that are numbers after all.
+/// Kinds of columns can be overridden.
 #[test]
 fn kinds_of_columns_can_be_chosen() {
     let (folder, ended) = trained_on(&people(), &["--categorical", "children,name", "--drop", "since"]);
@@ -307,7 +300,7 @@ fn kinds_of_columns_can_be_chosen() {
         ended.out
     );
     assert!(ended.out.contains("dropped       1: since") && !ended.err.contains("left out"), "{}", ended.err);
-    // By numbers, of a file of numbers, which then keeps the defaults of numbers.
+    // A column can be dropped by number. The defaults for plain numbers still apply.
     write(folder.path(), "rows.csv", table());
     let args = ["train", "rows.csv", "--drop", "1", "--epochs", "1", "-o", "rows.safetensors"];
     assert!(ae(folder.path(), &args).out.contains("dropped       1: height"));
@@ -315,7 +308,7 @@ fn kinds_of_columns_can_be_chosen() {
     assert_eq!((&info["config"]["scaler"], &info["layer_dims"][0]), (&"minmax".into(), &3.into()));
 }
 
-/// A file of nothing but numbers has no schema, and the model is what it always was.
+/// Files of numbers need no schema.
 #[test]
 fn files_of_numbers_have_no_schema() {
     let folder = trained();
@@ -327,7 +320,7 @@ fn files_of_numbers_have_no_schema() {
     write(folder.path(), "holes.csv", &holes);
     let refused = ae_with(folder.path(), &["train", "holes.csv"], b"", &[]);
     assert!(refused.err.contains("--missing mask leaves it out of the loss"), "{}", refused.err);
-    // Gaps of numbers are filled alone, too.
+    // In numbers, too, only missing cells are filled in.
     ae(
         folder.path(),
         &["train", "holes.csv", "--missing", "mask", "--epochs", "5", "-o", "holes.safetensors"],
@@ -338,7 +331,7 @@ fn files_of_numbers_have_no_schema() {
     assert_eq!(filled[2][3].parse::<f32>().unwrap(), known[2][3].parse::<f32>().unwrap());
 }
 
-/// Ranks of a table are no shares of 1, which a variational model would be trained on by another loss.
+/// Features scaled by rank are not confined to `[0, 1]`, so the loss of a variational model is not bce.
 #[test]
 fn variational_models_of_ranks() {
     let (folder, ended) = trained_on(&people(), &["--kind", "vae", "--scale", "quantile", "--epochs", "2"]);
@@ -347,7 +340,7 @@ fn variational_models_of_ranks() {
     assert_ne!(info["config"]["loss"], "bce");
 }
 
-/// A column that the model was trained on may name the rows too.
+/// A column that is a feature of the model can also be used as the label.
 #[test]
 fn labels_that_are_features() {
     let (folder, _) = trained_on(&people(), &[]);
@@ -362,7 +355,7 @@ fn labels_that_are_features() {
     assert_eq!([&labelled[1][1], &labelled[2][1]], ["baker", "smith"]);
 }
 
-/// A text among numbers is refused with what may help.
+/// The error about text among numbers names the flags that help.
 #[test]
 fn codes_among_numbers_have_a_way_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -392,7 +385,7 @@ fn numbers_of_rows_are_remarked() {
     assert!(!shuffled.contains("seems to"), "{shuffled}");
 }
 
-/// Which label a number is, and that there are none, is said.
+/// Formats of numbers: a remark says which label each number stands for, or that there are no labels.
 #[test]
 fn labels_in_files_of_numbers() {
     let (folder, _) = trained_on(&people(), &["--label", "trade"]);
@@ -403,21 +396,21 @@ fn labels_in_files_of_numbers() {
     assert!(encode("codes.parquet").contains("codes.parquet\n"));
 }
 
-/// A model whose encodings say nothing draws categories as often as they are in the rows.
+/// A collapsed variational model generates categories with their frequencies in the data.
 #[test]
 fn categories_are_drawn() {
     let mut text = "town,n\n".to_owned();
     (0..300).for_each(|i| text += &format!("{},{}\n", ["Aue", "Aue", "Bern"][i % 3], i % 10));
     let (folder, ended) =
         trained_on(&text, &["--kind", "vae", "--beta", "100", "--epochs", "60", "--learning-rate", "0.01"]);
-    assert!(ended.err.contains("encodings say next to nothing"), "{}", ended.err);
+    assert!(ended.err.contains("the encodings carry almost no information"), "{}", ended.err);
     let generate = |seed| ae(folder.path(), &["generate", MODEL, "--rows", "600", "--seed", seed]).out;
     let share = cells(&generate("1")).iter().filter(|row| row[0] == "Bern").count() as f64 / 600.0;
     assert!((share - 1.0 / 3.0).abs() < 0.1, "{share}");
     assert!(generate("1") == generate("1") && generate("1") != generate("2"));
 }
 
-/// Texts of digits stay what they are, in every format.
+/// Texts of digits keep their leading zeros, in every format.
 #[test]
 fn codes_keep_their_zeros() {
     let folder = tempfile::tempdir().unwrap();
@@ -432,18 +425,18 @@ fn codes_keep_their_zeros() {
     }
     let object = ae(at, &["reconstruct", "m.safetensors", "zip.csv", "--json"]).objects().remove(0);
     assert!(object["values"]["zip"].as_str().unwrap().starts_with("0100"), "{object}");
-    // A column of sums of money is said to be one.
+    // There is a remark on a column of amounts of money.
     let rows: String = (0..40).map(|i| format!("${i}.50,{}\n", i % 9)).collect();
     write(at, "sums.csv", format!("sum,a\n{rows}"));
     let ended = ae(at, &["train", "sums.csv", "--epochs", "1", "-o", "s.safetensors"]);
     assert!(ended.err.contains("such as '$0.50'"), "{}", ended.err);
-    // So are names of columns that may be none.
+    // There is one on column numbers that may be names.
     write(at, "numbered.csv", format!("0,1\n{}", "5,7\n6,9\n".repeat(20)));
     let ended = ae(at, &["train", "numbered.csv", "--epochs", "1", "-o", "n.safetensors"]);
-    assert!(ended.err.contains("--header takes it for their names"), "{}", ended.err);
+    assert!(ended.err.contains("--header reads it as column names"), "{}", ended.err);
 }
 
-/// A column's weight is that of all its features.
+/// A column's weight applies to all its features.
 #[test]
 fn columns_have_weights() {
     let folder = tempfile::tempdir().unwrap();
@@ -463,7 +456,7 @@ fn columns_have_weights() {
         };
         assert_eq!(weight, &Value::from(expected), "{name}");
     }
-    // Numbers without names are counted from 1; a file of settings says the same.
+    // Unnamed columns are numbered from 1; the flag works in a settings file too.
     write(at, "bare.csv", "1,2,3\n4,5,7\n2,1,0\n5,5,5\n");
     write(at, "settings.toml", "feature-weights = [\"3=2\", \"1=0\"]\nepochs = 1\n");
     ae(at, &["train", "bare.csv", "--config", "settings.toml", "-o", MODEL]);

@@ -1,41 +1,45 @@
-//! Generated images of curves, after the synthetic set of Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with
-//! Neural Networks", Science 313:504, 2006: a smooth curve from three random points, so that each image has six degrees of freedom
-//! although it has 784 pixels.
+//! Generated images of curves, after the synthetic dataset of Hinton & Salakhutdinov, "Reducing the
+//! Dimensionality of Data with Neural Networks", Science 313:504, 2006: each image shows a smooth curve
+//! through three random points, so it has six degrees of freedom although it has 784 pixels.
 //!
-//! How they drew the curves is not published, but what principal components leave of them is: 5.90 of squared error an image with 18
-//! (fig. 2A). Pen and margin are chosen so that these images are as hard to them.
+//! The paper does not say how its curves were drawn, but it gives the error that principal components
+//! leave: with 18 of them, a squared error of 5.90 per image (fig. 2A). Pen and margin are chosen so
+//! that these images are equally hard.
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::split::Rng;
 
-/// Pixels of a side.
+/// Pixels per side.
 const SIDE: usize = 28;
-/// Distance of the points from the edge of the image, as a share of its side: with it the whole curve stays inside.
+/// Distance of the points from the edge, as a fraction of the side: large enough to keep the whole curve
+/// inside.
 const MARGIN: f64 = 0.18;
-/// Distance from the curve, in pixels, from which on there is no ink.
+/// Distance from the curve, in pixels, at which the ink ends.
 const PEN: f64 = 3.0;
-/// Steps along the curve, which is nowhere faster than twice the diagonal of the area of the points, so that neighbouring steps
-/// are less than half a pixel apart.
+/// Steps along the curve. Its speed is at most twice the diagonal of the area of the points, so
+/// neighbouring steps are less than half a pixel apart.
 const STEPS: usize = 128;
-/// The most images of a set; they take 3.1 GB.
+/// Maximum number of images; they take 3.1 GB.
 const LIMIT: usize = 1_000_000;
 
-/// `rows` images of 28 x 28 pixels with values from 0 to 1: for each three points, uniform inside a margin, and the arc of a parabola
-/// that starts at the first, heads for the second and ends at the third (their quadratic Bézier curve), drawn with a soft round pen:
-/// ink `(1 - (d / 3)²)⁴` at a distance of `d` pixels.
+/// Generates `rows` images of 28 x 28 pixels with values from 0 to 1. Each image has three points,
+/// uniform inside a margin, and the parabolic arc that starts at the first, heads for the second and
+/// ends at the third (their quadratic Bézier curve), drawn with a soft round pen: ink `(1 - (d / 3)²)⁴`
+/// at a distance of `d` pixels.
 ///
-/// Each image depends on the seed and on its place alone, so fewer rows are the first ones of more.
+/// Each image depends only on the seed and its index, so a smaller dataset is a prefix of a larger one.
 ///
 /// # Errors
-/// [`DataError::BuiltIn`] unless there are 1 to 1,000,000 rows.
+/// [`DataError::BuiltIn`] unless `rows` is from 1 to 1,000,000.
 pub fn curves(rows: usize, seed: u64) -> Result<Dataset, DataError> {
     if !(1..=LIMIT).contains(&rows) {
         return Err(DataError::BuiltIn { location: format!("curves:{rows}:{seed}") });
     }
     let mut values = vec![0.0; rows * SIDE * SIDE];
     for (index, image) in values.chunks_exact_mut(SIDE * SIDE).enumerate() {
-        // Each image has a generator of its own, seeded by a value of the generator of the set.
+        // Each image has its own generator, seeded from the seed of the dataset and the index of the
+        // image.
         let mut seeds = Rng::new(seed ^ (index as u64).wrapping_mul(0xd134_2543_de82_ef95));
         draw(&mut Rng::new(seeds.next_u64()), image);
     }
@@ -49,7 +53,7 @@ fn draw(rng: &mut Rng, image: &mut [f32]) {
     let mut nearest = [f64::INFINITY; SIDE * SIDE];
     for step in 0..=STEPS {
         let t = step as f64 / STEPS as f64;
-        // Bernstein's polynomials of degree 2.
+        // The Bernstein polynomials of degree 2.
         let weights = [(1.0 - t) * (1.0 - t), 2.0 * t * (1.0 - t), t * t];
         let at = |axis: usize| weights[0] * p[axis] + weights[1] * q[axis] + weights[2] * r[axis];
         let (x, y) = (at(0), at(1));
@@ -81,7 +85,7 @@ mod tests {
         let curves = curves(64, 0).unwrap();
         assert!(curves.values().iter().all(|x| (0.0..=1.0).contains(x)));
         let inked = curves.values().iter().filter(|x| **x > 0.0).count() as f64 / 64.0;
-        assert!((50.0..250.0).contains(&inked), "{inked} pixels an image");
+        assert!((50.0..250.0).contains(&inked), "{inked} pixels per image");
         let hash = curves.values().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, x| {
             (hash ^ (x * 100.0).round() as u64).wrapping_mul(0x0100_0000_01b3)
         });

@@ -1,4 +1,4 @@
-//! Scanned digits: see `data/README.md` for where they are from.
+//! Scanned digits; `data/README.md` says where they come from.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,17 +7,17 @@ use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::labels::Labels;
 
-/// 64 pixels and the label of each row, as text, gzipped.
+/// Gzipped CSV: 64 pixels and the label per row.
 const PACKED: &[u8] = include_bytes!("../../data/digits.csv.gz");
 const PIXELS: usize = 64;
 
-/// 1,797 handwritten digits, 8 x 8 pixels with values from 0 to 16, labelled 0 to 9.
+/// Returns 1,797 handwritten digits of 8 x 8 pixels, with values from 0 to 16 and labels 0 to 9.
 ///
-/// Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998,
-/// doi 10.24432/C50P49, CC BY 4.0; the part that the scikit-learn package carries.
+/// Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning
+/// Repository, 1998, doi 10.24432/C50P49, CC BY 4.0; the part that ships with scikit-learn.
 ///
 /// # Errors
-/// None: the set is part of the program, and a test reads it.
+/// None in practice: the dataset is embedded in the program, and a test reads it.
 pub fn digits() -> Result<Dataset, DataError> {
     let malformed =
         |reason: String| DataError::Malformed { path: "digits".into(), format: "built-in", reason };

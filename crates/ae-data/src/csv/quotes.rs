@@ -1,30 +1,30 @@
-//! Quotes that are never closed, or closed in the midst of a cell. The parser takes what follows for text, whole rows with it; here they are
-//! errors that say where.
+//! Detects quotes that are never closed, or closed in the middle of a cell. The parser would take what
+//! follows, whole rows included, as text; here they are errors with a line number.
 
 use std::io::{self, Read};
 
-/// A stream of CSV that is looked through on its way.
+/// A CSV stream whose quotes are checked as it is read.
 pub(super) struct Quotes<R> {
     inner: R,
     delimiter: u8,
     state: State,
-    /// The byte before the next.
+    /// The byte before the next one.
     previous: u8,
     /// The line of the next byte.
     line: u64,
-    /// The line in which the last quoted cell begins.
+    /// The line on which the last quoted cell starts.
     opened: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// In no quoted cell.
+    /// Outside a quoted cell.
     Outside,
-    /// In a quoted cell.
+    /// Inside a quoted cell.
     Inside,
-    /// Behind a quote in one, which closes it unless another follows.
+    /// After a quote inside a quoted cell, which closes it unless another quote follows.
     Closed,
-    /// In the spaces behind.
+    /// In the spaces after a closed quote.
     Behind,
 }
 
@@ -46,7 +46,7 @@ impl<R> Quotes<R> {
                                 self.opened = self.line + lines(&bytes[..at]);
                                 State::Inside
                             }
-                            // One within a cell that is not quoted is a character like others.
+                            // A quote within an unquoted cell is an ordinary character.
                             state => state,
                         };
                         at + 1
@@ -58,7 +58,7 @@ impl<R> Quotes<R> {
                         b'\n' | b'\r' => State::Outside,
                         byte if byte == self.delimiter => State::Outside,
                         b' ' | b'\t' => State::Behind,
-                        _ => return Err(self.error("is followed by other text than a delimiter")),
+                        _ => return Err(self.error("is followed by text other than a delimiter")),
                     };
                     1
                 }
@@ -73,10 +73,10 @@ impl<R> Quotes<R> {
 
     fn error(&self, what: &str) -> io::Error {
         let Quotes { opened, line, .. } = self;
-        let end = if opened == line { String::new() } else { format!(" (it ends in line {line})") };
+        let end = if opened == line { String::new() } else { format!(" (and closed on line {line})") };
         let text = match self.state {
-            State::Inside => format!("the quote that opens in line {opened} {what}"),
-            _ => format!("the quoted cell that opens in line {opened}{end} {what}"),
+            State::Inside => format!("the quote opened on line {opened} {what}"),
+            _ => format!("the quoted cell opened on line {opened}{end} {what}"),
         };
         io::Error::new(io::ErrorKind::InvalidData, text)
     }
@@ -101,7 +101,7 @@ impl<R: Read> Read for Quotes<R> {
 mod tests {
     use super::*;
 
-    /// Reads so many bytes at a time.
+    /// Reads at most this many bytes at a time.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {
@@ -122,13 +122,13 @@ mod tests {
             ("a,b\n\"x\" ,2\n\"y\"\t\n", None),
             ("a,b\n\"\",2\n", None),
             ("", None),
-            ("a,b\n1,\"x\n2,y\n", Some("the quote that opens in line 2 is never closed")),
-            ("a,b\n1,2\n3,\"", Some("the quote that opens in line 3 is never closed")),
-            ("a,b\r\"x,2\r3,4\r", Some("the quote that opens in line 1 is never closed")),
-            ("a,b\n1,\"x\n2,\"y\"\n", Some("in line 2 (it ends in line 3) is followed by other text")),
-            ("a,b\n1,\"x\"y\n", Some("the quoted cell that opens in line 2 is followed by other text")),
-            ("a,b\n1,\"x\" \"y\"\n", Some("the quoted cell that opens in line 2 is followed")),
-            ("a,b\n\"1\"2,3\n", Some("the quoted cell that opens in line 2 is followed")),
+            ("a,b\n1,\"x\n2,y\n", Some("the quote opened on line 2 is never closed")),
+            ("a,b\n1,2\n3,\"", Some("the quote opened on line 3 is never closed")),
+            ("a,b\r\"x,2\r3,4\r", Some("the quote opened on line 1 is never closed")),
+            ("a,b\n1,\"x\n2,\"y\"\n", Some("on line 2 (and closed on line 3) is followed by text")),
+            ("a,b\n1,\"x\"y\n", Some("the quoted cell opened on line 2 is followed by text")),
+            ("a,b\n1,\"x\" \"y\"\n", Some("the quoted cell opened on line 2 is followed")),
+            ("a,b\n\"1\"2,3\n", Some("the quoted cell opened on line 2 is followed")),
         ];
         for (text, fault) in cases {
             for step in [1, 2, 3, 7, 100] {

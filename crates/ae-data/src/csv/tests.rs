@@ -16,7 +16,7 @@ fn labelled(name: &str) -> ReadOptions {
     ReadOptions { label: Some(name.to_owned()), ..ReadOptions::default() }
 }
 
-/// A text, and the values, features and names that it holds.
+/// Text, and the values, number of features and names that it holds.
 type Form<'a> = (&'a str, &'a [f32], usize, Option<&'a [&'a str]>);
 
 #[test]
@@ -76,11 +76,11 @@ fn only_wanted_columns_are_looked_at() {
         (rows.values(), rows.names().unwrap()),
         (&[1.0, 2.0, 3.0, 4.0][..], &["a".into(), "b".into()][..])
     );
-    // Of a file without one of them all are.
+    // If one of them is absent, all columns are read.
     assert!(parse_text(text, &wanted(&["a", "c"])).unwrap_err().contains("'Aue' is not a number"));
 }
 
-/// Of several columns a line of spaces is blank; of a single one it is a row.
+/// With several columns a line of spaces is blank; with a single one it is a row.
 #[test]
 fn empty_cells_of_a_single_column_are_rows() {
     let keep = ReadOptions { missing: Missing::Keep, ..ReadOptions::default() };
@@ -94,7 +94,7 @@ fn labels_are_a_column_by_name_or_number() {
     let cases: [(&str, &str, &[f32], &[&str]); 6] = [
         ("a,kind\n1,x\n2,y\n3,x\n", "kind", &[1.0, 2.0, 3.0], &["x", "y", "x"]),
         ("9,1\n8,2\n", "1", &[1.0, 2.0], &["9", "8"]),
-        // A text in every row of a column is no header.
+        // Text in every row of a column makes no header.
         ("5.1,3.5,setosa\n4.9,3,virginica\n", "3", &[5.1, 3.5, 4.9, 3.0], &["setosa", "virginica"]),
         ("1,no\n", "2", &[1.0], &["no"]),
         ("kind,2020\nx,1\ny,2\n", "kind", &[1.0, 2.0], &["x", "y"]),
@@ -124,11 +124,12 @@ fn what_rows_are_called_is_a_column_by_name_or_number() {
         );
         assert_eq!(rows.labels().unwrap().names(), ["x", "y"]);
     }
-    // Digits that no float holds stay as they are; a text above a number is no header in such a column.
+    // Digits beyond the precision of floats are kept; text above a number in this column makes no
+    // header.
     let rows = parse_text("A1,1\n9007199254740993,2\n", &called("1", None)).unwrap();
     assert_eq!((rows.values(), rows.row_title()), (&[1.0, 2.0][..], Some("id")));
     assert_eq!(rows.row_names().unwrap(), ["A1", "9007199254740993"]);
-    // Errors count the columns of the file.
+    // Errors count columns as in the file.
     let error = parse_text("u,v,1,2\nu,v,1,\n", &called("1", Some("2"))).unwrap_err();
     assert!(error.contains("row 2") && error.contains("column 4"), "{error}");
     let error = parse_text("a,b\n1,2\n", &called("a", Some("b"))).unwrap_err();
@@ -174,12 +175,12 @@ fn errors_say_where() {
         (
             "a,b\n1,red\n,\n3,blue\n",
             &auto,
-            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: leave it out of the file, or name it as the label or as what the rows are called",
+            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: remove it from the file, or use it as the label or for row names",
         ),
         (
             "a,b,c\n1,red,x\n",
             &labelled("c"),
-            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: leave it out of the file",
+            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: remove it from the file",
         ),
         ("a,b\n1,2\n3,4x\n", &auto, "t.csv: row 2 (line 3), column 'b': '4x' is not a number"),
         ("c,a\nx,4x\ny,2\n", &labelled("c"), "t.csv: row 1 (line 2), column 'a': '4x' is not a number"),
@@ -188,12 +189,12 @@ fn errors_say_where() {
         (
             "a;b\n1;2,5\n",
             &auto,
-            "t.csv: row 1 (line 2), column 'b': '2,5' is not a number; numbers have a decimal point and no separators of thousands",
+            "t.csv: row 1 (line 2), column 'b': '2,5' is not a number; numbers must have a decimal point and no thousands separators",
         ),
         (
             "1,5;2,5\n3,5;4,5\n",
             &auto,
-            "t.csv: row 1 (line 1), column 1: '1,5' is not a number; numbers have a decimal point and no separators of thousands",
+            "t.csv: row 1 (line 1), column 1: '1,5' is not a number; numbers must have a decimal point and no thousands separators",
         ),
         ("a,b\n1,\n,4\n", &auto, "t.csv: row 1, column 'b': the value is missing (2 in all)"),
         ("1,2\n3,NaN\n", &auto, "t.csv: row 2, column 2: the value is missing"),
@@ -225,7 +226,7 @@ fn other_encodings_are_refused() {
     }
 }
 
-/// A reader that hands over one byte at a time, as a slow pipe may.
+/// A reader that returns one byte at a time, as a slow pipe may.
 struct Slowly<'a>(&'a [u8]);
 
 impl Read for Slowly<'_> {
@@ -244,7 +245,7 @@ fn pipes_are_read_like_files() {
     assert_eq!((dataset.values(), dataset.names().unwrap()[0].as_str()), (&[1.0, 2.0][..], "a"));
 }
 
-/// More than the bytes that are looked at, with a record across their end.
+/// More bytes than are inspected, with a record across their end.
 #[test]
 fn long_files_are_read_whole() {
     let rows = 30_000;
@@ -256,8 +257,8 @@ fn long_files_are_read_whole() {
     assert_eq!(error, "t.csv: row 30001 (line 30001), column 2: 'x' is not a number");
 }
 
-/// Numbers are rounded once, to the nearest `f32`; the text lies just above the middle between 1 and its successor, and
-/// the nearest `f64` is that middle, which rounds to 1.
+/// Numbers are rounded once, to the nearest `f32`: this text lies just above the midpoint between 1 and
+/// its successor, and the nearest `f64` is that midpoint, which rounds to 1.
 #[test]
 fn numbers_are_rounded_once() {
     let dataset = parse_text("1.0000000596046447753906251\n", &ReadOptions::default()).unwrap();
@@ -300,7 +301,7 @@ fn no_bytes_cause_a_panic() {
             attempt(&bytes);
         }
     }
-    // One field of a few megabytes, closed or not, and as many cells in one row.
+    // One field of a few megabytes, closed or not, and a row of a million cells.
     for text in ["9".repeat(3_000_000), format!("\"{}", "a\n".repeat(1_500_000)), ",".repeat(1_000_000)] {
         attempt(text.as_bytes());
     }
@@ -316,7 +317,7 @@ fn a_label_that_looks_like_a_number_makes_no_header() {
 }
 
 proptest! {
-    /// What is written is what is read, to the bit.
+    /// Values read back bit for bit.
     #[test]
     fn tables_round_trip(
         bits in proptest::collection::vec(any::<u32>(), 1..60),
@@ -343,7 +344,7 @@ proptest! {
             missing: Missing::Keep,
             ..ReadOptions::default()
         };
-        // The delimiter is given: texts like these can hold another one more often than it.
+        // The delimiter is given, since texts like these may contain another candidate more often.
         let back = read(&out[..], Path::new("t.csv"), Some(delimiter), &options).unwrap();
         let canonical = |dataset: &Dataset| -> Vec<u32> {
             dataset.values().iter().map(|x| if x.is_nan() { 0x7fc0_0000 } else { x.to_bits() }).collect()

@@ -1,4 +1,4 @@
-//! Files as pixels, whatever their format, depth and colours.
+//! Decodes image files to pixels, whatever their format, bit depth and colours.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,16 +14,16 @@ use super::ImageSize;
 use super::resample::resample;
 use crate::error::DataError;
 
-/// Most bytes of an image, packed or unpacked: a small file may claim to be an immense image.
+/// Maximum size of an image in bytes, compressed or not: a small file may claim to hold a huge image.
 const MOST_BYTES: usize = 1 << 29;
 /// Longest side of a JPEG image.
 const JPEG_SIDE: usize = 65_535;
-/// Level of the lightest pixels.
+/// The level of white.
 const WHITE: f32 = 255.0;
-/// Levels of 16 bits for one of 8.
+/// 16-bit levels per 8-bit level.
 const FINER: f32 = 257.0;
 
-/// What is known of an image before it is unpacked.
+/// What is known about an image before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) height: usize,
@@ -61,7 +61,7 @@ enum Format {
     Jpeg,
 }
 
-/// Opens a file and looks at how it starts: names are often wrong about what is in a file.
+/// Opens a file and inspects its first bytes, since file names often lie about their content.
 fn open(path: &Path) -> Result<(BufReader<File>, Format), DataError> {
     let failed = |source| DataError::Io { path: path.to_owned(), source };
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
@@ -70,7 +70,7 @@ fn open(path: &Path) -> Result<(BufReader<File>, Format), DataError> {
         [] => return Err(malformed(path, "image", "the file is empty")),
         [0x89, b'P', b'N', b'G', ..] => Format::Png,
         [0xFF, 0xD8, ..] => Format::Jpeg,
-        _ => return Err(malformed(path, "image", "it starts as neither PNG nor JPEG does")),
+        _ => return Err(malformed(path, "image", "it is neither a PNG nor a JPEG file")),
     };
     Ok((file, format))
 }
@@ -79,7 +79,7 @@ fn malformed(path: &Path, format: &'static str, reason: impl ToString) -> DataEr
     DataError::Malformed { path: path.to_owned(), format, reason: reason.to_string() }
 }
 
-/// Refuses what would need too much memory.
+/// Rejects an image that would need too much memory.
 fn check_size(path: &Path, height: usize, width: usize, bytes_a_pixel: usize) -> Result<(), DataError> {
     let bytes = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(bytes_a_pixel));
     match bytes.is_some_and(|bytes| bytes <= MOST_BYTES) {
@@ -88,12 +88,12 @@ fn check_size(path: &Path, height: usize, width: usize, bytes_a_pixel: usize) ->
     }
 }
 
-/// An unpacked image.
+/// A decoded image.
 pub(super) struct Pixels {
     view: View,
-    /// Values of a pixel: grey, grey and opacity, three colours, three colours and opacity.
+    /// Values per pixel: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
     channels: usize,
-    /// Bytes of a value, the larger one first.
+    /// Bytes per value, big-endian.
     depth: usize,
     bytes: Vec<u8>,
 }
@@ -112,14 +112,14 @@ impl Pixels {
         self.view.shape()
     }
 
-    /// Writes the image at this size to `out` (zeros), and says whether it has a pixel with a colour.
+    /// Writes the image at this size to `out` (zeros) and returns whether any pixel has a colour.
     pub(super) fn scaled(&self, size: ImageSize, out: &mut [f32]) -> bool {
         let mut has_colour = false;
         resample(self.shape(), size, |y, line| has_colour |= self.line(y, size.channels, line), out);
         has_colour
     }
 
-    /// Writes a line with so many channels, and says whether it has a pixel with a colour.
+    /// Writes a line with this many channels and returns whether any pixel has a colour.
     fn line(&self, y: usize, channels: usize, out: &mut [f32]) -> bool {
         let mut has_colour = false;
         for (x, out) in out.chunks_exact_mut(channels).enumerate() {
@@ -129,7 +129,7 @@ impl Pixels {
                 [level, ..] => f32::from(*level),
                 [] => 0.0,
             };
-            // On white paper.
+            // Composited onto white.
             let opacity =
                 if self.channels.is_multiple_of(2) { value(self.channels - 1) / WHITE } else { 1.0 };
             let level = |channel| value(channel) * opacity + WHITE * (1.0 - opacity);
@@ -139,7 +139,7 @@ impl Pixels {
             };
             has_colour |= red != green || green != blue;
             match out {
-                // Written so that a grey pixel keeps its level to the bit.
+                // In this form a grey pixel keeps its level bit for bit.
                 [grey] => *grey = green + 0.299 * (red - green) + 0.114 * (blue - green),
                 out => out.copy_from_slice(&[red, green, blue]),
             }
@@ -148,19 +148,19 @@ impl Pixels {
     }
 }
 
-/// The way through stored pixels that is the way an image is looked at.
+/// The order in which stored pixels are visited so that the image is upright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct View {
     height: usize,
     width: usize,
     origin: isize,
-    /// Pixels from one line to the next, and from one place of a line to the next.
+    /// Pixels from one line to the next, and from one pixel of a line to the next.
     down: isize,
     across: isize,
 }
 
 impl View {
-    /// Of `height` lines of `width` pixels, turned as Exif's orientation (1 to 8) says.
+    /// Views `height` stored lines of `width` pixels in this Exif orientation (1 to 8).
     fn new(height: usize, width: usize, orientation: u8) -> View {
         let (h, w) = (height as isize, width as isize);
         let (origin, down, across) = match orientation {
@@ -190,7 +190,7 @@ type PngReader = png::Reader<BufReader<File>>;
 
 fn png_reader(path: &Path, file: BufReader<File>) -> Result<PngReader, DataError> {
     let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: MOST_BYTES });
-    // Palettes become colours, bits become bytes.
+    // Expands palettes to colours and packed bits to bytes.
     decoder.set_transformations(png::Transformations::EXPAND);
     decoder.read_info().map_err(|error| png_error(path, error))
 }
@@ -200,7 +200,7 @@ fn png_error(path: &Path, error: png::DecodingError) -> DataError {
         png::DecodingError::IoError(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
             DataError::Io { path: path.to_owned(), source }
         }
-        png::DecodingError::IoError(_) => malformed(path, "PNG", "it is cut short"),
+        png::DecodingError::IoError(_) => malformed(path, "PNG", "it is truncated"),
         error => malformed(path, "PNG", error),
     }
 }
@@ -219,7 +219,7 @@ fn png(path: &Path, file: BufReader<File>) -> Result<Pixels, DataError> {
     Ok(Pixels { view: View::new(height, width, 1), channels, depth, bytes })
 }
 
-/// What the segments before the pixels say.
+/// The contents of the segments before the pixels.
 struct JpegHead {
     height: usize,
     width: usize,
@@ -246,14 +246,14 @@ fn jpeg_decoder<T: ZByteReaderTrait>(file: T) -> JpegDecoder<T> {
     JpegDecoder::new_with_options(file, jpeg_options())
 }
 
-/// Damage is an error, not something to paint over.
+/// Strict mode: damage is an error, not something to paint over.
 fn jpeg_options() -> DecoderOptions {
     DecoderOptions::default().set_strict_mode(true).set_max_width(JPEG_SIDE).set_max_height(JPEG_SIDE)
 }
 
 fn jpeg_error(path: &Path, error: &DecodeErrors) -> DataError {
     match error {
-        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => malformed(path, "JPEG", "it is cut short"),
+        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => malformed(path, "JPEG", "it is truncated"),
         error => malformed(path, "JPEG", error.to_string().trim_matches('"')),
     }
 }
@@ -271,14 +271,15 @@ fn jpeg(path: &Path, file: BufReader<File>) -> Result<Pixels, DataError> {
     decoder.set_options(jpeg_options().jpeg_set_out_colorspace(colours));
     let mut bytes = vec![0; height * width * channels];
     decoder.decode_into(&mut bytes).map_err(|error| jpeg_error(path, &error))?;
-    // The decoder does not miss what is missing of the last lines.
+    // The decoder does not notice when the last lines are missing.
     if !ends(&packed) {
-        return Err(malformed(path, "JPEG", "it is cut short"));
+        return Err(malformed(path, "JPEG", "it is truncated"));
     }
     Ok(Pixels { view: head.view(), channels, depth: 1, bytes })
 }
 
-/// Whether there is an end of image after the segments: in front of it may be another, of a preview.
+/// Whether an end-of-image marker follows the segments. They may contain another one, that of a preview
+/// image.
 fn ends(packed: &[u8]) -> bool {
     let mut rest = packed.get(2..).unwrap_or_default();
     loop {
@@ -294,7 +295,7 @@ fn ends(packed: &[u8]) -> bool {
     }
 }
 
-/// The orientation, from 1 to 8, that Exif data say.
+/// Returns the orientation, from 1 to 8, stored in Exif data.
 fn orientation(exif: &[u8]) -> Option<u8> {
     const ORIENTATION: u32 = 0x0112;
     let is_little = exif.starts_with(b"II");
@@ -320,7 +321,7 @@ fn orientation(exif: &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
-    /// Two lines of three pixels, `abc` and `def`, as they are looked at.
+    /// Two lines of three pixels, `abc` and `def`, as they are displayed.
     #[test]
     fn views_turn_images() {
         let seen =

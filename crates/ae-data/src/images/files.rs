@@ -1,4 +1,4 @@
-//! Which files of a folder are images, and in which order.
+//! Finds the images of a folder and sorts them.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -6,19 +6,19 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::DataError;
 
-/// Endings of images.
+/// File extensions of images.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// The files of a folder.
 pub(super) struct Files {
-    /// Paths of images from the folder on, in their order.
+    /// Sorted paths of the images, relative to the folder.
     pub(super) paths: Vec<PathBuf>,
-    /// Files that are none.
+    /// Number of files that are not images.
     pub(super) others: usize,
 }
 
 impl Files {
-    /// Those of the folder and of the folders in it, at least one of them an image.
+    /// Lists the files of the folder and its subfolders, at least one of them an image.
     pub(super) fn below(folder: &Path) -> Result<Files, DataError> {
         let mut files = Files { paths: Vec::new(), others: 0 };
         files.add(folder, Path::new(""), &mut Vec::new())?;
@@ -29,16 +29,17 @@ impl Files {
         Ok(files)
     }
 
-    /// Adds what is in the folder `here`, which is at `inner` of that which is read; `above` are the folders on the way there.
+    /// Adds the files of the folder `here`, whose path relative to the root is `inner`; `above` are its
+    /// parent folders.
     fn add(&mut self, here: &Path, inner: &Path, above: &mut Vec<PathBuf>) -> Result<(), DataError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| DataError::Io { path, source }
         };
-        // Links may lead around in a circle.
+        // Links may form a cycle.
         let place = fs::canonicalize(here).map_err(failed(here))?;
         if above.contains(&place) {
-            let source = std::io::Error::other("a link to a folder that it is in");
+            let source = std::io::Error::other("a link to a parent folder");
             return Err(DataError::Io { path: here.to_owned(), source });
         }
         above.push(place);
@@ -52,7 +53,7 @@ impl Files {
             match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => self.add(&path, &inner.join(&name), above)?,
                 Err(source) if is_image => return Err(DataError::Io { path, source }),
-                // Not pipes and the like, which may never end.
+                // Reading from a pipe might never end.
                 Ok(found) if is_image && found.is_file() => self.paths.push(inner.join(&name)),
                 _ => self.others += 1,
             }
@@ -66,13 +67,13 @@ fn is_image(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// A path as a name, the same on every system.
+/// Returns a path as a name, the same on every system.
 pub(super) fn name(path: &Path) -> String {
     let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")
 }
 
-/// The first folder on the path to a file.
+/// Returns the top-level folder of a file, if it is in one.
 pub(super) fn class(path: &Path) -> Option<String> {
     let mut parts = path.components();
     match (parts.next(), parts.next()) {
@@ -81,7 +82,7 @@ pub(super) fn class(path: &Path) -> Option<String> {
     }
 }
 
-/// Part by part, and in a part numbers by their value.
+/// Compares paths component by component, with numbers in a component by value.
 fn in_order(a: &Path, b: &Path) -> Ordering {
     let text = |part: Component<'_>| part.as_os_str().to_string_lossy().into_owned();
     let (mut left, mut right) = (a.components(), b.components());
@@ -94,7 +95,7 @@ fn in_order(a: &Path, b: &Path) -> Ordering {
     }
 }
 
-/// Texts with runs of digits compared as numbers; a number with fewer zeros in front comes first.
+/// Compares texts with runs of digits as numbers; equal numbers with fewer leading zeros come first.
 fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     while let (Some(x), Some(y)) = (left.chars().next(), right.chars().next()) {
@@ -115,7 +116,7 @@ fn natural(a: &str, b: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| a.len().cmp(&b.len()))
 }
 
-/// The digits that a text starts with.
+/// Returns the digits at the start of a text.
 fn digits(text: &str) -> &str {
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     &text[..end]

@@ -1,11 +1,12 @@
-//! Scaling: lines come in one after the other, and are spread over the lines that they are part of.
+//! Scaling: lines arrive one by one and are added to the output lines that they contribute to.
 
 use super::ImageSize;
 
-/// Fractions of a level that scaled levels are rounded to: what should be equal, such as a white margin, then is.
+/// Scaled levels are rounded to multiples of 1 / `FRACTIONS`, so that equal areas, such as a white
+/// margin, stay equal.
 const FRACTIONS: f32 = 256.0;
 
-/// The pixels that one pixel is the mean of.
+/// The source pixels of an output pixel, and their weights in its mean.
 struct Taps {
     start: usize,
     weights: Vec<f32>,
@@ -17,7 +18,8 @@ impl Taps {
     }
 }
 
-/// For each of `to` pixels those of `from` that it is the mean of, weighted by a triangle as wide as two pixels, of the coarser side.
+/// For each of `to` pixels, returns the pixels out of `from` that it averages, weighted by a triangle
+/// that is two pixels of the coarser image wide.
 fn taps(from: usize, to: usize) -> Vec<Taps> {
     let scale = from as f64 / to as f64;
     let reach = scale.max(1.0);
@@ -33,7 +35,8 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
     (0..to).map(of).collect()
 }
 
-/// Scales an image of `height` x `width` pixels, whose line `y` is written by `line(y, pixels)`, to `size`, into `out` (zeros).
+/// Scales an image of `height` x `width` pixels to `size`, into `out` (zeros). `line(y, pixels)` writes
+/// line `y` of the image.
 pub(super) fn resample(
     (height, width): (usize, usize),
     size: ImageSize,
@@ -59,7 +62,7 @@ pub(super) fn resample(
         first += down[first..].iter().take_while(|taps| taps.end() <= y).count();
         let lines = out.chunks_exact_mut(size.width * channels).zip(&down).skip(first);
         for (to, taps) in lines.take_while(|(_, taps)| taps.start <= y) {
-            // Lines end in order, but for those that rounding makes one shorter.
+            // Lines end in ascending order, except where rounding makes one shorter.
             let Some(weight) = taps.weights.get(y - taps.start) else { continue };
             to.iter_mut().zip(&narrow).for_each(|(to, level)| *to += weight * level);
         }
@@ -80,12 +83,12 @@ mod tests {
 
     #[test]
     fn means_by_hand() {
-        // Halved: a pixel's triangle reaches over four, with weights 1, 3, 3, 1.
+        // Halved: the triangle of a pixel covers four, with weights 1, 3, 3, 1.
         let ramp: &[f32] = &[0.0, 8.0, 16.0, 24.0, 32.0, 40.0, 48.0, 56.0];
         assert_eq!(scaled(&[ramp], 1, 4)[1..3], [20.0, 36.0]);
-        // At the edge without the part beyond it: (3 * 0 + 3 * 8 + 16) / 7.
+        // At the edge, without the part beyond it: (3 * 0 + 3 * 8 + 16) / 7.
         assert!((scaled(&[ramp], 1, 4)[0] - 40.0 / 7.0).abs() < 1.0 / 256.0);
-        // Doubled: linear between the centres.
+        // Doubled: linear interpolation between the centres.
         assert_eq!(scaled(&[&[0.0, 16.0]], 1, 4), [0.0, 4.0, 12.0, 16.0]);
         assert_eq!(scaled(&[&[0.0], &[16.0]], 4, 1), [0.0, 4.0, 12.0, 16.0]);
         assert_eq!(scaled(&[&[0.0, 1.5], &[255.0, 7.0]], 2, 2), [0.0, 1.5, 255.0, 7.0]);
@@ -102,7 +105,7 @@ mod tests {
         }
     }
 
-    /// Turning an image over before or after makes no difference.
+    /// Rotating an image by 180° before or after scaling makes no difference.
     #[test]
     fn scaling_is_symmetric() {
         let image: Vec<Vec<f32>> =

@@ -1,4 +1,4 @@
-//! Images as files.
+//! Writes images to files.
 
 use std::io;
 use std::path::Path;
@@ -7,12 +7,12 @@ use super::ImageSize;
 use crate::atomic::write_whole;
 use crate::error::DataError;
 
-/// Writes an image, `[height * width * channels]`, as a PNG file of 8 bits, grey or of three colours. Levels are rounded, and those below 0
-/// and above 255 become these. The disk is not waited for.
+/// Writes an image, `[height * width * channels]`, as an 8-bit PNG file, grey or RGB. Levels are rounded
+/// and clamped to 0 to 255. Does not wait for the disk.
 ///
 /// # Errors
-/// [`DataError::ImageSize`] for a size that is none, [`DataError::Shape`] for another number of levels, [`DataError::Io`] otherwise; a file
-/// that was at `path` is then as it was.
+/// [`DataError::ImageSize`] for an invalid size, [`DataError::Shape`] for another number of levels,
+/// [`DataError::Io`] otherwise; an existing file at `path` is then unchanged.
 pub fn write_image(path: &Path, size: ImageSize, levels: &[f32]) -> Result<(), DataError> {
     size.check()?;
     let (Ok(height), Ok(width)) = (u32::try_from(size.height), u32::try_from(size.width)) else {

@@ -1,4 +1,4 @@
-//! Tables of texts in Parquet: columns of strings, booleans and numbers.
+//! Parquet as tables of text: columns of strings, booleans, numbers, dates and times.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -22,7 +22,8 @@ use crate::schema::{TimeForm, write_time};
 use crate::table::Table;
 use crate::text::{Parsed, is_missing, parse};
 
-/// Reads every column of a file as texts; nulls as empty ones, and so a column that cannot be read and is not wanted.
+/// Reads every column of a file as text. Nulls become empty cells, and so does a column that is neither
+/// readable nor wanted.
 pub(crate) fn read_texts(file: File, path: &Path, options: &ReadOptions) -> Result<Table, DataError> {
     guarded(path, || read_columns(file, path, options))
 }
@@ -54,7 +55,7 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Table,
     Ok(table)
 }
 
-/// The column of this index as texts, nulls as empty ones.
+/// Returns the column at this index as text, with nulls as empty cells.
 pub(super) fn column(
     reader: &SerializedFileReader<File>,
     path: &Path,
@@ -71,7 +72,8 @@ pub(super) fn column(
         let array = format!("column '{}'", descriptor.path().string());
         return Err(DataError::UnsupportedType { path: path.to_owned(), array, dtype });
     }
-    // Not by way of floating point: of whole numbers past 2^53, such as those that count rows of a large system, it does not hold all.
+    // Not via floating point, which does not hold every whole number beyond 2^53, such as the row ids of
+    // a large system.
     let is_whole =
         descriptor.physical_type() == PhysicalType::INT64 && (times.is_some() || unit == Some(1.0));
     let (mut texts, mut values) = (Vec::new(), Vec::new());
@@ -98,9 +100,9 @@ pub(super) fn column(
     Ok(texts)
 }
 
-/// How a column of dates or times counts from 1970 on.
+/// How a column of dates or times counts from 1970.
 struct Times {
-    /// Seconds of a count, or counts of a second, as a quotient of which one is 1.
+    /// Seconds per count, as a fraction (numerator, denominator), one of which is 1.
     seconds: (i64, i64),
     form: TimeForm,
 }
@@ -130,7 +132,8 @@ impl Times {
         }
     }
 
-    /// The text of a count, with as many digits behind the second as it takes; of none, an empty one.
+    /// Returns the text of a count, with as many fractional digits of a second as it needs; empty if
+    /// there is no count.
     fn text_of(&self, count: &str) -> String {
         let Ok(count) = count.parse::<i64>() else { return String::new() };
         let (seconds, counts) = self.seconds;
@@ -161,8 +164,8 @@ fn text_of(x: f64, stored: PhysicalType) -> String {
     }
 }
 
-/// Writes columns whose known cells are all whole numbers of 64 bits as these, other numbers as doubles, and all else as strings; missing
-/// cells as nulls.
+/// Writes columns of which all known cells are 64-bit whole numbers as such, other numeric columns as
+/// doubles and all others as strings. Missing cells become nulls.
 pub(crate) fn write_texts(table: &Table, out: impl Write + Send) -> io::Result<()> {
     write_columns(table, out).map_err(io::Error::other)
 }
@@ -209,12 +212,12 @@ fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetErr
     Ok(())
 }
 
-/// Of each cell whether it is there, and the values of those that are.
+/// Returns for each cell whether it is present, and the values of those that are.
 fn levels<T>(cells: Vec<Option<T>>) -> (Vec<i16>, Vec<T>) {
     (cells.iter().map(|cell| i16::from(cell.is_some())).collect(), cells.into_iter().flatten().collect())
 }
 
-/// The cells of a column, none where they are missing.
+/// The cells of a column; `None` where they are missing.
 #[derive(Debug, PartialEq)]
 enum Cells {
     Whole(Vec<Option<i64>>),
@@ -223,8 +226,8 @@ enum Cells {
 }
 
 impl Cells {
-    /// As numbers where they read back as what they are: not texts, not codes such as `007`, and not whole numbers that a double would show with other
-    /// digits.
+    /// Converts a column to numbers if these read back as they are written: not text, not codes such as
+    /// `007`, and not whole numbers that a double would show with other digits.
     fn of(table: &Table, column: usize) -> Cells {
         fn all<'a, T>(
             texts: impl Iterator<Item = &'a str>,
@@ -233,7 +236,7 @@ impl Cells {
             let cell = |text: &str| if is_missing(text) { Some(None) } else { number(text).map(Some) };
             texts.map(cell).collect()
         }
-        // Of nothing but missing cells nobody knows.
+        // A column of only missing cells could hold anything; it is written as doubles.
         let whole = |text: &str| text.parse().ok().filter(|x: &i64| x.to_string() == text);
         let number = |text: &str| match parse(text.as_bytes()) {
             Parsed::Number(_) | Parsed::TooLarge => text.parse().ok().filter(|x| keeps_digits(text, *x)),
@@ -246,7 +249,8 @@ impl Cells {
     }
 }
 
-/// Whether a number has the same digits as the double `x` that it becomes, as far as whole ones go. Those of a float do, however large it is.
+/// Whether `text` keeps its digits as the double `x`: it must have no leading zeros, and a whole number
+/// beyond 2^53 must print as the same digits, as one written from a float does.
 fn keeps_digits(text: &str, x: f64) -> bool {
     const EXACT: u128 = 1 << f64::MANTISSA_DIGITS;
     let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();

@@ -1,4 +1,4 @@
-//! From tables to features and back: the one way in and the one way out.
+//! Encodes tables as features and decodes features to tables; nothing else converts between the two.
 
 use std::collections::HashMap;
 
@@ -8,35 +8,35 @@ use crate::error::DataError;
 use crate::table::Table;
 use crate::text::{Parsed, is_missing, is_number_of_some_kind, parse, parse_boolean, shown};
 
-/// A table as features, and what was odd about it.
+/// A table encoded as features, and what did not match the schema.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Encoded {
-    /// `[rows, features]`, missing values as NaN, with the labels that were asked for.
+    /// `[rows, features]`, with missing values as NaN, and with labels if requested.
     pub rows: Dataset,
-    /// Texts that the schema does not know, by column.
+    /// Texts unknown to the schema, by column.
     pub unknown: Vec<Unknown>,
-    /// Columns of the table that the schema does not know, which are left out.
+    /// Columns of the table that are unknown to the schema; they are ignored.
     pub unexpected: Vec<String>,
-    /// Whether the table has no names, so that columns were taken by their order.
+    /// Whether columns were matched by position because the table has no names.
     pub by_position: bool,
 }
 
-/// Texts of a column that the schema does not know.
+/// Texts of a column that are unknown to the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unknown {
     /// The column.
     pub column: String,
-    /// Cells with such a text.
+    /// Number of cells with such a text.
     pub cells: usize,
-    /// The first one.
+    /// The first such text.
     pub example: String,
 }
 
-/// Where the columns of a schema are in a table.
+/// Positions of the columns of a schema in a table.
 struct Places {
-    /// Of every column with features.
+    /// The position of every column that has features.
     features: Vec<usize>,
     label: Option<usize>,
     unexpected: Vec<String>,
@@ -44,14 +44,16 @@ struct Places {
 }
 
 impl Schema {
-    /// The rows of a table as features. Columns are found by their names, in any order, or by position in a table without names.
-    /// `label` is the column, by name or by number from 1, that becomes labels. A missing cell is NaN in all features of its column; a
-    /// category that the schema does not know is 0 in all of them.
+    /// Encodes the rows of a table as features. Columns are matched by name, in any order, or by
+    /// position if the table has no names. `label` is the column, by name or by number from 1, that
+    /// becomes labels. A missing cell is NaN in all features of its column; an unknown category is 0 in
+    /// all of them, and an unknown text of a boolean column is NaN.
     ///
     /// # Errors
-    /// [`DataError::Columns`] for columns that are missing, [`DataError::NoNames`] for a table without names of another number of columns,
-    /// [`DataError::NotThere`] for a label that is not there, [`DataError::NotANumber`], [`DataError::TooLarge`] and
-    /// [`DataError::NotATime`].
+    /// [`DataError::Columns`] for missing columns, [`DataError::NoNames`] for a table without names and
+    /// with another number of columns, [`DataError::NotThere`] for a label column that does not exist,
+    /// and [`DataError::NotANumber`], [`DataError::TooLarge`] or [`DataError::NotATime`] for a cell that
+    /// does not fit its column.
     pub fn encode(&self, table: &Table, label: Option<&str>) -> Result<Encoded, DataError> {
         let places = self.places(table, label)?;
         let width = self.width();
@@ -74,7 +76,7 @@ impl Schema {
     fn places(&self, table: &Table, label: Option<&str>) -> Result<Places, DataError> {
         let label = label.map(|label| table.find(label)).transpose()?;
         let Some(names) = table.names() else {
-            // The whole table that the schema was made of, or its columns with features alone.
+            // Either all columns that the schema was inferred from, or only those that have features.
             let all = self.columns.iter().enumerate().filter(|(_, column)| column.width() > 0);
             let all: Vec<usize> = all.map(|(index, _)| index).collect();
             let beside: Vec<usize> = (0..table.columns()).filter(|index| Some(*index) != label).collect();
@@ -90,7 +92,8 @@ impl Schema {
             return Ok(Places { features, label, unexpected: Vec::new(), by_position: true });
         };
         let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
-        // Labels may be a feature too: a map is coloured by a column that the model has learnt.
+        // The label column may also be a feature: a plot may be coloured by a column that the model was
+        // trained on.
         let place = |column: &Column| places.get(column.name.as_str()).copied();
         let found: Vec<Option<usize>> = self.features().map(place).collect();
         let unexpected: Vec<String> = names
@@ -109,8 +112,9 @@ impl Schema {
         Ok(Places { features: found.into_iter().flatten().collect(), label, unexpected, by_position: false })
     }
 
-    /// Rows of features as a table of the columns that have features, with the labels, where there are any, as a last column. Numbers
-    /// have the digits behind the point that they came with, categories are the ones with the largest value, and NaN is an empty cell.
+    /// Decodes rows of features to a table of the columns that have features, with the labels, if any,
+    /// as the last column. Numbers are rounded to the digits after the decimal point that the column
+    /// came with, a category is the one with the largest value, and NaN becomes an empty cell.
     ///
     /// # Errors
     /// [`DataError::Shape`] for rows of another width.
@@ -136,17 +140,17 @@ impl Schema {
         Table::new(names, &columns)
     }
 
-    /// The table as it is, with what `rows` say in the place of missing cells. `rows` are those of the table, in its order; columns
-    /// without features stay as they are.
+    /// Fills the missing cells of `table` with the decoded values of `rows`, which are its rows in the
+    /// same order. Known cells and columns without features stay as they are.
     ///
     /// # Errors
-    /// As [`Schema::encode`], [`DataError::Shape`] for rows of another width, [`DataError::Count`] for other rows than those of the
-    /// table.
+    /// Those of [`Schema::encode`] for the columns, [`DataError::Shape`] for rows of another width,
+    /// [`DataError::Count`] for another number of rows.
     pub fn fill(&self, table: &Table, label: Option<&str>, rows: &Dataset) -> Result<Table, DataError> {
         self.check_width(rows)?;
         if rows.rows() != table.rows() {
             let (expected, got) = (table.rows(), rows.rows());
-            return Err(DataError::Count { what: "rebuilt rows", of: "rows", expected, got });
+            return Err(DataError::Count { what: "reconstructed rows", of: "rows", expected, got });
         }
         let places = self.places(table, label)?;
         let mut fills = vec![None; table.columns()];
@@ -161,18 +165,19 @@ impl Schema {
         }))
     }
 
-    /// Cells of columns with features that are missing: those that [`Schema::fill`] fills.
+    /// Counts the missing cells of columns that have features, which are those that [`Schema::fill`]
+    /// fills.
     ///
     /// # Errors
-    /// As [`Schema::encode`] for a table without the columns.
+    /// Those of [`Schema::encode`] for the columns.
     pub fn missing_cells(&self, table: &Table, label: Option<&str>) -> Result<usize, DataError> {
         let places = self.places(table, label)?;
         let of_column = |place: &usize| table.column(*place).filter(|text| is_missing(text)).count();
         Ok(places.features.iter().map(of_column).sum())
     }
 
-    /// Values of features summed up by column, `[rows, columns with features]`: of squared errors, the error of each column. NaN counts
-    /// as 0.
+    /// Sums values of features by column, `[rows, columns with features]`: for squared errors, this is
+    /// the error of each column. NaN counts as 0.
     ///
     /// # Errors
     /// [`DataError::Shape`] for rows of another width.
@@ -199,7 +204,7 @@ impl Schema {
 }
 
 impl Column {
-    /// The text that the values of its features stand for; empty for NaN.
+    /// Decodes the values of its features to text; empty for NaN.
     pub fn text_of(&self, values: &[f32]) -> String {
         let first = f64::from(values.first().copied().unwrap_or(f32::NAN));
         if first.is_nan() {
@@ -216,13 +221,13 @@ impl Column {
         }
     }
 
-    /// The number or the seconds from the first time that a feature's value stands for.
+    /// Decodes a feature to the number, or to the seconds since the earliest time.
     pub fn value_of(&self, feature: f64) -> f64 {
         self.quantiles.as_ref().map_or(feature, |quantiles| quantiles.value(feature))
     }
 }
 
-/// The place of the largest value, the first of several.
+/// Returns the index of the largest value, the first among equals.
 fn largest(values: &[f32]) -> usize {
     let better = |best: usize, at: usize| if values[at] > values[best] { at } else { best };
     (1..values.len()).fold(0, better)
@@ -233,7 +238,7 @@ fn number_text(x: f64, decimals: Option<u8>) -> String {
         Some(digits) => format!("{x:.*}", usize::from(digits)),
         None => (x as f32).to_string(),
     };
-    // No zero with a sign.
+    // No negative zero.
     match text.strip_prefix('-') {
         Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.to_owned(),
         _ => text,
@@ -250,7 +255,7 @@ struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// Converts the column; returns the texts that it does not know.
+    /// Converts the column and returns the texts that are unknown.
     fn convert(self, column: &Column) -> Result<Option<Unknown>, DataError> {
         let levels: HashMap<&str, usize> = match &column.kind {
             Kind::Categorical { levels } => levels.iter().map(String::as_str).zip(0..).collect(),
@@ -276,7 +281,7 @@ impl Cells<'_> {
                 }
                 Kind::Categorical { .. } if levels.contains_key(text) => features[levels[text]] = 1.0,
                 _ => {
-                    // Of yes and no neither: nothing is known.
+                    // Neither yes nor no.
                     if matches!(column.kind, Kind::Boolean { .. }) {
                         features.fill(f32::NAN);
                     }
@@ -299,7 +304,7 @@ fn number(table: &Table, row: usize, place: usize) -> Result<f32, DataError> {
         Parsed::TooLarge => Err(DataError::TooLarge { path, row, column, value: shown(text.as_bytes()) }),
         Parsed::Text => {
             let hint = if is_number_of_some_kind(text.as_bytes()) {
-                "; numbers have a decimal point and no separators of thousands".to_owned()
+                "; numbers must have a decimal point and no thousands separators".to_owned()
             } else {
                 String::new()
             };

@@ -1,4 +1,4 @@
-//! Texts drawn from what a model makes of their columns.
+//! Draws texts at random with the probabilities that a model predicts.
 
 use super::{Kind, Schema};
 use crate::dataset::Dataset;
@@ -6,9 +6,11 @@ use crate::error::DataError;
 use crate::split::Rng;
 
 impl Schema {
-    /// The rows `[rows, features]` with each category drawn from the values of its column, in proportion to those above 0, and each yes
-    /// or no with its value as its chance: what a decoder that was trained with squared errors or cross-entropy says is how likely each text
-    /// is. [`Schema::decode`] alone takes the likeliest, and rare ones never come up. Numbers and times stay. The same seed draws the same.
+    /// Samples the categorical and boolean columns of `rows`, `[rows, features]`: each category in
+    /// proportion to the positive values of its column, each yes with its value as the probability. A
+    /// decoder trained with squared error or cross-entropy predicts how likely each text is;
+    /// [`Schema::decode`] alone takes the likeliest, so that rare ones never occur. Numbers and times
+    /// stay as they are. The same seed gives the same result.
     ///
     /// # Errors
     /// [`DataError::Shape`] for rows of another width.
@@ -38,7 +40,8 @@ impl Schema {
     }
 }
 
-/// Leaves a 1 at one of the values, drawn in proportion to those above 0, and 0 elsewhere; all as they are if none is.
+/// Sets one of the values to 1, drawn in proportion to the positive ones, and the others to 0. Leaves
+/// them as they are if none is positive.
 fn draw_one(values: &mut [f32], rng: &mut Rng) {
     let weight = |x: f32| f64::from(x.max(0.0));
     let total: f64 = values.iter().map(|x| weight(*x)).sum();

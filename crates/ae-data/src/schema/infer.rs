@@ -1,4 +1,4 @@
-//! Finding out what the columns of a table hold.
+//! Infers what the columns of a table hold.
 
 use std::collections::BTreeSet;
 
@@ -7,50 +7,51 @@ use crate::error::DataError;
 use crate::table::Table;
 use crate::text::{Parsed, is_missing, is_number_of_some_kind, parse, parse_boolean};
 
-/// Most texts of a column of categories that nobody asked for.
+/// Maximum number of categories of a column that is inferred to be categorical.
 const MAX_LEVELS: usize = 256;
-/// Most texts of a column of categories.
+/// Maximum number of categories of a column that the caller declares categorical.
 const MAX_CHOSEN: usize = 10_000;
-/// Known cells from which a column may be one of identifiers.
+/// Minimum number of known cells for mostly distinct texts to be identifiers.
 const FEW: usize = 10;
-/// Most digits behind a point that are kept.
+/// Maximum number of digits kept after the decimal point.
 const MAX_DECIMALS: usize = 9;
 
-/// What is known about columns beforehand, each by its name or its number from 1.
+/// What the caller knows about columns, each given by name or by number from 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
-    /// Columns of categories, whatever they look like.
+    /// Categorical columns, whatever they look like.
     pub categorical: Vec<String>,
-    /// Columns of numbers.
+    /// Numeric columns.
     pub numeric: Vec<String>,
     /// Columns to leave out.
     pub drop: Vec<String>,
-    /// The column of labels, which are never features.
+    /// The label column, which is never a feature.
     pub label: Option<String>,
 }
 
 impl Wishes {
-    /// Whether there is one that is not about labels.
+    /// Whether any column other than the label is given.
     pub fn has_columns(&self) -> bool {
         !(self.categorical.is_empty() && self.numeric.is_empty() && self.drop.is_empty())
     }
 }
 
 impl Schema {
-    /// What each column of a table holds, by the cells that are not missing:
+    /// Infers what each column of a table holds from the cells that are not missing:
     ///
     /// | cells | column |
     /// |---|---|
-    /// | at least half are numbers | numbers |
+    /// | at least half are numbers | numeric |
     /// | `true` and `false`, or `yes` and `no`, in any case | boolean |
     /// | dates, or dates with times | times |
-    /// | at least ten and more than half of them different, or more than 256 different ones | identifiers, dropped |
-    /// | other texts | categories |
+    /// | at least ten, more than half of them distinct; or more than 256 distinct | identifiers, dropped |
+    /// | other texts | categorical |
     /// | none | dropped |
     ///
     /// # Errors
-    /// [`DataError::NotThere`] for a wish about a column that is not there, [`DataError::ChosenTwice`] for two wishes about one,
-    /// [`DataError::TooManyLevels`], and [`DataError::NoFeatures`] if no column is left.
+    /// [`DataError::NotThere`] for a wish about a column that does not exist, [`DataError::ChosenTwice`]
+    /// for two wishes about one column, [`DataError::TooManyLevels`] for a column declared categorical
+    /// with too many distinct texts, and [`DataError::NoFeatures`] if no column is left.
     pub fn infer(table: &Table, wishes: &Wishes) -> Result<Schema, DataError> {
         let chosen = Chosen::of(table, wishes)?;
         let mut columns = Vec::with_capacity(table.columns());
@@ -80,7 +81,7 @@ enum Choice {
     Label,
 }
 
-/// What was chosen for each column.
+/// The caller's choice for each column.
 struct Chosen(Vec<Option<Choice>>);
 
 impl Chosen {
@@ -129,7 +130,7 @@ fn kind_of(table: &Table, column: usize) -> Result<Kind, DataError> {
     if times == cells {
         let parsed = known(table, column).filter_map(time::parse).min_by_key(|(seconds, _)| *seconds);
         if let Some((origin, first)) = parsed {
-            // Dates among times are midnights.
+            // Dates among times stand for midnight.
             let with_time = known(table, column).filter_map(time::parse).find(|(_, form)| form.has_time());
             return Ok(Kind::Time { form: with_time.map_or(first, |(_, form)| form), origin });
         }
@@ -153,7 +154,7 @@ fn categories(table: &Table, column: usize, most: usize) -> Result<Kind, DataErr
     Ok(Kind::Categorical { levels: levels.into_iter().map(str::to_owned).collect() })
 }
 
-/// The two texts of a boolean column, as they come first; one that does not come is made like the other.
+/// Returns the first text for no and for yes; one that does not occur is spelled like the other.
 fn boolean(table: &Table, column: usize) -> Kind {
     let first = |wanted: bool| known(table, column).find(|text| parse_boolean(text) == Some(wanted));
     let (no, yes) = (first(false), first(true));
@@ -179,7 +180,8 @@ fn opposite(text: &str) -> String {
     }
 }
 
-/// Most digits behind the point; none where they are too many, or numbers have exponents.
+/// Returns the maximum number of digits after the decimal point; `None` if there are too many, or
+/// numbers have exponents.
 fn decimals(table: &Table, column: usize) -> Option<u8> {
     let mut most = 0;
     for text in known(table, column) {

@@ -1,16 +1,17 @@
-//! Values by their rank: a monotone map to normal scores that has an inverse.
+//! Maps values by their rank: a monotone, invertible map to normal scores.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// Most knots of a map that are as many ranks apart; towards either end there are more, at half the distance of the one before each.
+/// Maximum number of knots that are equally many ranks apart. Towards either end there are more, each at
+/// half the distance of the one before.
 const KNOTS: usize = 64;
 
-/// A strictly rising, piecewise linear map of values to normal scores: the value below which a share `p` of the others are becomes
-/// `Φ⁻¹(p)`, so that a column of any distribution has about mean 0 and deviation 1, and no value is far out but one that is far outside
-/// what was seen. Equal values share the middle of their ranks. Beyond the ends the map goes on with its mean slope, so that it
-/// has an inverse everywhere.
+/// A strictly increasing, piecewise linear map from values to normal scores: the `p`-quantile becomes
+/// `Φ⁻¹(p)`. A column of any distribution then has a mean of about 0 and a standard deviation of about
+/// 1, and only values far outside the range seen are extreme. Equal values share the middle of their
+/// ranks. Beyond both ends the map continues with its mean slope, so it is invertible everywhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantiles {
@@ -19,7 +20,7 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    /// The map of these values, of which NaN are left out.
+    /// Creates the map from these values, without those that are NaN or infinite.
     pub fn of(values: impl IntoIterator<Item = f32>) -> Quantiles {
         let mut sorted: Vec<f32> = values.into_iter().filter(|x| x.is_finite()).collect();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -41,17 +42,17 @@ impl Quantiles {
         map
     }
 
-    /// The score of a value.
+    /// Returns the score of a value.
     pub fn score(&self, value: f64) -> f64 {
         interpolate(&self.values, &self.scores, value)
     }
 
-    /// The value that has this score.
+    /// Returns the value that has this score.
     pub fn value(&self, score: f64) -> f64 {
         interpolate(&self.scores, &self.values, score)
     }
 
-    /// Whether it is a map: as many scores as values, all finite and strictly rising.
+    /// Whether the map is valid: as many scores as values, all finite and strictly increasing.
     pub(super) fn is_sound(&self) -> bool {
         let rises = |x: &[f64]| x.iter().all(|x| x.is_finite()) && x.windows(2).all(|pair| pair[0] < pair[1]);
         !self.values.is_empty()
@@ -61,8 +62,8 @@ impl Quantiles {
     }
 }
 
-/// The ranks of the knots among so many values, rising: without those in the tails the outermost values, however far apart, would have nearly
-/// the same score.
+/// Returns the ranks of the knots among `count` values, ascending. Without those in the tails, the
+/// outermost values would have nearly the same score, however far apart they are.
 fn ranks(count: usize) -> BTreeSet<usize> {
     let Some(last) = count.checked_sub(1) else { return BTreeSet::new() };
     let even = (0..KNOTS).map(|knot| knot * last / (KNOTS - 1));
@@ -71,7 +72,8 @@ fn ranks(count: usize) -> BTreeSet<usize> {
     even.chain(halves.flat_map(|rank| [rank, last - rank])).collect()
 }
 
-/// `y` at `at` of the line through the points `(x, y)`, which goes on beyond them with its mean slope; slope 1 for a single point.
+/// Interpolates `y` at `at` on the line through the points `(x, y)`, which continues beyond them with
+/// its mean slope, or with slope 1 for a single point.
 fn interpolate(x: &[f64], y: &[f64], at: f64) -> f64 {
     let last = x.len() - 1;
     let line = |from: usize, through: [usize; 2]| {
@@ -86,7 +88,8 @@ fn interpolate(x: &[f64], y: &[f64], at: f64) -> f64 {
     }
 }
 
-/// `Φ⁻¹(p)` for `p` in (0, 1), to a relative error of 1.15e-9: the rational approximation of Peter Acklam (2003).
+/// `Φ⁻¹(p)` for `p` in (0, 1), to a relative error of 1.15e-9: Peter Acklam's rational approximation
+/// (2003).
 fn normal_quantile(p: f64) -> f64 {
     const A: [f64; 6] = [
         -3.969683028665376e1,
@@ -135,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// `scipy.stats.norm.ppf`
+    /// Expected values from `scipy.stats.norm.ppf`.
     #[test]
     fn quantiles_of_the_normal_distribution() {
         for (p, expected) in [
@@ -168,7 +171,7 @@ mod tests {
         let variance = scores.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1000.0;
         assert!(mean.abs() < 0.05 && (variance - 1.0).abs() < 0.1, "{mean} {variance}");
         assert!(map.values.len() <= 2 * KNOTS);
-        // Of the heaviest tails, too, the outermost values have scores of their own.
+        // Even with the heaviest tails, the outermost values have distinct scores.
         let cauchy = |share: f64| (std::f64::consts::PI * (share - 0.5)).tan();
         let map = Quantiles::of((0..20_000).map(|i| cauchy((f64::from(i) + 0.5) / 20_000.0) as f32));
         for (share, score) in [(0.99, 2.326), (0.995, 2.576), (0.999, 3.090), (0.001, -3.090)] {

@@ -59,7 +59,7 @@ fn what_tells_rows_apart_is_dropped() {
     let kept =
         table(&[("id", &ids), ("ab", &two), ("none", &["NaN"; 12]), ("mostly", &odd), ("one", &["z"; 12])]);
     assert_eq!(kinds(&infer(&kept)), ["identifier", "categorical", "empty", "numeric", "categorical"]);
-    // Few rows tell nothing.
+    // Few rows are no evidence.
     let few = kept.select_rows(&[0, 1, 2]);
     assert_eq!(kinds(&infer(&few))[0], "categorical");
     let wishes = |categorical: &[&str], drop: &[&str], label: Option<&str>| Wishes {
@@ -73,8 +73,8 @@ fn what_tells_rows_apart_is_dropped() {
     assert_eq!((schema.width(), schema.label()), (12 + 2 + 1, Some("ab")));
     for (wishes, says) in [
         (wishes(&["height"], &[], None), "no column 'height'"),
-        (wishes(&["id"], &["id"], None), "'id' was given two kinds"),
-        (wishes(&["ab"], &[], Some("ab")), "'ab' was given two kinds"),
+        (wishes(&["id"], &["id"], None), "'id' is given two roles"),
+        (wishes(&["ab"], &[], Some("ab")), "'ab' is given two roles"),
         (wishes(&[], &["id", "ab", "none", "mostly", "one"], None), "no column is left"),
     ] {
         let error = Schema::infer(&kept, &wishes).unwrap_err().to_string();
@@ -82,7 +82,7 @@ fn what_tells_rows_apart_is_dropped() {
     }
 }
 
-/// A column of numbers, and one of so many rows and different texts.
+/// A column of numbers, and one with this many distinct texts, both with this many rows.
 fn with_texts(different: usize, rows: usize) -> Table {
     let texts = (0..rows).map(|row| format!("text {}", row % different)).collect();
     Table::new(vec!["size".to_owned(), "text".to_owned()], &[vec!["1".to_owned(); rows], texts]).unwrap()
@@ -111,7 +111,7 @@ fn categories_that_are_asked_for_have_a_limit_too() {
     assert_eq!(width(10_000).unwrap(), 10_001);
     assert_eq!(
         width(10_001).unwrap_err().to_string(),
-        "the table: column 'text' has 10001 different texts: categories are at most 10000"
+        "the table: column 'text' has 10001 distinct values; a categorical column can have at most 10000"
     );
 }
 
@@ -138,7 +138,7 @@ fn digits_behind_the_point_are_counted_up_to_nine() {
     assert_eq!(exponents.columns()[0].text_of(&[0.1]), "0.1");
 }
 
-/// Of yes and no only one comes: the other is written like it.
+/// If only one of yes and no occurs, the other is spelled like it.
 #[test]
 fn booleans_of_one_text_have_another() {
     for (text, other) in [
@@ -184,7 +184,7 @@ fn tables_come_back() {
     }
 }
 
-/// Values between those of the table become what is nearest to them.
+/// Values in between become the nearest ones of their column.
 #[test]
 fn rebuilt_values_are_of_their_columns() {
     let schema = infer(&mixed());
@@ -229,9 +229,9 @@ fn order_of_columns_does_not_matter_but_names_do() {
     let other = table(&[("b", &["y"]), ("c", &["1"])]);
     assert_eq!(
         schema.encode(&other, None).unwrap_err().to_string(),
-        "the table: columns 'a', 'kind' are missing; not expected: 'c'"
+        "the table: columns 'a', 'kind' are missing; unexpected: 'c'"
     );
-    // Labels may be features too.
+    // The label column may also be a feature.
     let labelled = schema.encode(&turned, Some("b")).unwrap().rows;
     assert_eq!(labelled.values(), encoded.rows.values());
     assert_eq!(labelled.labels().unwrap().name_of(0), Some("y"));
@@ -266,9 +266,9 @@ fn texts_that_nobody_knows() {
     assert_eq!(said, [("colour", 2, "green"), ("open", 1, "maybe")]);
     for (column, text, says) in [
         (0, "x", "row 1, column 'size': 'x' is not a number"),
-        (0, "1,5", "numbers have a decimal point and no separators of thousands"),
+        (0, "1,5", "numbers must have a decimal point and no thousands separators"),
         (0, "1e39", "does not fit a 32-bit float"),
-        (3, "yesterday", "row 1, column 'since': 'yesterday' is no date or time"),
+        (3, "yesterday", "row 1, column 'since': 'yesterday' is not a date or time"),
     ] {
         let wrong = new.replaced(|row, at, _| (row == 0 && at == column).then(|| text.to_owned()));
         let error = schema.encode(&wrong, None).unwrap_err().to_string();
@@ -292,11 +292,11 @@ fn schemas_are_written_and_read_and_checked() {
     assert_eq!(serde_json::from_str::<Schema>(&json).unwrap(), schema);
     assert!(json.contains(r#"{"name":"colour","kind":{"categorical":{"levels":["blue","red"]}}}"#), "{json}");
     for (from, to, says) in [
-        (r#"["blue","red"]"#, r#"["red","blue"]"#, "not in order"),
+        (r#"["blue","red"]"#, r#"["red","blue"]"#, "not sorted"),
         (r#"["blue","red"]"#, "[]", "no levels"),
         (r#""name":"count""#, r#""name":"size""#, "two columns are named 'size'"),
-        (r#""values":[0.0,1.0,3.0]"#, r#""values":[0.0,1.0,1.0]"#, "do not rise"),
-        (r#""values":[0.0,1.0,3.0]"#, r#""values":[0.0,1.0]"#, "do not rise"),
+        (r#""values":[0.0,1.0,3.0]"#, r#""values":[0.0,1.0,1.0]"#, "not strictly increasing"),
+        (r#""values":[0.0,1.0,3.0]"#, r#""values":[0.0,1.0]"#, "not strictly increasing"),
     ] {
         assert!(json.contains(from), "{from} in {json}");
         let error = serde_json::from_str::<Schema>(&json.replacen(from, to, 1)).unwrap_err().to_string();
@@ -317,7 +317,8 @@ fn quantiles_are_undone_on_the_way_out() {
 }
 
 proptest! {
-    /// Whatever texts a table holds: a schema is found or an error, and what it encodes decodes to what encodes the same.
+    /// Whatever texts a table holds: if a schema can be inferred, decoding and encoding again gives the
+    /// same features.
     #[test]
     fn any_table_comes_back(
         cells in prop::collection::vec(

@@ -22,7 +22,7 @@ pub enum TimeForm {
 }
 
 impl TimeForm {
-    /// Whether there are hours in it.
+    /// Whether it includes a time of day.
     pub(super) fn has_time(self) -> bool {
         !matches!(self, TimeForm::Date | TimeForm::Dots)
     }
@@ -30,9 +30,10 @@ impl TimeForm {
 
 const DAY: i64 = 86_400;
 
-/// The seconds since 1970 that a text stands for, and how it is written: `2024-05-01`, alone or followed by a space or `T`, and
-/// `12:30`, `12:30:00` or `12:30:00.5`, perhaps with the zone that it is a time of, `Z`, `+02:00` or `+0200`; or `01.05.2024`, alone or
-/// followed by a space and such a time without a zone. Fractions of a second are left out.
+/// Returns the seconds since 1970 that a text stands for, and its form. The text is `2024-05-01`, alone
+/// or followed by a space or `T` and `12:30`, `12:30:00` or `12:30:00.5`, optionally with a time zone,
+/// `Z`, `+02:00`, `+0200` or `+02`; or it is `01.05.2024`, alone or followed by a space and such a time
+/// without a zone. Fractions of a second are dropped.
 pub(super) fn parse(text: &str) -> Option<(i64, TimeForm)> {
     let (date, rest) = text.split_at_checked(10)?;
     let dotted = numbers(date, '.', [2, 2, 4]).map(|[day, month, year]| [year, month, day]);
@@ -65,12 +66,12 @@ pub(super) fn parse(text: &str) -> Option<(i64, TimeForm)> {
         }
         _ => numbers(time, ':', [2, 2, 2])?,
     };
-    // A leap second is the next one.
+    // A leap second counts as the next second.
     let fine = hours < 24 && minutes < 60 && seconds <= 60;
     fine.then_some((days + 3600 * hours + 60 * minutes + seconds - ahead.unwrap_or(0), form))
 }
 
-/// A time without its zone, and how many seconds the clocks of that are ahead of UTC; none where no zone is said.
+/// Splits a time from its zone, returned as the offset from UTC in seconds; `None` if there is no zone.
 fn zone(time: &str) -> Option<(&str, Option<i64>)> {
     if let Some(time) = time.strip_suffix('Z') {
         return Some((time, Some(0)));
@@ -92,7 +93,7 @@ fn zone(time: &str) -> Option<(&str, Option<i64>)> {
     fine.then_some((time, Some(if offset.starts_with('-') { -ahead } else { ahead })))
 }
 
-/// Whole numbers of so many digits each.
+/// Parses whole numbers with exactly this many digits each.
 fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i64; N]> {
     let mut found = [0; N];
     let mut parts = text.split(separator);
@@ -104,7 +105,8 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
     parts.next().is_none().then_some(found)
 }
 
-/// The text of seconds since 1970, of the nearest day where the form has no time; years outside 0 to 9999 are the nearest of these.
+/// Formats seconds since 1970, rounded to the nearest day if the form has no time. Years are clamped to
+/// 0 to 9999.
 pub(crate) fn write(seconds: i64, form: TimeForm) -> String {
     let seconds = match form {
         TimeForm::Date | TimeForm::Dots => {
@@ -139,14 +141,14 @@ fn days_of(year: i64, month: i64) -> i64 {
 
 /// Days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`).
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March, so that the leap day is their last.
+    // Years start in March, so that the leap day is the last day.
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Year, month and day of days since 1970-01-01 (`civil_from_days` of the same source).
+/// Year, month and day from days since 1970-01-01 (`civil_from_days` of the same source).
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -179,7 +181,8 @@ mod tests {
             let whole = if text.len() == 16 { format!("{text}:00") } else { text.to_owned() };
             assert_eq!(write(seconds, form), whole);
         }
-        // A feature is a number of single precision, which is seconds away from a day's beginning centuries after the first.
+        // Features are single-precision numbers, so centuries after the first date they are seconds away
+        // from the start of a day.
         for (seconds, text) in
             [(-300, "1970-01-01"), (43_199, "1970-01-01"), (43_200, "1970-01-02"), (86_300, "1970-01-02")]
         {

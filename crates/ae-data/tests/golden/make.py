@@ -1,4 +1,4 @@
-"""Makes the golden files of this folder: python make.py, with numpy and pyarrow."""
+"""Creates the golden files in this folder. Run `python make.py`; needs numpy and pyarrow."""
 import datetime as dt
 import gzip
 import struct
@@ -54,7 +54,7 @@ pq.write_table(pa.table({
     "ns": pa.array(moments, pa.timestamp("ns")),
     "utc": pa.array(moments, pa.timestamp("us", tz="UTC")),
 }), "times.parquet")
-# Whole numbers that no float holds.
+# Whole numbers that floats cannot represent.
 pq.write_table(pa.table({
     "signed": pa.array([2**53 + 1, -(2**63), None], pa.int64()),
     "unsigned": pa.array([2**64 - 1, 0, 1], pa.uint64()),
@@ -62,7 +62,7 @@ pq.write_table(pa.table({
 }), "whole.parquet")
 pq.write_table(pa.table({"m": pa.array([125, -50], pa.int32()).cast(pa.decimal128(10, 0))}), "decimal.parquet",
                store_decimal_as_integer=True)
-# Whole numbers of 32 and 64 bits, and bytes.
+# Stored as 32-bit and 64-bit whole numbers, and as bytes.
 prices = pa.table({
     "small": pa.array([Decimal("12.34"), Decimal("-0.05"), None], pa.decimal128(9, 2)),
     "large": pa.array([Decimal("99999999.99"), Decimal("-99999999.99"), Decimal("2.5")], pa.decimal128(10, 2)),

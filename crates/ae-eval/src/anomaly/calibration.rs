@@ -1,24 +1,24 @@
 //! From scores to decisions: thresholds and p-values.
 //!
-//! A row is flagged where its score is at least the threshold, as everywhere in this crate.
+//! As everywhere in this crate, a row is flagged if its score is at least the threshold.
 
 use crate::error::EvalError;
 
-/// The scores of rows that are known, or taken, to be normal.
+/// The scores of rows that are known or assumed to be normal.
 ///
-/// The scores that a detector gives its own training rows are somewhat too low; for p-values that hold what they promise, use rows
-/// that it has not seen.
+/// A detector's scores of its own training rows are somewhat too low; for valid p-values use rows that
+/// it has not seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
-    /// Rising.
+    /// Ascending.
     scores: Vec<f64>,
 }
 
 impl Calibration {
-    /// The calibration by these scores.
+    /// Creates a calibration from these scores.
     ///
     /// # Errors
-    /// [`EvalError::NoScores`], [`EvalError::NanScore`].
+    /// [`EvalError::NoScores`] without scores, [`EvalError::NanScore`] if one is NaN.
     pub fn new(mut scores: Vec<f64>) -> Result<Calibration, EvalError> {
         if scores.is_empty() {
             return Err(EvalError::NoScores);
@@ -30,12 +30,12 @@ impl Calibration {
         Ok(Calibration { scores })
     }
 
-    /// The scores, rising.
+    /// The scores in ascending order.
     pub fn scores(&self) -> &[f64] {
         &self.scores
     }
 
-    /// The score below which `percent` of 100 calibration scores are, linear between two of them (`numpy.percentile`).
+    /// The given percentile of the calibration scores, interpolated linearly as by `numpy.percentile`.
     ///
     /// # Errors
     /// [`EvalError::Share`] unless `percent` is from 0 to 100.
@@ -48,12 +48,14 @@ impl Calibration {
         let place = percent / 100.0 * (self.scores.len() - 1) as f64;
         let (low, share) = (place.floor() as usize, place.fract());
         let (a, b) = (self.scores[low], self.scores[(low + 1).min(self.scores.len() - 1)]);
-        // Also where both are infinite.
+        // The second condition also avoids NaN where both are infinite.
         if share == 0.0 || a == b { a } else { a + share * (b - a) }
     }
 
-    /// The score from which on rows are flagged so that of rows like these about `100 - percent` of 100 are:
-    /// [`percentile`](Calibration::percentile), but where more than that are tied there, the next larger score; above all where there is none.
+    /// A threshold that flags about `100 - percent` percent of rows like these.
+    ///
+    /// This is the [`percentile`](Calibration::percentile), except where ties there would flag more
+    /// rows: then it is the next larger score, or just above the largest if there is none.
     ///
     /// # Errors
     /// As [`percentile`](Calibration::percentile).
@@ -62,7 +64,7 @@ impl Calibration {
         Ok(self.threshold_at(percent))
     }
 
-    /// [`threshold`](Calibration::threshold) of a percentile that is one.
+    /// [`threshold`](Calibration::threshold) for a percentile that is known to be valid.
     pub(super) fn threshold_at(&self, percent: f64) -> f64 {
         let threshold = self.at(percent);
         let rows = self.scores.len();
@@ -75,9 +77,13 @@ impl Calibration {
         self.scores.get(above).copied().unwrap_or(threshold.next_up())
     }
 
-    /// The conformal p-value of a score, `(1 + #{calibration scores ≥ score}) / (1 + #{calibration scores})` (Vovk et al. 2005; for
-    /// outliers Bates et al. 2023, eq. 2). If the row is of the kind of the calibration rows, it is at most p with probability at
-    /// most p; flagging rows with a p-value of at most p thus gives at most a share p of false alarms on average. 1 for NaN.
+    /// The conformal p-value of a score,
+    /// `(1 + #{calibration scores ≥ score}) / (1 + #{calibration scores})`; 1 for NaN (Vovk et al. 2005;
+    /// for outliers Bates et al. 2023, eq. 2).
+    ///
+    /// For a row of the same kind as the calibration rows, the p-value is at most p with probability at
+    /// most p. Flagging rows whose p-value is at most p therefore gives a false-alarm rate of at most p
+    /// on average.
     pub fn p_value(&self, score: f64) -> f64 {
         let below = self.scores.partition_point(|other| !(*other >= score));
         let at_least = if score.is_nan() { self.scores.len() } else { self.scores.len() - below };
@@ -89,18 +95,19 @@ fn check_percentile(percent: f64) -> Result<(), EvalError> {
     if (0.0..=100.0).contains(&percent) {
         return Ok(());
     }
-    Err(EvalError::Share { what: "a percentile", value: percent, allowed: "from 0 to 100" })
+    Err(EvalError::Share { what: "the percentile", value: percent, allowed: "from 0 to 100" })
 }
 
-/// The threshold that flags `share` of these scores, rounded to whole rows, and rows that are tied with the last one; infinite where
-/// that is none.
+/// The threshold that flags the fraction `share` of these scores, rounded to whole rows, and any rows
+/// tied with the last of them; infinite if that rounds to no row.
 ///
 /// # Errors
-/// [`EvalError::Share`] unless `share` is above 0 and at most 1; [`EvalError::NoScores`], [`EvalError::NanScore`].
+/// [`EvalError::Share`] unless `share` is above 0 and at most 1; [`EvalError::NoScores`] without scores,
+/// [`EvalError::NanScore`] if one is NaN.
 pub fn contamination_threshold(scores: &[f64], share: f64) -> Result<f64, EvalError> {
     if !(share > 0.0 && share <= 1.0) {
         let allowed = "above 0 and at most 1";
-        return Err(EvalError::Share { what: "a share of anomalies", value: share, allowed });
+        return Err(EvalError::Share { what: "the fraction of anomalies", value: share, allowed });
     }
     let sorted = Calibration::new(scores.to_vec())?.scores;
     let flagged = (share * sorted.len() as f64).round() as usize;
@@ -141,7 +148,7 @@ mod tests {
         assert_eq!((flagged(&tied_at_the_end, 99.0), flagged(&tied_at_the_end, 80.0)), (0, 20));
         tied_at_the_end[0] = 2.0;
         assert_eq!(flagged(&tied_at_the_end, 90.0), 1);
-        // Without ties it is the percentile.
+        // Without ties the threshold is the percentile.
         for rows in [1, 2, 3, 99, 100, 101, 1000] {
             let scores: Vec<f64> = (0..rows).map(f64::from).collect();
             let calibration = Calibration::new(scores).unwrap();
@@ -161,7 +168,7 @@ mod tests {
         assert_eq!(calibration.p_value(f64::NAN), 1.0);
     }
 
-    /// The promise: on rows of the same kind, a share of at most p has a p-value of at most p.
+    /// The guarantee: of rows of the same kind, at most a fraction p has a p-value of at most p.
     #[test]
     fn false_alarms_are_as_promised() {
         let (mut alarms, rounds) = (0, 4000);
@@ -172,7 +179,7 @@ mod tests {
             alarms += usize::from(Calibration::new(scores).unwrap().p_value(score) <= 0.1);
         }
         let share = alarms as f64 / rounds as f64;
-        // 19 scores: exactly 0.1 in expectation; four standard deviations.
+        // With 19 scores the expectation is exactly 0.1; the bound is four standard deviations.
         assert!((share - 0.1).abs() < 4.0 * (0.09f64 / rounds as f64).sqrt(), "{share}");
     }
 
@@ -193,7 +200,7 @@ mod tests {
             scores.iter().filter(|score| **score >= threshold).count()
         };
         assert_eq!((flagged(0.1), flagged(0.2), flagged(1.0), flagged(0.01)), (1, 2, 10, 0));
-        // Of two rows that are tied, both.
+        // Both of two tied rows.
         assert_eq!(flagged(0.3), 4);
         for wrong in [0.0, -0.1, 1.1, f64::NAN] {
             assert!(matches!(contamination_threshold(&scores, wrong), Err(EvalError::Share { .. })));

@@ -1,4 +1,4 @@
-//! The detector: what it is made of, fitting and scoring.
+//! The detector: its settings, fitting and scoring.
 
 mod file;
 
@@ -11,47 +11,55 @@ use super::parts::{self, Part, Tools};
 use crate::error::EvalError;
 use ae_data::threads;
 
-/// Rows of an update of the detector's own models.
+/// Rows per update of the detector's own models.
 const BATCH: usize = 64;
-/// Values of an encoding of the detector's own models.
+/// Encoding dimension of the detector's own models.
 const WIDTH: usize = 64;
-/// Noise that they are trained with, in standard deviations of the features.
+/// Standard deviation of their training noise, in standard deviations of the features.
 const NOISE: f64 = 0.5;
-/// Percentile of the calibration that the threshold is until another is set.
+/// Percentile of the calibration scores that is the default threshold.
 const PERCENTILE: f64 = 99.0;
-/// Rows that are scored together.
+/// Rows scored together.
 const BLOCK: usize = 4096;
-/// The least value of a part that counts in an ensemble, as a share of its median in training: a row that is the same as one of the
-/// training rows shall not have the last word.
+/// Lower bound of a part's value in the ensemble, as a fraction of its median in training, so that a row
+/// identical to a training row (at distance 0) does not decide the score alone.
 const FLOOR: f64 = 1e-3;
 
-/// What a score is. All are the higher the more anomalous; `x̂` is the reconstruction of `x`, on scaled features.
+/// The score that a detector computes for each row; the higher, the more anomalous. `x̂` is the
+/// reconstruction of `x`, on scaled features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Score {
     /// `Σ_features (x̂ - x)²`
     Error,
-    /// `Σ_features (x̂ - x)² / v`, with `v` the mean squared error of the feature in training and a hundredth of the mean of these over
-    /// all features, which keeps one that is rebuilt exactly from deciding alone.
+    /// `Σ_features (x̂ - x)² / v`, where `v` is the feature's mean squared error in training plus a
+    /// hundredth of the mean of these over all features. The addition keeps a feature that is
+    /// reconstructed exactly from dominating.
     StandardisedError,
-    /// `rᵀ C⁻¹ r` with the residuals `r = x̂ - x` and their second moments `C` in training, with as much added to their diagonal.
+    /// `rᵀ C⁻¹ r`, with residuals `r = x̂ - x` and their second moments `C` in training. A hundredth of
+    /// the mean of its diagonal is added to the diagonal of `C`.
     Mahalanobis,
-    /// The mean distance to the [`Settings::neighbours`] nearest training rows, in standardised features.
+    /// The mean distance to the [`Settings::neighbours`] nearest training rows, in standardised
+    /// features.
     InputNeighbours,
-    /// The same between encodings.
+    /// The same, between encodings.
     LatentNeighbours,
-    /// `Σ_levels Σ_features (x̂ - x)²` over denoising autoencoders, one for each of [`Settings::noise`].
+    /// `Σ_levels Σ_features (x̂ - x)²` over denoising autoencoders, one for each level of
+    /// [`Settings::noise`].
     Denoising,
-    /// The geometric mean of several of these as distances, each over its median in training: 1 is usual, 2 twice as far away as usual.
-    /// Distances to neighbours in standardised features, the same with values compressed to `sign z ln(1 + |z|)`, and
-    /// between encodings. It is the default because it was the best over many data sets (`cargo xtask experiments adbench`); most of what it
-    /// finds is found by the neighbours.
+    /// The geometric mean of three neighbour distances, each divided by its median in training: 1 is
+    /// typical, 2 is twice as far away as typical.
+    ///
+    /// The distances are between standardised features, between the same compressed to
+    /// `sign z ln(1 + |z|)`, and between encodings. This is the default because it was the best over
+    /// many data sets (`cargo xtask experiments adbench`); neighbours in standardised features alone
+    /// find most of the same anomalies.
     #[default]
     Ensemble,
 }
 
 impl Score {
-    /// Every score.
+    /// All scores.
     pub const ALL: [Score; 7] = [
         Score::Error,
         Score::StandardisedError,
@@ -62,7 +70,7 @@ impl Score {
         Score::Ensemble,
     ];
 
-    /// Its name, as commands spell it.
+    /// The name of the score, as spelled on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Score::Error => "error",
@@ -76,24 +84,25 @@ impl Score {
     }
 }
 
-/// How a detector is made. The defaults are what was measured to be good on data sets of all kinds; there is nothing to
-/// adapt to a set of its own.
+/// Settings of a detector. The defaults were measured to work well on data sets of all kinds; they need
+/// no tuning for a particular one.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// What its scores are.
+    /// The score that the detector computes.
     pub score: Score,
-    /// Neighbours whose distances are averaged; at least 1.
+    /// Number of nearest neighbours whose distances are averaged; at least 1.
     pub neighbours: usize,
-    /// Most training rows that neighbours are looked for in, drawn at random; at least 2. Searching takes time in proportion.
+    /// Maximum number of training rows to search for neighbours, drawn at random; at least 2. The time
+    /// of a search is proportional to it.
     pub reference_rows: usize,
-    /// Updates in training a model, of 64 rows each; at least 1.
+    /// Updates when training a model, each on 64 rows; at least 1.
     pub updates: usize,
-    /// Standard deviations of the noise that [`Score::Denoising`] trains with, in those of the features.
+    /// Noise levels for [`Score::Denoising`], in standard deviations of the features.
     pub noise: Vec<f64>,
-    /// Seed of weights, noise and draws of rows.
+    /// Seed of the weights, the noise and the sampling of rows.
     pub seed: u64,
-    /// Threads; all cores where there is none. Results do not depend on it.
+    /// Number of threads; `None` means all cores. Results do not depend on it.
     pub threads: Option<usize>,
 }
 
@@ -111,38 +120,39 @@ impl Default for Settings {
     }
 }
 
-/// Tells rows that are unlike the rows it was fitted on.
+/// Scores rows by how much they differ from the rows it was fitted on.
 #[derive(Debug)]
 pub struct Detector {
     score: Score,
     tools: Tools,
     parts: Vec<Part>,
-    /// The rows that the parts are made of.
+    /// The rows that the parts were computed from.
     reference: Dataset,
-    /// Median of each part in training, above zero.
+    /// Median of each part in training, positive.
     typical: Vec<f64>,
     training_scores: Vec<f64>,
     calibration: Calibration,
     threshold: f64,
 }
 
-/// What scores come from, before it is measured on the rows of the reference.
+/// What scores are computed from, before anything is measured on the reference rows.
 struct Sources {
     score: Score,
     /// At least 1.
     neighbours: usize,
     threads: usize,
     model: Autoencoder,
-    /// Those of other levels of noise.
+    /// Models of the other noise levels.
     others: Vec<Autoencoder>,
 }
 
 impl Detector {
-    /// Fits a detector, with autoencoders of its own, to `rows`, which should hold few anomalies or none.
+    /// Trains autoencoders on `rows`, which should hold few or no anomalies, and fits a detector.
     ///
     /// # Errors
-    /// [`EvalError::TooFewRows`] for less than two rows, [`EvalError::Setting`], [`EvalError::Model`] for rows that cannot be
-    /// learnt from, or what reading them returns.
+    /// [`EvalError::TooFewRows`] for fewer than two rows, [`EvalError::Setting`] for a setting that is
+    /// out of range, [`EvalError::Model`] for rows that a model cannot learn from, or an error from
+    /// reading them.
     pub fn fit(settings: &Settings, rows: &dyn BatchSource) -> Result<Detector, EvalError> {
         settings.check()?;
         let training = parts::sample(rows, settings.updates.saturating_mul(BATCH), settings.seed)?;
@@ -156,8 +166,8 @@ impl Detector {
                 Autoencoder::new(settings.config(training.features(), training.rows(), sigma)?)?;
             model.set_threads(settings.threads)?;
             match model.fit(&training, &mut []) {
-                // With noise the loss of a handful of rows may jump tenfold from one epoch to the next, which is no divergence; what is
-                // beyond any of standardised features is.
+                // With noise, the loss on a handful of rows may jump tenfold between epochs without
+                // diverging; only a loss beyond any that standardised features can have is divergence.
                 Err(ae_model::Error::Diverged { loss, .. }) if loss < 1e6 => {}
                 history => drop(history?),
             }
@@ -168,10 +178,11 @@ impl Detector {
         Detector::assemble(settings, model, others, rows)
     }
 
-    /// The detector of a trained model, by the rows it was trained on or others like them.
+    /// Creates a detector from a trained model and the rows it was trained on, or similar ones.
     ///
     /// # Errors
-    /// As [`Detector::fit`], and [`EvalError::Setting`] for [`Score::Denoising`], which needs models of its own.
+    /// As [`Detector::fit`], and [`EvalError::Setting`] for [`Score::Denoising`], which needs models of
+    /// its own.
     pub fn with_model(
         settings: &Settings,
         model: Autoencoder,
@@ -179,7 +190,7 @@ impl Detector {
     ) -> Result<Detector, EvalError> {
         settings.check()?;
         if settings.score == Score::Denoising {
-            let allowed = "another than denoising for a model that is trained already";
+            let allowed = "other than denoising for a model that is already trained";
             return Err(EvalError::Setting { field: "the score", allowed });
         }
         Detector::assemble(settings, model, Vec::new(), rows)
@@ -218,44 +229,45 @@ impl Detector {
         })
     }
 
-    /// What its scores are.
+    /// The score that the detector computes.
     pub fn score(&self) -> Score {
         self.score
     }
 
-    /// The model that errors and encodings come from (of several denoising models, the first).
+    /// The model that errors and encodings come from; of several denoising models, the first.
     pub fn model(&self) -> &Autoencoder {
         &self.tools.model
     }
 
-    /// The rows it was fitted on, [`Settings::reference_rows`] of them at most.
+    /// The rows the detector was fitted on, at most [`Settings::reference_rows`].
     pub fn reference(&self) -> &Dataset {
         &self.reference
     }
 
-    /// The scores of [`reference`](Detector::reference), none of these rows its own neighbour.
+    /// The scores of the [`reference`](Detector::reference) rows, where no row is its own neighbour.
     pub fn training_scores(&self) -> &[f64] {
         &self.training_scores
     }
 
-    /// The scores that thresholds and p-values come from: [`training_scores`](Detector::training_scores), until there are others.
+    /// The scores that thresholds and p-values come from; initially the
+    /// [`training_scores`](Detector::training_scores).
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
     }
 
-    /// Takes thresholds and p-values from these scores: of normal rows that neither the detector nor its model has seen, best. The threshold
-    /// becomes that of the 99th percentile.
+    /// Sets the scores that thresholds and p-values come from, preferably of normal rows that neither
+    /// the detector nor its model has seen, and resets the threshold to their 99th percentile.
     pub fn set_calibration(&mut self, calibration: Calibration) {
         self.threshold = calibration.threshold_at(PERCENTILE);
         self.calibration = calibration;
     }
 
-    /// The score from which on a row counts as an anomaly.
+    /// The threshold: rows that score at least this count as anomalies.
     pub fn threshold(&self) -> f64 {
         self.threshold
     }
 
-    /// Sets the threshold, which files keep.
+    /// Sets the threshold, which is saved with the detector.
     ///
     /// # Errors
     /// [`EvalError::Setting`] for NaN.
@@ -267,10 +279,10 @@ impl Detector {
         Ok(())
     }
 
-    /// Threads that it works with; all cores for `None`. Results do not depend on it.
+    /// Sets the number of threads; `None` means all cores. Results do not depend on it.
     ///
     /// # Errors
-    /// [`EvalError::Model`] for a number of threads that cannot be.
+    /// [`EvalError::Model`] for zero threads, or if they cannot be started.
     pub fn set_threads(&mut self, threads: Option<usize>) -> Result<(), EvalError> {
         for model in std::iter::once(&mut self.tools.model).chain(&mut self.tools.others) {
             model.set_threads(threads)?;
@@ -279,16 +291,18 @@ impl Detector {
         Ok(())
     }
 
-    /// The score of each row. Rows are read and scored a block at a time; a score that overflows is infinite, never NaN.
+    /// The score of each row. Rows are read and scored a block at a time; a score that overflows is
+    /// infinite, never NaN.
     ///
     /// # Errors
-    /// [`EvalError::Model`] for rows of another width or with other names of columns, and values that are not finite, or what reading them returns.
+    /// [`EvalError::Model`] for rows of another width or with other column names, or values that are not
+    /// finite; or an error from reading them.
     pub fn scores(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
         self.scores_with(rows, false)
     }
 
-    /// As [`scores`](Detector::scores), for the rows it was fitted on: a training row at no distance at all is taken for the row itself
-    /// and is not its neighbour, once a row.
+    /// Like [`scores`](Detector::scores), for rows that the detector was fitted on: for each row, one
+    /// training row at distance 0 is taken to be the row itself and not counted as a neighbour.
     ///
     /// # Errors
     /// As [`scores`](Detector::scores).
@@ -306,8 +320,11 @@ impl Detector {
         Ok(scores)
     }
 
-    /// What each feature adds to the standardised error of each row, `(x̂ - x)² / v`, `[rows, features]`: which features are not
-    /// as the others would have them. About 1 each for rows like those in training.
+    /// The contribution of each feature to the standardised error of each row, `(x̂ - x)² / v`,
+    /// `[rows, features]`.
+    ///
+    /// Large values mark features that do not fit the others; for rows like those in training they
+    /// average about 1.
     ///
     /// # Errors
     /// As [`scores`](Detector::scores).
@@ -319,12 +336,15 @@ impl Detector {
         }
     }
 
-    /// As [`contributions`](Detector::contributions) of groups of features, `[rows, groups]`, where `groups[j]` is that of feature `j`:
-    /// `Σ (x̂ - x)² / Σ v` over the features of a group, which is about 1 too, however many they are; 0 for a group of none.
+    /// Like [`contributions`](Detector::contributions), for groups of features, `[rows, groups]`.
+    ///
+    /// `groups[j]` is the group of feature `j`. The contribution of a group is `Σ (x̂ - x)² / Σ v` over
+    /// its features, which is also about 1 for typical rows whatever the group's size, and 0 for an
+    /// empty group.
     ///
     /// # Errors
-    /// As [`scores`](Detector::scores), [`EvalError::Count`] unless there is a group a feature, and [`EvalError::Setting`] for more groups than
-    /// features.
+    /// As [`scores`](Detector::scores); [`EvalError::Count`] unless every feature has a group, and
+    /// [`EvalError::Setting`] for more groups than features.
     pub fn contributions_by(&self, rows: &dyn BatchSource, groups: &[usize]) -> Result<Dataset, EvalError> {
         if groups.len() != rows.features() {
             let (expected, got) = (rows.features(), groups.len());
@@ -332,7 +352,7 @@ impl Detector {
         }
         let count = groups.iter().max().map_or(0, |most| most.saturating_add(1));
         if count > groups.len() {
-            let allowed = "numbered from 0, one a feature at most";
+            let allowed = "numbered from 0, at most one per feature";
             return Err(EvalError::Setting { field: "groups of features", allowed });
         }
         let mut variances = vec![0.0; count];
@@ -357,7 +377,7 @@ impl Detector {
         rows: &dyn BatchSource,
         mut work: impl FnMut(&Dataset) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
-        // That they are as wide as the model's, with its names.
+        // Checks the width and the column names of the rows.
         self.tools.model.scaled(rows)?;
         let expected = rows.features();
         let count = rows.rows();
@@ -376,7 +396,7 @@ impl Detector {
     }
 }
 
-/// One score a row from the parts' values.
+/// Combines the values of the parts into one score per row.
 fn combined(parts: &[Part], typical: &[f64], mut measured: Vec<Vec<f64>>) -> Vec<f64> {
     if measured.len() == 1 {
         return measured.pop().unwrap_or_default();
@@ -394,7 +414,7 @@ fn combined(parts: &[Part], typical: &[f64], mut measured: Vec<Vec<f64>>) -> Vec
 }
 
 impl Sources {
-    /// What is measured, by these rows.
+    /// Prepares the tools and parts, given the reference rows.
     fn parts(self, reference: &Dataset) -> Result<(Tools, Vec<Part>), EvalError> {
         let all: Vec<usize> = (0..reference.rows()).collect();
         let tools = Tools {
@@ -440,7 +460,7 @@ impl Settings {
             return refuse("updates", "at least 1");
         }
         if self.score == Score::Denoising && self.noise.is_empty() {
-            return refuse("noise", "at least one level");
+            return refuse("noise", "one or more levels");
         }
         if self.threads == Some(0) {
             return refuse("threads", "at least 1");
@@ -452,8 +472,8 @@ impl Settings {
         threads::count(self.threads)
     }
 
-    /// The model's configuration: one hidden layer, as wide for any number of features. What keeps it from copying its input is the
-    /// noise, of standard deviation `sigma`.
+    /// The configuration of a model: one hidden layer, equally wide for any number of features. The
+    /// noise, of standard deviation `sigma`, keeps it from copying its input.
     fn config(&self, features: usize, rows: usize, sigma: f64) -> Result<Config, EvalError> {
         let updates_an_epoch = rows.div_ceil(BATCH);
         Config::builder(features)
@@ -479,7 +499,8 @@ fn least_rows(rows: &Dataset) -> Result<(), EvalError> {
     Ok(())
 }
 
-/// The median; the mean where that is 0, as for rows of which more than half have a twin; 1 where that is no positive number.
+/// The median; if that is 0, as when more than half of the rows have a twin, the mean; 1 if neither is
+/// positive and finite.
 fn typical(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

@@ -1,23 +1,24 @@
-//! Distances to the nearest of some rows: exact, without a tree.
+//! Exact distances to nearest neighbours, without a tree.
 //!
-//! The rows are kept in the order of their projection on the direction in which they spread most, in groups that are compared
-//! with a row together. Two rows are at least as far apart as their projections, so the search goes outwards from where the
-//! row would stand and ends on either side where that bound alone is too far.
+//! The rows are sorted by their projection on the direction in which they spread most, and split into
+//! groups that are compared with a query row together. Two rows are at least as far apart as their
+//! projections, so the search goes outwards from the query's position and ends on either side where that
+//! bound alone is too far.
 
-/// Rows that are compared together.
+/// Rows per group.
 const LANES: usize = 16;
 /// Features after which a group is given up if all its rows are already too far.
 const FEATURES_AT_A_TIME: usize = 8;
-/// Rounds of the power method; the direction only has to be a good one.
+/// Iterations of the power method; the direction only has to be a good one.
 const ROUNDS: usize = 8;
-/// What rounding may take away from a bound, as a share of it.
+/// Allowance for rounding in a bound, as a fraction of it.
 const SLACK: f64 = 1e-4;
 
-/// Rows to be near to.
+/// The rows to find neighbours among.
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbours {
     features: usize,
-    /// Of length one.
+    /// A unit vector.
     direction: Vec<f64>,
     /// `[groups, features, LANES]`; lanes beyond the last row are infinite.
     groups: Vec<[f32; LANES]>,
@@ -26,7 +27,7 @@ pub(crate) struct Neighbours {
 }
 
 impl Neighbours {
-    /// The rows `[rows, features]` that distances are measured to.
+    /// Prepares the rows `[rows, features]` for searching.
     pub(crate) fn new(rows: &[f32], features: usize) -> Neighbours {
         let direction = main_direction(rows, features);
         let mut order: Vec<(f64, usize)> = rows
@@ -50,13 +51,14 @@ impl Neighbours {
         Neighbours { features, direction, groups, spans }
     }
 
-    /// Values of a row.
+    /// Number of features.
     pub(crate) fn features(&self) -> usize {
         self.features
     }
 
-    /// The squared distances of `row` to the nearest `nearest.len()` rows, rising; infinite where there are fewer. With `skip_self` one
-    /// row at distance 0 is left out: the row itself, where it is one of those that are compared with.
+    /// Writes the squared distances from `row` to the `nearest.len()` nearest rows to `nearest`,
+    /// ascending; infinite if there are fewer rows. `skip_self` leaves out one row at distance 0, which
+    /// is taken to be `row` itself.
     pub(crate) fn squared_distances(&self, row: &[f32], skip_self: bool, nearest: &mut [f32]) {
         nearest.fill(f32::INFINITY);
         let mut skip = skip_self;
@@ -65,7 +67,8 @@ impl Neighbours {
         let mut below = above;
         loop {
             let worst = nearest.last().copied().map_or(0.0, f64::from);
-            // How far away the next group on each side is at least; negative where the row stands within it.
+            // A lower bound on the distance to the next group on each side; negative if `row` lies
+            // within it.
             let up = self.spans.get(above).map(|(low, _)| low - projection);
             let down = below.checked_sub(1).map(|group| projection - self.spans[group].1);
             let (gap, group) = match (up, down) {
@@ -118,7 +121,7 @@ fn project(direction: &[f64], row: &[f32]) -> f64 {
     direction.iter().zip(row).map(|(d, x)| d * f64::from(*x)).sum()
 }
 
-/// About the direction of the largest variance, by the power method on the centred rows; of length one.
+/// A unit vector near the direction of the largest variance, by the power method on the centred rows.
 fn main_direction(rows: &[f32], features: usize) -> Vec<f64> {
     let count = (rows.len() / features.max(1)).max(1) as f64;
     let mut mean = vec![0.0; features];
@@ -127,7 +130,7 @@ fn main_direction(rows: &[f32], features: usize) -> Vec<f64> {
             *mean += f64::from(*x) / count;
         }
     }
-    // Not a multiple of anything regular, so that it is at right angles to no direction that matters.
+    // An irregular start, which is unlikely to be orthogonal to any direction that matters.
     let mut direction: Vec<f64> = (0..features).map(|j| 1.0 + ((j * 7 + 3) % 11) as f64 / 11.0).collect();
     normalise(&mut direction);
     for _ in 0..ROUNDS {
@@ -147,7 +150,7 @@ fn main_direction(rows: &[f32], features: usize) -> Vec<f64> {
     direction
 }
 
-/// Brings a direction to length one; whether it has any.
+/// Scales a direction to length one; returns false if it has none.
 fn normalise(direction: &mut [f64]) -> bool {
     let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
     if !(norm.is_finite() && norm > 0.0) {
@@ -174,7 +177,8 @@ mod tests {
     }
 
     proptest! {
-        /// Awkward numbers of rows and features, and coordinates from a grid, so that distances are often equal.
+        /// Awkward numbers of rows and features, and coordinates from a grid, so that distances are
+        /// often equal.
         #[test]
         fn as_all_distances_sorted(
             seed in any::<u64>(), count in 1usize..90, features in 1usize..21, k in 1usize..6, grid in any::<bool>(),
@@ -203,7 +207,7 @@ mod tests {
         let mut nearest = [0.0; 2];
         neighbours.squared_distances(&[0.0, 0.0], true, &mut nearest);
         assert_eq!(nearest, [25.0, 25.0]);
-        // There is another row at the same place.
+        // There is another row in the same place.
         neighbours.squared_distances(&[3.0, 4.0], true, &mut nearest);
         assert_eq!(nearest, [0.0, 25.0]);
         let mut more = [0.0; 5];

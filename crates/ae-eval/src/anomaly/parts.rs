@@ -1,4 +1,4 @@
-//! The quantities that scores are made of, each measured on a block of rows.
+//! The quantities that scores are computed from, each measured on a block of rows.
 
 use ae_data::{BatchSource, Dataset};
 use ae_model::{Autoencoder, ErrorNorm, Scaler};
@@ -9,12 +9,12 @@ use crate::error::EvalError;
 use crate::sampling::sample_rows;
 use ae_data::threads::for_each_chunk;
 
-/// Share of the mean variance of the residuals that is added to each, so that a feature that the model rebuilds perfectly, or a
-/// direction without residuals, does not decide everything.
+/// Fraction of the mean variance of the residuals that is added to each variance, so that a feature that
+/// the model reconstructs exactly, or a direction without residuals, does not decide everything.
 const RIDGE: f64 = 1e-2;
-/// The least variance of a residual: far below that of scaled features.
+/// The smallest variance of a residual: far below that of scaled features.
 const LEAST_VARIANCE: f64 = 1e-9;
-/// Searches below which they are made on the calling thread; a search takes some microseconds.
+/// Number of searches from which threads are worthwhile; a search takes some microseconds.
 const WORTH_THREADS: usize = 256;
 
 /// One quantity of a row.
@@ -22,41 +22,44 @@ const WORTH_THREADS: usize = 256;
 pub(super) enum Part {
     /// `Σ_models Σ_features (x̂ - x)²`
     Error,
-    /// `Σ_features (x̂ - x)² / v`, with `v` the feature's mean squared error in training, of the first model.
+    /// `Σ_features (x̂ - x)² / v`, where `v` is the feature's mean squared error in training, of the
+    /// first model, plus the ridge ([`RIDGE`]).
     StandardisedError,
-    /// `rᵀ C⁻¹ r` of the residuals `r = x̂ - x` of the first model, with `C` their second moments in training.
+    /// `rᵀ C⁻¹ r` for the residuals `r = x̂ - x` of the first model, where `C` are their second moments
+    /// in training plus the ridge ([`RIDGE`]) on the diagonal.
     Mahalanobis(Cholesky<f64, Dyn>),
     /// Mean distance to the nearest training rows, in standardised features.
     Input(Neighbours),
-    /// The same with every standardised value `z` replaced by `sign z ln(1 + |z|)`.
+    /// The same, with every standardised value `z` replaced by `sign z ln(1 + |z|)`.
     Compressed(Neighbours),
-    /// The same between encodings of the first model.
+    /// The same, between encodings of the first model.
     Latent(Neighbours),
 }
 
-/// What parts are measured with.
+/// What measuring a part needs.
 #[derive(Debug)]
 pub(super) struct Tools {
     pub(super) model: Autoencoder,
-    /// Those of other levels of noise.
+    /// Models of the other noise levels.
     pub(super) others: Vec<Autoencoder>,
-    /// To mean 0 and standard deviation 1, whatever scaling the models have.
+    /// Scales to mean 0 and standard deviation 1, whatever scaling the models use.
     pub(super) scaler: Scaler,
-    /// Mean squared error of each feature in training, of the first model, never zero.
+    /// Mean squared error of each feature in training, of the first model, plus the ridge ([`RIDGE`]);
+    /// never zero.
     pub(super) variances: Vec<f64>,
     pub(super) neighbours: usize,
     pub(super) threads: usize,
 }
 
 impl Part {
-    /// Whether it is a squared distance.
+    /// Whether the quantity is a squared distance.
     pub(super) fn is_squared(&self) -> bool {
         matches!(self, Part::Error | Part::StandardisedError | Part::Mahalanobis(_))
     }
 }
 
 impl Tools {
-    /// The variances of residuals that squared errors `[rows, features]` stand for.
+    /// The variances of the residuals, from squared errors `[rows, features]`.
     pub(super) fn variances_of(squares: &Dataset) -> Vec<f64> {
         let features = squares.features();
         let mut sums = vec![0.0; features];
@@ -70,7 +73,8 @@ impl Tools {
         sums.iter().map(|sum| (sum / rows + ridge).max(LEAST_VARIANCE)).collect()
     }
 
-    /// The part's value for each row of a block; `own` if the rows are among those that neighbours are looked for in.
+    /// The value of a part for each row of a block; `own` if the rows are among those searched for
+    /// neighbours.
     pub(super) fn measure(&self, part: &Part, rows: &Dataset, own: bool) -> Result<Vec<f64>, EvalError> {
         let values = match part {
             Part::Error => {
@@ -104,7 +108,7 @@ impl Tools {
                 self.distances(neighbours, codes.values(), own)
             }
         };
-        // What overflows is as odd as can be.
+        // What overflows is as anomalous as can be.
         Ok(values.into_iter().map(|x: f64| if x.is_nan() { f64::INFINITY } else { x }).collect())
     }
 
@@ -127,7 +131,7 @@ impl Tools {
         Ok(DMatrix::from_fn(features, rows.rows(), |j, i| f64::from(values[i * features + j])))
     }
 
-    /// The factor of the second moments of these rows' residuals.
+    /// The Cholesky factor of the second moments of these rows' residuals.
     pub(super) fn residual_factor(&self, rows: &Dataset) -> Result<Cholesky<f64, Dyn>, EvalError> {
         let residuals = self.residuals(rows)?;
         let features = residuals.nrows();
@@ -137,7 +141,8 @@ impl Tools {
         Cholesky::new(moments).ok_or(EvalError::NoConvergence)
     }
 
-    /// Mean distance of each row to its nearest neighbours. Rows are shared out between threads; each is one thread's alone.
+    /// Mean distance of each row to its nearest neighbours. Rows are distributed over threads; each is
+    /// processed by one thread alone.
     fn distances(&self, neighbours: &Neighbours, rows: &[f32], own: bool) -> Vec<f64> {
         let features = neighbours.features().max(1);
         let count = rows.len() / features;
@@ -157,19 +162,19 @@ impl Tools {
     }
 }
 
-/// `sign z ln(1 + |z|)`: differences between values that are far out count less.
+/// `sign z ln(1 + |z|)`: reduces the weight of differences between extreme values.
 pub(super) fn compressed(mut values: Vec<f32>) -> Vec<f32> {
     values.iter_mut().for_each(|z| *z = z.abs().ln_1p().copysign(*z));
     values
 }
 
-/// At most `most` of the rows in memory, drawn from the seed, in their order.
+/// Reads at most `most` of the rows, sampled by the seed, in their order.
 pub(super) fn sample(rows: &dyn BatchSource, most: usize, seed: u64) -> Result<Dataset, EvalError> {
     let indices = sample_rows(rows.rows(), most, seed);
     read(rows, &indices)
 }
 
-/// The rows of these indices in memory.
+/// Reads the rows with these indices.
 pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset, EvalError> {
     let features = rows.features();
     let mut values = vec![0.0; indices.len() * features];

@@ -1,13 +1,13 @@
-//! Values on an axis, and the round ones that are written beside it.
+//! The range of an axis, and its ticks.
 
 use super::Scale;
 
-/// The largest values that axes reach: with those beyond, sums and powers of ten would be infinite.
+/// The largest magnitude on an axis: beyond it, sums and powers of ten would overflow.
 const MOST: f64 = 1e300;
-/// The smallest of which there are decades.
+/// The smallest value on a logarithmic axis.
 const LEAST: f64 = 1e-300;
 
-/// What an axis reaches over.
+/// The range of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Span {
     low: f64,
@@ -16,7 +16,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Over all finite values, and a little more on either side where `air` is wanted.
+    /// Covers all finite values; `air` adds a margin on both sides.
     pub(super) fn of(values: impl Iterator<Item = f64>, scale: Scale, air: bool) -> Span {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.filter(|value| value.is_finite()).map(|value| value.clamp(-MOST, MOST)) {
@@ -32,7 +32,7 @@ impl Span {
             let around = if low.abs() < 1e-300 { 1.0 } else { 0.5 * low.abs() };
             (low, high) = (low - around, high + around);
         }
-        // Next to nothing has logarithms too, but no decades that could be counted.
+        // Smaller positive values have logarithms too, but decades that cannot be counted.
         let log = scale == Scale::Log && low > LEAST;
         if air && !matches!(scale, Scale::Fixed(..)) {
             (low, high) = if log {
@@ -46,7 +46,7 @@ impl Span {
         Span { low, high, log }
     }
 
-    /// Where a value is: 0 at the lower end, 1 at the upper.
+    /// The position of a value: 0 at the lower end, 1 at the upper.
     pub(super) fn share(&self, value: f64) -> f64 {
         if self.log {
             (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
@@ -55,7 +55,7 @@ impl Span {
         }
     }
 
-    /// About `wanted` round values with their texts, rising.
+    /// About `wanted` round values with their labels, in ascending order.
     pub(super) fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         if self.log {
             let ticks = self.decades(&[1]);
@@ -83,7 +83,7 @@ impl Span {
             };
             (value, label)
         });
-        // A power of ten may be off by a bit at the very end.
+        // Rounding may put a power of ten just outside the end.
         let within = |value: f64| (-1e-9..=1.0 + 1e-9).contains(&self.share(value));
         values.filter(|(value, _)| within(*value)).collect()
     }

@@ -1,17 +1,17 @@
-//! Named values as bars to the right.
+//! Horizontal bar charts.
 
 use std::fmt::Write;
 
 use super::{COLOURS, LINE, RIGHT, WIDTH, escaped, number, opened, text, wide, widest};
 use crate::scatter::shortened;
 
-/// Space for the number beside a bar.
+/// Space for the number next to a bar.
 const NUMBER: f64 = 84.0;
 
-/// Space for names at most.
+/// Maximum space for names.
 const NAMES: f64 = 236.0;
 
-/// The name, or as much of it as there is space for.
+/// The name, shortened to the space there is.
 pub(super) fn fitting(name: &str) -> String {
     let mut short = shortened(name);
     let mut kept = short.chars().count();
@@ -22,7 +22,8 @@ pub(super) fn fitting(name: &str) -> String {
     short
 }
 
-/// Bars from the top down, each with its name and its value; those without a finite value, or below 0, have no length.
+/// A horizontal bar chart, from top to bottom, each bar with its name and value. A value that is
+/// negative or not finite has a bar of length 0.
 pub fn bars(title: &str, values: &[(String, f64)]) -> String {
     let names: Vec<String> = values.iter().map(|(name, _)| fitting(name)).collect();
     let left = 12.0 + widest(names.iter().map(String::as_str));

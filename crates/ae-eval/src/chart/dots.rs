@@ -1,4 +1,4 @@
-//! Points in a plane whose axes have one scale, coloured by class or by value.
+//! Scatter plots with one scale for both axes, coloured by class or by value.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::{COLOURS, LINE, WIDTH, escaped, number, opened, text, wide, widest};
 use crate::reconstruction::quantile;
 use crate::scatter::{Classes, MARKERS, Marker, corners, shortened};
 
-/// Height of the plane.
+/// Height of the plot area.
 const SIDE: f64 = 360.0;
 /// Space between the frame and the points.
 const INSET: f64 = 14.0;
@@ -14,29 +14,29 @@ const INSET: f64 = 14.0;
 const ENDS: [[f64; 3]; 2] = [[58.0, 125.0, 205.0], [214.0, 88.0, 20.0]];
 /// Values above this quantile all have the colour of the highest.
 const TOP: f64 = 0.95;
-/// Parts of the bar that explains colours, and how wide one is.
+/// Segments of the colour bar, and the width of one.
 const PARTS: usize = 24;
 const PART: f64 = 4.0;
 
-/// What gives points their colours.
+/// What the colour of a point shows.
 #[derive(Clone, Copy, Debug)]
 pub enum Colouring<'a> {
-    /// A class each, told by colour and shape.
+    /// Its class, shown by colour and shape.
     Classes(Classes<'a>),
-    /// A value each, of this name: from blue for low to orange for high.
+    /// Its value, from blue for low to orange for high; the text names the quantity.
     Values(&'a str, &'a [f64]),
 }
 
 /// Points to draw.
 #[derive(Clone, Copy, Debug)]
 pub struct Dots<'a> {
-    /// What they show, for those who do not see it.
+    /// What the plot shows, for screen readers.
     pub title: &'a str,
-    /// Where they are, `[points, 2]`.
+    /// The positions, `[points, 2]`.
     pub points: &'a [f32],
-    /// What is said of each where the pointer rests on it.
+    /// The tooltip of each point.
     pub notes: &'a [String],
-    /// Their colours; points without a class or a value are grey.
+    /// The colours; points without a class or a value are grey.
     pub colouring: Colouring<'a>,
 }
 
@@ -96,7 +96,7 @@ fn shape(svg: &mut String, (x, y): (f64, f64), size: f64, marker: Marker, colour
     };
 }
 
-/// The classes that points have, by rising number.
+/// The distinct classes of the points, ascending.
 fn present(classes: &Classes<'_>) -> Vec<u32> {
     let mut present = classes.codes.to_vec();
     present.sort_unstable();
@@ -117,7 +117,7 @@ fn blend(share: f64) -> String {
     format!("#{:02x}{:02x}{:02x}", part(0), part(1), part(2))
 }
 
-/// The lowest value, and the one from which on colours stay.
+/// The values at both ends of the colour scale.
 fn ends(values: &[f64]) -> (f64, f64) {
     let mut known: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     known.sort_unstable_by(f64::total_cmp);
@@ -139,7 +139,7 @@ fn looks(colouring: &Colouring<'_>) -> Vec<(Marker, String)> {
     }
 }
 
-/// What explains the colours, and how high it is.
+/// The legend of the colours, and its height.
 fn legend(colouring: &Colouring<'_>) -> (String, f64) {
     let mut svg = String::new();
     match colouring {

@@ -1,11 +1,12 @@
-//! How often values occur.
+//! Histograms.
 
 use std::fmt::Write;
 
 use super::axis::Span;
 use super::{Axes, COLOURS, Canvas, Mark, Scale};
 
-/// A histogram of `values` in `bins` equal parts of the axis (at least one), with named values marked.
+/// A histogram of `values` in `bins` equal parts of the axis (clamped to 1 to 400), with named values
+/// marked.
 pub fn histogram(axes: &Axes<'_>, values: &[f64], bins: usize, marks: &[Mark<'_>]) -> String {
     let x = Span::of(values.iter().copied(), axes.x_scale, false);
     let bins = bins.clamp(1, 400);

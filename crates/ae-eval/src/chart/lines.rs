@@ -1,4 +1,4 @@
-//! Lines through points, several in a plane.
+//! Line charts.
 
 use std::fmt::Write;
 
@@ -7,36 +7,36 @@ use crate::chart::axis::Span;
 
 /// Points of a line that would be nearer to each other than this are left out.
 const NEAR: f64 = 0.4;
-/// Most points that are marked one by one.
+/// Most points of a line that has a mark at each.
 const MARKED: usize = 40;
 
-/// Space between the plane and names beside it.
+/// Space between the plot area and the names next to it.
 const GAP: f64 = 22.0;
 
-/// How a line is drawn, so that lines are told apart without colours.
+/// How a line is drawn, so that lines can be told apart without colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stroke {
-    /// Unbroken.
+    /// Solid.
     #[default]
     Solid,
-    /// In dashes.
+    /// Dashed.
     Dashed,
-    /// Thin, grey and in dots: something to compare with.
+    /// Thin, grey and dotted: for a reference line.
     Dotted,
 }
 
 /// A line through points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line<'a> {
-    /// Its name, for the legend.
+    /// Its name in the legend.
     pub name: &'a str,
-    /// Its points `(x, y)`, in their order. The line is broken where one is not finite.
+    /// Its points `(x, y)`, in order. The line is broken at points that are not finite.
     pub points: &'a [(f64, f64)],
     /// How it is drawn.
     pub stroke: Stroke,
 }
 
-/// A line chart, with a legend where there are several lines; `marks` are named values of `x`.
+/// A line chart, with a legend if there are several lines. `marks` are named values of `x`.
 pub fn lines(axes: &Axes<'_>, lines: &[Line<'_>], marks: &[Mark<'_>]) -> String {
     let points = || lines.iter().flat_map(|line| line.points).filter(|(x, y)| x.is_finite() && y.is_finite());
     let x = Span::of(points().map(|(x, _)| *x), axes.x_scale, false);
@@ -57,7 +57,8 @@ pub fn lines(axes: &Axes<'_>, lines: &[Line<'_>], marks: &[Mark<'_>]) -> String 
     canvas.finish()
 }
 
-/// A line chart of values that were measured at few places, on which `x` is written; the names are beside the lines' right ends.
+/// A line chart of values measured at few places. Those places are the ticks of the horizontal axis, and
+/// the names are at the right ends of the lines.
 pub fn measured_lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
     let points = || lines.iter().flat_map(|line| line.points).filter(|(x, y)| x.is_finite() && y.is_finite());
     let x = Span::of(points().map(|(x, _)| *x), axes.x_scale, false);
@@ -95,7 +96,7 @@ pub fn measured_lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
     canvas.finish()
 }
 
-/// Rising heights moved as far as texts need, within the plane where there is room.
+/// Moves ascending heights apart by the height of a text, within the plot area where there is room.
 fn apart(mut heights: Vec<f64>, top: f64, bottom: f64) -> Vec<f64> {
     let mut free = top;
     for height in &mut heights {
@@ -114,7 +115,7 @@ fn colour(place: usize, stroke: Stroke) -> &'static str {
     if stroke == Stroke::Dotted { COLOURS[6] } else { COLOURS[place % COLOURS.len()] }
 }
 
-/// Draws a line with its points, and gives what it looks like.
+/// Draws a line with its points, and returns its SVG attributes.
 fn drawn(canvas: &mut Canvas, place: usize, line: &Line<'_>) -> String {
     let colour = colour(place, line.stroke);
     let (width, dashes) = match line.stroke {
@@ -139,7 +140,8 @@ fn drawn(canvas: &mut Canvas, place: usize, line: &Line<'_>) -> String {
     look
 }
 
-/// Where the names of several lines go, in as many lines of text as they need, and how high that is.
+/// The positions of the names of several lines, in as many rows as they need, and the height of the
+/// legend.
 fn legend(lines: &[Line<'_>]) -> (Vec<(f64, f64)>, f64) {
     if lines.len() < 2 {
         return (Vec::new(), 0.0);

@@ -17,11 +17,11 @@ fn ticks_are_round() {
     assert_eq!(labels(-3e-7, 3e-7, Scale::Linear), ["-3e-7", "-2e-7", "-1e-7", "0", "1e-7", "2e-7", "3e-7"]);
     assert_eq!(labels(0.01, 100.0, Scale::Log), ["0.01", "0.1", "1", "10", "100"]);
     assert_eq!(labels(0.1, 1.0, Scale::Log), ["0.1", "0.2", "0.5", "1"]);
-    // Of twelve decades every second.
+    // Every second of twelve decades.
     assert_eq!(labels(1e-6, 1e5, Scale::Log), ["1e-6", "1e-4", "0.01", "1", "100", "10000"]);
     assert_eq!(labels(1e-7, 1e5, Scale::Log), ["1e-7", "1e-4", "0.1", "100", "100000"]);
     assert_eq!(labels(5.0, 9.0, Scale::Fixed(0.0, 2.0)), ["0", "0.5", "1.0", "1.5", "2.0"]);
-    // No values, one value, values that are no numbers, a logarithm of nothing: still an axis.
+    // No values, one value, values that are not finite, a logarithm of 0: still an axis.
     for (low, high) in [
         (f64::NAN, f64::NAN),
         (2.0, 2.0),
@@ -79,7 +79,7 @@ fn values_are_where_they_belong() {
     let (first, last) = (&ends[0], ends.last().unwrap());
     assert!(first[0] < last[0] && first[1] > last[1] && (last[0] - (WIDTH - RIGHT)).abs() < 0.1, "{path}");
     assert!(ends.len() < 1500 && ends.len() > 300, "points too near to see are left out: {}", ends.len());
-    // Three values of one kind, one of another.
+    // Three values in one bin, one in the other.
     let svg = histogram(&axes(), &[0.0, 0.1, 0.0, 1.0], 2, &[]);
     assert_eq!(svg.matches("<rect").count(), 2);
     assert!(svg.contains("<title>3</title>") && svg.contains("<title>1</title>"), "{svg}");
@@ -105,11 +105,11 @@ fn names_beside_lines_keep_apart() {
         line.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
     };
     assert!(height("b") + TEXT <= height("a") + 0.1 && height("a") + TEXT <= height("c") + 0.1, "{svg}");
-    // What was measured at is what is written.
+    // The ticks are where values were measured.
     assert!(svg.contains(">1</text>") && svg.contains(">8</text>"), "{svg}");
 }
 
-/// Values at the ends of what a float holds are drawn like others.
+/// Values near the limits of a float are drawn like others.
 #[test]
 fn the_widest_spans_have_an_end() {
     for (low, high) in [(1.0, 1e300), (1e-300, 1e300), (1.0, f64::MAX), (f64::MIN_POSITIVE, 1.0)] {
@@ -122,7 +122,7 @@ fn the_widest_spans_have_an_end() {
     }
 }
 
-/// Beside the longest bar there is space for its number.
+/// There is space for the number next to the longest bar.
 #[test]
 fn numbers_of_bars_are_within_the_chart() {
     for value in [12345.6789, 1e-9, 1.0, 1e300] {
@@ -132,7 +132,7 @@ fn numbers_of_bars_are_within_the_chart() {
     }
 }
 
-/// Names begin within the chart, whatever they are made of.
+/// Names start within the chart, whatever characters they have.
 #[test]
 fn names_of_bars_are_within_the_chart() {
     for name in
@@ -147,7 +147,7 @@ fn names_of_bars_are_within_the_chart() {
     }
 }
 
-/// The numbers that attribute `name` has in the lines of a chart with `part` in them.
+/// The values of attribute `name` in the lines of a chart that contain `part`.
 fn attribute(svg: &str, part: &str, name: &str) -> Vec<f64> {
     let value = |line: &str| {
         let rest = line.split(&format!(" {name}=\"")).nth(1)?;
@@ -159,7 +159,7 @@ fn attribute(svg: &str, part: &str, name: &str) -> Vec<f64> {
 fn near(found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{found:?} {expected:?}");
     for (a, b) in found.iter().zip(expected) {
-        // What is written has one digit.
+        // Coordinates are written with one decimal.
         assert!((a - b).abs() < 0.11, "{found:?} {expected:?}");
     }
 }
@@ -175,7 +175,7 @@ fn axes_are_linear_or_logarithmic() {
         // There is no logarithm of 0.
         (share([0.0, 100.0], Scale::Log, false, 25.0), 0.25),
         (share([7.0, 9.0], Scale::Fixed(0.0, 2.0), true, 0.5), 0.25),
-        // With air the ends are a twenty-fifth of the whole within the axis.
+        // With a margin, the ends are a twenty-fifth of the whole within the axis.
         (share([2.0, 5.0], linear, true, 2.0), 0.04 / 1.08),
         (share([2.0, 5.0], linear, true, 5.0), 1.04 / 1.08),
         (share([2.0, 5.0], Scale::Log, true, 2.0), 0.04 / 1.08),
@@ -221,7 +221,7 @@ fn bins_are_equal_parts_of_the_axis() {
     near(&[high[0] / 2.0, high[2]], &[high[1], high[1]]);
 }
 
-/// Both directions have one scale, as much as the wider one has space for, and up is up.
+/// Both axes have one scale, the largest that the wider direction has space for, and up is up.
 #[test]
 fn dots_are_where_they_belong() {
     let colouring = Colouring::Values("", &[]);
@@ -239,7 +239,7 @@ fn fills(svg: &str) -> Vec<&str> {
     points.map(|line| line.split(" fill=\"").nth(1).unwrap().split('"').next().unwrap()).collect()
 }
 
-/// From the lowest value to the one that 95 % are not above.
+/// The scale runs from the lowest value to the 95th percentile.
 #[test]
 fn colours_tell_values() {
     let values: Vec<f64> = (0..41).map(f64::from).collect();
@@ -257,7 +257,7 @@ fn colours_tell_classes() {
     let names = ["a", "b", "c"].map(str::to_owned);
     let colouring = Colouring::Classes(Classes { names: &names, codes: &[2, 0, 2] });
     let svg = dots(&Dots { title: "", points: &[0.0, 0.0, 1.0, 1.0, 2.0, 2.0], notes: &[], colouring });
-    // Three points, and the legend with what there is.
+    // Three points, and a legend of the classes present.
     assert_eq!(fills(&svg), [COLOURS[1], COLOURS[0], COLOURS[1], COLOURS[0], COLOURS[1]]);
     let legend: Vec<&str> = svg.lines().filter(|line| line.starts_with("<text")).collect();
     assert!(legend.len() == 2 && legend[0].contains(">a<") && legend[1].contains(">c<"), "{legend:?}");

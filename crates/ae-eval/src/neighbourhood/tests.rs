@@ -1,10 +1,10 @@
-//! Against scikit-learn 1.9.1 with NumPy 2.4.6, on small tables that a formula makes.
+//! Compared with scikit-learn 1.9.1 and NumPy 2.4.6, on small tables given by a formula.
 
 use ae_data::Rows;
 
 use super::*;
 
-/// Numbers that single precision holds exactly, so that distances are the same to the last bit.
+/// Values that single precision represents exactly, so that distances are the same to the last bit.
 fn table(columns: usize, [a, b, c, modulus]: [usize; 4], rows: usize) -> Vec<f32> {
     let value = |i: usize, j: usize| ((a * i * i + b * i * j + c * j + i) % modulus) as f32 / 8.0;
     (0..rows).flat_map(|i| (0..columns).map(move |j| value(i, j))).collect()
@@ -14,7 +14,7 @@ fn order(values: &[f32], columns: usize) -> NeighbourOrder {
     NeighbourOrder::new(&Rows::new(values, columns).unwrap(), Some(1)).unwrap()
 }
 
-/// Forty rows of five columns, a map that has nothing to do with them, and one that has.
+/// Rows of five columns, a map unrelated to them, and a related one.
 fn three(rows: usize) -> [(Vec<f32>, usize); 3] {
     let x = table(5, [7, 3, 5, 997], rows);
     let far = table(2, [13, 11, 29, 1009], rows);
@@ -58,7 +58,7 @@ fn as_in_scikit_learn() {
     check(&three(40), &golden);
 }
 
-/// The same where each row is there twice: for odd k it does not matter which of two equal distances comes first.
+/// Every row occurs twice: for odd k it does not matter which of two equal distances comes first.
 #[test]
 fn rows_that_are_there_twice_as_in_scikit_learn() {
     let golden = [
@@ -72,7 +72,8 @@ fn rows_that_are_there_twice_as_in_scikit_learn() {
     check(&three(20).map(twice), &golden);
 }
 
-/// Points of a grid, whose distances are often equal, against the formula with NumPy's stable argsort.
+/// Points of a grid, whose distances are often equal, compared with the formula and NumPy's stable
+/// argsort.
 #[test]
 fn of_equal_distances_the_first_row_is_nearest() {
     let grid: Vec<f32> = (0..15u8).flat_map(|i| [i % 4, i / 4].map(f32::from)).collect();
@@ -85,7 +86,8 @@ fn of_equal_distances_the_first_row_is_nearest() {
     check(&[(grid.clone(), 2), (other, 2), (grid, 2)], &golden);
 }
 
-/// `cross_val_score(KNeighborsClassifier(k), E, y, cv=LeaveOneOut()).mean()`, for classes that the first column decides.
+/// `cross_val_score(KNeighborsClassifier(k), E, y, cv=LeaveOneOut()).mean()`, for classes given by the
+/// first column.
 #[test]
 fn accuracy_as_in_scikit_learn() {
     let tables = three(40);
@@ -120,14 +122,14 @@ fn what_does_not_fit_is_refused() {
     }
     assert_eq!(trustworthiness(&seven, &seven, 3).unwrap(), 1.0);
     let error = continuity(&seven, &six, 1).unwrap_err().to_string();
-    assert_eq!(error, "6 rows of the map, but there are 7");
+    assert_eq!(error, "expected 7 rows of the map, got 6");
     assert!(matches!(trustworthiness(&six, &seven, 1), Err(EvalError::RowCount { .. })));
     assert!(matches!(knn_accuracy(&seven, &[0; 6], 1), Err(EvalError::RowCount { .. })));
     let error = knn_accuracy(&seven, &[0; 7], 7).unwrap_err().to_string();
-    assert_eq!(error, "7 neighbours of 7 rows: they must be at least 1 and at most 6");
+    assert_eq!(error, "7 neighbours are out of range: for 7 rows the number must be from 1 to 6");
     assert_eq!(knn_accuracy(&seven, &[0; 7], 6).unwrap(), 1.0);
     for rows in [&six, &seven] {
-        // The most that is said is the most that there can be.
+        // The maximum that the error names is the true one.
         let error = trustworthiness(rows, rows, 4).unwrap_err();
         let EvalError::Neighbours { most, .. } = error else { panic!("{error}") };
         assert!(trustworthiness(rows, rows, most).is_ok() && trustworthiness(rows, rows, most + 1).is_err());
@@ -136,7 +138,7 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(of(&[]), Err(EvalError::Empty { .. })));
     let error = of(&[0.0, 1.0, 2.0, f32::NAN]).unwrap_err().to_string();
     assert!(error.contains("row 2, column 2") && error.contains("NaN"), "{error}");
-    // One row has no neighbours, but is a table.
+    // A single row has no neighbours, but is a table.
     assert_eq!(of(&[0.0, 1.0]).unwrap().of(0).len(), 0);
     let many = vec![0.0; 2 * (NeighbourOrder::MOST_ROWS + 1)];
     assert!(matches!(of(&many), Err(EvalError::TooManyRows { .. })));

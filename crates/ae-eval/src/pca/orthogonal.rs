@@ -1,41 +1,43 @@
-//! Principal directions without products of the data with itself, for rows whose variances span so many orders of magnitude that
-//! squares would drown the small ones.
+//! Principal directions without products of the data with itself, for rows whose variances span so many
+//! orders of magnitude that squaring would lose the small ones.
 //!
 //! ```text
 //! tall (rows >= features):  R = triangle of a QR of the centred rows, a block at a time    Rᵀ J = V Σ
 //! wide (rows < features):   Xᵀ = Q R, all rows at once                                      R J  = V' Σ,  V = Q V'
 //! ```
 //!
-//! The rotations `J` make the columns orthogonal (one-sided Jacobi); these are then the directions, as long as the singular values.
-//! Features come by falling variance, so that rounding of the large ones does not reach the small ones (Drmač & Veselić 2008).
+//! The rotations `J` make the columns orthogonal (one-sided Jacobi); the columns are then the
+//! directions, scaled by the singular values. Features are ordered by descending variance, so that
+//! rounding errors of the large ones do not affect the small ones (Drmač & Veselić 2008).
 
 use nalgebra::{DMatrix, QR};
 
-/// Columns that are reflected at a time; the others are then reached by products of matrices.
+/// Columns per panel of reflections, which are then applied to the other columns by matrix products.
 const PANEL: usize = 32;
-/// Sweeps over all pairs of columns after which they are given up. Ten do as a rule.
+/// Maximum number of sweeps over all pairs of columns. Ten are usually enough.
 const SWEEPS: usize = 100;
 
-/// Directions of length one at right angles to each other, `[features, directions]`, by falling singular value.
+/// Orthonormal directions, `[features, directions]`, by descending singular value.
 pub(super) struct Directions {
     pub(super) vectors: DMatrix<f64>,
     pub(super) singular: Vec<f64>,
 }
 
 impl Directions {
-    /// Those of the centred rows that `triangle` is the factor of.
+    /// The directions of the centred rows whose triangular factor is `triangle`.
     pub(super) fn of_triangle(triangle: Triangle) -> Option<Directions> {
         Directions::of_columns(triangle.factor.transpose())
     }
 
-    /// Those of centred rows `[rows, features]`, fewer rows than features.
+    /// The directions of centred rows `[rows, features]`, fewer rows than features.
     pub(super) fn of_wide(rows: &DMatrix<f64>) -> Option<Directions> {
         let (q, r) = QR::new(rows.transpose()).unpack();
         let Directions { vectors, singular } = Directions::of_columns(r)?;
         Some(Directions { vectors: q * vectors, singular })
     }
 
-    /// The left singular vectors and the singular values of a square matrix. None if it has values that are not finite.
+    /// The left singular vectors and singular values of a square matrix; `None` if it has values that
+    /// are not finite or the rotations do not converge.
     fn of_columns(mut columns: DMatrix<f64>) -> Option<Directions> {
         let side = columns.nrows();
         if !columns.iter().all(|x| x.is_finite()) || !make_orthogonal(&mut columns) {
@@ -55,7 +57,8 @@ impl Directions {
     }
 }
 
-/// The triangular factor `R` of the QR decomposition of rows that come in blocks, `[features, features]`.
+/// The triangular factor `R` of the QR decomposition of rows that arrive in blocks,
+/// `[features, features]`.
 pub(super) struct Triangle {
     factor: DMatrix<f64>,
 }
@@ -65,8 +68,9 @@ impl Triangle {
         Triangle { factor: DMatrix::zeros(features, features) }
     }
 
-    /// Puts `rows` `[rows, features]` below the triangle and makes that a triangle again, by reflections `I - τ v vᵀ` of which each
-    /// touches one line of the triangle and the rows. A panel of them is one `I - V T Vᵀ` (Schreiber & Van Loan 1989).
+    /// Appends `rows` `[rows, features]` below the triangle and makes the whole triangular again, by
+    /// reflections `I - τ v vᵀ`, each of which changes one row of the triangle and the new rows. A panel
+    /// of them is combined into `I - V T Vᵀ` (Schreiber & Van Loan 1989).
     pub(super) fn add(&mut self, mut rows: DMatrix<f64>) {
         let features = self.factor.nrows();
         for first in (0..features).step_by(PANEL) {
@@ -92,7 +96,7 @@ impl Triangle {
                     *line -= step;
                     column.axpy(-step, &v, 1.0);
                 }
-                // `T` of one reflection more: its column is `-τ T Vᵀ v`.
+                // Extends `T` by one reflection: its column is `-τ T Vᵀ v`.
                 let (earlier, v) = (panel.columns(0, c), panel.column(c));
                 let products: Vec<f64> = earlier.column_iter().map(|column| column.dot(&v)).collect();
                 for r in 0..c {
@@ -112,7 +116,7 @@ impl Triangle {
     }
 }
 
-/// Rotates pairs of columns until each is at a right angle to each other one. False if that does not come to an end.
+/// Rotates pairs of columns until all are orthogonal; false if that does not converge.
 fn make_orthogonal(columns: &mut DMatrix<f64>) -> bool {
     let (rows, count) = columns.shape();
     let close = f64::EPSILON * (rows as f64).sqrt();
@@ -146,7 +150,7 @@ fn make_orthogonal(columns: &mut DMatrix<f64>) -> bool {
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    // Sums beside each other, which one instruction can add to.
+    // Independent sums, so that the loop vectorises.
     let mut sums = [0.0f64; 8];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     for (a, b) in a.iter().zip(b) {
@@ -155,17 +159,17 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
 }
 
-/// Fills the columns from `known` on, so that with those before, which are, all are of length one and at right angles.
+/// Fills the columns from `known` on, so that all columns are orthonormal, given that those before are.
 pub(super) fn complete(vectors: &mut DMatrix<f64>, known: usize) {
     for at in known..vectors.ncols() {
-        // The axis that the others say least about.
+        // The axis that the columns so far span least.
         let said = |r: usize| (0..at).map(|i| vectors[(r, i)].powi(2)).sum::<f64>();
         let axis = (0..vectors.nrows()).map(|r| (said(r), r)).min_by(|a, b| a.0.total_cmp(&b.0));
         let Some((_, axis)) = axis else { return };
         let (before, mut column) = vectors.columns_range_pair_mut(0..at, at);
         column.fill(0.0);
         column[axis] = 1.0;
-        // Twice, since the first time leaves what was rounded.
+        // Twice, because the first pass leaves rounding errors.
         for _ in 0..2 {
             for other in before.column_iter() {
                 let along = column.dot(&other);

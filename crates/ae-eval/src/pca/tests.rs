@@ -49,7 +49,7 @@ fn errors_are_the_discarded_eigenvalues() {
     }
 }
 
-/// An eigenvector is as good as its negative; which of both it is shall not depend on how it was found.
+/// An eigenvector is as good as its negative; the sign must not depend on how it was found.
 #[test]
 fn the_largest_element_of_a_component_is_positive() {
     for (count, features) in [(50, 6), (6, 50)] {
@@ -72,7 +72,7 @@ fn impossible_requests_are_errors() {
         Pca::fit(&rows(values, features), components).unwrap_err().to_string()
     };
     assert_eq!(fit(&[], 2, 1), "there are no values: 0 rows of 2 features");
-    assert_eq!(fit(&[1.0; 4], 2, 3), "3 components were asked for, but 2 rows of 2 features have at most 2");
+    assert_eq!(fit(&[1.0; 4], 2, 3), "3 components requested, but 2 rows of 2 features have at most 2");
     assert!(fit(&[1.0; 4], 2, 0).starts_with("0 components"));
     assert!(fit(&[f32::NAN; 4], 2, 1).contains("finite"));
     let constant = Pca::fit(&rows(&[3.0; 8], 2), 2).unwrap();
@@ -80,7 +80,8 @@ fn impossible_requests_are_errors() {
     assert!(constant.mse(&rows(&[3.0; 3], 3)).is_err(), "another width");
 }
 
-/// The published error of 30 components on MNIST, pixels in [0, 1]: 13.87 an image (Hinton & Salakhutdinov 2006).
+/// The published error of 30 components on MNIST, pixels in [0, 1]: 13.87 per image (Hinton &
+/// Salakhutdinov 2006).
 #[test]
 fn mnist_as_published() {
     let folder = std::env::var_os("AE_DATA_DIR").map_or_else(
@@ -132,7 +133,8 @@ fn is_orthonormal(pca: &Pca) {
     }
 }
 
-/// The expected values are NumPy's: singular values of the other columns, without what column 3 says of each.
+/// Expected values from NumPy: singular values of the other columns, from which column 3 has been
+/// regressed out.
 #[test]
 fn small_variances_beside_a_large_one() {
     for (count, features, components, second, last, error) in [
@@ -154,7 +156,7 @@ fn small_variances_beside_a_large_one() {
             let rebuilt = pca.reconstruct(&table).unwrap();
             near(mse(&values, &rebuilt).unwrap(), error);
             is_orthonormal(&pca);
-            // Rows without a slice to lend, in blocks.
+            // The same rows in blocks, from a source without a slice.
             let far = ae_data::Subset::new(&table, (0..count).collect()).unwrap();
             assert_eq!(Pca::fit(&far, components).unwrap().variances(), pca.variances());
         }
@@ -175,7 +177,8 @@ fn a_low_rank_and_a_little_noise() {
         let table = rows(&values, features);
         let pca = Pca::fit(&table, 12).unwrap();
         is_orthonormal(&pca);
-        // Twelve components leave less than five, and what they leave is what they say.
+        // Twelve components leave a smaller error than five, and it is the one that the variances
+        // predict.
         let all = Pca::fit(&table, 30).unwrap();
         is_orthonormal(&all);
         let discarded: f64 = all.variances()[12..].iter().sum::<f64>() / features as f64;
@@ -185,7 +188,7 @@ fn a_low_rank_and_a_little_noise() {
     }
 }
 
-/// Both ways of ordinary rows, in several blocks and panels.
+/// Both decompositions of ordinary rows, in several blocks and panels.
 #[test]
 fn both_decompositions_agree() {
     for (count, features) in [(2100, 70), (40, 90)] {
@@ -226,7 +229,7 @@ fn directions_without_variance() {
     is_orthonormal(&all);
     assert!(all.variances()[7] > 0.1 && all.variances()[8] < 1e-12);
     for (count, features) in [(6usize, 10usize), (10, 6)] {
-        // Two columns that vary and copies of them.
+        // Two varying columns and copies of them.
         let value = |at: usize| {
             let row = at / features;
             (if at.is_multiple_of(2) { row } else { row * row % 7 }) as f32
@@ -261,8 +264,8 @@ fn a_value_that_is_not_finite_is_named() {
 fn rows_of_another_shape() {
     let pca = Pca::fit(&rows(&[0.0, 1.0, 2.0, 5.0, 1.0, 1.0], 2), 1).unwrap();
     let said = |values: &[f32], features| pca.mse(&rows(values, features)).unwrap_err().to_string();
-    assert_eq!(said(&[1.0; 6], 3), "rows of 3 features, but 2 are needed");
+    assert_eq!(said(&[1.0; 6], 3), "expected rows of 2 features, got 3");
     assert_eq!(said(&[], 2), "there are no values: 0 rows of 2 features");
     let error = pca.mse_against(&rows(&[1.0; 6], 2), &rows(&[1.0; 4], 2)).unwrap_err();
-    assert_eq!(error.to_string(), "2 rows of the targets, but there are 3");
+    assert_eq!(error.to_string(), "expected 3 rows of the targets, got 2");
 }

@@ -13,8 +13,9 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-12
 }
 
-/// What scikit-learn 1.9.1 says: `roc_auc_score`, `average_precision_score`, `roc_curve(..., drop_intermediate=False)`,
-/// `precision_recall_curve`, `confusion_matrix`, `precision_score`, `recall_score`, `f1_score`.
+/// Expected values from scikit-learn 1.9.1: `roc_auc_score`, `average_precision_score`,
+/// `roc_curve(..., drop_intermediate=False)`, `precision_recall_curve`, `confusion_matrix`,
+/// `precision_score`, `recall_score`, `f1_score`.
 #[test]
 fn as_scikit_learn() {
     let labels = labels(&LABELS);
@@ -41,8 +42,8 @@ fn as_scikit_learn() {
     assert!(close(counts.precision(), 0.5) && close(counts.recall(), 0.75) && close(counts.f1(), 0.6));
 }
 
-/// A thousand rows with about ten ties a score, by a formula that Python evaluates too: `y = (7919 r % 13 == 0)`,
-/// `score = 104729 r % 101`, r from 1.
+/// A thousand rows with about ten per score, by a formula that Python evaluates too:
+/// `y = (7919 r % 13 == 0)`, `score = 104729 r % 101`, r from 1.
 #[test]
 fn as_scikit_learn_on_many_ties() {
     let labels: Vec<bool> = (1..=1000u64).map(|r| r * 7919 % 13 == 0).collect();
@@ -69,14 +70,14 @@ fn refusals_say_what_is_wrong() {
     let says = |result: Result<f64, EvalError>| result.unwrap_err().to_string();
     assert_eq!(says(roc_auc(&[true], &[0.0, 1.0])), "1 labels for 2 scores");
     assert_eq!(says(average_precision(&[true, false], &[0.0, f64::NAN])), "the score of row 2 is NaN");
-    let one = "anomalies and other rows are needed, but there are 2 anomalies and 0 others";
+    let one = "both anomalies and other rows are needed, but there are 2 anomalies and 0 others";
     assert_eq!(says(roc_auc(&[true, true], &[0.0, 1.0])), one);
     assert!(matches!(roc_auc(&[], &[]), Err(EvalError::OneClass { positives: 0, negatives: 0 })));
     assert!(roc_curve(&[false], &[0.0]).is_err() && pr_curve(&[false], &[0.0]).is_err());
     assert!(Confusion::at(&[true], &[], 0.0).is_err());
 }
 
-/// Every anomaly against every other row.
+/// Compares every anomaly with every other row.
 fn naive_roc_auc(labels: &[bool], scores: &[f64]) -> f64 {
     let (mut won, mut pairs) = (0.0, 0.0);
     for (_, a) in labels.iter().zip(scores).filter(|(anomaly, _)| **anomaly) {
@@ -88,7 +89,7 @@ fn naive_roc_auc(labels: &[bool], scores: &[f64]) -> f64 {
     won / pairs
 }
 
-/// Every threshold by counting all rows.
+/// Counts all rows at every threshold.
 fn naive_average_precision(labels: &[bool], scores: &[f64]) -> f64 {
     let mut thresholds = scores.to_vec();
     thresholds.sort_by(|a, b| b.partial_cmp(a).unwrap());
@@ -103,7 +104,7 @@ fn naive_average_precision(labels: &[bool], scores: &[f64]) -> f64 {
 }
 
 proptest! {
-    /// Few different scores: ties are the rule.
+    /// Few distinct scores, so most are tied.
     #[test]
     fn areas_are_those_of_counting(rows in prop::collection::vec((any::<bool>(), 0u8..12), 2..60)) {
         let labels: Vec<bool> = rows.iter().map(|row| row.0).collect();
@@ -112,19 +113,19 @@ proptest! {
         let area = roc_auc(&labels, &scores).unwrap();
         prop_assert!(close(area, naive_roc_auc(&labels, &scores)));
         prop_assert!(close(average_precision(&labels, &scores).unwrap(), naive_average_precision(&labels, &scores)));
-        // The area under the curve that is drawn is the area that is named.
+        // The area returned is the area under the curve returned.
         let curve = roc_curve(&labels, &scores).unwrap();
         let trapezia = curve.windows(2).map(|pair| {
             let width = pair[1].false_positive_rate - pair[0].false_positive_rate;
             width * (pair[0].true_positive_rate + pair[1].true_positive_rate) / 2.0
         });
         prop_assert!(close(area, trapezia.sum()));
-        // Points of the other curve are what counting at their thresholds gives.
+        // The points of the other curve are what counting at their thresholds gives.
         for point in pr_curve(&labels, &scores).unwrap() {
             let counts = Confusion::at(&labels, &scores, point.threshold).unwrap();
             prop_assert!(close(point.precision, counts.precision()) && close(point.recall, counts.recall()));
         }
-        // Turning all labels and scores round changes nothing.
+        // Reversing all labels and scores changes nothing.
         let turned: Vec<bool> = labels.iter().map(|label| !label).collect();
         let negated: Vec<f64> = scores.iter().map(|score| -score).collect();
         prop_assert!(close(area, roc_auc(&turned, &negated).unwrap()));

@@ -1,4 +1,4 @@
-//! A drawing as pixels. Letters come from the binary, so that it looks the same on a machine without fonts.
+//! A drawing as pixels. The font is built in, so that it looks the same on a machine without fonts.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster
 use super::svg::corners;
 use super::{FRAME, Scatter, Shape, Weight};
 
-/// Pixels of a unit.
+/// Pixels per unit.
 const SCALE: f64 = 2.0;
-/// How much of what is below a mark it covers.
+/// Opacity of a mark.
 const OPACITY: f64 = 0.8;
-/// From the top of a letter's box to the line it stands on, as a share of its height.
+/// From the top of a letter's box to the baseline, as a fraction of its height.
 const BASELINE: f64 = 0.79;
 
 pub(super) fn write(scatter: &Scatter, out: impl io::Write) -> io::Result<()> {
@@ -24,7 +24,7 @@ pub(super) fn write(scatter: &Scatter, out: impl io::Write) -> io::Result<()> {
     writer.finish().map_err(io::Error::other)
 }
 
-/// Pixels in lines from the top, red, green and blue each.
+/// Rows of pixels from the top, each pixel red, green and blue.
 pub(super) struct Canvas {
     pub(super) width: usize,
     pub(super) height: usize,
@@ -49,7 +49,7 @@ impl Canvas {
         canvas
     }
 
-    /// Mixes `share` of a colour into a pixel; what is beyond the edges is nowhere.
+    /// Blends a fraction `share` of a colour into a pixel; pixels outside the image are ignored.
     fn blend(&mut self, x: usize, y: usize, colour: [u8; 3], share: f64) {
         if x >= self.width || y >= self.height {
             return;
@@ -73,7 +73,7 @@ impl Canvas {
         }
     }
 
-    /// Colours the pixels around `(x, y)` as far as they are inside, where `outside` is negative.
+    /// Colours the pixels around `(x, y)` that lie inside a shape, where `outside` is negative.
     fn mark(&mut self, (x, y): (f64, f64), reach: f64, colour: [u8; 3], outside: impl Fn(f64, f64) -> f64) {
         let from = |middle: f64| (middle - reach).floor().max(0.0) as usize;
         let to = |middle: f64| (middle + reach).ceil().max(0.0) as usize;
@@ -107,7 +107,8 @@ impl Canvas {
     }
 }
 
-/// How far a place is outside a convex shape of these corners, in their order clockwise, or else of a circle of this radius.
+/// The signed distance of a point from a convex shape, given by its corners in clockwise order, or else
+/// from a circle of this radius; negative inside.
 fn signed_distance(corners: Option<Vec<(f64, f64)>>, radius: f64) -> impl Fn(f64, f64) -> f64 {
     move |x, y| {
         let Some(corners) = &corners else { return x.hypot(y) - radius };

@@ -1,4 +1,4 @@
-//! A drawing as SVG: shapes and texts that any browser shows.
+//! A drawing as SVG: shapes and texts that any browser can show.
 
 use std::io::{self, Write};
 
@@ -47,9 +47,9 @@ pub(super) fn write(scatter: &Scatter, out: impl Write) -> io::Result<()> {
     out.flush()
 }
 
-/// The corners of a marker around its middle; a circle has none.
+/// The corners of a marker relative to its centre; a circle has none.
 pub(crate) fn corners(marker: Marker, size: f64) -> Option<Vec<(f64, f64)>> {
-    // All cover about the area of the circle.
+    // All have about the area of the circle.
     match marker {
         Marker::Circle => None,
         Marker::Square => {
@@ -71,7 +71,8 @@ fn colour([red, green, blue]: [u8; 3]) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// Text as XML and HTML have it, in which control characters have no place; also within quotes.
+/// Escapes text for XML and HTML, including attribute values in double quotes. Control characters become
+/// spaces, and U+FFFE and U+FFFF question marks.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {

@@ -21,7 +21,7 @@ fn every_row_is_a_mark_in_every_panel_and_every_class_a_name() {
     let classes = Classes { names: &names(3), codes: &[2, 0, 2] };
     let scatter = Scatter::draw(&panels, Some(classes)).unwrap();
     let text = svg(&scatter);
-    // Three points in two panels, and the two classes that there are.
+    // Three points in two panels, and the two classes that occur.
     assert_eq!(text.matches("<circle").count(), 3 * 2 + 2);
     assert_eq!(text.matches(">A map</text>").count(), 2);
     assert!(text.contains(">of &lt;rows&gt;</text>"));
@@ -42,7 +42,7 @@ fn points_stand_where_they_belong() {
         })
         .collect();
     let (left, top) = (GAP, GAP + 2.0 * LINE);
-    // As wide as the panel lets it be, half as high, in its middle.
+    // As wide as the panel allows, half as high, and centred.
     assert_eq!(marks[0], (left + INSET, top + SIDE / 2.0 + (SIDE - 2.0 * INSET) / 4.0));
     assert_eq!(marks[1], (left + SIDE - INSET, top + SIDE / 2.0 - (SIDE - 2.0 * INSET) / 4.0));
     let canvas = Canvas::of(&scatter);

@@ -1,15 +1,16 @@
-//! How much rows belong together, by their distances.
+//! Affinities of rows, from the distances between them.
 
 use super::ROWS_AT_A_TIME;
 use crate::blocks::squared_distance;
 use ae_data::threads;
 
-/// How far the entropy of a row's neighbours may be from the logarithm of the perplexity.
+/// Tolerance for the entropy of a row's neighbours, which should be the logarithm of the perplexity.
 const TOLERANCE: f64 = 1e-5;
-/// Most steps of a bisection: as many halvings and doublings as doubles have use for.
+/// Maximum steps of the bisection: enough to halve or double a `f64` as far as it is of use.
 const STEPS: usize = 200;
 
-/// `p_ij = (p_j|i + p_i|j) / (2m)`, `[rows, rows]`, of rows `[rows, features]`; the diagonal is 0 and the sum 1.
+/// `p_ij = (p_j|i + p_i|j) / (2m)`, `[rows, rows]`, for rows `[rows, features]`; the diagonal is 0 and
+/// the sum 1.
 pub(super) fn joint_affinities(values: &[f32], features: usize, perplexity: f64, threads: usize) -> Vec<f64> {
     let count = values.len() / features;
     let of = |row: usize| &values[row * features..][..features];
@@ -34,13 +35,14 @@ pub(super) fn joint_affinities(values: &[f32], features: usize, perplexity: f64,
     joint
 }
 
-/// Turns the squared distances `d_j` of row `own` to each row into `p_j|i = exp(-β d_j) / Σ exp(-β d)`, of which
-/// `H = -Σ p ln p` is the logarithm of the perplexity: H falls with β, so β is found by bisection.
+/// Turns the squared distances `d_j` of row `own` to each row into `p_j|i = exp(-β d_j) / Σ exp(-β d)`,
+/// whose entropy `H = -Σ p ln p` is the logarithm of the perplexity. As H falls with β, bisection finds
+/// β.
 pub(super) fn conditional(distances: &mut [f64], own: usize, perplexity: f64) {
-    // Where all distances are reduced by the least, nothing underflows but what is far away.
+    // With the smallest distance subtracted from all, only the weights of distant rows underflow.
     distances[own] = f64::INFINITY;
     let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
-    // In units of the usual distance, so that the search starts near its end whatever the rows are measured in.
+    // Dividing by the mean makes the search start near its end, whatever the units of the rows.
     let others = (distances.len() - 1) as f64;
     let usual = distances.iter().filter(|d| d.is_finite()).map(|d| d - least).sum::<f64>() / others;
     if usual > 0.0 {

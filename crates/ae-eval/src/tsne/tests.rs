@@ -4,7 +4,8 @@ use super::affinities::conditional;
 use super::*;
 use crate::neighbourhood::{NeighbourOrder, knn_accuracy, trustworthiness};
 
-/// Three groups of twenty rows of ten values, ten standard deviations apart.
+/// Three groups of twenty rows of ten values, whose means are ten standard deviations from 0 on three
+/// axes.
 fn groups() -> (Vec<f32>, Vec<u32>) {
     let mut values = SplitMix64::new(5).normal_f32s(60 * 10);
     for (row, values) in values.chunks_exact_mut(10).enumerate() {
@@ -42,7 +43,7 @@ fn the_same_bits_for_any_threads_and_others_for_another_seed() {
     assert_ne!(one, bits(&TsneSettings { seed: 1, ..settings(1) }));
 }
 
-/// The forces of a step against the cost, by central differences.
+/// Compares the forces of a step with the cost, by central differences.
 #[test]
 fn forces_are_the_gradient() {
     let (values, _) = groups();
@@ -87,7 +88,7 @@ fn rows_get_their_perplexity() {
             assert!(p[0] == 0.0 && (p.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         }
     }
-    // Rows of which three are equally near cannot do with fewer neighbours.
+    // If three rows are equally near, the perplexity cannot be less than 3.
     let mut p = [0.0, 1.0, 1.0, 1.0, 5.0];
     conditional(&mut p, 0, 1.0);
     assert_eq!(p, [0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0]);
@@ -101,7 +102,7 @@ fn awkward_rows() {
     let with = |values: &[f32], features: usize, perplexity: f64| {
         tsne(&Rows::new(values, features).unwrap(), &TsneSettings { perplexity, ..settings(1) })
     };
-    // All the same; along a line; of one value; huge.
+    // All equal; along a line; one feature; huge.
     for (values, features) in [
         (vec![3.0; 40], 4),
         ((0..40).map(|i| (i / 4) as f32).collect(), 4),
@@ -115,7 +116,7 @@ fn awkward_rows() {
     }
     for perplexity in [0.5, 9.5, f64::NAN, f64::INFINITY] {
         let error = with(&[1.0; 40], 4, perplexity).unwrap_err().to_string();
-        assert!(error.ends_with("of 10 rows: it must be at least 1 and at most 9"), "{error}");
+        assert!(error.ends_with("for 10 rows it must be from 1 to 9"), "{error}");
     }
     assert!(matches!(with(&[1.0; 6], 2, 1.0), Err(EvalError::TooFewRows { rows: 3, least: 4 })));
     let many = vec![1.0; MOST_ROWS + 1];
@@ -127,7 +128,7 @@ fn squared(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum()
 }
 
-/// `p_ij` of rows, with each `β_i` by bisection between 0 and a number that is too large.
+/// `p_ij` of rows, with each `β_i` by bisection between 0 and a value that is too large.
 fn affinities(values: &[f32], features: usize, perplexity: f64) -> Vec<Vec<f64>> {
     let rows: Vec<Vec<f64>> =
         values.chunks_exact(features).map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
@@ -153,7 +154,7 @@ fn affinities(values: &[f32], features: usize, perplexity: f64) -> Vec<Vec<f64>>
         .collect()
 }
 
-/// `w_ij` of places in the plane, and their sum.
+/// `w_ij` of points in the plane, and their sum.
 fn weights(at: &[[f64; 2]]) -> (Vec<Vec<f64>>, f64) {
     let weight = |i: usize, j: usize| if i == j { 0.0 } else { 1.0 / (1.0 + squared(&at[i], &at[j])) };
     let all: Vec<Vec<f64>> = (0..at.len()).map(|i| (0..at.len()).map(|j| weight(i, j)).collect()).collect();
@@ -196,7 +197,7 @@ fn the_divergence_falls_far() {
     assert!(first > 1.5 && last < 0.7, "{first} {last}");
 }
 
-/// Steps with momentum and gains, from the formulas.
+/// Steps with momentum and gains, computed from the formulas.
 #[test]
 fn steps_have_momentum_and_gains() {
     let (count, values) = (12, cloud(12));
@@ -205,7 +206,7 @@ fn steps_have_momentum_and_gains() {
     let mut layout = Layout::new(&values, 5, 0).unwrap();
     let mut at: Vec<[f64; 2]> = (0..count).map(|row| [layout.at[0][row], layout.at[1][row]]).collect();
     let (mut last, mut gains) = (vec![[0.0; 2]; count], vec![[1.0f64; 2]; count]);
-    // The gains have risen and fallen by then, and what rounding does to the places is small yet.
+    // By then gains have risen and fallen, and the effect of rounding on the coordinates is still small.
     for iteration in 0..25 {
         let (momentum, factor) = if iteration < 15 { (0.5, 12.0) } else { (0.8, 1.0) };
         let (w, total) = weights(&at);
@@ -249,8 +250,9 @@ fn attraction_is_stronger_at_first() {
     }
 }
 
-/// The first step of a row at 1, of which there are as many as at 0, where nothing pulls and gains were `gain`: over what the gradient is,
-/// since each is pushed by `m/2` others with weight 1/2, and `Σ w = m (m/2 - 1 + m/4)`.
+/// The first step of a row at 1, for as many rows at 1 as at 0, without attraction and with gains
+/// `gain`, divided by the gradient: each row is pushed by `m/2` others with weight 1/2, and
+/// `Σ w = m (m/2 - 1 + m/4)`.
 fn first_step(count: usize, gain: f64) -> f64 {
     let mut layout = Layout {
         at: [(0..count).map(|row| (row % 2) as f64).collect(), vec![0.0; count]],

@@ -1,5 +1,6 @@
-//! The gradient of a convolution's weights: for each kernel position, channel in and channel out a sum over pairs of pixels, in which
-//! each row of the batch has a lane for itself. The lanes are summed at the end.
+//! The weight gradient of a convolution: for each kernel position, input channel and output channel, a
+//! sum over pairs of pixels in which each row of the batch has its own lane. The lanes are summed at the
+//! end.
 
 use std::ops::Range;
 
@@ -11,9 +12,10 @@ use crate::workspace::Line;
 
 use super::{Conv, Tap};
 
-/// Channels in of a tile with four channels out, on instruction sets with many registers and with few.
+/// Input channels of a tile with four output channels, on instruction sets with many registers and with
+/// few.
 const ROWS: [usize; 2] = [6, 3];
-/// The most channels in of a tile.
+/// Maximum number of input channels of a tile.
 const MOST_ROWS: usize = 16;
 
 /// See [`Conv::weight_gradient`].
@@ -22,7 +24,7 @@ pub struct OfPanels<'a, T> {
     pub(super) conv: &'a Conv,
     pub(super) x: Panels<'a, T>,
     pub(super) delta: Panels<'a, T>,
-    /// Elements of a batch panel of `gradients`: panel rows of the parameters, from the panel row `first` on.
+    /// Elements of `gradients` per batch panel: panel rows of the parameters, from panel row `first` on.
     pub(super) panel_len: usize,
     pub(super) first: usize,
     pub(super) gradients: &'a mut [T],
@@ -42,7 +44,7 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
             let lanes = x.lanes(index);
             for panel in 0..panel_count::<T>(outputs) {
                 let width = T::PANEL.min(outputs - panel * T::PANEL);
-                // Those of the lines that are wanted which are of this panel.
+                // The part of a range of this panel's lines that is requested.
                 let start = panel * lines_a_panel;
                 let wanted = |lines: Range<usize>| {
                     lines.start.max(first_line.saturating_sub(start))
@@ -51,12 +53,13 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
                 if wanted(0..lines_a_panel).is_empty() {
                     continue;
                 }
-                // For each channel in of a group: a line for each channel out, whose lanes are the rows of the batch.
+                // For each input channel, one line per output channel, whose lanes are the rows of the
+                // batch.
                 let mut lines = [Line::default(); MOST_ROWS * MAX_PANEL];
                 let sums: &mut [T] = bytemuck::cast_slice_mut(&mut lines);
                 for at in 0..conv.kernel_positions {
                     let channels = wanted(at * inputs..(at + 1) * inputs);
-                    // A few channels on one side take many on the other at once.
+                    // If one side has few channels, a tile takes many of the other.
                     let most = match (inputs, width) {
                         (..4, _) => 1,
                         (_, ..4) if channels.len().is_multiple_of(MOST_ROWS) => MOST_ROWS,
@@ -104,7 +107,7 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
     }
 }
 
-/// Sums of `delta` over the pixels, for the channels from `first` on: a line each.
+/// Sums `delta` over the pixels, for the channels from `first` on, one line each.
 #[inline(always)]
 fn bias<T: Element, S: Simd<T>>(s: S, conv: &Conv, delta: &[T], first: usize, sums: &mut [T]) {
     sums.fill(T::ZERO);
@@ -116,8 +119,8 @@ fn bias<T: Element, S: Simd<T>>(s: S, conv: &Conv, delta: &[T], first: usize, su
     }
 }
 
-/// The first `lanes` lanes of each of `width` lines, summed in their order, next to each other; zeros after them. Lines beyond
-/// `width` are zero.
+/// Sums the first `lanes` lanes of each of `width` lines, in order, and writes the sums next to each
+/// other, followed by zeros. Lines beyond `width` must be zero.
 #[inline(always)]
 fn across<T: Element, S: Simd<T>>(s: S, lines: &[T], width: usize, lanes: usize, out: &mut [T]) {
     if width < 4 {
@@ -138,7 +141,7 @@ fn across<T: Element, S: Simd<T>>(s: S, lines: &[T], width: usize, lanes: usize,
     }
 }
 
-/// The pairs of pixels of a kernel position, and a batch panel of either side.
+/// The pairs of pixels of a kernel position, and one batch panel of either side.
 struct Pairs<'a, T> {
     list: &'a [Tap],
     x: &'a [T],
@@ -150,9 +153,9 @@ struct Pairs<'a, T> {
 }
 
 impl<T: Element> Pairs<'_, T> {
-    /// The sums of the `rows` channels in from `first` on and the `columns` channels out from `channel` on; those of a channel in are
-    /// lines that follow each other in `sums`, and a whole square before those of the next. Vectors without any of the first `lanes` are left
-    /// as they were.
+    /// Computes the sums of the `rows` input channels from `first` on and the `columns` output channels
+    /// from `channel` on. The sums of an input channel are consecutive lines of `sums`, a whole square
+    /// before those of the next. Vectors without any of the first `lanes` lanes are left unchanged.
     #[inline(always)]
     fn tile<S: Simd<T>>(
         &self,
@@ -174,8 +177,9 @@ impl<T: Element> Pairs<'_, T> {
         let start = (x_at, delta_at);
         assert!(lanes <= T::PANEL);
         for lane in (0..lanes).step_by(S::LANES) {
-            // SAFETY: lists name pixels below `x_pixels` and `delta_pixels` (`Conv::new`), so the assertion holds all lines of the
-            // tile inside their slices; a lane starts a whole vector before the end of its line.
+            // SAFETY: lists name pixels below `x_pixels` and `delta_pixels` (`Conv::new`), so the
+            // assertion keeps all lines of the tile inside their slices; each `lane` is at least a whole
+            // vector before the end of its line.
             unsafe {
                 match (rows, columns) {
                     (1, 16) => self.outer::<S, 1, 16>(s, start, lane, sums),
@@ -199,8 +203,9 @@ impl<T: Element> Pairs<'_, T> {
     }
 
     /// # Safety
-    /// The `R` and `C` lines from `x_at` and `delta_at` on of every pixel of the list lie inside `x` and `delta`, and the lines of the
-    /// tile inside `sums`; `lane + LANES` is at most a line.
+    /// For every pixel of the list, the `R` lines from `x_at` on lie inside `x` and the `C` lines from
+    /// `delta_at` on inside `delta`; the lines of the tile lie inside `sums`; `lane + LANES` is at most
+    /// the length of a line.
     #[inline(always)]
     unsafe fn outer<S: Simd<T>, const R: usize, const C: usize>(
         &self,

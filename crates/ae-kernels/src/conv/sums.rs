@@ -1,4 +1,4 @@
-//! Pixels as sums over their taps: forward, and backward to the input.
+//! Pixels as sums over their taps: the forward pass, and the backward pass to the input.
 
 use crate::activation::{Epilogue, Slope, times_slope};
 use crate::gemm::micro::{Body, accumulate, by_rows, place};
@@ -8,14 +8,14 @@ use crate::simd::{Element, Kernel, Simd};
 
 use super::{Conv, Tap};
 
-/// What becomes of the sums, and with it in which direction they go.
+/// What is done with the sums, which also determines the direction of the pass.
 pub(super) enum Finish<'a, T> {
     Forward(Epilogue<'a, T>),
     Backward(Panels<'a, T>, Slope),
 }
 
-/// One pixel after the other of `to`, which are those from `first` on, from the pixels of `from` that its list names. The shapes have been
-/// checked.
+/// Computes the pixels of `to`, which start at pixel `first`, one after another from the pixels of
+/// `from` that their lists name. The shapes have been checked.
 #[allow(unnameable_types, reason = "the argument of a closed trait")]
 pub struct Sums<'a, 'b, T> {
     pub(super) conv: &'a Conv,
@@ -80,14 +80,15 @@ impl<T: Element> Kernel<T> for Sums<'_, '_, T> {
 
 #[derive(Clone, Copy)]
 struct Sizes {
-    /// Of the tiles over the panels of the batch that are worked on together.
+    /// Size of the tiles over the panels of the batch that are processed together.
     width: Width,
-    /// Elements of a panel.
+    /// Elements per panel.
     from_panel: usize,
     to_panel: usize,
 }
 
-/// All channels of a pixel of the output, from the bias; or with `BACK` of the input, from zero. They come first in `to`.
+/// Computes all channels of a pixel of the output, from the bias; or with `BACK`, of the input, from
+/// zero. They come first in `to`.
 #[inline(always)]
 fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
     s: S,
@@ -104,7 +105,8 @@ fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
     let mut channel = 0;
     while channel < of_to.channels {
         let (group, place) = (channel / of_to.group, channel % of_to.group);
-        // As many as have their scalars side by side: the group's, and forward those of the panel of weights.
+        // As many channels as have adjacent scalars: those of the group and, forward, of the panel of
+        // weights.
         let left = of_to.group - place;
         let left = if BACK { left } else { left.min(T::PANEL - channel % T::PANEL) };
         let first = group * of_from.group;
@@ -145,7 +147,8 @@ fn run_sum<T: Element, S: Simd<T>, const BACK: bool>(
     sum: Sum<'_, T, BACK>,
 ) {
     let (step, row) = strides::<T, BACK>();
-    // Forward the steps go down the rows of a panel; backward along the lanes of a row, and on in the next panel.
+    // Forward, the steps go down the rows of a panel; backward, along the lanes of a row and on into the
+    // next panel.
     let last_step = if BACK {
         let last = sum.lane + sum.steps - 1;
         last / T::PANEL * sum.panel_len + last % T::PANEL
@@ -160,8 +163,9 @@ fn run_sum<T: Element, S: Simd<T>, const BACK: bool>(
             && (panels - 1) * sum.out_panel + rows * T::PANEL <= sum.out.len()
             && (BACK || rows <= sum.bias.len())
     );
-    // SAFETY: the taps of a list name pixels below `pixels` and kernel positions below `kernel_positions` (`Conv::new`), so the
-    // largest offsets are those of the last of each, which the assertion holds inside the slices, as it does the output's and the bias.
+    // SAFETY: the taps of a list name pixels below `pixels` and kernel positions below
+    // `kernel_positions` (`Conv::new`), so the largest offsets are those of the last of each, which the
+    // assertion keeps inside the slices, like those of the output and the bias.
     unsafe {
         if half || panels * (T::PANEL / S::LANES) == 1 {
             by_rows::<T, S, _, 1>(s, rows, sum);
@@ -171,38 +175,41 @@ fn run_sum<T: Element, S: Simd<T>, const BACK: bool>(
     }
 }
 
-/// From a step's scalar to the next one's, and from a row's: forward along the channels out, which lie together, backward across.
+/// Distances between the scalars of consecutive steps, and of consecutive rows. Output channels are
+/// adjacent: forward they are the rows, backward the steps.
 #[inline(always)]
 const fn strides<T: Element, const BACK: bool>() -> (usize, usize) {
     if BACK { (1, T::PANEL) } else { (T::PANEL, 1) }
 }
 
-/// The channels of a pixel that a tile has: `Σ_taps Σ_steps scalar · vector`.
+/// The channels of a pixel that one tile computes: `Σ_taps Σ_steps scalar · vector`.
 struct Sum<'a, T, const BACK: bool> {
     taps: &'a [Tap],
     /// What forward sums start from.
     bias: &'a [T],
-    /// The weights from a line of a panel on.
+    /// The weights, from a line of a panel on.
     scalars: &'a [T],
-    /// From the scalars of a kernel position to those of the next.
+    /// Distance between the scalars of consecutive kernel positions.
     scalars_apart: usize,
-    /// Where in the line the first scalar is.
+    /// Position of the first scalar in its line.
     lane: usize,
     vectors: &'a [T],
-    /// From the vectors of a pixel to those of the next.
+    /// Distance between the vectors of consecutive pixels.
     vectors_apart: usize,
     vector_panel: usize,
-    /// Of a tap.
+    /// Steps per tap.
     steps: usize,
-    /// Whether there is one channel to sum for at a time, however wide the tile.
+    /// Whether only one channel is summed at a time, however wide the tile.
     lone: bool,
-    /// Elements of a panel of weights: backward, scalars go on at the start of the line in the next one.
+    /// Elements per panel of weights: backward, the scalars go on at the start of the line in the next
+    /// panel.
     panel_len: usize,
     out: &'a mut [T],
     out_panel: usize,
 }
 
-/// Sums of a lone channel, side by side: as many as hide the latency of a multiply-add where loads are the limit.
+/// Independent partial sums of a lone channel: enough to hide the latency of a multiply-add where loads
+/// are the limit.
 const APART: usize = 4;
 
 impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
@@ -211,7 +218,8 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
         let Sum { taps, bias, scalars, vectors, vector_panel, out, out_panel, .. } = self;
         let (step, row) = strides::<T, BACK>();
         let mut acc = [[s.splat(T::ZERO); NV]; R];
-        // The other sums of a lone channel. That it is one depends on the layer, not on the rows of the batch or the width of a tile.
+        // The other partial sums of a lone channel. Whether a channel is lone depends on the layer, not
+        // on the rows of the batch or the width of a tile.
         let lone = R == 1 && self.lone;
         let mut more = [[[s.splat(T::ZERO); NV]; 1]; APART - 1];
         if !BACK {

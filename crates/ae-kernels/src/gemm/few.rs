@@ -1,5 +1,6 @@
-//! [`super::forward`] for few rows. A panel of them costs the same whether it is full or not; here the weights are the vectors, so that no work is
-//! done for rows that are not there. Every sum is the same chain of multiply-adds as in a full panel.
+//! [`super::forward`] for few rows. A panel of rows costs the same whether it is full or not, so here
+//! the weights are the vectors and no work is done for absent rows. Every sum is the same chain of
+//! multiply-adds as in a full panel.
 
 use std::ops::Range;
 
@@ -7,11 +8,12 @@ use crate::activation::Epilogue;
 use crate::panel::{MAX_PANEL, Panels, PanelsMut};
 use crate::simd::{Element, Kernel, Simd};
 
-/// Rows that are few: their sums are in registers together, so that a line of weights is read once for all of them. Of eight rows half a tile
-/// is as fast where rows are wide, and twice as fast where they are narrow.
+/// Maximum number of rows that count as few. Their sums are in registers together, so that a line of
+/// weights is read once for all of them. For eight rows, half a tile is as fast as this if rows are
+/// wide, and twice as fast if they are narrow.
 pub(super) const FEW: usize = 4;
-/// Values of the rows that are brought together before the weights are read: in panels they are a line apart, and a row of 1000 would take
-/// more of L1 and L2 than its weights leave.
+/// Row values that are gathered before the weights are read. In panels they are a line apart, so a row
+/// of 1000 would take more of L1 and L2 than its weights leave.
 const TOGETHER: usize = 1024;
 
 /// [`super::loops::Forward`] for few rows.
@@ -27,8 +29,8 @@ impl<T: Element> Kernel<T> for ForwardFew<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
-        // As many panels of outputs side by side as it takes for eight sums or so, which hide the latency of a multiply-add.
-        // Which half is meant is a constant, so that the other one is not compiled.
+        // As many panels of outputs side by side as give about eight sums, which hide the latency of a
+        // multiply-add. The condition is a constant, so that only one of the branches is compiled.
         if T::PANEL == S::LANES {
             match self.x.cols() {
                 0 => {}
@@ -52,7 +54,7 @@ impl<T: Element> Kernel<T> for ForwardFew<'_, T> {
 }
 
 impl<T: Element> ForwardFew<'_, T> {
-    /// All `R` rows, for `N` panels of outputs at a time, whose lines are `V` vectors.
+    /// Computes all `R` rows, for `N` panels of outputs at a time, whose lines are `V` vectors.
     #[inline(always)]
     fn rows<S: Simd<T>, const V: usize, const N: usize, const R: usize>(&mut self, s: S) {
         let (inputs, panels) = (self.x.rows(), self.weights.count());
@@ -81,9 +83,12 @@ impl<T: Element> ForwardFew<'_, T> {
         }
     }
 
-    /// Adds the contraction steps from `first` on, whose values are given row beside row, to the sums for `N` panels of outputs: to the biases
-    /// where they are the first, else to what those before them left in the output. The last ones are followed by the epilogue, which works on
-    /// lines of outputs here: on those of the output it would work on rows that are not there.
+    /// Adds the contraction steps from `first` on to the sums for `N` panels of outputs; `values` holds
+    /// `R` row values for each step.
+    ///
+    /// The first steps are added to the biases, later ones to what the steps before left in the output.
+    /// The last ones are followed by the epilogue, which here works on lines of outputs: on the lines of
+    /// the output matrix, it would also work on absent rows.
     #[inline(always)]
     fn tile<S: Simd<T>, const V: usize, const N: usize, const R: usize>(
         &mut self,
@@ -148,7 +153,8 @@ fn add_products<T: Element, S: Simd<T>, const V: usize, const N: usize, const R:
         for n in 0..N {
             let mut line = [s.splat(T::ZERO); V];
             for v in 0..V {
-                // SAFETY: line `k` of as many as there are steps, each of `V` vectors, as asserted.
+                // SAFETY: `k` is less than the number of steps, each of which has a line of `V` vectors,
+                // as asserted.
                 line[v] = unsafe { s.load_ptr(lines[n].as_ptr().add(k * T::PANEL + v * S::LANES)) };
             }
             for r in 0..R {
@@ -168,7 +174,7 @@ fn add_products<T: Element, S: Simd<T>, const V: usize, const N: usize, const R:
     }
 }
 
-/// The values of one row for some features, from the lines of these.
+/// Reads the values of one row for some features from their lines.
 #[inline(always)]
 fn get<T: Element>(from: &[T], features: Range<usize>, row: usize, values: &mut [T]) {
     let lines = &from[features.start * T::PANEL..features.end * T::PANEL];
@@ -177,7 +183,7 @@ fn get<T: Element>(from: &[T], features: Range<usize>, row: usize, values: &mut 
     }
 }
 
-/// Writes the values of one row for some features to the lines of these.
+/// Writes the values of one row for some features to their lines.
 #[inline(always)]
 fn put<T: Element>(to: &mut [T], features: Range<usize>, row: usize, values: &[T]) {
     let lines = &mut to[features.start * T::PANEL..features.end * T::PANEL];

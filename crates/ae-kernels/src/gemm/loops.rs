@@ -8,8 +8,8 @@ use crate::simd::{Element, Kernel, Simd};
 use crate::update::{Rule, Target};
 use crate::workspace::Line;
 
-/// Bytes of weights that no L2 holds: they are asked for a panel ahead, which is 3 to 4 % faster where they come from L3 or memory,
-/// and as much slower where they don't.
+/// Bytes of weights beyond what any L2 holds. Larger weights are prefetched one panel ahead, which is 3
+/// to 4 % faster if they come from L3 or memory, and as much slower if they don't.
 const FAR: usize = 2 << 20;
 
 /// See [`super::forward`].
@@ -32,7 +32,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
         let Blocking { kc, nc } = self.blocking;
         let weight_panels = self.weights.count();
         let in_strip = panel_count::<T>(nc);
-        // Lines of the next weights to ask for with each panel of the batch.
+        // Lines of the next panel of weights to prefetch with each panel of the batch.
         let far = size_of_val(self.weights.data()) > FAR;
         let ahead = if far { kc.min(inputs).div_ceil(batch_panels) } else { 0 };
         let rectified = self.epilogue.activation == Activation::Relu && self.epilogue.slopes.is_none();
@@ -143,7 +143,7 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                             half,
                             start: if n == 0 { Start::Zero } else { Start::Load },
                             operand: Operand {
-                                // Without outputs there are no weights to start in, and no steps to take.
+                                // Without outputs there are no weights to start in and no steps to take.
                                 scalars: self
                                     .weights
                                     .data()
@@ -186,8 +186,8 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
     }
 }
 
-/// Panels of outputs that share the inputs that have come to L1, and inputs of such a share: of 128 rows they are 24 KiB, and
-/// their sums, which may have to wait for further rows of the batch, 12 KiB.
+/// Panels of outputs per group, which share a chunk of inputs in L1, and inputs per chunk: for 128 rows
+/// the inputs are 24 KiB, and their sums, which may have to wait for further rows of the batch, 12 KiB.
 const GROUP: usize = 4;
 const INPUTS: usize = 48;
 
@@ -222,8 +222,8 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
             delta,
             delta_at: (range.panels.start + panel) * T::PANEL * T::PANEL,
         };
-        // Sums of the inputs of a share for the panels that are worked on together; or, where they wait for the next block, for
-        // all panels of the group. Each is cleared where it is used only.
+        // Sums of a chunk of inputs for the panels that are processed together; or, if they wait for the
+        // next block, for all panels of the group. Only the array that is used is cleared.
         let (mut of_one, mut of_two, mut of_group);
         let whole = batch_panels <= most;
         let waiting: &mut [T] = if whole && S::WIDE_TILE_ROWS == 0 {
@@ -240,7 +240,7 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
         let mut target = Target { rule, weights, state };
         for (group, panels) in pieces(range.panels.len(), GROUP) {
             for (start, inputs) in pieces(count, INPUTS) {
-                // Without rows the sum is zero, and still handed on.
+                // Without rows the sum is zero, and is still passed on.
                 for (before, block) in pieces(batch_panels.max(1), most) {
                     let span = before..batch_panels.min(before + block);
                     let mut panel = 0;

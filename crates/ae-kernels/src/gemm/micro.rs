@@ -1,4 +1,4 @@
-//! The register tile: `R` scalars times `NV` vectors a step, `R * NV` sums in registers.
+//! The register tile: `R` scalars times `NV` vectors per step, with `R * NV` sums in registers.
 //!
 //! ```text
 //! acc = start
@@ -7,9 +7,9 @@
 //! out = acc
 //! ```
 //!
-//! A panel row is `T::PANEL / S::LANES` vectors, so a tile over one panel has that many vectors and a wide one, over
-//! two panels, twice as many. Row counts are compile-time constants, so that the sums stay in registers; `by_rows`
-//! is the one place that turns the number at run time into the constant.
+//! A panel row is `T::PANEL / S::LANES` vectors, so a tile over one panel has that many vectors, and a
+//! wide tile, over two panels, twice as many. Row counts are compile-time constants, so that the sums
+//! stay in registers; `by_rows` is the one place that turns the run-time count into the constant.
 
 use std::ops::Range;
 
@@ -21,26 +21,29 @@ use crate::simd::{Element, Simd};
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a, T> {
     Zero,
-    /// Row `i` from scalar `i`.
+    /// Scalar `i` for all of row `i`.
     Splat(&'a [T]),
     /// What an earlier block of steps left in the output.
     Load,
 }
 
-/// What becomes of finished sums on their way to the output, where that is done here and not by a pass over it.
+/// What is done to finished sums on their way to the output, if it is done here rather than by a pass
+/// over the output.
 #[derive(Clone, Copy)]
 pub(super) enum Finish<'a, T> {
     Nothing,
     /// ReLU.
     Rectify,
-    /// Times the slope of ReLU, told from its output, which lies as the tile's does.
+    /// Multiplication by the derivative of ReLU, computed from its output, which is laid out like the
+    /// tile's.
     KeepPositive(&'a [T]),
 }
 
 /// The two operands of a tile that is stored.
 ///
-/// Step `p` is the `p % segment_steps`-th of segment `p / segment_steps`; its scalars are
-/// `scalar_segment * segment + scalar_step * (p % segment_steps) + scalar_row * i`, its vectors the line `p` of each panel.
+/// Step `p` is step `p % segment_steps` of segment `p / segment_steps`. Its scalars are at
+/// `scalar_segment * segment + scalar_step * (p % segment_steps) + scalar_row * i`, its vectors are line
+/// `p` of each panel.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a, T> {
     pub(super) scalars: &'a [T],
@@ -53,8 +56,8 @@ pub(super) struct Operand<'a, T> {
     pub(super) segment_steps: usize,
 }
 
-/// A tile of `rows` lines in each of `panels` panels of the output; or, where it is `half`, in the first vector of the lines of one panel whose
-/// lines are two.
+/// A tile of `rows` lines in each of `panels` panels of the output; or, if `half`, in the first of the
+/// two vectors of the lines of a single panel.
 pub(super) struct Tile<'a, T> {
     pub(super) rows: usize,
     pub(super) panels: usize,
@@ -66,7 +69,7 @@ pub(super) struct Tile<'a, T> {
     pub(super) out_panel: usize,
 }
 
-/// Computes the tile into its output.
+/// Computes the tile and writes it to its output.
 #[inline(always)]
 pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
     let Operand {
@@ -100,8 +103,8 @@ pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
         assert!((panels - 1) * tile.out_panel + rows * T::PANEL <= y.len());
     }
     let vectors_per_line = T::PANEL / S::LANES;
-    // SAFETY: the largest offsets that `Stored` forms are those of the last step, row and panel; the assertions above
-    // hold them inside the slices.
+    // SAFETY: the largest offsets that `Stored` forms are those of the last step, row and panel; the
+    // assertions above keep them inside the slices.
     unsafe {
         if panels == 1 && (vectors_per_line == 1 || tile.half) {
             by_rows::<T, S, _, 1>(s, rows, Stored(tile));
@@ -113,7 +116,7 @@ pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
     }
 }
 
-/// Both operands of a weight gradient; the batch is the direction of the sum.
+/// The two operands of a weight gradient, which sums over the batch.
 #[derive(Clone, Copy)]
 pub(super) struct BatchOperand<'a, T> {
     /// Scalars: line `k` of a batch panel holds input `k` of its rows.
@@ -123,8 +126,9 @@ pub(super) struct BatchOperand<'a, T> {
     pub(super) delta_at: usize,
 }
 
-/// The batch panels of a span in order: where `x` and the square of `delta` start, and the rows that are left. A struct, since a
-/// closure is not reliably inlined into the function that is compiled for the instruction set.
+/// Walks the batch panels of a span in order: where `x` and the square of `delta` start, and how many
+/// rows are left. A struct, because a closure is not reliably inlined into the function that is compiled
+/// for the instruction set.
 #[derive(Clone, Copy)]
 struct BatchWalk {
     left: usize,
@@ -157,13 +161,13 @@ impl BatchWalk {
         }
     }
 
-    /// The rows of the panel that the walk is at.
+    /// Rows of the current panel.
     #[inline(always)]
     fn rows<T: Element>(&self) -> usize {
         self.left.min(T::PANEL)
     }
 
-    /// Past these rows, to the next panel.
+    /// Moves past these rows to the next panel.
     #[inline(always)]
     fn advance(&mut self, rows: usize) {
         self.left -= rows;
@@ -178,9 +182,13 @@ impl BatchWalk {
     }
 }
 
-/// Adds the batch panels of `span` to the gradients of `inputs` for `outputs` outputs, as many as a tile has: to zero, or where there are `more`
-/// than these to the lines of `sums`, which the gradients are left in, one line an input, `sums_panel` elements from the lines
-/// of one panel of outputs to those of the next. Where a vector holds all outputs, no other is computed, and what is beyond it is zero.
+/// Adds the products of the batch panels of `span` to the gradients of `inputs` for `outputs` outputs,
+/// at most as many as a tile has.
+///
+/// The gradients are left in `sums`, one line per input, with the lines of each panel of outputs
+/// `sums_panel` elements after those of the one before. They start from the contents of `sums` if there
+/// are `more` products than these, otherwise from zero. If one vector holds all outputs, no other is
+/// computed and the rest of the line is zero.
 ///
 /// # Safety
 /// The caller has checked that `source` holds all its panels.
@@ -203,7 +211,7 @@ pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
     assert!(source.delta_at + panels * side <= source.delta.panel_len);
     let vectors = if outputs <= S::LANES { 1 } else { panels * (T::PANEL / S::LANES) };
     let tiles = count.div_ceil(row_limit::<T, S>(vectors));
-    // Some tiles of one input more, then the others.
+    // First the tiles with one input more, then the others.
     let (rows, larger) = (count / tiles, count % tiles);
     let mut first = 0;
     for (tiles, rows) in [(larger, rows + 1), (tiles - larger, rows)] {
@@ -222,9 +230,10 @@ pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
             sums_panel,
         };
         first += tiles * rows;
-        // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long; the
-        // lines of `inputs` of `x` and the squares from `delta_at` on of `delta` are inside a panel (asserted above); the
-        // sums have a line for each of these inputs and panels.
+        // SAFETY: every panel, `panel_len` elements from its start, lies inside its data by
+        // `BatchPanels::assert_holds_all`; the lines of `inputs` in `x` and the squares from `delta_at`
+        // on in `delta` lie inside a panel (asserted above); the sums have a line for each of these
+        // inputs and panels.
         unsafe {
             if vectors == 1 {
                 by_rows::<T, S, _, 1>(s, rows, body);
@@ -237,8 +246,9 @@ pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
     }
 }
 
-/// Adds to the gradients of the biases of `panels` panels of outputs, [`BIASES`] at most: a bias has an "input" that is one for every row, so
-/// they are the sums of the deltas. They are in the first `PANEL` elements of each.
+/// Adds the batch to the gradients of the biases of `panels` panels of outputs, at most [`BIASES`]. The
+/// "input" of a bias is one for every row, so its gradient is the sum of the deltas. Each panel's sums
+/// are the first `PANEL` elements of its array.
 ///
 /// # Safety
 /// The caller has checked that `source` holds all its panels.
@@ -250,8 +260,8 @@ pub(super) unsafe fn bias_gradients<T: Element, S: Simd<T>>(
     sums: &mut [[T; MAX_PANEL]; BIASES],
 ) {
     assert!(source.delta_at + panels * T::PANEL * T::PANEL <= source.delta.panel_len);
-    // SAFETY: panel starts lie inside the data by `BatchPanels::assert_holds_all`, a panel being `panel_len` long, in which there are that many
-    // squares from `delta_at` on (asserted above).
+    // SAFETY: every panel, `panel_len` elements from its start, lies inside the data by
+    // `BatchPanels::assert_holds_all`, and holds that many squares from `delta_at` on (asserted above).
     unsafe {
         match panels {
             0 => {}
@@ -264,7 +274,8 @@ pub(super) unsafe fn bias_gradients<T: Element, S: Simd<T>>(
     }
 }
 
-/// Panels of outputs whose biases are summed together: each is a chain of additions, and alone it would wait for itself.
+/// Panels of outputs whose biases are summed together: each sum is a chain of additions, and a single
+/// chain would wait for its own latency.
 pub(super) const BIASES: usize = 4;
 
 /// # Safety
@@ -289,7 +300,7 @@ unsafe fn sum_lines<T: Element, S: Simd<T>, const N: usize>(
             for n in 0..N {
                 for j in 0..per_line {
                     let at = walk.delta + (n * T::PANEL + row) * T::PANEL + j * S::LANES;
-                    // SAFETY: line `row` of square `n`, of which a square has `PANEL`.
+                    // SAFETY: line `row` of square `n`; a square has `PANEL` lines, and `row` is less.
                     let line = unsafe { s.load_ptr(source.delta.data.as_ptr().add(at)) };
                     acc[n][j] = s.add(acc[n][j], line);
                 }
@@ -304,14 +315,14 @@ unsafe fn sum_lines<T: Element, S: Simd<T>, const N: usize>(
     }
 }
 
-/// What is done with a tile of `R` rows and `NV` vectors.
+/// The work on a tile of `R` rows and `NV` vectors.
 pub(crate) trait Body<T: Element, S: Simd<T>> {
     /// # Safety
     /// The offsets that a tile of `R` rows reaches lie inside the slices of the implementor.
     unsafe fn run<const R: usize, const NV: usize>(self, s: S);
 }
 
-/// Rows that a tile of `NV` vectors may have.
+/// Maximum number of rows of a tile of `vectors` vectors.
 const fn row_limit<T: Element, S: Simd<T>>(vectors: usize) -> usize {
     if vectors * S::LANES == T::PANEL {
         S::TILE_ROWS
@@ -332,7 +343,7 @@ pub(crate) unsafe fn by_rows<T: Element, S: Simd<T>, B: Body<T, S>, const NV: us
     rows: usize,
     body: B,
 ) {
-    // SAFETY: the obligation is the caller's, for this very number of rows.
+    // SAFETY: the caller's obligation, for exactly this number of rows.
     unsafe {
         match rows {
             1 => at_most::<T, S, B, 1, NV>(s, body),
@@ -356,8 +367,8 @@ pub(crate) unsafe fn by_rows<T: Element, S: Simd<T>, B: Body<T, S>, const NV: us
     }
 }
 
-/// Leaves out of the program the tiles that this instruction set never asks for, half of all. The condition is a constant, so that they are not
-/// even translated.
+/// Keeps tiles that this instruction set never asks for, half of all, out of the program. The condition
+/// is a constant, so that they are not even instantiated.
 ///
 /// # Safety
 /// As for [`Body::run`].
@@ -371,11 +382,14 @@ unsafe fn at_most<T: Element, S: Simd<T>, B: Body<T, S>, const R: usize, const N
     }
 }
 
-/// `acc[i][j] += scalars[p * scalar_step + i * scalar_row] * (vector j of line p)` for `p < steps`, in order.
+/// `acc[i][j] += scalars[p * scalar_step + i * scalar_row] * (vector j of line p)` for `p < steps`, in
+/// order.
 ///
 /// # Safety
-/// - `scalars` is valid for reading at every `p * scalar_step + i * scalar_row` with `p < steps`, `i < R`;
-/// - `vectors` is valid for reading `steps * T::PANEL` elements, and so is `vectors + vector_panel` for a wide tile.
+/// - `scalars` is valid for reading at every `p * scalar_step + i * scalar_row` with `p < steps`,
+///   `i < R`;
+/// - `vectors` is valid for reading `steps * T::PANEL` elements, and so is `vectors + vector_panel` for
+///   a wide tile.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the loop of the micro-kernel")]
 pub(crate) unsafe fn accumulate<T: Element, S: Simd<T>, const R: usize, const NV: usize>(
@@ -408,7 +422,7 @@ pub(crate) unsafe fn accumulate<T: Element, S: Simd<T>, const R: usize, const NV
     }
 }
 
-/// Where vector `j` of row `i` of a tile is in its output.
+/// Offset of vector `j` of row `i` of a tile in its output.
 #[inline(always)]
 pub(crate) fn place<T: Element, S: Simd<T>>(i: usize, j: usize, panel: usize) -> usize {
     let per_line = T::PANEL / S::LANES;
@@ -424,7 +438,8 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
         let mut acc = [[s.splat(T::ZERO); NV]; R];
         for i in 0..R {
             for j in 0..NV {
-                // SAFETY: `store_tile` checked that there are `R` scalars, and where the last row of the last panel ends.
+                // SAFETY: `store_tile` checked that there are `R` scalars, and where the last row of the
+                // last panel ends.
                 unsafe {
                     match start {
                         Start::Zero => {}
@@ -441,7 +456,8 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
         let mut left = operand.steps;
         while left > 0 {
             let steps = left.min(operand.segment_steps);
-            // SAFETY: `store_tile` checked the last scalar of the last segment and the end of the last line.
+            // SAFETY: `store_tile` checked the last scalar of the last segment and the end of the last
+            // line.
             unsafe {
                 accumulate::<T, S, R, NV>(
                     s,
@@ -466,8 +482,8 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
         let zero = s.splat(T::ZERO);
         match finish {
             Finish::Nothing => {}
-            // NaN passes: max gives its second operand. In loops, since a closure is not reliably inlined into the function that is compiled for
-            // the instruction set.
+            // NaN passes through, since `max` returns its second operand. Loops, because a closure is
+            // not reliably inlined into the function that is compiled for the instruction set.
             Finish::Rectify => {
                 for i in 0..R {
                     for j in 0..NV {
@@ -494,15 +510,16 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
     }
 }
 
-/// Lines that each tile asks for of a batch panel's deltas for the next panels of outputs: a share of 48 inputs is eight tiles of six
-/// inputs, so that all 16 lines of a square are asked for by the end of it. Of the wider tiles of AVX-512 there are fewer, which ask for
-/// a part; asking for more there has not been measured.
+/// Lines that each tile prefetches of a batch panel's deltas for the next panels of outputs. A chunk of
+/// 48 inputs is eight tiles of six inputs, so all 16 lines of a square have been prefetched by its end.
+/// There are fewer of the wider tiles of AVX-512, which prefetch only part of it; prefetching more there
+/// has not been measured.
 const DELTAS_AHEAD: usize = 2;
 
 struct Gradients<'a, T> {
     first: usize,
     tiles: usize,
-    /// Of outputs, that are worked on together.
+    /// Panels of outputs that are processed together.
     panels: usize,
     source: BatchOperand<'a, T>,
     span: Range<usize>,
@@ -533,18 +550,20 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
             while walk.left > 0 {
                 let rows = walk.rows::<T>();
                 let scalars = x_data.wrapping_add(walk.x + input);
-                // The inputs of a panel are far from those of the next, so the hardware does not foresee them: those of the
-                // next tile are asked for a tile ahead.
+                // The inputs of one panel are far from those of the next, so the hardware does not
+                // predict them; those of the next tile are prefetched one tile ahead.
                 for i in 0..R {
                     s.prefetch(scalars.wrapping_add((R + i) * T::PANEL));
                 }
-                // So are the deltas for the next panels of outputs, which every tile of theirs reads.
+                // So are the deltas for the next panels of outputs, which every one of their tiles
+                // reads.
                 let square = T::PANEL * T::PANEL;
                 for line in tile * DELTAS_AHEAD..(tile + 1) * DELTAS_AHEAD {
                     s.prefetch(delta_data.wrapping_add(walk.delta + panels * square + line * T::PANEL));
                 }
-                // SAFETY: `gradient_tiles` argued that the lines of the tile's inputs of `x`, each with `rows` elements to
-                // read, and `rows` lines of the square of `delta` lie inside their panels.
+                // SAFETY: `gradient_tiles` argued that the lines of the tile's inputs in `x`, each with
+                // `rows` elements to read, and `rows` lines of each square of `delta` lie inside their
+                // panels.
                 unsafe {
                     let vectors = delta_data.add(walk.delta);
                     accumulate::<T, S, R, NV>(s, rows, scalars, 1, T::PANEL, vectors, square, &mut acc);
@@ -557,7 +576,7 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
                     unsafe { s.store_ptr(acc[i][j], lines.add(place::<T, S>(i, j, sums_panel))) }
                 }
                 for lane in (NV * S::LANES..T::PANEL).step_by(S::LANES) {
-                    // SAFETY: as above; of half a panel, these are the lanes of the other half.
+                    // SAFETY: as above; for half a panel, these are the lanes of the other half.
                     unsafe { s.store_ptr(s.splat(T::ZERO), lines.add(i * T::PANEL + lane)) }
                 }
             }

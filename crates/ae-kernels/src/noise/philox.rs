@@ -1,5 +1,5 @@
-//! Philox 4x32-10 (Salmon et al. 2011, sec. 3.3): random numbers as a function of a counter and a key, so that a number is
-//! the same whoever draws it, and in which order.
+//! Philox 4x32-10 (Salmon et al. 2011, sec. 3.3): random numbers as a function of a counter and a key,
+//! so that a number is the same whoever draws it and in whatever order.
 
 use crate::simd::Words;
 
@@ -7,7 +7,7 @@ const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
-/// Four words for each of the counters `(counter[0][i], counter[1][i], ...)`.
+/// Returns four words for each of the counters `(counter[0][i], counter[1][i], ...)`.
 #[inline(always)]
 pub(super) fn philox<S: Words>(s: S, mut counter: [S::W; 4], key: u64) -> [S::W; 4] {
     let mut key = [key as u32, (key >> 32) as u32];
@@ -31,7 +31,7 @@ mod tests {
     use crate::isa::Isa;
     use crate::simd::{Element, Kernel, Simd, WORDS};
 
-    /// [`philox`] with one counter in the last lane and others beside it.
+    /// [`philox`] with the counter under test in the last lane and others in the remaining lanes.
     struct Last {
         counter: [u32; 4],
         key: [u32; 2],
@@ -51,7 +51,7 @@ mod tests {
         }
     }
 
-    /// The known answers that its authors publish with their library Random123 (`kat_vectors`).
+    /// The known answers published by its authors with the Random123 library (`kat_vectors`).
     #[test]
     fn known_answers() {
         let table: [([u32; 4], [u32; 2], [u32; 4]); 3] = [

@@ -1,7 +1,8 @@
-//! A team: threads that wait for work to share with whoever has some.
+//! A team: threads that wait for work from whichever thread has some to share.
 //!
-//! A training step has two pieces of shared work and may last some ten microseconds, as long as waking one thread takes. So
-//! the members of a team look for work all the time, and sleep only when there has been none for them for a while.
+//! A training step has two pieces of shared work and may last some ten microseconds, as long as waking
+//! one thread takes. So the members of a team poll for work all the time, and sleep only when there has
+//! been none for a while.
 //!
 //! ```text
 //! leader                                  each member
@@ -12,8 +13,9 @@
 //! waits until nobody is inside <---------
 //! ```
 //!
-//! The leader does not wait for members that are late: it takes their indices itself, and they find the gate closed. A leader
-//! that finds another one at work does its job alone, so that trainings beside each other share a team job by job and none waits.
+//! The leader does not wait for members that are late: it takes their indices itself, and they find the
+//! gate closed. A leader that finds another one at work does its job alone, so concurrent training runs
+//! share a team job by job and none waits.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -24,55 +26,58 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// How long a member looks for work before it sleeps: a few times longer than what lies between two steps.
+/// How long a member polls for work before it sleeps: a few times longer than the pause between two
+/// steps.
 const AWAKE: Duration = Duration::from_micros(200);
-/// Looks at the gate before one at the clock.
+/// Looks at the gate per look at the clock.
 const LOOKS: usize = 64;
 
-/// In the gate, whose other bits count the jobs.
+/// Flags of the gate, whose other bits count the jobs.
 const OPEN: u64 = 1;
 const DISMISSED: u64 = 2;
 const NEXT_JOB: u64 = 4;
 
-/// A value in cache lines of its own; two, since the hardware fetches them in pairs.
+/// A value in cache lines of its own; two, because the hardware fetches them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// What a member has of its own.
+/// The state of one member.
 #[derive(Debug, Default)]
 struct Member {
-    /// The first of its indices of the job that nobody has taken.
+    /// The first of the member's indices of the job that nobody has taken.
     next: AtomicUsize,
-    /// Where they end.
+    /// Where the member's indices end.
     end: AtomicUsize,
     inside: AtomicBool,
-    /// Set by the member before it sleeps, taken back by whoever wakes it.
+    /// Set by the member before it sleeps, cleared by whoever wakes it.
     asleep: AtomicBool,
-    /// The one that is this member.
+    /// The thread that is this member.
     thread: OnceLock<Thread>,
 }
 
 type Job = *const (dyn Fn(usize, usize) + Sync);
 
-/// Some threads: whoever has a job is the leader, number 0, and the others are members, numbered from 1.
+/// A group of threads: whichever has a job is the leader, number 0, and the others are members, numbered
+/// from 1.
 pub(super) struct Team {
     gate: Apart<AtomicU64>,
-    /// Written by the leader while the gate is closed and nobody is inside, read by members that are inside; so is `threads`.
+    /// Written by the leader while the gate is closed and nobody is inside, read by members that are
+    /// inside. `threads` is written at the same time.
     job: UnsafeCell<Option<Job>>,
-    /// How many threads may take part in it, so that members from this number on may sleep.
+    /// How many threads may take part in the job, so that members from this number on may sleep.
     threads: AtomicUsize,
     members: Box<[Apart<Member>]>,
-    /// Whether somebody leads.
+    /// Whether a thread is leading.
     busy: AtomicBool,
-    /// The first that a member's part of the job panicked with.
+    /// The first panic of a member's part of the job.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `job` is the only field that is not `Sync` by itself; who may touch it when is said there and argued where it is touched. What
-// it points to is `Sync`, so that members may call it.
+// SAFETY: `job` is the only field that is not `Sync` by itself. Its comment says who may access it and
+// when; each access argues why that holds. What it points to is `Sync`, so members may call it.
 unsafe impl Sync for Team {}
-// SAFETY: as above; nothing in a team belongs to one thread.
+// SAFETY: as above; nothing in a team is tied to one thread.
 unsafe impl Send for Team {}
 
 impl fmt::Debug for Team {
@@ -82,7 +87,7 @@ impl fmt::Debug for Team {
 }
 
 impl Team {
-    /// A team of so many threads, of whom those that [`serve`](Team::serve) take part.
+    /// Creates a team of `threads` threads, of which those that [`serve`](Team::serve) take part.
     pub(super) fn new(threads: usize) -> Team {
         Team {
             gate: Apart::default(),
@@ -94,17 +99,21 @@ impl Team {
         }
     }
 
-    /// A leader and all members.
+    /// Number of threads: the leader and all members.
     pub(super) fn threads(&self) -> usize {
         self.members.len()
     }
 
-    /// Calls `work` once with every index below `count`, on the calling thread and on members that have the time, `threads` altogether at
-    /// most; first with the number of the one at work, which is below `threads`, the same for all that it does of the job, and nobody else's
-    /// meanwhile. Work that shares work itself does that alone.
+    /// Calls `work` once with every index below `count`, on the calling thread and on members that are
+    /// free, at most `threads` altogether.
+    ///
+    /// The first argument of `work` is the number of the thread at work. It is below `threads`, the same
+    /// for all that the thread does of the job, and no other thread's meanwhile. Work that shares work
+    /// itself does that alone.
     ///
     /// # Panics
-    /// With what `work` panics with, or with one of that, when nobody is at work any more; some indices may be left out then.
+    /// With what `work` panics with, or with one of several such panics, once no thread is at work any
+    /// more; some indices may be left out then.
     pub(super) fn run(&self, threads: usize, count: usize, work: &(dyn Fn(usize, usize) + Sync)) {
         if self.busy.swap(true, Ordering::Acquire) {
             (0..count).for_each(|index| work(0, index));
@@ -117,9 +126,10 @@ impl Team {
             member.end.store((m + 1) * each + (m + 1).min(more), Ordering::Relaxed);
         }
         self.threads.store(threads, Ordering::Relaxed);
-        // SAFETY: no member is inside: the last job waited for that, and `busy` keeps other leaders out. So nobody reads `job` now. The
-        // pointer outlives its lifetime in the type only: members call it inside alone, and `close` waits for them. Nothing between
-        // here and there unwinds, since what `work` panics with is caught.
+        // SAFETY: no member is inside: the last job waited for that, and `busy` keeps other leaders out.
+        // So nobody reads `job` now. The pointer outlives its lifetime only in its type: members call it
+        // only while inside, and `close` waits for them. Nothing between here and there unwinds, since
+        // panics of `work` are caught.
         unsafe {
             *self.job.get() =
                 Some(std::mem::transmute::<*const (dyn Fn(usize, usize) + Sync + '_), Job>(work));
@@ -135,7 +145,7 @@ impl Team {
             (Ok(()), None) => {}
             (Ok(()), Some(panic)) => resume_unwind(panic),
             (Err(panic), others) => {
-                // To drop it might panic once more.
+                // Dropping it might panic again.
                 std::mem::forget(others);
                 resume_unwind(panic);
             }
@@ -145,13 +155,14 @@ impl Team {
     /// Closes the gate and waits for the members inside.
     fn close(&self) {
         self.gate.0.fetch_and(!OPEN, Ordering::Relaxed);
-        // As in `serve`.
+        // As in `serve`: either this thread sees that a member is inside, or the member sees that the
+        // gate is closed.
         fence(Ordering::SeqCst);
         for Apart(member) in self.members.iter() {
             let mut looks = 0_usize;
             while member.inside.load(Ordering::Acquire) {
                 looks += 1;
-                // Somebody else may need this core to get there.
+                // A member may need this core to get there.
                 if looks.is_multiple_of(1 << 12) {
                     std::thread::yield_now();
                 } else {
@@ -161,7 +172,8 @@ impl Team {
         }
     }
 
-    /// Calls `work` with the indices of this member that are left, and then with those of the others among the `threads` first.
+    /// Calls `work` with the remaining indices of this member, and then with those of the others among
+    /// the first `threads`.
     fn take_part(&self, member: usize, threads: usize, work: &(dyn Fn(usize, usize) + Sync)) {
         let (before, from) = self.members[..threads].split_at(member);
         for Apart(of) in from.iter().chain(before) {
@@ -176,7 +188,8 @@ impl Team {
         }
     }
 
-    /// Makes the calling thread this member, until the team is dismissed. A member that is there already is not made twice.
+    /// Makes the calling thread this member until the team is dismissed. Returns at once if the member
+    /// already has a thread.
     pub(super) fn serve(&self, member: usize) {
         let Apart(me) = &self.members[member];
         if me.thread.set(std::thread::current()).is_err() {
@@ -192,7 +205,8 @@ impl Team {
             }
             if gate & OPEN != 0 && gate != last {
                 me.inside.store(true, Ordering::Relaxed);
-                // Either the leader sees that this member is inside, or this member sees that the gate is closed.
+                // Either the leader sees that this member is inside, or this member sees that the gate
+                // is closed.
                 fence(Ordering::SeqCst);
                 if self.gate.0.load(Ordering::Acquire) == gate {
                     last = gate;
@@ -210,7 +224,7 @@ impl Team {
             // The leader may be waiting for this core.
             std::thread::yield_now();
             if gate != seen && self.is_wanted(member) {
-                // There are jobs, if this member was late.
+                // There are jobs, even if this member was too late for them.
                 (seen, idle_since) = (gate, None);
             }
             if idle_since.get_or_insert_with(Instant::now).elapsed() > AWAKE {
@@ -220,12 +234,13 @@ impl Team {
         }
     }
 
-    /// A member's part of the job, inside.
+    /// Does a member's part of the job, while inside.
     fn work(&self, member: usize) {
         let threads = self.threads.load(Ordering::Relaxed);
-        // SAFETY: the gate was open after this thread had said that the member is inside, and no other thread says anything about it
-        // (`Member::thread`); it is not open with the same number twice. So the leader waits before it touches `job` or lets what it
-        // points to go; it was written before the gate was opened.
+        // SAFETY: the gate was open after this thread had said that the member is inside, and no other
+        // thread says anything about it (`Member::thread`); the gate is never open with the same number
+        // twice. So the leader waits for this member before it touches `job` or releases what it points
+        // to; and `job` was written before the gate was opened.
         let job = unsafe { (*self.job.get()).map(|job| &*job) };
         if let Some(work) = job
             && member < threads
@@ -234,23 +249,24 @@ impl Team {
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             match *first {
                 None => *first = Some(panic),
-                // To drop it might panic once more, here where the leader waits.
+                // Dropping it might panic again, here where the leader waits.
                 Some(_) => std::mem::forget(panic),
             }
         }
     }
 
-    /// Whether the job is for this member, too.
+    /// Whether the job includes this member.
     fn is_wanted(&self, member: usize) -> bool {
         member < self.threads.load(Ordering::Relaxed)
     }
 
-    /// Sleeps until there is a job for this member, unless there has been one since it looked at the gate.
+    /// Sleeps until there is a job for this member, unless there has been one since it read `gate`.
     fn sleep(&self, member: usize, gate: u64) {
         let Apart(me) = &self.members[member];
-        // Whoever sees this sees the thread to wake, too.
+        // Whoever sees this also sees the thread to wake.
         me.asleep.store(true, Ordering::Release);
-        // Either the leader sees that this member sleeps, or this member sees the new gate and for how many the job is.
+        // Either the leader sees that this member sleeps, or this member sees the new gate and how many
+        // threads the job is for.
         fence(Ordering::SeqCst);
         let now = self.gate.0.load(Ordering::Relaxed);
         if now & DISMISSED != 0 || (now != gate && self.is_wanted(member)) {
@@ -261,7 +277,7 @@ impl Team {
         }
     }
 
-    /// Wakes those of the first `threads` who sleep, after the gate has changed.
+    /// Wakes those of the first `threads` members that sleep, after the gate has changed.
     fn wake(&self, threads: usize) {
         fence(Ordering::SeqCst);
         for Apart(member) in &self.members[1..threads] {
@@ -274,7 +290,7 @@ impl Team {
         }
     }
 
-    /// Lets the members go.
+    /// Dismisses the members, whose calls of [`serve`](Team::serve) return.
     pub(super) fn dismiss(&self) {
         self.gate.0.fetch_or(DISMISSED, Ordering::Release);
         self.wake(self.threads());
@@ -285,7 +301,7 @@ impl Team {
 mod tests {
     use super::*;
 
-    /// `lead` beside members on threads of their own, `threads` altogether.
+    /// Runs `lead` alongside members on threads of their own, `threads` altogether.
     fn with_team(threads: usize, lead: impl FnOnce(&Team)) {
         let team = Team::new(threads);
         std::thread::scope(|scope| {
@@ -293,7 +309,7 @@ mod tests {
                 let team = &team;
                 scope.spawn(move || team.serve(member));
             }
-            // Members must be let go where a test fails, too.
+            // Members must be dismissed even if a test fails.
             let result = catch_unwind(AssertUnwindSafe(|| lead(&team)));
             team.dismiss();
             result.unwrap_or_else(|panic| resume_unwind(panic));
@@ -319,23 +335,23 @@ mod tests {
         }
     }
 
-    /// Numbers that the one who has the index may change.
+    /// Numbers, each of which may be changed by the thread that has its index.
     struct Plain<const N: usize>(UnsafeCell<[usize; N]>);
 
-    // SAFETY: the test that has one gives each index to one thread at a time.
+    // SAFETY: the test that uses it gives each index to one thread at a time.
     unsafe impl<const N: usize> Sync for Plain<N> {}
 
     #[test]
     fn what_a_job_wrote_is_there_after_it() {
         with_team(3, |team| {
-            // Not atomic: the ordering of the gate has to do.
+            // Not atomic: the ordering of the gate has to suffice.
             let plain = Plain(UnsafeCell::new([0; 5]));
             let plain = &plain;
             for _ in 0..JOBS {
-                // SAFETY: an index is taken by one thread, and the jobs follow each other.
+                // SAFETY: each index is taken by one thread, and jobs follow one another.
                 team.run(3, 5, &|_, index| unsafe { *plain.0.get().cast::<usize>().add(index) += 1 });
             }
-            // SAFETY: no job is at work.
+            // SAFETY: no job is running.
             assert_eq!(unsafe { *plain.0.get() }, [JOBS; 5]);
         });
     }
@@ -355,7 +371,7 @@ mod tests {
         });
     }
 
-    /// A job that is done only if so many threads take part.
+    /// A job that finishes only if this many threads take part.
     fn together(team: &Team, threads: usize) {
         let here = AtomicUsize::new(0);
         team.run(threads, threads, &|_, _| {
@@ -431,7 +447,7 @@ mod tests {
     fn one_thread_is_one_member() {
         with_team(2, |team| {
             together(team, 2);
-            // Comes back at once, since somebody is that member.
+            // Returns at once, since another thread is that member.
             team.serve(1);
         });
     }

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::{Element, Halves, HalvesKernel, Kernel, Simd, check_transpose};
 
-/// The upper half of a word.
+/// Mask of the upper half of a word.
 const HIGH: i32 = 0xffff_0000_u32 as i32;
 
 /// Proof that this CPU has AVX2 and FMA.
@@ -12,20 +12,21 @@ const HIGH: i32 = 0xffff_0000_u32 as i32;
 pub struct Avx2(());
 
 impl Avx2 {
-    /// The token, where the CPU has every feature that [`run`] is compiled with.
+    /// The token, if the CPU has every feature that [`run`] is compiled with.
     pub(crate) fn detect() -> Option<Avx2> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
     }
 }
 
-/// Kernels compiled for AVX2. Default methods of a trait, because rustc puts each of those into the codegen unit of the module
-/// that the kernel belongs to, and all instances of a generic function into one: so kernels are compiled in parallel.
+/// Kernels compiled for AVX2. These are default methods of a trait because rustc puts each of those into
+/// the codegen unit of the kernel's module, but all instances of a generic function into one. This way,
+/// kernels are compiled in parallel.
 trait Compiled<T: Element>: Kernel<T> + Sized
 where
     Avx2: Simd<T>,
 {
     /// # Safety
-    /// The CPU has the features that the token is for.
+    /// The CPU has the features that the token stands for.
     #[target_feature(enable = "avx2,fma")]
     unsafe fn on_avx2(self, token: Avx2) -> Self::Output {
         self.run(token)
@@ -47,7 +48,7 @@ where
 /// [`Compiled`] for kernels over words of two bf16 numbers.
 trait CompiledHalves: HalvesKernel + Sized {
     /// # Safety
-    /// The CPU has the features that the token is for.
+    /// The CPU has the features that the token stands for.
     #[target_feature(enable = "avx2,fma")]
     unsafe fn halves_on_avx2(self, token: Avx2) {
         self.run(token);
@@ -378,14 +379,15 @@ impl Simd<f64> for Avx2 {
     }
 }
 
-/// 16 x 16 as four blocks of 8 x 8, each in registers.
+/// Transposes 16 x 16 elements as four blocks of 8 x 8, each in registers.
 #[inline(always)]
 pub(super) fn transpose_f32(_: Avx2, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
     check_transpose(src, src_stride, dst, dst_stride);
     for i in [0, 8] {
         for j in [0, 8] {
-            // SAFETY: the token proves the instructions. Row r of the block starts at (i + r) * stride + j with
-            // r < 8 and i, j <= 8, so its 8 elements end at most at 15 * stride + 16, which was checked.
+            // SAFETY: the token proves the instructions. Row r of the block starts at (i + r) * stride +
+            // j with r < 8 and i, j <= 8, so its 8 elements end at most at 15 * stride + 16, which was
+            // checked.
             unsafe {
                 let at = |r: usize| _mm256_loadu_ps(src.as_ptr().add((i + r) * src_stride + j));
                 let (r0, r1, r2, r3) = (at(0), at(1), at(2), at(3));
@@ -400,7 +402,7 @@ pub(super) fn transpose_f32(_: Avx2, src: &[f32], src_stride: usize, dst: &mut [
                 let (b2, b3) = (_mm256_shuffle_ps::<0x44>(a1, a3), _mm256_shuffle_ps::<0xEE>(a1, a3));
                 let (b4, b5) = (_mm256_shuffle_ps::<0x44>(a4, a6), _mm256_shuffle_ps::<0xEE>(a4, a6));
                 let (b6, b7) = (_mm256_shuffle_ps::<0x44>(a5, a7), _mm256_shuffle_ps::<0xEE>(a5, a7));
-                // ... then the halves change places.
+                // ... then the halves swap places.
                 let columns = [
                     _mm256_permute2f128_ps::<0x20>(b0, b4),
                     _mm256_permute2f128_ps::<0x20>(b1, b5),
@@ -419,14 +421,15 @@ pub(super) fn transpose_f32(_: Avx2, src: &[f32], src_stride: usize, dst: &mut [
     }
 }
 
-/// 8 x 8 as four blocks of 4 x 4, each in registers.
+/// Transposes 8 x 8 elements as four blocks of 4 x 4, each in registers.
 #[inline(always)]
 pub(super) fn transpose_f64(_: Avx2, src: &[f64], src_stride: usize, dst: &mut [f64], dst_stride: usize) {
     check_transpose(src, src_stride, dst, dst_stride);
     for i in [0, 4] {
         for j in [0, 4] {
-            // SAFETY: the token proves the instructions. Row r of the block starts at (i + r) * stride + j with
-            // r < 4 and i, j <= 4, so its 4 elements end at most at 7 * stride + 8, which was checked.
+            // SAFETY: the token proves the instructions. Row r of the block starts at (i + r) * stride +
+            // j with r < 4 and i, j <= 4, so its 4 elements end at most at 7 * stride + 8, which was
+            // checked.
             unsafe {
                 let at = |r: usize| _mm256_loadu_pd(src.as_ptr().add((i + r) * src_stride + j));
                 let (r0, r1, r2, r3) = (at(0), at(1), at(2), at(3));

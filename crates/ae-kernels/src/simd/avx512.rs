@@ -1,11 +1,11 @@
-//! 512-bit vectors: a panel row is one of them.
+//! 512-bit vectors, each of which is a panel row.
 
 use std::arch::x86_64::*;
 
 use super::avx2::{self, Avx2};
 use super::{Element, Halves, HalvesKernel, Kernel, Simd};
 
-/// The upper half of a word.
+/// Mask of the upper half of a word.
 const HIGH: i32 = 0xffff_0000_u32 as i32;
 
 /// Proof that this CPU has AVX-512 F, VL, BW and DQ, and AVX2 with FMA.
@@ -13,7 +13,7 @@ const HIGH: i32 = 0xffff_0000_u32 as i32;
 pub struct Avx512(Avx2);
 
 impl Avx512 {
-    /// The token, where the CPU has every feature that [`run`] is compiled with.
+    /// The token, if the CPU has every feature that [`run`] is compiled with.
     pub(crate) fn detect() -> Option<Avx512> {
         let avx512 = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
@@ -23,14 +23,15 @@ impl Avx512 {
     }
 }
 
-/// Kernels compiled for AVX-512. Default methods of a trait, because rustc puts each of those into the codegen unit of the module
-/// that the kernel belongs to, and all instances of a generic function into one: so kernels are compiled in parallel.
+/// Kernels compiled for AVX-512. These are default methods of a trait because rustc puts each of those
+/// into the codegen unit of the kernel's module, but all instances of a generic function into one. This
+/// way, kernels are compiled in parallel.
 trait Compiled<T: Element>: Kernel<T> + Sized
 where
     Avx512: Simd<T>,
 {
     /// # Safety
-    /// The CPU has the features that the token is for.
+    /// The CPU has the features that the token stands for.
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
     unsafe fn on_avx512(self, token: Avx512) -> Self::Output {
         self.run(token)
@@ -52,7 +53,7 @@ where
 /// [`Compiled`] for kernels over words of two bf16 numbers.
 trait CompiledHalves: HalvesKernel + Sized {
     /// # Safety
-    /// The CPU has the features that the token is for.
+    /// The CPU has the features that the token stands for.
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
     unsafe fn halves_on_avx512(self, token: Avx512) {
         self.run(token);

@@ -1,19 +1,20 @@
-//! The path of every CPU: `wide`'s vectors, compiled to whatever the target guarantees (SSE2 on x86-64).
+//! The instruction set of every CPU: `wide`'s vectors, compiled to whatever the target guarantees (SSE2
+//! on x86-64).
 
 use bytemuck::cast;
 use wide::{f32x8, f64x4, i64x4, u32x8};
 
 use super::{Element, Halves, HalvesKernel, Simd, check_transpose};
 
-/// The upper half of a word.
+/// Mask of the upper half of a word.
 const HIGH: u32 = 0xffff_0000;
 
-/// Proof that the portable instructions may be used: always.
+/// Proof that the portable instructions may be used, which is always the case.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Portable(());
 
 impl Portable {
-    /// The token; needs no detection.
+    /// Creates the token, which needs no detection.
     pub(crate) fn new() -> Portable {
         Portable(())
     }
@@ -77,7 +78,7 @@ impl Halves for Portable {
 impl Simd<f32> for Portable {
     type V = f32x8;
     const LANES: usize = 8;
-    // Four 128-bit registers hold a panel row, so two rows are all that sixteen registers allow.
+    // A panel row takes four 128-bit registers, so sixteen registers allow no more than two rows.
     const TILE_ROWS: usize = 2;
     const WIDE_TILE_ROWS: usize = 0;
     const HALF_TILE_ROWS: usize = 4;
@@ -152,7 +153,8 @@ impl Simd<f32> for Portable {
     }
     #[inline(always)]
     fn round(self, a: f32x8) -> f32x8 {
-        // Adding and taking away 1.5 * 2^23 leaves no bits for a fraction; SSE2 has no rounding instruction.
+        // Adding and subtracting 1.5 * 2^23 leaves no bits for a fraction; SSE2 has no rounding
+        // instruction.
         let magic = f32x8::splat(12_582_912.0);
         (a + magic) - magic
     }

@@ -1,5 +1,6 @@
-//! Sixteen words of 32 bits, of which random numbers are made. Written out for each instruction set, because compilers make of the loops
-//! over them what they like: sixteen scalar multiplications, among others.
+//! Sixteen 32-bit words at a time, for generating random numbers. Written out for each instruction set,
+//! because what compilers make of loops over the words is unpredictable: sixteen scalar multiplications,
+//! for example.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -8,22 +9,22 @@ use super::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
 
-/// Words at a time.
+/// Words processed at a time.
 pub(crate) const WORDS: usize = 16;
 
-/// Operations on sixteen words of 32 bits, the same on every instruction set.
+/// Operations on sixteen 32-bit words, with the same results on every instruction set.
 pub trait Words: Copy {
-    /// The words.
+    /// Sixteen words.
     type W: Copy;
-    /// Those of an array.
+    /// The words of an array.
     fn words(self, from: [u32; WORDS]) -> Self::W;
-    /// The same word everywhere.
+    /// `word` in every position.
     fn same(self, word: u32) -> Self::W;
-    /// As an array.
+    /// The words as an array.
     fn array(self, words: Self::W) -> [u32; WORDS];
     /// `a ^ b`
     fn xor(self, a: Self::W, b: Self::W) -> Self::W;
-    /// The upper and the lower halves of the products `a by`.
+    /// The upper and the lower halves of the 64-bit products of `a` and `by`.
     fn wide_product(self, a: Self::W, by: u32) -> (Self::W, Self::W);
 }
 
@@ -81,8 +82,9 @@ impl Words for Avx2 {
     fn wide_product(self, a: [__m256i; 2], by: u32) -> ([__m256i; 2], [__m256i; 2]) {
         let (mut high, mut low) = (a, a);
         for i in 0..2 {
-            // SAFETY: the token proves that the CPU has the instructions. Products of the words at even places, then at odd ones, each of
-            // 64 bits, whose halves go where the word was.
+            // SAFETY: the token proves that the CPU has the instructions. They compute the 64-bit
+            // products of the words at even positions, then at odd ones, and put their halves where the
+            // word was.
             unsafe {
                 let by = _mm256_set1_epi32(by.cast_signed());
                 let even = _mm256_mul_epu32(a[i], by);
@@ -123,7 +125,7 @@ impl Words for Avx512 {
     #[inline(always)]
     fn wide_product(self, a: __m512i, by: u32) -> (__m512i, __m512i) {
         const ODD: __mmask16 = 0b1010_1010_1010_1010;
-        // SAFETY: the token proves that the CPU has the instructions. As with AVX2.
+        // SAFETY: the token proves that the CPU has the instructions. The steps are those of AVX2.
         unsafe {
             let by = _mm512_set1_epi32(by.cast_signed());
             let even = _mm512_mul_epu32(a, by);

@@ -1,4 +1,5 @@
-//! The weight gradients of the two layers around a sparse code, each finished and handed to the optimiser line by line.
+//! The weight gradients of the two layers around a sparse code, each finished and handed to the
+//! optimizer line by line.
 
 use super::index::{Index, TurnedRows};
 use crate::gemm::WeightRange;
@@ -7,19 +8,21 @@ use crate::panel::MAX_PANEL;
 use crate::simd::{Element, Kernel, Simd};
 use crate::update::{Rule, Target};
 
-/// What both gradients read.
+/// The operands of both gradients.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a, T> {
     /// The active features of the batch.
     pub index: &'a Index<T>,
-    /// All blocks of rows.
+    /// The data of all row blocks.
     pub data: &'a [T],
-    /// The layer's inputs (of the encoder) or deltas (of the decoder) in it, as the index was told.
+    /// Where in `data` the inputs of the encoder or the output deltas of the decoder are, as given to
+    /// the index.
     pub place: TurnedRows,
 }
 
-/// The gradient of a range of the layer above the code, `[features + 1, outputs]`, handed to `rule`: `Σ_rows x δ` over the rows in which a
-/// feature is active; the other arguments as for [`crate::gemm::weight_gradient`].
+/// Computes the gradient of a range of the layer above the code, `[features + 1, outputs]`, and hands it
+/// to `rule`: `Σ_rows x δ` over the rows in which a feature is active. The other arguments are those of
+/// [`crate::gemm::weight_gradient`].
 pub fn above<T: Element>(
     isa: Isa,
     range: &WeightRange,
@@ -32,8 +35,8 @@ pub fn above<T: Element>(
     T::run(isa, Above { range, sources, target: Target { rule, weights, state } });
 }
 
-/// The gradient of a range of the layer below the code, `[inputs + 1, features]`, handed to `rule`: `Σ_rows x δ` over the rows in which a
-/// feature is active.
+/// Computes the gradient of a range of the layer below the code, `[inputs + 1, features]`, and hands it
+/// to `rule`: `Σ_rows x δ` over the rows in which a feature is active.
 pub fn below<T: Element>(
     isa: Isa,
     inputs: usize,
@@ -102,7 +105,7 @@ impl<T: Element> Kernel<T> for Above<'_, T> {
     }
 }
 
-/// Panels of inputs whose gradients are summed together.
+/// Number of input panels whose gradients are summed together.
 const TOGETHER: usize = 4;
 
 struct Below<'a, T> {
@@ -121,7 +124,7 @@ impl<T: Element> Kernel<T> for Below<'_, T> {
         let index = self.sources.index;
         let end = rows.end.min(self.inputs);
         let stride = TOGETHER * T::PANEL;
-        // A line for each feature of a panel, and one panel of it turned.
+        // One line for each feature of a panel, and one panel of them transposed.
         let mut sums = [T::ZERO; MAX_PANEL * MAX_PANEL * TOGETHER];
         let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
         for (number, panel) in panels.clone().enumerate() {
@@ -154,7 +157,7 @@ impl<T: Element> Kernel<T> for Below<'_, T> {
 }
 
 impl<T: Element> Below<'_, T> {
-    /// The gradients of one feature for `count` inputs from `first` on.
+    /// Computes the gradients of one feature for `count` inputs, starting with input `first`.
     #[inline(always)]
     fn lines<S: Simd<T>>(&self, s: S, feature: usize, first: usize, count: usize, to: &mut [T]) {
         let Sources { index, data, .. } = self.sources;

@@ -1,25 +1,29 @@
-//! The active features of a batch, feature by feature.
+//! The active features of a batch, grouped by feature.
 
 use super::Active;
 use crate::simd::Element;
 
-/// Where a matrix of the rows of a batch is, one row after the other of features in lines ([`crate::panel::turn`]), block by block: all blocks
-/// but the last are `block_rows` rows, `block_len` elements apart; in each, the matrix starts at `offset` and takes `panel_len` elements for a
-/// batch panel. All of them whole lines.
+/// The location of a transposed matrix ([`crate::panel::turn`]): the rows of a batch one after the
+/// other, with features along the lines.
+///
+/// The rows are divided into blocks, `block_len` elements apart; all but the last hold `block_rows`
+/// rows. In each block, the matrix starts at `offset` and takes `panel_len` elements per batch panel.
+/// All lengths and offsets are whole lines.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnedRows {
-    /// Rows of a block, whole batch panels.
+    /// Rows of a block; whole batch panels.
     pub block_rows: usize,
     /// Elements of a block.
     pub block_len: usize,
-    /// Where the matrix starts in a block.
+    /// Offset of the matrix within a block.
     pub offset: usize,
-    /// Elements of a batch panel of it.
+    /// Elements of the matrix per batch panel.
     pub panel_len: usize,
 }
 
 impl TurnedRows {
-    /// The first line of `row`, counted in lines of [`Element::PANEL`] elements. Those of its further features are as many lines apart.
+    /// Returns the first line of `row`, counted in lines of [`Element::PANEL`] elements. The lines of
+    /// its further features follow at intervals of as many lines.
     #[inline(always)]
     pub(super) fn line<T: Element>(&self, row: usize) -> usize {
         let within = row % self.block_rows;
@@ -34,7 +38,7 @@ pub(super) struct Entry<T> {
     /// The value of the feature, and its delta.
     pub(super) value: T,
     pub(super) delta: T,
-    /// Lines of the row in the inputs and in the deltas of the outputs.
+    /// The first line of the row in the inputs, and in the deltas of the outputs.
     pub(super) input: u32,
     pub(super) output: u32,
 }
@@ -42,40 +46,42 @@ pub(super) struct Entry<T> {
 /// The active features of some rows of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a, T> {
-    /// Which row of the batch the first one is.
+    /// The position of the first of these rows in the batch.
     pub first: usize,
-    /// Their active features.
+    /// The active features of the rows.
     pub active: Active<'a, T>,
-    /// The deltas of those, as [`super::deltas`] leaves them.
+    /// The deltas of the active features, as computed by [`super::deltas`].
     pub deltas: &'a [T],
-    /// Where the deltas of the outputs are that belong to them.
+    /// Where the output deltas of these rows are.
     pub outputs: TurnedRows,
 }
 
-/// For each feature the rows in which it is active, in their order.
+/// For each feature, the rows in which it is active, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Index<T> {
     rows: usize,
-    /// Where the entries of each feature start, and where the last end.
+    /// Where the entries of each feature start, and where the last ones end.
     starts: Vec<u32>,
     entries: Vec<Entry<T>>,
 }
 
 impl<T: Element> Index<T> {
-    /// Room for `rows` rows with `k` of `features` features listed in the mean.
+    /// Creates an index with room for `rows` rows and an average of `k` active features per row, out of
+    /// `features`.
     pub fn with_room(features: usize, k: usize, rows: usize) -> Self {
         Index { rows: 0, starts: vec![0; features + 2], entries: vec![Entry::default(); rows * k] }
     }
 
-    /// Fills it for `rows` rows from lists of active features, those of the same feature in the order of the lists. Where there is no room for
-    /// all, none is listed: that many are infinite or NaN ([`super::least_of_largest`]), and nothing is to be learnt from them.
+    /// Fills the index for `rows` rows from lists of active features; the entries of a feature are in
+    /// the order of the lists. If there is not room for all entries, none are stored: that many values
+    /// must be infinite or NaN ([`super::least_of_largest`]), and nothing can be learned from them.
     pub fn fill<'a>(
         &mut self,
         rows: usize,
         lists: impl Iterator<Item = Listed<'a, T>> + Clone,
         inputs: TurnedRows,
     ) {
-        // Counted two places ahead: placing the entries moves every start to that of the next feature.
+        // Count two places ahead: placing the entries moves every start to that of the next feature.
         self.starts.fill(0);
         for Listed { active, .. } in lists.clone() {
             for row in 0..active.rows() {
@@ -106,17 +112,17 @@ impl<T: Element> Index<T> {
         }
     }
 
-    /// Rows of the batch.
+    /// The number of rows of the batch.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Features.
+    /// The number of features.
     pub(super) fn features(&self) -> usize {
         self.starts.len().saturating_sub(2)
     }
 
-    /// The rows of a feature; none beyond the last one.
+    /// Returns the entries of a feature; none for an index beyond the last feature.
     #[inline(always)]
     pub(super) fn of(&self, feature: usize) -> &[Entry<T>] {
         match self.starts.get(feature..feature + 2) {

@@ -1,12 +1,12 @@
-//! Codes of which those values are kept that reach a bound, however many of a row.
+//! Sparse codes that keep all values reaching a bound, however many there are in a row.
 
 use super::{active_len, beyond_zero};
 use crate::isa::Isa;
 use crate::panel::Panels;
 use crate::simd::{Element, Kernel, Simd};
 
-/// How many of `values` `[features, rows]` are not zero and reach `bound`. `found` has them all if there is room, else as many as it has room
-/// for. NaN reaches every bound.
+/// Counts the `values` `[features, rows]` that are not zero and reach `bound`, and writes as many of
+/// them to `found` as it has room for. NaN reaches every bound.
 pub fn values_reaching<T: Element>(isa: Isa, bound: T, values: Panels<'_, T>, found: &mut [T]) -> usize {
     T::run(isa, Values { bound, values, found })
 }
@@ -32,8 +32,9 @@ impl<T: Element> Kernel<T> for Values<'_, T> {
     }
 }
 
-/// Finds the `values` `[features, rows]` that are not zero and reach `bound`, and leaves them as [`super::Active`] reads them in `active`,
-/// [`active_len`] elements for `most`. NaN reaches every bound. Where there are more, the last ones are left out.
+/// Finds the `values` `[features, rows]` that are not zero and reach `bound`, and stores them in
+/// `active` in the layout of [`super::Active`], [`active_len`] elements for at most `most`. NaN reaches
+/// every bound. If there are more than `most`, the last ones are left out.
 pub fn reaching<T: Element>(isa: Isa, bound: T, values: Panels<'_, T>, active: &mut [T], most: usize) {
     assert!(
         u32::try_from(values.rows()).is_ok() && active.len() == active_len(most, values.cols()),
@@ -61,7 +62,7 @@ impl<T: Element> Kernel<T> for Reaching<'_, T> {
         let (indices, kept) = rest.split_at_mut(most);
         let ends: &mut [u32] = &mut bytemuck::cast_slice_mut(ends)[..values.cols()];
         let indices: &mut [u32] = bytemuck::cast_slice_mut(indices);
-        // Counted first: placing them moves every row from its start to its end.
+        // Count first: placing the values then moves every entry from the start of its row to the end.
         ends.fill(0);
         each_reaching(s, bound, values, |row, _, _| ends[row] += 1);
         let mut start = 0usize;
@@ -70,7 +71,7 @@ impl<T: Element> Kernel<T> for Reaching<'_, T> {
         }
         each_reaching(s, bound, values, |row, feature, value| {
             let place = ends[row] as usize;
-            // Full only in the last row that has any.
+            // Room runs out only within the last row that gets any.
             if place < most {
                 kept[place] = value;
                 indices[place] = feature as u32;
@@ -80,7 +81,8 @@ impl<T: Element> Kernel<T> for Reaching<'_, T> {
     }
 }
 
-/// Calls `found` with row, feature and value of all that are not zero and reach `bound`, those of a row in the order of the features.
+/// Calls `found` with the row, feature and value of every value that is not zero and reaches `bound`, in
+/// the order of the features within a row.
 #[inline(always)]
 fn each_reaching<T: Element, S: Simd<T>>(
     s: S,
@@ -98,7 +100,7 @@ fn each_reaching<T: Element, S: Simd<T>>(
             while reach != 0 {
                 let lane = reach.trailing_zeros() as usize;
                 reach &= reach - 1;
-                // Zero reaches a bound below it.
+                // Zero reaches a negative bound.
                 if line[lane] != T::ZERO {
                     found(first + lane, feature, line[lane]);
                 }

@@ -1,13 +1,15 @@
-//! The products of a block of rows: outputs from the active features, and the deltas of those from the deltas of the outputs.
+//! The products of a block of rows: outputs from the active features, and the deltas of the active
+//! features from those of the outputs.
 
 use super::Active;
 use crate::isa::Isa;
 use crate::panel::{MAX_PANEL, Panels, PanelsMut, turned_len};
 use crate::simd::{Element, Kernel, Simd};
 
-/// `y = Wᵀ x + b`, without `b` unless `with_bias`, for codes `x` of few active features: weights `[features + 1, outputs]` with the bias as the last row, `y` `[outputs, rows]`.
+/// Computes `y = Wᵀ x + b` (without `b` unless `with_bias`) for codes `x` with few active features. The
+/// weights are `[features + 1, outputs]` with the bias as the last row; `y` is `[outputs, rows]`.
 ///
-/// Panel by panel of the weights, so that the lines which the rows ask for stay in L2.
+/// Works on one panel of the weights at a time, so that the lines needed by the rows stay in L2.
 pub fn decode<T: Element>(
     isa: Isa,
     weights: Panels<'_, T>,
@@ -70,8 +72,9 @@ impl<T: Element> Kernel<T> for Decode<'_, T> {
     }
 }
 
-/// `dx = W δ` of the active features alone: weights as for [`decode`], `turned` the deltas of the outputs as [`crate::panel::turn`] leaves them,
-/// `dx` an element for each active feature, where it is among them ([`Active::range`]).
+/// Computes `dx = W δ` for the active features only. The weights are those of [`decode`]; `turned` are
+/// the deltas of the outputs, transposed by [`crate::panel::turn`]; `dx` has an element for each active
+/// feature, at its position in [`Active::range`].
 pub fn deltas<T: Element>(
     isa: Isa,
     weights: Panels<'_, T>,
@@ -119,7 +122,8 @@ impl<T: Element> Kernel<T> for Deltas<'_, T> {
                 let delta = &turned[at..][..width];
                 let (features, _) = active.row(row);
                 let dx = &mut dx[active.range(row)];
-                // As many features at a time as a line has lanes: each sum is one chain over the outputs.
+                // As many features at a time as a line has lanes: each sum is one chain over the
+                // outputs.
                 for (features, dx) in features.chunks(T::PANEL).zip(dx.chunks_mut(T::PANEL)) {
                     for (line, &feature) in block.chunks_exact_mut(T::PANEL).zip(features) {
                         for lane in (0..T::PANEL).step_by(S::LANES) {

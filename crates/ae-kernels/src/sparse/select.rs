@@ -1,9 +1,10 @@
 //! The k largest values of each row, for a panel of rows at once.
 //!
-//! The features are divided into groups. At least k values reach the k-th largest of the groups' largest values, so nothing below it is
-//! among the k largest; where the groups are several times k, little more than k values reach it. Those are collected in the order of the
-//! features and, where they become too many, cut down to the k largest, the earlier ones of equals, which raises the bar for the
-//! rest.
+//! The features are divided into groups, and the maximum of each group is computed. At least k values
+//! reach the k-th largest of these maxima, so nothing below it is among the k largest; with several
+//! times k groups, few more than k values reach it. These are collected in the order of the features.
+//! When they become too many, they are reduced to the k largest (the earlier ones of equals), which
+//! raises the bound for the rest.
 
 use std::cmp::Ordering;
 
@@ -12,24 +13,26 @@ use crate::isa::Isa;
 use crate::panel::Panels;
 use crate::simd::{Element, Kernel, Simd};
 
-/// Groups for each value that is kept, and features of a group at least.
+/// Number of groups per value that is kept, and the least number of features in a group.
 const GROUPS: usize = 4;
 const MEMBERS: usize = 4;
 
-/// Values of a row that are collected before they are cut down.
+/// Number of values of a row that are collected before they are reduced to the k largest.
 fn room(k: usize) -> usize {
     2 * k + 64
 }
 
-/// Elements of memory that [`select`] needs.
+/// Returns the number of scratch elements that [`select`] needs.
 pub fn scratch_len<T: Element>(k: usize) -> usize {
-    // A line of maxima for each group; values and indices of the rows of a panel; one of them apart.
+    // A line of maxima for each group; values and indices for the rows of a panel; a copy of the values
+    // of one of them.
     ((GROUPS * k + 2 * room(k)) * T::PANEL + room(k).max(GROUPS * k)).next_multiple_of(T::PANEL)
 }
 
-/// Finds the `k` largest values of each column of `values` `[features, rows]`, of equal ones those that come first, and leaves them as
-/// [`super::Active`] reads them in `active`, [`active_len`] elements for `k` a row. A value of zero is not active; NaN counts as the largest.
-/// `scratch` is [`scratch_len`] elements.
+/// Finds the `k` largest values of each column of `values` `[features, rows]`, preferring the first of
+/// equal ones, and stores them in `active` in the layout of [`super::Active`], [`active_len`] elements
+/// for `k` per row. Zeros are never active; NaN counts as the largest value. `scratch` has at least
+/// [`scratch_len`] elements.
 pub fn select<T: Element>(isa: Isa, k: usize, values: Panels<'_, T>, active: &mut [T], scratch: &mut [T]) {
     assert!(
         k > 0
@@ -52,7 +55,7 @@ struct Select<'a, T> {
     scratch: &'a mut [T],
 }
 
-/// What has been collected of one row.
+/// The values collected from one row.
 struct Lane<'a, T> {
     values: &'a mut [T],
     indices: &'a mut [u32],
@@ -60,7 +63,7 @@ struct Lane<'a, T> {
 }
 
 impl<T: Element> Lane<'_, T> {
-    /// Leaves those that are not zero.
+    /// Removes the zeros.
     fn drop_zeros(&mut self) {
         let mut kept = 0;
         for from in 0..self.count {
@@ -73,7 +76,7 @@ impl<T: Element> Lane<'_, T> {
         self.count = kept;
     }
 
-    /// Leaves the `k` largest, in the order of the features, and gives the smallest of them.
+    /// Keeps the `k` largest, in the order of the features, and returns the smallest of them.
     fn cut(&mut self, k: usize, apart: &mut [T]) -> T {
         let apart = &mut apart[..self.count];
         apart.copy_from_slice(&self.values[..self.count]);
@@ -177,7 +180,8 @@ impl<T: Element> Kernel<T> for Select<'_, T> {
     }
 }
 
-/// The largest value of each group of features, a vector of lanes for each. The last group may be longer.
+/// Computes the largest value of each group of features, one vector of lanes per group. The last group
+/// may be longer.
 #[inline(always)]
 fn group_maxima<T: Element, S: Simd<T>>(s: S, lines: &[T], features: usize, maxima: &mut [T], groups: usize) {
     let members = features / groups;

@@ -1,4 +1,5 @@
-//! Codes of which the largest values of a whole batch are kept: a bound, and everything below it becomes zero.
+//! Sparse codes that keep the largest values of a whole batch: a bound is computed, and everything below
+//! it becomes zero.
 
 use std::cmp::Ordering;
 
@@ -6,9 +7,13 @@ use super::{is_nan, order};
 use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
 
-/// The smallest of the `count` largest `values`, or of all where they are fewer; none of none. Of equals it takes all or none, so that no more
-/// than `count` reach it: infinity, where that leaves nothing, which infinite values do reach. NaN counts as the largest and reaches infinity,
-/// which is the answer where there are `count` of it. Their order is another afterwards.
+/// Returns the smallest of the `count` largest `values` (or of all, if there are fewer), or `None` if
+/// that is none of them.
+///
+/// Equal values are kept all or not at all, so that no more than `count` values reach the result. If
+/// that leaves none, the result is infinity, which infinite values still reach. NaN counts as the
+/// largest value and reaches infinity; a result that would be NaN is infinity instead. Reorders
+/// `values`.
 pub fn least_of_largest<T: Element>(values: &mut [T], count: usize) -> Option<T> {
     let last = count.min(values.len()).checked_sub(1)?;
     let (larger, least, rest) = values.select_nth_unstable_by(last, |a, b| order(*a, *b));
@@ -20,7 +25,7 @@ pub fn least_of_largest<T: Element>(values: &mut [T], count: usize) -> Option<T>
     Some(if is_nan(least) { T::from_f64(f64::INFINITY) } else { least })
 }
 
-/// Makes every value below `least` zero; NaN stays. Whole lines of them.
+/// Sets every value below `least` to zero; NaN stays. `values` must be whole lines.
 pub fn drop_below<T: Element>(isa: Isa, least: T, values: &mut [T]) {
     assert!(values.len().is_multiple_of(T::PANEL), "{} values are not whole lines", values.len());
     T::run(isa, DropBelow { least, values });
@@ -38,7 +43,8 @@ impl<T: Element> Kernel<T> for DropBelow<'_, T> {
         let least = s.splat(self.least);
         for values in self.values.chunks_exact_mut(S::LANES) {
             let value = s.load(values);
-            // All of it is dropped or nothing: the difference is exact, but for infinity, which is no number less itself.
+            // A value is dropped whole or not at all, so the difference is exact, except for infinity,
+            // where it is NaN: `keep_known` makes that zero.
             let dropped = s.keep_lt(value, least, value);
             let left = s.sub(value, dropped);
             s.store(s.keep_known(s.sub(dropped, dropped), left), values);
@@ -46,7 +52,8 @@ impl<T: Element> Kernel<T> for DropBelow<'_, T> {
     }
 }
 
-/// Leaves of `deltas` those whose value in `codes` is not zero, in `kept`; zeros elsewhere. Whole lines, as many in all three.
+/// Copies the `deltas` whose value in `codes` is not zero to `kept`, with zeros elsewhere. All three
+/// have the same number of whole lines.
 pub fn keep_active<T: Element>(isa: Isa, codes: &[T], deltas: &[T], kept: &mut [T]) {
     assert!(
         codes.len().is_multiple_of(T::PANEL) && deltas.len() == codes.len() && kept.len() == codes.len(),

@@ -1,6 +1,8 @@
-//! Intel AMX: tiles of 16 lines of 64 bytes in registers of their own, and an instruction that multiplies two of them.
+//! Intel AMX: registers that hold tiles of 16 lines of 64 bytes, and an instruction that multiplies two
+//! of them.
 //!
-//! The compiler has no type that lives in a tile register, so what one `asm!` block leaves there the next finds.
+//! The compiler has no type for a tile register, so what one `asm!` block leaves in one, the next finds
+//! there.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
@@ -10,19 +12,20 @@ use std::sync::OnceLock;
 use super::{Aside, Operand, TILE, TileUnit};
 use crate::simd::Avx512;
 
-/// Proof that this CPU has AMX with bf16 and AVX-512, and that the operating system lets this process use the tiles.
+/// Proof that this CPU has AMX with bf16 and AVX-512, and that the operating system lets this process
+/// use the tiles.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Amx(Avx512);
 
 impl Amx {
-    /// The token, where there is everything. Asks the operating system once.
+    /// The token, if everything is available. Asks the operating system once.
     pub(crate) fn detect() -> Option<Amx> {
         static USABLE: OnceLock<bool> = OnceLock::new();
         let usable = *USABLE.get_or_init(|| cpu_has_tiles() && permitted());
         Avx512::detect().filter(|_| usable).map(Amx)
     }
 
-    /// The vectors that go with the tiles.
+    /// The vector instructions that go with the tiles.
     pub(crate) fn vectors(self) -> Avx512 {
         self.0
     }
@@ -41,21 +44,23 @@ fn cpu_has_tiles() -> bool {
     }
     #[target_feature(enable = "xsave")]
     fn enabled_state() -> u64 {
-        // SAFETY: the caller has seen that the operating system has enabled the instruction.
+        // SAFETY: the caller has checked that the operating system has enabled the instruction.
         unsafe { _xgetbv(0) }
     }
-    // SAFETY: OSXSAVE says that the instruction is there and enabled.
+    // SAFETY: OSXSAVE says that the instruction exists and is enabled.
     let state = unsafe { enabled_state() };
     __cpuid_count(7, 0).edx & AMX_BF16_AND_TILE == AMX_BF16_AND_TILE && state & TILE_STATE == TILE_STATE
 }
 
-/// Asks Linux for the tile registers, which it hands to a process on request only (Documentation/arch/x86/xstate.rst).
+/// Asks Linux for the tile registers, which it grants to a process only on request
+/// (Documentation/arch/x86/xstate.rst).
 fn permitted() -> bool {
     const ARCH_PRCTL: i64 = 158;
     const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
     const XFEATURE_XTILEDATA: i64 = 18;
     let mut result = ARCH_PRCTL;
-    // SAFETY: the system call changes nothing but the permission; it returns in rax and clobbers rcx and r11.
+    // SAFETY: the system call changes nothing but the permission; it returns in rax and clobbers rcx and
+    // r11.
     unsafe {
         asm!(
             "syscall",
@@ -70,7 +75,7 @@ fn permitted() -> bool {
     result == 0
 }
 
-/// Palette 1 with eight tiles of 16 lines of 64 bytes, as `ldtilecfg` reads it.
+/// Palette 1 with eight tiles of 16 lines of 64 bytes, in the layout that `ldtilecfg` reads.
 #[repr(C, align(64))]
 struct Shape([u8; 64]);
 
@@ -86,16 +91,18 @@ const SHAPE: Shape = {
     Shape(bytes)
 };
 
-/// Tile registers that are set up, until it is dropped. They are those of a thread, which it does not leave.
+/// Proof that the tile registers are set up: borrowed from the [`Setup`] that releases them. They belong
+/// to a thread, which this does not leave.
 #[derive(Clone, Copy)]
 pub(super) struct Ready<'a>(PhantomData<(&'a Setup, *const ())>);
 
-/// Sets the tile registers of this thread up and releases them at the end.
+/// Sets up the tile registers of this thread, and releases them when dropped.
 pub(super) struct Setup(PhantomData<*const ()>);
 
 impl Setup {
     pub(super) fn new(_: Amx) -> Setup {
-        // SAFETY: the token proves that tiles are there and permitted; the shape is a valid one of palette 1.
+        // SAFETY: the token proves that tiles are available and permitted; the shape is a valid one of
+        // palette 1.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPE, options(nostack, readonly, preserves_flags)) };
         Setup(PhantomData)
     }
@@ -107,7 +114,7 @@ impl Setup {
 
 impl Drop for Setup {
     fn drop(&mut self) {
-        // SAFETY: tiles are set up, by `new`.
+        // SAFETY: `new` has set up the tiles.
         unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
     }
 }
@@ -124,7 +131,7 @@ unsafe fn zero<const T: usize>() {
 /// Tiles are set up, and a tile can be read at `at`.
 #[inline(always)]
 unsafe fn load<const T: usize>(at: *const f32) {
-    // SAFETY: the caller's obligation; the lines follow each other.
+    // SAFETY: the caller's obligation; the lines are contiguous.
     unsafe {
         asm!("tileloadd tmm{t}, [{at} + {line}*1]", t = const T, at = in(reg) at, line = in(reg) 64usize,
             options(nostack, readonly, preserves_flags));
@@ -135,7 +142,7 @@ unsafe fn load<const T: usize>(at: *const f32) {
 /// Tiles are set up, and a tile can be written at `at`.
 #[inline(always)]
 unsafe fn store<const T: usize>(at: *mut f32) {
-    // SAFETY: the caller's obligation; the lines follow each other.
+    // SAFETY: the caller's obligation; the lines are contiguous.
     unsafe {
         asm!("tilestored [{at} + {line}*1], tmm{t}", t = const T, at = in(reg) at, line = in(reg) 64usize,
             options(nostack, preserves_flags));
@@ -153,10 +160,10 @@ unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
     }
 }
 
-// Tiles 0 to 3 hold the sums, 4 and 5 the part of `a` in use, 6 and 7 that of `b`.
+// Tiles 0 to 3 hold the sums, 4 and 5 the current part of `a`, 6 and 7 that of `b`.
 
 /// # Safety
-/// Tiles are set up, and `M` tiles `apart` from each other can be read from `at` on.
+/// Tiles are set up, and `M` tiles can be read from `at` on, `apart` elements from each other.
 #[inline(always)]
 unsafe fn load_a<const M: usize>(at: *const f32, apart: usize) {
     // SAFETY: the caller's obligation.
@@ -232,8 +239,8 @@ impl TileUnit for Ready<'_> {
                     load_b::<N>(b_at, b.apart);
                     dots::<M, N>();
                 } else {
-                    // In the order of `SPLIT`: every product changes one operand, since a tile that is loaded waits for
-                    // the products that still read its register.
+                    // In the order of `SPLIT`: every product changes only one operand, because loading a
+                    // tile waits for the products that still read its register.
                     load_a::<M>(a_at.add(2 * TILE), a.apart);
                     load_b::<N>(b_at, b.apart);
                     dots::<M, N>();

@@ -1,16 +1,17 @@
-//! What the tile instruction computes, on vectors.
+//! The tile instruction, emulated on vectors.
 //!
-//! `tdpbf16ps` sums the products of the low and of the high halves apart, in the order of the pairs, adds the two
-//! sums and then adds that to the tile (Intel 64 SDM volume 2, TDPBF16PS). The product of two bf16 numbers is exact in f32,
-//! so it makes no difference whether a multiply-add is fused: every instruction set gives the bits of the tiles, but
-//! for denormal numbers, operands as well as sums, which the tiles take for zero.
+//! `tdpbf16ps` sums the products of the low halves and those of the high halves separately, in the order
+//! of the pairs, adds the two sums, and then adds the result to the tile (Intel 64 SDM volume 2,
+//! TDPBF16PS). The product of two bf16 numbers is exact in `f32`, so it makes no difference whether a
+//! multiply-add is fused: every instruction set gives the bits of the tiles, except for denormal
+//! numbers, operands as well as sums, which the tiles treat as zero.
 
 use super::{Aside, Operand, SPLIT, TILE, TileUnit};
 use crate::simd::{Halves, HalvesKernel, Simd};
 
 /// Lines of `a` whose sums are in registers together.
 const LINES: usize = 4;
-/// Words of a line.
+/// Words per line.
 const LINE: usize = 16;
 
 /// The tile instruction on the vectors of `S`.
@@ -31,13 +32,14 @@ impl<S: Halves> TileUnit for Emulated<S> {
         for _ in 0..depth {
             aside.step();
         }
-        // SAFETY: the caller's obligation is that of `Block`.
+        // SAFETY: the caller's obligation is that of `Block::new`.
         let block = unsafe { Block::new(PARTS, [M, N], depth, [a, b], sums, fresh) };
         self.0.apart(block);
     }
 }
 
-/// A block of products, in one function for all kernels: copies of it in each would be most of the crate's code.
+/// A block of products, in one function for all kernels: a copy in each of them would make up most of
+/// the crate's code.
 struct Block {
     parts: usize,
     tiles: [usize; 2],
@@ -49,7 +51,8 @@ struct Block {
 
 impl Block {
     /// # Safety
-    /// As for [`TileUnit::block`] with so many `PARTS` and `[M, N]` tiles, while this value is there.
+    /// As for [`TileUnit::block`] with `PARTS = parts` and `[M, N] = tiles`, for as long as this value
+    /// exists.
     unsafe fn new(
         parts: usize,
         tiles: [usize; 2],
@@ -69,7 +72,8 @@ impl HalvesKernel for Block {
         let products: &[(usize, usize)] = if parts == 1 { &[(0, 0)] } else { &SPLIT };
         for m in 0..m_tiles {
             for n in 0..n_tiles {
-                // SAFETY: `new` was promised so many tiles of either operand in every step, and four tiles of sums.
+                // SAFETY: `new` was promised this many tiles of either operand in every step, and four
+                // tiles of sums.
                 unsafe {
                     let sum = sums.add((2 * m + n) * TILE);
                     if fresh {

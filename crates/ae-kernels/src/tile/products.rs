@@ -16,15 +16,17 @@ use crate::update::Rule;
 use weights::Product;
 pub use weights::scratch_len;
 
-/// The result of a product in the forms that the next products take ([`super`]): [`forward`] writes those of
-/// [`split::rows`] and [`split::inputs`], [`backward_input`] those of [`split::features`] and [`split::turned`].
+/// The result of a product in the forms that the next products take ([`super`]): [`forward`] writes
+/// those of [`split::rows`] and [`split::inputs`], [`backward_input`] those of [`split::features`] and
+/// [`split::turned`].
 #[derive(Debug)]
 pub struct Forms<'a> {
-    /// For the product of the next layer, where there is one: [`split::panel_len`] elements a batch panel.
+    /// For the product of the next layer, if there is one: [`split::panel_len`] elements per batch
+    /// panel.
     pub next: Option<&'a mut [f32]>,
-    /// For [`weight_gradient`], where it is wanted: [`split::pair_len`] elements of every `apart`.
+    /// For [`weight_gradient`], if it is needed: [`split::pair_len`] of every `apart` elements.
     pub kept: Option<&'a mut [f32]>,
-    /// From one pair of batch panels in `kept` to the next.
+    /// Distance from one pair of batch panels in `kept` to the next.
     pub apart: usize,
 }
 
@@ -38,7 +40,8 @@ impl Forms<'_> {
     }
 }
 
-/// [`Forms`], or nothing, for the tasks of a product to write to, each to what comes from its strips.
+/// What the tasks of a product write to: [`Forms`], or nothing. Each task writes what comes from its
+/// strips.
 #[derive(Clone, Copy)]
 struct Written<'a> {
     next: Option<Owned<'a, f32>>,
@@ -53,12 +56,13 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Strips of a task, at least, and tasks a thread, to even out threads that are late.
+/// Minimum number of strips per task, and tasks per thread, which even out threads that are late.
 const STRIPS: usize = 2;
 const TASKS_A_THREAD: usize = 2;
 
-/// The product for all strips of its result, shared among the threads of `crew`: each strip is one task's, with all that is written of it,
-/// and so are the `len` elements of `scratch` that a task has at a time.
+/// Computes the product for all strips of its result, shared among the threads of `crew`. Each strip
+/// belongs to one task, with everything that is written of it, and so do the `len` elements of `scratch`
+/// that a task has at a time.
 fn share<P: Product<PARTS> + Copy + Sync, const PARTS: usize>(
     (isa, crew): (Isa, Crew<'_>),
     product: P,
@@ -71,17 +75,20 @@ fn share<P: Product<PARTS> + Copy + Sync, const PARTS: usize>(
         if crew.threads() == 1 { 1 } else { (strips / STRIPS).clamp(1, TASKS_A_THREAD * crew.threads()) };
     let rooms = Owned::new(scratch);
     crew.share_as(tasks, |thread, task| {
-        // SAFETY: `share_as` gives a number that no other call has at the time, below the crew's threads, for each of which there are `len`
-        // elements.
+        // SAFETY: `share_as` passes a thread number that no other call has at the time. It is below the
+        // crew's number of threads, for each of which there are `len` elements.
         let scratch = unsafe { rooms.piece(thread * len..(thread + 1) * len) };
         let strips = task * strips / tasks..(task + 1) * strips / tasks;
         run(isa, weights::Multiply::<_, PARTS> { product, batch, pairs, strips, scratch });
     });
 }
 
-/// `y = act(Wᵀ x + b)`: weights `[inputs + 1, outputs]` with the bias as the last row, `x` the tiles of [`split::rows`], `y`
-/// `[outputs, batch]` with an even number of batch panels, and in other `forms` too where they are asked for. The threads of `crew` share
-/// the outputs, as many as `scratch` has [`scratch_len`] elements for.
+/// Computes `y = act(Wᵀ x + b)`.
+///
+/// `weights` is `[inputs + 1, outputs]` with the bias as the last row, `x` holds the tiles of
+/// [`split::rows`], and `y` is `[outputs, batch]` with an even number of batch panels; it is also
+/// written in other `forms` if they are given. The threads of `crew` share the outputs, as many as
+/// `scratch` has [`scratch_len`] elements for.
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn forward<'a>(
     (isa, crew): (Isa, Crew<'_>),
@@ -96,7 +103,7 @@ pub fn forward<'a>(
     checked_forward((isa, crew), parts, weights, x, y, epilogue.into(), forms, scratch);
 }
 
-/// [`forward`] without a type of its caller's, so that it is compiled here.
+/// [`forward`] without a type parameter, so that it is compiled in this crate.
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 fn checked_forward(
     threads: (Isa, Crew<'_>),
@@ -140,9 +147,11 @@ fn checked_forward(
     }
 }
 
-/// `dx = (W δ) ⊙ act'` in the `forms` of the next products, and in panels where `dx` is given: weights
-/// `[inputs + 1, outputs]`, `delta` the tiles of [`split::features`]; `below` is what the slope of the layer below is computed
-/// from, `[inputs, batch]`, with an even number of batch panels, and how. The threads of `crew` share the inputs, as in [`forward`].
+/// Computes `dx = (W δ) ⊙ act'` in the `forms` of the next products, and in panels if `dx` is given.
+///
+/// `weights` is `[inputs + 1, outputs]` and `delta` holds the tiles of [`split::features`]. `below` is
+/// what the activation derivative of the layer below is computed from, `[inputs, batch]` with an even
+/// number of batch panels, and how. The threads of `crew` share the inputs, as in [`forward`].
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn backward_input(
     (isa, crew): (Isa, Crew<'_>),
@@ -157,7 +166,7 @@ pub fn backward_input(
     checked_backward((isa, crew), parts, weights, delta, (below.0, below.1.into()), forms, dx, scratch);
 }
 
-/// [`backward_input`] without a type of its caller's, so that it is compiled here.
+/// [`backward_input`] without a type parameter, so that it is compiled in this crate.
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 fn checked_backward(
     threads: (Isa, Crew<'_>),
@@ -195,16 +204,17 @@ fn checked_backward(
     }
 }
 
-/// One operand of [`weight_gradient`]: the tiles of [`split::inputs`] or [`split::turned`] of a whole batch.
+/// One operand of [`weight_gradient`]: the tiles of [`split::inputs`] or [`split::turned`] for a whole
+/// batch.
 #[derive(Clone, Copy, Debug)]
 pub struct PairedTiles<'a> {
-    /// The tiles, among others.
+    /// The memory that contains the tiles.
     pub data: &'a [f32],
-    /// Where those of the first two batch panels start.
+    /// Where the tiles of the first two batch panels start.
     pub offset: usize,
-    /// Elements from there to those of the next two.
+    /// Distance from there to those of the next two.
     pub apart: usize,
-    /// Pairs of batch panels.
+    /// Number of pairs of batch panels.
     pub pairs: usize,
 }
 
@@ -216,8 +226,8 @@ impl PairedTiles<'_> {
     }
 }
 
-/// Finishes the gradient of a range of a layer's parameters and hands it to `rule`. `range.rows` starts at a multiple of
-/// 16; otherwise like [`crate::gemm::weight_gradient`].
+/// Finishes the gradient of a range of a layer's parameters and passes it to `rule`. `range.rows` starts
+/// at a multiple of 16; otherwise like [`crate::gemm::weight_gradient`].
 #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn weight_gradient(
     isa: Isa,
@@ -256,7 +266,7 @@ pub fn weight_gradient(
     }
 }
 
-/// [`Operand`] that knows where it ends.
+/// An [`Operand`] that knows where it ends.
 #[derive(Clone, Copy)]
 struct Tiles<'a> {
     data: &'a [f32],
@@ -283,7 +293,7 @@ impl Tiles<'_> {
     }
 }
 
-/// [`TileUnit::block`] within its slices.
+/// [`TileUnit::block`] with bounds checks.
 #[inline(always)]
 fn block<U: TileUnit, A: Aside, const PARTS: usize, const M: usize, const N: usize>(
     unit: U,
@@ -296,6 +306,7 @@ fn block<U: TileUnit, A: Aside, const PARTS: usize, const M: usize, const N: usi
 ) {
     assert!(sums.len() >= 4 * TILE);
     let (a, b) = (a.operand(M, depth, PARTS), b.operand(N, depth, PARTS));
-    // SAFETY: the sums hold four tiles; `operand` has checked the last tile of the last step, and all others come before.
+    // SAFETY: the sums hold four tiles; `operand` has checked the last tile of the last step, and all
+    // others come before it.
     unsafe { unit.block::<A, PARTS, M, N>(depth, a, b, sums.as_mut_ptr(), fresh, aside) }
 }

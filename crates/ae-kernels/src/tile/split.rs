@@ -1,43 +1,48 @@
-//! Operands of the products on tiles, from panels. The layouts are those of [`crate::tile`].
+//! Splitting of panels into the operands of the products on tiles. The layouts are those of
+//! [`crate::tile`].
 
 use super::{DEPTH, Parts, TILE};
 use crate::isa::Isa;
 use crate::panel::{Panels, panel_count};
 use crate::simd::{Halves, HalvesKernel, run_halves};
 
-/// Elements of a line.
+/// Elements per line.
 pub(super) const LINE: usize = 16;
 
-/// Elements of [`rows`] and [`features`] of one batch panel.
+/// Elements of [`rows`] and [`features`] per batch panel.
 pub fn panel_len(parts: Parts, features: usize) -> usize {
     features.div_ceil(DEPTH) * parts.count() * TILE
 }
 
-/// Elements of [`inputs`] and [`turned`] of two batch panels.
+/// Elements of [`inputs`] and [`turned`] per pair of batch panels.
 pub fn pair_len(parts: Parts, features: usize) -> usize {
     panel_count::<f32>(features) * parts.count() * TILE
 }
 
-/// The operand of [`super::forward`] from its input `x`, `[features, batch]`: [`panel_len`] elements a batch panel.
+/// Writes the operand of [`super::forward`] for its input `x`, `[features, batch]`: [`panel_len`]
+/// elements per batch panel.
 pub fn rows(isa: Isa, parts: Parts, x: Panels<'_, f32>, dst: &mut [f32]) {
     check_panels(parts, x, dst);
     run(isa, parts, Split { form: Form::Rows, src: x, dst, apart: panel_len(parts, x.rows()) });
 }
 
-/// The operand of [`super::backward_input`] from its `delta`, `[features, batch]`: [`panel_len`] elements a batch panel.
+/// Writes the operand of [`super::backward_input`] for its `delta`, `[features, batch]`: [`panel_len`]
+/// elements per batch panel.
 pub fn features(isa: Isa, parts: Parts, delta: Panels<'_, f32>, dst: &mut [f32]) {
     check_panels(parts, delta, dst);
     run(isa, parts, Split { form: Form::Features, src: delta, dst, apart: panel_len(parts, delta.rows()) });
 }
 
-/// An operand of [`super::weight_gradient`] from the layer's input `x`, `[features, batch]`, whose number of batch panels is
-/// even: [`pair_len`] elements of every `apart` in `dst`.
+/// Writes an operand of [`super::weight_gradient`] for the layer's input `x`, `[features, batch]`, which
+/// has an even number of batch panels: for each pair of them, [`pair_len`] of every `apart` elements of
+/// `dst`.
 pub fn inputs(isa: Isa, parts: Parts, x: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
     check_pairs(parts, x, dst, apart);
     run(isa, parts, Split { form: Form::Inputs, src: x, dst, apart });
 }
 
-/// The other operand of [`super::weight_gradient`], from the layer's `delta`; otherwise like [`inputs`].
+/// Writes the other operand of [`super::weight_gradient`], for the layer's `delta`; otherwise like
+/// [`inputs`].
 pub fn turned(isa: Isa, parts: Parts, delta: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
     check_pairs(parts, delta, dst, apart);
     run(isa, parts, Split { form: Form::Turned, src: delta, dst, apart });
@@ -154,7 +159,7 @@ fn split_turned<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: 
     }
 }
 
-/// Transposes up to 16 lines; those that are missing count as zeros.
+/// Transposes up to 16 lines; missing ones count as zeros.
 #[inline(always)]
 pub(super) fn turn<S: Halves>(s: S, lines: &[f32], dst: &mut [f32; TILE]) {
     if lines.len() == TILE {
@@ -166,7 +171,7 @@ pub(super) fn turn<S: Halves>(s: S, lines: &[f32], dst: &mut [f32; TILE]) {
     }
 }
 
-/// [`pair`] of so many lines, of which those beyond the end of `low` or `high` count as zeros.
+/// [`pair`] for `count` lines, of which those beyond the end of `low` or `high` count as zeros.
 #[inline(always)]
 pub(super) fn pair_lines<S: Halves, const PARTS: usize>(
     s: S,
@@ -187,7 +192,7 @@ pub(super) fn pair_lines<S: Halves, const PARTS: usize>(
     }
 }
 
-/// [`pair`] of as many lines as there are.
+/// [`pair`] for all lines of `low` and `high`.
 #[inline(always)]
 pub(super) fn pair_all<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &[f32], dst: &mut [f32]) {
     let dst = &mut dst[..(PARTS - 1) * TILE + low.len()];
@@ -196,7 +201,8 @@ pub(super) fn pair_all<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &
     }
 }
 
-/// Writes a line of words, `low` in the low halves and `high` in the high ones, to each part's tile.
+/// Writes a line of words, with `low` in the low halves and `high` in the high ones, to each part's
+/// tile.
 #[inline(always)]
 pub(super) fn pair<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &[f32], dst: &mut [f32]) {
     let (low, high) = (&low[..LINE], &high[..LINE]);
@@ -211,7 +217,7 @@ pub(super) fn pair<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &[f32
                 s.store(s.join(p, q), &mut dst[part * TILE + lane..]);
                 (a, b) = (s.sub(a, p), s.sub(b, q));
             }
-            // What is left of 24 bits after two times eight fits into a bf16 number as it is.
+            // What remains of 24 bits after two times eight fits into a bf16 number as it is.
             s.store(s.join(a, b), &mut dst[(PARTS - 1) * TILE + lane..]);
         }
     }

@@ -1,10 +1,10 @@
-//! Batches in panels, with NaN where nothing may be read.
+//! Batches in panels, filled with NaN wherever nothing may be read.
 
 use ae_kernels::Element;
 use ae_kernels::panel::{panel_index, panel_len};
 use ae_kernels::workspace::AlignedBuf;
 
-/// A row-major `[rows, features]` table in panels `[features, rows]`, with NaN where no row is.
+/// Packs a row-major `[rows, features]` table into panels `[features, rows]`, with NaN in the padding.
 pub(crate) fn batch<T: Element>(values: &[f64], rows: usize, features: usize) -> AlignedBuf<T> {
     let mut buffer = nan::<T>(panel_len::<T>(features, rows));
     for (at, value) in values.iter().enumerate() {
@@ -14,7 +14,7 @@ pub(crate) fn batch<T: Element>(values: &[f64], rows: usize, features: usize) ->
     buffer
 }
 
-/// NaN everywhere.
+/// A buffer filled with NaN.
 pub(crate) fn nan<T: Element>(len: usize) -> AlignedBuf<T> {
     let mut buffer = AlignedBuf::zeroed(len);
     buffer.as_mut_slice().fill(T::from_f64(f64::NAN));

@@ -1,4 +1,4 @@
-//! The values of a configuration before they are checked, and the check.
+//! The unchecked values of a configuration, and the checks.
 
 use std::fmt::Display;
 
@@ -12,12 +12,12 @@ use crate::error::ConfigError;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 
-/// Most hidden layers of an encoder.
+/// Largest number of hidden layers in an encoder.
 const MAX_HIDDEN: usize = 64;
-/// Most parameters of a network: 8 GiB of single precision.
+/// Largest number of parameters in a network: 8 GiB in single precision.
 const MAX_PARAMETERS: u128 = 1 << 31;
 
-/// The values of a configuration, not yet checked.
+/// Builds a [`Config`]; its table lists all settings with defaults and ranges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigBuilder {
@@ -123,191 +123,205 @@ impl ConfigBuilder {
         }
     }
 
-    /// Values of an encoding.
+    /// Sets the number of values per encoding.
     pub fn encoding_dim(mut self, dim: usize) -> Self {
         self.encoding_dim = Some(dim);
         self
     }
-    /// Widths of the encoder's layers between input and encoding; the decoder mirrors them.
+    /// Sets the widths of the encoder's hidden layers; the decoder mirrors them.
     pub fn hidden_dims(mut self, dims: impl Into<Vec<usize>>) -> Self {
         self.hidden_dims = Some(dims.into());
         self
     }
-    /// Activation of hidden layers and encoding.
+    /// Sets the activation of hidden layers and the encoding.
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
     }
-    /// Distribution of the first weights.
+    /// Sets the distribution of the initial weights.
     pub fn init(mut self, init: Init) -> Self {
         self.init = init;
         self
     }
-    /// Scaling of features.
+    /// Sets the feature scaling.
     pub fn scaler(mut self, scaler: ScalerKind) -> Self {
         self.scaler = scaler;
         self
     }
-    /// Arithmetic.
+    /// Sets the arithmetic.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
     }
-    /// Rule of the updates.
+    /// Sets the optimizer.
     pub fn optimizer(mut self, optimizer: Optimizer) -> Self {
         self.optimizer = Some(optimizer);
         self
     }
-    /// Step of the updates.
+    /// Sets the learning rate.
     pub fn learning_rate(mut self, learning_rate: f64) -> Self {
         self.learning_rate = Some(learning_rate);
         self
     }
-    /// Passes over the training rows.
+    /// Sets the number of passes over the training rows.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self
     }
-    /// Rows of an update.
+    /// Sets the number of rows per update.
     pub fn batch_size(mut self, rows: impl Into<Option<usize>>) -> Self {
         self.batch_size = rows.into();
         self
     }
-    /// Share of rows set aside to measure, not to learn from.
+    /// Sets the fraction of rows held out for validation.
     pub fn validation(mut self, share: f64) -> Self {
         self.validation = share;
         self
     }
-    /// When to stop early.
+    /// Enables early stopping.
     pub fn early_stopping(mut self, early_stopping: impl Into<Option<EarlyStopping>>) -> Self {
         self.early_stopping = early_stopping.into();
         self
     }
-    /// Seed of weights, split, shuffles, noise, dropout and samples.
+    /// Sets the seed of initial weights, validation split, shuffling, noise, dropout and latent samples.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
-    /// Activation of the encoding, where it is not that of the hidden layers.
+    /// Sets the activation of the encoding, if it differs from that of the hidden layers.
     pub fn encoding_activation(mut self, encoding_activation: Activation) -> Self {
         self.encoding_activation = Some(encoding_activation);
         self
     }
-    /// Loss of a row.
+    /// Sets the loss per row.
     pub fn loss(mut self, loss: Loss) -> Self {
         self.loss = loss;
         self
     }
-    /// Corruption of the input in training.
+    /// Sets how the input is corrupted in training.
     pub fn noise(mut self, noise: impl Into<Option<Noise>>) -> Self {
         self.noise = noise.into();
         self
     }
-    /// What the encoding is.
+    /// Sets the kind of latent.
     pub fn latent(mut self, latent: Latent) -> Self {
         self.latent = latent;
         self
     }
-    /// What the values of an encoding cost.
+    /// Sets the penalty on the values of the encoding.
     pub fn code_penalty(mut self, code_penalty: impl Into<Option<CodePenalty>>) -> Self {
         self.code_penalty = code_penalty.into();
         self
     }
-    /// What is dropped in training.
+    /// Sets the dropout rates in training.
     pub fn dropout(mut self, dropout: Dropout) -> Self {
         self.dropout = dropout;
         self
     }
-    /// What the weights cost.
+    /// Sets the penalty on the parameters.
     pub fn weight_penalty(mut self, weight_penalty: WeightPenalty) -> Self {
         self.weight_penalty = weight_penalty;
         self
     }
-    /// The learning rate over time.
+    /// Sets the learning-rate schedule.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
         self
     }
-    /// Largest norm of the gradient of all parameters together; a longer one is scaled down to it.
+    /// Clips the gradient of all parameters together to this norm; a longer one is scaled down to it.
     pub fn clip_norm(mut self, clip_norm: impl Into<Option<f64>>) -> Self {
         self.clip_norm = clip_norm.into();
         self
     }
-    /// Share of a running mean of the weights that each update leaves; with it the mean is what is measured and kept.
+    /// Keeps a running mean (EMA) of the weights, which is what is then validated and kept. The decay is
+    /// the fraction of the mean that each update leaves (less at first).
     pub fn ema(mut self, ema: impl Into<Option<f64>>) -> Self {
         self.ema = ema.into();
         self
     }
-    /// Whether NaN in the data is a missing value, which adds neither loss nor gradient, instead of an error. What is missing goes into the network as
-    /// 0 of its scaled feature: the mean, with [`ScalerKind::Standard`], which fills gaps in far better than where that is the least value
-    /// seen, as with [`ScalerKind::MinMax`].
+    /// Treats NaN in the data as a missing value, which contributes neither loss nor gradient, instead
+    /// of an error.
+    ///
+    /// A missing value enters the network as 0 of its scaled feature. With [`ScalerKind::Standard`] that
+    /// is the mean, which imputes far better than the smallest value, as with [`ScalerKind::MinMax`].
     pub fn mask_missing(mut self, mask_missing: bool) -> Self {
         self.mask_missing = mask_missing;
         self
     }
 
-    /// Rows are images of this size, their features in the order (y, x, channel): for [`ConfigBuilder::conv_layers`], and for whoever draws
-    /// or scales images for the model.
+    /// Declares rows to be images of this size, with features in the order (y, x, channel): for
+    /// [`ConfigBuilder::conv_layers`], and for code that draws or scales images for the model.
     pub fn image(mut self, height: usize, width: usize, channels: usize) -> Self {
         self.image = Some(Image { height, width, channels });
         self
     }
-    /// Convolutions and poolings at the encoder's start, before the hidden layers; the decoder ends with their mirrors, transposed
-    /// convolutions and up-samplings, in the reverse order. They need [`ConfigBuilder::image`].
+    /// Sets convolutions and poolings at the start of the encoder, before the hidden layers. The decoder
+    /// ends with their mirrors in reverse order: transposed convolutions and upsampling. Requires
+    /// [`ConfigBuilder::image`].
     pub fn conv_layers<L: Into<ImageLayer>>(mut self, conv_layers: impl IntoIterator<Item = L>) -> Self {
         self.conv_layers = conv_layers.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Whether the outputs of every hidden layer, those of convolutions too, are normalised to mean 0 and variance 1 over the features
-    /// of each row (Ba, Kiros & Hinton 2016), after the activation and before dropout. Input, encoding and output are left as they are.
+    /// Normalises the outputs of every hidden layer, including convolutions, to mean 0 and variance 1
+    /// over the features of each row (Ba, Kiros & Hinton 2016), after the activation and before dropout.
+    /// Input, encoding and output are left as they are.
     ///
-    /// There is no gain and no bias: normalised before the activation, they would be needed to reach its curve; after it, the dense layer
-    /// above absorbs both, `W (g ⊙ y + b) + c = (W diag g) y + (W b + c)`, so they would add parameters and no functions. (A
-    /// convolution above absorbs them where they are the same at all pixels.)
+    /// There is no gain or bias. Normalisation before the activation would need them to reach its curve;
+    /// after it, the dense layer above absorbs both, `W (g ⊙ y + b) + c = (W diag g) y + (W b + c)`, so
+    /// they would add parameters but no functions. (A convolution above absorbs them if they are the
+    /// same at all pixels.)
     pub fn layer_norm(mut self, layer_norm: bool) -> Self {
         self.layer_norm = layer_norm;
         self
     }
 
-    /// Whether the weights of the decoder are the transposes of the encoder's (as in Vincent et al. 2010): half as many
-    /// weights to learn. Biases are the decoder's own. The gradient is the sum of both places', and a penalty of the weights counts them
-    /// once.
+    /// Ties the decoder's weights to the transposes of the encoder's (as in Vincent et al. 2010), which
+    /// halves the number of weights. The decoder has its own biases. Gradients are summed over both
+    /// places, and weight penalties count tied weights once.
     pub fn tied_weights(mut self, tied_weights: bool) -> Self {
         self.tied_weights = tied_weights;
         self
     }
 
-    /// The price `weight ‖∂h/∂x‖²` of each row: the sum of the squares of the derivatives of all values of the encoding by all inputs of
-    /// the encoder, corrupted or dropped as these may be (Rifai et al. 2011). Encodings come to change only where the rows do.
-    /// For an encoder of one layer, for which it is exact; with a linear encoding it is a penalty of the squared weights.
+    /// Adds the contractive penalty `weight ‖∂h/∂x‖²` to each row's loss: the sum of the squared
+    /// derivatives of all values of the encoding with respect to all inputs of the encoder, corrupted or
+    /// dropped as these may be (Rifai et al. 2011).
+    ///
+    /// Encodings then change only where the rows do. This requires an encoder of one layer, for which
+    /// the penalty is exact; with a linear encoding it amounts to a penalty on the squared weights.
     pub fn contractive(mut self, weight: impl Into<Option<f64>>) -> Self {
         self.contractive = weight.into();
         self
     }
 
-    /// Whether the decoder's vector of each value of the encoding, what one of it adds to a row, is kept at norm 1, from the first weights on
-    /// and after every update: for dictionaries, whose codes then say how much of a direction there is, and cannot evade a price by
-    /// being small. The part of each gradient along its vector, with that of penalties of the weights, is removed before the optimiser sees it
-    /// (Bricken et al. 2023; Gao et al. 2024), so that it leaves no trace in the state of Adam or of momentum.
+    /// Keeps the decoder vector of each value of the encoding (what one unit of it adds to a row) at
+    /// norm 1, from the initial weights on and after every update.
+    ///
+    /// This is for dictionaries: codes then say how much of a direction there is, and cannot evade a
+    /// penalty by being small. The component of each gradient along its vector, including that of weight
+    /// penalties, is removed before the optimizer sees it (Bricken et al. 2023; Gao et al. 2024), so
+    /// that it leaves no trace in the state of Adam or momentum.
     pub fn unit_norm(mut self, unit_norm: bool) -> Self {
         self.unit_norm = unit_norm;
         self
     }
 
-    /// Factors of the losses of the features, one each: what is minimised is `Σ_features w loss` of a row. A feature of weight 0 goes in and
-    /// comes out, but nothing is learnt from how. Errors, scores and MSE count all features alike, and a likelihood knows no weights. `None` is
+    /// Weights the features' losses, one factor each: the loss of a row becomes `Σ_features w loss`.
+    ///
+    /// A feature of weight 0 is encoded and reconstructed, but its reconstruction is not trained.
+    /// Errors, scores and MSE count all features equally, and likelihoods ignore the weights. `None` is
     /// 1 for each.
     pub fn feature_weights(mut self, weights: impl Into<Option<Vec<f64>>>) -> Self {
         self.feature_weights = weights.into();
         self
     }
 
-    /// Checks every value and chooses the sizes that were left open.
+    /// Checks every value and chooses sizes that were left open.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first value outside its range (the table at [`Config`]); [`ConfigError::Convolution`] for
-    /// a convolution or pooling that does not fit what comes before it.
+    /// [`ConfigError::OutOfRange`] for the first value out of range (see the table at [`Config`]);
+    /// [`ConfigError::Convolution`] for a convolution or pooling that does not fit its input.
     pub fn build(self) -> Result<Config, ConfigError> {
         self.check_kind()?;
         in_range("input_dim", self.input_dim, 1, MAX_DIM)?;
@@ -365,8 +379,8 @@ impl ConfigBuilder {
         if matches!(config.latent, Latent::TopK(TopK { revival: Some(_), .. }))
             && !config.is_plain_dictionary()
         {
-            let allowed = "left out, or with mse, no hidden layers, an encoding of ReLU or linear at least 4 k wide, no \
-                code_penalty, no dropout, no feature_weights and not of_batch";
+            let allowed = "left out, or combined with mse, a ReLU or linear encoding at least 4 k wide, and none of: \
+                hidden layers, conv_layers, code_penalty, dropout, feature_weights, of_batch";
             return Err(out_of_range("latent.revival", "set", allowed));
         }
         let parameters: u128 = config.layer_shapes().iter().map(|(i, o)| (*i as u128 + 1) * *o as u128).sum();
@@ -376,7 +390,7 @@ impl ConfigBuilder {
         Ok(config)
     }
 
-    /// Checks the layers of images.
+    /// Checks image size and image layers.
     fn check_images(&self) -> Result<(), ConfigError> {
         let Some(image) = self.image else {
             let layers = self.conv_layers.len();
@@ -405,19 +419,19 @@ impl ConfigBuilder {
         Ok(())
     }
 
-    /// Hidden widths where none are given.
+    /// Hidden widths if none are given.
     fn usual_hidden_dims(&self, encoding_dim: usize) -> Vec<usize> {
         match (self.latent, self.conv_layers.as_slice()) {
             (Latent::Plain | Latent::Gaussian(_), []) if self.contractive.is_none() && !self.unit_norm => {
                 gradual_compression(self.input_dim, encoding_dim)
             }
-            // A dictionary, in which every feature is a direction of the rows themselves, images that have become small, or a penalty of
-            // a single layer.
+            // A dictionary, whose features are directions of the rows themselves; images that have
+            // already become small; or a penalty for a single layer.
             _ => Vec::new(),
         }
     }
 
-    /// Checks how long is trained, on what, and when it ends.
+    /// Checks the settings of the training loop.
     fn check_training(&self) -> Result<(), ConfigError> {
         in_range("epochs", self.epochs, 1, 1_000_000_000)?;
         if let Some(rows) = self.batch_size {
@@ -439,13 +453,13 @@ impl ConfigBuilder {
         Ok(())
     }
 
-    /// Checks the weights of the features.
+    /// Checks the feature weights.
     fn check_weights(&self) -> Result<(), ConfigError> {
         let Some(weights) = &self.feature_weights else { return Ok(()) };
-        let allowed = format!("{} of them, one a feature, from 0 to 1000000, not all 0", self.input_dim);
+        let allowed = format!("{} weights, one per feature, from 0 to 1000000, not all 0", self.input_dim);
         let refuse = |value: &dyn Display| Err(out_of_range("feature_weights", value, &allowed));
         if weights.len() != self.input_dim {
-            return refuse(&format!("{} of them", weights.len()));
+            return refuse(&format!("{} weights", weights.len()));
         }
         match weights.iter().find(|weight| !(0.0..=1e6).contains(*weight)) {
             Some(weight) => refuse(weight),
@@ -454,7 +468,7 @@ impl ConfigBuilder {
         }
     }
 
-    /// Checks what makes the kind of the autoencoder.
+    /// Checks the settings that make the kind of autoencoder.
     fn check_kind(&self) -> Result<(), ConfigError> {
         self.loss.check()?;
         self.latent.check()?;
@@ -482,7 +496,7 @@ impl ConfigBuilder {
         if self.loss.of_shares() && !self.scaler.keeps_shares() {
             let name = self.loss.name();
             let allowed = format!(
-                "mse, mae or huber with a scaler that leaves [0, 1], or {name} with minmax, common or none"
+                "mse, mae, huber or gaussian-nll with a scaler that leaves [0, 1], or {name} with minmax, common or none"
             );
             return Err(out_of_range("loss", name, &allowed));
         }
@@ -505,17 +519,18 @@ impl ConfigBuilder {
     }
 }
 
-/// Whether a setting need not be written down.
+/// Whether a setting has its default and can be left out of the serialised form.
 fn is_default<S: Default + PartialEq>(setting: &S) -> bool {
     *setting == S::default()
 }
 
-/// Most values of an encoding, and most outputs of a hidden layer, where none are asked for: rows of very many columns are as a rule few, and
-/// layers in proportion to them would not fit into memory.
+/// Largest encoding and hidden layer chosen by default. Rows with very many columns are usually few, and
+/// layers in proportion to the columns would not fit into memory.
 const USUAL_ENCODING: usize = 256;
 const USUAL_HIDDEN: f64 = 1024.0;
 
-/// Hidden widths that shrink (or grow) from input to encoding by equal factors, none above two and a half, two at most.
+/// Hidden widths that shrink (or grow) from input to encoding by equal factors: just enough of them that
+/// no factor exceeds 2.5, but at most two.
 fn gradual_compression(input: usize, encoding: usize) -> Vec<usize> {
     let ratio = input as f64 / encoding as f64;
     let layers = (ratio.max(1.0 / ratio).ln() / 2.5f64.ln()).floor().min(2.0) as usize;

@@ -1,4 +1,4 @@
-//! What is chosen from a list: activation, first weights, scaling, arithmetic; and when to stop.
+//! Choices from a list: activation, initial weights, scaling, arithmetic; and early stopping.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Activation {
-    /// `max(0, z)`; encodings of a narrow layer may fall to zero for good.
+    /// `max(0, z)`; values of a narrow encoding may become zero for good.
     Relu,
     /// `1 / (1 + e^-z)`
     Sigmoid,
     /// `tanh z`
     #[default]
     Tanh,
-    /// `z`: with it everywhere the network learns the subspace of PCA.
+    /// `z`: used everywhere, it makes the network learn the subspace of PCA.
     Linear,
-    /// `z`, or a hundredth of it below 0.
+    /// `z`, or `0.01 z` below 0.
     LeakyRelu,
     /// `z`, or `e^z - 1` below 0.
     Elu,
@@ -42,7 +42,7 @@ impl Activation {
         Activation::Silu,
     ];
 
-    /// Its name, as the command and model files spell it.
+    /// The name used by the command line and model files.
     pub fn name(self) -> &'static str {
         match self {
             Activation::Relu => "relu",
@@ -73,7 +73,7 @@ impl Activation {
     }
 }
 
-/// How weights start; biases start at zero.
+/// How weights are initialised; biases start at zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -89,35 +89,38 @@ pub enum Init {
     HeNormal,
 }
 
-/// How features are scaled before the network sees them; undone on the way out.
+/// How features are scaled before they enter the network; undone on its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ScalerKind {
-    /// To `[0, 1]` by the smallest and largest value.
+    /// To `[0, 1]` by each feature's smallest and largest value.
     #[default]
     MinMax,
-    /// To `[0, 1]` by the smallest and largest value of all features together: for features that share a unit, such as pixels, of which
-    /// some hardly ever vary. A validation row that is the first to use one of these would count for more than all others otherwise.
+    /// To `[0, 1]` by the smallest and largest value of all features together: for features that share a
+    /// unit, such as pixels, some of which hardly ever vary. With separate scales, a validation row that
+    /// is the first to use such a feature would outweigh all others.
     Common,
     /// To mean 0 and standard deviation 1.
     Standard,
-    /// By median and interquartile range: outliers do not move it.
+    /// By median and interquartile range, which outliers do not affect.
     Robust,
-    /// To mean 0, with the units they have: for features that share one, such as pixels, so that what varies more weighs more.
+    /// To mean 0 in their own units: for features that share one, such as pixels, so that what varies
+    /// more weighs more.
     Centre,
     /// Not at all.
     None,
 }
 
 impl ScalerKind {
-    /// Whether values that lie in `[0, 1]`, or are scaled to it, stay there: what losses of shares need.
+    /// Whether scaled values lie in `[0, 1]` (given such values, for [`ScalerKind::None`]), as
+    /// [`crate::Loss::Bce`] and [`crate::Loss::SigmoidMse`] require.
     pub fn keeps_shares(self) -> bool {
         matches!(self, ScalerKind::MinMax | ScalerKind::Common | ScalerKind::None)
     }
 }
 
-/// The arithmetic of training.
+/// Numeric precision of training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -127,19 +130,21 @@ pub enum Precision {
     F32,
     /// Double precision: for verification and small data.
     F64,
-    /// Mixed precision: the operands of products rounded to bf16, everything else in single precision, the parameters and
-    /// their updates included. As fast as it is meant to be only on CPUs with AMX; elsewhere slower than `F32`, with the
-    /// same results where no number is denormal, which tiles take for zero.
+    /// Mixed precision: the operands of products are rounded to bf16, everything else, including the
+    /// parameters and their updates, is in single precision. Fast only on CPUs with AMX; slower than
+    /// `F32` elsewhere, with the same results unless numbers are denormal, which AMX tiles take for
+    /// zero.
     Bf16,
 }
 
-/// When to stop before the last epoch.
+/// When to stop training before the last epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStopping {
-    /// Epochs without improvement that are put up with; at least 1.
+    /// Epochs without improvement before training stops; at least 1.
     pub patience: usize,
-    /// By what share the loss must fall below the best so far to count as an improvement; in `[0, 1)`.
+    /// Fraction by which the loss must fall below the best so far to count as an improvement, in
+    /// `[0, 1)`.
     pub min_improvement: f64,
 }
 

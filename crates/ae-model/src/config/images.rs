@@ -1,4 +1,4 @@
-//! Rows that are images, and the convolutions and poolings that begin an encoder.
+//! Rows that are images, and the convolutions and poolings at the start of an encoder.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,21 +10,21 @@ use serde::{Deserialize, Serialize};
 use super::{MAX_DIM, in_range};
 use crate::error::ConfigError;
 
-/// The size of images: a row's features are its pixels from left to right and top to bottom, the channels of a pixel together.
-/// Written `28x28`, or `32x32x3` with channels.
+/// The size of images. A row's features are the pixels from left to right and top to bottom, with the
+/// channels of a pixel together. Written `28x28`, or `32x32x3` with channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
-    /// Rows of pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Pixels of a row.
+    /// Width in pixels.
     pub width: usize,
-    /// Channels of a pixel.
+    /// Channels per pixel.
     pub channels: usize,
 }
 
 impl Image {
-    /// Features of a row.
+    /// Number of features of a row.
     pub fn features(self) -> usize {
         self.height.saturating_mul(self.width).saturating_mul(self.channels)
     }
@@ -46,26 +46,26 @@ impl FromStr for Image {
             Some([height, width, channels]) => {
                 Ok(Image { height: *height, width: *width, channels: *channels })
             }
-            _ => Err(format!("'{text}' is not the size of an image, such as 28x28 or 32x32x3")),
+            _ => Err(format!("'{text}' is not an image size such as 28x28 or 32x32x3")),
         }
     }
 }
 
-/// A convolution with a square kernel. Written `16 3 s2`: channels, kernel, stride; a padding other than half the kernel
-/// follows as in `16 3 s2 p0`, and groups as in `16 3 s2 g4`.
+/// A convolution with a square kernel. Written `16 3 s2`: channels, kernel, stride. A padding other than
+/// half the kernel follows as in `16 3 s2 p0`, groups as in `16 3 s2 g4`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvLayer {
-    /// Channels of its output.
+    /// Output channels.
     pub channels: usize,
-    /// Pixels of the kernel in either direction.
+    /// Height and width of the kernel in pixels.
     pub kernel: usize,
-    /// Pixels from one place of the kernel to the next.
+    /// Step of the kernel in pixels.
     pub stride: usize,
-    /// Pixels of zeros around its input.
+    /// Zero padding around the input in pixels.
     pub padding: usize,
-    /// Groups of channels: each group of its output sees one group of its input only. As many as channels of either side make a
-    /// depthwise convolution.
+    /// Channel groups: each group of output channels sees one group of input channels only. With as many
+    /// groups as channels on either side, this is a depthwise convolution.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub groups: usize,
 }
@@ -79,18 +79,19 @@ fn is_one(groups: &usize) -> bool {
 }
 
 impl ConvLayer {
-    /// A convolution with a padding of half its kernel: with stride 1 and an odd kernel the size stays the same.
+    /// A convolution with a padding of half its kernel: with stride 1 and an odd kernel the image size
+    /// stays the same.
     pub fn new(channels: usize, kernel: usize, stride: usize) -> ConvLayer {
         ConvLayer { channels, kernel, stride, padding: kernel / 2, groups: 1 }
     }
 
-    /// With another padding.
+    /// Sets the padding.
     #[must_use]
     pub fn with_padding(self, padding: usize) -> ConvLayer {
         ConvLayer { padding, ..self }
     }
 
-    /// With so many groups.
+    /// Sets the number of groups.
     #[must_use]
     pub fn with_groups(self, groups: usize) -> ConvLayer {
         ConvLayer { groups, ..self }
@@ -118,8 +119,8 @@ impl FromStr for ConvLayer {
     fn from_str(text: &str) -> Result<ConvLayer, String> {
         let wrong = |why: &str| {
             format!(
-                "'{}' is not a convolution: {why}; one is written '16 3 s2', with channels, kernel and stride, and after \
-                 them 'p0' for a padding other than half the kernel or 'g4' for groups of channels",
+                "'{}' is not a convolution: {why}; write '16 3 s2' for channels, kernel and stride, followed by 'p0' for \
+                 a padding other than half the kernel or 'g4' for groups of channels",
                 text.trim()
             )
         };
@@ -150,13 +151,13 @@ impl FromStr for ConvLayer {
     }
 }
 
-/// What a pooling keeps of each square of pixels.
+/// How a pooling summarises a square of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PoolKind {
-    /// The largest value of each channel.
+    /// By the largest value of each channel.
     Max,
-    /// The mean of each channel.
+    /// By the mean of each channel.
     Mean,
 }
 
@@ -176,25 +177,25 @@ impl PoolKind {
     }
 }
 
-/// A pooling: one pixel for each square of pixels, what is left over at the right and at the bottom dropped. The decoder's mirror of it
-/// repeats each pixel (nearest neighbour) to exactly the size that the pooling started from. Written `pool 2` (the largest
-/// value) or `avgpool 2` (the mean), with the side of the square.
+/// A pooling: one pixel for each square of pixels; incomplete squares at the right and the bottom are
+/// dropped. Its mirror in the decoder repeats each pixel (nearest neighbour) to exactly the size before
+/// the pooling. Written `pool 2` (max) or `avgpool 2` (average), with the side of the square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolLayer {
-    /// What it keeps.
+    /// How it summarises a square.
     pub pool: PoolKind,
-    /// Pixels of a square in either direction.
+    /// Side of the square in pixels.
     pub size: usize,
 }
 
 impl PoolLayer {
-    /// A pooling that keeps the largest values.
+    /// A max pooling.
     pub fn max(size: usize) -> PoolLayer {
         PoolLayer { pool: PoolKind::Max, size }
     }
 
-    /// A pooling that keeps means.
+    /// An average pooling.
     pub fn mean(size: usize) -> PoolLayer {
         PoolLayer { pool: PoolKind::Mean, size }
     }
@@ -206,7 +207,7 @@ impl fmt::Display for PoolLayer {
     }
 }
 
-/// A layer of images: what an encoder of images begins with.
+/// An image layer: a convolution or pooling at the start of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ImageLayer {
@@ -252,14 +253,15 @@ impl FromStr for ImageLayer {
                 Ok(PoolLayer { pool, size }.into())
             }
             _ => Err(format!(
-                "'{}' is not a pooling: one is written 'pool 2' or 'avgpool 2', with the side of the squares",
+                "'{}' is not a pooling: write 'pool 2' or 'avgpool 2' for squares of 2x2 pixels",
                 text.trim()
             )),
         }
     }
 }
 
-/// Layers of images divided by commas: `conv 16 3, pool 2, conv 32 3 s2`, where the word `conv` may be left out.
+/// Image layers, written separated by commas: `conv 16 3, pool 2, conv 32 3 s2`, where `conv` is
+/// optional.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageLayers(pub Vec<ImageLayer>);
 
@@ -270,21 +272,23 @@ impl FromStr for ImageLayers {
     }
 }
 
-/// A layer of images with the sizes that it is between.
+/// An image layer with its input and output size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Link {
     Conv(Conv2d),
     Pool(Pool, PoolKind),
 }
 
-/// Most layers of images of an encoder.
+/// Largest number of image layers in an encoder.
 const MAX_LAYERS: usize = 64;
-/// Largest kernel, stride, padding and square.
+/// Largest kernel, stride, padding and pooling square.
 const MAX_KERNEL: usize = 1024;
-/// Most connections of pixels by the convolutions of an encoder, of which they keep three lists.
+/// Largest number of connections between pixels in the convolutions of an encoder, which keep three
+/// lists of them.
 const MAX_CONNECTIONS: usize = 1 << 24;
 
-/// The layers one after the other from images of size `image`: each with the sizes that it is between, and all these sizes.
+/// Chains the layers, starting from images of size `image`: returns each with its sizes, and all image
+/// sizes.
 pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, Vec<Image>), ConfigError> {
     in_range("the number of conv_layers", layers.len(), 1, MAX_LAYERS)?;
     for size in [image.height, image.width, image.channels] {
@@ -312,8 +316,8 @@ pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, V
 }
 
 impl ConvLayer {
-    /// The layer after images of this size, and the size of its result. It takes its connections of `room`. `wrong` makes an error of a
-    /// reason.
+    /// Returns the layer after images of this size, and the size of its output. Takes its connections
+    /// from `room`. `wrong` turns a reason into an error.
     fn link(
         self,
         size: Image,
@@ -343,12 +347,12 @@ impl ConvLayer {
         };
         let next = Image { height, width, channels: self.channels };
         if next.features() > MAX_DIM {
-            return Err(wrong(format!("{next} are more than {MAX_DIM} values")));
+            return Err(wrong(format!("its output of {next} has more than {MAX_DIM} values")));
         }
         let connections = (height * width).saturating_mul(self.kernel * self.kernel);
         let Some(left) = room.checked_sub(connections) else {
             return Err(wrong(format!(
-                "its {connections} connections of pixels, and those before, are more than {MAX_CONNECTIONS}"
+                "with its {connections} pixel connections the encoder has more than {MAX_CONNECTIONS}"
             )));
         };
         *room = left;
@@ -357,7 +361,7 @@ impl ConvLayer {
 }
 
 impl PoolLayer {
-    /// As [`ConvLayer::link`], without connections to keep.
+    /// Like [`ConvLayer::link`], but a pooling has no connections to keep.
     fn link(self, size: Image, wrong: impl Fn(String) -> ConfigError) -> Result<(Link, Image), ConfigError> {
         in_range("conv_layers.size", self.size, 1, MAX_KERNEL)?;
         let Image { height, width, channels } = size;

@@ -1,4 +1,4 @@
-//! What makes the kinds of autoencoders: the loss, the corruption of the input, the latent, the penalties.
+//! What makes the kind of autoencoder: the loss, input corruption, the latent and penalties.
 
 use ae_kernels::loss;
 use serde::{Deserialize, Serialize};
@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{at_least_zero, out_of_range};
 use crate::error::ConfigError;
 
-/// The loss of a row, summed over its features; its mean over the rows of a batch is what is differentiated. `x` are the scaled
-/// features, `o` the outputs of the last layer, which is linear.
+/// The loss per row, summed over its features. Training differentiates its mean over the rows of a
+/// batch.
+///
+/// `x` are the scaled features, `o` the outputs of the last layer, which is linear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -19,21 +21,24 @@ pub enum Loss {
     Mae,
     /// `½ (o - x)²` up to `|o - x| = delta`, then `delta (|o - x| - ½ delta)` (Huber 1964).
     Huber {
-        /// Where the line begins; above 0.
+        /// Where the loss becomes linear; above 0.
         delta: f64,
     },
-    /// `-x ln p - (1 - x) ln (1 - p)` with `p = 1 / (1 + e^-o)`, which is what the row is reconstructed as. For features in
-    /// `[0, 1]`: with [`crate::ScalerKind::MinMax`] or [`crate::ScalerKind::Common`], or [`crate::ScalerKind::None`] on such data.
+    /// Binary cross-entropy, `-x ln p - (1 - x) ln (1 - p)`, with the reconstruction
+    /// `p = 1 / (1 + e^-o)`. Requires features in `[0, 1]`: scaled by [`crate::ScalerKind::MinMax`] or
+    /// [`crate::ScalerKind::Common`], or in that range already with [`crate::ScalerKind::None`].
     Bce,
-    /// `½ (p - x)²` with the same `p`, for the same features: a squared error whose reconstructions stay within `[0, 1]`.
+    /// `½ (p - x)²` with the same `p` and the same requirement: a squared error whose reconstructions
+    /// stay within `[0, 1]`.
     SigmoidMse,
-    /// `½ (ln 2π + v + (o - x)² e^-v)`: the network says the mean `o` and the log-variance `v` of every feature, which counts as within
-    /// [-30, 20] with a slope of 0 beyond. Rows are reconstructed as their means.
+    /// Gaussian negative log-likelihood, `½ (ln 2π + v + (o - x)² e^-v)`. The network outputs the mean
+    /// `o`, which is the reconstruction, and the log-variance `v` of every feature; `v` is clamped to
+    /// [-30, 20], with a slope of 0 beyond.
     GaussianNll,
 }
 
 impl Loss {
-    /// Its name, as the command spells it.
+    /// The name used by the command line.
     pub fn name(self) -> &'static str {
         match self {
             Loss::Mse => "mse",
@@ -56,7 +61,7 @@ impl Loss {
         }
     }
 
-    /// Whether rows are reconstructed as shares of 1, which features must then be too.
+    /// Whether reconstructions lie in `[0, 1]`, as features then must too.
     pub(crate) fn of_shares(self) -> bool {
         matches!(self, Loss::Bce | Loss::SigmoidMse)
     }
@@ -71,30 +76,31 @@ impl Loss {
     }
 }
 
-/// How the input of a denoising autoencoder is corrupted, anew for every row that is trained on; the target stays clean. All act on
-/// scaled features.
+/// How a denoising autoencoder's input is corrupted, anew for every row in training; the target stays
+/// clean. All kinds act on scaled features.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Noise {
-    /// A normal number is added to every value.
+    /// Adds a normally distributed number to every value.
     Gaussian {
-        /// Its standard deviation, above 0.
+        /// Standard deviation, above 0.
         sigma: f64,
     },
-    /// Values become 0 (Vincent et al. 2008).
+    /// Sets values to 0 (Vincent et al. 2008).
     Masking {
-        /// The share of them, in `(0, 1]`.
+        /// Fraction of the values, in `(0, 1]`.
         share: f64,
     },
-    /// Values become 0 or 1 (Vincent et al. 2010).
+    /// Sets values to 0 or 1 (Vincent et al. 2010).
     SaltAndPepper {
-        /// The share of them, in `(0, 1]`.
+        /// Fraction of the values, in `(0, 1]`.
         share: f64,
     },
-    /// Values become those that another row of the batch has in the same feature: every feature keeps its distribution.
+    /// Replaces values by another batch row's value of the same feature, so that every feature keeps its
+    /// distribution.
     Swap {
-        /// The share of them, in `(0, 1]`.
+        /// Fraction of the values, in `(0, 1]`.
         share: f64,
     },
 }
@@ -116,21 +122,23 @@ impl Noise {
     }
 }
 
-/// What the encoding is.
+/// What becomes of the encoder's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Latent {
-    /// The encoder's output.
+    /// The encoder's output as it is.
     #[default]
     Plain,
-    /// A draw from a Gaussian with independent dimensions, whose means and log-variances the encoder says (Kingma & Welling 2014): a
-    /// variational autoencoder. The objective adds `beta KL(q(z|x) ‖ N(0, 1))` to the loss of each row. Encodings outside
-    /// training are the means.
+    /// A variational autoencoder (Kingma & Welling 2014): the encoder outputs means and log-variances of
+    /// a Gaussian with independent dimensions, from which training samples the encoding. The objective
+    /// adds `beta KL(q(z|x) ‖ N(0, 1))` to the loss of each row. Outside training, encodings are the
+    /// means.
     Gaussian(Gaussian),
-    /// The k largest values of the encoder's output, zeros elsewhere, in training and outside: a k-sparse autoencoder (Makhzani &
-    /// Frey 2013; wide ones as Gao et al. 2024). Of equal values those of the first features are kept. Gradients go through kept values that
-    /// are not zero. [`TopK::of_batch`] chooses among the values of a whole batch instead.
+    /// A k-sparse autoencoder (Makhzani & Frey 2013; for wide ones, Gao et al. 2024): keeps the k
+    /// largest values of the encoder's output and zeros the rest, in training and outside. Ties go to
+    /// the features that come first. Gradients flow through kept values that are not zero.
+    /// [`TopK::of_batch`] selects among the values of a whole batch instead.
     TopK(TopK),
 }
 
@@ -138,47 +146,55 @@ pub enum Latent {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopK {
-    /// Values of an encoding that are kept: from 1 to all of them.
+    /// Number of values of an encoding that are kept: from 1 to all of them.
     pub k: usize,
-    /// How features that are no longer active are brought back, where they should be.
+    /// Whether and how features that are no longer active are revived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revival: Option<Revival>,
-    /// Whether training keeps the `k m` largest values of the `m` rows of a batch instead of k of each row, so that rows which need more
-    /// have more (BatchTopK, Bussmann et al. 2024); of values that are equal all or none. Outside training the values are kept that
-    /// reach a threshold, the running mean of that smallest value over the batches, so that a row's encoding does not depend on
-    /// others; before any training it is 0. Not with [`TopK::revival`].
+    /// Whether training keeps the `k m` largest values of a batch of `m` rows instead of k of each row,
+    /// so that rows that need more have more (BatchTopK, Bussmann et al. 2024); equal values are all
+    /// kept or all dropped.
+    ///
+    /// Outside training, values are kept that reach a threshold, so that a row's encoding does not
+    /// depend on other rows: the running mean, over the batches, of the smallest value kept; 0 before
+    /// any training. Not with [`TopK::revival`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub of_batch: bool,
 }
 
-/// How features come back that are dead: have not been among the k largest for `dead_after` rows of training.
+/// How dead features are revived: those not among the k largest for `dead_after` training rows.
 ///
-/// By the auxiliary loss of Gao et al. 2024, sec. A.2 ("AuxK"), dead features learn what the others leave: to the loss of each row comes
-/// `weight ½ ‖ê - e‖²`, where `e = x - x̂` is what is left of the row, taken as given, and `ê` is made from the largest values of dead
-/// features alone, without the bias. That shapes them, but does not make them win. So, as in competitive learning with a conscience
-/// (DeSieno 1988), the bias of a dead feature rises with every update until it is active again: by `lift a ρ`, where `a` is the mean of the
-/// active values of the batch and `ρ` the share of the configured learning rate that the schedule leaves.
+/// With the auxiliary loss of Gao et al. 2024, sec. A.2 ("AuxK"), dead features learn what the others
+/// leave: the loss of each row gains `weight ½ ‖ê - e‖²`, where `e = x - x̂` is the row's residual,
+/// treated as a constant, and `ê` its reconstruction from the largest values of dead features alone,
+/// without the bias. That shapes dead features but does not make them win. So, as in competitive
+/// learning with a conscience (DeSieno 1988), every update also raises the bias of a dead feature until
+/// it is active again: by `lift a ρ`, where `a` is the mean of the batch's active values and `ρ` the
+/// fraction of the configured learning rate that the schedule leaves.
 ///
-/// For squared error, networks without hidden layers, ReLU or linear encodings at least four times as wide as k, and neither penalties of
-/// the code nor dropout.
+/// Requires [`Loss::Mse`], a ReLU or linear encoding at least four times as wide as k, and none of
+/// hidden layers, convolutions, code penalty, dropout, feature weights and [`TopK::of_batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revival {
-    /// Dead features that take part in each row, at most; from 1 to the width of the encoding. Half the width of the rows is usual.
+    /// Largest number of dead features that take part in each row, from 1 to the width of the encoding.
+    /// Half the width of the rows is usual.
     pub k: usize,
-    /// The factor of the loss, above 0; usually 1/32.
+    /// Weight of the auxiliary loss, above 0; usually 1/32.
     pub weight: f64,
-    /// Rows without activity after which a feature is dead; at least 1.
+    /// Number of training rows without activity after which a feature is dead; at least 1.
     pub dead_after: u64,
-    /// How fast the bias of a dead feature rises: by this share of the mean active value an update, in [0, 1]; 0 leaves it as it is.
+    /// How fast the bias of a dead feature rises: by this fraction of the mean active value per update,
+    /// in [0, 1]; 0 leaves it unchanged.
     #[serde(default)]
     pub lift: f64,
 }
 
 impl Revival {
-    /// The factor of Gao et al. 2024.
+    /// The weight used by Gao et al. 2024.
     pub const WEIGHT: f64 = 1.0 / 32.0;
-    /// Fast enough that a feature is dead for some ten updates; ten times as much disturbs the others (MNIST, 8,192 features).
+    /// Fast enough that a feature is dead for some ten updates only; ten times as much disturbs the
+    /// others (MNIST, 8,192 features).
     pub const LIFT: f64 = 0.02;
 }
 
@@ -186,15 +202,16 @@ impl Revival {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gaussian {
-    /// The factor of the divergence, at least 0 (`β` of Higgins et al. 2017); 1 for the bound on the likelihood.
+    /// Weight of the KL divergence, at least 0 (`β` of Higgins et al. 2017); 1 gives the evidence lower
+    /// bound.
     pub beta: f64,
-    /// Epochs over which it grows linearly from 0 (Bowman et al. 2016); 0 for none.
+    /// Epochs over which that weight grows linearly from 0 (Bowman et al. 2016); 0 for none.
     pub warm_up: usize,
-    /// Nats that each dimension of each row may diverge for free; at least 0. (Kingma et al. 2016, sec. C.8, compare the mean over a batch
-    /// with it; here it is each row by itself.)
+    /// Nats by which each dimension of each row may diverge at no cost, at least 0. (Kingma et al. 2016,
+    /// sec. C.8, apply it to the mean over a batch instead of each row.)
     pub free_bits: f64,
-    /// Samples of each row, from 1. With more than one the objective is the importance-weighted bound of Burda et al. 2015,
-    /// eq. 8, and `beta` and `free_bits` must be 1 and 0.
+    /// Samples per row, at least 1. With more than one the objective is the importance-weighted bound of
+    /// Burda et al. 2015, eq. 8, and `beta`, `free_bits` and `warm_up` must be 1, 0 and 0.
     pub samples: usize,
 }
 
@@ -205,17 +222,17 @@ impl Default for Gaussian {
 }
 
 impl Latent {
-    /// A variational autoencoder with the usual bound.
+    /// The latent of a variational autoencoder with default settings.
     pub fn gaussian() -> Latent {
         Latent::Gaussian(Gaussian::default())
     }
 
-    /// A k-sparse autoencoder.
+    /// The latent of a k-sparse autoencoder, without revival.
     pub fn top_k(k: usize) -> Latent {
         Latent::TopK(TopK { k, revival: None, of_batch: false })
     }
 
-    /// Epochs through which the KL divergence rises to all that it counts.
+    /// Epochs until the KL divergence counts in full.
     pub(crate) fn warm_up(self) -> usize {
         match self {
             Latent::Gaussian(Gaussian { warm_up, .. }) => warm_up,
@@ -252,32 +269,32 @@ impl Latent {
         super::in_range("latent.samples", samples, 1, MAX_SAMPLES)?;
         super::in_range("latent.warm_up", warm_up, 0, 1_000_000_000)?;
         if samples > 1 && (beta != 1.0 || free_bits != 0.0 || warm_up != 0) {
-            let allowed = "1 with beta, free_bits or warm_up of their own: the importance-weighted bound has none of them";
+            let allowed = "1 unless beta, free_bits and warm_up have their defaults: the importance-weighted bound has none of them";
             return Err(out_of_range("latent.samples", samples, allowed));
         }
         Ok(())
     }
 }
 
-/// Most samples of a row in training.
+/// Largest number of samples per row in training.
 const MAX_SAMPLES: usize = 1024;
 
-/// What each value of an encoding costs, beside the loss of its row.
+/// A penalty on each value of the encoding, added to the loss of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum CodePenalty {
-    /// `weight |a|`: most values come to lie near 0.
+    /// `weight |a|`, which drives most values close to 0.
     L1 {
-        /// Its factor, above 0.
+        /// Weight of the penalty, above 0.
         weight: f64,
     },
-    /// `weight KL(target ‖ ρ)` for the mean `ρ` of each value over the batch (Ng 2011, sec. 3), for sigmoid encodings, which are in
-    /// `(0, 1)`; counted once a row.
+    /// `weight KL(target ‖ ρ)` for the mean `ρ` of each value over the batch (Ng 2011, sec. 3), added
+    /// once per row. Requires sigmoid encodings, which lie in `(0, 1)`.
     Kl {
-        /// Its factor, above 0.
+        /// Weight of the penalty, above 0.
         weight: f64,
-        /// The mean that is aimed at, in `(0, 1)`.
+        /// The target mean, in `(0, 1)`.
         target: f64,
     },
 }

@@ -1,9 +1,9 @@
-//! What holds a network back beside penalties: its settings, and where they make no sense.
+//! Regularisation other than penalties on values: its settings, and where they do not apply.
 
 use super::{Activation, Config, Latent, Loss, out_of_range};
 use crate::error::ConfigError;
 
-/// Least features of a layer that is normalised: of two, only their order would be left.
+/// Smallest width of a normalised layer: of two values, only their order would be left.
 const NORMALISED: usize = 3;
 
 impl Config {
@@ -17,17 +17,17 @@ impl Config {
         self.tied_weights
     }
 
-    /// The price of how the encoding changes with the input.
+    /// Weight of the contractive penalty.
     pub fn contractive(&self) -> Option<f64> {
         self.contractive
     }
 
-    /// Whether the decoder's vectors are kept at norm 1.
+    /// Whether decoder vectors are kept at norm 1.
     pub fn unit_norm(&self) -> bool {
         self.unit_norm
     }
 
-    /// Checks what only the whole configuration tells.
+    /// Checks what depends on the whole configuration.
     pub(super) fn check_regularisation(&self) -> Result<(), ConfigError> {
         if self.layer_norm {
             self.check_layer_norm()?;
@@ -59,7 +59,7 @@ impl Config {
                 "left out with hidden layers or convolutions: it is for the vectors of a dictionary"
             }
             (Latent::Gaussian(_), _) => "left out with a Gaussian latent",
-            (_, Loss::GaussianNll) => "left out with gaussian-nll, whose decoder says variances too",
+            (_, Loss::GaussianNll) => "left out with gaussian-nll, whose decoder outputs variances too",
             _ if self.tied_weights => "left out with tied_weights, whose vectors are the encoder's",
             _ if self.ema.is_some() => "left out with ema: a mean of vectors of norm 1 is shorter",
             _ => return Ok(()),
@@ -77,7 +77,7 @@ impl Config {
             }
             (Latent::Gaussian(_) | Latent::TopK(_), _) => "left out with a Gaussian or top-k latent",
             (_, Activation::Gelu | Activation::Silu) => {
-                "left out with a gelu or silu encoding, whose second derivative does not follow from its values"
+                "left out with a gelu or silu encoding, whose derivatives do not follow from its values"
             }
             _ => return Ok(()),
         };
@@ -88,13 +88,13 @@ impl Config {
         let dims = self.layer_dims();
         let hidden = &dims[1..dims.len() / 2];
         if hidden.is_empty() {
-            return Err(out_of_range("layer_norm", "set", "left out without hidden layers, which it is for"));
+            return Err(out_of_range("layer_norm", "set", "left out without hidden layers to normalise"));
         }
         match hidden.iter().position(|width| *width < NORMALISED) {
             Some(place) => {
                 let convolved = place < self.conv_layers.len();
                 let field = if convolved { "the values of an image" } else { "hidden_dims" };
-                let allowed = "at least 3 with layer_norm, which leaves only the order of two values";
+                let allowed = "at least 3 with layer_norm, which would leave only the order of two values";
                 Err(out_of_range(field, hidden[place], allowed))
             }
             None => Ok(()),

@@ -1,4 +1,5 @@
-//! Settings as words: `name`, or `name:number`, or `name:number:number`. What the command line and files of settings say.
+//! Settings as text for the command line and settings files: `name`, `name:number` or
+//! `name:number:number`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +8,7 @@ use super::{CodePenalty, Loss, Noise, out_of_range};
 use crate::error::ConfigError;
 use crate::schedule::Schedule;
 
-/// A name and the numbers after it.
+/// A name and the numbers that follow it.
 struct Words<'a> {
     field: &'static str,
     allowed: &'static str,
@@ -32,7 +33,7 @@ impl<'a> Words<'a> {
         if self.numbers.is_empty() { Ok(value) } else { Err(self.wrong()) }
     }
 
-    /// Up to `N` numbers, with `usual` ones in the place of those that are left out.
+    /// Up to `N` numbers, with `usual` ones in place of those left out.
     fn up_to<const N: usize>(&self, usual: [f64; N]) -> Result<[f64; N], ConfigError> {
         if self.numbers.len() > N {
             return Err(self.wrong());
@@ -73,7 +74,8 @@ impl fmt::Display for Loss {
 
 impl FromStr for Noise {
     type Err = ConfigError;
-    /// `gaussian[:SIGMA]` (0.1), `masking[:SHARE]` (0.25), `salt-and-pepper[:SHARE]` (0.1) or `swap[:SHARE]` (0.15).
+    /// `gaussian[:SIGMA]` (0.1), `masking[:SHARE]` (0.25), `salt-and-pepper[:SHARE]` (0.1) or
+    /// `swap[:SHARE]` (0.15).
     fn from_str(text: &str) -> Result<Noise, ConfigError> {
         let allowed = "gaussian[:SIGMA], masking[:SHARE], salt-and-pepper[:SHARE] or swap[:SHARE]";
         let words = Words::of("noise", allowed, text)?;
@@ -126,7 +128,8 @@ impl fmt::Display for CodePenalty {
 
 impl FromStr for Schedule {
     type Err = ConfigError;
-    /// `constant`, `cosine[:END]` (0), `one-cycle[:WARM_UP]` (0.3) or `plateau[:FACTOR[:PATIENCE]]` (0.5, 5).
+    /// `constant`, `cosine[:END]` (0), `one-cycle[:WARM_UP]` (0.3) or `plateau[:FACTOR[:PATIENCE]]`
+    /// (0.5, 5).
     fn from_str(text: &str) -> Result<Schedule, ConfigError> {
         let allowed = "constant, cosine[:END], one-cycle[:WARM_UP] or plateau[:FACTOR[:PATIENCE]]";
         let words = Words::of("schedule", allowed, text)?;
@@ -164,7 +167,7 @@ mod tests {
     use super::*;
     use std::fmt::{Debug, Display};
 
-    /// Each text gives a value that is written as the second one and read back from it.
+    /// Each first text parses to a value that is written as the second and read back from it.
     fn check<T: FromStr<Err = ConfigError> + Display + Debug + PartialEq>(
         good: &[(&str, &str)],
         bad: &[&str],

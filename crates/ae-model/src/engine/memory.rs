@@ -1,24 +1,25 @@
-//! What an engine has learnt and counted: to be written down, and put back into another one of the same configuration.
+//! What an engine has learnt and counted, to be saved and restored into another engine of the same
+//! configuration.
 
 use super::Engine;
 use crate::stage::BatchTopKLatent;
 use crate::step::Arithmetic;
 
-/// All that the next updates depend on beside the configuration and the number of updates.
+/// Everything the next updates depend on besides the configuration and the number of updates.
 pub(crate) struct Memory<'a, T> {
-    /// In panels, as everything that has a value for each parameter.
+    /// In panels, like everything with a value per parameter.
     pub(crate) parameters: &'a [T],
-    /// The running mean of the parameters.
+    /// The running mean of the parameters, if there is one.
     pub(crate) mean: Option<&'a [T]>,
-    /// The optimiser's state.
+    /// The optimizer state.
     pub(crate) state: &'a [T],
-    /// Rows since each feature of a sparse code was last active, where features are revived.
+    /// Rows since each feature of a sparse code was last active, if dead features are revived.
     pub(crate) silent: Option<&'a [u64]>,
-    /// A top-k latent of batches.
+    /// The batch top-k latent, if there is one.
     pub(crate) latent: Option<&'a BatchTopKLatent>,
 }
 
-/// What [`Memory`] holds, by itself; numbers of either arithmetic are exact in `f64`. Each is as long as there.
+/// An owned [`Memory`], with the same lengths. `f64` holds the numbers of either arithmetic exactly.
 #[derive(Debug)]
 pub(crate) struct Memories {
     pub(crate) time: u64,
@@ -26,7 +27,7 @@ pub(crate) struct Memories {
     pub(crate) mean: Option<Vec<f64>>,
     pub(crate) state: Vec<f64>,
     pub(crate) silent: Option<Vec<u64>>,
-    /// Threshold, batches and last value of a top-k latent of batches.
+    /// Threshold, batches and last value of the batch top-k latent.
     pub(crate) latent: Option<(f64, u64, f64)>,
 }
 
@@ -47,12 +48,12 @@ impl<T: Arithmetic> Engine<T> {
         }
     }
 
-    /// Whether the network has the running mean of its parameters.
+    /// Whether the network currently holds the running mean of its parameters.
     pub(crate) fn uses_mean(&self) -> bool {
         self.mean.as_ref().is_some_and(|mean| mean.swapped)
     }
 
-    /// Goes on from there.
+    /// Restores a saved state.
     pub(crate) fn recall(&mut self, memories: &Memories) {
         self.use_mean(false);
         narrow(&memories.parameters, self.network.parameters.as_mut_slice());

@@ -1,6 +1,6 @@
-//! The history of a training as model files have it: a column a quantity.
+//! The training history as stored in model files: one array per quantity.
 //!
-//! Wall times are left out: equal data and settings give equal files.
+//! Wall times are left out, so that equal data and settings give equal files.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub(super) struct Course {
     validation_rows: usize,
     train_loss: Vec<f64>,
     train_mse: Vec<f64>,
-    /// Of training without validation rows there is none.
+    /// `None` without validation rows.
     validation_loss: Option<Vec<f64>>,
     validation_mse: Option<Vec<f64>>,
     learning_rate: Vec<f64>,
@@ -42,7 +42,7 @@ impl From<&History> for Course {
 }
 
 impl Course {
-    /// The history, its epochs without times; or what is wrong with it.
+    /// Returns the history, without times, or what is wrong with it.
     pub(super) fn history(self) -> Result<History, String> {
         let epochs = self.train_mse.len();
         let columns = [

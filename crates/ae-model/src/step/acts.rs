@@ -1,6 +1,7 @@
-//! What is done with a block of rows in phase 1, one thing after the other: by one thread; or, where a batch has fewer blocks than there
-//! are threads, by all of them, who share the outputs of each product and not its rows. Each value is the same chain of multiply-adds
-//! whoever computes it, so that changes no bit.
+//! The acts of phase 1 on a block of rows, one after the other. They run on one thread or, if a batch
+//! has fewer blocks than there are threads, on all threads, which share the outputs of each product
+//! rather than its rows. Each value is the same chain of multiply-adds whichever thread computes it, so
+//! sharing changes no bit.
 
 use std::ops::Range;
 
@@ -12,24 +13,24 @@ use super::{Batch, Phases};
 use crate::network::Network;
 use crate::stage::Stage;
 
-/// Something that is done with a block.
+/// One operation on a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
-    /// The rows are brought in.
+    /// Loads the rows.
     Load,
-    /// What the way up through a stage needs of its values is made.
+    /// Prepares what the forward pass of a stage needs of its values.
     Ready(usize),
-    /// The way up through a stage.
+    /// Runs the forward pass of a stage.
     Up(usize),
-    /// The losses, and the delta of the output.
+    /// Computes the losses, and the delta of the output.
     Judge,
-    /// What the way down through a stage, and phase 2, need of its delta is made.
+    /// Prepares what the backward pass of a stage, and phase 2, need of its delta.
     Turn(usize),
-    /// The way down through a stage: the delta below.
+    /// Runs the backward pass of a stage: computes the delta below.
     Down(usize),
 }
 
-/// A product that threads share, of a stage that is a layer.
+/// A product, shared among threads, of a stage that is a layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
     pub(super) of: ProductOf,
@@ -40,11 +41,11 @@ pub(crate) struct Product {
 /// Which of a layer's products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProductOf {
-    /// Its outputs: the way up.
+    /// Its outputs, in the forward pass.
     Outputs,
-    /// The delta below it: the way down.
+    /// The delta below it, in the backward pass.
     DeltaBelow,
-    /// Its gradients: a convolution's, which phase 2 only sums.
+    /// Its gradients: only for convolutions, whose gradients phase 2 merely sums.
     Gradients,
 }
 
@@ -56,15 +57,16 @@ pub(crate) struct Memory<'a, T> {
     pub(super) rooms: &'a mut [T],
 }
 
-/// [`Phases`] whose first is made of acts.
+/// [`Phases`] whose first phase is a sequence of acts.
 pub(crate) trait ByActs<T: Element>: Phases<T> {
     /// Where the values of a block are.
     fn areas(&self) -> &Areas;
-    /// Does `act` with a block.
+    /// Performs `act` on a block.
     fn act(&self, block: &Block<'_, T>, act: Act, memory: &mut [T], kept: &mut [T]);
-    /// The multiply-adds of a product of so many rows from which on it may be shared, for one of them; `None` where this plan's are not.
+    /// The multiply-adds per row from which sharing a product of `rows` rows pays; `None` if this plan
+    /// cannot share products.
     fn worth_sharing(&self, network: &Network<T>, rows: usize) -> Option<usize>;
-    /// The product for all blocks, shared among the threads.
+    /// Computes the product for all blocks, shared among the threads.
     fn share(
         &self,
         network: &Network<T>,
@@ -75,7 +77,7 @@ pub(crate) trait ByActs<T: Element>: Phases<T> {
     );
 }
 
-/// What is done in `pass` of `stages` stages.
+/// The acts of `pass` in a network of `stages` stages.
 fn acts(areas: &Areas, stages: usize, pass: Range<usize>) -> impl Iterator<Item = Act> + Clone {
     let load = (pass.start == 0).then_some(Act::Load);
     let judge = (pass.end == stages).then_some(Act::Judge);
@@ -88,7 +90,7 @@ fn acts(areas: &Areas, stages: usize, pass: Range<usize>) -> impl Iterator<Item 
     load.into_iter().chain(up).chain(judge).chain(down)
 }
 
-/// Takes a block through the stages `pass`.
+/// Runs a block through the stages `pass`.
 pub(super) fn one_block<T: Element, P: ByActs<T>>(
     plan: &P,
     block: &Block<'_, T>,
@@ -101,7 +103,8 @@ pub(super) fn one_block<T: Element, P: ByActs<T>>(
     }
 }
 
-/// Takes all blocks of the batch through the stages `pass`, if there are fewer of them than threads; says whether it did.
+/// Runs all blocks of the batch through the stages `pass`, if there are fewer of them than threads;
+/// returns whether it did.
 pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
     plan: &P,
     network: &Network<T>,
@@ -136,7 +139,7 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
     };
     let mut acts = acts(plan.areas(), network.stages.len(), pass);
     loop {
-        // What is not shared is done block by block, as much as there is of it at a time.
+        // Acts up to the next shared product run block by block.
         let alone = acts.clone().take_while(|act| shared(*act).is_none());
         let count = alone.clone().count();
         if count > 0 {

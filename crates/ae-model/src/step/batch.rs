@@ -1,4 +1,4 @@
-//! What a step works on: rows, and where its random numbers come from.
+//! The input of a step: its rows, and where its random numbers come from.
 
 use ae_kernels::panel::Affine;
 
@@ -9,28 +9,28 @@ use crate::table::Table;
 pub(crate) struct Batch<'a, T> {
     /// Row-major, as wide as the network's input.
     pub(crate) table: Table<'a>,
-    /// Which rows of the table.
+    /// The rows of the table to process.
     pub(crate) indices: &'a [usize],
-    /// Those of the whole step.
+    /// The rows of the whole step.
     pub(crate) all: &'a [usize],
-    /// How many of the step come before.
+    /// How many rows of the step come before these.
     pub(crate) first: usize,
-    /// Their scaling.
+    /// The scaling of the rows.
     pub(crate) map: Option<Affine<'a, T>>,
     /// Where random numbers come from.
     pub(crate) draws: Draws,
-    /// The mean of each value of the code over the whole step, where a stage has waited for it.
+    /// The mean of each feature of the encoding over the whole step, once a stage has waited for it.
     pub(crate) code_means: Option<&'a [f64]>,
-    /// The smallest value of the code that is kept of the whole step, where a stage has waited for it.
+    /// The smallest value of the encoding kept in the whole step, once a stage has waited for it.
     pub(crate) least: Option<T>,
-    /// Features of the code that are to be revived.
+    /// Features of the encoding to revive.
     pub(crate) dead: &'a [u32],
-    /// The squares of the columns of the encoder's weights, where a contractive penalty asks for them.
+    /// The squared column norms of the encoder's weights, if a contractive penalty needs them.
     pub(crate) column_squares: &'a [T],
 }
 
 impl<'a, T> Batch<'a, T> {
-    /// A step on the rows `indices`.
+    /// Creates the batch of a step on the rows `indices`.
     pub(crate) fn new(
         table: Table<'a>,
         indices: &'a [usize],
@@ -51,7 +51,7 @@ impl<'a, T> Batch<'a, T> {
         }
     }
 
-    /// Part `index` of parts of `rows` rows.
+    /// Part `index` of the batch, split into parts of `rows` rows.
     pub(super) fn part(self, rows: usize, index: usize) -> Self {
         let start = index.saturating_mul(rows);
         let end = self.indices.len().min(start.saturating_add(rows));
@@ -63,14 +63,15 @@ impl<'a, T> Batch<'a, T> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draws {
     pub(crate) seed: u64,
-    /// Which step.
+    /// The number of the step.
     pub(crate) time: u64,
-    /// Epochs so far, with a fraction.
+    /// Epochs so far, including the fraction of the current one.
     pub(crate) epochs: f64,
 }
 
 impl Draws {
-    /// The key of the random numbers for one use: a mix of all three (the finaliser of SplitMix64, Steele et al. 2014).
+    /// The key of the random numbers for one use: a mix of seed, step and salt (the finaliser of
+    /// SplitMix64, Steele et al. 2014).
     pub(crate) fn of(self, salt: u64) -> u64 {
         let mut key = self.seed;
         for part in [self.time, salt] {
@@ -84,7 +85,7 @@ impl Draws {
         key
     }
 
-    /// How much of something counts that grows over so many epochs.
+    /// How far a linear warm-up over `epochs` epochs has come, from 0 to 1.
     pub(crate) fn warm_up(self, epochs: usize) -> f64 {
         if epochs == 0 { 1.0 } else { (self.epochs / epochs as f64).min(1.0) }
     }

@@ -1,5 +1,5 @@
-//! A block of rows in its memory: what comes in, what goes on between the layers with parameters, and what the loss makes of the end.
-//! How their products are computed is not its business.
+//! A block of rows in its memory: loading the rows, the stages between the layers with parameters, and
+//! the loss. How products are computed is decided elsewhere.
 
 use ae_kernels::Element;
 use ae_kernels::activation::{Activation, Slope};
@@ -16,16 +16,16 @@ use crate::config::{CodePenalty, Noise};
 use crate::network::Network;
 use crate::stage::{Contraction, Dropout, GaussianLatent, Penalty, Pooling, Stage};
 
-/// Where the values are, and what stages keep of them, in the memory of a block.
+/// The locations of the values, and of what stages keep of them, in the memory of a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Areas {
-    /// Of the values before each stage, and after the last.
+    /// The values before each stage, and after the last.
     values: Vec<Area>,
-    /// What a stage keeps for its way back starts here.
+    /// Where the data starts that each stage keeps for its backward pass.
     private: Vec<usize>,
-    /// The rows as they should come out, where they are not the first values.
+    /// The targets, if they are not the first values.
     target: Option<usize>,
-    /// The first stage with parameters: no delta goes further down.
+    /// The first stage with parameters: no delta is computed below it.
     lowest: usize,
 }
 
@@ -33,18 +33,19 @@ pub(crate) struct Areas {
 struct Area {
     at: usize,
     features: usize,
-    /// Samples of each row.
+    /// Samples per row.
     copies: usize,
 }
 
 impl Areas {
-    /// Where the rows are as they should come out.
+    /// Where the targets are.
     pub(super) fn expected(&self) -> usize {
         self.target.unwrap_or(self.values[0].at)
     }
 
-    /// Areas for `rows` rows, whole panels of them, each where `take` gives it so many elements. `chosen` are those of a latent that chooses
-    /// among the values of a whole batch.
+    /// Creates areas for `rows` rows, which must be whole panels; `take` allocates elements for each and
+    /// returns their location. `chosen` is the number of elements for a latent that selects among the
+    /// values of a whole batch.
     pub(super) fn new<T: Element>(
         network: &Network<T>,
         rows: usize,
@@ -61,7 +62,7 @@ impl Areas {
             let at = if stage.in_place() { below.at } else { take(features * rows * copies) };
             values.push(Area { at, features, copies });
             private.push(take(match stage {
-                // The noise, and the importance of each sample.
+                // The noise, and the importance weight of each sample.
                 Stage::Gaussian(_) => (features + 1) * rows * copies,
                 Stage::TopK(latent) => latent.memory::<T>(rows),
                 Stage::BatchTopK(_) => chosen,
@@ -76,7 +77,7 @@ impl Areas {
         Areas { values, private, target, lowest }
     }
 
-    /// Samples of each row before stage `index`.
+    /// Samples per row before stage `index`.
     pub(super) fn copies(&self, index: usize) -> usize {
         self.values[index].copies
     }
@@ -86,47 +87,47 @@ impl Areas {
         self.values[index].at
     }
 
-    /// The delta after stage `index`: that of the output is in the place of the output, others are in `scratch`.
+    /// The delta after stage `index`: the output's is in place of the output, others are in `scratch`.
     pub(super) fn delta_after<'m, T>(&self, index: usize, values: &'m [T], scratch: &'m [T]) -> &'m [T] {
         let after = index + 1;
         if self.is_output(after) { &values[self.at(after)..] } else { scratch }
     }
 
-    /// Whether the values before stage `index`, which there need not be, are the output.
+    /// Whether the values before stage `index` are the output; `index` may be one past the last stage.
     pub(super) fn is_output(&self, index: usize) -> bool {
         index + 1 == self.values.len()
     }
 
-    /// Where stage `index` keeps what it needs.
+    /// Where stage `index` keeps data for its backward pass.
     pub(super) fn private(&self, index: usize) -> usize {
         self.private[index]
     }
 
-    /// Elements of the largest delta of so many rows that has no place of its own: neither that of the input, which nobody needs, nor that of
-    /// the output.
+    /// Elements of the largest delta of `rows` rows that has no place of its own. Excludes the input's,
+    /// which is not needed, and the output's.
     pub(super) fn largest_delta(&self, rows: usize) -> usize {
         let between = self.values.get(1..self.values.len() - 1).unwrap_or_default();
         between.iter().map(|area| area.features * area.copies * rows).max().unwrap_or(0)
     }
 
-    /// Most samples of a row.
+    /// The most samples per row at any stage.
     pub(super) fn most_copies(&self) -> usize {
         self.values.iter().map(|area| area.copies).max().unwrap_or(1)
     }
 
-    /// Whether the delta before stage `index` is of use to anyone.
+    /// Whether the delta before stage `index` is needed.
     pub(super) fn goes_below(&self, index: usize) -> bool {
         index > self.lowest
     }
 }
 
-/// A block at work.
+/// A block being processed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block<'a, T> {
     pub(super) network: &'a Network<T>,
     pub(super) areas: &'a Areas,
     pub(super) batch: Batch<'a, T>,
-    /// Columns of matrices with one sample of a row: the rows, or more where there have to be.
+    /// Columns of matrices with one sample per row: the number of rows, or more where padding is needed.
     pub(super) cols: usize,
 }
 
@@ -135,7 +136,7 @@ impl<'a, T: Element> Block<'a, T> {
         self.batch.indices.len()
     }
 
-    /// Columns of the values before stage `index`: with several samples of a row, whole panels.
+    /// Columns of the values before stage `index`: whole panels if there are several samples per row.
     fn cols(&self, index: usize) -> usize {
         let copies = self.areas.values[index].copies;
         if copies == 1 { self.cols } else { panel_count::<T>(self.cols) * T::PANEL * copies }
@@ -152,17 +153,17 @@ impl<'a, T: Element> Block<'a, T> {
         Panels::new(&memory[at..][..self.len(index)], features, self.cols(index))
     }
 
-    /// `delta` before stage `index` from the start of a larger slice.
+    /// The delta before stage `index`, at the start of a larger slice.
     pub(super) fn delta<'m>(&self, memory: &'m [T], index: usize) -> Panels<'m, T> {
         Panels::new(&memory[..self.len(index)], self.areas.values[index].features, self.cols(index))
     }
 
-    /// As [`Block::delta`], to write.
+    /// Like [`Block::delta`], mutably.
     pub(super) fn delta_mut<'m>(&self, memory: &'m mut [T], index: usize) -> PanelsMut<'m, T> {
         PanelsMut::new(&mut memory[..self.len(index)], self.areas.values[index].features, self.cols(index))
     }
 
-    /// Values before and after stage `index`, and where it keeps slopes.
+    /// The values before and after stage `index`, and the slopes it keeps, if any.
     pub(super) fn around<'m>(
         &self,
         memory: &'m mut [T],
@@ -177,14 +178,15 @@ impl<'a, T: Element> Block<'a, T> {
         (self.values(before, index), PanelsMut::new(&mut y[..len], features, cols), slopes)
     }
 
-    /// What the slope of the values before stage `index` is computed from, and how: that of the layer which made them.
+    /// The operand, and the way, to compute the slope of the activation that made the values before
+    /// stage `index`.
     pub(super) fn slope_below<'m>(&self, memory: &'m [T], index: usize) -> (Panels<'m, T>, Slope) {
         let Area { features, .. } = self.areas.values[index];
         let (at, slope) = self.slope_at(index);
         (Panels::new(&memory[at..][..self.len(index)], features, self.cols(index)), slope)
     }
 
-    /// As [`Block::slope_below`], where that is, as long as the values.
+    /// Like [`Block::slope_below`], but returns the location, which is as long as the values.
     pub(super) fn slope_at(&self, index: usize) -> (usize, Slope) {
         let of = |activation| (self.areas.at(index), Slope::Of(activation));
         let Some(below) = index.checked_sub(1) else { return of(Activation::Linear) };
@@ -204,7 +206,7 @@ impl<'a, T: Element> Block<'a, T> {
         Stream { key: self.batch.draws.of(salt), first_row: self.batch.first, drawing: 0 }
     }
 
-    /// Drops of `src`, panels of the values before stage `index` or of their deltas.
+    /// Applies dropout to `src`, panels of the values before stage `index` or of their deltas.
     fn drop_out(&self, Dropout { share, salt, features }: &Dropout, index: usize, src: &[T], dst: &mut [T]) {
         let (isa, stream) = (self.network.isa, self.stream(*salt));
         let (len, copies) = (self.len(index), self.areas.copies(index));
@@ -219,7 +221,7 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// Brings the rows in, scaled, and corrupted where they should be; and what they should become, on the same scale.
+    /// Loads the rows, scaled and corrupted as configured, and their targets, on the same scale.
     pub(super) fn load(&self, memory: &mut [T]) {
         let (isa, rows, features) = (self.network.isa, self.rows(), self.network.input);
         let at = self.areas.expected();
@@ -257,7 +259,7 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// The way up through a stage without parameters.
+    /// Runs the forward pass of a stage without parameters.
     pub(super) fn forward(&self, memory: &mut [T], index: usize) {
         let isa = self.network.isa;
         match &self.network.stages[index] {
@@ -309,8 +311,8 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// The loss of each row, and the delta of the output in the place of the output. `losses` and `squares` have room for every sample
-    /// of a row; those of the rows come first.
+    /// Computes the loss of each row, and the delta of the output in place of the output. `losses` and
+    /// `squares` have room for every sample of a row; the first elements end up with those of the rows.
     pub(super) fn judge(&self, memory: &mut [T], losses: &mut [T], squares: &mut [T]) {
         let last = self.network.stages.len();
         let Area { at, features, copies } = self.areas.values[last];
@@ -348,13 +350,13 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// The stage that draws several samples of a row.
+    /// The stage that draws several samples per row, if any.
     fn sampling_stage(&self) -> Option<usize> {
         self.network.stages.iter().position(|stage| stage.copies() > 1)
     }
 
-    /// Turns the losses of the samples into those of the rows, and keeps what each sample weighs: the bound of Burda et al. 2015, eq. 8,
-    /// and the normalised weights of eq. 14. Padding weighs nothing.
+    /// Turns the losses of the samples into those of the rows, and stores the weight of each sample: the
+    /// bound of Burda et al. 2015, eq. 8, and the normalised weights of eq. 14. Padding has weight 0.
     fn weigh(&self, memory: &mut [T], index: usize, losses: &mut [T], squares: &mut [T]) {
         let Area { at, copies, .. } = self.areas.values[index + 1];
         let len = self.len(index + 1);
@@ -387,8 +389,9 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// The way down through a stage without parameters: `dx` from `delta`, which is that of its values' activation's argument, as is
-    /// `dx`. Adds what the stage costs to the losses of the rows.
+    /// Runs the backward pass of a stage without parameters: computes `dx` from `delta`. Both are
+    /// gradients with respect to the argument of the activation that made the values. Adds the penalty
+    /// of the stage to the losses of the rows.
     pub(super) fn backward(&self, memory: &[T], index: usize, delta: &[T], dx: &mut [T], losses: &mut [T]) {
         let isa = self.network.isa;
         let rows = self.rows();
@@ -489,7 +492,7 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// Adds the values before stage `index` of each row to `sums` (`[features]`), in the order of the rows.
+    /// Adds the values before stage `index` of each row to `sums` (`[features]`), in row order.
     pub(super) fn add_values(&self, memory: &[T], index: usize, sums: &mut [f64]) {
         let values = self.values(memory, index);
         for row in 0..self.rows() {
@@ -499,13 +502,14 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// Adds the squared slopes of the values before stage `index`, which the encoder's only layer made, to `sums`.
+    /// Adds the squared slopes of the encoder's only layer, which made the values before stage `index`,
+    /// to `sums`.
     pub(super) fn add_slopes(&self, memory: &[T], index: usize, sums: &mut [T]) {
         let activation = self.network.layers[0].activation;
         contraction::add_slopes(self.network.isa, activation, self.values(memory, index), self.rows(), sums);
     }
 
-    /// Adds the values before stage `index` of each row that are not zero to `found`.
+    /// Appends the nonzero values before stage `index` of each row to `found`.
     pub(super) fn collect_values(&self, memory: &[T], index: usize, found: &mut Vec<T>) {
         let values = self.values(memory, index);
         for (panel, values) in values.data().chunks_exact((values.rows() * T::PANEL).max(1)).enumerate() {
@@ -516,7 +520,8 @@ impl<'a, T: Element> Block<'a, T> {
         }
     }
 
-    /// Zeros the columns beyond the rows, of values before stage `index` or their deltas, where sums over the batch run over them.
+    /// Zeroes the columns beyond the rows, in values before stage `index` or their deltas, because sums
+    /// over the batch include them.
     fn clear_missing(&self, values: &mut [T], index: usize) {
         let rows = self.rows();
         if self.cols == rows {
@@ -540,10 +545,10 @@ fn keeps_slopes<T>(network: &Network<T>, index: usize) -> bool {
     network.stages[index].layer().is_some_and(|layer| network.layers[layer].activation.keeps_slope())
 }
 
-/// Samples that weigh less weigh nothing. Most do early in training, down to e^-100 and less; their deltas would be denormal
-/// numbers, with which a product takes ten times as long.
+/// Sample weights below this count as zero. Early in training most samples weigh that little, down to
+/// e^-100 and less; their deltas would be denormal, which makes a product ten times as slow.
 const FAINT: f64 = 1e-20;
-/// The salt of the input's noise; those of stages are their places.
+/// The salt of the input's noise; the salts of stages are their indices.
 const INPUT: u64 = u64::MAX;
-/// Means of codes that have a divergence.
+/// The range to which the mean of a feature is clamped, to keep its divergence finite.
 const MEAN: (f64, f64) = (1e-6, 1.0 - 1e-6);

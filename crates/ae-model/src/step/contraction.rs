@@ -1,4 +1,5 @@
-//! Steps with a contractive penalty ([`ae_kernels::contraction`]): what they need before phase 1, and add to phase 2.
+//! Steps with a contractive penalty ([`ae_kernels::contraction`]): what they compute before phase 1 and
+//! add to phase 2.
 
 use ae_kernels::Isa;
 use ae_kernels::contraction;
@@ -10,7 +11,7 @@ use crate::layer::Dense;
 use crate::network::Network;
 
 impl<T: Arithmetic> StepPlan<T> {
-    /// Phase 1 with a contractive penalty before stage `stage`.
+    /// Runs phase 1 with the contractive penalty at stage `stage`.
     pub(super) fn contract(
         &self,
         network: &Network<T>,
@@ -32,8 +33,8 @@ impl<T: Arithmetic> StepPlan<T> {
         arena.slopes = slopes;
     }
 
-    /// Adds the part of the contractive penalty `weight` that goes through the weights themselves to their `gradients`, means over the rows of
-    /// the batch that phase 1 left in the arena.
+    /// Adds to `gradients`, means over the rows of the batch that phase 1 left in the arena, the part of
+    /// the gradient of the contractive penalty of weight `weight` that acts on the weights directly.
     pub(crate) fn contract_weights(
         &self,
         (isa, layers): (Isa, &[Dense]),

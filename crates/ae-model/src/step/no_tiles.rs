@@ -1,4 +1,4 @@
-//! No tiles, no phases: the steps on tiles of an arithmetic without any.
+//! Steps on tiles for arithmetics without tiles: an uninhabited implementation.
 
 use std::convert::Infallible;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Phase 2 of a step: ranges of the parameters, the sums of their gradients over the batch, and their updates.
+//! Phase 2 of a step: for ranges of the parameters, sums the gradients over the batch and updates.
 
 use std::ops::Range;
 
@@ -12,13 +12,13 @@ use super::{Arena, Arithmetic, LastRound, Phases, StepPlan, Way};
 use crate::layer::Dense;
 use crate::network::Network;
 
-/// Parameters of a task of phase 2, about: enough to pay for its scheduling, and more where there are more, because
-/// panels that are worked on together share the inputs that come to the core.
+/// Approximate number of parameters per task of phase 2: enough to pay for scheduling the task, and more
+/// if there are more parameters, because panels processed together share the inputs a core has loaded.
 const RANGE: std::ops::RangeInclusive<usize> = 4 * 1024..=256 * 1024;
-/// Tasks of phase 2 a thread, to even out threads that are late.
+/// Tasks of phase 2 per thread, to even out late threads.
 const TASKS_A_THREAD: usize = 8;
 
-/// What phase 2 reads.
+/// The inputs of phase 2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operands<'a, T> {
     pub(super) isa: Isa,
@@ -37,14 +37,14 @@ pub(crate) struct Part<'a, T> {
     pub(super) round: Round<'a, T>,
 }
 
-/// A range of one layer's parameters in the task of phase 2 that it is part of.
+/// A range of one layer's parameters, part of a task of phase 2.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
     pub(super) layer: usize,
     pub(super) range: WeightRange,
     /// Where it starts among all parameters.
     pub(super) start: usize,
-    /// Within the range of the task.
+    /// Its position within the range of the task.
     within: Range<usize>,
 }
 
@@ -57,7 +57,8 @@ impl<T: Element> Arena<T> {
 }
 
 impl<T: Arithmetic> StepPlan<T> {
-    /// Phase 2: sums the gradients over the batch that phase 1 left in the arena and applies `rule` to `parameters`.
+    /// Runs phase 2: sums the gradients over the batch that phase 1 left in the arena, and applies
+    /// `rule` to `parameters`.
     pub(crate) fn parameters_phase(
         &self,
         at: (Isa, &[Dense]),
@@ -91,7 +92,7 @@ impl<T: Arithmetic> StepPlan<T> {
         arena.sums = sums;
     }
 
-    /// Phase 2 of a round that is not the last: sums the gradients.
+    /// Runs phase 2 of a round that is not the last: only sums the gradients.
     pub(super) fn carry(&self, network: &Network<T>, crew: Crew<'_>, arena: &mut Arena<T>) {
         let rule = Rule::Gradient { scale: T::ONE };
         let mut sums = std::mem::take(&mut arena.sums);
@@ -115,7 +116,7 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
-    /// Applies `rule` to all parameters, whose `gradients` lie in memory.
+    /// Applies `rule` to all parameters, given their complete `gradients`.
     pub(crate) fn apply_phase(
         &self,
         isa: Isa,
@@ -133,7 +134,8 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 }
 
-/// The parameters as tasks of about as many elements as [`RANGE`] allows: long panels divided, small layers joined.
+/// Divides the parameters into tasks of about as many elements as [`RANGE`] allows: splits long panels
+/// and joins small layers.
 pub(super) fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, Vec<Vec<Piece>>) {
     let most = (network.parameters.as_slice().len() / (TASKS_A_THREAD * threads.max(1)))
         .clamp(*RANGE.start(), *RANGE.end());
@@ -155,6 +157,6 @@ pub(super) fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (Disjoi
             }
         }
     }
-    // In order and end to end by construction, so there is always a value.
+    // Ascending and contiguous by construction, so this is always `Some`.
     (DisjointRanges::new(ranges).unwrap_or_default(), pieces)
 }

@@ -1,4 +1,4 @@
-//! Steps on vectors: every matrix in panels, nothing in any other form.
+//! Steps on vectors: every matrix is in panels, and in no other form.
 
 use std::ops::Range;
 
@@ -15,46 +15,52 @@ use super::{Batch, FEWEST_ROWS, Judged, Layout, Operands, Part, Phases, Piece, W
 use crate::network::Network;
 use crate::stage::{Convolution, Stage};
 
-/// Batch panels of a block at most: 128 rows of single precision, so that each line of weights that comes to L1 serves eight panels.
+/// The most batch panels in a block: 128 rows in single precision, so that each row of weights loaded
+/// into L1 serves eight panels.
 const BLOCK_PANELS: usize = 8;
-/// Bytes that a block may have however many panels that is: of narrow rows a few panels are done in less time than it takes to share them.
+/// Bytes that a block may have regardless of its number of panels: a few panels of narrow rows are
+/// computed in less time than it takes to share them.
 const SMALL_BYTES: usize = 1 << 18;
-/// Batch panels of a block where rows are wide: two are worked on together.
+/// Batch panels of a block of wide rows: two are processed together.
 const WIDE_PANELS: usize = 2;
-/// Bytes of a block. Values beyond that are written to memory by one stage and read from there by the next, which costs more than to read
-/// the weights more often, as long as these are few: blocks have at least as many values as twice the parameters.
+/// Bytes of a block. Values beyond that are written to memory by one stage and read back by the next.
+/// This costs more than reading the weights more often, as long as the weights are few: the limit is at
+/// least twice as many values as there are parameters.
 const BLOCK_BYTES: usize = 3 << 20;
 /// Batch panels of a block with convolutions, which have few weights for many values.
 const CONVOLUTION_PANELS: usize = 2;
 
-/// Rounds of one block a thread that a batch must have to be worked on in rounds. Where it has three, carrying the sums on costs more than it saves:
-/// 300 rows of 784-256-128-64-32 took 1.09 times as long, but 1,024 0.97, and 4,096 0.92 (AVX2, one thread).
+/// The fewest rounds, of one block per thread, with which a batch is processed in rounds. With three,
+/// carrying the sums over costs more than it saves: 300 rows of 784-256-128-64-32 took 1.09 times as
+/// long, but 1,024 took 0.97, and 4,096 took 0.92 (AVX2, one thread).
 const ROUNDS: usize = 4;
-/// The same where there are few parameters for the values of a block.
+/// The same if there are few parameters compared with the values of a block.
 const ROUNDS_OF_FEW: usize = 2;
 
-/// Tasks of a shared product a thread, to even out threads that are late.
+/// Tasks per thread of a shared product, to even out late threads.
 const TASKS_A_THREAD: usize = 2;
 
-/// Where everything of a block lies.
+/// The memory layout of a block.
 #[derive(Clone, Debug)]
 pub(super) struct PlainPlan {
     layout: Layout,
     areas: Areas,
-    /// Per layer: where its inputs are, its turned deltas, and the samples that it sees of a row.
+    /// What phase 2 reads, per layer.
     layers: Vec<OfLayer>,
     /// Two areas for deltas, behind the values.
     scratch: [usize; 2],
     goes_in_rounds: bool,
 }
 
-/// Where phase 2 finds what it reads of a layer: among what is kept, but for inputs that are the values of a block.
+/// Where phase 2 finds the inputs and transposed deltas of a layer, and how many samples it sees per
+/// row. Everything is in the kept memory, except inputs that are values of a block.
 #[derive(Clone, Copy, Debug)]
 struct OfLayer {
     inputs: usize,
     turned: usize,
     copies: usize,
-    /// Of a convolution, in the place of turned deltas: gradients of each batch panel, of so many parameters.
+    /// For a convolution, the number of parameters: in place of transposed deltas there is a gradient
+    /// for each batch panel.
     convolution: Option<usize>,
 }
 
@@ -71,7 +77,7 @@ impl PlainPlan {
         Self::with_blocks(network, even_blocks(panels, threads, most))
     }
 
-    /// Elements that a block takes in memory, its own and those that are kept.
+    /// Elements of a block's memory, including the kept memory.
     fn values(&self) -> usize {
         self.layout.block_len + self.layout.kept_len
     }
@@ -79,11 +85,13 @@ impl PlainPlan {
     fn with_blocks<T: Element>(network: &Network<T>, block_panels: usize) -> Self {
         let convolutions = network.stages.iter().any(Stage::is_of_images);
         let rows = block_panels * T::PANEL;
-        // Images have many values, and phase 2 reads few of them: the gradients of convolutions are there already. So blocks are where the
-        // blocks before them were, which stays in the caches, and inputs of dense layers are kept.
+        // Images have many values, of which phase 2 reads few, since the gradients of convolutions are
+        // complete by then. So blocks reuse the memory of earlier blocks, which stays in the caches, and
+        // the inputs of dense layers are kept.
         let looked_at = network.stages.iter().any(Stage::awaits_batch) || network.contraction().is_some();
         let reuses_blocks = convolutions && !looked_at;
-        // Where nothing waits for all rows; blocks of images are small, and phase 2 reads little of them.
+        // Only if nothing waits for all rows, and without images: their blocks are small, and phase 2
+        // reads little of them.
         let goes_in_rounds = !convolutions && !looked_at;
         let (mut end, mut kept_len) = (0, 0);
         let mut take = |len: usize| {
@@ -123,13 +131,14 @@ impl PlainPlan {
         PlainPlan { layout, areas, layers, scratch, goes_in_rounds }
     }
 
-    /// How many rounds of one block a thread a batch must have to be worked on in rounds; `None` where it cannot be.
+    /// The fewest rounds, of one block per thread, with which a batch is processed in rounds; `None` if
+    /// it never is.
     pub(super) fn rounds_from<T: Element>(&self, network: &Network<T>) -> Option<usize> {
         let few = 2 * network.parameters.as_slice().len() <= self.values();
         self.goes_in_rounds.then_some(if few { ROUNDS_OF_FEW } else { ROUNDS })
     }
 
-    /// Where the delta before stage `index` is: stages take turns with the two areas.
+    /// Where the delta before stage `index` is: stages alternate between the two areas.
     fn delta_at(&self, index: usize) -> usize {
         if self.areas.is_output(index) { self.areas.at(index) } else { self.scratch[index % 2] }
     }
@@ -206,7 +215,7 @@ impl<T: Element> ByActs<T> for PlainPlan {
         }
     }
 
-    /// Blocks of one panel of rows, as little as a block can have, whose outputs lie together.
+    /// Only blocks of one panel of rows are shared: the smallest blocks, whose outputs are contiguous.
     fn worth_sharing(&self, _: &Network<T>, rows: usize) -> Option<usize> {
         let worth = WORTH_SHARING.div_ceil(rows.max(FEWEST_ROWS));
         (self.areas.most_copies() == 1 && self.layout.block_panels == 1).then_some(worth)
@@ -230,7 +239,8 @@ impl<T: Element> ByActs<T> for PlainPlan {
         let Layout { block_len, kept_len, .. } = self.layout;
         let Memory { blocks, kept, .. } = memory;
         let tasks = (TASKS_A_THREAD * crew.threads()).div_ceil((blocks.len() / block_len).max(1));
-        // Of whole pixels; or of as many outputs as a panel of weights has, which is as many as a panel of the batch has rows.
+        // Pieces are whole pixels, or as many outputs as a panel of weights has, which is also the
+        // number of rows in a batch panel.
         let unit = |channels: fn(&Conv) -> usize| conv.map_or(T::PANEL, |conv| channels(&conv.map));
         let piece_len = |lines: usize, unit: usize| lines.div_ceil(tasks).next_multiple_of(unit) * T::PANEL;
         let rows = |block: usize| batch.part(T::PANEL, block).indices.len();
@@ -298,7 +308,7 @@ impl<T: Element> ByActs<T> for PlainPlan {
                     map.weight_gradient_from(isa, x, delta, start / T::PANEL, gradients);
                 });
             }
-            // Phase 2 has those of dense layers.
+            // Phase 2 computes the gradients of dense layers.
             (ProductOf::Gradients, None) => {}
         }
     }
@@ -311,8 +321,8 @@ impl<T: Element> Phases<T> for PlainPlan {
 
     fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T> {
         let rows = batch.indices.len();
-        // Where there are several samples of a row, what comes before them is computed for the padding too, whose samples are worth nothing, but
-        // must be numbers.
+        // With several samples per row, everything before them is computed for the padding too: samples
+        // of padding have weight 0 but must be numbers.
         let whole = self.areas.most_copies() > 1;
         let cols = if whole { rows.next_multiple_of(T::PANEL) } else { rows };
         Block { network, areas: &self.areas, batch, cols }
@@ -332,7 +342,7 @@ impl<T: Element> Phases<T> for PlainPlan {
     fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
         let layer = &operands.layers[piece.layer];
         let OfLayer { inputs, turned, copies, convolution } = self.layers[piece.layer];
-        // Several samples of a row are in panels of their own, whose padding has no deltas.
+        // Several samples per row are in panels of their own, whose padding has no deltas.
         let rows =
             if copies == 1 { operands.rows } else { panel_count::<T>(operands.rows) * T::PANEL * copies };
         let Layout { block_len, kept_len, reuses_blocks, .. } = self.layout;

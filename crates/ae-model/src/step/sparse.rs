@@ -1,5 +1,6 @@
-//! Steps of a k-sparse autoencoder without hidden layers. Only the encoder's product is dense; what comes after the selection costs as much as
-//! there are active features, however wide the code ([`ae_kernels::sparse`]). The numbers are those of the dense way.
+//! Steps of a k-sparse autoencoder without hidden layers. Only the encoder's product is dense; the cost
+//! of everything after the selection grows with the number of active features, not with the width of the
+//! code ([`ae_kernels::sparse`]). The numbers are those of the dense computation.
 
 use std::ops::Range;
 
@@ -18,43 +19,44 @@ use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::{BatchTopKLatent, Stage, TopKLatent};
 
-/// Batch panels of a block at most: the more rows, the more often each line of weights is used that has come to the core.
+/// The most batch panels in a block: the more rows, the more often each row of weights is used once it
+/// has been loaded.
 const BLOCK_PANELS: usize = 16;
-/// Values that reach this share of the smallest value kept of the last batch are candidates for being among the largest of the next one: those
-/// that are, and not many more.
+/// Values that reach this fraction of the smallest value kept in the last batch are candidates for the
+/// largest of the next: enough to include them all, and not many more.
 const CANDIDATE: f64 = 0.9;
-/// Candidates that can be counted in the arithmetic of the values.
+/// The largest number of candidates that the arithmetic of the values can count.
 const COUNTED: usize = 1 << 24;
 
-/// Where everything of a block lies.
+/// The memory layout of a block.
 #[derive(Clone, Debug)]
 pub(super) struct SparsePlan {
-    /// How the encoder's product is computed: on tiles, or plainly.
+    /// How the encoder's product is computed: on tiles, or plainly if `None`.
     parts: Option<Parts>,
     latent: TopKLatent,
-    /// Of a latent that chooses among all values of a batch, the most active features that a block can have: those of the largest batch, or
-    /// all that there are in the block.
+    /// For a latent that selects among all values of a batch, the most active features that a block can
+    /// have: those of the largest batch, or all values of the block.
     of_batch: Option<usize>,
     layout: Layout,
     areas: Areas,
-    /// The inputs and the deltas of the outputs, row by row.
+    /// The inputs, and the deltas of the outputs, row by row.
     turned: [usize; 2],
     /// Deltas of the active features.
     deltas: usize,
-    /// Memory of a product on tiles: its operand, and the rest.
+    /// Memory of a product on tiles: its operand, and scratch memory.
     operand: [usize; 2],
-    /// For dead features, where they are revived; ends where the losses begin.
+    /// For dead features, if they are revived; ends where the losses begin.
     revival: Option<RevivalAreas>,
 }
 
-/// Where what the dead features are taught with lies.
+/// The memory layout of the auxiliary loss of dead features.
 #[derive(Clone, Copy, Debug)]
 struct RevivalAreas {
     settings: Revival,
-    /// Their active ones, with the memory to find them; the deltas of those.
+    /// The dead features selected in each row, with scratch memory to find them, and their deltas.
     active: usize,
     deltas: usize,
-    /// What is left of the rows, what the dead features make of it, and its delta row by row.
+    /// The residuals of the rows, their reconstruction by dead features, and its delta row by row.
     left: usize,
     made: usize,
     turned: usize,
@@ -64,7 +66,7 @@ struct RevivalAreas {
 }
 
 impl SparsePlan {
-    /// The plan, where the network is of this kind and its code wide enough.
+    /// Creates the plan, if the network is of this kind and its code wide enough.
     pub(super) fn new<T: Arithmetic>(
         network: &Network<T>,
         batch: usize,
@@ -80,7 +82,7 @@ impl SparsePlan {
             }
             _ => return None,
         };
-        // With these the slope of a value that is not zero is one.
+        // With these activations, the slope of a nonzero value is one.
         let slope_is_one = matches!(network.layers[0].activation, Activation::Relu | Activation::Linear);
         if !slope_is_one || !latent.is_wide() {
             return None;
@@ -120,13 +122,13 @@ impl SparsePlan {
         Some(SparsePlan { parts, latent, of_batch, layout, areas, turned, deltas, operand, revival })
     }
 
-    /// Memory for the active features of a batch.
+    /// Allocates the index of the active features of a batch.
     pub(super) fn index<T: Element>(&self, batch: usize) -> Index<T> {
         let revived = self.latent.revival.map_or(0, |revival| revival.k);
         Index::with_room(self.latent.features, self.latent.k + revived, batch)
     }
 
-    /// Most active features of a block of so many rows.
+    /// The most active features in a block of `rows` rows.
     fn most(&self, rows: usize) -> usize {
         self.of_batch.unwrap_or(self.latent.k * rows)
     }
@@ -137,14 +139,16 @@ impl SparsePlan {
         Active::new(&block[self.areas.private(1)..][..sparse::active_len(most, rows)], most, rows)
     }
 
-    /// Leaves candidates for the largest values of the batch in `memory`: how many there are, and they; -1 if they are too many.
+    /// Writes to `memory` the candidates for the largest values of the batch: their number, then the
+    /// candidates. The number is -1 if there are too many.
     fn find_candidates<T: Element>(isa: Isa, last: f64, codes: Panels<'_, T>, memory: &mut [T]) {
         let Some((count, room)) = memory.split_first_mut() else { return };
         let found = sparse::values_reaching(isa, T::from_f64(CANDIDATE * last), codes, room);
         *count = T::from_f64(if found <= room.len().min(COUNTED) { found as f64 } else { -1.0 });
     }
 
-    /// Adds the candidates of all blocks to `values`, if these are all that there are and at least `count`.
+    /// Appends the candidates of all blocks to `values`; returns whether they are complete and at least
+    /// `count`, and clears `values` otherwise.
     pub(super) fn candidates<T: Element>(
         &self,
         rows: usize,
@@ -173,7 +177,7 @@ impl SparsePlan {
         enough
     }
 
-    /// The blocks of a batch of `rows` rows: the first row and the number of rows of each, and its memory.
+    /// The blocks of a batch of `rows` rows: the first row, the number of rows and the memory of each.
     fn blocks<'a, T: Element>(
         &self,
         rows: usize,
@@ -217,7 +221,7 @@ impl SparsePlan {
         index.fill(rows, of_all.chain(of_dead), inputs);
     }
 
-    /// Calls `each` with every feature that is active in one of the rows, and its value.
+    /// Calls `each` with every active feature of every row, and its value.
     pub(super) fn each_active<T: Element>(&self, rows: usize, memory: &[T], mut each: impl FnMut(u32, f64)) {
         for (_, rows, block) in self.blocks(rows, memory) {
             let active = self.active(rows, block);
@@ -227,7 +231,7 @@ impl SparsePlan {
         }
     }
 
-    /// Where the rows of the inputs and of the deltas of the outputs are.
+    /// Where the rows of the inputs, and of the deltas of the outputs, are.
     fn places<T: Element>(&self, layers: &[Dense]) -> [TurnedRows; 2] {
         let place = |offset: usize, features: usize| TurnedRows {
             block_rows: self.layout.block_panels * T::PANEL,
@@ -245,7 +249,8 @@ impl SparsePlan {
         self.revival.map_or(self.layout.judged.losses, |areas| areas.active)
     }
 
-    /// What dead features make of what is left of the rows of a block: their deltas, and the loss. The codes are no longer needed.
+    /// Reconstructs the residuals of a block's rows from dead features: computes their deltas, and adds
+    /// the auxiliary loss. Overwrites the codes, which are no longer needed.
     fn revive<T: Element>(
         &self,
         block: &Block<'_, T>,
@@ -276,12 +281,12 @@ impl SparsePlan {
         let len = panel_len::<T>(outputs, rows);
         let made = &mut made[..len];
         sparse::decode(isa, weights, false, active, PanelsMut::new(made, outputs, rows));
-        // The delta of the squared error is what is left, with the other sign.
+        // The delta of the squared error is the negative residual.
         let delta = real(block.values(values, 3), rows);
         let target = self.areas.expected();
         let cells = delta.data().iter().zip(&values[target..]);
         left.iter_mut().zip(cells).for_each(|(left, (delta, target))| {
-            // Nothing is left of a missing value, but nor is 0 to be learnt there.
+            // A missing value stays missing: it has no residual, and 0 must not be learnt in its place.
             *left = if target.to_f64().is_nan() { *target } else { T::ZERO - *delta };
         });
         let judged = RowLosses { losses: &mut of_rows[..rows], squares: &mut squares[..rows] };
@@ -299,7 +304,7 @@ impl SparsePlan {
     }
 }
 
-/// The columns of real rows of a matrix that has more.
+/// The columns of actual rows of a matrix that has more.
 fn real<T: Element>(all: Panels<'_, T>, rows: usize) -> Panels<'_, T> {
     Panels::new(&all.data()[..panel_len::<T>(all.rows(), rows)], all.rows(), rows)
 }
@@ -356,7 +361,7 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
                     Self::find_candidates(isa, latent.last, codes, memory);
                     return;
                 }
-                // Without a smallest value there is none that is not zero.
+                // Without a smallest kept value, all values are zero.
                 let least = batch.least.unwrap_or(T::from_f64(f64::INFINITY));
                 sparse::reaching(isa, least, codes, memory, most);
                 Active::new(memory, most, rows)

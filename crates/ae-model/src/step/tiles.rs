@@ -1,5 +1,5 @@
-//! Steps on tiles of bf16 numbers ([`ae_kernels::tile`]): activations and deltas in panels of `f32` as ever, and beside them in
-//! the forms that the products take.
+//! Steps on tiles of bf16 numbers ([`ae_kernels::tile`]). Activations and deltas are in panels of `f32`
+//! as usual, and also in the forms that the products take.
 
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ use crate::stage::Stage;
 
 /// Rows of a batch panel.
 const PANEL: usize = 16;
-/// Batch panels of a block at most: every strip of weights is split once a block, whose operands should stay in a private
-/// cache. Those of three parts take three times the room.
+/// The most batch panels in a block: every strip of weights is split once per block, and the operands of
+/// a block should stay in a private cache. Operands of three parts take three times the room.
 fn block_panels(parts: Parts) -> usize {
     match parts {
         Parts::One => 16,
@@ -28,8 +28,8 @@ fn block_panels(parts: Parts) -> usize {
     }
 }
 
-/// Where everything of a block lies. Blocks have an even number of batch panels; one that the batch does not fill holds rows
-/// of zeros with deltas of zero.
+/// The memory layout of a block. Blocks have an even number of batch panels; panels beyond the batch
+/// hold rows of zeros with deltas of zero.
 #[derive(Clone, Debug)]
 #[allow(unnameable_types, reason = "the associated type of a closed trait")]
 pub struct TilePlan {
@@ -38,20 +38,20 @@ pub struct TilePlan {
     areas: Areas,
     /// Two areas for deltas in panels.
     scratch: [usize; 2],
-    /// The operand of the product at hand, and that of the next.
+    /// The operand of the current product, and that of the next.
     operands: [usize; 2],
-    /// Memory of the products.
+    /// Scratch memory of the products.
     room: usize,
-    /// Per layer: the tiles of its inputs and of its deltas in the memory that phase 2 reads.
+    /// Per layer: where the tiles of its inputs and of its deltas are, in the memory that phase 2 reads.
     inputs: Vec<usize>,
     deltas: Vec<usize>,
-    /// Elements of that memory a pair of batch panels.
+    /// Elements of that memory per pair of batch panels.
     pair_len: usize,
 }
 
 impl OnTiles<f32> for TilePlan {
     fn plan(network: &Network<f32>, batch: usize, threads: usize, parts: Parts) -> Option<Self> {
-        // What works on images is computed plainly, and with it the whole network.
+        // Networks with image stages are computed plainly throughout.
         if network.stages.iter().any(|stage| stage.copies() > 1 || stage.is_of_images()) {
             return None;
         }
@@ -65,7 +65,7 @@ impl OnTiles<f32> for TilePlan {
         };
         let layers = &network.layers;
         let areas = Areas::new(network, rows, 0, &mut take);
-        // Deltas are in panels only on their way through stages that are no dense layers.
+        // Deltas are in panels only at stages other than dense layers.
         let others = network.stages.iter().any(|stage| !matches!(stage, Stage::Dense(_)));
         let largest = if others { areas.largest_delta(rows) } else { 0 };
         let scratch = [take(largest), take(largest)];
@@ -83,8 +83,8 @@ impl OnTiles<f32> for TilePlan {
         };
         let inputs = layers.iter().map(|l| keep(l.inputs)).collect();
         let deltas = layers.iter().map(|l| keep(l.outputs)).collect();
-        // The products of phase 2 go from pair to pair, and at a distance of a power of two the tiles of all would fall into the
-        // same few sets of the cache.
+        // The products of phase 2 go from pair to pair. At a power-of-two distance, the tiles of all
+        // pairs would fall into the same few cache sets.
         if (pair_len / tile::TILE).is_multiple_of(2) {
             pair_len += tile::TILE;
         }
@@ -120,7 +120,7 @@ impl OnTiles<f32> for TilePlan {
     }
 }
 
-/// The layer of stage `index`, where it is a dense one.
+/// The layer of stage `index`, if it is a dense layer.
 fn dense_at(network: &Network<f32>, index: Option<usize>) -> Option<usize> {
     match network.stages.get(index?)? {
         Stage::Dense(layer) => Some(*layer),
@@ -128,12 +128,12 @@ fn dense_at(network: &Network<f32>, index: Option<usize>) -> Option<usize> {
     }
 }
 
-/// The memory of a block at work.
+/// The memory of a block being processed.
 struct Parted<'a> {
     values: &'a mut [f32],
     /// Deltas in panels: the one before a stage, and the one after it.
     deltas: [&'a mut [f32]; 2],
-    /// The operand of the product at hand, and that of the next.
+    /// The operand of the current product, and that of the next.
     operand: &'a mut [f32],
     next: &'a mut [f32],
     room: &'a mut [f32],
@@ -142,7 +142,7 @@ struct Parted<'a> {
 }
 
 impl TilePlan {
-    /// Layers take turns with the two operands, and stages with the two deltas.
+    /// Splits a block's memory. Layers alternate between the operands, and stages between the deltas.
     fn part<'a>(&self, memory: &'a mut [f32], stage: usize, layer: usize) -> Parted<'a> {
         let Judged { losses, squares, .. } = self.layout.judged;
         let (values, rest) = memory.split_at_mut(self.scratch[0]);
@@ -158,7 +158,8 @@ impl TilePlan {
         Parted { values, deltas, operand, next, room, losses, squares }
     }
 
-    /// The way up or down through a dense layer, among threads that have memory of their own in `rooms`, or by one.
+    /// Runs the forward or backward pass of a dense layer, either on one thread or shared among threads,
+    /// which have memory of their own.
     fn product(
         &self,
         block: &Block<'_, f32>,
@@ -213,7 +214,7 @@ impl ByActs<f32> for TilePlan {
             Act::Load => block.load(self.part(memory, 0, 0).values),
             Act::Ready(index) => {
                 let Some(layer) = dense_at(network, Some(index)) else { return };
-                // The layer below makes what is needed, if there is one.
+                // If the neighbouring layer is dense, its product has written these forms already.
                 if dense_at(network, index.checked_sub(1)).is_none() {
                     let Parted { values, operand, .. } = self.part(memory, index, layer);
                     let x = block.values(values, index);
@@ -238,7 +239,7 @@ impl ByActs<f32> for TilePlan {
             }
             Act::Turn(index) => {
                 let Some(layer) = dense_at(network, Some(index)) else { return };
-                // The layer above makes what is needed, if there is one.
+                // If the neighbouring layer is dense, its product has written these forms already.
                 if dense_at(network, Some(index + 1)).is_none() {
                     let Parted { values, deltas: [_, above], operand, .. } = self.part(memory, index, layer);
                     let delta = block.delta(self.areas.delta_after(index, values, above), index + 1);
@@ -267,8 +268,8 @@ impl ByActs<f32> for TilePlan {
         }
     }
 
-    /// Blocks of one pair of batch panels, as little as a block can have, which takes the same time whether it is full or not. Tiles take less
-    /// time than vectors.
+    /// Only blocks of one pair of batch panels are shared: the smallest blocks, which take the same time
+    /// whether they are full or not. Tiles need less time than vectors.
     fn worth_sharing(&self, network: &Network<f32>, rows: usize) -> Option<usize> {
         let worth = match self.parts {
             _ if !network.isa.has_tiles() => WORTH_SHARING,

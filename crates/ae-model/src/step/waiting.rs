@@ -1,4 +1,4 @@
-//! What a stage that needs the whole batch waits for, between the two parts of phase 1.
+//! The barrier within phase 1, for a stage that needs the whole batch.
 
 use ae_kernels::sparse;
 
@@ -7,8 +7,8 @@ use crate::network::Network;
 use crate::stage::Stage;
 
 impl<T: Arithmetic> StepPlan<T> {
-    /// Leaves in `arena` what stage `barrier` needs to know of the values that the blocks have before it: the smallest of the largest, or
-    /// means. By one thread, in the order of the rows.
+    /// Computes into `arena` what stage `barrier` needs to know of the values before it in all blocks:
+    /// the smallest of the largest values, or the means. Runs on one thread, in row order.
     pub(super) fn wait(
         &self,
         network: &Network<T>,

@@ -1,17 +1,18 @@
-//! Checkpoints: files from which a training goes on as if it had not been stopped.
+//! Checkpoints: files from which a training continues as if it had not been stopped.
 //!
-//! A checkpoint is a model file (`file.rs`) of the weights that the training has reached, with what else it goes on from:
+//! A checkpoint is a model file (`file.rs`) of the weights reached so far, plus what else the training
+//! continues from:
 //!
 //! | tensor | type | shape |
 //! |---|---|---|
 //! | `training.parameters` | of the precision | all parameters, in panels |
-//! | `training.state` | of the precision | of the optimiser, in panels |
+//! | `training.state` | of the precision | of the optimizer, in panels |
 //! | `training.mean`, with a running mean of the weights | of the precision | as the parameters |
 //! | `training.best`, where early stopping has seen an epoch | of the precision | as the parameters |
 //! | `training.silent`, where features are revived | U64 | `[encoding_dim]` |
 //!
-//! and, as JSON under `ae.training`, [`Header`]. Nothing random is in it: what is drawn depends on the seed and on how many updates
-//! there were.
+//! and [`Header`], as JSON under `ae.training`. No state of a random generator is needed: what is drawn
+//! depends on the seed and the number of updates.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,12 +35,12 @@ use crate::history::{EpochRecord, History, StopReason};
 use crate::schedule::Plateau;
 use crate::step::Arithmetic;
 
-/// The version of what is added to a model file.
+/// The version of what a checkpoint adds to a model file.
 const FORMAT: u64 = 1;
-/// Updates and epochs beyond which a file is not believed.
+/// The largest number of updates or batches accepted from a file.
 const MOST: u64 = 1 << 53;
 
-/// Where a training keeps what it can be gone on from, and how often it writes that down.
+/// Where a training writes its checkpoint, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoints {
     path: PathBuf,
@@ -47,43 +48,44 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// In this file, once a minute and at the end.
+    /// A checkpoint at `path`, written once a minute and at the end.
     pub fn at(path: impl Into<PathBuf>) -> Checkpoints {
         Checkpoints { path: path.into(), every: Duration::from_secs(60) }
     }
 
-    /// Written after the first update after so much time. When it is written changes no result.
+    /// Sets how often the checkpoint is written: after the first update once this much time has passed.
+    /// The interval affects no result.
     #[must_use]
     pub fn every(self, every: Duration) -> Checkpoints {
         Checkpoints { every, ..self }
     }
 
-    /// The file.
+    /// The checkpoint file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// What a checkpoint says of its training.
+/// A checkpoint's description of its training.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     format: u64,
-    /// Of the rows, their scale, what they hold, and the weights that training began at.
+    /// The fingerprint of the rows, their scaling, what they hold, and the initial weights.
     fingerprint: u64,
-    /// What its bits depend on: [`Engine::arithmetic`].
+    /// The arithmetic its bits depend on: [`Engine::arithmetic`].
     arithmetic: String,
-    /// Of the epochs that are over.
+    /// The durations of the finished epochs.
     seconds: Vec<f64>,
     under_way: UnderWay,
     plateau: Plateau,
     divergence: Divergence,
     best: Option<Best>,
-    /// Threshold, batches and last value of a top-k latent of batches.
+    /// Threshold, batches and last value of a batch top-k latent.
     latent: Option<(f64, u64, f64)>,
 }
 
-/// What a checkpoint holds.
+/// The contents of a checkpoint.
 #[derive(Debug)]
 pub(crate) struct Saved {
     epochs: Vec<EpochRecord>,
@@ -95,7 +97,8 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
-    /// Reads the checkpoint, if there is one, of a training of `engine` by `config`. It is refused unless it is of the very same training.
+    /// Reads the checkpoint, if there is one, of a training of `engine` by `config`. Refuses it unless
+    /// it belongs to this very training.
     pub(crate) fn read<T: Arithmetic>(
         checkpoints: &Checkpoints,
         config: &Config,
@@ -124,7 +127,7 @@ impl Saved {
             })
         });
         match differs {
-            // Nothing was learnt yet.
+            // Nothing had been learnt yet.
             Some(_) if begun == 0 => return Ok(None),
             Some(differs) => return Err(Error::OtherTraining { path: path.to_owned(), differs }),
             None => {}
@@ -198,7 +201,7 @@ impl Saved {
     }
 }
 
-/// The checkpoint, what it says, and the settings and the course of its training.
+/// The tensors of a checkpoint, its header, and the configuration and history of its training.
 fn parsed(bytes: &[u8]) -> Result<(SafeTensors<'_>, Header, Config, History), FileErrorKind> {
     let About { config, history, texts } = About::read(bytes)?;
     let text = texts.get(TRAINING_KEY).ok_or(FileErrorKind::NotACheckpoint)?;
@@ -217,7 +220,8 @@ fn parsed(bytes: &[u8]) -> Result<(SafeTensors<'_>, Header, Config, History), Fi
     Ok((file, header, config, history))
 }
 
-/// What keeps a training of `config` on so many rows from going on where one of `there` was when it had begun so many epochs.
+/// Why a training of `config` on `rows` rows cannot continue from a checkpoint of a training of `there`
+/// in which `begun` epochs had begun; `None` if it can.
 fn differences((config, begun): (&Config, usize), there: &Config, rows: usize) -> Option<String> {
     let of = |config: &Config| match serde_json::to_value(config) {
         Ok(serde_json::Value::Object(settings)) => settings,
@@ -255,7 +259,7 @@ fn differences((config, begun): (&Config, usize), there: &Config, rows: usize) -
 }
 
 impl<T: Arithmetic> Progress<T> {
-    /// Goes on from there, with the engine.
+    /// Restores the saved progress and the engine's state.
     pub(super) fn recall(&mut self, saved: Saved, engine: &mut Engine<T>) {
         engine.recall(&saved.memories);
         self.history.epochs.extend(saved.epochs);
@@ -283,19 +287,19 @@ impl<'a> Keeper<'a> {
         Keeper { checkpoints, contents, fingerprint, written: Instant::now() }
     }
 
-    /// Whether it is time.
+    /// Whether the next checkpoint is due.
     pub(super) fn is_due(&self) -> bool {
         self.written.elapsed() >= self.checkpoints.every
     }
 
-    /// Writes down where the training is while it goes on. What cannot be written now is tried again later: weights that have just become
-    /// infinite, of which the next batch will tell, or a disk that is full.
+    /// Writes a checkpoint while training goes on. A failure is retried at the next interval: the
+    /// weights may just have become infinite, which the next batch will report, or the disk may be full.
     pub(super) fn try_to_write<T: Arithmetic>(&mut self, engine: &mut Engine<T>, progress: &Progress<T>) {
         let _ = self.write(engine, progress, false);
         self.written = Instant::now();
     }
 
-    /// Writes down where the training is, or, if it has `ended`, how.
+    /// Writes a checkpoint of the current progress or, if training has `ended`, of its end.
     pub(super) fn write<T: Arithmetic>(
         &mut self,
         engine: &mut Engine<T>,

@@ -1,4 +1,4 @@
-//! Which learning rate suits a network and its data: the range test.
+//! The learning-rate range test: finds a learning rate that suits a network and its data.
 
 use ae_kernels::par::Crew;
 use rand::seq::SliceRandom;
@@ -12,33 +12,34 @@ use crate::table::Feed;
 
 /// Learning rates of the first and the last update.
 const RATES: [f64; 2] = [1e-6, 10.0];
-/// Updates of a test that does not end early.
+/// Updates in a test that does not end early.
 const UPDATES: usize = 210;
-/// Updates before which it does not end.
+/// The fewest updates before the test may end.
 const AT_LEAST: usize = 20;
-/// What share of the running mean of the losses an update leaves.
+/// The decay of the running mean of the losses.
 const KEEP: f64 = 0.8;
-/// Times the least loss at which the test ends: training has become unstable.
+/// The test ends when the loss exceeds this multiple of the lowest loss: training has become unstable.
 const UNSTABLE: f64 = 3.0;
-/// What part of the rate of the least loss is suggested: at that rate itself the loss has ceased to fall.
+/// The suggestion is the rate of the lowest loss divided by this: at that rate itself the loss has
+/// stopped falling.
 const SAFETY: f64 = 10.0;
 
-/// What a learning-rate range test has seen (Smith 2017, sec. 3.3): the loss over some updates whose learning rate grows by the same
-/// factor from each to the next.
+/// The result of a learning-rate range test (Smith 2017, sec. 3.3): the losses of a sequence of updates
+/// whose learning rate grows by a constant factor.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RangeTest {
     /// The learning rate of each update.
     pub rates: Vec<f64>,
-    /// The running mean of the loss of a row before each update.
+    /// The running mean of the loss per row, as measured before each update.
     pub losses: Vec<f64>,
-    /// The rate at which the running mean was least.
+    /// The rate at which the running mean was lowest.
     pub least: f64,
-    /// A rate to train with: a tenth of `least`.
+    /// The suggested learning rate: a tenth of `least`.
     pub suggestion: f64,
 }
 
-/// Trains `engine`, whose weights are fresh, with ever larger learning rates.
+/// Trains `engine`, whose weights must be fresh, with growing learning rates.
 pub(crate) fn range_test<T: Arithmetic>(
     engine: &mut Engine<T>,
     mut task: Task<'_>,
@@ -62,7 +63,7 @@ pub(crate) fn range_test<T: Arithmetic>(
             engine.set_learning_rate(rate);
             let (table, places) = feed.rows(indices)?;
             let loss = engine.train_batch(crew, table, places).loss / indices.len() as f64;
-            // A running mean that counts no update that there was not.
+            // A bias-corrected running mean: only actual updates count.
             mean = KEEP * mean + (1.0 - KEEP) * loss;
             weight = KEEP * weight + (1.0 - KEEP);
             let smooth = mean / weight;

@@ -1,4 +1,4 @@
-//! When training ends before its last epoch: the loss no longer falls, or it grows without bound.
+//! Early stopping and divergence: ends training when the loss no longer falls, or grows without bound.
 
 use ae_kernels::workspace::AlignedBuf;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub(super) struct Stopper<T> {
 pub(super) struct Best {
     loss: f64,
     epoch: usize,
-    /// The threshold of a top-k latent of batches, which belongs to the weights.
+    /// The threshold of a batch top-k latent, which belongs to the weights.
     threshold: f64,
 }
 
@@ -38,7 +38,7 @@ impl<T: Arithmetic> Stopper<T> {
         Stopper { settings, best: None, weights: AlignedBuf::zeroed(len) }
     }
 
-    /// Takes note of an epoch.
+    /// Records an epoch.
     pub(super) fn after_epoch(&mut self, record: &EpochRecord, engine: &Engine<T>) {
         let Some(settings) = self.settings else { return };
         let (loss, best) = (record.monitored(), self.best.map_or(f64::INFINITY, |best| best.loss));
@@ -49,7 +49,7 @@ impl<T: Arithmetic> Stopper<T> {
         }
     }
 
-    /// Whether, after so many epochs, the patience is at its end.
+    /// Whether the patience is exhausted after `epochs` epochs.
     pub(super) fn has_waited(&self, epochs: usize) -> bool {
         match (self.settings, self.best) {
             (Some(settings), Some(best)) => epochs.saturating_sub(best.epoch) >= settings.patience,
@@ -57,12 +57,12 @@ impl<T: Arithmetic> Stopper<T> {
         }
     }
 
-    /// The epoch with the lowest loss, where early stopping is on and has seen one.
+    /// The epoch with the lowest loss, if early stopping is on and has seen one.
     pub(super) fn best_epoch(&self) -> Option<usize> {
         self.best.map(|best| best.epoch)
     }
 
-    /// Puts the best weights back, where training would go on from too.
+    /// Restores the best weights; further training would continue from them too.
     pub(super) fn restore(&self, engine: &mut Engine<T>) {
         let Some(best) = self.best else { return };
         engine.set_parameters(self.weights.as_slice());
@@ -76,7 +76,7 @@ impl<T: Arithmetic> Stopper<T> {
         Some((self.best?, self.weights.as_slice()))
     }
 
-    /// Goes on from there.
+    /// Restores the best epoch and its weights.
     pub(super) fn recall(&mut self, best: Best, weights: &[f64]) {
         self.best = Some(best);
         let out = self.weights.as_mut_slice().iter_mut();
@@ -84,23 +84,26 @@ impl<T: Arithmetic> Stopper<T> {
     }
 }
 
-/// Whether a loss is below the best one by that share of its size; losses that are logarithms of densities may be negative.
+/// Whether `loss` is below `best` by the fraction `share` of its magnitude. Losses that are log
+/// densities may be negative.
 fn improves(loss: f64, best: f64, share: f64) -> bool {
     let least = if best.is_finite() { share * best.abs() } else { 0.0 };
     loss < best - least
 }
 
-/// An epoch whose loss exceeds the lowest one so far by this factor, and that of the first epoch too, is no noise.
+/// An epoch whose loss exceeds the lowest one so far by this factor, and also exceeds that of the first
+/// epoch, is not noise.
 const EPOCH_GROWTH: f64 = 10.0;
-/// A batch whose loss exceeds that of the untrained network by this factor cannot be explained by unusual rows.
+/// A batch whose loss exceeds the untrained network's by this factor is beyond what unusual rows
+/// explain.
 const BATCH_GROWTH: f64 = 1e12;
 
-/// Recognises training that diverges.
+/// Detects divergence.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Divergence {
     learning_rate: f64,
-    /// Of the first batch, before any update.
+    /// The error of the first batch, before any update.
     untrained: Option<f64>,
     first: Option<f64>,
     lowest: Option<f64>,
@@ -111,7 +114,8 @@ impl Divergence {
         Divergence { learning_rate, untrained: None, first: None, lowest: None }
     }
 
-    /// Checks the mean squared error of a batch: not finite, or beyond any relation to the untrained network's.
+    /// Checks the mean squared error of a batch: fails if it is not finite, or out of all proportion to
+    /// the untrained network's.
     pub(super) fn after_batch(&mut self, epoch: usize, batch: usize, mse: f64) -> Result<(), Error> {
         let untrained = *self.untrained.get_or_insert(mse);
         if !mse.is_finite() || (untrained > 0.0 && mse > untrained * BATCH_GROWTH) {
@@ -120,12 +124,13 @@ impl Divergence {
         Ok(())
     }
 
-    /// Checks the mean loss of the rows of a batch.
+    /// Checks the mean loss of a batch: fails if it is not finite.
     pub(super) fn after_loss(&mut self, epoch: usize, batch: usize, loss: f64) -> Result<(), Error> {
         if loss.is_finite() { Ok(()) } else { Err(self.error(epoch, batch, loss)) }
     }
 
-    /// Checks the losses of an epoch: not finite, or the training loss far above the lowest one and the first one.
+    /// Checks the losses of an epoch: fails if any is not finite, or if the training error is far above
+    /// the lowest one and above the first one.
     pub(super) fn after_epoch(
         &mut self,
         epoch: usize,

@@ -1,8 +1,8 @@
-//! A source that is not in memory as a whole.
+//! A source that is not entirely in memory.
 
 use ae_data::{BatchSource, DataError, Dataset};
 
-/// Gives the rows of the set, and no slice of all of them.
+/// Gives access to the rows of a data set, but not to a slice of all of them.
 pub(crate) struct Remote(pub(crate) Dataset);
 
 impl BatchSource for Remote {

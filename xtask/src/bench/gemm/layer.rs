@@ -1,4 +1,4 @@
-//! A dense layer and its three products, checked before they are timed.
+//! A dense layer and its three products, verified before they are timed.
 
 use ae_kernels::activation::Activation;
 use ae_kernels::gemm::{BatchPanels, Blocking, Round, WeightRange, backward_input, forward, weight_gradient};
@@ -14,12 +14,12 @@ use ae_testing::tolerance::{Float, dot_bound};
 use super::{Product, Shape};
 use crate::failure::Failure;
 
-/// Batch panels of a task of the forward and backward products, as in a training step.
+/// Batch panels per task of the forward and backward products, as in a training step.
 const TASK_PANELS: usize = 4;
-/// Elements of each result that are compared with the reference.
+/// Number of elements of each result that are compared with the reference.
 const SAMPLE: usize = 64;
 
-/// A layer with random operands in panels, and the same in row-major order.
+/// A layer with random operands, both in panels and row-major.
 pub(super) struct Layer<T> {
     isa: Isa,
     pub(super) shape: Shape,
@@ -70,14 +70,14 @@ impl<T: Element + Float> Layer<T> {
         }
     }
 
-    /// Computes one product. The weight gradient is subtracted from `dw`, times `step`.
+    /// Computes one product. The weight gradient times `step` is subtracted from `dw`.
     pub(super) fn run(&mut self, crew: Crew<'_>, product: Product, step: T) {
         let Shape { m, n, k } = self.shape;
         let (isa, blocking) = (self.isa, Blocking::default());
         let x = self.x_panels.as_slice();
         let weights = Panels::new(self.w_panels.as_slice(), k + 1, n);
         let delta = self.delta_panels.as_slice();
-        // Rows of the batch from `first` on, as many as `len` elements of `width` features hold.
+        // The batch rows of a task, and the elements of `width` features that belong to them.
         let task_rows = TASK_PANELS * T::PANEL;
         let rows_of = |task: usize| task * task_rows..m.min((task + 1) * task_rows);
         let part =
@@ -127,7 +127,7 @@ impl<T: Element + Float> Layer<T> {
         }
     }
 
-    /// Compares a sample of the result's elements with their dot products in `f64`.
+    /// Compares a sample of the elements of the result with dot products in `f64`.
     pub(super) fn verify(&mut self, crew: Crew<'_>, product: Product) -> Result<(), Failure> {
         self.dw.as_mut_slice().fill(T::ZERO);
         self.run(crew, product, T::ONE);
@@ -168,7 +168,7 @@ impl<T: Element + Float> Layer<T> {
     }
 }
 
-/// The transpose of the row-major `[rows, cols]` matrix.
+/// Transposes a row-major `[rows, cols]` matrix.
 fn turned_over<T: Copy>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
     (0..rows * cols).map(|i| values[i % rows * cols + i / rows]).collect()
 }
@@ -177,7 +177,7 @@ fn turned_over<T: Copy>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
 mod tests {
     use super::*;
 
-    /// Every product is right at awkward sizes, and a wrong operand is noticed.
+    /// Every product is right at awkward sizes, and a wrong operand is detected.
     #[test]
     fn results_are_verified() {
         let shapes =

@@ -1,4 +1,4 @@
-//! The same products in systems that are processes of their own.
+//! The same products in other systems, which run as separate processes.
 
 use serde_json::{Value, json};
 
@@ -6,9 +6,9 @@ use super::{Product, Shape};
 use crate::bench::peers::{Dialogue, Peers};
 use crate::bench::train::rounded;
 
-/// Systems by their names, MKL first, by which the mean is taken.
+/// Names of the systems, MKL first.
 const SYSTEMS: [&str; 4] = ["mkl", "gemm", "faer", "matrixmultiply"];
-/// Their columns: GFLOP/s, and how many times those ours are.
+/// Their columns: GFLOP/s, and the ratio of ours to theirs.
 pub(super) const COLUMNS: [&str; 8] =
     ["mkl", "over_mkl", "gemm", "over_gemm", "faer", "over_faer", "matrixmultiply", "over_matrixmultiply"];
 
@@ -17,7 +17,7 @@ pub(super) const COLUMNS: [&str; 8] =
 pub(super) struct Others(Vec<(&'static str, Dialogue)>);
 
 impl Others {
-    /// Starts them; one that cannot be is named on standard error and left out.
+    /// Starts the systems; one that cannot be started is reported on standard error and left out.
     pub(super) fn start(peers: &Peers, threads: usize, precision: &str, seconds: f64) -> Others {
         let mut started = Vec::new();
         for system in SYSTEMS {
@@ -29,7 +29,7 @@ impl Others {
         Others(started)
     }
 
-    /// Measures the product that the row is of, and adds what it gives.
+    /// Measures the product of the row in every system and adds the results to the row.
     pub(super) fn add_to(&mut self, row: &mut Value, product: Product, shape: Shape) {
         let Shape { m, n, k } = shape;
         let operations = 2.0 * m as f64 * n as f64 * k as f64;
@@ -37,7 +37,7 @@ impl Others {
         for (system, dialogue) in &mut self.0 {
             let answer = dialogue.ask(&question).and_then(|answer| {
                 let us = answer["us"].as_f64().filter(|us| *us > 0.0);
-                us.ok_or_else(|| format!("'{answer}' names no us"))
+                us.ok_or_else(|| format!("'{answer}' has no us"))
             });
             match answer {
                 Ok(us) => {
@@ -53,7 +53,7 @@ impl Others {
     }
 }
 
-/// The geometric means of the ratios on this many threads, over each system that gave any.
+/// Returns the geometric means of the ratios at this number of threads, for each system that has any.
 pub(super) fn means(rows: &[Value], threads: usize) -> String {
     let rows: Vec<&Value> = rows.iter().filter(|row| row["threads"] == threads).collect();
     let of = |system: &&str| {
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(COLUMNS.len(), 2 * SYSTEMS.len());
     }
 
-    /// What ends without an answer is asked once.
+    /// A system that exits without an answer is asked only once.
     #[test]
     fn what_has_ended_is_left_out() {
         let Ok(gone) = Dialogue::start(std::process::Command::new("true")) else { return };

@@ -1,4 +1,5 @@
-//! The same products by matrixmultiply, whose functions are unsafe to call; so through ndarray, which calls them.
+//! The same products by matrixmultiply, called through ndarray because its own functions are unsafe to
+//! call.
 
 use ae_kernels::Element;
 use ndarray::linalg::general_mat_mul;
@@ -11,7 +12,7 @@ pub(super) struct Yardstick<T> {
     a: Array2<T>,
     b: Array2<T>,
     pub(super) c: Array2<T>,
-    /// Whether `a` or `b` is multiplied as its transpose.
+    /// Whether `a` and `b` are transposed in the product.
     turned: (bool, bool),
 }
 

@@ -1,4 +1,4 @@
-//! The peers that are Rust crates: programs of a workspace of its own, built at their first use.
+//! The peers that are Rust crates: programs in a separate workspace, built on first use.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -7,28 +7,29 @@ use std::process::{Command, Stdio};
 
 use crate::ci::workspace_root;
 
-/// The folder of their programs, once they are built; else why they are not.
+/// The folder of the programs once they are built, or the reason why they are not.
 #[derive(Debug, Default)]
 pub(super) struct Crates(OnceCell<Result<PathBuf, String>>);
 
 impl Crates {
-    /// A program of `benches/peers/rust` that will use this many threads, without its arguments.
+    /// Returns a command, without arguments, for a program of `benches/peers/rust` that will use this
+    /// many threads.
     pub(super) fn command(&self, program: &str, threads: usize) -> Result<Command, String> {
         let folder = self.0.get_or_init(build).as_ref().map_err(Clone::clone)?;
         let mut command = Command::new(folder.join(program));
-        // What their thread pools listen to.
+        // Their thread pools read these variables.
         let threads = threads.to_string();
         command.env("RAYON_NUM_THREADS", &threads).env("MATMUL_NUM_THREADS", &threads);
         Ok(command)
     }
 }
 
-/// Builds them for this very CPU, as their own documentation advises.
+/// Builds the programs for this CPU, as the crates' documentation recommends.
 fn build() -> Result<PathBuf, String> {
     let root = workspace_root();
     let target = root.join("target/peers/rust");
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    eprintln!("building the peers that are Rust crates under {}", target.display());
+    eprintln!("building the Rust peers under {}", target.display());
     let status = Command::new(program)
         .args(["build", "--release", "--locked", "--manifest-path"])
         .arg(root.join("benches/peers/rust/Cargo.toml"))

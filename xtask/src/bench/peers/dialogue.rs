@@ -1,15 +1,16 @@
-//! A peer that stays and answers: for work that takes less time than the start of a process.
+//! A peer that keeps running and answers questions, for work that takes less time than starting a
+//! process.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-/// A process that answers each line with a line of JSON. It ends with this value.
+/// A process that answers each line with a line of JSON. It ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Dialogue {
     child: Child,
-    /// Absent once it is told that nothing more comes.
+    /// `None` once there are no more questions.
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
@@ -27,25 +28,26 @@ impl Dialogue {
         Ok(Dialogue { child, questions, answers })
     }
 
-    /// The object that it answers with; what it says in `error` is why there is none.
+    /// Asks a question and returns the JSON object of the answer; an `error` in it is the reason why
+    /// there is none.
     pub(crate) fn ask(&mut self, question: &str) -> Result<Value, String> {
-        let Some(questions) = &mut self.questions else { return Err("it has ended".to_owned()) };
-        // Whether it listens shows in whether it answers.
+        let Some(questions) = &mut self.questions else { return Err("it has exited".to_owned()) };
+        // A failed write shows in the missing answer.
         let _ = writeln!(questions, "{question}").and_then(|()| questions.flush());
         let mut answer = String::new();
         if !self.answers.read_line(&mut answer).is_ok_and(|length| length > 0) {
             self.questions = None;
-            return Err("it has ended".to_owned());
+            return Err("it has exited".to_owned());
         }
         let value: Value = serde_json::from_str(&answer)
-            .map_err(|error| format!("'{}' is no answer: {error}", answer.trim()))?;
+            .map_err(|error| format!("'{}' is not an answer: {error}", answer.trim()))?;
         match &value["error"] {
             Value::Null => Ok(value),
             error => Err(super::text(error)),
         }
     }
 
-    /// Whether it will answer nothing more.
+    /// Whether the process will not answer any more.
     pub(crate) fn has_ended(&self) -> bool {
         self.questions.is_none()
     }
@@ -53,7 +55,7 @@ impl Dialogue {
 
 impl Drop for Dialogue {
     fn drop(&mut self) {
-        // Without questions it ends by itself.
+        // Closing its input makes the process exit.
         self.questions = None;
         let _ = self.child.wait();
     }
@@ -68,7 +70,7 @@ mod tests {
         let Ok(mut echo) = Dialogue::start(Command::new("cat")) else { return };
         assert_eq!(echo.ask("{\"x\": 1}").unwrap()["x"], 1);
         assert_eq!(echo.ask("{\"error\": \"not today\"}").unwrap_err(), "not today");
-        assert!(echo.ask("what").unwrap_err().contains("'what' is no answer"));
+        assert!(echo.ask("what").unwrap_err().contains("'what' is not an answer"));
         assert!(Dialogue::start(Command::new("/nowhere/peer")).unwrap_err().contains("/nowhere"));
     }
 

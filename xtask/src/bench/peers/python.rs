@@ -6,7 +6,8 @@ use std::process::Command;
 use super::printed;
 use crate::ci::workspace_root;
 
-/// What the scripts need from the Python package index, each installed for itself, so that one that is missing costs only itself.
+/// Packages from PyPI that the scripts need, installed one by one so that a missing one affects only
+/// itself.
 const PACKAGES: [&str; 6] = ["numpy", "scikit-learn", "torch", "jax", "onnx", "onnxruntime"];
 
 /// An interpreter with the peers' packages.
@@ -14,7 +15,7 @@ const PACKAGES: [&str; 6] = ["numpy", "scikit-learn", "torch", "jax", "onnx", "o
 pub(crate) struct Python(PathBuf);
 
 impl Python {
-    /// The one that was asked for, or that of an environment under `target`, made at the first use.
+    /// Uses the given interpreter, or that of an environment under `target`, created on first use.
     pub(crate) fn find(asked_for: Option<&Path>) -> Python {
         if let Some(path) = asked_for {
             return Python(path.to_owned());
@@ -22,16 +23,16 @@ impl Python {
         let environment = workspace_root().join("target/peers");
         let python = environment.join("bin/python");
         if !python.exists() {
-            eprintln!("making {} for the peers; their packages are large", environment.display());
+            eprintln!("creating {} for the peers; their packages are large", environment.display());
             if let Err(reason) = make(&environment, &python) {
-                eprintln!("no Python environment of its own: {reason}");
+                eprintln!("cannot create a Python environment: {reason}");
                 return Python("python3".into());
             }
         }
         Python(python)
     }
 
-    /// A script of `benches/peers`, without its arguments.
+    /// Returns a command, without arguments, for a script of `benches/peers`.
     pub(crate) fn command(&self, script: &str) -> Command {
         let mut command = Command::new(&self.0);
         command.arg(script_path(script));
@@ -48,7 +49,7 @@ fn make(environment: &Path, python: &Path) -> Result<(), String> {
     for package in PACKAGES {
         if let Err(reason) = printed(Command::new(python).args(["-m", "pip", "install", "--quiet", package]))
         {
-            eprintln!("{package} is not installed: {reason}");
+            eprintln!("cannot install {package}: {reason}");
         }
     }
     Ok(())

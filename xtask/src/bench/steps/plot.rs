@@ -1,4 +1,4 @@
-//! Rows a second over batch sizes: a panel for each network and number of threads.
+//! Plots rows per second over batch sizes, with a panel for each network and number of threads.
 
 use std::fmt::Write;
 
@@ -7,19 +7,19 @@ use serde_json::Value;
 
 use crate::bench::peers::rate;
 
-/// Size of a panel as ae-eval draws it, with a little air.
+/// Size of a panel as drawn by ae-eval, plus a margin.
 const PANEL: (f64, f64) = (416.0, 296.0);
-/// Panels beside each other.
+/// Panels per row.
 const COLUMNS: usize = 2;
 
-/// What a panel shows.
+/// The data of a panel.
 struct Panel<'a> {
     dims: &'a Value,
     threads: &'a Value,
     rows: Vec<&'a Value>,
 }
 
-/// A picture of these rows of the table, ours and the peers'.
+/// Draws these rows of the table, ours and the peers', as SVG.
 pub(super) fn panels(rows: &[Value], peers: &[&str]) -> String {
     let mut panels: Vec<Panel<'_>> = Vec::new();
     for row in rows {
@@ -32,7 +32,7 @@ pub(super) fn panels(rows: &[Value], peers: &[&str]) -> String {
     let columns = panels.len().clamp(1, COLUMNS);
     let width = PANEL.0 * columns as f64;
     let height = PANEL.1 * panels.len().div_ceil(COLUMNS) as f64;
-    // A ground of its own: black ink must be seen on dark pages too.
+    // An explicit background keeps black lines visible on dark pages.
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
@@ -67,14 +67,14 @@ impl Panel<'_> {
         let (dims, threads) = (layers(self.dims), self.threads);
         let y = format!("rows/s, {dims}");
         let plural = if *threads == 1 { "" } else { "s" };
-        let x = format!("rows of a step ({threads} thread{plural})");
-        let title = format!("Training steps of {dims}: rows a second by rows of a step");
+        let x = format!("rows per step ({threads} thread{plural})");
+        let title = format!("Training steps of {dims}: rows per second by rows per step");
         let axes = Axes { title: &title, x: &x, y: &y, x_scale: Scale::Log, y_scale: Scale::Log };
         measured_lines(&axes, &lines)
     }
 }
 
-/// All widths, decoder included.
+/// Returns all widths, including those of the decoder.
 fn layers(dims: &Value) -> String {
     let widths: Vec<String> = dims.as_array().into_iter().flatten().map(Value::to_string).collect();
     let mirrored = widths.iter().chain(widths.iter().rev().skip(1));

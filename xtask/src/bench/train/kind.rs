@@ -8,59 +8,61 @@ use crate::failure::Failure;
 
 /// Values of `--activation`.
 pub(in crate::bench) const ACTIVATIONS: [&str; 3] = ["relu", "tanh", "sigmoid"];
-/// Images and convolutions of [`Kind::Conv`] unless others are given.
+/// Images and convolutions of [`Kind::Conv`] by default.
 const IMAGE: Image = Image { height: 28, width: 28, channels: 1 };
 const CONVOLUTIONS: &str = "16 3 s2, 32 3 s2";
-/// Values that [`Kind::TopK`] and [`Kind::BatchTopK`] keep unless it is told how many.
+/// Number of values that [`Kind::TopK`] and [`Kind::BatchTopK`] keep by default.
 const KEPT: usize = 32;
-/// As `ae train --kind sparse` has it.
+/// The L1 weight of `ae train --kind sparse`.
 const L1: f64 = 0.01;
-/// As `--sparsity kl` has it: the weight and the mean that is aimed at.
+/// The weight and the target mean activation of `--sparsity kl`.
 const KL: (f64, f64) = (0.1, 0.05);
-/// Of the Gaussian noise.
+/// Standard deviation of the Gaussian noise.
 const SIGMA: f64 = 0.3;
-/// The weight of the contractive penalty.
+/// Weight of the contractive penalty.
 const CONTRACTION: f64 = 0.1;
 
-/// What is added to the plain autoencoder.
+/// Kinds of autoencoders.
 #[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing
+    /// The plain autoencoder
     #[default]
     Plain,
-    /// Gaussian noise of 0.3 on the input
+    /// Gaussian noise on the input with a standard deviation of 0.3
     Denoising,
-    /// An L1 price of the encoding
+    /// An L1 penalty on the encoding
     Sparse,
-    /// A price of the mean activations of a sigmoid encoding, by their KL divergence
+    /// A KL-divergence penalty on the mean activations of a sigmoid encoding
     KlSparse,
-    /// The largest values of an encoding alone: 32 unless --top-k says otherwise
+    /// Only the largest values of each encoding: 32 unless --top-k is given
     TopK,
-    /// The largest values of the encodings of a batch alone: 32 a row in the mean unless --top-k says otherwise
+    /// Only the largest values of the encodings of a batch: 32 per row on average unless --top-k is
+    /// given
     BatchTopK,
-    /// A Gaussian encoding, and binary cross-entropy
+    /// A Gaussian latent and binary cross-entropy
     Vae,
-    /// Convolutions before the dense layers: '16 3 s2, 32 3 s2' on 28x28 unless --conv and --image say otherwise
+    /// Convolutions before the dense layers: '16 3 s2, 32 3 s2' on 28x28 unless --conv and --image are
+    /// given
     Conv,
-    /// Normalised hidden layers
+    /// Layer normalisation of the hidden layers
     LayerNorm,
-    /// The weights of the encoder, transposed, in the decoder
+    /// Tied weights: the decoder uses the transposed weights of the encoder
     Tied,
-    /// The contractive penalty of a sigmoid encoding, of one layer
+    /// A contractive penalty on a single-layer sigmoid encoder
     Contractive,
-    /// Decoder vectors of norm 1, for dictionaries without hidden layers
+    /// Decoder vectors of unit norm, for dictionaries without hidden layers
     UnitNorm,
 }
 
 impl Kind {
-    /// As it is written.
+    /// Returns the name used on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
 impl TrainBench {
-    /// Makes the configuration one of the kind that is asked for.
+    /// Adds what the requested kind needs to the configuration.
     pub(super) fn of_kind(&self, mut builder: ConfigBuilder) -> Result<ConfigBuilder, Failure> {
         builder = match self.kind {
             Kind::Plain | Kind::TopK | Kind::BatchTopK | Kind::Conv => builder,
@@ -85,12 +87,12 @@ impl TrainBench {
         Ok(builder)
     }
 
-    /// How many values of an encoding are kept, where not all are.
+    /// Returns the number of values of an encoding that are kept, if not all are.
     pub(super) fn kept(&self) -> Option<usize> {
         self.top_k.or(matches!(self.kind, Kind::TopK | Kind::BatchTopK).then_some(KEPT))
     }
 
-    /// The images and the convolutions on them, where there are any.
+    /// Returns the image size and the convolutions, if there are any.
     pub(super) fn images(&self) -> Result<Option<(Image, ImageLayers)>, Failure> {
         match (self.image, &self.conv) {
             (Some(image), Some(layers)) => Ok(Some((image, layers.clone()))),
@@ -107,14 +109,14 @@ impl TrainBench {
 mod tests {
     use super::*;
 
-    /// Steps of every kind lower the error.
+    /// Training steps of every kind reduce the loss.
     #[test]
     fn every_kind_trains() {
         for kind in Kind::value_variants() {
             let dims = match kind {
                 Kind::Conv => vec![784, 8],
                 Kind::TopK => vec![24, 64],
-                // Wide enough for the way that follows the active features.
+                // Wide enough for the code path that follows the active features.
                 Kind::BatchTopK => vec![24, 128],
                 Kind::Contractive | Kind::UnitNorm => vec![24, 8],
                 _ => vec![24, 16, 8],

@@ -1,19 +1,20 @@
-//! Two simple scores to be better than, on standardised features.
+//! Two simple baseline scores on standardised features.
 
 use ae_data::{Dataset, Rng};
 
-/// Most training rows that the neighbour is looked for in, so that large sets take minutes and not hours.
+/// Maximum number of training rows searched for neighbours, so that large datasets take minutes rather
+/// than hours.
 const MOST_ROWS: usize = 20_000;
-/// Which neighbour: the default of PyOD's kNN.
+/// Which neighbour counts: the default of PyOD's kNN.
 const NEIGHBOUR: usize = 5;
 
-/// The squared distance to the mean of the training rows, which is 0.
+/// Returns the squared distance to the mean of the training rows, which is 0.
 pub(super) fn distance_to_mean(test: &Dataset) -> Vec<f64> {
     let square = |row: &[f32]| row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
     test.values().chunks_exact(test.features().max(1)).map(square).collect()
 }
 
-/// The squared distance to the fifth nearest training row (the last one where there are fewer).
+/// Returns the squared distance to the fifth nearest training row, or the farthest if there are fewer.
 pub(super) fn fifth_neighbour(train: &Dataset, test: &Dataset, seed: u64) -> Vec<f64> {
     let features = train.features().max(1);
     let mut indices: Vec<usize> = (0..train.rows()).collect();
@@ -25,7 +26,7 @@ pub(super) fn fifth_neighbour(train: &Dataset, test: &Dataset, seed: u64) -> Vec
         }
         indices.truncate(MOST_ROWS);
     }
-    // Feature by feature, so that the sums of many rows grow side by side.
+    // Feature by feature, so that the sums of many rows are updated together.
     let columns: Vec<Vec<f32>> =
         (0..features).map(|j| indices.iter().map(|i| train.values()[i * features + j]).collect()).collect();
     let mut distances = vec![0.0f32; indices.len()];

@@ -1,7 +1,8 @@
-//! Products of a dense layer by the crates that multiply matrices: the arguments and the JSON of `gemm_products.py`.
+//! Products of a dense layer by matrix multiplication crates, with the arguments and the JSON of
+//! `gemm_products.py`.
 //!
-//! Reads lines `product m n k` (rows of the batch, outputs, inputs) and answers each with one JSON object: the shortest
-//! time of a product, in microseconds.
+//! Reads lines `product m n k` (rows of the batch, outputs, inputs) and answers each with a JSON object:
+//! the shortest time of a product in microseconds.
 
 #![forbid(unsafe_code)]
 
@@ -13,18 +14,18 @@ use clap::Parser;
 use rust_peers::{Multiply, Number, Operands, limit_threads, system};
 use serde_json::{Value, json};
 
-/// Products of a dense layer by the crates that multiply matrices
+/// Time products of a dense layer by matrix multiplication crates
 #[derive(Parser, Debug)]
 struct Arguments {
     #[arg(long, value_parser = ["gemm", "faer", "matrixmultiply"])]
     system: String,
-    /// Threads
+    /// Number of threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Arithmetic
+    /// Numeric precision
     #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
     precision: String,
-    /// How long to measure each product
+    /// Seconds to time each product
     #[arg(long, default_value_t = 0.3)]
     seconds: f64,
 }
@@ -49,7 +50,7 @@ impl Arguments {
         let mut system = system(&self.system, &operands, self.threads).ok_or("no such system")?;
         system.run()?;
         operands.check(&system.result()?)?;
-        // Windows of about a millisecond, as on the other side.
+        // Windows of about a millisecond, as in `cargo xtask bench gemm`.
         let operations = 2.0 * sizes.iter().map(|size| *size as f64).product::<f64>();
         let repeats = (1e8 / operations).clamp(1.0, 1e4) as u32;
         window(system.as_mut(), repeats)?;

@@ -1,4 +1,5 @@
-//! Training steps of a symmetric ReLU autoencoder in candle or burn: the arguments and the JSON of `train_step.py`.
+//! Training steps of a symmetric ReLU autoencoder in candle or burn, with the arguments and the JSON of
+//! `train_step.py`.
 
 #![forbid(unsafe_code)]
 
@@ -15,27 +16,27 @@ enum System {
     Burn,
 }
 
-/// Training steps of a symmetric ReLU autoencoder in candle or burn
+/// Time training steps of a symmetric ReLU autoencoder in candle or burn
 #[derive(Parser, Debug)]
 struct Arguments {
     #[arg(long)]
     system: System,
-    /// Encoder widths, input to encoding
+    /// Encoder widths from input to encoding
     #[arg(long, value_delimiter = ',', required = true)]
     dims: Vec<usize>,
-    /// Rows of a step
+    /// Rows per step
     #[arg(long)]
     batch: usize,
-    /// Threads
+    /// Number of threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Arithmetic
+    /// Numeric precision
     #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
     precision: String,
-    /// Rule of the updates
+    /// Optimizer update rule
     #[arg(long, default_value = "sgd", value_parser = ["sgd", "momentum", "nesterov", "adam", "adamw"])]
     optimizer: String,
-    /// How long to measure
+    /// Seconds to measure
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
 }
@@ -43,10 +44,10 @@ struct Arguments {
 impl Arguments {
     fn measure(&self) -> Result<Value, String> {
         if self.dims.len() < 2 || self.dims.contains(&0) || self.batch == 0 {
-            return Err("two widths and a row are the least".to_owned());
+            return Err("expected at least two widths and one row".to_owned());
         }
         if self.precision != "f32" {
-            return Err(format!("no {} on the CPU that saves work", self.precision));
+            return Err(format!("{} saves no work on the CPU", self.precision));
         }
         let limit = Duration::try_from_secs_f64(self.seconds).map_err(|error| error.to_string())?;
         limit_threads(self.threads)?;

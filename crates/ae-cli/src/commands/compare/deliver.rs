@@ -1,4 +1,4 @@
-//! The maps as words, objects, a table of coordinates and a picture.
+//! Output of the maps: as text, JSON objects, a table of coordinates and a plot.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::inputs::check_file;
 use crate::output::{Output, quoted};
 use crate::tables;
 
-/// Where results go.
+/// Where to write the results.
 pub(super) struct Goal {
     table: Table,
     picture: Option<(PathBuf, Picture)>,
@@ -33,7 +33,7 @@ enum Picture {
 }
 
 impl Goal {
-    /// Checks `-o` and `--plot` before any work is done for them.
+    /// Parses and checks `-o` and `--plot` before any work is done.
     pub(super) fn of(args: &CompareArgs, common: &Common) -> Result<Goal, Failure> {
         let table = match args.output.as_deref() {
             None => Table::Nowhere,
@@ -78,7 +78,7 @@ impl Goal {
         Ok(Goal { table, picture, neighbours: args.neighbours })
     }
 
-    /// `drawn` are the places of `rows` in the data, and `chosen` says in words which they are.
+    /// Writes the results. `drawn` holds the indices of `rows` in the data, and `chosen` describes them.
     pub(super) fn deliver(
         &self,
         maps: &[Map],
@@ -95,7 +95,7 @@ impl Goal {
             coordinates(maps, rows, drawn, ",", out.stream())?;
         }
         for line in self.lines(maps, chosen) {
-            // Beside a table on standard output it is a remark.
+            // Next to a table on standard output, it is a remark.
             if let Table::Standard = self.table { out.note(line) } else { out.line(line)? }
         }
         for map in maps {
@@ -170,7 +170,8 @@ impl Goal {
     }
 }
 
-/// A line a row: its number in the data, the file that it comes from, where there is one, its label, and where it is on each map.
+/// Writes a line per row: its number in the data, name if it has one, label, and coordinates on each
+/// map.
 fn coordinates(
     maps: &[Map],
     rows: &Dataset,

@@ -1,4 +1,4 @@
-//! Labels that are in a file of their own.
+//! Labels from a separate file.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,13 @@ use crate::failure::Failure;
 pub(super) struct LabelFile(PathBuf);
 
 impl LabelFile {
-    /// What names a file, or has the ending of one, is one; anything else is a column.
+    /// The file, if `label` names an existing one or has the extension of one; else it is a column.
     pub(super) fn named(label: &str) -> Option<LabelFile> {
         let path = Path::new(label);
         (path.is_file() || Format::of(path).is_ok()).then(|| LabelFile(path.to_owned()))
     }
 
-    /// Its labels, one for each of so many rows.
+    /// Reads the labels of this many rows.
     pub(super) fn labels(&self, rows: usize) -> Result<Labels, Failure> {
         let labels = match Format::of(&self.0) {
             Ok(Format::Csv | Format::Tsv) | Err(_) => self.lines(rows)?,
@@ -32,12 +32,12 @@ impl LabelFile {
         Failure::Other(format!("--label {}: {text}", self.0.display()))
     }
 
-    /// One a line; a line more than rows is the first, which names the column.
+    /// Reads a label per line. If there is one line more than rows, the first one is a header.
     fn lines(&self, rows: usize) -> Result<Labels, Failure> {
         let text = std::fs::read_to_string(&self.0).map_err(|error| self.failure(error))?;
         let mut lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().map(str::trim).collect();
         if let Some(line) = lines.iter().position(|line| line.is_empty()) {
-            return Err(self.failure(format!("line {} is empty, but holds the label of a row", line + 1)));
+            return Err(self.failure(format!("line {} is empty, but every row needs a label", line + 1)));
         }
         if lines.len() == rows + 1 {
             lines.remove(0);
@@ -49,16 +49,20 @@ impl LabelFile {
         Ok(Labels::from_texts(lines.into_iter().map(bare)))
     }
 
-    /// Whole numbers of one column.
+    /// Reads a single column of whole numbers.
     fn numbers(&self) -> Result<Labels, Failure> {
         let location = self.0.to_str().ok_or_else(|| self.failure("its name is not UTF-8"))?;
         let table = ae_data::read(location, &ReadOptions::default()).map_err(|error| self.failure(error))?;
         if table.features() != 1 {
-            return Err(self.failure(format!("{} columns, but labels are one", table.features())));
+            return Err(
+                self.failure(format!("{} columns, but labels must be a single one", table.features()))
+            );
         }
         if let Some(row) = table.values().iter().position(|x| x.fract() != 0.0) {
             let value = table.values()[row];
-            return Err(self.failure(format!("row {}: {value} is no label: whole numbers are", row + 1)));
+            return Err(
+                self.failure(format!("row {}: {value} is not a label: labels are whole numbers", row + 1))
+            );
         }
         Ok(Labels::from_integers(table.values().iter().map(|x| *x as i64)))
     }

@@ -1,4 +1,4 @@
-//! Labels that tell anomalies, and how well scores tell the same.
+//! Labels that mark anomalies, and how well scores agree with them.
 
 use ae_data::Labels;
 use ae_eval::{Confusion, average_precision, roc_auc};
@@ -8,12 +8,12 @@ use super::Found;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Which label tells anomalies from other rows.
+/// The label that separates anomalies from other rows.
 #[derive(Clone, Copy)]
 pub(in crate::commands) enum LabelRule<'a> {
-    /// That of anomalies.
+    /// The label of anomalies.
     Anomaly(&'a str),
-    /// That of all others.
+    /// The label of all other rows.
     Normal(&'a str),
 }
 
@@ -22,7 +22,8 @@ impl<'a> LabelRule<'a> {
         normal.map_or(LabelRule::Anomaly(anomaly), LabelRule::Normal)
     }
 
-    /// Of each row whether it is an anomaly, where its label tells. Where only anomalies have labels, the others have none.
+    /// Whether each row is an anomaly; `None` for rows without a label. If only one label is used,
+    /// though, rows without it are of the other kind.
     pub(super) fn told(self, labels: &Labels) -> Vec<Option<bool>> {
         let (LabelRule::Anomaly(wanted) | LabelRule::Normal(wanted)) = self;
         let others = labels.names().iter().any(|name| !name.is_empty() && name != wanted);
@@ -35,8 +36,8 @@ impl<'a> LabelRule<'a> {
     }
 }
 
-/// Which rows are anomalies by their labels, and a word about those without one; labels that nobody asked for by `--label` say nothing
-/// about that.
+/// Which rows are anomalies, by labels requested with `--label`; an error unless there are both
+/// anomalies and other rows. Remarks on rows without a label.
 pub(in crate::commands) fn anomalies(
     labels: &Labels,
     rule: LabelRule<'_>,
@@ -58,14 +59,12 @@ pub(in crate::commands) fn anomalies(
     }
     let unknown = anomalies.iter().filter(|told| told.is_none()).count();
     if unknown > 0 {
-        out.note(format!(
-            "{location}: {unknown} rows have no label, and no part in how well anomalies are told"
-        ));
+        out.note(format!("{location}: {unknown} rows have no label and are left out of the quality figures"));
     }
     Ok(anomalies)
 }
 
-/// How well scores tell anomalies, by labels.
+/// How well scores separate anomalies from other rows, by their labels.
 pub(super) struct Quality {
     counts: Confusion,
     roc_auc: f64,

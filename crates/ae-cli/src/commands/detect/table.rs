@@ -1,4 +1,4 @@
-//! What is written of each row.
+//! The results of each row, as a table or as JSON.
 
 use ae_data::Dataset;
 use serde_json::{Value, json};
@@ -9,22 +9,22 @@ use crate::inputs::Target;
 use crate::output::Output;
 use crate::tables;
 
-/// Features that are named of those that are blamed most often.
+/// Number of the most often blamed features to name.
 const MOST_BLAMED: usize = 5;
 
-/// The rows of the result.
+/// The results to write, a row for each row of the data.
 pub(super) struct Table<'a> {
     pub(super) found: &'a Found,
     pub(super) flags: &'a [bool],
     pub(super) names: Option<&'a [String]>,
-    /// For what the rows are called, in formats that hold texts.
+    /// For the row names, which are written in formats that hold text.
     pub(super) rows: &'a Dataset,
-    /// Features to name for each row.
+    /// Number of features to blame for each row.
     pub(super) blamed: usize,
 }
 
 impl Table<'_> {
-    /// An object a row.
+    /// Prints a JSON object for each row.
     pub(super) fn objects(&self, out: &mut Output) -> Result<(), Failure> {
         let called = tables::names_beside(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
         for row in 0..self.flags.len() {
@@ -50,7 +50,7 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// A table, with names of features where the format holds texts, else with their numbers from 1.
+    /// Writes a table, with the names of features if the format holds text, else with numbers from 1.
     pub(super) fn write(&self, target: &Target, out: &mut Output) -> Result<(), Failure> {
         if target.is_numeric() {
             tables::remark_numeric(self.rows, target, out);
@@ -66,7 +66,7 @@ impl Table<'_> {
         columns
     }
 
-    /// Features that are named a row.
+    /// Number of features that can be blamed for each row.
     fn width(&self) -> usize {
         self.blamed.min(self.found.contributions.features())
     }
@@ -103,7 +103,8 @@ impl Table<'_> {
         Ok(Dataset::new(values, columns.len())?.with_names(columns)?)
     }
 
-    /// The features that add most to a row's error, falling, each with what it adds; before them those with a text that is not known.
+    /// The features that contribute most to a row's error, with their contributions, in descending
+    /// order; features with an unknown text come first.
     fn blamed(&self, row: usize) -> Vec<(usize, f32)> {
         let errors = self.found.contributions.row(row).unwrap_or_default();
         let mut all: Vec<(usize, f32)> = errors.iter().copied().enumerate().collect();
@@ -113,7 +114,7 @@ impl Table<'_> {
         all
     }
 
-    /// The features that are first to blame for most of the flagged rows, and for how many.
+    /// The features that are blamed first for most of the flagged rows, with the number of these rows.
     pub(super) fn most_blamed(&self) -> Vec<(String, usize)> {
         let mut counts = vec![0; self.found.contributions.features()];
         let flagged = (0..self.flags.len()).filter(|row| self.flags[*row]);

@@ -1,4 +1,4 @@
-//! What a mean, principal components and logistic regressions achieve on the same rows.
+//! Baselines on the same rows: the mean, PCA and logistic regressions.
 
 use std::collections::HashMap;
 
@@ -10,37 +10,38 @@ use crate::args::EvaluateArgs;
 use crate::commands::train::{is_complete, pca_is_quick};
 use crate::failure::Failure;
 
-/// Weight of the rows against the penalty of the classifiers.
+/// Inverse regularisation strength of the classifiers.
 const C: f64 = 1.0;
-/// Multiply-adds up to which classifiers are fitted, some seconds, and passes over the rows that a fit takes, about.
+/// Most multiply-adds to spend on the classifiers (a few seconds), and about how many passes over the
+/// rows a fit takes.
 const PROBE_WORK: f64 = 2e11;
 const PASSES: f64 = 200.0;
-/// Why there is no number where a value overflowed, as an encoding may.
+/// The reason for a missing number when a value, such as an encoding, overflowed.
 const NOT_FINITE: &str = "a value is not finite";
 
-/// A number, or why there is none.
+/// A result, or why there is none.
 pub(in crate::commands) type Known<T> = Result<T, &'static str>;
 
-/// Errors are on the scale of the model.
+/// Results of the baselines, with errors on the scale of the model.
 pub(in crate::commands) struct Baselines {
     /// MSE of predicting the mean of the reference.
     pub(in crate::commands) mean: f64,
-    /// MSE of principal components fitted to the reference, and how many.
+    /// MSE of PCA fitted to the reference, and its number of components.
     pub(in crate::commands) pca: Known<(f64, usize)>,
-    /// MSE of rows that have targets, left as they are.
+    /// MSE between the inputs themselves and their targets, if there are targets.
     pub(in crate::commands) given: Option<f64>,
-    /// Rows of the reference.
+    /// Number of reference rows.
     pub(in crate::commands) reference_rows: usize,
-    /// Classifiers, where there are a reference and labels of both.
+    /// Accuracies of the classifiers, if there is a reference and both have labels.
     pub(in crate::commands) probe: Option<Known<Probe>>,
 }
 
-/// Shares of the rows whose class a logistic regression finds.
+/// Accuracies of logistic regressions on encodings, scaled rows and principal components.
 pub(in crate::commands) struct Probe {
     pub(in crate::commands) encodings: f64,
     pub(in crate::commands) rows: f64,
     pub(in crate::commands) pca: Known<f64>,
-    /// Classes of the reference.
+    /// Number of classes in the reference.
     pub(in crate::commands) classes: usize,
 }
 
@@ -94,7 +95,7 @@ impl Baselines {
     }
 }
 
-/// How many components are to be compared with, of those of the last rows.
+/// The number of principal components, of the last of these rows, to compare with.
 fn components(model: &Autoencoder, rows: &[&Dataset; 3]) -> Known<usize> {
     let [.., reference] = rows;
     let (count, features) = (reference.rows(), reference.features());
@@ -103,12 +104,12 @@ fn components(model: &Autoencoder, rows: &[&Dataset; 3]) -> Known<usize> {
         return Err("values are missing");
     }
     if components >= features {
-        return Err("as many components as features rebuild every row");
+        return Err("as many components as features reconstruct every row");
     }
     if pca_is_quick(count, features) { Ok(components) } else { Err("it would take too long") }
 }
 
-/// Classifiers that learn from the reference, tried on the rows.
+/// Fits classifiers to the reference and tests them on the rows.
 fn probe(
     model: &Autoencoder,
     rows: &Dataset,
@@ -122,7 +123,7 @@ fn probe(
     if known.codes().iter().all(|code| Some(code) == known.codes().first()) {
         return Ok(Some(Err("the reference has one class only")));
     }
-    // Forward and back.
+    // Forward and backward.
     let work =
         2.0 * PASSES * reference.rows() as f64 * reference.features() as f64 * known.names().len() as f64;
     if work > PROBE_WORK {
@@ -137,7 +138,7 @@ fn probe(
                 let hits = found.iter().zip(&right).filter(|(found, right)| Some(**found) == **right).count();
                 Ok(Ok(hits as f64 / right.len().max(1) as f64))
             }
-            Err(EvalError::NotConverged { .. }) => Ok(Err("it has not converged")),
+            Err(EvalError::NotConverged { .. }) => Ok(Err("it did not converge")),
             Err(EvalError::Model(ae_model::Error::NotFinite { .. })) => Ok(Err(NOT_FINITE)),
             Err(error) => Err(error),
         }
@@ -158,8 +159,8 @@ fn probe(
     }))
 }
 
-/// For each row the class of the reference that has its label; none where the reference does not know the label, which no classifier
-/// can then find.
+/// For each row, the class in the reference that has its label; `None` if the reference does not know
+/// the label, which no classifier can then predict.
 fn right(labels: &Labels, known: &Labels) -> Vec<Option<u32>> {
     let classes: HashMap<&str, u32> = known.names().iter().map(String::as_str).zip(0..).collect();
     (0..labels.len()).map(|row| labels.name_of(row).and_then(|name| classes.get(name).copied())).collect()

@@ -1,4 +1,4 @@
-//! What was found out, in words and as an object.
+//! The results as text and as a JSON object.
 
 use ae_eval::{Filled, FilledColumn, Fit, Imputation};
 use ae_model::Autoencoder;
@@ -10,9 +10,9 @@ use crate::args::EvaluateArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// The share of the variance under which a reconstruction is called good.
+/// Unexplained fraction of the variance below which a reconstruction is called good.
 const GOOD: f64 = 0.05;
-/// Features that are named at either end.
+/// Number of worst and of best features to list.
 const SHOWN: usize = 3;
 
 pub(super) fn lines(
@@ -63,7 +63,7 @@ pub(super) fn lines(
         .zip(&found.quantiles)
         .map(|((name, _), error)| format!("{name} {}", number(*error)))
         .collect();
-    out.line(format!("error of rows {}", quantiles.join(", ")))?;
+    out.line(format!("row errors    {}", quantiles.join(", ")))?;
     for line in baseline_lines(model, found, &scaled).into_iter().chain(feature_lines(found)) {
         out.line(line)?;
     }
@@ -84,25 +84,26 @@ pub(super) fn lines(
     Ok(())
 }
 
-/// All features together, on the model's scale and, but for tables with categories, which have none, in the units of the data.
+/// The fit over all features, on the model's scale and in the units of the data; the latter only if
+/// every column has units.
 fn totals(model: &Autoencoder, found: &Found) -> (Fit, Option<Fit>) {
     let scale = model.scaler().scale();
     let have_units = found.columns.iter().all(|column| column.scale.is_some());
     (found.reconstruction.total(), have_units.then(|| found.reconstruction.total_in_units(scale)))
 }
 
-/// Cells that are missing.
+/// Number of missing cells.
 fn missing(found: &Found) -> usize {
     let known: usize = found.columns.iter().map(|column| column.fit.known).sum();
     found.rows * found.columns.len() - known
 }
 
-/// How well hidden cells were filled in.
+/// How well hidden cells were filled in, as lines of text.
 fn imputation_lines(found: &Imputation, args: &EvaluateArgs) -> Vec<String> {
     let share = percent(args.hide.unwrap_or_default());
     let mut lines = vec![
         String::new(),
-        format!("{share} of the known cells hidden (seed {}), and filled in by", args.seed),
+        format!("{share} of the known cells hidden (seed {}) and filled in by", args.seed),
         format!("{:<24}{:>8}{:>14}{:>18}", "", "hidden", "the model", "mean or mode"),
     ];
     let line = |name: &str, is_category: bool, Filled { hidden, model, usual }: Filled| {
@@ -110,12 +111,12 @@ fn imputation_lines(found: &Imputation, args: &EvaluateArgs) -> Vec<String> {
         format!("{name:<24}{hidden:>8}{:>14}{:>18}", figure(model), figure(usual))
     };
     lines.extend(found.numbers().map(|filled| line("numbers, RMSE in sd", false, filled)));
-    lines.extend(found.categories().map(|filled| line("categories, right", true, filled)));
+    lines.extend(found.categories().map(|filled| line("categories, correct", true, filled)));
     lines.extend(found.columns.iter().map(|c| line(&format!("  {}", c.name), c.is_category, c.filled())));
     lines
 }
 
-/// Six digits after the point, or as many that count where that would leave few.
+/// Formats a number with six decimals, or in scientific notation if it is very small or large.
 pub(in crate::commands) fn number(value: f64) -> String {
     if value == 0.0 || (1e-3..1e6).contains(&value.abs()) {
         format!("{value:.6}")
@@ -160,11 +161,11 @@ fn baseline_lines(model: &Autoencoder, found: &Found, scaled: &Fit) -> Vec<Strin
         Err(why) => format!("PCA with {:<5}not computed: {why}", model.config().encoding_dim()),
     });
     lines.push(line("the mean", found.baselines.mean));
-    lines.extend(found.baselines.given.map(|mse| line("as they are", mse)));
+    lines.extend(found.baselines.given.map(|mse| line("the inputs", mse)));
     lines
 }
 
-/// The features that are rebuilt worst and best, by R² where they vary.
+/// The features that are reconstructed worst and best, by R², among those that vary.
 fn feature_lines(found: &Found) -> Vec<String> {
     let features = &found.columns;
     let mut order: Vec<(usize, f64)> =
@@ -193,7 +194,7 @@ fn image_line(images: &Images) -> String {
         None if images.size.height < 11 || images.size.width < 11 => {
             "no SSIM: its window needs 11x11 pixels".to_owned()
         }
-        None => "no SSIM: every image lacks values".to_owned(),
+        None => "no SSIM: every image has missing values".to_owned(),
     };
     format!(
         "images        of {}: PSNR {:.2} dB, {similarity} (means over images, in units of the data, range {})",
@@ -206,13 +207,13 @@ fn probe_line(probe: &Known<Probe>) -> String {
         Ok(probe) => {
             let pca = probe.pca.map_or("not computed".to_owned(), percent);
             format!(
-                "logistic      regression is right on {} from encodings, {} from rows, {pca} from PCA ({} classes)",
+                "classifier    logistic regression accuracy: {} on encodings, {} on rows, {pca} on PCA ({} classes)",
                 percent(probe.encodings),
                 percent(probe.rows),
                 probe.classes
             )
         }
-        Err(why) => format!("logistic      regression not computed: {why}"),
+        Err(why) => format!("classifier    not computed: {why}"),
     }
 }
 

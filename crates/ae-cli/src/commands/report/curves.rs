@@ -1,4 +1,4 @@
-//! What files and labels add: the training, a sweep over sizes, and how well errors tell anomalies.
+//! Optional sections: training curves, the results of a sweep, and how well errors separate anomalies.
 
 use ae_eval::chart::{Axes, Line, Mark, Scale, Stroke, bars, lines};
 use ae_eval::{SweepPoint, SweepTable, average_precision, elbow, pr_curve, roc_auc, roc_curve};
@@ -18,7 +18,7 @@ pub(super) fn training(history: &History, page: &mut Page) {
     let axes = Axes {
         title: "Training and validation error by epoch",
         x: "epoch",
-        y: if wide { "MSE (scaled units), by its logarithm" } else { "MSE (scaled units)" },
+        y: if wide { "MSE (scaled units, log scale)" } else { "MSE (scaled units)" },
         x_scale: Scale::Linear,
         y_scale: if wide { Scale::Log } else { Scale::Linear },
     };
@@ -30,7 +30,7 @@ pub(super) fn training(history: &History, page: &mut Page) {
     let marks: Vec<Mark<'_>> = best.iter().map(|(epoch, _)| Mark { at: *epoch, name: "best" }).collect();
     let caption = match best {
         Some((epoch, error)) => format!(
-            "{} epochs; the least validation error is that of epoch {epoch}, {}.",
+            "{} epochs; the lowest validation error, in epoch {epoch}, is {}.",
             grouped(epochs.len()),
             number(*error)
         ),
@@ -40,7 +40,7 @@ pub(super) fn training(history: &History, page: &mut Page) {
     page.section("training", "Training", grid(&figure));
 }
 
-/// What a sweep found: errors by encoding size, or by the values of another setting.
+/// The results of a sweep: errors by encoding size, or by values of another setting.
 pub(super) fn sweep(sweep: &SweepTable, page: &mut Page) {
     if sweep.points().iter().all(|point| point.setting.is_empty()) {
         sizes(sweep, page);
@@ -55,9 +55,9 @@ fn settings(sweep: &SweepTable, page: &mut Page) {
     let best = errors.iter().min_by(|a, b| a.1.total_cmp(&b.1));
     let caption = match best {
         Some((setting, _)) => {
-            format!("Validation error (scaled units) of models by their settings; {setting} has the least.")
+            format!("Validation error (scaled units) by setting; {setting} has the lowest.")
         }
-        None => "Validation error of models by their settings.".to_owned(),
+        None => "Validation error by setting.".to_owned(),
     };
     let figure = page.plot("settings", bars("Validation error by setting", &errors), &caption);
     let list = results(sweep, "setting", |point| point.setting.clone());
@@ -74,12 +74,8 @@ fn sizes(sweep: &SweepTable, page: &mut Page) {
     let wide = is_wide(model.iter().chain(&pca).map(|(_, error)| *error), 5.0);
     let axes = Axes {
         title: "Validation error by encoding size",
-        x: "values of an encoding",
-        y: if wide {
-            "validation MSE (scaled units), by its logarithm"
-        } else {
-            "validation MSE (scaled units)"
-        },
+        x: "encoding size",
+        y: if wide { "validation MSE (scaled units, log scale)" } else { "validation MSE (scaled units)" },
         x_scale: if is_wide(sizes.iter().copied(), 20.0) { Scale::Log } else { Scale::Linear },
         y_scale: if wide { Scale::Log } else { Scale::Linear },
     };
@@ -91,17 +87,17 @@ fn sizes(sweep: &SweepTable, page: &mut Page) {
         elbow.iter().map(|point| Mark { at: point.size as f64, name: "elbow" }).collect();
     let caption = match elbow {
         Some(point) => format!(
-            "Validation error of models by the size of their encodings; the elbow is at {}: from there on more values bring less.",
+            "Validation error by encoding size; the elbow is at {}: beyond it, larger encodings gain less.",
             point.size
         ),
-        None => "Validation error of models by the size of their encodings; there is no elbow.".to_owned(),
+        None => "Validation error by encoding size; there is no elbow.".to_owned(),
     };
     let figure = page.plot("sizes", lines(&axes, &drawn, &marks), &caption);
     let list = results(sweep, "size", |point| point.size.to_string());
     page.section("sizes", "Encoding sizes", grid(&figure) + &list);
 }
 
-/// All results as a table whose first column, of this name, says which model it is.
+/// All results as a table. Its first column has this name and identifies the model by `which`.
 fn results(sweep: &SweepTable, name: &str, which: impl Fn(&SweepPoint) -> String) -> String {
     let points = sweep.points();
     let columns = [name, "compression", "validation MSE", "unexplained", "PCA MSE", "better", "epochs"];
@@ -128,7 +124,7 @@ pub(super) fn anomalies(
     anomalies: &[Option<bool>],
     page: &mut Page,
 ) -> Result<(), Failure> {
-    // A row without known values has no error to be told by, one without a label nothing to tell.
+    // Leave out rows without an error, which have no known values, and rows without a label.
     let (known, scores): (Vec<bool>, Vec<f64>) = anomalies
         .iter()
         .zip(&facts.errors)
@@ -145,8 +141,8 @@ pub(super) fn anomalies(
         curve.iter().map(|point| (point.false_positive_rate, point.true_positive_rate)).collect();
     let axes = Axes {
         title: "ROC curve of the reconstruction error",
-        x: "share of other rows flagged",
-        y: "share of anomalies found",
+        x: "false positive rate",
+        y: "true positive rate",
         x_scale: unit,
         y_scale: unit,
     };
@@ -156,7 +152,7 @@ pub(super) fn anomalies(
         Line { name: "chance", points: &chance, stroke: Stroke::Dotted },
     ];
     let caption = format!(
-        "ROC curve: the area is {area:.4}, the share of pairs in which the anomaly has the larger error; {} anomalies among {} rows.",
+        "ROC curve: the area is {area:.4}, the probability that an anomaly has a larger error than another row; {} anomalies among {} rows.",
         grouped(count),
         grouped(known.len())
     );
@@ -167,8 +163,8 @@ pub(super) fn anomalies(
     let points: Vec<(f64, f64)> = curve.iter().map(|point| (point.recall, point.precision)).collect();
     let axes = Axes {
         title: "Precision-recall curve of the reconstruction error",
-        x: "recall: share of anomalies found",
-        y: "precision: share of flagged rows that are anomalies",
+        x: "recall (fraction of anomalies found)",
+        y: "precision (fraction of flags that are right)",
         x_scale: unit,
         y_scale: unit,
     };
@@ -177,8 +173,9 @@ pub(super) fn anomalies(
         Line { name: "error", points: &points, stroke: Stroke::Solid },
         Line { name: "chance", points: &chance, stroke: Stroke::Dotted },
     ];
-    let caption =
-        format!("Precision-recall curve: the area (average precision) is {area:.4}; chance has {share:.4}.");
+    let caption = format!(
+        "Precision-recall curve: the area (average precision) is {area:.4}; that of chance is {share:.4}."
+    );
     figures += &page.plot("precision_recall", lines(&axes, &drawn, &[]), &caption);
     page.section("anomalies", "Anomalies", grid(&figures));
     Ok(())

@@ -1,4 +1,4 @@
-//! Key figures, and errors of rows and features.
+//! Sections on key figures, on the errors of rows and features, and on imputation.
 
 use ae_eval::chart::{Axes, Mark, Scale, bars, escaped, histogram};
 use ae_eval::{Filled, FilledColumn, Fit, Imputation, quantile};
@@ -7,11 +7,11 @@ use super::page::{Page, details, grid, paragraph, table};
 use super::{Facts, grouped, is_wide};
 use crate::commands::evaluate::{number, percent, verdict};
 
-/// Features that are drawn: those with the largest errors.
+/// Most features in the bar chart: those with the largest errors.
 const DRAWN: usize = 30;
 /// Most features in a table.
 const LISTED: usize = 1000;
-/// Parts of the histogram.
+/// Bins of the histogram.
 const BINS: usize = 40;
 
 pub(super) fn key_figures(facts: &Facts<'_>, page: &mut Page) {
@@ -28,7 +28,7 @@ pub(super) fn key_figures(facts: &Facts<'_>, page: &mut Page) {
             &number(fit.mse()),
             &format!("scaled units; 95 % interval {} to {}", number(interval.low), number(interval.high)),
         ),
-        tile("R²", &fit.r2().map_or("none".to_owned(), |r2| format!("{r2:.4}")), "1 is at best"),
+        tile("R²", &fit.r2().map_or("none".to_owned(), |r2| format!("{r2:.4}")), "at best 1"),
         tile("Unexplained variance", &fit.unexplained().map_or("none".to_owned(), percent), &verdict(&fit)),
     ];
     tiles.push(match found.baselines.pca {
@@ -53,7 +53,7 @@ pub(super) fn key_figures(facts: &Facts<'_>, page: &mut Page) {
         tiles.push(tile("PSNR", &format!("{:.2} dB", images.errors.psnr), &note));
     }
     if let Some(Ok(probe)) = &found.baselines.probe {
-        let note = format!("of labels from encodings; {} from rows", percent(probe.rows));
+        let note = format!("accuracy on encodings; {} on rows", percent(probe.rows));
         tiles.push(tile("Linear probe", &percent(probe.encodings), &note));
     }
     let fitted = match &facts.args.evaluate.reference {
@@ -82,19 +82,15 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     let (median, p99, most) = (at(0.5), at(0.99), at(1.0));
     let wide = is_wide(errors.iter().copied(), 1.0) && most > 30.0 * median;
     let axes = Axes {
-        title: "Histogram of the mean squared errors of rows",
-        x: if wide {
-            "error of a row (scaled units, by its logarithm)"
-        } else {
-            "error of a row (scaled units)"
-        },
+        title: "Histogram of the mean squared error per row",
+        x: if wide { "error per row (scaled units, log scale)" } else { "error per row (scaled units)" },
         y: "rows",
         x_scale: if wide { Scale::Log } else { Scale::Linear },
         y_scale: Scale::Linear,
     };
     let drawn = histogram(&axes, &errors, BINS, &[Mark { at: p99, name: "p99" }]);
     let caption = format!(
-        "Mean squared errors of rows: half of them are under {}, 99 of 100 under {}, the largest is {}.",
+        "Mean squared error per row: median {}, 99th percentile {}, maximum {}.",
         number(median),
         number(p99),
         number(most)
@@ -110,9 +106,9 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
         order.iter().take(DRAWN).map(|index| (name(*index), features[*index].mse())).collect();
     let which = match features.len() {
         count if count > DRAWN => {
-            format!("the {DRAWN} of {} features that are rebuilt worst", grouped(count))
+            format!("the {DRAWN} of {} features with the largest errors", grouped(count))
         }
-        count => format!("all {count} features, the one rebuilt worst first"),
+        count => format!("all {count} features, largest first"),
     };
     let caption = format!("Mean squared error (scaled units) of {which}.");
     figures += &page.plot("features", bars(&caption, &worst), &caption);
@@ -137,11 +133,11 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     page.section("errors", "Errors", grid(&figures) + &list);
 }
 
-/// How well hidden cells were filled in.
+/// The section on how well hidden cells were filled in.
 pub(super) fn imputation(found: &Imputation, page: &mut Page) {
     let figure = |value: f64, is_category| if is_category { percent(value) } else { format!("{value:.4}") };
     let row = |name: &str, is_category: bool, Filled { hidden, model, usual }: Filled| {
-        let measure = if is_category { "share that is right" } else { "RMSE in standard deviations" };
+        let measure = if is_category { "accuracy" } else { "RMSE in standard deviations" };
         let figures = [figure(model, is_category), figure(usual, is_category)];
         let [model, usual] = figures;
         vec![name.to_owned(), measure.to_owned(), grouped(hidden), model, usual]
@@ -152,6 +148,6 @@ pub(super) fn imputation(found: &Imputation, page: &mut Page) {
     let each = |column: &FilledColumn| row(&column.name, column.is_category, column.filled());
     rows.extend(found.columns.iter().map(each));
     let columns = ["column", "measure", "hidden", "model", "mean or most frequent"].map(str::to_owned);
-    let caption = "Cells that were hidden from the model, and how well it fills them in";
+    let caption = "How well the model fills in cells that were hidden from it";
     page.section("imputation", "Missing values", table(caption, &columns, &rows));
 }

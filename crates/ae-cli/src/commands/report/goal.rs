@@ -1,4 +1,4 @@
-//! Where the page and its plots go.
+//! Where to write the page and its plots.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,15 +9,15 @@ use crate::failure::Failure;
 use crate::inputs::check_file;
 use crate::output::Output;
 
-/// Paths that can be written to, as far as that is known before the work.
+/// Output paths, checked before any work is done.
 pub(super) struct Goal {
-    /// None for standard output.
+    /// `None` for standard output.
     page: Option<PathBuf>,
     plots: Option<PathBuf>,
 }
 
 impl Goal {
-    /// Checks `-o` and `--plots`.
+    /// Parses and checks `-o` and `--plots`.
     pub(super) fn of(args: &ReportArgs, common: &Common) -> Result<Goal, Failure> {
         let path = &args.output;
         let page = if path.as_os_str() == "-" {
@@ -38,10 +38,10 @@ impl Goal {
         if let Some(folder) = &args.plots {
             let usage = |text: String| Failure::Usage(format!("--plots {}: {text}", folder.display()));
             if page.as_ref() == Some(folder) {
-                return Err(usage("this is where the page goes".to_owned()));
+                return Err(usage("it must differ from -o".to_owned()));
             }
             if folder.exists() && !folder.is_dir() {
-                return Err(usage("this is no folder".to_owned()));
+                return Err(usage("this is not a folder".to_owned()));
             }
             if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty())
                 && !parent.is_dir()
@@ -52,7 +52,7 @@ impl Goal {
         Ok(Goal { page, plots: args.plots.clone() })
     }
 
-    /// Writes the plots, if they are wanted, and the page.
+    /// Writes the page, and the plots if requested.
     pub(super) fn deliver(&self, html: &str, plots: &[Plot], out: &mut Output) -> Result<(), Failure> {
         if let Some(folder) = &self.plots {
             if !folder.is_dir() {
@@ -60,7 +60,7 @@ impl Goal {
                     .map_err(|error| Failure::Other(format!("--plots {}: {error}", folder.display())))?;
             }
             for plot in plots {
-                // By itself a drawing has no page whose colours it could take.
+                // A drawing of its own has no page to take colours from.
                 let light = "<svg style=\"background:#fff;color:#1b1f24\" ";
                 let svg = plot.svg.replacen("<svg ", light, 1);
                 let path = folder.join(format!("{}.svg", plot.name));

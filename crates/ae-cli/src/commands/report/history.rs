@@ -1,4 +1,4 @@
-//! The epochs of a training: those that the model remembers, or what `ae train --json` printed, read again.
+//! The epochs of a training run, as stored in the model or printed by `ae train --json`.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// The epochs of a training.
+/// The epochs of a training run.
 pub(super) struct History {
     pub(super) epochs: Vec<Epoch>,
 }
@@ -31,7 +31,7 @@ impl From<&ae_model::History> for History {
 }
 
 impl History {
-    /// Reads the lines of a file, of which those that are no epochs are left out.
+    /// Reads a file of JSON lines, ignoring objects other than epochs.
     pub(super) fn read(path: &Path) -> Result<History, Failure> {
         let failed = |text: String| Failure::Other(format!("--history {}: {text}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
@@ -42,7 +42,7 @@ impl History {
         let mut epochs: Vec<Epoch> = Vec::new();
         for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
             let object: Value =
-                serde_json::from_str(line).map_err(|error| format!("line {number}: no JSON: {error}"))?;
+                serde_json::from_str(line).map_err(|error| format!("line {number}: not JSON: {error}"))?;
             if object["event"] != "epoch" {
                 continue;
             }
@@ -60,12 +60,12 @@ impl History {
 }
 
 fn epoch(object: &Value) -> Result<Epoch, String> {
-    let number = object["epoch"].as_u64().ok_or("'epoch' is no whole number")?;
+    let number = object["epoch"].as_u64().ok_or("'epoch' is not a whole number")?;
     let error = |key: &str| match &object[key] {
         Value::Null => Ok(None),
         value => match value.as_f64().filter(|error| *error >= 0.0) {
             Some(error) => Ok(Some(error)),
-            None => Err(format!("'{key}' is no number from 0")),
+            None => Err(format!("'{key}' is not a non-negative number")),
         },
     };
     Ok(Epoch { number, train: error("train_mse")?.unwrap_or(f64::NAN), validation: error("validation_mse")? })
@@ -86,15 +86,15 @@ mod tests {
         for (text, says) in [
             ("", "no epochs"),
             ("[1]\n", "no epochs"),
-            ("epoch 1\n", "line 1: no JSON"),
-            ("{\"event\":\"epoch\",\"epoch\":1.5}", "line 1: 'epoch' is no whole number"),
+            ("epoch 1\n", "line 1: not JSON"),
+            ("{\"event\":\"epoch\",\"epoch\":1.5}", "line 1: 'epoch' is not a whole number"),
             (
                 "\n{\"event\":\"epoch\",\"epoch\":1,\"train_mse\":\"x\"}",
-                "line 2: 'train_mse' is no number from 0",
+                "line 2: 'train_mse' is not a non-negative number",
             ),
             (
                 "{\"event\":\"epoch\",\"epoch\":1,\"validation_mse\":-1}",
-                "'validation_mse' is no number from 0",
+                "'validation_mse' is not a non-negative number",
             ),
             (
                 "{\"event\":\"epoch\",\"epoch\":2}\n{\"event\":\"epoch\",\"epoch\":2}",

@@ -1,4 +1,4 @@
-//! The encodings as a map.
+//! The section on the latent space: a map of the encodings.
 
 use ae_data::Dataset;
 use ae_eval::chart::{Colouring, Dots, dots};
@@ -15,7 +15,7 @@ use crate::tables;
 
 /// Most rows on the map.
 const MOST: usize = 2000;
-/// Neighbours that maps are compared by, where there are rows for them.
+/// Neighbours by which maps are compared, if there are enough rows.
 const NEIGHBOURS: usize = 5;
 
 pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Result<(), Failure> {
@@ -35,7 +35,7 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
                 points,
                 format!("first 2 principal components of {wide} values ({share:.1} % of their variance)"),
             ),
-            // Codes that are all the same have no components.
+            // If all encodings are the same, there are no components.
             Err(_) => (first_two(), format!("first 2 of {wide} values")),
         },
         _ => (first_two(), format!("first 2 of {wide} values")),
@@ -62,7 +62,7 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
     Ok(())
 }
 
-/// What is said of each of the drawn rows where the pointer rests on it.
+/// The tooltip of each of the drawn rows.
 fn notes(facts: &Facts<'_>, drawn: &[usize]) -> Vec<String> {
     let note = |row: &usize| {
         let label = facts.label(*row).map_or(String::new(), |label| format!(", label {label}"));
@@ -82,7 +82,7 @@ fn colouring<'a>(rows: &'a Dataset, errors: &'a [f64]) -> (Colouring<'a>, &'stat
     }
 }
 
-/// The figure of the encodings beside principal components and t-SNE of the same rows, and what the maps are worth.
+/// The map of the encodings next to those of PCA and t-SNE, and how well each preserves neighbours.
 fn comparison(
     facts: &Facts<'_>,
     page: &mut Page,
@@ -105,7 +105,7 @@ fn comparison(
     let mut figures = encoding.to_owned();
     for map in &maps {
         let (name, caption) = match map.key {
-            // It is drawn already.
+            // Already drawn.
             "encoding" => continue,
             "pca" => ("pca", format!("PCA {}.", map.remark)),
             _ => ("tsne", format!("t-SNE, {}.", map.remark)),
@@ -127,7 +127,7 @@ fn comparison(
         })
         .collect();
     let caption = format!(
-        "How well each map keeps the {neighbours} nearest neighbours of {} rows (1 is best)",
+        "How well each map preserves the {neighbours} nearest neighbours of {} rows (1 is best)",
         grouped(rows.rows())
     );
     Ok(grid(&figures) + &table(&caption, &columns, &lines))

@@ -1,12 +1,12 @@
-//! The page: sections of escaped HTML, and the plots that they hold.
+//! The HTML page: sections of escaped HTML, and the plots in them.
 
 use ae_eval::chart::escaped;
 
 const STYLE: &str = include_str!("style.css");
-/// What browsers let the page do: show itself.
+/// Content security policy: the page may load nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/// A plot, for a file of its own.
+/// A plot, to be written to a separate file too.
 pub(super) struct Plot {
     pub(super) name: &'static str,
     pub(super) svg: String,
@@ -18,7 +18,7 @@ struct Section {
     body: String,
 }
 
-/// What has been said so far.
+/// The page so far.
 #[derive(Default)]
 pub(super) struct Page {
     sections: Vec<Section>,
@@ -31,7 +31,7 @@ impl Page {
         self.sections.push(Section { id, title, body });
     }
 
-    /// Keeps a plot, and gives the figure that shows it. The caption is text.
+    /// Keeps a plot and returns the HTML of its figure. The caption is plain text.
     pub(super) fn plot(&mut self, name: &'static str, svg: String, caption: &str) -> String {
         let figure = figure(&svg, caption);
         self.plots.push(Plot { name, svg });
@@ -42,12 +42,12 @@ impl Page {
         &self.plots
     }
 
-    /// The names of the sections.
+    /// The ids of the sections.
     pub(super) fn sections(&self) -> Vec<&'static str> {
         self.sections.iter().map(|section| section.id).collect()
     }
 
-    /// The whole file, under this header.
+    /// The whole HTML file, with this header.
     pub(super) fn html(&self, header: &Header) -> String {
         let title = escaped(&header.title);
         let mut links = String::new();
@@ -70,7 +70,7 @@ impl Page {
     }
 }
 
-/// What the page begins with; texts.
+/// The header of the page, as plain text.
 pub(super) struct Header {
     pub(super) title: String,
     pub(super) facts: Vec<(&'static str, String)>,
@@ -80,12 +80,12 @@ fn fact(name: &str, value: &str) -> String {
     format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escaped(name), escaped(value))
 }
 
-/// Something drawn, with its caption.
+/// A figure: a drawing with its caption.
 pub(super) fn figure(drawn: &str, caption: &str) -> String {
     format!("<figure>\n{drawn}<figcaption>{}</figcaption>\n</figure>\n", escaped(caption))
 }
 
-/// Figures beside each other where there is room.
+/// Figures side by side, if there is room.
 pub(super) fn grid(figures: &str) -> String {
     format!("<div class=\"grid\">\n{figures}</div>\n")
 }
@@ -95,7 +95,7 @@ pub(super) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escaped(text))
 }
 
-/// A table of texts in a box that scrolls by itself; the first cell of a row is its heading.
+/// A table of plain text in a scrolling box. The first cell of each row is its header.
 pub(super) fn table(caption: &str, columns: &[String], rows: &[Vec<String>]) -> String {
     let caption = escaped(caption);
     let head: String =
@@ -118,12 +118,12 @@ pub(super) fn table(caption: &str, columns: &[String], rows: &[Vec<String>]) -> 
     )
 }
 
-/// HTML that is shown when asked for.
+/// HTML that is folded away under a summary.
 pub(super) fn details(summary: &str, html: &str) -> String {
     format!("<details>\n<summary>{}</summary>\n{html}</details>\n", escaped(summary))
 }
 
-/// Bytes as RFC 4648 writes them.
+/// Encodes bytes as base64 (RFC 4648).
 pub(super) fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

@@ -1,4 +1,4 @@
-//! Rows beside their reconstructions: the best, some in the middle, and the worst.
+//! The section on reconstructions: the best, median and worst rows next to theirs.
 
 use ae_data::Dataset;
 use ae_eval::chart::escaped;
@@ -11,17 +11,17 @@ use crate::commands::evaluate::number;
 use crate::failure::Failure;
 use crate::pictures;
 
-/// Most images of a group, and most rows of a table's.
+/// Most images in a group, and most rows in a group of a table.
 const IMAGES: usize = 8;
 const ROWS: usize = 2;
-/// Most columns of the table.
+/// Most feature columns of the table.
 const COLUMNS: usize = 40;
-/// About how wide images are drawn, in pixels.
+/// About how wide to draw images, in pixels.
 const WIDE: usize = 56;
-/// How wide a line of images may be, in pixels.
+/// Greatest width of a line of images, in pixels.
 const LINE: usize = 1024;
 
-/// Rows with something in common.
+/// A group of rows, such as the worst ones.
 struct Group {
     name: &'static str,
     rows: Vec<usize>,
@@ -114,19 +114,19 @@ fn rows(facts: &Facts<'_>, groups: &[Group]) -> Result<String, Failure> {
             };
             let head = format!("{name}: {}{label}", row + 1);
             lines.push(line(head, error, cells(facts, &chosen, place)?));
-            lines.push(line("rebuilt".to_owned(), String::new(), cells(facts, &rebuilt, place)?));
+            lines.push(line("reconstruction".to_owned(), String::new(), cells(facts, &rebuilt, place)?));
         }
     }
     let caption = match count {
         count if count > shown => {
-            format!("Rows and what they are rebuilt as, the first {shown} of {} features", grouped(count))
+            format!("Rows and their reconstructions, the first {shown} of {} features", grouped(count))
         }
-        _ => "Rows and what they are rebuilt as, in the units of the data".to_owned(),
+        _ => "Rows and their reconstructions, in the units of the data".to_owned(),
     };
     Ok(table(&caption, &columns, &lines))
 }
 
-/// The cells of a row: of the table's columns, where the model has a schema.
+/// The cells of a row: those of the table's columns if the model has a schema, else its values.
 fn cells(facts: &Facts<'_>, rows: &Dataset, row: usize) -> Result<Vec<String>, Failure> {
     let Some(schema) = facts.model.schema() else {
         return Ok(rows.row(row).unwrap_or_default().iter().map(|x| value(*x)).collect());
@@ -141,7 +141,7 @@ fn capital(word: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// A value in few digits.
+/// Formats a value with few digits.
 fn value(x: f32) -> String {
     if x.is_nan() {
         return "missing".to_owned();

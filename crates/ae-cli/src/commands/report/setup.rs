@@ -1,4 +1,4 @@
-//! What the report is about, and what is needed to make it again.
+//! The header, and the section on settings with the command that reproduces the report.
 
 use std::path::Path;
 
@@ -55,14 +55,14 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure>
     let caption = "Settings of the model";
     let body = details(caption, &table(caption, &columns, &settings))
         + &table("Environment", &columns, &environment)
-        + "<h3>The command that makes this report</h3>\n<pre tabindex=\"0\"><code>"
+        + "<h3>Command that reproduces this report</h3>\n<pre tabindex=\"0\"><code>"
         + &escaped(&command(facts))
         + "</code></pre>\n";
     page.section("setup", "Settings and environment", body);
     Ok(())
 }
 
-/// A value of the configuration as text.
+/// Formats a value of the configuration as text.
 fn setting(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
@@ -78,7 +78,7 @@ fn setting(value: &Value) -> String {
     }
 }
 
-/// The command line without what says where the report goes.
+/// The command line, without output paths.
 fn command(facts: &Facts<'_>) -> String {
     let args = facts.args;
     let evaluate = &args.evaluate;
@@ -109,7 +109,7 @@ fn command(facts: &Facts<'_>) -> String {
     words.iter().map(|word| shell(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// A word as shells take it.
+/// Quotes a word for a shell if necessary.
 fn shell(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,+@%".contains(letter);
     if !word.is_empty() && word.chars().all(plain) {

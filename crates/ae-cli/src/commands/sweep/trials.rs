@@ -1,4 +1,4 @@
-//! What a sweep tries: encoding sizes, or values of another flag of `ae train`.
+//! The models of a sweep: for encoding sizes, or for values of another flag of `ae train`.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,8 @@ use crate::inputs::check_output;
 use crate::settings;
 use crate::training::TrainingRows;
 
-/// Flags that say what all models have in common: the rows, those held out, the scale of errors, and what becomes of results.
+/// Flags that all models share, so that they can be compared: the rows, the held-out rows, the scale of
+/// errors, and the outputs.
 const COMMON: [&str; 24] = [
     "array",
     "categorical",
@@ -42,54 +43,55 @@ const COMMON: [&str; 24] = [
 
 /// One model of a sweep.
 pub(super) struct Trial {
-    /// `flag=value`; nothing where sizes are tried.
+    /// `flag=value`; empty if sizes are varied.
     pub(super) setting: String,
     pub(super) config: Config,
 }
 
 impl Trial {
-    /// Values of an encoding.
+    /// Size of the encoding.
     pub(super) fn size(&self) -> usize {
         self.config.encoding_dim()
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(super) fn name(&self) -> String {
         named(&self.setting, self.size())
     }
 
-    /// What it has and the others have not.
+    /// The value that distinguishes it from the others.
     pub(super) fn value(&self) -> String {
         value(&self.setting, self.size())
     }
 }
 
-/// What a model of this setting and size is called in messages.
+/// The name in messages of a model of this setting and size.
 pub(super) fn named(setting: &str, size: usize) -> String {
     if setting.is_empty() { format!("size {size}") } else { setting.to_owned() }
 }
 
-/// The value of the setting; the size where there is none.
+/// The value of the setting, or the size if the setting is empty.
 pub(super) fn value(setting: &str, size: usize) -> String {
     setting.split_once('=').map_or_else(|| size.to_string(), |(_, value)| value.to_owned())
 }
 
-/// What cannot be, before files are read.
+/// Refuses invalid arguments before any file is read.
 pub(super) fn check(args: &SweepArgs) -> Result<(), Failure> {
     let training = &args.training;
     match &args.vary {
         None if training.encoding_dim.is_some() => {
-            return Err(Failure::Usage(
-                "--encoding-dim: the sizes of a sweep are said by --sizes".to_owned(),
-            ));
+            return Err(Failure::Usage("--encoding-dim: the sizes of a sweep are set by --sizes".to_owned()));
         }
         Some(vary) if vary.flag == "encoding-dim" => {
             return Err(Failure::Usage(
-                "--vary encoding-dim: the sizes of a sweep are said by --sizes".to_owned(),
+                "--vary encoding-dim: the sizes of a sweep are set by --sizes".to_owned(),
             ));
         }
         Some(vary) if COMMON.contains(&vary.flag.as_str()) => {
-            let text = format!("--vary {}: all models have that in common, to be compared", vary.flag);
+            let text = format!(
+                "--vary {}: all models of a sweep share this setting, so that they can be compared",
+                vary.flag
+            );
             return Err(Failure::Usage(text));
         }
         _ => {}
@@ -97,7 +99,7 @@ pub(super) fn check(args: &SweepArgs) -> Result<(), Failure> {
     check_training(training)?;
     let Some(path) = &training.output else { return Ok(()) };
     if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) {
-        return Err(Failure::Usage(format!("-o {}: the results are CSV, in a file of .csv", path.display())));
+        return Err(Failure::Usage(format!("-o {}: results are written as .csv", path.display())));
     }
     check_output(path)
 }
@@ -107,7 +109,7 @@ fn check_training(training: &TrainArgs) -> Result<(), Failure> {
         return Err(Failure::Usage("--log-dir is for ae train: -o keeps the results of a sweep".to_owned()));
     }
     if training.checkpoint.is_some() {
-        let text = "--checkpoint is for ae train: a sweep goes on from the file of -o";
+        let text = "--checkpoint is for ae train: a sweep resumes from its -o file";
         return Err(Failure::Usage(text.to_owned()));
     }
     if training.robust.is_some() {
@@ -118,18 +120,18 @@ fn check_training(training: &TrainArgs) -> Result<(), Failure> {
     }
     if training.learning_rate == Some(Rate::Auto) {
         return Err(Failure::Usage(
-            "--learning-rate: auto is for ae train; rates have to be said here".to_owned(),
+            "--learning-rate: auto is for ae train; a sweep needs a number".to_owned(),
         ));
     }
     if training.validation == Validation::Share(0.0) {
         return Err(Failure::Usage(
-            "--validation: it must be above 0, models are compared on rows held out".to_owned(),
+            "--validation: it must be above 0, as models are compared on held-out rows".to_owned(),
         ));
     }
     Ok(())
 }
 
-/// All that is asked for, in that order; sizes rise.
+/// All models to train, in the given order; sizes in ascending order.
 pub(super) fn all(args: &SweepArgs, rows: &TrainingRows) -> Result<Vec<Trial>, Failure> {
     if let Some(vary) = &args.vary {
         let settings = vary.values.iter().map(|value| format!("{}={value}", vary.flag));
@@ -141,7 +143,7 @@ pub(super) fn all(args: &SweepArgs, rows: &TrainingRows) -> Result<Vec<Trial>, F
     sizes.map(|size| Ok(Trial { setting: String::new(), config: sized(args, *size, rows)? })).collect()
 }
 
-/// The configuration that gives such a result now; an error where this sweep differs in something else.
+/// The configuration that would give this result now; an error if this sweep varies something else.
 pub(super) fn again(args: &SweepArgs, point: &SweepPoint, rows: &TrainingRows) -> Result<Config, Failure> {
     let flag = point.setting.split_once('=').map(|(flag, _)| flag);
     if flag != args.vary.as_ref().map(|vary| vary.flag.as_str()) {

@@ -1,4 +1,4 @@
-//! The configuration that flags describe.
+//! Translates flags to a model configuration.
 
 use ae_data::BatchSource;
 use ae_model::{Config, EarlyStopping, Image, Init, Optimizer, Precision, RangeTest, ScalerKind};
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::kind::Kind;
 use crate::training::TrainingRows;
 
-/// The configuration that the flags describe, with an encoding of this size.
+/// The configuration that the flags describe, with an encoding of this size if given.
 pub(crate) fn configure(
     args: &TrainArgs,
     encoding_dim: Option<usize>,
@@ -18,10 +18,10 @@ pub(crate) fn configure(
 ) -> Result<Config, Failure> {
     let features = training.rows.features();
     let (usual_scale, usual_kind) = match training.is_mixed() {
-        // Standardised columns weigh the same, and denoising teaches to fill gaps in.
+        // Standardised columns weigh the same, and denoising teaches filling in missing values.
         true => (ScaleArg::Standard, Kind::Denoising),
         false if training.are_pixels => (ScaleArg::Common, Kind::Plain),
-        // What is missing goes in as 0, which is to be the mean.
+        // Missing values enter the network as 0, which should be the mean.
         false if training.masks => (ScaleArg::Standard, Kind::Plain),
         false => (ScaleArg::Minmax, Kind::Plain),
     };
@@ -31,7 +31,7 @@ pub(crate) fn configure(
         ScaleArg::Standard => ScalerKind::Standard,
         ScaleArg::Robust => ScalerKind::Robust,
         ScaleArg::Centre => ScalerKind::Centre,
-        // Ranks are on a scale of their own.
+        // Quantiles are scaled by the schema.
         ScaleArg::Quantile | ScaleArg::None => ScalerKind::None,
     };
     let mut builder = Config::builder(features)
@@ -61,7 +61,7 @@ pub(crate) fn configure(
     }
     if let Some(layers) = &args.conv {
         if training.image.is_none() {
-            return Err(Failure::Usage("--conv: --image has to say which size the images have".to_owned()));
+            return Err(Failure::Usage("--conv: give the size of the images with --image".to_owned()));
         }
         builder = builder.conv_layers(layers.0.clone());
     }
@@ -83,14 +83,13 @@ pub(crate) fn configure(
     let shares = scaler.keeps_shares() && args.scale != Some(ScaleArg::Quantile);
     let config = args.kind.apply(builder, shares, features, usual_kind)?.build()?;
     if config.dropout().hidden > 0.0 && config.hidden_dims().is_empty() && config.conv_layers().is_empty() {
-        let text =
-            "--dropout: there are no hidden layers whose outputs it could drop; --input-dropout drops inputs";
+        let text = "--dropout: there are no hidden layers whose outputs could be dropped; --input-dropout drops inputs";
         return Err(Failure::Usage(text.to_owned()));
     }
     Ok(config)
 }
 
-/// The weight of each feature: those of a column all have the column's.
+/// The weight of each feature; all features of a column have the column's weight.
 fn weights_of_features(
     FeatureWeights(given): &FeatureWeights,
     training: &TrainingRows,
@@ -113,7 +112,7 @@ fn weights_of_features(
     Ok(weights)
 }
 
-/// The configuration with a learning rate found by a range test on the rows, where that is asked for.
+/// With `--learning-rate auto`, replaces the learning rate by one found by a range test on the rows.
 pub(super) fn tuned(
     config: Config,
     args: &TrainArgs,
@@ -130,7 +129,7 @@ pub(super) fn tuned(
     Ok((config.with_learning_rate(test.suggestion)?, Some(test)))
 }
 
-/// The rule of the updates with its settings; a setting that belongs to another rule is refused.
+/// The optimizer with its settings. Refuses settings of other optimizers.
 fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
     let given = [
         ("--momentum", args.momentum.is_some(), "momentum and nesterov"),

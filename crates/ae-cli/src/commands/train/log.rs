@@ -1,4 +1,4 @@
-//! `--log-dir`: what became of each epoch, for people with scripts (JSON lines) and for TensorBoard.
+//! `--log-dir`: a log of the epochs as JSON lines, for scripts, and as TensorBoard events.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,19 +13,19 @@ use serde_json::json;
 
 use crate::failure::Failure;
 
-/// The file of objects, which `ae report --history` reads.
+/// The file of JSON lines, which `ae report --history` reads.
 const LINES: &str = "epochs.jsonl";
-/// How the name of an event file begins, and how that of one of this program's ends.
+/// How the names of event files begin, and how those of this program end.
 const EVENTS: &str = "events.out.tfevents.";
 const OUR_EVENTS: &str = ".ae";
 
-/// Files that grow by an epoch at a time. When one of them cannot be written, training goes on without them.
+/// Log files that grow with each epoch. If writing fails, training continues without them.
 pub(super) struct Log {
     folder: PathBuf,
-    /// By which its event files are known.
+    /// Identifies the training run in the names of its event files.
     training: Fingerprint,
     files: Option<Files>,
-    /// Rows that an epoch learns from.
+    /// Number of training rows.
     rows: usize,
     failed: Option<io::Error>,
 }
@@ -35,8 +35,9 @@ struct Files {
     events: EventWriter<File>,
 }
 
-/// Refuses a folder that holds anything but the files `others` of this run, before time is spent on what goes there: a run never mixes with
-/// another one. Where a training may go on, there may be a log too: whose it is, [`Log::again`] looks at.
+/// Refuses a folder that holds anything but the `others`, files of this run, so that runs never mix.
+///
+/// If a checkpoint is resumed (`goes_on`), there may be a log too; [`Log::again`] checks whose it is.
 pub(super) fn check(folder: &Path, goes_on: bool, others: &[&Path]) -> Result<(), Failure> {
     let named = |what: &str| format!("--log-dir {}: {what}", folder.display());
     let place = |path: &Path| path.canonicalize().ok();
@@ -45,14 +46,14 @@ pub(super) fn check(folder: &Path, goes_on: bool, others: &[&Path]) -> Result<()
         return Ok(());
     }
     if !folder.is_dir() {
-        return Err(Failure::Usage(named("this is no folder")));
+        return Err(Failure::Usage(named("this is not a folder")));
     }
     let failed = |error: io::Error| Failure::Other(named(&error.to_string()));
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let is_ours = place(&path).is_some_and(|path| others.contains(&path));
         if !is_ours && !(goes_on && is_of_a_log(&path)) {
-            return Err(Failure::Usage(named("it is not empty; each run has a folder of its own")));
+            return Err(Failure::Usage(named("it is not empty; each run needs a folder of its own")));
         }
     }
     Ok(())
@@ -67,37 +68,38 @@ fn is_events(path: &Path, ending: &str) -> bool {
     name.starts_with(EVENTS) && name.ends_with(ending)
 }
 
-/// The event files in a folder whose names end so.
+/// The event files in a folder whose names end with `ending`.
 fn events_of(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| is_events(path, ending)).collect()
 }
 
-/// How the names of the event files of a training end.
+/// How the names of a training run's event files end.
 fn ending(training: Fingerprint) -> String {
     format!(".{:016x}{OUR_EVENTS}", training.bits())
 }
 
 impl Log {
-    /// Makes the folder and starts the files.
+    /// Creates the folder and starts the files.
     pub(super) fn create(folder: &Path, rows: usize, training: Fingerprint) -> Result<Log, Failure> {
         let files = Files::start(folder, training)
             .map_err(|error| Failure::Other(format!("--log-dir {}: {error}", folder.display())))?;
         Ok(Log { files: Some(files), folder: folder.to_owned(), training, rows, failed: None })
     }
 
-    /// One that takes the place of the log of the same training, once that goes on.
+    /// A log that replaces the existing one of the same training run as soon as the run resumes; an
+    /// error if there is the log of another run.
     pub(super) fn again(folder: &Path, rows: usize, training: Fingerprint) -> Result<Log, Failure> {
         let log = Log { folder: folder.to_owned(), training, files: None, rows, failed: None };
         let (known, own) = (events_of(folder, OUR_EVENTS), events_of(folder, &ending(training)));
         if known.len() != own.len() || (own.is_empty() && folder.join(LINES).exists()) {
-            let text = format!("--log-dir {}: it holds the log of another training", folder.display());
+            let text = format!("--log-dir {}: it holds the log of another training run", folder.display());
             return Err(Failure::Usage(text));
         }
         Ok(log)
     }
 
-    /// Why the files end before training did.
+    /// Why writing stopped before training did, if it did.
     pub(super) fn failed(&self) -> Option<&io::Error> {
         self.failed.as_ref()
     }
@@ -136,7 +138,7 @@ impl Log {
 }
 
 impl Files {
-    /// In the place of those that were there, which are of this training.
+    /// Starts the files, replacing those of the same training run.
     fn start(folder: &Path, training: Fingerprint) -> io::Result<Files> {
         std::fs::create_dir_all(folder)?;
         for path in events_of(folder, &ending(training)) {
@@ -166,7 +168,7 @@ impl Callback for Log {
     }
 }
 
-/// A file that was not there.
+/// Creates a file; an error if it exists.
 fn new_file(path: PathBuf) -> io::Result<File> {
     File::create_new(path)
 }

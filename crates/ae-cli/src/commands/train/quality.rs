@@ -1,4 +1,4 @@
-//! How good a model is, beside the mean and principal components, and what that says about the training.
+//! How good a trained model is, compared with the mean and PCA, and warnings about its training.
 
 use ae_data::{BatchSource, Subset};
 use ae_eval::{Pca, Reconstruction, mean_variance};
@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Multiply-adds up to which principal components are worked out beside the model: some seconds.
+/// Most multiply-adds to spend on PCA for comparison: a few seconds.
 const PCA_WORK: f64 = 4e11;
-/// Whether principal components of so many rows are worked out in some seconds.
+/// Whether PCA of this many rows takes at most a few seconds.
 pub(crate) fn pca_is_quick(rows: usize, features: usize) -> bool {
     let (rows, width) = (rows as f64, features as f64);
     rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3) <= PCA_WORK
 }
 
-/// Whether rows in memory lack no value.
+/// Whether the rows are in memory and have no missing values.
 pub(crate) fn is_complete(rows: &dyn BatchSource) -> bool {
     rows.as_slice().is_some_and(|values| !values.iter().any(|x| x.is_nan()))
 }
 
-/// Errors of one part of the rows, in scaled units.
+/// Errors on the training or the validation rows, in scaled units.
 struct Part {
     mse: f64,
     /// MSE of predicting the mean of these rows.
     variance: f64,
-    /// MSE of principal components fitted to the training rows.
+    /// MSE of PCA fitted to the training rows.
     pca: Option<f64>,
-    /// MSE of rows that have targets, left as they are.
+    /// MSE between the inputs themselves and their targets, if there are targets.
     given: Option<f64>,
 }
 
@@ -56,21 +56,21 @@ impl Part {
     }
 }
 
-/// The share of the variance that a variational model leaves when its encodings are hardly more than the prior.
+/// Unexplained fraction of the variance from which on a variational model counts as collapsed.
 const COLLAPSED: f64 = 0.9;
-/// A share of features that are never active which is worth a word.
+/// Fraction of dead latent features from which on there is a warning.
 const MANY_DEAD: f64 = 0.1;
 
-/// How good a model is on the rows that it has learnt from and on those held out.
+/// How good a model is on its training and validation rows.
 pub(super) struct Quality {
     train: Part,
     validation: Option<Part>,
-    /// Of the training rows, for sparse models.
+    /// On the training rows, for sparse models.
     sparsity: Option<Sparsity>,
 }
 
 impl Quality {
-    /// On the rows of a training. Principal components need them `complete`.
+    /// Measures a model on the rows that it was trained with; PCA only if they are `complete`.
     pub(super) fn of(
         model: &Autoencoder,
         data: &dyn BatchSource,
@@ -81,7 +81,7 @@ impl Quality {
         let (train, validation) = ae_data::division(data, config.validation(), config.seed())?;
         let train = Subset::new(data, train)?;
         let components = config.encoding_dim().min(train.rows()).min(features);
-        // As many components as features rebuild every row: nothing to compare with.
+        // As many components as features reconstruct every row exactly: nothing to compare with.
         let compares = complete && components < features && pca_is_quick(train.rows(), features);
         let pca = if compares {
             let expected = train.targets().unwrap_or(&train);
@@ -96,7 +96,7 @@ impl Quality {
         Ok(Quality { train: measure(&train)?, validation, sparsity })
     }
 
-    /// What may be wrong, and what may help.
+    /// Warnings about what may be wrong, with what may help.
     pub(super) fn warnings(&self, config: &Config, history: &History) -> Vec<String> {
         let mut warnings = Vec::new();
         let part = self.validation.as_ref().unwrap_or(&self.train);
@@ -104,7 +104,7 @@ impl Quality {
             warnings.push("the rows are all the same: there is nothing to learn".to_owned());
         } else if matches!(config.latent(), Latent::Gaussian(_)) && part.mse >= COLLAPSED * part.variance {
             warnings.push(
-                "encodings say next to nothing about the rows: --kl-warm-up, --free-bits, a smaller --beta or more --epochs may help"
+                "the encodings carry almost no information (posterior collapse): --kl-warm-up, --free-bits, a smaller --beta or more --epochs may help"
                     .to_owned(),
             );
         } else if part.mse >= part.variance {
@@ -114,8 +114,8 @@ impl Quality {
             );
         } else if part.given.is_some_and(|given| part.mse >= given) {
             warnings.push(format!(
-                "the rows are nearer to their targets as they are: after {} epochs the model may need more, or a larger \
-                 --encoding-dim",
+                "the inputs are closer to the targets than the outputs are: after {} epochs, the model may need more, or a \
+                 larger --encoding-dim",
                 history.epochs.len()
             ));
         } else if part.pca.is_some_and(|pca| part.mse > pca) {
@@ -124,23 +124,23 @@ impl Quality {
                 _ => "--optimizer adam",
             };
             warnings.push(format!(
-                "PCA of the same size is better: after {} epochs the model may need more, or {otherwise}",
+                "PCA of the same size is better: after {} epochs, the model may need more, or {otherwise}",
                 history.epochs.len()
             ));
         }
         if let Some(Sparsity { dead, .. }) = self.sparsity.filter(|sparsity| sparsity.dead > MANY_DEAD) {
             warnings.push(format!(
-                "{:.1} % of the features are never active: --revive ROWS, more --epochs, a larger --top-k or a smaller --encoding-dim would help",
+                "{:.1} % of the features are never active: --revive ROWS, more --epochs, a larger --top-k or a smaller --encoding-dim may help",
                 100.0 * dead
             ));
         }
         if self.validation.as_ref().is_some_and(|part| part.mse > 2.0 * self.train.mse) {
-            warnings.push("the validation error is over twice the training error: more rows or a smaller model would help".to_owned());
+            warnings.push("the validation error is over twice the training error: more rows or a smaller model may help".to_owned());
         }
         warnings
     }
 
-    /// As a table, with an encoding of `size` values.
+    /// Prints the errors as a table, for an encoding of `size` values.
     pub(super) fn print(&self, out: &mut Output, size: usize) -> Result<(), Failure> {
         out.line("")?;
         out.line(format!(
@@ -169,14 +169,11 @@ impl Quality {
         let given = given.iter().filter_map(|(name, part)| Some(format!("{:.6} ({name})", (*part)?.given?)));
         let given: Vec<String> = given.collect();
         if !given.is_empty() {
-            out.line(format!(
-                "as they were  MSE of the rows themselves to their targets {}",
-                given.join(", ")
-            ))?;
+            out.line(format!("the inputs    MSE to their targets {}", given.join(", ")))?;
         }
         if let Some(Sparsity { active, dead, variance_explained, .. }) = self.sparsity {
             out.line(format!(
-                "sparsity      {active:.1} of {size} values active, {:.1} % never, {:.1} % of variance explained",
+                "sparsity      {active:.1} of {size} features active, {:.1} % never active, {:.1} % of variance explained",
                 100.0 * dead,
                 100.0 * variance_explained,
             ))?;
@@ -184,7 +181,7 @@ impl Quality {
         out.line("")
     }
 
-    /// For programs: the fields of the summary that tell it.
+    /// The same as fields of the JSON summary.
     pub(super) fn fields(&self) -> Value {
         let validation = self.validation.as_ref();
         json!({

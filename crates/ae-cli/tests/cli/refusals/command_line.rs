@@ -1,4 +1,4 @@
-//! Of the command line: what is refused before anything is read.
+//! Bad command lines, most of them refused before any file is read.
 
 use super::{Case, case};
 
@@ -24,7 +24,12 @@ pub(super) const CASES: &[Case] = &[
         2,
         "--momentum: 1 is out of range",
     ),
-    case("one beta", "train digits --optimizer adam --betas 0.9", 2, "'0.9' is not two numbers divided by a"),
+    case(
+        "one beta",
+        "train digits --optimizer adam --betas 0.9",
+        2,
+        "'0.9' is not two numbers separated by a",
+    ),
     case("betas of one", "train digits --optimizer adam --betas 0.9,1", 2, "--betas: 1 is out of range"),
     case(
         "a decay for adam",
@@ -64,10 +69,10 @@ pub(super) const CASES: &[Case] = &[
     case("too much noise", "train digits --noise masking:1.5", 2, "above 0 and at most 1"),
     case("a model on standard output", "train digits -o -", 2, "-o -: a model needs a file"),
     case(
-        "a model with the ending of a table",
+        "a model with a table's extension",
         "train digits -o model.csv",
         2,
-        "this is the ending of a table",
+        "this is the extension of a table",
     ),
     case(
         "an unknown loss",
@@ -79,7 +84,7 @@ pub(super) const CASES: &[Case] = &[
         "bce of unscaled rows",
         "train digits --loss bce --scale none",
         1,
-        "is not between 0 and 1, as the loss needs it",
+        "is not between 0 and 1, as the loss requires",
     ),
     case(
         "bce of standardised rows",
@@ -136,12 +141,12 @@ pub(super) const CASES: &[Case] = &[
     case("a norm of 0", "train digits --clip-norm 0", 2, "--clip-norm: 0 is out of range"),
     case("a mean that never moves", "train digits --ema 1", 2, "--ema: 1 is out of range"),
     case("settings that are not there", "train digits --config no.toml", 2, "no.toml: No such file"),
-    case("settings that are no TOML", "train digits --config rows.csv", 2, "rows.csv: line 1: "),
+    case("settings that are not TOML", "train digits --config rows.csv", 2, "rows.csv: line 1: "),
     case(
         "a misspelt setting",
         "train digits --config wrong.toml",
         2,
-        "unknown key 'epoch'; is 'epochs' meant?",
+        "unknown key 'epoch'; did you mean 'epochs'?",
     ),
     case(
         "a text for a number",
@@ -156,8 +161,13 @@ pub(super) const CASES: &[Case] = &[
     case("a traversal to nowhere", "traverse M --extent 0", 2, "--extent: it must be above 0 and finite"),
     case("no rows made up", "generate M --rows 0", 2, "0 is not in 1..=10000000"),
     case("a size without a picture", "generate M --image 2x2", 2, "--image is for -o FILE.png"),
-    case("a size that is none", "interpolate M rows.csv --image 2by2 -o a.png", 2, "not a size like 28x28"),
-    case("rows that are no images", "interpolate M rows.csv --image 3x3 -o a.png", 2, "no images of 3x3"),
+    case("an invalid size", "interpolate M rows.csv --image 2by2 -o a.png", 2, "not a size like 28x28"),
+    case(
+        "rows that are no images",
+        "interpolate M rows.csv --image 3x3 -o a.png",
+        2,
+        "cannot be images of 3x3",
+    ),
     case("a row beyond the table", "interpolate M rows.csv --between 1,99", 2, "no row 99"),
     case("row 0", "interpolate M rows.csv --between 0,1", 2, "counted from 1"),
     case("a way of one step", "interpolate M rows.csv --steps 1", 2, "steps is 1"),
@@ -179,7 +189,7 @@ pub(super) const CASES: &[Case] = &[
         "no threshold",
         "detect M rows.csv",
         2,
-        "--threshold or --contamination is needed where there are no",
+        "without --reference rows, --threshold or --contamination is needed",
     ),
     case(
         "a percentile of nothing",
@@ -194,7 +204,7 @@ pub(super) const CASES: &[Case] = &[
         "'--threshold <VALUE>' cannot be used with",
     ),
     case(
-        "a share of two",
+        "a contamination of two",
         "detect M rows.csv --contamination 2",
         2,
         "--contamination: it must be above 0 and at",
@@ -205,7 +215,7 @@ pub(super) const CASES: &[Case] = &[
         2,
         "--percentile: it must be from 0 to 100",
     ),
-    case("a threshold of NaN", "detect M rows.csv --threshold nan", 2, "--threshold: NaN is no threshold"),
+    case("a threshold of NaN", "detect M rows.csv --threshold nan", 2, "--threshold: NaN is not a threshold"),
     case(
         "a score without its reference",
         "detect M rows.csv --score mahalanobis --threshold 1",
@@ -228,7 +238,7 @@ pub(super) const CASES: &[Case] = &[
     case("a range without images", "evaluate M rows.csv --range 1", 2, "--range is for images"),
     case("a range of 0", "evaluate M rows.csv --image 2x2 --range 0", 2, "--range: it must be above 0"),
     case("images of another size", "evaluate M rows.csv --image 3x3", 2, "rows.csv has no images of 3x3x1"),
-    case("an image that is none", "evaluate M rows.csv --image 3", 2, "'3' is not the size of an image"),
+    case("an invalid image size", "evaluate M rows.csv --image 3", 2, "'3' is not an image size"),
     case("no reference there", "evaluate M rows.csv --reference no.csv", 1, "no.csv: No such file"),
     case(
         "a reference of other columns",
@@ -254,19 +264,19 @@ pub(super) const CASES: &[Case] = &[
         2,
         "--validation: it must be",
     ),
-    case("a sweep of one row", "sweep ab.csv --sizes 1", 1, "ab.csv: of 1 rows none can be held out"),
+    case("a sweep of one row", "sweep ab.csv --sizes 1", 1, "ab.csv: too few rows (1) to hold some out"),
     case(
         "results in another format",
         "sweep rows.csv --sizes 2 -o a.npy",
         2,
-        "-o a.npy: the results are CSV",
+        "-o a.npy: results are written as .csv",
     ),
     case("a restart of nothing", "sweep rows.csv --sizes 2 --restart", 2, "were not provided: --output"),
     case(
-        "results that are none",
+        "invalid results",
         "sweep rows.csv --sizes 2 -o ab.csv",
         1,
-        "ab.csv: line 1: these are no results of a sweep; --restart replaces the file",
+        "ab.csv: line 1: not the results of a sweep; --restart replaces the file",
     ),
     case(
         "a sweep that diverges",
@@ -323,8 +333,13 @@ pub(super) const CASES: &[Case] = &[
         "labels.txt: 3 labels for 30 rows",
     ),
     case("a label left out", "compare M rows.csv --label gap.txt", 1, "gap.txt: line 2 is empty"),
-    case("labels that are halves", "compare M rows.csv --label halves.npy", 1, "row 2: 0.5 is no label"),
-    case("labels in two columns", "compare M rows.csv --label pairs.npy", 1, "2 columns, but labels are one"),
+    case("labels that are halves", "compare M rows.csv --label halves.npy", 1, "row 2: 0.5 is not a label"),
+    case(
+        "labels in two columns",
+        "compare M rows.csv --label pairs.npy",
+        1,
+        "2 columns, but labels must be a single one",
+    ),
     case(
         "a map without columns",
         "compare M ab.csv",
@@ -351,8 +366,8 @@ pub(super) const CASES: &[Case] = &[
         "-o no/m.safetensors: there is no folder no",
     ),
     case("a folder as output", "train digits -o folder", 2, "-o folder: this is a folder"),
-    case("an unknown ending", "encode M rows.csv -o codes.xlsx", 2, "-o codes.xlsx: unknown kind of file"),
+    case("an unknown extension", "encode M rows.csv -o codes.xlsx", 2, "-o codes.xlsx: unknown file format"),
     case("a format that is only read", "encode M rows.csv -o codes.idx", 2, "this format can only be read"),
-    case("curves without number", "train curves:many", 2, "'curves:many' is no built-in set"),
+    case("curves without number", "train curves:many", 2, "'curves:many' is not a built-in dataset"),
     Case { isa: Some("sse9"), ..case("an unknown instruction set", "train digits", 2, "AE_ISA") },
 ];

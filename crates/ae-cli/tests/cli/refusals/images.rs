@@ -1,4 +1,4 @@
-//! Of folders of images.
+//! Bad folders of images.
 
 use super::super::images::draw;
 use super::{Case, Path, ae, case, write};
@@ -8,13 +8,13 @@ pub(super) const CASES: &[Case] = &[
         "images of several sizes",
         "train sizes",
         1,
-        "sizes/b.png: the image has 4x3 pixels, but sizes/a.png has 3x4 (height and width); --image 3x4 scales them all",
+        "sizes/b.png: the image has 4x3 pixels, but sizes/a.png has 3x4 (height and width); --image 3x4 resizes them all",
     ),
     case(
         "several sizes for a model without",
         "score M sizes",
         1,
-        "for a model that was trained with --image they are scaled",
+        "a model that was trained with --image resizes all images",
     ),
     case(
         "a folder of texts",
@@ -29,20 +29,20 @@ pub(super) const CASES: &[Case] = &[
         1,
         "broken/a.png: not a valid image file: the file is empty",
     ),
-    case(
-        "a text as image",
-        "train lies",
-        1,
-        "lies/a.jpg: not a valid image file: it starts as neither PNG nor",
-    ),
+    case("a text as image", "train lies", 1, "lies/a.jpg: not a valid image file: it is neither a PNG nor"),
     case("an image cut short", "train cut --image 3x4", 1, "cut/a.png: not a valid PNG file"),
     case("a link to nothing", "train dangling", 1, "dangling/a.png: No such file"),
-    case("images of two channels", "train photos --image 3x4x2", 2, "3x4x2 is no size of an image"),
-    case("images of no lines", "train photos --image 0x4", 2, "'0x4' is not the size of an image"),
+    case("images of two channels", "train photos --image 3x4x2", 2, "3x4x2 is not a valid image size"),
+    case("images of no lines", "train photos --image 0x4", 2, "'0x4' is not an image size"),
     case("a size of a table", "train rows.csv --image 3x3", 2, "--image: 3x3x1 (9 values) is out of range"),
     case("columns of images", "train photos --drop grey_0_0", 2, "are for tables, not for folders of images"),
     case("ranks of images", "train photos --scale quantile", 2, "are for tables, not for folders of images"),
-    case("a label nobody has", "train photos --label kind", 1, "photos: no column 'kind'; there are 'label'"),
+    case(
+        "an unknown label column",
+        "train photos --label kind",
+        1,
+        "photos: no column 'kind'; there are 'label'",
+    ),
     case(
         "labels without folders",
         "score P sizes --label label",
@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
         "sizes: no labels: they are the names of",
     ),
     case(
-        "a class nobody has",
+        "an unknown class",
         "detect P photos --contamination 0.5 --label label --anomaly cow",
         1,
         "photos: no row has the label 'cow' that --anomaly names; labels: cat, dog",
@@ -59,25 +59,20 @@ pub(super) const CASES: &[Case] = &[
         "targets of other names",
         "train photos --target others",
         1,
-        "the target of cat/1.png in photos would be cat/2.png in --target others",
+        "cat/1.png in photos would be paired with cat/2.png in --target others",
     ),
     case(
         "images of rows",
         "reconstruct M rows.csv -o folder",
         2,
-        "-o folder: this is a folder, for images, but the model was not told their size",
+        "-o folder: this is a folder, for images, but the model does not know their size",
     ),
-    case(
-        "images among those read",
-        "reconstruct P photos -o photos",
-        2,
-        "the images that are read are there",
-    ),
-    case("images below those read", "reconstruct P photos -o photos/new/", 2, "the images that are read are"),
+    case("images among those read", "reconstruct P photos -o photos", 2, "the input images are there"),
+    case("images below those read", "reconstruct P photos -o photos/new/", 2, "the input images are there"),
     case("images in no folder", "reconstruct P photos -o no/out/", 2, "-o no/out/: there is no folder no"),
-    case("images in a file", "reconstruct P photos -o rows.csv/", 2, "-o rows.csv/: this is no folder"),
-    case("codes as images", "encode P photos -o folder", 2, "-o folder: unknown kind of file"),
-    case("scores as images", "score P photos -o out/", 2, "-o out/: unknown kind of file"),
+    case("images in a file", "reconstruct P photos -o rows.csv/", 2, "-o rows.csv/: this is not a folder"),
+    case("codes as images", "encode P photos -o folder", 2, "-o folder: unknown file format"),
+    case("scores as images", "score P photos -o out/", 2, "-o out/: unknown file format"),
 ];
 
 pub(super) fn write_files(folder: &Path) {

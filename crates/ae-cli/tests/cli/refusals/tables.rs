@@ -1,32 +1,27 @@
-//! Of tables with columns of all kinds.
+//! Bad tables with columns of all kinds.
 
 use super::{Case, Path, ae, case, write};
 
 pub(super) const CASES: &[Case] = &[
     case("a column of nothing", "train rows.csv --drop ,", 2, "',' is not a list of columns"),
     case(
-        "a column nobody has",
+        "an unknown column",
         "train kinds.csv --drop colour",
         1,
         "kinds.csv: no column 'colour'; there are 'a', 'kind'",
     ),
-    case(
-        "a column of two kinds",
-        "train kinds.csv --drop a --numeric a",
-        1,
-        "column 'a' was given two kinds",
-    ),
+    case("a column of two kinds", "train kinds.csv --drop a --numeric a", 1, "column 'a' is given two roles"),
     case(
         "a label that is a category",
         "train kinds.csv --label kind --categorical kind",
         1,
-        "'kind' was given two kinds",
+        "'kind' is given two roles",
     ),
     case(
         "nothing left to learn",
         "train kinds.csv --drop a,kind,when,same",
         1,
-        "kinds.csv: no column is left to learn from",
+        "kinds.csv: no column is left to train on",
     ),
     case(
         "texts for numbers",
@@ -54,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
         "--validation: 1 is out of range",
     ),
     case(
-        "a scaling nobody knows",
+        "an unknown scaling",
         "train rows.csv --scale rank",
         2,
         "possible values: minmax, common, standard, robust, centre, quantile",
@@ -63,20 +58,20 @@ pub(super) const CASES: &[Case] = &[
         "a table without its columns",
         "score T ab.csv",
         1,
-        "ab.csv: columns 'kind', 'when' are missing; not expected: 'b'",
+        "ab.csv: columns 'kind', 'when' are missing; unexpected: 'b'",
     ),
     case("a table of another width", "encode T two.csv", 1, "two.csv: "),
     case(
-        "no number where there were",
+        "text in a numeric column",
         "score T words.csv",
         1,
         "words.csv: row 1 (line 2), column 'a': 'one' is not a number",
     ),
     case(
-        "no date where there were",
+        "text in a date column",
         "score T days.csv",
         1,
-        "row 1, column 'when': 'monday' is no date or time like 2024-05-01",
+        "row 1, column 'when': 'monday' is not a date or time such as 2024-05-01",
     ),
     case(
         "texts as an array",
@@ -98,7 +93,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case("everything hidden", "evaluate T kinds.csv --hide 1", 2, "--hide: it must be above 0 and below 1"),
     case(
-        "a share of NaN hidden",
+        "a fraction of NaN hidden",
         "evaluate T kinds.csv --hide nan",
         2,
         "--hide: it must be above 0 and below 1",

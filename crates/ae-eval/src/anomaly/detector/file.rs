@@ -1,4 +1,4 @@
-//! Detector files: the file of the model, with what the detector knows beside it.
+//! The format of detector files: a model file with additional tensors.
 //!
 //! | tensor | type | shape |
 //! |---|---|---|
@@ -7,10 +7,11 @@
 //! | `detector.training_scores` | F64 | `[rows]` |
 //! | `detector.calibration` | F64 | `[scores]` |
 //! | `detector.threshold` | F64 | `[1]` |
-//! | `detector.model.{i}`, from 1 on, of each further model that denoises | U8 | its file, `[bytes]` |
+//! | `detector.model.{i}`, from 1, one for each further denoising model | U8 | its file, `[bytes]` |
 //!
-//! `ae.detector` in the header is a JSON object: `format` (1), `score` and `neighbours`. A model that is loaded from such a file does
-//! without all this. What else scores are made of is made again from the reference, to the same bits on the same kind of CPU.
+//! `ae.detector` in the header is a JSON object with `format` (1), `score` and `neighbours`. Loading a
+//! model from such a file ignores all of this. Everything else that scores need is recomputed from the
+//! reference rows, bit for bit on the same kind of CPU.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -27,7 +28,7 @@ use crate::error::EvalError;
 /// The version of what is added to a model file.
 const FORMAT: u64 = 1;
 const KEY: &str = "ae.detector";
-/// What the header of every model has.
+/// The header entry of every model.
 const MODEL_KEY: &str = "ae.config";
 
 #[derive(Serialize, Deserialize)]
@@ -38,36 +39,39 @@ struct Header {
     neighbours: usize,
 }
 
-/// Only the version, to tell a newer file from a damaged one.
+/// The version alone, to tell a newer file from a damaged one.
 #[derive(Deserialize)]
 struct Version {
     format: u64,
 }
 
 impl Detector {
-    /// Writes the detector to `path`: its model, the reference, the calibration and the threshold. The file appears whole or not at all, and is a
-    /// model file too, so that [`Autoencoder::load`] reads the model from it.
+    /// Writes the detector to `path`: its model, the reference rows, the calibration and the threshold.
+    ///
+    /// The file appears whole or not at all. It is also a model file, from which [`Autoencoder::load`]
+    /// reads the model.
     ///
     /// # Errors
-    /// [`EvalError::Model`] with [`ae_model::Error::File`] if it cannot be written; a file that was at `path` is then as it was.
+    /// [`EvalError::Model`] with [`ae_model::Error::File`] if it cannot be written; an existing file at
+    /// `path` is then left unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), EvalError> {
         let path = path.as_ref();
         let bytes = self.to_bytes().map_err(|error| at(path, error))?;
         write_atomically(path, |file| file.write_all(&bytes)).map_err(|error| at(path, kind(error.into())))
     }
 
-    /// Reads a detector that [`save`](Detector::save) wrote. It works with all cores.
+    /// Reads a detector that [`save`](Detector::save) wrote. It uses all cores.
     ///
     /// # Errors
-    /// [`EvalError::Model`] with [`ae_model::Error::File`] for a file that cannot be read, is damaged, or holds a model alone
-    /// ([`FileErrorKind::NotADetector`]).
+    /// [`EvalError::Model`] with [`ae_model::Error::File`] for a file that cannot be read, is damaged,
+    /// or holds only a model ([`FileErrorKind::NotADetector`]).
     pub fn load(path: impl AsRef<Path>) -> Result<Detector, EvalError> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| at(path, kind(error.into())))?;
         Detector::from_bytes(&bytes).map_err(|error| at(path, error))
     }
 
-    /// The bytes of the file that [`save`](Detector::save) would write.
+    /// The contents of the file that [`save`](Detector::save) would write.
     ///
     /// # Errors
     /// [`EvalError::Model`] for a model with parameters that are not finite.
@@ -77,7 +81,7 @@ impl Detector {
         let header = Header {
             format: FORMAT,
             score: self.score.name().to_owned(),
-            // As many as there can be, where fewer rows than that were there.
+            // Already limited to one less than the number of reference rows.
             neighbours: self.tools.neighbours,
         };
         let json = serde_json::to_string(&header).map_err(|error| settings(error.to_string()))?;
@@ -106,13 +110,13 @@ impl Detector {
         ordered(safetensors::serialize(views, Some(texts)).map_err(container)?)
     }
 
-    /// The detector whose file has these bytes.
+    /// Reads a detector from the contents of its file.
     ///
     /// # Errors
     /// As [`load`](Detector::load), with [`ae_model::Error::Bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Detector, EvalError> {
         let (texts, file) = opened(bytes)?;
-        // Told by the header, before anything is made of the file.
+        // The header decides, before anything is read from the file.
         let Some(json) = texts.get(KEY) else {
             let is_model = texts.contains_key(MODEL_KEY);
             return Err(kind(if is_model {
@@ -128,23 +132,23 @@ impl Detector {
         }
         let header: Header = serde_json::from_str(json).map_err(|error| settings(error.to_string()))?;
         let score = Score::ALL.into_iter().find(|score| score.name() == header.score);
-        let score = score.ok_or_else(|| settings(format!("no score is called '{}'", header.score)))?;
+        let score = score.ok_or_else(|| settings(format!("unknown score '{}'", header.score)))?;
         if header.neighbours == 0 {
-            return Err(settings("a detector of no neighbours".to_owned()));
+            return Err(settings("neighbours must be at least 1".to_owned()));
         }
         let reference = read_reference(&file, &model)?;
         let mut others = Vec::new();
         while let Ok(tensor) = file.tensor(&further(others.len())) {
             let other = Autoencoder::from_bytes(tensor.data())?;
             if other.config().input_dim() != reference.features() {
-                return Err(settings("further models of other features".to_owned()));
+                return Err(settings("a further model has other features".to_owned()));
             }
             others.push(other);
         }
         let known = 5 + others.len();
         let beside = |name: &&str| name.starts_with("detector.");
         if file.names().into_iter().filter(beside).count() != known {
-            return Err(settings("tensors of a detector that no detector has".to_owned()));
+            return Err(settings("unknown detector tensors".to_owned()));
         }
         let sources =
             Sources { score, neighbours: header.neighbours, threads: threads::count(None), model, others };
@@ -156,20 +160,21 @@ impl Detector {
         let training_scores = numbers(&file, "training_scores", reference.rows())?;
         let count = file.tensor("detector.calibration").map_or(1, |tensor| tensor.shape().iter().product());
         let calibration = Calibration::new(numbers(&file, "calibration", count)?)
-            .map_err(|error| settings(format!("its calibration: {error}")))?;
+            .map_err(|error| settings(format!("calibration: {error}")))?;
         let threshold = numbers(&file, "threshold", 1)?[0];
         Ok(Detector { score, tools, parts, reference, typical, training_scores, calibration, threshold })
     }
 }
 
-/// Texts of the header, and tensors.
+/// The entries of the header, and the tensors.
 fn opened(bytes: &[u8]) -> Result<(HashMap<String, String>, SafeTensors<'_>), EvalError> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(container)?;
     let file = SafeTensors::deserialize(bytes).map_err(container)?;
     Ok((metadata.metadata().clone().unwrap_or_default(), file))
 }
 
-/// The file with the texts of its header in the order of their keys: they come in any, and the same detector is to be the same bytes.
+/// Sorts the header of the file by key: entries come in arbitrary order, but the same detector must give
+/// the same bytes.
 fn ordered(file: Vec<u8>) -> Result<Vec<u8>, EvalError> {
     const BEFORE: usize = 8;
     let (length, rest) =
@@ -178,18 +183,18 @@ fn ordered(file: Vec<u8>) -> Result<Vec<u8>, EvalError> {
     let (header, data) = rest.split_at(length);
     let header: serde_json::Value =
         serde_json::from_slice(header).map_err(|error| settings(error.to_string()))?;
-    // Objects of `serde_json` are sorted.
+    // `serde_json` sorts the keys of objects.
     let mut header = header.to_string().into_bytes();
     header.resize(header.len().next_multiple_of(BEFORE), b' ');
     Ok([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
 }
 
-/// What the model of further models at this place is called.
+/// The tensor name of the further model at this index.
 fn further(index: usize) -> String {
     format!("detector.model.{}", index + 1)
 }
 
-/// The rows that the detector was fitted on, with the model's names.
+/// The rows that the detector was fitted on, with the model's column names.
 fn read_reference(file: &SafeTensors<'_>, model: &Autoencoder) -> Result<Dataset, EvalError> {
     let features = model.config().input_dim();
     let rows = file.tensor("detector.reference").ok().and_then(|tensor| tensor.shape().first().copied());
@@ -206,7 +211,7 @@ fn read_reference(file: &SafeTensors<'_>, model: &Autoencoder) -> Result<Dataset
     }
 }
 
-/// The values of a tensor of so many, none of them NaN.
+/// The `count` values of a tensor, none of them NaN.
 fn numbers(file: &SafeTensors<'_>, name: &str, count: usize) -> Result<Vec<f64>, EvalError> {
     let bytes = data(file, name, Dtype::F64, &[count])?;
     let values: Vec<f64> = bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect();
@@ -216,7 +221,7 @@ fn numbers(file: &SafeTensors<'_>, name: &str, count: usize) -> Result<Vec<f64>,
     }
 }
 
-/// The bytes of a tensor of this type and shape.
+/// The bytes of a tensor, whose type and shape are checked.
 fn data<'a>(
     file: &SafeTensors<'a>,
     name: &str,
@@ -248,7 +253,7 @@ fn wrong_value(name: &str, index: usize, value: f64) -> EvalError {
     kind(FileErrorKind::TensorValue { name: format!("detector.{name}"), index, value })
 }
 
-/// The error of bytes as that of the file that they are in.
+/// Adds the path of the file to an error about its bytes.
 fn at(path: &Path, error: EvalError) -> EvalError {
     match error {
         EvalError::Model(ae_model::Error::Bytes(kind)) => {

@@ -6,7 +6,7 @@ use crate::ranking::roc_auc;
 
 const FEATURES: usize = 6;
 
-/// Rows near a plane in six dimensions: two coordinates, and four mixtures of them.
+/// Rows near a plane in six dimensions: two coordinates and four linear combinations of them.
 fn normal(count: usize, seed: u64) -> Vec<f32> {
     let numbers = SplitMix64::new(seed).normal_f32s(count * (2 + FEATURES));
     let mut values = Vec::with_capacity(count * FEATURES);
@@ -18,7 +18,7 @@ fn normal(count: usize, seed: u64) -> Vec<f32> {
     values
 }
 
-/// Rows of the same kind, each with one feature, in turn, moved by `by`.
+/// Rows of the same kind, each with one feature, cycling through them, shifted by `by`.
 fn odd(count: usize, by: f32) -> Vec<f32> {
     let mut values = normal(count, 77);
     values.chunks_exact_mut(FEATURES).enumerate().for_each(|(row, values)| values[row % FEATURES] += by);
@@ -45,7 +45,7 @@ fn every_score_tells_rows_beside_the_plane() {
         assert_eq!(detector.training_scores().len(), 600);
         let own = detector.scores_of_training_rows(&table(&training)).unwrap();
         assert_eq!(own, detector.training_scores(), "{}", score.name());
-        // What is usual in training is usual for rows of the same kind.
+        // What is typical in training is typical of rows of the same kind.
         let middle = |scores: &[f64]| typical(scores);
         let ratio = middle(&scores[..60]) / middle(detector.training_scores());
         assert!((0.6..1.6).contains(&ratio), "{}: {ratio}", score.name());
@@ -65,7 +65,7 @@ fn the_feature_that_was_moved_is_blamed() {
     assert!(right >= 45, "{right} of 60");
 }
 
-/// Not the threads, nor the other rows.
+/// They depend neither on the number of threads nor on the other rows.
 #[test]
 fn scores_depend_on_the_row_alone() {
     let (training, rows) = (normal(700, 3), [normal(300, 4), odd(40, 1.0)].concat());
@@ -83,7 +83,7 @@ fn scores_depend_on_the_row_alone() {
     }
 }
 
-/// Constant features, rows that are all the same, few rows, values as far out as they go.
+/// Constant features, identical rows, few rows, values near the limits of `f32`.
 #[test]
 fn awkward_rows_have_scores() {
     let mut constant = normal(100, 5);
@@ -121,7 +121,8 @@ fn a_model_that_is_there_already() {
     assert!(matches!(refused, Err(EvalError::Setting { field: "the score", .. })));
 }
 
-/// What groups add is the mean of what their features add, weighted by their variances in training.
+/// The contribution of a group is the mean of those of its features, weighted by their variances in
+/// training.
 #[test]
 fn contributions_of_groups() {
     let training = normal(200, 1);
@@ -140,14 +141,14 @@ fn contributions_of_groups() {
         };
         assert!(within(&each[1..4]).contains(&groups[1]) && within(&each[4..]).contains(&groups[2]));
     }
-    // A number that no feature has is a group that adds nothing.
+    // A number that no feature has is a group that contributes 0.
     let gap = detector.contributions_by(&table(&odd), &[0, 3, 3, 3, 2, 2]).unwrap();
     for row in 0..12 {
         let (gap, groups) = (gap.row(row).unwrap(), groups.row(row).unwrap());
         assert_eq!(gap, [groups[0], 0.0, groups[2], groups[1]]);
     }
     let said = detector.contributions_by(&table(&odd), &[0, 1]).unwrap_err().to_string();
-    assert_eq!(said, "2 groups of features, but 6 are needed");
+    assert_eq!(said, "expected 6 groups of features, got 2");
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn refusals() {
         (Settings { reference_rows: 1, ..Settings::default() }, "reference_rows must be at least 2"),
         (Settings { updates: 0, ..Settings::default() }, "updates must be at least 1"),
         (Settings { threads: Some(0), ..Settings::default() }, "threads must be at least 1"),
-        (Settings { noise: vec![], ..settings(Score::Denoising) }, "noise must be at least one level"),
+        (Settings { noise: vec![], ..settings(Score::Denoising) }, "noise must be one or more levels"),
     ] {
         assert_eq!(refused(&settings), says);
     }

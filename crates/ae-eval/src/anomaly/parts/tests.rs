@@ -1,4 +1,5 @@
-//! Each score against its formula, from what the models say of a few rows, with neighbours found by looking at all of them.
+//! Compares each score with its formula, given the outputs of the models for a few rows, with neighbours
+//! found by brute force.
 
 use ae_data::{Dataset, Rows};
 use ae_model::{Activation, Autoencoder, Config, Optimizer, ScalerKind};
@@ -9,7 +10,7 @@ use crate::anomaly::{Detector, Score, Settings};
 const FEATURES: usize = 4;
 const NEIGHBOURS: usize = 3;
 
-/// Rows of four related features of different sizes.
+/// Rows of four related features of different scales.
 fn table(count: usize, seed: u64, spread: f32) -> Vec<f32> {
     let numbers = SplitMix64::new(seed).normal_f32s(count * FEATURES);
     let row =
@@ -35,7 +36,7 @@ fn settings(score: Score) -> Settings {
     Settings { score, neighbours: NEIGHBOURS, updates: 30, ..Settings::default() }
 }
 
-/// The detector of a model whose scaling is not that of the neighbours.
+/// A detector with a model whose scaling differs from that of the neighbours.
 fn detector(score: Score) -> Detector {
     let config = Config::builder(FEATURES)
         .hidden_dims([])
@@ -52,7 +53,7 @@ fn detector(score: Score) -> Detector {
     Detector::with_model(&settings(score), model, &rows(&reference())).unwrap()
 }
 
-/// One vector a row.
+/// One vector per row.
 fn wide(table: &Dataset) -> Vec<Vec<f64>> {
     (0..table.rows()).map(|row| table.row(row).unwrap().iter().map(|x| f64::from(*x)).collect()).collect()
 }
@@ -64,7 +65,8 @@ fn close(found: &[f64], expected: &[f64]) {
     }
 }
 
-/// Rows less the mean of the reference, over its deviation, which is over all rows and not one less.
+/// Rows minus the mean of the reference, divided by its standard deviation with the divisor m, not m -
+/// 1.
 fn standardised(values: &[f32]) -> Vec<Vec<f64>> {
     let reference = reference();
     let column = |j: usize| reference.iter().skip(j).step_by(FEATURES).map(|x| f64::from(*x));
@@ -85,7 +87,8 @@ fn logarithmic(rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     rows.into_iter().map(|row| row.into_iter().map(one).collect()).collect()
 }
 
-/// The mean of the three least distances to rows of the reference; `own` where the rows are these, each without itself.
+/// The mean of the three smallest distances to rows of the reference; with `own`, the rows are the
+/// reference, and none is its own neighbour.
 fn nearest(rows: &[Vec<f64>], reference: &[Vec<f64>], own: bool) -> Vec<f64> {
     let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
     let of_row = |(i, row): (usize, &Vec<f64>)| {
@@ -119,7 +122,7 @@ fn the_standardised_error_is_over_that_of_training() {
     close(&detector.scores(&rows(&others())).unwrap(), &expected);
 }
 
-/// The solution of a system by elimination, without exchanging lines: for second moments.
+/// Solves a system by elimination without pivoting, which is enough for second moments.
 fn solved(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Vec<f64> {
     let n = right.len();
     for i in 0..n {
@@ -167,7 +170,7 @@ fn latent_neighbours_are_near_in_encodings() {
     close(detector.training_scores(), &nearest(&codes(&reference()), &codes(&reference()), true));
 }
 
-/// Of each level alone there is a detector with the same model.
+/// For each level alone, there is a detector with the same model.
 #[test]
 fn denoising_adds_up_all_levels() {
     let of = |noise: &[f64]| {

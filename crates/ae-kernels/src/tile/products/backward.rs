@@ -1,5 +1,5 @@
-//! `dx = (W δ) ⊙ act'`. The tiles of sums are `[16 inputs, 16 rows]`; tile `(m, q)` is that of the panel `m` of the strip and
-//! the batch panel `q` of the pair.
+//! `dx = (W δ) ⊙ act'`. The tiles of sums are `[16 inputs, 16 rows]`; tile `(m, q)` is that of panel `m`
+//! of the strip and batch panel `q` of the pair.
 
 use super::weights::{Place, Product, Step, Strip, UNIT};
 use super::{Tiles, Written, block};
@@ -10,7 +10,7 @@ use crate::simd::Halves;
 use crate::tile::split::{LINE, pair_all, pair_lines};
 use crate::tile::{Aside, DEPTH, TILE, TileUnit};
 
-/// As in [`super::forward`], what is written of a strip is written by its task alone.
+/// As in [`super::forward`], everything of a strip is written by its task alone.
 #[derive(Clone, Copy)]
 pub(super) struct Backward<'a> {
     pub(super) weights: Panels<'a, f32>,
@@ -20,7 +20,8 @@ pub(super) struct Backward<'a> {
 }
 
 impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
-    /// Each tile: the derivative; half tiles of the features for the next layer; each tile turned; half tiles of that.
+    /// Four steps each: the derivative of a tile; half tiles of the features for the next layer; the
+    /// transpose of a tile; half tiles of the transposes.
     const FINISH_STEPS: usize = 16;
 
     #[inline(always)]
@@ -78,7 +79,7 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
                 let (even, odd) = (&spare[from..][..UNIT * LINE], &spare[from + TILE..][..UNIT * LINE]);
                 if let Some(kept) = &self.forms.kept {
                     let at = step.pair * self.forms.apart + (2 * strip.index + a) * PARTS * TILE;
-                    // SAFETY: the tile is the strip's, and nothing else of it is in use.
+                    // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
                     let kept = unsafe { kept.piece(at..at + PARTS * TILE) };
                     pair_all::<S, PARTS>(s, even, odd, &mut kept[b * UNIT * LINE..]);
                 }
@@ -89,8 +90,8 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
 }
 
 impl Backward<'_> {
-    /// The derivative for the tile of a panel of inputs and a batch panel. What is beyond the inputs is zero already, the weights
-    /// there being split as zeros.
+    /// Applies the derivative to the tile of a panel of inputs and a batch panel. What is beyond the
+    /// inputs is zero already, because the weights there are split as zeros.
     #[inline(always)]
     fn derivative<S: Halves>(&self, s: S, panel: usize, q: usize, sum: &mut [f32]) {
         let (below, slope) = self.below;
@@ -100,12 +101,12 @@ impl Backward<'_> {
         times_slope(s, slope, y, sum);
         if let Some(dx) = &self.dx {
             let at = q * below.rows() * LINE + panel * TILE;
-            // SAFETY: the lines are those of a panel of the strip, and nothing else of them is in use.
+            // SAFETY: the lines belong to a panel of this strip, and no other piece of them is in use.
             unsafe { dx.piece(at..at + sum.len()) }.copy_from_slice(sum);
         }
     }
 
-    /// Half of the tile of features of a batch panel that this strip makes.
+    /// Writes half of the tile of features that this strip makes for a batch panel.
     #[inline(always)]
     fn next_features<S: Halves, const PARTS: usize>(
         &self,
@@ -118,7 +119,7 @@ impl Backward<'_> {
         let Some(next) = &self.forms.next else { return };
         let depth = (self.weights.rows() - 1).div_ceil(DEPTH);
         let at = (q * depth + strip.index) * PARTS * TILE;
-        // SAFETY: the tile is the strip's, and nothing else of it is in use.
+        // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
         let next = unsafe { next.piece(at..at + PARTS * TILE) };
         let next = &mut next[half * UNIT * LINE..];
         let from = q % 2 * TILE + half * UNIT * LINE;

@@ -1,5 +1,5 @@
-//! `y = act(Wᵀ x + b)`. The tiles of sums are `[16 rows, 16 outputs]`; tile `(q, n)` is that of the batch panel `q` of the pair
-//! and the panel `n` of the strip.
+//! `y = act(Wᵀ x + b)`. The tiles of sums are `[16 rows, 16 outputs]`; tile `(q, n)` is that of batch
+//! panel `q` of the pair and panel `n` of the strip.
 
 use std::ops::Range;
 
@@ -12,7 +12,8 @@ use crate::simd::Halves;
 use crate::tile::split::{LINE, pair_all, pair_lines, turn};
 use crate::tile::{Aside, DEPTH, TILE, TileUnit};
 
-/// What is written of a strip is written by its task alone, as everywhere here: a tile by one step after the other.
+/// Everything of a strip is written by its task alone, as everywhere here: a tile by one step after
+/// another.
 #[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     pub(super) weights: Panels<'a, f32>,
@@ -23,7 +24,8 @@ pub(super) struct Forward<'a> {
 }
 
 impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
-    /// Each tile: bias, activation, `y`; half tiles of the rows for the next layer; half tiles of its inputs.
+    /// Four steps each: bias, activation and `y` of a tile; half tiles of the rows for the next layer;
+    /// half tiles of the inputs for its weight gradient.
     const FINISH_STEPS: usize = 12;
 
     #[inline(always)]
@@ -78,7 +80,8 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
 }
 
 impl Forward<'_> {
-    /// Bias, activation and `y` for the tile of a batch panel and a panel of outputs.
+    /// Adds the bias, applies the activation and writes `y` for the tile of a batch panel and a panel of
+    /// outputs.
     #[inline(always)]
     fn one_tile<S: Halves>(&self, s: S, q: usize, panel: usize, sum: &mut [f32]) {
         let inputs = self.weights.rows() - 1;
@@ -94,7 +97,7 @@ impl Forward<'_> {
         if let Some(slopes) = &self.slopes {
             let mut slope = [0.0; TILE];
             activate_with_slopes(s, self.activation, sum, &mut slope);
-            // SAFETY: the panel is one of the strip's, and nothing else of it is in use.
+            // SAFETY: the panel belongs to this strip, and no other piece of it is in use.
             put_turned(s, &slope, unsafe { slopes.piece(lines.clone()) });
         } else {
             activate(s, self.activation, sum);
@@ -103,7 +106,7 @@ impl Forward<'_> {
         put_turned(s, sum, unsafe { self.y.piece(lines) });
     }
 
-    /// Where the lines of a panel of outputs are in a batch panel.
+    /// Where the lines of a panel of outputs are in batch panel `q`.
     #[inline(always)]
     fn lines(&self, q: usize, panel: usize) -> Range<usize> {
         let outputs = self.weights.cols();
@@ -111,7 +114,8 @@ impl Forward<'_> {
         start * LINE..(start + LINE.min(outputs - panel * LINE)) * LINE
     }
 
-    /// Half of the tile of rows of a batch panel that this strip makes, from its two tiles of sums.
+    /// Writes half of the tile of rows that this strip makes for a batch panel, from its two tiles of
+    /// sums.
     #[inline(always)]
     fn next_rows<S: Halves, const PARTS: usize>(
         &self,
@@ -124,7 +128,7 @@ impl Forward<'_> {
         let Some(next) = &self.forms.next else { return };
         let tile = PARTS * TILE;
         let at = (q * self.weights.cols().div_ceil(DEPTH) + strip.index) * tile;
-        // SAFETY: the tile is the strip's, and nothing else of it is in use.
+        // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
         let next = unsafe { next.piece(at..at + tile) };
         let from = half * UNIT * LINE;
         let next = &mut next[from..];
@@ -137,13 +141,13 @@ impl Forward<'_> {
         }
     }
 
-    /// Half of the tile of inputs of a panel of outputs, from `y` of both batch panels.
+    /// Writes half of the tile of inputs of a panel of outputs, from `y` of both batch panels.
     #[inline(always)]
     fn next_inputs<S: Halves, const PARTS: usize>(&self, s: S, pair: usize, panel: usize, half: usize) {
         let Some(kept) = &self.forms.kept else { return };
         let at = pair * self.forms.apart + panel * PARTS * TILE;
-        // SAFETY: the tile is the strip's, and nothing else of it is in use; the lines of `y` are the strip's too, which nobody writes to
-        // while this step reads them.
+        // SAFETY: the tile belongs to this strip, and no other piece of it is in use; the lines of `y`
+        // are the strip's too, and nobody writes to them while this step reads them.
         let (kept, y) = unsafe {
             (kept.piece(at..at + PARTS * TILE), [0, 1].map(|q| self.y.part(self.lines(2 * pair + q, panel))))
         };
@@ -153,7 +157,7 @@ impl Forward<'_> {
     }
 }
 
-/// Writes a tile `[16 rows, 16 outputs]` to lines of outputs, as many as there are.
+/// Writes a tile `[16 rows, 16 outputs]`, transposed, to lines of outputs, as many as there are.
 #[inline(always)]
 fn put_turned<S: Halves>(s: S, tile: &[f32], lines: &mut [f32]) {
     if lines.len() == TILE {

@@ -1,5 +1,5 @@
-//! The gradient of the weights and what becomes of it. The tiles of sums are `[16 inputs, 16 outputs]`, the panels of the weights
-//! themselves.
+//! The weight gradient and its update. The tiles of sums are `[16 inputs, 16 outputs]`, like the panels
+//! of the weights.
 
 use super::{PairedTiles, Tiles, block};
 use crate::gemm::WeightRange;
@@ -31,7 +31,8 @@ impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
         let (lines, first_input) = (range.rows.len(), range.rows.start);
         let count = range.rows.end.min(inputs).saturating_sub(first_input);
         let tile = PARTS * TILE;
-        // The sums of a block, and of the one before, whose update goes on while the tile unit is busy with this one.
+        // The sums of the current block, and of the previous one, whose update goes on while the tile
+        // unit is busy with the current one.
         let mut room = [Line::default(); 8 * TILE / LINE];
         let (mut sums, before) = bytemuck::cast_slice_mut(&mut room).split_at_mut(4 * TILE);
         let target = Target { rule, weights, state };
@@ -47,7 +48,7 @@ impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
                     let width = 2.min(panels - panel);
                     let delta_at = tiles(delta, range.panels.start + panel);
                     if x.pairs == 0 {
-                        // Without rows the sum is zero, and still handed on.
+                        // Without rows the sum is zero, and is still passed on.
                         sums.fill(0.0);
                     } else {
                         let a = Tiles { data: &x.data[x_at..], apart: tile, step: x.apart };
@@ -88,7 +89,7 @@ impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
     }
 }
 
-/// The sum of the deltas over the rows of the batch, for the 16 features whose first tile is at `at`.
+/// Sums the deltas over the rows of the batch, for the 16 features whose first tile is at `at`.
 #[inline(always)]
 fn column_sums<S: Halves, const PARTS: usize>(s: S, delta: PairedTiles<'_>, at: usize) -> [f32; LINE] {
     let mut sums = [0.0; LINE];
@@ -99,7 +100,7 @@ fn column_sums<S: Halves, const PARTS: usize>(s: S, delta: PairedTiles<'_>, at: 
             for j in 0..LINE {
                 let mut low = s.splat(0.0);
                 let mut high = low;
-                // From the smallest part on, so that the value is exact.
+                // Smallest part first, so that the value is exact.
                 for part in (0..PARTS).rev() {
                     let words = s.load(&tiles[part * TILE + j * LINE + lane..]);
                     low = s.add(low, s.low(words));
@@ -117,12 +118,12 @@ fn column_sums<S: Halves, const PARTS: usize>(s: S, delta: PairedTiles<'_>, at: 
 struct Updates<'a, S> {
     s: S,
     target: Target<'a, f32>,
-    /// Where the parameters of each tile start, and how many lines they are.
+    /// Where the parameters of each tile start, and how many lines they have.
     tiles: [(usize, usize); 4],
     sums: &'a mut [f32],
-    /// The next line, of all four tiles.
+    /// The next line, counted over all four tiles.
     next: usize,
-    /// Lines at a time.
+    /// Lines per step.
     pace: usize,
 }
 
@@ -148,7 +149,8 @@ impl<S: Halves> Aside for Updates<'_, S> {
     }
 }
 
-/// The lines before `end` in one function: [`Target::update`] is long, and asked for in several places.
+/// Updates the lines before `end` in one function, because [`Target::update`] is long and called from
+/// several places.
 struct Lines<'a, 'b, S> {
     updates: &'a mut Updates<'b, S>,
     end: usize,

@@ -1,5 +1,5 @@
-//! The loops around the products of the weights with a batch. The weights are split a strip of two panels at a time, and that
-//! and the epilogue of the strip before are done while the tile unit is busy.
+//! The loops around the products of the weights with a batch. The weights are split one strip of two
+//! panels at a time; this, and the epilogue of the previous strip, is done while the tile unit is busy.
 
 use std::ops::Range;
 
@@ -8,28 +8,30 @@ use crate::simd::{Halves, HalvesKernel};
 use crate::tile::split::LINE;
 use crate::tile::{Aside, DEPTH, Parts, TILE, TileKernel, TileUnit};
 
-/// Products of tiles before the strip of weights that is split makes room for the next: with three parts 48 KiB, and as
-/// much for the next strip, which stay in L2 for all rows of a block.
+/// Contraction steps, one product of tiles each, for which the weights of a strip are split at a time:
+/// with three parts 48 KiB, and as much again for the next ones, which stay in L2 for all rows of a
+/// block.
 const STRIP: usize = 8;
 /// Lines of weights that are split together: half a tile.
 pub(super) const UNIT: usize = 8;
 
-/// Elements of memory that [`super::forward`] and [`super::backward_input`] need for so many batch panels.
+/// Elements of scratch memory that [`super::forward`] and [`super::backward_input`] need per thread for
+/// this many batch panels.
 pub fn scratch_len(parts: Parts, batch_panels: usize) -> usize {
     4 * STRIP * parts.count() * TILE + (2 * batch_panels.div_ceil(2) + 1) * 4 * TILE
 }
 
 /// What differs between the two products.
 pub(super) trait Product<const PARTS: usize> {
-    /// Steps of [`Product::finish`] for a pair of batch panels.
+    /// Number of steps of [`Product::finish`] for a pair of batch panels.
     const FINISH_STEPS: usize;
-    /// Features that are contracted.
+    /// Number of features that are contracted.
     fn contracted(&self) -> usize;
-    /// Features of the result: the first or second panel of a strip is the tile that the feature is in.
+    /// Number of features of the result. Each is in the tile of the first or second panel of a strip.
     fn features(&self) -> usize;
-    /// Splits half a tile of weights to `dst`.
+    /// Splits half a tile of weights into `dst`.
     fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]);
-    /// The inner loop, the operands in the order of this product.
+    /// The inner loop, with the operands in the order of this product.
     #[allow(clippy::too_many_arguments, reason = "the inner loop's, and the width")]
     fn block<U: TileUnit, A: Aside>(
         unit: U,
@@ -41,13 +43,14 @@ pub(super) trait Product<const PARTS: usize> {
         fresh: bool,
         aside: &mut A,
     );
-    /// A step of what follows when the sums of a strip are there: `sums` are four tiles for a pair of batch panels, of which a
-    /// strip of width one leaves two as they were; `spare` is four tiles of memory for the steps of a pair.
+    /// Does a step of the epilogue of a strip whose sums are finished. `sums` is four tiles for a pair
+    /// of batch panels, of which a strip of width one leaves two as they were; `spare` is four tiles of
+    /// memory for the steps of a pair.
     fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]);
 }
 
-/// Half a tile of weights: that at `half` of tile `t` of the contraction, in the first or second panel of the strip as `index`
-/// says.
+/// Half a tile of weights: half `half` of tile `t` of the contraction, in the first or second panel of
+/// the strip according to `index`.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) strip: usize,
@@ -85,8 +88,9 @@ impl Item {
     }
 }
 
-/// The work for the vector units while the tile unit, which takes sixteen cycles an instruction and none of them, is busy
-/// with an item: the epilogue of the strip before, and the weights of the next item.
+/// The work for the vector units while the tile unit is busy with an item: the epilogue of the previous
+/// strip, and the weights of the next item. A tile instruction takes sixteen cycles and none of the
+/// vector units.
 struct Work<'a, S, P, const PARTS: usize> {
     s: S,
     product: &'a P,
@@ -101,7 +105,7 @@ struct Work<'a, S, P, const PARTS: usize> {
     pace: usize,
 }
 
-/// The strip whose sums are all there, if any, and its memory.
+/// The strip whose sums are finished, if any, and its memory.
 struct Epilogue<'a> {
     strip: Option<Strip>,
     sums: &'a mut [f32],
@@ -109,7 +113,7 @@ struct Epilogue<'a> {
 }
 
 impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS> {
-    /// The epilogue, and the weights of `item` split to `dst`.
+    /// The work of the epilogue, and of splitting the weights of `item` into `dst`.
     fn new(s: S, product: &'a P, epilogue: Epilogue<'a>, item: Item, dst: &'a mut [f32]) -> Self {
         let pairs = epilogue.sums.len() / (4 * TILE);
         let finish_steps = if epilogue.strip.is_some() { pairs * P::FINISH_STEPS } else { 0 };
@@ -121,7 +125,7 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
         self.finish_steps + self.split_units
     }
 
-    /// So many steps, as far as there are some left.
+    /// Does `count` steps, or as many as are left.
     #[inline(always)]
     fn some(&mut self, count: usize) {
         let left = self.total() - self.finished - self.split;
@@ -152,8 +156,8 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
     }
 }
 
-/// Steps of [`Work`] in one function: they are long, and asked for in several places. One call does them all: a call of each would be a
-/// third of a step's instructions.
+/// Steps of [`Work`] in one function, because they are long and called from several places. One call
+/// does them all: a call for each would be a third of a step's instructions.
 struct Steps<'a, 'b, S, P, const PARTS: usize> {
     work: &'a mut Work<'b, S, P, PARTS>,
     count: usize,

@@ -18,7 +18,7 @@ fn detector(score: Score) -> Detector {
     Detector::fit(&settings, &rows(80, 1)).unwrap()
 }
 
-/// The kind of what is wrong with these bytes.
+/// The error for these bytes.
 fn refused(bytes: &[u8]) -> FileErrorKind {
     match Detector::from_bytes(bytes) {
         Err(EvalError::Model(Error::Bytes(kind))) => kind,
@@ -26,7 +26,7 @@ fn refused(bytes: &[u8]) -> FileErrorKind {
     }
 }
 
-/// The file with one of its tensors, or texts, as another.
+/// The file with a tensor replaced or removed, and optionally another detector entry in its header.
 fn altered(
     bytes: &[u8],
     name: &str,
@@ -75,7 +75,7 @@ fn a_file_on_disk_is_a_model_too() {
     assert_eq!(loaded.reference().names(), first.reference().names());
     let model = Autoencoder::load(&path).unwrap();
     assert_eq!(model.encode(&rows(9, 4)).unwrap(), first.model().encode(&rows(9, 4)).unwrap());
-    // And a model is no detector.
+    // A model is not a detector.
     model.save(&path).unwrap();
     let error = Detector::load(&path).unwrap_err();
     assert!(
@@ -123,13 +123,13 @@ fn altered_files_are_refused_with_a_reason() {
         (r#"{"format":1,"score":"luck","neighbours":2}"#, "luck"),
         (r#"{"format":1,"score":"ensemble","neighbours":0}"#, "neighbours"),
         (r#"{"format":1,"score":"ensemble","neighbours":2,"more":1}"#, "more"),
-        // It has more parts than that.
+        // An ensemble has more parts than that.
         (r#"{"format":1,"score":"error","neighbours":2}"#, "typical"),
     ] {
         let error = refused(&altered(&bytes, "", None, Some(text))).to_string();
         assert!(error.contains(says), "{text}: {error}");
     }
-    // A further model of other features.
+    // A further model with other features.
     let config = Config::builder(3).encoding_dim(1).build().unwrap();
     let other = Autoencoder::new(config).unwrap().to_bytes().unwrap();
     let denoising = detector(Score::Denoising).to_bytes().unwrap();
@@ -146,7 +146,7 @@ fn damaged_files_never_panic() {
         let mut damaged = bytes.clone();
         let place = random.next_u64() as usize % damaged.len();
         damaged[place] ^= 1 << (random.next_u64() % 8);
-        // It may be read, if what was damaged is a number; then it works.
+        // If only a number was damaged, the file may load; then the detector works.
         if let Ok(detector) = Detector::from_bytes(&damaged) {
             let _ = detector.scores(&rows(3, 5));
         }
@@ -154,7 +154,7 @@ fn damaged_files_never_panic() {
     }
 }
 
-/// The columns of rows are those of the file.
+/// Column names of the rows are compared with those of the file.
 #[test]
 fn rows_of_other_columns_are_refused() {
     let loaded = Detector::from_bytes(&detector(Score::InputNeighbours).to_bytes().unwrap()).unwrap();
