@@ -9,7 +9,7 @@ use ae_benches::{LAYERS, isas, operands, size_id};
 use ae_kernels::Isa;
 use ae_kernels::activation::Activation;
 use ae_kernels::gemm::{BatchPanels, Blocking, Round, WeightRange, backward_input, forward, weight_gradient};
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, transposed_len};
 use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_testing::naive::{matmul, widen};
@@ -28,9 +28,9 @@ struct Layer {
     weights: AlignedBuf<f32>,
     /// `[inputs, rows]`
     x: AlignedBuf<f32>,
-    /// `[outputs, rows]`, and repacked by [`panel::turn`].
+    /// `[outputs, rows]`, and repacked by [`panel::transpose_deltas`].
     delta: AlignedBuf<f32>,
-    turned: AlignedBuf<f32>,
+    transposed: AlignedBuf<f32>,
     /// Results: `[outputs, rows]`, `[inputs, rows]` and `[inputs + 1, outputs]`.
     y: AlignedBuf<f32>,
     dx: AlignedBuf<f32>,
@@ -46,8 +46,8 @@ impl Layer {
         };
         let weights = [operands(inputs * outputs, -1.0, 1.0), vec![0.0; outputs]].concat();
         let delta = packed(&operands(outputs * rows, -1.0, 1.0), outputs, rows);
-        let mut turned = AlignedBuf::zeroed(turned_len::<f32>(outputs, rows));
-        panel::turn(isa, Panels::new(delta.as_slice(), outputs, rows), turned.as_mut_slice());
+        let mut transposed = AlignedBuf::zeroed(transposed_len::<f32>(outputs, rows));
+        panel::transpose_deltas(isa, Panels::new(delta.as_slice(), outputs, rows), transposed.as_mut_slice());
         Layer {
             isa,
             rows,
@@ -56,7 +56,7 @@ impl Layer {
             weights: packed(&weights, inputs + 1, outputs),
             x: packed(&operands(inputs * rows, -1.0, 1.0), inputs, rows),
             delta,
-            turned,
+            transposed,
             y: AlignedBuf::zeroed(panel_len::<f32>(outputs, rows)),
             dx: AlignedBuf::zeroed(panel_len::<f32>(inputs, rows)),
             updated: AlignedBuf::zeroed(panel_len::<f32>(inputs + 1, outputs)),
@@ -89,7 +89,7 @@ impl Layer {
             rows: self.rows,
         };
         let x = batch(self.x.as_slice(), self.inputs * PANEL);
-        let delta = batch(self.turned.as_slice(), turned_len::<f32>(self.outputs, PANEL));
+        let delta = batch(self.transposed.as_slice(), transposed_len::<f32>(self.outputs, PANEL));
         for (panel, weights) in self.updated.as_mut_slice().chunks_mut((self.inputs + 1) * PANEL).enumerate()
         {
             let range = WeightRange { panels: panel..panel + 1, rows: 0..self.inputs + 1 };

@@ -24,13 +24,13 @@ pub(crate) use train::rounded;
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
     #[command(subcommand)]
-    part: Option<Part>,
+    benchmark: Option<Benchmark>,
     #[command(flatten)]
     steps: steps::StepsBench,
 }
 
 #[derive(Subcommand, Debug)]
-enum Part {
+enum Benchmark {
     /// Training steps of one network
     Train(train::TrainBench),
     /// Whole training runs compared with the steps they consist of
@@ -50,9 +50,9 @@ enum Part {
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        match &self.part {
+        match &self.benchmark {
             None => self.steps.run(),
-            Some(Part::Train(bench)) => {
+            Some(Benchmark::Train(bench)) => {
                 let object = bench.measure()?;
                 if bench.json {
                     println!("{object}");
@@ -68,12 +68,12 @@ impl Bench {
                 }
                 Ok(())
             }
-            Some(Part::Epoch(bench)) => bench.run(),
-            Some(Part::Kinds(bench)) => bench.run(),
-            Some(Part::Gemm(bench)) => bench.run(),
-            Some(Part::Kernels(bench)) => bench.run(),
-            Some(Part::Roofline(bench)) => bench.run(),
-            Some(Part::Infer(bench)) => bench.run(),
+            Some(Benchmark::Epoch(bench)) => bench.run(),
+            Some(Benchmark::Kinds(bench)) => bench.run(),
+            Some(Benchmark::Gemm(bench)) => bench.run(),
+            Some(Benchmark::Kernels(bench)) => bench.run(),
+            Some(Benchmark::Roofline(bench)) => bench.run(),
+            Some(Benchmark::Infer(bench)) => bench.run(),
         }
     }
 }

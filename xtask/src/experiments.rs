@@ -104,7 +104,7 @@ impl Settings {
 fn started(config: Config, before: Option<&Autoencoder>) -> Result<Autoencoder, Failure> {
     Ok(match before {
         None => Autoencoder::new(config)?,
-        Some(before) => Autoencoder::continuing(config, before)?,
+        Some(before) => Autoencoder::warm_start(config, before)?,
     })
 }
 

@@ -196,8 +196,8 @@ pub(crate) struct DataArgs {
     /// array; for a folder of images: label, the names of its subfolders)
     #[arg(help_heading = "Input options", long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
-    /// Column that names the rows and is not a feature (CSV, Parquet): a name, or a number counted from
-    /// 1; it is written next to the results of each row
+    /// Column that identifies the rows and is not a feature (CSV, Parquet): a name, or a number counted
+    /// from 1; it is written next to the results of each row
     #[arg(help_heading = "Input options", long, value_name = "COLUMN")]
     pub(crate) id: Option<String>,
     /// Array of an .npz file that holds the rows [default: X, x, data, or the only two-dimensional one]
@@ -231,13 +231,13 @@ pub(crate) struct TrainArgs {
     /// Columns to treat as categories: names or numbers (from 1), separated by commas [default:
     /// inferred]
     #[arg(long, value_name = "COLUMNS", value_parser = names)]
-    pub(crate) categorical: Option<Names>,
+    pub(crate) categorical: Option<ColumnNames>,
     /// Columns to treat as numbers [default: inferred]
     #[arg(long, value_name = "COLUMNS", value_parser = names)]
-    pub(crate) numeric: Option<Names>,
+    pub(crate) numeric: Option<ColumnNames>,
     /// Columns to leave out
     #[arg(long, value_name = "COLUMNS", value_parser = names)]
-    pub(crate) drop: Option<Names>,
+    pub(crate) drop: Option<ColumnNames>,
     /// Weights of columns in the loss, e.g. price=3,'pay day=0.5' [default: 1 each]; errors, scores and
     /// MSE are not weighted
     #[arg(long, value_name = "COLUMN=W,...", value_parser = feature_weights)]
@@ -338,13 +338,13 @@ pub(crate) struct TrainArgs {
 
 /// Column names, parsed from one argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Names(pub(crate) Vec<String>);
+pub(crate) struct ColumnNames(pub(crate) Vec<String>);
 
-fn names(text: &str) -> Result<Names, String> {
+fn names(text: &str) -> Result<ColumnNames, String> {
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
     match names.iter().any(String::is_empty) {
         true => Err(format!("'{text}' is not a list of columns separated by commas")),
-        false => Ok(Names(names)),
+        false => Ok(ColumnNames(names)),
     }
 }
 
@@ -454,7 +454,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) drawn: DrawnArgs,
+    pub(crate) rows_output: RowsOutputArgs,
 }
 
 #[derive(Args, Debug)]
@@ -470,7 +470,7 @@ pub(crate) struct InterpolateArgs {
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) steps: usize,
     #[command(flatten)]
-    pub(crate) drawn: DrawnArgs,
+    pub(crate) rows_output: RowsOutputArgs,
     #[command(flatten)]
     pub(crate) input: DataArgs,
 }
@@ -486,12 +486,12 @@ pub(crate) struct TraverseArgs {
     #[arg(long, default_value_t = 3.0, value_name = "SIGMAS", allow_negative_numbers = true)]
     pub(crate) extent: f32,
     #[command(flatten)]
-    pub(crate) drawn: DrawnArgs,
+    pub(crate) rows_output: RowsOutputArgs,
 }
 
 /// Where to write rows that may be images.
 #[derive(Args, Debug)]
-pub(crate) struct DrawnArgs {
+pub(crate) struct RowsOutputArgs {
     /// File to write, in the format of its extension: .png is a contact sheet of the rows as images,
     /// greyscale or RGB; a folder gets one image per row (not for traverse); - is CSV on standard output
     /// [default: -]

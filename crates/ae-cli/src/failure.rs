@@ -51,9 +51,9 @@ impl Failure {
         match error {
             Error::Width { .. }
             | Error::NotFinite { .. }
-            | Error::NotInUnit { .. }
-            | Error::BeyondScale { .. }
-            | Error::FarOut { .. }
+            | Error::OutsideUnitRange { .. }
+            | Error::OutsideScalerRange { .. }
+            | Error::Overflow { .. }
             | Error::Spread { .. }
             | Error::NoRows { .. } => Failure::Other(format!("{location}: {error}")),
             error => error.into(),
@@ -98,7 +98,7 @@ impl From<ConfigError> for Failure {
             "validation" => "--validation",
             "early_stopping.patience" => "--early-stopping",
             "loss" | "loss.delta" => "--loss",
-            "noise.sigma" | "noise.share" => "--noise",
+            "noise.sigma" | "noise.fraction" => "--noise",
             "code_penalty" | "code_penalty.weight" | "code_penalty.target" => "--sparsity",
             "latent.k" => "--top-k",
             "latent.beta" => "--beta",

@@ -10,7 +10,7 @@ use ae_model::{Autoencoder, Error, FileErrorKind, Image};
 use crate::args::DataArgs;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::pictures::{self, Folder};
+use crate::pictures::{self, ImageFolder};
 use crate::tables;
 
 /// The format of a file, by its name; `None` for anything else.
@@ -18,20 +18,20 @@ fn file_format(location: &Path) -> Option<Format> {
     Format::of(location).ok().filter(|_| ae_data::folder(location).is_none())
 }
 
-/// Whether the format at this location can have a column that names the rows.
-pub(crate) fn may_name_rows(location: &Path) -> bool {
+/// Whether the format at this location can have a column of row ids.
+pub(crate) fn supports_row_ids(location: &Path) -> bool {
     let format = file_format(location);
     location == Path::new("-") || matches!(format, Some(Format::Csv | Format::Tsv | Format::Parquet))
 }
 
-/// Translates the flags to options for reading `location`; missing values are NaN if `may_miss`, else an
-/// error. Prints a remark for each flag that has no effect there.
-pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Output) -> ReadOptions {
+/// Translates the flags to options for reading `location`; missing values are NaN if `allow_missing`,
+/// else an error. Prints a remark for each flag that has no effect there.
+pub(crate) fn options(location: &str, args: &DataArgs, allow_missing: bool, out: &Output) -> ReadOptions {
     let format = file_format(Path::new(location));
     let has_cells = location == "-" || matches!(format, Some(Format::Csv | Format::Tsv));
     for (flag, given, of_use) in [
         ("--array", args.array.is_some(), format == Some(Format::Npz)),
-        ("--id", args.id.is_some(), may_name_rows(Path::new(location))),
+        ("--id", args.id.is_some(), supports_row_ids(Path::new(location))),
         ("--delimiter", args.delimiter.is_some(), has_cells),
         ("--header", args.header, has_cells),
         ("--no-header", args.no_header, has_cells),
@@ -50,7 +50,7 @@ pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Out
     options.label.clone_from(&args.label);
     options.id.clone_from(&args.id);
     options.array.clone_from(&args.array);
-    options.missing = if may_miss { Missing::Keep } else { Missing::Reject };
+    options.missing = if allow_missing { Missing::Keep } else { Missing::Reject };
     options
 }
 
@@ -59,11 +59,11 @@ pub(crate) fn options(location: &str, args: &DataArgs, may_miss: bool, out: &Out
 fn read(
     location: &str,
     args: &DataArgs,
-    (may_miss, image): (bool, Option<Image>),
+    (allow_missing, image): (bool, Option<Image>),
     wanted: Option<&[String]>,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    let mut options = options(location, args, may_miss, out);
+    let mut options = options(location, args, allow_missing, out);
     match ae_data::folder(location) {
         Some(folder) => {
             options.threads = out.threads();
@@ -80,7 +80,7 @@ fn read(
             // Standard input cannot be read again.
             (Err(error), Some(wanted))
                 if location != "-"
-                    && let Some(column) = of_others(&error, wanted) =>
+                    && let Some(column) = other_column(&error, wanted) =>
             {
                 options.columns = Some(wanted.to_vec());
                 let rows = ae_data::read(location, &options).map_err(|_| error)?;
@@ -95,7 +95,7 @@ fn read(
 }
 
 /// The column that the error says is not numeric, unless it is one of the `wanted` ones.
-fn of_others(error: &DataError, wanted: &[String]) -> Option<String> {
+fn other_column(error: &DataError, wanted: &[String]) -> Option<String> {
     let column = match error {
         DataError::NotANumber { column, .. } => column.as_str(),
         DataError::UnsupportedType { array, .. } => array.strip_prefix("column ")?,
@@ -149,17 +149,17 @@ pub(crate) fn read_images_for(
     }
     let how = (model.config().mask_missing(), image);
     let rows = read(location, args, how, model.feature_names(), out)?;
-    matched(model, rows, location, out)
+    match_columns(model, rows, location, out)
 }
 
 /// [`read_images_for`] for a second set of rows, read with the same flags as the first.
 ///
-/// It may lack the `--id` column and, if `may_lack_labels`, the `--label` column.
-pub(crate) fn read_beside(
+/// It may lack the `--id` column and, if `labels_optional`, the `--label` column.
+pub(crate) fn read_companion(
     model: &Autoencoder,
     image: Option<Image>,
     (location, args): (&str, &DataArgs),
-    may_lack_labels: bool,
+    labels_optional: bool,
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let mut rows = read_images_for(model, image, location, args, out);
@@ -167,18 +167,18 @@ pub(crate) fn read_beside(
     if location == "-" {
         return rows;
     }
-    let (may_lack_names, may_lack_labels) = (args.id.is_some(), args.label.is_some() && may_lack_labels);
-    let less = |id: bool, label: bool| DataArgs {
+    let (ids_optional, labels_optional) = (args.id.is_some(), args.label.is_some() && labels_optional);
+    let keeping = |id: bool, label: bool| DataArgs {
         id: args.id.clone().filter(|_| id),
         label: args.label.clone().filter(|_| label),
         ..args.clone()
     };
-    for (may_lack, args) in [
-        (may_lack_names, less(false, true)),
-        (may_lack_labels, less(true, false)),
-        (may_lack_names && may_lack_labels, less(false, false)),
+    for (is_optional, args) in [
+        (ids_optional, keeping(false, true)),
+        (labels_optional, keeping(true, false)),
+        (ids_optional && labels_optional, keeping(false, false)),
     ] {
-        if rows.is_err() && may_lack {
+        if rows.is_err() && is_optional {
             rows = read_images_for(model, image, location, &args, out).or(rows);
         }
     }
@@ -187,7 +187,12 @@ pub(crate) fn read_beside(
 
 /// Matches rows of numbers to the columns of a model without a schema: by name if both sides have names,
 /// else by position.
-fn matched(model: &Autoencoder, rows: Dataset, location: &str, out: &Output) -> Result<Dataset, Failure> {
+fn match_columns(
+    model: &Autoencoder,
+    rows: Dataset,
+    location: &str,
+    out: &Output,
+) -> Result<Dataset, Failure> {
     let Some(wanted) = model.feature_names() else { return Ok(rows) };
     let Some(present) = rows.names() else {
         if rows.features() == wanted.len() {
@@ -196,7 +201,7 @@ fn matched(model: &Autoencoder, rows: Dataset, location: &str, out: &Output) -> 
         return Ok(rows);
     };
     let present = present.to_vec();
-    chosen(rows, &present, wanted, location, out)
+    select_wanted(rows, &present, wanted, location, out)
 }
 
 /// Reads rows for a model with a schema. Returns its features and the table that they come from.
@@ -207,11 +212,11 @@ pub(crate) fn read_table_for(
     args: &DataArgs,
     out: &Output,
 ) -> Result<(Dataset, Table), Failure> {
-    let may_miss = model.config().mask_missing();
-    let mut options = options(location, args, may_miss, out);
+    let allow_missing = model.config().mask_missing();
+    let mut options = options(location, args, allow_missing, out);
     options.columns = Some(schema.features().map(|column| column.name.clone()).collect());
     let table = ae_data::read_table(location, &options)?;
-    let rows = tables::encode(schema, &table, args, may_miss, out).map_err(|error| match error {
+    let rows = tables::encode(schema, &table, args, allow_missing, out).map_err(|error| match error {
         error @ DataError::NoNames { .. } => Failure::Other(format!("{location}: {error}")),
         error => error.into(),
     })?;
@@ -226,37 +231,37 @@ fn no_names(location: &str) -> String {
 }
 
 /// A table of numbers as text, with the column of each feature of a model.
-pub(crate) struct Texts {
+pub(crate) struct TextTable {
     pub(crate) table: Table,
     pub(crate) columns: Vec<usize>,
 }
 
 /// Reads rows for a model without a schema, along with their original texts if the format has texts.
-pub(crate) fn read_texts_for(
+pub(crate) fn read_text_table_for(
     model: &Autoencoder,
     location: &str,
     args: &DataArgs,
     out: &Output,
-) -> Result<(Dataset, Option<Texts>), Failure> {
+) -> Result<(Dataset, Option<TextTable>), Failure> {
     let options = options(location, args, model.config().mask_missing(), out);
-    let as_texts = location == "-" || Format::of(Path::new(location)).is_ok_and(Format::holds_texts);
+    let as_texts = location == "-" || Format::of(Path::new(location)).is_ok_and(Format::holds_text);
     if !as_texts || ae_data::folder(location).is_some() {
         return Ok((read_for(model, location, args, out)?, None));
     }
-    let (rows, table) = ae_data::read_with_texts(location, &options)?;
-    let rows = matched(model, rows, location, out)?;
+    let (rows, table) = ae_data::read_with_table(location, &options)?;
+    let rows = match_columns(model, rows, location, out)?;
     let Some(table) = table else { return Ok((rows, None)) };
     let columns = match (model.feature_names(), table.names()) {
         (Some(wanted), Some(present)) => {
             wanted.iter().filter_map(|name| present.iter().position(|present| present == name)).collect()
         }
         _ => {
-            let apart = [&args.label, &args.id].into_iter().flatten();
-            let apart = apart.map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
-            (0..table.columns()).filter(|column| !apart.contains(column)).collect()
+            let non_features = [&args.label, &args.id].into_iter().flatten();
+            let non_features = non_features.map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
+            (0..table.columns()).filter(|column| !non_features.contains(column)).collect()
         }
     };
-    Ok((rows, Some(Texts { table, columns })))
+    Ok((rows, Some(TextTable { table, columns })))
 }
 
 /// Reads the targets of the rows of `location`: one row for each, of the same width.
@@ -298,7 +303,7 @@ pub(crate) fn read_targets(
         )));
     }
     let stem = |name: &String| Path::new(name).with_extension("");
-    if let (Some(files), Some(others)) = (rows.row_names(), targets.row_names())
+    if let (Some(files), Some(others)) = (rows.row_ids(), targets.row_ids())
         && let Some((file, other)) = files.iter().zip(others).find(|(file, other)| stem(file) != stem(other))
     {
         return Err(Failure::Other(format!(
@@ -308,12 +313,14 @@ pub(crate) fn read_targets(
     Ok(targets)
 }
 
-/// Refuses to read both rows and targets from standard input.
-pub(crate) fn check_targets(data: &str, target: Option<&str>) -> Result<(), Failure> {
-    if data == "-" && target == Some("-") {
-        return Err(Failure::Usage("--target: standard input can be read only once".to_owned()));
+/// Refuses to read more than one of these arguments from standard input; names those that clash.
+pub(crate) fn check_standard_input(arguments: &[(&str, Option<&str>)]) -> Result<(), Failure> {
+    let clashing = arguments.iter().filter(|(_, location)| *location == Some("-"));
+    let clashing: Vec<&str> = clashing.map(|(name, _)| *name).collect();
+    if clashing.len() < 2 {
+        return Ok(());
     }
-    Ok(())
+    Err(Failure::Usage(format!("{}: standard input can be read only once", clashing.join(" and "))))
 }
 
 /// Reads encodings. Columns are matched by name if they are named as by `ae encode`, else by position.
@@ -327,7 +334,7 @@ pub(crate) fn read_codes(
     let codes = read(location, args, (false, None), Some(&wanted), out)?;
     match codes.names().map(<[String]>::to_vec) {
         Some(present) if wanted.iter().all(|name| present.contains(name)) => {
-            chosen(codes, &present, &wanted, location, out)
+            select_wanted(codes, &present, &wanted, location, out)
         }
         _ => Ok(codes),
     }
@@ -339,7 +346,7 @@ pub(crate) fn code_names(model: &Autoencoder) -> Vec<String> {
 }
 
 /// Selects the `wanted` columns, in that order, and remarks on the others.
-fn chosen(
+fn select_wanted(
     rows: Dataset,
     present: &[String],
     wanted: &[String],
@@ -350,7 +357,7 @@ fn chosen(
         return Ok(rows);
     }
     let extra: Vec<&str> = present.iter().filter(|name| !wanted.contains(name)).map(String::as_str).collect();
-    let chosen =
+    let selected =
         rows.select_columns(wanted).map_err(|error| Failure::Other(format!("{location}: {error}")))?;
     if !extra.is_empty() {
         out.note(format!(
@@ -358,7 +365,7 @@ fn chosen(
             extra.join(", ")
         ));
     }
-    Ok(chosen)
+    Ok(selected)
 }
 
 /// Loads a model.
@@ -384,67 +391,69 @@ pub(crate) fn load_detector(path: &Path, threads: Option<usize>) -> Result<Optio
 
 /// Where to write a table.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum TableDestination {
     /// CSV on standard output.
-    Standard,
+    Stdout,
     /// A file of a writable format, in an existing folder.
     File(PathBuf),
     /// A folder of images.
-    Images(Folder),
+    Images(ImageFolder),
 }
 
-impl Target {
+impl TableDestination {
     /// Parses and checks `-o` before any work is done.
-    pub(crate) fn checked(output: Option<&Path>) -> Result<Target, Failure> {
-        let Some(path) = output.filter(|path| *path != Path::new("-")) else { return Ok(Target::Standard) };
+    pub(crate) fn checked(output: Option<&Path>) -> Result<TableDestination, Failure> {
+        let Some(path) = output.filter(|path| *path != Path::new("-")) else {
+            return Ok(TableDestination::Stdout);
+        };
         let format = Format::of(path).map_err(|error| Failure::Usage(format!("-o {error}")))?;
         if !format.is_writable() {
             return Err(Failure::Usage(format!("-o {}: this format can only be read", path.display())));
         }
         check_output(path)?;
-        Ok(Target::File(path.to_owned()))
+        Ok(TableDestination::File(path.to_owned()))
     }
 
-    /// [`Target::checked`] for rows of the model. If these are images, `-o` may be a folder; `data` is
-    /// where the rows come from.
+    /// [`TableDestination::checked`] for rows of the model. If these are images, `-o` may be a folder;
+    /// `data` is where the rows come from.
     pub(crate) fn of_rows(
         output: Option<&Path>,
         model: &Autoencoder,
         data: Option<&str>,
-    ) -> Result<Target, Failure> {
-        match Folder::named(output, model, data)? {
-            Some(folder) => Ok(Target::Images(folder)),
-            None => Target::checked(output),
+    ) -> Result<TableDestination, Failure> {
+        match ImageFolder::parse(output, model, data)? {
+            Some(folder) => Ok(TableDestination::Images(folder)),
+            None => TableDestination::checked(output),
         }
     }
 
     /// Whether rows are written as text, not as binary numbers or JSON objects.
     pub(crate) fn is_text(&self, out: &Output) -> bool {
         match self {
-            Target::Standard => !out.is_json(),
-            Target::File(path) => Format::of(path).is_ok_and(Format::holds_texts),
-            Target::Images(_) => false,
+            TableDestination::Stdout => !out.is_json(),
+            TableDestination::File(path) => Format::of(path).is_ok_and(Format::holds_text),
+            TableDestination::Images(_) => false,
         }
     }
 
     /// Whether the format can hold only numbers.
     pub(crate) fn is_numeric(&self) -> bool {
         match self {
-            Target::Standard => false,
-            Target::File(path) => matches!(Format::of(path), Ok(Format::Npy | Format::Npz)),
-            Target::Images(_) => true,
+            TableDestination::Stdout => false,
+            TableDestination::File(path) => matches!(Format::of(path), Ok(Format::Npy | Format::Npz)),
+            TableDestination::Images(_) => true,
         }
     }
 
     /// Writes the table and remarks where to.
     pub(crate) fn write(&self, table: &Dataset, out: &mut Output) -> Result<(), Failure> {
         match self {
-            Target::Standard => match ae_data::write_csv(table, out.stream()) {
+            TableDestination::Stdout => match ae_data::write_csv(table, out.stream()) {
                 Ok(()) => Ok(()),
                 Err(DataError::Io { source, .. }) => Err(source.into()),
                 Err(error) => Err(error.into()),
             },
-            Target::File(path) => {
+            TableDestination::File(path) => {
                 ae_data::write(table, path)?;
                 let (rows, features) = (table.rows(), table.features());
                 out.note(format!(
@@ -454,7 +463,7 @@ impl Target {
                 ));
                 Ok(())
             }
-            Target::Images(folder) => folder.write(table, out),
+            TableDestination::Images(folder) => folder.write(table, out),
         }
     }
 }

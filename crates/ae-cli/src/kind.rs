@@ -119,23 +119,22 @@ pub(crate) struct KindArgs {
 impl KindArgs {
     /// Applies the flags to a configuration.
     ///
-    /// `shares` says whether the scaling may confine values to `[0, 1]`, and `usual` is the default
-    /// kind.
+    /// `unit_interval` says whether the scaling may confine values to `[0, 1]`.
     pub(crate) fn apply(
         &self,
         mut builder: ConfigBuilder,
-        shares: bool,
+        unit_interval: bool,
         features: usize,
-        usual: Kind,
+        default_kind: Kind,
     ) -> Result<ConfigBuilder, Failure> {
-        let kind = self.kind.unwrap_or(usual);
-        let noise = self.noise.or((kind == Kind::Denoising).then_some(Noise::Masking { share: 0.25 }));
+        let kind = self.kind.unwrap_or(default_kind);
+        let noise = self.noise.or((kind == Kind::Denoising).then_some(Noise::Masking { fraction: 0.25 }));
         let sparsity = self
             .sparsity
             .or((kind == Kind::Sparse && self.top_k.is_none()).then_some(CodePenalty::L1 { weight: 0.01 }));
-        let usual = if kind == Kind::Vae && shares { Loss::Bce } else { Loss::Mse };
+        let default_loss = if kind == Kind::Vae && unit_interval { Loss::Bce } else { Loss::Mse };
         builder = builder
-            .loss(self.loss.unwrap_or(usual))
+            .loss(self.loss.unwrap_or(default_loss))
             .latent(self.latent(kind, features)?)
             .dropout(Dropout { input: self.input_dropout, hidden: self.dropout })
             .weight_penalty(WeightPenalty { l1: self.l1, l2: self.l2 })
@@ -149,8 +148,11 @@ impl KindArgs {
         if let Some(penalty) = sparsity {
             builder = builder.code_penalty(penalty);
         }
-        let of_penalty = matches!(sparsity, Some(CodePenalty::Kl { .. })).then_some(Activation::Sigmoid);
-        if let Some(activation) = self.encoding_activation.map(ActivationArg::activation).or(of_penalty) {
+        let penalty_activation =
+            matches!(sparsity, Some(CodePenalty::Kl { .. })).then_some(Activation::Sigmoid);
+        if let Some(activation) =
+            self.encoding_activation.map(ActivationArg::activation).or(penalty_activation)
+        {
             builder = builder.encoding_activation(activation);
         }
         if let Some(weight) = self.contractive {
@@ -159,8 +161,8 @@ impl KindArgs {
         if let Some(norm) = self.clip_norm {
             builder = builder.clip_norm(norm);
         }
-        if let Some(share) = self.ema {
-            builder = builder.ema(share);
+        if let Some(decay) = self.ema {
+            builder = builder.ema(decay);
         }
         Ok(builder)
     }
@@ -182,7 +184,7 @@ impl KindArgs {
                         k: half,
                         weight: Revival::WEIGHT,
                         dead_after,
-                        lift: Revival::LIFT,
+                        bias_lift: Revival::BIAS_LIFT,
                     });
                     Latent::TopK(TopK { k, revival, of_batch: self.batch_top_k })
                 })),
@@ -191,12 +193,12 @@ impl KindArgs {
         if self.top_k.is_some() {
             return Err(Failure::Usage("--top-k is not for --kind vae".to_owned()));
         }
-        let usual = Gaussian::default();
+        let default = Gaussian::default();
         Ok(Latent::Gaussian(Gaussian {
-            beta: self.beta.unwrap_or(usual.beta),
-            warm_up: self.kl_warm_up.unwrap_or(usual.warm_up),
-            free_bits: self.free_bits.unwrap_or(usual.free_bits),
-            samples: self.samples.unwrap_or(usual.samples),
+            beta: self.beta.unwrap_or(default.beta),
+            warm_up: self.kl_warm_up.unwrap_or(default.warm_up),
+            free_bits: self.free_bits.unwrap_or(default.free_bits),
+            samples: self.samples.unwrap_or(default.samples),
         }))
     }
 }

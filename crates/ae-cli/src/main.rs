@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(Ok(arguments)) => arguments,
         Ok(Err(error)) => return args::refuse(&error),
         Err(failure) => {
-            output::complain(&failure);
+            output::print_error(&failure);
             return ExitCode::from(failure.status());
         }
     };
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         // The reader has gone: there is nobody left to tell.
         Err(Failure::BrokenPipe) => ExitCode::FAILURE,
         Err(failure) => {
-            output::complain(&failure);
+            output::print_error(&failure);
             ExitCode::from(failure.status())
         }
     }
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 
 /// The arguments, including those of the settings file if the command line names one with `--config`.
 fn with_settings(parsed: Result<Arguments, clap::Error>) -> Result<Result<Arguments, clap::Error>, Failure> {
-    let named = match &parsed {
+    let config = match &parsed {
         Ok(Arguments { command: Command::Train(args), .. }) => {
             args.config.clone().map(|path| ("train", path))
         }
@@ -69,11 +69,13 @@ fn with_settings(parsed: Result<Arguments, clap::Error>) -> Result<Result<Argume
             args.training.config.clone().map(|path| ("sweep", path))
         }
         // The settings file may provide what is missing.
-        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => settings::named(),
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => settings::config_from_args(),
         _ => None,
     };
-    match named {
-        Some((command, path)) => Ok(Arguments::try_parse_from(settings::words(command, Some(&path))?)),
+    match config {
+        Some((command, path)) => {
+            Ok(Arguments::try_parse_from(settings::expanded_args(command, Some(&path))?))
+        }
         None => Ok(parsed),
     }
 }

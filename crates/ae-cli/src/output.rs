@@ -81,7 +81,7 @@ impl Output {
 }
 
 /// Prints on standard error why a command failed.
-pub(crate) fn complain(failure: &Failure) {
+pub(crate) fn print_error(failure: &Failure) {
     let _ = writeln!(io::stderr(), "ae: {failure}");
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn read(folder: &Path, options: &ReadOptions, out: &Output) -> Result
 }
 
 /// Whether features are pixel levels from 0 to 255, as for a folder of images.
-pub(crate) fn are_levels(names: Option<&[String]>) -> bool {
+pub(crate) fn are_pixel_levels(names: Option<&[String]>) -> bool {
     let first = names.and_then(<[String]>::first);
     first.is_some_and(|name| matches!(name.as_str(), "grey_0_0" | "red_0_0"))
 }
@@ -64,7 +64,7 @@ pub(crate) fn are_levels(names: Option<&[String]>) -> bool {
 ///
 /// Pixel levels keep their meaning; other values go from the smallest to the largest, like ink.
 pub(crate) fn range(names: Option<&[String]>, image: Image, values: &[f32]) -> (f32, f32) {
-    match (are_levels(names), image.channels) {
+    match (are_pixel_levels(names), image.channels) {
         (true, 3) => (0.0, WHITE),
         (true, _) => (WHITE, 0.0),
         _ => {
@@ -76,19 +76,19 @@ pub(crate) fn range(names: Option<&[String]>, image: Image, values: &[f32]) -> (
 
 /// A folder to write rows to, each as an image.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Folder {
+pub(crate) struct ImageFolder {
     path: PathBuf,
     size: ImageSize,
 }
 
-impl Folder {
+impl ImageFolder {
     /// The folder that `-o` names, if it exists as one or ends with a separator, for rows of the model.
     /// `data` is where the rows come from.
-    pub(crate) fn named(
+    pub(crate) fn parse(
         output: Option<&Path>,
         model: &Autoencoder,
         data: Option<&str>,
-    ) -> Result<Option<Folder>, Failure> {
+    ) -> Result<Option<ImageFolder>, Failure> {
         let is_folder = |path: &Path| {
             path.is_dir() || path.to_string_lossy().chars().last().is_some_and(std::path::is_separator)
         };
@@ -122,7 +122,7 @@ impl Folder {
         let probe = if path.is_dir() { path.join("image.png") } else { path.clone() };
         ae_data::check_writable(&probe)
             .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
-        Ok(Some(Folder { path, size: size(image) }))
+        Ok(Some(ImageFolder { path, size: size(image) }))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -133,12 +133,12 @@ impl Folder {
     /// levels are spread from black, the smallest, to white.
     pub(crate) fn write(&self, rows: &Dataset, out: &Output) -> Result<(), Failure> {
         let values = rows.values();
-        let (low, high) = match are_levels(rows.names()) {
+        let (low, high) = match are_pixel_levels(rows.names()) {
             true => (0.0, WHITE),
             false => range(None, image(self.size), values),
         };
         let factor = if high > low { WHITE / (high - low) } else { 0.0 };
-        for (row, name) in values.chunks_exact(rows.features()).zip(names(rows)) {
+        for (row, name) in values.chunks_exact(rows.features()).zip(file_names(rows)) {
             let path = self.path.join(name);
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)
@@ -152,17 +152,18 @@ impl Folder {
     }
 }
 
-/// The title of row names that are file names.
-const FILE: &str = "file";
+/// The name of row ids that are file names.
+const FILE_ID_NAME: &str = "file";
 
 /// A distinct file name for the image of each row.
-fn names(rows: &Dataset) -> Vec<String> {
+fn file_names(rows: &Dataset) -> Vec<String> {
     let width = rows.rows().to_string().len();
-    // Row names from a column are not paths.
+    // Row ids from a column are not paths.
     let is_path = |name: &String| {
         !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
     };
-    let files = rows.row_names().filter(|names| rows.row_title() == Some(FILE) && names.iter().all(is_path));
+    let files =
+        rows.row_ids().filter(|ids| rows.row_id_name() == Some(FILE_ID_NAME) && ids.iter().all(is_path));
     let Some(files) = files else {
         return (1..=rows.rows()).map(|number| format!("{number:0width$}.png")).collect();
     };
@@ -192,14 +193,18 @@ mod tests {
     fn images_have_names_of_their_own() {
         let named = |files: &[&str]| {
             let rows = Dataset::new(vec![0.0; files.len()], 1).unwrap();
-            names(&rows.with_row_names(FILE, files.iter().map(|file| (*file).to_owned()).collect()).unwrap())
+            file_names(
+                &rows
+                    .with_row_ids(FILE_ID_NAME, files.iter().map(|file| (*file).to_owned()).collect())
+                    .unwrap(),
+            )
         };
         assert_eq!(named(&["a/1.jpg", "a/2.PNG", "b/1.jpeg"]), ["a/1.png", "a/2.PNG", "b/1.png"]);
         assert_eq!(named(&["1.jpeg", "1.jpg", "1.png"]), ["1.jpeg.png", "1.jpg.png", "1.png"]);
         assert_eq!(named(&["1.jpeg", "1.jpg"]), ["1.png", "1.jpg.png"]);
         assert_eq!(named(&["a", "../b"]), ["1.png", "2.png"]);
         let rows = Dataset::new(vec![0.0; 10], 1).unwrap();
-        assert_eq!((names(&rows)[0].as_str(), names(&rows)[9].as_str()), ("01.png", "10.png"));
+        assert_eq!((file_names(&rows)[0].as_str(), file_names(&rows)[9].as_str()), ("01.png", "10.png"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use ae_eval::SweepSetting;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser};
 use toml::{Table, Value};
@@ -14,10 +15,10 @@ use crate::args::{Arguments, Command, TrainArgs, in_one_line};
 use crate::failure::Failure;
 
 /// Jaro similarity from which one word may be a misspelling of another.
-const ALIKE: f64 = 0.75;
+const MIN_SIMILARITY: f64 = 0.75;
 
 /// The words of this command line, with the flags of the file `config`, if any, before its own.
-pub(crate) fn words(command: &str, config: Option<&Path>) -> Result<Vec<OsString>, Failure> {
+pub(crate) fn expanded_args(command: &str, config: Option<&Path>) -> Result<Vec<OsString>, Failure> {
     let words = std::env::args_os().collect();
     match config {
         Some(path) => expand(words, command, path),
@@ -27,7 +28,7 @@ pub(crate) fn words(command: &str, config: Option<&Path>) -> Result<Vec<OsString
 
 /// The command and the settings file that this process's command line names. The file may provide
 /// required arguments.
-pub(crate) fn named() -> Option<(&'static str, PathBuf)> {
+pub(crate) fn config_from_args() -> Option<(&'static str, PathBuf)> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let command = ["train", "sweep"].into_iter().find(|command| words.iter().any(|word| word == command))?;
     let path =
@@ -42,38 +43,38 @@ pub(crate) fn named() -> Option<(&'static str, PathBuf)> {
 fn expand(words: Vec<OsString>, command: &str, path: &Path) -> Result<Vec<OsString>, Failure> {
     let about = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
-    let table: Table = text.parse().map_err(|error: toml::de::Error| about(in_short(&error, &text)))?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| about(with_line(&error, &text)))?;
     let mut flags = flags(&table, command).map_err(about)?;
-    let said = said_by(&words, command);
-    flags.retain(|flag| !said.iter().any(|name| flag.split('=').next() == Some(name.as_str())));
+    let overriding = overriding_flags(&words, command);
+    flags.retain(|flag| !overriding.iter().any(|name| flag.split('=').next() == Some(name.as_str())));
     check_values(&words, &flags).map_err(about)?;
     // The command is the first word with its name: only global flags can come before it.
-    let place = words.iter().skip(1).position(|word| word == command).map_or(words.len(), |at| at + 2);
+    let position = words.iter().skip(1).position(|word| word == command).map_or(words.len(), |at| at + 2);
     let mut expanded = words;
-    expanded.splice(place..place, flags.into_iter().map(OsString::from));
+    expanded.splice(position..position, flags.into_iter().map(OsString::from));
     Ok(expanded)
 }
 
 /// The flags on the command line and those that conflict with them: both override the file.
-fn said_by(words: &[OsString], command: &str) -> Vec<String> {
+fn overriding_flags(words: &[OsString], command: &str) -> Vec<String> {
     let arguments = Arguments::command();
     let Some(command) = arguments.find_subcommand(command) else { return Vec::new() };
     let all = || command.get_arguments().chain(arguments.get_arguments());
-    let is_said = |name: &str| {
+    let is_given = |name: &str| {
         let given =
             |word: &str| word == name || word.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
         words.iter().filter_map(|word| word.to_str()).any(given)
     };
-    let mut said = Vec::new();
+    let mut overriding = Vec::new();
     for arg in all() {
-        let Some(name) = arg.get_long().map(|name| format!("--{name}")).filter(|name| is_said(name)) else {
+        let Some(name) = arg.get_long().map(|name| format!("--{name}")).filter(|name| is_given(name)) else {
             continue;
         };
         let others = command.get_arg_conflicts_with(arg).into_iter().filter_map(clap::Arg::get_long);
-        said.extend(others.map(|name| format!("--{name}")));
-        said.push(name);
+        overriding.extend(others.map(|name| format!("--{name}")));
+        overriding.push(name);
     }
-    said
+    overriding
 }
 
 /// Refuses invalid values in the file, which would otherwise be reported as errors of the command line.
@@ -92,9 +93,8 @@ fn check_values(words: &[OsString], flags: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// The training arguments of `words`, a command line of `ae sweep`, with `setting` (`flag=value`)
-/// appended.
-pub(crate) fn varied(words: &[OsString], setting: &str) -> Result<TrainArgs, Failure> {
+/// The training arguments of `words`, a command line of `ae sweep`, with this setting appended.
+pub(crate) fn with_setting(words: &[OsString], setting: &SweepSetting) -> Result<TrainArgs, Failure> {
     let about = |what: &str| Failure::Usage(format!("--vary {setting}: {what}"));
     let words = words.iter().cloned().chain([format!("--{setting}").into()]);
     match Arguments::try_parse_from(words) {
@@ -105,9 +105,9 @@ pub(crate) fn varied(words: &[OsString], setting: &str) -> Result<TrainArgs, Fai
 }
 
 /// The error and its line.
-fn in_short(error: &toml::de::Error, text: &str) -> String {
-    let place = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = 1 + text.as_bytes()[..place].iter().filter(|byte| **byte == b'\n').count();
+fn with_line(error: &toml::de::Error, text: &str) -> String {
+    let position = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = 1 + text.as_bytes()[..position].iter().filter(|byte| **byte == b'\n').count();
     format!("line {line}: {}", error.message())
 }
 
@@ -127,7 +127,8 @@ fn flags(table: &Table, command: &str) -> Result<Vec<String>, String> {
         let name = key.replace('_', "-");
         let Some((_, is_switch)) = known.iter().find(|(known, _)| *known == name) else {
             let nearest = known.iter().map(|(known, _)| (strsim::jaro(known, &name), *known));
-            let meant = nearest.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0));
+            let meant =
+                nearest.filter(|(alike, _)| *alike >= MIN_SIMILARITY).max_by(|a, b| a.0.total_cmp(&b.0));
             let hint = meant.map_or(String::new(), |(_, meant)| format!("; did you mean '{meant}'?"));
             return Err(format!("unknown key '{key}'{hint}"));
         };
@@ -135,20 +136,20 @@ fn flags(table: &Table, command: &str) -> Result<Vec<String>, String> {
             (Value::Boolean(true), true) => flags.push(format!("--{name}")),
             (Value::Boolean(false), true) => {}
             (_, true) => return Err(format!("'{key}' must be true or false")),
-            (value, false) => flags.push(format!("--{name}={}", word(key, value)?)),
+            (value, false) => flags.push(format!("--{name}={}", argument_text(key, value)?)),
         }
     }
     Ok(flags)
 }
 
 /// A value as written on the command line; lists are separated by commas.
-fn word(key: &str, value: &Value) -> Result<String, String> {
+fn argument_text(key: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Integer(number) => Ok(number.to_string()),
         Value::Float(number) => Ok(number.to_string()),
         Value::Array(values) => {
-            Ok(values.iter().map(|value| word(key, value)).collect::<Result<Vec<_>, _>>()?.join(","))
+            Ok(values.iter().map(|value| argument_text(key, value)).collect::<Result<Vec<_>, _>>()?.join(","))
         }
         _ => {
             Err(format!("'{key}' is a {}, but must be a number, string or list of either", value.type_str()))

@@ -1,28 +1,28 @@
 //! Tables with columns of any kind: remarks on them, encoding them, and writing rows of a model as
 //! tables.
 
-use ae_data::{DataError, Dataset, Encoded, Kind, Reason, Schema, Table};
+use ae_data::{DataError, Dataset, DropReason, Encoded, Kind, Schema, Table};
 use ae_model::Autoencoder;
 use serde_json::{Map, Value, json};
 
 use crate::args::DataArgs;
 use crate::failure::Failure;
-use crate::inputs::{Target, may_name_rows};
+use crate::inputs::{TableDestination, supports_row_ids};
 use crate::output::Output;
 
 /// Names to show of a long list.
-const SHOWN: usize = 8;
+const MAX_LISTED: usize = 8;
 /// Rounds of filling in missing values, each starting from what the previous one filled in.
 pub(crate) const FILL_ROUNDS: usize = 3;
 
 /// One line per kind of column: how many there are, and their names.
-pub(crate) fn lines(schema: &Schema) -> Vec<String> {
+pub(crate) fn column_lines(schema: &Schema) -> Vec<String> {
     let mut lines = Vec::new();
     for name in ["numbers", "booleans", "categories", "times", "label", "dropped"] {
         let names: Vec<String> = schema
             .columns()
             .iter()
-            .filter(|column| class(&column.kind) == name)
+            .filter(|column| kind_name(&column.kind) == name)
             .map(|column| match &column.kind {
                 Kind::Categorical { levels } => format!("{} ({})", column.name, levels.len()),
                 _ => column.name.clone(),
@@ -31,15 +31,15 @@ pub(crate) fn lines(schema: &Schema) -> Vec<String> {
         if names.is_empty() {
             continue;
         }
-        let more = if names.len() > SHOWN { ", ..." } else { "" };
-        let shown = names[..names.len().min(SHOWN)].join(", ");
+        let more = if names.len() > MAX_LISTED { ", ..." } else { "" };
+        let shown = names[..names.len().min(MAX_LISTED)].join(", ");
         lines.push(format!("{name:<14}{}: {shown}{more}", names.len()));
     }
     lines
 }
 
 /// What a column holds, as text.
-fn class(kind: &Kind) -> &'static str {
+fn kind_name(kind: &Kind) -> &'static str {
     match kind {
         Kind::Numeric { .. } => "numbers",
         Kind::Boolean { .. } => "booleans",
@@ -56,7 +56,7 @@ fn example<'t>(table: &'t Table, name: &str) -> Option<&'t str> {
 }
 
 /// Whether 90 % of a column's known cells look like amounts, percentages or dates, but not numbers.
-fn looks_counted(table: &Table, name: &str) -> bool {
+fn looks_like_number_or_date(table: &Table, name: &str) -> bool {
     let Ok(column) = table.find(name) else { return false };
     let of_numbers = |c: char| c.is_ascii_digit() || c.is_whitespace() || "$€£¥%.,'/-+:".contains(c);
     let (mut known, mut counted) = (0usize, 0usize);
@@ -81,21 +81,23 @@ pub(crate) fn remark_numbers_for_names(rows: &Dataset, location: &str, out: &Out
 }
 
 /// Fewest distinct texts for a column of categories to be checked for unread numbers or dates.
-const MANY_LEVELS: usize = 10;
+const MIN_CHECKED_LEVELS: usize = 10;
 
 /// Remarks on columns that are left out, and on texts that look like numbers or dates.
 pub(crate) fn remark_dropped(schema: &Schema, table: &Table, location: &str, out: &Output) {
-    let of = |reason: Reason| -> Vec<&str> {
-        let dropped = |kind: &Kind| matches!(kind, Kind::Dropped { why } if *why == reason);
+    let of = |wanted: DropReason| -> Vec<&str> {
+        let dropped = |kind: &Kind| matches!(kind, Kind::Dropped { reason } if *reason == wanted);
         schema.columns().iter().filter(|c| dropped(&c.kind)).map(|c| c.name.as_str()).collect()
     };
     let is_text = |kind: &Kind| match kind {
-        Kind::Categorical { levels } => levels.len() >= MANY_LEVELS,
-        kind => matches!(kind, Kind::Dropped { why: Reason::Identifier }),
+        Kind::Categorical { levels } => levels.len() >= MIN_CHECKED_LEVELS,
+        kind => matches!(kind, Kind::Dropped { reason: DropReason::Identifier }),
     };
     let texts = schema.columns().iter().filter(|column| is_text(&column.kind));
-    let unread: Vec<&str> =
-        texts.map(|column| column.name.as_str()).filter(|name| looks_counted(table, name)).collect();
+    let unread: Vec<&str> = texts
+        .map(|column| column.name.as_str())
+        .filter(|name| looks_like_number_or_date(table, name))
+        .collect();
     if let Some((name, example)) = unread.first().and_then(|name| Some((name, example(table, name)?))) {
         let others = if unread.len() > 1 { " and others" } else { "" };
         out.note(format!(
@@ -104,12 +106,12 @@ pub(crate) fn remark_dropped(schema: &Schema, table: &Table, location: &str, out
         ));
     }
     let mut parts = Vec::new();
-    let identifiers = of(Reason::Identifier);
+    let identifiers = of(DropReason::Identifier);
     if !identifiers.is_empty() {
         let names = identifiers.join(", ");
-        parts.push(format!("{names} (mostly distinct texts, or more than 256 different ones; --categorical keeps such a column, --id uses it to name the rows)"));
+        parts.push(format!("{names} (mostly distinct texts, or more than 256 different ones; --categorical keeps such a column, --id uses it to identify the rows)"));
     }
-    let empty = of(Reason::Empty);
+    let empty = of(DropReason::Empty);
     if !empty.is_empty() {
         parts.push(format!("{} (all values are missing)", empty.join(", ")));
     }
@@ -119,7 +121,7 @@ pub(crate) fn remark_dropped(schema: &Schema, table: &Table, location: &str, out
 }
 
 /// Remarks on columns of large numbers whose differences are below the resolution of 32-bit floats.
-pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
+pub(crate) fn remark_low_precision(rows: &Dataset, location: &str, out: &Output) {
     #[derive(Clone, Copy)]
     struct Found {
         low: f32,
@@ -143,7 +145,7 @@ pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
         if !most.is_finite()
             || low > high
             || (most < exact && (whole || spread == 0.0))
-            || apart * COARSE <= spread
+            || apart * MIN_FLOAT_STEPS <= spread
         {
             continue;
         }
@@ -158,7 +160,7 @@ pub(crate) fn remark_coarse(rows: &Dataset, location: &str, out: &Output) {
 
 /// Remarks on columns that number the rows: they identify rows and say nothing about them.
 pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
-    if rows.rows() < FEW {
+    if rows.rows() < MIN_NUMBERED_ROWS {
         return;
     }
     let (values, width) = (rows.values(), rows.features());
@@ -166,7 +168,7 @@ pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
         let of_column = || values[column..].iter().step_by(width);
         let spread = values[values.len() - width + column] - values[column];
         // Most columns decrease within the first few rows, so no more of them is read.
-        let numbers = spread < SPARSE * rows.rows() as f32
+        let numbers = spread < MAX_NUMBERING_STEP * rows.rows() as f32
             && of_column().zip(of_column().skip(1)).all(|(x, next)| x < next)
             && of_column().all(|x| x.fract() == 0.0);
         if numbers {
@@ -181,32 +183,32 @@ pub(crate) fn remark_numbering(rows: &Dataset, location: &str, out: &Output) {
 }
 
 /// Fewest rows for which a column is said to number them.
-const FEW: usize = 30;
+const MIN_NUMBERED_ROWS: usize = 30;
 
 /// Average step from which on a column counts something other than rows, such as seconds.
-const SPARSE: f32 = 10.0;
+const MAX_NUMBERING_STEP: f32 = 10.0;
 
 /// Fewest steps of a 32-bit float that the range of a column must span.
-const COARSE: f64 = 1000.0;
+const MIN_FLOAT_STEPS: f64 = 1000.0;
 
 /// Encodes a table as a model's features, and remarks on unknown columns and texts.
 pub(crate) fn encode(
     schema: &Schema,
     table: &Table,
     args: &DataArgs,
-    may_miss: bool,
+    allow_missing: bool,
     out: &Output,
 ) -> Result<Dataset, DataError> {
     let location = table.path().display();
-    // Formats that cannot name rows are skipped; `options` has remarked on the flag.
+    // Formats without row ids are skipped; `options` has remarked on the flag.
     let id = match &args.id {
-        Some(id) if may_name_rows(table.path()) => Some(table.find(id)?),
+        Some(id) if supports_row_ids(table.path()) => Some(table.find(id)?),
         _ => None,
     };
     let Encoded { mut rows, unknown, mut unexpected, .. } = schema.encode(table, args.label.as_deref())?;
     if let Some(id) = id {
-        rows = table.name_rows(id, rows)?;
-        unexpected.retain(|name| Some(name.as_str()) != rows.row_title());
+        rows = table.attach_row_ids(id, rows)?;
+        unexpected.retain(|name| Some(name.as_str()) != rows.row_id_name());
     }
     if !unexpected.is_empty() {
         let names = unexpected.join(", ");
@@ -233,7 +235,7 @@ pub(crate) fn encode(
             }
         }
     }
-    if !may_miss && let Some(at) = rows.values().iter().position(|x| x.is_nan()) {
+    if !allow_missing && let Some(at) = rows.values().iter().position(|x| x.is_nan()) {
         let group = schema.groups()[at % rows.features()];
         let column =
             schema.features().nth(group).map(|column| format!("'{}'", column.name)).unwrap_or_default();
@@ -245,7 +247,7 @@ pub(crate) fn encode(
 }
 
 /// The rows with all missing values filled in by the model, for computations that need every value.
-pub(crate) fn without_gaps(
+pub(crate) fn fill_missing(
     model: &Autoencoder,
     rows: Dataset,
     location: &str,
@@ -255,8 +257,8 @@ pub(crate) fn without_gaps(
         return Ok(rows);
     }
     out.note(format!("{location}: missing values are filled in by the model"));
-    let filled = model.filled(&rows, FILL_ROUNDS).map_err(|error| Failure::with_rows(location, error))?;
-    with_names_of(&rows, filled)
+    let filled = model.impute(&rows, FILL_ROUNDS).map_err(|error| Failure::with_rows(location, error))?;
+    with_metadata_of(&rows, filled)
 }
 
 /// The rows for maps, which need every value. Missing values of tables with a schema are filled in, as
@@ -267,50 +269,54 @@ pub(crate) fn for_maps(
     location: &str,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    if model.schema().is_some() { without_gaps(model, rows, location, out) } else { Ok(rows) }
+    if model.schema().is_some() { fill_missing(model, rows, location, out) } else { Ok(rows) }
 }
 
-/// The table with the labels and row names of `rows`, from which it was computed.
-pub(crate) fn with_names_of(rows: &Dataset, mut table: Dataset) -> Result<Dataset, Failure> {
+/// The table with the labels and row ids of `rows`, from which it was computed.
+pub(crate) fn with_metadata_of(rows: &Dataset, mut table: Dataset) -> Result<Dataset, Failure> {
     if let Some(labels) = rows.labels() {
         table = table.with_labels(labels.clone())?;
     }
-    if let (Some(title), Some(names)) = (rows.row_title(), rows.row_names()) {
-        table = table.with_row_names(title, names.to_vec())?;
+    if let (Some(name), Some(ids)) = (rows.row_id_name(), rows.row_ids()) {
+        table = table.with_row_ids(name, ids.to_vec())?;
     }
     Ok(table)
 }
 
-/// Remarks that a format of numbers cannot hold the row names, if there are any.
-pub(crate) fn remark_numeric(rows: &Dataset, target: &Target, out: &Output) {
-    if let (Some(title), Target::File(path), true) = (rows.row_title(), target, target.is_numeric()) {
-        out.note(format!("{}: this format holds numbers only, so '{title}' is not written", path.display()));
+/// Remarks that a format of numbers cannot hold the row ids, if there are any.
+pub(crate) fn remark_unwritten_ids(rows: &Dataset, destination: &TableDestination, out: &Output) {
+    if let (Some(name), TableDestination::File(path), true) =
+        (rows.row_id_name(), destination, destination.is_numeric())
+    {
+        out.note(format!("{}: this format holds numbers only, so '{name}' is not written", path.display()));
     }
 }
 
-/// The row names and the title of their column, with underscores appended until `others` lack it.
-pub(crate) fn names_beside<'a, S: AsRef<str>>(
+/// The row ids and the name of their column, with underscores appended until `others` lack it.
+pub(crate) fn row_id_column<'a, S: AsRef<str>>(
     rows: &'a Dataset,
     others: &[S],
 ) -> Option<(String, &'a [String])> {
-    let mut title = rows.row_title()?.to_owned();
-    while others.iter().any(|other| other.as_ref() == title) {
-        title.push('_');
+    let mut name = rows.row_id_name()?.to_owned();
+    while others.iter().any(|other| other.as_ref() == name) {
+        name.push('_');
     }
-    Some((title, rows.row_names()?))
+    Some((name, rows.row_ids()?))
 }
 
 /// Sums values of features over the features of each column, if the model has a schema.
-pub(crate) fn by_column(model: &Autoencoder, values: Dataset) -> Result<Dataset, Failure> {
+pub(crate) fn sum_by_column(model: &Autoencoder, values: Dataset) -> Result<Dataset, Failure> {
     match model.schema() {
-        Some(schema) => Ok(schema.by_column(&values)?),
+        Some(schema) => Ok(schema.sum_by_column(&values)?),
         None => Ok(values),
     }
 }
 
 /// Refuses formats that hold only numbers if the model has a schema.
-pub(crate) fn check_target(model: &Autoencoder, target: &Target) -> Result<(), Failure> {
-    if let (Some(_), true, Target::File(path)) = (model.schema(), target.is_numeric(), target) {
+pub(crate) fn check_destination(model: &Autoencoder, destination: &TableDestination) -> Result<(), Failure> {
+    if let (Some(_), true, TableDestination::File(path)) =
+        (model.schema(), destination.is_numeric(), destination)
+    {
         let path = path.display();
         let text =
             format!("-o {path}: this format holds numbers only; use .csv, .tsv or .parquet for tables");
@@ -319,66 +325,70 @@ pub(crate) fn check_target(model: &Autoencoder, target: &Target) -> Result<(), F
     Ok(())
 }
 
-/// Writes rows of a model's features, after their names if they have any: as a table of its columns if
-/// it has a schema, else as numbers. With `--json` on standard output, each row is an object.
-pub(crate) fn deliver(
+/// Writes rows of a model's features, after their ids if they have any: as a table of its columns if it
+/// has a schema, else as numbers. With `--json` on standard output, each row is an object.
+pub(crate) fn write_rows(
     model: &Autoencoder,
     rows: &Dataset,
-    target: &Target,
+    destination: &TableDestination,
     out: &mut Output,
 ) -> Result<(), Failure> {
     match model.schema() {
-        Some(schema) => deliver_table(&with_row_names(rows, schema.decode(rows)?)?, target, out),
-        None => deliver_numbers(rows, target, out),
+        Some(schema) => write_rows_as_table(&prepend_row_ids(rows, schema.decode(rows)?)?, destination, out),
+        None => write_rows_as_numbers(rows, destination, out),
     }
 }
 
-/// Writes rows of numbers, after their names if they have any. With `--json` on standard output, each
-/// row is an object.
-pub(crate) fn deliver_numbers(rows: &Dataset, target: &Target, out: &mut Output) -> Result<(), Failure> {
-    if out.is_json() && *target == Target::Standard {
-        let called = names_beside(rows, &["row", "values"]);
-        for (place, row) in rows.values().chunks_exact(rows.features()).enumerate() {
-            let mut object = json!({ "row": place + 1, "values": row });
-            if let Some((title, names)) = &called {
-                object[title] = json!(names[place]);
+/// Writes rows of numbers, after their ids if they have any. With `--json` on standard output, each row
+/// is an object.
+pub(crate) fn write_rows_as_numbers(
+    rows: &Dataset,
+    destination: &TableDestination,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    if out.is_json() && *destination == TableDestination::Stdout {
+        let row_ids = row_id_column(rows, &["row", "values"]);
+        for (row, values) in rows.values().chunks_exact(rows.features()).enumerate() {
+            let mut object = json!({ "row": row + 1, "values": values });
+            if let Some((name, ids)) = &row_ids {
+                object[name] = json!(ids[row]);
             }
             out.object(&object)?;
         }
         return Ok(());
     }
-    match target {
-        Target::Images(_) => target.write(rows, out)?,
-        _ => write_beside(rows, rows, target, out)?,
+    match destination {
+        TableDestination::Images(_) => destination.write(rows, out)?,
+        _ => write_with_row_ids(rows, rows, destination, out)?,
     }
-    written(target, rows.rows(), rows.features(), out)
+    report_written(destination, rows.rows(), rows.features(), out)
 }
 
-/// The table with the row names, if there are any, as its first column.
-fn with_row_names(rows: &Dataset, table: Table) -> Result<Table, Failure> {
+/// The table with the row ids, if there are any, as its first column.
+fn prepend_row_ids(rows: &Dataset, table: Table) -> Result<Table, Failure> {
     let names = table.names().map(<[String]>::to_vec).unwrap_or_default();
-    let Some((title, called)) = names_beside(rows, &names) else { return Ok(table) };
+    let Some((name, ids)) = row_id_column(rows, &names) else { return Ok(table) };
     let cells = |column| table.column(column).map(str::to_owned).collect();
     let columns: Vec<Vec<String>> =
-        std::iter::once(called.to_vec()).chain((0..table.columns()).map(cells)).collect();
-    Ok(Table::new(std::iter::once(title).chain(names).collect(), &columns)?)
+        std::iter::once(ids.to_vec()).chain((0..table.columns()).map(cells)).collect();
+    Ok(Table::new(std::iter::once(name).chain(names).collect(), &columns)?)
 }
 
-/// Writes what was computed for each row, after the row's name if it has one and the format holds text.
-pub(crate) fn write_beside(
+/// Writes what was computed for each row, after the row's id if it has one and the format holds text.
+pub(crate) fn write_with_row_ids(
     rows: &Dataset,
     found: &Dataset,
-    target: &Target,
+    destination: &TableDestination,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    remark_numeric(rows, target, out);
-    let Some(files) = rows.row_names().filter(|_| !target.is_numeric()) else {
-        return target.write(found, out);
+    remark_unwritten_ids(rows, destination, out);
+    let Some(ids) = rows.row_ids().filter(|_| !destination.is_numeric()) else {
+        return destination.write(found, out);
     };
     let width = found.features();
     let of = |column: usize| found.values().iter().skip(column).step_by(width.max(1));
     let columns = (0..width).map(|column| of(column).map(f32::to_string).collect());
-    let mut columns: Vec<Vec<String>> = std::iter::once(files.to_vec()).chain(columns).collect();
+    let mut columns: Vec<Vec<String>> = std::iter::once(ids.to_vec()).chain(columns).collect();
     let numbers = || (1..=width).map(|number| number.to_string()).collect();
     let mut names = found.names().map_or_else(numbers, <[String]>::to_vec);
     if let Some(labels) = found.labels() {
@@ -386,14 +396,18 @@ pub(crate) fn write_beside(
         columns
             .push((0..labels.len()).map(|row| labels.name_of(row).unwrap_or_default().to_owned()).collect());
     }
-    names.splice(..0, names_beside(rows, &names).map(|(title, _)| title));
-    write_table(&Table::new(names, &columns)?, target, out)
+    names.splice(..0, row_id_column(rows, &names).map(|(name, _)| name));
+    write_table(&Table::new(names, &columns)?, destination, out)
 }
 
 /// Writes a table. With `--json`, reports it by an object, or on standard output writes each row as one.
-pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
-    match target {
-        Target::Standard if out.is_json() => {
+pub(crate) fn write_rows_as_table(
+    table: &Table,
+    destination: &TableDestination,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    match destination {
+        TableDestination::Stdout if out.is_json() => {
             for row in 0..table.rows() {
                 let cells = table.row(row).enumerate();
                 let cells: Map<String, Value> =
@@ -402,25 +416,29 @@ pub(crate) fn deliver_table(table: &Table, target: &Target, out: &mut Output) ->
             }
             return Ok(());
         }
-        target => write_table(table, target, out)?,
+        destination => write_table(table, destination, out)?,
     }
-    written(target, table.rows(), table.columns(), out)
+    report_written(destination, table.rows(), table.columns(), out)
 }
 
 /// Writes a table and remarks where to.
-pub(crate) fn write_table(table: &Table, target: &Target, out: &mut Output) -> Result<(), Failure> {
-    match target {
-        Target::Standard => match ae_data::write_csv_table(table, out.stream()) {
+pub(crate) fn write_table(
+    table: &Table,
+    destination: &TableDestination,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    match destination {
+        TableDestination::Stdout => match ae_data::write_csv_table(table, out.stream()) {
             Ok(()) => {}
             Err(DataError::Io { source, .. }) => return Err(source.into()),
             Err(error) => return Err(error.into()),
         },
-        Target::File(path) => {
+        TableDestination::File(path) => {
             ae_data::write_table(table, path)?;
             let (rows, columns) = (table.rows(), table.columns());
             out.note(format!("{rows} rows of {columns} written to {}", path.display()));
         }
-        Target::Images(folder) => {
+        TableDestination::Images(folder) => {
             let path = folder.path().display();
             return Err(Failure::Usage(format!(
                 "-o {path}: a table cannot be written as a folder of images"
@@ -431,11 +449,16 @@ pub(crate) fn write_table(table: &Table, target: &Target, out: &mut Output) -> R
 }
 
 /// Reports with `--json` that a table has been written.
-pub(crate) fn written(target: &Target, rows: usize, columns: usize, out: &mut Output) -> Result<(), Failure> {
-    let output = match target {
-        Target::Standard => Value::Null,
-        Target::File(path) => json!(path),
-        Target::Images(folder) => json!(folder.path()),
+pub(crate) fn report_written(
+    destination: &TableDestination,
+    rows: usize,
+    columns: usize,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let output = match destination {
+        TableDestination::Stdout => Value::Null,
+        TableDestination::File(path) => json!(path),
+        TableDestination::Images(folder) => json!(folder.path()),
     };
     out.object(&json!({ "event": "written", "output": output, "rows": rows, "columns": columns }))
 }

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use ae_data::{
-    Content, Dataset, Format, HeldOut, Kind, Labels, Schema, Table, Wishes, is_built_in, read_content,
+    ColumnRoles, Content, Dataset, Format, HeldOut, Kind, Labels, Schema, Table, is_built_in, read_content,
     read_table, validation_split,
 };
 use ae_model::{Autoencoder, Config, History, Image, StopReason};
 
 use crate::args::{DataArgs, MissingArg, ScaleArg, TrainArgs};
 use crate::failure::Failure;
-use crate::inputs::{options, with_hint};
+use crate::inputs::{check_standard_input, options, with_hint};
 use crate::output::Output;
 use crate::pictures;
 use crate::tables;
@@ -42,7 +42,7 @@ pub(crate) struct TrainingRows {
     pub(crate) rows: Dataset,
     pub(crate) schema: Option<Schema>,
     /// Whether missing values are left out of the loss.
-    pub(crate) masks: bool,
+    pub(crate) mask_missing: bool,
     /// The size of the images that rows are, if given or known from a folder.
     pub(crate) image: Option<Image>,
     /// Whether the features are pixels, of known size or not.
@@ -54,15 +54,13 @@ pub(crate) struct TrainingRows {
 impl TrainingRows {
     /// Reads the rows that the flags name, followed by those of `--validation FILE`.
     pub(crate) fn read(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
-        let mut training = TrainingRows::of_data(args, out)?;
-        let Some(location) = args.validation.location() else { return Ok(training) };
+        let Some(location) = args.validation.location() else { return TrainingRows::from_data(args, out) };
         if args.target.is_some() {
             let text = "--validation: with --target, it must be a fraction of the pairs, not a file";
             return Err(Failure::Usage(text.to_owned()));
         }
-        if location == "-" && args.data == "-" {
-            return Err(Failure::Usage("--validation: standard input can be read only once".to_owned()));
-        }
+        check_standard_input(&[("DATA", Some(&args.data)), ("--validation", Some(location))])?;
+        let mut training = TrainingRows::from_data(args, out)?;
         let others = training.read_held_out(location, args, out)?;
         let joined = training.rows.followed_by(&others);
         training.rows =
@@ -73,7 +71,7 @@ impl TrainingRows {
 
     /// Reads the rows of `--validation FILE`, with the same columns as these rows.
     fn read_held_out(&self, location: &str, args: &TrainArgs, out: &mut Output) -> Result<Dataset, Failure> {
-        let mut options = options(location, &args.input, self.masks, out);
+        let mut options = options(location, &args.input, self.mask_missing, out);
         let rows = if let Some(folder) = ae_data::folder(location) {
             options.threads = out.threads();
             options.image = self.image.map(pictures::size);
@@ -82,7 +80,7 @@ impl TrainingRows {
             let names = schema.features().map(|column| column.name.clone());
             options.columns = Some(names.collect());
             let table = read_table(location, &options).map_err(with_hint)?;
-            tables::encode(schema, &table, &args.input, self.masks, out).map_err(with_hint)?
+            tables::encode(schema, &table, &args.input, self.mask_missing, out).map_err(with_hint)?
         } else {
             options.columns = self.rows.names().map(<[String]>::to_vec);
             ae_data::read(location, &options)?
@@ -104,22 +102,23 @@ impl TrainingRows {
     }
 
     /// The rows, with those of `--validation FILE` held out.
-    pub(crate) fn divided(&self) -> Result<HeldOut<'_>, Failure> {
+    pub(crate) fn with_held_out(&self) -> Result<HeldOut<'_>, Failure> {
         Ok(HeldOut::last(&self.rows, self.held_out)?)
     }
 
-    fn of_data(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
+    fn from_data(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
         let mask = args.missing == Some(MissingArg::Mask);
         let mut options = options(&args.data, &args.input, mask, out);
-        let list = |names: &Option<crate::args::Names>| names.clone().map_or_else(Vec::new, |names| names.0);
-        let wishes = Wishes {
+        let list =
+            |names: &Option<crate::args::ColumnNames>| names.clone().map_or_else(Vec::new, |names| names.0);
+        let roles = ColumnRoles {
             categorical: list(&args.categorical),
             numeric: list(&args.numeric),
             drop: list(&args.drop),
             label: args.input.label.clone(),
         };
-        options.unwanted.clone_from(&wishes.drop);
-        let is_plain = !wishes.has_columns() && args.scale != Some(ScaleArg::Quantile);
+        options.ignored_columns.clone_from(&roles.drop);
+        let is_plain = !roles.has_columns() && args.scale != Some(ScaleArg::Quantile);
         let mut image = args.image;
         let content = if let Some(folder) = ae_data::folder(&args.data) {
             if !is_plain {
@@ -161,23 +160,23 @@ impl TrainingRows {
                 // Pixel levels are exact.
                 if !are_pixels {
                     tables::remark_numbers_for_names(&rows, &args.data, out);
-                    tables::remark_coarse(&rows, &args.data, out);
+                    tables::remark_low_precision(&rows, &args.data, out);
                     tables::remark_numbering(&rows, &args.data, out);
                 }
-                Ok(TrainingRows { rows, schema: None, masks: mask, image, are_pixels, held_out: 0 })
+                Ok(TrainingRows { rows, schema: None, mask_missing: mask, image, are_pixels, held_out: 0 })
             }
-            Content::Table(table) => TrainingRows::of_table(args, &table, &wishes, out),
+            Content::Table(table) => TrainingRows::from_table(args, &table, &roles, out),
             _ => Err(Failure::Other(format!("{}: neither numbers nor a table", args.data))),
         }
     }
 
-    fn of_table(
+    fn from_table(
         args: &TrainArgs,
         table: &Table,
-        wishes: &Wishes,
+        roles: &ColumnRoles,
         out: &mut Output,
     ) -> Result<TrainingRows, Failure> {
-        let chosen = match (&args.normal, &wishes.label) {
+        let chosen = match (&args.normal, &roles.label) {
             (Some(normal), Some(label)) => {
                 let labels = table.labels(table.find(label)?);
                 Some(table.select_rows(&normal_rows(Some(&labels), normal, &args.data)?))
@@ -185,30 +184,35 @@ impl TrainingRows {
             _ => None,
         };
         let table = chosen.as_ref().unwrap_or(table);
-        let mut wishes = wishes.clone();
-        wishes.drop.extend(args.input.id.clone());
-        let mut schema = Schema::infer(table, &wishes)?;
+        let mut roles = roles.clone();
+        roles.drop.extend(args.input.id.clone());
+        let mut schema = Schema::infer(table, &roles)?;
         if args.scale == Some(ScaleArg::Quantile) {
             // Of the training rows only. An invalid fraction is refused later, with the other settings.
-            let share =
-                Some(args.validation.share()).filter(|share| (0.0..1.0).contains(share)).unwrap_or(0.0);
-            let (train, _) = validation_split(table.rows(), share, args.seed)?;
+            let fraction = Some(args.validation.fraction());
+            let fraction = fraction.filter(|fraction| (0.0..1.0).contains(fraction)).unwrap_or(0.0);
+            let (train, _) = validation_split(table.rows(), fraction, args.seed)?;
             schema = schema.with_quantiles(&table.select_rows(&train))?;
         }
-        let masks = match args.missing {
+        let mask_missing = match args.missing {
             Some(wanted) => wanted == MissingArg::Mask,
             None => is_mixed(&schema),
         };
-        let rows =
-            tables::encode(&schema, table, &DataArgs { label: None, ..args.input.clone() }, masks, out)
-                .map_err(with_hint)?;
+        let rows = tables::encode(
+            &schema,
+            table,
+            &DataArgs { label: None, ..args.input.clone() },
+            mask_missing,
+            out,
+        )
+        .map_err(with_hint)?;
         tables::remark_dropped(&schema, table, &args.data, out);
-        tables::remark_coarse(&rows, &args.data, out);
+        tables::remark_low_precision(&rows, &args.data, out);
         tables::remark_numbering(&rows, &args.data, out);
         Ok(TrainingRows {
             rows,
             schema: Some(schema),
-            masks,
+            mask_missing,
             image: args.image,
             are_pixels: false,
             held_out: 0,

@@ -26,7 +26,7 @@ pub fn write_atomically(
 /// Like [`write_atomically`], but without waiting for the disk: for one of many files that can be
 /// written again. After a power loss the file may be empty.
 #[cfg(feature = "images")]
-pub(crate) fn write_whole(
+pub(crate) fn write_unsynced(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -41,7 +41,7 @@ fn write(
 ) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
-            return Err(is_a_folder());
+            return Err(directory_error());
         }
         // A rename would replace the device by a file.
         Ok(found) if !found.is_file() => {
@@ -51,7 +51,7 @@ fn write(
         }
         _ => {}
     }
-    replace(&behind_link(path), synced, fill)
+    replace(&resolve_link(path), synced, fill)
 }
 
 /// Checks that [`write_atomically`] could start on `path`, before long work whose result is to be
@@ -61,14 +61,14 @@ fn write(
 /// Any error that [`write_atomically`] would return before it calls `fill`.
 pub fn check_writable(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Err(is_a_folder()),
+        Ok(found) if found.is_dir() => Err(directory_error()),
         // Opening and closing a pipe would signal the end of the stream to its reader.
         Ok(found) if is_pipe(&found) => Ok(()),
         Ok(found) if !found.is_file() => OpenOptions::new().write(true).open(path).map(drop),
         _ => {
-            let target = behind_link(path);
+            let target = resolve_link(path);
             let mut temporary = Temporary { path: None };
-            create_beside(&target, folder_of(&target), &mut temporary).map(drop)
+            create_temporary(&target, folder_of(&target), &mut temporary).map(drop)
         }
     }
 }
@@ -83,12 +83,12 @@ fn is_pipe(_: &fs::Metadata) -> bool {
     false
 }
 
-fn is_a_folder() -> io::Error {
+fn directory_error() -> io::Error {
     io::Error::new(io::ErrorKind::IsADirectory, "a folder, not a file")
 }
 
 /// The file to replace: `path`, or the target of the link.
-fn behind_link(path: &Path) -> PathBuf {
+fn resolve_link(path: &Path) -> PathBuf {
     let target = if path.is_symlink() { fs::canonicalize(path).ok() } else { None };
     target.unwrap_or_else(|| path.to_owned())
 }
@@ -101,7 +101,7 @@ fn replace(
     let folder = folder_of(path);
     // Declared in this order, the file is closed before it is removed, even if `fill` panics.
     let mut temporary = Temporary { path: None };
-    let mut file = BufWriter::new(create_beside(path, folder, &mut temporary)?);
+    let mut file = BufWriter::new(create_temporary(path, folder, &mut temporary)?);
     fill(&mut file)?;
     file.flush()?;
     if synced {
@@ -141,7 +141,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-fn create_beside(path: &Path, folder: &Path, temporary: &mut Temporary) -> io::Result<File> {
+fn create_temporary(path: &Path, folder: &Path, temporary: &mut Temporary) -> io::Result<File> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"));
     };

@@ -6,27 +6,27 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use crate::cells::{Cells, column_name};
 use crate::dataset::Dataset;
+use crate::dataset_builder::{DatasetBuilder, column_name};
 use crate::error::DataError;
 use crate::labels::Labels;
 use crate::read::ReadOptions;
-use crate::table::{ID, Table, find_column};
-use crate::text::{Parsed, is_number_of_some_kind, parse, shown};
-use quotes::Quotes;
+use crate::table::{DEFAULT_ID_NAME, Table, find_column};
+use crate::text::{Parsed, excerpt, looks_numeric, parse};
+use quotes::QuoteChecker;
 
 mod quotes;
 #[cfg(test)]
 mod tests;
 
 /// Bytes at the start of a file from which its delimiter is inferred.
-const SNIFFED: usize = 1 << 16;
+const SNIFF_BYTES: usize = 1 << 16;
 /// Maximum number of records inspected among them.
-const SNIFFED_RECORDS: usize = 20;
+const SNIFF_RECORDS: usize = 20;
 /// Candidate delimiters, likeliest first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Records after a text that are searched for a number in the same column.
-const SEARCHED: usize = 1000;
+const HINT_RECORDS: usize = 1000;
 
 /// Reads a table of numbers. `default_delimiter` is that of the format, if it has one.
 pub(crate) fn read(
@@ -35,7 +35,7 @@ pub(crate) fn read(
     default_delimiter: Option<u8>,
     options: &ReadOptions,
 ) -> Result<Dataset, DataError> {
-    read_numbers(opened(reader, path, default_delimiter, options)?, options)
+    read_numbers(open_records(reader, path, default_delimiter, options)?, options)
 }
 
 /// Reads a table as it is, with every cell as text.
@@ -45,7 +45,7 @@ pub(crate) fn read_texts(
     default_delimiter: Option<u8>,
     options: &ReadOptions,
 ) -> Result<Table, DataError> {
-    let mut records = opened(reader, path, default_delimiter, options)?;
+    let mut records = open_records(reader, path, default_delimiter, options)?;
     let mut record = ByteRecord::new();
     let Some(mut line) = records.next(&mut record)? else {
         return Err(DataError::Empty { path: path.to_owned() });
@@ -53,7 +53,7 @@ pub(crate) fn read_texts(
     let expected = record.len();
     let has_header = match options.header {
         Some(has_header) => has_header,
-        None => is_header(&record, records.peek()?, &apart(options)),
+        None => is_header(&record, records.peek()?, &non_feature_columns(options)),
     };
     let mut table =
         Table::empty(path, expected, if has_header { Some(header(&record, path)?) } else { None });
@@ -86,7 +86,7 @@ pub(crate) fn read_texts(
 }
 
 /// Opens the records of a file and infers the delimiter if none is given.
-fn opened<'a>(
+fn open_records<'a>(
     mut reader: impl Read + 'a,
     path: &'a Path,
     default_delimiter: Option<u8>,
@@ -94,21 +94,21 @@ fn opened<'a>(
 ) -> Result<Records<'a, Box<dyn Read + 'a>>, DataError> {
     // A pipe returns what is available at the moment, so a single read may not fill the start.
     let mut start = Vec::new();
-    let sniffed = reader.by_ref().take(SNIFFED as u64).read_to_end(&mut start);
+    let sniffed = reader.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut start);
     sniffed.map_err(|error| stream_error(error, path))?;
     if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
         return Err(malformed(path, "it is UTF-16, but UTF-8 is needed".to_owned()));
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
-    let whole = start.len() < SNIFFED;
-    let delimiter = options.delimiter.or(default_delimiter).unwrap_or_else(|| sniff(text, whole));
+    let is_whole_file = start.len() < SNIFF_BYTES;
+    let delimiter = options.delimiter.or(default_delimiter).unwrap_or_else(|| sniff(text, is_whole_file));
     let has_cr = ends_in_cr(text);
     // The line count relies on every line having an end, including the last one.
     let end: &[u8] = if has_cr { b"\r\n" } else { b"\n" };
     let bytes: Box<dyn Read + 'a> = Box::new(io::Cursor::new(text.to_vec()).chain(reader).chain(end));
-    let bytes: Box<dyn Read + 'a> = Box::new(Quotes::new(bytes, delimiter));
-    let reader = builder(delimiter).buffer_capacity(SNIFFED).from_reader(bytes);
-    Ok(Records { reader, path, has_cr, columns: None, ahead: None })
+    let bytes: Box<dyn Read + 'a> = Box::new(QuoteChecker::new(bytes, delimiter));
+    let reader = builder(delimiter).buffer_capacity(SNIFF_BYTES).from_reader(bytes);
+    Ok(Records { reader, path, has_cr, columns: None, peeked: None })
 }
 
 fn builder(delimiter: u8) -> ReaderBuilder {
@@ -122,7 +122,7 @@ fn malformed(path: &Path, reason: String) -> DataError {
 }
 
 /// Keeps the kind of an underlying I/O error, on which the caller may act.
-fn writing_error(error: csv::Error) -> io::Error {
+fn write_error(error: csv::Error) -> io::Error {
     let kind = match error.kind() {
         csv::ErrorKind::Io(error) => error.kind(),
         _ => io::ErrorKind::Other,
@@ -141,12 +141,12 @@ fn stream_error(error: io::Error, path: &Path) -> DataError {
 
 /// Infers the delimiter: the one that splits the first lines into equally many cells; among several, the
 /// one that gives the most numbers (`1,5;2,5` holds two), then the most cells. A comma if there is none.
-fn sniff(start: &[u8], whole: bool) -> u8 {
-    let merit = |delimiter: u8| {
+fn sniff(start: &[u8], is_whole_file: bool) -> u8 {
+    let score = |delimiter: u8| {
         let mut reader = builder(delimiter).from_reader(start);
         let mut records: Vec<ByteRecord> =
-            reader.byte_records().map_while(Result::ok).take(SNIFFED_RECORDS).collect();
-        if !whole && records.len() < SNIFFED_RECORDS && records.len() > 1 {
+            reader.byte_records().map_while(Result::ok).take(SNIFF_RECORDS).collect();
+        if !is_whole_file && records.len() < SNIFF_RECORDS && records.len() > 1 {
             // The last one may be truncated.
             records.pop();
         }
@@ -156,10 +156,10 @@ fn sniff(start: &[u8], whole: bool) -> u8 {
         }
         let agreeing = records.iter().filter(|record| record.len() == columns).count();
         let cells = records.iter().map(ByteRecord::len).sum::<usize>();
-        let numbers = records.iter().flatten().filter(|cell| is_number_of_some_kind(cell)).count();
+        let numbers = records.iter().flatten().filter(|cell| looks_numeric(cell)).count();
         (100 * agreeing / records.len(), 100 * numbers / cells.max(1), columns)
     };
-    DELIMITERS.into_iter().rev().max_by_key(|delimiter| merit(*delimiter)).unwrap_or(b',')
+    DELIMITERS.into_iter().rev().max_by_key(|delimiter| score(*delimiter)).unwrap_or(b',')
 }
 
 /// Whether the first line ends in a carriage return and a line feed.
@@ -175,14 +175,14 @@ struct Records<'a, R> {
     /// Cells per record, once the first one has been read.
     columns: Option<usize>,
     /// The next record, if it has been peeked at.
-    ahead: Option<(ByteRecord, Option<u64>)>,
+    peeked: Option<(ByteRecord, Option<u64>)>,
 }
 
 impl<R: Read> Records<'_, R> {
     /// Reads the next record and returns the line it starts on, or `None` at the end.
     fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, DataError> {
-        if let Some((ahead, line)) = self.ahead.take() {
-            *record = ahead;
+        if let Some((peeked, line)) = self.peeked.take() {
+            *record = peeked;
             return Ok(line);
         }
         loop {
@@ -210,7 +210,7 @@ impl<R: Read> Records<'_, R> {
     fn peek(&mut self) -> Result<&ByteRecord, DataError> {
         let mut record = ByteRecord::new();
         let line = self.next(&mut record)?;
-        Ok(&self.ahead.insert((record, line)).0)
+        Ok(&self.peeked.insert((record, line)).0)
     }
 
     /// Returns the line on which the record just read starts. The record's own position is of no use: it
@@ -231,7 +231,7 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
     let columns = record.len();
     let has_header = match options.header {
         Some(has_header) => has_header,
-        None => is_header(&record, records.peek()?, &apart(options)),
+        None => is_header(&record, records.peek()?, &non_feature_columns(options)),
     };
     let names = if has_header { Some(header(&record, path)?) } else { None };
     let label = match &options.label {
@@ -254,21 +254,21 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
     left_out.sort_unstable();
     left_out.dedup();
     if columns == left_out.len() {
-        let what = if id.is_none() { "the label" } else { "the row names and the label" };
+        let what = if id.is_none() { "the label" } else { "the row ids and the label" };
         return Err(malformed(path, format!("there is no column besides {what}")));
     }
-    let names_kept = names.as_ref().map(|names| {
+    let kept_names = names.as_ref().map(|names| {
         let kept = names.iter().zip(&kept).filter(|(_, kept)| **kept);
         kept.map(|(name, _)| name.clone()).collect()
     });
     let width = kept.iter().filter(|kept| **kept).count();
-    let cells = Cells::new(path, width, names_kept, options.missing).without_columns(left_out);
+    let builder = DatasetBuilder::new(path, width, kept_names, options.missing).without_columns(left_out);
     let (labels, ids) = (Vec::new(), Vec::new());
-    let mut table = Numbers { path, names, columns, label, id, kept, cells, labels, ids, row: 0 };
+    let mut table = NumericTable { path, names, columns, label, id, kept, builder, labels, ids, row: 0 };
     let mut is_row = !has_header;
     loop {
         if is_row {
-            table.take(&record, line, &mut records)?;
+            table.push(&record, line, &mut records)?;
         }
         is_row = true;
         match records.next(&mut record)? {
@@ -276,35 +276,35 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
             None => break,
         }
     }
-    let mut dataset = table.cells.finish()?;
+    let mut dataset = table.builder.finish()?;
     if label.is_some() {
         dataset = dataset.with_labels(Labels::from_texts(table.labels))?;
     }
     if let Some(id) = id {
-        let title = table.names.as_ref().map_or(ID, |names| &names[id]);
-        dataset = dataset.with_row_names(title, table.ids)?;
+        let name = table.names.as_ref().map_or(DEFAULT_ID_NAME, |names| &names[id]);
+        dataset = dataset.with_row_ids(name, table.ids)?;
     }
     Ok(dataset)
 }
 
-/// The columns that are not features (label and row names), as named in the options.
-fn apart(options: &ReadOptions) -> Vec<&str> {
+/// The columns that are not features (label and row ids), as named in the options.
+fn non_feature_columns(options: &ReadOptions) -> Vec<&str> {
     [&options.label, &options.id].into_iter().flatten().map(String::as_str).collect()
 }
 
-/// Whether the first record is a header: all of its cells are text, or one of them is a name in `apart`,
-/// or it has text above a number in the second record. Text above text is no evidence, since
-/// `5.1,setosa` is often a row. A column that `apart` gives by number is ignored, because some labels
-/// look like numbers (`na`, `inf`).
-fn is_header(first: &ByteRecord, second: &ByteRecord, apart: &[&str]) -> bool {
-    let is_text = |cell: &[u8]| !is_number_of_some_kind(cell);
-    if first.iter().any(|cell| is_text(cell) && apart.iter().any(|name| name.as_bytes() == cell)) {
+/// Whether the first record is a header: all of its cells are text, or one of them is a name in
+/// `non_features`, or it has text above a number in the second record. Text above text is no evidence,
+/// since `5.1,setosa` is often a row. A column that `non_features` gives by number is ignored, because
+/// some labels look like numbers (`na`, `inf`).
+fn is_header(first: &ByteRecord, second: &ByteRecord, non_features: &[&str]) -> bool {
+    let is_text = |cell: &[u8]| !looks_numeric(cell);
+    if first.iter().any(|cell| is_text(cell) && non_features.iter().any(|name| name.as_bytes() == cell)) {
         return true;
     }
     let numbers: Vec<usize> =
-        apart.iter().filter_map(|name| name.parse::<usize>().ok()?.checked_sub(1)).collect();
-    let telling = |column: &usize| !numbers.contains(column);
-    let cells = || first.iter().enumerate().filter(|(column, _)| telling(column));
+        non_features.iter().filter_map(|name| name.parse::<usize>().ok()?.checked_sub(1)).collect();
+    let is_evidence = |column: &usize| !numbers.contains(column);
+    let cells = || first.iter().enumerate().filter(|(column, _)| is_evidence(column));
     cells().all(|(_, cell)| is_text(cell))
         || cells()
             .any(|(column, above)| is_text(above) && second.get(column).is_some_and(|below| !is_text(below)))
@@ -327,25 +327,25 @@ fn header(record: &ByteRecord, path: &Path) -> Result<Vec<String>, DataError> {
 }
 
 /// A table of numbers while it is being read.
-struct Numbers<'a> {
+struct NumericTable<'a> {
     path: &'a Path,
     names: Option<Vec<String>>,
     columns: usize,
     label: Option<usize>,
-    /// The column of row names.
+    /// The column of row ids.
     id: Option<usize>,
     /// For each column, whether it holds wanted values.
     kept: Vec<bool>,
-    cells: Cells<'a>,
+    builder: DatasetBuilder<'a>,
     labels: Vec<String>,
     ids: Vec<String>,
     /// Rows so far.
     row: usize,
 }
 
-impl Numbers<'_> {
+impl NumericTable<'_> {
     /// Adds a record as the next row. `records` are those after it.
-    fn take<R: Read>(
+    fn push<R: Read>(
         &mut self,
         record: &ByteRecord,
         line: u64,
@@ -358,7 +358,7 @@ impl Numbers<'_> {
         }
         for (column, cell) in record.iter().enumerate() {
             if !self.kept[column] {
-                let places = [("label", self.label, &mut self.labels), ("name", self.id, &mut self.ids)];
+                let places = [("label", self.label, &mut self.labels), ("id", self.id, &mut self.ids)];
                 for (what, _, texts) in places.into_iter().filter(|(_, place, _)| *place == Some(column)) {
                     let text = std::str::from_utf8(cell).map_err(|_| {
                         malformed(self.path, format!("the {what} of row {row} (line {line}) is not UTF-8"))
@@ -368,16 +368,16 @@ impl Numbers<'_> {
                 continue;
             }
             match parse(cell) {
-                Parsed::Number(x) => self.cells.push(f64::from(x))?,
-                Parsed::Missing => self.cells.push(f64::NAN)?,
-                Parsed::TooLarge => return Err(self.cells.too_large(shown(cell))),
+                Parsed::Number(x) => self.builder.push(f64::from(x))?,
+                Parsed::Missing => self.builder.push(f64::NAN)?,
+                Parsed::TooLarge => return Err(self.builder.too_large(excerpt(cell))),
                 Parsed::Text => {
                     return Err(DataError::NotANumber {
                         path: self.path.to_owned(),
                         row,
                         line,
                         column: column_name(self.names.as_deref(), column),
-                        text: shown(cell),
+                        text: excerpt(cell),
                         hint: self.hint(column, cell, records).to_owned(),
                     });
                 }
@@ -388,22 +388,21 @@ impl Numbers<'_> {
 
     /// Returns what may help with the text in this cell.
     fn hint<R: Read>(&self, column: usize, cell: &[u8], records: &mut Records<'_, R>) -> &'static str {
-        if is_number_of_some_kind(cell) {
+        if looks_numeric(cell) {
             return "; numbers must have a decimal point and no thousands separators";
         }
         let place = self.kept[..column].iter().filter(|kept| **kept).count();
         let mut record = ByteRecord::new();
-        let mut behind = std::iter::from_fn(|| {
+        let mut following = std::iter::from_fn(|| {
             let read = matches!(records.next(&mut record), Ok(Some(_)));
             read.then(|| record.get(column).is_some_and(|cell| matches!(parse(cell), Parsed::Number(_))))
         });
-        if self.cells.has_number(place) || behind.by_ref().take(SEARCHED).any(|is_number| is_number) {
+        if self.builder.has_number(place) || following.by_ref().take(HINT_RECORDS).any(|is_number| is_number)
+        {
             return "";
         }
         match self.label {
-            None => {
-                "; the column holds text: remove it from the file, or use it as the label or for row names"
-            }
+            None => "; the column holds text: remove it from the file, or use it as the label or the row ids",
             Some(_) => "; the column holds text: remove it from the file",
         }
     }
@@ -415,7 +414,7 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
     if let Some(names) = dataset.names() {
         let label = dataset.labels().map(|_| crate::labels::column_name(names));
-        writer.write_record(names.iter().chain(label.as_ref())).map_err(writing_error)?;
+        writer.write_record(names.iter().chain(label.as_ref())).map_err(write_error)?;
     }
     let mut text = String::new();
     for (row, values) in dataset.values().chunks_exact(dataset.features().max(1)).enumerate() {
@@ -426,12 +425,12 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
             } else {
                 write!(text, "{x}").map_err(io::Error::other)?;
             }
-            writer.write_field(&text).map_err(writing_error)?;
+            writer.write_field(&text).map_err(write_error)?;
         }
         if let Some(label) = dataset.labels().and_then(|labels| labels.name_of(row)) {
-            writer.write_field(label).map_err(writing_error)?;
+            writer.write_field(label).map_err(write_error)?;
         }
-        writer.write_record(None::<&[u8]>).map_err(writing_error)?;
+        writer.write_record(None::<&[u8]>).map_err(write_error)?;
     }
     writer.flush()
 }
@@ -440,10 +439,10 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
 pub(crate) fn write_texts(table: &Table, out: impl Write, delimiter: u8) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
     if let Some(names) = table.names() {
-        writer.write_record(names).map_err(writing_error)?;
+        writer.write_record(names).map_err(write_error)?;
     }
     for row in 0..table.rows() {
-        writer.write_record(table.row(row)).map_err(writing_error)?;
+        writer.write_record(table.row(row)).map_err(write_error)?;
     }
     writer.flush()
 }

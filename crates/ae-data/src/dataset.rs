@@ -7,27 +7,27 @@ use crate::labels::Labels;
 use crate::source::{BatchSource, copy_rows};
 
 /// Returns the first name that occurs earlier in the list.
-pub fn first_repeated(names: &[String]) -> Option<&String> {
-    let mut before = HashSet::new();
-    names.iter().find(|name| !before.insert(*name))
+pub fn first_duplicate(names: &[String]) -> Option<&String> {
+    let mut seen = HashSet::new();
+    names.iter().find(|name| !seen.insert(*name))
 }
 
 /// Rows of numbers in memory, `[rows, features]` in row-major order, with optional feature names, labels
-/// and row names.
+/// and row ids.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Dataset {
     values: Vec<f32>,
     features: usize,
     names: Option<Vec<String>>,
     labels: Option<Labels>,
-    row_names: Option<RowNames>,
+    row_ids: Option<RowIds>,
 }
 
-/// The names of the rows, and what these names are.
+/// What identifies the rows, and the name of the column that holds it.
 #[derive(Debug, Clone, PartialEq)]
-struct RowNames {
-    title: String,
-    names: Vec<String>,
+struct RowIds {
+    name: String,
+    ids: Vec<String>,
 }
 
 impl Dataset {
@@ -40,7 +40,7 @@ impl Dataset {
         if !whole {
             return Err(DataError::Shape { what: "rows", width: features, got: values.len() });
         }
-        Ok(Dataset { values, features, names: None, labels: None, row_names: None })
+        Ok(Dataset { values, features, names: None, labels: None, row_ids: None })
     }
 
     /// Sets the names of the features.
@@ -57,7 +57,7 @@ impl Dataset {
                 got: names.len(),
             });
         }
-        if let Some(name) = first_repeated(&names) {
+        if let Some(name) = first_duplicate(&names) {
             return Err(DataError::DuplicateColumn { name: name.clone() });
         }
         self.names = Some(names);
@@ -81,21 +81,21 @@ impl Dataset {
         Ok(self)
     }
 
-    /// Sets the names of the rows. `title` says what they are: `file`, or the name of a column.
+    /// Sets what identifies the rows. `name` says what the ids are: `file`, or the name of a column.
     ///
     /// # Errors
-    /// [`DataError::Count`] unless there is one name per row.
-    pub fn with_row_names(mut self, title: &str, names: Vec<String>) -> Result<Self, DataError> {
-        if names.len() != self.rows() {
-            let (expected, got) = (self.rows(), names.len());
-            return Err(DataError::Count { what: "names", of: "rows", expected, got });
+    /// [`DataError::Count`] unless there is one id per row.
+    pub fn with_row_ids(mut self, name: &str, ids: Vec<String>) -> Result<Self, DataError> {
+        if ids.len() != self.rows() {
+            let (expected, got) = (self.rows(), ids.len());
+            return Err(DataError::Count { what: "ids", of: "rows", expected, got });
         }
-        self.row_names = Some(RowNames { title: title.to_owned(), names });
+        self.row_ids = Some(RowIds { name: name.to_owned(), ids });
         Ok(self)
     }
 
     /// Returns these rows followed by those of `other`. Columns are matched by name if both have names;
-    /// labels and row names are kept if both have them.
+    /// labels and row ids are kept if both have them.
     ///
     /// # Errors
     /// [`DataError::Count`] for rows of another width, [`DataError::MissingColumns`] for a column that
@@ -122,9 +122,9 @@ impl Dataset {
             });
             joined.labels = Some(Labels::from_texts(texts));
         }
-        if let (Some(called), Some(others)) = (&self.row_names, &other.row_names) {
-            let names = [&called.names[..], &others.names[..]].concat();
-            joined.row_names = Some(RowNames { title: called.title.clone(), names });
+        if let (Some(own), Some(others)) = (&self.row_ids, &other.row_ids) {
+            let ids = [&own.ids[..], &others.ids[..]].concat();
+            joined.row_ids = Some(RowIds { name: own.name.clone(), ids });
         }
         Ok(joined)
     }
@@ -164,14 +164,14 @@ impl Dataset {
         self.labels.as_ref()
     }
 
-    /// Names of the rows, if any.
-    pub fn row_names(&self) -> Option<&[String]> {
-        self.row_names.as_ref().map(|all| all.names.as_slice())
+    /// What identifies the rows, if anything does.
+    pub fn row_ids(&self) -> Option<&[String]> {
+        self.row_ids.as_ref().map(|all| all.ids.as_slice())
     }
 
-    /// What the row names are: `file`, or the name of the column that they come from.
-    pub fn row_title(&self) -> Option<&str> {
-        self.row_names.as_ref().map(|all| all.title.as_str())
+    /// What the row ids are: `file`, or the name of the column that they come from.
+    pub fn row_id_name(&self) -> Option<&str> {
+        self.row_ids.as_ref().map(|all| all.name.as_str())
     }
 
     /// Returns the columns with these names, in this order, without the others.
@@ -181,25 +181,29 @@ impl Dataset {
     /// the features have no names.
     pub fn select_columns(&self, wanted: &[String]) -> Result<Dataset, DataError> {
         let Some(names) = &self.names else { return Err(DataError::NoNames { wanted: wanted.to_vec() }) };
-        let places: Vec<Option<usize>> =
+        let positions: Vec<Option<usize>> =
             wanted.iter().map(|name| names.iter().position(|have| have == name)).collect();
-        let missing: Vec<String> =
-            wanted.iter().zip(&places).filter(|(_, place)| place.is_none()).map(|(n, _)| n.clone()).collect();
+        let missing: Vec<String> = wanted
+            .iter()
+            .zip(&positions)
+            .filter(|(_, position)| position.is_none())
+            .map(|(n, _)| n.clone())
+            .collect();
         if !missing.is_empty() {
             return Err(DataError::MissingColumns { missing, present: names.clone() });
         }
-        let places: Vec<usize> = places.into_iter().flatten().collect();
-        let mut values = Vec::with_capacity(self.rows() * places.len());
+        let positions: Vec<usize> = positions.into_iter().flatten().collect();
+        let mut values = Vec::with_capacity(self.rows() * positions.len());
         for row in self.values.chunks_exact(self.features.max(1)) {
-            values.extend(places.iter().map(|&place| row[place]));
+            values.extend(positions.iter().map(|&position| row[position]));
         }
-        let mut selected = Dataset::new(values, places.len())?.with_names(wanted.to_vec())?;
+        let mut selected = Dataset::new(values, positions.len())?.with_names(wanted.to_vec())?;
         selected.labels.clone_from(&self.labels);
-        selected.row_names.clone_from(&self.row_names);
+        selected.row_ids.clone_from(&self.row_ids);
         Ok(selected)
     }
 
-    /// Returns the rows at these indices, in this order, with their labels and names.
+    /// Returns the rows at these indices, in this order, with their labels and ids.
     ///
     /// # Errors
     /// [`DataError::RowOutOfRange`] for an index that is out of range.
@@ -207,11 +211,11 @@ impl Dataset {
         let mut values = vec![0.0; indices.len() * self.features];
         copy_rows(&self.values, self.features, indices, &mut values)?;
         let labels = self.labels.as_ref().map(|labels| labels.select(indices));
-        let row_names = self.row_names.as_ref().map(|all| {
-            let names = indices.iter().map(|index| all.names[*index].clone()).collect();
-            RowNames { title: all.title.clone(), names }
+        let row_ids = self.row_ids.as_ref().map(|all| {
+            let ids = indices.iter().map(|index| all.ids[*index].clone()).collect();
+            RowIds { name: all.name.clone(), ids }
         });
-        Ok(Dataset { values, features: self.features, names: self.names.clone(), labels, row_names })
+        Ok(Dataset { values, features: self.features, names: self.names.clone(), labels, row_ids })
     }
 }
 
@@ -254,7 +258,7 @@ mod tests {
             (Dataset::new(vec![0.0; 5], 2), "5 values are not whole rows of 2"),
             (Dataset::new(vec![0.0; 5], 0), "5 values are not whole rows of 0"),
             (sample().with_names(names(&["a"])), "1 names for 3 features"),
-            (sample().with_row_names("file", names(&["a"])), "1 names for 2 rows"),
+            (sample().with_row_ids("file", names(&["a"])), "1 ids for 2 rows"),
             (sample().with_names(names(&["a", "b", "a"])), "two columns are named 'a'"),
         ];
         for (result, message) in cases {
@@ -274,12 +278,12 @@ mod tests {
     #[test]
     fn rows_are_picked_with_their_labels() {
         let labelled = sample().with_labels(Labels::from_texts(["no", "yes"])).unwrap();
-        let labelled = labelled.with_row_names("file", names(&["x.png", "y.png"])).unwrap();
+        let labelled = labelled.with_row_ids("file", names(&["x.png", "y.png"])).unwrap();
         let picked = labelled.select_rows(&[1, 1, 0]).unwrap();
         assert_eq!(picked.values(), [4.0, 5.0, 6.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0]);
         assert_eq!(picked.labels().unwrap().name_of(2), Some("no"));
-        assert_eq!(picked.row_names().unwrap(), ["y.png", "y.png", "x.png"]);
-        assert_eq!(picked.row_title(), Some("file"));
+        assert_eq!(picked.row_ids().unwrap(), ["y.png", "y.png", "x.png"]);
+        assert_eq!(picked.row_id_name(), Some("file"));
         assert!(labelled.select_rows(&[2]).is_err());
         assert_eq!(labelled.row(2), None);
     }
@@ -287,9 +291,10 @@ mod tests {
     #[test]
     fn rows_behind_others_have_their_columns_by_name() {
         let first = sample().with_labels(Labels::from_texts(["no", "yes"])).unwrap();
-        let turned =
+        let reordered =
             Dataset::new(vec![9.0, 7.0, 8.0], 3).unwrap().with_names(names(&["c", "a", "b"])).unwrap();
-        let joined = first.followed_by(&turned.with_labels(Labels::from_texts(["maybe"])).unwrap()).unwrap();
+        let joined =
+            first.followed_by(&reordered.with_labels(Labels::from_texts(["maybe"])).unwrap()).unwrap();
         assert_eq!(joined.values(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
         assert_eq!(joined.labels().unwrap().names(), ["maybe", "no", "yes"]);
         assert_eq!(joined.labels().unwrap().codes(), [1, 2, 0]);
@@ -300,13 +305,13 @@ mod tests {
     }
 
     #[test]
-    fn rows_behind_others_keep_what_they_are_called() {
-        let called = sample().with_row_names("file", names(&["x", "y"])).unwrap();
-        let joined = called.followed_by(&called.select_rows(&[1]).unwrap()).unwrap();
+    fn rows_behind_others_keep_their_ids() {
+        let identified = sample().with_row_ids("file", names(&["x", "y"])).unwrap();
+        let joined = identified.followed_by(&identified.select_rows(&[1]).unwrap()).unwrap();
         assert_eq!(
-            (joined.row_title(), joined.row_names().unwrap()),
+            (joined.row_id_name(), joined.row_ids().unwrap()),
             (Some("file"), &names(&["x", "y", "y"])[..])
         );
-        assert!(called.followed_by(&sample()).unwrap().row_names().is_none());
+        assert!(identified.followed_by(&sample()).unwrap().row_ids().is_none());
     }
 }

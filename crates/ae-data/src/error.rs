@@ -71,7 +71,7 @@ pub enum DataError {
     },
     /// A table lacks columns of the schema.
     #[error("{}: {} missing{}", at(.path), columns_are(.missing), and_unexpected(.unexpected))]
-    Columns {
+    SchemaMismatch {
         /// The file.
         path: PathBuf,
         /// The missing columns.
@@ -81,14 +81,14 @@ pub enum DataError {
     },
     /// A column is given more than one role.
     #[error("{}: column '{name}' is given two roles (label, numeric, categorical or dropped)", at(.path))]
-    ChosenTwice {
+    ConflictingRoles {
         /// The file.
         path: PathBuf,
         /// The column.
         name: String,
     },
     /// A column has more distinct values than a categorical column may have.
-    #[error("{}: column '{name}' has {levels} distinct values; a categorical column can have at most {most}", at(.path))]
+    #[error("{}: column '{name}' has {levels} distinct values; a categorical column can have at most {max}", at(.path))]
     TooManyLevels {
         /// The file.
         path: PathBuf,
@@ -97,7 +97,7 @@ pub enum DataError {
         /// Number of distinct values.
         levels: usize,
         /// Maximum number of categories.
-        most: usize,
+        max: usize,
     },
     /// No column of a table becomes a feature.
     #[error("{}: no column is left to train on: all are labels, identifiers, empty or dropped", at(.path))]
@@ -119,7 +119,7 @@ pub enum DataError {
     },
     /// The format holds only numbers, but the table has text.
     #[error("{}: {format} files hold numbers only, but the table has text; .csv, .tsv and .parquet hold both", at(.path))]
-    TextsInNumbers {
+    TextInNumericFormat {
         /// The file.
         path: PathBuf,
         /// The format.
@@ -134,12 +134,12 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// The file name does not end like that of a supported format.
-    #[error("{}: unknown file format; supported endings are {known}", at(.path))]
+    #[error("{}: unknown file format; supported endings are {supported}", at(.path))]
     UnknownFormat {
         /// The file.
         path: PathBuf,
         /// The supported endings.
-        known: &'static str,
+        supported: &'static str,
     },
     /// The format is known, but this build cannot read or write it.
     #[error("{}: {format} files cannot be {action} by this build", at(.path))]
@@ -189,7 +189,7 @@ pub enum DataError {
         expected: (usize, usize),
     },
     /// An image needs too much memory, or its header claims so.
-    #[error("{}: an image of {height}x{width} pixels is too large: the limit is {} MiB", at(.path), .most >> 20)]
+    #[error("{}: an image of {height}x{width} pixels is too large: the limit is {} MiB", at(.path), .max_bytes >> 20)]
     ImageTooLarge {
         /// The file.
         path: PathBuf,
@@ -198,7 +198,7 @@ pub enum DataError {
         /// Width in pixels.
         width: usize,
         /// Maximum number of bytes.
-        most: usize,
+        max_bytes: usize,
     },
     /// The images of a folder do not fit into memory.
     #[cfg(feature = "images")]
@@ -310,7 +310,7 @@ pub enum DataError {
     },
     /// A requested array or column does not exist.
     #[error("{}: no {what} '{name}'; there are {}", at(.path), quoted(.present))]
-    NotThere {
+    NotFound {
         /// The file.
         path: PathBuf,
         /// "array" or "column".

@@ -48,7 +48,7 @@ impl Format {
             Some("npy") if !packed => Ok(Format::Npy),
             Some("npz") if !packed => Ok(Format::Npz),
             Some("parquet") if !packed => Ok(Format::Parquet),
-            _ => Err(DataError::UnknownFormat { path: path.to_owned(), known: ENDINGS }),
+            _ => Err(DataError::UnknownFormat { path: path.to_owned(), supported: ENDINGS }),
         }
     }
 
@@ -68,7 +68,7 @@ impl Format {
     }
 
     /// Whether files can be read as text, with numbers in the digits they were written with.
-    pub fn holds_texts(self) -> bool {
+    pub fn holds_text(self) -> bool {
         matches!(self, Format::Csv | Format::Tsv | Format::Parquet)
     }
 

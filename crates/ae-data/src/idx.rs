@@ -3,8 +3,8 @@
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::cells::Cells;
 use crate::dataset::Dataset;
+use crate::dataset_builder::DatasetBuilder;
 use crate::error::DataError;
 use crate::labels::Labels;
 use crate::read::{ReadOptions, maybe_gzip};
@@ -19,16 +19,16 @@ pub(crate) fn read_file(path: &Path, options: &ReadOptions) -> Result<Dataset, D
         std::fs::File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })
     };
     let dataset = read(open(path)?, path, options)?;
-    let Some(beside) = labels_beside(path) else { return Ok(dataset) };
-    let labels = read(open(&beside)?, &beside, options)?;
+    let Some(label_file) = label_file_of(path) else { return Ok(dataset) };
+    let labels = read(open(&label_file)?, &label_file, options)?;
     dataset.with_labels(Labels::from_integers(labels.values().iter().map(|x| *x as i64)))
 }
 
 /// Returns `...-labels-idx1-ubyte` for `...-images-idx3-ubyte`, gzipped or not, if that file exists.
-fn labels_beside(path: &Path) -> Option<PathBuf> {
+fn label_file_of(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
-    let beside = path.with_file_name(name.replace("images-idx3", "labels-idx1"));
-    (name.contains("images-idx3") && beside.is_file()).then_some(beside)
+    let label_file = path.with_file_name(name.replace("images-idx3", "labels-idx1"));
+    (name.contains("images-idx3") && label_file.is_file()).then_some(label_file)
 }
 
 /// Reads a stream, decompressing it if it is gzipped.
@@ -65,7 +65,7 @@ pub(crate) fn read(reader: impl Read, path: &Path, options: &ReadOptions) -> Res
     };
 
     // Memory grows with the data present, not with what the header claims.
-    let mut cells = Cells::new(path, features as usize, None, options.missing);
+    let mut builder = DatasetBuilder::new(path, features as usize, None, options.missing);
     let mut buffer = vec![0; CHUNK];
     let mut left = expected;
     while left > 0 {
@@ -76,16 +76,16 @@ pub(crate) fn read(reader: impl Read, path: &Path, options: &ReadOptions) -> Res
             return Err(DataError::Truncated { path: path.to_owned(), expected, got });
         }
         if width == 1 && magic[2] == 0x08 {
-            cells.extend(buffer[..got].iter().map(|byte| f32::from(*byte)));
+            builder.extend(buffer[..got].iter().map(|byte| f32::from(*byte)));
         } else {
-            buffer[..got].chunks_exact(width).try_for_each(|bytes| cells.push(decode(bytes)))?;
+            buffer[..got].chunks_exact(width).try_for_each(|bytes| builder.push(decode(bytes)))?;
         }
         left -= got as u64;
     }
     if fill(&mut reader, &mut buffer[..1]).map_err(failed)? > 0 {
         return Err(malformed(path, "there are bytes after the values".to_owned()));
     }
-    cells.finish()
+    builder.finish()
 }
 
 fn malformed(path: &Path, reason: String) -> DataError {

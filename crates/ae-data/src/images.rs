@@ -99,13 +99,13 @@ pub struct Images {
 ///
 /// # Errors
 /// [`DataError::NoImages`] for a folder without images, [`DataError::NoFolders`] or
-/// [`DataError::NotThere`] for labels that do not exist, [`DataError::ImageSizes`] for images of
+/// [`DataError::NotFound`] for labels that do not exist, [`DataError::ImageSizes`] for images of
 /// different sizes, [`DataError::ImageTooLarge`] and [`DataError::TooManyPixels`] for what needs too
 /// much memory, [`DataError::ImageSize`] for an invalid size, and [`DataError::Malformed`] or
 /// [`DataError::Io`] for a file that is not an image, is damaged or cannot be read.
 pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataError> {
     options.image.map_or(Ok(()), ImageSize::check)?;
-    let Files { paths, others } = Files::below(folder)?;
+    let Files { paths, others } = Files::list(folder)?;
     let (labels, is_mixed) = labels(folder, &paths, options)?;
     let files: Vec<PathBuf> = paths.iter().map(|path| folder.join(path)).collect();
     let threads = threads::count(options.threads);
@@ -113,21 +113,21 @@ pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataE
         Some(size) => size,
         None => common_size(&files, threads)?,
     };
-    let mut values = room(folder, files.len(), size)?;
-    let tally = decode_all(&files, size, threads, &mut values)?;
+    let mut values = allocate(folder, files.len(), size)?;
+    let counts = decode_all(&files, size, threads, &mut values)?;
     let size = match options.image {
-        None if size.channels == 3 && tally.coloured == 0 => {
+        None if size.channels == 3 && counts.coloured == 0 => {
             keep_first_of_three(&mut values);
             ImageSize { channels: 1, ..size }
         }
         _ => size,
     };
     let mut rows = Dataset::new(values, size.features())?.with_names(size.names())?;
-    rows = rows.with_row_names("file", paths.iter().map(|path| files::name(path)).collect())?;
+    rows = rows.with_row_ids("file", paths.iter().map(|path| files::name(path)).collect())?;
     if let Some(labels) = labels {
         rows = rows.with_labels(labels)?;
     }
-    let Tally { resized, stretched, coloured, .. } = tally;
+    let ConversionCounts { resized, stretched, coloured, .. } = counts;
     let greyed = if options.image.is_some_and(|size| size.channels == 1) { coloured } else { 0 };
     Ok(Images { rows, size, others, resized, stretched, greyed, is_mixed })
 }
@@ -139,13 +139,13 @@ fn labels(
     paths: &[PathBuf],
     options: &ReadOptions,
 ) -> Result<(Option<Labels>, bool), DataError> {
-    let classes: Vec<String> = paths.iter().filter_map(|path| files::class(path)).collect();
+    let classes: Vec<String> = paths.iter().filter_map(|path| files::top_folder(path)).collect();
     let is_mixed = !classes.is_empty() && classes.len() < paths.len();
     let labels = (classes.len() == paths.len()).then(|| Labels::from_texts(&classes));
     let path = folder.to_owned();
     match (&options.label, &labels) {
         (Some(_), None) => Err(DataError::NoFolders { path }),
-        (Some(name), Some(_)) if name != LABEL => Err(DataError::NotThere {
+        (Some(name), Some(_)) if name != LABEL => Err(DataError::NotFound {
             path,
             what: "column",
             name: name.clone(),
@@ -158,9 +158,9 @@ fn labels(
 /// Returns the size that all images have, in colour if any of them may have colours.
 fn common_size(files: &[PathBuf], threads: usize) -> Result<ImageSize, DataError> {
     let mut headers: Vec<Option<Header>> = vec![None; files.len()];
-    let failed = First::default();
+    let failed = FirstError::default();
     threads::for_each_chunk(threads, &mut headers, 1, |place, header| {
-        failed.unless_before(place, || {
+        failed.run_unless_earlier_failed(place, || {
             header[0] = Some(Header::read(&files[place])?);
             Ok(())
         });
@@ -187,7 +187,7 @@ fn common_size(files: &[PathBuf], threads: usize) -> Result<ImageSize, DataError
 }
 
 /// Allocates the values of this many images.
-fn room(folder: &Path, images: usize, size: ImageSize) -> Result<Vec<f32>, DataError> {
+fn allocate(folder: &Path, images: usize, size: ImageSize) -> Result<Vec<f32>, DataError> {
     let mut values = Vec::new();
     let count = images.checked_mul(size.features());
     if count.is_some_and(|count| values.try_reserve_exact(count).is_ok()) {
@@ -199,7 +199,7 @@ fn room(folder: &Path, images: usize, size: ImageSize) -> Result<Vec<f32>, DataE
 
 /// Counts taken while images are decoded.
 #[derive(Default)]
-struct Tally {
+struct ConversionCounts {
     resized: usize,
     stretched: usize,
     coloured: usize,
@@ -210,38 +210,38 @@ fn decode_all(
     size: ImageSize,
     threads: usize,
     values: &mut [f32],
-) -> Result<Tally, DataError> {
-    let failed = First::default();
-    let tally = Mutex::new(Tally::default());
+) -> Result<ConversionCounts, DataError> {
+    let failed = FirstError::default();
+    let counts = Mutex::new(ConversionCounts::default());
     threads::for_each_chunk(threads, values, size.features(), |place, row| {
-        failed.unless_before(place, || {
+        failed.run_unless_earlier_failed(place, || {
             let pixels = decode::Pixels::read(&files[place])?;
             let (height, width) = pixels.shape();
             let has_colour = pixels.scaled(size, row);
-            let mut tally = locked(&tally);
-            tally.resized += usize::from((height, width) != (size.height, size.width));
+            let mut counts = lock(&counts);
+            counts.resized += usize::from((height, width) != (size.height, size.width));
             // Products of two image sides are far from overflowing.
-            tally.stretched += usize::from(height * size.width != width * size.height);
-            tally.coloured += usize::from(has_colour);
+            counts.stretched += usize::from(height * size.width != width * size.height);
+            counts.coloured += usize::from(has_colour);
             Ok(())
         });
     });
     failed.result()?;
-    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The error of the first file that has one, whichever thread meets it first.
 #[derive(Default)]
-struct First(Mutex<Option<(usize, DataError)>>);
+struct FirstError(Mutex<Option<(usize, DataError)>>);
 
-impl First {
+impl FirstError {
     /// Processes a file, unless an earlier one has failed.
-    fn unless_before(&self, place: usize, work: impl FnOnce() -> Result<(), DataError>) {
-        if locked(&self.0).as_ref().is_some_and(|(first, _)| *first < place) {
+    fn run_unless_earlier_failed(&self, place: usize, work: impl FnOnce() -> Result<(), DataError>) {
+        if lock(&self.0).as_ref().is_some_and(|(first, _)| *first < place) {
             return;
         }
         if let Err(error) = work() {
-            let mut first = locked(&self.0);
+            let mut first = lock(&self.0);
             if first.as_ref().is_none_or(|(first, _)| place < *first) {
                 *first = Some((place, error));
             }
@@ -256,7 +256,7 @@ impl First {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -19,11 +19,11 @@
 mod atomic;
 #[cfg(feature = "builtin")]
 mod builtin;
-#[cfg(any(feature = "csv", feature = "idx", feature = "npy", feature = "parquet"))]
-mod cells;
 #[cfg(feature = "csv")]
 mod csv;
 mod dataset;
+#[cfg(any(feature = "csv", feature = "idx", feature = "npy", feature = "parquet"))]
+mod dataset_builder;
 mod error;
 mod fingerprint;
 mod format;
@@ -50,7 +50,7 @@ mod write;
 pub use atomic::{check_writable, write_atomically};
 #[cfg(feature = "builtin")]
 pub use builtin::{curves, digits};
-pub use dataset::{Dataset, first_repeated};
+pub use dataset::{Dataset, first_duplicate};
 pub use error::DataError;
 pub use fingerprint::Fingerprint;
 pub use format::Format;
@@ -58,11 +58,11 @@ pub use format::Format;
 pub use images::{ImageSize, Images, read_images, write_image};
 pub use labels::Labels;
 pub use read::{
-    Content, Missing, ReadOptions, folder, is_built_in, read, read_content, read_table, read_with_texts,
+    Content, Missing, ReadOptions, folder, is_built_in, read, read_content, read_table, read_with_table,
 };
-pub use schema::{Column, Encoded, Kind, Quantiles, Reason, Schema, TimeForm, Unknown, Wishes};
-pub use source::{BatchSource, HeldOut, Pairs, Rows, Subset, for_each_block, values_of};
-pub use split::{Rng, division, validation_split};
+pub use schema::{Column, ColumnRoles, DropReason, Encoded, Kind, Quantiles, Schema, TimeFormat, Unknown};
+pub use source::{BatchSource, HeldOut, Pairs, Rows, Subset, contiguous_values, for_each_block};
+pub use split::{Rng, train_validation_split, validation_split};
 pub use table::Table;
 pub use write::{write, write_table};
 #[cfg(feature = "csv")]

@@ -10,8 +10,8 @@ use std::path::Path;
 use zip::ZipArchive;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use crate::cells::Cells;
 use crate::dataset::Dataset;
+use crate::dataset_builder::DatasetBuilder;
 use crate::error::DataError;
 use crate::half::half;
 use crate::labels::Labels;
@@ -47,7 +47,7 @@ pub(crate) fn read_npz(
         .flatten()
         .filter_map(|name| name.strip_suffix(".npy").map(str::to_owned))
         .collect();
-    let missing = |name: &str| DataError::NotThere {
+    let missing = |name: &str| DataError::NotFound {
         path: path.to_owned(),
         what: "array",
         name: name.to_owned(),
@@ -58,10 +58,10 @@ pub(crate) fn read_npz(
         Some(name) => return Err(missing(name)),
         None => match ["X", "x", "data"].into_iter().find(|name| names.iter().any(|n| n == name)) {
             Some(name) => name.to_owned(),
-            None => only_table(&mut archive, &names, path)?.ok_or_else(|| missing("X"))?,
+            None => only_matrix(&mut archive, &names, path)?.ok_or_else(|| missing("X"))?,
         },
     };
-    let (header, values) = member(&mut archive, &chosen, path)?;
+    let (header, values) = read_array(&mut archive, &chosen, path)?;
     let dataset = header.table(values, path, options)?;
     let label = match &options.label {
         Some(name) if names.contains(name) => Some(name.clone()),
@@ -69,7 +69,7 @@ pub(crate) fn read_npz(
         None => ["y", "labels"].into_iter().find(|name| names.iter().any(|n| n == name)).map(str::to_owned),
     };
     let Some(label) = label else { return Ok(dataset) };
-    let (header, values) = match member(&mut archive, &label, path) {
+    let (header, values) = match read_array(&mut archive, &label, path) {
         // Labels that are text are ignored unless requested.
         Err(DataError::UnsupportedType { .. }) if options.label.is_none() => return Ok(dataset),
         found => found?,
@@ -86,7 +86,7 @@ pub(crate) fn read_npz(
 }
 
 /// Returns the name of the only array with two or more dimensions, if there is exactly one.
-fn only_table<R: Read + Seek>(
+fn only_matrix<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     names: &[String],
     path: &Path,
@@ -105,7 +105,7 @@ fn only_table<R: Read + Seek>(
     Ok(if let [only] = tables[..] { Some(only.clone()) } else { None })
 }
 
-fn member<R: Read + Seek>(
+fn read_array<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     name: &str,
     path: &Path,
@@ -138,7 +138,7 @@ fn malformed(path: &Path, reason: String) -> DataError {
 struct ElementType {
     kind: u8,
     width: usize,
-    big: bool,
+    is_big_endian: bool,
 }
 
 #[derive(Debug)]
@@ -234,24 +234,24 @@ impl Header {
         };
         let rows = rows as usize;
         let features = values.len().checked_div(rows).unwrap_or(0);
-        let mut cells = Cells::new(path, features, None, options.missing);
+        let mut builder = DatasetBuilder::new(path, features, None, options.missing);
         if self.fortran && !values.is_empty() && rest.iter().any(|dim| *dim > 1) {
             for row in 0..rows {
                 for feature in 0..features {
-                    cells.push(values[fortran_place(row, feature, rows, rest)])?;
+                    builder.push(values[fortran_index(row, feature, rows, rest)])?;
                 }
             }
         } else {
-            values.into_iter().try_for_each(|x| cells.push(x))?;
+            values.into_iter().try_for_each(|x| builder.push(x))?;
         }
-        cells.finish()
+        builder.finish()
     }
 }
 
 /// Returns the position of element `(row, feature)` in Fortran order, where `feature` counts the
 /// remaining dimensions in C order.
-fn fortran_place(row: usize, mut feature: usize, rows: usize, rest: &[u64]) -> usize {
-    let mut stride = values_of(rest) * rows;
+fn fortran_index(row: usize, mut feature: usize, rows: usize, rest: &[u64]) -> usize {
+    let mut stride = element_count(rest) * rows;
     let mut place = row;
     for dim in rest.iter().rev() {
         let dim = *dim as usize;
@@ -262,7 +262,7 @@ fn fortran_place(row: usize, mut feature: usize, rows: usize, rest: &[u64]) -> u
     place
 }
 
-fn values_of(dims: &[u64]) -> usize {
+fn element_count(dims: &[u64]) -> usize {
     dims.iter().map(|dim| *dim as usize).product()
 }
 
@@ -309,13 +309,13 @@ fn parse_type(text: &str) -> Option<ElementType> {
         b'f' => matches!(width, 2 | 4 | 8),
         _ => false,
     };
-    let big = order == b'>' || (order == b'=' && cfg!(target_endian = "big"));
-    known.then_some(ElementType { kind, width, big })
+    let is_big_endian = order == b'>' || (order == b'=' && cfg!(target_endian = "big"));
+    known.then_some(ElementType { kind, width, is_big_endian })
 }
 
 impl ElementType {
     fn decode(self, bytes: &[u8]) -> f64 {
-        let byte = |i: usize| u64::from(bytes[if self.big { self.width - 1 - i } else { i }]);
+        let byte = |i: usize| u64::from(bytes[if self.is_big_endian { self.width - 1 - i } else { i }]);
         let bits = (0..self.width).fold(0, |bits, i| bits | byte(i) << (8 * i));
         match (self.kind, self.width) {
             (b'f', 8) => f64::from_bits(bits),
@@ -343,10 +343,10 @@ pub(crate) fn write_npz(dataset: &Dataset, out: impl Write + Seek) -> io::Result
     let mut archive = ZipWriter::new(out);
     let options = SimpleFileOptions::default().large_file(true);
     archive.start_file("X.npy", options).map_err(io::Error::from)?;
-    let mut member = io::BufWriter::new(&mut archive);
-    write_npy(dataset, &mut member)?;
-    member.flush()?;
-    drop(member);
+    let mut file = io::BufWriter::new(&mut archive);
+    write_npy(dataset, &mut file)?;
+    file.flush()?;
+    drop(file);
     if let Some(labels) = dataset.labels() {
         archive.start_file("y.npy", options).map_err(io::Error::from)?;
         archive.write_all(&header_bytes("<i8", &format!("({},)", labels.len())))?;

@@ -19,8 +19,8 @@ use parquet::schema::types::{ColumnDescriptor, Type};
 
 mod texts;
 
-use crate::cells::Cells;
 use crate::dataset::Dataset;
+use crate::dataset_builder::DatasetBuilder;
 use crate::error::DataError;
 use crate::half::half;
 use crate::labels::Labels;
@@ -32,14 +32,14 @@ pub(crate) use texts::{read_texts, write_texts};
 const BATCH: usize = 1 << 14;
 
 /// Reads the wanted columns of a file; those named by `options.label` and `options.id` become labels and
-/// row names.
+/// row ids.
 pub(crate) fn read(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
-    guarded(path, || read_columns(file, path, options))
+    catch_panics(path, || read_columns(file, path, options))
 }
 
 /// Turns a panic of the parser into an error: a parser of this size may panic on damage that its authors
 /// did not foresee.
-fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+fn catch_panics<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
     let read = catch_unwind(AssertUnwindSafe(read));
     read.unwrap_or_else(|panic| Err(malformed(path, panic_text(&*panic))))
 }
@@ -59,7 +59,7 @@ fn malformed(path: &Path, reason: impl ToString) -> DataError {
 }
 
 /// Opens a file and checks the offsets and sizes of its columns.
-fn opened(file: File, path: &Path) -> Result<SerializedFileReader<File>, DataError> {
+fn open_reader(file: File, path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     let reader = SerializedFileReader::new(file).map_err(|error| malformed(path, error))?;
     // The parser takes these to be non-negative and panics otherwise.
     let negative = reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns).any(|column| {
@@ -81,7 +81,7 @@ fn column_names(reader: &SerializedFileReader<File>) -> Vec<String> {
 
 fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
     let bad = |error: ParquetError| malformed(path, error);
-    let reader = opened(file, path)?;
+    let reader = open_reader(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let names = column_names(&reader);
     let find = |wanted: &Option<String>| {
@@ -105,16 +105,18 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
             return Err(unsupported("nested values".to_owned()));
         }
         if id == Some(index) {
-            ids = texts::column(&reader, path, index)?;
+            ids = texts::read_column(&reader, path, index)?;
             if label != id {
                 continue;
             }
         }
         if label == Some(index) {
-            texts = texts::column(&reader, path, index)?;
+            texts = texts::read_column(&reader, path, index)?;
             continue;
         }
-        let Some(unit) = number_unit(descriptor) else { return Err(unsupported(type_name(descriptor))) };
+        let Some(divisor) = numeric_divisor(descriptor) else {
+            return Err(unsupported(type_name(descriptor)));
+        };
         let mut values = Vec::new();
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(bad)?;
@@ -123,7 +125,7 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
             let column = group.get_column_reader(index).map_err(bad)?;
             read_numbers(column, rows, descriptor, &mut values).map_err(bad)?;
         }
-        values.iter_mut().for_each(|x| *x /= unit);
+        values.iter_mut().for_each(|x| *x /= divisor);
         columns.push(values);
         kept.push(names[index].clone());
     }
@@ -131,38 +133,38 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Datase
     if columns.iter().any(|column| column.len() != rows) {
         return Err(malformed(path, "its columns differ in length"));
     }
-    let mut cells = Cells::new(path, columns.len(), Some(kept), options.missing);
+    let mut builder = DatasetBuilder::new(path, columns.len(), Some(kept), options.missing);
     for row in 0..rows {
-        columns.iter().try_for_each(|column| cells.push(column[row]))?;
+        columns.iter().try_for_each(|column| builder.push(column[row]))?;
     }
-    let mut dataset = cells.finish()?;
+    let mut dataset = builder.finish()?;
     if label.is_some() {
         dataset = dataset.with_labels(Labels::from_texts(texts))?;
     }
     if let Some(id) = id {
-        dataset = dataset.with_row_names(&names[id], ids)?;
+        dataset = dataset.with_row_ids(&names[id], ids)?;
     }
     Ok(dataset)
 }
 
-/// Whether any column other than the label and the row names holds booleans.
+/// Whether any column other than the label and the row ids holds booleans.
 pub(crate) fn has_booleans(file: File, path: &Path, options: &ReadOptions) -> Result<bool, DataError> {
-    guarded(path, || any_boolean(file, path, options))
+    catch_panics(path, || any_boolean(file, path, options))
 }
 
 fn any_boolean(file: File, path: &Path, options: &ReadOptions) -> Result<bool, DataError> {
-    let reader = opened(file, path)?;
+    let reader = open_reader(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let names = column_names(&reader);
-    let apart = [&options.label, &options.id].into_iter().flatten();
-    let apart = apart.map(|name| find_column(name, Some(&names), names.len(), path));
-    let apart = apart.collect::<Result<Vec<_>, _>>()?;
-    let mut others = schema.columns().iter().enumerate().filter(|(index, _)| !apart.contains(index));
+    let non_features = [&options.label, &options.id].into_iter().flatten();
+    let non_features = non_features.map(|name| find_column(name, Some(&names), names.len(), path));
+    let non_features = non_features.collect::<Result<Vec<_>, _>>()?;
+    let mut others = schema.columns().iter().enumerate().filter(|(index, _)| !non_features.contains(index));
     Ok(others.any(|(_, column)| column.physical_type() == PhysicalType::BOOLEAN))
 }
 
 /// Returns what stored values are divided by to get numbers; `None` if the column is not numeric.
-fn number_unit(column: &ColumnDescriptor) -> Option<f64> {
+fn numeric_divisor(column: &ColumnDescriptor) -> Option<f64> {
     let decimal = |scale: i32| 10f64.powi(scale);
     match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
         // The type of an all-null column.
@@ -223,24 +225,26 @@ fn read_numbers(
     let unsigned = is_unsigned(descriptor);
     let optional = descriptor.max_def_level() > 0;
     match column {
-        ColumnReader::BoolColumnReader(r) => each(r, rows, optional, |x| f64::from(u8::from(*x)), values),
+        ColumnReader::BoolColumnReader(r) => {
+            read_each_number(r, rows, optional, |x| f64::from(u8::from(*x)), values)
+        }
         ColumnReader::Int32ColumnReader(r) if unsigned => {
-            each(r, rows, optional, |x| f64::from(*x as u32), values)
+            read_each_number(r, rows, optional, |x| f64::from(*x as u32), values)
         }
-        ColumnReader::Int32ColumnReader(r) => each(r, rows, optional, |x| f64::from(*x), values),
+        ColumnReader::Int32ColumnReader(r) => read_each_number(r, rows, optional, |x| f64::from(*x), values),
         ColumnReader::Int64ColumnReader(r) if unsigned => {
-            each(r, rows, optional, |x| *x as u64 as f64, values)
+            read_each_number(r, rows, optional, |x| *x as u64 as f64, values)
         }
-        ColumnReader::Int64ColumnReader(r) => each(r, rows, optional, |x| *x as f64, values),
-        ColumnReader::FloatColumnReader(r) => each(r, rows, optional, |x| f64::from(*x), values),
-        ColumnReader::DoubleColumnReader(r) => each(r, rows, optional, |x| *x, values),
+        ColumnReader::Int64ColumnReader(r) => read_each_number(r, rows, optional, |x| *x as f64, values),
+        ColumnReader::FloatColumnReader(r) => read_each_number(r, rows, optional, |x| f64::from(*x), values),
+        ColumnReader::DoubleColumnReader(r) => read_each_number(r, rows, optional, |x| *x, values),
         ColumnReader::FixedLenByteArrayColumnReader(r) => {
             let is_half = matches!(descriptor.logical_type_ref(), Some(LogicalType::Float16));
             let value = |x: &parquet::data_type::FixedLenByteArray| match x.data() {
                 [low, high] if is_half => half(u16::from_le_bytes([*low, *high])),
                 bytes => big_endian(bytes),
             };
-            each(r, rows, optional, value, values)
+            read_each_number(r, rows, optional, value, values)
         }
         _ => Err(ParquetError::General("a column of numbers has an unexpected physical type".to_owned())),
     }
@@ -261,13 +265,13 @@ fn read_strings(
     let ColumnReader::ByteArrayColumnReader(reader) = column else {
         return Err(ParquetError::General("a column of text has an unexpected physical type".to_owned()));
     };
-    records(reader, rows, descriptor.max_def_level() > 0, |value: Option<&ByteArray>| {
+    for_each_value(reader, rows, descriptor.max_def_level() > 0, |value: Option<&ByteArray>| {
         texts.push(value.map(|v| String::from_utf8_lossy(v.data()).into_owned()).unwrap_or_default());
     })
 }
 
-/// Reads whole numbers as text.
-fn read_whole(
+/// Reads integers as text.
+fn read_integers(
     column: ColumnReader,
     rows: usize,
     descriptor: &ColumnDescriptor,
@@ -278,23 +282,23 @@ fn read_whole(
     };
     let unsigned = is_unsigned(descriptor);
     let text = |x: &i64| if unsigned { (*x as u64).to_string() } else { x.to_string() };
-    records(reader, rows, descriptor.max_def_level() > 0, |value| {
+    for_each_value(reader, rows, descriptor.max_def_level() > 0, |value| {
         texts.push(value.map(text).unwrap_or_default());
     })
 }
 
-fn each<T: DataType>(
+fn read_each_number<T: DataType>(
     reader: ColumnReaderImpl<T>,
     rows: usize,
     optional: bool,
     number: impl Fn(&T::T) -> f64,
     values: &mut Vec<f64>,
 ) -> Result<(), ParquetError> {
-    records(reader, rows, optional, |value| values.push(value.map_or(f64::NAN, &number)))
+    for_each_value(reader, rows, optional, |value| values.push(value.map_or(f64::NAN, &number)))
 }
 
 /// Calls `take` for each row, with `None` for a null.
-fn records<T: DataType>(
+fn for_each_value<T: DataType>(
     mut reader: ColumnReaderImpl<T>,
     rows: usize,
     optional: bool,

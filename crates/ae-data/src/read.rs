@@ -20,14 +20,14 @@ pub struct ReadOptions {
     pub header: Option<bool>,
     /// The column (by name, else by number from 1) or the array that holds labels rather than values.
     pub label: Option<String>,
-    /// The column of a CSV or Parquet file (by name, else by number from 1) that holds row names
-    /// ([`Dataset::row_names`]) rather than values.
+    /// The column of a CSV or Parquet file (by name, else by number from 1) that holds row ids
+    /// ([`Dataset::row_ids`]) rather than values.
     pub id: Option<String>,
     /// The names of the wanted columns. If a CSV or Parquet file has all of them, other columns are left
     /// out and need not be numeric.
     pub columns: Option<Vec<String>>,
     /// Columns of a Parquet file, by name, that may be unreadable; [`read`] leaves them out.
-    pub unwanted: Vec<String>,
+    pub ignored_columns: Vec<String>,
     /// The array of an `.npz` file that holds the rows. If `None`: `X`, `x` or `data`, or the only array
     /// with two or more dimensions.
     pub array: Option<String>,
@@ -49,7 +49,7 @@ impl ReadOptions {
             name.strip_prefix(column.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         let columns = self.columns.as_ref().filter(|columns| columns.iter().all(|one| names.contains(one)));
-        columns.is_none_or(|columns| columns.iter().any(is_of)) && !self.unwanted.iter().any(is_of)
+        columns.is_none_or(|columns| columns.iter().any(is_of)) && !self.ignored_columns.iter().any(is_of)
     }
 }
 
@@ -141,7 +141,7 @@ pub enum Content {
 /// Those of [`read`] and [`read_table`].
 pub fn read_content(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Content, DataError> {
     let path = location.as_ref();
-    let holds_texts =
+    let holds_text =
         |error: &DataError| matches!(error, DataError::NotANumber { .. } | DataError::UnsupportedType { .. });
     if !is_standard_input(path) {
         #[cfg(feature = "parquet")]
@@ -153,13 +153,13 @@ pub fn read_content(location: impl AsRef<Path>, options: &ReadOptions) -> Result
             return read_table(path, options).map(Content::Table);
         }
         return match read(path, options) {
-            Err(error) if holds_texts(&error) => read_table(path, options).map(Content::Table),
+            Err(error) if holds_text(&error) => read_table(path, options).map(Content::Table),
             rows => rows.map(Content::Numbers),
         };
     }
     let bytes = standard_input()?;
     match csv(bytes.as_slice(), path, None, options) {
-        Err(error) if holds_texts(&error) => texts(bytes.as_slice(), path, None, options).map(Content::Table),
+        Err(error) if holds_text(&error) => texts(bytes.as_slice(), path, None, options).map(Content::Table),
         rows => rows.map(Content::Numbers),
     }
 }
@@ -185,7 +185,7 @@ pub fn read_table(location: impl AsRef<Path>, options: &ReadOptions) -> Result<T
         }
     }
     let options = ReadOptions { missing: Missing::Keep, ..options.clone() };
-    Ok(Table::of_dataset(&read(path, &options)?, path))
+    Ok(Table::from_dataset(&read(path, &options)?, path))
 }
 
 /// Reads rows as [`read`] does and, from formats that hold text, also the table that [`read_table`]
@@ -193,7 +193,7 @@ pub fn read_table(location: impl AsRef<Path>, options: &ReadOptions) -> Result<T
 ///
 /// # Errors
 /// Those of [`read`] and [`read_table`].
-pub fn read_with_texts(
+pub fn read_with_table(
     location: impl AsRef<Path>,
     options: &ReadOptions,
 ) -> Result<(Dataset, Option<Table>), DataError> {
@@ -204,7 +204,7 @@ pub fn read_with_texts(
         return Ok((rows, Some(texts(bytes.as_slice(), path, None, options)?)));
     }
     let rows = read(path, options)?;
-    let as_texts = !is_built_in(path) && !path.is_dir() && Format::of(path)?.holds_texts();
+    let as_texts = !is_built_in(path) && !path.is_dir() && Format::of(path)?.holds_text();
     Ok((rows, if as_texts { Some(read_table(path, options)?) } else { None }))
 }
 
@@ -367,9 +367,10 @@ mod tests {
             (Some(&["length", "x"]), &["x"], &["length"]),
             (Some(&["length", "elsewhere"]), &["x"], &["l.list.element", "length"]),
         ];
-        for (columns, unwanted, expected) in cases {
+        for (columns, ignored_columns, expected) in cases {
             let columns = columns.map(list);
-            let options = ReadOptions { columns, unwanted: list(unwanted), ..ReadOptions::default() };
+            let options =
+                ReadOptions { columns, ignored_columns: list(ignored_columns), ..ReadOptions::default() };
             let wanted: Vec<&String> = names.iter().filter(|name| options.wants(name, &names)).collect();
             assert_eq!(wanted, expected);
         }

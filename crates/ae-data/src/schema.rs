@@ -1,11 +1,11 @@
 //! What the columns of a table hold, and how they are encoded as numbers.
 //!
 //! ```
-//! use ae_data::{Schema, Table, Wishes};
+//! use ae_data::{Schema, Table, ColumnRoles};
 //!
 //! let columns = [vec!["1.5", "", "2.5"], vec!["red", "blue", "red"]];
 //! let table = Table::new(vec!["size".to_owned(), "colour".to_owned()], &columns)?;
-//! let schema = Schema::infer(&table, &Wishes::default())?;
+//! let schema = Schema::infer(&table, &ColumnRoles::default())?;
 //! let encoded = schema.encode(&table, None)?;
 //! assert_eq!(encoded.rows.names().unwrap(), ["size", "colour=blue", "colour=red"]);
 //! assert_eq!(encoded.rows.row(0).unwrap(), [1.5, 0.0, 1.0]);
@@ -15,9 +15,9 @@
 //! ```
 
 mod convert;
-mod draw;
 mod infer;
 mod quantiles;
+mod sample;
 mod time;
 
 use serde::{Deserialize, Serialize};
@@ -25,9 +25,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::table::Table;
 pub use convert::{Encoded, Unknown};
-pub use infer::Wishes;
+pub use infer::ColumnRoles;
 pub use quantiles::Quantiles;
-pub use time::TimeForm;
+pub use time::TimeFormat;
 #[cfg(feature = "parquet")]
 pub(crate) use time::write as write_time;
 
@@ -81,7 +81,8 @@ pub enum Kind {
     /// Dates or times: one feature, in seconds since the earliest one.
     Time {
         /// How they are written.
-        form: TimeForm,
+        #[serde(rename = "form")]
+        format: TimeFormat,
         /// The earliest one, in seconds since 1970.
         origin: i64,
     },
@@ -90,7 +91,8 @@ pub enum Kind {
     /// Not used: no feature.
     Dropped {
         /// Why.
-        why: Reason,
+        #[serde(rename = "why")]
+        reason: DropReason,
     },
 }
 
@@ -98,13 +100,14 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Reason {
+pub enum DropReason {
     /// Its texts are mostly distinct, or too many: they identify rows rather than kinds of rows.
     Identifier,
     /// All of its cells are missing.
     Empty,
     /// The caller asked for it.
-    Asked,
+    #[serde(rename = "asked")]
+    Requested,
 }
 
 impl Column {
@@ -186,13 +189,13 @@ impl Schema {
             column.quantiles = None;
         }
         let rows = self.encode(table, None)?.rows;
-        let mut at = 0;
+        let mut offset = 0;
         for column in &mut self.columns {
             if matches!(column.kind, Kind::Numeric { .. } | Kind::Time { .. }) {
-                let values = rows.values().iter().skip(at).step_by(rows.features().max(1));
-                column.quantiles = Some(Quantiles::of(values.copied()));
+                let values = rows.values().iter().skip(offset).step_by(rows.features().max(1));
+                column.quantiles = Some(Quantiles::fit(values.copied()));
             }
-            at += column.width();
+            offset += column.width();
         }
         Ok(self)
     }
@@ -230,7 +233,7 @@ impl TryFrom<Unchecked> for Schema {
                     return wrong("has levels that are not sorted");
                 }
             }
-            if column.quantiles.as_ref().is_some_and(|quantiles| !quantiles.is_sound()) {
+            if column.quantiles.as_ref().is_some_and(|quantiles| !quantiles.is_valid()) {
                 return wrong("has quantiles that are not strictly increasing");
             }
         }

@@ -48,7 +48,7 @@ pub trait BatchSource: Sync {
 }
 
 /// Returns all values of a source, if they are in memory and their number is `rows * features`.
-pub fn values_of<S: BatchSource + ?Sized>(source: &S) -> Option<&[f32]> {
+pub fn contiguous_values<S: BatchSource + ?Sized>(source: &S) -> Option<&[f32]> {
     source.as_slice().filter(|values| Some(values.len()) == source.rows().checked_mul(source.features()))
 }
 
@@ -93,7 +93,7 @@ pub fn for_each_block(
     mut take: impl FnMut(&[f32]),
 ) -> Result<(), DataError> {
     let (rows, features, most) = (source.rows(), source.features(), rows_at_a_time.max(1));
-    if let Some(values) = values_of(source) {
+    if let Some(values) = contiguous_values(source) {
         values.chunks(most.saturating_mul(features).max(1)).for_each(take);
         return Ok(());
     }
@@ -247,7 +247,7 @@ impl BatchSource for Pairs<'_> {
 ///
 /// let rows = Rows::new(&[0.0, 0.1, 0.2, 0.3], 1)?;
 /// let divided = HeldOut::last(&rows, 1)?;
-/// assert_eq!(ae_data::division(&divided, 0.5, 0)?, (vec![0, 1, 2], vec![3]));
+/// assert_eq!(ae_data::train_validation_split(&divided, 0.5, 0)?, (vec![0, 1, 2], vec![3]));
 /// # Ok::<(), ae_data::DataError>(())
 /// ```
 #[derive(Clone, Copy)]
@@ -410,7 +410,7 @@ mod tests {
         {
             let subset = Subset::new(&held_out, indices.clone()).unwrap();
             let expected = ((0..learnt).collect(), (learnt..indices.len()).collect());
-            assert_eq!(crate::division(&subset, 0.0, 0).unwrap(), expected, "{indices:?}");
+            assert_eq!(crate::train_validation_split(&subset, 0.0, 0).unwrap(), expected, "{indices:?}");
         }
     }
 

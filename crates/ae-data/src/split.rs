@@ -38,7 +38,7 @@ impl Rng {
 ///
 /// # Errors
 /// [`DataError::Fraction`] unless the fraction is in [0, 1).
-pub fn division(
+pub fn train_validation_split(
     source: &dyn BatchSource,
     fraction: f64,
     seed: u64,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dataset::{Dataset, first_repeated};
+use crate::dataset::{Dataset, first_duplicate};
 use crate::error::DataError;
 use crate::labels::Labels;
 use crate::text::is_missing;
@@ -13,7 +13,7 @@ use crate::text::is_missing;
 pub struct Table {
     path: PathBuf,
     names: Option<Vec<String>>,
-    columns: Vec<Texts>,
+    columns: Vec<TextColumn>,
     rows: usize,
     /// The line of the file that each row starts on; empty if there are no lines.
     lines: Vec<u64>,
@@ -21,12 +21,12 @@ pub struct Table {
 
 /// The cells of a column, concatenated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Texts {
+struct TextColumn {
     text: String,
     ends: Vec<usize>,
 }
 
-impl Texts {
+impl TextColumn {
     fn push(&mut self, text: &str) {
         self.text.push_str(text);
         self.ends.push(self.text.len());
@@ -34,16 +34,16 @@ impl Texts {
 
     fn get(&self, row: usize) -> Option<&str> {
         let end = *self.ends.get(row)?;
-        let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let start = row.checked_sub(1).map_or(0, |previous| self.ends[previous]);
         self.text.get(start..end)
     }
 }
 
-/// The title of the row names if the columns have no names.
-pub(crate) const ID: &str = "id";
+/// The name of the row ids if the columns have no names.
+pub(crate) const DEFAULT_ID_NAME: &str = "id";
 
 /// Returns the column with this name, or else this number from 1.
-fn place_of(wanted: &str, names: Option<&[String]>, columns: usize) -> Option<usize> {
+fn column_index(wanted: &str, names: Option<&[String]>, columns: usize) -> Option<usize> {
     let by_name = names.and_then(|names| names.iter().position(|name| name == wanted));
     by_name.or_else(|| wanted.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < columns))
 }
@@ -56,7 +56,7 @@ pub(crate) fn find_column(
     columns: usize,
     path: &Path,
 ) -> Result<usize, DataError> {
-    place_of(wanted, names, columns).ok_or_else(|| DataError::NotThere {
+    column_index(wanted, names, columns).ok_or_else(|| DataError::NotFound {
         path: path.to_owned(),
         what: "column",
         name: wanted.to_owned(),
@@ -70,7 +70,7 @@ pub(crate) fn find_column(
 impl Table {
     /// A table without rows.
     pub(crate) fn empty(path: &Path, columns: usize, names: Option<Vec<String>>) -> Table {
-        let columns = vec![Texts::default(); columns];
+        let columns = vec![TextColumn::default(); columns];
         Table { path: path.to_owned(), names, columns, rows: 0, lines: Vec::new() }
     }
 
@@ -84,7 +84,7 @@ impl Table {
             let (expected, got) = (columns.len(), names.len());
             return Err(DataError::Count { what: "names", of: "columns", expected, got });
         }
-        if let Some(name) = first_repeated(&names) {
+        if let Some(name) = first_duplicate(&names) {
             return Err(DataError::DuplicateColumn { name: name.clone() });
         }
         let rows = columns.first().map_or(0, Vec::len);
@@ -100,7 +100,7 @@ impl Table {
     }
 
     /// Converts rows to text, with the labels as the last column and missing values as empty cells.
-    pub(crate) fn of_dataset(dataset: &Dataset, path: &Path) -> Table {
+    pub(crate) fn from_dataset(dataset: &Dataset, path: &Path) -> Table {
         let labels = dataset.labels();
         let names = dataset.names().map(|names| {
             let label = labels.map(|_| crate::labels::column_name(names));
@@ -181,9 +181,9 @@ impl Table {
     /// Returns the index of the column with this name, or else this number from 1.
     ///
     /// # Errors
-    /// [`DataError::NotThere`], which lists the columns.
+    /// [`DataError::NotFound`], which lists the columns.
     pub fn find(&self, wanted: &str) -> Result<usize, DataError> {
-        place_of(wanted, self.names(), self.columns()).ok_or_else(|| DataError::NotThere {
+        column_index(wanted, self.names(), self.columns()).ok_or_else(|| DataError::NotFound {
             path: self.path.clone(),
             what: "column",
             name: wanted.to_owned(),
@@ -191,13 +191,14 @@ impl Table {
         })
     }
 
-    /// Names `rows` after the cells of a column of this table.
+    /// Uses the cells of a column of this table as the ids of `rows`.
     ///
     /// # Errors
     /// [`DataError::Count`] unless the table has as many rows.
-    pub fn name_rows(&self, column: usize, rows: Dataset) -> Result<Dataset, DataError> {
-        let title = self.names.as_ref().and_then(|names| names.get(column)).map_or(ID, String::as_str);
-        rows.with_row_names(title, self.column(column).map(str::to_owned).collect())
+    pub fn attach_row_ids(&self, column: usize, rows: Dataset) -> Result<Dataset, DataError> {
+        let name =
+            self.names.as_ref().and_then(|names| names.get(column)).map_or(DEFAULT_ID_NAME, String::as_str);
+        rows.with_row_ids(name, self.column(column).map(str::to_owned).collect())
     }
 
     /// Returns the cells of a column as labels.
@@ -221,7 +222,7 @@ impl Table {
     ///
     /// # Errors
     /// [`DataError::Shape`] for rows of another width, [`DataError::Count`] for another number of rows.
-    pub fn filled(&self, columns: &[usize], rows: &Dataset) -> Result<Table, DataError> {
+    pub fn fill_missing(&self, columns: &[usize], rows: &Dataset) -> Result<Table, DataError> {
         if columns.len() != rows.features() {
             return Err(DataError::Shape { what: "the columns", width: columns.len(), got: rows.features() });
         }
@@ -231,11 +232,11 @@ impl Table {
         }
         let mut features = vec![None; self.columns()];
         for (feature, column) in columns.iter().enumerate() {
-            if let Some(place) = features.get_mut(*column) {
-                *place = Some(feature);
+            if let Some(slot) = features.get_mut(*column) {
+                *slot = Some(feature);
             }
         }
-        Ok(self.replaced(|row, column, text| {
+        Ok(self.replace_cells(|row, column, text| {
             let feature = features[column].filter(|_| is_missing(text))?;
             Some(rows.row(row)?[feature].to_string())
         }))
@@ -244,7 +245,7 @@ impl Table {
     /// Returns the table with every cell for which `replace(row, column, text)` returns a text replaced
     /// by it.
     #[must_use]
-    pub fn replaced(&self, mut replace: impl FnMut(usize, usize, &str) -> Option<String>) -> Table {
+    pub fn replace_cells(&self, mut replace: impl FnMut(usize, usize, &str) -> Option<String>) -> Table {
         let mut table = Table::empty(&self.path, self.columns(), self.names.clone());
         for row in 0..self.rows {
             for column in 0..self.columns() {
@@ -284,7 +285,7 @@ mod tests {
     fn rows_are_picked_and_cells_replaced() {
         let picked = sample().select_rows(&[2, 7, 0]);
         assert_eq!(picked.column(0).collect::<Vec<_>>(), ["3", "1"]);
-        let filled = sample().replaced(|row, _, text| text.is_empty().then(|| format!("row {row}")));
+        let filled = sample().replace_cells(|row, _, text| text.is_empty().then(|| format!("row {row}")));
         assert_eq!(filled.column(0).collect::<Vec<_>>(), ["1", "row 1", "3"]);
     }
 
@@ -310,19 +311,19 @@ mod tests {
         let table =
             Table::new(names, &[vec!["1", "", "3"], vec!["?", "y", "z"], vec!["", "5", "NA"]]).unwrap();
         let rows = Dataset::new(vec![10.0, 20.0, 30.0, 40.5, 50.0, 60.0], 2).unwrap();
-        let filled = table.filled(&[2, 0], &rows).unwrap();
+        let filled = table.fill_missing(&[2, 0], &rows).unwrap();
         let column = |index| filled.column(index).collect::<Vec<_>>();
         assert_eq!((column(0), column(1)), (vec!["1", "40.5", "3"], vec!["?", "y", "z"]));
         assert_eq!(column(2), ["10", "5", "50"]);
-        assert!(table.filled(&[2], &rows).is_err() && table.filled(&[2, 0, 1], &rows).is_err());
-        assert!(table.select_rows(&[0, 1]).filled(&[2, 0], &rows).is_err());
+        assert!(table.fill_missing(&[2], &rows).is_err() && table.fill_missing(&[2, 0, 1], &rows).is_err());
+        assert!(table.select_rows(&[0, 1]).fill_missing(&[2, 0], &rows).is_err());
     }
 
     #[test]
     fn rows_of_numbers_are_texts_with_empty_cells() {
         let rows = Dataset::new(vec![0.1, f32::NAN, -3.0, 4.0], 2).unwrap();
         let rows = rows.with_labels(Labels::from_texts(["x", "y"])).unwrap();
-        let table = Table::of_dataset(&rows, Path::new(""));
+        let table = Table::from_dataset(&rows, Path::new(""));
         assert_eq!(table.row(0).collect::<Vec<_>>(), ["0.1", "", "x"]);
         assert_eq!(table.row(1).collect::<Vec<_>>(), ["-3", "4", "y"]);
     }

@@ -3,7 +3,7 @@
 /// What stands for a missing value, in lower case, in addition to anything that parses as NaN.
 const MISSING: [&str; 8] = ["", "na", "n/a", "#n/a", "null", "none", "?", "-"];
 /// Maximum number of characters of a cell in a message.
-const SHOWN: usize = 40;
+const EXCERPT_CHARS: usize = 40;
 
 /// What a cell holds.
 pub(crate) enum Parsed {
@@ -29,24 +29,24 @@ pub(crate) fn parse(cell: &[u8]) -> Parsed {
 }
 
 /// Whether the cell is not text, or would not be if its comma were a decimal point.
-pub(crate) fn is_number_of_some_kind(cell: &[u8]) -> bool {
+pub(crate) fn looks_numeric(cell: &[u8]) -> bool {
     !matches!(parse(cell), Parsed::Text)
         || std::str::from_utf8(cell)
             .is_ok_and(|text| matches!(parse(text.replacen(',', ".", 1).as_bytes()), Parsed::Number(_)))
 }
 
 /// Returns the start of a cell for a message, without control characters, which would upset a terminal.
-pub(crate) fn shown(cell: &[u8]) -> String {
+pub(crate) fn excerpt(cell: &[u8]) -> String {
     let text = String::from_utf8_lossy(cell);
-    let mut shown: String = text
+    let mut start: String = text
         .chars()
-        .take(SHOWN)
+        .take(EXCERPT_CHARS)
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push_str("...");
+    if text.chars().nth(EXCERPT_CHARS).is_some() {
+        start.push_str("...");
     }
-    shown
+    start
 }
 
 /// Parses `true` and `yes`, `false` and `no`, in any case.

@@ -71,12 +71,13 @@ pub fn write_csv(dataset: &Dataset, out: impl std::io::Write) -> Result<(), Data
 /// Parquet, columns whose known cells are all numbers become numeric, all others text.
 ///
 /// # Errors
-/// [`DataError::TextsInNumbers`] for formats that hold only numbers, otherwise those of [`write()`].
+/// [`DataError::TextInNumericFormat`] for formats that hold only numbers, otherwise those of
+/// [`write()`].
 pub fn write_table(table: &Table, path: &Path) -> Result<(), DataError> {
     let format = Format::of(path)?;
     match format {
         Format::Npy | Format::Npz => {
-            return Err(DataError::TextsInNumbers { path: path.to_owned(), format: format.name() });
+            return Err(DataError::TextInNumericFormat { path: path.to_owned(), format: format.name() });
         }
         _ if !format.is_writable() => return Err(format.unavailable(path, "written")),
         _ => {}

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
 use ae_data::{
-    Content, Dataset, Missing, ReadOptions, Schema, Table, Wishes, read, read_content, read_table, write,
-    write_table,
+    ColumnRoles, Content, Dataset, Missing, ReadOptions, Schema, Table, read, read_content, read_table,
+    write, write_table,
 };
 
 fn options() -> ReadOptions {
@@ -58,7 +58,7 @@ fn tables_are_written_and_read() {
                 .collect();
             assert_eq!(cells, expected, "{name}");
         }
-        let schema = Schema::infer(&again, &Wishes::default()).unwrap();
+        let schema = Schema::infer(&again, &ColumnRoles::default()).unwrap();
         assert_eq!(schema.feature_names(), ["n", "text=a, \"b\"", "text=é", "flag"], "{name}");
     }
     let error = write_table(&table, &folder.path().join("t.npy")).unwrap_err().to_string();
@@ -95,7 +95,7 @@ fn long_columns_with_holes_come_back() {
         assert!(table.column(index).eq(column), "column {index}");
     }
     let mut numbers = options();
-    (numbers.missing, numbers.unwanted) = (Missing::Keep, vec!["text".to_owned()]);
+    (numbers.missing, numbers.ignored_columns) = (Missing::Keep, vec!["text".to_owned()]);
     let rows = read(&path, &numbers).unwrap();
     assert_eq!(rows.rows(), 40_000);
     for (i, row) in rows.values().chunks_exact(2).enumerate() {
@@ -113,8 +113,8 @@ fn messages_about_cells_name_the_line_of_their_file() {
     let path = folder.path().join("a.csv");
     std::fs::write(&path, "a,b\n1,2\n\nz,y\n").unwrap();
     let table = read_table(&path, &options()).unwrap();
-    let wishes = Wishes { numeric: vec!["a".to_owned()], ..Wishes::default() };
-    let schema = Schema::infer(&table, &wishes).unwrap();
+    let roles = ColumnRoles { numeric: vec!["a".to_owned()], ..ColumnRoles::default() };
+    let schema = Schema::infer(&table, &roles).unwrap();
     for (table, says) in [
         (table.select_rows(&[1]), "row 1 (line 4), column 'a': 'z' is not a number"),
         (table, "row 2 (line 4), column 'a': 'z' is not a number"),

@@ -96,12 +96,12 @@ fn columns_of_every_type() {
     let rows = load("nulls.parquet", &keep).unwrap();
     assert!(rows.values()[3].is_nan() && rows.values()[5] == 3.0);
     assert_eq!(load("decimal.parquet", &auto()).unwrap().values(), [125.0, -50.0]);
-    let mut called = auto();
-    called.id = Some("unsigned".to_owned());
-    called.label = Some("1".to_owned());
-    let rows = load("whole.parquet", &called).unwrap();
-    assert_eq!((rows.values(), rows.row_title()), (&[1.0, 2.0, 3.0][..], Some("unsigned")));
-    assert_eq!(rows.row_names().unwrap(), ["18446744073709551615", "0", "1"]);
+    let mut options = auto();
+    options.id = Some("unsigned".to_owned());
+    options.label = Some("1".to_owned());
+    let rows = load("whole.parquet", &options).unwrap();
+    assert_eq!((rows.values(), rows.row_id_name()), (&[1.0, 2.0, 3.0][..], Some("unsigned")));
+    assert_eq!(rows.row_ids().unwrap(), ["18446744073709551615", "0", "1"]);
     let whole = read_table(golden("whole.parquet"), &auto()).unwrap();
     assert_eq!(whole.column(0).collect::<Vec<_>>(), ["9007199254740993", "-9223372036854775808", ""]);
     let times = read_table(golden("times.parquet"), &auto()).unwrap();
@@ -147,7 +147,7 @@ fn arrays_of_later_versions() {
 #[test]
 fn columns_that_nobody_wants_need_not_be_numbers() {
     let mut options = auto();
-    options.unwanted = vec!["kind".to_owned()];
+    options.ignored_columns = vec!["kind".to_owned()];
     assert_eq!(load("text.parquet", &options).unwrap().values(), [1.5, 2.5, -3.5, 4.0]);
     options = auto();
     options.columns = Some(vec!["f".to_owned()]);

@@ -122,7 +122,7 @@ fn one_folder_of_many_kinds() {
     fs::write(folder.join("notes.txt"), "no image").unwrap();
     fs::write(folder.join(".hidden.png"), "no image").unwrap();
     let plain = images(folder, None);
-    assert_eq!(plain.rows.row_names().unwrap(), ["img2.PNG", "img3.png", "img10.png"]);
+    assert_eq!(plain.rows.row_ids().unwrap(), ["img2.PNG", "img3.png", "img10.png"]);
     assert_eq!((plain.size, plain.others, plain.resized), (GREY, 1, 0));
     assert_eq!(plain.rows.names().unwrap()[4], "grey_1_1");
     let levels: Vec<f32> = [2.0, 128.0, 10.0].into_iter().flat_map(|level| [level; 6]).collect();
@@ -157,7 +157,7 @@ fn folders_are_labels() {
         grey(&folder.join(name), &[place as u8; 6]);
     }
     let found = images(folder, None);
-    assert_eq!(found.rows.row_names().unwrap(), ["2/a/7.png", "2/b/1.png", "10/1.png"]);
+    assert_eq!(found.rows.row_ids().unwrap(), ["2/a/7.png", "2/b/1.png", "10/1.png"]);
     let labels = found.rows.labels().unwrap();
     assert_eq!((labels.names(), labels.codes()), (&["2".to_owned(), "10".to_owned()][..], &[0, 0, 1][..]));
     let mut wanted = options(None);
@@ -377,7 +377,7 @@ fn links_are_followed_but_not_in_circles() {
     grey(&folder.join("kept/1.png"), &[1; 6]);
     fs::create_dir(folder.join("set")).unwrap();
     std::os::unix::fs::symlink("../kept", folder.join("set/linked")).unwrap();
-    assert_eq!(images(&folder.join("set"), None).rows.row_names().unwrap(), ["linked/1.png"]);
+    assert_eq!(images(&folder.join("set"), None).rows.row_ids().unwrap(), ["linked/1.png"]);
     std::os::unix::fs::symlink("..", folder.join("kept/up")).unwrap();
     assert!(refusal(folder, None).contains("a link to a parent folder"));
     fs::remove_file(folder.join("kept/up")).unwrap();

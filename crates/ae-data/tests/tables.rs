@@ -27,10 +27,10 @@ fn columns_of_text_are_named() {
     };
     let text = "the column holds text: remove it from the file";
     let cases = [
-        ("penguins.csv", None, format!("row 1 (line 2), column 'species': 'Adelie' is not a number; {text}, or use it as the label or for row names")),
+        ("penguins.csv", None, format!("row 1 (line 2), column 'species': 'Adelie' is not a number; {text}, or use it as the label or the row ids")),
         ("penguins.csv", Some("species"), format!("row 1 (line 2), column 'island': 'Torgersen' is not a number; {text}")),
         ("titanic.csv", Some("alive"), format!("row 1 (line 2), column 'sex': 'male' is not a number; {text}")),
-        ("diamonds.csv", None, format!("row 1 (line 2), column 'cut': 'Ideal' is not a number; {text}, or use it as the label or for row names")),
+        ("diamonds.csv", None, format!("row 1 (line 2), column 'cut': 'Ideal' is not a number; {text}, or use it as the label or the row ids")),
         ("taxis.csv", Some("color"), format!("row 1 (line 2), column 'pickup': '2019-03-23 20:21:09' is not a number; {text}")),
         ("nsl_kdd_test.csv", Some("label"), format!("row 1 (line 2), column 'protocol_type': 'tcp' is not a number; {text}")),
         ("titanic.csv", Some("survivor"), "no column 'survivor'; there are 'survived', 'pclass', 'sex', 'age', 'sibsp', 'parch', 'fare', 'embarked', 'class', 'who', 'adult_male', 'deck', 'embark_town', 'alive', 'alone'".to_owned()),

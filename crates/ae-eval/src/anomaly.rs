@@ -18,9 +18,9 @@
 //! ```
 
 mod calibration;
+mod components;
 mod detector;
 mod neighbours;
-mod parts;
 
 pub use calibration::{Calibration, contamination_threshold};
 pub use detector::{Detector, Score, Settings};

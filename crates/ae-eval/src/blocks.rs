@@ -2,36 +2,36 @@
 
 use std::ops::Range;
 
-use ae_data::{BatchSource, values_of};
+use ae_data::{BatchSource, contiguous_values};
 
 use crate::error::EvalError;
 
 /// Rows per block.
 pub(crate) const BLOCK: usize = 1024;
 
-/// Calls `take` with consecutive blocks of rows until all have been read.
-pub(crate) fn for_each_block(source: &dyn BatchSource, take: impl FnMut(&[f32])) -> Result<(), EvalError> {
-    Ok(ae_data::for_each_block(source, BLOCK, take)?)
+/// Calls `visit` with consecutive blocks of rows until all have been read.
+pub(crate) fn for_each_block(source: &dyn BatchSource, visit: impl FnMut(&[f32])) -> Result<(), EvalError> {
+    Ok(ae_data::for_each_block(source, BLOCK, visit)?)
 }
 
 /// The numbers of rows and features.
 ///
 /// # Errors
 /// [`EvalError::Empty`] if either is 0.
-pub(crate) fn has_rows(source: &dyn BatchSource) -> Result<(usize, usize), EvalError> {
+pub(crate) fn non_empty_shape(source: &dyn BatchSource) -> Result<(usize, usize), EvalError> {
     match (source.rows(), source.features()) {
         (rows, features) if rows == 0 || features == 0 => Err(EvalError::Empty { rows, features }),
         shape => Ok(shape),
     }
 }
 
-/// Calls `take` with blocks of consecutive rows of `left` and the same rows of `right`, which must have
+/// Calls `visit` with blocks of consecutive rows of `left` and the same rows of `right`, which must have
 /// the same shape; `what` names `right` in errors.
 pub(crate) fn for_each_pair(
     left: &dyn BatchSource,
     right: &dyn BatchSource,
     what: &'static str,
-    mut take: impl FnMut(&[f32], &[f32]),
+    mut visit: impl FnMut(&[f32], &[f32]),
 ) -> Result<(), EvalError> {
     let (rows, features) = (left.rows(), left.features());
     if right.features() != features {
@@ -44,7 +44,7 @@ pub(crate) fn for_each_pair(
     for first in (0..rows).step_by(BLOCK) {
         let range = first..rows.min(first + BLOCK);
         let (left, right) = (block(left, range.clone(), &mut a)?, block(right, range, &mut b)?);
-        take(left, right);
+        visit(left, right);
     }
     Ok(())
 }
@@ -56,7 +56,7 @@ pub(crate) fn block<'a>(
     values: &'a mut Vec<f32>,
 ) -> Result<&'a [f32], EvalError> {
     let features = source.features();
-    if let Some(all) = values_of(source) {
+    if let Some(all) = contiguous_values(source) {
         return Ok(&all[range.start * features..range.end * features]);
     }
     values.resize(range.len() * features, 0.0);
@@ -70,12 +70,12 @@ pub(crate) fn block<'a>(
 /// [`EvalError::Empty`] without rows, [`EvalError::Model`] for a value that is not finite, or an error
 /// from reading the rows.
 pub(crate) fn finite_values(source: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
-    let (rows, features) = has_rows(source)?;
+    let (rows, features) = non_empty_shape(source)?;
     let mut values = Vec::with_capacity(rows * features);
     for_each_block(source, |block| values.extend_from_slice(block))?;
     match values.iter().position(|x| !x.is_finite()) {
         None => Ok(values),
-        Some(at) => Err(not_finite(source, at, values[at])),
+        Some(index) => Err(not_finite(source, index, values[index])),
     }
 }
 
@@ -84,17 +84,17 @@ pub(crate) fn first_not_finite(source: &dyn BatchSource) -> Result<Option<EvalEr
     let (mut found, mut before) = (None, 0);
     for_each_block(source, |block| {
         if found.is_none() {
-            let at = block.iter().position(|x| !x.is_finite());
-            found = at.map(|at| not_finite(source, before + at, block[at]));
+            let index = block.iter().position(|x| !x.is_finite());
+            found = index.map(|index| not_finite(source, before + index, block[index]));
         }
         before += block.len();
     })?;
     Ok(found)
 }
 
-/// The error for the value at index `at`, counted over all rows, which is not finite.
-fn not_finite(source: &dyn BatchSource, at: usize, value: f32) -> EvalError {
-    let (row, column) = (at / source.features(), at % source.features());
+/// The error for the value at `index`, counted over all rows, which is not finite.
+fn not_finite(source: &dyn BatchSource, index: usize, value: f32) -> EvalError {
+    let (row, column) = (index / source.features(), index % source.features());
     let name = source.names().and_then(|names| names.get(column).cloned());
     ae_model::Error::NotFinite { row, column, name, value }.into()
 }

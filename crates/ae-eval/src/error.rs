@@ -44,7 +44,7 @@ pub enum EvalError {
     #[error(transparent)]
     Data(#[from] ae_data::DataError),
     /// More components than the rows or features allow.
-    #[error("{wanted} components requested, but {rows} rows of {features} features have at most {most}")]
+    #[error("{wanted} components requested, but {rows} rows of {features} features have at most {max}")]
     Components {
         /// Number of components requested.
         wanted: usize,
@@ -53,7 +53,7 @@ pub enum EvalError {
         /// Number of features.
         features: usize,
         /// The maximum number of components.
-        most: usize,
+        max: usize,
     },
     /// The class labels do not fit the rows.
     #[error("{labels} labels for {rows} rows: each row needs a label below {classes}")]
@@ -67,7 +67,10 @@ pub enum EvalError {
     },
     /// A matrix decomposition failed, which constant features or copies of others can cause.
     #[error("the covariance could not be decomposed: a feature may be constant or a combination of others")]
-    NoConvergence,
+    DecompositionFailed,
+    /// The coordinates of t-SNE overflowed, which rows that are extremely far apart can cause.
+    #[error("t-SNE diverged: a coordinate is not finite")]
+    TsneDiverged,
     /// An optimization did not converge, which weak regularisation can cause.
     #[error(
         "the classifier did not converge in {steps} steps (largest partial derivative {gradient:e}); try a smaller C"
@@ -107,7 +110,7 @@ pub enum EvalError {
     NoScores,
     /// A fraction or a percentile is out of range.
     #[error("{value} is out of range: {what} must be {allowed}")]
-    Share {
+    FractionOutOfRange {
         /// What it is.
         what: &'static str,
         /// The value given.
@@ -117,21 +120,21 @@ pub enum EvalError {
     },
     /// A setting is out of range.
     #[error("{field} must be {allowed}")]
-    Setting {
+    InvalidSetting {
         /// The setting.
         field: &'static str,
         /// The values allowed.
         allowed: &'static str,
     },
     /// There are fewer neighbours than requested, or the measure is undefined for so many.
-    #[error("{neighbours} neighbours are out of range: for {rows} rows the number must be from 1 to {most}")]
+    #[error("{neighbours} neighbours are out of range: for {rows} rows the number must be from 1 to {max}")]
     Neighbours {
         /// Number of neighbours requested.
         neighbours: usize,
         /// Number of rows.
         rows: usize,
         /// The maximum number of neighbours.
-        most: usize,
+        max: usize,
     },
     /// The perplexity is out of range for the number of rows.
     #[error("perplexity {perplexity} is out of range: for {rows} rows it must be from 1 to {}", .rows.saturating_sub(1))]
@@ -142,12 +145,12 @@ pub enum EvalError {
         rows: usize,
     },
     /// There are too many rows to compare all pairs of them.
-    #[error("{rows} rows are too many to compare all pairs: the maximum is {most}; take a sample")]
+    #[error("{rows} rows are too many to compare all pairs: the maximum is {max}; take a sample")]
     TooManyRows {
         /// Number of rows.
         rows: usize,
         /// The maximum number of rows.
-        most: usize,
+        max: usize,
     },
     /// Two tables of the same rows have different numbers of rows.
     #[error("expected {expected} rows of {what}, got {got}")]
@@ -160,25 +163,25 @@ pub enum EvalError {
         got: usize,
     },
     /// There are too few rows.
-    #[error("{rows} rows are too few: at least {least} are needed")]
+    #[error("{rows} rows are too few: at least {min} are needed")]
     TooFewRows {
         /// Number of rows.
         rows: usize,
         /// The minimum number of rows.
-        least: usize,
+        min: usize,
     },
     /// Every value is missing, so there is nothing to measure.
     #[error("every value is missing")]
     NoValues,
     /// The images are smaller than the window of SSIM.
-    #[error("SSIM needs images of at least {least}x{least} pixels, but these are {height}x{width}")]
+    #[error("SSIM needs images of at least {min}x{min} pixels, but these are {height}x{width}")]
     SmallImages {
         /// Height of the images in pixels.
         height: usize,
         /// Width of the images in pixels.
         width: usize,
         /// The minimum of both.
-        least: usize,
+        min: usize,
     },
     /// A results file is damaged or not a results file.
     #[error("{}: line {line}: {what}", .path.display())]

@@ -67,20 +67,20 @@ struct Message(Vec<u8>);
 
 /// The wire type of a field.
 #[derive(Clone, Copy)]
-enum Wire {
+enum WireType {
     Varint = 0,
-    Eight = 1,
-    Bytes = 2,
-    Four = 5,
+    Fixed64 = 1,
+    LengthDelimited = 2,
+    Fixed32 = 5,
 }
 
 impl Message {
-    fn key(&mut self, field: u64, wire: Wire) {
-        self.number(field << 3 | wire as u64);
+    fn tag(&mut self, field: u64, wire: WireType) {
+        self.push_varint(field << 3 | wire as u64);
     }
 
     /// A base-128 varint: seven bits per byte, the lowest first; the highest bit says that more follow.
-    fn number(&mut self, mut value: u64) {
+    fn push_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
             value >>= 7;
@@ -89,23 +89,23 @@ impl Message {
     }
 
     fn varint(&mut self, field: u64, value: u64) {
-        self.key(field, Wire::Varint);
-        self.number(value);
+        self.tag(field, WireType::Varint);
+        self.push_varint(value);
     }
 
     fn double(&mut self, field: u64, value: f64) {
-        self.key(field, Wire::Eight);
+        self.tag(field, WireType::Fixed64);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
     fn float(&mut self, field: u64, value: f32) {
-        self.key(field, Wire::Four);
+        self.tag(field, WireType::Fixed32);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
     fn bytes(&mut self, field: u64, value: &[u8]) {
-        self.key(field, Wire::Bytes);
-        self.number(value.len() as u64);
+        self.tag(field, WireType::LengthDelimited);
+        self.push_varint(value.len() as u64);
         self.0.extend_from_slice(value);
     }
 }

@@ -3,9 +3,9 @@
 use ae_data::BatchSource;
 use ae_model::Image;
 
-use crate::blocks::{for_each_block, for_each_pair, has_rows};
+use crate::blocks::{for_each_block, for_each_pair, non_empty_shape};
 use crate::error::EvalError;
-use crate::metrics::as_many;
+use crate::metrics::check_same_len;
 
 /// Side of the window in pixels.
 const WINDOW: usize = 11;
@@ -21,10 +21,10 @@ const K2: f64 = 0.03;
 ///
 /// # Errors
 /// [`EvalError::Count`] if the slices differ in length, [`EvalError::NoValues`] if they have no known
-/// values, [`EvalError::Setting`] for a range that is not positive and finite.
+/// values, [`EvalError::InvalidSetting`] for a range that is not positive and finite.
 pub fn psnr(x: &[f32], y: &[f32], range: f64) -> Result<f64, EvalError> {
     check_range(range)?;
-    as_many(x, y)?;
+    check_same_len(x, y)?;
     let known: Vec<f64> = x
         .iter()
         .zip(y)
@@ -50,7 +50,8 @@ pub fn psnr(x: &[f32], y: &[f32], range: f64) -> Result<f64, EvalError> {
 ///
 /// # Errors
 /// [`EvalError::Count`] if a slice does not have the size of the image, [`EvalError::SmallImages`] for
-/// an image smaller than the window, [`EvalError::Setting`] for a range that is not positive and finite.
+/// an image smaller than the window, [`EvalError::InvalidSetting`] for a range that is not positive and
+/// finite.
 pub fn ssim(x: &[f32], y: &[f32], image: Image, range: f64) -> Result<f64, EvalError> {
     check_range(range)?;
     let Image { height, width, channels } = image;
@@ -59,7 +60,7 @@ pub fn ssim(x: &[f32], y: &[f32], image: Image, range: f64) -> Result<f64, EvalE
         return Err(EvalError::Count { what: "values per image", expected: features, got: wrong.len() });
     }
     if height < WINDOW || width < WINDOW {
-        return Err(EvalError::SmallImages { height, width, least: WINDOW });
+        return Err(EvalError::SmallImages { height, width, min: WINDOW });
     }
     let (c1, c2) = ((K1 * range).powi(2), (K2 * range).powi(2));
     let weights = weights();
@@ -106,22 +107,22 @@ impl ImageErrors {
     ///
     /// # Errors
     /// [`EvalError::Width`] for rows that do not have the size of the image, [`EvalError::Empty`] for
-    /// none, [`EvalError::RowCount`] for different numbers of rows, [`EvalError::Setting`] for a range
-    /// that is not positive and finite, or an error from reading the rows.
-    pub fn of(
+    /// none, [`EvalError::RowCount`] for different numbers of rows, [`EvalError::InvalidSetting`] for a
+    /// range that is not positive and finite, or an error from reading the rows.
+    pub fn compare(
         images: &dyn BatchSource,
-        rebuilt: &dyn BatchSource,
+        reconstructions: &dyn BatchSource,
         image: Image,
         range: f64,
     ) -> Result<ImageErrors, EvalError> {
         check_range(range)?;
-        let ((count, got), features) = (has_rows(images)?, image.features());
+        let ((count, got), features) = (non_empty_shape(images)?, image.features());
         if got != features {
             return Err(EvalError::Width { expected: features, got });
         }
         let has_ssim = image.height >= WINDOW && image.width >= WINDOW;
         let (mut ratios, mut exact, mut similarities) = (Vec::new(), 0, Vec::new());
-        for_each_pair(images, rebuilt, "the reconstructions", |x, y| {
+        for_each_pair(images, reconstructions, "the reconstructions", |x, y| {
             for (x, y) in x.chunks_exact(features).zip(y.chunks_exact(features)) {
                 match psnr(x, y, range) {
                     Ok(ratio) if ratio == f64::INFINITY => exact += 1,
@@ -164,7 +165,7 @@ fn check_range(range: f64) -> Result<(), EvalError> {
     if range > 0.0 && range.is_finite() {
         return Ok(());
     }
-    Err(EvalError::Setting { field: "the data range", allowed: "above 0 and finite" })
+    Err(EvalError::InvalidSetting { field: "the data range", allowed: "above 0 and finite" })
 }
 
 /// The window along one axis: the two-dimensional window is separable.
@@ -257,16 +258,16 @@ mod tests {
         near(ssim(&x, &y, image, 1.0).unwrap(), (0.375 + 1e-4) / (0.625 + 1e-4));
         assert_eq!(psnr(&x, &x, 1.0).unwrap(), f64::INFINITY);
 
-        let (two, rebuilt) = ([x, x].concat(), [y, x].concat());
+        let (two, reconstructed) = ([x, x].concat(), [y, x].concat());
         let rows = |values| Rows::new(values, 121).unwrap();
-        let errors = ImageErrors::of(&rows(&two), &rows(&rebuilt), image, 1.0).unwrap();
+        let errors = ImageErrors::compare(&rows(&two), &rows(&reconstructed), image, 1.0).unwrap();
         assert_eq!((errors.exact, errors.images), (1, 2));
         near(errors.psnr, 10.0 * 4f64.log10());
         near(errors.ssim.unwrap(), (1.0 + (0.375 + 1e-4) / (0.625 + 1e-4)) / 2.0);
         // An image with a missing value has a PSNR only.
         let mut hole = two.clone();
         hole[0] = f32::NAN;
-        let errors = ImageErrors::of(&rows(&hole), &rows(&rebuilt), image, 1.0).unwrap();
+        let errors = ImageErrors::compare(&rows(&hole), &rows(&reconstructed), image, 1.0).unwrap();
         assert_eq!((errors.exact, errors.ssim), (1, Some(1.0)));
         near(errors.psnr, 10.0 * 4f64.log10());
     }
@@ -279,10 +280,10 @@ mod tests {
         let x = [0.0, 0.0, 0.0, 0.0, f32::NAN, f32::NAN, 0.0, 0.0];
         // 20 and 40 dB, one image without known values, one reconstructed exactly.
         let y = [0.1, 0.1, 0.01, 0.01, 1.0, 1.0, 0.0, 0.0];
-        let errors = ImageErrors::of(&rows(&x), &rows(&y), image, 1.0).unwrap();
+        let errors = ImageErrors::compare(&rows(&x), &rows(&y), image, 1.0).unwrap();
         assert!((errors.psnr - 30.0).abs() < 1e-5, "{errors:?}");
         assert_eq!((errors.exact, errors.images, errors.ssim), (1, 4, None));
-        let exact = ImageErrors::of(&rows(&x[..4]), &rows(&x[..4]), image, 1.0).unwrap();
+        let exact = ImageErrors::compare(&rows(&x[..4]), &rows(&x[..4]), image, 1.0).unwrap();
         assert_eq!((exact.psnr, exact.exact), (f64::INFINITY, 2));
     }
 
@@ -311,9 +312,9 @@ mod tests {
         let said = psnr(&[1.0], &[], 1.0).unwrap_err().to_string();
         assert_eq!(said, "expected 1 values to compare with, got 0");
         let rows = Rows::new(&[0.5; 64], 64).unwrap();
-        assert_eq!(ImageErrors::of(&rows, &rows, small, 1.0).unwrap().ssim, None);
-        assert!(ImageErrors::of(&rows, &rows, image, 1.0).is_err());
+        assert_eq!(ImageErrors::compare(&rows, &rows, small, 1.0).unwrap().ssim, None);
+        assert!(ImageErrors::compare(&rows, &rows, image, 1.0).is_err());
         let other = Rows::new(&[0.5; 128], 64).unwrap();
-        assert!(ImageErrors::of(&rows, &other, small, 1.0).is_err());
+        assert!(ImageErrors::compare(&rows, &other, small, 1.0).is_err());
     }
 }

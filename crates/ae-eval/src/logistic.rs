@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, DMatrixView};
 
 use crate::blocks::{BLOCK, block, first_not_finite, for_each_block};
 use crate::error::EvalError;
-use crate::lbfgs::{self, Ended};
+use crate::lbfgs::{self, Termination};
 use crate::metrics::column_means;
 use crate::probe::check;
 use ae_data::threads;
@@ -15,7 +15,7 @@ use ae_data::threads;
 /// classes.
 const TOLERANCE: f64 = 1e-5;
 /// Steps after which the optimization is given up.
-const STEPS: usize = 2000;
+const MAX_STEPS: usize = 2000;
 
 /// A linear classifier: multinomial logistic regression with an L2 penalty, on standardised features.
 ///
@@ -31,7 +31,7 @@ const STEPS: usize = 2000;
 pub struct LogisticProbe {
     mean: Vec<f64>,
     /// The reciprocal of each feature's standard deviation; 0 for a constant feature.
-    inverse: Vec<f64>,
+    inverse_std: Vec<f64>,
     /// `[features, classes]`
     weights: DMatrix<f64>,
     bias: Vec<f64>,
@@ -44,19 +44,19 @@ impl LogisticProbe {
     ///
     /// # Errors
     /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Empty`] without
-    /// rows; [`EvalError::Setting`] for a `c` that is not positive and finite; [`EvalError::Model`] for
-    /// a value that is not finite, with its row and column; [`EvalError::NotConverged`] for a `c` that
-    /// is too large.
+    /// rows; [`EvalError::InvalidSetting`] for a `c` that is not positive and finite;
+    /// [`EvalError::Model`] for a value that is not finite, with its row and column;
+    /// [`EvalError::NotConverged`] for a `c` that is too large.
     pub fn fit(
         rows: &dyn BatchSource,
         labels: &[u32],
         classes: usize,
         c: f64,
     ) -> Result<LogisticProbe, EvalError> {
-        LogisticProbe::fit_to(rows, labels, classes, c, TOLERANCE)
+        LogisticProbe::fit_with_tolerance(rows, labels, classes, c, TOLERANCE)
     }
 
-    fn fit_to(
+    fn fit_with_tolerance(
         rows: &dyn BatchSource,
         labels: &[u32],
         classes: usize,
@@ -64,7 +64,7 @@ impl LogisticProbe {
         tolerance: f64,
     ) -> Result<LogisticProbe, EvalError> {
         if !(c > 0.0 && c.is_finite()) {
-            return Err(EvalError::Setting { field: "C", allowed: "above 0 and finite" });
+            return Err(EvalError::InvalidSetting { field: "C", allowed: "above 0 and finite" });
         }
         let features = check(rows, labels, classes)?;
         let mean = column_means(rows)?;
@@ -77,24 +77,24 @@ impl LogisticProbe {
             }
         })?;
         if !squares.iter().all(|square| square.is_finite()) {
-            return Err(first_not_finite(rows)?.unwrap_or(EvalError::NoConvergence));
+            return Err(first_not_finite(rows)?.unwrap_or(EvalError::DecompositionFailed));
         }
-        let inverse = squares.iter().map(|square| {
+        let inverse_std = squares.iter().map(|square| {
             let deviation = (square / labels.len() as f64).sqrt();
             if deviation > 0.0 { 1.0 / deviation } else { 0.0 }
         });
         let mut probe = LogisticProbe {
-            inverse: inverse.collect(),
+            inverse_std: inverse_std.collect(),
             mean,
             weights: DMatrix::zeros(features, classes),
             bias: vec![0.0; classes],
         };
         let mut parameters = vec![0.0; (features + 1) * classes];
-        let ended = lbfgs::minimise(&mut parameters, tolerance, STEPS, |parameters, gradient| {
+        let termination = lbfgs::minimise(&mut parameters, tolerance, MAX_STEPS, |parameters, gradient| {
             probe.set(parameters);
             probe.objective(rows, labels, c, gradient)
         })?;
-        let Ended { converged, steps, gradient } = ended;
+        let Termination { converged, steps, gradient } = termination;
         if !converged {
             return Err(EvalError::NotConverged { steps, gradient });
         }
@@ -146,9 +146,10 @@ impl LogisticProbe {
     fn standardised(&self, block: &[f32]) -> Vec<f64> {
         let mut values = Vec::with_capacity(block.len());
         for row in block.chunks_exact(self.mean.len()) {
-            let scales = self.mean.iter().zip(&self.inverse);
-            values
-                .extend(row.iter().zip(scales).map(|(x, (mean, inverse))| (f64::from(*x) - mean) * inverse));
+            let scales = self.mean.iter().zip(&self.inverse_std);
+            values.extend(
+                row.iter().zip(scales).map(|(x, (mean, inverse_std))| (f64::from(*x) - mean) * inverse_std),
+            );
         }
         values
     }
@@ -170,58 +171,63 @@ impl LogisticProbe {
         gradient: &mut [f64],
     ) -> Result<f64, EvalError> {
         let penalty = 1.0 / (labels.len() as f64 * c);
-        let mut parts: Vec<Option<Result<Part, EvalError>>> =
+        let mut parts: Vec<Option<Result<PartialObjective, EvalError>>> =
             (0..labels.len().div_ceil(BLOCK)).map(|_| None).collect();
         threads::for_each_chunk(threads::count(None), &mut parts, 1, |index, part| {
             part.fill_with(|| Some(self.part(rows, labels, index)));
         });
-        let mut total = Part {
+        let mut total = PartialObjective {
             value: 0.5 * penalty * self.weights.norm_squared(),
-            of_weights: &self.weights * penalty,
-            of_bias: vec![0.0; self.bias.len()],
+            weight_gradient: &self.weights * penalty,
+            bias_gradient: vec![0.0; self.bias.len()],
         };
         for part in parts.into_iter().flatten() {
-            let Part { value, of_weights, of_bias } = part?;
+            let PartialObjective { value, weight_gradient, bias_gradient } = part?;
             total.value += value;
-            total.of_weights += of_weights;
-            total.of_bias.iter_mut().zip(of_bias).for_each(|(sum, delta)| *sum += delta);
+            total.weight_gradient += weight_gradient;
+            total.bias_gradient.iter_mut().zip(bias_gradient).for_each(|(sum, delta)| *sum += delta);
         }
         let (weights, bias) = gradient.split_at_mut(self.weights.len());
-        weights.copy_from_slice(total.of_weights.as_slice());
-        bias.copy_from_slice(&total.of_bias);
+        weights.copy_from_slice(total.weight_gradient.as_slice());
+        bias.copy_from_slice(&total.bias_gradient);
         Ok(total.value)
     }
 
     /// The contribution of the rows of block `index` to the objective.
-    fn part(&self, rows: &dyn BatchSource, labels: &[u32], index: usize) -> Result<Part, EvalError> {
+    fn part(
+        &self,
+        rows: &dyn BatchSource,
+        labels: &[u32],
+        index: usize,
+    ) -> Result<PartialObjective, EvalError> {
         let (features, classes) = self.weights.shape();
-        let share = 1.0 / labels.len() as f64;
+        let row_weight = 1.0 / labels.len() as f64;
         let range = index * BLOCK..labels.len().min((index + 1) * BLOCK);
         let labels = &labels[range.clone()];
         let x = self.standardised(block(rows, range, &mut Vec::new())?);
         let x = DMatrixView::from_slice(&x, features, labels.len());
         let mut outputs = self.outputs(x);
-        let (mut value, mut of_bias) = (0.0, vec![0.0; classes]);
+        let (mut value, mut bias_gradient) = (0.0, vec![0.0; classes]);
         for (mut row, label) in outputs.column_iter_mut().zip(labels) {
-            let (label, most) = (*label as usize, row.max());
-            let of_label = row[label] - most;
-            row.apply(|z| *z = (*z - most).exp());
+            let (label, max_output) = (*label as usize, row.max());
+            let label_output = row[label] - max_output;
+            row.apply(|z| *z = (*z - max_output).exp());
             let sum = row.sum();
-            value += share * (sum.ln() - of_label);
+            value += row_weight * (sum.ln() - label_output);
             // The derivative with respect to the outputs.
-            row.apply(|p| *p *= share / sum);
-            row[label] -= share;
-            of_bias.iter_mut().zip(row.iter()).for_each(|(sum, delta)| *sum += delta);
+            row.apply(|p| *p *= row_weight / sum);
+            row[label] -= row_weight;
+            bias_gradient.iter_mut().zip(row.iter()).for_each(|(sum, delta)| *sum += delta);
         }
-        Ok(Part { value, of_weights: x * outputs.transpose(), of_bias })
+        Ok(PartialObjective { value, weight_gradient: x * outputs.transpose(), bias_gradient })
     }
 }
 
 /// The objective of some rows, and its derivatives.
-struct Part {
+struct PartialObjective {
     value: f64,
-    of_weights: DMatrix<f64>,
-    of_bias: Vec<f64>,
+    weight_gradient: DMatrix<f64>,
+    bias_gradient: Vec<f64>,
 }
 
 #[cfg(test)]
@@ -250,7 +256,7 @@ mod tests {
             (0.01, 0.9121706398996235, 0.40699803362864057, 6.5896356484120115, 0.14155318633683137),
         ];
         for (c, accuracy, loss, squares, weight) in golden {
-            let probe = LogisticProbe::fit_to(&train, &labels, 10, c, 1e-7).unwrap();
+            let probe = LogisticProbe::fit_with_tolerance(&train, &labels, 10, c, 1e-7).unwrap();
             assert!((probe.accuracy(&test, &test_labels).unwrap() - accuracy).abs() < 1e-12, "{c}");
             let near = |value: f64, expected: f64| {
                 assert!((value - expected).abs() < 2e-4 * expected.abs(), "{c}: {value} {expected}");
@@ -308,7 +314,7 @@ mod tests {
         assert!(matches!(fit(&[0, 1], 1.0), Err(EvalError::Classes { .. })));
         assert!(matches!(fit(&[0, 1, 2], 1.0), Err(EvalError::Classes { .. })));
         for c in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(matches!(fit(&[0, 1, 1], c), Err(EvalError::Setting { .. })));
+            assert!(matches!(fit(&[0, 1, 1], c), Err(EvalError::InvalidSetting { .. })));
         }
         for wrong in [f32::NAN, f32::INFINITY] {
             let values = [1.0, wrong, 2.0, 1.0];

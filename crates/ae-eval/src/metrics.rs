@@ -2,7 +2,7 @@
 
 use ae_data::BatchSource;
 
-use crate::blocks::{for_each_block, has_rows};
+use crate::blocks::{for_each_block, non_empty_shape};
 use crate::error::EvalError;
 
 /// The mean squared error: the mean of `(y - x)²` over all values.
@@ -10,7 +10,7 @@ use crate::error::EvalError;
 /// # Errors
 /// [`EvalError::Count`] if the slices differ in length, [`EvalError::Empty`] if they are empty.
 pub fn mse(x: &[f32], y: &[f32]) -> Result<f64, EvalError> {
-    as_many(x, y)?;
+    check_same_len(x, y)?;
     if x.is_empty() {
         return Err(EvalError::Empty { rows: 0, features: 0 });
     }
@@ -38,7 +38,7 @@ pub fn mean_variance(rows: &dyn BatchSource) -> Result<f64, EvalError> {
 pub fn mse_of_mean(reference: &dyn BatchSource, rows: &dyn BatchSource) -> Result<f64, EvalError> {
     let mean = column_means(reference)?;
     let features = mean.len();
-    let (_, got) = has_rows(rows)?;
+    let (_, got) = non_empty_shape(rows)?;
     if got != features {
         return Err(EvalError::Width { expected: features, got });
     }
@@ -55,7 +55,7 @@ pub fn mse_of_mean(reference: &dyn BatchSource, rows: &dyn BatchSource) -> Resul
 }
 
 /// Checks that both slices have the same length.
-pub(crate) fn as_many(x: &[f32], y: &[f32]) -> Result<(), EvalError> {
+pub(crate) fn check_same_len(x: &[f32], y: &[f32]) -> Result<(), EvalError> {
     if x.len() != y.len() {
         return Err(EvalError::Count { what: "values to compare with", expected: x.len(), got: y.len() });
     }
@@ -64,7 +64,7 @@ pub(crate) fn as_many(x: &[f32], y: &[f32]) -> Result<(), EvalError> {
 
 /// The mean of the known values of each feature, `[features]`; 0 if there are none.
 pub(crate) fn column_means(rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
-    let (_, features) = has_rows(rows)?;
+    let (_, features) = non_empty_shape(rows)?;
     let mut sums = vec![(0.0, 0usize); features];
     for_each_block(rows, |block| {
         for row in block.chunks_exact(features) {

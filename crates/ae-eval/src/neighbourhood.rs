@@ -22,19 +22,19 @@ pub struct NeighbourOrder {
 
 impl NeighbourOrder {
     /// The maximum number of rows. The order takes two bytes per pair of rows.
-    pub const MOST_ROWS: usize = 1 << 16;
+    pub const MAX_ROWS: usize = 1 << 16;
 
     /// Compares all pairs of `rows` on this many threads; `None` means all cores. The result does not
     /// depend on it.
     ///
     /// # Errors
     /// [`EvalError::Empty`] without rows, [`EvalError::TooManyRows`] for more than
-    /// [`MOST_ROWS`](Self::MOST_ROWS), [`EvalError::Model`] for a value that is not finite, or an error
+    /// [`MAX_ROWS`](Self::MAX_ROWS), [`EvalError::Model`] for a value that is not finite, or an error
     /// from reading the rows.
     pub fn new(rows: &dyn BatchSource, threads: Option<usize>) -> Result<NeighbourOrder, EvalError> {
         let (count, features) = (rows.rows(), rows.features());
-        if count > Self::MOST_ROWS {
-            return Err(EvalError::TooManyRows { rows: count, most: Self::MOST_ROWS });
+        if count > Self::MAX_ROWS {
+            return Err(EvalError::TooManyRows { rows: count, max: Self::MAX_ROWS });
         }
         let values = finite_values(rows)?;
         let others = count - 1;
@@ -99,7 +99,7 @@ pub fn trustworthiness(
         return Err(EvalError::RowCount { what: "the map", expected: m, got: map.rows });
     }
     if k == 0 || 2 * k as u128 >= m as u128 {
-        return Err(EvalError::Neighbours { neighbours, rows: m, most: m.saturating_sub(1) / 2 });
+        return Err(EvalError::Neighbours { neighbours, rows: m, max: m.saturating_sub(1) / 2 });
     }
     let mut places = vec![0usize; m];
     let mut too_far = 0u64;
@@ -140,8 +140,8 @@ pub fn knn_accuracy(map: &NeighbourOrder, labels: &[u32], neighbours: usize) -> 
         return Err(EvalError::RowCount { what: "labels", expected: map.rows, got: labels.len() });
     }
     if neighbours == 0 || neighbours >= map.rows {
-        let most = map.rows.saturating_sub(1);
-        return Err(EvalError::Neighbours { neighbours, rows: map.rows, most });
+        let max = map.rows.saturating_sub(1);
+        return Err(EvalError::Neighbours { neighbours, rows: map.rows, max });
     }
     let mut near = Vec::with_capacity(neighbours);
     let right = (0..map.rows).filter(|row| {

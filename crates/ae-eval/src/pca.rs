@@ -3,16 +3,16 @@
 use ae_data::{BatchSource, Rows};
 use nalgebra::DMatrix;
 
-use crate::blocks::{first_not_finite, for_each_block, for_each_pair, has_rows};
+use crate::blocks::{first_not_finite, for_each_block, for_each_pair, non_empty_shape};
 use crate::error::EvalError;
 use crate::metrics::column_means;
 
 mod orthogonal;
-use orthogonal::{Directions, Triangle, complete};
+use orthogonal::{SingularDirections, TriangularFactor, complete_basis};
 
 /// Smallest variance, relative to the largest, that a product of the rows with themselves gives
 /// accurately enough: its rounding error is 1e-16 of the largest.
-const LEAST_SHARE: f64 = 1e-6;
+const MIN_RELATIVE_VARIANCE: f64 = 1e-6;
 
 /// The principal components of some rows.
 ///
@@ -53,27 +53,27 @@ impl Pca {
     /// components, or more than rows or features; [`EvalError::Model`] for a value that is not finite,
     /// with its row and column.
     pub fn fit(rows: &dyn BatchSource, components: usize) -> Result<Pca, EvalError> {
-        let (count, features) = has_rows(rows)?;
-        let most = count.min(features);
-        if components == 0 || components > most {
-            return Err(EvalError::Components { wanted: components, rows: count, features, most });
+        let (count, features) = non_empty_shape(rows)?;
+        let max = count.min(features);
+        if components == 0 || components > max {
+            return Err(EvalError::Components { wanted: components, rows: count, features, max });
         }
         let mean = column_means(rows)?;
-        let (mut chosen, variances, total_variance) = if features > count {
-            of_wide(rows, &mean, components)?
+        let (mut leading, variances, total_variance) = if features > count {
+            fit_wide(rows, &mean, components)?
         } else {
-            of_tall(rows, &mean, components)?
+            fit_tall(rows, &mean, components)?
         };
         for i in 0..components {
             // An eigenvector is as good as its negative; the largest element is made positive.
             let largest = (0..features)
-                .map(|r| chosen[(r, i)])
+                .map(|r| leading[(r, i)])
                 .fold(0.0f64, |a, b| if b.abs() > a.abs() { b } else { a });
             if largest < 0.0 {
-                (0..features).for_each(|r| chosen[(r, i)] = -chosen[(r, i)]);
+                (0..features).for_each(|r| leading[(r, i)] = -leading[(r, i)]);
             }
         }
-        Ok(Pca { mean, components: chosen, variances, total_variance })
+        Ok(Pca { mean, components: leading, variances, total_variance })
     }
 
     /// Keeps only the first components, at least one and at most all, with the same result as fitting
@@ -131,14 +131,15 @@ impl Pca {
     /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
     /// reading them.
     pub fn reconstruct(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
-        let mut rebuilt = Vec::with_capacity(rows.rows() * rows.features());
+        let mut reconstructed = Vec::with_capacity(rows.rows() * rows.features());
         self.for_each_block(rows, |_, codes| {
-            let back = codes * self.components.transpose();
-            for r in 0..back.nrows() {
-                rebuilt.extend((0..self.mean.len()).map(|c| (back[(r, c)] + self.mean[c]) as f32));
+            let transposed = codes * self.components.transpose();
+            for r in 0..transposed.nrows() {
+                reconstructed
+                    .extend((0..self.mean.len()).map(|c| (transposed[(r, c)] + self.mean[c]) as f32));
             }
         })?;
-        Ok(rebuilt)
+        Ok(reconstructed)
     }
 
     /// Mean of `(x̂ - y)²` over rows and features, where `x̂` are the reconstructions of `rows` and `y`
@@ -150,12 +151,18 @@ impl Pca {
     /// [`EvalError::Width`] for rows or targets of another width, [`EvalError::RowCount`] for another
     /// number of targets, [`EvalError::Empty`] for no rows, or an error from reading them.
     pub fn mse_against(&self, rows: &dyn BatchSource, targets: &dyn BatchSource) -> Result<f64, EvalError> {
-        let rebuilt = self.reconstruct(rows)?;
+        let reconstructed = self.reconstruct(rows)?;
         let mut squares = 0.0;
-        for_each_pair(&Rows::new(&rebuilt, self.mean.len())?, targets, "the targets", |rebuilt, targets| {
-            squares += rebuilt.iter().zip(targets).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
-        })?;
-        Ok(squares / rebuilt.len() as f64)
+        for_each_pair(
+            &Rows::new(&reconstructed, self.mean.len())?,
+            targets,
+            "the targets",
+            |reconstructed, targets| {
+                squares +=
+                    reconstructed.iter().zip(targets).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
+            },
+        )?;
+        Ok(squares / reconstructed.len() as f64)
     }
 
     /// Mean of `(x̂ - x)²` over rows and features, where `x̂` is the reconstruction in double precision.
@@ -164,10 +171,10 @@ impl Pca {
     /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
     /// reading them.
     pub fn mse(&self, rows: &dyn BatchSource) -> Result<f64, EvalError> {
-        let (mut error, back) = (0.0, self.components.transpose());
+        let (mut error, transposed) = (0.0, self.components.transpose());
         self.for_each_block(rows, |centred, codes| {
             // Not from the difference of their lengths, which would lose a small error of a long row.
-            let mut rest = codes * &back;
+            let mut rest = codes * &transposed;
             rest -= centred;
             error += rest.norm_squared();
         })?;
@@ -180,7 +187,7 @@ impl Pca {
         rows: &dyn BatchSource,
         mut take: impl FnMut(&DMatrix<f64>, &DMatrix<f64>),
     ) -> Result<(), EvalError> {
-        let (_, features) = has_rows(rows)?;
+        let (_, features) = non_empty_shape(rows)?;
         if features != self.mean.len() {
             return Err(EvalError::Width { expected: self.mean.len(), got: features });
         }
@@ -218,10 +225,10 @@ fn all_centred(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, Eva
 }
 
 /// Components `[features, components]`, their variances and the total variance.
-type Found = (DMatrix<f64>, Vec<f64>, f64);
+type Components = (DMatrix<f64>, Vec<f64>, f64);
 
 /// For at least as many rows as features.
-fn of_tall(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Found, EvalError> {
+fn fit_tall(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Components, EvalError> {
     let (count, features) = (rows.rows(), mean.len());
     let product = covariance(rows, mean)?;
     let of_features = product.diagonal();
@@ -229,15 +236,15 @@ fn of_tall(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Fo
     if is_exact(&found.1) {
         return Ok(found);
     }
-    let order = falling(of_features.as_slice());
-    let mut triangle = Triangle::new(features);
+    let order = argsort_descending(of_features.as_slice());
+    let mut triangle = TriangularFactor::new(features);
     for_each_block(rows, |block| triangle.add(centred(block, mean).select_columns(&order)))?;
-    let directions = Directions::of_triangle(triangle).ok_or(EvalError::NoConvergence)?;
-    Ok(first_of(directions, &order, components, count))
+    let directions = SingularDirections::from_triangle(triangle).ok_or(EvalError::DecompositionFailed)?;
+    Ok(leading_components(directions, &order, components, count))
 }
 
 /// For fewer rows than features.
-fn of_wide(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Found, EvalError> {
+fn fit_wide(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Components, EvalError> {
     let (count, all) = (rows.rows(), all_centred(rows, mean)?);
     // The smaller of the two products has all nonzero eigenvalues.
     let (vectors, variances, total) = eigenvectors(&all * all.transpose() / count as f64, components, rows)?;
@@ -249,13 +256,14 @@ fn of_wide(rows: &dyn BatchSource, mean: &[f64], components: usize) -> Result<Fo
         directions.columns_mut(0, varied).column_iter_mut().for_each(|mut column| {
             column.unscale_mut(column.norm());
         });
-        complete(&mut directions, varied);
+        complete_basis(&mut directions, varied);
         return Ok((directions, variances, total));
     }
     let of_features: Vec<f64> = all.column_iter().map(|column| column.norm_squared()).collect();
-    let order = falling(&of_features);
-    let directions = Directions::of_wide(&all.select_columns(&order)).ok_or(EvalError::NoConvergence)?;
-    Ok(first_of(directions, &order, components, count))
+    let order = argsort_descending(&of_features);
+    let directions =
+        SingularDirections::from_wide(&all.select_columns(&order)).ok_or(EvalError::DecompositionFailed)?;
+    Ok(leading_components(directions, &order, components, count))
 }
 
 /// The leading eigenvectors of a product of the rows with themselves, `[side, components]`, by
@@ -264,41 +272,46 @@ fn eigenvectors(
     product: DMatrix<f64>,
     components: usize,
     rows: &dyn BatchSource,
-) -> Result<Found, EvalError> {
+) -> Result<Components, EvalError> {
     if !product.iter().all(|value| value.is_finite()) {
-        return Err(first_not_finite(rows)?.unwrap_or(EvalError::NoConvergence));
+        return Err(first_not_finite(rows)?.unwrap_or(EvalError::DecompositionFailed));
     }
     let side = product.nrows();
-    let decomposition = product.try_symmetric_eigen(f64::EPSILON, 0).ok_or(EvalError::NoConvergence)?;
+    let decomposition = product.try_symmetric_eigen(f64::EPSILON, 0).ok_or(EvalError::DecompositionFailed)?;
     let (vectors, values) = (decomposition.eigenvectors, decomposition.eigenvalues);
-    let order = falling(values.as_slice());
+    let order = argsort_descending(values.as_slice());
     let variances: Vec<f64> = order[..components].iter().map(|i| values[*i].max(0.0)).collect();
     let total_variance = values.iter().map(|value| value.max(0.0)).sum();
-    let chosen = DMatrix::from_fn(side, components, |r, i| vectors[(r, order[i])]);
-    Ok((chosen, variances, total_variance))
+    let leading = DMatrix::from_fn(side, components, |r, i| vectors[(r, order[i])]);
+    Ok((leading, variances, total_variance))
 }
 
 /// Whether none of these descending variances is lost in the rounding error of the largest.
 fn is_exact(variances: &[f64]) -> bool {
     match (variances.first(), variances.last()) {
-        (Some(first), Some(last)) => *last >= LEAST_SHARE * first,
+        (Some(first), Some(last)) => *last >= MIN_RELATIVE_VARIANCE * first,
         _ => true,
     }
 }
 
 /// The first components from the directions of `count` rows, whose features were permuted by `order`.
-fn first_of(directions: Directions, order: &[usize], components: usize, count: usize) -> Found {
-    let Directions { vectors, singular } = directions;
-    let mut chosen = DMatrix::zeros(order.len(), components);
+fn leading_components(
+    directions: SingularDirections,
+    order: &[usize],
+    components: usize,
+    count: usize,
+) -> Components {
+    let SingularDirections { vectors, singular } = directions;
+    let mut leading = DMatrix::zeros(order.len(), components);
     for (place, feature) in order.iter().enumerate() {
-        (0..components).for_each(|i| chosen[(*feature, i)] = vectors[(place, i)]);
+        (0..components).for_each(|i| leading[(*feature, i)] = vectors[(place, i)]);
     }
     let variance = |singular: &f64| singular.powi(2) / count as f64;
-    (chosen, singular[..components].iter().map(variance).collect(), singular.iter().map(variance).sum())
+    (leading, singular[..components].iter().map(variance).collect(), singular.iter().map(variance).sum())
 }
 
 /// The indices that sort values in descending order.
-fn falling(values: &[f64]) -> Vec<usize> {
+fn argsort_descending(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
     order

@@ -3,7 +3,7 @@
 use ae_data::BatchSource;
 use nalgebra::DMatrix;
 
-use crate::blocks::{first_not_finite, for_each_block, has_rows};
+use crate::blocks::{first_not_finite, for_each_block, non_empty_shape};
 use crate::error::EvalError;
 use crate::metrics::column_means;
 
@@ -17,7 +17,7 @@ use crate::metrics::column_means;
 #[derive(Clone, Debug)]
 pub struct LinearProbe {
     mean: Vec<f64>,
-    shares: Vec<f64>,
+    class_fractions: Vec<f64>,
     /// `[features, classes]`
     weights: DMatrix<f64>,
 }
@@ -30,9 +30,10 @@ impl LinearProbe {
     ///
     /// # Errors
     /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Empty`] without
-    /// rows; [`EvalError::Setting`] for a ridge that is negative or not finite; [`EvalError::Model`] for
-    /// a value that is not finite, with its row and column; [`EvalError::NoConvergence`] if the system
-    /// cannot be solved, because the ridge is too small.
+    /// rows; [`EvalError::InvalidSetting`] for a ridge that is negative or not finite;
+    /// [`EvalError::Model`] for a value that is not finite, with its row and column;
+    /// [`EvalError::DecompositionFailed`] if the system cannot be solved, because the ridge is too
+    /// small.
     pub fn fit(
         rows: &dyn BatchSource,
         labels: &[u32],
@@ -40,12 +41,12 @@ impl LinearProbe {
         ridge: f64,
     ) -> Result<LinearProbe, EvalError> {
         if !(ridge >= 0.0 && ridge.is_finite()) {
-            return Err(EvalError::Setting { field: "ridge", allowed: "at least 0 and finite" });
+            return Err(EvalError::InvalidSetting { field: "ridge", allowed: "at least 0 and finite" });
         }
         let features = check(rows, labels, classes)?;
         let mean = column_means(rows)?;
-        let mut shares = vec![0.0; classes];
-        labels.iter().for_each(|label| shares[*label as usize] += 1.0 / labels.len() as f64);
+        let mut class_fractions = vec![0.0; classes];
+        labels.iter().for_each(|label| class_fractions[*label as usize] += 1.0 / labels.len() as f64);
         let mut gram = DMatrix::zeros(features, features);
         let mut target = DMatrix::zeros(features, classes);
         let mut first = 0;
@@ -53,21 +54,21 @@ impl LinearProbe {
             let count = block.len() / features;
             let x = centred(block, &mean);
             let y = DMatrix::from_fn(count, classes, |r, c| {
-                f64::from(u8::from(labels[first + r] as usize == c)) - shares[c]
+                f64::from(u8::from(labels[first + r] as usize == c)) - class_fractions[c]
             });
             gram.gemm(1.0, &x.transpose(), &x, 1.0);
             target.gemm(1.0, &x.transpose(), &y, 1.0);
             first += count;
         })?;
         if !gram.iter().all(|value| value.is_finite()) {
-            return Err(first_not_finite(rows)?.unwrap_or(EvalError::NoConvergence));
+            return Err(first_not_finite(rows)?.unwrap_or(EvalError::DecompositionFailed));
         }
         let strength = ridge * gram.trace() / features as f64;
         for i in 0..features {
             gram[(i, i)] += strength;
         }
-        let weights = gram.cholesky().ok_or(EvalError::NoConvergence)?.solve(&target);
-        Ok(LinearProbe { mean, shares, weights })
+        let weights = gram.cholesky().ok_or(EvalError::DecompositionFailed)?.solve(&target);
+        Ok(LinearProbe { mean, class_fractions, weights })
     }
 
     /// The class of each row.
@@ -82,9 +83,9 @@ impl LinearProbe {
         for_each_block(rows, |block| {
             let outputs = centred(block, &self.mean) * &self.weights;
             for r in 0..outputs.nrows() {
-                let value = |c: usize| outputs[(r, c)] + self.shares[c];
-                let best =
-                    (1..self.shares.len()).fold(0, |best, c| if value(c) > value(best) { c } else { best });
+                let value = |c: usize| outputs[(r, c)] + self.class_fractions[c];
+                let best = (1..self.class_fractions.len())
+                    .fold(0, |best, c| if value(c) > value(best) { c } else { best });
                 found.push(best as u32);
             }
         })?;
@@ -97,7 +98,7 @@ impl LinearProbe {
     /// [`EvalError::Classes`] if the number of labels is not that of the rows or a label is too large,
     /// or as [`LinearProbe::classify`].
     pub fn accuracy(&self, rows: &dyn BatchSource, labels: &[u32]) -> Result<f64, EvalError> {
-        check(rows, labels, self.shares.len())?;
+        check(rows, labels, self.class_fractions.len())?;
         let found = self.classify(rows)?;
         let right = found.iter().zip(labels).filter(|(found, label)| found == label).count();
         Ok(right as f64 / labels.len() as f64)
@@ -106,7 +107,7 @@ impl LinearProbe {
 
 /// The number of features, after checking that every row has a valid class.
 pub(crate) fn check(rows: &dyn BatchSource, labels: &[u32], classes: usize) -> Result<usize, EvalError> {
-    let (count, features) = has_rows(rows)?;
+    let (count, features) = non_empty_shape(rows)?;
     if labels.len() != count || labels.iter().any(|label| *label as usize >= classes) {
         return Err(EvalError::Classes { rows: count, labels: labels.len(), classes });
     }
@@ -188,14 +189,14 @@ mod tests {
         assert!(matches!(LinearProbe::fit(&none, &[], 3, 0.1), Err(EvalError::Empty { .. })));
         for ridge in [-1.0, f64::NAN, f64::INFINITY] {
             let refused = LinearProbe::fit(&rows, &labels, 3, ridge);
-            assert!(matches!(refused, Err(EvalError::Setting { field: "ridge", .. })), "{ridge}");
+            assert!(matches!(refused, Err(EvalError::InvalidSetting { field: "ridge", .. })), "{ridge}");
         }
         let mut holed = values.clone();
         holed[2 * 77 + 1] = f32::NAN;
         let said = LinearProbe::fit(&Rows::new(&holed, 2).unwrap(), &labels, 3, 0.1).unwrap_err().to_string();
         assert!(said.starts_with("row 78, column 2: NaN"), "{said}");
         let same = Rows::new(&[1.0; 180], 2).unwrap();
-        assert!(matches!(LinearProbe::fit(&same, &labels, 3, 0.0), Err(EvalError::NoConvergence)));
+        assert!(matches!(LinearProbe::fit(&same, &labels, 3, 0.0), Err(EvalError::DecompositionFailed)));
         let probe = LinearProbe::fit(&rows, &labels, 3, 0.1).unwrap();
         let said = probe.classify(&Rows::new(&values, 3).unwrap()).unwrap_err().to_string();
         assert_eq!(said, "expected rows of 2 features, got 3");

@@ -45,13 +45,13 @@ pub struct PrPoint {
 /// [`EvalError::Labels`] for different numbers of labels and scores, [`EvalError::OneClass`] without
 /// anomalies or without other rows, [`EvalError::NanScore`] if a score is NaN.
 pub fn roc_auc(anomalies: &[bool], scores: &[f64]) -> Result<f64, EvalError> {
-    let steps = Steps::new(anomalies, scores)?;
-    let (positives, negatives) = (steps.positives as f64, steps.negatives as f64);
-    let (mut area, mut last) = (0.0, Step::default());
-    for step in &steps.all {
-        let width = (step.false_positives - last.false_positives) as f64;
-        area += width * (step.true_positives + last.true_positives) as f64 / 2.0;
-        last = *step;
+    let counts = ThresholdCounts::new(anomalies, scores)?;
+    let (positives, negatives) = (counts.positives as f64, counts.negatives as f64);
+    let (mut area, mut last) = (0.0, ThresholdCount::default());
+    for count in &counts.all {
+        let width = (count.false_positives - last.false_positives) as f64;
+        area += width * (count.true_positives + last.true_positives) as f64 / 2.0;
+        last = *count;
     }
     Ok(area / positives / negatives)
 }
@@ -63,13 +63,13 @@ pub fn roc_auc(anomalies: &[bool], scores: &[f64]) -> Result<f64, EvalError> {
 /// # Errors
 /// As [`roc_auc`].
 pub fn average_precision(anomalies: &[bool], scores: &[f64]) -> Result<f64, EvalError> {
-    let steps = Steps::new(anomalies, scores)?;
+    let counts = ThresholdCounts::new(anomalies, scores)?;
     let (mut area, mut found) = (0.0, 0);
-    for step in &steps.all {
-        area += (step.true_positives - found) as f64 * step.precision();
-        found = step.true_positives;
+    for count in &counts.all {
+        area += (count.true_positives - found) as f64 * count.precision();
+        found = count.true_positives;
     }
-    Ok(area / steps.positives as f64)
+    Ok(area / counts.positives as f64)
 }
 
 /// The ROC curve from (0, 0) to (1, 1), with one point per threshold (`roc_curve` with
@@ -78,15 +78,15 @@ pub fn average_precision(anomalies: &[bool], scores: &[f64]) -> Result<f64, Eval
 /// # Errors
 /// As [`roc_auc`].
 pub fn roc_curve(anomalies: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, EvalError> {
-    let steps = Steps::new(anomalies, scores)?;
-    let (positives, negatives) = (steps.positives as f64, steps.negatives as f64);
-    let start = Step { threshold: f64::INFINITY, ..Step::default() };
-    let point = |step: &Step| RocPoint {
-        threshold: step.threshold,
-        false_positive_rate: step.false_positives as f64 / negatives,
-        true_positive_rate: step.true_positives as f64 / positives,
+    let counts = ThresholdCounts::new(anomalies, scores)?;
+    let (positives, negatives) = (counts.positives as f64, counts.negatives as f64);
+    let start = ThresholdCount { threshold: f64::INFINITY, ..ThresholdCount::default() };
+    let point = |count: &ThresholdCount| RocPoint {
+        threshold: count.threshold,
+        false_positive_rate: count.false_positives as f64 / negatives,
+        true_positive_rate: count.true_positives as f64 / positives,
     };
-    Ok(std::iter::once(&start).chain(&steps.all).map(point).collect())
+    Ok(std::iter::once(&start).chain(&counts.all).map(point).collect())
 }
 
 /// The precision-recall curve by ascending recall, with one point per threshold
@@ -95,13 +95,13 @@ pub fn roc_curve(anomalies: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, Ev
 /// # Errors
 /// As [`roc_auc`].
 pub fn pr_curve(anomalies: &[bool], scores: &[f64]) -> Result<Vec<PrPoint>, EvalError> {
-    let steps = Steps::new(anomalies, scores)?;
-    let point = |step: &Step| PrPoint {
-        threshold: step.threshold,
-        precision: step.precision(),
-        recall: step.true_positives as f64 / steps.positives as f64,
+    let counts = ThresholdCounts::new(anomalies, scores)?;
+    let point = |count: &ThresholdCount| PrPoint {
+        threshold: count.threshold,
+        precision: count.precision(),
+        recall: count.true_positives as f64 / counts.positives as f64,
     };
-    Ok(steps.all.iter().map(point).collect())
+    Ok(counts.all.iter().map(point).collect())
 }
 
 /// The confusion matrix of flagged rows and anomalies.
@@ -141,22 +141,22 @@ impl Confusion {
 
     /// `TP / (TP + FP)`; 0 if nothing is flagged.
     pub fn precision(&self) -> f64 {
-        share(self.true_positives, self.true_positives + self.false_positives)
+        ratio(self.true_positives, self.true_positives + self.false_positives)
     }
 
     /// `TP / P`; 0 without anomalies.
     pub fn recall(&self) -> f64 {
-        share(self.true_positives, self.true_positives + self.false_negatives)
+        ratio(self.true_positives, self.true_positives + self.false_negatives)
     }
 
     /// The harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`; 0 if that is 0 / 0.
     pub fn f1(&self) -> f64 {
         let twice = 2 * self.true_positives;
-        share(twice, twice + self.false_positives + self.false_negatives)
+        ratio(twice, twice + self.false_positives + self.false_negatives)
     }
 }
 
-fn share(part: usize, of: usize) -> f64 {
+fn ratio(part: usize, of: usize) -> f64 {
     if of == 0 { 0.0 } else { part as f64 / of as f64 }
 }
 
@@ -172,27 +172,27 @@ fn check(anomalies: &[bool], scores: &[f64]) -> Result<(), EvalError> {
 
 /// The rows flagged at a threshold.
 #[derive(Clone, Copy, Default)]
-struct Step {
+struct ThresholdCount {
     threshold: f64,
     true_positives: usize,
     false_positives: usize,
 }
 
-impl Step {
+impl ThresholdCount {
     fn precision(&self) -> f64 {
-        share(self.true_positives, self.true_positives + self.false_positives)
+        ratio(self.true_positives, self.true_positives + self.false_positives)
     }
 }
 
 /// All thresholds, descending.
-struct Steps {
-    all: Vec<Step>,
+struct ThresholdCounts {
+    all: Vec<ThresholdCount>,
     positives: usize,
     negatives: usize,
 }
 
-impl Steps {
-    fn new(anomalies: &[bool], scores: &[f64]) -> Result<Steps, EvalError> {
+impl ThresholdCounts {
+    fn new(anomalies: &[bool], scores: &[f64]) -> Result<ThresholdCounts, EvalError> {
         check(anomalies, scores)?;
         let positives = anomalies.iter().filter(|anomaly| **anomaly).count();
         let negatives = anomalies.len() - positives;
@@ -201,8 +201,8 @@ impl Steps {
         }
         let mut rows: Vec<(f64, bool)> = scores.iter().copied().zip(anomalies.iter().copied()).collect();
         rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        let mut all: Vec<Step> = Vec::new();
-        let mut now = Step::default();
+        let mut all: Vec<ThresholdCount> = Vec::new();
+        let mut now = ThresholdCount::default();
         for (score, anomaly) in rows {
             // `==`, so that -0 and 0, which `total_cmp` distinguishes, are one threshold.
             if all.last().is_none_or(|last| last.threshold != score) {
@@ -218,7 +218,7 @@ impl Steps {
                 *last = now;
             }
         }
-        Ok(Steps { all, positives, negatives })
+        Ok(ThresholdCounts { all, positives, negatives })
     }
 }
 

@@ -49,7 +49,7 @@ impl Fit {
     /// `R² = 1 - Σ (x̂ - x)² / Σ (x - μ)²`; `None` if nothing varies. Over several features this is
     /// scikit-learn's `r2_score` with `multioutput="variance_weighted"`.
     pub fn r2(&self) -> Option<f64> {
-        self.unexplained().map(|share| 1.0 - share)
+        self.unexplained().map(|fraction| 1.0 - fraction)
     }
 
     /// The sums for values that are `scale` times as large.
@@ -98,16 +98,19 @@ impl Reconstruction {
     /// [`EvalError::Empty`] without rows, [`EvalError::Width`] or [`EvalError::RowCount`] for
     /// reconstructions of another shape, [`EvalError::NoValues`] if every value is missing, or an error
     /// from reading the rows.
-    pub fn of(rows: &dyn BatchSource, rebuilt: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
-        measure(rows, rebuilt, |x, y| (f64::from(y) - f64::from(x)).powi(2))
+    pub fn compare(
+        rows: &dyn BatchSource,
+        reconstructions: &dyn BatchSource,
+    ) -> Result<Reconstruction, EvalError> {
+        measure(rows, reconstructions, |x, y| (f64::from(y) - f64::from(x)).powi(2))
     }
 
     /// Reconstructs rows, in the units of the data, with a model and compares them on the model's scale:
     /// with their targets if the source has targets, else with the rows themselves.
     ///
     /// # Errors
-    /// As [`Reconstruction::of`], or an error from the model.
-    pub fn by(model: &Autoencoder, data: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
+    /// As [`Reconstruction::compare`], or an error from the model.
+    pub fn evaluate(model: &Autoencoder, data: &dyn BatchSource) -> Result<Reconstruction, EvalError> {
         // Not from the reconstructions: in the units of the data, a small error of a large value would
         // be lost to rounding.
         let squares = model.squared_errors(data)?;
@@ -173,15 +176,19 @@ impl Reconstruction {
     /// interval.
     ///
     /// # Errors
-    /// [`EvalError::Share`] for a level outside (0, 1), [`EvalError::Setting`] for no resamples or more
-    /// than 1,000,000.
+    /// [`EvalError::FractionOutOfRange`] for a level outside (0, 1), [`EvalError::InvalidSetting`] for
+    /// no resamples or more than 1,000,000.
     pub fn mse_interval(&self, resamples: usize, level: f64, seed: u64) -> Result<Interval, EvalError> {
         if !(level > 0.0 && level < 1.0) {
             let allowed = "above 0 and below 1";
-            return Err(EvalError::Share { what: "the level of the interval", value: level, allowed });
+            return Err(EvalError::FractionOutOfRange {
+                what: "the level of the interval",
+                value: level,
+                allowed,
+            });
         }
         if !(1..=1_000_000).contains(&resamples) {
-            return Err(EvalError::Setting {
+            return Err(EvalError::InvalidSetting {
                 field: "the number of resamples",
                 allowed: "from 1 to 1,000,000",
             });
@@ -200,7 +207,7 @@ impl Reconstruction {
             })
             .collect();
         found.sort_unstable_by(f64::total_cmp);
-        let at = |share| quantile(&found, share).ok_or(EvalError::NoValues);
+        let at = |p| quantile(&found, p).ok_or(EvalError::NoValues);
         Ok(Interval { low: at((1.0 - level) / 2.0)?, high: at((1.0 + level) / 2.0)? })
     }
 
@@ -246,13 +253,13 @@ fn measure(
     Ok(sums)
 }
 
-/// The quantile `share`, from 0 to 1, of values in ascending order, with linear interpolation (Hyndman &
-/// Fan 1996, type 7; NumPy's default). `None` without values or for a `share` out of range.
-pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
-    if !(0.0..=1.0).contains(&share) {
+/// The quantile `p`, from 0 to 1, of values in ascending order, with linear interpolation (Hyndman & Fan
+/// 1996, type 7; NumPy's default). `None` without values or for a `p` out of range.
+pub fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
+    if !(0.0..=1.0).contains(&p) {
         return None;
     }
-    let position = share * sorted.len().checked_sub(1)? as f64;
+    let position = p * sorted.len().checked_sub(1)? as f64;
     let low = *sorted.get(position.floor() as usize)?;
     match sorted.get(position.ceil() as usize) {
         // Equal values may be infinite, and their difference NaN.
@@ -269,7 +276,7 @@ mod tests {
     use super::*;
 
     const TRUE: [f32; 18] = [0., 1., 4., 1., 2., 4.5, 2., 0.5, 3., 3., 3., 8., 4., 2.5, 6., 6., 1.5, 7.];
-    const REBUILT: [f32; 18] =
+    const RECONSTRUCTED: [f32; 18] =
         [0.5, 1.25, 4., 1., 1.5, 5., 2.5, 1., 3.5, 2., 2.5, 7., 4.5, 2., 6.5, 5., 2., 6.];
 
     fn rows(values: &[f32], features: usize) -> Rows<'_> {
@@ -283,7 +290,7 @@ mod tests {
     /// Expected values from scikit-learn 1.9.1 and, for quantiles, NumPy.
     #[test]
     fn as_scikit_learn() {
-        let found = Reconstruction::of(&rows(&TRUE, 3), &rows(&REBUILT, 3)).unwrap();
+        let found = Reconstruction::compare(&rows(&TRUE, 3), &rows(&RECONSTRUCTED, 3)).unwrap();
         let total = found.total();
         near(total.r2().unwrap(), 0.8516333938294011);
         near(total.mae(), 0.5416666666666666);
@@ -296,8 +303,8 @@ mod tests {
             near(feature.mse(), mse);
         }
         let sorted = [1., 1., 2., 3., 4., 5., 6., 9.];
-        for (share, expected) in [(0.5, 3.5), (0.9, 6.9), (0.99, 8.79), (0.0, 1.0), (1.0, 9.0)] {
-            near(quantile(&sorted, share).unwrap(), expected);
+        for (p, expected) in [(0.5, 3.5), (0.9, 6.9), (0.99, 8.79), (0.0, 1.0), (1.0, 9.0)] {
+            near(quantile(&sorted, p).unwrap(), expected);
         }
         assert_eq!(
             (quantile(&[], 0.5), quantile(&sorted, 1.1), quantile(&sorted, f64::NAN)),
@@ -310,7 +317,7 @@ mod tests {
         // One missing value, and a row of missing values only; errors 1, 2 and 3.
         let x = [0.0, 10.0, 4.0, f32::NAN, f32::NAN, f32::NAN];
         let y = [1.0, 12.0, 7.0, 5.0, 5.0, 5.0];
-        let found = Reconstruction::of(&rows(&x, 2), &rows(&y, 2)).unwrap();
+        let found = Reconstruction::compare(&rows(&x, 2), &rows(&y, 2)).unwrap();
         let total = found.total();
         assert_eq!((total.known, total.squares, total.absolute, total.total), (3, 14.0, 6.0, 8.0));
         assert_eq!(found.row_errors(), [2.5, 9.0]);
@@ -320,7 +327,7 @@ mod tests {
         assert_eq!(found.total_in_units(&[1.0, 10.0]).squares, 410.0);
         assert_eq!(found.total_in_units(&[1.0, 10.0]).absolute, 24.0);
         assert!(matches!(
-            Reconstruction::of(&rows(&[f32::NAN; 2], 2), &rows(&[0.0; 2], 2)),
+            Reconstruction::compare(&rows(&[f32::NAN; 2], 2), &rows(&[0.0; 2], 2)),
             Err(EvalError::NoValues)
         ));
     }
@@ -328,7 +335,7 @@ mod tests {
     #[test]
     fn features_of_a_column_are_one() {
         let found =
-            Reconstruction::of(&rows(&[0.0, 1.0, 2.0, 1.0, 0.0, 2.0], 3), &rows(&[0.5; 6], 3)).unwrap();
+            Reconstruction::compare(&rows(&[0.0, 1.0, 2.0, 1.0, 0.0, 2.0], 3), &rows(&[0.5; 6], 3)).unwrap();
         let columns = found.grouped(&[1, 1, 0]);
         assert_eq!((columns.len(), columns[1].known, columns[1].squares), (2, 2, 1.0));
         assert_eq!((columns[0], columns[1].total), (found.features()[2], 1.0));
@@ -340,17 +347,17 @@ mod tests {
         let x: Vec<f32> = (0..2500 * 2).map(|i| (i % 13) as f32).collect();
         let y: Vec<f32> = x.iter().map(|x| x + 1.0).collect();
         let (x, y) = (rows(&x, 2), rows(&y, 2));
-        let turned = |rows| Subset::new(rows, (0..2500).rev().collect()).unwrap();
-        let found = Reconstruction::of(&turned(&x), &turned(&y)).unwrap();
+        let reversed = |rows| Subset::new(rows, (0..2500).rev().collect()).unwrap();
+        let found = Reconstruction::compare(&reversed(&x), &reversed(&y)).unwrap();
         assert_eq!((found.total().known, found.total().squares), (5000, 5000.0));
-        assert!(matches!(Reconstruction::of(&x, &rows(&[0.0; 2], 2)), Err(EvalError::RowCount { .. })));
-        let said = |(x, x_wide): (&[f32], usize), (y, y_wide): (&[f32], usize)| {
-            Reconstruction::of(&rows(x, x_wide), &rows(y, y_wide)).unwrap_err().to_string()
+        assert!(matches!(Reconstruction::compare(&x, &rows(&[0.0; 2], 2)), Err(EvalError::RowCount { .. })));
+        let message = |(x, x_wide): (&[f32], usize), (y, y_wide): (&[f32], usize)| {
+            Reconstruction::compare(&rows(x, x_wide), &rows(y, y_wide)).unwrap_err().to_string()
         };
         let six = [0.0; 6];
-        assert_eq!(said((&six, 2), (&six[..4], 2)), "expected 3 rows of the reconstructions, got 2");
-        assert_eq!(said((&six, 2), (&six, 3)), "expected rows of 2 features, got 3");
-        assert_eq!(said((&[], 2), (&[], 2)), "there are no values: 0 rows of 2 features");
+        assert_eq!(message((&six, 2), (&six[..4], 2)), "expected 3 rows of the reconstructions, got 2");
+        assert_eq!(message((&six, 2), (&six, 3)), "expected rows of 2 features, got 3");
+        assert_eq!(message((&[], 2), (&[], 2)), "there are no values: 0 rows of 2 features");
     }
 
     #[test]
@@ -359,17 +366,17 @@ mod tests {
         // deviation 1/40.
         let x = vec![0.0; 400];
         let y: Vec<f32> = (0..400).map(|i| (i % 2) as f32).collect();
-        let found = Reconstruction::of(&rows(&x, 1), &rows(&y, 1)).unwrap();
+        let found = Reconstruction::compare(&rows(&x, 1), &rows(&y, 1)).unwrap();
         let interval = found.mse_interval(1000, 0.95, 7).unwrap();
         assert!((interval.low - (0.5 - 1.96 / 40.0)).abs() < 0.008, "{interval:?}");
         assert!((interval.high - (0.5 + 1.96 / 40.0)).abs() < 0.008, "{interval:?}");
         assert_eq!(found.mse_interval(1000, 0.95, 7).unwrap(), interval);
         assert_ne!(found.mse_interval(1000, 0.95, 8).unwrap(), interval);
         for level in [0.0, 1.0, f64::NAN] {
-            assert!(matches!(found.mse_interval(10, level, 0), Err(EvalError::Share { .. })));
+            assert!(matches!(found.mse_interval(10, level, 0), Err(EvalError::FractionOutOfRange { .. })));
         }
-        assert!(matches!(found.mse_interval(0, 0.9, 0), Err(EvalError::Setting { .. })));
-        let alone = Reconstruction::of(&rows(&[1.0], 1), &rows(&[3.0], 1)).unwrap();
+        assert!(matches!(found.mse_interval(0, 0.9, 0), Err(EvalError::InvalidSetting { .. })));
+        let alone = Reconstruction::compare(&rows(&[1.0], 1), &rows(&[3.0], 1)).unwrap();
         assert_eq!(alone.mse_interval(10, 0.95, 0).unwrap(), Interval { low: 4.0, high: 4.0 });
     }
 
@@ -379,7 +386,7 @@ mod tests {
     fn intervals_are_as_wide_as_their_level() {
         let x = vec![0.0; 400];
         let y: Vec<f32> = (0..400).map(|i| (i % 2) as f32).collect();
-        let found = Reconstruction::of(&rows(&x, 1), &rows(&y, 1)).unwrap();
+        let found = Reconstruction::compare(&rows(&x, 1), &rows(&y, 1)).unwrap();
         // Quantiles of the normal distribution.
         for (level, deviations) in [(0.95, 1.960), (0.9, 1.645), (0.5, 0.674)] {
             let Interval { low, high } = found.mse_interval(4000, level, 1).unwrap();
@@ -394,7 +401,7 @@ mod tests {
     fn intervals_are_of_the_mean_over_all_values() {
         let one = [[0.0; 1].as_slice(), &[f32::NAN; 8]].concat();
         let x = [one, vec![1.0; 9]].concat().repeat(200);
-        let found = Reconstruction::of(&rows(&x, 9), &rows(&vec![1.0; x.len()], 9)).unwrap();
+        let found = Reconstruction::compare(&rows(&x, 9), &rows(&vec![1.0; x.len()], 9)).unwrap();
         assert_eq!(found.total().mse(), 0.1);
         // A fraction p of rows with one value gives an MSE of p / (9 - 8 p), whose slope at 1/2 is 9/25;
         // p has standard deviation 1/40.
@@ -411,11 +418,11 @@ mod tests {
         let config = Config::builder(3).encoding_dim(2).hidden_dims([]).epochs(3).build().unwrap();
         let mut model = Autoencoder::new(config).unwrap();
         model.fit(&data, &mut []).unwrap();
-        let found = Reconstruction::by(&model, &data).unwrap();
+        let found = Reconstruction::evaluate(&model, &data).unwrap();
         let mse = model.mse(&data).unwrap();
         assert!((found.total().mse() - mse).abs() < 1e-6 * mse);
-        let rebuilt = model.reconstruct(&data).unwrap();
-        let plain = Reconstruction::of(&data, &rebuilt).unwrap().total();
+        let reconstructed = model.reconstruct(&data).unwrap();
+        let plain = Reconstruction::compare(&data, &reconstructed).unwrap().total();
         let units = found.total_in_units(model.scaler().scale());
         for (a, b) in [(units.mse(), plain.mse()), (units.mae(), plain.mae()), (units.total, plain.total)] {
             assert!((a - b).abs() < 1e-5 * b, "{a} {b}");

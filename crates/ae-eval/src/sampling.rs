@@ -1,16 +1,16 @@
 //! Random samples of rows.
 
-/// Samples `most` of `rows` row indices without replacement, or all if there are no more, and returns
+/// Samples `max` of `rows` row indices without replacement, or all if there are no more, and returns
 /// them in ascending order. Every set of rows is equally likely; the same seed gives the same set.
-pub fn sample_rows(rows: usize, most: usize, seed: u64) -> Vec<usize> {
+pub fn sample_rows(rows: usize, max: usize, seed: u64) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..rows).collect();
-    if rows > most {
+    if rows > max {
         let mut rng = ae_data::Rng::new(seed);
         // The first positions of a Fisher–Yates shuffle.
-        for place in 0..most {
+        for place in 0..max {
             indices.swap(place, place + rng.below(rows - place));
         }
-        indices.truncate(most);
+        indices.truncate(max);
         indices.sort_unstable();
     }
     indices
@@ -24,20 +24,22 @@ mod tests {
     fn rows_are_drawn_once() {
         assert_eq!(sample_rows(4, 4, 1), [0, 1, 2, 3]);
         assert_eq!(sample_rows(0, 4, 1), [0; 0]);
-        let drawn = sample_rows(1000, 100, 1);
-        assert!(drawn.len() == 100 && drawn.windows(2).all(|pair| pair[0] < pair[1]) && drawn[99] < 1000);
-        assert_eq!(drawn, sample_rows(1000, 100, 1));
-        assert_ne!(drawn, sample_rows(1000, 100, 2));
+        let sampled = sample_rows(1000, 100, 1);
+        assert!(
+            sampled.len() == 100 && sampled.windows(2).all(|pair| pair[0] < pair[1]) && sampled[99] < 1000
+        );
+        assert_eq!(sampled, sample_rows(1000, 100, 1));
+        assert_ne!(sampled, sample_rows(1000, 100, 2));
     }
 
     #[test]
     fn every_row_is_as_likely_as_another() {
-        let mut drawn = [0.0f64; 20];
+        let mut sampled = [0.0f64; 20];
         for seed in 0..2000 {
-            sample_rows(20, 5, seed).into_iter().for_each(|row| drawn[row] += 1.0);
+            sample_rows(20, 5, seed).into_iter().for_each(|row| sampled[row] += 1.0);
         }
         // The expectation is 500; the bound is five standard deviations.
         let far = 5.0 * (2000.0f64 * 0.25 * 0.75).sqrt();
-        assert!(drawn.iter().all(|count| (count - 500.0).abs() < far), "{drawn:?}");
+        assert!(sampled.iter().all(|count| (count - 500.0).abs() < far), "{sampled:?}");
     }
 }

@@ -19,11 +19,11 @@ const GAP: f64 = 24.0;
 /// Space between the frame of a panel and its points.
 const INSET: f64 = 12.0;
 /// Distance between lines of text.
-const LINE: f64 = 17.0;
+const LINE_HEIGHT: f64 = 17.0;
 /// Maximum characters of a name in the legend.
-const NAME: usize = 24;
+const MAX_NAME_CHARS: usize = 24;
 /// Width of a character in the legend, which is that of the widest font used.
-const CHARACTER: f64 = 7.2;
+const CHARACTER_WIDTH: f64 = 7.2;
 /// Colours that can be told apart with any colour vision (Okabe & Ito 2008), the pale one last.
 const COLOURS: [[u8; 3]; 8] = [
     [0, 114, 178],
@@ -36,7 +36,7 @@ const COLOURS: [[u8; 3]; 8] = [
     [240, 228, 66],
 ];
 /// Colour of the classes beyond those with a colour and marker of their own.
-const OTHERS: [u8; 3] = [170, 170, 170];
+const OTHER_COLOUR: [u8; 3] = [170, 170, 170];
 const INK: [u8; 3] = [30, 30, 30];
 const PALE_INK: [u8; 3] = [95, 95, 95];
 const FRAME: [u8; 3] = [190, 190, 190];
@@ -74,13 +74,13 @@ enum Shape {
     /// The outline of a square.
     Frame { x: f64, y: f64, side: f64 },
     /// A point; `size` is about its radius.
-    Mark { x: f64, y: f64, size: f64, look: Look },
+    Mark { x: f64, y: f64, size: f64, style: MarkerStyle },
     /// A line of text that starts at `x`, with its baseline at `y`.
-    Text { x: f64, y: f64, text: String, weight: Weight },
+    Text { x: f64, y: f64, text: String, style: TextStyle },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Look {
+struct MarkerStyle {
     marker: Marker,
     colour: [u8; 3],
 }
@@ -97,17 +97,17 @@ pub(crate) enum Marker {
 pub(crate) const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Triangle, Marker::Square, Marker::Diamond];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Weight {
+enum TextStyle {
     Title,
     Remark,
     Name,
 }
 
-impl Weight {
+impl TextStyle {
     fn colour(self) -> [u8; 3] {
         match self {
-            Weight::Title | Weight::Name => INK,
-            Weight::Remark => PALE_INK,
+            TextStyle::Title | TextStyle::Name => INK,
+            TextStyle::Remark => PALE_INK,
         }
     }
 }
@@ -126,30 +126,30 @@ impl Scatter {
             None => Vec::new(),
         };
         let remarks = panels.iter().map(|panel| panel.remarks.len()).max().unwrap_or(0);
-        let top = GAP + LINE * (remarks + 1) as f64;
+        let top = GAP + LINE_HEIGHT * (remarks + 1) as f64;
         let width = GAP + (SIDE + GAP) * panels.len().max(1) as f64;
         let mut shapes = Vec::new();
         for (place, panel) in panels.iter().enumerate() {
             let left = GAP + (SIDE + GAP) * place as f64;
-            let lines = std::iter::once((&panel.title, Weight::Title))
-                .chain(panel.remarks.iter().map(|remark| (remark, Weight::Remark)));
-            for (line, (text, weight)) in lines.enumerate() {
-                let y = GAP + LINE * (line as f64 + 0.4);
-                shapes.push(Shape::Text { x: left, y, text: text.clone(), weight });
+            let lines = std::iter::once((&panel.title, TextStyle::Title))
+                .chain(panel.remarks.iter().map(|remark| (remark, TextStyle::Remark)));
+            for (line, (text, style)) in lines.enumerate() {
+                let y = GAP + LINE_HEIGHT * (line as f64 + 0.4);
+                shapes.push(Shape::Text { x: left, y, text: text.clone(), style });
             }
             shapes.push(Shape::Frame { x: left, y: top, side: SIDE });
             let points = finite_values(&Rows::new(&panel.points, 2)?)?;
-            let looks: Option<Vec<Look>> = match classes {
+            let styles: Option<Vec<MarkerStyle>> = match classes {
                 Some(Classes { codes, .. }) if codes.len() * 2 != points.len() => {
                     let (expected, got) = (points.len() / 2, codes.len());
                     return Err(EvalError::RowCount { what: "classes", expected, got });
                 }
                 Some(Classes { codes, .. }) => {
-                    Some(codes.iter().map(|code| look_of(*code, &present)).collect())
+                    Some(codes.iter().map(|code| style_of(*code, &present)).collect())
                 }
                 None => None,
             };
-            add_points(&mut shapes, &points, looks.as_deref(), (left, top));
+            add_points(&mut shapes, &points, styles.as_deref(), (left, top));
         }
         let mut bottom = top + SIDE + GAP;
         if let Some(Classes { names, .. }) = classes {
@@ -187,16 +187,21 @@ fn present(classes: Classes<'_>) -> Result<Vec<u32>, EvalError> {
     Ok(present)
 }
 
-fn look_of(code: u32, present: &[u32]) -> Look {
+fn style_of(code: u32, present: &[u32]) -> MarkerStyle {
     let place = present.binary_search(&code).unwrap_or(usize::MAX);
     match MARKERS.get(place / COLOURS.len()) {
-        Some(marker) => Look { marker: *marker, colour: COLOURS[place % COLOURS.len()] },
-        None => Look { marker: Marker::Circle, colour: OTHERS },
+        Some(marker) => MarkerStyle { marker: *marker, colour: COLOURS[place % COLOURS.len()] },
+        None => MarkerStyle { marker: Marker::Circle, colour: OTHER_COLOUR },
     }
 }
 
 /// Adds the points in order, centred in the panel whose top left corner is `(left, top)`.
-fn add_points(shapes: &mut Vec<Shape>, points: &[f32], looks: Option<&[Look]>, (left, top): (f64, f64)) {
+fn add_points(
+    shapes: &mut Vec<Shape>,
+    points: &[f32],
+    styles: Option<&[MarkerStyle]>,
+    (left, top): (f64, f64),
+) {
     let range = |axis: usize| {
         let values = points.iter().skip(axis).step_by(2).map(|x| f64::from(*x));
         let (low, high) =
@@ -207,14 +212,14 @@ fn add_points(shapes: &mut Vec<Shape>, points: &[f32], looks: Option<&[Look]>, (
     let span = x_span.max(y_span);
     let scale = if span > 0.0 { (SIDE - 2.0 * INSET) / span } else { 0.0 };
     let size = (100.0 / (points.len() as f64 / 2.0).sqrt()).clamp(1.4, 4.0);
-    let plain = Look { marker: Marker::Circle, colour: COLOURS[0] };
+    let plain = MarkerStyle { marker: Marker::Circle, colour: COLOURS[0] };
     for (row, point) in points.chunks_exact(2).enumerate() {
         shapes.push(Shape::Mark {
             x: left + SIDE / 2.0 + (f64::from(point[0]) - x_middle) * scale,
             // Larger values are higher up.
             y: top + SIDE / 2.0 - (f64::from(point[1]) - y_middle) * scale,
             size,
-            look: looks.and_then(|looks| looks.get(row)).copied().unwrap_or(plain),
+            style: styles.and_then(|styles| styles.get(row)).copied().unwrap_or(plain),
         });
     }
 }
@@ -223,30 +228,30 @@ fn add_points(shapes: &mut Vec<Shape>, points: &[f32], looks: Option<&[Look]>, (
 /// last line is.
 fn add_legend(shapes: &mut Vec<Shape>, names: &[String], present: &[u32], (width, top): (f64, f64)) -> f64 {
     let known = COLOURS.len() * MARKERS.len();
-    let mut entries: Vec<(Look, String)> = present
+    let mut entries: Vec<(MarkerStyle, String)> = present
         .iter()
         .take(known)
-        .map(|code| (look_of(*code, present), shortened(&names[*code as usize])))
+        .map(|code| (style_of(*code, present), shortened(&names[*code as usize])))
         .collect();
     if present.len() > known {
-        let others = Look { marker: Marker::Circle, colour: OTHERS };
+        let others = MarkerStyle { marker: Marker::Circle, colour: OTHER_COLOUR };
         entries.push((others, format!("{} others", present.len() - known)));
     }
     let longest = entries.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
-    let cell = 34.0 + CHARACTER * longest as f64;
+    let cell = 34.0 + CHARACTER_WIDTH * longest as f64;
     let in_a_line = (((width - 2.0 * GAP) / cell) as usize).max(1);
-    for (place, (look, text)) in entries.iter().enumerate() {
+    for (place, (style, text)) in entries.iter().enumerate() {
         let x = GAP + (place % in_a_line) as f64 * cell;
-        let y = top + (place / in_a_line) as f64 * LINE;
-        shapes.push(Shape::Mark { x: x + 6.0, y: y + 2.0, size: 4.5, look: *look });
-        shapes.push(Shape::Text { x: x + 16.0, y: y + 6.0, text: text.clone(), weight: Weight::Name });
+        let y = top + (place / in_a_line) as f64 * LINE_HEIGHT;
+        shapes.push(Shape::Mark { x: x + 6.0, y: y + 2.0, size: 4.5, style: *style });
+        shapes.push(Shape::Text { x: x + 16.0, y: y + 6.0, text: text.clone(), style: TextStyle::Name });
     }
-    top + entries.len().div_ceil(in_a_line).saturating_sub(1) as f64 * LINE
+    top + entries.len().div_ceil(in_a_line).saturating_sub(1) as f64 * LINE_HEIGHT
 }
 
 pub(crate) fn shortened(name: &str) -> String {
-    match name.char_indices().nth(NAME) {
-        Some(_) => name.chars().take(NAME - 2).chain("..".chars()).collect(),
+    match name.char_indices().nth(MAX_NAME_CHARS) {
+        Some(_) => name.chars().take(MAX_NAME_CHARS - 2).chain("..".chars()).collect(),
         None => name.to_owned(),
     }
 }

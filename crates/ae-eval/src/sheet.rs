@@ -7,11 +7,11 @@ use ae_model::Image;
 use crate::error::EvalError;
 
 /// Grey level of the lowest value.
-const PALE: f32 = 235.0;
+const PALEST_LEVEL: f32 = 235.0;
 /// Grey level of the background.
-const PAPER: u8 = 255;
+const BACKGROUND: u8 = 255;
 /// Channels of a colour image: red, green and blue.
-const COLOUR: usize = 3;
+const RGB_CHANNELS: usize = 3;
 
 /// A drawn sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,20 +42,20 @@ pub struct SheetStyle {
 }
 
 /// The maximum number of pixels of a sheet.
-const MOST_PIXELS: usize = 1 << 28;
+const MAX_PIXELS: usize = 1 << 28;
 
 impl Sheet {
     /// Draws `lines`, each `[images, height * width * channels]`, one below the other.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] if a line does not consist of whole images, [`EvalError::Setting`] if the
-    /// size of an image or the zoom is 0, or the sheet would have more than 2^28 pixels.
+    /// [`EvalError::Shape`] if a line does not consist of whole images, [`EvalError::InvalidSetting`] if
+    /// the size of an image or the zoom is 0, or the sheet would have more than 2^28 pixels.
     pub fn draw(lines: &[&[f32]], style: SheetStyle) -> Result<Sheet, EvalError> {
         let SheetStyle { image, zoom, gap, range } = style;
         let Image { height: high, width: wide, channels: deep } = image;
         let size = image.features();
         if size == 0 || zoom == 0 {
-            return Err(EvalError::Setting {
+            return Err(EvalError::InvalidSetting {
                 field: "the size of an image and its zoom",
                 allowed: "at least 1",
             });
@@ -64,7 +64,7 @@ impl Sheet {
             return Err(EvalError::Shape { values: line.len(), features: size });
         }
         let images = lines.iter().map(|line| line.len() / size).max().unwrap_or(0);
-        let channels = if deep == COLOUR { COLOUR } else { 1 };
+        let channels = if deep == RGB_CHANNELS { RGB_CHANNELS } else { 1 };
         // The distance from one image to the next, and the length of all.
         let along = |side: usize, count: usize| {
             let pitch = side.checked_mul(zoom)?.checked_add(gap)?;
@@ -72,14 +72,17 @@ impl Sheet {
         };
         let sides = along(wide, images).zip(along(high, lines.len()));
         let fitting = sides.filter(|((_, width), (_, height))| {
-            width.checked_mul(*height).is_some_and(|pixels| pixels <= MOST_PIXELS)
+            width.checked_mul(*height).is_some_and(|pixels| pixels <= MAX_PIXELS)
         });
         let Some(((right, width), (down, height))) = fitting else {
             let allowed = "such that the sheet has at most 2^28 pixels";
-            return Err(EvalError::Setting { field: "the size of an image, its zoom and its gap", allowed });
+            return Err(EvalError::InvalidSetting {
+                field: "the size of an image, its zoom and its gap",
+                allowed,
+            });
         };
         let pitch = (right, down);
-        let mut pixels = vec![PAPER; width * height * channels];
+        let mut pixels = vec![BACKGROUND; width * height * channels];
         for (line, values) in lines.iter().enumerate() {
             for (place, values) in values.chunks_exact(size.max(1)).enumerate() {
                 for y in 0..high * zoom {
@@ -101,7 +104,7 @@ impl Sheet {
     pub fn write_png(&self, out: impl io::Write) -> io::Result<()> {
         let mut encoder = png::Encoder::new(out, self.width as u32, self.height as u32);
         encoder.set_color(match self.channels {
-            COLOUR => png::ColorType::Rgb,
+            RGB_CHANNELS => png::ColorType::Rgb,
             _ => png::ColorType::Grayscale,
         });
         encoder.set_depth(png::BitDepth::Eight);
@@ -113,13 +116,13 @@ impl Sheet {
 
 /// Converts one pixel of an image to levels.
 fn paint(pixel: &[f32], (low, top): (f32, f32), levels: &mut [u8]) {
-    let share = |value: f32| ((value - low) / (top - low)).clamp(0.0, 1.0);
+    let fraction = |value: f32| ((value - low) / (top - low)).clamp(0.0, 1.0);
     if let [level] = levels {
-        *level = (PALE * (1.0 - share(pixel.iter().sum::<f32>() / pixel.len() as f32))) as u8;
+        *level = (PALEST_LEVEL * (1.0 - fraction(pixel.iter().sum::<f32>() / pixel.len() as f32))) as u8;
         return;
     }
     for (level, value) in levels.iter_mut().zip(pixel) {
-        *level = (255.0 * share(*value)).round() as u8;
+        *level = (255.0 * fraction(*value)).round() as u8;
     }
 }
 
@@ -137,13 +140,13 @@ mod tests {
         let sheet = Sheet::draw(&[&empty, &full], STYLE).unwrap();
         assert_eq!((sheet.width, sheet.height), (80, 152));
         let at = |x: usize, y: usize| sheet.pixels[y * sheet.width + x];
-        assert_eq!(at(0, 0), PAPER);
+        assert_eq!(at(0, 0), BACKGROUND);
         assert_eq!(at(8, 8), 235);
         assert_eq!(at(16, 16), 0);
         assert_eq!(at(24, 16), 235);
         assert_eq!(at(8, 80), 0);
         assert_eq!(at(71, 143), 0);
-        assert_eq!(at(72, 143), PAPER);
+        assert_eq!(at(72, 143), BACKGROUND);
         let mut file = Vec::new();
         sheet.write_png(&mut file).unwrap();
         assert!(file.starts_with(b"\x89PNG"));
@@ -157,9 +160,9 @@ mod tests {
         let sheet = Sheet::draw(&[&[1.0, 0.0, 0.0, 0.5, -1.0, 2.0]], style).unwrap();
         assert_eq!((sheet.width, sheet.height, sheet.channels), (6, 4, 3));
         let at = |x: usize, y: usize| &sheet.pixels[(y * 6 + x) * 3..][..3];
-        assert_eq!(at(0, 0), [PAPER; 3]);
+        assert_eq!(at(0, 0), [BACKGROUND; 3]);
         assert_eq!((at(1, 1), at(2, 2)), (&[255, 0, 0][..], &[255, 0, 0][..]));
-        assert_eq!((at(3, 1), at(5, 1)), (&[128, 0, 255][..], &[PAPER; 3][..]));
+        assert_eq!((at(3, 1), at(5, 1)), (&[128, 0, 255][..], &[BACKGROUND; 3][..]));
         let mut file = Vec::new();
         sheet.write_png(&mut file).unwrap();
         let mut decoder = png::Decoder::new(io::Cursor::new(file)).read_info().unwrap();

@@ -1,6 +1,7 @@
 //! The results of a sweep over encoding sizes or the values of another setting, and the file that keeps
 //! them between runs.
 
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
@@ -11,9 +12,8 @@ use crate::error::EvalError;
 /// The result of one model of a sweep. Errors are on the scale of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepPoint {
-    /// The setting that varies and its value, `name=value`; empty in a sweep over sizes. It must not
-    /// contain quotation marks or line breaks.
-    pub setting: String,
+    /// The setting that varies, and its value; `None` in a sweep over sizes.
+    pub setting: Option<SweepSetting>,
     /// Encoding dimension.
     pub size: usize,
     /// Ratio of features to encoding dimension.
@@ -21,7 +21,7 @@ pub struct SweepPoint {
     /// MSE on the validation rows.
     pub mse: f64,
     /// MSE on the validation rows of predicting their mean.
-    pub variance: f64,
+    pub baseline_mse: f64,
     /// MSE on the validation rows of as many principal components, fitted to the training rows, if
     /// computed.
     pub pca: Option<f64>,
@@ -35,26 +35,85 @@ pub struct SweepPoint {
     pub fingerprint: Fingerprint,
 }
 
+/// A setting of a sweep and one of its values, written `name=value`. Neither may contain quotation marks
+/// or line breaks, nor the name an equals sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepSetting {
+    /// The name of the setting.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl fmt::Display for SweepSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
+impl SweepSetting {
+    /// Parses `name=value`.
+    pub fn parse(text: &str) -> Option<SweepSetting> {
+        let (name, value) = text.split_once('=')?;
+        Some(SweepSetting { name: name.to_owned(), value: value.to_owned() })
+    }
+
+    fn is_saveable(&self) -> bool {
+        !self.name.contains('=')
+            && ![&self.name, &self.value].iter().any(|text| text.contains(['"', '\n', '\r']))
+    }
+}
+
+/// What has the smaller error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Winner {
+    /// The model.
+    Model,
+    /// Principal components.
+    Pca,
+}
+
+impl Winner {
+    /// Its name in files: `model` or `pca`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Winner::Model => "model",
+            Winner::Pca => "pca",
+        }
+    }
+}
+
 impl SweepPoint {
-    fn key(&self) -> (&str, usize) {
-        (&self.setting, self.size)
+    /// What identifies the result, in the order of the file.
+    fn key(&self) -> (String, usize) {
+        key(self.setting.as_ref(), self.size)
     }
 
     /// The fraction of variance unexplained; `None` if nothing varies.
     pub fn unexplained(&self) -> Option<f64> {
-        (self.variance > 0.0).then(|| self.mse / self.variance)
+        (self.baseline_mse > 0.0).then(|| self.mse / self.baseline_mse)
     }
 
-    fn can_be_kept(&self) -> bool {
-        let numbers = [self.compression, self.mse, self.variance, self.train_mse, self.seconds];
+    fn is_saveable(&self) -> bool {
+        let numbers = [self.compression, self.mse, self.baseline_mse, self.train_mse, self.seconds];
         let is_number = |x: &f64| x.is_finite() && *x >= 0.0;
-        numbers.iter().chain(&self.pca).all(is_number) && !self.setting.contains(['"', '\n', '\r'])
+        numbers.iter().chain(&self.pca).all(is_number)
+            && self.setting.as_ref().is_none_or(SweepSetting::is_saveable)
     }
 
-    /// The one with the smaller error, "model" or "pca"; `None` if there is no PCA to compare with.
-    pub fn winner(&self) -> Option<&'static str> {
-        self.pca.map(|pca| if self.mse < pca { "model" } else { "pca" })
+    /// What has the smaller error; `None` if there is no PCA to compare with.
+    pub fn winner(&self) -> Option<Winner> {
+        self.pca.map(|pca| if self.mse < pca { Winner::Model } else { Winner::Pca })
     }
+}
+
+fn key(setting: Option<&SweepSetting>, size: usize) -> (String, usize) {
+    (setting_text(setting), size)
+}
+
+/// The setting as in the file: empty if there is none.
+fn setting_text(setting: Option<&SweepSetting>) -> String {
+    setting.map(SweepSetting::to_string).unwrap_or_default()
 }
 
 /// The columns of the file.
@@ -86,40 +145,42 @@ impl SweepTable {
     }
 
     /// The result for a setting and size.
-    pub fn get(&self, setting: &str, size: usize) -> Option<&SweepPoint> {
-        self.points.iter().find(|point| point.key() == (setting, size))
+    pub fn get(&self, setting: Option<&SweepSetting>, size: usize) -> Option<&SweepPoint> {
+        self.points.iter().find(|point| point.setting.as_ref() == setting && point.size == size)
     }
 
     /// Adds a result, replacing one of the same setting and size.
     pub fn insert(&mut self, point: SweepPoint) {
         self.points.retain(|other| other.key() != point.key());
-        let place = self.points.partition_point(|other| other.key() < point.key());
-        self.points.insert(place, point);
+        let position = self.points.partition_point(|other| other.key() < point.key());
+        self.points.insert(position, point);
     }
 
     /// Writes the results to a CSV file, which appears whole or not at all. Numbers read back as the
     /// same bits.
     ///
     /// # Errors
-    /// [`DataError::Io`], with the path, if the file cannot be written; [`EvalError::Setting`] for
-    /// results that [`load`](SweepTable::load) would not accept.
+    /// [`DataError::Io`], with the path, if the file cannot be written; [`EvalError::InvalidSetting`]
+    /// for results that [`load`](SweepTable::load) would not accept.
     pub fn save(&self, path: &Path) -> Result<(), EvalError> {
         let allowed = "finite non-negative numbers, and settings without quotation marks or line breaks";
-        if !self.points.iter().all(SweepPoint::can_be_kept) {
-            return Err(EvalError::Setting { field: "results of a sweep", allowed });
+        if !self.points.iter().all(SweepPoint::is_saveable) {
+            return Err(EvalError::InvalidSetting { field: "results of a sweep", allowed });
         }
         let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
         let written = write_atomically(path, |file| {
             writeln!(file, "{}", COLUMNS.join(","))?;
             for point in &self.points {
-                let SweepPoint { size, compression, mse, variance, train_mse, epochs, seconds, .. } = point;
-                let (share, pca) = (optional(point.unexplained()), optional(point.pca));
-                let (winner, print) = (point.winner().unwrap_or_default(), point.fingerprint.bits());
-                let quote = if point.setting.contains(',') { "\"" } else { "" };
-                let setting = &point.setting;
+                let SweepPoint { size, compression, mse, baseline_mse, train_mse, epochs, seconds, .. } =
+                    point;
+                let (unexplained, pca) = (optional(point.unexplained()), optional(point.pca));
+                let (winner, fingerprint) =
+                    (point.winner().map_or("", Winner::name), point.fingerprint.bits());
+                let setting = setting_text(point.setting.as_ref());
+                let quote = if setting.contains(',') { "\"" } else { "" };
                 writeln!(
                     file,
-                    "{size},{compression},{mse},{variance},{share},{pca},{winner},{train_mse},{epochs},{seconds},{print:016x},{quote}{setting}{quote}"
+                    "{size},{compression},{mse},{baseline_mse},{unexplained},{pca},{winner},{train_mse},{epochs},{seconds},{fingerprint:016x},{quote}{setting}{quote}"
                 )?;
             }
             Ok(())
@@ -146,9 +207,9 @@ impl SweepTable {
         let mut table = SweepTable::default();
         for (number, line) in (2..).zip(lines) {
             let point = point(line.trim_end()).map_err(|what| wrong(number, what))?;
-            if table.get(&point.setting, point.size).is_some() {
+            if table.get(point.setting.as_ref(), point.size).is_some() {
                 let SweepPoint { setting, size, .. } = &point;
-                let of = if setting.is_empty() { String::new() } else { format!(" of {setting}") };
+                let of = setting.as_ref().map_or(String::new(), |setting| format!(" of {setting}"));
                 return Err(wrong(number, format!("size {size}{of} appears twice")));
             }
             table.insert(point);
@@ -174,19 +235,26 @@ fn point(line: &str) -> Result<SweepPoint, String> {
         let (name, cell) = cell(index);
         cell.parse::<usize>().map_err(|_| format!("column '{name}': '{cell}' is not a whole number"))
     };
-    let print = u64::from_str_radix(cells[10], 16)
+    let fingerprint = u64::from_str_radix(cells[10], 16)
         .map_err(|_| format!("column '{}': '{}' is not a fingerprint", COLUMNS[10], cells[10]))?;
+    let setting = match cells[11].trim_matches('"') {
+        "" => None,
+        text => match SweepSetting::parse(text) {
+            Some(setting) => Some(setting),
+            None => return Err(format!("column '{}': '{text}' is not a setting and its value", COLUMNS[11])),
+        },
+    };
     Ok(SweepPoint {
-        setting: cells[11].trim_matches('"').to_owned(),
+        setting,
         size: count(0)?,
         compression: number(1)?,
         mse: number(2)?,
-        variance: number(3)?,
+        baseline_mse: number(3)?,
         pca: if cells[5].is_empty() { None } else { Some(number(5)?) },
         train_mse: number(7)?,
         epochs: count(8)?,
         seconds: number(9)?,
-        fingerprint: Fingerprint::from_bits(print),
+        fingerprint: Fingerprint::from_bits(fingerprint),
     })
 }
 
@@ -196,11 +264,11 @@ mod tests {
 
     fn point(size: usize, pca: Option<f64>) -> SweepPoint {
         SweepPoint {
-            setting: String::new(),
+            setting: None,
             size,
             compression: 64.0 / size as f64,
             mse: 0.1 / size as f64,
-            variance: 0.3,
+            baseline_mse: 0.3,
             pca,
             train_mse: 1.0 / 3.0,
             epochs: 7,
@@ -220,19 +288,22 @@ mod tests {
         }
         assert_eq!(table.points().iter().map(|point| point.size).collect::<Vec<_>>(), [3, 7, 20]);
         table.save(&path).unwrap();
-        let setting = |text: &str| SweepPoint { setting: text.to_owned(), ..point(7, None) };
+        let setting = |text: &str| SweepPoint { setting: SweepSetting::parse(text), ..point(7, None) };
         for text in ["hidden=64,32", "epochs=5", "hidden=64,32"] {
             table.insert(setting(text));
         }
         assert_eq!(table.points().len(), 5);
-        assert_eq!(table.get("hidden=64,32", 7), Some(&setting("hidden=64,32")));
+        assert_eq!(
+            table.get(SweepSetting::parse("hidden=64,32").as_ref(), 7),
+            Some(&setting("hidden=64,32"))
+        );
         table.save(&path).unwrap();
         assert_eq!(SweepTable::load(&path).unwrap(), table);
         assert!(std::fs::read_to_string(&path).unwrap().contains(",\"hidden=64,32\"\n"));
-        table.points.retain(|point| point.setting.is_empty());
+        table.points.retain(|point| point.setting.is_none());
         let winners: Vec<_> = table.points().iter().map(SweepPoint::winner).collect();
-        assert_eq!(winners, [None, Some("model"), Some("pca")]);
-        assert_eq!(SweepPoint { variance: 0.0, ..point(3, None) }.unexplained(), None);
+        assert_eq!(winners, [None, Some(Winner::Model), Some(Winner::Pca)]);
+        assert_eq!(SweepPoint { baseline_mse: 0.0, ..point(3, None) }.unexplained(), None);
     }
 
     #[test]
@@ -240,13 +311,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sweep.csv");
         let fine = || point(3, Some(0.5));
+        let setting =
+            |name: &str, value: &str| Some(SweepSetting { name: name.to_owned(), value: value.to_owned() });
         let mut wrong: Vec<SweepPoint> =
-            ["a\"b", "a\nb", "a\rb"].map(|text| SweepPoint { setting: text.to_owned(), ..fine() }).into();
+            ["a\"b", "a\nb", "a\rb"].map(|text| SweepPoint { setting: setting("a", text), ..fine() }).into();
+        wrong.push(SweepPoint { setting: setting("a=b", "c"), ..fine() });
+        wrong.push(SweepPoint { setting: setting("a\"b", "c"), ..fine() });
         for value in [f64::NAN, f64::INFINITY, -1.0] {
             wrong.extend([
                 SweepPoint { compression: value, ..fine() },
                 SweepPoint { mse: value, ..fine() },
-                SweepPoint { variance: value, ..fine() },
+                SweepPoint { baseline_mse: value, ..fine() },
                 SweepPoint { pca: Some(value), ..fine() },
                 SweepPoint { train_mse: value, ..fine() },
                 SweepPoint { seconds: value, ..fine() },
@@ -256,19 +331,19 @@ mod tests {
             let mut table = SweepTable::default();
             table.insert(point);
             let refused = table.save(&path);
-            assert!(matches!(refused, Err(EvalError::Setting { .. })) && !path.exists(), "{table:?}");
+            assert!(matches!(refused, Err(EvalError::InvalidSetting { .. })) && !path.exists(), "{table:?}");
         }
     }
 
     /// A model that is no better than principal components does not win.
     #[test]
     fn of_equal_errors_pca_wins() {
-        assert_eq!(SweepPoint { mse: 0.25, ..point(3, Some(0.25)) }.winner(), Some("pca"));
+        assert_eq!(SweepPoint { mse: 0.25, ..point(3, Some(0.25)) }.winner(), Some(Winner::Pca));
     }
 
     #[test]
-    fn what_is_unexplained_is_a_share_of_the_variance() {
-        assert_eq!(SweepPoint { mse: 0.75, variance: 3.0, ..point(3, None) }.unexplained(), Some(0.25));
+    fn what_is_unexplained_is_a_fraction_of_the_variance() {
+        assert_eq!(SweepPoint { mse: 0.75, baseline_mse: 3.0, ..point(3, None) }.unexplained(), Some(0.25));
     }
 
     #[test]
@@ -287,6 +362,11 @@ mod tests {
             ),
             ("H\n1,1,1,1,1,1,pca,1,1,1,zz,\n", "column 'fingerprint': 'zz' is not a fingerprint"),
             ("H\n1,1,1,1,1,1,pca,1,1,1,f,\n1,1,1,1,1,,,1,1,1,f,\n", "line 3: size 1 appears twice"),
+            ("H\n1,1,1,1,1,1,pca,1,1,1,f,x\n", "column 'setting': 'x' is not a setting and its value"),
+            (
+                "H\n1,1,1,1,1,1,pca,1,1,1,f,a=1\n1,1,1,1,1,,,1,1,1,f,a=1\n",
+                "line 3: size 1 of a=1 appears twice",
+            ),
         ] {
             std::fs::write(&path, text.replace('H', &header)).unwrap();
             let error = SweepTable::load(&path).unwrap_err().to_string();

@@ -23,7 +23,7 @@ pub struct Traversal {
 /// model does not use.
 ///
 /// # Errors
-/// [`EvalError::Setting`] for fewer than two steps or more than 10,000, or an extent that is not
+/// [`EvalError::InvalidSetting`] for fewer than two steps or more than 10,000, or an extent that is not
 /// positive and finite; [`Error::NotVariational`], within [`EvalError::Model`], for a model whose
 /// encodings have no prior.
 pub fn traverse(model: &Autoencoder, steps: usize, extent: f32) -> Result<Traversal, EvalError> {
@@ -36,10 +36,10 @@ pub fn traverse(model: &Autoencoder, steps: usize, extent: f32) -> Result<Traver
         return Err(Error::NotVariational { what: "a traversal", latent }.into());
     }
     if !(2..=10_000).contains(&steps) {
-        return Err(EvalError::Setting { field: "the number of steps", allowed: "from 2 to 10,000" });
+        return Err(EvalError::InvalidSetting { field: "the number of steps", allowed: "from 2 to 10,000" });
     }
     if !(extent > 0.0 && extent.is_finite()) {
-        return Err(EvalError::Setting { field: "the extent", allowed: "above 0 and finite" });
+        return Err(EvalError::InvalidSetting { field: "the extent", allowed: "above 0 and finite" });
     }
     let at = |step: usize| extent * (2.0 * step as f32 / (steps - 1) as f32 - 1.0);
     let values: Vec<f32> = (0..steps).map(at).collect();
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(plain, "a traversal needs a variational autoencoder, but this model's latent is plain");
         let model = model(Latent::Gaussian(Gaussian::default()));
         for (steps, extent) in [(1, 3.0), (5, 0.0), (5, f32::NAN), (5, f32::INFINITY)] {
-            assert!(matches!(traverse(&model, steps, extent), Err(EvalError::Setting { .. })));
+            assert!(matches!(traverse(&model, steps, extent), Err(EvalError::InvalidSetting { .. })));
         }
     }
 }

@@ -11,19 +11,19 @@ use ae_data::threads;
 use affinities::joint_affinities;
 
 /// Iterations with attraction [`EXAGGERATION`] times as strong and the smaller momentum.
-const EARLY: usize = 250;
+const EARLY_ITERATIONS: usize = 250;
 /// Strength of attraction in the early iterations.
 const EXAGGERATION: f64 = 12.0;
 /// Initial standard deviation of the first coordinate.
-const FIRST_SPREAD: f64 = 1e-4;
+const INITIAL_STD: f64 = 1e-4;
 /// Maximum of the noise in the initial coordinates: without it, rows along a line could not leave it.
-const FIRST_NOISE: f64 = 1e-6;
+const INITIAL_NOISE: f64 = 1e-6;
 /// Smallest gain, the factor on the steps of a coordinate.
-const LEAST_GAIN: f64 = 0.01;
+const MIN_GAIN: f64 = 0.01;
 /// The minimum number of rows.
-const LEAST_ROWS: usize = 4;
+const MIN_ROWS: usize = 4;
 /// The maximum number of rows, whose pairs take 3.2 GB.
-const MOST_ROWS: usize = 20_000;
+const MAX_ROWS: usize = 20_000;
 /// Rows per work item of a thread.
 const ROWS_AT_A_TIME: usize = 16;
 
@@ -62,14 +62,14 @@ impl Default for TsneSettings {
 /// # Errors
 /// [`EvalError::TooFewRows`] for fewer than four rows; [`EvalError::TooManyRows`] for more than 20,000;
 /// [`EvalError::Perplexity`] for a perplexity out of range; [`EvalError::Model`] for a value that is not
-/// finite; [`EvalError::NoConvergence`] if coordinates overflow; or an error from reading the rows.
+/// finite; [`EvalError::TsneDiverged`] if coordinates overflow; or an error from reading the rows.
 pub fn tsne(rows: &dyn BatchSource, settings: &TsneSettings) -> Result<Vec<f32>, EvalError> {
     let (count, features, perplexity) = (rows.rows(), rows.features(), settings.perplexity);
-    if count < LEAST_ROWS {
-        return Err(EvalError::TooFewRows { rows: count, least: LEAST_ROWS });
+    if count < MIN_ROWS {
+        return Err(EvalError::TooFewRows { rows: count, min: MIN_ROWS });
     }
-    if count > MOST_ROWS {
-        return Err(EvalError::TooManyRows { rows: count, most: MOST_ROWS });
+    if count > MAX_ROWS {
+        return Err(EvalError::TooManyRows { rows: count, max: MAX_ROWS });
     }
     if !(perplexity >= 1.0 && perplexity <= (count - 1) as f64) {
         return Err(EvalError::Perplexity { perplexity, rows: count });
@@ -79,20 +79,17 @@ pub fn tsne(rows: &dyn BatchSource, settings: &TsneSettings) -> Result<Vec<f32>,
     let affinities = joint_affinities(&values, features, perplexity, threads);
     let mut layout = Layout::new(&values, features, settings.seed)?;
     for iteration in 0..settings.iterations {
-        let (momentum, attraction) = if iteration < EARLY { (0.5, EXAGGERATION) } else { (0.8, 1.0) };
+        let (momentum, attraction) =
+            if iteration < EARLY_ITERATIONS { (0.5, EXAGGERATION) } else { (0.8, 1.0) };
         layout.step(&affinities, momentum, attraction, threads);
     }
-    let [x, y] = &layout.at;
-    if !x.iter().chain(y).all(|place| place.is_finite()) {
-        return Err(EvalError::NoConvergence);
-    }
-    Ok(x.iter().zip(y).flat_map(|(x, y)| [*x as f32, *y as f32]).collect())
+    layout.into_map()
 }
 
 /// The state of the optimization.
 struct Layout {
     /// Coordinates, `[2][rows]`.
-    at: [Vec<f64>; 2],
+    positions: [Vec<f64>; 2],
     /// The previous steps.
     steps: [Vec<f64>; 2],
     /// Factors on the steps.
@@ -120,21 +117,28 @@ impl Layout {
         let first = codes.iter().step_by(wide).map(|x| f64::from(*x));
         // Components have mean 0.
         let spread = (first.map(|x| x * x).sum::<f64>() / count as f64).sqrt();
-        let scale = if spread > 0.0 { FIRST_SPREAD / spread } else { 0.0 };
+        let scale = if spread > 0.0 { INITIAL_STD / spread } else { 0.0 };
         let mut rng = Rng::new(seed);
-        let mut at = [vec![0.0; count], vec![0.0; count]];
+        let mut positions = [vec![0.0; count], vec![0.0; count]];
         for row in 0..count {
-            for (axis, at) in at.iter_mut().enumerate() {
+            for (axis, positions) in positions.iter_mut().enumerate() {
                 let code = if axis < wide { f64::from(codes[row * wide + axis]) } else { 0.0 };
-                at[row] = code * scale + FIRST_NOISE * (2.0 * rng.unit() - 1.0);
+                positions[row] = code * scale + INITIAL_NOISE * (2.0 * rng.unit() - 1.0);
             }
         }
         let each = |value: f64| [vec![value; count], vec![value; count]];
-        Ok(Layout { at, steps: each(0.0), gains: each(1.0), forces: vec![Forces::default(); count] })
+        Ok(Layout { positions, steps: each(0.0), gains: each(1.0), forces: vec![Forces::default(); count] })
+    }
+
+    /// The coordinates, `[rows, 2]`.
+    fn into_map(self) -> Result<Vec<f32>, EvalError> {
+        let [x, y] = &self.positions;
+        let map: Vec<f32> = x.iter().zip(y).flat_map(|(x, y)| [*x as f32, *y as f32]).collect();
+        if map.iter().all(|x| x.is_finite()) { Ok(map) } else { Err(EvalError::TsneDiverged) }
     }
 
     fn step(&mut self, affinities: &[f64], momentum: f64, attraction: f64, threads: usize) {
-        let [x, y] = &self.at;
+        let [x, y] = &self.positions;
         let count = x.len();
         threads::for_each_chunk(threads, &mut self.forces, ROWS_AT_A_TIME, |chunk, forces| {
             for (place, forces) in forces.iter_mut().enumerate() {
@@ -145,13 +149,14 @@ impl Layout {
         let total = self.forces.iter().map(|forces| forces.weight - 1.0).sum::<f64>().max(f64::MIN_POSITIVE);
         let rate = (count as f64 / EXAGGERATION / 4.0).max(50.0);
         for axis in 0..2 {
-            let (at, steps, gains) = (&mut self.at[axis], &mut self.steps[axis], &mut self.gains[axis]);
+            let (positions, steps, gains) =
+                (&mut self.positions[axis], &mut self.steps[axis], &mut self.gains[axis]);
             for (row, forces) in self.forces.iter().enumerate() {
                 let gradient = 4.0 * (attraction * forces.attraction[axis] - forces.repulsion[axis] / total);
                 let gain = if steps[row] * gradient < 0.0 { gains[row] + 0.2 } else { gains[row] * 0.8 };
-                gains[row] = gain.max(LEAST_GAIN);
+                gains[row] = gain.max(MIN_GAIN);
                 steps[row] = momentum * steps[row] - rate * gains[row] * gradient;
-                at[row] += steps[row];
+                positions[row] += steps[row];
             }
         }
     }

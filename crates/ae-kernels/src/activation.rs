@@ -116,7 +116,7 @@ impl<T: Element> Epilogue<'_, T> {
     /// Applies the epilogue to `values` that are not yet in the output; writes the slopes, if they are
     /// needed, to `slopes`, which has the same length.
     #[inline(always)]
-    pub(crate) fn finish_apart<S: Simd<T>>(&self, s: S, values: &mut [T], slopes: &mut [T]) {
+    pub(crate) fn finish_detached<S: Simd<T>>(&self, s: S, values: &mut [T], slopes: &mut [T]) {
         match self.slopes {
             None => activate(s, self.activation, values),
             Some(_) => activate_with_slopes(s, self.activation, values, slopes),
@@ -234,7 +234,7 @@ impl<T: Element> OnVectors<T> for Relu {
 impl<T: Element> FromOutput<T> for Relu {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
-        s.keep_lt(s.splat(T::ZERO), y, delta)
+        s.zero_unless_lt(s.splat(T::ZERO), y, delta)
     }
 }
 
@@ -277,7 +277,7 @@ impl<T: Element> FromOutput<T> for LeakyRelu {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
         // Select the factor, not the product: selecting the product would compile to a masked store
-        // ([`Simd::keep_lt`]).
+        // ([`Simd::zero_unless_lt`]).
         s.mul(delta, s.select_lt(s.splat(T::ZERO), y, s.splat(T::ONE), s.splat(T::from_f64(LEAK))))
     }
 }
@@ -286,7 +286,7 @@ impl<T: Element> OnVectors<T> for Elu {
     #[inline(always)]
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
         // One of the two terms is 0, or both are NaN. Selecting one instead would compile to a masked
-        // store ([`Simd::keep_lt`]).
+        // store ([`Simd::zero_unless_lt`]).
         let zero = s.splat(T::ZERO);
         s.add(s.max(zero, z), exp_m1(s, s.min(zero, z)))
     }
@@ -336,19 +336,19 @@ impl<T: Element> WithSlope<T> for Gelu {
         // Φ keeps its precision where it is small.
         let below = math::sigmoid_below(s, twice);
         let rest = s.sub(one, below);
-        let share = s.select_lt(twice, zero, below, rest);
+        let cdf = s.select_lt(twice, zero, below, rest);
         let inner_slope = s.mul_add(constant(3.0 * 0.044_715 * root), square, constant(root));
         let bell = s.mul(s.mul(s.add(below, below), rest), inner_slope);
-        (s.mul(z, share), s.mul_add(z, bell, share))
+        (s.mul(z, cdf), s.mul_add(z, bell, cdf))
     }
 }
 
 impl<T: Element> WithSlope<T> for Silu {
     #[inline(always)]
     fn both<S: Simd<T>>(self, s: S, z: S::V) -> (S::V, S::V) {
-        let share = math::sigmoid(s, z);
-        let y = s.mul(z, share);
-        (y, s.mul_add(y, s.sub(s.splat(T::ONE), share), share))
+        let sigmoid = math::sigmoid(s, z);
+        let y = s.mul(z, sigmoid);
+        (y, s.mul_add(y, s.sub(s.splat(T::ONE), sigmoid), sigmoid))
     }
 }
 
@@ -447,7 +447,7 @@ pub(crate) fn slope_and_curvature<T: Element, S: Simd<T>>(
         }
         Activation::Elu => {
             let slope = Elu.backward(s, y, one);
-            (slope, s.keep_lt(y, zero, slope))
+            (slope, s.zero_unless_lt(y, zero, slope))
         }
         Activation::Softplus => {
             let slope = Softplus.backward(s, y, one);

@@ -32,7 +32,7 @@ use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_len};
 use crate::simd::Element;
 use crate::update::Rule;
-use gradient::OfPanels;
+use gradient::PanelGradients;
 use sums::{Finish, Sums};
 
 /// The shape of a convolution of images of `height x width` pixels.
@@ -82,14 +82,14 @@ pub trait Compiled: Sized {
     #[doc(hidden)]
     fn sums(isa: Isa, kernel: Sums<'_, '_, Self>);
     #[doc(hidden)]
-    fn gradients(isa: Isa, kernel: OfPanels<'_, Self>);
+    fn gradients(isa: Isa, kernel: PanelGradients<'_, Self>);
 }
 
 impl Compiled for f32 {
     fn sums(isa: Isa, kernel: Sums<'_, '_, f32>) {
         f32::run(isa, kernel);
     }
-    fn gradients(isa: Isa, kernel: OfPanels<'_, f32>) {
+    fn gradients(isa: Isa, kernel: PanelGradients<'_, f32>) {
         f32::run(isa, kernel);
     }
 }
@@ -98,7 +98,7 @@ impl Compiled for f64 {
     fn sums(isa: Isa, kernel: Sums<'_, '_, f64>) {
         f64::run(isa, kernel);
     }
-    fn gradients(isa: Isa, kernel: OfPanels<'_, f64>) {
+    fn gradients(isa: Isa, kernel: PanelGradients<'_, f64>) {
         f64::run(isa, kernel);
     }
 }
@@ -315,7 +315,7 @@ impl Conv {
     ) {
         let panel_len = self.parameters_len::<T>();
         self.check_gradient(&x, &delta, gradients.len(), x.count() * panel_len);
-        T::gradients(isa, OfPanels { conv: self, x, delta, panel_len, first: 0, gradients });
+        T::gradients(isa, PanelGradients { conv: self, x, delta, panel_len, first: 0, gradients });
     }
 
     /// Like [`Conv::weight_gradient`], for a single panel of the batch and some of the parameters: as
@@ -337,7 +337,7 @@ impl Conv {
         );
         self.check_gradient(&x, &delta, panel_len, panel_len.min(left));
         if panel_len > 0 {
-            T::gradients(isa, OfPanels { conv: self, x, delta, panel_len, first, gradients });
+            T::gradients(isa, PanelGradients { conv: self, x, delta, panel_len, first, gradients });
         }
     }
 
@@ -395,7 +395,7 @@ impl Conv {
 ///
 /// These are the gradients of the parameters from `first` on, as many as `weights` has, in whole panel
 /// rows. `gradients` is what [`Conv::weight_gradient`] wrote, `panel_len` elements per batch panel;
-/// `state` is [`Rule::state`] times as long as `weights`.
+/// `state` is [`Rule::state_per_parameter`] times as long as `weights`.
 pub fn sum_gradients<T: Element>(
     isa: Isa,
     gradients: BatchPanels<'_, T>,
@@ -407,7 +407,7 @@ pub fn sum_gradients<T: Element>(
     assert!(
         weights.len().is_multiple_of(T::PANEL)
             && first + weights.len() <= gradients.panel_len
-            && state.len() == weights.len() * rule.state(),
+            && state.len() == weights.len() * rule.state_per_parameter(),
         "gradients of {} parameters from {first} on of {}, {} of state",
         weights.len(),
         gradients.panel_len,

@@ -265,9 +265,9 @@ impl<T> Round<'_, T> {
 /// bit-identical.
 ///
 /// `x` is the layer's input, `[inputs, P]` per batch panel, and `delta` its transposed deltas
-/// ([`crate::panel::turn`]), `[P, outputs]` per batch panel. `weights` holds the parameters of the range
-/// ([`WeightRange::elements`] elements) and `state` [`Rule::state`] times as many; neither is needed
-/// before the last round.
+/// ([`crate::panel::transpose_deltas`]), `[P, outputs]` per batch panel. `weights` holds the parameters
+/// of the range ([`WeightRange::elements`] elements) and `state` [`Rule::state_per_parameter`] times as
+/// many; neither is needed before the last round.
 pub fn weight_gradient<T: Element>(
     isa: Isa,
     blocking: Blocking,
@@ -285,7 +285,7 @@ pub fn weight_gradient<T: Element>(
             && range.rows.end <= inputs + 1
             && range.panels.start <= range.panels.end
             && (weights.len() == range.elements::<T>() || !round.last)
-            && state.len() == weights.len() * rule.state()
+            && state.len() == weights.len() * rule.state_per_parameter()
             && (round.sums.len() == range.elements::<T>() || round.first && round.last)
             && x.rows == delta.rows
             && x.block_panels == delta.block_panels

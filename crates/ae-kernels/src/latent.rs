@@ -22,7 +22,7 @@ pub struct Divergence<T> {
     pub weight: T,
     /// The divergence, in nats, that each dimension of each row may have before it is penalised: the
     /// "free bits" of Kingma et al. (2016, sec. C.8), applied per row.
-    pub free: T,
+    pub free_nats: T,
 }
 
 /// Draws `samples` codes for each row. `h` is `[2 d, batch]`; `noise` and `codes` hold `samples` panels
@@ -49,7 +49,7 @@ pub fn sample<T: Element>(
     }
     for (index, noise) in noise.chunks_exact_mut(len).enumerate() {
         let first_row = stream.first_row + index / samples * T::PANEL;
-        let stream = Stream { first_row, drawing: stream.drawing + index % samples, ..stream };
+        let stream = Stream { first_row, draw_index: stream.draw_index + index % samples, ..stream };
         normal(isa, stream, PanelsMut::new(noise, h.rows() / 2, T::PANEL));
     }
     T::run(isa, Sample { samples, h, noise, codes });
@@ -85,7 +85,7 @@ impl<T: Element> Kernel<T> for Sample<'_, T> {
 #[inline(always)]
 fn clamp<T: Element, S: Simd<T>>(s: S, v: S::V) -> (S::V, S::V) {
     let (low, high) = (s.splat(T::from_f64(LOG_VARIANCE.0)), s.splat(T::from_f64(LOG_VARIANCE.1)));
-    let inside = s.keep_lt(low, v, s.keep_lt(v, high, s.splat(T::ONE)));
+    let inside = s.zero_unless_lt(low, v, s.zero_unless_lt(v, high, s.splat(T::ONE)));
     (s.max(low, s.min(high, v)), inside) // NaN passes: max and min return their second operand
 }
 
@@ -107,7 +107,7 @@ impl<T: Element> Kernel<T> for AddDivergence<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let len = self.h.rows() / 2 * T::PANEL;
-        let (weight, free) = (s.splat(self.divergence.weight), s.splat(self.divergence.free));
+        let (weight, free) = (s.splat(self.divergence.weight), s.splat(self.divergence.free_nats));
         for (index, losses) in self.losses.chunks_mut(T::PANEL).enumerate() {
             let (means, variances) = self.h.panel(index).split_at(len);
             let mut sums = [T::ZERO; 16];
@@ -116,7 +116,7 @@ impl<T: Element> Kernel<T> for AddDivergence<'_, T> {
                 let mut sum = s.splat(T::ZERO);
                 for at in (lane..len).step_by(T::PANEL) {
                     let (v, _) = clamp(s, s.load(&variances[at..]));
-                    sum = s.add(sum, s.max(free, of_one(s, s.load(&means[at..]), v).0));
+                    sum = s.add(sum, s.max(free, dimension_divergence(s, s.load(&means[at..]), v).0));
                 }
                 s.store(s.mul_add(weight, sum, s.load(&sums[lane..])), &mut sums[lane..]);
             }
@@ -127,7 +127,7 @@ impl<T: Element> Kernel<T> for AddDivergence<'_, T> {
 
 /// Returns the divergence of one dimension, and `e^v`.
 #[inline(always)]
-fn of_one<T: Element, S: Simd<T>>(s: S, mean: S::V, v: S::V) -> (S::V, S::V) {
+fn dimension_divergence<T: Element, S: Simd<T>>(s: S, mean: S::V, v: S::V) -> (S::V, S::V) {
     let variance = math::exp(s, v);
     let rest = s.sub(s.sub(variance, v), s.splat(T::ONE));
     (s.mul(s.splat(T::from_f64(0.5)), s.mul_add(mean, mean, rest)), variance)
@@ -175,8 +175,8 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
         let weight = s.splat(self.divergence.weight);
         // Near the prior, the divergence of a dimension may be rounded to 0 or less, although its
         // derivatives are not 0.
-        let all = self.divergence.free == T::ZERO;
-        let free = s.splat(if all { T::from_f64(f64::NEG_INFINITY) } else { self.divergence.free });
+        let all = self.divergence.free_nats == T::ZERO;
+        let free = s.splat(if all { T::from_f64(f64::NEG_INFINITY) } else { self.divergence.free_nats });
         for index in 0..self.h.count() {
             let (means, variances) = self.h.panel(index).split_at(len);
             let noise = &self.noise[index * len..][..len];
@@ -185,9 +185,9 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
             for at in (0..len).step_by(S::LANES) {
                 let (mean, noise, dz) = (s.load(&means[at..]), s.load(&noise[at..]), s.load(&dz[at..]));
                 let (v, inside) = clamp(s, s.load(&variances[at..]));
-                let (nats, variance) = of_one(s, mean, v);
+                let (nats, variance) = dimension_divergence(s, mean, v);
                 // Within the free bits, there is no pull towards the prior.
-                let pull = s.keep_lt(free, nats, weight);
+                let pull = s.zero_unless_lt(free, nats, weight);
                 s.store(s.mul_add(pull, mean, dz), &mut d_means[at..]);
                 let sigma = math::exp(s, s.mul(half, v));
                 let of_code = s.mul(s.mul(half, sigma), s.mul(noise, dz));

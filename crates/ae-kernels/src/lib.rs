@@ -46,7 +46,7 @@ pub mod simd;
 pub mod sparse;
 pub mod tied;
 pub mod tile;
-pub mod unit;
+pub mod unit_norm;
 pub mod update;
 pub mod workspace;
 

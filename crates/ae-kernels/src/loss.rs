@@ -198,9 +198,9 @@ impl<T: Element> Evaluate<'_, T> {
                             (value, delta) = (s.mul(weight, value), s.mul(weight, delta));
                         }
                         // Missing targets count as zero.
-                        let d = s.keep_known(t, d);
-                        s.store(s.keep_known(t, delta), &mut o[lane..]);
-                        losses = s.add(losses, s.keep_known(t, value));
+                        let d = s.zero_if_nan(t, d);
+                        s.store(s.zero_if_nan(t, delta), &mut o[lane..]);
+                        losses = s.add(losses, s.zero_if_nan(t, value));
                         squares = s.mul_add(d, d, squares);
                     }
                     add_to(s, &mut sums[0][lane..], losses);
@@ -238,11 +238,11 @@ impl<T: Element> Evaluate<'_, T> {
                         let weight = self.weights.map_or(one, |weights| s.splat(weights[f]));
                         value = s.mul(weight, value);
                         let slope = s.mul(s.mul(half, weight), s.sub(one, excess));
-                        let inside = s.keep_lt(low, v, s.keep_lt(v, high, slope));
-                        s.store(s.keep_known(x, s.mul(weight, scaled)), &mut means[at..]);
-                        s.store(s.keep_known(x, inside), &mut variances[at..]);
-                        let d = s.keep_known(x, d);
-                        losses = s.add(losses, s.keep_known(x, value));
+                        let inside = s.zero_unless_lt(low, v, s.zero_unless_lt(v, high, slope));
+                        s.store(s.zero_if_nan(x, s.mul(weight, scaled)), &mut means[at..]);
+                        s.store(s.zero_if_nan(x, inside), &mut variances[at..]);
+                        let d = s.zero_if_nan(x, d);
+                        losses = s.add(losses, s.zero_if_nan(x, value));
                         squares = s.mul_add(d, d, squares);
                     }
                     add_to(s, &mut sums[0][lane..], losses);
@@ -257,7 +257,7 @@ impl<T: Element> Evaluate<'_, T> {
 /// Adds the penalty `weight Σ_features |a|` of each row to its loss (`losses` `[batch]`), and writes
 /// `delta` plus the derivative of the penalty (0 at `a = 0`) to `dx`. `delta` and `dx` have the layout
 /// of `values` `[features, batch]`.
-pub fn absolute<T: Element>(
+pub fn add_l1_penalty<T: Element>(
     isa: Isa,
     weight: T,
     values: Panels<'_, T>,
@@ -275,10 +275,10 @@ pub fn absolute<T: Element>(
         dx.len(),
         losses.len(),
     );
-    T::run(isa, Absolute { weight, values, delta, dx, losses });
+    T::run(isa, AddL1Penalty { weight, values, delta, dx, losses });
 }
 
-struct Absolute<'a, T> {
+struct AddL1Penalty<'a, T> {
     weight: T,
     values: Panels<'a, T>,
     delta: &'a [T],
@@ -286,7 +286,7 @@ struct Absolute<'a, T> {
     losses: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for Absolute<'_, T> {
+impl<T: Element> Kernel<T> for AddL1Penalty<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
@@ -302,7 +302,7 @@ impl<T: Element> Kernel<T> for Absolute<'_, T> {
                     let a = s.load(&values[at..]);
                     let size = s.abs(a);
                     sum = s.add(sum, size);
-                    let slope = s.keep_lt(zero, size, s.copysign(weight, a));
+                    let slope = s.zero_unless_lt(zero, size, s.copysign(weight, a));
                     s.store(s.add(s.load(&delta[at..]), slope), &mut dx[at..]);
                 }
                 s.store(s.mul(weight, sum), &mut sums[lane..]);

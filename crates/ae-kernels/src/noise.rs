@@ -1,7 +1,7 @@
 //! Random numbers in panels, and the corruptions and masks made from them.
 //!
 //! Each number is a function of the [`Stream`], the position of the row in its batch, the feature, and
-//! the index of the drawing, and of nothing else, so that threads, blocks and instruction sets make no
+//! the index of the draw, and of nothing else, so that threads, blocks and instruction sets make no
 //! difference. It is computed in `f32` without fused multiply-adds, whatever the element type.
 
 mod philox;
@@ -20,8 +20,8 @@ pub struct Stream {
     pub key: u64,
     /// The position in the batch of the first row of the panels at hand.
     pub first_row: usize,
-    /// The index of the drawing, where several are made for the same rows.
-    pub drawing: usize,
+    /// The index of the draw, where several are made for the same rows.
+    pub draw_index: usize,
 }
 
 /// How rows are corrupted. Every value is corrupted independently.
@@ -36,12 +36,12 @@ pub enum Noise {
     /// Sets a value to 0 with this probability (Vincent et al. 2008, sec. 2.3).
     Masking {
         /// The probability, in `[0, 1]`.
-        share: f64,
+        fraction: f64,
     },
     /// Sets a value to 0 or 1, equally likely, with this probability (Vincent et al. 2010, sec. 3.3).
     SaltAndPepper {
         /// The probability, in `[0, 1]`.
-        share: f64,
+        fraction: f64,
     },
 }
 
@@ -59,11 +59,14 @@ pub fn corrupt<T: Element>(
             let of = Gaussian { sigma: T::from_f64(sigma) };
             T::run(isa, Each { stream, src, dst, of });
         }
-        Noise::Masking { share } => {
-            T::run(isa, Each { stream, src, dst, of: Masking { share: T::from_f32(share as f32) } });
+        Noise::Masking { fraction } => {
+            T::run(isa, Each { stream, src, dst, of: Masking { fraction: T::from_f32(fraction as f32) } });
         }
-        Noise::SaltAndPepper { share } => {
-            T::run(isa, Each { stream, src, dst, of: SaltAndPepper { share: T::from_f32(share as f32) } });
+        Noise::SaltAndPepper { fraction } => {
+            T::run(
+                isa,
+                Each { stream, src, dst, of: SaltAndPepper { fraction: T::from_f32(fraction as f32) } },
+            );
         }
     }
 }
@@ -79,11 +82,11 @@ pub struct Donors<'a, T> {
     pub map: Option<Affine<'a, T>>,
 }
 
-/// Writes `src` to `dst`, but replaces a fraction `share` of the values by those that random donors have
-/// in the same feature. Missing values, which are NaN, become 0. Panics if a donor is beyond the end of
-/// the table.
+/// Writes `src` to `dst`, but replaces the given `fraction` of the values by those that random donors
+/// have in the same feature. Missing values, which are NaN, become 0. Panics if a donor is beyond the
+/// end of the table.
 pub fn swap<T: Element>(
-    share: f64,
+    fraction: f64,
     stream: Stream,
     donors: Donors<'_, T>,
     src: Panels<'_, T>,
@@ -99,13 +102,13 @@ pub fn swap<T: Element>(
     for index in 0..src.count() {
         let (from, to) = (src.panel(index), dst.panel(index));
         for first in (0..features).step_by(4) {
-            let fates = words::<T, _>(Portable::new(), stream, index, first / 4, Use::Value);
+            let decisions = words::<T, _>(Portable::new(), stream, index, first / 4, Use::Value);
             let choices = words::<T, _>(Portable::new(), stream, index, first / 4, Use::Donor);
             for f in first..features.min(first + 4) {
                 for lane in 0..T::PANEL {
                     let at = f * T::PANEL + lane;
                     to[at] = known(from[at]);
-                    if uniform(fates[f - first][lane]) < share as f32 {
+                    if uniform(decisions[f - first][lane]) < fraction as f32 {
                         let donor = ((u64::from(choices[f - first][lane]) * count) >> 32) as usize;
                         let x = donors.table[donors.indices[donor] * features + f];
                         let scaled = |map: Affine<'_, T>| panel::scaled(x, map.factor[f], map.shift[f]);
@@ -117,12 +120,18 @@ pub fn swap<T: Element>(
     }
 }
 
-/// Drops each value with probability `share` and divides the others by `1 - share` (inverted dropout;
-/// Srivastava et al. 2014, sec. 10). The function is its own derivative: the same stream drops the same
-/// values.
-pub fn drop_out<T: Element>(isa: Isa, share: f64, stream: Stream, src: Panels<'_, T>, dst: PanelsMut<'_, T>) {
+/// Drops each value with probability `fraction` and divides the others by `1 - fraction` (inverted
+/// dropout; Srivastava et al. 2014, sec. 10). The function is its own derivative: the same stream drops
+/// the same values.
+pub fn drop_out<T: Element>(
+    isa: Isa,
+    fraction: f64,
+    stream: Stream,
+    src: Panels<'_, T>,
+    dst: PanelsMut<'_, T>,
+) {
     assert!(src.rows() == dst.rows() && src.cols() == dst.cols(), "panels of different sizes");
-    let of = DropOut { share: T::from_f32(share as f32), scale: T::from_f64(1.0 / (1.0 - share)) };
+    let of = DropOut { fraction: T::from_f32(fraction as f32), scale: T::from_f64(1.0 / (1.0 - fraction)) };
     T::run(isa, Each { stream, src, dst, of });
 }
 
@@ -132,11 +141,11 @@ pub fn normal<T: Element>(isa: Isa, stream: Stream, dst: PanelsMut<'_, T>) {
 }
 
 /// An operation on values, given random numbers.
-trait Fate<T: Element>: Copy {
+trait RandomOp<T: Element>: Copy {
     /// Whether a missing value, which is NaN, becomes zero. Otherwise it is treated like any other
     /// value.
     const MISSING_IS_ZERO: bool = true;
-    /// Converts random words to the random numbers that [`Fate::apply`] takes.
+    /// Converts random words to the random numbers that [`RandomOp::apply`] takes.
     #[inline(always)]
     fn numbers(words: &[u32; WORDS]) -> [f32; WORDS] {
         let mut numbers = [0.0; WORDS];
@@ -154,19 +163,19 @@ struct Gaussian<T> {
 }
 #[derive(Clone, Copy)]
 struct Masking<T> {
-    share: T,
+    fraction: T,
 }
 #[derive(Clone, Copy)]
 struct SaltAndPepper<T> {
-    share: T,
+    fraction: T,
 }
 #[derive(Clone, Copy)]
 struct DropOut<T> {
-    share: T,
+    fraction: T,
     scale: T,
 }
 
-impl<T: Element> Fate<T> for Gaussian<T> {
+impl<T: Element> RandomOp<T> for Gaussian<T> {
     #[inline(always)]
     fn numbers(words: &[u32; WORDS]) -> [f32; WORDS] {
         normals(words)
@@ -177,28 +186,28 @@ impl<T: Element> Fate<T> for Gaussian<T> {
     }
 }
 
-impl<T: Element> Fate<T> for Masking<T> {
+impl<T: Element> RandomOp<T> for Masking<T> {
     #[inline(always)]
     fn apply<S: Simd<T>>(self, s: S, x: S::V, u: S::V) -> S::V {
-        s.select_lt(u, s.splat(self.share), s.splat(T::ZERO), x)
+        s.select_lt(u, s.splat(self.fraction), s.splat(T::ZERO), x)
     }
 }
 
-impl<T: Element> Fate<T> for SaltAndPepper<T> {
+impl<T: Element> RandomOp<T> for SaltAndPepper<T> {
     #[inline(always)]
     fn apply<S: Simd<T>>(self, s: S, x: S::V, u: S::V) -> S::V {
-        let half = s.splat(T::from_f64(0.5) * self.share);
+        let half = s.splat(T::from_f64(0.5) * self.fraction);
         let extreme = s.select_lt(u, half, s.splat(T::ZERO), s.splat(T::ONE));
-        s.select_lt(u, s.splat(self.share), extreme, x)
+        s.select_lt(u, s.splat(self.fraction), extreme, x)
     }
 }
 
-impl<T: Element> Fate<T> for DropOut<T> {
+impl<T: Element> RandomOp<T> for DropOut<T> {
     // Between layers, NaN is not a missing value but the sign that training has diverged.
     const MISSING_IS_ZERO: bool = false;
     #[inline(always)]
     fn apply<S: Simd<T>>(self, s: S, x: S::V, u: S::V) -> S::V {
-        s.select_lt(u, s.splat(self.share), s.splat(T::ZERO), s.mul(x, s.splat(self.scale)))
+        s.select_lt(u, s.splat(self.fraction), s.splat(T::ZERO), s.mul(x, s.splat(self.scale)))
     }
 }
 
@@ -209,7 +218,7 @@ struct Each<'a, T, F> {
     of: F,
 }
 
-impl<T: Element, F: Fate<T>> Kernel<T> for Each<'_, T, F> {
+impl<T: Element, F: RandomOp<T>> Kernel<T> for Each<'_, T, F> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
@@ -228,7 +237,7 @@ impl<T: Element, F: Fate<T>> Kernel<T> for Each<'_, T, F> {
                     for lane in (0..T::PANEL).step_by(S::LANES) {
                         let x = s.load(&from[lane..]);
                         let y = self.of.apply(s, x, s.load(&numbers[lane..]));
-                        let y = if F::MISSING_IS_ZERO { s.keep_known(x, y) } else { y };
+                        let y = if F::MISSING_IS_ZERO { s.zero_if_nan(x, y) } else { y };
                         s.store(y, &mut to[lane..]);
                     }
                 }
@@ -276,10 +285,10 @@ fn words<T: Element, S: Words>(
     for_what: Use,
 ) -> [[u32; WORDS]; 4] {
     let first = (stream.first_row + panel * T::PANEL) as u32;
-    let rows = s.words(std::array::from_fn(|i| first.wrapping_add(i as u32)));
-    let others = [group, stream.drawing, for_what as usize].map(|word| s.same(word as u32));
-    let [group, drawing, which] = others;
-    philox(s, [rows, group, drawing, which], stream.key).map(|words| s.array(words))
+    let rows = s.words_from_array(std::array::from_fn(|i| first.wrapping_add(i as u32)));
+    let others = [group, stream.draw_index, for_what as usize].map(|word| s.splat_word(word as u32));
+    let [group, draw_index, which] = others;
+    philox(s, [rows, group, draw_index, which], stream.key).map(|words| s.words_to_array(words))
 }
 
 /// Uniform in (0, 1): the middle of one of 2²³ equal steps.

@@ -68,7 +68,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
-        let share = s.splat(T::from_f64(1.0 / self.x.rows().max(1) as f64));
+        let inverse_count = s.splat(T::from_f64(1.0 / self.x.rows().max(1) as f64));
         let (zero, one, epsilon) = (s.splat(T::ZERO), s.splat(T::ONE), s.splat(T::from_f64(EPSILON)));
         for index in 0..self.x.count() {
             let (x, y) = (self.x.panel(index), self.y.panel(index));
@@ -79,7 +79,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                         *sum = s.add(*sum, s.load(&line[lane..]));
                     }
                 }
-                let mean = s.mul(share, together(s, sums));
+                let mean = s.mul(inverse_count, sum_chains(s, sums));
                 // The variance is computed from the deviations: the difference of two large sums would
                 // lose precision.
                 let mut sums = [zero; SUMS];
@@ -91,7 +91,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                         *sum = s.mul_add(deviation, deviation, *sum);
                     }
                 }
-                let variance = s.mul(share, together(s, sums));
+                let variance = s.mul(inverse_count, sum_chains(s, sums));
                 let scale = s.div(one, s.sqrt(s.add(variance, epsilon)));
                 // If the variance overflows, make the scale NaN: zero would hide the overflow.
                 let scale = s.add(scale, s.sub(variance, variance));
@@ -118,7 +118,7 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
-        let share = s.splat(T::from_f64(1.0 / self.y.rows().max(1) as f64));
+        let inverse_count = s.splat(T::from_f64(1.0 / self.y.rows().max(1) as f64));
         let zero = s.splat(T::ZERO);
         for index in 0..self.y.count() {
             let (y, dy, dx) = (self.y.panel(index), self.dy.panel(index), self.dx.panel(index));
@@ -132,8 +132,8 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
                         *product = s.mul_add(s.load(&y[lane..]), dy, *product);
                     }
                 }
-                let mean = s.mul(share, together(s, of_dy));
-                let along = s.mul(share, together(s, of_both));
+                let mean = s.mul(inverse_count, sum_chains(s, of_dy));
+                let along = s.mul(inverse_count, sum_chains(s, of_both));
                 let scale = s.load(&self.scales[index * T::PANEL + lane..]);
                 let lines = y.chunks_exact(T::PANEL).zip(dy.chunks_exact(T::PANEL));
                 for ((y, dy), dx) in lines.zip(dx.chunks_exact_mut(T::PANEL)) {
@@ -148,6 +148,6 @@ impl<T: Element> Kernel<T> for Backward<'_, T> {
 
 /// Adds the chains.
 #[inline(always)]
-fn together<T: Element, S: Simd<T>>(s: S, [a, b, c, d]: [S::V; SUMS]) -> S::V {
+fn sum_chains<T: Element, S: Simd<T>>(s: S, [a, b, c, d]: [S::V; SUMS]) -> S::V {
     s.add(s.add(a, b), s.add(c, d))
 }

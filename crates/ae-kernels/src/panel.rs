@@ -164,7 +164,7 @@ impl<T: Copy> Affine<'_, T> {
 
 /// Converts some values of a row on their way in; `map` covers the same features.
 #[inline(always)]
-fn inwards<T: Element>(map: Option<Affine<'_, T>>, from: &[f32], to: &mut [T]) {
+fn scale_values<T: Element>(map: Option<Affine<'_, T>>, from: &[f32], to: &mut [T]) {
     let values = to.iter_mut().zip(from);
     match map {
         None => {
@@ -192,7 +192,7 @@ pub(crate) fn scaled<T: Element>(x: f32, factor: T, shift: T) -> T {
 
 /// Converts some values of a row on their way out.
 #[inline(always)]
-fn outwards<T: Element>(map: Option<Affine<'_, T>>, from: &[T], to: &mut [f32]) {
+fn unscale_values<T: Element>(map: Option<Affine<'_, T>>, from: &[T], to: &mut [f32]) {
     let values = to.iter_mut().zip(from);
     match map {
         None => {
@@ -240,7 +240,7 @@ impl<T: Element> Kernel<T> for Gather<'_, T> {
     fn run<S: Simd<T>>(mut self, s: S) {
         let features = self.dst.rows;
         let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
-        let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        let mut transposed = [T::ZERO; MAX_PANEL * MAX_PANEL];
         for (index, rows) in self.indices.chunks(T::PANEL).enumerate() {
             let panel = self.dst.panel(index);
             if rows.len() < T::PANEL {
@@ -253,9 +253,9 @@ impl<T: Element> Kernel<T> for Gather<'_, T> {
                     let from = &self.src[row * features + first..][..width];
                     // With a length that is known at compile time, wherever possible.
                     if width == T::PANEL {
-                        inwards(map, &from[..T::PANEL], &mut line[..T::PANEL]);
+                        scale_values(map, &from[..T::PANEL], &mut line[..T::PANEL]);
                     } else {
-                        inwards(map, from, &mut line[..width]);
+                        scale_values(map, from, &mut line[..width]);
                     }
                 }
                 let lines = &mut panel[first * T::PANEL..][..width * T::PANEL];
@@ -263,8 +263,8 @@ impl<T: Element> Kernel<T> for Gather<'_, T> {
                     s.transpose(&block[..T::PANEL * T::PANEL], T::PANEL, lines, T::PANEL);
                 } else {
                     let side = T::PANEL * T::PANEL;
-                    s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
-                    lines.copy_from_slice(&turned[..lines.len()]);
+                    s.transpose(&block[..side], T::PANEL, &mut transposed[..side], T::PANEL);
+                    lines.copy_from_slice(&transposed[..lines.len()]);
                 }
             }
         }
@@ -301,25 +301,25 @@ impl<T: Element> Kernel<T> for Scatter<'_, T> {
         let features = self.src.rows;
         let side = T::PANEL * T::PANEL;
         let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
-        let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        let mut transposed = [T::ZERO; MAX_PANEL * MAX_PANEL];
         for (index, rows) in self.dst.chunks_mut((features * T::PANEL).max(1)).enumerate() {
             let panel = self.src.panel(index);
             for first in (0..features).step_by(T::PANEL) {
                 let width = T::PANEL.min(features - first);
                 let lines = &panel[first * T::PANEL..][..width * T::PANEL];
                 if width == T::PANEL {
-                    s.transpose(lines, T::PANEL, &mut turned[..side], T::PANEL);
+                    s.transpose(lines, T::PANEL, &mut transposed[..side], T::PANEL);
                 } else {
                     block[..lines.len()].copy_from_slice(lines);
-                    s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
+                    s.transpose(&block[..side], T::PANEL, &mut transposed[..side], T::PANEL);
                 }
                 let map = self.map.map(|map| map.part(first, width));
-                for (line, row) in turned.chunks_exact(T::PANEL).zip(rows.chunks_exact_mut(features)) {
+                for (line, row) in transposed.chunks_exact(T::PANEL).zip(rows.chunks_exact_mut(features)) {
                     let to = &mut row[first..][..width];
                     if width == T::PANEL {
-                        outwards(map, line, &mut to[..T::PANEL]);
+                        unscale_values(map, line, &mut to[..T::PANEL]);
                     } else {
-                        outwards(map, &line[..width], to);
+                        unscale_values(map, &line[..width], to);
                     }
                 }
             }
@@ -330,13 +330,13 @@ impl<T: Element> Kernel<T> for Scatter<'_, T> {
 /// Transposes deltas for the weight gradient.
 ///
 /// `[features, batch]` in panels of the batch becomes, for one batch panel after another,
-/// `[P, features]` in panels of features. `dst` holds [`turned_len`] elements; its padding columns
+/// `[P, features]` in panels of features. `dst` holds [`transposed_len`] elements; its padding columns
 /// become zero, which keeps the padding of the weights zero. A spare square is left unchanged, and so
 /// may be lines of absent rows.
-pub fn turn<T: Element>(isa: Isa, src: Panels<'_, T>, dst: &mut [T]) {
-    let wanted = turned_len::<T>(src.rows, src.cols);
-    assert!(dst.len() == wanted, "turned deltas hold {wanted} elements, not {}", dst.len());
-    T::run(isa, Turn { src, dst });
+pub fn transpose_deltas<T: Element>(isa: Isa, src: Panels<'_, T>, dst: &mut [T]) {
+    let wanted = transposed_len::<T>(src.rows, src.cols);
+    assert!(dst.len() == wanted, "transposed deltas hold {wanted} elements, not {}", dst.len());
+    T::run(isa, TransposeDeltas { src, dst });
 }
 
 /// Number of elements of the transposed deltas of `features` features over `batch` rows.
@@ -344,7 +344,7 @@ pub fn turn<T: Element>(isa: Isa, src: Panels<'_, T>, dst: &mut [T]) {
 /// A batch panel has an odd number of squares, one of them spare if needed: the weight gradient reads
 /// one square of each batch panel, and at a distance of a power of two they would all fall into the same
 /// few cache sets.
-pub fn turned_len<T: Element>(features: usize, batch: usize) -> usize {
+pub fn transposed_len<T: Element>(features: usize, batch: usize) -> usize {
     panel_count::<T>(batch) * squares::<T>(features) * T::PANEL * T::PANEL
 }
 
@@ -355,20 +355,20 @@ fn squares<T: Element>(features: usize) -> usize {
 /// Up to this many rows, it is faster to transpose them one by one than as a square.
 const ONE_BY_ONE: usize = 2;
 
-struct Turn<'a, T> {
+struct TransposeDeltas<'a, T> {
     src: Panels<'a, T>,
     dst: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for Turn<'_, T> {
+impl<T: Element> Kernel<T> for TransposeDeltas<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let side = T::PANEL * T::PANEL;
         let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
         let of_panel = squares::<T>(self.src.rows) * side;
-        for (index, turned) in self.dst.chunks_exact_mut(of_panel).enumerate() {
-            let squares = turned.chunks_exact_mut(side);
+        for (index, transposed) in self.dst.chunks_exact_mut(of_panel).enumerate() {
+            let squares = transposed.chunks_exact_mut(side);
             let rows = self.src.lanes(index);
             for (lines, to) in self.src.panel(index).chunks(side).zip(squares) {
                 if rows <= ONE_BY_ONE {

@@ -39,7 +39,7 @@ pub struct PoolError {
 
 /// Maximum number of threads in a pool: many more threads than cores take seconds to start and are of no
 /// use.
-const MOST_THREADS: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 impl Pool {
     /// Creates a pool of this many threads, one of which is the caller's.
@@ -61,8 +61,8 @@ impl Pool {
                 }
             }
             Some(0) => return Err(PoolError { threads: 0, reason: "at least one is needed".to_owned() }),
-            Some(threads) if threads > MOST_THREADS => {
-                return Err(PoolError { threads, reason: format!("{MOST_THREADS} are the most") });
+            Some(threads) if threads > MAX_THREADS => {
+                return Err(PoolError { threads, reason: format!("{MAX_THREADS} are the most") });
             }
             Some(1) => Kind::Serial,
             Some(threads) => Kind::Own(Arc::new(Threads::start(threads)?)),
@@ -205,14 +205,15 @@ impl<'t> Crew<'t> {
         let (total, chunks) = (data.len(), data.len().div_ceil(len));
         let enough = chunks.checked_mul(with_len).is_some_and(|needed| needed <= with.len());
         assert!(enough, "{} elements for {chunks} chunks of {with_len}", with.len());
-        let (data, with) = (Owned::new(data), Owned::new(with));
+        let (data, with) = (DisjointSlice::new(data), DisjointSlice::new(with));
         self.share(chunks, |i| {
             let start = i * len;
             let place = start..start + len.min(total - start);
             // SAFETY: `share` passes every index below `chunks` once. Chunk `i` ends where the next
             // begins or with the data, and there are `with_len` elements of `with` for each, as
             // asserted; so no two pieces overlap, and all are inside.
-            let (chunk, with) = unsafe { (data.piece(place), with.piece(i * with_len..(i + 1) * with_len)) };
+            let (chunk, with) =
+                unsafe { (data.slice_mut(place), with.slice_mut(i * with_len..(i + 1) * with_len)) };
             work(i, chunk, with);
         });
     }
@@ -235,26 +236,26 @@ impl<'t> Crew<'t> {
         let (total, chunks) = (data.len(), data.len().div_ceil(len));
         let areas = memory.len().checked_div(scratch_len).unwrap_or(usize::MAX);
         assert!(areas > 0, "{} elements for work in {scratch_len}", memory.len());
-        let (data, memory) = (Owned::new(data), Owned::new(memory));
-        self.at_most(areas).share_as(chunks, |thread, i| {
+        let (data, memory) = (DisjointSlice::new(data), DisjointSlice::new(memory));
+        self.at_most(areas).share_with_index(chunks, |thread, i| {
             let start = i * len;
             let place = start..start + len.min(total - start);
-            // SAFETY: `share_as` passes every index below `chunks` once, and chunks do not overlap, as
-            // in `for_each_chunk_with`. The thread number it passes is below `areas` and no other call
-            // has it at the time, and there are `areas` areas of `scratch_len` elements.
+            // SAFETY: `share_with_index` passes every index below `chunks` once, and chunks do not
+            // overlap, as in `for_each_chunk_with`. The thread number it passes is below `areas` and no
+            // other call has it at the time, and there are `areas` areas of `scratch_len` elements.
             let (chunk, scratch) = unsafe {
-                (data.piece(place), memory.piece(thread * scratch_len..(thread + 1) * scratch_len))
+                (data.slice_mut(place), memory.slice_mut(thread * scratch_len..(thread + 1) * scratch_len))
             };
             work(i, chunk, scratch);
         });
     }
 
-    /// Calls `work(block, start, reads, piece, beside)` for every piece of what is written to the blocks
-    /// of `data`, `block_len` elements each, where `places` says what that is.
+    /// Calls `work(block, start, reads, piece, secondary)` for every piece of what is written to the
+    /// blocks of `data`, `block_len` elements each, where `places` says what that is.
     ///
     /// `piece` is `len` elements of [`Places::writes`] (the last piece of a block may be shorter), from
-    /// its element `start` on, and `beside` is the same elements of [`Places::beside`], unless that is
-    /// empty. The same piece of all blocks comes before the next.
+    /// its element `start` on, and `secondary` is the same elements of [`Places::secondary`], unless
+    /// that is empty. The same piece of all blocks comes before the next.
     pub fn for_each_piece<T: Send + Sync>(
         self,
         data: &mut [T],
@@ -265,69 +266,75 @@ impl<'t> Crew<'t> {
     ) {
         places.check(block_len);
         assert!(len > 0 && data.len().is_multiple_of(block_len), "pieces of {len}, blocks of {block_len}");
-        let Places { reads, writes, beside } = places;
+        let Places { reads, writes, secondary } = places;
         let blocks = data.len() / block_len;
-        let data = Owned::new(data);
+        let data = DisjointSlice::new(data);
         self.share(blocks * writes.len().div_ceil(len), |index| {
             let (block, start) = (index % blocks, index / blocks * len);
             let end = writes.len().min(start + len);
             let at = |place: &Range<usize>, start: usize, end: usize| {
                 block * block_len + place.start + start..block * block_len + place.start + end
             };
-            let (beside_start, beside_end) = if beside.is_empty() { (0, 0) } else { (start, end) };
+            let (secondary_start, secondary_end) = if secondary.is_empty() { (0, 0) } else { (start, end) };
             // SAFETY: `check` has verified that all places are within a block, of which there are
             // `blocks` in `data`, and that what is written overlaps neither itself nor what is read.
             // `share` passes every index once, so each piece of a block is handed out once, and pieces
             // of a block end where the next begin; what is read is only read, by all threads.
-            let (reads, piece, beside) = unsafe {
+            let (reads, piece, secondary) = unsafe {
                 (
-                    [0, 1].map(|n| data.part(at(&reads[n], 0, reads[n].len()))),
-                    data.piece(at(writes, start, end)),
-                    data.piece(at(beside, beside_start, beside_end)),
+                    [0, 1].map(|n| data.slice(at(&reads[n], 0, reads[n].len()))),
+                    data.slice_mut(at(writes, start, end)),
+                    data.slice_mut(at(secondary, secondary_start, secondary_end)),
                 )
             };
-            work(block, start, reads, piece, beside);
+            work(block, start, reads, piece, secondary);
         });
     }
 
-    /// Calls `work(i, part, [extra, beside])` for every range `i` of `parts`.
+    /// Calls `work(i, part, [extra, secondary])` for every range `i` of `parts`.
     ///
-    /// `part` is that range of `data`. `extra` and `beside` are the corresponding ranges of the slices
-    /// of that name, which are `extra.len() / data.len()` and `beside.len() / data.len()` times as long.
+    /// `part` is that range of `data`. `extra` and `secondary` are the corresponding ranges of the
+    /// slices of that name, which are `extra.len() / data.len()` and `secondary.len() / data.len()`
+    /// times as long.
     pub fn for_each_part<T: Send>(
         self,
         data: &mut [T],
-        [extra, beside]: [&mut [T]; 2],
+        [extra, secondary]: [&mut [T]; 2],
         parts: &DisjointRanges,
         work: impl Fn(usize, &mut [T], [&mut [T]; 2]) + Send + Sync,
     ) {
         assert!(parts.end() <= data.len(), "parts end at {}, the data at {}", parts.end(), data.len());
-        let times = [&*extra, &*beside].map(|more| {
+        let times = [&*extra, &*secondary].map(|more| {
             let times = more.len().checked_div(data.len()).unwrap_or(0);
             assert!(more.len() == times * data.len(), "{} elements beside {}", more.len(), data.len());
             times
         });
-        let (data, extra, beside) = (Owned::new(data), Owned::new(extra), Owned::new(beside));
+        let (data, extra, secondary) =
+            (DisjointSlice::new(data), DisjointSlice::new(extra), DisjointSlice::new(secondary));
         self.share(parts.len(), |i| {
             let Range { start, end } = parts.0[i];
             let of = |times: usize| start * times..end * times;
             // SAFETY: `share` passes every index once. The ranges are disjoint by their type and end
-            // inside `data`, as asserted; `extra` and `beside` are `times` as long as `data`, and so are
-            // their ranges.
-            let (part, more) =
-                unsafe { (data.piece(start..end), [extra.piece(of(times[0])), beside.piece(of(times[1]))]) };
+            // inside `data`, as asserted; `extra` and `secondary` are `times` as long as `data`, and so
+            // are their ranges.
+            let (part, more) = unsafe {
+                (
+                    data.slice_mut(start..end),
+                    [extra.slice_mut(of(times[0])), secondary.slice_mut(of(times[1]))],
+                )
+            };
             work(i, part, more);
         });
     }
 
     /// Calls `work` once with every index below `count`.
     pub(crate) fn share(self, count: usize, work: impl Fn(usize) + Sync) {
-        self.share_as(count, |_, index| work(index));
+        self.share_with_index(count, |_, index| work(index));
     }
 
     /// Calls `work` once with every index below `count`. Its first argument is the number of the thread
     /// at work, which is below [`Crew::threads`] and which no other thread has at the same time.
-    pub(crate) fn share_as(self, count: usize, work: impl Fn(usize, usize) + Sync) {
+    pub(crate) fn share_with_index(self, count: usize, work: impl Fn(usize, usize) + Sync) {
         match self.team {
             Some(team) if count > 1 && self.threads > 1 => team.run(self.threads, count, &work),
             _ => (0..count).for_each(|index| work(0, index)),
@@ -335,31 +342,32 @@ impl<'t> Crew<'t> {
     }
 }
 
-/// A slice that is handed out in pieces, and in parts that all threads may read.
+/// A slice that is handed out in disjoint sub-slices: exclusive ones, and shared ones that all threads
+/// may read.
 #[derive(Clone, Copy)]
-pub(crate) struct Owned<'a, T> {
+pub(crate) struct DisjointSlice<'a, T> {
     data: *mut T,
     len: usize,
     of: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: shared among threads, it hands out pieces that do not overlap, by the contract of `piece`:
-// each is a `&mut [T]` of one thread, as if it had been split off and sent there. Parts, which are
-// shared, need a `T` that is `Sync`.
-unsafe impl<T: Send> Sync for Owned<'_, T> {}
+// SAFETY: shared among threads, it hands out exclusive slices that do not overlap, by the contract of
+// `slice_mut`: each is a `&mut [T]` of one thread, as if it had been split off and sent there. Shared
+// slices need a `T` that is `Sync`.
+unsafe impl<T: Send> Sync for DisjointSlice<'_, T> {}
 
-impl<'a, T> Owned<'a, T> {
+impl<'a, T> DisjointSlice<'a, T> {
     pub(crate) fn new(slice: &'a mut [T]) -> Self {
-        Owned { data: slice.as_mut_ptr(), len: slice.len(), of: PhantomData }
+        DisjointSlice { data: slice.as_mut_ptr(), len: slice.len(), of: PhantomData }
     }
 
     /// The elements of `range`, for one thread to write. Panics unless the range lies inside the slice.
     ///
     /// # Safety
-    /// No other piece or part that overlaps this one is in use.
-    #[allow(clippy::mut_from_ref, reason = "pieces do not overlap")]
+    /// No other slice that overlaps this one is in use.
+    #[allow(clippy::mut_from_ref, reason = "exclusive slices do not overlap")]
     #[inline(always)]
-    pub(crate) unsafe fn piece(&self, range: Range<usize>) -> &mut [T] {
+    pub(crate) unsafe fn slice_mut(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
         // SAFETY: the range is inside the slice, which is borrowed for `'a`; that nobody else uses it is
         // the caller's obligation.
@@ -370,9 +378,9 @@ impl<'a, T> Owned<'a, T> {
     /// the slice.
     ///
     /// # Safety
-    /// No piece that overlaps this part is in use.
+    /// No exclusive slice that overlaps this one is in use.
     #[inline(always)]
-    pub(crate) unsafe fn part(&self, range: Range<usize>) -> &[T]
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &[T]
     where
         T: Sync,
     {
@@ -391,24 +399,24 @@ pub struct Places {
     /// What they write, in pieces.
     pub writes: Range<usize>,
     /// What they also write, as long as `writes` or empty.
-    pub beside: Range<usize>,
+    pub secondary: Range<usize>,
 }
 
 impl Places {
     /// Panics unless all ranges are within `block_len` elements, what is written overlaps nothing else,
-    /// and `beside` is as long as `writes` or empty.
+    /// and `secondary` is as long as `writes` or empty.
     fn check(&self, block_len: usize) {
-        let Places { reads: [first, second], writes, beside } = self;
-        let inside = [first, second, writes, beside]
+        let Places { reads: [first, second], writes, secondary } = self;
+        let inside = [first, second, writes, secondary]
             .iter()
             .all(|place| place.start <= place.end && place.end <= block_len);
-        let apart = |a: &Range<usize>, b: &Range<usize>| {
+        let disjoint = |a: &Range<usize>, b: &Range<usize>| {
             a.is_empty() || b.is_empty() || a.end <= b.start || b.end <= a.start
         };
-        let alone = [first, second].iter().all(|read| apart(read, writes) && apart(read, beside));
-        let matching = beside.is_empty() || beside.len() == writes.len();
+        let alone = [first, second].iter().all(|read| disjoint(read, writes) && disjoint(read, secondary));
+        let matching = secondary.is_empty() || secondary.len() == writes.len();
         assert!(
-            block_len > 0 && inside && alone && apart(writes, beside) && matching,
+            block_len > 0 && inside && alone && disjoint(writes, secondary) && matching,
             "{self:?} in blocks of {block_len}"
         );
     }
@@ -423,8 +431,8 @@ impl DisjointRanges {
     /// Checks the ranges; `None` if one is reversed or reaches into the next.
     pub fn new(ranges: Vec<Range<usize>>) -> Option<DisjointRanges> {
         let forward = ranges.iter().all(|range| range.start <= range.end);
-        let apart = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
-        (forward && apart).then_some(DisjointRanges(ranges))
+        let disjoint = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        (forward && disjoint).then_some(DisjointRanges(ranges))
     }
 
     /// Where the last one ends.

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | [`Pooling::Max`] | the largest value of its square | the delta goes to the first of the largest values, in row order |
 //! | [`Pooling::Mean`] | the mean of its square | the delta is divided equally among the pixels |
-//! | [`Pool::up_sample`] | is copied to its square, the last ones also to the left-over pixels | the sum of the deltas of those pixels |
+//! | [`PoolShape::up_sample`] | is copied to its square, the last ones also to the left-over pixels | the sum of the deltas of those pixels |
 
 use std::ops::Range;
 
@@ -28,20 +28,20 @@ pub enum Pooling {
 
 /// Images of `height x width` pixels and their division into squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
+pub struct PoolShape {
     height: usize,
     width: usize,
     channels: usize,
     size: usize,
 }
 
-impl Pool {
+impl PoolShape {
     /// Divides images of `height x width` pixels with `channels` channels into squares of `size` pixels
     /// a side. `None` without channels or a whole square, or with more values than a `usize` can count.
-    pub fn new(height: usize, width: usize, channels: usize, size: usize) -> Option<Pool> {
+    pub fn new(height: usize, width: usize, channels: usize, size: usize) -> Option<PoolShape> {
         let fits = channels > 0 && size > 0 && size <= height.min(width);
         let countable = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels)).is_some();
-        (fits && countable).then_some(Pool { height, width, channels, size })
+        (fits && countable).then_some(PoolShape { height, width, channels, size })
     }
 
     /// `[height, width]` of the small image: the sides divided by `size`, rounded down.
@@ -66,10 +66,10 @@ impl Pool {
         T::run(isa, Down { pool: *self, pooling, x: x.data(), y: y.data() });
     }
 
-    /// The backward pass of [`Pool::down`]: from `delta` `[small, batch]` to `dx` `[large, batch]`,
+    /// The backward pass of [`PoolShape::down`]: from `delta` `[small, batch]` to `dx` `[large, batch]`,
     /// given its input `x` `[large, batch]` and its output `y` `[small, batch]`. Which value was the
     /// largest is determined again by comparing the two.
-    pub fn down_back<T: Element>(
+    pub fn down_backward<T: Element>(
         &self,
         isa: Isa,
         pooling: Pooling,
@@ -77,14 +77,14 @@ impl Pool {
         delta: Panels<'_, T>,
         mut dx: PanelsMut<'_, T>,
     ) {
-        self.check("down_back", (x.rows(), x.cols()), (y.rows(), y.cols()));
-        self.check("down_back", (dx.rows(), dx.cols()), (delta.rows(), delta.cols()));
+        self.check("down_backward", (x.rows(), x.cols()), (y.rows(), y.cols()));
+        self.check("down_backward", (dx.rows(), dx.cols()), (delta.rows(), delta.cols()));
         assert!(x.cols() == dx.cols(), "{} columns of values, {} of deltas", x.cols(), dx.cols());
         let (x, y, delta, dx) = (x.data(), y.data(), delta.data(), dx.data());
         if !self.height.is_multiple_of(self.size) || !self.width.is_multiple_of(self.size) {
             dx.fill(T::ZERO); // Pixels that are in no square.
         }
-        T::run(isa, DownBack { pool: *self, pooling, x, y, delta, dx });
+        T::run(isa, DownBackward { pool: *self, pooling, x, y, delta, dx });
     }
 
     /// Copies every pixel of the small image to its square (nearest neighbour): `x` `[small, batch]` to
@@ -94,10 +94,10 @@ impl Pool {
         T::run(isa, Up { pool: *self, x: x.data(), y: y.data() });
     }
 
-    /// The backward pass of [`Pool::up_sample`]: `delta` `[large, batch]` to `dx` `[small, batch]`.
-    pub fn up_sample_back<T: Element>(&self, isa: Isa, delta: Panels<'_, T>, mut dx: PanelsMut<'_, T>) {
-        self.check("up_sample_back", (delta.rows(), delta.cols()), (dx.rows(), dx.cols()));
-        T::run(isa, UpBack { pool: *self, delta: delta.data(), dx: dx.data() });
+    /// The backward pass of [`PoolShape::up_sample`]: `delta` `[large, batch]` to `dx` `[small, batch]`.
+    pub fn up_sample_backward<T: Element>(&self, isa: Isa, delta: Panels<'_, T>, mut dx: PanelsMut<'_, T>) {
+        self.check("up_sample_backward", (delta.rows(), delta.cols()), (dx.rows(), dx.cols()));
+        T::run(isa, UpBackward { pool: *self, delta: delta.data(), dx: dx.data() });
     }
 
     #[track_caller]
@@ -139,7 +139,7 @@ struct Square {
 }
 
 struct Down<'a, T> {
-    pool: Pool,
+    pool: PoolShape,
     pooling: Pooling,
     x: &'a [T],
     y: &'a mut [T],
@@ -151,7 +151,7 @@ impl<T: Element> Kernel<T> for Down<'_, T> {
     fn run<S: Simd<T>>(self, s: S) {
         let Down { pool, pooling, x, y } = self;
         let pixel = pool.pixel::<T>();
-        let share = s.splat(T::from_f64(1.0 / (pool.size * pool.size) as f64));
+        let inverse_area = s.splat(T::from_f64(1.0 / (pool.size * pool.size) as f64));
         let panels = x.chunks_exact(pool.large() * T::PANEL).zip(y.chunks_exact_mut(pool.small() * T::PANEL));
         for (x, y) in panels {
             for (index, y) in y.chunks_exact_mut(pixel).enumerate() {
@@ -171,7 +171,7 @@ impl<T: Element> Kernel<T> for Down<'_, T> {
                     }
                     let result = match pooling {
                         Pooling::Max => most,
-                        Pooling::Mean => s.mul(sum, share),
+                        Pooling::Mean => s.mul(sum, inverse_area),
                     };
                     s.store(result, &mut y[at..]);
                 }
@@ -180,8 +180,8 @@ impl<T: Element> Kernel<T> for Down<'_, T> {
     }
 }
 
-struct DownBack<'a, T> {
-    pool: Pool,
+struct DownBackward<'a, T> {
+    pool: PoolShape,
     pooling: Pooling,
     x: &'a [T],
     y: &'a [T],
@@ -189,13 +189,13 @@ struct DownBack<'a, T> {
     dx: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for DownBack<'_, T> {
+impl<T: Element> Kernel<T> for DownBackward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let DownBack { pool, pooling, x, y, delta, dx } = self;
+        let DownBackward { pool, pooling, x, y, delta, dx } = self;
         let pixel = pool.pixel::<T>();
-        let share = s.splat(T::from_f64(1.0 / (pool.size * pool.size) as f64));
+        let inverse_area = s.splat(T::from_f64(1.0 / (pool.size * pool.size) as f64));
         let (large, small) = (pool.large() * T::PANEL, pool.small() * T::PANEL);
         let outputs = y.chunks_exact(small).zip(delta.chunks_exact(small));
         for ((x, dx), (y, delta)) in x.chunks_exact(large).zip(dx.chunks_exact_mut(large)).zip(outputs) {
@@ -205,7 +205,7 @@ impl<T: Element> Kernel<T> for DownBack<'_, T> {
                     let most = s.load(&y[at..]);
                     // The deltas that have not yet found the largest value.
                     let mut left = s.load(&delta[at..]);
-                    let each = s.mul(left, share);
+                    let each = s.mul(left, inverse_area);
                     for row in rows.clone() {
                         for column in columns.clone() {
                             let place = (row * pool.width + column) * pixel + at;
@@ -213,7 +213,7 @@ impl<T: Element> Kernel<T> for DownBack<'_, T> {
                                 Pooling::Max => {
                                     // Either all of a delta remains or none of it, so the difference is
                                     // exact.
-                                    let kept = s.keep_lt(s.load(&x[place..]), most, left);
+                                    let kept = s.zero_unless_lt(s.load(&x[place..]), most, left);
                                     let taken = s.sub(left, kept);
                                     left = kept;
                                     taken
@@ -230,7 +230,7 @@ impl<T: Element> Kernel<T> for DownBack<'_, T> {
 }
 
 struct Up<'a, T> {
-    pool: Pool,
+    pool: PoolShape,
     x: &'a [T],
     y: &'a mut [T],
 }
@@ -255,17 +255,17 @@ impl<T: Element> Kernel<T> for Up<'_, T> {
     }
 }
 
-struct UpBack<'a, T> {
-    pool: Pool,
+struct UpBackward<'a, T> {
+    pool: PoolShape,
     delta: &'a [T],
     dx: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for UpBack<'_, T> {
+impl<T: Element> Kernel<T> for UpBackward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let UpBack { pool, delta, dx } = self;
+        let UpBackward { pool, delta, dx } = self;
         let pixel = pool.pixel::<T>();
         let panels =
             delta.chunks_exact(pool.large() * T::PANEL).zip(dx.chunks_exact_mut(pool.small() * T::PANEL));

@@ -141,9 +141,9 @@ pub trait Simd<T: Element>: Words + Send + Sync + 'static {
     /// `if a < b { x } else { 0 }`. Separate from [`Simd::select_lt`] because a selection with zero that
     /// is then stored where `x` came from is compiled to a masked store, which is ten times slower on
     /// some CPUs with AVX2 (on AVX-512 it is compiled to one in any case).
-    fn keep_lt(self, a: Self::V, b: Self::V, x: Self::V) -> Self::V;
+    fn zero_unless_lt(self, a: Self::V, b: Self::V, x: Self::V) -> Self::V;
     /// `if a is NaN { 0 } else { x }`
-    fn keep_known(self, a: Self::V, x: Self::V) -> Self::V;
+    fn zero_if_nan(self, a: Self::V, x: Self::V) -> Self::V;
     /// A mask whose bit `i` says whether `a < b` in lane `i`.
     fn lt_mask(self, a: Self::V, b: Self::V) -> u32;
     /// Transposes a `PANEL x PANEL` block: `dst[j * dst_stride + i] = src[i * src_stride + j]`. Panics
@@ -155,7 +155,7 @@ pub trait Simd<T: Element>: Words + Send + Sync + 'static {
 /// ([`crate::tile`]).
 pub(crate) trait Halves: Simd<f32> {
     /// Runs `kernel` in a separate function that is compiled for the instruction set.
-    fn apart<K: HalvesKernel>(self, kernel: K);
+    fn run_outlined<K: HalvesKernel>(self, kernel: K);
     /// Rounds to the nearest number whose lower half is zero, ties away from zero. The result is
     /// infinite from `(2 - 2^-8) 2^127` on; NaN may become anything.
     fn nearest(self, a: Self::V) -> Self::V;
@@ -179,13 +179,13 @@ pub(crate) trait HalvesKernel {
 #[inline]
 pub(crate) fn run_halves<K: HalvesKernel>(isa: Isa, kernel: K) {
     match isa {
-        Isa::Portable(token) => token.apart(kernel),
+        Isa::Portable(token) => token.run_outlined(kernel),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(token) => token.apart(kernel),
+        Isa::Avx2(token) => token.run_outlined(kernel),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(token) => token.apart(kernel),
+        Isa::Avx512(token) => token.run_outlined(kernel),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Isa::Amx(token) => token.vectors().apart(kernel),
+        Isa::Amx(token) => token.vectors().run_outlined(kernel),
     }
 }
 

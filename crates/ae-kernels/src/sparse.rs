@@ -2,23 +2,23 @@
 //! training products whose cost follows k instead of the width of the code.
 //!
 //! The encoder computes dense codes `[features, batch]` ([`crate::gemm::forward`]). [`select`] finds the
-//! active features of each row, or [`reaching`] those that reach a bound; the other products read only
-//! these. Every sum is the chain of multiply-adds of the dense product ([`crate::gemm`]) without the
-//! terms that are zero, so the results are the same bit for bit, except for the sign of a zero.
+//! active features of each row, or [`select_at_least`] those that reach a bound; the other products read
+//! only these. Every sum is the chain of multiply-adds of the dense product ([`crate::gemm`]) without
+//! the terms that are zero, so the results are the same bit for bit, except for the sign of a zero.
 
+mod at_least;
 mod gradient;
 mod index;
-mod reach;
 mod rows;
 mod select;
 mod threshold;
 
-pub use gradient::{Sources, above, below};
-pub use index::{Index, Listed, TurnedRows};
-pub use reach::{reaching, values_reaching};
-pub use rows::{decode, deltas};
+pub use at_least::{select_at_least, values_at_least};
+pub use gradient::{Sources, decoder_gradient, encoder_gradient};
+pub use index::{ActiveRows, Index, TransposedRows};
+pub use rows::{decode, decode_backward};
 pub use select::{scratch_len, select};
-pub use threshold::{drop_below, keep_active, least_of_largest};
+pub use threshold::{batch_threshold, mask_inactive, zero_below};
 
 use std::ops::Range;
 
@@ -31,15 +31,15 @@ use crate::simd::Element;
 /// the features, and the values.
 #[derive(Clone, Copy, Debug)]
 pub struct Active<'a, T> {
-    most: usize,
+    capacity: usize,
     rows: usize,
     data: &'a [T],
 }
 
-/// Returns the number of elements needed to store the active features of `rows` rows, at most `most` in
-/// total.
-pub fn active_len(most: usize, rows: usize) -> usize {
-    rows + 2 * most
+/// Returns the number of elements needed to store the active features of `rows` rows, at most `capacity`
+/// in total.
+pub fn active_len(capacity: usize, rows: usize) -> usize {
+    rows + 2 * capacity
 }
 
 /// Reads elements as the indices stored in their memory.
@@ -49,16 +49,16 @@ fn as_indices<T: Element>(data: &[T]) -> &[u32] {
 }
 
 impl<'a, T: Element> Active<'a, T> {
-    /// The active features that [`select`] or [`reaching`] has stored in `data`, which has
+    /// The active features that [`select`] or [`select_at_least`] has stored in `data`, which has
     /// [`active_len`] elements.
     #[track_caller]
-    pub fn new(data: &'a [T], most: usize, rows: usize) -> Self {
+    pub fn new(data: &'a [T], capacity: usize, rows: usize) -> Self {
         assert!(
-            data.len() == active_len(most, rows),
-            "{} elements for {most} features of {rows} rows",
+            data.len() == active_len(capacity, rows),
+            "{} elements for {capacity} features of {rows} rows",
             data.len()
         );
-        Active { most, rows, data }
+        Active { capacity, rows, data }
     }
 
     /// The number of rows.
@@ -67,8 +67,8 @@ impl<'a, T: Element> Active<'a, T> {
     }
 
     /// The capacity: the most active features of all rows together.
-    pub fn most(&self) -> usize {
-        self.most
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// The number of active features of all rows together.
@@ -87,22 +87,22 @@ impl<'a, T: Element> Active<'a, T> {
     /// Returns the active features of a row and their values, none of which is zero.
     #[inline(always)]
     pub fn row(&self, row: usize) -> (&'a [u32], &'a [T]) {
-        let (indices, values) = self.data[self.rows..].split_at(self.most);
+        let (indices, values) = self.data[self.rows..].split_at(self.capacity);
         let range = self.range(row);
         (&as_indices(indices)[range.clone()], &values[range])
     }
 
     /// Writes the values to the dense `codes` `[features, rows]`, with zeros elsewhere.
-    pub fn spread(&self, codes: PanelsMut<'_, T>) {
-        self.spread_from(None, codes);
+    pub fn scatter(&self, codes: PanelsMut<'_, T>) {
+        self.scatter_from(None, codes);
     }
 
     /// Copies the `deltas` `[features, rows]` of active features to `kept`, with zeros elsewhere.
-    pub fn keep(&self, deltas: &[T], kept: PanelsMut<'_, T>) {
-        self.spread_from(Some(deltas), kept);
+    pub fn mask(&self, deltas: &[T], kept: PanelsMut<'_, T>) {
+        self.scatter_from(Some(deltas), kept);
     }
 
-    fn spread_from(&self, from: Option<&[T]>, mut to: PanelsMut<'_, T>) {
+    fn scatter_from(&self, from: Option<&[T]>, mut to: PanelsMut<'_, T>) {
         let features = to.rows();
         assert!(to.cols() >= self.rows, "{} rows in {} columns", self.rows, to.cols());
         let to = to.data();
@@ -120,7 +120,7 @@ impl<'a, T: Element> Active<'a, T> {
 
 /// Reduces codes `[all, rows]` to the given `features`, in ascending order: they become the codes
 /// `[features.len(), rows]` in the first elements.
-pub fn pick<T: Element>(codes: &mut [T], all: usize, features: &[u32]) {
+pub fn gather_features<T: Element>(codes: &mut [T], all: usize, features: &[u32]) {
     let (from, to) = (all * T::PANEL, features.len() * T::PANEL);
     for panel in 0..codes.len() / from.max(1) {
         for (place, &feature) in features.iter().enumerate() {
@@ -133,7 +133,7 @@ pub fn pick<T: Element>(codes: &mut [T], all: usize, features: &[u32]) {
 
 /// Renames the active features of `rows` rows that [`select`] has stored in `active`: `i` becomes
 /// `names[i]`.
-pub fn rename<T: Element>(active: &mut [T], rows: usize, names: &[u32]) {
+pub fn remap_features<T: Element>(active: &mut [T], rows: usize, names: &[u32]) {
     let (ends, rest) = active.split_at_mut(rows);
     let all = as_indices(ends)[..rows].last().map_or(0, |end| *end as usize);
     let indices: &mut [u32] = bytemuck::cast_slice_mut(rest);
@@ -143,7 +143,7 @@ pub fn rename<T: Element>(active: &mut [T], rows: usize, names: &[u32]) {
 /// Replaces a bound of zero by the smallest positive number, which positive values reach but zeros do
 /// not.
 #[inline(always)]
-fn beyond_zero<T: Element>(bound: T) -> T {
+fn nonzero_bound<T: Element>(bound: T) -> T {
     if bound != T::ZERO {
         return bound;
     }

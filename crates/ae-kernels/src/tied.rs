@@ -44,7 +44,8 @@ impl<T: Element> Kernel<T> for Transpose<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let side = T::PANEL * T::PANEL;
-        let (mut block, mut turned) = ([T::ZERO; MAX_PANEL * MAX_PANEL], [T::ZERO; MAX_PANEL * MAX_PANEL]);
+        let (mut block, mut transposed) =
+            ([T::ZERO; MAX_PANEL * MAX_PANEL], [T::ZERO; MAX_PANEL * MAX_PANEL]);
         let first = self.index * T::PANEL;
         let rows = T::PANEL.min(self.weights.rows() - 1 - first);
         let (lines, _bias) = self.panel.split_at_mut(self.weights.cols() * T::PANEL);
@@ -52,13 +53,13 @@ impl<T: Element> Kernel<T> for Transpose<'_, T> {
             let from = &self.weights.panel(of)[first * T::PANEL..][..rows * T::PANEL];
             // Elements beyond the rows stay zero.
             block[..from.len()].copy_from_slice(from);
-            s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
+            s.transpose(&block[..side], T::PANEL, &mut transposed[..side], T::PANEL);
             if self.add {
-                for (to, from) in to.chunks_exact_mut(S::LANES).zip(turned.chunks_exact(S::LANES)) {
+                for (to, from) in to.chunks_exact_mut(S::LANES).zip(transposed.chunks_exact(S::LANES)) {
                     s.store(s.add(s.load(to), s.load(from)), to);
                 }
             } else {
-                to.copy_from_slice(&turned[..to.len()]);
+                to.copy_from_slice(&transposed[..to.len()]);
             }
         }
     }

@@ -25,7 +25,7 @@
 //! | [`split::rows`] `a` of [`forward`] | `X` | a batch panel, 32 features | row, (feature `j`, `j + 16`) |
 //! | [`split::features`] `b` of [`backward_input`] | `δ` | 32 features, a batch panel | (feature `j`, `j + 16`), row |
 //! | [`split::inputs`] `a` of [`weight_gradient`] | `X` | 16 features, two batch panels | feature, (row `j`, `j + 16`) |
-//! | [`split::turned`] `b` of [`weight_gradient`] | `δ` | two batch panels, 16 features | (row `j`, `j + 16`), feature |
+//! | [`split::transposed`] `b` of [`weight_gradient`] | `δ` | two batch panels, 16 features | (row `j`, `j + 16`), feature |
 //!
 //! The weights are the other operand of the first two. They stay as they are, one copy in `f32` panels,
 //! and are split a strip at a time into memory that stays in L2, for all rows of a block.
@@ -73,39 +73,39 @@ impl Parts {
 const SPLIT: [(usize, usize); 6] = [(2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)];
 
 /// The tiles of one operand of the inner loop. `start` is the first tile; the second row or column of
-/// tiles is `apart` elements after it, and the next tile of the contraction is `step` elements after it.
-/// Parts are consecutive.
+/// tiles is `stride` elements after it, and the next tile of the contraction is `step` elements after
+/// it. Parts are consecutive.
 #[derive(Clone, Copy)]
 struct Operand {
     start: *const f32,
-    apart: usize,
+    stride: usize,
     step: usize,
 }
 
 /// A unit that runs the inner loop.
 trait TileUnit: Copy {
     /// Adds `depth` products of `M` tiles of `a` with `N` tiles of `b` to the sums, or to zero if
-    /// `fresh`. Sum tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `aside` once per step.
+    /// `fresh`. Sum tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `interleaved` once per step.
     ///
     /// # Safety
-    /// - `a` is valid for reading a tile at `start + m apart + t step + p TILE` for `m < M`,
+    /// - `a` is valid for reading a tile at `start + m stride + t step + p TILE` for `m < M`,
     ///   `t < depth`, `p < PARTS`;
     /// - `b` likewise, with `n < N`;
     /// - `sums` is valid for reading and writing four tiles.
-    unsafe fn block<A: Aside, const PARTS: usize, const M: usize, const N: usize>(
+    unsafe fn block<A: Interleaved, const PARTS: usize, const M: usize, const N: usize>(
         self,
         depth: usize,
         a: Operand,
         b: Operand,
         sums: *mut f32,
         fresh: bool,
-        aside: &mut A,
+        interleaved: &mut A,
     );
 }
 
 /// Work for the vector units between the steps of the inner loop. It changes nothing that the loop reads
 /// or writes.
-trait Aside {
+trait Interleaved {
     /// Does one step's part of it.
     fn step(&mut self);
 }

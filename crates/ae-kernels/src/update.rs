@@ -6,9 +6,9 @@ use crate::simd::{Element, Kernel, Simd};
 /// How a gradient `g = Σ_rows a·δ` that has just been summed changes a parameter `w` and its state. The
 /// rule is the same for all parameters of a step.
 ///
-/// The state is [`Rule::state`] times as long as the parameters: for each panel row of parameters, it
-/// holds one panel row for each state value (momentum, second moment, ...), next to each other. So the
-/// state of a range of panel rows is a range too, however the parameters are divided.
+/// The state is [`Rule::state_per_parameter`] times as long as the parameters: for each panel row of
+/// parameters, it holds one panel row for each state value (momentum, second moment, ...), next to each
+/// other. So the state of a range of panel rows is a range too, however the parameters are divided.
 ///
 /// Kernels take the rule as a value, not as a type: it is examined once per tile of sums, and each
 /// kernel is compiled once for all rules.
@@ -48,8 +48,8 @@ pub enum Rule<T> {
         momentum: T,
     },
     /// Adam (Kingma & Ba 2015, algorithm 1): `m <- β₁ m + (1 - β₁) g`, `v <- β₂ v + (1 - β₂) g²`,
-    /// `w <- keep w - rate m / (√(unbias v) + ε)`, with `g` scaled by `scale`. A `keep` below 1 adds
-    /// decoupled weight decay (after Loshchilov & Hutter 2019, algorithm 2).
+    /// `w <- decay_factor w - rate m / (√(inv_bias_correction2 v) + ε)`, with `g` scaled by `scale`. A
+    /// `decay_factor` below 1 adds decoupled weight decay (after Loshchilov & Hutter 2019, algorithm 2).
     Adam {
         /// Factor of the gradient: `1 / rows` for the mean over the rows.
         scale: T,
@@ -58,23 +58,23 @@ pub enum Rule<T> {
         /// `β₁`
         beta1: T,
         /// `1 - β₁`, which is not computed from the rounded `β₁`.
-        new1: T,
+        one_minus_beta1: T,
         /// `β₂`
         beta2: T,
         /// `1 - β₂`
-        new2: T,
+        one_minus_beta2: T,
         /// `1 / (1 - β₂ᵗ)`
-        unbias: T,
+        inv_bias_correction2: T,
         /// `ε`
         epsilon: T,
         /// Fraction of a parameter that weight decay leaves: one minus learning rate times weight decay.
-        keep: T,
+        decay_factor: T,
     },
 }
 
 impl<T: Element> Rule<T> {
     /// Returns the number of state values per parameter.
-    pub fn state(&self) -> usize {
+    pub fn state_per_parameter(&self) -> usize {
         match self {
             Rule::Gradient { .. } | Rule::Sgd { .. } => 0,
             Rule::Momentum { .. } | Rule::Nesterov { .. } => 1,
@@ -84,12 +84,12 @@ impl<T: Element> Rule<T> {
 
     /// Returns whether a gradient of zero changes nothing, so that parameters without a gradient may be
     /// skipped.
-    pub(crate) fn is_idle(&self) -> bool {
+    pub(crate) fn skips_zero_gradients(&self) -> bool {
         matches!(self, Rule::Sgd { .. })
     }
 
     /// Returns the rule that multiplies gradients by `factor` first.
-    pub fn of_gradients_times(mut self, factor: T) -> Self {
+    pub fn with_gradient_factor(mut self, factor: T) -> Self {
         match &mut self {
             Rule::Sgd { step: scale }
             | Rule::Gradient { scale }
@@ -103,7 +103,7 @@ impl<T: Element> Rule<T> {
 
 impl Rule<f64> {
     /// Converts the rule to the element type `T`.
-    pub fn in_arithmetic<T: Element>(self) -> Rule<T> {
+    pub fn cast<T: Element>(self) -> Rule<T> {
         let to = T::from_f64;
         match self {
             Rule::Gradient { scale } => Rule::Gradient { scale: to(scale) },
@@ -114,16 +114,26 @@ impl Rule<f64> {
             Rule::Nesterov { scale, rate, momentum } => {
                 Rule::Nesterov { scale: to(scale), rate: to(rate), momentum: to(momentum) }
             }
-            Rule::Adam { scale, rate, beta1, new1, beta2, new2, unbias, epsilon, keep } => Rule::Adam {
+            Rule::Adam {
+                scale,
+                rate,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                inv_bias_correction2,
+                epsilon,
+                decay_factor,
+            } => Rule::Adam {
                 scale: to(scale),
                 rate: to(rate),
                 beta1: to(beta1),
-                new1: to(new1),
+                one_minus_beta1: to(one_minus_beta1),
                 beta2: to(beta2),
-                new2: to(new2),
-                unbias: to(unbias),
+                one_minus_beta2: to(one_minus_beta2),
+                inv_bias_correction2: to(inv_bias_correction2),
                 epsilon: to(epsilon),
-                keep: to(keep),
+                decay_factor: to(decay_factor),
             },
         }
     }
@@ -204,12 +214,12 @@ struct Adam<T> {
     scale: T,
     rate: T,
     beta1: T,
-    new1: T,
+    one_minus_beta1: T,
     beta2: T,
-    new2: T,
-    unbias: T,
+    one_minus_beta2: T,
+    inv_bias_correction2: T,
     epsilon: T,
-    keep: T,
+    decay_factor: T,
 }
 
 impl<T: Element> OnVectors<T> for Adam<T> {
@@ -217,21 +227,21 @@ impl<T: Element> OnVectors<T> for Adam<T> {
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [m, v]: [S::V; 2]) -> (S::V, [S::V; 2]) {
         let g = s.mul(s.splat(self.scale), g);
-        let m = s.mul_add(s.splat(self.beta1), m, s.mul(s.splat(self.new1), g));
-        let v = s.mul_add(s.splat(self.beta2), v, s.mul(s.splat(self.new2), s.mul(g, g)));
-        let root = s.sqrt(s.mul(s.splat(self.unbias), v));
+        let m = s.mul_add(s.splat(self.beta1), m, s.mul(s.splat(self.one_minus_beta1), g));
+        let v = s.mul_add(s.splat(self.beta2), v, s.mul(s.splat(self.one_minus_beta2), s.mul(g, g)));
+        let root = s.sqrt(s.mul(s.splat(self.inv_bias_correction2), v));
         let step = s.div(s.mul(s.splat(self.rate), m), s.add(root, s.splat(self.epsilon)));
-        (s.sub(s.mul(s.splat(self.keep), w), step), [m, v])
+        (s.sub(s.mul(s.splat(self.decay_factor), w), step), [m, v])
     }
 }
 
 /// Applies `rule` to parameters whose gradients are in memory, whole panel rows of them. `state` is
-/// [`Rule::state`] times as long.
+/// [`Rule::state_per_parameter`] times as long.
 pub fn apply<T: Element>(isa: Isa, rule: Rule<T>, gradients: &[T], weights: &mut [T], state: &mut [T]) {
     assert!(
         weights.len().is_multiple_of(T::PANEL)
             && gradients.len() == weights.len()
-            && state.len() == weights.len() * rule.state(),
+            && state.len() == weights.len() * rule.state_per_parameter(),
         "{} gradients, {} weights, {} of state",
         gradients.len(),
         weights.len(),
@@ -290,7 +300,7 @@ impl<T: Element> Kernel<T> for Penalise<'_, T> {
                 let mut sum = s.splat(T::ZERO);
                 for (w, g) in weights.chunks_exact(T::PANEL).zip(gradients.chunks_exact_mut(T::PANEL)) {
                     let (w, g) = (s.load(&w[lane..]), &mut g[lane..]);
-                    let of_l1 = s.keep_lt(zero, s.abs(w), s.copysign(l1, w));
+                    let of_l1 = s.zero_unless_lt(zero, s.abs(w), s.copysign(l1, w));
                     let new = s.add(s.load(g), s.mul_add(l2, w, of_l1));
                     s.store(new, g);
                     sum = s.mul_add(new, new, sum);
@@ -303,32 +313,32 @@ impl<T: Element> Kernel<T> for Penalise<'_, T> {
     }
 }
 
-/// Updates an exponential moving average: `mean <- mean + share (value - mean)` for every element. The
-/// slices are whole panel rows.
-pub fn follow<T: Element>(isa: Isa, share: T, values: &[T], means: &mut [T]) {
+/// Updates an exponential moving average: `mean <- mean + fraction (value - mean)` for every element.
+/// The slices are whole panel rows.
+pub fn update_moving_average<T: Element>(isa: Isa, fraction: T, values: &[T], means: &mut [T]) {
     assert!(
         values.len().is_multiple_of(T::PANEL) && means.len() == values.len(),
         "{} values, {} means",
         values.len(),
         means.len()
     );
-    T::run(isa, Follow { share, values, means });
+    T::run(isa, UpdateMovingAverage { fraction, values, means });
 }
 
-struct Follow<'a, T> {
-    share: T,
+struct UpdateMovingAverage<'a, T> {
+    fraction: T,
     values: &'a [T],
     means: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for Follow<'_, T> {
+impl<T: Element> Kernel<T> for UpdateMovingAverage<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let share = s.splat(self.share);
+        let fraction = s.splat(self.fraction);
         for (x, mean) in self.values.chunks_exact(S::LANES).zip(self.means.chunks_exact_mut(S::LANES)) {
             let m = s.load(mean);
-            s.store(s.mul_add(share, s.sub(s.load(x), m), m), mean);
+            s.store(s.mul_add(fraction, s.sub(s.load(x), m), m), mean);
         }
     }
 }
@@ -337,7 +347,7 @@ impl<T: Element> Kernel<T> for Follow<'_, T> {
 pub(crate) struct Target<'a, T> {
     pub(crate) rule: Rule<T>,
     pub(crate) weights: &'a mut [T],
-    /// [`Rule::state`] panel rows for each panel row of parameters.
+    /// [`Rule::state_per_parameter`] panel rows for each panel row of parameters.
     pub(crate) state: &'a mut [T],
 }
 
@@ -346,7 +356,7 @@ impl<T: Element> Target<'_, T> {
     /// known.
     #[inline(always)]
     pub(crate) fn prefetch<S: Simd<T>>(&self, s: S, at: usize, len: usize) {
-        let times = self.rule.state();
+        let times = self.rule.state_per_parameter();
         for line in (at..at + len).step_by(T::PANEL) {
             s.prefetch(self.weights.as_ptr().wrapping_add(line));
             for state in 0..times {
@@ -367,12 +377,32 @@ impl<T: Element> Target<'_, T> {
             Rule::Nesterov { scale, rate, momentum } => {
                 self.each(s, at, gradients, Nesterov { scale, rate, momentum });
             }
-            Rule::Adam { scale, rate, beta1, new1, beta2, new2, unbias, epsilon, keep } => {
+            Rule::Adam {
+                scale,
+                rate,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                inv_bias_correction2,
+                epsilon,
+                decay_factor,
+            } => {
                 self.each(
                     s,
                     at,
                     gradients,
-                    Adam { scale, rate, beta1, new1, beta2, new2, unbias, epsilon, keep },
+                    Adam {
+                        scale,
+                        rate,
+                        beta1,
+                        one_minus_beta1,
+                        beta2,
+                        one_minus_beta2,
+                        inv_bias_correction2,
+                        epsilon,
+                        decay_factor,
+                    },
                 );
             }
         }

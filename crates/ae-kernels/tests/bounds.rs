@@ -82,12 +82,12 @@ fn tiles_end_inside_their_data() {
         let rule = Rule::Gradient { scale: 1.0 };
         tile::weight_gradient(Isa::best(), Parts::One, 16, &range, pairs, pairs, rule, &mut weights, &mut []);
     };
-    let pairs = PairedTiles { data: &data, offset: 0, apart: 256, pairs: 1 };
+    let pairs = PairedTiles { data: &data, offset: 0, stride: 256, pairs: 1 };
     product(pairs);
     for wrong in [
-        PairedTiles { apart: 1 << 61, pairs: 9, ..pairs },
+        PairedTiles { stride: 1 << 61, pairs: 9, ..pairs },
         PairedTiles { offset: usize::MAX, ..pairs },
-        PairedTiles { apart: usize::MAX, pairs: 2, ..pairs },
+        PairedTiles { stride: usize::MAX, pairs: 2, ..pairs },
         PairedTiles { pairs: 2, ..pairs },
     ] {
         let said = refused(|| product(wrong));

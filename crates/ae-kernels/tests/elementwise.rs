@@ -4,7 +4,7 @@
 
 use ae_kernels::activation::{Activation, Slope};
 use ae_kernels::finite::{all_finite, rows_finite};
-use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len, turned_len};
+use ae_kernels::panel::{self, Affine, Panels, PanelsMut, panel_len, transposed_len};
 use ae_kernels::par::{Crew, Pool};
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
@@ -34,9 +34,9 @@ fn draw<T: Element>(len: usize, seed: u64) -> Vec<T> {
 fn gelu_in_the_tail(z: f64) -> [f64; 2] {
     let root = (2.0 / std::f64::consts::PI).sqrt();
     let twice = 2.0 * root * (z + 0.044_715 * z.powi(3));
-    let share = 1.0 / (1.0 + (-twice).exp());
+    let cdf = 1.0 / (1.0 + (-twice).exp());
     let slope_of_twice = 2.0 * root * (1.0 + 3.0 * 0.044_715 * z * z);
-    [z * share, share + z * slope_of_twice * share * (1.0 - share)]
+    [z * cdf, cdf + z * slope_of_twice * cdf * (1.0 - cdf)]
 }
 
 #[test]
@@ -165,20 +165,20 @@ fn check_panels<T: Element + Float>() {
                 let picked = indices.iter().flat_map(|row| &table[row * features..][..features]);
                 assert!(back.iter().eq(picked), "{name}");
 
-                let mut turned = vec![T::from_f64(f64::NAN); turned_len::<T>(features, rows)];
-                panel::turn(isa, view, &mut turned);
+                let mut transposed = vec![T::from_f64(f64::NAN); transposed_len::<T>(features, rows)];
+                panel::transpose_deltas(isa, view, &mut transposed);
                 for row in 0..rows {
                     for f in 0..features {
                         let (panel, line) = (row / T::PANEL, row % T::PANEL);
                         let square = panel * (features.div_ceil(T::PANEL) | 1) + f / T::PANEL;
                         let place = (square * T::PANEL + line) * T::PANEL + f % T::PANEL;
-                        assert_eq!(turned[place], view.get(f, row), "{name}");
+                        assert_eq!(transposed[place], view.get(f, row), "{name}");
                     }
                 }
                 // Only the spare square is left untouched.
                 let sum =
                     |values: &[T]| values.iter().map(|x| x.to_f64()).filter(|x| !x.is_nan()).sum::<f64>();
-                assert!((sum(&turned) - sum(&panels)).abs() < 1e-9, "the padding is zero, {name}");
+                assert!((sum(&transposed) - sum(&panels)).abs() < 1e-9, "the padding is zero, {name}");
 
                 panel::gather_rows(
                     isa,

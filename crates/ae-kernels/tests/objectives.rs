@@ -133,7 +133,14 @@ fn absolute_values_cost_their_weight() {
             let d = draw::<f64>(rows * features, -1.0, 1.0, 5);
             let (values, delta) = (pack(&a, features, rows), pack(&d, features, rows));
             let (mut dx, mut losses) = (vec![0.0; values.len()], vec![1.0; rows]);
-            loss::absolute(isa, 0.3, Panels::new(&values, features, rows), &delta, &mut dx, &mut losses);
+            loss::add_l1_penalty(
+                isa,
+                0.3,
+                Panels::new(&values, features, rows),
+                &delta,
+                &mut dx,
+                &mut losses,
+            );
             let dx = unpack(&dx, features, rows);
             for r in 0..rows {
                 let sum: f64 = (0..features).map(|f| a[f * rows + r].abs()).sum();
@@ -239,7 +246,7 @@ fn noise_is_what_it_says() {
     let (features, rows) = (97, 500);
     let n = (features * rows) as f64;
     let x = draw::<f64>(features * rows, 0.2, 0.8, 5);
-    let stream = Stream { key: 11, first_row: 0, drawing: 0 };
+    let stream = Stream { key: 11, first_row: 0, draw_index: 0 };
     let isa = Isa::best();
 
     let y = corrupted(isa, Noise::Gaussian { sigma: 0.5 }, stream, &x, features, rows);
@@ -255,15 +262,15 @@ fn noise_is_what_it_says() {
         assert!(pairs.abs() < 5.0 / n.sqrt(), "cells {step} apart: {pairs}");
     }
 
-    let y = corrupted(isa, Noise::Masking { share: 0.3 }, stream, &x, features, rows);
+    let y = corrupted(isa, Noise::Masking { fraction: 0.3 }, stream, &x, features, rows);
     let masked = y.iter().filter(|y| **y == 0.0).count() as f64 / n;
     assert!((masked - 0.3).abs() < 5.0 * (0.21 / n).sqrt(), "{masked}");
     assert!(y.iter().zip(&x).all(|(y, x)| *y == 0.0 || y == x));
 
-    let y = corrupted(isa, Noise::SaltAndPepper { share: 0.4 }, stream, &x, features, rows);
+    let y = corrupted(isa, Noise::SaltAndPepper { fraction: 0.4 }, stream, &x, features, rows);
     for extreme in [0.0, 1.0] {
-        let share = y.iter().filter(|y| **y == extreme).count() as f64 / n;
-        assert!((share - 0.2).abs() < 5.0 * (0.16 / n).sqrt(), "{extreme}: {share}");
+        let fraction = y.iter().filter(|y| **y == extreme).count() as f64 / n;
+        assert!((fraction - 0.2).abs() < 5.0 * (0.16 / n).sqrt(), "{extreme}: {fraction}");
     }
 
     let mut kept = vec![0.0; panel_len::<f64>(features, rows)];
@@ -297,7 +304,7 @@ fn swapped_values_stay_in_their_feature() {
     panel::gather_rows(Isa::best(), &table, &all, None, PanelsMut::new(&mut src, features, rows));
     let mut dst = vec![0f32; src.len()];
     let donors = noise::Donors { table: &table, indices: &all[100..300], map: None };
-    let stream = Stream { key: 5, first_row: 0, drawing: 0 };
+    let stream = Stream { key: 5, first_row: 0, draw_index: 0 };
     let (from, to) = (Panels::new(&src, features, rows), PanelsMut::new(&mut dst, features, rows));
     noise::swap(0.25, stream, donors, from, to);
     let swapped = unpack(&dst, features, rows);
@@ -311,8 +318,8 @@ fn swapped_values_stay_in_their_feature() {
             seen[donor] = true;
         }
     }
-    let share = f64::from(changed) / (features * rows) as f64;
-    assert!((share - 0.25).abs() < 0.04, "{share}");
+    let fraction = f64::from(changed) / (features * rows) as f64;
+    assert!((fraction - 0.25).abs() < 0.04, "{fraction}");
     assert!(seen.iter().filter(|seen| **seen).count() > 190);
 }
 
@@ -323,8 +330,8 @@ fn noise_depends_on_its_place_alone() {
     let (features, rows) = (9, 50);
     let x = draw::<f32>(features * rows, 0.25, 0.75, 6);
     let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
-    for noise in [Noise::Masking { share: 0.5 }, Noise::Gaussian { sigma: 1.0 }] {
-        let stream = Stream { key: 3, first_row: 0, drawing: 0 };
+    for noise in [Noise::Masking { fraction: 0.5 }, Noise::Gaussian { sigma: 1.0 }] {
+        let stream = Stream { key: 3, first_row: 0, draw_index: 0 };
         let all = corrupted(Isa::best(), noise, stream, &x, features, rows);
         for isa in Isa::available() {
             assert_eq!(corrupted(isa, noise, stream, &x, features, rows), all, "{isa}");
@@ -332,12 +339,18 @@ fn noise_depends_on_its_place_alone() {
             assert!(of_wide.iter().zip(&all).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6), "{isa}");
         }
         let other =
-            corrupted(Isa::best(), noise, Stream { key: 4, first_row: 0, drawing: 0 }, &x, features, rows);
+            corrupted(Isa::best(), noise, Stream { key: 4, first_row: 0, draw_index: 0 }, &x, features, rows);
         assert_ne!(other, all);
         // The last 18 rows on their own.
         let tail: Vec<f32> = x.chunks(rows).flat_map(|line| &line[32..]).copied().collect();
-        let part =
-            corrupted(Isa::best(), noise, Stream { key: 3, first_row: 32, drawing: 0 }, &tail, features, 18);
+        let part = corrupted(
+            Isa::best(),
+            noise,
+            Stream { key: 3, first_row: 32, draw_index: 0 },
+            &tail,
+            features,
+            18,
+        );
         let expected: Vec<f32> = all.chunks(rows).flat_map(|line| &line[32..]).copied().collect();
         assert_eq!(part, expected);
     }
@@ -366,7 +379,7 @@ impl<T: Element> Case<T> {
         let packed = pack(&h, 2 * d, rows);
         let len = packed.len() / 2 * samples;
         let (mut noise, mut codes) = (vec![T::ZERO; len], vec![T::ZERO; len]);
-        let stream = Stream { key: 77, first_row: 3, drawing: 0 };
+        let stream = Stream { key: 77, first_row: 3, draw_index: 0 };
         latent::sample(isa, stream, samples, Panels::new(&packed, 2 * d, rows), &mut noise, &mut codes);
         Case { d, rows, samples, h, packed, noise, codes }
     }
@@ -402,7 +415,7 @@ fn check_latent<T: Element + Float>() {
             assert!(draws.abs() < 6.0 / (case.noise.len() as f64).sqrt(), "{name}: mean {draws}");
 
             let mut divergences = vec![T::ONE; rows];
-            let unit = Divergence { weight: T::from_f64(2.0), free: T::from_f64(0.4) };
+            let unit = Divergence { weight: T::from_f64(2.0), free_nats: T::from_f64(0.4) };
             latent::add_divergence(isa, unit, case.view(), &mut divergences);
             let (mut dz, mut ratios) = (case.noise.clone(), vec![T::ZERO; case.codes.len() / d]);
             SplitMix64::new(5)
@@ -418,7 +431,7 @@ fn check_latent<T: Element + Float>() {
             latent::backward_importance(isa, samples, case.view(), codes, &weights, &dz, to);
             let by_importance = unpack(&dh, 2 * d, rows);
             let one = case.noise.len() / samples;
-            let divergence = Divergence { weight: T::from_f64(0.7), free: T::from_f64(0.4) };
+            let divergence = Divergence { weight: T::from_f64(0.7), free_nats: T::from_f64(0.4) };
             if samples == 1 {
                 let to = PanelsMut::new(&mut dh, 2 * d, rows);
                 latent::backward(isa, divergence, case.view(), &case.noise[..one], &dz[..one], to);
@@ -497,7 +510,7 @@ fn the_prior_pulls_at_means_beside_it() {
             (means.len(), pack(&[means.clone(), vec![0.0; means.len()]].concat(), 2, means.len()));
         let zeros = vec![0.0; h.len() / 2];
         let mut dh = vec![0.0; h.len()];
-        let divergence = Divergence { weight: 1.0, free: 0.0 };
+        let divergence = Divergence { weight: 1.0, free_nats: 0.0 };
         let to = PanelsMut::new(&mut dh, 2, rows);
         latent::backward(isa, divergence, Panels::new(&h, 2, rows), &zeros, &zeros, to);
         assert_eq!(unpack(&dh, 2, rows)[..rows], means, "{isa}");

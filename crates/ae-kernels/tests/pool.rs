@@ -5,7 +5,7 @@
 mod batches;
 
 use ae_kernels::panel::{Panels, PanelsMut, panel_len};
-use ae_kernels::pool::{Pool, Pooling};
+use ae_kernels::pool::{PoolShape, Pooling};
 use ae_kernels::{Element, Isa};
 use ae_testing::naive;
 use ae_testing::random::SplitMix64;
@@ -28,7 +28,7 @@ const ROWS: [usize; 6] = [0, 1, 7, 16, 17, 33];
 
 struct Case {
     shape: [usize; 4],
-    pool: Pool,
+    pool: PoolShape,
     rows: usize,
     /// `[rows, large]`, with few distinct values, so that the largest occurs several times.
     large: Vec<f64>,
@@ -39,7 +39,7 @@ struct Case {
 impl Case {
     fn new(shape: [usize; 4], rows: usize) -> Case {
         let [height, width, channels, size] = shape;
-        let pool = Pool::new(height, width, channels, size).unwrap();
+        let pool = PoolShape::new(height, width, channels, size).unwrap();
         let mut random = SplitMix64::new((rows * 1_009 + height * 31 + width) as u64);
         let large = (0..rows * pool.large()).map(|_| random.below(4) as f64 - 2.5).collect();
         let small = naive::widen(&random.uniform_f32s(rows * pool.small(), -1.0, 1.0));
@@ -131,7 +131,7 @@ fn check<T: Element + Float>() {
             let of_pooled = batch::<T>(&wide, rows, small);
             let y = || Panels::new(of_pooled.as_slice(), small, rows);
             let back =
-                made::<T>(rows, large, |dx| pool.down_back(isa, Pooling::Max, (x(), y()), delta(), dx));
+                made::<T>(rows, large, |dx| pool.down_backward(isa, Pooling::Max, (x(), y()), delta(), dx));
             let to_first = |square: &[f64], delta: f64| {
                 let first = square.iter().position(|value| *value == most(square));
                 (0..square.len()).map(|at| if Some(at) == first { delta } else { 0.0 }).collect()
@@ -141,13 +141,13 @@ fn check<T: Element + Float>() {
             let pooled = made::<T>(rows, small, |y| pool.down(isa, Pooling::Mean, x(), y));
             close("mean", &pooled, &case.of_squares(false, mean), area);
             let back =
-                made::<T>(rows, large, |dx| pool.down_back(isa, Pooling::Mean, (x(), y()), delta(), dx));
-            let shares = |square: &[f64], delta: f64| vec![delta / area as f64; square.len()];
-            close("mean back", &back, &case.to_squares(false, shares), 1);
+                made::<T>(rows, large, |dx| pool.down_backward(isa, Pooling::Mean, (x(), y()), delta(), dx));
+            let equally = |square: &[f64], delta: f64| vec![delta / area as f64; square.len()];
+            close("mean back", &back, &case.to_squares(false, equally), 1);
 
             let up = made::<T>(rows, large, |y| pool.up_sample(isa, delta(), y));
             same("up", &up, &case.to_squares(true, |square, value| vec![value; square.len()]));
-            let back = made::<T>(rows, small, |dx| pool.up_sample_back(isa, x(), dx));
+            let back = made::<T>(rows, small, |dx| pool.up_sample_backward(isa, x(), dx));
             let most_terms = (2 * case.shape[3]).pow(2);
             close("up back", &back, &case.of_squares(true, |square| square.iter().sum()), most_terms);
         }
@@ -166,19 +166,19 @@ fn pooling_in_double_precision() {
 
 #[test]
 fn sizes() {
-    assert_eq!(Pool::new(7, 9, 3, 2).unwrap().small_size(), [3, 4]);
-    assert_eq!(Pool::new(7, 9, 3, 7).unwrap().small(), 3);
+    assert_eq!(PoolShape::new(7, 9, 3, 2).unwrap().small_size(), [3, 4]);
+    assert_eq!(PoolShape::new(7, 9, 3, 7).unwrap().small(), 3);
     for [height, width, channels, size] in [[7, 9, 3, 8], [0, 9, 3, 1], [7, 9, 0, 2], [7, 9, 3, 0]] {
-        assert_eq!(Pool::new(height, width, channels, size), None);
+        assert_eq!(PoolShape::new(height, width, channels, size), None);
     }
-    assert_eq!(Pool::new(usize::MAX, 2, 1, 1), None);
+    assert_eq!(PoolShape::new(usize::MAX, 2, 1, 1), None);
 }
 
 #[test]
 #[should_panic(expected = "down between images of 35 and 6 values: [36, 1] and [6, 1]")]
 fn shapes_that_do_not_fit_are_named() {
     let (x, mut y) = (nan::<f32>(36 * 16), nan::<f32>(6 * 16));
-    let pool = Pool::new(5, 7, 1, 2).unwrap();
+    let pool = PoolShape::new(5, 7, 1, 2).unwrap();
     let y = PanelsMut::new(y.as_mut_slice(), 6, 1);
     pool.down(Isa::best(), Pooling::Max, Panels::new(x.as_slice(), 36, 1), y);
 }

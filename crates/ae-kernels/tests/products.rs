@@ -5,7 +5,7 @@
 
 use ae_kernels::activation::{Activation, Epilogue};
 use ae_kernels::gemm::{self, BatchPanels, Blocking, Round, WeightRange};
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, transposed_len};
 use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
@@ -57,8 +57,8 @@ impl Case {
 
 /// Packs the transpose of a row-major `[rows, cols]` matrix: feature-major, the layout of a batch.
 fn batch<T: Element>(values: &[f64], rows: usize, cols: usize) -> AlignedBuf<T> {
-    let turned: Vec<T> = naive::transpose([rows, cols], values).into_iter().map(T::from_f64).collect();
-    packed(&turned, cols, rows)
+    let transposed: Vec<T> = naive::transpose([rows, cols], values).into_iter().map(T::from_f64).collect();
+    packed(&transposed, cols, rows)
 }
 
 fn packed<T: Element>(values: &[T], rows: usize, cols: usize) -> AlignedBuf<T> {
@@ -140,8 +140,8 @@ fn check_backward<T: Element + Float>(isa: Isa, case: &Case, kc: usize) {
     for (value, y) in expected.iter_mut().zip(&case.x) {
         *value = if *y > 0.0 { *value } else { 0.0 };
     }
-    let turned = naive::transpose([inputs, outputs], &case.weights);
-    let bounds = matmul_bound::<T>([rows, outputs, inputs], &case.delta, &turned);
+    let transposed = naive::transpose([inputs, outputs], &case.weights);
+    let bounds = matmul_bound::<T>([rows, outputs, inputs], &case.delta, &transposed);
     let got = table(Panels::new(dx.as_slice(), inputs, rows));
     assert_close(&case.name("backward_input", isa), &got, &expected, Tolerance::Each(&bounds));
 }
@@ -161,7 +161,7 @@ impl<T: Element> Blocks<T> {
     fn new(isa: Isa, case: &Case, block_panels: usize) -> Blocks<T> {
         let block_rows = block_panels * T::PANEL;
         let delta_at = GAP + case.inputs * block_rows;
-        let block_len = delta_at + turned_len::<T>(case.outputs, block_rows);
+        let block_len = delta_at + transposed_len::<T>(case.outputs, block_rows);
         let mut data = nan::<T>(case.rows.div_ceil(block_rows) * block_len);
         for (block, first) in data.as_mut_slice().chunks_mut(block_len).zip((0..).step_by(block_rows)) {
             let rows = block_rows.min(case.rows - first);
@@ -169,8 +169,8 @@ impl<T: Element> Blocks<T> {
             block[GAP..][..x.as_slice().len()].copy_from_slice(x.as_slice());
             let delta =
                 batch::<T>(&case.delta[first * case.outputs..][..rows * case.outputs], rows, case.outputs);
-            let turned = &mut block[delta_at..][..turned_len::<T>(case.outputs, rows)];
-            panel::turn(isa, Panels::new(delta.as_slice(), case.outputs, rows), turned);
+            let transposed = &mut block[delta_at..][..transposed_len::<T>(case.outputs, rows)];
+            panel::transpose_deltas(isa, Panels::new(delta.as_slice(), case.outputs, rows), transposed);
         }
         Blocks { data, block_len, block_panels, delta_at }
     }
@@ -197,7 +197,7 @@ fn check_weight_gradient<T: Element + Float>(
     let Case { inputs, outputs, rows, .. } = *case;
     let blocks = Blocks::<T>::new(isa, case, block_panels);
     let x = blocks.matrix(GAP, inputs * T::PANEL, rows);
-    let delta = blocks.matrix(blocks.delta_at, turned_len::<T>(outputs, T::PANEL), rows);
+    let delta = blocks.matrix(blocks.delta_at, transposed_len::<T>(outputs, T::PANEL), rows);
     let mut gradient = layer::<T>(case);
     let mut updated = layer::<T>(case);
     let panel_elements = (inputs + 1) * T::PANEL;
@@ -220,8 +220,8 @@ fn check_weight_gradient<T: Element + Float>(
     let ones = vec![1.0; rows];
     let mut expected = naive::matmul_tn([inputs, rows, outputs], &case.x, &case.delta);
     expected.extend(naive::matmul([1, rows, outputs], &ones, &case.delta));
-    let turned = naive::transpose([rows, inputs], &case.x);
-    let mut bounds = matmul_bound::<T>([inputs, rows, outputs], &turned, &case.delta);
+    let transposed = naive::transpose([rows, inputs], &case.x);
+    let mut bounds = matmul_bound::<T>([inputs, rows, outputs], &transposed, &case.delta);
     bounds.extend(matmul_bound::<T>([1, rows, outputs], &ones, &case.delta));
 
     let unpacked = |buffer: &AlignedBuf<T>| {
@@ -394,7 +394,7 @@ fn no_division_changes_a_bit_of_the_weight_gradient() {
         |isa: Isa, kc: usize, block_panels: usize, ranges: &[WeightRange], blocks_a_round: usize| {
             let blocks = Blocks::<f32>::new(isa, &case, block_panels);
             let x = blocks.matrix(GAP, case.inputs * 16, case.rows);
-            let delta = blocks.matrix(blocks.delta_at, turned_len::<f32>(case.outputs, 16), case.rows);
+            let delta = blocks.matrix(blocks.delta_at, transposed_len::<f32>(case.outputs, 16), case.rows);
             let mut weights = layer::<f32>(&case);
             for range in ranges {
                 let from = (range.panels.start * (case.inputs + 1) + range.rows.start) * 16;
@@ -461,7 +461,7 @@ fn fused_instruction_sets_agree_to_the_bit() {
                 (45, 33),
                 &WeightRange { panels: panel..panel + 1, rows: 0..46 },
                 blocks.matrix(GAP, 45 * 16, 21),
-                blocks.matrix(blocks.delta_at, turned_len::<f32>(33, 16), 21),
+                blocks.matrix(blocks.delta_at, transposed_len::<f32>(33, 16), 21),
                 (Round::whole(), Rule::Sgd { step: 0.1 }),
                 target,
                 &mut [],

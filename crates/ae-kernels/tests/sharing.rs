@@ -47,20 +47,20 @@ fn scratch_is_one_call_at_a_time() {
 fn every_part_is_done_once_with_its_extra() {
     let parts = DisjointRanges::new(vec![0..3, 3..3, 5..9, 9..10]).unwrap();
     for threads in [1, 2, 5] {
-        let (mut data, mut extra, mut beside) = (vec![0; 12], vec![0; 24], vec![0; 12]);
+        let (mut data, mut extra, mut secondary) = (vec![0; 12], vec![0; 24], vec![0; 12]);
         let pool = Pool::new(Some(threads)).unwrap();
         pool.crew().for_each_part(
             &mut data,
-            [&mut extra, &mut beside],
+            [&mut extra, &mut secondary],
             &parts,
-            |index, data, [extra, beside]| {
-                beside.iter_mut().for_each(|x| *x += index + 1);
+            |index, data, [extra, secondary]| {
+                secondary.iter_mut().for_each(|x| *x += index + 1);
                 data.iter_mut().for_each(|x| *x += index + 1);
                 extra.iter_mut().for_each(|x| *x += index + 1);
             },
         );
         assert_eq!(data, [1, 1, 1, 0, 0, 3, 3, 3, 3, 4, 0, 0]);
-        assert_eq!(beside, data);
+        assert_eq!(secondary, data);
         assert_eq!(extra, data.iter().flat_map(|x| [*x, *x]).collect::<Vec<_>>());
     }
 }
@@ -69,8 +69,8 @@ fn every_part_is_done_once_with_its_extra() {
 /// evenly.
 #[test]
 fn every_piece_is_done_once_in_every_block() {
-    let places = Places { reads: [0..5, 17..20], writes: 5..12, beside: 12..17 };
-    let beside = Places { writes: 5..10, ..places.clone() };
+    let places = Places { reads: [0..5, 17..20], writes: 5..12, secondary: 12..17 };
+    let shorter = Places { writes: 5..10, ..places.clone() };
     for threads in [1, 2, 5] {
         let pool = Pool::new(Some(threads)).unwrap();
         for (blocks, len) in [(0, 3), (1, 1), (1, 9), (3, 2), (4, 3)] {
@@ -78,9 +78,9 @@ fn every_piece_is_done_once_in_every_block() {
             pool.crew().for_each_piece(
                 &mut data,
                 20,
-                &beside,
+                &shorter,
                 len,
-                |block, start, [first, second], piece, beside| {
+                |block, start, [first, second], piece, secondary| {
                     assert_eq!(
                         first.iter().chain(second).map(|x| x % 20).collect::<Vec<_>>(),
                         [0, 1, 2, 3, 4, 17, 18, 19]
@@ -88,9 +88,9 @@ fn every_piece_is_done_once_in_every_block() {
                     assert!(
                         first[0] == block * 20
                             && piece.len() == len.min(5 - start)
-                            && beside.len() == piece.len()
+                            && secondary.len() == piece.len()
                     );
-                    for (i, (x, y)) in piece.iter_mut().zip(beside).enumerate() {
+                    for (i, (x, y)) in piece.iter_mut().zip(secondary).enumerate() {
                         assert_eq!([*x, *y], [block * 20 + 5 + start + i, block * 20 + 12 + start + i]);
                         (*x, *y) = (*x + 1000, *y + 1000);
                     }
@@ -98,9 +98,9 @@ fn every_piece_is_done_once_in_every_block() {
             );
             let changed = |i: usize| (5..10).contains(&(i % 20)) || (12..17).contains(&(i % 20));
             assert!(data.iter().enumerate().all(|(i, x)| *x == i + if changed(i) { 1000 } else { 0 }));
-            let without = Places { beside: 0..0, ..places.clone() };
-            pool.crew().for_each_piece(&mut data, 20, &without, len, |_, _, _, piece, beside| {
-                assert!(beside.is_empty());
+            let without = Places { secondary: 0..0, ..places.clone() };
+            pool.crew().for_each_piece(&mut data, 20, &without, len, |_, _, _, piece, secondary| {
+                assert!(secondary.is_empty());
                 piece.iter_mut().for_each(|x| *x = 0);
             });
             assert!(
@@ -112,13 +112,13 @@ fn every_piece_is_done_once_in_every_block() {
 
 #[test]
 fn places_that_overlap_or_leave_their_block_are_refused() {
-    let good = Places { reads: [0..5, 3..8], writes: 8..10, beside: 10..12 };
+    let good = Places { reads: [0..5, 3..8], writes: 8..10, secondary: 10..12 };
     let bad = [
         Places { writes: 7..9, ..good.clone() },
-        Places { beside: 9..11, ..good.clone() },
-        Places { beside: 4..6, ..good.clone() },
-        Places { beside: 10..13, ..good.clone() },
-        Places { writes: 8..21, beside: 0..0, ..good.clone() },
+        Places { secondary: 9..11, ..good.clone() },
+        Places { secondary: 4..6, ..good.clone() },
+        Places { secondary: 10..13, ..good.clone() },
+        Places { writes: 8..21, secondary: 0..0, ..good.clone() },
         Places { reads: [0..5, 19..22], ..good.clone() },
         #[allow(clippy::reversed_empty_ranges, reason = "what is to be refused")]
         Places { reads: [0..5, 5..4], ..good.clone() },

@@ -35,9 +35,9 @@ fn check<T: Element>(values: &[f32], features: usize, rows: usize, k: usize, nam
         let mut scratch = vec![T::from_f32(9.0); sparse::scratch_len::<T>(k)];
         sparse::select(isa, k, Panels::new(&codes, features, rows), &mut active, &mut scratch);
         let active = Active::new(&active, k * rows, rows);
-        let mut spread = vec![T::ONE; codes.len()];
-        active.spread(PanelsMut::new(&mut spread, features, rows));
-        let spread = Panels::new(&spread, features, rows);
+        let mut dense = vec![T::ONE; codes.len()];
+        active.scatter(PanelsMut::new(&mut dense, features, rows));
+        let dense = Panels::new(&dense, features, rows);
         for row in 0..rows {
             let of_row: Vec<f32> = (0..features).map(|feature| values[feature * rows + row]).collect();
             let (indices, kept) = active.row(row);
@@ -48,7 +48,7 @@ fn check<T: Element>(values: &[f32], features: usize, rows: usize, k: usize, nam
             }
             for feature in 0..features {
                 let is_kept = indices.contains(&(feature as u32));
-                assert_eq!(spread.get(feature, row).to_f64() != 0.0, is_kept, "{name} on {isa}");
+                assert_eq!(dense.get(feature, row).to_f64() != 0.0, is_kept, "{name} on {isa}");
             }
         }
     }
@@ -68,19 +68,19 @@ fn the_largest_values_as_by_sorting() {
         (900, 9, 800),
     ] {
         let len = features * rows;
-        let spread = random.uniform_f32s(len, -1.0, 1.0);
-        let positive: Vec<f32> = spread.iter().map(|x| x.max(0.0)).collect();
-        let few: Vec<f32> = spread.iter().map(|x| if *x > 0.99 { *x } else { 0.0 }).collect();
-        let ties: Vec<f32> = spread.iter().map(|x| (x * 4.0).round() / 4.0).collect();
-        let negative: Vec<f32> = spread.iter().map(|x| x - 2.0).collect();
+        let dense = random.uniform_f32s(len, -1.0, 1.0);
+        let positive: Vec<f32> = dense.iter().map(|x| x.max(0.0)).collect();
+        let few: Vec<f32> = dense.iter().map(|x| if *x > 0.99 { *x } else { 0.0 }).collect();
+        let ties: Vec<f32> = dense.iter().map(|x| (x * 4.0).round() / 4.0).collect();
+        let negative: Vec<f32> = dense.iter().map(|x| x - 2.0).collect();
         // In ascending order, every value is larger than all before it.
         let rising: Vec<f32> = (0..len).map(|i| (i / rows) as f32 - 100.0).collect();
         let broken: Vec<f32> =
-            spread.iter().enumerate().map(|(i, x)| if i % 97 == 5 { f32::NAN } else { *x }).collect();
+            dense.iter().enumerate().map(|(i, x)| if i % 97 == 5 { f32::NAN } else { *x }).collect();
         let equal = vec![1.5; len];
-        let tiny: Vec<f32> = spread.iter().map(|x| if *x > 0.0 { f32::from_bits(1) } else { -0.0 }).collect();
+        let tiny: Vec<f32> = dense.iter().map(|x| if *x > 0.0 { f32::from_bits(1) } else { -0.0 }).collect();
         let all = [
-            ("spread", spread),
+            ("dense", dense),
             ("positive", positive),
             ("few", few),
             ("ties", ties),
@@ -103,13 +103,13 @@ fn features_that_are_picked_keep_their_lines_and_names() {
     let values = SplitMix64::new(2).uniform_f32s(features * rows, 0.1, 1.0);
     let picked = [0u32, 3, 4, 10];
     let mut codes = packed::<f32>(&values, features, rows);
-    sparse::pick(&mut codes, features, &picked);
+    sparse::gather_features(&mut codes, features, &picked);
     let codes = &codes[..panel_len::<f32>(picked.len(), rows)];
     let codes = Panels::new(codes, picked.len(), rows);
     let mut active = vec![0.0; sparse::active_len(k * rows, rows)];
     let mut scratch = vec![0.0; sparse::scratch_len::<f32>(k)];
     sparse::select(Isa::best(), k, codes, &mut active, &mut scratch);
-    sparse::rename::<f32>(&mut active, rows, &picked);
+    sparse::remap_features::<f32>(&mut active, rows, &picked);
     let active = Active::new(&active, k * rows, rows);
     for row in 0..rows {
         let of_row: Vec<f32> = picked.iter().map(|feature| values[*feature as usize * rows + row]).collect();
@@ -147,7 +147,7 @@ fn reach<T: Element>(values: &[f32], features: usize, rows: usize, bound: f32) {
     for isa in Isa::available() {
         let panels = Panels::new(&codes, features, rows);
         let mut active = vec![T::from_f32(7.0); sparse::active_len(most, rows)];
-        sparse::reaching(isa, T::from_f32(bound), panels, &mut active, most);
+        sparse::select_at_least(isa, T::from_f32(bound), panels, &mut active, most);
         let active = Active::new(&active, most, rows);
         for row in 0..rows {
             let of_row: Vec<f32> = (0..features).map(|feature| values[feature * rows + row]).collect();
@@ -163,7 +163,7 @@ fn reach<T: Element>(values: &[f32], features: usize, rows: usize, bound: f32) {
         // If there is not room for all, the first ones are kept.
         let fewer = all / 2;
         let mut some = vec![T::from_f32(7.0); sparse::active_len(fewer, rows)];
-        sparse::reaching(isa, T::from_f32(bound), panels, &mut some, fewer);
+        sparse::select_at_least(isa, T::from_f32(bound), panels, &mut some, fewer);
         let some = Active::new(&some, fewer, rows);
         let listed = |active: Active<'_, T>| -> Vec<(usize, u32)> {
             (0..rows).flat_map(|row| active.row(row).0.iter().map(move |feature| (row, *feature))).collect()
@@ -171,7 +171,7 @@ fn reach<T: Element>(values: &[f32], features: usize, rows: usize, bound: f32) {
         assert_eq!(listed(some), listed(active)[..fewer], "{isa}");
         for room in [0, all / 2, all, all + 2] {
             let mut found = vec![T::from_f32(7.0); room];
-            assert_eq!(sparse::values_reaching(isa, T::from_f32(bound), panels, &mut found), all);
+            assert_eq!(sparse::values_at_least(isa, T::from_f32(bound), panels, &mut found), all);
             assert!(found.iter().take(all).all(|x| reaches(x.to_f32())), "{isa}");
         }
     }
@@ -192,31 +192,31 @@ fn largest_of_all_as_by_sorting() {
             }
             _ => sorted[last],
         });
-        assert_eq!(sparse::least_of_largest(&mut values.clone(), count), expected);
+        assert_eq!(sparse::batch_threshold(&mut values.clone(), count), expected);
         let Some(least) = expected else { continue };
         let deltas = random.uniform_f32s(values.len(), -1.0, 1.0);
         for isa in Isa::available() {
             let mut kept = values.clone();
-            sparse::drop_below(isa, least, &mut kept);
+            sparse::zero_below(isa, least, &mut kept);
             let naive: Vec<f32> = values.iter().map(|x| if *x < least { 0.0 } else { *x }).collect();
             assert_eq!(kept, naive, "{lines} lines, {count} on {isa}");
             let mut of_kept = vec![7.0; values.len()];
-            sparse::keep_active(isa, &kept, &deltas, &mut of_kept);
+            sparse::mask_inactive(isa, &kept, &deltas, &mut of_kept);
             let pairs = kept.iter().zip(&deltas);
             let naive: Vec<f32> = pairs.map(|(x, delta)| if *x == 0.0 { 0.0 } else { *delta }).collect();
             assert_eq!(of_kept, naive, "{lines} lines, {count} on {isa}");
         }
     }
     let mut with_nan = [1.0, f32::NAN, 3.0];
-    assert_eq!(sparse::least_of_largest(&mut with_nan, 2), Some(3.0));
-    assert_eq!(sparse::least_of_largest(&mut with_nan, 1), Some(f32::INFINITY));
+    assert_eq!(sparse::batch_threshold(&mut with_nan, 2), Some(3.0));
+    assert_eq!(sparse::batch_threshold(&mut with_nan, 1), Some(f32::INFINITY));
     let mut line = [f32::NAN; 16];
-    sparse::drop_below(Isa::best(), 1.0, &mut line);
+    sparse::zero_below(Isa::best(), 1.0, &mut line);
     assert!(line.iter().all(|x| x.is_nan()));
     for isa in Isa::available() {
         let mut line = [f32::NEG_INFINITY; 16];
         line[3] = f32::INFINITY;
-        sparse::drop_below(isa, 1.0, &mut line);
+        sparse::zero_below(isa, 1.0, &mut line);
         assert!(
             line.iter().enumerate().all(|(i, x)| *x == if i == 3 { f32::INFINITY } else { 0.0 }),
             "{isa}"

@@ -105,13 +105,13 @@ fn forward_with<'a>(case: &Case, isa: Isa, parts: Parts, epilogue: impl Into<Epi
     forward_shared(case, isa, parts, epilogue, (Crew::SOLO, 1))
 }
 
-/// The forward product with scratch memory for `rooms` threads.
+/// The forward product with scratch memory for `threads` threads.
 fn forward_shared<'a>(
     case: &Case,
     isa: Isa,
     parts: Parts,
     epilogue: impl Into<Epilogue<'a, f32>>,
-    (crew, rooms): (Crew<'_>, usize),
+    (crew, threads): (Crew<'_>, usize),
 ) -> Vec<f32> {
     let epilogue = epilogue.into();
     let keeps_zero = !matches!(epilogue.activation, Activation::Sigmoid | Activation::Softplus);
@@ -120,10 +120,10 @@ fn forward_shared<'a>(
     let mut tiles = AlignedBuf::zeroed(q * split::panel_len(parts, case.inputs));
     split::rows(isa, parts, Panels::new(x.as_slice(), case.inputs, q * 16), tiles.as_mut_slice());
     let mut y = AlignedBuf::zeroed(panel_len::<f32>(case.outputs, q * 16));
-    let mut scratch = AlignedBuf::zeroed(rooms * tile::scratch_len(parts, q));
+    let mut scratch = AlignedBuf::zeroed(threads * tile::scratch_len(parts, q));
     let (mut next, mut kept) =
         (vec![0.0; q * split::panel_len(parts, case.outputs)], kept(parts, q, case.outputs));
-    let apart = split::pair_len(parts, case.outputs);
+    let stride = split::pair_len(parts, case.outputs);
     tile::forward(
         (isa, crew),
         parts,
@@ -131,7 +131,7 @@ fn forward_shared<'a>(
         tiles.as_slice(),
         PanelsMut::new(y.as_mut_slice(), case.outputs, q * 16),
         epilogue,
-        Some(Forms { next: Some(&mut next), kept: Some(&mut kept), apart }),
+        Some(Forms { next: Some(&mut next), kept: Some(&mut kept), stride }),
         scratch.as_mut_slice(),
     );
     // The other forms must hold the result. They are not compared if it is not finite, since their
@@ -145,7 +145,7 @@ fn forward_shared<'a>(
     split::rows(isa, parts, view, &mut expected);
     assert_eq!(bits(&next), bits(&expected), "{} {parts:?}", case.name("rows of forward", isa));
     let mut expected = vec![0.0; kept.len()];
-    split::inputs(isa, parts, view, &mut expected, apart);
+    split::inputs(isa, parts, view, &mut expected, stride);
     assert_eq!(bits(&kept), bits(&expected), "{} {parts:?}", case.name("inputs of forward", isa));
     table(&y, case.rows, case.outputs, q)
 }
@@ -171,17 +171,18 @@ fn backward_input(case: &Case, isa: Isa, parts: Parts) -> Vec<f32> {
     backward_shared(case, isa, parts, (Crew::SOLO, 1))
 }
 
-/// Returns `dx`, reassembled from its transposed form, computed with scratch memory for `rooms` threads.
-fn backward_shared(case: &Case, isa: Isa, parts: Parts, (crew, rooms): (Crew<'_>, usize)) -> Vec<f32> {
+/// Returns `dx`, reassembled from its transposed form, computed with scratch memory for `threads`
+/// threads.
+fn backward_shared(case: &Case, isa: Isa, parts: Parts, (crew, threads): (Crew<'_>, usize)) -> Vec<f32> {
     let q = case.panels();
     let (layer, x) = (case.layer(), case.batch(&case.x, case.inputs));
     let delta = case.batch(&case.delta, case.outputs);
     let mut tiles = AlignedBuf::zeroed(q * split::panel_len(parts, case.outputs));
     split::features(isa, parts, Panels::new(delta.as_slice(), case.outputs, q * 16), tiles.as_mut_slice());
-    let mut scratch = AlignedBuf::zeroed(rooms * tile::scratch_len(parts, q));
+    let mut scratch = AlignedBuf::zeroed(threads * tile::scratch_len(parts, q));
     let (mut next, mut kept) =
         (vec![0.0; q * split::panel_len(parts, case.inputs)], kept(parts, q, case.inputs));
-    let apart = split::pair_len(parts, case.inputs);
+    let stride = split::pair_len(parts, case.inputs);
     let mut dx = AlignedBuf::zeroed(panel_len::<f32>(case.inputs, q * 16));
     tile::backward_input(
         (isa, crew),
@@ -189,7 +190,7 @@ fn backward_shared(case: &Case, isa: Isa, parts: Parts, (crew, rooms): (Crew<'_>
         Panels::new(layer.as_slice(), case.inputs + 1, case.outputs),
         tiles.as_slice(),
         (Panels::new(x.as_slice(), case.inputs, q * 16), Activation::Relu),
-        Forms { next: Some(&mut next), kept: Some(&mut kept), apart },
+        Forms { next: Some(&mut next), kept: Some(&mut kept), stride },
         Some(PanelsMut::new(dx.as_mut_slice(), case.inputs, q * 16)),
         scratch.as_mut_slice(),
     );
@@ -224,15 +225,15 @@ fn weight_gradient(case: &Case, isa: Isa, parts: Parts, most: usize) -> Vec<f32>
     // The tiles of both operands of a pair of batch panels lie next to each other, as in a training
     // step.
     let (of_x, of_delta) = (split::pair_len(parts, case.inputs), split::pair_len(parts, case.outputs));
-    let apart = of_x + of_delta;
-    let mut tiles = AlignedBuf::zeroed(q / 2 * apart);
+    let stride = of_x + of_delta;
+    let mut tiles = AlignedBuf::zeroed(q / 2 * stride);
     let tiles = tiles.as_mut_slice();
     if q > 0 {
-        split::inputs(isa, parts, Panels::new(x.as_slice(), case.inputs, q * 16), tiles, apart);
+        split::inputs(isa, parts, Panels::new(x.as_slice(), case.inputs, q * 16), tiles, stride);
         let at = &mut tiles[of_x..];
-        split::turned(isa, parts, Panels::new(delta.as_slice(), case.outputs, q * 16), at, apart);
+        split::transposed(isa, parts, Panels::new(delta.as_slice(), case.outputs, q * 16), at, stride);
     }
-    let operand = |offset| PairedTiles { data: &*tiles, offset, apart, pairs: q / 2 };
+    let operand = |offset| PairedTiles { data: &*tiles, offset, stride, pairs: q / 2 };
     let mut gradient = AlignedBuf::<f32>::zeroed(panel_len::<f32>(case.inputs + 1, case.outputs));
     let (lines, panels) = (case.inputs + 1, panel_count::<f32>(case.outputs));
     let mut ranges = Vec::new();
@@ -469,15 +470,15 @@ fn updates_are_applied() {
         let (of_x, of_delta) = (split::pair_len(Parts::Three, 33), split::pair_len(Parts::Three, 18));
         let (mut xs, mut ds) = (vec![0.0; of_x], vec![0.0; of_delta]);
         split::inputs(isa, Parts::Three, Panels::new(x.as_slice(), 33, q * 16), &mut xs, of_x);
-        split::turned(isa, Parts::Three, Panels::new(delta.as_slice(), 18, q * 16), &mut ds, of_delta);
+        split::transposed(isa, Parts::Three, Panels::new(delta.as_slice(), 18, q * 16), &mut ds, of_delta);
         let mut layer = case.layer();
         tile::weight_gradient(
             isa,
             Parts::Three,
             33,
             &WeightRange { panels: 0..2, rows: 0..34 },
-            PairedTiles { data: &xs, offset: 0, apart: of_x, pairs: 1 },
-            PairedTiles { data: &ds, offset: 0, apart: of_delta, pairs: 1 },
+            PairedTiles { data: &xs, offset: 0, stride: of_x, pairs: 1 },
+            PairedTiles { data: &ds, offset: 0, stride: of_delta, pairs: 1 },
             Rule::Sgd { step: 0.5 },
             layer.as_mut_slice(),
             &mut [],

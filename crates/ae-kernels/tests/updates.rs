@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
 use ae_kernels::gemm::{BatchPanels, Blocking, Round, WeightRange, weight_gradient};
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_len, turned_len};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_len, transposed_len};
 use ae_kernels::tile::{self, PairedTiles, Parts, split};
 use ae_kernels::update::{self, Rule};
 use ae_kernels::workspace::AlignedBuf;
@@ -61,12 +61,12 @@ fn adam_rule<T: Element>(t: i32, decay: f64) -> Rule<T> {
         scale: to(SCALE),
         rate: to(RATE / (1.0 - 0.9f64.powi(t))),
         beta1: to(0.9),
-        new1: to(0.1),
+        one_minus_beta1: to(0.1),
         beta2: to(0.999),
-        new2: to(0.001),
-        unbias: to(1.0 / (1.0 - 0.999f64.powi(t))),
+        one_minus_beta2: to(0.001),
+        inv_bias_correction2: to(1.0 / (1.0 - 0.999f64.powi(t))),
         epsilon: to(1e-8),
-        keep: to(1.0 - RATE * decay),
+        decay_factor: to(1.0 - RATE * decay),
     }
 }
 
@@ -114,8 +114,8 @@ fn textbook(data: &Data, rule: Textbook) -> Vec<f64> {
 fn plain<T: Element>(isa: Isa, data: &Data, rule: impl Fn(i32) -> Rule<T>) -> Vec<T> {
     let x = batch::<T>(&data.x, INPUTS, ROWS);
     let delta = batch::<T>(&data.delta, OUTPUTS, ROWS);
-    let mut turned = AlignedBuf::<T>::zeroed(turned_len::<T>(OUTPUTS, ROWS));
-    panel::turn(isa, Panels::new(delta.as_slice(), OUTPUTS, ROWS), turned.as_mut_slice());
+    let mut transposed = AlignedBuf::<T>::zeroed(transposed_len::<T>(OUTPUTS, ROWS));
+    panel::transpose_deltas(isa, Panels::new(delta.as_slice(), OUTPUTS, ROWS), transposed.as_mut_slice());
     let of = |data, panel_len| BatchPanels {
         data,
         block_len: 0,
@@ -124,9 +124,11 @@ fn plain<T: Element>(isa: Isa, data: &Data, rule: impl Fn(i32) -> Rule<T>) -> Ve
         block_panels: panel::panel_count::<T>(ROWS),
         rows: ROWS,
     };
-    let (x, delta) =
-        (of(x.as_slice(), INPUTS * T::PANEL), of(turned.as_slice(), turned_len::<T>(OUTPUTS, T::PANEL)));
-    train(data, rule(1).state(), |t, range, weights, state| {
+    let (x, delta) = (
+        of(x.as_slice(), INPUTS * T::PANEL),
+        of(transposed.as_slice(), transposed_len::<T>(OUTPUTS, T::PANEL)),
+    );
+    train(data, rule(1).state_per_parameter(), |t, range, weights, state| {
         let (sizes, round) = ((INPUTS, OUTPUTS), Round::whole());
         weight_gradient(isa, Blocking::default(), sizes, range, x, delta, (round, rule(t)), weights, state);
     })
@@ -138,10 +140,10 @@ fn split(isa: Isa, data: &Data, rule: impl Fn(i32) -> Rule<f32>) -> Vec<f32> {
     let (of_x, of_delta) = (split::pair_len(parts, INPUTS), split::pair_len(parts, OUTPUTS));
     let (mut xs, mut deltas) = (vec![0.0; of_x], vec![0.0; of_delta]);
     split::inputs(isa, parts, Panels::new(x.as_slice(), INPUTS, 32), &mut xs, of_x);
-    split::turned(isa, parts, Panels::new(delta.as_slice(), OUTPUTS, 32), &mut deltas, of_delta);
-    let x = PairedTiles { data: &xs, offset: 0, apart: of_x, pairs: 1 };
-    let delta = PairedTiles { data: &deltas, offset: 0, apart: of_delta, pairs: 1 };
-    train(data, rule(1).state(), |t, range, weights, state| {
+    split::transposed(isa, parts, Panels::new(delta.as_slice(), OUTPUTS, 32), &mut deltas, of_delta);
+    let x = PairedTiles { data: &xs, offset: 0, stride: of_x, pairs: 1 };
+    let delta = PairedTiles { data: &deltas, offset: 0, stride: of_delta, pairs: 1 };
+    train(data, rule(1).state_per_parameter(), |t, range, weights, state| {
         tile::weight_gradient(isa, parts, INPUTS, range, x, delta, rule(t), weights, state);
     })
 }

@@ -57,7 +57,7 @@ pub struct WeightPenalty {
 /// | `scaler` | min-max | feature scaling | |
 /// | `precision` | f32 | arithmetic | |
 /// | `optimizer` | Adam | update rule | |
-/// | `learning_rate` | [`Optimizer::usual_learning_rate`], 0.001 to 0.01 | step size on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
+/// | `learning_rate` | [`Optimizer::default_learning_rate`], 0.001 to 0.01 | step size on the mean gradient of `½ Σ_features (x̂ - x)²` | (0, 10⁶] |
 /// | `epochs` | 100 | passes over the training rows | 1 to 10⁹ |
 /// | `batch_size` | depends on the number of rows, see [`Config::batch_size_for`] | rows per update | 1 to 2²⁴ |
 /// | `validation` | 0 | fraction of rows held out for validation | [0, 1) |
@@ -248,14 +248,14 @@ impl Config {
 
     /// The same network with the importance-weighted objective over this many samples, and no other
     /// randomness.
-    pub(crate) fn weighing(&self, samples: usize, seed: u64) -> Config {
+    pub(crate) fn for_importance_weighting(&self, samples: usize, seed: u64) -> Config {
         let latent = Latent::Gaussian(Gaussian { samples, ..Gaussian::default() });
         // Feature weights have no place in a likelihood.
-        Config { latent, seed, feature_weights: None, ..self.judging() }
+        Config { latent, seed, feature_weights: None, ..self.for_evaluation() }
     }
 
     /// The same objective with no randomness except the latent samples, to compute losses with.
-    pub(crate) fn judging(&self) -> Config {
+    pub(crate) fn for_evaluation(&self) -> Config {
         Config {
             optimizer: Optimizer::Sgd,
             noise: None,

@@ -10,13 +10,13 @@ use ae_kernels::{Element, Isa};
 
 use crate::config::{Config, Latent, Precision, Revival, TopK, WeightPenalty};
 use crate::layer::Dense;
-use crate::network::{LayerParameters, Network, layer_of};
+use crate::network::{LayerParameters, Network, unpack_layer};
 use crate::optim::Optimizer;
 use crate::scale::{Maps, Scaler};
 use crate::step::{self, Arena, Arithmetic, Batch, Draws, StepPlan, Totals};
 use crate::table::Table;
 use crate::tied::Layers;
-pub(crate) use memory::{Memories, Memory};
+pub(crate) use memory::{SavedState, StateView};
 
 /// How the matrix products of `f32` training steps are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,11 +43,11 @@ pub(crate) struct Engine<T: Arithmetic> {
     pub(crate) maps: Maps<T>,
     optimizer: Optimizer,
     learning_rate: f64,
-    costs: Costs,
+    penalties: Penalties,
     clip_norm: Option<f64>,
     seed: u64,
     /// Number of updates so far.
-    time: u64,
+    updates: u64,
     /// Epochs so far, including the fraction of the current one.
     epochs: f64,
     state: AlignedBuf<T>,
@@ -58,46 +58,51 @@ pub(crate) struct Engine<T: Arithmetic> {
     mean: Option<RunningMean<T>>,
     products: Products,
     /// Indexed by [`Engine::slot`]: 1 for batches that [`Products::Fastest`] computes on tiles, else 0.
-    work: [Option<Work<T>>; 2],
-    deaths: Option<Deaths>,
+    workspaces: [Option<StepWorkspace<T>>; 2],
+    dead_features: Option<DeadFeatures>,
 }
 
 /// The plan of a step and the memory it runs in.
 #[derive(Clone, Debug)]
-struct Work<T: Arithmetic> {
+struct StepWorkspace<T: Arithmetic> {
     plan: StepPlan<T>,
     arena: Arena<T>,
 }
 
 /// Tracks the features of a sparse code that have been inactive for long.
 #[derive(Clone, Debug)]
-struct Deaths {
+struct DeadFeatures {
     settings: Revival,
     /// The configured learning rate, which the schedule scales.
-    usual_rate: f64,
+    base_learning_rate: f64,
     /// Rows since each feature was last active.
-    silent: Vec<u64>,
+    rows_since_active: Vec<u64>,
     /// The dead features, in ascending order.
     dead: Vec<u32>,
 }
 
-impl Deaths {
-    fn new(features: usize, settings: Revival, usual_rate: f64) -> Self {
-        Deaths { settings, usual_rate, silent: vec![0; features], dead: Vec::with_capacity(features) }
+impl DeadFeatures {
+    fn new(features: usize, settings: Revival, base_learning_rate: f64) -> Self {
+        DeadFeatures {
+            settings,
+            base_learning_rate,
+            rows_since_active: vec![0; features],
+            dead: Vec::with_capacity(features),
+        }
     }
 
     fn reset(&mut self) {
-        self.silent.fill(0);
+        self.rows_since_active.fill(0);
         self.dead.clear();
     }
 
     /// Updates the counts after a batch of `rows` rows. `active` calls its argument with each active
     /// feature and its value. Returns the mean of these values.
     fn after_batch(&mut self, rows: usize, active: impl FnOnce(&mut dyn FnMut(u32, f64))) -> f64 {
-        self.silent.iter_mut().for_each(|silent| *silent = silent.saturating_add(rows as u64));
+        self.rows_since_active.iter_mut().for_each(|count| *count = count.saturating_add(rows as u64));
         let (mut sum, mut count) = (0.0, 0_usize);
         active(&mut |feature, value| {
-            self.silent[feature as usize] = 0;
+            self.rows_since_active[feature as usize] = 0;
             (sum, count) = (sum + value, count + 1);
         });
         self.find_dead();
@@ -106,14 +111,15 @@ impl Deaths {
 
     fn find_dead(&mut self) {
         self.dead.clear();
-        let (silent, after) = (self.silent.iter().enumerate(), self.settings.dead_after);
-        self.dead.extend(silent.filter(|(_, rows)| **rows >= after).map(|(feature, _)| feature as u32));
+        let (counts, after) = (self.rows_since_active.iter().enumerate(), self.settings.dead_after);
+        self.dead.extend(counts.filter(|(_, rows)| **rows >= after).map(|(feature, _)| feature as u32));
     }
 
     /// Raises the biases of the dead features of `encoder`, given the mean active value of the last
     /// batch.
-    fn lift<T: Element>(&self, encoder: &Dense, mean: f64, learning_rate: f64, parameters: &mut [T]) {
-        let step = T::from_f64(self.settings.lift * mean.max(0.0) * learning_rate / self.usual_rate);
+    fn lift_biases<T: Element>(&self, encoder: &Dense, mean: f64, learning_rate: f64, parameters: &mut [T]) {
+        let step =
+            T::from_f64(self.settings.bias_lift * mean.max(0.0) * learning_rate / self.base_learning_rate);
         for &feature in &self.dead {
             let bias = &mut parameters[encoder.bias_at::<T>(feature as usize)];
             *bias = *bias + step;
@@ -123,9 +129,9 @@ impl Deaths {
 
 /// Penalties that the objective adds to the losses of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Costs {
+struct Penalties {
     /// `l1` and `l2` of all parameters.
-    penalty: [f64; 2],
+    weights: [f64; 2],
     /// The weight of the contractive penalty.
     contraction: Option<f64>,
 }
@@ -134,7 +140,7 @@ struct Costs {
 #[derive(Clone, Debug)]
 struct RunningMean<T> {
     /// The decay: the fraction of the mean that an update keeps.
-    keep: f64,
+    decay: f64,
     values: AlignedBuf<T>,
     /// Whether the two are swapped: the network holds the mean, and `values` the parameters.
     swapped: bool,
@@ -152,39 +158,39 @@ impl<T: Arithmetic> Engine<T> {
             _ => Products::Fastest,
         };
         let WeightPenalty { l1, l2 } = config.weight_penalty();
-        let costs = Costs { penalty: [l1, l2], contraction: config.contractive() };
+        let penalties = Penalties { weights: [l1, l2], contraction: config.contractive() };
         let waits = config.clip_norm().is_some()
-            || costs != Costs::default()
+            || penalties != Penalties::default()
             || config.tied_weights()
             || config.unit_norm();
         let mut engine = Engine {
             maps: Maps::new(scaler),
             optimizer: config.optimizer(),
             learning_rate: config.learning_rate(),
-            costs,
+            penalties,
             clip_norm: config.clip_norm(),
             seed: config.seed(),
-            time: 0,
+            updates: 0,
             epochs: f64::INFINITY,
             state: AlignedBuf::zeroed(len * config.optimizer().state_per_parameter()),
             gradients: AlignedBuf::zeroed(if waits { len } else { 0 }),
             lines: AlignedBuf::zeroed(network.lines()),
-            mean: config.ema().map(|keep| RunningMean {
-                keep,
+            mean: config.ema().map(|decay| RunningMean {
+                decay,
                 values: AlignedBuf::zeroed(len),
                 swapped: false,
             }),
             network,
             products,
-            work: [None, None],
-            deaths: match config.latent() {
+            workspaces: [None, None],
+            dead_features: match config.latent() {
                 Latent::TopK(TopK { revival: Some(revival), .. }) => {
-                    Some(Deaths::new(config.encoding_dim(), revival, config.learning_rate()))
+                    Some(DeadFeatures::new(config.encoding_dim(), revival, config.learning_rate()))
                 }
                 _ => None,
             },
         };
-        engine.start_mean();
+        engine.restart_mean();
         engine
     }
 
@@ -211,27 +217,27 @@ impl<T: Arithmetic> Engine<T> {
     pub(crate) fn reset(&mut self, config: &Config) {
         self.network.reset(config);
         self.state.as_mut_slice().fill(T::ZERO);
-        self.time = 0;
-        if let Some(deaths) = &mut self.deaths {
-            deaths.reset();
+        self.updates = 0;
+        if let Some(dead_features) = &mut self.dead_features {
+            dead_features.reset();
         }
-        self.start_mean();
+        self.restart_mean();
     }
 
     /// Sets the parameters of layer `index`, whose sizes must match, and restarts the running mean.
     pub(crate) fn set_layer(&mut self, index: usize, layer: &LayerParameters<T>) {
         self.network.set_layer(index, layer);
-        self.start_mean();
+        self.restart_mean();
     }
 
     /// Sets all parameters, both those in use and those that training continues from.
     pub(crate) fn set_parameters(&mut self, parameters: &[T]) {
         self.network.parameters.as_mut_slice().copy_from_slice(parameters);
-        self.start_mean();
+        self.restart_mean();
     }
 
     /// Restarts the running mean, if there is one, at the current parameters.
-    pub(crate) fn start_mean(&mut self) {
+    pub(crate) fn restart_mean(&mut self) {
         if let Some(mean) = &mut self.mean {
             mean.values.as_mut_slice().copy_from_slice(self.network.parameters.as_slice());
             mean.swapped = false;
@@ -262,14 +268,14 @@ impl<T: Arithmetic> Engine<T> {
 
     pub(crate) fn set_products(&mut self, products: Products) {
         self.products = products;
-        self.work = [None, None];
+        self.workspaces = [None, None];
     }
 
     /// Sets whether the next steps are given targets.
     pub(crate) fn set_paired(&mut self, paired: bool) {
         if self.network.objective.paired != paired {
             self.network.objective.paired = paired;
-            self.work = [None, None];
+            self.workspaces = [None, None];
         }
     }
 
@@ -283,94 +289,99 @@ impl<T: Arithmetic> Engine<T> {
         StepPlan::new(&self.network, batch, crew.threads(), parts)
     }
 
-    /// The index into [`Engine::work`] for a batch. It depends only on the number of rows, not on
+    /// The index into [`Engine::workspaces`] for a batch. It depends only on the number of rows, not on
     /// earlier batches: computing a batch another way gives other bits.
     fn slot(&self, rows: usize) -> usize {
         usize::from(self.products == Products::Fastest && step::tiles_pay(&self.network, rows))
     }
 
-    fn new_work(&self, crew: Crew<'_>, batch: usize) -> Work<T> {
+    fn new_workspace(&self, crew: Crew<'_>, batch: usize) -> StepWorkspace<T> {
         let plan = self.plan_for(crew, batch);
-        Work { arena: plan.arena(), plan }
+        StepWorkspace { arena: plan.arena(), plan }
     }
 
     /// Allocates the memory for steps on up to `batch` rows. Such steps then allocate nothing, except
     /// the first one with so few rows that it is computed another way.
     pub(crate) fn prepare(&mut self, crew: Crew<'_>, batch: usize) {
         let slot = self.slot(batch);
-        if self.work[slot].as_ref().is_none_or(|work| work.plan.batch() != batch) {
-            self.work[slot] = Some(self.new_work(crew, batch));
+        if self.workspaces[slot].as_ref().is_none_or(|workspace| workspace.plan.batch() != batch) {
+            self.workspaces[slot] = Some(self.new_workspace(crew, batch));
         }
     }
 
-    /// Takes the work for `rows` rows out of its slot; the caller must put it back.
-    fn take_work(&mut self, crew: Crew<'_>, rows: usize) -> (usize, Work<T>) {
+    /// Takes the workspace for `rows` rows out of its slot; the caller must put it back.
+    fn take_workspace(&mut self, crew: Crew<'_>, rows: usize) -> (usize, StepWorkspace<T>) {
         let slot = self.slot(rows);
-        let work = self.work[slot].take().filter(|work| work.plan.batch() >= rows);
-        (slot, work.unwrap_or_else(|| self.new_work(crew, rows)))
+        let workspace = self.workspaces[slot].take().filter(|workspace| workspace.plan.batch() >= rows);
+        (slot, workspace.unwrap_or_else(|| self.new_workspace(crew, rows)))
     }
 
     fn draws(&self) -> Draws {
-        Draws { seed: self.seed, time: self.time, epochs: self.epochs }
+        Draws { seed: self.seed, step: self.updates, epochs: self.epochs }
     }
 
     /// Runs one update on the rows `indices` of `table`; returns their summed losses before it.
     pub(crate) fn train_batch(&mut self, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         self.set_paired(table.targets.is_some());
-        let (slot, mut work) = self.take_work(crew, indices.len());
-        let Work { plan, arena } = &mut work;
+        let (slot, mut workspace) = self.take_workspace(crew, indices.len());
+        let StepWorkspace { plan, arena } = &mut workspace;
         let draws = self.draws();
-        let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
-        let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), draws) };
+        let dead = self.dead_features.as_ref().map_or(&[][..], |dead_features| &dead_features.dead);
+        let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.scaling()), draws) };
         let totals = plan.rows_phase(&self.network, crew, batch, arena);
         if let Some(latent) = self.network.batch_top_k_mut() {
-            latent.follow(plan.least_kept(arena));
+            latent.update_threshold(plan.batch_threshold(arena));
         }
-        let mean_active = self.deaths.as_mut().map(|deaths| {
-            deaths.after_batch(indices.len(), |each| plan.each_active(indices.len(), arena, each))
+        let mean_active = self.dead_features.as_mut().map(|dead_features| {
+            dead_features.after_batch(indices.len(), |each| plan.each_active(indices.len(), arena, each))
         });
-        self.time += 1;
-        let (layers, parameters) = self.network.parts();
+        self.updates += 1;
+        let (layers, parameters) = self.network.layers_and_parameters();
         let Layers { isa, layers: places, .. } = layers;
         let state = self.state.as_mut_slice();
         let gradients = self.gradients.as_mut_slice();
         if gradients.is_empty() {
-            let rule = self.optimizer.rule(self.learning_rate, indices.len(), self.time);
+            let rule = self.optimizer.rule(self.learning_rate, indices.len(), self.updates);
             let changed = (&mut *parameters, state);
             plan.parameters_phase((isa, places), crew, arena, rule, changed);
         } else {
             let of = (layers, &*parameters);
-            let mut norm = write_down(plan, of, crew, indices.len(), arena, self.costs, gradients);
+            let mut norm = collect_gradients(plan, of, crew, indices.len(), arena, self.penalties, gradients);
             if layers.unit_norm.is_some() {
-                layers.remove_along(crew, parameters, gradients, self.lines.as_mut_slice());
+                layers.remove_parallel_gradients(crew, parameters, gradients, self.lines.as_mut_slice());
                 norm = layers.penalised_norm([0.0; 2], parameters, gradients);
             }
             let factor = self.clip_norm.map_or(1.0, |most| if norm > most { most / norm } else { 1.0 });
-            let rule = self.optimizer.rule(self.learning_rate, 1, self.time).of_gradients_times(factor);
+            let rule = self.optimizer.rule(self.learning_rate, 1, self.updates).with_gradient_factor(factor);
             plan.apply_phase(isa, crew, gradients, rule, (&mut *parameters, state));
-            layers.spread(crew, parameters);
+            layers.copy_to_decoder(crew, parameters);
             layers.normalise(crew, parameters, self.lines.as_mut_slice());
         }
-        if let (Some(deaths), Some(mean)) = (&self.deaths, mean_active) {
-            deaths.lift(&places[0], mean, self.learning_rate, parameters);
+        if let (Some(dead_features), Some(mean)) = (&self.dead_features, mean_active) {
+            dead_features.lift_biases(&places[0], mean, self.learning_rate, parameters);
         }
-        if let Some(RunningMean { keep, values, .. }) = &mut self.mean {
+        if let Some(RunningMean { decay, values, .. }) = &mut self.mean {
             // At first an update keeps less of the mean, which averages few updates yet (as in
             // TensorFlow's ExponentialMovingAverage).
-            let keep = keep.min((1.0 + self.time as f64) / (10.0 + self.time as f64));
+            let decay = decay.min((1.0 + self.updates as f64) / (10.0 + self.updates as f64));
             let parameters = &*parameters;
             crew.for_each_chunk(values.as_mut_slice(), CHUNK, |index, values| {
                 let parameters = &parameters[index * CHUNK..][..values.len()];
-                update::follow(isa, T::from_f64(1.0 - keep), parameters, values);
+                update::update_moving_average(isa, T::from_f64(1.0 - decay), parameters, values);
             });
         }
-        self.work[slot] = Some(work);
+        self.workspaces[slot] = Some(workspace);
         totals
     }
 
     /// Like [`Engine::train_batch`], for an update outside `fit`: if there is a running mean of the
     /// parameters, the network is left with it.
-    pub(crate) fn train_apart(&mut self, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
+    pub(crate) fn train_batch_outside_fit(
+        &mut self,
+        crew: Crew<'_>,
+        table: Table<'_>,
+        indices: &[usize],
+    ) -> Totals {
         self.use_mean(false);
         let totals = self.train_batch(crew, table, indices);
         self.use_mean(true);
@@ -378,27 +389,27 @@ impl<T: Arithmetic> Engine<T> {
     }
 
     /// Copies the weights of an engine with the same layers.
-    pub(crate) fn take_weights(&mut self, of: &Engine<T>) {
+    pub(crate) fn copy_weights_from(&mut self, of: &Engine<T>) {
         self.network.parameters.as_mut_slice().copy_from_slice(of.network.parameters.as_slice());
     }
 
-    /// Computes the loss of each row into `out`, with the random numbers of step `time`, without
+    /// Computes the loss of each row into `out`, with the random numbers of step `step`, without
     /// updating anything.
     pub(crate) fn losses_at(
         &mut self,
         crew: Crew<'_>,
-        time: u64,
+        step: u64,
         table: Table<'_>,
         indices: &[usize],
         out: &mut [f64],
     ) {
         self.set_paired(table.targets.is_some());
-        let (slot, mut work) = self.take_work(crew, indices.len());
-        let Work { plan, arena } = &mut work;
-        let draws = Draws { time, ..self.draws() };
-        let batch = Batch::new(table, indices, Some(self.maps.inwards()), draws);
+        let (slot, mut workspace) = self.take_workspace(crew, indices.len());
+        let StepWorkspace { plan, arena } = &mut workspace;
+        let draws = Draws { step, ..self.draws() };
+        let batch = Batch::new(table, indices, Some(self.maps.scaling()), draws);
         plan.losses(&self.network, crew, batch, arena, out);
-        self.work[slot] = Some(work);
+        self.workspaces[slot] = Some(workspace);
     }
 
     /// Computes the objective, the mean loss of the rows plus the penalties of the parameters, and its
@@ -413,36 +424,36 @@ impl<T: Arithmetic> Engine<T> {
         self.set_paired(table.targets.is_some());
         let plan = self.plan_for(crew, rows.max(1));
         let mut arena = plan.arena();
-        let dead = self.deaths.as_ref().map_or(&[][..], |deaths| &deaths.dead);
-        let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.inwards()), self.draws()) };
+        let dead = self.dead_features.as_ref().map_or(&[][..], |dead_features| &dead_features.dead);
+        let batch = Batch { dead, ..Batch::new(table, indices, Some(self.maps.scaling()), self.draws()) };
         let totals = plan.rows_phase(&self.network, crew, batch, &mut arena);
-        let (layers, parameters) = self.network.parts();
+        let (layers, parameters) = self.network.layers_and_parameters();
         let mut gradients = AlignedBuf::zeroed(parameters.len());
         let of = (layers, &*parameters);
-        write_down(&plan, of, crew, rows, &mut arena, self.costs, gradients.as_mut_slice());
-        let cost = layers.cost(self.costs.penalty, parameters);
+        collect_gradients(&plan, of, crew, rows, &mut arena, self.penalties, gradients.as_mut_slice());
+        let cost = layers.penalty(self.penalties.weights, parameters);
         let objective = totals.loss / rows.max(1) as f64 + cost;
-        (objective, layers.layers.iter().map(|layer| layer_of(layer, gradients.as_slice())).collect())
+        (objective, layers.layers.iter().map(|layer| unpack_layer(layer, gradients.as_slice())).collect())
     }
 }
 
 /// Computes into `gradients` the mean gradients over the batch that phase 1 left in the arena, including
 /// those of the penalties. Returns their norm.
-fn write_down<T: Arithmetic>(
+fn collect_gradients<T: Arithmetic>(
     plan: &StepPlan<T>,
     (layers, parameters): (Layers<'_>, &[T]),
     crew: Crew<'_>,
     rows: usize,
     arena: &mut Arena<T>,
-    costs: Costs,
+    penalties: Penalties,
     gradients: &mut [T],
 ) -> f64 {
     let mean = Rule::Gradient { scale: 1.0 / rows.max(1) as f64 };
     let at = (layers.isa, layers.layers);
     plan.parameters_phase(at, crew, arena, mean, (&mut *gradients, &mut []));
-    if let Some(weight) = costs.contraction {
-        plan.contract_weights(at, weight, rows, arena, parameters, gradients);
+    if let Some(weight) = penalties.contraction {
+        plan.add_contractive_gradient(at, weight, rows, arena, parameters, gradients);
     }
-    layers.gather(crew, gradients);
-    layers.penalised_norm(costs.penalty, parameters, gradients)
+    layers.fold_tied_gradients(crew, gradients);
+    layers.penalised_norm(penalties.weights, parameters, gradients)
 }

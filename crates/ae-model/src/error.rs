@@ -91,7 +91,7 @@ pub enum Error {
         .row.saturating_add(1),
         column_name(.column, .name)
     )]
-    NotInUnit {
+    OutsideUnitRange {
         /// The row, counted from 0.
         row: usize,
         /// The column, counted from 0.
@@ -108,7 +108,7 @@ pub enum Error {
         .row.saturating_add(1),
         column_name(.column, .name)
     )]
-    BeyondScale {
+    OutsideScalerRange {
         /// The row, counted from 0.
         row: usize,
         /// The column, counted from 0.
@@ -129,7 +129,7 @@ pub enum Error {
         .row.saturating_add(1),
         column_name(.column, .name)
     )]
-    FarOut {
+    Overflow {
         /// The row, counted from 0.
         row: usize,
         /// The column, counted from 0.
@@ -162,8 +162,9 @@ pub enum Error {
     Targets(#[source] Box<Error>),
     /// Training diverges.
     #[error(
-        "training diverged in epoch {epoch}, batch {batch}: the mean squared error is {loss:.4e} after {best:.4e} at its \
-         lowest; try a learning rate below {learning_rate}"
+        "training diverged in epoch {epoch}, batch {batch}: the {quantity} is {loss:.4e}{}; try a learning rate below \
+         {learning_rate}",
+        lowest(.best)
     )]
     Diverged {
         /// The epoch, counted from 1.
@@ -172,21 +173,23 @@ pub enum Error {
         batch: usize,
         /// The learning rate.
         learning_rate: f64,
-        /// The mean squared error there, or the loss if it is the loss that overflowed.
+        /// What shows the divergence, such as "mean squared error" or "loss".
+        quantity: &'static str,
+        /// Its value there.
         loss: f64,
-        /// The lowest mean squared error before it.
-        best: f64,
+        /// Its lowest value before, if that is known.
+        best: Option<f64>,
     },
     /// The error of a single update's rows overflows: earlier updates have made the parameters too
     /// large.
     #[error(
-        "the mean squared error is {loss}: an earlier update has made the parameters too large; try a learning rate \
+        "the error of the rows is {loss}: an earlier update has made the parameters too large; try a learning rate \
          below {learning_rate}"
     )]
     LossNotFinite {
         /// The learning rate.
         learning_rate: f64,
-        /// The mean squared error, infinite or NaN.
+        /// The mean squared error or the mean loss, infinite or NaN.
         loss: f64,
     },
     /// The number of given layers does not match the configuration.
@@ -269,6 +272,11 @@ impl Error {
     pub(crate) fn of_targets(self) -> Error {
         Error::Targets(Box::new(self))
     }
+}
+
+/// The lowest value before divergence, as part of a message.
+fn lowest(best: &Option<f64>) -> String {
+    best.map_or_else(String::new, |best| format!(" after {best:.4e} at its lowest"))
 }
 
 fn column_name(column: &usize, name: &Option<String>) -> String {

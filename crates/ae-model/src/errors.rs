@@ -3,9 +3,9 @@
 use ae_data::{BatchSource, Dataset};
 use ae_kernels::par::Crew;
 
-use crate::bulk::{Part, Source};
 use crate::error::Error;
-use crate::model::{AnyEngine, Autoencoder, ErrorNorm, bulk, known_values, targets_of};
+use crate::inference::{Part, Source};
+use crate::model::{AnyEngine, Autoencoder, ErrorNorm, inference, known_values, targets_of};
 
 impl Autoencoder {
     /// Computes the reconstruction error of each row, on scaled features.
@@ -25,8 +25,8 @@ impl Autoencoder {
         self.staged(Part::Whole, data, targets, rows, |first, table, crew| {
             let out = &mut errors[first..][..table.rows.len() / features];
             match &self.engine {
-                AnyEngine::F32(e) => bulk(e, crew).row_errors(Source { table, indices: None }, out),
-                AnyEngine::F64(e) => bulk(e, crew).row_errors(Source { table, indices: None }, out),
+                AnyEngine::F32(e) => inference(e, crew).row_errors(Source { table, indices: None }, out),
+                AnyEngine::F64(e) => inference(e, crew).row_errors(Source { table, indices: None }, out),
             }
         })?;
         if norm == ErrorNorm::Mean {
@@ -47,8 +47,8 @@ impl Autoencoder {
     /// `data` returns.
     pub fn squared_errors(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
         self.cells(data, |engine, crew, source, out| match engine {
-            AnyEngine::F32(e) => bulk(e, crew).cell_errors(source, out),
-            AnyEngine::F64(e) => bulk(e, crew).cell_errors(source, out),
+            AnyEngine::F32(e) => inference(e, crew).cell_errors(source, out),
+            AnyEngine::F64(e) => inference(e, crew).cell_errors(source, out),
         })
     }
 
@@ -63,8 +63,8 @@ impl Autoencoder {
     /// `data` returns.
     pub fn residuals(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
         self.cells(data, |engine, crew, source, out| match engine {
-            AnyEngine::F32(e) => bulk(e, crew).residuals(source, out),
-            AnyEngine::F64(e) => bulk(e, crew).residuals(source, out),
+            AnyEngine::F32(e) => inference(e, crew).residuals(source, out),
+            AnyEngine::F64(e) => inference(e, crew).residuals(source, out),
         })
     }
 
@@ -106,8 +106,12 @@ impl Autoencoder {
         self.staged(Part::Whole, data, targets_of(data)?, data.rows(), |_, table, crew| {
             cells.resize(table.rows.len(), 0.0);
             match &self.engine {
-                AnyEngine::F32(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
-                AnyEngine::F64(e) => bulk(e, crew).cell_errors(Source { table, indices: None }, &mut cells),
+                AnyEngine::F32(e) => {
+                    inference(e, crew).cell_errors(Source { table, indices: None }, &mut cells);
+                }
+                AnyEngine::F64(e) => {
+                    inference(e, crew).cell_errors(Source { table, indices: None }, &mut cells);
+                }
             }
             for (errors, row) in cells.chunks_exact(features).zip(table.expected().chunks_exact(features)) {
                 for ((sum, known), (error, x)) in sums.iter_mut().zip(&mut known).zip(errors.iter().zip(row))

@@ -23,7 +23,7 @@
 //! `ae.training` and in tensors `training.*`. So is the file of an anomaly detector (`ae.detector`,
 //! `detector.*`; crate `ae-eval`). Loading a model from either ignores these additions.
 
-mod course;
+mod stored_history;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -41,7 +41,7 @@ use crate::model::{AnyEngine, Autoencoder};
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
 use crate::step::Arithmetic;
-use course::Course;
+use stored_history::StoredHistory;
 
 /// The format version that this code writes, and the newest that it reads. It increases when the meaning
 /// of files changes, not for a new setting: files in which that has its default do not mention it, and
@@ -53,9 +53,9 @@ const KEY: &str = "ae.config";
 const THRESHOLD: &str = "latent.threshold";
 /// A checkpoint's key in the header, and the prefix of its tensors' names.
 pub(crate) const TRAINING_KEY: &str = "ae.training";
-pub(crate) const OF_TRAINING: &str = "training.";
+pub(crate) const TRAINING_PREFIX: &str = "training.";
 /// What files may hold besides a model: key in the header and prefix of tensor names.
-const BESIDE: [(&str, &str); 2] = [(TRAINING_KEY, OF_TRAINING), ("ae.detector", "detector.")];
+const EXTENSIONS: [(&str, &str); 2] = [(TRAINING_KEY, TRAINING_PREFIX), ("ae.detector", "detector.")];
 /// The key of a checkpoint's [`digest`].
 const DIGEST_KEY: &str = "ae.digest";
 
@@ -69,7 +69,7 @@ struct Header {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     schema: Option<Schema>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    history: Option<Course>,
+    history: Option<StoredHistory>,
 }
 
 /// The version alone, to tell a newer file from a damaged one.
@@ -136,8 +136,8 @@ impl Autoencoder {
         };
         let about = (self.fitted, self.history.as_ref());
         match &self.engine {
-            AnyEngine::F32(engine) => contents.with(engine, about)?.into_bytes(),
-            AnyEngine::F64(engine) => contents.with(engine, about)?.into_bytes(),
+            AnyEngine::F32(engine) => contents.assemble(engine, about)?.into_bytes(),
+            AnyEngine::F64(engine) => contents.assemble(engine, about)?.into_bytes(),
         }
     }
 
@@ -151,7 +151,7 @@ impl Autoencoder {
             return Err(FileErrorKind::Settings(text).into());
         }
         if let Some(names) = &header.features
-            && let Some(name) = ae_data::first_repeated(names)
+            && let Some(name) = ae_data::first_duplicate(names)
         {
             return Err(FileErrorKind::Settings(format!("two features named '{name}'")).into());
         }
@@ -186,10 +186,10 @@ impl Autoencoder {
         for (name, dtype, shape) in &expected {
             check_shape(&file, name, *dtype, shape)?;
         }
-        let beside = BESIDE.into_iter().filter(|(key, _)| metadata.contains_key(*key));
-        let beside: Vec<&str> = beside.map(|(_, names)| names).collect();
+        let extensions = EXTENSIONS.into_iter().filter(|(key, _)| metadata.contains_key(*key));
+        let extensions: Vec<&str> = extensions.map(|(_, names)| names).collect();
         let is_known = |name: &str| {
-            expected.iter().any(|e| e.0 == name) || beside.iter().any(|names| name.starts_with(names))
+            expected.iter().any(|e| e.0 == name) || extensions.iter().any(|names| name.starts_with(names))
         };
         if let Some(name) = file.names().into_iter().find(|name| !is_known(name)) {
             return Err(FileErrorKind::UnexpectedTensor { name: name.to_owned() }.into());
@@ -215,10 +215,11 @@ impl Autoencoder {
         model.names = header.features;
         model.schema = header.schema;
         model.fitted = header.fitted;
-        model.history = header.history.map(Course::history).transpose().map_err(FileErrorKind::Settings)?;
+        model.history =
+            header.history.map(StoredHistory::history).transpose().map_err(FileErrorKind::Settings)?;
         match &mut model.engine {
-            AnyEngine::F32(engine) => fill(engine, &file, &model.scaler)?,
-            AnyEngine::F64(engine) => fill(engine, &file, &model.scaler)?,
+            AnyEngine::F32(engine) => load_parameters(engine, &file, &model.scaler)?,
+            AnyEngine::F64(engine) => load_parameters(engine, &file, &model.scaler)?,
         }
         Ok(model)
     }
@@ -240,18 +241,19 @@ fn read_header(bytes: &[u8]) -> Result<(HashMap<String, String>, Header), FileEr
 }
 
 /// What the header says about a model.
-pub(crate) struct About {
+pub(crate) struct HeaderInfo {
     pub(crate) config: Config,
     pub(crate) history: Option<History>,
     /// All texts of the header.
     pub(crate) texts: HashMap<String, String>,
 }
 
-impl About {
-    pub(crate) fn read(bytes: &[u8]) -> Result<About, FileErrorKind> {
+impl HeaderInfo {
+    pub(crate) fn read(bytes: &[u8]) -> Result<HeaderInfo, FileErrorKind> {
         let (texts, header) = read_header(bytes)?;
-        let history = header.history.map(Course::history).transpose().map_err(FileErrorKind::Settings)?;
-        Ok(About { config: header.config, history, texts })
+        let history =
+            header.history.map(StoredHistory::history).transpose().map_err(FileErrorKind::Settings)?;
+        Ok(HeaderInfo { config: header.config, history, texts })
     }
 }
 
@@ -290,7 +292,7 @@ pub(crate) struct Contents<'a> {
 impl Contents<'_> {
     /// Assembles the file of the model with the layers of `engine`; `fitted` and `history` say whether
     /// and how it was trained.
-    pub(crate) fn with<T: Arithmetic>(
+    pub(crate) fn assemble<T: Arithmetic>(
         &self,
         engine: &Engine<T>,
         (fitted, history): (bool, Option<&History>),
@@ -301,7 +303,7 @@ impl Contents<'_> {
             fitted,
             features: self.names.map(<[String]>::to_vec),
             schema: self.schema.cloned(),
-            history: history.map(Course::from),
+            history: history.map(StoredHistory::from),
         };
         let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
         let mut file = Container { metadata: HashMap::from([(KEY.to_owned(), json)]), tensors: Vec::new() };
@@ -346,15 +348,15 @@ impl Container {
         self.tensors.push((name, T::DTYPE, shape, bytes));
     }
 
-    /// Adds the digest of everything added so far, for [`expect_whole`].
-    pub(crate) fn seal(&mut self) {
+    /// Adds the digest of everything added so far, for [`verify_digest`].
+    pub(crate) fn add_digest(&mut self) {
         let tensors = self.tensors.iter().map(|(name, _, _, bytes)| (name.as_str(), bytes.as_slice()));
         let digest = digest(&self.metadata, tensors.collect());
-        self.note(DIGEST_KEY, digest);
+        self.set_metadata(DIGEST_KEY, digest);
     }
 
     /// Adds a text to the header.
-    pub(crate) fn note(&mut self, key: &str, text: String) {
+    pub(crate) fn set_metadata(&mut self, key: &str, text: String) {
         self.metadata.insert(key.to_owned(), text);
     }
 
@@ -380,7 +382,7 @@ fn digest(texts: &HashMap<String, String>, mut tensors: Vec<(&str, &[u8])>) -> S
 }
 
 /// Checks that a file holds what was sealed.
-pub(crate) fn expect_whole(
+pub(crate) fn verify_digest(
     file: &SafeTensors<'_>,
     texts: &HashMap<String, String>,
 ) -> Result<(), FileErrorKind> {
@@ -475,7 +477,7 @@ pub(crate) fn expect_finite<T: Stored>(name: &str, values: &[T]) -> Result<(), F
     }
 }
 
-fn fill<T: Arithmetic>(
+fn load_parameters<T: Arithmetic>(
     engine: &mut Engine<T>,
     file: &SafeTensors<'_>,
     scaler: &Scaler,
@@ -490,7 +492,8 @@ fn fill<T: Arithmetic>(
             bias: values(file, &bias)?,
         };
         let network = &engine.network;
-        if let (Some(other), Some(index)) = (network.tied_to(index), network.stray(index, &parameters)) {
+        if let (Some(other), Some(index)) = (network.tied_to(index), network.first_untied(index, &parameters))
+        {
             let [tied_to, _] = layer_names(other, network.encoder_layers);
             return Err(FileErrorKind::NotTied { name: weight, tied_to, index });
         }
@@ -501,6 +504,6 @@ fn fill<T: Arithmetic>(
     {
         latent.resume(threshold);
     }
-    engine.start_mean();
+    engine.restart_mean();
     Ok(())
 }

@@ -29,16 +29,15 @@
 //! | error, per feature | mean of `(x̂ - x)²` over rows | [`Autoencoder::feature_error`] |
 #![forbid(unsafe_code)]
 
-mod bulk;
 mod callback;
 mod config;
-mod continuing;
 mod engine;
 mod error;
 mod errors;
 mod file;
 pub mod gradcheck;
 mod history;
+mod inference;
 mod init;
 mod layer;
 mod model;
@@ -59,6 +58,7 @@ mod train;
 mod trainer;
 mod unit_norm;
 mod variational;
+mod warm_start;
 
 pub use ae_data;
 pub use ae_kernels::par::PoolError;

@@ -1,26 +1,27 @@
 //! [`Autoencoder`]: configuration, scaler and network in one.
 
 use ae_data::{
-    BatchSource, DataError, Dataset, Fingerprint, Pairs, Schema, check_writable, division, first_repeated,
+    BatchSource, DataError, Dataset, Fingerprint, Pairs, Schema, check_writable, first_duplicate,
+    train_validation_split,
 };
 use ae_kernels::Isa;
 use ae_kernels::par::{Crew, Pool};
 
-use crate::bulk::{Bulk, Part, Source, TASK_ROWS};
 use crate::callback::{Callback, CancelToken};
 use crate::config::{Config, Precision};
-use crate::continuing::{Start, begin};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::file::{Contents, at};
 use crate::history::{History, StopReason};
+use crate::inference::{Inference, Part, Source, TASK_ROWS};
 use crate::network::LayerParameters;
 use crate::one_row::OneRow;
 use crate::scale::{Allowed, ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
 use crate::table::{Feed, Table, check_values};
-use crate::train::{self, Checkpoints, Keeper, RangeTest, Saved, Trained};
+use crate::train::{self, Checkpoint, CheckpointWriter, Checkpoints, RangeTest, Trained};
+use crate::warm_start::{InitialWeights, initialise};
 
 /// How the squared errors of a row's features are combined into its reconstruction error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,7 +57,7 @@ pub struct Autoencoder {
     pub(crate) pool: Pool,
     cancel: Option<CancelToken>,
     /// The layers that training starts from, if they are not drawn from the seed.
-    pub(crate) start: Option<Start>,
+    pub(crate) start: Option<InitialWeights>,
 }
 
 /// The engine, in the configuration's precision.
@@ -190,7 +191,7 @@ impl Autoencoder {
 
     /// Trains from scratch on the rows of `data`: sets the validation fraction aside, fits the scaler to
     /// the rest, draws the weights from the seed and runs the epochs. (A model made by
-    /// [`Autoencoder::continuing`] starts from the other model's weights instead and keeps its scaler.)
+    /// [`Autoencoder::warm_start`] starts from the other model's weights instead and keeps its scaler.)
     ///
     /// From [`ae_data::Pairs`] it learns to map each row to its target: one scaler, fitted to the
     /// targets, scales both, and noise is added to the rows. All errors are then measured against the
@@ -198,11 +199,11 @@ impl Autoencoder {
     ///
     /// # Errors
     /// Before anything changes: [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`],
-    /// [`Error::NotInUnit`] or [`Error::Spread`] for unusable data; [`Error::Names`] or [`Error::Data`]
-    /// for column names that differ from the schema's or occur twice; [`Error::FarOut`] for validation
-    /// rows whose errors would overflow; [`Error::Targets`] for targets with one of these faults, or not
-    /// one per row. Also [`Error::Diverged`] or what reading `data` returns; in mid-training, the
-    /// weights are then those of that moment.
+    /// [`Error::OutsideUnitRange`] or [`Error::Spread`] for unusable data; [`Error::Names`] or
+    /// [`Error::Data`] for column names that differ from the schema's or occur twice;
+    /// [`Error::Overflow`] for validation rows whose errors would overflow; [`Error::Targets`] for
+    /// targets with one of these faults, or not one per row. Also [`Error::Diverged`] or what reading
+    /// `data` returns; in mid-training, the weights are then those of that moment.
     pub fn fit(
         &mut self,
         data: &dyn BatchSource,
@@ -264,9 +265,10 @@ impl Autoencoder {
             }
             check_writable(path).map_err(|error| at(path, error.into()))?;
             let print = self.fingerprint(data, &scaler)?;
+            let (config, rows) = (&self.config, train.len());
             saved = match &self.engine {
-                AnyEngine::F32(engine) => Saved::read(checkpoints, &self.config, print, train.len(), engine),
-                AnyEngine::F64(engine) => Saved::read(checkpoints, &self.config, print, train.len(), engine),
+                AnyEngine::F32(engine) => Checkpoint::read(checkpoints, config, print, rows, engine),
+                AnyEngine::F64(engine) => Checkpoint::read(checkpoints, config, print, rows, engine),
             }?;
             kept = Some((checkpoints, print));
         }
@@ -274,15 +276,15 @@ impl Autoencoder {
         self.names = data.names().map(<[String]>::to_vec);
         let Autoencoder { config, scaler, engine, pool, cancel, start, names, schema, .. } = self;
         let contents = Contents { config, scaler, names: names.as_deref(), schema: schema.as_ref() };
-        let keeper = kept.map(|(checkpoints, print)| Keeper::new(checkpoints, contents, print));
-        let task = train::Task { config, data, train, validation, cancel: cancel.as_ref(), keeper, saved };
+        let writer = kept.map(|(checkpoints, print)| CheckpointWriter::new(checkpoints, contents, print));
+        let task = train::Task { config, data, train, validation, cancel: cancel.as_ref(), writer, saved };
         let trained = match engine {
             AnyEngine::F32(engine) => {
-                begin(engine, config, scaler, start.as_ref());
+                initialise(engine, config, scaler, start.as_ref());
                 train::fit(engine, task, pool.crew(), callbacks)
             }
             AnyEngine::F64(engine) => {
-                begin(engine, config, scaler, start.as_ref());
+                initialise(engine, config, scaler, start.as_ref());
                 train::fit(engine, task, pool.crew(), callbacks)
             }
         };
@@ -302,7 +304,7 @@ impl Autoencoder {
             Some(schema) => print.with(&serde_json::to_string(schema).unwrap_or_default()),
             None => print,
         };
-        Ok(self.start.iter().fold(print, |print, start| start.mark(print)))
+        Ok(self.start.iter().fold(print, |print, start| start.add_to_fingerprint(print)))
     }
 
     /// Runs a learning-rate range test for [`fit`](Autoencoder::fit) on `data`, without changing the
@@ -314,7 +316,7 @@ impl Autoencoder {
     pub fn range_test(&self, data: &dyn BatchSource) -> Result<RangeTest, Error> {
         let (train, validation, scaler) = self.prepared(data)?;
         let Autoencoder { config, engine, pool, .. } = self;
-        let task = train::Task { config, data, train, validation, cancel: None, keeper: None, saved: None };
+        let task = train::Task { config, data, train, validation, cancel: None, writer: None, saved: None };
         match engine {
             AnyEngine::F32(engine) => {
                 let mut fresh = Engine::<f32>::new(engine.network.isa, config, &scaler);
@@ -332,19 +334,15 @@ impl Autoencoder {
         self.expect_width("rows", self.config.input_dim(), data)?;
         self.expect_fine_names(data)?;
         let rows = data.rows();
-        let (train, validation) = division(data, self.config.validation(), self.config.seed())?;
+        let (train, validation) = train_validation_split(data, self.config.validation(), self.config.seed())?;
         if train.is_empty() {
             return Err(Error::NoRows { rows, validation: validation.len() });
         }
         // Only checked: fitting the scaler to validation rows would leak their range into training.
-        let shares = self.start.is_none() && self.takes_shares();
-        let fit = |kind, source, rows: &[usize], shares| {
-            Scaler::fit_allowed(
-                kind,
-                source,
-                rows,
-                Allowed { missing: self.config.mask_missing(), unit_only: shares },
-            )
+        let unit_only = self.start.is_none() && self.needs_unit_targets();
+        let fit = |kind, source, rows: &[usize], unit_only| {
+            let allowed = Allowed { missing: self.config.mask_missing(), unit_only };
+            Scaler::fit_allowed(kind, source, rows, allowed)
         };
         let (kind, targets) = (self.config.scaler(), targets_of(data)?);
         let of_targets = |error: Error| if targets.is_some() { Error::of_targets(error) } else { error };
@@ -353,32 +351,33 @@ impl Autoencoder {
             fit(crate::ScalerKind::None, data, &train, false)?;
         }
         let expected = targets.unwrap_or(data);
-        fit(crate::ScalerKind::None, expected, &validation, shares).map_err(of_targets)?;
-        let scaler = fit(kind, expected, &train, shares).map_err(of_targets)?;
+        fit(crate::ScalerKind::None, expected, &validation, unit_only).map_err(of_targets)?;
+        let scaler = fit(kind, expected, &train, unit_only).map_err(of_targets)?;
         let scaler = match &self.start {
-            None => self.keeping_indicators(scaler),
+            None => self.leave_indicators_unscaled(scaler),
             Some(_) => {
-                self.expect_shares(expected, &train).map_err(of_targets)?;
+                self.expect_unit_range(expected, &train).map_err(of_targets)?;
                 self.scaler.clone()
             }
         };
         if self.config.precision() != Precision::F64 {
-            scaler.expect_near(data, &validation)?;
+            scaler.expect_no_overflow(data, &validation)?;
             if let Some(targets) = targets {
-                scaler.expect_near(targets, &validation).map_err(of_targets)?;
+                scaler.expect_no_overflow(targets, &validation).map_err(of_targets)?;
             }
         }
         Ok((train, validation, scaler))
     }
 
     /// Whether expected values must lie in `[0, 1]` unscaled: the loss needs it and there is no scaler.
-    pub(crate) fn takes_shares(&self) -> bool {
-        self.config.scaler() == crate::ScalerKind::None && self.config.loss().of_shares()
+    pub(crate) fn needs_unit_targets(&self) -> bool {
+        self.config.scaler() == crate::ScalerKind::None && self.config.loss().needs_unit_range()
     }
 
     /// Checks that the model's scaler maps these rows to `[0, 1]`, if the loss needs it.
-    pub(crate) fn expect_shares(&self, expected: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
-        if self.config.loss().of_shares() { self.scaler.expect_shares(expected, rows) } else { Ok(()) }
+    pub(crate) fn expect_unit_range(&self, expected: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
+        let needed = self.config.loss().needs_unit_range();
+        if needed { self.scaler.expect_unit_range(expected, rows) } else { Ok(()) }
     }
 
     /// The model set up for single rows: calls allocate nothing and wake no threads.
@@ -440,7 +439,7 @@ impl Autoencoder {
         let ends = self.encode(&Dataset::new([from, to].concat(), features)?)?;
         let (dim, last) = (self.config.encoding_dim(), (steps - 1) as f32);
         let (from, to) = ends.values().split_at(dim);
-        let at = |share: f32| from.iter().zip(to).map(move |(a, b)| a * (1.0 - share) + b * share);
+        let at = |fraction: f32| from.iter().zip(to).map(move |(a, b)| a * (1.0 - fraction) + b * fraction);
         let codes = (0..steps).flat_map(|step| at(step as f32 / last)).collect();
         self.decode(&Dataset::new(codes, dim)?)
     }
@@ -470,8 +469,8 @@ impl Autoencoder {
         self.staged(part, data, None, rows, |first, table, crew| {
             let out = &mut out[first * to..][..table.rows.len() / from * to];
             match &self.engine {
-                AnyEngine::F32(e) => bulk(e, crew).run(part, Source { table, indices: None }, out),
-                AnyEngine::F64(e) => bulk(e, crew).run(part, Source { table, indices: None }, out),
+                AnyEngine::F32(e) => inference(e, crew).run(part, Source { table, indices: None }, out),
+                AnyEngine::F64(e) => inference(e, crew).run(part, Source { table, indices: None }, out),
             }
         })?;
         let out = Dataset::new(out, to)?;
@@ -501,7 +500,7 @@ impl Autoencoder {
             let (expected, got) = (data.features(), names.len());
             return Err(DataError::Count { what: "names", of: "features", expected, got }.into());
         }
-        if let Some(name) = first_repeated(names) {
+        if let Some(name) = first_duplicate(names) {
             return Err(DataError::DuplicateColumn { name: name.clone() }.into());
         }
         match self.schema.as_ref().map(Schema::feature_names) {
@@ -533,7 +532,7 @@ impl Autoencoder {
         mut work: impl FnMut(usize, Table<'_>, Crew<'_>),
     ) -> Result<(), Error> {
         let features = data.features();
-        let may_miss = self.config.mask_missing() && part != Part::Decoder;
+        let allow_missing = self.config.mask_missing() && part != Part::Decoder;
         let isa = self.engine.isa();
         let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
         let crew = self.pool.crew().for_work(worth_sharing);
@@ -543,12 +542,12 @@ impl Autoencoder {
         let mut feed = Feed::new(data, targets, staged.min(rows));
         for first in (0..rows).step_by(staged) {
             let indices: Vec<usize> = (first..rows.min(first + staged)).collect();
-            let (table, places) = feed.rows(&indices)?;
+            let (table, positions) = feed.rows(&indices)?;
             // A source in memory comes as a whole, one that is read as this piece alone.
-            let table = table.part(places.first().copied().unwrap_or(0), places.len(), features);
-            check_values((isa, crew), data, first, table.rows, may_miss)?;
+            let table = table.part(positions.first().copied().unwrap_or(0), positions.len(), features);
+            check_values((isa, crew), data, first, table.rows, allow_missing)?;
             if let (Some(source), Some(values)) = (targets, table.targets) {
-                check_values((isa, crew), source, first, values, may_miss).map_err(Error::of_targets)?;
+                check_values((isa, crew), source, first, values, allow_missing).map_err(Error::of_targets)?;
             }
             work(first, table, crew);
         }
@@ -581,8 +580,8 @@ pub(crate) fn known_values(values: &[f32]) -> usize {
     values.iter().map(|x| usize::from(!x.is_nan())).sum()
 }
 
-pub(crate) fn bulk<'a, T: Arithmetic>(engine: &'a Engine<T>, crew: Crew<'a>) -> Bulk<'a, T> {
-    Bulk { network: &engine.network, maps: &engine.maps, crew }
+pub(crate) fn inference<'a, T: Arithmetic>(engine: &'a Engine<T>, crew: Crew<'a>) -> Inference<'a, T> {
+    Inference { network: &engine.network, maps: &engine.maps, crew }
 }
 
 fn layers<T: Arithmetic>(engine: &Engine<T>) -> Vec<LayerParameters<f64>> {

@@ -98,10 +98,10 @@ fn push_latent(config: &Config, stages: &mut Vec<Stage>) {
     }
 }
 
-/// Appends dropout of `features` values unless `share` is 0.
-fn push_dropout(share: f64, features: usize, stages: &mut Vec<Stage>) {
-    if share > 0.0 {
-        stages.push(Stage::Dropout(Dropout { share, features, salt: stages.len() as u64 }));
+/// Appends dropout of `features` values unless `fraction` is 0.
+fn push_dropout(fraction: f64, features: usize, stages: &mut Vec<Stage>) {
+    if fraction > 0.0 {
+        stages.push(Stage::Dropout(Dropout { fraction, features, salt: stages.len() as u64 }));
     }
 }
 
@@ -233,7 +233,7 @@ impl<T: Element> Network<T> {
     /// Scales the decoder's vectors to unit norm, if they are kept at it.
     pub(crate) fn normalise(&mut self) {
         let mut lines = vec![T::ZERO; self.lines()];
-        let (layers, parameters) = self.parts();
+        let (layers, parameters) = self.layers_and_parameters();
         layers.normalise(Crew::SOLO, parameters, &mut lines);
     }
 
@@ -243,7 +243,7 @@ impl<T: Element> Network<T> {
     }
 
     /// The layers, alongside the parameters that they locate.
-    pub(crate) fn parts(&mut self) -> (Layers<'_>, &mut [T]) {
+    pub(crate) fn layers_and_parameters(&mut self) -> (Layers<'_>, &mut [T]) {
         let Network { isa, tied, unit_norm, .. } = *self;
         let layers = Layers { isa, layers: &self.layers, tied, unit_norm };
         (layers, self.parameters.as_mut_slice())
@@ -251,7 +251,7 @@ impl<T: Element> Network<T> {
 
     /// The parameters of layer `index`.
     pub(crate) fn layer(&self, index: usize) -> LayerParameters<T> {
-        layer_of(&self.layers[index], self.parameters.as_slice())
+        unpack_layer(&self.layers[index], self.parameters.as_slice())
     }
 
     /// Checks that `values` can be the parameters of layer `index`.
@@ -272,7 +272,7 @@ impl<T: Element> Network<T> {
         if let Some(at) = all.into_iter().position(|x| !x.to_f64().is_finite()) {
             return Err(Error::Parameter { layer: index, index: at });
         }
-        match (self.tied_to(index), self.stray(index, values)) {
+        match (self.tied_to(index), self.first_untied(index, values)) {
             (Some(tied_to), Some(at)) => Err(Error::NotTied { layer: index, tied_to, index: at }),
             _ => Ok(()),
         }
@@ -285,8 +285,8 @@ impl<T: Element> Network<T> {
         rows.extend_from_slice(&values.bias);
         let parameters = &mut self.parameters.as_mut_slice()[range];
         panel::pack(&rows, PanelsMut::new(parameters, inputs + 1, outputs));
-        let (layers, parameters) = self.parts();
-        layers.spread(Crew::SOLO, parameters);
+        let (layers, parameters) = self.layers_and_parameters();
+        layers.copy_to_decoder(Crew::SOLO, parameters);
     }
 
     /// Whether the top-k latent of stage `index` is followed by a linear layer that can be computed from
@@ -339,7 +339,7 @@ impl<T: Element> Network<T> {
 }
 
 /// Extracts a layer from a buffer laid out like the parameters.
-pub(crate) fn layer_of<T: Element>(layer: &Dense, all: &[T]) -> LayerParameters<T> {
+pub(crate) fn unpack_layer<T: Element>(layer: &Dense, all: &[T]) -> LayerParameters<T> {
     let Dense { inputs, outputs, .. } = *layer;
     let mut weights = vec![T::ZERO; (inputs + 1) * outputs];
     panel::unpack(layer.parameters(all), &mut weights);

@@ -4,9 +4,9 @@ use ae_kernels::Isa;
 use ae_kernels::finite::all_finite;
 use ae_kernels::par::Crew;
 
-use crate::bulk::{Bulk, Part, Scratch};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::inference::{Inference, Part, Scratch};
 use crate::model::{AnyEngine, Autoencoder, ErrorNorm, known_values};
 use crate::step::Arithmetic;
 use crate::table::first_wrong;
@@ -20,7 +20,7 @@ pub struct OneRow<'a> {
     input: usize,
     code: usize,
     /// Whether NaN is a missing value.
-    may_miss: bool,
+    allow_missing: bool,
     isa: Isa,
     row: Row<'a>,
 }
@@ -36,12 +36,12 @@ enum Row<'a> {
 impl<'a> OneRow<'a> {
     pub(crate) fn new(model: &'a Autoencoder) -> Self {
         let row = match &model.engine {
-            AnyEngine::F32(engine) => Row::F32(engine, Scratch::of_a_row(&engine.network)),
-            AnyEngine::F64(engine) => Row::F64(engine, Scratch::of_a_row(&engine.network)),
+            AnyEngine::F32(engine) => Row::F32(engine, Scratch::for_one_row(&engine.network)),
+            AnyEngine::F64(engine) => Row::F64(engine, Scratch::for_one_row(&engine.network)),
         };
         let config = &model.config;
-        let (input, code, may_miss) = (config.input_dim(), config.encoding_dim(), config.mask_missing());
-        OneRow { input, code, may_miss, isa: model.engine.isa(), row }
+        let (input, code, allow_missing) = (config.input_dim(), config.encoding_dim(), config.mask_missing());
+        OneRow { input, code, allow_missing, isa: model.engine.isa(), row }
     }
 
     /// Encodes `row` (`[input_dim]`) into `code` (`[encoding_dim]`).
@@ -74,10 +74,10 @@ impl<'a> OneRow<'a> {
     /// As [`OneRow::encode`].
     pub fn error(&mut self, row: &[f32], norm: ErrorNorm) -> Result<f64, Error> {
         let features = self.input;
-        self.check(row, features, self.may_miss)?;
+        self.check(row, features, self.allow_missing)?;
         let error = match &mut self.row {
-            Row::F32(engine, scratch) => bulk(engine).row_error(row, scratch),
-            Row::F64(engine, scratch) => bulk(engine).row_error(row, scratch),
+            Row::F32(engine, scratch) => inference(engine).row_error(row, scratch),
+            Row::F64(engine, scratch) => inference(engine).row_error(row, scratch),
         };
         Ok(if norm == ErrorNorm::Mean { error / known_values(row).max(1) as f64 } else { error })
     }
@@ -89,31 +89,31 @@ impl<'a> OneRow<'a> {
             Part::Decoder => (code, input),
             Part::Whole => (input, input),
         };
-        self.check(row, from, self.may_miss && part != Part::Decoder)?;
+        self.check(row, from, self.allow_missing && part != Part::Decoder)?;
         if out.len() != to {
             return Err(Error::Width { what: "an output", expected: to, got: out.len() });
         }
         match &mut self.row {
-            Row::F32(engine, scratch) => bulk(engine).one(part, row, scratch, out),
-            Row::F64(engine, scratch) => bulk(engine).one(part, row, scratch, out),
+            Row::F32(engine, scratch) => inference(engine).run_one(part, row, scratch, out),
+            Row::F64(engine, scratch) => inference(engine).run_one(part, row, scratch, out),
         }
         Ok(())
     }
 
-    fn check(&self, row: &[f32], expected: usize, may_miss: bool) -> Result<(), Error> {
+    fn check(&self, row: &[f32], expected: usize, allow_missing: bool) -> Result<(), Error> {
         if row.len() != expected {
             return Err(Error::Width { what: "a row", expected, got: row.len() });
         }
         if all_finite(self.isa, row) {
             return Ok(());
         }
-        match first_wrong(row, may_miss) {
+        match first_wrong(row, allow_missing) {
             Some((column, value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
             None => Ok(()),
         }
     }
 }
 
-fn bulk<T: Arithmetic>(engine: &Engine<T>) -> Bulk<'_, T> {
-    Bulk { network: &engine.network, maps: &engine.maps, crew: Crew::SOLO }
+fn inference<T: Arithmetic>(engine: &Engine<T>) -> Inference<'_, T> {
+    Inference { network: &engine.network, maps: &engine.maps, crew: Crew::SOLO }
 }

@@ -94,7 +94,7 @@ impl Optimizer {
     /// The default learning rate for rows of this many features, suitable for most data. Adam's steps
     /// are as large as the rate says, whatever the size of the gradients: the wider a layer, the more
     /// its parameters change together.
-    pub fn usual_learning_rate(self, features: usize) -> f64 {
+    pub fn default_learning_rate(self, features: usize) -> f64 {
         match self {
             Optimizer::Sgd => 0.01,
             Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => 0.003,
@@ -105,7 +105,7 @@ impl Optimizer {
 
     /// Number of state values per parameter.
     pub fn state_per_parameter(self) -> usize {
-        self.rule(0.0, 1, 1).state()
+        self.rule(0.0, 1, 1).state_per_parameter()
     }
 
     /// Checks that every setting is in range.
@@ -139,18 +139,18 @@ impl Optimizer {
         }
     }
 
-    /// The rule of update number `time` (from 1), for gradients summed over `rows` rows.
-    pub(crate) fn rule(self, learning_rate: f64, rows: usize, time: u64) -> Rule<f64> {
+    /// The rule of update number `update` (from 1), for gradients summed over `rows` rows.
+    pub(crate) fn rule(self, learning_rate: f64, rows: usize, update: u64) -> Rule<f64> {
         let scale = 1.0 / rows.max(1) as f64;
         match self {
             Optimizer::Sgd => Rule::Sgd { step: learning_rate * scale },
             Optimizer::Momentum { momentum } => Rule::Momentum { scale, rate: learning_rate, momentum },
             Optimizer::Nesterov { momentum } => Rule::Nesterov { scale, rate: learning_rate, momentum },
             Optimizer::Adam { beta1, beta2, epsilon } => {
-                adam(learning_rate, scale, time, [beta1, beta2, epsilon], 0.0)
+                adam(learning_rate, scale, update, [beta1, beta2, epsilon], 0.0)
             }
             Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
-                adam(learning_rate, scale, time, [beta1, beta2, epsilon], weight_decay)
+                adam(learning_rate, scale, update, [beta1, beta2, epsilon], weight_decay)
             }
         }
     }
@@ -159,22 +159,22 @@ impl Optimizer {
 fn adam(
     learning_rate: f64,
     scale: f64,
-    time: u64,
+    update: u64,
     [beta1, beta2, epsilon]: [f64; 3],
     decay: f64,
 ) -> Rule<f64> {
     // After this many updates the corrections are 1 to the last bit for any beta that is not itself
     // almost 1.
-    let time = i32::try_from(time).unwrap_or(i32::MAX);
+    let update = i32::try_from(update).unwrap_or(i32::MAX);
     Rule::Adam {
         scale,
-        rate: learning_rate / (1.0 - beta1.powi(time)),
+        rate: learning_rate / (1.0 - beta1.powi(update)),
         beta1,
-        new1: 1.0 - beta1,
+        one_minus_beta1: 1.0 - beta1,
         beta2,
-        new2: 1.0 - beta2,
-        unbias: 1.0 / (1.0 - beta2.powi(time)),
+        one_minus_beta2: 1.0 - beta2,
+        inv_bias_correction2: 1.0 / (1.0 - beta2.powi(update)),
         epsilon,
-        keep: 1.0 - learning_rate * decay,
+        decay_factor: 1.0 - learning_rate * decay,
     }
 }

@@ -18,7 +18,7 @@ impl Autoencoder {
     /// model loaded from a file, the optimizer starts anew.
     ///
     /// # Errors
-    /// As [`fit`](Autoencoder::fit), except that [`Error::FarOut`] is about any of these rows and
+    /// As [`fit`](Autoencoder::fit), except that [`Error::Overflow`] is about any of these rows and
     /// [`Error::LossNotFinite`] takes the place of [`Error::Diverged`]. Also [`Error::Names`], before
     /// anything changes, for columns that are not the model's.
     pub fn partial_fit(&mut self, data: &dyn BatchSource) -> Result<f64, Error> {
@@ -30,12 +30,12 @@ impl Autoencoder {
         }
         let indices: Vec<usize> = (0..rows).collect();
         let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
-        let fit = |kind, source, shares| {
+        let fit = |kind, source, unit_only| {
             Scaler::fit_allowed(
                 kind,
                 source,
                 &indices,
-                Allowed { missing: self.config.mask_missing(), unit_only: shares },
+                Allowed { missing: self.config.mask_missing(), unit_only },
             )
         };
         let targets = targets_of(data)?;
@@ -44,17 +44,17 @@ impl Autoencoder {
             fit(crate::ScalerKind::None, data, false)?;
         }
         let expected = targets.unwrap_or(data);
-        let scaler = fit(kind, expected, !self.fitted && self.takes_shares()).map_err(of_targets)?;
-        let scaler = if self.fitted { self.scaler.clone() } else { self.keeping_indicators(scaler) };
+        let scaler = fit(kind, expected, !self.fitted && self.needs_unit_targets()).map_err(of_targets)?;
+        let scaler = if self.fitted { self.scaler.clone() } else { self.leave_indicators_unscaled(scaler) };
         if self.fitted {
-            self.expect_shares(expected, &indices).map_err(of_targets)?;
+            self.expect_unit_range(expected, &indices).map_err(of_targets)?;
         }
         if self.config.precision() != Precision::F64 {
             // A single update on such a row would make the parameters, and what the optimizer remembers,
             // too large.
-            scaler.expect_near(data, &indices)?;
+            scaler.expect_no_overflow(data, &indices)?;
             if let Some(targets) = targets {
-                scaler.expect_near(targets, &indices).map_err(of_targets)?;
+                scaler.expect_no_overflow(targets, &indices).map_err(of_targets)?;
             }
         }
         if !self.fitted {
@@ -70,13 +70,13 @@ impl Autoencoder {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                engine.train_apart(pool.crew(), table, indices)
+                engine.train_batch_outside_fit(pool.crew(), table, indices)
             }
             AnyEngine::F64(engine) => {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                engine.train_apart(pool.crew(), table, indices)
+                engine.train_batch_outside_fit(pool.crew(), table, indices)
             }
         };
         *fitted = true;

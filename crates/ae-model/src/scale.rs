@@ -1,6 +1,6 @@
 //! Feature scaling: fitted to the training rows, stored in the model, undone on output.
 
-use ae_data::{BatchSource, DataError, values_of};
+use ae_data::{BatchSource, DataError, contiguous_values};
 use ae_kernels::Element;
 use ae_kernels::panel::Affine;
 
@@ -57,7 +57,7 @@ impl BatchSource for ScaledRows<'_> {
 }
 
 /// Largest scaled magnitude accepted: beyond it, single precision may not hold squares or their sums.
-const FAR: f64 = 1e18;
+const MAX_SCALED: f64 = 1e18;
 /// How far rounding may take values beyond 0 and 1.
 const SLACK: f64 = 1e-5;
 
@@ -169,7 +169,7 @@ impl Scaler {
     }
 
     /// Makes the scaler leave these features as they are.
-    pub(crate) fn leaving(mut self, left: &[bool]) -> Scaler {
+    pub(crate) fn leave_unscaled(mut self, left: &[bool]) -> Scaler {
         for (feature, _) in left.iter().enumerate().filter(|(_, left)| **left) {
             (self.shift[feature], self.scale[feature]) = (0.0, 1.0);
         }
@@ -178,21 +178,28 @@ impl Scaler {
 
     /// Checks that single precision holds the squares of these rows once scaled; rows that the scaler
     /// was not fitted to may be anything.
-    pub(crate) fn expect_near(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
+    pub(crate) fn expect_no_overflow(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
         self.expect(
             data,
             rows,
-            |scaled| scaled.abs() > FAR,
-            |row, column, value| Error::FarOut { row, column, name: name_of(data, column), value },
+            |scaled| scaled.abs() > MAX_SCALED,
+            |row, column, value| Error::Overflow { row, column, name: name_of(data, column), value },
         )
     }
 
     /// Checks that these rows lie in `[0, 1]` once scaled.
-    pub(crate) fn expect_shares(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
+    pub(crate) fn expect_unit_range(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
         let outside = |scaled: f64| !(-SLACK..=1.0 + SLACK).contains(&scaled);
         self.expect(data, rows, outside, |row, column, value| {
             let (low, scale) = (self.shift[column], self.scale[column]);
-            Error::BeyondScale { row, column, name: name_of(data, column), value, low, high: low + scale }
+            Error::OutsideScalerRange {
+                row,
+                column,
+                name: name_of(data, column),
+                value,
+                low,
+                high: low + scale,
+            }
         })
     }
 
@@ -246,12 +253,12 @@ impl<T: Element> Maps<T> {
     }
 
     /// The map for input rows.
-    pub(crate) fn inwards(&self) -> Affine<'_, T> {
+    pub(crate) fn scaling(&self) -> Affine<'_, T> {
         Affine { factor: &self.inverse_scale, shift: &self.shift }
     }
 
     /// The map for output rows.
-    pub(crate) fn outwards(&self) -> Affine<'_, T> {
+    pub(crate) fn unscaling(&self) -> Affine<'_, T> {
         Affine { factor: &self.scale, shift: &self.shift }
     }
 }
@@ -319,7 +326,12 @@ impl Moments {
                     return Err(Error::NotFinite { row: index, column: j, name: name_of(data, j), value: x });
                 }
                 if allowed.unit_only && !(0.0..=1.0).contains(&x) {
-                    return Err(Error::NotInUnit { row: index, column: j, name: name_of(data, j), value: x });
+                    return Err(Error::OutsideUnitRange {
+                        row: index,
+                        column: j,
+                        name: name_of(data, j),
+                        value: x,
+                    });
                 }
                 moments.add(j, &[x], with_mean);
             }
@@ -385,8 +397,8 @@ fn robust(
 }
 
 /// The quantile of sorted values with linear interpolation (Hyndman & Fan 1996, type 7).
-fn quantile(sorted: &[f32], share: f64) -> f64 {
-    let position = share * (sorted.len().saturating_sub(1)) as f64;
+fn quantile(sorted: &[f32], fraction: f64) -> f64 {
+    let position = fraction * (sorted.len().saturating_sub(1)) as f64;
     let (low, part) = (position.floor() as usize, position.fract());
     let at = |i: usize| sorted.get(i).map_or(0.0, |x| f64::from(*x));
     at(low) + part * (at(low + usize::from(part > 0.0)) - at(low))
@@ -399,7 +411,7 @@ fn for_each_row(
     mut visit: impl FnMut(usize, &[f32]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let features = data.features();
-    if let Some(all) = values_of(data) {
+    if let Some(all) = contiguous_values(data) {
         if let Some(&index) = indices.iter().find(|&&index| index >= data.rows()) {
             return Err(DataError::RowOutOfRange { index, rows: data.rows() }.into());
         }

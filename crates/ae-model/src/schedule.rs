@@ -50,14 +50,14 @@ impl Schedule {
     }
 
     pub(crate) fn check(self) -> Result<(), ConfigError> {
-        let share = |field, value: f64| match value {
+        let fraction = |field, value: f64| match value {
             0.0..=1.0 => Ok(()),
             _ => Err(out_of_range(field, value, "from 0 to 1")),
         };
         match self {
             Schedule::Constant => Ok(()),
-            Schedule::Cosine { end } => share("schedule.end", end),
-            Schedule::OneCycle { warm_up } => share("schedule.warm_up", warm_up),
+            Schedule::Cosine { end } => fraction("schedule.end", end),
+            Schedule::OneCycle { warm_up } => fraction("schedule.warm_up", warm_up),
             Schedule::Plateau { factor, patience } => {
                 if !(factor > 0.0 && factor < 1.0) {
                     return Err(out_of_range("schedule.factor", factor, "above 0 and below 1"));

@@ -37,28 +37,28 @@ impl Autoencoder {
     /// # Errors
     /// As [`reconstruct`](Autoencoder::reconstruct); missing values are [`Error::NotFinite`] for a model
     /// that does not mask them.
-    pub fn filled(&self, data: &dyn BatchSource, rounds: usize) -> Result<Dataset, Error> {
+    pub fn impute(&self, data: &dyn BatchSource, rounds: usize) -> Result<Dataset, Error> {
         let features = self.config.input_dim();
         self.expect_rows(data)?;
         let rows: Vec<usize> = (0..data.rows()).collect();
         let mut values = vec![0.0; rows.len() * features];
         data.read_rows(&rows, &mut values)?;
-        let gaps: Vec<usize> = (0..values.len()).filter(|at| values[*at].is_nan()).collect();
-        for _ in 0..if gaps.is_empty() { 0 } else { rounds } {
+        let missing: Vec<usize> = (0..values.len()).filter(|at| values[*at].is_nan()).collect();
+        for _ in 0..if missing.is_empty() { 0 } else { rounds } {
             let rebuilt = self.reconstruct(&Dataset::new(values.clone(), features)?)?;
-            gaps.iter().for_each(|at| values[*at] = rebuilt.values()[*at]);
+            missing.iter().for_each(|at| values[*at] = rebuilt.values()[*at]);
         }
-        let filled = Dataset::new(values, features)?;
+        let imputed = Dataset::new(values, features)?;
         match data.names() {
-            Some(names) => Ok(filled.with_names(names.to_vec())?),
-            None => Ok(filled),
+            Some(names) => Ok(imputed.with_names(names.to_vec())?),
+            None => Ok(imputed),
         }
     }
 
     /// Makes the scaler leave features alone that are 0 or 1 according to the schema.
-    pub(crate) fn keeping_indicators(&self, scaler: Scaler) -> Scaler {
+    pub(crate) fn leave_indicators_unscaled(&self, scaler: Scaler) -> Scaler {
         match &self.schema {
-            Some(schema) => scaler.leaving(&schema.indicators()),
+            Some(schema) => scaler.leave_unscaled(&schema.indicators()),
             None => scaler,
         }
     }

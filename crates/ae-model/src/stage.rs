@@ -4,7 +4,7 @@ use ae_kernels::activation::Epilogue;
 use ae_kernels::conv::Conv;
 use ae_kernels::latent::Divergence;
 use ae_kernels::panel::{Panels, PanelsMut};
-use ae_kernels::pool::Pool;
+use ae_kernels::pool::PoolShape;
 use ae_kernels::sparse::{self, Active};
 use ae_kernels::{Element, Isa};
 
@@ -21,7 +21,7 @@ pub(crate) enum Stage {
     /// Pooling: one pixel for each square of pixels.
     Pool(Pooling),
     /// Up-sampling, the mirror of a pooling.
-    UpSample(Pool),
+    UpSample(PoolShape),
     /// Samples codes from the posterior given by the layer below; outside training, returns its means.
     Gaussian(GaussianLatent),
     /// Layer normalisation of each row.
@@ -67,7 +67,7 @@ impl Convolution {
 /// A pooling.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pooling {
-    pub(crate) pool: Pool,
+    pub(crate) pool: PoolShape,
     pub(crate) kind: PoolKind,
 }
 
@@ -97,9 +97,9 @@ pub(crate) struct BatchTopKLatent {
 }
 
 /// The largest decay of the threshold's running mean, which starts as the plain mean over all batches.
-const THRESHOLD_KEEP: f64 = 0.99;
-/// Number of batches at which the decay reaches [`THRESHOLD_KEEP`].
-const ENOUGH: u64 = 99;
+const THRESHOLD_DECAY: f64 = 0.99;
+/// Number of batches at which the decay reaches [`THRESHOLD_DECAY`].
+const WARM_UP_BATCHES: u64 = 99;
 
 impl BatchTopKLatent {
     /// The latent of a network that has seen no batch.
@@ -109,16 +109,16 @@ impl BatchTopKLatent {
 
     /// Continues from the threshold of a trained network.
     pub(crate) fn resume(&mut self, threshold: f64) {
-        (self.threshold, self.batches, self.last) = (threshold, ENOUGH, 0.0);
+        (self.threshold, self.batches, self.last) = (threshold, WARM_UP_BATCHES, 0.0);
     }
 
     /// Records the smallest value that a batch kept, if it is finite.
-    pub(crate) fn follow(&mut self, least: Option<f64>) {
-        let Some(least) = least.filter(|least| least.is_finite()) else { return };
-        let keep = THRESHOLD_KEEP.min(self.batches as f64 / (self.batches + 1) as f64);
-        self.threshold = keep * self.threshold + (1.0 - keep) * least;
+    pub(crate) fn update_threshold(&mut self, smallest: Option<f64>) {
+        let Some(smallest) = smallest.filter(|smallest| smallest.is_finite()) else { return };
+        let decay = THRESHOLD_DECAY.min(self.batches as f64 / (self.batches + 1) as f64);
+        self.threshold = decay * self.threshold + (1.0 - decay) * smallest;
         self.batches += 1;
-        self.last = least;
+        self.last = smallest;
     }
 }
 
@@ -131,16 +131,16 @@ pub(crate) struct TopKLatent {
 }
 
 /// How many times `k` the number of features must be for sparse computation to pay.
-const WIDER: usize = 4;
+const MIN_WIDTH_FACTOR: usize = 4;
 
 impl TopKLatent {
     /// Whether to compute from active features only.
     pub(crate) fn is_wide(&self) -> bool {
-        self.k.saturating_mul(WIDER) <= self.features
+        self.k.saturating_mul(MIN_WIDTH_FACTOR) <= self.features
     }
 
     /// Elements that a block of `rows` rows needs: the active features, and scratch memory to find them.
-    pub(crate) fn memory<T: Element>(&self, rows: usize) -> usize {
+    pub(crate) fn memory_len<T: Element>(&self, rows: usize) -> usize {
         sparse::active_len(self.k * rows, rows) + sparse::scratch_len::<T>(self.k)
     }
 
@@ -167,7 +167,7 @@ pub(crate) struct Normalize {
 /// Dropout of a fraction of the values.
 #[derive(Clone, Debug)]
 pub(crate) struct Dropout {
-    pub(crate) share: f64,
+    pub(crate) fraction: f64,
     pub(crate) features: usize,
     /// Separates its random numbers from those of other stages.
     pub(crate) salt: u64,
@@ -188,10 +188,10 @@ pub(crate) struct Contraction {
 }
 
 impl GaussianLatent {
-    /// The divergence term, warmed up to the fraction `share` of its weight.
-    pub(crate) fn divergence<T: Element>(&self, share: f64) -> Divergence<T> {
+    /// The divergence term, warmed up to the given `fraction` of its weight.
+    pub(crate) fn divergence<T: Element>(&self, fraction: f64) -> Divergence<T> {
         let Gaussian { beta, free_bits, .. } = self.settings;
-        Divergence { weight: T::from_f64(beta * share), free: T::from_f64(free_bits) }
+        Divergence { weight: T::from_f64(beta * fraction), free_nats: T::from_f64(free_bits) }
     }
 }
 
@@ -205,12 +205,12 @@ impl Stage {
     }
 
     /// Whether it operates on images.
-    pub(crate) fn is_of_images(&self) -> bool {
+    pub(crate) fn is_image_stage(&self) -> bool {
         matches!(self, Stage::Conv(_) | Stage::Pool(_) | Stage::UpSample(_))
     }
 
     /// The number of samples it draws per row.
-    pub(crate) fn copies(&self) -> usize {
+    pub(crate) fn samples_per_row(&self) -> usize {
         match self {
             Stage::Gaussian(latent) => latent.settings.samples,
             _ => 1,
@@ -223,7 +223,7 @@ impl Stage {
     }
 
     /// Whether it must see the whole batch before it can compute its penalty or select its values.
-    pub(crate) fn awaits_batch(&self) -> bool {
+    pub(crate) fn needs_whole_batch(&self) -> bool {
         matches!(self, Stage::BatchTopK(_) | Stage::Penalty(Penalty { penalty: CodePenalty::Kl { .. }, .. }))
     }
 }

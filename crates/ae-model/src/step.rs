@@ -18,6 +18,7 @@
 
 mod acts;
 mod batch;
+mod batch_statistics;
 mod block;
 mod contraction;
 mod no_tiles;
@@ -25,7 +26,6 @@ mod parameters;
 mod plain;
 mod sparse;
 mod tiles;
-mod waiting;
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -45,11 +45,11 @@ use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
 use crate::trainer::Compiled;
-use acts::{ByActs, Memory};
+use acts::{ByActs, StepMemory};
 pub(crate) use batch::{Batch, Draws};
 use block::Block;
 use parameters::tasks;
-pub(crate) use parameters::{Operands, Part, Piece};
+pub(crate) use parameters::{Operands, ParameterSlice, Piece};
 use plain::PlainPlan;
 use sparse::SparsePlan;
 use tiles::TilePlan;
@@ -60,7 +60,7 @@ use tiles::TilePlan;
 const WORTH_SHARING: usize = 1 << 18;
 /// The cost of a row, however narrow, besides its products, in multiply-adds: 50 ns for five values
 /// (AVX2).
-const OF_A_ROW: usize = 1 << 11;
+const ROW_OVERHEAD: usize = 1 << 11;
 /// Products of fewer rows take as long as those of this many: the weights must be read and written
 /// anyway.
 const FEWEST_ROWS: usize = 4;
@@ -98,7 +98,7 @@ pub(crate) trait Phases<T>: Clone + Debug + Send + Sync {
     /// A view of a block of rows, to read its values.
     fn block<'a>(&'a self, network: &'a Network<T>, batch: Batch<'a, T>) -> Block<'a, T>;
     /// Sums the gradients of a piece over the batch and updates its parameters by `rule`.
-    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>);
+    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: ParameterSlice<'_, T>);
 }
 
 /// [`Phases`] on tiles.
@@ -106,9 +106,9 @@ pub(crate) trait OnTiles<T: Element>: ByActs<T> {
     /// The plan for batches of up to `batch` rows, if the arithmetic and the network support tiles.
     fn plan(network: &Network<T>, batch: usize, threads: usize, parts: Parts) -> Option<Self>;
     /// Whether the arithmetic has tiles.
-    const THERE: bool;
+    const AVAILABLE: bool;
     /// Elements of memory that `threads` threads need to share products.
-    fn rooms_len(&self, threads: usize) -> usize;
+    fn scratch_len(&self, threads: usize) -> usize;
     /// Elements of the two memory areas that [`OnTiles::encode`] needs.
     fn encode_len(parts: Parts, inputs: usize, batch_panels: usize) -> [usize; 2];
     /// The forward product of a single layer, for an even number of whole batch panels.
@@ -133,13 +133,13 @@ pub(crate) struct Layout {
     /// block of the batch.
     reuses_blocks: bool,
     kept_len: usize,
-    judged: Judged,
+    loss_offsets: LossOffsets,
 }
 
 /// Where the loss and the squared error of each row are stored: in the kept memory or in the block.
 #[derive(Clone, Copy, Debug)]
-struct Judged {
-    kept: bool,
+struct LossOffsets {
+    in_kept: bool,
     losses: usize,
     squares: usize,
 }
@@ -148,18 +148,18 @@ struct Judged {
 /// measurements: splitting costs work for every value between the layers, so the layers must be wide,
 /// and there must be rows for more than one pair of batch panels.
 pub(crate) fn tiles_pay<T: Arithmetic>(network: &Network<T>, batch: usize) -> bool {
-    const MULTIPLY_ADDS_A_VALUE: usize = 64;
+    const MULTIPLY_ADDS_PER_VALUE: usize = 64;
     const ROWS: usize = 33;
     let products: usize = network.layers.iter().map(|l| l.inputs * l.outputs).sum();
     let values: usize = network.layers.iter().map(|l| l.inputs + l.outputs).sum();
-    let one_sample = network.stages.iter().all(|stage| stage.copies() == 1);
-    let dense = !network.stages.iter().any(Stage::is_of_images);
-    T::Tiles::THERE
+    let one_sample = network.stages.iter().all(|stage| stage.samples_per_row() == 1);
+    let dense = !network.stages.iter().any(Stage::is_image_stage);
+    T::Tiles::AVAILABLE
         && network.isa.has_tiles()
         && dense
         && one_sample
         && batch >= ROWS
-        && products >= MULTIPLY_ADDS_A_VALUE * values
+        && products >= MULTIPLY_ADDS_PER_VALUE * values
 }
 
 /// How many of `total` panels a block has, at most `most`: gives as few blocks as possible, and equally
@@ -173,7 +173,7 @@ fn even_blocks(total: usize, threads: usize, most: usize) -> usize {
 
 /// How the products are computed.
 #[derive(Clone, Debug)]
-enum Way<T: Arithmetic> {
+enum Strategy<T: Arithmetic> {
     Plain(PlainPlan),
     Tiles(T::Tiles),
     Sparse(SparsePlan),
@@ -184,16 +184,16 @@ enum Way<T: Arithmetic> {
 pub(crate) struct StepPlan<T: Arithmetic> {
     batch: usize,
     /// Rows per round.
-    at_once: usize,
+    round_rows: usize,
     threads: usize,
-    way: Way<T>,
+    strategy: Strategy<T>,
     layout: Layout,
     /// Tasks of phase 2: ranges of the parameters, and the pieces of each range.
     ranges: DisjointRanges,
     pieces: Vec<Vec<Piece>>,
-    multiply_adds_a_row: usize,
+    multiply_adds_per_row: usize,
     /// Values per row from which the largest of the whole batch are chosen; 0 if none are.
-    chosen_among: usize,
+    candidates_per_row: usize,
 }
 
 /// The number of rows in the last round of a batch, and whether that round was also the first.
@@ -209,14 +209,14 @@ pub(crate) struct Arena<T> {
     blocks: AlignedBuf<T>,
     kept: AlignedBuf<T>,
     /// For products that threads share.
-    rooms: AlignedBuf<T>,
+    shared_scratch: AlignedBuf<T>,
     /// Gradients summed over all rounds of a batch but the last, and the round left for phase 2.
     sums: AlignedBuf<T>,
     last_round: LastRound,
     /// For a stage that awaits the whole batch: means, or values to choose from and the smallest kept.
     means: Vec<f64>,
     values: Vec<T>,
-    least: Option<T>,
+    threshold: Option<T>,
     /// For sparse codes.
     index: Index<T>,
     /// For the contractive penalty: squared column norms of the encoder's weights, and sums of squared
@@ -230,30 +230,40 @@ impl<T: Arithmetic> StepPlan<T> {
     /// no result: a row is computed by itself, and a parameter over all rows in their order. `parts`
     /// requests tiles.
     pub(crate) fn new(network: &Network<T>, batch: usize, threads: usize, parts: Option<Parts>) -> Self {
-        let parts = parts.filter(|_| T::Tiles::THERE);
-        let way: Way<T> = if let Some(sparse) = SparsePlan::new(network, batch, threads, parts) {
-            Way::Sparse(sparse)
+        let parts = parts.filter(|_| T::Tiles::AVAILABLE);
+        let strategy: Strategy<T> = if let Some(sparse) = SparsePlan::new(network, batch, threads, parts) {
+            Strategy::Sparse(sparse)
         } else if let Some(tiles) = parts.and_then(|parts| T::Tiles::plan(network, batch, threads, parts)) {
-            Way::Tiles(tiles)
+            Strategy::Tiles(tiles)
         } else {
-            Way::Plain(PlainPlan::new(network, batch, threads))
+            Strategy::Plain(PlainPlan::new(network, batch, threads))
         };
-        let layout = match &way {
-            Way::Plain(plan) => Phases::<T>::layout(plan).clone(),
-            Way::Tiles(plan) => plan.layout().clone(),
-            Way::Sparse(plan) => Phases::<T>::layout(plan).clone(),
+        let layout = match &strategy {
+            Strategy::Plain(plan) => Phases::<T>::layout(plan).clone(),
+            Strategy::Tiles(plan) => plan.layout().clone(),
+            Strategy::Sparse(plan) => Phases::<T>::layout(plan).clone(),
         };
         let round = layout.block_panels * T::PANEL * threads.max(1);
-        let rounds_from = match &way {
-            Way::Plain(plan) => plan.rounds_from(network),
-            Way::Tiles(_) | Way::Sparse(_) => None,
+        let rounds_from = match &strategy {
+            Strategy::Plain(plan) => plan.rounds_from(network),
+            Strategy::Tiles(_) | Strategy::Sparse(_) => None,
         };
         let in_rounds = rounds_from.is_some_and(|from| batch.div_ceil(round) >= from);
-        let at_once = if in_rounds { round } else { batch.max(1) };
+        let round_rows = if in_rounds { round } else { batch.max(1) };
         let (ranges, pieces) = tasks(network, threads);
-        let chosen_among = network.batch_top_k().map_or(0, |latent| latent.features);
-        let multiply_adds_a_row = multiply_adds(network);
-        StepPlan { batch, at_once, threads, way, layout, ranges, pieces, multiply_adds_a_row, chosen_among }
+        let candidates_per_row = network.batch_top_k().map_or(0, |latent| latent.features);
+        let multiply_adds_per_row = multiply_adds(network);
+        StepPlan {
+            batch,
+            round_rows,
+            threads,
+            strategy,
+            layout,
+            ranges,
+            pieces,
+            multiply_adds_per_row,
+            candidates_per_row,
+        }
     }
 
     /// The largest batch size, in rows.
@@ -263,23 +273,23 @@ impl<T: Arithmetic> StepPlan<T> {
 
     /// Allocates the memory for its steps.
     pub(crate) fn arena(&self) -> Arena<T> {
-        let blocks = panel_count::<T>(self.at_most()).div_ceil(self.layout.block_panels);
+        let blocks = panel_count::<T>(self.max_rows()).div_ceil(self.layout.block_panels);
         let in_memory = if self.layout.reuses_blocks { blocks.min(self.threads.max(1)) } else { blocks };
         Arena {
             blocks: AlignedBuf::unwritten(in_memory * self.layout.block_len),
             kept: AlignedBuf::unwritten(blocks * self.layout.kept_len),
-            rooms: AlignedBuf::unwritten(match &self.way {
-                Way::Tiles(plan) => plan.rooms_len(self.threads),
-                Way::Plain(_) | Way::Sparse(_) => 0,
+            shared_scratch: AlignedBuf::unwritten(match &self.strategy {
+                Strategy::Tiles(plan) => plan.scratch_len(self.threads),
+                Strategy::Plain(_) | Strategy::Sparse(_) => 0,
             }),
-            sums: AlignedBuf::unwritten(if self.at_once < self.batch { self.ranges.end() } else { 0 }),
+            sums: AlignedBuf::unwritten(if self.round_rows < self.batch { self.ranges.end() } else { 0 }),
             last_round: LastRound::default(),
             means: Vec::new(),
-            values: Vec::with_capacity(self.batch * self.chosen_among),
-            least: None,
-            index: match &self.way {
-                Way::Sparse(plan) => plan.index(self.batch),
-                Way::Plain(_) | Way::Tiles(_) => Index::default(),
+            values: Vec::with_capacity(self.batch * self.candidates_per_row),
+            threshold: None,
+            index: match &self.strategy {
+                Strategy::Sparse(plan) => plan.index(self.batch),
+                Strategy::Plain(_) | Strategy::Tiles(_) => Index::default(),
             },
             column_squares: Vec::new(),
             slopes: Vec::new(),
@@ -287,8 +297,8 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 
     /// The most rows of a batch that are in the arena at a time.
-    fn at_most(&self) -> usize {
-        self.batch.min(self.at_once)
+    fn max_rows(&self) -> usize {
+        self.batch.min(self.round_rows)
     }
 
     fn block_rows(&self) -> usize {
@@ -296,7 +306,7 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 
     fn crew<'t>(&self, crew: Crew<'t>, rows: usize) -> Crew<'t> {
-        let work = (self.multiply_adds_a_row + OF_A_ROW) * rows.max(FEWEST_ROWS);
+        let work = (self.multiply_adds_per_row + ROW_OVERHEAD) * rows.max(FEWEST_ROWS);
         crew.for_work(work >= WORTH_SHARING)
     }
 
@@ -310,17 +320,17 @@ impl<T: Arithmetic> StepPlan<T> {
         arena: &mut Arena<T>,
     ) -> Totals {
         let mut totals = Totals::default();
-        let rounds = batch.indices.len().div_ceil(self.at_once).max(1);
+        let rounds = batch.indices.len().div_ceil(self.round_rows).max(1);
         for round in 0..rounds {
-            let batch = batch.part(self.at_once, round);
+            let batch = batch.part(self.round_rows, round);
             self.round(network, crew, batch, arena);
             let rows = batch.indices.len();
-            let Judged { losses, squares, .. } = self.layout.judged;
+            let LossOffsets { losses, squares, .. } = self.layout.loss_offsets;
             self.each(losses, rows, arena).for_each(|loss| totals.loss += loss);
             self.each(squares, rows, arena).for_each(|square| totals.squares += square);
             arena.last_round = LastRound { rows, is_first: round == 0 };
             if round + 1 < rounds {
-                self.carry(network, crew, arena);
+                self.accumulate_gradients(network, crew, arena);
             }
         }
         totals
@@ -335,10 +345,10 @@ impl<T: Arithmetic> StepPlan<T> {
         arena: &mut Arena<T>,
         out: &mut [f64],
     ) {
-        for (round, out) in out.chunks_mut(self.at_once).enumerate() {
-            let batch = batch.part(self.at_once, round);
+        for (round, out) in out.chunks_mut(self.round_rows).enumerate() {
+            let batch = batch.part(self.round_rows, round);
             self.round(network, crew, batch, arena);
-            let losses = self.each(self.layout.judged.losses, batch.indices.len(), arena);
+            let losses = self.each(self.layout.loss_offsets.losses, batch.indices.len(), arena);
             out.iter_mut().zip(losses).for_each(|(out, loss)| *out = loss);
         }
     }
@@ -346,16 +356,16 @@ impl<T: Arithmetic> StepPlan<T> {
     /// Runs phase 1 of a round.
     fn round(&self, network: &Network<T>, crew: Crew<'_>, batch: Batch<'_, T>, arena: &mut Arena<T>) {
         let rows = batch.indices.len();
-        assert!(rows <= self.at_most(), "{rows} rows in a plan for {}", self.batch);
+        assert!(rows <= self.max_rows(), "{rows} rows in a plan for {}", self.batch);
         if let Some((stage, _)) = network.contraction() {
-            self.contract(network, crew, batch, stage, arena);
+            self.contractive_passes(network, crew, batch, stage, arena);
             return;
         }
         self.all_passes(network, crew, batch, arena);
     }
 
     /// Calls `work` with every block of rows of the batch and its memory, in order.
-    fn each_block(
+    fn for_each_block(
         &self,
         network: &Network<T>,
         batch: Batch<'_, T>,
@@ -366,10 +376,10 @@ impl<T: Arithmetic> StepPlan<T> {
         let count = batch.indices.len().div_ceil(self.block_rows());
         for (index, memory) in blocks.take(count).enumerate() {
             let batch = batch.part(self.block_rows(), index);
-            match &self.way {
-                Way::Plain(plan) => work(plan.block(network, batch), memory),
-                Way::Tiles(plan) => work(plan.block(network, batch), memory),
-                Way::Sparse(plan) => work(plan.block(network, batch), memory),
+            match &self.strategy {
+                Strategy::Plain(plan) => work(plan.block(network, batch), memory),
+                Strategy::Tiles(plan) => work(plan.block(network, batch), memory),
+                Strategy::Sparse(plan) => work(plan.block(network, batch), memory),
             }
         }
     }
@@ -377,15 +387,15 @@ impl<T: Arithmetic> StepPlan<T> {
     /// Runs all stages forward and backward, in two passes if one of them awaits the whole batch.
     fn all_passes(&self, network: &Network<T>, crew: Crew<'_>, batch: Batch<'_, T>, arena: &mut Arena<T>) {
         let stages = network.stages.len();
-        let Some(barrier) = network.stages.iter().position(Stage::awaits_batch) else {
+        let Some(barrier) = network.stages.iter().position(Stage::needs_whole_batch) else {
             self.pass(network, crew, batch, 0..stages, arena);
             self.fill_index(network, batch, arena);
             return;
         };
         self.pass(network, crew, batch, 0..barrier, arena);
-        self.wait(network, batch, barrier, arena);
+        self.batch_statistics(network, batch, barrier, arena);
         let means = std::mem::take(&mut arena.means);
-        let batch = Batch { code_means: Some(&means), least: arena.least, ..batch };
+        let batch = Batch { code_means: Some(&means), threshold: arena.threshold, ..batch };
         self.pass(network, crew, batch, barrier..stages, arena);
         self.fill_index(network, batch, arena);
         arena.means = means;
@@ -393,7 +403,7 @@ impl<T: Arithmetic> StepPlan<T> {
 
     /// Lists the active features of a sparse code.
     fn fill_index(&self, network: &Network<T>, batch: Batch<'_, T>, arena: &mut Arena<T>) {
-        if let Way::Sparse(plan) = &self.way {
+        if let Strategy::Sparse(plan) = &self.strategy {
             plan.fill(&network.layers, batch, arena.blocks.as_slice(), &mut arena.index);
         }
     }
@@ -413,20 +423,21 @@ impl<T: Arithmetic> StepPlan<T> {
         let (crew, kept) = (self.crew(crew, rows), arena.kept.as_mut_slice());
         let work = |index: usize, block: &mut [T], kept: &mut [T]| {
             let batch = batch.part(self.block_rows(), index);
-            match &self.way {
-                Way::Plain(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
-                Way::Tiles(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
-                Way::Sparse(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
+            match &self.strategy {
+                Strategy::Plain(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
+                Strategy::Tiles(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
+                Strategy::Sparse(plan) => plan.one_block(network, batch, pass.clone(), block, kept),
             }
         };
         let (data, kept) = (arena.blocks.as_mut_slice(), &mut kept[..blocks * kept_len]);
         // Batches with fewer blocks than threads always have memory for every block.
         if let Some(blocks) = data.get_mut(..blocks * block_len) {
-            let memory = Memory { blocks, kept: &mut *kept, rooms: arena.rooms.as_mut_slice() };
-            let shared = match &self.way {
-                Way::Plain(plan) => acts::shared_pass(plan, network, crew, batch, pass.clone(), memory),
-                Way::Tiles(plan) => acts::shared_pass(plan, network, crew, batch, pass.clone(), memory),
-                Way::Sparse(_) => false,
+            let memory =
+                StepMemory { blocks, kept: &mut *kept, shared_scratch: arena.shared_scratch.as_mut_slice() };
+            let shared = match &self.strategy {
+                Strategy::Plain(plan) => acts::shared_pass(plan, network, crew, batch, pass.clone(), memory),
+                Strategy::Tiles(plan) => acts::shared_pass(plan, network, crew, batch, pass.clone(), memory),
+                Strategy::Sparse(_) => false,
             };
             if shared {
                 return;
@@ -442,22 +453,23 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 
     /// The smallest value that a batch top-k latent kept in the batch that phase 1 left in `arena`.
-    pub(crate) fn least_kept(&self, arena: &Arena<T>) -> Option<f64> {
-        arena.least.map(Element::to_f64)
+    pub(crate) fn batch_threshold(&self, arena: &Arena<T>) -> Option<f64> {
+        arena.threshold.map(Element::to_f64)
     }
 
     /// Calls `each` with every feature of a sparse code, and its value, for each row of the batch that
     /// phase 1 left in `arena` in which it was active.
     pub(crate) fn each_active(&self, rows: usize, arena: &Arena<T>, each: impl FnMut(u32, f64)) {
-        if let Way::Sparse(plan) = &self.way {
+        if let Strategy::Sparse(plan) = &self.strategy {
             plan.each_active(rows, arena.blocks.as_slice(), each);
         }
     }
 
     /// The values at offset `at` of each block, in the memory that holds the losses, row by row.
     fn each(&self, at: usize, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
-        let Layout { block_len, kept_len, judged, .. } = self.layout;
-        let (memory, len) = if judged.kept { (&arena.kept, kept_len) } else { (&arena.blocks, block_len) };
+        let Layout { block_len, kept_len, loss_offsets, .. } = self.layout;
+        let (memory, len) =
+            if loss_offsets.in_kept { (&arena.kept, kept_len) } else { (&arena.blocks, block_len) };
         let blocks = memory.as_slice().chunks(len.max(1));
         let block_rows = self.block_rows();
         blocks.flat_map(move |block| &block[at..][..block_rows]).take(rows).map(|value| value.to_f64())
@@ -484,11 +496,11 @@ impl Totals {
 
 /// Multiply-adds of the forward products for one row.
 fn multiply_adds<T: Element>(network: &Network<T>) -> usize {
-    let mut copies = 1;
+    let mut samples_per_row = 1;
     let mut sum = 0;
     for stage in &network.stages {
-        copies *= stage.copies();
-        sum += copies
+        samples_per_row *= stage.samples_per_row();
+        sum += samples_per_row
             * match stage {
                 Stage::Dense(layer) => network.layers[*layer].inputs * network.layers[*layer].outputs,
                 Stage::Conv(conv) => conv.map.multiply_adds(),

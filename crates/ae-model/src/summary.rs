@@ -102,10 +102,10 @@ fn kind(config: &Config) -> Vec<String> {
     words.extend(config.code_penalty().map(|penalty| format!("sparse {penalty}")));
     words.extend(config.contractive().map(|weight| format!("contractive {weight}")));
     let Dropout { input, hidden } = config.dropout();
-    let shares = [("input dropout", input), ("dropout", hidden)];
+    let fractions = [("input dropout", input), ("dropout", hidden)];
     let WeightPenalty { l1, l2 } = config.weight_penalty();
     let weights = [("weights l1", l1), ("weights l2", l2)];
-    let set = shares.iter().chain(&weights).filter(|(_, value)| *value > 0.0);
+    let set = fractions.iter().chain(&weights).filter(|(_, value)| *value > 0.0);
     words.extend(set.map(|(name, value)| format!("{name} {value}")));
     words.extend(config.layer_norm().then(|| "layer norm".to_owned()));
     words.extend(config.tied_weights().then(|| "tied weights".to_owned()));

@@ -1,6 +1,6 @@
 //! Tables of rows in memory, the input of a step.
 
-use ae_data::{BatchSource, values_of};
+use ae_data::{BatchSource, contiguous_values};
 use ae_kernels::Isa;
 use ae_kernels::finite::all_finite;
 use ae_kernels::par::Crew;
@@ -45,25 +45,29 @@ pub(crate) struct Feed<'a> {
     /// The whole source, if all of it is in memory.
     whole: Option<Table<'a>>,
     staged: [Vec<f32>; 2],
-    places: Vec<usize>,
+    positions: Vec<usize>,
 }
 
 impl<'a> Feed<'a> {
-    /// Reads up to `most` rows of `data` at a time, and of `targets` alongside.
-    pub(crate) fn new(data: &'a dyn BatchSource, targets: Option<&'a dyn BatchSource>, most: usize) -> Self {
-        let whole = match (values_of(data), targets.map(values_of)) {
+    /// Reads up to `max_rows` rows of `data` at a time, and of `targets` alongside.
+    pub(crate) fn new(
+        data: &'a dyn BatchSource,
+        targets: Option<&'a dyn BatchSource>,
+        max_rows: usize,
+    ) -> Self {
+        let whole = match (contiguous_values(data), targets.map(contiguous_values)) {
             (Some(rows), None) => Some(Table { rows, targets: None }),
             (Some(rows), Some(Some(targets))) => Some(Table { rows, targets: Some(targets) }),
             _ => None,
         };
-        let room = |wanted: bool| if wanted { vec![0.0; most * data.features()] } else { Vec::new() };
-        let staged = [room(whole.is_none()), room(whole.is_none() && targets.is_some())];
-        Feed { data, targets, whole, staged, places: (0..most).collect() }
+        let buffer = |wanted: bool| if wanted { vec![0.0; max_rows * data.features()] } else { Vec::new() };
+        let staged = [buffer(whole.is_none()), buffer(whole.is_none() && targets.is_some())];
+        Feed { data, targets, whole, staged, positions: (0..max_rows).collect() }
     }
 
     /// The most rows that can be read at a time.
-    pub(crate) fn most(&self) -> usize {
-        self.places.len()
+    pub(crate) fn max_rows(&self) -> usize {
+        self.positions.len()
     }
 
     /// Returns a table that holds the rows `indices`, and their positions in it.
@@ -72,18 +76,18 @@ impl<'a> Feed<'a> {
             return Ok((whole, indices));
         }
         let len = indices.len() * self.data.features();
-        let [rows, beside] = &mut self.staged;
+        let [rows, target_rows] = &mut self.staged;
         let rows = &mut rows[..len];
         self.data.read_rows(indices, rows)?;
         let targets = match self.targets {
             Some(targets) => {
-                let beside = &mut beside[..len];
-                targets.read_rows(indices, beside).map_err(|error| Error::of_targets(error.into()))?;
-                Some(&*beside)
+                let target_rows = &mut target_rows[..len];
+                targets.read_rows(indices, target_rows).map_err(|error| Error::of_targets(error.into()))?;
+                Some(&*target_rows)
             }
             None => None,
         };
-        Ok((Table { rows, targets }, &self.places[..indices.len()]))
+        Ok((Table { rows, targets }, &self.positions[..indices.len()]))
     }
 }
 
@@ -93,7 +97,7 @@ pub(crate) fn check_values(
     data: &dyn BatchSource,
     first_row: usize,
     table: &[f32],
-    may_miss: bool,
+    allow_missing: bool,
 ) -> Result<(), Error> {
     let features = data.features().max(1);
     // Whole pieces are checked in parallel, without a branch per element; only pieces that fail are
@@ -106,7 +110,7 @@ pub(crate) fn check_values(
     });
     for (index, _) in fine.iter().enumerate().filter(|(_, fine)| !**fine) {
         let end = table.len().min((index + 1) * piece);
-        if let Some((at, value)) = first_wrong(&table[index * piece..end], may_miss) {
+        if let Some((at, value)) = first_wrong(&table[index * piece..end], allow_missing) {
             let (row, column) = (first_row + index * CHECKED_ROWS + at / features, at % features);
             let name = data.names().and_then(|names| names.get(column).cloned());
             return Err(Error::NotFinite { row, column, name, value });
@@ -116,6 +120,6 @@ pub(crate) fn check_values(
 }
 
 /// Finds the first value that is infinite, or NaN where values may not be missing, and its position.
-pub(crate) fn first_wrong(values: &[f32], may_miss: bool) -> Option<(usize, f32)> {
-    values.iter().copied().enumerate().find(|(_, x)| !(x.is_finite() || may_miss && x.is_nan()))
+pub(crate) fn first_wrong(values: &[f32], allow_missing: bool) -> Option<(usize, f32)> {
+    values.iter().copied().enumerate().find(|(_, x)| !(x.is_finite() || allow_missing && x.is_nan()))
 }

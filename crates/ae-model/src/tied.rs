@@ -30,7 +30,7 @@ pub(crate) struct Layers<'a> {
 
 impl Layers<'_> {
     /// Where the decoder's parameters start.
-    fn decoder(&self) -> usize {
+    fn decoder_start(&self) -> usize {
         self.layers.get(self.layers.len() / 2).map_or(0, |layer| layer.range.start)
     }
 
@@ -41,9 +41,9 @@ impl Layers<'_> {
 
     /// The ranges of independent parameters: all of them, or with tied weights those of the encoder and
     /// the panel rows that hold the decoder's biases.
-    pub(crate) fn free<T: Element>(&self) -> impl Iterator<Item = Range<usize>> {
+    pub(crate) fn independent_ranges<T: Element>(&self) -> impl Iterator<Item = Range<usize>> {
         let all = self.layers.last().map_or(0, |layer| layer.range.end);
-        let (first, rest) = if self.tied { (self.decoder(), self.layers.len() / 2) } else { (all, 0) };
+        let (first, rest) = if self.tied { (self.decoder_start(), self.layers.len() / 2) } else { (all, 0) };
         let biases = self.layers[self.layers.len() - rest..].iter().flat_map(|layer| {
             let panel = (layer.inputs + 1) * T::PANEL;
             layer.range.clone().step_by(panel).map(move |at| at + panel - T::PANEL..at + panel)
@@ -61,33 +61,36 @@ impl Layers<'_> {
     ) -> f64 {
         let factors = [T::from_f64(l1), T::from_f64(l2)];
         let squares = self
-            .free::<T>()
+            .independent_ranges::<T>()
             .map(|r| update::penalise(self.isa, factors, &parameters[r.clone()], &mut gradients[r]));
         let squares = squares.sum::<f64>();
         if squares.is_finite() {
             return squares.sqrt();
         }
         // Single precision can hold the gradients, but not all of their squares.
-        let exactly = self.free::<T>().flat_map(|range| &gradients[range]).map(|g| g.to_f64() * g.to_f64());
+        let exactly = self
+            .independent_ranges::<T>()
+            .flat_map(|range| &gradients[range])
+            .map(|g| g.to_f64() * g.to_f64());
         exactly.sum::<f64>().sqrt()
     }
 
     /// The penalty of the parameters, `l1 Σ |w| + ½ l2 Σ w²`.
-    pub(crate) fn cost<T: Element>(&self, [l1, l2]: [f64; 2], parameters: &[T]) -> f64 {
+    pub(crate) fn penalty<T: Element>(&self, [l1, l2]: [f64; 2], parameters: &[T]) -> f64 {
         let of_one = |w: &T| l1 * w.to_f64().abs() + 0.5 * l2 * w.to_f64() * w.to_f64();
-        self.free::<T>().flat_map(|range| &parameters[range]).map(of_one).sum()
+        self.independent_ranges::<T>().flat_map(|range| &parameters[range]).map(of_one).sum()
     }
 
     /// Gathers the gradients of tied weights in the encoder's: adds the transposes of the decoder's,
     /// which become zero.
-    pub(crate) fn gather<T: Element>(&self, crew: Crew<'_>, gradients: &mut [T]) {
+    pub(crate) fn fold_tied_gradients<T: Element>(&self, crew: Crew<'_>, gradients: &mut [T]) {
         if !self.tied {
             return;
         }
         let crew = crew.for_work(gradients.len() >= WORTH_SHARING);
-        let (encoder, decoder) = gradients.split_at_mut(self.decoder());
+        let (encoder, decoder) = gradients.split_at_mut(self.decoder_start());
         for (below, above) in self.pairs() {
-            let range = above.range.start - self.decoder()..above.range.end - self.decoder();
+            let range = above.range.start - self.decoder_start()..above.range.end - self.decoder_start();
             let own = &mut encoder[below.range.clone()];
             let other = above.panels(&decoder[range.clone()]);
             crew.for_each_chunk(own, (below.inputs + 1) * T::PANEL, |index, panel| {
@@ -100,15 +103,16 @@ impl Layers<'_> {
     }
 
     /// Writes the transposes of the encoder's weights to the decoder.
-    pub(crate) fn spread<T: Element>(&self, crew: Crew<'_>, parameters: &mut [T]) {
+    pub(crate) fn copy_to_decoder<T: Element>(&self, crew: Crew<'_>, parameters: &mut [T]) {
         if !self.tied {
             return;
         }
         let crew = crew.for_work(parameters.len() >= WORTH_SHARING);
-        let (encoder, decoder) = parameters.split_at_mut(self.decoder());
+        let (encoder, decoder) = parameters.split_at_mut(self.decoder_start());
         for (below, above) in self.pairs() {
             let weights = below.parameters(encoder);
-            let own = &mut decoder[above.range.start - self.decoder()..above.range.end - self.decoder()];
+            let own = &mut decoder
+                [above.range.start - self.decoder_start()..above.range.end - self.decoder_start()];
             crew.for_each_chunk(own, (above.inputs + 1) * T::PANEL, |index, panel| {
                 tied::transpose(self.isa, weights, index, panel);
             });
@@ -124,7 +128,7 @@ impl<T: Element> Network<T> {
 
     /// The row-major position of the first weight of layer `index` in `values` that differs from the
     /// weight it is tied to.
-    pub(crate) fn stray(&self, index: usize, values: &LayerParameters<T>) -> Option<usize> {
+    pub(crate) fn first_untied(&self, index: usize, values: &LayerParameters<T>) -> Option<usize> {
         let other = self.layer(self.tied_to(index)?);
         let LayerParameters { inputs, outputs, weights, .. } = values;
         (0..weights.len()).find(|at| weights[*at] != other.weights[at % outputs * inputs + at / outputs])

@@ -12,12 +12,12 @@ use ae_kernels::par::Crew;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::bulk::{Bulk, Source};
 use crate::callback::{BatchEnd, Callback, CancelToken};
 use crate::config::{Config, Latent};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::{EpochRecord, History, StopReason};
+use crate::inference::{Inference, Source};
 use crate::init::{self, Purpose};
 use crate::model::known_values;
 use crate::scale::Scaler;
@@ -25,7 +25,7 @@ use crate::schedule::Plateau;
 use crate::step::{Arithmetic, Totals};
 use crate::table::{Feed, Table};
 pub use checkpoint::Checkpoints;
-pub(crate) use checkpoint::{Keeper, Saved};
+pub(crate) use checkpoint::{Checkpoint, CheckpointWriter};
 pub use range_test::RangeTest;
 pub(crate) use range_test::range_test;
 use stopping::{Divergence, Stopper};
@@ -38,9 +38,9 @@ pub(crate) struct Task<'a> {
     pub(crate) validation: Vec<usize>,
     pub(crate) cancel: Option<&'a CancelToken>,
     /// Writes the checkpoints, if any.
-    pub(crate) keeper: Option<Keeper<'a>>,
+    pub(crate) writer: Option<CheckpointWriter<'a>>,
     /// The checkpoint to continue from.
-    pub(crate) saved: Option<Saved>,
+    pub(crate) saved: Option<Checkpoint>,
 }
 
 /// The outcome of a training.
@@ -54,7 +54,7 @@ pub(crate) struct Trained {
 struct Progress<T> {
     /// Includes the finished epochs.
     history: History,
-    under_way: UnderWay,
+    current_epoch: CurrentEpoch,
     plateau: Plateau,
     divergence: Divergence,
     stopper: Stopper<T>,
@@ -63,20 +63,20 @@ struct Progress<T> {
 /// The finished part of the current epoch.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UnderWay {
+struct CurrentEpoch {
     batches: usize,
     total: Totals,
     seconds: f64,
 }
 
 /// The fraction of the rows' target values that are not missing; never 0.
-fn known_share(feed: &mut Feed<'_>, config: &Config, rows: &[usize]) -> Result<f64, Error> {
+fn known_fraction(feed: &mut Feed<'_>, config: &Config, rows: &[usize]) -> Result<f64, Error> {
     let features = config.input_dim();
     if !config.mask_missing() || rows.is_empty() {
         return Ok(1.0);
     }
     let mut known = 0;
-    for indices in rows.chunks(feed.most()) {
+    for indices in rows.chunks(feed.max_rows()) {
         let (table, places) = feed.rows(indices)?;
         let expected = table.expected();
         known += places.iter().map(|at| known_values(&expected[at * features..][..features])).sum::<usize>();
@@ -87,7 +87,7 @@ fn known_share(feed: &mut Feed<'_>, config: &Config, rows: &[usize]) -> Result<f
 /// Validation rows that are read at a time.
 const VALIDATION_ROWS: usize = 8192;
 /// Rows whose samples are in memory together; each such block has random numbers of its own.
-const JUDGED_ROWS: usize = 128;
+const LOSS_BLOCK_ROWS: usize = 128;
 
 /// Trains the engine. On an error, it keeps the weights of that moment. In any case, later updates use
 /// the configured learning rate and the full KL divergence.
@@ -113,13 +113,13 @@ fn run<T: Arithmetic>(
     let epochs = task.config.epochs();
     let mut training = Training::new(engine, task, crew, callbacks)?;
     let over = training.begin()?;
-    if training.at.stopper.has_waited(over) {
-        training.at.history.stopped = StopReason::EarlyStopping;
+    if training.progress.stopper.is_out_of_patience(over) {
+        training.progress.history.stopped = StopReason::EarlyStopping;
         return training.end();
     }
     for epoch in over + 1..=epochs {
         if let Some(reason) = training.epoch(epoch)? {
-            training.at.history.stopped = reason;
+            training.progress.history.stopped = reason;
             break;
         }
     }
@@ -133,45 +133,45 @@ struct Training<'a, 'c, T: Arithmetic> {
     crew: Crew<'a>,
     callbacks: &'a mut [&'c mut dyn Callback],
     feed: Feed<'a>,
-    at: Progress<T>,
+    progress: Progress<T>,
     sizes: Sizes,
     /// Updates so far.
     step: u64,
     /// When work on the current epoch began in this run, and the seconds it had taken before.
     start: Instant,
-    before: f64,
+    seconds_before: f64,
     /// Loss and squared error of validation rows.
-    measured: Vec<[f64; 2]>,
+    row_losses: Vec<[f64; 2]>,
     /// Computes the validation losses of a variational model.
-    judge: Option<Judge<T>>,
+    validation_loss: Option<ValidationLoss<T>>,
 }
 
 /// Computes the loss of rows from samples of their encodings; the posterior mean alone would
 /// underestimate it. The samples are the same every time, so epochs differ only by their weights.
-struct Judge<T: Arithmetic> {
+struct ValidationLoss<T: Arithmetic> {
     engine: Engine<T>,
     losses: Vec<f64>,
 }
 
-impl<T: Arithmetic> Judge<T> {
+impl<T: Arithmetic> ValidationLoss<T> {
     /// A step number that no update reaches, and so random numbers that no update draws.
-    const TIME: u64 = 1 << 62;
+    const FIRST_STEP: u64 = 1 << 62;
 
     fn new(trained: &Engine<T>, config: &Config, rows: usize) -> Self {
         let scaler = Scaler::identity(config.input_dim());
-        let mut engine = Engine::new(trained.network.isa, &config.judging(), &scaler);
+        let mut engine = Engine::new(trained.network.isa, &config.for_evaluation(), &scaler);
         engine.maps = trained.maps.clone();
         engine.set_epochs(f64::INFINITY);
-        Judge { engine, losses: vec![0.0; rows] }
+        ValidationLoss { engine, losses: vec![0.0; rows] }
     }
 
     /// Computes the losses of rows, the first of which is validation row `first`.
     fn losses(&mut self, crew: Crew<'_>, (table, indices): (Table<'_>, &[usize]), first: usize) -> &[f64] {
         let losses = &mut self.losses[..indices.len()];
-        let blocks = indices.chunks(JUDGED_ROWS).zip(losses.chunks_mut(JUDGED_ROWS));
+        let blocks = indices.chunks(LOSS_BLOCK_ROWS).zip(losses.chunks_mut(LOSS_BLOCK_ROWS));
         for (block, (indices, losses)) in blocks.enumerate() {
-            let time = Self::TIME + (first / JUDGED_ROWS + block) as u64;
-            self.engine.losses_at(crew, time, table, indices, losses);
+            let step = Self::FIRST_STEP + (first / LOSS_BLOCK_ROWS + block) as u64;
+            self.engine.losses_at(crew, step, table, indices, losses);
         }
         losses
     }
@@ -187,13 +187,13 @@ struct Sizes {
     steps: u64,
     features: usize,
     /// The fraction of values that are known: of the training rows, and of the validation rows.
-    shares: [f64; 2],
+    known_fractions: [f64; 2],
 }
 
 impl Sizes {
-    /// The number of known values in `rows` rows of which the fraction `share` is known.
-    fn known(&self, share: f64, rows: usize) -> f64 {
-        share * (rows * self.features) as f64
+    /// The number of known values in `rows` rows of which the given `fraction` is known.
+    fn known_count(&self, fraction: f64, rows: usize) -> f64 {
+        fraction * (rows * self.features) as f64
     }
 }
 
@@ -212,16 +212,18 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         engine.prepare(crew, batch_size);
         let at_a_time = VALIDATION_ROWS.min(validation_rows);
         let mut feed = Feed::new(task.data, task.data.targets(), batch_size.max(at_a_time));
-        let shares =
-            [known_share(&mut feed, config, &task.train)?, known_share(&mut feed, config, &task.validation)?];
+        let known_fractions = [
+            known_fraction(&mut feed, config, &task.train)?,
+            known_fraction(&mut feed, config, &task.validation)?,
+        ];
         let sizes = Sizes {
             batch_size,
             batches,
             steps: (config.epochs() as u64).saturating_mul(batches as u64),
             features: config.input_dim(),
-            shares,
+            known_fractions,
         };
-        let at = Progress {
+        let progress = Progress {
             history: History {
                 epochs: Vec::with_capacity(config.epochs().min(10_000)),
                 stopped: StopReason::Finished,
@@ -230,33 +232,46 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
                 train_rows: rows,
                 validation_rows,
             },
-            under_way: UnderWay::default(),
+            current_epoch: CurrentEpoch::default(),
             plateau: Plateau::new(),
             divergence: Divergence::new(config.learning_rate()),
             stopper: Stopper::new(config.early_stopping(), engine),
         };
-        let measured = vec![[0.0; 2]; at_a_time];
-        let judge = (matches!(config.latent(), Latent::Gaussian(_)) && at_a_time > 0)
-            .then(|| Judge::new(engine, config, at_a_time));
-        let (start, before, step) = (Instant::now(), 0.0, 0);
-        Ok(Training { engine, task, crew, callbacks, feed, at, sizes, step, start, before, measured, judge })
+        let row_losses = vec![[0.0; 2]; at_a_time];
+        let validation_loss = (matches!(config.latent(), Latent::Gaussian(_)) && at_a_time > 0)
+            .then(|| ValidationLoss::new(engine, config, at_a_time));
+        let (start, seconds_before, step) = (Instant::now(), 0.0, 0);
+        Ok(Training {
+            engine,
+            task,
+            crew,
+            callbacks,
+            feed,
+            progress,
+            sizes,
+            step,
+            start,
+            seconds_before,
+            row_losses,
+            validation_loss,
+        })
     }
 
     /// Restores the checkpoint to continue from, if there is one. Returns the number of finished epochs.
     fn begin(&mut self) -> Result<usize, Error> {
         if let Some(saved) = self.task.saved.take() {
-            self.at.recall(saved, self.engine);
-            self.callbacks.iter_mut().for_each(|callback| callback.on_resume(&self.at.history.epochs));
-        } else if let Some(keeper) = &mut self.task.keeper {
+            self.progress.restore(saved, self.engine);
+            self.callbacks.iter_mut().for_each(|callback| callback.on_resume(&self.progress.history.epochs));
+        } else if let Some(writer) = &mut self.task.writer {
             // Before any work, to find out early whether it can be written, and to have one whatever
             // happens before the next.
-            keeper.write(self.engine, &self.at, false)?;
+            writer.write(self.engine, &self.progress, false)?;
         }
-        let over = self.at.history.epochs.len();
-        self.step = (over * self.sizes.batches + self.at.under_way.batches) as u64;
+        let over = self.progress.history.epochs.len();
+        self.step = (over * self.sizes.batches + self.progress.current_epoch.batches) as u64;
         // Each epoch shuffles the order of the one before.
         (1..=over).for_each(|epoch| shuffle(&mut self.task.train, self.task.config, epoch));
-        (self.start, self.before) = (Instant::now(), self.at.under_way.seconds);
+        (self.start, self.seconds_before) = (Instant::now(), self.progress.current_epoch.seconds);
         Ok(over)
     }
 
@@ -270,44 +285,44 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         self.engine.use_mean(true);
         let validation = self.validate()?;
         let record = self.record(epoch, validation);
-        let (at, config) = (&mut self.at, self.task.config);
-        at.divergence.after_epoch(epoch, self.sizes.batches, &record)?;
+        let (progress, config) = (&mut self.progress, self.task.config);
+        progress.divergence.after_epoch(epoch, self.sizes.batches, &record)?;
         // During the warm-up of the KL divergence, a training loss that grows says nothing yet.
         if !self.task.validation.is_empty() || epoch > config.latent().warm_up() {
-            at.plateau.after_epoch(config.schedule(), record.monitored());
-            at.stopper.after_epoch(&record, self.engine);
+            progress.plateau.after_epoch(config.schedule(), record.monitored());
+            progress.stopper.after_epoch(&record, self.engine);
         }
-        at.history.epochs.push(record);
-        at.under_way = UnderWay::default();
-        (self.start, self.before) = (Instant::now(), 0.0);
+        progress.history.epochs.push(record);
+        progress.current_epoch = CurrentEpoch::default();
+        (self.start, self.seconds_before) = (Instant::now(), 0.0);
         for callback in self.callbacks.iter_mut() {
             if let ControlFlow::Break(reason) = callback.on_epoch_end(&record) {
                 return Ok(Some(StopReason::Callback(reason)));
             }
         }
-        Ok(at.stopper.has_waited(epoch).then_some(StopReason::EarlyStopping))
+        Ok(progress.stopper.is_out_of_patience(epoch).then_some(StopReason::EarlyStopping))
     }
 
     /// Runs the remaining batches of an epoch; returns why training ends before the last, if it does.
     fn batches(&mut self, epoch: usize) -> Result<Option<StopReason>, Error> {
-        let Sizes { batch_size, batches, shares: [known, _], .. } = self.sizes;
-        for batch in self.at.under_way.batches..batches {
+        let Sizes { batch_size, batches, known_fractions: [known, _], .. } = self.sizes;
+        for batch in self.progress.current_epoch.batches..batches {
             self.engine.set_learning_rate(self.learning_rate(self.step));
             self.engine.set_epochs((epoch - 1) as f64 + batch as f64 / batches as f64);
             self.step += 1;
-            let Training { engine, task, at, .. } = self;
+            let Training { engine, task, progress, .. } = self;
             let rows = task.train.len();
             let indices = &task.train[batch * batch_size..rows.min((batch + 1) * batch_size)];
             let (table, places) = self.feed.rows(indices)?;
             let of_batch = engine.train_batch(self.crew, table, places);
-            at.under_way.total.add(of_batch);
-            at.under_way.batches += 1;
-            let mse = of_batch.squares / self.sizes.known(known, indices.len());
-            at.divergence.after_loss(epoch, batch + 1, of_batch.loss / indices.len() as f64)?;
-            at.divergence.after_batch(epoch, batch + 1, mse)?;
-            if let Some(keeper) = task.keeper.as_mut().filter(|keeper| keeper.is_due()) {
-                at.under_way.seconds = self.before + self.start.elapsed().as_secs_f64();
-                keeper.try_to_write(engine, at);
+            progress.current_epoch.total.add(of_batch);
+            progress.current_epoch.batches += 1;
+            let mse = of_batch.squares / self.sizes.known_count(known, indices.len());
+            progress.divergence.after_loss(epoch, batch + 1, of_batch.loss / indices.len() as f64)?;
+            progress.divergence.after_batch(epoch, batch + 1, mse)?;
+            if let Some(writer) = task.writer.as_mut().filter(|writer| writer.is_due()) {
+                progress.current_epoch.seconds = self.seconds_before + self.start.elapsed().as_secs_f64();
+                writer.try_to_write(engine, progress);
             }
             let end = BatchEnd { epoch, batch: batch + 1, batches, mse };
             for callback in self.callbacks.iter_mut() {
@@ -325,26 +340,28 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
     /// The learning rate of the update that follows `step` updates.
     fn learning_rate(&self, step: u64) -> f64 {
         let config = self.task.config;
-        config.learning_rate() * (config.schedule().factor(step, self.sizes.steps) * self.at.plateau.factor())
+        config.learning_rate()
+            * (config.schedule().factor(step, self.sizes.steps) * self.progress.plateau.factor())
     }
 
     /// Sums the losses and squared errors of the validation rows.
     fn validate(&mut self) -> Result<Totals, Error> {
         let mut totals = Totals::default();
-        if let Some(judge) = &mut self.judge {
-            judge.engine.take_weights(self.engine);
+        if let Some(validation_loss) = &mut self.validation_loss {
+            validation_loss.engine.copy_weights_from(self.engine);
         }
         for (chunk, indices) in self.task.validation.chunks(VALIDATION_ROWS).enumerate() {
             let first = chunk * VALIDATION_ROWS;
             let (table, places) = self.feed.rows(indices)?;
-            let measured = &mut self.measured[..indices.len()];
-            let bulk = Bulk { network: &self.engine.network, maps: &self.engine.maps, crew: self.crew };
-            bulk.row_losses(Source { table, indices: Some(places) }, measured);
-            if let Some(judge) = &mut self.judge {
-                let losses = judge.losses(self.crew, (table, places), first);
-                measured.iter_mut().zip(losses).for_each(|(of_row, loss)| of_row[0] = *loss);
+            let row_losses = &mut self.row_losses[..indices.len()];
+            let inference =
+                Inference { network: &self.engine.network, maps: &self.engine.maps, crew: self.crew };
+            inference.row_losses(Source { table, indices: Some(places) }, row_losses);
+            if let Some(validation_loss) = &mut self.validation_loss {
+                let losses = validation_loss.losses(self.crew, (table, places), first);
+                row_losses.iter_mut().zip(losses).for_each(|(of_row, loss)| of_row[0] = *loss);
             }
-            for [loss, squares] in &*measured {
+            for [loss, squares] in &*row_losses {
                 totals.add(Totals { loss: *loss, squares: *squares });
             }
         }
@@ -354,10 +371,10 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
     fn record(&self, epoch: usize, validation: Totals) -> EpochRecord {
         let Task { train, validation: set_aside, .. } = &self.task;
         let means = |totals: Totals, rows: usize, known: f64| {
-            [totals.loss / rows as f64, totals.squares / self.sizes.known(known, rows)]
+            [totals.loss / rows as f64, totals.squares / self.sizes.known_count(known, rows)]
         };
-        let [of_train, of_set_aside] = self.sizes.shares;
-        let [train_loss, train_mse] = means(self.at.under_way.total, train.len(), of_train);
+        let [of_train, of_set_aside] = self.sizes.known_fractions;
+        let [train_loss, train_mse] = means(self.progress.current_epoch.total, train.len(), of_train);
         let validation = (!set_aside.is_empty()).then(|| means(validation, set_aside.len(), of_set_aside));
         EpochRecord {
             epoch,
@@ -366,23 +383,23 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
             validation_loss: validation.map(|[loss, _]| loss),
             validation_mse: validation.map(|[_, mse]| mse),
             learning_rate: self.learning_rate(self.step.saturating_sub(1)),
-            seconds: self.before + self.start.elapsed().as_secs_f64(),
+            seconds: self.seconds_before + self.start.elapsed().as_secs_f64(),
         }
     }
 
     /// Leaves the engine with the weights to use, and writes the last checkpoint.
     fn end(mut self) -> Result<Trained, Error> {
         self.engine.use_mean(true);
-        if self.at.under_way.batches > 0 {
-            self.at.under_way.seconds = self.before + self.start.elapsed().as_secs_f64();
+        if self.progress.current_epoch.batches > 0 {
+            self.progress.current_epoch.seconds = self.seconds_before + self.start.elapsed().as_secs_f64();
         }
-        let keeper = self.task.keeper.as_mut();
-        let written = keeper.map_or(Ok(()), |keeper| keeper.write(self.engine, &self.at, true));
-        let Progress { mut history, stopper, .. } = self.at;
+        let writer = self.task.writer.as_mut();
+        let written = writer.map_or(Ok(()), |writer| writer.write(self.engine, &self.progress, true));
+        let Progress { mut history, stopper, .. } = self.progress;
         history.kept_epoch = history.epochs.last().map_or(0, |record| record.epoch);
         // However training ended: the checkpoint holds the state to continue from.
         if let Some(best) = stopper.best_epoch() {
-            stopper.restore(self.engine);
+            stopper.restore_best(self.engine);
             history.kept_epoch = best;
         }
         Ok(Trained { history, written })

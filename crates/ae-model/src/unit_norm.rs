@@ -7,7 +7,7 @@
 //! Bricken et al. 2023 ("Towards Monosemanticity", on training) and Gao et al. 2024.
 
 use ae_kernels::par::Crew;
-use ae_kernels::{Element, unit};
+use ae_kernels::{Element, unit_norm};
 
 use crate::tied::Layers;
 
@@ -20,7 +20,7 @@ const WORTH_SHARING: usize = 1 << 18;
 impl Layers<'_> {
     /// Removes from the gradients of the decoder's vectors their components along the vectors. `lines`
     /// has room for one value per vector.
-    pub(crate) fn remove_along<T: Element>(
+    pub(crate) fn remove_parallel_gradients<T: Element>(
         &self,
         crew: Crew<'_>,
         parameters: &[T],
@@ -36,15 +36,15 @@ impl Layers<'_> {
         crew.for_each_chunk(lines, LINES, |index, lines| {
             let mut squares = [T::ZERO; LINES];
             let squares = &mut squares[..lines.len()];
-            unit::line_products(self.isa, weights, weights, index * LINES, squares);
-            unit::line_products(self.isa, weights, along, index * LINES, lines);
+            unit_norm::line_products(self.isa, weights, weights, index * LINES, squares);
+            unit_norm::line_products(self.isa, weights, along, index * LINES, lines);
             for (line, square) in lines.iter_mut().zip(squares) {
                 *line = if *square > T::ZERO { *line / *square } else { T::ZERO };
             }
         });
         let lines = &*lines;
         crew.for_each_chunk(own, weights.rows() * T::PANEL, |index, panel| {
-            unit::subtract_lines(self.isa, lines, weights.panel(index), panel);
+            unit_norm::subtract_lines(self.isa, lines, weights.panel(index), panel);
         });
     }
 
@@ -56,7 +56,7 @@ impl Layers<'_> {
         let own = &mut parameters[layer.range.clone()];
         let weights = layer.panels(&*own);
         crew.for_each_chunk(lines, LINES, |index, lines| {
-            unit::line_products(self.isa, weights, weights, index * LINES, lines);
+            unit_norm::line_products(self.isa, weights, weights, index * LINES, lines);
             for line in lines {
                 let scale = 1.0 / line.to_f64().sqrt();
                 *line = if scale.is_finite() && scale > 0.0 { T::from_f64(scale) } else { T::ONE };
@@ -64,7 +64,7 @@ impl Layers<'_> {
         });
         let lines = &*lines;
         crew.for_each_chunk(own, weights.rows() * T::PANEL, |_, panel| {
-            unit::scale_lines(self.isa, lines, panel);
+            unit_norm::scale_lines(self.isa, lines, panel);
         });
     }
 }

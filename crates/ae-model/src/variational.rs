@@ -5,10 +5,10 @@ use ae_kernels::noise::{self, Stream};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
 
-use crate::bulk::Part;
 use crate::config::{Config, Latent, Loss, out_of_range};
 use crate::engine::{Engine, Products};
 use crate::error::Error;
+use crate::inference::Part;
 use crate::model::{AnyEngine, Autoencoder, known_values};
 use crate::scale::Scaler;
 use crate::step::{self, Arithmetic};
@@ -18,9 +18,9 @@ const ROWS: usize = 128;
 /// Samples per row that are in memory at the same time.
 const SAMPLES: usize = 50;
 /// Largest number of rows generated at once.
-const MOST_ROWS: usize = 1_000_000_000;
+const MAX_ROWS: usize = 1_000_000_000;
 /// Largest total number of samples per row.
-const MOST_SAMPLES: usize = 1_000_000;
+const MAX_SAMPLES: usize = 1_000_000;
 
 impl Autoencoder {
     /// Generates `rows` rows, in the units of the data, by decoding encodings drawn from the prior,
@@ -34,10 +34,10 @@ impl Autoencoder {
     /// than 10⁹ rows.
     pub fn generate(&self, rows: usize, seed: u64) -> Result<Dataset, Error> {
         self.expect_variational("generating rows")?;
-        crate::config::in_range("rows", rows, 0, MOST_ROWS)?;
+        crate::config::in_range("rows", rows, 0, MAX_ROWS)?;
         let dim = self.config().encoding_dim();
         let mut drawn = vec![0f32; panel_len::<f32>(dim, rows)];
-        let stream = Stream { key: seed, first_row: 0, drawing: 0 };
+        let stream = Stream { key: seed, first_row: 0, draw_index: 0 };
         let isa = self.engine.isa();
         noise::normal(isa, stream, PanelsMut::new(&mut drawn, dim, rows));
         let mut codes = vec![0.0; rows * dim];
@@ -78,7 +78,7 @@ impl Autoencoder {
                 .into());
             }
         };
-        crate::config::in_range("samples", samples, 2, MOST_SAMPLES)?;
+        crate::config::in_range("samples", samples, 2, MAX_SAMPLES)?;
         let rows = data.rows();
         let mut values = vec![0.0; rows];
         self.staged(Part::Whole, data, None, rows, |first, table, crew| {
@@ -86,11 +86,11 @@ impl Autoencoder {
             let out = &mut values[first..][..table.len() / features];
             match &self.engine {
                 AnyEngine::F32(e) => {
-                    Weighing::new(e, self.config(), self.scaler(), samples, seed)
+                    ImportanceSampler::new(e, self.config(), self.scaler(), samples, seed)
                         .run(crew, first, table, out);
                 }
                 AnyEngine::F64(e) => {
-                    Weighing::new(e, self.config(), self.scaler(), samples, seed)
+                    ImportanceSampler::new(e, self.config(), self.scaler(), samples, seed)
                         .run(crew, first, table, out);
                 }
             }
@@ -111,19 +111,20 @@ impl Autoencoder {
 }
 
 /// Importance-weighted estimates, in several passes over the rows with some of the samples each.
-struct Weighing<T: Arithmetic> {
+struct ImportanceSampler<T: Arithmetic> {
     /// Number of passes, samples per pass, and the engine for them.
     passes: Vec<(usize, usize, Engine<T>)>,
     samples: usize,
 }
 
-impl<T: Arithmetic> Weighing<T> {
+impl<T: Arithmetic> ImportanceSampler<T> {
     fn new(trained: &Engine<T>, config: &Config, scaler: &Scaler, samples: usize, seed: u64) -> Self {
         let count = samples.div_ceil(SAMPLES);
         let (each, larger) = (samples / count, samples % count);
         let engine = |samples: usize| {
-            let mut engine = Engine::new(trained.network.isa, &config.weighing(samples, seed), scaler);
-            engine.take_weights(trained);
+            let mut engine =
+                Engine::new(trained.network.isa, &config.for_importance_weighting(samples, seed), scaler);
+            engine.copy_weights_from(trained);
             // The same arithmetic for all: a row's result must not depend on how many rows come with it.
             let on_tiles = step::tiles_pay(&engine.network, ROWS);
             engine.set_products(if on_tiles { Products::Split } else { Products::Plain });
@@ -132,7 +133,7 @@ impl<T: Arithmetic> Weighing<T> {
         let passes = [(larger, each + 1), (count - larger, each)];
         let passes = passes.into_iter().filter(|(times, _)| *times > 0);
         let passes = passes.map(|(times, samples)| (times, samples, engine(samples))).collect();
-        Weighing { passes, samples }
+        ImportanceSampler { passes, samples }
     }
 
     /// Computes `ln` of the mean importance weight of each row's samples.
@@ -144,15 +145,15 @@ impl<T: Arithmetic> Weighing<T> {
         for (block, (table, out)) in table.chunks(ROWS * features).zip(out.chunks_mut(ROWS)).enumerate() {
             let (losses, indices) = (&mut losses[..out.len()], &indices[..out.len()]);
             // Each pass over each block has its own random numbers.
-            let mut time = ((first / ROWS + block) * MOST_SAMPLES) as u64;
+            let mut step = ((first / ROWS + block) * MAX_SAMPLES) as u64;
             out.fill(f64::NEG_INFINITY);
             for (times, samples, engine) in &mut self.passes {
-                let share = (*samples as f64 / total).ln();
+                let log_fraction = (*samples as f64 / total).ln();
                 for _ in 0..*times {
-                    engine.losses_at(crew, time, table.into(), indices, losses);
-                    time += 1;
+                    engine.losses_at(crew, step, table.into(), indices, losses);
+                    step += 1;
                     for (sum, loss) in out.iter_mut().zip(&*losses) {
-                        *sum = ln_of_sum(*sum, share - loss);
+                        *sum = log_add_exp(*sum, log_fraction - loss);
                     }
                 }
             }
@@ -161,7 +162,7 @@ impl<T: Arithmetic> Weighing<T> {
 }
 
 /// `ln (e^a + e^b)`
-fn ln_of_sum(a: f64, b: f64) -> f64 {
+fn log_add_exp(a: f64, b: f64) -> f64 {
     let most = a.max(b);
     if most == f64::NEG_INFINITY { most } else { most + ((a - most).exp() + (b - most).exp()).ln() }
 }

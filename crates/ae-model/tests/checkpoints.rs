@@ -96,7 +96,7 @@ fn in_parts(config: &Config, data: &dyn BatchSource, path: &Path, updates: &[usi
 
 fn kinds() -> Vec<(&'static str, Config)> {
     let ImageLayers(conv) = "4 3 s2, pool 2".parse().unwrap();
-    let revival = Revival { k: 10, weight: Revival::WEIGHT, dead_after: 30, lift: Revival::LIFT };
+    let revival = Revival { k: 10, weight: Revival::WEIGHT, dead_after: 30, bias_lift: Revival::BIAS_LIFT };
     let kinds = [
         ("plain", base()),
         ("early stopping", base().early_stopping(EarlyStopping::after(1)).learning_rate(0.05).epochs(30)),
@@ -183,14 +183,14 @@ fn pairs_and_models_that_start_at_others_go_on() {
 
     let mut first = model(&config, 2);
     first.fit(&data, &mut []).unwrap();
-    let mut next = Autoencoder::continuing(config.clone(), &first).unwrap();
+    let mut next = Autoencoder::warm_start(config.clone(), &first).unwrap();
     let history = next.fit(&data, &mut []).unwrap();
     let expected = outcome(&next, &history);
     let checkpoints = Checkpoints::at(folder.path().join("next"));
     let mut stop = Stop { after: 20, resumed: Vec::new() };
-    let mut part = Autoencoder::continuing(config.clone(), &first).unwrap();
+    let mut part = Autoencoder::warm_start(config.clone(), &first).unwrap();
     part.fit_resumable(&data, &checkpoints, &mut [&mut stop]).unwrap();
-    let mut rest = Autoencoder::continuing(config.clone(), &first).unwrap();
+    let mut rest = Autoencoder::warm_start(config.clone(), &first).unwrap();
     let history = rest.fit_resumable(&data, &checkpoints, &mut []).unwrap();
     assert_eq!(outcome(&rest, &history), expected);
     // The same settings and rows with other initial weights are another training.

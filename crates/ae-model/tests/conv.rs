@@ -126,11 +126,11 @@ fn kinds(size: usize, channels: usize) -> impl Strategy<Value = Kind> {
         ImageLayer::Pool(if largest { PoolLayer::max(size) } else { PoolLayer::mean(size) })
     });
     let layers = prop::collection::vec(prop_oneof![2 => layer, 1 => pool], 1..=4);
-    let share = 0.1..0.6f64;
+    let fraction = 0.1..0.6f64;
     let noise = prop_oneof![
         Just(None),
         (0.05..0.5f64).prop_map(|sigma| Some(Noise::Gaussian { sigma })),
-        share.prop_map(|share| Some(Noise::Masking { share })),
+        fraction.prop_map(|fraction| Some(Noise::Masking { fraction })),
     ];
     let loss = prop_oneof![
         Just(Loss::Mse),
@@ -477,7 +477,7 @@ fn configurations_that_do_not_fit_are_refused() {
         (
             "no image",
             Config::builder(60).conv_layers([ConvLayer::new(3, 3, 2)]),
-            "without the size of an image",
+            "conv_layers is set, but must be left out without image: convolutions and poolings need the size",
         ),
         (
             "another width",

@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use ae_data::Dataset;
-use ae_model::{Activation, Autoencoder, Config, ErrorNorm, Precision, ScalerKind};
+use ae_model::{
+    Activation, Autoencoder, Config, ErrorNorm, Latent, Noise, Precision, Revival, ScalerKind, TopK,
+};
 use ae_testing::random::SplitMix64;
 
 fn data() -> Dataset {
@@ -55,6 +57,24 @@ fn a_loaded_model_gives_the_same_bits() {
         let again = folder.path().join("again.safetensors");
         loaded.save(&again).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap());
+    }
+}
+
+/// Settings whose names in files are not those of the fields.
+#[test]
+fn settings_keep_the_names_that_files_have() {
+    let revival = Revival { k: 2, weight: 0.5, dead_after: 9, bias_lift: 0.125 };
+    let latent = Latent::TopK(TopK { k: 2, revival: Some(revival), of_batch: false });
+    let config = |noise| Config::builder(9).encoding_dim(16).noise(noise).latent(latent).build().unwrap();
+    for (noise, name) in [
+        (Noise::Masking { fraction: 0.25 }, "masking"),
+        (Noise::SaltAndPepper { fraction: 0.25 }, "salt-and-pepper"),
+        (Noise::Swap { fraction: 0.25 }, "swap"),
+    ] {
+        let json = serde_json::to_value(config(noise)).unwrap();
+        assert_eq!(json["noise"], serde_json::json!({ name: { "share": 0.25 } }));
+        assert_eq!(json["latent"]["top-k"]["revival"]["lift"], 0.125);
+        assert_eq!(serde_json::from_value::<Config>(json).unwrap(), config(noise));
     }
 }
 

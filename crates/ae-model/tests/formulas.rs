@@ -180,12 +180,12 @@ fn targets_of_noisy_rows_are_clean() {
         let o = outputs(&wide(&input), layers);
         (0..INPUT).map(|j| loss_of(Loss::Mse, &o, j, rows[j].into())).sum::<f64>()
     };
-    let (nothing, layers) = found(Noise::Masking { share: 1.0 }, 4);
+    let (nothing, layers) = found(Noise::Masking { fraction: 1.0 }, 4);
     assert!((nothing - of_inputs([0.0; INPUT], &layers)).abs() < 1e-12);
     // Every input value is 0 or 1, and draws differ.
     let mut seen = [false; 1 << INPUT];
     for seed in 0..12 {
-        let (objective, layers) = found(Noise::SaltAndPepper { share: 1.0 }, seed);
+        let (objective, layers) = found(Noise::SaltAndPepper { fraction: 1.0 }, seed);
         let drawn = (0..1 << INPUT).find(|bits| {
             let input = [0, 1, 2, 3].map(|j| (bits >> j & 1) as f32);
             (objective - of_inputs(input, &layers)).abs() < 1e-12
@@ -335,8 +335,8 @@ fn a_warm_up_is_a_straight_line() {
     let (without, whole, rising) = (losses(0, 0.0), losses(0, 1.0), losses(4, 1.0));
     for epoch in 0..6 {
         let divergence = whole[epoch] - without[epoch];
-        let share = (rising[epoch] - without[epoch]) / divergence;
+        let fraction = (rising[epoch] - without[epoch]) / divergence;
         let expected = (epoch as f64 / 4.0).min(1.0);
-        assert!(divergence > 0.0 && (share - expected).abs() < 1e-4, "{epoch}: {share} {expected}");
+        assert!(divergence > 0.0 && (fraction - expected).abs() < 1e-4, "{epoch}: {fraction} {expected}");
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use ae_data::{Dataset, Schema, Table, Wishes};
+use ae_data::{ColumnRoles, Dataset, Schema, Table};
 use ae_model::{
     Activation, Autoencoder, BatchEnd, Callback, Checkpoints, Config, ConfigBuilder, ErrorNorm, Gaussian,
     ImageLayers, Isa, Latent, Loss, Optimizer, Precision, ScalerKind, TopK,
@@ -70,7 +70,7 @@ fn kinds() -> Vec<(&'static str, Config)> {
 /// A model of a table, with its schema.
 fn of_a_table() -> (Autoencoder, Dataset) {
     let table = people();
-    let schema = Schema::infer(&table, &Wishes::default()).unwrap().with_quantiles(&table).unwrap();
+    let schema = Schema::infer(&table, &ColumnRoles::default()).unwrap().with_quantiles(&table).unwrap();
     let rows = schema.encode(&table, None).unwrap().rows;
     let config = base(rows.features()).scaler(ScalerKind::Standard).mask_missing(true).build().unwrap();
     let mut model = Autoencoder::new(config).unwrap();

@@ -124,13 +124,13 @@ impl Kind {
 }
 
 fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<Value = Kind> {
-    let share = 0.1..0.6f64;
+    let fraction = 0.1..0.6f64;
     let noise = prop_oneof![
         Just(None),
         (0.05..0.5f64).prop_map(|sigma| Some(Noise::Gaussian { sigma })),
-        share.clone().prop_map(|share| Some(Noise::Masking { share })),
-        share.clone().prop_map(|share| Some(Noise::SaltAndPepper { share })),
-        share.prop_map(|share| Some(Noise::Swap { share })),
+        fraction.clone().prop_map(|fraction| Some(Noise::Masking { fraction })),
+        fraction.clone().prop_map(|fraction| Some(Noise::SaltAndPepper { fraction })),
+        fraction.prop_map(|fraction| Some(Noise::Swap { fraction })),
     ];
     let loss = prop_oneof![
         Just(Loss::Mse),

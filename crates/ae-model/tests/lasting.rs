@@ -56,7 +56,7 @@ fn an_update_after_loading_goes_on_from_what_was_loaded() {
         base(),
     ];
     for kind in kinds {
-        let model = Autoencoder::continuing(barely(kind.clone()).build().unwrap(), &fitted(kind)).unwrap();
+        let model = Autoencoder::warm_start(barely(kind.clone()).build().unwrap(), &fitted(kind)).unwrap();
         let mut loaded = reloaded(&model);
         loaded.partial_fit(&rows).unwrap();
         let error = apart(&loaded, &model);
@@ -70,7 +70,7 @@ fn a_threshold_goes_on_too() {
     let model = fitted(batch_top_k());
     let active = model.sparsity(&rows).unwrap().active;
     assert!((3.0..5.0).contains(&active), "{active} active");
-    let mut next = Autoencoder::continuing(barely(batch_top_k()).build().unwrap(), &model).unwrap();
+    let mut next = Autoencoder::warm_start(barely(batch_top_k()).build().unwrap(), &model).unwrap();
     assert!(next.encode(&rows).unwrap() == model.encode(&rows).unwrap());
     next.fit(&rows, &mut []).unwrap();
     assert!((next.sparsity(&rows).unwrap().active - active).abs() < 0.5);
@@ -84,7 +84,7 @@ fn a_threshold_goes_on_too() {
 #[test]
 fn a_continued_dictionary_has_vectors_of_norm_one() {
     let model = fitted(batch_top_k());
-    let next = Autoencoder::continuing(batch_top_k().unit_norm(true).build().unwrap(), &model).unwrap();
+    let next = Autoencoder::warm_start(batch_top_k().unit_norm(true).build().unwrap(), &model).unwrap();
     let decoder = &next.layers()[1];
     for line in decoder.weights.chunks_exact(decoder.outputs) {
         let norm = line.iter().map(|w| w * w).sum::<f64>().sqrt();
@@ -112,7 +112,7 @@ fn updates_after_a_fit_have_the_configured_rate() {
     for schedule in [Schedule::Cosine { end: 0.0 }, Schedule::OneCycle { warm_up: 0.1 }] {
         let config = base().optimizer(Optimizer::Sgd).learning_rate(0.05).schedule(schedule);
         let mut model = fitted(config.clone());
-        let same = Autoencoder::continuing(config.build().unwrap(), &model).unwrap();
+        let same = Autoencoder::warm_start(config.build().unwrap(), &model).unwrap();
         model.partial_fit(&rows).unwrap();
         let (mut other, before) = (reloaded(&same), apart(&model, &same));
         other.partial_fit(&rows).unwrap();
@@ -197,16 +197,16 @@ fn shares_are_told_by_the_scaler_that_is_used() {
         let mut model = fitted(config.clone());
         model.partial_fit(&rows).unwrap();
         let error = model.partial_fit(&twice).unwrap_err();
-        assert!(matches!(error, Error::BeyondScale { .. }), "{error}");
+        assert!(matches!(error, Error::OutsideScalerRange { .. }), "{error}");
         assert!(error.to_string().contains("is not between 0 and "), "{error}");
-        let mut next = Autoencoder::continuing(config.build().unwrap(), &model).unwrap();
-        assert!(matches!(next.fit(&twice, &mut []), Err(Error::BeyondScale { .. })));
+        let mut next = Autoencoder::warm_start(config.build().unwrap(), &model).unwrap();
+        assert!(matches!(next.fit(&twice, &mut []), Err(Error::OutsideScalerRange { .. })));
         next.fit(&rows, &mut []).unwrap();
         // A scaler that does not map to [0, 1] is detected too.
         let standard = fitted(base().scaler(ScalerKind::Standard));
         let config = base().loss(loss).scaler(ScalerKind::MinMax).build().unwrap();
-        let refused = Autoencoder::continuing(config, &standard).unwrap().fit(&rows, &mut []);
-        assert!(matches!(refused, Err(Error::BeyondScale { .. })), "{refused:?}");
+        let refused = Autoencoder::warm_start(config, &standard).unwrap().fit(&rows, &mut []);
+        assert!(matches!(refused, Err(Error::OutsideScalerRange { .. })), "{refused:?}");
     }
 }
 
@@ -265,7 +265,7 @@ fn a_row_set_aside_that_is_too_far_is_named() {
         match fit(&values, ae_model::Precision::F32) {
             Ok(()) => {}
             Err(error) => {
-                assert!(matches!(error, Error::FarOut { row: at, column: 2, .. } if at == row), "{error}");
+                assert!(matches!(error, Error::Overflow { row: at, column: 2, .. } if at == row), "{error}");
                 fit(&values, ae_model::Precision::F64).unwrap();
                 found += 1;
             }

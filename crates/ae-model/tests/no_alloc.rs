@@ -64,8 +64,8 @@ fn a_warm_step_allocates_nothing() {
                         session.train_batch(&table, indices).unwrap();
                     }
                 };
-                // A worker thread sets up its queues when it first takes work from another, which may
-                // happen late on a busy machine. Steps are warm once it has happened.
+                // The pool's threads may start late on a busy machine, and starting one allocates. Steps
+                // are warm once all have started.
                 let mut quiet = 0;
                 for _ in 0..200 {
                     let before = calls();

@@ -37,7 +37,7 @@ fn a_row_out_of_reach_is_refused_by_partial_fit_before_anything_changes() {
         let mut values = rows(4, 2).values().to_vec();
         values[2 * FEATURES + 5] = 1e25;
         let error = model.partial_fit(&Dataset::new(values, FEATURES).unwrap()).unwrap_err();
-        assert!(matches!(error, Error::FarOut { row: 2, column: 5, .. }), "{error}");
+        assert!(matches!(error, Error::Overflow { row: 2, column: 5, .. }), "{error}");
         assert_eq!(
             error.to_string(),
             "row 3, column 6: 1e25 is so far outside the range of the training rows that its squared error overflows"

@@ -185,9 +185,9 @@ fn equal_pairs_are_rows() {
 
     let (near, _) = fitted(config.clone(), &Pairs::new(&noisy, &clean).unwrap());
     assert_ne!(near.layers(), plain.layers());
-    let (far, beside) = (Remote(noisy.clone()), Remote(clean.clone()));
+    let (far, far_targets) = (Remote(noisy.clone()), Remote(clean.clone()));
     for (inputs, targets) in
-        [(&far as &dyn BatchSource, &beside as &dyn BatchSource), (&noisy, &beside), (&far, &clean)]
+        [(&far as &dyn BatchSource, &far_targets as &dyn BatchSource), (&noisy, &far_targets), (&far, &clean)]
     {
         let pairs = Pairs::new(inputs, targets).unwrap();
         let (model, _) = fitted(config.clone(), &pairs);

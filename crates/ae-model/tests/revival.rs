@@ -30,7 +30,7 @@ fn the_gradient_is_that_of_the_auxiliary_loss() {
     let table = SplitMix64::new(3).uniform_f32s(rows * input, -1.0, 1.0);
     let all: Vec<usize> = (0..rows).collect();
     for (most, isa) in [2, 8, 24].into_iter().flat_map(|most| Isa::available().map(move |isa| (most, isa))) {
-        let revival = Revival { k: most, weight: 0.5, dead_after: 1, lift: 0.0 };
+        let revival = Revival { k: most, weight: 0.5, dead_after: 1, bias_lift: 0.0 };
         let trainer = |revival| {
             let config = dictionary(input, code, k, revival).learning_rate(1e-300).build().unwrap();
             Trainer::<f64>::new(&config, isa, Some(1)).unwrap()
@@ -83,7 +83,7 @@ fn dead_features_learn_nothing_of_missing_values() {
     let mut table = SplitMix64::new(3).uniform_f32s(rows * input, -1.0, 1.0);
     table.iter_mut().skip(2).step_by(input).for_each(|x| *x = f32::NAN);
     let all: Vec<usize> = (0..rows).collect();
-    let revival = Revival { k: 8, weight: 0.5, dead_after: 1, lift: 0.0 };
+    let revival = Revival { k: 8, weight: 0.5, dead_after: 1, bias_lift: 0.0 };
     let config = dictionary(input, code, k, Some(revival)).learning_rate(1e-300).mask_missing(true);
     for isa in Isa::available() {
         let mut trainer = Trainer::<f64>::new(&config.clone().build().unwrap(), isa, Some(1)).unwrap();
@@ -119,12 +119,12 @@ fn trained<T: Arithmetic>(revival: Option<Revival>, threads: usize, products: Pr
     });
     // In a network without revival, only active features have a gradient.
     let config = dictionary(input, code, k, None).build().unwrap();
-    let mut judge = Trainer::<T>::new(&config, Isa::best(), Some(1)).unwrap();
+    let mut trainer = Trainer::<T>::new(&config, Isa::best(), Some(1)).unwrap();
     for (index, layer) in trainer.layers().iter().enumerate() {
-        judge.set_layer(index, layer).unwrap();
+        trainer.set_layer(index, layer).unwrap();
     }
     let all: Vec<usize> = (0..rows).collect();
-    let ever = judge.enter(|session| session.gradients(&table, &all).unwrap().1);
+    let ever = trainer.enter(|session| session.gradients(&table, &all).unwrap().1);
     let used = ever[1].weights.chunks(input).filter(|line| line.iter().any(|g| *g != T::ZERO)).count();
     let layers = trainer.layers();
     (layers.into_iter().flat_map(|layer| layer.weights).collect(), used)
@@ -134,8 +134,8 @@ fn trained<T: Arithmetic>(revival: Option<Revival>, threads: usize, products: Pr
 fn dead_features_come_back() {
     let (_, without) = trained::<f32>(None, 1, Products::Plain);
     assert!(without <= 64, "{without}");
-    let loss = Revival { k: 8, weight: Revival::WEIGHT, dead_after: 640, lift: 0.0 };
-    let bias = Revival { weight: 1e-9, lift: Revival::LIFT, ..loss };
+    let loss = Revival { k: 8, weight: Revival::WEIGHT, dead_after: 640, bias_lift: 0.0 };
+    let bias = Revival { weight: 1e-9, bias_lift: Revival::BIAS_LIFT, ..loss };
     let both = [loss, bias].into_iter();
     for (revival, products) in both.flat_map(|by| [(by, Products::Plain), (by, Products::Split)]) {
         let (parameters, with) = trained::<f32>(Some(revival), 1, products);
@@ -147,14 +147,16 @@ fn dead_features_come_back() {
 
 #[test]
 fn settings_that_do_not_fit_are_refused() {
-    let revival = Revival { k: 4, weight: Revival::WEIGHT, dead_after: 100, lift: 0.1 };
+    let revival = Revival { k: 4, weight: Revival::WEIGHT, dead_after: 100, bias_lift: 0.1 };
     let base = || dictionary(6, 24, 3, Some(revival));
     assert!(base().build().is_ok());
     let with = |change: Revival| dictionary(6, 24, 3, Some(change)).build().is_ok();
     assert!(!with(Revival { k: 0, ..revival }) && !with(Revival { k: 25, ..revival }));
     assert!(!with(Revival { weight: 0.0, ..revival }) && !with(Revival { weight: f64::NAN, ..revival }));
     assert!(!with(Revival { dead_after: 0, ..revival }));
-    assert!(!with(Revival { lift: -0.1, ..revival }) && !with(Revival { lift: f64::NAN, ..revival }));
+    assert!(
+        !with(Revival { bias_lift: -0.1, ..revival }) && !with(Revival { bias_lift: f64::NAN, ..revival })
+    );
     assert!(base().hidden_dims([5]).build().is_err());
     assert!(base().loss(Loss::Mae).build().is_err());
     assert!(base().encoding_activation(Activation::Tanh).build().is_err());

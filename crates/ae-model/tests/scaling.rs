@@ -37,8 +37,8 @@ fn column(data: &Dataset, j: usize) -> Vec<f64> {
 }
 
 /// `numpy.quantile`.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
+fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+    let place = fraction * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     low + place.fract() * (high - low)
 }
@@ -133,7 +133,7 @@ fn rounds_of_filling_in_build_on_each_other() {
         let value = |at: usize| if gap(at) { rebuilt.values()[at] } else { data.values()[at] };
         Dataset::new((0..ROWS * FEATURES).map(value).collect(), FEATURES).unwrap()
     };
-    let rounds: Vec<Dataset> = (1..=3).map(|rounds| model.filled(&data, rounds).unwrap()).collect();
+    let rounds: Vec<Dataset> = (1..=3).map(|rounds| model.impute(&data, rounds).unwrap()).collect();
     assert_eq!(rounds[0], with(&data));
     assert_eq!(rounds[1], with(&rounds[0]));
     assert_eq!(rounds[2], with(&rounds[1]));

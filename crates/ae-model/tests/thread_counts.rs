@@ -141,7 +141,7 @@ fn rounds_change_no_bit() {
         ("clipped and penalised", base().clip_norm(0.5).weight_penalty(WeightPenalty { l1: 0.0, l2: 0.01 })),
         ("noisy", {
             base()
-                .noise(Noise::Swap { share: 0.2 })
+                .noise(Noise::Swap { fraction: 0.2 })
                 .dropout(Dropout { input: 0.0, hidden: 0.2 })
                 .layer_norm(true)
         }),
@@ -178,8 +178,8 @@ fn rounds_change_no_bit() {
     }
 }
 
-/// If there are more threads than panels of rows, they share the outputs of products rather than rows,
-/// whatever lies between the products.
+/// If there are more threads than panels of rows, they fraction the outputs of products rather than
+/// rows, whatever lies between the products.
 #[test]
 fn threads_without_rows_of_their_own_change_no_bit() {
     const FEATURES: usize = 403;
@@ -225,7 +225,7 @@ fn threads_without_rows_of_their_own_change_no_bit() {
         ("of images", base().image(31, 13, 1).conv_layers(images("6 3 s2, 40 3 g2, pool 2")).hidden_dims([])),
         ("of images, with slopes that are kept", {
             let base = base().image(31, 13, 1).conv_layers(images("18 3 s2, 5 3"));
-            base.activation(Activation::Silu).noise(Noise::Masking { share: 0.2 }).layer_norm(true)
+            base.activation(Activation::Silu).noise(Noise::Masking { fraction: 0.2 }).layer_norm(true)
         }),
         ("tied, contractive", base().hidden_dims([]).encoding_dim(400).tied_weights(true).contractive(0.1)),
     ];

@@ -443,7 +443,7 @@ fn sparsity_by_hand() {
 #[test]
 fn settings_are_checked_and_saved() {
     let base = |k| Config::builder(6).encoding_dim(9).latent(Latent::top_k(k));
-    let revival = Some(Revival { k: 2, weight: 0.1, dead_after: 9, lift: 0.0 });
+    let revival = Some(Revival { k: 2, weight: 0.1, dead_after: 9, bias_lift: 0.0 });
     let both = Latent::TopK(TopK { k: 2, revival, of_batch: true });
     let error = base(2).latent(both).hidden_dims([]).build().unwrap_err().to_string();
     assert!(error.contains("of_batch"), "{error}");

@@ -332,7 +332,7 @@ fn losses_of_shares_refuse_what_is_none() {
         let builder = || Config::builder(2).encoding_dim(1).loss(loss).epochs(1).validation(0.0);
         let mut model = Autoencoder::new(builder().scaler(ScalerKind::None).build().unwrap()).unwrap();
         let error = model.fit(&data, &mut []).unwrap_err();
-        assert!(matches!(error, Error::NotInUnit { row: 1, column: 1, .. }), "{error}");
+        assert!(matches!(error, Error::OutsideUnitRange { row: 1, column: 1, .. }), "{error}");
         assert!(error.to_string().starts_with("row 2, column 2: 1.5 is not between 0 and 1"), "{error}");
         assert!(model.partial_fit(&data).is_err());
         let mut scaled = Autoencoder::new(builder().build().unwrap()).unwrap();
@@ -450,16 +450,19 @@ fn the_range_test_finds_a_rate_that_learns() {
         assert_eq!(found, model.range_test(&data).unwrap());
         assert!(model.layers() == before && !model.is_fitted());
         assert_eq!(found.rates.len(), found.losses.len());
-        assert_eq!(found.suggestion, found.least / 10.0);
+        assert_eq!(found.suggestion, found.lowest_loss_rate / 10.0);
         let steps: Vec<f64> = found.rates.windows(2).map(|pair| pair[1] / pair[0]).collect();
         assert!(steps.iter().all(|step| (step - steps[0]).abs() < 1e-9), "{steps:?}");
         // The running mean of a single loss is that loss: about half the squared error of a row, with
         // initial weights.
         let fresh = 5.0 * model.mse(&data).unwrap();
         assert!((found.losses[0] / fresh - 1.0).abs() < 0.5, "{} {fresh}", found.losses[0]);
-        assert!(found.rates.is_sorted() && found.rates.contains(&found.least));
+        assert!(found.rates.is_sorted() && found.rates.contains(&found.lowest_loss_rate));
         // Training became unstable before the largest rate.
-        assert!(found.rates.last().unwrap() < &10.0 && found.suggestion < found.least, "{found:?}");
+        assert!(
+            found.rates.last().unwrap() < &10.0 && found.suggestion < found.lowest_loss_rate,
+            "{found:?}"
+        );
         let trained = |rate: f64| {
             let config = base().optimizer(optimizer).learning_rate(rate).build().unwrap();
             fitted(config, &data).1.epochs[19].train_mse

@@ -197,7 +197,7 @@ fn threads_change_nothing() {
 #[test]
 fn models_keep_their_norms() {
     let rows = Dataset::new(table(), INPUT).unwrap();
-    let revival = Revival { k: 6, weight: Revival::WEIGHT, dead_after: 80, lift: 0.0 };
+    let revival = Revival { k: 6, weight: Revival::WEIGHT, dead_after: 80, bias_lift: 0.0 };
     let builder = Config::builder(INPUT).encoding_dim(64).latent(Latent::TopK(TopK {
         k: 3,
         revival: Some(revival),

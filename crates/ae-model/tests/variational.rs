@@ -55,7 +55,7 @@ fn integral(model: &Autoencoder, x: &[f32], log_density: impl Fn(f64, f64) -> f6
 /// alone would give less.
 #[test]
 fn validation_losses_are_the_bound() {
-    let (all, share) = (rows(2000), 0.5);
+    let (all, fraction) = (rows(2000), 0.5);
     for (samples, threads) in [(1, 1), (20, 1), (20, 3)] {
         let latent = Latent::Gaussian(Gaussian {
             samples,
@@ -64,8 +64,8 @@ fn validation_losses_are_the_bound() {
         });
         let builder = Config::builder(4).hidden_dims([8]).encoding_dim(1).activation(Activation::Tanh);
         let builder = builder.latent(latent).loss(Loss::Bce).scaler(ScalerKind::None).learning_rate(0.01);
-        let config = builder.epochs(6).validation(share).build().unwrap();
-        let (_, held_out) = ae_data::validation_split(all.rows(), share, config.seed()).unwrap();
+        let config = builder.epochs(6).validation(fraction).build().unwrap();
+        let (_, held_out) = ae_data::validation_split(all.rows(), fraction, config.seed()).unwrap();
         let mut model = Autoencoder::new(config).unwrap();
         model.set_threads(Some(threads)).unwrap();
         let history = model.fit(&all, &mut []).unwrap();

@@ -52,23 +52,23 @@ pub(crate) struct InferBench {
 
 /// What is timed.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum Operation {
     Encode,
     Reconstruct,
 }
 
-impl Way {
+impl Operation {
     fn name(self) -> &'static str {
         match self {
-            Way::Encode => "encode",
-            Way::Reconstruct => "reconstruct",
+            Operation::Encode => "encode",
+            Operation::Reconstruct => "reconstruct",
         }
     }
 
     fn run(self, model: &Autoencoder, rows: &Rows<'_>) -> Result<usize, ae_model::Error> {
         let result = match self {
-            Way::Encode => model.encode(rows)?,
-            Way::Reconstruct => model.reconstruct(rows)?,
+            Operation::Encode => model.encode(rows)?,
+            Operation::Reconstruct => model.reconstruct(rows)?,
         };
         Ok(black_box(&result).values().len())
     }
@@ -77,16 +77,16 @@ impl Way {
 impl InferBench {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         if self.peers {
-            return self.run_beside(&Peers::find(self.python.as_deref()));
+            return self.run_with_peers(&Peers::find(self.python.as_deref()));
         }
-        for way in [Way::Encode, Way::Reconstruct] {
-            let object = self.measure(way)?;
+        for operation in [Operation::Encode, Operation::Reconstruct] {
+            let object = self.measure(operation)?;
             if self.json {
                 println!("{object}");
             } else {
                 println!(
                     "{}: {} samples/s; one row {} us (p50), {} us (p99) ({}, {} threads)",
-                    way.name(),
+                    operation.name(),
                     object["samples_per_s"],
                     object["p50_us"],
                     object["p99_us"],
@@ -99,10 +99,10 @@ impl InferBench {
     }
 
     /// Alternates between ours and ONNX Runtime.
-    fn run_beside(&self, peers: &Peers) -> Result<(), Failure> {
+    fn run_with_peers(&self, peers: &Peers) -> Result<(), Failure> {
         let mut rows = Vec::new();
-        for way in [Way::Encode, Way::Reconstruct] {
-            let row = self.row(way, peers)?;
+        for operation in [Operation::Encode, Operation::Reconstruct] {
+            let row = self.row(operation, peers)?;
             if self.json {
                 println!("{row}");
             }
@@ -129,17 +129,18 @@ impl InferBench {
     }
 
     /// Takes the best of each side; ratios say how many times faster ours is.
-    fn row(&self, way: Way, peers: &Peers) -> Result<Value, Failure> {
+    fn row(&self, operation: Operation, peers: &Peers) -> Result<Value, Failure> {
         let (mut ours, mut theirs) = (Value::Null, Value::Null);
         let (dims, batch) = (text(&json!(self.dims)), self.batch.to_string());
         let (threads, seconds) = (self.threads.to_string(), self.seconds.to_string());
-        let mut args = vec!["--way", way.name(), "--dims", &dims, "--batch", &batch, "--threads", &threads];
+        let mut args =
+            vec!["--way", operation.name(), "--dims", &dims, "--batch", &batch, "--threads", &threads];
         args.extend(["--seconds", &seconds, "--precision", &self.precision]);
         for _ in 0..self.turns.max(1) {
-            keep_best(&mut ours, &self.measure(way)?);
+            keep_best(&mut ours, &self.measure(operation)?);
             match peers.measure_inference(&args) {
                 Ok(measured) => keep_best(&mut theirs, &measured),
-                Err(reason) => eprintln!("onnxruntime left out of {}: {reason}", way.name()),
+                Err(reason) => eprintln!("onnxruntime left out of {}: {reason}", operation.name()),
             }
         }
         let of = |ours: Option<f64>, theirs: Option<f64>| {
@@ -153,7 +154,7 @@ impl InferBench {
         Ok(ours)
     }
 
-    fn measure(&self, way: Way) -> Result<Value, Failure> {
+    fn measure(&self, operation: Operation) -> Result<Value, Failure> {
         let limit = limit(self.seconds)?;
         let [input, hidden @ .., encoding] = self.dims.as_slice() else {
             return Err(Failure::Usage("--dims needs an input and an encoding width".to_owned()));
@@ -172,18 +173,18 @@ impl InferBench {
         let mut model = Autoencoder::new(config)?;
         model.set_threads(Some(self.threads))?;
         model.partial_fit(&all)?;
-        let width = match way {
-            Way::Encode => *encoding,
-            Way::Reconstruct => *input,
+        let width = match operation {
+            Operation::Encode => *encoding,
+            Operation::Reconstruct => *input,
         };
-        if way.run(&model, &all)? != self.batch * width {
-            return Err(Failure::Wrong(format!("{} does not give {width} values per row", way.name())));
+        if operation.run(&model, &all)? != self.batch * width {
+            return Err(Failure::Wrong(format!("{} does not give {width} values per row", operation.name())));
         }
 
         let mut failure = None;
         let mut timed = |rows: &Rows<'_>| {
             let start = Instant::now();
-            if let Err(error) = way.run(&model, rows) {
+            if let Err(error) = operation.run(&model, rows) {
                 failure = Some(error);
             }
             start.elapsed()
@@ -197,9 +198,9 @@ impl InferBench {
                 break;
             }
             let start = Instant::now();
-            match way {
-                Way::Encode => one.encode(black_box(row), &mut out)?,
-                Way::Reconstruct => one.reconstruct(black_box(row), &mut out)?,
+            match operation {
+                Operation::Encode => one.encode(black_box(row), &mut out)?,
+                Operation::Reconstruct => one.reconstruct(black_box(row), &mut out)?,
             }
             black_box(&mut out);
             singles.push(start.elapsed());
@@ -212,7 +213,7 @@ impl InferBench {
         singles.sort_unstable();
         let microseconds = |time: Duration| rounded(time.as_secs_f64() * 1e6, 2);
         Ok(json!({
-            "way": way.name(),
+            "way": operation.name(),
             "dims": self.dims,
             "batch": self.batch,
             "threads": self.threads,
@@ -241,8 +242,8 @@ fn keep_best(best: &mut Value, new: &Value) {
 }
 
 /// Returns the smallest of the sorted values that is at least as large as this fraction of them.
-fn quantile(sorted: &[Duration], share: f64) -> Duration {
-    let rank = (share * sorted.len() as f64).ceil() as usize;
+fn quantile(sorted: &[Duration], fraction: f64) -> Duration {
+    let rank = (fraction * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied().unwrap_or_default()
 }
 
@@ -275,8 +276,8 @@ mod tests {
 
     #[test]
     fn both_ways_are_measured() {
-        for way in [Way::Encode, Way::Reconstruct] {
-            let object = bench().measure(way).unwrap();
+        for operation in [Operation::Encode, Operation::Reconstruct] {
+            let object = bench().measure(operation).unwrap();
             assert!(object["samples_per_s"].as_f64().unwrap() > 0.0);
             assert!(object["p50_us"].as_f64().unwrap() <= object["p99_us"].as_f64().unwrap());
         }
@@ -285,7 +286,7 @@ mod tests {
     #[test]
     fn a_missing_peer_is_left_out() {
         let bench = bench();
-        let row = bench.row(Way::Encode, &Peers::find(bench.python.as_deref())).unwrap();
+        let row = bench.row(Operation::Encode, &Peers::find(bench.python.as_deref())).unwrap();
         assert!(rate(&row).is_some() && row["onnxruntime"].is_null() && row["ratio"].is_null());
     }
 

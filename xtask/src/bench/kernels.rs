@@ -7,7 +7,9 @@ use ae_kernels::activation::{Activation, Slope};
 use ae_kernels::loss::{self, Loss, RowLosses};
 use ae_kernels::math::{self, Function};
 use ae_kernels::noise::{self, Noise, Stream};
-use ae_kernels::panel::{Panels, PanelsMut, gather_rows, panel_len, scatter_rows, turn, turned_len};
+use ae_kernels::panel::{
+    Panels, PanelsMut, gather_rows, panel_len, scatter_rows, transpose_deltas, transposed_len,
+};
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use ae_testing::random::SplitMix64;
@@ -209,7 +211,7 @@ fn noise_timings<T: Element>(isa: Isa, limit: Duration) -> Result<[Timing; 2], F
     let mut timing = |kernel: &str, noise| {
         let time = best_of(limit, || {
             time(REPEATS, || {
-                let stream = Stream { key: 1, first_row: 0, drawing: 0 };
+                let stream = Stream { key: 1, first_row: 0, draw_index: 0 };
                 let dst = PanelsMut::new(noisy.as_mut_slice(), FEATURES, ROWS);
                 noise::corrupt(isa, noise, stream, Panels::new(black_box(&clean), FEATURES, ROWS), dst);
             })
@@ -219,7 +221,7 @@ fn noise_timings<T: Element>(isa: Isa, limit: Duration) -> Result<[Timing; 2], F
         (Timing { kernel: kernel.to_owned(), elements: len, bytes, time, scalar: None }, changed)
     };
     let (gaussian, all) = timing("gaussian_noise", Noise::Gaussian { sigma: 0.3 });
-    let (masking, quarter) = timing("masking_noise", Noise::Masking { share: 0.25 });
+    let (masking, quarter) = timing("masking_noise", Noise::Masking { fraction: 0.25 });
     if all < len / 10 * 9 || !(len / 5..len / 3).contains(&quarter) {
         return Err(Failure::Wrong(format!("noise changes {all} and {quarter} of {len} values")));
     }
@@ -246,9 +248,10 @@ fn layout_timings<T: Element>(isa: Isa, limit: Duration) -> Result<[Timing; 3], 
     if !rows.iter().eq(expected) {
         return Err(Failure::Wrong("scatter_rows does not undo gather_rows".to_owned()));
     }
-    let mut turned = AlignedBuf::<T>::zeroed(turned_len::<T>(FEATURES, ROWS));
-    let turn_time =
-        best_of(limit, || time(REPEATS, || turn(isa, black_box(gathered), black_box(turned.as_mut_slice()))));
+    let mut transposed = AlignedBuf::<T>::zeroed(transposed_len::<T>(FEATURES, ROWS));
+    let transpose_time = best_of(limit, || {
+        time(REPEATS, || transpose_deltas(isa, black_box(gathered), black_box(transposed.as_mut_slice())))
+    });
     let timing = |kernel: &str, bytes_each, time| {
         let elements = FEATURES * ROWS;
         Timing { kernel: kernel.to_owned(), elements, bytes: elements * bytes_each, time, scalar: None }
@@ -257,7 +260,7 @@ fn layout_timings<T: Element>(isa: Isa, limit: Duration) -> Result<[Timing; 3], 
     Ok([
         timing("gather_rows", narrow + own, gather),
         timing("scatter_rows", own + narrow, scatter),
-        timing("turn", 2 * own, turn_time),
+        timing("turn", 2 * own, transpose_time),
     ])
 }
 

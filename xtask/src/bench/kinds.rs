@@ -6,15 +6,15 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::peers::{Peers, beside};
+use super::peers::{Peers, alternate_with_peers};
 use super::table::markdown;
 use super::train::{Kind, OPTIMIZERS, TrainBench};
 
 /// A kind with its encoder widths, activation and rows per step.
-type Work = (Kind, &'static [usize], &'static str, usize);
+type Workload = (Kind, &'static [usize], &'static str, usize);
 
 /// Typical networks of each kind.
-const WORKS: [Work; 14] = [
+const WORKLOADS: [Workload; 14] = [
     (Kind::Plain, &[784, 256, 128, 64, 32], "relu", 128),
     (Kind::Denoising, &[784, 256, 128, 64, 32], "relu", 128),
     (Kind::Sparse, &[784, 256, 128, 64, 32], "relu", 128),
@@ -30,8 +30,8 @@ const WORKS: [Work; 14] = [
     (Kind::Conv, &[784, 32], "relu", 512),
     (Kind::UnitNorm, &[784, 1024], "relu", 128),
 ];
-/// Ways to run a kind in PyTorch; the fastest applicable one counts.
-const WAYS: [&str; 4] = ["torch", "torch-compile", "torch-channels-last", "torch-bag"];
+/// Variants of a kind in PyTorch; the fastest applicable one counts.
+const TORCH_VARIANTS: [&str; 4] = ["torch", "torch-compile", "torch-channels-last", "torch-bag"];
 
 /// What to time.
 #[derive(Args, Debug)]
@@ -69,19 +69,19 @@ impl KindsBench {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let peers = self.peers.then(|| Peers::find(self.python.as_deref()));
         let mut rows = Vec::new();
-        for work in self.works() {
-            let row = self.row(&work, peers.as_ref())?;
+        for workload in self.workloads() {
+            let row = self.row(&workload, peers.as_ref())?;
             if self.json {
                 println!("{row}");
             } else {
-                eprintln!("{}, batch {}: {} us", work.kind.name(), work.batch, row["us_per_step"]);
+                eprintln!("{}, batch {}: {} us", workload.kind.name(), workload.batch, row["us_per_step"]);
             }
             rows.push(row);
         }
         if !self.json {
             let mut columns = vec!["kind", "dims", "batch", "threads", "samples_per_s", "us_per_step"];
             if self.peers {
-                columns.extend(WAYS);
+                columns.extend(TORCH_VARIANTS);
                 columns.extend(["fastest", "ratio"]);
             }
             print!("{}", markdown(&columns, &rows));
@@ -89,17 +89,18 @@ impl KindsBench {
         Ok(())
     }
 
-    fn works(&self) -> Vec<TrainBench> {
-        let usual = WORKS.iter().filter(|work| self.kinds.is_empty() || self.kinds.contains(&work.0));
-        let mut works: Vec<Work> = Vec::new();
-        for &(kind, dims, activation, batch) in usual {
+    fn workloads(&self) -> Vec<TrainBench> {
+        let chosen =
+            WORKLOADS.iter().filter(|workload| self.kinds.is_empty() || self.kinds.contains(&workload.0));
+        let mut workloads: Vec<Workload> = Vec::new();
+        for &(kind, dims, activation, batch) in chosen {
             if self.batches.is_empty() {
-                works.push((kind, dims, activation, batch));
-            } else if works.last().is_none_or(|last| last.0 != kind) {
-                works.extend(self.batches.iter().map(|batch| (kind, dims, activation, *batch)));
+                workloads.push((kind, dims, activation, batch));
+            } else if workloads.last().is_none_or(|last| last.0 != kind) {
+                workloads.extend(self.batches.iter().map(|batch| (kind, dims, activation, *batch)));
             }
         }
-        let bench = |(kind, dims, activation, batch): Work| TrainBench {
+        let bench = |(kind, dims, activation, batch): Workload| TrainBench {
             kind,
             dims: dims.to_vec(),
             activation: activation.to_owned(),
@@ -109,29 +110,29 @@ impl KindsBench {
             seconds: self.seconds,
             ..TrainBench::default()
         };
-        works.into_iter().map(bench).collect()
+        workloads.into_iter().map(bench).collect()
     }
 
-    /// Alternates between ours and PyTorch's ways, and keeps the best of each.
-    fn row(&self, work: &TrainBench, peers: Option<&Peers>) -> Result<Value, Failure> {
-        let theirs = |turn, way: &str| {
-            let told = |reason| {
+    /// Alternates between ours and PyTorch's variants, and keeps the best of each.
+    fn row(&self, workload: &TrainBench, peers: Option<&Peers>) -> Result<Value, Failure> {
+        let theirs = |turn, variant: &str| {
+            let report = |reason| {
                 if turn == 0 {
-                    eprintln!("{way} left out of {}: {reason}", work.kind.name());
+                    eprintln!("{variant} left out of {}: {reason}", workload.kind.name());
                 }
             };
-            let peers = peers.filter(|_| suits(way, work.kind));
-            peers?.measure_kind(way, work).map_err(told).ok()
+            let peers = peers.filter(|_| applies_to(variant, workload.kind));
+            peers?.measure_kind(variant, workload).map_err(report).ok()
         };
-        let mut row = beside(self.turns, WAYS, || work.measure(), theirs)?;
-        row["kind"] = json!(work.kind.name());
+        let mut row = alternate_with_peers(self.turns, TORCH_VARIANTS, || workload.measure(), theirs)?;
+        row["kind"] = json!(workload.kind.name());
         Ok(row)
     }
 }
 
-/// Whether this way makes a difference for the kind.
-fn suits(way: &str, kind: Kind) -> bool {
-    match way {
+/// Whether this variant makes a difference for the kind.
+fn applies_to(variant: &str, kind: Kind) -> bool {
+    match variant {
         "torch-channels-last" => kind == Kind::Conv,
         "torch-bag" => kind == Kind::TopK,
         _ => true,
@@ -161,12 +162,12 @@ mod tests {
     #[test]
     fn every_kind_has_work() {
         for kind in Kind::value_variants() {
-            assert!(!bench(vec![*kind]).works().is_empty(), "{kind:?}");
-            assert!(suits("torch", *kind));
+            assert!(!bench(vec![*kind]).workloads().is_empty(), "{kind:?}");
+            assert!(applies_to("torch", *kind));
         }
-        assert_eq!(bench(Vec::new()).works().len(), WORKS.len());
+        assert_eq!(bench(Vec::new()).workloads().len(), WORKLOADS.len());
         let convolutions = KindsBench { batches: vec![1, 7], ..bench(vec![Kind::Conv]) };
-        let batches: Vec<usize> = convolutions.works().iter().map(|work| work.batch).collect();
+        let batches: Vec<usize> = convolutions.workloads().iter().map(|workload| workload.batch).collect();
         assert_eq!(batches, [1, 7]);
     }
 
@@ -174,7 +175,7 @@ mod tests {
     fn a_missing_peer_is_left_out() {
         let bench = bench(vec![Kind::Tied]);
         let peers = Peers::find(bench.python.as_deref());
-        let row = bench.row(&bench.works()[0], Some(&peers)).unwrap();
+        let row = bench.row(&bench.workloads()[0], Some(&peers)).unwrap();
         assert!(rate(&row).is_some() && row["torch"].is_null() && row["ratio"].is_null());
         assert_eq!(row["kind"], "tied");
     }

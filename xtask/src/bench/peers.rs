@@ -56,10 +56,10 @@ impl Peers {
     }
 
     /// Measures a kind of autoencoder in one of PyTorch's ways.
-    pub(super) fn measure_kind(&self, way: &str, same: &TrainBench) -> Result<Value, String> {
+    pub(super) fn measure_kind(&self, variant: &str, same: &TrainBench) -> Result<Value, String> {
         let mut command = self.python.command("kind_step.py");
         command
-            .args(["--system", way, "--kind", &same.kind.name(), "--dims", &text(&json!(same.dims))])
+            .args(["--system", variant, "--kind", &same.kind.name(), "--dims", &text(&json!(same.dims))])
             .args(["--activation", &same.activation, "--optimizer", &same.optimizer])
             .args(["--batch", &same.batch.to_string(), "--threads", &same.threads.to_string()])
             .args(["--seconds", &same.seconds.to_string()]);
@@ -116,7 +116,7 @@ fn printed(command: &mut Command) -> Result<String, String> {
 /// best of each. Returns ours, with the samples per second of each system under its name, the `fastest`
 /// of them, and the `ratio` of ours to that one. A system for which `theirs` returns `None` is null;
 /// `theirs` reports the reason itself.
-pub(super) fn beside<'a>(
+pub(super) fn alternate_with_peers<'a>(
     turns: usize,
     systems: impl IntoIterator<Item = &'a str>,
     ours: impl Fn() -> Result<Value, Failure>,

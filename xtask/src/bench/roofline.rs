@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ae_kernels::Isa;
 use ae_kernels::activation::Activation;
 use ae_kernels::gemm::{self, BatchPanels, Blocking, Round, WeightRange};
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, transposed_len};
 use ae_kernels::par::Crew;
 use ae_kernels::simd::Element;
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
@@ -150,8 +150,8 @@ impl Layer {
         let whole = self.whole();
         let Layer { isa, inputs, outputs, rows, ref mut weights, ref x, ref mut y, ref delta, ref mut dx } =
             *self;
-        let mut turned = AlignedBuf::<f32>::zeroed(turned_len::<f32>(outputs, rows));
-        panel::turn(isa, Panels::new(delta.as_slice(), outputs, rows), turned.as_mut_slice());
+        let mut transposed = AlignedBuf::<f32>::zeroed(transposed_len::<f32>(outputs, rows));
+        panel::transpose_deltas(isa, Panels::new(delta.as_slice(), outputs, rows), transposed.as_mut_slice());
         let blocking = Blocking::default();
         let of_x = Panels::new(x.as_slice(), inputs, rows);
         let forward = best_of(limit, || {
@@ -174,7 +174,7 @@ impl Layer {
             rows,
         };
         let x = of(x.as_slice(), inputs * f32::PANEL);
-        let delta = of(turned.as_slice(), turned_len::<f32>(outputs, f32::PANEL));
+        let delta = of(transposed.as_slice(), transposed_len::<f32>(outputs, f32::PANEL));
         let gradient = best_of(limit, || {
             let (rule, weights) = (Rule::Sgd { step: 1e-9 }, weights.as_mut_slice());
             once(|| {
@@ -202,20 +202,20 @@ impl Layer {
         let mut of_rows = buffer(panels * split::panel_len(parts, inputs));
         let mut of_features = buffer(panels * split::panel_len(parts, outputs));
         let (x_len, delta_len) = (split::pair_len(parts, inputs), split::pair_len(parts, outputs));
-        let (mut of_inputs, mut of_turned) = (buffer(pairs * x_len), buffer(pairs * delta_len));
+        let (mut of_inputs, mut of_transposed) = (buffer(pairs * x_len), buffer(pairs * delta_len));
         let of_x = Panels::new(x.as_slice(), inputs, rows);
         let of_delta = Panels::new(delta.as_slice(), outputs, rows);
         split::rows(isa, parts, of_x, of_rows.as_mut_slice());
         split::features(isa, parts, of_delta, of_features.as_mut_slice());
         split::inputs(isa, parts, of_x, of_inputs.as_mut_slice(), x_len);
-        split::turned(isa, parts, of_delta, of_turned.as_mut_slice(), delta_len);
+        split::transposed(isa, parts, of_delta, of_transposed.as_mut_slice(), delta_len);
         let mut scratch = buffer(tile::scratch_len(parts, panels));
         let (mut next, mut kept) = (buffer(of_features.as_slice().len()), buffer(pairs * delta_len));
         let forward = best_of(limit, || {
             let w = Panels::new(weights.as_slice(), inputs + 1, outputs);
             let y = PanelsMut::new(y.as_mut_slice(), outputs, rows);
             let forms =
-                Forms { next: Some(next.as_mut_slice()), kept: Some(kept.as_mut_slice()), apart: delta_len };
+                Forms { next: Some(next.as_mut_slice()), kept: Some(kept.as_mut_slice()), stride: delta_len };
             let (x, scratch) = (of_rows.as_slice(), scratch.as_mut_slice());
             once(|| tile::forward((isa, Crew::SOLO), parts, w, x, y, Activation::Relu, Some(forms), scratch))
         });
@@ -223,13 +223,13 @@ impl Layer {
         let backward = best_of(limit, || {
             let w = Panels::new(weights.as_slice(), inputs + 1, outputs);
             let forms =
-                Forms { next: Some(next.as_mut_slice()), kept: Some(kept.as_mut_slice()), apart: x_len };
+                Forms { next: Some(next.as_mut_slice()), kept: Some(kept.as_mut_slice()), stride: x_len };
             let (delta, scratch) = (of_features.as_slice(), scratch.as_mut_slice());
             let below = (of_x, Activation::Relu);
             once(|| tile::backward_input((isa, Crew::SOLO), parts, w, delta, below, forms, None, scratch))
         });
-        let x = PairedTiles { data: of_inputs.as_slice(), offset: 0, apart: x_len, pairs };
-        let delta = PairedTiles { data: of_turned.as_slice(), offset: 0, apart: delta_len, pairs };
+        let x = PairedTiles { data: of_inputs.as_slice(), offset: 0, stride: x_len, pairs };
+        let delta = PairedTiles { data: of_transposed.as_slice(), offset: 0, stride: delta_len, pairs };
         let gradient = best_of(limit, || {
             let (rule, weights) = (Rule::Sgd { step: 1e-9 }, weights.as_mut_slice());
             once(|| tile::weight_gradient(isa, parts, inputs, &whole, x, delta, rule, weights, &mut []))
@@ -267,8 +267,8 @@ fn tile_peak(isa: Isa, parts: Parts, limit: Duration) -> f64 {
     let len = split::pair_len(parts, features);
     let (mut x, mut delta) = (AlignedBuf::<f32>::zeroed(len), AlignedBuf::<f32>::zeroed(len));
     split::inputs(isa, parts, view, x.as_mut_slice(), len);
-    split::turned(isa, parts, view, delta.as_mut_slice(), len);
-    let of = |tiles| PairedTiles { data: tiles, offset: 0, apart: 0, pairs: PAIRS };
+    split::transposed(isa, parts, view, delta.as_mut_slice(), len);
+    let of = |tiles| PairedTiles { data: tiles, offset: 0, stride: 0, pairs: PAIRS };
     let mut weights = AlignedBuf::<f32>::zeroed(panel_len::<f32>(features + 1, features));
     // Without the bias row, whose sum is not a product.
     let range = WeightRange { panels: 0..2, rows: 0..features };

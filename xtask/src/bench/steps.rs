@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::peak;
-use super::peers::{Peers, beside, rate, systems};
+use super::peers::{Peers, alternate_with_peers, rate, systems};
 use super::table::{markdown, text};
 use super::timing::limit;
 use super::train::{OPTIMIZERS, PRECISIONS, TrainBench, rounded};
@@ -125,14 +125,14 @@ impl StepsBench {
             columns.extend(["fastest", "ratio"]);
         }
         print!("{}", markdown(&columns, rows));
-        let shares: Vec<Value> = rows.iter().map(|row| shares_of_peak(row, &peers)).collect();
+        let percentages: Vec<Value> = rows.iter().map(|row| percentages_of_peak(row, &peers)).collect();
         let mut columns = vec!["dims", "batch", "threads", "peak_gflops", "ours"];
         columns.extend(peers);
         println!(
             "\nPercent of the peak of vector multiply-adds ({}), measured in the same run:\n",
             self.precision
         );
-        print!("{}", markdown(&columns, &shares));
+        print!("{}", markdown(&columns, &percentages));
     }
 
     fn peers(&self) -> Vec<&str> {
@@ -170,7 +170,7 @@ impl StepsBench {
     /// peer's name, the `fastest` of them, and the `ratio` of ours to that one.
     fn row(&self, work: &TrainBench, peers: Option<&Peers>) -> Result<Value, Failure> {
         let systems = self.systems.iter().map(String::as_str);
-        beside(
+        alternate_with_peers(
             self.turns,
             systems,
             || work.measure(),
@@ -183,21 +183,21 @@ impl StepsBench {
 }
 
 /// Converts rates to percentages of `peak_gflops`, with our number of operations for every system.
-fn shares_of_peak(row: &Value, peers: &[&str]) -> Value {
+fn percentages_of_peak(row: &Value, peers: &[&str]) -> Value {
     let number = |name: &str| row[name].as_f64();
     let of_a_row = number("gflops").zip(rate(row)).map(|(gflops, rate)| gflops / rate);
     let percent = |rate: Option<f64>| {
-        let share = rate.zip(of_a_row).zip(number("peak_gflops"));
-        json!(share.map(|((rate, of_a_row), peak)| rounded(100.0 * rate * of_a_row / peak, 1)))
+        let rates = rate.zip(of_a_row).zip(number("peak_gflops"));
+        json!(rates.map(|((rate, of_a_row), peak)| rounded(100.0 * rate * of_a_row / peak, 1)))
     };
-    let mut shares = json!({ "ours": percent(rate(row)) });
+    let mut percentages = json!({ "ours": percent(rate(row)) });
     for name in ["dims", "batch", "threads", "peak_gflops"] {
-        shares[name] = row[name].clone();
+        percentages[name] = row[name].clone();
     }
     for peer in peers {
-        shares[peer] = percent(number(peer));
+        percentages[peer] = percent(number(peer));
     }
-    shares
+    percentages
 }
 
 #[cfg(test)]
@@ -241,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn shares_count_the_same_operations() {
+    fn percentages_count_the_same_operations() {
         let row = json!({"dims": [4, 2], "batch": 1, "threads": 1, "samples_per_s": 100.0, "gflops": 50.0,
             "peak_gflops": 200.0, "numpy": 20.0, "jax": null});
-        let shares = shares_of_peak(&row, &["numpy", "jax"]);
-        assert_eq!((&shares["ours"], &shares["numpy"]), (&json!(25.0), &json!(5.0)));
-        assert!(shares["jax"].is_null() && shares["dims"] == json!([4, 2]));
+        let percentages = percentages_of_peak(&row, &["numpy", "jax"]);
+        assert_eq!((&percentages["ours"], &percentages["numpy"]), (&json!(25.0), &json!(5.0)));
+        assert!(percentages["jax"].is_null() && percentages["dims"] == json!([4, 2]));
     }
 
     #[test]

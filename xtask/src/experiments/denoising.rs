@@ -19,8 +19,8 @@ pub(crate) struct Denoising {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Fraction of the pixels that are set to 0
-    #[arg(long, default_value_t = 0.25)]
-    share: f64,
+    #[arg(long = "share", default_value_t = 0.25)]
+    fraction: f64,
     /// Number of seeds, starting from --seed
     #[arg(long, default_value_t = 5)]
     seeds: u64,
@@ -38,7 +38,7 @@ impl Denoising {
         let mut gains = Vec::new();
         for seed in self.settings.seed..self.settings.seed + self.seeds {
             let plain = self.accuracy(&images, &classes, None, seed)?;
-            let noise = Noise::Masking { share: self.share };
+            let noise = Noise::Masking { fraction: self.fraction };
             let denoising = self.accuracy(&images, &classes, Some(noise), seed)?;
             gains.push(100.0 * (denoising - plain));
             self.settings.summary(&json!({
@@ -50,7 +50,7 @@ impl Denoising {
         let least = gains.iter().copied().fold(f64::INFINITY, f64::min);
         self.settings.summary(&json!({
             "experiment": "denoising",
-            "share": self.share,
+            "share": self.fraction,
             "seeds": self.seeds,
             "mean_gain_points": gains.iter().sum::<f64>() / gains.len().max(1) as f64,
             "least_gain_points": least,

@@ -47,8 +47,8 @@ struct Stage {
 }
 
 impl Stage {
-    fn told(&self) -> Value {
-        let Self { samples, epochs, learning_rate } = *self;
+    fn to_json(self) -> Value {
+        let Self { samples, epochs, learning_rate } = self;
         json!({ "samples": samples, "epochs": epochs, "learning_rate": learning_rate })
     }
 }
@@ -117,11 +117,11 @@ impl Task {
         let rows = self.test_rows.min(test.rows());
         let indices: Vec<usize> = (0..rows).collect();
         let mut images = vec![0.0; rows * features];
-        let drawn = Binarised { rows: &test, seed: !seed, reads: AtomicU64::new(0) };
+        let drawn = Binarised { rows: &test, seed: !seed, read_count: AtomicU64::new(0) };
         drawn.read_rows(&indices, &mut images).map_err(Error::from)?;
         let images = Rows::new(&images, features).map_err(Error::from)?;
 
-        let drawn = Binarised { rows: &train, seed, reads: AtomicU64::new(0) };
+        let drawn = Binarised { rows: &train, seed, read_count: AtomicU64::new(0) };
         let mut seconds = 0.0;
         let mut trained: Option<Autoencoder> = None;
         for (index, stage) in stages.iter().enumerate() {
@@ -134,7 +134,7 @@ impl Task {
             self.settings.summary(&json!({
                 "experiment": name,
                 "network": model.summary().architecture(),
-                "stages": stages[..=index].iter().map(Stage::told).collect::<Vec<_>>(),
+                "stages": stages[..=index].iter().copied().map(Stage::to_json).collect::<Vec<_>>(),
                 "settings": model.config(),
                 "seconds": seconds,
                 "test_rows": rows,
@@ -150,7 +150,7 @@ impl Task {
 
     fn config(&self, features: usize, stage: Stage) -> Result<Config, Failure> {
         let Stage { samples, epochs, learning_rate } = stage;
-        let Settings { seed, learning_rate: usual, .. } = self.settings;
+        let Settings { seed, learning_rate: default_rate, .. } = self.settings;
         Ok(Config::builder(features)
             .hidden_dims([200, 200])
             .encoding_dim(50)
@@ -162,7 +162,7 @@ impl Task {
             .schedule(Schedule::OneCycle { warm_up: 0.1 })
             .ema(0.999)
             .epochs(epochs)
-            .learning_rate(learning_rate.or(usual).unwrap_or(2e-3))
+            .learning_rate(learning_rate.or(default_rate).unwrap_or(2e-3))
             .batch_size(self.batch_size)
             .seed(seed)
             .build()?)
@@ -175,7 +175,7 @@ struct Binarised<'a> {
     rows: &'a Dataset,
     seed: u64,
     /// Number of reads so far. Training reads in a fixed order, on one thread.
-    reads: AtomicU64,
+    read_count: AtomicU64,
 }
 
 impl BatchSource for Binarised<'_> {
@@ -189,7 +189,7 @@ impl BatchSource for Binarised<'_> {
 
     fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
         self.rows.read_rows(indices, out)?;
-        let read = self.reads.fetch_add(1, Ordering::Relaxed);
+        let read = self.read_count.fetch_add(1, Ordering::Relaxed);
         let mut rng = Rng::new(Rng::new(self.seed ^ read.wrapping_mul(0x9e37_79b9_7f4a_7c15)).next_u64());
         for x in out.iter_mut().filter(|x| **x > 0.0 && **x < 1.0) {
             *x = f32::from(u8::from((rng.unit() as f32) < *x));

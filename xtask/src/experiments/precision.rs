@@ -15,7 +15,7 @@ use super::{Settings, mean_error};
 use crate::failure::Failure;
 
 /// Fraction of the digits held out for testing.
-const TEST_SHARE: f64 = 0.2;
+const TEST_FRACTION: f64 = 0.2;
 
 #[derive(Args, Debug)]
 pub(crate) struct PrecisionCurves {
@@ -63,7 +63,7 @@ impl PrecisionCurves {
             }
         }
         if let Some(path) = &self.plot {
-            std::fs::write(path, drawn(&all)).map_err(|error| Failure::io(path.display(), &error))?;
+            std::fs::write(path, plot(&all)).map_err(|error| Failure::io(path.display(), &error))?;
         }
         let of = |precision, value: &dyn Fn(&Trained) -> f64| -> Vec<f64> {
             all.iter().filter(|trained| trained.precision == precision).map(value).collect()
@@ -131,12 +131,12 @@ fn digits() -> Result<Images, Failure> {
     let features = all.features();
     let values = all.into_values().into_iter().map(|x| x / 16.0).collect();
     let all = ae_data::Dataset::new(values, features).map_err(ae_model::Error::from)?;
-    let (train, test) = validation_split(all.rows(), TEST_SHARE, 0).map_err(ae_model::Error::from)?;
+    let (train, test) = validation_split(all.rows(), TEST_FRACTION, 0).map_err(ae_model::Error::from)?;
     let of = |rows: &[usize]| all.select_rows(rows).map_err(ae_model::Error::from);
     Ok(Images { train: of(&train)?, test: of(&test)? })
 }
 
-fn drawn(all: &[Trained]) -> String {
+fn plot(all: &[Trained]) -> String {
     let names: Vec<String> =
         all.iter().map(|trained| format!("{}, seed {}", name(trained.precision), trained.seed)).collect();
     let point = |(epoch, error): (usize, &f64)| (epoch as f64 + 1.0, *error);
@@ -196,6 +196,6 @@ mod tests {
             "{:?}",
             both.map(|t| t.test_error)
         );
-        assert!(drawn(&[]).starts_with("<svg"));
+        assert!(plot(&[]).starts_with("<svg"));
     }
 }

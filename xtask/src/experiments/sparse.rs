@@ -60,7 +60,7 @@ impl Sparse {
             k: images.train.features() / 2,
             weight: Revival::WEIGHT,
             dead_after: images.train.rows() as u64 / 12,
-            lift: Revival::LIFT,
+            bias_lift: Revival::BIAS_LIFT,
         };
         let latent = Latent::TopK(TopK { k: self.k, revival: Some(revival), of_batch: false });
         let top_k = self.train(&images, self.base(&images).latent(latent))?;

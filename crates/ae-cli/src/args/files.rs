@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Command, DrawnArgs, EvaluateArgs, TrainArgs, TransformArgs};
+use super::{Command, EvaluateArgs, RowsOutputArgs, TrainArgs, TransformArgs};
 use crate::failure::Failure;
 
 /// The files that a command reads, and those that it writes, with their flags.
@@ -35,7 +35,7 @@ fn train(args: &TrainArgs) -> Files<'_> {
     Files::default().reads(read).writes("-o", output.as_deref()).writes("--checkpoint", checkpoint.as_deref())
 }
 
-fn drawn<'a>(model: &'a Path, args: &'a DrawnArgs) -> Files<'a> {
+fn rows_output<'a>(model: &'a Path, args: &'a RowsOutputArgs) -> Files<'a> {
     Files::default().reads([Some(model)]).writes("-o", args.output.as_deref())
 }
 
@@ -73,9 +73,11 @@ impl Command {
                 .reads([Some(args.model.as_path()), data(&args.data)])
                 .writes("-o", args.output.as_deref())
                 .writes("--plot", args.plot.as_deref()),
-            Command::Generate(args) => drawn(&args.model, &args.drawn),
-            Command::Traverse(args) => drawn(&args.model, &args.drawn),
-            Command::Interpolate(args) => drawn(&args.model, &args.drawn).reads([data(&args.data)]),
+            Command::Generate(args) => rows_output(&args.model, &args.rows_output),
+            Command::Traverse(args) => rows_output(&args.model, &args.rows_output),
+            Command::Interpolate(args) => {
+                rows_output(&args.model, &args.rows_output).reads([data(&args.data)])
+            }
             Command::Info(_) => Files::default(),
         }
     }

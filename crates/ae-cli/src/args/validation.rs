@@ -6,16 +6,16 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Validation {
     /// A fraction of the training rows, chosen at random.
-    Share(f64),
+    Fraction(f64),
     /// All rows at this location.
     Rows(String),
 }
 
 impl Validation {
     /// The fraction of the training rows to hold out; 0 if separate rows are given.
-    pub(crate) fn share(&self) -> f64 {
+    pub(crate) fn fraction(&self) -> f64 {
         match self {
-            Validation::Share(share) => *share,
+            Validation::Fraction(fraction) => *fraction,
             Validation::Rows(_) => 0.0,
         }
     }
@@ -23,7 +23,7 @@ impl Validation {
     /// The location of separate validation rows.
     pub(crate) fn location(&self) -> Option<&str> {
         match self {
-            Validation::Share(_) => None,
+            Validation::Fraction(_) => None,
             Validation::Rows(location) => Some(location),
         }
     }
@@ -33,6 +33,6 @@ impl FromStr for Validation {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Validation, Self::Err> {
-        Ok(text.parse().map_or_else(|_| Validation::Rows(text.to_owned()), Validation::Share))
+        Ok(text.parse().map_or_else(|_| Validation::Rows(text.to_owned()), Validation::Fraction))
     }
 }

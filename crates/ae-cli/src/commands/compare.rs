@@ -1,6 +1,6 @@
 //! `ae compare`: maps of the same rows by the model's encoding, PCA and t-SNE.
 
-mod deliver;
+mod destination;
 mod labels;
 
 use std::time::Instant;
@@ -18,16 +18,16 @@ use crate::failure::Failure;
 use crate::inputs::{load, read_for};
 use crate::output::Output;
 use crate::tables;
-use deliver::Goal;
+use destination::Destination;
 use labels::LabelFile;
 
 /// Default perplexity, unless there are few rows.
-const PERPLEXITY: f64 = 30.0;
+const DEFAULT_PERPLEXITY: f64 = 30.0;
 /// Fewest rows that t-SNE can map.
-const LEAST_ROWS: usize = 4;
+const MIN_ROWS: usize = 4;
 
 pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
-    let goal = Goal::of(args, common)?;
+    let destination = Destination::of(args, common)?;
     let file = args.input.label.as_deref().and_then(LabelFile::named);
     let model = load(&args.model, common.threads())?;
     let rows = match &file {
@@ -42,20 +42,20 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     let drawn = sample_rows(all, args.rows as usize, args.seed);
     let rows = rows.select_rows(&drawn)?;
     let rows = tables::for_maps(&model, rows, &args.data, out)?;
-    let wanted = Wanted {
+    let settings = MapSettings {
         location: &args.data,
         neighbours: args.neighbours,
         perplexity: args.perplexity,
         seed: args.seed,
         threads: common.threads(),
     };
-    let (maps, perplexity) = maps(&wanted, &model, &rows, &drawn)?;
+    let (maps, perplexity) = maps(&settings, &model, &rows, &drawn)?;
     let chosen = if drawn.len() == all {
         format!("all {all} in {}", args.data)
     } else {
         format!("{} of the {all} in {}, drawn with seed {}", drawn.len(), args.data, args.seed)
     };
-    goal.deliver(&maps, &rows, &drawn, &chosen, out)?;
+    destination.write(&maps, &rows, &drawn, &chosen, out)?;
     out.object(&json!({
         "event": "summary",
         "rows": drawn.len(),
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
 }
 
 /// How to map rows.
-pub(super) struct Wanted<'a> {
+pub(super) struct MapSettings<'a> {
     /// Where the rows come from.
     pub(super) location: &'a str,
     pub(super) neighbours: usize,
@@ -81,30 +81,30 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Checks that the request fits the rows, and returns the settings of t-SNE.
-fn settings(wanted: &Wanted<'_>, rows: usize) -> Result<TsneSettings, Failure> {
-    let location = wanted.location;
-    if rows < LEAST_ROWS {
-        let text = format!("{location}: {rows} rows are too few to map: at least {LEAST_ROWS} are needed");
+fn tsne_settings(settings: &MapSettings<'_>, rows: usize) -> Result<TsneSettings, Failure> {
+    let location = settings.location;
+    if rows < MIN_ROWS {
+        let text = format!("{location}: {rows} rows are too few to map: at least {MIN_ROWS} are needed");
         return Err(Failure::Other(text));
     }
-    let k = wanted.neighbours;
+    let k = settings.neighbours;
     if k == 0 || k >= rows.div_ceil(2) {
         return Err(Failure::Usage(format!(
             "--neighbours: {k} is out of range: it must be at least 1 and fewer than half of the {rows} rows of {location} that are mapped"
         )));
     }
-    let most = rows.saturating_sub(1) as f64;
-    let perplexity = wanted.perplexity.unwrap_or(PERPLEXITY.min(most / 3.0).max(1.0));
-    if !(perplexity >= 1.0 && perplexity <= most) {
+    let max = rows.saturating_sub(1) as f64;
+    let perplexity = settings.perplexity.unwrap_or(DEFAULT_PERPLEXITY.min(max / 3.0).max(1.0));
+    if !(perplexity >= 1.0 && perplexity <= max) {
         return Err(Failure::Usage(format!(
             "--perplexity: {perplexity} is out of range: it must be from 1 to one less than the {rows} rows of {location} that are mapped"
         )));
     }
-    let mut settings = TsneSettings::default();
-    settings.perplexity = perplexity;
-    settings.seed = wanted.seed;
-    settings.threads = wanted.threads;
-    Ok(settings)
+    let mut tsne_settings = TsneSettings::default();
+    tsne_settings.perplexity = perplexity;
+    tsne_settings.seed = settings.seed;
+    tsne_settings.threads = settings.threads;
+    Ok(tsne_settings)
 }
 
 /// Refuses missing values, which some models accept, but for which there are no distances.
@@ -138,14 +138,14 @@ pub(super) struct Map {
 
 /// The three maps of the rows, and the perplexity of t-SNE. `drawn` holds the rows' indices in the data.
 pub(super) fn maps(
-    wanted: &Wanted<'_>,
+    settings: &MapSettings<'_>,
     model: &Autoencoder,
     rows: &Dataset,
     drawn: &[usize],
 ) -> Result<(Vec<Map>, f64), Failure> {
-    let settings = settings(wanted, rows.rows())?;
-    check_values(wanted.location, rows, drawn)?;
-    let Wanted { location, neighbours, threads, .. } = *wanted;
+    let tsne_settings = tsne_settings(settings, rows.rows())?;
+    check_values(settings.location, rows, drawn)?;
+    let MapSettings { location, neighbours, threads, .. } = *settings;
     let about = |error| Failure::with_rows(location, error);
     let scaled = model.scaled(rows).map_err(about)?;
     let truth = NeighbourOrder::new(&scaled, threads).map_err(|error| match error {
@@ -174,26 +174,26 @@ pub(super) fn maps(
     let started = Instant::now();
     let codes = model.encode(rows).map_err(about)?;
     let (points, remark) = match codes.features() {
-        0 | 1 => (plane(codes.values(), 1), "its value, from left to right".to_owned()),
+        0 | 1 => (to_plane(codes.values(), 1), "its value, from left to right".to_owned()),
         2 => (codes.values().to_vec(), "its 2 values".to_owned()),
         wide => {
-            let (points, share) = components(&codes)?;
-            (points, format!("first 2 principal components of {wide} values ({share:.1} % of variance)"))
+            let (points, percent) = components(&codes)?;
+            (points, format!("first 2 principal components of {wide} values ({percent:.1} % of variance)"))
         }
     };
     let encoding = measured("encoding", "encoding", remark, points, started)?;
 
     let started = Instant::now();
-    let (points, share) = components(&scaled)?;
-    let remark = format!("of {} features ({share:.1} % of variance)", scaled.features());
+    let (points, percent) = components(&scaled)?;
+    let remark = format!("of {} features ({percent:.1} % of variance)", scaled.features());
     let pca = measured("pca", "PCA", remark, points, started)?;
 
     let started = Instant::now();
-    let points = tsne(&scaled, &settings)?;
-    let perplexity = (settings.perplexity * 100.0).round() / 100.0;
+    let points = tsne(&scaled, &tsne_settings)?;
+    let perplexity = (tsne_settings.perplexity * 100.0).round() / 100.0;
     let remark = format!("perplexity {perplexity}");
     let tsne = measured("tsne", "t-SNE", remark, points, started)?;
-    Ok((vec![encoding, pca, tsne], settings.perplexity))
+    Ok((vec![encoding, pca, tsne], tsne_settings.perplexity))
 }
 
 /// The first two principal components, `[rows, 2]`, and the percentage of variance they explain.
@@ -201,12 +201,12 @@ pub(super) fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Fail
     let wide = rows.features().min(2);
     let pca = Pca::fit(rows, wide)?;
     let total = pca.total_variance();
-    let share = if total > 0.0 { pca.variances().iter().sum::<f64>() / total } else { 1.0 };
-    Ok((plane(&pca.transform(rows)?, wide), 100.0 * share))
+    let explained = if total > 0.0 { pca.variances().iter().sum::<f64>() / total } else { 1.0 };
+    Ok((to_plane(&pca.transform(rows)?, wide), 100.0 * explained))
 }
 
 /// Points with two coordinates, from points with one or two: a missing second one is 0.
-pub(super) fn plane(values: &[f32], wide: usize) -> Vec<f32> {
+pub(super) fn to_plane(values: &[f32], wide: usize) -> Vec<f32> {
     match wide {
         1 => values.iter().flat_map(|x| [*x, 0.0]).collect(),
         _ => values.to_vec(),

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 
 use crate::args::{Common, DataArgs, DetectArgs};
 use crate::failure::Failure;
-use crate::inputs::{Target, check_file, load, load_detector, read_beside, read_for};
+use crate::inputs::{
+    TableDestination, check_file, check_standard_input, load, load_detector, read_companion, read_for,
+};
 use crate::output::Output;
 use crate::tables;
 use labels::Quality;
@@ -25,16 +27,16 @@ use table::Table;
 pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let paths = &args.transform;
     check(args)?;
-    let target = Target::checked(paths.output.as_deref())?;
+    let destination = TableDestination::checked(paths.output.as_deref())?;
     if let Some(path) = &args.save {
         if paths.output.as_ref() == Some(path) {
             return Err(Failure::Usage("--save: it must differ from -o".to_owned()));
         }
         check_file("--save", path)?;
     }
-    let means = Means::load(&paths.model, common)?;
-    means.check(args)?;
-    let model = means.model();
+    let scorer = Scorer::load(&paths.model, common)?;
+    scorer.check(args)?;
+    let model = scorer.model();
     let rows = match read_for(model, &paths.data, &paths.input, out) {
         // New rows may not be labelled yet; the labels are then those of the reference.
         Err(failure) if paths.input.label.is_some() && args.reference.is_some() && paths.data != "-" => {
@@ -45,14 +47,14 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         }
         rows => rows?,
     };
-    let rule = LabelRule::of(&args.anomaly, args.normal.as_deref());
+    let rule = LabelRule::new(&args.anomaly, args.normal.as_deref());
     let anomalies = match rows.labels() {
         Some(labels) if paths.input.label.is_some() => Some(anomalies(labels, rule, &paths.data, out)?),
         _ => None,
     };
     // Distances need every value; errors alone are computed over the known ones.
-    let rows = if args.reference.is_some() || means.is_detector() {
-        tables::without_gaps(model, rows, &paths.data, out)?
+    let rows = if args.reference.is_some() || scorer.is_detector() {
+        tables::fill_missing(model, rows, &paths.data, out)?
     } else {
         rows
     };
@@ -60,45 +62,48 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         Some(schema) => Some(schema.features().map(|column| column.name.clone()).collect()),
         None => model.feature_names().or(rows.names()).map(<[String]>::to_vec),
     };
-    let found = found(args, common, means, &rows, out)?;
+    let detection = detect(args, common, scorer, &rows, out)?;
 
-    let flags: Vec<bool> = found.scores.iter().map(|score| *score >= found.threshold).collect();
+    let flags: Vec<bool> = detection.scores.iter().map(|score| *score >= detection.threshold).collect();
     let names = names.as_deref();
-    let table = Table { found: &found, flags: &flags, names, rows: &rows, blamed: args.blame };
-    if out.is_json() && target == Target::Standard {
+    let table = Table { detection: &detection, flags: &flags, names, rows: &rows, blamed: args.blame };
+    if out.is_json() && destination == TableDestination::Stdout {
         table.objects(out)?;
     } else {
-        table.write(&target, out)?;
+        table.write(&destination, out)?;
     }
     let flagged = flags.iter().filter(|flag| **flag).count();
     out.note(format!(
         "{flagged} of {} rows flagged, with scores of at least {:.6}",
         flags.len(),
-        found.threshold
+        detection.threshold
     ));
-    if args.contamination.is_some_and(|share| flagged as f64 > 2.0 * (share * flags.len() as f64).max(1.0)) {
+    if args
+        .contamination
+        .is_some_and(|fraction| flagged as f64 > 2.0 * (fraction * flags.len() as f64).max(1.0))
+    {
         out.note("more rows are flagged than --contamination asks for, because of ties at the threshold");
     }
     let most_blamed = table.most_blamed();
     if !most_blamed.is_empty() {
-        let share = |count: usize| format!("{:.1} %", 100.0 * count as f64 / flagged as f64);
-        let list = most_blamed.iter().map(|(name, count)| format!("{name} {}", share(*count)));
+        let percent = |count: usize| format!("{:.1} %", 100.0 * count as f64 / flagged as f64);
+        let list = most_blamed.iter().map(|(name, count)| format!("{name} {}", percent(*count)));
         out.note(format!("most often blamed first: {}", list.collect::<Vec<_>>().join(", ")));
     }
     let mut summary = json!({
         "event": "summary",
         "rows": flags.len(),
         "flagged": flagged,
-        "threshold": found.threshold,
-        "score": found.score.name(),
+        "threshold": detection.threshold,
+        "score": detection.score.name(),
         "blamed": most_blamed.iter().map(|(name, count)| json!({ "feature": name, "rows": count })).collect::<Vec<_>>(),
         "output": paths.output,
     });
     if let Some(anomalies) = anomalies {
-        let quality = Quality::of(&anomalies, &found)?;
+        let quality = Quality::of(&anomalies, &detection)?;
         for line in quality.lines() {
             // Next to a table on standard output, it is a remark.
-            if target == Target::Standard { out.note(line) } else { out.line(line)? }
+            if destination == TableDestination::Stdout { out.note(line) } else { out.line(line)? }
         }
         if let (Value::Object(summary), Value::Object(quality)) = (&mut summary, quality.object()) {
             summary.extend(quality);
@@ -110,46 +115,47 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
 /// Refuses invalid arguments before any file is read.
 fn check(args: &DetectArgs) -> Result<(), Failure> {
     let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
-    let read = [Some(&args.transform.data), args.reference.as_ref(), args.calibrate.as_ref()];
-    if read.into_iter().flatten().filter(|location| *location == "-").count() > 1 {
-        return usage("-: standard input can be read only once");
-    }
+    check_standard_input(&[
+        ("DATA", Some(&args.transform.data)),
+        ("--reference", args.reference.as_deref()),
+        ("--calibrate", args.calibrate.as_deref()),
+    ])?;
     if args.threshold.is_some_and(f64::is_nan) {
         return usage("--threshold: NaN is not a threshold");
     }
     if args.percentile.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
         return usage("--percentile: it must be from 0 to 100");
     }
-    if args.contamination.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+    if args.contamination.is_some_and(|fraction| !(fraction > 0.0 && fraction <= 1.0)) {
         return usage("--contamination: it must be above 0 and at most 1");
     }
     Ok(())
 }
 
 /// What rows are scored with.
-enum Means {
+enum Scorer {
     Model(Box<Autoencoder>),
     /// A detector from a file, with its reference.
     Detector(Box<Detector>),
 }
 
-impl Means {
-    fn load(path: &Path, common: &Common) -> Result<Means, Failure> {
+impl Scorer {
+    fn load(path: &Path, common: &Common) -> Result<Scorer, Failure> {
         Ok(match load_detector(path, common.threads())? {
-            Some(detector) => Means::Detector(Box::new(detector)),
-            None => Means::Model(Box::new(load(path, common.threads())?)),
+            Some(detector) => Scorer::Detector(Box::new(detector)),
+            None => Scorer::Model(Box::new(load(path, common.threads())?)),
         })
     }
 
     fn model(&self) -> &Autoencoder {
         match self {
-            Means::Model(model) => model,
-            Means::Detector(detector) => detector.model(),
+            Scorer::Model(model) => model,
+            Scorer::Detector(detector) => detector.model(),
         }
     }
 
     fn is_detector(&self) -> bool {
-        matches!(self, Means::Detector(_))
+        matches!(self, Scorer::Detector(_))
     }
 
     /// Refuses arguments that do not go with the model or detector.
@@ -189,7 +195,7 @@ impl Means {
 }
 
 /// The results for the rows.
-struct Found {
+struct Detection {
     score: Score,
     scores: Vec<f64>,
     threshold: f64,
@@ -200,38 +206,38 @@ struct Found {
     unknown: HashSet<(usize, usize)>,
 }
 
-fn found(
+fn detect(
     args: &DetectArgs,
     common: &Common,
-    means: Means,
+    scorer: Scorer,
     rows: &Dataset,
     out: &Output,
-) -> Result<Found, Failure> {
+) -> Result<Detection, Failure> {
     let data = &args.transform.data;
-    let unknown = means.model().schema().map_or_else(HashSet::new, |schema| unknown_texts(schema, rows));
-    let mut detector = match (means, &args.reference) {
-        (Means::Detector(detector), _) => *detector,
-        (Means::Model(model), Some(reference)) => {
+    let unknown = scorer.model().schema().map_or_else(HashSet::new, |schema| unknown_texts(schema, rows));
+    let mut detector = match (scorer, &args.reference) {
+        (Scorer::Detector(detector), _) => *detector,
+        (Scorer::Model(model), Some(reference)) => {
             // If the data have no labels, the reference must have them.
-            let must_tell = args.transform.input.label.is_some() && rows.labels().is_none();
-            fitted(args, common, *model, (reference, must_tell), out)?
+            let require_labels = args.transform.input.label.is_some() && rows.labels().is_none();
+            fit_detector(args, common, *model, (reference, require_labels), out)?
         }
-        (Means::Model(model), None) => {
+        (Scorer::Model(model), None) => {
             let about = |error| Failure::with_rows(data, error);
             let scores = errors_of_whole_rows(&model, rows).map_err(about)?;
             let threshold = match (args.threshold, args.contamination) {
                 (Some(threshold), _) => threshold,
-                (_, share) => contamination_threshold(&scores, share.unwrap_or_default())?,
+                (_, fraction) => contamination_threshold(&scores, fraction.unwrap_or_default())?,
             };
-            let contributions = tables::by_column(&model, model.squared_errors(rows).map_err(about)?)?;
+            let contributions = tables::sum_by_column(&model, model.squared_errors(rows).map_err(about)?)?;
             let score = Score::Error;
-            return Ok(Found { score, scores, threshold, p_values: None, contributions, unknown });
+            return Ok(Detection { score, scores, threshold, p_values: None, contributions, unknown });
         }
     };
     let scores = scores_of(&detector, (data, rows), args.reference.as_deref(), out)?;
     match (args.threshold, args.contamination, args.percentile) {
         (Some(threshold), _, _) => detector.set_threshold(threshold)?,
-        (_, Some(share), _) => detector.set_threshold(contamination_threshold(&scores, share)?)?,
+        (_, Some(fraction), _) => detector.set_threshold(contamination_threshold(&scores, fraction)?)?,
         (_, _, Some(percent)) => {
             let threshold = detector.calibration().threshold(percent)?;
             detector.set_threshold(threshold)?;
@@ -249,19 +255,19 @@ fn found(
         out.note(format!("detector written to {}", path.display()));
     }
     let (score, threshold) = (detector.score(), detector.threshold());
-    Ok(Found { score, scores, threshold, p_values: Some(p_values), contributions, unknown })
+    Ok(Detection { score, scores, threshold, p_values: Some(p_values), contributions, unknown })
 }
 
-/// Fits a detector to the reference, which needs labels if `must_tell`, and to calibration rows if
+/// Fits a detector to the reference, which needs labels if `require_labels`, and to calibration rows if
 /// given.
-fn fitted(
+fn fit_detector(
     args: &DetectArgs,
     common: &Common,
     model: Autoencoder,
-    (reference, must_tell): (&str, bool),
+    (reference, require_labels): (&str, bool),
     out: &Output,
 ) -> Result<Detector, Failure> {
-    let normal = normal_rows(&model, reference, args, must_tell, out)?;
+    let normal = normal_rows(&model, reference, args, require_labels, out)?;
     let calibration = match &args.calibrate {
         Some(location) => Some((location, normal_rows(&model, location, args, false, out)?)),
         None => None,
@@ -278,7 +284,7 @@ fn fitted(
             let scores = scores_of(&detector, (location, &rows), Some(reference), out)?;
             detector.set_calibration(Calibration::new(scores)?);
         }
-        None if learns_from_errors(settings.score) => out.note(format!(
+        None if is_error_score(settings.score) => out.note(format!(
             "{reference}: errors of rows that the model was trained on are smaller than those of new rows, so too many of the \
              latter look anomalous; --calibrate sets thresholds and p-values by normal rows that the model has not seen"
         )),
@@ -296,7 +302,7 @@ fn scores_of(
 ) -> Result<Vec<f64>, Failure> {
     let about = |error| with_rows(location, error);
     if reference.is_some_and(|reference| same_location(location, reference)) {
-        return detector.scores_of_training_rows(rows).map_err(about);
+        return detector.scores_excluding_self(rows).map_err(about);
     }
     let known = rows_among(rows, detector.reference());
     if 2 * known > rows.rows() {
@@ -332,7 +338,7 @@ fn errors_of_whole_rows(model: &Autoencoder, rows: &Dataset) -> Result<Vec<f64>,
 
 /// Whether the scores are errors of the model, which are too low for its training rows. Neighbour scores
 /// are not, since a row is not its own neighbour.
-fn learns_from_errors(score: Score) -> bool {
+fn is_error_score(score: Score) -> bool {
     matches!(score, Score::Error | Score::StandardisedError | Score::Mahalanobis | Score::Denoising)
 }
 
@@ -378,22 +384,22 @@ fn with_rows(location: &str, error: EvalError) -> Failure {
 }
 
 /// The normal rows of a file: those whose labels say so if the file has labels, else all of them. If
-/// `must_tell`, it must have labels.
+/// `require_labels`, it must have labels.
 fn normal_rows(
     model: &Autoencoder,
     location: &str,
     args: &DetectArgs,
-    must_tell: bool,
+    require_labels: bool,
     out: &Output,
 ) -> Result<Dataset, Failure> {
     let input = &args.transform.input;
-    let may_lack_labels = input.label.is_some() && !must_tell;
+    let labels_optional = input.label.is_some() && !require_labels;
     let image = model.config().image();
-    let rows = read_beside(model, image, (location, input), may_lack_labels, out)?;
-    let rows = tables::without_gaps(model, rows, location, out)?;
+    let rows = read_companion(model, image, (location, input), labels_optional, out)?;
+    let rows = tables::fill_missing(model, rows, location, out)?;
     let Some(labels) = rows.labels().filter(|_| input.label.is_some()) else { return Ok(rows) };
-    let rule = LabelRule::of(&args.anomaly, args.normal.as_deref());
-    let known = rule.told(labels);
+    let rule = LabelRule::new(&args.anomaly, args.normal.as_deref());
+    let known = rule.classify(labels);
     let normal: Vec<usize> = (0..rows.rows()).filter(|row| known[*row] == Some(false)).collect();
     Ok(rows.select_rows(&normal)?)
 }

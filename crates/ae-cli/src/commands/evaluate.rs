@@ -11,7 +11,7 @@ use ae_model::{Autoencoder, Image};
 
 use crate::args::{Common, EvaluateArgs};
 use crate::failure::Failure;
-use crate::inputs::{check_targets, load, read_beside, read_images_for, read_targets};
+use crate::inputs::{check_standard_input, load, read_companion, read_images_for, read_targets};
 use crate::output::Output;
 use crate::pictures;
 use crate::tables::FILL_ROUNDS;
@@ -26,21 +26,25 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), 
 
 pub(crate) fn run(args: &EvaluateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     check(args)?;
-    let Measured { model, found, .. } = measured(args, common, out)?;
-    report::lines(args, &model, &found, out)?;
-    out.object(&report::object(args, &model, &found))
+    let EvaluatedModel { model, evaluation, .. } = load_and_evaluate(args, common, out)?;
+    report::lines(args, &model, &evaluation, out)?;
+    out.object(&report::object(args, &model, &evaluation))
 }
 
 /// A model, the rows it is measured on, and the results.
-pub(super) struct Measured {
+pub(super) struct EvaluatedModel {
     pub(super) model: Autoencoder,
     pub(super) rows: Dataset,
     pub(super) image: Option<Image>,
-    pub(super) found: Found,
+    pub(super) evaluation: Evaluation,
 }
 
 /// Reads the files and measures the model, once the arguments are checked.
-pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Result<Measured, Failure> {
+pub(super) fn load_and_evaluate(
+    args: &EvaluateArgs,
+    common: &Common,
+    out: &Output,
+) -> Result<EvaluatedModel, Failure> {
     let model = load(&args.model, common.threads())?;
     let image = args.image.or(model.config().image());
     if args.range.is_some() && image.is_none() {
@@ -53,17 +57,17 @@ pub(super) fn measured(args: &EvaluateArgs, common: &Common, out: &Output) -> Re
     let rows = read_images_for(&model, image, &args.data, &args.input, out)?;
     let targets = match &args.target {
         Some(target) => {
-            let may_miss = model.config().mask_missing();
-            Some(read_targets(&rows, &args.data, target, &args.input, (may_miss, image), out)?)
+            let allow_missing = model.config().mask_missing();
+            Some(read_targets(&rows, &args.data, target, &args.input, (allow_missing, image), out)?)
         }
         None => None,
     };
     let reference = match &args.reference {
-        Some(location) => Some(read_beside(&model, image, (location, &args.input), true, out)?),
+        Some(location) => Some(read_companion(&model, image, (location, &args.input), true, out)?),
         None => None,
     };
-    let found = found(args, &model, image, (&rows, targets.as_ref()), reference.as_ref())?;
-    Ok(Measured { model, rows, image, found })
+    let evaluation = evaluate(args, &model, image, (&rows, targets.as_ref()), reference.as_ref())?;
+    Ok(EvaluatedModel { model, rows, image, evaluation })
 }
 
 /// Refuses invalid arguments before any file is read.
@@ -71,21 +75,18 @@ pub(super) fn check(args: &EvaluateArgs) -> Result<(), Failure> {
     if args.range.is_some_and(|range| !(range > 0.0 && range.is_finite())) {
         return Err(Failure::Usage("--range: it must be above 0 and finite".to_owned()));
     }
-    if args.hide.is_some_and(|share| !(share > 0.0 && share < 1.0)) {
+    if args.hide.is_some_and(|fraction| !(fraction > 0.0 && fraction < 1.0)) {
         return Err(Failure::Usage("--hide: it must be above 0 and below 1".to_owned()));
     }
-    check_targets(&args.data, args.target.as_deref())?;
-    if args.target.as_deref() == Some("-") && args.reference.as_deref() == Some("-") {
-        return Err(Failure::Usage("--reference: standard input can be read only once".to_owned()));
-    }
-    if args.data == "-" && args.reference.as_deref() == Some("-") {
-        return Err(Failure::Usage("--reference: standard input can be read only once".to_owned()));
-    }
-    Ok(())
+    check_standard_input(&[
+        ("DATA", Some(&args.data)),
+        ("--target", args.target.as_deref()),
+        ("--reference", args.reference.as_deref()),
+    ])
 }
 
 /// What is measured of a model on rows.
-pub(super) struct Found {
+pub(super) struct Evaluation {
     /// The columns of the table, or the features if there is no schema.
     pub(super) columns: Vec<Column>,
     pub(super) rows: usize,
@@ -134,13 +135,13 @@ pub(super) struct Images {
     pub(super) errors: ImageErrors,
 }
 
-fn found(
+fn evaluate(
     args: &EvaluateArgs,
     model: &Autoencoder,
     image: Option<Image>,
     (rows, targets): (&Dataset, Option<&Dataset>),
     reference: Option<&Dataset>,
-) -> Result<Found, Failure> {
+) -> Result<Evaluation, Failure> {
     let about = |error| match error {
         ae_eval::EvalError::Model(error) => Failure::with_pairs(&args.data, args.target.as_deref(), error),
         error => Failure::Other(format!("{}: {error}", args.data)),
@@ -155,33 +156,33 @@ fn found(
     let pairs = targets.map(|targets| Pairs::new(rows, targets)).transpose()?;
     let source: &dyn BatchSource = pairs.as_ref().map_or(rows, |pairs| pairs);
     let expected = targets.unwrap_or(rows);
-    let reconstruction = Reconstruction::by(model, source).map_err(about)?;
+    let reconstruction = Reconstruction::evaluate(model, source).map_err(about)?;
     let mut errors = reconstruction.row_errors();
     errors.sort_unstable_by(f64::total_cmp);
-    let quantiles = QUANTILES.iter().filter_map(|(_, share)| quantile(&errors, *share)).collect();
+    let quantiles = QUANTILES.iter().filter_map(|(_, p)| quantile(&errors, *p)).collect();
     let interval = reconstruction.mse_interval(RESAMPLES, LEVEL, args.seed)?;
     let baselines = Baselines::of(args, model, (rows, targets), reference)?;
     let images = match image {
         Some(size) => {
             let range = match args.range {
                 Some(range) => range,
-                None if pictures::are_levels(rows.names()) => f64::from(pictures::WHITE),
+                None if pictures::are_pixel_levels(rows.names()) => f64::from(pictures::WHITE),
                 None => data_range(expected).map_err(about)?,
             };
-            let rebuilt = model.reconstruct(rows)?;
-            let errors = ImageErrors::of(expected, &rebuilt, size, range).map_err(about)?;
+            let reconstructed = model.reconstruct(rows)?;
+            let errors = ImageErrors::compare(expected, &reconstructed, size, range).map_err(about)?;
             Some(Images { size, range, errors })
         }
         None => None,
     };
     let imputation = match args.hide {
-        Some(share) => {
-            Some(Imputation::of(model, rows, reference, share, FILL_ROUNDS, args.seed).map_err(about)?)
-        }
+        Some(fraction) => Some(
+            Imputation::evaluate(model, rows, reference, fraction, FILL_ROUNDS, args.seed).map_err(about)?,
+        ),
         None => None,
     };
     let columns = columns(model, rows, &reconstruction);
-    Ok(Found {
+    Ok(Evaluation {
         columns,
         rows: rows.rows(),
         reconstruction,

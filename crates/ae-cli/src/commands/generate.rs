@@ -7,34 +7,34 @@ use ae_eval::{Sheet, SheetStyle, Traversal, traverse};
 use ae_model::{Autoencoder, Image};
 use serde_json::json;
 
-use crate::args::{Common, DrawnArgs, GenerateArgs, InterpolateArgs, TraverseArgs};
+use crate::args::{Common, GenerateArgs, InterpolateArgs, RowsOutputArgs, TraverseArgs};
 use crate::failure::Failure;
-use crate::inputs::{Target, check_output, load, read_for};
+use crate::inputs::{TableDestination, check_output, load, read_for};
 use crate::output::Output;
 use crate::pictures;
 use crate::tables;
 
 /// Most images in a line of a sheet.
-const IN_A_LINE: usize = 16;
+const IMAGES_PER_LINE: usize = 16;
 /// About how wide a sheet is, in pixels: images are enlarged to fill it.
-const WIDTH: usize = 1200;
+const SHEET_WIDTH: usize = 1200;
 /// Most images on a sheet.
-const MOST: usize = 4096;
+const MAX_IMAGES: usize = 4096;
 
 pub(crate) fn generate(args: &GenerateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let model = load(&args.model, common.threads())?;
-    let goal = Goal::of(&args.drawn, Some((&model, None)))?;
+    let destination = Destination::of(&args.rows_output, Some((&model, None)))?;
     let rows = model.generate(args.rows as usize, args.seed)?;
     let rows = match model.schema() {
-        Some(schema) => schema.draw(&rows, args.seed)?,
+        Some(schema) => schema.sample(&rows, args.seed)?,
         None => rows,
     };
-    goal.deliver(&model, &rows, IN_A_LINE, &args.drawn, out)
+    destination.write(&model, &rows, IMAGES_PER_LINE, &args.rows_output, out)
 }
 
 pub(crate) fn interpolate(args: &InterpolateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let model = load(&args.model, common.threads())?;
-    let goal = Goal::of(&args.drawn, Some((&model, Some(&args.data))))?;
+    let destination = Destination::of(&args.rows_output, Some((&model, Some(&args.data))))?;
     let rows = read_for(&model, &args.data, &args.input, out)?;
     let (first, second) = args.between;
     let row = |number: usize| {
@@ -44,25 +44,27 @@ pub(crate) fn interpolate(args: &InterpolateArgs, common: &Common, out: &mut Out
     };
     let between = model.interpolate(row(first)?, row(second)?, args.steps);
     let between = between.map_err(|error| Failure::with_rows(&args.data, error))?;
-    goal.deliver(&model, &between, IN_A_LINE, &args.drawn, out)
+    destination.write(&model, &between, IMAGES_PER_LINE, &args.rows_output, out)
 }
 
 pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
-    let goal = Goal::of(&args.drawn, None)?;
+    let destination = Destination::of(&args.rows_output, None)?;
     if !(args.extent > 0.0 && args.extent.is_finite()) {
         return Err(Failure::Usage("--extent: it must be above 0 and finite".to_owned()));
     }
     let model = load(&args.model, common.threads())?;
     let steps = usize::from(args.steps);
     let Traversal { values, rows } = traverse(&model, steps, args.extent)?;
-    match goal {
-        Goal::Picture(_) => goal.deliver(&model, &rows, steps, &args.drawn, out),
-        Goal::Table(_) => goal.deliver(&model, &placed(&rows, &values)?, steps, &args.drawn, out),
+    match destination {
+        Destination::Picture(_) => destination.write(&model, &rows, steps, &args.rows_output, out),
+        Destination::Table(_) => {
+            destination.write(&model, &with_code_columns(&rows, &values)?, steps, &args.rows_output, out)
+        }
     }
 }
 
 /// The rows of a traversal, each preceded by the number of its latent dimension and the value of that.
-fn placed(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure> {
+fn with_code_columns(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure> {
     let features = rows.features();
     let mut cells = Vec::with_capacity(rows.rows() * (features + 2));
     for (place, row) in rows.values().chunks_exact(features).enumerate() {
@@ -78,48 +80,51 @@ fn placed(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure> {
 }
 
 /// Where to write: a table or a sheet of images.
-enum Goal {
-    Table(Target),
+enum Destination {
+    Table(TableDestination),
     Picture(PathBuf),
 }
 
-impl Goal {
+impl Destination {
     /// Parses and checks `-o` before any work is done. It may be a folder of images if `of_rows` gives
     /// the model of the rows and the data that they come from.
-    fn of(args: &DrawnArgs, of_rows: Option<(&Autoencoder, Option<&str>)>) -> Result<Goal, Failure> {
+    fn of(
+        args: &RowsOutputArgs,
+        of_rows: Option<(&Autoencoder, Option<&str>)>,
+    ) -> Result<Destination, Failure> {
         let is_png = |path: &&Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png"));
         match args.output.as_deref().filter(is_png) {
             Some(path) => {
                 check_output(path)?;
-                Ok(Goal::Picture(path.to_owned()))
+                Ok(Destination::Picture(path.to_owned()))
             }
             None if args.image.is_some() => Err(Failure::Usage("--image is for -o FILE.png".to_owned())),
-            None => Ok(Goal::Table(match of_rows {
-                Some((model, data)) => Target::of_rows(args.output.as_deref(), model, data)?,
-                None => Target::checked(args.output.as_deref())?,
+            None => Ok(Destination::Table(match of_rows {
+                Some((model, data)) => TableDestination::of_rows(args.output.as_deref(), model, data)?,
+                None => TableDestination::checked(args.output.as_deref())?,
             })),
         }
     }
 
-    fn deliver(
+    fn write(
         &self,
         model: &Autoencoder,
         rows: &Dataset,
-        in_a_line: usize,
-        args: &DrawnArgs,
+        per_line: usize,
+        args: &RowsOutputArgs,
         out: &mut Output,
     ) -> Result<(), Failure> {
         match self {
-            Goal::Picture(path) => {
+            Destination::Picture(path) => {
                 // The size is optional if the model knows it.
-                let sheet = sheet(rows, args.image.or(model.config().image()), in_a_line)?;
+                let sheet = sheet(rows, args.image.or(model.config().image()), per_line)?;
                 ae_data::write_atomically(path, |file| sheet.write_png(file))
                     .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
                 out.note(format!("{} images drawn to {}", rows.rows(), path.display()));
             }
-            Goal::Table(target) => {
-                tables::check_target(model, target)?;
-                return tables::deliver(model, rows, target, out);
+            Destination::Table(destination) => {
+                tables::check_destination(model, destination)?;
+                return tables::write_rows(model, rows, destination, out);
             }
         }
         out.object(&json!({
@@ -131,27 +136,30 @@ impl Goal {
     }
 }
 
-/// Draws the rows as images, `in_a_line` per line.
-fn sheet(rows: &Dataset, image: Option<Image>, in_a_line: usize) -> Result<Sheet, Failure> {
+/// Draws the rows as images, `per_line` per line.
+fn sheet(rows: &Dataset, image: Option<Image>, per_line: usize) -> Result<Sheet, Failure> {
     let features = rows.features();
     let side = features.isqrt();
-    let told = image.is_some();
+    let is_given = image.is_some();
     let image = image.unwrap_or(Image { height: side, width: side, channels: 1 });
     if image.features() != features {
-        let hint = if told { "" } else { "; give their size with --image HxW" };
+        let hint = if is_given { "" } else { "; give their size with --image HxW" };
         return Err(Failure::Usage(format!("rows of {features} values cannot be images of {image}{hint}")));
     }
-    if rows.rows() > MOST {
-        return Err(Failure::Usage(format!("a sheet holds at most {MOST} images, not {}", rows.rows())));
+    if rows.rows() > MAX_IMAGES {
+        return Err(Failure::Usage(format!(
+            "a sheet holds at most {MAX_IMAGES} images, not {}",
+            rows.rows()
+        )));
     }
     let (low, high) = pictures::range(rows.names(), image, rows.values());
-    let in_a_line = in_a_line.min(rows.rows());
+    let per_line = per_line.min(rows.rows());
     let style = SheetStyle {
         image,
-        zoom: (WIDTH / (in_a_line * image.width)).clamp(1, 16),
+        zoom: (SHEET_WIDTH / (per_line * image.width)).clamp(1, 16),
         gap: 4,
         range: (low, if high == low { low + 1.0 } else { high }),
     };
-    let lines: Vec<&[f32]> = rows.values().chunks(in_a_line * features).collect();
+    let lines: Vec<&[f32]> = rows.values().chunks(per_line * features).collect();
     Ok(Sheet::draw(&lines, style)?)
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &InfoArgs, out: &mut Output) -> Result<(), Failure> {
     if let Some(image) = config.image() {
         out.line(format!("images        {image}"))?;
     }
-    for line in model.schema().into_iter().flat_map(tables::lines) {
+    for line in model.schema().into_iter().flat_map(tables::column_lines) {
         out.line(line)?;
     }
     out.line(match model.feature_names() {

@@ -1,12 +1,12 @@
 //! `ae report`: writes a report on a model and rows, with plots, as one HTML file.
 
 mod curves;
+mod destination;
 mod figures;
-mod goal;
 mod history;
 mod latent;
 mod page;
-mod rebuilt;
+mod reconstructions;
 mod setup;
 
 use std::path::Path;
@@ -17,11 +17,11 @@ use ae_model::{Autoencoder, Image};
 use serde_json::json;
 
 use super::detect::{LabelRule, anomalies};
-use super::evaluate::{self, Found, Measured};
+use super::evaluate::{self, EvaluatedModel, Evaluation};
 use crate::args::{Common, ReportArgs};
 use crate::failure::Failure;
 use crate::output::Output;
-use goal::Goal;
+use destination::Destination;
 use history::History;
 use page::Page;
 
@@ -30,10 +30,11 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
     if args.evaluate.target.is_some() {
         return Err(Failure::Usage("--target is for ae train and ae evaluate".to_owned()));
     }
-    let goal = Goal::of(args, common)?;
+    let destination = Destination::of(args, common)?;
     let history = args.history.as_deref().map(History::read).transpose()?;
-    let sweep = args.sweep.as_deref().map(sizes).transpose()?;
-    let Measured { model, rows, image, found } = evaluate::measured(&args.evaluate, common, out)?;
+    let sweep = args.sweep.as_deref().map(read_sweep).transpose()?;
+    let EvaluatedModel { model, rows, image, evaluation } =
+        evaluate::load_and_evaluate(&args.evaluate, common, out)?;
     let rule = match (&args.anomaly, &args.normal) {
         (Some(anomaly), _) => Some(LabelRule::Anomaly(anomaly)),
         (None, normal) => normal.as_deref().map(LabelRule::Normal),
@@ -42,15 +43,15 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
         (Some(rule), Some(labels)) => Some(anomalies(labels, rule, &args.evaluate.data, out)?),
         _ => None,
     };
-    let errors = found.reconstruction.errors_by_row();
-    let facts = Facts { args, common, model: &model, rows: &rows, image, found: &found, errors };
+    let errors = evaluation.reconstruction.errors_by_row();
+    let facts = Facts { args, common, model: &model, rows: &rows, image, evaluation: &evaluation, errors };
 
     let mut page = Page::default();
     figures::key_figures(&facts, &mut page);
-    rebuilt::section(&facts, &mut page)?;
+    reconstructions::section(&facts, &mut page)?;
     figures::errors(&facts, &mut page);
     latent::section(&facts, &mut page, out)?;
-    if let Some(imputation) = &facts.found.imputation {
+    if let Some(imputation) = &facts.evaluation.imputation {
         figures::imputation(imputation, &mut page);
     }
     let remembered = || facts.model.history().filter(|history| !history.epochs.is_empty()).map(History::from);
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
         curves::anomalies(&facts, anomalies, &mut page)?;
     }
     setup::section(&facts, &mut page)?;
-    goal.deliver(&page.html(&setup::header(&facts)), page.plots(), out)?;
+    destination.write(&page.html(&setup::header(&facts)), page.plots(), out)?;
     out.object(&json!({
         "event": "summary",
         "rows": rows.rows(),
@@ -82,7 +83,7 @@ struct Facts<'a> {
     model: &'a Autoencoder,
     rows: &'a Dataset,
     image: Option<Image>,
-    found: &'a Found,
+    evaluation: &'a Evaluation,
     /// Mean squared error of each row; `None` for a row without known values.
     errors: Vec<Option<f64>>,
 }
@@ -95,7 +96,7 @@ impl Facts<'_> {
 }
 
 /// Reads the results of a sweep; an error if there are none.
-fn sizes(path: &Path) -> Result<SweepTable, Failure> {
+fn read_sweep(path: &Path) -> Result<SweepTable, Failure> {
     let failed = |text: String| Failure::Other(format!("--sweep {}: {text}", path.display()));
     if !path.exists() {
         return Err(failed("there is no such file".to_owned()));

@@ -6,13 +6,13 @@ use serde_json::json;
 
 use crate::args::{Common, NormArg, ScoreArgs};
 use crate::failure::Failure;
-use crate::inputs::{Target, load, read_for};
+use crate::inputs::{TableDestination, load, read_for};
 use crate::output::Output;
 use crate::tables;
 
 pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let paths = &args.transform;
-    let target = Target::checked(paths.output.as_deref())?;
+    let destination = TableDestination::checked(paths.output.as_deref())?;
     let model = load(&paths.model, common.threads())?;
     let rows = read_for(&model, &paths.data, &paths.input, out)?;
     let about = |error| Failure::with_rows(&paths.data, error);
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
         NormArg::Mean => ErrorNorm::Mean,
     };
     let table = if args.per_feature {
-        let table = tables::by_column(&model, model.squared_errors(&rows).map_err(about)?)?;
+        let table = tables::sum_by_column(&model, model.squared_errors(&rows).map_err(about)?)?;
         match rows.names() {
             Some(names) if table.names().is_none() => table.with_names(names.to_vec())?,
             _ => table,
@@ -38,8 +38,8 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
         None => table,
     };
     let mse = model.mse(&rows)?;
-    if out.is_json() && target == Target::Standard {
-        let called = tables::names_beside(&rows, &["row", "error", "errors", "label"]);
+    if out.is_json() && destination == TableDestination::Stdout {
+        let row_ids = tables::row_id_column(&rows, &["row", "error", "errors", "label"]);
         for (row, values) in table.values().chunks_exact(table.features()).enumerate() {
             let mut value = if args.per_feature {
                 json!({ "row": row + 1, "errors": values })
@@ -49,13 +49,13 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
             if let Some(label) = labels.and_then(|labels| labels.name_of(row)) {
                 value["label"] = json!(label);
             }
-            if let Some((title, names)) = &called {
-                value[title] = json!(names[row]);
+            if let Some((name, ids)) = &row_ids {
+                value[name] = json!(ids[row]);
             }
             out.object(&value)?;
         }
     } else {
-        tables::write_beside(&rows, &table, &target, out)?;
+        tables::write_with_row_ids(&rows, &table, &destination, out)?;
     }
     out.note(format!("mean squared error over {} rows: {mse:.6} (scaled units)", rows.rows()));
     out.object(&json!({ "event": "summary", "rows": rows.rows(), "mse": mse, "output": paths.output }))

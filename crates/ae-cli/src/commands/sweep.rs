@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ae_data::{Fingerprint, Subset};
-use ae_eval::{Pca, SweepPoint, SweepTable, elbow, mean_variance};
+use ae_eval::{Pca, SweepPoint, SweepTable, Winner, elbow, mean_variance};
 use ae_model::{Autoencoder, CancelToken, Config, Error, StopReason};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::args::{Common, SweepArgs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::training::TrainingRows;
-use trials::{Trial, named};
+use trials::{Trial, trial_name};
 
 pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     trials::check(args)?;
@@ -26,13 +26,13 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
     let rows = TrainingRows::read(training, out)?;
     // Check all of them before the first one trains.
     let trials = trials::all(args, &rows)?;
-    let mut print = Fingerprint::of(&rows.divided()?)?;
+    let mut data_fingerprint = Fingerprint::of(&rows.with_held_out()?)?;
     if let Some(schema) = &rows.schema {
-        print =
-            print.with(&serde_json::to_string(schema).map_err(|error| Failure::Other(error.to_string()))?);
+        data_fingerprint = data_fingerprint
+            .with(&serde_json::to_string(schema).map_err(|error| Failure::Other(error.to_string()))?);
     }
     let mut table = match path {
-        Some(path) if !args.restart => kept(args, path, print, &trials, &rows, out)?,
+        Some(path) if !args.restart => load_results(args, path, data_fingerprint, &trials, &rows, out)?,
         _ => SweepTable::default(),
     };
 
@@ -40,21 +40,21 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
     let mut sweep = Sweep::new(training.data.as_str(), &rows, &trials)?;
     let token = stop_on_interrupt();
     for trial in &trials {
-        if table.get(&trial.setting, trial.size()).is_some() {
+        if table.get(trial.setting.as_ref(), trial.size()).is_some() {
             continue;
         }
-        let print = fingerprint(print, &trial.config)?;
-        let point = match sweep.train(trial, print, &token, common, out)? {
+        let fingerprint = fingerprint(data_fingerprint, &trial.config)?;
+        let point = match sweep.train(trial, fingerprint, &token, common, out)? {
             Outcome::Result(point) => point,
             Outcome::Diverged(text) => {
                 out.note(format!("{}: {text}", trial.name()));
                 continue;
             }
             Outcome::Interrupted => {
-                let kept = path.map_or("nothing is kept without -o".to_owned(), |path| {
+                let note = path.map_or("nothing is kept without -o".to_owned(), |path| {
                     format!("finished results are kept in {}", path.display())
                 });
-                return Err(Failure::Other(format!("interrupted at {}; {kept}", trial.name())));
+                return Err(Failure::Other(format!("interrupted at {}; {note}", trial.name())));
             }
         };
         out.note(format!("{}: validation MSE {:.6}, {:.2} s", trial.name(), point.mse, point.seconds));
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common, out: &mut Output) -> Result
             table.save(path)?;
         }
     }
-    let points = trials.iter().filter_map(|trial| table.get(&trial.setting, trial.size()));
+    let points = trials.iter().filter_map(|trial| table.get(trial.setting.as_ref(), trial.size()));
     let points: Vec<&SweepPoint> = points.collect();
     if points.is_empty() {
         return Err(Failure::Other("training diverged with every value".to_owned()));
@@ -78,10 +78,10 @@ fn fingerprint(data: Fingerprint, config: &Config) -> Result<Fingerprint, Failur
 }
 
 /// The results in the file; an error if some are for other settings or data.
-fn kept(
+fn load_results(
     args: &SweepArgs,
     path: &Path,
-    print: Fingerprint,
+    data_fingerprint: Fingerprint,
     trials: &[Trial],
     rows: &TrainingRows,
     out: &Output,
@@ -89,19 +89,19 @@ fn kept(
     let table = SweepTable::load(path)
         .map_err(|error| Failure::Other(format!("{error}; --restart replaces the file")))?;
     for point in table.points() {
-        let fits = match trials::again(args, point, rows) {
-            Ok(config) => fingerprint(print, &config)? == point.fingerprint,
+        let fits = match trials::config_of(args, point, rows) {
+            Ok(config) => fingerprint(data_fingerprint, &config)? == point.fingerprint,
             Err(_) => false,
         };
         if !fits {
             return Err(Failure::Other(format!(
                 "{}: {} has results of other settings, data or version; --restart replaces the file",
                 path.display(),
-                named(&point.setting, point.size)
+                trial_name(point.setting.as_ref(), point.size)
             )));
         }
     }
-    let known = trials.iter().filter(|trial| table.get(&trial.setting, trial.size()).is_some());
+    let known = trials.iter().filter(|trial| table.get(trial.setting.as_ref(), trial.size()).is_some());
     let known: Vec<String> = known.map(Trial::value).collect();
     if !known.is_empty() {
         out.note(format!("{} has the results of {} already", path.display(), known.join(", ")));
@@ -124,7 +124,7 @@ struct Sweep<'a> {
     train: Subset<'a>,
     validation: Subset<'a>,
     /// Most principal components to compare with; 0 if PCA would take too long or values are missing.
-    most: usize,
+    max_components: usize,
     /// PCA with that many components, fitted when first needed.
     pca: Option<Pca>,
 }
@@ -133,8 +133,8 @@ impl<'a> Sweep<'a> {
     fn new(location: &'a str, rows: &'a TrainingRows, trials: &[Trial]) -> Result<Sweep<'a>, Failure> {
         let data = &rows.rows;
         let first = trials.first().map(|trial| &trial.config);
-        let (share, seed) = first.map_or((0.0, 0), |config| (config.validation(), config.seed()));
-        let (train, validation) = ae_data::division(&rows.divided()?, share, seed)?;
+        let (fraction, seed) = first.map_or((0.0, 0), |config| (config.validation(), config.seed()));
+        let (train, validation) = ae_data::train_validation_split(&rows.with_held_out()?, fraction, seed)?;
         if validation.is_empty() {
             let rows = data.rows();
             return Err(Failure::Other(format!("{location}: too few rows ({rows}) to hold some out")));
@@ -146,9 +146,9 @@ impl<'a> Sweep<'a> {
             0
         };
         let sizes = trials.iter().map(Trial::size);
-        let most = sizes.filter(|size| *size <= limit).max().unwrap_or(0);
+        let max_components = sizes.filter(|size| *size <= limit).max().unwrap_or(0);
         let (train, validation) = (Subset::new(data, train)?, Subset::new(data, validation)?);
-        Ok(Sweep { location, rows, train, validation, most, pca: None })
+        Ok(Sweep { location, rows, train, validation, max_components, pca: None })
     }
 
     /// Trains a model and measures it.
@@ -168,10 +168,10 @@ impl<'a> Sweep<'a> {
         }
         model.set_cancel_token(token.clone());
         let start = Instant::now();
-        let history = model.fit(&self.rows.divided()?, &mut [&mut progress]);
+        let history = model.fit(&self.rows.with_held_out()?, &mut [&mut progress]);
         let seconds = start.elapsed().as_secs_f64();
         progress.finish();
-        if let (Err(error @ Error::Diverged { .. }), false) = (&history, trial.setting.is_empty()) {
+        if let (Err(error @ Error::Diverged { .. }), false) = (&history, trial.setting.is_none()) {
             return Ok(Outcome::Diverged(error.to_string()));
         }
         let history = history.map_err(|error| match Failure::with_rows(self.location, error) {
@@ -186,7 +186,7 @@ impl<'a> Sweep<'a> {
             size: trial.size(),
             compression: model.summary().compression,
             mse: model.mse(&self.validation)?,
-            variance: mean_variance(&model.scaled(&self.validation)?)?,
+            baseline_mse: mean_variance(&model.scaled(&self.validation)?)?,
             pca: self.pca_mse(&model)?,
             train_mse: model.mse(&self.train)?,
             epochs: history.epochs.len(),
@@ -199,12 +199,12 @@ impl<'a> Sweep<'a> {
     /// same.
     fn pca_mse(&mut self, model: &Autoencoder) -> Result<Option<f64>, Failure> {
         let size = model.config().encoding_dim();
-        if size > self.most {
+        if size > self.max_components {
             return Ok(None);
         }
         let pca = match self.pca.take() {
             Some(pca) => pca,
-            None => Pca::fit(&model.scaled(&self.train)?, self.most)?,
+            None => Pca::fit(&model.scaled(&self.train)?, self.max_components)?,
         };
         let pca = self.pca.insert(pca);
         Ok(Some(pca.truncated(size).mse(&model.scaled(&self.validation)?)?))
@@ -215,10 +215,10 @@ fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Resu
     let sizes: Vec<f64> = points.iter().map(|point| point.size as f64).collect();
     let errors: Vec<f64> = points.iter().map(|point| point.mse).collect();
     // Sizes have an elbow; other settings have a best value.
-    let varied = points.iter().find_map(|point| point.setting.split_once('=')).map(|(flag, _)| flag);
+    let varied = points.iter().find_map(|point| point.setting.as_ref()).map(|setting| setting.name.as_str());
     let elbow = if varied.is_none() { elbow(&sizes, &errors) } else { None };
     let best = errors.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index);
-    let value = |point: &SweepPoint| trials::value(&point.setting, point.size);
+    let value = |point: &SweepPoint| trials::value(point.setting.as_ref(), point.size);
     let longest = points.iter().map(|point| value(point).chars().count()).max().unwrap_or(0);
     let first = varied.unwrap_or("size");
     let width = longest.max(first.chars().count()).max(6);
@@ -228,20 +228,20 @@ fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Resu
         "compression", "validation MSE", "unexplained", "PCA MSE", "unexplained"
     ))?;
     for (index, point) in points.iter().enumerate() {
-        let share = |mse: f64| {
-            if point.variance > 0.0 {
-                format!("{:.1} %", 100.0 * mse / point.variance)
+        let of_variance = |mse: f64| {
+            if point.baseline_mse > 0.0 {
+                format!("{:.1} %", 100.0 * mse / point.baseline_mse)
             } else {
                 "-".to_owned()
             }
         };
         let pca = match point.pca {
-            Some(mse) => format!("{mse:>13.6}{:>13}", share(mse)),
+            Some(mse) => format!("{mse:>13.6}{:>13}", of_variance(mse)),
             None => format!("{:>13}{:>13}", "-", "-"),
         };
         let winner = match point.winner() {
-            Some("pca") => "PCA",
-            Some(winner) => winner,
+            Some(Winner::Pca) => "PCA",
+            Some(winner) => winner.name(),
             None => "-",
         };
         let mark = match varied {
@@ -254,17 +254,17 @@ fn report(points: &[&SweepPoint], path: Option<&Path>, out: &mut Output) -> Resu
             "{:>width$}{compression:>13}{:>17.6}{:>13}{pca}  {winner}{mark}",
             value(point),
             point.mse,
-            share(point.mse)
+            of_variance(point.mse)
         ))?;
         let mut object = json!({
             "event": if varied.is_some() { "setting" } else { "size" },
             "size": point.size,
             "compression": point.compression,
             "validation_mse": point.mse,
-            "validation_variance": point.variance,
+            "validation_variance": point.baseline_mse,
             "unexplained": point.unexplained(),
             "pca_mse": point.pca,
-            "winner": point.winner(),
+            "winner": point.winner().map(Winner::name),
             "train_mse": point.train_mse,
             "epochs": point.epochs,
             "seconds": point.seconds,

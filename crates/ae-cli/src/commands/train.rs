@@ -8,32 +8,32 @@ mod quality;
 use std::time::{Duration, Instant};
 
 use ae_data::{BatchSource, Dataset, Pairs, Subset};
-use ae_eval::{EvalError, TypicalRows, typical_rows};
+use ae_eval::{EvalError, TrimmedRows, trim_outliers};
 use ae_model::{Autoencoder, Callback, CancelToken, Checkpoints, Config, History, RangeTest};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
 use crate::args::{Common, TrainArgs};
 use crate::failure::Failure;
-use crate::inputs::{check_targets, read_targets};
+use crate::inputs::{check_standard_input, read_targets};
 use crate::output::Output;
 use crate::tables;
 use crate::training::{TrainingRows, end, length};
 pub(crate) use configure::configure;
-use configure::tuned;
+use configure::tune_learning_rate;
 use files::Files;
 use log::Log;
 use quality::Quality;
 pub(crate) use quality::{is_complete, pca_is_quick};
 
 /// Training runs that look for outliers before the model is trained without them.
-const ROBUST_STEPS: usize = 2;
+const TRIMMING_STEPS: usize = 2;
 
 pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let files = Files::checked(args)?;
-    check_targets(&args.data, args.target.as_deref())?;
-    if let Some(share) = args.robust.filter(|share| !(*share > 0.0 && *share < 0.5)) {
-        let text = format!("--robust: {share} is out of range: it must be above 0 and below 0.5");
+    check_standard_input(&[("DATA", Some(&args.data)), ("--target", args.target.as_deref())])?;
+    if let Some(fraction) = args.robust.filter(|fraction| !(*fraction > 0.0 && *fraction < 0.5)) {
+        let text = format!("--robust: {fraction} is out of range: it must be above 0 and below 0.5");
         return Err(Failure::Usage(text));
     }
     let training = TrainingRows::read(args, out)?;
@@ -44,29 +44,29 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
             return Err(Failure::Usage(text.to_owned()));
         }
         Some(target) => {
-            let how = (training.masks, training.image);
+            let how = (training.mask_missing, training.image);
             Some(read_targets(data, &args.data, target, &args.input, how, out)?)
         }
         None => None,
     };
     let pairs = targets.as_ref().map(|targets| Pairs::new(data, targets)).transpose()?;
-    let divided = training.divided()?;
-    let source: &dyn BatchSource = pairs.as_ref().map_or(&divided, |pairs| pairs);
+    let held_out = training.with_held_out()?;
+    let source: &dyn BatchSource = pairs.as_ref().map_or(&held_out, |pairs| pairs);
     let config = configure(args, args.encoding_dim, &training)?;
-    let (config, tested) = tuned(config, args, common, (&training, source))?;
+    let (config, tested) = tune_learning_rate(config, args, common, (&training, source))?;
     let complete = [Some(source), source.targets()].into_iter().flatten().all(is_complete);
     let token = stop_on_interrupt();
     if args.robust.is_some() {
         out.note(format!(
-            "--robust: {ROBUST_STEPS} training runs first, to find the rows with the largest errors"
+            "--robust: {TRIMMING_STEPS} training runs first, to find the rows with the largest errors"
         ));
     }
-    let typical = typical(&config, args, common, (&training, source), &token)?;
-    if typical.is_some() {
+    let trimmed = trim(&config, args, common, (&training, source), &token)?;
+    if trimmed.is_some() {
         out.note("errors are over the rows that are kept, for training and for validation: over all rows they are larger");
     }
-    // Without `typical.dropped`, if there are any.
-    let kept = typical.as_ref().map(|rows| Subset::new(source, rows.kept.clone())).transpose()?;
+    // Without `trimmed.dropped`, if there are any.
+    let kept = trimmed.as_ref().map(|rows| Subset::new(source, rows.kept.clone())).transpose()?;
     let source: &dyn BatchSource = kept.as_ref().map_or(source, |kept| kept);
     let mut model = training.model(config)?;
     if common.threads.is_some() {
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     }
     model.set_cancel_token(token.clone());
     if out.is_watched() || !common.quiet {
-        announce(out, args, &training, (typical.as_ref(), tested.as_ref()), &model)?;
+        announce(out, args, &training, (trimmed.as_ref(), tested.as_ref()), &model)?;
     }
     if let Some(RangeTest { rates, losses, suggestion, .. }) = &tested {
         out.object(&json!({
@@ -117,15 +117,15 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     })?;
 
     let quality = Quality::of(&model, source, complete)?;
-    let took = format!("{:.2} s{}", elapsed.as_secs_f64(), if files.goes_on { " in this run" } else { "" });
+    let took = format!("{:.2} s{}", elapsed.as_secs_f64(), if files.resumes { " in this run" } else { "" });
     out.line(format!("training      {}: {took}{}", length(&history), end(&history)))?;
     quality.print(out, model.config().encoding_dim())?;
-    name_files(out, &files, token.is_cancelled(), log.as_ref())?;
+    print_files(out, &files, token.is_cancelled(), log.as_ref())?;
     for warning in quality.warnings(model.config(), &history) {
         out.note(format!("warning: {warning}"));
     }
-    let of_run = Run { args, files: &files, data, typical: typical.as_ref(), elapsed };
-    out.object(&of_run.summary(&model, &history, &quality))
+    let run = Run { args, files: &files, data, trimmed: trimmed.as_ref(), elapsed };
+    out.object(&run.summary(&model, &history, &quality))
 }
 
 /// Prints the data and the model before training.
@@ -133,19 +133,19 @@ fn announce(
     out: &mut Output,
     args: &TrainArgs,
     training: &TrainingRows,
-    (typical, tested): (Option<&TypicalRows>, Option<&RangeTest>),
+    (trimmed, tested): (Option<&TrimmedRows>, Option<&RangeTest>),
     model: &Autoencoder,
 ) -> Result<(), Failure> {
     out.line(training.line(args))?;
-    for line in training.schema.iter().flat_map(tables::lines) {
+    for line in training.schema.iter().flat_map(tables::column_lines) {
         out.line(line)?;
     }
     if let Some(target) = &args.target {
         out.line(format!("targets       {target}: the rows to output; the scaling is fitted to them"))?;
     }
-    if let Some(TypicalRows { dropped, .. }) = typical {
-        let (count, listed) = (dropped.len(), listed(dropped));
-        out.line(format!("outliers      {count} rows with the largest errors: {listed}"))?;
+    if let Some(TrimmedRows { dropped, .. }) = trimmed {
+        let (count, row_list) = (dropped.len(), row_list(dropped));
+        out.line(format!("outliers      {count} rows with the largest errors: {row_list}"))?;
     }
     out.line(model.summary().to_string())?;
     if let Some(RangeTest { suggestion, .. }) = tested {
@@ -157,7 +157,7 @@ fn announce(
 }
 
 /// Prints which files were written.
-fn name_files(
+fn print_files(
     out: &mut Output,
     files: &Files<'_>,
     interrupted: bool,
@@ -183,19 +183,19 @@ struct Run<'a> {
     args: &'a TrainArgs,
     files: &'a Files<'a>,
     data: &'a Dataset,
-    typical: Option<&'a TypicalRows>,
+    trimmed: Option<&'a TrimmedRows>,
     elapsed: Duration,
 }
 
 impl Run<'_> {
     fn summary(&self, model: &Autoencoder, history: &History, quality: &Quality) -> Value {
         let (sizes, config) = (model.summary(), model.config());
-        let dropped = |rows: &TypicalRows| rows.dropped.iter().map(|row| row + 1).collect::<Vec<_>>();
+        let dropped = |rows: &TrimmedRows| rows.dropped.iter().map(|row| row + 1).collect::<Vec<_>>();
         let mut summary = json!({
             "event": "summary",
             "rows": self.data.rows(),
             "target": self.args.target,
-            "outliers": self.typical.map(dropped),
+            "outliers": self.trimmed.map(dropped),
             "features": self.data.features(),
             "train_rows": history.train_rows,
             "validation_rows": history.validation_rows,
@@ -220,22 +220,24 @@ impl Run<'_> {
 }
 
 /// With `--robust`, divides the rows into those to learn from and those with the largest errors.
-fn typical(
+fn trim(
     config: &Config,
     args: &TrainArgs,
     common: &Common,
     (training, source): (&TrainingRows, &dyn BatchSource),
     token: &CancelToken,
-) -> Result<Option<TypicalRows>, Failure> {
-    let Some(share) = args.robust else { return Ok(None) };
+) -> Result<Option<TrimmedRows>, Failure> {
+    let Some(fraction) = args.robust else { return Ok(None) };
     let mut model = training.model(config.clone())?;
     model.set_threads(common.threads())?;
     model.set_cancel_token(token.clone());
     let found =
-        typical_rows(&mut model, source, share, ROBUST_STEPS, &mut []).map_err(|error| match error {
-            EvalError::Model(error) => Failure::with_pairs(&args.data, args.target.as_deref(), error),
-            error => error.into(),
-        })?;
+        trim_outliers(&mut model, source, fraction, TRIMMING_STEPS, &mut []).map_err(
+            |error| match error {
+                EvalError::Model(error) => Failure::with_pairs(&args.data, args.target.as_deref(), error),
+                error => error.into(),
+            },
+        )?;
     if token.is_cancelled() {
         return Err(Failure::Other(
             "interrupted while --robust was choosing rows: there is no model yet".to_owned(),
@@ -245,7 +247,7 @@ fn typical(
 }
 
 /// The numbers of the first few rows, counted from 1, as text.
-fn listed(rows: &[usize]) -> String {
+fn row_list(rows: &[usize]) -> String {
     const MOST: usize = 12;
     let mut numbers: Vec<String> = rows.iter().take(MOST).map(|row| (row + 1).to_string()).collect();
     if rows.len() > MOST {

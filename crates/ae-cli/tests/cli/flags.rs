@@ -24,7 +24,7 @@ fn the_way_goes_from_the_first_row_named_to_the_second() {
     let folder = trained();
     let folder = folder.path();
     let all = [0, 1, 2, 3];
-    let rebuilt = numbers(&ae(folder, &["reconstruct", MODEL, "rows.csv"]).cells(), &all);
+    let reconstructed = numbers(&ae(folder, &["reconstruct", MODEL, "rows.csv"]).cells(), &all);
     let way = |between: &[&str]| {
         let args = [&["interpolate", MODEL, "rows.csv", "--steps", "3"], between].concat();
         numbers(&ae(folder, &args).cells(), &all)
@@ -34,9 +34,15 @@ fn the_way_goes_from_the_first_row_named_to_the_second() {
     {
         let way = way(flags);
         assert_eq!(way.len(), 3);
-        assert!(near(&way[0], &rebuilt[from - 1]) && near(&way[2], &rebuilt[to - 1]), "{flags:?}: {way:?}");
+        assert!(
+            near(&way[0], &reconstructed[from - 1]) && near(&way[2], &reconstructed[to - 1]),
+            "{flags:?}: {way:?}"
+        );
     }
-    assert!(!near(&rebuilt[4], &rebuilt[27]) && !near(&rebuilt[0], &rebuilt[1]), "they can be told apart");
+    assert!(
+        !near(&reconstructed[4], &reconstructed[27]) && !near(&reconstructed[0], &reconstructed[1]),
+        "they can be told apart"
+    );
 }
 
 /// A variational model of pixels, in a folder of its own.

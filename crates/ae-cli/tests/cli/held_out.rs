@@ -11,7 +11,7 @@ fn rows(first: u32, count: u32) -> Vec<[f64; 3]> {
     (first..first + count).map(row).collect()
 }
 
-/// The rows with their columns in this order, after a column of row names.
+/// The rows with their columns in this order, after a column of row ids.
 fn table(order: [usize; 3], rows: &[[f64; 3]]) -> String {
     let names = order.map(|column| ["a", "b", "c"][column]).join(",");
     let line = |(i, row): (usize, &[f64; 3])| {

@@ -1,4 +1,4 @@
-//! `--id`: row names are written next to results.
+//! `--id`: row ids are written next to results.
 
 use super::*;
 
@@ -40,7 +40,7 @@ fn numbers_of_named_rows_are_trained_on_and_everything_is_written_beside_the_nam
         let objects = ae(at, &[args, &["--id", "1", "--json"]].concat()).objects();
         assert_eq!(objects[39]["customer"], "A39", "{args:?}");
     }
-    // And back: the columns of encodings are found next to row names.
+    // And back: the columns of encodings are found next to row ids.
     ae(at, &["encode", MODEL, "rows.csv", "--id", "customer", "-o", "codes.parquet"]);
     ae(at, &["decode", MODEL, "codes.parquet", "--id", "customer", "-o", "back.csv"]);
     let text = std::fs::read_to_string(at.join("back.csv")).unwrap();
@@ -66,8 +66,11 @@ fn a_table_of_texts_has_names_of_rows_too() {
     assert_eq!(ended.status, Some(0), "{}", ended.err);
     assert_eq!(ended.cells()[40][0], "A39");
     assert!(!ended.err.contains("left out"), "{}", ended.err);
-    let rebuilt = ae(at, &["reconstruct", MODEL, "rows.csv", "--id", "customer"]).cells();
-    assert_eq!((rebuilt[0].join(",").as_str(), rebuilt[40][0].as_str()), ("customer,a,trade,b", "A39"));
+    let reconstructed = ae(at, &["reconstruct", MODEL, "rows.csv", "--id", "customer"]).cells();
+    assert_eq!(
+        (reconstructed[0].join(",").as_str(), reconstructed[40][0].as_str()),
+        ("customer,a,trade,b", "A39")
+    );
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn the_reference_need_not_name_its_rows_and_names_do_not_clash() {
     let ended = ae_with(at, &["score", MODEL, "odd.csv", "--id", "who"], b"", &[]);
     assert_eq!(ended.status, Some(1));
     assert!(ended.err.contains("no column 'who'; there are 'score', 'a', 'b'"), "{}", ended.err);
-    // Built-in sets have no column of row names.
+    // Built-in sets have no column of row ids.
     let digits = ae(at, &["train", "digits", "--epochs", "1", "--id", "x", "-o", "d.safetensors"]);
     assert!(digits.err.contains("digits: --id has no effect"), "{}", digits.err);
 }

@@ -46,13 +46,13 @@ fn images_go_in_and_come_out() {
 
     // The model remembers the size and resizes images itself.
     ae(folder, &["reconstruct", MODEL, "photos", "-o", "out/"]);
-    let rebuilt = images(&folder.join("out"));
+    let reconstructed = images(&folder.join("out"));
     let mut options = ReadOptions::default();
     options.image = Some(ImageSize { height: 12, width: 12, channels: 1 });
     let originals = read_images(&folder.join("photos"), &options).unwrap();
-    assert_eq!((rebuilt.size, rebuilt.others), (options.image.unwrap(), 0));
-    assert_eq!(rebuilt.rows.row_names(), originals.rows.row_names());
-    let (a, b) = (rebuilt.rows.values(), originals.rows.values());
+    assert_eq!((reconstructed.size, reconstructed.others), (options.image.unwrap(), 0));
+    assert_eq!(reconstructed.rows.row_ids(), originals.rows.row_ids());
+    let (a, b) = (reconstructed.rows.values(), originals.rows.values());
     let apart = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / a.len() as f32;
     let spread = b.iter().map(|x| (x - 90.0).powi(2)).sum::<f32>() / b.len() as f32;
     assert!(apart < 0.3 * spread, "{apart} {spread}");
@@ -108,8 +108,8 @@ fn results_name_the_files() {
         (&codes[0][..2], codes[40][0].as_str()),
         (&["file", "code_0"].map(str::to_owned)[..], "dog/img39.png")
     );
-    let rebuilt = ae(folder, &["reconstruct", MODEL, "photos"]).cells();
-    assert_eq!((rebuilt[0].len(), rebuilt[40][0].as_str()), (146, "dog/img39.png"));
+    let reconstructed = ae(folder, &["reconstruct", MODEL, "photos"]).cells();
+    assert_eq!((reconstructed[0].len(), reconstructed[40][0].as_str()), (146, "dog/img39.png"));
     ae(folder, &["decode", MODEL, "codes.csv", "--id", "file", "-o", "decoded/"]);
     assert!(folder.join("decoded/dog/img39.png").is_file());
     let unnamed = ae(folder, &["encode", MODEL, "photos", "-o", "codes.npy"]);
@@ -184,7 +184,7 @@ fn images_that_were_in_no_folder() {
     ae(folder, &[&vae[..], &["-o", MODEL, "-q"]].concat());
     ae(folder, &["generate", MODEL, "--rows", "12", "-o", "made/"]);
     let made = images(&folder.join("made"));
-    let names = made.rows.row_names().unwrap();
+    let names = made.rows.row_ids().unwrap();
     assert_eq!((names.len(), names[0].as_str(), names[11].as_str()), (12, "01.png", "12.png"));
     assert_eq!((made.size.height, made.size.width), (8, 8));
     assert!(made.rows.values().contains(&0.0) && made.rows.values().contains(&255.0));

@@ -65,11 +65,11 @@ fn encodings_decode_to_what_reconstruct_gives() {
     let codes = cells(&std::fs::read_to_string(folder.join("codes.csv")).unwrap());
     assert_eq!((codes.len(), &codes[0][..]), (31, &["code_0".to_owned(), "code_1".to_owned()][..]));
     let decoded = ae(folder, &["decode", MODEL, "codes.csv"]).cells();
-    let rebuilt = ae(folder, &["reconstruct", MODEL, "rows.csv"]).cells();
+    let reconstructed = ae(folder, &["reconstruct", MODEL, "rows.csv"]).cells();
     assert_eq!(decoded[0], ["height", "width", "depth", "weight"]);
-    close(&decoded, &rebuilt, 1e-5);
+    close(&decoded, &reconstructed, 1e-5);
     // Reconstructions are in the units of the data: weights are about a hundred.
-    assert!(numbers(&rebuilt[1]).last().unwrap() > &90.0);
+    assert!(numbers(&reconstructed[1]).last().unwrap() > &90.0);
 }
 
 /// The label next to an encoding is not part of it.
@@ -494,8 +494,8 @@ fn every_kind_trains_and_is_kept() {
     ];
     for (flags, words, settings) in cases {
         check(&["--hidden", "24"], flags, words, &settings);
-        let rebuilt = ae(folder, &["reconstruct", MODEL, "digits"]).cells();
-        assert_eq!(rebuilt.len(), 1798);
+        let reconstructed = ae(folder, &["reconstruct", MODEL, "digits"]).cells();
+        assert_eq!(reconstructed.len(), 1798);
     }
     // Flags whose default is no hidden layers.
     let cases: [(&[&str], &str, Value); 2] = [

@@ -58,9 +58,9 @@ fn noise_is_taken_away_and_measured() {
     };
     let mse =
         |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / a.len() as f64;
-    let (rebuilt, clean, noisy) = (values("rebuilt.csv"), values("clean.csv"), values("noisy.csv"));
+    let (reconstructed, clean, noisy) = (values("rebuilt.csv"), values("clean.csv"), values("noisy.csv"));
     for (found, targets) in [(&against, &clean), (&plain, &noisy)] {
-        let (found, expected) = (number(&found["original"], "mse"), mse(&rebuilt, targets));
+        let (found, expected) = (number(&found["original"], "mse"), mse(&reconstructed, targets));
         assert!((found - expected).abs() < 1e-4 * expected, "{found} {expected}");
     }
     // All features range over about 4 units. The inputs are further from the targets than the outputs.

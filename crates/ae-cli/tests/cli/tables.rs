@@ -75,20 +75,20 @@ fn tables_come_back_in_their_own_columns_and_types() {
     let (folder, _) = trained_on(&people(), &[]);
     let folder = folder.path();
     let known = cells(&people());
-    let rebuilt = ae(folder, &["reconstruct", MODEL, "people.csv"]).cells();
-    assert_eq!(rebuilt[0], ["trade", "wage", "retired", "since", "town", "children"]);
+    let reconstructed = ae(folder, &["reconstruct", MODEL, "people.csv"]).cells();
+    assert_eq!(reconstructed[0], ["trade", "wage", "retired", "since", "town", "children"]);
     let right = (1..=120)
-        .filter(|row| rebuilt[*row][0] == known[*row][1] && rebuilt[*row][2] == known[*row][3])
+        .filter(|row| reconstructed[*row][0] == known[*row][1] && reconstructed[*row][2] == known[*row][3])
         .count();
     assert!(right >= 110, "{right}");
-    for row in &rebuilt[1..] {
+    for row in &reconstructed[1..] {
         assert_eq!(row[1].split('.').nth(1).map(str::len), Some(2), "{row:?}");
         assert!(row[3].len() == 10 && row[3].starts_with("20"), "{row:?}");
         assert!(["Aue", "Bern", "Cham"].contains(&&row[4][..]) && row[5].parse::<i32>().is_ok(), "{row:?}");
     }
     // Encoding and decoding gives the same.
     ae(folder, &["encode", MODEL, "people.csv", "-o", "codes.npy"]);
-    assert_eq!(ae(folder, &["decode", MODEL, "codes.npy"]).cells()[1][0], rebuilt[1][0]);
+    assert_eq!(ae(folder, &["decode", MODEL, "codes.npy"]).cells()[1][0], reconstructed[1][0]);
     let object = &ae(folder, &["reconstruct", MODEL, "people.csv", "--json"]).objects()[0]["values"];
     assert!(
         object["trade"].is_string() && object["wage"].is_f64() && object["children"].is_number(),
@@ -279,8 +279,8 @@ fn every_command_takes_tables() {
     let (folder, _) = trained_on(&people(), &["--scale", "quantile"]);
     let folder = folder.path();
     assert!(ae(folder, &["info", MODEL]).out.contains("scaling       quantile"));
-    let rebuilt = ae(folder, &["reconstruct", MODEL, "people.csv"]).cells();
-    assert!(rebuilt[1..].iter().all(|row| (0.0..4000.0).contains(&row[1].parse::<f64>().unwrap())));
+    let reconstructed = ae(folder, &["reconstruct", MODEL, "people.csv"]).cells();
+    assert!(reconstructed[1..].iter().all(|row| (0.0..4000.0).contains(&row[1].parse::<f64>().unwrap())));
     let sweep = ["sweep", "people.csv", "--sizes", "1,3", "--epochs", "3", "-o", "sizes.csv"];
     ae(folder, &sweep);
     assert!(ae(folder, &sweep).err.contains("sizes.csv has the results of 1, 3 already"));

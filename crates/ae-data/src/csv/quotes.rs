@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 /// A CSV stream whose quotes are checked as it is read.
-pub(super) struct Quotes<R> {
+pub(super) struct QuoteChecker<R> {
     inner: R,
     delimiter: u8,
     state: State,
@@ -25,15 +25,15 @@ enum State {
     /// After a quote inside a quoted cell, which closes it unless another quote follows.
     Closed,
     /// In the spaces after a closed quote.
-    Behind,
+    AfterClosed,
 }
 
-impl<R> Quotes<R> {
+impl<R> QuoteChecker<R> {
     pub(super) fn new(inner: R, delimiter: u8) -> Self {
-        Quotes { inner, delimiter, state: State::Outside, previous: b'\n', line: 1, opened: 0 }
+        QuoteChecker { inner, delimiter, state: State::Outside, previous: b'\n', line: 1, opened: 0 }
     }
 
-    fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some(first) = bytes.first() {
             let len = match self.state {
                 State::Outside | State::Inside => match memchr::memchr(b'"', bytes) {
@@ -52,12 +52,12 @@ impl<R> Quotes<R> {
                         at + 1
                     }
                 },
-                State::Closed | State::Behind => {
+                State::Closed | State::AfterClosed => {
                     self.state = match *first {
                         b'"' if self.state == State::Closed => State::Inside,
                         b'\n' | b'\r' => State::Outside,
                         byte if byte == self.delimiter => State::Outside,
-                        b' ' | b'\t' => State::Behind,
+                        b' ' | b'\t' => State::AfterClosed,
                         _ => return Err(self.error("is followed by text other than a delimiter")),
                     };
                     1
@@ -72,7 +72,7 @@ impl<R> Quotes<R> {
     }
 
     fn error(&self, what: &str) -> io::Error {
-        let Quotes { opened, line, .. } = self;
+        let QuoteChecker { opened, line, .. } = self;
         let end = if opened == line { String::new() } else { format!(" (and closed on line {line})") };
         let text = match self.state {
             State::Inside => format!("the quote opened on line {opened} {what}"),
@@ -86,13 +86,13 @@ fn lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-impl<R: Read> Read for Quotes<R> {
+impl<R: Read> Read for QuoteChecker<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(out)?;
         if read == 0 && !out.is_empty() && self.state == State::Inside {
             return Err(self.error("is never closed"));
         }
-        self.look(&out[..read])?;
+        self.check(&out[..read])?;
         Ok(read)
     }
 }
@@ -133,7 +133,7 @@ mod tests {
         for (text, fault) in cases {
             for step in [1, 2, 3, 7, 100] {
                 let mut read = String::new();
-                let found = Quotes::new(Slow(text.as_bytes(), step), b',').read_to_string(&mut read);
+                let found = QuoteChecker::new(Slow(text.as_bytes(), step), b',').read_to_string(&mut read);
                 match (found, fault) {
                     (Ok(_), None) => assert_eq!(read, text),
                     (Err(error), Some(fault)) => {
@@ -143,7 +143,7 @@ mod tests {
                 }
             }
         }
-        let other = Quotes::new(&b"a;b\n\"x\";2\n"[..], b';').read_to_string(&mut String::new());
+        let other = QuoteChecker::new(&b"a;b\n\"x\";2\n"[..], b';').read_to_string(&mut String::new());
         assert!(other.is_ok());
     }
 }

@@ -108,40 +108,40 @@ fn labels_are_a_column_by_name_or_number() {
 }
 
 #[test]
-fn what_rows_are_called_is_a_column_by_name_or_number() {
-    let called = |id: &str, label: Option<&str>| ReadOptions {
+fn row_ids_are_a_column_by_name_or_number() {
+    let with_id = |id: &str, label: Option<&str>| ReadOptions {
         id: Some(id.to_owned()),
         label: label.map(str::to_owned),
         ..ReadOptions::default()
     };
     let text = "who,a,kind,b\nA17,1,x,2\n18,3,y,4\n";
     for id in ["who", "1"] {
-        let rows = parse_text(text, &called(id, Some("kind"))).unwrap();
+        let rows = parse_text(text, &with_id(id, Some("kind"))).unwrap();
         assert_eq!((rows.values(), rows.features()), (&[1.0, 2.0, 3.0, 4.0][..], 2));
         assert_eq!(
-            (rows.row_title(), rows.row_names().unwrap()),
+            (rows.row_id_name(), rows.row_ids().unwrap()),
             (Some("who"), &["A17".into(), "18".into()][..])
         );
         assert_eq!(rows.labels().unwrap().names(), ["x", "y"]);
     }
     // Digits beyond the precision of floats are kept; text above a number in this column makes no
     // header.
-    let rows = parse_text("A1,1\n9007199254740993,2\n", &called("1", None)).unwrap();
-    assert_eq!((rows.values(), rows.row_title()), (&[1.0, 2.0][..], Some("id")));
-    assert_eq!(rows.row_names().unwrap(), ["A1", "9007199254740993"]);
+    let rows = parse_text("A1,1\n9007199254740993,2\n", &with_id("1", None)).unwrap();
+    assert_eq!((rows.values(), rows.row_id_name()), (&[1.0, 2.0][..], Some("id")));
+    assert_eq!(rows.row_ids().unwrap(), ["A1", "9007199254740993"]);
     // Errors count columns as in the file.
-    let error = parse_text("u,v,1,2\nu,v,1,\n", &called("1", Some("2"))).unwrap_err();
+    let error = parse_text("u,v,1,2\nu,v,1,\n", &with_id("1", Some("2"))).unwrap_err();
     assert!(error.contains("row 2") && error.contains("column 4"), "{error}");
-    let error = parse_text("a,b\n1,2\n", &called("a", Some("b"))).unwrap_err();
+    let error = parse_text("a,b\n1,2\n", &with_id("a", Some("b"))).unwrap_err();
     assert!(error.contains("no column besides"), "{error}");
-    let error = parse_text("a,b\n1,2\n", &called("c", None)).unwrap_err();
+    let error = parse_text("a,b\n1,2\n", &with_id("c", None)).unwrap_err();
     assert!(error.contains("no column 'c'"), "{error}");
     // One column may be both.
-    let rows = parse_text(text, &called("kind", Some("kind"))).unwrap_err();
+    let rows = parse_text(text, &with_id("kind", Some("kind"))).unwrap_err();
     assert!(rows.contains("A17"), "{rows}");
-    let rows = parse_text("a,b\n1,2\n", &called("a", Some("a"))).unwrap();
+    let rows = parse_text("a,b\n1,2\n", &with_id("a", Some("a"))).unwrap();
     assert_eq!(
-        (rows.values(), rows.labels().unwrap().names(), rows.row_names().unwrap()),
+        (rows.values(), rows.labels().unwrap().names(), rows.row_ids().unwrap()),
         (&[2.0][..], &["1".into()][..], &["1".into()][..])
     );
 }
@@ -175,7 +175,7 @@ fn errors_say_where() {
         (
             "a,b\n1,red\n,\n3,blue\n",
             &auto,
-            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: remove it from the file, or use it as the label or for row names",
+            "t.csv: row 1 (line 2), column 'b': 'red' is not a number; the column holds text: remove it from the file, or use it as the label or the row ids",
         ),
         (
             "a,b,c\n1,red,x\n",

@@ -15,13 +15,13 @@ use super::resample::resample;
 use crate::error::DataError;
 
 /// Maximum size of an image in bytes, compressed or not: a small file may claim to hold a huge image.
-const MOST_BYTES: usize = 1 << 29;
+const MAX_BYTES: usize = 1 << 29;
 /// Longest side of a JPEG image.
-const JPEG_SIDE: usize = 65_535;
+const MAX_JPEG_SIDE: usize = 65_535;
 /// The level of white.
 const WHITE: f32 = 255.0;
 /// 16-bit levels per 8-bit level.
-const FINER: f32 = 257.0;
+const LEVELS_16_PER_8_BIT: f32 = 257.0;
 
 /// What is known about an image before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +82,9 @@ fn malformed(path: &Path, format: &'static str, reason: impl ToString) -> DataEr
 /// Rejects an image that would need too much memory.
 fn check_size(path: &Path, height: usize, width: usize, bytes_a_pixel: usize) -> Result<(), DataError> {
     let bytes = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(bytes_a_pixel));
-    match bytes.is_some_and(|bytes| bytes <= MOST_BYTES) {
+    match bytes.is_some_and(|bytes| bytes <= MAX_BYTES) {
         true => Ok(()),
-        false => Err(DataError::ImageTooLarge { path: path.to_owned(), height, width, most: MOST_BYTES }),
+        false => Err(DataError::ImageTooLarge { path: path.to_owned(), height, width, max_bytes: MAX_BYTES }),
     }
 }
 
@@ -125,7 +125,9 @@ impl Pixels {
         for (x, out) in out.chunks_exact_mut(channels).enumerate() {
             let at = self.view.place(y, x) * self.channels * self.depth;
             let value = |channel: usize| match &self.bytes[at + channel * self.depth..] {
-                [high, low, ..] if self.depth == 2 => f32::from(u16::from_be_bytes([*high, *low])) / FINER,
+                [high, low, ..] if self.depth == 2 => {
+                    f32::from(u16::from_be_bytes([*high, *low])) / LEVELS_16_PER_8_BIT
+                }
                 [level, ..] => f32::from(*level),
                 [] => 0.0,
             };
@@ -189,7 +191,7 @@ impl View {
 type PngReader = png::Reader<BufReader<File>>;
 
 fn png_reader(path: &Path, file: BufReader<File>) -> Result<PngReader, DataError> {
-    let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: MOST_BYTES });
+    let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: MAX_BYTES });
     // Expands palettes to colours and packed bits to bytes.
     decoder.set_transformations(png::Transformations::EXPAND);
     decoder.read_info().map_err(|error| png_error(path, error))
@@ -248,7 +250,7 @@ fn jpeg_decoder<T: ZByteReaderTrait>(file: T) -> JpegDecoder<T> {
 
 /// Strict mode: damage is an error, not something to paint over.
 fn jpeg_options() -> DecoderOptions {
-    DecoderOptions::default().set_strict_mode(true).set_max_width(JPEG_SIDE).set_max_height(JPEG_SIDE)
+    DecoderOptions::default().set_strict_mode(true).set_max_width(MAX_JPEG_SIDE).set_max_height(MAX_JPEG_SIDE)
 }
 
 fn jpeg_error(path: &Path, error: &DecodeErrors) -> DataError {
@@ -259,11 +261,11 @@ fn jpeg_error(path: &Path, error: &DecodeErrors) -> DataError {
 }
 
 fn jpeg(path: &Path, file: BufReader<File>) -> Result<Pixels, DataError> {
-    let mut packed = Vec::new();
-    file.take(MOST_BYTES as u64)
-        .read_to_end(&mut packed)
+    let mut compressed = Vec::new();
+    file.take(MAX_BYTES as u64)
+        .read_to_end(&mut compressed)
         .map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    let mut decoder = jpeg_decoder(ZCursor::new(&packed));
+    let mut decoder = jpeg_decoder(ZCursor::new(&compressed));
     let head = JpegHead::read(path, &mut decoder)?;
     let JpegHead { height, width, channels, .. } = head;
     check_size(path, height, width, channels)?;
@@ -272,7 +274,7 @@ fn jpeg(path: &Path, file: BufReader<File>) -> Result<Pixels, DataError> {
     let mut bytes = vec![0; height * width * channels];
     decoder.decode_into(&mut bytes).map_err(|error| jpeg_error(path, &error))?;
     // The decoder does not notice when the last lines are missing.
-    if !ends(&packed) {
+    if !has_end_marker(&compressed) {
         return Err(malformed(path, "JPEG", "it is truncated"));
     }
     Ok(Pixels { view: head.view(), channels, depth: 1, bytes })
@@ -280,8 +282,8 @@ fn jpeg(path: &Path, file: BufReader<File>) -> Result<Pixels, DataError> {
 
 /// Whether an end-of-image marker follows the segments. They may contain another one, that of a preview
 /// image.
-fn ends(packed: &[u8]) -> bool {
-    let mut rest = packed.get(2..).unwrap_or_default();
+fn has_end_marker(compressed: &[u8]) -> bool {
+    let mut rest = compressed.get(2..).unwrap_or_default();
     loop {
         match rest {
             [0xFF, 0xDA, scan @ ..] => return scan.windows(2).any(|pair| pair == [0xFF, 0xD9]),

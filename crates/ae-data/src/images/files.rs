@@ -19,13 +19,13 @@ pub(super) struct Files {
 
 impl Files {
     /// Lists the files of the folder and its subfolders, at least one of them an image.
-    pub(super) fn below(folder: &Path) -> Result<Files, DataError> {
+    pub(super) fn list(folder: &Path) -> Result<Files, DataError> {
         let mut files = Files { paths: Vec::new(), others: 0 };
         files.add(folder, Path::new(""), &mut Vec::new())?;
         if files.paths.is_empty() {
             return Err(DataError::NoImages { path: folder.to_owned(), others: files.others });
         }
-        files.paths.sort_by(|a, b| in_order(a, b));
+        files.paths.sort_by(|a, b| compare_paths(a, b));
         Ok(files)
     }
 
@@ -74,7 +74,7 @@ pub(super) fn name(path: &Path) -> String {
 }
 
 /// Returns the top-level folder of a file, if it is in one.
-pub(super) fn class(path: &Path) -> Option<String> {
+pub(super) fn top_folder(path: &Path) -> Option<String> {
     let mut parts = path.components();
     match (parts.next(), parts.next()) {
         (Some(Component::Normal(folder)), Some(_)) => Some(folder.to_string_lossy().into_owned()),
@@ -83,20 +83,20 @@ pub(super) fn class(path: &Path) -> Option<String> {
 }
 
 /// Compares paths component by component, with numbers in a component by value.
-fn in_order(a: &Path, b: &Path) -> Ordering {
+fn compare_paths(a: &Path, b: &Path) -> Ordering {
     let text = |part: Component<'_>| part.as_os_str().to_string_lossy().into_owned();
     let (mut left, mut right) = (a.components(), b.components());
     loop {
         match (left.next(), right.next()) {
             (Some(a), Some(b)) if a == b => {}
-            (Some(a), Some(b)) => return natural(&text(a), &text(b)).then_with(|| a.cmp(&b)),
+            (Some(a), Some(b)) => return compare_natural(&text(a), &text(b)).then_with(|| a.cmp(&b)),
             (a, b) => return a.is_some().cmp(&b.is_some()),
         }
     }
 }
 
 /// Compares texts with runs of digits as numbers; equal numbers with fewer leading zeros come first.
-fn natural(a: &str, b: &str) -> Ordering {
+fn compare_natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     while let (Some(x), Some(y)) = (left.chars().next(), right.chars().next()) {
         if x.is_ascii_digit() && y.is_ascii_digit() {
@@ -144,15 +144,15 @@ mod tests {
         ];
         for (i, a) in sorted.iter().enumerate() {
             for (j, b) in sorted.iter().enumerate() {
-                assert_eq!(natural(a, b), i.cmp(&j), "{a} {b}");
+                assert_eq!(compare_natural(a, b), i.cmp(&j), "{a} {b}");
             }
         }
         let paths = ["2/1.png", "10/1.png", "10/2.png", "a.png", "a/1.png"].map(Path::new);
         for (i, a) in paths.iter().enumerate() {
             for (j, b) in paths.iter().enumerate() {
-                let expected = natural(&name(a), &name(b));
-                assert!(in_order(a, b) == in_order(b, a).reverse(), "{expected:?}");
-                assert!(i / 3 == 1 || j / 3 == 1 || in_order(a, b) == i.cmp(&j), "{a:?} {b:?}");
+                let expected = compare_natural(&name(a), &name(b));
+                assert!(compare_paths(a, b) == compare_paths(b, a).reverse(), "{expected:?}");
+                assert!(i / 3 == 1 || j / 3 == 1 || compare_paths(a, b) == i.cmp(&j), "{a:?} {b:?}");
             }
         }
     }
@@ -162,8 +162,8 @@ mod tests {
         let images = ["a.png", "a.JPG", "x/y.jpeg"].map(|path| is_image(Path::new(path)));
         assert_eq!(images, [true; 3]);
         assert!(["png", "a.gif", "a.png.txt", ""].iter().all(|path| !is_image(Path::new(path))));
-        assert_eq!(class(Path::new("cat/deep/1.png")).as_deref(), Some("cat"));
-        assert_eq!(class(Path::new("1.png")), None);
+        assert_eq!(top_folder(Path::new("cat/deep/1.png")).as_deref(), Some("cat"));
+        assert_eq!(top_folder(Path::new("1.png")), None);
         assert_eq!(name(Path::new("cat/deep/1.png")), "cat/deep/1.png");
     }
 }

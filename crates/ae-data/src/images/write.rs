@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::ImageSize;
-use crate::atomic::write_whole;
+use crate::atomic::write_unsynced;
 use crate::error::DataError;
 
 /// Writes an image, `[height * width * channels]`, as an 8-bit PNG file, grey or RGB. Levels are rounded
@@ -22,7 +22,7 @@ pub fn write_image(path: &Path, size: ImageSize, levels: &[f32]) -> Result<(), D
         return Err(DataError::Shape { what: "an image", width: size.features(), got: levels.len() });
     }
     let bytes: Vec<u8> = levels.iter().map(|level| level.round() as u8).collect();
-    write_whole(path, |file| {
+    write_unsynced(path, |file| {
         let mut encoder = png::Encoder::new(file, width, height);
         encoder.set_color(if size.channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
         encoder.set_depth(png::BitDepth::Eight);

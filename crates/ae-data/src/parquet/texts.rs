@@ -14,26 +14,27 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, Type};
 
 use super::{
-    column_names, guarded, malformed, number_unit, opened, read_numbers, read_strings, read_whole, type_name,
+    catch_panics, column_names, malformed, numeric_divisor, open_reader, read_integers, read_numbers,
+    read_strings, type_name,
 };
 use crate::error::DataError;
 use crate::read::ReadOptions;
-use crate::schema::{TimeForm, write_time};
+use crate::schema::{TimeFormat, write_time};
 use crate::table::Table;
 use crate::text::{Parsed, is_missing, parse};
 
 /// Reads every column of a file as text. Nulls become empty cells, and so does a column that is neither
 /// readable nor wanted.
 pub(crate) fn read_texts(file: File, path: &Path, options: &ReadOptions) -> Result<Table, DataError> {
-    guarded(path, || read_columns(file, path, options))
+    catch_panics(path, || read_columns(file, path, options))
 }
 
 fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Table, DataError> {
-    let reader = opened(file, path)?;
+    let reader = open_reader(file, path)?;
     let names = column_names(&reader);
     let mut columns = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
-        columns.push(match column(&reader, path, index) {
+        columns.push(match read_column(&reader, path, index) {
             Err(DataError::UnsupportedType { .. }) if !options.wants(name, &names) => None,
             texts => Some(texts?),
         });
@@ -56,7 +57,7 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Table,
 }
 
 /// Returns the column at this index as text, with nulls as empty cells.
-pub(super) fn column(
+pub(super) fn read_column(
     reader: &SerializedFileReader<File>,
     path: &Path,
     index: usize,
@@ -64,18 +65,18 @@ pub(super) fn column(
     let bad = |error: ParquetError| malformed(path, error);
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let descriptor = schema.column(index);
-    let unit = number_unit(&descriptor);
-    let times = Times::of(&descriptor);
+    let divisor = numeric_divisor(&descriptor);
+    let times = TimeEncoding::of(&descriptor);
     let is_flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
-    if !is_flat || unit.is_none() && times.is_none() && !is_string(&descriptor) {
+    if !is_flat || divisor.is_none() && times.is_none() && !is_string(&descriptor) {
         let dtype = if is_flat { type_name(&descriptor) } else { "nested values".to_owned() };
         let array = format!("column '{}'", descriptor.path().string());
         return Err(DataError::UnsupportedType { path: path.to_owned(), array, dtype });
     }
     // Not via floating point, which does not hold every whole number beyond 2^53, such as the row ids of
     // a large system.
-    let is_whole =
-        descriptor.physical_type() == PhysicalType::INT64 && (times.is_some() || unit == Some(1.0));
+    let is_integer =
+        descriptor.physical_type() == PhysicalType::INT64 && (times.is_some() || divisor == Some(1.0));
     let (mut texts, mut values) = (Vec::new(), Vec::new());
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(bad)?;
@@ -83,8 +84,8 @@ pub(super) fn column(
         let column = group.get_column_reader(index).map_err(bad)?;
         if is_string(&descriptor) {
             read_strings(column, rows, &descriptor, &mut texts).map_err(bad)?;
-        } else if is_whole {
-            read_whole(column, rows, &descriptor, &mut texts).map_err(bad)?;
+        } else if is_integer {
+            read_integers(column, rows, &descriptor, &mut texts).map_err(bad)?;
         } else {
             read_numbers(column, rows, &descriptor, &mut values).map_err(bad)?;
         }
@@ -94,29 +95,29 @@ pub(super) fn column(
         texts.extend(days);
         texts.iter_mut().for_each(|count| *count = times.text_of(count));
     } else {
-        let unit = unit.unwrap_or(1.0);
-        texts.extend(values.into_iter().map(|x| text_of(x / unit, descriptor.physical_type())));
+        let divisor = divisor.unwrap_or(1.0);
+        texts.extend(values.into_iter().map(|x| text_of(x / divisor, descriptor.physical_type())));
     }
     Ok(texts)
 }
 
 /// How a column of dates or times counts from 1970.
-struct Times {
+struct TimeEncoding {
     /// Seconds per count, as a fraction (numerator, denominator), one of which is 1.
     seconds: (i64, i64),
-    form: TimeForm,
+    format: TimeFormat,
 }
 
-impl Times {
-    fn of(column: &ColumnDescriptor) -> Option<Times> {
-        let parts = |counts: i64, in_utc: bool| Times {
+impl TimeEncoding {
+    fn of(column: &ColumnDescriptor) -> Option<TimeEncoding> {
+        let parts = |counts: i64, in_utc: bool| TimeEncoding {
             seconds: (1, counts),
-            form: if in_utc { TimeForm::Utc } else { TimeForm::Space },
+            format: if in_utc { TimeFormat::Utc } else { TimeFormat::Space },
         };
         match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
             (PhysicalType::INT32, Some(LogicalType::Date), _)
             | (PhysicalType::INT32, None, ConvertedType::DATE) => {
-                Some(Times { seconds: (86_400, 1), form: TimeForm::Date })
+                Some(TimeEncoding { seconds: (86_400, 1), format: TimeFormat::Date })
             }
             (PhysicalType::INT64, Some(LogicalType::Timestamp(stamp)), _) => {
                 let counts = match stamp.unit {
@@ -137,7 +138,7 @@ impl Times {
     fn text_of(&self, count: &str) -> String {
         let Ok(count) = count.parse::<i64>() else { return String::new() };
         let (seconds, counts) = self.seconds;
-        let text = write_time(count.div_euclid(counts).saturating_mul(seconds), self.form);
+        let text = write_time(count.div_euclid(counts).saturating_mul(seconds), self.format);
         let rest = count.rem_euclid(counts);
         if rest == 0 {
             return text;
@@ -171,14 +172,15 @@ pub(crate) fn write_texts(table: &Table, out: impl Write + Send) -> io::Result<(
 }
 
 fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetError> {
-    let columns: Vec<Cells> = (0..table.columns()).map(|column| Cells::of(table, column)).collect();
+    let columns: Vec<ColumnValues> =
+        (0..table.columns()).map(|column| ColumnValues::of(table, column)).collect();
     let mut fields = Vec::new();
     for (column, cells) in columns.iter().enumerate() {
         let name = table.name_of(column);
         let field = match cells {
-            Cells::Whole(_) => Type::primitive_type_builder(&name, PhysicalType::INT64),
-            Cells::Numbers(_) => Type::primitive_type_builder(&name, PhysicalType::DOUBLE),
-            Cells::Texts => Type::primitive_type_builder(&name, PhysicalType::BYTE_ARRAY)
+            ColumnValues::Integers(_) => Type::primitive_type_builder(&name, PhysicalType::INT64),
+            ColumnValues::Numbers(_) => Type::primitive_type_builder(&name, PhysicalType::DOUBLE),
+            ColumnValues::Texts => Type::primitive_type_builder(&name, PhysicalType::BYTE_ARRAY)
                 .with_logical_type(Some(LogicalType::String)),
         };
         fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
@@ -190,15 +192,15 @@ fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetErr
     for (index, cells) in columns.into_iter().enumerate() {
         let Some(mut column) = group.next_column()? else { continue };
         match cells {
-            Cells::Whole(cells) => {
+            ColumnValues::Integers(cells) => {
                 let (levels, values) = levels(cells);
                 column.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
             }
-            Cells::Numbers(cells) => {
+            ColumnValues::Numbers(cells) => {
                 let (levels, values) = levels(cells);
                 column.typed::<DoubleType>().write_batch(&values, Some(&levels), None)?;
             }
-            Cells::Texts => {
+            ColumnValues::Texts => {
                 let levels: Vec<i16> = table.column(index).map(|text| i16::from(!is_missing(text))).collect();
                 let known = table.column(index).filter(|text| !is_missing(text));
                 let values: Vec<ByteArray> = known.map(ByteArray::from).collect();
@@ -219,16 +221,16 @@ fn levels<T>(cells: Vec<Option<T>>) -> (Vec<i16>, Vec<T>) {
 
 /// The cells of a column; `None` where they are missing.
 #[derive(Debug, PartialEq)]
-enum Cells {
-    Whole(Vec<Option<i64>>),
+enum ColumnValues {
+    Integers(Vec<Option<i64>>),
     Numbers(Vec<Option<f64>>),
     Texts,
 }
 
-impl Cells {
+impl ColumnValues {
     /// Converts a column to numbers if these read back as they are written: not text, not codes such as
     /// `007`, and not whole numbers that a double would show with other digits.
-    fn of(table: &Table, column: usize) -> Cells {
+    fn of(table: &Table, column: usize) -> ColumnValues {
         fn all<'a, T>(
             texts: impl Iterator<Item = &'a str>,
             number: impl Fn(&str) -> Option<T>,
@@ -243,8 +245,8 @@ impl Cells {
             Parsed::Missing | Parsed::Text => None,
         };
         match all(table.column(column), whole) {
-            Some(cells) if cells.iter().any(Option::is_some) => Cells::Whole(cells),
-            _ => all(table.column(column), number).map_or(Cells::Texts, Cells::Numbers),
+            Some(cells) if cells.iter().any(Option::is_some) => ColumnValues::Integers(cells),
+            _ => all(table.column(column), number).map_or(ColumnValues::Texts, ColumnValues::Numbers),
         }
     }
 }
@@ -282,27 +284,28 @@ mod tests {
 
     #[test]
     fn parts_of_a_second_keep_the_zeros_in_front_of_them() {
-        let text =
-            |counts: i64, form: TimeForm, count: &str| Times { seconds: (1, counts), form }.text_of(count);
-        assert_eq!(text(1_000, TimeForm::Space, "5"), "1970-01-01 00:00:00.005");
-        assert_eq!(text(1_000_000, TimeForm::Utc, "-999990"), "1969-12-31T23:59:59.00001Z");
-        assert_eq!(text(1_000_000_000, TimeForm::Space, "1000000001"), "1970-01-01 00:00:01.000000001");
+        let text = |counts: i64, format: TimeFormat, count: &str| {
+            TimeEncoding { seconds: (1, counts), format }.text_of(count)
+        };
+        assert_eq!(text(1_000, TimeFormat::Space, "5"), "1970-01-01 00:00:00.005");
+        assert_eq!(text(1_000_000, TimeFormat::Utc, "-999990"), "1969-12-31T23:59:59.00001Z");
+        assert_eq!(text(1_000_000_000, TimeFormat::Space, "1000000001"), "1970-01-01 00:00:01.000000001");
     }
 
     #[test]
     fn columns_are_what_their_cells_are() {
         let of = |cells: &[&str]| {
             let table = Table::new(vec!["a".to_owned()], &[cells.to_vec()]).unwrap();
-            Cells::of(&table, 0)
+            ColumnValues::of(&table, 0)
         };
         assert_eq!(
             of(&["9007199254740993", "", "-5"]),
-            Cells::Whole(vec![Some(9_007_199_254_740_993), None, Some(-5)])
+            ColumnValues::Integers(vec![Some(9_007_199_254_740_993), None, Some(-5)])
         );
-        assert_eq!(of(&["1", "2.5"]), Cells::Numbers(vec![Some(1.0), Some(2.5)]));
-        assert_eq!(of(&["", "NA"]), Cells::Numbers(vec![None, None]));
-        assert_eq!(of(&["01000", "2000"]), Cells::Texts);
-        assert_eq!(of(&["18446744073709551615"]), Cells::Texts);
-        assert_eq!(of(&["1", "x"]), Cells::Texts);
+        assert_eq!(of(&["1", "2.5"]), ColumnValues::Numbers(vec![Some(1.0), Some(2.5)]));
+        assert_eq!(of(&["", "NA"]), ColumnValues::Numbers(vec![None, None]));
+        assert_eq!(of(&["01000", "2000"]), ColumnValues::Texts);
+        assert_eq!(of(&["18446744073709551615"]), ColumnValues::Texts);
+        assert_eq!(of(&["1", "x"]), ColumnValues::Texts);
     }
 }

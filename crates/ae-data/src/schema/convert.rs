@@ -6,7 +6,7 @@ use super::{Column, Kind, Schema, time};
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::table::Table;
-use crate::text::{Parsed, is_missing, is_number_of_some_kind, parse, parse_boolean, shown};
+use crate::text::{Parsed, excerpt, is_missing, looks_numeric, parse, parse_boolean};
 
 /// A table encoded as features, and what did not match the schema.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub struct Unknown {
 }
 
 /// Positions of the columns of a schema in a table.
-struct Places {
+struct ColumnPositions {
     /// The position of every column that has features.
     features: Vec<usize>,
     label: Option<usize>,
@@ -50,52 +50,53 @@ impl Schema {
     /// all of them, and an unknown text of a boolean column is NaN.
     ///
     /// # Errors
-    /// [`DataError::Columns`] for missing columns, [`DataError::NoNames`] for a table without names and
-    /// with another number of columns, [`DataError::NotThere`] for a label column that does not exist,
-    /// and [`DataError::NotANumber`], [`DataError::TooLarge`] or [`DataError::NotATime`] for a cell that
-    /// does not fit its column.
+    /// [`DataError::SchemaMismatch`] for missing columns, [`DataError::NoNames`] for a table without
+    /// names and with another number of columns, [`DataError::NotFound`] for a label column that does
+    /// not exist, and [`DataError::NotANumber`], [`DataError::TooLarge`] or [`DataError::NotATime`] for
+    /// a cell that does not fit its column.
     pub fn encode(&self, table: &Table, label: Option<&str>) -> Result<Encoded, DataError> {
-        let places = self.places(table, label)?;
+        let positions = self.positions(table, label)?;
         let width = self.width();
         let mut values = vec![0.0f32; table.rows() * width];
         let mut unknown = Vec::new();
-        let mut at = 0;
-        for (column, place) in self.features().zip(&places.features) {
-            let cells = Cells { table, place: *place, values: &mut values, at, width };
-            unknown.extend(cells.convert(column)?);
-            at += column.width();
+        let mut offset = 0;
+        for (column, position) in self.features().zip(&positions.features) {
+            let encoder = ColumnEncoder { table, index: *position, values: &mut values, offset, width };
+            unknown.extend(encoder.encode(column)?);
+            offset += column.width();
         }
         let mut rows = Dataset::new(values, width)?.with_names(self.feature_names())?;
-        if let Some(label) = places.label {
+        if let Some(label) = positions.label {
             rows = rows.with_labels(table.labels(label))?;
         }
-        let Places { unexpected, by_position, .. } = places;
+        let ColumnPositions { unexpected, by_position, .. } = positions;
         Ok(Encoded { rows, unknown, unexpected, by_position })
     }
 
-    fn places(&self, table: &Table, label: Option<&str>) -> Result<Places, DataError> {
+    fn positions(&self, table: &Table, label: Option<&str>) -> Result<ColumnPositions, DataError> {
         let label = label.map(|label| table.find(label)).transpose()?;
         let Some(names) = table.names() else {
             // Either all columns that the schema was inferred from, or only those that have features.
-            let all = self.columns.iter().enumerate().filter(|(_, column)| column.width() > 0);
-            let all: Vec<usize> = all.map(|(index, _)| index).collect();
-            let beside: Vec<usize> = (0..table.columns()).filter(|index| Some(*index) != label).collect();
+            let featured = self.columns.iter().enumerate().filter(|(_, column)| column.width() > 0);
+            let featured: Vec<usize> = featured.map(|(index, _)| index).collect();
+            let without_label: Vec<usize> =
+                (0..table.columns()).filter(|index| Some(*index) != label).collect();
             let features = match table.columns() {
-                count if count == self.columns.len() => all,
-                _ if beside.len() == all.len() => beside,
+                count if count == self.columns.len() => featured,
+                _ if without_label.len() == featured.len() => without_label,
                 _ => {
                     return Err(DataError::NoNames {
                         wanted: self.features().map(|c| c.name.clone()).collect(),
                     });
                 }
             };
-            return Ok(Places { features, label, unexpected: Vec::new(), by_position: true });
+            return Ok(ColumnPositions { features, label, unexpected: Vec::new(), by_position: true });
         };
-        let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+        let positions: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
         // The label column may also be a feature: a plot may be coloured by a column that the model was
         // trained on.
-        let place = |column: &Column| places.get(column.name.as_str()).copied();
-        let found: Vec<Option<usize>> = self.features().map(place).collect();
+        let position = |column: &Column| positions.get(column.name.as_str()).copied();
+        let found: Vec<Option<usize>> = self.features().map(position).collect();
         let unexpected: Vec<String> = names
             .iter()
             .enumerate()
@@ -104,12 +105,17 @@ impl Schema {
             })
             .map(|(_, name)| name.clone())
             .collect();
-        let missing = self.features().zip(&found).filter(|(_, place)| place.is_none());
+        let missing = self.features().zip(&found).filter(|(_, position)| position.is_none());
         let missing: Vec<String> = missing.map(|(column, _)| column.name.clone()).collect();
         if !missing.is_empty() {
-            return Err(DataError::Columns { path: table.path().to_owned(), missing, unexpected });
+            return Err(DataError::SchemaMismatch { path: table.path().to_owned(), missing, unexpected });
         }
-        Ok(Places { features: found.into_iter().flatten().collect(), label, unexpected, by_position: false })
+        Ok(ColumnPositions {
+            features: found.into_iter().flatten().collect(),
+            label,
+            unexpected,
+            by_position: false,
+        })
     }
 
     /// Decodes rows of features to a table of the columns that have features, with the labels, if any,
@@ -127,11 +133,11 @@ impl Schema {
         });
         names.extend(label);
         let mut columns: Vec<Vec<String>> = Vec::with_capacity(names.len());
-        let mut at = 0;
+        let mut offset = 0;
         for column in self.features() {
             let cells = rows.values().chunks_exact(rows.features());
-            columns.push(cells.map(|row| column.text_of(&row[at..at + column.width()])).collect());
-            at += column.width();
+            columns.push(cells.map(|row| column.text_of(&row[offset..offset + column.width()])).collect());
+            offset += column.width();
         }
         if let Some(labels) = rows.labels() {
             let texts = (0..labels.len()).map(|row| labels.name_of(row).unwrap_or_default().to_owned());
@@ -146,34 +152,39 @@ impl Schema {
     /// # Errors
     /// Those of [`Schema::encode`] for the columns, [`DataError::Shape`] for rows of another width,
     /// [`DataError::Count`] for another number of rows.
-    pub fn fill(&self, table: &Table, label: Option<&str>, rows: &Dataset) -> Result<Table, DataError> {
+    pub fn fill_missing(
+        &self,
+        table: &Table,
+        label: Option<&str>,
+        rows: &Dataset,
+    ) -> Result<Table, DataError> {
         self.check_width(rows)?;
         if rows.rows() != table.rows() {
             let (expected, got) = (table.rows(), rows.rows());
             return Err(DataError::Count { what: "reconstructed rows", of: "rows", expected, got });
         }
-        let places = self.places(table, label)?;
-        let mut fills = vec![None; table.columns()];
-        let mut at = 0;
-        for (column, place) in self.features().zip(&places.features) {
-            fills[*place] = Some((column, at));
-            at += column.width();
+        let positions = self.positions(table, label)?;
+        let mut sources = vec![None; table.columns()];
+        let mut offset = 0;
+        for (column, position) in self.features().zip(&positions.features) {
+            sources[*position] = Some((column, offset));
+            offset += column.width();
         }
-        Ok(table.replaced(|row, index, text| {
-            let (column, at) = fills[index].filter(|_| is_missing(text))?;
-            Some(column.text_of(&rows.row(row)?[at..at + column.width()]))
+        Ok(table.replace_cells(|row, index, text| {
+            let (column, offset) = sources[index].filter(|_| is_missing(text))?;
+            Some(column.text_of(&rows.row(row)?[offset..offset + column.width()]))
         }))
     }
 
-    /// Counts the missing cells of columns that have features, which are those that [`Schema::fill`]
-    /// fills.
+    /// Counts the missing cells of columns that have features, which are those that
+    /// [`Schema::fill_missing`] fills.
     ///
     /// # Errors
     /// Those of [`Schema::encode`] for the columns.
     pub fn missing_cells(&self, table: &Table, label: Option<&str>) -> Result<usize, DataError> {
-        let places = self.places(table, label)?;
-        let of_column = |place: &usize| table.column(*place).filter(|text| is_missing(text)).count();
-        Ok(places.features.iter().map(of_column).sum())
+        let positions = self.positions(table, label)?;
+        let in_column = |position: &usize| table.column(*position).filter(|text| is_missing(text)).count();
+        Ok(positions.features.iter().map(in_column).sum())
     }
 
     /// Sums values of features by column, `[rows, columns with features]`: for squared errors, this is
@@ -181,7 +192,7 @@ impl Schema {
     ///
     /// # Errors
     /// [`DataError::Shape`] for rows of another width.
-    pub fn by_column(&self, values: &Dataset) -> Result<Dataset, DataError> {
+    pub fn sum_by_column(&self, values: &Dataset) -> Result<Dataset, DataError> {
         self.check_width(values)?;
         let groups = self.groups();
         let names: Vec<String> = self.features().map(|column| column.name.clone()).collect();
@@ -213,9 +224,9 @@ impl Column {
         match &self.kind {
             Kind::Numeric { decimals } => number_text(self.value_of(first), *decimals),
             Kind::Boolean { no, yes } => if first >= 0.5 { yes } else { no }.clone(),
-            Kind::Categorical { levels } => levels.get(largest(values)).cloned().unwrap_or_default(),
-            Kind::Time { form, origin } => {
-                time::write(origin.saturating_add(self.value_of(first).round() as i64), *form)
+            Kind::Categorical { levels } => levels.get(argmax(values)).cloned().unwrap_or_default(),
+            Kind::Time { format, origin } => {
+                time::write(origin.saturating_add(self.value_of(first).round() as i64), *format)
             }
             Kind::Label | Kind::Dropped { .. } => String::new(),
         }
@@ -228,8 +239,8 @@ impl Column {
 }
 
 /// Returns the index of the largest value, the first among equals.
-fn largest(values: &[f32]) -> usize {
-    let better = |best: usize, at: usize| if values[at] > values[best] { at } else { best };
+fn argmax(values: &[f32]) -> usize {
+    let better = |best: usize, index: usize| if values[index] > values[best] { index } else { best };
     (1..values.len()).fold(0, better)
 }
 
@@ -246,17 +257,20 @@ fn number_text(x: f64, decimals: Option<u8>) -> String {
 }
 
 /// The cells of a column, and where their features go.
-struct Cells<'a> {
+struct ColumnEncoder<'a> {
     table: &'a Table,
-    place: usize,
+    /// The column's index in the table.
+    index: usize,
     values: &'a mut [f32],
-    at: usize,
+    /// Index of the column's first feature.
+    offset: usize,
+    /// Number of features of all columns.
     width: usize,
 }
 
-impl Cells<'_> {
-    /// Converts the column and returns the texts that are unknown.
-    fn convert(self, column: &Column) -> Result<Option<Unknown>, DataError> {
+impl ColumnEncoder<'_> {
+    /// Encodes the column and returns the texts that are unknown.
+    fn encode(self, column: &Column) -> Result<Option<Unknown>, DataError> {
         let levels: HashMap<&str, usize> = match &column.kind {
             Kind::Categorical { levels } => levels.iter().map(String::as_str).zip(0..).collect(),
             _ => HashMap::new(),
@@ -264,17 +278,17 @@ impl Cells<'_> {
         let mut unknown: Option<Unknown> = None;
         let score = |x: f64| column.quantiles.as_ref().map_or(x, |quantiles| quantiles.score(x)) as f32;
         for row in 0..self.table.rows() {
-            let text = self.table.cell(row, self.place);
-            let features = &mut self.values[row * self.width + self.at..][..column.width()];
+            let text = self.table.cell(row, self.index);
+            let features = &mut self.values[row * self.width + self.offset..][..column.width()];
             if is_missing(text) {
                 features.fill(f32::NAN);
                 continue;
             }
             match &column.kind {
-                Kind::Numeric { .. } => features[0] = score(f64::from(number(self.table, row, self.place)?)),
+                Kind::Numeric { .. } => features[0] = score(f64::from(number(self.table, row, self.index)?)),
                 Kind::Time { origin, .. } => match time::parse(text) {
                     Some((seconds, _)) => features[0] = score(seconds.saturating_sub(*origin) as f64),
-                    None => return Err(not_a_time(self.table, row, self.place)),
+                    None => return Err(not_a_time(self.table, row, self.index)),
                 },
                 Kind::Boolean { .. } if parse_boolean(text).is_some() => {
                     features[0] = f32::from(u8::from(parse_boolean(text) == Some(true)));
@@ -285,8 +299,11 @@ impl Cells<'_> {
                     if matches!(column.kind, Kind::Boolean { .. }) {
                         features.fill(f32::NAN);
                     }
-                    let first =
-                        || Unknown { column: column.name.clone(), cells: 0, example: shown(text.as_bytes()) };
+                    let first = || Unknown {
+                        column: column.name.clone(),
+                        cells: 0,
+                        example: excerpt(text.as_bytes()),
+                    };
                     unknown.get_or_insert_with(first).cells += 1;
                 }
             }
@@ -295,30 +312,30 @@ impl Cells<'_> {
     }
 }
 
-fn number(table: &Table, row: usize, place: usize) -> Result<f32, DataError> {
-    let text = table.cell(row, place);
-    let (path, column, row) = (table.path().to_owned(), format!("'{}'", table.name_of(place)), row + 1);
+fn number(table: &Table, row: usize, column: usize) -> Result<f32, DataError> {
+    let text = table.cell(row, column);
+    let (path, column, row) = (table.path().to_owned(), format!("'{}'", table.name_of(column)), row + 1);
     match parse(text.as_bytes()) {
         Parsed::Number(x) => Ok(x),
         Parsed::Missing => Ok(f32::NAN),
-        Parsed::TooLarge => Err(DataError::TooLarge { path, row, column, value: shown(text.as_bytes()) }),
+        Parsed::TooLarge => Err(DataError::TooLarge { path, row, column, value: excerpt(text.as_bytes()) }),
         Parsed::Text => {
-            let hint = if is_number_of_some_kind(text.as_bytes()) {
+            let hint = if looks_numeric(text.as_bytes()) {
                 "; numbers must have a decimal point and no thousands separators".to_owned()
             } else {
                 String::new()
             };
             let line = table.line(row - 1);
-            Err(DataError::NotANumber { path, row, line, column, text: shown(text.as_bytes()), hint })
+            Err(DataError::NotANumber { path, row, line, column, text: excerpt(text.as_bytes()), hint })
         }
     }
 }
 
-fn not_a_time(table: &Table, row: usize, place: usize) -> DataError {
+fn not_a_time(table: &Table, row: usize, column: usize) -> DataError {
     DataError::NotATime {
         path: table.path().to_owned(),
         row: row + 1,
-        column: table.name_of(place),
-        text: shown(table.cell(row, place).as_bytes()),
+        column: table.name_of(column),
+        text: excerpt(table.cell(row, column).as_bytes()),
     }
 }

@@ -2,23 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::{Column, Kind, Reason, Schema, time};
+use super::{Column, DropReason, Kind, Schema, time};
 use crate::error::DataError;
 use crate::table::Table;
-use crate::text::{Parsed, is_missing, is_number_of_some_kind, parse, parse_boolean};
+use crate::text::{Parsed, is_missing, looks_numeric, parse, parse_boolean};
 
 /// Maximum number of categories of a column that is inferred to be categorical.
 const MAX_LEVELS: usize = 256;
 /// Maximum number of categories of a column that the caller declares categorical.
-const MAX_CHOSEN: usize = 10_000;
+const MAX_DECLARED_LEVELS: usize = 10_000;
 /// Minimum number of known cells for mostly distinct texts to be identifiers.
-const FEW: usize = 10;
+const MIN_IDENTIFIER_CELLS: usize = 10;
 /// Maximum number of digits kept after the decimal point.
 const MAX_DECIMALS: usize = 9;
 
-/// What the caller knows about columns, each given by name or by number from 1.
+/// The roles that the caller gives to columns, each named or numbered from 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct ColumnRoles {
     /// Categorical columns, whatever they look like.
     pub categorical: Vec<String>,
     /// Numeric columns.
@@ -29,7 +29,7 @@ pub struct Wishes {
     pub label: Option<String>,
 }
 
-impl Wishes {
+impl ColumnRoles {
     /// Whether any column other than the label is given.
     pub fn has_columns(&self) -> bool {
         !(self.categorical.is_empty() && self.numeric.is_empty() && self.drop.is_empty())
@@ -49,19 +49,20 @@ impl Schema {
     /// | none | dropped |
     ///
     /// # Errors
-    /// [`DataError::NotThere`] for a wish about a column that does not exist, [`DataError::ChosenTwice`]
-    /// for two wishes about one column, [`DataError::TooManyLevels`] for a column declared categorical
-    /// with too many distinct texts, and [`DataError::NoFeatures`] if no column is left.
-    pub fn infer(table: &Table, wishes: &Wishes) -> Result<Schema, DataError> {
-        let chosen = Chosen::of(table, wishes)?;
+    /// [`DataError::NotFound`] for a role of a column that does not exist,
+    /// [`DataError::ConflictingRoles`] for two roles of one column, [`DataError::TooManyLevels`] for a
+    /// column declared categorical with too many distinct texts, and [`DataError::NoFeatures`] if no
+    /// column is left.
+    pub fn infer(table: &Table, roles: &ColumnRoles) -> Result<Schema, DataError> {
+        let assigned = AssignedRoles::new(table, roles)?;
         let mut columns = Vec::with_capacity(table.columns());
         for index in 0..table.columns() {
-            let kind = match chosen.0[index] {
-                Some(Choice::Label) => Kind::Label,
-                Some(Choice::Drop) => Kind::Dropped { why: Reason::Asked },
-                Some(Choice::Numeric) => Kind::Numeric { decimals: decimals(table, index) },
-                Some(Choice::Categorical) => categories(table, index, MAX_CHOSEN)?,
-                None => kind_of(table, index)?,
+            let kind = match assigned.0[index] {
+                Some(Role::Label) => Kind::Label,
+                Some(Role::Drop) => Kind::Dropped { reason: DropReason::Requested },
+                Some(Role::Numeric) => Kind::Numeric { decimals: decimals(table, index) },
+                Some(Role::Categorical) => categories(table, index, MAX_DECLARED_LEVELS)?,
+                None => infer_kind(table, index)?,
             };
             columns.push(Column { name: table.name_of(index), kind, quantiles: None });
         }
@@ -74,52 +75,55 @@ impl Schema {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Choice {
+enum Role {
     Categorical,
     Numeric,
     Drop,
     Label,
 }
 
-/// The caller's choice for each column.
-struct Chosen(Vec<Option<Choice>>);
+/// The role that the caller gives to each column, if any.
+struct AssignedRoles(Vec<Option<Role>>);
 
-impl Chosen {
-    fn of(table: &Table, wishes: &Wishes) -> Result<Chosen, DataError> {
-        let mut chosen = Chosen(vec![None; table.columns()]);
-        let wished = [
-            (Choice::Label, wishes.label.as_slice()),
-            (Choice::Drop, &wishes.drop),
-            (Choice::Numeric, &wishes.numeric),
-            (Choice::Categorical, &wishes.categorical),
+impl AssignedRoles {
+    fn new(table: &Table, roles: &ColumnRoles) -> Result<AssignedRoles, DataError> {
+        let mut assigned = AssignedRoles(vec![None; table.columns()]);
+        let given = [
+            (Role::Label, roles.label.as_slice()),
+            (Role::Drop, &roles.drop),
+            (Role::Numeric, &roles.numeric),
+            (Role::Categorical, &roles.categorical),
         ];
-        for (choice, names) in wished {
+        for (role, names) in given {
             for name in names {
-                let place = &mut chosen.0[table.find(name)?];
-                if place.is_some_and(|other| other != choice) {
-                    return Err(DataError::ChosenTwice { path: table.path().to_owned(), name: name.clone() });
+                let slot = &mut assigned.0[table.find(name)?];
+                if slot.is_some_and(|other| other != role) {
+                    return Err(DataError::ConflictingRoles {
+                        path: table.path().to_owned(),
+                        name: name.clone(),
+                    });
                 }
-                *place = Some(choice);
+                *slot = Some(role);
             }
         }
-        Ok(chosen)
+        Ok(assigned)
     }
 }
 
-fn known(table: &Table, column: usize) -> impl Iterator<Item = &str> {
+fn known_cells(table: &Table, column: usize) -> impl Iterator<Item = &str> {
     table.column(column).filter(|text| !is_missing(text))
 }
 
-fn kind_of(table: &Table, column: usize) -> Result<Kind, DataError> {
+fn infer_kind(table: &Table, column: usize) -> Result<Kind, DataError> {
     let (mut cells, mut numbers, mut booleans, mut times) = (0, 0, 0, 0);
-    for text in known(table, column) {
+    for text in known_cells(table, column) {
         cells += 1;
-        numbers += usize::from(is_number_of_some_kind(text.as_bytes()));
+        numbers += usize::from(looks_numeric(text.as_bytes()));
         booleans += usize::from(parse_boolean(text).is_some());
         times += usize::from(time::parse(text).is_some());
     }
     if cells == 0 {
-        return Ok(Kind::Dropped { why: Reason::Empty });
+        return Ok(Kind::Dropped { reason: DropReason::Empty });
     }
     if 2 * numbers >= cells {
         return Ok(Kind::Numeric { decimals: decimals(table, column) });
@@ -128,35 +132,36 @@ fn kind_of(table: &Table, column: usize) -> Result<Kind, DataError> {
         return Ok(boolean(table, column));
     }
     if times == cells {
-        let parsed = known(table, column).filter_map(time::parse).min_by_key(|(seconds, _)| *seconds);
+        let parsed = known_cells(table, column).filter_map(time::parse).min_by_key(|(seconds, _)| *seconds);
         if let Some((origin, first)) = parsed {
             // Dates among times stand for midnight.
-            let with_time = known(table, column).filter_map(time::parse).find(|(_, form)| form.has_time());
-            return Ok(Kind::Time { form: with_time.map_or(first, |(_, form)| form), origin });
+            let with_time =
+                known_cells(table, column).filter_map(time::parse).find(|(_, format)| format.has_time());
+            return Ok(Kind::Time { format: with_time.map_or(first, |(_, format)| format), origin });
         }
     }
-    let different = known(table, column).collect::<BTreeSet<_>>().len();
-    if different > MAX_LEVELS || cells >= FEW && 2 * different > cells {
-        return Ok(Kind::Dropped { why: Reason::Identifier });
+    let distinct = known_cells(table, column).collect::<BTreeSet<_>>().len();
+    if distinct > MAX_LEVELS || cells >= MIN_IDENTIFIER_CELLS && 2 * distinct > cells {
+        return Ok(Kind::Dropped { reason: DropReason::Identifier });
     }
     categories(table, column, MAX_LEVELS)
 }
 
-fn categories(table: &Table, column: usize, most: usize) -> Result<Kind, DataError> {
-    let levels: BTreeSet<&str> = known(table, column).collect();
+fn categories(table: &Table, column: usize, max_levels: usize) -> Result<Kind, DataError> {
+    let levels: BTreeSet<&str> = known_cells(table, column).collect();
     let (path, name) = (table.path().to_owned(), table.name_of(column));
     if levels.is_empty() {
-        return Ok(Kind::Dropped { why: Reason::Empty });
+        return Ok(Kind::Dropped { reason: DropReason::Empty });
     }
-    if levels.len() > most {
-        return Err(DataError::TooManyLevels { path, name, levels: levels.len(), most });
+    if levels.len() > max_levels {
+        return Err(DataError::TooManyLevels { path, name, levels: levels.len(), max: max_levels });
     }
     Ok(Kind::Categorical { levels: levels.into_iter().map(str::to_owned).collect() })
 }
 
 /// Returns the first text for no and for yes; one that does not occur is spelled like the other.
 fn boolean(table: &Table, column: usize) -> Kind {
-    let first = |wanted: bool| known(table, column).find(|text| parse_boolean(text) == Some(wanted));
+    let first = |wanted: bool| known_cells(table, column).find(|text| parse_boolean(text) == Some(wanted));
     let (no, yes) = (first(false), first(true));
     Kind::Boolean {
         no: no.map_or_else(|| opposite(yes.unwrap_or_default()), str::to_owned),
@@ -183,8 +188,8 @@ fn opposite(text: &str) -> String {
 /// Returns the maximum number of digits after the decimal point; `None` if there are too many, or
 /// numbers have exponents.
 fn decimals(table: &Table, column: usize) -> Option<u8> {
-    let mut most = 0;
-    for text in known(table, column) {
+    let mut max = 0;
+    for text in known_cells(table, column) {
         if !matches!(parse(text.as_bytes()), Parsed::Number(_)) {
             continue;
         }
@@ -192,7 +197,7 @@ fn decimals(table: &Table, column: usize) -> Option<u8> {
         if text.contains(['e', 'E']) || digits.len() > MAX_DECIMALS {
             return None;
         }
-        most = most.max(digits.len() as u8);
+        max = max.max(digits.len() as u8);
     }
-    Some(most)
+    Some(max)
 }

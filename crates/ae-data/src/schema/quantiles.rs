@@ -21,7 +21,7 @@ pub struct Quantiles {
 
 impl Quantiles {
     /// Creates the map from these values, without those that are NaN or infinite.
-    pub fn of(values: impl IntoIterator<Item = f32>) -> Quantiles {
+    pub fn fit(values: impl IntoIterator<Item = f32>) -> Quantiles {
         let mut sorted: Vec<f32> = values.into_iter().filter(|x| x.is_finite()).collect();
         sorted.sort_unstable_by(f32::total_cmp);
         let count = sorted.len();
@@ -53,12 +53,13 @@ impl Quantiles {
     }
 
     /// Whether the map is valid: as many scores as values, all finite and strictly increasing.
-    pub(super) fn is_sound(&self) -> bool {
-        let rises = |x: &[f64]| x.iter().all(|x| x.is_finite()) && x.windows(2).all(|pair| pair[0] < pair[1]);
+    pub(super) fn is_valid(&self) -> bool {
+        let is_increasing =
+            |x: &[f64]| x.iter().all(|x| x.is_finite()) && x.windows(2).all(|pair| pair[0] < pair[1]);
         !self.values.is_empty()
             && self.values.len() == self.scores.len()
-            && rises(&self.values)
-            && rises(&self.scores)
+            && is_increasing(&self.values)
+            && is_increasing(&self.scores)
     }
 }
 
@@ -72,16 +73,16 @@ fn ranks(count: usize) -> BTreeSet<usize> {
     even.chain(halves.flat_map(|rank| [rank, last - rank])).collect()
 }
 
-/// Interpolates `y` at `at` on the line through the points `(x, y)`, which continues beyond them with
-/// its mean slope, or with slope 1 for a single point.
-fn interpolate(x: &[f64], y: &[f64], at: f64) -> f64 {
+/// Interpolates `y` at `position` on the line through the points `(x, y)`, which continues beyond them
+/// with its mean slope, or with slope 1 for a single point.
+fn interpolate(x: &[f64], y: &[f64], position: f64) -> f64 {
     let last = x.len() - 1;
     let line = |from: usize, through: [usize; 2]| {
         let [a, b] = through;
         let slope = if a == b { 1.0 } else { (y[b] - y[a]) / (x[b] - x[a]) };
-        y[from] + slope * (at - x[from])
+        y[from] + slope * (position - x[from])
     };
-    match x.partition_point(|x| *x <= at) {
+    match x.partition_point(|x| *x <= position) {
         0 => line(0, [0, last]),
         above if above > last => line(last, [0, last]),
         above => line(above - 1, [above - 1, above]),
@@ -155,28 +156,28 @@ mod tests {
 
     #[test]
     fn equal_values_share_a_rank() {
-        let map = Quantiles::of([0.0, 0.0, 0.0, 5.0]);
+        let map = Quantiles::fit([0.0, 0.0, 0.0, 5.0]);
         assert!((map.score(0.0) - normal_quantile(0.375)).abs() < 1e-12);
         assert!((map.score(5.0) - normal_quantile(0.875)).abs() < 1e-12);
-        let constant = Quantiles::of([7.0, 7.0]);
+        let constant = Quantiles::fit([7.0, 7.0]);
         assert_eq!((constant.score(7.0), constant.score(9.0), constant.value(1.0)), (0.0, 2.0, 8.0));
-        assert_eq!(Quantiles::of([f32::NAN]).score(3.0), 3.0);
+        assert_eq!(Quantiles::fit([f32::NAN]).score(3.0), 3.0);
     }
 
     #[test]
     fn heavy_tails_are_drawn_in() {
-        let map = Quantiles::of((0..1000).map(|i| (i as f32 / 50.0).exp()));
+        let map = Quantiles::fit((0..1000).map(|i| (i as f32 / 50.0).exp()));
         let scores: Vec<f64> = (0..1000).map(|i| map.score(f64::from((i as f32 / 50.0).exp()))).collect();
         let mean = scores.iter().sum::<f64>() / 1000.0;
         let variance = scores.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1000.0;
         assert!(mean.abs() < 0.05 && (variance - 1.0).abs() < 0.1, "{mean} {variance}");
         assert!(map.values.len() <= 2 * KNOTS);
         // Even with the heaviest tails, the outermost values have distinct scores.
-        let cauchy = |share: f64| (std::f64::consts::PI * (share - 0.5)).tan();
-        let map = Quantiles::of((0..20_000).map(|i| cauchy((f64::from(i) + 0.5) / 20_000.0) as f32));
-        for (share, score) in [(0.99, 2.326), (0.995, 2.576), (0.999, 3.090), (0.001, -3.090)] {
-            let found = map.score(cauchy(share));
-            assert!((found - score).abs() < 0.2, "{share}: {found} for {score}");
+        let cauchy = |p: f64| (std::f64::consts::PI * (p - 0.5)).tan();
+        let map = Quantiles::fit((0..20_000).map(|i| cauchy((f64::from(i) + 0.5) / 20_000.0) as f32));
+        for (p, score) in [(0.99, 2.326), (0.995, 2.576), (0.999, 3.090), (0.001, -3.090)] {
+            let found = map.score(cauchy(p));
+            assert!((found - score).abs() < 0.2, "{p}: {found} for {score}");
         }
     }
 
@@ -186,8 +187,8 @@ mod tests {
             values in prop::collection::vec(-1e6f32..1e6, 1..300),
             probes in prop::collection::vec(-3e6f64..3e6, 2..20),
         ) {
-            let map = Quantiles::of(values.iter().copied());
-            prop_assert!(map.is_sound());
+            let map = Quantiles::fit(values.iter().copied());
+            prop_assert!(map.is_valid());
             let mut probes = probes;
             probes.sort_unstable_by(f64::total_cmp);
             probes.dedup();

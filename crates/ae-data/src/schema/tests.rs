@@ -21,7 +21,7 @@ fn mixed() -> Table {
 }
 
 fn infer(table: &Table) -> Schema {
-    Schema::infer(table, &Wishes::default()).unwrap()
+    Schema::infer(table, &ColumnRoles::default()).unwrap()
 }
 
 fn kinds(schema: &Schema) -> Vec<&'static str> {
@@ -31,9 +31,9 @@ fn kinds(schema: &Schema) -> Vec<&'static str> {
         Kind::Categorical { .. } => "categorical",
         Kind::Time { .. } => "time",
         Kind::Label => "label",
-        Kind::Dropped { why: Reason::Identifier } => "identifier",
-        Kind::Dropped { why: Reason::Empty } => "empty",
-        Kind::Dropped { why: Reason::Asked } => "asked",
+        Kind::Dropped { reason: DropReason::Identifier } => "identifier",
+        Kind::Dropped { reason: DropReason::Empty } => "empty",
+        Kind::Dropped { reason: DropReason::Requested } => "asked",
     };
     schema.columns().iter().map(kind).collect()
 }
@@ -62,22 +62,22 @@ fn what_tells_rows_apart_is_dropped() {
     // Few rows are no evidence.
     let few = kept.select_rows(&[0, 1, 2]);
     assert_eq!(kinds(&infer(&few))[0], "categorical");
-    let wishes = |categorical: &[&str], drop: &[&str], label: Option<&str>| Wishes {
+    let roles = |categorical: &[&str], drop: &[&str], label: Option<&str>| ColumnRoles {
         categorical: categorical.iter().map(|name| (*name).to_owned()).collect(),
         drop: drop.iter().map(|name| (*name).to_owned()).collect(),
         label: label.map(str::to_owned),
-        ..Wishes::default()
+        ..ColumnRoles::default()
     };
-    let schema = Schema::infer(&kept, &wishes(&["id", "4"], &["none"], Some("ab"))).unwrap();
+    let schema = Schema::infer(&kept, &roles(&["id", "4"], &["none"], Some("ab"))).unwrap();
     assert_eq!(kinds(&schema), ["categorical", "label", "asked", "categorical", "categorical"]);
     assert_eq!((schema.width(), schema.label()), (12 + 2 + 1, Some("ab")));
-    for (wishes, says) in [
-        (wishes(&["height"], &[], None), "no column 'height'"),
-        (wishes(&["id"], &["id"], None), "'id' is given two roles"),
-        (wishes(&["ab"], &[], Some("ab")), "'ab' is given two roles"),
-        (wishes(&[], &["id", "ab", "none", "mostly", "one"], None), "no column is left"),
+    for (roles, says) in [
+        (roles(&["height"], &[], None), "no column 'height'"),
+        (roles(&["id"], &["id"], None), "'id' is given two roles"),
+        (roles(&["ab"], &[], Some("ab")), "'ab' is given two roles"),
+        (roles(&[], &["id", "ab", "none", "mostly", "one"], None), "no column is left"),
     ] {
-        let error = Schema::infer(&kept, &wishes).unwrap_err().to_string();
+        let error = Schema::infer(&kept, &roles).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
 }
@@ -106,8 +106,8 @@ fn many_different_texts_are_identifiers() {
 
 #[test]
 fn categories_that_are_asked_for_have_a_limit_too() {
-    let wishes = Wishes { categorical: vec!["text".to_owned()], ..Wishes::default() };
-    let width = |rows| Schema::infer(&with_texts(rows, rows), &wishes).map(|schema| schema.width());
+    let roles = ColumnRoles { categorical: vec!["text".to_owned()], ..ColumnRoles::default() };
+    let width = |rows| Schema::infer(&with_texts(rows, rows), &roles).map(|schema| schema.width());
     assert_eq!(width(10_000).unwrap(), 10_001);
     assert_eq!(
         width(10_001).unwrap_err().to_string(),
@@ -198,16 +198,16 @@ fn rebuilt_values_are_of_their_columns() {
 fn only_missing_cells_are_filled() {
     let schema = infer(&mixed());
     let rows = Dataset::new([9.0, 1.0, 0.0, 1.0, 0.0, 7.4].repeat(4), 6).unwrap();
-    let filled = schema.fill(&mixed(), None, &rows).unwrap();
+    let filled = schema.fill_missing(&mixed(), None, &rows).unwrap();
     assert_eq!(filled.column(0).collect::<Vec<_>>(), ["1.5", "9.00", "2.25", "4"]);
     assert_eq!(filled.row(2).collect::<Vec<_>>(), ["2.25", "blue", "Yes", "2019-03-01 00:00:00", "1"]);
-    assert!(schema.fill(&mixed().select_rows(&[0]), None, &rows).is_err());
+    assert!(schema.fill_missing(&mixed().select_rows(&[0]), None, &rows).is_err());
 }
 
 #[test]
 fn missing_cells_are_those_of_columns_with_features() {
-    let wishes = Wishes { drop: vec!["colour".to_owned()], ..Wishes::default() };
-    let schema = Schema::infer(&mixed(), &wishes).unwrap();
+    let roles = ColumnRoles { drop: vec!["colour".to_owned()], ..ColumnRoles::default() };
+    let schema = Schema::infer(&mixed(), &roles).unwrap();
     assert_eq!(schema.missing_cells(&mixed(), None).unwrap(), 4);
     assert_eq!(schema.missing_cells(&mixed().select_rows(&[2, 3]), None).unwrap(), 3);
 }
@@ -270,7 +270,7 @@ fn texts_that_nobody_knows() {
         (0, "1e39", "does not fit a 32-bit float"),
         (3, "yesterday", "row 1, column 'since': 'yesterday' is not a date or time"),
     ] {
-        let wrong = new.replaced(|row, at, _| (row == 0 && at == column).then(|| text.to_owned()));
+        let wrong = new.replace_cells(|row, at, _| (row == 0 && at == column).then(|| text.to_owned()));
         let error = schema.encode(&wrong, None).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
@@ -280,7 +280,7 @@ fn texts_that_nobody_knows() {
 fn errors_are_summed_by_column() {
     let schema = infer(&mixed());
     let errors = Dataset::new(vec![1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0], 6).unwrap();
-    let sums = schema.by_column(&errors).unwrap();
+    let sums = schema.sum_by_column(&errors).unwrap();
     assert_eq!(sums.values(), [1.0, 5.0, 4.0, 0.0, 6.0]);
     assert_eq!(sums.names().unwrap()[1], "colour");
 }
@@ -328,7 +328,7 @@ proptest! {
     ) {
         let names: Vec<String> = (0..cells.len()).map(|i| format!("x{i}")).collect();
         let table = Table::new(names, &cells).unwrap();
-        let Ok(schema) = Schema::infer(&table, &Wishes::default()) else { return Ok(()) };
+        let Ok(schema) = Schema::infer(&table, &ColumnRoles::default()) else { return Ok(()) };
         let Ok(encoded) = schema.encode(&table, None) else { return Ok(()) };
         prop_assert!(encoded.unknown.is_empty());
         let decoded = schema.decode(&encoded.rows).unwrap();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum TimeForm {
+pub enum TimeFormat {
     /// `2024-05-01`
     Date,
     /// `2024-05-01 12:30:00`
@@ -21,37 +21,37 @@ pub enum TimeForm {
     DotsTime,
 }
 
-impl TimeForm {
+impl TimeFormat {
     /// Whether it includes a time of day.
     pub(super) fn has_time(self) -> bool {
-        !matches!(self, TimeForm::Date | TimeForm::Dots)
+        !matches!(self, TimeFormat::Date | TimeFormat::Dots)
     }
 }
 
-const DAY: i64 = 86_400;
+const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Returns the seconds since 1970 that a text stands for, and its form. The text is `2024-05-01`, alone
-/// or followed by a space or `T` and `12:30`, `12:30:00` or `12:30:00.5`, optionally with a time zone,
-/// `Z`, `+02:00`, `+0200` or `+02`; or it is `01.05.2024`, alone or followed by a space and such a time
-/// without a zone. Fractions of a second are dropped.
-pub(super) fn parse(text: &str) -> Option<(i64, TimeForm)> {
+/// Returns the seconds since 1970 that a text stands for, and its format. The text is `2024-05-01`,
+/// alone or followed by a space or `T` and `12:30`, `12:30:00` or `12:30:00.5`, optionally with a time
+/// zone, `Z`, `+02:00`, `+0200` or `+02`; or it is `01.05.2024`, alone or followed by a space and such a
+/// time without a zone. Fractions of a second are dropped.
+pub(super) fn parse(text: &str) -> Option<(i64, TimeFormat)> {
     let (date, rest) = text.split_at_checked(10)?;
     let dotted = numbers(date, '.', [2, 2, 4]).map(|[day, month, year]| [year, month, day]);
     let [year, month, day] = dotted.or_else(|| numbers(date, '-', [4, 2, 2]))?;
-    if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
+    if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
         return None;
     }
-    let days = days(year, month, day) * DAY;
+    let days = days_from_civil(year, month, day) * SECONDS_PER_DAY;
     let Some(separator) = rest.chars().next() else {
-        return Some((days, if dotted.is_some() { TimeForm::Dots } else { TimeForm::Date }));
+        return Some((days, if dotted.is_some() { TimeFormat::Dots } else { TimeFormat::Date }));
     };
-    let (time, ahead) = zone(&rest[separator.len_utf8()..])?;
-    let form = match (separator, ahead) {
-        (' ', None) if dotted.is_some() => TimeForm::DotsTime,
+    let (time, utc_offset) = split_zone(&rest[separator.len_utf8()..])?;
+    let format = match (separator, utc_offset) {
+        (' ', None) if dotted.is_some() => TimeFormat::DotsTime,
         _ if dotted.is_some() => return None,
-        (' ', None) => TimeForm::Space,
-        ('T', None) => TimeForm::T,
-        (' ' | 'T', Some(_)) => TimeForm::Utc,
+        (' ', None) => TimeFormat::Space,
+        ('T', None) => TimeFormat::T,
+        (' ' | 'T', Some(_)) => TimeFormat::Utc,
         _ => return None,
     };
     let time = match time.split_once('.') {
@@ -67,12 +67,12 @@ pub(super) fn parse(text: &str) -> Option<(i64, TimeForm)> {
         _ => numbers(time, ':', [2, 2, 2])?,
     };
     // A leap second counts as the next second.
-    let fine = hours < 24 && minutes < 60 && seconds <= 60;
-    fine.then_some((days + 3600 * hours + 60 * minutes + seconds - ahead.unwrap_or(0), form))
+    let is_valid = hours < 24 && minutes < 60 && seconds <= 60;
+    is_valid.then_some((days + 3600 * hours + 60 * minutes + seconds - utc_offset.unwrap_or(0), format))
 }
 
 /// Splits a time from its zone, returned as the offset from UTC in seconds; `None` if there is no zone.
-fn zone(time: &str) -> Option<(&str, Option<i64>)> {
+fn split_zone(time: &str) -> Option<(&str, Option<i64>)> {
     if let Some(time) = time.strip_suffix('Z') {
         return Some((time, Some(0)));
     }
@@ -88,9 +88,9 @@ fn zone(time: &str) -> Option<(&str, Option<i64>)> {
         }
         _ => numbers(digits, ':', [2, 2])?,
     };
-    let ahead = 3600 * hours + 60 * minutes;
-    let fine = hours < 24 && minutes < 60;
-    fine.then_some((time, Some(if offset.starts_with('-') { -ahead } else { ahead })))
+    let utc_offset = 3600 * hours + 60 * minutes;
+    let is_valid = hours < 24 && minutes < 60;
+    is_valid.then_some((time, Some(if offset.starts_with('-') { -utc_offset } else { utc_offset })))
 }
 
 /// Parses whole numbers with exactly this many digits each.
@@ -105,32 +105,36 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
     parts.next().is_none().then_some(found)
 }
 
-/// Formats seconds since 1970, rounded to the nearest day if the form has no time. Years are clamped to
-/// 0 to 9999.
-pub(crate) fn write(seconds: i64, form: TimeForm) -> String {
-    let seconds = match form {
-        TimeForm::Date | TimeForm::Dots => {
-            seconds.saturating_add(DAY / 2).div_euclid(DAY).saturating_mul(DAY)
-        }
+/// Formats seconds since 1970, rounded to the nearest day if the format has no time. Years are clamped
+/// to 0 to 9999.
+pub(crate) fn write(seconds: i64, format: TimeFormat) -> String {
+    let seconds = match format {
+        TimeFormat::Date | TimeFormat::Dots => seconds
+            .saturating_add(SECONDS_PER_DAY / 2)
+            .div_euclid(SECONDS_PER_DAY)
+            .saturating_mul(SECONDS_PER_DAY),
         _ => seconds,
     };
-    let seconds = seconds.clamp(days(0, 1, 1) * DAY, days(10_000, 1, 1) * DAY - 1);
-    let (year, month, day) = civil(seconds.div_euclid(DAY));
-    let of_day = seconds.rem_euclid(DAY);
+    let seconds = seconds.clamp(
+        days_from_civil(0, 1, 1) * SECONDS_PER_DAY,
+        days_from_civil(10_000, 1, 1) * SECONDS_PER_DAY - 1,
+    );
+    let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
+    let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
     let (hours, minutes, seconds) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     let date = format!("{year:04}-{month:02}-{day:02}");
     let time = format!("{hours:02}:{minutes:02}:{seconds:02}");
-    match form {
-        TimeForm::Date => date,
-        TimeForm::Space => format!("{date} {time}"),
-        TimeForm::T => format!("{date}T{time}"),
-        TimeForm::Utc => format!("{date}T{time}Z"),
-        TimeForm::Dots => format!("{day:02}.{month:02}.{year:04}"),
-        TimeForm::DotsTime => format!("{day:02}.{month:02}.{year:04} {time}"),
+    match format {
+        TimeFormat::Date => date,
+        TimeFormat::Space => format!("{date} {time}"),
+        TimeFormat::T => format!("{date}T{time}"),
+        TimeFormat::Utc => format!("{date}T{time}Z"),
+        TimeFormat::Dots => format!("{day:02}.{month:02}.{year:04}"),
+        TimeFormat::DotsTime => format!("{day:02}.{month:02}.{year:04} {time}"),
     }
 }
 
-fn days_of(year: i64, month: i64) -> i64 {
+fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -140,7 +144,7 @@ fn days_of(year: i64, month: i64) -> i64 {
 }
 
 /// Days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`).
-fn days(year: i64, month: i64, day: i64) -> i64 {
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     // Years start in March, so that the leap day is the last day.
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -149,7 +153,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year, month and day from days since 1970-01-01 (`civil_from_days` of the same source).
-fn civil(days: i64) -> (i64, i64, i64) {
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -176,20 +180,20 @@ mod tests {
             ("23.03.2019 20:21:09", 1_553_372_469),
             ("01.01.1970", 0),
         ] {
-            let (found, form) = parse(text).unwrap();
+            let (found, format) = parse(text).unwrap();
             assert_eq!(found, seconds, "{text}");
             let whole = if text.len() == 16 { format!("{text}:00") } else { text.to_owned() };
-            assert_eq!(write(seconds, form), whole);
+            assert_eq!(write(seconds, format), whole);
         }
         // Features are single-precision numbers, so centuries after the first date they are seconds away
         // from the start of a day.
         for (seconds, text) in
             [(-300, "1970-01-01"), (43_199, "1970-01-01"), (43_200, "1970-01-02"), (86_300, "1970-01-02")]
         {
-            assert_eq!(write(seconds, TimeForm::Date), text);
+            assert_eq!(write(seconds, TimeFormat::Date), text);
         }
-        assert_eq!(write(i64::MAX, TimeForm::Date), "9999-12-31");
-        assert_eq!(write(i64::MIN, TimeForm::Dots), "01.01.0000");
+        assert_eq!(write(i64::MAX, TimeFormat::Date), "9999-12-31");
+        assert_eq!(write(i64::MIN, TimeFormat::Dots), "01.01.0000");
         assert_eq!(parse("2019-03-23 20:21:09.75").unwrap().0, 1_553_372_469);
         // A leap second; `date -u -d 2017-01-01 +%s`
         assert_eq!(parse("2016-12-31 23:59:60").unwrap().0, 1_483_228_800);
@@ -205,9 +209,9 @@ mod tests {
             "2019-03-24T08:21:09+12",
             "2019-03-23 20:21:09Z",
         ] {
-            assert_eq!(parse(text), Some((1_553_372_469, TimeForm::Utc)), "{text}");
+            assert_eq!(parse(text), Some((1_553_372_469, TimeFormat::Utc)), "{text}");
         }
-        assert_eq!(write(1_553_372_469, TimeForm::Utc), "2019-03-23T20:21:09Z");
+        assert_eq!(write(1_553_372_469, TimeFormat::Utc), "2019-03-23T20:21:09Z");
     }
 
     #[test]
@@ -258,10 +262,10 @@ mod tests {
     #[test]
     fn every_day_of_four_centuries_comes_back() {
         for day in -200_000..=200_000i64 {
-            let text = write(day * DAY + 3661, TimeForm::Space);
-            assert_eq!(parse(&text), Some((day * DAY + 3661, TimeForm::Space)));
+            let text = write(day * SECONDS_PER_DAY + 3661, TimeFormat::Space);
+            assert_eq!(parse(&text), Some((day * SECONDS_PER_DAY + 3661, TimeFormat::Space)));
         }
-        assert_eq!(write(i64::MAX, TimeForm::Date), "9999-12-31");
-        assert_eq!(write(i64::MIN, TimeForm::Date), "0000-01-01");
+        assert_eq!(write(i64::MAX, TimeFormat::Date), "9999-12-31");
+        assert_eq!(write(i64::MIN, TimeFormat::Date), "0000-01-01");
     }
 }

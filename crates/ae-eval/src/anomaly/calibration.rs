@@ -38,18 +38,18 @@ impl Calibration {
     /// The given percentile of the calibration scores, interpolated linearly as by `numpy.percentile`.
     ///
     /// # Errors
-    /// [`EvalError::Share`] unless `percent` is from 0 to 100.
+    /// [`EvalError::FractionOutOfRange`] unless `percent` is from 0 to 100.
     pub fn percentile(&self, percent: f64) -> Result<f64, EvalError> {
         check_percentile(percent)?;
-        Ok(self.at(percent))
+        Ok(self.percentile_unchecked(percent))
     }
 
-    fn at(&self, percent: f64) -> f64 {
-        let place = percent / 100.0 * (self.scores.len() - 1) as f64;
-        let (low, share) = (place.floor() as usize, place.fract());
+    fn percentile_unchecked(&self, percent: f64) -> f64 {
+        let position = percent / 100.0 * (self.scores.len() - 1) as f64;
+        let (low, fraction) = (position.floor() as usize, position.fract());
         let (a, b) = (self.scores[low], self.scores[(low + 1).min(self.scores.len() - 1)]);
         // The second condition also avoids NaN where both are infinite.
-        if share == 0.0 || a == b { a } else { a + share * (b - a) }
+        if fraction == 0.0 || a == b { a } else { a + fraction * (b - a) }
     }
 
     /// A threshold that flags about `100 - percent` percent of rows like these.
@@ -66,7 +66,7 @@ impl Calibration {
 
     /// [`threshold`](Calibration::threshold) for a percentile that is known to be valid.
     pub(super) fn threshold_at(&self, percent: f64) -> f64 {
-        let threshold = self.at(percent);
+        let threshold = self.percentile_unchecked(percent);
         let rows = self.scores.len();
         let flagged = rows - self.scores.partition_point(|score| *score < threshold);
         let wanted = ((100.0 - percent) / 100.0 * rows as f64).ceil().max(1.0) as usize;
@@ -95,22 +95,26 @@ fn check_percentile(percent: f64) -> Result<(), EvalError> {
     if (0.0..=100.0).contains(&percent) {
         return Ok(());
     }
-    Err(EvalError::Share { what: "the percentile", value: percent, allowed: "from 0 to 100" })
+    Err(EvalError::FractionOutOfRange { what: "the percentile", value: percent, allowed: "from 0 to 100" })
 }
 
-/// The threshold that flags the fraction `share` of these scores, rounded to whole rows, and any rows
-/// tied with the last of them; infinite if that rounds to no row.
+/// The threshold that flags a `fraction` of these scores, rounded to whole rows, and any rows tied with
+/// the last of them; infinite if that rounds to no row.
 ///
 /// # Errors
-/// [`EvalError::Share`] unless `share` is above 0 and at most 1; [`EvalError::NoScores`] without scores,
-/// [`EvalError::NanScore`] if one is NaN.
-pub fn contamination_threshold(scores: &[f64], share: f64) -> Result<f64, EvalError> {
-    if !(share > 0.0 && share <= 1.0) {
+/// [`EvalError::FractionOutOfRange`] unless `fraction` is above 0 and at most 1; [`EvalError::NoScores`]
+/// without scores, [`EvalError::NanScore`] if one is NaN.
+pub fn contamination_threshold(scores: &[f64], fraction: f64) -> Result<f64, EvalError> {
+    if !(fraction > 0.0 && fraction <= 1.0) {
         let allowed = "above 0 and at most 1";
-        return Err(EvalError::Share { what: "the fraction of anomalies", value: share, allowed });
+        return Err(EvalError::FractionOutOfRange {
+            what: "the fraction of anomalies",
+            value: fraction,
+            allowed,
+        });
     }
     let sorted = Calibration::new(scores.to_vec())?.scores;
-    let flagged = (share * sorted.len() as f64).round() as usize;
+    let flagged = (fraction * sorted.len() as f64).round() as usize;
     Ok(if flagged == 0 { f64::INFINITY } else { sorted[sorted.len() - flagged] })
 }
 
@@ -178,32 +182,35 @@ mod tests {
             let score = scores.pop().unwrap();
             alarms += usize::from(Calibration::new(scores).unwrap().p_value(score) <= 0.1);
         }
-        let share = alarms as f64 / rounds as f64;
+        let fraction = alarms as f64 / rounds as f64;
         // With 19 scores the expectation is exactly 0.1; the bound is four standard deviations.
-        assert!((share - 0.1).abs() < 4.0 * (0.09f64 / rounds as f64).sqrt(), "{share}");
+        assert!((fraction - 0.1).abs() < 4.0 * (0.09f64 / rounds as f64).sqrt(), "{fraction}");
     }
 
     #[test]
-    fn the_share_of_contamination_is_rounded_to_the_nearest_row() {
+    fn the_fraction_of_anomalies_is_rounded_to_the_nearest_row() {
         let scores: Vec<f64> = (0..10).map(f64::from).collect();
-        for (share, flagged) in [(0.14, 1), (0.16, 2), (0.04, 0), (0.06, 1), (0.94, 9), (0.96, 10)] {
-            let threshold = contamination_threshold(&scores, share).unwrap();
-            assert_eq!(scores.iter().filter(|score| **score >= threshold).count(), flagged, "{share}");
+        for (fraction, flagged) in [(0.14, 1), (0.16, 2), (0.04, 0), (0.06, 1), (0.94, 9), (0.96, 10)] {
+            let threshold = contamination_threshold(&scores, fraction).unwrap();
+            assert_eq!(scores.iter().filter(|score| **score >= threshold).count(), flagged, "{fraction}");
         }
     }
 
     #[test]
-    fn contamination_flags_that_share() {
+    fn contamination_flags_that_fraction() {
         let scores = [5.0, 1.0, 4.0, 2.0, 3.0, 3.0, 0.0, 0.5, 0.1, 0.2];
-        let flagged = |share| {
-            let threshold = contamination_threshold(&scores, share).unwrap();
+        let flagged = |fraction| {
+            let threshold = contamination_threshold(&scores, fraction).unwrap();
             scores.iter().filter(|score| **score >= threshold).count()
         };
         assert_eq!((flagged(0.1), flagged(0.2), flagged(1.0), flagged(0.01)), (1, 2, 10, 0));
         // Both of two tied rows.
         assert_eq!(flagged(0.3), 4);
         for wrong in [0.0, -0.1, 1.1, f64::NAN] {
-            assert!(matches!(contamination_threshold(&scores, wrong), Err(EvalError::Share { .. })));
+            assert!(matches!(
+                contamination_threshold(&scores, wrong),
+                Err(EvalError::FractionOutOfRange { .. })
+            ));
         }
         assert!(matches!(contamination_threshold(&[], 0.1), Err(EvalError::NoScores)));
         assert!(matches!(Calibration::new(vec![0.0, f64::NAN]), Err(EvalError::NanScore { row: 1 })));

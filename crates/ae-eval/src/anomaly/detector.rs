@@ -6,8 +6,8 @@ use ae_data::{BatchSource, Dataset};
 use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, ScalerKind};
 
 use super::calibration::Calibration;
+use super::components::{self, ScoreComponent, ScoringContext};
 use super::neighbours::Neighbours;
-use super::parts::{self, Part, Tools};
 use crate::error::EvalError;
 use ae_data::threads;
 
@@ -21,8 +21,8 @@ const NOISE: f64 = 0.5;
 const PERCENTILE: f64 = 99.0;
 /// Rows scored together.
 const BLOCK: usize = 4096;
-/// Lower bound of a part's value in the ensemble, as a fraction of its median in training, so that a row
-/// identical to a training row (at distance 0) does not decide the score alone.
+/// Lower bound of a component's value in the ensemble, as a fraction of its median in training, so that
+/// a row identical to a training row (at distance 0) does not decide the score alone.
 const FLOOR: f64 = 1e-3;
 
 /// The score that a detector computes for each row; the higher, the more anomalous. `x̂` is the
@@ -124,39 +124,39 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Detector {
     score: Score,
-    tools: Tools,
-    parts: Vec<Part>,
-    /// The rows that the parts were computed from.
+    context: ScoringContext,
+    components: Vec<ScoreComponent>,
+    /// The rows that the components were computed from.
     reference: Dataset,
-    /// Median of each part in training, positive.
-    typical: Vec<f64>,
+    /// Median of each component in training, positive.
+    scales: Vec<f64>,
     training_scores: Vec<f64>,
     calibration: Calibration,
     threshold: f64,
 }
 
 /// What scores are computed from, before anything is measured on the reference rows.
-struct Sources {
+struct UnfittedDetector {
     score: Score,
     /// At least 1.
     neighbours: usize,
     threads: usize,
     model: Autoencoder,
     /// Models of the other noise levels.
-    others: Vec<Autoencoder>,
+    further_models: Vec<Autoencoder>,
 }
 
 impl Detector {
     /// Trains autoencoders on `rows`, which should hold few or no anomalies, and fits a detector.
     ///
     /// # Errors
-    /// [`EvalError::TooFewRows`] for fewer than two rows, [`EvalError::Setting`] for a setting that is
-    /// out of range, [`EvalError::Model`] for rows that a model cannot learn from, or an error from
-    /// reading them.
+    /// [`EvalError::TooFewRows`] for fewer than two rows, [`EvalError::InvalidSetting`] for a setting
+    /// that is out of range, [`EvalError::Model`] for rows that a model cannot learn from, or an error
+    /// from reading them.
     pub fn fit(settings: &Settings, rows: &dyn BatchSource) -> Result<Detector, EvalError> {
         settings.check()?;
-        let training = parts::sample(rows, settings.updates.saturating_mul(BATCH), settings.seed)?;
-        least_rows(&training)?;
+        let training = components::sample(rows, settings.updates.saturating_mul(BATCH), settings.seed)?;
+        check_row_count(&training)?;
         let (first, rest) = match (settings.score, settings.noise.split_first()) {
             (Score::Denoising, Some((first, rest))) => (*first, rest),
             _ => (NOISE, &[][..]),
@@ -174,15 +174,15 @@ impl Detector {
             Ok(model)
         };
         let model = trained(first)?;
-        let others = rest.iter().map(|sigma| trained(*sigma)).collect::<Result<_, _>>()?;
-        Detector::assemble(settings, model, others, rows)
+        let further_models = rest.iter().map(|sigma| trained(*sigma)).collect::<Result<_, _>>()?;
+        Detector::assemble(settings, model, further_models, rows)
     }
 
     /// Creates a detector from a trained model and the rows it was trained on, or similar ones.
     ///
     /// # Errors
-    /// As [`Detector::fit`], and [`EvalError::Setting`] for [`Score::Denoising`], which needs models of
-    /// its own.
+    /// As [`Detector::fit`], and [`EvalError::InvalidSetting`] for [`Score::Denoising`], which needs
+    /// models of its own.
     pub fn with_model(
         settings: &Settings,
         model: Autoencoder,
@@ -191,7 +191,7 @@ impl Detector {
         settings.check()?;
         if settings.score == Score::Denoising {
             let allowed = "other than denoising for a model that is already trained";
-            return Err(EvalError::Setting { field: "the score", allowed });
+            return Err(EvalError::InvalidSetting { field: "the score", allowed });
         }
         Detector::assemble(settings, model, Vec::new(), rows)
     }
@@ -199,30 +199,31 @@ impl Detector {
     fn assemble(
         settings: &Settings,
         model: Autoencoder,
-        others: Vec<Autoencoder>,
+        further_models: Vec<Autoencoder>,
         rows: &dyn BatchSource,
     ) -> Result<Detector, EvalError> {
-        let reference = parts::sample(rows, settings.reference_rows, settings.seed)?;
-        least_rows(&reference)?;
+        let reference = components::sample(rows, settings.reference_rows, settings.seed)?;
+        check_row_count(&reference)?;
         let Settings { score, neighbours, .. } = *settings;
-        let sources = Sources { score, neighbours, threads: settings.threads(), model, others };
-        let (tools, parts) = sources.parts(&reference)?;
-        let mut typicals = Vec::with_capacity(parts.len());
-        let mut measured = Vec::with_capacity(parts.len());
-        for part in &parts {
-            let values = tools.measure(part, &reference, true)?;
-            typicals.push(typical(&values));
+        let unfitted =
+            UnfittedDetector { score, neighbours, threads: settings.threads(), model, further_models };
+        let (context, components) = unfitted.components(&reference)?;
+        let mut scales = Vec::with_capacity(components.len());
+        let mut measured = Vec::with_capacity(components.len());
+        for component in &components {
+            let values = context.measure(component, &reference, true)?;
+            scales.push(typical(&values));
             measured.push(values);
         }
-        let training_scores = combined(&parts, &typicals, measured);
+        let training_scores = combine_components(&components, &scales, measured);
         let calibration = Calibration::new(training_scores.clone())?;
         let threshold = calibration.threshold_at(PERCENTILE);
         Ok(Detector {
             score,
-            tools,
-            parts,
+            context,
+            components,
             reference,
-            typical: typicals,
+            scales,
             training_scores,
             calibration,
             threshold,
@@ -236,7 +237,7 @@ impl Detector {
 
     /// The model that errors and encodings come from; of several denoising models, the first.
     pub fn model(&self) -> &Autoencoder {
-        &self.tools.model
+        &self.context.model
     }
 
     /// The rows the detector was fitted on, at most [`Settings::reference_rows`].
@@ -270,10 +271,10 @@ impl Detector {
     /// Sets the threshold, which is saved with the detector.
     ///
     /// # Errors
-    /// [`EvalError::Setting`] for NaN.
+    /// [`EvalError::InvalidSetting`] for NaN.
     pub fn set_threshold(&mut self, threshold: f64) -> Result<(), EvalError> {
         if threshold.is_nan() {
-            return Err(EvalError::Setting { field: "the threshold", allowed: "a number" });
+            return Err(EvalError::InvalidSetting { field: "the threshold", allowed: "a number" });
         }
         self.threshold = threshold;
         Ok(())
@@ -284,10 +285,10 @@ impl Detector {
     /// # Errors
     /// [`EvalError::Model`] for zero threads, or if they cannot be started.
     pub fn set_threads(&mut self, threads: Option<usize>) -> Result<(), EvalError> {
-        for model in std::iter::once(&mut self.tools.model).chain(&mut self.tools.others) {
+        for model in std::iter::once(&mut self.context.model).chain(&mut self.context.further_models) {
             model.set_threads(threads)?;
         }
-        self.tools.threads = threads::count(threads);
+        self.context.threads = threads::count(threads);
         Ok(())
     }
 
@@ -306,15 +307,20 @@ impl Detector {
     ///
     /// # Errors
     /// As [`scores`](Detector::scores).
-    pub fn scores_of_training_rows(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
+    pub fn scores_excluding_self(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
         self.scores_with(rows, true)
     }
 
-    fn scores_with(&self, rows: &dyn BatchSource, own: bool) -> Result<Vec<f64>, EvalError> {
+    fn scores_with(&self, rows: &dyn BatchSource, exclude_self: bool) -> Result<Vec<f64>, EvalError> {
         let mut scores = Vec::with_capacity(rows.rows());
-        self.in_blocks(rows, |block| {
-            let measured = self.parts.iter().map(|part| self.tools.measure(part, block, own));
-            scores.extend(combined(&self.parts, &self.typical, measured.collect::<Result<_, _>>()?));
+        self.for_each_block(rows, |block| {
+            let measured =
+                self.components.iter().map(|component| self.context.measure(component, block, exclude_self));
+            scores.extend(combine_components(
+                &self.components,
+                &self.scales,
+                measured.collect::<Result<_, _>>()?,
+            ));
             Ok(())
         })?;
         Ok(scores)
@@ -344,50 +350,50 @@ impl Detector {
     ///
     /// # Errors
     /// As [`scores`](Detector::scores); [`EvalError::Count`] unless every feature has a group, and
-    /// [`EvalError::Setting`] for more groups than features.
+    /// [`EvalError::InvalidSetting`] for more groups than features.
     pub fn contributions_by(&self, rows: &dyn BatchSource, groups: &[usize]) -> Result<Dataset, EvalError> {
         if groups.len() != rows.features() {
             let (expected, got) = (rows.features(), groups.len());
             return Err(EvalError::Count { what: "groups of features", expected, got });
         }
-        let count = groups.iter().max().map_or(0, |most| most.saturating_add(1));
+        let count = groups.iter().max().map_or(0, |max| max.saturating_add(1));
         if count > groups.len() {
             let allowed = "numbered from 0, at most one per feature";
-            return Err(EvalError::Setting { field: "groups of features", allowed });
+            return Err(EvalError::InvalidSetting { field: "groups of features", allowed });
         }
         let mut variances = vec![0.0; count];
-        groups.iter().zip(&self.tools.variances).for_each(|(group, v)| variances[*group] += v);
+        groups.iter().zip(&self.context.variances).for_each(|(group, v)| variances[*group] += v);
         let mut values = Vec::with_capacity(rows.rows() * count);
         let mut sums = vec![0.0; count];
-        self.in_blocks(rows, |block| {
-            let squares = self.tools.model.squared_errors(block)?;
+        self.for_each_block(rows, |block| {
+            let squares = self.context.model.squared_errors(block)?;
             for row in squares.values().chunks_exact(squares.features().max(1)) {
                 sums.fill(0.0);
                 row.iter().zip(groups).for_each(|(x, group)| sums[*group] += f64::from(*x));
-                let share = |(sum, v): (&f64, &f64)| if *v > 0.0 { (sum / v) as f32 } else { 0.0 };
-                values.extend(sums.iter().zip(&variances).map(share));
+                let ratio = |(sum, v): (&f64, &f64)| if *v > 0.0 { (sum / v) as f32 } else { 0.0 };
+                values.extend(sums.iter().zip(&variances).map(ratio));
             }
             Ok(())
         })?;
         Ok(Dataset::new(values, count)?)
     }
 
-    fn in_blocks(
+    fn for_each_block(
         &self,
         rows: &dyn BatchSource,
         mut work: impl FnMut(&Dataset) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
         // Checks the width and the column names of the rows.
-        self.tools.model.scaled(rows)?;
-        let expected = rows.features();
+        self.context.model.scaled(rows)?;
+        let features = rows.features();
         let count = rows.rows();
         for first in (0..count).step_by(BLOCK) {
             let indices: Vec<usize> = (first..count.min(first + BLOCK)).collect();
-            let block = parts::read(rows, &indices)?;
-            if let Some(at) = block.values().iter().position(|x| !x.is_finite()) {
-                let (row, column) = (first + at / expected, at % expected);
+            let block = components::read(rows, &indices)?;
+            if let Some(index) = block.values().iter().position(|x| !x.is_finite()) {
+                let (row, column) = (first + index / features, index % features);
                 let name = rows.names().and_then(|names| names.get(column).cloned());
-                let value = block.values()[at];
+                let value = block.values()[index];
                 return Err(ae_model::Error::NotFinite { row, column, name, value }.into());
             }
             work(&block)?;
@@ -396,60 +402,66 @@ impl Detector {
     }
 }
 
-/// Combines the values of the parts into one score per row.
-fn combined(parts: &[Part], typical: &[f64], mut measured: Vec<Vec<f64>>) -> Vec<f64> {
+/// Combines the values of the components into one score per row.
+fn combine_components(
+    components: &[ScoreComponent],
+    scales: &[f64],
+    mut measured: Vec<Vec<f64>>,
+) -> Vec<f64> {
     if measured.len() == 1 {
         return measured.pop().unwrap_or_default();
     }
     let rows = measured.first().map_or(0, Vec::len);
     let mut logs = vec![0.0; rows];
-    for ((part, typical), values) in parts.iter().zip(typical).zip(&measured) {
-        let power = if part.is_squared() { 0.5 } else { 1.0 };
+    for ((component, scale), values) in components.iter().zip(scales).zip(&measured) {
+        let power = if component.is_squared() { 0.5 } else { 1.0 };
         for (log, value) in logs.iter_mut().zip(values) {
-            *log += power * (value / typical).max(FLOOR).ln();
+            *log += power * (value / scale).max(FLOOR).ln();
         }
     }
-    let share = 1.0 / parts.len() as f64;
-    logs.into_iter().map(|log| (share * log).exp()).collect()
+    let weight = 1.0 / components.len() as f64;
+    logs.into_iter().map(|log| (weight * log).exp()).collect()
 }
 
-impl Sources {
-    /// Prepares the tools and parts, given the reference rows.
-    fn parts(self, reference: &Dataset) -> Result<(Tools, Vec<Part>), EvalError> {
+impl UnfittedDetector {
+    /// Prepares the scoring context and the components, given the reference rows.
+    fn components(self, reference: &Dataset) -> Result<(ScoringContext, Vec<ScoreComponent>), EvalError> {
         let all: Vec<usize> = (0..reference.rows()).collect();
-        let tools = Tools {
+        let context = ScoringContext {
             scaler: Scaler::fit(ScalerKind::Standard, reference, &all)?,
-            variances: Tools::variances_of(&self.model.squared_errors(reference)?),
+            variances: ScoringContext::variances_of(&self.model.squared_errors(reference)?),
             model: self.model,
-            others: self.others,
+            further_models: self.further_models,
             neighbours: self.neighbours.min(reference.rows() - 1),
             threads: self.threads,
         };
         let features = reference.features();
-        let input = |tools: &Tools| Part::Input(Neighbours::new(&tools.standardised(reference), features));
-        let latent = |tools: &Tools| -> Result<Part, EvalError> {
-            let codes = tools.model.encode(reference)?;
-            Ok(Part::Latent(Neighbours::new(codes.values(), codes.features())))
+        let input = |context: &ScoringContext| {
+            ScoreComponent::Input(Neighbours::new(&context.standardised(reference), features))
         };
-        let parts = match self.score {
-            Score::Error | Score::Denoising => vec![Part::Error],
-            Score::StandardisedError => vec![Part::StandardisedError],
-            Score::Mahalanobis => vec![Part::Mahalanobis(tools.residual_factor(reference)?)],
-            Score::InputNeighbours => vec![input(&tools)],
-            Score::LatentNeighbours => vec![latent(&tools)?],
+        let latent = |context: &ScoringContext| -> Result<ScoreComponent, EvalError> {
+            let codes = context.model.encode(reference)?;
+            Ok(ScoreComponent::Latent(Neighbours::new(codes.values(), codes.features())))
+        };
+        let components = match self.score {
+            Score::Error | Score::Denoising => vec![ScoreComponent::Error],
+            Score::StandardisedError => vec![ScoreComponent::StandardisedError],
+            Score::Mahalanobis => vec![ScoreComponent::Mahalanobis(context.residual_factor(reference)?)],
+            Score::InputNeighbours => vec![input(&context)],
+            Score::LatentNeighbours => vec![latent(&context)?],
             Score::Ensemble => {
-                let values = parts::compressed(tools.standardised(reference));
-                let compressed = Part::Compressed(Neighbours::new(&values, features));
-                vec![input(&tools), compressed, latent(&tools)?]
+                let values = components::compress_values(context.standardised(reference));
+                let compressed = ScoreComponent::Compressed(Neighbours::new(&values, features));
+                vec![input(&context), compressed, latent(&context)?]
             }
         };
-        Ok((tools, parts))
+        Ok((context, components))
     }
 }
 
 impl Settings {
     fn check(&self) -> Result<(), EvalError> {
-        let refuse = |field, allowed| Err(EvalError::Setting { field, allowed });
+        let refuse = |field, allowed| Err(EvalError::InvalidSetting { field, allowed });
         if self.neighbours == 0 {
             return refuse("neighbours", "at least 1");
         }
@@ -492,9 +504,9 @@ impl Settings {
     }
 }
 
-fn least_rows(rows: &Dataset) -> Result<(), EvalError> {
+fn check_row_count(rows: &Dataset) -> Result<(), EvalError> {
     if rows.rows() < 2 || rows.features() == 0 {
-        return Err(EvalError::TooFewRows { rows: rows.rows(), least: 2 });
+        return Err(EvalError::TooFewRows { rows: rows.rows(), min: 2 });
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub(crate) struct Neighbours {
 impl Neighbours {
     /// Prepares the rows `[rows, features]` for searching.
     pub(crate) fn new(rows: &[f32], features: usize) -> Neighbours {
-        let direction = main_direction(rows, features);
+        let direction = principal_direction(rows, features);
         let mut order: Vec<(f64, usize)> = rows
             .chunks_exact(features.max(1))
             .enumerate()
@@ -85,11 +85,11 @@ impl Neighbours {
             } else {
                 below = group;
             }
-            self.compare(group, row, &mut skip, nearest);
+            self.search_group(group, row, &mut skip, nearest);
         }
     }
 
-    fn compare(&self, group: usize, row: &[f32], skip: &mut bool, nearest: &mut [f32]) {
+    fn search_group(&self, group: usize, row: &[f32], skip: &mut bool, nearest: &mut [f32]) {
         let lanes = &self.groups[group * self.features..][..self.features];
         let worst = nearest.last().copied().unwrap_or(0.0);
         let mut sums = [0.0f32; LANES];
@@ -108,10 +108,10 @@ impl Neighbours {
                 *skip = false;
                 continue;
             }
-            let place = nearest.partition_point(|distance| *distance <= sum);
-            if place < nearest.len() {
-                nearest[place..].rotate_right(1);
-                nearest[place] = sum;
+            let position = nearest.partition_point(|distance| *distance <= sum);
+            if position < nearest.len() {
+                nearest[position..].rotate_right(1);
+                nearest[position] = sum;
             }
         }
     }
@@ -122,7 +122,7 @@ fn project(direction: &[f64], row: &[f32]) -> f64 {
 }
 
 /// A unit vector near the direction of the largest variance, by the power method on the centred rows.
-fn main_direction(rows: &[f32], features: usize) -> Vec<f64> {
+fn principal_direction(rows: &[f32], features: usize) -> Vec<f64> {
     let count = (rows.len() / features.max(1)).max(1) as f64;
     let mut mean = vec![0.0; features];
     for row in rows.chunks_exact(features.max(1)) {

@@ -3,23 +3,25 @@
 use super::Scale;
 
 /// The largest magnitude on an axis: beyond it, sums and powers of ten would overflow.
-const MOST: f64 = 1e300;
+const MAX_MAGNITUDE: f64 = 1e300;
 /// The smallest value on a logarithmic axis.
-const LEAST: f64 = 1e-300;
+const MIN_LOG_VALUE: f64 = 1e-300;
 
 /// The range of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Span {
+pub(super) struct AxisRange {
     low: f64,
     high: f64,
     log: bool,
 }
 
-impl Span {
-    /// Covers all finite values; `air` adds a margin on both sides.
-    pub(super) fn of(values: impl Iterator<Item = f64>, scale: Scale, air: bool) -> Span {
+impl AxisRange {
+    /// Covers all finite values; `has_margin` adds a margin on both sides.
+    pub(super) fn of(values: impl Iterator<Item = f64>, scale: Scale, has_margin: bool) -> AxisRange {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in values.filter(|value| value.is_finite()).map(|value| value.clamp(-MOST, MOST)) {
+        for value in
+            values.filter(|value| value.is_finite()).map(|value| value.clamp(-MAX_MAGNITUDE, MAX_MAGNITUDE))
+        {
             (low, high) = (low.min(value), high.max(value));
         }
         if let Scale::Fixed(from, to) = scale {
@@ -29,25 +31,25 @@ impl Span {
             (low, high) = (0.0, 1.0);
         }
         if low == high {
-            let around = if low.abs() < 1e-300 { 1.0 } else { 0.5 * low.abs() };
-            (low, high) = (low - around, high + around);
+            let half = if low.abs() < 1e-300 { 1.0 } else { 0.5 * low.abs() };
+            (low, high) = (low - half, high + half);
         }
         // Smaller positive values have logarithms too, but decades that cannot be counted.
-        let log = scale == Scale::Log && low > LEAST;
-        if air && !matches!(scale, Scale::Fixed(..)) {
+        let log = scale == Scale::Log && low > MIN_LOG_VALUE;
+        if has_margin && !matches!(scale, Scale::Fixed(..)) {
             (low, high) = if log {
-                let more = (0.04 * (high.ln() - low.ln())).exp();
-                ((low / more).max(LEAST), (high * more).min(MOST))
+                let margin = (0.04 * (high.ln() - low.ln())).exp();
+                ((low / margin).max(MIN_LOG_VALUE), (high * margin).min(MAX_MAGNITUDE))
             } else {
-                let more = 0.04 * (high - low);
-                (low - more, high + more)
+                let margin = 0.04 * (high - low);
+                (low - margin, high + margin)
             };
         }
-        Span { low, high, log }
+        AxisRange { low, high, log }
     }
 
     /// The position of a value: 0 at the lower end, 1 at the upper.
-    pub(super) fn share(&self, value: f64) -> f64 {
+    pub(super) fn fraction(&self, value: f64) -> f64 {
         if self.log {
             (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
         } else {
@@ -58,20 +60,20 @@ impl Span {
     /// About `wanted` round values with their labels, in ascending order.
     pub(super) fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         if self.log {
-            let ticks = self.decades(&[1]);
+            let ticks = self.log_ticks(&[1]);
             if ticks.len() >= 3 {
                 let every = ticks.len().div_ceil(wanted.max(1));
                 return ticks.into_iter().step_by(every).collect();
             }
-            let ticks = self.decades(&[1, 2, 5]);
+            let ticks = self.log_ticks(&[1, 2, 5]);
             if ticks.len() >= 3 {
                 return ticks;
             }
         }
-        self.steps(wanted)
+        self.linear_ticks(wanted)
     }
 
-    fn decades(&self, digits: &[u8]) -> Vec<(f64, String)> {
+    fn log_ticks(&self, digits: &[u8]) -> Vec<(f64, String)> {
         let exponents = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
         let all = exponents.flat_map(|exponent| digits.iter().map(move |digit| (*digit, exponent)));
         let values = all.map(|(digit, exponent)| {
@@ -84,11 +86,11 @@ impl Span {
             (value, label)
         });
         // Rounding may put a power of ten just outside the end.
-        let within = |value: f64| (-1e-9..=1.0 + 1e-9).contains(&self.share(value));
+        let within = |value: f64| (-1e-9..=1.0 + 1e-9).contains(&self.fraction(value));
         values.filter(|(value, _)| within(*value)).collect()
     }
 
-    fn steps(&self, wanted: usize) -> Vec<(f64, String)> {
+    fn linear_ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         let rough = (self.high - self.low) / wanted.max(1) as f64;
         let power = 10f64.powf(rough.log10().floor());
         let factor =

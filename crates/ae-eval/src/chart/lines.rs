@@ -2,16 +2,18 @@
 
 use std::fmt::Write;
 
-use super::{Axes, COLOURS, Canvas, LINE, Mark, TEXT, WIDTH, escaped, text, wide, widest};
-use crate::chart::axis::Span;
+use super::{
+    Axes, COLOURS, Canvas, FONT_SIZE, LINE_HEIGHT, Mark, WIDTH, escaped, max_text_width, text, text_width,
+};
+use crate::chart::axis::AxisRange;
 
 /// Points of a line that would be nearer to each other than this are left out.
-const NEAR: f64 = 0.4;
+const MIN_POINT_DISTANCE: f64 = 0.4;
 /// Most points of a line that has a mark at each.
-const MARKED: usize = 40;
+const MAX_MARKED_POINTS: usize = 40;
 
 /// Space between the plot area and the names next to it.
-const GAP: f64 = 22.0;
+const LABEL_GAP: f64 = 22.0;
 
 /// How a line is drawn, so that lines can be told apart without colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,18 +41,18 @@ pub struct Line<'a> {
 /// A line chart, with a legend if there are several lines. `marks` are named values of `x`.
 pub fn lines(axes: &Axes<'_>, lines: &[Line<'_>], marks: &[Mark<'_>]) -> String {
     let points = || lines.iter().flat_map(|line| line.points).filter(|(x, y)| x.is_finite() && y.is_finite());
-    let x = Span::of(points().map(|(x, _)| *x), axes.x_scale, false);
-    let y = Span::of(points().map(|(_, y)| *y), axes.y_scale, true);
+    let x = AxisRange::of(points().map(|(x, _)| *x), axes.x_scale, false);
+    let y = AxisRange::of(points().map(|(_, y)| *y), axes.y_scale, true);
     let (places, above) = legend(lines);
     let mut canvas = Canvas::new(axes, x, y, above);
     for mark in marks {
         canvas.mark(mark);
     }
     for (place, line) in lines.iter().enumerate() {
-        let look = drawn(&mut canvas, place, line);
+        let style = draw_line(&mut canvas, place, line);
         if let Some((left, top)) = places.get(place) {
             let (y, to) = (top + 10.0, left + 22.0);
-            let _ = writeln!(canvas.svg, "<path d=\"M{left:.1} {y}H{to:.1}\" {look}/>");
+            let _ = writeln!(canvas.svg, "<path d=\"M{left:.1} {y}H{to:.1}\" {style}/>");
             text(&mut canvas.svg, (left + 27.0, top + 15.0), "start", line.name);
         }
     }
@@ -59,37 +61,38 @@ pub fn lines(axes: &Axes<'_>, lines: &[Line<'_>], marks: &[Mark<'_>]) -> String 
 
 /// A line chart of values measured at few places. Those places are the ticks of the horizontal axis, and
 /// the names are at the right ends of the lines.
-pub fn measured_lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
+pub fn labelled_lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
     let points = || lines.iter().flat_map(|line| line.points).filter(|(x, y)| x.is_finite() && y.is_finite());
-    let x = Span::of(points().map(|(x, _)| *x), axes.x_scale, false);
-    let y = Span::of(points().map(|(_, y)| *y), axes.y_scale, true);
+    let x = AxisRange::of(points().map(|(x, _)| *x), axes.x_scale, false);
+    let y = AxisRange::of(points().map(|(_, y)| *y), axes.y_scale, true);
     let mut places: Vec<f64> = points().map(|(x, _)| *x).collect();
     places.sort_unstable_by(f64::total_cmp);
     places.dedup();
     let ticks: Vec<(f64, String)> = places.into_iter().map(|x| (x, x.to_string())).collect();
-    let space = (GAP + 4.0 + widest(lines.iter().map(|line| line.name))).min(WIDTH / 2.0);
-    let mut canvas = Canvas::with_ticks(axes, (x, &ticks), y, 0.0, space);
+    let label_space = (LABEL_GAP + 4.0 + max_text_width(lines.iter().map(|line| line.name))).min(WIDTH / 2.0);
+    let mut canvas = Canvas::with_ticks(axes, (x, &ticks), y, 0.0, label_space);
     let mut ends = Vec::new();
     for (place, line) in lines.iter().enumerate() {
-        drawn(&mut canvas, place, line);
+        draw_line(&mut canvas, place, line);
         let last = line.points.iter().rev().find(|(x, y)| x.is_finite() && y.is_finite());
         ends.extend(last.map(|(x, y)| (canvas.at_y(*y), canvas.at_x(*x), place)));
     }
     ends.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
-    let heights = apart(ends.iter().map(|end| end.0).collect(), canvas.plane[2], canvas.plane[3]);
-    let beside = canvas.plane[1] + GAP;
+    let heights =
+        spread_labels(ends.iter().map(|end| end.0).collect(), canvas.plot_area[2], canvas.plot_area[3]);
+    let label_x = canvas.plot_area[1] + LABEL_GAP;
     for ((at, x, place), height) in ends.into_iter().zip(heights) {
         let colour = colour(place, lines[place].stroke);
         let _ = writeln!(
             canvas.svg,
             "<path d=\"M{:.1} {at:.1}L{:.1} {height:.1}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"0.7\"/>",
             x + 4.0,
-            beside - 2.0
+            label_x - 2.0
         );
         let name = escaped(lines[place].name);
         let _ = writeln!(
             canvas.svg,
-            "<text x=\"{beside:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>",
+            "<text x=\"{label_x:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>",
             height + 4.5
         );
     }
@@ -97,16 +100,16 @@ pub fn measured_lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
 }
 
 /// Moves ascending heights apart by the height of a text, within the plot area where there is room.
-fn apart(mut heights: Vec<f64>, top: f64, bottom: f64) -> Vec<f64> {
+fn spread_labels(mut heights: Vec<f64>, top: f64, bottom: f64) -> Vec<f64> {
     let mut free = top;
     for height in &mut heights {
         *height = height.max(free);
-        free = *height + TEXT;
+        free = *height + FONT_SIZE;
     }
     let mut free = bottom;
     for height in heights.iter_mut().rev() {
         *height = height.min(free);
-        free = *height - TEXT;
+        free = *height - FONT_SIZE;
     }
     heights
 }
@@ -116,19 +119,19 @@ fn colour(place: usize, stroke: Stroke) -> &'static str {
 }
 
 /// Draws a line with its points, and returns its SVG attributes.
-fn drawn(canvas: &mut Canvas, place: usize, line: &Line<'_>) -> String {
+fn draw_line(canvas: &mut Canvas, place: usize, line: &Line<'_>) -> String {
     let colour = colour(place, line.stroke);
     let (width, dashes) = match line.stroke {
         Stroke::Solid => (2.0, ""),
         Stroke::Dashed => (2.0, " stroke-dasharray=\"7 4\""),
         Stroke::Dotted => (1.5, " stroke-dasharray=\"2 4\""),
     };
-    let look = format!(
+    let style = format!(
         "fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes}"
     );
     let path = path(canvas, line.points);
-    let _ = writeln!(canvas.svg, "<path d=\"{path}\" {look}/>");
-    if line.points.len() <= MARKED && line.stroke != Stroke::Dotted {
+    let _ = writeln!(canvas.svg, "<path d=\"{path}\" {style}/>");
+    if line.points.len() <= MAX_MARKED_POINTS && line.stroke != Stroke::Dotted {
         for (x, y) in line.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite()) {
             let (at_x, at_y) = (canvas.at_x(*x), canvas.at_y(*y));
             let _ = writeln!(
@@ -137,7 +140,7 @@ fn drawn(canvas: &mut Canvas, place: usize, line: &Line<'_>) -> String {
             );
         }
     }
-    look
+    style
 }
 
 /// The positions of the names of several lines, in as many rows as they need, and the height of the
@@ -149,14 +152,14 @@ fn legend(lines: &[Line<'_>]) -> (Vec<(f64, f64)>, f64) {
     let (mut left, mut top) = (4.0, 0.0);
     let mut places = Vec::with_capacity(lines.len());
     for line in lines {
-        let wide = 34.0 + wide(line.name);
-        if left > 4.0 && left + wide > WIDTH {
-            (left, top) = (4.0, top + LINE);
+        let text_width = 34.0 + text_width(line.name);
+        if left > 4.0 && left + text_width > WIDTH {
+            (left, top) = (4.0, top + LINE_HEIGHT);
         }
         places.push((left, top));
-        left += wide + 8.0;
+        left += text_width + 8.0;
     }
-    (places, top + LINE)
+    (places, top + LINE_HEIGHT)
 }
 
 fn path(canvas: &Canvas, points: &[(f64, f64)]) -> String {
@@ -173,7 +176,13 @@ fn path(canvas: &Canvas, points: &[(f64, f64)]) -> String {
             None => {
                 let _ = write!(path, "M{:.1} {:.1}", at.0, at.1);
             }
-            Some(last) if !ends && (last.0 - at.0).abs() < NEAR && (last.1 - at.1).abs() < NEAR => continue,
+            Some(last)
+                if !ends
+                    && (last.0 - at.0).abs() < MIN_POINT_DISTANCE
+                    && (last.1 - at.1).abs() < MIN_POINT_DISTANCE =>
+            {
+                continue;
+            }
             Some(_) => {
                 let _ = write!(path, "L{:.1} {:.1}", at.0, at.1);
             }

@@ -131,8 +131,8 @@ fn what_does_not_fit_is_refused() {
     for rows in [&six, &seven] {
         // The maximum that the error names is the true one.
         let error = trustworthiness(rows, rows, 4).unwrap_err();
-        let EvalError::Neighbours { most, .. } = error else { panic!("{error}") };
-        assert!(trustworthiness(rows, rows, most).is_ok() && trustworthiness(rows, rows, most + 1).is_err());
+        let EvalError::Neighbours { max, .. } = error else { panic!("{error}") };
+        assert!(trustworthiness(rows, rows, max).is_ok() && trustworthiness(rows, rows, max + 1).is_err());
     }
     let of = |values: &[f32]| NeighbourOrder::new(&Rows::new(values, 2).unwrap(), None);
     assert!(matches!(of(&[]), Err(EvalError::Empty { .. })));
@@ -140,6 +140,6 @@ fn what_does_not_fit_is_refused() {
     assert!(error.contains("row 2, column 2") && error.contains("NaN"), "{error}");
     // A single row has no neighbours, but is a table.
     assert_eq!(of(&[0.0, 1.0]).unwrap().of(0).len(), 0);
-    let many = vec![0.0; 2 * (NeighbourOrder::MOST_ROWS + 1)];
+    let many = vec![0.0; 2 * (NeighbourOrder::MAX_ROWS + 1)];
     assert!(matches!(of(&many), Err(EvalError::TooManyRows { .. })));
 }

@@ -18,27 +18,27 @@ const PANEL: usize = 32;
 const SWEEPS: usize = 100;
 
 /// Orthonormal directions, `[features, directions]`, by descending singular value.
-pub(super) struct Directions {
+pub(super) struct SingularDirections {
     pub(super) vectors: DMatrix<f64>,
     pub(super) singular: Vec<f64>,
 }
 
-impl Directions {
+impl SingularDirections {
     /// The directions of the centred rows whose triangular factor is `triangle`.
-    pub(super) fn of_triangle(triangle: Triangle) -> Option<Directions> {
-        Directions::of_columns(triangle.factor.transpose())
+    pub(super) fn from_triangle(triangle: TriangularFactor) -> Option<SingularDirections> {
+        SingularDirections::from_columns(triangle.factor.transpose())
     }
 
     /// The directions of centred rows `[rows, features]`, fewer rows than features.
-    pub(super) fn of_wide(rows: &DMatrix<f64>) -> Option<Directions> {
+    pub(super) fn from_wide(rows: &DMatrix<f64>) -> Option<SingularDirections> {
         let (q, r) = QR::new(rows.transpose()).unpack();
-        let Directions { vectors, singular } = Directions::of_columns(r)?;
-        Some(Directions { vectors: q * vectors, singular })
+        let SingularDirections { vectors, singular } = SingularDirections::from_columns(r)?;
+        Some(SingularDirections { vectors: q * vectors, singular })
     }
 
     /// The left singular vectors and singular values of a square matrix; `None` if it has values that
     /// are not finite or the rotations do not converge.
-    fn of_columns(mut columns: DMatrix<f64>) -> Option<Directions> {
+    fn from_columns(mut columns: DMatrix<f64>) -> Option<SingularDirections> {
         let side = columns.nrows();
         if !columns.iter().all(|x| x.is_finite()) || !make_orthogonal(&mut columns) {
             return None;
@@ -52,20 +52,20 @@ impl Directions {
             norm => columns[(r, order[i])] / norm,
         });
         let known = singular.iter().take_while(|norm| **norm > 0.0).count();
-        complete(&mut vectors, known);
-        Some(Directions { vectors, singular })
+        complete_basis(&mut vectors, known);
+        Some(SingularDirections { vectors, singular })
     }
 }
 
 /// The triangular factor `R` of the QR decomposition of rows that arrive in blocks,
 /// `[features, features]`.
-pub(super) struct Triangle {
+pub(super) struct TriangularFactor {
     factor: DMatrix<f64>,
 }
 
-impl Triangle {
-    pub(super) fn new(features: usize) -> Triangle {
-        Triangle { factor: DMatrix::zeros(features, features) }
+impl TriangularFactor {
+    pub(super) fn new(features: usize) -> TriangularFactor {
+        TriangularFactor { factor: DMatrix::zeros(features, features) }
     }
 
     /// Appends `rows` `[rows, features]` below the triangle and makes the whole triangular again, by
@@ -160,7 +160,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Fills the columns from `known` on, so that all columns are orthonormal, given that those before are.
-pub(super) fn complete(vectors: &mut DMatrix<f64>, known: usize) {
+pub(super) fn complete_basis(vectors: &mut DMatrix<f64>, known: usize) {
     for at in known..vectors.ncols() {
         // The axis that the columns so far span least.
         let said = |r: usize| (0..at).map(|i| vectors[(r, i)].powi(2)).sum::<f64>();

@@ -36,8 +36,8 @@ fn errors_are_the_discarded_eigenvalues() {
             let truncated = all.truncated(components);
             assert_eq!(truncated.components(), components);
             assert!((truncated.mse(&table).unwrap() - error).abs() < 1e-9);
-            let rebuilt = pca.reconstruct(&table).unwrap();
-            assert!((mse(&values, &rebuilt).unwrap() - error).abs() < 1e-6);
+            let reconstructed = pca.reconstruct(&table).unwrap();
+            assert!((mse(&values, &reconstructed).unwrap() - error).abs() < 1e-6);
             for (i, j) in [(0, 0), (0, components - 1), (components - 1, components - 1)] {
                 let dot: f64 =
                     pca.component(i).unwrap().iter().zip(pca.component(j).unwrap()).map(|(a, b)| a * b).sum();
@@ -105,8 +105,9 @@ fn errors_against_targets() {
     let (rows, shifted) =
         (Rows::new(&values, 4).unwrap(), values.iter().map(|x| x + 2.0).collect::<Vec<_>>());
     let pca = Pca::fit(&rows, 2).unwrap();
-    let rebuilt = pca.reconstruct(&rows).unwrap();
-    let expected = rebuilt.iter().zip(&shifted).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>() / 60.0;
+    let reconstructed = pca.reconstruct(&rows).unwrap();
+    let expected =
+        reconstructed.iter().zip(&shifted).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>() / 60.0;
     let found = pca.mse_against(&rows, &Rows::new(&shifted, 4).unwrap()).unwrap();
     assert!((found - expected).abs() < 1e-12 && found > 3.0, "{found} {expected}");
     assert!((pca.mse_against(&rows, &rows).unwrap() - pca.mse(&rows).unwrap()).abs() < 1e-6);
@@ -153,8 +154,8 @@ fn small_variances_beside_a_large_one() {
             near(pca.variances()[1], second);
             near(pca.variances()[components - 1], last);
             near(pca.mse(&table).unwrap(), error);
-            let rebuilt = pca.reconstruct(&table).unwrap();
-            near(mse(&values, &rebuilt).unwrap(), error);
+            let reconstructed = pca.reconstruct(&table).unwrap();
+            near(mse(&values, &reconstructed).unwrap(), error);
             is_orthonormal(&pca);
             // The same rows in blocks, from a source without a slice.
             let far = ae_data::Subset::new(&table, (0..count).collect()).unwrap();
@@ -199,16 +200,16 @@ fn both_decompositions_agree() {
         let order: Vec<usize> = (0..features).rev().collect();
         let directions = if count < features {
             let all = all_centred(&table, &plain.mean).unwrap();
-            Directions::of_wide(&all.select_columns(&order)).unwrap()
+            SingularDirections::from_wide(&all.select_columns(&order)).unwrap()
         } else {
-            let mut triangle = Triangle::new(features);
+            let mut triangle = TriangularFactor::new(features);
             for_each_block(&table, |block| {
                 triangle.add(centred(block, &plain.mean).select_columns(&order));
             })
             .unwrap();
-            Directions::of_triangle(triangle).unwrap()
+            SingularDirections::from_triangle(triangle).unwrap()
         };
-        let (vectors, variances, total) = first_of(directions, &order, components, count);
+        let (vectors, variances, total) = leading_components(directions, &order, components, count);
         assert!((total / plain.total_variance() - 1.0).abs() < 1e-12);
         for i in 0..components {
             assert!((variances[i] / plain.variances()[i] - 1.0).abs() < 1e-11, "{count}: {i}");

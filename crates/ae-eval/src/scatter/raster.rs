@@ -5,7 +5,7 @@ use std::io;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width};
 
 use super::svg::corners;
-use super::{FRAME, Scatter, Shape, Weight};
+use super::{FRAME, Scatter, Shape, TextStyle};
 
 /// Pixels per unit.
 const SCALE: f64 = 2.0;
@@ -38,25 +38,25 @@ impl Canvas {
         for shape in &scatter.shapes {
             match shape {
                 Shape::Frame { x, y, side } => canvas.frame(*x * SCALE, *y * SCALE, *side * SCALE),
-                Shape::Mark { x, y, size, look } => {
+                Shape::Mark { x, y, size, style } => {
                     let size = size * SCALE;
-                    let outside = signed_distance(corners(look.marker, size), size);
-                    canvas.mark((x * SCALE, y * SCALE), 2.0 * size, look.colour, outside);
+                    let outside = signed_distance(corners(style.marker, size), size);
+                    canvas.mark((x * SCALE, y * SCALE), 2.0 * size, style.colour, outside);
                 }
-                Shape::Text { x, y, text, weight } => canvas.text(x * SCALE, y * SCALE, text, *weight),
+                Shape::Text { x, y, text, style } => canvas.text(x * SCALE, y * SCALE, text, *style),
             }
         }
         canvas
     }
 
-    /// Blends a fraction `share` of a colour into a pixel; pixels outside the image are ignored.
-    fn blend(&mut self, x: usize, y: usize, colour: [u8; 3], share: f64) {
+    /// Blends a fraction `opacity` of a colour into a pixel; pixels outside the image are ignored.
+    fn blend(&mut self, x: usize, y: usize, colour: [u8; 3], opacity: f64) {
         if x >= self.width || y >= self.height {
             return;
         }
         let at = 3 * (y * self.width + x);
         for (pixel, ink) in self.pixels[at..at + 3].iter_mut().zip(colour) {
-            let mixed = f64::from(*pixel) * (1.0 - share) + f64::from(ink) * share;
+            let mixed = f64::from(*pixel) * (1.0 - opacity) + f64::from(ink) * opacity;
             *pixel = mixed.round() as u8;
         }
     }
@@ -79,18 +79,18 @@ impl Canvas {
         let to = |middle: f64| (middle + reach).ceil().max(0.0) as usize;
         for row in from(y)..=to(y) {
             for column in from(x)..=to(x) {
-                let share = 0.5 - outside(column as f64 + 0.5 - x, row as f64 + 0.5 - y);
-                if share > 0.0 {
-                    self.blend(column, row, colour, OPACITY * share.min(1.0));
+                let opacity = 0.5 - outside(column as f64 + 0.5 - x, row as f64 + 0.5 - y);
+                if opacity > 0.0 {
+                    self.blend(column, row, colour, OPACITY * opacity.min(1.0));
                 }
             }
         }
     }
 
-    fn text(&mut self, x: f64, y: f64, text: &str, weight: Weight) {
-        let (font, height) = match weight {
-            Weight::Title => (FontWeight::Bold, RasterHeight::Size32),
-            Weight::Remark | Weight::Name => (FontWeight::Regular, RasterHeight::Size24),
+    fn text(&mut self, x: f64, y: f64, text: &str, style: TextStyle) {
+        let (font, height) = match style {
+            TextStyle::Title => (FontWeight::Bold, RasterHeight::Size32),
+            TextStyle::Remark | TextStyle::Name => (FontWeight::Regular, RasterHeight::Size24),
         };
         let advance = get_raster_width(font, height);
         let top = (y - BASELINE * height.val() as f64).max(0.0).round() as usize;
@@ -99,7 +99,7 @@ impl Canvas {
             let known = get_raster(character, font, height).or_else(|| get_raster('?', font, height));
             for (down, line) in known.iter().flat_map(RasterizedChar::rows).enumerate() {
                 for (across, ink) in line.iter().enumerate().filter(|(_, ink)| **ink > 0) {
-                    self.blend(left + across, top + down, weight.colour(), f64::from(*ink) / 255.0);
+                    self.blend(left + across, top + down, style.colour(), f64::from(*ink) / 255.0);
                 }
             }
             left += advance;

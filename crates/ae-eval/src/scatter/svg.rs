@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{FRAME, Marker, Scatter, Shape, Weight};
+use super::{FRAME, Marker, Scatter, Shape, TextStyle};
 
 pub(super) fn write(scatter: &Scatter, out: impl Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
@@ -20,9 +20,9 @@ pub(super) fn write(scatter: &Scatter, out: impl Write) -> io::Result<()> {
                 "<rect x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" fill=\"none\" stroke=\"{}\"/>",
                 colour(FRAME)
             )?,
-            Shape::Mark { x, y, size, look } => {
-                let fill = format!("fill=\"{}\" fill-opacity=\"0.8\"", colour(look.colour));
-                match corners(look.marker, *size) {
+            Shape::Mark { x, y, size, style } => {
+                let fill = format!("fill=\"{}\" fill-opacity=\"0.8\"", colour(style.colour));
+                match corners(style.marker, *size) {
                     None => writeln!(out, "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{size:.2}\" {fill}/>")?,
                     Some(corners) => {
                         write!(out, "<polygon points=\"")?;
@@ -33,13 +33,13 @@ pub(super) fn write(scatter: &Scatter, out: impl Write) -> io::Result<()> {
                     }
                 }
             }
-            Shape::Text { x, y, text, weight } => {
-                let style = match weight {
-                    Weight::Title => "font-size=\"15\" font-weight=\"bold\"",
-                    Weight::Remark | Weight::Name => "font-size=\"12\"",
+            Shape::Text { x, y, text, style } => {
+                let font = match style {
+                    TextStyle::Title => "font-size=\"15\" font-weight=\"bold\"",
+                    TextStyle::Remark | TextStyle::Name => "font-size=\"12\"",
                 };
-                let fill = colour(weight.colour());
-                writeln!(out, "<text x=\"{x}\" y=\"{y}\" {style} fill=\"{fill}\">{}</text>", escaped(text))?;
+                let fill = colour(style.colour());
+                writeln!(out, "<text x=\"{x}\" y=\"{y}\" {font} fill=\"{fill}\">{}</text>", escaped(text))?;
             }
         }
     }

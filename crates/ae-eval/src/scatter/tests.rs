@@ -41,7 +41,7 @@ fn points_stand_where_they_belong() {
             _ => None,
         })
         .collect();
-    let (left, top) = (GAP, GAP + 2.0 * LINE);
+    let (left, top) = (GAP, GAP + 2.0 * LINE_HEIGHT);
     // As wide as the panel allows, half as high, and centred.
     assert_eq!(marks[0], (left + INSET, top + SIDE / 2.0 + (SIDE - 2.0 * INSET) / 4.0));
     assert_eq!(marks[1], (left + SIDE - INSET, top + SIDE / 2.0 - (SIDE - 2.0 * INSET) / 4.0));

@@ -7,7 +7,7 @@ use ae_data::threads;
 /// Tolerance for the entropy of a row's neighbours, which should be the logarithm of the perplexity.
 const TOLERANCE: f64 = 1e-5;
 /// Maximum steps of the bisection: enough to halve or double a `f64` as far as it is of use.
-const STEPS: usize = 200;
+const MAX_BISECTIONS: usize = 200;
 
 /// `p_ij = (p_j|i + p_i|j) / (2m)`, `[rows, rows]`, for rows `[rows, features]`; the diagonal is 0 and
 /// the sum 1.
@@ -24,10 +24,10 @@ pub(super) fn joint_affinities(values: &[f32], features: usize, perplexity: f64,
             conditional(to_others, row, perplexity);
         }
     });
-    let share = 1.0 / (2.0 * count as f64);
+    let normaliser = 1.0 / (2.0 * count as f64);
     for row in 0..count {
         for other in row + 1..count {
-            let both = share * (joint[row * count + other] + joint[other * count + row]);
+            let both = normaliser * (joint[row * count + other] + joint[other * count + row]);
             joint[row * count + other] = both;
             joint[other * count + row] = both;
         }
@@ -41,19 +41,19 @@ pub(super) fn joint_affinities(values: &[f32], features: usize, perplexity: f64,
 pub(super) fn conditional(distances: &mut [f64], own: usize, perplexity: f64) {
     // With the smallest distance subtracted from all, only the weights of distant rows underflow.
     distances[own] = f64::INFINITY;
-    let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
+    let min = distances.iter().copied().fold(f64::INFINITY, f64::min);
     // Dividing by the mean makes the search start near its end, whatever the units of the rows.
     let others = (distances.len() - 1) as f64;
-    let usual = distances.iter().filter(|d| d.is_finite()).map(|d| d - least).sum::<f64>() / others;
-    if usual > 0.0 {
-        distances.iter_mut().for_each(|d| *d = (*d - least) / usual);
+    let mean = distances.iter().filter(|d| d.is_finite()).map(|d| d - min).sum::<f64>() / others;
+    if mean > 0.0 {
+        distances.iter_mut().for_each(|d| *d = (*d - min) / mean);
     } else {
         distances.iter_mut().for_each(|d| *d = 0.0);
     }
     distances[own] = f64::INFINITY;
-    let wanted = perplexity.ln();
+    let target = perplexity.ln();
     let (mut low, mut high, mut beta) = (0.0, f64::INFINITY, 1.0);
-    for _ in 0..STEPS {
+    for _ in 0..MAX_BISECTIONS {
         let (mut sum, mut weighted) = (0.0, 0.0);
         for d in distances.iter().filter(|d| d.is_finite()) {
             let weight = (-beta * d).exp();
@@ -62,10 +62,10 @@ pub(super) fn conditional(distances: &mut [f64], own: usize, perplexity: f64) {
         }
         // H = ln Σ exp(-β d) + β Σ p d
         let entropy = f64::ln(sum) + beta * weighted / sum;
-        if (entropy - wanted).abs() < TOLERANCE {
+        if (entropy - target).abs() < TOLERANCE {
             break;
         }
-        if entropy > wanted {
+        if entropy > target {
             low = beta;
         } else {
             high = beta;

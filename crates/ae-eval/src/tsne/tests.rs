@@ -118,10 +118,22 @@ fn awkward_rows() {
         let error = with(&[1.0; 40], 4, perplexity).unwrap_err().to_string();
         assert!(error.ends_with("for 10 rows it must be from 1 to 9"), "{error}");
     }
-    assert!(matches!(with(&[1.0; 6], 2, 1.0), Err(EvalError::TooFewRows { rows: 3, least: 4 })));
-    let many = vec![1.0; MOST_ROWS + 1];
+    assert!(matches!(with(&[1.0; 6], 2, 1.0), Err(EvalError::TooFewRows { rows: 3, min: 4 })));
+    let many = vec![1.0; MAX_ROWS + 1];
     assert!(matches!(with(&many, 1, 2.0), Err(EvalError::TooManyRows { .. })));
     assert!(matches!(with(&[f32::NAN; 40], 4, 2.0), Err(EvalError::Model(_))));
+}
+
+/// Also of coordinates that only single precision cannot hold.
+#[test]
+fn an_overflow_is_named() {
+    for value in [f64::NAN, f64::INFINITY, 1e39, -1e39] {
+        let mut layout = Layout::new(&cloud(12), 5, 0).unwrap();
+        layout.positions[1][7] = value;
+        let error = layout.into_map().unwrap_err().to_string();
+        assert_eq!(error, "t-SNE diverged: a coordinate is not finite");
+    }
+    assert_eq!(Layout::new(&cloud(12), 5, 0).unwrap().into_map().unwrap().len(), 24);
 }
 
 fn squared(a: &[f64], b: &[f64]) -> f64 {
@@ -204,7 +216,8 @@ fn steps_have_momentum_and_gains() {
     let joint = joint_affinities(&values, 5, 3.0, 1);
     let p: Vec<&[f64]> = joint.chunks_exact(count).collect();
     let mut layout = Layout::new(&values, 5, 0).unwrap();
-    let mut at: Vec<[f64; 2]> = (0..count).map(|row| [layout.at[0][row], layout.at[1][row]]).collect();
+    let mut at: Vec<[f64; 2]> =
+        (0..count).map(|row| [layout.positions[0][row], layout.positions[1][row]]).collect();
     let (mut last, mut gains) = (vec![[0.0; 2]; count], vec![[1.0f64; 2]; count]);
     // By then gains have risen and fallen, and the effect of rounding on the coordinates is still small.
     for iteration in 0..25 {
@@ -226,7 +239,7 @@ fn steps_have_momentum_and_gains() {
         layout.step(&joint, momentum, factor, 1);
         let size = at.iter().flatten().fold(0.0f64, |size, x| size.max(x.abs()));
         for (row, expected) in at.iter().enumerate() {
-            let error = (0..2).map(|axis| (layout.at[axis][row] - expected[axis]).abs()).sum::<f64>();
+            let error = (0..2).map(|axis| (layout.positions[axis][row] - expected[axis]).abs()).sum::<f64>();
             assert!(error < 1e-6 * size, "step {iteration}, row {row}: {expected:?}");
         }
     }
@@ -244,7 +257,7 @@ fn attraction_is_stronger_at_first() {
         if [1, 249, 250, 251, 253].contains(&iteration) {
             let settings = TsneSettings { perplexity: 3.0, iterations: iteration, ..settings(1) };
             let map = tsne(&Rows::new(&values, 5).unwrap(), &settings).unwrap();
-            let expected: Vec<f32> = (0..24).map(|i| layout.at[i % 2][i / 2] as f32).collect();
+            let expected: Vec<f32> = (0..24).map(|i| layout.positions[i % 2][i / 2] as f32).collect();
             assert_eq!(map, expected, "{iteration} iterations");
         }
     }
@@ -255,16 +268,16 @@ fn attraction_is_stronger_at_first() {
 /// `Σ w = m (m/2 - 1 + m/4)`.
 fn first_step(count: usize, gain: f64) -> f64 {
     let mut layout = Layout {
-        at: [(0..count).map(|row| (row % 2) as f64).collect(), vec![0.0; count]],
+        positions: [(0..count).map(|row| (row % 2) as f64).collect(), vec![0.0; count]],
         steps: [vec![0.0; count], vec![0.0; count]],
         gains: [vec![gain; count], vec![gain; count]],
         forces: vec![Forces::default(); count],
     };
     layout.step(&vec![0.0; count * count], 0.5, 1.0, 2);
-    assert_eq!(layout.at[1], vec![0.0; count]);
+    assert_eq!(layout.positions[1], vec![0.0; count]);
     let m = count as f64;
     let gradient = 4.0 * (m / 2.0 * 0.25) / (m * (0.75 * m - 1.0));
-    (layout.at[0][1] - 1.0) / gradient
+    (layout.positions[0][1] - 1.0) / gradient
 }
 
 #[test]

@@ -16,11 +16,11 @@ use super::{Conv, Tap};
 /// few.
 const ROWS: [usize; 2] = [6, 3];
 /// Maximum number of input channels of a tile.
-const MOST_ROWS: usize = 16;
+const MAX_ROWS: usize = 16;
 
 /// See [`Conv::weight_gradient`].
 #[allow(unnameable_types, reason = "the argument of a closed trait")]
-pub struct OfPanels<'a, T> {
+pub struct PanelGradients<'a, T> {
     pub(super) conv: &'a Conv,
     pub(super) x: Panels<'a, T>,
     pub(super) delta: Panels<'a, T>,
@@ -30,14 +30,14 @@ pub struct OfPanels<'a, T> {
     pub(super) gradients: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for OfPanels<'_, T> {
+impl<T: Element> Kernel<T> for PanelGradients<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let OfPanels { conv, x, delta, panel_len, first: first_line, gradients } = self;
+        let PanelGradients { conv, x, delta, panel_len, first: first_line, gradients } = self;
         let (inputs, outputs) = (conv.input.group, conv.output.channels);
         let side = T::PANEL * T::PANEL;
-        let lines_a_panel = conv.weight_rows() + 1;
+        let lines_per_panel = conv.weight_rows() + 1;
         let end_line = first_line + panel_len / T::PANEL;
         let rows_at_once = if S::WIDE_TILE_ROWS > 0 { ROWS[0] } else { ROWS[1] };
         for (index, gradients) in gradients.chunks_exact_mut(panel_len).enumerate() {
@@ -45,24 +45,24 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
             for panel in 0..panel_count::<T>(outputs) {
                 let width = T::PANEL.min(outputs - panel * T::PANEL);
                 // The part of a range of this panel's lines that is requested.
-                let start = panel * lines_a_panel;
+                let start = panel * lines_per_panel;
                 let wanted = |lines: Range<usize>| {
                     lines.start.max(first_line.saturating_sub(start))
                         ..lines.end.min(end_line.saturating_sub(start))
                 };
-                if wanted(0..lines_a_panel).is_empty() {
+                if wanted(0..lines_per_panel).is_empty() {
                     continue;
                 }
                 // For each input channel, one line per output channel, whose lanes are the rows of the
                 // batch.
-                let mut lines = [Line::default(); MOST_ROWS * MAX_PANEL];
+                let mut lines = [Line::default(); MAX_ROWS * MAX_PANEL];
                 let sums: &mut [T] = bytemuck::cast_slice_mut(&mut lines);
                 for at in 0..conv.kernel_positions {
                     let channels = wanted(at * inputs..(at + 1) * inputs);
                     // If one side has few channels, a tile takes many of the other.
                     let most = match (inputs, width) {
                         (..4, _) => 1,
-                        (_, ..4) if channels.len().is_multiple_of(MOST_ROWS) => MOST_ROWS,
+                        (_, ..4) if channels.len().is_multiple_of(MAX_ROWS) => MAX_ROWS,
                         _ => rows_at_once,
                     };
                     for (first, rows) in pieces(channels.len(), most) {
@@ -72,10 +72,10 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
                             list: conv.pairs.of(at),
                             x: x.panel(index),
                             x_pixels: conv.input.pixels,
-                            x_apart: conv.input.channels * T::PANEL,
+                            x_stride: conv.input.channels * T::PANEL,
                             delta: delta.panel(index),
                             delta_pixels: conv.output.pixels,
-                            delta_apart: outputs * T::PANEL,
+                            delta_stride: outputs * T::PANEL,
                         };
                         let mut channel = 0;
                         while channel < width {
@@ -97,7 +97,7 @@ impl<T: Element> Kernel<T> for OfPanels<'_, T> {
                         }
                     }
                 }
-                for line in wanted(conv.weight_rows()..lines_a_panel) {
+                for line in wanted(conv.weight_rows()..lines_per_panel) {
                     bias(s, conv, delta.panel(index), panel * T::PANEL, &mut sums[..width * T::PANEL]);
                     let line = (start + line - first_line) * T::PANEL;
                     across(s, sums, width, lanes, &mut gradients[line..][..T::PANEL]);
@@ -130,11 +130,11 @@ fn across<T: Element, S: Simd<T>>(s: S, lines: &[T], width: usize, lanes: usize,
         }
         return;
     }
-    let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
-    s.transpose(&lines[..T::PANEL * T::PANEL], T::PANEL, &mut turned, T::PANEL);
+    let mut transposed = [T::ZERO; MAX_PANEL * MAX_PANEL];
+    s.transpose(&lines[..T::PANEL * T::PANEL], T::PANEL, &mut transposed, T::PANEL);
     for at in (0..T::PANEL).step_by(S::LANES) {
         let mut sum = s.splat(T::ZERO);
-        for line in turned.chunks_exact(T::PANEL).take(lanes) {
+        for line in transposed.chunks_exact(T::PANEL).take(lanes) {
             sum = s.add(sum, s.load(&line[at..]));
         }
         s.store(sum, &mut out[at..]);
@@ -146,10 +146,10 @@ struct Pairs<'a, T> {
     list: &'a [Tap],
     x: &'a [T],
     x_pixels: usize,
-    x_apart: usize,
+    x_stride: usize,
     delta: &'a [T],
     delta_pixels: usize,
-    delta_apart: usize,
+    delta_stride: usize,
 }
 
 impl<T: Element> Pairs<'_, T> {
@@ -169,8 +169,8 @@ impl<T: Element> Pairs<'_, T> {
         let side = T::PANEL * T::PANEL;
         let (x_at, delta_at) = (first * T::PANEL, channel * T::PANEL);
         assert!(
-            (self.x_pixels - 1) * self.x_apart + x_at + rows * T::PANEL <= self.x.len()
-                && (self.delta_pixels - 1) * self.delta_apart + delta_at + columns * T::PANEL
+            (self.x_pixels - 1) * self.x_stride + x_at + rows * T::PANEL <= self.x.len()
+                && (self.delta_pixels - 1) * self.delta_stride + delta_at + columns * T::PANEL
                     <= self.delta.len()
                 && (rows - 1) * side + columns * T::PANEL <= sums.len()
         );
@@ -220,8 +220,8 @@ impl<T: Element> Pairs<'_, T> {
         for tap in self.list {
             // SAFETY: the caller's obligation, for this pair.
             unsafe {
-                let x = x.add(tap.pixel as usize * self.x_apart);
-                let delta = delta.add(tap.other as usize * self.delta_apart);
+                let x = x.add(tap.pixel as usize * self.x_stride);
+                let delta = delta.add(tap.other as usize * self.delta_stride);
                 let mut b = [s.splat(T::ZERO); C];
                 for j in 0..C {
                     b[j] = s.load_ptr(delta.add(j * T::PANEL));

@@ -119,10 +119,10 @@ fn one_pixel<T: Element, S: Simd<T>, const BACK: bool>(
                 taps,
                 bias: if BACK { &[] } else { &scalars[conv.weight_rows() * T::PANEL + lane..] },
                 scalars: &scalars[row * T::PANEL..],
-                scalars_apart: conv.input.group * T::PANEL,
+                scalars_stride: conv.input.group * T::PANEL,
                 lane,
                 vectors: &from[first * T::PANEL..],
-                vectors_apart: of_from.channels * T::PANEL,
+                vectors_stride: of_from.channels * T::PANEL,
                 vector_panel: sizes.from_panel,
                 steps: of_from.group,
                 lone: left == 1,
@@ -155,10 +155,10 @@ fn run_sum<T: Element, S: Simd<T>, const BACK: bool>(
     } else {
         sum.lane + (sum.steps - 1) * step
     };
-    let last_scalar = (kernel_positions - 1) * sum.scalars_apart + last_step + (rows - 1) * row;
+    let last_scalar = (kernel_positions - 1) * sum.scalars_stride + last_step + (rows - 1) * row;
     assert!(
         last_scalar < sum.scalars.len()
-            && (panels - 1) * sum.vector_panel + (pixels - 1) * sum.vectors_apart + sum.steps * T::PANEL
+            && (panels - 1) * sum.vector_panel + (pixels - 1) * sum.vectors_stride + sum.steps * T::PANEL
                 <= sum.vectors.len()
             && (panels - 1) * sum.out_panel + rows * T::PANEL <= sum.out.len()
             && (BACK || rows <= sum.bias.len())
@@ -190,12 +190,12 @@ struct Sum<'a, T, const BACK: bool> {
     /// The weights, from a line of a panel on.
     scalars: &'a [T],
     /// Distance between the scalars of consecutive kernel positions.
-    scalars_apart: usize,
+    scalars_stride: usize,
     /// Position of the first scalar in its line.
     lane: usize,
     vectors: &'a [T],
     /// Distance between the vectors of consecutive pixels.
-    vectors_apart: usize,
+    vectors_stride: usize,
     vector_panel: usize,
     /// Steps per tap.
     steps: usize,
@@ -210,7 +210,7 @@ struct Sum<'a, T, const BACK: bool> {
 
 /// Independent partial sums of a lone channel: enough to hide the latency of a multiply-add where loads
 /// are the limit.
-const APART: usize = 4;
+const PARTIAL_SUMS: usize = 4;
 
 impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
     #[inline(always)]
@@ -221,7 +221,7 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
         // The other partial sums of a lone channel. Whether a channel is lone depends on the layer, not
         // on the rows of the batch or the width of a tile.
         let lone = R == 1 && self.lone;
-        let mut more = [[[s.splat(T::ZERO); NV]; 1]; APART - 1];
+        let mut more = [[[s.splat(T::ZERO); NV]; 1]; PARTIAL_SUMS - 1];
         if !BACK {
             for i in 0..R {
                 // SAFETY: `run_sum` checked that there are `R` of them.
@@ -231,16 +231,16 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
         for tap in taps {
             // SAFETY: `run_sum` argued that the scalars and vectors of every tap lie inside the slices.
             unsafe {
-                let mut line = scalars.as_ptr().add(tap.other as usize * self.scalars_apart);
+                let mut line = scalars.as_ptr().add(tap.other as usize * self.scalars_stride);
                 let mut lane = self.lane;
-                let mut vectors = vectors.as_ptr().add(tap.pixel as usize * self.vectors_apart);
+                let mut vectors = vectors.as_ptr().add(tap.pixel as usize * self.vectors_stride);
                 let mut left = self.steps;
                 loop {
                     let mut steps = if BACK { left.min(T::PANEL - lane) } else { left };
                     left -= steps;
                     let mut scalars = line.add(lane);
                     if lone {
-                        while steps >= APART {
+                        while steps >= PARTIAL_SUMS {
                             accumulate::<T, S, R, NV>(
                                 s,
                                 1,
@@ -265,9 +265,9 @@ impl<T: Element, S: Simd<T>, const BACK: bool> Body<T, S> for Sum<'_, T, BACK> {
                                     sum,
                                 );
                             }
-                            steps -= APART;
-                            scalars = scalars.wrapping_add(APART * step);
-                            vectors = vectors.wrapping_add(APART * T::PANEL);
+                            steps -= PARTIAL_SUMS;
+                            scalars = scalars.wrapping_add(PARTIAL_SUMS * step);
+                            vectors = vectors.wrapping_add(PARTIAL_SUMS * T::PANEL);
                         }
                     }
                     accumulate::<T, S, R, NV>(s, steps, scalars, step, row, vectors, vector_panel, &mut acc);

@@ -120,7 +120,7 @@ impl<T: Element> ForwardFew<'_, T> {
             for n in 0..N {
                 let sums = &mut sums[r][n];
                 if last {
-                    self.epilogue.finish_apart(s, &mut sums[..T::PANEL], &mut slopes[..T::PANEL]);
+                    self.epilogue.finish_detached(s, &mut sums[..T::PANEL], &mut slopes[..T::PANEL]);
                 }
                 put(self.y.data(), lines(n), r, sums);
                 if let Some(all) = self.epilogue.slopes.as_mut().filter(|_| last) {

@@ -236,7 +236,7 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
             of_group = [Line::default(); GROUP * INPUTS];
             bytemuck::cast_slice_mut(&mut of_group)
         };
-        let apart = INPUTS * T::PANEL;
+        let stride = INPUTS * T::PANEL;
         let mut target = Target { rule, weights, state };
         for (group, panels) in pieces(range.panels.len(), GROUP) {
             for (start, inputs) in pieces(count, INPUTS) {
@@ -247,7 +247,7 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                     while panel < panels {
                         let wide = S::WIDE_TILE_ROWS > 0 && panel + 1 < panels;
                         let width = if wide { 2 } else { 1 };
-                        let sums = &mut waiting[if whole { 0 } else { panel * apart }..];
+                        let sums = &mut waiting[if whole { 0 } else { panel * stride }..];
                         let first = first_input + start;
                         let source = source(group + panel);
                         let (is_first, is_last) = (span.start == 0, span.end == batch_panels);
@@ -255,7 +255,7 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                             let at = ((group + panel + n) * lines + start) * T::PANEL;
                             if is_first && !round.first {
                                 let carried = &round.sums[at..][..inputs * T::PANEL];
-                                sums[n * apart..][..carried.len()].copy_from_slice(carried);
+                                sums[n * stride..][..carried.len()].copy_from_slice(carried);
                             }
                             if is_last && round.last {
                                 target.prefetch(s, at, inputs * T::PANEL);
@@ -274,11 +274,11 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                                 span.clone(),
                                 more,
                                 sums,
-                                apart,
+                                stride,
                             );
                         }
                         if is_last {
-                            for (n, sums) in sums.chunks(apart).take(width).enumerate() {
+                            for (n, sums) in sums.chunks(stride).take(width).enumerate() {
                                 let at = ((group + panel + n) * lines + start) * T::PANEL;
                                 let sums = &sums[..inputs * T::PANEL];
                                 if round.last {

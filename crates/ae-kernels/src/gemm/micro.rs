@@ -496,7 +496,7 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
                     for j in 0..NV {
                         // SAFETY: `store_tile` checked the end of the last row of the last panel.
                         let y = unsafe { s.load_ptr(y.as_ptr().add(place::<T, S>(i, j, out_panel))) };
-                        acc[i][j] = s.keep_lt(zero, y, acc[i][j]);
+                        acc[i][j] = s.zero_unless_lt(zero, y, acc[i][j]);
                     }
                 }
             }

@@ -12,12 +12,12 @@ const ROUNDS: usize = 10;
 pub(super) fn philox<S: Words>(s: S, mut counter: [S::W; 4], key: u64) -> [S::W; 4] {
     let mut key = [key as u32, (key >> 32) as u32];
     for _ in 0..ROUNDS {
-        let (high0, low0) = s.wide_product(counter[0], MULTIPLIERS[0]);
-        let (high1, low1) = s.wide_product(counter[2], MULTIPLIERS[1]);
+        let (high0, low0) = s.widening_mul(counter[0], MULTIPLIERS[0]);
+        let (high1, low1) = s.widening_mul(counter[2], MULTIPLIERS[1]);
         counter = [
-            s.xor(s.xor(high1, counter[1]), s.same(key[0])),
+            s.xor(s.xor(high1, counter[1]), s.splat_word(key[0])),
             low1,
-            s.xor(s.xor(high0, counter[3]), s.same(key[1])),
+            s.xor(s.xor(high0, counter[3]), s.splat_word(key[1])),
             low0,
         ];
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
@@ -44,10 +44,10 @@ mod tests {
             let counter = self.counter.map(|word| {
                 let mut lanes = std::array::from_fn(|lane| lane as u32);
                 lanes[WORDS - 1] = word;
-                s.words(lanes)
+                s.words_from_array(lanes)
             });
             let key = u64::from(self.key[1]) << 32 | u64::from(self.key[0]);
-            philox(s, counter, key).map(|words| s.array(words)[WORDS - 1])
+            philox(s, counter, key).map(|words| s.words_to_array(words)[WORDS - 1])
         }
     }
 

@@ -28,9 +28,9 @@ use std::time::{Duration, Instant};
 
 /// How long a member polls for work before it sleeps: a few times longer than the pause between two
 /// steps.
-const AWAKE: Duration = Duration::from_micros(200);
+const SPIN_TIME: Duration = Duration::from_micros(200);
 /// Looks at the gate per look at the clock.
-const LOOKS: usize = 64;
+const POLLS_PER_CLOCK_READ: usize = 64;
 
 /// Flags of the gate, whose other bits count the jobs.
 const OPEN: u64 = 1;
@@ -40,7 +40,7 @@ const NEXT_JOB: u64 = 4;
 /// A value in cache lines of its own; two, because the hardware fetches them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Apart<T>(T);
+struct CachePadded<T>(T);
 
 /// The state of one member.
 #[derive(Debug, Default)]
@@ -61,13 +61,13 @@ type Job = *const (dyn Fn(usize, usize) + Sync);
 /// A group of threads: whichever has a job is the leader, number 0, and the others are members, numbered
 /// from 1.
 pub(super) struct Team {
-    gate: Apart<AtomicU64>,
+    gate: CachePadded<AtomicU64>,
     /// Written by the leader while the gate is closed and nobody is inside, read by members that are
     /// inside. `threads` is written at the same time.
     job: UnsafeCell<Option<Job>>,
     /// How many threads may take part in the job, so that members from this number on may sleep.
     threads: AtomicUsize,
-    members: Box<[Apart<Member>]>,
+    members: Box<[CachePadded<Member>]>,
     /// Whether a thread is leading.
     busy: AtomicBool,
     /// The first panic of a member's part of the job.
@@ -90,10 +90,10 @@ impl Team {
     /// Creates a team of `threads` threads, of which those that [`serve`](Team::serve) take part.
     pub(super) fn new(threads: usize) -> Team {
         Team {
-            gate: Apart::default(),
+            gate: CachePadded::default(),
             job: UnsafeCell::new(None),
             threads: AtomicUsize::new(0),
-            members: (0..threads).map(|_| Apart::default()).collect(),
+            members: (0..threads).map(|_| CachePadded::default()).collect(),
             busy: AtomicBool::new(false),
             panic: Mutex::new(None),
         }
@@ -121,7 +121,7 @@ impl Team {
         }
         let threads = threads.clamp(1, self.threads());
         let (each, more) = (count / threads, count % threads);
-        for (m, Apart(member)) in self.members[..threads].iter().enumerate() {
+        for (m, CachePadded(member)) in self.members[..threads].iter().enumerate() {
             member.next.store(m * each + m.min(more), Ordering::Relaxed);
             member.end.store((m + 1) * each + (m + 1).min(more), Ordering::Relaxed);
         }
@@ -158,7 +158,7 @@ impl Team {
         // As in `serve`: either this thread sees that a member is inside, or the member sees that the
         // gate is closed.
         fence(Ordering::SeqCst);
-        for Apart(member) in self.members.iter() {
+        for CachePadded(member) in self.members.iter() {
             let mut looks = 0_usize;
             while member.inside.load(Ordering::Acquire) {
                 looks += 1;
@@ -176,7 +176,7 @@ impl Team {
     /// the first `threads`.
     fn take_part(&self, member: usize, threads: usize, work: &(dyn Fn(usize, usize) + Sync)) {
         let (before, from) = self.members[..threads].split_at(member);
-        for Apart(of) in from.iter().chain(before) {
+        for CachePadded(of) in from.iter().chain(before) {
             let end = of.end.load(Ordering::Relaxed);
             while of.next.load(Ordering::Relaxed) < end {
                 let index = of.next.fetch_add(1, Ordering::Relaxed);
@@ -191,7 +191,7 @@ impl Team {
     /// Makes the calling thread this member until the team is dismissed. Returns at once if the member
     /// already has a thread.
     pub(super) fn serve(&self, member: usize) {
-        let Apart(me) = &self.members[member];
+        let CachePadded(me) = &self.members[member];
         if me.thread.set(std::thread::current()).is_err() {
             return;
         }
@@ -216,7 +216,7 @@ impl Team {
                 continue;
             }
             looks += 1;
-            if looks < LOOKS {
+            if looks < POLLS_PER_CLOCK_READ {
                 std::hint::spin_loop();
                 continue;
             }
@@ -227,7 +227,7 @@ impl Team {
                 // There are jobs, even if this member was too late for them.
                 (seen, idle_since) = (gate, None);
             }
-            if idle_since.get_or_insert_with(Instant::now).elapsed() > AWAKE {
+            if idle_since.get_or_insert_with(Instant::now).elapsed() > SPIN_TIME {
                 self.sleep(member, gate);
                 idle_since = None;
             }
@@ -262,7 +262,7 @@ impl Team {
 
     /// Sleeps until there is a job for this member, unless there has been one since it read `gate`.
     fn sleep(&self, member: usize, gate: u64) {
-        let Apart(me) = &self.members[member];
+        let CachePadded(me) = &self.members[member];
         // Whoever sees this also sees the thread to wake.
         me.asleep.store(true, Ordering::Release);
         // Either the leader sees that this member sleeps, or this member sees the new gate and how many
@@ -280,7 +280,7 @@ impl Team {
     /// Wakes those of the first `threads` members that sleep, after the gate has changed.
     fn wake(&self, threads: usize) {
         fence(Ordering::SeqCst);
-        for Apart(member) in &self.members[1..threads] {
+        for CachePadded(member) in &self.members[1..threads] {
             if member.asleep.load(Ordering::Relaxed)
                 && member.asleep.swap(false, Ordering::Acquire)
                 && let Some(thread) = member.thread.get()
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn members_that_sleep_are_woken() {
         with_team(3, |team| {
-            for pause in [Duration::ZERO, 4 * AWAKE, 100 * AWAKE, AWAKE / 2] {
+            for pause in [Duration::ZERO, 4 * SPIN_TIME, 100 * SPIN_TIME, SPIN_TIME / 2] {
                 std::thread::sleep(pause);
                 together(team, 3);
             }

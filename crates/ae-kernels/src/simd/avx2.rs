@@ -59,7 +59,7 @@ impl<K: HalvesKernel> CompiledHalves for K {}
 
 impl Halves for Avx2 {
     #[inline]
-    fn apart<K: HalvesKernel>(self, kernel: K) {
+    fn run_outlined<K: HalvesKernel>(self, kernel: K) {
         // SAFETY: the token proves that the CPU has all its features.
         unsafe { kernel.halves_on_avx2(self) }
     }
@@ -221,12 +221,12 @@ impl Simd<f32> for Avx2 {
         unsafe { _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) }
     }
     #[inline(always)]
-    fn keep_lt(self, a: __m256, b: __m256, x: __m256) -> __m256 {
+    fn zero_unless_lt(self, a: __m256, b: __m256, x: __m256) -> __m256 {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
-    fn keep_known(self, a: __m256, x: __m256) -> __m256 {
+    fn zero_if_nan(self, a: __m256, x: __m256) -> __m256 {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_ORD_Q>(a, a), x) }
     }
@@ -359,12 +359,12 @@ impl Simd<f64> for Avx2 {
         unsafe { _mm256_blendv_pd(y, x, _mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) }
     }
     #[inline(always)]
-    fn keep_lt(self, a: __m256d, b: __m256d, x: __m256d) -> __m256d {
+    fn zero_unless_lt(self, a: __m256d, b: __m256d, x: __m256d) -> __m256d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm256_and_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
-    fn keep_known(self, a: __m256d, x: __m256d) -> __m256d {
+    fn zero_if_nan(self, a: __m256d, x: __m256d) -> __m256d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm256_and_pd(_mm256_cmp_pd::<_CMP_ORD_Q>(a, a), x) }
     }

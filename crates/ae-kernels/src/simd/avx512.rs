@@ -64,7 +64,7 @@ impl<K: HalvesKernel> CompiledHalves for K {}
 
 impl Halves for Avx512 {
     #[inline]
-    fn apart<K: HalvesKernel>(self, kernel: K) {
+    fn run_outlined<K: HalvesKernel>(self, kernel: K) {
         // SAFETY: the token proves that the CPU has all its features.
         unsafe { kernel.halves_on_avx512(self) }
     }
@@ -225,12 +225,12 @@ impl Simd<f32> for Avx512 {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x) }
     }
     #[inline(always)]
-    fn keep_lt(self, a: __m512, b: __m512, x: __m512) -> __m512 {
+    fn zero_unless_lt(self, a: __m512, b: __m512, x: __m512) -> __m512 {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
-    fn keep_known(self, a: __m512, x: __m512) -> __m512 {
+    fn zero_if_nan(self, a: __m512, x: __m512) -> __m512 {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(a, a), x) }
     }
@@ -363,12 +363,12 @@ impl Simd<f64> for Avx512 {
         unsafe { _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), y, x) }
     }
     #[inline(always)]
-    fn keep_lt(self, a: __m512d, b: __m512d, x: __m512d) -> __m512d {
+    fn zero_unless_lt(self, a: __m512d, b: __m512d, x: __m512d) -> __m512d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), x) }
     }
     #[inline(always)]
-    fn keep_known(self, a: __m512d, x: __m512d) -> __m512d {
+    fn zero_if_nan(self, a: __m512d, x: __m512d) -> __m512d {
         // SAFETY: the token proves that the CPU has the instructions.
         unsafe { _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_ORD_Q>(a, a), x) }
     }

@@ -46,7 +46,7 @@ fn transpose<T: Element>(src: &[T], src_stride: usize, dst: &mut [T], dst_stride
 
 impl Halves for Portable {
     #[inline(never)]
-    fn apart<K: HalvesKernel>(self, kernel: K) {
+    fn run_outlined<K: HalvesKernel>(self, kernel: K) {
         kernel.run(self);
     }
     #[inline(always)]
@@ -169,11 +169,11 @@ impl Simd<f32> for Portable {
         a.simd_lt(b).select(x, y)
     }
     #[inline(always)]
-    fn keep_lt(self, a: f32x8, b: f32x8, x: f32x8) -> f32x8 {
+    fn zero_unless_lt(self, a: f32x8, b: f32x8, x: f32x8) -> f32x8 {
         a.simd_lt(b) & x
     }
     #[inline(always)]
-    fn keep_known(self, a: f32x8, x: f32x8) -> f32x8 {
+    fn zero_if_nan(self, a: f32x8, x: f32x8) -> f32x8 {
         a.simd_eq(a) & x
     }
     #[inline(always)]
@@ -276,11 +276,11 @@ impl Simd<f64> for Portable {
         a.simd_lt(b).select(x, y)
     }
     #[inline(always)]
-    fn keep_lt(self, a: f64x4, b: f64x4, x: f64x4) -> f64x4 {
+    fn zero_unless_lt(self, a: f64x4, b: f64x4, x: f64x4) -> f64x4 {
         a.simd_lt(b) & x
     }
     #[inline(always)]
-    fn keep_known(self, a: f64x4, x: f64x4) -> f64x4 {
+    fn zero_if_nan(self, a: f64x4, x: f64x4) -> f64x4 {
         a.simd_eq(a) & x
     }
     #[inline(always)]

@@ -17,29 +17,29 @@ pub trait Words: Copy {
     /// Sixteen words.
     type W: Copy;
     /// The words of an array.
-    fn words(self, from: [u32; WORDS]) -> Self::W;
+    fn words_from_array(self, from: [u32; WORDS]) -> Self::W;
     /// `word` in every position.
-    fn same(self, word: u32) -> Self::W;
+    fn splat_word(self, word: u32) -> Self::W;
     /// The words as an array.
-    fn array(self, words: Self::W) -> [u32; WORDS];
+    fn words_to_array(self, words: Self::W) -> [u32; WORDS];
     /// `a ^ b`
     fn xor(self, a: Self::W, b: Self::W) -> Self::W;
     /// The upper and the lower halves of the 64-bit products of `a` and `by`.
-    fn wide_product(self, a: Self::W, by: u32) -> (Self::W, Self::W);
+    fn widening_mul(self, a: Self::W, by: u32) -> (Self::W, Self::W);
 }
 
 impl Words for Portable {
     type W = [u32; WORDS];
     #[inline(always)]
-    fn words(self, from: [u32; WORDS]) -> [u32; WORDS] {
+    fn words_from_array(self, from: [u32; WORDS]) -> [u32; WORDS] {
         from
     }
     #[inline(always)]
-    fn same(self, word: u32) -> [u32; WORDS] {
+    fn splat_word(self, word: u32) -> [u32; WORDS] {
         [word; WORDS]
     }
     #[inline(always)]
-    fn array(self, words: [u32; WORDS]) -> [u32; WORDS] {
+    fn words_to_array(self, words: [u32; WORDS]) -> [u32; WORDS] {
         words
     }
     #[inline(always)]
@@ -47,7 +47,7 @@ impl Words for Portable {
         std::array::from_fn(|i| a[i] ^ b[i])
     }
     #[inline(always)]
-    fn wide_product(self, a: [u32; WORDS], by: u32) -> ([u32; WORDS], [u32; WORDS]) {
+    fn widening_mul(self, a: [u32; WORDS], by: u32) -> ([u32; WORDS], [u32; WORDS]) {
         let (mut high, mut low) = ([0; WORDS], [0; WORDS]);
         for i in 0..WORDS {
             let product = u64::from(by) * u64::from(a[i]);
@@ -61,16 +61,16 @@ impl Words for Portable {
 impl Words for Avx2 {
     type W = [__m256i; 2];
     #[inline(always)]
-    fn words(self, from: [u32; WORDS]) -> [__m256i; 2] {
+    fn words_from_array(self, from: [u32; WORDS]) -> [__m256i; 2] {
         bytemuck::cast(from)
     }
     #[inline(always)]
-    fn same(self, word: u32) -> [__m256i; 2] {
+    fn splat_word(self, word: u32) -> [__m256i; 2] {
         // SAFETY: the token proves that the CPU has the instruction.
         unsafe { [_mm256_set1_epi32(word.cast_signed()); 2] }
     }
     #[inline(always)]
-    fn array(self, words: [__m256i; 2]) -> [u32; WORDS] {
+    fn words_to_array(self, words: [__m256i; 2]) -> [u32; WORDS] {
         bytemuck::cast(words)
     }
     #[inline(always)]
@@ -79,7 +79,7 @@ impl Words for Avx2 {
         unsafe { [_mm256_xor_si256(a[0], b[0]), _mm256_xor_si256(a[1], b[1])] }
     }
     #[inline(always)]
-    fn wide_product(self, a: [__m256i; 2], by: u32) -> ([__m256i; 2], [__m256i; 2]) {
+    fn widening_mul(self, a: [__m256i; 2], by: u32) -> ([__m256i; 2], [__m256i; 2]) {
         let (mut high, mut low) = (a, a);
         for i in 0..2 {
             // SAFETY: the token proves that the CPU has the instructions. They compute the 64-bit
@@ -101,17 +101,17 @@ impl Words for Avx2 {
 impl Words for Avx512 {
     type W = __m512i;
     #[inline(always)]
-    fn words(self, from: [u32; WORDS]) -> __m512i {
+    fn words_from_array(self, from: [u32; WORDS]) -> __m512i {
         // SAFETY: the token proves that the CPU has the instruction; the array is as long as the vector.
         unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
     }
     #[inline(always)]
-    fn same(self, word: u32) -> __m512i {
+    fn splat_word(self, word: u32) -> __m512i {
         // SAFETY: the token proves that the CPU has the instruction.
         unsafe { _mm512_set1_epi32(word.cast_signed()) }
     }
     #[inline(always)]
-    fn array(self, words: __m512i) -> [u32; WORDS] {
+    fn words_to_array(self, words: __m512i) -> [u32; WORDS] {
         let mut array = [0; WORDS];
         // SAFETY: the token proves that the CPU has the instruction; the array is as long as the vector.
         unsafe { _mm512_storeu_si512(array.as_mut_ptr().cast(), words) };
@@ -123,7 +123,7 @@ impl Words for Avx512 {
         unsafe { _mm512_xor_si512(a, b) }
     }
     #[inline(always)]
-    fn wide_product(self, a: __m512i, by: u32) -> (__m512i, __m512i) {
+    fn widening_mul(self, a: __m512i, by: u32) -> (__m512i, __m512i) {
         const ODD: __mmask16 = 0b1010_1010_1010_1010;
         // SAFETY: the token proves that the CPU has the instructions. The steps are those of AVX2.
         unsafe {

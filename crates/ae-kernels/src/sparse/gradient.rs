@@ -1,7 +1,7 @@
 //! The weight gradients of the two layers around a sparse code, each finished and handed to the
 //! optimizer line by line.
 
-use super::index::{Index, TurnedRows};
+use super::index::{Index, TransposedRows};
 use crate::gemm::WeightRange;
 use crate::isa::Isa;
 use crate::panel::MAX_PANEL;
@@ -17,13 +17,13 @@ pub struct Sources<'a, T> {
     pub data: &'a [T],
     /// Where in `data` the inputs of the encoder or the output deltas of the decoder are, as given to
     /// the index.
-    pub place: TurnedRows,
+    pub place: TransposedRows,
 }
 
 /// Computes the gradient of a range of the layer above the code, `[features + 1, outputs]`, and hands it
 /// to `rule`: `Σ_rows x δ` over the rows in which a feature is active. The other arguments are those of
 /// [`crate::gemm::weight_gradient`].
-pub fn above<T: Element>(
+pub fn decoder_gradient<T: Element>(
     isa: Isa,
     range: &WeightRange,
     sources: Sources<'_, T>,
@@ -32,12 +32,12 @@ pub fn above<T: Element>(
     state: &mut [T],
 ) {
     check(range, sources.index.features(), rule, weights, state);
-    T::run(isa, Above { range, sources, target: Target { rule, weights, state } });
+    T::run(isa, DecoderGradient { range, sources, target: Target { rule, weights, state } });
 }
 
 /// Computes the gradient of a range of the layer below the code, `[inputs + 1, features]`, and hands it
 /// to `rule`: `Σ_rows x δ` over the rows in which a feature is active.
-pub fn below<T: Element>(
+pub fn encoder_gradient<T: Element>(
     isa: Isa,
     inputs: usize,
     range: &WeightRange,
@@ -48,7 +48,7 @@ pub fn below<T: Element>(
 ) {
     check(range, inputs, rule, weights, state);
     assert!(range.rows.start.is_multiple_of(T::PANEL), "{range:?} starts within a line");
-    T::run(isa, Below { inputs, range, sources, target: Target { rule, weights, state } });
+    T::run(isa, EncoderGradient { inputs, range, sources, target: Target { rule, weights, state } });
 }
 
 fn check<T: Element>(range: &WeightRange, inputs: usize, rule: Rule<T>, weights: &[T], state: &[T]) {
@@ -56,25 +56,25 @@ fn check<T: Element>(range: &WeightRange, inputs: usize, rule: Rule<T>, weights:
         range.rows.start <= range.rows.end
             && range.rows.end <= inputs + 1
             && weights.len() == range.elements::<T>()
-            && state.len() == weights.len() * rule.state(),
+            && state.len() == weights.len() * rule.state_per_parameter(),
         "{range:?} of {inputs} inputs, {} weights, {} of state",
         weights.len(),
         state.len(),
     );
 }
 
-struct Above<'a, T> {
+struct DecoderGradient<'a, T> {
     range: &'a WeightRange,
     sources: Sources<'a, T>,
     target: Target<'a, T>,
 }
 
-impl<T: Element> Kernel<T> for Above<'_, T> {
+impl<T: Element> Kernel<T> for DecoderGradient<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
         let WeightRange { panels, rows } = self.range;
-        let idle = self.target.rule.is_idle();
+        let idle = self.target.rule.skips_zero_gradients();
         let Sources { index, data, place } = self.sources;
         let mut gradient = [T::ZERO; MAX_PANEL];
         for (number, panel) in panels.clone().enumerate() {
@@ -108,25 +108,25 @@ impl<T: Element> Kernel<T> for Above<'_, T> {
 /// Number of input panels whose gradients are summed together.
 const TOGETHER: usize = 4;
 
-struct Below<'a, T> {
+struct EncoderGradient<'a, T> {
     inputs: usize,
     range: &'a WeightRange,
     sources: Sources<'a, T>,
     target: Target<'a, T>,
 }
 
-impl<T: Element> Kernel<T> for Below<'_, T> {
+impl<T: Element> Kernel<T> for EncoderGradient<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(mut self, s: S) {
         let WeightRange { panels, rows } = self.range;
-        let idle = self.target.rule.is_idle();
+        let idle = self.target.rule.skips_zero_gradients();
         let index = self.sources.index;
         let end = rows.end.min(self.inputs);
         let stride = TOGETHER * T::PANEL;
         // One line for each feature of a panel, and one panel of them transposed.
         let mut sums = [T::ZERO; MAX_PANEL * MAX_PANEL * TOGETHER];
-        let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        let mut transposed = [T::ZERO; MAX_PANEL * MAX_PANEL];
         for (number, panel) in panels.clone().enumerate() {
             let features = panel * T::PANEL..(panel + 1) * T::PANEL;
             if idle && features.clone().all(|feature| index.of(feature).is_empty()) {
@@ -139,10 +139,10 @@ impl<T: Element> Kernel<T> for Below<'_, T> {
                     self.lines::<S>(s, feature, first, count, line);
                 }
                 for input in (first..first + count).step_by(T::PANEL) {
-                    s.transpose(&sums[input - first..], stride, &mut turned, T::PANEL);
+                    s.transpose(&sums[input - first..], stride, &mut transposed, T::PANEL);
                     let width = T::PANEL.min(end - input);
                     let at = base + (input - rows.start) * T::PANEL;
-                    self.target.update(s, at, &turned[..width * T::PANEL]);
+                    self.target.update(s, at, &transposed[..width * T::PANEL]);
                 }
             }
             if rows.end > self.inputs && !rows.is_empty() {
@@ -156,7 +156,7 @@ impl<T: Element> Kernel<T> for Below<'_, T> {
     }
 }
 
-impl<T: Element> Below<'_, T> {
+impl<T: Element> EncoderGradient<'_, T> {
     /// Computes the gradients of one feature for `count` inputs, starting with input `first`.
     #[inline(always)]
     fn lines<S: Simd<T>>(&self, s: S, feature: usize, first: usize, count: usize, to: &mut [T]) {

@@ -3,14 +3,14 @@
 use super::Active;
 use crate::simd::Element;
 
-/// The location of a transposed matrix ([`crate::panel::turn`]): the rows of a batch one after the
-/// other, with features along the lines.
+/// The location of a transposed matrix ([`crate::panel::transpose_deltas`]): the rows of a batch one
+/// after the other, with features along the lines.
 ///
 /// The rows are divided into blocks, `block_len` elements apart; all but the last hold `block_rows`
 /// rows. In each block, the matrix starts at `offset` and takes `panel_len` elements per batch panel.
 /// All lengths and offsets are whole lines.
 #[derive(Clone, Copy, Debug)]
-pub struct TurnedRows {
+pub struct TransposedRows {
     /// Rows of a block; whole batch panels.
     pub block_rows: usize,
     /// Elements of a block.
@@ -21,7 +21,7 @@ pub struct TurnedRows {
     pub panel_len: usize,
 }
 
-impl TurnedRows {
+impl TransposedRows {
     /// Returns the first line of `row`, counted in lines of [`Element::PANEL`] elements. The lines of
     /// its further features follow at intervals of as many lines.
     #[inline(always)]
@@ -45,15 +45,15 @@ pub(super) struct Entry<T> {
 
 /// The active features of some rows of a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Listed<'a, T> {
+pub struct ActiveRows<'a, T> {
     /// The position of the first of these rows in the batch.
     pub first: usize,
     /// The active features of the rows.
     pub active: Active<'a, T>,
-    /// The deltas of the active features, as computed by [`super::deltas`].
+    /// The deltas of the active features, as computed by [`super::decode_backward`].
     pub deltas: &'a [T],
     /// Where the output deltas of these rows are.
-    pub outputs: TurnedRows,
+    pub outputs: TransposedRows,
 }
 
 /// For each feature, the rows in which it is active, in order.
@@ -74,16 +74,16 @@ impl<T: Element> Index<T> {
 
     /// Fills the index for `rows` rows from lists of active features; the entries of a feature are in
     /// the order of the lists. If there is not room for all entries, none are stored: that many values
-    /// must be infinite or NaN ([`super::least_of_largest`]), and nothing can be learned from them.
+    /// must be infinite or NaN ([`super::batch_threshold`]), and nothing can be learned from them.
     pub fn fill<'a>(
         &mut self,
         rows: usize,
-        lists: impl Iterator<Item = Listed<'a, T>> + Clone,
-        inputs: TurnedRows,
+        lists: impl Iterator<Item = ActiveRows<'a, T>> + Clone,
+        inputs: TransposedRows,
     ) {
         // Count two places ahead: placing the entries moves every start to that of the next feature.
         self.starts.fill(0);
-        for Listed { active, .. } in lists.clone() {
+        for ActiveRows { active, .. } in lists.clone() {
             for row in 0..active.rows() {
                 active.row(row).0.iter().for_each(|&feature| self.starts[feature as usize + 2] += 1);
             }
@@ -98,7 +98,7 @@ impl<T: Element> Index<T> {
             self.starts.fill(0);
             return;
         }
-        for Listed { first, active, deltas, outputs } in lists {
+        for ActiveRows { first, active, deltas, outputs } in lists {
             for row in 0..active.rows() {
                 let (features, values) = active.row(row);
                 let deltas = &deltas[active.range(row)];

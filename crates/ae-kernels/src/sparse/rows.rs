@@ -3,7 +3,7 @@
 
 use super::Active;
 use crate::isa::Isa;
-use crate::panel::{MAX_PANEL, Panels, PanelsMut, turned_len};
+use crate::panel::{MAX_PANEL, Panels, PanelsMut, transposed_len};
 use crate::simd::{Element, Kernel, Simd};
 
 /// Computes `y = Wᵀ x + b` (without `b` unless `with_bias`) for codes `x` with few active features. The
@@ -43,7 +43,7 @@ impl<T: Element> Kernel<T> for Decode<'_, T> {
         let (outputs, rows) = (self.y.rows(), self.y.cols());
         let side = T::PANEL * T::PANEL;
         let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
-        let mut turned = [T::ZERO; MAX_PANEL * MAX_PANEL];
+        let mut transposed = [T::ZERO; MAX_PANEL * MAX_PANEL];
         for panel in 0..self.weights.count() {
             let weights = self.weights.panel(panel);
             let mut bias = [T::ZERO; MAX_PANEL];
@@ -64,53 +64,53 @@ impl<T: Element> Kernel<T> for Decode<'_, T> {
                         s.store(sum, &mut line[lane..]);
                     }
                 }
-                s.transpose(&block[..side], T::PANEL, &mut turned[..side], T::PANEL);
+                s.transpose(&block[..side], T::PANEL, &mut transposed[..side], T::PANEL);
                 let to = &mut self.y.panel(first / T::PANEL)[panel * side..][..width * T::PANEL];
-                to.copy_from_slice(&turned[..width * T::PANEL]);
+                to.copy_from_slice(&transposed[..width * T::PANEL]);
             }
         }
     }
 }
 
-/// Computes `dx = W δ` for the active features only. The weights are those of [`decode`]; `turned` are
-/// the deltas of the outputs, transposed by [`crate::panel::turn`]; `dx` has an element for each active
-/// feature, at its position in [`Active::range`].
-pub fn deltas<T: Element>(
+/// Computes `dx = W δ` for the active features only. The weights are those of [`decode`]; `transposed`
+/// are the deltas of the outputs, transposed by [`crate::panel::transpose_deltas`]; `dx` has an element
+/// for each active feature, at its position in [`Active::range`].
+pub fn decode_backward<T: Element>(
     isa: Isa,
     weights: Panels<'_, T>,
     active: Active<'_, T>,
-    turned: &[T],
+    transposed: &[T],
     dx: &mut [T],
 ) {
     assert!(
         weights.rows() > 0
-            && turned.len() == turned_len::<T>(weights.cols(), active.rows())
-            && dx.len() == active.most(),
-        "deltas: weights [{}, {}], {} rows, {} turned deltas, {} of codes",
+            && transposed.len() == transposed_len::<T>(weights.cols(), active.rows())
+            && dx.len() == active.capacity(),
+        "decode_backward: weights [{}, {}], {} rows, {} transposed deltas, {} of codes",
         weights.rows(),
         weights.cols(),
         active.rows(),
-        turned.len(),
+        transposed.len(),
         dx.len(),
     );
-    T::run(isa, Deltas { weights, active, turned, dx });
+    T::run(isa, DecodeBackward { weights, active, transposed, dx });
 }
 
-struct Deltas<'a, T> {
+struct DecodeBackward<'a, T> {
     weights: Panels<'a, T>,
     active: Active<'a, T>,
-    turned: &'a [T],
+    transposed: &'a [T],
     dx: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for Deltas<'_, T> {
+impl<T: Element> Kernel<T> for DecodeBackward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let Deltas { weights, active, turned, dx } = self;
+        let DecodeBackward { weights, active, transposed, dx } = self;
         let (outputs, rows) = (weights.cols(), active.rows());
         let side = T::PANEL * T::PANEL;
-        let of_panel = turned_len::<T>(outputs, 1);
+        let of_panel = transposed_len::<T>(outputs, 1);
         let mut block = [T::ZERO; MAX_PANEL * MAX_PANEL];
         let mut lines = [T::ZERO; MAX_PANEL * MAX_PANEL];
         dx[..active.count()].fill(T::ZERO);
@@ -119,7 +119,7 @@ impl<T: Element> Kernel<T> for Deltas<'_, T> {
             let width = T::PANEL.min(outputs - panel * T::PANEL);
             for row in 0..rows {
                 let at = row / T::PANEL * of_panel + panel * side + row % T::PANEL * T::PANEL;
-                let delta = &turned[at..][..width];
+                let delta = &transposed[at..][..width];
                 let (features, _) = active.row(row);
                 let dx = &mut dx[active.range(row)];
                 // As many features at a time as a line has lanes: each sum is one chain over the

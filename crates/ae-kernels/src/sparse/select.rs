@@ -8,7 +8,7 @@
 
 use std::cmp::Ordering;
 
-use super::{active_len, beyond_zero, order};
+use super::{active_len, nonzero_bound, order};
 use crate::isa::Isa;
 use crate::panel::Panels;
 use crate::simd::{Element, Kernel, Simd};
@@ -18,7 +18,7 @@ const GROUPS: usize = 4;
 const MEMBERS: usize = 4;
 
 /// Number of values of a row that are collected before they are reduced to the k largest.
-fn room(k: usize) -> usize {
+fn buffer_len(k: usize) -> usize {
     2 * k + 64
 }
 
@@ -26,7 +26,7 @@ fn room(k: usize) -> usize {
 pub fn scratch_len<T: Element>(k: usize) -> usize {
     // A line of maxima for each group; values and indices for the rows of a panel; a copy of the values
     // of one of them.
-    ((GROUPS * k + 2 * room(k)) * T::PANEL + room(k).max(GROUPS * k)).next_multiple_of(T::PANEL)
+    ((GROUPS * k + 2 * buffer_len(k)) * T::PANEL + buffer_len(k).max(GROUPS * k)).next_multiple_of(T::PANEL)
 }
 
 /// Finds the `k` largest values of each column of `values` `[features, rows]`, preferring the first of
@@ -77,10 +77,10 @@ impl<T: Element> Lane<'_, T> {
     }
 
     /// Keeps the `k` largest, in the order of the features, and returns the smallest of them.
-    fn cut(&mut self, k: usize, apart: &mut [T]) -> T {
-        let apart = &mut apart[..self.count];
-        apart.copy_from_slice(&self.values[..self.count]);
-        let (larger, least, _) = apart.select_nth_unstable_by(k - 1, |a, b| order(*a, *b));
+    fn cut(&mut self, k: usize, spare: &mut [T]) -> T {
+        let spare = &mut spare[..self.count];
+        spare.copy_from_slice(&self.values[..self.count]);
+        let (larger, least, _) = spare.select_nth_unstable_by(k - 1, |a, b| order(*a, *b));
         let least = *least;
         let mut equals = k - larger.iter().filter(|value| order(**value, least) == Ordering::Less).count();
         let mut kept = 0;
@@ -110,15 +110,15 @@ impl<T: Element> Kernel<T> for Select<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let Select { k, values, active, scratch } = self;
-        let (features, rows, room) = (values.rows(), values.cols(), room(k));
+        let (features, rows, buffer_len) = (values.rows(), values.cols(), buffer_len(k));
         let (ends, rest) = active.split_at_mut(rows);
         let (indices, kept) = rest.split_at_mut(rows * k);
         let ends: &mut [u32] = bytemuck::cast_slice_mut(ends);
         let indices: &mut [u32] = bytemuck::cast_slice_mut(indices);
         let mut end = 0;
         let (maxima, rest) = scratch.split_at_mut(GROUPS * k * T::PANEL);
-        let (found, rest) = rest.split_at_mut(room * T::PANEL);
-        let (places, apart) = rest.split_at_mut(room * T::PANEL);
+        let (found, rest) = rest.split_at_mut(buffer_len * T::PANEL);
+        let (places, spare) = rest.split_at_mut(buffer_len * T::PANEL);
         let places: &mut [u32] = bytemuck::cast_slice_mut(places);
         let groups = GROUPS * k;
         for first in (0..rows).step_by(S::LANES) {
@@ -129,14 +129,14 @@ impl<T: Element> Kernel<T> for Select<'_, T> {
             if groups * MEMBERS <= features {
                 group_maxima(s, lines, features, maxima, groups);
                 for (lane, bound) in bounds.iter_mut().take(lanes).enumerate() {
-                    let apart = &mut apart[..groups];
-                    for (to, line) in apart.iter_mut().zip(maxima.chunks_exact(S::LANES)) {
+                    let spare = &mut spare[..groups];
+                    for (to, line) in spare.iter_mut().zip(maxima.chunks_exact(S::LANES)) {
                         *to = line[lane];
                     }
-                    *bound = beyond_zero(*apart.select_nth_unstable_by(k - 1, |a, b| order(*a, *b)).1);
+                    *bound = nonzero_bound(*spare.select_nth_unstable_by(k - 1, |a, b| order(*a, *b)).1);
                 }
             }
-            let mut of_lanes = [0usize; 16];
+            let mut counts = [0usize; 16];
             let mut bound = s.load(&bounds);
             for feature in 0..features {
                 let line = &lines[feature * T::PANEL..];
@@ -144,30 +144,30 @@ impl<T: Element> Kernel<T> for Select<'_, T> {
                 while reach != 0 {
                     let lane = reach.trailing_zeros() as usize;
                     reach &= reach - 1;
-                    let count = of_lanes[lane];
-                    found[lane * room + count] = line[lane];
-                    places[lane * room + count] = feature as u32;
-                    of_lanes[lane] = count + 1;
-                    if count + 1 == room {
+                    let count = counts[lane];
+                    found[lane * buffer_len + count] = line[lane];
+                    places[lane * buffer_len + count] = feature as u32;
+                    counts[lane] = count + 1;
+                    if count + 1 == buffer_len {
                         let mut all = Lane {
-                            values: &mut found[lane * room..][..room],
-                            indices: &mut places[lane * room..][..room],
-                            count: room,
+                            values: &mut found[lane * buffer_len..][..buffer_len],
+                            indices: &mut places[lane * buffer_len..][..buffer_len],
+                            count: buffer_len,
                         };
-                        bounds[lane] = beyond_zero(all.cut(k, apart));
-                        of_lanes[lane] = all.count;
+                        bounds[lane] = nonzero_bound(all.cut(k, spare));
+                        counts[lane] = all.count;
                         bound = s.load(&bounds);
                     }
                 }
             }
             for lane in 0..lanes {
                 let mut all = Lane {
-                    values: &mut found[lane * room..][..room],
-                    indices: &mut places[lane * room..][..room],
-                    count: of_lanes[lane],
+                    values: &mut found[lane * buffer_len..][..buffer_len],
+                    indices: &mut places[lane * buffer_len..][..buffer_len],
+                    count: counts[lane],
                 };
                 if all.count > k {
-                    all.cut(k, apart);
+                    all.cut(k, spare);
                 }
                 all.drop_zeros();
                 let count = all.count;

@@ -14,7 +14,7 @@ use crate::simd::{Element, Kernel, Simd};
 /// that leaves none, the result is infinity, which infinite values still reach. NaN counts as the
 /// largest value and reaches infinity; a result that would be NaN is infinity instead. Reorders
 /// `values`.
-pub fn least_of_largest<T: Element>(values: &mut [T], count: usize) -> Option<T> {
+pub fn batch_threshold<T: Element>(values: &mut [T], count: usize) -> Option<T> {
     let last = count.min(values.len()).checked_sub(1)?;
     let (larger, least, rest) = values.select_nth_unstable_by(last, |a, b| order(*a, *b));
     let mut least = *least;
@@ -25,36 +25,36 @@ pub fn least_of_largest<T: Element>(values: &mut [T], count: usize) -> Option<T>
     Some(if is_nan(least) { T::from_f64(f64::INFINITY) } else { least })
 }
 
-/// Sets every value below `least` to zero; NaN stays. `values` must be whole lines.
-pub fn drop_below<T: Element>(isa: Isa, least: T, values: &mut [T]) {
+/// Sets every value below `threshold` to zero; NaN stays. `values` must be whole lines.
+pub fn zero_below<T: Element>(isa: Isa, threshold: T, values: &mut [T]) {
     assert!(values.len().is_multiple_of(T::PANEL), "{} values are not whole lines", values.len());
-    T::run(isa, DropBelow { least, values });
+    T::run(isa, ZeroBelow { threshold, values });
 }
 
-struct DropBelow<'a, T> {
-    least: T,
+struct ZeroBelow<'a, T> {
+    threshold: T,
     values: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for DropBelow<'_, T> {
+impl<T: Element> Kernel<T> for ZeroBelow<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let least = s.splat(self.least);
+        let threshold = s.splat(self.threshold);
         for values in self.values.chunks_exact_mut(S::LANES) {
             let value = s.load(values);
             // A value is dropped whole or not at all, so the difference is exact, except for infinity,
-            // where it is NaN: `keep_known` makes that zero.
-            let dropped = s.keep_lt(value, least, value);
+            // where it is NaN: `zero_if_nan` makes that zero.
+            let dropped = s.zero_unless_lt(value, threshold, value);
             let left = s.sub(value, dropped);
-            s.store(s.keep_known(s.sub(dropped, dropped), left), values);
+            s.store(s.zero_if_nan(s.sub(dropped, dropped), left), values);
         }
     }
 }
 
 /// Copies the `deltas` whose value in `codes` is not zero to `kept`, with zeros elsewhere. All three
 /// have the same number of whole lines.
-pub fn keep_active<T: Element>(isa: Isa, codes: &[T], deltas: &[T], kept: &mut [T]) {
+pub fn mask_inactive<T: Element>(isa: Isa, codes: &[T], deltas: &[T], kept: &mut [T]) {
     assert!(
         codes.len().is_multiple_of(T::PANEL) && deltas.len() == codes.len() && kept.len() == codes.len(),
         "{} codes, {} deltas, {} to keep",
@@ -62,23 +62,23 @@ pub fn keep_active<T: Element>(isa: Isa, codes: &[T], deltas: &[T], kept: &mut [
         deltas.len(),
         kept.len(),
     );
-    T::run(isa, KeepActive { codes, deltas, kept });
+    T::run(isa, MaskInactive { codes, deltas, kept });
 }
 
-struct KeepActive<'a, T> {
+struct MaskInactive<'a, T> {
     codes: &'a [T],
     deltas: &'a [T],
     kept: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for KeepActive<'_, T> {
+impl<T: Element> Kernel<T> for MaskInactive<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let zero = s.splat(T::ZERO);
         let given = self.codes.chunks_exact(S::LANES).zip(self.deltas.chunks_exact(S::LANES));
         for ((code, delta), kept) in given.zip(self.kept.chunks_exact_mut(S::LANES)) {
-            s.store(s.keep_lt(zero, s.abs(s.load(code)), s.load(delta)), kept);
+            s.store(s.zero_unless_lt(zero, s.abs(s.load(code)), s.load(delta)), kept);
         }
     }
 }

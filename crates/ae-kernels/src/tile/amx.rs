@@ -9,7 +9,7 @@ use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use super::{Aside, Operand, TILE, TileUnit};
+use super::{Interleaved, Operand, TILE, TileUnit};
 use crate::simd::Avx512;
 
 /// Proof that this CPU has AMX with bf16 and AVX-512, and that the operating system lets this process
@@ -163,14 +163,14 @@ unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
 // Tiles 0 to 3 hold the sums, 4 and 5 the current part of `a`, 6 and 7 that of `b`.
 
 /// # Safety
-/// Tiles are set up, and `M` tiles can be read from `at` on, `apart` elements from each other.
+/// Tiles are set up, and `M` tiles can be read from `at` on, `stride` elements from each other.
 #[inline(always)]
-unsafe fn load_a<const M: usize>(at: *const f32, apart: usize) {
+unsafe fn load_a<const M: usize>(at: *const f32, stride: usize) {
     // SAFETY: the caller's obligation.
     unsafe {
         load::<4>(at);
         if M == 2 {
-            load::<5>(at.add(apart));
+            load::<5>(at.add(stride));
         }
     }
 }
@@ -178,12 +178,12 @@ unsafe fn load_a<const M: usize>(at: *const f32, apart: usize) {
 /// # Safety
 /// As for [`load_a`].
 #[inline(always)]
-unsafe fn load_b<const N: usize>(at: *const f32, apart: usize) {
+unsafe fn load_b<const N: usize>(at: *const f32, stride: usize) {
     // SAFETY: the caller's obligation.
     unsafe {
         load::<6>(at);
         if N == 2 {
-            load::<7>(at.add(apart));
+            load::<7>(at.add(stride));
         }
     }
 }
@@ -209,14 +209,14 @@ unsafe fn dots<const M: usize, const N: usize>() {
 
 impl TileUnit for Ready<'_> {
     #[inline(always)]
-    unsafe fn block<W: Aside, const PARTS: usize, const M: usize, const N: usize>(
+    unsafe fn block<W: Interleaved, const PARTS: usize, const M: usize, const N: usize>(
         self,
         depth: usize,
         a: Operand,
         b: Operand,
         sums: *mut f32,
         fresh: bool,
-        aside: &mut W,
+        interleaved: &mut W,
     ) {
         // SAFETY: `self` borrows from a `Setup`; the rest is the caller's obligation.
         unsafe {
@@ -235,27 +235,27 @@ impl TileUnit for Ready<'_> {
                 let a_at = a.start.add(t * a.step);
                 let b_at = b.start.add(t * b.step);
                 if PARTS == 1 {
-                    load_a::<M>(a_at, a.apart);
-                    load_b::<N>(b_at, b.apart);
+                    load_a::<M>(a_at, a.stride);
+                    load_b::<N>(b_at, b.stride);
                     dots::<M, N>();
                 } else {
                     // In the order of `SPLIT`: every product changes only one operand, because loading a
                     // tile waits for the products that still read its register.
-                    load_a::<M>(a_at.add(2 * TILE), a.apart);
-                    load_b::<N>(b_at, b.apart);
+                    load_a::<M>(a_at.add(2 * TILE), a.stride);
+                    load_b::<N>(b_at, b.stride);
                     dots::<M, N>();
-                    load_a::<M>(a_at.add(TILE), a.apart);
+                    load_a::<M>(a_at.add(TILE), a.stride);
                     dots::<M, N>();
-                    load_b::<N>(b_at.add(TILE), b.apart);
+                    load_b::<N>(b_at.add(TILE), b.stride);
                     dots::<M, N>();
-                    load_a::<M>(a_at, a.apart);
+                    load_a::<M>(a_at, a.stride);
                     dots::<M, N>();
-                    load_b::<N>(b_at.add(2 * TILE), b.apart);
+                    load_b::<N>(b_at.add(2 * TILE), b.stride);
                     dots::<M, N>();
-                    load_b::<N>(b_at, b.apart);
+                    load_b::<N>(b_at, b.stride);
                     dots::<M, N>();
                 }
-                aside.step();
+                interleaved.step();
             }
             store::<0>(sums);
             if N == 2 {

@@ -6,7 +6,7 @@
 //! multiply-add is fused: every instruction set gives the bits of the tiles, except for denormal
 //! numbers, operands as well as sums, which the tiles treat as zero.
 
-use super::{Aside, Operand, SPLIT, TILE, TileUnit};
+use super::{Interleaved, Operand, SPLIT, TILE, TileUnit};
 use crate::simd::{Halves, HalvesKernel, Simd};
 
 /// Lines of `a` whose sums are in registers together.
@@ -20,21 +20,21 @@ pub(super) struct Emulated<S>(pub(super) S);
 
 impl<S: Halves> TileUnit for Emulated<S> {
     #[inline(always)]
-    unsafe fn block<W: Aside, const PARTS: usize, const M: usize, const N: usize>(
+    unsafe fn block<W: Interleaved, const PARTS: usize, const M: usize, const N: usize>(
         self,
         depth: usize,
         a: Operand,
         b: Operand,
         sums: *mut f32,
         fresh: bool,
-        aside: &mut W,
+        interleaved: &mut W,
     ) {
         for _ in 0..depth {
-            aside.step();
+            interleaved.step();
         }
         // SAFETY: the caller's obligation is that of `Block::new`.
         let block = unsafe { Block::new(PARTS, [M, N], depth, [a, b], sums, fresh) };
-        self.0.apart(block);
+        self.0.run_outlined(block);
     }
 }
 
@@ -81,8 +81,8 @@ impl HalvesKernel for Block {
                     }
                     for t in 0..depth {
                         for (p, q) in products {
-                            let a = a.start.add(m * a.apart + t * a.step + p * TILE);
-                            let b = b.start.add(n * b.apart + t * b.step + q * TILE);
+                            let a = a.start.add(m * a.stride + t * a.step + p * TILE);
+                            let b = b.start.add(n * b.stride + t * b.step + q * TILE);
                             dot(s, a, b, sum);
                         }
                     }

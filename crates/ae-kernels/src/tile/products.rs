@@ -6,28 +6,28 @@ mod gradient;
 mod weights;
 
 use super::split::{self, LINE};
-use super::{Aside, DEPTH, Operand, Parts, TILE, TileUnit, run};
+use super::{DEPTH, Interleaved, Operand, Parts, TILE, TileUnit, run};
 use crate::activation::{Epilogue, Slope};
 use crate::gemm::WeightRange;
 use crate::isa::Isa;
 use crate::panel::{Panels, PanelsMut, panel_count};
-use crate::par::{Crew, Owned};
+use crate::par::{Crew, DisjointSlice};
 use crate::update::Rule;
 use weights::Product;
 pub use weights::scratch_len;
 
 /// The result of a product in the forms that the next products take ([`super`]): [`forward`] writes
 /// those of [`split::rows`] and [`split::inputs`], [`backward_input`] those of [`split::features`] and
-/// [`split::turned`].
+/// [`split::transposed`].
 #[derive(Debug)]
 pub struct Forms<'a> {
     /// For the product of the next layer, if there is one: [`split::panel_len`] elements per batch
     /// panel.
     pub next: Option<&'a mut [f32]>,
-    /// For [`weight_gradient`], if it is needed: [`split::pair_len`] of every `apart` elements.
+    /// For [`weight_gradient`], if it is needed: [`split::pair_len`] of every `stride` elements.
     pub kept: Option<&'a mut [f32]>,
     /// Distance from one pair of batch panels in `kept` to the next.
-    pub apart: usize,
+    pub stride: usize,
 }
 
 impl Forms<'_> {
@@ -35,7 +35,7 @@ impl Forms<'_> {
         let (pairs, len) = (batch_panels / 2, split::pair_len(parts, features));
         self.next.as_ref().is_none_or(|next| next.len() == batch_panels * split::panel_len(parts, features))
             && self.kept.as_ref().is_none_or(|kept| {
-                self.apart >= len && (pairs == 0 || (pairs - 1) * self.apart + len <= kept.len())
+                self.stride >= len && (pairs == 0 || (pairs - 1) * self.stride + len <= kept.len())
             })
     }
 }
@@ -44,21 +44,21 @@ impl Forms<'_> {
 /// strips.
 #[derive(Clone, Copy)]
 struct Written<'a> {
-    next: Option<Owned<'a, f32>>,
-    kept: Option<Owned<'a, f32>>,
-    apart: usize,
+    next: Option<DisjointSlice<'a, f32>>,
+    kept: Option<DisjointSlice<'a, f32>>,
+    stride: usize,
 }
 
 impl<'a> Written<'a> {
     fn new(forms: Option<Forms<'a>>) -> Self {
-        let Forms { next, kept, apart } = forms.unwrap_or(Forms { next: None, kept: None, apart: 0 });
-        Written { next: next.map(Owned::new), kept: kept.map(Owned::new), apart }
+        let Forms { next, kept, stride } = forms.unwrap_or(Forms { next: None, kept: None, stride: 0 });
+        Written { next: next.map(DisjointSlice::new), kept: kept.map(DisjointSlice::new), stride }
     }
 }
 
 /// Minimum number of strips per task, and tasks per thread, which even out threads that are late.
 const STRIPS: usize = 2;
-const TASKS_A_THREAD: usize = 2;
+const TASKS_PER_THREAD: usize = 2;
 
 /// Computes the product for all strips of its result, shared among the threads of `crew`. Each strip
 /// belongs to one task, with everything that is written of it, and so do the `len` elements of `scratch`
@@ -72,12 +72,12 @@ fn share<P: Product<PARTS> + Copy + Sync, const PARTS: usize>(
     let crew = crew.at_most(scratch.len() / len);
     let strips = product.features().div_ceil(DEPTH);
     let tasks =
-        if crew.threads() == 1 { 1 } else { (strips / STRIPS).clamp(1, TASKS_A_THREAD * crew.threads()) };
-    let rooms = Owned::new(scratch);
-    crew.share_as(tasks, |thread, task| {
-        // SAFETY: `share_as` passes a thread number that no other call has at the time. It is below the
-        // crew's number of threads, for each of which there are `len` elements.
-        let scratch = unsafe { rooms.piece(thread * len..(thread + 1) * len) };
+        if crew.threads() == 1 { 1 } else { (strips / STRIPS).clamp(1, TASKS_PER_THREAD * crew.threads()) };
+    let scratches = DisjointSlice::new(scratch);
+    crew.share_with_index(tasks, |thread, task| {
+        // SAFETY: `share_with_index` passes a thread number that no other call has at the time. It is
+        // below the crew's number of threads, for each of which there are `len` elements.
+        let scratch = unsafe { scratches.slice_mut(thread * len..(thread + 1) * len) };
         let strips = task * strips / tasks..(task + 1) * strips / tasks;
         run(isa, weights::Multiply::<_, PARTS> { product, batch, pairs, strips, scratch });
     });
@@ -135,15 +135,15 @@ fn checked_forward(
     let Epilogue { activation, mut slopes } = epilogue;
     let product = forward::Forward {
         weights,
-        y: Owned::new(y.data()),
+        y: DisjointSlice::new(y.data()),
         activation,
-        slopes: slopes.as_mut().map(|slopes| Owned::new(slopes.data())),
+        slopes: slopes.as_mut().map(|slopes| DisjointSlice::new(slopes.data())),
         forms: Written::new(forms),
     };
-    let (batch, room) = ((x, batch_panels / 2), (scratch, scratch_len(parts, batch_panels)));
+    let (batch, scratch) = ((x, batch_panels / 2), (scratch, scratch_len(parts, batch_panels)));
     match parts {
-        Parts::One => share::<_, 1>(threads, product, batch, room),
-        Parts::Three => share::<_, 3>(threads, product, batch, room),
+        Parts::One => share::<_, 1>(threads, product, batch, scratch),
+        Parts::Three => share::<_, 3>(threads, product, batch, scratch),
     }
 }
 
@@ -195,17 +195,17 @@ fn checked_backward(
         below.0.cols(),
         scratch.len(),
     );
-    let dx = dx.as_mut().map(|dx| Owned::new(dx.data()));
+    let dx = dx.as_mut().map(|dx| DisjointSlice::new(dx.data()));
     let product = backward::Backward { weights, below, forms: Written::new(Some(forms)), dx };
-    let (batch, room) = ((delta, batch_panels / 2), (scratch, scratch_len(parts, batch_panels)));
+    let (batch, scratch) = ((delta, batch_panels / 2), (scratch, scratch_len(parts, batch_panels)));
     match parts {
-        Parts::One => share::<_, 1>(threads, product, batch, room),
-        Parts::Three => share::<_, 3>(threads, product, batch, room),
+        Parts::One => share::<_, 1>(threads, product, batch, scratch),
+        Parts::Three => share::<_, 3>(threads, product, batch, scratch),
     }
 }
 
-/// One operand of [`weight_gradient`]: the tiles of [`split::inputs`] or [`split::turned`] for a whole
-/// batch.
+/// One operand of [`weight_gradient`]: the tiles of [`split::inputs`] or [`split::transposed`] for a
+/// whole batch.
 #[derive(Clone, Copy, Debug)]
 pub struct PairedTiles<'a> {
     /// The memory that contains the tiles.
@@ -213,7 +213,7 @@ pub struct PairedTiles<'a> {
     /// Where the tiles of the first two batch panels start.
     pub offset: usize,
     /// Distance from there to those of the next two.
-    pub apart: usize,
+    pub stride: usize,
     /// Number of pairs of batch panels.
     pub pairs: usize,
 }
@@ -221,7 +221,7 @@ pub struct PairedTiles<'a> {
 impl PairedTiles<'_> {
     fn holds(&self, len: usize) -> bool {
         let Some(others) = self.pairs.checked_sub(1) else { return true };
-        let start = others.checked_mul(self.apart).and_then(|start| start.checked_add(self.offset));
+        let start = others.checked_mul(self.stride).and_then(|start| start.checked_add(self.offset));
         start.and_then(|start| start.checked_add(len)).is_some_and(|end| end <= self.data.len())
     }
 }
@@ -246,7 +246,7 @@ pub fn weight_gradient(
             && range.rows.end <= inputs + 1
             && range.panels.start <= range.panels.end
             && weights.len() == range.elements::<f32>()
-            && state.len() == weights.len() * rule.state()
+            && state.len() == weights.len() * rule.state_per_parameter()
             && x.pairs == delta.pairs
             && x.holds(split::pair_len(parts, inputs))
             && delta.holds(range.panels.end * parts.count() * TILE),
@@ -270,7 +270,7 @@ pub fn weight_gradient(
 #[derive(Clone, Copy)]
 struct Tiles<'a> {
     data: &'a [f32],
-    apart: usize,
+    stride: usize,
     step: usize,
 }
 
@@ -284,29 +284,29 @@ impl Tiles<'_> {
     fn operand(self, across: usize, depth: usize, parts: usize) -> Operand {
         if depth > 0 {
             let product = |count: usize, each: usize| (count - 1).checked_mul(each);
-            let end = product(across, self.apart)
+            let end = product(across, self.stride)
                 .zip(product(depth, self.step))
                 .and_then(|(across, depth)| across.checked_add(depth)?.checked_add(parts * TILE));
             assert!(end.is_some_and(|end| end <= self.data.len()), "tiles end at {}", self.data.len());
         }
-        Operand { start: self.data.as_ptr(), apart: self.apart, step: self.step }
+        Operand { start: self.data.as_ptr(), stride: self.stride, step: self.step }
     }
 }
 
 /// [`TileUnit::block`] with bounds checks.
 #[inline(always)]
-fn block<U: TileUnit, A: Aside, const PARTS: usize, const M: usize, const N: usize>(
+fn block<U: TileUnit, A: Interleaved, const PARTS: usize, const M: usize, const N: usize>(
     unit: U,
     depth: usize,
     a: Tiles<'_>,
     b: Tiles<'_>,
     sums: &mut [f32],
     fresh: bool,
-    aside: &mut A,
+    interleaved: &mut A,
 ) {
     assert!(sums.len() >= 4 * TILE);
     let (a, b) = (a.operand(M, depth, PARTS), b.operand(N, depth, PARTS));
     // SAFETY: the sums hold four tiles; `operand` has checked the last tile of the last step, and all
     // others come before it.
-    unsafe { unit.block::<A, PARTS, M, N>(depth, a, b, sums.as_mut_ptr(), fresh, aside) }
+    unsafe { unit.block::<A, PARTS, M, N>(depth, a, b, sums.as_mut_ptr(), fresh, interleaved) }
 }

@@ -14,7 +14,7 @@ pub fn panel_len(parts: Parts, features: usize) -> usize {
     features.div_ceil(DEPTH) * parts.count() * TILE
 }
 
-/// Elements of [`inputs`] and [`turned`] per pair of batch panels.
+/// Elements of [`inputs`] and [`transposed`] per pair of batch panels.
 pub fn pair_len(parts: Parts, features: usize) -> usize {
     panel_count::<f32>(features) * parts.count() * TILE
 }
@@ -23,29 +23,29 @@ pub fn pair_len(parts: Parts, features: usize) -> usize {
 /// elements per batch panel.
 pub fn rows(isa: Isa, parts: Parts, x: Panels<'_, f32>, dst: &mut [f32]) {
     check_panels(parts, x, dst);
-    run(isa, parts, Split { form: Form::Rows, src: x, dst, apart: panel_len(parts, x.rows()) });
+    run(isa, parts, Split { form: Form::Rows, src: x, dst, stride: panel_len(parts, x.rows()) });
 }
 
 /// Writes the operand of [`super::backward_input`] for its `delta`, `[features, batch]`: [`panel_len`]
 /// elements per batch panel.
 pub fn features(isa: Isa, parts: Parts, delta: Panels<'_, f32>, dst: &mut [f32]) {
     check_panels(parts, delta, dst);
-    run(isa, parts, Split { form: Form::Features, src: delta, dst, apart: panel_len(parts, delta.rows()) });
+    run(isa, parts, Split { form: Form::Features, src: delta, dst, stride: panel_len(parts, delta.rows()) });
 }
 
 /// Writes an operand of [`super::weight_gradient`] for the layer's input `x`, `[features, batch]`, which
-/// has an even number of batch panels: for each pair of them, [`pair_len`] of every `apart` elements of
+/// has an even number of batch panels: for each pair of them, [`pair_len`] of every `stride` elements of
 /// `dst`.
-pub fn inputs(isa: Isa, parts: Parts, x: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
-    check_pairs(parts, x, dst, apart);
-    run(isa, parts, Split { form: Form::Inputs, src: x, dst, apart });
+pub fn inputs(isa: Isa, parts: Parts, x: Panels<'_, f32>, dst: &mut [f32], stride: usize) {
+    check_pairs(parts, x, dst, stride);
+    run(isa, parts, Split { form: Form::Inputs, src: x, dst, stride });
 }
 
 /// Writes the other operand of [`super::weight_gradient`], for the layer's `delta`; otherwise like
 /// [`inputs`].
-pub fn turned(isa: Isa, parts: Parts, delta: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
-    check_pairs(parts, delta, dst, apart);
-    run(isa, parts, Split { form: Form::Turned, src: delta, dst, apart });
+pub fn transposed(isa: Isa, parts: Parts, delta: Panels<'_, f32>, dst: &mut [f32], stride: usize) {
+    check_pairs(parts, delta, dst, stride);
+    run(isa, parts, Split { form: Form::Transposed, src: delta, dst, stride });
 }
 
 fn check_panels(parts: Parts, src: Panels<'_, f32>, dst: &[f32]) {
@@ -53,14 +53,14 @@ fn check_panels(parts: Parts, src: Panels<'_, f32>, dst: &[f32]) {
     assert!(dst.len() == wanted, "tiles of {} batch panels: {wanted}, not {}", src.count(), dst.len());
 }
 
-fn check_pairs(parts: Parts, src: Panels<'_, f32>, dst: &[f32], apart: usize) {
+fn check_pairs(parts: Parts, src: Panels<'_, f32>, dst: &[f32], stride: usize) {
     let len = pair_len(parts, src.rows());
     let pairs = src.count() / 2;
     assert!(
         src.count().is_multiple_of(2)
-            && apart >= len
-            && (pairs == 0 || (pairs - 1) * apart + len <= dst.len()),
-        "tiles of {} batch panels, {len} of every {apart} elements, in {}",
+            && stride >= len
+            && (pairs == 0 || (pairs - 1) * stride + len <= dst.len()),
+        "tiles of {} batch panels, {len} of every {stride} elements, in {}",
         src.count(),
         dst.len()
     );
@@ -71,14 +71,14 @@ enum Form {
     Rows,
     Features,
     Inputs,
-    Turned,
+    Transposed,
 }
 
 struct Split<'a> {
     form: Form,
     src: Panels<'a, f32>,
     dst: &'a mut [f32],
-    apart: usize,
+    stride: usize,
 }
 
 struct WithParts<'a, const PARTS: usize>(Split<'a>);
@@ -93,35 +93,40 @@ fn run(isa: Isa, parts: Parts, split: Split<'_>) {
 impl<const PARTS: usize> HalvesKernel for WithParts<'_, PARTS> {
     #[inline(always)]
     fn run<S: Halves>(self, s: S) {
-        let Split { form, src, dst, apart } = self.0;
+        let Split { form, src, dst, stride } = self.0;
         match form {
-            Form::Rows => split_rows::<S, PARTS>(s, src, dst, apart),
-            Form::Features => split_features::<S, PARTS>(s, src, dst, apart),
-            Form::Inputs => split_inputs::<S, PARTS>(s, src, dst, apart),
-            Form::Turned => split_turned::<S, PARTS>(s, src, dst, apart),
+            Form::Rows => split_rows::<S, PARTS>(s, src, dst, stride),
+            Form::Features => split_features::<S, PARTS>(s, src, dst, stride),
+            Form::Inputs => split_inputs::<S, PARTS>(s, src, dst, stride),
+            Form::Transposed => split_transposed::<S, PARTS>(s, src, dst, stride),
         }
     }
 }
 
 #[inline(always)]
-fn split_rows<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
-    let mut turned = [[0.0; TILE]; 2];
-    for (q, tiles) in dst.chunks_exact_mut(apart.max(1)).enumerate() {
+fn split_rows<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], stride: usize) {
+    let mut transposed = [[0.0; TILE]; 2];
+    for (q, tiles) in dst.chunks_exact_mut(stride.max(1)).enumerate() {
         let lines = src.panel(q).chunks(DEPTH * LINE);
         for (lines, tile) in lines.zip(tiles.chunks_exact_mut(PARTS * TILE)) {
             let (near, far) = lines.split_at(lines.len().min(TILE));
-            turn(s, near, &mut turned[0]);
-            turn(s, far, &mut turned[1]);
+            transpose(s, near, &mut transposed[0]);
+            transpose(s, far, &mut transposed[1]);
             for j in 0..LINE {
-                pair::<S, PARTS>(s, &turned[0][j * LINE..], &turned[1][j * LINE..], &mut tile[j * LINE..]);
+                pair::<S, PARTS>(
+                    s,
+                    &transposed[0][j * LINE..],
+                    &transposed[1][j * LINE..],
+                    &mut tile[j * LINE..],
+                );
             }
         }
     }
 }
 
 #[inline(always)]
-fn split_features<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
-    for (q, tiles) in dst.chunks_exact_mut(apart.max(1)).enumerate() {
+fn split_features<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], stride: usize) {
+    for (q, tiles) in dst.chunks_exact_mut(stride.max(1)).enumerate() {
         let lines = src.panel(q).chunks(DEPTH * LINE);
         for (lines, tile) in lines.zip(tiles.chunks_exact_mut(PARTS * TILE)) {
             let (near, far) = lines.split_at(lines.len().min(TILE));
@@ -131,9 +136,9 @@ fn split_features<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst
 }
 
 #[inline(always)]
-fn split_inputs<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
+fn split_inputs<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], stride: usize) {
     let of_pair = panel_count::<f32>(src.rows()) * PARTS * TILE;
-    for (pair_index, tiles) in dst.chunks_mut(apart.max(1)).take(src.count() / 2).enumerate() {
+    for (pair_index, tiles) in dst.chunks_mut(stride.max(1)).take(src.count() / 2).enumerate() {
         let even = src.panel(2 * pair_index).chunks(TILE);
         let odd = src.panel(2 * pair_index + 1).chunks(TILE);
         for ((near, far), tile) in even.zip(odd).zip(tiles[..of_pair].chunks_exact_mut(PARTS * TILE)) {
@@ -143,17 +148,27 @@ fn split_inputs<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: 
 }
 
 #[inline(always)]
-fn split_turned<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], apart: usize) {
+fn split_transposed<S: Halves, const PARTS: usize>(
+    s: S,
+    src: Panels<'_, f32>,
+    dst: &mut [f32],
+    stride: usize,
+) {
     let of_pair = panel_count::<f32>(src.rows()) * PARTS * TILE;
-    let mut turned = [[0.0; TILE]; 2];
-    for (pair_index, tiles) in dst.chunks_mut(apart.max(1)).take(src.count() / 2).enumerate() {
+    let mut transposed = [[0.0; TILE]; 2];
+    for (pair_index, tiles) in dst.chunks_mut(stride.max(1)).take(src.count() / 2).enumerate() {
         let even = src.panel(2 * pair_index).chunks(TILE);
         let odd = src.panel(2 * pair_index + 1).chunks(TILE);
         for ((near, far), tile) in even.zip(odd).zip(tiles[..of_pair].chunks_exact_mut(PARTS * TILE)) {
-            turn(s, near, &mut turned[0]);
-            turn(s, far, &mut turned[1]);
+            transpose(s, near, &mut transposed[0]);
+            transpose(s, far, &mut transposed[1]);
             for j in 0..LINE {
-                pair::<S, PARTS>(s, &turned[0][j * LINE..], &turned[1][j * LINE..], &mut tile[j * LINE..]);
+                pair::<S, PARTS>(
+                    s,
+                    &transposed[0][j * LINE..],
+                    &transposed[1][j * LINE..],
+                    &mut tile[j * LINE..],
+                );
             }
         }
     }
@@ -161,7 +176,7 @@ fn split_turned<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: 
 
 /// Transposes up to 16 lines; missing ones count as zeros.
 #[inline(always)]
-pub(super) fn turn<S: Halves>(s: S, lines: &[f32], dst: &mut [f32; TILE]) {
+pub(super) fn transpose<S: Halves>(s: S, lines: &[f32], dst: &mut [f32; TILE]) {
     if lines.len() == TILE {
         s.transpose(lines, LINE, dst, LINE);
     } else {

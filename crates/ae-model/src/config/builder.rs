@@ -37,7 +37,7 @@ pub struct ConfigBuilder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     optimizer: Option<Optimizer>,
     learning_rate: Option<f64>,
-    #[serde(default = "epochs_by_default")]
+    #[serde(default = "default_epochs")]
     epochs: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
@@ -97,7 +97,7 @@ impl ConfigBuilder {
             precision: Precision::default(),
             optimizer: None,
             learning_rate: None,
-            epochs: epochs_by_default(),
+            epochs: default_epochs(),
             batch_size: None,
             validation: 0.0,
             early_stopping: None,
@@ -174,8 +174,8 @@ impl ConfigBuilder {
         self
     }
     /// Sets the fraction of rows held out for validation.
-    pub fn validation(mut self, share: f64) -> Self {
-        self.validation = share;
+    pub fn validation(mut self, fraction: f64) -> Self {
+        self.validation = fraction;
         self
     }
     /// Enables early stopping.
@@ -325,13 +325,13 @@ impl ConfigBuilder {
     pub fn build(self) -> Result<Config, ConfigError> {
         self.check_kind()?;
         in_range("input_dim", self.input_dim, 1, MAX_DIM)?;
-        let encoding_dim = self.encoding_dim.unwrap_or((self.input_dim / 5).clamp(1, USUAL_ENCODING));
+        let encoding_dim = self.encoding_dim.unwrap_or((self.input_dim / 5).clamp(1, DEFAULT_MAX_ENCODING));
         in_range("encoding_dim", encoding_dim, 1, MAX_DIM)?;
         self.latent.check_width(encoding_dim)?;
         self.check_images()?;
         self.check_training()?;
         self.check_weights()?;
-        let hidden_dims = self.usual_hidden_dims(encoding_dim);
+        let hidden_dims = self.default_hidden_dims(encoding_dim);
         let hidden_dims = self.hidden_dims.unwrap_or(hidden_dims);
         in_range("the number of hidden_dims", hidden_dims.len(), 0, MAX_HIDDEN)?;
         for &dim in &hidden_dims {
@@ -339,7 +339,7 @@ impl ConfigBuilder {
         }
         let optimizer = self.optimizer.unwrap_or_default();
         optimizer.check()?;
-        let learning_rate = self.learning_rate.unwrap_or(optimizer.usual_learning_rate(self.input_dim));
+        let learning_rate = self.learning_rate.unwrap_or(optimizer.default_learning_rate(self.input_dim));
         check_learning_rate(learning_rate)?;
         let config = Config {
             input_dim: self.input_dim,
@@ -393,8 +393,9 @@ impl ConfigBuilder {
     /// Checks image size and image layers.
     fn check_images(&self) -> Result<(), ConfigError> {
         let Some(image) = self.image else {
-            let layers = self.conv_layers.len();
-            return in_range("the number of conv_layers without the size of an image", layers, 0, 0);
+            let allowed = "left out without image: convolutions and poolings need the size of the images";
+            let refused = !self.conv_layers.is_empty();
+            return if refused { Err(out_of_range("conv_layers", "set", allowed)) } else { Ok(()) };
         };
         if !self.conv_layers.is_empty() {
             images::chain(image, &self.conv_layers)?;
@@ -420,7 +421,7 @@ impl ConfigBuilder {
     }
 
     /// Hidden widths if none are given.
-    fn usual_hidden_dims(&self, encoding_dim: usize) -> Vec<usize> {
+    fn default_hidden_dims(&self, encoding_dim: usize) -> Vec<usize> {
         match (self.latent, self.conv_layers.as_slice()) {
             (Latent::Plain | Latent::Gaussian(_), []) if self.contractive.is_none() && !self.unit_norm => {
                 gradual_compression(self.input_dim, encoding_dim)
@@ -475,10 +476,11 @@ impl ConfigBuilder {
         self.schedule.check()?;
         self.noise.map_or(Ok(()), Noise::check)?;
         self.code_penalty.map_or(Ok(()), CodePenalty::check)?;
-        for (field, share) in [("dropout.input", self.dropout.input), ("dropout.hidden", self.dropout.hidden)]
+        for (field, fraction) in
+            [("dropout.input", self.dropout.input), ("dropout.hidden", self.dropout.hidden)]
         {
-            if !(0.0..1.0).contains(&share) {
-                return Err(out_of_range(field, share, "from 0 to below 1"));
+            if !(0.0..1.0).contains(&fraction) {
+                return Err(out_of_range(field, fraction, "from 0 to below 1"));
             }
         }
         at_least_zero("weight_penalty.l1", self.weight_penalty.l1)?;
@@ -488,12 +490,12 @@ impl ConfigBuilder {
         {
             return Err(out_of_range("clip_norm", norm, "above 0 and at most 10^12"));
         }
-        if let Some(share) = self.ema
-            && !(0.0..1.0).contains(&share)
+        if let Some(fraction) = self.ema
+            && !(0.0..1.0).contains(&fraction)
         {
-            return Err(out_of_range("ema", share, "from 0 to below 1"));
+            return Err(out_of_range("ema", fraction, "from 0 to below 1"));
         }
-        if self.loss.of_shares() && !self.scaler.keeps_shares() {
+        if self.loss.needs_unit_range() && !self.scaler.keeps_unit_range() {
             let name = self.loss.name();
             let allowed = format!(
                 "mse, mae, huber or gaussian-nll with a scaler that leaves [0, 1], or {name} with minmax, common or none"
@@ -526,8 +528,8 @@ fn is_default<S: Default + PartialEq>(setting: &S) -> bool {
 
 /// Largest encoding and hidden layer chosen by default. Rows with very many columns are usually few, and
 /// layers in proportion to the columns would not fit into memory.
-const USUAL_ENCODING: usize = 256;
-const USUAL_HIDDEN: f64 = 1024.0;
+const DEFAULT_MAX_ENCODING: usize = 256;
+const DEFAULT_MAX_HIDDEN: f64 = 1024.0;
 
 /// Hidden widths that shrink (or grow) from input to encoding by equal factors: just enough of them that
 /// no factor exceeds 2.5, but at most two.
@@ -535,7 +537,7 @@ fn gradual_compression(input: usize, encoding: usize) -> Vec<usize> {
     let ratio = input as f64 / encoding as f64;
     let layers = (ratio.max(1.0 / ratio).ln() / 2.5f64.ln()).floor().min(2.0) as usize;
     let step = ratio.powf(1.0 / (layers + 1) as f64);
-    let most = USUAL_HIDDEN.max(encoding as f64);
+    let most = DEFAULT_MAX_HIDDEN.max(encoding as f64);
     (1..=layers).map(|i| (input as f64 / step.powi(i as i32)).round().clamp(1.0, most) as usize).collect()
 }
 
@@ -585,7 +587,7 @@ impl From<Config> for ConfigBuilder {
     }
 }
 
-fn epochs_by_default() -> usize {
+fn default_epochs() -> usize {
     100
 }
 

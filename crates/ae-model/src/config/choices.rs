@@ -115,7 +115,7 @@ pub enum ScalerKind {
 impl ScalerKind {
     /// Whether scaled values lie in `[0, 1]` (given such values, for [`ScalerKind::None`]), as
     /// [`crate::Loss::Bce`] and [`crate::Loss::SigmoidMse`] require.
-    pub fn keeps_shares(self) -> bool {
+    pub fn keeps_unit_range(self) -> bool {
         matches!(self, ScalerKind::MinMax | ScalerKind::Common | ScalerKind::None)
     }
 }

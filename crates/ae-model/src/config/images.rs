@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ae_kernels::conv::Conv2d;
-use ae_kernels::pool::{Pool, Pooling};
+use ae_kernels::pool::{PoolShape, Pooling};
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_DIM, in_range};
@@ -276,7 +276,7 @@ impl FromStr for ImageLayers {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Link {
     Conv(Conv2d),
-    Pool(Pool, PoolKind),
+    Pool(PoolShape, PoolKind),
 }
 
 /// Largest number of image layers in an encoder.
@@ -297,7 +297,7 @@ pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, V
     let mut links = Vec::with_capacity(layers.len());
     let mut sizes = vec![image];
     let mut size = image;
-    let mut room = MAX_CONNECTIONS;
+    let mut connections_left = MAX_CONNECTIONS;
     for layer in layers {
         let wrong = |reason: String| ConfigError::Convolution {
             layer: layer.to_string(),
@@ -305,7 +305,7 @@ pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, V
             reason,
         };
         let (link, next) = match layer {
-            ImageLayer::Conv(layer) => layer.link(size, &mut room, wrong)?,
+            ImageLayer::Conv(layer) => layer.link(size, &mut connections_left, wrong)?,
             ImageLayer::Pool(layer) => layer.link(size, wrong)?,
         };
         links.push(link);
@@ -317,11 +317,11 @@ pub(super) fn chain(image: Image, layers: &[ImageLayer]) -> Result<(Vec<Link>, V
 
 impl ConvLayer {
     /// Returns the layer after images of this size, and the size of its output. Takes its connections
-    /// from `room`. `wrong` turns a reason into an error.
+    /// from `connections_left`. `wrong` turns a reason into an error.
     fn link(
         self,
         size: Image,
-        room: &mut usize,
+        connections_left: &mut usize,
         wrong: impl Fn(String) -> ConfigError,
     ) -> Result<(Link, Image), ConfigError> {
         in_range("conv_layers.channels", self.channels, 1, MAX_DIM)?;
@@ -350,12 +350,12 @@ impl ConvLayer {
             return Err(wrong(format!("its output of {next} has more than {MAX_DIM} values")));
         }
         let connections = (height * width).saturating_mul(self.kernel * self.kernel);
-        let Some(left) = room.checked_sub(connections) else {
+        let Some(remaining) = connections_left.checked_sub(connections) else {
             return Err(wrong(format!(
                 "with its {connections} pixel connections the encoder has more than {MAX_CONNECTIONS}"
             )));
         };
-        *room = left;
+        *connections_left = remaining;
         Ok((Link::Conv(shape), next))
     }
 }
@@ -365,7 +365,7 @@ impl PoolLayer {
     fn link(self, size: Image, wrong: impl Fn(String) -> ConfigError) -> Result<(Link, Image), ConfigError> {
         in_range("conv_layers.size", self.size, 1, MAX_KERNEL)?;
         let Image { height, width, channels } = size;
-        let Some(pool) = Pool::new(height, width, channels, self.size) else {
+        let Some(pool) = PoolShape::new(height, width, channels, self.size) else {
             let side = self.size;
             return Err(wrong(format!(
                 "a square of {side}x{side} does not fit into {height}x{width} pixels"

@@ -62,7 +62,7 @@ impl Loss {
     }
 
     /// Whether reconstructions lie in `[0, 1]`, as features then must too.
-    pub(crate) fn of_shares(self) -> bool {
+    pub(crate) fn needs_unit_range(self) -> bool {
         matches!(self, Loss::Bce | Loss::SigmoidMse)
     }
 
@@ -90,18 +90,21 @@ pub enum Noise {
     /// Sets values to 0 (Vincent et al. 2008).
     Masking {
         /// Fraction of the values, in `(0, 1]`.
-        share: f64,
+        #[serde(rename = "share")]
+        fraction: f64,
     },
     /// Sets values to 0 or 1 (Vincent et al. 2010).
     SaltAndPepper {
         /// Fraction of the values, in `(0, 1]`.
-        share: f64,
+        #[serde(rename = "share")]
+        fraction: f64,
     },
     /// Replaces values by another batch row's value of the same feature, so that every feature keeps its
     /// distribution.
     Swap {
         /// Fraction of the values, in `(0, 1]`.
-        share: f64,
+        #[serde(rename = "share")]
+        fraction: f64,
     },
 }
 
@@ -112,11 +115,11 @@ impl Noise {
                 Err(out_of_range("noise.sigma", sigma, "above 0 and at most 1000000"))
             }
             Noise::Gaussian { .. } => Ok(()),
-            Noise::Masking { share } | Noise::SaltAndPepper { share } | Noise::Swap { share } => {
-                if share > 0.0 && share <= 1.0 {
+            Noise::Masking { fraction } | Noise::SaltAndPepper { fraction } | Noise::Swap { fraction } => {
+                if fraction > 0.0 && fraction <= 1.0 {
                     return Ok(());
                 }
-                Err(out_of_range("noise.share", share, "above 0 and at most 1"))
+                Err(out_of_range("noise.fraction", fraction, "above 0 and at most 1"))
             }
         }
     }
@@ -169,8 +172,8 @@ pub struct TopK {
 /// treated as a constant, and `ê` its reconstruction from the largest values of dead features alone,
 /// without the bias. That shapes dead features but does not make them win. So, as in competitive
 /// learning with a conscience (DeSieno 1988), every update also raises the bias of a dead feature until
-/// it is active again: by `lift a ρ`, where `a` is the mean of the batch's active values and `ρ` the
-/// fraction of the configured learning rate that the schedule leaves.
+/// it is active again: by `bias_lift a ρ`, where `a` is the mean of the batch's active values and `ρ`
+/// the fraction of the configured learning rate that the schedule leaves.
 ///
 /// Requires [`Loss::Mse`], a ReLU or linear encoding at least four times as wide as k, and none of
 /// hidden layers, convolutions, code penalty, dropout, feature weights and [`TopK::of_batch`].
@@ -186,8 +189,8 @@ pub struct Revival {
     pub dead_after: u64,
     /// How fast the bias of a dead feature rises: by this fraction of the mean active value per update,
     /// in [0, 1]; 0 leaves it unchanged.
-    #[serde(default)]
-    pub lift: f64,
+    #[serde(default, rename = "lift")]
+    pub bias_lift: f64,
 }
 
 impl Revival {
@@ -195,7 +198,7 @@ impl Revival {
     pub const WEIGHT: f64 = 1.0 / 32.0;
     /// Fast enough that a feature is dead for some ten updates only; ten times as much disturbs the
     /// others (MNIST, 8,192 features).
-    pub const LIFT: f64 = 0.02;
+    pub const BIAS_LIFT: f64 = 0.02;
 }
 
 /// The settings of [`Latent::Gaussian`].
@@ -245,7 +248,7 @@ impl Latent {
         match self {
             Latent::TopK(TopK { k, revival, .. }) => {
                 super::in_range("latent.k", k, 1, encoding_dim)?;
-                let Some(Revival { k: dead, weight, dead_after, lift }) = revival else { return Ok(()) };
+                let Some(Revival { k: dead, weight, dead_after, bias_lift }) = revival else { return Ok(()) };
                 super::in_range("latent.revival.k", dead, 1, encoding_dim)?;
                 if !(weight > 0.0 && weight <= 1e6) {
                     return Err(out_of_range("latent.revival.weight", weight, "above 0 and at most 1000000"));
@@ -253,8 +256,8 @@ impl Latent {
                 if dead_after == 0 {
                     return Err(out_of_range("latent.revival.dead_after", dead_after, "at least 1"));
                 }
-                if !(0.0..=1.0).contains(&lift) {
-                    return Err(out_of_range("latent.revival.lift", lift, "from 0 to 1"));
+                if !(0.0..=1.0).contains(&bias_lift) {
+                    return Err(out_of_range("latent.revival.lift", bias_lift, "from 0 to 1"));
                 }
                 Ok(())
             }

@@ -4,7 +4,7 @@ use super::{Activation, Config, Latent, Loss, out_of_range};
 use crate::error::ConfigError;
 
 /// Smallest width of a normalised layer: of two values, only their order would be left.
-const NORMALISED: usize = 3;
+const MIN_NORMALISED_WIDTH: usize = 3;
 
 impl Config {
     /// Whether the outputs of hidden layers are normalised.
@@ -90,7 +90,7 @@ impl Config {
         if hidden.is_empty() {
             return Err(out_of_range("layer_norm", "set", "left out without hidden layers to normalise"));
         }
-        match hidden.iter().position(|width| *width < NORMALISED) {
+        match hidden.iter().position(|width| *width < MIN_NORMALISED_WIDTH) {
             Some(place) => {
                 let convolved = place < self.conv_layers.len();
                 let field = if convolved { "the values of an image" } else { "hidden_dims" };

@@ -33,12 +33,12 @@ impl<'a> Words<'a> {
         if self.numbers.is_empty() { Ok(value) } else { Err(self.wrong()) }
     }
 
-    /// Up to `N` numbers, with `usual` ones in place of those left out.
-    fn up_to<const N: usize>(&self, usual: [f64; N]) -> Result<[f64; N], ConfigError> {
+    /// Up to `N` numbers, with `defaults` in place of those left out.
+    fn up_to<const N: usize>(&self, defaults: [f64; N]) -> Result<[f64; N], ConfigError> {
         if self.numbers.len() > N {
             return Err(self.wrong());
         }
-        let mut numbers = usual;
+        let mut numbers = defaults;
         numbers[..self.numbers.len()].copy_from_slice(&self.numbers);
         Ok(numbers)
     }
@@ -74,16 +74,16 @@ impl fmt::Display for Loss {
 
 impl FromStr for Noise {
     type Err = ConfigError;
-    /// `gaussian[:SIGMA]` (0.1), `masking[:SHARE]` (0.25), `salt-and-pepper[:SHARE]` (0.1) or
-    /// `swap[:SHARE]` (0.15).
+    /// `gaussian[:SIGMA]` (0.1), `masking[:FRACTION]` (0.25), `salt-and-pepper[:FRACTION]` (0.1) or
+    /// `swap[:FRACTION]` (0.15).
     fn from_str(text: &str) -> Result<Noise, ConfigError> {
-        let allowed = "gaussian[:SIGMA], masking[:SHARE], salt-and-pepper[:SHARE] or swap[:SHARE]";
+        let allowed = "gaussian[:SIGMA], masking[:FRACTION], salt-and-pepper[:FRACTION] or swap[:FRACTION]";
         let words = Words::of("noise", allowed, text)?;
         let noise = match words.name {
             "gaussian" => words.up_to([0.1]).map(|[sigma]| Noise::Gaussian { sigma })?,
-            "masking" => words.up_to([0.25]).map(|[share]| Noise::Masking { share })?,
-            "salt-and-pepper" => words.up_to([0.1]).map(|[share]| Noise::SaltAndPepper { share })?,
-            "swap" => words.up_to([0.15]).map(|[share]| Noise::Swap { share })?,
+            "masking" => words.up_to([0.25]).map(|[fraction]| Noise::Masking { fraction })?,
+            "salt-and-pepper" => words.up_to([0.1]).map(|[fraction]| Noise::SaltAndPepper { fraction })?,
+            "swap" => words.up_to([0.15]).map(|[fraction]| Noise::Swap { fraction })?,
             _ => return Err(words.wrong()),
         };
         noise.check()?;
@@ -95,9 +95,9 @@ impl fmt::Display for Noise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Noise::Gaussian { sigma } => write!(f, "gaussian:{sigma}"),
-            Noise::Masking { share } => write!(f, "masking:{share}"),
-            Noise::SaltAndPepper { share } => write!(f, "salt-and-pepper:{share}"),
-            Noise::Swap { share } => write!(f, "swap:{share}"),
+            Noise::Masking { fraction } => write!(f, "masking:{fraction}"),
+            Noise::SaltAndPepper { fraction } => write!(f, "salt-and-pepper:{fraction}"),
+            Noise::Swap { fraction } => write!(f, "swap:{fraction}"),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::stage::BatchTopKLatent;
 use crate::step::Arithmetic;
 
 /// Everything the next updates depend on besides the configuration and the number of updates.
-pub(crate) struct Memory<'a, T> {
+pub(crate) struct StateView<'a, T> {
     /// In panels, like everything with a value per parameter.
     pub(crate) parameters: &'a [T],
     /// The running mean of the parameters, if there is one.
@@ -14,36 +14,39 @@ pub(crate) struct Memory<'a, T> {
     /// The optimizer state.
     pub(crate) state: &'a [T],
     /// Rows since each feature of a sparse code was last active, if dead features are revived.
-    pub(crate) silent: Option<&'a [u64]>,
+    pub(crate) rows_since_active: Option<&'a [u64]>,
     /// The batch top-k latent, if there is one.
     pub(crate) latent: Option<&'a BatchTopKLatent>,
 }
 
-/// An owned [`Memory`], with the same lengths. `f64` holds the numbers of either arithmetic exactly.
+/// An owned [`StateView`], with the same lengths. `f64` holds the numbers of either arithmetic exactly.
 #[derive(Debug)]
-pub(crate) struct Memories {
-    pub(crate) time: u64,
+pub(crate) struct SavedState {
+    pub(crate) updates: u64,
     pub(crate) parameters: Vec<f64>,
     pub(crate) mean: Option<Vec<f64>>,
     pub(crate) state: Vec<f64>,
-    pub(crate) silent: Option<Vec<u64>>,
+    pub(crate) rows_since_active: Option<Vec<u64>>,
     /// Threshold, batches and last value of the batch top-k latent.
     pub(crate) latent: Option<(f64, u64, f64)>,
 }
 
 impl<T: Arithmetic> Engine<T> {
-    pub(crate) fn memory(&self) -> Memory<'_, T> {
+    pub(crate) fn state_view(&self) -> StateView<'_, T> {
         let used = self.network.parameters.as_slice();
         let (parameters, mean) = match &self.mean {
             None => (used, None),
             Some(mean) if mean.swapped => (mean.values.as_slice(), Some(used)),
             Some(mean) => (used, Some(mean.values.as_slice())),
         };
-        Memory {
+        StateView {
             parameters,
             mean,
             state: self.state.as_slice(),
-            silent: self.deaths.as_ref().map(|deaths| deaths.silent.as_slice()),
+            rows_since_active: self
+                .dead_features
+                .as_ref()
+                .map(|dead_features| dead_features.rows_since_active.as_slice()),
             latent: self.network.batch_top_k(),
         }
     }
@@ -54,25 +57,27 @@ impl<T: Arithmetic> Engine<T> {
     }
 
     /// Restores a saved state.
-    pub(crate) fn recall(&mut self, memories: &Memories) {
+    pub(crate) fn restore(&mut self, saved: &SavedState) {
         self.use_mean(false);
-        narrow(&memories.parameters, self.network.parameters.as_mut_slice());
-        narrow(&memories.state, self.state.as_mut_slice());
-        if let (Some(mean), Some(saved)) = (&mut self.mean, &memories.mean) {
-            narrow(saved, mean.values.as_mut_slice());
+        narrow(&saved.parameters, self.network.parameters.as_mut_slice());
+        narrow(&saved.state, self.state.as_mut_slice());
+        if let (Some(mean), Some(values)) = (&mut self.mean, &saved.mean) {
+            narrow(values, mean.values.as_mut_slice());
         }
-        if let (Some(deaths), Some(silent)) = (&mut self.deaths, &memories.silent) {
-            deaths.silent.copy_from_slice(silent);
-            deaths.find_dead();
+        if let (Some(dead_features), Some(rows_since_active)) =
+            (&mut self.dead_features, &saved.rows_since_active)
+        {
+            dead_features.rows_since_active.copy_from_slice(rows_since_active);
+            dead_features.find_dead();
         }
-        if let (Some(latent), Some(saved)) = (self.network.batch_top_k_mut(), memories.latent) {
-            (latent.threshold, latent.batches, latent.last) = saved;
+        if let (Some(latent), Some(of_latent)) = (self.network.batch_top_k_mut(), saved.latent) {
+            (latent.threshold, latent.batches, latent.last) = of_latent;
         }
-        self.time = memories.time;
+        self.updates = saved.updates;
     }
 }
 
 fn narrow<T: Arithmetic>(values: &[f64], out: &mut [T]) {
-    assert_eq!(values.len(), out.len(), "a memory of another network");
+    assert_eq!(values.len(), out.len(), "a state of another network");
     out.iter_mut().zip(values).for_each(|(out, x)| *out = T::from_f64(*x));
 }

@@ -19,15 +19,15 @@ pub(crate) enum Act {
     /// Loads the rows.
     Load,
     /// Prepares what the forward pass of a stage needs of its values.
-    Ready(usize),
+    PrepareForward(usize),
     /// Runs the forward pass of a stage.
-    Up(usize),
+    Forward(usize),
     /// Computes the losses, and the delta of the output.
-    Judge,
+    Loss,
     /// Prepares what the backward pass of a stage, and phase 2, need of its delta.
-    Turn(usize),
+    PrepareBackward(usize),
     /// Runs the backward pass of a stage: computes the delta below.
-    Down(usize),
+    Backward(usize),
 }
 
 /// A product, shared among threads, of a stage that is a layer.
@@ -51,10 +51,10 @@ pub(crate) enum ProductOf {
 
 /// The memory of all blocks of a batch, and of products that threads share.
 #[derive(Debug)]
-pub(crate) struct Memory<'a, T> {
+pub(crate) struct StepMemory<'a, T> {
     pub(super) blocks: &'a mut [T],
     pub(super) kept: &'a mut [T],
-    pub(super) rooms: &'a mut [T],
+    pub(super) shared_scratch: &'a mut [T],
 }
 
 /// [`Phases`] whose first phase is a sequence of acts.
@@ -73,21 +73,21 @@ pub(crate) trait ByActs<T: Element>: Phases<T> {
         crew: Crew<'_>,
         batch: Batch<'_, T>,
         product: Product,
-        memory: Memory<'_, T>,
+        memory: StepMemory<'_, T>,
     );
 }
 
 /// The acts of `pass` in a network of `stages` stages.
 fn acts(areas: &Areas, stages: usize, pass: Range<usize>) -> impl Iterator<Item = Act> + Clone {
     let load = (pass.start == 0).then_some(Act::Load);
-    let judge = (pass.end == stages).then_some(Act::Judge);
-    let down = if pass.end == stages { 0..stages } else { 0..0 };
-    let up = pass.flat_map(|index| [Act::Ready(index), Act::Up(index)]);
-    let down = down.rev().flat_map(|index| {
-        let below = areas.goes_below(index).then_some(Act::Down(index));
-        std::iter::once(Act::Turn(index)).chain(below)
+    let loss = (pass.end == stages).then_some(Act::Loss);
+    let backward = if pass.end == stages { 0..stages } else { 0..0 };
+    let forward = pass.flat_map(|index| [Act::PrepareForward(index), Act::Forward(index)]);
+    let backward = backward.rev().flat_map(|index| {
+        let below = areas.needs_input_delta(index).then_some(Act::Backward(index));
+        std::iter::once(Act::PrepareBackward(index)).chain(below)
     });
-    load.into_iter().chain(up).chain(judge).chain(down)
+    load.into_iter().chain(forward).chain(loss).chain(backward)
 }
 
 /// Runs a block through the stages `pass`.
@@ -111,9 +111,9 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
     crew: Crew<'_>,
     batch: Batch<'_, T>,
     pass: Range<usize>,
-    memory: Memory<'_, T>,
+    memory: StepMemory<'_, T>,
 ) -> bool {
-    let Memory { blocks, kept, rooms } = memory;
+    let StepMemory { blocks, kept, shared_scratch } = memory;
     let (block_len, kept_len) = (plan.layout().block_len, plan.layout().kept_len);
     let rows = batch.indices.len();
     let Some(worth) = plan.worth_sharing(network, rows) else { return false };
@@ -123,10 +123,10 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
     let block_rows = plan.layout().block_panels * T::PANEL;
     let shared = |act: Act| {
         let (of, stage) = match act {
-            Act::Up(stage) => (ProductOf::Outputs, stage),
-            Act::Down(stage) => (ProductOf::DeltaBelow, stage),
-            Act::Turn(stage) => (ProductOf::Gradients, stage),
-            Act::Load | Act::Ready(_) | Act::Judge => return None,
+            Act::Forward(stage) => (ProductOf::Outputs, stage),
+            Act::Backward(stage) => (ProductOf::DeltaBelow, stage),
+            Act::PrepareBackward(stage) => (ProductOf::Gradients, stage),
+            Act::Load | Act::PrepareForward(_) | Act::Loss => return None,
         };
         let (layer, multiply_adds) = match &network.stages[stage] {
             Stage::Dense(layer) if of != ProductOf::Gradients => {
@@ -140,16 +140,17 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
     let mut acts = acts(plan.areas(), network.stages.len(), pass);
     loop {
         // Acts up to the next shared product run block by block.
-        let alone = acts.clone().take_while(|act| shared(*act).is_none());
-        let count = alone.clone().count();
+        let unshared = acts.clone().take_while(|act| shared(*act).is_none());
+        let count = unshared.clone().count();
         if count > 0 {
             crew.for_each_chunk_with(blocks, block_len, kept, kept_len, |index, memory, kept| {
                 let block = plan.block(network, batch.part(block_rows, index));
-                alone.clone().for_each(|act| plan.act(&block, act, memory, kept));
+                unshared.clone().for_each(|act| plan.act(&block, act, memory, kept));
             });
         }
         let Some(product) = acts.by_ref().nth(count).and_then(shared) else { return true };
-        let memory = Memory { blocks: &mut *blocks, kept: &mut *kept, rooms: &mut *rooms };
+        let memory =
+            StepMemory { blocks: &mut *blocks, kept: &mut *kept, shared_scratch: &mut *shared_scratch };
         plan.share(network, crew, batch, product, memory);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Batch<'a, T> {
     /// The mean of each feature of the encoding over the whole step, once a stage has waited for it.
     pub(crate) code_means: Option<&'a [f64]>,
     /// The smallest value of the encoding kept in the whole step, once a stage has waited for it.
-    pub(crate) least: Option<T>,
+    pub(crate) threshold: Option<T>,
     /// Features of the encoding to revive.
     pub(crate) dead: &'a [u32],
     /// The squared column norms of the encoder's weights, if a contractive penalty needs them.
@@ -45,7 +45,7 @@ impl<'a, T> Batch<'a, T> {
             map,
             draws,
             code_means: None,
-            least: None,
+            threshold: None,
             dead: &[],
             column_squares: &[],
         }
@@ -64,7 +64,7 @@ impl<'a, T> Batch<'a, T> {
 pub(crate) struct Draws {
     pub(crate) seed: u64,
     /// The number of the step.
-    pub(crate) time: u64,
+    pub(crate) step: u64,
     /// Epochs so far, including the fraction of the current one.
     pub(crate) epochs: f64,
 }
@@ -72,9 +72,9 @@ pub(crate) struct Draws {
 impl Draws {
     /// The key of the random numbers for one use: a mix of seed, step and salt (the finaliser of
     /// SplitMix64, Steele et al. 2014).
-    pub(crate) fn of(self, salt: u64) -> u64 {
+    pub(crate) fn key(self, salt: u64) -> u64 {
         let mut key = self.seed;
-        for part in [self.time, salt] {
+        for part in [self.step, salt] {
             key = key
                 .wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15))
                 .wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -22,7 +22,7 @@ pub(crate) struct Areas {
     /// The values before each stage, and after the last.
     values: Vec<Area>,
     /// Where the data starts that each stage keeps for its backward pass.
-    private: Vec<usize>,
+    saved: Vec<usize>,
     /// The targets, if they are not the first values.
     target: Option<usize>,
     /// The first stage with parameters: no delta is computed below it.
@@ -34,12 +34,12 @@ struct Area {
     at: usize,
     features: usize,
     /// Samples per row.
-    copies: usize,
+    samples_per_row: usize,
 }
 
 impl Areas {
     /// Where the targets are.
-    pub(super) fn expected(&self) -> usize {
+    pub(super) fn target_offset(&self) -> usize {
         self.target.unwrap_or(self.values[0].at)
     }
 
@@ -53,44 +53,45 @@ impl Areas {
         mut take: impl FnMut(usize) -> usize,
     ) -> Self {
         let target = network.objective.changes_input().then(|| take(network.input * rows));
-        let mut values = vec![Area { at: take(network.input * rows), features: network.input, copies: 1 }];
-        let mut private = Vec::new();
+        let mut values =
+            vec![Area { at: take(network.input * rows), features: network.input, samples_per_row: 1 }];
+        let mut saved = Vec::new();
         for (index, stage) in network.stages.iter().enumerate() {
             let below = values[index];
             let (_, features) = network.stage_shape(index);
-            let copies = below.copies * stage.copies();
-            let at = if stage.in_place() { below.at } else { take(features * rows * copies) };
-            values.push(Area { at, features, copies });
-            private.push(take(match stage {
+            let samples_per_row = below.samples_per_row * stage.samples_per_row();
+            let at = if stage.in_place() { below.at } else { take(features * rows * samples_per_row) };
+            values.push(Area { at, features, samples_per_row });
+            saved.push(take(match stage {
                 // The noise, and the importance weight of each sample.
-                Stage::Gaussian(_) => (features + 1) * rows * copies,
-                Stage::TopK(latent) => latent.memory::<T>(rows),
+                Stage::Gaussian(_) => (features + 1) * rows * samples_per_row,
+                Stage::TopK(latent) => latent.memory_len::<T>(rows),
                 Stage::BatchTopK(_) => chosen,
                 // The scale of each row.
-                Stage::Normalize(_) => rows * copies,
+                Stage::Normalize(_) => rows * samples_per_row,
                 // Slopes.
-                _ if keeps_slopes(network, index) => features * rows * copies,
+                _ if keeps_slopes(network, index) => features * rows * samples_per_row,
                 _ => 0,
             }));
         }
         let lowest = network.stages.iter().position(|stage| stage.layer().is_some()).unwrap_or(0);
-        Areas { values, private, target, lowest }
+        Areas { values, saved, target, lowest }
     }
 
     /// Samples per row before stage `index`.
-    pub(super) fn copies(&self, index: usize) -> usize {
-        self.values[index].copies
+    pub(super) fn samples_per_row(&self, index: usize) -> usize {
+        self.values[index].samples_per_row
     }
 
     /// Where the values before stage `index` are.
-    pub(super) fn at(&self, index: usize) -> usize {
+    pub(super) fn offset(&self, index: usize) -> usize {
         self.values[index].at
     }
 
     /// The delta after stage `index`: the output's is in place of the output, others are in `scratch`.
     pub(super) fn delta_after<'m, T>(&self, index: usize, values: &'m [T], scratch: &'m [T]) -> &'m [T] {
         let after = index + 1;
-        if self.is_output(after) { &values[self.at(after)..] } else { scratch }
+        if self.is_output(after) { &values[self.offset(after)..] } else { scratch }
     }
 
     /// Whether the values before stage `index` are the output; `index` may be one past the last stage.
@@ -99,24 +100,24 @@ impl Areas {
     }
 
     /// Where stage `index` keeps data for its backward pass.
-    pub(super) fn private(&self, index: usize) -> usize {
-        self.private[index]
+    pub(super) fn saved(&self, index: usize) -> usize {
+        self.saved[index]
     }
 
     /// Elements of the largest delta of `rows` rows that has no place of its own. Excludes the input's,
     /// which is not needed, and the output's.
     pub(super) fn largest_delta(&self, rows: usize) -> usize {
         let between = self.values.get(1..self.values.len() - 1).unwrap_or_default();
-        between.iter().map(|area| area.features * area.copies * rows).max().unwrap_or(0)
+        between.iter().map(|area| area.features * area.samples_per_row * rows).max().unwrap_or(0)
     }
 
     /// The most samples per row at any stage.
-    pub(super) fn most_copies(&self) -> usize {
-        self.values.iter().map(|area| area.copies).max().unwrap_or(1)
+    pub(super) fn max_samples_per_row(&self) -> usize {
+        self.values.iter().map(|area| area.samples_per_row).max().unwrap_or(1)
     }
 
     /// Whether the delta before stage `index` is needed.
-    pub(super) fn goes_below(&self, index: usize) -> bool {
+    pub(super) fn needs_input_delta(&self, index: usize) -> bool {
         index > self.lowest
     }
 }
@@ -138,13 +139,17 @@ impl<'a, T: Element> Block<'a, T> {
 
     /// Columns of the values before stage `index`: whole panels if there are several samples per row.
     fn cols(&self, index: usize) -> usize {
-        let copies = self.areas.values[index].copies;
-        if copies == 1 { self.cols } else { panel_count::<T>(self.cols) * T::PANEL * copies }
+        let samples_per_row = self.areas.values[index].samples_per_row;
+        if samples_per_row == 1 {
+            self.cols
+        } else {
+            panel_count::<T>(self.cols) * T::PANEL * samples_per_row
+        }
     }
 
     fn len(&self, index: usize) -> usize {
-        let Area { features, copies, .. } = self.areas.values[index];
-        panel_count::<T>(self.cols) * T::PANEL * features * copies
+        let Area { features, samples_per_row, .. } = self.areas.values[index];
+        panel_count::<T>(self.cols) * T::PANEL * features * samples_per_row
     }
 
     /// The values before stage `index`.
@@ -171,7 +176,7 @@ impl<'a, T: Element> Block<'a, T> {
     ) -> (Panels<'m, T>, PanelsMut<'m, T>, Option<PanelsMut<'m, T>>) {
         let Area { at, features, .. } = self.areas.values[index + 1];
         let (before, after) = memory.split_at_mut(at);
-        let (y, rest) = after.split_at_mut(self.areas.private[index] - at);
+        let (y, rest) = after.split_at_mut(self.areas.saved[index] - at);
         let (len, cols) = (self.len(index + 1), self.cols(index + 1));
         let slopes =
             keeps_slopes(self.network, index).then(|| PanelsMut::new(&mut rest[..len], features, cols));
@@ -188,10 +193,10 @@ impl<'a, T: Element> Block<'a, T> {
 
     /// Like [`Block::slope_below`], but returns the location, which is as long as the values.
     pub(super) fn slope_at(&self, index: usize) -> (usize, Slope) {
-        let of = |activation| (self.areas.at(index), Slope::Of(activation));
+        let of = |activation| (self.areas.offset(index), Slope::Of(activation));
         let Some(below) = index.checked_sub(1) else { return of(Activation::Linear) };
         match self.network.stages[below].layer() {
-            Some(_) if keeps_slopes(self.network, below) => (self.areas.private[below], Slope::Given),
+            Some(_) if keeps_slopes(self.network, below) => (self.areas.saved[below], Slope::Given),
             Some(layer) => of(self.network.layers[layer].activation),
             None => of(Activation::Linear),
         }
@@ -199,32 +204,38 @@ impl<'a, T: Element> Block<'a, T> {
 
     /// Where stage `index` keeps the slopes of its activation, if it does.
     pub(super) fn slopes_at(&self, index: usize) -> Option<usize> {
-        keeps_slopes(self.network, index).then(|| self.areas.private[index])
+        keeps_slopes(self.network, index).then(|| self.areas.saved[index])
     }
 
     fn stream(&self, salt: u64) -> Stream {
-        Stream { key: self.batch.draws.of(salt), first_row: self.batch.first, drawing: 0 }
+        Stream { key: self.batch.draws.key(salt), first_row: self.batch.first, draw_index: 0 }
     }
 
     /// Applies dropout to `src`, panels of the values before stage `index` or of their deltas.
-    fn drop_out(&self, Dropout { share, salt, features }: &Dropout, index: usize, src: &[T], dst: &mut [T]) {
+    fn drop_out(
+        &self,
+        Dropout { fraction, salt, features }: &Dropout,
+        index: usize,
+        src: &[T],
+        dst: &mut [T],
+    ) {
         let (isa, stream) = (self.network.isa, self.stream(*salt));
-        let (len, copies) = (self.len(index), self.areas.copies(index));
+        let (len, samples_per_row) = (self.len(index), self.areas.samples_per_row(index));
         let (src, dst) = (&src[..len], &mut dst[..len]);
         let one = features * T::PANEL;
         for (panel, (src, dst)) in src.chunks_exact(one).zip(dst.chunks_exact_mut(one)).enumerate() {
-            let first_row = stream.first_row + panel / copies * T::PANEL;
-            let stream = Stream { first_row, drawing: panel % copies, ..stream };
+            let first_row = stream.first_row + panel / samples_per_row * T::PANEL;
+            let stream = Stream { first_row, draw_index: panel % samples_per_row, ..stream };
             let (src, dst) =
                 (Panels::new(src, *features, T::PANEL), PanelsMut::new(dst, *features, T::PANEL));
-            noise::drop_out(isa, *share, stream, src, dst);
+            noise::drop_out(isa, *fraction, stream, src, dst);
         }
     }
 
     /// Loads the rows, scaled and corrupted as configured, and their targets, on the same scale.
     pub(super) fn load(&self, memory: &mut [T]) {
         let (isa, rows, features) = (self.network.isa, self.rows(), self.network.input);
-        let at = self.areas.expected();
+        let at = self.areas.target_offset();
         let len = self.len(0);
         let (given, missing) = memory[at..][..len].split_at_mut(panel_count::<T>(rows) * T::PANEL * features);
         let Batch { table, indices, map, .. } = self.batch;
@@ -236,21 +247,21 @@ impl<'a, T: Element> Block<'a, T> {
         let (before, after) = memory.split_at_mut(self.areas.values[0].at);
         let clean = Panels::new(&before[at..][..len], features, self.cols);
         let input = PanelsMut::new(&mut after[..len], features, self.cols);
-        let stream = self.stream(INPUT);
+        let stream = self.stream(INPUT_SALT);
         match self.network.objective.noise {
-            None => noise::corrupt(isa, noise::Noise::Masking { share: 0.0 }, stream, clean, input),
+            None => noise::corrupt(isa, noise::Noise::Masking { fraction: 0.0 }, stream, clean, input),
             Some(Noise::Gaussian { sigma }) => {
                 noise::corrupt(isa, noise::Noise::Gaussian { sigma }, stream, clean, input);
             }
-            Some(Noise::Masking { share }) => {
-                noise::corrupt(isa, noise::Noise::Masking { share }, stream, clean, input);
+            Some(Noise::Masking { fraction }) => {
+                noise::corrupt(isa, noise::Noise::Masking { fraction }, stream, clean, input);
             }
-            Some(Noise::SaltAndPepper { share }) => {
-                noise::corrupt(isa, noise::Noise::SaltAndPepper { share }, stream, clean, input);
+            Some(Noise::SaltAndPepper { fraction }) => {
+                noise::corrupt(isa, noise::Noise::SaltAndPepper { fraction }, stream, clean, input);
             }
-            Some(Noise::Swap { share }) => {
+            Some(Noise::Swap { fraction }) => {
                 let donors = Donors { table: table.rows, indices: self.batch.all, map };
-                noise::swap(share, stream, donors, clean, input);
+                noise::swap(fraction, stream, donors, clean, input);
             }
         }
         if let Some(targets) = table.targets {
@@ -273,36 +284,36 @@ impl<'a, T: Element> Block<'a, T> {
                 pool.up_sample(isa, x, y);
             }
             Stage::BatchTopK(_) => {
-                if let Some(least) = self.batch.least {
-                    let at = self.areas.at(index);
-                    sparse::drop_below(isa, least, &mut memory[at..][..self.len(index)]);
+                if let Some(threshold) = self.batch.threshold {
+                    let at = self.areas.offset(index);
+                    sparse::zero_below(isa, threshold, &mut memory[at..][..self.len(index)]);
                 }
             }
             Stage::TopK(latent) => {
                 let area = self.areas.values[index];
-                let (before, after) = memory.split_at_mut(self.areas.private[index]);
+                let (before, after) = memory.split_at_mut(self.areas.saved[index]);
                 let codes = &mut before[area.at..][..self.len(index)];
                 let cols = self.cols(index);
                 let active = latent.select(isa, Panels::new(codes, area.features, cols), after);
-                active.spread(PanelsMut::new(codes, area.features, cols));
+                active.scatter(PanelsMut::new(codes, area.features, cols));
             }
             Stage::Normalize(_) => {
                 let Area { at, features, .. } = self.areas.values[index + 1];
                 let (before, after) = memory.split_at_mut(at);
-                let (y, scales) = after.split_at_mut(self.areas.private[index] - at);
+                let (y, scales) = after.split_at_mut(self.areas.saved[index] - at);
                 let x = self.values(before, index);
                 let scales = &mut scales[..x.count() * T::PANEL];
                 let y = PanelsMut::new(&mut y[..self.len(index + 1)], features, x.cols());
                 norm::forward(isa, x, y, Some(scales));
             }
             Stage::Dropout(dropout) => {
-                let (before, after) = memory.split_at_mut(self.areas.at(index + 1));
-                self.drop_out(dropout, index, &before[self.areas.at(index)..], after);
+                let (before, after) = memory.split_at_mut(self.areas.offset(index + 1));
+                self.drop_out(dropout, index, &before[self.areas.offset(index)..], after);
             }
             Stage::Gaussian(GaussianLatent { settings, salt, .. }) => {
                 let area = self.areas.values[index + 1];
                 let (before, after) = memory.split_at_mut(area.at);
-                let (codes, rest) = after.split_at_mut(self.areas.private[index] - area.at);
+                let (codes, rest) = after.split_at_mut(self.areas.saved[index] - area.at);
                 let len = self.len(index + 1);
                 let h = self.values(before, index);
                 let stream = self.stream(*salt);
@@ -313,29 +324,29 @@ impl<'a, T: Element> Block<'a, T> {
 
     /// Computes the loss of each row, and the delta of the output in place of the output. `losses` and
     /// `squares` have room for every sample of a row; the first elements end up with those of the rows.
-    pub(super) fn judge(&self, memory: &mut [T], losses: &mut [T], squares: &mut [T]) {
+    pub(super) fn compute_loss(&self, memory: &mut [T], losses: &mut [T], squares: &mut [T]) {
         let last = self.network.stages.len();
-        let Area { at, features, copies } = self.areas.values[last];
+        let Area { at, features, samples_per_row } = self.areas.values[last];
         let (before, after) = memory.split_at_mut(at);
         let output = &mut after[..self.len(last)];
-        let target = self.areas.expected();
+        let target = self.areas.target_offset();
         let isa = self.network.isa;
         let (loss, weights) =
             (self.network.objective.loss.kernel(), self.network.objective.weights.as_deref());
         let (rows, input) = (self.rows(), self.network.input);
         let target = &before[target..][..self.len(0)];
-        if copies == 1 {
+        if samples_per_row == 1 {
             let panels = panel_count::<T>(rows) * T::PANEL;
             let rows_of = RowLosses { losses: &mut losses[..rows], squares: &mut squares[..rows] };
             let given = PanelsMut::new(&mut output[..panels * features], features, rows);
             let target = Panels::new(&target[..panels * input], input, rows);
             loss::evaluate(isa, loss, given, target, weights, rows_of);
-            self.clear_missing(output, last);
+            self.zero_padding(output, last);
             return;
         }
         let one = features * T::PANEL;
         for (index, output) in output.chunks_exact_mut(one).enumerate() {
-            let target = &target[index / copies * input * T::PANEL..][..input * T::PANEL];
+            let target = &target[index / samples_per_row * input * T::PANEL..][..input * T::PANEL];
             let rows = RowLosses {
                 losses: &mut losses[index * T::PANEL..][..T::PANEL],
                 squares: &mut squares[index * T::PANEL..][..T::PANEL],
@@ -344,47 +355,47 @@ impl<'a, T: Element> Block<'a, T> {
             loss::evaluate(isa, loss, given, Panels::new(target, input, T::PANEL), weights, rows);
         }
         if let Some(index) = self.sampling_stage() {
-            self.weigh(before, index, losses, squares);
-            let weights = &before[self.areas.private[index] + self.len(index + 1)..];
+            self.weight_samples(before, index, losses, squares);
+            let weights = &before[self.areas.saved[index] + self.len(index + 1)..];
             latent::scale_columns(isa, features, &weights[..output.len() / features], output);
         }
     }
 
     /// The stage that draws several samples per row, if any.
     fn sampling_stage(&self) -> Option<usize> {
-        self.network.stages.iter().position(|stage| stage.copies() > 1)
+        self.network.stages.iter().position(|stage| stage.samples_per_row() > 1)
     }
 
     /// Turns the losses of the samples into those of the rows, and stores the weight of each sample: the
     /// bound of Burda et al. 2015, eq. 8, and the normalised weights of eq. 14. Padding has weight 0.
-    fn weigh(&self, memory: &mut [T], index: usize, losses: &mut [T], squares: &mut [T]) {
-        let Area { at, copies, .. } = self.areas.values[index + 1];
+    fn weight_samples(&self, memory: &mut [T], index: usize, losses: &mut [T], squares: &mut [T]) {
+        let Area { at, samples_per_row, .. } = self.areas.values[index + 1];
         let len = self.len(index + 1);
         let panels = panel_count::<T>(self.cols);
-        let (before, after) = memory.split_at_mut(self.areas.private[index]);
+        let (before, after) = memory.split_at_mut(self.areas.saved[index]);
         let (noise, rest) = after.split_at_mut(len);
-        let weights = &mut rest[..panels * copies * T::PANEL];
+        let weights = &mut rest[..panels * samples_per_row * T::PANEL];
         let h = self.values(before, index);
-        latent::log_ratio(self.network.isa, copies, h, noise, &before[at..][..len], weights);
+        latent::log_ratio(self.network.isa, samples_per_row, h, noise, &before[at..][..len], weights);
         for row in 0..panels * T::PANEL {
             let (panel, lane) = (row / T::PANEL, row % T::PANEL);
-            let place = |sample: usize| (panel * copies + sample) * T::PANEL + lane;
+            let place = |sample: usize| (panel * samples_per_row + sample) * T::PANEL + lane;
             if row >= self.rows() {
-                (0..copies).for_each(|sample| weights[place(sample)] = T::ZERO);
+                (0..samples_per_row).for_each(|sample| weights[place(sample)] = T::ZERO);
                 continue;
             }
             // log w = log p(x, z) - log q(z | x)
             let log = |weights: &[T], s: usize| (weights[place(s)] - losses[place(s)]).to_f64();
-            let most = (0..copies).map(|s| log(weights, s)).fold(f64::NEG_INFINITY, f64::max);
-            let total: f64 = (0..copies).map(|s| (log(weights, s) - most).exp()).sum();
+            let most = (0..samples_per_row).map(|s| log(weights, s)).fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = (0..samples_per_row).map(|s| (log(weights, s) - most).exp()).sum();
             let mut square = 0.0;
-            for sample in 0..copies {
+            for sample in 0..samples_per_row {
                 let weight = (log(weights, sample) - most).exp() / total;
-                let weight = if weight < FAINT { 0.0 } else { weight };
+                let weight = if weight < MIN_SAMPLE_WEIGHT { 0.0 } else { weight };
                 square += weight * squares[place(sample)].to_f64();
                 weights[place(sample)] = T::from_f64(weight);
             }
-            losses[row] = T::from_f64(-(most + (total / copies as f64).ln()));
+            losses[row] = T::from_f64(-(most + (total / samples_per_row as f64).ln()));
             squares[row] = T::from_f64(square);
         }
     }
@@ -400,39 +411,39 @@ impl<'a, T: Element> Block<'a, T> {
             Stage::Dense(_) | Stage::Conv(_) => {}
             Stage::Normalize(_) => {
                 let y = self.values(memory, index + 1);
-                let scales = &memory[self.areas.private[index]..][..y.count() * T::PANEL];
+                let scales = &memory[self.areas.saved[index]..][..y.count() * T::PANEL];
                 let dx = self.delta_mut(dx, index);
                 norm::backward(isa, y, scales, self.delta(delta, index + 1), dx);
             }
             Stage::Pool(Pooling { pool, kind }) => {
                 let around = (self.values(memory, index), self.values(memory, index + 1));
                 let delta = self.delta(delta, index + 1);
-                pool.down_back(isa, kind.kernel(), around, delta, self.delta_mut(dx, index));
+                pool.down_backward(isa, kind.kernel(), around, delta, self.delta_mut(dx, index));
             }
             Stage::UpSample(pool) => {
-                pool.up_sample_back(isa, self.delta(delta, index + 1), self.delta_mut(dx, index));
+                pool.up_sample_backward(isa, self.delta(delta, index + 1), self.delta_mut(dx, index));
             }
             Stage::Dropout(dropout) => self.drop_out(dropout, index, delta, dx),
             Stage::TopK(latent) => {
                 let cols = self.cols(index);
                 let most = latent.k * cols;
-                let active = &memory[self.areas.private[index]..][..sparse::active_len(most, cols)];
-                Active::new(active, most, cols).keep(delta, self.delta_mut(dx, index));
+                let active = &memory[self.areas.saved[index]..][..sparse::active_len(most, cols)];
+                Active::new(active, most, cols).mask(delta, self.delta_mut(dx, index));
             }
             Stage::Contraction(_) => dx[..delta.len()].copy_from_slice(delta),
             Stage::BatchTopK(_) => {
                 let codes = self.values(memory, index).data();
-                sparse::keep_active(isa, codes, delta, &mut dx[..codes.len()]);
+                sparse::mask_inactive(isa, codes, delta, &mut dx[..codes.len()]);
             }
             Stage::Penalty(penalty) => {
                 self.penalise(penalty, self.values(memory, index), delta, dx, losses);
             }
             Stage::Gaussian(latent @ GaussianLatent { settings, .. }) => {
                 let h = self.values(memory, index);
-                let noise = &memory[self.areas.private[index]..];
+                let noise = &memory[self.areas.saved[index]..];
                 let (noise, rest) = noise.split_at(self.len(index + 1));
                 if settings.samples > 1 {
-                    let codes = &memory[self.areas.at(index + 1)..][..noise.len()];
+                    let codes = &memory[self.areas.offset(index + 1)..][..noise.len()];
                     let weights = &rest[..panel_count::<T>(self.cols) * settings.samples * T::PANEL];
                     let dx = self.delta_mut(dx, index);
                     let kept = [noise, codes];
@@ -455,7 +466,7 @@ impl<'a, T: Element> Block<'a, T> {
             let activation = self.network.layers[0].activation;
             contraction::penalise(isa, activation, weight, squares, values, dx, &mut losses[..rows]);
         }
-        self.clear_missing(dx, index);
+        self.zero_padding(dx, index);
     }
 
     fn penalise(
@@ -470,17 +481,24 @@ impl<'a, T: Element> Block<'a, T> {
         let dx = &mut dx[..delta.len()];
         match *penalty {
             CodePenalty::L1 { weight } => {
-                loss::absolute(self.network.isa, T::from_f64(weight), codes, delta, dx, &mut losses[..rows]);
+                loss::add_l1_penalty(
+                    self.network.isa,
+                    T::from_f64(weight),
+                    codes,
+                    delta,
+                    dx,
+                    &mut losses[..rows],
+                );
             }
             CodePenalty::Kl { weight, target } => {
                 let Some(means) = self.batch.code_means else { return };
                 dx.copy_from_slice(delta);
                 let mut cost = 0.0;
                 for (feature, mean) in means.iter().enumerate() {
-                    let mean = mean.clamp(MEAN.0, MEAN.1);
-                    let (share, rest) = (target / mean, (1.0 - target) / (1.0 - mean));
-                    cost += weight * (target * share.ln() + (1.0 - target) * rest.ln());
-                    let slope = T::from_f64(weight * (rest - share));
+                    let mean = mean.clamp(MEAN_RANGE.0, MEAN_RANGE.1);
+                    let (ratio, rest) = (target / mean, (1.0 - target) / (1.0 - mean));
+                    cost += weight * (target * ratio.ln() + (1.0 - target) * rest.ln());
+                    let slope = T::from_f64(weight * (rest - ratio));
                     for panel in dx.chunks_exact_mut(means.len() * T::PANEL) {
                         let line = &mut panel[feature * T::PANEL..][..T::PANEL];
                         line.iter_mut().for_each(|d| *d = *d + slope);
@@ -522,13 +540,13 @@ impl<'a, T: Element> Block<'a, T> {
 
     /// Zeroes the columns beyond the rows, in values before stage `index` or their deltas, because sums
     /// over the batch include them.
-    fn clear_missing(&self, values: &mut [T], index: usize) {
+    fn zero_padding(&self, values: &mut [T], index: usize) {
         let rows = self.rows();
         if self.cols == rows {
             return;
         }
-        let Area { features, copies, .. } = self.areas.values[index];
-        let panel = features * copies * T::PANEL;
+        let Area { features, samples_per_row, .. } = self.areas.values[index];
+        let panel = features * samples_per_row * T::PANEL;
         let (given, missing) = values.split_at_mut(panel_count::<T>(rows) * panel);
         missing.fill(T::ZERO);
         if !rows.is_multiple_of(T::PANEL) {
@@ -547,8 +565,8 @@ fn keeps_slopes<T>(network: &Network<T>, index: usize) -> bool {
 
 /// Sample weights below this count as zero. Early in training most samples weigh that little, down to
 /// e^-100 and less; their deltas would be denormal, which makes a product ten times as slow.
-const FAINT: f64 = 1e-20;
+const MIN_SAMPLE_WEIGHT: f64 = 1e-20;
 /// The salt of the input's noise; the salts of stages are their indices.
-const INPUT: u64 = u64::MAX;
+const INPUT_SALT: u64 = u64::MAX;
 /// The range to which the mean of a feature is clamped, to keep its divergence finite.
-const MEAN: (f64, f64) = (1e-6, 1.0 - 1e-6);
+const MEAN_RANGE: (f64, f64) = (1e-6, 1.0 - 1e-6);

@@ -12,7 +12,7 @@ use crate::network::Network;
 
 impl<T: Arithmetic> StepPlan<T> {
     /// Runs phase 1 with the contractive penalty at stage `stage`.
-    pub(super) fn contract(
+    pub(super) fn contractive_passes(
         &self,
         network: &Network<T>,
         crew: Crew<'_>,
@@ -29,13 +29,15 @@ impl<T: Arithmetic> StepPlan<T> {
         let mut slopes = std::mem::take(&mut arena.slopes);
         slopes.clear();
         slopes.resize(weights.cols() * T::PANEL, T::ZERO);
-        self.each_block(network, batch, arena, |block, memory| block.add_slopes(memory, stage, &mut slopes));
+        self.for_each_block(network, batch, arena, |block, memory| {
+            block.add_slopes(memory, stage, &mut slopes);
+        });
         arena.slopes = slopes;
     }
 
     /// Adds to `gradients`, means over the rows of the batch that phase 1 left in the arena, the part of
     /// the gradient of the contractive penalty of weight `weight` that acts on the weights directly.
-    pub(crate) fn contract_weights(
+    pub(crate) fn add_contractive_gradient(
         &self,
         (isa, layers): (Isa, &[Dense]),
         weight: f64,

@@ -9,9 +9,9 @@ use ae_kernels::tile::Parts;
 use ae_kernels::update::Rule;
 use ae_kernels::{Element, Isa};
 
-use super::acts::{Act, ByActs, Memory, Product};
+use super::acts::{Act, ByActs, Product, StepMemory};
 use super::block::{Areas, Block};
-use super::{Batch, Layout, OnTiles, Operands, Part, Phases, Piece};
+use super::{Batch, Layout, OnTiles, Operands, ParameterSlice, Phases, Piece};
 use crate::layer::Dense;
 use crate::network::Network;
 
@@ -19,8 +19,8 @@ impl<T: Element> OnTiles<T> for Infallible {
     fn plan(_: &Network<T>, _: usize, _: usize, _: Parts) -> Option<Self> {
         None
     }
-    const THERE: bool = false;
-    fn rooms_len(&self, _: usize) -> usize {
+    const AVAILABLE: bool = false;
+    fn scratch_len(&self, _: usize) -> usize {
         match *self {}
     }
     fn encode_len(_: Parts, _: usize, _: usize) -> [usize; 2] {
@@ -49,7 +49,7 @@ impl<T: Element> Phases<T> for Infallible {
     fn block<'a>(&'a self, _: &'a Network<T>, _: Batch<'a, T>) -> Block<'a, T> {
         match *self {}
     }
-    fn update(&self, _: Operands<'_, T>, _: &Piece, _: Rule<T>, _: Part<'_, T>) {
+    fn update(&self, _: Operands<'_, T>, _: &Piece, _: Rule<T>, _: ParameterSlice<'_, T>) {
         match *self {}
     }
 }
@@ -64,7 +64,7 @@ impl<T: Element> ByActs<T> for Infallible {
     fn worth_sharing(&self, _: &Network<T>, _: usize) -> Option<usize> {
         match *self {}
     }
-    fn share(&self, _: &Network<T>, _: Crew<'_>, _: Batch<'_, T>, _: Product, _: Memory<'_, T>) {
+    fn share(&self, _: &Network<T>, _: Crew<'_>, _: Batch<'_, T>, _: Product, _: StepMemory<'_, T>) {
         match *self {}
     }
 }

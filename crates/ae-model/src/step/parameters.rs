@@ -8,7 +8,7 @@ use ae_kernels::sparse::Index;
 use ae_kernels::update::{self, Rule};
 use ae_kernels::{Element, Isa};
 
-use super::{Arena, Arithmetic, LastRound, Phases, StepPlan, Way};
+use super::{Arena, Arithmetic, LastRound, Phases, StepPlan, Strategy};
 use crate::layer::Dense;
 use crate::network::Network;
 
@@ -16,7 +16,7 @@ use crate::network::Network;
 /// if there are more parameters, because panels processed together share the inputs a core has loaded.
 const RANGE: std::ops::RangeInclusive<usize> = 4 * 1024..=256 * 1024;
 /// Tasks of phase 2 per thread, to even out late threads.
-const TASKS_A_THREAD: usize = 8;
+const TASKS_PER_THREAD: usize = 8;
 
 /// The inputs of phase 2.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Operands<'a, T> {
 
 /// What a task of phase 2 owns: some parameters and their state.
 #[derive(Debug)]
-pub(crate) struct Part<'a, T> {
+pub(crate) struct ParameterSlice<'a, T> {
     pub(super) parameters: &'a mut [T],
     pub(super) state: &'a mut [T],
     pub(super) round: Round<'a, T>,
@@ -67,7 +67,7 @@ impl<T: Arithmetic> StepPlan<T> {
         rule: Rule<f64>,
         (parameters, state): (&mut [T], &mut [T]),
     ) {
-        let rule = rule.in_arithmetic();
+        let rule = rule.cast();
         let mut sums = std::mem::take(&mut arena.sums);
         let LastRound { rows, is_first: first } = arena.last_round;
         let carried = if first { &mut [] } else { sums.as_mut_slice() };
@@ -85,7 +85,7 @@ impl<T: Arithmetic> StepPlan<T> {
                         Round { sums: sums.get_mut(start..end).unwrap_or_default(), first, last: true };
                     let (parameters, state) =
                         (&mut parameters[start..end], &mut state[start * times..end * times]);
-                    self.update(operands, piece, rule, Part { parameters, state, round });
+                    self.update(operands, piece, rule, ParameterSlice { parameters, state, round });
                 }
             },
         );
@@ -93,7 +93,7 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 
     /// Runs phase 2 of a round that is not the last: only sums the gradients.
-    pub(super) fn carry(&self, network: &Network<T>, crew: Crew<'_>, arena: &mut Arena<T>) {
+    pub(super) fn accumulate_gradients(&self, network: &Network<T>, crew: Crew<'_>, arena: &mut Arena<T>) {
         let rule = Rule::Gradient { scale: T::ONE };
         let mut sums = std::mem::take(&mut arena.sums);
         let LastRound { rows, is_first: first } = arena.last_round;
@@ -102,17 +102,22 @@ impl<T: Arithmetic> StepPlan<T> {
         crew.for_each_part(sums.as_mut_slice(), [&mut [], &mut []], &self.ranges, |index, sums, _| {
             for piece in &self.pieces[index] {
                 let round = Round { sums: &mut sums[piece.within.clone()], first, last: false };
-                self.update(operands, piece, rule, Part { parameters: &mut [], state: &mut [], round });
+                self.update(
+                    operands,
+                    piece,
+                    rule,
+                    ParameterSlice { parameters: &mut [], state: &mut [], round },
+                );
             }
         });
         arena.sums = sums;
     }
 
-    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
-        match &self.way {
-            Way::Plain(plan) => plan.update(operands, piece, rule, part),
-            Way::Tiles(plan) => plan.update(operands, piece, rule, part),
-            Way::Sparse(plan) => plan.update(operands, piece, rule, part),
+    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: ParameterSlice<'_, T>) {
+        match &self.strategy {
+            Strategy::Plain(plan) => plan.update(operands, piece, rule, part),
+            Strategy::Tiles(plan) => plan.update(operands, piece, rule, part),
+            Strategy::Sparse(plan) => plan.update(operands, piece, rule, part),
         }
     }
 
@@ -125,7 +130,7 @@ impl<T: Arithmetic> StepPlan<T> {
         rule: Rule<f64>,
         (parameters, state): (&mut [T], &mut [T]),
     ) {
-        let rule = rule.in_arithmetic();
+        let rule = rule.cast();
         crew.for_each_part(parameters, [state, &mut []], &self.ranges, |index, parameters, [state, _]| {
             let from = self.pieces[index].first().map_or(0, |piece| piece.start);
             let gradients = &gradients[from..][..parameters.len()];
@@ -137,7 +142,7 @@ impl<T: Arithmetic> StepPlan<T> {
 /// Divides the parameters into tasks of about as many elements as [`RANGE`] allows: splits long panels
 /// and joins small layers.
 pub(super) fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (DisjointRanges, Vec<Vec<Piece>>) {
-    let most = (network.parameters.as_slice().len() / (TASKS_A_THREAD * threads.max(1)))
+    let most = (network.parameters.as_slice().len() / (TASKS_PER_THREAD * threads.max(1)))
         .clamp(*RANGE.start(), *RANGE.end());
     let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut pieces: Vec<Vec<Piece>> = Vec::new();

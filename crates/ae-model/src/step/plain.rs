@@ -9,9 +9,12 @@ use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, Places};
 use ae_kernels::update::Rule;
 
-use super::acts::{self, Act, ByActs, Memory, Product, ProductOf};
+use super::acts::{self, Act, ByActs, Product, ProductOf, StepMemory};
 use super::block::{Areas, Block};
-use super::{Batch, FEWEST_ROWS, Judged, Layout, Operands, Part, Phases, Piece, WORTH_SHARING, even_blocks};
+use super::{
+    Batch, FEWEST_ROWS, Layout, LossOffsets, Operands, ParameterSlice, Phases, Piece, WORTH_SHARING,
+    even_blocks,
+};
 use crate::network::Network;
 use crate::stage::{Convolution, Stage};
 
@@ -38,7 +41,7 @@ const ROUNDS: usize = 4;
 const ROUNDS_OF_FEW: usize = 2;
 
 /// Tasks per thread of a shared product, to even out late threads.
-const TASKS_A_THREAD: usize = 2;
+const TASKS_PER_THREAD: usize = 2;
 
 /// The memory layout of a block.
 #[derive(Clone, Debug)]
@@ -46,19 +49,19 @@ pub(super) struct PlainPlan {
     layout: Layout,
     areas: Areas,
     /// What phase 2 reads, per layer.
-    layers: Vec<OfLayer>,
+    layers: Vec<LayerOffsets>,
     /// Two areas for deltas, behind the values.
     scratch: [usize; 2],
-    goes_in_rounds: bool,
+    uses_rounds: bool,
 }
 
 /// Where phase 2 finds the inputs and transposed deltas of a layer, and how many samples it sees per
 /// row. Everything is in the kept memory, except inputs that are values of a block.
 #[derive(Clone, Copy, Debug)]
-struct OfLayer {
+struct LayerOffsets {
     inputs: usize,
-    turned: usize,
-    copies: usize,
+    transposed: usize,
+    samples_per_row: usize,
     /// For a convolution, the number of parameters: in place of transposed deltas there is a gradient
     /// for each batch panel.
     convolution: Option<usize>,
@@ -70,7 +73,7 @@ impl PlainPlan {
         let parameters = network.parameters.as_slice().len();
         let one = Self::with_blocks(network, 1).values();
         let few = (BLOCK_BYTES / size_of::<T>()).max(2 * parameters) / one.max(1);
-        let convolutions = network.stages.iter().any(Stage::is_of_images);
+        let convolutions = network.stages.iter().any(Stage::is_image_stage);
         let narrow = SMALL_BYTES / size_of::<T>() / one.max(1);
         let dense = few.clamp(WIDE_PANELS, BLOCK_PANELS.max(narrow));
         let most = if convolutions { CONVOLUTION_PANELS } else { dense };
@@ -83,16 +86,17 @@ impl PlainPlan {
     }
 
     fn with_blocks<T: Element>(network: &Network<T>, block_panels: usize) -> Self {
-        let convolutions = network.stages.iter().any(Stage::is_of_images);
+        let convolutions = network.stages.iter().any(Stage::is_image_stage);
         let rows = block_panels * T::PANEL;
         // Images have many values, of which phase 2 reads few, since the gradients of convolutions are
         // complete by then. So blocks reuse the memory of earlier blocks, which stays in the caches, and
         // the inputs of dense layers are kept.
-        let looked_at = network.stages.iter().any(Stage::awaits_batch) || network.contraction().is_some();
-        let reuses_blocks = convolutions && !looked_at;
+        let needs_all_rows =
+            network.stages.iter().any(Stage::needs_whole_batch) || network.contraction().is_some();
+        let reuses_blocks = convolutions && !needs_all_rows;
         // Only if nothing waits for all rows, and without images: their blocks are small, and phase 2
         // reads little of them.
-        let goes_in_rounds = !convolutions && !looked_at;
+        let uses_rounds = !convolutions && !needs_all_rows;
         let (mut end, mut kept_len) = (0, 0);
         let mut take = |len: usize| {
             end += len;
@@ -105,42 +109,50 @@ impl PlainPlan {
         let areas = Areas::new(network, rows, 0, &mut take);
         let mut layers = Vec::with_capacity(network.layers.len());
         for (index, stage) in network.stages.iter().enumerate() {
-            let copies = areas.copies(index);
+            let samples_per_row = areas.samples_per_row(index);
             match stage {
                 Stage::Dense(layer) => {
                     let layer = &network.layers[*layer];
-                    let inputs =
-                        if reuses_blocks { keep(layer.inputs * rows * copies) } else { areas.at(index) };
-                    let turned = keep(panel::turned_len::<T>(layer.outputs, rows * copies));
-                    layers.push(OfLayer { inputs, turned, copies, convolution: None });
+                    let inputs = if reuses_blocks {
+                        keep(layer.inputs * rows * samples_per_row)
+                    } else {
+                        areas.offset(index)
+                    };
+                    let transposed = keep(panel::transposed_len::<T>(layer.outputs, rows * samples_per_row));
+                    layers.push(LayerOffsets { inputs, transposed, samples_per_row, convolution: None });
                 }
                 Stage::Conv(conv) => {
                     let len = conv.map.parameters_len::<T>();
-                    let turned = keep(panel_count::<T>(rows * copies) * len);
-                    layers.push(OfLayer { inputs: 0, turned, copies, convolution: Some(len) });
+                    let transposed = keep(panel_count::<T>(rows * samples_per_row) * len);
+                    layers.push(LayerOffsets {
+                        inputs: 0,
+                        transposed,
+                        samples_per_row,
+                        convolution: Some(len),
+                    });
                 }
                 _ => {}
             }
         }
         let largest = areas.largest_delta(rows);
         let scratch = [take(largest), take(largest)];
-        let losses = keep(rows * areas.most_copies());
-        let squares = keep(rows * areas.most_copies());
-        let judged = Judged { kept: true, losses, squares };
-        let layout = Layout { block_panels, block_len: end, reuses_blocks, kept_len, judged };
-        PlainPlan { layout, areas, layers, scratch, goes_in_rounds }
+        let losses = keep(rows * areas.max_samples_per_row());
+        let squares = keep(rows * areas.max_samples_per_row());
+        let loss_offsets = LossOffsets { in_kept: true, losses, squares };
+        let layout = Layout { block_panels, block_len: end, reuses_blocks, kept_len, loss_offsets };
+        PlainPlan { layout, areas, layers, scratch, uses_rounds }
     }
 
     /// The fewest rounds, of one block per thread, with which a batch is processed in rounds; `None` if
     /// it never is.
     pub(super) fn rounds_from<T: Element>(&self, network: &Network<T>) -> Option<usize> {
         let few = 2 * network.parameters.as_slice().len() <= self.values();
-        self.goes_in_rounds.then_some(if few { ROUNDS_OF_FEW } else { ROUNDS })
+        self.uses_rounds.then_some(if few { ROUNDS_OF_FEW } else { ROUNDS })
     }
 
     /// Where the delta before stage `index` is: stages alternate between the two areas.
     fn delta_at(&self, index: usize) -> usize {
-        if self.areas.is_output(index) { self.areas.at(index) } else { self.scratch[index % 2] }
+        if self.areas.is_output(index) { self.areas.offset(index) } else { self.scratch[index % 2] }
     }
 
     /// The values, the delta after stage `index`, and room for the one before it.
@@ -162,12 +174,13 @@ impl<T: Element> ByActs<T> for PlainPlan {
         let network = block.network;
         let (isa, parameters) = (network.isa, network.parameters.as_slice());
         let stages = &network.stages;
-        let (kept, judged) = kept.split_at_mut(self.layout.judged.losses);
-        let (losses, squares) = judged.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
+        let (kept, losses) = kept.split_at_mut(self.layout.loss_offsets.losses);
+        let (losses, squares) =
+            losses.split_at_mut(self.layout.loss_offsets.squares - self.layout.loss_offsets.losses);
         match act {
             Act::Load => block.load(&mut memory[..self.scratch[0]]),
-            Act::Ready(_) => {}
-            Act::Up(index) => match &stages[index] {
+            Act::PrepareForward(_) => {}
+            Act::Forward(index) => match &stages[index] {
                 Stage::Dense(layer) => {
                     let (x, y, slopes) = block.around(memory, index);
                     network.layers[*layer].forward(isa, parameters, x, y, slopes);
@@ -178,24 +191,24 @@ impl<T: Element> ByActs<T> for PlainPlan {
                 }
                 _ => block.forward(&mut memory[..self.scratch[0]], index),
             },
-            Act::Judge => block.judge(&mut memory[..self.scratch[0]], losses, squares),
-            Act::Turn(index) => {
+            Act::Loss => block.compute_loss(&mut memory[..self.scratch[0]], losses, squares),
+            Act::PrepareBackward(index) => {
                 let x = block.values(memory, index);
                 let delta = block.delta(&memory[self.delta_at(index + 1)..], index + 1);
                 if let Stage::Dense(layer) = stages[index] {
-                    let len = panel::turned_len::<T>(network.layers[layer].outputs, delta.cols());
-                    panel::turn(isa, delta, &mut kept[self.layers[layer].turned..][..len]);
+                    let len = panel::transposed_len::<T>(network.layers[layer].outputs, delta.cols());
+                    panel::transpose_deltas(isa, delta, &mut kept[self.layers[layer].transposed..][..len]);
                     if self.layout.reuses_blocks {
                         let inputs = &mut kept[self.layers[layer].inputs..];
                         inputs[..x.data().len()].copy_from_slice(x.data());
                     }
                 } else if let Stage::Conv(conv) = &stages[index] {
                     let len = conv.map.parameters_len::<T>() * x.count();
-                    let gradients = &mut kept[self.layers[conv.layer].turned..][..len];
+                    let gradients = &mut kept[self.layers[conv.layer].transposed..][..len];
                     conv.map.weight_gradient(isa, x, delta, gradients);
                 }
             }
-            Act::Down(index) => {
+            Act::Backward(index) => {
                 let (values, delta, below) = self.around(memory, index);
                 match &stages[index] {
                     Stage::Dense(layer) => {
@@ -218,7 +231,7 @@ impl<T: Element> ByActs<T> for PlainPlan {
     /// Only blocks of one panel of rows are shared: the smallest blocks, whose outputs are contiguous.
     fn worth_sharing(&self, _: &Network<T>, rows: usize) -> Option<usize> {
         let worth = WORTH_SHARING.div_ceil(rows.max(FEWEST_ROWS));
-        (self.areas.most_copies() == 1 && self.layout.block_panels == 1).then_some(worth)
+        (self.areas.max_samples_per_row() == 1 && self.layout.block_panels == 1).then_some(worth)
     }
 
     fn share(
@@ -227,18 +240,18 @@ impl<T: Element> ByActs<T> for PlainPlan {
         crew: Crew<'_>,
         batch: Batch<'_, T>,
         Product { of, stage, layer }: Product,
-        memory: Memory<'_, T>,
+        memory: StepMemory<'_, T>,
     ) {
         let (isa, parameters) = (network.isa, network.parameters.as_slice());
-        let (layer, turned) = (&network.layers[layer], self.layers[layer].turned);
+        let (layer, transposed) = (&network.layers[layer], self.layers[layer].transposed);
         let (inputs, outputs) = network.stage_shape(stage);
         let conv = match &network.stages[stage] {
             Stage::Conv(conv) => Some(conv),
             _ => None,
         };
         let Layout { block_len, kept_len, .. } = self.layout;
-        let Memory { blocks, kept, .. } = memory;
-        let tasks = (TASKS_A_THREAD * crew.threads()).div_ceil((blocks.len() / block_len).max(1));
+        let StepMemory { blocks, kept, .. } = memory;
+        let tasks = (TASKS_PER_THREAD * crew.threads()).div_ceil((blocks.len() / block_len).max(1));
         // Pieces are whole pixels, or as many outputs as a panel of weights has, which is also the
         // number of rows in a batch panel.
         let unit = |channels: fn(&Conv) -> usize| conv.map_or(T::PANEL, |conv| channels(&conv.map));
@@ -249,9 +262,9 @@ impl<T: Element> ByActs<T> for PlainPlan {
         match (of, conv) {
             (ProductOf::Outputs, _) => {
                 let places = Places {
-                    reads: [place(self.areas.at(stage), inputs), 0..0],
-                    writes: place(self.areas.at(stage + 1), outputs),
-                    beside: block.slopes_at(stage).map_or(0..0, |at| place(at, outputs)),
+                    reads: [place(self.areas.offset(stage), inputs), 0..0],
+                    writes: place(self.areas.offset(stage + 1), outputs),
+                    secondary: block.slopes_at(stage).map_or(0..0, |at| place(at, outputs)),
                 };
                 let unit = unit(Conv::channels);
                 let len = piece_len(outputs, unit);
@@ -271,7 +284,7 @@ impl<T: Element> ByActs<T> for PlainPlan {
                 let places = Places {
                     reads: [place(self.delta_at(stage + 1), outputs), place(below, inputs)],
                     writes: place(self.delta_at(stage), inputs),
-                    beside: 0..0,
+                    secondary: 0..0,
                 };
                 let unit = unit(Conv::channels_in);
                 let len = piece_len(inputs, unit);
@@ -297,9 +310,10 @@ impl<T: Element> ByActs<T> for PlainPlan {
             }
             (ProductOf::Gradients, Some(Convolution { map, .. })) => {
                 let lines = map.parameters_len::<T>() / T::PANEL;
-                let places = Places { reads: [0..0, 0..0], writes: place(turned, lines), beside: 0..0 };
+                let places =
+                    Places { reads: [0..0, 0..0], writes: place(transposed, lines), secondary: 0..0 };
                 let (x, delta) =
-                    (place(self.areas.at(stage), inputs), place(self.delta_at(stage + 1), outputs));
+                    (place(self.areas.offset(stage), inputs), place(self.delta_at(stage + 1), outputs));
                 let (blocks, len) = (&*blocks, piece_len(lines, 1));
                 crew.for_each_piece(kept, kept_len, &places, len, |block, start, _, gradients, _| {
                     let (cols, memory) = (rows(block), &blocks[block * block_len..][..block_len]);
@@ -323,7 +337,7 @@ impl<T: Element> Phases<T> for PlainPlan {
         let rows = batch.indices.len();
         // With several samples per row, everything before them is computed for the padding too: samples
         // of padding have weight 0 but must be numbers.
-        let whole = self.areas.most_copies() > 1;
+        let whole = self.areas.max_samples_per_row() > 1;
         let cols = if whole { rows.next_multiple_of(T::PANEL) } else { rows };
         Block { network, areas: &self.areas, batch, cols }
     }
@@ -339,12 +353,15 @@ impl<T: Element> Phases<T> for PlainPlan {
         acts::one_block(self, &self.block(network, batch), pass, memory, kept);
     }
 
-    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
+    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: ParameterSlice<'_, T>) {
         let layer = &operands.layers[piece.layer];
-        let OfLayer { inputs, turned, copies, convolution } = self.layers[piece.layer];
+        let LayerOffsets { inputs, transposed, samples_per_row, convolution } = self.layers[piece.layer];
         // Several samples per row are in panels of their own, whose padding has no deltas.
-        let rows =
-            if copies == 1 { operands.rows } else { panel_count::<T>(operands.rows) * T::PANEL * copies };
+        let rows = if samples_per_row == 1 {
+            operands.rows
+        } else {
+            panel_count::<T>(operands.rows) * T::PANEL * samples_per_row
+        };
         let Layout { block_len, kept_len, reuses_blocks, .. } = self.layout;
         let (arena, kept) = ((operands.arena, block_len), (operands.kept, kept_len));
         let of = |(data, block_len), offset: usize, panel_len: usize| BatchPanels {
@@ -352,12 +369,12 @@ impl<T: Element> Phases<T> for PlainPlan {
             block_len,
             offset,
             panel_len,
-            block_panels: self.layout.block_panels * copies,
+            block_panels: self.layout.block_panels * samples_per_row,
             rows,
         };
         if let Some(len) = convolution {
             let first = piece.start - layer.range.start;
-            let gradients = of(kept, turned, len);
+            let gradients = of(kept, transposed, len);
             conv::sum_gradients(operands.isa, gradients, first, rule, part.parameters, part.state);
             return;
         }
@@ -367,7 +384,7 @@ impl<T: Element> Phases<T> for PlainPlan {
             (layer.inputs, layer.outputs),
             &piece.range,
             of(if reuses_blocks { kept } else { arena }, inputs, layer.inputs * T::PANEL),
-            of(kept, turned, panel::turned_len::<T>(layer.outputs, T::PANEL)),
+            of(kept, transposed, panel::transposed_len::<T>(layer.outputs, T::PANEL)),
             (part.round, rule),
             part.parameters,
             part.state,

@@ -6,14 +6,16 @@ use std::ops::Range;
 
 use ae_kernels::activation::Activation;
 use ae_kernels::loss::{self, RowLosses};
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, turned_len};
-use ae_kernels::sparse::{self, Active, Index, Listed, Sources, TurnedRows};
+use ae_kernels::panel::{self, Panels, PanelsMut, panel_count, panel_len, transposed_len};
+use ae_kernels::sparse::{self, Active, ActiveRows, Index, Sources, TransposedRows};
 use ae_kernels::tile::Parts;
 use ae_kernels::update::Rule;
 use ae_kernels::{Element, Isa};
 
 use super::block::{Areas, Block};
-use super::{Arithmetic, Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece, even_blocks};
+use super::{
+    Arithmetic, Batch, Layout, LossOffsets, OnTiles, Operands, ParameterSlice, Phases, Piece, even_blocks,
+};
 use crate::config::Revival;
 use crate::layer::Dense;
 use crate::network::Network;
@@ -36,11 +38,11 @@ pub(super) struct SparsePlan {
     latent: TopKLatent,
     /// For a latent that selects among all values of a batch, the most active features that a block can
     /// have: those of the largest batch, or all values of the block.
-    of_batch: Option<usize>,
+    batch_capacity: Option<usize>,
     layout: Layout,
     areas: Areas,
     /// The inputs, and the deltas of the outputs, row by row.
-    turned: [usize; 2],
+    transposed: [usize; 2],
     /// Deltas of the active features.
     deltas: usize,
     /// Memory of a product on tiles: its operand, and scratch memory.
@@ -57,9 +59,9 @@ struct RevivalAreas {
     active: usize,
     deltas: usize,
     /// The residuals of the rows, their reconstruction by dead features, and its delta row by row.
-    left: usize,
-    made: usize,
-    turned: usize,
+    residual: usize,
+    reconstruction: usize,
+    transposed: usize,
     /// Loss and squared error of each row.
     losses: usize,
     squares: usize,
@@ -95,31 +97,41 @@ impl SparsePlan {
             end += len.next_multiple_of(T::PANEL);
             end - len.next_multiple_of(T::PANEL)
         };
-        let of_batch = of_batch.then(|| latent.k.saturating_mul(batch).min(latent.features * rows));
-        let most = of_batch.unwrap_or(latent.k * rows);
-        let areas = Areas::new(network, rows, sparse::active_len(most, rows), &mut take);
-        let turned =
-            [network.input, network.layers[1].outputs].map(|features| take(turned_len::<T>(features, rows)));
-        let deltas = take(most);
-        let [operand, room] =
+        let batch_capacity = of_batch.then(|| latent.k.saturating_mul(batch).min(latent.features * rows));
+        let capacity = batch_capacity.unwrap_or(latent.k * rows);
+        let areas = Areas::new(network, rows, sparse::active_len(capacity, rows), &mut take);
+        let transposed = [network.input, network.layers[1].outputs]
+            .map(|features| take(transposed_len::<T>(features, rows)));
+        let deltas = take(capacity);
+        let [operand, product_scratch] =
             parts.map_or([0; 2], |parts| T::Tiles::encode_len(parts, network.layers[0].inputs, block_panels));
-        let operand = [take(operand), take(room)];
+        let operand = [take(operand), take(product_scratch)];
         let outputs = network.layers[1].outputs;
         let revival = latent.revival.map(|settings| RevivalAreas {
             settings,
             active: take(sparse::active_len(settings.k * rows, rows) + sparse::scratch_len::<T>(settings.k)),
             deltas: take(rows * settings.k),
-            left: take(panel_len::<T>(outputs, rows)),
-            made: take(panel_len::<T>(outputs, rows)),
-            turned: take(turned_len::<T>(outputs, rows)),
+            residual: take(panel_len::<T>(outputs, rows)),
+            reconstruction: take(panel_len::<T>(outputs, rows)),
+            transposed: take(transposed_len::<T>(outputs, rows)),
             losses: take(rows),
             squares: take(rows),
         });
         let losses = take(rows);
         let squares = take(rows);
-        let judged = Judged { kept: false, losses, squares };
-        let layout = Layout { block_panels, block_len: end, reuses_blocks: false, kept_len: 0, judged };
-        Some(SparsePlan { parts, latent, of_batch, layout, areas, turned, deltas, operand, revival })
+        let loss_offsets = LossOffsets { in_kept: false, losses, squares };
+        let layout = Layout { block_panels, block_len: end, reuses_blocks: false, kept_len: 0, loss_offsets };
+        Some(SparsePlan {
+            parts,
+            latent,
+            batch_capacity,
+            layout,
+            areas,
+            transposed,
+            deltas,
+            operand,
+            revival,
+        })
     }
 
     /// Allocates the index of the active features of a batch.
@@ -129,22 +141,22 @@ impl SparsePlan {
     }
 
     /// The most active features in a block of `rows` rows.
-    fn most(&self, rows: usize) -> usize {
-        self.of_batch.unwrap_or(self.latent.k * rows)
+    fn capacity(&self, rows: usize) -> usize {
+        self.batch_capacity.unwrap_or(self.latent.k * rows)
     }
 
     /// The active features of `rows` rows in the memory of their block.
     fn active<'a, T: Element>(&self, rows: usize, block: &'a [T]) -> Active<'a, T> {
-        let most = self.most(rows);
-        Active::new(&block[self.areas.private(1)..][..sparse::active_len(most, rows)], most, rows)
+        let capacity = self.capacity(rows);
+        Active::new(&block[self.areas.saved(1)..][..sparse::active_len(capacity, rows)], capacity, rows)
     }
 
     /// Writes to `memory` the candidates for the largest values of the batch: their number, then the
     /// candidates. The number is -1 if there are too many.
     fn find_candidates<T: Element>(isa: Isa, last: f64, codes: Panels<'_, T>, memory: &mut [T]) {
-        let Some((count, room)) = memory.split_first_mut() else { return };
-        let found = sparse::values_reaching(isa, T::from_f64(CANDIDATE * last), codes, room);
-        *count = T::from_f64(if found <= room.len().min(COUNTED) { found as f64 } else { -1.0 });
+        let Some((count, candidates)) = memory.split_first_mut() else { return };
+        let found = sparse::values_at_least(isa, T::from_f64(CANDIDATE * last), codes, candidates);
+        *count = T::from_f64(if found <= candidates.len().min(COUNTED) { found as f64 } else { -1.0 });
     }
 
     /// Appends the candidates of all blocks to `values`; returns whether they are complete and at least
@@ -157,10 +169,10 @@ impl SparsePlan {
         values: &mut Vec<T>,
     ) -> bool {
         for (_, rows, block) in self.blocks(rows, memory) {
-            let area = &block[self.areas.private(1)..][..sparse::active_len(self.most(rows), rows)];
-            let found = area.split_first().and_then(|(count, room)| {
+            let area = &block[self.areas.saved(1)..][..sparse::active_len(self.capacity(rows), rows)];
+            let found = area.split_first().and_then(|(count, candidates)| {
                 let count = count.to_f64();
-                if count < 0.0 { None } else { room.get(..count as usize) }
+                if count < 0.0 { None } else { candidates.get(..count as usize) }
             });
             match found {
                 Some(found) => values.extend(found),
@@ -202,20 +214,20 @@ impl SparsePlan {
         let rows = batch.indices.len();
         let [inputs, outputs] = self.places::<T>(layers);
         let of_dead = self.revival.filter(|_| !batch.dead.is_empty()).map(|areas| {
-            let outputs = TurnedRows { offset: areas.turned, ..outputs };
+            let outputs = TransposedRows { offset: areas.transposed, ..outputs };
             (areas.settings.k.min(batch.dead.len()), areas, outputs)
         });
         let blocks = self.blocks(rows, memory);
         let of_all = blocks.clone().map(|(first, rows, block)| {
             let active = self.active(rows, block);
-            Listed { first, active, deltas: &block[self.deltas..][..active.most()], outputs }
+            ActiveRows { first, active, deltas: &block[self.deltas..][..active.capacity()], outputs }
         });
         let of_dead = of_dead.into_iter().flat_map(|(k, areas, outputs)| {
             blocks.clone().map(move |(first, rows, block)| {
-                let most = k * rows;
+                let capacity = k * rows;
                 let active =
-                    Active::new(&block[areas.active..][..sparse::active_len(most, rows)], most, rows);
-                Listed { first, active, deltas: &block[areas.deltas..][..most], outputs }
+                    Active::new(&block[areas.active..][..sparse::active_len(capacity, rows)], capacity, rows);
+                ActiveRows { first, active, deltas: &block[areas.deltas..][..capacity], outputs }
             })
         });
         index.fill(rows, of_all.chain(of_dead), inputs);
@@ -232,21 +244,21 @@ impl SparsePlan {
     }
 
     /// Where the rows of the inputs, and of the deltas of the outputs, are.
-    fn places<T: Element>(&self, layers: &[Dense]) -> [TurnedRows; 2] {
-        let place = |offset: usize, features: usize| TurnedRows {
+    fn places<T: Element>(&self, layers: &[Dense]) -> [TransposedRows; 2] {
+        let place = |offset: usize, features: usize| TransposedRows {
             block_rows: self.layout.block_panels * T::PANEL,
             block_len: self.layout.block_len,
             offset,
-            panel_len: turned_len::<T>(features, 1),
+            panel_len: transposed_len::<T>(features, 1),
         };
-        [place(self.turned[0], layers[0].inputs), place(self.turned[1], layers[1].outputs)]
+        [place(self.transposed[0], layers[0].inputs), place(self.transposed[1], layers[1].outputs)]
     }
 }
 
 impl SparsePlan {
     /// Where the memory of dead features starts.
     fn revival_start(&self) -> usize {
-        self.revival.map_or(self.layout.judged.losses, |areas| areas.active)
+        self.revival.map_or(self.layout.loss_offsets.losses, |areas| areas.active)
     }
 
     /// Reconstructs the residuals of a block's rows from dead features: computes their deltas, and adds
@@ -264,48 +276,48 @@ impl SparsePlan {
         let [_, decoder] = network.layers.as_slice() else { return };
         let (weights, outputs) = (decoder.parameters(network.parameters.as_slice()), decoder.outputs);
         let (active, rest) = memory.split_at_mut(areas.deltas - areas.active);
-        let (deltas, rest) = rest.split_at_mut(areas.left - areas.deltas);
-        let (left, rest) = rest.split_at_mut(areas.made - areas.left);
-        let (made, rest) = rest.split_at_mut(areas.turned - areas.made);
-        let (turned, rest) = rest.split_at_mut(areas.losses - areas.turned);
+        let (deltas, rest) = rest.split_at_mut(areas.residual - areas.deltas);
+        let (residual, rest) = rest.split_at_mut(areas.reconstruction - areas.residual);
+        let (reconstruction, rest) = rest.split_at_mut(areas.transposed - areas.reconstruction);
+        let (transposed, rest) = rest.split_at_mut(areas.losses - areas.transposed);
         let (of_rows, squares) = rest.split_at_mut(areas.squares - areas.losses);
 
-        let at = self.areas.at(1);
+        let at = self.areas.offset(1);
         let codes = &mut values[at..][..panel_len::<T>(self.latent.features, rows)];
-        sparse::pick(codes, self.latent.features, dead);
+        sparse::gather_features(codes, self.latent.features, dead);
         let codes = Panels::new(&codes[..panel_len::<T>(dead.len(), rows)], dead.len(), rows);
         let (active, scratch) = active.split_at_mut(sparse::active_len(k * rows, rows));
         sparse::select(isa, k, codes, active, scratch);
-        sparse::rename(active, rows, dead);
+        sparse::remap_features(active, rows, dead);
         let active = Active::new(active, k * rows, rows);
         let len = panel_len::<T>(outputs, rows);
-        let made = &mut made[..len];
-        sparse::decode(isa, weights, false, active, PanelsMut::new(made, outputs, rows));
+        let reconstruction = &mut reconstruction[..len];
+        sparse::decode(isa, weights, false, active, PanelsMut::new(reconstruction, outputs, rows));
         // The delta of the squared error is the negative residual.
-        let delta = real(block.values(values, 3), rows);
-        let target = self.areas.expected();
+        let delta = without_padding(block.values(values, 3), rows);
+        let target = self.areas.target_offset();
         let cells = delta.data().iter().zip(&values[target..]);
-        left.iter_mut().zip(cells).for_each(|(left, (delta, target))| {
+        residual.iter_mut().zip(cells).for_each(|(residual, (delta, target))| {
             // A missing value stays missing: it has no residual, and 0 must not be learnt in its place.
-            *left = if target.to_f64().is_nan() { *target } else { T::ZERO - *delta };
+            *residual = if target.to_f64().is_nan() { *target } else { T::ZERO - *delta };
         });
-        let judged = RowLosses { losses: &mut of_rows[..rows], squares: &mut squares[..rows] };
+        let row_losses = RowLosses { losses: &mut of_rows[..rows], squares: &mut squares[..rows] };
         let weight = T::from_f64(areas.settings.weight);
-        let left = Panels::new(&left[..len], outputs, rows);
-        let target = PanelsMut::new(made, outputs, rows);
-        loss::evaluate(isa, loss::Loss::SquaredError, target, left, None, judged);
+        let residual = Panels::new(&residual[..len], outputs, rows);
+        let target = PanelsMut::new(reconstruction, outputs, rows);
+        loss::evaluate(isa, loss::Loss::SquaredError, target, residual, None, row_losses);
         for (loss, more) in losses.iter_mut().zip(&of_rows[..rows]) {
             *loss = *loss + weight * *more;
         }
-        made.iter_mut().for_each(|delta| *delta = *delta * weight);
-        let turned = &mut turned[..turned_len::<T>(outputs, rows)];
-        panel::turn(isa, Panels::new(made, outputs, rows), turned);
-        sparse::deltas(isa, weights, active, turned, &mut deltas[..k * rows]);
+        reconstruction.iter_mut().for_each(|delta| *delta = *delta * weight);
+        let transposed = &mut transposed[..transposed_len::<T>(outputs, rows)];
+        panel::transpose_deltas(isa, Panels::new(reconstruction, outputs, rows), transposed);
+        sparse::decode_backward(isa, weights, active, transposed, &mut deltas[..k * rows]);
     }
 }
 
 /// The columns of actual rows of a matrix that has more.
-fn real<T: Element>(all: Panels<'_, T>, rows: usize) -> Panels<'_, T> {
+fn without_padding<T: Element>(all: Panels<'_, T>, rows: usize) -> Panels<'_, T> {
     Panels::new(&all.data()[..panel_len::<T>(all.rows(), rows)], all.rows(), rows)
 }
 
@@ -331,40 +343,43 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         let parameters = network.parameters.as_slice();
         let block = Phases::<T>::block(self, network, batch);
         let [encoder, decoder] = network.layers.as_slice() else { return };
-        let (values, rest) = memory.split_at_mut(self.turned[0]);
-        let (turned_x, rest) = rest.split_at_mut(self.turned[1] - self.turned[0]);
-        let (turned_delta, rest) = rest.split_at_mut(self.deltas - self.turned[1]);
+        let (values, rest) = memory.split_at_mut(self.transposed[0]);
+        let (transposed_x, rest) = rest.split_at_mut(self.transposed[1] - self.transposed[0]);
+        let (transposed_delta, rest) = rest.split_at_mut(self.deltas - self.transposed[1]);
         let (of_codes, rest) = rest.split_at_mut(self.operand[0] - self.deltas);
         let (operand, rest) = rest.split_at_mut(self.operand[1] - self.operand[0]);
-        let (room, rest) = rest.split_at_mut(self.revival_start() - self.operand[1]);
-        let (revival, rest) = rest.split_at_mut(self.layout.judged.losses - self.revival_start());
-        let (losses, squares) = rest.split_at_mut(self.layout.judged.squares - self.layout.judged.losses);
+        let (product_scratch, rest) = rest.split_at_mut(self.revival_start() - self.operand[1]);
+        let (revival, rest) = rest.split_at_mut(self.layout.loss_offsets.losses - self.revival_start());
+        let (losses, squares) =
+            rest.split_at_mut(self.layout.loss_offsets.squares - self.layout.loss_offsets.losses);
 
         if pass.start == 0 {
             block.load(values);
             let (x, codes, _) = block.around(values, 0);
             match self.parts {
-                Some(parts) => T::Tiles::encode(isa, parts, encoder, parameters, x, codes, [operand, room]),
+                Some(parts) => {
+                    T::Tiles::encode(isa, parts, encoder, parameters, x, codes, [operand, product_scratch]);
+                }
                 None => encoder.forward(isa, parameters, x, codes, None),
             }
-            let x = real(block.values(values, 0), rows);
-            panel::turn(isa, x, &mut turned_x[..turned_len::<T>(x.rows(), rows)]);
+            let x = without_padding(block.values(values, 0), rows);
+            panel::transpose_deltas(isa, x, &mut transposed_x[..transposed_len::<T>(x.rows(), rows)]);
         }
-        let (before, after) = values.split_at_mut(self.areas.private(1));
-        let (memory, output) = after.split_at_mut(self.areas.at(3) - self.areas.private(1));
-        let codes = real(block.values(before, 1), rows);
-        let most = self.most(rows);
+        let (before, after) = values.split_at_mut(self.areas.saved(1));
+        let (memory, output) = after.split_at_mut(self.areas.offset(3) - self.areas.saved(1));
+        let codes = without_padding(block.values(before, 1), rows);
+        let capacity = self.capacity(rows);
         let active = match &network.stages[1] {
             Stage::BatchTopK(latent) => {
-                let memory = &mut memory[..sparse::active_len(most, rows)];
+                let memory = &mut memory[..sparse::active_len(capacity, rows)];
                 if pass.end < network.stages.len() {
                     Self::find_candidates(isa, latent.last, codes, memory);
                     return;
                 }
                 // Without a smallest kept value, all values are zero.
-                let least = batch.least.unwrap_or(T::from_f64(f64::INFINITY));
-                sparse::reaching(isa, least, codes, memory, most);
-                Active::new(memory, most, rows)
+                let threshold = batch.threshold.unwrap_or(T::from_f64(f64::INFINITY));
+                sparse::select_at_least(isa, threshold, codes, memory, capacity);
+                Active::new(memory, capacity, rows)
             }
             _ => self.latent.select(isa, codes, memory),
         };
@@ -372,29 +387,29 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         let output = PanelsMut::new(&mut output[..panel_len::<T>(outputs, rows)], outputs, rows);
         sparse::decode(isa, decoder.parameters(parameters), true, active, output);
 
-        block.judge(values, losses, squares);
-        let delta = real(block.values(values, 3), rows);
-        let turned_delta = &mut turned_delta[..turned_len::<T>(outputs, rows)];
-        panel::turn(isa, delta, turned_delta);
+        block.compute_loss(values, losses, squares);
+        let delta = without_padding(block.values(values, 3), rows);
+        let transposed_delta = &mut transposed_delta[..transposed_len::<T>(outputs, rows)];
+        panel::transpose_deltas(isa, delta, transposed_delta);
         let active = self.active(rows, values);
-        let of_codes = &mut of_codes[..most];
-        sparse::deltas(isa, decoder.parameters(parameters), active, turned_delta, of_codes);
+        let of_codes = &mut of_codes[..capacity];
+        sparse::decode_backward(isa, decoder.parameters(parameters), active, transposed_delta, of_codes);
         if let Some(areas) = self.revival.filter(|_| !batch.dead.is_empty()) {
             self.revive(&block, areas, values, revival, losses);
         }
     }
 
-    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: Part<'_, T>) {
-        let Part { parameters, state, .. } = part;
+    fn update(&self, operands: Operands<'_, T>, piece: &Piece, rule: Rule<T>, part: ParameterSlice<'_, T>) {
+        let ParameterSlice { parameters, state, .. } = part;
         let layers = operands.layers;
         let [inputs, outputs] = self.places::<T>(layers);
         let place = if piece.layer == 0 { inputs } else { outputs };
         let sources = Sources { index: operands.index, data: operands.arena, place };
         if piece.layer == 0 {
             let inputs = layers[0].inputs;
-            sparse::below(operands.isa, inputs, &piece.range, sources, rule, parameters, state);
+            sparse::encoder_gradient(operands.isa, inputs, &piece.range, sources, rule, parameters, state);
         } else {
-            sparse::above(operands.isa, &piece.range, sources, rule, parameters, state);
+            sparse::decoder_gradient(operands.isa, &piece.range, sources, rule, parameters, state);
         }
     }
 }

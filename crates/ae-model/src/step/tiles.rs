@@ -10,9 +10,11 @@ use ae_kernels::par::Crew;
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
 
-use super::acts::{self, Act, ByActs, Memory, Product, ProductOf};
+use super::acts::{self, Act, ByActs, Product, ProductOf, StepMemory};
 use super::block::{Areas, Block};
-use super::{Batch, Judged, Layout, OnTiles, Operands, Part, Phases, Piece, WORTH_SHARING, even_blocks};
+use super::{
+    Batch, Layout, LossOffsets, OnTiles, Operands, ParameterSlice, Phases, Piece, WORTH_SHARING, even_blocks,
+};
 use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -41,7 +43,7 @@ pub struct TilePlan {
     /// The operand of the current product, and that of the next.
     operands: [usize; 2],
     /// Scratch memory of the products.
-    room: usize,
+    product_scratch: usize,
     /// Per layer: where the tiles of its inputs and of its deltas are, in the memory that phase 2 reads.
     inputs: Vec<usize>,
     deltas: Vec<usize>,
@@ -52,7 +54,7 @@ pub struct TilePlan {
 impl OnTiles<f32> for TilePlan {
     fn plan(network: &Network<f32>, batch: usize, threads: usize, parts: Parts) -> Option<Self> {
         // Networks with image stages are computed plainly throughout.
-        if network.stages.iter().any(|stage| stage.copies() > 1 || stage.is_of_images()) {
+        if network.stages.iter().any(|stage| stage.samples_per_row() > 1 || stage.is_image_stage()) {
             return None;
         }
         let pairs = panel_count::<f32>(batch).max(1).div_ceil(2);
@@ -72,7 +74,7 @@ impl OnTiles<f32> for TilePlan {
         let widest = layers.iter().map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0);
         let operand = block_panels * split::panel_len(parts, widest);
         let operands = [take(operand), take(operand)];
-        let room = take(tile::scratch_len(parts, block_panels));
+        let product_scratch = take(tile::scratch_len(parts, block_panels));
         let losses = take(rows);
         let squares = take(rows);
 
@@ -89,14 +91,14 @@ impl OnTiles<f32> for TilePlan {
             pair_len += tile::TILE;
         }
         let kept_len = block_panels / 2 * pair_len;
-        let judged = Judged { kept: false, losses, squares };
-        let layout = Layout { block_panels, block_len: end, reuses_blocks: false, kept_len, judged };
-        Some(TilePlan { parts, layout, areas, scratch, operands, room, inputs, deltas, pair_len })
+        let loss_offsets = LossOffsets { in_kept: false, losses, squares };
+        let layout = Layout { block_panels, block_len: end, reuses_blocks: false, kept_len, loss_offsets };
+        Some(TilePlan { parts, layout, areas, scratch, operands, product_scratch, inputs, deltas, pair_len })
     }
 
-    const THERE: bool = true;
+    const AVAILABLE: bool = true;
 
-    fn rooms_len(&self, threads: usize) -> usize {
+    fn scratch_len(&self, threads: usize) -> usize {
         if self.layout.block_panels == 2 { threads * tile::scratch_len(self.parts, 2) } else { 0 }
     }
 
@@ -111,12 +113,21 @@ impl OnTiles<f32> for TilePlan {
         all: &[f32],
         x: Panels<'_, f32>,
         y: PanelsMut<'_, f32>,
-        [operand, room]: [&mut [f32]; 2],
+        [operand, product_scratch]: [&mut [f32]; 2],
     ) {
         let operand = &mut operand[..x.count() * split::panel_len(parts, layer.inputs)];
         split::rows(isa, parts, x, operand);
         let epilogue = Epilogue { activation: layer.activation, slopes: None };
-        tile::forward((isa, Crew::SOLO), parts, layer.parameters(all), operand, y, epilogue, None, room);
+        tile::forward(
+            (isa, Crew::SOLO),
+            parts,
+            layer.parameters(all),
+            operand,
+            y,
+            epilogue,
+            None,
+            product_scratch,
+        );
     }
 }
 
@@ -129,33 +140,33 @@ fn dense_at(network: &Network<f32>, index: Option<usize>) -> Option<usize> {
 }
 
 /// The memory of a block being processed.
-struct Parted<'a> {
+struct BlockViews<'a> {
     values: &'a mut [f32],
     /// Deltas in panels: the one before a stage, and the one after it.
     deltas: [&'a mut [f32]; 2],
     /// The operand of the current product, and that of the next.
     operand: &'a mut [f32],
     next: &'a mut [f32],
-    room: &'a mut [f32],
+    product_scratch: &'a mut [f32],
     losses: &'a mut [f32],
     squares: &'a mut [f32],
 }
 
 impl TilePlan {
     /// Splits a block's memory. Layers alternate between the operands, and stages between the deltas.
-    fn part<'a>(&self, memory: &'a mut [f32], stage: usize, layer: usize) -> Parted<'a> {
-        let Judged { losses, squares, .. } = self.layout.judged;
+    fn split_block<'a>(&self, memory: &'a mut [f32], stage: usize, layer: usize) -> BlockViews<'a> {
+        let LossOffsets { losses, squares, .. } = self.layout.loss_offsets;
         let (values, rest) = memory.split_at_mut(self.scratch[0]);
         let (scratch, rest) = rest.split_at_mut(self.operands[0] - self.scratch[0]);
-        let (operands, rest) = rest.split_at_mut(self.room - self.operands[0]);
-        let (room, rest) = rest.split_at_mut(losses - self.room);
+        let (operands, rest) = rest.split_at_mut(self.product_scratch - self.operands[0]);
+        let (product_scratch, rest) = rest.split_at_mut(losses - self.product_scratch);
         let (losses, squares) = rest.split_at_mut(squares - losses);
         let in_turn = |(first, second): (&'a mut [f32], &'a mut [f32]), number: usize| {
             if number.is_multiple_of(2) { [first, second] } else { [second, first] }
         };
         let deltas = in_turn(scratch.split_at_mut(self.scratch[1] - self.scratch[0]), stage);
         let [operand, next] = in_turn(operands.split_at_mut(self.operands[1] - self.operands[0]), layer);
-        Parted { values, deltas, operand, next, room, losses, squares }
+        BlockViews { values, deltas, operand, next, product_scratch, losses, squares }
     }
 
     /// Runs the forward or backward pass of a dense layer, either on one thread or shared among threads,
@@ -170,32 +181,33 @@ impl TilePlan {
         let (network, parts) = (block.network, self.parts);
         let dense = &network.layers[layer];
         let weights = dense.parameters(network.parameters.as_slice());
-        let Parted { values, deltas: [below, _], operand, next, room, .. } = self.part(memory, stage, layer);
-        let (crew, room) = shared.unwrap_or((Crew::SOLO, room));
+        let BlockViews { values, deltas: [below, _], operand, next, product_scratch, .. } =
+            self.split_block(memory, stage, layer);
+        let (crew, product_scratch) = shared.unwrap_or((Crew::SOLO, product_scratch));
         let len = |features: usize| block.cols / PANEL * split::panel_len(parts, features);
         if of == ProductOf::Outputs {
             let forms = dense_at(network, Some(stage + 1)).map(|above| Forms {
                 next: Some(&mut next[..len(dense.outputs)]),
                 kept: Some(&mut kept[self.inputs[above]..]),
-                apart: self.pair_len,
+                stride: self.pair_len,
             });
             let (_, y, slopes) = block.around(values, stage);
             let epilogue = Epilogue { activation: dense.activation, slopes };
             let x = &operand[..len(dense.inputs)];
-            tile::forward((network.isa, crew), parts, weights, x, y, epilogue, forms, room);
+            tile::forward((network.isa, crew), parts, weights, x, y, epilogue, forms, product_scratch);
             return;
         }
-        let under = dense_at(network, stage.checked_sub(1));
+        let layer_below = dense_at(network, stage.checked_sub(1));
         let forms = Forms {
-            next: (under.is_some() && self.areas.goes_below(stage - 1))
+            next: (layer_below.is_some() && self.areas.needs_input_delta(stage - 1))
                 .then_some(&mut next[..len(dense.inputs)]),
-            kept: under.map(|under| &mut kept[self.deltas[under]..]),
-            apart: self.pair_len,
+            kept: layer_below.map(|layer_below| &mut kept[self.deltas[layer_below]..]),
+            stride: self.pair_len,
         };
-        let dx = under.is_none().then(|| block.delta_mut(below, stage));
+        let dx = layer_below.is_none().then(|| block.delta_mut(below, stage));
         let slope = block.slope_below(values, stage);
         let delta = &operand[..len(dense.outputs)];
-        tile::backward_input((network.isa, crew), parts, weights, delta, slope, forms, dx, room);
+        tile::backward_input((network.isa, crew), parts, weights, delta, slope, forms, dx, product_scratch);
     }
 }
 
@@ -211,18 +223,18 @@ impl ByActs<f32> for TilePlan {
         let kept = &mut kept[..panels / 2 * self.pair_len];
         let len = |features: usize| panels * split::panel_len(parts, features);
         match act {
-            Act::Load => block.load(self.part(memory, 0, 0).values),
-            Act::Ready(index) => {
+            Act::Load => block.load(self.split_block(memory, 0, 0).values),
+            Act::PrepareForward(index) => {
                 let Some(layer) = dense_at(network, Some(index)) else { return };
                 // If the neighbouring layer is dense, its product has written these forms already.
                 if dense_at(network, index.checked_sub(1)).is_none() {
-                    let Parted { values, operand, .. } = self.part(memory, index, layer);
+                    let BlockViews { values, operand, .. } = self.split_block(memory, index, layer);
                     let x = block.values(values, index);
                     split::inputs(isa, parts, x, &mut kept[self.inputs[layer]..], self.pair_len);
                     split::rows(isa, parts, x, &mut operand[..len(network.layers[layer].inputs)]);
                 }
             }
-            Act::Up(index) => match network.stages[index] {
+            Act::Forward(index) => match network.stages[index] {
                 Stage::Dense(layer) => {
                     self.product(
                         block,
@@ -231,26 +243,27 @@ impl ByActs<f32> for TilePlan {
                         None,
                     );
                 }
-                _ => block.forward(self.part(memory, index, 0).values, index),
+                _ => block.forward(self.split_block(memory, index, 0).values, index),
             },
-            Act::Judge => {
-                let Parted { values, losses, squares, .. } = self.part(memory, 0, 0);
-                block.judge(values, losses, squares);
+            Act::Loss => {
+                let BlockViews { values, losses, squares, .. } = self.split_block(memory, 0, 0);
+                block.compute_loss(values, losses, squares);
             }
-            Act::Turn(index) => {
+            Act::PrepareBackward(index) => {
                 let Some(layer) = dense_at(network, Some(index)) else { return };
                 // If the neighbouring layer is dense, its product has written these forms already.
                 if dense_at(network, Some(index + 1)).is_none() {
-                    let Parted { values, deltas: [_, above], operand, .. } = self.part(memory, index, layer);
+                    let BlockViews { values, deltas: [_, above], operand, .. } =
+                        self.split_block(memory, index, layer);
                     let delta = block.delta(self.areas.delta_after(index, values, above), index + 1);
-                    split::turned(isa, parts, delta, &mut kept[self.deltas[layer]..], self.pair_len);
-                    if self.areas.goes_below(index) {
+                    split::transposed(isa, parts, delta, &mut kept[self.deltas[layer]..], self.pair_len);
+                    if self.areas.needs_input_delta(index) {
                         let operand = &mut operand[..len(network.layers[layer].outputs)];
                         split::features(isa, parts, delta, operand);
                     }
                 }
             }
-            Act::Down(index) => match network.stages[index] {
+            Act::Backward(index) => match network.stages[index] {
                 Stage::Dense(layer) => {
                     self.product(
                         block,
@@ -260,7 +273,8 @@ impl ByActs<f32> for TilePlan {
                     );
                 }
                 _ => {
-                    let Parted { values, deltas: [below, above], losses, .. } = self.part(memory, index, 0);
+                    let BlockViews { values, deltas: [below, above], losses, .. } =
+                        self.split_block(memory, index, 0);
                     let delta = self.areas.delta_after(index, values, above);
                     block.backward(values, index, delta, below, losses);
                 }
@@ -285,12 +299,12 @@ impl ByActs<f32> for TilePlan {
         crew: Crew<'_>,
         batch: Batch<'_, f32>,
         product: Product,
-        Memory { blocks, kept, rooms }: Memory<'_, f32>,
+        StepMemory { blocks, kept, shared_scratch }: StepMemory<'_, f32>,
     ) {
         let memory = blocks.chunks_mut(self.layout.block_len).zip(kept.chunks_mut(self.layout.kept_len));
         for (index, memory) in memory.enumerate() {
             let block = self.block(network, batch.part(2 * PANEL, index));
-            self.product(&block, product, memory, Some((crew, &mut *rooms)));
+            self.product(&block, product, memory, Some((crew, &mut *shared_scratch)));
         }
     }
 }
@@ -316,9 +330,15 @@ impl Phases<f32> for TilePlan {
         acts::one_block(self, &self.block(network, batch), pass, memory, kept);
     }
 
-    fn update(&self, operands: Operands<'_, f32>, piece: &Piece, rule: Rule<f32>, part: Part<'_, f32>) {
+    fn update(
+        &self,
+        operands: Operands<'_, f32>,
+        piece: &Piece,
+        rule: Rule<f32>,
+        part: ParameterSlice<'_, f32>,
+    ) {
         let pairs = panel_count::<f32>(operands.rows).div_ceil(2);
-        let of = |offset: usize| PairedTiles { data: operands.kept, offset, apart: self.pair_len, pairs };
+        let of = |offset: usize| PairedTiles { data: operands.kept, offset, stride: self.pair_len, pairs };
         tile::weight_gradient(
             operands.isa,
             self.parts,

@@ -23,13 +23,13 @@ use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::stopping::{Best, Divergence};
-use super::{Progress, UnderWay};
+use super::{CurrentEpoch, Progress};
 use crate::config::Config;
-use crate::engine::{Engine, Memories, Memory};
+use crate::engine::{Engine, SavedState, StateView};
 use crate::error::{Error, FileErrorKind};
 use crate::file::{
-    About, Contents, OF_TRAINING, Stored, TRAINING_KEY, any_values, at, check_shape, expect_finite,
-    expect_whole,
+    Contents, HeaderInfo, Stored, TRAINING_KEY, TRAINING_PREFIX, any_values, at, check_shape, expect_finite,
+    verify_digest,
 };
 use crate::history::{EpochRecord, History, StopReason};
 use crate::schedule::Plateau;
@@ -38,7 +38,7 @@ use crate::step::Arithmetic;
 /// The version of what a checkpoint adds to a model file.
 const FORMAT: u64 = 1;
 /// The largest number of updates or batches accepted from a file.
-const MOST: u64 = 1 << 53;
+const MAX_COUNT: u64 = 1 << 53;
 
 /// Where a training writes its checkpoint, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,8 @@ struct Header {
     arithmetic: String,
     /// The durations of the finished epochs.
     seconds: Vec<f64>,
-    under_way: UnderWay,
+    #[serde(rename = "under_way")]
+    current_epoch: CurrentEpoch,
     plateau: Plateau,
     divergence: Divergence,
     best: Option<Best>,
@@ -87,16 +88,16 @@ struct Header {
 
 /// The contents of a checkpoint.
 #[derive(Debug)]
-pub(crate) struct Saved {
+pub(crate) struct Checkpoint {
     epochs: Vec<EpochRecord>,
-    under_way: UnderWay,
+    current_epoch: CurrentEpoch,
     plateau: Plateau,
     divergence: Divergence,
     best: Option<(Best, Vec<f64>)>,
-    memories: Memories,
+    state: SavedState,
 }
 
-impl Saved {
+impl Checkpoint {
     /// Reads the checkpoint, if there is one, of a training of `engine` by `config`. Refuses it unless
     /// it belongs to this very training.
     pub(crate) fn read<T: Arithmetic>(
@@ -105,7 +106,7 @@ impl Saved {
         fingerprint: Fingerprint,
         rows: usize,
         engine: &Engine<T>,
-    ) -> Result<Option<Saved>, Error> {
+    ) -> Result<Option<Checkpoint>, Error> {
         let path = checkpoints.path();
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -114,7 +115,7 @@ impl Saved {
         };
         let (file, header, there, history) = parsed(&bytes).map_err(|kind| at(path, kind))?;
         let epochs = history.epochs.len();
-        let begun = epochs + usize::from(header.under_way.batches > 0);
+        let begun = epochs + usize::from(header.current_epoch.batches > 0);
         let batch_size = config.batch_size_for(rows);
         let arithmetic = engine.arithmetic(batch_size);
         let differs = differences((config, begun), &there, rows).or_else(|| {
@@ -133,7 +134,7 @@ impl Saved {
             None => {}
         }
         let batches = rows.div_ceil(batch_size);
-        Saved::of(&file, header, history, batches, engine).map(Some).map_err(|kind| at(path, kind))
+        Checkpoint::of(&file, header, history, batches, engine).map(Some).map_err(|kind| at(path, kind))
     }
 
     fn of<T: Arithmetic>(
@@ -142,59 +143,61 @@ impl Saved {
         history: History,
         batches: usize,
         engine: &Engine<T>,
-    ) -> Result<Saved, FileErrorKind> {
-        let memory = engine.memory();
-        let parameters = memory.parameters.len();
+    ) -> Result<Checkpoint, FileErrorKind> {
+        let view = engine.state_view();
+        let parameters = view.parameters.len();
         let any_numbers = |name: &str, len: usize| -> Result<Vec<T>, FileErrorKind> {
-            let name = format!("{OF_TRAINING}{name}");
+            let name = format!("{TRAINING_PREFIX}{name}");
             check_shape(file, &name, T::DTYPE, &[len])?;
             any_values(file, &name)
         };
         let widen = |values: Vec<T>| values.into_iter().map(T::to_f64).collect::<Vec<f64>>();
         let numbers = |name: &str, len: usize| -> Result<Vec<f64>, FileErrorKind> {
             let values = any_numbers(name, len)?;
-            expect_finite(&format!("{OF_TRAINING}{name}"), &values)?;
+            expect_finite(&format!("{TRAINING_PREFIX}{name}"), &values)?;
             Ok(widen(values))
         };
         let wrong = |what: &str| Err(FileErrorKind::Settings(format!("{what} of the training cannot be")));
-        let Header { seconds, under_way, plateau, divergence, best, latent, .. } = header;
+        let Header { seconds, current_epoch, plateau, divergence, best, latent, .. } = header;
         let epochs = history.epochs.len();
-        let updates = (epochs as u64).saturating_mul(batches as u64).saturating_add(under_way.batches as u64);
-        if seconds.len() != epochs || under_way.batches > batches || updates > MOST {
+        let updates =
+            (epochs as u64).saturating_mul(batches as u64).saturating_add(current_epoch.batches as u64);
+        if seconds.len() != epochs || current_epoch.batches > batches || updates > MAX_COUNT {
             return wrong("the progress");
         }
         if best.as_ref().is_some_and(|best| !(1..=epochs).contains(&best.epoch())) {
             return wrong("the best epoch");
         }
-        if latent.is_some() != memory.latent.is_some() || latent.is_some_and(|(_, batches, _)| batches > MOST)
+        if latent.is_some() != view.latent.is_some()
+            || latent.is_some_and(|(_, batches, _)| batches > MAX_COUNT)
         {
             return wrong("the top-k latent");
         }
-        let silent = match memory.silent {
+        let rows_since_active = match view.rows_since_active {
             None => None,
-            Some(silent) => {
-                let name = format!("{OF_TRAINING}silent");
-                check_shape(file, &name, u64::DTYPE, &[silent.len()])?;
+            Some(rows_since_active) => {
+                let name = format!("{TRAINING_PREFIX}silent");
+                check_shape(file, &name, u64::DTYPE, &[rows_since_active.len()])?;
                 Some(any_values(file, &name)?)
             }
         };
-        Ok(Saved {
+        Ok(Checkpoint {
             epochs: (history.epochs.into_iter().zip(seconds))
                 .map(|(record, seconds)| EpochRecord { seconds, ..record })
                 .collect(),
-            under_way,
+            current_epoch,
             plateau,
             divergence,
             best: best
                 .map(|best| Ok::<_, FileErrorKind>((best, numbers("best", parameters)?)))
                 .transpose()?,
-            memories: Memories {
-                time: updates,
+            state: SavedState {
+                updates,
                 parameters: numbers("parameters", parameters)?,
-                mean: memory.mean.map(|mean| numbers("mean", mean.len())).transpose()?,
+                mean: view.mean.map(|mean| numbers("mean", mean.len())).transpose()?,
                 // A mean of squares may have become infinite, which makes steps of zero.
-                state: widen(any_numbers("state", memory.state.len())?),
-                silent,
+                state: widen(any_numbers("state", view.state.len())?),
+                rows_since_active,
                 latent,
             },
         })
@@ -203,7 +206,7 @@ impl Saved {
 
 /// The tensors of a checkpoint, its header, and the configuration and history of its training.
 fn parsed(bytes: &[u8]) -> Result<(SafeTensors<'_>, Header, Config, History), FileErrorKind> {
-    let About { config, history, texts } = About::read(bytes)?;
+    let HeaderInfo { config, history, texts } = HeaderInfo::read(bytes)?;
     let text = texts.get(TRAINING_KEY).ok_or(FileErrorKind::NotACheckpoint)?;
     let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
     let value: serde_json::Value = serde_json::from_str(text).map_err(settings)?;
@@ -214,7 +217,7 @@ fn parsed(bytes: &[u8]) -> Result<(SafeTensors<'_>, Header, Config, History), Fi
         _ => {}
     }
     let file = SafeTensors::deserialize(bytes).map_err(|e| FileErrorKind::Container(e.to_string()))?;
-    expect_whole(&file, &texts)?;
+    verify_digest(&file, &texts)?;
     let header: Header = serde_json::from_value(value).map_err(settings)?;
     let history = history.ok_or_else(|| FileErrorKind::Settings("it has no history".to_owned()))?;
     Ok((file, header, config, history))
@@ -260,31 +263,32 @@ fn differences((config, begun): (&Config, usize), there: &Config, rows: usize) -
 
 impl<T: Arithmetic> Progress<T> {
     /// Restores the saved progress and the engine's state.
-    pub(super) fn recall(&mut self, saved: Saved, engine: &mut Engine<T>) {
-        engine.recall(&saved.memories);
+    pub(super) fn restore(&mut self, saved: Checkpoint, engine: &mut Engine<T>) {
+        engine.restore(&saved.state);
         self.history.epochs.extend(saved.epochs);
-        (self.under_way, self.plateau, self.divergence) = (saved.under_way, saved.plateau, saved.divergence);
+        (self.current_epoch, self.plateau, self.divergence) =
+            (saved.current_epoch, saved.plateau, saved.divergence);
         if let Some((best, weights)) = saved.best {
-            self.stopper.recall(best, &weights);
+            self.stopper.restore(best, &weights);
         }
     }
 }
 
 /// Writes the checkpoints of a training.
-pub(crate) struct Keeper<'a> {
+pub(crate) struct CheckpointWriter<'a> {
     checkpoints: &'a Checkpoints,
     contents: Contents<'a>,
     fingerprint: Fingerprint,
     written: Instant,
 }
 
-impl<'a> Keeper<'a> {
+impl<'a> CheckpointWriter<'a> {
     pub(crate) fn new(
         checkpoints: &'a Checkpoints,
         contents: Contents<'a>,
         fingerprint: Fingerprint,
     ) -> Self {
-        Keeper { checkpoints, contents, fingerprint, written: Instant::now() }
+        CheckpointWriter { checkpoints, contents, fingerprint, written: Instant::now() }
     }
 
     /// Whether the next checkpoint is due.
@@ -322,35 +326,36 @@ impl<'a> Keeper<'a> {
         progress: &Progress<T>,
         ended: bool,
     ) -> Result<Vec<u8>, FileErrorKind> {
-        let Progress { history, under_way, plateau, divergence, stopper } = progress;
+        let Progress { history, current_epoch, plateau, divergence, stopper } = progress;
         let stopped = if ended { history.stopped.clone() } else { StopReason::Cancelled };
         let so_far = History { stopped, kept_epoch: history.epochs.len(), ..history.clone() };
-        let Memory { parameters, mean, state, silent, latent } = engine.memory();
-        let mut file = self.contents.with(engine, (true, Some(&so_far)))?;
-        let mut put =
-            |name: &str, values: &[T]| file.put(format!("{OF_TRAINING}{name}"), vec![values.len()], values);
+        let StateView { parameters, mean, state, rows_since_active, latent } = engine.state_view();
+        let mut file = self.contents.assemble(engine, (true, Some(&so_far)))?;
+        let mut put = |name: &str, values: &[T]| {
+            file.put(format!("{TRAINING_PREFIX}{name}"), vec![values.len()], values)
+        };
         put("parameters", parameters)?;
         mean.map(|mean| put("mean", mean)).transpose()?;
-        let best = stopper.memory();
+        let best = stopper.state();
         best.map(|(_, weights)| put("best", weights)).transpose()?;
-        file.put_any(format!("{OF_TRAINING}state"), vec![state.len()], state);
-        if let Some(silent) = silent {
-            file.put(format!("{OF_TRAINING}silent"), vec![silent.len()], silent)?;
+        file.put_any(format!("{TRAINING_PREFIX}state"), vec![state.len()], state);
+        if let Some(rows_since_active) = rows_since_active {
+            file.put(format!("{TRAINING_PREFIX}silent"), vec![rows_since_active.len()], rows_since_active)?;
         }
         let header = Header {
             format: FORMAT,
             fingerprint: self.fingerprint.bits(),
             arithmetic: engine.arithmetic(history.batch_size).to_owned(),
             seconds: history.epochs.iter().map(|record| record.seconds).collect(),
-            under_way: *under_way,
+            current_epoch: *current_epoch,
             plateau: *plateau,
             divergence: *divergence,
             best: best.map(|(best, _)| best),
             latent: latent.map(|latent| (latent.threshold, latent.batches, latent.last)),
         };
         let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
-        file.note(TRAINING_KEY, json);
-        file.seal();
+        file.set_metadata(TRAINING_KEY, json);
+        file.add_digest();
         file.into_bytes()
     }
 }

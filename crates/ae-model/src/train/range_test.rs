@@ -17,7 +17,7 @@ const UPDATES: usize = 210;
 /// The fewest updates before the test may end.
 const AT_LEAST: usize = 20;
 /// The decay of the running mean of the losses.
-const KEEP: f64 = 0.8;
+const DECAY: f64 = 0.8;
 /// The test ends when the loss exceeds this multiple of the lowest loss: training has become unstable.
 const UNSTABLE: f64 = 3.0;
 /// The suggestion is the rate of the lowest loss divided by this: at that rate itself the loss has
@@ -34,8 +34,8 @@ pub struct RangeTest {
     /// The running mean of the loss per row, as measured before each update.
     pub losses: Vec<f64>,
     /// The rate at which the running mean was lowest.
-    pub least: f64,
-    /// The suggested learning rate: a tenth of `least`.
+    pub lowest_loss_rate: f64,
+    /// The suggested learning rate: a tenth of `lowest_loss_rate`.
     pub suggestion: f64,
 }
 
@@ -51,7 +51,8 @@ pub(crate) fn range_test<T: Arithmetic>(
     let mut feed = Feed::new(task.data, task.data.targets(), batch_size);
     let [first, last] = RATES;
     let factor = (last / first).powf(1.0 / (UPDATES - 1) as f64);
-    let mut found = RangeTest { rates: Vec::new(), losses: Vec::new(), least: first, suggestion: first };
+    let mut found =
+        RangeTest { rates: Vec::new(), losses: Vec::new(), lowest_loss_rate: first, suggestion: first };
     let (mut mean, mut weight, mut best) = (0.0, 0.0, f64::INFINITY);
     'test: for epoch in 1.. {
         task.train.shuffle(&mut init::generator(task.config.seed(), Purpose::Shuffle { epoch }));
@@ -64,8 +65,8 @@ pub(crate) fn range_test<T: Arithmetic>(
             let (table, places) = feed.rows(indices)?;
             let loss = engine.train_batch(crew, table, places).loss / indices.len() as f64;
             // A bias-corrected running mean: only actual updates count.
-            mean = KEEP * mean + (1.0 - KEEP) * loss;
-            weight = KEEP * weight + (1.0 - KEEP);
+            mean = DECAY * mean + (1.0 - DECAY) * loss;
+            weight = DECAY * weight + (1.0 - DECAY);
             let smooth = mean / weight;
             let updates = found.rates.len();
             let worse = smooth - best > (UNSTABLE - 1.0) * best.abs();
@@ -76,7 +77,7 @@ pub(crate) fn range_test<T: Arithmetic>(
             found.losses.push(smooth);
             if smooth < best && updates + 1 >= AT_LEAST {
                 best = smooth;
-                found.least = rate;
+                found.lowest_loss_rate = rate;
             }
         }
     }
@@ -86,10 +87,11 @@ pub(crate) fn range_test<T: Arithmetic>(
             epoch: 1,
             batch: found.rates.len() + 1,
             learning_rate: first * factor.powi(found.rates.len() as i32),
+            quantity: "loss",
             loss,
-            best: found.losses.iter().copied().fold(f64::INFINITY, f64::min),
+            best: found.losses.iter().copied().reduce(f64::min),
         });
     }
-    found.suggestion = found.least / SAFETY;
+    found.suggestion = found.lowest_loss_rate / SAFETY;
     Ok(found)
 }

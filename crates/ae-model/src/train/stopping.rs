@@ -50,7 +50,7 @@ impl<T: Arithmetic> Stopper<T> {
     }
 
     /// Whether the patience is exhausted after `epochs` epochs.
-    pub(super) fn has_waited(&self, epochs: usize) -> bool {
+    pub(super) fn is_out_of_patience(&self, epochs: usize) -> bool {
         match (self.settings, self.best) {
             (Some(settings), Some(best)) => epochs.saturating_sub(best.epoch) >= settings.patience,
             _ => false,
@@ -63,7 +63,7 @@ impl<T: Arithmetic> Stopper<T> {
     }
 
     /// Restores the best weights; further training would continue from them too.
-    pub(super) fn restore(&self, engine: &mut Engine<T>) {
+    pub(super) fn restore_best(&self, engine: &mut Engine<T>) {
         let Some(best) = self.best else { return };
         engine.set_parameters(self.weights.as_slice());
         if let Some(latent) = engine.network.batch_top_k_mut() {
@@ -72,23 +72,23 @@ impl<T: Arithmetic> Stopper<T> {
     }
 
     /// The best epoch and its weights.
-    pub(super) fn memory(&self) -> Option<(Best, &[T])> {
+    pub(super) fn state(&self) -> Option<(Best, &[T])> {
         Some((self.best?, self.weights.as_slice()))
     }
 
     /// Restores the best epoch and its weights.
-    pub(super) fn recall(&mut self, best: Best, weights: &[f64]) {
+    pub(super) fn restore(&mut self, best: Best, weights: &[f64]) {
         self.best = Some(best);
         let out = self.weights.as_mut_slice().iter_mut();
         out.zip(weights).for_each(|(out, x)| *out = T::from_f64(*x));
     }
 }
 
-/// Whether `loss` is below `best` by the fraction `share` of its magnitude. Losses that are log
+/// Whether `loss` is below `best` by the given `fraction` of its magnitude. Losses that are log
 /// densities may be negative.
-fn improves(loss: f64, best: f64, share: f64) -> bool {
-    let least = if best.is_finite() { share * best.abs() } else { 0.0 };
-    loss < best - least
+fn improves(loss: f64, best: f64, fraction: f64) -> bool {
+    let margin = if best.is_finite() { fraction * best.abs() } else { 0.0 };
+    loss < best - margin
 }
 
 /// An epoch whose loss exceeds the lowest one so far by this factor, and also exceeds that of the first
@@ -119,14 +119,14 @@ impl Divergence {
     pub(super) fn after_batch(&mut self, epoch: usize, batch: usize, mse: f64) -> Result<(), Error> {
         let untrained = *self.untrained.get_or_insert(mse);
         if !mse.is_finite() || (untrained > 0.0 && mse > untrained * BATCH_GROWTH) {
-            return Err(self.error(epoch, batch, mse));
+            return Err(self.mse_error(epoch, batch, mse));
         }
         Ok(())
     }
 
     /// Checks the mean loss of a batch: fails if it is not finite.
     pub(super) fn after_loss(&mut self, epoch: usize, batch: usize, loss: f64) -> Result<(), Error> {
-        if loss.is_finite() { Ok(()) } else { Err(self.error(epoch, batch, loss)) }
+        if loss.is_finite() { Ok(()) } else { Err(self.error(epoch, batch, "loss", loss, None)) }
     }
 
     /// Checks the losses of an epoch: fails if any is not finite, or if the training error is far above
@@ -137,23 +137,41 @@ impl Divergence {
         batch: usize,
         record: &EpochRecord,
     ) -> Result<(), Error> {
-        let measured = [record.validation_mse, record.validation_loss];
-        if let Some(loss) = measured.into_iter().flatten().find(|loss| !loss.is_finite()) {
-            return Err(self.error(epoch, batch, loss));
+        let measured = [
+            ("mean squared error of the validation rows", record.validation_mse),
+            ("loss of the validation rows", record.validation_loss),
+        ];
+        for (quantity, value) in measured {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                return Err(self.error(epoch, batch, quantity, value, None));
+            }
         }
         let loss = record.train_mse;
         let first = *self.first.get_or_insert(loss);
         let lowest = *self.lowest.get_or_insert(loss);
         if !loss.is_finite() || (loss > lowest * EPOCH_GROWTH && loss > first) {
-            return Err(self.error(epoch, batch, loss));
+            return Err(self.mse_error(epoch, batch, loss));
         }
         self.lowest = Some(lowest.min(loss));
         Ok(())
     }
 
-    fn error(&self, epoch: usize, batch: usize, loss: f64) -> Error {
-        let best = [self.lowest, self.untrained].into_iter().flatten().fold(f64::INFINITY, f64::min);
-        Error::Diverged { epoch, batch, learning_rate: self.learning_rate, loss, best }
+    /// The error for a mean squared error of training rows.
+    fn mse_error(&self, epoch: usize, batch: usize, mse: f64) -> Error {
+        let lowest = [self.lowest, self.untrained].into_iter().flatten().reduce(f64::min);
+        let lowest = lowest.filter(|lowest| lowest.is_finite());
+        self.error(epoch, batch, "mean squared error", mse, lowest)
+    }
+
+    fn error(
+        &self,
+        epoch: usize,
+        batch: usize,
+        quantity: &'static str,
+        loss: f64,
+        best: Option<f64>,
+    ) -> Error {
+        Error::Diverged { epoch, batch, learning_rate: self.learning_rate, quantity, loss, best }
     }
 }
 
@@ -174,9 +192,9 @@ mod tests {
     }
 
     #[test]
-    fn improvements_are_shares_of_either_sign() {
+    fn improvements_are_fractions_of_either_sign() {
         let infinity = f64::INFINITY;
-        for (loss, best, share, expected) in [
+        for (loss, best, fraction, expected) in [
             (0.5, infinity, 0.05, true),
             (0.94, 1.0, 0.05, true),
             (0.96, 1.0, 0.05, false),
@@ -188,7 +206,7 @@ mod tests {
             (0.0, 0.0, 0.0, false),
             (f64::NAN, infinity, 0.0, false),
         ] {
-            assert_eq!(improves(loss, best, share), expected, "{loss} after {best}, by {share}");
+            assert_eq!(improves(loss, best, fraction), expected, "{loss} after {best}, by {fraction}");
         }
     }
 
@@ -219,9 +237,26 @@ mod tests {
             assert!(divergence.after_batch(1, 1, mse).is_ok(), "{mse}");
         }
         assert!(divergence.after_batch(1, 4, 1e12).is_err());
-        let error = divergence.after_batch(2, 5, f64::NAN).unwrap_err().to_string();
-        for part in ["epoch 2", "batch 5", "0.1"] {
-            assert!(error.contains(part), "{part} is not in: {error}");
+    }
+
+    #[test]
+    fn the_error_says_what_diverged() {
+        let mut divergence = Divergence::new(0.1);
+        divergence.after_batch(1, 1, 0.5).unwrap();
+        let infinite = EpochRecord { validation_loss: Some(f64::INFINITY), ..record(0.5, Some(0.5)) };
+        for (error, what) in [
+            (
+                divergence.after_batch(2, 5, f64::NAN),
+                "the mean squared error is NaN after 5.0000e-1 at its lowest;",
+            ),
+            (divergence.after_loss(2, 5, f64::INFINITY), "the loss is inf;"),
+            (divergence.after_epoch(2, 5, &infinite), "the loss of the validation rows is inf;"),
+            (divergence.after_epoch(2, 5, &record(f64::NAN, None)), "the mean squared error is NaN after"),
+        ] {
+            let error = error.unwrap_err().to_string();
+            for part in ["epoch 2", "batch 5", "below 0.1", what] {
+                assert!(error.contains(part), "{part} is not in: {error}");
+            }
         }
     }
 }

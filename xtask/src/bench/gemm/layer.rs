@@ -31,7 +31,7 @@ pub(super) struct Layer<T> {
     x_panels: AlignedBuf<T>,
     w_panels: AlignedBuf<T>,
     delta_panels: AlignedBuf<T>,
-    turned: AlignedBuf<T>,
+    transposed: AlignedBuf<T>,
     /// Results: `[n, m]`, `[k, m]` and `[k + 1, n]`.
     y: AlignedBuf<T>,
     dx: AlignedBuf<T>,
@@ -51,16 +51,16 @@ impl<T: Element + Float> Layer<T> {
             buf
         };
         let with_bias = [w.as_slice(), &vec![T::ZERO; n]].concat();
-        let delta_panels = packed(&turned_over(&delta, m, n), n, m);
-        let mut turned = AlignedBuf::zeroed(panel::turned_len::<T>(n, m));
-        panel::turn(isa, Panels::new(delta_panels.as_slice(), n, m), turned.as_mut_slice());
+        let delta_panels = packed(&transposed_rows(&delta, m, n), n, m);
+        let mut transposed = AlignedBuf::zeroed(panel::transposed_len::<T>(n, m));
+        panel::transpose_deltas(isa, Panels::new(delta_panels.as_slice(), n, m), transposed.as_mut_slice());
         Layer {
             isa,
             shape,
-            x_panels: packed(&turned_over(&x, m, k), k, m),
+            x_panels: packed(&transposed_rows(&x, m, k), k, m),
             w_panels: packed(&with_bias, k + 1, n),
             delta_panels,
-            turned,
+            transposed,
             y: AlignedBuf::zeroed(panel_len::<T>(n, m)),
             dx: AlignedBuf::zeroed(panel_len::<T>(k, m)),
             dw: AlignedBuf::zeroed(panel_len::<T>(k + 1, n)),
@@ -108,7 +108,7 @@ impl<T: Element + Float> Layer<T> {
                     rows: m,
                 };
                 let x = batch(x, k * T::PANEL);
-                let turned = batch(self.turned.as_slice(), panel::turned_len::<T>(n, T::PANEL));
+                let transposed = batch(self.transposed.as_slice(), panel::transposed_len::<T>(n, T::PANEL));
                 crew.for_each_chunk(self.dw.as_mut_slice(), (k + 1) * T::PANEL, |panel, dw| {
                     let range = WeightRange { panels: panel..panel + 1, rows: 0..k + 1 };
                     weight_gradient(
@@ -117,7 +117,7 @@ impl<T: Element + Float> Layer<T> {
                         (k, n),
                         &range,
                         x,
-                        turned,
+                        transposed,
                         (Round::whole(), Rule::Sgd { step }),
                         dw,
                         &mut [],
@@ -169,7 +169,7 @@ impl<T: Element + Float> Layer<T> {
 }
 
 /// Transposes a row-major `[rows, cols]` matrix.
-fn turned_over<T: Copy>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
+fn transposed_rows<T: Copy>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
     (0..rows * cols).map(|i| values[i % rows * cols + i / rows]).collect()
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Yardstick<T> {
     b: Array2<T>,
     pub(super) c: Array2<T>,
     /// Whether `a` and `b` are transposed in the product.
-    turned: (bool, bool),
+    transposed: (bool, bool),
 }
 
 impl<T: Element + LinalgScalar> Layer<T> {
@@ -23,20 +23,20 @@ impl<T: Element + LinalgScalar> Layer<T> {
             |values: &[T], rows, cols| Array2::from_shape_fn((rows, cols), |(r, c)| values[r * cols + c]);
         let (x, w, delta) =
             (|| matrix(&self.x, m, k), || matrix(&self.w, k, n), || matrix(&self.delta, m, n));
-        let (a, b, c, turned) = match product {
+        let (a, b, c, transposed) = match product {
             Product::Forward => (x(), w(), [m, n], (false, false)),
             Product::BackwardInput => (delta(), w(), [m, k], (false, true)),
             Product::WeightGradient => (x(), delta(), [k, n], (true, false)),
         };
-        Yardstick { a, b, c: Array2::from_elem(c, T::ZERO), turned }
+        Yardstick { a, b, c: Array2::from_elem(c, T::ZERO), transposed }
     }
 }
 
 impl<T: Element + LinalgScalar> Yardstick<T> {
     /// Computes `c`.
     pub(super) fn run(&mut self) {
-        let a = if self.turned.0 { self.a.t() } else { self.a.view() };
-        let b = if self.turned.1 { self.b.t() } else { self.b.view() };
+        let a = if self.transposed.0 { self.a.t() } else { self.a.view() };
+        let b = if self.transposed.1 { self.b.t() } else { self.b.view() };
         general_mat_mul(T::ONE, &a, &b, T::ZERO, &mut self.c);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ae_eval::chart::{Axes, Line, Scale, Stroke, measured_lines};
+use ae_eval::chart::{Axes, Line, Scale, Stroke, labelled_lines};
 use serde_json::Value;
 
 use crate::bench::peers::rate;
@@ -70,7 +70,7 @@ impl Panel<'_> {
         let x = format!("rows per step ({threads} thread{plural})");
         let title = format!("Training steps of {dims}: rows per second by rows per step");
         let axes = Axes { title: &title, x: &x, y: &y, x_scale: Scale::Log, y_scale: Scale::Log };
-        measured_lines(&axes, &lines)
+        labelled_lines(&axes, &lines)
     }
 }
 

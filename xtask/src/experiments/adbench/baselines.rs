@@ -4,7 +4,7 @@ use ae_data::{Dataset, Rng};
 
 /// Maximum number of training rows searched for neighbours, so that large datasets take minutes rather
 /// than hours.
-const MOST_ROWS: usize = 20_000;
+const MAX_ROWS: usize = 20_000;
 /// Which neighbour counts: the default of PyOD's kNN.
 const NEIGHBOUR: usize = 5;
 
@@ -18,13 +18,13 @@ pub(super) fn distance_to_mean(test: &Dataset) -> Vec<f64> {
 pub(super) fn fifth_neighbour(train: &Dataset, test: &Dataset, seed: u64) -> Vec<f64> {
     let features = train.features().max(1);
     let mut indices: Vec<usize> = (0..train.rows()).collect();
-    if indices.len() > MOST_ROWS {
+    if indices.len() > MAX_ROWS {
         let mut rng = Rng::new(seed);
-        for place in 0..MOST_ROWS {
+        for place in 0..MAX_ROWS {
             let other = place + rng.below(indices.len() - place);
             indices.swap(place, other);
         }
-        indices.truncate(MOST_ROWS);
+        indices.truncate(MAX_ROWS);
     }
     // Feature by feature, so that the sums of many rows are updated together.
     let columns: Vec<Vec<f32>> =

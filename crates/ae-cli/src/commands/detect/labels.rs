@@ -4,7 +4,7 @@ use ae_data::Labels;
 use ae_eval::{Confusion, average_precision, roc_auc};
 use serde_json::{Value, json};
 
-use super::Found;
+use super::Detection;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -18,21 +18,21 @@ pub(in crate::commands) enum LabelRule<'a> {
 }
 
 impl<'a> LabelRule<'a> {
-    pub(in crate::commands) fn of(anomaly: &'a str, normal: Option<&'a str>) -> LabelRule<'a> {
+    pub(in crate::commands) fn new(anomaly: &'a str, normal: Option<&'a str>) -> LabelRule<'a> {
         normal.map_or(LabelRule::Anomaly(anomaly), LabelRule::Normal)
     }
 
     /// Whether each row is an anomaly; `None` for rows without a label. If only one label is used,
     /// though, rows without it are of the other kind.
-    pub(super) fn told(self, labels: &Labels) -> Vec<Option<bool>> {
+    pub(super) fn classify(self, labels: &Labels) -> Vec<Option<bool>> {
         let (LabelRule::Anomaly(wanted) | LabelRule::Normal(wanted)) = self;
         let others = labels.names().iter().any(|name| !name.is_empty() && name != wanted);
-        let told = |row: usize| match labels.name_of(row).filter(|name| !name.is_empty()) {
+        let class = |row: usize| match labels.name_of(row).filter(|name| !name.is_empty()) {
             Some(name) => Some((name == wanted) == matches!(self, LabelRule::Anomaly(_))),
             None if others => None,
             None => Some(matches!(self, LabelRule::Normal(_))),
         };
-        (0..labels.len()).map(told).collect()
+        (0..labels.len()).map(class).collect()
     }
 }
 
@@ -44,7 +44,7 @@ pub(in crate::commands) fn anomalies(
     location: &str,
     out: &Output,
 ) -> Result<Vec<Option<bool>>, Failure> {
-    let anomalies = rule.told(labels);
+    let anomalies = rule.classify(labels);
     if !anomalies.contains(&Some(false)) || !anomalies.contains(&Some(true)) {
         let (name, flag, has_all) = match rule {
             LabelRule::Anomaly(name) => (name, "--anomaly", anomalies.contains(&Some(true))),
@@ -57,7 +57,7 @@ pub(in crate::commands) fn anomalies(
             names.take(8).cloned().collect::<Vec<_>>().join(", ")
         )));
     }
-    let unknown = anomalies.iter().filter(|told| told.is_none()).count();
+    let unknown = anomalies.iter().filter(|class| class.is_none()).count();
     if unknown > 0 {
         out.note(format!("{location}: {unknown} rows have no label and are left out of the quality figures"));
     }
@@ -72,11 +72,12 @@ pub(super) struct Quality {
 }
 
 impl Quality {
-    pub(super) fn of(anomalies: &[Option<bool>], found: &Found) -> Result<Quality, Failure> {
-        let known = anomalies.iter().zip(&found.scores).filter_map(|(told, score)| Some(((*told)?, *score)));
+    pub(super) fn of(anomalies: &[Option<bool>], detection: &Detection) -> Result<Quality, Failure> {
+        let known =
+            anomalies.iter().zip(&detection.scores).filter_map(|(class, score)| Some(((*class)?, *score)));
         let (anomalies, scores): (Vec<bool>, Vec<f64>) = known.unzip();
         Ok(Quality {
-            counts: Confusion::at(&anomalies, &scores, found.threshold)?,
+            counts: Confusion::at(&anomalies, &scores, detection.threshold)?,
             roc_auc: roc_auc(&anomalies, &scores)?,
             pr_auc: average_precision(&anomalies, &scores)?,
         })

@@ -3,9 +3,9 @@
 use ae_data::Dataset;
 use serde_json::{Value, json};
 
-use super::Found;
+use super::Detection;
 use crate::failure::Failure;
-use crate::inputs::Target;
+use crate::inputs::TableDestination;
 use crate::output::Output;
 use crate::tables;
 
@@ -14,10 +14,10 @@ const MOST_BLAMED: usize = 5;
 
 /// The results to write, a row for each row of the data.
 pub(super) struct Table<'a> {
-    pub(super) found: &'a Found,
+    pub(super) detection: &'a Detection,
     pub(super) flags: &'a [bool],
     pub(super) names: Option<&'a [String]>,
-    /// For the row names, which are written in formats that hold text.
+    /// For the row ids, which are written in formats that hold text.
     pub(super) rows: &'a Dataset,
     /// Number of features to blame for each row.
     pub(super) blamed: usize,
@@ -26,24 +26,24 @@ pub(super) struct Table<'a> {
 impl Table<'_> {
     /// Prints a JSON object for each row.
     pub(super) fn objects(&self, out: &mut Output) -> Result<(), Failure> {
-        let called = tables::names_beside(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
+        let row_ids = tables::row_id_column(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
         for row in 0..self.flags.len() {
             let blamed: Vec<Value> = self
                 .blamed(row)
                 .into_iter()
-                .map(|(feature, share)| json!({ "feature": self.name(feature), "error": share }))
+                .map(|(feature, error)| json!({ "feature": self.name(feature), "error": error }))
                 .collect();
             let mut object = json!({
                 "row": row + 1,
-                "score": self.found.scores[row],
+                "score": self.detection.scores[row],
                 "flag": self.flags[row],
                 "blamed": blamed,
             });
-            if let Some(p_values) = &self.found.p_values {
+            if let Some(p_values) = &self.detection.p_values {
                 object["p_value"] = json!(p_values[row]);
             }
-            if let Some((title, names)) = &called {
-                object[title] = json!(names[row]);
+            if let Some((name, ids)) = &row_ids {
+                object[name] = json!(ids[row]);
             }
             out.object(&object)?;
         }
@@ -51,42 +51,42 @@ impl Table<'_> {
     }
 
     /// Writes a table, with the names of features if the format holds text, else with numbers from 1.
-    pub(super) fn write(&self, target: &Target, out: &mut Output) -> Result<(), Failure> {
-        if target.is_numeric() {
-            tables::remark_numeric(self.rows, target, out);
-            return target.write(&self.numbers()?, out);
+    pub(super) fn write(&self, destination: &TableDestination, out: &mut Output) -> Result<(), Failure> {
+        if destination.is_numeric() {
+            tables::remark_unwritten_ids(self.rows, destination, out);
+            return destination.write(&self.numbers()?, out);
         }
-        tables::write_table(&self.texts()?, target, out)
+        tables::write_table(&self.texts()?, destination, out)
     }
 
     fn columns(&self) -> Vec<String> {
         let mut columns = vec!["score".to_owned(), "flag".to_owned()];
-        columns.extend(self.found.p_values.as_ref().map(|_| "p_value".to_owned()));
+        columns.extend(self.detection.p_values.as_ref().map(|_| "p_value".to_owned()));
         columns.extend((1..=self.width()).map(|place| format!("blamed_{place}")));
         columns
     }
 
     /// Number of features that can be blamed for each row.
     fn width(&self) -> usize {
-        self.blamed.min(self.found.contributions.features())
+        self.blamed.min(self.detection.contributions.features())
     }
 
     fn texts(&self) -> Result<ae_data::Table, Failure> {
         let mut names = self.columns();
         let number = f64::to_string;
         let mut columns: Vec<Vec<String>> = vec![
-            self.found.scores.iter().map(number).collect(),
+            self.detection.scores.iter().map(number).collect(),
             self.flags.iter().map(|flag| u8::from(*flag).to_string()).collect(),
         ];
-        columns.extend(self.found.p_values.iter().map(|p_values| p_values.iter().map(number).collect()));
+        columns.extend(self.detection.p_values.iter().map(|p_values| p_values.iter().map(number).collect()));
         let mut blamed = vec![Vec::with_capacity(self.flags.len()); self.width()];
         for row in 0..self.flags.len() {
             let features = self.blamed(row).into_iter();
             features.zip(&mut blamed).for_each(|((feature, _), column)| column.push(self.name(feature)));
         }
         columns.extend(blamed);
-        if let Some((title, ids)) = tables::names_beside(self.rows, &names) {
-            names.insert(0, title);
+        if let Some((name, ids)) = tables::row_id_column(self.rows, &names) {
+            names.insert(0, name);
             columns.insert(0, ids.to_vec());
         }
         Ok(ae_data::Table::new(names, &columns)?)
@@ -96,8 +96,8 @@ impl Table<'_> {
         let columns = self.columns();
         let mut values = Vec::with_capacity(columns.len() * self.flags.len());
         for row in 0..self.flags.len() {
-            values.extend([self.found.scores[row] as f32, f32::from(u8::from(self.flags[row]))]);
-            values.extend(self.found.p_values.as_ref().map(|p_values| p_values[row] as f32));
+            values.extend([self.detection.scores[row] as f32, f32::from(u8::from(self.flags[row]))]);
+            values.extend(self.detection.p_values.as_ref().map(|p_values| p_values[row] as f32));
             values.extend(self.blamed(row).into_iter().map(|(feature, _)| (feature + 1) as f32));
         }
         Ok(Dataset::new(values, columns.len())?.with_names(columns)?)
@@ -106,9 +106,9 @@ impl Table<'_> {
     /// The features that contribute most to a row's error, with their contributions, in descending
     /// order; features with an unknown text come first.
     fn blamed(&self, row: usize) -> Vec<(usize, f32)> {
-        let errors = self.found.contributions.row(row).unwrap_or_default();
+        let errors = self.detection.contributions.row(row).unwrap_or_default();
         let mut all: Vec<(usize, f32)> = errors.iter().copied().enumerate().collect();
-        let is_known = |feature: usize| !self.found.unknown.contains(&(row, feature));
+        let is_known = |feature: usize| !self.detection.unknown.contains(&(row, feature));
         all.sort_by(|a, b| is_known(a.0).cmp(&is_known(b.0)).then(b.1.total_cmp(&a.1)));
         all.truncate(self.blamed);
         all
@@ -116,7 +116,7 @@ impl Table<'_> {
 
     /// The features that are blamed first for most of the flagged rows, with the number of these rows.
     pub(super) fn most_blamed(&self) -> Vec<(String, usize)> {
-        let mut counts = vec![0; self.found.contributions.features()];
+        let mut counts = vec![0; self.detection.contributions.features()];
         let flagged = (0..self.flags.len()).filter(|row| self.flags[*row]);
         flagged
             .filter_map(|row| self.blamed(row).first().copied())

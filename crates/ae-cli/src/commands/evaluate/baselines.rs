@@ -15,32 +15,32 @@ const C: f64 = 1.0;
 /// Most multiply-adds to spend on the classifiers (a few seconds), and about how many passes over the
 /// rows a fit takes.
 const PROBE_WORK: f64 = 2e11;
-const PASSES: f64 = 200.0;
+const PASSES_PER_FIT: f64 = 200.0;
 /// The reason for a missing number when a value, such as an encoding, overflowed.
 const NOT_FINITE: &str = "a value is not finite";
 
 /// A result, or why there is none.
-pub(in crate::commands) type Known<T> = Result<T, &'static str>;
+pub(in crate::commands) type Computed<T> = Result<T, &'static str>;
 
 /// Results of the baselines, with errors on the scale of the model.
 pub(in crate::commands) struct Baselines {
     /// MSE of predicting the mean of the reference.
     pub(in crate::commands) mean: f64,
     /// MSE of PCA fitted to the reference, and its number of components.
-    pub(in crate::commands) pca: Known<(f64, usize)>,
+    pub(in crate::commands) pca: Computed<(f64, usize)>,
     /// MSE between the inputs themselves and their targets, if there are targets.
-    pub(in crate::commands) given: Option<f64>,
+    pub(in crate::commands) input_mse: Option<f64>,
     /// Number of reference rows.
     pub(in crate::commands) reference_rows: usize,
     /// Accuracies of the classifiers, if there is a reference and both have labels.
-    pub(in crate::commands) probe: Option<Known<Probe>>,
+    pub(in crate::commands) probe: Option<Computed<Probe>>,
 }
 
 /// Accuracies of logistic regressions on encodings, scaled rows and principal components.
 pub(in crate::commands) struct Probe {
     pub(in crate::commands) encodings: f64,
     pub(in crate::commands) rows: f64,
-    pub(in crate::commands) pca: Known<f64>,
+    pub(in crate::commands) pca: Computed<f64>,
     /// Number of classes in the reference.
     pub(in crate::commands) classes: usize,
 }
@@ -67,7 +67,7 @@ impl Baselines {
         let pca = match pca {
             Ok(components) => match Pca::fit(&scaled_reference, components) {
                 Ok(pca) => Ok(pca),
-                Err(EvalError::NoConvergence) => Err("the covariance could not be decomposed"),
+                Err(EvalError::DecompositionFailed) => Err("the covariance could not be decomposed"),
                 Err(EvalError::Model(ae_model::Error::NotFinite { .. })) => Err(NOT_FINITE),
                 Err(error) => return Err(about(error)),
             },
@@ -87,16 +87,16 @@ impl Baselines {
             }
             Err(why) => Err(why),
         };
-        let given = match targets {
-            Some(_) => Some(Reconstruction::of(&scaled_targets, &scaled).map_err(about)?.total().mse()),
+        let input_mse = match targets {
+            Some(_) => Some(Reconstruction::compare(&scaled_targets, &scaled).map_err(about)?.total().mse()),
             None => None,
         };
-        Ok(Baselines { mean, pca, given, reference_rows: fitted.rows(), probe })
+        Ok(Baselines { mean, pca, input_mse, reference_rows: fitted.rows(), probe })
     }
 }
 
 /// The number of principal components, of the last of these rows, to compare with.
-fn components(model: &Autoencoder, rows: &[&Dataset; 3]) -> Known<usize> {
+fn components(model: &Autoencoder, rows: &[&Dataset; 3]) -> Computed<usize> {
     let [.., reference] = rows;
     let (count, features) = (reference.rows(), reference.features());
     let components = model.config().encoding_dim().min(count);
@@ -114,8 +114,8 @@ fn probe(
     model: &Autoencoder,
     rows: &Dataset,
     reference: &Dataset,
-    pca: &Known<Pca>,
-) -> Result<Option<Known<Probe>>, EvalError> {
+    pca: &Computed<Pca>,
+) -> Result<Option<Computed<Probe>>, EvalError> {
     let (Some(labels), Some(known)) = (rows.labels(), reference.labels()) else { return Ok(None) };
     if !is_complete(rows) || !is_complete(reference) {
         return Ok(Some(Err("values are missing")));
@@ -124,19 +124,26 @@ fn probe(
         return Ok(Some(Err("the reference has one class only")));
     }
     // Forward and backward.
-    let work =
-        2.0 * PASSES * reference.rows() as f64 * reference.features() as f64 * known.names().len() as f64;
+    let work = 2.0
+        * PASSES_PER_FIT
+        * reference.rows() as f64
+        * reference.features() as f64
+        * known.names().len() as f64;
     if work > PROBE_WORK {
         return Ok(Some(Err("it would take too long")));
     }
-    let right = right(labels, known);
-    let accuracy = |train: &dyn BatchSource, test: &dyn BatchSource| -> Result<Known<f64>, EvalError> {
+    let expected_classes = expected_classes(labels, known);
+    let accuracy = |train: &dyn BatchSource, test: &dyn BatchSource| -> Result<Computed<f64>, EvalError> {
         let classes = known.names().len();
         match LogisticProbe::fit(train, known.codes(), classes, C) {
             Ok(probe) => {
                 let found = probe.classify(test)?;
-                let hits = found.iter().zip(&right).filter(|(found, right)| Some(**found) == **right).count();
-                Ok(Ok(hits as f64 / right.len().max(1) as f64))
+                let hits = found
+                    .iter()
+                    .zip(&expected_classes)
+                    .filter(|(found, expected)| Some(**found) == **expected)
+                    .count();
+                Ok(Ok(hits as f64 / expected_classes.len().max(1) as f64))
             }
             Err(EvalError::NotConverged { .. }) => Ok(Err("it did not converge")),
             Err(EvalError::Model(ae_model::Error::NotFinite { .. })) => Ok(Err(NOT_FINITE)),
@@ -161,7 +168,7 @@ fn probe(
 
 /// For each row, the class in the reference that has its label; `None` if the reference does not know
 /// the label, which no classifier can then predict.
-fn right(labels: &Labels, known: &Labels) -> Vec<Option<u32>> {
+fn expected_classes(labels: &Labels, known: &Labels) -> Vec<Option<u32>> {
     let classes: HashMap<&str, u32> = known.names().iter().map(String::as_str).zip(0..).collect();
     (0..labels.len()).map(|row| labels.name_of(row).and_then(|name| classes.get(name).copied())).collect()
 }

@@ -1,11 +1,11 @@
 //! The results as text and as a JSON object.
 
-use ae_eval::{Filled, FilledColumn, Fit, Imputation};
+use ae_eval::{Fit, Imputation, ImputationScore, ImputedColumn};
 use ae_model::Autoencoder;
 use serde_json::{Value, json};
 
-use super::baselines::{Known, Probe};
-use super::{Column, Found, Images, QUANTILES};
+use super::baselines::{Computed, Probe};
+use super::{Column, Evaluation, Images, QUANTILES};
 use crate::args::EvaluateArgs;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -13,27 +13,27 @@ use crate::output::Output;
 /// Unexplained fraction of the variance below which a reconstruction is called good.
 const GOOD: f64 = 0.05;
 /// Number of worst and of best features to list.
-const SHOWN: usize = 3;
+const LISTED_FEATURES: usize = 3;
 
 pub(super) fn lines(
     args: &EvaluateArgs,
     model: &Autoencoder,
-    found: &Found,
+    evaluation: &Evaluation,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let (scaled, units) = totals(model, found);
-    let features = found.columns.len();
+    let (scaled, units) = totals(model, evaluation);
+    let features = evaluation.columns.len();
     out.line(format!("model         {} ({})", args.model.display(), model.summary().architecture()))?;
-    let missing = missing(found);
+    let missing = missing(evaluation);
     let missing = if missing == 0 { String::new() } else { format!(", {missing} values missing") };
-    out.line(format!("rows          {} ({} rows of {features}{missing})", args.data, found.rows))?;
+    out.line(format!("rows          {} ({} rows of {features}{missing})", args.data, evaluation.rows))?;
     if let Some(target) = &args.target {
         out.line(format!("targets       {target}: errors are measured against these"))?;
     }
     out.line(match &args.reference {
         Some(location) => format!(
             "reference     {location} ({} rows): mean and PCA are fitted to them",
-            found.baselines.reference_rows
+            evaluation.baselines.reference_rows
         ),
         None => {
             let what = if args.target.is_some() { "targets" } else { "rows" };
@@ -55,30 +55,30 @@ pub(super) fn lines(
     pair("R2", &|fit| fit.r2().map_or("-".to_owned(), |r2| format!("{r2:.4}")))?;
     pair("unexplained", &|fit| fit.unexplained().map_or("-".to_owned(), percent))?;
     out.line("")?;
-    let interval = found.interval;
+    let interval = evaluation.interval;
     out.line(format!("MSE           95 % interval {} to {}", number(interval.low), number(interval.high)))?;
     out.line(format!("verdict       {}", verdict(&scaled)))?;
     let quantiles: Vec<String> = QUANTILES
         .iter()
-        .zip(&found.quantiles)
+        .zip(&evaluation.quantiles)
         .map(|((name, _), error)| format!("{name} {}", number(*error)))
         .collect();
     out.line(format!("row errors    {}", quantiles.join(", ")))?;
-    for line in baseline_lines(model, found, &scaled).into_iter().chain(feature_lines(found)) {
+    for line in baseline_lines(model, evaluation, &scaled).into_iter().chain(feature_lines(evaluation)) {
         out.line(line)?;
     }
-    if let Some(imputation) = &found.imputation {
+    if let Some(imputation) = &evaluation.imputation {
         for line in imputation_lines(imputation, args) {
             out.line(line)?;
         }
     }
-    if found.images.is_some() || found.baselines.probe.is_some() {
+    if evaluation.images.is_some() || evaluation.baselines.probe.is_some() {
         out.line("")?;
     }
-    if let Some(images) = &found.images {
+    if let Some(images) = &evaluation.images {
         out.line(image_line(images))?;
     }
-    if let Some(probe) = &found.baselines.probe {
+    if let Some(probe) = &evaluation.baselines.probe {
         out.line(probe_line(probe))?;
     }
     Ok(())
@@ -86,33 +86,34 @@ pub(super) fn lines(
 
 /// The fit over all features, on the model's scale and in the units of the data; the latter only if
 /// every column has units.
-fn totals(model: &Autoencoder, found: &Found) -> (Fit, Option<Fit>) {
+fn totals(model: &Autoencoder, evaluation: &Evaluation) -> (Fit, Option<Fit>) {
     let scale = model.scaler().scale();
-    let have_units = found.columns.iter().all(|column| column.scale.is_some());
-    (found.reconstruction.total(), have_units.then(|| found.reconstruction.total_in_units(scale)))
+    let have_units = evaluation.columns.iter().all(|column| column.scale.is_some());
+    (evaluation.reconstruction.total(), have_units.then(|| evaluation.reconstruction.total_in_units(scale)))
 }
 
 /// Number of missing cells.
-fn missing(found: &Found) -> usize {
-    let known: usize = found.columns.iter().map(|column| column.fit.known).sum();
-    found.rows * found.columns.len() - known
+fn missing(evaluation: &Evaluation) -> usize {
+    let known: usize = evaluation.columns.iter().map(|column| column.fit.known).sum();
+    evaluation.rows * evaluation.columns.len() - known
 }
 
 /// How well hidden cells were filled in, as lines of text.
-fn imputation_lines(found: &Imputation, args: &EvaluateArgs) -> Vec<String> {
-    let share = percent(args.hide.unwrap_or_default());
+fn imputation_lines(imputation: &Imputation, args: &EvaluateArgs) -> Vec<String> {
+    let fraction = percent(args.hide.unwrap_or_default());
     let mut lines = vec![
         String::new(),
-        format!("{share} of the known cells hidden (seed {}) and filled in by", args.seed),
+        format!("{fraction} of the known cells hidden (seed {}) and filled in by", args.seed),
         format!("{:<24}{:>8}{:>14}{:>18}", "", "hidden", "the model", "mean or mode"),
     ];
-    let line = |name: &str, is_category: bool, Filled { hidden, model, usual }: Filled| {
-        let figure = |x: f64| if is_category { percent(x) } else { format!("{x:.4}") };
-        format!("{name:<24}{hidden:>8}{:>14}{:>18}", figure(model), figure(usual))
-    };
-    lines.extend(found.numbers().map(|filled| line("numbers, RMSE in sd", false, filled)));
-    lines.extend(found.categories().map(|filled| line("categories, correct", true, filled)));
-    lines.extend(found.columns.iter().map(|c| line(&format!("  {}", c.name), c.is_category, c.filled())));
+    let line =
+        |name: &str, is_category: bool, ImputationScore { hidden, model, baseline }: ImputationScore| {
+            let figure = |x: f64| if is_category { percent(x) } else { format!("{x:.4}") };
+            format!("{name:<24}{hidden:>8}{:>14}{:>18}", figure(model), figure(baseline))
+        };
+    lines.extend(imputation.numbers().map(|filled| line("numbers, RMSE in sd", false, filled)));
+    lines.extend(imputation.categories().map(|filled| line("categories, correct", true, filled)));
+    lines.extend(imputation.columns.iter().map(|c| line(&format!("  {}", c.name), c.is_category, c.score())));
     lines
 }
 
@@ -125,49 +126,49 @@ pub(in crate::commands) fn number(value: f64) -> String {
     }
 }
 
-pub(in crate::commands) fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
+pub(in crate::commands) fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
 }
 
 pub(in crate::commands) fn verdict(fit: &Fit) -> String {
     match fit.unexplained() {
         None => "the rows are all the same: there is no variance to explain".to_owned(),
-        Some(share) if share < GOOD => {
-            format!("good: {} of the variance is left unexplained, under 5 %", percent(share))
+        Some(fraction) if fraction < GOOD => {
+            format!("good: {} of the variance is left unexplained, under 5 %", percent(fraction))
         }
-        Some(share) if share < 1.0 => {
+        Some(fraction) if fraction < 1.0 => {
             format!(
                 "{} of the variance is left unexplained; under 5 % is a good reconstruction",
-                percent(share)
+                percent(fraction)
             )
         }
         Some(_) => "no better than predicting the mean of these rows".to_owned(),
     }
 }
 
-fn baseline_lines(model: &Autoencoder, found: &Found, scaled: &Fit) -> Vec<String> {
-    let share = |mse: f64| {
+fn baseline_lines(model: &Autoencoder, evaluation: &Evaluation, scaled: &Fit) -> Vec<String> {
+    let of_variance = |mse: f64| {
         let variance = scaled.variance();
         if variance > 0.0 { percent(mse / variance) } else { "-".to_owned() }
     };
-    let line = |name: &str, mse: f64| format!("{name:<14}{:>14}{:>14}", number(mse), share(mse));
+    let line = |name: &str, mse: f64| format!("{name:<14}{:>14}{:>14}", number(mse), of_variance(mse));
     let mut lines = vec![
         String::new(),
         format!("{:<14}{:>14}{:>14}", "scaled units", "MSE", "of variance"),
         line("this model", scaled.mse()),
     ];
-    lines.push(match found.baselines.pca {
+    lines.push(match evaluation.baselines.pca {
         Ok((mse, components)) => line(&format!("PCA with {components}"), mse),
         Err(why) => format!("PCA with {:<5}not computed: {why}", model.config().encoding_dim()),
     });
-    lines.push(line("the mean", found.baselines.mean));
-    lines.extend(found.baselines.given.map(|mse| line("the inputs", mse)));
+    lines.push(line("the mean", evaluation.baselines.mean));
+    lines.extend(evaluation.baselines.input_mse.map(|mse| line("the inputs", mse)));
     lines
 }
 
 /// The features that are reconstructed worst and best, by R², among those that vary.
-fn feature_lines(found: &Found) -> Vec<String> {
-    let features = &found.columns;
+fn feature_lines(evaluation: &Evaluation) -> Vec<String> {
+    let features = &evaluation.columns;
     let mut order: Vec<(usize, f64)> =
         features.iter().enumerate().filter_map(|(index, column)| Some((index, column.fit.r2()?))).collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -176,8 +177,8 @@ fn feature_lines(found: &Found) -> Vec<String> {
         let Column { name, fit, .. } = &features[*index];
         format!("{kind:<6}{name:<18}{:>14}{r2:>12.4}", number(fit.mse()))
     };
-    let worst = SHOWN.min(order.len());
-    let best = SHOWN.min(order.len() - worst);
+    let worst = LISTED_FEATURES.min(order.len());
+    let best = LISTED_FEATURES.min(order.len() - worst);
     lines.extend(order[..worst].iter().map(|feature| line("worst", feature)));
     lines.extend(order[order.len() - best..].iter().map(|feature| line("best", feature)));
     let constant = features.len() - order.len();
@@ -202,7 +203,7 @@ fn image_line(images: &Images) -> String {
     )
 }
 
-fn probe_line(probe: &Known<Probe>) -> String {
+fn probe_line(probe: &Computed<Probe>) -> String {
     match probe {
         Ok(probe) => {
             let pca = probe.pca.map_or("not computed".to_owned(), percent);
@@ -217,8 +218,8 @@ fn probe_line(probe: &Known<Probe>) -> String {
     }
 }
 
-pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) -> Value {
-    let (scaled, units) = totals(model, found);
+pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, evaluation: &Evaluation) -> Value {
+    let (scaled, units) = totals(model, evaluation);
     let errors = |fit: &Fit| {
         json!({
             "mse": fit.mse(),
@@ -228,7 +229,7 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
             "unexplained": fit.unexplained(),
         })
     };
-    let features: Vec<Value> = found
+    let features: Vec<Value> = evaluation
         .columns
         .iter()
         .map(|Column { name, fit, scale }| {
@@ -243,13 +244,12 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
             })
         })
         .collect();
-    let filled =
-        |Filled { hidden, model, usual }: Filled| json!({ "hidden": hidden, "model": model, "usual": usual });
-    let imputation = found.imputation.as_ref().map(|imputation| {
-        let column = |column: &FilledColumn| {
+    let filled = |ImputationScore { hidden, model, baseline }: ImputationScore| json!({ "hidden": hidden, "model": model, "usual": baseline });
+    let imputation = evaluation.imputation.as_ref().map(|imputation| {
+        let column = |column: &ImputedColumn| {
             let kind = if column.is_category { "category" } else { "number" };
-            let Filled { hidden, model, usual } = column.filled();
-            json!({ "column": column.name, "kind": kind, "hidden": hidden, "model": model, "usual": usual })
+            let ImputationScore { hidden, model, baseline } = column.score();
+            json!({ "column": column.name, "kind": kind, "hidden": hidden, "model": model, "usual": baseline })
         };
         json!({
             "share": args.hide,
@@ -258,33 +258,33 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, found: &Found) ->
             "columns": imputation.columns.iter().map(column).collect::<Vec<_>>(),
         })
     });
-    let quantiles = QUANTILES.iter().zip(&found.quantiles);
+    let quantiles = QUANTILES.iter().zip(&evaluation.quantiles);
     let quantiles: serde_json::Map<String, Value> =
         quantiles.map(|((name, _), error)| ((*name).to_owned(), Value::from(*error))).collect();
-    let baselines = &found.baselines;
+    let baselines = &evaluation.baselines;
     json!({
         "event": "summary",
         "model": args.model,
-        "rows": found.rows,
-        "features": found.columns.len(),
-        "missing": missing(found),
+        "rows": evaluation.rows,
+        "features": evaluation.columns.len(),
+        "missing": missing(evaluation),
         "target": args.target,
         "reference": args.reference,
         "reference_rows": baselines.reference_rows,
         "scaled": errors(&scaled),
         "original": units.as_ref().map(errors),
-        "mse_interval": [found.interval.low, found.interval.high],
-        "good": scaled.unexplained().map(|share| share < GOOD),
+        "mse_interval": [evaluation.interval.low, evaluation.interval.high],
+        "good": scaled.unexplained().map(|fraction| fraction < GOOD),
         "verdict": verdict(&scaled),
         "row_error": quantiles,
         "mean_mse": baselines.mean,
-        "given_mse": baselines.given,
+        "given_mse": baselines.input_mse,
         "pca_mse": baselines.pca.ok().map(|(mse, _)| mse),
         "pca_components": baselines.pca.ok().map(|(_, components)| components),
         "pca_note": baselines.pca.err(),
         "per_feature": features,
         "imputation": imputation,
-        "images": found.images.as_ref().map(|images| json!({
+        "images": evaluation.images.as_ref().map(|images| json!({
             "size": images.size.to_string(),
             "range": images.range,
             "psnr": images.errors.psnr,

@@ -1,7 +1,9 @@
 //! Optional sections: training curves, the results of a sweep, and how well errors separate anomalies.
 
 use ae_eval::chart::{Axes, Line, Mark, Scale, Stroke, bars, lines};
-use ae_eval::{SweepPoint, SweepTable, average_precision, elbow, pr_curve, roc_auc, roc_curve};
+use ae_eval::{
+    SweepPoint, SweepSetting, SweepTable, Winner, average_precision, elbow, pr_curve, roc_auc, roc_curve,
+};
 
 use super::history::History;
 use super::page::{Page, details, grid, table};
@@ -42,7 +44,7 @@ pub(super) fn training(history: &History, page: &mut Page) {
 
 /// The results of a sweep: errors by encoding size, or by values of another setting.
 pub(super) fn sweep(sweep: &SweepTable, page: &mut Page) {
-    if sweep.points().iter().all(|point| point.setting.is_empty()) {
+    if sweep.points().iter().all(|point| point.setting.is_none()) {
         sizes(sweep, page);
     } else {
         settings(sweep, page);
@@ -50,8 +52,8 @@ pub(super) fn sweep(sweep: &SweepTable, page: &mut Page) {
 }
 
 fn settings(sweep: &SweepTable, page: &mut Page) {
-    let errors: Vec<(String, f64)> =
-        sweep.points().iter().map(|point| (point.setting.clone(), point.mse)).collect();
+    let name = |point: &SweepPoint| point.setting.as_ref().map_or(String::new(), SweepSetting::to_string);
+    let errors: Vec<(String, f64)> = sweep.points().iter().map(|point| (name(point), point.mse)).collect();
     let best = errors.iter().min_by(|a, b| a.1.total_cmp(&b.1));
     let caption = match best {
         Some((setting, _)) => {
@@ -60,7 +62,7 @@ fn settings(sweep: &SweepTable, page: &mut Page) {
         None => "Validation error by setting.".to_owned(),
     };
     let figure = page.plot("settings", bars("Validation error by setting", &errors), &caption);
-    let list = results(sweep, "setting", |point| point.setting.clone());
+    let list = results(sweep, "setting", name);
     page.section("settings", "Settings tried", grid(&figure) + &list);
 }
 
@@ -110,7 +112,11 @@ fn results(sweep: &SweepTable, name: &str, which: impl Fn(&SweepPoint) -> String
                 number(point.mse),
                 point.unexplained().map_or("none".to_owned(), percent),
                 point.pca.map_or("none".to_owned(), number),
-                point.winner().map_or("", |winner| if winner == "pca" { "PCA" } else { winner }).to_owned(),
+                match point.winner() {
+                    Some(Winner::Pca) => "PCA".to_owned(),
+                    Some(winner) => winner.name().to_owned(),
+                    None => String::new(),
+                },
                 point.epochs.to_string(),
             ]
         })
@@ -132,7 +138,7 @@ pub(super) fn anomalies(
         .unzip();
     let about = |error| Failure::Other(format!("{}: {error}", facts.args.evaluate.data));
     let count = known.iter().filter(|anomaly| **anomaly).count();
-    let share = count as f64 / known.len().max(1) as f64;
+    let fraction = count as f64 / known.len().max(1) as f64;
     let unit = Scale::Fixed(0.0, 1.0);
 
     let area = roc_auc(&known, &scores).map_err(about)?;
@@ -168,13 +174,13 @@ pub(super) fn anomalies(
         x_scale: unit,
         y_scale: unit,
     };
-    let chance = [(0.0, share), (1.0, share)];
+    let chance = [(0.0, fraction), (1.0, fraction)];
     let drawn = [
         Line { name: "error", points: &points, stroke: Stroke::Solid },
         Line { name: "chance", points: &chance, stroke: Stroke::Dotted },
     ];
     let caption = format!(
-        "Precision-recall curve: the area (average precision) is {area:.4}; that of chance is {share:.4}."
+        "Precision-recall curve: the area (average precision) is {area:.4}; that of chance is {fraction:.4}."
     );
     figures += &page.plot("precision_recall", lines(&axes, &drawn, &[]), &caption);
     page.section("anomalies", "Anomalies", grid(&figures));

@@ -1,27 +1,27 @@
 //! Sections on key figures, on the errors of rows and features, and on imputation.
 
 use ae_eval::chart::{Axes, Mark, Scale, bars, escaped, histogram};
-use ae_eval::{Filled, FilledColumn, Fit, Imputation, quantile};
+use ae_eval::{Fit, Imputation, ImputationScore, ImputedColumn, quantile};
 
 use super::page::{Page, details, grid, paragraph, table};
 use super::{Facts, grouped, is_wide};
 use crate::commands::evaluate::{number, percent, verdict};
 
 /// Most features in the bar chart: those with the largest errors.
-const DRAWN: usize = 30;
+const MAX_BARS: usize = 30;
 /// Most features in a table.
-const LISTED: usize = 1000;
+const MAX_TABLE_ROWS: usize = 1000;
 /// Bins of the histogram.
 const BINS: usize = 40;
 
 pub(super) fn key_figures(facts: &Facts<'_>, page: &mut Page) {
-    let found = facts.found;
-    let fit = found.reconstruction.total();
-    let share = |mse: f64| {
+    let evaluation = facts.evaluation;
+    let fit = evaluation.reconstruction.total();
+    let of_variance = |mse: f64| {
         let variance = fit.variance();
         if variance > 0.0 { format!("{} of the variance", percent(mse / variance)) } else { String::new() }
     };
-    let interval = found.interval;
+    let interval = evaluation.interval;
     let mut tiles = vec![
         tile(
             "MSE",
@@ -31,28 +31,32 @@ pub(super) fn key_figures(facts: &Facts<'_>, page: &mut Page) {
         tile("R²", &fit.r2().map_or("none".to_owned(), |r2| format!("{r2:.4}")), "at best 1"),
         tile("Unexplained variance", &fit.unexplained().map_or("none".to_owned(), percent), &verdict(&fit)),
     ];
-    tiles.push(match found.baselines.pca {
+    tiles.push(match evaluation.baselines.pca {
         Ok((mse, components)) => {
             let better = if fit.mse() < mse { "the model is better" } else { "PCA is better" };
-            let parts = [share(mse), better.to_owned()].into_iter().filter(|part| !part.is_empty());
+            let parts = [of_variance(mse), better.to_owned()].into_iter().filter(|part| !part.is_empty());
             let note = parts.collect::<Vec<_>>().join("; ");
             tile(&format!("PCA with {components}, MSE"), &number(mse), &note)
         }
         Err(why) => tile("PCA", "none", &format!("not computed: {why}")),
     });
-    tiles.push(tile("Predicting the mean, MSE", &number(found.baselines.mean), &share(found.baselines.mean)));
+    tiles.push(tile(
+        "Predicting the mean, MSE",
+        &number(evaluation.baselines.mean),
+        &of_variance(evaluation.baselines.mean),
+    ));
     let (from, to) = (facts.model.config().input_dim(), facts.model.config().encoding_dim());
     tiles.push(tile(
         "Compression",
         &format!("{:.1}×", facts.model.summary().compression),
         &format!("{} values to {}", grouped(from), grouped(to)),
     ));
-    if let Some(images) = &found.images {
+    if let Some(images) = &evaluation.images {
         let ssim = images.errors.ssim.map_or(String::new(), |ssim| format!("; SSIM {ssim:.4}"));
         let note = format!("mean over images, range {}{ssim}", images.range);
         tiles.push(tile("PSNR", &format!("{:.2} dB", images.errors.psnr), &note));
     }
-    if let Some(Ok(probe)) = &found.baselines.probe {
+    if let Some(Ok(probe)) = &evaluation.baselines.probe {
         let note = format!("accuracy on encodings; {} on rows", percent(probe.rows));
         tiles.push(tile("Linear probe", &percent(probe.encodings), &note));
     }
@@ -78,7 +82,7 @@ fn tile(name: &str, value: &str, note: &str) -> String {
 pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     let mut errors: Vec<f64> = facts.errors.iter().flatten().copied().collect();
     errors.sort_unstable_by(f64::total_cmp);
-    let at = |share| quantile(&errors, share).unwrap_or_default();
+    let at = |p| quantile(&errors, p).unwrap_or_default();
     let (median, p99, most) = (at(0.5), at(0.99), at(1.0));
     let wide = is_wide(errors.iter().copied(), 1.0) && most > 30.0 * median;
     let axes = Axes {
@@ -97,16 +101,17 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     );
     let mut figures = page.plot("errors", drawn, &caption);
 
-    let features: Vec<Fit> = facts.found.columns.iter().map(|column| column.fit).collect();
+    let features: Vec<Fit> = facts.evaluation.columns.iter().map(|column| column.fit).collect();
     let mut order: Vec<usize> = (0..features.len()).collect();
     order.sort_by(|a, b| features[*b].mse().total_cmp(&features[*a].mse()));
-    let name =
-        |index: usize| facts.found.columns.get(index).map_or(String::new(), |column| column.name.clone());
+    let name = |index: usize| {
+        facts.evaluation.columns.get(index).map_or(String::new(), |column| column.name.clone())
+    };
     let worst: Vec<(String, f64)> =
-        order.iter().take(DRAWN).map(|index| (name(*index), features[*index].mse())).collect();
+        order.iter().take(MAX_BARS).map(|index| (name(*index), features[*index].mse())).collect();
     let which = match features.len() {
-        count if count > DRAWN => {
-            format!("the {DRAWN} of {} features with the largest errors", grouped(count))
+        count if count > MAX_BARS => {
+            format!("the {MAX_BARS} of {} features with the largest errors", grouped(count))
         }
         count => format!("all {count} features, largest first"),
     };
@@ -115,7 +120,7 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
 
     let rows: Vec<Vec<String>> = order
         .iter()
-        .take(LISTED)
+        .take(MAX_TABLE_ROWS)
         .map(|index| {
             let fit = &features[*index];
             let r2 = fit.r2().map_or("does not vary".to_owned(), |r2| format!("{r2:.4}"));
@@ -124,8 +129,8 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
         .collect();
     let columns = ["feature", "MSE", "MAE", "R²"].map(str::to_owned);
     let caption = match features.len() {
-        count if count > LISTED => {
-            format!("The {LISTED} features with the largest errors, of {}", grouped(count))
+        count if count > MAX_TABLE_ROWS => {
+            format!("The {MAX_TABLE_ROWS} features with the largest errors, of {}", grouped(count))
         }
         count => format!("Errors of all {count} features"),
     };
@@ -134,19 +139,21 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
 }
 
 /// The section on how well hidden cells were filled in.
-pub(super) fn imputation(found: &Imputation, page: &mut Page) {
+pub(super) fn imputation(imputation: &Imputation, page: &mut Page) {
     let figure = |value: f64, is_category| if is_category { percent(value) } else { format!("{value:.4}") };
-    let row = |name: &str, is_category: bool, Filled { hidden, model, usual }: Filled| {
-        let measure = if is_category { "accuracy" } else { "RMSE in standard deviations" };
-        let figures = [figure(model, is_category), figure(usual, is_category)];
-        let [model, usual] = figures;
-        vec![name.to_owned(), measure.to_owned(), grouped(hidden), model, usual]
-    };
-    let all = [("all numbers", false, found.numbers()), ("all categories", true, found.categories())];
+    let row =
+        |name: &str, is_category: bool, ImputationScore { hidden, model, baseline }: ImputationScore| {
+            let measure = if is_category { "accuracy" } else { "RMSE in standard deviations" };
+            let figures = [figure(model, is_category), figure(baseline, is_category)];
+            let [model, baseline] = figures;
+            vec![name.to_owned(), measure.to_owned(), grouped(hidden), model, baseline]
+        };
+    let all =
+        [("all numbers", false, imputation.numbers()), ("all categories", true, imputation.categories())];
     let mut rows: Vec<Vec<String>> =
         all.into_iter().filter_map(|(name, kind, filled)| Some(row(name, kind, filled?))).collect();
-    let each = |column: &FilledColumn| row(&column.name, column.is_category, column.filled());
-    rows.extend(found.columns.iter().map(each));
+    let each = |column: &ImputedColumn| row(&column.name, column.is_category, column.score());
+    rows.extend(imputation.columns.iter().map(each));
     let columns = ["column", "measure", "hidden", "model", "mean or most frequent"].map(str::to_owned);
     let caption = "How well the model fills in cells that were hidden from it";
     page.section("imputation", "Missing values", table(caption, &columns, &rows));

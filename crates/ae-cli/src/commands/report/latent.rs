@@ -1,12 +1,12 @@
 //! The section on the latent space: a map of the encodings.
 
 use ae_data::Dataset;
-use ae_eval::chart::{Colouring, Dots, dots};
+use ae_eval::chart::{Colouring, ScatterPlot, scatter};
 use ae_eval::{Classes, sample_rows};
 
 use super::page::{Page, grid, table};
 use super::{Facts, grouped};
-use crate::commands::compare::{Wanted, components, maps, plane};
+use crate::commands::compare::{MapSettings, components, maps, to_plane};
 use crate::commands::evaluate::number;
 use crate::commands::train::pca_is_quick;
 use crate::failure::Failure;
@@ -14,13 +14,13 @@ use crate::output::Output;
 use crate::tables;
 
 /// Most rows on the map.
-const MOST: usize = 2000;
+const MAX_POINTS: usize = 2000;
 /// Neighbours by which maps are compared, if there are enough rows.
 const NEIGHBOURS: usize = 5;
 
 pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Result<(), Failure> {
     let (all, seed) = (facts.rows.rows(), facts.args.evaluate.seed);
-    let drawn = sample_rows(all, MOST, seed);
+    let drawn = sample_rows(all, MAX_POINTS, seed);
     let rows = facts.rows.select_rows(&drawn)?;
     let codes = facts.model.encode(&rows)?;
     let wide = codes.features();
@@ -28,12 +28,12 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
         codes.values().chunks_exact(wide.max(1)).flat_map(|code| code.iter().take(2).copied()).collect()
     };
     let (points, what) = match wide {
-        0 | 1 => (plane(codes.values(), 1), "encodings of one value, from left to right".to_owned()),
+        0 | 1 => (to_plane(codes.values(), 1), "encodings of one value, from left to right".to_owned()),
         2 => (codes.values().to_vec(), "encodings of 2 values".to_owned()),
         _ if codes.rows() > 2 && pca_is_quick(codes.rows(), wide) => match components(&codes) {
-            Ok((points, share)) => (
+            Ok((points, percent)) => (
                 points,
-                format!("first 2 principal components of {wide} values ({share:.1} % of their variance)"),
+                format!("first 2 principal components of {wide} values ({percent:.1} % of their variance)"),
             ),
             // If all encodings are the same, there are no components.
             Err(_) => (first_two(), format!("first 2 of {wide} values")),
@@ -41,7 +41,7 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
         _ => (first_two(), format!("first 2 of {wide} values")),
     };
     let errors: Vec<f64> = drawn.iter().map(|row| facts.errors[*row].unwrap_or(f64::NAN)).collect();
-    let notes = notes(facts, &drawn);
+    let tooltips = tooltips(facts, &drawn);
     let (colouring, colours) = colouring(&rows, &errors);
     let which = if drawn.len() == all {
         format!("all {} rows", grouped(all))
@@ -49,7 +49,7 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
         format!("{} of {} rows, drawn with seed {seed}", grouped(drawn.len()), grouped(all))
     };
     let caption = format!("Latent space: {what}; {which}, {colours}.");
-    let svg = dots(&Dots { title: &caption, points: &points, notes: &notes, colouring });
+    let svg = scatter(&ScatterPlot { title: &caption, points: &points, tooltips: &tooltips, colouring });
     let figure = page.plot("latent", svg, &caption);
     let body = match facts.args.compare {
         true => {
@@ -63,13 +63,13 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
 }
 
 /// The tooltip of each of the drawn rows.
-fn notes(facts: &Facts<'_>, drawn: &[usize]) -> Vec<String> {
-    let note = |row: &usize| {
+fn tooltips(facts: &Facts<'_>, drawn: &[usize]) -> Vec<String> {
+    let tooltip = |row: &usize| {
         let label = facts.label(*row).map_or(String::new(), |label| format!(", label {label}"));
         let error = facts.errors[*row].map_or_else(|| "unknown".to_owned(), number);
         format!("row {}{label}, error {error}", row + 1)
     };
-    drawn.iter().map(note).collect()
+    drawn.iter().map(tooltip).collect()
 }
 
 fn colouring<'a>(rows: &'a Dataset, errors: &'a [f64]) -> (Colouring<'a>, &'static str) {
@@ -92,16 +92,16 @@ fn comparison(
 ) -> Result<String, Failure> {
     let evaluate = &facts.args.evaluate;
     let neighbours = NEIGHBOURS.min(rows.rows().saturating_sub(1) / 2);
-    let wanted = Wanted {
+    let settings = MapSettings {
         location: &evaluate.data,
         neighbours,
         perplexity: None,
         seed: evaluate.seed,
         threads: facts.common.threads(),
     };
-    let (maps, _) = maps(&wanted, facts.model, rows, drawn)?;
+    let (maps, _) = maps(&settings, facts.model, rows, drawn)?;
     let errors: Vec<f64> = drawn.iter().map(|row| facts.errors[*row].unwrap_or(f64::NAN)).collect();
-    let (notes, (colouring, _)) = (notes(facts, drawn), colouring(rows, &errors));
+    let (tooltips, (colouring, _)) = (tooltips(facts, drawn), colouring(rows, &errors));
     let mut figures = encoding.to_owned();
     for map in &maps {
         let (name, caption) = match map.key {
@@ -110,7 +110,8 @@ fn comparison(
             "pca" => ("pca", format!("PCA {}.", map.remark)),
             _ => ("tsne", format!("t-SNE, {}.", map.remark)),
         };
-        let svg = dots(&Dots { title: &caption, points: &map.points, notes: &notes, colouring });
+        let svg =
+            scatter(&ScatterPlot { title: &caption, points: &map.points, tooltips: &tooltips, colouring });
         figures += &page.plot(name, svg, &caption);
     }
     let mut columns = ["map", "trustworthiness", "continuity"].map(str::to_owned).to_vec();
@@ -120,8 +121,8 @@ fn comparison(
         .iter()
         .map(|map| {
             let mut line = vec![map.name.clone()];
-            line.extend([map.trustworthiness, map.continuity].map(|share| format!("{share:.4}")));
-            line.extend(map.accuracy.map(|share| format!("{share:.4}")));
+            line.extend([map.trustworthiness, map.continuity].map(|measure| format!("{measure:.4}")));
+            line.extend(map.accuracy.map(|accuracy| format!("{accuracy:.4}")));
             line.push(format!("{:.2}", map.seconds));
             line
         })

@@ -27,7 +27,7 @@ pub(super) fn header(facts: &Facts<'_>) -> Header {
         ),
     ];
     of.extend(args.reference.iter().map(|location| {
-        ("Reference", format!("{location} ({} rows)", grouped(facts.found.baselines.reference_rows)))
+        ("Reference", format!("{location} ({} rows)", grouped(facts.evaluation.baselines.reference_rows)))
     }));
     of.extend(facts.args.history.iter().map(|path| ("Training", path.display().to_string())));
     of.extend(facts.args.sweep.iter().map(|path| ("Sweep", path.display().to_string())));
@@ -95,7 +95,7 @@ fn command(facts: &Facts<'_>) -> String {
     flag("--id", input.id.clone());
     flag("--anomaly", args.anomaly.clone());
     flag("--normal", args.normal.clone());
-    flag("--hide", evaluate.hide.map(|share| share.to_string()));
+    flag("--hide", evaluate.hide.map(|fraction| fraction.to_string()));
     flag("--history", args.history.as_deref().map(path));
     flag("--sweep", args.sweep.as_deref().map(path));
     flag("--image", evaluate.image.map(|image| image.to_string()));

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use ae_eval::SweepPoint;
+use ae_eval::{SweepPoint, SweepSetting};
 use ae_model::Config;
 
 use super::super::train::configure;
@@ -14,7 +14,7 @@ use crate::training::TrainingRows;
 
 /// Flags that all models share, so that they can be compared: the rows, the held-out rows, the scale of
 /// errors, and the outputs.
-const COMMON: [&str; 24] = [
+const SHARED_FLAGS: [&str; 24] = [
     "array",
     "categorical",
     "config",
@@ -43,8 +43,8 @@ const COMMON: [&str; 24] = [
 
 /// One model of a sweep.
 pub(super) struct Trial {
-    /// `flag=value`; empty if sizes are varied.
-    pub(super) setting: String,
+    /// The flag and its value; `None` if sizes are varied.
+    pub(super) setting: Option<SweepSetting>,
     pub(super) config: Config,
 }
 
@@ -56,23 +56,23 @@ impl Trial {
 
     /// Its name in messages.
     pub(super) fn name(&self) -> String {
-        named(&self.setting, self.size())
+        trial_name(self.setting.as_ref(), self.size())
     }
 
     /// The value that distinguishes it from the others.
     pub(super) fn value(&self) -> String {
-        value(&self.setting, self.size())
+        value(self.setting.as_ref(), self.size())
     }
 }
 
 /// The name in messages of a model of this setting and size.
-pub(super) fn named(setting: &str, size: usize) -> String {
-    if setting.is_empty() { format!("size {size}") } else { setting.to_owned() }
+pub(super) fn trial_name(setting: Option<&SweepSetting>, size: usize) -> String {
+    setting.map_or_else(|| format!("size {size}"), SweepSetting::to_string)
 }
 
-/// The value of the setting, or the size if the setting is empty.
-pub(super) fn value(setting: &str, size: usize) -> String {
-    setting.split_once('=').map_or_else(|| size.to_string(), |(_, value)| value.to_owned())
+/// The value of the setting, or the size if there is none.
+pub(super) fn value(setting: Option<&SweepSetting>, size: usize) -> String {
+    setting.map_or_else(|| size.to_string(), |setting| setting.value.clone())
 }
 
 /// Refuses invalid arguments before any file is read.
@@ -87,7 +87,7 @@ pub(super) fn check(args: &SweepArgs) -> Result<(), Failure> {
                 "--vary encoding-dim: the sizes of a sweep are set by --sizes".to_owned(),
             ));
         }
-        Some(vary) if COMMON.contains(&vary.flag.as_str()) => {
+        Some(vary) if SHARED_FLAGS.contains(&vary.flag.as_str()) => {
             let text = format!(
                 "--vary {}: all models of a sweep share this setting, so that they can be compared",
                 vary.flag
@@ -123,7 +123,7 @@ fn check_training(training: &TrainArgs) -> Result<(), Failure> {
             "--learning-rate: auto is for ae train; a sweep needs a number".to_owned(),
         ));
     }
-    if training.validation == Validation::Share(0.0) {
+    if training.validation == Validation::Fraction(0.0) {
         return Err(Failure::Usage(
             "--validation: it must be above 0, as models are compared on held-out rows".to_owned(),
         ));
@@ -134,41 +134,52 @@ fn check_training(training: &TrainArgs) -> Result<(), Failure> {
 /// All models to train, in the given order; sizes in ascending order.
 pub(super) fn all(args: &SweepArgs, rows: &TrainingRows) -> Result<Vec<Trial>, Failure> {
     if let Some(vary) = &args.vary {
-        let settings = vary.values.iter().map(|value| format!("{}={value}", vary.flag));
-        let words = settings::words("sweep", args.training.config.as_deref())?;
-        let trial = |setting: String| Ok(Trial { config: varied(&words, &setting, rows)?, setting });
+        let settings = vary.values.iter();
+        let settings = settings.map(|value| SweepSetting { name: vary.flag.clone(), value: value.clone() });
+        let words = settings::expanded_args("sweep", args.training.config.as_deref())?;
+        let trial = |setting: SweepSetting| {
+            Ok(Trial { config: config_with_setting(&words, &setting, rows)?, setting: Some(setting) })
+        };
         return settings.map(trial).collect();
     }
     let sizes = args.sizes.iter().flat_map(|sizes| &sizes.0);
-    sizes.map(|size| Ok(Trial { setting: String::new(), config: sized(args, *size, rows)? })).collect()
+    sizes.map(|size| Ok(Trial { setting: None, config: config_with_size(args, *size, rows)? })).collect()
 }
 
 /// The configuration that would give this result now; an error if this sweep varies something else.
-pub(super) fn again(args: &SweepArgs, point: &SweepPoint, rows: &TrainingRows) -> Result<Config, Failure> {
-    let flag = point.setting.split_once('=').map(|(flag, _)| flag);
-    if flag != args.vary.as_ref().map(|vary| vary.flag.as_str()) {
+pub(super) fn config_of(
+    args: &SweepArgs,
+    point: &SweepPoint,
+    rows: &TrainingRows,
+) -> Result<Config, Failure> {
+    let flag = point.setting.as_ref().map(|setting| &setting.name);
+    if flag != args.vary.as_ref().map(|vary| &vary.flag) {
         return Err(Failure::Other("another setting is varied".to_owned()));
     }
-    match flag {
-        None => sized(args, point.size, rows),
-        Some(_) => {
-            let words = settings::words("sweep", args.training.config.as_deref())?;
-            varied(&words, &point.setting, rows)
+    match &point.setting {
+        None => config_with_size(args, point.size, rows),
+        Some(setting) => {
+            let words = settings::expanded_args("sweep", args.training.config.as_deref())?;
+            config_with_setting(&words, setting, rows)
         }
     }
 }
 
-fn sized(args: &SweepArgs, size: usize, rows: &TrainingRows) -> Result<Config, Failure> {
+fn config_with_size(args: &SweepArgs, size: usize, rows: &TrainingRows) -> Result<Config, Failure> {
     configure(&args.training, Some(size), rows).map_err(|failure| match failure {
         Failure::Usage(text) => Failure::Usage(text.replacen("--encoding-dim", "--sizes", 1)),
         failure => failure,
     })
 }
 
-fn varied(words: &[OsString], setting: &str, rows: &TrainingRows) -> Result<Config, Failure> {
-    let varied = settings::varied(words, setting)?;
-    check_training(&varied)?;
-    configure(&varied, varied.encoding_dim, rows).map_err(|failure| match failure {
+fn config_with_setting(
+    words: &[OsString],
+    setting: &SweepSetting,
+    rows: &TrainingRows,
+) -> Result<Config, Failure> {
+    let training = settings::with_setting(words, setting)?;
+    check_training(&training)?;
+    configure(&training, training.encoding_dim, rows).map_err(|failure| match failure {
         Failure::Usage(text) => Failure::Usage(format!("--vary {setting}: {text}")),
         failure => failure,
     })

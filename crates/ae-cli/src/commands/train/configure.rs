@@ -17,15 +17,15 @@ pub(crate) fn configure(
     training: &TrainingRows,
 ) -> Result<Config, Failure> {
     let features = training.rows.features();
-    let (usual_scale, usual_kind) = match training.is_mixed() {
+    let (default_scale, default_kind) = match training.is_mixed() {
         // Standardised columns weigh the same, and denoising teaches filling in missing values.
         true => (ScaleArg::Standard, Kind::Denoising),
         false if training.are_pixels => (ScaleArg::Common, Kind::Plain),
         // Missing values enter the network as 0, which should be the mean.
-        false if training.masks => (ScaleArg::Standard, Kind::Plain),
+        false if training.mask_missing => (ScaleArg::Standard, Kind::Plain),
         false => (ScaleArg::Minmax, Kind::Plain),
     };
-    let scaler = match args.scale.unwrap_or(usual_scale) {
+    let scaler = match args.scale.unwrap_or(default_scale) {
         ScaleArg::Minmax => ScalerKind::MinMax,
         ScaleArg::Common => ScalerKind::Common,
         ScaleArg::Standard => ScalerKind::Standard,
@@ -48,9 +48,9 @@ pub(crate) fn configure(
             PrecisionArg::F64 => Precision::F64,
             PrecisionArg::Bf16 => Precision::Bf16,
         })
-        .mask_missing(training.masks)
+        .mask_missing(training.mask_missing)
         .epochs(args.epochs)
-        .validation(args.validation.share())
+        .validation(args.validation.fraction())
         .seed(args.seed);
     builder = builder.optimizer(optimizer(args)?);
     if let Some(widths) = &args.hidden {
@@ -80,8 +80,8 @@ pub(crate) fn configure(
     if args.early_stopping > 0 {
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
-    let shares = scaler.keeps_shares() && args.scale != Some(ScaleArg::Quantile);
-    let config = args.kind.apply(builder, shares, features, usual_kind)?.build()?;
+    let unit_interval = scaler.keeps_unit_range() && args.scale != Some(ScaleArg::Quantile);
+    let config = args.kind.apply(builder, unit_interval, features, default_kind)?.build()?;
     if config.dropout().hidden > 0.0 && config.hidden_dims().is_empty() && config.conv_layers().is_empty() {
         let text = "--dropout: there are no hidden layers whose outputs could be dropped; --input-dropout drops inputs";
         return Err(Failure::Usage(text.to_owned()));
@@ -113,7 +113,7 @@ fn weights_of_features(
 }
 
 /// With `--learning-rate auto`, replaces the learning rate by one found by a range test on the rows.
-pub(super) fn tuned(
+pub(super) fn tune_learning_rate(
     config: Config,
     args: &TrainArgs,
     common: &Common,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ae_data::{BatchSource, Fingerprint, Format, division};
+use ae_data::{BatchSource, Fingerprint, Format, train_validation_split};
 use ae_model::Config;
 
 use super::log::{self, Log};
@@ -16,7 +16,7 @@ pub(super) struct Files<'a> {
     pub(super) checkpoint: Option<&'a Path>,
     pub(super) log: Option<&'a Path>,
     /// Whether there is a checkpoint to resume from.
-    pub(super) goes_on: bool,
+    pub(super) resumes: bool,
     /// Whether a file at the model's path will be replaced.
     pub(super) replaces: bool,
 }
@@ -27,32 +27,32 @@ impl<'a> Files<'a> {
         let model = args.output.clone().unwrap_or_else(|| default_output(&args.data));
         check_model_path("-o", &model)?;
         let (checkpoint, log) = (args.checkpoint.as_deref(), args.log_dir.as_deref());
-        let goes_on = check_checkpoint(checkpoint, &model)?;
+        let resumes = check_checkpoint(checkpoint, &model)?;
         let others: Vec<&Path> = [Some(model.as_path()), checkpoint].into_iter().flatten().collect();
-        log.map(|folder| log::check(folder, goes_on, &others)).transpose()?;
-        if log.is_some_and(|folder| folder == model || Some(folder) == checkpoint) {
+        log.map(|folder| log::check(folder, resumes, &others)).transpose()?;
+        if let Some(folder) = log.filter(|folder| *folder == model || Some(*folder) == checkpoint) {
             return Err(Failure::Usage(format!(
                 "--log-dir {}: it must differ from -o and --checkpoint",
-                model.display()
+                folder.display()
             )));
         }
         let replaces = model.exists();
-        Ok(Files { model, checkpoint, log, goes_on, replaces })
+        Ok(Files { model, checkpoint, log, resumes, replaces })
     }
 
     /// Opens the log, if one is wanted, of a training run on these rows, validation rows included.
     pub(super) fn open_log(&self, rows: &dyn BatchSource, config: &Config) -> Result<Option<Log>, Failure> {
         let Some(folder) = self.log else { return Ok(None) };
-        let (train, _) = division(rows, config.validation(), config.seed())?;
+        let (train, _) = train_validation_split(rows, config.validation(), config.seed())?;
         let rows = rows.rows();
-        let start = if self.goes_on { Log::again } else { Log::create };
-        start(folder, train.len(), identity(rows, config)?).map(Some)
+        let start = if self.resumes { Log::resume } else { Log::create };
+        start(folder, train.len(), run_fingerprint(rows, config)?).map(Some)
     }
 }
 
 /// Identifies a training run, whatever its number of epochs, for its log. That the rows are the same is
 /// left to the checkpoint to check.
-fn identity(rows: usize, config: &Config) -> Result<Fingerprint, Failure> {
+fn run_fingerprint(rows: usize, config: &Config) -> Result<Fingerprint, Failure> {
     let mut settings = serde_json::to_value(config).map_err(|error| Failure::Other(error.to_string()))?;
     settings["epochs"].take();
     Ok(Fingerprint::default().with(&rows.to_string()).with(&settings.to_string()))

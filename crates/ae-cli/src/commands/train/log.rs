@@ -37,8 +37,8 @@ struct Files {
 
 /// Refuses a folder that holds anything but the `others`, files of this run, so that runs never mix.
 ///
-/// If a checkpoint is resumed (`goes_on`), there may be a log too; [`Log::again`] checks whose it is.
-pub(super) fn check(folder: &Path, goes_on: bool, others: &[&Path]) -> Result<(), Failure> {
+/// If a checkpoint is resumed (`resumes`), there may be a log too; [`Log::resume`] checks whose it is.
+pub(super) fn check(folder: &Path, resumes: bool, others: &[&Path]) -> Result<(), Failure> {
     let named = |what: &str| format!("--log-dir {}: {what}", folder.display());
     let place = |path: &Path| path.canonicalize().ok();
     let others: Vec<PathBuf> = others.iter().filter_map(|path| place(path)).collect();
@@ -52,7 +52,7 @@ pub(super) fn check(folder: &Path, goes_on: bool, others: &[&Path]) -> Result<()
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let is_ours = place(&path).is_some_and(|path| others.contains(&path));
-        if !is_ours && !(goes_on && is_of_a_log(&path)) {
+        if !is_ours && !(resumes && is_of_a_log(&path)) {
             return Err(Failure::Usage(named("it is not empty; each run needs a folder of its own")));
         }
     }
@@ -89,7 +89,7 @@ impl Log {
 
     /// A log that replaces the existing one of the same training run as soon as the run resumes; an
     /// error if there is the log of another run.
-    pub(super) fn again(folder: &Path, rows: usize, training: Fingerprint) -> Result<Log, Failure> {
+    pub(super) fn resume(folder: &Path, rows: usize, training: Fingerprint) -> Result<Log, Failure> {
         let log = Log { folder: folder.to_owned(), training, files: None, rows, failed: None };
         let (known, own) = (events_of(folder, OUR_EVENTS), events_of(folder, &ending(training)));
         if known.len() != own.len() || (own.is_empty() && folder.join(LINES).exists()) {

@@ -22,34 +22,34 @@ pub(crate) fn is_complete(rows: &dyn BatchSource) -> bool {
 }
 
 /// Errors on the training or the validation rows, in scaled units.
-struct Part {
+struct SplitErrors {
     mse: f64,
     /// MSE of predicting the mean of these rows.
-    variance: f64,
+    baseline_mse: f64,
     /// MSE of PCA fitted to the training rows.
     pca: Option<f64>,
     /// MSE between the inputs themselves and their targets, if there are targets.
-    given: Option<f64>,
+    input_mse: Option<f64>,
 }
 
-impl Part {
-    fn of(model: &Autoencoder, rows: &dyn BatchSource, pca: Option<&Pca>) -> Result<Part, Failure> {
+impl SplitErrors {
+    fn of(model: &Autoencoder, rows: &dyn BatchSource, pca: Option<&Pca>) -> Result<SplitErrors, Failure> {
         let scaled = model.scaled(rows)?;
         let mse = model.mse(rows)?;
         Ok(match rows.targets() {
-            None => Part {
+            None => SplitErrors {
                 mse,
-                variance: mean_variance(&scaled)?,
+                baseline_mse: mean_variance(&scaled)?,
                 pca: pca.map(|pca| pca.mse(&scaled)).transpose()?,
-                given: None,
+                input_mse: None,
             },
             Some(targets) => {
                 let targets = model.scaled(targets)?;
-                Part {
+                SplitErrors {
                     mse,
-                    variance: mean_variance(&targets)?,
+                    baseline_mse: mean_variance(&targets)?,
                     pca: pca.map(|pca| pca.mse_against(&scaled, &targets)).transpose()?,
-                    given: Some(Reconstruction::of(&targets, &scaled)?.total().mse()),
+                    input_mse: Some(Reconstruction::compare(&targets, &scaled)?.total().mse()),
                 }
             }
         })
@@ -63,8 +63,8 @@ const MANY_DEAD: f64 = 0.1;
 
 /// How good a model is on its training and validation rows.
 pub(super) struct Quality {
-    train: Part,
-    validation: Option<Part>,
+    train: SplitErrors,
+    validation: Option<SplitErrors>,
     /// On the training rows, for sparse models.
     sparsity: Option<Sparsity>,
 }
@@ -78,7 +78,7 @@ impl Quality {
     ) -> Result<Quality, Failure> {
         let config = model.config();
         let features = config.input_dim();
-        let (train, validation) = ae_data::division(data, config.validation(), config.seed())?;
+        let (train, validation) = ae_data::train_validation_split(data, config.validation(), config.seed())?;
         let train = Subset::new(data, train)?;
         let components = config.encoding_dim().min(train.rows()).min(features);
         // As many components as features reconstruct every row exactly: nothing to compare with.
@@ -89,7 +89,7 @@ impl Quality {
         } else {
             None
         };
-        let measure = |rows: &Subset<'_>| Part::of(model, rows, pca.as_ref());
+        let measure = |rows: &Subset<'_>| SplitErrors::of(model, rows, pca.as_ref());
         let validation =
             if validation.is_empty() { None } else { Some(measure(&Subset::new(data, validation)?)?) };
         let sparsity = if model.is_sparse() { Some(model.sparsity(&train)?) } else { None };
@@ -99,26 +99,28 @@ impl Quality {
     /// Warnings about what may be wrong, with what may help.
     pub(super) fn warnings(&self, config: &Config, history: &History) -> Vec<String> {
         let mut warnings = Vec::new();
-        let part = self.validation.as_ref().unwrap_or(&self.train);
-        if part.variance == 0.0 {
+        let errors = self.validation.as_ref().unwrap_or(&self.train);
+        if errors.baseline_mse == 0.0 {
             warnings.push("the rows are all the same: there is nothing to learn".to_owned());
-        } else if matches!(config.latent(), Latent::Gaussian(_)) && part.mse >= COLLAPSED * part.variance {
+        } else if matches!(config.latent(), Latent::Gaussian(_))
+            && errors.mse >= COLLAPSED * errors.baseline_mse
+        {
             warnings.push(
                 "the encodings carry almost no information (posterior collapse): --kl-warm-up, --free-bits, a smaller --beta or more --epochs may help"
                     .to_owned(),
             );
-        } else if part.mse >= part.variance {
+        } else if errors.mse >= errors.baseline_mse {
             warnings.push(
                 "the model is no better than predicting the mean: raise --epochs or --learning-rate"
                     .to_owned(),
             );
-        } else if part.given.is_some_and(|given| part.mse >= given) {
+        } else if errors.input_mse.is_some_and(|input_mse| errors.mse >= input_mse) {
             warnings.push(format!(
                 "the inputs are closer to the targets than the outputs are: after {} epochs, the model may need more, or a \
                  larger --encoding-dim",
                 history.epochs.len()
             ));
-        } else if part.pca.is_some_and(|pca| part.mse > pca) {
+        } else if errors.pca.is_some_and(|pca| errors.mse > pca) {
             let otherwise = match config.optimizer() {
                 Optimizer::Adam { .. } | Optimizer::AdamW { .. } => "a larger --learning-rate",
                 _ => "--optimizer adam",
@@ -134,7 +136,7 @@ impl Quality {
                 100.0 * dead
             ));
         }
-        if self.validation.as_ref().is_some_and(|part| part.mse > 2.0 * self.train.mse) {
+        if self.validation.as_ref().is_some_and(|errors| errors.mse > 2.0 * self.train.mse) {
             warnings.push("the validation error is over twice the training error: more rows or a smaller model may help".to_owned());
         }
         warnings
@@ -150,26 +152,30 @@ impl Quality {
             "of variance",
             format!("PCA with {size}")
         ))?;
-        let mut row = |name: &str, part: &Part| {
-            let share = |mse: f64| {
-                if part.variance > 0.0 {
-                    format!("{:.1} %", 100.0 * mse / part.variance)
+        let mut row = |name: &str, errors: &SplitErrors| {
+            let of_variance = |mse: f64| {
+                if errors.baseline_mse > 0.0 {
+                    format!("{:.1} %", 100.0 * mse / errors.baseline_mse)
                 } else {
                     "-".to_owned()
                 }
             };
-            let pca = part.pca.map_or("not computed".to_owned(), |mse| format!("{mse:.6} {:>8}", share(mse)));
-            out.line(format!("{name:<14}{:>12.6}{:>14}{pca:>22}", part.mse, share(part.mse)))
+            let pca = errors
+                .pca
+                .map_or("not computed".to_owned(), |mse| format!("{mse:.6} {:>8}", of_variance(mse)));
+            out.line(format!("{name:<14}{:>12.6}{:>14}{pca:>22}", errors.mse, of_variance(errors.mse)))
         };
         row("train", &self.train)?;
-        if let Some(part) = &self.validation {
-            row("validation", part)?;
+        if let Some(errors) = &self.validation {
+            row("validation", errors)?;
         }
-        let given = [("train", Some(&self.train)), ("validation", self.validation.as_ref())];
-        let given = given.iter().filter_map(|(name, part)| Some(format!("{:.6} ({name})", (*part)?.given?)));
-        let given: Vec<String> = given.collect();
-        if !given.is_empty() {
-            out.line(format!("the inputs    MSE to their targets {}", given.join(", ")))?;
+        let input_mse = [("train", Some(&self.train)), ("validation", self.validation.as_ref())];
+        let input_mse = input_mse
+            .iter()
+            .filter_map(|(name, errors)| Some(format!("{:.6} ({name})", (*errors)?.input_mse?)));
+        let input_mse: Vec<String> = input_mse.collect();
+        if !input_mse.is_empty() {
+            out.line(format!("the inputs    MSE to their targets {}", input_mse.join(", ")))?;
         }
         if let Some(Sparsity { active, dead, variance_explained, .. }) = self.sparsity {
             out.line(format!(
@@ -186,13 +192,13 @@ impl Quality {
         let validation = self.validation.as_ref();
         json!({
             "train_mse": self.train.mse,
-            "train_variance": self.train.variance,
+            "train_variance": self.train.baseline_mse,
             "train_pca_mse": self.train.pca,
-            "train_given_mse": self.train.given,
-            "validation_mse": validation.map(|part| part.mse),
-            "validation_variance": validation.map(|part| part.variance),
-            "validation_pca_mse": validation.and_then(|part| part.pca),
-            "validation_given_mse": validation.and_then(|part| part.given),
+            "train_given_mse": self.train.input_mse,
+            "validation_mse": validation.map(|errors| errors.mse),
+            "validation_variance": validation.map(|errors| errors.baseline_mse),
+            "validation_pca_mse": validation.and_then(|errors| errors.pca),
+            "validation_given_mse": validation.and_then(|errors| errors.input_mse),
             "sparsity": self.sparsity.map(|sparsity| json!({
                 "active": sparsity.active,
                 "dead": sparsity.dead,

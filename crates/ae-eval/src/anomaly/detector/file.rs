@@ -3,7 +3,7 @@
 //! | tensor | type | shape |
 //! |---|---|---|
 //! | `detector.reference` | F32 | `[rows, features]` |
-//! | `detector.typical` | F64 | `[parts]` |
+//! | `detector.typical` | F64 | `[components]` |
 //! | `detector.training_scores` | F64 | `[rows]` |
 //! | `detector.calibration` | F64 | `[scores]` |
 //! | `detector.threshold` | F64 | `[1]` |
@@ -22,7 +22,7 @@ use ae_model::{Autoencoder, FileErrorKind};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Calibration, Detector, Score, Sources, least_rows};
+use super::{Calibration, Detector, Score, UnfittedDetector, check_row_count};
 use crate::error::EvalError;
 
 /// The version of what is added to a model file.
@@ -76,13 +76,13 @@ impl Detector {
     /// # Errors
     /// [`EvalError::Model`] for a model with parameters that are not finite.
     pub fn to_bytes(&self) -> Result<Vec<u8>, EvalError> {
-        let model = self.tools.model.to_bytes()?;
+        let model = self.context.model.to_bytes()?;
         let (texts, file) = opened(&model)?;
         let header = Header {
             format: FORMAT,
             score: self.score.name().to_owned(),
             // Already limited to one less than the number of reference rows.
-            neighbours: self.tools.neighbours,
+            neighbours: self.context.neighbours,
         };
         let json = serde_json::to_string(&header).map_err(|error| settings(error.to_string()))?;
         let texts = texts.into_iter().chain([(KEY.to_owned(), json)]).collect();
@@ -90,7 +90,7 @@ impl Detector {
         let reference = self.reference.values().iter().flat_map(|x| x.to_le_bytes()).collect();
         let mut added = vec![("detector.reference".to_owned(), Dtype::F32, shape, reference)];
         for (name, values) in [
-            ("typical", &self.typical[..]),
+            ("typical", &self.scales[..]),
             ("training_scores", &self.training_scores),
             ("calibration", self.calibration.scores()),
             ("threshold", &[self.threshold]),
@@ -98,7 +98,7 @@ impl Detector {
             let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
             added.push((format!("detector.{name}"), Dtype::F64, vec![values.len()], bytes));
         }
-        for (index, model) in self.tools.others.iter().enumerate() {
+        for (index, model) in self.context.further_models.iter().enumerate() {
             let bytes = model.to_bytes()?;
             added.push((further(index), Dtype::U8, vec![bytes.len()], bytes));
         }
@@ -137,32 +137,46 @@ impl Detector {
             return Err(settings("neighbours must be at least 1".to_owned()));
         }
         let reference = read_reference(&file, &model)?;
-        let mut others = Vec::new();
-        while let Ok(tensor) = file.tensor(&further(others.len())) {
+        let mut further_models = Vec::new();
+        while let Ok(tensor) = file.tensor(&further(further_models.len())) {
             let other = Autoencoder::from_bytes(tensor.data())?;
             if other.config().input_dim() != reference.features() {
                 return Err(settings("a further model has other features".to_owned()));
             }
-            others.push(other);
+            further_models.push(other);
         }
-        let known = 5 + others.len();
+        let known = 5 + further_models.len();
         let beside = |name: &&str| name.starts_with("detector.");
         if file.names().into_iter().filter(beside).count() != known {
             return Err(settings("unknown detector tensors".to_owned()));
         }
-        let sources =
-            Sources { score, neighbours: header.neighbours, threads: threads::count(None), model, others };
-        let (tools, parts) = sources.parts(&reference)?;
-        let typical = numbers(&file, "typical", parts.len())?;
-        if let Some(index) = typical.iter().position(|x| !(x.is_finite() && *x > 0.0)) {
-            return Err(wrong_value("typical", index, typical[index]));
+        let unfitted = UnfittedDetector {
+            score,
+            neighbours: header.neighbours,
+            threads: threads::count(None),
+            model,
+            further_models,
+        };
+        let (context, components) = unfitted.components(&reference)?;
+        let scales = numbers(&file, "typical", components.len())?;
+        if let Some(index) = scales.iter().position(|x| !(x.is_finite() && *x > 0.0)) {
+            return Err(wrong_value("typical", index, scales[index]));
         }
         let training_scores = numbers(&file, "training_scores", reference.rows())?;
         let count = file.tensor("detector.calibration").map_or(1, |tensor| tensor.shape().iter().product());
         let calibration = Calibration::new(numbers(&file, "calibration", count)?)
             .map_err(|error| settings(format!("calibration: {error}")))?;
         let threshold = numbers(&file, "threshold", 1)?[0];
-        Ok(Detector { score, tools, parts, reference, typical, training_scores, calibration, threshold })
+        Ok(Detector {
+            score,
+            context,
+            components,
+            reference,
+            scales,
+            training_scores,
+            calibration,
+            threshold,
+        })
     }
 }
 
@@ -204,7 +218,7 @@ fn read_reference(file: &SafeTensors<'_>, model: &Autoencoder) -> Result<Dataset
         return Err(wrong_value("reference", index, f64::from(values[index])));
     }
     let rows = Dataset::new(values, features)?;
-    least_rows(&rows)?;
+    check_row_count(&rows)?;
     match model.feature_names() {
         Some(names) => Ok(rows.with_names(names.to_vec())?),
         None => Ok(rows),

@@ -43,7 +43,7 @@ fn every_score_tells_rows_beside_the_plane() {
         let area = roc_auc(&labels, &scores).unwrap();
         assert!(area > 0.95, "{}: {area}", score.name());
         assert_eq!(detector.training_scores().len(), 600);
-        let own = detector.scores_of_training_rows(&table(&training)).unwrap();
+        let own = detector.scores_excluding_self(&table(&training)).unwrap();
         assert_eq!(own, detector.training_scores(), "{}", score.name());
         // What is typical in training is typical of rows of the same kind.
         let middle = |scores: &[f64]| typical(scores);
@@ -56,10 +56,10 @@ fn every_score_tells_rows_beside_the_plane() {
 fn the_feature_that_was_moved_is_blamed() {
     let (training, odd) = (normal(600, 1), odd(60, 3.0));
     let detector = Detector::fit(&settings(Score::Ensemble), &table(&training)).unwrap();
-    let shares = detector.contributions(&table(&odd)).unwrap();
+    let contributions = detector.contributions(&table(&odd)).unwrap();
     let right = (0..60).filter(|row| {
-        let row_shares = shares.row(*row).unwrap();
-        row_shares.iter().all(|share| *share <= row_shares[row % FEATURES])
+        let row_contributions = contributions.row(*row).unwrap();
+        row_contributions.iter().all(|contribution| *contribution <= row_contributions[row % FEATURES])
     });
     let right = right.count();
     assert!(right >= 45, "{right} of 60");
@@ -118,7 +118,7 @@ fn a_model_that_is_there_already() {
     let errors = train().reconstruction_error(&table(&training), ae_model::ErrorNorm::Sum).unwrap();
     assert_eq!(detector.scores(&table(&training)).unwrap(), errors);
     let refused = Detector::with_model(&settings(Score::Denoising), train(), &table(&training));
-    assert!(matches!(refused, Err(EvalError::Setting { field: "the score", .. })));
+    assert!(matches!(refused, Err(EvalError::InvalidSetting { field: "the score", .. })));
 }
 
 /// The contribution of a group is the mean of those of its features, weighted by their variances in
@@ -165,7 +165,7 @@ fn refusals() {
         assert_eq!(refused(&settings), says);
     }
     let few = Detector::fit(&Settings::default(), &table(&training[..FEATURES]));
-    assert!(matches!(few, Err(EvalError::TooFewRows { rows: 1, least: 2 })));
+    assert!(matches!(few, Err(EvalError::TooFewRows { rows: 1, min: 2 })));
     let detector = Detector::fit(&settings(Score::InputNeighbours), &table(&training)).unwrap();
     let wide = detector.scores(&Rows::new(&[0.0; 7], 7).unwrap()).unwrap_err().to_string();
     assert!(wide.contains('7'), "{wide}");

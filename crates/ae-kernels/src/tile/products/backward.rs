@@ -5,10 +5,10 @@ use super::weights::{Place, Product, Step, Strip, UNIT};
 use super::{Tiles, Written, block};
 use crate::activation::{Slope, times_slope};
 use crate::panel::Panels;
-use crate::par::Owned;
+use crate::par::DisjointSlice;
 use crate::simd::Halves;
 use crate::tile::split::{LINE, pair_all, pair_lines};
-use crate::tile::{Aside, DEPTH, TILE, TileUnit};
+use crate::tile::{DEPTH, Interleaved, TILE, TileUnit};
 
 /// As in [`super::forward`], everything of a strip is written by its task alone.
 #[derive(Clone, Copy)]
@@ -16,7 +16,7 @@ pub(super) struct Backward<'a> {
     pub(super) weights: Panels<'a, f32>,
     pub(super) below: (Panels<'a, f32>, Slope),
     pub(super) forms: Written<'a>,
-    pub(super) dx: Option<Owned<'a, f32>>,
+    pub(super) dx: Option<DisjointSlice<'a, f32>>,
 }
 
 impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
@@ -47,7 +47,7 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
         pair_lines::<S, PARTS>(s, UNIT, of(2 * place.t), of(2 * place.t + 1), dst);
     }
     #[inline(always)]
-    fn block<U: TileUnit, A: Aside>(
+    fn block<U: TileUnit, A: Interleaved>(
         unit: U,
         width: usize,
         depth: usize,
@@ -55,11 +55,11 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
         batch: Tiles<'_>,
         sums: &mut [f32],
         fresh: bool,
-        aside: &mut A,
+        interleaved: &mut A,
     ) {
         match width {
-            1 => block::<U, A, PARTS, 1, 2>(unit, depth, weights, batch, sums, fresh, aside),
-            _ => block::<U, A, PARTS, 2, 2>(unit, depth, weights, batch, sums, fresh, aside),
+            1 => block::<U, A, PARTS, 1, 2>(unit, depth, weights, batch, sums, fresh, interleaved),
+            _ => block::<U, A, PARTS, 2, 2>(unit, depth, weights, batch, sums, fresh, interleaved),
         }
     }
     #[inline(always)]
@@ -78,9 +78,9 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
                 let from = 2 * a * TILE + b * UNIT * LINE;
                 let (even, odd) = (&spare[from..][..UNIT * LINE], &spare[from + TILE..][..UNIT * LINE]);
                 if let Some(kept) = &self.forms.kept {
-                    let at = step.pair * self.forms.apart + (2 * strip.index + a) * PARTS * TILE;
+                    let at = step.pair * self.forms.stride + (2 * strip.index + a) * PARTS * TILE;
                     // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
-                    let kept = unsafe { kept.piece(at..at + PARTS * TILE) };
+                    let kept = unsafe { kept.slice_mut(at..at + PARTS * TILE) };
                     pair_all::<S, PARTS>(s, even, odd, &mut kept[b * UNIT * LINE..]);
                 }
             }
@@ -102,7 +102,7 @@ impl Backward<'_> {
         if let Some(dx) = &self.dx {
             let at = q * below.rows() * LINE + panel * TILE;
             // SAFETY: the lines belong to a panel of this strip, and no other piece of them is in use.
-            unsafe { dx.piece(at..at + sum.len()) }.copy_from_slice(sum);
+            unsafe { dx.slice_mut(at..at + sum.len()) }.copy_from_slice(sum);
         }
     }
 
@@ -120,7 +120,7 @@ impl Backward<'_> {
         let depth = (self.weights.rows() - 1).div_ceil(DEPTH);
         let at = (q * depth + strip.index) * PARTS * TILE;
         // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
-        let next = unsafe { next.piece(at..at + PARTS * TILE) };
+        let next = unsafe { next.slice_mut(at..at + PARTS * TILE) };
         let next = &mut next[half * UNIT * LINE..];
         let from = q % 2 * TILE + half * UNIT * LINE;
         let low = &sums[from..][..UNIT * LINE];

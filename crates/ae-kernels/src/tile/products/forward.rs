@@ -7,19 +7,19 @@ use super::weights::{Place, Product, Step, Strip, UNIT};
 use super::{Tiles, Written, block};
 use crate::activation::{Activation, activate, activate_with_slopes};
 use crate::panel::Panels;
-use crate::par::Owned;
+use crate::par::DisjointSlice;
 use crate::simd::Halves;
-use crate::tile::split::{LINE, pair_all, pair_lines, turn};
-use crate::tile::{Aside, DEPTH, TILE, TileUnit};
+use crate::tile::split::{LINE, pair_all, pair_lines, transpose};
+use crate::tile::{DEPTH, Interleaved, TILE, TileUnit};
 
 /// Everything of a strip is written by its task alone, as everywhere here: a tile by one step after
 /// another.
 #[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     pub(super) weights: Panels<'a, f32>,
-    pub(super) y: Owned<'a, f32>,
+    pub(super) y: DisjointSlice<'a, f32>,
     pub(super) activation: Activation,
-    pub(super) slopes: Option<Owned<'a, f32>>,
+    pub(super) slopes: Option<DisjointSlice<'a, f32>>,
     pub(super) forms: Written<'a>,
 }
 
@@ -45,7 +45,7 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
         pair_lines::<S, PARTS>(s, UNIT, from(near), from(near + TILE), dst);
     }
     #[inline(always)]
-    fn block<U: TileUnit, A: Aside>(
+    fn block<U: TileUnit, A: Interleaved>(
         unit: U,
         width: usize,
         depth: usize,
@@ -53,11 +53,11 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
         batch: Tiles<'_>,
         sums: &mut [f32],
         fresh: bool,
-        aside: &mut A,
+        interleaved: &mut A,
     ) {
         match width {
-            1 => block::<U, A, PARTS, 2, 1>(unit, depth, batch, weights, sums, fresh, aside),
-            _ => block::<U, A, PARTS, 2, 2>(unit, depth, batch, weights, sums, fresh, aside),
+            1 => block::<U, A, PARTS, 2, 1>(unit, depth, batch, weights, sums, fresh, interleaved),
+            _ => block::<U, A, PARTS, 2, 2>(unit, depth, batch, weights, sums, fresh, interleaved),
         }
     }
     #[inline(always)]
@@ -98,12 +98,12 @@ impl Forward<'_> {
             let mut slope = [0.0; TILE];
             activate_with_slopes(s, self.activation, sum, &mut slope);
             // SAFETY: the panel belongs to this strip, and no other piece of it is in use.
-            put_turned(s, &slope, unsafe { slopes.piece(lines.clone()) });
+            store_transposed(s, &slope, unsafe { slopes.slice_mut(lines.clone()) });
         } else {
             activate(s, self.activation, sum);
         }
         // SAFETY: as above.
-        put_turned(s, sum, unsafe { self.y.piece(lines) });
+        store_transposed(s, sum, unsafe { self.y.slice_mut(lines) });
     }
 
     /// Where the lines of a panel of outputs are in batch panel `q`.
@@ -129,7 +129,7 @@ impl Forward<'_> {
         let tile = PARTS * TILE;
         let at = (q * self.weights.cols().div_ceil(DEPTH) + strip.index) * tile;
         // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
-        let next = unsafe { next.piece(at..at + tile) };
+        let next = unsafe { next.slice_mut(at..at + tile) };
         let from = half * UNIT * LINE;
         let next = &mut next[from..];
         let (low, high) = sums.split_at(TILE);
@@ -145,11 +145,14 @@ impl Forward<'_> {
     #[inline(always)]
     fn next_inputs<S: Halves, const PARTS: usize>(&self, s: S, pair: usize, panel: usize, half: usize) {
         let Some(kept) = &self.forms.kept else { return };
-        let at = pair * self.forms.apart + panel * PARTS * TILE;
+        let at = pair * self.forms.stride + panel * PARTS * TILE;
         // SAFETY: the tile belongs to this strip, and no other piece of it is in use; the lines of `y`
         // are the strip's too, and nobody writes to them while this step reads them.
         let (kept, y) = unsafe {
-            (kept.piece(at..at + PARTS * TILE), [0, 1].map(|q| self.y.part(self.lines(2 * pair + q, panel))))
+            (
+                kept.slice_mut(at..at + PARTS * TILE),
+                [0, 1].map(|q| self.y.slice(self.lines(2 * pair + q, panel))),
+            )
         };
         let from = half * UNIT * LINE;
         let of = |q: usize| y[q].get(from..).unwrap_or_default();
@@ -159,12 +162,12 @@ impl Forward<'_> {
 
 /// Writes a tile `[16 rows, 16 outputs]`, transposed, to lines of outputs, as many as there are.
 #[inline(always)]
-fn put_turned<S: Halves>(s: S, tile: &[f32], lines: &mut [f32]) {
+fn store_transposed<S: Halves>(s: S, tile: &[f32], lines: &mut [f32]) {
     if lines.len() == TILE {
         s.transpose(tile, LINE, lines, LINE);
     } else {
-        let mut turned = [0.0; TILE];
-        turn(s, tile, &mut turned);
-        lines.copy_from_slice(&turned[..lines.len()]);
+        let mut transposed = [0.0; TILE];
+        transpose(s, tile, &mut transposed);
+        lines.copy_from_slice(&transposed[..lines.len()]);
     }
 }

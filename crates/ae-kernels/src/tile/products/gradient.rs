@@ -5,7 +5,7 @@ use super::{PairedTiles, Tiles, block};
 use crate::gemm::WeightRange;
 use crate::simd::{Halves, HalvesKernel};
 use crate::tile::split::LINE;
-use crate::tile::{Aside, DEPTH, TILE, TileKernel, TileUnit};
+use crate::tile::{DEPTH, Interleaved, TILE, TileKernel, TileUnit};
 use crate::update::{Rule, Target};
 use crate::workspace::Line;
 
@@ -33,8 +33,8 @@ impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
         let tile = PARTS * TILE;
         // The sums of the current block, and of the previous one, whose update goes on while the tile
         // unit is busy with the current one.
-        let mut room = [Line::default(); 8 * TILE / LINE];
-        let (mut sums, before) = bytemuck::cast_slice_mut(&mut room).split_at_mut(4 * TILE);
+        let mut buffer = [Line::default(); 8 * TILE / LINE];
+        let (mut sums, before) = bytemuck::cast_slice_mut(&mut buffer).split_at_mut(4 * TILE);
         let target = Target { rule, weights, state };
         let mut update = Updates { s, target, tiles: [(0, 0); 4], sums: before, next: LINES, pace: 0 };
         update.pace = LINES.div_ceil(x.pairs.max(1));
@@ -51,8 +51,8 @@ impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
                         // Without rows the sum is zero, and is still passed on.
                         sums.fill(0.0);
                     } else {
-                        let a = Tiles { data: &x.data[x_at..], apart: tile, step: x.apart };
-                        let b = Tiles { data: &delta.data[delta_at..], apart: tile, step: delta.apart };
+                        let a = Tiles { data: &x.data[x_at..], stride: tile, step: x.stride };
+                        let b = Tiles { data: &delta.data[delta_at..], stride: tile, step: delta.stride };
                         match (height, width) {
                             (1, 1) => {
                                 block::<U, _, PARTS, 1, 1>(unit, x.pairs, a, b, sums, true, &mut update);
@@ -96,7 +96,7 @@ fn column_sums<S: Halves, const PARTS: usize>(s: S, delta: PairedTiles<'_>, at: 
     for lane in (0..LINE).step_by(S::LANES) {
         let mut sum = s.splat(0.0);
         for pair in 0..delta.pairs {
-            let tiles = &delta.data[at + pair * delta.apart..][..PARTS * TILE];
+            let tiles = &delta.data[at + pair * delta.stride..][..PARTS * TILE];
             for j in 0..LINE {
                 let mut low = s.splat(0.0);
                 let mut high = low;
@@ -132,7 +132,7 @@ impl<S: Halves> Updates<'_, S> {
     fn some(&mut self, count: usize) {
         let end = LINES.min(self.next + count);
         if self.next < end {
-            self.s.apart(Lines { updates: self, end });
+            self.s.run_outlined(Lines { updates: self, end });
         }
     }
 
@@ -142,7 +142,7 @@ impl<S: Halves> Updates<'_, S> {
     }
 }
 
-impl<S: Halves> Aside for Updates<'_, S> {
+impl<S: Halves> Interleaved for Updates<'_, S> {
     #[inline(always)]
     fn step(&mut self) {
         self.some(self.pace);

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Tiles;
 use crate::simd::{Halves, HalvesKernel};
 use crate::tile::split::LINE;
-use crate::tile::{Aside, DEPTH, Parts, TILE, TileKernel, TileUnit};
+use crate::tile::{DEPTH, Interleaved, Parts, TILE, TileKernel, TileUnit};
 
 /// Contraction steps, one product of tiles each, for which the weights of a strip are split at a time:
 /// with three parts 48 KiB, and as much again for the next ones, which stay in L2 for all rows of a
@@ -33,7 +33,7 @@ pub(super) trait Product<const PARTS: usize> {
     fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]);
     /// The inner loop, with the operands in the order of this product.
     #[allow(clippy::too_many_arguments, reason = "the inner loop's, and the width")]
-    fn block<U: TileUnit, A: Aside>(
+    fn block<U: TileUnit, A: Interleaved>(
         unit: U,
         width: usize,
         depth: usize,
@@ -41,7 +41,7 @@ pub(super) trait Product<const PARTS: usize> {
         batch: Tiles<'_>,
         sums: &mut [f32],
         fresh: bool,
-        aside: &mut A,
+        interleaved: &mut A,
     );
     /// Does a step of the epilogue of a strip whose sums are finished. `sums` is four tiles for a pair
     /// of batch panels, of which a strip of width one leaves two as they were; `spare` is four tiles of
@@ -130,7 +130,7 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
     fn some(&mut self, count: usize) {
         let left = self.total() - self.finished - self.split;
         if count.min(left) > 0 {
-            self.s.apart(Steps { work: self, count: count.min(left) });
+            self.s.run_outlined(Steps { work: self, count: count.min(left) });
         }
     }
 
@@ -177,7 +177,7 @@ impl<S: Halves, P: Product<PARTS>, const PARTS: usize> HalvesKernel for Steps<'_
     }
 }
 
-impl<S: Halves, P: Product<PARTS>, const PARTS: usize> Aside for Work<'_, S, P, PARTS> {
+impl<S: Halves, P: Product<PARTS>, const PARTS: usize> Interleaved for Work<'_, S, P, PARTS> {
     #[inline(always)]
     fn step(&mut self) {
         self.some(self.pace);
@@ -233,8 +233,8 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             let epilogue = Epilogue { strip, sums: before, spare };
             let mut work = Work::<S, P, PARTS>::new(s, &product, epilogue, next, ahead);
             work.pace = work.total().div_ceil((pairs * item.steps).max(1));
-            let of_weights = Tiles { data: here, apart: STRIP * tile, step: tile };
-            let of_batch = Tiles { data: batch, apart: depth * tile, step: tile };
+            let of_weights = Tiles { data: here, stride: STRIP * tile, step: tile };
+            let of_batch = Tiles { data: batch, stride: depth * tile, step: tile };
             let Strip { width, .. } = item.strip;
             for (pair, sums) in sums.chunks_exact_mut(4 * TILE).enumerate() {
                 let of_batch = of_batch.from((pair * 2 * depth + item.t) * tile);

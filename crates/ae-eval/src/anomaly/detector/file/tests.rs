@@ -55,7 +55,7 @@ fn a_loaded_detector_gives_the_same_bits() {
         let name = score.name();
         assert_eq!(loaded.score(), score);
         assert_eq!(loaded.scores(&new).unwrap(), first.scores(&new).unwrap(), "{name}");
-        let own = |detector: &Detector| detector.scores_of_training_rows(detector.reference()).unwrap();
+        let own = |detector: &Detector| detector.scores_excluding_self(detector.reference()).unwrap();
         assert_eq!(own(&loaded), own(&first), "{name}");
         assert_eq!(loaded.training_scores(), first.training_scores(), "{name}");
         assert_eq!(loaded.calibration(), first.calibration(), "{name}");
@@ -116,14 +116,14 @@ fn altered_files_are_refused_with_a_reason() {
     assert!(matches!(refused(&number("model.2", &[1.0])), FileErrorKind::Settings(_)));
     let one_row = Some((Dtype::F32, vec![1, FEATURES], vec![0; 4 * FEATURES]));
     let few = Detector::from_bytes(&altered(&bytes, "detector.reference", one_row, None)).unwrap_err();
-    assert!(matches!(few, EvalError::TooFewRows { rows: 1, least: 2 }), "{few}");
+    assert!(matches!(few, EvalError::TooFewRows { rows: 1, min: 2 }), "{few}");
     for (text, says) in [
         ("{}", "missing field"),
         (r#"{"format":2,"score":"ensemble","neighbours":2}"#, "version 2"),
         (r#"{"format":1,"score":"luck","neighbours":2}"#, "luck"),
         (r#"{"format":1,"score":"ensemble","neighbours":0}"#, "neighbours"),
         (r#"{"format":1,"score":"ensemble","neighbours":2,"more":1}"#, "more"),
-        // An ensemble has more parts than that.
+        // An ensemble has more components than that.
         (r#"{"format":1,"score":"error","neighbours":2}"#, "typical"),
     ] {
         let error = refused(&altered(&bytes, "", None, Some(text))).to_string();

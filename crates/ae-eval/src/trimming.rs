@@ -1,13 +1,13 @@
 //! Selects the rows that are worth learning from when some are not.
 
-use ae_data::{BatchSource, Subset, division};
+use ae_data::{BatchSource, Subset, train_validation_split};
 use ae_model::{Autoencoder, Callback, ErrorNorm, StopReason};
 
 use crate::error::EvalError;
 
 /// Rows split in two, each part by ascending index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TypicalRows {
+pub struct TrimmedRows {
     /// The rows that the model can reconstruct.
     pub kept: Vec<usize>,
     /// The rows with the largest errors.
@@ -16,8 +16,8 @@ pub struct TypicalRows {
 
 /// Finds the rows that `model` does not learn to reconstruct, so that it can be trained without them.
 ///
-/// Fits the model to all rows and drops the fraction `share` of them with the largest mean squared
-/// errors. Then, `steps - 1` times, fits it to the rows kept and splits all rows anew. These are the
+/// Fits the model to all rows and drops the `fraction` of them with the largest mean squared errors.
+/// Then, `steps - 1` times, fits it to the rows kept and splits all rows anew. These are the
 /// concentration steps of least trimmed squares (Rousseeuw 1984; Rousseeuw & Van Driessen 2006), with an
 /// autoencoder instead of the regression, as in Zhou & Paffenroth 2017, who split off from the data what
 /// it cannot reconstruct. Least trimmed squares starts from many small random subsets of the rows and
@@ -31,31 +31,35 @@ pub struct TypicalRows {
 /// the other rows, or that are many and alike, are not found; then good rows are dropped instead.
 ///
 /// # Errors
-/// [`EvalError::Share`] unless `share` is above 0 and below 0.5, [`EvalError::Setting`] for no steps, or
-/// an error from the model.
-pub fn typical_rows(
+/// [`EvalError::FractionOutOfRange`] unless `fraction` is above 0 and below 0.5,
+/// [`EvalError::InvalidSetting`] for no steps, or an error from the model.
+pub fn trim_outliers(
     model: &mut Autoencoder,
     data: &dyn BatchSource,
-    share: f64,
+    fraction: f64,
     steps: usize,
     callbacks: &mut [&mut dyn Callback],
-) -> Result<TypicalRows, EvalError> {
-    if !(share > 0.0 && share < 0.5) {
+) -> Result<TrimmedRows, EvalError> {
+    if !(fraction > 0.0 && fraction < 0.5) {
         let allowed = "above 0 and below 0.5";
-        return Err(EvalError::Share { what: "the fraction of rows to drop", value: share, allowed });
+        return Err(EvalError::FractionOutOfRange {
+            what: "the fraction of rows to drop",
+            value: fraction,
+            allowed,
+        });
     }
     if steps == 0 {
-        return Err(EvalError::Setting { field: "the number of steps", allowed: "at least 1" });
+        return Err(EvalError::InvalidSetting { field: "the number of steps", allowed: "at least 1" });
     }
-    let mut found = TypicalRows { kept: (0..data.rows()).collect(), dropped: Vec::new() };
+    let mut found = TrimmedRows { kept: (0..data.rows()).collect(), dropped: Vec::new() };
     for _ in 0..steps {
         let kept = Subset::new(data, found.kept.clone())?;
         let history = model.fit(&kept, callbacks)?;
         let (validation, seed) = (model.config().validation(), model.config().seed());
-        let (_, held_out) = division(&kept, validation, seed)?;
+        let (_, held_out) = train_validation_split(&kept, validation, seed)?;
         let held_out: Vec<usize> = held_out.into_iter().map(|place| found.kept[place]).collect();
         let errors = model.reconstruction_error(data, ErrorNorm::Mean)?;
-        found = divided(&errors, &held_out, share);
+        found = trim(&errors, &held_out, fraction);
         if matches!(history.stopped, StopReason::Cancelled | StopReason::Callback(_)) {
             break;
         }
@@ -63,22 +67,22 @@ pub fn typical_rows(
     Ok(found)
 }
 
-/// Drops the fraction `share` with the largest errors, rounded down, of the rows `held_out` (ascending),
-/// and of the other rows.
-fn divided(errors: &[f64], held_out: &[usize], share: f64) -> TypicalRows {
+/// Drops the `fraction` with the largest errors, rounded down, of the rows `held_out` (ascending), and
+/// of the other rows.
+fn trim(errors: &[f64], held_out: &[usize], fraction: f64) -> TrimmedRows {
     let (mut kept, mut dropped) = (Vec::with_capacity(errors.len()), Vec::new());
     let (of_validation, of_training): (Vec<usize>, Vec<usize>) =
         (0..errors.len()).partition(|row| held_out.binary_search(row).is_ok());
     for mut part in [of_training, of_validation] {
         // Of equal errors, that of the first row counts as smaller.
         part.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]).then(a.cmp(b)));
-        let typical = part.len() - (share * part.len() as f64) as usize;
-        dropped.extend(part.drain(typical..));
+        let kept_count = part.len() - (fraction * part.len() as f64) as usize;
+        dropped.extend(part.drain(kept_count..));
         kept.append(&mut part);
     }
     kept.sort_unstable();
     dropped.sort_unstable();
-    TypicalRows { kept, dropped }
+    TrimmedRows { kept, dropped }
 }
 
 #[cfg(test)]
@@ -95,16 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn each_part_loses_its_share() {
+    fn each_part_loses_that_fraction() {
         let errors = [5.0, 1.0, 9.0, 2.0, 2.0, 7.0, 3.0, 8.0];
-        let found = divided(&errors, &[2, 5], 0.5);
+        let found = trim(&errors, &[2, 5], 0.5);
         // 9 of those held out, and 8, 5 and 3 of the others.
         assert_eq!((found.kept, found.dropped), (vec![1, 3, 4, 5], vec![0, 2, 6, 7]));
-        let found = divided(&errors, &[], 0.2);
+        let found = trim(&errors, &[], 0.2);
         assert_eq!(found.dropped, [2]);
         // Ties, and NaN.
-        assert_eq!(divided(&[1.0; 4], &[], 0.25).dropped, [3]);
-        assert_eq!(divided(&[f64::NAN, 1.0], &[], 0.5).dropped, [0]);
+        assert_eq!(trim(&[1.0; 4], &[], 0.25).dropped, [3]);
+        assert_eq!(trim(&[f64::NAN, 1.0], &[], 0.5).dropped, [0]);
     }
 
     /// A curve, and rows unrelated to it.
@@ -123,13 +127,13 @@ mod tests {
             .collect();
         let rows = Rows::new(&values, 6).unwrap();
         let mut model = Autoencoder::new(config().epochs(60).validation(0.2).build().unwrap()).unwrap();
-        let found = typical_rows(&mut model, &rows, 0.1, 2, &mut []).unwrap();
+        let found = trim_outliers(&mut model, &rows, 0.1, 2, &mut []).unwrap();
         let right = found.dropped.iter().filter(|row| is_odd(**row)).count();
         // The number is rounded down both of the rows held out and of the others.
         assert_eq!((found.dropped.len(), found.kept.len()), (39, 361));
         // Some of the planted rows are near the curve by chance; a random choice would find four.
         assert!(right >= 28, "{right} of 39: {:?}", found.dropped);
-        let again = typical_rows(&mut model, &rows, 0.1, 2, &mut []).unwrap();
+        let again = trim_outliers(&mut model, &rows, 0.1, 2, &mut []).unwrap();
         assert_eq!(again, found);
     }
 
@@ -152,7 +156,7 @@ mod tests {
                     ControlFlow::Continue(())
                 }
             };
-            let found = typical_rows(&mut model, &rows, 0.2, 3, &mut [&mut watch]).unwrap();
+            let found = trim_outliers(&mut model, &rows, 0.2, 3, &mut [&mut watch]).unwrap();
             // Rows are split all the same.
             assert_eq!((found.kept.len(), found.dropped.len()), (32, 8));
             fits
@@ -176,23 +180,23 @@ mod tests {
                 ControlFlow::Continue(())
             };
             let rows = Rows::new(&values, 6).unwrap();
-            typical_rows(&mut model, &rows, 0.3, steps, &mut [&mut watch]).unwrap()
+            trim_outliers(&mut model, &rows, 0.3, steps, &mut [&mut watch]).unwrap()
         };
         assert_eq!(after(3), after(1));
     }
 
     /// This holds for the second fit too, which holds out some of the rows that the first one kept.
     #[test]
-    fn rows_held_out_lose_their_share() {
+    fn rows_held_out_lose_that_fraction() {
         let values = numbers(100);
         let rows = Rows::new(&values, 6).unwrap();
         let after = |steps: usize| {
             let config = config().epochs(3).validation(0.4).seed(5).build().unwrap();
-            typical_rows(&mut Autoencoder::new(config).unwrap(), &rows, 0.3, steps, &mut []).unwrap()
+            trim_outliers(&mut Autoencoder::new(config).unwrap(), &rows, 0.3, steps, &mut []).unwrap()
         };
         let (first, second) = (after(1), after(2));
         let kept = Subset::new(&rows, first.kept.clone()).unwrap();
-        let (_, places) = division(&kept, 0.4, 5).unwrap();
+        let (_, places) = train_validation_split(&kept, 0.4, 5).unwrap();
         let held_out: Vec<usize> = places.iter().map(|place| first.kept[*place]).collect();
         assert!(held_out != places && held_out.len() == 28, "{held_out:?}");
         let of_held_out = second.dropped.iter().filter(|row| held_out.contains(row)).count();
@@ -204,12 +208,15 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let rows = Rows::new(&[0.5; 60], 6).unwrap();
         let mut model = Autoencoder::new(config().build().unwrap()).unwrap();
-        for share in [0.0, -0.1, 0.5, f64::NAN] {
-            let found = typical_rows(&mut model, &rows, share, 1, &mut []);
-            assert!(matches!(found, Err(EvalError::Share { .. })), "{share}");
+        for fraction in [0.0, -0.1, 0.5, f64::NAN] {
+            let found = trim_outliers(&mut model, &rows, fraction, 1, &mut []);
+            assert!(matches!(found, Err(EvalError::FractionOutOfRange { .. })), "{fraction}");
         }
-        assert!(matches!(typical_rows(&mut model, &rows, 0.1, 0, &mut []), Err(EvalError::Setting { .. })));
+        assert!(matches!(
+            trim_outliers(&mut model, &rows, 0.1, 0, &mut []),
+            Err(EvalError::InvalidSetting { .. })
+        ));
         let narrow = Rows::new(&[0.5; 60], 5).unwrap();
-        assert!(typical_rows(&mut model, &narrow, 0.1, 1, &mut []).is_err());
+        assert!(trim_outliers(&mut model, &narrow, 0.1, 1, &mut []).is_err());
     }
 }

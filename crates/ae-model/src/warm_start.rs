@@ -24,7 +24,7 @@ impl Autoencoder {
     /// # Errors
     /// [`Error::OtherLayers`] unless all layers have the same sizes; [`Error::Isa`]; [`Error::Pool`] if
     /// threads cannot be started.
-    pub fn continuing(config: Config, other: &Autoencoder) -> Result<Autoencoder, Error> {
+    pub fn warm_start(config: Config, other: &Autoencoder) -> Result<Autoencoder, Error> {
         let mut model = Autoencoder::new(config)?;
         let layers = other.layers();
         let sizes = |layers: &[LayerParameters<f64>]| -> Vec<[usize; 2]> {
@@ -38,10 +38,10 @@ impl Autoencoder {
         model.names.clone_from(&other.names);
         model.schema.clone_from(&other.schema);
         model.fitted = other.fitted;
-        model.start = Some(Start { layers, threshold: other.threshold() });
+        model.start = Some(InitialWeights { layers, threshold: other.threshold() });
         match &mut model.engine {
-            AnyEngine::F32(engine) => begin(engine, &model.config, &model.scaler, model.start.as_ref()),
-            AnyEngine::F64(engine) => begin(engine, &model.config, &model.scaler, model.start.as_ref()),
+            AnyEngine::F32(engine) => initialise(engine, &model.config, &model.scaler, model.start.as_ref()),
+            AnyEngine::F64(engine) => initialise(engine, &model.config, &model.scaler, model.start.as_ref()),
         }
         Ok(model)
     }
@@ -73,8 +73,8 @@ impl Autoencoder {
             return Err(Error::Width { what: "a scaler", expected, got });
         }
         match &mut model.engine {
-            AnyEngine::F32(engine) => take_over(engine, &scaler, layers),
-            AnyEngine::F64(engine) => take_over(engine, &scaler, layers),
+            AnyEngine::F32(engine) => set_layers(engine, &scaler, layers),
+            AnyEngine::F64(engine) => set_layers(engine, &scaler, layers),
         }?;
         (model.scaler, model.fitted) = (scaler, true);
         Ok(model)
@@ -82,7 +82,7 @@ impl Autoencoder {
 }
 
 /// Sets the scaler and all parameters.
-fn take_over<T: Arithmetic, U: Arithmetic>(
+fn set_layers<T: Arithmetic, U: Arithmetic>(
     engine: &mut Engine<T>,
     scaler: &Scaler,
     layers: &[LayerParameters<U>],
@@ -104,16 +104,16 @@ fn take_over<T: Arithmetic, U: Arithmetic>(
 
 /// Where training starts, if not from weights drawn from the seed.
 #[derive(Clone, Debug)]
-pub(crate) struct Start {
+pub(crate) struct InitialWeights {
     layers: Vec<LayerParameters<f64>>,
     /// The threshold of a batch top-k latent.
     threshold: Option<f64>,
 }
 
-impl Start {
+impl InitialWeights {
     /// Adds this start to the fingerprint of a training run's rows.
-    pub(crate) fn mark(&self, print: Fingerprint) -> Fingerprint {
-        let Start { layers, threshold } = self;
+    pub(crate) fn add_to_fingerprint(&self, print: Fingerprint) -> Fingerprint {
+        let InitialWeights { layers, threshold } = self;
         let values = layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias)).chain(threshold);
         let bytes: Vec<u8> = values.flat_map(|x| x.to_le_bytes()).collect();
         print.with_bytes(&bytes)
@@ -121,23 +121,23 @@ impl Start {
 }
 
 /// Sets the engine to where training starts.
-pub(crate) fn begin<T: Arithmetic>(
+pub(crate) fn initialise<T: Arithmetic>(
     engine: &mut Engine<T>,
     config: &Config,
     scaler: &Scaler,
-    start: Option<&Start>,
+    start: Option<&InitialWeights>,
 ) {
     let narrow = |values: &[f64]| values.iter().map(|x| T::from_f64(*x)).collect();
     engine.set_scaler(scaler);
     engine.reset(config);
-    let Some(Start { layers, threshold }) = start else { return };
+    let Some(InitialWeights { layers, threshold }) = start else { return };
     for (index, layer) in layers.iter().enumerate() {
         let LayerParameters { inputs, outputs, ref weights, ref bias } = *layer;
         let layer = LayerParameters { inputs, outputs, weights: narrow(weights), bias: narrow(bias) };
         engine.network.set_layer(index, &layer);
     }
     engine.network.normalise();
-    engine.start_mean();
+    engine.restart_mean();
     if let (Some(latent), Some(threshold)) = (engine.network.batch_top_k_mut(), *threshold) {
         latent.resume(threshold);
     }

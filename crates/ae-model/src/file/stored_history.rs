@@ -8,7 +8,7 @@ use crate::history::{EpochRecord, History, StopReason};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Course {
+pub(super) struct StoredHistory {
     stopped: StopReason,
     kept_epoch: usize,
     batch_size: usize,
@@ -22,11 +22,11 @@ pub(super) struct Course {
     learning_rate: Vec<f64>,
 }
 
-impl From<&History> for Course {
-    fn from(history: &History) -> Course {
+impl From<&History> for StoredHistory {
+    fn from(history: &History) -> StoredHistory {
         let epochs = &history.epochs;
         let column = |value: fn(&EpochRecord) -> f64| epochs.iter().map(value).collect();
-        Course {
+        StoredHistory {
             stopped: history.stopped.clone(),
             kept_epoch: history.kept_epoch,
             batch_size: history.batch_size,
@@ -41,7 +41,7 @@ impl From<&History> for Course {
     }
 }
 
-impl Course {
+impl StoredHistory {
     /// Returns the history, without times, or what is wrong with it.
     pub(super) fn history(self) -> Result<History, String> {
         let epochs = self.train_mse.len();

@@ -12,14 +12,14 @@ use crate::failure::Failure;
 use crate::pictures;
 
 /// Most images in a group, and most rows in a group of a table.
-const IMAGES: usize = 8;
-const ROWS: usize = 2;
+const MAX_IMAGES: usize = 8;
+const MAX_ROWS: usize = 2;
 /// Most feature columns of the table.
-const COLUMNS: usize = 40;
+const MAX_COLUMNS: usize = 40;
 /// About how wide to draw images, in pixels.
-const WIDE: usize = 56;
+const IMAGE_WIDTH: usize = 56;
 /// Greatest width of a line of images, in pixels.
-const LINE: usize = 1024;
+const MAX_LINE_WIDTH: usize = 1024;
 
 /// A group of rows, such as the worst ones.
 struct Group {
@@ -28,7 +28,8 @@ struct Group {
 }
 
 pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure> {
-    let size = facts.image.map_or(ROWS, |image| (LINE / image.width.max(1)).clamp(1, IMAGES));
+    let size =
+        facts.image.map_or(MAX_ROWS, |image| (MAX_LINE_WIDTH / image.width.max(1)).clamp(1, MAX_IMAGES));
     let groups = groups(&facts.errors, size);
     let body = match facts.image {
         Some(image) => images(facts, image, &groups)?,
@@ -58,18 +59,18 @@ fn groups(errors: &[Option<f64>], size: usize) -> Vec<Group> {
 
 fn images(facts: &Facts<'_>, image: Image, groups: &[Group]) -> Result<String, Failure> {
     let range = pictures::range(facts.rows.names(), image, facts.rows.values());
-    let zoom = (WIDE / image.width.max(1)).max(1);
+    let zoom = (IMAGE_WIDTH / image.width.max(1)).max(1);
     let style = SheetStyle { image, zoom, gap: 4, range };
     let mut figures = String::new();
     for Group { name, rows } in groups {
         let chosen = facts.rows.select_rows(rows)?;
-        let rebuilt = facts.model.reconstruct(&chosen)?;
-        let sheet = Sheet::draw(&[chosen.values(), rebuilt.values()], style)?;
+        let reconstructed = facts.model.reconstruct(&chosen)?;
+        let sheet = Sheet::draw(&[chosen.values(), reconstructed.values()], style)?;
         let mut png = Vec::new();
         sheet.write_png(&mut png).map_err(|error| Failure::Other(format!("a picture: {error}")))?;
-        let names = facts.rows.row_names();
-        let called = |row: &usize| names.map_or_else(|| (row + 1).to_string(), |names| names[*row].clone());
-        let numbers: Vec<String> = rows.iter().map(called).collect();
+        let ids = facts.rows.row_ids();
+        let id = |row: &usize| ids.map_or_else(|| (row + 1).to_string(), |ids| ids[*row].clone());
+        let numbers: Vec<String> = rows.iter().map(id).collect();
         let errors: Vec<f64> = rows.iter().filter_map(|row| facts.errors[*row]).collect();
         let (first, last) =
             (errors.first().copied().unwrap_or_default(), errors.last().copied().unwrap_or_default());
@@ -98,14 +99,14 @@ fn images(facts: &Facts<'_>, image: Image, groups: &[Group]) -> Result<String, F
 }
 
 fn rows(facts: &Facts<'_>, groups: &[Group]) -> Result<String, Failure> {
-    let count = facts.found.columns.len();
-    let shown = count.min(COLUMNS);
+    let count = facts.evaluation.columns.len();
+    let shown = count.min(MAX_COLUMNS);
     let mut columns = vec!["row".to_owned(), "error".to_owned()];
-    columns.extend(facts.found.columns.iter().take(shown).map(|column| column.name.clone()));
+    columns.extend(facts.evaluation.columns.iter().take(shown).map(|column| column.name.clone()));
     let mut lines = Vec::new();
     for Group { name, rows } in groups {
         let chosen = facts.rows.select_rows(rows)?;
-        let rebuilt = facts.model.reconstruct(&chosen)?;
+        let reconstructed = facts.model.reconstruct(&chosen)?;
         for (place, row) in rows.iter().enumerate() {
             let label = facts.label(*row).map_or(String::new(), |label| format!(" ({label})"));
             let error = facts.errors[*row].map_or(String::new(), number);
@@ -114,7 +115,11 @@ fn rows(facts: &Facts<'_>, groups: &[Group]) -> Result<String, Failure> {
             };
             let head = format!("{name}: {}{label}", row + 1);
             lines.push(line(head, error, cells(facts, &chosen, place)?));
-            lines.push(line("reconstruction".to_owned(), String::new(), cells(facts, &rebuilt, place)?));
+            lines.push(line(
+                "reconstruction".to_owned(),
+                String::new(),
+                cells(facts, &reconstructed, place)?,
+            ));
         }
     }
     let caption = match count {
@@ -133,7 +138,7 @@ fn cells(facts: &Facts<'_>, rows: &Dataset, row: usize) -> Result<Vec<String>, F
     };
     let table = schema.decode(&rows.select_rows(&[row])?)?;
     let cell = |text: &str| if text.is_empty() { "missing".to_owned() } else { text.to_owned() };
-    Ok(table.row(0).take(facts.found.columns.len()).map(cell).collect())
+    Ok(table.row(0).take(facts.evaluation.columns.len()).map(cell).collect())
 }
 
 fn capital(word: &str) -> String {

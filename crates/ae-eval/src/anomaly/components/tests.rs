@@ -87,12 +87,12 @@ fn logarithmic(rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     rows.into_iter().map(|row| row.into_iter().map(one).collect()).collect()
 }
 
-/// The mean of the three smallest distances to rows of the reference; with `own`, the rows are the
-/// reference, and none is its own neighbour.
-fn nearest(rows: &[Vec<f64>], reference: &[Vec<f64>], own: bool) -> Vec<f64> {
+/// The mean of the three smallest distances to rows of the reference; with `exclude_self`, the rows are
+/// the reference, and none is its own neighbour.
+fn nearest(rows: &[Vec<f64>], reference: &[Vec<f64>], exclude_self: bool) -> Vec<f64> {
     let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
     let of_row = |(i, row): (usize, &Vec<f64>)| {
-        let others = reference.iter().enumerate().filter(|(j, _)| !own || i != *j);
+        let others = reference.iter().enumerate().filter(|(j, _)| !exclude_self || i != *j);
         let mut all: Vec<f64> = others.map(|(_, other)| distance(row, other)).collect();
         all.sort_by(f64::total_cmp);
         all[..NEIGHBOURS].iter().sum::<f64>() / NEIGHBOURS as f64

@@ -1,4 +1,4 @@
-//! Collects values into a table and checks for missing and too large ones, whatever the format.
+//! Collects values into a dataset and checks for missing and too large ones, whatever the format.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::read::Missing;
 
-/// A table that is filled cell by cell, in row-major order.
-pub(crate) struct Cells<'a> {
+/// A dataset that is filled cell by cell, in row-major order.
+pub(crate) struct DatasetBuilder<'a> {
     path: &'a Path,
     names: Option<Vec<String>>,
     features: usize,
-    /// Indices of the columns of the file that are not part of the table, ascending.
+    /// Indices of the columns of the file that are not part of the dataset, ascending.
     left_out: Vec<usize>,
     policy: Missing,
     values: Vec<f32>,
@@ -19,10 +19,19 @@ pub(crate) struct Cells<'a> {
     missing: usize,
 }
 
-impl<'a> Cells<'a> {
+impl<'a> DatasetBuilder<'a> {
     pub(crate) fn new(path: &'a Path, features: usize, names: Option<Vec<String>>, policy: Missing) -> Self {
         let values = Vec::new();
-        Cells { path, names, features, left_out: Vec::new(), policy, values, first_missing: None, missing: 0 }
+        DatasetBuilder {
+            path,
+            names,
+            features,
+            left_out: Vec::new(),
+            policy,
+            values,
+            first_missing: None,
+            missing: 0,
+        }
     }
 
     /// Makes messages count columns as in a file that has others at these ascending indices.
@@ -47,7 +56,7 @@ impl<'a> Cells<'a> {
 
     /// Returns the error for the next cell, a finite number beyond the range of `f32`.
     pub(crate) fn too_large(&self, value: String) -> DataError {
-        let (row, column) = self.place(self.values.len());
+        let (row, column) = self.location(self.values.len());
         DataError::TooLarge { path: self.path.to_owned(), row, column, value }
     }
 
@@ -64,10 +73,10 @@ impl<'a> Cells<'a> {
     }
 
     /// Returns the row (from 1) and the column, in words, of the cell at this index.
-    fn place(&self, index: usize) -> (usize, String) {
+    fn location(&self, index: usize) -> (usize, String) {
         let width = self.features.max(1);
         let mut column = index % width;
-        // Names are those of the table; numbers are those of the file.
+        // Names are those of the dataset; numbers are those of the file.
         if self.names.is_none() {
             for left_out in &self.left_out {
                 column += usize::from(*left_out <= column);
@@ -76,14 +85,14 @@ impl<'a> Cells<'a> {
         (index / width + 1, column_name(self.names.as_deref(), column))
     }
 
-    /// Returns the table, or the error for an empty table or a missing value.
+    /// Returns the dataset, or the error for an empty one or a missing value.
     pub(crate) fn finish(self) -> Result<Dataset, DataError> {
         let path = self.path.to_owned();
         if self.values.is_empty() {
             return Err(DataError::Empty { path });
         }
         if let (Missing::Reject, Some(index)) = (self.policy, self.first_missing) {
-            let (row, column) = self.place(index);
+            let (row, column) = self.location(index);
             return Err(DataError::MissingValue { path, row, column, count: self.missing });
         }
         let dataset = Dataset::new(self.values, self.features)?;

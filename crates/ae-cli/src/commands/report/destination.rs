@@ -10,15 +10,15 @@ use crate::inputs::check_file;
 use crate::output::Output;
 
 /// Output paths, checked before any work is done.
-pub(super) struct Goal {
+pub(super) struct Destination {
     /// `None` for standard output.
     page: Option<PathBuf>,
     plots: Option<PathBuf>,
 }
 
-impl Goal {
+impl Destination {
     /// Parses and checks `-o` and `--plots`.
-    pub(super) fn of(args: &ReportArgs, common: &Common) -> Result<Goal, Failure> {
+    pub(super) fn of(args: &ReportArgs, common: &Common) -> Result<Destination, Failure> {
         let path = &args.output;
         let page = if path.as_os_str() == "-" {
             if common.json {
@@ -49,11 +49,11 @@ impl Goal {
                 return Err(usage(format!("there is no folder {}", parent.display())));
             }
         }
-        Ok(Goal { page, plots: args.plots.clone() })
+        Ok(Destination { page, plots: args.plots.clone() })
     }
 
     /// Writes the page, and the plots if requested.
-    pub(super) fn deliver(&self, html: &str, plots: &[Plot], out: &mut Output) -> Result<(), Failure> {
+    pub(super) fn write(&self, html: &str, plots: &[Plot], out: &mut Output) -> Result<(), Failure> {
         if let Some(folder) = &self.plots {
             if !folder.is_dir() {
                 std::fs::create_dir(folder)

@@ -1,13 +1,13 @@
 //! Sparse codes that keep all values reaching a bound, however many there are in a row.
 
-use super::{active_len, beyond_zero};
+use super::{active_len, nonzero_bound};
 use crate::isa::Isa;
 use crate::panel::Panels;
 use crate::simd::{Element, Kernel, Simd};
 
 /// Counts the `values` `[features, rows]` that are not zero and reach `bound`, and writes as many of
 /// them to `found` as it has room for. NaN reaches every bound.
-pub fn values_reaching<T: Element>(isa: Isa, bound: T, values: Panels<'_, T>, found: &mut [T]) -> usize {
+pub fn values_at_least<T: Element>(isa: Isa, bound: T, values: Panels<'_, T>, found: &mut [T]) -> usize {
     T::run(isa, Values { bound, values, found })
 }
 
@@ -22,7 +22,7 @@ impl<T: Element> Kernel<T> for Values<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) -> usize {
         let mut count = 0;
-        each_reaching(s, self.bound, self.values, |_, _, value| {
+        each_at_least(s, self.bound, self.values, |_, _, value| {
             if let Some(place) = self.found.get_mut(count) {
                 *place = value;
             }
@@ -33,46 +33,52 @@ impl<T: Element> Kernel<T> for Values<'_, T> {
 }
 
 /// Finds the `values` `[features, rows]` that are not zero and reach `bound`, and stores them in
-/// `active` in the layout of [`super::Active`], [`active_len`] elements for at most `most`. NaN reaches
-/// every bound. If there are more than `most`, the last ones are left out.
-pub fn reaching<T: Element>(isa: Isa, bound: T, values: Panels<'_, T>, active: &mut [T], most: usize) {
+/// `active` in the layout of [`super::Active`], [`active_len`] elements for at most `capacity`. NaN
+/// reaches every bound. If there are more than `capacity`, the last ones are left out.
+pub fn select_at_least<T: Element>(
+    isa: Isa,
+    bound: T,
+    values: Panels<'_, T>,
+    active: &mut [T],
+    capacity: usize,
+) {
     assert!(
-        u32::try_from(values.rows()).is_ok() && active.len() == active_len(most, values.cols()),
-        "{most} of [{}, {}] in {} elements",
+        u32::try_from(values.rows()).is_ok() && active.len() == active_len(capacity, values.cols()),
+        "{capacity} of [{}, {}] in {} elements",
         values.rows(),
         values.cols(),
         active.len(),
     );
-    T::run(isa, Reaching { bound, values, active, most });
+    T::run(isa, SelectAtLeast { bound, values, active, capacity });
 }
 
-struct Reaching<'a, T> {
+struct SelectAtLeast<'a, T> {
     bound: T,
     values: Panels<'a, T>,
     active: &'a mut [T],
-    most: usize,
+    capacity: usize,
 }
 
-impl<T: Element> Kernel<T> for Reaching<'_, T> {
+impl<T: Element> Kernel<T> for SelectAtLeast<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let Reaching { bound, values, active, most } = self;
+        let SelectAtLeast { bound, values, active, capacity } = self;
         let (ends, rest) = active.split_at_mut(values.cols());
-        let (indices, kept) = rest.split_at_mut(most);
+        let (indices, kept) = rest.split_at_mut(capacity);
         let ends: &mut [u32] = &mut bytemuck::cast_slice_mut(ends)[..values.cols()];
         let indices: &mut [u32] = bytemuck::cast_slice_mut(indices);
         // Count first: placing the values then moves every entry from the start of its row to the end.
         ends.fill(0);
-        each_reaching(s, bound, values, |row, _, _| ends[row] += 1);
+        each_at_least(s, bound, values, |row, _, _| ends[row] += 1);
         let mut start = 0usize;
         for end in ends.iter_mut() {
-            start = most.min(start + std::mem::replace(end, start as u32) as usize);
+            start = capacity.min(start + std::mem::replace(end, start as u32) as usize);
         }
-        each_reaching(s, bound, values, |row, feature, value| {
+        each_at_least(s, bound, values, |row, feature, value| {
             let place = ends[row] as usize;
             // Room runs out only within the last row that gets any.
-            if place < most {
+            if place < capacity {
                 kept[place] = value;
                 indices[place] = feature as u32;
                 ends[row] += 1;
@@ -84,13 +90,13 @@ impl<T: Element> Kernel<T> for Reaching<'_, T> {
 /// Calls `found` with the row, feature and value of every value that is not zero and reaches `bound`, in
 /// the order of the features within a row.
 #[inline(always)]
-fn each_reaching<T: Element, S: Simd<T>>(
+fn each_at_least<T: Element, S: Simd<T>>(
     s: S,
     bound: T,
     values: Panels<'_, T>,
     mut found: impl FnMut(usize, usize, T),
 ) {
-    let bound = s.splat(beyond_zero(bound));
+    let bound = s.splat(nonzero_bound(bound));
     for first in (0..values.cols()).step_by(S::LANES) {
         let real = u32::MAX >> (32 - S::LANES.min(values.cols() - first));
         let lines = &values.panel(first / T::PANEL)[first % T::PANEL..];

@@ -13,13 +13,13 @@ use ae_data::threads::for_each_chunk;
 /// the model reconstructs exactly, or a direction without residuals, does not decide everything.
 const RIDGE: f64 = 1e-2;
 /// The smallest variance of a residual: far below that of scaled features.
-const LEAST_VARIANCE: f64 = 1e-9;
+const MIN_VARIANCE: f64 = 1e-9;
 /// Number of searches from which threads are worthwhile; a search takes some microseconds.
 const WORTH_THREADS: usize = 256;
 
 /// One quantity of a row.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub(super) enum ScoreComponent {
     /// `Σ_models Σ_features (x̂ - x)²`
     Error,
     /// `Σ_features (x̂ - x)² / v`, where `v` is the feature's mean squared error in training, of the
@@ -36,12 +36,12 @@ pub(super) enum Part {
     Latent(Neighbours),
 }
 
-/// What measuring a part needs.
+/// What measuring a component needs.
 #[derive(Debug)]
-pub(super) struct Tools {
+pub(super) struct ScoringContext {
     pub(super) model: Autoencoder,
     /// Models of the other noise levels.
-    pub(super) others: Vec<Autoencoder>,
+    pub(super) further_models: Vec<Autoencoder>,
     /// Scales to mean 0 and standard deviation 1, whatever scaling the models use.
     pub(super) scaler: Scaler,
     /// Mean squared error of each feature in training, of the first model, plus the ridge ([`RIDGE`]);
@@ -51,14 +51,17 @@ pub(super) struct Tools {
     pub(super) threads: usize,
 }
 
-impl Part {
+impl ScoreComponent {
     /// Whether the quantity is a squared distance.
     pub(super) fn is_squared(&self) -> bool {
-        matches!(self, Part::Error | Part::StandardisedError | Part::Mahalanobis(_))
+        matches!(
+            self,
+            ScoreComponent::Error | ScoreComponent::StandardisedError | ScoreComponent::Mahalanobis(_)
+        )
     }
 }
 
-impl Tools {
+impl ScoringContext {
     /// The variances of the residuals, from squared errors `[rows, features]`.
     pub(super) fn variances_of(squares: &Dataset) -> Vec<f64> {
         let features = squares.features();
@@ -70,16 +73,21 @@ impl Tools {
         }
         let rows = squares.rows().max(1) as f64;
         let ridge = RIDGE * sums.iter().sum::<f64>() / rows / features.max(1) as f64;
-        sums.iter().map(|sum| (sum / rows + ridge).max(LEAST_VARIANCE)).collect()
+        sums.iter().map(|sum| (sum / rows + ridge).max(MIN_VARIANCE)).collect()
     }
 
-    /// The value of a part for each row of a block; `own` if the rows are among those searched for
-    /// neighbours.
-    pub(super) fn measure(&self, part: &Part, rows: &Dataset, own: bool) -> Result<Vec<f64>, EvalError> {
-        let values = match part {
-            Part::Error => {
+    /// The value of a component for each row of a block; `exclude_self` if the rows are among those
+    /// searched for neighbours.
+    pub(super) fn measure(
+        &self,
+        component: &ScoreComponent,
+        rows: &Dataset,
+        exclude_self: bool,
+    ) -> Result<Vec<f64>, EvalError> {
+        let values = match component {
+            ScoreComponent::Error => {
                 let mut sums = vec![0.0; rows.rows()];
-                for model in std::iter::once(&self.model).chain(&self.others) {
+                for model in std::iter::once(&self.model).chain(&self.further_models) {
                     for (sum, error) in sums.iter_mut().zip(model.reconstruction_error(rows, ErrorNorm::Sum)?)
                     {
                         *sum += error;
@@ -87,25 +95,27 @@ impl Tools {
                 }
                 sums
             }
-            Part::StandardisedError => {
+            ScoreComponent::StandardisedError => {
                 let squares = self.model.squared_errors(rows)?;
                 let sum = |row: &[f32]| row.iter().zip(&self.variances).map(|(x, v)| f64::from(*x) / v).sum();
                 squares.values().chunks_exact(squares.features().max(1)).map(sum).collect()
             }
-            Part::Mahalanobis(factor) => {
+            ScoreComponent::Mahalanobis(factor) => {
                 let mut residuals = self.residuals(rows)?;
                 if !factor.l_dirty().solve_lower_triangular_mut(&mut residuals) {
-                    return Err(EvalError::NoConvergence);
+                    return Err(EvalError::DecompositionFailed);
                 }
                 residuals.column_iter().map(|column| column.norm_squared()).collect()
             }
-            Part::Input(neighbours) => self.distances(neighbours, &self.standardised(rows), own),
-            Part::Compressed(neighbours) => {
-                self.distances(neighbours, &compressed(self.standardised(rows)), own)
+            ScoreComponent::Input(neighbours) => {
+                self.distances(neighbours, &self.standardised(rows), exclude_self)
             }
-            Part::Latent(neighbours) => {
+            ScoreComponent::Compressed(neighbours) => {
+                self.distances(neighbours, &compress_values(self.standardised(rows)), exclude_self)
+            }
+            ScoreComponent::Latent(neighbours) => {
                 let codes = self.model.encode(rows)?;
-                self.distances(neighbours, codes.values(), own)
+                self.distances(neighbours, codes.values(), exclude_self)
             }
         };
         // What overflows is as anomalous as can be.
@@ -136,41 +146,41 @@ impl Tools {
         let residuals = self.residuals(rows)?;
         let features = residuals.nrows();
         let mut moments = &residuals * residuals.transpose() / rows.rows().max(1) as f64;
-        let ridge = (RIDGE * moments.trace() / features.max(1) as f64).max(LEAST_VARIANCE);
+        let ridge = (RIDGE * moments.trace() / features.max(1) as f64).max(MIN_VARIANCE);
         (0..features).for_each(|j| moments[(j, j)] += ridge);
-        Cholesky::new(moments).ok_or(EvalError::NoConvergence)
+        Cholesky::new(moments).ok_or(EvalError::DecompositionFailed)
     }
 
     /// Mean distance of each row to its nearest neighbours. Rows are distributed over threads; each is
     /// processed by one thread alone.
-    fn distances(&self, neighbours: &Neighbours, rows: &[f32], own: bool) -> Vec<f64> {
+    fn distances(&self, neighbours: &Neighbours, rows: &[f32], exclude_self: bool) -> Vec<f64> {
         let features = neighbours.features().max(1);
         let count = rows.len() / features;
         let mut out = vec![0.0; count];
         let work = |rows: &[f32], out: &mut [f64]| {
             let mut nearest = vec![0.0; self.neighbours];
             for (row, out) in rows.chunks_exact(features).zip(out) {
-                neighbours.squared_distances(row, own, &mut nearest);
+                neighbours.squared_distances(row, exclude_self, &mut nearest);
                 let sum: f64 = nearest.iter().map(|square| f64::from(*square).sqrt()).sum();
                 *out = sum / nearest.len().max(1) as f64;
             }
         };
         let threads = if count < WORTH_THREADS { 1 } else { self.threads };
-        let share = count.div_ceil(threads.max(1)).max(1);
-        for_each_chunk(threads, &mut out, share, |i, out| work(&rows[i * share * features..], out));
+        let chunk = count.div_ceil(threads.max(1)).max(1);
+        for_each_chunk(threads, &mut out, chunk, |i, out| work(&rows[i * chunk * features..], out));
         out
     }
 }
 
 /// `sign z ln(1 + |z|)`: reduces the weight of differences between extreme values.
-pub(super) fn compressed(mut values: Vec<f32>) -> Vec<f32> {
+pub(super) fn compress_values(mut values: Vec<f32>) -> Vec<f32> {
     values.iter_mut().for_each(|z| *z = z.abs().ln_1p().copysign(*z));
     values
 }
 
-/// Reads at most `most` of the rows, sampled by the seed, in their order.
-pub(super) fn sample(rows: &dyn BatchSource, most: usize, seed: u64) -> Result<Dataset, EvalError> {
-    let indices = sample_rows(rows.rows(), most, seed);
+/// Reads at most `max` of the rows, sampled by the seed, in their order.
+pub(super) fn sample(rows: &dyn BatchSource, max: usize, seed: u64) -> Result<Dataset, EvalError> {
+    let indices = sample_rows(rows.rows(), max, seed);
     read(rows, &indices)
 }
 

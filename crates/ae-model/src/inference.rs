@@ -22,9 +22,9 @@ use crate::table::Table;
 /// Rows per block, which go through the network together.
 const BLOCK_ROWS: usize = 64;
 /// Blocks per task, which share one allocation of scratch memory.
-const BLOCKS_A_TASK: usize = 8;
+const BLOCKS_PER_TASK: usize = 8;
 /// Rows per task.
-pub(crate) const TASK_ROWS: usize = BLOCK_ROWS * BLOCKS_A_TASK;
+pub(crate) const TASK_ROWS: usize = BLOCK_ROWS * BLOCKS_PER_TASK;
 
 /// Rows of a row-major table.
 #[derive(Clone, Copy, Debug)]
@@ -48,17 +48,17 @@ pub(crate) enum Part {
 
 /// A network and its scaling, ready to process rows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bulk<'a, T> {
+pub(crate) struct Inference<'a, T> {
     pub(crate) network: &'a Network<T>,
     pub(crate) maps: &'a Maps<T>,
     pub(crate) crew: Crew<'a>,
 }
 
-impl<T: Element> Bulk<'_, T> {
+impl<T: Element> Inference<'_, T> {
     /// Runs the rows through `part` into `out`, row-major, as wide as the output of the part.
     pub(crate) fn run(&self, part: Part, source: Source<'_>, out: &mut [f32]) {
         let width = self.widths(part).1;
-        let map = (part != Part::Encoder).then(|| self.maps.outwards());
+        let map = (part != Part::Encoder).then(|| self.maps.unscaling());
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
             let mut scratch = self.scratch(part, source, out.len() / width.max(1));
             for (block, out) in out.chunks_mut((BLOCK_ROWS * width).max(1)).enumerate() {
@@ -70,8 +70,8 @@ impl<T: Element> Bulk<'_, T> {
     }
 
     /// Runs one row through `part` into `out`.
-    pub(crate) fn one(&self, part: Part, row: &[f32], scratch: &mut Scratch<T>, out: &mut [f32]) {
-        let map = (part != Part::Encoder).then(|| self.maps.outwards());
+    pub(crate) fn run_one(&self, part: Part, row: &[f32], scratch: &mut Scratch<T>, out: &mut [f32]) {
+        let map = (part != Part::Encoder).then(|| self.maps.unscaling());
         let y = self.forward(part, Source { table: row.into(), indices: None }, 0, 1, scratch);
         panel::scatter_rows(self.network.isa, y, map, out);
     }
@@ -79,7 +79,7 @@ impl<T: Element> Bulk<'_, T> {
     /// Returns the squared error of one row, summed over its scaled features.
     pub(crate) fn row_error(&self, row: &[f32], scratch: &mut Scratch<T>) -> f64 {
         self.errors(Source { table: row.into(), indices: None }, 0, 1, scratch);
-        unbounded(scratch.squares[0].to_f64())
+        nan_to_infinity(scratch.squares[0].to_f64())
     }
 
     /// Computes the squared error of each row, summed over its scaled features, into `out`.
@@ -89,7 +89,7 @@ impl<T: Element> Bulk<'_, T> {
             for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
                 self.errors(source, task * TASK_ROWS + block * BLOCK_ROWS, out.len(), &mut scratch);
                 for (y, x) in out.iter_mut().zip(&scratch.squares) {
-                    *y = unbounded(x.to_f64());
+                    *y = nan_to_infinity(x.to_f64());
                 }
             }
         });
@@ -126,7 +126,7 @@ impl<T: Element> Bulk<'_, T> {
             let mut scratch = self.scratch(Part::Whole, source, out.len());
             for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
                 let (first, rows) = (task * TASK_ROWS + block * BLOCK_ROWS, out.len());
-                self.judge(source, first, rows, &mut scratch);
+                self.losses(source, first, rows, &mut scratch);
                 let each = scratch.losses.iter().zip(&scratch.squares).zip(&scratch.divergences);
                 for (out, ((loss, square), divergence)) in out.iter_mut().zip(each) {
                     *out = [loss.to_f64() + divergence.to_f64(), square.to_f64()];
@@ -172,12 +172,13 @@ impl<T: Element> Bulk<'_, T> {
         scratch: &'s mut Scratch<T>,
     ) -> Panels<'s, T> {
         let outputs = self.widths(part).1;
-        let Through { output, .. } = self.through(part, End::Rows, source, first, rows, scratch);
+        let ForwardResult { output, .. } =
+            self.forward_with_input(part, End::Reconstructions, source, first, rows, scratch);
         Panels::new(&output[..panel_len::<T>(outputs, rows)], outputs, rows)
     }
 
-    /// Like [`Bulk::forward`], but also returns the input, and the output mutably.
-    fn through<'s>(
+    /// Like [`Inference::forward`], but also returns the input, and the output mutably.
+    fn forward_with_input<'s>(
         &self,
         part: Part,
         end: End,
@@ -185,58 +186,65 @@ impl<T: Element> Bulk<'_, T> {
         first: usize,
         rows: usize,
         scratch: &'s mut Scratch<T>,
-    ) -> Through<'s, T> {
-        let map = (part != Part::Decoder).then(|| self.maps.inwards());
+    ) -> ForwardResult<'s, T> {
+        let map = (part != Part::Decoder).then(|| self.maps.scaling());
         let width = self.widths(part).0;
         scratch.gather(self.network, source, first, rows, width, map);
-        let Scratch { input, target, sides: [from, to], chosen, losses, squares, divergences } = scratch;
+        let Scratch { input, target, buffers: [from, to], active, losses, squares, divergences } = scratch;
         divergences.fill(T::ZERO);
         let input = &mut input.as_mut_slice()[..panel_len::<T>(width, rows)];
         let target = &mut target.as_mut_slice()[..];
-        let apart = source.table.targets.is_some();
+        let has_targets = source.table.targets.is_some();
         if self.network.objective.mask_missing && part != Part::Decoder {
             // Errors count known values only; missing ones enter the network as zero.
-            if !apart {
+            if !has_targets {
                 target[..input.len()].copy_from_slice(input);
             }
             input.iter_mut().filter(|x| x.to_f64().is_nan()).for_each(|x| *x = T::ZERO);
         }
-        let mut way = Way {
+        let mut state = ForwardState {
             from: from.as_mut_slice(),
             to: to.as_mut_slice(),
-            chosen: chosen.as_mut_slice(),
+            active: active.as_mut_slice(),
             divergences: &mut divergences[..rows],
-            entered: false,
+            has_output: false,
             sparse: None,
         };
         for index in self.stages(part) {
-            self.pass(index, part, end, &*input, &mut way);
+            self.forward_stage(index, part, end, &*input, &mut state);
         }
-        if part != Part::Encoder && end == End::Rows {
-            self.head(rows, &mut way);
+        if part != Part::Encoder && end == End::Reconstructions {
+            self.head(rows, &mut state);
         }
-        let output = way.from;
-        let input = if self.network.objective.mask_missing || apart { &*target } else { &*input };
-        Through { input, output, losses, squares }
+        let output = state.from;
+        let input = if self.network.objective.mask_missing || has_targets { &*target } else { &*input };
+        ForwardResult { input, output, losses, squares }
     }
 
     /// Runs values through one stage: from `input` for the first stage, otherwise from where the
     /// previous one left them.
-    fn pass<'n>(&'n self, index: usize, part: Part, end: End, input: &[T], way: &mut Way<'_, 'n, T>) {
+    fn forward_stage<'n>(
+        &'n self,
+        index: usize,
+        part: Part,
+        end: End,
+        input: &[T],
+        state: &mut ForwardState<'_, 'n, T>,
+    ) {
         let Network { isa, stages, layers, .. } = self.network;
         let isa = *isa;
         let parameters = self.network.parameters.as_slice();
         let (inputs, outputs) = self.network.stage_shape(index);
-        let rows = way.divergences.len();
-        let Way { from, to, chosen, divergences, .. } = way;
-        let x = if way.entered { &**from } else { input };
+        let rows = state.divergences.len();
+        let ForwardState { from, to, active, divergences, .. } = state;
+        let x = if state.has_output { &**from } else { input };
         let x = Panels::new(&x[..panel_len::<T>(inputs, rows)], inputs, rows);
         let y = PanelsMut::new(&mut to[..panel_len::<T>(outputs, rows)], outputs, rows);
         match &stages[index] {
-            Stage::Dense(layer) => match way.sparse.take() {
+            Stage::Dense(layer) => match state.sparse.take() {
                 Some(latent) => {
                     let most = latent.k * rows;
-                    let active = Active::new(&chosen[..sparse::active_len(most, rows)], most, rows);
+                    let active = Active::new(&active[..sparse::active_len(most, rows)], most, rows);
                     sparse::decode(isa, layers[*layer].parameters(parameters), true, active, y);
                 }
                 None => layers[*layer].forward(isa, parameters, x, y, None),
@@ -247,56 +255,57 @@ impl<T: Element> Bulk<'_, T> {
             Stage::UpSample(pool) => pool.up_sample(isa, x, y),
             // The mean of the posterior.
             Stage::Gaussian(latent) => {
-                first_features(x, y);
+                copy_first_features(x, y);
                 if end == End::Outputs {
                     latent::add_divergence(isa, latent.divergence(1.0), x, divergences);
                 }
             }
             Stage::TopK(latent) => {
                 let codes = &mut from[..panel_len::<T>(inputs, rows)];
-                let memory = &mut chosen[..latent.memory::<T>(rows)];
+                let memory = &mut active[..latent.memory_len::<T>(rows)];
                 let active = latent.select(isa, Panels::new(codes, inputs, rows), memory);
                 if self.stages(part).contains(&(index + 1)) && self.network.decodes_sparsely(index) {
-                    way.sparse = Some(latent);
+                    state.sparse = Some(latent);
                 } else {
-                    active.spread(PanelsMut::new(codes, inputs, rows));
+                    active.scatter(PanelsMut::new(codes, inputs, rows));
                 }
                 return;
             }
             Stage::BatchTopK(BatchTopKLatent { threshold, .. }) => {
-                sparse::drop_below(isa, T::from_f64(*threshold), &mut from[..panel_len::<T>(inputs, rows)]);
+                sparse::zero_below(isa, T::from_f64(*threshold), &mut from[..panel_len::<T>(inputs, rows)]);
                 return;
             }
             Stage::Dropout(_) | Stage::Penalty(_) | Stage::Contraction(_) => return,
         }
-        way.moved();
+        state.swap_buffers();
     }
 
     /// Maps the outputs of the last layer to the reconstructions that they stand for.
-    fn head(&self, rows: usize, way: &mut Way<'_, '_, T>) {
+    fn head(&self, rows: usize, state: &mut ForwardState<'_, '_, T>) {
         let (loss, features) = (self.network.objective.loss, self.network.input);
         match loss {
             Loss::Bce | Loss::SigmoidMse => {
-                Activation::Sigmoid.apply(self.network.isa, &mut way.from[..panel_len::<T>(features, rows)]);
+                Activation::Sigmoid
+                    .apply(self.network.isa, &mut state.from[..panel_len::<T>(features, rows)]);
             }
             Loss::GaussianNll => {
                 let outputs = loss.kernel().outputs(features);
-                let x = Panels::new(&way.from[..panel_len::<T>(outputs, rows)], outputs, rows);
-                let y = PanelsMut::new(&mut way.to[..panel_len::<T>(features, rows)], features, rows);
-                first_features(x, y);
-                way.moved();
+                let x = Panels::new(&state.from[..panel_len::<T>(outputs, rows)], outputs, rows);
+                let y = PanelsMut::new(&mut state.to[..panel_len::<T>(features, rows)], features, rows);
+                copy_first_features(x, y);
+                state.swap_buffers();
             }
             Loss::Mse | Loss::Mae | Loss::Huber { .. } => {}
         }
     }
 
     /// Computes the losses of the rows, with the network's own loss.
-    fn judge(&self, source: Source<'_>, first: usize, rows: usize, scratch: &mut Scratch<T>) {
+    fn losses(&self, source: Source<'_>, first: usize, rows: usize, scratch: &mut Scratch<T>) {
         let (features, objective) = (self.network.input, &self.network.objective);
         let loss = objective.loss.kernel();
         let outputs = loss.outputs(features);
-        let Through { input, output, losses, squares } =
-            self.through(Part::Whole, End::Outputs, source, first, rows, scratch);
+        let ForwardResult { input, output, losses, squares } =
+            self.forward_with_input(Part::Whole, End::Outputs, source, first, rows, scratch);
         loss::evaluate(
             self.network.isa,
             loss,
@@ -317,8 +326,8 @@ impl<T: Element> Bulk<'_, T> {
     ) -> Panels<'s, T> {
         let features = self.network.input;
         let len = panel_len::<T>(features, rows);
-        let Through { input, output, losses, squares } =
-            self.through(Part::Whole, End::Rows, source, first, rows, scratch);
+        let ForwardResult { input, output, losses, squares } =
+            self.forward_with_input(Part::Whole, End::Reconstructions, source, first, rows, scratch);
         let output = &mut output[..len];
         loss::evaluate(
             self.network.isa,
@@ -333,7 +342,7 @@ impl<T: Element> Bulk<'_, T> {
 }
 
 /// Maps NaN, the error of a computation that overflowed, to infinity.
-fn unbounded(error: f64) -> f64 {
+fn nan_to_infinity(error: f64) -> f64 {
     if error.is_nan() { f64::INFINITY } else { error }
 }
 
@@ -341,13 +350,13 @@ fn unbounded(error: f64) -> f64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     /// At the reconstructions that the last layer's outputs stand for.
-    Rows,
+    Reconstructions,
     /// At the last layer's outputs.
     Outputs,
 }
 
 /// The result of a run through the network, in its memory.
-struct Through<'s, T> {
+struct ForwardResult<'s, T> {
     /// The rows that the outputs are compared with.
     input: &'s [T],
     output: &'s mut [T],
@@ -356,29 +365,29 @@ struct Through<'s, T> {
 }
 
 /// The values of a block as they pass through the stages, and what accumulates on the way.
-struct Way<'s, 'n, T> {
+struct ForwardState<'s, 'n, T> {
     /// The output of the last stage, and room for that of the next.
     from: &'s mut [T],
     to: &'s mut [T],
-    chosen: &'s mut [T],
+    active: &'s mut [T],
     /// One per row.
     divergences: &'s mut [T],
     /// Whether any stage has written an output.
-    entered: bool,
-    /// The latent whose active features, in `chosen`, are the only form of the codes.
+    has_output: bool,
+    /// The latent whose active features, in `active`, are the only form of the codes.
     sparse: Option<&'n TopKLatent>,
 }
 
-impl<T> Way<'_, '_, T> {
+impl<T> ForwardState<'_, '_, T> {
     /// Makes the output of this stage the input of the next.
-    fn moved(&mut self) {
-        self.entered = true;
+    fn swap_buffers(&mut self) {
+        self.has_output = true;
         std::mem::swap(&mut self.from, &mut self.to);
     }
 }
 
 /// Copies the first features of `x`, as many as `y` has.
-fn first_features<T: Element>(x: Panels<'_, T>, mut y: PanelsMut<'_, T>) {
+fn copy_first_features<T: Element>(x: Panels<'_, T>, mut y: PanelsMut<'_, T>) {
     let panels = x.data().chunks_exact((x.rows() * T::PANEL).max(1));
     let features = y.rows();
     for (x, y) in panels.zip(y.data().chunks_exact_mut((features * T::PANEL).max(1))) {
@@ -393,9 +402,9 @@ pub(crate) struct Scratch<T> {
     /// What the output is compared with, if that is not the network's input: the input before missing
     /// values were filled, or the targets.
     target: AlignedBuf<T>,
-    sides: [AlignedBuf<T>; 2],
+    buffers: [AlignedBuf<T>; 2],
     /// For a top-k latent.
-    chosen: AlignedBuf<T>,
+    active: AlignedBuf<T>,
     losses: [T; BLOCK_ROWS],
     squares: [T; BLOCK_ROWS],
     divergences: [T; BLOCK_ROWS],
@@ -403,22 +412,22 @@ pub(crate) struct Scratch<T> {
 
 impl<T: Element> Scratch<T> {
     /// Memory to run single rows through any part.
-    pub(crate) fn of_a_row(network: &Network<T>) -> Self {
+    pub(crate) fn for_one_row(network: &Network<T>) -> Self {
         Scratch::new(network, [network.widest(); 2], 1, false)
     }
 
     /// Memory for `rows` rows at a time, or as many as are processed together. `widths` are those of the
-    /// input and of the widest output of a stage; `apart` makes room for targets.
-    fn new(network: &Network<T>, widths: [usize; 2], rows: usize, apart: bool) -> Self {
+    /// input and of the widest output of a stage; `has_targets` makes room for targets.
+    fn new(network: &Network<T>, widths: [usize; 2], rows: usize, has_targets: bool) -> Self {
         let rows = rows.clamp(1, BLOCK_ROWS);
         let [input, between] = widths.map(|width| panel_len::<T>(width, rows));
-        let target = if network.objective.mask_missing || apart { input } else { 0 };
+        let target = if network.objective.mask_missing || has_targets { input } else { 0 };
         let zeros = [T::ZERO; BLOCK_ROWS];
         Scratch {
             input: AlignedBuf::unwritten(input),
             target: AlignedBuf::unwritten(target),
-            sides: [AlignedBuf::unwritten(between), AlignedBuf::unwritten(between)],
-            chosen: AlignedBuf::unwritten(network.top_k().map_or(0, |latent| latent.memory::<T>(rows))),
+            buffers: [AlignedBuf::unwritten(between), AlignedBuf::unwritten(between)],
+            active: AlignedBuf::unwritten(network.top_k().map_or(0, |latent| latent.memory_len::<T>(rows))),
             losses: zeros,
             squares: zeros,
             divergences: zeros,

@@ -15,15 +15,15 @@ use crate::output::{Output, quoted};
 use crate::tables;
 
 /// Where to write the results.
-pub(super) struct Goal {
+pub(super) struct Destination {
     table: Table,
     picture: Option<(PathBuf, Picture)>,
     neighbours: usize,
 }
 
 enum Table {
-    Nowhere,
-    Standard,
+    None,
+    Stdout,
     File(PathBuf, &'static str),
 }
 
@@ -32,17 +32,17 @@ enum Picture {
     Png,
 }
 
-impl Goal {
+impl Destination {
     /// Parses and checks `-o` and `--plot` before any work is done.
-    pub(super) fn of(args: &CompareArgs, common: &Common) -> Result<Goal, Failure> {
+    pub(super) fn of(args: &CompareArgs, common: &Common) -> Result<Destination, Failure> {
         let table = match args.output.as_deref() {
-            None => Table::Nowhere,
+            None => Table::None,
             Some(path) if path.as_os_str() == "-" => {
                 if common.json {
                     let text = "-o -: coordinates and the objects of --json cannot share standard output";
                     return Err(Failure::Usage(text.to_owned()));
                 }
-                Table::Standard
+                Table::Stdout
             }
             Some(path) => {
                 let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
@@ -75,11 +75,11 @@ impl Goal {
                 Some((path.to_owned(), picture))
             }
         };
-        Ok(Goal { table, picture, neighbours: args.neighbours })
+        Ok(Destination { table, picture, neighbours: args.neighbours })
     }
 
     /// Writes the results. `drawn` holds the indices of `rows` in the data, and `chosen` describes them.
-    pub(super) fn deliver(
+    pub(super) fn write(
         &self,
         maps: &[Map],
         rows: &Dataset,
@@ -91,12 +91,12 @@ impl Goal {
             let path = path.display().to_string();
             move |error: io::Error| Failure::Other(format!("{path}: {error}"))
         };
-        if let Table::Standard = self.table {
+        if let Table::Stdout = self.table {
             coordinates(maps, rows, drawn, ",", out.stream())?;
         }
         for line in self.lines(maps, chosen) {
             // Next to a table on standard output, it is a remark.
-            if let Table::Standard = self.table { out.note(line) } else { out.line(line)? }
+            if let Table::Stdout = self.table { out.note(line) } else { out.line(line)? }
         }
         for map in maps {
             out.object(&json!({
@@ -138,7 +138,8 @@ impl Goal {
             ),
         ];
         for map in maps {
-            let accuracy = map.accuracy.map_or_else(|| "no labels".to_owned(), |share| format!("{share:.4}"));
+            let accuracy =
+                map.accuracy.map_or_else(|| "no labels".to_owned(), |accuracy| format!("{accuracy:.4}"));
             lines.push(format!(
                 "{:<10} {:>15.4} {:>10.4} {accuracy:>15} {:>8.2}",
                 map.name, map.trustworthiness, map.continuity, map.seconds
@@ -170,8 +171,7 @@ impl Goal {
     }
 }
 
-/// Writes a line per row: its number in the data, name if it has one, label, and coordinates on each
-/// map.
+/// Writes a line per row: its number in the data, id if it has one, label, and coordinates on each map.
 fn coordinates(
     maps: &[Map],
     rows: &Dataset,
@@ -182,13 +182,13 @@ fn coordinates(
     let mut out = io::BufWriter::new(out);
     let axes = maps.iter().flat_map(|map| [1, 2].map(|axis| format!("{}_{axis}", map.key)));
     let mut header: Vec<String> = ["row", "label"].into_iter().map(str::to_owned).chain(axes).collect();
-    let called = tables::names_beside(rows, &header);
-    header.splice(1..1, called.iter().map(|(title, _)| quoted(title, separator)));
+    let row_ids = tables::row_id_column(rows, &header);
+    header.splice(1..1, row_ids.iter().map(|(name, _)| quoted(name, separator)));
     writeln!(out, "{}", header.join(separator))?;
     for (place, row) in drawn.iter().enumerate() {
         let label = rows.labels().and_then(|labels| labels.name_of(place)).unwrap_or_default();
         let mut cells = vec![(row + 1).to_string()];
-        cells.extend(called.iter().map(|(_, names)| quoted(&names[place], separator)));
+        cells.extend(row_ids.iter().map(|(_, ids)| quoted(&ids[place], separator)));
         cells.push(quoted(label, separator));
         for map in maps {
             cells.extend(map.points[2 * place..2 * place + 2].iter().map(f32::to_string));

@@ -22,7 +22,7 @@ fn it_is_the_other_model_until_it_is_trained() {
     let rows = digits().unwrap();
     let first = fitted(base(), &rows);
     let config = base().optimizer(Optimizer::Sgd).learning_rate(1e-30).epochs(2).build().unwrap();
-    let mut next = Autoencoder::continuing(config, &first).unwrap();
+    let mut next = Autoencoder::warm_start(config, &first).unwrap();
     assert!(next.is_fitted());
     let errors = |model: &Autoencoder| model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
     assert_eq!(errors(&next), errors(&first));
@@ -37,7 +37,7 @@ fn it_is_the_other_model_until_it_is_trained() {
 fn training_goes_on_and_each_fit_begins_there() {
     let rows = digits().unwrap();
     let first = fitted(base(), &rows);
-    let mut next = Autoencoder::continuing(base().build().unwrap(), &first).unwrap();
+    let mut next = Autoencoder::warm_start(base().build().unwrap(), &first).unwrap();
     let once = next.fit(&rows, &mut []).unwrap();
     let layers = next.layers();
     // The loss is half the sum of squares; before its next update, the first model has the same loss.
@@ -55,7 +55,7 @@ fn one_sample_first_and_many_later() {
         base().latent(latent).loss(Loss::Bce).scaler(ScalerKind::MinMax)
     };
     let first = fitted(with(1), &rows);
-    let mut next = Autoencoder::continuing(with(5).epochs(3).build().unwrap(), &first).unwrap();
+    let mut next = Autoencoder::warm_start(with(5).epochs(3).build().unwrap(), &first).unwrap();
     let history = next.fit(&rows, &mut []).unwrap();
     // It starts where the other ended, not from new weights.
     let fresh = Autoencoder::new(with(5).epochs(3).build().unwrap()).unwrap().fit(&rows, &mut []).unwrap();
@@ -75,7 +75,7 @@ fn other_layers_are_refused() {
     let rows = digits().unwrap();
     let first = fitted(base(), &rows);
     for config in [base().encoding_dim(7), base().hidden_dims([]), base().latent(Latent::gaussian())] {
-        let refused = Autoencoder::continuing(config.build().unwrap(), &first).unwrap_err();
+        let refused = Autoencoder::warm_start(config.build().unwrap(), &first).unwrap_err();
         assert!(matches!(refused, Error::OtherLayers { .. }), "{refused}");
         assert!(refused.to_string().contains("64-24-[6]-24-64"), "{refused}");
     }

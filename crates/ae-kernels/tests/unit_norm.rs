@@ -5,7 +5,7 @@
 mod packed;
 
 use ae_kernels::panel::Panels;
-use ae_kernels::{Element, Isa, unit};
+use ae_kernels::{Element, Isa, unit_norm};
 use ae_testing::tolerance::{Float, dot_bound};
 use packed::{draw, pack, unpack};
 
@@ -21,7 +21,7 @@ fn check<T: Element + Float>() {
             // In parts, as threads would share them, leaving out the last line.
             let mut products = vec![T::from_f64(f64::NAN); lines - 1];
             for (part, products) in products.chunks_mut(5).enumerate() {
-                unit::line_products(isa, of(&packed_a), of(&packed_b), part * 5, products);
+                unit_norm::line_products(isa, of(&packed_a), of(&packed_b), part * 5, products);
             }
             for (line, product) in products.iter().enumerate() {
                 let terms = (0..cols).map(|c| a[line * cols + c].to_f64() * b[line * cols + c].to_f64());
@@ -33,8 +33,8 @@ fn check<T: Element + Float>() {
             let panels =
                 scaled.chunks_exact_mut(lines * T::PANEL).zip(less.chunks_exact_mut(lines * T::PANEL));
             for ((scaled, less), other) in panels.zip(packed_b.chunks_exact(lines * T::PANEL)) {
-                unit::scale_lines(isa, &products, scaled);
-                unit::subtract_lines(isa, &products, other, less);
+                unit_norm::scale_lines(isa, &products, scaled);
+                unit_norm::subtract_lines(isa, &products, other, less);
             }
             let wide =
                 |packed: &[T]| unpack(packed, lines, cols).iter().map(|x| x.to_f64()).collect::<Vec<f64>>();
