@@ -229,6 +229,8 @@ impl<T: Element> OnVectors<T> for Adam<T> {
         let g = s.mul(s.splat(self.scale), g);
         let m = s.mul_add(s.splat(self.beta1), m, s.mul(s.splat(self.one_minus_beta1), g));
         let v = s.mul_add(s.splat(self.beta2), v, s.mul(s.splat(self.one_minus_beta2), s.mul(g, g)));
+        // An infinite second moment would never decay, and its parameter never change again. NaN stays.
+        let v = s.min(s.splat(T::MAX), v);
         let root = s.sqrt(s.mul(s.splat(self.inv_bias_correction2), v));
         let step = s.div(s.mul(s.splat(self.rate), m), s.add(root, s.splat(self.epsilon)));
         (s.sub(s.mul(s.splat(self.decay_factor), w), step), [m, v])

@@ -9,8 +9,9 @@ use ae_kernels::activation::Activation;
 use ae_kernels::conv::{Conv, Conv2d};
 use ae_kernels::gemm::{self, BatchPanels, Blocking, Round, WeightRange};
 use ae_kernels::panel::{Panels, PanelsMut};
+use ae_kernels::par::Crew;
 use ae_kernels::simd::{Kernel, Simd};
-use ae_kernels::tile::{self, PairedTiles, Parts};
+use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
 use ae_kernels::{Element, Isa};
 
@@ -48,7 +49,7 @@ fn batch_panels_end_inside_their_data() {
     for wrong in [
         BatchPanels { offset: before, ..x },
         BatchPanels { block_len: before, ..x },
-        BatchPanels { block_len: 1 << 63, ..x },
+        BatchPanels { block_len: usize::MAX / 2 + 1, ..x },
         BatchPanels { panel_len: before, ..x },
         BatchPanels { offset: before, block_panels: 2, ..x },
         BatchPanels { offset: 1, ..x },
@@ -58,7 +59,7 @@ fn batch_panels_end_inside_their_data() {
         let said = refused(|| gradient(wrong, delta, 1));
         assert!(said.contains("batch panels outside"), "{wrong:?}: {said}");
     }
-    let said = refused(|| gradient(x, delta, (1 << 60) + 1));
+    let said = refused(|| gradient(x, delta, usize::MAX / 16 + 2));
     assert!(said.contains("weight_gradient"), "{said}");
     let none = (BatchPanels { block_panels: 0, ..x }, BatchPanels { block_panels: 0, ..delta });
     assert_eq!(refused(|| gradient(none.0, none.1, 1)), "blocks without panels");
@@ -66,7 +67,9 @@ fn batch_panels_end_inside_their_data() {
 
 #[test]
 fn panels_hold_what_their_size_says() {
-    for (rows, cols) in [((1 << 60) + 1, 16), (1 << 60, 1), (1, usize::MAX), (usize::MAX, usize::MAX)] {
+    for (rows, cols) in
+        [(usize::MAX / 16 + 2, 16), (usize::MAX / 16 + 1, 1), (1, usize::MAX), (usize::MAX, usize::MAX)]
+    {
         let said = refused(|| _ = Panels::new(&[0.0f32; 16], rows, cols));
         assert!(said.contains("not 16 elements"), "{said}");
         let said = refused(|| _ = PanelsMut::new(&mut [0.0f64; 16], rows, cols));
@@ -85,13 +88,33 @@ fn tiles_end_inside_their_data() {
     let pairs = PairedTiles { data: &data, offset: 0, stride: 256, pairs: 1 };
     product(pairs);
     for wrong in [
-        PairedTiles { stride: 1 << 61, pairs: 9, ..pairs },
+        PairedTiles { stride: usize::MAX / 8 + 1, pairs: 9, ..pairs },
         PairedTiles { offset: usize::MAX, ..pairs },
         PairedTiles { stride: usize::MAX, pairs: 2, ..pairs },
         PairedTiles { pairs: 2, ..pairs },
     ] {
         let said = refused(|| product(wrong));
         assert!(said.contains("weight_gradient"), "{wrong:?}: {said}");
+    }
+}
+
+#[test]
+fn pairs_of_forms_are_disjoint() {
+    let (isa, parts, layer, x) = (Isa::best(), Parts::One, [0.0f32; 2 * 16], [0.0; 4 * 256]);
+    let layer = Panels::new(&layer, 2, 16);
+    let len = split::pair_len(parts, 16);
+    let product = |stride: usize| {
+        let (mut kept, mut y) = (vec![0.0; 2 * len], [0.0; 16 * 64]);
+        let mut scratch = vec![0.0; tile::scratch_len(parts, 4)];
+        let forms = Forms { next: None, kept: Some(&mut kept), stride };
+        let (x, y) = (&x[..4 * split::panel_len(parts, 1)], PanelsMut::new(&mut y, 16, 64));
+        tile::forward((isa, Crew::SOLO), parts, layer, x, y, Activation::Linear, Some(forms), &mut scratch);
+    };
+    product(len);
+    // The end of the last pair wraps around to inside `kept`.
+    for wrong in [0usize.wrapping_sub(len), len - 1, len + 1, usize::MAX] {
+        let said = refused(|| product(wrong));
+        assert!(said.contains("forward"), "{wrong}: {said}");
     }
 }
 
@@ -109,7 +132,7 @@ impl Kernel<f32> for Transpose {
 fn transposed_lines_end_inside_their_data() {
     for isa in Isa::available() {
         f32::run(isa, Transpose(16, 16));
-        for stride in [15, 17, 0x1111_1111_1111_1111, usize::MAX] {
+        for stride in [15, 17, usize::MAX / 15, usize::MAX] {
             for wrong in [(stride, 16), (16, stride)] {
                 let said = refused(|| f32::run(isa, Transpose(wrong.0, wrong.1)));
                 assert!(said.contains("apart in 256"), "{wrong:?} on {isa}: {said}");
@@ -136,7 +159,7 @@ fn images_have_no_more_values_than_numbers_go() {
     let shape = Conv2d {
         height: 4,
         width: 4,
-        channels_in: 1 << 60,
+        channels_in: usize::MAX / 16 + 1,
         channels_out: 1,
         kernel: 1,
         stride: 1,
@@ -144,7 +167,8 @@ fn images_have_no_more_values_than_numbers_go() {
         groups: 1,
     };
     assert!(Conv::down(shape).is_none() && Conv::up(shape).is_none());
-    let shape = Conv2d { channels_in: 1 << 33, channels_out: 1 << 33, ..shape };
+    let shape =
+        Conv2d { channels_in: 1 << (usize::BITS / 2 + 1), channels_out: 1 << (usize::BITS / 2 + 1), ..shape };
     assert!(Conv::down(shape).is_none());
     assert!(Conv::down(Conv2d { channels_in: 3, channels_out: 2, ..shape }).is_some());
 }

@@ -178,7 +178,7 @@ fn a_pool_has_as_many_threads_as_rayon_where_it_is_asked() {
 #[test]
 #[should_panic(expected = "2 elements for")]
 fn companions_of_more_elements_than_there_are() {
-    Crew::SOLO.for_each_chunk_with(&mut [0u8; 4], 1, &mut [0u8; 2], 1 << 62, |_, _, _| ());
+    Crew::SOLO.for_each_chunk_with(&mut [0u8; 4], 1, &mut [0u8; 2], usize::MAX / 4 + 1, |_, _, _| ());
 }
 
 #[test]

@@ -238,3 +238,19 @@ fn norms_have_the_same_bits_on_every_instruction_set() {
     norms_are_summed_by_lane(f32::mul_add);
     norms_are_summed_by_lane(f64::mul_add);
 }
+
+/// One gradient whose square overflows leaves a second moment that decays, and NaN stays NaN.
+#[test]
+fn second_moments_stay_finite() {
+    for isa in Isa::available() {
+        let (mut weights, mut state) = (vec![1.0f32; 16], vec![0.0; 32]);
+        let mut step = |t, g: f32| {
+            update::apply(isa, adam_rule::<f32>(t, 0.0), &[g; 16], &mut weights, &mut state);
+            (weights[3], state[16 + 3])
+        };
+        assert_eq!(step(1, 2e20 * SCALE.recip() as f32), (1.0, f32::MAX), "on {isa}");
+        let (_, decayed) = step(2, 1.0);
+        assert!(decayed < f32::MAX && decayed > 0.99 * f32::MAX, "on {isa}: {decayed}");
+        assert!(step(3, f32::NAN).1.is_nan(), "on {isa}");
+    }
+}

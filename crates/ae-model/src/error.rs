@@ -122,10 +122,11 @@ pub enum Error {
         /// The value that is scaled to 1.
         high: f64,
     },
-    /// A value is so far outside the range the scaler was fitted to that its squared error overflows: in
-    /// a validation row, or in later training rows.
+    /// A value is so far outside the range the scaler was fitted to that its squared error overflows, in
+    /// a validation row (scaled, beyond 1e18), or what the optimizer makes of its gradient, in rows for
+    /// `partial_fit` (beyond 1e9).
     #[error(
-        "row {}, {}: {value:e} is so far outside the range of the training rows that its squared error overflows",
+        "row {}, {}: {value:e} is so far outside the range of the training rows that its error or gradient overflows",
         .row.saturating_add(1),
         column_name(.column, .name)
     )]

@@ -16,7 +16,7 @@ use crate::history::{History, StopReason};
 use crate::inference::{Inference, Part, Source, TASK_ROWS};
 use crate::network::LayerParameters;
 use crate::one_row::OneRow;
-use crate::scale::{Allowed, ScaledRows, Scaler};
+use crate::scale::{Allowed, MAX_EVALUATED, ScaledRows, Scaler};
 use crate::step::Arithmetic;
 use crate::summary::Summary;
 use crate::table::{Feed, Table, check_values};
@@ -361,9 +361,9 @@ impl Autoencoder {
             }
         };
         if self.config.precision() != Precision::F64 {
-            scaler.expect_no_overflow(data, &validation)?;
+            scaler.expect_no_overflow(data, &validation, MAX_EVALUATED)?;
             if let Some(targets) = targets {
-                scaler.expect_no_overflow(targets, &validation).map_err(of_targets)?;
+                scaler.expect_no_overflow(targets, &validation, MAX_EVALUATED).map_err(of_targets)?;
             }
         }
         Ok((train, validation, scaler))

@@ -5,7 +5,7 @@ use ae_data::BatchSource;
 use crate::config::Precision;
 use crate::error::Error;
 use crate::model::{AnyEngine, Autoencoder, known_values, targets_of};
-use crate::scale::{Allowed, Scaler};
+use crate::scale::{Allowed, MAX_TRAINED, Scaler};
 use crate::table::Feed;
 
 impl Autoencoder {
@@ -52,9 +52,9 @@ impl Autoencoder {
         if self.config.precision() != Precision::F64 {
             // A single update on such a row would make the parameters, and what the optimizer remembers,
             // too large.
-            scaler.expect_no_overflow(data, &indices)?;
+            scaler.expect_no_overflow(data, &indices, MAX_TRAINED)?;
             if let Some(targets) = targets {
-                scaler.expect_no_overflow(targets, &indices).map_err(of_targets)?;
+                scaler.expect_no_overflow(targets, &indices, MAX_TRAINED).map_err(of_targets)?;
             }
         }
         if !self.fitted {

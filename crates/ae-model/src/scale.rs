@@ -56,8 +56,12 @@ impl BatchSource for ScaledRows<'_> {
     }
 }
 
-/// Largest scaled magnitude accepted: beyond it, single precision may not hold squares or their sums.
-const MAX_SCALED: f64 = 1e18;
+/// Largest scaled magnitude accepted in rows that are only rebuilt: beyond it, single precision may not
+/// hold squares or their sums.
+pub(crate) const MAX_EVALUATED: f64 = 1e18;
+/// Largest scaled magnitude accepted in rows that a fitted model is trained on: a gradient is the product
+/// of an error and a value, and Adam squares it.
+pub(crate) const MAX_TRAINED: f64 = 1e9;
 /// How far rounding may take values beyond 0 and 1.
 const SLACK: f64 = 1e-5;
 
@@ -176,13 +180,18 @@ impl Scaler {
         self
     }
 
-    /// Checks that single precision holds the squares of these rows once scaled; rows that the scaler
-    /// was not fitted to may be anything.
-    pub(crate) fn expect_no_overflow(&self, data: &dyn BatchSource, rows: &[usize]) -> Result<(), Error> {
+    /// Checks that no value of these rows exceeds `bound` once scaled; rows that the scaler was not
+    /// fitted to may be anything.
+    pub(crate) fn expect_no_overflow(
+        &self,
+        data: &dyn BatchSource,
+        rows: &[usize],
+        bound: f64,
+    ) -> Result<(), Error> {
         self.expect(
             data,
             rows,
-            |scaled| scaled.abs() > MAX_SCALED,
+            |scaled| scaled.abs() > bound,
             |row, column, value| Error::Overflow { row, column, name: name_of(data, column), value },
         )
     }

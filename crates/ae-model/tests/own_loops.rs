@@ -36,11 +36,15 @@ fn a_row_out_of_reach_is_refused_by_partial_fit_before_anything_changes() {
         let before = weights(&model);
         let mut values = rows(4, 2).values().to_vec();
         values[2 * FEATURES + 5] = 1e25;
-        let error = model.partial_fit(&Dataset::new(values, FEATURES).unwrap()).unwrap_err();
+        let error = model.partial_fit(&Dataset::new(values.clone(), FEATURES).unwrap()).unwrap_err();
         assert!(matches!(error, Error::Overflow { row: 2, column: 5, .. }), "{error}");
+        // Its error has a square, but its gradient has not, which Adam needs.
+        values[2 * FEATURES + 5] = 1e12;
+        let small = model.partial_fit(&Dataset::new(values, FEATURES).unwrap()).unwrap_err();
+        assert!(matches!(small, Error::Overflow { row: 2, column: 5, .. }), "{small}");
         assert_eq!(
             error.to_string(),
-            "row 3, column 6: 1e25 is so far outside the range of the training rows that its squared error overflows"
+            "row 3, column 6: 1e25 is so far outside the range of the training rows that its error or gradient overflows"
         );
         assert_eq!(weights(&model), before);
         assert!(model.partial_fit(&rows(32, 3)).unwrap().is_finite());

@@ -162,8 +162,11 @@ impl Team {
             let mut looks = 0_usize;
             while member.inside.load(Ordering::Acquire) {
                 looks += 1;
-                // A member may need this core to get there.
-                if looks.is_multiple_of(1 << 12) {
+                // A member may need this core to get there, which a thread of a higher priority has to
+                // leave for a while: yielding does not let go of it.
+                if looks.is_multiple_of(1 << 20) {
+                    std::thread::sleep(SPIN_TIME);
+                } else if looks.is_multiple_of(1 << 12) {
                     std::thread::yield_now();
                 } else {
                     std::hint::spin_loop();

@@ -13,9 +13,11 @@ const HIGH: i32 = 0xffff_0000_u32 as i32;
 pub struct Avx512(Avx2);
 
 impl Avx512 {
-    /// The token, if the CPU has every feature that [`run`] is compiled with.
+    /// The token, if the CPU has every feature that [`run`] is compiled with, including F16C, which
+    /// rustc takes AVX-512 F to imply.
     pub(crate) fn detect() -> Option<Avx512> {
         let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("f16c")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq");

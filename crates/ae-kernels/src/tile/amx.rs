@@ -96,6 +96,9 @@ const SHAPE: Shape = {
 #[derive(Clone, Copy)]
 pub(super) struct Ready<'a>(PhantomData<(&'a Setup, *const ())>);
 
+// The compiler allocates no tile registers and keeps nothing in them, so values may stay there from one
+// `asm!` to the next. Each says that it clobbers all of them: an operand cannot name one by a constant.
+
 /// Sets up the tile registers of this thread, and releases them when dropped.
 pub(super) struct Setup(PhantomData<*const ()>);
 
@@ -103,7 +106,12 @@ impl Setup {
     pub(super) fn new(_: Amx) -> Setup {
         // SAFETY: the token proves that tiles are available and permitted; the shape is a valid one of
         // palette 1.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPE, options(nostack, readonly, preserves_flags)) };
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &SHAPE,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, readonly, preserves_flags));
+        }
         Setup(PhantomData)
     }
 
@@ -115,7 +123,12 @@ impl Setup {
 impl Drop for Setup {
     fn drop(&mut self) {
         // SAFETY: `new` has set up the tiles.
-        unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
+        unsafe {
+            asm!("tilerelease",
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, nomem, preserves_flags));
+        }
     }
 }
 
@@ -124,7 +137,12 @@ impl Drop for Setup {
 #[inline(always)]
 unsafe fn zero<const T: usize>() {
     // SAFETY: the caller's obligation.
-    unsafe { asm!("tilezero tmm{t}", t = const T, options(nostack, nomem, preserves_flags)) };
+    unsafe {
+        asm!("tilezero tmm{t}", t = const T,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, nomem, preserves_flags));
+    }
 }
 
 /// # Safety
@@ -134,6 +152,8 @@ unsafe fn load<const T: usize>(at: *const f32) {
     // SAFETY: the caller's obligation; the lines are contiguous.
     unsafe {
         asm!("tileloadd tmm{t}, [{at} + {line}*1]", t = const T, at = in(reg) at, line = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack, readonly, preserves_flags));
     }
 }
@@ -156,6 +176,8 @@ unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
     // SAFETY: the caller's obligation.
     unsafe {
         asm!("tdpbf16ps tmm{c}, tmm{a}, tmm{b}", c = const C, a = const A, b = const B,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack, nomem, preserves_flags));
     }
 }

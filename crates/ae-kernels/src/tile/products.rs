@@ -35,7 +35,8 @@ impl Forms<'_> {
         let (pairs, len) = (batch_panels / 2, split::pair_len(parts, features));
         self.next.as_ref().is_none_or(|next| next.len() == batch_panels * split::panel_len(parts, features))
             && self.kept.as_ref().is_none_or(|kept| {
-                self.stride >= len && (pairs == 0 || (pairs - 1) * self.stride + len <= kept.len())
+                let end = || (pairs - 1).checked_mul(self.stride)?.checked_add(len);
+                self.stride >= len && (pairs == 0 || end().is_some_and(|end| end <= kept.len()))
             })
     }
 }
