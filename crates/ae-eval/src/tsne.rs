@@ -112,9 +112,9 @@ impl Layout {
     fn new(values: &[f32], features: usize, seed: u64) -> Result<Layout, EvalError> {
         let rows = Rows::new(values, features)?;
         let count = rows.rows();
-        let wide = features.min(2);
-        let codes = Pca::fit(&rows, wide)?.transform(&rows)?;
-        let first = codes.iter().step_by(wide).map(|x| f64::from(*x));
+        let width = features.min(2);
+        let codes = Pca::fit(&rows, width)?.transform(&rows)?;
+        let first = codes.iter().step_by(width).map(|x| f64::from(*x));
         // Components have mean 0.
         let spread = (first.map(|x| x * x).sum::<f64>() / count as f64).sqrt();
         let scale = if spread > 0.0 { INITIAL_STD / spread } else { 0.0 };
@@ -122,7 +122,7 @@ impl Layout {
         let mut positions = [vec![0.0; count], vec![0.0; count]];
         for row in 0..count {
             for (axis, positions) in positions.iter_mut().enumerate() {
-                let code = if axis < wide { f64::from(codes[row * wide + axis]) } else { 0.0 };
+                let code = if axis < width { f64::from(codes[row * width + axis]) } else { 0.0 };
                 positions[row] = code * scale + INITIAL_NOISE * (2.0 * rng.unit() - 1.0);
             }
         }

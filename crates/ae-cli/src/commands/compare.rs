@@ -176,9 +176,9 @@ pub(super) fn maps(
     let (points, remark) = match codes.features() {
         0 | 1 => (to_plane(codes.values(), 1), "its value, from left to right".to_owned()),
         2 => (codes.values().to_vec(), "its 2 values".to_owned()),
-        wide => {
+        width => {
             let (points, percent) = components(&codes)?;
-            (points, format!("first 2 principal components of {wide} values ({percent:.1} % of variance)"))
+            (points, format!("first 2 principal components of {width} values ({percent:.1} % of variance)"))
         }
     };
     let encoding = measured("encoding", "encoding", remark, points, started)?;
@@ -198,16 +198,16 @@ pub(super) fn maps(
 
 /// The first two principal components, `[rows, 2]`, and the percentage of variance they explain.
 pub(super) fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Failure> {
-    let wide = rows.features().min(2);
-    let pca = Pca::fit(rows, wide)?;
+    let width = rows.features().min(2);
+    let pca = Pca::fit(rows, width)?;
     let total = pca.total_variance();
     let explained = if total > 0.0 { pca.variances().iter().sum::<f64>() / total } else { 1.0 };
-    Ok((to_plane(&pca.transform(rows)?, wide), 100.0 * explained))
+    Ok((to_plane(&pca.transform(rows)?, width), 100.0 * explained))
 }
 
 /// Points with two coordinates, from points with one or two: a missing second one is 0.
-pub(super) fn to_plane(values: &[f32], wide: usize) -> Vec<f32> {
-    match wide {
+pub(super) fn to_plane(values: &[f32], width: usize) -> Vec<f32> {
+    match width {
         1 => values.iter().flat_map(|x| [*x, 0.0]).collect(),
         _ => values.to_vec(),
     }

@@ -109,7 +109,7 @@ fn read_sweep(path: &Path) -> Result<SweepTable, Failure> {
 }
 
 /// Formats a whole number with thousands separators.
-fn grouped(number: usize) -> String {
+fn with_thousands_separators(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -122,7 +122,7 @@ fn grouped(number: usize) -> String {
 }
 
 /// Whether positive values span more than this factor, so that a log scale shows more.
-fn is_wide(values: impl Iterator<Item = f64>, factor: f64) -> bool {
+fn spans_more_than(values: impl Iterator<Item = f64>, factor: f64) -> bool {
     let (mut low, mut high) = (f64::INFINITY, 0.0);
     for value in values.filter(|value| value.is_finite()) {
         (low, high) = (value.min(low), value.max(high));
@@ -137,13 +137,16 @@ mod tests {
     #[test]
     fn thousands_are_apart() {
         let expected = ["0", "12", "123", "1,234", "123,456", "1,234,567"];
-        assert_eq!([0, 12, 123, 1234, 123_456, 1_234_567].map(grouped), expected);
+        assert_eq!([0, 12, 123, 1234, 123_456, 1_234_567].map(with_thousands_separators), expected);
     }
 
     #[test]
     fn values_that_reach_far() {
-        assert!(is_wide([1.0, 20.0, f64::NAN].into_iter(), 10.0));
-        assert!(!is_wide([0.0, 20.0].into_iter(), 10.0) && !is_wide([3.0, 20.0].into_iter(), 10.0));
-        assert!(!is_wide(std::iter::empty(), 10.0));
+        assert!(spans_more_than([1.0, 20.0, f64::NAN].into_iter(), 10.0));
+        assert!(
+            !spans_more_than([0.0, 20.0].into_iter(), 10.0)
+                && !spans_more_than([3.0, 20.0].into_iter(), 10.0)
+        );
+        assert!(!spans_more_than(std::iter::empty(), 10.0));
     }
 }

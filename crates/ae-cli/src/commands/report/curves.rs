@@ -7,7 +7,7 @@ use ae_eval::{
 
 use super::history::History;
 use super::page::{Page, details, grid, table};
-use super::{Facts, grouped, is_wide};
+use super::{Facts, spans_more_than, with_thousands_separators};
 use crate::commands::evaluate::{number, percent};
 use crate::failure::Failure;
 
@@ -16,13 +16,13 @@ pub(super) fn training(history: &History, page: &mut Page) {
     let train: Vec<(f64, f64)> = epochs.iter().map(|epoch| (epoch.number as f64, epoch.train)).collect();
     let validation: Vec<(f64, f64)> =
         epochs.iter().filter_map(|epoch| Some((epoch.number as f64, epoch.validation?))).collect();
-    let wide = is_wide(train.iter().chain(&validation).map(|(_, error)| *error), 5.0);
+    let is_log = spans_more_than(train.iter().chain(&validation).map(|(_, error)| *error), 5.0);
     let axes = Axes {
         title: "Training and validation error by epoch",
         x: "epoch",
-        y: if wide { "MSE (scaled units, log scale)" } else { "MSE (scaled units)" },
+        y: if is_log { "MSE (scaled units, log scale)" } else { "MSE (scaled units)" },
         x_scale: Scale::Linear,
-        y_scale: if wide { Scale::Log } else { Scale::Linear },
+        y_scale: if is_log { Scale::Log } else { Scale::Linear },
     };
     let mut drawn = vec![Line { name: "training", points: &train, stroke: Stroke::Solid }];
     if !validation.is_empty() {
@@ -33,10 +33,10 @@ pub(super) fn training(history: &History, page: &mut Page) {
     let caption = match best {
         Some((epoch, error)) => format!(
             "{} epochs; the lowest validation error, in epoch {epoch}, is {}.",
-            grouped(epochs.len()),
+            with_thousands_separators(epochs.len()),
             number(*error)
         ),
-        None => format!("{} epochs, without validation.", grouped(epochs.len())),
+        None => format!("{} epochs, without validation.", with_thousands_separators(epochs.len())),
     };
     let figure = page.plot("training", lines(&axes, &drawn, &marks), &caption);
     page.section("training", "Training", grid(&figure));
@@ -73,13 +73,13 @@ fn sizes(sweep: &SweepTable, page: &mut Page) {
         points.iter().filter_map(|point| Some((point.size as f64, point.pca?))).collect();
     let (sizes, errors): (Vec<f64>, Vec<f64>) = model.iter().copied().unzip();
     let elbow = elbow(&sizes, &errors).and_then(|index| points.get(index));
-    let wide = is_wide(model.iter().chain(&pca).map(|(_, error)| *error), 5.0);
+    let is_log = spans_more_than(model.iter().chain(&pca).map(|(_, error)| *error), 5.0);
     let axes = Axes {
         title: "Validation error by encoding size",
         x: "encoding size",
-        y: if wide { "validation MSE (scaled units, log scale)" } else { "validation MSE (scaled units)" },
-        x_scale: if is_wide(sizes.iter().copied(), 20.0) { Scale::Log } else { Scale::Linear },
-        y_scale: if wide { Scale::Log } else { Scale::Linear },
+        y: if is_log { "validation MSE (scaled units, log scale)" } else { "validation MSE (scaled units)" },
+        x_scale: if spans_more_than(sizes.iter().copied(), 20.0) { Scale::Log } else { Scale::Linear },
+        y_scale: if is_log { Scale::Log } else { Scale::Linear },
     };
     let mut drawn = vec![Line { name: "model", points: &model, stroke: Stroke::Solid }];
     if !pca.is_empty() {
@@ -159,8 +159,8 @@ pub(super) fn anomalies(
     ];
     let caption = format!(
         "ROC curve: the area is {area:.4}, the probability that an anomaly has a larger error than another row; {} anomalies among {} rows.",
-        grouped(count),
-        grouped(known.len())
+        with_thousands_separators(count),
+        with_thousands_separators(known.len())
     );
     let mut figures = page.plot("roc", lines(&axes, &drawn, &[]), &caption);
 

@@ -4,7 +4,7 @@ use ae_eval::chart::{Axes, Mark, Scale, bars, escaped, histogram};
 use ae_eval::{Fit, Imputation, ImputationScore, ImputedColumn, quantile};
 
 use super::page::{Page, details, grid, paragraph, table};
-use super::{Facts, grouped, is_wide};
+use super::{Facts, spans_more_than, with_thousands_separators};
 use crate::commands::evaluate::{number, percent, verdict};
 
 /// Most features in the bar chart: those with the largest errors.
@@ -49,7 +49,7 @@ pub(super) fn key_figures(facts: &Facts<'_>, page: &mut Page) {
     tiles.push(tile(
         "Compression",
         &format!("{:.1}×", facts.model.summary().compression),
-        &format!("{} values to {}", grouped(from), grouped(to)),
+        &format!("{} values to {}", with_thousands_separators(from), with_thousands_separators(to)),
     ));
     if let Some(images) = &evaluation.images {
         let ssim = images.errors.ssim.map_or(String::new(), |ssim| format!("; SSIM {ssim:.4}"));
@@ -84,12 +84,12 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     errors.sort_unstable_by(f64::total_cmp);
     let at = |p| quantile(&errors, p).unwrap_or_default();
     let (median, p99, most) = (at(0.5), at(0.99), at(1.0));
-    let wide = is_wide(errors.iter().copied(), 1.0) && most > 30.0 * median;
+    let is_log = spans_more_than(errors.iter().copied(), 1.0) && most > 30.0 * median;
     let axes = Axes {
         title: "Histogram of the mean squared error per row",
-        x: if wide { "error per row (scaled units, log scale)" } else { "error per row (scaled units)" },
+        x: if is_log { "error per row (scaled units, log scale)" } else { "error per row (scaled units)" },
         y: "rows",
-        x_scale: if wide { Scale::Log } else { Scale::Linear },
+        x_scale: if is_log { Scale::Log } else { Scale::Linear },
         y_scale: Scale::Linear,
     };
     let drawn = histogram(&axes, &errors, BINS, &[Mark { at: p99, name: "p99" }]);
@@ -111,7 +111,7 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
         order.iter().take(MAX_BARS).map(|index| (name(*index), features[*index].mse())).collect();
     let which = match features.len() {
         count if count > MAX_BARS => {
-            format!("the {MAX_BARS} of {} features with the largest errors", grouped(count))
+            format!("the {MAX_BARS} of {} features with the largest errors", with_thousands_separators(count))
         }
         count => format!("all {count} features, largest first"),
     };
@@ -130,7 +130,10 @@ pub(super) fn errors(facts: &Facts<'_>, page: &mut Page) {
     let columns = ["feature", "MSE", "MAE", "R²"].map(str::to_owned);
     let caption = match features.len() {
         count if count > MAX_TABLE_ROWS => {
-            format!("The {MAX_TABLE_ROWS} features with the largest errors, of {}", grouped(count))
+            format!(
+                "The {MAX_TABLE_ROWS} features with the largest errors, of {}",
+                with_thousands_separators(count)
+            )
         }
         count => format!("Errors of all {count} features"),
     };
@@ -146,7 +149,7 @@ pub(super) fn imputation(imputation: &Imputation, page: &mut Page) {
             let measure = if is_category { "accuracy" } else { "RMSE in standard deviations" };
             let figures = [figure(model, is_category), figure(baseline, is_category)];
             let [model, baseline] = figures;
-            vec![name.to_owned(), measure.to_owned(), grouped(hidden), model, baseline]
+            vec![name.to_owned(), measure.to_owned(), with_thousands_separators(hidden), model, baseline]
         };
     let all =
         [("all numbers", false, imputation.numbers()), ("all categories", true, imputation.categories())];

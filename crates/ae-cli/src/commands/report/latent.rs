@@ -5,7 +5,7 @@ use ae_eval::chart::{Colouring, ScatterPlot, scatter};
 use ae_eval::{Classes, sample_rows};
 
 use super::page::{Page, grid, table};
-use super::{Facts, grouped};
+use super::{Facts, with_thousands_separators};
 use crate::commands::compare::{MapSettings, components, maps, to_plane};
 use crate::commands::evaluate::number;
 use crate::commands::train::pca_is_quick;
@@ -23,30 +23,34 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
     let drawn = sample_rows(all, MAX_POINTS, seed);
     let rows = facts.rows.select_rows(&drawn)?;
     let codes = facts.model.encode(&rows)?;
-    let wide = codes.features();
+    let width = codes.features();
     let first_two = || -> Vec<f32> {
-        codes.values().chunks_exact(wide.max(1)).flat_map(|code| code.iter().take(2).copied()).collect()
+        codes.values().chunks_exact(width.max(1)).flat_map(|code| code.iter().take(2).copied()).collect()
     };
-    let (points, what) = match wide {
+    let (points, what) = match width {
         0 | 1 => (to_plane(codes.values(), 1), "encodings of one value, from left to right".to_owned()),
         2 => (codes.values().to_vec(), "encodings of 2 values".to_owned()),
-        _ if codes.rows() > 2 && pca_is_quick(codes.rows(), wide) => match components(&codes) {
+        _ if codes.rows() > 2 && pca_is_quick(codes.rows(), width) => match components(&codes) {
             Ok((points, percent)) => (
                 points,
-                format!("first 2 principal components of {wide} values ({percent:.1} % of their variance)"),
+                format!("first 2 principal components of {width} values ({percent:.1} % of their variance)"),
             ),
             // If all encodings are the same, there are no components.
-            Err(_) => (first_two(), format!("first 2 of {wide} values")),
+            Err(_) => (first_two(), format!("first 2 of {width} values")),
         },
-        _ => (first_two(), format!("first 2 of {wide} values")),
+        _ => (first_two(), format!("first 2 of {width} values")),
     };
     let errors: Vec<f64> = drawn.iter().map(|row| facts.errors[*row].unwrap_or(f64::NAN)).collect();
     let tooltips = tooltips(facts, &drawn);
     let (colouring, colours) = colouring(&rows, &errors);
     let which = if drawn.len() == all {
-        format!("all {} rows", grouped(all))
+        format!("all {} rows", with_thousands_separators(all))
     } else {
-        format!("{} of {} rows, drawn with seed {seed}", grouped(drawn.len()), grouped(all))
+        format!(
+            "{} of {} rows, drawn with seed {seed}",
+            with_thousands_separators(drawn.len()),
+            with_thousands_separators(all)
+        )
     };
     let caption = format!("Latent space: {what}; {which}, {colours}.");
     let svg = scatter(&ScatterPlot { title: &caption, points: &points, tooltips: &tooltips, colouring });
@@ -129,7 +133,7 @@ fn comparison(
         .collect();
     let caption = format!(
         "How well each map preserves the {neighbours} nearest neighbours of {} rows (1 is best)",
-        grouped(rows.rows())
+        with_thousands_separators(rows.rows())
     );
     Ok(grid(&figures) + &table(&caption, &columns, &lines))
 }

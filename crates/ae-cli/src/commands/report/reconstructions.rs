@@ -6,7 +6,7 @@ use ae_eval::{Sheet, SheetStyle};
 use ae_model::Image;
 
 use super::page::{Page, base64, figure, grid, paragraph, table};
-use super::{Facts, grouped};
+use super::{Facts, with_thousands_separators};
 use crate::commands::evaluate::number;
 use crate::failure::Failure;
 use crate::pictures;
@@ -124,7 +124,10 @@ fn rows(facts: &Facts<'_>, groups: &[Group]) -> Result<String, Failure> {
     }
     let caption = match count {
         count if count > shown => {
-            format!("Rows and their reconstructions, the first {shown} of {} features", grouped(count))
+            format!(
+                "Rows and their reconstructions, the first {shown} of {} features",
+                with_thousands_separators(count)
+            )
         }
         _ => "Rows and their reconstructions, in the units of the data".to_owned(),
     };

@@ -7,14 +7,14 @@ use ae_model::Isa;
 use serde_json::Value;
 
 use super::page::{Header, Page, details, table};
-use super::{Facts, grouped};
+use super::{Facts, with_thousands_separators};
 use crate::failure::Failure;
 
 pub(super) fn header(facts: &Facts<'_>) -> Header {
     let args = &facts.args.evaluate;
     let summary = facts.model.summary();
     let file = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let rows = grouped(facts.rows.rows());
+    let rows = with_thousands_separators(facts.rows.rows());
     let mut of = vec![
         ("Model", args.model.display().to_string()),
         ("Architecture", summary.architecture()),
@@ -22,12 +22,22 @@ pub(super) fn header(facts: &Facts<'_>) -> Header {
             "Data",
             match facts.model.schema() {
                 Some(schema) => format!("{} ({rows} rows of {} columns)", args.data, schema.columns().len()),
-                None => format!("{} ({rows} rows of {})", args.data, grouped(facts.rows.features())),
+                None => format!(
+                    "{} ({rows} rows of {})",
+                    args.data,
+                    with_thousands_separators(facts.rows.features())
+                ),
             },
         ),
     ];
     of.extend(args.reference.iter().map(|location| {
-        ("Reference", format!("{location} ({} rows)", grouped(facts.evaluation.baselines.reference_rows)))
+        (
+            "Reference",
+            format!(
+                "{location} ({} rows)",
+                with_thousands_separators(facts.evaluation.baselines.reference_rows)
+            ),
+        )
     }));
     of.extend(facts.args.history.iter().map(|path| ("Training", path.display().to_string())));
     of.extend(facts.args.sweep.iter().map(|path| ("Sweep", path.display().to_string())));
@@ -49,7 +59,7 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page) -> Result<(), Failure>
         pair("ae", env!("CARGO_PKG_VERSION").to_owned()),
         pair("instruction set", Isa::active()?.name().to_owned()),
         pair("threads", facts.model.threads().to_string()),
-        pair("parameters of the model", grouped(summary.parameters)),
+        pair("parameters of the model", with_thousands_separators(summary.parameters)),
     ];
     let columns = ["setting", "value"].map(str::to_owned);
     let caption = "Settings of the model";
