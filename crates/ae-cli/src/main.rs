@@ -22,6 +22,7 @@ use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
+    ae_data::silence_caught_panics();
     let arguments = match with_settings(Arguments::try_parse()) {
         Ok(Ok(arguments)) => arguments,
         Ok(Err(error)) => return args::refuse(&error),

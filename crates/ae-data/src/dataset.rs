@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::error::DataError;
 use crate::labels::Labels;
+use crate::memory;
 use crate::source::{BatchSource, copy_rows};
 
 /// Returns the first name that occurs earlier in the list.
@@ -62,6 +63,14 @@ impl Dataset {
         }
         self.names = Some(names);
         Ok(self)
+    }
+
+    /// Sets the names of the features, one for each, which are known to be distinct.
+    #[cfg(feature = "images")]
+    pub(crate) fn with_distinct_names(mut self, names: Vec<String>) -> Self {
+        debug_assert_eq!(names.len(), self.features, "one name per feature");
+        self.names = Some(names);
+        self
     }
 
     /// Sets the labels of the rows.
@@ -206,9 +215,14 @@ impl Dataset {
     /// Returns the rows at these indices, in this order, with their labels and ids.
     ///
     /// # Errors
-    /// [`DataError::RowOutOfRange`] for an index that is out of range.
+    /// [`DataError::RowOutOfRange`] for an index that is out of range, [`DataError::OutOfMemory`] for more
+    /// rows than fit into memory.
     pub fn select_rows(&self, indices: &[usize]) -> Result<Dataset, DataError> {
-        let mut values = vec![0.0; indices.len() * self.features];
+        let rows = self.rows();
+        if let Some(&index) = indices.iter().find(|index| **index >= rows) {
+            return Err(DataError::RowOutOfRange { index, rows });
+        }
+        let mut values = memory::zeros("the selected rows", indices.len(), self.features)?;
         copy_rows(&self.values, self.features, indices, &mut values)?;
         let labels = self.labels.as_ref().map(|labels| labels.select(indices));
         let row_ids = self.row_ids.as_ref().map(|all| {
@@ -285,6 +299,10 @@ mod tests {
         assert_eq!(picked.row_ids().unwrap(), ["y.png", "y.png", "x.png"]);
         assert_eq!(picked.row_id_name(), Some("file"));
         assert!(labelled.select_rows(&[2]).is_err());
+        let wide = Dataset::new(Vec::new(), usize::MAX).unwrap();
+        let refused = wide.select_rows(&[0]);
+        assert!(matches!(refused, Err(DataError::RowOutOfRange { index: 0, rows: 0 })), "{refused:?}");
+        assert!(wide.select_rows(&[]).unwrap().values().is_empty());
         assert_eq!(labelled.row(2), None);
     }
 

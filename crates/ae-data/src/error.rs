@@ -43,6 +43,16 @@ pub enum DataError {
         /// Number of rows.
         rows: usize,
     },
+    /// There is no memory for something whose size a file, a setting or the caller determines.
+    #[error("{what} do not fit into memory: {rows} rows of {width} values")]
+    OutOfMemory {
+        /// What needs it, in the plural.
+        what: &'static str,
+        /// Number of rows.
+        rows: usize,
+        /// Values per row.
+        width: usize,
+    },
     /// A validation fraction is outside [0, 1).
     #[error("the validation fraction must be at least 0 and less than 1, not {value}")]
     Fraction {
@@ -199,6 +209,17 @@ pub enum DataError {
         width: usize,
         /// Maximum number of bytes.
         max_bytes: usize,
+    },
+    /// Images have more values than a row may have.
+    #[cfg(feature = "images")]
+    #[error("{}: images of {size} are too large: they have {} values, but a row can have at most {max}", at(.path), .size.features())]
+    TooManyFeatures {
+        /// The folder.
+        path: PathBuf,
+        /// The size of an image.
+        size: ImageSize,
+        /// Maximum number of values.
+        max: usize,
     },
     /// The images of a folder do not fit into memory.
     #[cfg(feature = "images")]

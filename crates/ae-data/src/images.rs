@@ -22,6 +22,11 @@ const LABEL: &str = "label";
 /// The channels of a colour image.
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
 
+/// Largest number of values of an image that is read as a row: as many features as a model can have.
+const MAX_FEATURES: usize = 1 << 24;
+/// Values of the images that are decoded between two steps of growing memory (64 MiB).
+const VALUES_AT_A_TIME: usize = 1 << 24;
+
 /// The size of an image. Its values are in (y, x, channel) order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageSize {
@@ -100,8 +105,9 @@ pub struct Images {
 /// # Errors
 /// [`DataError::NoImages`] for a folder without images, [`DataError::NoFolders`] or
 /// [`DataError::NotFound`] for labels that do not exist, [`DataError::ImageSizes`] for images of
-/// different sizes, [`DataError::ImageTooLarge`] and [`DataError::TooManyPixels`] for what needs too
-/// much memory, [`DataError::ImageSize`] for an invalid size, and [`DataError::Malformed`] or
+/// different sizes, [`DataError::TooManyFeatures`] for images of more than 2²⁴ values,
+/// [`DataError::ImageTooLarge`] and [`DataError::TooManyPixels`] for what needs too much memory,
+/// [`DataError::ImageSize`] for an invalid size, and [`DataError::Malformed`] or
 /// [`DataError::Io`] for a file that is not an image, is damaged or cannot be read.
 pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataError> {
     options.image.map_or(Ok(()), ImageSize::check)?;
@@ -113,7 +119,10 @@ pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataE
         Some(size) => size,
         None => common_size(&files, threads)?,
     };
-    let mut values = allocate(folder, files.len(), size)?;
+    if size.features() > MAX_FEATURES {
+        return Err(DataError::TooManyFeatures { path: folder.to_owned(), size, max: MAX_FEATURES });
+    }
+    let mut values = reserve(folder, files.len(), size)?;
     let counts = decode_all(&files, size, threads, &mut values)?;
     let size = match options.image {
         None if size.channels == 3 && counts.coloured == 0 => {
@@ -122,7 +131,7 @@ pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataE
         }
         _ => size,
     };
-    let mut rows = Dataset::new(values, size.features())?.with_names(size.names())?;
+    let mut rows = Dataset::new(values, size.features())?.with_distinct_names(size.names());
     rows = rows.with_row_ids("file", paths.iter().map(|path| files::name(path)).collect())?;
     if let Some(labels) = labels {
         rows = rows.with_labels(labels)?;
@@ -186,12 +195,11 @@ fn common_size(files: &[PathBuf], threads: usize) -> Result<ImageSize, DataError
     Ok(size)
 }
 
-/// Allocates the values of this many images.
-fn allocate(folder: &Path, images: usize, size: ImageSize) -> Result<Vec<f32>, DataError> {
+/// Reserves memory for the values of this many images, without touching it.
+fn reserve(folder: &Path, images: usize, size: ImageSize) -> Result<Vec<f32>, DataError> {
     let mut values = Vec::new();
     let count = images.checked_mul(size.features());
     if count.is_some_and(|count| values.try_reserve_exact(count).is_ok()) {
-        values.resize(count.unwrap_or(0), 0.0);
         return Ok(values);
     }
     Err(DataError::TooManyPixels { path: folder.to_owned(), images, size })
@@ -205,20 +213,38 @@ struct ConversionCounts {
     coloured: usize,
 }
 
+/// Decodes the files and appends their values, some files at a time: an image that cannot be decoded
+/// occupies no memory for those after it, whatever sizes the files claim.
 fn decode_all(
     files: &[PathBuf],
     size: ImageSize,
     threads: usize,
-    values: &mut [f32],
+    values: &mut Vec<f32>,
 ) -> Result<ConversionCounts, DataError> {
-    let failed = FirstError::default();
     let counts = Mutex::new(ConversionCounts::default());
+    let at_a_time = threads.max(VALUES_AT_A_TIME / size.features().max(1));
+    for files in files.chunks(at_a_time) {
+        let decoded = values.len();
+        values.resize(decoded + files.len() * size.features(), 0.0);
+        decode(files, size, threads, &mut values[decoded..], &counts)?;
+    }
+    Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn decode(
+    files: &[PathBuf],
+    size: ImageSize,
+    threads: usize,
+    values: &mut [f32],
+    counts: &Mutex<ConversionCounts>,
+) -> Result<(), DataError> {
+    let failed = FirstError::default();
     threads::for_each_chunk(threads, values, size.features(), |place, row| {
         failed.run_unless_earlier_failed(place, || {
             let pixels = decode::Pixels::read(&files[place])?;
             let (height, width) = pixels.shape();
             let has_colour = pixels.scaled(size, row);
-            let mut counts = lock(&counts);
+            let mut counts = lock(counts);
             counts.resized += usize::from((height, width) != (size.height, size.width));
             // Products of two image sides are far from overflowing.
             counts.stretched += usize::from(height * size.width != width * size.height);
@@ -226,8 +252,7 @@ fn decode_all(
             Ok(())
         });
     });
-    failed.result()?;
-    Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
+    failed.result()
 }
 
 /// The error of the first file that has one, whichever thread meets it first.

@@ -27,6 +27,7 @@ mod dataset_builder;
 mod error;
 mod fingerprint;
 mod format;
+mod guard;
 #[cfg(any(feature = "npy", feature = "parquet"))]
 mod half;
 #[cfg(feature = "idx")]
@@ -34,6 +35,7 @@ mod idx;
 #[cfg(feature = "images")]
 mod images;
 mod labels;
+pub mod memory;
 #[cfg(feature = "npy")]
 mod npy;
 #[cfg(feature = "parquet")]
@@ -54,6 +56,7 @@ pub use dataset::{Dataset, first_duplicate};
 pub use error::DataError;
 pub use fingerprint::Fingerprint;
 pub use format::Format;
+pub use guard::silence_caught_panics;
 #[cfg(feature = "images")]
 pub use images::{ImageSize, Images, read_images, write_image};
 pub use labels::Labels;

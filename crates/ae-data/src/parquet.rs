@@ -1,9 +1,7 @@
 //! Parquet: flat numeric columns, with nulls as missing values.
 
-use std::any::Any;
 use std::fs::File;
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +20,7 @@ mod texts;
 use crate::dataset::Dataset;
 use crate::dataset_builder::DatasetBuilder;
 use crate::error::DataError;
+use crate::guard::guarded;
 use crate::half::half;
 use crate::labels::Labels;
 use crate::read::ReadOptions;
@@ -31,26 +30,18 @@ pub(crate) use texts::{read_texts, write_texts};
 /// Rows of a column decoded at a time.
 const BATCH: usize = 1 << 14;
 
+/// Largest number of columns that is written.
+const MAX_COLUMNS: usize = 1 << 24;
+
 /// Reads the wanted columns of a file; those named by `options.label` and `options.id` become labels and
 /// row ids.
 pub(crate) fn read(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
     catch_panics(path, || read_columns(file, path, options))
 }
 
-/// Turns a panic of the parser into an error: a parser of this size may panic on damage that its authors
-/// did not foresee.
+/// Turns a panic of the parser into an error.
 fn catch_panics<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
-    let read = catch_unwind(AssertUnwindSafe(read));
-    read.unwrap_or_else(|panic| Err(malformed(path, panic_text(&*panic))))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!(
-        "its pages are damaged ({})",
-        text.unwrap_or("no reason given").lines().next().unwrap_or_default()
-    )
+    guarded(read).unwrap_or_else(|panic| Err(malformed(path, format!("its pages are damaged ({panic})"))))
 }
 
 fn malformed(path: &Path, reason: impl ToString) -> DataError {
@@ -334,6 +325,13 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write + Send) -> io::Result<()>
 }
 
 fn write_columns(dataset: &Dataset, out: impl Write + Send) -> Result<(), ParquetError> {
+    // Every column has an entry in the file, even without rows.
+    if dataset.features() > MAX_COLUMNS {
+        let features = dataset.features();
+        return Err(ParquetError::General(format!(
+            "{features} columns are too many for a Parquet file: the maximum is {MAX_COLUMNS}"
+        )));
+    }
     let names: Vec<String> = match dataset.names() {
         Some(names) => names.to_vec(),
         None => (0..dataset.features()).map(|i| format!("x{i}")).collect(),

@@ -233,9 +233,6 @@ impl TryFrom<Unchecked> for Schema {
                     return wrong("has levels that are not sorted");
                 }
             }
-            if column.quantiles.as_ref().is_some_and(|quantiles| !quantiles.is_valid()) {
-                return wrong("has quantiles that are not strictly increasing");
-            }
         }
         let schema = Schema { columns };
         if schema.width() == 0 { Err("no column has features".to_owned()) } else { Ok(schema) }

@@ -1,6 +1,7 @@
 //! Reproducible splits of rows.
 
 use crate::error::DataError;
+use crate::memory;
 use crate::source::BatchSource;
 
 /// A small random number generator whose stream never changes: SplitMix64 (Steele, Lea & Flood 2014),
@@ -37,7 +38,8 @@ impl Rng {
 /// [`BatchSource::held_out`] if the source holds rows out, else by [`validation_split`].
 ///
 /// # Errors
-/// [`DataError::Fraction`] unless the fraction is in [0, 1).
+/// [`DataError::Fraction`] unless the fraction is in [0, 1), [`DataError::OutOfMemory`] for more rows than
+/// there is memory for their indices.
 pub fn train_validation_split(
     source: &dyn BatchSource,
     fraction: f64,
@@ -49,14 +51,15 @@ pub fn train_validation_split(
         return validation_split(rows, fraction, seed);
     }
     let first = rows.saturating_sub(held_out);
-    Ok(((0..first).collect(), (first..rows).collect()))
+    Ok((memory::indices(0..first)?, memory::indices(first..rows)?))
 }
 
 /// Splits the rows `0..rows` at random into training rows and a `fraction` of validation rows, both
 /// ascending. With two or more rows and a fraction above 0, each part gets at least one row.
 ///
 /// # Errors
-/// [`DataError::Fraction`] unless the fraction is in [0, 1).
+/// [`DataError::Fraction`] unless the fraction is in [0, 1), [`DataError::OutOfMemory`] for more rows than
+/// there is memory for their indices.
 pub fn validation_split(
     rows: usize,
     fraction: f64,
@@ -66,7 +69,7 @@ pub fn validation_split(
     let wanted = (rows as f64 * fraction).round() as usize;
     let count = if fraction > 0.0 && rows > 1 { wanted.clamp(1, rows - 1) } else { 0 };
     let mut rng = Rng::new(seed);
-    let mut order: Vec<usize> = (0..rows).collect();
+    let mut order: Vec<usize> = memory::indices(0..rows)?;
     // The first `count` places of a Fisher–Yates shuffle.
     for place in 0..count {
         let other = place + rng.below(rows - place);
@@ -125,6 +128,14 @@ mod tests {
     fn fractions_outside_their_range_are_refused() {
         for fraction in [-0.1, 1.0, f64::NAN, f64::INFINITY] {
             assert!(validation_split(10, fraction, 0).is_err(), "{fraction}");
+        }
+    }
+
+    #[test]
+    fn more_rows_than_there_is_memory_for_are_refused() {
+        for rows in [usize::MAX, usize::MAX / 8, usize::MAX / 16] {
+            let split = validation_split(rows, 0.1, 0);
+            assert!(matches!(split, Err(DataError::OutOfMemory { .. })), "{rows}");
         }
     }
 }

@@ -298,3 +298,16 @@ fn well_known_sets() {
     let error = read(folder.join("tables/penguins.csv").to_str().unwrap(), &auto()).unwrap_err().to_string();
     assert!(error.contains("row 1 (line 2), column 'species': 'Adelie' is not a number"), "{error}");
 }
+
+/// Every column has an entry in the file, even without rows.
+#[test]
+fn too_many_columns_for_a_file_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wide.parquet");
+    for features in [(1 << 24) + 1, usize::MAX] {
+        let wide = Dataset::new(Vec::new(), features).unwrap();
+        let said = write(&wide, &path).unwrap_err().to_string();
+        assert!(said.contains(&format!("{features} columns are too many for a Parquet file")), "{said}");
+        assert!(!path.exists());
+    }
+}

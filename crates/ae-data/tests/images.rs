@@ -312,6 +312,59 @@ fn what_is_no_image_is_named() {
     }
 }
 
+/// A PNG file with this header (width, height, depth, colour type) and these further chunks.
+fn png_file((width, height): (u32, u32), depth: u8, colour: u8, chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[depth, colour, 0, 0, 0]].concat();
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (name, data) in std::iter::once(&(b"IHDR", &header[..])).chain(chunks) {
+        let mut crc = flate2::Crc::new();
+        crc.update(*name);
+        crc.update(data);
+        file.extend((data.len() as u32).to_be_bytes());
+        file.extend([&name[..], data, &crc.sum().to_be_bytes()].concat());
+    }
+    file
+}
+
+/// One pixel, zlib-compressed.
+const PIXEL: &[u8] = b"x\x9cc`\0\0\0\x02\0\x01";
+
+#[test]
+fn palettes_hold_whole_colours() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.png");
+    for size in [None, Some(GREY)] {
+        for len in [1, 4, 55] {
+            let palette = vec![0; len];
+            let chunks: [(&[u8; 4], &[u8]); 3] = [(b"PLTE", &palette), (b"IDAT", PIXEL), (b"IEND", b"")];
+            fs::write(&path, png_file((1, 1), 8, 3, &chunks)).unwrap();
+            let said = refusal(dir.path(), size);
+            assert!(said.starts_with("F/a.png: not a valid PNG file: "), "{len}: {said}");
+        }
+    }
+}
+
+/// Small files that claim to hold large images are refused before memory is taken for them.
+#[test]
+fn what_a_header_claims_is_limited() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.png");
+    let empty: [(&[u8; 4], &[u8]); 1] = [(b"IDAT", b"x\x9c\x03\0\0\0\0\x01")];
+    fs::write(&path, png_file((23_170, 23_170), 1, 0, &empty)).unwrap();
+    let large = "F: images of 23170x23170x1 are too large: they have 536848900 values, \
+                 but a row can have at most 16777216";
+    assert_eq!(refusal(dir.path(), None), large);
+    // Sixteen bits of three colours: the pixels alone are not the limit.
+    fs::write(&path, png_file((10_000, 10_000), 16, 2, &empty)).unwrap();
+    let large = "F/a.png: an image of 10000x10000 pixels is too large: the limit is 512 MiB";
+    assert_eq!(refusal(dir.path(), None), large);
+    assert_eq!(refusal(dir.path(), Some(GREY)), large);
+    let size = ImageSize { height: 4097, width: 4096, channels: 1 };
+    let large = "F: images of 4097x4096x1 are too large: they have 16781312 values, \
+                 but a row can have at most 16777216";
+    assert_eq!(refusal(dir.path(), Some(size)), large);
+}
+
 /// Every truncated file is an error, and no damage causes a panic.
 #[test]
 fn damaged_files() {

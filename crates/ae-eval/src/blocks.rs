@@ -25,6 +25,20 @@ pub(crate) fn non_empty_shape(source: &dyn BatchSource) -> Result<(usize, usize)
     }
 }
 
+/// Largest number of features of which a matrix of all pairs is made: 2 GiB.
+const MAX_PAIRED_FEATURES: usize = 1 << 14;
+
+/// Checks that a matrix of all pairs of this many features is of a reasonable size.
+///
+/// # Errors
+/// [`EvalError::TooManyFeatures`] otherwise.
+pub(crate) fn check_pairs(features: usize) -> Result<(), EvalError> {
+    match features {
+        ..=MAX_PAIRED_FEATURES => Ok(()),
+        _ => Err(EvalError::TooManyFeatures { features, max: MAX_PAIRED_FEATURES }),
+    }
+}
+
 /// Calls `visit` with blocks of consecutive rows of `left` and the same rows of `right`, which must have
 /// the same shape; `what` names `right` in errors.
 pub(crate) fn for_each_pair(

@@ -152,6 +152,14 @@ pub enum EvalError {
         /// The maximum number of rows.
         max: usize,
     },
+    /// There are too many features for a matrix with a value for every pair of them.
+    #[error("{features} features are too many for a matrix of all pairs of them: the maximum is {max}")]
+    TooManyFeatures {
+        /// Number of features.
+        features: usize,
+        /// The maximum number of features.
+        max: usize,
+    },
     /// Two tables of the same rows have different numbers of rows.
     #[error("expected {expected} rows of {what}, got {got}")]
     RowCount {

@@ -1,13 +1,13 @@
 //! A linear probe of encodings by multinomial logistic regression.
 
-use ae_data::BatchSource;
+use ae_data::{BatchSource, memory};
 use nalgebra::{DMatrix, DMatrixView};
 
 use crate::blocks::{BLOCK, block, first_not_finite, for_each_block};
 use crate::error::EvalError;
 use crate::lbfgs::{self, Termination};
 use crate::metrics::column_means;
-use crate::probe::check;
+use crate::probe::{WEIGHTS, check};
 use ae_data::threads;
 
 /// Convergence tolerance of the largest partial derivative of the objective: a tenth of scikit-learn's.
@@ -44,7 +44,8 @@ impl LogisticProbe {
     ///
     /// # Errors
     /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Empty`] without
-    /// rows; [`EvalError::InvalidSetting`] for a `c` that is not positive and finite;
+    /// rows; [`EvalError::InvalidSetting`] for a `c` that is not positive and finite or for more than
+    /// 65,536 classes; [`EvalError::Data`] for weights that do not fit into memory;
     /// [`EvalError::Model`] for a value that is not finite, with its row and column;
     /// [`EvalError::NotConverged`] for a `c` that is too large.
     pub fn fit(
@@ -67,6 +68,8 @@ impl LogisticProbe {
             return Err(EvalError::InvalidSetting { field: "C", allowed: "above 0 and finite" });
         }
         let features = check(rows, labels, classes)?;
+        // The memory of L-BFGS is some twenty times that.
+        drop(memory::room::<f64>(WEIGHTS, features.saturating_add(1).saturating_mul(20), classes)?);
         let mean = column_means(rows)?;
         let mut squares = vec![0.0; features];
         for_each_block(rows, |block| {
@@ -110,7 +113,7 @@ impl LogisticProbe {
         if rows.features() != self.mean.len() {
             return Err(EvalError::Width { expected: self.mean.len(), got: rows.features() });
         }
-        let mut found = Vec::with_capacity(rows.rows());
+        let mut found = memory::room("the classes", rows.rows(), 1)?;
         for_each_block(rows, |block| {
             let x = self.standardised(block);
             let x = DMatrixView::from_slice(&x, self.mean.len(), block.len() / self.mean.len());
@@ -315,6 +318,10 @@ mod tests {
         assert!(matches!(fit(&[0, 1, 2], 1.0), Err(EvalError::Classes { .. })));
         for c in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(fit(&[0, 1, 1], c), Err(EvalError::InvalidSetting { .. })));
+        }
+        for classes in [65_537, u32::MAX as usize, usize::MAX] {
+            let refused = LogisticProbe::fit(&rows, &[0, 1, 1], classes, 1.0);
+            assert!(matches!(refused, Err(EvalError::InvalidSetting { field: "classes", .. })), "{classes}");
         }
         for wrong in [f32::NAN, f32::INFINITY] {
             let values = [1.0, wrong, 2.0, 1.0];

@@ -1,9 +1,9 @@
 //! A linear probe of encodings by ridge regression.
 
-use ae_data::BatchSource;
+use ae_data::{BatchSource, memory};
 use nalgebra::DMatrix;
 
-use crate::blocks::{first_not_finite, for_each_block, non_empty_shape};
+use crate::blocks::{check_pairs, first_not_finite, for_each_block, non_empty_shape};
 use crate::error::EvalError;
 use crate::metrics::column_means;
 
@@ -30,7 +30,8 @@ impl LinearProbe {
     ///
     /// # Errors
     /// [`EvalError::Classes`] unless every row has a class below `classes`; [`EvalError::Empty`] without
-    /// rows; [`EvalError::InvalidSetting`] for a ridge that is negative or not finite;
+    /// rows; [`EvalError::InvalidSetting`] for a ridge that is negative or not finite or for more than
+    /// 65,536 classes; [`EvalError::TooManyFeatures`] for more than 16,384;
     /// [`EvalError::Model`] for a value that is not finite, with its row and column;
     /// [`EvalError::DecompositionFailed`] if the system cannot be solved, because the ridge is too
     /// small.
@@ -44,11 +45,12 @@ impl LinearProbe {
             return Err(EvalError::InvalidSetting { field: "ridge", allowed: "at least 0 and finite" });
         }
         let features = check(rows, labels, classes)?;
+        check_pairs(features)?;
+        let mut target = DMatrix::from_vec(features, classes, memory::zeros(WEIGHTS, features, classes)?);
         let mean = column_means(rows)?;
         let mut class_fractions = vec![0.0; classes];
         labels.iter().for_each(|label| class_fractions[*label as usize] += 1.0 / labels.len() as f64);
         let mut gram = DMatrix::zeros(features, features);
-        let mut target = DMatrix::zeros(features, classes);
         let mut first = 0;
         for_each_block(rows, |block| {
             let count = block.len() / features;
@@ -79,7 +81,7 @@ impl LinearProbe {
         if rows.features() != self.mean.len() {
             return Err(EvalError::Width { expected: self.mean.len(), got: rows.features() });
         }
-        let mut found = Vec::with_capacity(rows.rows());
+        let mut found = memory::room("the classes", rows.rows(), 1)?;
         for_each_block(rows, |block| {
             let outputs = centred(block, &self.mean) * &self.weights;
             for r in 0..outputs.nrows() {
@@ -105,9 +107,18 @@ impl LinearProbe {
     }
 }
 
-/// The number of features, after checking that every row has a valid class.
+/// What errors call the parameters of a classifier.
+pub(crate) const WEIGHTS: &str = "the weights of the classifier";
+/// Largest number of classes.
+const MAX_CLASSES: usize = 1 << 16;
+
+/// The number of features, after checking that every row has a valid class and that there are not too
+/// many classes.
 pub(crate) fn check(rows: &dyn BatchSource, labels: &[u32], classes: usize) -> Result<usize, EvalError> {
     let (count, features) = non_empty_shape(rows)?;
+    if classes > MAX_CLASSES {
+        return Err(EvalError::InvalidSetting { field: "classes", allowed: "at most 65,536" });
+    }
     if labels.len() != count || labels.iter().any(|label| *label as usize >= classes) {
         return Err(EvalError::Classes { rows: count, labels: labels.len(), classes });
     }
@@ -195,6 +206,13 @@ mod tests {
         holed[2 * 77 + 1] = f32::NAN;
         let said = LinearProbe::fit(&Rows::new(&holed, 2).unwrap(), &labels, 3, 0.1).unwrap_err().to_string();
         assert!(said.starts_with("row 78, column 2: NaN"), "{said}");
+        for classes in [65_537, usize::MAX / 2, usize::MAX] {
+            let refused = LinearProbe::fit(&rows, &labels, classes, 0.1);
+            assert!(matches!(refused, Err(EvalError::InvalidSetting { field: "classes", .. })), "{classes}");
+        }
+        let wide = vec![0.0; 2 * 60_000];
+        let refused = LinearProbe::fit(&Rows::new(&wide, 60_000).unwrap(), &[0, 1], 2, 0.1);
+        assert!(matches!(refused, Err(EvalError::TooManyFeatures { features: 60_000, .. })));
         let same = Rows::new(&[1.0; 180], 2).unwrap();
         assert!(matches!(LinearProbe::fit(&same, &labels, 3, 0.0), Err(EvalError::DecompositionFailed)));
         let probe = LinearProbe::fit(&rows, &labels, 3, 0.1).unwrap();

@@ -141,18 +141,19 @@ impl Confusion {
 
     /// `TP / (TP + FP)`; 0 if nothing is flagged.
     pub fn precision(&self) -> f64 {
-        ratio(self.true_positives, self.true_positives + self.false_positives)
+        ratio(self.true_positives, self.true_positives.saturating_add(self.false_positives))
     }
 
     /// `TP / P`; 0 without anomalies.
     pub fn recall(&self) -> f64 {
-        ratio(self.true_positives, self.true_positives + self.false_negatives)
+        ratio(self.true_positives, self.true_positives.saturating_add(self.false_negatives))
     }
 
     /// The harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`; 0 if that is 0 / 0.
     pub fn f1(&self) -> f64 {
-        let twice = 2 * self.true_positives;
-        ratio(twice, twice + self.false_positives + self.false_negatives)
+        let twice = self.true_positives.saturating_mul(2);
+        let wrong = self.false_positives.saturating_add(self.false_negatives);
+        ratio(twice, twice.saturating_add(wrong))
     }
 }
 

@@ -100,9 +100,18 @@ impl Sheet {
     /// Writes the sheet as a PNG file.
     ///
     /// # Errors
-    /// An I/O error from `out`.
+    /// [`io::ErrorKind::InvalidInput`] if the sides, the channels (1 or 3) and the number of levels do not
+    /// agree; an I/O error from `out`.
     pub fn write_png(&self, out: impl io::Write) -> io::Result<()> {
-        let mut encoder = png::Encoder::new(out, self.width as u32, self.height as u32);
+        let levels = self.width.checked_mul(self.height).and_then(|pixels| pixels.checked_mul(self.channels));
+        let agree = levels == Some(self.pixels.len()) && matches!(self.channels, 1 | RGB_CHANNELS);
+        let (true, Ok(width), Ok(height)) = (agree, u32::try_from(self.width), u32::try_from(self.height))
+        else {
+            let Sheet { width, height, channels, pixels } = self;
+            let what = format!("{} levels are not a sheet of {height}x{width}x{channels}", pixels.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        };
+        let mut encoder = png::Encoder::new(out, width, height);
         encoder.set_color(match self.channels {
             RGB_CHANNELS => png::ColorType::Rgb,
             _ => png::ColorType::Grayscale,
@@ -182,6 +191,12 @@ mod tests {
         assert!(
             Sheet::draw(&[&[0.0; 64]], SheetStyle { image: Image { width: 0, ..SCAN }, ..STYLE }).is_err()
         );
+        let huge = 1usize << (usize::BITS / 2);
+        for (width, height, channels) in [(huge, huge, 1), (usize::MAX, 3, 3), (1, 1, 2), (2, 2, 1)] {
+            let sheet = Sheet { width, height, channels, pixels: vec![0; 2] };
+            let kind = sheet.write_png(io::sink()).unwrap_err().kind();
+            assert_eq!(kind, io::ErrorKind::InvalidInput, "{width} {height} {channels}");
+        }
         // Lines of different lengths and NaN values are drawn.
         let sheet = Sheet::draw(&[&[f32::NAN; 128], &[1.0; 64]], STYLE).unwrap();
         assert_eq!((sheet.width, sheet.height), (152, 152));

@@ -1,6 +1,6 @@
 //! Latent traversals: what each value of a variational encoding represents.
 
-use ae_data::Dataset;
+use ae_data::{Dataset, memory};
 use ae_model::{Autoencoder, Error, Latent};
 
 use crate::error::EvalError;
@@ -25,7 +25,8 @@ pub struct Traversal {
 /// # Errors
 /// [`EvalError::InvalidSetting`] for fewer than two steps or more than 10,000, or an extent that is not
 /// positive and finite; [`Error::NotVariational`], within [`EvalError::Model`], for a model whose
-/// encodings have no prior.
+/// encodings have no prior; [`EvalError::Data`] with
+/// [`DataError::OutOfMemory`](ae_data::DataError::OutOfMemory) for more points than fit into memory.
 pub fn traverse(model: &Autoencoder, steps: usize, extent: f32) -> Result<Traversal, EvalError> {
     let latent = match model.config().latent() {
         Latent::Gaussian(_) => None,
@@ -44,7 +45,7 @@ pub fn traverse(model: &Autoencoder, steps: usize, extent: f32) -> Result<Traver
     let at = |step: usize| extent * (2.0 * step as f32 / (steps - 1) as f32 - 1.0);
     let values: Vec<f32> = (0..steps).map(at).collect();
     let axes = model.config().encoding_dim();
-    let mut codes = vec![0.0; axes * steps * axes];
+    let mut codes = memory::zeros("the encodings", axes.saturating_mul(steps), axes)?;
     for (place, code) in codes.chunks_exact_mut(axes).enumerate() {
         code[place / steps] = values[place % steps];
     }
@@ -81,6 +82,11 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let plain = traverse(&model(Latent::Plain), 5, 3.0).unwrap_err().to_string();
         assert_eq!(plain, "a traversal needs a variational autoencoder, but this model's latent is plain");
+        // 10,000 steps along 2¹⁶ axes of as many values are more than processes can address.
+        let wide = Config::builder(1).hidden_dims([]).encoding_dim(1 << 16).latent(Latent::gaussian());
+        let wide = Autoencoder::new(wide.build().unwrap()).unwrap();
+        let said = traverse(&wide, 10_000, 3.0).unwrap_err().to_string();
+        assert_eq!(said, "the encodings do not fit into memory: 655360000 rows of 65536 values");
         let model = model(Latent::Gaussian(Gaussian::default()));
         for (steps, extent) in [(1, 3.0), (5, 0.0), (5, f32::NAN), (5, f32::INFINITY)] {
             assert!(matches!(traverse(&model, steps, extent), Err(EvalError::InvalidSetting { .. })));

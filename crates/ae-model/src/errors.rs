@@ -1,6 +1,6 @@
 //! Reconstruction errors of rows, features and cells.
 
-use ae_data::{BatchSource, Dataset};
+use ae_data::{BatchSource, Dataset, memory};
 use ae_kernels::par::Crew;
 
 use crate::error::Error;
@@ -20,7 +20,7 @@ impl Autoencoder {
         let features = self.config.input_dim();
         self.expect_rows(data)?;
         let rows = data.rows();
-        let mut errors = vec![0.0; rows];
+        let mut errors = memory::zeros("the errors", rows, 1)?;
         let targets = targets_of(data)?;
         self.staged(Part::Whole, data, targets, rows, |first, table, crew| {
             let out = &mut errors[first..][..table.rows.len() / features];
@@ -77,7 +77,7 @@ impl Autoencoder {
         let features = self.config.input_dim();
         self.expect_rows(data)?;
         let rows = data.rows();
-        let mut cells = vec![0.0; rows * features];
+        let mut cells = memory::zeros("the errors of the features", rows, features)?;
         self.staged(Part::Whole, data, targets_of(data)?, rows, |first, table, crew| {
             let out = &mut cells[first * features..][..table.rows.len()];
             of(&self.engine, crew, Source { table, indices: None }, out);

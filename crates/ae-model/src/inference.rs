@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use ae_data::{DataError, memory};
 use ae_kernels::Element;
 use ae_kernels::activation::Activation;
 use ae_kernels::latent;
@@ -19,12 +20,17 @@ use crate::scale::Maps;
 use crate::stage::{BatchTopKLatent, Pooling, Stage, TopKLatent};
 use crate::table::Table;
 
-/// Rows per block, which go through the network together.
+/// Most rows per block, which go through the network together.
 const BLOCK_ROWS: usize = 64;
 /// Blocks per task, which share one allocation of scratch memory.
 const BLOCKS_PER_TASK: usize = 8;
 /// Rows per task.
 pub(crate) const TASK_ROWS: usize = BLOCK_ROWS * BLOCKS_PER_TASK;
+
+/// Values of a row within the network from which blocks have fewer rows ([`Inference::block_rows`]).
+const WIDE: usize = 1 << 20;
+/// Rows of such a block: one panel.
+const WIDE_BLOCK_ROWS: usize = 16;
 
 /// Rows of a row-major table.
 #[derive(Clone, Copy, Debug)]
@@ -57,12 +63,12 @@ pub(crate) struct Inference<'a, T> {
 impl<T: Element> Inference<'_, T> {
     /// Runs the rows through `part` into `out`, row-major, as wide as the output of the part.
     pub(crate) fn run(&self, part: Part, source: Source<'_>, out: &mut [f32]) {
-        let width = self.widths(part).1;
+        let (width, block_rows) = (self.widths(part).1, self.block_rows(part));
         let map = (part != Part::Encoder).then(|| self.maps.unscaling());
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
             let mut scratch = self.scratch(part, source, out.len() / width.max(1));
-            for (block, out) in out.chunks_mut((BLOCK_ROWS * width).max(1)).enumerate() {
-                let first = task * TASK_ROWS + block * BLOCK_ROWS;
+            for (block, out) in out.chunks_mut((block_rows * width).max(1)).enumerate() {
+                let first = task * TASK_ROWS + block * block_rows;
                 let y = self.forward(part, source, first, out.len() / width.max(1), &mut scratch);
                 panel::scatter_rows(self.network.isa, y, map, out);
             }
@@ -84,10 +90,11 @@ impl<T: Element> Inference<'_, T> {
 
     /// Computes the squared error of each row, summed over its scaled features, into `out`.
     pub(crate) fn row_errors(&self, source: Source<'_>, out: &mut [f64]) {
+        let block_rows = self.block_rows(Part::Whole);
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
             let mut scratch = self.scratch(Part::Whole, source, out.len());
-            for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
-                self.errors(source, task * TASK_ROWS + block * BLOCK_ROWS, out.len(), &mut scratch);
+            for (block, out) in out.chunks_mut(block_rows).enumerate() {
+                self.errors(source, task * TASK_ROWS + block * block_rows, out.len(), &mut scratch);
                 for (y, x) in out.iter_mut().zip(&scratch.squares) {
                     *y = nan_to_infinity(x.to_f64());
                 }
@@ -108,11 +115,11 @@ impl<T: Element> Inference<'_, T> {
     }
 
     fn cells(&self, source: Source<'_>, of: impl Fn(f32) -> f32 + Sync, out: &mut [f32]) {
-        let width = self.network.input;
+        let (width, block_rows) = (self.network.input, self.block_rows(Part::Whole));
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
             let mut scratch = self.scratch(Part::Whole, source, out.len() / width.max(1));
-            for (block, out) in out.chunks_mut((BLOCK_ROWS * width).max(1)).enumerate() {
-                let first = task * TASK_ROWS + block * BLOCK_ROWS;
+            for (block, out) in out.chunks_mut((block_rows * width).max(1)).enumerate() {
+                let first = task * TASK_ROWS + block * block_rows;
                 let delta = self.errors(source, first, out.len() / width.max(1), &mut scratch);
                 panel::scatter_rows(self.network.isa, delta, None, out);
                 out.iter_mut().for_each(|x| *x = of(*x));
@@ -122,10 +129,11 @@ impl<T: Element> Inference<'_, T> {
 
     /// Computes `[loss, squared error]` of each row, as in training but without noise or dropout.
     pub(crate) fn row_losses(&self, source: Source<'_>, out: &mut [[f64; 2]]) {
+        let block_rows = self.block_rows(Part::Whole);
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
             let mut scratch = self.scratch(Part::Whole, source, out.len());
-            for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
-                let (first, rows) = (task * TASK_ROWS + block * BLOCK_ROWS, out.len());
+            for (block, out) in out.chunks_mut(block_rows).enumerate() {
+                let (first, rows) = (task * TASK_ROWS + block * block_rows, out.len());
                 self.losses(source, first, rows, &mut scratch);
                 let each = scratch.losses.iter().zip(&scratch.squares).zip(&scratch.divergences);
                 for (out, ((loss, square), divergence)) in out.iter_mut().zip(each) {
@@ -138,9 +146,33 @@ impl<T: Element> Inference<'_, T> {
     /// Memory to run blocks of the source's rows through `part`, for `rows` rows or as many as are
     /// processed together.
     fn scratch(&self, part: Part, source: Source<'_>, rows: usize) -> Scratch<T> {
+        let rows = rows.min(self.block_rows(part));
+        Scratch::new(self.network, self.scratch_widths(part), rows, source.table.targets.is_some())
+    }
+
+    /// The numbers of values per row of the input of a part, and of the widest output of its stages.
+    fn scratch_widths(&self, part: Part) -> [usize; 2] {
         let between = self.stages(part).map(|index| self.network.stage_shape(index).1).max();
-        let widths = [self.widths(part).0, between.unwrap_or(0)];
-        Scratch::new(self.network, widths, rows, source.table.targets.is_some())
+        [self.widths(part).0, between.unwrap_or(0)]
+    }
+
+    /// Rows per block: fewer where a row has so many values that memory would be the limit.
+    fn block_rows(&self, part: Part) -> usize {
+        if self.scratch_widths(part).into_iter().max() > Some(WIDE) { WIDE_BLOCK_ROWS } else { BLOCK_ROWS }
+    }
+
+    /// Checks that there is memory to run `rows` rows through `part`, where that is much: a small file
+    /// may hold a convolutional network with very many values per row.
+    pub(crate) fn expect_memory(&self, part: Part, rows: usize, has_targets: bool) -> Result<(), DataError> {
+        let [input, between] = self.scratch_widths(part);
+        if input.max(between) <= WIDE {
+            return Ok(());
+        }
+        let tables = if self.network.objective.mask_missing || has_targets { 2 } else { 1 };
+        let width = input.saturating_mul(tables).saturating_add(between.saturating_mul(2));
+        let scratches = self.crew.threads().min(rows.div_ceil(TASK_ROWS));
+        let rows = scratches * panel_len::<T>(1, rows.min(WIDE_BLOCK_ROWS));
+        memory::room::<T>("the values between the layers", rows, width).map(drop)
     }
 
     fn stages(&self, part: Part) -> Range<usize> {

@@ -39,6 +39,7 @@ pub mod gradcheck;
 mod history;
 mod inference;
 mod init;
+mod interpolation;
 mod layer;
 mod model;
 mod network;

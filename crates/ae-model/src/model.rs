@@ -1,7 +1,7 @@
 //! [`Autoencoder`]: configuration, scaler and network in one.
 
 use ae_data::{
-    BatchSource, DataError, Dataset, Fingerprint, Pairs, Schema, check_writable, first_duplicate,
+    BatchSource, DataError, Dataset, Fingerprint, Pairs, Schema, check_writable, first_duplicate, memory,
     train_validation_split,
 };
 use ae_kernels::Isa;
@@ -42,6 +42,9 @@ pub enum ErrorNorm {
 ///
 /// Results depend only on the configuration, the data and the CPU's arithmetic (`AE_ISA`). They are
 /// bit-identical for any number of threads and however rows are batched for encoding or scoring.
+///
+/// Results that do not fit into memory, for rows that a source claims to have, are refused with
+/// [`DataError::OutOfMemory`], within [`Error::Data`].
 ///
 /// A clone has its own weights and history, but shares the original's threads and cancel token.
 #[derive(Clone, Debug)]
@@ -425,25 +428,6 @@ impl Autoencoder {
         self.through(Part::Whole, data)
     }
 
-    /// Interpolates between two rows, in the units of the data: decodes `steps` encodings evenly spaced
-    /// on the line between theirs, both ends included, to `[steps, input_dim]`.
-    ///
-    /// # Errors
-    /// [`Error::Width`], [`Error::NotFinite`], and [`Error::Config`] for `steps` outside 2 to 1,000,000.
-    pub fn interpolate(&self, from: &[f32], to: &[f32], steps: usize) -> Result<Dataset, Error> {
-        crate::config::in_range("steps", steps, 2, 1_000_000)?;
-        let features = self.config.input_dim();
-        if let Some(row) = [from, to].iter().find(|row| row.len() != features) {
-            return Err(Error::Width { what: "rows", expected: features, got: row.len() });
-        }
-        let ends = self.encode(&Dataset::new([from, to].concat(), features)?)?;
-        let (dim, last) = (self.config.encoding_dim(), (steps - 1) as f32);
-        let (from, to) = ends.values().split_at(dim);
-        let at = |fraction: f32| from.iter().zip(to).map(move |(a, b)| a * (1.0 - fraction) + b * fraction);
-        let codes = (0..steps).flat_map(|step| at(step as f32 / last)).collect();
-        self.decode(&Dataset::new(codes, dim)?)
-    }
-
     /// The rows of `data` on the scale on which errors are measured.
     ///
     /// # Errors
@@ -465,7 +449,8 @@ impl Autoencoder {
             Part::Encoder | Part::Whole => self.expect_rows(data)?,
         }
         let rows = data.rows();
-        let mut out = vec![0.0; rows * to];
+        let what = if part == Part::Encoder { "the encodings" } else { "the decoded rows" };
+        let mut out = memory::zeros(what, rows, to)?;
         self.staged(part, data, None, rows, |first, table, crew| {
             let out = &mut out[first * to..][..table.rows.len() / from * to];
             match &self.engine {
@@ -536,10 +521,14 @@ impl Autoencoder {
         let isa = self.engine.isa();
         let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
         let crew = self.pool.crew().for_work(worth_sharing);
+        match &self.engine {
+            AnyEngine::F32(e) => inference(e, crew).expect_memory(part, rows, targets.is_some())?,
+            AnyEngine::F64(e) => inference(e, crew).expect_memory(part, rows, targets.is_some())?,
+        }
         // Whole tasks, equally many per thread.
         let tasks = (STAGED_VALUES / features.max(1) / TASK_ROWS).max(1);
         let staged = tasks * TASK_ROWS * crew.threads();
-        let mut feed = Feed::new(data, targets, staged.min(rows));
+        let mut feed = Feed::new(data, targets, staged.min(rows))?;
         for first in (0..rows).step_by(staged) {
             let indices: Vec<usize> = (first..rows.min(first + staged)).collect();
             let (table, positions) = feed.rows(&indices)?;

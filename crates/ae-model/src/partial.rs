@@ -1,6 +1,6 @@
 //! Learning from rows as they arrive.
 
-use ae_data::BatchSource;
+use ae_data::{BatchSource, memory};
 
 use crate::config::Precision;
 use crate::error::Error;
@@ -28,7 +28,7 @@ impl Autoencoder {
         if rows == 0 {
             return Err(Error::NoRows { rows, validation: 0 });
         }
-        let indices: Vec<usize> = (0..rows).collect();
+        let indices = memory::indices(0..rows)?;
         let kind = if self.fitted { crate::ScalerKind::None } else { self.config.scaler() };
         let fit = |kind, source, unit_only| {
             Scaler::fit_allowed(
@@ -61,7 +61,7 @@ impl Autoencoder {
             self.scaler = scaler;
             self.names = data.names().map(<[String]>::to_vec);
         }
-        let mut feed = Feed::new(data, targets, rows);
+        let mut feed = Feed::new(data, targets, rows)?;
         let (table, indices) = feed.rows(&indices)?;
         self.history = None;
         let Autoencoder { scaler, engine, pool, fitted, .. } = self;

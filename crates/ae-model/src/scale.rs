@@ -426,6 +426,9 @@ fn for_each_row(
         }
         return indices.iter().try_for_each(|&index| visit(index, &all[index * features..][..features]));
     }
+    if features == 0 {
+        return indices.iter().try_for_each(|&index| visit(index, &[]));
+    }
     let mut rows = vec![0.0; ROWS_AT_A_TIME.min(indices.len()) * features];
     for chunk in indices.chunks(ROWS_AT_A_TIME) {
         let rows = &mut rows[..chunk.len() * features];

@@ -1,6 +1,6 @@
 //! Tables of rows in memory, the input of a step.
 
-use ae_data::{BatchSource, contiguous_values};
+use ae_data::{BatchSource, contiguous_values, memory};
 use ae_kernels::Isa;
 use ae_kernels::finite::all_finite;
 use ae_kernels::par::Crew;
@@ -54,15 +54,18 @@ impl<'a> Feed<'a> {
         data: &'a dyn BatchSource,
         targets: Option<&'a dyn BatchSource>,
         max_rows: usize,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let whole = match (contiguous_values(data), targets.map(contiguous_values)) {
             (Some(rows), None) => Some(Table { rows, targets: None }),
             (Some(rows), Some(Some(targets))) => Some(Table { rows, targets: Some(targets) }),
             _ => None,
         };
-        let buffer = |wanted: bool| if wanted { vec![0.0; max_rows * data.features()] } else { Vec::new() };
-        let staged = [buffer(whole.is_none()), buffer(whole.is_none() && targets.is_some())];
-        Feed { data, targets, whole, staged, positions: (0..max_rows).collect() }
+        let buffer = |wanted: bool| {
+            let rows = if wanted { max_rows } else { 0 };
+            memory::zeros("the rows read at a time", rows, data.features())
+        };
+        let staged = [buffer(whole.is_none())?, buffer(whole.is_none() && targets.is_some())?];
+        Ok(Feed { data, targets, whole, staged, positions: memory::indices(0..max_rows)? })
     }
 
     /// The most rows that can be read at a time.

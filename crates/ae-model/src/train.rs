@@ -211,7 +211,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         engine.set_paired(task.data.targets().is_some());
         engine.prepare(crew, batch_size);
         let at_a_time = VALIDATION_ROWS.min(validation_rows);
-        let mut feed = Feed::new(task.data, task.data.targets(), batch_size.max(at_a_time));
+        let mut feed = Feed::new(task.data, task.data.targets(), batch_size.max(at_a_time))?;
         let known_fractions = [
             known_fraction(&mut feed, config, &task.train)?,
             known_fraction(&mut feed, config, &task.validation)?,

@@ -1,6 +1,6 @@
 //! What only variational autoencoders can do: generate rows and estimate the likelihood of rows.
 
-use ae_data::{BatchSource, Dataset};
+use ae_data::{BatchSource, Dataset, memory};
 use ae_kernels::noise::{self, Stream};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
@@ -13,6 +13,8 @@ use crate::model::{AnyEngine, Autoencoder, known_values};
 use crate::scale::Scaler;
 use crate::step::{self, Arithmetic};
 
+/// What errors call encodings that do not fit into memory.
+const ENCODINGS: &str = "the encodings";
 /// Rows whose samples are in memory at the same time.
 const ROWS: usize = 128;
 /// Samples per row that are in memory at the same time.
@@ -31,16 +33,18 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more
-    /// than 10⁹ rows.
+    /// than 10⁹ rows; [`Error::Data`] with [`DataError::OutOfMemory`](ae_data::DataError::OutOfMemory) for
+    /// more than fit into memory.
     pub fn generate(&self, rows: usize, seed: u64) -> Result<Dataset, Error> {
         self.expect_variational("generating rows")?;
         crate::config::in_range("rows", rows, 0, MAX_ROWS)?;
         let dim = self.config().encoding_dim();
-        let mut drawn = vec![0f32; panel_len::<f32>(dim, rows)];
+        // The encodings are held in two layouts, each of which panels may pad to whole lines.
+        let mut codes = memory::zeros(ENCODINGS, rows, dim)?;
+        let mut drawn: Vec<f32> = memory::zeros(ENCODINGS, panel_len::<f32>(1, rows), dim)?;
         let stream = Stream { key: seed, first_row: 0, draw_index: 0 };
         let isa = self.engine.isa();
         noise::normal(isa, stream, PanelsMut::new(&mut drawn, dim, rows));
-        let mut codes = vec![0.0; rows * dim];
         panel::scatter_rows(isa, Panels::new(&drawn, dim, rows), None, &mut codes);
         self.decode(&Dataset::new(codes, dim)?)
     }
@@ -80,7 +84,7 @@ impl Autoencoder {
         };
         crate::config::in_range("samples", samples, 2, MAX_SAMPLES)?;
         let rows = data.rows();
-        let mut values = vec![0.0; rows];
+        let mut values: Vec<f64> = memory::zeros("the likelihoods", rows, 1)?;
         self.staged(Part::Whole, data, None, rows, |first, table, crew| {
             let table = table.rows;
             let out = &mut values[first..][..table.len() / features];

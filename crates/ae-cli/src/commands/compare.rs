@@ -39,7 +39,7 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
         }
     };
     let all = rows.rows();
-    let drawn = sample_rows(all, args.rows as usize, args.seed);
+    let drawn = sample_rows(all, args.rows as usize, args.seed)?;
     let rows = rows.select_rows(&drawn)?;
     let rows = tables::for_maps(&model, rows, &args.data, out)?;
     let settings = MapSettings {

@@ -56,6 +56,12 @@ const CASES: &[Case] = &[
     ),
     case("an infinite value", "train infinite.csv", 1, "infinite.csv: row 2, column 'b': "),
     case("a short row", "train ragged.csv", 1, "ragged.csv: row 2 (line 3) has 1 cells, but 2 are expected"),
+    case(
+        "damaged pages",
+        "train pages.parquet",
+        1,
+        "pages.parquet: not a valid Parquet file: its pages are damaged (",
+    ),
     case("an open quote", "train quote.csv", 1, "quote.csv: "),
     case("bytes that are not text", "train bytes.csv", 1, "bytes.csv: "),
     case(
@@ -238,7 +244,7 @@ fn folder() -> tempfile::TempDir {
         let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
         [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), data].concat()
     };
-    let files: [(&str, &[u8]); 23] = [
+    let files: [(&str, &[u8]); 24] = [
         ("rows.doc", b"1,2\n"),
         ("empty.csv", b""),
         ("names.csv", b"a,b\n"),
@@ -256,6 +262,8 @@ fn folder() -> tempfile::TempDir {
         ("zeros.npy", &[0; 64]),
         ("texts.npy", &npy("<U3", "(1, 1)", &[0; 12])),
         ("rows.npz", b"PK\x03\x04 and nothing else"),
+        // Numbers in an encoding with another width: the parser panics.
+        ("pages.parquet", include_bytes!("refusals/pages.parquet")),
         ("rows.parquet", b"PAR1 and nothing else PAR1"),
         ("lie-ubyte", &[0, 0, 8, 2, 0xee, 0x6b, 0x28, 0, 0, 0, 0, 1, 7]),
         ("rows.csv.gz", b"\x1f\x8bnothing"),

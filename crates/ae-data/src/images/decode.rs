@@ -13,6 +13,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::ImageSize;
 use super::resample::resample;
 use crate::error::DataError;
+use crate::guard::guarded;
 
 /// Maximum size of an image in bytes, compressed or not: a small file may claim to hold a huge image.
 const MAX_BYTES: usize = 1 << 29;
@@ -34,13 +35,18 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn read(path: &Path) -> Result<Header, DataError> {
+        guard(path, || Header::read_unguarded(path))
+    }
+
+    fn read_unguarded(path: &Path) -> Result<Header, DataError> {
         let (file, format) = open(path)?;
         match format {
             Format::Png => {
                 let reader = png_reader(path, file)?;
                 let info = reader.info();
                 let (height, width) = (info.height as usize, info.width as usize);
-                check_size(path, height, width, 1)?;
+                let (channels, depth) = png_layout(&reader);
+                check_size(path, height, width, channels * depth)?;
                 let may_have_colour =
                     !matches!(info.color_type, png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha);
                 Ok(Header { height, width, may_have_colour })
@@ -48,7 +54,7 @@ impl Header {
             Format::Jpeg => {
                 let head = JpegHead::read(path, &mut jpeg_decoder(file))?;
                 let (height, width) = head.view().shape();
-                check_size(path, height, width, 1)?;
+                check_size(path, height, width, head.channels)?;
                 Ok(Header { height, width, may_have_colour: head.channels == 3 })
             }
         }
@@ -73,6 +79,11 @@ fn open(path: &Path) -> Result<(BufReader<File>, Format), DataError> {
         _ => return Err(malformed(path, "image", "it is neither a PNG nor a JPEG file")),
     };
     Ok((file, format))
+}
+
+/// Turns a panic of a decoder into an error.
+fn guard<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    guarded(read).unwrap_or_else(|panic| Err(malformed(path, "image", format!("it is damaged ({panic})"))))
 }
 
 fn malformed(path: &Path, format: &'static str, reason: impl ToString) -> DataError {
@@ -100,11 +111,13 @@ pub(super) struct Pixels {
 
 impl Pixels {
     pub(super) fn read(path: &Path) -> Result<Pixels, DataError> {
-        let (file, format) = open(path)?;
-        match format {
-            Format::Png => png(path, file),
-            Format::Jpeg => jpeg(path, file),
-        }
+        guard(path, || {
+            let (file, format) = open(path)?;
+            match format {
+                Format::Png => png(path, file),
+                Format::Jpeg => jpeg(path, file),
+            }
+        })
     }
 
     /// Height and width.
@@ -194,7 +207,18 @@ fn png_reader(path: &Path, file: BufReader<File>) -> Result<PngReader, DataError
     let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: MAX_BYTES });
     // Expands palettes to colours and packed bits to bytes.
     decoder.set_transformations(png::Transformations::EXPAND);
-    decoder.read_info().map_err(|error| png_error(path, error))
+    let reader = decoder.read_info().map_err(|error| png_error(path, error))?;
+    // The decoder panics when it expands such a palette.
+    if reader.info().palette.as_ref().is_some_and(|palette| !palette.len().is_multiple_of(3)) {
+        return Err(malformed(path, "PNG", "its palette does not hold whole colours"));
+    }
+    Ok(reader)
+}
+
+/// Returns the values per pixel and the bytes per value of the decoded image.
+fn png_layout(reader: &PngReader) -> (usize, usize) {
+    let (kind, depth) = reader.output_color_type();
+    (kind.samples(), if depth == png::BitDepth::Sixteen { 2 } else { 1 })
 }
 
 fn png_error(path: &Path, error: png::DecodingError) -> DataError {
@@ -211,9 +235,7 @@ fn png(path: &Path, file: BufReader<File>) -> Result<Pixels, DataError> {
     let failed = |error| png_error(path, error);
     let mut reader = png_reader(path, file)?;
     let (height, width) = (reader.info().height as usize, reader.info().width as usize);
-    let (kind, depth) = reader.output_color_type();
-    let channels = kind.samples();
-    let depth = if depth == png::BitDepth::Sixteen { 2 } else { 1 };
+    let (channels, depth) = png_layout(&reader);
     check_size(path, height, width, channels * depth)?;
     let mut bytes = vec![0; height * width * channels * depth];
     reader.next_frame(&mut bytes).map_err(failed)?;

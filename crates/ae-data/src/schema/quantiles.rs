@@ -13,10 +13,30 @@ const KNOTS: usize = 64;
 /// 1, and only values far outside the range seen are extreme. Equal values share the middle of their
 /// ranks. Beyond both ends the map continues with its mean slope, so it is invertible everywhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 pub struct Quantiles {
     values: Vec<f64>,
     scores: Vec<f64>,
+}
+
+/// The serialized form of a map, not yet validated.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    values: Vec<f64>,
+    scores: Vec<f64>,
+}
+
+impl TryFrom<Unchecked> for Quantiles {
+    type Error = &'static str;
+
+    fn try_from(Unchecked { values, scores }: Unchecked) -> Result<Quantiles, &'static str> {
+        let map = Quantiles { values, scores };
+        if map.is_valid() {
+            return Ok(map);
+        }
+        Err("quantiles that are not strictly increasing, or not as many values as scores")
+    }
 }
 
 impl Quantiles {
@@ -53,7 +73,7 @@ impl Quantiles {
     }
 
     /// Whether the map is valid: as many scores as values, all finite and strictly increasing.
-    pub(super) fn is_valid(&self) -> bool {
+    fn is_valid(&self) -> bool {
         let is_increasing =
             |x: &[f64]| x.iter().all(|x| x.is_finite()) && x.windows(2).all(|pair| pair[0] < pair[1]);
         !self.values.is_empty()
@@ -162,6 +182,23 @@ mod tests {
         let constant = Quantiles::fit([7.0, 7.0]);
         assert_eq!((constant.score(7.0), constant.score(9.0), constant.value(1.0)), (0.0, 2.0, 8.0));
         assert_eq!(Quantiles::fit([f32::NAN]).score(3.0), 3.0);
+    }
+
+    #[test]
+    fn only_valid_maps_are_deserialised() {
+        let read = serde_json::from_str::<Quantiles>;
+        for text in [
+            r#"{"values":[],"scores":[]}"#,
+            r#"{"values":[1.0],"scores":[]}"#,
+            r#"{"values":[1.0,1.0],"scores":[0.0,1.0]}"#,
+            r#"{"values":[1.0,2.0],"scores":[1.0,0.0]}"#,
+        ] {
+            let said = read(text).unwrap_err().to_string();
+            assert!(said.starts_with("quantiles that are not strictly increasing"), "{said}");
+        }
+        assert!(read(r#"{"values":[1.0],"scores":[0.0],"more":1}"#).is_err());
+        let map = Quantiles::fit([1.0, 3.0, 4.0]);
+        assert_eq!(read(&serde_json::to_string(&map).unwrap()).unwrap(), map);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The quantities that scores are computed from, each measured on a block of rows.
 
-use ae_data::{BatchSource, Dataset};
+use ae_data::{BatchSource, Dataset, memory};
 use ae_model::{Autoencoder, ErrorNorm, Scaler};
 use nalgebra::{Cholesky, DMatrix, Dyn};
 
@@ -180,14 +180,14 @@ pub(super) fn compress_values(mut values: Vec<f32>) -> Vec<f32> {
 
 /// Reads at most `max` of the rows, sampled by the seed, in their order.
 pub(super) fn sample(rows: &dyn BatchSource, max: usize, seed: u64) -> Result<Dataset, EvalError> {
-    let indices = sample_rows(rows.rows(), max, seed);
+    let indices = sample_rows(rows.rows(), max, seed)?;
     read(rows, &indices)
 }
 
 /// Reads the rows with these indices.
 pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset, EvalError> {
     let features = rows.features();
-    let mut values = vec![0.0; indices.len() * features];
+    let mut values = memory::zeros("the rows", indices.len(), features)?;
     rows.read_rows(indices, &mut values)?;
     let read = Dataset::new(values, features)?;
     match rows.names() {

@@ -2,12 +2,13 @@
 
 mod file;
 
-use ae_data::{BatchSource, Dataset};
+use ae_data::{BatchSource, Dataset, memory};
 use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, ScalerKind};
 
 use super::calibration::Calibration;
 use super::components::{self, ScoreComponent, ScoringContext};
 use super::neighbours::Neighbours;
+use crate::blocks::check_pairs;
 use crate::error::EvalError;
 use ae_data::threads;
 
@@ -151,10 +152,12 @@ impl Detector {
     ///
     /// # Errors
     /// [`EvalError::TooFewRows`] for fewer than two rows, [`EvalError::InvalidSetting`] for a setting
-    /// that is out of range, [`EvalError::Model`] for rows that a model cannot learn from, or an error
+    /// that is out of range, [`EvalError::TooManyFeatures`] for more than 16,384 with
+    /// [`Score::Mahalanobis`], [`EvalError::Model`] for rows that a model cannot learn from, or an error
     /// from reading them.
     pub fn fit(settings: &Settings, rows: &dyn BatchSource) -> Result<Detector, EvalError> {
         settings.check()?;
+        settings.score.check_features(rows.features())?;
         let training = components::sample(rows, settings.updates.saturating_mul(BATCH), settings.seed)?;
         check_row_count(&training)?;
         let (first, rest) = match (settings.score, settings.noise.split_first()) {
@@ -312,7 +315,7 @@ impl Detector {
     }
 
     fn scores_with(&self, rows: &dyn BatchSource, exclude_self: bool) -> Result<Vec<f64>, EvalError> {
-        let mut scores = Vec::with_capacity(rows.rows());
+        let mut scores = memory::room("the scores", rows.rows(), 1)?;
         self.for_each_block(rows, |block| {
             let measured =
                 self.components.iter().map(|component| self.context.measure(component, block, exclude_self));
@@ -363,7 +366,7 @@ impl Detector {
         }
         let mut variances = vec![0.0; count];
         groups.iter().zip(&self.context.variances).for_each(|(group, v)| variances[*group] += v);
-        let mut values = Vec::with_capacity(rows.rows() * count);
+        let mut values = memory::room("the contributions", rows.rows(), count)?;
         let mut sums = vec![0.0; count];
         self.for_each_block(rows, |block| {
             let squares = self.context.model.squared_errors(block)?;
@@ -426,6 +429,7 @@ fn combine_components(
 impl UnfittedDetector {
     /// Prepares the scoring context and the components, given the reference rows.
     fn components(self, reference: &Dataset) -> Result<(ScoringContext, Vec<ScoreComponent>), EvalError> {
+        self.score.check_features(reference.features())?;
         let all: Vec<usize> = (0..reference.rows()).collect();
         let context = ScoringContext {
             scaler: Scaler::fit(ScalerKind::Standard, reference, &all)?,
@@ -456,6 +460,13 @@ impl UnfittedDetector {
             }
         };
         Ok((context, components))
+    }
+}
+
+impl Score {
+    /// Checks that what the score needs for this many features is of a reasonable size.
+    fn check_features(self, features: usize) -> Result<(), EvalError> {
+        if self == Score::Mahalanobis { check_pairs(features) } else { Ok(()) }
     }
 }
 

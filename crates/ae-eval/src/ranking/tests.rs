@@ -75,6 +75,8 @@ fn refusals_say_what_is_wrong() {
     assert!(matches!(roc_auc(&[], &[]), Err(EvalError::OneClass { positives: 0, negatives: 0 })));
     assert!(roc_curve(&[false], &[0.0]).is_err() && pr_curve(&[false], &[0.0]).is_err());
     assert!(Confusion::at(&[true], &[], 0.0).is_err());
+    let most = Confusion { true_positives: usize::MAX, false_positives: usize::MAX, ..Confusion::default() };
+    assert_eq!((most.precision(), most.recall(), most.f1()), (1.0, 1.0, 1.0));
 }
 
 /// Compares every anomaly with every other row.

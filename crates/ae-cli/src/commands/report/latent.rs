@@ -20,7 +20,7 @@ const NEIGHBOURS: usize = 5;
 
 pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Result<(), Failure> {
     let (all, seed) = (facts.rows.rows(), facts.args.evaluate.seed);
-    let drawn = sample_rows(all, MAX_POINTS, seed);
+    let drawn = sample_rows(all, MAX_POINTS, seed)?;
     let rows = facts.rows.select_rows(&drawn)?;
     let codes = facts.model.encode(&rows)?;
     let width = codes.features();

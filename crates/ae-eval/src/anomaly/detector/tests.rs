@@ -151,6 +151,22 @@ fn contributions_of_groups() {
     assert_eq!(said, "expected 6 groups of features, got 2");
 }
 
+/// The matrix of their second moments would take 28.8 GB.
+#[test]
+fn too_many_features_for_the_mahalanobis_distance_are_refused() {
+    const WIDE: usize = 60_000;
+    let values: Vec<f32> = (0..2 * WIDE).map(|i| (i % 7) as f32).collect();
+    let rows = Rows::new(&values, WIDE).unwrap();
+    let settings = settings(Score::Mahalanobis);
+    let config = Config::builder(WIDE).hidden_dims([]).encoding_dim(1).build().unwrap();
+    let model = Autoencoder::new(config).unwrap();
+    for refused in [Detector::fit(&settings, &rows), Detector::with_model(&settings, model, &rows)] {
+        let said = refused.unwrap_err().to_string();
+        let expected = "60000 features are too many for a matrix of all pairs of them: the maximum is 16384";
+        assert_eq!(said, expected);
+    }
+}
+
 #[test]
 fn refusals() {
     let training = normal(50, 9);
