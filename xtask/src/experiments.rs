@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ae_data::{BatchSource, Dataset};
-use ae_model::{Autoencoder, Callback, Config, EpochRecord, ErrorNorm};
+use ae_model::{Autoencoder, Callback, Config, EpochRecord, ErrorNorm, Snapshot};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -131,7 +131,7 @@ struct Progress {
 }
 
 impl Callback for Progress {
-    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
+    fn on_epoch_end(&mut self, record: &EpochRecord, _: &Snapshot<'_>) -> ControlFlow<String> {
         let EpochRecord { epoch, train_loss, train_mse, seconds, .. } = *record;
         let error = train_mse * self.features;
         if self.json {

@@ -40,7 +40,7 @@ impl From<ae_model::Error> for Failure {
         match error {
             ae_model::Error::Config(error) => error.into(),
             ae_model::Error::Isa(error) => error.into(),
-            error => Failure::Wrong(error.to_string()),
+            error => Failure::Wrong(ae_testing::chain(&error)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Why a command failed, and its exit status.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
@@ -37,6 +38,21 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The message of an error, followed by those of its sources.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let reason = error.to_string();
+        // The errors of some crates repeat their sources.
+        if !text.ends_with(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        source = error.source();
+    }
+    text
+}
+
 impl Failure {
     /// [`Failure::with_rows`] for rows that may have targets from another location.
     pub(crate) fn with_pairs(location: &str, target: Option<&str>, error: Error) -> Failure {
@@ -55,7 +71,7 @@ impl Failure {
             | Error::OutsideScalerRange { .. }
             | Error::Overflow { .. }
             | Error::Spread { .. }
-            | Error::NoRows { .. } => Failure::Other(format!("{location}: {error}")),
+            | Error::NoRows { .. } => Failure::Other(format!("{location}: {}", chain(&error))),
             error => error.into(),
         }
     }
@@ -67,7 +83,7 @@ impl From<Error> for Failure {
             Error::Config(error) => error.into(),
             Error::Isa(error) => error.into(),
             Error::Data(error) => error.into(),
-            error => Failure::Other(error.to_string()),
+            error => Failure::Other(chain(&error)),
         }
     }
 }
@@ -140,15 +156,15 @@ impl From<IsaError> for Failure {
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Failure {
         match error {
-            DataError::BuiltIn { .. } | DataError::ImageSize { .. } => Failure::Usage(error.to_string()),
-            error => Failure::Other(error.to_string()),
+            DataError::BuiltIn { .. } | DataError::ImageSize { .. } => Failure::Usage(chain(&error)),
+            error => Failure::Other(chain(&error)),
         }
     }
 }
 
 impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Failure {
-        Failure::Other(error.to_string())
+        Failure::Other(chain(&error))
     }
 }
 
@@ -158,5 +174,33 @@ impl From<io::Error> for Failure {
             io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
             _ => Failure::Other(format!("standard output: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Layer>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl StdError for Layer {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            self.1.as_deref().map(|inner| inner as &dyn StdError)
+        }
+    }
+
+    #[test]
+    fn a_chain_says_everything_once() {
+        let disk = || Some(Box::new(Layer("disk full", None)));
+        assert_eq!(chain(&Layer("m.csv", disk())), "m.csv: disk full");
+        assert_eq!(chain(&Layer("m.csv: disk full", disk())), "m.csv: disk full");
+        assert_eq!(chain(&Layer("row 1", Some(Box::new(Layer("m.csv", disk()))))), "row 1: m.csv: disk full");
     }
 }

@@ -8,7 +8,7 @@ use ae_eval::anomaly::Detector;
 use ae_model::{Autoencoder, Error, FileErrorKind, Image};
 
 use crate::args::DataArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::output::Output;
 use crate::pictures::{self, ImageFolder};
 use crate::tables;
@@ -357,8 +357,9 @@ fn select_wanted(
         return Ok(rows);
     }
     let extra: Vec<&str> = present.iter().filter(|name| !wanted.contains(name)).map(String::as_str).collect();
-    let selected =
-        rows.select_columns(wanted).map_err(|error| Failure::Other(format!("{location}: {error}")))?;
+    let selected = rows
+        .select_columns(wanted)
+        .map_err(|error| Failure::Other(format!("{location}: {}", chain(&error))))?;
     if !extra.is_empty() {
         out.note(format!(
             "{location}: columns that the model does not know are left out: {}",

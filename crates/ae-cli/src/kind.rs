@@ -180,13 +180,8 @@ impl KindArgs {
                 None => Ok(self.top_k.map_or(Latent::Plain, |k| {
                     // Half the width of the rows, as in the paper.
                     let half = (features / 2).max(1);
-                    let revival = self.revive.map(|dead_after| Revival {
-                        k: half,
-                        weight: Revival::WEIGHT,
-                        dead_after,
-                        bias_lift: Revival::BIAS_LIFT,
-                    });
-                    Latent::TopK(TopK { k, revival, of_batch: self.batch_top_k })
+                    let revival = self.revive.map(|dead_after| Revival::new(half, dead_after));
+                    Latent::TopK(TopK { revival, of_batch: self.batch_top_k, ..TopK::new(k) })
                 })),
             };
         }

@@ -9,7 +9,7 @@ use ae_data::{
 use ae_model::{Autoencoder, Config, History, Image, StopReason};
 
 use crate::args::{DataArgs, MissingArg, ScaleArg, TrainArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::inputs::{check_standard_input, options, with_hint};
 use crate::output::Output;
 use crate::pictures;
@@ -64,7 +64,7 @@ impl TrainingRows {
         let others = training.read_held_out(location, args, out)?;
         let joined = training.rows.followed_by(&others);
         training.rows =
-            joined.map_err(|error| Failure::Other(format!("--validation {location}: {error}")))?;
+            joined.map_err(|error| Failure::Other(format!("--validation {location}: {}", chain(&error))))?;
         training.held_out = others.rows();
         Ok(training)
     }

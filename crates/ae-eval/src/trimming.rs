@@ -148,14 +148,14 @@ mod tests {
         let fits = |stop_at: usize| {
             let mut model = Autoencoder::new(config().epochs(2).build().unwrap()).unwrap();
             let mut fits = 0;
-            let mut watch = |record: &ae_model::EpochRecord| {
+            let mut watch = ae_model::on_epoch(|record, _| {
                 fits += usize::from(record.epoch == 1);
                 if fits == stop_at {
                     ControlFlow::Break("enough".to_owned())
                 } else {
                     ControlFlow::Continue(())
                 }
-            };
+            });
             let found = trim_outliers(&mut model, &rows, 0.2, 3, &mut [&mut watch]).unwrap();
             // Rows are split all the same.
             assert_eq!((found.kept.len(), found.dropped.len()), (32, 8));
@@ -173,12 +173,12 @@ mod tests {
             let mut model = Autoencoder::new(config).unwrap();
             let token = ae_model::CancelToken::new();
             model.set_cancel_token(token.clone());
-            let mut watch = |record: &ae_model::EpochRecord| {
+            let mut watch = ae_model::on_epoch(|record, _| {
                 if record.epoch == 2 {
                     token.cancel();
                 }
                 ControlFlow::Continue(())
-            };
+            });
             let rows = Rows::new(&values, 6).unwrap();
             trim_outliers(&mut model, &rows, 0.3, steps, &mut [&mut watch]).unwrap()
         };

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use ae_data::{Dataset, Rows};
-use ae_model::{Activation, Autoencoder, Config, EpochRecord, Error, ErrorNorm, Optimizer};
+use ae_model::{Activation, Autoencoder, Config, Error, ErrorNorm, Optimizer, on_epoch};
 
 fn main() -> Result<(), Error> {
     // Two motifs, the left half or the right half switched on, and mixtures of both: two numbers
@@ -35,7 +35,7 @@ fn main() -> Result<(), Error> {
     println!("{}\n", model.summary());
 
     println!("epoch   J = ½ Σ (x̂ - x)² a sample   MSE");
-    let mut show = |record: &EpochRecord| {
+    let mut show = on_epoch(|record, _| {
         if [1, 10, 20, 50].contains(&record.epoch) {
             // The objective sums half the squared errors of eight features; the MSE is the mean of the
             // squares.
@@ -47,7 +47,7 @@ fn main() -> Result<(), Error> {
             );
         }
         ControlFlow::Continue(())
-    };
+    });
     model.fit(&rows, &mut [&mut show])?;
 
     let new = [0.75, 0.75, 0.75, 0.75, 0.25, 0.25, 0.25, 0.25];

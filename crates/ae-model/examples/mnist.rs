@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ae_data::{ReadOptions, read};
-use ae_model::{Activation, Autoencoder, Config, EpochRecord, Error, Optimizer};
+use ae_model::{Activation, Autoencoder, Config, Error, Optimizer, on_epoch};
 
 fn main() -> ExitCode {
     let paths: Vec<String> = std::env::args().skip(1).collect();
@@ -39,10 +39,10 @@ fn run(train: &str, test: &str) -> Result<(), Error> {
     let mut model = Autoencoder::new(config)?;
     println!("{}", model.summary());
     let start = Instant::now();
-    let mut show = |record: &EpochRecord| {
+    let mut show = on_epoch(|record, _| {
         println!("epoch {:>2}  train MSE {:.6}  {:.2} s", record.epoch, record.train_mse, record.seconds);
         ControlFlow::Continue(())
-    };
+    });
     model.fit(&train, &mut [&mut show])?;
     println!("{:.1} s; test MSE {:.6}", start.elapsed().as_secs_f64(), model.mse(&test)?);
     Ok(())

@@ -81,6 +81,9 @@ pub struct WeightPenalty {
 /// | `mask_missing` | no | treats NaN as a missing value instead of an error | |
 /// | `image` | none | rows are images of this size; needed by `conv_layers`, and kept for code that draws or scales images | has `input_dim` values |
 /// | `conv_layers` | none | convolutions and poolings at the start of the encoder; the decoder mirrors them | at most 64; not with bf16 or [`Loss::GaussianNll`] |
+///
+/// `ConfigBuilder::from(config)` changes some settings of an existing configuration. It keeps every value,
+/// also of the settings that were left at their defaults: those do not follow others that change later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigBuilder", into = "ConfigBuilder")]
 pub struct Config {

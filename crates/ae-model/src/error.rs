@@ -7,6 +7,19 @@ use ae_kernels::IsaError;
 use ae_kernels::par::PoolError;
 
 /// An error of this crate.
+///
+/// Messages never repeat that of their [`source`](std::error::Error::source), so a program shows all of
+/// them, joined by ": ": that of [`Error::File`] is a path, its source says what is wrong with the file.
+///
+/// ```
+/// use std::error::Error;
+///
+/// let error = ae_model::Autoencoder::from_bytes(b"no model").unwrap_err();
+/// let reason = error.source().ok_or("it has a source")?;
+/// assert_eq!(error.to_string(), "invalid model");
+/// assert!(reason.to_string().starts_with("not a readable model"));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -54,7 +67,7 @@ pub enum Error {
         index: usize,
     },
     /// A model cannot be read from bytes or written to them.
-    #[error("invalid model: {0}")]
+    #[error("invalid model")]
     Bytes(#[source] FileErrorKind),
     /// There are no rows, or all of them are held out for validation.
     #[error("{}", no_rows(*.rows, *.validation))]
@@ -158,8 +171,14 @@ pub enum Error {
         /// The kind of latent the model has.
         latent: &'static str,
     },
+    /// The model's latent does not select values by a threshold.
+    #[error("a threshold needs a top-k latent over whole batches, but this model's latent is {latent}")]
+    NoThreshold {
+        /// The kind of latent the model has.
+        latent: &'static str,
+    },
     /// The target rows are invalid.
-    #[error("the targets: {0}")]
+    #[error("the targets")]
     Targets(#[source] Box<Error>),
     /// Training diverges.
     #[error(
@@ -259,11 +278,12 @@ pub enum Error {
         differs: String,
     },
     /// A model file cannot be read or written.
-    #[error("{}: {kind}", .path.display())]
+    #[error("{}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
+        #[source]
         kind: FileErrorKind,
     },
 }
@@ -318,7 +338,7 @@ pub enum ConfigError {
 #[non_exhaustive]
 pub enum FileErrorKind {
     /// Reading or writing failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     /// It is not a safetensors file, or a damaged one.
     #[error("not a readable model: {0}")]
@@ -397,5 +417,39 @@ fn no_rows(rows: usize, validation: usize) -> String {
     match (rows, validation) {
         (0, _) => "there are no rows".to_owned(),
         _ => format!("no rows to train on: of {rows} rows, {validation} are held out for validation"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    /// A file's message alone names the file; whoever prints the chain repeats nothing.
+    #[test]
+    fn no_message_contains_its_source() {
+        let io = || std::io::Error::other("the disk is full");
+        let path = || PathBuf::from("m.safetensors");
+        let wrong = Error::NotFinite { row: 1, column: 2, name: None, value: f32::NAN };
+        let config = ConfigError::OutOfRange { field: "k", value: "0".to_owned(), allowed: "1".to_owned() };
+        let errors = [
+            (Error::File { path: path(), kind: io().into() }, "m.safetensors: the disk is full"),
+            (
+                Error::Bytes(FileErrorKind::NotADetector),
+                "invalid model: a model, but not an anomaly detector",
+            ),
+            (wrong.of_targets(), "the targets: row 2, column 3: NaN is not a finite number"),
+            (config.into(), "k is 0, but must be 1"),
+        ];
+        for (error, expected) in errors {
+            let (mut chain, mut at) = (vec![error.to_string()], error.source());
+            while let Some(source) = at {
+                let text = source.to_string();
+                assert!(chain.iter().all(|message| !message.contains(&text)), "{chain:?} and {text}");
+                chain.push(text);
+                at = source.source();
+            }
+            assert_eq!(chain.join(": "), expected);
+        }
     }
 }

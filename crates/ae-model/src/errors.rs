@@ -5,7 +5,7 @@ use ae_kernels::par::Crew;
 
 use crate::error::Error;
 use crate::inference::{Part, Source};
-use crate::model::{AnyEngine, Autoencoder, ErrorNorm, inference, known_values, targets_of};
+use crate::model::{AnyEngine, Autoencoder, ErrorNorm, inference, targets_of};
 
 impl Autoencoder {
     /// Computes the reconstruction error of each row, on scaled features.
@@ -17,26 +17,7 @@ impl Autoencoder {
     /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`] for invalid targets,
     /// or whatever reading `data` returns.
     pub fn reconstruction_error(&self, data: &dyn BatchSource, norm: ErrorNorm) -> Result<Vec<f64>, Error> {
-        let features = self.config.input_dim();
-        self.expect_rows(data)?;
-        let rows = data.rows();
-        let mut errors = memory::zeros("the errors", rows, 1)?;
-        let targets = targets_of(data)?;
-        self.staged(Part::Whole, data, targets, rows, |first, table, crew| {
-            let out = &mut errors[first..][..table.rows.len() / features];
-            match &self.engine {
-                AnyEngine::F32(e) => inference(e, crew).row_errors(Source { table, indices: None }, out),
-                AnyEngine::F64(e) => inference(e, crew).row_errors(Source { table, indices: None }, out),
-            }
-        })?;
-        if norm == ErrorNorm::Mean {
-            self.staged(Part::Whole, data, targets, rows, |first, table, _| {
-                for (error, row) in errors[first..].iter_mut().zip(table.expected().chunks_exact(features)) {
-                    *error /= known_values(row).max(1) as f64;
-                }
-            })?;
-        }
-        Ok(errors)
+        self.view().reconstruction_error(data, norm)
     }
 
     /// Computes the squared error of each scaled feature of each row, `[rows, input_dim]`. An error that
@@ -75,14 +56,14 @@ impl Autoencoder {
         of: impl Fn(&AnyEngine, Crew<'_>, Source<'_>, &mut [f32]),
     ) -> Result<Dataset, Error> {
         let features = self.config.input_dim();
-        self.expect_rows(data)?;
+        self.view().expect_rows(data)?;
         let rows = data.rows();
         let mut cells = memory::zeros("the errors of the features", rows, features)?;
-        self.staged(Part::Whole, data, targets_of(data)?, rows, |first, table, crew| {
+        self.view().staged(Part::Whole, data, targets_of(data)?, rows, |first, table, crew| {
             let out = &mut cells[first * features..][..table.rows.len()];
             of(&self.engine, crew, Source { table, indices: None }, out);
         })?;
-        self.named(Dataset::new(cells, features)?)
+        self.view().named(Dataset::new(cells, features)?)
     }
 
     /// Computes the mean squared error of each scaled feature over the rows where it is known,
@@ -97,13 +78,13 @@ impl Autoencoder {
     /// or whatever reading `data` returns.
     pub fn feature_error(&self, data: &dyn BatchSource) -> Result<Vec<f64>, Error> {
         let features = self.config.input_dim();
-        self.expect_rows(data)?;
+        self.view().expect_rows(data)?;
         if data.rows() == 0 {
             return Err(Error::NoRows { rows: 0, validation: 0 });
         }
         let (mut sums, mut known) = (vec![0.0; features], vec![0usize; features]);
         let mut cells = Vec::new();
-        self.staged(Part::Whole, data, targets_of(data)?, data.rows(), |_, table, crew| {
+        self.view().staged(Part::Whole, data, targets_of(data)?, data.rows(), |_, table, crew| {
             cells.resize(table.rows.len(), 0.0);
             match &self.engine {
                 AnyEngine::F32(e) => {
@@ -131,15 +112,7 @@ impl Autoencoder {
     /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], [`Error::Targets`], [`Error::NoRows`],
     /// or whatever reading `data` returns.
     pub fn mse(&self, data: &dyn BatchSource) -> Result<f64, Error> {
-        if data.rows() == 0 {
-            return Err(Error::NoRows { rows: 0, validation: 0 });
-        }
-        let errors = self.reconstruction_error(data, ErrorNorm::Sum)?;
-        let mut known = 0usize;
-        self.staged(Part::Whole, data, targets_of(data)?, data.rows(), |_, table, _| {
-            known += known_values(table.expected());
-        })?;
-        Ok(errors.iter().sum::<f64>() / known.max(1) as f64)
+        self.view().mse(data)
     }
 
     /// Computes the negative [`mse`](Autoencoder::mse): greater is better.

@@ -93,7 +93,9 @@ impl Autoencoder {
         write_atomically(path, |file| file.write_all(&bytes)).map_err(|error| at(path, error.into()))
     }
 
-    /// Reads a model that [`save`](Autoencoder::save) wrote.
+    /// Reads a model that [`save`](Autoencoder::save) wrote. To train it further, see
+    /// [`Autoencoder::warm_start`] and [`partial_fit`](Autoencoder::partial_fit):
+    /// [`fit`](Autoencoder::fit) starts afresh.
     ///
     /// # Errors
     /// [`Error::File`] for a file that cannot be read, is damaged, or is inconsistent; [`Error::Isa`] as

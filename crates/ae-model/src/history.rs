@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One pass over the training rows.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EpochRecord {
     /// The epoch, counted from 1.
@@ -59,7 +59,7 @@ pub enum StopReason {
 }
 
 /// The course of a training run: every epoch, and how it ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct History {
     /// One record per epoch, in order.

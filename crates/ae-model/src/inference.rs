@@ -21,7 +21,7 @@ use crate::stage::{BatchTopKLatent, Pooling, Stage, TopKLatent};
 use crate::table::Table;
 
 /// Most rows per block, which go through the network together.
-const BLOCK_ROWS: usize = 64;
+pub(crate) const BLOCK_ROWS: usize = 64;
 /// Blocks per task, which share one allocation of scratch memory.
 const BLOCKS_PER_TASK: usize = 8;
 /// Rows per task.
@@ -90,16 +90,27 @@ impl<T: Element> Inference<'_, T> {
 
     /// Computes the squared error of each row, summed over its scaled features, into `out`.
     pub(crate) fn row_errors(&self, source: Source<'_>, out: &mut [f64]) {
-        let block_rows = self.block_rows(Part::Whole);
         self.crew.for_each_chunk(out, TASK_ROWS, |task, out| {
             let mut scratch = self.scratch(Part::Whole, source, out.len());
-            for (block, out) in out.chunks_mut(block_rows).enumerate() {
-                self.errors(source, task * TASK_ROWS + block * block_rows, out.len(), &mut scratch);
-                for (y, x) in out.iter_mut().zip(&scratch.squares) {
-                    *y = nan_to_infinity(x.to_f64());
-                }
-            }
+            self.row_errors_in(source, task * TASK_ROWS, &mut scratch, out);
         });
+    }
+
+    /// [`Inference::row_errors`] of the rows from `first` on, as many as `out` has, on this thread.
+    pub(crate) fn row_errors_in(
+        &self,
+        source: Source<'_>,
+        first: usize,
+        scratch: &mut Scratch<T>,
+        out: &mut [f64],
+    ) {
+        let block_rows = self.block_rows(Part::Whole);
+        for (block, out) in out.chunks_mut(block_rows).enumerate() {
+            self.errors(source, first + block * block_rows, out.len(), scratch);
+            for (y, x) in out.iter_mut().zip(&scratch.squares) {
+                *y = nan_to_infinity(x.to_f64());
+            }
+        }
     }
 
     /// Computes the squared error of each scaled feature of each row into `out`, `[rows, features]`; 0
@@ -428,7 +439,7 @@ fn copy_first_features<T: Element>(x: Panels<'_, T>, mut y: PanelsMut<'_, T>) {
 }
 
 /// Memory for one block of rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scratch<T> {
     input: AlignedBuf<T>,
     /// What the output is compared with, if that is not the network's input: the input before missing
@@ -446,6 +457,11 @@ impl<T: Element> Scratch<T> {
     /// Memory to run single rows through any part.
     pub(crate) fn for_one_row(network: &Network<T>) -> Self {
         Scratch::new(network, [network.widest(); 2], 1, false)
+    }
+
+    /// Memory to run any rows through any part, with or without targets.
+    pub(crate) fn for_all_rows(network: &Network<T>) -> Self {
+        Scratch::new(network, [network.widest(); 2], BLOCK_ROWS, true)
     }
 
     /// Memory for `rows` rows at a time, or as many as are processed together. `widths` are those of the

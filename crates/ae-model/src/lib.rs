@@ -34,6 +34,7 @@ mod config;
 mod engine;
 mod error;
 mod errors;
+mod evaluation;
 mod file;
 pub mod gradcheck;
 mod history;
@@ -49,11 +50,13 @@ mod partial;
 mod scale;
 mod schedule;
 mod schema;
+mod snapshot;
 mod sparsity;
 mod stage;
 mod step;
 mod summary;
 mod table;
+mod threshold;
 mod tied;
 mod train;
 mod trainer;
@@ -64,7 +67,7 @@ mod warm_start;
 pub use ae_data;
 pub use ae_kernels::par::PoolError;
 pub use ae_kernels::{Isa, IsaError};
-pub use callback::{BatchEnd, Callback, CancelToken};
+pub use callback::{BatchEnd, Callback, CancelToken, OnEpoch, on_epoch};
 pub use config::{
     Activation, CodePenalty, Config, ConfigBuilder, ConvLayer, Dropout, EarlyStopping, Gaussian, Image,
     ImageLayer, ImageLayers, Init, Latent, Loss, Noise, PoolKind, PoolLayer, Precision, Revival, ScalerKind,
@@ -79,6 +82,7 @@ pub use one_row::OneRow;
 pub use optim::Optimizer;
 pub use scale::{ScaledRows, Scaler};
 pub use schedule::Schedule;
+pub use snapshot::Snapshot;
 pub use sparsity::Sparsity;
 pub use step::Arithmetic;
 pub use summary::Summary;

@@ -1,7 +1,7 @@
 //! [`Autoencoder`]: configuration, scaler and network in one.
 
 use ae_data::{
-    BatchSource, DataError, Dataset, Fingerprint, Pairs, Schema, check_writable, first_duplicate, memory,
+    BatchSource, DataError, Dataset, Fingerprint, Pairs, Schema, check_writable, first_duplicate,
     train_validation_split,
 };
 use ae_kernels::Isa;
@@ -13,13 +13,14 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::file::{Contents, at};
 use crate::history::{History, StopReason};
-use crate::inference::{Inference, Part, Source, TASK_ROWS};
+use crate::inference::Inference;
 use crate::network::LayerParameters;
 use crate::one_row::OneRow;
 use crate::scale::{Allowed, MAX_EVALUATED, ScaledRows, Scaler};
+use crate::snapshot::{EngineView, Snapshot, expect_width};
+use crate::stage::BatchTopKLatent;
 use crate::step::Arithmetic;
 use crate::summary::Summary;
-use crate::table::{Feed, Table, check_values};
 use crate::train::{self, Checkpoint, CheckpointWriter, Checkpoints, RangeTest, Trained};
 use crate::warm_start::{InitialWeights, initialise};
 
@@ -73,17 +74,30 @@ pub(crate) enum AnyEngine {
 
 impl AnyEngine {
     pub(crate) fn isa(&self) -> Isa {
+        self.view().isa()
+    }
+
+    pub(crate) fn view(&self) -> EngineView<'_> {
         match self {
-            AnyEngine::F32(engine) => engine.network.isa,
-            AnyEngine::F64(engine) => engine.network.isa,
+            AnyEngine::F32(engine) => EngineView::F32(engine),
+            AnyEngine::F64(engine) => EngineView::F64(engine),
+        }
+    }
+
+    pub(crate) fn batch_top_k(&self) -> Option<&BatchTopKLatent> {
+        match self {
+            AnyEngine::F32(engine) => engine.network.batch_top_k(),
+            AnyEngine::F64(engine) => engine.network.batch_top_k(),
+        }
+    }
+
+    pub(crate) fn batch_top_k_mut(&mut self) -> Option<&mut BatchTopKLatent> {
+        match self {
+            AnyEngine::F32(engine) => engine.network.batch_top_k_mut(),
+            AnyEngine::F64(engine) => engine.network.batch_top_k_mut(),
         }
     }
 }
-
-/// Multiply-adds of all rows, roughly, below which waking the pool would take longer than the work.
-const WORTH_WAKING: usize = 1 << 22;
-/// Values per thread that are checked, or read, before they enter the network: 4 MiB stay in a cache.
-const STAGED_VALUES: usize = 1 << 20;
 
 impl Autoencoder {
     /// Creates an untrained autoencoder with weights drawn from the configuration's seed.
@@ -166,9 +180,22 @@ impl Autoencoder {
     }
 
     /// What the last [`fit`](Autoencoder::fit) returned, even for a loaded model; `None` before it,
-    /// after one that failed, and after [`partial_fit`](Autoencoder::partial_fit).
+    /// after one that failed in mid-training, and after [`partial_fit`](Autoencoder::partial_fit). A
+    /// call that refuses its rows changes nothing, nor this.
     pub fn history(&self) -> Option<&History> {
         self.history.as_ref()
+    }
+
+    /// The model as it is, as training shows it to callbacks.
+    pub(crate) fn view(&self) -> Snapshot<'_> {
+        Snapshot {
+            config: &self.config,
+            scaler: &self.scaler,
+            names: self.names.as_deref(),
+            fitted: self.fitted,
+            engine: self.engine.view(),
+            crew: self.pool.crew(),
+        }
     }
 
     /// Architecture, parameter count and compression at a glance.
@@ -176,25 +203,15 @@ impl Autoencoder {
         Summary::of(&self.config)
     }
 
-    /// The threshold of a batch top-k latent.
-    pub(crate) fn threshold(&self) -> Option<f64> {
-        match &self.engine {
-            AnyEngine::F32(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
-            AnyEngine::F64(engine) => engine.network.batch_top_k().map(|latent| latent.threshold),
-        }
-    }
-
     /// Weights `[in, out]` and biases of every layer, encoder first; exact in either precision.
     pub fn layers(&self) -> Vec<LayerParameters<f64>> {
-        match &self.engine {
-            AnyEngine::F32(engine) => layers(engine),
-            AnyEngine::F64(engine) => layers(engine),
-        }
+        self.view().layers()
     }
 
     /// Trains from scratch on the rows of `data`: sets the validation fraction aside, fits the scaler to
-    /// the rest, draws the weights from the seed and runs the epochs. (A model made by
-    /// [`Autoencoder::warm_start`] starts from the other model's weights instead and keeps its scaler.)
+    /// the rest, draws the weights from the seed and runs the epochs. What the model has learnt before, loaded or
+    /// not, is lost: to continue from it, fit a model made by [`Autoencoder::warm_start`], which starts
+    /// from the other model's weights and keeps its scaler.
     ///
     /// From [`ae_data::Pairs`] it learns to map each row to its target: one scaler, fitted to the
     /// targets, scales both, and noise is added to the rows. All errors are then measured against the
@@ -280,7 +297,9 @@ impl Autoencoder {
         let Autoencoder { config, scaler, engine, pool, cancel, start, names, schema, .. } = self;
         let contents = Contents { config, scaler, names: names.as_deref(), schema: schema.as_ref() };
         let writer = kept.map(|(checkpoints, print)| CheckpointWriter::new(checkpoints, contents, print));
-        let task = train::Task { config, data, train, validation, cancel: cancel.as_ref(), writer, saved };
+        let cancel = cancel.as_ref();
+        let names = names.as_deref();
+        let task = train::Task { config, scaler, names, data, train, validation, cancel, writer, saved };
         let trained = match engine {
             AnyEngine::F32(engine) => {
                 initialise(engine, config, scaler, start.as_ref());
@@ -319,14 +338,16 @@ impl Autoencoder {
     pub fn range_test(&self, data: &dyn BatchSource) -> Result<RangeTest, Error> {
         let (train, validation, scaler) = self.prepared(data)?;
         let Autoencoder { config, engine, pool, .. } = self;
-        let task = train::Task { config, data, train, validation, cancel: None, writer: None, saved: None };
+        let (scaler, names) = (&scaler, data.names());
+        let (cancel, writer, saved) = (None, None, None);
+        let task = train::Task { config, scaler, names, data, train, validation, cancel, writer, saved };
         match engine {
             AnyEngine::F32(engine) => {
-                let mut fresh = Engine::<f32>::new(engine.network.isa, config, &scaler);
+                let mut fresh = Engine::<f32>::new(engine.network.isa, config, scaler);
                 train::range_test(&mut fresh, task, pool.crew())
             }
             AnyEngine::F64(engine) => {
-                let mut fresh = Engine::<f64>::new(engine.network.isa, config, &scaler);
+                let mut fresh = Engine::<f64>::new(engine.network.isa, config, scaler);
                 train::range_test(&mut fresh, task, pool.crew())
             }
         }
@@ -334,7 +355,7 @@ impl Autoencoder {
 
     /// Returns training rows, validation rows and the scaler fitted to the former; checks all of them.
     fn prepared(&self, data: &dyn BatchSource) -> Result<(Vec<usize>, Vec<usize>, Scaler), Error> {
-        self.expect_width("rows", self.config.input_dim(), data)?;
+        expect_width("rows", self.config.input_dim(), data)?;
         self.expect_fine_names(data)?;
         let rows = data.rows();
         let (train, validation) = train_validation_split(data, self.config.validation(), self.config.seed())?;
@@ -409,7 +430,7 @@ impl Autoencoder {
     /// # Errors
     /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
     pub fn encode(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
-        self.through(Part::Encoder, data)
+        self.view().encode(data)
     }
 
     /// Decodes encodings `[rows, encoding_dim]` into rows in the units of the data.
@@ -417,7 +438,7 @@ impl Autoencoder {
     /// # Errors
     /// [`Error::Width`], [`Error::NotFinite`], or what reading `codes` returns.
     pub fn decode(&self, codes: &dyn BatchSource) -> Result<Dataset, Error> {
-        self.through(Part::Decoder, codes)
+        self.view().decode(codes)
     }
 
     /// Reconstructs the rows, in the units of the data.
@@ -425,7 +446,7 @@ impl Autoencoder {
     /// # Errors
     /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
     pub fn reconstruct(&self, data: &dyn BatchSource) -> Result<Dataset, Error> {
-        self.through(Part::Whole, data)
+        self.view().reconstruct(data)
     }
 
     /// The rows of `data` on the scale on which errors are measured.
@@ -433,49 +454,8 @@ impl Autoencoder {
     /// # Errors
     /// [`Error::Width`], [`Error::Names`].
     pub fn scaled<'a>(&'a self, data: &'a dyn BatchSource) -> Result<ScaledRows<'a>, Error> {
-        self.expect_rows(data)?;
+        self.view().expect_rows(data)?;
         Ok(ScaledRows::new(data, &self.scaler))
-    }
-
-    fn through(&self, part: Part, data: &dyn BatchSource) -> Result<Dataset, Error> {
-        let (input, code) = (self.config.input_dim(), self.config.encoding_dim());
-        let (from, to) = match part {
-            Part::Encoder => (input, code),
-            Part::Decoder => (code, input),
-            Part::Whole => (input, input),
-        };
-        match part {
-            Part::Decoder => self.expect_width("encodings", from, data)?,
-            Part::Encoder | Part::Whole => self.expect_rows(data)?,
-        }
-        let rows = data.rows();
-        let what = if part == Part::Encoder { "the encodings" } else { "the decoded rows" };
-        let mut out = memory::zeros(what, rows, to)?;
-        self.staged(part, data, None, rows, |first, table, crew| {
-            let out = &mut out[first * to..][..table.rows.len() / from * to];
-            match &self.engine {
-                AnyEngine::F32(e) => inference(e, crew).run(part, Source { table, indices: None }, out),
-                AnyEngine::F64(e) => inference(e, crew).run(part, Source { table, indices: None }, out),
-            }
-        })?;
-        let out = Dataset::new(out, to)?;
-        if part == Part::Encoder { Ok(out) } else { self.named(out) }
-    }
-
-    pub(crate) fn named(&self, rows: Dataset) -> Result<Dataset, Error> {
-        match &self.names {
-            Some(names) => Ok(rows.with_names(names.clone())?),
-            None => Ok(rows),
-        }
-    }
-
-    /// Checks that rows have the model's width and, if both have names, its column names in its order.
-    pub(crate) fn expect_rows(&self, data: &dyn BatchSource) -> Result<(), Error> {
-        self.expect_width("rows", self.config.input_dim(), data)?;
-        match (&self.names, data.names()) {
-            (Some(expected), Some(got)) if self.fitted => expect_names(expected, got),
-            _ => Ok(()),
-        }
     }
 
     /// Checks that names can go into a model file: one per feature, distinct, and those of any schema.
@@ -492,55 +472,6 @@ impl Autoencoder {
             Some(of_schema) => expect_names(&of_schema, names),
             None => Ok(()),
         }
-    }
-
-    pub(crate) fn expect_width(
-        &self,
-        what: &'static str,
-        expected: usize,
-        data: &dyn BatchSource,
-    ) -> Result<(), Error> {
-        if data.features() == expected {
-            return Ok(());
-        }
-        Err(Error::Width { what, expected, got: data.features() })
-    }
-
-    /// Calls `work(first, table, crew)` for the first `rows` rows and targets, in checked pieces, in
-    /// order.
-    pub(crate) fn staged(
-        &self,
-        part: Part,
-        data: &dyn BatchSource,
-        targets: Option<&dyn BatchSource>,
-        rows: usize,
-        mut work: impl FnMut(usize, Table<'_>, Crew<'_>),
-    ) -> Result<(), Error> {
-        let features = data.features();
-        let allow_missing = self.config.mask_missing() && part != Part::Decoder;
-        let isa = self.engine.isa();
-        let worth_sharing = rows.saturating_mul(self.config.multiply_adds()) >= WORTH_WAKING;
-        let crew = self.pool.crew().for_work(worth_sharing);
-        match &self.engine {
-            AnyEngine::F32(e) => inference(e, crew).expect_memory(part, rows, targets.is_some())?,
-            AnyEngine::F64(e) => inference(e, crew).expect_memory(part, rows, targets.is_some())?,
-        }
-        // Whole tasks, equally many per thread.
-        let tasks = (STAGED_VALUES / features.max(1) / TASK_ROWS).max(1);
-        let staged = tasks * TASK_ROWS * crew.threads();
-        let mut feed = Feed::new(data, targets, staged.min(rows))?;
-        for first in (0..rows).step_by(staged) {
-            let indices: Vec<usize> = (first..rows.min(first + staged)).collect();
-            let (table, positions) = feed.rows(&indices)?;
-            // A source in memory comes as a whole, one that is read as this piece alone.
-            let table = table.part(positions.first().copied().unwrap_or(0), positions.len(), features);
-            check_values((isa, crew), data, first, table.rows, allow_missing)?;
-            if let (Some(source), Some(values)) = (targets, table.targets) {
-                check_values((isa, crew), source, first, values, allow_missing).map_err(Error::of_targets)?;
-            }
-            work(first, table, crew);
-        }
-        Ok(())
     }
 }
 
@@ -571,14 +502,4 @@ pub(crate) fn known_values(values: &[f32]) -> usize {
 
 pub(crate) fn inference<'a, T: Arithmetic>(engine: &'a Engine<T>, crew: Crew<'a>) -> Inference<'a, T> {
     Inference { network: &engine.network, maps: &engine.maps, crew }
-}
-
-fn layers<T: Arithmetic>(engine: &Engine<T>) -> Vec<LayerParameters<f64>> {
-    let wide = |values: Vec<T>| values.into_iter().map(T::to_f64).collect();
-    (0..engine.network.layers.len())
-        .map(|index| {
-            let LayerParameters { inputs, outputs, weights, bias } = engine.network.layer(index);
-            LayerParameters { inputs, outputs, weights: wide(weights), bias: wide(bias) }
-        })
-        .collect()
 }

@@ -15,6 +15,7 @@ use crate::stage::{
     BatchTopKLatent, Contraction, Convolution, Dropout, GaussianLatent, Normalize, Penalty, Pooling, Stage,
     TopKLatent,
 };
+use crate::step::Arithmetic;
 use crate::tied::Layers;
 
 /// The weights and bias of one layer, in row-major order.
@@ -31,6 +32,20 @@ pub struct LayerParameters<T> {
     pub weights: Vec<T>,
     /// `[outputs]`
     pub bias: Vec<T>,
+}
+
+impl<T: Arithmetic> LayerParameters<T> {
+    /// The same parameters in another arithmetic: exact from `f32` to `f64`, rounded to the nearest
+    /// from `f64` to `f32`, where a value out of range becomes infinite.
+    pub fn cast<U: Arithmetic>(&self) -> LayerParameters<U> {
+        let cast = |values: &[T]| values.iter().map(|x| U::from_f64(x.to_f64())).collect();
+        LayerParameters {
+            inputs: self.inputs,
+            outputs: self.outputs,
+            weights: cast(&self.weights),
+            bias: cast(&self.bias),
+        }
+    }
 }
 
 /// Encoder and decoder: the stages and their parameters.

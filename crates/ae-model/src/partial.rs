@@ -22,7 +22,7 @@ impl Autoencoder {
     /// [`Error::LossNotFinite`] takes the place of [`Error::Diverged`]. Also [`Error::Names`], before
     /// anything changes, for columns that are not the model's.
     pub fn partial_fit(&mut self, data: &dyn BatchSource) -> Result<f64, Error> {
-        self.expect_rows(data)?;
+        self.view().expect_rows(data)?;
         self.expect_fine_names(data)?;
         let rows = data.rows();
         if rows == 0 {

@@ -7,8 +7,9 @@ use crate::model::{Autoencoder, expect_names};
 use crate::scale::Scaler;
 
 impl Autoencoder {
-    /// Sets the schema of the table that the features come from. It is kept in the model file, and
-    /// features that are 0 or 1 stay so whatever the scaling.
+    /// Sets the schema of the table that the features come from. It is kept in the model file, and a
+    /// scaler that is fitted from then on leaves features alone that are 0 or 1; the scaler of a fitted
+    /// model stays as it is.
     ///
     /// # Errors
     /// [`Error::Width`] unless the schema has as many features as the model, [`Error::Names`] if the
@@ -39,7 +40,7 @@ impl Autoencoder {
     /// that does not mask them.
     pub fn impute(&self, data: &dyn BatchSource, rounds: usize) -> Result<Dataset, Error> {
         let features = self.config.input_dim();
-        self.expect_rows(data)?;
+        self.view().expect_rows(data)?;
         let rows: Vec<usize> = (0..data.rows()).collect();
         let mut values = vec![0.0; rows.len() * features];
         data.read_rows(&rows, &mut values)?;

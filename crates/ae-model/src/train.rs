@@ -22,6 +22,7 @@ use crate::init::{self, Purpose};
 use crate::model::known_values;
 use crate::scale::Scaler;
 use crate::schedule::Plateau;
+use crate::snapshot::Snapshot;
 use crate::step::{Arithmetic, Totals};
 use crate::table::{Feed, Table};
 pub use checkpoint::Checkpoints;
@@ -33,6 +34,9 @@ use stopping::{Divergence, Stopper};
 /// What a training runs on. The rows in `train` may be in any order.
 pub(crate) struct Task<'a> {
     pub(crate) config: &'a Config,
+    /// The scaler and the names of the features, for callbacks.
+    pub(crate) scaler: &'a Scaler,
+    pub(crate) names: Option<&'a [String]>,
     pub(crate) data: &'a dyn BatchSource,
     pub(crate) train: Vec<usize>,
     pub(crate) validation: Vec<usize>,
@@ -295,8 +299,16 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         progress.history.epochs.push(record);
         progress.current_epoch = CurrentEpoch::default();
         (self.start, self.seconds_before) = (Instant::now(), 0.0);
+        let model = Snapshot {
+            config,
+            scaler: self.task.scaler,
+            names: self.task.names,
+            fitted: true,
+            engine: T::view(self.engine),
+            crew: self.crew,
+        };
         for callback in self.callbacks.iter_mut() {
-            if let ControlFlow::Break(reason) = callback.on_epoch_end(&record) {
+            if let ControlFlow::Break(reason) = callback.on_epoch_end(&record, &model) {
                 return Ok(Some(StopReason::Callback(reason)));
             }
         }

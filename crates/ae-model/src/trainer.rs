@@ -8,23 +8,26 @@ use ae_kernels::par::{Crew, Pool};
 use crate::config::Config;
 use crate::engine::{Engine, Products};
 use crate::error::Error;
+use crate::evaluation::Evaluation;
+use crate::model::Autoencoder;
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
+use crate::snapshot::{EngineView, worth_waking};
 use crate::step::{Arithmetic, Totals};
 use crate::table::{Table, first_wrong};
 
 /// Trains a network batch by batch, without scaler or epochs: each call makes one update from rows in
 /// memory and allocates nothing once warm.
 ///
-/// Use [`crate::Autoencoder`] unless you need your own training loop;
-/// [`crate::Autoencoder::from_layers`] makes one from the trained layers. `T` is the arithmetic, `f32`
-/// or `f64`, regardless of the configured precision. The configured schedule, epochs and running mean of
+/// Use [`Autoencoder`] unless you need your own training loop; [`Trainer::to_model`] makes one of what
+/// the loop has learnt, and [`Trainer::from_model`] continues from one. `T` is the arithmetic, `f32` or
+/// `f64`, regardless of the configured precision. The configured schedule, epochs and running mean of
 /// the weights have no effect.
 ///
 /// A clone continues independently from the same state: the same updates keep both equal.
 ///
 /// ```
-/// use ae_model::{Autoencoder, Config, Isa, Optimizer, Scaler, Trainer};
+/// use ae_model::{Config, Isa, Optimizer, Scaler, Trainer};
 ///
 /// let table: Vec<f32> = (0..100).flat_map(|i| [0.01 * i as f32, 1.0 - 0.01 * i as f32]).collect(); // [100, 2]
 /// let config = Config::builder(2).encoding_dim(1).optimizer(Optimizer::ADAM).learning_rate(0.01).build()?;
@@ -34,15 +37,16 @@ use crate::table::{Table, first_wrong};
 ///     batches.map(|rows| session.train_batch(&table, &rows)).collect()
 /// })?;
 /// assert!(losses[199] < losses[0]);
-/// let model = Autoencoder::from_layers(config, Scaler::identity(2), &trainer.layers())?;
+/// let model = trainer.to_model(Scaler::identity(2))?;
 /// # assert!(model.is_fitted());
 /// # Ok::<(), ae_model::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Trainer<T: Arithmetic> {
+    config: Config,
     engine: Engine<T>,
+    evaluation: Evaluation<T>,
     pool: Pool,
-    features: usize,
 }
 
 impl<T: Arithmetic> Trainer<T> {
@@ -52,9 +56,57 @@ impl<T: Arithmetic> Trainer<T> {
     /// # Errors
     /// [`Error::Pool`] for zero threads, or if they cannot be started.
     pub fn new(config: &Config, isa: Isa, threads: Option<usize>) -> Result<Self, Error> {
-        let features = config.input_dim();
-        let engine = Engine::new(isa, config, &Scaler::identity(features));
-        Ok(Trainer { engine, pool: Pool::new(threads)?, features })
+        let engine = Engine::new(isa, config, &Scaler::identity(config.input_dim()));
+        Ok(Trainer {
+            config: config.clone(),
+            engine,
+            evaluation: Evaluation::new(),
+            pool: Pool::new(threads)?,
+        })
+    }
+
+    /// Creates a trainer that continues from a model: with its configuration, instruction set, weights
+    /// and, for a batch top-k latent, threshold. The optimizer starts afresh.
+    ///
+    /// A trainer does not scale rows: [`Autoencoder::scaled`] brings them to the scale of the weights.
+    /// `f32` rounds the weights of an `f64` model. `threads` as for [`Autoencoder::set_threads`].
+    ///
+    /// # Errors
+    /// [`Error::Pool`] for zero threads, or if they cannot be started; [`Error::Parameter`] for a weight
+    /// of an `f64` model that is out of range for `f32`.
+    pub fn from_model(model: &Autoencoder, threads: Option<usize>) -> Result<Self, Error> {
+        let mut trainer = Trainer::new(model.config(), model.engine.isa(), threads)?;
+        for (index, layer) in model.layers().iter().map(LayerParameters::cast).enumerate() {
+            trainer.set_layer(index, &layer)?;
+        }
+        if let (Some(latent), Some(of_model)) =
+            (trainer.engine.network.batch_top_k_mut(), model.engine.batch_top_k())
+        {
+            latent.clone_from(of_model);
+        }
+        Ok(trainer)
+    }
+
+    /// Makes a fitted model of what has been learnt: with the trainer's configuration, instruction set
+    /// and threads, its weights and, for a batch top-k latent, threshold.
+    ///
+    /// `scaler` is what was applied to the rows, [`Scaler::identity`] if nothing was. The weights are
+    /// the very same in a model of the trainer's precision.
+    ///
+    /// # Errors
+    /// [`Error::Width`] unless the scaler has as many features as the configuration;
+    /// [`Error::Parameter`] for a weight that is not a finite number, or not one in the model's
+    /// precision; [`Error::Pool`].
+    pub fn to_model(&self, scaler: Scaler) -> Result<Autoencoder, Error> {
+        let new = Autoencoder::on(self.config.clone(), self.engine.network.isa)?;
+        let mut model = new.with_layers(scaler, &self.layers())?;
+        if let (Some(latent), Some(trained)) =
+            (model.engine.batch_top_k_mut(), self.engine.network.batch_top_k())
+        {
+            latent.clone_from(trained);
+        }
+        model.pool = self.pool.clone();
+        Ok(model)
     }
 
     /// Chooses how the products of `f32` steps are computed, if not the fastest way. No effect for
@@ -65,7 +117,8 @@ impl<T: Arithmetic> Trainer<T> {
 
     /// Runs `work` with a session of the trainer and its threads.
     pub fn enter<R>(&mut self, work: impl FnOnce(&mut Session<'_, T>) -> R) -> R {
-        work(&mut Session { crew: self.pool.crew(), engine: &mut self.engine, features: self.features })
+        let Trainer { config, engine, evaluation, pool } = self;
+        work(&mut Session { config, engine, evaluation, crew: pool.crew() })
     }
 
     /// Weights `[in, out]` and biases of every layer, encoder first.
@@ -90,9 +143,10 @@ impl<T: Arithmetic> Trainer<T> {
 /// A [`Trainer`] at work with its threads, see [`Trainer::enter`].
 #[derive(Debug)]
 pub struct Session<'a, T: Arithmetic> {
+    config: &'a Config,
     engine: &'a mut Engine<T>,
+    evaluation: &'a mut Evaluation<T>,
     crew: Crew<'a>,
-    features: usize,
 }
 
 impl<T: Arithmetic> Session<'_, T> {
@@ -132,6 +186,50 @@ impl<T: Arithmetic> Session<'_, T> {
         self.train(Table { rows: inputs, targets: Some(targets) }, indices)
     }
 
+    /// Computes the MSE of the rows `indices` of the row-major `table`, `[_, input_dim]`, with the
+    /// weights as they are: the mean of `(x̂ - x)²` over their known values, without noise, dropout or
+    /// sampling. Changes nothing, and allocates only for more rows than ever before.
+    ///
+    /// The model that [`Trainer::to_model`] makes has the same [`Autoencoder::mse`] on these rows, bit
+    /// for bit if its precision is the trainer's and its scaler [`crate::Scaler::identity`]. It is
+    /// infinite where errors overflow.
+    ///
+    /// # Errors
+    /// As [`Session::train_batch`], except for [`Error::LossNotFinite`].
+    ///
+    /// ```
+    /// # use ae_model::{Config, Isa, Trainer};
+    /// # let table: Vec<f32> = (0..100).flat_map(|i| [0.01 * i as f32, 1.0 - 0.01 * i as f32]).collect();
+    /// # let mut trainer = Trainer::<f32>::new(&Config::builder(2).encoding_dim(1).build()?, Isa::active()?, None)?;
+    /// let (training, validation): (Vec<usize>, Vec<usize>) = (0..100).partition(|row| row % 5 > 0);
+    /// let best = trainer.enter(|session| -> Result<f64, ae_model::Error> {
+    ///     let mut best = f64::INFINITY;
+    ///     for _ in 0..10 {
+    ///         session.train_batch(&table, &training)?;
+    ///         best = best.min(session.evaluate(&table, &validation)?);
+    ///     }
+    ///     Ok(best)
+    /// })?;
+    /// # assert!(best.is_finite());
+    /// # Ok::<(), ae_model::Error>(())
+    /// ```
+    pub fn evaluate(&mut self, table: &[f32], indices: &[usize]) -> Result<f64, Error> {
+        self.evaluated(table.into(), indices)
+    }
+
+    /// Like [`Session::evaluate`], for pairs of rows as in [`Session::train_pairs`].
+    ///
+    /// # Errors
+    /// As [`Session::train_pairs`], except for [`Error::LossNotFinite`].
+    pub fn evaluate_pairs(
+        &mut self,
+        inputs: &[f32],
+        targets: &[f32],
+        indices: &[usize],
+    ) -> Result<f64, Error> {
+        self.evaluated(Table { rows: inputs, targets: Some(targets) }, indices)
+    }
+
     /// Computes the objective over the rows, `J = (1/m) Σ_rows Σ_features ½ (x̂ - x)²` unless configured
     /// otherwise, and its gradient with respect to every parameter, shaped like [`Trainer::layers`].
     ///
@@ -165,11 +263,17 @@ impl<T: Arithmetic> Session<'_, T> {
     fn train(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {
         self.check(table, indices)?;
         let total = Compiled::train_batch(self.engine, self.crew, table, indices);
-        let loss = total.squares / (indices.len() * self.features) as f64;
+        let loss = total.squares / (indices.len() * self.config.input_dim()) as f64;
         if loss.is_finite() {
             return Ok(loss);
         }
         Err(Error::LossNotFinite { learning_rate: self.engine.learning_rate(), loss })
+    }
+
+    fn evaluated(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {
+        self.check(table, indices)?;
+        let crew = self.crew.for_work(worth_waking(self.config, indices.len()));
+        Ok(Compiled::evaluate(self.evaluation, self.engine, crew, table, indices))
     }
 
     fn gradients_of(
@@ -182,7 +286,7 @@ impl<T: Arithmetic> Session<'_, T> {
     }
 
     fn check(&self, Table { rows: table, targets }: Table<'_>, indices: &[usize]) -> Result<(), Error> {
-        let features = self.features;
+        let features = self.config.input_dim();
         if !table.len().is_multiple_of(features) {
             return Err(DataError::Shape { what: "rows", width: features, got: table.len() }.into());
         }
@@ -204,7 +308,7 @@ impl<T: Arithmetic> Session<'_, T> {
     }
 
     fn check_rows(&self, table: &[f32], indices: &[usize]) -> Result<(), Error> {
-        let (network, features) = (&self.engine.network, self.features);
+        let (network, features) = (&self.engine.network, self.config.input_dim());
         let may_miss = network.objective.mask_missing;
         if rows_finite((network.isa, self.crew), table, features, indices) {
             return Ok(());
@@ -221,7 +325,19 @@ impl<T: Arithmetic> Session<'_, T> {
 /// The engine calls of a [`Session`], compiled in this crate for both types: generic functions would
 /// compile the loops of all kernels again in every program that calls them.
 pub(crate) trait Compiled: Sized {
+    fn view(engine: &Engine<Self>) -> EngineView<'_>
+    where
+        Self: Arithmetic;
     fn train_batch(engine: &mut Engine<Self>, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals
+    where
+        Self: Arithmetic;
+    fn evaluate(
+        evaluation: &mut Evaluation<Self>,
+        engine: &Engine<Self>,
+        crew: Crew<'_>,
+        table: Table<'_>,
+        indices: &[usize],
+    ) -> f64
     where
         Self: Arithmetic;
     fn gradients(
@@ -235,8 +351,20 @@ pub(crate) trait Compiled: Sized {
 }
 
 impl Compiled for f32 {
+    fn view(engine: &Engine<f32>) -> EngineView<'_> {
+        EngineView::F32(engine)
+    }
     fn train_batch(engine: &mut Engine<f32>, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         engine.train_batch(crew, table, indices)
+    }
+    fn evaluate(
+        evaluation: &mut Evaluation<f32>,
+        engine: &Engine<f32>,
+        crew: Crew<'_>,
+        table: Table<'_>,
+        indices: &[usize],
+    ) -> f64 {
+        evaluation.mse(engine, crew, table, indices)
     }
     fn gradients(
         engine: &mut Engine<f32>,
@@ -249,8 +377,20 @@ impl Compiled for f32 {
 }
 
 impl Compiled for f64 {
+    fn view(engine: &Engine<f64>) -> EngineView<'_> {
+        EngineView::F64(engine)
+    }
     fn train_batch(engine: &mut Engine<f64>, crew: Crew<'_>, table: Table<'_>, indices: &[usize]) -> Totals {
         engine.train_batch(crew, table, indices)
+    }
+    fn evaluate(
+        evaluation: &mut Evaluation<f64>,
+        engine: &Engine<f64>,
+        crew: Crew<'_>,
+        table: Table<'_>,
+        indices: &[usize],
+    ) -> f64 {
+        evaluation.mse(engine, crew, table, indices)
     }
     fn gradients(
         engine: &mut Engine<f64>,

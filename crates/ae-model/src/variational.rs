@@ -68,7 +68,7 @@ impl Autoencoder {
     ) -> Result<Vec<f64>, Error> {
         self.expect_variational("a likelihood")?;
         let features = self.config().input_dim();
-        self.expect_rows(data)?;
+        self.view().expect_rows(data)?;
         // Per known value.
         let constant = match self.config().loss() {
             Loss::Bce | Loss::GaussianNll => 0.0,
@@ -85,7 +85,7 @@ impl Autoencoder {
         crate::config::in_range("samples", samples, 2, MAX_SAMPLES)?;
         let rows = data.rows();
         let mut values: Vec<f64> = memory::zeros("the likelihoods", rows, 1)?;
-        self.staged(Part::Whole, data, None, rows, |first, table, crew| {
+        self.view().staged(Part::Whole, data, None, rows, |first, table, crew| {
             let table = table.rows;
             let out = &mut values[first..][..table.len() / features];
             match &self.engine {
@@ -108,8 +108,7 @@ impl Autoencoder {
     fn expect_variational(&self, what: &'static str) -> Result<(), Error> {
         match self.config().latent() {
             Latent::Gaussian(_) => Ok(()),
-            Latent::Plain => Err(Error::NotVariational { what, latent: "plain" }),
-            Latent::TopK(_) => Err(Error::NotVariational { what, latent: "top-k" }),
+            latent => Err(Error::NotVariational { what, latent: latent.name() }),
         }
     }
 }

@@ -38,7 +38,7 @@ impl Autoencoder {
         model.names.clone_from(&other.names);
         model.schema.clone_from(&other.schema);
         model.fitted = other.fitted;
-        model.start = Some(InitialWeights { layers, threshold: other.threshold() });
+        model.start = Some(InitialWeights { layers, threshold: other.latent_threshold() });
         match &mut model.engine {
             AnyEngine::F32(engine) => initialise(engine, &model.config, &model.scaler, model.start.as_ref()),
             AnyEngine::F64(engine) => initialise(engine, &model.config, &model.scaler, model.start.as_ref()),
@@ -50,11 +50,14 @@ impl Autoencoder {
 impl Autoencoder {
     /// Creates a fitted model from parameters, encoder first, on the scale of `scaler`.
     ///
-    /// They may come from your own training loop ([`crate::Trainer::layers`], with [`Scaler::identity`]
-    /// unless the rows were scaled before) or from another program. With the
-    /// [`layers`](Autoencoder::layers) of a new model, this also sets a scale for
-    /// [`partial_fit`](Autoencoder::partial_fit), which then does not have to infer one from its first
-    /// rows. The threshold of a batch top-k latent is that of a new model.
+    /// They may come from another program; those of your own training loop become a model with
+    /// [`crate::Trainer::to_model`]. With the [`layers`](Autoencoder::layers) of a new model, this sets
+    /// a scale for [`partial_fit`](Autoencoder::partial_fit), which then does not have to infer one from
+    /// its first rows. A batch top-k latent has the threshold of a new model, 0, until
+    /// [`set_latent_threshold`](Autoencoder::set_latent_threshold).
+    ///
+    /// [`fit`](Autoencoder::fit) draws fresh weights; [`Autoencoder::warm_start`] makes a model whose
+    /// training starts from these.
     ///
     /// # Errors
     /// [`Error::Width`] unless the scaler has as many features as the configuration;
@@ -67,17 +70,25 @@ impl Autoencoder {
         scaler: Scaler,
         layers: &[LayerParameters<T>],
     ) -> Result<Autoencoder, Error> {
-        let mut model = Autoencoder::new(config)?;
-        let (expected, got) = (model.config.input_dim(), scaler.shift().len());
+        Autoencoder::new(config)?.with_layers(scaler, layers)
+    }
+
+    /// This model, new so far, with the given scaler and parameters.
+    pub(crate) fn with_layers<T: Arithmetic>(
+        mut self,
+        scaler: Scaler,
+        layers: &[LayerParameters<T>],
+    ) -> Result<Autoencoder, Error> {
+        let (expected, got) = (self.config.input_dim(), scaler.shift().len());
         if expected != got {
             return Err(Error::Width { what: "a scaler", expected, got });
         }
-        match &mut model.engine {
+        match &mut self.engine {
             AnyEngine::F32(engine) => set_layers(engine, &scaler, layers),
             AnyEngine::F64(engine) => set_layers(engine, &scaler, layers),
         }?;
-        (model.scaler, model.fitted) = (scaler, true);
-        Ok(model)
+        (self.scaler, self.fitted) = (scaler, true);
+        Ok(self)
     }
 }
 
@@ -92,10 +103,7 @@ fn set_layers<T: Arithmetic, U: Arithmetic>(
         return Err(Error::LayerCount { expected, got });
     }
     engine.set_scaler(scaler);
-    for (index, layer) in layers.iter().enumerate() {
-        let narrow = |values: &[U]| values.iter().map(|x| T::from_f64(x.to_f64())).collect();
-        let LayerParameters { inputs, outputs, ref weights, ref bias } = *layer;
-        let layer = LayerParameters { inputs, outputs, weights: narrow(weights), bias: narrow(bias) };
+    for (index, layer) in layers.iter().map(LayerParameters::cast).enumerate() {
         engine.network.check_layer(index, &layer)?;
         engine.set_layer(index, &layer);
     }
@@ -127,14 +135,11 @@ pub(crate) fn initialise<T: Arithmetic>(
     scaler: &Scaler,
     start: Option<&InitialWeights>,
 ) {
-    let narrow = |values: &[f64]| values.iter().map(|x| T::from_f64(*x)).collect();
     engine.set_scaler(scaler);
     engine.reset(config);
     let Some(InitialWeights { layers, threshold }) = start else { return };
     for (index, layer) in layers.iter().enumerate() {
-        let LayerParameters { inputs, outputs, ref weights, ref bias } = *layer;
-        let layer = LayerParameters { inputs, outputs, weights: narrow(weights), bias: narrow(bias) };
-        engine.network.set_layer(index, &layer);
+        engine.network.set_layer(index, &layer.cast());
     }
     engine.network.normalise();
     engine.restart_mean();

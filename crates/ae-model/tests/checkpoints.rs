@@ -11,8 +11,9 @@ use ae_data::{BatchSource, Dataset, Fingerprint, Pairs};
 use ae_model::{
     Activation, Autoencoder, BatchEnd, Callback, Checkpoints, CodePenalty, Config, ConfigBuilder, Dropout,
     EarlyStopping, EpochRecord, Error, FileErrorKind, Gaussian, History, ImageLayers, Isa, Latent, Loss,
-    Noise, Optimizer, Precision, Revival, ScalerKind, Schedule, StopReason, TopK, WeightPenalty,
+    Noise, Optimizer, Precision, Revival, ScalerKind, Schedule, Snapshot, StopReason, TopK, WeightPenalty,
 };
+use ae_testing::chain;
 use ae_testing::random::SplitMix64;
 use proptest::prelude::*;
 
@@ -289,7 +290,7 @@ fn other_trainings_are_refused_before_anything_changes() {
         let before = (model.layers(), model.scaler().clone());
         let error = model.fit_resumable(&data, &Checkpoints::at(&path), &mut []).unwrap_err();
         assert!(matches!(error, Error::OtherTraining { .. }), "{error}");
-        assert!(error.to_string().contains(says), "{error}");
+        assert!(chain(&error).contains(says), "{error}");
         assert_eq!((model.layers(), model.scaler().clone()), before);
         assert!(!model.is_fitted());
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "the checkpoint is as it was");
@@ -361,7 +362,7 @@ fn a_state_that_is_infinite_is_kept() {
 struct Removed<'a>(usize, &'a Path);
 
 impl Callback for Removed<'_> {
-    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
+    fn on_epoch_end(&mut self, record: &EpochRecord, _: &Snapshot<'_>) -> ControlFlow<String> {
         if record.epoch == self.0 {
             std::fs::remove_dir_all(self.1).unwrap();
         }

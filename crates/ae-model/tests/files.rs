@@ -8,6 +8,7 @@ use ae_data::Dataset;
 use ae_model::{
     Activation, Autoencoder, Config, ErrorNorm, Latent, Noise, Precision, Revival, ScalerKind, TopK,
 };
+use ae_testing::chain;
 use ae_testing::random::SplitMix64;
 
 fn data() -> Dataset {
@@ -114,7 +115,7 @@ fn load(bytes: &[u8]) -> Result<Autoencoder, String> {
     std::fs::write(&path, bytes).unwrap();
     let prefix = format!("{}: ", path.display());
     Autoencoder::load(&path).map_err(|error| {
-        let text = error.to_string();
+        let text = chain(&error);
         assert!(text.starts_with(&prefix) && !text.contains('\n'), "{text}");
         text[prefix.len()..].to_owned()
     })
@@ -299,7 +300,7 @@ fn a_failed_save_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let model = trained(Precision::F32);
     let nowhere = folder.path().join("no/such/folder/model.safetensors");
-    let error = model.save(&nowhere).unwrap_err().to_string();
+    let error = chain(&model.save(&nowhere).unwrap_err());
     assert!(error.starts_with(&nowhere.display().to_string()), "{error}");
     let path = folder.path().join("model.safetensors");
     model.save(&path).unwrap();

@@ -28,7 +28,7 @@ fn a_warm_step_allocates_nothing() {
         // them; those of the smaller one do neither. Convolutions and sparse latents take other paths.
         let deep = |hidden: usize| Config::builder(200).hidden_dims([hidden]).encoding_dim(10);
         let sparse = Config::builder(200).encoding_dim(900).latent(Latent::top_k(7));
-        let batch_top_k = Latent::TopK(TopK { k: 7, revival: None, of_batch: true });
+        let batch_top_k = Latent::TopK(TopK { of_batch: true, ..TopK::new(7) });
         let of_batch = Config::builder(200).encoding_dim(300).latent(batch_top_k);
         let ImageLayers(layers) = "20 3 s2, pool 2, 24 3 g4".parse().unwrap();
         let conv = Config::builder(200)
@@ -62,6 +62,7 @@ fn a_warm_step_allocates_nothing() {
                     for step in 0..count {
                         let indices = if step % 4 == 3 { &short } else { &full };
                         session.train_batch(&table, indices).unwrap();
+                        session.evaluate(&table, &short).unwrap();
                     }
                 };
                 // The pool's threads may start late on a busy machine, and starting one allocates. Steps

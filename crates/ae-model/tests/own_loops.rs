@@ -5,11 +5,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ae_data::{BatchSource, DataError, Dataset};
+use ae_data::{BatchSource, DataError, Dataset, Pairs};
 use ae_model::{
-    Autoencoder, CancelToken, Config, Error, ErrorNorm, Isa, LayerParameters, Optimizer, Scaler, ScalerKind,
-    StopReason, Trainer,
+    Arithmetic, Autoencoder, CancelToken, Config, Dropout, Error, ErrorNorm, History, Isa, Latent,
+    LayerParameters, Noise, Optimizer, Precision, Scaler, ScalerKind, StopReason, TopK, Trainer,
 };
+use ae_testing::chain;
 use ae_testing::random::SplitMix64;
 
 const FEATURES: usize = 8;
@@ -135,7 +136,7 @@ fn what_a_loop_of_ones_own_has_learnt_is_a_model() {
         session.train_batch(data.values(), &all).unwrap()
     });
     let scaler = Scaler::identity(FEATURES);
-    let model = Autoencoder::from_layers(config.clone(), scaler.clone(), &trainer.layers()).unwrap();
+    let model = trainer.to_model(scaler.clone()).unwrap();
     assert!(model.is_fitted() && (model.mse(&data).unwrap() - mse).abs() < 1e-6 * mse);
 
     let layers = trainer.layers();
@@ -209,7 +210,7 @@ fn a_model_goes_through_memory() {
     assert_eq!(weights(&back), weights(&model));
     assert_eq!(back.to_bytes().unwrap(), bytes);
     let error = Autoencoder::from_bytes(&bytes[..bytes.len() / 2]).unwrap_err();
-    assert!(matches!(error, Error::Bytes(_)) && error.to_string().starts_with("invalid model: "), "{error}");
+    assert!(matches!(error, Error::Bytes(_)) && chain(&error).starts_with("invalid model: not a"), "{error}");
 }
 
 /// Rows of a service that loses its connection, or has more rows every time it is asked.
@@ -255,4 +256,121 @@ fn sources_may_fail_and_may_be_wrong_about_themselves() {
 fn settings_may_be_left_out_of_json() {
     let config: Config = serde_json::from_str(r#"{"input_dim": 5}"#).unwrap();
     assert_eq!(config, Config::builder(5).build().unwrap());
+}
+
+/// A loop's own model is what the trainer was, threshold included, and the trainer made of it goes on
+/// from there.
+fn round_trip<T: Arithmetic>(precision: Precision) {
+    let (data, all) = (rows(300, 1), (0..300).collect::<Vec<_>>());
+    let of_batch = Latent::TopK(TopK { of_batch: true, ..TopK::new(3) });
+    for latent in [of_batch, Latent::Plain, Latent::top_k(3)] {
+        let config = Config::builder(FEATURES).encoding_dim(24).latent(latent).precision(precision);
+        let config = config.optimizer(Optimizer::ADAM).learning_rate(0.01).build().unwrap();
+        for isa in Isa::available() {
+            let mut trainer = Trainer::<T>::new(&config, isa, Some(2)).unwrap();
+            let evaluated = trainer.enter(|session| {
+                all.chunks(50).for_each(|batch| _ = session.train_batch(data.values(), batch).unwrap());
+                session.evaluate(data.values(), &all).unwrap()
+            });
+            let model = trainer.to_model(Scaler::identity(FEATURES)).unwrap();
+            assert_eq!(model.mse(&data).unwrap().to_bits(), evaluated.to_bits(), "{isa}, {latent:?}");
+            assert_eq!((model.threads(), model.config()), (2, &config));
+            let active = model.sparsity(&data).unwrap().active;
+            if latent == of_batch {
+                let scaler = Scaler::identity(FEATURES);
+                let lost = Autoencoder::from_layers(config.clone(), scaler, &trainer.layers()).unwrap();
+                assert!(active < lost.sparsity(&data).unwrap().active, "without its threshold");
+                assert!(model.latent_threshold().unwrap() > 0.0);
+            }
+
+            let mut again = Trainer::<T>::from_model(&model, Some(1)).unwrap();
+            assert_eq!(again.layers(), trainer.layers());
+            let back = again.to_model(Scaler::identity(FEATURES)).unwrap();
+            assert_eq!(back.latent_threshold(), model.latent_threshold());
+            assert_eq!(back.sparsity(&data).unwrap().active, active);
+            assert_eq!(back.encode(&data).unwrap().values(), model.encode(&data).unwrap().values());
+            again.enter(|session| session.train_batch(data.values(), &all).unwrap());
+            assert_ne!(again.layers(), trainer.layers());
+        }
+    }
+}
+
+#[test]
+fn a_trainer_becomes_a_model_and_a_model_a_trainer() {
+    round_trip::<f32>(Precision::F32);
+    round_trip::<f64>(Precision::F64);
+    let trainer = Trainer::<f32>::new(&config(), Isa::best(), Some(1)).unwrap();
+    let error = trainer.to_model(Scaler::identity(5)).unwrap_err().to_string();
+    assert_eq!(error, "the model expects a scaler of 8 values, but got 5");
+}
+
+#[test]
+fn a_threshold_belongs_to_a_latent_over_whole_batches() {
+    let of_batch = Latent::TopK(TopK { of_batch: true, ..TopK::new(3) });
+    let config = Config::builder(FEATURES).encoding_dim(24).latent(of_batch).build().unwrap();
+    let mut model = Autoencoder::new(config).unwrap();
+    let data = rows(20, 1);
+    assert_eq!(model.latent_threshold(), Some(0.0));
+    let before = model.sparsity(&data).unwrap().active;
+    model.set_latent_threshold(0.1).unwrap();
+    assert_eq!(model.latent_threshold(), Some(0.1));
+    assert!(model.sparsity(&data).unwrap().active < before);
+    for bad in [f64::NAN, f64::INFINITY] {
+        let error = model.set_latent_threshold(bad).unwrap_err().to_string();
+        assert_eq!(error, format!("threshold is {bad}, but must be a finite number"));
+    }
+    assert_eq!(model.latent_threshold(), Some(0.1));
+    for latent in [Latent::Plain, Latent::top_k(2), Latent::gaussian()] {
+        let config = Config::builder(FEATURES).encoding_dim(3).latent(latent).build().unwrap();
+        let mut model = Autoencoder::new(config).unwrap();
+        assert_eq!(model.latent_threshold(), None);
+        assert!(matches!(model.set_latent_threshold(0.1), Err(Error::NoThreshold { .. })));
+    }
+}
+
+/// Evaluation has neither noise nor dropout nor samples, counts known values only, and changes nothing.
+#[test]
+fn a_loop_of_ones_own_can_validate() {
+    let mut values = rows(200, 7).values().to_vec();
+    values.iter_mut().step_by(13).for_each(|x| *x = f32::NAN);
+    let targets = rows(200, 8);
+    let builder =
+        Config::builder(FEATURES).hidden_dims([9]).encoding_dim(3).noise(Noise::Gaussian { sigma: 0.5 });
+    let dropout = Dropout { input: 0.2, hidden: 0.5 };
+    let builder = builder.latent(Latent::gaussian()).dropout(dropout).mask_missing(true);
+    let indices: Vec<usize> = (0..200).rev().step_by(2).collect();
+    let picked = |values: &[f32]| {
+        let rows = indices.iter().flat_map(|row| values[row * FEATURES..][..FEATURES].to_vec());
+        Dataset::new(rows.collect(), FEATURES).unwrap()
+    };
+    for threads in [1, 3] {
+        let config = builder.clone().build().unwrap();
+        let mut trainer = Trainer::<f32>::new(&config, Isa::best(), Some(threads)).unwrap();
+        let [mse, of_pairs] = trainer.enter(|session| {
+            session.train_batch(&values, &indices).unwrap();
+            let mse = session.evaluate(&values, &indices).unwrap();
+            let of_pairs = session.evaluate_pairs(&values, targets.values(), &indices).unwrap();
+            assert_eq!(session.evaluate(&values, &indices).unwrap(), mse);
+            assert!(matches!(session.evaluate(&values, &[]), Err(Error::NoRows { .. })));
+            assert!(matches!(session.evaluate(&values, &[200]), Err(Error::RowIndex { .. })));
+            assert!(matches!(session.evaluate(&[f32::INFINITY; 8], &[0]), Err(Error::NotFinite { .. })));
+            assert!(matches!(session.evaluate_pairs(&values, &[], &[0]), Err(Error::Width { .. })));
+            [mse, of_pairs]
+        });
+        let layers = trainer.layers();
+        let model = trainer.to_model(Scaler::identity(FEATURES)).unwrap();
+        assert_eq!(model.mse(&picked(&values)).unwrap().to_bits(), mse.to_bits());
+        let pairs = (picked(&values), picked(targets.values()));
+        let pairs = Pairs::new(&pairs.0, &pairs.1).unwrap();
+        assert_eq!(model.mse(&pairs).unwrap().to_bits(), of_pairs.to_bits());
+        assert_eq!(trainer.layers(), layers);
+    }
+}
+
+#[test]
+fn a_history_goes_through_json() {
+    let mut model = Autoencoder::new(config()).unwrap();
+    let history = model.fit(&rows(50, 1), &mut []).unwrap();
+    let json = serde_json::to_string(&history).unwrap();
+    assert_eq!(serde_json::from_str::<History>(&json).unwrap(), history);
 }

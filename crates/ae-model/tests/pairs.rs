@@ -11,6 +11,7 @@ use ae_model::{
     Activation, Autoencoder, Config, ConvLayer, Error, ErrorNorm, Isa, Latent, LayerParameters, Optimizer,
     Precision, Products, ScalerKind, Trainer,
 };
+use ae_testing::chain;
 use ae_testing::naive::{self, NaiveNet};
 use ae_testing::random::SplitMix64;
 use parameters::{fill, flat};
@@ -290,7 +291,7 @@ fn what_does_not_fit_is_refused() {
         model.feature_error(&odd).unwrap_err(),
         model.range_test(&odd).unwrap_err(),
     ] {
-        assert_eq!(error.to_string(), expected);
+        assert_eq!(chain(&error), expected);
     }
     assert!(!model.is_fitted());
     let mut values = clean.values().to_vec();
@@ -298,7 +299,7 @@ fn what_does_not_fit_is_refused() {
     let holed = Dataset::new(values, FEATURES).unwrap();
     let error = model.fit(&Pairs::new(&noisy, &holed).unwrap(), &mut []).unwrap_err();
     assert!(matches!(&error, Error::Targets(inner) if matches!(**inner, Error::NotFinite { row: 1, .. })));
-    assert_eq!(error.to_string(), "the targets: row 2, column 3: NaN is not a finite number");
+    assert_eq!(chain(&error), "the targets: row 2, column 3: NaN is not a finite number");
     let error = model.fit(&Pairs::new(&holed, &clean).unwrap(), &mut []).unwrap_err();
     assert_eq!(error.to_string(), "row 2, column 3: NaN is not a finite number");
     let mut trainer = Trainer::<f32>::new(model.config(), Isa::best(), Some(1)).unwrap();

@@ -13,6 +13,7 @@ use ae_model::{
     Isa, Latent, LayerParameters, Loss, Noise, Optimizer, Precision, Products, ScalerKind, Trainer,
     WeightPenalty,
 };
+use ae_testing::chain;
 use ae_testing::random::SplitMix64;
 use parameters::{fill, flat};
 use proptest::prelude::*;
@@ -388,7 +389,7 @@ fn what_is_not_tied_is_refused() {
     let mut changed = bytes.clone();
     changed[at + 4 * 2] ^= 1;
     std::fs::write(&path, changed).unwrap();
-    let says = Autoencoder::load(&path).unwrap_err().to_string();
+    let says = chain(&Autoencoder::load(&path).unwrap_err());
     let expected =
         "tensor 'decoder.0.weight' is tied to 'encoder.1.weight', but is not its transpose at position 2";
     assert!(says.ends_with(expected), "{says}");

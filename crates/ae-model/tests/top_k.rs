@@ -10,6 +10,7 @@ use ae_model::{
     Activation, Arithmetic, Autoencoder, Config, ConfigBuilder, Dropout, EarlyStopping, Error, ErrorNorm,
     Isa, Latent, LayerParameters, Loss, Optimizer, Precision, Products, Revival, ScalerKind, TopK, Trainer,
 };
+use ae_testing::chain;
 use ae_testing::random::SplitMix64;
 use parameters::{fill, flat};
 use proptest::prelude::*;
@@ -336,7 +337,7 @@ fn encodings_of_batches_reach_a_threshold() {
     let mut changed = bytes.clone();
     changed[at..at + with.len()].copy_from_slice(format!("{without}{pad}").as_bytes());
     std::fs::write(&path, changed).unwrap();
-    let error = Autoencoder::load(&path).unwrap_err().to_string();
+    let error = chain(&Autoencoder::load(&path).unwrap_err());
     assert!(error.contains("latent.threshold"), "{error}");
 }
 

@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 use ae_data::{BatchSource, Dataset, HeldOut, Rows};
 use ae_model::{
     Activation, Autoencoder, BatchEnd, Callback, CancelToken, Checkpoints, Config, ConfigBuilder,
-    EarlyStopping, EpochRecord, Error, ErrorNorm, Loss, Optimizer, Precision, Scaler, ScalerKind, StopReason,
+    EarlyStopping, EpochRecord, Error, ErrorNorm, Loss, Optimizer, Precision, Scaler, ScalerKind, Snapshot,
+    StopReason, on_epoch,
 };
 use ae_testing::random::SplitMix64;
 use remote::Remote;
@@ -201,7 +202,7 @@ impl Callback for Watch {
             _ => ControlFlow::Continue(()),
         }
     }
-    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
+    fn on_epoch_end(&mut self, record: &EpochRecord, _: &Snapshot<'_>) -> ControlFlow<String> {
         self.epochs.push(record.epoch);
         match self.stop_after_epoch {
             Some(count) if self.epochs.len() == count => ControlFlow::Break("enough epochs".to_owned()),
@@ -239,12 +240,12 @@ fn a_token_cancels() {
         Autoencoder::new(Config::builder(5).batch_size(10).epochs(1000).build().unwrap()).unwrap();
     let token = CancelToken::new();
     model.set_cancel_token(token.clone());
-    let mut cancel_in_third = |record: &EpochRecord| {
+    let mut cancel_in_third = on_epoch(|record, _| {
         if record.epoch == 3 {
             token.cancel();
         }
         ControlFlow::Continue(())
-    };
+    });
     let history = model.fit(&data, &mut [&mut cancel_in_third]).unwrap();
     assert_eq!(history.stopped, StopReason::Cancelled);
     assert_eq!(history.epochs.len(), 3);
@@ -482,14 +483,14 @@ fn a_callback_that_stops_training_leaves_the_best_weights() {
     let config = config.early_stopping(EarlyStopping::after(50)).learning_rate(0.2).seed(2).build().unwrap();
     let mut seen: Vec<f64> = Vec::new();
     let mut model = Autoencoder::new(config).unwrap();
-    let mut stop = |record: &EpochRecord| {
+    let mut stop = on_epoch(|record, _| {
         seen.push(record.monitored());
         if record.epoch == 40 {
             ControlFlow::Break("time is up".to_owned())
         } else {
             ControlFlow::Continue(())
         }
-    };
+    });
     let history = model.fit(&rows, &mut [&mut stop]).unwrap();
     let best = seen.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).unwrap().0 + 1;
     assert!(best < 40, "{best}: the test needs a training that gets worse");
@@ -532,4 +533,31 @@ fn rows_that_are_held_out_are_validated_on() {
 
 fn fitted_error(config: &Config, data: &dyn BatchSource) -> Error {
     Autoencoder::new(config.clone()).unwrap().fit(data, &mut []).unwrap_err()
+}
+
+/// At the end of an epoch, a callback sees the model that training would return.
+#[test]
+fn callbacks_see_the_model() {
+    let names = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
+    let data = curve(40, 5).with_names(names.clone()).unwrap();
+    for precision in [Precision::F32, Precision::F64] {
+        let config = Config::builder(5).encoding_dim(2).epochs(3).batch_size(10).ema(0.5);
+        let mut model = Autoencoder::new(config.precision(precision).build().unwrap()).unwrap();
+        let mut last = None;
+        let mut watch = on_epoch(|record, model| {
+            let rebuilt = model.reconstruct(&data).unwrap();
+            assert_eq!(rebuilt.names(), Some(&names[..]));
+            assert_eq!(model.decode(&model.encode(&data).unwrap()).unwrap().values(), rebuilt.values());
+            let reordered = data.clone().with_names(names.iter().rev().cloned().collect()).unwrap();
+            assert!(matches!(model.encode(&reordered), Err(Error::Names { .. })));
+            let error = model.mse(&data).unwrap();
+            last = Some((record.epoch, rebuilt, error, model.layers(), model.scaler().clone()));
+            ControlFlow::Continue(())
+        });
+        model.fit(&data, &mut [&mut watch]).unwrap();
+        let (epoch, rebuilt, error, layers, scaler) = last.unwrap();
+        assert_eq!((epoch, &scaler), (3, model.scaler()));
+        assert_eq!(rebuilt.values(), model.reconstruct(&data).unwrap().values());
+        assert_eq!((error, layers), (model.mse(&data).unwrap(), model.layers()));
+    }
 }

@@ -14,3 +14,9 @@ pub mod random;
 pub mod shapes;
 pub mod tolerance;
 pub mod ulp;
+
+/// The message of an error and those of its sources, joined by ": ".
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let messages = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    messages.collect::<Vec<_>>().join(": ")
+}

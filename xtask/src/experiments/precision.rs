@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use ae_data::{ReadOptions, validation_split};
 use ae_eval::chart::{Axes, Line, Scale, Stroke, lines};
-use ae_model::{Autoencoder, Config, EpochRecord, Optimizer, Precision, ScalerKind, Schedule};
+use ae_model::{Autoencoder, Config, Optimizer, Precision, ScalerKind, Schedule, on_epoch};
 use clap::Args;
 use serde_json::json;
 
@@ -106,10 +106,10 @@ impl PrecisionCurves {
             .build()?;
         let mut model = Autoencoder::new(config)?;
         let mut curve = Vec::new();
-        let mut keep = |record: &EpochRecord| {
+        let mut keep = on_epoch(|record, _| {
             curve.push(record.train_mse * features as f64);
             ControlFlow::Continue(())
-        };
+        });
         model.fit(&images.train, &mut [&mut keep])?;
         let test_error = mean_error(&model, &images.test)?;
         let trained = Trained { precision, seed, curve, test_error };

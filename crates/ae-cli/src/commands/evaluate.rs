@@ -10,7 +10,7 @@ use ae_eval::{Fit, ImageErrors, Imputation, Interval, Reconstruction, data_range
 use ae_model::{Autoencoder, Image};
 
 use crate::args::{Common, EvaluateArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::inputs::{check_standard_input, load, read_companion, read_images_for, read_targets};
 use crate::output::Output;
 use crate::pictures;
@@ -144,7 +144,7 @@ fn evaluate(
 ) -> Result<Evaluation, Failure> {
     let about = |error| match error {
         ae_eval::EvalError::Model(error) => Failure::with_pairs(&args.data, args.target.as_deref(), error),
-        error => Failure::Other(format!("{}: {error}", args.data)),
+        error => Failure::Other(format!("{}: {}", args.data, chain(&error))),
     };
     if let Some(image) = image.filter(|image| image.features() != rows.features()) {
         return Err(Failure::Usage(format!(

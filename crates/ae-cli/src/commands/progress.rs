@@ -4,7 +4,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use ae_model::{BatchEnd, Callback, EpochRecord};
+use ae_model::{BatchEnd, Callback, EpochRecord, Snapshot};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -91,7 +91,7 @@ impl Callback for Progress {
         ControlFlow::Continue(())
     }
 
-    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
+    fn on_epoch_end(&mut self, record: &EpochRecord, _: &Snapshot<'_>) -> ControlFlow<String> {
         match self {
             Progress::Bar { last, .. } => *last = Some(*record),
             Progress::Lines { epochs, every } => {

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::detect::{LabelRule, anomalies};
 use super::evaluate::{self, EvaluatedModel, Evaluation};
 use crate::args::{Common, ReportArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::output::Output;
 use destination::Destination;
 use history::History;
@@ -101,7 +101,8 @@ fn read_sweep(path: &Path) -> Result<SweepTable, Failure> {
     if !path.exists() {
         return Err(failed("there is no such file".to_owned()));
     }
-    let table = SweepTable::load(path).map_err(|error| Failure::Other(format!("--sweep {error}")))?;
+    let table =
+        SweepTable::load(path).map_err(|error| Failure::Other(format!("--sweep {}", chain(&error))))?;
     if table.points().is_empty() {
         return Err(failed("it has no results".to_owned()));
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::progress::Progress;
 use super::train::{pca_is_quick, stop_on_interrupt};
 use crate::args::{Common, SweepArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::output::Output;
 use crate::training::TrainingRows;
 use trials::{Trial, trial_name};
@@ -87,7 +87,7 @@ fn load_results(
     out: &Output,
 ) -> Result<SweepTable, Failure> {
     let table = SweepTable::load(path)
-        .map_err(|error| Failure::Other(format!("{error}; --restart replaces the file")))?;
+        .map_err(|error| Failure::Other(format!("{}; --restart replaces the file", chain(&error))))?;
     for point in table.points() {
         let fits = match trials::config_of(args, point, rows) {
             Ok(config) => fingerprint(data_fingerprint, &config)? == point.fingerprint,

@@ -193,12 +193,26 @@ pub struct Revival {
     pub bias_lift: f64,
 }
 
+impl TopK {
+    /// Keeps the k largest values of each row, without revival. `TopK { of_batch: true, ..TopK::new(k) }`
+    /// selects among those of a whole batch.
+    pub fn new(k: usize) -> TopK {
+        TopK { k, revival: None, of_batch: false }
+    }
+}
+
 impl Revival {
     /// The weight used by Gao et al. 2024.
     pub const WEIGHT: f64 = 1.0 / 32.0;
     /// Fast enough that a feature is dead for some ten updates only; ten times as much disturbs the
     /// others (MNIST, 8,192 features).
     pub const BIAS_LIFT: f64 = 0.02;
+
+    /// Revives up to `k` features per row that have been inactive for `dead_after` training rows, with
+    /// the usual weight and bias lift.
+    pub fn new(k: usize, dead_after: u64) -> Revival {
+        Revival { k, weight: Revival::WEIGHT, dead_after, bias_lift: Revival::BIAS_LIFT }
+    }
 }
 
 /// The settings of [`Latent::Gaussian`].
@@ -232,7 +246,16 @@ impl Latent {
 
     /// The latent of a k-sparse autoencoder, without revival.
     pub fn top_k(k: usize) -> Latent {
-        Latent::TopK(TopK { k, revival: None, of_batch: false })
+        Latent::TopK(TopK::new(k))
+    }
+
+    /// Its kind in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Latent::Plain => "plain",
+            Latent::Gaussian(_) => "variational",
+            Latent::TopK(_) => "top-k",
+        }
     }
 
     /// Epochs until the KL divergence counts in full.

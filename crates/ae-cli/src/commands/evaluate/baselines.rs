@@ -8,7 +8,7 @@ use ae_model::Autoencoder;
 
 use crate::args::EvaluateArgs;
 use crate::commands::train::{is_complete, pca_is_quick};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 
 /// Inverse regularisation strength of the classifiers.
 const C: f64 = 1.0;
@@ -56,7 +56,7 @@ impl Baselines {
         let location = location.unwrap_or(&args.data);
         let about = |error| match error {
             EvalError::Model(error) => Failure::with_rows(location, error),
-            error => Failure::Other(format!("{location}: {error}")),
+            error => Failure::Other(format!("{location}: {}", chain(&error))),
         };
         let expected = targets.unwrap_or(rows);
         let fitted = reference.unwrap_or(expected);

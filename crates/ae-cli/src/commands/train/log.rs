@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ae_data::Fingerprint;
 use ae_eval::EventWriter;
-use ae_model::{Callback, EpochRecord};
+use ae_model::{Callback, EpochRecord, Snapshot};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -104,6 +104,13 @@ impl Log {
         self.failed.as_ref()
     }
 
+    /// Writes the epoch unless writing has failed before.
+    fn add(&mut self, record: &EpochRecord) {
+        if self.failed.is_none() {
+            self.failed = self.write(record).err();
+        }
+    }
+
     fn write(&mut self, record: &EpochRecord) -> io::Result<()> {
         let rate = self.rows as f64 / record.seconds;
         let object = json!({
@@ -156,14 +163,12 @@ impl Files {
 impl Callback for Log {
     fn on_resume(&mut self, epochs: &[EpochRecord]) {
         for record in epochs {
-            let _ = self.on_epoch_end(record);
+            self.add(record);
         }
     }
 
-    fn on_epoch_end(&mut self, record: &EpochRecord) -> ControlFlow<String> {
-        if self.failed.is_none() {
-            self.failed = self.write(record).err();
-        }
+    fn on_epoch_end(&mut self, record: &EpochRecord, _: &Snapshot<'_>) -> ControlFlow<String> {
+        self.add(record);
         ControlFlow::Continue(())
     }
 }
