@@ -45,7 +45,7 @@ impl Picture {
         let rebuilt = model.reconstruct(&shown)?;
 
         let path = workspace_root().join("docs/digits.png");
-        let sheet = Sheet::draw(&[shown.values(), rebuilt.values(), &pca], STYLE)
+        let sheet = Sheet::draw(&[shown.values(), rebuilt.values(), pca.values()], STYLE)
             .map_err(|error| Failure::Wrong(error.to_string()))?;
         write_atomically(&path, |file| sheet.write_png(file))
             .map_err(|error| Failure::io(path.display(), &error))?;

@@ -2,6 +2,7 @@
 //! tables.
 
 use ae_data::{DataError, Dataset, DropReason, Encoded, Kind, Schema, Table};
+use ae_eval::IMPUTATION_ROUNDS;
 use ae_model::Autoencoder;
 use serde_json::{Map, Value, json};
 
@@ -12,8 +13,6 @@ use crate::output::Output;
 
 /// Names to show of a long list.
 const MAX_LISTED: usize = 8;
-/// Rounds of filling in missing values, each starting from what the previous one filled in.
-pub(crate) const FILL_ROUNDS: usize = 3;
 
 /// One line per kind of column: how many there are, and their names.
 pub(crate) fn column_lines(schema: &Schema) -> Vec<String> {
@@ -246,19 +245,14 @@ pub(crate) fn encode(
     Ok(rows)
 }
 
-/// The rows with all missing values filled in by the model, for computations that need every value.
-pub(crate) fn fill_missing(
-    model: &Autoencoder,
-    rows: Dataset,
-    location: &str,
-    out: &Output,
-) -> Result<Dataset, Failure> {
-    if !model.config().mask_missing() || !rows.values().iter().any(|x| x.is_nan()) {
-        return Ok(rows);
+/// Remarks that the model fills in missing values of the rows, if it masks them and there are any;
+/// returns whether it does.
+pub(crate) fn remark_missing(model: &Autoencoder, rows: &Dataset, location: &str, out: &Output) -> bool {
+    let fills = model.config().mask_missing() && rows.values().iter().any(|x| x.is_nan());
+    if fills {
+        out.note(format!("{location}: missing values are filled in by the model"));
     }
-    out.note(format!("{location}: missing values are filled in by the model"));
-    let filled = model.impute(&rows, FILL_ROUNDS).map_err(|error| Failure::with_rows(location, error))?;
-    with_metadata_of(&rows, filled)
+    fills
 }
 
 /// The rows for maps, which need every value. Missing values of tables with a schema are filled in, as
@@ -269,7 +263,11 @@ pub(crate) fn for_maps(
     location: &str,
     out: &Output,
 ) -> Result<Dataset, Failure> {
-    if model.schema().is_some() { fill_missing(model, rows, location, out) } else { Ok(rows) }
+    if model.schema().is_none() || !remark_missing(model, &rows, location, out) {
+        return Ok(rows);
+    }
+    let filled = model.impute(&rows, IMPUTATION_ROUNDS);
+    with_metadata_of(&rows, filled.map_err(|error| Failure::with_rows(location, error))?)
 }
 
 /// The table with the labels and row ids of `rows`, from which it was computed.

@@ -17,10 +17,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blame;
 mod calibration;
 mod components;
 mod detector;
 mod neighbours;
 
+pub use blame::{Blame, blame};
 pub use calibration::{Calibration, contamination_threshold};
 pub use detector::{Detector, Score, Settings};

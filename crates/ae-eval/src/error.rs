@@ -205,3 +205,9 @@ pub enum EvalError {
     #[error(transparent)]
     Model(#[from] ae_model::Error),
 }
+
+impl From<ae_model::ConfigError> for EvalError {
+    fn from(error: ae_model::ConfigError) -> EvalError {
+        EvalError::Model(error.into())
+    }
+}

@@ -6,6 +6,9 @@ use ae_model::Autoencoder;
 
 use crate::error::EvalError;
 
+/// The number of rounds of [`Autoencoder::impute`] that detectors and the command use.
+pub const IMPUTATION_ROUNDS: usize = 3;
+
 /// How well hidden cells were filled in, by column.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -73,7 +76,7 @@ impl Imputation {
     ///
     /// Each known cell is hidden with probability `fraction`, a categorical cell with all of its
     /// features; the same seed hides the same cells. Cells with a category that the model does not know
-    /// are never hidden. `rounds` is as for [`Autoencoder::impute`]. Means, variances and frequencies
+    /// are never hidden. `rounds` is as for [`Autoencoder::impute`]; [`IMPUTATION_ROUNDS`] is usual. Means, variances and frequencies
     /// are those of the known cells of `reference`, or else of the cells of `rows` that were not hidden.
     /// Numbers are compared in the units of the data.
     ///

@@ -34,13 +34,16 @@ pub use elbow::elbow;
 pub use error::EvalError;
 pub use events::EventWriter;
 pub use images::{ImageErrors, data_range, psnr, ssim};
-pub use imputation::{Imputation, ImputationScore, ImputedColumn};
+pub use imputation::{IMPUTATION_ROUNDS, Imputation, ImputationScore, ImputedColumn};
 pub use logistic::LogisticProbe;
 pub use metrics::{mean_variance, mse, mse_of_mean};
 pub use neighbourhood::{NeighbourOrder, continuity, knn_accuracy, trustworthiness};
 pub use pca::Pca;
 pub use probe::LinearProbe;
-pub use ranking::{Confusion, PrPoint, RocPoint, average_precision, pr_curve, roc_auc, roc_curve};
+pub use ranking::{
+    Confusion, PrPoint, RocPoint, average_precision, pr_curve, roc_auc, roc_curve, threshold_for_precision,
+    threshold_for_recall,
+};
 pub use reconstruction::{Fit, Interval, Reconstruction, quantile};
 pub use sampling::sample_rows;
 pub use scatter::{Classes, Panel, Scatter};
@@ -49,3 +52,8 @@ pub use sweep::{SweepPoint, SweepSetting, SweepTable, Winner};
 pub use traversal::{Traversal, traverse};
 pub use trimming::{TrimmedRows, trim_outliers};
 pub use tsne::{TsneSettings, tsne};
+
+/// Compiles and runs the README's code as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

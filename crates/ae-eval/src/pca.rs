@@ -1,6 +1,6 @@
 //! Principal component analysis: the best linear autoencoder, and so the first baseline for any other.
 
-use ae_data::{BatchSource, Rows};
+use ae_data::{BatchSource, Dataset};
 use nalgebra::DMatrix;
 
 use crate::blocks::{first_not_finite, for_each_block, for_each_pair, non_empty_shape};
@@ -27,7 +27,10 @@ const MIN_RELATIVE_VARIANCE: f64 = 1e-6;
 ///
 /// let rows = Rows::new(&[0.0, 0.1, 1.0, 2.0, 2.0, 3.9, 3.0, 6.1], 2)?;
 /// let pca = Pca::fit(&rows, 1)?;
-/// assert_eq!(pca.transform(&rows)?.len(), 4);
+/// let codes = pca.transform(&rows)?;
+/// assert_eq!((codes.rows(), codes.features()), (4, 1));
+/// let reconstructed = pca.inverse_transform(&codes)?;
+/// assert!((reconstructed.values()[7] - 6.1).abs() < 0.1);
 /// assert!(pca.mse(&rows)? < 0.01);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -115,31 +118,61 @@ impl Pca {
     /// # Errors
     /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
     /// reading them.
-    pub fn transform(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
+    pub fn transform(&self, rows: &dyn BatchSource) -> Result<Dataset, EvalError> {
         let mut codes = Vec::new();
         self.for_each_block(rows, |_, block| {
             for r in 0..block.nrows() {
                 codes.extend((0..block.ncols()).map(|c| block[(r, c)] as f32));
             }
         })?;
-        Ok(codes)
+        Ok(Dataset::new(codes, self.components())?)
     }
 
-    /// The reconstructions of rows from their coordinates along the components, `[rows, features]`.
+    /// The rows at these coordinates along the components, `[rows, features]`: `μ + Σᵢ cᵢ vᵢ`, in the
+    /// units of the rows that the components were fitted to.
+    ///
+    /// Coordinates from [`transform`](Pca::transform) are rounded to `f32`;
+    /// [`reconstruct`](Pca::reconstruct) does not round them.
+    ///
+    /// # Errors
+    /// [`EvalError::Width`] unless there is one coordinate per component, [`EvalError::Empty`] for no
+    /// rows, or an error from reading them.
+    pub fn inverse_transform(&self, codes: &dyn BatchSource) -> Result<Dataset, EvalError> {
+        let (count, width) = non_empty_shape(codes)?;
+        if width != self.components() {
+            return Err(EvalError::Width { expected: self.components(), got: width });
+        }
+        let mut values = Vec::with_capacity(count * self.mean.len());
+        for_each_block(codes, |block| {
+            let codes =
+                DMatrix::from_row_iterator(block.len() / width, width, block.iter().map(|x| f64::from(*x)));
+            self.decode(&codes, &mut values);
+        })?;
+        Ok(Dataset::new(values, self.mean.len())?)
+    }
+
+    /// Appends `μ + Σᵢ cᵢ vᵢ` for coordinates `[rows, components]` to `values`, in row-major order.
+    fn decode(&self, codes: &DMatrix<f64>, values: &mut Vec<f32>) {
+        let rows = codes * self.components.transpose();
+        for r in 0..rows.nrows() {
+            values.extend((0..self.mean.len()).map(|c| (rows[(r, c)] + self.mean[c]) as f32));
+        }
+    }
+
+    /// The reconstructions of rows from their coordinates along the components, `[rows, features]`, with
+    /// the column names of the rows.
     ///
     /// # Errors
     /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
     /// reading them.
-    pub fn reconstruct(&self, rows: &dyn BatchSource) -> Result<Vec<f32>, EvalError> {
+    pub fn reconstruct(&self, rows: &dyn BatchSource) -> Result<Dataset, EvalError> {
         let mut reconstructed = Vec::with_capacity(rows.rows() * rows.features());
-        self.for_each_block(rows, |_, codes| {
-            let transposed = codes * self.components.transpose();
-            for r in 0..transposed.nrows() {
-                reconstructed
-                    .extend((0..self.mean.len()).map(|c| (transposed[(r, c)] + self.mean[c]) as f32));
-            }
-        })?;
-        Ok(reconstructed)
+        self.for_each_block(rows, |_, codes| self.decode(codes, &mut reconstructed))?;
+        let reconstructed = Dataset::new(reconstructed, self.mean.len())?;
+        match rows.names() {
+            Some(names) => Ok(reconstructed.with_names(names.to_vec())?),
+            None => Ok(reconstructed),
+        }
     }
 
     /// Mean of `(x̂ - y)²` over rows and features, where `x̂` are the reconstructions of `rows` and `y`
@@ -153,16 +186,10 @@ impl Pca {
     pub fn mse_against(&self, rows: &dyn BatchSource, targets: &dyn BatchSource) -> Result<f64, EvalError> {
         let reconstructed = self.reconstruct(rows)?;
         let mut squares = 0.0;
-        for_each_pair(
-            &Rows::new(&reconstructed, self.mean.len())?,
-            targets,
-            "the targets",
-            |reconstructed, targets| {
-                squares +=
-                    reconstructed.iter().zip(targets).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
-            },
-        )?;
-        Ok(squares / reconstructed.len() as f64)
+        for_each_pair(&reconstructed, targets, "the targets", |reconstructed, targets| {
+            squares += reconstructed.iter().zip(targets).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
+        })?;
+        Ok(squares / reconstructed.values().len() as f64)
     }
 
     /// Mean of `(x̂ - x)²` over rows and features, where `x̂` is the reconstruction in double precision.

@@ -104,6 +104,57 @@ pub fn pr_curve(anomalies: &[bool], scores: &[f64]) -> Result<Vec<PrPoint>, Eval
     Ok(counts.all.iter().map(point).collect())
 }
 
+/// The point of the precision-recall curve with the highest recall among those with at least this
+/// precision; `None` if no threshold reaches it. Of several, the one with the highest precision.
+///
+/// The labelled scores should be of rows that the detector has not seen, and later rows will reach the
+/// precision only on average.
+///
+/// ```
+/// use ae_eval::threshold_for_precision;
+///
+/// let (anomalies, scores) = ([false, false, true, true, false], [0.1, 0.4, 0.35, 0.8, 0.2]);
+/// let point = threshold_for_precision(&anomalies, &scores, 0.6)?.expect("a threshold reaches 60 %");
+/// assert_eq!((point.threshold, point.recall), (0.35, 1.0));
+/// # Ok::<(), ae_eval::EvalError>(())
+/// ```
+///
+/// # Errors
+/// As [`roc_auc`]; [`EvalError::FractionOutOfRange`] unless `precision` is from 0 to 1.
+pub fn threshold_for_precision(
+    anomalies: &[bool],
+    scores: &[f64],
+    precision: f64,
+) -> Result<Option<PrPoint>, EvalError> {
+    check_fraction("the precision", precision)?;
+    let curve = pr_curve(anomalies, scores)?;
+    let enough = curve.into_iter().filter(|point| point.precision >= precision);
+    Ok(enough.max_by(|a, b| a.recall.total_cmp(&b.recall).then(a.precision.total_cmp(&b.precision))))
+}
+
+/// The point of the precision-recall curve with the highest precision among those with at least this
+/// recall. Of several, the one with the highest recall. There always is one, as the lowest score as a
+/// threshold flags all anomalies.
+///
+/// # Errors
+/// As [`roc_auc`]; [`EvalError::FractionOutOfRange`] unless `recall` is from 0 to 1.
+pub fn threshold_for_recall(anomalies: &[bool], scores: &[f64], recall: f64) -> Result<PrPoint, EvalError> {
+    check_fraction("the recall", recall)?;
+    let curve = pr_curve(anomalies, scores)?;
+    // The last point has all anomalies.
+    let enough = curve.into_iter().filter(|point| point.recall >= recall);
+    enough
+        .max_by(|a, b| a.precision.total_cmp(&b.precision).then(a.recall.total_cmp(&b.recall)))
+        .ok_or(EvalError::NoScores)
+}
+
+fn check_fraction(what: &'static str, value: f64) -> Result<(), EvalError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(EvalError::FractionOutOfRange { what, value, allowed: "from 0 to 1" })
+}
+
 /// The confusion matrix of flagged rows and anomalies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Confusion {

@@ -5,9 +5,12 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
-use ae_data::{DataError, Fingerprint, write_atomically};
+use ae_data::{BatchSource, DataError, Fingerprint, write_atomically};
+use ae_model::Autoencoder;
 
 use crate::error::EvalError;
+use crate::metrics::mean_variance;
+use crate::pca::Pca;
 
 /// The result of one model of a sweep. Errors are on the scale of the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +87,69 @@ impl Winner {
 }
 
 impl SweepPoint {
+    /// Measures a trained model on the rows it was trained on and on the validation rows, with no
+    /// setting, and with the seconds of its epochs.
+    ///
+    /// `pca` holds principal components of the model's scaled training rows, at least as many as the
+    /// encoding has values; further ones are left out.
+    ///
+    /// ```
+    /// use ae_data::{Fingerprint, Rows};
+    /// use ae_eval::{Pca, SweepPoint, SweepTable};
+    /// use ae_model::{Autoencoder, Config};
+    ///
+    /// let table: Vec<[f32; 3]> = (0..90).map(|i| [i as f32, (i % 7) as f32, (i % 5) as f32]).collect();
+    /// let (train, validation) = table.split_at(75);
+    /// let train = Rows::new(train.as_flattened(), 3)?;
+    /// let validation = Rows::new(validation.as_flattened(), 3)?;
+    /// let data = Fingerprint::of(&train)?;
+    /// let mut sweep = SweepTable::default();
+    /// for size in [1, 2] {
+    ///     let config = Config::builder(3).encoding_dim(size).epochs(20).build()?;
+    ///     let mut model = Autoencoder::new(config)?;
+    ///     model.fit(&train, &mut [])?;
+    ///     let pca = Pca::fit(&model.scaled(&train)?, size)?;
+    ///     sweep.insert(SweepPoint::measure(&model, &train, &validation, Some(&pca), data)?);
+    /// }
+    /// assert_eq!(sweep.points().len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`EvalError::Model`] for rows that the model refuses; [`EvalError::Count`] for too few principal
+    /// components; [`EvalError::Width`] for components of rows of another width; [`EvalError::Empty`]
+    /// without rows; or an error from reading them.
+    pub fn measure(
+        model: &Autoencoder,
+        train: &dyn BatchSource,
+        validation: &dyn BatchSource,
+        pca: Option<&Pca>,
+        fingerprint: Fingerprint,
+    ) -> Result<SweepPoint, EvalError> {
+        let size = model.config().encoding_dim();
+        let pca = match pca {
+            Some(pca) if pca.components() < size => {
+                let (what, got) = ("principal components", pca.components());
+                return Err(EvalError::Count { what, expected: size, got });
+            }
+            Some(pca) => Some(pca.truncated(size).mse(&model.scaled(validation)?)?),
+            None => None,
+        };
+        let epochs = model.history().map(|history| &history.epochs[..]).unwrap_or_default();
+        Ok(SweepPoint {
+            setting: None,
+            size,
+            compression: model.summary().compression,
+            mse: model.mse(validation)?,
+            baseline_mse: mean_variance(&model.scaled(validation)?)?,
+            pca,
+            train_mse: model.mse(train)?,
+            epochs: epochs.len(),
+            seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
+            fingerprint,
+        })
+    }
+
     /// What identifies the result, in the order of the file.
     fn key(&self) -> (String, usize) {
         key(self.setting.as_ref(), self.size)

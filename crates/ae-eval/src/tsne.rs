@@ -2,7 +2,7 @@
 
 mod affinities;
 
-use ae_data::{BatchSource, Rng, Rows};
+use ae_data::{BatchSource, Dataset, Rng, Rows};
 
 use crate::blocks::finite_values;
 use crate::error::EvalError;
@@ -28,8 +28,14 @@ const MAX_ROWS: usize = 20_000;
 const ROWS_AT_A_TIME: usize = 16;
 
 /// Settings of [`tsne`].
+///
+/// ```
+/// use ae_eval::TsneSettings;
+///
+/// let settings = TsneSettings { perplexity: 10.0, ..TsneSettings::default() };
+/// # assert_eq!(settings.iterations, 1000);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct TsneSettings {
     /// The effective number of neighbours of a row: from 1 to one less than the number of rows.
     pub perplexity: f64,
@@ -59,11 +65,22 @@ impl Default for TsneSettings {
 ///
 /// It takes 8 bytes per pair of rows, and time proportional to the pairs.
 ///
+/// ```
+/// use ae_data::Rows;
+/// use ae_eval::{TsneSettings, tsne};
+///
+/// let table: Vec<[f32; 3]> = (0..20).map(|i| [i as f32, (i % 2) as f32 * 50.0, 1.0]).collect();
+/// let rows = Rows::new(table.as_flattened(), 3)?;
+/// let map = tsne(&rows, &TsneSettings { perplexity: 5.0, ..TsneSettings::default() })?;
+/// assert_eq!((map.rows(), map.features()), (20, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`EvalError::TooFewRows`] for fewer than four rows; [`EvalError::TooManyRows`] for more than 20,000;
 /// [`EvalError::Perplexity`] for a perplexity out of range; [`EvalError::Model`] for a value that is not
 /// finite; [`EvalError::TsneDiverged`] if coordinates overflow; or an error from reading the rows.
-pub fn tsne(rows: &dyn BatchSource, settings: &TsneSettings) -> Result<Vec<f32>, EvalError> {
+pub fn tsne(rows: &dyn BatchSource, settings: &TsneSettings) -> Result<Dataset, EvalError> {
     let (count, features, perplexity) = (rows.rows(), rows.features(), settings.perplexity);
     if count < MIN_ROWS {
         return Err(EvalError::TooFewRows { rows: count, min: MIN_ROWS });
@@ -114,6 +131,7 @@ impl Layout {
         let count = rows.rows();
         let width = features.min(2);
         let codes = Pca::fit(&rows, width)?.transform(&rows)?;
+        let codes = codes.values();
         let first = codes.iter().step_by(width).map(|x| f64::from(*x));
         // Components have mean 0.
         let spread = (first.map(|x| x * x).sum::<f64>() / count as f64).sqrt();
@@ -131,10 +149,14 @@ impl Layout {
     }
 
     /// The coordinates, `[rows, 2]`.
-    fn into_map(self) -> Result<Vec<f32>, EvalError> {
+    fn into_map(self) -> Result<Dataset, EvalError> {
         let [x, y] = &self.positions;
         let map: Vec<f32> = x.iter().zip(y).flat_map(|(x, y)| [*x as f32, *y as f32]).collect();
-        if map.iter().all(|x| x.is_finite()) { Ok(map) } else { Err(EvalError::TsneDiverged) }
+        if map.iter().all(|x| x.is_finite()) {
+            Ok(Dataset::new(map, 2)?)
+        } else {
+            Err(EvalError::TsneDiverged)
+        }
     }
 
     fn step(&mut self, affinities: &[f64], momentum: f64, attraction: f64, threads: usize) {

@@ -51,8 +51,7 @@ fn write_files_of_this_release() {
     std::fs::create_dir_all(&folder).unwrap();
     let mut expected = Expected::new();
     for score in [Score::Ensemble, Score::Mahalanobis, Score::Denoising] {
-        let mut settings = Settings::default();
-        (settings.score, settings.updates, settings.noise) = (score, 10, vec![0.2, 0.5]);
+        let settings = Settings { score, updates: 10, noise: vec![0.2, 0.5], ..Settings::default() };
         let mut detector = Detector::fit(&settings, &rows(20, 37)).unwrap();
         detector.set_calibration(Calibration::new(detector.scores(&rows(9, 43)).unwrap()).unwrap());
         detector.save(folder.join(format!("{}.safetensors", score.name()))).unwrap();

@@ -83,9 +83,8 @@ impl Adbench {
     /// Measures one dataset with one seed.
     fn measure(&self, set: &Set, seed: u64) -> Result<Value, Failure> {
         let Split { train, test, anomalies } = set.split(seed)?;
-        let mut settings = Settings::default();
-        settings.seed = seed;
-        settings.score = Score::ALL.into_iter().find(|score| score.name() == self.score).unwrap_or_default();
+        let score = Score::ALL.into_iter().find(|score| score.name() == self.score).unwrap_or_default();
+        let settings = Settings { score, seed, ..Settings::default() };
         let start = Instant::now();
         let scores =
             Detector::fit(&settings, &train).and_then(|detector| detector.scores(&test)).map_err(wrong)?;

@@ -100,11 +100,8 @@ fn tsne_settings(settings: &MapSettings<'_>, rows: usize) -> Result<TsneSettings
             "--perplexity: {perplexity} is out of range: it must be from 1 to one less than the {rows} rows of {location} that are mapped"
         )));
     }
-    let mut tsne_settings = TsneSettings::default();
-    tsne_settings.perplexity = perplexity;
-    tsne_settings.seed = settings.seed;
-    tsne_settings.threads = settings.threads;
-    Ok(tsne_settings)
+    let MapSettings { seed, threads, .. } = *settings;
+    Ok(TsneSettings { perplexity, seed, threads, ..TsneSettings::default() })
 }
 
 /// Refuses missing values, which some models accept, but for which there are no distances.
@@ -189,7 +186,7 @@ pub(super) fn maps(
     let pca = measured("pca", "PCA", remark, points, started)?;
 
     let started = Instant::now();
-    let points = tsne(&scaled, &tsne_settings)?;
+    let points = tsne(&scaled, &tsne_settings)?.into_values();
     let perplexity = (tsne_settings.perplexity * 100.0).round() / 100.0;
     let remark = format!("perplexity {perplexity}");
     let tsne = measured("tsne", "t-SNE", remark, points, started)?;
@@ -202,7 +199,7 @@ pub(super) fn components(rows: &dyn BatchSource) -> Result<(Vec<f32>, f64), Fail
     let pca = Pca::fit(rows, width)?;
     let total = pca.total_variance();
     let explained = if total > 0.0 { pca.variances().iter().sum::<f64>() / total } else { 1.0 };
-    Ok((to_plane(&pca.transform(rows)?, width), 100.0 * explained))
+    Ok((to_plane(pca.transform(rows)?.values(), width), 100.0 * explained))
 }
 
 /// Points with two coordinates, from points with one or two: a missing second one is 0.

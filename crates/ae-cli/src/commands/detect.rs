@@ -3,13 +3,11 @@
 mod labels;
 mod table;
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
-use ae_data::{Dataset, Schema};
+use ae_data::Dataset;
 use ae_eval::EvalError;
-use ae_eval::anomaly::{Calibration, Detector, Score, Settings, contamination_threshold};
+use ae_eval::anomaly::{Blame, Calibration, Detector, Score, Settings, blame, contamination_threshold};
 use ae_model::{Autoencoder, ErrorNorm};
 use serde_json::{Value, json};
 
@@ -53,11 +51,9 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         _ => None,
     };
     // Distances need every value; errors alone are computed over the known ones.
-    let rows = if args.reference.is_some() || scorer.is_detector() {
-        tables::fill_missing(model, rows, &paths.data, out)?
-    } else {
-        rows
-    };
+    if args.reference.is_some() || scorer.is_detector() {
+        tables::remark_missing(model, &rows, &paths.data, out);
+    }
     let names = match model.schema() {
         Some(schema) => Some(schema.features().map(|column| column.name.clone()).collect()),
         None => model.feature_names().or(rows.names()).map(<[String]>::to_vec),
@@ -66,7 +62,7 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
 
     let flags: Vec<bool> = detection.scores.iter().map(|score| *score >= detection.threshold).collect();
     let names = names.as_deref();
-    let table = Table { detection: &detection, flags: &flags, names, rows: &rows, blamed: args.blame };
+    let table = Table { detection: &detection, flags: &flags, names, rows: &rows };
     if out.is_json() && destination == TableDestination::Stdout {
         table.objects(out)?;
     } else {
@@ -200,10 +196,8 @@ struct Detection {
     scores: Vec<f64>,
     threshold: f64,
     p_values: Option<Vec<f64>>,
-    /// The contribution of each feature or column to a row's error, `[rows, features]`.
-    contributions: Dataset,
-    /// Cells, by row and column, with a text that the model does not know: odd whatever their error.
-    unknown: HashSet<(usize, usize)>,
+    /// The features, or columns of a table, to blame for each row: as many as asked for.
+    blamed: Vec<Vec<Blame>>,
 }
 
 fn detect(
@@ -214,7 +208,6 @@ fn detect(
     out: &Output,
 ) -> Result<Detection, Failure> {
     let data = &args.transform.data;
-    let unknown = scorer.model().schema().map_or_else(HashSet::new, |schema| unknown_texts(schema, rows));
     let mut detector = match (scorer, &args.reference) {
         (Scorer::Detector(detector), _) => *detector,
         (Scorer::Model(model), Some(reference)) => {
@@ -230,8 +223,8 @@ fn detect(
                 (_, fraction) => contamination_threshold(&scores, fraction.unwrap_or_default())?,
             };
             let contributions = tables::sum_by_column(&model, model.squared_errors(rows).map_err(about)?)?;
-            let score = Score::Error;
-            return Ok(Detection { score, scores, threshold, p_values: None, contributions, unknown });
+            let blamed = blame(&model, rows, &contributions, args.blame)?;
+            return Ok(Detection { score: Score::Error, scores, threshold, p_values: None, blamed });
         }
     };
     let scores = scores_of(&detector, (data, rows), args.reference.as_deref(), out)?;
@@ -245,17 +238,13 @@ fn detect(
         _ => {}
     }
     let p_values = scores.iter().map(|score| detector.calibration().p_value(*score)).collect();
-    let contributions = match detector.model().schema().map(Schema::groups) {
-        Some(groups) => detector.contributions_by(rows, &groups),
-        None => detector.contributions(rows),
-    };
-    let contributions = contributions.map_err(|error| with_rows(data, error))?;
+    let blamed = detector.blame(rows, args.blame).map_err(|error| with_rows(data, error))?;
     if let Some(path) = &args.save {
         detector.save(path)?;
         out.note(format!("detector written to {}", path.display()));
     }
     let (score, threshold) = (detector.score(), detector.threshold());
-    Ok(Detection { score, scores, threshold, p_values: Some(p_values), contributions, unknown })
+    Ok(Detection { score, scores, threshold, p_values: Some(p_values), blamed })
 }
 
 /// Fits a detector to the reference, which needs labels if `require_labels`, and to calibration rows if
@@ -272,8 +261,7 @@ fn fit_detector(
         Some(location) => Some((location, normal_rows(&model, location, args, false, out)?)),
         None => None,
     };
-    let mut settings = Settings::default();
-    settings.threads = common.threads();
+    let mut settings = Settings { threads: common.threads(), ..Settings::default() };
     if let Some(name) = &args.score {
         settings.score = Score::ALL.into_iter().find(|score| score.name() == name).unwrap_or_default();
     }
@@ -304,7 +292,7 @@ fn scores_of(
     if reference.is_some_and(|reference| same_location(location, reference)) {
         return detector.scores_excluding_self(rows).map_err(about);
     }
-    let known = rows_among(rows, detector.reference());
+    let known = detector.count_in_reference(rows).map_err(about)?;
     if 2 * known > rows.rows() {
         let but = match reference {
             Some(_) => "; in the reference file itself, no row counts as its own neighbour",
@@ -342,37 +330,10 @@ fn is_error_score(score: Score) -> bool {
     matches!(score, Score::Error | Score::StandardisedError | Score::Mahalanobis | Score::Denoising)
 }
 
-/// Cells, by row and column, whose text is not a known category: all features of the column are 0.
-fn unknown_texts(schema: &Schema, rows: &Dataset) -> HashSet<(usize, usize)> {
-    let groups = schema.groups();
-    let are_categories: Vec<bool> =
-        schema.features().map(|column| matches!(column.kind, ae_data::Kind::Categorical { .. })).collect();
-    let mut found = HashSet::new();
-    for (index, row) in rows.values().chunks_exact(rows.features().max(1)).enumerate() {
-        let mut nothing = are_categories.clone();
-        row.iter().zip(&groups).filter(|(x, _)| **x != 0.0).for_each(|(_, column)| nothing[*column] = false);
-        found.extend((0..nothing.len()).filter(|column| nothing[*column]).map(|column| (index, column)));
-    }
-    found
-}
-
 /// Whether two locations are the same file, however they are spelt.
 fn same_location(a: &str, b: &str) -> bool {
     let file = |location: &str| Path::new(location).canonicalize().ok();
     a == b || file(a).is_some_and(|a| file(b) == Some(a))
-}
-
-/// How many of `rows` are, bit for bit, among `others`. Compares 64-bit hashes, which are small compared
-/// with the rows and good enough for a remark.
-fn rows_among(rows: &Dataset, others: &Dataset) -> usize {
-    let hash = |row: &[f32]| {
-        let mut hasher = DefaultHasher::new();
-        row.iter().for_each(|x| hasher.write_u32(x.to_bits()));
-        hasher.finish()
-    };
-    let width = rows.features().max(1);
-    let others: HashSet<u64> = others.values().chunks_exact(width).map(hash).collect();
-    rows.values().chunks_exact(width).filter(|row| others.contains(&hash(row))).count()
 }
 
 fn with_rows(location: &str, error: EvalError) -> Failure {
@@ -396,7 +357,7 @@ fn normal_rows(
     let labels_optional = input.label.is_some() && !require_labels;
     let image = model.config().image();
     let rows = read_companion(model, image, (location, input), labels_optional, out)?;
-    let rows = tables::fill_missing(model, rows, location, out)?;
+    tables::remark_missing(model, &rows, location, out);
     let Some(labels) = rows.labels().filter(|_| input.label.is_some()) else { return Ok(rows) };
     let rule = LabelRule::new(&args.anomaly, args.normal.as_deref());
     let known = rule.classify(labels);

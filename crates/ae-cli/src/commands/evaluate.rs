@@ -6,7 +6,9 @@ mod report;
 pub(super) use report::{number, percent, verdict};
 
 use ae_data::{BatchSource, Dataset, Pairs};
-use ae_eval::{Fit, ImageErrors, Imputation, Interval, Reconstruction, data_range, quantile};
+use ae_eval::{
+    Fit, IMPUTATION_ROUNDS, ImageErrors, Imputation, Interval, Reconstruction, data_range, quantile,
+};
 use ae_model::{Autoencoder, Image};
 
 use crate::args::{Common, EvaluateArgs};
@@ -14,7 +16,6 @@ use crate::failure::{Failure, chain};
 use crate::inputs::{check_standard_input, load, read_companion, read_images_for, read_targets};
 use crate::output::Output;
 use crate::pictures;
-use crate::tables::FILL_ROUNDS;
 use baselines::Baselines;
 
 /// Bootstrap samples for the interval of the MSE.
@@ -177,7 +178,8 @@ fn evaluate(
     };
     let imputation = match args.hide {
         Some(fraction) => Some(
-            Imputation::evaluate(model, rows, reference, fraction, FILL_ROUNDS, args.seed).map_err(about)?,
+            Imputation::evaluate(model, rows, reference, fraction, IMPUTATION_ROUNDS, args.seed)
+                .map_err(about)?,
         ),
         None => None,
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ae_data::{Fingerprint, Subset};
-use ae_eval::{Pca, SweepPoint, SweepTable, Winner, elbow, mean_variance};
+use ae_eval::{Pca, SweepPoint, SweepTable, Winner, elbow};
 use ae_model::{Autoencoder, CancelToken, Config, Error, StopReason};
 use serde_json::{Value, json};
 
@@ -181,33 +181,18 @@ impl<'a> Sweep<'a> {
         if history.stopped == StopReason::Cancelled {
             return Ok(Outcome::Interrupted);
         }
-        Ok(Outcome::Result(SweepPoint {
-            setting: trial.setting.clone(),
-            size: trial.size(),
-            compression: model.summary().compression,
-            mse: model.mse(&self.validation)?,
-            baseline_mse: mean_variance(&model.scaled(&self.validation)?)?,
-            pca: self.pca_mse(&model)?,
-            train_mse: model.mse(&self.train)?,
-            epochs: history.epochs.len(),
-            seconds,
-            fingerprint,
-        }))
+        self.fit_pca(&model)?;
+        let pca = self.pca.as_ref().filter(|pca| trial.size() <= pca.components());
+        let measured = SweepPoint::measure(&model, &self.train, &self.validation, pca, fingerprint)?;
+        Ok(Outcome::Result(SweepPoint { setting: trial.setting.clone(), seconds, ..measured }))
     }
 
-    /// The error of PCA of the model's size. It is fitted once, as the scaling of all models is the
-    /// same.
-    fn pca_mse(&mut self, model: &Autoencoder) -> Result<Option<f64>, Failure> {
-        let size = model.config().encoding_dim();
-        if size > self.max_components {
-            return Ok(None);
+    /// Fits PCA when it is first needed, and only once, as the scaling of all models is the same.
+    fn fit_pca(&mut self, model: &Autoencoder) -> Result<(), Failure> {
+        if self.pca.is_none() && model.config().encoding_dim() <= self.max_components {
+            self.pca = Some(Pca::fit(&model.scaled(&self.train)?, self.max_components)?);
         }
-        let pca = match self.pca.take() {
-            Some(pca) => pca,
-            None => Pca::fit(&model.scaled(&self.train)?, self.max_components)?,
-        };
-        let pca = self.pca.insert(pca);
-        Ok(Some(pca.truncated(size).mse(&model.scaled(&self.validation)?)?))
+        Ok(())
     }
 }
 

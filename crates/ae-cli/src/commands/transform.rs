@@ -1,6 +1,7 @@
 //! `ae encode`, `ae decode` and `ae reconstruct`: pass rows through a model.
 
 use ae_data::Dataset;
+use ae_eval::IMPUTATION_ROUNDS;
 
 use crate::args::{Common, ReconstructArgs, TransformArgs};
 use crate::failure::Failure;
@@ -8,7 +9,7 @@ use crate::inputs::{
     TableDestination, TextTable, code_names, load, read_codes, read_for, read_table_for, read_text_table_for,
 };
 use crate::output::Output;
-use crate::tables::{self, FILL_ROUNDS};
+use crate::tables;
 
 pub(crate) fn encode(args: &TransformArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let destination = TableDestination::checked(args.output.as_deref())?;
@@ -45,7 +46,7 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
             "--fill: the model was trained without --missing mask, so it cannot fill in values".to_owned(),
         ));
     }
-    let imputed = |rows: &Dataset| model.impute(rows, FILL_ROUNDS).map_err(about);
+    let imputed = |rows: &Dataset| model.impute(rows, IMPUTATION_ROUNDS).map_err(about);
     if let Some(schema) = model.schema() {
         let (rows, table) = read_table_for(&model, schema, &args.data, &args.input, out)?;
         let label = args.input.label.as_deref();

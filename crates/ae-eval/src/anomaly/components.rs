@@ -6,7 +6,7 @@ use nalgebra::{Cholesky, DMatrix, Dyn};
 
 use super::neighbours::Neighbours;
 use crate::error::EvalError;
-use crate::sampling::sample_rows;
+use crate::imputation::IMPUTATION_ROUNDS;
 use ae_data::threads::for_each_chunk;
 
 /// Fraction of the mean variance of the residuals that is added to each variance, so that a feature that
@@ -178,14 +178,38 @@ pub(super) fn compress_values(mut values: Vec<f32>) -> Vec<f32> {
     values
 }
 
-/// Reads at most `max` of the rows, sampled by the seed, in their order.
-pub(super) fn sample(rows: &dyn BatchSource, max: usize, seed: u64) -> Result<Dataset, EvalError> {
-    let indices = sample_rows(rows.rows(), max, seed)?;
-    read(rows, &indices)
+/// Reads the rows with these indices, whose values must be finite.
+pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset, EvalError> {
+    let read = read_unchecked(rows, indices)?;
+    match read.values().iter().position(|x| !x.is_finite()) {
+        Some(at) => Err(not_finite(&read, indices, at)),
+        None => Ok(read),
+    }
 }
 
-/// Reads the rows with these indices.
-pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset, EvalError> {
+/// Like [`read`], with missing values filled in by the model if it masks them.
+pub(super) fn read_complete(
+    model: &Autoencoder,
+    rows: &dyn BatchSource,
+    indices: &[usize],
+) -> Result<Dataset, EvalError> {
+    if !model.config().mask_missing() {
+        return read(rows, indices);
+    }
+    let mut read = read_unchecked(rows, indices)?;
+    if let Some(at) = read.values().iter().position(|x| x.is_infinite()) {
+        return Err(not_finite(&read, indices, at));
+    }
+    if read.values().iter().any(|x| x.is_nan()) {
+        read = model.impute(&read, IMPUTATION_ROUNDS)?;
+    }
+    match read.values().iter().position(|x| !x.is_finite()) {
+        Some(at) => Err(not_finite(&read, indices, at)),
+        None => Ok(read),
+    }
+}
+
+fn read_unchecked(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset, EvalError> {
     let features = rows.features();
     let mut values = memory::zeros("the rows", indices.len(), features)?;
     rows.read_rows(indices, &mut values)?;
@@ -194,6 +218,13 @@ pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset,
         Some(names) => Ok(read.with_names(names.to_vec())?),
         None => Ok(read),
     }
+}
+
+/// The error about the value at position `at` of rows that were read by these indices.
+fn not_finite(read: &Dataset, indices: &[usize], at: usize) -> EvalError {
+    let (row, column) = (indices[at / read.features()], at % read.features());
+    let name = read.names().and_then(|names| names.get(column).cloned());
+    ae_model::Error::NotFinite { row, column, name, value: read.values()[at] }.into()
 }
 
 #[cfg(test)]

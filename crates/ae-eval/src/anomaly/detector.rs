@@ -2,6 +2,8 @@
 
 mod file;
 
+use std::collections::HashSet;
+
 use ae_data::{BatchSource, Dataset, memory};
 use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, ScalerKind};
 
@@ -10,6 +12,7 @@ use super::components::{self, ScoreComponent, ScoringContext};
 use super::neighbours::Neighbours;
 use crate::blocks::check_pairs;
 use crate::error::EvalError;
+use crate::sampling::sample_rows;
 use ae_data::threads;
 
 /// Rows per update of the detector's own models.
@@ -87,8 +90,14 @@ impl Score {
 
 /// Settings of a detector. The defaults were measured to work well on data sets of all kinds; they need
 /// no tuning for a particular one.
+///
+/// ```
+/// use ae_eval::anomaly::{Score, Settings};
+///
+/// let settings = Settings { score: Score::InputNeighbours, neighbours: 5, ..Settings::default() };
+/// # assert_eq!(settings.seed, 0);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Settings {
     /// The score that the detector computes.
     pub score: Score,
@@ -122,6 +131,27 @@ impl Default for Settings {
 }
 
 /// Scores rows by how much they differ from the rows it was fitted on.
+///
+/// Distances need every value. If the model masks missing values
+/// ([`ConfigBuilder::mask_missing`](ae_model::ConfigBuilder::mask_missing)), it fills them in, as by
+/// [`Autoencoder::impute`] with [`IMPUTATION_ROUNDS`](crate::IMPUTATION_ROUNDS), in rows of the
+/// reference and in rows to be scored; otherwise they are errors. The models that [`Detector::fit`]
+/// trains do not mask.
+///
+/// ```
+/// use ae_data::Rows;
+/// use ae_eval::anomaly::{Detector, Settings};
+/// use ae_model::{Autoencoder, Config};
+///
+/// let table: Vec<[f32; 2]> = (0..200).map(|i| [i as f32, (2 * i + i % 7) as f32]).collect();
+/// let rows = Rows::new(table.as_flattened(), 2)?;
+/// let mut model = Autoencoder::new(Config::builder(2).encoding_dim(1).mask_missing(true).build()?)?;
+/// model.fit(&rows, &mut [])?;
+/// let detector = Detector::with_model(&Settings::default(), model, &rows)?;
+/// let scores = detector.scores(&Rows::new(&[100.0, 203.0, 100.0, f32::NAN], 2)?)?;
+/// assert!(scores.iter().all(|score| score.is_finite()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Detector {
     score: Score,
@@ -158,8 +188,9 @@ impl Detector {
     pub fn fit(settings: &Settings, rows: &dyn BatchSource) -> Result<Detector, EvalError> {
         settings.check()?;
         settings.score.check_features(rows.features())?;
-        let training = components::sample(rows, settings.updates.saturating_mul(BATCH), settings.seed)?;
-        check_row_count(&training)?;
+        check_row_count(rows)?;
+        let drawn = sample_rows(rows.rows(), settings.updates.saturating_mul(BATCH), settings.seed)?;
+        let training = components::read(rows, &drawn)?;
         let (first, rest) = match (settings.score, settings.noise.split_first()) {
             (Score::Denoising, Some((first, rest))) => (*first, rest),
             _ => (NOISE, &[][..]),
@@ -205,8 +236,11 @@ impl Detector {
         further_models: Vec<Autoencoder>,
         rows: &dyn BatchSource,
     ) -> Result<Detector, EvalError> {
-        let reference = components::sample(rows, settings.reference_rows, settings.seed)?;
-        check_row_count(&reference)?;
+        check_row_count(rows)?;
+        // Checks the width and the column names of the rows.
+        model.scaled(rows)?;
+        let drawn = sample_rows(rows.rows(), settings.reference_rows, settings.seed)?;
+        let reference = components::read_complete(&model, rows, &drawn)?;
         let Settings { score, neighbours, .. } = *settings;
         let unfitted =
             UnfittedDetector { score, neighbours, threads: settings.threads(), model, further_models };
@@ -243,7 +277,8 @@ impl Detector {
         &self.context.model
     }
 
-    /// The rows the detector was fitted on, at most [`Settings::reference_rows`].
+    /// The rows the detector was fitted on, at most [`Settings::reference_rows`], with missing values
+    /// filled in.
     pub fn reference(&self) -> &Dataset {
         &self.reference
     }
@@ -300,7 +335,7 @@ impl Detector {
     ///
     /// # Errors
     /// [`EvalError::Model`] for rows of another width or with other column names, or values that are not
-    /// finite; or an error from reading them.
+    /// finite, except for missing ones that the model masks; or an error from reading them.
     pub fn scores(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
         self.scores_with(rows, false)
     }
@@ -312,6 +347,25 @@ impl Detector {
     /// As [`scores`](Detector::scores).
     pub fn scores_excluding_self(&self, rows: &dyn BatchSource) -> Result<Vec<f64>, EvalError> {
         self.scores_with(rows, true)
+    }
+
+    /// How many of the rows are, bit for bit, among the [`reference`](Detector::reference) rows. If they
+    /// are the same rows and not just equal ones, [`scores`](Detector::scores) finds each to be its own
+    /// neighbour, and their scores are too low.
+    ///
+    /// # Errors
+    /// As [`scores`](Detector::scores).
+    pub fn count_in_reference(&self, rows: &dyn BatchSource) -> Result<usize, EvalError> {
+        let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+        let width = self.reference.features();
+        let reference: HashSet<Vec<u32>> = self.reference.values().chunks_exact(width).map(bits).collect();
+        let mut count = 0;
+        self.for_each_block(rows, |block| {
+            let is_known = |row: &&[f32]| reference.contains(&bits(row));
+            count += block.values().chunks_exact(width).filter(is_known).count();
+            Ok(())
+        })?;
+        Ok(count)
     }
 
     fn scores_with(&self, rows: &dyn BatchSource, exclude_self: bool) -> Result<Vec<f64>, EvalError> {
@@ -333,7 +387,7 @@ impl Detector {
     /// `[rows, features]`.
     ///
     /// Large values mark features that do not fit the others; for rows like those in training they
-    /// average about 1.
+    /// average about 1. [`blame`](Detector::blame) ranks them by row.
     ///
     /// # Errors
     /// As [`scores`](Detector::scores).
@@ -388,18 +442,10 @@ impl Detector {
     ) -> Result<(), EvalError> {
         // Checks the width and the column names of the rows.
         self.context.model.scaled(rows)?;
-        let features = rows.features();
         let count = rows.rows();
         for first in (0..count).step_by(BLOCK) {
             let indices: Vec<usize> = (first..count.min(first + BLOCK)).collect();
-            let block = components::read(rows, &indices)?;
-            if let Some(index) = block.values().iter().position(|x| !x.is_finite()) {
-                let (row, column) = (first + index / features, index % features);
-                let name = rows.names().and_then(|names| names.get(column).cloned());
-                let value = block.values()[index];
-                return Err(ae_model::Error::NotFinite { row, column, name, value }.into());
-            }
-            work(&block)?;
+            work(&components::read_complete(&self.context.model, rows, &indices)?)?;
         }
         Ok(())
     }
@@ -499,7 +545,7 @@ impl Settings {
     /// noise, of standard deviation `sigma`, keeps it from copying its input.
     fn config(&self, features: usize, rows: usize, sigma: f64) -> Result<Config, EvalError> {
         let updates_an_epoch = rows.div_ceil(BATCH);
-        Config::builder(features)
+        let config = Config::builder(features)
             .hidden_dims([])
             .encoding_dim(WIDTH)
             .activation(Activation::Tanh)
@@ -510,12 +556,12 @@ impl Settings {
             .batch_size(BATCH)
             .epochs(self.updates.div_ceil(updates_an_epoch))
             .seed(self.seed)
-            .build()
-            .map_err(|error| ae_model::Error::from(error).into())
+            .build()?;
+        Ok(config)
     }
 }
 
-fn check_row_count(rows: &Dataset) -> Result<(), EvalError> {
+fn check_row_count(rows: &dyn BatchSource) -> Result<(), EvalError> {
     if rows.rows() < 2 || rows.features() == 0 {
         return Err(EvalError::TooFewRows { rows: rows.rows(), min: 2 });
     }

@@ -1,3 +1,4 @@
+use ae_data::Rows;
 use ae_testing::random::SplitMix64;
 
 use super::*;
@@ -15,7 +16,7 @@ fn a_line_in_the_plane() {
     assert!((direction[0] - 0.2f64.sqrt()).abs() < 1e-12 && (direction[1] - 0.8f64.sqrt()).abs() < 1e-12);
     assert!((pca.variances()[0] - 10.0 / 3.0).abs() < 1e-12);
     let codes = pca.transform(&rows(&[2.0, 4.0], 2)).unwrap();
-    assert!((f64::from(codes[0]) - 5f64.sqrt()).abs() < 1e-6);
+    assert!((f64::from(codes.values()[0]) - 5f64.sqrt()).abs() < 1e-6);
     assert!(pca.mse(&rows(&[0.0, 0.0, 1.0, 2.0], 2)).unwrap() < 1e-12);
     // (2, 0) is 1.2 from the line on which (1, 2) is the mean: squared distance 16/5 over two features.
     assert!((pca.mse(&rows(&[2.0, 0.0], 2)).unwrap() - 3.2 / 2.0 * (16.0 / 3.2) / 5.0).abs() < 1e-9);
@@ -37,7 +38,7 @@ fn errors_are_the_discarded_eigenvalues() {
             assert_eq!(truncated.components(), components);
             assert!((truncated.mse(&table).unwrap() - error).abs() < 1e-9);
             let reconstructed = pca.reconstruct(&table).unwrap();
-            assert!((mse(&values, &reconstructed).unwrap() - error).abs() < 1e-6);
+            assert!((mse(&values, reconstructed.values()).unwrap() - error).abs() < 1e-6);
             for (i, j) in [(0, 0), (0, components - 1), (components - 1, components - 1)] {
                 let dot: f64 =
                     pca.component(i).unwrap().iter().zip(pca.component(j).unwrap()).map(|(a, b)| a * b).sum();
@@ -107,7 +108,8 @@ fn errors_against_targets() {
     let pca = Pca::fit(&rows, 2).unwrap();
     let reconstructed = pca.reconstruct(&rows).unwrap();
     let expected =
-        reconstructed.iter().zip(&shifted).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>() / 60.0;
+        reconstructed.values().iter().zip(&shifted).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>()
+            / 60.0;
     let found = pca.mse_against(&rows, &Rows::new(&shifted, 4).unwrap()).unwrap();
     assert!((found - expected).abs() < 1e-12 && found > 3.0, "{found} {expected}");
     assert!((pca.mse_against(&rows, &rows).unwrap() - pca.mse(&rows).unwrap()).abs() < 1e-6);
@@ -155,7 +157,7 @@ fn small_variances_beside_a_large_one() {
             near(pca.variances()[components - 1], last);
             near(pca.mse(&table).unwrap(), error);
             let reconstructed = pca.reconstruct(&table).unwrap();
-            near(mse(&values, &reconstructed).unwrap(), error);
+            near(mse(&values, reconstructed.values()).unwrap(), error);
             is_orthonormal(&pca);
             // The same rows in blocks, from a source without a slice.
             let far = ae_data::Subset::new(&table, (0..count).collect()).unwrap();
@@ -269,4 +271,24 @@ fn rows_of_another_shape() {
     assert_eq!(said(&[], 2), "there are no values: 0 rows of 2 features");
     let error = pca.mse_against(&rows(&[1.0; 6], 2), &rows(&[1.0; 4], 2)).unwrap_err();
     assert_eq!(error.to_string(), "expected 3 rows of the targets, got 2");
+}
+
+#[test]
+fn coordinates_decode_to_the_reconstructions() {
+    let values = SplitMix64::new(4).normal_f32s(30 * 5);
+    let names: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+    let table = Dataset::new(values.clone(), 5).unwrap().with_names(names.clone()).unwrap();
+    for components in [1, 3, 5] {
+        let pca = Pca::fit(&table, components).unwrap();
+        let codes = pca.transform(&table).unwrap();
+        assert_eq!((codes.rows(), codes.features()), (30, components));
+        let (decoded, expected) = (pca.inverse_transform(&codes).unwrap(), pca.reconstruct(&table).unwrap());
+        assert_eq!(expected.names(), Some(&names[..]));
+        assert!(decoded.values().iter().zip(expected.values()).all(|(x, y)| (x - y).abs() < 1e-5));
+        // All components lose nothing.
+        let close = expected.values().iter().zip(&values).all(|(x, y)| (x - y).abs() < 1e-5);
+        assert_eq!(close, components == 5);
+        let wide = pca.inverse_transform(&rows(&vec![0.0; 2 * (components + 1)], components + 1));
+        assert!(matches!(wide, Err(EvalError::Width { expected, .. }) if expected == components));
+    }
 }

@@ -133,3 +133,54 @@ proptest! {
         prop_assert!(close(area, roc_auc(&turned, &negated).unwrap()));
     }
 }
+
+#[test]
+fn thresholds_for_a_precision_or_recall() {
+    let labels = labels(&LABELS);
+    let threshold = |precision| {
+        threshold_for_precision(&labels, &SCORES, precision).unwrap().map(|point| point.threshold)
+    };
+    // Precisions 1, 2/3, 1/2, 4/7, 1/2, 4/9, 2/5 at recalls 1/4, 1/2, 3/4, 1, 1, 1, 1.
+    assert_eq!([1.0, 0.6, 0.5, 0.0].map(threshold), [0.9, 0.8, 0.35, 0.35].map(Some));
+    let threshold = |recall| threshold_for_recall(&labels, &SCORES, recall).unwrap().threshold;
+    assert_eq!([0.0, 0.25, 0.3, 0.6, 1.0].map(threshold), [0.9, 0.9, 0.8, 0.35, 0.35]);
+    // The row with the highest score is not an anomaly, so no threshold has a precision of 1.
+    assert_eq!(threshold_for_precision(&[true, false], &[0.0, 1.0], 0.6).unwrap(), None);
+    for wrong in [-0.1, 1.1, f64::NAN] {
+        let refused = threshold_for_precision(&labels, &SCORES, wrong);
+        assert!(matches!(refused, Err(EvalError::FractionOutOfRange { what: "the precision", .. })));
+        let refused = threshold_for_recall(&labels, &SCORES, wrong);
+        assert!(matches!(refused, Err(EvalError::FractionOutOfRange { what: "the recall", .. })));
+    }
+    assert!(matches!(threshold_for_precision(&[true], &[], 0.5), Err(EvalError::Labels { .. })));
+    assert!(matches!(threshold_for_recall(&[true], &[0.0], 0.5), Err(EvalError::OneClass { .. })));
+}
+
+proptest! {
+    /// Counting at every threshold finds none that is better.
+    #[test]
+    fn no_threshold_is_better(
+        rows in prop::collection::vec((any::<bool>(), 0u8..12), 2..40), wanted in 0u8..=12,
+    ) {
+        let labels: Vec<bool> = rows.iter().map(|row| row.0).collect();
+        let scores: Vec<f64> = rows.iter().map(|row| f64::from(row.1) / 3.0).collect();
+        prop_assume!(labels.contains(&true) && labels.contains(&false));
+        let wanted = f64::from(wanted) / 12.0;
+        let at = |threshold: f64| {
+            let counts = Confusion::at(&labels, &scores, threshold).unwrap();
+            (counts.precision(), counts.recall())
+        };
+        let best = |first: fn((f64, f64)) -> (f64, f64)| {
+            let all = scores.iter().map(|threshold| first(at(*threshold)));
+            all.filter(|(_, reached)| *reached >= wanted).max_by(|a, b| a.partial_cmp(b).unwrap())
+        };
+        let found = threshold_for_precision(&labels, &scores, wanted).unwrap();
+        prop_assert_eq!(found.map(|point| (point.recall, point.precision)), best(|(p, r)| (r, p)));
+        if let Some(point) = found {
+            prop_assert_eq!(at(point.threshold), (point.precision, point.recall));
+        }
+        let found = threshold_for_recall(&labels, &scores, wanted).unwrap();
+        prop_assert_eq!(Some((found.precision, found.recall)), best(|(p, r)| (p, r)));
+        prop_assert_eq!(at(found.threshold), (found.precision, found.recall));
+    }
+}

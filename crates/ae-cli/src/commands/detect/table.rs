@@ -1,5 +1,8 @@
 //! The results of each row, as a table or as JSON.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use ae_data::Dataset;
 use serde_json::{Value, json};
 
@@ -19,8 +22,6 @@ pub(super) struct Table<'a> {
     pub(super) names: Option<&'a [String]>,
     /// For the row ids, which are written in formats that hold text.
     pub(super) rows: &'a Dataset,
-    /// Number of features to blame for each row.
-    pub(super) blamed: usize,
 }
 
 impl Table<'_> {
@@ -28,10 +29,9 @@ impl Table<'_> {
     pub(super) fn objects(&self, out: &mut Output) -> Result<(), Failure> {
         let row_ids = tables::row_id_column(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
         for row in 0..self.flags.len() {
-            let blamed: Vec<Value> = self
-                .blamed(row)
-                .into_iter()
-                .map(|(feature, error)| json!({ "feature": self.name(feature), "error": error }))
+            let blamed: Vec<Value> = self.detection.blamed[row]
+                .iter()
+                .map(|blame| json!({ "feature": self.name(blame.column), "error": blame.contribution }))
                 .collect();
             let mut object = json!({
                 "row": row + 1,
@@ -66,9 +66,9 @@ impl Table<'_> {
         columns
     }
 
-    /// Number of features that can be blamed for each row.
+    /// Number of features that are blamed for each row.
     fn width(&self) -> usize {
-        self.blamed.min(self.detection.contributions.features())
+        self.detection.blamed.first().map_or(0, Vec::len)
     }
 
     fn texts(&self) -> Result<ae_data::Table, Failure> {
@@ -81,8 +81,8 @@ impl Table<'_> {
         columns.extend(self.detection.p_values.iter().map(|p_values| p_values.iter().map(number).collect()));
         let mut blamed = vec![Vec::with_capacity(self.flags.len()); self.width()];
         for row in 0..self.flags.len() {
-            let features = self.blamed(row).into_iter();
-            features.zip(&mut blamed).for_each(|((feature, _), column)| column.push(self.name(feature)));
+            let features = self.detection.blamed[row].iter();
+            features.zip(&mut blamed).for_each(|(blame, column)| column.push(self.name(blame.column)));
         }
         columns.extend(blamed);
         if let Some((name, ids)) = tables::row_id_column(self.rows, &names) {
@@ -98,32 +98,20 @@ impl Table<'_> {
         for row in 0..self.flags.len() {
             values.extend([self.detection.scores[row] as f32, f32::from(u8::from(self.flags[row]))]);
             values.extend(self.detection.p_values.as_ref().map(|p_values| p_values[row] as f32));
-            values.extend(self.blamed(row).into_iter().map(|(feature, _)| (feature + 1) as f32));
+            values.extend(self.detection.blamed[row].iter().map(|blame| (blame.column + 1) as f32));
         }
         Ok(Dataset::new(values, columns.len())?.with_names(columns)?)
     }
 
-    /// The features that contribute most to a row's error, with their contributions, in descending
-    /// order; features with an unknown text come first.
-    fn blamed(&self, row: usize) -> Vec<(usize, f32)> {
-        let errors = self.detection.contributions.row(row).unwrap_or_default();
-        let mut all: Vec<(usize, f32)> = errors.iter().copied().enumerate().collect();
-        let is_known = |feature: usize| !self.detection.unknown.contains(&(row, feature));
-        all.sort_by(|a, b| is_known(a.0).cmp(&is_known(b.0)).then(b.1.total_cmp(&a.1)));
-        all.truncate(self.blamed);
-        all
-    }
-
     /// The features that are blamed first for most of the flagged rows, with the number of these rows.
     pub(super) fn most_blamed(&self) -> Vec<(String, usize)> {
-        let mut counts = vec![0; self.detection.contributions.features()];
-        let flagged = (0..self.flags.len()).filter(|row| self.flags[*row]);
-        flagged
-            .filter_map(|row| self.blamed(row).first().copied())
-            .for_each(|(feature, _)| counts[feature] += 1);
-        let mut order: Vec<usize> = (0..counts.len()).filter(|feature| counts[*feature] > 0).collect();
-        order.sort_by(|a, b| counts[*b].cmp(&counts[*a]));
-        order.into_iter().take(MOST_BLAMED).map(|feature| (self.name(feature), counts[feature])).collect()
+        let mut counts = BTreeMap::new();
+        let flagged = self.detection.blamed.iter().zip(self.flags).filter(|(_, flag)| **flag);
+        let first = flagged.filter_map(|(blamed, _)| blamed.first());
+        first.for_each(|blame| *counts.entry(blame.column).or_insert(0) += 1);
+        let mut order: Vec<(usize, usize)> = counts.into_iter().collect();
+        order.sort_by_key(|(_, count)| Reverse(*count));
+        order.into_iter().take(MOST_BLAMED).map(|(column, count)| (self.name(column), count)).collect()
     }
 
     fn name(&self, feature: usize) -> String {

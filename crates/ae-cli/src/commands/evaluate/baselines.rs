@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ae_data::{BatchSource, Dataset, Labels, Rows};
+use ae_data::{BatchSource, Dataset, Labels};
 use ae_eval::{EvalError, LogisticProbe, Pca, Reconstruction, mse_of_mean};
 use ae_model::Autoencoder;
 
@@ -154,10 +154,7 @@ fn probe(
     let encodings = accuracy(&model.encode(reference)?, &model.encode(rows)?)?;
     let plain = accuracy(&scaled_reference, &scaled)?;
     let of_pca = match pca {
-        Ok(pca) => {
-            let (train, test) = (pca.transform(&scaled_reference)?, pca.transform(&scaled)?);
-            accuracy(&Rows::new(&train, pca.components())?, &Rows::new(&test, pca.components())?)?
-        }
+        Ok(pca) => accuracy(&pca.transform(&scaled_reference)?, &pca.transform(&scaled)?)?,
         Err(why) => Err(*why),
     };
     Ok(Some(match (encodings, plain) {

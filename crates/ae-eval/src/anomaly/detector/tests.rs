@@ -2,6 +2,7 @@ use ae_data::Rows;
 use ae_testing::random::SplitMix64;
 
 use super::*;
+use crate::IMPUTATION_ROUNDS;
 use crate::ranking::roc_auc;
 
 const FEATURES: usize = 6;
@@ -187,4 +188,63 @@ fn refusals() {
     assert!(wide.contains('7'), "{wide}");
     let nan = detector.scores(&table(&[0.0, 0.0, f32::NAN, 0.0, 0.0, 0.0])).unwrap_err();
     assert!(matches!(nan, EvalError::Model(ae_model::Error::NotFinite { row: 0, column: 2, .. })), "{nan}");
+}
+
+/// Every seventh value is missing.
+fn with_gaps(mut values: Vec<f32>) -> Vec<f32> {
+    values.iter_mut().skip(3).step_by(7).for_each(|x| *x = f32::NAN);
+    values
+}
+
+fn masking(training: &[f32]) -> Autoencoder {
+    let config = Config::builder(FEATURES).encoding_dim(2).epochs(30).mask_missing(true).build().unwrap();
+    let mut model = Autoencoder::new(config).unwrap();
+    model.fit(&table(training), &mut []).unwrap();
+    model
+}
+
+/// For reference rows, rows of several blocks, contributions, and detectors from files.
+#[test]
+fn rows_with_gaps_count_as_imputed() {
+    let (training, rows) = (with_gaps(normal(300, 1)), with_gaps(normal(BLOCK + 50, 2)));
+    for score in Score::ALL.into_iter().filter(|score| *score != Score::Denoising) {
+        let settings = Settings { reference_rows: 200, ..settings(score) };
+        let model = masking(&training);
+        let imputed = [&training, &rows].map(|rows| model.impute(&table(rows), IMPUTATION_ROUNDS).unwrap());
+        let of_imputed = Detector::with_model(&settings, masking(&training), &imputed[0]).unwrap();
+        let detector = Detector::with_model(&settings, model, &table(&training)).unwrap();
+        assert_eq!(detector.reference(), of_imputed.reference());
+        assert_eq!(detector.training_scores(), of_imputed.training_scores());
+        let expected = of_imputed.scores(&imputed[1]).unwrap();
+        assert_eq!(detector.scores(&table(&rows)).unwrap(), expected, "{}", score.name());
+        let loaded = Detector::from_bytes(&detector.to_bytes().unwrap()).unwrap();
+        assert_eq!(loaded.scores(&table(&rows)).unwrap(), expected);
+        let contributions = detector.contributions(&table(&rows)).unwrap();
+        assert_eq!(contributions, of_imputed.contributions(&imputed[1]).unwrap());
+        assert_eq!(detector.count_in_reference(&table(&training)).unwrap(), 200);
+        assert_eq!(detector.count_in_reference(&table(&rows)).unwrap(), 0);
+    }
+}
+
+/// Whatever cannot be filled in is refused with its place in the rows given, not among those drawn.
+#[test]
+fn values_that_cannot_be_filled_in_are_named() {
+    let place = |error: EvalError| match error {
+        EvalError::Model(ae_model::Error::NotFinite { row, column, .. }) => (row, column),
+        error => panic!("{error}"),
+    };
+    let mut training = with_gaps(normal(300, 1));
+    training[290 * FEATURES + 4] = f32::INFINITY;
+    let settings = Settings { reference_rows: 299, ..settings(Score::Error) };
+    let refused = Detector::with_model(&settings, masking(&normal(300, 1)), &table(&training)).unwrap_err();
+    assert_eq!(place(refused), (290, 4));
+    // Models that do not mask refuse missing values too.
+    training[290 * FEATURES + 4] = 10.0;
+    training[..290 * FEATURES].copy_from_slice(&normal(290, 1));
+    training[290 * FEATURES + 2] = f32::NAN;
+    assert_eq!(place(Detector::fit(&settings, &table(&training)).unwrap_err()), (290, 2));
+    let mut plain = Autoencoder::new(Config::builder(FEATURES).build().unwrap()).unwrap();
+    plain.fit(&table(&normal(300, 1)), &mut []).unwrap();
+    let refused = Detector::with_model(&settings, plain, &table(&training)).unwrap_err();
+    assert_eq!(place(refused), (290, 2));
 }

@@ -13,8 +13,7 @@ fn rows(count: usize, seed: u64) -> Dataset {
 }
 
 fn detector(score: Score) -> Detector {
-    let mut settings = Settings::default();
-    (settings.score, settings.updates, settings.reference_rows) = (score, 20, 50);
+    let settings = Settings { score, updates: 20, reference_rows: 50, ..Settings::default() };
     Detector::fit(&settings, &rows(80, 1)).unwrap()
 }
 

@@ -1,0 +1,208 @@
+//! The columns to blame for odd rows.
+
+use ae_data::{BatchSource, Dataset, Kind, Schema};
+use ae_model::Autoencoder;
+
+use super::Detector;
+use crate::blocks::for_each_block;
+use crate::error::EvalError;
+
+/// A column to blame for a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Blame {
+    /// Index of the column in [`Schema::features`], or of the feature if the model has no schema.
+    pub column: usize,
+    /// What the column contributes to the row's error.
+    pub contribution: f32,
+    /// Whether the cell has a category that the model does not know, which is odd whatever its error.
+    pub is_unknown: bool,
+}
+
+impl Detector {
+    /// For each row, the `most` columns to blame, in descending order of their contributions to the
+    /// standardised error ([`contributions_by`](Detector::contributions_by)); columns with an unknown
+    /// category come first.
+    ///
+    /// Columns are those of the model's schema, or features if it has none.
+    ///
+    /// ```
+    /// use ae_data::Rows;
+    /// use ae_eval::anomaly::{Detector, Settings};
+    ///
+    /// let table: Vec<[f32; 2]> = (0..200).map(|i| [(i % 9) as f32, 5.0 + (i % 7) as f32]).collect();
+    /// let rows = Rows::new(table.as_flattened(), 2)?;
+    /// let detector = Detector::fit(&Settings::default(), &rows)?;
+    /// let blamed = detector.blame(&Rows::new(&[4.0, 60.0], 2)?, 1)?;
+    /// assert_eq!(blamed[0][0].column, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`scores`](Detector::scores).
+    pub fn blame(&self, rows: &dyn BatchSource, most: usize) -> Result<Vec<Vec<Blame>>, EvalError> {
+        let contributions = match self.model().schema() {
+            Some(schema) => self.contributions_by(rows, &schema.groups())?,
+            None => self.contributions(rows)?,
+        };
+        blame(self.model(), rows, &contributions, most)
+    }
+}
+
+/// For each row, the `most` columns to blame, given what each contributes, `[rows, columns]`: in
+/// descending order, columns with an unknown category first. [`Detector::blame`] does this with the
+/// detector's own contributions.
+///
+/// Columns are those of the model's schema, or features if it has none.
+///
+/// # Errors
+/// [`EvalError::RowCount`] or [`EvalError::Count`] for contributions of other rows or columns,
+/// [`EvalError::Model`] for rows of another width or with other column names, or an error from reading
+/// them.
+pub fn blame(
+    model: &Autoencoder,
+    rows: &dyn BatchSource,
+    contributions: &Dataset,
+    most: usize,
+) -> Result<Vec<Vec<Blame>>, EvalError> {
+    // Checks the width and the column names of the rows.
+    model.scaled(rows)?;
+    let columns = Columns::new(model.schema(), rows.features());
+    if contributions.rows() != rows.rows() {
+        let (expected, got) = (rows.rows(), contributions.rows());
+        return Err(EvalError::RowCount { what: "contributions", expected, got });
+    }
+    if contributions.features() != columns.are_categories.len() {
+        let (expected, got) = (columns.are_categories.len(), contributions.features());
+        return Err(EvalError::Count { what: "columns of contributions", expected, got });
+    }
+    let mut blamed = Vec::with_capacity(contributions.rows());
+    for_each_block(rows, |block| {
+        for row in block.chunks_exact(rows.features().max(1)) {
+            let contributions = contributions.row(blamed.len()).unwrap_or_default();
+            let of_column = |((column, contribution), is_unknown): ((usize, &f32), bool)| Blame {
+                column,
+                contribution: *contribution,
+                is_unknown,
+            };
+            let mut all: Vec<Blame> =
+                contributions.iter().enumerate().zip(columns.unknown(row)).map(of_column).collect();
+            all.sort_by(|a, b| {
+                b.is_unknown.cmp(&a.is_unknown).then(b.contribution.total_cmp(&a.contribution))
+            });
+            all.truncate(most);
+            blamed.push(all);
+        }
+    })?;
+    Ok(blamed)
+}
+
+/// The columns that features belong to.
+struct Columns {
+    /// The column of each feature.
+    groups: Vec<usize>,
+    /// For each column, whether it is categorical.
+    are_categories: Vec<bool>,
+}
+
+impl Columns {
+    fn new(schema: Option<&Schema>, features: usize) -> Columns {
+        match schema {
+            Some(schema) => Columns {
+                groups: schema.groups(),
+                are_categories: schema
+                    .features()
+                    .map(|column| matches!(column.kind, Kind::Categorical { .. }))
+                    .collect(),
+            },
+            None => Columns { groups: (0..features).collect(), are_categories: vec![false; features] },
+        }
+    }
+
+    /// For each column, whether the row has an unknown category there: all features of the column are 0.
+    fn unknown(&self, row: &[f32]) -> Vec<bool> {
+        let mut unknown = self.are_categories.clone();
+        // A missing category is NaN.
+        row.iter()
+            .zip(&self.groups)
+            .filter(|(x, _)| **x != 0.0)
+            .for_each(|(_, group)| unknown[*group] = false);
+        unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ae_data::{ColumnRoles, Rows, Table};
+    use ae_model::Config;
+
+    use super::*;
+    use crate::anomaly::Settings;
+
+    /// Numbers, categories that follow from them, and unrelated numbers.
+    fn table(rows: &[(f64, &str, f64)]) -> Table {
+        let names = ["size", "kind", "other"].map(str::to_owned).to_vec();
+        let columns = [
+            rows.iter().map(|row| row.0.to_string()).collect(),
+            rows.iter().map(|row| row.1.to_owned()).collect(),
+            rows.iter().map(|row| row.2.to_string()).collect::<Vec<_>>(),
+        ];
+        Table::new(names, &columns).unwrap()
+    }
+
+    fn detector() -> Detector {
+        let row = |i: u32| {
+            let size = f64::from(i * 7 % 60) / 10.0;
+            (size, ["small", "middle", "large"][(size / 2.0) as usize], f64::from(i * 11 % 19) / 10.0)
+        };
+        let table = table(&(0..240).map(row).collect::<Vec<_>>());
+        let schema = Schema::infer(&table, &ColumnRoles::default()).unwrap();
+        let rows = schema.encode(&table, None).unwrap().rows;
+        let config = Config::builder(rows.features()).encoding_dim(3).mask_missing(true).epochs(40);
+        let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+        model.set_schema(schema).unwrap();
+        model.fit(&rows, &mut []).unwrap();
+        Detector::with_model(&Settings::default(), model, &rows).unwrap()
+    }
+
+    #[test]
+    fn unknown_categories_are_blamed_before_larger_errors() {
+        let detector = detector();
+        let schema = detector.model().schema().unwrap();
+        let odd = table(&[(3.0, "none such", 40.0), (3.0, "middle", 40.0), (3.0, "", 40.0)]);
+        let rows = schema.encode(&odd, None).unwrap().rows;
+        let blamed = detector.blame(&rows, 3).unwrap();
+        let columns = |row: usize| blamed[row].iter().map(|blame| blame.column).collect::<Vec<_>>();
+        assert_eq!(columns(0)[..2], [1, 2]);
+        // Of a known category, or a missing one, the error decides.
+        assert_eq!((columns(1)[0], columns(2)[0]), (2, 2));
+        let unknown: Vec<bool> = blamed.iter().flatten().map(|blame| blame.is_unknown).collect();
+        assert_eq!(unknown, [true, false, false, false, false, false, false, false, false]);
+        assert!(blamed[0][0].contribution < blamed[0][1].contribution, "{:?}", blamed[0]);
+        // The contributions are those of columns.
+        let contributions = detector.contributions_by(&rows, &schema.groups()).unwrap();
+        for (row, blamed) in blamed.iter().enumerate() {
+            for blame in blamed {
+                assert_eq!(blame.contribution, contributions.row(row).unwrap()[blame.column]);
+            }
+        }
+        assert!(detector.blame(&rows, 0).unwrap().iter().all(Vec::is_empty));
+        assert_eq!(detector.blame(&rows, 2).unwrap()[1], blamed[1][..2]);
+    }
+
+    #[test]
+    fn contributions_must_be_those_of_the_rows() {
+        let detector = detector();
+        let rows = detector.reference();
+        let refused = |values: &[f32], features| {
+            let contributions = Dataset::new(values.to_vec(), features).unwrap();
+            blame(detector.model(), rows, &contributions, 1).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&[0.0; 6], 3), "expected 240 rows of contributions, got 2");
+        assert_eq!(refused(&[0.0; 480], 2), "expected 3 columns of contributions, got 2");
+        let narrow = detector.blame(&Rows::new(&[0.0; 4], 2).unwrap(), 1);
+        assert!(matches!(
+            narrow,
+            Err(EvalError::Model(ae_model::Error::Width { .. }) | EvalError::Count { .. })
+        ));
+    }
+}
