@@ -129,7 +129,7 @@ pub(crate) fn remark_low_precision(rows: &Dataset, location: &str, out: &Output)
     }
     let nothing = Found { low: f32::INFINITY, high: f32::NEG_INFINITY, whole: true };
     let mut columns = vec![nothing; rows.features()];
-    for row in rows.values().chunks_exact(rows.features().max(1)) {
+    for row in rows.iter_rows() {
         for (found, &x) in columns.iter_mut().zip(row) {
             found.low = found.low.min(x);
             found.high = found.high.max(x);
@@ -346,7 +346,7 @@ pub(crate) fn write_rows_as_numbers(
 ) -> Result<(), Failure> {
     if out.is_json() && *destination == TableDestination::Stdout {
         let row_ids = row_id_column(rows, &["row", "values"]);
-        for (row, values) in rows.values().chunks_exact(rows.features()).enumerate() {
+        for (row, values) in rows.iter_rows().enumerate() {
             let mut object = json!({ "row": row + 1, "values": values });
             if let Some((name, ids)) = &row_ids {
                 object[name] = json!(ids[row]);

@@ -237,7 +237,7 @@ impl TrainingRows {
 /// Whether there is a column without any known value.
 fn has_empty_column(rows: &Dataset) -> bool {
     let mut known = vec![false; rows.features()];
-    for row in rows.values().chunks_exact(rows.features().max(1)) {
+    for row in rows.iter_rows() {
         known.iter_mut().zip(row).for_each(|(known, x)| *known |= !x.is_nan());
     }
     known.contains(&false)

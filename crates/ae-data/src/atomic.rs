@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 /// Any error from creating, writing, syncing or renaming the file, or from `fill`;
 /// [`io::ErrorKind::IsADirectory`] if `path` is a folder.
 pub fn write_atomically(
-    path: &Path,
+    path: impl AsRef<Path>,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    write(path, true, fill)
+    write(path.as_ref(), true, fill)
 }
 
 /// Like [`write_atomically`], but without waiting for the disk: for one of many files that can be
@@ -59,7 +59,11 @@ fn write(
 ///
 /// # Errors
 /// Any error that [`write_atomically`] would return before it calls `fill`.
-pub fn check_writable(path: &Path) -> io::Result<()> {
+pub fn check_writable(path: impl AsRef<Path>) -> io::Result<()> {
+    check_path(path.as_ref())
+}
+
+fn check_path(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(directory_error()),
         // Opening and closing a pipe would signal the end of the stream to its reader.

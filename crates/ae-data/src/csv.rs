@@ -417,7 +417,7 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
         writer.write_record(names.iter().chain(label.as_ref())).map_err(write_error)?;
     }
     let mut text = String::new();
-    for (row, values) in dataset.values().chunks_exact(dataset.features().max(1)).enumerate() {
+    for (row, values) in dataset.iter_rows().enumerate() {
         for x in values {
             text.clear();
             if x.is_nan() {

@@ -1,6 +1,7 @@
 //! In-memory rows.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use crate::error::DataError;
 use crate::labels::Labels;
@@ -42,6 +43,41 @@ impl Dataset {
             return Err(DataError::Shape { what: "rows", width: features, got: values.len() });
         }
         Ok(Dataset { values, features, names: None, labels: None, row_ids: None })
+    }
+
+    /// Copies rows that are separate, such as those of a `Vec<Vec<f32>>`.
+    ///
+    /// ```
+    /// use ae_data::Dataset;
+    ///
+    /// let measurements = vec![vec![0.1, 0.9], vec![0.2, 0.8], vec![0.3, 0.7]];
+    /// let rows = Dataset::from_rows(&measurements)?;
+    /// assert_eq!((rows.rows(), rows.features()), (3, 2));
+    ///
+    /// let ragged = Dataset::from_rows([vec![0.1, 0.9], vec![0.2]]).unwrap_err();
+    /// assert_eq!(ragged.to_string(), "the table: row 2 has 1 cells, but 2 are expected");
+    /// # Ok::<(), ae_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::RaggedRow`] for the first row of another width than the rows before it,
+    /// [`DataError::Empty`] if there are no rows or no values in them.
+    pub fn from_rows(rows: impl IntoIterator<Item = impl AsRef<[f32]>>) -> Result<Self, DataError> {
+        let mut values = Vec::new();
+        let mut features = None;
+        for (row, number) in rows.into_iter().zip(1..) {
+            let row = row.as_ref();
+            let expected = *features.get_or_insert(row.len());
+            if row.len() != expected {
+                let path = PathBuf::new();
+                return Err(DataError::RaggedRow { path, row: number, line: 0, expected, got: row.len() });
+            }
+            values.extend_from_slice(row);
+        }
+        if values.is_empty() {
+            return Err(DataError::Empty { path: PathBuf::new() });
+        }
+        Dataset::new(values, features.unwrap_or(0))
     }
 
     /// Sets the names of the features.
@@ -163,6 +199,19 @@ impl Dataset {
         (index < self.rows()).then(|| &self.values[index * self.features..][..self.features])
     }
 
+    /// All rows, in order, as slices of [`features`](Dataset::features) values.
+    ///
+    /// ```
+    /// let rows = ae_data::Dataset::from_rows([[1.0, 2.0], [3.0, 4.0]])?;
+    /// let sums: Vec<f32> = rows.iter_rows().map(|row| row.iter().sum()).collect();
+    /// assert_eq!(sums, [3.0, 7.0]);
+    /// # Ok::<(), ae_data::DataError>(())
+    /// ```
+    pub fn iter_rows(&self) -> impl ExactSizeIterator<Item = &[f32]> + DoubleEndedIterator + Clone {
+        // Without features there are no values, and so no rows.
+        self.values.chunks_exact(self.features.max(1))
+    }
+
     /// Names of the features, if any.
     pub fn names(&self) -> Option<&[String]> {
         self.names.as_deref()
@@ -203,7 +252,7 @@ impl Dataset {
         }
         let positions: Vec<usize> = positions.into_iter().flatten().collect();
         let mut values = Vec::with_capacity(self.rows() * positions.len());
-        for row in self.values.chunks_exact(self.features.max(1)) {
+        for row in self.iter_rows() {
             values.extend(positions.iter().map(|&position| row[position]));
         }
         let mut selected = Dataset::new(values, positions.len())?.with_names(wanted.to_vec())?;
@@ -279,6 +328,28 @@ mod tests {
             assert_eq!(result.unwrap_err().to_string(), message);
         }
         assert_eq!(Dataset::new(Vec::new(), 0).unwrap().rows(), 0);
+    }
+
+    #[test]
+    fn separate_rows_are_copied_in_order() {
+        let rows = Dataset::from_rows(vec![vec![1.0, 2.0], vec![3.0, 4.0], vec![5.0, 6.0]]).unwrap();
+        assert_eq!(rows, Dataset::new(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2).unwrap());
+        assert_eq!(Dataset::from_rows(rows.iter_rows()).unwrap(), rows);
+        assert_eq!((rows.iter_rows().len(), Dataset::default().iter_rows().len()), (3, 0));
+        assert_eq!(rows.iter_rows().next_back(), rows.row(2));
+    }
+
+    #[test]
+    fn separate_rows_are_of_one_width() {
+        let message = |rows: &[&[f32]]| Dataset::from_rows(rows).unwrap_err().to_string();
+        let wider: &[f32] = &[1.0, 2.0, 3.0];
+        let ragged = message(&[&[1.0, 2.0], &[3.0, 4.0], wider, &[5.0]]);
+        assert_eq!(ragged, "the table: row 3 has 3 cells, but 2 are expected");
+        assert_eq!(message(&[&[], &[1.0]]), "the table: row 2 has 1 cells, but 0 are expected");
+        assert_eq!(
+            (message(&[]), message(&[&[], &[]])),
+            ("the table: no rows".into(), "the table: no rows".into())
+        );
     }
 
     #[test]

@@ -7,6 +7,18 @@ use std::path::{Path, PathBuf};
 use crate::images::ImageSize;
 
 /// An error of this crate. Messages count rows and columns from 1.
+///
+/// A message never repeats that of its [`source`](std::error::Error::source), so a program shows both:
+/// the message of [`DataError::Io`] is the file, that of its source what went wrong with it.
+///
+/// ```
+/// use std::error::Error;
+///
+/// let error = ae_data::read("no-such-folder/", &ae_data::ReadOptions::default()).unwrap_err();
+/// let cause = error.source().ok_or("there is a cause")?;
+/// assert_eq!(format!("{error}: {cause}"), "no-such-folder/: no such folder");
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -33,7 +45,7 @@ pub enum DataError {
         got: usize,
     },
     /// An error of a user-defined source ([`DataError::of_source`]).
-    #[error("reading from the row source failed: {0}")]
+    #[error("reading from the row source failed")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A row index is out of range.
     #[error("row {} is out of range: there are {rows} rows", .index.saturating_add(1))]
@@ -136,7 +148,7 @@ pub enum DataError {
         format: &'static str,
     },
     /// Reading or writing failed.
-    #[error("{}: {source}", at(.path))]
+    #[error("{}", at(.path))]
     Io {
         /// The file, or `-`.
         path: PathBuf,
@@ -286,13 +298,13 @@ pub enum DataError {
         count: usize,
     },
     /// A row has more or fewer cells than expected.
-    #[error("{}: row {row} (line {line}) has {got} cells, but {expected} are expected", at(.path))]
+    #[error("{}: row {row}{} has {got} cells, but {expected} are expected", at(.path), on_line(*.line))]
     RaggedRow {
         /// The file.
         path: PathBuf,
         /// The row of data, counted from 1.
         row: usize,
-        /// The line of the file, counted from 1.
+        /// The line of the file, counted from 1; 0 if there are no lines.
         line: u64,
         /// Number of cells of the first row.
         expected: usize,
@@ -395,4 +407,27 @@ fn and_others(files: usize) -> String {
 
 fn in_all(count: usize) -> String {
     if count > 1 { format!(" ({count} in all)") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::io;
+
+    use super::*;
+
+    /// The variants with a source; each of the others says everything itself.
+    #[test]
+    fn no_message_repeats_its_source() {
+        let full = || io::Error::other("the disk is full");
+        for (error, expected) in [
+            (DataError::Io { path: "rows.csv".into(), source: full() }, "rows.csv: the disk is full"),
+            (DataError::of_source(full()), "reading from the row source failed: the disk is full"),
+            (DataError::of_source("timeout"), "reading from the row source failed: timeout"),
+        ] {
+            let source = error.source().unwrap().to_string();
+            assert!(!error.to_string().contains(&source), "{error}");
+            assert_eq!(ae_testing::chain(&error), expected);
+        }
+    }
 }

@@ -30,7 +30,11 @@ impl Format {
     ///
     /// # Errors
     /// [`DataError::UnknownFormat`], which lists the supported endings.
-    pub fn of(path: &Path) -> Result<Format, DataError> {
+    pub fn of(path: impl AsRef<Path>) -> Result<Format, DataError> {
+        Format::of_path(path.as_ref())
+    }
+
+    fn of_path(path: &Path) -> Result<Format, DataError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let (stem, packed) = match name.strip_suffix(".gz") {
             Some(stem) => (stem, true),

@@ -109,7 +109,11 @@ pub struct Images {
 /// [`DataError::ImageTooLarge`] and [`DataError::TooManyPixels`] for what needs too much memory,
 /// [`DataError::ImageSize`] for an invalid size, and [`DataError::Malformed`] or
 /// [`DataError::Io`] for a file that is not an image, is damaged or cannot be read.
-pub fn read_images(folder: &Path, options: &ReadOptions) -> Result<Images, DataError> {
+pub fn read_images(folder: impl AsRef<Path>, options: &ReadOptions) -> Result<Images, DataError> {
+    read_folder(folder.as_ref(), options)
+}
+
+fn read_folder(folder: &Path, options: &ReadOptions) -> Result<Images, DataError> {
     options.image.map_or(Ok(()), ImageSize::check)?;
     let Files { paths, others } = Files::list(folder)?;
     let (labels, is_mixed) = labels(folder, &paths, options)?;

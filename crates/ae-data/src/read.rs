@@ -306,7 +306,7 @@ mod tests {
     use super::*;
 
     fn load(location: &str) -> Result<Dataset, String> {
-        read(location, &ReadOptions::default()).map_err(|error| error.to_string())
+        read(location, &ReadOptions::default()).map_err(|error| ae_testing::chain(&error))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sources of rows.
 
-use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::error::DataError;
 
@@ -9,6 +9,46 @@ use crate::error::DataError;
 ///
 /// The source must not change during a call that it is passed to: the number of rows and the values of
 /// each row stay the same.
+///
+/// [`Dataset`](crate::Dataset) owns its rows, [`Rows`] borrows a slice. A pointer to a source (`&S`,
+/// `&mut S`, `Box<S>`, `Arc<S>`) is a source too. Any other type needs the number of its rows, their
+/// width, and a way to read some of them:
+///
+/// ```
+/// use ae_data::{BatchSource, DataError};
+///
+/// /// Sine waves of rising frequency.
+/// struct Waves;
+///
+/// impl BatchSource for Waves {
+///     fn rows(&self) -> usize {
+///         100
+///     }
+///     fn features(&self) -> usize {
+///         64
+///     }
+///     fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+///         if out.len() != indices.len() * 64 {
+///             return Err(DataError::Shape { what: "the requested rows", width: 64, got: out.len() });
+///         }
+///         for (&index, wave) in indices.iter().zip(out.chunks_exact_mut(64)) {
+///             if index >= 100 {
+///                 return Err(DataError::RowOutOfRange { index, rows: 100 });
+///             }
+///             for (time, x) in wave.iter_mut().enumerate() {
+///                 *x = (index as f32 * time as f32 / 64.0).sin();
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source of rows",
+    label = "rows are expected here: a `BatchSource`",
+    note = "`Rows::new(&values, features)` borrows rows that follow each other in one slice, and \
+            `Dataset::from_rows(&rows)` copies rows that are separate, such as those of a `Vec<Vec<f32>>`"
+)]
 pub trait BatchSource: Sync {
     /// Number of rows.
     fn rows(&self) -> usize;
@@ -52,35 +92,44 @@ pub fn contiguous_values<S: BatchSource + ?Sized>(source: &S) -> Option<&[f32]> 
     source.as_slice().filter(|values| Some(values.len()) == source.rows().checked_mul(source.features()))
 }
 
-/// Forwards to the source that is pointed to, as in `&S`, `Box<S>` and `Arc<S>`.
-impl<P: Deref<Target: BatchSource> + Sync> BatchSource for P {
-    fn rows(&self) -> usize {
-        (**self).rows()
-    }
+/// Implements [`BatchSource`] for a pointer to a source: every method is that of the source.
+///
+/// A blanket implementation over `Deref` would be shorter, but nobody could then implement the trait for
+/// a type of their own that dereferences to something else.
+macro_rules! forward_to_pointee {
+    ($(impl<$S:ident $(: $and:ident)?> for $pointer:ty;)+) => {$(
+        impl<$S: BatchSource $(+ $and)? + ?Sized> BatchSource for $pointer {
+            fn rows(&self) -> usize {
+                (**self).rows()
+            }
+            fn features(&self) -> usize {
+                (**self).features()
+            }
+            fn names(&self) -> Option<&[String]> {
+                (**self).names()
+            }
+            fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+                (**self).read_rows(indices, out)
+            }
+            fn as_slice(&self) -> Option<&[f32]> {
+                (**self).as_slice()
+            }
+            fn targets(&self) -> Option<&dyn BatchSource> {
+                (**self).targets()
+            }
+            fn held_out(&self) -> usize {
+                (**self).held_out()
+            }
+        }
+    )+};
+}
 
-    fn features(&self) -> usize {
-        (**self).features()
-    }
-
-    fn names(&self) -> Option<&[String]> {
-        (**self).names()
-    }
-
-    fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
-        (**self).read_rows(indices, out)
-    }
-
-    fn as_slice(&self) -> Option<&[f32]> {
-        (**self).as_slice()
-    }
-
-    fn targets(&self) -> Option<&dyn BatchSource> {
-        (**self).targets()
-    }
-
-    fn held_out(&self) -> usize {
-        (**self).held_out()
-    }
+forward_to_pointee! {
+    impl<S> for &S;
+    impl<S> for &mut S;
+    impl<S> for Box<S>;
+    // An `Arc` can be used from several threads only if its contents may be dropped on any of them.
+    impl<S: Send> for Arc<S>;
 }
 
 /// Calls `take` with consecutive blocks of at most `rows_at_a_time` rows until all rows have been read.
@@ -422,7 +471,8 @@ mod tests {
         fn of(source: impl BatchSource) -> usize {
             source.held_out()
         }
-        assert_eq!(of(Box::new(held_out)), 2);
+        let boxed: Box<dyn BatchSource + '_> = Box::new(held_out);
+        assert_eq!((of(&boxed), of(boxed), of(Arc::new(held_out))), (2, 2, 2));
         assert!(HeldOut::last(&rows, 3).is_ok() && HeldOut::last(&rows, 4).is_err());
     }
 }

@@ -16,7 +16,11 @@ use crate::table::Table;
 /// # Errors
 /// [`DataError::UnknownFormat`] and [`DataError::FormatUnavailable`] for an ending that cannot be
 /// written, [`DataError::Io`] otherwise; an existing file at `path` is then unchanged.
-pub fn write(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
+pub fn write(dataset: &Dataset, path: impl AsRef<Path>) -> Result<(), DataError> {
+    write_dataset(dataset, path.as_ref())
+}
+
+fn write_dataset(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
     let format = Format::of(path)?;
     if !format.is_writable() {
         return Err(format.unavailable(path, "written"));
@@ -73,7 +77,11 @@ pub fn write_csv(dataset: &Dataset, out: impl std::io::Write) -> Result<(), Data
 /// # Errors
 /// [`DataError::TextInNumericFormat`] for formats that hold only numbers, otherwise those of
 /// [`write()`].
-pub fn write_table(table: &Table, path: &Path) -> Result<(), DataError> {
+pub fn write_table(table: &Table, path: impl AsRef<Path>) -> Result<(), DataError> {
+    write_texts(table, path.as_ref())
+}
+
+fn write_texts(table: &Table, path: &Path) -> Result<(), DataError> {
     let format = Format::of(path)?;
     match format {
         Format::Npy | Format::Npz => {

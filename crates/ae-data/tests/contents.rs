@@ -61,9 +61,9 @@ fn tables_are_written_and_read() {
         let schema = Schema::infer(&again, &ColumnRoles::default()).unwrap();
         assert_eq!(schema.feature_names(), ["n", "text=a, \"b\"", "text=é", "flag"], "{name}");
     }
-    let error = write_table(&table, &folder.path().join("t.npy")).unwrap_err().to_string();
+    let error = write_table(&table, folder.path().join("t.npy")).unwrap_err().to_string();
     assert!(error.contains("NumPy files hold numbers only"), "{error}");
-    assert!(write_table(&table, &folder.path().join("t-ubyte")).is_err());
+    assert!(write_table(&table, folder.path().join("t-ubyte")).is_err());
 }
 
 /// More rows than are decoded at a time, all of them different.
@@ -98,7 +98,7 @@ fn long_columns_with_holes_come_back() {
     (numbers.missing, numbers.ignored_columns) = (Missing::Keep, vec!["text".to_owned()]);
     let rows = read(&path, &numbers).unwrap();
     assert_eq!(rows.rows(), 40_000);
-    for (i, row) in rows.values().chunks_exact(2).enumerate() {
+    for (i, row) in rows.iter_rows().enumerate() {
         let is = |x: f32, known: bool, value: f32| if known { x == value } else { x.is_nan() };
         assert!(
             is(row[0], i % 3 != 0, i as f32) && is(row[1], i % 3 != 1, i as f32 + 0.5),

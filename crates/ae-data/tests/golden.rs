@@ -13,7 +13,7 @@ fn golden(name: &str) -> PathBuf {
 fn load(name: &str, options: &ReadOptions) -> Result<Dataset, String> {
     let path = golden(name);
     let folder = format!("{}/", path.parent().unwrap().display());
-    read(path.to_str().unwrap(), options).map_err(|error| error.to_string().replace(&folder, ""))
+    read(path.to_str().unwrap(), options).map_err(|error| ae_testing::chain(&error).replace(&folder, ""))
 }
 
 fn auto() -> ReadOptions {
@@ -257,10 +257,10 @@ fn every_format_round_trips() {
             _ => assert_eq!(back, full, "{ending}"),
         }
     }
-    let error = write(&plain, &folder.path().join("t.idx")).unwrap_err().to_string();
+    let error = write(&plain, folder.path().join("t.idx")).unwrap_err().to_string();
     assert!(error.ends_with("t.idx: IDX files cannot be written by this build"), "{error}");
-    assert!(write(&plain, &folder.path().join("t.xyz")).is_err());
-    assert!(write(&plain, &folder.path().join("no/t.csv")).is_err());
+    assert!(write(&plain, folder.path().join("t.xyz")).is_err());
+    assert!(write(&plain, folder.path().join("no/t.csv")).is_err());
 }
 
 /// Reading goes by the bytes, so only the bytes show whether a file is compressed.

@@ -22,7 +22,7 @@ fn images(folder: &Path, image: Option<ImageSize>) -> Images {
 }
 
 fn refusal(folder: &Path, image: Option<ImageSize>) -> String {
-    let message = read_images(folder, &options(image)).unwrap_err().to_string();
+    let message = ae_testing::chain(&read_images(folder, &options(image)).unwrap_err());
     message.replace(folder.to_str().unwrap(), "F")
 }
 
@@ -410,13 +410,13 @@ fn written_images_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
     let levels = [-3.0, 0.4, 0.6, 254.5, 300.0, 7.0];
-    write_image(&folder.join("1.png"), GREY, &levels).unwrap();
+    write_image(folder.join("1.png"), GREY, &levels).unwrap();
     assert_eq!(images(folder, None).rows.values(), [0.0, 0.0, 1.0, 255.0, 255.0, 7.0]);
     let colour = ImageSize { height: 1, width: 2, channels: 3 };
-    write_image(&folder.join("1.png"), colour, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    write_image(folder.join("1.png"), colour, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     assert_eq!(images(folder, None).rows.values(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let says =
-        |size, levels: &[f32]| write_image(&folder.join("2.png"), size, levels).unwrap_err().to_string();
+        |size, levels: &[f32]| write_image(folder.join("2.png"), size, levels).unwrap_err().to_string();
     assert_eq!(says(GREY, &levels[..5]), "5 values do not match an image (6 values each)");
     assert!(says(ImageSize { channels: 4, ..GREY }, &[0.0; 24]).contains("2x3x4 is not a valid image size"));
     assert!(says(ImageSize { height: 0, ..GREY }, &[]).contains("0x3x1 is not a valid image size"));

@@ -242,7 +242,8 @@ fn sources_may_fail_and_may_be_wrong_about_themselves() {
     model.fit(&rows(50, 1), &mut []).unwrap();
     let service = |fails| Service { fails, asked: AtomicUsize::new(0) };
     let error = model.encode(&service(true)).unwrap_err();
-    assert_eq!(error.to_string(), "reading from the row source failed: connection reset");
+    assert_eq!(error.to_string(), "reading from the row source failed");
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "connection reset");
     assert!(model.encode(&service(false)).unwrap().rows() >= 10);
     assert!(model.reconstruction_error(&service(false), ErrorNorm::Mean).unwrap().len() >= 10);
     assert!(model.mse(&service(false)).unwrap().is_finite());

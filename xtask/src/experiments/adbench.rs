@@ -191,8 +191,8 @@ fn means(rows: &[Value]) -> Value {
     Value::Object(all)
 }
 
-fn wrong(error: impl std::fmt::Display) -> Failure {
-    Failure::Wrong(error.to_string())
+fn wrong(error: impl std::error::Error) -> Failure {
+    Failure::Wrong(ae_testing::chain(&error))
 }
 
 fn about(file: &Path, failure: &Failure) -> Failure {

@@ -315,7 +315,7 @@ fn errors_of_whole_rows(model: &Autoencoder, rows: &Dataset) -> Result<Vec<f64>,
     if rows.values().iter().any(|x| x.is_nan()) {
         let means = model.reconstruction_error(rows, ErrorNorm::Mean)?;
         let features = rows.features();
-        for ((score, mean), row) in scores.iter_mut().zip(means).zip(rows.values().chunks_exact(features)) {
+        for ((score, mean), row) in scores.iter_mut().zip(means).zip(rows.iter_rows()) {
             if row.iter().any(|x| x.is_nan()) {
                 *score = mean * features as f64;
             }

@@ -67,7 +67,7 @@ pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) 
 fn with_code_columns(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure> {
     let features = rows.features();
     let mut cells = Vec::with_capacity(rows.rows() * (features + 2));
-    for (place, row) in rows.values().chunks_exact(features).enumerate() {
+    for (place, row) in rows.iter_rows().enumerate() {
         cells.extend([(place / values.len()) as f32, values[place % values.len()]]);
         cells.extend_from_slice(row);
     }

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
     let mse = model.mse(&rows)?;
     if out.is_json() && destination == TableDestination::Stdout {
         let row_ids = tables::row_id_column(&rows, &["row", "error", "errors", "label"]);
-        for (row, values) in table.values().chunks_exact(table.features()).enumerate() {
+        for (row, values) in table.iter_rows().enumerate() {
             let mut value = if args.per_feature {
                 json!({ "row": row + 1, "errors": values })
             } else {

@@ -49,7 +49,7 @@ fn images_go_in_and_come_out() {
     let reconstructed = images(&folder.join("out"));
     let mut options = ReadOptions::default();
     options.image = Some(ImageSize { height: 12, width: 12, channels: 1 });
-    let originals = read_images(&folder.join("photos"), &options).unwrap();
+    let originals = read_images(folder.join("photos"), &options).unwrap();
     assert_eq!((reconstructed.size, reconstructed.others), (options.image.unwrap(), 0));
     assert_eq!(reconstructed.rows.row_ids(), originals.rows.row_ids());
     let (a, b) = (reconstructed.rows.values(), originals.rows.values());
@@ -153,7 +153,7 @@ fn colours_convolutions_and_pairs() {
         std::fs::create_dir(folder.join(name)).unwrap();
         for i in 0..20 {
             let levels: Vec<f32> = (0..size.features()).map(|at| ((at * (i + 3)) % 256) as f32).collect();
-            write_image(&folder.join(format!("{name}/{i}.png")), size, &levels).unwrap();
+            write_image(folder.join(format!("{name}/{i}.png")), size, &levels).unwrap();
         }
     }
     let conv = ["train", "clean", "--conv", "4 3 s2", "--encoding-dim", "3", "--epochs", "2", "-o", MODEL];

@@ -252,7 +252,7 @@ fn long_files_are_read_whole() {
     let text: String = (0..rows).map(|i| format!("{i};0.5\n")).collect();
     let dataset = parse_text(&text, &ReadOptions::default()).unwrap();
     assert_eq!(dataset.rows(), rows);
-    assert!(dataset.values().chunks_exact(2).zip(0u16..).all(|(row, i)| row == [f32::from(i), 0.5]));
+    assert!(dataset.iter_rows().zip(0u16..).all(|(row, i)| row == [f32::from(i), 0.5]));
     let error = parse_text(&(text + "1;x\n"), &ReadOptions::default()).unwrap_err();
     assert_eq!(error, "t.csv: row 30001 (line 30001), column 2: 'x' is not a number");
 }

@@ -13,7 +13,11 @@ use crate::error::DataError;
 /// # Errors
 /// [`DataError::ImageSize`] for an invalid size, [`DataError::Shape`] for another number of levels,
 /// [`DataError::Io`] otherwise; an existing file at `path` is then unchanged.
-pub fn write_image(path: &Path, size: ImageSize, levels: &[f32]) -> Result<(), DataError> {
+pub fn write_image(path: impl AsRef<Path>, size: ImageSize, levels: &[f32]) -> Result<(), DataError> {
+    write_png(path.as_ref(), size, levels)
+}
+
+fn write_png(path: &Path, size: ImageSize, levels: &[f32]) -> Result<(), DataError> {
     size.check()?;
     let (Ok(height), Ok(width)) = (u32::try_from(size.height), u32::try_from(size.width)) else {
         return Err(DataError::ImageSize { size });

@@ -135,7 +135,7 @@ impl Schema {
         let mut columns: Vec<Vec<String>> = Vec::with_capacity(names.len());
         let mut offset = 0;
         for column in self.features() {
-            let cells = rows.values().chunks_exact(rows.features());
+            let cells = rows.iter_rows();
             columns.push(cells.map(|row| column.text_of(&row[offset..offset + column.width()])).collect());
             offset += column.width();
         }
@@ -197,8 +197,7 @@ impl Schema {
         let groups = self.groups();
         let names: Vec<String> = self.features().map(|column| column.name.clone()).collect();
         let mut sums = vec![0.0f32; values.rows() * names.len()];
-        for (row, sums) in values.values().chunks_exact(groups.len()).zip(sums.chunks_exact_mut(names.len()))
-        {
+        for (row, sums) in values.iter_rows().zip(sums.chunks_exact_mut(names.len())) {
             for (x, group) in row.iter().zip(&groups).filter(|(x, _)| !x.is_nan()) {
                 sums[*group] += x;
             }

@@ -66,7 +66,7 @@ impl ScoringContext {
     pub(super) fn variances_of(squares: &Dataset) -> Vec<f64> {
         let features = squares.features();
         let mut sums = vec![0.0; features];
-        for row in squares.values().chunks_exact(features.max(1)) {
+        for row in squares.iter_rows() {
             for (sum, square) in sums.iter_mut().zip(row) {
                 *sum += f64::from(*square);
             }
@@ -98,7 +98,7 @@ impl ScoringContext {
             ScoreComponent::StandardisedError => {
                 let squares = self.model.squared_errors(rows)?;
                 let sum = |row: &[f32]| row.iter().zip(&self.variances).map(|(x, v)| f64::from(*x) / v).sum();
-                squares.values().chunks_exact(squares.features().max(1)).map(sum).collect()
+                squares.iter_rows().map(sum).collect()
             }
             ScoreComponent::Mahalanobis(factor) => {
                 let mut residuals = self.residuals(rows)?;

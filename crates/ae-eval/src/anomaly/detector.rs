@@ -424,7 +424,7 @@ impl Detector {
         let mut sums = vec![0.0; count];
         self.for_each_block(rows, |block| {
             let squares = self.context.model.squared_errors(block)?;
-            for row in squares.values().chunks_exact(squares.features().max(1)) {
+            for row in squares.iter_rows() {
                 sums.fill(0.0);
                 row.iter().zip(groups).for_each(|(x, group)| sums[*group] += f64::from(*x));
                 let ratio = |(sum, v): (&f64, &f64)| if *v > 0.0 { (sum / v) as f32 } else { 0.0 };

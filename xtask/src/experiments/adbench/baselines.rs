@@ -11,7 +11,7 @@ const NEIGHBOUR: usize = 5;
 /// Returns the squared distance to the mean of the training rows, which is 0.
 pub(super) fn distance_to_mean(test: &Dataset) -> Vec<f64> {
     let square = |row: &[f32]| row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
-    test.values().chunks_exact(test.features().max(1)).map(square).collect()
+    test.iter_rows().map(square).collect()
 }
 
 /// Returns the squared distance to the fifth nearest training row, or the farthest if there are fewer.
@@ -44,7 +44,7 @@ pub(super) fn fifth_neighbour(train: &Dataset, test: &Dataset, seed: u64) -> Vec
             f64::from(*distances.select_nth_unstable_by(place, f32::total_cmp).1)
         }
     };
-    test.values().chunks_exact(features).map(&mut of_row).collect()
+    test.iter_rows().map(&mut of_row).collect()
 }
 
 #[cfg(test)]

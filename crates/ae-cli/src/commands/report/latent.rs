@@ -24,9 +24,8 @@ pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Resul
     let rows = facts.rows.select_rows(&drawn)?;
     let codes = facts.model.encode(&rows)?;
     let width = codes.features();
-    let first_two = || -> Vec<f32> {
-        codes.values().chunks_exact(width.max(1)).flat_map(|code| code.iter().take(2).copied()).collect()
-    };
+    let first_two =
+        || -> Vec<f32> { codes.iter_rows().flat_map(|code| code.iter().take(2).copied()).collect() };
     let (points, what) = match width {
         0 | 1 => (to_plane(codes.values(), 1), "encodings of one value, from left to right".to_owned()),
         2 => (codes.values().to_vec(), "encodings of 2 values".to_owned()),
