@@ -136,8 +136,8 @@ pub enum Error {
         high: f64,
     },
     /// A value is so far outside the range the scaler was fitted to that its squared error overflows, in
-    /// a validation row (scaled, beyond 1e18), or what the optimizer makes of its gradient, in rows for
-    /// `partial_fit` (beyond 1e9).
+    /// a validation row (scaled, beyond 1e18), or its gradient, in rows for `partial_fit` (beyond
+    /// 1e18, or 1e9 with Adam or AdamW and without clipping, which square it).
     #[error(
         "row {}, {}: {value:e} is so far outside the range of the training rows that its error or gradient overflows",
         .row.saturating_add(1),

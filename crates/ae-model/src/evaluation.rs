@@ -5,6 +5,7 @@ use ae_kernels::par::Crew;
 use crate::engine::Engine;
 use crate::inference::{BLOCK_ROWS, Scratch, Source};
 use crate::model::{inference, known_values};
+use crate::snapshot::worth_waking;
 use crate::step::Arithmetic;
 use crate::table::Table;
 
@@ -12,6 +13,8 @@ use crate::table::Table;
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluation<T> {
     pieces: Vec<Piece<T>>,
+    /// The network's, per row.
+    multiply_adds: usize,
 }
 
 /// Consecutive rows, and the memory to evaluate them.
@@ -23,8 +26,9 @@ struct Piece<T> {
 }
 
 impl<T: Arithmetic> Evaluation<T> {
-    pub(crate) fn new() -> Self {
-        Evaluation { pieces: Vec::new() }
+    /// Memory for a network with so many multiply-adds per row.
+    pub(crate) fn new(multiply_adds: usize) -> Self {
+        Evaluation { pieces: Vec::new(), multiply_adds }
     }
 
     /// Computes the MSE over the known values of the rows. It sums the errors in the order of
@@ -36,6 +40,7 @@ impl<T: Arithmetic> Evaluation<T> {
         table: Table<'_>,
         indices: &[usize],
     ) -> f64 {
+        let crew = crew.for_work(worth_waking(self.multiply_adds, indices.len()));
         let threads = crew.threads();
         if self.pieces.len() < threads {
             let piece = || Piece { scratch: Scratch::for_all_rows(&engine.network), errors: Vec::new() };

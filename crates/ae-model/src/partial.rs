@@ -5,7 +5,8 @@ use ae_data::{BatchSource, memory};
 use crate::config::Precision;
 use crate::error::Error;
 use crate::model::{AnyEngine, Autoencoder, known_values, targets_of};
-use crate::scale::{Allowed, MAX_TRAINED, Scaler};
+use crate::optim::Optimizer;
+use crate::scale::{Allowed, MAX_EVALUATED, MAX_SQUARED, Scaler};
 use crate::table::Feed;
 
 impl Autoencoder {
@@ -52,9 +53,14 @@ impl Autoencoder {
         if self.config.precision() != Precision::F64 {
             // A single update on such a row would make the parameters, and what the optimizer remembers,
             // too large.
-            scaler.expect_no_overflow(data, &indices, MAX_TRAINED)?;
+            let squares = matches!(self.config.optimizer(), Optimizer::Adam { .. } | Optimizer::AdamW { .. });
+            let bound = match squares && self.config.clip_norm().is_none() {
+                true => MAX_SQUARED,
+                false => MAX_EVALUATED,
+            };
+            scaler.expect_no_overflow(data, &indices, bound)?;
             if let Some(targets) = targets {
-                scaler.expect_no_overflow(targets, &indices, MAX_TRAINED).map_err(of_targets)?;
+                scaler.expect_no_overflow(targets, &indices, bound).map_err(of_targets)?;
             }
         }
         if !self.fitted {

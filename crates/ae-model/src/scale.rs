@@ -56,12 +56,12 @@ impl BatchSource for ScaledRows<'_> {
     }
 }
 
-/// Largest scaled magnitude accepted in rows that are only rebuilt: beyond it, single precision may not
-/// hold squares or their sums.
+/// Largest scaled magnitude accepted in rows that a scaler was not fitted to: beyond it, single precision
+/// may not hold the squares of errors, or their sums.
 pub(crate) const MAX_EVALUATED: f64 = 1e18;
-/// Largest scaled magnitude accepted in rows that a fitted model is trained on: a gradient is the product
-/// of an error and a value, and Adam squares it.
-pub(crate) const MAX_TRAINED: f64 = 1e9;
+/// The same where gradients are squared, as Adam does unless they are clipped: a gradient is the product
+/// of an error and a value.
+pub(crate) const MAX_SQUARED: f64 = 1e9;
 /// How far rounding may take values beyond 0 and 1.
 const SLACK: f64 = 1e-5;
 

@@ -50,9 +50,9 @@ impl EngineView<'_> {
 /// Multiply-adds of all rows, roughly, below which waking the pool would take longer than the work.
 const WORTH_WAKING: usize = 1 << 22;
 
-/// Whether so many rows are worth waking the pool, outside training.
-pub(crate) fn worth_waking(config: &Config, rows: usize) -> bool {
-    rows.saturating_mul(config.multiply_adds()) >= WORTH_WAKING
+/// Whether rows with so many multiply-adds each are worth waking the pool for, outside training.
+pub(crate) fn worth_waking(multiply_adds: usize, rows: usize) -> bool {
+    rows.saturating_mul(multiply_adds) >= WORTH_WAKING
 }
 
 /// Values per thread that are checked, or read, before they enter the network: 4 MiB stay in a cache.
@@ -203,7 +203,7 @@ impl Snapshot<'_> {
         let features = data.features();
         let allow_missing = self.config.mask_missing() && part != Part::Decoder;
         let isa = self.engine.isa();
-        let crew = self.crew.for_work(worth_waking(self.config, rows));
+        let crew = self.crew.for_work(worth_waking(self.config.multiply_adds(), rows));
         match self.engine {
             EngineView::F32(e) => inference(e, crew).expect_memory(part, rows, targets.is_some())?,
             EngineView::F64(e) => inference(e, crew).expect_memory(part, rows, targets.is_some())?,

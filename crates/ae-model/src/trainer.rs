@@ -12,7 +12,7 @@ use crate::evaluation::Evaluation;
 use crate::model::Autoencoder;
 use crate::network::LayerParameters;
 use crate::scale::Scaler;
-use crate::snapshot::{EngineView, worth_waking};
+use crate::snapshot::EngineView;
 use crate::step::{Arithmetic, Totals};
 use crate::table::{Table, first_wrong};
 
@@ -60,7 +60,7 @@ impl<T: Arithmetic> Trainer<T> {
         Ok(Trainer {
             config: config.clone(),
             engine,
-            evaluation: Evaluation::new(),
+            evaluation: Evaluation::new(config.multiply_adds()),
             pool: Pool::new(threads)?,
         })
     }
@@ -272,8 +272,7 @@ impl<T: Arithmetic> Session<'_, T> {
 
     fn evaluated(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {
         self.check(table, indices)?;
-        let crew = self.crew.for_work(worth_waking(self.config, indices.len()));
-        Ok(Compiled::evaluate(self.evaluation, self.engine, crew, table, indices))
+        Ok(Compiled::evaluate(self.evaluation, self.engine, self.crew, table, indices))
     }
 
     fn gradients_of(

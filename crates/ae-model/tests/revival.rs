@@ -119,12 +119,12 @@ fn trained<T: Arithmetic>(revival: Option<Revival>, threads: usize, products: Pr
     });
     // In a network without revival, only active features have a gradient.
     let config = dictionary(input, code, k, None).build().unwrap();
-    let mut trainer = Trainer::<T>::new(&config, Isa::best(), Some(1)).unwrap();
+    let mut plain = Trainer::<T>::new(&config, Isa::best(), Some(1)).unwrap();
     for (index, layer) in trainer.layers().iter().enumerate() {
-        trainer.set_layer(index, layer).unwrap();
+        plain.set_layer(index, layer).unwrap();
     }
     let all: Vec<usize> = (0..rows).collect();
-    let ever = trainer.enter(|session| session.gradients(&table, &all).unwrap().1);
+    let ever = plain.enter(|session| session.gradients(&table, &all).unwrap().1);
     let used = ever[1].weights.chunks(input).filter(|line| line.iter().any(|g| *g != T::ZERO)).count();
     let layers = trainer.layers();
     (layers.into_iter().flat_map(|layer| layer.weights).collect(), used)

@@ -323,7 +323,7 @@ fn centring_keeps_the_units() {
     let scaler = Scaler::fit(ScalerKind::Centre, &data, &[0, 1, 2]).unwrap();
     assert_eq!((scaler.shift(), scaler.scale()), (&[4.0, 10.0][..], &[1.0, 1.0][..]));
     let error = Scaler::fit(ScalerKind::Centre, &data, &[0, 3]).unwrap_err();
-    assert!(error.to_string().contains("row 4 was asked for"), "{error}");
+    assert!(error.to_string().contains("row 4 is out of range: there are 3 rows"), "{error}");
 }
 
 #[test]
@@ -547,7 +547,10 @@ fn callbacks_see_the_model() {
         let mut watch = on_epoch(|record, model| {
             let rebuilt = model.reconstruct(&data).unwrap();
             assert_eq!(rebuilt.names(), Some(&names[..]));
-            assert_eq!(model.decode(&model.encode(&data).unwrap()).unwrap().values(), rebuilt.values());
+            let decoded = model.decode(&model.encode(&data).unwrap()).unwrap();
+            // Encodings are rounded to single precision on their way out.
+            let apart = decoded.values().iter().zip(rebuilt.values()).map(|(a, b)| (a - b).abs());
+            assert!(apart.fold(0.0, f32::max) < 1e-6);
             let reordered = data.clone().with_names(names.iter().rev().cloned().collect()).unwrap();
             assert!(matches!(model.encode(&reordered), Err(Error::Names { .. })));
             let error = model.mse(&data).unwrap();

@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
         "a folder of texts",
         "train texts",
         1,
-        "texts: no images (.png, .jpg, .jpeg) in this folder, but another",
+        "texts: no images (.png, .jpg, .jpeg) in this folder, but 1 other file",
     ),
     case("an empty image", "train broken", 1, "broken/a.png: not a valid image file: the file is empty"),
     case(
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
         "labels without folders",
         "score P sizes --label label",
         1,
-        "sizes: no labels: they are the names of",
+        "sizes: no labels: labels are folder names",
     ),
     case(
         "an unknown class",
