@@ -1,6 +1,6 @@
 //! Principal component analysis: the best linear autoencoder, and so the first baseline for any other.
 
-use ae_data::{BatchSource, Dataset};
+use ae_data::{BatchSource, Dataset, memory};
 use nalgebra::DMatrix;
 
 use crate::blocks::{first_not_finite, for_each_block, for_each_pair, non_empty_shape};
@@ -166,7 +166,7 @@ impl Pca {
     /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
     /// reading them.
     pub fn reconstruct(&self, rows: &dyn BatchSource) -> Result<Dataset, EvalError> {
-        let mut reconstructed = Vec::with_capacity(rows.rows() * rows.features());
+        let mut reconstructed = memory::room("the reconstructions", rows.rows(), rows.features())?;
         self.for_each_block(rows, |_, codes| self.decode(codes, &mut reconstructed))?;
         let reconstructed = Dataset::new(reconstructed, self.mean.len())?;
         match rows.names() {
@@ -246,7 +246,7 @@ fn covariance(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, Eval
 
 /// All rows `x - μ`, which are fewer than the features.
 fn all_centred(rows: &dyn BatchSource, mean: &[f64]) -> Result<DMatrix<f64>, EvalError> {
-    let mut values = Vec::with_capacity(rows.rows() * mean.len());
+    let mut values = memory::room("the rows", rows.rows(), mean.len())?;
     for_each_block(rows, |block| values.extend_from_slice(block))?;
     Ok(centred(&values, mean))
 }

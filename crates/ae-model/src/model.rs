@@ -209,9 +209,9 @@ impl Autoencoder {
     }
 
     /// Trains from scratch on the rows of `data`: sets the validation fraction aside, fits the scaler to
-    /// the rest, draws the weights from the seed and runs the epochs. What the model has learnt before, loaded or
-    /// not, is lost: to continue from it, fit a model made by [`Autoencoder::warm_start`], which starts
-    /// from the other model's weights and keeps its scaler.
+    /// the rest, draws the weights from the seed and runs the epochs. What the model has learnt before,
+    /// loaded or not, is lost: to continue from it, fit a model made by [`Autoencoder::warm_start`],
+    /// which starts from the other model's weights and keeps its scaler.
     ///
     /// From [`ae_data::Pairs`] it learns to map each row to its target: one scaler, fitted to the
     /// targets, scales both, and noise is added to the rows. All errors are then measured against the

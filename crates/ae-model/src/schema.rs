@@ -1,6 +1,6 @@
 //! Models of tables: the schema that a model carries, and imputation of missing values.
 
-use ae_data::{BatchSource, Dataset, Schema};
+use ae_data::{BatchSource, Dataset, Schema, memory};
 
 use crate::error::Error;
 use crate::model::{Autoencoder, expect_names};
@@ -41,8 +41,8 @@ impl Autoencoder {
     pub fn impute(&self, data: &dyn BatchSource, rounds: usize) -> Result<Dataset, Error> {
         let features = self.config.input_dim();
         self.view().expect_rows(data)?;
-        let rows: Vec<usize> = (0..data.rows()).collect();
-        let mut values = vec![0.0; rows.len() * features];
+        let mut values = memory::zeros("the imputed rows", data.rows(), features)?;
+        let rows = memory::indices(0..data.rows())?;
         data.read_rows(&rows, &mut values)?;
         let missing: Vec<usize> = (0..values.len()).filter(|at| values[*at].is_nan()).collect();
         for _ in 0..if missing.is_empty() { 0 } else { rounds } {

@@ -35,7 +35,7 @@ fn more_rows_than_fit_into_memory_are_refused() {
     for rows in [usize::MAX, usize::MAX / 2, usize::MAX / 8] {
         let (rows, codes) = (Claim { rows, features: 2 }, Claim { rows, features: 1 });
         assert!(is_refused(model.encode(&rows)) && is_refused(model.decode(&codes)));
-        assert!(is_refused(model.reconstruct(&rows)));
+        assert!(is_refused(model.reconstruct(&rows)) && is_refused(model.impute(&rows, 1)));
         assert!(is_refused(model.reconstruction_error(&rows, ErrorNorm::Mean)));
         assert!(is_refused(model.squared_errors(&rows)) && is_refused(model.residuals(&rows)));
         assert!(is_refused(model.mse(&rows)) && is_refused(model.log_likelihood(&rows, 2, 0)));
