@@ -12,11 +12,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use ae_model::{Image, ImageLayers};
+use ae_model::{Activation, Image, ImageLayers, Init, Optimizer, Precision};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::kind::{ActivationArg, KindArgs};
+use crate::kind::KindArgs;
 pub(crate) use measure::{EvaluateArgs, SweepArgs};
 
 use compare::COMPARE_HELP;
@@ -264,11 +265,11 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) encoding_dim: Option<usize>,
     /// Activation of the hidden layers and the encoding
-    #[arg(long, value_enum, default_value = "tanh")]
-    pub(crate) activation: ActivationArg,
+    #[arg(long, default_value = "tanh", value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)))]
+    pub(crate) activation: Activation,
     /// Distribution of the initial weights
-    #[arg(long, value_enum, default_value = "glorot-uniform")]
-    pub(crate) init: InitArg,
+    #[arg(long, default_value = "glorot-uniform", value_parser = choice::<Init>(Init::ALL.map(Init::name)))]
+    pub(crate) init: Init,
     /// Passes over the training rows
     #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
     pub(crate) epochs: usize,
@@ -280,8 +281,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<Rate>,
     /// Optimizer
-    #[arg(long, value_enum, default_value = "adam")]
-    pub(crate) optimizer: OptimizerArg,
+    #[arg(long, default_value = "adam", value_parser = choice::<Optimizer>(OPTIMIZERS))]
+    pub(crate) optimizer: Optimizer,
     /// Momentum coefficient, for momentum and nesterov [default: 0.9]
     #[arg(long, value_name = "COEFFICIENT", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
@@ -295,8 +296,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// Floating-point precision; bf16 is mixed precision
-    #[arg(long, value_enum, default_value = "f32")]
-    pub(crate) precision: PrecisionArg,
+    #[arg(long, default_value = "f32", value_parser = choice::<Precision>(Precision::ALL.map(Precision::name)))]
+    pub(crate) precision: Precision,
     /// Scaling of the features; categories stay 0 and 1 [default: minmax; common for images; standard
     /// for tables with non-numeric columns and with --missing mask]
     #[arg(long, value_enum)]
@@ -334,6 +335,17 @@ pub(crate) struct TrainArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) kind: KindArgs,
+}
+
+/// Values of `--optimizer`; their settings have flags of their own.
+const OPTIMIZERS: [&str; 5] = ["sgd", "momentum", "nesterov", "adam", "adamw"];
+
+/// Parses one of these names, which the help lists.
+pub(crate) fn choice<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
 }
 
 /// Column names, parsed from one argument.
@@ -522,30 +534,6 @@ fn image_size(text: &str) -> Result<Image, String> {
 pub(crate) struct InfoArgs {
     /// Model file
     pub(crate) model: PathBuf,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy)]
-pub(crate) enum InitArg {
-    GlorotUniform,
-    GlorotNormal,
-    HeUniform,
-    HeNormal,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy)]
-pub(crate) enum OptimizerArg {
-    Sgd,
-    Momentum,
-    Nesterov,
-    Adam,
-    Adamw,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy)]
-pub(crate) enum PrecisionArg {
-    F32,
-    F64,
-    Bf16,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use ae_model::{
 };
 use clap::{Args, ValueEnum};
 
+use crate::args::choice;
 use crate::failure::Failure;
 
 /// A preset; each part of it can also be chosen by a flag of its own.
@@ -73,8 +74,8 @@ pub(crate) struct KindArgs {
     samples: Option<usize>,
     /// Activation of the encoding [default: that of the hidden layers; linear for a vae, relu with
     /// --top-k, sigmoid with --sparsity kl]
-    #[arg(long, value_enum, value_name = "ACTIVATION")]
-    encoding_activation: Option<ActivationArg>,
+    #[arg(long, value_name = "ACTIVATION", value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)))]
+    encoding_activation: Option<Activation>,
     /// Fraction of the outputs of hidden layers to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "FRACTION", allow_negative_numbers = true)]
     dropout: f64,
@@ -150,9 +151,7 @@ impl KindArgs {
         }
         let penalty_activation =
             matches!(sparsity, Some(CodePenalty::Kl { .. })).then_some(Activation::Sigmoid);
-        if let Some(activation) =
-            self.encoding_activation.map(ActivationArg::activation).or(penalty_activation)
-        {
+        if let Some(activation) = self.encoding_activation.or(penalty_activation) {
             builder = builder.encoding_activation(activation);
         }
         if let Some(weight) = self.contractive {
@@ -195,34 +194,5 @@ impl KindArgs {
             free_bits: self.free_bits.unwrap_or(default.free_bits),
             samples: self.samples.unwrap_or(default.samples),
         }))
-    }
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy)]
-pub(crate) enum ActivationArg {
-    Relu,
-    Sigmoid,
-    Tanh,
-    Linear,
-    LeakyRelu,
-    Elu,
-    Softplus,
-    Gelu,
-    Silu,
-}
-
-impl ActivationArg {
-    pub(crate) fn activation(self) -> Activation {
-        match self {
-            ActivationArg::Relu => Activation::Relu,
-            ActivationArg::Sigmoid => Activation::Sigmoid,
-            ActivationArg::Tanh => Activation::Tanh,
-            ActivationArg::Linear => Activation::Linear,
-            ActivationArg::LeakyRelu => Activation::LeakyRelu,
-            ActivationArg::Elu => Activation::Elu,
-            ActivationArg::Softplus => Activation::Softplus,
-            ActivationArg::Gelu => Activation::Gelu,
-            ActivationArg::Silu => Activation::Silu,
-        }
     }
 }

@@ -22,7 +22,9 @@ mod calibration;
 mod components;
 mod detector;
 mod neighbours;
+mod score;
 
 pub use blame::{Blame, blame};
 pub use calibration::{Calibration, contamination_threshold};
-pub use detector::{Detector, Score, Settings};
+pub use detector::{Detector, Settings};
+pub use score::Score;

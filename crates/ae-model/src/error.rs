@@ -321,6 +321,14 @@ pub enum ConfigError {
         /// The values that are allowed.
         allowed: String,
     },
+    /// A text is not the setting that it should spell.
+    #[error("'{text}' is not {expected}")]
+    Syntax {
+        /// The text.
+        text: String,
+        /// What it should be, and what is wrong with it.
+        expected: String,
+    },
     /// A convolution or pooling does not fit its input.
     #[error("the layer '{layer}' cannot follow {chain}: {reason}")]
     Convolution {

@@ -84,13 +84,6 @@ impl Optimizer {
         }
     }
 
-    /// The optimizer of this name with its usual settings.
-    pub fn named(name: &str) -> Option<Optimizer> {
-        [Optimizer::Sgd, Optimizer::MOMENTUM, Optimizer::NESTEROV, Optimizer::ADAM, Optimizer::ADAMW]
-            .into_iter()
-            .find(|rule| rule.name() == name)
-    }
-
     /// The default learning rate for rows of this many features, suitable for most data. Adam's steps
     /// are as large as the rate says, whatever the size of the gradients: the wider a layer, the more
     /// its parameters change together.

@@ -65,12 +65,7 @@ impl fmt::Display for Summary {
                 self.activation.name()
             }
         };
-        let precision = match self.precision {
-            Precision::F32 => "f32",
-            Precision::F64 => "f64",
-            Precision::Bf16 => "bf16",
-        };
-        writeln!(f, "architecture  {}, {activation}, {precision}", self.architecture())?;
+        writeln!(f, "architecture  {}, {activation}, {}", self.architecture(), self.precision)?;
         writeln!(f, "parameters    {}", thousands(self.parameters))?;
         write!(f, "compression   {:.1}x", self.compression)?;
         if !self.kind.is_empty() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ae_data::Rows;
-use ae_model::{Autoencoder, Config, Precision};
+use ae_model::{Autoencoder, Config};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -162,11 +162,10 @@ impl InferBench {
         if self.batch == 0 {
             return Err(Failure::Usage("--batch must be at least 1".to_owned()));
         }
-        let precision = if self.precision == "f64" { Precision::F64 } else { Precision::F32 };
         let config = Config::builder(*input)
             .hidden_dims(hidden)
             .encoding_dim(*encoding)
-            .precision(precision)
+            .precision(self.precision.parse()?)
             .build()?;
         let table = uniform_rows(self.batch * input);
         let all = Rows::new(&table, *input).map_err(ae_model::Error::from)?;
@@ -191,7 +190,7 @@ impl InferBench {
         };
         let whole = best_of(limit, || timed(&all));
         let mut singles: Vec<Duration> = Vec::new();
-        let (mut one, mut out) = (model.one_row(), vec![0.0; width]);
+        let (mut one, mut out) = (model.one_row()?, vec![0.0; width]);
         let begin = Instant::now();
         for row in table.chunks_exact(*input).cycle() {
             if singles.len() >= SINGLES && begin.elapsed() >= limit {

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use ae_kernels::Isa;
 use ae_kernels::conv::{Conv, Conv2d};
 use ae_model::{
-    Activation, Arithmetic, Config, ConfigBuilder, Image, ImageLayer, ImageLayers, Optimizer, Precision,
-    Session, Trainer,
+    Arithmetic, Config, ConfigBuilder, Image, ImageLayer, ImageLayers, Precision, Session, Trainer,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -97,23 +96,12 @@ impl TrainBench {
         let [input, hidden @ .., encoding] = self.dims.as_slice() else {
             return Err(Failure::Usage("--dims needs an input and an encoding width".to_owned()));
         };
-        let precision = match self.precision.as_str() {
-            "f64" => Precision::F64,
-            "bf16" => Precision::Bf16,
-            _ => Precision::F32,
-        };
-        let optimizer = Optimizer::named(&self.optimizer).unwrap_or_default();
-        let activation = match self.activation.as_str() {
-            "tanh" => Activation::Tanh,
-            "sigmoid" => Activation::Sigmoid,
-            _ => Activation::Relu,
-        };
         let builder = Config::builder(*input)
             .hidden_dims(hidden)
             .encoding_dim(*encoding)
-            .activation(activation)
-            .precision(precision)
-            .optimizer(optimizer)
+            .activation(self.activation.parse()?)
+            .precision(self.precision.parse()?)
+            .optimizer(self.optimizer.parse()?)
             .learning_rate(1e-4);
         self.of_kind(builder)
     }

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use ae_eval::anomaly::Score;
 use clap::Args;
-use clap::builder::PossibleValuesParser;
 
-use super::TransformArgs;
+use super::{TransformArgs, choice};
 
 pub(super) const DETECT_HELP: &str = "\
 The higher the score, the less a row is like the reference; rows with at least the threshold are flagged. The reference is a set of rows \
@@ -41,8 +40,8 @@ pub(crate) struct DetectArgs {
     #[arg(long, value_name = "DATA", requires = "reference")]
     pub(crate) calibrate: Option<String>,
     /// Anomaly score [default: ensemble with --reference, error without]
-    #[arg(long, value_name = "SCORE", value_parser = PossibleValuesParser::new(detect_scores()))]
-    pub(crate) score: Option<String>,
+    #[arg(long, value_name = "SCORE", value_parser = choice::<Score>(detect_scores()))]
+    pub(crate) score: Option<Score>,
     /// Flag rows with at least this score
     #[arg(long, value_name = "VALUE", group = "limit", allow_negative_numbers = true)]
     pub(crate) threshold: Option<f64>,

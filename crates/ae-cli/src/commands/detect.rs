@@ -183,7 +183,7 @@ impl Scorer {
             let text = "without --reference rows, --threshold or --contamination is needed";
             return refuse(text.to_owned());
         }
-        if args.score.as_deref().is_some_and(|score| score != Score::Error.name()) {
+        if args.score.is_some_and(|score| score != Score::Error) {
             return refuse("--score: scores other than error need --reference rows".to_owned());
         }
         Ok(())
@@ -262,9 +262,7 @@ fn fit_detector(
         None => None,
     };
     let mut settings = Settings { threads: common.threads(), ..Settings::default() };
-    if let Some(name) = &args.score {
-        settings.score = Score::ALL.into_iter().find(|score| score.name() == name).unwrap_or_default();
-    }
+    settings.score = args.score.unwrap_or_default();
     let mut detector =
         Detector::with_model(&settings, model, &normal).map_err(|error| with_rows(reference, error))?;
     match calibration {

@@ -10,6 +10,7 @@ use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, Scaler
 use super::calibration::Calibration;
 use super::components::{self, ScoreComponent, ScoringContext};
 use super::neighbours::Neighbours;
+use super::score::Score;
 use crate::blocks::check_pairs;
 use crate::error::EvalError;
 use crate::sampling::sample_rows;
@@ -28,65 +29,6 @@ const BLOCK: usize = 4096;
 /// Lower bound of a component's value in the ensemble, as a fraction of its median in training, so that
 /// a row identical to a training row (at distance 0) does not decide the score alone.
 const FLOOR: f64 = 1e-3;
-
-/// The score that a detector computes for each row; the higher, the more anomalous. `x̂` is the
-/// reconstruction of `x`, on scaled features.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Score {
-    /// `Σ_features (x̂ - x)²`
-    Error,
-    /// `Σ_features (x̂ - x)² / v`, where `v` is the feature's mean squared error in training plus a
-    /// hundredth of the mean of these over all features. The addition keeps a feature that is
-    /// reconstructed exactly from dominating.
-    StandardisedError,
-    /// `rᵀ C⁻¹ r`, with residuals `r = x̂ - x` and their second moments `C` in training. A hundredth of
-    /// the mean of its diagonal is added to the diagonal of `C`.
-    Mahalanobis,
-    /// The mean distance to the [`Settings::neighbours`] nearest training rows, in standardised
-    /// features.
-    InputNeighbours,
-    /// The same, between encodings.
-    LatentNeighbours,
-    /// `Σ_levels Σ_features (x̂ - x)²` over denoising autoencoders, one for each level of
-    /// [`Settings::noise`].
-    Denoising,
-    /// The geometric mean of three neighbour distances, each divided by its median in training: 1 is
-    /// typical, 2 is twice as far away as typical.
-    ///
-    /// The distances are between standardised features, between the same compressed to
-    /// `sign z ln(1 + |z|)`, and between encodings. This is the default because it was the best over
-    /// many data sets (`cargo xtask experiments adbench`); neighbours in standardised features alone
-    /// find most of the same anomalies.
-    #[default]
-    Ensemble,
-}
-
-impl Score {
-    /// All scores.
-    pub const ALL: [Score; 7] = [
-        Score::Error,
-        Score::StandardisedError,
-        Score::Mahalanobis,
-        Score::InputNeighbours,
-        Score::LatentNeighbours,
-        Score::Denoising,
-        Score::Ensemble,
-    ];
-
-    /// The name of the score, as spelled on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Score::Error => "error",
-            Score::StandardisedError => "standardised-error",
-            Score::Mahalanobis => "mahalanobis",
-            Score::InputNeighbours => "input-neighbours",
-            Score::LatentNeighbours => "latent-neighbours",
-            Score::Denoising => "denoising",
-            Score::Ensemble => "ensemble",
-        }
-    }
-}
 
 /// Settings of a detector. The defaults were measured to work well on data sets of all kinds; they need
 /// no tuning for a particular one.

@@ -89,6 +89,21 @@ pub enum Init {
     HeNormal,
 }
 
+impl Init {
+    /// Every initialisation.
+    pub const ALL: [Init; 4] = [Init::GlorotUniform, Init::GlorotNormal, Init::HeUniform, Init::HeNormal];
+
+    /// The name used by the command line and model files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Init::GlorotUniform => "glorot-uniform",
+            Init::GlorotNormal => "glorot-normal",
+            Init::HeUniform => "he-uniform",
+            Init::HeNormal => "he-normal",
+        }
+    }
+}
+
 /// How features are scaled before they enter the network; undone on its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -113,6 +128,28 @@ pub enum ScalerKind {
 }
 
 impl ScalerKind {
+    /// Every kind of scaling.
+    pub const ALL: [ScalerKind; 6] = [
+        ScalerKind::MinMax,
+        ScalerKind::Common,
+        ScalerKind::Standard,
+        ScalerKind::Robust,
+        ScalerKind::Centre,
+        ScalerKind::None,
+    ];
+
+    /// The name used by the command line and model files.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScalerKind::MinMax => "minmax",
+            ScalerKind::Common => "common",
+            ScalerKind::Standard => "standard",
+            ScalerKind::Robust => "robust",
+            ScalerKind::Centre => "centre",
+            ScalerKind::None => "none",
+        }
+    }
+
     /// Whether scaled values lie in `[0, 1]` (given such values, for [`ScalerKind::None`]), as
     /// [`crate::Loss::Bce`] and [`crate::Loss::SigmoidMse`] require.
     pub fn keeps_unit_range(self) -> bool {
@@ -135,6 +172,20 @@ pub enum Precision {
     /// `F32` elsewhere, with the same results unless numbers are denormal, which AMX tiles take for
     /// zero.
     Bf16,
+}
+
+impl Precision {
+    /// Every precision.
+    pub const ALL: [Precision; 3] = [Precision::F32, Precision::F64, Precision::Bf16];
+
+    /// The name used by the command line and model files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F64 => "f64",
+            Precision::Bf16 => "bf16",
+        }
+    }
 }
 
 /// When to stop training before the last epoch.

@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::{MAX_DIM, in_range};
 use crate::error::ConfigError;
 
+fn syntax(text: &str, expected: String) -> ConfigError {
+    ConfigError::Syntax { text: text.trim().to_owned(), expected }
+}
+
 /// The size of images. A row's features are the pixels from left to right and top to bottom, with the
 /// channels of a pixel together. Written `28x28`, or `32x32x3` with channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +41,9 @@ impl fmt::Display for Image {
 }
 
 impl FromStr for Image {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Image, String> {
+    type Err = ConfigError;
+    /// `HEIGHTxWIDTH` or `HEIGHTxWIDTHxCHANNELS`.
+    fn from_str(text: &str) -> Result<Image, ConfigError> {
         let sizes: Option<Vec<usize>> =
             text.trim().split('x').map(|part| part.parse().ok().filter(|size| *size > 0)).collect();
         match sizes.as_deref() {
@@ -46,7 +51,7 @@ impl FromStr for Image {
             Some([height, width, channels]) => {
                 Ok(Image { height: *height, width: *width, channels: *channels })
             }
-            _ => Err(format!("'{text}' is not an image size such as 28x28 or 32x32x3")),
+            _ => Err(syntax(text, "an image size such as 28x28 or 32x32x3".to_owned())),
         }
     }
 }
@@ -115,14 +120,15 @@ impl fmt::Display for ConvLayer {
 }
 
 impl FromStr for ConvLayer {
-    type Err = String;
-    fn from_str(text: &str) -> Result<ConvLayer, String> {
+    type Err = ConfigError;
+    /// `CHANNELS KERNEL [sSTRIDE] [pPADDING] [gGROUPS]`, optionally after `conv`.
+    fn from_str(text: &str) -> Result<ConvLayer, ConfigError> {
         let wrong = |why: &str| {
-            format!(
-                "'{}' is not a convolution: {why}; write '16 3 s2' for channels, kernel and stride, followed by 'p0' for \
-                 a padding other than half the kernel or 'g4' for groups of channels",
-                text.trim()
-            )
+            let expected = format!(
+                "a convolution: {why}; write '16 3 s2' for channels, kernel and stride, followed by 'p0' for a \
+                 padding other than half the kernel or 'g4' for groups of channels"
+            );
+            syntax(text, expected)
         };
         let mut words = text.split_whitespace().peekable();
         words.next_if_eq(&"conv");
@@ -239,8 +245,9 @@ impl fmt::Display for ImageLayer {
 }
 
 impl FromStr for ImageLayer {
-    type Err = String;
-    fn from_str(text: &str) -> Result<ImageLayer, String> {
+    type Err = ConfigError;
+    /// `pool SIZE`, `avgpool SIZE` or a [`ConvLayer`].
+    fn from_str(text: &str) -> Result<ImageLayer, ConfigError> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let pool = match words.first() {
             Some(&"pool") => PoolKind::Max,
@@ -252,10 +259,10 @@ impl FromStr for ImageLayer {
                 let size = size.parse().unwrap_or_default();
                 Ok(PoolLayer { pool, size }.into())
             }
-            _ => Err(format!(
-                "'{}' is not a pooling: write 'pool 2' or 'avgpool 2' for squares of 2x2 pixels",
-                text.trim()
-            )),
+            _ => {
+                let expected = "a pooling: write 'pool 2' or 'avgpool 2' for squares of 2x2 pixels";
+                Err(syntax(text, expected.to_owned()))
+            }
         }
     }
 }
@@ -266,8 +273,9 @@ impl FromStr for ImageLayer {
 pub struct ImageLayers(pub Vec<ImageLayer>);
 
 impl FromStr for ImageLayers {
-    type Err = String;
-    fn from_str(text: &str) -> Result<ImageLayers, String> {
+    type Err = ConfigError;
+    /// [`ImageLayer`]s, separated by commas.
+    fn from_str(text: &str) -> Result<ImageLayers, ConfigError> {
         text.split(',').map(str::parse).collect::<Result<_, _>>().map(ImageLayers)
     }
 }
@@ -410,7 +418,7 @@ mod tests {
             ("avgpool 2 2", "'avgpool 2 2' is not a pooling"),
         ] {
             let error = text.parse::<ImageLayers>().unwrap_err();
-            assert!(error.contains(why), "{text}: {error}");
+            assert!(error.to_string().contains(why), "{text}: {error}");
         }
         assert_eq!("28x28".parse(), Ok(Image { height: 28, width: 28, channels: 1 }));
         assert_eq!("4x5x3".parse(), Ok(Image { height: 4, width: 5, channels: 3 }));

@@ -4,9 +4,80 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{CodePenalty, Loss, Noise, out_of_range};
+use super::{Activation, CodePenalty, Init, Loss, Noise, Precision, ScalerKind, out_of_range};
 use crate::error::ConfigError;
+use crate::optim::Optimizer;
 use crate::schedule::Schedule;
+
+/// The value of this name among `all`.
+fn by_name<T: Copy>(
+    field: &'static str,
+    text: &str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<T, ConfigError> {
+    let wanted = text.trim();
+    all.iter().copied().find(|value| name(*value) == wanted).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|value| name(*value)).collect();
+        out_of_range(field, text, &format!("one of {}", names.join(", ")))
+    })
+}
+
+impl FromStr for Activation {
+    type Err = ConfigError;
+    /// By its [name](Activation::name).
+    fn from_str(text: &str) -> Result<Activation, ConfigError> {
+        by_name("activation", text, &Activation::ALL, Activation::name)
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Init {
+    type Err = ConfigError;
+    /// By its [name](Init::name).
+    fn from_str(text: &str) -> Result<Init, ConfigError> {
+        by_name("init", text, &Init::ALL, Init::name)
+    }
+}
+
+impl fmt::Display for Init {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ScalerKind {
+    type Err = ConfigError;
+    /// By its [name](ScalerKind::name).
+    fn from_str(text: &str) -> Result<ScalerKind, ConfigError> {
+        by_name("scaler", text, &ScalerKind::ALL, ScalerKind::name)
+    }
+}
+
+impl fmt::Display for ScalerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = ConfigError;
+    /// By its [name](Precision::name).
+    fn from_str(text: &str) -> Result<Precision, ConfigError> {
+        by_name("precision", text, &Precision::ALL, Precision::name)
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// A name and the numbers that follow it.
 struct Words<'a> {
@@ -162,6 +233,49 @@ impl fmt::Display for Schedule {
     }
 }
 
+impl FromStr for Optimizer {
+    type Err = ConfigError;
+    /// `sgd`, `momentum[:MOMENTUM]` (0.9), `nesterov[:MOMENTUM]` (0.9), `adam[:BETA1[:BETA2[:EPSILON]]]`
+    /// (0.9, 0.999, 1e-8) or `adamw[:BETA1[:BETA2[:EPSILON[:WEIGHT_DECAY]]]]` (the same and 0.01).
+    fn from_str(text: &str) -> Result<Optimizer, ConfigError> {
+        let allowed = "sgd, momentum[:MOMENTUM], nesterov[:MOMENTUM], adam[:BETA1[:BETA2[:EPSILON]]] or \
+                       adamw[:BETA1[:BETA2[:EPSILON[:WEIGHT_DECAY]]]]";
+        let words = Words::of("optimizer", allowed, text)?;
+        let optimizer = match words.name {
+            "sgd" => words.none(Optimizer::Sgd)?,
+            "momentum" => words.up_to([0.9]).map(|[momentum]| Optimizer::Momentum { momentum })?,
+            "nesterov" => words.up_to([0.9]).map(|[momentum]| Optimizer::Nesterov { momentum })?,
+            "adam" => {
+                let [beta1, beta2, epsilon] = words.up_to([0.9, 0.999, 1e-8])?;
+                Optimizer::Adam { beta1, beta2, epsilon }
+            }
+            "adamw" => {
+                let [beta1, beta2, epsilon, weight_decay] = words.up_to([0.9, 0.999, 1e-8, 0.01])?;
+                Optimizer::AdamW { beta1, beta2, epsilon, weight_decay }
+            }
+            _ => return Err(words.wrong()),
+        };
+        optimizer.check()?;
+        Ok(optimizer)
+    }
+}
+
+impl fmt::Display for Optimizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name();
+        match self {
+            Optimizer::Sgd => f.write_str(name),
+            Optimizer::Momentum { momentum } | Optimizer::Nesterov { momentum } => {
+                write!(f, "{name}:{momentum}")
+            }
+            Optimizer::Adam { beta1, beta2, epsilon } => write!(f, "{name}:{beta1}:{beta2}:{epsilon:e}"),
+            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
+                write!(f, "{name}:{beta1}:{beta2}:{epsilon:e}:{weight_decay}")
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,5 +317,52 @@ mod tests {
             &[("cosine", "cosine:0"), ("one-cycle:0.1", "one-cycle:0.1"), ("plateau", "plateau:0.5:5")],
             &["cosine:2", "plateau:1", "plateau:0.5:0", "plateau:0.5:1.5", "linear", "constant:1"],
         );
+        check::<Optimizer>(
+            &[
+                ("sgd", "sgd"),
+                ("nesterov", "nesterov:0.9"),
+                ("momentum:0.5", "momentum:0.5"),
+                ("adam", "adam:0.9:0.999:1e-8"),
+                ("adam:0.8:0.99", "adam:0.8:0.99:1e-8"),
+                ("adamw:0.9:0.999:1e-7", "adamw:0.9:0.999:1e-7:0.01"),
+            ],
+            &[
+                "",
+                "sgd:0.1",
+                "momentum:1",
+                "adam:0.9:0.999:0",
+                "adam:1:2:3:4",
+                "adamw:0.9:0.9:1e-8:2",
+                "ADAM",
+            ],
+        );
+        let defaults = [Optimizer::MOMENTUM, Optimizer::NESTEROV, Optimizer::ADAM, Optimizer::ADAMW];
+        assert_eq!(
+            ["momentum", "nesterov", "adam", "adamw"].map(|name| name.parse::<Optimizer>().unwrap()),
+            defaults
+        );
+    }
+
+    /// Names are those of model files, and read back; other words are refused with the list.
+    fn check_names<T>(all: &[T])
+    where
+        T: FromStr<Err = ConfigError> + Display + Debug + PartialEq + serde::Serialize,
+    {
+        for value in all {
+            assert_eq!(serde_json::to_value(value).unwrap(), value.to_string());
+            assert_eq!(value.to_string().parse::<T>().unwrap(), *value);
+        }
+        for wrong in ["", "NONE", "0"] {
+            let refused = wrong.parse::<T>().unwrap_err().to_string();
+            assert!(all.iter().all(|value| refused.contains(&value.to_string())), "{refused}");
+        }
+    }
+
+    #[test]
+    fn names_and_choices() {
+        check_names(&Activation::ALL);
+        check_names(&Init::ALL);
+        check_names(&ScalerKind::ALL);
+        check_names(&Precision::ALL);
     }
 }

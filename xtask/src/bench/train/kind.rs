@@ -97,7 +97,7 @@ impl TrainBench {
         match (self.image, &self.conv) {
             (Some(image), Some(layers)) => Ok(Some((image, layers.clone()))),
             _ if self.kind == Kind::Conv => {
-                let layers = CONVOLUTIONS.parse::<ImageLayers>().map_err(Failure::Wrong)?;
+                let layers = CONVOLUTIONS.parse::<ImageLayers>()?;
                 Ok(Some((IMAGE, layers)))
             }
             _ => Ok(None),

@@ -1,11 +1,9 @@
 //! Translates flags to a model configuration.
 
 use ae_data::BatchSource;
-use ae_model::{Config, EarlyStopping, Image, Init, Optimizer, Precision, RangeTest, ScalerKind};
+use ae_model::{Config, EarlyStopping, Image, Optimizer, RangeTest, ScalerKind};
 
-use crate::args::{
-    Betas, Common, FeatureWeights, InitArg, OptimizerArg, PrecisionArg, Rate, ScaleArg, TrainArgs,
-};
+use crate::args::{Betas, Common, FeatureWeights, Rate, ScaleArg, TrainArgs};
 use crate::failure::Failure;
 use crate::kind::Kind;
 use crate::training::TrainingRows;
@@ -35,19 +33,10 @@ pub(crate) fn configure(
         ScaleArg::Quantile | ScaleArg::None => ScalerKind::None,
     };
     let mut builder = Config::builder(features)
-        .activation(args.activation.activation())
-        .init(match args.init {
-            InitArg::GlorotUniform => Init::GlorotUniform,
-            InitArg::GlorotNormal => Init::GlorotNormal,
-            InitArg::HeUniform => Init::HeUniform,
-            InitArg::HeNormal => Init::HeNormal,
-        })
+        .activation(args.activation)
+        .init(args.init)
         .scaler(scaler)
-        .precision(match args.precision {
-            PrecisionArg::F32 => Precision::F32,
-            PrecisionArg::F64 => Precision::F64,
-            PrecisionArg::Bf16 => Precision::Bf16,
-        })
+        .precision(args.precision)
         .mask_missing(training.mask_missing)
         .epochs(args.epochs)
         .validation(args.validation.fraction())
@@ -136,27 +125,27 @@ fn optimizer(args: &TrainArgs) -> Result<Optimizer, Failure> {
         ("--betas", args.betas.is_some(), "adam and adamw"),
         ("--weight-decay", args.weight_decay.is_some(), "adamw"),
     ];
-    let [momentum, betas, decay] = match args.optimizer {
-        OptimizerArg::Sgd => [false, false, false],
-        OptimizerArg::Momentum | OptimizerArg::Nesterov => [true, false, false],
-        OptimizerArg::Adam => [false, true, false],
-        OptimizerArg::Adamw => [false, true, true],
+    let mut optimizer = args.optimizer;
+    let used = match &mut optimizer {
+        Optimizer::Momentum { momentum } | Optimizer::Nesterov { momentum } => {
+            *momentum = args.momentum.unwrap_or(*momentum);
+            [true, false, false]
+        }
+        Optimizer::Adam { beta1, beta2, .. } => {
+            Betas(*beta1, *beta2) = args.betas.unwrap_or(Betas(*beta1, *beta2));
+            [false, true, false]
+        }
+        Optimizer::AdamW { beta1, beta2, weight_decay, .. } => {
+            Betas(*beta1, *beta2) = args.betas.unwrap_or(Betas(*beta1, *beta2));
+            *weight_decay = args.weight_decay.unwrap_or(*weight_decay);
+            [false, true, true]
+        }
+        _ => [false, false, false],
     };
-    for ((flag, given, rules), used) in given.into_iter().zip([momentum, betas, decay]) {
+    for ((flag, given, rules), used) in given.into_iter().zip(used) {
         if given && !used {
             return Err(Failure::Usage(format!("{flag} is for --optimizer {rules}")));
         }
     }
-    let Betas(beta1, beta2) = args.betas.unwrap_or(Betas(0.9, 0.999));
-    let (momentum, epsilon) = (args.momentum.unwrap_or(0.9), 1e-8);
-    Ok(match args.optimizer {
-        OptimizerArg::Sgd => Optimizer::Sgd,
-        OptimizerArg::Momentum => Optimizer::Momentum { momentum },
-        OptimizerArg::Nesterov => Optimizer::Nesterov { momentum },
-        OptimizerArg::Adam => Optimizer::Adam { beta1, beta2, epsilon },
-        OptimizerArg::Adamw => {
-            let weight_decay = args.weight_decay.unwrap_or(0.01);
-            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay }
-        }
-    })
+    Ok(optimizer)
 }

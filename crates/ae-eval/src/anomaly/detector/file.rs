@@ -131,8 +131,8 @@ impl Detector {
             return Err(kind(FileErrorKind::Version { version: format, supported: FORMAT }));
         }
         let header: Header = serde_json::from_str(json).map_err(|error| settings(error.to_string()))?;
-        let score = Score::ALL.into_iter().find(|score| score.name() == header.score);
-        let score = score.ok_or_else(|| settings(format!("unknown score '{}'", header.score)))?;
+        let score = header.score.parse::<Score>();
+        let score = score.map_err(|_| settings(format!("unknown score '{}'", header.score)))?;
         if header.neighbours == 0 {
             return Err(settings("neighbours must be at least 1".to_owned()));
         }
