@@ -317,7 +317,7 @@ impl<T: Element> Kernel<T> for AddL1Penalty<'_, T> {
 
 /// The bounds that log-variances are clamped to: the exponentials of all of them stay far from the
 /// limits of `f32`.
-pub(crate) const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
+pub const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
 
 #[inline(always)]
 fn add_to<T: Element, S: Simd<T>>(s: S, sums: &mut [T], more: S::V) {

@@ -46,10 +46,30 @@ pub(crate) struct Source<'a> {
 pub(crate) enum Part {
     /// Rows to encodings.
     Encoder,
+    /// Rows to the means and log-variances of a Gaussian latent, before it.
+    Posterior,
     /// Encodings to rows.
     Decoder,
     /// Rows to rows.
     Whole,
+}
+
+impl Part {
+    /// The numbers of features that the part takes and returns, for rows of `input` features and
+    /// encodings of `code`.
+    pub(crate) fn widths(self, input: usize, code: usize) -> (usize, usize) {
+        match self {
+            Part::Encoder => (input, code),
+            Part::Posterior => (input, 2 * code),
+            Part::Decoder => (code, input),
+            Part::Whole => (input, input),
+        }
+    }
+
+    /// Whether its results are rows, which are unscaled.
+    fn ends_in_rows(self) -> bool {
+        matches!(self, Part::Decoder | Part::Whole)
+    }
 }
 
 /// A network and its scaling, ready to process rows.
@@ -64,7 +84,7 @@ impl<T: Element> Inference<'_, T> {
     /// Runs the rows through `part` into `out`, row-major, as wide as the output of the part.
     pub(crate) fn run(&self, part: Part, source: Source<'_>, out: &mut [f32]) {
         let (width, block_rows) = (self.widths(part).1, self.block_rows(part));
-        let map = (part != Part::Encoder).then(|| self.maps.unscaling());
+        let map = part.ends_in_rows().then(|| self.maps.unscaling());
         self.crew.for_each_chunk(out, (TASK_ROWS * width).max(1), |task, out| {
             let mut scratch = self.scratch(part, source, out.len() / width.max(1));
             for (block, out) in out.chunks_mut((block_rows * width).max(1)).enumerate() {
@@ -77,7 +97,7 @@ impl<T: Element> Inference<'_, T> {
 
     /// Runs one row through `part` into `out`.
     pub(crate) fn run_one(&self, part: Part, row: &[f32], scratch: &mut Scratch<T>, out: &mut [f32]) {
-        let map = (part != Part::Encoder).then(|| self.maps.unscaling());
+        let map = part.ends_in_rows().then(|| self.maps.unscaling());
         let y = self.forward(part, Source { table: row.into(), indices: None }, 0, 1, scratch);
         panel::scatter_rows(self.network.isa, y, map, out);
     }
@@ -190,19 +210,17 @@ impl<T: Element> Inference<'_, T> {
         let Network { stages, encoder_stages, .. } = self.network;
         match part {
             Part::Encoder => 0..*encoder_stages,
+            Part::Posterior => {
+                let latent = stages.iter().position(|stage| matches!(stage, Stage::Gaussian(_)));
+                0..latent.unwrap_or(*encoder_stages)
+            }
             Part::Decoder => *encoder_stages..stages.len(),
             Part::Whole => 0..stages.len(),
         }
     }
 
-    /// The numbers of features that a part takes and returns.
     fn widths(&self, part: Part) -> (usize, usize) {
-        let Network { input, code, .. } = *self.network;
-        match part {
-            Part::Encoder => (input, code),
-            Part::Decoder => (code, input),
-            Part::Whole => (input, input),
-        }
+        part.widths(self.network.input, self.network.code)
     }
 
     /// Runs rows `first..first + rows` of the source through the part.
@@ -256,7 +274,7 @@ impl<T: Element> Inference<'_, T> {
         for index in self.stages(part) {
             self.forward_stage(index, part, end, &*input, &mut state);
         }
-        if part != Part::Encoder && end == End::Reconstructions {
+        if part.ends_in_rows() && end == End::Reconstructions {
             self.head(rows, &mut state);
         }
         let output = state.from;
@@ -454,9 +472,29 @@ pub(crate) struct Scratch<T> {
 }
 
 impl<T: Element> Scratch<T> {
+    /// No memory.
+    pub(crate) fn empty() -> Self {
+        let buffer = || AlignedBuf::unwritten(0);
+        let zeros = [T::ZERO; BLOCK_ROWS];
+        Scratch {
+            input: buffer(),
+            target: buffer(),
+            buffers: [buffer(), buffer()],
+            active: buffer(),
+            losses: zeros,
+            squares: zeros,
+            divergences: zeros,
+        }
+    }
+
     /// Memory to run single rows through any part.
-    pub(crate) fn for_one_row(network: &Network<T>) -> Self {
-        Scratch::new(network, [network.widest(); 2], 1, false)
+    ///
+    /// # Errors
+    /// [`DataError::OutOfMemory`] if a very wide network needs more than there is.
+    pub(crate) fn for_one_row(network: &Network<T>) -> Result<Self, DataError> {
+        let buffers = if network.objective.mask_missing { 4 } else { 3 };
+        memory::room::<T>("the values of a row", buffers * panel_len::<T>(1, 1), network.widest())?;
+        Ok(Scratch::new(network, [network.widest(); 2], 1, false))
     }
 
     /// Memory to run any rows through any part, with or without targets.

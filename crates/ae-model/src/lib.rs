@@ -88,6 +88,7 @@ pub use step::Arithmetic;
 pub use summary::Summary;
 pub use train::{Checkpoints, RangeTest};
 pub use trainer::{Session, Trainer};
+pub use variational::Posterior;
 
 /// Compiles and runs the README's code as doctests.
 #[cfg(doctest)]

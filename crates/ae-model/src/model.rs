@@ -404,7 +404,8 @@ impl Autoencoder {
         if needed { self.scaler.expect_unit_range(expected, rows) } else { Ok(()) }
     }
 
-    /// The model set up for single rows: calls allocate nothing and wake no threads.
+    /// The model set up for single rows: calls allocate nothing and wake no threads. [`OneRow::new`] does
+    /// the same for a model behind an [`Arc`](std::sync::Arc).
     ///
     /// ```
     /// # use ae_data::Rows;
@@ -413,7 +414,7 @@ impl Autoencoder {
     /// # let mut model = Autoencoder::new(Config::builder(2).encoding_dim(1).epochs(2).build()?)?;
     /// # model.fit(&rows, &mut [])?;
     ///
-    /// let mut one = model.one_row();
+    /// let mut one = model.one_row()?;
     /// let mut code = [0.0];
     /// for row in [[0.2, 0.3], [0.7, 0.1]] {
     ///     one.encode(&row, &mut code)?;
@@ -421,7 +422,10 @@ impl Autoencoder {
     /// }
     /// # Ok::<(), ae_model::Error>(())
     /// ```
-    pub fn one_row(&self) -> OneRow<'_> {
+    ///
+    /// # Errors
+    /// As [`OneRow::new`].
+    pub fn one_row(&self) -> Result<OneRow<&Autoencoder>, Error> {
         OneRow::new(self)
     }
 

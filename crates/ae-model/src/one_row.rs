@@ -1,6 +1,7 @@
 //! One row at a time, as in a service: memory is kept between calls and no thread is woken.
 
-use ae_kernels::Isa;
+use std::borrow::Borrow;
+
 use ae_kernels::finite::all_finite;
 use ae_kernels::par::Crew;
 
@@ -15,33 +16,50 @@ use crate::table::first_wrong;
 ///
 /// Calls allocate nothing and stay on the calling thread. Results are bit-identical to those of the same
 /// rows in a batch.
+///
+/// `M` is the model or a pointer to it. With an [`Arc`](std::sync::Arc), each thread of a service keeps
+/// one of these:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ae_data::Rows;
+/// use ae_model::{Autoencoder, Config, ErrorNorm, OneRow};
+/// # let rows = Rows::new(&[0.0, 0.1, 0.4, 0.5, 0.9, 1.0], 2)?;
+/// # let mut model = Autoencoder::new(Config::builder(2).encoding_dim(1).epochs(2).build()?)?;
+/// # model.fit(&rows, &mut [])?;
+///
+/// let model = Arc::new(model);
+/// let mut one = OneRow::new(Arc::clone(&model))?;
+/// let worker = std::thread::spawn(move || one.error(&[0.2, 0.3], ErrorNorm::Sum));
+/// # assert!(worker.join().is_ok_and(|error| error.is_ok_and(|error| error > 0.0)));
+/// # Ok::<(), ae_model::Error>(())
+/// ```
 #[derive(Debug)]
-pub struct OneRow<'a> {
-    input: usize,
-    code: usize,
-    /// Whether NaN is a missing value.
-    allow_missing: bool,
-    isa: Isa,
-    row: Row<'a>,
+pub struct OneRow<M> {
+    model: M,
+    /// Memory for one row in the arithmetic of the model; none in the other.
+    single: Scratch<f32>,
+    double: Scratch<f64>,
 }
 
-/// The model's engine with memory for one row.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "one of them a thread")]
-enum Row<'a> {
-    F32(&'a Engine<f32>, Scratch<f32>),
-    F64(&'a Engine<f64>, Scratch<f64>),
-}
+impl<M: Borrow<Autoencoder>> OneRow<M> {
+    /// Sets up a model for single rows.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with [`DataError::OutOfMemory`](ae_data::DataError::OutOfMemory) if the memory of
+    /// a very wide network cannot be allocated.
+    pub fn new(model: M) -> Result<Self, Error> {
+        let (mut single, mut double) = (Scratch::empty(), Scratch::empty());
+        match &model.borrow().engine {
+            AnyEngine::F32(engine) => single = Scratch::for_one_row(&engine.network)?,
+            AnyEngine::F64(engine) => double = Scratch::for_one_row(&engine.network)?,
+        }
+        Ok(OneRow { model, single, double })
+    }
 
-impl<'a> OneRow<'a> {
-    pub(crate) fn new(model: &'a Autoencoder) -> Self {
-        let row = match &model.engine {
-            AnyEngine::F32(engine) => Row::F32(engine, Scratch::for_one_row(&engine.network)),
-            AnyEngine::F64(engine) => Row::F64(engine, Scratch::for_one_row(&engine.network)),
-        };
-        let config = &model.config;
-        let (input, code, allow_missing) = (config.input_dim(), config.encoding_dim(), config.mask_missing());
-        OneRow { input, code, allow_missing, isa: model.engine.isa(), row }
+    /// The model.
+    pub fn model(&self) -> &Autoencoder {
+        self.model.borrow()
     }
 
     /// Encodes `row` (`[input_dim]`) into `code` (`[encoding_dim]`).
@@ -73,44 +91,44 @@ impl<'a> OneRow<'a> {
     /// # Errors
     /// As [`OneRow::encode`].
     pub fn error(&mut self, row: &[f32], norm: ErrorNorm) -> Result<f64, Error> {
-        let features = self.input;
-        self.check(row, features, self.allow_missing)?;
-        let error = match &mut self.row {
-            Row::F32(engine, scratch) => inference(engine).row_error(row, scratch),
-            Row::F64(engine, scratch) => inference(engine).row_error(row, scratch),
+        let model = self.model.borrow();
+        check(model, Part::Whole, row)?;
+        let error = match &model.engine {
+            AnyEngine::F32(engine) => inference(engine).row_error(row, &mut self.single),
+            AnyEngine::F64(engine) => inference(engine).row_error(row, &mut self.double),
         };
         Ok(if norm == ErrorNorm::Mean { error / known_values(row).max(1) as f64 } else { error })
     }
 
     fn run(&mut self, part: Part, row: &[f32], out: &mut [f32]) -> Result<(), Error> {
-        let OneRow { input, code, .. } = *self;
-        let (from, to) = match part {
-            Part::Encoder => (input, code),
-            Part::Decoder => (code, input),
-            Part::Whole => (input, input),
-        };
-        self.check(row, from, self.allow_missing && part != Part::Decoder)?;
-        if out.len() != to {
-            return Err(Error::Width { what: "an output", expected: to, got: out.len() });
+        let model = self.model.borrow();
+        check(model, part, row)?;
+        let (_, expected) = part.widths(model.config.input_dim(), model.config.encoding_dim());
+        if out.len() != expected {
+            return Err(Error::Width { what: "an output", expected, got: out.len() });
         }
-        match &mut self.row {
-            Row::F32(engine, scratch) => inference(engine).run_one(part, row, scratch, out),
-            Row::F64(engine, scratch) => inference(engine).run_one(part, row, scratch, out),
+        match &model.engine {
+            AnyEngine::F32(engine) => inference(engine).run_one(part, row, &mut self.single, out),
+            AnyEngine::F64(engine) => inference(engine).run_one(part, row, &mut self.double, out),
         }
         Ok(())
     }
+}
 
-    fn check(&self, row: &[f32], expected: usize, allow_missing: bool) -> Result<(), Error> {
-        if row.len() != expected {
-            return Err(Error::Width { what: "a row", expected, got: row.len() });
-        }
-        if all_finite(self.isa, row) {
-            return Ok(());
-        }
-        match first_wrong(row, allow_missing) {
-            Some((column, value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
-            None => Ok(()),
-        }
+/// Checks the width and the values of a row that enters a part.
+fn check(model: &Autoencoder, part: Part, row: &[f32]) -> Result<(), Error> {
+    let (expected, _) = part.widths(model.config.input_dim(), model.config.encoding_dim());
+    if row.len() != expected {
+        return Err(Error::Width { what: "a row", expected, got: row.len() });
+    }
+    if all_finite(model.engine.isa(), row) {
+        return Ok(());
+    }
+    // NaN is a missing value, but not in an encoding.
+    let allow_missing = model.config.mask_missing() && part != Part::Decoder;
+    match first_wrong(row, allow_missing) {
+        Some((column, value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
+        None => Ok(()),
     }
 }
 

@@ -148,19 +148,17 @@ impl Snapshot<'_> {
         Ok(errors.iter().sum::<f64>() / known.max(1) as f64)
     }
 
-    fn through(&self, part: Part, data: &dyn BatchSource) -> Result<Dataset, Error> {
-        let (input, code) = (self.config.input_dim(), self.config.encoding_dim());
-        let (from, to) = match part {
-            Part::Encoder => (input, code),
-            Part::Decoder => (code, input),
-            Part::Whole => (input, input),
-        };
+    pub(crate) fn through(&self, part: Part, data: &dyn BatchSource) -> Result<Dataset, Error> {
+        let (from, to) = part.widths(self.config.input_dim(), self.config.encoding_dim());
         match part {
             Part::Decoder => expect_width("encodings", from, data)?,
-            Part::Encoder | Part::Whole => self.expect_rows(data)?,
+            Part::Encoder | Part::Posterior | Part::Whole => self.expect_rows(data)?,
         }
         let rows = data.rows();
-        let what = if part == Part::Encoder { "the encodings" } else { "the decoded rows" };
+        let (what, named) = match part {
+            Part::Encoder | Part::Posterior => ("the encodings", false),
+            Part::Decoder | Part::Whole => ("the decoded rows", true),
+        };
         let mut out = memory::zeros(what, rows, to)?;
         self.staged(part, data, None, rows, |first, table, crew| {
             let out = &mut out[first * to..][..table.rows.len() / from * to];
@@ -171,7 +169,7 @@ impl Snapshot<'_> {
             }
         })?;
         let out = Dataset::new(out, to)?;
-        if part == Part::Encoder { Ok(out) } else { self.named(out) }
+        if named { self.named(out) } else { Ok(out) }
     }
 
     pub(crate) fn named(&self, rows: Dataset) -> Result<Dataset, Error> {

@@ -1,6 +1,8 @@
 //! What only variational autoencoders can do: generate rows and estimate the likelihood of rows.
 
 use ae_data::{BatchSource, Dataset, memory};
+use ae_kernels::Isa;
+use ae_kernels::loss::LOG_VARIANCE;
 use ae_kernels::noise::{self, Stream};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
 use ae_kernels::par::Crew;
@@ -39,14 +41,30 @@ impl Autoencoder {
         self.expect_variational("generating rows")?;
         crate::config::in_range("rows", rows, 0, MAX_ROWS)?;
         let dim = self.config().encoding_dim();
-        // The encodings are held in two layouts, each of which panels may pad to whole lines.
-        let mut codes = memory::zeros(ENCODINGS, rows, dim)?;
-        let mut drawn: Vec<f32> = memory::zeros(ENCODINGS, panel_len::<f32>(1, rows), dim)?;
-        let stream = Stream { key: seed, first_row: 0, draw_index: 0 };
-        let isa = self.engine.isa();
-        noise::normal(isa, stream, PanelsMut::new(&mut drawn, dim, rows));
-        panel::scatter_rows(isa, Panels::new(&drawn, dim, rows), None, &mut codes);
+        let codes = standard_normal(self.engine.isa(), (rows, dim), seed)?;
         self.decode(&Dataset::new(codes, dim)?)
+    }
+
+    /// The approximate posterior of each row's encoding, whose mean is what
+    /// [`encode`](Autoencoder::encode) returns.
+    ///
+    /// # Errors
+    /// [`Error::NotVariational`]; [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what
+    /// reading `data` returns.
+    pub fn posterior(&self, data: &dyn BatchSource) -> Result<Posterior, Error> {
+        self.expect_variational("a posterior")?;
+        let dim = self.config().encoding_dim();
+        let both = self.view().through(Part::Posterior, data)?;
+        let [mut means, mut log_variances] =
+            [memory::zeros(ENCODINGS, both.rows(), dim)?, memory::zeros(ENCODINGS, both.rows(), dim)?];
+        let halves = means.chunks_exact_mut(dim).zip(log_variances.chunks_exact_mut(dim));
+        for (row, (means, log_variances)) in both.iter_rows().zip(halves) {
+            means.copy_from_slice(&row[..dim]);
+            for (to, from) in log_variances.iter_mut().zip(&row[dim..]) {
+                *to = from.clamp(LOG_VARIANCE.0 as f32, LOG_VARIANCE.1 as f32);
+            }
+        }
+        Ok(Posterior { means: Dataset::new(means, dim)?, log_variances: Dataset::new(log_variances, dim)? })
     }
 
     /// Estimates `ln p(x)` of each row, `[rows]`, in nats, from `samples` samples of its encoding.
@@ -111,6 +129,64 @@ impl Autoencoder {
             latent => Err(Error::NotVariational { what, latent: latent.name() }),
         }
     }
+}
+
+/// What a variational encoder says about the encodings of rows ([`Autoencoder::posterior`]):
+/// independent Gaussians in each dimension.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Posterior {
+    /// The means, `[rows, encoding_dim]`.
+    pub means: Dataset,
+    /// The natural logarithms of the variances, `[rows, encoding_dim]`, clamped as in training.
+    pub log_variances: Dataset,
+}
+
+impl Posterior {
+    /// The Kullback-Leibler divergence from the prior, `N(0, 1)`, of each dimension, `[encoding_dim]`,
+    /// in nats: the mean over the rows of `½ (μ² + σ² - 1 - ln σ²)` (Kingma & Welling 2014,
+    /// appendix B).
+    ///
+    /// A dimension that the model does not use has a divergence near 0. Without rows, all are 0.
+    pub fn divergences(&self) -> Vec<f64> {
+        let mut sums = vec![0.0; self.means.features()];
+        for (means, log_variances) in self.means.iter_rows().zip(self.log_variances.iter_rows()) {
+            for (sum, (mean, log_variance)) in sums.iter_mut().zip(means.iter().zip(log_variances)) {
+                let (mean, log_variance) = (f64::from(*mean), f64::from(*log_variance));
+                *sum += 0.5 * (mean * mean + log_variance.exp_m1() - log_variance);
+            }
+        }
+        let rows = self.means.rows().max(1) as f64;
+        sums.iter_mut().for_each(|sum| *sum /= rows);
+        sums
+    }
+
+    /// Draws an encoding of each row, `[rows, encoding_dim]`, for [`Autoencoder::decode`]: variations of
+    /// the rows, the more alike the smaller the variances.
+    ///
+    /// For a given seed, draws agree across CPUs up to rounding, and those of a row depend on its place
+    /// alone, not on how many follow.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with [`DataError::OutOfMemory`](ae_data::DataError::OutOfMemory).
+    pub fn sample(&self, seed: u64) -> Result<Dataset, Error> {
+        let mut codes = standard_normal(Isa::active()?, (self.means.rows(), self.means.features()), seed)?;
+        let parameters = self.means.values().iter().zip(self.log_variances.values());
+        for (code, (mean, log_variance)) in codes.iter_mut().zip(parameters) {
+            *code = mean + (0.5 * log_variance).exp() * *code;
+        }
+        Ok(Dataset::new(codes, self.means.features())?)
+    }
+}
+
+/// Draws a `[rows, features]` table of standard normal numbers.
+fn standard_normal(isa: Isa, (rows, features): (usize, usize), seed: u64) -> Result<Vec<f32>, Error> {
+    // The numbers are held in two layouts, each of which panels may pad to whole lines.
+    let mut table = memory::zeros(ENCODINGS, rows, features)?;
+    let mut panels: Vec<f32> = memory::zeros(ENCODINGS, panel_len::<f32>(1, rows), features)?;
+    let stream = Stream { key: seed, first_row: 0, draw_index: 0 };
+    noise::normal(isa, stream, PanelsMut::new(&mut panels, features, rows));
+    panel::scatter_rows(isa, Panels::new(&panels, features, rows), None, &mut table);
+    Ok(table)
 }
 
 /// Importance-weighted estimates, in several passes over the rows with some of the samples each.

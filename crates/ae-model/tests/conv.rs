@@ -305,7 +305,7 @@ fn planted_faults_are_found() {
 /// differs only by rounding.
 #[test]
 fn convolutions_of_one_pixel_are_dense_layers() {
-    let base = || Config::builder(12).encoding_dim(3).optimizer(Optimizer::named("adam").unwrap()).seed(4);
+    let base = || Config::builder(12).encoding_dim(3).optimizer(Optimizer::ADAM).seed(4);
     let dense = base().hidden_dims([7, 5]).build().unwrap();
     let layers = [ConvLayer::new(7, 1, 1), ConvLayer::new(5, 1, 1)];
     let conv = base().image(1, 1, 12).conv_layers(layers).hidden_dims([]).build().unwrap();
@@ -352,7 +352,7 @@ fn models_learn_and_survive_files() {
             .conv_layers([ConvLayer::new(6, 3, 2), ConvLayer::new(9, 3, 2)])
             .encoding_dim(3)
             .precision(precision)
-            .optimizer(Optimizer::named("adam").unwrap())
+            .optimizer(Optimizer::ADAM)
             .learning_rate(0.005)
             .epochs(60)
             .validation(0.1)
@@ -383,7 +383,7 @@ fn models_learn_and_survive_files() {
         let off = decoded.iter().zip(values(&rebuilt)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= if precision == Precision::F32 { 0.0 } else { 1e-4 }, "off by {off}");
         let errors = model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
-        let mut one = loaded.one_row();
+        let mut one = loaded.one_row().unwrap();
         let (mut code, mut row) = ([0.0; 3], [0.0; 64]);
         for index in [0, 77, 599] {
             let input = &table[index * 64..][..64];
@@ -416,7 +416,7 @@ fn pooled_models_learn_and_survive_files() {
         .image(8, 8, 1)
         .conv_layers(layers)
         .encoding_dim(5)
-        .optimizer(Optimizer::named("adam").unwrap())
+        .optimizer(Optimizer::ADAM)
         .learning_rate(0.01)
         .epochs(40)
         .build()
@@ -439,7 +439,7 @@ fn pooled_models_learn_and_survive_files() {
     let values = |data: &dyn BatchSource| data.as_slice().unwrap().to_vec();
     let rebuilt = values(&model.reconstruct(&rows).unwrap());
     assert_eq!(values(&loaded.reconstruct(&rows).unwrap()), rebuilt);
-    let (mut one, mut row) = (loaded.one_row(), [0.0; 64]);
+    let (mut one, mut row) = (loaded.one_row().unwrap(), [0.0; 64]);
     one.reconstruct(&table[64..128], &mut row).unwrap();
     assert_eq!(row, rebuilt[64..128]);
     let bytes = std::fs::read(&path).unwrap();

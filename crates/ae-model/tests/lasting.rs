@@ -244,7 +244,9 @@ fn what_overflows_is_no_missing_value() {
             cells = model.squared_errors(&rows).unwrap();
             let residuals = model.residuals(&rows).unwrap();
             assert!(residuals.values().iter().zip(cells.values()).all(|(d, square)| d * d == *square));
-            assert!(model.one_row().error(far.row(0).unwrap(), ErrorNorm::Sum).unwrap().is_infinite());
+            assert!(
+                model.one_row().unwrap().error(far.row(0).unwrap(), ErrorNorm::Sum).unwrap().is_infinite()
+            );
         }
     }
 }

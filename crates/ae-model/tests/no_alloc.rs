@@ -85,7 +85,7 @@ fn a_warm_step_allocates_nothing() {
     }
 
     let model = Autoencoder::new(Config::builder(200).encoding_dim(10).build().unwrap()).unwrap();
-    let (mut one, mut code) = (model.one_row(), [0.0; 10]);
+    let (mut one, mut code) = (model.one_row().unwrap(), [0.0; 10]);
     let mut all_rows = || {
         let before = calls();
         for row in table.chunks_exact(200) {

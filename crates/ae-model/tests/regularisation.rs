@@ -115,7 +115,7 @@ fn every_way_agrees(builder: &ConfigBuilder, features: usize) {
         let apart =
             again.values().iter().zip(rebuilt.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(apart <= 1e-5, "{precision:?}: decoded {apart} apart from rebuilt");
-        let mut one = model.one_row();
+        let mut one = model.one_row().unwrap();
         let (mut code, mut row) = (vec![0.0; codes.features()], vec![0.0; features]);
         for index in [0, 15, 16, 74] {
             let given = &rows.values()[index * features..][..features];

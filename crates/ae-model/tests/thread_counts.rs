@@ -84,7 +84,7 @@ fn rows_do_not_depend_on_their_company() {
     let codes = model.encode(&data).unwrap();
     let errors = model.reconstruction_error(&data, ErrorNorm::Mean).unwrap();
     let rebuilt = model.reconstruct(&data).unwrap();
-    let mut one = model.one_row();
+    let mut one = model.one_row().unwrap();
     let (mut code, mut row) = (vec![0.0; 5], vec![0.0; 30]);
     for index in [0, 15, 16, 63, 64, 149] {
         let x = data.row(index).unwrap();

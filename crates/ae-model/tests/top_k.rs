@@ -187,7 +187,7 @@ proptest! {
                 prop_assert_eq!(rebuilt.values(), decoded.values());
             }
             let errors = model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
-            let mut one = model.one_row();
+            let mut one = model.one_row().unwrap();
             let (mut code, mut row) = (vec![0.0; case.code], vec![0.0; case.input]);
             for index in 0..case.rows {
                 let from = &table[index * case.input..][..case.input];
@@ -319,7 +319,7 @@ fn encodings_of_batches_reach_a_threshold() {
     let active = codes.values().iter().filter(|x| **x != 0.0);
     assert!(active.clone().count() > rows && active.clone().count() < 2 * k * rows);
     assert!(active.into_iter().all(|x| f64::from(*x) >= threshold * (1.0 - 1e-6)));
-    let mut one = loaded.one_row();
+    let mut one = loaded.one_row().unwrap();
     let mut alone = vec![0.0; code];
     for (row, together) in table.chunks(input).zip(codes.values().chunks(code)) {
         one.encode(row, &mut alone).unwrap();

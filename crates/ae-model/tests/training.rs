@@ -433,9 +433,9 @@ fn missing_values_are_learnt_around_and_filled_in() {
     let known = holes.iter().filter(|x| !x.is_nan()).count() as f64;
     assert!((mse - by_row.iter().sum::<f64>() / known).abs() < 1e-12);
     let mut code = [0.0];
-    assert!(model.one_row().encode(&holes[..4], &mut code).is_ok());
+    assert!(model.one_row().unwrap().encode(&holes[..4], &mut code).is_ok());
     assert_eq!(code, model.encode(&data).unwrap().values()[..1]);
-    assert!(model.one_row().decode(&[f32::NAN], &mut [0.0; 4]).is_err(), "a code is never missing");
+    assert!(model.one_row().unwrap().decode(&[f32::NAN], &mut [0.0; 4]).is_err(), "a code is never missing");
     holes[1] = f32::INFINITY;
     assert!(matches!(model.mse(&Dataset::new(holes, 4).unwrap()), Err(Error::NotFinite { column: 1, .. })));
 }

@@ -5,7 +5,7 @@
 use ae_data::Dataset;
 use ae_model::{
     Activation, Autoencoder, Config, ConfigBuilder, Error, Gaussian, Latent, LayerParameters, Loss,
-    Optimizer, Precision, ScalerKind,
+    Optimizer, Posterior, Precision, ScalerKind,
 };
 use ae_testing::random::SplitMix64;
 
@@ -238,12 +238,61 @@ fn ends_of_an_interpolation_are_the_reconstructions() {
     assert!(matches!(model.interpolate(&[f32::NAN; 4], &[0.0; 4], 2), Err(Error::NotFinite { .. })));
 }
 
+/// Importance sampling by hand: rows are drawn from the posterior and weighted by `p(x, z) / q(z | x)`.
+/// That nears the likelihood only if means and variances are what they say.
+#[test]
+fn the_posterior_is_the_one_that_the_model_samples() {
+    let model = trained(Loss::Bce, Precision::F64);
+    let data = rows(3);
+    let posterior = model.posterior(&data).unwrap();
+    assert_eq!(posterior.means, model.encode(&data).unwrap());
+    let draws = 4000;
+    for (at, x) in data.iter_rows().enumerate() {
+        let (mean, log_variance) = (posterior.means.values()[at], posterior.log_variances.values()[at]);
+        let same = |value| Dataset::new(vec![value; draws], 1).unwrap();
+        let repeated = Posterior { means: same(mean), log_variances: same(log_variance) };
+        let codes = repeated.sample(at as u64).unwrap();
+        let decoded = model.decode(&codes).unwrap();
+        let weights = codes.values().iter().zip(decoded.iter_rows()).map(|(z, y)| {
+            let (z, mean, log_variance) = (f64::from(*z), f64::from(mean), f64::from(log_variance));
+            let prior = -0.5 * z * z;
+            let density = -0.5 * ((z - mean).powi(2) / log_variance.exp() + log_variance);
+            let likelihood: f64 = x
+                .iter()
+                .zip(y)
+                .map(|(x, y)| {
+                    let (x, y) = (f64::from(*x), f64::from(*y));
+                    x * y.ln() + (1.0 - x) * (1.0 - y).ln()
+                })
+                .sum();
+            (likelihood + prior - density).exp()
+        });
+        let estimate = (weights.sum::<f64>() / draws as f64).ln();
+        let exact = integral(&model, x, |x, y| x * y.ln() + (1.0 - x) * (1.0 - y).ln());
+        assert!((estimate - exact).abs() < 0.01, "row {at}: {estimate} for {exact}");
+    }
+}
+
+#[test]
+fn divergences_are_those_of_gaussians() {
+    let table = |values: &[f32]| Dataset::new(values.to_vec(), 2).unwrap();
+    // ½ (μ² + σ² - 1 - ln σ²): 0 for the prior, ½ for a mean of 1, ½ (e - 2) for a log-variance of 1.
+    let posterior =
+        Posterior { means: table(&[1.0, 0.0, 0.0, 0.0]), log_variances: table(&[0.0, 0.0, 1.0, 0.0]) };
+    let expected = (0.5 + 0.5 * (1f64.exp() - 2.0)) / 2.0;
+    let [first, second] = posterior.divergences()[..] else { panic!("two dimensions") };
+    assert!((first - expected).abs() < 1e-12 && second == 0.0, "{first} for {expected}, {second}");
+    let none = Posterior { means: table(&[]), log_variances: table(&[]) };
+    assert_eq!(none.divergences(), [0.0, 0.0]);
+}
+
 #[test]
 fn what_is_not_variational_says_so() {
     let data = rows(20);
     let mut plain = Autoencoder::new(Config::builder(4).epochs(1).build().unwrap()).unwrap();
     plain.fit(&data, &mut []).unwrap();
     assert!(matches!(plain.generate(3, 0), Err(Error::NotVariational { .. })));
+    assert!(matches!(plain.posterior(&data), Err(Error::NotVariational { .. })));
     assert!(matches!(plain.log_likelihood(&data, 10, 0), Err(Error::NotVariational { .. })));
     let model = trained(Loss::Mae, Precision::F32);
     assert!(matches!(model.log_likelihood(&data, 10, 0), Err(Error::Config(_))), "no likelihood");
