@@ -25,7 +25,7 @@ pub struct BatchEnd {
 ///
 /// The methods do nothing unless overridden. Returning `Break` ends training with the given reason.
 /// [`on_epoch`] makes a callback of a closure.
-pub trait Callback: Send {
+pub trait Callback {
     /// Called once before training resumes from a checkpoint, with the completed epochs, possibly none.
     fn on_resume(&mut self, epochs: &[EpochRecord]) {
         let _ = epochs;
@@ -76,14 +76,14 @@ pub struct OnEpoch<F>(F);
 /// ```
 pub fn on_epoch<F>(closure: F) -> OnEpoch<F>
 where
-    F: FnMut(&EpochRecord, &Snapshot<'_>) -> ControlFlow<String> + Send,
+    F: FnMut(&EpochRecord, &Snapshot<'_>) -> ControlFlow<String>,
 {
     OnEpoch(closure)
 }
 
 impl<F> Callback for OnEpoch<F>
 where
-    F: FnMut(&EpochRecord, &Snapshot<'_>) -> ControlFlow<String> + Send,
+    F: FnMut(&EpochRecord, &Snapshot<'_>) -> ControlFlow<String>,
 {
     fn on_epoch_end(&mut self, record: &EpochRecord, model: &Snapshot<'_>) -> ControlFlow<String> {
         self.0(record, model)

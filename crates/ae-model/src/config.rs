@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
+use crate::stage::is_wide_for;
 pub use builder::ConfigBuilder;
 pub(crate) use builder::check_learning_rate;
 pub use choices::{Activation, EarlyStopping, Init, Precision, ScalerKind};
@@ -385,7 +386,7 @@ impl Config {
             && self.conv_layers.is_empty()
             && self.loss == Loss::Mse
             && matches!(self.encoding_activation(), Activation::Relu | Activation::Linear)
-            && k.saturating_mul(4) <= self.encoding_dim
+            && is_wide_for(self.encoding_dim, k)
             && self.code_penalty.is_none()
             && self.dropout.input == 0.0
             && self.feature_weights.is_none()

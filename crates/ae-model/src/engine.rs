@@ -203,6 +203,14 @@ impl<T: Arithmetic> Engine<T> {
         self.learning_rate
     }
 
+    /// Sets the configured learning rate, which is also that of the next updates.
+    pub(crate) fn configure_learning_rate(&mut self, learning_rate: f64) {
+        self.set_learning_rate(learning_rate);
+        if let Some(dead_features) = &mut self.dead_features {
+            dead_features.base_learning_rate = learning_rate;
+        }
+    }
+
     /// Sets the learning rate of the next updates.
     pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
         self.learning_rate = learning_rate;
@@ -304,7 +312,8 @@ impl<T: Arithmetic> Engine<T> {
     /// the first one with so few rows that it is computed another way.
     pub(crate) fn prepare(&mut self, crew: Crew<'_>, batch: usize) {
         let slot = self.slot(batch);
-        if self.workspaces[slot].as_ref().is_none_or(|workspace| workspace.plan.batch() != batch) {
+        let is_for = |plan: &StepPlan<T>| plan.batch() == batch && plan.threads() == crew.threads();
+        if self.workspaces[slot].as_ref().is_none_or(|workspace| !is_for(&workspace.plan)) {
             self.workspaces[slot] = Some(self.new_workspace(crew, batch));
         }
     }
@@ -312,7 +321,8 @@ impl<T: Arithmetic> Engine<T> {
     /// Takes the workspace for `rows` rows out of its slot; the caller must put it back.
     fn take_workspace(&mut self, crew: Crew<'_>, rows: usize) -> (usize, StepWorkspace<T>) {
         let slot = self.slot(rows);
-        let workspace = self.workspaces[slot].take().filter(|workspace| workspace.plan.batch() >= rows);
+        let fits = |plan: &StepPlan<T>| plan.batch() >= rows && plan.threads() == crew.threads();
+        let workspace = self.workspaces[slot].take().filter(|workspace| fits(&workspace.plan));
         (slot, workspace.unwrap_or_else(|| self.new_workspace(crew, rows)))
     }
 

@@ -330,8 +330,8 @@ impl Autoencoder {
     }
 
     /// Runs a learning-rate range test for [`fit`](Autoencoder::fit) on `data`, without changing the
-    /// model: at most a few hundred updates of fresh weights, at rates that grow from 1e-6 until
-    /// training is unstable.
+    /// model: at most a few hundred updates of the weights that it would start from, at rates that grow
+    /// from 1e-6 until training is unstable.
     ///
     /// # Errors
     /// As [`fit`](Autoencoder::fit); [`Error::Diverged`] if even the smallest rates are too large.
@@ -344,10 +344,12 @@ impl Autoencoder {
         match engine {
             AnyEngine::F32(engine) => {
                 let mut fresh = Engine::<f32>::new(engine.network.isa, config, scaler);
+                initialise(&mut fresh, config, scaler, self.start.as_ref());
                 train::range_test(&mut fresh, task, pool.crew())
             }
             AnyEngine::F64(engine) => {
                 let mut fresh = Engine::<f64>::new(engine.network.isa, config, scaler);
+                initialise(&mut fresh, config, scaler, self.start.as_ref());
                 train::range_test(&mut fresh, task, pool.crew())
             }
         }
@@ -355,7 +357,11 @@ impl Autoencoder {
 
     /// Returns training rows, validation rows and the scaler fitted to the former; checks all of them.
     fn prepared(&self, data: &dyn BatchSource) -> Result<(Vec<usize>, Vec<usize>, Scaler), Error> {
-        expect_width("rows", self.config.input_dim(), data)?;
+        match self.start {
+            // The columns of the model that training starts from, whose scaler it keeps.
+            Some(_) => self.view().expect_rows(data)?,
+            None => expect_width("rows", self.config.input_dim(), data)?,
+        }
         self.expect_fine_names(data)?;
         let rows = data.rows();
         let (train, validation) = train_validation_split(data, self.config.validation(), self.config.seed())?;

@@ -71,7 +71,7 @@ impl Autoencoder {
         let (table, indices) = feed.rows(&indices)?;
         self.history = None;
         let Autoencoder { scaler, engine, pool, fitted, .. } = self;
-        let error = match engine {
+        let total = match engine {
             AnyEngine::F32(engine) => {
                 if !*fitted {
                     engine.set_scaler(scaler);
@@ -86,11 +86,10 @@ impl Autoencoder {
             }
         };
         *fitted = true;
-        let mse = error.squares / known_values(table.expected()).max(1) as f64;
-        if !mse.is_finite() {
-            let learning_rate = self.config.learning_rate();
-            return Err(Error::LossNotFinite { learning_rate, loss: mse });
-        }
+        let mse = total.squares / known_values(table.expected()).max(1) as f64;
+        let learning_rate = self.config.learning_rate();
+        expect_finite(learning_rate, mse)?;
+        expect_finite(learning_rate, total.loss / indices.len() as f64)?;
         Ok(mse)
     }
 
@@ -101,9 +100,15 @@ impl Autoencoder {
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
         self.config = self.config.clone().with_learning_rate(learning_rate)?;
         match &mut self.engine {
-            AnyEngine::F32(engine) => engine.set_learning_rate(learning_rate),
-            AnyEngine::F64(engine) => engine.set_learning_rate(learning_rate),
+            AnyEngine::F32(engine) => engine.configure_learning_rate(learning_rate),
+            AnyEngine::F64(engine) => engine.configure_learning_rate(learning_rate),
         }
         Ok(())
     }
+}
+
+/// Refuses the mean squared error or the mean loss of a batch that is not finite. The loss may overflow
+/// alone, by its penalties.
+pub(crate) fn expect_finite(learning_rate: f64, loss: f64) -> Result<(), Error> {
+    if loss.is_finite() { Ok(()) } else { Err(Error::LossNotFinite { learning_rate, loss }) }
 }

@@ -116,20 +116,22 @@ impl Snapshot<'_> {
         let targets = targets_of(data)?;
         self.staged(Part::Whole, data, targets, rows, |first, table, crew| {
             let out = &mut errors[first..][..table.rows.len() / features];
-            let source = Source { table, indices: None };
-            match self.engine {
-                EngineView::F32(e) => inference(e, crew).row_errors(source, out),
-                EngineView::F64(e) => inference(e, crew).row_errors(source, out),
-            }
-        })?;
-        if norm == ErrorNorm::Mean {
-            self.staged(Part::Whole, data, targets, rows, |first, table, _| {
-                for (error, row) in errors[first..].iter_mut().zip(table.expected().chunks_exact(features)) {
+            self.row_errors(table, crew, out);
+            if norm == ErrorNorm::Mean {
+                for (error, row) in out.iter_mut().zip(table.expected().chunks_exact(features)) {
                     *error /= known_values(row).max(1) as f64;
                 }
-            })?;
-        }
+            }
+        })?;
         Ok(errors)
+    }
+
+    fn row_errors(&self, table: Table<'_>, crew: Crew<'_>, out: &mut [f64]) {
+        let source = Source { table, indices: None };
+        match self.engine {
+            EngineView::F32(e) => inference(e, crew).row_errors(source, out),
+            EngineView::F64(e) => inference(e, crew).row_errors(source, out),
+        }
     }
 
     /// As [`Autoencoder::mse`](crate::Autoencoder::mse), on scaled features.
@@ -140,12 +142,17 @@ impl Snapshot<'_> {
         if data.rows() == 0 {
             return Err(Error::NoRows { rows: 0, validation: 0 });
         }
-        let errors = self.reconstruction_error(data, ErrorNorm::Sum)?;
-        let mut known = 0usize;
-        self.staged(Part::Whole, data, targets_of(data)?, data.rows(), |_, table, _| {
+        let features = self.config.input_dim();
+        self.expect_rows(data)?;
+        let rows = data.rows();
+        let (mut errors, mut sum, mut known) = (Vec::new(), 0.0, 0);
+        self.staged(Part::Whole, data, targets_of(data)?, rows, |_, table, crew| {
+            errors.resize(table.rows.len() / features, 0.0);
+            self.row_errors(table, crew, &mut errors);
+            sum = errors.iter().fold(sum, |sum, error| sum + error);
             known += known_values(table.expected());
         })?;
-        Ok(errors.iter().sum::<f64>() / known.max(1) as f64)
+        Ok(sum / known.max(1) as f64)
     }
 
     pub(crate) fn through(&self, part: Part, data: &dyn BatchSource) -> Result<Dataset, Error> {

@@ -82,7 +82,7 @@ impl Autoencoder {
         Ok(Sparsity {
             active: active as f64 / rows as f64,
             dead: ever.iter().filter(|ever| !**ever).count() as f64 / code as f64,
-            variance_explained: 1.0 - mse * known as f64 / spread,
+            variance_explained: if spread > 0.0 { 1.0 - mse * known as f64 / spread } else { f64::NAN },
         })
     }
 }

@@ -133,10 +133,15 @@ pub(crate) struct TopKLatent {
 /// How many times `k` the number of features must be for sparse computation to pay.
 const MIN_WIDTH_FACTOR: usize = 4;
 
+/// Whether a code of which `k` values are active is so wide that computing from these alone pays.
+pub(crate) fn is_wide_for(features: usize, k: usize) -> bool {
+    k.saturating_mul(MIN_WIDTH_FACTOR) <= features
+}
+
 impl TopKLatent {
     /// Whether to compute from active features only.
     pub(crate) fn is_wide(&self) -> bool {
-        self.k.saturating_mul(MIN_WIDTH_FACTOR) <= self.features
+        is_wide_for(self.features, self.k)
     }
 
     /// Elements that a block of `rows` rows needs: the active features, and scratch memory to find them.

@@ -271,6 +271,11 @@ impl<T: Arithmetic> StepPlan<T> {
         self.batch
     }
 
+    /// The number of threads that the work is divided for.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Allocates the memory for its steps.
     pub(crate) fn arena(&self) -> Arena<T> {
         let blocks = panel_count::<T>(self.max_rows()).div_ceil(self.layout.block_panels);

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::evaluation::Evaluation;
 use crate::model::Autoencoder;
 use crate::network::LayerParameters;
+use crate::partial::expect_finite;
 use crate::scale::Scaler;
 use crate::snapshot::EngineView;
 use crate::step::{Arithmetic, Totals};
@@ -263,11 +264,11 @@ impl<T: Arithmetic> Session<'_, T> {
     fn train(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {
         self.check(table, indices)?;
         let total = Compiled::train_batch(self.engine, self.crew, table, indices);
-        let loss = total.squares / (indices.len() * self.config.input_dim()) as f64;
-        if loss.is_finite() {
-            return Ok(loss);
-        }
-        Err(Error::LossNotFinite { learning_rate: self.engine.learning_rate(), loss })
+        let mse = total.squares / (indices.len() * self.config.input_dim()) as f64;
+        let learning_rate = self.engine.learning_rate();
+        expect_finite(learning_rate, mse)?;
+        expect_finite(learning_rate, total.loss / indices.len() as f64)?;
+        Ok(mse)
     }
 
     fn evaluated(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {

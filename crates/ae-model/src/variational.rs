@@ -1,6 +1,6 @@
 //! What only variational autoencoders can do: generate rows and estimate the likelihood of rows.
 
-use ae_data::{BatchSource, Dataset, memory};
+use ae_data::{BatchSource, DataError, Dataset, memory};
 use ae_kernels::Isa;
 use ae_kernels::loss::LOG_VARIANCE;
 use ae_kernels::noise::{self, Stream};
@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::inference::Part;
 use crate::model::{AnyEngine, Autoencoder, known_values};
 use crate::scale::Scaler;
+use crate::snapshot::expect_width;
 use crate::step::{self, Arithmetic};
 
 /// What errors call encodings that do not fit into memory.
@@ -35,7 +36,7 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`Error::NotVariational`] unless the latent is [`Latent::Gaussian`]; [`Error::Config`] for more
-    /// than 10⁹ rows; [`Error::Data`] with [`DataError::OutOfMemory`](ae_data::DataError::OutOfMemory) for
+    /// than 10⁹ rows; [`Error::Data`] with [`DataError::OutOfMemory`] for
     /// more than fit into memory.
     pub fn generate(&self, rows: usize, seed: u64) -> Result<Dataset, Error> {
         self.expect_variational("generating rows")?;
@@ -64,7 +65,7 @@ impl Autoencoder {
                 *to = from.clamp(LOG_VARIANCE.0 as f32, LOG_VARIANCE.1 as f32);
             }
         }
-        Ok(Posterior { means: Dataset::new(means, dim)?, log_variances: Dataset::new(log_variances, dim)? })
+        Posterior::new(Dataset::new(means, dim)?, Dataset::new(log_variances, dim)?)
     }
 
     /// Estimates `ln p(x)` of each row, `[rows]`, in nats, from `samples` samples of its encoding.
@@ -103,18 +104,20 @@ impl Autoencoder {
         crate::config::in_range("samples", samples, 2, MAX_SAMPLES)?;
         let rows = data.rows();
         let mut values: Vec<f64> = memory::zeros("the likelihoods", rows, 1)?;
+        let mut sampler = match &self.engine {
+            AnyEngine::F32(e) => {
+                AnySampler::F32(ImportanceSampler::new(e, self.config(), self.scaler(), samples, seed))
+            }
+            AnyEngine::F64(e) => {
+                AnySampler::F64(ImportanceSampler::new(e, self.config(), self.scaler(), samples, seed))
+            }
+        };
         self.view().staged(Part::Whole, data, None, rows, |first, table, crew| {
             let table = table.rows;
             let out = &mut values[first..][..table.len() / features];
-            match &self.engine {
-                AnyEngine::F32(e) => {
-                    ImportanceSampler::new(e, self.config(), self.scaler(), samples, seed)
-                        .run(crew, first, table, out);
-                }
-                AnyEngine::F64(e) => {
-                    ImportanceSampler::new(e, self.config(), self.scaler(), samples, seed)
-                        .run(crew, first, table, out);
-                }
+            match &mut sampler {
+                AnySampler::F32(sampler) => sampler.run(crew, first, table, out),
+                AnySampler::F64(sampler) => sampler.run(crew, first, table, out),
             }
             for (value, row) in out.iter_mut().zip(table.chunks_exact(features)) {
                 *value += constant * known_values(row) as f64;
@@ -135,13 +138,35 @@ impl Autoencoder {
 /// independent Gaussians in each dimension.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posterior {
-    /// The means, `[rows, encoding_dim]`.
-    pub means: Dataset,
-    /// The natural logarithms of the variances, `[rows, encoding_dim]`, clamped as in training.
-    pub log_variances: Dataset,
+    means: Dataset,
+    log_variances: Dataset,
 }
 
 impl Posterior {
+    /// Creates a posterior from means and natural logarithms of variances, both `[rows, encoding_dim]`.
+    ///
+    /// # Errors
+    /// [`Error::Width`] or [`Error::Data`] with [`DataError::Count`] unless both have as many features
+    /// and rows.
+    pub fn new(means: Dataset, log_variances: Dataset) -> Result<Posterior, Error> {
+        expect_width("log-variances", means.features(), &log_variances)?;
+        let (expected, got) = (means.rows(), log_variances.rows());
+        if got != expected {
+            return Err(DataError::Count { what: "log-variances", of: "means", expected, got }.into());
+        }
+        Ok(Posterior { means, log_variances })
+    }
+
+    /// The means, `[rows, encoding_dim]`.
+    pub fn means(&self) -> &Dataset {
+        &self.means
+    }
+
+    /// The natural logarithms of the variances, `[rows, encoding_dim]`, clamped as in training.
+    pub fn log_variances(&self) -> &Dataset {
+        &self.log_variances
+    }
+
     /// The Kullback-Leibler divergence from the prior, `N(0, 1)`, of each dimension, `[encoding_dim]`,
     /// in nats: the mean over the rows of `½ (μ² + σ² - 1 - ln σ²)` (Kingma & Welling 2014,
     /// appendix B).
@@ -167,7 +192,7 @@ impl Posterior {
     /// alone, not on how many follow.
     ///
     /// # Errors
-    /// [`Error::Data`] with [`DataError::OutOfMemory`](ae_data::DataError::OutOfMemory).
+    /// [`Error::Isa`]; [`Error::Data`] with [`DataError::OutOfMemory`].
     pub fn sample(&self, seed: u64) -> Result<Dataset, Error> {
         let mut codes = standard_normal(Isa::active()?, (self.means.rows(), self.means.features()), seed)?;
         let parameters = self.means.values().iter().zip(self.log_variances.values());
@@ -194,6 +219,11 @@ struct ImportanceSampler<T: Arithmetic> {
     /// Number of passes, samples per pass, and the engine for them.
     passes: Vec<(usize, usize, Engine<T>)>,
     samples: usize,
+}
+
+enum AnySampler {
+    F32(ImportanceSampler<f32>),
+    F64(ImportanceSampler<f64>),
 }
 
 impl<T: Arithmetic> ImportanceSampler<T> {

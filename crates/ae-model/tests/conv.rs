@@ -469,6 +469,18 @@ fn defaults_learn() {
     }
 }
 
+/// Poolings are not normalised, so they neither suffice for it nor stand in its way.
+#[test]
+fn layer_normalisation_is_for_layers_with_weights() {
+    let with = |layers: Vec<ImageLayer>| {
+        let builder = Config::builder(64).image(8, 8, 1).conv_layers(layers).hidden_dims([]);
+        builder.encoding_dim(2).layer_norm(true).build()
+    };
+    assert!(with(vec![PoolLayer::max(2).into()]).is_err());
+    assert!(with(vec![ConvLayer::new(2, 3, 1).into(), PoolLayer::max(8).into()]).is_ok());
+    assert!(with(vec![ConvLayer::new(2, 8, 1).with_padding(0).into()]).is_err(), "two values");
+}
+
 #[test]
 fn configurations_that_do_not_fit_are_refused() {
     let builder = || small().builder();

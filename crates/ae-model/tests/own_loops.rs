@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ae_data::{BatchSource, DataError, Dataset, Pairs};
 use ae_model::{
-    Arithmetic, Autoencoder, CancelToken, Config, Dropout, Error, ErrorNorm, History, Isa, Latent,
-    LayerParameters, Noise, Optimizer, Precision, Scaler, ScalerKind, StopReason, TopK, Trainer,
+    Activation, Arithmetic, Autoencoder, CancelToken, CodePenalty, Config, Dropout, Error, ErrorNorm,
+    History, Isa, Latent, LayerParameters, Noise, Optimizer, Precision, Scaler, ScalerKind, StopReason, TopK,
+    Trainer,
 };
 use ae_testing::chain;
 use ae_testing::random::SplitMix64;
@@ -50,6 +51,25 @@ fn a_row_out_of_reach_is_refused_by_partial_fit_before_anything_changes() {
         assert_eq!(weights(&model), before);
         assert!(model.partial_fit(&rows(32, 3)).unwrap().is_finite());
     }
+}
+
+/// The code is enormous and the decoder ignores it, so the penalty overflows and the error does not.
+#[test]
+fn a_penalty_that_overflows_alone_is_told() {
+    let config = Config::builder(1).encoding_dim(1).activation(Activation::Linear).scaler(ScalerKind::None);
+    let config = config.code_penalty(CodePenalty::L1 { weight: 1e6 }).optimizer(Optimizer::Sgd);
+    let config = config.learning_rate(1e-30).build().unwrap();
+    let layer = |weight| LayerParameters { inputs: 1, outputs: 1, weights: vec![weight], bias: vec![0.0] };
+    let layers = [layer(1e33), layer(0.0)];
+    let mut trainer = Trainer::<f32>::new(&config, Isa::best(), Some(1)).unwrap();
+    layers.iter().enumerate().for_each(|(at, layer)| trainer.set_layer(at, &layer.cast()).unwrap());
+    let of_step = trainer.enter(|session| session.train_batch(&[1.0, 2.0], &[0, 1]));
+    assert!(matches!(of_step, Err(Error::LossNotFinite { loss: f64::INFINITY, .. })), "{of_step:?}");
+
+    let scaler = Autoencoder::new(config.clone()).unwrap().scaler().clone();
+    let mut model = Autoencoder::from_layers(config, scaler, &layers).unwrap();
+    let of_update = model.partial_fit(&Dataset::new(vec![1.0, 2.0], 1).unwrap());
+    assert!(matches!(of_update, Err(Error::LossNotFinite { loss: f64::INFINITY, .. })), "{of_update:?}");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+use ae_data::Dataset;
 use ae_model::{
-    Activation, Arithmetic, Config, ConfigBuilder, Isa, Latent, Loss, Optimizer, Products, Revival,
-    ScalerKind, TopK, Trainer,
+    Activation, Arithmetic, Autoencoder, Config, ConfigBuilder, Isa, Latent, Loss, Optimizer, Products,
+    Revival, ScalerKind, TopK, Trainer,
 };
 use ae_testing::random::SplitMix64;
 
@@ -143,6 +144,23 @@ fn dead_features_come_back() {
         assert!(parameters.iter().all(|w| w.is_finite()));
         assert_eq!(trained::<f32>(Some(revival), 2, products), (parameters, with));
     }
+}
+
+/// Biases are lifted by the fraction that the schedule leaves of the configured rate, whenever that was
+/// set.
+#[test]
+fn a_rate_that_is_set_later_is_one_that_was_configured() {
+    let rows = Dataset::new(SplitMix64::new(2).uniform_f32s(64 * 6, -1.0, 1.0), 6).unwrap();
+    let fitted = |configured: f64, later: Option<f64>| {
+        let revival = Revival { k: 8, weight: 0.5, dead_after: 1, bias_lift: 0.5 };
+        let config = dictionary(6, 24, 3, Some(revival)).optimizer(Optimizer::Sgd).epochs(3);
+        let config = config.learning_rate(configured).batch_size(8).build().unwrap();
+        let mut model = Autoencoder::new(config).unwrap();
+        later.into_iter().for_each(|rate| model.set_learning_rate(rate).unwrap());
+        model.fit(&rows, &mut []).unwrap();
+        model.layers()
+    };
+    assert_eq!(fitted(0.001, Some(0.01)), fitted(0.01, None));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
-use ae_data::Dataset;
+use ae_data::{DataError, Dataset};
 use ae_model::{
     Activation, Autoencoder, Config, ConfigBuilder, Error, Gaussian, Latent, LayerParameters, Loss,
     Optimizer, Posterior, Precision, ScalerKind,
@@ -245,12 +245,12 @@ fn the_posterior_is_the_one_that_the_model_samples() {
     let model = trained(Loss::Bce, Precision::F64);
     let data = rows(3);
     let posterior = model.posterior(&data).unwrap();
-    assert_eq!(posterior.means, model.encode(&data).unwrap());
+    assert_eq!(*posterior.means(), model.encode(&data).unwrap());
     let draws = 4000;
     for (at, x) in data.iter_rows().enumerate() {
-        let (mean, log_variance) = (posterior.means.values()[at], posterior.log_variances.values()[at]);
+        let (mean, log_variance) = (posterior.means().values()[at], posterior.log_variances().values()[at]);
         let same = |value| Dataset::new(vec![value; draws], 1).unwrap();
-        let repeated = Posterior { means: same(mean), log_variances: same(log_variance) };
+        let repeated = Posterior::new(same(mean), same(log_variance)).unwrap();
         let codes = repeated.sample(at as u64).unwrap();
         let decoded = model.decode(&codes).unwrap();
         let weights = codes.values().iter().zip(decoded.iter_rows()).map(|(z, y)| {
@@ -277,13 +277,13 @@ fn the_posterior_is_the_one_that_the_model_samples() {
 fn divergences_are_those_of_gaussians() {
     let table = |values: &[f32]| Dataset::new(values.to_vec(), 2).unwrap();
     // ½ (μ² + σ² - 1 - ln σ²): 0 for the prior, ½ for a mean of 1, ½ (e - 2) for a log-variance of 1.
-    let posterior =
-        Posterior { means: table(&[1.0, 0.0, 0.0, 0.0]), log_variances: table(&[0.0, 0.0, 1.0, 0.0]) };
+    let posterior = Posterior::new(table(&[1.0, 0.0, 0.0, 0.0]), table(&[0.0, 0.0, 1.0, 0.0])).unwrap();
     let expected = (0.5 + 0.5 * (1f64.exp() - 2.0)) / 2.0;
     let [first, second] = posterior.divergences()[..] else { panic!("two dimensions") };
     assert!((first - expected).abs() < 1e-12 && second == 0.0, "{first} for {expected}, {second}");
-    let none = Posterior { means: table(&[]), log_variances: table(&[]) };
-    assert_eq!(none.divergences(), [0.0, 0.0]);
+    assert_eq!(Posterior::new(table(&[]), table(&[])).unwrap().divergences(), [0.0, 0.0]);
+    let other = Posterior::new(table(&[0.0, 0.0]), table(&[]));
+    assert!(matches!(other, Err(Error::Data(DataError::Count { expected: 1, got: 0, .. }))));
 }
 
 #[test]

@@ -80,3 +80,27 @@ fn other_layers_are_refused() {
         assert!(refused.to_string().contains("64-24-[6]-24-64"), "{refused}");
     }
 }
+
+/// A scale belongs to a column: in another order, columns would be scaled by each other's.
+#[test]
+fn columns_are_those_of_the_other_model() {
+    let named = |names: [&str; 2]| {
+        let values = (0..40).flat_map(|i| [i as f32, 1000.0 - i as f32]).collect();
+        Dataset::new(values, 2).unwrap().with_names(names.map(str::to_owned).to_vec()).unwrap()
+    };
+    let config = || Config::builder(2).encoding_dim(1).epochs(2);
+    let first = fitted(config(), &named(["up", "down"]));
+    let mut next = Autoencoder::warm_start(config().build().unwrap(), &first).unwrap();
+    assert!(matches!(next.fit(&named(["down", "up"]), &mut []), Err(Error::Names { .. })));
+    assert!(matches!(next.range_test(&named(["down", "up"])), Err(Error::Names { .. })));
+    next.fit(&named(["up", "down"]), &mut []).unwrap();
+}
+
+#[test]
+fn a_range_test_is_of_the_weights_that_training_starts_from() {
+    let rows = digits().unwrap();
+    let warm = Autoencoder::warm_start(base().build().unwrap(), &fitted(base(), &rows)).unwrap();
+    let fresh = Autoencoder::new(base().build().unwrap()).unwrap();
+    let [warm, fresh] = [warm, fresh].map(|model| model.range_test(&rows).unwrap().losses[0]);
+    assert!(warm < 0.7 * fresh, "{warm} {fresh}");
+}

@@ -22,6 +22,8 @@ const BATCH: usize = 64;
 const WIDTH: usize = 64;
 /// Standard deviation of their training noise, in standard deviations of the features.
 const NOISE: f64 = 0.5;
+/// Restarts of a training run that diverges, each at a third of the last learning rate.
+const RESTARTS: usize = 3;
 /// Percentile of the calibration scores that is the default threshold.
 const PERCENTILE: f64 = 99.0;
 /// Rows scored together.
@@ -141,13 +143,20 @@ impl Detector {
             let mut model =
                 Autoencoder::new(settings.config(training.features(), training.rows(), sigma)?)?;
             model.set_threads(settings.threads)?;
+            for _ in 0..RESTARTS {
+                match model.fit(&training, &mut []) {
+                    Err(ae_model::Error::Diverged { learning_rate, .. }) => {
+                        model.set_learning_rate(learning_rate / 3.0)?;
+                    }
+                    history => return history.map(|_| model).map_err(EvalError::from),
+                }
+            }
             match model.fit(&training, &mut []) {
                 // With noise, the loss on a handful of rows may jump tenfold between epochs without
                 // diverging; only a loss beyond any that standardised features can have is divergence.
-                Err(ae_model::Error::Diverged { loss, .. }) if loss < 1e6 => {}
-                history => drop(history?),
+                Err(ae_model::Error::Diverged { loss, .. }) if loss < 1e6 => Ok(model),
+                history => history.map(|_| model).map_err(EvalError::from),
             }
-            Ok(model)
         };
         let model = trained(first)?;
         let further_models = rest.iter().map(|sigma| trained(*sigma)).collect::<Result<_, _>>()?;

@@ -391,7 +391,6 @@ unsafe fn at_most<T: Element, S: Simd<T>, B: Body<T, S>, const R: usize, const N
 /// - `vectors` is valid for reading `steps * T::PANEL` elements, and so is `vectors + vector_panel` for
 ///   a wide tile.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the loop of the micro-kernel")]
 pub(crate) unsafe fn accumulate<T: Element, S: Simd<T>, const R: usize, const NV: usize>(
     s: S,
     steps: usize,

@@ -90,7 +90,6 @@ fn share<P: Product<PARTS> + Copy + Sync, const PARTS: usize>(
 /// [`split::rows`], and `y` is `[outputs, batch]` with an even number of batch panels; it is also
 /// written in other `forms` if they are given. The threads of `crew` share the outputs, as many as
 /// `scratch` has [`scratch_len`] elements for.
-#[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn forward<'a>(
     (isa, crew): (Isa, Crew<'_>),
     parts: Parts,
@@ -105,7 +104,6 @@ pub fn forward<'a>(
 }
 
 /// [`forward`] without a type parameter, so that it is compiled in this crate.
-#[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 fn checked_forward(
     threads: (Isa, Crew<'_>),
     parts: Parts,
@@ -153,7 +151,6 @@ fn checked_forward(
 /// `weights` is `[inputs + 1, outputs]` and `delta` holds the tiles of [`split::features`]. `below` is
 /// what the activation derivative of the layer below is computed from, `[inputs, batch]` with an even
 /// number of batch panels, and how. The threads of `crew` share the inputs, as in [`forward`].
-#[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn backward_input(
     (isa, crew): (Isa, Crew<'_>),
     parts: Parts,
@@ -168,7 +165,6 @@ pub fn backward_input(
 }
 
 /// [`backward_input`] without a type parameter, so that it is compiled in this crate.
-#[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 fn checked_backward(
     threads: (Isa, Crew<'_>),
     parts: Parts,
@@ -229,7 +225,6 @@ impl PairedTiles<'_> {
 
 /// Finishes the gradient of a range of a layer's parameters and passes it to `rule`. `range.rows` starts
 /// at a multiple of 16; otherwise like [`crate::gemm::weight_gradient`].
-#[allow(clippy::too_many_arguments, reason = "the operands of one product")]
 pub fn weight_gradient(
     isa: Isa,
     parts: Parts,

@@ -1,5 +1,7 @@
 //! Regularisation other than penalties on values: its settings, and where they do not apply.
 
+use ae_kernels::conv::Conv2d;
+
 use super::{Activation, Config, Latent, Loss, out_of_range};
 use crate::error::ConfigError;
 
@@ -85,17 +87,18 @@ impl Config {
     }
 
     fn check_layer_norm(&self) -> Result<(), ConfigError> {
-        let dims = self.layer_dims();
-        let hidden = &dims[1..dims.len() / 2];
-        if hidden.is_empty() {
+        // Poolings are not normalised.
+        let values = |c: Conv2d| c.output_size().map_or(0, |[height, width]| height * width * c.channels_out);
+        let convolved = self.convolutions().into_iter().map(|c| ("the values of an image", values(c)));
+        let dense = self.hidden_dims.iter().map(|width| ("hidden_dims", *width));
+        let mut hidden = convolved.chain(dense).peekable();
+        if hidden.peek().is_none() {
             return Err(out_of_range("layer_norm", "set", "left out without hidden layers to normalise"));
         }
-        match hidden.iter().position(|width| *width < MIN_NORMALISED_WIDTH) {
-            Some(place) => {
-                let convolved = place < self.conv_layers.len();
-                let field = if convolved { "the values of an image" } else { "hidden_dims" };
+        match hidden.find(|(_, width)| *width < MIN_NORMALISED_WIDTH) {
+            Some((field, width)) => {
                 let allowed = "at least 3 with layer_norm, which would leave only the order of two values";
-                Err(out_of_range(field, hidden[place], allowed))
+                Err(out_of_range(field, width, allowed))
             }
             None => Ok(()),
         }

@@ -39,7 +39,7 @@ pub struct RangeTest {
     pub suggestion: f64,
 }
 
-/// Trains `engine`, whose weights must be fresh, with growing learning rates.
+/// Trains `engine`, from the weights where training starts, with growing learning rates.
 pub(crate) fn range_test<T: Arithmetic>(
     engine: &mut Engine<T>,
     mut task: Task<'_>,

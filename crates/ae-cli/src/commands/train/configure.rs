@@ -1,7 +1,7 @@
 //! Translates flags to a model configuration.
 
 use ae_data::BatchSource;
-use ae_model::{Config, EarlyStopping, Image, Optimizer, RangeTest, ScalerKind};
+use ae_model::{Config, EarlyStopping, Image, ImageLayer, Optimizer, RangeTest, ScalerKind};
 
 use crate::args::{Betas, Common, FeatureWeights, Rate, ScaleArg, TrainArgs};
 use crate::failure::Failure;
@@ -71,7 +71,8 @@ pub(crate) fn configure(
     }
     let unit_interval = scaler.keeps_unit_range() && args.scale != Some(ScaleArg::Quantile);
     let config = args.kind.apply(builder, unit_interval, features, default_kind)?.build()?;
-    if config.dropout().hidden > 0.0 && config.hidden_dims().is_empty() && config.conv_layers().is_empty() {
+    let convolves = config.conv_layers().iter().any(|layer| matches!(layer, ImageLayer::Conv(_)));
+    if config.dropout().hidden > 0.0 && config.hidden_dims().is_empty() && !convolves {
         let text = "--dropout: there are no hidden layers whose outputs could be dropped; --input-dropout drops inputs";
         return Err(Failure::Usage(text.to_owned()));
     }

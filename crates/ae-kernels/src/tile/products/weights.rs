@@ -32,7 +32,6 @@ pub(super) trait Product<const PARTS: usize> {
     /// Splits half a tile of weights into `dst`.
     fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]);
     /// The inner loop, with the operands in the order of this product.
-    #[allow(clippy::too_many_arguments, reason = "the inner loop's, and the width")]
     fn block<U: TileUnit, A: Interleaved>(
         unit: U,
         width: usize,
