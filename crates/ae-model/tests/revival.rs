@@ -152,7 +152,7 @@ fn dead_features_come_back() {
 fn a_rate_that_is_set_later_is_one_that_was_configured() {
     let rows = Dataset::new(SplitMix64::new(2).uniform_f32s(64 * 6, -1.0, 1.0), 6).unwrap();
     let fitted = |configured: f64, later: Option<f64>| {
-        let revival = Revival { k: 8, weight: 0.5, dead_after: 1, bias_lift: 0.5 };
+        let revival = Revival { k: 8, weight: 0.5, dead_after: 1, bias_lift: 0.05 };
         let config = dictionary(6, 24, 3, Some(revival)).optimizer(Optimizer::Sgd).epochs(3);
         let config = config.learning_rate(configured).batch_size(8).build().unwrap();
         let mut model = Autoencoder::new(config).unwrap();
@@ -160,7 +160,7 @@ fn a_rate_that_is_set_later_is_one_that_was_configured() {
         model.fit(&rows, &mut []).unwrap();
         model.layers()
     };
-    assert_eq!(fitted(0.001, Some(0.01)), fitted(0.01, None));
+    assert_eq!(fitted(1e-4, Some(1e-3)), fitted(1e-3, None));
 }
 
 #[test]
