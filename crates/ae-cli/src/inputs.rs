@@ -391,7 +391,7 @@ pub(crate) fn load_detector(path: &Path, threads: Option<usize>) -> Result<Optio
 }
 
 /// Where to write a table.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum TableDestination {
     /// CSV on standard output.
     Stdout,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use ae_data::{DataError, Dataset, ImageSize, Images, ReadOptions};
-use ae_model::{Autoencoder, Image};
+use ae_model::{Autoencoder, Image, Loss, ScalerKind};
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -74,11 +74,31 @@ pub(crate) fn range(names: Option<&[String]>, image: Image, values: &[f32]) -> (
     }
 }
 
+/// The smallest and largest value of the images that a model has learnt from, if its scaler or its loss
+/// tells.
+///
+/// The values of reconstructions are no measure: a few of them are far outside.
+pub(crate) fn range_of_training(model: &Autoencoder) -> Option<(f32, f32)> {
+    let config = model.config();
+    let (low, high) = match config.scaler() {
+        ScalerKind::MinMax | ScalerKind::Common => {
+            let (shift, scale) = (model.scaler().shift(), model.scaler().scale());
+            let largest = shift.iter().zip(scale).map(|(shift, scale)| shift + scale);
+            (shift.iter().copied().fold(f64::INFINITY, f64::min), largest.fold(f64::NEG_INFINITY, f64::max))
+        }
+        ScalerKind::None if matches!(config.loss(), Loss::Bce | Loss::SigmoidMse) => (0.0, 1.0),
+        _ => return None,
+    };
+    (high > low).then_some((low as f32, high as f32))
+}
+
 /// A folder to write rows to, each as an image.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct ImageFolder {
     path: PathBuf,
     size: ImageSize,
+    /// The values of black and white, if the model knows them.
+    range: Option<(f32, f32)>,
 }
 
 impl ImageFolder {
@@ -122,21 +142,21 @@ impl ImageFolder {
         let probe = if path.is_dir() { path.join("image.png") } else { path.clone() };
         ae_data::check_writable(&probe)
             .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
-        Ok(Some(ImageFolder { path, size: size(image) }))
+        let pixel_levels = are_pixel_levels(model.feature_names()).then_some((0.0, WHITE));
+        let range = pixel_levels.or_else(|| range_of_training(model));
+        Ok(Some(ImageFolder { path, size: size(image), range }))
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes the rows, named after the files that they come from, or numbered. Values other than pixel
-    /// levels are spread from black, the smallest, to white.
+    /// Writes the rows, named after the files that they come from, or numbered. The smallest value of
+    /// the training images is black and the largest white; if the model does not know them, those of
+    /// these rows are.
     pub(crate) fn write(&self, rows: &Dataset, out: &Output) -> Result<(), Failure> {
         let values = rows.values();
-        let (low, high) = match are_pixel_levels(rows.names()) {
-            true => (0.0, WHITE),
-            false => range(None, image(self.size), values),
-        };
+        let (low, high) = self.range.unwrap_or_else(|| range(None, image(self.size), values));
         let factor = if high > low { WHITE / (high - low) } else { 0.0 };
         for (row, name) in values.chunks_exact(rows.features()).zip(file_names(rows)) {
             let path = self.path.join(name);

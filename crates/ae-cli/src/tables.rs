@@ -295,11 +295,16 @@ pub(crate) fn row_id_column<'a, S: AsRef<str>>(
     rows: &'a Dataset,
     others: &[S],
 ) -> Option<(String, &'a [String])> {
-    let mut name = rows.row_id_name()?.to_owned();
+    Some((unlike(rows.row_id_name()?, others), rows.row_ids()?))
+}
+
+/// The name of a column that is added to others, with underscores appended until they lack it.
+pub(crate) fn unlike<S: AsRef<str>>(name: &str, others: &[S]) -> String {
+    let mut name = name.to_owned();
     while others.iter().any(|other| other.as_ref() == name) {
         name.push('_');
     }
-    Some((name, rows.row_ids()?))
+    name
 }
 
 /// Sums values of features over the features of each column, if the model has a schema.
@@ -364,12 +369,23 @@ pub(crate) fn write_rows_as_numbers(
 
 /// The table with the row ids, if there are any, as its first column.
 fn prepend_row_ids(rows: &Dataset, table: Table) -> Result<Table, Failure> {
-    let names = table.names().map(<[String]>::to_vec).unwrap_or_default();
-    let Some((name, ids)) = row_id_column(rows, &names) else { return Ok(table) };
-    let cells = |column| table.column(column).map(str::to_owned).collect();
-    let columns: Vec<Vec<String>> =
-        std::iter::once(ids.to_vec()).chain((0..table.columns()).map(cells)).collect();
-    Ok(Table::new(std::iter::once(name).chain(names).collect(), &columns)?)
+    match (rows.row_id_name(), rows.row_ids()) {
+        (Some(name), Some(ids)) => prepend(vec![(name, ids.to_vec())], &table),
+        _ => Ok(table),
+    }
+}
+
+/// The table with further columns before its own.
+pub(crate) fn prepend(first: Vec<(&str, Vec<String>)>, table: &Table) -> Result<Table, Failure> {
+    let own = table.names().map(<[String]>::to_vec).unwrap_or_default();
+    let (mut names, mut columns) = (Vec::new(), Vec::new());
+    for (name, cells) in first {
+        names.push(unlike(name, &own));
+        columns.push(cells);
+    }
+    names.extend(own);
+    columns.extend((0..table.columns()).map(|column| table.column(column).map(str::to_owned).collect()));
+    Ok(Table::new(names, &columns)?)
 }
 
 /// Writes what was computed for each row, after the row's id if it has one and the format holds text.

@@ -55,13 +55,24 @@ pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) 
     let model = load(&args.model, common.threads())?;
     let steps = usize::from(args.steps);
     let Traversal { values, rows } = traverse(&model, steps, args.extent)?;
-    match destination {
-        Destination::Picture(_) => destination.write(&model, &rows, steps, &args.rows_output, out),
-        Destination::Table(_) => {
-            destination.write(&model, &with_code_columns(&rows, &values)?, steps, &args.rows_output, out)
+    match (&destination, model.schema()) {
+        (Destination::Table(table), Some(schema)) => {
+            tables::check_destination(&model, table)?;
+            let of_rows = |text: &dyn Fn(usize) -> String| (0..rows.rows()).map(text).collect();
+            let axis = of_rows(&|row| (row / values.len()).to_string());
+            let value = of_rows(&|row| values[row % values.len()].to_string());
+            let columns = CODE_COLUMNS.into_iter().zip([axis, value]).collect();
+            tables::write_rows_as_table(&tables::prepend(columns, &schema.decode(&rows)?)?, table, out)
         }
+        (Destination::Table(table), None) => {
+            tables::write_rows_as_numbers(&with_code_columns(&rows, &values)?, table, out)
+        }
+        (Destination::Picture(_), _) => destination.write(&model, &rows, steps, &args.rows_output, out),
     }
 }
+
+/// Columns of a traversal before those of the rows: the latent dimension, and its value.
+const CODE_COLUMNS: [&str; 2] = ["code", "code_value"];
 
 /// The rows of a traversal, each preceded by the number of its latent dimension and the value of that.
 fn with_code_columns(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure> {
@@ -71,12 +82,10 @@ fn with_code_columns(rows: &Dataset, values: &[f32]) -> Result<Dataset, Failure>
         cells.extend([(place / values.len()) as f32, values[place % values.len()]]);
         cells.extend_from_slice(row);
     }
-    let mut names = vec!["code".to_owned(), "code_value".to_owned()];
-    match rows.names() {
-        Some(known) => names.extend_from_slice(known),
-        None => names.extend((1..=features).map(|number| number.to_string())),
-    }
-    Ok(Dataset::new(cells, features + 2)?.with_names(names)?)
+    let numbered = || (1..=features).map(|number| number.to_string()).collect();
+    let own: Vec<String> = rows.names().map_or_else(numbered, <[String]>::to_vec);
+    let names = CODE_COLUMNS.iter().map(|name| tables::unlike(name, &own)).collect::<Vec<_>>();
+    Ok(Dataset::new(cells, features + 2)?.with_names([names, own].concat())?)
 }
 
 /// Where to write: a table or a sheet of images.
@@ -117,7 +126,7 @@ impl Destination {
         match self {
             Destination::Picture(path) => {
                 // The size is optional if the model knows it.
-                let sheet = sheet(rows, args.image.or(model.config().image()), per_line)?;
+                let sheet = sheet(model, rows, args.image.or(model.config().image()), per_line)?;
                 ae_data::write_atomically(path, |file| sheet.write_png(file))
                     .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
                 out.note(format!("{} images drawn to {}", rows.rows(), path.display()));
@@ -137,7 +146,12 @@ impl Destination {
 }
 
 /// Draws the rows as images, `per_line` per line.
-fn sheet(rows: &Dataset, image: Option<Image>, per_line: usize) -> Result<Sheet, Failure> {
+fn sheet(
+    model: &Autoencoder,
+    rows: &Dataset,
+    image: Option<Image>,
+    per_line: usize,
+) -> Result<Sheet, Failure> {
     let features = rows.features();
     let side = features.isqrt();
     let is_given = image.is_some();
@@ -152,7 +166,10 @@ fn sheet(rows: &Dataset, image: Option<Image>, per_line: usize) -> Result<Sheet,
             rows.rows()
         )));
     }
-    let (low, high) = pictures::range(rows.names(), image, rows.values());
+    let (low, high) = match pictures::range_of_training(model) {
+        Some(range) if !pictures::are_pixel_levels(rows.names()) => range,
+        _ => pictures::range(rows.names(), image, rows.values()),
+    };
     let per_line = per_line.min(rows.rows());
     let style = SheetStyle {
         image,

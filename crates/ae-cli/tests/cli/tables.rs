@@ -340,6 +340,21 @@ fn variational_models_of_ranks() {
     assert_ne!(info["config"]["loss"], "bce");
 }
 
+/// A traversal of a table has the table's own columns, after the place in the latent space.
+#[test]
+fn axes_of_tables() {
+    let (folder, _) =
+        trained_on(&people(), &["--kind", "vae", "--encoding-dim", "2", "--epochs", "2", "--drop", "name"]);
+    let rows = ae(folder.path(), &["traverse", MODEL, "--steps", "3"]).cells();
+    let columns = ae(folder.path(), &["reconstruct", MODEL, "people.csv"]).cells().remove(0);
+    assert_eq!(rows[0], [vec!["code".to_owned(), "code_value".to_owned()], columns].concat());
+    let places: Vec<&[String]> = rows[1..].iter().map(|row| &row[..2]).collect();
+    assert_eq!(places, [["0", "-3"], ["0", "0"], ["0", "3"], ["1", "-3"], ["1", "0"], ["1", "3"]]);
+    ae(folder.path(), &["traverse", MODEL, "--steps", "3", "-o", "axes.parquet"]);
+    let refused = ae_with(folder.path(), &["traverse", MODEL, "-o", "axes.npy"], b"", &[]);
+    assert!(refused.err.contains("this format holds numbers only"), "{}", refused.err);
+}
+
 /// A column that is a feature of the model can also be used as the label.
 #[test]
 fn labels_that_are_features() {
