@@ -280,9 +280,11 @@ impl Config {
     }
 
     fn chain(&self) -> (Vec<Link>, Vec<Image>) {
-        // Cannot fail: checked when the configuration was built.
-        let chain = self.image.and_then(|image| images::chain(image, &self.conv_layers).ok());
-        chain.unwrap_or_default()
+        match self.image.map(|image| images::chain(image, &self.conv_layers)) {
+            Some(Ok(chain)) if !self.conv_layers.is_empty() => chain,
+            // The builder refuses layers that do not fit.
+            _ => <_>::default(),
+        }
     }
 
     /// The image layers with their sizes. The decoder has their mirrors in reverse order.

@@ -21,6 +21,7 @@ mod batch;
 mod batch_statistics;
 mod block;
 mod contraction;
+mod memory;
 mod no_tiles;
 mod parameters;
 mod plain;
@@ -133,15 +134,15 @@ pub(crate) struct Layout {
     /// block of the batch.
     reuses_blocks: bool,
     kept_len: usize,
-    loss_offsets: LossOffsets,
+    row_losses: RowLossAreas,
 }
 
 /// Where the loss and the squared error of each row are stored: in the kept memory or in the block.
-#[derive(Clone, Copy, Debug)]
-struct LossOffsets {
+#[derive(Clone, Debug)]
+struct RowLossAreas {
     in_kept: bool,
-    losses: usize,
-    squares: usize,
+    losses: Range<usize>,
+    squares: Range<usize>,
 }
 
 /// Whether splitting `f32` products for tiles is faster than computing them plainly, according to
@@ -173,6 +174,7 @@ fn even_blocks(total: usize, threads: usize, most: usize) -> usize {
 
 /// How the products are computed.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one per plan")]
 enum Strategy<T: Arithmetic> {
     Plain(PlainPlan),
     Tiles(T::Tiles),
@@ -330,7 +332,7 @@ impl<T: Arithmetic> StepPlan<T> {
             let batch = batch.part(self.round_rows, round);
             self.round(network, crew, batch, arena);
             let rows = batch.indices.len();
-            let LossOffsets { losses, squares, .. } = self.layout.loss_offsets;
+            let RowLossAreas { losses, squares, .. } = &self.layout.row_losses;
             self.each(losses, rows, arena).for_each(|loss| totals.loss += loss);
             self.each(squares, rows, arena).for_each(|square| totals.squares += square);
             arena.last_round = LastRound { rows, is_first: round == 0 };
@@ -353,7 +355,7 @@ impl<T: Arithmetic> StepPlan<T> {
         for (round, out) in out.chunks_mut(self.round_rows).enumerate() {
             let batch = batch.part(self.round_rows, round);
             self.round(network, crew, batch, arena);
-            let losses = self.each(self.layout.loss_offsets.losses, batch.indices.len(), arena);
+            let losses = self.each(&self.layout.row_losses.losses, batch.indices.len(), arena);
             out.iter_mut().zip(losses).for_each(|(out, loss)| *out = loss);
         }
     }
@@ -470,14 +472,14 @@ impl<T: Arithmetic> StepPlan<T> {
         }
     }
 
-    /// The values at offset `at` of each block, in the memory that holds the losses, row by row.
-    fn each(&self, at: usize, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
-        let Layout { block_len, kept_len, loss_offsets, .. } = self.layout;
+    /// The values in an area of each block, in the memory that holds the losses, row by row.
+    fn each(&self, area: &Range<usize>, rows: usize, arena: &Arena<T>) -> impl Iterator<Item = f64> {
+        let Layout { block_len, kept_len, ref row_losses, .. } = self.layout;
         let (memory, len) =
-            if loss_offsets.in_kept { (&arena.kept, kept_len) } else { (&arena.blocks, block_len) };
+            if row_losses.in_kept { (&arena.kept, kept_len) } else { (&arena.blocks, block_len) };
         let blocks = memory.as_slice().chunks(len.max(1));
-        let block_rows = self.block_rows();
-        blocks.flat_map(move |block| &block[at..][..block_rows]).take(rows).map(|value| value.to_f64())
+        let area = area.start..area.start + self.block_rows();
+        blocks.flat_map(move |block| &block[area.clone()]).take(rows).map(|value| value.to_f64())
     }
 }
 

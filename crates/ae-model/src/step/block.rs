@@ -12,6 +12,7 @@ use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
 use ae_kernels::sparse::{self, Active};
 
 use super::Batch;
+use super::memory::Divider;
 use crate::config::{CodePenalty, Noise};
 use crate::network::Network;
 use crate::stage::{Contraction, Dropout, GaussianLatent, Penalty, Pooling, Stage};
@@ -43,15 +44,15 @@ impl Areas {
         self.target.unwrap_or(self.values[0].at)
     }
 
-    /// Creates areas for `rows` rows, which must be whole panels; `take` allocates elements for each and
-    /// returns their location. `chosen` is the number of elements for a latent that selects among the
-    /// values of a whole batch.
+    /// Creates areas for `rows` rows, which must be whole panels. `chosen` is the number of elements for a
+    /// latent that selects among the values of a whole batch.
     pub(super) fn new<T: Element>(
         network: &Network<T>,
         rows: usize,
         chosen: usize,
-        mut take: impl FnMut(usize) -> usize,
+        memory: &mut Divider,
     ) -> Self {
+        let mut take = |len: usize| memory.take(len).start;
         let target = network.objective.changes_input().then(|| take(network.input * rows));
         let mut values =
             vec![Area { at: take(network.input * rows), features: network.input, samples_per_row: 1 }];
@@ -491,7 +492,9 @@ impl<'a, T: Element> Block<'a, T> {
                 );
             }
             CodePenalty::Kl { weight, target } => {
-                let Some(means) = self.batch.code_means else { return };
+                let Some(means) = self.batch.code_means else {
+                    unreachable!("the means are computed before the stages that need them")
+                };
                 dx.copy_from_slice(delta);
                 let mut cost = 0.0;
                 for (feature, mean) in means.iter().enumerate() {

@@ -46,7 +46,7 @@ impl<T: Arithmetic> StepPlan<T> {
         parameters: &[T],
         gradients: &mut [T],
     ) {
-        let Some(layer) = layers.first() else { return };
+        let layer = &layers[0];
         let factor = T::from_f64(2.0 * weight / rows.max(1) as f64);
         let gradients = PanelsMut::new(&mut gradients[layer.range.clone()], layer.inputs + 1, layer.outputs);
         contraction::add_gradient(isa, factor, &arena.slopes, layer.parameters(parameters), gradients);

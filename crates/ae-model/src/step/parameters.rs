@@ -81,8 +81,8 @@ impl<T: Arithmetic> StepPlan<T> {
                 let [state, sums] = more;
                 for piece in &self.pieces[index] {
                     let Range { start, end } = piece.within;
-                    let round =
-                        Round { sums: sums.get_mut(start..end).unwrap_or_default(), first, last: true };
+                    let sums = if sums.is_empty() { &mut [] } else { &mut sums[start..end] };
+                    let round = Round { sums, first, last: true };
                     let (parameters, state) =
                         (&mut parameters[start..end], &mut state[start * times..end * times]);
                     self.update(operands, piece, rule, ParameterSlice { parameters, state, round });
@@ -162,6 +162,8 @@ pub(super) fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (Disjoi
             }
         }
     }
-    // Ascending and contiguous by construction, so this is always `Some`.
-    (DisjointRanges::new(ranges).unwrap_or_default(), pieces)
+    let Some(ranges) = DisjointRanges::new(ranges) else {
+        unreachable!("the layers, and the ranges of each, are in ascending order")
+    };
+    (ranges, pieces)
 }

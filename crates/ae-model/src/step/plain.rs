@@ -11,8 +11,9 @@ use ae_kernels::update::Rule;
 
 use super::acts::{self, Act, ByActs, Product, ProductOf, StepMemory};
 use super::block::{Areas, Block};
+use super::memory::{Divider, areas};
 use super::{
-    Batch, FEWEST_ROWS, Layout, LossOffsets, Operands, ParameterSlice, Phases, Piece, WORTH_SHARING,
+    Batch, FEWEST_ROWS, Layout, Operands, ParameterSlice, Phases, Piece, RowLossAreas, WORTH_SHARING,
     even_blocks,
 };
 use crate::network::Network;
@@ -50,8 +51,9 @@ pub(super) struct PlainPlan {
     areas: Areas,
     /// What phase 2 reads, per layer.
     layers: Vec<LayerOffsets>,
-    /// Two areas for deltas, behind the values.
-    scratch: [usize; 2],
+    /// All values of the block, with what stages keep of them, and two areas for deltas.
+    values: Range<usize>,
+    deltas: [Range<usize>; 2],
     uses_rounds: bool,
 }
 
@@ -71,7 +73,7 @@ impl PlainPlan {
     pub(super) fn new<T: Element>(network: &Network<T>, batch: usize, threads: usize) -> Self {
         let panels = panel_count::<T>(batch).max(1);
         let parameters = network.parameters.as_slice().len();
-        let one = Self::with_blocks(network, 1).values();
+        let one = Self::with_blocks(network, 1).elements();
         let few = (BLOCK_BYTES / size_of::<T>()).max(2 * parameters) / one.max(1);
         let convolutions = network.stages.iter().any(Stage::is_image_stage);
         let narrow = SMALL_BYTES / size_of::<T>() / one.max(1);
@@ -81,7 +83,7 @@ impl PlainPlan {
     }
 
     /// Elements of a block's memory, including the kept memory.
-    fn values(&self) -> usize {
+    fn elements(&self) -> usize {
         self.layout.block_len + self.layout.kept_len
     }
 
@@ -97,16 +99,9 @@ impl PlainPlan {
         // Only if nothing waits for all rows, and without images: their blocks are small, and phase 2
         // reads little of them.
         let uses_rounds = !convolutions && !needs_all_rows;
-        let (mut end, mut kept_len) = (0, 0);
-        let mut take = |len: usize| {
-            end += len;
-            end - len
-        };
-        let mut keep = |len: usize| {
-            kept_len += len;
-            kept_len - len
-        };
-        let areas = Areas::new(network, rows, 0, &mut take);
+        let (mut memory, mut kept) = (Divider::new(1), Divider::new(1));
+        let areas = Areas::new(network, rows, 0, &mut memory);
+        let values = 0..memory.len();
         let mut layers = Vec::with_capacity(network.layers.len());
         for (index, stage) in network.stages.iter().enumerate() {
             let samples_per_row = areas.samples_per_row(index);
@@ -114,16 +109,17 @@ impl PlainPlan {
                 Stage::Dense(layer) => {
                     let layer = &network.layers[*layer];
                     let inputs = if reuses_blocks {
-                        keep(layer.inputs * rows * samples_per_row)
+                        kept.take(layer.inputs * rows * samples_per_row).start
                     } else {
                         areas.offset(index)
                     };
-                    let transposed = keep(panel::transposed_len::<T>(layer.outputs, rows * samples_per_row));
+                    let transposed = panel::transposed_len::<T>(layer.outputs, rows * samples_per_row);
+                    let transposed = kept.take(transposed).start;
                     layers.push(LayerOffsets { inputs, transposed, samples_per_row, convolution: None });
                 }
                 Stage::Conv(conv) => {
                     let len = conv.map.parameters_len::<T>();
-                    let transposed = keep(panel_count::<T>(rows * samples_per_row) * len);
+                    let transposed = kept.take(panel_count::<T>(rows * samples_per_row) * len).start;
                     layers.push(LayerOffsets {
                         inputs: 0,
                         transposed,
@@ -135,31 +131,30 @@ impl PlainPlan {
             }
         }
         let largest = areas.largest_delta(rows);
-        let scratch = [take(largest), take(largest)];
-        let losses = keep(rows * areas.max_samples_per_row());
-        let squares = keep(rows * areas.max_samples_per_row());
-        let loss_offsets = LossOffsets { in_kept: true, losses, squares };
-        let layout = Layout { block_panels, block_len: end, reuses_blocks, kept_len, loss_offsets };
-        PlainPlan { layout, areas, layers, scratch, uses_rounds }
+        let deltas = [memory.take(largest), memory.take(largest)];
+        let [losses, squares] = [(); 2].map(|()| kept.take(rows * areas.max_samples_per_row()));
+        let row_losses = RowLossAreas { in_kept: true, losses, squares };
+        let (block_len, kept_len) = (memory.len(), kept.len());
+        let layout = Layout { block_panels, block_len, reuses_blocks, kept_len, row_losses };
+        PlainPlan { layout, areas, layers, values, deltas, uses_rounds }
     }
 
     /// The fewest rounds, of one block per thread, with which a batch is processed in rounds; `None` if
     /// it never is.
     pub(super) fn rounds_from<T: Element>(&self, network: &Network<T>) -> Option<usize> {
-        let few = 2 * network.parameters.as_slice().len() <= self.values();
+        let few = 2 * network.parameters.as_slice().len() <= self.elements();
         self.uses_rounds.then_some(if few { ROUNDS_OF_FEW } else { ROUNDS })
     }
 
     /// Where the delta before stage `index` is: stages alternate between the two areas.
     fn delta_at(&self, index: usize) -> usize {
-        if self.areas.is_output(index) { self.areas.offset(index) } else { self.scratch[index % 2] }
+        if self.areas.is_output(index) { self.areas.offset(index) } else { self.deltas[index % 2].start }
     }
 
     /// The values, the delta after stage `index`, and room for the one before it.
     fn around<'m, T>(&self, memory: &'m mut [T], index: usize) -> (&'m [T], &'m [T], &'m mut [T]) {
-        let (values, scratch) = memory.split_at_mut(self.scratch[0]);
-        let (first, second) = scratch.split_at_mut(self.scratch[1] - self.scratch[0]);
-        let (below, above) = if index.is_multiple_of(2) { (first, second) } else { (second, first) };
+        let [below, above] = [index % 2, (index + 1) % 2].map(|at| self.deltas[at].clone());
+        let [values, below, above] = areas(memory, [self.values.clone(), below, above]);
         let values = &*values;
         (values, self.areas.delta_after(index, values, above), below)
     }
@@ -174,11 +169,10 @@ impl<T: Element> ByActs<T> for PlainPlan {
         let network = block.network;
         let (isa, parameters) = (network.isa, network.parameters.as_slice());
         let stages = &network.stages;
-        let (kept, losses) = kept.split_at_mut(self.layout.loss_offsets.losses);
-        let (losses, squares) =
-            losses.split_at_mut(self.layout.loss_offsets.squares - self.layout.loss_offsets.losses);
+        let RowLossAreas { losses, squares, .. } = self.layout.row_losses.clone();
+        let [kept, losses, squares] = areas(kept, [0..losses.start, losses, squares]);
         match act {
-            Act::Load => block.load(&mut memory[..self.scratch[0]]),
+            Act::Load => block.load(&mut memory[self.values.clone()]),
             Act::PrepareForward(_) => {}
             Act::Forward(index) => match &stages[index] {
                 Stage::Dense(layer) => {
@@ -189,9 +183,9 @@ impl<T: Element> ByActs<T> for PlainPlan {
                     let (x, y, slopes) = block.around(memory, index);
                     conv.forward(isa, (&network.layers[conv.layer], parameters), x, 0, y, slopes);
                 }
-                _ => block.forward(&mut memory[..self.scratch[0]], index),
+                _ => block.forward(&mut memory[self.values.clone()], index),
             },
-            Act::Loss => block.compute_loss(&mut memory[..self.scratch[0]], losses, squares),
+            Act::Loss => block.compute_loss(&mut memory[self.values.clone()], losses, squares),
             Act::PrepareBackward(index) => {
                 let x = block.values(memory, index);
                 let delta = block.delta(&memory[self.delta_at(index + 1)..], index + 1);

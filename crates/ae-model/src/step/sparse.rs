@@ -13,8 +13,9 @@ use ae_kernels::update::Rule;
 use ae_kernels::{Element, Isa};
 
 use super::block::{Areas, Block};
+use super::memory::{Divider, areas};
 use super::{
-    Arithmetic, Batch, Layout, LossOffsets, OnTiles, Operands, ParameterSlice, Phases, Piece, even_blocks,
+    Arithmetic, Batch, Layout, OnTiles, Operands, ParameterSlice, Phases, Piece, RowLossAreas, even_blocks,
 };
 use crate::config::Revival;
 use crate::layer::Dense;
@@ -41,30 +42,32 @@ pub(super) struct SparsePlan {
     batch_capacity: Option<usize>,
     layout: Layout,
     areas: Areas,
+    /// All values of the block, with what stages keep of them.
+    values: Range<usize>,
     /// The inputs, and the deltas of the outputs, row by row.
-    transposed: [usize; 2],
+    transposed: [Range<usize>; 2],
     /// Deltas of the active features.
-    deltas: usize,
+    deltas: Range<usize>,
     /// Memory of a product on tiles: its operand, and scratch memory.
-    operand: [usize; 2],
-    /// For dead features, if they are revived; ends where the losses begin.
+    operand: [Range<usize>; 2],
+    /// For dead features, if they are revived.
     revival: Option<RevivalAreas>,
 }
 
 /// The memory layout of the auxiliary loss of dead features.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct RevivalAreas {
     settings: Revival,
     /// The dead features selected in each row, with scratch memory to find them, and their deltas.
-    active: usize,
-    deltas: usize,
+    active: Range<usize>,
+    deltas: Range<usize>,
     /// The residuals of the rows, their reconstruction by dead features, and its delta row by row.
-    residual: usize,
-    reconstruction: usize,
-    transposed: usize,
+    residual: Range<usize>,
+    reconstruction: Range<usize>,
+    transposed: Range<usize>,
     /// Loss and squared error of each row.
-    losses: usize,
-    squares: usize,
+    losses: Range<usize>,
+    squares: Range<usize>,
 }
 
 impl SparsePlan {
@@ -92,14 +95,12 @@ impl SparsePlan {
         let pairs = panel_count::<T>(batch).max(1).div_ceil(2);
         let block_panels = 2 * even_blocks(pairs, threads, BLOCK_PANELS / 2);
         let rows = block_panels * T::PANEL;
-        let mut end = 0;
-        let mut take = |len: usize| {
-            end += len.next_multiple_of(T::PANEL);
-            end - len.next_multiple_of(T::PANEL)
-        };
+        let mut memory = Divider::new(T::PANEL);
         let batch_capacity = of_batch.then(|| latent.k.saturating_mul(batch).min(latent.features * rows));
         let capacity = batch_capacity.unwrap_or(latent.k * rows);
-        let areas = Areas::new(network, rows, sparse::active_len(capacity, rows), &mut take);
+        let areas = Areas::new(network, rows, sparse::active_len(capacity, rows), &mut memory);
+        let values = 0..memory.len();
+        let mut take = |len: usize| memory.take(len);
         let transposed = [network.input, network.layers[1].outputs]
             .map(|features| take(transposed_len::<T>(features, rows)));
         let deltas = take(capacity);
@@ -117,16 +118,17 @@ impl SparsePlan {
             losses: take(rows),
             squares: take(rows),
         });
-        let losses = take(rows);
-        let squares = take(rows);
-        let loss_offsets = LossOffsets { in_kept: false, losses, squares };
-        let layout = Layout { block_panels, block_len: end, reuses_blocks: false, kept_len: 0, loss_offsets };
+        let [losses, squares] = [take(rows), take(rows)];
+        let row_losses = RowLossAreas { in_kept: false, losses, squares };
+        let block_len = memory.len();
+        let layout = Layout { block_panels, block_len, reuses_blocks: false, kept_len: 0, row_losses };
         Some(SparsePlan {
             parts,
             latent,
             batch_capacity,
             layout,
             areas,
+            values,
             transposed,
             deltas,
             operand,
@@ -154,7 +156,7 @@ impl SparsePlan {
     /// Writes to `memory` the candidates for the largest values of the batch: their number, then the
     /// candidates. The number is -1 if there are too many.
     fn find_candidates<T: Element>(isa: Isa, last: f64, codes: Panels<'_, T>, memory: &mut [T]) {
-        let Some((count, candidates)) = memory.split_first_mut() else { return };
+        let [count, candidates @ ..] = memory else { unreachable!("there is room for the number") };
         let found = sparse::values_at_least(isa, T::from_f64(CANDIDATE * last), codes, candidates);
         *count = T::from_f64(if found <= candidates.len().min(COUNTED) { found as f64 } else { -1.0 });
     }
@@ -213,21 +215,24 @@ impl SparsePlan {
     ) {
         let rows = batch.indices.len();
         let [inputs, outputs] = self.places::<T>(layers);
-        let of_dead = self.revival.filter(|_| !batch.dead.is_empty()).map(|areas| {
-            let outputs = TransposedRows { offset: areas.transposed, ..outputs };
+        let of_dead = self.revival.as_ref().filter(|_| !batch.dead.is_empty()).map(|areas| {
+            let outputs = TransposedRows { offset: areas.transposed.start, ..outputs };
             (areas.settings.k.min(batch.dead.len()), areas, outputs)
         });
         let blocks = self.blocks(rows, memory);
         let of_all = blocks.clone().map(|(first, rows, block)| {
             let active = self.active(rows, block);
-            ActiveRows { first, active, deltas: &block[self.deltas..][..active.capacity()], outputs }
+            ActiveRows { first, active, deltas: &block[self.deltas.start..][..active.capacity()], outputs }
         });
         let of_dead = of_dead.into_iter().flat_map(|(k, areas, outputs)| {
             blocks.clone().map(move |(first, rows, block)| {
                 let capacity = k * rows;
-                let active =
-                    Active::new(&block[areas.active..][..sparse::active_len(capacity, rows)], capacity, rows);
-                ActiveRows { first, active, deltas: &block[areas.deltas..][..capacity], outputs }
+                let active = Active::new(
+                    &block[areas.active.start..][..sparse::active_len(capacity, rows)],
+                    capacity,
+                    rows,
+                );
+                ActiveRows { first, active, deltas: &block[areas.deltas.start..][..capacity], outputs }
             })
         });
         index.fill(rows, of_all.chain(of_dead), inputs);
@@ -251,36 +256,34 @@ impl SparsePlan {
             offset,
             panel_len: transposed_len::<T>(features, 1),
         };
-        [place(self.transposed[0], layers[0].inputs), place(self.transposed[1], layers[1].outputs)]
+        let [of_x, of_delta] = &self.transposed;
+        [place(of_x.start, layers[0].inputs), place(of_delta.start, layers[1].outputs)]
     }
 }
 
 impl SparsePlan {
-    /// Where the memory of dead features starts.
-    fn revival_start(&self) -> usize {
-        self.revival.map_or(self.layout.loss_offsets.losses, |areas| areas.active)
-    }
-
     /// Reconstructs the residuals of a block's rows from dead features: computes their deltas, and adds
     /// the auxiliary loss. Overwrites the codes, which are no longer needed.
-    fn revive<T: Element>(
-        &self,
-        block: &Block<'_, T>,
-        areas: RevivalAreas,
-        values: &mut [T],
-        memory: &mut [T],
-        losses: &mut [T],
-    ) {
+    fn revive<T: Element>(&self, block: &Block<'_, T>, revival: &RevivalAreas, memory: &mut [T]) {
         let (network, dead, rows) = (block.network, block.batch.dead, block.batch.indices.len());
-        let (isa, k) = (network.isa, areas.settings.k.min(dead.len()));
-        let [_, decoder] = network.layers.as_slice() else { return };
+        let (isa, k) = (network.isa, revival.settings.k.min(dead.len()));
+        let decoder = &network.layers[1];
         let (weights, outputs) = (decoder.parameters(network.parameters.as_slice()), decoder.outputs);
-        let (active, rest) = memory.split_at_mut(areas.deltas - areas.active);
-        let (deltas, rest) = rest.split_at_mut(areas.residual - areas.deltas);
-        let (residual, rest) = rest.split_at_mut(areas.reconstruction - areas.residual);
-        let (reconstruction, rest) = rest.split_at_mut(areas.transposed - areas.reconstruction);
-        let (transposed, rest) = rest.split_at_mut(areas.losses - areas.transposed);
-        let (of_rows, squares) = rest.split_at_mut(areas.squares - areas.losses);
+        let RevivalAreas { active, deltas, residual, reconstruction, transposed, .. } = revival.clone();
+        let [values, losses, active, deltas, residual, reconstruction, transposed, of_rows, squares] = areas(
+            memory,
+            [
+                self.values.clone(),
+                self.layout.row_losses.losses.clone(),
+                active,
+                deltas,
+                residual,
+                reconstruction,
+                transposed,
+                revival.losses.clone(),
+                revival.squares.clone(),
+            ],
+        );
 
         let at = self.areas.offset(1);
         let codes = &mut values[at..][..panel_len::<T>(self.latent.features, rows)];
@@ -302,7 +305,7 @@ impl SparsePlan {
             *residual = if target.to_f64().is_nan() { *target } else { T::ZERO - *delta };
         });
         let row_losses = RowLosses { losses: &mut of_rows[..rows], squares: &mut squares[..rows] };
-        let weight = T::from_f64(areas.settings.weight);
+        let weight = T::from_f64(revival.settings.weight);
         let residual = Panels::new(&residual[..len], outputs, rows);
         let target = PanelsMut::new(reconstruction, outputs, rows);
         loss::evaluate(isa, loss::Loss::SquaredError, target, residual, None, row_losses);
@@ -342,16 +345,23 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         let (isa, rows) = (network.isa, batch.indices.len());
         let parameters = network.parameters.as_slice();
         let block = Phases::<T>::block(self, network, batch);
-        let [encoder, decoder] = network.layers.as_slice() else { return };
-        let (values, rest) = memory.split_at_mut(self.transposed[0]);
-        let (transposed_x, rest) = rest.split_at_mut(self.transposed[1] - self.transposed[0]);
-        let (transposed_delta, rest) = rest.split_at_mut(self.deltas - self.transposed[1]);
-        let (of_codes, rest) = rest.split_at_mut(self.operand[0] - self.deltas);
-        let (operand, rest) = rest.split_at_mut(self.operand[1] - self.operand[0]);
-        let (product_scratch, rest) = rest.split_at_mut(self.revival_start() - self.operand[1]);
-        let (revival, rest) = rest.split_at_mut(self.layout.loss_offsets.losses - self.revival_start());
-        let (losses, squares) =
-            rest.split_at_mut(self.layout.loss_offsets.squares - self.layout.loss_offsets.losses);
+        let (encoder, decoder) = (&network.layers[0], &network.layers[1]);
+        let RowLossAreas { losses, squares, .. } = self.layout.row_losses.clone();
+        let ([of_x, of_delta], [operand, product_scratch]) = (self.transposed.clone(), self.operand.clone());
+        let [values, transposed_x, transposed_delta, of_codes, operand, product_scratch, losses, squares] =
+            areas(
+                memory,
+                [
+                    self.values.clone(),
+                    of_x,
+                    of_delta,
+                    self.deltas.clone(),
+                    operand,
+                    product_scratch,
+                    losses,
+                    squares,
+                ],
+            );
 
         if pass.start == 0 {
             block.load(values);
@@ -366,22 +376,22 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
             panel::transpose_deltas(isa, x, &mut transposed_x[..transposed_len::<T>(x.rows(), rows)]);
         }
         let (before, after) = values.split_at_mut(self.areas.saved(1));
-        let (memory, output) = after.split_at_mut(self.areas.offset(3) - self.areas.saved(1));
+        let (saved, output) = after.split_at_mut(self.areas.offset(3) - self.areas.saved(1));
         let codes = without_padding(block.values(before, 1), rows);
         let capacity = self.capacity(rows);
         let active = match &network.stages[1] {
             Stage::BatchTopK(latent) => {
-                let memory = &mut memory[..sparse::active_len(capacity, rows)];
+                let saved = &mut saved[..sparse::active_len(capacity, rows)];
                 if pass.end < network.stages.len() {
-                    Self::find_candidates(isa, latent.last, codes, memory);
+                    Self::find_candidates(isa, latent.last, codes, saved);
                     return;
                 }
                 // Without a smallest kept value, all values are zero.
                 let threshold = batch.threshold.unwrap_or(T::from_f64(f64::INFINITY));
-                sparse::select_at_least(isa, threshold, codes, memory, capacity);
-                Active::new(memory, capacity, rows)
+                sparse::select_at_least(isa, threshold, codes, saved, capacity);
+                Active::new(saved, capacity, rows)
             }
-            _ => self.latent.select(isa, codes, memory),
+            _ => self.latent.select(isa, codes, saved),
         };
         let outputs = decoder.outputs;
         let output = PanelsMut::new(&mut output[..panel_len::<T>(outputs, rows)], outputs, rows);
@@ -394,8 +404,8 @@ impl<T: Arithmetic> Phases<T> for SparsePlan {
         let active = self.active(rows, values);
         let of_codes = &mut of_codes[..capacity];
         sparse::decode_backward(isa, decoder.parameters(parameters), active, transposed_delta, of_codes);
-        if let Some(areas) = self.revival.filter(|_| !batch.dead.is_empty()) {
-            self.revive(&block, areas, values, revival, losses);
+        if let Some(revival) = self.revival.as_ref().filter(|_| !batch.dead.is_empty()) {
+            self.revive(&block, revival, memory);
         }
     }
 

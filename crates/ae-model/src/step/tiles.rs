@@ -12,8 +12,9 @@ use ae_kernels::update::Rule;
 
 use super::acts::{self, Act, ByActs, Product, ProductOf, StepMemory};
 use super::block::{Areas, Block};
+use super::memory::{Divider, areas};
 use super::{
-    Batch, Layout, LossOffsets, OnTiles, Operands, ParameterSlice, Phases, Piece, WORTH_SHARING, even_blocks,
+    Batch, Layout, OnTiles, Operands, ParameterSlice, Phases, Piece, RowLossAreas, WORTH_SHARING, even_blocks,
 };
 use crate::layer::Dense;
 use crate::network::Network;
@@ -38,12 +39,13 @@ pub struct TilePlan {
     parts: Parts,
     layout: Layout,
     areas: Areas,
-    /// Two areas for deltas in panels.
-    scratch: [usize; 2],
+    /// All values of the block, with what stages keep of them, and two areas for deltas in panels.
+    values: Range<usize>,
+    panel_deltas: [Range<usize>; 2],
     /// The operand of the current product, and that of the next.
-    operands: [usize; 2],
+    operands: [Range<usize>; 2],
     /// Scratch memory of the products.
-    product_scratch: usize,
+    product_scratch: Range<usize>,
     /// Per layer: where the tiles of its inputs and of its deltas are, in the memory that phase 2 reads.
     inputs: Vec<usize>,
     deltas: Vec<usize>,
@@ -60,40 +62,46 @@ impl OnTiles<f32> for TilePlan {
         let pairs = panel_count::<f32>(batch).max(1).div_ceil(2);
         let block_panels = 2 * even_blocks(pairs, threads, block_panels(parts) / 2);
         let rows = block_panels * PANEL;
-        let mut end = 0;
-        let mut take = |len: usize| {
-            end += len;
-            end - len
-        };
+        let mut memory = Divider::new(1);
         let layers = &network.layers;
-        let areas = Areas::new(network, rows, 0, &mut take);
+        let areas = Areas::new(network, rows, 0, &mut memory);
+        let values = 0..memory.len();
         // Deltas are in panels only at stages other than dense layers.
         let others = network.stages.iter().any(|stage| !matches!(stage, Stage::Dense(_)));
         let largest = if others { areas.largest_delta(rows) } else { 0 };
-        let scratch = [take(largest), take(largest)];
+        let panel_deltas = [memory.take(largest), memory.take(largest)];
         let widest = layers.iter().map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0);
         let operand = block_panels * split::panel_len(parts, widest);
-        let operands = [take(operand), take(operand)];
-        let product_scratch = take(tile::scratch_len(parts, block_panels));
-        let losses = take(rows);
-        let squares = take(rows);
+        let operands = [memory.take(operand), memory.take(operand)];
+        let product_scratch = memory.take(tile::scratch_len(parts, block_panels));
+        let [losses, squares] = [memory.take(rows), memory.take(rows)];
 
-        let mut pair_len = 0;
-        let mut keep = |features: usize| {
-            pair_len += split::pair_len(parts, features);
-            pair_len - split::pair_len(parts, features)
-        };
+        let mut pair = Divider::new(1);
+        let mut keep = |features: usize| pair.take(split::pair_len(parts, features)).start;
         let inputs = layers.iter().map(|l| keep(l.inputs)).collect();
         let deltas = layers.iter().map(|l| keep(l.outputs)).collect();
+        let mut pair_len = pair.len();
         // The products of phase 2 go from pair to pair. At a power-of-two distance, the tiles of all
         // pairs would fall into the same few cache sets.
         if (pair_len / tile::TILE).is_multiple_of(2) {
             pair_len += tile::TILE;
         }
         let kept_len = block_panels / 2 * pair_len;
-        let loss_offsets = LossOffsets { in_kept: false, losses, squares };
-        let layout = Layout { block_panels, block_len: end, reuses_blocks: false, kept_len, loss_offsets };
-        Some(TilePlan { parts, layout, areas, scratch, operands, product_scratch, inputs, deltas, pair_len })
+        let row_losses = RowLossAreas { in_kept: false, losses, squares };
+        let block_len = memory.len();
+        let layout = Layout { block_panels, block_len, reuses_blocks: false, kept_len, row_losses };
+        Some(TilePlan {
+            parts,
+            layout,
+            areas,
+            values,
+            panel_deltas,
+            operands,
+            product_scratch,
+            inputs,
+            deltas,
+            pair_len,
+        })
     }
 
     const AVAILABLE: bool = true;
@@ -153,20 +161,25 @@ struct BlockViews<'a> {
 }
 
 impl TilePlan {
-    /// Splits a block's memory. Layers alternate between the operands, and stages between the deltas.
-    fn split_block<'a>(&self, memory: &'a mut [f32], stage: usize, layer: usize) -> BlockViews<'a> {
-        let LossOffsets { losses, squares, .. } = self.layout.loss_offsets;
-        let (values, rest) = memory.split_at_mut(self.scratch[0]);
-        let (scratch, rest) = rest.split_at_mut(self.operands[0] - self.scratch[0]);
-        let (operands, rest) = rest.split_at_mut(self.product_scratch - self.operands[0]);
-        let (product_scratch, rest) = rest.split_at_mut(losses - self.product_scratch);
-        let (losses, squares) = rest.split_at_mut(squares - losses);
-        let in_turn = |(first, second): (&'a mut [f32], &'a mut [f32]), number: usize| {
-            if number.is_multiple_of(2) { [first, second] } else { [second, first] }
-        };
-        let deltas = in_turn(scratch.split_at_mut(self.scratch[1] - self.scratch[0]), stage);
-        let [operand, next] = in_turn(operands.split_at_mut(self.operands[1] - self.operands[0]), layer);
-        BlockViews { values, deltas, operand, next, product_scratch, losses, squares }
+    /// Views of a block's memory. Layers alternate between the operands, and stages between the deltas.
+    fn views<'a>(&self, memory: &'a mut [f32], stage: usize, layer: usize) -> BlockViews<'a> {
+        let RowLossAreas { losses, squares, .. } = self.layout.row_losses.clone();
+        let delta = |stage: usize| self.panel_deltas[stage % 2].clone();
+        let operand = |layer: usize| self.operands[layer % 2].clone();
+        let [values, below, above, operand, next, product_scratch, losses, squares] = areas(
+            memory,
+            [
+                self.values.clone(),
+                delta(stage),
+                delta(stage + 1),
+                operand(layer),
+                operand(layer + 1),
+                self.product_scratch.clone(),
+                losses,
+                squares,
+            ],
+        );
+        BlockViews { values, deltas: [below, above], operand, next, product_scratch, losses, squares }
     }
 
     /// Runs the forward or backward pass of a dense layer, either on one thread or shared among threads,
@@ -182,7 +195,7 @@ impl TilePlan {
         let dense = &network.layers[layer];
         let weights = dense.parameters(network.parameters.as_slice());
         let BlockViews { values, deltas: [below, _], operand, next, product_scratch, .. } =
-            self.split_block(memory, stage, layer);
+            self.views(memory, stage, layer);
         let (crew, product_scratch) = shared.unwrap_or((Crew::SOLO, product_scratch));
         let len = |features: usize| block.cols / PANEL * split::panel_len(parts, features);
         if of == ProductOf::Outputs {
@@ -223,12 +236,12 @@ impl ByActs<f32> for TilePlan {
         let kept = &mut kept[..panels / 2 * self.pair_len];
         let len = |features: usize| panels * split::panel_len(parts, features);
         match act {
-            Act::Load => block.load(self.split_block(memory, 0, 0).values),
+            Act::Load => block.load(self.views(memory, 0, 0).values),
             Act::PrepareForward(index) => {
                 let Some(layer) = dense_at(network, Some(index)) else { return };
                 // If the neighbouring layer is dense, its product has written these forms already.
                 if dense_at(network, index.checked_sub(1)).is_none() {
-                    let BlockViews { values, operand, .. } = self.split_block(memory, index, layer);
+                    let BlockViews { values, operand, .. } = self.views(memory, index, layer);
                     let x = block.values(values, index);
                     split::inputs(isa, parts, x, &mut kept[self.inputs[layer]..], self.pair_len);
                     split::rows(isa, parts, x, &mut operand[..len(network.layers[layer].inputs)]);
@@ -243,10 +256,10 @@ impl ByActs<f32> for TilePlan {
                         None,
                     );
                 }
-                _ => block.forward(self.split_block(memory, index, 0).values, index),
+                _ => block.forward(self.views(memory, index, 0).values, index),
             },
             Act::Loss => {
-                let BlockViews { values, losses, squares, .. } = self.split_block(memory, 0, 0);
+                let BlockViews { values, losses, squares, .. } = self.views(memory, 0, 0);
                 block.compute_loss(values, losses, squares);
             }
             Act::PrepareBackward(index) => {
@@ -254,7 +267,7 @@ impl ByActs<f32> for TilePlan {
                 // If the neighbouring layer is dense, its product has written these forms already.
                 if dense_at(network, Some(index + 1)).is_none() {
                     let BlockViews { values, deltas: [_, above], operand, .. } =
-                        self.split_block(memory, index, layer);
+                        self.views(memory, index, layer);
                     let delta = block.delta(self.areas.delta_after(index, values, above), index + 1);
                     split::transposed(isa, parts, delta, &mut kept[self.deltas[layer]..], self.pair_len);
                     if self.areas.needs_input_delta(index) {
@@ -274,7 +287,7 @@ impl ByActs<f32> for TilePlan {
                 }
                 _ => {
                     let BlockViews { values, deltas: [below, above], losses, .. } =
-                        self.split_block(memory, index, 0);
+                        self.views(memory, index, 0);
                     let delta = self.areas.delta_after(index, values, above);
                     block.backward(values, index, delta, below, losses);
                 }
