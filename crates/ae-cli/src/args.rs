@@ -264,9 +264,10 @@ pub(crate) struct TrainArgs {
     /// Size of the encoding [default: a fifth of the features, at most 256]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) encoding_dim: Option<usize>,
-    /// Activation of the hidden layers and the encoding
-    #[arg(long, default_value = "tanh", value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)))]
-    pub(crate) activation: Activation,
+    /// Activation of the hidden layers, and of the encoding unless that has another [default: silu for
+    /// images, else tanh]
+    #[arg(long, value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)))]
+    pub(crate) activation: Option<Activation>,
     /// Distribution of the initial weights
     #[arg(long, default_value = "glorot-uniform", value_parser = choice::<Init>(Init::ALL.map(Init::name)))]
     pub(crate) init: Init,

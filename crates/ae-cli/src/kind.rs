@@ -72,8 +72,8 @@ pub(crate) struct KindArgs {
     /// bound [default: 1]
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// Activation of the encoding [default: that of the hidden layers; linear for a vae, relu with
-    /// --top-k, sigmoid with --sparsity kl]
+    /// Activation of the encoding [default: that of the hidden layers; linear for a vae, and for images
+    /// without --activation, --sparsity and --contractive; relu with --top-k, sigmoid with --sparsity kl]
     #[arg(long, value_name = "ACTIVATION", value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)))]
     encoding_activation: Option<Activation>,
     /// Fraction of the outputs of hidden layers to drop in training
@@ -117,18 +117,28 @@ pub(crate) struct KindArgs {
     ema: Option<f64>,
 }
 
+/// What the defaults of a kind depend on.
+pub(crate) struct Surroundings {
+    /// The kind, unless a flag names one.
+    pub(crate) kind: Kind,
+    /// The activation that a flag names.
+    pub(crate) activation: Option<Activation>,
+    /// Whether rows are images.
+    pub(crate) images: bool,
+    /// Whether the scaling may confine values to `[0, 1]`.
+    pub(crate) unit_interval: bool,
+    pub(crate) features: usize,
+}
+
 impl KindArgs {
     /// Applies the flags to a configuration.
-    ///
-    /// `unit_interval` says whether the scaling may confine values to `[0, 1]`.
     pub(crate) fn apply(
         &self,
         mut builder: ConfigBuilder,
-        unit_interval: bool,
-        features: usize,
-        default_kind: Kind,
+        surroundings: &Surroundings,
     ) -> Result<ConfigBuilder, Failure> {
-        let kind = self.kind.unwrap_or(default_kind);
+        let Surroundings { kind, unit_interval, features, .. } = *surroundings;
+        let kind = self.kind.unwrap_or(kind);
         let noise = self.noise.or((kind == Kind::Denoising).then_some(Noise::Masking { fraction: 0.25 }));
         let sparsity = self
             .sparsity
@@ -149,11 +159,22 @@ impl KindArgs {
         if let Some(penalty) = sparsity {
             builder = builder.code_penalty(penalty);
         }
-        let penalty_activation =
-            matches!(sparsity, Some(CodePenalty::Kl { .. })).then_some(Activation::Sigmoid);
-        if let Some(activation) = self.encoding_activation.or(penalty_activation) {
+        let is_dense = kind != Kind::Vae && self.top_k.is_none();
+        let default_activation = match sparsity {
+            Some(CodePenalty::Kl { .. }) => Some(Activation::Sigmoid),
+            _ if !surroundings.images || surroundings.activation.is_some() || !is_dense => None,
+            None if self.contractive.is_none() => Some(Activation::Linear),
+            // Such penalties would only make an encoding without bounds small.
+            _ => Some(Activation::Tanh),
+        };
+        if let Some(activation) = self.encoding_activation.or(default_activation) {
             builder = builder.encoding_activation(activation);
         }
+        // Of the variance of validation images, these leave less than tanh: 19 instead of 22 % of the
+        // scanned digits in 8 values, 23 instead of 31 % of MNIST in 16. On tables they are better on
+        // some and much worse on others.
+        let hidden = if surroundings.images { Activation::Silu } else { Activation::Tanh };
+        builder = builder.activation(surroundings.activation.unwrap_or(hidden));
         if let Some(weight) = self.contractive {
             builder = builder.contractive(weight);
         }

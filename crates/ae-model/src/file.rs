@@ -212,8 +212,7 @@ impl Autoencoder {
         usable("scaler.shift", &shift, Scaler::may_shift)?;
         let mut model = Autoencoder::new(header.config).map_err(Failure::Other)?;
         let scaler = Scaler::from_parts(shift, scale);
-        model.scaler =
-            scaler.ok_or_else(|| FileErrorKind::Settings("the scaler is invalid".to_owned()))?;
+        model.scaler = scaler.ok_or_else(|| FileErrorKind::Settings("the scaler is invalid".to_owned()))?;
         model.names = header.features;
         model.schema = header.schema;
         model.fitted = header.fitted;

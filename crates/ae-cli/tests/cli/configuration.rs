@@ -211,3 +211,27 @@ fn a_rate_that_is_found_is_the_one_that_is_kept() {
     assert_eq!((&test["suggestion"], &ended.summary()["learning_rate"]), (&kept, &kept));
     assert!((kept.as_f64().unwrap() / expected - 1.0).abs() < 1e-9, "{kept} {expected}");
 }
+
+/// Images have other activations than tables, unless a flag or a penalty asks for others.
+#[test]
+fn activations_depend_on_what_rows_are() {
+    let folder = folder();
+    for (data, flags, [hidden, code]) in [
+        ("rows.csv", "", ["tanh", "-"]),
+        ("digits", "", ["silu", "linear"]),
+        ("digits", "--activation relu", ["relu", "-"]),
+        ("digits", "--encoding-activation elu", ["silu", "elu"]),
+        ("digits", "--kind sparse", ["silu", "tanh"]),
+        ("digits", "--sparsity kl", ["silu", "sigmoid"]),
+        ("digits", "--contractive 0.1", ["silu", "tanh"]),
+        ("digits", "--kind vae", ["silu", "-"]),
+        ("digits", "--top-k 2 --encoding-dim 8", ["silu", "-"]),
+    ] {
+        let train = ["train", data, "--epochs", "1", "-q", "-o", MODEL];
+        ae(folder.path(), &train.into_iter().chain(flags.split_whitespace()).collect::<Vec<_>>());
+        let config = &ae(folder.path(), &["info", MODEL, "--json"]).summary()["config"];
+        let name = |setting: &str| config[setting].as_str().unwrap_or("-").to_owned();
+        let found = [name("activation"), name("encoding_activation")];
+        assert_eq!(found, [hidden, code].map(str::to_owned), "{data} {flags}");
+    }
+}

@@ -5,7 +5,7 @@ use ae_model::{Config, EarlyStopping, Image, ImageLayer, Optimizer, RangeTest, S
 
 use crate::args::{Betas, Common, FeatureWeights, Rate, ScaleArg, TrainArgs};
 use crate::failure::Failure;
-use crate::kind::Kind;
+use crate::kind::{Kind, Surroundings};
 use crate::training::TrainingRows;
 
 /// The configuration that the flags describe, with an encoding of this size if given.
@@ -33,7 +33,6 @@ pub(crate) fn configure(
         ScaleArg::Quantile | ScaleArg::None => ScalerKind::None,
     };
     let mut builder = Config::builder(features)
-        .activation(args.activation)
         .init(args.init)
         .scaler(scaler)
         .precision(args.precision)
@@ -70,7 +69,9 @@ pub(crate) fn configure(
         builder = builder.early_stopping(EarlyStopping::after(args.early_stopping));
     }
     let unit_interval = scaler.keeps_unit_range() && args.scale != Some(ScaleArg::Quantile);
-    let config = args.kind.apply(builder, unit_interval, features, default_kind)?.build()?;
+    let (activation, images) = (args.activation, training.are_pixels);
+    let surroundings = Surroundings { kind: default_kind, activation, images, unit_interval, features };
+    let config = args.kind.apply(builder, &surroundings)?.build()?;
     let convolves = config.conv_layers().iter().any(|layer| matches!(layer, ImageLayer::Conv(_)));
     if config.dropout().hidden > 0.0 && config.hidden_dims().is_empty() && !convolves {
         let text = "--dropout: there are no hidden layers whose outputs could be dropped; --input-dropout drops inputs";
