@@ -14,7 +14,32 @@
 //! one round carry over to the next, and what phase 2 reads of the rows is still in cache.
 //!
 //! Every row and every parameter is computed by one task, in an order that depends only on its position.
-//! The plan determines how products are computed: [`plain`], on [`tiles`] or from [`sparse`] codes.
+//!
+//! # Which path a step takes
+//!
+//! | path | when | decided in |
+//! |---|---|---|
+//! | [`sparse`] codes | the stages are dense, top-k, dense, and the code is wide | `SparsePlan::new` |
+//! | [`tiles`] | bf16, or f32 that is split: where it pays, or as [`crate::Products`] says | `Engine::plan_for`, [`tiles_pay`], `TilePlan::plan` |
+//! | [`plain`] | otherwise | `StepPlan::new` |
+//! | products shared among threads (plain, tiles) | fewer blocks than threads, and products that are worth it | `acts::shared_pass`, `worth_sharing` |
+//! | rounds (plain) | several blocks per thread | `PlainPlan::rounds_from` |
+//!
+//! # What is in memory
+//!
+//! Each block has memory that phase 1 works in ("block") and memory that only phase 2 reads ("kept").
+//! The [acts](acts::Act) of phase 1 write it:
+//!
+//! | area | in | written by | read by |
+//! |---|---|---|---|
+//! | values before and after each stage, and what stages save of them | block | `Load`, `Forward` | `Forward`, `Loss`, `Backward`; on the plain path also phase 2 |
+//! | delta of the output, in place of the output | block | `Loss` | `PrepareBackward`, `Backward` |
+//! | two deltas, in turn | block | `Backward` | `PrepareBackward`, `Backward` |
+//! | plain: transposed deltas, or the gradients of a convolution; inputs, if blocks are reused | kept | `PrepareBackward` | phase 2 |
+//! | tiles: the operands of this product and the next | block | the product before, or `Prepare…` | `Forward`, `Backward` |
+//! | tiles: the inputs and deltas of each layer | kept | the same | phase 2 |
+//! | sparse: rows and deltas row by row, active features and their deltas | block | a single act | phase 2, through an index |
+//! | loss and squared error of each row | kept (plain) or block | `Loss` | the totals of the batch |
 
 mod acts;
 mod batch;
