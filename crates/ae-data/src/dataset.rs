@@ -345,6 +345,8 @@ mod tests {
         let wider: &[f32] = &[1.0, 2.0, 3.0];
         let ragged = message(&[&[1.0, 2.0], &[3.0, 4.0], wider, &[5.0]]);
         assert_eq!(ragged, "the table: row 3 has 3 cells, but 2 are expected");
+        let narrow = message(&[&[1.0, 2.0], &[3.0], &[4.0]]);
+        assert_eq!(narrow, "the table: row 2 has 1 cells, but 2 are expected");
         assert_eq!(message(&[&[], &[1.0]]), "the table: row 2 has 1 cells, but 0 are expected");
         assert_eq!(
             (message(&[]), message(&[&[], &[]])),
@@ -375,6 +377,10 @@ mod tests {
         assert!(matches!(refused, Err(DataError::RowOutOfRange { index: 0, rows: 0 })), "{refused:?}");
         assert!(wide.select_rows(&[]).unwrap().values().is_empty());
         assert_eq!(labelled.row(2), None);
+        // 2²² rows of 2²⁴ values are more than processes can address.
+        let wide = Dataset::new(vec![0.0; 1 << 24], 1 << 24).unwrap();
+        let refused = wide.select_rows(&vec![0; 1 << 22]);
+        assert!(matches!(refused, Err(DataError::OutOfMemory { .. })), "{:?}", refused.err());
     }
 
     #[test]

@@ -76,6 +76,11 @@ mod tests {
         silence_caught_panics();
         assert_eq!(guarded(|| guarded(|| panic!("inner")).unwrap_or(3)), Ok(3));
         assert_eq!(guarded(|| panic!("{}", 7)), Err::<(), _>("7".to_owned()));
+        let outer = guarded(|| {
+            guarded(|| ()).unwrap();
+            panic!("outer")
+        });
+        assert_eq!(outer, Err::<(), _>("outer".to_owned()));
         assert_eq!(REPORTED.load(Ordering::Relaxed), 1);
         assert!(catch_unwind(|| panic!("elsewhere")).is_err());
         assert_eq!(REPORTED.load(Ordering::Relaxed), 2);

@@ -127,3 +127,52 @@ pub(crate) fn squared_distance(x: &[f32], y: &[f32]) -> f64 {
     let rest: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
     (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
+
+#[cfg(test)]
+mod tests {
+    use ae_data::{DataError, Rows};
+
+    use super::*;
+    use crate::Pca;
+    use crate::anomaly::{Detector, Score, Settings};
+
+    /// A source that claims any number of rows of two zeros.
+    struct Claim(usize);
+
+    impl BatchSource for Claim {
+        fn rows(&self) -> usize {
+            self.0
+        }
+        fn features(&self) -> usize {
+            2
+        }
+        fn read_rows(&self, _: &[usize], out: &mut [f32]) -> Result<(), DataError> {
+            out.fill(0.0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn results_that_do_not_fit_into_memory_are_refused() {
+        let rows = Rows::new(&[0.0, 1.0, 2.0, 5.0, 1.0, 1.0, 3.0, 2.0], 2).unwrap();
+        let pca = Pca::fit(&rows, 2).unwrap();
+        let settings = Settings { score: Score::InputNeighbours, updates: 1, ..Settings::default() };
+        let detector = Detector::fit(&settings, &rows).unwrap();
+        for rows in [usize::MAX, usize::MAX / 2, usize::MAX / 16] {
+            let rows = Claim(rows);
+            for refused in [
+                pca.transform(&rows).map(drop),
+                pca.reconstruct(&rows).map(drop),
+                pca.inverse_transform(&rows).map(drop),
+                detector.scores(&rows).map(drop),
+                detector.contributions(&rows).map(drop),
+                detector.blame(&rows, 1).map(drop),
+            ] {
+                assert!(
+                    matches!(refused, Err(EvalError::Data(DataError::OutOfMemory { .. }))),
+                    "{refused:?}"
+                );
+            }
+        }
+    }
+}

@@ -119,7 +119,7 @@ impl Pca {
     /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
     /// reading them.
     pub fn transform(&self, rows: &dyn BatchSource) -> Result<Dataset, EvalError> {
-        let mut codes = Vec::new();
+        let mut codes = memory::room("the coordinates", rows.rows(), self.components())?;
         self.for_each_block(rows, |_, block| {
             for r in 0..block.nrows() {
                 codes.extend((0..block.ncols()).map(|c| block[(r, c)] as f32));
@@ -142,7 +142,7 @@ impl Pca {
         if width != self.components() {
             return Err(EvalError::Width { expected: self.components(), got: width });
         }
-        let mut values = Vec::with_capacity(count * self.mean.len());
+        let mut values = memory::room("the decoded rows", count, self.mean.len())?;
         for_each_block(codes, |block| {
             let codes =
                 DMatrix::from_row_iterator(block.len() / width, width, block.iter().map(|x| f64::from(*x)));

@@ -326,6 +326,9 @@ fn point(line: &str) -> Result<SweepPoint, String> {
 
 #[cfg(test)]
 mod tests {
+    use ae_data::Dataset;
+    use ae_model::{Config, EarlyStopping};
+
     use super::*;
 
     fn point(size: usize, pca: Option<f64>) -> SweepPoint {
@@ -399,6 +402,49 @@ mod tests {
             let refused = table.save(&path);
             assert!(matches!(refused, Err(EvalError::InvalidSetting { .. })) && !path.exists(), "{table:?}");
         }
+    }
+
+    /// The validation rows vary less, and in other directions, than the training rows.
+    #[test]
+    fn measures_are_of_the_rows_they_name() {
+        let train: Vec<f32> =
+            (0..60).flat_map(|i| [i as f32, (i % 7) as f32 * 50.0, (i % 5) as f32]).collect();
+        let held: Vec<f32> = (0..20).flat_map(|i| [30.0, (i % 3) as f32, (i % 5) as f32 * 2.0]).collect();
+        let [train, held] = [train, held].map(|values| Dataset::new(values, 3).unwrap());
+        let config = Config::builder(3).encoding_dim(2).epochs(50).validation(0.2);
+        let config = config.early_stopping(EarlyStopping { patience: 1, min_improvement: 0.5 });
+        let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+        let history = model.fit(&train, &mut []).unwrap();
+        let scaled = |rows: &Dataset| {
+            let scaler = model.scaler();
+            let value =
+                |(at, x): (usize, &f32)| (f64::from(*x) - scaler.shift()[at % 3]) / scaler.scale()[at % 3];
+            Dataset::new(rows.values().iter().enumerate().map(value).map(|x| x as f32).collect(), 3).unwrap()
+        };
+        let (of_train, of_held) = (scaled(&train), scaled(&held));
+        let all = Pca::fit(&of_train, 3).unwrap();
+        let print = Fingerprint::from_bits(7);
+        let point = SweepPoint::measure(&model, &train, &held, Some(&all), print).unwrap();
+        assert_eq!((&point.setting, point.size, point.compression), (&None, 2, 1.5));
+        assert_eq!((point.mse, point.train_mse), (model.mse(&held).unwrap(), model.mse(&train).unwrap()));
+        let variance = |rows: &Dataset| {
+            let column = |c: usize| rows.iter_rows().map(move |row| f64::from(row[c]));
+            let count = rows.rows() as f64;
+            let of = |c: usize| {
+                let mean = column(c).sum::<f64>() / count;
+                column(c).map(|x| (x - mean).powi(2)).sum::<f64>() / count
+            };
+            (of(0) + of(1) + of(2)) / 3.0
+        };
+        assert!((point.baseline_mse / variance(&of_held) - 1.0).abs() < 1e-9, "{point:?}");
+        let expected = Pca::fit(&of_train, 2).unwrap().mse(&of_held).unwrap();
+        assert!((point.pca.unwrap() / expected - 1.0).abs() < 1e-6, "{:?} for {expected}", point.pca);
+        assert!(history.epochs.len() < 50);
+        assert_eq!((point.epochs, point.fingerprint), (history.epochs.len(), print));
+        assert_eq!(point.seconds, history.epochs.iter().map(|epoch| epoch.seconds).sum::<f64>());
+        assert_eq!(SweepPoint::measure(&model, &train, &held, None, print).unwrap().pca, None);
+        let few = SweepPoint::measure(&model, &train, &held, Some(&all.truncated(1)), print).unwrap_err();
+        assert_eq!(few.to_string(), "expected 2 principal components, got 1");
     }
 
     /// A model that is no better than principal components does not win.

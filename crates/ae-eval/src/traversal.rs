@@ -92,4 +92,13 @@ mod tests {
             assert!(matches!(traverse(&model, steps, extent), Err(EvalError::InvalidSetting { .. })));
         }
     }
+
+    #[test]
+    fn more_points_than_fit_into_memory_are_refused() {
+        // 2¹⁶ times 10⁴ encodings of 2¹⁶ values are more than processes can address.
+        let config = Config::builder(1).hidden_dims([]).encoding_dim(1 << 16).latent(Latent::gaussian());
+        let model = Autoencoder::new(config.build().unwrap()).unwrap();
+        let said = traverse(&model, 10_000, 3.0).unwrap_err().to_string();
+        assert_eq!(said, "the encodings do not fit into memory: 655360000 rows of 65536 values");
+    }
 }

@@ -199,6 +199,23 @@ fn pairs_and_models_that_start_at_others_go_on() {
     assert!(matches!(error, Error::OtherTraining { .. }), "{error}");
 }
 
+#[test]
+fn a_start_with_another_threshold_is_another_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, checkpoints) = (rows(1), Checkpoints::at(folder.path().join("next")));
+    let of_batch = Latent::TopK(TopK { of_batch: true, ..TopK::new(4) });
+    let config = wide().latent(of_batch).epochs(1).build().unwrap();
+    let mut first = model(&config, 1);
+    first.fit(&data, &mut []).unwrap();
+    let resumed = |first: &Autoencoder| {
+        Autoencoder::warm_start(config.clone(), first).unwrap().fit_resumable(&data, &checkpoints, &mut [])
+    };
+    resumed(&first).unwrap();
+    resumed(&first).unwrap();
+    first.set_latent_threshold(0.5 * first.latent_threshold().unwrap()).unwrap();
+    assert!(matches!(resumed(&first), Err(Error::OtherTraining { .. })));
+}
+
 /// Copies the checkpoint after an update, as if the process had been killed there.
 struct Killed<'a> {
     at: usize,

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ae_data::{BatchSource, DataError, Dataset, Pairs};
 use ae_model::{
-    Activation, Arithmetic, Autoencoder, CancelToken, CodePenalty, Config, Dropout, Error, ErrorNorm,
-    History, Isa, Latent, LayerParameters, Noise, Optimizer, Precision, Scaler, ScalerKind, StopReason, TopK,
-    Trainer,
+    Activation, Arithmetic, Autoencoder, CancelToken, CodePenalty, Config, ConfigBuilder, Dropout, Error,
+    ErrorNorm, History, Isa, Latent, LayerParameters, Noise, Optimizer, Precision, Scaler, ScalerKind,
+    StopReason, TopK, Trainer,
 };
 use ae_testing::chain;
 use ae_testing::random::SplitMix64;
@@ -72,6 +72,48 @@ fn a_penalty_that_overflows_alone_is_told() {
     assert!(matches!(of_update, Err(Error::LossNotFinite { loss: f64::INFINITY, .. })), "{of_update:?}");
 }
 
+/// Where gradients are not squared, or do not overflow, only errors limit what an update takes.
+#[test]
+fn what_an_update_takes_depends_on_what_it_squares() {
+    let far = |value: f32| {
+        let mut values = rows(4, 2).values().to_vec();
+        values[2 * FEATURES + 5] = value;
+        Dataset::new(values, FEATURES).unwrap()
+    };
+    let base = || Config::builder(FEATURES).encoding_dim(3).scaler(ScalerKind::None).learning_rate(1e-30);
+    let takes = |config: ConfigBuilder, value: f32| {
+        let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+        match model.partial_fit(&far(value)) {
+            Ok(_) | Err(Error::LossNotFinite { .. }) => true,
+            Err(Error::Overflow { row: 2, column: 5, .. }) => false,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    for adam in [Optimizer::ADAM, Optimizer::ADAMW] {
+        let base = || base().optimizer(adam);
+        assert!(takes(base(), 0.9e9) && !takes(base(), 1.1e9), "{adam:?}");
+        assert!(takes(base().clip_norm(1.0), 1.1e9) && !takes(base().clip_norm(1.0), 1.1e18), "{adam:?}");
+        assert!(takes(base().precision(Precision::F64), 1.1e18), "{adam:?}");
+    }
+    let sgd = || base().optimizer(Optimizer::Sgd);
+    assert!(takes(sgd(), 0.9e18) && !takes(sgd(), 1.1e18));
+    // What counts are scaled values.
+    let wide = Scaler::from_parts(vec![0.0; FEATURES], vec![1e9; FEATURES]).unwrap();
+    let config = base().optimizer(Optimizer::ADAM).build().unwrap();
+    let layers = Autoencoder::new(config.clone()).unwrap().layers();
+    let mut model = Autoencoder::from_layers(config, wide, &layers).unwrap();
+    model.partial_fit(&far(0.9e18)).unwrap();
+    assert!(matches!(model.partial_fit(&far(1.1e18)), Err(Error::Overflow { row: 2, column: 5, .. })));
+    // Targets too, and they are said to be what is wrong.
+    let mut model = Autoencoder::new(base().optimizer(Optimizer::ADAM).build().unwrap()).unwrap();
+    let (near, far) = (rows(4, 2), far(1.1e9));
+    let refused = model.partial_fit(&Pairs::new(&near, &far).unwrap()).unwrap_err();
+    assert!(matches!(&refused, Error::Targets(inner) if matches!(**inner, Error::Overflow { row: 2, .. })));
+    let refused = model.partial_fit(&Pairs::new(&far, &near).unwrap()).unwrap_err();
+    assert!(matches!(refused, Error::Overflow { row: 2, column: 5, .. }));
+    assert!(!model.is_fitted());
+}
+
 #[test]
 fn columns_in_another_order_are_refused() {
     let names = |names: [&str; FEATURES]| names.map(str::to_owned).to_vec();
@@ -94,6 +136,29 @@ fn columns_in_another_order_are_refused() {
     assert!(model.mse(&rows(40, 1)).unwrap() == model.mse(&named).unwrap());
     model.fit(&other, &mut []).unwrap();
     assert!(model.mse(&named).is_err() && model.mse(&other).is_ok());
+}
+
+#[test]
+fn the_first_update_names_the_columns() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"].map(str::to_owned).to_vec();
+    let other = names.iter().rev().cloned().collect();
+    let mut model = Autoencoder::new(config()).unwrap();
+    model.partial_fit(&rows(40, 1).with_names(names.clone()).unwrap()).unwrap();
+    assert_eq!(model.feature_names(), Some(&names[..]));
+    let refused = model.partial_fit(&rows(40, 1).with_names(other).unwrap());
+    assert!(matches!(refused, Err(Error::Names { column: 0, .. })), "{refused:?}");
+}
+
+#[test]
+fn the_error_of_an_update_is_that_of_the_known_values() {
+    let mut values = rows(40, 1).values().to_vec();
+    values.iter_mut().step_by(3).for_each(|x| *x = f32::NAN);
+    let data = Dataset::new(values, FEATURES).unwrap();
+    let config = Config::builder(FEATURES).encoding_dim(3).mask_missing(true).build().unwrap();
+    let mut model = Autoencoder::new(config).unwrap();
+    model.partial_fit(&data).unwrap();
+    let expected = model.mse(&data).unwrap();
+    assert!((model.partial_fit(&data).unwrap() / expected - 1.0).abs() < 1e-5);
 }
 
 #[test]
@@ -288,14 +353,14 @@ fn round_trip<T: Arithmetic>(precision: Precision) {
         let config = Config::builder(FEATURES).encoding_dim(24).latent(latent).precision(precision);
         let config = config.optimizer(Optimizer::ADAM).learning_rate(0.01).build().unwrap();
         for isa in Isa::available() {
-            let mut trainer = Trainer::<T>::new(&config, isa, Some(2)).unwrap();
+            let mut trainer = Trainer::<T>::new(&config, isa, Some(3)).unwrap();
             let evaluated = trainer.enter(|session| {
                 all.chunks(50).for_each(|batch| _ = session.train_batch(data.values(), batch).unwrap());
                 session.evaluate(data.values(), &all).unwrap()
             });
-            let model = trainer.to_model(Scaler::identity(FEATURES)).unwrap();
+            let mut model = trainer.to_model(Scaler::identity(FEATURES)).unwrap();
             assert_eq!(model.mse(&data).unwrap().to_bits(), evaluated.to_bits(), "{isa}, {latent:?}");
-            assert_eq!((model.threads(), model.config()), (2, &config));
+            assert_eq!((model.threads(), model.config()), (3, &config));
             let active = model.sparsity(&data).unwrap().active;
             if latent == of_batch {
                 let scaler = Scaler::identity(FEATURES);
@@ -312,6 +377,13 @@ fn round_trip<T: Arithmetic>(precision: Precision) {
             assert_eq!(back.encode(&data).unwrap().values(), model.encode(&data).unwrap().values());
             again.enter(|session| session.train_batch(data.values(), &all).unwrap());
             assert_ne!(again.layers(), trainer.layers());
+            // The running mean behind the threshold goes on as the trainer's does.
+            trainer.enter(|session| session.train_batch(data.values(), &all).unwrap());
+            model.partial_fit(&data).unwrap();
+            for trainer in [&trainer, &again] {
+                let threshold = trainer.to_model(Scaler::identity(FEATURES)).unwrap().latent_threshold();
+                assert_eq!(threshold, model.latent_threshold(), "{isa}");
+            }
         }
     }
 }
@@ -386,6 +458,63 @@ fn a_loop_of_ones_own_can_validate() {
         assert_eq!(model.mse(&pairs).unwrap().to_bits(), of_pairs.to_bits());
         assert_eq!(trainer.layers(), layers);
     }
+}
+
+/// Neither the threads that share its rows nor an earlier evaluation of more rows changes a bit.
+#[test]
+fn an_evaluation_depends_on_its_rows_alone() {
+    // So wide that several threads are worth waking for the longer ones.
+    let config = Config::builder(FEATURES).hidden_dims([2000]).encoding_dim(3).build().unwrap();
+    let (data, mut trainer) = (rows(300, 1), Trainer::<f32>::new(&config, Isa::best(), Some(3)).unwrap());
+    let mut model = trainer.to_model(Scaler::identity(FEATURES)).unwrap();
+    model.set_threads(Some(1)).unwrap();
+    trainer.enter(|session| {
+        for count in [300, 130, 40, 300] {
+            let indices: Vec<usize> = (0..count).map(|row| row * 7 % 300).collect();
+            let expected = model.mse(&data.select_rows(&indices).unwrap()).unwrap();
+            let found = session.evaluate(data.values(), &indices).unwrap();
+            assert_eq!(found.to_bits(), expected.to_bits(), "{count} rows");
+        }
+    });
+}
+
+#[test]
+fn a_threshold_that_was_set_is_a_running_mean_until_the_next_fit() {
+    let of_batch = Latent::TopK(TopK { of_batch: true, ..TopK::new(3) });
+    let config = Config::builder(FEATURES).encoding_dim(24).latent(of_batch).epochs(2).build().unwrap();
+    let mut model = Autoencoder::new(config).unwrap();
+    let data = rows(300, 1);
+    model.fit(&data, &mut []).unwrap();
+    let fitted = model.latent_threshold().unwrap();
+    for threshold in [50.0, -50.0] {
+        model.set_latent_threshold(threshold).unwrap();
+        model.partial_fit(&data).unwrap();
+        // An update keeps 99 % of it. Values of an encoding are far smaller.
+        let kept = model.latent_threshold().unwrap();
+        assert!((kept - 0.99 * threshold).abs() < 0.1, "{kept} of {threshold}");
+    }
+    model.fit(&data, &mut []).unwrap();
+    assert_eq!(model.latent_threshold(), Some(fitted));
+}
+
+#[test]
+fn a_trainer_may_have_another_precision_than_its_model() {
+    let config = Config::builder(FEATURES).encoding_dim(3).precision(Precision::F64).build().unwrap();
+    let model = Autoencoder::new(config.clone()).unwrap();
+    let trainer = Trainer::<f32>::from_model(&model, Some(3)).unwrap();
+    for (rounded, exact) in trainer.layers().iter().zip(model.layers()) {
+        assert_eq!(rounded.weights, exact.weights.iter().map(|w| *w as f32).collect::<Vec<_>>());
+    }
+    let back = trainer.to_model(Scaler::identity(FEATURES)).unwrap();
+    assert_eq!((back.config(), back.threads()), (&config, 3));
+    assert_eq!(weights(&back), trainer.layers().iter().map(LayerParameters::cast).collect::<Vec<_>>());
+    // Finite, but not in single precision.
+    let mut layers = model.layers();
+    layers[0].bias[2] = 1e39;
+    let large = Autoencoder::from_layers(config, Scaler::identity(FEATURES), &layers).unwrap();
+    assert!(matches!(Trainer::<f32>::from_model(&large, None), Err(Error::Parameter { layer: 0, .. })));
+    let exact = Trainer::<f64>::from_model(&large, None).unwrap();
+    assert_eq!(exact.layers(), layers);
 }
 
 #[test]

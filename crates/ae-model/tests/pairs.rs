@@ -238,6 +238,11 @@ fn missing_values() {
     let known = targets.values().iter().filter(|x| !x.is_nan()).count();
     let errors: f64 = model.reconstruction_error(&pairs, ErrorNorm::Sum).unwrap().iter().sum();
     assert!((model.mse(&pairs).unwrap() - errors / known as f64).abs() < 1e-12);
+    let [sums, means] =
+        [ErrorNorm::Sum, ErrorNorm::Mean].map(|norm| model.reconstruction_error(&pairs, norm).unwrap());
+    for ((sum, mean), row) in sums.iter().zip(means).zip(targets.iter_rows()) {
+        assert_eq!(mean, sum / row.iter().filter(|x| !x.is_nan()).count() as f64);
+    }
     // A value missing from a target does not count; a value missing from an input merely enters as zero.
     let cells = model.squared_errors(&pairs).unwrap();
     for (cell, target) in cells.values().iter().zip(targets.values()) {
@@ -300,6 +305,10 @@ fn what_does_not_fit_is_refused() {
     let error = model.fit(&Pairs::new(&noisy, &holed).unwrap(), &mut []).unwrap_err();
     assert!(matches!(&error, Error::Targets(inner) if matches!(**inner, Error::NotFinite { row: 1, .. })));
     assert_eq!(chain(&error), "the targets: row 2, column 3: NaN is not a finite number");
+    let pairs = Pairs::new(&noisy, &holed).unwrap();
+    for error in [model.mse(&pairs).unwrap_err(), model.squared_errors(&pairs).unwrap_err()] {
+        assert_eq!(chain(&error), "the targets: row 2, column 3: NaN is not a finite number");
+    }
     let error = model.fit(&Pairs::new(&holed, &clean).unwrap(), &mut []).unwrap_err();
     assert_eq!(error.to_string(), "row 2, column 3: NaN is not a finite number");
     let mut trainer = Trainer::<f32>::new(model.config(), Isa::best(), Some(1)).unwrap();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
-use ae_data::{BatchSource, DataError, Dataset, Rows};
+use ae_data::{BatchSource, DataError, Dataset, HeldOut, Rows};
 use ae_model::{Autoencoder, Config, ConvLayer, Error, ErrorNorm, Latent, Scaler, ScalerKind};
 
 /// A source that claims any number of rows of zeros.
@@ -54,15 +54,26 @@ fn more_generated_rows_than_fit_into_memory_are_refused() {
 
 /// Where a row has more than a million values within the network, fewer rows go through it together.
 #[test]
-fn wide_rows_give_the_same_encodings_in_smaller_blocks() {
+fn wide_rows_give_the_same_results_in_smaller_blocks() {
     let wide = ConvLayer { channels: 260, kernel: 1, stride: 1, padding: 0, groups: 1 };
+    let features = 64 * 64;
     let config =
-        Config::builder(64 * 64).image(64, 64, 1).conv_layers([wide]).hidden_dims([]).encoding_dim(1);
-    let model = Autoencoder::new(config.build().unwrap()).unwrap();
-    let values: Vec<f32> = (0..20 * 64 * 64).map(|i| (i % 97) as f32 / 97.0).collect();
-    let codes = model.encode(&Rows::new(&values, 64 * 64).unwrap()).unwrap();
-    for (row, code) in values.chunks_exact(64 * 64).zip(codes.values()) {
-        assert_eq!(model.encode(&Rows::new(row, 64 * 64).unwrap()).unwrap().values(), [*code]);
+        Config::builder(features).image(64, 64, 1).conv_layers([wide]).hidden_dims([]).encoding_dim(1);
+    let mut model = Autoencoder::new(config.scaler(ScalerKind::None).epochs(1).build().unwrap()).unwrap();
+    let values: Vec<f32> = (0..18 * features).map(|i| (i % 97) as f32 / 97.0).collect();
+    let rows = Dataset::new(values, features).unwrap();
+    // The rows that are held out are validated together.
+    let history = model.fit(&HeldOut::last(&rows, 17).unwrap(), &mut []).unwrap();
+    let codes = model.encode(&rows).unwrap();
+    let errors = model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
+    let cells = model.squared_errors(&rows).unwrap();
+    let expected = errors[1..].iter().sum::<f64>() / (17 * features) as f64;
+    assert!((history.epochs[0].validation_mse.unwrap() / expected - 1.0).abs() < 1e-6);
+    for index in [0, 17] {
+        let row = Rows::new(rows.row(index).unwrap(), features).unwrap();
+        assert_eq!(model.encode(&row).unwrap().row(0), codes.row(index));
+        assert_eq!(model.reconstruction_error(&row, ErrorNorm::Sum).unwrap(), [errors[index]]);
+        assert_eq!(model.squared_errors(&row).unwrap().row(0), cells.row(index));
     }
 }
 

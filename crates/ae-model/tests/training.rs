@@ -318,6 +318,14 @@ fn rows_that_do_not_fit_the_model_are_refused() {
 }
 
 #[test]
+fn encodings_are_never_missing() {
+    let config = Config::builder(4).encoding_dim(2).mask_missing(true).build().unwrap();
+    let model = Autoencoder::new(config).unwrap();
+    let error = model.decode(&Rows::new(&[1.0, f32::NAN], 2).unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), "row 1, column 2: NaN is not a finite number");
+}
+
+#[test]
 fn centring_keeps_the_units() {
     let data = Dataset::new(vec![1.0, 10.0, 3.0, 10.0, 8.0, 10.0], 2).unwrap();
     let scaler = Scaler::fit(ScalerKind::Centre, &data, &[0, 1, 2]).unwrap();

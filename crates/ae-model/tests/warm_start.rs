@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use ae_data::{Dataset, digits};
+use ae_data::{ColumnRoles, Dataset, Schema, Table, digits};
 use ae_model::{
     Autoencoder, Config, ConfigBuilder, Error, ErrorNorm, Gaussian, Latent, Loss, Optimizer, ScalerKind,
 };
@@ -21,16 +21,34 @@ fn fitted(config: ConfigBuilder, rows: &Dataset) -> Autoencoder {
 fn it_is_the_other_model_until_it_is_trained() {
     let rows = digits().unwrap();
     let first = fitted(base(), &rows);
-    let config = base().optimizer(Optimizer::Sgd).learning_rate(1e-30).epochs(2).build().unwrap();
-    let mut next = Autoencoder::warm_start(config, &first).unwrap();
-    assert!(next.is_fitted());
-    let errors = |model: &Autoencoder| model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
-    assert_eq!(errors(&next), errors(&first));
-    // Rows of another range: the scale is still that of the weights.
-    let half = Dataset::new(rows.values().iter().map(|x| x / 2.0).collect(), 64).unwrap();
-    next.fit(&half, &mut []).unwrap();
-    assert_eq!(errors(&next), errors(&first));
-    assert_eq!(next.scaler(), first.scaler());
+    let config = base().optimizer(Optimizer::Sgd).learning_rate(1e-30).epochs(2);
+    for config in [config.clone(), config.ema(0.9)] {
+        let mut next = Autoencoder::warm_start(config.build().unwrap(), &first).unwrap();
+        assert!(next.is_fitted());
+        let errors = |model: &Autoencoder| model.reconstruction_error(&rows, ErrorNorm::Sum).unwrap();
+        assert_eq!(errors(&next), errors(&first));
+        // Rows of another range: the scale is still that of the weights.
+        let half = Dataset::new(rows.values().iter().map(|x| x / 2.0).collect(), 64).unwrap();
+        next.fit(&half, &mut []).unwrap();
+        assert_eq!(errors(&next), errors(&first));
+        assert_eq!(next.scaler(), first.scaler());
+    }
+}
+
+#[test]
+fn it_has_the_columns_of_the_other_model() {
+    let names = ["size", "weight"].map(str::to_owned).to_vec();
+    let columns =
+        [["0.5", "1.5", "2.5", "1"], ["3", "1", "2", "4"]].map(|cells| cells.map(str::to_owned).to_vec());
+    let table = Table::new(names.clone(), &columns).unwrap();
+    let schema = Schema::infer(&table, &ColumnRoles::default()).unwrap();
+    let rows = schema.encode(&table, None).unwrap().rows;
+    let config = Config::builder(rows.features()).encoding_dim(1).epochs(1).build().unwrap();
+    let mut first = Autoencoder::new(config.clone()).unwrap();
+    first.set_schema(schema.clone()).unwrap();
+    first.fit(&rows, &mut []).unwrap();
+    let next = Autoencoder::warm_start(config, &first).unwrap();
+    assert_eq!((next.schema(), next.feature_names()), (Some(&schema), Some(&names[..])));
 }
 
 #[test]

@@ -137,6 +137,7 @@ mod tests {
 
     use super::*;
     use crate::anomaly::Settings;
+    use crate::blocks::BLOCK;
 
     /// Numbers, categories that follow from them, and unrelated numbers.
     fn table(rows: &[(f64, &str, f64)]) -> Table {
@@ -185,8 +186,28 @@ mod tests {
                 assert_eq!(blame.contribution, contributions.row(row).unwrap()[blame.column]);
             }
         }
+        // A number that is 0 is no unknown category.
+        let zero = schema.encode(&table(&[(0.0, "small", 0.0)]), None).unwrap().rows;
+        assert!(detector.blame(&zero, 3).unwrap()[0].iter().all(|blame| !blame.is_unknown));
         assert!(detector.blame(&rows, 0).unwrap().iter().all(Vec::is_empty));
         assert_eq!(detector.blame(&rows, 2).unwrap()[1], blamed[1][..2]);
+    }
+
+    /// Of more rows than are read at a time, each has its own contributions.
+    #[test]
+    fn without_a_schema_columns_are_features() {
+        let model = Autoencoder::new(Config::builder(3).encoding_dim(1).build().unwrap()).unwrap();
+        let rows = BLOCK + 5;
+        let mut contributions = vec![0.0; rows * 3];
+        (0..rows).for_each(|row| contributions[row * 3 + row % 3] = row as f32 + 0.5);
+        let contributions = Dataset::new(contributions, 3).unwrap();
+        let zeros = vec![0.0; rows * 3];
+        let blamed = blame(&model, &Rows::new(&zeros, 3).unwrap(), &contributions, 1).unwrap();
+        assert_eq!(blamed.len(), rows);
+        for (row, blamed) in blamed.iter().enumerate() {
+            let expected = Blame { column: row % 3, contribution: row as f32 + 0.5, is_unknown: false };
+            assert_eq!(*blamed, [expected], "row {row}");
+        }
     }
 
     #[test]

@@ -275,13 +275,15 @@ fn rows_of_another_shape() {
 
 #[test]
 fn coordinates_decode_to_the_reconstructions() {
-    let values = SplitMix64::new(4).normal_f32s(30 * 5);
+    // More rows than are read at a time.
+    let count = crate::blocks::BLOCK + 30;
+    let values = SplitMix64::new(4).normal_f32s(count * 5);
     let names: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
     let table = Dataset::new(values.clone(), 5).unwrap().with_names(names.clone()).unwrap();
     for components in [1, 3, 5] {
         let pca = Pca::fit(&table, components).unwrap();
         let codes = pca.transform(&table).unwrap();
-        assert_eq!((codes.rows(), codes.features()), (30, components));
+        assert_eq!((codes.rows(), codes.features()), (count, components));
         let (decoded, expected) = (pca.inverse_transform(&codes).unwrap(), pca.reconstruct(&table).unwrap());
         assert_eq!(expected.names(), Some(&names[..]));
         assert!(decoded.values().iter().zip(expected.values()).all(|(x, y)| (x - y).abs() < 1e-5));

@@ -226,6 +226,23 @@ fn rows_with_gaps_count_as_imputed() {
     }
 }
 
+/// In any block of rows.
+#[test]
+fn rows_of_the_reference_are_known_to_the_bit() {
+    let training = normal(100, 1);
+    let detector = Detector::fit(&settings(Score::InputNeighbours), &table(&training)).unwrap();
+    let mut rows = training.repeat(50);
+    assert!(rows.len() / FEATURES > BLOCK);
+    assert_eq!(detector.count_in_reference(&table(&rows)).unwrap(), 5000);
+    for (row, values) in rows.chunks_exact_mut(FEATURES).enumerate().take(4980) {
+        values[row % FEATURES] = values[row % FEATURES].next_up();
+    }
+    assert_eq!(detector.count_in_reference(&table(&rows)).unwrap(), 20);
+    assert_eq!(detector.count_in_reference(&table(&rows[4970 * FEATURES..])).unwrap(), 20);
+    rows.rotate_right(20 * FEATURES);
+    assert_eq!(detector.count_in_reference(&table(&rows)).unwrap(), 20);
+}
+
 /// Whatever cannot be filled in is refused with its place in the rows given, not among those drawn.
 #[test]
 fn values_that_cannot_be_filled_in_are_named() {
@@ -245,6 +262,8 @@ fn values_that_cannot_be_filled_in_are_named() {
     assert_eq!(place(Detector::fit(&settings, &table(&training)).unwrap_err()), (290, 2));
     let mut plain = Autoencoder::new(Config::builder(FEATURES).build().unwrap()).unwrap();
     plain.fit(&table(&normal(300, 1)), &mut []).unwrap();
-    let refused = Detector::with_model(&settings, plain, &table(&training)).unwrap_err();
-    assert_eq!(place(refused), (290, 2));
+    let names = ["a", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec();
+    let named = Dataset::new(training, FEATURES).unwrap().with_names(names).unwrap();
+    let refused = Detector::with_model(&settings, plain, &named).unwrap_err();
+    assert_eq!(refused.to_string(), "row 291, column 'c': NaN is not a finite number");
 }
