@@ -370,22 +370,18 @@ pub(crate) fn write_rows_as_numbers(
 /// The table with the row ids, if there are any, as its first column.
 fn prepend_row_ids(rows: &Dataset, table: Table) -> Result<Table, Failure> {
     match (rows.row_id_name(), rows.row_ids()) {
-        (Some(name), Some(ids)) => prepend(vec![(name, ids.to_vec())], &table),
+        (Some(name), Some(ids)) => prepend(vec![(name, ids.to_vec())], table),
         _ => Ok(table),
     }
 }
 
 /// The table with further columns before its own.
-pub(crate) fn prepend(first: Vec<(&str, Vec<String>)>, table: &Table) -> Result<Table, Failure> {
+pub(crate) fn prepend(first: Vec<(&str, Vec<String>)>, table: Table) -> Result<Table, Failure> {
     let own = table.names().map(<[String]>::to_vec).unwrap_or_default();
-    let (mut names, mut columns) = (Vec::new(), Vec::new());
-    for (name, cells) in first {
-        names.push(unlike(name, &own));
-        columns.push(cells);
-    }
-    names.extend(own);
-    columns.extend((0..table.columns()).map(|column| table.column(column).map(str::to_owned).collect()));
-    Ok(Table::new(names, &columns)?)
+    let columns = first.into_iter().rev();
+    Ok(columns.fold(Ok(table), |table, (name, cells)| {
+        table.and_then(|table| table.with_first_column(unlike(name, &own), &cells))
+    })?)
 }
 
 /// Writes what was computed for each row, after the row's id if it has one and the format holds text.

@@ -44,6 +44,7 @@ mod read;
 mod schema;
 mod source;
 mod split;
+mod stored_type;
 mod table;
 mod text;
 pub mod threads;
@@ -66,6 +67,7 @@ pub use read::{
 pub use schema::{Column, ColumnRoles, DropReason, Encoded, Kind, Quantiles, Schema, TimeFormat, Unknown};
 pub use source::{BatchSource, HeldOut, Pairs, Rows, Subset, contiguous_values, for_each_block};
 pub use split::{Rng, train_validation_split, validation_split};
+pub use stored_type::{StoredType, StoredUnit};
 pub use table::Table;
 pub use write::{write, write_table};
 #[cfg(feature = "csv")]

@@ -16,6 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, Type};
 
 mod texts;
+mod values;
 
 use crate::dataset::Dataset;
 use crate::dataset_builder::DatasetBuilder;

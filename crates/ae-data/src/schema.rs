@@ -23,13 +23,14 @@ mod time;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+use crate::stored_type::StoredType;
 use crate::table::Table;
 pub use convert::{Encoded, Unknown};
 pub use infer::ColumnRoles;
 pub use quantiles::Quantiles;
 pub use time::TimeFormat;
 #[cfg(feature = "parquet")]
-pub(crate) use time::write as write_time;
+pub(crate) use time::{seconds as parse_time, write as write_time};
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,9 @@ pub struct Column {
     /// For numbers and times: the map to normal scores, if wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantiles: Option<Quantiles>,
+    /// How the file stores it, if its format has types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredType>,
 }
 
 /// What a column holds.
@@ -225,6 +229,9 @@ impl TryFrom<Unchecked> for Schema {
         }
         for column in &columns {
             let wrong = |what: &str| Err(format!("column '{}' {what}", column.name));
+            if column.stored.is_some_and(|stored| !stored.is_valid()) {
+                return wrong("has an impossible type");
+            }
             if let Kind::Categorical { levels } = &column.kind {
                 if levels.is_empty() {
                     return wrong("has no levels");

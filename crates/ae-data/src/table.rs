@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::dataset::{Dataset, first_duplicate};
 use crate::error::DataError;
 use crate::labels::Labels;
+use crate::stored_type::StoredType;
 use crate::text::is_missing;
 
 /// A table of text with optional column names and, for messages, the file it comes from. A cell is
@@ -14,6 +15,8 @@ pub struct Table {
     path: PathBuf,
     names: Option<Vec<String>>,
     columns: Vec<TextColumn>,
+    /// For each column, how a format with types stores it.
+    stored: Vec<Option<StoredType>>,
     rows: usize,
     /// The line of the file that each row starts on; empty if there are no lines.
     lines: Vec<u64>,
@@ -70,8 +73,14 @@ pub(crate) fn find_column(
 impl Table {
     /// A table without rows.
     pub(crate) fn empty(path: &Path, columns: usize, names: Option<Vec<String>>) -> Table {
-        let columns = vec![TextColumn::default(); columns];
-        Table { path: path.to_owned(), names, columns, rows: 0, lines: Vec::new() }
+        let (columns, stored) = (vec![TextColumn::default(); columns], vec![None; columns]);
+        Table { path: path.to_owned(), names, columns, stored, rows: 0, lines: Vec::new() }
+    }
+
+    /// A table with these columns and no rows.
+    fn without_rows(&self) -> Table {
+        let stored = self.stored.clone();
+        Table { stored, ..Table::empty(&self.path, self.columns(), self.names.clone()) }
     }
 
     /// Creates a table from its columns.
@@ -173,6 +182,42 @@ impl Table {
         (0..self.rows).map(move |row| self.cell(row, column))
     }
 
+    /// How a format with types stores a column: as the file did that the table comes from, or the rows
+    /// that a schema was inferred from. `None` if that is unknown.
+    pub fn stored_type(&self, column: usize) -> Option<StoredType> {
+        self.stored.get(column).copied().flatten()
+    }
+
+    /// Sets how a format with types stores a column, if that is known.
+    pub(crate) fn set_stored_type(&mut self, column: usize, stored: Option<StoredType>) {
+        if let Some(slot) = self.stored.get_mut(column) {
+            *slot = stored;
+        }
+    }
+
+    /// Returns the table with another column before the others.
+    ///
+    /// # Errors
+    /// [`DataError::Count`] unless there is one cell per row, [`DataError::DuplicateColumn`] for a name
+    /// that another column has.
+    pub fn with_first_column<S: AsRef<str>>(mut self, name: String, cells: &[S]) -> Result<Table, DataError> {
+        if cells.len() != self.rows {
+            let (expected, got) = (self.rows, cells.len());
+            return Err(DataError::Count { what: "cells", of: "rows", expected, got });
+        }
+        if let Some(names) = &mut self.names {
+            if names.contains(&name) {
+                return Err(DataError::DuplicateColumn { name });
+            }
+            names.insert(0, name);
+        }
+        let mut column = TextColumn::default();
+        cells.iter().for_each(|text| column.push(text.as_ref()));
+        self.columns.insert(0, column);
+        self.stored.insert(0, None);
+        Ok(self)
+    }
+
     /// The line of the file that a row starts on; 0 if there are no lines.
     pub(crate) fn line(&self, row: usize) -> u64 {
         self.lines.get(row).copied().unwrap_or(0)
@@ -209,7 +254,7 @@ impl Table {
     /// Returns the rows at these indices, in this order. Indices out of range are skipped.
     #[must_use]
     pub fn select_rows(&self, indices: &[usize]) -> Table {
-        let mut selected = Table::empty(&self.path, self.columns(), self.names.clone());
+        let mut selected = self.without_rows();
         for row in indices.iter().copied().filter(|row| *row < self.rows) {
             (0..self.columns()).for_each(|column| selected.push(column, self.cell(row, column)));
             selected.end_row(self.line(row));
@@ -246,7 +291,7 @@ impl Table {
     /// by it.
     #[must_use]
     pub fn replace_cells(&self, mut replace: impl FnMut(usize, usize, &str) -> Option<String>) -> Table {
-        let mut table = Table::empty(&self.path, self.columns(), self.names.clone());
+        let mut table = self.without_rows();
         for row in 0..self.rows {
             for column in 0..self.columns() {
                 let text = self.cell(row, column);
@@ -296,6 +341,18 @@ mod tests {
         assert!(Table::new(names(&["a"]), &uneven).is_err());
         assert!(Table::new(names(&["a", "b"]), &uneven).is_err());
         assert!(Table::new(names(&["a", "a"]), &[vec!["1"], vec!["2"]]).is_err());
+    }
+
+    #[test]
+    fn a_column_can_be_put_before_the_others() {
+        let name = "id".to_owned();
+        let table = sample().with_first_column(name.clone(), &["7", "8", "9"]).unwrap();
+        assert_eq!(
+            (table.names().unwrap(), table.cell(1, 0), table.cell(1, 2)),
+            (&["id", "a", "b"].map(str::to_owned)[..], "8", "y")
+        );
+        assert!(table.with_first_column(name.clone(), &["7", "8", "9"]).is_err());
+        assert!(sample().with_first_column(name, &["7"]).is_err());
     }
 
     #[test]

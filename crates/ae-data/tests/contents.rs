@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
 use ae_data::{
-    ColumnRoles, Content, Dataset, Missing, ReadOptions, Schema, Table, read, read_content, read_table,
-    write, write_table,
+    ColumnRoles, Content, Dataset, Missing, ReadOptions, Schema, StoredType, StoredUnit, Table, read,
+    read_content, read_table, write, write_table,
 };
 
 fn options() -> ReadOptions {
@@ -122,4 +122,53 @@ fn messages_about_cells_name_the_line_of_their_file() {
         let error = schema.encode(&table, None).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
+}
+
+/// A column of each type of a Parquet file keeps it on the way through a schema.
+#[test]
+fn stored_types_are_kept() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("again.parquet");
+    let types = |table: &Table| (0..table.columns()).map(|i| table.stored_type(i)).collect::<Vec<_>>();
+    let stamp = |unit, utc| Some(StoredType::Timestamp { unit, utc });
+    let integer = |bits, signed| Some(StoredType::Integer { bits, signed });
+    let decimal = |precision, scale| Some(StoredType::Decimal { precision, scale });
+    let cases = [
+        (
+            "times.parquet",
+            vec![
+                Some(StoredType::Date),
+                stamp(StoredUnit::Millis, false),
+                stamp(StoredUnit::Micros, false),
+                stamp(StoredUnit::Nanos, false),
+                stamp(StoredUnit::Micros, true),
+            ],
+        ),
+        ("whole.parquet", vec![integer(64, true), integer(64, false)]),
+        ("decimal.parquet", vec![decimal(10, 0)]),
+    ];
+    for (name, expected) in cases {
+        let table = read_table(golden.join(name), &options()).unwrap();
+        assert_eq!(types(&table)[..expected.len()], expected, "{name}");
+        write_table(&table, &path).unwrap();
+        let again = read_table(&path, &options()).unwrap();
+        assert_eq!(types(&again), types(&table), "{name}");
+        assert!((0..table.rows()).all(|row| again.row(row).eq(table.row(row))), "{name}");
+    }
+    let table = read_table(golden.join("snappy.parquet"), &options()).unwrap();
+    let schema = Schema::infer(&table, &ColumnRoles::default()).unwrap();
+    let json = serde_json::to_string(&schema).unwrap();
+    assert!(json.contains(r#""stored":{"integer":{"bits":32,"signed":false}}"#), "{json}");
+    let schema: Schema = serde_json::from_str(&json).unwrap();
+    let decoded = schema.decode(&schema.encode(&table, None).unwrap().rows).unwrap();
+    write_table(&decoded, &path).unwrap();
+    assert_eq!(types(&read_table(&path, &options()).unwrap()), types(&table));
+    // The nearest value of the type: the column `u` is not negative.
+    let mut row = schema.encode(&table, None).unwrap().rows.row(0).unwrap().to_vec();
+    row[3] = -7.0;
+    assert_eq!(schema.decode(&Dataset::new(row, schema.width()).unwrap()).unwrap().cell(0, 3), "0");
+    let impossible = json.replace(r#""bits":32"#, r#""bits":33"#);
+    let error = serde_json::from_str::<Schema>(&impossible).unwrap_err().to_string();
+    assert!(error.contains("has an impossible type"), "{error}");
 }

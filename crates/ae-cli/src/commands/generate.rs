@@ -62,7 +62,7 @@ pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) 
             let axis = of_rows(&|row| (row / values.len()).to_string());
             let value = of_rows(&|row| values[row % values.len()].to_string());
             let columns = CODE_COLUMNS.into_iter().zip([axis, value]).collect();
-            tables::write_rows_as_table(&tables::prepend(columns, &schema.decode(&rows)?)?, table, out)
+            tables::write_rows_as_table(&tables::prepend(columns, schema.decode(&rows)?)?, table, out)
         }
         (Destination::Table(table), None) => {
             tables::write_rows_as_numbers(&with_code_columns(&rows, &values)?, table, out)

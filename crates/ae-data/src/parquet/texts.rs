@@ -6,13 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type,
+};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::file::writer::SerializedFileWriter;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{ColumnDescriptor, Type};
 
+use super::values::{ColumnValues, TypedColumn, stored_type};
 use super::{
     catch_panics, column_names, malformed, numeric_divisor, open_reader, read_integers, read_numbers,
     read_strings, type_name,
@@ -21,7 +24,7 @@ use crate::error::DataError;
 use crate::read::ReadOptions;
 use crate::schema::{TimeFormat, write_time};
 use crate::table::Table;
-use crate::text::{Parsed, is_missing, parse};
+use crate::text::is_missing;
 
 /// Reads every column of a file as text. Nulls become empty cells, and so does a column that is neither
 /// readable nor wanted.
@@ -47,6 +50,9 @@ fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Table,
         return Err(DataError::Empty { path: path.to_owned() });
     }
     let mut table = Table::empty(path, columns.len(), Some(names));
+    for (index, descriptor) in reader.metadata().file_metadata().schema_descr().columns().iter().enumerate() {
+        table.set_stored_type(index, stored_type(descriptor));
+    }
     for row in 0..rows {
         for (index, column) in columns.iter().enumerate() {
             table.push(index, column.as_ref().map_or("", |column| &column[row]));
@@ -102,14 +108,14 @@ pub(super) fn read_column(
 }
 
 /// How a column of dates or times counts from 1970.
-struct TimeEncoding {
+pub(super) struct TimeEncoding {
     /// Seconds per count, as a fraction (numerator, denominator), one of which is 1.
-    seconds: (i64, i64),
-    format: TimeFormat,
+    pub(super) seconds: (i64, i64),
+    pub(super) format: TimeFormat,
 }
 
 impl TimeEncoding {
-    fn of(column: &ColumnDescriptor) -> Option<TimeEncoding> {
+    pub(super) fn of(column: &ColumnDescriptor) -> Option<TimeEncoding> {
         let parts = |counts: i64, in_utc: bool| TimeEncoding {
             seconds: (1, counts),
             format: if in_utc { TimeFormat::Utc } else { TimeFormat::Space },
@@ -150,7 +156,7 @@ impl TimeEncoding {
     }
 }
 
-fn is_string(column: &ColumnDescriptor) -> bool {
+pub(super) fn is_string(column: &ColumnDescriptor) -> bool {
     let logical = column.logical_type_ref();
     column.physical_type() == PhysicalType::BYTE_ARRAY
         && matches!(logical, None | Some(LogicalType::String | LogicalType::Enum))
@@ -165,46 +171,46 @@ fn text_of(x: f64, stored: PhysicalType) -> String {
     }
 }
 
-/// Writes columns of which all known cells are 64-bit whole numbers as such, other numeric columns as
-/// doubles and all others as strings. Missing cells become nulls.
+/// Writes columns as they were stored; of unknown ones, those of which all known cells are 64-bit whole
+/// numbers as such, other numeric columns as doubles and all others as strings. Missing cells become
+/// nulls.
 pub(crate) fn write_texts(table: &Table, out: impl Write + Send) -> io::Result<()> {
     write_columns(table, out).map_err(io::Error::other)
 }
 
 fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetError> {
-    let columns: Vec<ColumnValues> =
-        (0..table.columns()).map(|column| ColumnValues::of(table, column)).collect();
+    let columns: Vec<TypedColumn> =
+        (0..table.columns()).map(|column| TypedColumn::of(table, column)).collect();
     let mut fields = Vec::new();
-    for (column, cells) in columns.iter().enumerate() {
-        let name = table.name_of(column);
-        let field = match cells {
-            ColumnValues::Integers(_) => Type::primitive_type_builder(&name, PhysicalType::INT64),
-            ColumnValues::Numbers(_) => Type::primitive_type_builder(&name, PhysicalType::DOUBLE),
-            ColumnValues::Texts => Type::primitive_type_builder(&name, PhysicalType::BYTE_ARRAY)
-                .with_logical_type(Some(LogicalType::String)),
+    for (index, TypedColumn { values, logical }) in columns.iter().enumerate() {
+        let name = table.name_of(index);
+        let digits = match logical {
+            Some(LogicalType::Decimal(decimal)) => (decimal.precision, decimal.scale),
+            _ => (-1, -1),
         };
-        fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
+        let field = Type::primitive_type_builder(&name, values.physical_type())
+            .with_logical_type(logical.clone())
+            .with_precision(digits.0)
+            .with_scale(digits.1)
+            .with_repetition(Repetition::OPTIONAL);
+        fields.push(Arc::new(field.build()?));
     }
     let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let mut writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))?;
     let mut group = writer.next_row_group()?;
-    for (index, cells) in columns.into_iter().enumerate() {
+    for (index, TypedColumn { values, .. }) in columns.into_iter().enumerate() {
         let Some(mut column) = group.next_column()? else { continue };
-        match cells {
-            ColumnValues::Integers(cells) => {
-                let (levels, values) = levels(cells);
-                column.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
-            }
-            ColumnValues::Numbers(cells) => {
-                let (levels, values) = levels(cells);
-                column.typed::<DoubleType>().write_batch(&values, Some(&levels), None)?;
-            }
+        match values {
+            ColumnValues::Booleans(cells) => write_cells::<BoolType>(&mut column, cells)?,
+            ColumnValues::Integers32(cells) => write_cells::<Int32Type>(&mut column, cells)?,
+            ColumnValues::Integers(cells) => write_cells::<Int64Type>(&mut column, cells)?,
+            ColumnValues::Floats(cells) => write_cells::<FloatType>(&mut column, cells)?,
+            ColumnValues::Numbers(cells) => write_cells::<DoubleType>(&mut column, cells)?,
             ColumnValues::Texts => {
-                let levels: Vec<i16> = table.column(index).map(|text| i16::from(!is_missing(text))).collect();
-                let known = table.column(index).filter(|text| !is_missing(text));
-                let values: Vec<ByteArray> = known.map(ByteArray::from).collect();
-                column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)?;
+                let cells = table.column(index);
+                let cells = cells.map(|text| (!is_missing(text)).then(|| ByteArray::from(text)));
+                write_cells::<ByteArrayType>(&mut column, cells.collect())?;
             }
         }
         column.close()?;
@@ -214,73 +220,20 @@ fn write_columns(table: &Table, out: impl Write + Send) -> Result<(), ParquetErr
     Ok(())
 }
 
-/// Returns for each cell whether it is present, and the values of those that are.
-fn levels<T>(cells: Vec<Option<T>>) -> (Vec<i16>, Vec<T>) {
-    (cells.iter().map(|cell| i16::from(cell.is_some())).collect(), cells.into_iter().flatten().collect())
-}
-
-/// The cells of a column; `None` where they are missing.
-#[derive(Debug, PartialEq)]
-enum ColumnValues {
-    Integers(Vec<Option<i64>>),
-    Numbers(Vec<Option<f64>>),
-    Texts,
-}
-
-impl ColumnValues {
-    /// Converts a column to numbers if these read back as they are written: not text, not codes such as
-    /// `007`, and not whole numbers that a double would show with other digits.
-    fn of(table: &Table, column: usize) -> ColumnValues {
-        fn all<'a, T>(
-            texts: impl Iterator<Item = &'a str>,
-            number: impl Fn(&str) -> Option<T>,
-        ) -> Option<Vec<Option<T>>> {
-            let cell = |text: &str| if is_missing(text) { Some(None) } else { number(text).map(Some) };
-            texts.map(cell).collect()
-        }
-        // A column of only missing cells could hold anything; it is written as doubles.
-        let whole = |text: &str| text.parse().ok().filter(|x: &i64| x.to_string() == text);
-        let number = |text: &str| match parse(text.as_bytes()) {
-            Parsed::Number(_) | Parsed::TooLarge => text.parse().ok().filter(|x| keeps_digits(text, *x)),
-            Parsed::Missing | Parsed::Text => None,
-        };
-        match all(table.column(column), whole) {
-            Some(cells) if cells.iter().any(Option::is_some) => ColumnValues::Integers(cells),
-            _ => all(table.column(column), number).map_or(ColumnValues::Texts, ColumnValues::Numbers),
-        }
-    }
-}
-
-/// Whether `text` keeps its digits as the double `x`: it must have no leading zeros, and a whole number
-/// beyond 2^53 must print as the same digits, as one written from a float does.
-fn keeps_digits(text: &str, x: f64) -> bool {
-    const EXACT: u128 = 1 << f64::MANTISSA_DIGITS;
-    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
-    if let [b'0', second, ..] = digits
-        && second.is_ascii_digit()
-    {
-        return false;
-    }
-    text.parse()
-        .map_or(true, |whole: i128| whole.unsigned_abs() <= EXACT || x.to_string() == whole.to_string())
+/// Writes the cells of a column, with `None` as null.
+fn write_cells<T: DataType>(
+    column: &mut SerializedColumnWriter<'_>,
+    cells: Vec<Option<T::T>>,
+) -> Result<(), ParquetError> {
+    let levels: Vec<i16> = cells.iter().map(|cell| i16::from(cell.is_some())).collect();
+    let values: Vec<T::T> = cells.into_iter().flatten().collect();
+    column.typed::<T>().write_batch(&values, Some(&levels), None)?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_whose_digits_a_double_keeps_are_numbers() {
-        for text in ["1.5", "9007199254740992", "1700000000000000000", "1e300", "0.5", "0"] {
-            assert!(keeps_digits(text, text.parse().unwrap()), "{text}");
-        }
-        for x in [1.7e18f32, 1.234_567_8e30, -3.0e37, f32::MAX] {
-            assert!(keeps_digits(&x.to_string(), x.to_string().parse().unwrap()), "{x}");
-        }
-        for text in ["9007199254740993", "-9223372036854775807", "18446744073709551615", "007", "-01"] {
-            assert!(!keeps_digits(text, text.parse().unwrap()), "{text}");
-        }
-    }
 
     #[test]
     fn parts_of_a_second_keep_the_zeros_in_front_of_them() {
@@ -290,22 +243,5 @@ mod tests {
         assert_eq!(text(1_000, TimeFormat::Space, "5"), "1970-01-01 00:00:00.005");
         assert_eq!(text(1_000_000, TimeFormat::Utc, "-999990"), "1969-12-31T23:59:59.00001Z");
         assert_eq!(text(1_000_000_000, TimeFormat::Space, "1000000001"), "1970-01-01 00:00:01.000000001");
-    }
-
-    #[test]
-    fn columns_are_what_their_cells_are() {
-        let of = |cells: &[&str]| {
-            let table = Table::new(vec!["a".to_owned()], &[cells.to_vec()]).unwrap();
-            ColumnValues::of(&table, 0)
-        };
-        assert_eq!(
-            of(&["9007199254740993", "", "-5"]),
-            ColumnValues::Integers(vec![Some(9_007_199_254_740_993), None, Some(-5)])
-        );
-        assert_eq!(of(&["1", "2.5"]), ColumnValues::Numbers(vec![Some(1.0), Some(2.5)]));
-        assert_eq!(of(&["", "NA"]), ColumnValues::Numbers(vec![None, None]));
-        assert_eq!(of(&["01000", "2000"]), ColumnValues::Texts);
-        assert_eq!(of(&["18446744073709551615"]), ColumnValues::Texts);
-        assert_eq!(of(&["1", "x"]), ColumnValues::Texts);
     }
 }

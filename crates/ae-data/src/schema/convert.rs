@@ -143,11 +143,14 @@ impl Schema {
             let texts = (0..labels.len()).map(|row| labels.name_of(row).unwrap_or_default().to_owned());
             columns.push(texts.collect());
         }
-        Table::new(names, &columns)
+        let mut table = Table::new(names, &columns)?;
+        self.features().enumerate().for_each(|(index, column)| table.set_stored_type(index, column.stored));
+        Ok(table)
     }
 
     /// Fills the missing cells of `table` with the decoded values of `rows`, which are its rows in the
-    /// same order. Known cells and columns without features stay as they are.
+    /// same order. Known cells and columns without features stay as they are, and so do stored types; in
+    /// a table without them, they are those of the schema.
     ///
     /// # Errors
     /// Those of [`Schema::encode`] for the columns, [`DataError::Shape`] for rows of another width,
@@ -170,10 +173,14 @@ impl Schema {
             sources[*position] = Some((column, offset));
             offset += column.width();
         }
-        Ok(table.replace_cells(|row, index, text| {
+        let mut filled = table.replace_cells(|row, index, text| {
             let (column, offset) = sources[index].filter(|_| is_missing(text))?;
             Some(column.text_of(&rows.row(row)?[offset..offset + column.width()]))
-        }))
+        });
+        for (column, position) in self.features().zip(&positions.features) {
+            filled.set_stored_type(*position, table.stored_type(*position).or(column.stored));
+        }
+        Ok(filled)
     }
 
     /// Counts the missing cells of columns that have features, which are those that
@@ -221,7 +228,10 @@ impl Column {
             return String::new();
         }
         match &self.kind {
-            Kind::Numeric { decimals } => number_text(self.value_of(first), *decimals),
+            Kind::Numeric { decimals } => {
+                let value = self.value_of(first);
+                number_text(self.stored.map_or(value, |stored| stored.clamp(value)), *decimals)
+            }
             Kind::Boolean { no, yes } => if first >= 0.5 { yes } else { no }.clone(),
             Kind::Categorical { levels } => levels.get(argmax(values)).cloned().unwrap_or_default(),
             Kind::Time { format, origin } => {

@@ -64,7 +64,8 @@ impl Schema {
                 Some(Role::Categorical) => categories(table, index, MAX_DECLARED_LEVELS)?,
                 None => infer_kind(table, index)?,
             };
-            columns.push(Column { name: table.name_of(index), kind, quantiles: None });
+            let (name, stored) = (table.name_of(index), table.stored_type(index));
+            columns.push(Column { name, kind, quantiles: None, stored });
         }
         let schema = Schema { columns };
         if schema.width() == 0 {

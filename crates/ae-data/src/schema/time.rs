@@ -71,6 +71,12 @@ pub(super) fn parse(text: &str) -> Option<(i64, TimeFormat)> {
     is_valid.then_some((days + 3600 * hours + 60 * minutes + seconds - utc_offset.unwrap_or(0), format))
 }
 
+/// Returns the seconds since 1970 that a text stands for.
+#[cfg(feature = "parquet")]
+pub(crate) fn seconds(text: &str) -> Option<i64> {
+    parse(text).map(|(seconds, _)| seconds)
+}
+
 /// Splits a time from its zone, returned as the offset from UTC in seconds; `None` if there is no zone.
 fn split_zone(time: &str) -> Option<(&str, Option<i64>)> {
     if let Some(time) = time.strip_suffix('Z') {
