@@ -1,6 +1,7 @@
 //! The command line: commands, flags and their help.
 
 mod compare;
+mod data;
 mod detect;
 mod files;
 mod measure;
@@ -22,6 +23,7 @@ pub(crate) use measure::{EvaluateArgs, SweepArgs};
 
 use compare::COMPARE_HELP;
 pub(crate) use compare::CompareArgs;
+pub(crate) use data::DataArgs;
 use detect::DETECT_HELP;
 pub(crate) use detect::DetectArgs;
 use report::REPORT_HELP;
@@ -180,41 +182,6 @@ Examples:
   ae train digits --kind denoising --noise gaussian:0.3
   ae train noisy.csv --target clean.csv
   ae train digits --kind vae --beta 1 --activation silu";
-
-/// How rows are read from a file.
-#[derive(Args, Debug, Clone)]
-pub(crate) struct DataArgs {
-    /// Character that separates the cells of a CSV file [default: detected]
-    #[arg(help_heading = "Input options", long, value_name = "CHAR", value_parser = delimiter)]
-    pub(crate) delimiter: Option<u8>,
-    /// The first line of the CSV file holds column names [default: detected]
-    #[arg(help_heading = "Input options", long)]
-    pub(crate) header: bool,
-    /// The first line of the CSV file holds values
-    #[arg(help_heading = "Input options", long, conflicts_with = "header")]
-    pub(crate) no_header: bool,
-    /// Column that holds labels and is not a feature: a name, or a number counted from 1 (in .npz: an
-    /// array; for a folder of images: label, the names of its subfolders)
-    #[arg(help_heading = "Input options", long, value_name = "COLUMN")]
-    pub(crate) label: Option<String>,
-    /// Column that identifies the rows and is not a feature (CSV, Parquet): a name, or a number counted
-    /// from 1; it is written next to the results of each row
-    #[arg(help_heading = "Input options", long, value_name = "COLUMN")]
-    pub(crate) id: Option<String>,
-    /// Array of an .npz file that holds the rows [default: X, x, data, or the only two-dimensional one]
-    #[arg(help_heading = "Input options", long, value_name = "NAME")]
-    pub(crate) array: Option<String>,
-}
-
-fn delimiter(text: &str) -> Result<u8, String> {
-    match text {
-        "\\t" | "tab" => Ok(b'\t'),
-        _ => match text.as_bytes() {
-            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
-            _ => Err("a single character is needed (or \\t)".to_owned()),
-        },
-    }
-}
 
 #[derive(Args, Debug)]
 pub(crate) struct TrainArgs {

@@ -153,9 +153,30 @@ impl From<IsaError> for Failure {
     }
 }
 
+/// Which flags read the number that a text may be, to append to a message; nothing if it is none.
+pub(crate) fn notation_hint(text: &str) -> &'static str {
+    let parses = |text: String| text.parse::<f64>().is_ok();
+    match (text.contains(','), text.contains('.')) {
+        // Refused because of the decimal commas that were asked for.
+        (false, true) if parses(text.to_owned()) => "; --thousands . reads grouped digits",
+        (true, false) if parses(text.replacen(',', ".", 1)) => "; --decimal , reads decimal commas",
+        (true, _) if parses(text.replace(',', "")) && text.find('.') > text.rfind(',') => {
+            "; --thousands , reads grouped digits"
+        }
+        (true, true) if parses(text.replace('.', "").replacen(',', ".", 1)) => {
+            "; --decimal , and --thousands . read such numbers"
+        }
+        (true, false) if parses(text.replace(',', "")) => "; --thousands , reads grouped digits",
+        _ => "",
+    }
+}
+
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Failure {
         match error {
+            DataError::NotANumber { ref text, .. } => {
+                Failure::Other(format!("{error}{}", notation_hint(text)))
+            }
             DataError::BuiltIn { .. } | DataError::ImageSize { .. } => Failure::Usage(chain(&error)),
             error => Failure::Other(chain(&error)),
         }
@@ -193,6 +214,22 @@ mod tests {
     impl StdError for Layer {
         fn source(&self) -> Option<&(dyn StdError + 'static)> {
             self.1.as_deref().map(|inner| inner as &dyn StdError)
+        }
+    }
+
+    #[test]
+    fn flags_that_read_a_number_are_named() {
+        for (text, hint) in [
+            ("50,95", "; --decimal , reads decimal commas"),
+            ("148,332.29", "; --thousands , reads grouped digits"),
+            ("1,234,567", "; --thousands , reads grouped digits"),
+            ("1.234,50", "; --decimal , and --thousands . read such numbers"),
+            ("1.234", "; --thousands . reads grouped digits"),
+            ("red", ""),
+            ("red, blue", ""),
+            ("1.2.3", ""),
+        ] {
+            assert_eq!(notation_hint(text), hint, "{text}");
         }
     }
 

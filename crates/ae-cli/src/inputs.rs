@@ -8,7 +8,7 @@ use ae_eval::anomaly::Detector;
 use ae_model::{Autoencoder, Error, FileErrorKind, Image};
 
 use crate::args::DataArgs;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, chain, notation_hint};
 use crate::output::Output;
 use crate::pictures::{self, ImageFolder};
 use crate::tables;
@@ -33,6 +33,9 @@ pub(crate) fn options(location: &str, args: &DataArgs, allow_missing: bool, out:
         ("--array", args.array.is_some(), format == Some(Format::Npz)),
         ("--id", args.id.is_some(), supports_row_ids(Path::new(location))),
         ("--delimiter", args.delimiter.is_some(), has_cells),
+        ("--decimal", args.decimal.is_some(), has_cells),
+        ("--thousands", args.thousands.is_some(), has_cells),
+        ("--na-values", args.na_values.is_some(), has_cells),
         ("--header", args.header, has_cells),
         ("--no-header", args.no_header, has_cells),
     ] {
@@ -42,6 +45,8 @@ pub(crate) fn options(location: &str, args: &DataArgs, allow_missing: bool, out:
     }
     let mut options = ReadOptions::default();
     options.delimiter = args.delimiter;
+    (options.decimal, options.thousands) = (args.decimal, args.thousands);
+    options.missing_texts = args.na_values.clone().map(|texts| texts.0).unwrap_or_default();
     options.header = match (args.header, args.no_header) {
         (true, _) => Some(true),
         (_, true) => Some(false),
@@ -113,7 +118,7 @@ pub(crate) fn with_hint(error: DataError) -> Failure {
         DataError::MissingValue { .. } => {
             Failure::Other(format!("{error}; --missing mask leaves it out of the loss"))
         }
-        DataError::NotANumber { .. } => Failure::Other(format!(
+        DataError::NotANumber { text, .. } if notation_hint(text).is_empty() => Failure::Other(format!(
             "{error}; --categorical treats a column as categories, --drop leaves it out"
         )),
         DataError::UnsupportedType { array, .. } if array.starts_with("column ") => {

@@ -1,13 +1,13 @@
 //! Tables with columns of any kind: remarks on them, encoding them, and writing rows of a model as
 //! tables.
 
-use ae_data::{DataError, Dataset, DropReason, Encoded, Kind, Schema, Table};
+use ae_data::{ColumnRoles, DataError, Dataset, DropReason, Encoded, Kind, Schema, Table};
 use ae_eval::IMPUTATION_ROUNDS;
 use ae_model::Autoencoder;
 use serde_json::{Map, Value, json};
 
 use crate::args::DataArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, notation_hint};
 use crate::inputs::{TableDestination, supports_row_ids};
 use crate::output::Output;
 
@@ -82,40 +82,113 @@ pub(crate) fn remark_numbers_for_names(rows: &Dataset, location: &str, out: &Out
 /// Fewest distinct texts for a column of categories to be checked for unread numbers or dates.
 const MIN_CHECKED_LEVELS: usize = 10;
 
-/// Remarks on columns that are left out, and on texts that look like numbers or dates.
-pub(crate) fn remark_dropped(schema: &Schema, table: &Table, location: &str, out: &Output) {
-    let of = |wanted: DropReason| -> Vec<&str> {
-        let dropped = |kind: &Kind| matches!(kind, Kind::Dropped { reason } if *reason == wanted);
-        schema.columns().iter().filter(|c| dropped(&c.kind)).map(|c| c.name.as_str()).collect()
+/// Remarks on columns that are left out, and on texts that look like numbers or dates; not on those with
+/// a role among `roles`.
+pub(crate) fn remark_columns(schema: &Schema, table: &Table, roles: &ColumnRoles, out: &Output) {
+    remark_unread(schema, table, out);
+    let is_categorical =
+        |index| roles.categorical.iter().any(|name| table.find(name).is_ok_and(|i| i == index));
+    let is_text = |kind: &Kind| {
+        matches!(kind, Kind::Categorical { .. } | Kind::Dropped { reason: DropReason::Identifier })
     };
+    for (index, column) in schema.columns().iter().enumerate() {
+        if is_text(&column.kind) && !is_categorical(index) {
+            remark_codes_and_dates(table, index, out);
+        }
+    }
+    remark_left_out(schema, table, out);
+}
+
+/// Remarks on a column of texts that are codes of digits, or dates of an unknown order.
+fn remark_codes_and_dates(table: &Table, column: usize, out: &Output) {
+    let (location, name) = (table.path().display(), table.name_of(column));
+    if let Some(code) = code(table, column) {
+        out.note(format!(
+            "{location}, column '{name}': numbers with leading zeros, such as '{code}', are codes, not numbers; --numeric reads \
+             them as numbers"
+        ));
+    }
+    let mut known = table.column(column).filter(|text| !text.is_empty());
+    if let (true, Some(date)) = (table.has_ambiguous_dates(column), known.next()) {
+        out.note(format!(
+            "{location}, column '{name}': '{date}' may have the day or the month first, and no other date tells, so these are \
+             texts; 2024-05-01 is always a date"
+        ));
+    }
+}
+
+/// Remarks on columns that are left out.
+fn remark_left_out(schema: &Schema, table: &Table, out: &Output) {
+    let (mut identifiers, mut counts, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, column) in schema.columns().iter().enumerate() {
+        let name = column.name.as_str();
+        match column.kind {
+            Kind::Dropped { reason: DropReason::Identifier } if counts_rows(table, index) => {
+                counts.push(name)
+            }
+            Kind::Dropped { reason: DropReason::Identifier } => identifiers.push(name),
+            Kind::Dropped { reason: DropReason::Empty } => empty.push(name),
+            _ => {}
+        }
+    }
+    let mut parts = Vec::new();
+    for (names, why) in [
+        (counts, "it counts the rows; --numeric keeps such a column, --id uses it to identify the rows"),
+        (
+            identifiers,
+            "mostly distinct texts, or more than 256 different ones; --categorical keeps such a column, --id uses it to identify the rows",
+        ),
+        (empty, "all values are missing"),
+    ] {
+        if !names.is_empty() {
+            parts.push(format!("{} ({why})", names.join(", ")));
+        }
+    }
+    if !parts.is_empty() {
+        out.note(format!("{}: columns left out: {}", table.path().display(), parts.join("; ")));
+    }
+}
+
+/// The first number with leading zeros in a column of which at least half of the known cells are digits.
+fn code(table: &Table, column: usize) -> Option<&str> {
+    let known = || table.column(column).filter(|text| !text.is_empty());
+    let digits = known().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).count();
+    known().find(|text| is_code(text)).filter(|_| 2 * digits >= known().count())
+}
+
+/// Whether a text is a number with leading zeros.
+fn is_code(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a column that identifies rows holds their numbers.
+fn counts_rows(table: &Table, column: usize) -> bool {
+    table.column(column).all(|text| !is_code(text) && text.parse::<u64>().is_ok())
+}
+
+/// Remarks on texts that look like numbers or dates in a format that is not read.
+fn remark_unread(schema: &Schema, table: &Table, out: &Output) {
+    let location = table.path().display();
     let is_text = |kind: &Kind| match kind {
         Kind::Categorical { levels } => levels.len() >= MIN_CHECKED_LEVELS,
         kind => matches!(kind, Kind::Dropped { reason: DropReason::Identifier }),
     };
-    let texts = schema.columns().iter().filter(|column| is_text(&column.kind));
+    let texts = schema
+        .columns()
+        .iter()
+        .enumerate()
+        .filter(|(index, column)| is_text(&column.kind) && !table.has_ambiguous_dates(*index));
     let unread: Vec<&str> = texts
-        .map(|column| column.name.as_str())
+        .map(|(_, column)| column.name.as_str())
         .filter(|name| looks_like_number_or_date(table, name))
         .collect();
     if let Some((name, example)) = unread.first().and_then(|name| Some((name, example(table, name)?))) {
         let others = if unread.len() > 1 { " and others" } else { "" };
         out.note(format!(
             "{location}, column '{name}'{others}: these look like numbers or dates in an unsupported format, such as '{example}'; \
-             supported are 1234.5 and 2024-05-01"
+             supported are 1234.5 and 2024-05-01{}",
+            notation_hint(example)
         ));
-    }
-    let mut parts = Vec::new();
-    let identifiers = of(DropReason::Identifier);
-    if !identifiers.is_empty() {
-        let names = identifiers.join(", ");
-        parts.push(format!("{names} (mostly distinct texts, or more than 256 different ones; --categorical keeps such a column, --id uses it to identify the rows)"));
-    }
-    let empty = of(DropReason::Empty);
-    if !empty.is_empty() {
-        parts.push(format!("{} (all values are missing)", empty.join(", ")));
-    }
-    if !parts.is_empty() {
-        out.note(format!("{location}: columns left out: {}", parts.join("; ")));
     }
 }
 
@@ -315,11 +388,10 @@ pub(crate) fn sum_by_column(model: &Autoencoder, values: Dataset) -> Result<Data
     }
 }
 
-/// Refuses formats that hold only numbers if the model has a schema.
+/// Refuses formats that hold only numbers if the model has columns of anything else.
 pub(crate) fn check_destination(model: &Autoencoder, destination: &TableDestination) -> Result<(), Failure> {
-    if let (Some(_), true, TableDestination::File(path)) =
-        (model.schema(), destination.is_numeric(), destination)
-    {
+    let is_plain = model.schema().is_none_or(Schema::is_plain);
+    if let (false, true, TableDestination::File(path)) = (is_plain, destination.is_numeric(), destination) {
         let path = path.display();
         let text =
             format!("-o {path}: this format holds numbers only; use .csv, .tsv or .parquet for tables");
@@ -329,14 +401,14 @@ pub(crate) fn check_destination(model: &Autoencoder, destination: &TableDestinat
 }
 
 /// Writes rows of a model's features, after their ids if they have any: as a table of its columns if it
-/// has a schema, else as numbers. With `--json` on standard output, each row is an object.
+/// has a schema and the format holds text, else as numbers. With `--json` on standard output, each row is an object.
 pub(crate) fn write_rows(
     model: &Autoencoder,
     rows: &Dataset,
     destination: &TableDestination,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    match model.schema() {
+    match model.schema().filter(|_| !destination.is_numeric()) {
         Some(schema) => write_rows_as_table(&prepend_row_ids(rows, schema.decode(rows)?)?, destination, out),
         None => write_rows_as_numbers(rows, destination, out),
     }

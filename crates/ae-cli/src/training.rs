@@ -131,18 +131,14 @@ impl TrainingRows {
             image = Some(pictures::image(images.size));
             Content::Numbers(images.rows)
         } else if is_plain {
-            read_content(&args.data, &options).map_err(with_hint)?
+            // Pixels and pairs need all columns.
+            let needs_all = args.data != "-" && (image.is_some() || args.target.is_some());
+            match needs_all.then(|| ae_data::read(&args.data, &options)) {
+                Some(Ok(rows)) => Content::Numbers(rows),
+                _ => read_content(&args.data, &options).map_err(with_hint)?,
+            }
         } else {
             Content::Table(read_table(&args.data, &options).map_err(with_hint)?)
-        };
-        // Read again as a table, to leave out columns without any known value; not from standard input.
-        let content = match content {
-            Content::Numbers(rows)
-                if mask && args.data != "-" && has_empty_column(&rows) && image.is_none() =>
-            {
-                Content::Table(read_table(&args.data, &options)?)
-            }
-            content => content,
         };
         match content {
             Content::Numbers(rows) => {
@@ -206,7 +202,7 @@ impl TrainingRows {
             out,
         )
         .map_err(with_hint)?;
-        tables::remark_dropped(&schema, table, &args.data, out);
+        tables::remark_columns(&schema, table, &roles, out);
         tables::remark_low_precision(&rows, &args.data, out);
         tables::remark_numbering(&rows, &args.data, out);
         Ok(TrainingRows {
@@ -232,15 +228,6 @@ impl TrainingRows {
         }
         Ok(model)
     }
-}
-
-/// Whether there is a column without any known value.
-fn has_empty_column(rows: &Dataset) -> bool {
-    let mut known = vec![false; rows.features()];
-    for row in rows.iter_rows() {
-        known.iter_mut().zip(row).for_each(|(known, x)| *known |= !x.is_nan());
-    }
-    known.contains(&false)
 }
 
 fn is_mixed(schema: &Schema) -> bool {

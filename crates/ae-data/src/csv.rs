@@ -10,12 +10,15 @@ use crate::dataset::Dataset;
 use crate::dataset_builder::{DatasetBuilder, column_name};
 use crate::error::DataError;
 use crate::labels::Labels;
-use crate::read::ReadOptions;
-use crate::table::{DEFAULT_ID_NAME, Table, find_column};
-use crate::text::{Parsed, excerpt, looks_numeric, parse};
+use crate::read::{Numbers, ReadOptions};
+use crate::table::{DEFAULT_ID_NAME, Table, column_index, find_column};
+use crate::text::{Parsed, excerpt, is_code, looks_numeric, parse};
+use dialect::Dialect;
 use quotes::QuoteChecker;
 
+mod dialect;
 mod quotes;
+mod start;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +37,7 @@ pub(crate) fn read(
     path: &Path,
     default_delimiter: Option<u8>,
     options: &ReadOptions,
-) -> Result<Dataset, DataError> {
+) -> Result<Numbers, DataError> {
     read_numbers(open_records(reader, path, default_delimiter, options)?, options)
 }
 
@@ -53,10 +56,11 @@ pub(crate) fn read_texts(
     let expected = record.len();
     let has_header = match options.header {
         Some(has_header) => has_header,
-        None => is_header(&record, records.peek()?, &non_feature_columns(options)),
+        None => records.starts_with_header(&record, options)?,
     };
     let mut table =
         Table::empty(path, expected, if has_header { Some(header(&record, path)?) } else { None });
+    let id = options.id.as_ref().and_then(|id| column_index(id, table.names(), expected));
     let mut is_row = !has_header;
     loop {
         if is_row {
@@ -65,12 +69,13 @@ pub(crate) fn read_texts(
                 return Err(DataError::RaggedRow { path: path.to_owned(), row, line, expected, got });
             }
             for (column, cell) in record.iter().enumerate() {
-                let Ok(text) = std::str::from_utf8(cell) else {
-                    let column = column_name(table.names(), column);
-                    return Err(malformed(
-                        path,
-                        format!("row {row} (line {line}), column {column}: not UTF-8"),
-                    ));
+                let name = || column_name(table.names(), column);
+                let plain = if Some(column) == id { Some(cell.into()) } else { records.dialect.plain(cell) };
+                let Some(plain) = plain else {
+                    return Err(other_point(path, (row, line), name(), cell));
+                };
+                let Ok(text) = std::str::from_utf8(&plain) else {
+                    return Err(not_utf8(path, &format!("row {row} (line {line}), column {}:", name())));
                 };
                 table.push(column, text);
             }
@@ -90,25 +95,32 @@ fn open_records<'a>(
     mut reader: impl Read + 'a,
     path: &'a Path,
     default_delimiter: Option<u8>,
-    options: &ReadOptions,
+    options: &'a ReadOptions,
 ) -> Result<Records<'a, Box<dyn Read + 'a>>, DataError> {
+    let dialect = Dialect::new(options, path)?;
     // A pipe returns what is available at the moment, so a single read may not fill the start.
-    let mut start = Vec::new();
-    let sniffed = reader.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut start);
+    let mut bytes = Vec::new();
+    let sniffed = reader.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut bytes);
     sniffed.map_err(|error| stream_error(error, path))?;
-    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
-        return Err(malformed(path, "it is UTF-16, but UTF-8 is needed".to_owned()));
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        let reason = "it is UTF-16, but UTF-8 is needed: iconv -f utf-16 -t utf-8 converts it";
+        return Err(malformed(path, reason.to_owned()));
     }
-    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
-    let is_whole_file = start.len() < SNIFF_BYTES;
-    let delimiter = options.delimiter.or(default_delimiter).unwrap_or_else(|| sniff(text, is_whole_file));
+    let is_whole_file = bytes.len() < SNIFF_BYTES;
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let (text, said) = start::without_separator_line(text);
+    let skipped_lines = u64::from(said.is_some());
+    let known = options.delimiter.or(said).or(default_delimiter);
+    let delimiter = |text: &[u8]| known.unwrap_or_else(|| sniff(text, is_whole_file, &dialect));
+    start::check_comments(text, path, delimiter)?;
+    let delimiter = delimiter(text);
     let has_cr = ends_in_cr(text);
     // The line count relies on every line having an end, including the last one.
     let end: &[u8] = if has_cr { b"\r\n" } else { b"\n" };
     let bytes: Box<dyn Read + 'a> = Box::new(io::Cursor::new(text.to_vec()).chain(reader).chain(end));
-    let bytes: Box<dyn Read + 'a> = Box::new(QuoteChecker::new(bytes, delimiter));
+    let bytes: Box<dyn Read + 'a> = Box::new(QuoteChecker::new(bytes, delimiter, 1 + skipped_lines));
     let reader = builder(delimiter).buffer_capacity(SNIFF_BYTES).from_reader(bytes);
-    Ok(Records { reader, path, has_cr, columns: None, peeked: None })
+    Ok(Records { reader, path, dialect, has_cr, skipped_lines, columns: None, peeked: None })
 }
 
 fn builder(delimiter: u8) -> ReaderBuilder {
@@ -119,6 +131,18 @@ fn builder(delimiter: u8) -> ReaderBuilder {
 
 fn malformed(path: &Path, reason: String) -> DataError {
     DataError::Malformed { path: path.to_owned(), format: "CSV", reason }
+}
+
+/// The error for a part of a file that is not UTF-8, and how to convert the file.
+fn not_utf8(path: &Path, what: &str) -> DataError {
+    let hint = "if the file is Latin-1, iconv -f windows-1252 -t utf-8 converts it";
+    malformed(path, format!("{what} not UTF-8; {hint}"))
+}
+
+/// The error for a number with a point in a file with another decimal separator.
+fn other_point(path: &Path, (row, line): (usize, u64), column: String, cell: &[u8]) -> DataError {
+    let hint = "; where decimals are separated by commas, a point can only group digits".to_owned();
+    DataError::NotANumber { path: path.to_owned(), row, line, column, text: excerpt(cell), hint }
 }
 
 /// Keeps the kind of an underlying I/O error, on which the caller may act.
@@ -141,7 +165,7 @@ fn stream_error(error: io::Error, path: &Path) -> DataError {
 
 /// Infers the delimiter: the one that splits the first lines into equally many cells; among several, the
 /// one that gives the most numbers (`1,5;2,5` holds two), then the most cells. A comma if there is none.
-fn sniff(start: &[u8], is_whole_file: bool) -> u8 {
+fn sniff(start: &[u8], is_whole_file: bool, dialect: &Dialect<'_>) -> u8 {
     let score = |delimiter: u8| {
         let mut reader = builder(delimiter).from_reader(start);
         let mut records: Vec<ByteRecord> =
@@ -156,10 +180,11 @@ fn sniff(start: &[u8], is_whole_file: bool) -> u8 {
         }
         let agreeing = records.iter().filter(|record| record.len() == columns).count();
         let cells = records.iter().map(ByteRecord::len).sum::<usize>();
-        let numbers = records.iter().flatten().filter(|cell| looks_numeric(cell)).count();
+        let numbers = records.iter().flatten().filter(|cell| dialect.looks_numeric(cell)).count();
         (100 * agreeing / records.len(), 100 * numbers / cells.max(1), columns)
     };
-    DELIMITERS.into_iter().rev().max_by_key(|delimiter| score(*delimiter)).unwrap_or(b',')
+    let candidates = DELIMITERS.into_iter().filter(|byte| *byte != b',' || !dialect.has_decimal_comma());
+    candidates.rev().max_by_key(|delimiter| score(*delimiter)).unwrap_or(b',')
 }
 
 /// Whether the first line ends in a carriage return and a line feed.
@@ -171,7 +196,10 @@ fn ends_in_cr(start: &[u8]) -> bool {
 struct Records<'a, R> {
     reader: csv::Reader<R>,
     path: &'a Path,
+    dialect: Dialect<'a>,
     has_cr: bool,
+    /// Lines of the file before those that are read.
+    skipped_lines: u64,
     /// Cells per record, once the first one has been read.
     columns: Option<usize>,
     /// The next record, if it has been peeked at.
@@ -218,11 +246,20 @@ impl<R: Read> Records<'_, R> {
     fn line_of(&self, record: &ByteRecord) -> u64 {
         let inside = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
         // The parser counts line feeds and stops after the first character of a line break.
-        self.reader.position().line().saturating_sub(inside + u64::from(!self.has_cr))
+        let line = self.reader.position().line().saturating_sub(inside + u64::from(!self.has_cr));
+        line + self.skipped_lines
+    }
+
+    /// Whether the first record, which has been read, is a header.
+    fn starts_with_header(&mut self, first: &ByteRecord, options: &ReadOptions) -> Result<bool, DataError> {
+        let non_features = non_feature_columns(options);
+        self.peek()?;
+        let second = self.peeked.as_ref().map(|(second, _)| second);
+        Ok(second.is_none_or(|second| is_header(first, second, &non_features, &self.dialect)))
     }
 }
 
-fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> Result<Dataset, DataError> {
+fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> Result<Numbers, DataError> {
     let path = records.path;
     let mut record = ByteRecord::new();
     let Some(mut line) = records.next(&mut record)? else {
@@ -231,7 +268,7 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
     let columns = record.len();
     let has_header = match options.header {
         Some(has_header) => has_header,
-        None => is_header(&record, records.peek()?, &non_feature_columns(options)),
+        None => records.starts_with_header(&record, options)?,
     };
     let names = if has_header { Some(header(&record, path)?) } else { None };
     let label = match &options.label {
@@ -264,7 +301,9 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
     let width = kept.iter().filter(|kept| **kept).count();
     let builder = DatasetBuilder::new(path, width, kept_names, options.missing).without_columns(left_out);
     let (labels, ids) = (Vec::new(), Vec::new());
-    let mut table = NumericTable { path, names, columns, label, id, kept, builder, labels, ids, row: 0 };
+    let has_codes = false;
+    let mut table =
+        NumericTable { path, names, columns, label, id, kept, builder, labels, ids, row: 0, has_codes };
     let mut is_row = !has_header;
     loop {
         if is_row {
@@ -284,7 +323,7 @@ fn read_numbers<R: Read>(mut records: Records<'_, R>, options: &ReadOptions) -> 
         let name = table.names.as_ref().map_or(DEFAULT_ID_NAME, |names| &names[id]);
         dataset = dataset.with_row_ids(name, table.ids)?;
     }
-    Ok(dataset)
+    Ok(Numbers { rows: dataset, has_codes: table.has_codes })
 }
 
 /// The columns that are not features (label and row ids), as named in the options.
@@ -296,8 +335,8 @@ fn non_feature_columns(options: &ReadOptions) -> Vec<&str> {
 /// `non_features`, or it has text above a number in the second record. Text above text is no evidence,
 /// since `5.1,setosa` is often a row. A column that `non_features` gives by number is ignored, because
 /// some labels look like numbers (`na`, `inf`).
-fn is_header(first: &ByteRecord, second: &ByteRecord, non_features: &[&str]) -> bool {
-    let is_text = |cell: &[u8]| !looks_numeric(cell);
+fn is_header(first: &ByteRecord, second: &ByteRecord, non_features: &[&str], dialect: &Dialect<'_>) -> bool {
+    let is_text = |cell: &[u8]| !dialect.looks_numeric(cell);
     if first.iter().any(|cell| is_text(cell) && non_features.iter().any(|name| name.as_bytes() == cell)) {
         return true;
     }
@@ -315,7 +354,7 @@ fn header(record: &ByteRecord, path: &Path) -> Result<Vec<String>, DataError> {
     let name = |(i, cell): (usize, &[u8])| match std::str::from_utf8(cell) {
         Ok("") => Ok(format!("column {}", i + 1)),
         Ok(name) => Ok(name.to_owned()),
-        Err(_) => Err(malformed(path, format!("the name of column {} is not UTF-8", i + 1))),
+        Err(_) => Err(not_utf8(path, &format!("the name of column {} is", i + 1))),
     };
     let names: Vec<String> = record.iter().enumerate().map(name).collect::<Result<_, _>>()?;
     let mut sorted: Vec<&String> = names.iter().collect();
@@ -341,6 +380,8 @@ struct NumericTable<'a> {
     ids: Vec<String>,
     /// Rows so far.
     row: usize,
+    /// Whether a number so far has a leading zero.
+    has_codes: bool,
 }
 
 impl NumericTable<'_> {
@@ -360,15 +401,23 @@ impl NumericTable<'_> {
             if !self.kept[column] {
                 let places = [("label", self.label, &mut self.labels), ("id", self.id, &mut self.ids)];
                 for (what, _, texts) in places.into_iter().filter(|(_, place, _)| *place == Some(column)) {
-                    let text = std::str::from_utf8(cell).map_err(|_| {
-                        malformed(self.path, format!("the {what} of row {row} (line {line}) is not UTF-8"))
+                    let plain = if what == "id" { None } else { records.dialect.plain(cell) };
+                    let text = std::str::from_utf8(plain.as_deref().unwrap_or(cell)).map_err(|_| {
+                        not_utf8(self.path, &format!("the {what} of row {row} (line {line}) is"))
                     })?;
                     texts.push(text.to_owned());
                 }
                 continue;
             }
-            match parse(cell) {
-                Parsed::Number(x) => self.builder.push(f64::from(x))?,
+            let Some(plain) = records.dialect.plain(cell) else {
+                let column = column_name(self.names.as_deref(), column);
+                return Err(other_point(self.path, (row, line), column, cell));
+            };
+            match parse(&plain) {
+                Parsed::Number(x) => {
+                    self.has_codes |= is_code(cell);
+                    self.builder.push(f64::from(x))?;
+                }
                 Parsed::Missing => self.builder.push(f64::NAN)?,
                 Parsed::TooLarge => return Err(self.builder.too_large(excerpt(cell))),
                 Parsed::Text => {

@@ -297,6 +297,14 @@ pub enum DataError {
         /// Total number of missing values.
         count: usize,
     },
+    /// One character is both the decimal and the thousands separator.
+    #[error("{}: '{separator}' cannot separate both decimals and thousands", at(.path))]
+    Separators {
+        /// The file.
+        path: PathBuf,
+        /// The character.
+        separator: char,
+    },
     /// A row has more or fewer cells than expected.
     #[error("{}: row {row}{} has {got} cells, but {expected} are expected", at(.path), on_line(*.line))]
     RaggedRow {

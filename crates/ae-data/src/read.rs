@@ -12,8 +12,15 @@ use crate::table::Table;
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// The delimiter of a CSV file; inferred if `None`.
+    /// The delimiter of a CSV file. If `None`, it is what a first line such as `sep=;` says, or inferred.
     pub delimiter: Option<u8>,
+    /// The decimal separator of a CSV file; a point if `None`.
+    pub decimal: Option<u8>,
+    /// The character between groups of three digits in a CSV file, if there is one.
+    pub thousands: Option<u8>,
+    /// Cells of a CSV file that are missing values, besides those that always are ([`Missing`]): texts in
+    /// any case, and numbers however they are written. Row ids are not affected.
+    pub missing_texts: Vec<String>,
     /// Whether the first row of a CSV file is a header. If `None`, it is when all of its cells are text,
     /// when one of them is the name in `label` or `id`, or when it has text where the next row has a
     /// number.
@@ -82,16 +89,19 @@ pub enum Missing {
 /// [`DataError`] if the file cannot be read, is damaged or has no rows, or if it holds text or (unless kept)
 /// missing values.
 pub fn read(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Dataset, DataError> {
-    let path = location.as_ref();
+    read_numbers(location.as_ref(), options).map(|numbers| numbers.rows)
+}
+
+fn read_numbers(path: &Path, options: &ReadOptions) -> Result<Numbers, DataError> {
     if let Some(dataset) = built_in(path) {
-        return dataset;
+        return dataset.map(Numbers::from);
     }
     if is_standard_input(path) {
         return csv(io::stdin().lock(), path, None, options);
     }
     #[cfg(feature = "images")]
     if let Some(folder) = folder(path) {
-        return crate::images::read_images(folder, options).map(|images| images.rows);
+        return crate::images::read_images(folder, options).map(|images| images.rows.into());
     }
     if path.is_dir() {
         let source = io::Error::new(io::ErrorKind::IsADirectory, "a folder, not a file");
@@ -102,9 +112,9 @@ pub fn read(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Dataset
         let source = io::Error::new(io::ErrorKind::NotFound, "no such folder");
         return Err(DataError::Io { path: path.to_owned(), source });
     }
-    match Format::of(path)? {
-        Format::Csv => csv(open(path)?, path, None, options),
-        Format::Tsv => csv(open(path)?, path, Some(b'\t'), options),
+    let rows = match Format::of(path)? {
+        Format::Csv => return csv(open(path)?, path, None, options),
+        Format::Tsv => return csv(open(path)?, path, Some(b'\t'), options),
         #[cfg(feature = "npy")]
         Format::Npy => crate::npy::read_npy(io::BufReader::new(open(path)?), path, options),
         #[cfg(feature = "npy")]
@@ -115,7 +125,8 @@ pub fn read(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Dataset
         Format::Parquet => crate::parquet::read(open(path)?, path, options),
         #[allow(unreachable_patterns, reason = "reached where a format's feature is off")]
         format => Err(format.unavailable(path, "read")),
-    }
+    };
+    rows.map(Numbers::from)
 }
 
 /// Returns the path of a folder that a location names, unless it names a built-in dataset.
@@ -130,38 +141,85 @@ pub fn folder<P: AsRef<Path> + ?Sized>(location: &P) -> Option<&Path> {
 pub enum Content {
     /// Every value is a number.
     Numbers(Dataset),
-    /// Some values other than labels are not numbers.
+    /// Some values other than labels are not numbers, or some columns are better left out.
     Table(Table),
 }
 
-/// Reads rows as [`read`] does if all values are numbers; otherwise, or if a Parquet column holds
-/// booleans, reads a table as [`read_table`] does. Standard input is read into memory.
+/// Rows of numbers, and what a reader noticed about their texts.
+pub(crate) struct Numbers {
+    pub(crate) rows: Dataset,
+    /// Whether a number has a leading zero, so that it may be a code rather than a number.
+    pub(crate) has_codes: bool,
+}
+
+impl From<Dataset> for Numbers {
+    fn from(rows: Dataset) -> Numbers {
+        Numbers { rows, has_codes: false }
+    }
+}
+
+/// Reads rows as [`read`] does if every column holds numbers to train on; otherwise a table as
+/// [`read_table`] does. Besides text, that is for booleans of Parquet, and where [`Schema::infer`]
+/// leaves a column out, or takes its numbers for codes. Standard input is read into memory.
+///
+/// [`Schema::infer`]: crate::Schema::infer
 ///
 /// # Errors
 /// Those of [`read`] and [`read_table`].
 pub fn read_content(location: impl AsRef<Path>, options: &ReadOptions) -> Result<Content, DataError> {
     let path = location.as_ref();
-    let holds_text =
-        |error: &DataError| matches!(error, DataError::NotANumber { .. } | DataError::UnsupportedType { .. });
-    if !is_standard_input(path) {
-        #[cfg(feature = "parquet")]
-        if !is_built_in(path)
-            && path.is_file()
-            && matches!(Format::of(path), Ok(Format::Parquet))
-            && crate::parquet::has_booleans(open(path)?, path, options)?
-        {
-            return read_table(path, options).map(Content::Table);
+    if is_standard_input(path) {
+        let bytes = standard_input()?;
+        let numbers = csv(bytes.as_slice(), path, None, options);
+        return content(numbers, || texts(bytes.as_slice(), path, None, options), options);
+    }
+    #[cfg(feature = "parquet")]
+    if !is_built_in(path)
+        && path.is_file()
+        && matches!(Format::of(path), Ok(Format::Parquet))
+        && crate::parquet::has_booleans(open(path)?, path, options)?
+    {
+        return read_table(path, options).map(Content::Table);
+    }
+    content(read_numbers(path, options), || read_table(path, options), options)
+}
+
+/// The numbers if all columns are numeric, else the table.
+fn content(
+    numbers: Result<Numbers, DataError>,
+    read_table: impl FnOnce() -> Result<Table, DataError>,
+    options: &ReadOptions,
+) -> Result<Content, DataError> {
+    let may_be_special = match &numbers {
+        Ok(Numbers { rows, has_codes }) => {
+            *has_codes
+                || rows.names().is_some_and(|names| names.iter().any(|name| crate::text::is_unnamed(name)))
+                || options.missing == Missing::Keep && has_empty_column(rows)
         }
-        return match read(path, options) {
-            Err(error) if holds_text(&error) => read_table(path, options).map(Content::Table),
-            rows => rows.map(Content::Numbers),
-        };
+        Err(DataError::MissingValue { .. }) => true,
+        Err(DataError::NotANumber { .. } | DataError::UnsupportedType { .. }) => {
+            return read_table().map(Content::Table);
+        }
+        Err(_) => false,
+    };
+    if may_be_special {
+        let table = read_table()?;
+        let non_features = [&options.label, &options.id].into_iter().flatten();
+        let non_features = non_features.map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
+        if !crate::schema::is_numeric(&table, &non_features) {
+            return Ok(Content::Table(table));
+        }
     }
-    let bytes = standard_input()?;
-    match csv(bytes.as_slice(), path, None, options) {
-        Err(error) if holds_text(&error) => texts(bytes.as_slice(), path, None, options).map(Content::Table),
-        rows => rows.map(Content::Numbers),
+    numbers.map(|numbers| Content::Numbers(numbers.rows))
+}
+
+/// Whether there is a column without any known value.
+fn has_empty_column(rows: &Dataset) -> bool {
+    let mut known = vec![false; rows.features()];
+    for row in rows.iter_rows() {
+        known.iter_mut().zip(row).for_each(|(known, x)| *known |= !x.is_nan());
     }
+    known.contains(&false)
 }
 
 /// Reads a table of text from the same locations as [`read`]: CSV and Parquet as they are, with labels
@@ -200,7 +258,7 @@ pub fn read_with_table(
     let path = location.as_ref();
     if is_standard_input(path) {
         let bytes = standard_input()?;
-        let rows = csv(bytes.as_slice(), path, None, options)?;
+        let rows = csv(bytes.as_slice(), path, None, options)?.rows;
         return Ok((rows, Some(texts(bytes.as_slice(), path, None, options)?)));
     }
     let rows = read(path, options)?;
@@ -247,14 +305,14 @@ fn csv(
     path: &Path,
     delimiter: Option<u8>,
     options: &ReadOptions,
-) -> Result<Dataset, DataError> {
+) -> Result<Numbers, DataError> {
     let reader = maybe_gzip(io::BufReader::new(reader))
         .map_err(|source| DataError::Io { path: path.to_owned(), source })?;
     crate::csv::read(reader, path, delimiter, options)
 }
 
 #[cfg(not(feature = "csv"))]
-fn csv(_: impl Read, path: &Path, _: Option<u8>, _: &ReadOptions) -> Result<Dataset, DataError> {
+fn csv(_: impl Read, path: &Path, _: Option<u8>, _: &ReadOptions) -> Result<Numbers, DataError> {
     Err(Format::Csv.unavailable(path, "read"))
 }
 

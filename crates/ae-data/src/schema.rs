@@ -25,12 +25,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::stored_type::StoredType;
 use crate::table::Table;
+pub(crate) use convert::number_text;
 pub use convert::{Encoded, Unknown};
 pub use infer::ColumnRoles;
+pub(crate) use infer::{decimals, is_numeric};
 pub use quantiles::Quantiles;
 pub use time::TimeFormat;
 #[cfg(feature = "parquet")]
-pub(crate) use time::{seconds as parse_time, write as write_time};
+pub(crate) use time::{parse_as as parse_time, write as write_time};
 
 #[cfg(test)]
 mod tests;
@@ -105,7 +107,8 @@ pub enum Kind {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DropReason {
-    /// Its texts are mostly distinct, or too many: they identify rows rather than kinds of rows.
+    /// It identifies rows rather than kinds of rows: its texts are mostly distinct, or too many, or it
+    /// has no name and counts the rows.
     Identifier,
     /// All of its cells are missing.
     Empty,
@@ -176,12 +179,12 @@ impl Schema {
         names
     }
 
-    /// Whether all columns are labels or numbers without quantiles, so that no schema is needed.
+    /// Whether all features are numbers as they are in the table: none are times, categories or normal
+    /// scores.
     pub fn is_plain(&self) -> bool {
-        let plain = |column: &Column| {
-            matches!(column.kind, Kind::Numeric { .. } | Kind::Label) && column.quantiles.is_none()
-        };
-        self.columns.iter().all(plain)
+        let plain =
+            |column: &Column| matches!(column.kind, Kind::Numeric { .. }) && column.quantiles.is_none();
+        self.features().all(plain)
     }
 
     /// Maps numbers and times to their normal scores among the rows of `table`.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::dataset::{Dataset, first_duplicate};
 use crate::error::DataError;
 use crate::labels::Labels;
+use crate::schema::{decimals, number_text};
 use crate::stored_type::StoredType;
 use crate::text::is_missing;
 
@@ -46,7 +47,7 @@ impl TextColumn {
 pub(crate) const DEFAULT_ID_NAME: &str = "id";
 
 /// Returns the column with this name, or else this number from 1.
-fn column_index(wanted: &str, names: Option<&[String]>, columns: usize) -> Option<usize> {
+pub(crate) fn column_index(wanted: &str, names: Option<&[String]>, columns: usize) -> Option<usize> {
     let by_name = names.and_then(|names| names.iter().position(|name| name == wanted));
     by_name.or_else(|| wanted.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < columns))
 }
@@ -263,7 +264,8 @@ impl Table {
     }
 
     /// Fills missing cells with the values of `rows`, which are the rows of this table in the same
-    /// order; feature `j` fills column `columns[j]`. Known cells keep their exact text.
+    /// order; feature `j` fills column `columns[j]`. Known cells keep their exact text, and the others are
+    /// rounded to as many digits after the decimal point as these have.
     ///
     /// # Errors
     /// [`DataError::Shape`] for rows of another width, [`DataError::Count`] for another number of rows.
@@ -278,12 +280,12 @@ impl Table {
         let mut features = vec![None; self.columns()];
         for (feature, column) in columns.iter().enumerate() {
             if let Some(slot) = features.get_mut(*column) {
-                *slot = Some(feature);
+                *slot = Some((feature, decimals(self, *column)));
             }
         }
         Ok(self.replace_cells(|row, column, text| {
-            let feature = features[column].filter(|_| is_missing(text))?;
-            Some(rows.row(row)?[feature].to_string())
+            let (feature, decimals) = features[column].filter(|_| is_missing(text))?;
+            Some(number_text(f64::from(rows.row(row)?[feature]), decimals))
         }))
     }
 
@@ -366,12 +368,12 @@ mod tests {
     fn missing_cells_are_filled_by_the_features_of_their_columns() {
         let names = ["a", "b", "c"].map(str::to_owned).to_vec();
         let table =
-            Table::new(names, &[vec!["1", "", "3"], vec!["?", "y", "z"], vec!["", "5", "NA"]]).unwrap();
-        let rows = Dataset::new(vec![10.0, 20.0, 30.0, 40.5, 50.0, 60.0], 2).unwrap();
+            Table::new(names, &[vec!["1", "", "3"], vec!["?", "y", "z"], vec!["", "5.25", "NA"]]).unwrap();
+        let rows = Dataset::new(vec![10.0, 20.0, 30.0, 40.7, 50.0, 60.0], 2).unwrap();
         let filled = table.fill_missing(&[2, 0], &rows).unwrap();
         let column = |index| filled.column(index).collect::<Vec<_>>();
-        assert_eq!((column(0), column(1)), (vec!["1", "40.5", "3"], vec!["?", "y", "z"]));
-        assert_eq!(column(2), ["10", "5", "50"]);
+        assert_eq!((column(0), column(1)), (vec!["1", "41", "3"], vec!["?", "y", "z"]));
+        assert_eq!(column(2), ["10.00", "5.25", "50.00"]);
         assert!(table.fill_missing(&[2], &rows).is_err() && table.fill_missing(&[2, 0, 1], &rows).is_err());
         assert!(table.select_rows(&[0, 1]).fill_missing(&[2, 0], &rows).is_err());
     }

@@ -59,6 +59,19 @@ pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// Whether the cell is a number with a leading zero, such as the postcode `01067`.
+pub(crate) fn is_code(cell: &[u8]) -> bool {
+    matches!(cell, [b'0', second, rest @ ..]
+        if second.is_ascii_digit() && rest.iter().all(u8::is_ascii_digit))
+}
+
+/// Whether this is the name that readers give to a column without one: `column 1`, or pandas'
+/// `Unnamed: 0`.
+pub(crate) fn is_unnamed(name: &str) -> bool {
+    let number = name.strip_prefix("column ").or_else(|| name.strip_prefix("Unnamed: "));
+    number.is_some_and(|number| number.parse::<usize>().is_ok())
+}
+
 /// Whether the text stands for a missing value.
 pub(crate) fn is_missing(text: &str) -> bool {
     matches!(parse(text.as_bytes()), Parsed::Missing)

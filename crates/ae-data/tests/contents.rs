@@ -39,6 +39,40 @@ fn numbers_stay_numbers() {
     assert_eq!((digits.columns(), digits.rows(), digits.cell(1, 64)), (65, 1797, "1"));
 }
 
+/// Numbers in the sense of the file, which are no numbers to train on, make it a table.
+#[test]
+fn codes_row_numbers_and_empty_columns_make_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let index: String = (0..10).map(|i| format!("{i},{}\n", 5 * i % 7)).collect();
+    let keep = {
+        let mut options = options();
+        options.missing = Missing::Keep;
+        options
+    };
+    for (text, is_table) in [
+        ("zip,a\n01067,1\n80331,2\n".to_owned(), true),
+        ("x,a\n00.5,1\n01,2\n".to_owned(), false),
+        (format!(",a\n{index}"), true),
+        (format!("i,a\n{index}"), false),
+        ("a,b,\n1,2,\n3,4,\n".to_owned(), true),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        for options in [&options(), &keep] {
+            let content = read_content(&path, options).unwrap();
+            assert_eq!(matches!(content, Content::Table(_)), is_table, "{text}");
+        }
+    }
+    // The label may be anything.
+    let mut labelled = options();
+    labelled.label = Some("zip".to_owned());
+    std::fs::write(&path, "zip,a\n01067,1\n80331,2\n").unwrap();
+    assert!(matches!(read_content(&path, &labelled).unwrap(), Content::Numbers(_)));
+    std::fs::write(&path, "a,b\n1,\n,2\n").unwrap();
+    let error = read_content(&path, &options()).unwrap_err().to_string();
+    assert!(error.contains("the value is missing (2 in all)"), "{error}");
+}
+
 #[test]
 fn tables_are_written_and_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,6 +202,13 @@ fn stored_types_are_kept() {
     let mut row = schema.encode(&table, None).unwrap().rows.row(0).unwrap().to_vec();
     row[3] = -7.0;
     assert_eq!(schema.decode(&Dataset::new(row, schema.width()).unwrap()).unwrap().cell(0, 3), "0");
+    // A table without types gets those of the schema.
+    let untyped = folder.path().join("untyped.csv");
+    write_table(&table, &untyped).unwrap();
+    let untyped = read_table(&untyped, &options()).unwrap();
+    assert_eq!(types(&untyped), [None; 7]);
+    let filled = schema.fill_missing(&untyped, None, &schema.encode(&table, None).unwrap().rows).unwrap();
+    assert_eq!(types(&filled), types(&table));
     let impossible = json.replace(r#""bits":32"#, r#""bits":33"#);
     let error = serde_json::from_str::<Schema>(&impossible).unwrap_err().to_string();
     assert!(error.contains("has an impossible type"), "{error}");

@@ -51,11 +51,11 @@ pub(crate) fn reconstruct(args: &ReconstructArgs, common: &Common, out: &mut Out
         let (rows, table) = read_table_for(&model, schema, &args.data, &args.input, out)?;
         let label = args.input.label.as_deref();
         out.note(format!("{} missing cells filled in", schema.missing_cells(&table, label)?));
-        return tables::write_rows_as_table(
-            &schema.fill_missing(&table, label, &imputed(&rows)?)?,
-            &destination,
-            out,
-        );
+        let filled = imputed(&rows)?;
+        if destination.is_numeric() {
+            return tables::write_rows(&model, &tables::with_metadata_of(&rows, filled)?, &destination, out);
+        }
+        return tables::write_rows_as_table(&schema.fill_missing(&table, label, &filled)?, &destination, out);
     }
     let (rows, text_table) = read_text_table_for(&model, &args.data, &args.input, out)?;
     out.note(format!("{} missing cells filled in", rows.values().iter().filter(|x| x.is_nan()).count()));

@@ -218,7 +218,7 @@ fn reports_can_be_made_again() {
     };
     write(folder, "named.csv", table().lines().enumerate().map(line).collect::<String>());
     let more = "--label kind --normal usual --id who --reference named.csv --image 2x2 --range 50 --seed 3 \
-        --delimiter , --header";
+        --delimiter , --decimal . --thousands _ --na-values -999,x --header";
     let args: Vec<&str> = ["report", MODEL, "named.csv"].into_iter().chain(more.split_whitespace()).collect();
     let first = page(folder, &args);
     let command = first.split("<code>ae ").nth(1).unwrap().split("</code>").next().unwrap();

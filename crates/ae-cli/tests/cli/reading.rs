@@ -77,3 +77,96 @@ fn the_array_that_is_named_is_read() {
     assert_eq!(ae(at, &["score", MODEL, "two.npz", "--array", "target"]).cells().len(), 4);
     assert_eq!(ae_with(at, &["score", MODEL, "two.npz"], b"", &[]).status, Some(1));
 }
+
+#[test]
+fn decimal_commas_and_marks_of_missing_values_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let rows = |comma: &str, point: &str, missing: &str| {
+        let row = |i: u32| {
+            let high =
+                if i % 9 == 4 { missing.to_owned() } else { format!("1{point}{:03}{comma}5", 7 * i % 50) };
+            format!("{i}{comma}25;{high};{}\n", ["red", "blue"][(i % 2) as usize])
+        };
+        format!("a;b;c\n{}", (0..40).map(row).collect::<String>())
+    };
+    write(at, "european.csv", rows(",", ".", "-999"));
+    write(at, "plain.csv", rows(".", "", ""));
+    let train = |file: &str, flags: &[&str]| {
+        let model = format!("{file}.safetensors");
+        let train = ["train", file, "--epochs", "2", "--encoding-dim", "1", "-q", "-o", &model];
+        ae(at, &[&train[..], flags].concat());
+        model
+    };
+    let flags = ["--decimal", ",", "--thousands", ".", "--na-values", "-999,unknown"];
+    let (model, other) = (train("european.csv", &flags), train("plain.csv", &[]));
+    assert!(std::fs::read(at.join(&model)).unwrap() == std::fs::read(at.join(other)).unwrap());
+    for command in [&["score"][..], &["reconstruct", "--fill"], &["reconstruct"], &["evaluate"], &["encode"]]
+    {
+        let with = |file: &str, flags: &[&str]| {
+            let args = [command[0], &model, file];
+            ae(at, &[&args[..], &command[1..], flags].concat()).out.replace(file, "")
+        };
+        assert_eq!(with("european.csv", &flags), with("plain.csv", &[]), "{command:?}");
+    }
+    // Without the flags, the error names them.
+    let refused = ae_with(at, &["score", &model, "european.csv"], b"", &[]);
+    assert!(refused.err.contains("'0,25' is not a number") && refused.err.contains("; --decimal , reads"));
+    let refused = ae_with(at, &["score", &model, "european.csv", "--decimal", ","], b"", &[]);
+    assert!(refused.err.contains("a point can only group digits; --thousands . reads"), "{}", refused.err);
+}
+
+#[test]
+fn columns_of_numbers_that_say_nothing_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let said = |text: String, flags: &[&str]| {
+        write(at, "rows.csv", text);
+        let train = ["train", "rows.csv", "--epochs", "1", "--encoding-dim", "1", "-o", MODEL];
+        ae(at, &[&train[..], flags].concat())
+    };
+    let index =
+        |ending: &str| (0..40).map(|i| format!("{i},{},{}{ending}\n", i % 7, i % 5)).collect::<String>();
+    let counted = said(format!(",x,y\n{}", index("")), &[]);
+    assert!(
+        counted.err.contains("rows.csv: columns left out: column 1 (it counts the rows;"),
+        "{}",
+        counted.err
+    );
+    assert!(counted.out.contains("numbers       2: x, y"), "{}", counted.out);
+    // The rest are numbers, for every format.
+    ae(at, &["reconstruct", MODEL, "rows.csv", "-o", "rebuilt.npy"]);
+    let rebuilt = ae_data::read(at.join("rebuilt.npy"), &ae_data::ReadOptions::default()).unwrap();
+    assert_eq!((rebuilt.rows(), rebuilt.features()), (40, 2));
+    let kept = said(format!(",x,y\n{}", index("")), &["--numeric", "column 1"]);
+    assert!(kept.out.contains("numbers       3: column 1, x, y"), "{}", kept.out);
+    let trailing = said(format!("i,x,y,\n{}", index(",")), &[]);
+    assert!(trailing.err.contains("columns left out: column 4 (all values are missing)"), "{}", trailing.err);
+    let codes = |i: u32| format!("{},{}\n", ["01067", "80331", "10115"][(i % 3) as usize], i % 7);
+    let codes = format!("zip,x\n{}", (0..40).map(codes).collect::<String>());
+    let found = said(codes.clone(), &[]);
+    assert!(found.out.contains("categories    1: zip (3)"), "{}", found.out);
+    assert!(found.err.contains("column 'zip': numbers with leading zeros, such as '01067'"), "{}", found.err);
+    assert!(!said(codes.clone(), &["--categorical", "1"]).err.contains("leading zeros"));
+    assert!(said(codes, &["--numeric", "zip"]).out.contains("numbers       2: zip, x"));
+}
+
+#[test]
+fn dates_with_slashes_are_dates_if_one_tells_the_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let said = |day: u32| {
+        let row = |i: u32| format!("{:02}/{:02}/2024,{}\n", 1 + i % 12, 1 + i % day, i % 7);
+        write(at, "rows.csv", format!("when,x\n{}", (0..60).map(row).collect::<String>()));
+        ae(at, &["train", "rows.csv", "--epochs", "1", "--encoding-dim", "1", "-o", MODEL])
+    };
+    assert!(said(28).out.contains("times         1: when"));
+    let rebuilt = ae(at, &["reconstruct", MODEL, "rows.csv"]).cells();
+    assert!(rebuilt[1][0].len() == 10 && rebuilt[1][0].split('/').count() == 3, "{:?}", rebuilt[1]);
+    let ambiguous = said(3);
+    assert!(
+        ambiguous.err.contains("column 'when': '01/01/2024' may have the day or the month first"),
+        "{}",
+        ambiguous.err
+    );
+}

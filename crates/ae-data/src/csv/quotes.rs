@@ -29,8 +29,9 @@ enum State {
 }
 
 impl<R> QuoteChecker<R> {
-    pub(super) fn new(inner: R, delimiter: u8) -> Self {
-        QuoteChecker { inner, delimiter, state: State::Outside, previous: b'\n', line: 1, opened: 0 }
+    /// Checks a stream that starts on `line` of its file.
+    pub(super) fn new(inner: R, delimiter: u8, line: u64) -> Self {
+        QuoteChecker { inner, delimiter, state: State::Outside, previous: b'\n', line, opened: 0 }
     }
 
     fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -133,7 +134,7 @@ mod tests {
         for (text, fault) in cases {
             for step in [1, 2, 3, 7, 100] {
                 let mut read = String::new();
-                let found = QuoteChecker::new(Slow(text.as_bytes(), step), b',').read_to_string(&mut read);
+                let found = QuoteChecker::new(Slow(text.as_bytes(), step), b',', 1).read_to_string(&mut read);
                 match (found, fault) {
                     (Ok(_), None) => assert_eq!(read, text),
                     (Err(error), Some(fault)) => {
@@ -143,7 +144,7 @@ mod tests {
                 }
             }
         }
-        let other = QuoteChecker::new(&b"a;b\n\"x\";2\n"[..], b';').read_to_string(&mut String::new());
+        let other = QuoteChecker::new(&b"a;b\n\"x\";2\n"[..], b';', 1).read_to_string(&mut String::new());
         assert!(other.is_ok());
     }
 }

@@ -5,7 +5,7 @@ use crate::read::Missing;
 use crate::split::Rng;
 
 fn parse_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Dataset, String> {
-    read(bytes, Path::new("t.csv"), None, options).map_err(|error| error.to_string())
+    read(bytes, Path::new("t.csv"), None, options).map(|read| read.rows).map_err(|error| error.to_string())
 }
 
 fn parse_text(text: &str, options: &ReadOptions) -> Result<Dataset, String> {
@@ -215,15 +215,93 @@ fn errors_say_where() {
 #[test]
 fn other_encodings_are_refused() {
     let cases: [(&[u8], &str); 5] = [
-        (b"\xff\xfea\0,\0b\0", "t.csv: not a valid CSV file: it is UTF-16, but UTF-8 is needed"),
-        (b"\xfe\xff\0a\0,\0b", "t.csv: not a valid CSV file: it is UTF-16, but UTF-8 is needed"),
-        (b"a,gr\xf6\xdfe\n1,2\n", "t.csv: not a valid CSV file: the name of column 2 is not UTF-8"),
-        (b"a,k\n1,\xe9\n", "t.csv: not a valid CSV file: the label of row 1 (line 2) is not UTF-8"),
+        (
+            b"\xff\xfea\0,\0b\0",
+            "t.csv: not a valid CSV file: it is UTF-16, but UTF-8 is needed: iconv -f utf-16 -t utf-8 converts it",
+        ),
+        (
+            b"\xfe\xff\0a\0,\0b",
+            "t.csv: not a valid CSV file: it is UTF-16, but UTF-8 is needed: iconv -f utf-16 -t utf-8 converts it",
+        ),
+        (
+            b"a,gr\xf6\xdfe\n1,2\n",
+            "t.csv: not a valid CSV file: the name of column 2 is not UTF-8; if the file is Latin-1, iconv -f windows-1252 -t utf-8 converts it",
+        ),
+        (
+            b"a,k\n1,\xe9\n",
+            "t.csv: not a valid CSV file: the label of row 1 (line 2) is not UTF-8; if the file is Latin-1, iconv -f windows-1252 -t utf-8 converts it",
+        ),
         (b"k,a\nx,1\ny,\xe9\n", "t.csv: row 2 (line 3), column 'a': '\u{fffd}' is not a number"),
     ];
     for (bytes, message) in cases {
         assert_eq!(parse_bytes(bytes, &labelled("k")).unwrap_err(), message);
     }
+}
+
+#[test]
+fn decimal_commas_and_marks_of_missing_values_are_options() {
+    let european = ReadOptions {
+        decimal: Some(b','),
+        thousands: Some(b'.'),
+        missing_texts: vec!["-999".to_owned(), "unknown".to_owned()],
+        missing: Missing::Keep,
+        ..ReadOptions::default()
+    };
+    let rows = parse_text("a;b\n1,5;1.234,5\n-999,0;7\n", &european).unwrap();
+    assert_eq!((rows.names().unwrap(), rows.features()), (&["a", "b"].map(str::to_owned)[..], 2));
+    assert_eq!((rows.values()[0], rows.values()[1], rows.values()[3]), (1.5, 1234.5, 7.0));
+    assert!(rows.values()[2].is_nan());
+    // A comma separates no cells, unless it is asked to.
+    assert_eq!(parse_text("1,5\n2,5\n", &european).unwrap().values(), [1.5, 2.5]);
+    let commas = ReadOptions { delimiter: Some(b','), ..european.clone() };
+    assert_eq!(parse_text("\"1,5\",2\n", &commas).unwrap().values(), [1.5, 2.0]);
+    // Row ids stay as they are.
+    let named = ReadOptions { id: Some("id".to_owned()), label: Some("b".to_owned()), ..european.clone() };
+    let text = "id;a;b\n-999;1,5;x\n1,0;2;unknown\n";
+    let rows = parse_text(text, &named).unwrap();
+    assert_eq!(rows.row_ids().unwrap(), ["-999", "1,0"]);
+    assert_eq!(rows.labels().unwrap().names(), ["", "x"]);
+    let table = read_texts(text.as_bytes(), Path::new("t.csv"), None, &named).unwrap();
+    assert_eq!(table.row(0).collect::<Vec<_>>(), ["-999", "1.5", "x"]);
+    assert_eq!(table.row(1).collect::<Vec<_>>(), ["1,0", "2", ""]);
+    let error = "t.csv: row 1 (line 2), column 'a': '1.25' is not a number; \
+        where decimals are separated by commas, a point can only group digits";
+    assert_eq!(parse_text("a;b\n1.25;2\n", &european).unwrap_err(), error);
+    let table = read_texts(&b"a;b\n1.25;2\n"[..], Path::new("t.csv"), None, &european);
+    assert_eq!(table.unwrap_err().to_string(), error);
+}
+
+#[test]
+fn a_first_line_may_name_the_delimiter() {
+    let auto = ReadOptions::default();
+    for text in ["sep=;\na;b\n1;2\n", "\u{feff}SEP=;\r\na;b\r\n1;2\r\n", "sep=|\na|b\n1|2\n"] {
+        let rows = parse_text(text, &auto).unwrap();
+        assert_eq!((rows.values(), rows.names().unwrap()[1].as_str()), (&[1.0, 2.0][..], "b"), "{text:?}");
+    }
+    // Errors count it.
+    for (text, says) in [
+        ("sep=;\na;b\n1;x\n", "row 1 (line 3), column 'b': 'x'"),
+        ("sep=;\na;b\n1;\"x\n", "the quote opened on line 3"),
+    ] {
+        let error = parse_text(text, &auto).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+    let spaces = ReadOptions { delimiter: Some(b' '), ..auto };
+    assert_eq!(parse_text("sep=;\n1 2\n", &spaces).unwrap().values(), [1.0, 2.0]);
+}
+
+#[test]
+fn comments_before_the_names_are_refused() {
+    let auto = ReadOptions::default();
+    for (text, line) in [
+        ("# exported\na,b\n1,2\n", "line 1 is a comment ('# exported')"),
+        ("# a;b\n# of 2024\na;b\n1;2\n", "line 2 is a comment ('# of 2024')"),
+    ] {
+        let error = parse_text(text, &auto).unwrap_err();
+        assert!(error.contains(line), "{error}");
+    }
+    // NumPy writes the names like that.
+    assert_eq!(parse_text("# a,b\n1,2\n", &auto).unwrap().names().unwrap(), ["# a", "b"]);
 }
 
 /// A reader that returns one byte at a time, as a slow pipe may.
@@ -241,7 +319,7 @@ impl Read for Slowly<'_> {
 #[test]
 fn pipes_are_read_like_files() {
     let text = b"\xef\xbb\xbfa;b\n1;2\n";
-    let dataset = read(Slowly(text), Path::new("-"), None, &ReadOptions::default()).unwrap();
+    let dataset = read(Slowly(text), Path::new("-"), None, &ReadOptions::default()).unwrap().rows;
     assert_eq!((dataset.values(), dataset.names().unwrap()[0].as_str()), (&[1.0, 2.0][..], "a"));
 }
 
@@ -310,7 +388,7 @@ fn no_bytes_cause_a_panic() {
 #[test]
 fn a_label_that_looks_like_a_number_makes_no_header() {
     let options = ReadOptions { label: Some("2".to_owned()), ..ReadOptions::default() };
-    let read = |text: &str| read(text.as_bytes(), Path::new("t.csv"), Some(b','), &options).unwrap();
+    let read = |text: &str| read(text.as_bytes(), Path::new("t.csv"), Some(b','), &options).unwrap().rows;
     assert_eq!(read("1,aa\n2,na\n3,inf\n").values(), [1.0, 2.0, 3.0]);
     let named = read("x,kind\n1,na\n2,inf\n");
     assert_eq!((named.values(), named.names().unwrap()), (&[1.0, 2.0][..], &["x".to_owned()][..]));
@@ -345,7 +423,7 @@ proptest! {
             ..ReadOptions::default()
         };
         // The delimiter is given, since texts like these may contain another candidate more often.
-        let back = read(&out[..], Path::new("t.csv"), Some(delimiter), &options).unwrap();
+        let back = read(&out[..], Path::new("t.csv"), Some(delimiter), &options).unwrap().rows;
         let canonical = |dataset: &Dataset| -> Vec<u32> {
             dataset.values().iter().map(|x| if x.is_nan() { 0x7fc0_0000 } else { x.to_bits() }).collect()
         };

@@ -131,7 +131,7 @@ impl TypedColumn {
                 (ColumnValues::Integers(cells), Some(logical))
             }
             StoredType::Date => {
-                let days = |text: &str| Some(parse_time(text)?.div_euclid(SECONDS_PER_DAY));
+                let days = |text: &str| Some(parse_time(text, TimeFormat::Date)?.div_euclid(SECONDS_PER_DAY));
                 let cells = all(texts(), |text| days(text).and_then(|days| i32::try_from(days).ok()))?;
                 (ColumnValues::Integers32(cells), Some(LogicalType::Date))
             }
@@ -178,7 +178,7 @@ fn scaled(text: &str, precision: u8, scale: u8) -> Option<i64> {
 /// Parses a point in time as a count from 1970, in units of this many digits of a second.
 fn count(text: &str, digits: u32) -> Option<i64> {
     let width = digits as usize;
-    let seconds = parse_time(text)?;
+    let seconds = parse_time(text, TimeFormat::Utc)?;
     let fraction = text.get("2024-05-01T12:30:00".len()..).and_then(|rest| rest.strip_prefix('.'));
     let fraction = fraction.unwrap_or_default();
     let end = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len()).min(width);

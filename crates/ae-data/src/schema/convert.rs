@@ -253,7 +253,9 @@ fn argmax(values: &[f32]) -> usize {
     (1..values.len()).fold(0, better)
 }
 
-fn number_text(x: f64, decimals: Option<u8>) -> String {
+/// Writes a number, rounded to this many digits after the decimal point; without a number of digits, the
+/// shortest text that reads back as the same `f32`.
+pub(crate) fn number_text(x: f64, decimals: Option<u8>) -> String {
     let text = match decimals {
         Some(digits) => format!("{x:.*}", usize::from(digits)),
         None => (x as f32).to_string(),
@@ -295,8 +297,8 @@ impl ColumnEncoder<'_> {
             }
             match &column.kind {
                 Kind::Numeric { .. } => features[0] = score(f64::from(number(self.table, row, self.index)?)),
-                Kind::Time { origin, .. } => match time::parse(text) {
-                    Some((seconds, _)) => features[0] = score(seconds.saturating_sub(*origin) as f64),
+                Kind::Time { origin, format } => match time::parse_as(text, *format) {
+                    Some(seconds) => features[0] = score(seconds.saturating_sub(*origin) as f64),
                     None => return Err(not_a_time(self.table, row, self.index)),
                 },
                 Kind::Boolean { .. } if parse_boolean(text).is_some() => {

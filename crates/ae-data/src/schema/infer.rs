@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Column, DropReason, Kind, Schema, time};
+use super::time::{self, DateOrder};
+use super::{Column, DropReason, Kind, Schema, TimeFormat};
 use crate::error::DataError;
 use crate::table::Table;
-use crate::text::{Parsed, is_missing, looks_numeric, parse, parse_boolean};
+use crate::text::{Parsed, is_code, is_missing, is_unnamed, looks_numeric, parse, parse_boolean};
 
 /// Maximum number of categories of a column that is inferred to be categorical.
 const MAX_LEVELS: usize = 256;
@@ -41,12 +42,16 @@ impl Schema {
     ///
     /// | cells | column |
     /// |---|---|
-    /// | at least half are numbers | numeric |
+    /// | at least half are numbers, without leading zeros | numeric |
+    /// | the numbers of the rows, from 0 or 1, without a column name | identifiers, dropped |
     /// | `true` and `false`, or `yes` and `no`, in any case | boolean |
     /// | dates, or dates with times | times |
     /// | at least ten, more than half of them distinct; or more than 256 distinct | identifiers, dropped |
-    /// | other texts | categorical |
+    /// | other texts, and digits with leading zeros | categorical |
     /// | none | dropped |
+    ///
+    /// Where a date such as `01/05/2024` is followed or preceded by one whose day is above 12, that one
+    /// tells which number is the day; without one they are texts ([`Table::has_ambiguous_dates`]).
     ///
     /// # Errors
     /// [`DataError::NotFound`] for a role of a column that does not exist,
@@ -116,36 +121,102 @@ fn known_cells(table: &Table, column: usize) -> impl Iterator<Item = &str> {
 }
 
 fn infer_kind(table: &Table, column: usize) -> Result<Kind, DataError> {
-    let (mut cells, mut numbers, mut booleans, mut times) = (0, 0, 0, 0);
+    let (mut cells, mut numbers, mut booleans) = (0, 0, 0);
     for text in known_cells(table, column) {
         cells += 1;
         numbers += usize::from(looks_numeric(text.as_bytes()));
         booleans += usize::from(parse_boolean(text).is_some());
-        times += usize::from(time::parse(text).is_some());
     }
     if cells == 0 {
         return Ok(Kind::Dropped { reason: DropReason::Empty });
     }
-    if 2 * numbers >= cells {
+    if 2 * numbers >= cells && !has_codes(table, column) {
+        if numbers_rows(table, column) {
+            return Ok(Kind::Dropped { reason: DropReason::Identifier });
+        }
         return Ok(Kind::Numeric { decimals: decimals(table, column) });
     }
     if booleans == cells {
         return Ok(boolean(table, column));
     }
-    if times == cells {
-        let parsed = known_cells(table, column).filter_map(time::parse).min_by_key(|(seconds, _)| *seconds);
-        if let Some((origin, first)) = parsed {
-            // Dates among times stand for midnight.
-            let with_time =
-                known_cells(table, column).filter_map(time::parse).find(|(_, format)| format.has_time());
-            return Ok(Kind::Time { format: with_time.map_or(first, |(_, format)| format), origin });
-        }
+    if let [Some(times), None] | [None, Some(times)] = times(table, column) {
+        return Ok(times);
     }
     let distinct = known_cells(table, column).collect::<BTreeSet<_>>().len();
     if distinct > MAX_LEVELS || cells >= MIN_IDENTIFIER_CELLS && 2 * distinct > cells {
         return Ok(Kind::Dropped { reason: DropReason::Identifier });
     }
     categories(table, column, MAX_LEVELS)
+}
+
+/// Whether all columns of a table, besides those at `non_features`, are inferred to be numeric.
+pub(crate) fn is_numeric(table: &Table, non_features: &[usize]) -> bool {
+    let mut features = (0..table.columns()).filter(|column| !non_features.contains(column));
+    features.all(|column| matches!(infer_kind(table, column), Ok(Kind::Numeric { .. })))
+}
+
+/// Whether a column's numbers are codes, such as `01067`: digits only, and one starts with a zero that a
+/// number would lose.
+fn has_codes(table: &Table, column: usize) -> bool {
+    let number = |text: &&str| looks_numeric(text.as_bytes());
+    let mut numbers = known_cells(table, column).filter(number);
+    known_cells(table, column).any(|text| is_code(text.as_bytes()))
+        && numbers.all(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether a column without a name counts the rows from 0 or 1, as some programs do when they write a
+/// table. Rows selected from such a file are numbered by their lines.
+fn numbers_rows(table: &Table, column: usize) -> bool {
+    if table.rows() < MIN_IDENTIFIER_CELLS || !table.names().is_some_and(|names| is_unnamed(&names[column])) {
+        return false;
+    }
+    let counts_from = |start: i64, number: &dyn Fn(usize) -> i64| {
+        let mut cells = table.column(column).enumerate();
+        cells.all(|(row, text)| text.parse().is_ok_and(|x: i64| x == start.saturating_add(number(row))))
+    };
+    let row = |row: usize| i64::try_from(row).unwrap_or(i64::MAX);
+    // The header is the first line.
+    let line = |row: usize| i64::try_from(table.line(row)).map_or(i64::MAX, |line| line.saturating_sub(2));
+    [0, 1].into_iter().any(|start| counts_from(start, &row) || counts_from(start, &line))
+}
+
+/// A column of times for each order of day and month, if all of its known cells are dates or times in
+/// that order, alone or with a time of day. If none of them depends on the order, only for the first.
+fn times(table: &Table, column: usize) -> [Option<Kind>; 2] {
+    let day_first = times_in(table, column, DateOrder::DayFirst);
+    match &day_first {
+        Some(Kind::Time { format, .. }) if format.order().is_none() => [day_first, None],
+        _ => [day_first, times_in(table, column, DateOrder::MonthFirst)],
+    }
+}
+
+fn times_in(table: &Table, column: usize, order: DateOrder) -> Option<Kind> {
+    let mut earliest: Option<(i64, TimeFormat)> = None;
+    let (mut timed, mut ordered) = (None, None);
+    for text in known_cells(table, column) {
+        let (seconds, format) = time::parse(text, Some(order))?;
+        if earliest.is_none_or(|(first, _)| seconds < first) {
+            earliest = Some((seconds, format));
+        }
+        timed = timed.or(Some(format).filter(|format| format.has_time()));
+        ordered = ordered.or(Some(format).filter(|format| format.order().is_some()));
+    }
+    let (origin, first) = earliest?;
+    // Dates among times stand for midnight.
+    let format = match (ordered, timed) {
+        (Some(ordered), Some(_)) => ordered.with_time(),
+        (None, Some(format)) | (Some(format), None) => format,
+        (None, None) => first,
+    };
+    Some(Kind::Time { format, origin })
+}
+
+impl Table {
+    /// Whether all known cells of a column are dates such as `03/04/2024`, and none tells which number is
+    /// the day.
+    pub fn has_ambiguous_dates(&self, column: usize) -> bool {
+        matches!(times(self, column), [Some(_), Some(_)])
+    }
 }
 
 fn categories(table: &Table, column: usize, max_levels: usize) -> Result<Kind, DataError> {
@@ -186,10 +257,10 @@ fn opposite(text: &str) -> String {
     }
 }
 
-/// Returns the maximum number of digits after the decimal point; `None` if there are too many, or
-/// numbers have exponents.
-fn decimals(table: &Table, column: usize) -> Option<u8> {
-    let mut max = 0;
+/// Returns the maximum number of digits after the decimal point; `None` if there are too many, numbers
+/// have exponents, or there are no numbers.
+pub(crate) fn decimals(table: &Table, column: usize) -> Option<u8> {
+    let mut max = None;
     for text in known_cells(table, column) {
         if !matches!(parse(text.as_bytes()), Parsed::Number(_)) {
             continue;
@@ -198,7 +269,7 @@ fn decimals(table: &Table, column: usize) -> Option<u8> {
         if text.contains(['e', 'E']) || digits.len() > MAX_DECIMALS {
             return None;
         }
-        max = max.max(digits.len() as u8);
+        max = max.max(Some(digits.len() as u8));
     }
-    Some(max)
+    max
 }

@@ -82,6 +82,80 @@ fn what_tells_rows_apart_is_dropped() {
     }
 }
 
+/// Numbers without the zeros would be others.
+#[test]
+fn digits_with_leading_zeros_are_codes() {
+    let of = |cells: &[&str]| kinds(&infer(&table(&[("a", cells), ("n", &vec!["1"; cells.len()])])))[0];
+    assert_eq!(of(&["01067", "80331", "01067"]), "categorical");
+    assert_eq!(of(&["007", "x", "12"]), "categorical");
+    let distinct: Vec<String> = (0..20).map(|i| format!("{i:03}")).collect();
+    assert_eq!(of(&distinct.iter().map(String::as_str).collect::<Vec<_>>()), "identifier");
+    for cells in [["0", "10"], ["00.5", "01"], ["0.5", "0"], ["-01", "01"], ["01", "1e3"]] {
+        assert_eq!(of(&cells), "numeric", "{cells:?}");
+    }
+}
+
+#[test]
+fn unnamed_columns_that_count_the_rows_are_dropped() {
+    let kind_of = |name: &str, start: usize, rows: usize| {
+        let counted: Vec<String> = (start..start + rows).map(|i| i.to_string()).collect();
+        let counted: Vec<&str> = counted.iter().map(String::as_str).collect();
+        kinds(&infer(&table(&[(name, &counted), ("n", &vec!["1"; rows])])))[0]
+    };
+    for (name, start, rows, expected) in [
+        ("column 1", 0, 10, "identifier"),
+        ("column 1", 1, 10, "identifier"),
+        ("Unnamed: 0", 0, 10, "identifier"),
+        ("column 1", 2, 10, "numeric"),
+        ("column 1", 0, 9, "numeric"),
+        ("id", 0, 10, "numeric"),
+    ] {
+        assert_eq!(kind_of(name, start, rows), expected, "{name} from {start}");
+    }
+    // Some rows of a file, by their lines.
+    let mut chosen =
+        Table::empty(std::path::Path::new(""), 2, Some(["column 1", "n"].map(str::to_owned).into()));
+    for row in (0..30).step_by(3) {
+        chosen.push(0, &row.to_string());
+        chosen.push(1, "1");
+        chosen.end_row(row + 2);
+    }
+    assert_eq!(kinds(&infer(&chosen)), ["identifier", "numeric"]);
+    let roles = ColumnRoles { numeric: vec!["column 1".to_owned()], ..ColumnRoles::default() };
+    assert_eq!(kinds(&Schema::infer(&chosen, &roles).unwrap()), ["numeric", "numeric"]);
+}
+
+#[test]
+fn one_day_above_twelve_gives_the_order_of_all() {
+    let dates = |cells: &[&str]| table(&[("when", cells), ("n", &vec!["1"; cells.len()])]);
+    for (cells, format) in [
+        (&["2024/05/01", "2024/05/02"][..], TimeFormat::Slashes),
+        (&["01/02/2024", "31/01/2024"], TimeFormat::DayFirst),
+        (&["01/02/2024", "01/31/2024"], TimeFormat::MonthFirst),
+        (&["01/02/2024 10:00", "31/01/2024"], TimeFormat::DayFirstTime),
+        (&["2024-01-01", "01/31/2024"], TimeFormat::MonthFirst),
+        (&["2024-01-01 10:00", "01/31/2024"], TimeFormat::MonthFirstTime),
+    ] {
+        let table = dates(cells);
+        let schema = infer(&table);
+        assert!(matches!(schema.columns()[0].kind, Kind::Time { format: f, .. } if f == format), "{cells:?}");
+        // The schema reads what it writes.
+        let rows = schema.encode(&table, None).unwrap().rows;
+        let decoded = schema.decode(&rows).unwrap();
+        assert_eq!(schema.encode(&decoded, None).unwrap().rows, rows);
+        assert!(!table.has_ambiguous_dates(0));
+    }
+    let ambiguous = dates(&["01/02/2024", "03/04/2024", ""]);
+    assert_eq!((kinds(&infer(&ambiguous))[0], ambiguous.has_ambiguous_dates(0)), ("categorical", true));
+    let neither = dates(&["31/01/2024", "01/31/2024"]);
+    assert_eq!((kinds(&infer(&neither))[0], neither.has_ambiguous_dates(0)), ("categorical", false));
+    // An order that is known applies to dates that do not tell it.
+    let schema = infer(&dates(&["01/02/2024", "01/31/2024"]));
+    assert_eq!(schema.encode(&ambiguous, None).unwrap().rows.values()[2], 62.0 * 86_400.0);
+    let schema = infer(&dates(&["2024-01-01"]));
+    assert!(schema.encode(&ambiguous, None).is_err());
+}
+
 /// A column of numbers, and one with this many distinct texts, both with this many rows.
 fn with_texts(different: usize, rows: usize) -> Table {
     let texts = (0..rows).map(|row| format!("text {}", row % different)).collect();

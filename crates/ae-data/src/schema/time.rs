@@ -19,12 +19,52 @@ pub enum TimeFormat {
     Dots,
     /// `01.05.2024 12:30:00`
     DotsTime,
+    /// `2024/05/01`
+    Slashes,
+    /// `2024/05/01 12:30:00`
+    SlashesTime,
+    /// `01/05/2024`, the day first
+    DayFirst,
+    /// `01/05/2024 12:30:00`, the day first
+    DayFirstTime,
+    /// `05/01/2024`, the month first
+    MonthFirst,
+    /// `05/01/2024 12:30:00`, the month first
+    MonthFirstTime,
+}
+
+/// The order of day and month in dates that have it from their column, such as `01/05/2024`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DateOrder {
+    DayFirst,
+    MonthFirst,
 }
 
 impl TimeFormat {
     /// Whether it includes a time of day.
     pub(super) fn has_time(self) -> bool {
-        !matches!(self, TimeFormat::Date | TimeFormat::Dots)
+        self.with_time() == self
+    }
+
+    /// The format of the same dates with a time of day.
+    pub(super) fn with_time(self) -> TimeFormat {
+        match self {
+            TimeFormat::Date => TimeFormat::Space,
+            TimeFormat::Dots => TimeFormat::DotsTime,
+            TimeFormat::Slashes => TimeFormat::SlashesTime,
+            TimeFormat::DayFirst => TimeFormat::DayFirstTime,
+            TimeFormat::MonthFirst => TimeFormat::MonthFirstTime,
+            other => other,
+        }
+    }
+
+    /// The order of day and month, if dates are read by it.
+    pub(super) fn order(self) -> Option<DateOrder> {
+        match self {
+            TimeFormat::DayFirst | TimeFormat::DayFirstTime => Some(DateOrder::DayFirst),
+            TimeFormat::MonthFirst | TimeFormat::MonthFirstTime => Some(DateOrder::MonthFirst),
+            _ => None,
+        }
     }
 }
 
@@ -32,26 +72,22 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Returns the seconds since 1970 that a text stands for, and its format. The text is `2024-05-01`,
 /// alone or followed by a space or `T` and `12:30`, `12:30:00` or `12:30:00.5`, optionally with a time
-/// zone, `Z`, `+02:00`, `+0200` or `+02`; or it is `01.05.2024`, alone or followed by a space and such a
-/// time without a zone. Fractions of a second are dropped.
-pub(super) fn parse(text: &str) -> Option<(i64, TimeFormat)> {
+/// zone, `Z`, `+02:00`, `+0200` or `+02`; or it is `01.05.2024`, `2024/05/01` or (with an `order`)
+/// `01/05/2024`, alone or followed by a space and such a time without a zone. Fractions of a second are
+/// dropped.
+pub(super) fn parse(text: &str, order: Option<DateOrder>) -> Option<(i64, TimeFormat)> {
     let (date, rest) = text.split_at_checked(10)?;
-    let dotted = numbers(date, '.', [2, 2, 4]).map(|[day, month, year]| [year, month, day]);
-    let [year, month, day] = dotted.or_else(|| numbers(date, '-', [4, 2, 2]))?;
+    let ([year, month, day], date_format) = parse_date(date, order)?;
     if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
         return None;
     }
     let days = days_from_civil(year, month, day) * SECONDS_PER_DAY;
-    let Some(separator) = rest.chars().next() else {
-        return Some((days, if dotted.is_some() { TimeFormat::Dots } else { TimeFormat::Date }));
-    };
+    let Some(separator) = rest.chars().next() else { return Some((days, date_format)) };
     let (time, utc_offset) = split_zone(&rest[separator.len_utf8()..])?;
-    let format = match (separator, utc_offset) {
-        (' ', None) if dotted.is_some() => TimeFormat::DotsTime,
-        _ if dotted.is_some() => return None,
-        (' ', None) => TimeFormat::Space,
-        ('T', None) => TimeFormat::T,
-        (' ' | 'T', Some(_)) => TimeFormat::Utc,
+    let format = match (date_format, separator, utc_offset) {
+        (_, ' ', None) => date_format.with_time(),
+        (TimeFormat::Date, 'T', None) => TimeFormat::T,
+        (TimeFormat::Date, ' ' | 'T', Some(_)) => TimeFormat::Utc,
         _ => return None,
     };
     let time = match time.split_once('.') {
@@ -71,10 +107,30 @@ pub(super) fn parse(text: &str) -> Option<(i64, TimeFormat)> {
     is_valid.then_some((days + 3600 * hours + 60 * minutes + seconds - utc_offset.unwrap_or(0), format))
 }
 
-/// Returns the seconds since 1970 that a text stands for.
-#[cfg(feature = "parquet")]
-pub(crate) fn seconds(text: &str) -> Option<i64> {
-    parse(text).map(|(seconds, _)| seconds)
+/// Returns the seconds since 1970 that a text stands for in a column of this format.
+pub(crate) fn parse_as(text: &str, format: TimeFormat) -> Option<i64> {
+    parse(text, format.order()).map(|(seconds, _)| seconds)
+}
+
+/// Returns year, month and day, and the format that they are written in.
+fn parse_date(date: &str, order: Option<DateOrder>) -> Option<([i64; 3], TimeFormat)> {
+    let year_first = |separator| numbers(date, separator, [4, 2, 2]);
+    let year_last = |separator| numbers(date, separator, [2, 2, 4]);
+    match date.bytes().find(|byte| !byte.is_ascii_digit())? {
+        b'-' => Some((year_first('-')?, TimeFormat::Date)),
+        b'.' => year_last('.').map(|[day, month, year]| ([year, month, day], TimeFormat::Dots)),
+        b'/' => match (year_last('/'), order) {
+            (None, _) => Some((year_first('/')?, TimeFormat::Slashes)),
+            (Some([day, month, year]), Some(DateOrder::DayFirst)) => {
+                Some(([year, month, day], TimeFormat::DayFirst))
+            }
+            (Some([month, day, year]), Some(DateOrder::MonthFirst)) => {
+                Some(([year, month, day], TimeFormat::MonthFirst))
+            }
+            (Some(_), None) => None,
+        },
+        _ => None,
+    }
 }
 
 /// Splits a time from its zone, returned as the offset from UTC in seconds; `None` if there is no zone.
@@ -114,12 +170,11 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
 /// Formats seconds since 1970, rounded to the nearest day if the format has no time. Years are clamped
 /// to 0 to 9999.
 pub(crate) fn write(seconds: i64, format: TimeFormat) -> String {
-    let seconds = match format {
-        TimeFormat::Date | TimeFormat::Dots => seconds
-            .saturating_add(SECONDS_PER_DAY / 2)
-            .div_euclid(SECONDS_PER_DAY)
-            .saturating_mul(SECONDS_PER_DAY),
-        _ => seconds,
+    let seconds = if format.has_time() {
+        seconds
+    } else {
+        let days = seconds.saturating_add(SECONDS_PER_DAY / 2).div_euclid(SECONDS_PER_DAY);
+        days.saturating_mul(SECONDS_PER_DAY)
     };
     let seconds = seconds.clamp(
         days_from_civil(0, 1, 1) * SECONDS_PER_DAY,
@@ -128,15 +183,21 @@ pub(crate) fn write(seconds: i64, format: TimeFormat) -> String {
     let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
     let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
     let (hours, minutes, seconds) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    let date = format!("{year:04}-{month:02}-{day:02}");
+    let date = match format {
+        TimeFormat::Date | TimeFormat::Space | TimeFormat::T | TimeFormat::Utc => {
+            format!("{year:04}-{month:02}-{day:02}")
+        }
+        TimeFormat::Dots | TimeFormat::DotsTime => format!("{day:02}.{month:02}.{year:04}"),
+        TimeFormat::Slashes | TimeFormat::SlashesTime => format!("{year:04}/{month:02}/{day:02}"),
+        TimeFormat::DayFirst | TimeFormat::DayFirstTime => format!("{day:02}/{month:02}/{year:04}"),
+        TimeFormat::MonthFirst | TimeFormat::MonthFirstTime => format!("{month:02}/{day:02}/{year:04}"),
+    };
     let time = format!("{hours:02}:{minutes:02}:{seconds:02}");
     match format {
-        TimeFormat::Date => date,
-        TimeFormat::Space => format!("{date} {time}"),
+        _ if !format.has_time() => date,
         TimeFormat::T => format!("{date}T{time}"),
         TimeFormat::Utc => format!("{date}T{time}Z"),
-        TimeFormat::Dots => format!("{day:02}.{month:02}.{year:04}"),
-        TimeFormat::DotsTime => format!("{day:02}.{month:02}.{year:04} {time}"),
+        _ => format!("{date} {time}"),
     }
 }
 
@@ -185,8 +246,10 @@ mod tests {
             ("2019-03-23 20:21", 1_553_372_460),
             ("23.03.2019 20:21:09", 1_553_372_469),
             ("01.01.1970", 0),
+            ("2019/03/23 20:21:09", 1_553_372_469),
+            ("1970/01/02", 86_400),
         ] {
-            let (found, format) = parse(text).unwrap();
+            let (found, format) = parse(text, None).unwrap();
             assert_eq!(found, seconds, "{text}");
             let whole = if text.len() == 16 { format!("{text}:00") } else { text.to_owned() };
             assert_eq!(write(seconds, format), whole);
@@ -200,9 +263,30 @@ mod tests {
         }
         assert_eq!(write(i64::MAX, TimeFormat::Date), "9999-12-31");
         assert_eq!(write(i64::MIN, TimeFormat::Dots), "01.01.0000");
-        assert_eq!(parse("2019-03-23 20:21:09.75").unwrap().0, 1_553_372_469);
+        assert_eq!(parse("2019-03-23 20:21:09.75", None).unwrap().0, 1_553_372_469);
         // A leap second; `date -u -d 2017-01-01 +%s`
-        assert_eq!(parse("2016-12-31 23:59:60").unwrap().0, 1_483_228_800);
+        assert_eq!(parse("2016-12-31 23:59:60", None).unwrap().0, 1_483_228_800);
+    }
+
+    /// Day and month with slashes are read in the order of their column only.
+    #[test]
+    fn slashes_need_an_order() {
+        let cases = [
+            ("02/01/1970", DateOrder::DayFirst, 86_400, TimeFormat::DayFirst),
+            ("01/02/1970", DateOrder::MonthFirst, 86_400, TimeFormat::MonthFirst),
+            ("02/01/1970 00:00:01", DateOrder::DayFirst, 86_401, TimeFormat::DayFirstTime),
+            ("01/02/1970 00:00:01", DateOrder::MonthFirst, 86_401, TimeFormat::MonthFirstTime),
+        ];
+        for (text, order, seconds, format) in cases {
+            assert_eq!(parse(text, Some(order)), Some((seconds, format)));
+            assert_eq!((parse(text, None), parse_as(text, format)), (None, Some(seconds)));
+            assert_eq!(write(seconds, format), text);
+        }
+        assert_eq!(parse("12/31/2019", Some(DateOrder::DayFirst)), None);
+        assert_eq!(
+            parse_as("2019-01-01", TimeFormat::DayFirst),
+            parse_as("01/01/2019", TimeFormat::DayFirst)
+        );
     }
 
     #[test]
@@ -215,7 +299,7 @@ mod tests {
             "2019-03-24T08:21:09+12",
             "2019-03-23 20:21:09Z",
         ] {
-            assert_eq!(parse(text), Some((1_553_372_469, TimeFormat::Utc)), "{text}");
+            assert_eq!(parse(text, None), Some((1_553_372_469, TimeFormat::Utc)), "{text}");
         }
         assert_eq!(write(1_553_372_469, TimeFormat::Utc), "2019-03-23T20:21:09Z");
     }
@@ -254,6 +338,14 @@ mod tests {
             "2019-09-31",
             "2019-11-31",
             "2019-12-32",
+            "2019/13/01",
+            "2019/3/23",
+            "2019/03-23",
+            "2019/03/23T20:21",
+            "2019/03/23 20:21Z",
+            "31/13/2019",
+            "12/31/2019",
+            "1/12/2019",
             "2019-03-00",
             "2019-00-23",
             "2019-03-23 20:60",
@@ -261,7 +353,7 @@ mod tests {
             "2019-03-23T20:21:09+24:00",
             "2019-03-23T20:21:09+02:60",
         ] {
-            assert_eq!(parse(text), None, "{text}");
+            assert_eq!(parse(text, Some(DateOrder::DayFirst)), None, "{text}");
         }
     }
 
@@ -269,7 +361,7 @@ mod tests {
     fn every_day_of_four_centuries_comes_back() {
         for day in -200_000..=200_000i64 {
             let text = write(day * SECONDS_PER_DAY + 3661, TimeFormat::Space);
-            assert_eq!(parse(&text), Some((day * SECONDS_PER_DAY + 3661, TimeFormat::Space)));
+            assert_eq!(parse(&text, None), Some((day * SECONDS_PER_DAY + 3661, TimeFormat::Space)));
         }
         assert_eq!(write(i64::MAX, TimeFormat::Date), "9999-12-31");
         assert_eq!(write(i64::MIN, TimeFormat::Date), "0000-01-01");

@@ -111,7 +111,11 @@ fn command(facts: &Facts<'_>) -> String {
     flag("--image", evaluate.image.map(|image| image.to_string()));
     flag("--range", evaluate.range.map(|range| range.to_string()));
     flag("--array", input.array.clone());
-    flag("--delimiter", input.delimiter.map(|byte| char::from(byte).to_string()));
+    let character = |byte: u8| char::from(byte).to_string();
+    flag("--delimiter", input.delimiter.map(character));
+    flag("--decimal", input.decimal.map(character));
+    flag("--thousands", input.thousands.map(character));
+    flag("--na-values", input.na_values.as_ref().map(|texts| texts.0.join(",")));
     flag("--seed", Some(evaluate.seed.to_string()));
     words.extend(args.compare.then(|| "--compare".to_owned()));
     words.extend(input.header.then(|| "--header".to_owned()));

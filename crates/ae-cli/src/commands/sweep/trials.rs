@@ -14,10 +14,11 @@ use crate::training::TrainingRows;
 
 /// Flags that all models share, so that they can be compared: the rows, the held-out rows, the scale of
 /// errors, and the outputs.
-const SHARED_FLAGS: [&str; 24] = [
+const SHARED_FLAGS: [&str; 27] = [
     "array",
     "categorical",
     "config",
+    "decimal",
     "delimiter",
     "drop",
     "header",
@@ -27,6 +28,7 @@ const SHARED_FLAGS: [&str; 24] = [
     "json",
     "label",
     "missing",
+    "na-values",
     "no-header",
     "normal",
     "numeric",
@@ -36,6 +38,7 @@ const SHARED_FLAGS: [&str; 24] = [
     "scale",
     "seed",
     "sizes",
+    "thousands",
     "threads",
     "validation",
     "vary",
