@@ -55,19 +55,19 @@ pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) 
     let model = load(&args.model, common.threads())?;
     let steps = usize::from(args.steps);
     let Traversal { values, rows } = traverse(&model, steps, args.extent)?;
-    match (&destination, model.schema()) {
-        (Destination::Table(table), Some(schema)) => {
-            tables::check_destination(&model, table)?;
+    let Destination::Table(table) = &destination else {
+        return destination.write(&model, &rows, steps, &args.rows_output, out);
+    };
+    tables::check_destination(&model, table)?;
+    match model.schema().filter(|_| !table.is_numeric()) {
+        Some(schema) => {
             let of_rows = |text: &dyn Fn(usize) -> String| (0..rows.rows()).map(text).collect();
             let axis = of_rows(&|row| (row / values.len()).to_string());
             let value = of_rows(&|row| values[row % values.len()].to_string());
             let columns = CODE_COLUMNS.into_iter().zip([axis, value]).collect();
             tables::write_rows_as_table(&tables::prepend(columns, schema.decode(&rows)?)?, table, out)
         }
-        (Destination::Table(table), None) => {
-            tables::write_rows_as_numbers(&with_code_columns(&rows, &values)?, table, out)
-        }
-        (Destination::Picture(_), _) => destination.write(&model, &rows, steps, &args.rows_output, out),
+        None => tables::write_rows_as_numbers(&with_code_columns(&rows, &values)?, table, out),
     }
 }
 
