@@ -95,10 +95,22 @@ pub(crate) fn finite_values(source: &dyn BatchSource) -> Result<Vec<f32>, EvalEr
 
 /// The error for the first value that is not finite, if there is one.
 pub(crate) fn first_not_finite(source: &dyn BatchSource) -> Result<Option<EvalError>, EvalError> {
+    first_refused(source, |x| !x.is_finite())
+}
+
+/// The error for the first infinite value, if there is one; missing values (NaN) are none.
+pub(crate) fn first_infinite(source: &dyn BatchSource) -> Result<Option<EvalError>, EvalError> {
+    first_refused(source, f32::is_infinite)
+}
+
+fn first_refused(
+    source: &dyn BatchSource,
+    is_refused: impl Fn(f32) -> bool,
+) -> Result<Option<EvalError>, EvalError> {
     let (mut found, mut before) = (None, 0);
     for_each_block(source, |block| {
         if found.is_none() {
-            let index = block.iter().position(|x| !x.is_finite());
+            let index = block.iter().position(|x| is_refused(*x));
             found = index.map(|index| not_finite(source, before + index, block[index]));
         }
         before += block.len();

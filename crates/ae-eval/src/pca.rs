@@ -3,7 +3,7 @@
 use ae_data::{BatchSource, Dataset, memory};
 use nalgebra::DMatrix;
 
-use crate::blocks::{first_not_finite, for_each_block, for_each_pair, non_empty_shape};
+use crate::blocks::{first_infinite, for_each_block, for_each_pair, non_empty_shape};
 use crate::error::EvalError;
 use crate::metrics::column_means;
 
@@ -20,6 +20,9 @@ const MIN_RELATIVE_VARIANCE: f64 = 1e-6;
 /// The reconstruction of a row from k of them, `μ + Σᵢ vᵢ vᵢᵀ (x - μ)`, has the least mean squared error
 /// of all linear ones (Eckart & Young 1936); on the rows they were fitted to, that error is
 /// `(1/n) Σ_{i>k} λᵢ`. Sums are in double precision.
+///
+/// A missing value (NaN) counts as the mean `μ` of its feature over the known values of the fitted rows,
+/// in fitting and in reconstructing alike, and is left out of errors.
 ///
 /// ```
 /// use ae_data::Rows;
@@ -53,8 +56,8 @@ impl Pca {
     ///
     /// # Errors
     /// [`EvalError::Empty`] without rows; an error from reading them; [`EvalError::Components`] for no
-    /// components, or more than rows or features; [`EvalError::Model`] for a value that is not finite,
-    /// with its row and column.
+    /// components, or more than rows or features; [`EvalError::Model`] for an infinite value, with its
+    /// row and column.
     pub fn fit(rows: &dyn BatchSource, components: usize) -> Result<Pca, EvalError> {
         let (count, features) = non_empty_shape(rows)?;
         let max = count.min(features);
@@ -120,7 +123,7 @@ impl Pca {
     /// reading them.
     pub fn transform(&self, rows: &dyn BatchSource) -> Result<Dataset, EvalError> {
         let mut codes = memory::room("the coordinates", rows.rows(), self.components())?;
-        self.for_each_block(rows, |_, block| {
+        self.for_each_block(rows, |_, _, block| {
             for r in 0..block.nrows() {
                 codes.extend((0..block.ncols()).map(|c| block[(r, c)] as f32));
             }
@@ -167,7 +170,7 @@ impl Pca {
     /// reading them.
     pub fn reconstruct(&self, rows: &dyn BatchSource) -> Result<Dataset, EvalError> {
         let mut reconstructed = memory::room("the reconstructions", rows.rows(), rows.features())?;
-        self.for_each_block(rows, |_, codes| self.decode(codes, &mut reconstructed))?;
+        self.for_each_block(rows, |_, _, codes| self.decode(codes, &mut reconstructed))?;
         let reconstructed = Dataset::new(reconstructed, self.mean.len())?;
         match rows.names() {
             Some(names) => Ok(reconstructed.with_names(names.to_vec())?),
@@ -175,8 +178,8 @@ impl Pca {
         }
     }
 
-    /// Mean of `(x̂ - y)²` over rows and features, where `x̂` are the reconstructions of `rows` and `y`
-    /// the `targets`, one per row.
+    /// Mean of `(x̂ - y)²` over all known values of the `targets` `y`, one per row, where `x̂` are the
+    /// reconstructions of `rows`.
     ///
     /// For example, this is the error on noisy rows of components that were fitted to clean ones.
     ///
@@ -185,34 +188,42 @@ impl Pca {
     /// number of targets, [`EvalError::Empty`] for no rows, or an error from reading them.
     pub fn mse_against(&self, rows: &dyn BatchSource, targets: &dyn BatchSource) -> Result<f64, EvalError> {
         let reconstructed = self.reconstruct(rows)?;
-        let mut squares = 0.0;
+        let (mut squares, mut known) = (0.0, 0usize);
         for_each_pair(&reconstructed, targets, "the targets", |reconstructed, targets| {
-            squares += reconstructed.iter().zip(targets).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
+            for (x, y) in reconstructed.iter().zip(targets).filter(|(_, y)| !y.is_nan()) {
+                squares += f64::from(x - y).powi(2);
+                known += 1;
+            }
         })?;
-        Ok(squares / reconstructed.values().len() as f64)
+        Ok(squares / known.max(1) as f64)
     }
 
-    /// Mean of `(x̂ - x)²` over rows and features, where `x̂` is the reconstruction in double precision.
+    /// Mean of `(x̂ - x)²` over all known values `x`, where `x̂` is the reconstruction in double precision.
     ///
     /// # Errors
     /// [`EvalError::Width`] for rows of another width, [`EvalError::Empty`] for none, or an error from
     /// reading them.
     pub fn mse(&self, rows: &dyn BatchSource) -> Result<f64, EvalError> {
-        let (mut error, transposed) = (0.0, self.components.transpose());
-        self.for_each_block(rows, |centred, codes| {
+        let (mut error, mut known, transposed) = (0.0, 0usize, self.components.transpose());
+        self.for_each_block(rows, |block, centred, codes| {
             // Not from the difference of their lengths, which would lose a small error of a long row.
             let mut rest = codes * &transposed;
             rest -= centred;
+            known += block.len();
+            for (at, _) in block.iter().enumerate().filter(|(_, x)| x.is_nan()) {
+                rest[(at / self.mean.len(), at % self.mean.len())] = 0.0;
+                known -= 1;
+            }
             error += rest.norm_squared();
         })?;
-        Ok(error / (rows.rows() * rows.features()) as f64)
+        Ok(error / known.max(1) as f64)
     }
 
-    /// Calls `take(centred rows, their coordinates)` for blocks of rows.
+    /// Calls `take(rows, centred rows, their coordinates)` for blocks of rows.
     fn for_each_block(
         &self,
         rows: &dyn BatchSource,
-        mut take: impl FnMut(&DMatrix<f64>, &DMatrix<f64>),
+        mut take: impl FnMut(&[f32], &DMatrix<f64>, &DMatrix<f64>),
     ) -> Result<(), EvalError> {
         let (_, features) = non_empty_shape(rows)?;
         if features != self.mean.len() {
@@ -221,15 +232,18 @@ impl Pca {
         for_each_block(rows, |block| {
             let centred = centred(block, &self.mean);
             let codes = &centred * &self.components;
-            take(&centred, &codes);
+            take(block, &centred, &codes);
         })
     }
 }
 
-/// `x - μ`, `[rows, features]`.
-fn centred(rows: &[f32], mean: &[f64]) -> DMatrix<f64> {
+/// `x - μ`, `[rows, features]`; 0 for missing values.
+pub(crate) fn centred(rows: &[f32], mean: &[f64]) -> DMatrix<f64> {
     let features = mean.len();
-    DMatrix::from_fn(rows.len() / features, features, |r, c| f64::from(rows[r * features + c]) - mean[c])
+    DMatrix::from_fn(rows.len() / features, features, |r, c| match rows[r * features + c] {
+        x if x.is_nan() => 0.0,
+        x => f64::from(x) - mean[c],
+    })
 }
 
 /// `(1/m) Σ (x - μ)(x - μ)ᵀ`, `[features, features]`.
@@ -301,7 +315,7 @@ fn eigenvectors(
     rows: &dyn BatchSource,
 ) -> Result<Components, EvalError> {
     if !product.iter().all(|value| value.is_finite()) {
-        return Err(first_not_finite(rows)?.unwrap_or(EvalError::DecompositionFailed));
+        return Err(first_infinite(rows)?.unwrap_or(EvalError::DecompositionFailed));
     }
     let side = product.nrows();
     let decomposition = product.try_symmetric_eigen(f64::EPSILON, 0).ok_or(EvalError::DecompositionFailed)?;

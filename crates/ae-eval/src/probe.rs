@@ -6,6 +6,7 @@ use nalgebra::DMatrix;
 use crate::blocks::{check_pairs, first_not_finite, for_each_block, non_empty_shape};
 use crate::error::EvalError;
 use crate::metrics::column_means;
+use crate::ridge::{check_ridge, solve};
 
 /// A linear classifier: ridge regression onto the indicators of the classes, where the largest output
 /// wins.
@@ -41,9 +42,7 @@ impl LinearProbe {
         classes: usize,
         ridge: f64,
     ) -> Result<LinearProbe, EvalError> {
-        if !(ridge >= 0.0 && ridge.is_finite()) {
-            return Err(EvalError::InvalidSetting { field: "ridge", allowed: "at least 0 and finite" });
-        }
+        check_ridge(ridge)?;
         let features = check(rows, labels, classes)?;
         check_pairs(features)?;
         let mut target = DMatrix::from_vec(features, classes, memory::zeros(WEIGHTS, features, classes)?);
@@ -62,15 +61,10 @@ impl LinearProbe {
             target.gemm(1.0, &x.transpose(), &y, 1.0);
             first += count;
         })?;
-        if !gram.iter().all(|value| value.is_finite()) {
-            return Err(first_not_finite(rows)?.unwrap_or(EvalError::DecompositionFailed));
+        match solve(gram, &target, ridge) {
+            Some(weights) => Ok(LinearProbe { mean, class_fractions, weights }),
+            None => Err(first_not_finite(rows)?.unwrap_or(EvalError::DecompositionFailed)),
         }
-        let strength = ridge * gram.trace() / features as f64;
-        for i in 0..features {
-            gram[(i, i)] += strength;
-        }
-        let weights = gram.cholesky().ok_or(EvalError::DecompositionFailed)?.solve(&target);
-        Ok(LinearProbe { mean, class_fractions, weights })
     }
 
     /// The class of each row.

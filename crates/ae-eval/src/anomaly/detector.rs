@@ -2,8 +2,6 @@
 
 mod file;
 
-use std::collections::HashSet;
-
 use ae_data::{BatchSource, Dataset, memory};
 use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, ScalerKind};
 
@@ -13,6 +11,7 @@ use super::neighbours::Neighbours;
 use super::score::Score;
 use crate::blocks::check_pairs;
 use crate::error::EvalError;
+use crate::row_set::RowSet;
 use crate::sampling::sample_rows;
 use ae_data::threads;
 
@@ -307,13 +306,10 @@ impl Detector {
     /// # Errors
     /// As [`scores`](Detector::scores).
     pub fn count_in_reference(&self, rows: &dyn BatchSource) -> Result<usize, EvalError> {
-        let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
-        let width = self.reference.features();
-        let reference: HashSet<Vec<u32>> = self.reference.values().chunks_exact(width).map(bits).collect();
+        let reference = RowSet::of(&self.reference)?;
         let mut count = 0;
         self.for_each_block(rows, |block| {
-            let is_known = |row: &&[f32]| reference.contains(&bits(row));
-            count += block.values().chunks_exact(width).filter(is_known).count();
+            count += reference.count(block)?;
             Ok(())
         })?;
         Ok(count)

@@ -75,7 +75,7 @@ fn impossible_requests_are_errors() {
     assert_eq!(fit(&[], 2, 1), "there are no values: 0 rows of 2 features");
     assert_eq!(fit(&[1.0; 4], 2, 3), "3 components requested, but 2 rows of 2 features have at most 2");
     assert!(fit(&[1.0; 4], 2, 0).starts_with("0 components"));
-    assert!(fit(&[f32::NAN; 4], 2, 1).contains("finite"));
+    assert!(fit(&[f32::NAN, 1.0, 2.0, f32::INFINITY], 2, 1).starts_with("row 2, column 2: inf"));
     let constant = Pca::fit(&rows(&[3.0; 8], 2), 2).unwrap();
     assert_eq!(constant.mse(&rows(&[3.0; 4], 2)).unwrap(), 0.0);
     assert!(constant.mse(&rows(&[3.0; 3], 3)).is_err(), "another width");
@@ -292,5 +292,30 @@ fn coordinates_decode_to_the_reconstructions() {
         assert_eq!(close, components == 5);
         let wide = pca.inverse_transform(&rows(&vec![0.0; 2 * (components + 1)], components + 1));
         assert!(matches!(wide, Err(EvalError::Width { expected, .. }) if expected == components));
+    }
+}
+
+/// A missing value is at the mean of its feature: it moves no component, and its error does not count.
+#[test]
+fn missing_values_are_at_the_mean() {
+    for (count, features) in [(60, 4), (5, 9)] {
+        let mut values = SplitMix64::new(5).normal_f32s(count * features);
+        values[features + 2] = f32::NAN;
+        let known = (0..count).filter(|row| *row != 1).map(|row| values[row * features + 2]);
+        let mean = known.map(f64::from).sum::<f64>() / (count - 1) as f64;
+        let mut filled = values.clone();
+        filled[features + 2] = mean as f32;
+        let (table, filled) = (rows(&values, features), rows(&filled, features));
+        let (pca, expected) = (Pca::fit(&table, 2).unwrap(), Pca::fit(&filled, 2).unwrap());
+        for i in 0..2 {
+            let (found, wanted) = (pca.component(i).unwrap(), expected.component(i).unwrap());
+            assert!(found.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?} {wanted:?}");
+        }
+        let reconstructed = expected.reconstruct(&filled).unwrap();
+        let pairs = values.iter().zip(reconstructed.values()).filter(|(x, _)| !x.is_nan());
+        let squares = pairs.map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
+        let wanted = squares / (values.len() - 1) as f64;
+        assert!((pca.mse(&table).unwrap() - wanted).abs() < 1e-6, "{count}x{features}");
+        assert!((pca.mse_against(&table, &table).unwrap() - wanted).abs() < 1e-6, "{count}x{features}");
     }
 }
