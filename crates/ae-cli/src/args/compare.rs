@@ -43,9 +43,10 @@ pub(crate) struct CompareArgs {
     /// a third of the rows if they are few]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub(crate) perplexity: Option<f64>,
-    /// Neighbours per row to measure the maps by: fewer than half of the rows
-    #[arg(long, default_value_t = 5, value_name = "K", allow_negative_numbers = true)]
-    pub(crate) neighbours: usize,
+    /// Neighbours per row to measure the maps by: fewer than half of the rows [default: 5, or as many as
+    /// the rows allow if they are few]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub(crate) neighbours: Option<usize>,
     #[command(flatten)]
     pub(crate) input: DataArgs,
 }

@@ -23,6 +23,8 @@ use labels::LabelFile;
 
 /// Default perplexity, unless there are few rows.
 const DEFAULT_PERPLEXITY: f64 = 30.0;
+/// Default number of neighbours to measure maps by, unless there are few rows.
+const DEFAULT_NEIGHBOURS: usize = 5;
 /// Fewest rows that t-SNE can map.
 const MIN_ROWS: usize = 4;
 
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     let rows = tables::for_maps(&model, rows, &args.data, out)?;
     let settings = MapSettings {
         location: &args.data,
-        neighbours: args.neighbours,
+        neighbours: args.neighbours.unwrap_or_else(|| default_neighbours(rows.rows())),
         perplexity: args.perplexity,
         seed: args.seed,
         threads: common.threads(),
@@ -55,18 +57,23 @@ pub(crate) fn run(args: &CompareArgs, common: &Common, out: &mut Output) -> Resu
     } else {
         format!("{} of the {all} in {}, drawn with seed {}", drawn.len(), args.data, args.seed)
     };
-    destination.write(&maps, &rows, &drawn, &chosen, out)?;
+    destination.write(&maps, &rows, &drawn, (&chosen, settings.neighbours), out)?;
     out.object(&json!({
         "event": "summary",
         "rows": drawn.len(),
         "rows_of_data": all,
-        "neighbours": args.neighbours,
+        "neighbours": settings.neighbours,
         "perplexity": perplexity,
         "seed": args.seed,
         "labels": rows.labels().is_some(),
         "output": args.output,
         "plot": args.plot,
     }))
+}
+
+/// The number of neighbours to measure maps of this many rows by: fewer than half of them.
+pub(super) fn default_neighbours(rows: usize) -> usize {
+    DEFAULT_NEIGHBOURS.min(rows.div_ceil(2).saturating_sub(1))
 }
 
 /// How to map rows.

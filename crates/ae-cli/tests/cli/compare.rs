@@ -104,6 +104,20 @@ fn some_of_the_rows_and_labels_of_a_file() {
     assert_eq!(std::fs::read_to_string(folder.join("maps.svg")).unwrap().matches("<circle").count(), 60);
 }
 
+/// The default number of neighbours is below half of the rows.
+#[test]
+fn few_rows_have_few_neighbours() {
+    let folder = folder();
+    let folder = folder.path();
+    let few: String = table().lines().take(6).map(|line| format!("{line}\n")).collect();
+    write(folder, "few.csv", few);
+    let ended = ae(folder, &["compare", MODEL, "few.csv"]);
+    assert!(ended.out.contains("neighbours    2\n"), "{}", ended.out);
+    assert_eq!(ae(folder, &["compare", MODEL, "few.csv", "--json"]).summary()["neighbours"], 2);
+    let refused = ae_with(folder, &["compare", MODEL, "few.csv", "--neighbours", "3"], b"", &[]);
+    assert!(refused.err.contains("--neighbours: 3 is out of range"), "{}", refused.err);
+}
+
 /// Encodings of one and of three values.
 #[test]
 fn encodings_of_other_widths() {

@@ -18,7 +18,6 @@ use crate::tables;
 pub(super) struct Destination {
     table: Table,
     picture: Option<(PathBuf, Picture)>,
-    neighbours: usize,
 }
 
 enum Table {
@@ -75,16 +74,17 @@ impl Destination {
                 Some((path.to_owned(), picture))
             }
         };
-        Ok(Destination { table, picture, neighbours: args.neighbours })
+        Ok(Destination { table, picture })
     }
 
-    /// Writes the results. `drawn` holds the indices of `rows` in the data, and `chosen` describes them.
+    /// Writes the results, measured by `neighbours`. `drawn` holds the indices of `rows` in the data, and
+    /// `chosen` describes them.
     pub(super) fn write(
         &self,
         maps: &[Map],
         rows: &Dataset,
         drawn: &[usize],
-        chosen: &str,
+        (chosen, neighbours): (&str, usize),
         out: &mut Output,
     ) -> Result<(), Failure> {
         let failed = |path: &PathBuf| {
@@ -94,7 +94,7 @@ impl Destination {
         if let Table::Stdout = self.table {
             coordinates(maps, rows, drawn, ",", out.stream())?;
         }
-        for line in self.lines(maps, chosen) {
+        for line in lines(maps, chosen, neighbours) {
             // Next to a table on standard output, it is a remark.
             if let Table::Stdout = self.table { out.note(line) } else { out.line(line)? }
         }
@@ -115,7 +115,7 @@ impl Destination {
             out.note(format!("coordinates of {} rows written to {}", drawn.len(), path.display()));
         }
         if let Some((path, picture)) = &self.picture {
-            let scatter = self.scatter(maps, rows)?;
+            let scatter = scatter(maps, rows, neighbours)?;
             ae_data::write_atomically(path, |file| match picture {
                 Picture::Svg => scatter.write_svg(file),
                 Picture::Png => scatter.write_png(file),
@@ -125,52 +125,53 @@ impl Destination {
         }
         Ok(())
     }
-
-    fn lines(&self, maps: &[Map], chosen: &str) -> Vec<String> {
-        let accuracy = format!("{}-NN accuracy", self.neighbours);
-        let mut lines = vec![
-            format!("rows          {chosen}"),
-            format!("neighbours    {}", self.neighbours),
-            String::new(),
-            format!(
-                "{:<10} {:>15} {:>10} {accuracy:>15} {:>8}",
-                "map", "trustworthiness", "continuity", "seconds"
-            ),
-        ];
-        for map in maps {
-            let accuracy =
-                map.accuracy.map_or_else(|| "no labels".to_owned(), |accuracy| format!("{accuracy:.4}"));
-            lines.push(format!(
-                "{:<10} {:>15.4} {:>10.4} {accuracy:>15} {:>8.2}",
-                map.name, map.trustworthiness, map.continuity, map.seconds
-            ));
-        }
-        lines.push(String::new());
-        lines.extend(maps.iter().map(|map| format!("{:<13} {}", map.name, map.remark)));
-        lines
-    }
-
-    fn scatter(&self, maps: &[Map], rows: &Dataset) -> Result<Scatter, Failure> {
-        let panels: Vec<Panel> = maps
-            .iter()
-            .map(|map| {
-                let mut neighbours =
-                    format!("trustworthiness {:.3}, continuity {:.3}", map.trustworthiness, map.continuity);
-                if let Some(accuracy) = map.accuracy {
-                    neighbours += &format!(", {}-NN {accuracy:.3}", self.neighbours);
-                }
-                let title = match map.key {
-                    "encoding" => "Encoding by the model".to_owned(),
-                    _ => map.name.clone(),
-                };
-                Panel { title, remarks: vec![map.remark.clone(), neighbours], points: map.points.clone() }
-            })
-            .collect();
-        let classes = rows.labels().map(|labels| Classes { names: labels.names(), codes: labels.codes() });
-        Ok(Scatter::draw(&panels, classes)?)
-    }
 }
 
+/// The table of the maps, as lines of text.
+fn lines(maps: &[Map], chosen: &str, neighbours: usize) -> Vec<String> {
+    let accuracy = format!("{neighbours}-NN accuracy");
+    let mut lines = vec![
+        format!("rows          {chosen}"),
+        format!("neighbours    {neighbours}"),
+        String::new(),
+        format!(
+            "{:<10} {:>15} {:>10} {accuracy:>15} {:>8}",
+            "map", "trustworthiness", "continuity", "seconds"
+        ),
+    ];
+    for map in maps {
+        let accuracy =
+            map.accuracy.map_or_else(|| "no labels".to_owned(), |accuracy| format!("{accuracy:.4}"));
+        lines.push(format!(
+            "{:<10} {:>15.4} {:>10.4} {accuracy:>15} {:>8.2}",
+            map.name, map.trustworthiness, map.continuity, map.seconds
+        ));
+    }
+    lines.push(String::new());
+    lines.extend(maps.iter().map(|map| format!("{:<13} {}", map.name, map.remark)));
+    lines
+}
+
+/// The maps side by side.
+fn scatter(maps: &[Map], rows: &Dataset, neighbours: usize) -> Result<Scatter, Failure> {
+    let panels: Vec<Panel> = maps
+        .iter()
+        .map(|map| {
+            let mut measures =
+                format!("trustworthiness {:.3}, continuity {:.3}", map.trustworthiness, map.continuity);
+            if let Some(accuracy) = map.accuracy {
+                measures += &format!(", {neighbours}-NN {accuracy:.3}");
+            }
+            let title = match map.key {
+                "encoding" => "Encoding by the model".to_owned(),
+                _ => map.name.clone(),
+            };
+            Panel { title, remarks: vec![map.remark.clone(), measures], points: map.points.clone() }
+        })
+        .collect();
+    let classes = rows.labels().map(|labels| Classes { names: labels.names(), codes: labels.codes() });
+    Ok(Scatter::draw(&panels, classes)?)
+}
 /// Writes a line per row: its number in the data, id if it has one, label, and coordinates on each map.
 fn coordinates(
     maps: &[Map],

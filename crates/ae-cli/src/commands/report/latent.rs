@@ -6,7 +6,7 @@ use ae_eval::{Classes, sample_rows};
 
 use super::page::{Page, grid, table};
 use super::{Facts, with_thousands_separators};
-use crate::commands::compare::{MapSettings, components, maps, to_plane};
+use crate::commands::compare::{MapSettings, components, default_neighbours, maps, to_plane};
 use crate::commands::evaluate::number;
 use crate::commands::train::pca_is_quick;
 use crate::failure::Failure;
@@ -15,8 +15,6 @@ use crate::tables;
 
 /// Most rows on the map.
 const MAX_POINTS: usize = 2000;
-/// Neighbours by which maps are compared, if there are enough rows.
-const NEIGHBOURS: usize = 5;
 
 pub(super) fn section(facts: &Facts<'_>, page: &mut Page, out: &Output) -> Result<(), Failure> {
     let (all, seed) = (facts.rows.rows(), facts.args.evaluate.seed);
@@ -94,7 +92,7 @@ fn comparison(
     encoding: &str,
 ) -> Result<String, Failure> {
     let evaluate = &facts.args.evaluate;
-    let neighbours = NEIGHBOURS.min(rows.rows().saturating_sub(1) / 2);
+    let neighbours = default_neighbours(rows.rows());
     let settings = MapSettings {
         location: &evaluate.data,
         neighbours,
