@@ -82,7 +82,7 @@ pub(crate) struct Common {
     /// Print one JSON object per line on standard output; everything else goes to standard error
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// Print no progress and no remarks
+    /// Print no progress and no remarks, only results, warnings and errors
     #[arg(long, short, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
 }
@@ -100,7 +100,7 @@ pub(crate) enum Command {
     Train(Box<TrainArgs>),
     /// Compress rows to encodings
     #[command(after_help = "Example: ae encode model.safetensors rows.csv -o codes.csv")]
-    Encode(TransformArgs),
+    Encode(EncodeArgs),
     /// Decode encodings back to rows, in the units of the data
     #[command(
         after_help = "Example: ae decode model.safetensors codes.csv -o rows.csv",
@@ -228,15 +228,15 @@ pub(crate) struct TrainArgs {
     /// in a folder are resized to it [default for a folder: the size that all have]
     #[arg(long, value_name = "SIZE")]
     pub(crate) image: Option<Image>,
-    /// Size of the encoding [default: a fifth of the features, at most 256]
+    /// Size of the encoding [default: a fifth of the features, at most 256 and half the training rows]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) encoding_dim: Option<usize>,
     /// Activation of the hidden layers, and of the encoding unless that has another [default: silu for
     /// images, else tanh]
-    #[arg(long, value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)))]
+    #[arg(long, value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)), ignore_case = true)]
     pub(crate) activation: Option<Activation>,
     /// Distribution of the initial weights
-    #[arg(long, default_value = "glorot-uniform", value_parser = choice::<Init>(Init::ALL.map(Init::name)))]
+    #[arg(long, default_value = "glorot-uniform", value_parser = choice::<Init>(Init::ALL.map(Init::name)), ignore_case = true)]
     pub(crate) init: Init,
     /// Passes over the training rows
     #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
@@ -249,7 +249,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<Rate>,
     /// Optimizer
-    #[arg(long, default_value = "adam", value_parser = choice::<Optimizer>(OPTIMIZERS))]
+    #[arg(long, default_value = "adam", value_parser = choice::<Optimizer>(OPTIMIZERS), ignore_case = true)]
     pub(crate) optimizer: Optimizer,
     /// Momentum coefficient, for momentum and nesterov [default: 0.9]
     #[arg(long, value_name = "COEFFICIENT", allow_negative_numbers = true)]
@@ -264,11 +264,11 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// Floating-point precision; bf16 is mixed precision
-    #[arg(long, default_value = "f32", value_parser = choice::<Precision>(Precision::ALL.map(Precision::name)))]
+    #[arg(long, default_value = "f32", value_parser = choice::<Precision>(Precision::ALL.map(Precision::name)), ignore_case = true)]
     pub(crate) precision: Precision,
     /// Scaling of the features; categories stay 0 and 1 [default: minmax; common for images; standard
     /// for tables with non-numeric columns and with --missing mask]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     pub(crate) scale: Option<ScaleArg>,
     /// Fraction of the rows to hold out for validation, chosen at random, or a file of validation rows,
     /// such as the latest ones
@@ -276,7 +276,7 @@ pub(crate) struct TrainArgs {
     pub(crate) validation: Validation,
     /// Reject missing values, or mask them: they are left out of the loss, and reconstruct fills them in
     /// [default: reject; mask for tables with non-numeric columns]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     pub(crate) missing: Option<MissingArg>,
     /// Stop after this many epochs without a lower validation loss, keeping the best weights; 0 disables
     /// it
@@ -308,12 +308,12 @@ pub(crate) struct TrainArgs {
 /// Values of `--optimizer`; their settings have flags of their own.
 const OPTIMIZERS: [&str; 5] = ["sgd", "momentum", "nesterov", "adam", "adamw"];
 
-/// Parses one of these names, which the help lists.
+/// Parses one of these names, which the help lists; with `ignore_case`, in any case.
 pub(crate) fn choice<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
 {
-    PossibleValuesParser::new(names).try_map(|name| name.parse())
+    PossibleValuesParser::new(names).try_map(|name| name.to_lowercase().parse())
 }
 
 /// Column names, parsed from one argument.
@@ -402,6 +402,16 @@ pub(crate) struct TransformArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct EncodeArgs {
+    #[command(flatten)]
+    pub(crate) transform: TransformArgs,
+    /// Also write the logarithms of the variances of a variational model's encodings, in columns
+    /// code_0_log_variance, code_1_log_variance, ... after those of the means
+    #[arg(long)]
+    pub(crate) log_variances: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ReconstructArgs {
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
@@ -419,7 +429,7 @@ pub(crate) struct ScoreArgs {
     #[arg(long)]
     pub(crate) per_feature: bool,
     /// Sum or mean of a row's squared errors
-    #[arg(long, value_enum, default_value = "sum", conflicts_with = "per_feature")]
+    #[arg(long, value_enum, ignore_case = true, default_value = "sum", conflicts_with = "per_feature")]
     pub(crate) norm: NormArg,
 }
 

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 #[command(next_help_heading = "Autoencoder kinds and regularisation")]
 pub(crate) struct KindArgs {
     /// Kind of autoencoder [default: plain; denoising for tables with non-numeric columns]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     kind: Option<Kind>,
     #[arg(
         long,
@@ -74,7 +74,7 @@ pub(crate) struct KindArgs {
     samples: Option<usize>,
     /// Activation of the encoding [default: that of the hidden layers; linear for a vae, and for images
     /// without --activation, --sparsity and --contractive; relu with --top-k, sigmoid with --sparsity kl]
-    #[arg(long, value_name = "ACTIVATION", value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)))]
+    #[arg(long, value_name = "ACTIVATION", value_parser = choice::<Activation>(Activation::ALL.map(Activation::name)), ignore_case = true)]
     encoding_activation: Option<Activation>,
     /// Fraction of the outputs of hidden layers to drop in training
     #[arg(long, default_value_t = 0.0, value_name = "FRACTION", allow_negative_numbers = true)]

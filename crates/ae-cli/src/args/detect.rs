@@ -40,7 +40,7 @@ pub(crate) struct DetectArgs {
     #[arg(long, value_name = "DATA", requires = "reference")]
     pub(crate) calibrate: Option<String>,
     /// Anomaly score [default: ensemble with --reference, error without]
-    #[arg(long, value_name = "SCORE", value_parser = choice::<Score>(detect_scores()))]
+    #[arg(long, value_name = "SCORE", value_parser = choice::<Score>(detect_scores()), ignore_case = true)]
     pub(crate) score: Option<Score>,
     /// Flag rows with at least this score
     #[arg(long, value_name = "VALUE", group = "limit", allow_negative_numbers = true)]

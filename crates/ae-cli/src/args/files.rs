@@ -55,7 +55,8 @@ impl Command {
         match self {
             Command::Train(args) => train(args),
             Command::Sweep(args) => train(&args.training),
-            Command::Encode(args) | Command::Decode(args) => transform(args),
+            Command::Encode(args) => transform(&args.transform),
+            Command::Decode(args) => transform(args),
             Command::Reconstruct(args) => transform(&args.transform),
             Command::Score(args) => transform(&args.transform),
             Command::Detect(args) => {
