@@ -187,6 +187,11 @@ impl KindArgs {
         Ok(builder)
     }
 
+    /// Fewest values of an encoding that these flags allow.
+    pub(crate) fn min_encoding_dim(&self) -> usize {
+        self.top_k.unwrap_or(1).max(1)
+    }
+
     fn latent(&self, kind: Kind, features: usize) -> Result<Latent, Failure> {
         let given = [
             ("--beta", self.beta.is_some()),

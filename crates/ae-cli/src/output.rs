@@ -15,7 +15,7 @@ pub(crate) struct Output {
     json: bool,
     quiet: bool,
     threads: Option<usize>,
-    /// The remarks made so far.
+    /// The remarks and warnings made so far.
     noted: RefCell<HashSet<String>>,
 }
 
@@ -68,9 +68,20 @@ impl Output {
 
     /// Prints a remark on standard error, but only once, even if a file is read twice.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        if !self.quiet && self.noted.borrow_mut().insert(text.as_ref().to_owned()) {
+        if !self.quiet {
+            self.print_once(text.as_ref());
+        }
+    }
+
+    /// Prints a warning on standard error, even with `--quiet`, but only once.
+    pub(crate) fn warn(&self, text: impl AsRef<str>) {
+        self.print_once(&format!("warning: {}", text.as_ref()));
+    }
+
+    fn print_once(&self, text: &str) {
+        if self.noted.borrow_mut().insert(text.to_owned()) {
             // If standard error is closed, there is nowhere to report that.
-            let _ = writeln!(io::stderr(), "ae: {}", text.as_ref());
+            let _ = writeln!(io::stderr(), "ae: {text}");
         }
     }
 

@@ -106,6 +106,15 @@ impl TrainingRows {
         Ok(HeldOut::last(&self.rows, self.held_out)?)
     }
 
+    /// Number of rows that are not held out.
+    pub(crate) fn train_rows(&self, args: &TrainArgs) -> Result<usize, Failure> {
+        // An invalid fraction is refused later, with the other settings.
+        let fraction = Some(args.validation.fraction()).filter(|fraction| (0.0..1.0).contains(fraction));
+        let split =
+            ae_data::train_validation_split(&self.with_held_out()?, fraction.unwrap_or(0.0), args.seed)?;
+        Ok(split.0.len())
+    }
+
     fn from_data(args: &TrainArgs, out: &mut Output) -> Result<TrainingRows, Failure> {
         let mask = args.missing == Some(MissingArg::Mask);
         let mut options = options(&args.data, &args.input, mask, out);

@@ -11,9 +11,11 @@ pub(super) const EVALUATE_HELP: &str = "\
 Errors are measured on scaled features, as in training, and in the units of the data. The unexplained variance is the squared error \
 as a fraction of that of predicting each feature's mean: under 5 % is a good reconstruction. Missing values are left out.
 
-The mean and PCA of the same size are fitted to the --reference rows, usually the training rows, and measured on DATA. If both have \
-labels, logistic regressions are fitted to the reference and tested on DATA: on the encodings, the rows themselves and their principal \
-components, standardised.
+The mean and PCA of the same size are fitted to the --reference rows, usually the training rows, and measured on DATA; for PCA, missing \
+values are at the mean of the reference. If both have labels, logistic regressions are fitted to the reference, or a sample of it, and \
+tested on DATA: on the encodings, the rows themselves and their principal components, standardised.
+
+With --target, each half of the rows is also predicted from a ridge regression from rows to targets on the other half.
 
 For images (a model trained with --image, or --image here), PSNR and SSIM are computed too, in the units of the data.
 
@@ -64,7 +66,11 @@ pub(crate) struct EvaluateArgs {
     /// the mean or the most frequent category
     #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
     pub(crate) hide: Option<f64>,
-    /// Random seed of the bootstrap interval of the MSE and of the hidden cells
+    /// Reference rows to fit the classifiers to, drawn at random; 0 fits none [default: 5000, and none
+    /// if that takes too long]
+    #[arg(long, value_name = "N")]
+    pub(crate) classifier_rows: Option<usize>,
+    /// Random seed of the bootstrap interval of the MSE, the hidden cells and the rows for classifiers
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
 }
@@ -72,7 +78,7 @@ pub(crate) struct EvaluateArgs {
 #[derive(Args, Debug)]
 #[command(
     mut_arg("output", |arg| arg.value_name("FILE.csv").help("CSV file of results, updated after each model; the next run continues from it")),
-    mut_arg("encoding_dim", |arg| arg.help("Size of the encoding, with --vary [default: a fifth of the features, at most 256]")),
+    mut_arg("encoding_dim", |arg| arg.help("Size of the encoding, with --vary [default: a fifth of the features, at most 256 and half the training rows]")),
     mut_arg("validation", |arg| arg.help("Fraction of the rows to hold out and compare the models on, chosen at random, or a file of such rows")),
 )]
 pub(crate) struct SweepArgs {

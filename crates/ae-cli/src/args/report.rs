@@ -8,7 +8,7 @@ use super::EvaluateArgs;
 
 pub(super) const REPORT_HELP: &str = "\
 One self-contained HTML file that loads nothing from the network: key figures, rows next to their reconstructions, errors by row and \
-feature, a map of the encodings, and the settings with the command that reproduces the report. The same inputs give the same bytes, \
+feature, a map of the encodings, and the settings with the command that reproduces the report. The same command gives the same bytes, \
 except for the number of threads, the instruction set and the seconds that --compare takes.
 
 Training curves are those stored in the model, or those of --history. --compare adds maps of the same rows by PCA and t-SNE, which take a \
@@ -22,7 +22,7 @@ Examples:
 
 #[derive(Args, Debug)]
 #[command(mut_arg("target", |arg| arg.hide(true)))]
-#[command(mut_arg("seed", |arg| arg.help("Random seed of the bootstrap interval of the MSE, the hidden cells, the rows on the map and t-SNE")))]
+#[command(mut_arg("seed", |arg| arg.help("Random seed of the bootstrap interval of the MSE, the hidden cells, the rows for classifiers and on the map, and t-SNE")))]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
     pub(crate) evaluate: EvaluateArgs,

@@ -296,7 +296,7 @@ fn scores_of(
             Some(_) => "; in the reference file itself, no row counts as its own neighbour",
             None => "",
         };
-        out.note(format!(
+        out.warn(format!(
             "{location}: {known} of {} rows are in {} too: if they are the same rows and not just equal ones, they are their own \
              neighbours, and their scores are too low{but}",
             rows.rows(),

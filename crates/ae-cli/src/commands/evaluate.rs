@@ -1,22 +1,26 @@
 //! `ae evaluate`: measures how well a model reconstructs rows, compared with the mean and PCA.
 
 mod baselines;
+mod classifiers;
 mod report;
 
 pub(super) use report::{number, percent, verdict};
 
 use ae_data::{BatchSource, Dataset, Pairs};
 use ae_eval::{
-    Fit, IMPUTATION_ROUNDS, ImageErrors, Imputation, Interval, Reconstruction, data_range, quantile,
+    Fit, IMPUTATION_ROUNDS, ImageErrors, Imputation, Interval, LatentUse, Pca, Reconstruction, data_range,
+    quantile,
 };
-use ae_model::{Autoencoder, Image};
+use ae_model::{Autoencoder, Image, Latent};
 
+use super::train::few_active;
 use crate::args::{Common, EvaluateArgs};
 use crate::failure::{Failure, chain};
 use crate::inputs::{check_standard_input, load, read_companion, read_images_for, read_targets};
 use crate::output::Output;
 use crate::pictures;
-use baselines::Baselines;
+use baselines::{Baselines, Computed};
+pub(super) use classifiers::Probe;
 
 /// Bootstrap samples for the interval of the MSE.
 const RESAMPLES: usize = 1000;
@@ -27,9 +31,17 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), 
 
 pub(crate) fn run(args: &EvaluateArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     check(args)?;
-    let EvaluatedModel { model, evaluation, .. } = load_and_evaluate(args, common, out)?;
-    report::lines(args, &model, &evaluation, out)?;
-    out.object(&report::object(args, &model, &evaluation))
+    let evaluated = load_and_evaluate(args, common, out)?;
+    let EvaluatedModel { model, evaluation, .. } = &evaluated;
+    report::lines(args, model, evaluation, out)?;
+    let probe = evaluated.classify(args, out)?;
+    if let Some(probe) = &probe {
+        out.line(classifiers::line(probe, evaluation.baselines.reference_rows))?;
+    }
+    if let Some(few) = evaluation.latent_use.as_ref().and_then(|used| few_active(used, model.config())) {
+        out.warn(few);
+    }
+    out.object(&report::object(args, model, evaluation, probe.as_ref()))
 }
 
 /// A model, the rows it is measured on, and the results.
@@ -38,6 +50,9 @@ pub(super) struct EvaluatedModel {
     pub(super) rows: Dataset,
     pub(super) image: Option<Image>,
     pub(super) evaluation: Evaluation,
+    reference: Option<Dataset>,
+    /// PCA of the reference, or of what the rows are measured against.
+    pca: Computed<Pca>,
 }
 
 /// Reads the files and measures the model, once the arguments are checked.
@@ -67,8 +82,11 @@ pub(super) fn load_and_evaluate(
         Some(location) => Some(read_companion(&model, image, (location, &args.input), true, out)?),
         None => None,
     };
-    let evaluation = evaluate(args, &model, image, (&rows, targets.as_ref()), reference.as_ref())?;
-    Ok(EvaluatedModel { model, rows, image, evaluation })
+    let (evaluation, pca) = evaluate(args, &model, image, (&rows, targets.as_ref()), reference.as_ref())?;
+    if let Some(warning) = evaluation.baselines.warning(args, rows.rows()) {
+        out.warn(warning);
+    }
+    Ok(EvaluatedModel { model, rows, image, evaluation, reference, pca })
 }
 
 /// Refuses invalid arguments before any file is read.
@@ -98,6 +116,8 @@ pub(super) struct Evaluation {
     pub(super) baselines: Baselines,
     pub(super) images: Option<Images>,
     pub(super) imputation: Option<Imputation>,
+    /// For variational models.
+    latent_use: Option<LatentUse>,
 }
 
 /// How well a column is reconstructed.
@@ -142,7 +162,7 @@ fn evaluate(
     image: Option<Image>,
     (rows, targets): (&Dataset, Option<&Dataset>),
     reference: Option<&Dataset>,
-) -> Result<Evaluation, Failure> {
+) -> Result<(Evaluation, Computed<Pca>), Failure> {
     let about = |error| match error {
         ae_eval::EvalError::Model(error) => Failure::with_pairs(&args.data, args.target.as_deref(), error),
         error => Failure::Other(format!("{}: {}", args.data, chain(&error))),
@@ -162,7 +182,7 @@ fn evaluate(
     errors.sort_unstable_by(f64::total_cmp);
     let quantiles = QUANTILES.iter().filter_map(|(_, p)| quantile(&errors, *p)).collect();
     let interval = reconstruction.mse_interval(RESAMPLES, LEVEL, args.seed)?;
-    let baselines = Baselines::of(args, model, (rows, targets), reference)?;
+    let (baselines, pca) = Baselines::of(args, model, (rows, targets), reference)?;
     let images = match image {
         Some(size) => {
             let range = match args.range {
@@ -183,8 +203,12 @@ fn evaluate(
         ),
         None => None,
     };
+    let latent_use = match model.config().latent() {
+        Latent::Gaussian(_) => Some(LatentUse::of(&model.posterior(rows)?)),
+        _ => None,
+    };
     let columns = columns(model, rows, &reconstruction);
-    Ok(Evaluation {
+    let evaluation = Evaluation {
         columns,
         rows: rows.rows(),
         reconstruction,
@@ -193,5 +217,7 @@ fn evaluate(
         baselines,
         images,
         imputation,
-    })
+        latent_use,
+    };
+    Ok((evaluation, pca))
 }

@@ -17,7 +17,7 @@ use ae_model::{Autoencoder, Image};
 use serde_json::json;
 
 use super::detect::{LabelRule, anomalies};
-use super::evaluate::{self, EvaluatedModel, Evaluation};
+use super::evaluate::{self, EvaluatedModel, Evaluation, Probe};
 use crate::args::{Common, ReportArgs};
 use crate::failure::{Failure, chain};
 use crate::output::Output;
@@ -33,8 +33,9 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
     let destination = Destination::of(args, common)?;
     let history = args.history.as_deref().map(History::read).transpose()?;
     let sweep = args.sweep.as_deref().map(read_sweep).transpose()?;
-    let EvaluatedModel { model, rows, image, evaluation } =
-        evaluate::load_and_evaluate(&args.evaluate, common, out)?;
+    let evaluated = evaluate::load_and_evaluate(&args.evaluate, common, out)?;
+    let probe = evaluated.classify(&args.evaluate, out)?.and_then(Result::ok);
+    let EvaluatedModel { model, rows, image, evaluation, .. } = evaluated;
     let rule = match (&args.anomaly, &args.normal) {
         (Some(anomaly), _) => Some(LabelRule::Anomaly(anomaly)),
         (None, normal) => normal.as_deref().map(LabelRule::Normal),
@@ -44,7 +45,8 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
         _ => None,
     };
     let errors = evaluation.reconstruction.errors_by_row();
-    let facts = Facts { args, common, model: &model, rows: &rows, image, evaluation: &evaluation, errors };
+    let facts =
+        Facts { args, common, model: &model, rows: &rows, image, evaluation: &evaluation, probe, errors };
 
     let mut page = Page::default();
     figures::key_figures(&facts, &mut page);
@@ -84,6 +86,7 @@ struct Facts<'a> {
     rows: &'a Dataset,
     image: Option<Image>,
     evaluation: &'a Evaluation,
+    probe: Option<Probe>,
     /// Mean squared error of each row; `None` for a row without known values.
     errors: Vec<Option<f64>>,
 }

@@ -123,7 +123,7 @@ struct Sweep<'a> {
     rows: &'a TrainingRows,
     train: Subset<'a>,
     validation: Subset<'a>,
-    /// Most principal components to compare with; 0 if PCA would take too long or values are missing.
+    /// Most principal components to compare with; 0 if PCA would take too long.
     max_components: usize,
     /// PCA with that many components, fitted when first needed.
     pca: Option<Pca>,
@@ -139,8 +139,7 @@ impl<'a> Sweep<'a> {
             let rows = data.rows();
             return Err(Failure::Other(format!("{location}: too few rows ({rows}) to hold some out")));
         }
-        let complete = !data.values().iter().any(|x| x.is_nan());
-        let limit = if complete && pca_is_quick(train.len(), data.features()) {
+        let limit = if pca_is_quick(train.len(), data.features()) {
             train.len().min(data.features().saturating_sub(1))
         } else {
             0

@@ -1,5 +1,6 @@
 //! `ae train`: trains a model on rows and reports how good it is.
 
+mod advice;
 mod configure;
 mod files;
 mod log;
@@ -19,12 +20,13 @@ use crate::inputs::{check_standard_input, read_targets};
 use crate::output::Output;
 use crate::tables;
 use crate::training::{TrainingRows, end, length};
+pub(crate) use advice::few_active;
 pub(crate) use configure::configure;
 use configure::tune_learning_rate;
 use files::Files;
 use log::Log;
 use quality::Quality;
-pub(crate) use quality::{is_complete, pca_is_quick};
+pub(crate) use quality::{RIDGE, latent_line, latent_object, pca_is_quick};
 
 /// Training runs that look for outliers before the model is trained without them.
 const TRIMMING_STEPS: usize = 2;
@@ -54,7 +56,6 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
     let source: &dyn BatchSource = pairs.as_ref().map_or(&held_out, |pairs| pairs);
     let config = configure(args, args.encoding_dim, &training)?;
     let (config, tested) = tune_learning_rate(config, args, common, (&training, source))?;
-    let complete = [Some(source), source.targets()].into_iter().flatten().all(is_complete);
     let token = stop_on_interrupt();
     if args.robust.is_some() {
         out.note(format!(
@@ -116,13 +117,13 @@ pub(crate) fn run(args: &TrainArgs, common: &Common, out: &mut Output) -> Result
         Failure::with_pairs(&args.data, args.target.as_deref(), error)
     })?;
 
-    let quality = Quality::of(&model, source, complete)?;
+    let quality = Quality::of(&model, source)?;
     let took = format!("{:.2} s{}", elapsed.as_secs_f64(), if files.resumes { " in this run" } else { "" });
     out.line(format!("training      {}: {took}{}", length(&history), end(&history)))?;
     quality.print(out, model.config().encoding_dim())?;
     print_files(out, &files, token.is_cancelled(), log.as_ref())?;
-    for warning in quality.warnings(model.config(), &history) {
-        out.note(format!("warning: {warning}"));
+    for warning in advice::warnings(&quality, model.config(), &history) {
+        out.warn(warning);
     }
     let run = Run { args, files: &files, data, trimmed: trimmed.as_ref(), elapsed };
     out.object(&run.summary(&model, &history, &quality))
@@ -172,7 +173,7 @@ fn print_files(
     if let (Some(folder), Some(log)) = (files.log, log) {
         out.line(format!("log           {}", folder.display()))?;
         if let Some(error) = log.failed() {
-            out.note(format!("warning: the log in {} is incomplete: {error}", folder.display()));
+            out.warn(format!("the log in {} is incomplete: {error}", folder.display()));
         }
     }
     Ok(())

@@ -72,6 +72,20 @@ fn noise_is_taken_away_and_measured() {
     let lines = ae(folder, &[&evaluate[..], &["--target", "clean.csv"]].concat()).out;
     assert!(lines.contains("targets       clean.csv: errors are measured against these"), "{lines}");
     assert!(lines.contains("the inputs"), "{lines}");
+    assert!(lines.contains("of variance   units of the data\nthis model  "), "{lines}");
+
+    // A ridge regression, both in training and here, takes away much of the noise too. The units of the
+    // data are those of the files.
+    let (ridge, pca) = (number(&against, "ridge_mse"), number(&against, "pca_mse"));
+    assert!(ridge < 0.5 * given && number(&trained, "validation_ridge_mse") < 0.5 * given, "{ridge} {given}");
+    let in_units = &against["original_baselines"];
+    assert!((number(in_units, "given_mse") - mse(&noisy, &clean)).abs() < 1e-4 * mse(&noisy, &clean));
+    for (name, scaled) in [("ridge_mse", ridge), ("pca_mse", pca), ("mean_mse", number(&against, "mean_mse"))]
+    {
+        let ratio = number(in_units, name) / scaled;
+        assert!((ratio / 16.0 - 1.0).abs() < 0.1, "{name}: {ratio}");
+    }
+    assert!(plain["original_baselines"].is_null() && plain["ridge_mse"].is_null());
 }
 
 /// Columns of targets are matched by name. Targets equal to the inputs change nothing.

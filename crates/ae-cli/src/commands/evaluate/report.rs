@@ -4,9 +4,10 @@ use ae_eval::{Fit, Imputation, ImputationScore, ImputedColumn};
 use ae_model::Autoencoder;
 use serde_json::{Value, json};
 
-use super::baselines::{Computed, Probe};
-use super::{Column, Evaluation, Images, QUANTILES};
+use super::baselines::{Computed, Denoising, InUnits};
+use super::{Column, Evaluation, Images, Probe, QUANTILES};
 use crate::args::EvaluateArgs;
+use crate::commands::train::{latent_line, latent_object};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -64,7 +65,10 @@ pub(super) fn lines(
         .map(|((name, _), error)| format!("{name} {}", number(*error)))
         .collect();
     out.line(format!("row errors    {}", quantiles.join(", ")))?;
-    for line in baseline_lines(model, evaluation, &scaled).into_iter().chain(feature_lines(evaluation)) {
+    for line in baseline_lines(model, evaluation, (&scaled, units.as_ref()))
+        .into_iter()
+        .chain(feature_lines(evaluation))
+    {
         out.line(line)?;
     }
     if let Some(imputation) = &evaluation.imputation {
@@ -72,14 +76,12 @@ pub(super) fn lines(
             out.line(line)?;
         }
     }
-    if evaluation.images.is_some() || evaluation.baselines.probe.is_some() {
-        out.line("")?;
-    }
+    out.line("")?;
     if let Some(images) = &evaluation.images {
         out.line(image_line(images))?;
     }
-    if let Some(probe) = &evaluation.baselines.probe {
-        out.line(probe_line(probe))?;
+    if let Some(latent_use) = &evaluation.latent_use {
+        out.line(latent_line(latent_use))?;
     }
     Ok(())
 }
@@ -146,42 +148,67 @@ pub(in crate::commands) fn verdict(fit: &Fit) -> String {
     }
 }
 
-fn baseline_lines(model: &Autoencoder, evaluation: &Evaluation, scaled: &Fit) -> Vec<String> {
+/// The errors of the model and of the baselines, as lines of text.
+fn baseline_lines(
+    model: &Autoencoder,
+    evaluation: &Evaluation,
+    (scaled, units): (&Fit, Option<&Fit>),
+) -> Vec<String> {
+    let baselines = &evaluation.baselines;
+    // With targets, also in the units of the data.
+    let in_units =
+        baselines.denoising.as_ref().map(|denoising| &denoising.in_units).filter(|_| units.is_some());
     let of_variance = |mse: f64| {
         let variance = scaled.variance();
         if variance > 0.0 { percent(mse / variance) } else { "-".to_owned() }
     };
-    let line = |name: &str, mse: f64| format!("{name:<14}{:>14}{:>14}", number(mse), of_variance(mse));
+    let line = |name: &str, mse: f64, of_units: &dyn Fn(&InUnits) -> Option<f64>| {
+        let of_units = in_units.map(|in_units| of_units(in_units).map_or("-".to_owned(), number));
+        let of_units = of_units.map_or(String::new(), |text| format!("{text:>20}"));
+        format!("{name:<18}{:>14}{:>14}{of_units}", number(mse), of_variance(mse))
+    };
+    let heading = in_units.map_or("", |_| "   units of the data");
     let mut lines = vec![
         String::new(),
-        format!("{:<14}{:>14}{:>14}", "scaled units", "MSE", "of variance"),
-        line("this model", scaled.mse()),
+        format!("{:<18}{:>14}{:>14}{heading}", "scaled units", "MSE", "of variance"),
+        line("this model", scaled.mse(), &|_| units.map(Fit::mse)),
     ];
-    lines.push(match evaluation.baselines.pca {
-        Ok((mse, components)) => line(&format!("PCA with {components}"), mse),
-        Err(why) => format!("PCA with {:<5}not computed: {why}", model.config().encoding_dim()),
+    lines.push(match baselines.pca {
+        Ok((mse, components)) => line(&format!("PCA with {components}"), mse, &|units| units.pca),
+        Err(why) => format!("PCA with {:<9}not computed: {why}", model.config().encoding_dim()),
     });
-    lines.push(line("the mean", evaluation.baselines.mean));
-    lines.extend(evaluation.baselines.input_mse.map(|mse| line("the inputs", mse)));
+    if let Some(Denoising { regression, .. }) = &baselines.denoising {
+        lines.push(match regression {
+            Ok(mse) => line("ridge regression", *mse, &|units| units.regression),
+            Err(why) => format!("ridge regression  not computed: {why}"),
+        });
+    }
+    lines.push(line("the mean", baselines.mean, &|units| Some(units.mean)));
+    if let Some(Denoising { inputs, .. }) = &baselines.denoising {
+        lines.push(line("the inputs", *inputs, &|units| Some(units.inputs)));
+    }
     lines
 }
 
-/// The features that are reconstructed worst and best, by R², among those that vary.
+/// The features that are reconstructed worst and best, by MSE; the best among those with a smaller error
+/// than their mean.
 fn feature_lines(evaluation: &Evaluation) -> Vec<String> {
     let features = &evaluation.columns;
-    let mut order: Vec<(usize, f64)> =
-        features.iter().enumerate().filter_map(|(index, column)| Some((index, column.fit.r2()?))).collect();
-    order.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let mut order: Vec<&Column> = features.iter().collect();
+    order.sort_by(|a, b| b.fit.mse().total_cmp(&a.fit.mse()));
     let mut lines = vec![String::new(), format!("{:<24}{:>14}{:>12}", "features", "MSE", "R2")];
-    let line = |kind: &str, (index, r2): &(usize, f64)| {
-        let Column { name, fit, .. } = &features[*index];
-        format!("{kind:<6}{name:<18}{:>14}{r2:>12.4}", number(fit.mse()))
+    let line = |kind: &str, Column { name, fit, .. }: &Column| {
+        let r2 = fit.r2().map_or("-".to_owned(), |r2| format!("{r2:.4}"));
+        format!("{kind:<6}{name:<18}{:>14}{r2:>12}", number(fit.mse()))
     };
-    let worst = LISTED_FEATURES.min(order.len());
-    let best = LISTED_FEATURES.min(order.len() - worst);
-    lines.extend(order[..worst].iter().map(|feature| line("worst", feature)));
-    lines.extend(order[order.len() - best..].iter().map(|feature| line("best", feature)));
-    let constant = features.len() - order.len();
+    let (worst, others) = order.split_at(LISTED_FEATURES.min(order.len()));
+    lines.extend(worst.iter().map(|column| line("worst", column)));
+    // An error no smaller than that of the mean is no achievement.
+    let learnt: Vec<&&Column> =
+        others.iter().filter(|column| column.fit.r2().is_some_and(|r2| r2 > 0.0)).collect();
+    let best = learnt.len().saturating_sub(LISTED_FEATURES);
+    lines.extend(learnt[best..].iter().map(|column| line("best", column)));
+    let constant = features.iter().filter(|column| column.fit.r2().is_none()).count();
     if constant > 0 {
         lines.push(format!("{constant} features do not vary and have no R2"));
     }
@@ -203,22 +230,12 @@ fn image_line(images: &Images) -> String {
     )
 }
 
-fn probe_line(probe: &Computed<Probe>) -> String {
-    match probe {
-        Ok(probe) => {
-            let pca = probe.pca.map_or("not computed".to_owned(), percent);
-            format!(
-                "classifier    logistic regression accuracy: {} on encodings, {} on rows, {pca} on PCA ({} classes)",
-                percent(probe.encodings),
-                percent(probe.rows),
-                probe.classes
-            )
-        }
-        Err(why) => format!("classifier    not computed: {why}"),
-    }
-}
-
-pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, evaluation: &Evaluation) -> Value {
+pub(super) fn object(
+    args: &EvaluateArgs,
+    model: &Autoencoder,
+    evaluation: &Evaluation,
+    probe: Option<&Computed<Probe>>,
+) -> Value {
     let (scaled, units) = totals(model, evaluation);
     let errors = |fit: &Fit| {
         json!({
@@ -271,6 +288,7 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, evaluation: &Eval
         "target": args.target,
         "reference": args.reference,
         "reference_rows": baselines.reference_rows,
+        "rows_in_reference": args.reference.as_ref().map(|_| baselines.known_rows),
         "scaled": errors(&scaled),
         "original": units.as_ref().map(errors),
         "mse_interval": [evaluation.interval.low, evaluation.interval.high],
@@ -278,7 +296,14 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, evaluation: &Eval
         "verdict": verdict(&scaled),
         "row_error": quantiles,
         "mean_mse": baselines.mean,
-        "given_mse": baselines.input_mse,
+        "given_mse": baselines.denoising.as_ref().map(|denoising| denoising.inputs),
+        "ridge_mse": baselines.denoising.as_ref().and_then(|denoising| denoising.regression.ok()),
+        "original_baselines": baselines.denoising.as_ref().map(|Denoising { in_units, .. }| json!({
+            "mean_mse": in_units.mean,
+            "pca_mse": in_units.pca,
+            "given_mse": in_units.inputs,
+            "ridge_mse": in_units.regression,
+        })),
         "pca_mse": baselines.pca.ok().map(|(mse, _)| mse),
         "pca_components": baselines.pca.ok().map(|(_, components)| components),
         "pca_note": baselines.pca.err(),
@@ -291,8 +316,10 @@ pub(super) fn object(args: &EvaluateArgs, model: &Autoencoder, evaluation: &Eval
             "ssim": images.errors.ssim,
             "exact": images.errors.exact,
         })),
-        "probe": baselines.probe.as_ref().and_then(|probe| probe.as_ref().ok()).map(|probe| json!({
+        "latent": evaluation.latent_use.as_ref().map(latent_object),
+        "probe": probe.and_then(|probe| probe.as_ref().ok()).map(|probe| json!({
             "classes": probe.classes,
+            "fitted_rows": probe.fitted_rows,
             "encodings": probe.encodings,
             "rows": probe.rows,
             "pca": probe.pca.ok(),

@@ -56,8 +56,12 @@ pub(super) fn key_figures(facts: &Facts<'_>, page: &mut Page) {
         let note = format!("mean over images, range {}{ssim}", images.range);
         tiles.push(tile("PSNR", &format!("{:.2} dB", images.errors.psnr), &note));
     }
-    if let Some(Ok(probe)) = &evaluation.baselines.probe {
-        let note = format!("accuracy on encodings; {} on rows", percent(probe.rows));
+    if let Some(probe) = &facts.probe {
+        let note = format!(
+            "accuracy on encodings; {} on rows; fitted to {} rows",
+            percent(probe.rows),
+            with_thousands_separators(probe.fitted_rows)
+        );
         tiles.push(tile("Linear probe", &percent(probe.encodings), &note));
     }
     let fitted = match &facts.args.evaluate.reference {

@@ -88,7 +88,7 @@ fn setting(value: &Value) -> String {
     }
 }
 
-/// The command line, without output paths.
+/// The command line.
 fn command(facts: &Facts<'_>) -> String {
     let args = facts.args;
     let evaluate = &args.evaluate;
@@ -116,7 +116,10 @@ fn command(facts: &Facts<'_>) -> String {
     flag("--decimal", input.decimal.map(character));
     flag("--thousands", input.thousands.map(character));
     flag("--na-values", input.na_values.as_ref().map(|texts| texts.0.join(",")));
+    flag("--classifier-rows", evaluate.classifier_rows.map(|rows| rows.to_string()));
     flag("--seed", Some(evaluate.seed.to_string()));
+    flag("--plots", args.plots.as_deref().map(path));
+    flag("-o", Some(path(&args.output)));
     words.extend(args.compare.then(|| "--compare".to_owned()));
     words.extend(input.header.then(|| "--header".to_owned()));
     words.extend(input.no_header.then(|| "--no-header".to_owned()));

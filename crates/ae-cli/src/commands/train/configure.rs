@@ -53,9 +53,10 @@ pub(crate) fn configure(
         }
         builder = builder.conv_layers(layers.0.clone());
     }
-    if let Some(dim) = encoding_dim {
-        builder = builder.encoding_dim(dim);
-    }
+    builder = builder.encoding_dim(match encoding_dim {
+        Some(dim) => dim,
+        None => default_encoding_dim(args, training)?,
+    });
     if let Some(Rate::Given(rate)) = args.learning_rate {
         builder = builder.learning_rate(rate);
     }
@@ -78,6 +79,14 @@ pub(crate) fn configure(
         return Err(Failure::Usage(text.to_owned()));
     }
     Ok(config)
+}
+
+/// The default size of the encoding: that of the library, but at most half the training rows. As many
+/// values as rows could tell them all apart without having learnt anything about them.
+fn default_encoding_dim(args: &TrainArgs, training: &TrainingRows) -> Result<usize, Failure> {
+    let usual = Config::builder(training.rows.features()).build()?.encoding_dim();
+    let most = training.train_rows(args)? / 2;
+    Ok(usual.min(most.max(args.kind.min_encoding_dim())))
 }
 
 /// The weight of each feature; all features of a column have the column's weight.

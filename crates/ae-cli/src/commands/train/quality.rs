@@ -1,8 +1,8 @@
-//! How good a trained model is, compared with the mean and PCA, and warnings about its training.
+//! How good a trained model is, compared with the mean and linear models of the same rows.
 
 use ae_data::{BatchSource, Subset};
-use ae_eval::{Pca, Reconstruction, mean_variance};
-use ae_model::{Autoencoder, Config, History, Latent, Optimizer, Sparsity};
+use ae_eval::{EvalError, LatentUse, Pca, Reconstruction, RidgeRegression, mean_variance};
+use ae_model::{Autoencoder, Latent, Sparsity};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -10,136 +10,120 @@ use crate::output::Output;
 
 /// Most multiply-adds to spend on PCA for comparison: a few seconds.
 const PCA_WORK: f64 = 4e11;
+/// Strength of the ridge regression from inputs to targets.
+pub(crate) const RIDGE: f64 = 1e-3;
+
 /// Whether PCA of this many rows takes at most a few seconds.
 pub(crate) fn pca_is_quick(rows: usize, features: usize) -> bool {
     let (rows, width) = (rows as f64, features as f64);
     rows * width * width.min(rows) + 10.0 * width.min(rows).powi(3) <= PCA_WORK
 }
 
-/// Whether the rows are in memory and have no missing values.
-pub(crate) fn is_complete(rows: &dyn BatchSource) -> bool {
-    rows.as_slice().is_some_and(|values| !values.iter().any(|x| x.is_nan()))
+/// Linear models of the training rows.
+struct Linear {
+    /// PCA of the rows, or of the targets if there are any.
+    pca: Option<Pca>,
+    /// From the rows to their targets, if there are any.
+    regression: Option<RidgeRegression>,
+}
+
+impl Linear {
+    fn fit(model: &Autoencoder, train: &Subset<'_>) -> Result<Linear, Failure> {
+        let features = train.features();
+        let components = model.config().encoding_dim().min(train.rows()).min(features);
+        if !pca_is_quick(train.rows(), features) {
+            return Ok(Linear { pca: None, regression: None });
+        }
+        let scaled_targets = train.targets().map(|targets| model.scaled(targets)).transpose()?;
+        let scaled = model.scaled(train)?;
+        // As many components as features reconstruct every row exactly: nothing to compare with.
+        let pca = if components < features {
+            Some(Pca::fit(scaled_targets.as_ref().unwrap_or(&scaled), components)?)
+        } else {
+            None
+        };
+        let regression = match scaled_targets.map(|targets| RidgeRegression::fit(&scaled, &targets, RIDGE)) {
+            // The rows do not vary.
+            None | Some(Err(EvalError::DecompositionFailed)) => None,
+            Some(regression) => Some(regression?),
+        };
+        Ok(Linear { pca, regression })
+    }
 }
 
 /// Errors on the training or the validation rows, in scaled units.
-struct SplitErrors {
-    mse: f64,
+pub(super) struct SplitErrors {
+    /// Number of rows.
+    pub(super) rows: usize,
+    pub(super) mse: f64,
     /// MSE of predicting the mean of these rows.
-    baseline_mse: f64,
+    pub(super) baseline_mse: f64,
     /// MSE of PCA fitted to the training rows.
-    pca: Option<f64>,
+    pub(super) pca: Option<f64>,
     /// MSE between the inputs themselves and their targets, if there are targets.
-    input_mse: Option<f64>,
+    pub(super) input_mse: Option<f64>,
+    /// MSE of the ridge regression fitted to the training rows, if there are targets.
+    pub(super) regression: Option<f64>,
 }
 
 impl SplitErrors {
-    fn of(model: &Autoencoder, rows: &dyn BatchSource, pca: Option<&Pca>) -> Result<SplitErrors, Failure> {
-        let scaled = model.scaled(rows)?;
-        let mse = model.mse(rows)?;
-        Ok(match rows.targets() {
+    fn of(model: &Autoencoder, data: &dyn BatchSource, linear: &Linear) -> Result<SplitErrors, Failure> {
+        let (rows, mse) = (data.rows(), model.mse(data)?);
+        let (scaled, pca) = (model.scaled(data)?, linear.pca.as_ref());
+        Ok(match data.targets() {
             None => SplitErrors {
+                rows,
                 mse,
                 baseline_mse: mean_variance(&scaled)?,
                 pca: pca.map(|pca| pca.mse(&scaled)).transpose()?,
                 input_mse: None,
+                regression: None,
             },
             Some(targets) => {
                 let targets = model.scaled(targets)?;
+                let regression = linear.regression.as_ref();
+                let regression = regression.map(|regression| regression.predict(&scaled)).transpose()?;
+                let mse_of =
+                    |found| Ok::<_, Failure>(Reconstruction::compare(&targets, found)?.total().mse());
                 SplitErrors {
+                    rows,
                     mse,
                     baseline_mse: mean_variance(&targets)?,
                     pca: pca.map(|pca| pca.mse_against(&scaled, &targets)).transpose()?,
-                    input_mse: Some(Reconstruction::compare(&targets, &scaled)?.total().mse()),
+                    input_mse: Some(mse_of(&scaled)?),
+                    regression: regression.as_ref().map(|found| mse_of(found)).transpose()?,
                 }
             }
         })
     }
 }
 
-/// Unexplained fraction of the variance from which on a variational model counts as collapsed.
-const COLLAPSED: f64 = 0.9;
-/// Fraction of dead latent features from which on there is a warning.
-const MANY_DEAD: f64 = 0.1;
-
 /// How good a model is on its training and validation rows.
 pub(super) struct Quality {
-    train: SplitErrors,
-    validation: Option<SplitErrors>,
+    pub(super) train: SplitErrors,
+    pub(super) validation: Option<SplitErrors>,
     /// On the training rows, for sparse models.
-    sparsity: Option<Sparsity>,
+    pub(super) sparsity: Option<Sparsity>,
+    /// On the training rows, for variational models.
+    pub(super) latent_use: Option<LatentUse>,
 }
 
 impl Quality {
-    /// Measures a model on the rows that it was trained with; PCA only if they are `complete`.
-    pub(super) fn of(
-        model: &Autoencoder,
-        data: &dyn BatchSource,
-        complete: bool,
-    ) -> Result<Quality, Failure> {
+    /// Measures a model on the rows that it was trained with.
+    pub(super) fn of(model: &Autoencoder, data: &dyn BatchSource) -> Result<Quality, Failure> {
         let config = model.config();
-        let features = config.input_dim();
         let (train, validation) = ae_data::train_validation_split(data, config.validation(), config.seed())?;
         let train = Subset::new(data, train)?;
-        let components = config.encoding_dim().min(train.rows()).min(features);
-        // As many components as features reconstruct every row exactly: nothing to compare with.
-        let compares = complete && components < features && pca_is_quick(train.rows(), features);
-        let pca = if compares {
-            let expected = train.targets().unwrap_or(&train);
-            Some(Pca::fit(&model.scaled(expected)?, components)?)
-        } else {
-            None
-        };
-        let measure = |rows: &Subset<'_>| SplitErrors::of(model, rows, pca.as_ref());
+        let linear = Linear::fit(model, &train)?;
+        let measure = |rows: &Subset<'_>| SplitErrors::of(model, rows, &linear);
         let validation =
             if validation.is_empty() { None } else { Some(measure(&Subset::new(data, validation)?)?) };
         let sparsity = if model.is_sparse() { Some(model.sparsity(&train)?) } else { None };
-        Ok(Quality { train: measure(&train)?, validation, sparsity })
-    }
-
-    /// Warnings about what may be wrong, with what may help.
-    pub(super) fn warnings(&self, config: &Config, history: &History) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let errors = self.validation.as_ref().unwrap_or(&self.train);
-        if errors.baseline_mse == 0.0 {
-            warnings.push("the rows are all the same: there is nothing to learn".to_owned());
-        } else if matches!(config.latent(), Latent::Gaussian(_))
-            && errors.mse >= COLLAPSED * errors.baseline_mse
-        {
-            warnings.push(
-                "the encodings carry almost no information (posterior collapse): --kl-warm-up, --free-bits, a smaller --beta or more --epochs may help"
-                    .to_owned(),
-            );
-        } else if errors.mse >= errors.baseline_mse {
-            warnings.push(
-                "the model is no better than predicting the mean: raise --epochs or --learning-rate"
-                    .to_owned(),
-            );
-        } else if errors.input_mse.is_some_and(|input_mse| errors.mse >= input_mse) {
-            warnings.push(format!(
-                "the inputs are closer to the targets than the outputs are: after {} epochs, the model may need more, or a \
-                 larger --encoding-dim",
-                history.epochs.len()
-            ));
-        } else if errors.pca.is_some_and(|pca| errors.mse > pca) {
-            let otherwise = match config.optimizer() {
-                Optimizer::Adam { .. } | Optimizer::AdamW { .. } => "a larger --learning-rate",
-                _ => "--optimizer adam",
-            };
-            warnings.push(format!(
-                "PCA of the same size is better: after {} epochs, the model may need more, or {otherwise}",
-                history.epochs.len()
-            ));
-        }
-        if let Some(Sparsity { dead, .. }) = self.sparsity.filter(|sparsity| sparsity.dead > MANY_DEAD) {
-            warnings.push(format!(
-                "{:.1} % of the features are never active: --revive ROWS, more --epochs, a larger --top-k or a smaller --encoding-dim may help",
-                100.0 * dead
-            ));
-        }
-        if self.validation.as_ref().is_some_and(|errors| errors.mse > 2.0 * self.train.mse) {
-            warnings.push("the validation error is over twice the training error: more rows or a smaller model may help".to_owned());
-        }
-        warnings
+        let latent_use = match config.latent() {
+            Latent::Gaussian(_) => Some(LatentUse::of(&model.posterior(&train)?)),
+            _ => None,
+        };
+        Ok(Quality { train: measure(&train)?, validation, sparsity, latent_use })
     }
 
     /// Prints the errors as a table, for an encoding of `size` values.
@@ -169,14 +153,7 @@ impl Quality {
         if let Some(errors) = &self.validation {
             row("validation", errors)?;
         }
-        let input_mse = [("train", Some(&self.train)), ("validation", self.validation.as_ref())];
-        let input_mse = input_mse
-            .iter()
-            .filter_map(|(name, errors)| Some(format!("{:.6} ({name})", (*errors)?.input_mse?)));
-        let input_mse: Vec<String> = input_mse.collect();
-        if !input_mse.is_empty() {
-            out.line(format!("the inputs    MSE to their targets {}", input_mse.join(", ")))?;
-        }
+        self.print_targets(out)?;
         if let Some(Sparsity { active, dead, variance_explained, .. }) = self.sparsity {
             out.line(format!(
                 "sparsity      {active:.1} of {size} features active, {:.1} % never active, {:.1} % of variance explained",
@@ -184,7 +161,29 @@ impl Quality {
                 100.0 * variance_explained,
             ))?;
         }
+        if let Some(latent_use) = &self.latent_use {
+            out.line(latent_line(latent_use))?;
+        }
         out.line("")
+    }
+
+    /// Prints how far the inputs, and what a linear model makes of them, are from the targets.
+    fn print_targets(&self, out: &mut Output) -> Result<(), Failure> {
+        let splits = [("train", Some(&self.train)), ("validation", self.validation.as_ref())];
+        let of = |mse: &dyn Fn(&SplitErrors) -> Option<f64>| {
+            let texts =
+                splits.iter().filter_map(|(name, errors)| Some(format!("{:.6} ({name})", mse((*errors)?)?)));
+            texts.collect::<Vec<_>>().join(", ")
+        };
+        let given = of(&|errors| errors.input_mse);
+        if !given.is_empty() {
+            out.line(format!("the inputs    MSE to their targets {given}"))?;
+        }
+        let regression = of(&|errors| errors.regression);
+        if !regression.is_empty() {
+            out.line(format!("regression    MSE of a ridge regression to the targets {regression}"))?;
+        }
+        Ok(())
     }
 
     /// The same as fields of the JSON summary.
@@ -195,15 +194,38 @@ impl Quality {
             "train_variance": self.train.baseline_mse,
             "train_pca_mse": self.train.pca,
             "train_given_mse": self.train.input_mse,
+            "train_ridge_mse": self.train.regression,
             "validation_mse": validation.map(|errors| errors.mse),
             "validation_variance": validation.map(|errors| errors.baseline_mse),
             "validation_pca_mse": validation.and_then(|errors| errors.pca),
             "validation_given_mse": validation.and_then(|errors| errors.input_mse),
+            "validation_ridge_mse": validation.and_then(|errors| errors.regression),
             "sparsity": self.sparsity.map(|sparsity| json!({
                 "active": sparsity.active,
                 "dead": sparsity.dead,
                 "variance_explained": sparsity.variance_explained,
             })),
+            "latent": self.latent_use.as_ref().map(latent_object),
         })
     }
+}
+
+/// How a variational model uses its latent dimensions, as a line of text.
+pub(crate) fn latent_line(latent_use: &LatentUse) -> String {
+    format!(
+        "latent        {} of {} dimensions active, KL divergence {:.3} nats per row",
+        latent_use.active,
+        latent_use.divergences.len(),
+        latent_use.divergence(),
+    )
+}
+
+/// The same as a JSON object.
+pub(crate) fn latent_object(latent_use: &LatentUse) -> Value {
+    json!({
+        "active": latent_use.active,
+        "dimensions": latent_use.divergences.len(),
+        "divergence": latent_use.divergence(),
+        "divergences": latent_use.divergences,
+    })
 }

@@ -44,6 +44,12 @@ pub(super) const CASES: &[Case] = &[
         "--weight-decay: 2 is out of range",
     ),
     case("no such optimizer", "train digits --optimizer lion", 2, "invalid value 'lion'"),
+    case(
+        "variances of a plain model",
+        "encode M rows.csv --log-variances",
+        2,
+        "--log-variances: only variational models (--kind vae) have variances",
+    ),
     case("a beta without a vae", "train digits --beta 2", 2, "--beta is for --kind vae"),
     case("a negative beta", "train digits --kind vae --beta -1", 2, "--beta: -1 is out of range"),
     case("a rate in words", "train digits --learning-rate fast", 2, "'fast' is neither a number nor auto"),
