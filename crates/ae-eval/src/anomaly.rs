@@ -19,12 +19,15 @@
 
 mod blame;
 mod calibration;
+mod columns;
 mod components;
+mod coordinates;
 mod detector;
 mod neighbours;
 mod score;
 
 pub use blame::{Blame, blame};
 pub use calibration::{Calibration, contamination_threshold};
+pub use columns::{column_errors, row_errors};
 pub use detector::{Detector, Settings};
 pub use score::Score;

@@ -1,9 +1,10 @@
 //! The columns to blame for odd rows.
 
-use ae_data::{BatchSource, Dataset, Kind, Schema};
+use ae_data::{BatchSource, Dataset};
 use ae_model::Autoencoder;
 
 use super::Detector;
+use super::columns::{Column, Columns};
 use crate::blocks::for_each_block;
 use crate::error::EvalError;
 
@@ -49,7 +50,7 @@ impl Detector {
 }
 
 /// For each row, the `most` columns to blame, given what each contributes, `[rows, columns]`: in
-/// descending order, columns with an unknown category first. [`Detector::blame`] does this with the
+/// descending order, columns with an unknown category first and contributions of NaN last. [`Detector::blame`] does this with the
 /// detector's own contributions.
 ///
 /// Columns are those of the model's schema, or features if it has none.
@@ -71,24 +72,25 @@ pub fn blame(
         let (expected, got) = (rows.rows(), contributions.rows());
         return Err(EvalError::RowCount { what: "contributions", expected, got });
     }
-    if contributions.features() != columns.are_categories.len() {
-        let (expected, got) = (columns.are_categories.len(), contributions.features());
+    if contributions.features() != columns.len() {
+        let (expected, got) = (columns.len(), contributions.features());
         return Err(EvalError::Count { what: "columns of contributions", expected, got });
     }
     let mut blamed = Vec::with_capacity(contributions.rows());
     for_each_block(rows, |block| {
         for row in block.chunks_exact(rows.features().max(1)) {
             let contributions = contributions.row(blamed.len()).unwrap_or_default();
-            let of_column = |((column, contribution), is_unknown): ((usize, &f32), bool)| Blame {
-                column,
+            let blame = |(number, (column, contribution)): (usize, (&Column, &f32))| Blame {
+                column: number,
                 contribution: *contribution,
-                is_unknown,
+                is_unknown: column.is_unknown(row),
             };
-            let mut all: Vec<Blame> =
-                contributions.iter().enumerate().zip(columns.unknown(row)).map(of_column).collect();
-            all.sort_by(|a, b| {
-                b.is_unknown.cmp(&a.is_unknown).then(b.contribution.total_cmp(&a.contribution))
-            });
+            let mut all: Vec<Blame> = columns.iter().zip(contributions).enumerate().map(blame).collect();
+            let rank = |blame: &Blame| match blame.contribution {
+                known if !known.is_nan() => known,
+                _ => f32::NEG_INFINITY,
+            };
+            all.sort_by(|a, b| b.is_unknown.cmp(&a.is_unknown).then(rank(b).total_cmp(&rank(a))));
             all.truncate(most);
             blamed.push(all);
         }
@@ -96,47 +98,13 @@ pub fn blame(
     Ok(blamed)
 }
 
-/// The columns that features belong to.
-struct Columns {
-    /// The column of each feature.
-    groups: Vec<usize>,
-    /// For each column, whether it is categorical.
-    are_categories: Vec<bool>,
-}
-
-impl Columns {
-    fn new(schema: Option<&Schema>, features: usize) -> Columns {
-        match schema {
-            Some(schema) => Columns {
-                groups: schema.groups(),
-                are_categories: schema
-                    .features()
-                    .map(|column| matches!(column.kind, Kind::Categorical { .. }))
-                    .collect(),
-            },
-            None => Columns { groups: (0..features).collect(), are_categories: vec![false; features] },
-        }
-    }
-
-    /// For each column, whether the row has an unknown category there: all features of the column are 0.
-    fn unknown(&self, row: &[f32]) -> Vec<bool> {
-        let mut unknown = self.are_categories.clone();
-        // A missing category is NaN.
-        row.iter()
-            .zip(&self.groups)
-            .filter(|(x, _)| **x != 0.0)
-            .for_each(|(_, group)| unknown[*group] = false);
-        unknown
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ae_data::{ColumnRoles, Rows, Table};
+    use ae_data::{ColumnRoles, Rows, Schema, Table};
     use ae_model::Config;
 
     use super::*;
-    use crate::anomaly::Settings;
+    use crate::anomaly::{Score, Settings};
     use crate::blocks::BLOCK;
 
     /// Numbers, categories that follow from them, and unrelated numbers.
@@ -225,5 +193,26 @@ mod tests {
             narrow,
             Err(EvalError::Model(ae_model::Error::Width { .. }) | EvalError::Count { .. })
         ));
+    }
+
+    /// An unknown category is at least as odd as a rare one, by every score that looks at rows.
+    #[test]
+    fn unknown_categories_are_as_odd_as_rare_ones() {
+        let row = |i: u32| (f64::from(i * 7 % 60) / 10.0, if i == 9 { "rare" } else { "usual" }, 1.0);
+        let training = table(&(0..240).map(row).collect::<Vec<_>>());
+        let schema = Schema::infer(&training, &ColumnRoles::default()).unwrap();
+        let rows = schema.encode(&training, None).unwrap().rows;
+        let config = Config::builder(rows.features()).encoding_dim(2).epochs(40).build().unwrap();
+        let mut model = Autoencoder::new(config).unwrap();
+        model.set_schema(schema.clone()).unwrap();
+        model.fit(&rows, &mut []).unwrap();
+        let odd = table(&[(3.0, "usual", 1.0), (3.0, "rare", 1.0), (3.0, "none such", 1.0)]);
+        let odd = schema.encode(&odd, None).unwrap().rows;
+        for score in [Score::InputNeighbours, Score::StandardisedError, Score::Mahalanobis] {
+            let settings = Settings { score, ..Settings::default() };
+            let scores = Detector::with_model(&settings, model.clone(), &rows).unwrap();
+            let scores = scores.scores(&odd).unwrap();
+            assert!(scores[2] > 0.9 * scores[1] && scores[2] > 2.0 * scores[0], "{score}: {scores:?}");
+        }
     }
 }

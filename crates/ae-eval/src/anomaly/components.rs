@@ -1,9 +1,11 @@
 //! The quantities that scores are computed from, each measured on a block of rows.
 
 use ae_data::{BatchSource, Dataset, memory};
-use ae_model::{Autoencoder, ErrorNorm, Scaler};
+use ae_model::Autoencoder;
 use nalgebra::{Cholesky, DMatrix, Dyn};
 
+use super::columns::{Column, Columns};
+use super::coordinates::Coordinates;
 use super::neighbours::Neighbours;
 use crate::error::EvalError;
 use crate::imputation::IMPUTATION_ROUNDS;
@@ -20,17 +22,19 @@ const WORTH_THREADS: usize = 256;
 /// One quantity of a row.
 #[derive(Clone, Debug)]
 pub(super) enum ScoreComponent {
-    /// `Σ_models Σ_features (x̂ - x)²`
+    /// `Σ_models Σ_features (x̂ - x)²`, where every column counts (`row_errors`).
     Error,
     /// `Σ_features (x̂ - x)² / v`, where `v` is the feature's mean squared error in training, of the
-    /// first model, plus the ridge ([`RIDGE`]).
+    /// first model, plus the ridge ([`RIDGE`]). An unknown category counts like an error of 1 in
+    /// the feature of its column with the smallest `v`.
     StandardisedError,
     /// `rᵀ C⁻¹ r` for the residuals `r = x̂ - x` of the first model, where `C` are their second moments
-    /// in training plus the ridge ([`RIDGE`]) on the diagonal.
+    /// in training plus the ridge ([`RIDGE`]) on the diagonal. Unknown categories add as much as to the
+    /// standardised error.
     Mahalanobis(Cholesky<f64, Dyn>),
-    /// Mean distance to the nearest training rows, in standardised features.
+    /// Mean distance to the nearest training rows, in [`Coordinates`].
     Input(Neighbours),
-    /// The same, with every standardised value `z` replaced by `sign z ln(1 + |z|)`.
+    /// The same, with every coordinate `z` replaced by `sign z ln(1 + |z|)`.
     Compressed(Neighbours),
     /// The same, between encodings of the first model.
     Latent(Neighbours),
@@ -42,8 +46,11 @@ pub(super) struct ScoringContext {
     pub(super) model: Autoencoder,
     /// Models of the other noise levels.
     pub(super) further_models: Vec<Autoencoder>,
-    /// Scales to mean 0 and standard deviation 1, whatever scaling the models use.
-    pub(super) scaler: Scaler,
+    pub(super) columns: Columns,
+    /// Whether missing cells are left out of errors; otherwise these are errors of imputed rows.
+    pub(super) leaves_out_missing: bool,
+    /// Coordinates of rows, whatever scaling the models use.
+    pub(super) coordinates: Coordinates,
     /// Mean squared error of each feature in training, of the first model, plus the ridge ([`RIDGE`]);
     /// never zero.
     pub(super) variances: Vec<f64>,
@@ -88,30 +95,32 @@ impl ScoringContext {
             ScoreComponent::Error => {
                 let mut sums = vec![0.0; rows.rows()];
                 for model in std::iter::once(&self.model).chain(&self.further_models) {
-                    for (sum, error) in sums.iter_mut().zip(model.reconstruction_error(rows, ErrorNorm::Sum)?)
-                    {
-                        *sum += error;
-                    }
+                    let errors = self.columns.row_errors(model, rows)?;
+                    sums.iter_mut().zip(errors).for_each(|(sum, error)| *sum += error);
                 }
                 sums
             }
             ScoreComponent::StandardisedError => {
                 let squares = self.model.squared_errors(rows)?;
-                let sum = |row: &[f32]| row.iter().zip(&self.variances).map(|(x, v)| f64::from(*x) / v).sum();
-                squares.iter_rows().map(sum).collect()
+                let sum = |(squares, row): (&[f32], &[f32])| {
+                    let known = squares.iter().zip(&self.variances).map(|(x, v)| f64::from(*x) / v);
+                    known.sum::<f64>() + self.weight_of_unknown(row)
+                };
+                squares.iter_rows().zip(rows.iter_rows()).map(sum).collect()
             }
             ScoreComponent::Mahalanobis(factor) => {
                 let mut residuals = self.residuals(rows)?;
                 if !factor.l_dirty().solve_lower_triangular_mut(&mut residuals) {
                     return Err(EvalError::DecompositionFailed);
                 }
-                residuals.column_iter().map(|column| column.norm_squared()).collect()
+                let known = residuals.column_iter().map(|column| column.norm_squared());
+                known.zip(rows.iter_rows()).map(|(sum, row)| sum + self.weight_of_unknown(row)).collect()
             }
             ScoreComponent::Input(neighbours) => {
-                self.distances(neighbours, &self.standardised(rows), exclude_self)
+                self.distances(neighbours, &self.coordinates.of(rows)?, exclude_self)
             }
             ScoreComponent::Compressed(neighbours) => {
-                self.distances(neighbours, &compress_values(self.standardised(rows)), exclude_self)
+                self.distances(neighbours, &compress_values(self.coordinates.of(rows)?), exclude_self)
             }
             ScoreComponent::Latent(neighbours) => {
                 let codes = self.model.encode(rows)?;
@@ -122,16 +131,13 @@ impl ScoringContext {
         Ok(values.into_iter().map(|x: f64| if x.is_nan() { f64::INFINITY } else { x }).collect())
     }
 
-    /// `(x - mean) / deviation`, `[rows, features]`.
-    pub(super) fn standardised(&self, rows: &Dataset) -> Vec<f32> {
-        let mut values = rows.values().to_vec();
-        let (shift, scale) = (self.scaler.shift(), self.scaler.scale());
-        for row in values.chunks_exact_mut(rows.features().max(1)) {
-            for ((x, shift), scale) in row.iter_mut().zip(shift).zip(scale) {
-                *x = ((f64::from(*x) - shift) / scale) as f32;
-            }
-        }
-        values
+    /// What the unknown categories of a row add to errors relative to their variances: each is an
+    /// indicator of its own with an error of 1, of the smallest variance in its column.
+    fn weight_of_unknown(&self, row: &[f32]) -> f64 {
+        let smallest = |column: &Column| {
+            self.variances[column.features.clone()].iter().copied().fold(f64::INFINITY, f64::min)
+        };
+        self.columns.unknown(row).map(|column| 1.0 / smallest(column)).sum()
     }
 
     /// `x̂ - x` of the first model on its scaled features, `[features, rows]`.
@@ -187,8 +193,8 @@ pub(super) fn read(rows: &dyn BatchSource, indices: &[usize]) -> Result<Dataset,
     }
 }
 
-/// Like [`read`], with missing values filled in by the model if it masks them.
-pub(super) fn read_complete(
+/// Like [`read`], with missing values as they are if the model masks them.
+pub(super) fn read_known(
     model: &Autoencoder,
     rows: &dyn BatchSource,
     indices: &[usize],
@@ -196,10 +202,20 @@ pub(super) fn read_complete(
     if !model.config().mask_missing() {
         return read(rows, indices);
     }
-    let mut read = read_unchecked(rows, indices)?;
-    if let Some(at) = read.values().iter().position(|x| x.is_infinite()) {
-        return Err(not_finite(&read, indices, at));
+    let read = read_unchecked(rows, indices)?;
+    match read.values().iter().position(|x| x.is_infinite()) {
+        Some(at) => Err(not_finite(&read, indices, at)),
+        None => Ok(read),
     }
+}
+
+/// Like [`read`], with missing values filled in by the model if it masks them.
+pub(super) fn read_complete(
+    model: &Autoencoder,
+    rows: &dyn BatchSource,
+    indices: &[usize],
+) -> Result<Dataset, EvalError> {
+    let mut read = read_known(model, rows, indices)?;
     if read.values().iter().any(|x| x.is_nan()) {
         read = model.impute(&read, IMPUTATION_ROUNDS)?;
     }

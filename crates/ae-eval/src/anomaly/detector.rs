@@ -3,10 +3,12 @@
 mod file;
 
 use ae_data::{BatchSource, Dataset, memory};
-use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, Scaler, ScalerKind};
+use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, ScalerKind};
 
 use super::calibration::Calibration;
+use super::columns::Columns;
 use super::components::{self, ScoreComponent, ScoringContext};
+use super::coordinates::Coordinates;
 use super::neighbours::Neighbours;
 use super::score::Score;
 use crate::blocks::check_pairs;
@@ -75,7 +77,8 @@ impl Default for Settings {
 
 /// Scores rows by how much they differ from the rows it was fitted on.
 ///
-/// Distances need every value. If the model masks missing values
+/// Errors count columns as [`row_errors`](super::row_errors) does. Distances need every value. If the
+/// model masks missing values
 /// ([`ConfigBuilder::mask_missing`](ae_model::ConfigBuilder::mask_missing)), it fills them in, as by
 /// [`Autoencoder::impute`] with [`IMPUTATION_ROUNDS`](crate::IMPUTATION_ROUNDS), in rows of the
 /// reference and in rows to be scored; otherwise they are errors. The models that [`Detector::fit`]
@@ -98,6 +101,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Detector {
     score: Score,
+    edition: Edition,
     context: ScoringContext,
     components: Vec<ScoreComponent>,
     /// The rows that the components were computed from.
@@ -109,9 +113,33 @@ pub struct Detector {
     threshold: f64,
 }
 
+/// How categories and missing cells are measured: a detector from a file goes on as it was calibrated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edition {
+    /// Features of categories are numbers like all others, all of them 0 for an unknown category, and
+    /// errors are those of imputed rows.
+    Features,
+    /// Columns count, as in [`Coordinates`] and [`row_errors`](super::row_errors).
+    Columns,
+}
+
+impl Edition {
+    /// The edition of new detectors; [`Edition::Features`] where both give the same scores.
+    fn of(score: Score, model: &Autoencoder) -> Edition {
+        let columns = Columns::new(model.schema(), model.config().input_dim());
+        let leaves_out = score == Score::Error && model.config().mask_missing();
+        if leaves_out || columns.categorical().next().is_some() {
+            Edition::Columns
+        } else {
+            Edition::Features
+        }
+    }
+}
+
 /// What scores are computed from, before anything is measured on the reference rows.
 struct UnfittedDetector {
     score: Score,
+    edition: Edition,
     /// At least 1.
     neighbours: usize,
     threads: usize,
@@ -192,13 +220,19 @@ impl Detector {
         let drawn = sample_rows(rows.rows(), settings.reference_rows, settings.seed)?;
         let reference = components::read_complete(&model, rows, &drawn)?;
         let Settings { score, neighbours, .. } = *settings;
-        let unfitted =
-            UnfittedDetector { score, neighbours, threads: settings.threads(), model, further_models };
+        let edition = Edition::of(score, &model);
+        let threads = settings.threads();
+        let unfitted = UnfittedDetector { score, edition, neighbours, threads, model, further_models };
         let (context, components) = unfitted.components(&reference)?;
+        let as_known = match context.leaves_out_missing {
+            true => Some(components::read_known(&context.model, rows, &drawn)?),
+            false => None,
+        };
+        let scored = as_known.as_ref().unwrap_or(&reference);
         let mut scales = Vec::with_capacity(components.len());
         let mut measured = Vec::with_capacity(components.len());
         for component in &components {
-            let values = context.measure(component, &reference, true)?;
+            let values = context.measure(component, scored, true)?;
             scales.push(typical(&values));
             measured.push(values);
         }
@@ -207,6 +241,7 @@ impl Detector {
         let threshold = calibration.threshold_at(PERCENTILE);
         Ok(Detector {
             score,
+            edition,
             context,
             components,
             reference,
@@ -308,7 +343,7 @@ impl Detector {
     pub fn count_in_reference(&self, rows: &dyn BatchSource) -> Result<usize, EvalError> {
         let reference = RowSet::of(&self.reference)?;
         let mut count = 0;
-        self.for_each_block(rows, |block| {
+        self.for_each_block(rows, true, |block| {
             count += reference.count(block)?;
             Ok(())
         })?;
@@ -317,7 +352,7 @@ impl Detector {
 
     fn scores_with(&self, rows: &dyn BatchSource, exclude_self: bool) -> Result<Vec<f64>, EvalError> {
         let mut scores = memory::room("the scores", rows.rows(), 1)?;
-        self.for_each_block(rows, |block| {
+        self.for_each_block(rows, !self.context.leaves_out_missing, |block| {
             let measured =
                 self.components.iter().map(|component| self.context.measure(component, block, exclude_self));
             scores.extend(combine_components(
@@ -350,7 +385,8 @@ impl Detector {
     ///
     /// `groups[j]` is the group of feature `j`. The contribution of a group is `Σ (x̂ - x)² / Σ v` over
     /// its features, which is also about 1 for typical rows whatever the group's size, and 0 for an
-    /// empty group.
+    /// empty group. An unknown category adds 1 to the squares of its column, as in
+    /// [`row_errors`](super::row_errors).
     ///
     /// # Errors
     /// As [`scores`](Detector::scores); [`EvalError::Count`] unless every feature has a group, and
@@ -369,11 +405,13 @@ impl Detector {
         groups.iter().zip(&self.context.variances).for_each(|(group, v)| variances[*group] += v);
         let mut values = memory::room("the contributions", rows.rows(), count)?;
         let mut sums = vec![0.0; count];
-        self.for_each_block(rows, |block| {
+        self.for_each_block(rows, true, |block| {
             let squares = self.context.model.squared_errors(block)?;
-            for row in squares.iter_rows() {
+            for (squares, row) in squares.iter_rows().zip(block.iter_rows()) {
                 sums.fill(0.0);
-                row.iter().zip(groups).for_each(|(x, group)| sums[*group] += f64::from(*x));
+                squares.iter().zip(groups).for_each(|(x, group)| sums[*group] += f64::from(*x));
+                let unknown = self.context.columns.unknown(row);
+                unknown.for_each(|column| sums[groups[column.features.start]] += 1.0);
                 let ratio = |(sum, v): (&f64, &f64)| if *v > 0.0 { (sum / v) as f32 } else { 0.0 };
                 values.extend(sums.iter().zip(&variances).map(ratio));
             }
@@ -382,9 +420,11 @@ impl Detector {
         Ok(Dataset::new(values, count)?)
     }
 
+    /// Calls `work` with blocks of rows, with missing values filled in if they are to be `complete`.
     fn for_each_block(
         &self,
         rows: &dyn BatchSource,
+        complete: bool,
         mut work: impl FnMut(&Dataset) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
         // Checks the width and the column names of the rows.
@@ -392,7 +432,8 @@ impl Detector {
         let count = rows.rows();
         for first in (0..count).step_by(BLOCK) {
             let indices: Vec<usize> = (first..count.min(first + BLOCK)).collect();
-            work(&components::read_complete(&self.context.model, rows, &indices)?)?;
+            let read = if complete { components::read_complete } else { components::read_known };
+            work(&read(&self.context.model, rows, &indices)?)?;
         }
         Ok(())
     }
@@ -423,18 +464,24 @@ impl UnfittedDetector {
     /// Prepares the scoring context and the components, given the reference rows.
     fn components(self, reference: &Dataset) -> Result<(ScoringContext, Vec<ScoreComponent>), EvalError> {
         self.score.check_features(reference.features())?;
-        let all: Vec<usize> = (0..reference.rows()).collect();
+        let counts_columns = self.edition == Edition::Columns;
+        let schema = self.model.schema().filter(|_| counts_columns);
+        let columns = Columns::new(schema, reference.features());
         let context = ScoringContext {
-            scaler: Scaler::fit(ScalerKind::Standard, reference, &all)?,
+            leaves_out_missing: counts_columns
+                && self.score == Score::Error
+                && self.model.config().mask_missing(),
+            coordinates: Coordinates::fit(columns.clone(), reference)?,
+            columns,
             variances: ScoringContext::variances_of(&self.model.squared_errors(reference)?),
             model: self.model,
             further_models: self.further_models,
             neighbours: self.neighbours.min(reference.rows() - 1),
             threads: self.threads,
         };
-        let features = reference.features();
-        let input = |context: &ScoringContext| {
-            ScoreComponent::Input(Neighbours::new(&context.standardised(reference), features))
+        let input = |context: &ScoringContext| -> Result<ScoreComponent, EvalError> {
+            let values = context.coordinates.of(reference)?;
+            Ok(ScoreComponent::Input(Neighbours::new(&values, context.coordinates.width())))
         };
         let latent = |context: &ScoringContext| -> Result<ScoreComponent, EvalError> {
             let codes = context.model.encode(reference)?;
@@ -444,12 +491,13 @@ impl UnfittedDetector {
             Score::Error | Score::Denoising => vec![ScoreComponent::Error],
             Score::StandardisedError => vec![ScoreComponent::StandardisedError],
             Score::Mahalanobis => vec![ScoreComponent::Mahalanobis(context.residual_factor(reference)?)],
-            Score::InputNeighbours => vec![input(&context)],
+            Score::InputNeighbours => vec![input(&context)?],
             Score::LatentNeighbours => vec![latent(&context)?],
             Score::Ensemble => {
-                let values = components::compress_values(context.standardised(reference));
-                let compressed = ScoreComponent::Compressed(Neighbours::new(&values, features));
-                vec![input(&context), compressed, latent(&context)?]
+                let values = components::compress_values(context.coordinates.of(reference)?);
+                let width = context.coordinates.width();
+                let compressed = ScoreComponent::Compressed(Neighbours::new(&values, width));
+                vec![input(&context)?, compressed, latent(&context)?]
             }
         };
         Ok((context, components))

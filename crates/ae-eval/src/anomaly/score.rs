@@ -10,7 +10,7 @@ use crate::error::EvalError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Score {
-    /// `Σ_features (x̂ - x)²`
+    /// `Σ_features (x̂ - x)²`, where every column counts ([`super::row_errors`]).
     Error,
     /// `Σ_features (x̂ - x)² / v`, where `v` is the feature's mean squared error in training plus a
     /// hundredth of the mean of these over all features. The addition keeps a feature that is
@@ -19,8 +19,8 @@ pub enum Score {
     /// `rᵀ C⁻¹ r`, with residuals `r = x̂ - x` and their second moments `C` in training. A hundredth of
     /// the mean of its diagonal is added to the diagonal of `C`.
     Mahalanobis,
-    /// The mean distance to the [`super::Settings::neighbours`] nearest training rows, in standardised
-    /// features.
+    /// The mean distance to the [`super::Settings::neighbours`] nearest training rows. Numbers and
+    /// booleans are standardised; two categories of a column are at distance 1, an unknown one too.
     InputNeighbours,
     /// The same, between encodings.
     LatentNeighbours,
@@ -30,9 +30,9 @@ pub enum Score {
     /// The geometric mean of three neighbour distances, each divided by its median in training: 1 is
     /// typical, 2 is twice as far away as typical.
     ///
-    /// The distances are between standardised features, between the same compressed to
+    /// The distances are between the rows as above, between the same compressed to
     /// `sign z ln(1 + |z|)`, and between encodings. This is the default because it was the best over
-    /// many data sets (`cargo xtask experiments adbench`); neighbours in standardised features alone
+    /// many data sets (`cargo xtask experiments adbench`); neighbours among the rows alone
     /// find most of the same anomalies.
     #[default]
     Ensemble,

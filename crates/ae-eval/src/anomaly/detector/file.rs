@@ -9,7 +9,9 @@
 //! | `detector.threshold` | F64 | `[1]` |
 //! | `detector.model.{i}`, from 1, one for each further denoising model | U8 | its file, `[bytes]` |
 //!
-//! `ae.detector` in the header is a JSON object with `format` (1), `score` and `neighbours`. Loading a
+//! `ae.detector` in the header is a JSON object with `format`, `score` and `neighbours`. Format 2 is the
+//! same with scores that count columns ([`Edition::Columns`]); files of format 1 keep the scores that
+//! they were calibrated with, and detectors to which columns make no difference are saved in it. Loading a
 //! model from such a file ignores all of this. Everything else that scores need is recomputed from the
 //! reference rows, bit for bit on the same kind of CPU.
 
@@ -22,11 +24,11 @@ use ae_model::{Autoencoder, FileErrorKind};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Calibration, Detector, Score, UnfittedDetector, check_row_count};
+use super::{Calibration, Detector, Edition, Score, UnfittedDetector, check_row_count};
 use crate::error::EvalError;
 
-/// The version of what is added to a model file.
-const FORMAT: u64 = 1;
+/// The latest version of what is added to a model file.
+const FORMAT: u64 = 2;
 const KEY: &str = "ae.detector";
 /// The header entry of every model.
 const MODEL_KEY: &str = "ae.config";
@@ -79,7 +81,10 @@ impl Detector {
         let model = self.context.model.to_bytes()?;
         let (texts, file) = opened(&model)?;
         let header = Header {
-            format: FORMAT,
+            format: match self.edition {
+                Edition::Features => 1,
+                Edition::Columns => FORMAT,
+            },
             score: self.score.name().to_owned(),
             // Already limited to one less than the number of reference rows.
             neighbours: self.context.neighbours,
@@ -150,8 +155,10 @@ impl Detector {
         if file.names().into_iter().filter(beside).count() != known {
             return Err(settings("unknown detector tensors".to_owned()));
         }
+        let edition = if format == 1 { Edition::Features } else { Edition::Columns };
         let unfitted = UnfittedDetector {
             score,
+            edition,
             neighbours: header.neighbours,
             threads: threads::count(None),
             model,
@@ -169,6 +176,7 @@ impl Detector {
         let threshold = numbers(&file, "threshold", 1)?[0];
         Ok(Detector {
             score,
+            edition,
             context,
             components,
             reference,

@@ -207,7 +207,7 @@ fn masking(training: &[f32]) -> Autoencoder {
 #[test]
 fn rows_with_gaps_count_as_imputed() {
     let (training, rows) = (with_gaps(normal(300, 1)), with_gaps(normal(BLOCK + 50, 2)));
-    for score in Score::ALL.into_iter().filter(|score| *score != Score::Denoising) {
+    for score in Score::ALL.into_iter().filter(|score| !matches!(score, Score::Denoising | Score::Error)) {
         let settings = Settings { reference_rows: 200, ..settings(score) };
         let model = masking(&training);
         let imputed = [&training, &rows].map(|rows| model.impute(&table(rows), IMPUTATION_ROUNDS).unwrap());
@@ -241,6 +241,21 @@ fn rows_of_the_reference_are_known_to_the_bit() {
     assert_eq!(detector.count_in_reference(&table(&rows[4970 * FEATURES..])).unwrap(), 20);
     rows.rotate_right(20 * FEATURES);
     assert_eq!(detector.count_in_reference(&table(&rows)).unwrap(), 20);
+}
+
+/// The error is that of the known values, whether rows are scored or calibrate the detector.
+#[test]
+fn errors_of_rows_with_gaps_are_row_errors() {
+    let (training, rows) = (with_gaps(normal(100, 1)), with_gaps(normal(20, 2)));
+    let detector =
+        Detector::with_model(&settings(Score::Error), masking(&training), &table(&training)).unwrap();
+    let expected = |rows: &[f32]| crate::anomaly::row_errors(detector.model(), &table(rows)).unwrap();
+    assert_eq!(detector.scores(&table(&rows)).unwrap(), expected(&rows));
+    let mut training_scores = [detector.training_scores().to_vec(), expected(&training)];
+    training_scores.iter_mut().for_each(|scores| scores.sort_by(f64::total_cmp));
+    assert_eq!(training_scores[0], training_scores[1]);
+    let loaded = Detector::from_bytes(&detector.to_bytes().unwrap()).unwrap();
+    assert_eq!(loaded.scores(&table(&rows)).unwrap(), expected(&rows));
 }
 
 /// Whatever cannot be filled in is refused with its place in the rows given, not among those drawn.
