@@ -425,10 +425,10 @@ pub(crate) struct ReconstructArgs {
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
-    /// Write the squared error of every feature instead of one error per row
+    /// Write the squared error of every feature instead of one error per row; empty for missing cells
     #[arg(long)]
     pub(crate) per_feature: bool,
-    /// Sum or mean of a row's squared errors
+    /// Sum of a row's squared errors, or that divided by the number of features
     #[arg(long, value_enum, ignore_case = true, default_value = "sum", conflicts_with = "per_feature")]
     pub(crate) norm: NormArg,
 }

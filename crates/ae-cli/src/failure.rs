@@ -75,6 +75,15 @@ impl Failure {
             error => error.into(),
         }
     }
+
+    /// [`Failure::with_rows`] for errors from scoring rows or fitting a detector to them.
+    pub(crate) fn with_scored_rows(location: &str, error: EvalError) -> Failure {
+        match error {
+            EvalError::Model(error) => Failure::with_rows(location, error),
+            EvalError::TooFewRows { .. } => Failure::Other(format!("{location}: {error}")),
+            error => error.into(),
+        }
+    }
 }
 
 impl From<Error> for Failure {

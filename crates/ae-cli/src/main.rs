@@ -8,6 +8,7 @@ mod inputs;
 mod kind;
 mod output;
 mod pictures;
+mod ranges;
 mod settings;
 mod tables;
 mod training;

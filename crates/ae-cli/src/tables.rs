@@ -380,14 +380,6 @@ pub(crate) fn unlike<S: AsRef<str>>(name: &str, others: &[S]) -> String {
     name
 }
 
-/// Sums values of features over the features of each column, if the model has a schema.
-pub(crate) fn sum_by_column(model: &Autoencoder, values: Dataset) -> Result<Dataset, Failure> {
-    match model.schema() {
-        Some(schema) => Ok(schema.sum_by_column(&values)?),
-        None => Ok(values),
-    }
-}
-
 /// Refuses formats that hold only numbers if the model has columns of anything else.
 pub(crate) fn check_destination(model: &Autoencoder, destination: &TableDestination) -> Result<(), Failure> {
     let is_plain = model.schema().is_none_or(Schema::is_plain);
@@ -457,6 +449,7 @@ pub(crate) fn prepend(first: Vec<(&str, Vec<String>)>, table: Table) -> Result<T
 }
 
 /// Writes what was computed for each row, after the row's id if it has one and the format holds text.
+/// NaN in a named column is then an empty cell.
 pub(crate) fn write_with_row_ids(
     rows: &Dataset,
     found: &Dataset,
@@ -464,13 +457,16 @@ pub(crate) fn write_with_row_ids(
     out: &mut Output,
 ) -> Result<(), Failure> {
     remark_unwritten_ids(rows, destination, out);
-    let Some(ids) = rows.row_ids().filter(|_| !destination.is_numeric()) else {
+    let has_gaps = found.names().is_some() && found.values().iter().any(|x| x.is_nan());
+    if destination.is_numeric() || rows.row_ids().is_none() && !has_gaps {
         return destination.write(found, out);
-    };
+    }
     let width = found.features();
     let of = |column: usize| found.values().iter().skip(column).step_by(width.max(1));
-    let columns = (0..width).map(|column| of(column).map(f32::to_string).collect());
-    let mut columns: Vec<Vec<String>> = std::iter::once(ids.to_vec()).chain(columns).collect();
+    let cell = |x: &f32| if x.is_nan() { String::new() } else { x.to_string() };
+    let columns = (0..width).map(|column| of(column).map(cell).collect());
+    let mut columns: Vec<Vec<String>> =
+        rows.row_ids().map(<[String]>::to_vec).into_iter().chain(columns).collect();
     let numbers = || (1..=width).map(|number| number.to_string()).collect();
     let mut names = found.names().map_or_else(numbers, <[String]>::to_vec);
     if let Some(labels) = found.labels() {

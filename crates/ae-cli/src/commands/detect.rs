@@ -6,9 +6,10 @@ mod table;
 use std::path::Path;
 
 use ae_data::Dataset;
-use ae_eval::EvalError;
-use ae_eval::anomaly::{Blame, Calibration, Detector, Score, Settings, blame, contamination_threshold};
-use ae_model::{Autoencoder, ErrorNorm};
+use ae_eval::anomaly::{
+    Blame, Calibration, Detector, Score, Settings, blame, column_errors, contamination_threshold, row_errors,
+};
+use ae_model::Autoencoder;
 use serde_json::{Value, json};
 
 use crate::args::{Common, DataArgs, DetectArgs};
@@ -17,7 +18,7 @@ use crate::inputs::{
     TableDestination, check_file, check_standard_input, load, load_detector, read_companion, read_for,
 };
 use crate::output::Output;
-use crate::tables;
+use crate::{ranges, tables};
 use labels::Quality;
 pub(super) use labels::{LabelRule, anomalies};
 use table::Table;
@@ -216,18 +217,20 @@ fn detect(
             fit_detector(args, common, *model, (reference, require_labels), out)?
         }
         (Scorer::Model(model), None) => {
-            let about = |error| Failure::with_rows(data, error);
-            let scores = errors_of_whole_rows(&model, rows).map_err(about)?;
+            let about = |error| Failure::with_scored_rows(data, error);
+            let scores = row_errors(&model, rows).map_err(about)?;
             let threshold = match (args.threshold, args.contamination) {
                 (Some(threshold), _) => threshold,
                 (_, fraction) => contamination_threshold(&scores, fraction.unwrap_or_default())?,
             };
-            let contributions = tables::sum_by_column(&model, model.squared_errors(rows).map_err(about)?)?;
+            let contributions = column_errors(&model, rows).map_err(about)?;
             let blamed = blame(&model, rows, &contributions, args.blame)?;
+            ranges::remark_outside(&model, None, (data, rows), out)?;
             return Ok(Detection { score: Score::Error, scores, threshold, p_values: None, blamed });
         }
     };
     let scores = scores_of(&detector, (data, rows), args.reference.as_deref(), out)?;
+    ranges::remark_outside(detector.model(), Some(detector.reference()), (data, rows), out)?;
     match (args.threshold, args.contamination, args.percentile) {
         (Some(threshold), _, _) => detector.set_threshold(threshold)?,
         (_, Some(fraction), _) => detector.set_threshold(contamination_threshold(&scores, fraction)?)?,
@@ -238,7 +241,7 @@ fn detect(
         _ => {}
     }
     let p_values = scores.iter().map(|score| detector.calibration().p_value(*score)).collect();
-    let blamed = detector.blame(rows, args.blame).map_err(|error| with_rows(data, error))?;
+    let blamed = detector.blame(rows, args.blame).map_err(|error| Failure::with_scored_rows(data, error))?;
     if let Some(path) = &args.save {
         detector.save(path)?;
         out.note(format!("detector written to {}", path.display()));
@@ -263,8 +266,8 @@ fn fit_detector(
     };
     let mut settings = Settings { threads: common.threads(), ..Settings::default() };
     settings.score = args.score.unwrap_or_default();
-    let mut detector =
-        Detector::with_model(&settings, model, &normal).map_err(|error| with_rows(reference, error))?;
+    let mut detector = Detector::with_model(&settings, model, &normal)
+        .map_err(|error| Failure::with_scored_rows(reference, error))?;
     match calibration {
         Some((location, rows)) => {
             let scores = scores_of(&detector, (location, &rows), Some(reference), out)?;
@@ -286,7 +289,7 @@ fn scores_of(
     reference: Option<&str>,
     out: &Output,
 ) -> Result<Vec<f64>, Failure> {
-    let about = |error| with_rows(location, error);
+    let about = |error| Failure::with_scored_rows(location, error);
     if reference.is_some_and(|reference| same_location(location, reference)) {
         return detector.scores_excluding_self(rows).map_err(about);
     }
@@ -306,22 +309,6 @@ fn scores_of(
     detector.scores(rows).map_err(about)
 }
 
-/// The squared errors of the rows. Missing values count with the mean error of the row's known ones:
-/// otherwise, a row would look the more normal the less is known of it.
-fn errors_of_whole_rows(model: &Autoencoder, rows: &Dataset) -> Result<Vec<f64>, ae_model::Error> {
-    let mut scores = model.reconstruction_error(rows, ErrorNorm::Sum)?;
-    if rows.values().iter().any(|x| x.is_nan()) {
-        let means = model.reconstruction_error(rows, ErrorNorm::Mean)?;
-        let features = rows.features();
-        for ((score, mean), row) in scores.iter_mut().zip(means).zip(rows.iter_rows()) {
-            if row.iter().any(|x| x.is_nan()) {
-                *score = mean * features as f64;
-            }
-        }
-    }
-    Ok(scores)
-}
-
 /// Whether the scores are errors of the model, which are too low for its training rows. Neighbour scores
 /// are not, since a row is not its own neighbour.
 fn is_error_score(score: Score) -> bool {
@@ -332,14 +319,6 @@ fn is_error_score(score: Score) -> bool {
 fn same_location(a: &str, b: &str) -> bool {
     let file = |location: &str| Path::new(location).canonicalize().ok();
     a == b || file(a).is_some_and(|a| file(b) == Some(a))
-}
-
-fn with_rows(location: &str, error: EvalError) -> Failure {
-    match error {
-        EvalError::Model(error) => Failure::with_rows(location, error),
-        EvalError::TooFewRows { .. } => Failure::Other(format!("{location}: {error}")),
-        error => error.into(),
-    }
 }
 
 /// The normal rows of a file: those whose labels say so if the file has labels, else all of them. If

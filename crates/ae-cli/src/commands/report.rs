@@ -13,6 +13,7 @@ use std::path::Path;
 
 use ae_data::Dataset;
 use ae_eval::SweepTable;
+use ae_eval::anomaly::row_errors;
 use ae_model::{Autoencoder, Image};
 use serde_json::json;
 
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &ReportArgs, common: &Common, out: &mut Output) -> Resul
         (Some(rule), Some(labels)) => Some(anomalies(labels, rule, &args.evaluate.data, out)?),
         _ => None,
     };
-    let errors = evaluation.reconstruction.errors_by_row();
+    let errors = errors_by_row(&model, &rows, &args.evaluate.data)?;
     let facts =
         Facts { args, common, model: &model, rows: &rows, image, evaluation: &evaluation, probe, errors };
 
@@ -87,7 +88,8 @@ struct Facts<'a> {
     image: Option<Image>,
     evaluation: &'a Evaluation,
     probe: Option<Probe>,
-    /// Mean squared error of each row; `None` for a row without known values.
+    /// Squared error of each row, divided by the number of features; `None` for a row without known
+    /// values.
     errors: Vec<Option<f64>>,
 }
 
@@ -96,6 +98,15 @@ impl Facts<'_> {
     fn label(&self, row: usize) -> Option<&str> {
         self.rows.labels().and_then(|labels| labels.name_of(row))
     }
+}
+
+/// The errors of the rows ([`row_errors`]), divided by the number of features; `None` for rows without
+/// known values.
+fn errors_by_row(model: &Autoencoder, rows: &Dataset, location: &str) -> Result<Vec<Option<f64>>, Failure> {
+    let errors = row_errors(model, rows).map_err(|error| Failure::with_scored_rows(location, error))?;
+    let mean =
+        |(error, row): (f64, &[f32])| row.iter().any(|x| !x.is_nan()).then(|| error / row.len() as f64);
+    Ok(errors.into_iter().zip(rows.iter_rows()).map(mean).collect())
 }
 
 /// Reads the results of a sweep; an error if there are none.

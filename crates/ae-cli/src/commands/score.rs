@@ -1,34 +1,30 @@
 //! `ae score`: computes the reconstruction error of each row, or of each feature of each row.
 
 use ae_data::Dataset;
-use ae_model::ErrorNorm;
+use ae_eval::anomaly::{column_errors, row_errors};
 use serde_json::json;
 
 use crate::args::{Common, NormArg, ScoreArgs};
 use crate::failure::Failure;
 use crate::inputs::{TableDestination, load, read_for};
 use crate::output::Output;
-use crate::tables;
+use crate::{ranges, tables};
 
 pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result<(), Failure> {
     let paths = &args.transform;
     let destination = TableDestination::checked(paths.output.as_deref())?;
     let model = load(&paths.model, common.threads())?;
     let rows = read_for(&model, &paths.data, &paths.input, out)?;
-    let about = |error| Failure::with_rows(&paths.data, error);
-    let norm = match args.norm {
-        NormArg::Sum => ErrorNorm::Sum,
-        NormArg::Mean => ErrorNorm::Mean,
-    };
+    let about = |error| Failure::with_scored_rows(&paths.data, error);
     let table = if args.per_feature {
-        let table = tables::sum_by_column(&model, model.squared_errors(&rows).map_err(about)?)?;
-        match rows.names() {
-            Some(names) if table.names().is_none() => table.with_names(names.to_vec())?,
-            _ => table,
-        }
+        column_errors(&model, &rows).map_err(about)?
     } else {
-        let errors = model.reconstruction_error(&rows, norm).map_err(about)?;
-        let narrow = errors.iter().map(|error| *error as f32).collect();
+        let errors = row_errors(&model, &rows).map_err(about)?;
+        let divisor = match args.norm {
+            NormArg::Sum => 1.0,
+            NormArg::Mean => rows.features() as f64,
+        };
+        let narrow = errors.iter().map(|error| (error / divisor) as f32).collect();
         Dataset::new(narrow, 1)?.with_names(vec!["error".to_owned()])?
     };
     // Folders of images have labels even if nobody asked for them.
@@ -38,6 +34,7 @@ pub(crate) fn run(args: &ScoreArgs, common: &Common, out: &mut Output) -> Result
         None => table,
     };
     let mse = model.mse(&rows)?;
+    ranges::remark_outside(&model, None, (&paths.data, &rows), out)?;
     if out.is_json() && destination == TableDestination::Stdout {
         let row_ids = tables::row_id_column(&rows, &["row", "error", "errors", "label"]);
         for (row, values) in table.iter_rows().enumerate() {

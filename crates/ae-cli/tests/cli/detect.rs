@@ -226,7 +226,7 @@ fn ties_at_the_threshold_are_not_flagged() {
     assert_eq!(threshold(&[]), threshold(&["--calibrate", "things.csv"]));
 }
 
-/// Without a reference, too, missing values count with the mean error of a row's known values.
+/// Missing values count with the mean error of a row's known values, with and without a reference.
 #[test]
 fn rows_with_gaps_look_no_more_normal() {
     let folder = tempfile::tempdir().unwrap();
@@ -241,11 +241,21 @@ fn rows_with_gaps_look_no_more_normal() {
     let scores: Vec<f64> =
         ae(at, &detect).objects().iter().filter_map(|object| object["score"].as_f64()).collect();
     let errors = ae(at, &["score", "m.safetensors", "few.csv", "--json"]).objects();
-    let sum = |row: usize| errors[row]["error"].as_f64().unwrap();
-    assert!((scores[1] - 2.0 * sum(1)).abs() < 1e-6 * scores[1], "{scores:?}");
-    for row in [0, 2] {
-        assert!((scores[row] - sum(row)).abs() < 1e-6 * scores[row], "{scores:?}");
+    let by_column = ae(at, &["score", "m.safetensors", "few.csv", "--json", "--per-feature"]).objects();
+    let known = |row: usize| by_column[row]["errors"].as_array().unwrap().iter().filter_map(|x| x.as_f64());
+    assert_eq!([0, 1, 2].map(|row| known(row).count()), [4, 2, 4]);
+    for (row, factor) in [(0, 1.0), (1, 2.0), (2, 1.0)] {
+        let expected = factor * known(row).sum::<f64>();
+        for score in [scores[row], errors[row]["error"].as_f64().unwrap()] {
+            assert!((score - expected).abs() < 1e-5 * expected, "{scores:?} {expected}");
+        }
     }
+    let with_reference = ["--reference", "rows.csv", "--score", "error", "--json"];
+    let found = ae(at, &[&["detect", "m.safetensors", "few.csv"][..], &with_reference].concat()).objects();
+    let found: Vec<f64> = found.iter().filter_map(|object| object["score"].as_f64()).collect();
+    assert_eq!(found, scores);
+    let table = ae(at, &["score", "m.safetensors", "few.csv", "--per-feature"]).cells();
+    assert_eq!((&table[0][2][..], &table[2][2][..], &table[2][3][..]), ("c", "", ""));
 }
 
 /// A saved detector gives the same results without its reference file, and is also a model.
@@ -296,4 +306,28 @@ fn detectors_are_kept() {
         assert_eq!(ended.status, Some(2), "{words:?}: {}", ended.err);
         assert!(ended.err.contains(says), "{words:?}: {}", ended.err);
     }
+}
+
+/// Later dates, which no reference row has, are remarked on with the range of the column.
+#[test]
+fn columns_outside_their_range_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let rows = |month: u32| -> String {
+        (0..40).map(|i| format!("2024-{month:02}-{:02},{}\n", 1 + i % 28, i % 9)).collect()
+    };
+    write(at, "rows.csv", format!("day,size\n{}", rows(3)));
+    write(at, "later.csv", format!("day,size\n{}", rows(9)));
+    ae(at, &["train", "rows.csv", "--epochs", "5", "--encoding-dim", "1", "-o", MODEL]);
+    let detect = ["detect", MODEL, "later.csv", "--reference", "rows.csv"];
+    let score = ["score", MODEL, "later.csv"];
+    for (args, says) in [
+        (&detect[..], "outside the reference's range, 2024-03-01 to 2024-03-28"),
+        (&score, "outside three standard deviations about the training rows' mean, 2024-02-"),
+    ] {
+        let err = ae(at, args).err;
+        let says = format!("later.csv, column 'day': 40 of 40 rows lie {says}");
+        assert!(err.contains(&says) && !err.contains("column 'size'"), "{err}");
+    }
+    assert!(!ae(at, &["score", MODEL, "rows.csv"]).err.contains("outside"));
 }

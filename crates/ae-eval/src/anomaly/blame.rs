@@ -50,8 +50,8 @@ impl Detector {
 }
 
 /// For each row, the `most` columns to blame, given what each contributes, `[rows, columns]`: in
-/// descending order, columns with an unknown category first and contributions of NaN last. [`Detector::blame`] does this with the
-/// detector's own contributions.
+/// descending order, columns with an unknown category first and contributions of NaN last.
+/// [`Detector::blame`] does this with the detector's own contributions.
 ///
 /// Columns are those of the model's schema, or features if it has none.
 ///
