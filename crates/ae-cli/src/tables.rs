@@ -124,7 +124,7 @@ fn remark_left_out(schema: &Schema, table: &Table, out: &Output) {
         let name = column.name.as_str();
         match column.kind {
             Kind::Dropped { reason: DropReason::Identifier } if counts_rows(table, index) => {
-                counts.push(name)
+                counts.push(name);
             }
             Kind::Dropped { reason: DropReason::Identifier } => identifiers.push(name),
             Kind::Dropped { reason: DropReason::Empty } => empty.push(name),
@@ -442,10 +442,10 @@ fn prepend_row_ids(rows: &Dataset, table: Table) -> Result<Table, Failure> {
 /// The table with further columns before its own.
 pub(crate) fn prepend(first: Vec<(&str, Vec<String>)>, table: Table) -> Result<Table, Failure> {
     let own = table.names().map(<[String]>::to_vec).unwrap_or_default();
-    let columns = first.into_iter().rev();
-    Ok(columns.fold(Ok(table), |table, (name, cells)| {
-        table.and_then(|table| table.with_first_column(unlike(name, &own), &cells))
-    })?)
+    let with_column = |table: Table, (name, cells): (&str, Vec<String>)| {
+        table.with_first_column(unlike(name, &own), &cells)
+    };
+    Ok(first.into_iter().rev().try_fold(table, with_column)?)
 }
 
 /// Writes what was computed for each row, after the row's id if it has one and the format holds text.

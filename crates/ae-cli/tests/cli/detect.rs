@@ -242,7 +242,7 @@ fn rows_with_gaps_look_no_more_normal() {
         ae(at, &detect).objects().iter().filter_map(|object| object["score"].as_f64()).collect();
     let errors = ae(at, &["score", "m.safetensors", "few.csv", "--json"]).objects();
     let by_column = ae(at, &["score", "m.safetensors", "few.csv", "--json", "--per-feature"]).objects();
-    let known = |row: usize| by_column[row]["errors"].as_array().unwrap().iter().filter_map(|x| x.as_f64());
+    let known = |row: usize| by_column[row]["errors"].as_array().unwrap().iter().filter_map(Value::as_f64);
     assert_eq!([0, 1, 2].map(|row| known(row).count()), [4, 2, 4]);
     for (row, factor) in [(0, 1.0), (1, 2.0), (2, 1.0)] {
         let expected = factor * known(row).sum::<f64>();
