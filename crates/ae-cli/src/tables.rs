@@ -121,15 +121,13 @@ fn remark_codes_and_dates(table: &Table, column: usize, out: &Output) {
 fn remark_left_out(schema: &Schema, table: &Table, out: &Output) {
     let (mut identifiers, mut counts, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for (index, column) in schema.columns().iter().enumerate() {
-        let name = column.name.as_str();
-        match column.kind {
-            Kind::Dropped { reason: DropReason::Identifier } if counts_rows(table, index) => {
-                counts.push(name);
-            }
-            Kind::Dropped { reason: DropReason::Identifier } => identifiers.push(name),
-            Kind::Dropped { reason: DropReason::Empty } => empty.push(name),
-            _ => {}
-        }
+        let names = match column.kind {
+            Kind::Dropped { reason: DropReason::Identifier } if counts_rows(table, index) => &mut counts,
+            Kind::Dropped { reason: DropReason::Identifier } => &mut identifiers,
+            Kind::Dropped { reason: DropReason::Empty } => &mut empty,
+            _ => continue,
+        };
+        names.push(column.name.as_str());
     }
     let mut parts = Vec::new();
     for (names, why) in [

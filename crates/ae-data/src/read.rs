@@ -112,7 +112,7 @@ fn read_numbers(path: &Path, options: &ReadOptions) -> Result<Numbers, DataError
         let source = io::Error::new(io::ErrorKind::NotFound, "no such folder");
         return Err(DataError::Io { path: path.to_owned(), source });
     }
-    let rows = match Format::of(path)? {
+    let rows: Result<Dataset, DataError> = match Format::of(path)? {
         Format::Csv => return csv(open(path)?, path, None, options),
         Format::Tsv => return csv(open(path)?, path, Some(b'\t'), options),
         #[cfg(feature = "npy")]
