@@ -1,6 +1,7 @@
 //! Tests the command as users run it: as a process with arguments, files, standard input and output.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, helpers included")]
 
+mod advice;
 mod browser;
 mod checkpoint;
 mod compare;
