@@ -11,7 +11,7 @@ use crate::error::EvalError;
 /// A column to blame for a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Blame {
-    /// Index of the column in [`Schema::features`], or of the feature if the model has no schema.
+    /// Index of the column in [`Schema::features`](ae_data::Schema::features), or of the feature if the model has no schema.
     pub column: usize,
     /// What the column contributes to the row's error.
     pub contribution: f32,
