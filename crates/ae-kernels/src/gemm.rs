@@ -31,8 +31,8 @@ pub(crate) mod micro;
 
 use crate::activation::{Epilogue, Slope};
 use crate::isa::Isa;
-use crate::panel::{Panels, PanelsMut, panel_count};
-use crate::simd::{Element, Simd};
+use crate::panel::{Panels, Spread, SpreadMut, panel_count};
+use crate::simd::{Element, Kernel, Simd};
 use crate::update::Rule;
 use few::{FEW, ForwardFew};
 use loops::{BackwardInput, Forward, WeightGradient};
@@ -105,15 +105,15 @@ impl Default for Blocking {
 ///
 /// `weights` is `[inputs + 1, outputs]` with the bias as the last row, `x` is `[inputs, batch]` and `y`
 /// is `[outputs, batch]`.
-pub fn forward<'a, T: Element>(
+pub fn forward<'x, 'y, 'a, T: Element>(
     isa: Isa,
     blocking: Blocking,
     weights: Panels<'_, T>,
-    x: Panels<'_, T>,
-    y: PanelsMut<'_, T>,
+    x: impl Into<Spread<'x, T>>,
+    y: impl Into<SpreadMut<'y, T>>,
     epilogue: impl Into<Epilogue<'a, T>>,
 ) {
-    let epilogue = epilogue.into();
+    let (x, y, epilogue) = (x.into(), y.into(), epilogue.into());
     assert!(
         weights.rows() == x.rows() + 1
             && weights.cols() == y.rows()
@@ -141,16 +141,17 @@ pub fn forward<'a, T: Element>(
 /// `weights` is `[inputs + 1, outputs]`, `delta` is `[outputs, batch]` and `dx` is `[inputs, batch]`.
 /// `below` is what the activation derivative of the layer below is computed from, `[inputs, batch]`, and
 /// how. `dx` and `below` may cover only some of the inputs, from `first` on.
-pub fn backward_input<T: Element>(
+pub fn backward_input<'x, 'y, T: Element>(
     isa: Isa,
     blocking: Blocking,
     weights: Panels<'_, T>,
     first: usize,
-    delta: Panels<'_, T>,
-    below: (Panels<'_, T>, impl Into<Slope>),
-    dx: PanelsMut<'_, T>,
+    delta: impl Into<Spread<'x, T>>,
+    below: (impl Into<Spread<'x, T>>, impl Into<Slope>),
+    dx: impl Into<SpreadMut<'y, T>>,
 ) {
-    let below: (Panels<'_, T>, Slope) = (below.0, below.1.into());
+    let (delta, dx): (Spread<'_, T>, SpreadMut<'_, T>) = (delta.into(), dx.into());
+    let below: (Spread<'_, T>, Slope) = (below.0.into(), below.1.into());
     below.1.check();
     assert!(
         first.checked_add(dx.rows()).is_some_and(|end| end < weights.rows())
@@ -303,6 +304,22 @@ pub fn weight_gradient<T: Element>(
     );
     let kernel = WeightGradient { blocking, inputs, outputs, range, x, delta, round, rule, weights, state };
     T::weight_gradient(isa, kernel);
+}
+
+/// How many batch panels a register tile of [`forward`] and [`backward_input`] spans: a batch of fewer
+/// does not fill the tiles.
+pub fn panels_per_tile<T: Element>(isa: Isa) -> usize {
+    T::run(isa, PanelsPerTile)
+}
+
+struct PanelsPerTile;
+
+impl<T: Element> Kernel<T> for PanelsPerTile {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, _: S) -> usize {
+        if S::WIDE_TILE_ROWS > 0 { 2 } else { 1 }
+    }
 }
 
 /// The size of the register tiles that start at a given batch panel.

@@ -4,6 +4,11 @@
 //! `(r, c)` is at `(c / P * rows + r) * P + c % P`. The last panel is padded; what the padding holds is
 //! specified where it matters.
 
+mod spread;
+
+pub(crate) use spread::{Lines, LinesMut};
+pub use spread::{Spread, SpreadMut};
+
 use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
 

@@ -13,6 +13,9 @@ use std::sync::{Arc, OnceLock};
 
 use team::Team;
 
+use crate::panel::{Spread, SpreadMut, panel_count};
+use crate::simd::Element;
+
 /// The threads that training and scoring run on. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Pool {
@@ -291,6 +294,65 @@ impl<'t> Crew<'t> {
         });
     }
 
+    /// Calls `work(first, reads, rows, secondary)` for every piece of a matrix in panels, where each block
+    /// of `data`, `block_len` elements, holds one panel of every matrix in `places`.
+    ///
+    /// `rows` is some rows of [`Places::writes`], from row `first` on, in some or all of its panels.
+    /// `secondary` is the same rows of [`Places::secondary`], unless that is empty, and `reads` are the
+    /// same panels of [`Places::reads`].
+    pub fn for_each_part_of_panels<T: Element>(
+        self,
+        data: &mut [T],
+        block_len: usize,
+        places: &Places,
+        split: Split,
+        work: impl Fn(usize, [Spread<'_, T>; 2], SpreadMut<'_, T>, Option<SpreadMut<'_, T>>) + Send + Sync,
+    ) {
+        places.check(block_len);
+        let Split { cols, pieces, unit, together } = split;
+        let Places { reads, writes, secondary } = places;
+        let panels = panel_count::<T>(cols);
+        let whole = [&reads[0], &reads[1], writes].iter().all(|place| place.len().is_multiple_of(T::PANEL));
+        assert!(
+            panels.checked_mul(block_len) == Some(data.len()) && whole && unit > 0 && together > 0,
+            "{split:?} of {places:?}, in {} elements",
+            data.len()
+        );
+        let total = writes.len() / T::PANEL;
+        let units = total.div_ceil(unit);
+        // Ranges of rows, and if there are too few, groups of panels.
+        let ranges = pieces.clamp(1, units.max(1));
+        let groups = pieces.div_ceil(ranges).clamp(1, panels.div_ceil(together).max(1));
+        let data = DisjointSlice::new(data);
+        self.share(ranges * groups, |index| {
+            let (range, group) = (index / groups, index % groups);
+            let row = |range: usize| (units * range / ranges * unit).min(total);
+            let panel = |group: usize| (panels.div_ceil(together) * group / groups * together).min(panels);
+            let (first, lines) = (row(range), row(range + 1) - row(range));
+            let (first_panel, end_panel) = (panel(group), panel(group + 1));
+            let cols = cols.min(end_panel * T::PANEL) - cols.min(first_panel * T::PANEL);
+            let at = |place: &Range<usize>, line: usize| {
+                data.at(first_panel * block_len + place.start + line * T::PANEL)
+            };
+            // SAFETY: `check` has verified that all places are within a block, and `data` has a block
+            // for each panel. What is written overlaps neither itself nor what is read. `share` passes
+            // every index once, and ranges of rows and groups of panels end where the next begin, so
+            // each line of a panel is handed out once; what is read is only read, by all threads.
+            let (reads, rows, secondary) = unsafe {
+                (
+                    [0, 1].map(|n| {
+                        let lines = reads[n].len() / T::PANEL;
+                        Spread::new(at(&reads[n], 0).cast_const(), lines, cols, block_len)
+                    }),
+                    SpreadMut::new(at(writes, first), lines, cols, block_len),
+                    (!secondary.is_empty())
+                        .then(|| SpreadMut::new(at(secondary, first), lines, cols, block_len)),
+                )
+            };
+            work(first, reads, rows, secondary);
+        });
+    }
+
     /// Calls `work(i, part, [extra, secondary])` for every range `i` of `parts`.
     ///
     /// `part` is that range of `data`. `extra` and `secondary` are the corresponding ranges of the
@@ -361,6 +423,11 @@ impl<'a, T> DisjointSlice<'a, T> {
         DisjointSlice { data: slice.as_mut_ptr(), len: slice.len(), of: PhantomData }
     }
 
+    /// Where element `index` is.
+    fn at(&self, index: usize) -> *mut T {
+        self.data.wrapping_add(index)
+    }
+
     /// The elements of `range`, for one thread to write. Panics unless the range lies inside the slice.
     ///
     /// # Safety
@@ -391,7 +458,21 @@ impl<'a, T> DisjointSlice<'a, T> {
     }
 }
 
-/// Ranges within a block of memory, for work that is shared among threads ([`Crew::for_each_piece`]).
+/// How [`Crew::for_each_part_of_panels`] divides a matrix in panels.
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    /// Columns of the matrix.
+    pub cols: usize,
+    /// The number of pieces aimed at.
+    pub pieces: usize,
+    /// A piece is a whole number of this many rows, except perhaps at the end.
+    pub unit: usize,
+    /// Panels that are not separated. Others are only where the rows alone give too few pieces.
+    pub together: usize,
+}
+
+/// Ranges within a block of memory, for work that is shared among threads ([`Crew::for_each_piece`],
+/// [`Crew::for_each_part_of_panels`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// What all threads read.
@@ -422,22 +503,24 @@ impl Places {
     }
 }
 
-/// Ranges in ascending order that do not overlap: checked once, on construction, so that handing them
-/// out needs no `unsafe` contract.
+/// Ranges that do not overlap, in the order in which they are handed out: checked once, on construction,
+/// so that handing them out needs no `unsafe` contract.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DisjointRanges(Vec<Range<usize>>);
 
 impl DisjointRanges {
-    /// Checks the ranges; `None` if one is reversed or reaches into the next.
+    /// Checks the ranges; `None` if one is reversed or two overlap.
     pub fn new(ranges: Vec<Range<usize>>) -> Option<DisjointRanges> {
         let forward = ranges.iter().all(|range| range.start <= range.end);
-        let disjoint = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        let mut ascending: Vec<&Range<usize>> = ranges.iter().collect();
+        ascending.sort_unstable_by_key(|range| (range.start, range.end));
+        let disjoint = ascending.windows(2).all(|pair| pair[0].end <= pair[1].start);
         (forward && disjoint).then_some(DisjointRanges(ranges))
     }
 
-    /// Where the last one ends.
+    /// Where the one furthest back ends.
     pub fn end(&self) -> usize {
-        self.0.last().map_or(0, |range| range.end)
+        self.0.iter().map(|range| range.end).max().unwrap_or(0)
     }
 
     /// Number of ranges.

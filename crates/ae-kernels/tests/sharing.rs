@@ -45,7 +45,7 @@ fn scratch_is_one_call_at_a_time() {
 
 #[test]
 fn every_part_is_done_once_with_its_extra() {
-    let parts = DisjointRanges::new(vec![0..3, 3..3, 5..9, 9..10]).unwrap();
+    let parts = DisjointRanges::new(vec![5..9, 0..3, 9..10, 3..3]).unwrap();
     for threads in [1, 2, 5] {
         let (mut data, mut extra, mut secondary) = (vec![0; 12], vec![0; 24], vec![0; 12]);
         let pool = Pool::new(Some(threads)).unwrap();
@@ -59,7 +59,7 @@ fn every_part_is_done_once_with_its_extra() {
                 extra.iter_mut().for_each(|x| *x += index + 1);
             },
         );
-        assert_eq!(data, [1, 1, 1, 0, 0, 3, 3, 3, 3, 4, 0, 0]);
+        assert_eq!(data, [2, 2, 2, 0, 0, 1, 1, 1, 1, 3, 0, 0]);
         assert_eq!(secondary, data);
         assert_eq!(extra, data.iter().flat_map(|x| [*x, *x]).collect::<Vec<_>>());
     }
@@ -184,11 +184,13 @@ fn companions_of_more_elements_than_there_are() {
 #[test]
 fn ranges_that_overlap_are_refused() {
     assert!(DisjointRanges::new(vec![0..3, 2..4]).is_none());
-    assert!(DisjointRanges::new(vec![3..4, 0..1]).is_none());
+    assert!(DisjointRanges::new(vec![3..6, 7..8, 0..4]).is_none());
     #[allow(clippy::reversed_empty_ranges, clippy::single_range_in_vec_init, reason = "the point")]
     let reversed = vec![3..2];
     assert!(DisjointRanges::new(reversed).is_none());
     assert_eq!(DisjointRanges::new(vec![]).unwrap().end(), 0);
+    // In any order.
+    assert_eq!(DisjointRanges::new(vec![3..4, 0..1, 1..1]).unwrap().end(), 4);
 }
 
 #[test]

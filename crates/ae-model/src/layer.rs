@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ae_kernels::activation::{Activation, Epilogue, Slope};
 use ae_kernels::gemm::{self, Blocking, WeightRange};
-use ae_kernels::panel::{self, Panels, PanelsMut};
+use ae_kernels::panel::{self, Panels, PanelsMut, Spread, SpreadMut};
 use ae_kernels::{Element, Isa};
 
 /// `y = act(Wᵀ x + b)`, with `W` `[inputs, outputs]`.
@@ -59,7 +59,8 @@ impl Dense {
         y: PanelsMut<'_, T>,
         slopes: Option<PanelsMut<'_, T>>,
     ) {
-        self.forward_from(isa, all, 0, x, y, slopes);
+        let epilogue = Epilogue { activation: self.activation, slopes };
+        gemm::forward(isa, Blocking::default(), self.parameters(all), x, y, epilogue);
     }
 
     /// Like [`Dense::forward`], for the outputs from panel `first` of the weights on that `y` has room
@@ -69,28 +70,35 @@ impl Dense {
         isa: Isa,
         all: &[T],
         first: usize,
-        x: Panels<'_, T>,
-        y: PanelsMut<'_, T>,
-        slopes: Option<PanelsMut<'_, T>>,
+        x: Spread<'_, T>,
+        mut y: SpreadMut<'_, T>,
+        slopes: Option<SpreadMut<'_, T>>,
     ) {
         let (rows, outputs) = (self.inputs + 1, y.rows());
         let from = self.range.start + first * rows * T::PANEL;
         let weights = Panels::new(&all[from..][..panel::panel_len::<T>(rows, outputs)], rows, outputs);
-        let epilogue = Epilogue { activation: self.activation, slopes };
-        gemm::forward(isa, Blocking::default(), weights, x, y, epilogue);
+        let blocking = Blocking::default();
+        let Some(mut slopes) = slopes else {
+            gemm::forward(isa, blocking, weights, x, y, self.activation);
+            return;
+        };
+        gemm::forward(isa, blocking, weights, x, y.reborrow(), Activation::Linear);
+        for panel in 0..y.count() {
+            self.activation.apply_with_slopes(isa, y.panel(panel), slopes.panel(panel));
+        }
     }
 
     /// Computes `dx` `[inputs, batch]` (∂J/∂z of the layer below, whose slope comes from `below`) from
     /// `delta` `[outputs, batch]` (∂J/∂z of this layer); or only as many inputs from `first` on as `dx`
     /// and `below` have.
-    pub(crate) fn backward_input<T: Element>(
+    pub(crate) fn backward_input<'x, 'y, T: Element>(
         &self,
         isa: Isa,
         all: &[T],
         first: usize,
-        delta: Panels<'_, T>,
-        below: (Panels<'_, T>, Slope),
-        dx: PanelsMut<'_, T>,
+        delta: impl Into<Spread<'x, T>>,
+        below: (impl Into<Spread<'x, T>>, Slope),
+        dx: impl Into<SpreadMut<'y, T>>,
     ) {
         gemm::backward_input(isa, Blocking::default(), self.parameters(all), first, delta, below, dx);
     }

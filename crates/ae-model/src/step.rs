@@ -279,7 +279,7 @@ impl<T: Arithmetic> StepPlan<T> {
         let round_rows = if in_rounds { round } else { batch.max(1) };
         let (ranges, pieces) = tasks(network, threads);
         let candidates_per_row = network.batch_top_k().map_or(0, |latent| latent.features);
-        let multiply_adds_per_row = multiply_adds(network);
+        let multiply_adds_per_row = all_multiply_adds(network);
         StepPlan {
             batch,
             round_rows,
@@ -527,19 +527,23 @@ impl Totals {
 }
 
 /// Multiply-adds of the forward products for one row.
-fn multiply_adds<T: Element>(network: &Network<T>) -> usize {
+fn all_multiply_adds<T: Element>(network: &Network<T>) -> usize {
     let mut samples_per_row = 1;
     let mut sum = 0;
     for stage in &network.stages {
         samples_per_row *= stage.samples_per_row();
-        sum += samples_per_row
-            * match stage {
-                Stage::Dense(layer) => network.layers[*layer].inputs * network.layers[*layer].outputs,
-                Stage::Conv(conv) => conv.map.multiply_adds(),
-                _ => 0,
-            };
+        sum += samples_per_row * multiply_adds(network, stage);
     }
     sum
+}
+
+/// Multiply-adds of a stage for one sample.
+fn multiply_adds<T: Element>(network: &Network<T>, stage: &Stage) -> usize {
+    match stage {
+        Stage::Dense(layer) => network.layers[*layer].inputs * network.layers[*layer].outputs,
+        Stage::Conv(conv) => conv.map.multiply_adds(),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -178,8 +178,8 @@ fn rounds_change_no_bit() {
     }
 }
 
-/// If there are more threads than panels of rows, they fraction the outputs of products rather than
-/// rows, whatever lies between the products.
+/// If threads have few rows each, they divide the outputs of products rather than the rows, whatever
+/// lies between the products.
 #[test]
 fn threads_without_rows_of_their_own_change_no_bit() {
     const FEATURES: usize = 403;
@@ -195,6 +195,7 @@ fn threads_without_rows_of_their_own_change_no_bit() {
     let top_k = |of_batch| Latent::TopK(TopK { k: 3, revival: None, of_batch });
     let kinds = [
         ("plain", base()),
+        ("with weights that no L2 holds", base().hidden_dims([700])),
         ("in double precision", base().precision(Precision::F64)),
         ("in mixed precision", base().precision(Precision::Bf16)),
         ("in mixed precision, with more between the layers", {

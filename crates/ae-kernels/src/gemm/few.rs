@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::activation::Epilogue;
-use crate::panel::{MAX_PANEL, Panels, PanelsMut};
+use crate::panel::{MAX_PANEL, Panels, Spread, SpreadMut};
 use crate::simd::{Element, Kernel, Simd};
 
 /// Maximum number of rows that count as few. Their sums are in registers together, so that a line of
@@ -20,8 +20,8 @@ const TOGETHER: usize = 1024;
 #[allow(unnameable_types, reason = "the argument of a closed trait")]
 pub struct ForwardFew<'a, T> {
     pub(super) weights: Panels<'a, T>,
-    pub(super) x: Panels<'a, T>,
-    pub(super) y: PanelsMut<'a, T>,
+    pub(super) x: Spread<'a, T>,
+    pub(super) y: SpreadMut<'a, T>,
     pub(super) epilogue: Epilogue<'a, T>,
 }
 
@@ -62,7 +62,7 @@ impl<T: Element> ForwardFew<'_, T> {
         let mut first = 0;
         loop {
             let steps = (TOGETHER / R).min(inputs - first);
-            let lines = &self.x.data()[first * T::PANEL..][..steps * T::PANEL];
+            let lines = &self.x.panel(0)[first * T::PANEL..][..steps * T::PANEL];
             for (values, line) in values.chunks_exact_mut(R).zip(lines.chunks_exact(T::PANEL)) {
                 values.copy_from_slice(&line[..R]);
             }
@@ -106,7 +106,7 @@ impl<T: Element> ForwardFew<'_, T> {
                     let biases = &self.weights.panel(panel + n)[inputs * T::PANEL..];
                     sums[r][n][..T::PANEL].copy_from_slice(biases);
                 } else {
-                    get(self.y.data(), lines(n), r, &mut sums[r][n]);
+                    get(self.y.panel(0), lines(n), r, &mut sums[r][n]);
                 }
             }
         }
@@ -122,7 +122,7 @@ impl<T: Element> ForwardFew<'_, T> {
                 if last {
                     self.epilogue.finish_detached(s, &mut sums[..T::PANEL], &mut slopes[..T::PANEL]);
                 }
-                put(self.y.data(), lines(n), r, sums);
+                put(self.y.panel(0), lines(n), r, sums);
                 if let Some(all) = self.epilogue.slopes.as_mut().filter(|_| last) {
                     put(all.data(), lines(n), r, &slopes);
                 }

@@ -3,7 +3,7 @@
 use super::micro::{self, BIASES, Finish, Operand, Start, Tile};
 use super::{BatchPanels, Blocking, Round, WeightRange, Width, pieces};
 use crate::activation::{Activation, Epilogue, Slope, times_slope};
-use crate::panel::{MAX_PANEL, Panels, PanelsMut, panel_count};
+use crate::panel::{MAX_PANEL, Panels, Spread, SpreadMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
 use crate::update::{Rule, Target};
 use crate::workspace::Line;
@@ -17,8 +17,8 @@ const FAR: usize = 2 << 20;
 pub struct Forward<'a, T> {
     pub(super) blocking: Blocking,
     pub(super) weights: Panels<'a, T>,
-    pub(super) x: Panels<'a, T>,
-    pub(super) y: PanelsMut<'a, T>,
+    pub(super) x: Spread<'a, T>,
+    pub(super) y: SpreadMut<'a, T>,
     pub(super) epilogue: Epilogue<'a, T>,
 }
 
@@ -28,7 +28,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
     fn run<S: Simd<T>>(mut self, s: S) {
         let (inputs, outputs) = (self.x.rows(), self.y.rows());
         let batch_panels = self.x.count();
-        let (w_panel, x_panel, y_panel) = ((inputs + 1) * T::PANEL, inputs * T::PANEL, outputs * T::PANEL);
+        let w_panel = (inputs + 1) * T::PANEL;
         let Blocking { kc, nc } = self.blocking;
         let weight_panels = self.weights.count();
         let in_strip = panel_count::<T>(nc);
@@ -51,8 +51,6 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                         for line in xp * ahead..(xp + panels) * ahead {
                             s.prefetch(next.wrapping_add(line * T::PANEL));
                         }
-                        let x = &self.x.data()[xp * x_panel..][..panels * x_panel];
-                        let y = &mut self.y.data()[xp * y_panel..][..panels * y_panel];
                         for (first, rows) in pieces(width, most) {
                             let row = wp * T::PANEL + first;
                             let tile = Tile {
@@ -69,21 +67,19 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
                                     scalar_step: T::PANEL,
                                     scalar_row: 1,
                                     scalar_segment: 0,
-                                    vectors: &x[k * T::PANEL..],
-                                    vector_panel: x_panel,
+                                    vectors: self.x.lines(xp, panels, k, steps),
                                     steps,
                                     segment_steps: steps,
                                 },
                                 finish: if last && rectified { Finish::Rectify } else { Finish::Nothing },
-                                out: &mut y[row * T::PANEL..],
-                                out_panel: y_panel,
+                                out: self.y.lines(xp, panels, row, rows),
                             };
                             micro::store_tile(s, tile);
                             if last && !rectified {
-                                for p in 0..panels {
-                                    let at = p * y_panel + row * T::PANEL;
-                                    let values = &mut y[at..][..rows * T::PANEL];
-                                    self.epilogue.finish(s, xp * y_panel + at, values);
+                                for panel in xp..xp + panels {
+                                    let values =
+                                        &mut self.y.panel(panel)[row * T::PANEL..][..rows * T::PANEL];
+                                    self.epilogue.finish(s, (panel * outputs + row) * T::PANEL, values);
                                 }
                             }
                         }
@@ -105,9 +101,9 @@ pub struct BackwardInput<'a, T> {
     pub(super) blocking: Blocking,
     pub(super) weights: Panels<'a, T>,
     pub(super) first: usize,
-    pub(super) delta: Panels<'a, T>,
-    pub(super) below: (Panels<'a, T>, Slope),
-    pub(super) dx: PanelsMut<'a, T>,
+    pub(super) delta: Spread<'a, T>,
+    pub(super) below: (Spread<'a, T>, Slope),
+    pub(super) dx: SpreadMut<'a, T>,
 }
 
 impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
@@ -116,7 +112,6 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
     fn run<S: Simd<T>>(mut self, s: S) {
         let (inputs, outputs) = (self.dx.rows(), self.delta.rows());
         let batch_panels = self.delta.count();
-        let (d_panel, dx_panel) = (outputs * T::PANEL, inputs * T::PANEL);
         let w_panel = self.weights.rows() * T::PANEL;
         let (below, slope) = self.below;
         let rectified = slope == Slope::Of(Activation::Relu);
@@ -134,9 +129,6 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                     let mut xp = 0;
                     while xp < batch_panels {
                         let Width { panels, half, .. } = width(xp);
-                        let dx = &mut self.dx.data()[xp * dx_panel..][..panels * dx_panel];
-                        let y = &below.data()[xp * dx_panel..][..panels * dx_panel];
-                        let at = first * T::PANEL;
                         let tile = Tile {
                             rows,
                             panels,
@@ -152,26 +144,23 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
                                 scalar_step: 1,
                                 scalar_row: T::PANEL,
                                 scalar_segment: w_panel,
-                                vectors: &self.delta.data()[xp * d_panel + n * T::PANEL..]
-                                    [..(panels - 1) * d_panel + steps * T::PANEL],
-                                vector_panel: d_panel,
+                                vectors: self.delta.lines(xp, panels, n, steps),
                                 steps,
                                 segment_steps: T::PANEL,
                             },
                             finish: if last && rectified {
-                                Finish::KeepPositive(&y[at..])
+                                Finish::KeepPositive(below.lines(xp, panels, first, rows))
                             } else {
                                 Finish::Nothing
                             },
-                            out: &mut dx[at..],
-                            out_panel: dx_panel,
+                            out: self.dx.lines(xp, panels, first, rows),
                         };
                         micro::store_tile(s, tile);
                         if last && !rectified {
-                            for p in 0..panels {
-                                let at = p * dx_panel + at;
-                                let y = &y[at..][..rows * T::PANEL];
-                                times_slope(s, slope, y, &mut dx[at..][..rows * T::PANEL]);
+                            let lines = first * T::PANEL..(first + rows) * T::PANEL;
+                            for panel in xp..xp + panels {
+                                let y = &below.panel(panel)[lines.clone()];
+                                times_slope(s, slope, y, &mut self.dx.panel(panel)[lines.clone()]);
                             }
                         }
                         xp += panels;

@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use super::BatchPanels;
-use crate::panel::MAX_PANEL;
+use crate::panel::{Lines, LinesMut, MAX_PANEL};
 use crate::simd::{Element, Simd};
 
 /// What the sums start from.
@@ -34,24 +34,22 @@ pub(super) enum Finish<'a, T> {
     Nothing,
     /// ReLU.
     Rectify,
-    /// Multiplication by the derivative of ReLU, computed from its output, which is laid out like the
-    /// tile's.
-    KeepPositive(&'a [T]),
+    /// Multiplication by the derivative of ReLU, computed from these lines of its output.
+    KeepPositive(Lines<'a, T>),
 }
 
 /// The two operands of a tile that is stored.
 ///
 /// Step `p` is step `p % segment_steps` of segment `p / segment_steps`. Its scalars are at
 /// `scalar_segment * segment + scalar_step * (p % segment_steps) + scalar_row * i`, its vectors are line
-/// `p` of each panel.
+/// `p` in each panel of `vectors`.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a, T> {
     pub(super) scalars: &'a [T],
     pub(super) scalar_step: usize,
     pub(super) scalar_row: usize,
     pub(super) scalar_segment: usize,
-    pub(super) vectors: &'a [T],
-    pub(super) vector_panel: usize,
+    pub(super) vectors: Lines<'a, T>,
     pub(super) steps: usize,
     pub(super) segment_steps: usize,
 }
@@ -65,23 +63,14 @@ pub(super) struct Tile<'a, T> {
     pub(super) start: Start<'a, T>,
     pub(super) operand: Operand<'a, T>,
     pub(super) finish: Finish<'a, T>,
-    pub(super) out: &'a mut [T],
-    pub(super) out_panel: usize,
+    pub(super) out: LinesMut<'a, T>,
 }
 
 /// Computes the tile and writes it to its output.
 #[inline(always)]
 pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
-    let Operand {
-        scalars,
-        scalar_step,
-        scalar_row,
-        scalar_segment,
-        vectors,
-        vector_panel,
-        steps,
-        segment_steps,
-    } = tile.operand;
+    let Operand { scalars, scalar_step, scalar_row, scalar_segment, vectors, steps, segment_steps } =
+        tile.operand;
     let (rows, panels) = (tile.rows, tile.panels);
     if rows == 0 || panels == 0 {
         return;
@@ -91,20 +80,18 @@ pub(super) fn store_tile<T: Element, S: Simd<T>>(s: S, tile: Tile<'_, T>) {
         let last_scalar = (segments - 1) * scalar_segment
             + (segment_steps.min(steps) - 1) * scalar_step
             + (rows - 1) * scalar_row;
-        assert!(
-            last_scalar < scalars.len() && (panels - 1) * vector_panel + steps * T::PANEL <= vectors.len()
-        );
+        assert!(last_scalar < scalars.len() && vectors.hold(panels, steps));
     }
-    assert!((panels - 1) * tile.out_panel + rows * T::PANEL <= tile.out.len());
+    assert!(tile.out.hold(panels, rows));
     if let Start::Splat(from) = tile.start {
         assert!(rows <= from.len());
     }
     if let Finish::KeepPositive(y) = tile.finish {
-        assert!((panels - 1) * tile.out_panel + rows * T::PANEL <= y.len());
+        assert!(y.hold(panels, rows));
     }
     let vectors_per_line = T::PANEL / S::LANES;
-    // SAFETY: the largest offsets that `Stored` forms are those of the last step, row and panel; the
-    // assertions above keep them inside the slices.
+    // SAFETY: the largest offset into the scalars is that of the last step and row, which is inside;
+    // otherwise `Stored` touches the first lines of panels that hold them, as asserted.
     unsafe {
         if panels == 1 && (vectors_per_line == 1 || tile.half) {
             by_rows::<T, S, _, 1>(s, rows, Stored(tile));
@@ -433,30 +420,30 @@ struct Stored<'a, T>(Tile<'a, T>);
 impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Tile { start, operand, finish, out, out_panel, .. } = self.0;
+        let Tile { start, operand, finish, out, .. } = self.0;
+        let (out, out_panel) = out.place();
         let mut acc = [[s.splat(T::ZERO); NV]; R];
         for i in 0..R {
             for j in 0..NV {
-                // SAFETY: `store_tile` checked that there are `R` scalars, and where the last row of the
-                // last panel ends.
+                // SAFETY: `store_tile` checked that there are `R` scalars, and that the output has these
+                // lines.
                 unsafe {
                     match start {
                         Start::Zero => {}
                         Start::Splat(from) => acc[i][j] = s.splat(*from.get_unchecked(i)),
                         Start::Load => {
-                            acc[i][j] = s.load_ptr(out.as_ptr().add(place::<T, S>(i, j, out_panel)));
+                            acc[i][j] = s.load_ptr(out.add(place::<T, S>(i, j, out_panel)));
                         }
                     }
                 }
             }
         }
         let mut scalars = operand.scalars.as_ptr();
-        let mut vectors = operand.vectors.as_ptr();
+        let (mut vectors, vector_panel) = operand.vectors.place();
         let mut left = operand.steps;
         while left > 0 {
             let steps = left.min(operand.segment_steps);
-            // SAFETY: `store_tile` checked the last scalar of the last segment and the end of the last
-            // line.
+            // SAFETY: `store_tile` checked the last scalar of the last segment and the number of lines.
             unsafe {
                 accumulate::<T, S, R, NV>(
                     s,
@@ -465,13 +452,13 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
                     operand.scalar_step,
                     operand.scalar_row,
                     vectors,
-                    operand.vector_panel,
+                    vector_panel,
                     &mut acc,
                 );
             }
             left -= steps;
             if left > 0 {
-                // SAFETY: there are further steps, so the next segment starts inside both slices.
+                // SAFETY: there are further steps, so the next segment starts inside both operands.
                 unsafe {
                     scalars = scalars.add(operand.scalar_segment);
                     vectors = vectors.add(steps * T::PANEL);
@@ -491,10 +478,11 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
                 }
             }
             Finish::KeepPositive(y) => {
+                let (y, y_panel) = y.place();
                 for i in 0..R {
                     for j in 0..NV {
-                        // SAFETY: `store_tile` checked the end of the last row of the last panel.
-                        let y = unsafe { s.load_ptr(y.as_ptr().add(place::<T, S>(i, j, out_panel))) };
+                        // SAFETY: `store_tile` checked that there are as many lines as in the tile.
+                        let y = unsafe { s.load_ptr(y.add(place::<T, S>(i, j, y_panel))) };
                         acc[i][j] = s.zero_unless_lt(zero, y, acc[i][j]);
                     }
                 }
@@ -502,8 +490,8 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Stored<'_, T> {
         }
         for i in 0..R {
             for j in 0..NV {
-                // SAFETY: `store_tile` checked the end of the last row of the last panel.
-                unsafe { s.store_ptr(acc[i][j], out.as_mut_ptr().add(place::<T, S>(i, j, out_panel))) }
+                // SAFETY: `store_tile` checked that the output has these lines.
+                unsafe { s.store_ptr(acc[i][j], out.add(place::<T, S>(i, j, out_panel))) }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The acts of phase 1 on a block of rows, one after the other. They run on one thread or, if a batch
-//! has fewer blocks than there are threads, on all threads, which share the outputs of each product
-//! rather than its rows. Each value is the same chain of multiply-adds whichever thread computes it, so
+//! has few rows for its threads, on all threads, which share the outputs of each product rather than its
+//! rows. Each value is the same chain of multiply-adds whichever thread computes it, so
 //! sharing changes no bit.
 
 use std::ops::Range;
@@ -9,7 +9,7 @@ use ae_kernels::Element;
 use ae_kernels::par::Crew;
 
 use super::block::{Areas, Block};
-use super::{Batch, Phases};
+use super::{Batch, Phases, multiply_adds};
 use crate::network::Network;
 use crate::stage::Stage;
 
@@ -63,9 +63,9 @@ pub(crate) trait ByActs<T: Element>: Phases<T> {
     fn areas(&self) -> &Areas;
     /// Performs `act` on a block.
     fn act(&self, block: &Block<'_, T>, act: Act, memory: &mut [T], kept: &mut [T]);
-    /// The multiply-adds per row from which sharing a product of `rows` rows pays; `None` if this plan
-    /// cannot share products.
-    fn worth_sharing(&self, network: &Network<T>, rows: usize) -> Option<usize>;
+    /// The multiply-adds per row from which sharing a product of `rows` rows among `threads` threads
+    /// pays; `None` if this plan does not share products.
+    fn worth_sharing(&self, network: &Network<T>, rows: usize, threads: usize) -> Option<usize>;
     /// Computes the product for all blocks, shared among the threads.
     fn share(
         &self,
@@ -103,8 +103,8 @@ pub(super) fn one_block<T: Element, P: ByActs<T>>(
     }
 }
 
-/// Runs all blocks of the batch through the stages `pass`, if there are fewer of them than threads;
-/// returns whether it did.
+/// Runs all blocks of the batch through the stages `pass`, if the plan shares products; returns whether
+/// it does.
 pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
     plan: &P,
     network: &Network<T>,
@@ -116,10 +116,7 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
     let StepMemory { blocks, kept, shared_scratch } = memory;
     let (block_len, kept_len) = (plan.layout().block_len, plan.layout().kept_len);
     let rows = batch.indices.len();
-    let Some(worth) = plan.worth_sharing(network, rows) else { return false };
-    if blocks.len() / block_len.max(1) >= crew.threads() {
-        return false;
-    }
+    let Some(worth) = plan.worth_sharing(network, rows, crew.threads()) else { return false };
     let block_rows = plan.layout().block_panels * T::PANEL;
     let shared = |act: Act| {
         let (of, stage) = match act {
@@ -128,14 +125,12 @@ pub(super) fn shared_pass<T: Element, P: ByActs<T>>(
             Act::PrepareBackward(stage) => (ProductOf::Gradients, stage),
             Act::Load | Act::PrepareForward(_) | Act::Loss => return None,
         };
-        let (layer, multiply_adds) = match &network.stages[stage] {
-            Stage::Dense(layer) if of != ProductOf::Gradients => {
-                (*layer, network.layers[*layer].inputs * network.layers[*layer].outputs)
-            }
-            Stage::Conv(conv) => (conv.layer, conv.map.multiply_adds()),
+        let layer = match &network.stages[stage] {
+            Stage::Dense(layer) if of != ProductOf::Gradients => *layer,
+            Stage::Conv(conv) => conv.layer,
             _ => return None,
         };
-        (multiply_adds >= worth).then_some(Product { of, stage, layer })
+        (multiply_adds(network, &network.stages[stage]) >= worth).then_some(Product { of, stage, layer })
     };
     let mut acts = acts(plan.areas(), network.stages.len(), pass);
     loop {

@@ -61,7 +61,7 @@ impl<T: Element> ByActs<T> for Infallible {
     fn act(&self, _: &Block<'_, T>, _: Act, _: &mut [T], _: &mut [T]) {
         match *self {}
     }
-    fn worth_sharing(&self, _: &Network<T>, _: usize) -> Option<usize> {
+    fn worth_sharing(&self, _: &Network<T>, _: usize, _: usize) -> Option<usize> {
         match *self {}
     }
     fn share(&self, _: &Network<T>, _: Crew<'_>, _: Batch<'_, T>, _: Product, _: StepMemory<'_, T>) {

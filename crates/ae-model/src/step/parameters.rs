@@ -162,8 +162,17 @@ pub(super) fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (Disjoi
             }
         }
     }
+    // A thread starts with its portion of every layer, which is what it has read if the threads share
+    // products, instead of with its portion of the layers.
+    let mut tasks: Vec<_> = ranges.into_iter().zip(pieces).collect();
+    tasks.sort_by_key(|(range, pieces)| {
+        let layer = pieces.first().map_or(&(0..0), |piece| &network.layers[piece.layer].range);
+        let middle = range.start.midpoint(range.end).saturating_sub(layer.start);
+        (middle * threads / layer.len().max(1), range.start)
+    });
+    let (ranges, pieces) = tasks.into_iter().unzip();
     let Some(ranges) = DisjointRanges::new(ranges) else {
-        unreachable!("the layers, and the ranges of each, are in ascending order")
+        unreachable!("neither do layers overlap, nor the ranges of a layer")
     };
     (ranges, pieces)
 }

@@ -1,23 +1,22 @@
 //! Steps on vectors: every matrix is in panels, and in no other form.
 
+mod sharing;
+
 use std::ops::Range;
 
 use ae_kernels::Element;
-use ae_kernels::conv::{self, Conv};
+use ae_kernels::conv;
 use ae_kernels::gemm::{BatchPanels, Blocking, weight_gradient};
-use ae_kernels::panel::{self, Panels, PanelsMut, panel_count};
-use ae_kernels::par::{Crew, Places};
+use ae_kernels::panel::{self, panel_count};
+use ae_kernels::par::Crew;
 use ae_kernels::update::Rule;
 
-use super::acts::{self, Act, ByActs, Product, ProductOf, StepMemory};
+use super::acts::{self, Act, ByActs, Product, StepMemory};
 use super::block::{Areas, Block};
 use super::memory::{Divider, areas};
-use super::{
-    Batch, FEWEST_ROWS, Layout, Operands, ParameterSlice, Phases, Piece, RowLossAreas, WORTH_SHARING,
-    even_blocks,
-};
+use super::{Batch, Layout, Operands, ParameterSlice, Phases, Piece, RowLossAreas, even_blocks};
 use crate::network::Network;
-use crate::stage::{Convolution, Stage};
+use crate::stage::Stage;
 
 /// The most batch panels in a block: 128 rows in single precision, so that each row of weights loaded
 /// into L1 serves eight panels.
@@ -41,9 +40,6 @@ const ROUNDS: usize = 4;
 /// The same if there are few parameters compared with the values of a block.
 const ROUNDS_OF_FEW: usize = 2;
 
-/// Tasks per thread of a shared product, to even out late threads.
-const TASKS_PER_THREAD: usize = 2;
-
 /// The memory layout of a block.
 #[derive(Clone, Debug)]
 pub(super) struct PlainPlan {
@@ -54,6 +50,8 @@ pub(super) struct PlainPlan {
     /// All values of the block, with what stages keep of them, and two areas for deltas.
     values: Range<usize>,
     deltas: [Range<usize>; 2],
+    /// Whether threads share products; then blocks are single panels.
+    shares: bool,
     uses_rounds: bool,
 }
 
@@ -69,17 +67,24 @@ struct LayerOffsets {
     convolution: Option<usize>,
 }
 
+/// Elements to add to `len`, so that blocks of this many are 17 lines more apart than some multiple of 64
+/// lines, which is what one way of an L1 cache holds.
+fn apart<T: Element>(len: usize) -> usize {
+    len.next_multiple_of(64 * T::PANEL) + 17 * T::PANEL - len
+}
+
 impl PlainPlan {
     pub(super) fn new<T: Element>(network: &Network<T>, batch: usize, threads: usize) -> Self {
         let panels = panel_count::<T>(batch).max(1);
         let parameters = network.parameters.as_slice().len();
-        let one = Self::with_blocks(network, 1).elements();
+        let one = Self::with_blocks(network, 1, false).elements();
         let few = (BLOCK_BYTES / size_of::<T>()).max(2 * parameters) / one.max(1);
         let convolutions = network.stages.iter().any(Stage::is_image_stage);
         let narrow = SMALL_BYTES / size_of::<T>() / one.max(1);
         let dense = few.clamp(WIDE_PANELS, BLOCK_PANELS.max(narrow));
         let most = if convolutions { CONVOLUTION_PANELS } else { dense };
-        Self::with_blocks(network, even_blocks(panels, threads, most))
+        let shares = sharing::pays(network, batch, threads);
+        Self::with_blocks(network, if shares { 1 } else { even_blocks(panels, threads, most) }, shares)
     }
 
     /// Elements of a block's memory, including the kept memory.
@@ -87,7 +92,7 @@ impl PlainPlan {
         self.layout.block_len + self.layout.kept_len
     }
 
-    fn with_blocks<T: Element>(network: &Network<T>, block_panels: usize) -> Self {
+    fn with_blocks<T: Element>(network: &Network<T>, block_panels: usize, shares: bool) -> Self {
         let convolutions = network.stages.iter().any(Stage::is_image_stage);
         let rows = block_panels * T::PANEL;
         // Images have many values, of which phase 2 reads few, since the gradients of convolutions are
@@ -97,8 +102,8 @@ impl PlainPlan {
             network.stages.iter().any(Stage::needs_whole_batch) || network.contraction().is_some();
         let reuses_blocks = convolutions && !needs_all_rows;
         // Only if nothing waits for all rows, and without images: their blocks are small, and phase 2
-        // reads little of them.
-        let uses_rounds = !convolutions && !needs_all_rows;
+        // reads little of them. Threads that share products have few rows.
+        let uses_rounds = !convolutions && !needs_all_rows && !shares;
         let (mut memory, mut kept) = (Divider::new(1), Divider::new(1));
         let areas = Areas::new(network, rows, 0, &mut memory);
         let values = 0..memory.len();
@@ -134,9 +139,15 @@ impl PlainPlan {
         let deltas = [memory.take(largest), memory.take(largest)];
         let [losses, squares] = [(); 2].map(|()| kept.take(rows * areas.max_samples_per_row()));
         let row_losses = RowLossAreas { in_kept: true, losses, squares };
+        if shares {
+            // Products read the same lines of every block, which must not all fall into the same sets
+            // of a cache.
+            memory.take(apart::<T>(memory.len()));
+            kept.take(apart::<T>(kept.len()));
+        }
         let (block_len, kept_len) = (memory.len(), kept.len());
         let layout = Layout { block_panels, block_len, reuses_blocks, kept_len, row_losses };
-        PlainPlan { layout, areas, layers, values, deltas, uses_rounds }
+        PlainPlan { layout, areas, layers, values, deltas, shares, uses_rounds }
     }
 
     /// The fewest rounds, of one block per thread, with which a batch is processed in rounds; `None` if
@@ -222,10 +233,8 @@ impl<T: Element> ByActs<T> for PlainPlan {
         }
     }
 
-    /// Only blocks of one panel of rows are shared: the smallest blocks, whose outputs are contiguous.
-    fn worth_sharing(&self, _: &Network<T>, rows: usize) -> Option<usize> {
-        let worth = WORTH_SHARING.div_ceil(rows.max(FEWEST_ROWS));
-        (self.areas.max_samples_per_row() == 1 && self.layout.block_panels == 1).then_some(worth)
+    fn worth_sharing(&self, _: &Network<T>, rows: usize, threads: usize) -> Option<usize> {
+        (self.shares && threads > 1).then_some(sharing::fewest_multiply_adds(rows))
     }
 
     fn share(
@@ -233,91 +242,12 @@ impl<T: Element> ByActs<T> for PlainPlan {
         network: &Network<T>,
         crew: Crew<'_>,
         batch: Batch<'_, T>,
-        Product { of, stage, layer }: Product,
+        product: Product,
         memory: StepMemory<'_, T>,
     ) {
-        let (isa, parameters) = (network.isa, network.parameters.as_slice());
-        let (layer, transposed) = (&network.layers[layer], self.layers[layer].transposed);
-        let (inputs, outputs) = network.stage_shape(stage);
-        let conv = match &network.stages[stage] {
-            Stage::Conv(conv) => Some(conv),
-            _ => None,
-        };
-        let Layout { block_len, kept_len, .. } = self.layout;
-        let StepMemory { blocks, kept, .. } = memory;
-        let tasks = (TASKS_PER_THREAD * crew.threads()).div_ceil((blocks.len() / block_len).max(1));
-        // Pieces are whole pixels, or as many outputs as a panel of weights has, which is also the
-        // number of rows in a batch panel.
-        let unit = |channels: fn(&Conv) -> usize| conv.map_or(T::PANEL, |conv| channels(&conv.map));
-        let piece_len = |lines: usize, unit: usize| lines.div_ceil(tasks).next_multiple_of(unit) * T::PANEL;
-        let rows = |block: usize| batch.part(T::PANEL, block).indices.len();
-        let block = self.block(network, batch.part(T::PANEL, 0));
-        let place = |at: usize, lines: usize| at..at + lines * T::PANEL;
-        match (of, conv) {
-            (ProductOf::Outputs, _) => {
-                let places = Places {
-                    reads: [place(self.areas.offset(stage), inputs), 0..0],
-                    writes: place(self.areas.offset(stage + 1), outputs),
-                    secondary: block.slopes_at(stage).map_or(0..0, |at| place(at, outputs)),
-                };
-                let unit = unit(Conv::channels);
-                let len = piece_len(outputs, unit);
-                crew.for_each_piece(blocks, block_len, &places, len, |block, start, [x, _], y, slopes| {
-                    let (cols, lines) = (rows(block), y.len() / T::PANEL);
-                    let slopes = (!slopes.is_empty()).then(|| PanelsMut::new(slopes, lines, cols));
-                    let (x, y) = (Panels::new(x, inputs, cols), PanelsMut::new(y, lines, cols));
-                    let first = start / T::PANEL / unit;
-                    match conv {
-                        None => layer.forward_from(isa, parameters, first, x, y, slopes),
-                        Some(conv) => conv.forward(isa, (layer, parameters), x, first, y, slopes),
-                    }
-                });
-            }
-            (ProductOf::DeltaBelow, _) => {
-                let (below, slope) = block.slope_at(stage);
-                let places = Places {
-                    reads: [place(self.delta_at(stage + 1), outputs), place(below, inputs)],
-                    writes: place(self.delta_at(stage), inputs),
-                    secondary: 0..0,
-                };
-                let unit = unit(Conv::channels_in);
-                let len = piece_len(inputs, unit);
-                crew.for_each_piece(
-                    blocks,
-                    block_len,
-                    &places,
-                    len,
-                    |block, start, [delta, below], dx, _| {
-                        let (cols, lines, line) = (rows(block), dx.len() / T::PANEL, start / T::PANEL);
-                        let below = (Panels::new(&below[start..][..dx.len()], lines, cols), slope);
-                        let (delta, dx) =
-                            (Panels::new(delta, outputs, cols), PanelsMut::new(dx, lines, cols));
-                        match conv {
-                            None => layer.backward_input(isa, parameters, line, delta, below, dx),
-                            Some(conv) => {
-                                let weights = layer.parameters(parameters);
-                                conv.map.backward_input(isa, weights, delta, line / unit, below, dx);
-                            }
-                        }
-                    },
-                );
-            }
-            (ProductOf::Gradients, Some(Convolution { map, .. })) => {
-                let lines = map.parameters_len::<T>() / T::PANEL;
-                let places =
-                    Places { reads: [0..0, 0..0], writes: place(transposed, lines), secondary: 0..0 };
-                let (x, delta) =
-                    (place(self.areas.offset(stage), inputs), place(self.delta_at(stage + 1), outputs));
-                let (blocks, len) = (&*blocks, piece_len(lines, 1));
-                crew.for_each_piece(kept, kept_len, &places, len, |block, start, _, gradients, _| {
-                    let (cols, memory) = (rows(block), &blocks[block * block_len..][..block_len]);
-                    let x = Panels::new(&memory[x.clone()], inputs, cols);
-                    let delta = Panels::new(&memory[delta.clone()], outputs, cols);
-                    map.weight_gradient_from(isa, x, delta, start / T::PANEL, gradients);
-                });
-            }
-            // Phase 2 computes the gradients of dense layers.
-            (ProductOf::Gradients, None) => {}
+        match &network.stages[product.stage] {
+            Stage::Conv(conv) => self.share_convolution(network, crew, batch, (product, conv), memory),
+            _ => self.share_dense(network, crew, batch, product, memory),
         }
     }
 }

@@ -295,15 +295,16 @@ impl ByActs<f32> for TilePlan {
         }
     }
 
-    /// Only blocks of one pair of batch panels are shared: the smallest blocks, which take the same time
-    /// whether they are full or not. Tiles need less time than vectors.
-    fn worth_sharing(&self, network: &Network<f32>, rows: usize) -> Option<usize> {
+    /// Only blocks of one pair of batch panels are shared, if there are fewer than threads: the smallest
+    /// blocks, which take the same time whether they are full or not. Tiles need less time than vectors.
+    fn worth_sharing(&self, network: &Network<f32>, rows: usize, threads: usize) -> Option<usize> {
         let worth = match self.parts {
             _ if !network.isa.has_tiles() => WORTH_SHARING,
             Parts::Three => 1 << 19,
             Parts::One => 1 << 21,
         };
-        (self.layout.block_panels == 2).then_some(worth.div_ceil(rows.max(2 * PANEL)))
+        let few = self.layout.block_panels == 2 && rows.div_ceil(2 * PANEL) < threads;
+        few.then_some(worth.div_ceil(rows.max(2 * PANEL)))
     }
 
     fn share(
