@@ -127,6 +127,19 @@ impl Isa {
         }
     }
 
+    /// Bytes of a vector.
+    pub fn vector_bytes(self) -> usize {
+        match self {
+            Isa::Portable(_) => 16,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => 32,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => 64,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Isa::Amx(_) => 64,
+        }
+    }
+
     /// Whether it multiplies tiles of bf16 ([`crate::tile`]), which makes `f32` products by splitting
     /// worthwhile.
     pub fn has_tiles(self) -> bool {

@@ -80,10 +80,20 @@ use plain::PlainPlan;
 use sparse::SparsePlan;
 use tiles::TilePlan;
 
-/// Multiply-adds of a phase, or of a single product, below which sharing it among threads costs more
-/// than it saves: break-even is at about 200,000, a few microseconds (AVX2, two threads, 100-50-10 with
-/// batches of 16 and 32).
-const WORTH_SHARING: usize = 1 << 18;
+/// Multiply-adds of a phase below which sharing it among threads costs more than it saves. Break-even is at
+/// about 200,000 on AVX2 (Zen 3, 100-50-10 with batches of 16 and 32). AVX-512 takes half the time, and the
+/// cores of a Xeon take longer to exchange cache lines: about a million (100-50-10 with batches of 64 and
+/// 96, 300-20 with 32 and 128, 5-3 and 30-20-10-5-2 with 333).
+fn phase_worth_sharing(isa: Isa) -> usize {
+    if isa.vector_bytes() < 64 { 1 << 18 } else { 1 << 20 }
+}
+
+/// The same for a single product whose outputs are shared: 2^18 to 2^19 on AVX-512 (784-256-128-64-32 with
+/// batches of 8 and 32).
+fn product_worth_sharing(isa: Isa) -> usize {
+    if isa.vector_bytes() < 64 { 1 << 18 } else { 1 << 19 }
+}
+
 /// The cost of a row, however narrow, besides its products, in multiply-adds: 50 ns for five values
 /// (AVX2).
 const ROW_OVERHEAD: usize = 1 << 11;
@@ -213,6 +223,7 @@ pub(crate) struct StepPlan<T: Arithmetic> {
     /// Rows per round.
     round_rows: usize,
     threads: usize,
+    isa: Isa,
     strategy: Strategy<T>,
     layout: Layout,
     /// Tasks of phase 2: ranges of the parameters, and the pieces of each range.
@@ -258,6 +269,9 @@ impl<T: Arithmetic> StepPlan<T> {
     /// requests tiles.
     pub(crate) fn new(network: &Network<T>, batch: usize, threads: usize, parts: Option<Parts>) -> Self {
         let parts = parts.filter(|_| T::Tiles::AVAILABLE);
+        let multiply_adds_per_row = all_multiply_adds(network);
+        let (isa, requested) = (network.isa, threads);
+        let threads = if pays_to_share(isa, multiply_adds_per_row, batch) { threads } else { 1 };
         let strategy: Strategy<T> = if let Some(sparse) = SparsePlan::new(network, batch, threads, parts) {
             Strategy::Sparse(sparse)
         } else if let Some(tiles) = parts.and_then(|parts| T::Tiles::plan(network, batch, threads, parts)) {
@@ -279,11 +293,11 @@ impl<T: Arithmetic> StepPlan<T> {
         let round_rows = if in_rounds { round } else { batch.max(1) };
         let (ranges, pieces) = tasks(network, threads);
         let candidates_per_row = network.batch_top_k().map_or(0, |latent| latent.features);
-        let multiply_adds_per_row = all_multiply_adds(network);
         StepPlan {
             batch,
             round_rows,
-            threads,
+            threads: requested,
+            isa,
             strategy,
             layout,
             ranges,
@@ -338,8 +352,7 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 
     fn crew<'t>(&self, crew: Crew<'t>, rows: usize) -> Crew<'t> {
-        let work = (self.multiply_adds_per_row + ROW_OVERHEAD) * rows.max(FEWEST_ROWS);
-        crew.for_work(work >= WORTH_SHARING)
+        crew.for_work(pays_to_share(self.isa, self.multiply_adds_per_row, rows))
     }
 
     /// Runs phase 1 and, in all rounds but the last, the gradient sums of phase 2, leaving in the arena
@@ -524,6 +537,11 @@ impl Totals {
         self.loss += more.loss;
         self.squares += more.squares;
     }
+}
+
+/// Whether phases of so many rows are worth sharing among threads.
+fn pays_to_share(isa: Isa, multiply_adds_per_row: usize, rows: usize) -> bool {
+    (multiply_adds_per_row + ROW_OVERHEAD).saturating_mul(rows.max(FEWEST_ROWS)) >= phase_worth_sharing(isa)
 }
 
 /// Multiply-adds of the forward products for one row.

@@ -233,8 +233,8 @@ impl<T: Element> ByActs<T> for PlainPlan {
         }
     }
 
-    fn worth_sharing(&self, _: &Network<T>, rows: usize, threads: usize) -> Option<usize> {
-        (self.shares && threads > 1).then_some(sharing::fewest_multiply_adds(rows))
+    fn worth_sharing(&self, network: &Network<T>, rows: usize, threads: usize) -> Option<usize> {
+        (self.shares && threads > 1).then_some(sharing::fewest_multiply_adds(network.isa, rows))
     }
 
     fn share(

@@ -13,9 +13,7 @@ use ae_kernels::update::Rule;
 use super::acts::{self, Act, ByActs, Product, ProductOf, StepMemory};
 use super::block::{Areas, Block};
 use super::memory::{Divider, areas};
-use super::{
-    Batch, Layout, OnTiles, Operands, ParameterSlice, Phases, Piece, RowLossAreas, WORTH_SHARING, even_blocks,
-};
+use super::{Batch, Layout, OnTiles, Operands, ParameterSlice, Phases, Piece, RowLossAreas, even_blocks};
 use crate::layer::Dense;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -298,8 +296,8 @@ impl ByActs<f32> for TilePlan {
     /// Only blocks of one pair of batch panels are shared, if there are fewer than threads: the smallest
     /// blocks, which take the same time whether they are full or not. Tiles need less time than vectors.
     fn worth_sharing(&self, network: &Network<f32>, rows: usize, threads: usize) -> Option<usize> {
-        let worth = match self.parts {
-            _ if !network.isa.has_tiles() => WORTH_SHARING,
+        let worth: usize = match self.parts {
+            _ if !network.isa.has_tiles() => 1 << 18,
             Parts::Three => 1 << 19,
             Parts::One => 1 << 21,
         };

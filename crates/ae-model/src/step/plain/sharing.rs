@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use ae_kernels::Element;
 use ae_kernels::conv::Conv;
 use ae_kernels::gemm::panels_per_tile;
 use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, Places, Split};
+use ae_kernels::{Element, Isa};
 
 use super::PlainPlan;
 use crate::network::Network;
 use crate::stage::{Convolution, Stage};
 use crate::step::acts::{Product, ProductOf, StepMemory};
-use crate::step::{Batch, FEWEST_ROWS, Layout, Phases, WORTH_SHARING, multiply_adds};
+use crate::step::{Batch, FEWEST_ROWS, Layout, Phases, multiply_adds, product_worth_sharing};
 
 /// Tasks per thread, to even out late threads.
 const TASKS_PER_THREAD: usize = 2;
@@ -40,12 +40,15 @@ pub(super) fn pays<T: Element>(network: &Network<T>, rows: usize, threads: usize
     threads > 1
         && (panels < threads * per_tile || per_tile > 1 && near && far)
         && network.stages.iter().all(|stage| stage.samples_per_row() == 1)
-        && network.stages.iter().any(|stage| multiply_adds(network, stage) >= fewest_multiply_adds(rows))
+        && network
+            .stages
+            .iter()
+            .any(|stage| multiply_adds(network, stage) >= fewest_multiply_adds(network.isa, rows))
 }
 
 /// Multiply-adds per row from which sharing a product of `rows` rows pays.
-pub(super) fn fewest_multiply_adds(rows: usize) -> usize {
-    WORTH_SHARING.div_ceil(rows.max(FEWEST_ROWS))
+pub(super) fn fewest_multiply_adds(isa: Isa, rows: usize) -> usize {
+    product_worth_sharing(isa).div_ceil(rows.max(FEWEST_ROWS))
 }
 
 impl PlainPlan {
