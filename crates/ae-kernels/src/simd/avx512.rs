@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{self, Avx2};
-use super::{Element, Halves, HalvesKernel, Kernel, Simd};
+use super::{Element, Halves, HalvesKernel, Kernel, Simd, check_transpose};
 
 /// Mask of the upper half of a word.
 const HIGH: i32 = 0xffff_0000_u32 as i32;
@@ -243,7 +243,7 @@ impl Simd<f32> for Avx512 {
     }
     #[inline(always)]
     fn transpose(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
-        avx2::transpose_f32(self.0, src, src_stride, dst, dst_stride);
+        transpose_f32(self, src, src_stride, dst, dst_stride);
     }
 }
 
@@ -382,5 +382,39 @@ impl Simd<f64> for Avx512 {
     #[inline(always)]
     fn transpose(self, src: &[f64], src_stride: usize, dst: &mut [f64], dst_stride: usize) {
         avx2::transpose_f64(self.0, src, src_stride, dst, dst_stride);
+    }
+}
+
+/// Transposes 16 x 16 elements, four columns of `src` at a time. A vector gathers four elements of every
+/// fourth row, which the load units do; two interleavings within its quarters do the rest.
+#[inline(always)]
+fn transpose_f32(_: Avx512, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
+    check_transpose(src, src_stride, dst, dst_stride);
+    for j in [0, 4, 8, 12] {
+        // SAFETY: the token proves the instructions. Row r of either block starts at r * stride with r <
+        // 16. In `src` four elements are read from its element j <= 12 on, in `dst` all 16 of row j + c
+        // < 16 are written; so both end at most at 15 * stride + 16, which was checked.
+        unsafe {
+            let four = |r: usize| _mm_loadu_ps(src.as_ptr().add(r * src_stride + j));
+            let rows = |r: usize| {
+                let v = _mm512_castps128_ps512(four(r));
+                let v = _mm512_insertf32x4::<1>(v, four(4 + r));
+                let v = _mm512_insertf32x4::<2>(v, four(8 + r));
+                _mm512_insertf32x4::<3>(v, four(12 + r))
+            };
+            let (r0, r1, r2, r3) = (rows(0), rows(1), rows(2), rows(3));
+            let pairs = |a, b| (_mm512_castps_pd(a), _mm512_castps_pd(b));
+            let (a0, a1) = pairs(_mm512_unpacklo_ps(r0, r1), _mm512_unpackhi_ps(r0, r1));
+            let (b0, b1) = pairs(_mm512_unpacklo_ps(r2, r3), _mm512_unpackhi_ps(r2, r3));
+            let columns = [
+                _mm512_unpacklo_pd(a0, b0),
+                _mm512_unpackhi_pd(a0, b0),
+                _mm512_unpacklo_pd(a1, b1),
+                _mm512_unpackhi_pd(a1, b1),
+            ];
+            for (c, column) in columns.into_iter().enumerate() {
+                _mm512_storeu_ps(dst.as_mut_ptr().add((j + c) * dst_stride), _mm512_castpd_ps(column));
+            }
+        }
     }
 }
