@@ -8,7 +8,7 @@ use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, Places, Split};
 use ae_kernels::{Element, Isa};
 
-use super::PlainPlan;
+use super::{FAR, PlainPlan};
 use crate::network::Network;
 use crate::stage::{Convolution, Stage};
 use crate::step::acts::{Product, ProductOf, StepMemory};
@@ -16,8 +16,6 @@ use crate::step::{Batch, FEWEST_ROWS, Layout, Phases, multiply_adds, product_wor
 
 /// Tasks per thread, to even out late threads.
 const TASKS_PER_THREAD: usize = 2;
-/// Bytes of parameters beyond what the L2 of a core holds.
-const FAR: usize = 2 << 20;
 /// Bytes of one stage's values that stay in a core's L2 while weights pass through it.
 const NEAR: usize = 1 << 20;
 
