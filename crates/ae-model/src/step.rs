@@ -22,7 +22,7 @@
 //! | [`sparse`] codes | the stages are dense, top-k, dense, and the code is wide | `SparsePlan::new` |
 //! | [`tiles`] | bf16, or f32 that is split: where it pays, or as [`crate::Products`] says | `Engine::plan_for`, [`tiles_pay`], `TilePlan::plan` |
 //! | [`plain`] | otherwise | `StepPlan::new` |
-//! | products shared among threads (plain, tiles) | fewer blocks than threads, and products that are worth it | `acts::shared_pass`, `worth_sharing` |
+//! | outputs of products shared among threads (plain, tiles) | few rows per thread, or far weights (plain); products that are worth it | `plain::sharing::pays`, `worth_sharing`; `acts::shared_pass` |
 //! | rounds (plain) | several blocks per thread | `PlainPlan::rounds_from` |
 //!
 //! # What is in memory
