@@ -326,8 +326,13 @@ impl<'t> Crew<'t> {
         let data = DisjointSlice::new(data);
         self.share(ranges * groups, |index| {
             let (range, group) = (index / groups, index % groups);
-            let row = |range: usize| (units * range / ranges * unit).min(total);
-            let panel = |group: usize| (panels.div_ceil(together) * group / groups * together).min(panels);
+            // The start of portion `index` of `count`, in whole numbers of `unit`.
+            let start = |total: usize, unit: usize, index: usize, count: usize| {
+                let units = total.div_ceil(unit) as u128 * index as u128 / count as u128;
+                (units as usize).saturating_mul(unit).min(total)
+            };
+            let row = |range: usize| start(total, unit, range, ranges);
+            let panel = |group: usize| start(panels, together, group, groups);
             let (first, lines) = (row(range), row(range + 1) - row(range));
             let (first_panel, end_panel) = (panel(group), panel(group + 1));
             let cols = cols.min(end_panel * T::PANEL) - cols.min(first_panel * T::PANEL);

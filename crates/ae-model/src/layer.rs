@@ -78,13 +78,20 @@ impl Dense {
         let from = self.range.start + first * rows * T::PANEL;
         let weights = Panels::new(&all[from..][..panel::panel_len::<T>(rows, outputs)], rows, outputs);
         let blocking = Blocking::default();
+        let (activation, cols) = (self.activation, y.cols());
         let Some(mut slopes) = slopes else {
-            gemm::forward(isa, blocking, weights, x, y, self.activation);
+            gemm::forward(isa, blocking, weights, x, y, activation);
             return;
         };
+        if y.count() == 1 {
+            // There may be few rows, and nothing is computed for absent ones.
+            let slopes = Some(PanelsMut::new(slopes.panel(0), outputs, cols));
+            gemm::forward(isa, blocking, weights, x, y, Epilogue { activation, slopes });
+            return;
+        }
         gemm::forward(isa, blocking, weights, x, y.reborrow(), Activation::Linear);
         for panel in 0..y.count() {
-            self.activation.apply_with_slopes(isa, y.panel(panel), slopes.panel(panel));
+            activation.apply_with_slopes(isa, y.panel(panel), slopes.panel(panel));
         }
     }
 

@@ -80,12 +80,12 @@ use plain::PlainPlan;
 use sparse::SparsePlan;
 use tiles::TilePlan;
 
-/// Multiply-adds of a phase below which sharing it among threads costs more than it saves. Break-even is at
-/// about 200,000 on AVX2 (Zen 3, 100-50-10 with batches of 16 and 32). AVX-512 takes half the time, and the
-/// cores of a Xeon take longer to exchange cache lines: about a million (100-50-10 with batches of 64 and
-/// 96, 300-20 with 32 and 128, 5-3 and 30-20-10-5-2 with 333).
+/// Work, in multiply-adds, of a phase below which sharing it among threads costs more than it saves.
+/// Break-even is at about 400,000 on AVX2 (Zen 3, 100-50-10 with batches of 16 and 32). AVX-512 takes half
+/// the time, and the cores of a Xeon take longer to exchange cache lines: about two million (100-50-10 with
+/// batches of 64 and 96, 300-20 with 32 and 128, 5-3 and 30-20-10-5-2 with 128 and 333).
 fn phase_worth_sharing(isa: Isa) -> usize {
-    if isa.vector_bytes() < 64 { 1 << 18 } else { 1 << 20 }
+    if isa.vector_bytes() < 64 { 1 << 19 } else { 1 << 21 }
 }
 
 /// The same for a single product whose outputs are shared: 2^18 to 2^19 on AVX-512 (784-256-128-64-32 with
@@ -97,6 +97,9 @@ fn product_worth_sharing(isa: Isa) -> usize {
 /// The cost of a row, however narrow, besides its products, in multiply-adds: 50 ns for five values
 /// (AVX2).
 const ROW_OVERHEAD: usize = 1 << 11;
+/// The same of each value between the stages of a row, which is scaled, activated, compared or transposed:
+/// about a nanosecond (AVX-512).
+const VALUE_OVERHEAD: usize = 1 << 5;
 /// Products of fewer rows take as long as those of this many: the weights must be read and written
 /// anyway.
 const FEWEST_ROWS: usize = 4;
@@ -229,7 +232,7 @@ pub(crate) struct StepPlan<T: Arithmetic> {
     /// Tasks of phase 2: ranges of the parameters, and the pieces of each range.
     ranges: DisjointRanges,
     pieces: Vec<Vec<Piece>>,
-    multiply_adds_per_row: usize,
+    work_per_row: usize,
     /// Values per row from which the largest of the whole batch are chosen; 0 if none are.
     candidates_per_row: usize,
 }
@@ -269,9 +272,9 @@ impl<T: Arithmetic> StepPlan<T> {
     /// requests tiles.
     pub(crate) fn new(network: &Network<T>, batch: usize, threads: usize, parts: Option<Parts>) -> Self {
         let parts = parts.filter(|_| T::Tiles::AVAILABLE);
-        let multiply_adds_per_row = all_multiply_adds(network);
+        let work_per_row = work_per_row(network);
         let (isa, requested) = (network.isa, threads);
-        let threads = if pays_to_share(isa, multiply_adds_per_row, batch) { threads } else { 1 };
+        let threads = if pays_to_share(isa, work_per_row, batch) { threads } else { 1 };
         let strategy: Strategy<T> = if let Some(sparse) = SparsePlan::new(network, batch, threads, parts) {
             Strategy::Sparse(sparse)
         } else if let Some(tiles) = parts.and_then(|parts| T::Tiles::plan(network, batch, threads, parts)) {
@@ -302,7 +305,7 @@ impl<T: Arithmetic> StepPlan<T> {
             layout,
             ranges,
             pieces,
-            multiply_adds_per_row,
+            work_per_row,
             candidates_per_row,
         }
     }
@@ -312,7 +315,7 @@ impl<T: Arithmetic> StepPlan<T> {
         self.batch
     }
 
-    /// The number of threads that the work is divided for.
+    /// The number of threads that the plan was made for. Too little work is planned for one of them.
     pub(crate) fn threads(&self) -> usize {
         self.threads
     }
@@ -352,7 +355,7 @@ impl<T: Arithmetic> StepPlan<T> {
     }
 
     fn crew<'t>(&self, crew: Crew<'t>, rows: usize) -> Crew<'t> {
-        crew.for_work(pays_to_share(self.isa, self.multiply_adds_per_row, rows))
+        crew.for_work(pays_to_share(self.isa, self.work_per_row, rows))
     }
 
     /// Runs phase 1 and, in all rounds but the last, the gradient sums of phase 2, leaving in the arena
@@ -475,7 +478,8 @@ impl<T: Arithmetic> StepPlan<T> {
             }
         };
         let (data, kept) = (arena.blocks.as_mut_slice(), &mut kept[..blocks * kept_len]);
-        // Batches with fewer blocks than threads always have memory for every block.
+        // Products are shared only where every block has memory: blocks are reused by networks of images,
+        // which share products only if there are fewer blocks than threads.
         if let Some(blocks) = data.get_mut(..blocks * block_len) {
             let memory =
                 StepMemory { blocks, kept: &mut *kept, shared_scratch: arena.shared_scratch.as_mut_slice() };
@@ -540,17 +544,18 @@ impl Totals {
 }
 
 /// Whether phases of so many rows are worth sharing among threads.
-fn pays_to_share(isa: Isa, multiply_adds_per_row: usize, rows: usize) -> bool {
-    (multiply_adds_per_row + ROW_OVERHEAD).saturating_mul(rows.max(FEWEST_ROWS)) >= phase_worth_sharing(isa)
+fn pays_to_share(isa: Isa, work_per_row: usize, rows: usize) -> bool {
+    work_per_row.saturating_mul(rows.max(FEWEST_ROWS)) >= phase_worth_sharing(isa)
 }
 
-/// Multiply-adds of the forward products for one row.
-fn all_multiply_adds<T: Element>(network: &Network<T>) -> usize {
+/// The work of a row: multiply-adds of the forward products, and what takes as long.
+fn work_per_row<T: Element>(network: &Network<T>) -> usize {
     let mut samples_per_row = 1;
-    let mut sum = 0;
-    for stage in &network.stages {
+    let mut sum = ROW_OVERHEAD + VALUE_OVERHEAD * network.input;
+    for (index, stage) in network.stages.iter().enumerate() {
         samples_per_row *= stage.samples_per_row();
-        sum += samples_per_row * multiply_adds(network, stage);
+        let (_, features) = network.stage_shape(index);
+        sum += samples_per_row * (multiply_adds(network, stage) + VALUE_OVERHEAD * features);
     }
     sum
 }

@@ -168,7 +168,7 @@ pub(super) fn tasks<T: Element>(network: &Network<T>, threads: usize) -> (Disjoi
     tasks.sort_by_key(|(range, pieces)| {
         let layer = pieces.first().map_or(&(0..0), |piece| &network.layers[piece.layer].range);
         let middle = range.start.midpoint(range.end).saturating_sub(layer.start);
-        (middle * threads / layer.len().max(1), range.start)
+        (middle as u128 * threads as u128 / layer.len().max(1) as u128, range.start)
     });
     let (ranges, pieces) = tasks.into_iter().unzip();
     let Some(ranges) = DisjointRanges::new(ranges) else {

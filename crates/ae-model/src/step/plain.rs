@@ -87,7 +87,7 @@ impl PlainPlan {
         let few = (BLOCK_BYTES / size_of::<T>()).max(2 * parameters) / one.max(1);
         let convolutions = network.stages.iter().any(Stage::is_image_stage);
         let narrow = SMALL_BYTES / size_of::<T>() / one.max(1);
-        let far = network.isa.vector_bytes() >= 64 && parameters * size_of::<T>() > FAR;
+        let far = network.isa.vector_bytes() >= 64 && size_of_val(network.parameters.as_slice()) > FAR;
         let most = if far { FAR_BLOCK_PANELS } else { BLOCK_PANELS };
         let dense = few.clamp(WIDE_PANELS, most.max(narrow));
         let most = if convolutions { CONVOLUTION_PANELS } else { dense };
@@ -110,7 +110,7 @@ impl PlainPlan {
             network.stages.iter().any(Stage::needs_whole_batch) || network.contraction().is_some();
         let reuses_blocks = convolutions && !needs_all_rows;
         // Only if nothing waits for all rows, and without images: their blocks are small, and phase 2
-        // reads little of them. Threads that share products have few rows.
+        // reads little of them. Where products are shared, there are few rows.
         let uses_rounds = !convolutions && !needs_all_rows && !shares;
         let (mut memory, mut kept) = (Divider::new(1), Divider::new(1));
         let areas = Areas::new(network, rows, 0, &mut memory);

@@ -8,7 +8,7 @@ use ae_kernels::panel::{Panels, PanelsMut, panel_count};
 use ae_kernels::par::{Crew, Places, Split};
 use ae_kernels::{Element, Isa};
 
-use super::{FAR, PlainPlan};
+use super::{BLOCK_PANELS, FAR, PlainPlan};
 use crate::network::Network;
 use crate::stage::{Convolution, Stage};
 use crate::step::acts::{Product, ProductOf, StepMemory};
@@ -33,7 +33,7 @@ pub(super) fn pays<T: Element>(network: &Network<T>, rows: usize, threads: usize
     let images = network.stages.iter().any(Stage::is_image_stage);
     let per_tile = if images { 1 } else { panels_per_tile::<T>(network.isa) };
     let widest = (0..network.stages.len()).map(|stage| network.stage_shape(stage).0).max().unwrap_or(0);
-    let near = (panels * T::PANEL).saturating_mul(widest * size_of::<T>()) <= NEAR;
+    let near = panels <= BLOCK_PANELS && panels * T::PANEL * widest * size_of::<T>() <= NEAR;
     let far = size_of_val(network.parameters.as_slice()) > FAR;
     threads > 1
         && (panels < threads * per_tile || per_tile > 1 && near && far)
@@ -65,7 +65,8 @@ impl PlainPlan {
         let split = Split {
             cols: batch.indices.len(),
             pieces: TASKS_PER_THREAD * crew.threads(),
-            // The outputs of a panel of weights.
+            // The outputs of a panel of weights; and the same portion of the inputs, which are the outputs
+            // of the layer below.
             unit: T::PANEL,
             together: panels_per_tile::<T>(isa),
         };
