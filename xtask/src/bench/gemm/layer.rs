@@ -1,9 +1,13 @@
 //! A dense layer and its three products, verified before they are timed.
 
+use std::ops::Range;
+
 use ae_kernels::activation::Activation;
-use ae_kernels::gemm::{BatchPanels, Blocking, Round, WeightRange, backward_input, forward, weight_gradient};
+use ae_kernels::gemm::{
+    BatchPanels, Blocking, Round, WeightRange, backward_input, forward, panels_per_tile, weight_gradient,
+};
 use ae_kernels::panel::{self, Panels, PanelsMut, panel_len};
-use ae_kernels::par::Crew;
+use ae_kernels::par::{Crew, Places, Split};
 use ae_kernels::update::Rule;
 use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
@@ -14,8 +18,10 @@ use ae_testing::tolerance::{Float, dot_bound};
 use super::{Product, Shape};
 use crate::failure::Failure;
 
-/// Batch panels per task of the forward and backward products, as in a training step.
-const TASK_PANELS: usize = 4;
+/// Tasks per thread, as in a training step whose products are shared.
+const TASKS_PER_THREAD: usize = 2;
+/// The most panels of outputs per task of the weight gradient: those that share inputs in L1.
+const GRADIENT_PANELS: usize = 4;
 /// Number of elements of each result that are compared with the reference.
 const SAMPLE: usize = 64;
 
@@ -27,14 +33,16 @@ pub(super) struct Layer<T> {
     pub(super) x: Vec<T>,
     pub(super) w: Vec<T>,
     pub(super) delta: Vec<T>,
-    /// `x` and `delta` as `[features, m]`, `w` as `[k + 1, n]` with a bias of zero.
-    x_panels: AlignedBuf<T>,
-    w_panels: AlignedBuf<T>,
-    delta_panels: AlignedBuf<T>,
+    /// As in a training step, a block for each batch panel: of `x` and `delta` (`[features, m]`), and of
+    /// the results `y` and `dx`.
+    blocks: AlignedBuf<T>,
+    block_len: usize,
+    /// Where in a block `x`, `delta`, `y` and `dx` are.
+    places: [Range<usize>; 4],
+    /// `[k + 1, n]`, with a bias of zero.
+    weights: AlignedBuf<T>,
     transposed: AlignedBuf<T>,
-    /// Results: `[n, m]`, `[k, m]` and `[k + 1, n]`.
-    y: AlignedBuf<T>,
-    dx: AlignedBuf<T>,
+    /// The gradient, `[k + 1, n]`.
     dw: AlignedBuf<T>,
 }
 
@@ -51,80 +59,86 @@ impl<T: Element + Float> Layer<T> {
             buf
         };
         let with_bias = [w.as_slice(), &vec![T::ZERO; n]].concat();
-        let delta_panels = packed(&transposed_rows(&delta, m, n), n, m);
+        let (x_panels, delta_panels) =
+            (packed(&transposed_rows(&x, m, k), k, m), packed(&transposed_rows(&delta, m, n), n, m));
         let mut transposed = AlignedBuf::zeroed(panel::transposed_len::<T>(n, m));
         panel::transpose_deltas(isa, Panels::new(delta_panels.as_slice(), n, m), transposed.as_mut_slice());
-        Layer {
-            isa,
-            shape,
-            x_panels: packed(&transposed_rows(&x, m, k), k, m),
-            w_panels: packed(&with_bias, k + 1, n),
-            delta_panels,
-            transposed,
-            y: AlignedBuf::zeroed(panel_len::<T>(n, m)),
-            dx: AlignedBuf::zeroed(panel_len::<T>(k, m)),
-            dw: AlignedBuf::zeroed(panel_len::<T>(k + 1, n)),
-            x,
-            w,
-            delta,
+        let mut end = 0;
+        let places = [k, n, n, k].map(|lines| {
+            end += lines * T::PANEL;
+            end - lines * T::PANEL..end
+        });
+        // The same lines of several blocks must not fall into the same sets of a cache.
+        let block_len = end.next_multiple_of(64 * T::PANEL) + 17 * T::PANEL;
+        let mut blocks = AlignedBuf::zeroed(panel::panel_count::<T>(m) * block_len);
+        for (panel, block) in blocks.as_mut_slice().chunks_exact_mut(block_len).enumerate() {
+            block[places[0].clone()].copy_from_slice(Panels::new(x_panels.as_slice(), k, m).panel(panel));
+            block[places[1].clone()].copy_from_slice(Panels::new(delta_panels.as_slice(), n, m).panel(panel));
         }
+        let weights = packed(&with_bias, k + 1, n);
+        let dw = AlignedBuf::zeroed(panel_len::<T>(k + 1, n));
+        Layer { isa, shape, blocks, block_len, places, weights, transposed, dw, x, w, delta }
     }
 
     /// Computes one product. The weight gradient times `step` is subtracted from `dw`.
     pub(super) fn run(&mut self, crew: Crew<'_>, product: Product, step: T) {
         let Shape { m, n, k } = self.shape;
-        let (isa, blocking) = (self.isa, Blocking::default());
-        let x = self.x_panels.as_slice();
-        let weights = Panels::new(self.w_panels.as_slice(), k + 1, n);
-        let delta = self.delta_panels.as_slice();
-        // The batch rows of a task, and the elements of `width` features that belong to them.
-        let task_rows = TASK_PANELS * T::PANEL;
-        let rows_of = |task: usize| task * task_rows..m.min((task + 1) * task_rows);
-        let part =
-            |task: usize, len: usize, width: usize| task * task_rows * width..task * task_rows * width + len;
+        let (isa, blocking, block_len) = (self.isa, Blocking::default(), self.block_len);
+        let [x, delta, y, dx] = self.places.clone();
+        let (blocks, all) = (self.blocks.as_mut_slice(), self.weights.as_slice());
+        let split = Split {
+            cols: m,
+            pieces: TASKS_PER_THREAD * crew.threads(),
+            unit: T::PANEL,
+            together: panels_per_tile::<T>(isa),
+        };
         match product {
-            Product::Forward => crew.for_each_chunk(self.y.as_mut_slice(), task_rows * n, |task, y| {
-                let rows = rows_of(task).len();
-                let x = &x[part(task, panel_len::<T>(k, rows), k)];
-                let y = PanelsMut::new(y, n, rows);
-                forward(isa, blocking, weights, Panels::new(x, k, rows), y, Activation::Linear);
-            }),
+            Product::Forward => {
+                let places = Places { reads: [x, 0..0], writes: y, secondary: 0..0 };
+                crew.for_each_part_of_panels(blocks, block_len, &places, split, |first, [x, _], y, _| {
+                    let weights = &all[first * (k + 1)..][..panel_len::<T>(k + 1, y.rows())];
+                    let weights = Panels::new(weights, k + 1, y.rows());
+                    forward(isa, blocking, weights, x, y, Activation::Linear);
+                });
+            }
             Product::BackwardInput => {
-                crew.for_each_chunk(self.dx.as_mut_slice(), task_rows * k, |task, dx| {
-                    let rows = rows_of(task).len();
-                    let delta = &delta[part(task, panel_len::<T>(n, rows), n)];
-                    let below = (Panels::new(&x[part(task, dx.len(), k)], k, rows), Activation::Linear);
-                    let dx = PanelsMut::new(dx, k, rows);
-                    backward_input(isa, blocking, weights, 0, Panels::new(delta, n, rows), below, dx);
+                let weights = Panels::new(all, k + 1, n);
+                let places = Places { reads: [delta, x], writes: dx, secondary: 0..0 };
+                crew.for_each_part_of_panels(blocks, block_len, &places, split, |first, reads, dx, _| {
+                    let [delta, x] = reads;
+                    let below = (x.rows_from(first, dx.rows()), Activation::Linear);
+                    backward_input(isa, blocking, weights, first, delta, below, dx);
                 });
             }
             Product::WeightGradient => {
-                let batch = |data, panel_len| BatchPanels {
+                let batch = |data, block_len, offset, panel_len| BatchPanels {
                     data,
-                    block_len: 0,
-                    offset: 0,
+                    block_len,
+                    offset,
                     panel_len,
-                    block_panels: panel::panel_count::<T>(m),
+                    block_panels: 1,
                     rows: m,
                 };
-                let x = batch(x, k * T::PANEL);
-                let transposed = batch(self.transposed.as_slice(), panel::transposed_len::<T>(n, T::PANEL));
-                crew.for_each_chunk(self.dw.as_mut_slice(), (k + 1) * T::PANEL, |panel, dw| {
-                    let range = WeightRange { panels: panel..panel + 1, rows: 0..k + 1 };
-                    weight_gradient(
-                        isa,
-                        Blocking::default(),
-                        (k, n),
-                        &range,
-                        x,
-                        transposed,
-                        (Round::whole(), Rule::Sgd { step }),
-                        dw,
-                        &mut [],
-                    );
+                let x = batch(blocks, block_len, x.start, x.len());
+                let of_panel = panel::transposed_len::<T>(n, T::PANEL);
+                let transposed = batch(self.transposed.as_slice(), of_panel, 0, of_panel);
+                let panels = panel::panel_count::<T>(n);
+                let together =
+                    (panels / (TASKS_PER_THREAD * crew.threads())).clamp(2, GRADIENT_PANELS) / 2 * 2;
+                crew.for_each_chunk(self.dw.as_mut_slice(), together * (k + 1) * T::PANEL, |task, dw| {
+                    let first = task * together;
+                    let range = WeightRange { panels: first..panels.min(first + together), rows: 0..k + 1 };
+                    let rule = (Round::whole(), Rule::Sgd { step });
+                    weight_gradient(isa, blocking, (k, n), &range, x, transposed, rule, dw, &mut []);
                 });
             }
         }
+    }
+
+    /// Element `(line, row)` of a matrix of `lines` features, by its number in `places`.
+    fn value(&self, place: usize, lines: usize, line: usize, row: usize) -> T {
+        let block = &self.blocks.as_slice()[row / T::PANEL * self.block_len..][..self.block_len];
+        Panels::new(&block[self.places[place].clone()], lines, T::PANEL).get(line, row % T::PANEL)
     }
 
     /// Compares a sample of the elements of the result with dot products in `f64`.
@@ -140,12 +154,10 @@ impl<T: Element + Float> Layer<T> {
             let d = |row: usize, output: usize| self.delta[row * n + output].to_f64();
             let (got, terms): (T, Vec<(f64, f64)>) = match product {
                 Product::Forward => {
-                    let y = Panels::new(self.y.as_slice(), n, m);
-                    (y.get(output, row), (0..k).map(|i| (x(row, i), w(i, output))).collect())
+                    (self.value(2, n, output, row), (0..k).map(|i| (x(row, i), w(i, output))).collect())
                 }
                 Product::BackwardInput => {
-                    let dx = Panels::new(self.dx.as_slice(), k, m);
-                    (dx.get(input, row), (0..n).map(|o| (d(row, o), w(input, o))).collect())
+                    (self.value(3, k, input, row), (0..n).map(|o| (d(row, o), w(input, o))).collect())
                 }
                 Product::WeightGradient => {
                     let dw = Panels::new(self.dw.as_slice(), k + 1, n);
@@ -207,8 +219,8 @@ mod tests {
             yardstick.run();
             for ((r, c), &expected) in yardstick.c.indexed_iter() {
                 let got = match product {
-                    Product::Forward => Panels::new(layer.y.as_slice(), 23, 19).get(c, r),
-                    Product::BackwardInput => Panels::new(layer.dx.as_slice(), 29, 19).get(c, r),
+                    Product::Forward => layer.value(2, 23, c, r),
+                    Product::BackwardInput => layer.value(3, 29, c, r),
                     Product::WeightGradient => Panels::new(layer.dw.as_slice(), 30, 23).get(r, c),
                 };
                 assert!(
