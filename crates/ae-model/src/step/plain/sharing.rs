@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ae_kernels::activation::Slope;
 use ae_kernels::conv::Conv;
 use ae_kernels::gemm::panels_per_tile;
 use ae_kernels::panel::{Panels, PanelsMut, panel_count};
@@ -12,6 +13,7 @@ use super::{BLOCK_PANELS, FAR, PlainPlan};
 use crate::network::Network;
 use crate::stage::{Convolution, Stage};
 use crate::step::acts::{Product, ProductOf, StepMemory};
+use crate::step::block::Block;
 use crate::step::{Batch, FEWEST_ROWS, Layout, Phases, multiply_adds, product_worth_sharing};
 
 /// Tasks per thread, to even out late threads.
@@ -50,6 +52,29 @@ pub(super) fn fewest_multiply_adds(isa: Isa, rows: usize) -> usize {
 }
 
 impl PlainPlan {
+    /// What the forward product of a stage reads and writes in a block: inputs, outputs and slopes.
+    fn places_of_outputs<T: Element>(&self, block: &Block<'_, T>, stage: usize) -> Places {
+        let (inputs, outputs) = block.network.stage_shape(stage);
+        Places {
+            reads: [lines::<T>(self.areas.offset(stage), inputs), 0..0],
+            writes: lines::<T>(self.areas.offset(stage + 1), outputs),
+            secondary: block.slopes_at(stage).map_or(0..0, |at| lines::<T>(at, outputs)),
+        }
+    }
+
+    /// What the backward product of a stage reads and writes in a block: its delta, what the slope below
+    /// is computed from, and how, and the delta below.
+    fn places_of_delta<T: Element>(&self, block: &Block<'_, T>, stage: usize) -> (Places, Slope) {
+        let (inputs, outputs) = block.network.stage_shape(stage);
+        let (below, slope) = block.slope_at(stage);
+        let places = Places {
+            reads: [lines::<T>(self.delta_at(stage + 1), outputs), lines::<T>(below, inputs)],
+            writes: lines::<T>(self.delta_at(stage), inputs),
+            secondary: 0..0,
+        };
+        (places, slope)
+    }
+
     /// Shares a product of a dense layer, all rows of the batch at once.
     pub(super) fn share_dense<T: Element>(
         &self,
@@ -60,7 +85,6 @@ impl PlainPlan {
         StepMemory { blocks, .. }: StepMemory<'_, T>,
     ) {
         let (isa, parameters, layer) = (network.isa, network.parameters.as_slice(), &network.layers[layer]);
-        let (inputs, outputs) = network.stage_shape(stage);
         let block = Phases::block(self, network, batch);
         let split = Split {
             cols: batch.indices.len(),
@@ -73,11 +97,7 @@ impl PlainPlan {
         let block_len = self.layout.block_len;
         match of {
             ProductOf::Outputs => {
-                let places = Places {
-                    reads: [lines::<T>(self.areas.offset(stage), inputs), 0..0],
-                    writes: lines::<T>(self.areas.offset(stage + 1), outputs),
-                    secondary: block.slopes_at(stage).map_or(0..0, |at| lines::<T>(at, outputs)),
-                };
+                let places = self.places_of_outputs(&block, stage);
                 crew.for_each_part_of_panels(
                     blocks,
                     block_len,
@@ -89,12 +109,7 @@ impl PlainPlan {
                 );
             }
             ProductOf::DeltaBelow => {
-                let (below, slope) = block.slope_at(stage);
-                let places = Places {
-                    reads: [lines::<T>(self.delta_at(stage + 1), outputs), lines::<T>(below, inputs)],
-                    writes: lines::<T>(self.delta_at(stage), inputs),
-                    secondary: 0..0,
-                };
+                let (places, slope) = self.places_of_delta(&block, stage);
                 crew.for_each_part_of_panels(blocks, block_len, &places, split, |first, reads, dx, _| {
                     let [delta, below] = reads;
                     let below = below.rows_from(first, dx.rows());
@@ -127,11 +142,7 @@ impl PlainPlan {
         let block = Phases::block(self, network, batch);
         match of {
             ProductOf::Outputs => {
-                let places = Places {
-                    reads: [lines::<T>(self.areas.offset(stage), inputs), 0..0],
-                    writes: lines::<T>(self.areas.offset(stage + 1), outputs),
-                    secondary: block.slopes_at(stage).map_or(0..0, |at| lines::<T>(at, outputs)),
-                };
+                let places = self.places_of_outputs(&block, stage);
                 // Whole pixels.
                 let unit = Conv::channels(&conv.map);
                 let len = piece_len(outputs, unit);
@@ -143,12 +154,7 @@ impl PlainPlan {
                 });
             }
             ProductOf::DeltaBelow => {
-                let (below, slope) = block.slope_at(stage);
-                let places = Places {
-                    reads: [lines::<T>(self.delta_at(stage + 1), outputs), lines::<T>(below, inputs)],
-                    writes: lines::<T>(self.delta_at(stage), inputs),
-                    secondary: 0..0,
-                };
+                let (places, slope) = self.places_of_delta(&block, stage);
                 let unit = Conv::channels_in(&conv.map);
                 let len = piece_len(inputs, unit);
                 crew.for_each_piece(blocks, block_len, &places, len, |block, start, reads, dx, _| {
