@@ -6,7 +6,7 @@
 //!
 //! | | product | epilogue |
 //! |---|---|---|
-//! | [`forward`] | `Y = Wᵀ X`, starting from the bias | the activation |
+//! | [`forward`], [`forward_row`] | `Y = Wᵀ X`, starting from the bias | the activation |
 //! | [`backward_input`] | `dX = W δ` | `⊙ act'` of the layer below |
 //! | [`weight_gradient`] | `dW = X δᵀ` and, in the bias row, `Σ δ` | a [`Rule`] |
 //!
@@ -29,12 +29,12 @@ mod few;
 mod loops;
 pub(crate) mod micro;
 
-use crate::activation::{Epilogue, Slope};
+use crate::activation::{Activation, Epilogue, Slope};
 use crate::isa::Isa;
 use crate::panel::{Panels, Spread, SpreadMut, panel_count};
 use crate::simd::{Element, Kernel, Simd};
 use crate::update::Rule;
-use few::{FEW, ForwardFew};
+use few::{FEW, ForwardFew, ForwardRow};
 use loops::{BackwardInput, Forward, WeightGradient};
 
 /// Compiles the large loops of this module here, for either element type, rather than in every crate
@@ -44,6 +44,8 @@ pub trait Compiled: Sized {
     fn forward(isa: Isa, kernel: Forward<'_, Self>);
     #[doc(hidden)]
     fn forward_few(isa: Isa, kernel: ForwardFew<'_, Self>);
+    #[doc(hidden)]
+    fn forward_row(isa: Isa, kernel: ForwardRow<'_, Self>);
     #[doc(hidden)]
     fn backward_input(isa: Isa, kernel: BackwardInput<'_, Self>);
     #[doc(hidden)]
@@ -55,6 +57,9 @@ impl Compiled for f32 {
         f32::run(isa, kernel);
     }
     fn forward_few(isa: Isa, kernel: ForwardFew<'_, f32>) {
+        f32::run(isa, kernel);
+    }
+    fn forward_row(isa: Isa, kernel: ForwardRow<'_, f32>) {
         f32::run(isa, kernel);
     }
     fn backward_input(isa: Isa, kernel: BackwardInput<'_, f32>) {
@@ -70,6 +75,9 @@ impl Compiled for f64 {
         f64::run(isa, kernel);
     }
     fn forward_few(isa: Isa, kernel: ForwardFew<'_, f64>) {
+        f64::run(isa, kernel);
+    }
+    fn forward_row(isa: Isa, kernel: ForwardRow<'_, f64>) {
         f64::run(isa, kernel);
     }
     fn backward_input(isa: Isa, kernel: BackwardInput<'_, f64>) {
@@ -134,6 +142,29 @@ pub fn forward<'x, 'y, 'a, T: Element>(
     } else {
         T::forward(isa, Forward { blocking, weights, x, y, epilogue });
     }
+}
+
+/// Computes `y = act(Wᵀ x + b)` for a single row whose values are next to each other, to the same bits
+/// as [`forward`].
+///
+/// `weights` is `[inputs + 1, outputs]` with the bias as the last row, `x` is `[inputs]`. `y` is
+/// `[outputs]`, rounded up to whole panel rows, whose padding may become anything.
+pub fn forward_row<T: Element>(
+    isa: Isa,
+    weights: Panels<'_, T>,
+    x: &[T],
+    y: &mut [T],
+    activation: Activation,
+) {
+    assert!(
+        weights.rows() == x.len() + 1 && y.len() == panel_count::<T>(weights.cols()) * T::PANEL,
+        "forward_row: weights [{}, {}], x [{}], y [{}]",
+        weights.rows(),
+        weights.cols(),
+        x.len(),
+        y.len(),
+    );
+    T::forward_row(isa, ForwardRow { weights, x, y, activation });
 }
 
 /// Computes `dx = (W δ) ⊙ act'`.

@@ -254,6 +254,39 @@ impl<T: Element> Evaluate<'_, T> {
     }
 }
 
+/// Returns the squared error of a single row whose values are next to each other, `[features]`, to the
+/// same bits as [`evaluate`]. Features whose target is missing (NaN) count nothing.
+pub fn squared_error<T: Element>(isa: Isa, output: &[T], target: &[T]) -> T {
+    assert!(output.len() == target.len(), "{} outputs, {} targets", output.len(), target.len());
+    T::run(isa, SquaredErrorOfRow { output, target })
+}
+
+struct SquaredErrorOfRow<'a, T> {
+    output: &'a [T],
+    target: &'a [T],
+}
+
+impl<T: Element> Kernel<T> for SquaredErrorOfRow<'_, T> {
+    type Output = T;
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) -> T {
+        // Every lane does the same: what is fused has to be fused here too.
+        let mut total = s.splat(T::ZERO);
+        for (output, target) in self.output.chunks(RUN).zip(self.target.chunks(RUN)) {
+            let mut squares = s.splat(T::ZERO);
+            for (&o, &t) in output.iter().zip(target) {
+                let t = s.splat(t);
+                let d = s.zero_if_nan(t, s.sub(s.splat(o), t));
+                squares = s.mul_add(d, d, squares);
+            }
+            total = s.add(total, squares);
+        }
+        let mut lanes = [T::ZERO; 16];
+        s.store(total, &mut lanes);
+        lanes[0]
+    }
+}
+
 /// Adds the penalty `weight Σ_features |a|` of each row to its loss (`losses` `[batch]`), and writes
 /// `delta` plus the derivative of the penalty (0 at `a = 0`) to `dx`. `delta` and `dx` have the layout
 /// of `values` `[features, batch]`.

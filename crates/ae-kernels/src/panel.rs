@@ -332,6 +332,55 @@ impl<T: Element> Kernel<T> for Scatter<'_, T> {
     }
 }
 
+/// Like [`gather_rows`] for a single row whose values stay next to each other, as
+/// [`crate::gemm::forward_row`] takes them. `dst` and `src` are `[features]`.
+pub fn scale_row<T: Element>(isa: Isa, src: &[f32], map: Option<Affine<'_, T>>, dst: &mut [T]) {
+    let features = dst.len();
+    assert!(src.len() == features, "{} values for {features} features", src.len());
+    if let Some(map) = map {
+        assert!(map.factor.len() == features && map.shift.len() == features);
+    }
+    T::run(isa, ScaleRow { src, map, dst });
+}
+
+struct ScaleRow<'a, T> {
+    src: &'a [f32],
+    map: Option<Affine<'a, T>>,
+    dst: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for ScaleRow<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, _: S) {
+        scale_values(self.map, self.src, self.dst);
+    }
+}
+
+/// The reverse of [`scale_row`], like [`scatter_rows`]. `src` and `dst` are `[features]`.
+pub fn unscale_row<T: Element>(isa: Isa, src: &[T], map: Option<Affine<'_, T>>, dst: &mut [f32]) {
+    let features = dst.len();
+    assert!(src.len() == features, "{} values for {features} features", src.len());
+    if let Some(map) = map {
+        assert!(map.factor.len() == features && map.shift.len() == features);
+    }
+    T::run(isa, UnscaleRow { src, map, dst });
+}
+
+struct UnscaleRow<'a, T> {
+    src: &'a [T],
+    map: Option<Affine<'a, T>>,
+    dst: &'a mut [f32],
+}
+
+impl<T: Element> Kernel<T> for UnscaleRow<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, _: S) {
+        unscale_values(self.map, self.src, self.dst);
+    }
+}
+
 /// Transposes deltas for the weight gradient.
 ///
 /// `[features, batch]` in panels of the batch becomes, for one batch panel after another,

@@ -1,6 +1,8 @@
 //! Runs rows through a network outside training: encoding, decoding, reconstruction, errors. Blocks of
 //! rows run in parallel.
 
+mod row;
+
 use std::ops::Range;
 
 use ae_data::{DataError, memory};
@@ -97,6 +99,10 @@ impl<T: Element> Inference<'_, T> {
 
     /// Runs one row through `part` into `out`.
     pub(crate) fn run_one(&self, part: Part, row: &[f32], scratch: &mut Scratch<T>, out: &mut [f32]) {
+        if self.takes_vectors(part) {
+            self.run_vector(part, row, scratch, out);
+            return;
+        }
         let map = part.ends_in_rows().then(|| self.maps.unscaling());
         let y = self.forward(part, Source { table: row.into(), indices: None }, 0, 1, scratch);
         panel::scatter_rows(self.network.isa, y, map, out);
@@ -104,6 +110,9 @@ impl<T: Element> Inference<'_, T> {
 
     /// Returns the squared error of one row, summed over its scaled features.
     pub(crate) fn row_error(&self, row: &[f32], scratch: &mut Scratch<T>) -> f64 {
+        if self.takes_vectors(Part::Whole) {
+            return self.vector_error(row, scratch);
+        }
         self.errors(Source { table: row.into(), indices: None }, 0, 1, scratch);
         nan_to_infinity(scratch.squares[0].to_f64())
     }

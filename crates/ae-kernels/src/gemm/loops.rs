@@ -1,6 +1,6 @@
 //! The loops around the micro-kernel.
 
-use super::micro::{self, BIASES, Finish, Operand, Start, Tile};
+use super::micro::{self, BIASES, End, Finish, Operand, Start, Sums, Tile};
 use super::{BatchPanels, Blocking, Round, WeightRange, Width, pieces};
 use crate::activation::{Activation, Epilogue, Slope, times_slope};
 use crate::panel::{MAX_PANEL, Panels, Spread, SpreadMut, panel_count};
@@ -227,6 +227,12 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
         };
         let stride = INPUTS * T::PANEL;
         let mut target = Target { rule, weights, state };
+        // Plain descent by a single block of rows needs no memory between sums and parameters: 1.5 to 3 %
+        // of a step of 32 rows (AVX-512).
+        let descent = match rule {
+            Rule::Sgd { step } if whole && round.first && round.last => Some(step),
+            _ => None,
+        };
         for (group, panels) in pieces(range.panels.len(), GROUP) {
             for (start, inputs) in pieces(count, INPUTS) {
                 // Without rows the sum is zero, and is still passed on.
@@ -251,22 +257,22 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                             }
                         }
                         let outputs = outputs - (range.panels.start + group + panel) * T::PANEL;
-                        let (outputs, more) = ((width * T::PANEL).min(outputs), !(is_first && round.first));
+                        let outputs = (width * T::PANEL).min(outputs);
+                        let end = if is_first && round.first { End::Store } else { End::Add };
+                        let results = match descent {
+                            None => Sums { lines: &mut *sums, panel: stride, end },
+                            Some(step) => {
+                                let at = ((group + panel) * lines + start) * T::PANEL;
+                                let (lines, panel) = (&mut target.weights[at..], lines * T::PANEL);
+                                Sums { lines, panel, end: End::Descend { step } }
+                            }
+                        };
                         // SAFETY: both operands hold all their panels (asserted at the start).
                         unsafe {
                             let inputs = first..first + inputs;
-                            micro::gradient_tiles(
-                                s,
-                                inputs,
-                                outputs,
-                                source,
-                                span.clone(),
-                                more,
-                                sums,
-                                stride,
-                            );
+                            micro::gradient_tiles(s, inputs, outputs, source, span.clone(), results);
                         }
-                        if is_last {
+                        if is_last && descent.is_none() {
                             for (n, sums) in sums.chunks(stride).take(width).enumerate() {
                                 let at = ((group + panel + n) * lines + start) * T::PANEL;
                                 let sums = &sums[..inputs * T::PANEL];

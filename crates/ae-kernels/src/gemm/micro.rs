@@ -169,13 +169,29 @@ impl BatchWalk {
     }
 }
 
-/// Adds the products of the batch panels of `span` to the gradients of `inputs` for `outputs` outputs,
-/// at most as many as a tile has.
-///
-/// The gradients are left in `sums`, one line per input, with the lines of each panel of outputs
-/// `sums_panel` elements after those of the one before. They start from the contents of `sums` if there
-/// are `more` products than these, otherwise from zero. If one vector holds all outputs, no other is
-/// computed and the rest of the line is zero.
+/// Where gradient tiles leave their sums: one line per input, with the lines of each panel of outputs
+/// `panel` elements after those of the one before.
+pub(super) struct Sums<'a, T> {
+    pub(super) lines: &'a mut [T],
+    pub(super) panel: usize,
+    pub(super) end: End<T>,
+}
+
+/// What is done with finished sums.
+#[derive(Clone, Copy)]
+pub(super) enum End<T> {
+    /// They replace the lines.
+    Store,
+    /// They are added to the lines, which hold the sums of other rows.
+    Add,
+    /// A step of gradient descent: the lines are the parameters, from which `step` times the sums is
+    /// subtracted.
+    Descend { step: T },
+}
+
+/// Sums the products of the batch panels of `span` to the gradients of `inputs` for `outputs` outputs,
+/// at most as many as a tile has. If one vector holds all outputs, the rest of each line is padding: no
+/// products are computed for it, its sums are zero, and a descent leaves it unchanged.
 ///
 /// # Safety
 /// The caller has checked that `source` holds all its panels.
@@ -186,14 +202,13 @@ pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
     outputs: usize,
     source: BatchOperand<'_, T>,
     span: Range<usize>,
-    more: bool,
-    sums: &mut [T],
-    sums_panel: usize,
+    sums: Sums<'_, T>,
 ) {
+    let Sums { lines, panel, end } = sums;
     let panels = outputs.div_ceil(T::PANEL);
     let side = T::PANEL * T::PANEL;
     let count = inputs.len();
-    assert!(count > 0 && panels > 0 && sums.len() >= (panels - 1) * sums_panel + count * T::PANEL);
+    assert!(count > 0 && panels > 0 && lines.len() >= (panels - 1) * panel + count * T::PANEL);
     assert!(inputs.end * T::PANEL <= source.x.panel_len && span.end <= source.x.count());
     assert!(source.delta_at + panels * side <= source.delta.panel_len);
     let vectors = if outputs <= S::LANES { 1 } else { panels * (T::PANEL / S::LANES) };
@@ -205,17 +220,9 @@ pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
         if tiles == 0 {
             continue;
         }
-        let sums = &mut sums[first * T::PANEL..];
-        let body = Gradients {
-            first: inputs.start + first,
-            tiles,
-            panels,
-            source,
-            span: span.clone(),
-            more,
-            sums,
-            sums_panel,
-        };
+        let lines = &mut lines[first * T::PANEL..];
+        let sums = Sums { lines, panel, end };
+        let body = Gradients { first: inputs.start + first, tiles, panels, source, span: span.clone(), sums };
         first += tiles * rows;
         // SAFETY: every panel, `panel_len` elements from its start, lies inside its data by
         // `BatchPanels::assert_holds_all`; the lines of `inputs` in `x` and the squares from `delta_at`
@@ -510,26 +517,25 @@ struct Gradients<'a, T> {
     panels: usize,
     source: BatchOperand<'a, T>,
     span: Range<usize>,
-    more: bool,
-    sums: &'a mut [T],
-    sums_panel: usize,
+    sums: Sums<'a, T>,
 }
 
 impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
     #[inline(always)]
     unsafe fn run<const R: usize, const NV: usize>(self, s: S) {
-        let Gradients { first, tiles, panels, source, span, more, sums, sums_panel } = self;
+        let Gradients { first, tiles, panels, source, span, sums } = self;
+        let Sums { lines, panel, end } = sums;
         let start = BatchWalk::over(&source, &span);
         let (x_data, delta_data) = (source.x.data.as_ptr(), source.delta.data.as_ptr());
         for tile in 0..tiles {
-            let lines = sums[tile * R * T::PANEL..].as_mut_ptr();
+            let lines = lines[tile * R * T::PANEL..].as_mut_ptr();
             let input = (first + tile * R) * T::PANEL;
             let mut acc = [[s.splat(T::ZERO); NV]; R];
-            if more {
+            if let End::Add = end {
                 for i in 0..R {
                     for j in 0..NV {
                         // SAFETY: the sums have `R` lines for each tile and panel.
-                        acc[i][j] = unsafe { s.load_ptr(lines.add(place::<T, S>(i, j, sums_panel))) };
+                        acc[i][j] = unsafe { s.load_ptr(lines.add(place::<T, S>(i, j, panel))) };
                     }
                 }
             }
@@ -557,10 +563,23 @@ impl<T: Element, S: Simd<T>> Body<T, S> for Gradients<'_, T> {
                 }
                 walk.advance(rows);
             }
+            if let End::Descend { step } = end {
+                // The sums need not pass through memory, and what is left of the line stays.
+                for i in 0..R {
+                    for j in 0..NV {
+                        // SAFETY: the parameters have `R` lines for each tile and panel.
+                        unsafe {
+                            let at = lines.add(place::<T, S>(i, j, panel));
+                            s.store_ptr(s.neg_mul_add(s.splat(step), acc[i][j], s.load_ptr(at)), at);
+                        }
+                    }
+                }
+                continue;
+            }
             for i in 0..R {
                 for j in 0..NV {
                     // SAFETY: the sums have `R` lines for each tile and panel.
-                    unsafe { s.store_ptr(acc[i][j], lines.add(place::<T, S>(i, j, sums_panel))) }
+                    unsafe { s.store_ptr(acc[i][j], lines.add(place::<T, S>(i, j, panel))) }
                 }
                 for lane in (NV * S::LANES..T::PANEL).step_by(S::LANES) {
                     // SAFETY: as above; for half a panel, these are the lanes of the other half.
