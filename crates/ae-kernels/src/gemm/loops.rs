@@ -233,6 +233,9 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
             Rule::Sgd { step } if whole && round.first && round.last => Some(step),
             _ => None,
         };
+        // Hides the latency of L3 on AVX2. CPUs with AVX-512 prefetch better by themselves: there, this cost
+        // 5 % of a step of plain descent and 20 % with Adam, whose state is twice as large.
+        let prefetches = round.last && S::WIDE_TILE_ROWS == 0;
         for (group, panels) in pieces(range.panels.len(), GROUP) {
             for (start, inputs) in pieces(count, INPUTS) {
                 // Without rows the sum is zero, and is still passed on.
@@ -252,7 +255,7 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                                 let carried = &round.sums[at..][..inputs * T::PANEL];
                                 sums[n * stride..][..carried.len()].copy_from_slice(carried);
                             }
-                            if is_last && round.last {
+                            if is_last && prefetches {
                                 target.prefetch(s, at, inputs * T::PANEL);
                             }
                         }
