@@ -175,10 +175,20 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
     }
 }
 
-/// Panels of outputs per group, which share a chunk of inputs in L1, and inputs per chunk: for 128 rows
-/// the inputs are 24 KiB, and their sums, which may have to wait for further rows of the batch, 12 KiB.
-const GROUP: usize = 4;
-const INPUTS: usize = 48;
+/// How the loops of [`WeightGradient`] are blocked.
+struct Chunks {
+    /// Panels of outputs per group, which share a chunk of inputs in L1.
+    group: usize,
+    /// Inputs per chunk.
+    inputs: usize,
+}
+
+/// For tiles of one panel: for 128 rows the inputs of a chunk are 24 KiB, and their sums, which may have
+/// to wait for further rows of the batch, 12 KiB.
+const NARROW: Chunks = Chunks { group: 4, inputs: 48 };
+/// For tiles of two panels. They read each input half as often, and sharing inputs gains less than long
+/// runs of parameters, which the hardware prefetches: 2 to 5 % of a step. Sums are 24 KiB.
+const WIDE: Chunks = Chunks { group: 2, inputs: 192 };
 
 /// See [`super::weight_gradient`].
 #[allow(unnameable_types, reason = "the argument of a closed trait")]
@@ -211,33 +221,37 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
             delta,
             delta_at: (range.panels.start + panel) * T::PANEL * T::PANEL,
         };
-        // Sums of a chunk of inputs for the panels that are processed together; or, if they wait for the
-        // next block, for all panels of the group. Only the array that is used is cleared.
-        let (mut of_one, mut of_two, mut of_group);
-        let whole = batch_panels <= most;
-        let waiting: &mut [T] = if whole && S::WIDE_TILE_ROWS == 0 {
-            of_one = [Line::default(); INPUTS];
-            bytemuck::cast_slice_mut(&mut of_one)
-        } else if whole {
-            of_two = [Line::default(); 2 * INPUTS];
-            bytemuck::cast_slice_mut(&mut of_two)
-        } else {
-            of_group = [Line::default(); GROUP * INPUTS];
-            bytemuck::cast_slice_mut(&mut of_group)
-        };
-        let stride = INPUTS * T::PANEL;
         let mut target = Target { rule, weights, state };
+        let whole = batch_panels <= most;
         // Plain descent by a single block of rows needs no memory between sums and parameters: 1.5 to 3 %
         // of a step of 32 rows (AVX-512).
         let descent = match rule {
             Rule::Sgd { step } if whole && round.first && round.last => Some(step),
             _ => None,
         };
+        let Chunks { group: most_panels, inputs: most_inputs } =
+            if S::WIDE_TILE_ROWS > 0 { WIDE } else { NARROW };
+        // Sums of a chunk of inputs for the panels that are processed together; or, if they wait for the
+        // next block, for all panels of the group. Only the array that is used is cleared.
+        let (mut of_panel, mut of_group, mut of_wide_group);
+        let waiting: &mut [T] = if descent.is_some() {
+            &mut []
+        } else if S::WIDE_TILE_ROWS > 0 {
+            of_wide_group = [Line::default(); WIDE.group * WIDE.inputs];
+            bytemuck::cast_slice_mut(&mut of_wide_group)
+        } else if whole {
+            of_panel = [Line::default(); NARROW.inputs];
+            bytemuck::cast_slice_mut(&mut of_panel)
+        } else {
+            of_group = [Line::default(); NARROW.group * NARROW.inputs];
+            bytemuck::cast_slice_mut(&mut of_group)
+        };
+        let stride = most_inputs * T::PANEL;
         // Hides the latency of L3 on AVX2. CPUs with AVX-512 prefetch better by themselves: there, this cost
         // 5 % of a step of plain descent and 20 % with Adam, whose state is twice as large.
         let prefetches = round.last && S::WIDE_TILE_ROWS == 0;
-        for (group, panels) in pieces(range.panels.len(), GROUP) {
-            for (start, inputs) in pieces(count, INPUTS) {
+        for (group, panels) in pieces(range.panels.len(), most_panels) {
+            for (start, inputs) in pieces(count, most_inputs) {
                 // Without rows the sum is zero, and is still passed on.
                 for (before, block) in pieces(batch_panels.max(1), most) {
                     let span = before..batch_panels.min(before + block);
