@@ -53,6 +53,8 @@ pub trait Element:
     const ONE: Self;
     /// The largest finite value.
     const MAX: Self;
+    /// The smallest positive normal number.
+    const MIN_NORMAL: Self;
     /// Converts to the nearest value.
     fn from_f64(x: f64) -> Self;
     /// Converts an `f32`, which is exact for both types.
@@ -193,6 +195,7 @@ impl Element for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
     const MAX: f32 = f32::MAX;
+    const MIN_NORMAL: f32 = f32::MIN_POSITIVE;
     fn from_f64(x: f64) -> f32 {
         x as f32
     }
@@ -223,6 +226,7 @@ impl Element for f64 {
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
     const MAX: f64 = f64::MAX;
+    const MIN_NORMAL: f64 = f64::MIN_POSITIVE;
     fn from_f64(x: f64) -> f64 {
         x
     }

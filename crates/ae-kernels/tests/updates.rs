@@ -261,3 +261,100 @@ fn second_moments_stay_finite() {
     second_moments_stay_finite_after(2e20, f32::MAX);
     second_moments_stay_finite_after(2e155, f64::MAX);
 }
+
+/// The number of subnormal numbers in the state, and the state, after an update with gradients and
+/// `updates` without.
+fn subnormal_after<T: Element>(isa: Isa, rule: impl Fn(i32) -> Rule<T>, updates: i32) -> (usize, Vec<T>) {
+    let (mut weights, mut state) = ([T::ONE; 16], vec![T::ZERO; 16 * rule(1).state_per_parameter()]);
+    update::apply(isa, rule(1), &[T::from_f64(0.01); 16], &mut weights, &mut state);
+    for t in 0..updates {
+        update::apply(isa, rule(t + 2), &[T::ZERO; 16], &mut weights, &mut state);
+    }
+    let least = T::MIN_NORMAL.to_f64();
+    let count = state.iter().filter(|x| x.to_f64() != 0.0 && x.to_f64().abs() < least).count();
+    (count, state)
+}
+
+/// State without gradients does not end as subnormal numbers, which rounding would preserve for ever,
+/// but as zero.
+fn state_decays_to_zero<T: Element>() {
+    let to = T::from_f64;
+    let (scale, rate, momentum) = (to(1.0), to(1e-3), to(0.9));
+    // The second moment decays faster than by default, to get there.
+    let fast = |t: i32| match adam_rule::<T>(t, 0.0) {
+        Rule::Adam {
+            scale, rate, beta1, one_minus_beta1, one_minus_beta2, epsilon, decay_factor, ..
+        } => Rule::Adam {
+            scale,
+            rate,
+            beta1,
+            one_minus_beta1,
+            beta2: to(0.95),
+            one_minus_beta2,
+            inv_bias_correction2: T::ONE,
+            epsilon,
+            decay_factor,
+        },
+        other => other,
+    };
+    for isa in Isa::available() {
+        for updates in (0..2000).step_by(40).chain([20_000]) {
+            let states = [
+                subnormal_after(isa, |_| Rule::Momentum { scale, rate, momentum }, updates),
+                subnormal_after(isa, |_| Rule::Nesterov { scale, rate, momentum }, updates),
+                subnormal_after(isa, fast, updates),
+            ];
+            for (subnormal, state) in states {
+                assert_eq!(subnormal, 0, "after {updates} updates on {isa}: {state:?}");
+                let gone = state.iter().all(|x| *x == T::ZERO);
+                assert_eq!(gone, updates == 20_000 || gone && updates > 500, "{updates} on {isa}: {state:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_state_becomes_subnormal() {
+    state_decays_to_zero::<f32>();
+    state_decays_to_zero::<f64>();
+}
+
+/// Where gradients are tiny and ε is tinier, steps keep their size: the second moment does not vanish
+/// before the first one.
+#[test]
+fn tiny_gradients_do_not_make_large_steps() {
+    for isa in Isa::available() {
+        for g in [1e-15, 1e-17, 1e-18, 1e-19, 1e-21, 1e-25, 1e-30, 1e-35, 1e-44] {
+            let (mut weights, mut state) = ([0.0_f32; 16], [0.0_f32; 32]);
+            for t in 1..=50 {
+                let Rule::Adam {
+                    rate,
+                    beta1,
+                    one_minus_beta1,
+                    beta2,
+                    one_minus_beta2,
+                    inv_bias_correction2,
+                    ..
+                } = adam_rule::<f32>(t, 0.0)
+                else {
+                    panic!("not Adam");
+                };
+                let rule = Rule::Adam {
+                    scale: 1.0,
+                    rate,
+                    beta1,
+                    one_minus_beta1,
+                    beta2,
+                    one_minus_beta2,
+                    inv_bias_correction2,
+                    epsilon: 1e-20,
+                    decay_factor: 1.0,
+                };
+                let before = weights[0];
+                update::apply(isa, rule, &[g; 16], &mut weights, &mut state);
+                let step = (weights[0] - before).abs();
+                assert!(step <= 1.5 * RATE as f32, "a step of {step} for a gradient of {g:e} on {isa}");
+            }
+        }
+    }
+}
