@@ -23,7 +23,7 @@
 //!
 //! `weight_gradient` iterates over blocks of kc rows of the batch, whose deltas stay in L1 for several
 //! tiles of inputs. The sums of those tiles wait in L1 for the next block, because the update that
-//! follows needs them finished.
+//! follows needs them finished. Plain descent by a single block is applied to the sums in registers.
 
 mod few;
 mod loops;
