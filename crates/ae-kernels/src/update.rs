@@ -10,6 +10,8 @@ use crate::simd::{Element, Kernel, Simd};
 /// parameters, it holds one panel row for each state value (momentum, second moment, ...), next to each
 /// other. So the state of a range of panel rows is a range too, however the parameters are divided.
 ///
+/// State that has decayed below what moves any parameter (`2^-100` for `f32`) is zero.
+///
 /// Kernels take the rule as a value, not as a type: it is examined once per tile of sums, and each
 /// kernel is compiled once for all rules.
 #[derive(Clone, Copy, Debug, PartialEq)]
