@@ -271,6 +271,11 @@ impl WeightRange {
     pub fn elements<T: Element>(&self) -> usize {
         self.panels.len() * self.rows.len() * T::PANEL
     }
+
+    /// [`WeightRange::elements`]; `None` on overflow.
+    pub(crate) fn checked_elements<T: Element>(&self) -> Option<usize> {
+        self.panels.len().checked_mul(self.rows.len())?.checked_mul(T::PANEL)
+    }
 }
 
 /// The position of a [`weight_gradient`] call in a batch that is processed in rounds. The sums over the
@@ -316,9 +321,9 @@ pub fn weight_gradient<T: Element>(
         range.rows.start <= range.rows.end
             && range.rows.end <= inputs + 1
             && range.panels.start <= range.panels.end
-            && (weights.len() == range.elements::<T>() || !round.last)
+            && (range.checked_elements::<T>() == Some(weights.len()) || !round.last)
             && state.len() == weights.len() * rule.state_per_parameter()
-            && (round.sums.len() == range.elements::<T>() || round.first && round.last)
+            && (range.checked_elements::<T>() == Some(round.sums.len()) || round.first && round.last)
             && x.rows == delta.rows
             && x.block_panels == delta.block_panels
             && inputs.checked_mul(T::PANEL).is_some_and(|len| len <= x.panel_len)

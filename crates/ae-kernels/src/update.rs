@@ -10,7 +10,9 @@ use crate::simd::{Element, Kernel, Simd};
 /// parameters, it holds one panel row for each state value (momentum, second moment, ...), next to each
 /// other. So the state of a range of panel rows is a range too, however the parameters are divided.
 ///
-/// State that has decayed below what moves any parameter (`2^-100` for `f32`) is zero.
+/// Velocities and first moments that have decayed below what moves a parameter (`2^-100` for `f32`) are
+/// stored as zero, and so are second moments below twice the smallest normal number, once the first
+/// moment is.
 ///
 /// Kernels take the rule as a value, not as a type: it is examined once per tile of sums, and each
 /// kernel is compiled once for all rules.
@@ -203,8 +205,7 @@ impl<T: Element> OnVectors<T> for Momentum<T> {
     #[inline(always)]
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [v, spare]: [S::V; 2]) -> (S::V, [S::V; 2]) {
         let v = s.mul_add(s.splat(self.momentum), v, s.mul(s.splat(self.scale), g));
-        let v = without_trace(s, v);
-        (s.neg_mul_add(s.splat(self.rate), v, w), [v, spare])
+        (s.neg_mul_add(s.splat(self.rate), v, w), [without_trace(s, v), spare])
     }
 }
 
@@ -221,8 +222,8 @@ impl<T: Element> OnVectors<T> for Nesterov<T> {
     fn update<S: Simd<T>>(self, s: S, w: S::V, g: S::V, [v, spare]: [S::V; 2]) -> (S::V, [S::V; 2]) {
         let g = s.mul(s.splat(self.scale), g);
         let momentum = s.splat(self.momentum);
-        let v = without_trace(s, s.mul_add(momentum, v, g));
-        (s.neg_mul_add(s.splat(self.rate), s.mul_add(momentum, v, g), w), [v, spare])
+        let v = s.mul_add(momentum, v, g);
+        (s.neg_mul_add(s.splat(self.rate), s.mul_add(momentum, v, g), w), [without_trace(s, v), spare])
     }
 }
 
@@ -248,13 +249,12 @@ impl<T: Element> OnVectors<T> for Adam<T> {
         let v = s.mul_add(s.splat(self.beta2), v, s.mul(s.splat(self.one_minus_beta2), s.mul(g, g)));
         // An infinite second moment would never decay, and its parameter never change again. NaN stays.
         let v = s.min(s.splat(T::MAX), v);
-        // Not while there are gradients: a step is not to be divided by ε alone.
-        let least = s.splat(T::MIN_NORMAL + T::MIN_NORMAL);
-        let v = s.select_lt(v, least, s.select_lt(s.abs(m), trace(s), s.splat(T::ZERO), v), v);
-        let m = without_trace(s, m);
         let root = s.sqrt(s.mul(s.splat(self.inv_bias_correction2), v));
         let step = s.div(s.mul(s.splat(self.rate), m), s.add(root, s.splat(self.epsilon)));
-        (s.sub(s.mul(s.splat(self.decay_factor), w), step), [m, v])
+        // The second moment vanishes after the first: a step is not to be divided by ε alone.
+        let least = s.splat(T::MIN_NORMAL + T::MIN_NORMAL);
+        let v = s.select_lt(v, least, s.select_lt(s.abs(m), trace(s), s.splat(T::ZERO), v), v);
+        (s.sub(s.mul(s.splat(self.decay_factor), w), step), [without_trace(s, m), v])
     }
 }
 

@@ -172,3 +172,34 @@ fn images_have_no_more_values_than_numbers_go() {
     assert!(Conv::down(shape).is_none());
     assert!(Conv::down(Conv2d { channels_in: 3, channels_out: 2, ..shape }).is_some());
 }
+
+/// A range whose number of parameters wraps around to the length of the weights.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn parameters_are_no_more_than_numbers_go() {
+    let (inputs, panels) = ((1_usize << 60) - 33, (1_usize << 55) - 6);
+    let range = WeightRange { panels: 0..panels, rows: 0..inputs + 1 };
+    assert_eq!(range.panels.len().wrapping_mul(range.rows.len()).wrapping_mul(16), 3072);
+    let of =
+        BatchPanels { data: &[], block_len: 0, offset: 0, panel_len: usize::MAX, block_panels: 1, rows: 0 };
+    for isa in Isa::available() {
+        let mut weights = [1.0_f32; 3072];
+        let rule = Rule::Sgd { step: f32::NAN };
+        let said = refused(|| {
+            let sizes = (inputs, 16 * panels);
+            let update = (Round::whole(), rule);
+            gemm::weight_gradient(
+                isa,
+                Blocking::default(),
+                sizes,
+                &range,
+                of,
+                of,
+                update,
+                &mut weights,
+                &mut [],
+            );
+        });
+        assert!(said.contains("weight_gradient: "), "on {isa}: {said}");
+    }
+}

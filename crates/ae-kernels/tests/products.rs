@@ -388,7 +388,7 @@ fn parts_of_a_product_have_its_bits() {
 fn no_division_changes_a_bit_of_the_weight_gradient() {
     // More panels than are processed together, more inputs than wait together, and several blocks of the
     // batch.
-    let case = Case::new([100, 103, 5 * 16 + 3]);
+    let case = Case::new([100, 403, 5 * 16 + 3]);
     let panels = panel_count::<f32>(case.outputs);
     let updated =
         |isa: Isa, kc: usize, block_panels: usize, ranges: &[WeightRange], blocks_a_round: usize| {
@@ -423,11 +423,11 @@ fn no_division_changes_a_bit_of_the_weight_gradient() {
             weights.as_slice().to_vec()
         };
     for isa in Isa::available() {
-        let all = [WeightRange { panels: 0..panels, rows: 0..104 }];
+        let all = [WeightRange { panels: 0..panels, rows: 0..404 }];
         let halves =
-            [WeightRange { panels: 0..2, rows: 0..104 }, WeightRange { panels: 2..panels, rows: 0..104 }];
+            [WeightRange { panels: 0..2, rows: 0..404 }, WeightRange { panels: 2..panels, rows: 0..404 }];
         let strips: Vec<WeightRange> = (0..panels)
-            .flat_map(|p| [0..50, 50..104].map(|rows| WeightRange { panels: p..p + 1, rows }))
+            .flat_map(|p| [0..208, 208..404].map(|rows| WeightRange { panels: p..p + 1, rows }))
             .collect();
         let expected = updated(isa, 10_000, 7, &strips, 1);
         for kc in BLOCKINGS {

@@ -1,4 +1,5 @@
-//! Rows that arrive one by one get the bits that they get in a table, for every kind of network.
+//! Rows that arrive one by one get the bits that they get in a table, for every kind of network without
+//! convolutions, for which `conv.rs` has tests.
 
 #![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 

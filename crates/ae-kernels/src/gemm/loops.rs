@@ -9,7 +9,8 @@ use crate::update::{Rule, Target};
 use crate::workspace::Line;
 
 /// Bytes of weights beyond what any L2 holds. Larger weights are prefetched one panel ahead, which is 3
-/// to 4 % faster if they come from L3 or memory, and as much slower if they don't.
+/// to 4 % faster if they come from L3 or memory, and as much slower if they don't (but see
+/// [`FEW_PANELS`]).
 const FAR: usize = 2 << 20;
 
 /// Panels of rows up to which AVX-512 prefetches no weights.
@@ -182,7 +183,7 @@ impl<T: Element> Kernel<T> for BackwardInput<'_, T> {
 
 /// How the loops of [`WeightGradient`] are blocked.
 struct Chunks {
-    /// Panels of outputs per group, which share a chunk of inputs in L1.
+    /// Panels of outputs per group, which read the same chunk of inputs before the next.
     group: usize,
     /// Inputs per chunk.
     inputs: usize,
@@ -238,20 +239,30 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
             if S::WIDE_TILE_ROWS > 0 { WIDE } else { NARROW };
         // Sums of a chunk of inputs for the panels that are processed together; or, if they wait for the
         // next block, for all panels of the group. Only the array that is used is cleared.
-        let (mut of_panel, mut of_group, mut of_wide_group);
-        let waiting: &mut [T] = if descent.is_some() {
-            &mut []
+        let together = if !whole {
+            most_panels
         } else if S::WIDE_TILE_ROWS > 0 {
-            of_wide_group = [Line::default(); WIDE.group * WIDE.inputs];
-            bytemuck::cast_slice_mut(&mut of_wide_group)
-        } else if whole {
-            of_panel = [Line::default(); NARROW.inputs];
-            bytemuck::cast_slice_mut(&mut of_panel)
+            2
         } else {
-            of_group = [Line::default(); NARROW.group * NARROW.inputs];
-            bytemuck::cast_slice_mut(&mut of_group)
+            1
         };
-        let stride = most_inputs * T::PANEL;
+        let stride = most_inputs.min(count) * T::PANEL;
+        let (mut few_lines, mut some_lines, mut all_lines);
+        let waiting: &mut [T] = match together.min(range.panels.len()) * most_inputs.min(count) {
+            _ if descent.is_some() => &mut [],
+            ..=48 => {
+                few_lines = [Line::default(); 48];
+                bytemuck::cast_slice_mut(&mut few_lines)
+            }
+            49..=208 => {
+                some_lines = [Line::default(); 208];
+                bytemuck::cast_slice_mut(&mut some_lines)
+            }
+            _ => {
+                all_lines = [Line::default(); WIDE.group * WIDE.inputs];
+                bytemuck::cast_slice_mut(&mut all_lines)
+            }
+        };
         // Hides the latency of L3 on AVX2. CPUs with AVX-512 prefetch better by themselves: there, this cost
         // 5 % of a step of plain descent and 20 % with Adam, whose state is twice as large.
         let prefetches = round.last && S::WIDE_TILE_ROWS == 0;

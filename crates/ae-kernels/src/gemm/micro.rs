@@ -208,7 +208,8 @@ pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
     let panels = outputs.div_ceil(T::PANEL);
     let side = T::PANEL * T::PANEL;
     let count = inputs.len();
-    assert!(count > 0 && panels > 0 && lines.len() >= (panels - 1) * panel + count * T::PANEL);
+    let end_of_lines = (panels - 1).checked_mul(panel).and_then(|at| at.checked_add(count * T::PANEL));
+    assert!(count > 0 && panels > 0 && end_of_lines.is_some_and(|end| end <= lines.len()));
     assert!(inputs.end * T::PANEL <= source.x.panel_len && span.end <= source.x.count());
     assert!(source.delta_at + panels * side <= source.delta.panel_len);
     let vectors = if outputs <= S::LANES { 1 } else { panels * (T::PANEL / S::LANES) };

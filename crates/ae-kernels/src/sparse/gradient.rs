@@ -55,7 +55,7 @@ fn check<T: Element>(range: &WeightRange, inputs: usize, rule: Rule<T>, weights:
     assert!(
         range.rows.start <= range.rows.end
             && range.rows.end <= inputs + 1
-            && weights.len() == range.elements::<T>()
+            && range.checked_elements::<T>() == Some(weights.len())
             && state.len() == weights.len() * rule.state_per_parameter(),
         "{range:?} of {inputs} inputs, {} weights, {} of state",
         weights.len(),

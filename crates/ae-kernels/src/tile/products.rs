@@ -241,7 +241,7 @@ pub fn weight_gradient(
             && range.rows.start.is_multiple_of(LINE)
             && range.rows.end <= inputs + 1
             && range.panels.start <= range.panels.end
-            && weights.len() == range.elements::<f32>()
+            && range.checked_elements::<f32>() == Some(weights.len())
             && state.len() == weights.len() * rule.state_per_parameter()
             && x.pairs == delta.pairs
             && x.holds(split::pair_len(parts, inputs))
