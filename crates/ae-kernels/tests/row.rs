@@ -20,32 +20,26 @@ fn check_forward<T: Element>(isa: Isa, inputs: usize, outputs: usize, activation
     let weights = pack::<T>(&draw((inputs + 1) * outputs, -1.0, 1.0, 1), inputs + 1, outputs);
     let weights = Panels::new(&weights, inputs + 1, outputs);
     let x: Vec<T> = draw(inputs, -1.0, 1.0, 2);
-    let mut expected = vec![T::from_f64(f64::NAN); panel_len::<T>(outputs, 1)];
-    gemm::forward(
-        isa,
-        Blocking::default(),
-        weights,
-        Panels::new(&pack(&x, inputs, 1), inputs, 1),
-        PanelsMut::new(&mut expected, outputs, 1),
-        activation,
-    );
-    // Five rows are not few.
-    let five: Vec<T> = x.iter().flat_map(|x| [*x; 5]).collect();
-    let mut full = vec![T::ZERO; panel_len::<T>(outputs, 5)];
-    gemm::forward(
-        isa,
-        Blocking::default(),
-        weights,
-        Panels::new(&pack(&five, inputs, 5), inputs, 5),
-        PanelsMut::new(&mut full, outputs, 5),
-        activation,
-    );
-    let full: Vec<T> = unpack(&full, outputs, 5).into_iter().step_by(5).collect();
+    // The first of several equal rows.
+    let of_rows = |rows: usize| -> Vec<T> {
+        let x: Vec<T> = x.iter().flat_map(|x| std::iter::repeat_n(*x, rows)).collect();
+        let mut y = vec![T::from_f64(f64::NAN); panel_len::<T>(outputs, rows)];
+        gemm::forward(
+            isa,
+            Blocking::default(),
+            weights,
+            Panels::new(&pack(&x, inputs, rows), inputs, rows),
+            PanelsMut::new(&mut y, outputs, rows),
+            activation,
+        );
+        unpack(&y, outputs, rows).into_iter().step_by(rows).collect()
+    };
     let mut y = vec![T::from_f64(f64::NAN); panel_count::<T>(outputs) * T::PANEL];
     gemm::forward_row(isa, weights, &x, &mut y, activation);
     let name = format!("{inputs} to {outputs}, {activation:?} on {isa}");
-    assert_eq!(bits(&y[..outputs]), bits(&unpack(&expected, outputs, 1)), "{name}");
-    assert_eq!(bits(&y[..outputs]), bits(&full), "{name}, from five rows");
+    assert_eq!(bits(&y[..outputs]), bits(&of_rows(1)), "{name}");
+    // Five rows are not few.
+    assert_eq!(bits(&y[..outputs]), bits(&of_rows(5)), "{name}, from five rows");
     assert!(outputs == 0 || inputs == 0 || y[..outputs].iter().any(|y| *y != T::ZERO), "{name}");
 }
 

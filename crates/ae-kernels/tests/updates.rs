@@ -56,16 +56,20 @@ fn adamw(w: f64, g: f64, state: &mut [f64; 2], t: i32) -> f64 {
 }
 
 fn adam_rule<T: Element>(t: i32, decay: f64) -> Rule<T> {
+    adam_with(t, SCALE, 0.999, 1e-8, decay)
+}
+
+fn adam_with<T: Element>(t: i32, scale: f64, beta2: f64, epsilon: f64, decay: f64) -> Rule<T> {
     let to = T::from_f64;
     Rule::Adam {
-        scale: to(SCALE),
+        scale: to(scale),
         rate: to(RATE / (1.0 - 0.9f64.powi(t))),
         beta1: to(0.9),
         one_minus_beta1: to(0.1),
-        beta2: to(0.999),
-        one_minus_beta2: to(0.001),
-        inv_bias_correction2: to(1.0 / (1.0 - 0.999f64.powi(t))),
-        epsilon: to(1e-8),
+        beta2: to(beta2),
+        one_minus_beta2: to(1.0 - beta2),
+        inv_bias_correction2: to(1.0 / (1.0 - beta2.powi(t))),
+        epsilon: to(epsilon),
         decay_factor: to(1.0 - RATE * decay),
     }
 }
@@ -281,22 +285,7 @@ fn state_decays_to_zero<T: Element>() {
     let to = T::from_f64;
     let (scale, rate, momentum) = (to(1.0), to(1e-3), to(0.9));
     // The second moment decays faster than by default, to get there.
-    let fast = |t: i32| match adam_rule::<T>(t, 0.0) {
-        Rule::Adam {
-            scale, rate, beta1, one_minus_beta1, one_minus_beta2, epsilon, decay_factor, ..
-        } => Rule::Adam {
-            scale,
-            rate,
-            beta1,
-            one_minus_beta1,
-            beta2: to(0.95),
-            one_minus_beta2,
-            inv_bias_correction2: T::ONE,
-            epsilon,
-            decay_factor,
-        },
-        other => other,
-    };
+    let fast = |t: i32| adam_with::<T>(t, SCALE, 0.95, 1e-8, 0.0);
     for isa in Isa::available() {
         for updates in (0..2000).step_by(40).chain([20_000]) {
             let states = [
@@ -327,29 +316,7 @@ fn tiny_gradients_do_not_make_large_steps() {
         for g in [1e-15, 1e-17, 1e-18, 1e-19, 1e-21, 1e-25, 1e-30, 1e-35, 1e-44] {
             let (mut weights, mut state) = ([0.0_f32; 16], [0.0_f32; 32]);
             for t in 1..=50 {
-                let Rule::Adam {
-                    rate,
-                    beta1,
-                    one_minus_beta1,
-                    beta2,
-                    one_minus_beta2,
-                    inv_bias_correction2,
-                    ..
-                } = adam_rule::<f32>(t, 0.0)
-                else {
-                    panic!("not Adam");
-                };
-                let rule = Rule::Adam {
-                    scale: 1.0,
-                    rate,
-                    beta1,
-                    one_minus_beta1,
-                    beta2,
-                    one_minus_beta2,
-                    inv_bias_correction2,
-                    epsilon: 1e-20,
-                    decay_factor: 1.0,
-                };
+                let rule = adam_with(t, 1.0, 0.999, 1e-20, 0.0);
                 let before = weights[0];
                 update::apply(isa, rule, &[g; 16], &mut weights, &mut state);
                 let step = (weights[0] - before).abs();

@@ -238,7 +238,8 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
         let Chunks { group: most_panels, inputs: most_inputs } =
             if S::WIDE_TILE_ROWS > 0 { WIDE } else { NARROW };
         // Sums of a chunk of inputs for the panels that are processed together; or, if they wait for the
-        // next block, for all panels of the group. Only the array that is used is cleared.
+        // next block, for all panels of the group. Clearing 24 KiB would cost narrow layers a tenth of a
+        // step, so there are arrays of several sizes, of which only the one that is used is cleared.
         let together = if !whole {
             most_panels
         } else if S::WIDE_TILE_ROWS > 0 {
