@@ -3,11 +3,15 @@
 //! Where possible, the derivative is computed from the stored output `y = act(z)`, so that no
 //! pre-activation has to be kept. Activations that are not monotonic allow no such form
 //! ([`Activation::keeps_slope`]): for them, the forward pass stores the derivative itself.
+//!
+//! In the tails that approach zero, outputs, slopes and deltas whose magnitude is below `2^-100` (for
+//! `f32`) are zero: products with subnormal numbers would take ten times as long.
 
 use crate::isa::Isa;
 use crate::math;
 use crate::panel::PanelsMut;
 use crate::simd::{Element, Kernel, Simd};
+use crate::trace::without_trace;
 
 /// The activation function of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -241,14 +245,14 @@ impl<T: Element> FromOutput<T> for Relu {
 impl<T: Element> OnVectors<T> for Sigmoid {
     #[inline(always)]
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
-        math::sigmoid(s, z)
+        without_trace(s, math::sigmoid(s, z))
     }
 }
 
 impl<T: Element> FromOutput<T> for Sigmoid {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
-        s.mul(delta, s.mul(y, s.sub(s.splat(T::ONE), y)))
+        without_trace(s, s.mul(delta, s.mul(y, s.sub(s.splat(T::ONE), y))))
     }
 }
 
@@ -302,7 +306,7 @@ impl<T: Element> FromOutput<T> for Elu {
 impl<T: Element> OnVectors<T> for Softplus {
     #[inline(always)]
     fn forward<S: Simd<T>>(self, s: S, z: S::V) -> S::V {
-        math::softplus(s, z)
+        without_trace(s, math::softplus(s, z))
     }
 }
 
@@ -310,7 +314,8 @@ impl<T: Element> FromOutput<T> for Softplus {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
         // 1 - e^-y = e^z / (1 + e^z)
-        s.mul(delta, s.sub(s.splat(T::ZERO), exp_m1(s, s.sub(s.splat(T::ZERO), y))))
+        let slope = s.sub(s.splat(T::ZERO), exp_m1(s, s.sub(s.splat(T::ZERO), y)));
+        without_trace(s, s.mul(delta, slope))
     }
 }
 
@@ -339,7 +344,7 @@ impl<T: Element> WithSlope<T> for Gelu {
         let cdf = s.select_lt(twice, zero, below, rest);
         let inner_slope = s.mul_add(constant(3.0 * 0.044_715 * root), square, constant(root));
         let bell = s.mul(s.mul(s.add(below, below), rest), inner_slope);
-        (s.mul(z, cdf), s.mul_add(z, bell, cdf))
+        (without_trace(s, s.mul(z, cdf)), without_trace(s, s.mul_add(z, bell, cdf)))
     }
 }
 
@@ -348,7 +353,8 @@ impl<T: Element> WithSlope<T> for Silu {
     fn both<S: Simd<T>>(self, s: S, z: S::V) -> (S::V, S::V) {
         let sigmoid = math::sigmoid(s, z);
         let y = s.mul(z, sigmoid);
-        (y, s.mul_add(y, s.sub(s.splat(T::ONE), sigmoid), sigmoid))
+        let slope = s.mul_add(y, s.sub(s.splat(T::ONE), sigmoid), sigmoid);
+        (without_trace(s, y), without_trace(s, slope))
     }
 }
 
@@ -369,7 +375,7 @@ impl<T: Element> OnVectors<T> for Silu {
 impl<T: Element> FromOutput<T> for Stored {
     #[inline(always)]
     fn backward<S: Simd<T>>(self, s: S, y: S::V, delta: S::V) -> S::V {
-        s.mul(delta, y)
+        without_trace(s, s.mul(delta, y))
     }
 }
 

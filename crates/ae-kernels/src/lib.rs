@@ -46,6 +46,7 @@ pub mod simd;
 pub mod sparse;
 pub mod tied;
 pub mod tile;
+mod trace;
 pub mod unit_norm;
 pub mod update;
 pub mod workspace;

@@ -2,6 +2,7 @@
 
 use crate::isa::Isa;
 use crate::simd::{Element, Kernel, Simd};
+use crate::trace::{trace, without_trace};
 
 /// How a gradient `g = Σ_rows a·δ` that has just been summed changes a parameter `w` and its state. The
 /// rule is the same for all parameters of a step.
@@ -177,20 +178,6 @@ impl<T: Element> OnVectors<T> for Gradient<T> {
     fn update<S: Simd<T>>(self, s: S, _: S::V, g: S::V, state: [S::V; 2]) -> (S::V, [S::V; 2]) {
         (s.mul(s.splat(self.scale), g), state)
     }
-}
-
-/// Replaces sums over many updates by zero where they no longer matter. Without gradients, as those of
-/// units that have died, they decay to a subnormal number, which rounding then preserves for ever; and
-/// arithmetic with those takes Intel's CPUs ten times as long or more.
-#[inline(always)]
-fn without_trace<T: Element, S: Simd<T>>(s: S, sum: S::V) -> S::V {
-    s.select_lt(s.abs(sum), trace(s), s.splat(T::ZERO), sum)
-}
-
-/// What moves no parameter, but times a small rate is still a normal number: `2^-100` for `f32`.
-#[inline(always)]
-fn trace<T: Element, S: Simd<T>>(s: S) -> S::V {
-    s.splat(T::MIN_NORMAL * T::from_f64(67_108_864.0))
 }
 
 #[derive(Clone, Copy)]

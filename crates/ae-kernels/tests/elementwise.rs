@@ -116,6 +116,44 @@ fn relu_has_slope_zero_at_zero_and_hides_no_nan() {
     }
 }
 
+/// In the tails, what an activation gives is a number that products handle at full speed: accurate, or
+/// zero, but not subnormal. `steps` numbers from `from` down, `1 / 16` apart.
+fn check_tails<T: Element + Float>(from: f64, steps: usize, least: f64) {
+    let small = |x: T| x.to_f64() == 0.0 || x.to_f64().abs() >= least;
+    let z: Vec<T> = (0..steps).map(|i| T::from_f64(from - i as f64 / 16.0)).collect();
+    for (isa, activation) in Isa::available().flat_map(|isa| Activation::ALL.map(|a| (isa, a))) {
+        let (mut y, mut slopes) = (z.clone(), vec![T::ZERO; z.len()]);
+        activation.apply_with_slopes(isa, &mut y, &mut slopes);
+        let mut delta = vec![T::from_f64(1e-3); z.len()];
+        if activation.keeps_slope() {
+            Slope::Given.apply(isa, &slopes, &mut delta);
+        } else {
+            Slope::Of(activation).apply(isa, &y, &mut delta);
+        }
+        for (i, z) in z.iter().map(|z| z.to_f64()).enumerate() {
+            let [y, slope, delta] = [y[i], slopes[i], delta[i]];
+            assert!(
+                [y, slope, delta].into_iter().all(small),
+                "{activation:?} of {z} on {isa}: {y:?}, {slope:?}"
+            );
+            let expected = match activation {
+                Activation::Sigmoid | Activation::Softplus => z.exp(),
+                Activation::Silu => z * z.exp(),
+                Activation::Gelu => gelu_in_the_tail(z)[0],
+                _ => continue,
+            };
+            let error = (y.to_f64() - expected).abs();
+            assert!(error <= 1e-3 * expected.abs() + least, "{activation:?} of {z} on {isa}: {y:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_in_the_tails_is_subnormal() {
+    check_tails::<f32>(-8.0, 1600, 2f64.powi(-100));
+    check_tails::<f64>(-600.0, 2400, 2f64.powi(-996));
+}
+
 /// Far from zero on either side, every activation is a line, and its slope is that of the line.
 #[test]
 fn slopes_are_numbers_wherever_values_are() {
