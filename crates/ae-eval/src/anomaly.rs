@@ -23,6 +23,7 @@ mod columns;
 mod components;
 mod coordinates;
 mod detector;
+mod explain;
 mod neighbours;
 mod score;
 
@@ -30,4 +31,5 @@ pub use blame::{Blame, blame};
 pub use calibration::{Calibration, contamination_threshold};
 pub use columns::{column_errors, row_errors};
 pub use detector::{Detector, Settings};
+pub use explain::{Finding, explain};
 pub use score::Score;

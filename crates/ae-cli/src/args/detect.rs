@@ -19,14 +19,15 @@ rows and between encodings; ensemble is the geometric mean of three distances.
 
 Output columns: file (of images) or the column of --id, score, flag (1 or 0), with a reference p_value ((1 + calibration rows with at \
 least this score) / (1 + calibration rows)), and blamed_1, ...: the names or numbers of the features that add most to the row's error \
-(with a reference, its standardised error).
+(with a reference, its standardised error). With --explain, each is followed by found_1, ..., the row's value, which is empty if it is \
+missing or an unknown category, and expected_1, ..., that of the row's reconstruction.
 
 Examples:
   ae detect model.safetensors new.csv --reference train.csv -o found.csv
   ae detect model.safetensors labelled.csv --reference train.csv --percentile 95 --label fraud
   ae detect model.safetensors labelled.csv --reference train.csv --label kind --normal usual
   ae detect model.safetensors new.csv --reference train.csv --save detector.safetensors
-  ae detect detector.safetensors newer.csv
+  ae detect detector.safetensors newer.csv --explain
   ae detect model.safetensors new.csv --contamination 0.02";
 
 #[derive(Args, Debug)]
@@ -58,6 +59,9 @@ pub(crate) struct DetectArgs {
     /// Number of features to blame for each row
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) blame: usize,
+    /// Also write what was found in each blamed feature, and what the model expected instead
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Label of anomalies, with --label
     #[arg(long, value_name = "LABEL", default_value = "1")]
     pub(crate) anomaly: String,

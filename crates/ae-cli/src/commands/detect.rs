@@ -7,7 +7,8 @@ use std::path::Path;
 
 use ae_data::Dataset;
 use ae_eval::anomaly::{
-    Blame, Calibration, Detector, Score, Settings, blame, column_errors, contamination_threshold, row_errors,
+    Blame, Calibration, Detector, Finding, Score, Settings, blame, column_errors, contamination_threshold,
+    explain, row_errors,
 };
 use ae_model::Autoencoder;
 use serde_json::{Value, json};
@@ -27,6 +28,10 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let paths = &args.transform;
     check(args)?;
     let destination = TableDestination::checked(paths.output.as_deref())?;
+    if args.explain && destination.is_numeric() {
+        let text = "--explain: values of features are texts, which .npy and .npz files do not hold here";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     if let Some(path) = &args.save {
         if paths.output.as_ref() == Some(path) {
             return Err(Failure::Usage("--save: it must differ from -o".to_owned()));
@@ -199,6 +204,8 @@ struct Detection {
     p_values: Option<Vec<f64>>,
     /// The features, or columns of a table, to blame for each row: as many as asked for.
     blamed: Vec<Vec<Blame>>,
+    /// With `--explain`, the values of these.
+    findings: Option<Vec<Vec<Finding>>>,
 }
 
 fn detect(
@@ -225,8 +232,16 @@ fn detect(
             };
             let contributions = column_errors(&model, rows).map_err(about)?;
             let blamed = blame(&model, rows, &contributions, args.blame)?;
+            let findings = if args.explain { Some(explain(&model, rows, &blamed)?) } else { None };
             ranges::remark_outside(&model, None, (data, rows), out)?;
-            return Ok(Detection { score: Score::Error, scores, threshold, p_values: None, blamed });
+            return Ok(Detection {
+                score: Score::Error,
+                scores,
+                threshold,
+                p_values: None,
+                blamed,
+                findings,
+            });
         }
     };
     let scores = scores_of(&detector, (data, rows), args.reference.as_deref(), out)?;
@@ -242,12 +257,13 @@ fn detect(
     }
     let p_values = scores.iter().map(|score| detector.calibration().p_value(*score)).collect();
     let blamed = detector.blame(rows, args.blame).map_err(|error| Failure::with_scored_rows(data, error))?;
+    let findings = if args.explain { Some(explain(detector.model(), rows, &blamed)?) } else { None };
     if let Some(path) = &args.save {
         detector.save(path)?;
         out.note(format!("detector written to {}", path.display()));
     }
     let (score, threshold) = (detector.score(), detector.threshold());
-    Ok(Detection { score, scores, threshold, p_values: Some(p_values), blamed })
+    Ok(Detection { score, scores, threshold, p_values: Some(p_values), blamed, findings })
 }
 
 /// Fits a detector to the reference, which needs labels if `require_labels`, and to calibration rows if

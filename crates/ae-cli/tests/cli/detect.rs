@@ -258,6 +258,40 @@ fn rows_with_gaps_look_no_more_normal() {
     assert_eq!((&table[0][2][..], &table[2][2][..], &table[2][3][..]), ("c", "", ""));
 }
 
+/// `--explain` writes what is found in each blamed column and what was expected, in both forms of output.
+#[test]
+fn blamed_cells_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let kind = |i: u32| if i % 20 < 10 { "small" } else { "large" };
+    let rows: String = (0..200).map(|i| format!("{},{},{}\n", i % 20, kind(i), 2 * (i % 20))).collect();
+    write(at, "rows.csv", format!("size,kind,double\n{rows}"));
+    let train = ["train", "rows.csv", "--encoding-dim", "1", "--epochs", "60", "--learning-rate", "0.01"];
+    ae(at, &[&train[..], &["-o", MODEL]].concat());
+    write(at, "odd.csv", "size,kind,double\n3,large,6\n18,large,360\n4,neither,8\n");
+    let detect = ["detect", MODEL, "odd.csv", "--reference", "rows.csv", "--explain"];
+    let table = ae(at, &[&detect[..], &["--blame", "2"]].concat()).cells();
+    let names = "score,flag,p_value,blamed_1,found_1,expected_1,blamed_2,found_2,expected_2";
+    assert_eq!(table[0].join(","), names);
+    assert_eq!(table[1][3..6].join(","), "kind,large,small");
+    assert_eq!(table[2][3..5].join(","), "double,360");
+    assert_eq!(table[3][3..5].join(","), "kind,");
+    let objects = ae(at, &[&detect[..], &["--json"]].concat()).objects();
+    for (object, row) in objects.iter().zip(&table[1..]) {
+        let blamed = &object["blamed"][0];
+        assert_eq!(
+            (&blamed["feature"], &blamed["found"]),
+            (&Value::from(row[3].clone()), &Value::from(row[4].clone()))
+        );
+        assert_eq!(blamed["expected"], Value::from(row[5].clone()));
+    }
+    // The same without a reference, whose errors are not standardised.
+    let plain = ["detect", MODEL, "odd.csv", "--threshold", "1", "--explain", "--blame", "1"];
+    assert_eq!(ae(at, &plain).cells()[1][2..].join(","), "kind,large,small");
+    let refused = ae_with(at, &[&detect[..], &["-o", "found.npy"]].concat(), &[], &[]);
+    assert!(refused.status == Some(2) && refused.err.contains("--explain: values"), "{}", refused.err);
+}
+
 /// A saved detector gives the same results without its reference file, and is also a model.
 #[test]
 fn detectors_are_kept() {

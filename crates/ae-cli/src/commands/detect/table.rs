@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use ae_data::Dataset;
+use ae_eval::anomaly::Finding;
 use serde_json::{Value, json};
 
 use super::Detection;
@@ -29,9 +30,21 @@ impl Table<'_> {
     pub(super) fn objects(&self, out: &mut Output) -> Result<(), Failure> {
         let row_ids = tables::row_id_column(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
         for row in 0..self.flags.len() {
+            let findings = self.detection.findings.as_ref().map(|findings| &findings[row]);
             let blamed: Vec<Value> = self.detection.blamed[row]
                 .iter()
-                .map(|blame| json!({ "feature": self.name(blame.column), "error": blame.contribution }))
+                .enumerate()
+                .map(|(place, blame)| {
+                    let mut object =
+                        json!({ "feature": self.name(blame.column), "error": blame.contribution });
+                    if let Some(Finding { found, expected }) =
+                        findings.and_then(|findings| findings.get(place))
+                    {
+                        object["found"] = json!(found);
+                        object["expected"] = json!(expected);
+                    }
+                    object
+                })
                 .collect();
             let mut object = json!({
                 "row": row + 1,
@@ -62,11 +75,17 @@ impl Table<'_> {
     fn columns(&self) -> Vec<String> {
         let mut columns = vec!["score".to_owned(), "flag".to_owned()];
         columns.extend(self.detection.p_values.as_ref().map(|_| "p_value".to_owned()));
-        columns.extend((1..=self.width()).map(|place| format!("blamed_{place}")));
+        let kinds: &[&str] = match self.detection.findings {
+            Some(_) => &["blamed", "found", "expected"],
+            None => &["blamed"],
+        };
+        columns.extend(
+            (1..=self.width()).flat_map(|place| kinds.iter().map(move |kind| format!("{kind}_{place}"))),
+        );
         columns
     }
 
-    /// Number of features that are blamed for each row.
+    /// Number of features that are blamed for each row: the same for all.
     fn width(&self) -> usize {
         self.detection.blamed.first().map_or(0, Vec::len)
     }
@@ -79,12 +98,14 @@ impl Table<'_> {
             self.flags.iter().map(|flag| u8::from(*flag).to_string()).collect(),
         ];
         columns.extend(self.detection.p_values.iter().map(|p_values| p_values.iter().map(number).collect()));
-        let mut blamed = vec![Vec::with_capacity(self.flags.len()); self.width()];
-        for row in 0..self.flags.len() {
-            let features = self.detection.blamed[row].iter();
-            features.zip(&mut blamed).for_each(|(blame, column)| column.push(self.name(blame.column)));
+        let Detection { blamed, findings, .. } = self.detection;
+        for place in 0..self.width() {
+            columns.push(blamed.iter().map(|blamed| self.name(blamed[place].column)).collect());
+            if let Some(findings) = findings {
+                columns.push(findings.iter().map(|of_row| of_row[place].found.clone()).collect());
+                columns.push(findings.iter().map(|of_row| of_row[place].expected.clone()).collect());
+            }
         }
-        columns.extend(blamed);
         if let Some((name, ids)) = tables::row_id_column(self.rows, &names) {
             names.insert(0, name);
             columns.insert(0, ids.to_vec());

@@ -1,0 +1,182 @@
+//! What was found in the cells to blame, and what the model expected there.
+
+use ae_data::{BatchSource, Column};
+use ae_model::Autoencoder;
+
+use super::Blame;
+use crate::blocks::for_each_pair;
+use crate::error::EvalError;
+
+/// The values of a blamed cell, as they are written in a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What the row has; empty if it is missing, or a category that the model does not know
+    /// ([`Blame::is_unknown`]).
+    pub found: String,
+    /// What the model reconstructs instead.
+    pub expected: String,
+}
+
+/// For each row, the values of the cells in `blamed`, which are columns as [`blame`](super::blame())
+/// counts them: those found, and those of the row's reconstruction.
+///
+/// The reconstruction is what the error of a row is measured against. It may lie between what is usual and
+/// what was found, the more so the larger the encoding is.
+///
+/// # Errors
+/// [`EvalError::RowCount`] if `blamed` is for another number of rows, [`EvalError::Model`] for rows of
+/// another width or with other column names, or an error from reading them.
+///
+/// ```
+/// use ae_data::Rows;
+/// use ae_eval::anomaly::{Detector, Settings, explain};
+///
+/// let table: Vec<[f32; 2]> = (0..200).map(|i| [(i % 9) as f32, 5.0 + (i % 7) as f32]).collect();
+/// let rows = Rows::new(table.as_flattened(), 2)?;
+/// let detector = Detector::fit(&Settings::default(), &rows)?;
+/// let odd = Rows::new(&[4.0, 60.0], 2)?;
+/// let findings = explain(detector.model(), &odd, &detector.blame(&odd, 1)?)?;
+/// assert_eq!(findings[0][0].found, "60");
+/// assert!(findings[0][0].expected.parse::<f32>()? < 60.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn explain(
+    model: &Autoencoder,
+    rows: &dyn BatchSource,
+    blamed: &[Vec<Blame>],
+) -> Result<Vec<Vec<Finding>>, EvalError> {
+    if blamed.len() != rows.rows() {
+        return Err(EvalError::RowCount { what: "blames", expected: rows.rows(), got: blamed.len() });
+    }
+    let reconstructed = model.reconstruct(rows)?;
+    let cells = Cells::of(model);
+    let mut findings = Vec::with_capacity(blamed.len());
+    let features = rows.features().max(1);
+    for_each_pair(rows, &reconstructed, "reconstructions", |rows, reconstructed| {
+        for (row, expected) in rows.chunks_exact(features).zip(reconstructed.chunks_exact(features)) {
+            let blamed = blamed.get(findings.len()).map_or(&[][..], Vec::as_slice);
+            let finding = |blame: &Blame| Finding {
+                found: if blame.is_unknown { String::new() } else { cells.text(row, blame.column) },
+                expected: cells.text(expected, blame.column),
+            };
+            findings.push(blamed.iter().map(finding).collect());
+        }
+    })?;
+    Ok(findings)
+}
+
+/// Where the cells of a row are.
+enum Cells<'m> {
+    /// One for each feature.
+    Features,
+    /// One for each of these columns, whose first feature has this number.
+    Columns(Vec<(&'m Column, usize)>),
+}
+
+impl Cells<'_> {
+    fn of(model: &Autoencoder) -> Cells<'_> {
+        let Some(schema) = model.schema() else { return Cells::Features };
+        let starts = schema.features().scan(0, |end, column| {
+            let start = *end;
+            *end += column.width();
+            Some((column, start))
+        });
+        Cells::Columns(starts.collect())
+    }
+
+    /// The text of a cell; empty if it is missing, or if there is no such column.
+    fn text(&self, row: &[f32], column: usize) -> String {
+        match self {
+            Cells::Features => match row.get(column) {
+                Some(x) if !x.is_nan() => x.to_string(),
+                _ => String::new(),
+            },
+            Cells::Columns(columns) => columns
+                .get(column)
+                .map_or_else(String::new, |(column, start)| column.text_of(&row[*start..][..column.width()])),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ae_data::{ColumnRoles, Dataset, Rows, Schema, Table};
+    use ae_model::Config;
+
+    use super::*;
+    use crate::anomaly::{Detector, Settings};
+
+    /// Sizes, whose kinds follow from them, and their doubles.
+    fn table(rows: &[(&str, &str, &str)]) -> Table {
+        let names = ["size", "kind", "double"].map(str::to_owned).to_vec();
+        let column = |of: fn(&(&str, &str, &str)) -> String| rows.iter().map(of).collect::<Vec<_>>();
+        let columns =
+            [column(|row| row.0.to_owned()), column(|row| row.1.to_owned()), column(|row| row.2.to_owned())];
+        Table::new(names, &columns).unwrap()
+    }
+
+    #[test]
+    fn cells_are_explained_as_a_table_would_write_them() {
+        let numbers: Vec<(String, &str, String)> = (0..300)
+            .map(|i| (format!("{:.1}", f64::from(i % 30) / 10.0), i % 30))
+            .map(|(size, i)| (size, if i < 15 { "small" } else { "large" }, format!("{}", 2 * i)))
+            .collect();
+        let rows: Vec<_> = numbers.iter().map(|row| (&row.0[..], row.1, &row.2[..])).collect();
+        let training = table(&rows);
+        let schema = Schema::infer(&training, &ColumnRoles::default()).unwrap();
+        let encoded = schema.encode(&training, None).unwrap().rows;
+        let config = Config::builder(encoded.features())
+            .encoding_dim(1)
+            .mask_missing(true)
+            .epochs(60)
+            .learning_rate(1e-2)
+            .build()
+            .unwrap();
+        let mut model = Autoencoder::new(config).unwrap();
+        model.set_schema(schema.clone()).unwrap();
+        model.fit(&encoded, &mut []).unwrap();
+        let detector = Detector::with_model(&Settings::default(), model, &encoded).unwrap();
+        let odd = [
+            ("2.5", "small", "50"),
+            ("0.2", "none such", "4"),
+            ("1.0", "small", ""),
+            ("0.5", "small", "900"),
+        ];
+        let odd = schema.encode(&table(&odd), None).unwrap().rows;
+        let blamed = detector.blame(&odd, 3).unwrap();
+        let findings = explain(detector.model(), &odd, &blamed).unwrap();
+        let of = |row: usize, column: usize| {
+            let place = blamed[row].iter().position(|blame| blame.column == column).unwrap();
+            let Finding { found, expected } = &findings[row][place];
+            (&found[..], &expected[..])
+        };
+        assert_eq!(of(0, 1), ("small", "large"));
+        assert!(matches!(of(1, 1), ("", "small" | "large")), "{:?}", of(1, 1));
+        assert!(blamed[1][0].is_unknown && blamed[1][0].column == 1);
+        assert_eq!(of(2, 2).0, "");
+        assert!(of(2, 2).1.parse::<i32>().is_ok(), "{:?}", of(2, 2));
+        assert_eq!((blamed[3][0].column, of(3, 2).0), (2, "900"));
+        // As many digits as the column has.
+        assert_eq!(of(0, 0).0, "2.5");
+        assert_eq!(of(0, 0).1.split_once('.').unwrap().1.len(), 1, "{:?}", of(0, 0));
+    }
+
+    #[test]
+    fn features_without_a_schema_are_numbers_and_other_rows_are_refused() {
+        let training: Vec<f32> = (0..200).flat_map(|i| [(i % 9) as f32, 0.5 * (i % 9) as f32]).collect();
+        let rows = Rows::new(&training, 2).unwrap();
+        let detector = Detector::fit(&Settings::default(), &rows).unwrap();
+        let odd = Dataset::new(vec![3.0, 7.25], 2).unwrap();
+        let blamed = detector.blame(&odd, 2).unwrap();
+        let findings = explain(detector.model(), &odd, &blamed).unwrap();
+        let mut found: Vec<&str> = findings[0].iter().map(|finding| &finding.found[..]).collect();
+        found.sort_unstable();
+        assert_eq!(found, ["3", "7.25"]);
+        let reconstructed = detector.model().reconstruct(&odd).unwrap();
+        for (finding, blame) in findings[0].iter().zip(&blamed[0]) {
+            assert_eq!(finding.expected, reconstructed.values()[blame.column].to_string());
+        }
+        let error = explain(detector.model(), &rows, &blamed).unwrap_err();
+        assert!(matches!(error, EvalError::RowCount { expected: 200, got: 1, .. }), "{error}");
+    }
+}
