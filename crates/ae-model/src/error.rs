@@ -77,6 +77,12 @@ pub enum Error {
         /// Number of rows held out.
         validation: usize,
     },
+    /// Every value of the training rows is missing.
+    #[error("every value of the {rows} training rows is missing")]
+    NoKnownValues {
+        /// Number of training rows.
+        rows: usize,
+    },
     /// A row index is beyond the table.
     #[error("row index {index} is out of range for a table of {rows} rows")]
     RowIndex {

@@ -98,8 +98,9 @@ impl Autoencoder {
     /// [`fit`](Autoencoder::fit) starts afresh.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that cannot be read, is damaged, or is inconsistent; [`Error::Isa`] as
-    /// for [`Autoencoder::new`].
+    /// [`Error::File`] for a file that cannot be read or is inconsistent: other sizes, settings that
+    /// cannot be, or values that are not finite. It has no checksum, so that weights may be edited:
+    /// damage to their digits is not noticed. [`Error::Isa`] as for [`Autoencoder::new`].
     pub fn load(path: impl AsRef<Path>) -> Result<Autoencoder, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| at(path, error.into()))?;
@@ -120,8 +121,7 @@ impl Autoencoder {
     /// Reads a model from the bytes of its file.
     ///
     /// # Errors
-    /// [`Error::Bytes`] for bytes that are damaged or inconsistent; [`Error::Isa`] as for
-    /// [`Autoencoder::new`].
+    /// As [`load`](Autoencoder::load), with [`Error::Bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Autoencoder, Error> {
         Autoencoder::read(bytes).map_err(|error| match error {
             Failure::Kind(kind) => Error::Bytes(kind),

@@ -218,8 +218,8 @@ impl Autoencoder {
     /// targets. With [`ae_data::HeldOut`] it validates on the held-out rows, whatever the fraction.
     ///
     /// # Errors
-    /// Before anything changes: [`Error::Width`], [`Error::NoRows`], [`Error::NotFinite`],
-    /// [`Error::OutsideUnitRange`] or [`Error::Spread`] for unusable data; [`Error::Names`] or
+    /// Before anything changes: [`Error::Width`], [`Error::NoRows`], [`Error::NoKnownValues`],
+    /// [`Error::NotFinite`], [`Error::OutsideUnitRange`] or [`Error::Spread`] for unusable data; [`Error::Names`] or
     /// [`Error::Data`] for column names that differ from the schema's or occur twice;
     /// [`Error::Overflow`] for validation rows whose errors would overflow; [`Error::Targets`] for
     /// targets with one of these faults, or not one per row. Also [`Error::Diverged`] or what reading
@@ -362,7 +362,7 @@ impl Autoencoder {
             Some(_) => self.view().expect_rows(data)?,
             None => expect_width("rows", self.config.input_dim(), data)?,
         }
-        self.expect_fine_names(data)?;
+        self.expect_fine_names(data.names())?;
         let rows = data.rows();
         let (train, validation) = train_validation_split(data, self.config.validation(), self.config.seed())?;
         if train.is_empty() {
@@ -381,6 +381,9 @@ impl Autoencoder {
             fit(crate::ScalerKind::None, data, &train, false)?;
         }
         let expected = targets.unwrap_or(data);
+        if self.config.mask_missing() && !has_known_values(expected, &train)? {
+            return Err(Error::NoKnownValues { rows: train.len() }).map_err(of_targets);
+        }
         fit(crate::ScalerKind::None, expected, &validation, unit_only).map_err(of_targets)?;
         let scaler = fit(kind, expected, &train, unit_only).map_err(of_targets)?;
         let scaler = match &self.start {
@@ -469,10 +472,10 @@ impl Autoencoder {
     }
 
     /// Checks that names can go into a model file: one per feature, distinct, and those of any schema.
-    pub(crate) fn expect_fine_names(&self, data: &dyn BatchSource) -> Result<(), Error> {
-        let Some(names) = data.names() else { return Ok(()) };
-        if names.len() != data.features() {
-            let (expected, got) = (data.features(), names.len());
+    pub(crate) fn expect_fine_names(&self, names: Option<&[String]>) -> Result<(), Error> {
+        let Some(names) = names else { return Ok(()) };
+        let (expected, got) = (self.config.input_dim(), names.len());
+        if got != expected {
             return Err(DataError::Count { what: "names", of: "features", expected, got }.into());
         }
         if let Some(name) = first_duplicate(names) {
@@ -503,6 +506,20 @@ pub(crate) fn targets_of(data: &dyn BatchSource) -> Result<Option<&dyn BatchSour
         Ok(_) => Ok(Some(targets)),
         Err(error) => Err(Error::of_targets(error.into())),
     }
+}
+
+/// Whether any value of these rows is not missing.
+fn has_known_values(data: &dyn BatchSource, rows: &[usize]) -> Result<bool, Error> {
+    const ROWS: usize = 256;
+    let mut values = vec![0.0; ROWS.min(rows.len()) * data.features()];
+    for rows in rows.chunks(ROWS) {
+        let values = &mut values[..rows.len() * data.features()];
+        data.read_rows(rows, values)?;
+        if known_values(values) > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Counts the values that are not missing.

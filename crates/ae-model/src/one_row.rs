@@ -127,7 +127,12 @@ fn check(model: &Autoencoder, part: Part, row: &[f32]) -> Result<(), Error> {
     // NaN is a missing value, but not in an encoding.
     let allow_missing = model.config.mask_missing() && part != Part::Decoder;
     match first_wrong(row, allow_missing) {
-        Some((column, value)) => Err(Error::NotFinite { row: 0, column, name: None, value }),
+        Some((column, value)) => {
+            // An encoding has no names.
+            let names = model.names.as_deref().filter(|_| part != Part::Decoder);
+            let name = names.and_then(|names| names.get(column).cloned());
+            Err(Error::NotFinite { row: 0, column, name, value })
+        }
         None => Ok(()),
     }
 }

@@ -24,7 +24,7 @@ impl Autoencoder {
     /// anything changes, for columns that are not the model's.
     pub fn partial_fit(&mut self, data: &dyn BatchSource) -> Result<f64, Error> {
         self.view().expect_rows(data)?;
-        self.expect_fine_names(data)?;
+        self.expect_fine_names(data.names())?;
         let rows = data.rows();
         if rows == 0 {
             return Err(Error::NoRows { rows, validation: 0 });

@@ -26,6 +26,18 @@ impl Autoencoder {
         Ok(())
     }
 
+    /// Sets the names of the features, for a model whose weights come from elsewhere;
+    /// [`fit`](Autoencoder::fit) sets them by itself.
+    ///
+    /// # Errors
+    /// [`Error::Names`] if they differ from those of the schema, [`Error::Data`] unless there is one for
+    /// each feature and none occurs twice.
+    pub fn set_feature_names(&mut self, names: Vec<String>) -> Result<(), Error> {
+        self.expect_fine_names(Some(&names))?;
+        self.names = Some(names);
+        Ok(())
+    }
+
     /// The schema of the table that the features come from; `None` for a model of plain numbers.
     pub fn schema(&self) -> Option<&Schema> {
         self.schema.as_ref()
@@ -33,7 +45,8 @@ impl Autoencoder {
 
     /// Returns the rows of `data` with missing values imputed by the model, in the units of the data;
     /// known values stay as they are. With several `rounds`, each reconstructs the rows as imputed by
-    /// the previous one.
+    /// the previous one, as long as it changes a row by less than the previous one did, in scaled
+    /// features: rounds that change a row ever more lead away from the data.
     ///
     /// # Errors
     /// As [`reconstruct`](Autoencoder::reconstruct); missing values are [`Error::NotFinite`] for a model
@@ -45,9 +58,32 @@ impl Autoencoder {
         let rows = memory::indices(0..data.rows())?;
         data.read_rows(&rows, &mut values)?;
         let missing: Vec<usize> = (0..values.len()).filter(|at| values[*at].is_nan()).collect();
-        for _ in 0..if missing.is_empty() { 0 } else { rounds } {
+        // Of each row that is still changing: its missing values, and by how much the last round changed
+        // them.
+        let mut changing: Vec<(&[usize], f64)> = missing
+            .chunk_by(|a, b| a / features == b / features)
+            .map(|of_row| (of_row, f64::INFINITY))
+            .collect();
+        let (shift, scale) = (self.scaler.shift(), self.scaler.scale());
+        for round in 0..rounds {
+            if changing.is_empty() {
+                break;
+            }
             let rebuilt = self.reconstruct(&Dataset::new(values.clone(), features)?)?;
-            missing.iter().for_each(|at| values[*at] = rebuilt.values()[*at]);
+            changing.retain_mut(|(of_row, last)| {
+                let change = |at: &usize| {
+                    // A missing value enters the network as 0, after scaling.
+                    let before = if round == 0 { shift[at % features] } else { f64::from(values[*at]) };
+                    ((f64::from(rebuilt.values()[*at]) - before) / scale[at % features]).powi(2)
+                };
+                let change: f64 = of_row.iter().map(change).sum();
+                if round > 0 && change >= *last {
+                    return false;
+                }
+                of_row.iter().for_each(|at| values[*at] = rebuilt.values()[*at]);
+                *last = change;
+                true
+            });
         }
         let imputed = Dataset::new(values, features)?;
         match data.names() {

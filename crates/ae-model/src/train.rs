@@ -127,6 +127,7 @@ fn run<T: Arithmetic>(
             break;
         }
     }
+    training.check_last_update()?;
     training.end()
 }
 
@@ -241,7 +242,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
             divergence: Divergence::new(config.learning_rate()),
             stopper: Stopper::new(config.early_stopping(), engine),
         };
-        let row_losses = vec![[0.0; 2]; at_a_time];
+        let row_losses = vec![[0.0; 2]; at_a_time.max(batch_size)];
         let validation_loss = (matches!(config.latent(), Latent::Gaussian(_)) && at_a_time > 0)
             .then(|| ValidationLoss::new(engine, config, at_a_time));
         let (start, seconds_before, step) = (Instant::now(), 0.0, 0);
@@ -397,6 +398,27 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
             learning_rate: self.learning_rate(self.step.saturating_sub(1)),
             seconds: self.seconds_before + self.start.elapsed().as_secs_f64(),
         }
+    }
+
+    /// Checks the errors of the last batch after the last update, which only validation rows have shown:
+    /// those of training rows are from before each update.
+    fn check_last_update(&mut self) -> Result<(), Error> {
+        let Sizes { batch_size, batches, known_fractions: [known, _], .. } = self.sizes;
+        let within_epoch = self.progress.current_epoch.batches;
+        if self.step == 0 || within_epoch == 0 && !self.task.validation.is_empty() {
+            return Ok(());
+        }
+        let batch = if within_epoch == 0 { batches } else { within_epoch };
+        let epoch = self.progress.history.epochs.len() + usize::from(within_epoch > 0);
+        let rows = self.task.train.len();
+        let indices = &self.task.train[(batch - 1) * batch_size..rows.min(batch * batch_size)];
+        let (table, places) = self.feed.rows(indices)?;
+        let row_losses = &mut self.row_losses[..indices.len()];
+        let inference = Inference { network: &self.engine.network, maps: &self.engine.maps, crew: self.crew };
+        inference.row_losses(Source { table, indices: Some(places) }, row_losses);
+        let squares: f64 = row_losses.iter().map(|[_, squares]| squares).sum();
+        let mse = squares / self.sizes.known_count(known, indices.len());
+        self.progress.divergence.after_batch(epoch, batch, mse)
     }
 
     /// Leaves the engine with the weights to use, and writes the last checkpoint.

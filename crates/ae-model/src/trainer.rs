@@ -1,6 +1,6 @@
 //! Training one batch at a time, for programs with their own training loop.
 
-use ae_data::DataError;
+use ae_data::{DataError, Schema};
 use ae_kernels::Isa;
 use ae_kernels::finite::rows_finite;
 use ae_kernels::par::{Crew, Pool};
@@ -48,6 +48,9 @@ pub struct Trainer<T: Arithmetic> {
     engine: Engine<T>,
     evaluation: Evaluation<T>,
     pool: Pool,
+    /// Of the model that the trainer continued from.
+    names: Option<Vec<String>>,
+    schema: Option<Schema>,
 }
 
 impl<T: Arithmetic> Trainer<T> {
@@ -63,11 +66,13 @@ impl<T: Arithmetic> Trainer<T> {
             engine,
             evaluation: Evaluation::new(config.multiply_adds()),
             pool: Pool::new(threads)?,
+            names: None,
+            schema: None,
         })
     }
 
-    /// Creates a trainer that continues from a model: with its configuration, instruction set, weights
-    /// and, for a batch top-k latent, threshold. The optimizer starts afresh.
+    /// Creates a trainer that continues from a model: with its configuration, instruction set, weights,
+    /// feature names and schema, and, for a batch top-k latent, threshold. The optimizer starts afresh.
     ///
     /// A trainer does not scale rows: [`Autoencoder::scaled`] brings them to the scale of the weights.
     /// `f32` rounds the weights of an `f64` model. `threads` as for [`Autoencoder::set_threads`].
@@ -85,11 +90,13 @@ impl<T: Arithmetic> Trainer<T> {
         {
             latent.clone_from(of_model);
         }
+        (trainer.names, trainer.schema) = (model.names.clone(), model.schema.clone());
         Ok(trainer)
     }
 
     /// Makes a fitted model of what has been learnt: with the trainer's configuration, instruction set
-    /// and threads, its weights and, for a batch top-k latent, threshold.
+    /// and threads, its weights and, for a batch top-k latent, threshold; and with the feature names and
+    /// the schema of the model that it continued from ([`Trainer::from_model`]), if any.
     ///
     /// `scaler` is what was applied to the rows, [`Scaler::identity`] if nothing was. The weights are
     /// the very same in a model of the trainer's precision.
@@ -107,6 +114,7 @@ impl<T: Arithmetic> Trainer<T> {
             latent.clone_from(trained);
         }
         model.pool = self.pool.clone();
+        (model.names, model.schema) = (self.names.clone(), self.schema.clone());
         Ok(model)
     }
 
@@ -118,7 +126,7 @@ impl<T: Arithmetic> Trainer<T> {
 
     /// Runs `work` with a session of the trainer and its threads.
     pub fn enter<R>(&mut self, work: impl FnOnce(&mut Session<'_, T>) -> R) -> R {
-        let Trainer { config, engine, evaluation, pool } = self;
+        let Trainer { config, engine, evaluation, pool, .. } = self;
         work(&mut Session { config, engine, evaluation, crew: pool.crew() })
     }
 

@@ -16,6 +16,7 @@ use ae_model::{
 use ae_testing::chain;
 use ae_testing::random::SplitMix64;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 const FEATURES: usize = 36;
 
@@ -444,5 +445,58 @@ proptest! {
             Ok(history) => prop_assert_eq!(outcome(&model, &history), whole(&config, &rows(1))),
             Err(error) => prop_assert!(error.to_string().contains("some.checkpoint"), "{error}"),
         }
+    }
+}
+
+/// A checkpoint with a changed header and one more tensor, sealed again.
+fn resealed(file: &[u8], change: impl FnOnce(&mut Value), (name, like): (&str, &str)) -> Vec<u8> {
+    let (length, rest) = file.split_first_chunk().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let (mut header, mut data): (Value, _) = (serde_json::from_slice(header).unwrap(), data.to_vec());
+    let place = |tensor: &Value| {
+        let [start, end] = [0, 1].map(|n| tensor["data_offsets"][n].as_u64().unwrap() as usize);
+        start..end
+    };
+    let mut tensor = header[like].clone();
+    let start = data.len();
+    data.extend_from_within(place(&tensor));
+    tensor["data_offsets"] = json!([start, data.len()]);
+    header[name] = tensor;
+    let mut training = serde_json::from_str(header["__metadata__"]["ae.training"].as_str().unwrap()).unwrap();
+    change(&mut training);
+    let metadata = header["__metadata__"].as_object_mut().unwrap();
+    metadata.insert("ae.training".to_owned(), training.to_string().into());
+    metadata.remove("ae.digest");
+    // `serde_json` keeps keys sorted, as digests need them.
+    let print = metadata
+        .iter()
+        .fold(Fingerprint::default(), |print, (key, text)| print.with(key).with(text.as_str().unwrap()));
+    let tensors = header.as_object().unwrap().iter().filter(|(key, _)| *key != "__metadata__");
+    let print = tensors.fold(print, |print, (key, tensor)| print.with(key).with_bytes(&data[place(tensor)]));
+    header["__metadata__"]["ae.digest"] = format!("{:016x}", print.bits()).into();
+    let mut header = header.to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+/// A best epoch belongs to early stopping, without which there is no room for its weights.
+#[test]
+fn a_best_epoch_without_early_stopping_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.checkpoint");
+    let config = base().build().unwrap();
+    let checkpoints = Checkpoints::at(&path).every(Duration::ZERO);
+    model(&config, 1)
+        .fit_resumable(&rows(1), &checkpoints, &mut [&mut Stop { after: 25, resumed: Vec::new() }])
+        .unwrap();
+    let file = std::fs::read(&path).unwrap();
+    let added = ("training.best", "training.parameters");
+    for (best, is_refused) in
+        [(Value::Null, false), (json!({ "loss": 0.1, "epoch": 1, "threshold": 0.0 }), true)]
+    {
+        std::fs::write(&path, resealed(&file, |training| training["best"] = best.clone(), added)).unwrap();
+        let result = model(&config, 1).fit_resumable(&rows(1), &checkpoints, &mut []);
+        let refused = matches!(&result, Err(Error::File { kind: FileErrorKind::Settings(_), .. }));
+        assert!(refused == is_refused && (refused || result.is_ok()), "{best}: {result:?}");
     }
 }

@@ -56,6 +56,19 @@ fn check(name: &str, config: ConfigBuilder, missing: usize) {
     }
 }
 
+#[test]
+fn a_wrong_value_is_told_with_the_name_of_its_column() {
+    let names = ["height", "width"].map(str::to_owned).to_vec();
+    let data = Dataset::new((0..20).map(|i| (i % 7) as f32).collect(), 2).unwrap().with_names(names).unwrap();
+    let mut model = Autoencoder::new(Config::builder(2).encoding_dim(2).epochs(1).build().unwrap()).unwrap();
+    model.fit(&data, &mut []).unwrap();
+    let mut one = model.one_row().unwrap();
+    let error = one.encode(&[1.0, f32::NAN], &mut [0.0; 2]).unwrap_err();
+    assert_eq!(error.to_string(), "row 1, column 'width': NaN is not a finite number");
+    let error = one.decode(&[1.0, f32::NAN], &mut [0.0; 2]).unwrap_err();
+    assert_eq!(error.to_string(), "row 1, column 2: NaN is not a finite number");
+}
+
 fn base() -> ConfigBuilder {
     Config::builder(FEATURES).hidden_dims([65, 20]).encoding_dim(9).scaler(ScalerKind::Standard)
 }

@@ -397,6 +397,34 @@ fn a_trainer_becomes_a_model_and_a_model_a_trainer() {
     assert_eq!(error, "the model expects a scaler of 8 values, but got 5");
 }
 
+/// A model that a trainer has gone on with still knows its columns.
+#[test]
+fn a_trainer_keeps_the_columns_of_a_model() {
+    let names: Vec<String> = (0..FEATURES).map(|j| format!("column {j}")).collect();
+    let data = rows(20, 1).with_names(names.clone()).unwrap();
+    let mut model = Autoencoder::new(config()).unwrap();
+    model.fit(&data, &mut []).unwrap();
+    let trainer = Trainer::<f32>::from_model(&model, Some(1)).unwrap();
+    let mut again = trainer.to_model(model.scaler().clone()).unwrap();
+    assert_eq!(again.feature_names(), Some(&names[..]));
+    let swapped = rows(20, 1).with_names(names.iter().rev().cloned().collect()).unwrap();
+    assert!(matches!(again.encode(&swapped), Err(Error::Names { .. })));
+
+    again.set_feature_names(names.iter().rev().cloned().collect()).unwrap();
+    assert!(again.encode(&swapped).is_ok());
+    for (wrong, says) in [
+        (names[1..].to_vec(), "7 names for 8 features"),
+        ([&names[1..], &names[1..2]].concat(), "two columns are named 'column 1'"),
+    ] {
+        let error = again.set_feature_names(wrong).unwrap_err();
+        assert!(
+            error.to_string().contains(says)
+                || std::error::Error::source(&error).is_some_and(|e| e.to_string().contains(says)),
+            "{error:?}"
+        );
+    }
+}
+
 #[test]
 fn a_threshold_belongs_to_a_latent_over_whole_batches() {
     let of_batch = Latent::TopK(TopK { of_batch: true, ..TopK::new(3) });

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
 use ae_data::{BatchSource, Dataset};
-use ae_model::{Autoencoder, Config, Scaler, ScalerKind};
+use ae_model::{Activation, Autoencoder, Config, LayerParameters, Scaler, ScalerKind};
 use ae_testing::random::SplitMix64;
 
 /// More columns than a scaler processes together. One column is constant, one has a constant middle, and
@@ -138,4 +138,28 @@ fn rounds_of_filling_in_build_on_each_other() {
     assert_eq!(rounds[1], with(&rounds[0]));
     assert_eq!(rounds[2], with(&rounds[1]));
     assert_ne!(rounds[0], rounds[1]);
+}
+
+/// Rounds that would change a row ever more are not made.
+#[test]
+fn rounds_that_lead_away_end() {
+    // A missing x becomes y + gain * x.
+    let with = |gain: f32| {
+        let config =
+            Config::builder(2).hidden_dims([]).encoding_dim(2).scaler(ScalerKind::None).mask_missing(true);
+        let encoder =
+            LayerParameters { inputs: 2, outputs: 2, weights: vec![gain, 0.0, 1.0, 1.0], bias: vec![0.0; 2] };
+        let decoder =
+            LayerParameters { inputs: 2, outputs: 2, weights: vec![1.0, 0.0, 0.0, 1.0], bias: vec![0.0; 2] };
+        let config = config.encoding_activation(Activation::Linear).build().unwrap();
+        Autoencoder::from_layers(config, Scaler::identity(2), &[encoder, decoder]).unwrap()
+    };
+    let data = Dataset::new(vec![f32::NAN, 1.0, 4.0, 5.0, f32::NAN, f32::NAN], 2).unwrap();
+    for (gain, by_rounds) in [(0.5, [1.0, 1.5, 1.75]), (3.0, [1.0; 3]), (-2.0, [1.0; 3])] {
+        let model = with(gain);
+        for (rounds, expected) in (1..).zip(by_rounds) {
+            let imputed = model.impute(&data, rounds).unwrap();
+            assert_eq!(imputed.values(), [expected, 1.0, 4.0, 5.0, 0.0, 0.0], "{gain}, {rounds} rounds");
+        }
+    }
 }

@@ -181,6 +181,32 @@ fn divergence_is_an_error_that_says_where() {
     assert!(error.to_string().contains("a learning rate below 50"), "{error}");
 }
 
+/// No later loss shows what the last update has done, nor does any validation row.
+#[test]
+fn the_last_update_may_diverge_too() {
+    let data = curve(8, 3);
+    let config = |learning_rate: f64| {
+        let builder = Config::builder(3).optimizer(Optimizer::Sgd).hidden_dims([8, 8, 8]).epochs(1);
+        builder.activation(Activation::Linear).learning_rate(learning_rate).validation(0.0).build().unwrap()
+    };
+    let error = Autoencoder::new(config(1e6)).unwrap().fit(&data, &mut []).unwrap_err();
+    assert!(matches!(error, Error::Diverged { epoch: 1, batch: 1, .. }), "{error}");
+    let (model, _) = fitted(config(1e-3), &data);
+    assert!(model.mse(&data).unwrap().is_finite());
+}
+
+#[test]
+fn rows_without_a_known_value_are_refused() {
+    let config = Config::builder(3).encoding_dim(1).mask_missing(true).validation(0.0).epochs(1);
+    let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+    let mut values = vec![f32::NAN; 3 * 600];
+    let error = model.fit(&Rows::new(&values, 3).unwrap(), &mut []).unwrap_err();
+    assert_eq!(error.to_string(), "every value of the 600 training rows is missing");
+    assert!(!model.is_fitted());
+    *values.last_mut().unwrap() = 1.0;
+    model.fit(&Rows::new(&values, 3).unwrap(), &mut []).unwrap();
+}
+
 struct Watch {
     batches: Vec<BatchEnd>,
     epochs: Vec<usize>,

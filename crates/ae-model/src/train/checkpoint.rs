@@ -134,14 +134,16 @@ impl Checkpoint {
             None => {}
         }
         let batches = rows.div_ceil(batch_size);
-        Checkpoint::of(&file, header, history, batches, engine).map(Some).map_err(|kind| at(path, kind))
+        Checkpoint::of(&file, header, history, (config, batches), engine)
+            .map(Some)
+            .map_err(|kind| at(path, kind))
     }
 
     fn of<T: Arithmetic>(
         file: &SafeTensors<'_>,
         header: Header,
         history: History,
-        batches: usize,
+        (config, batches): (&Config, usize),
         engine: &Engine<T>,
     ) -> Result<Checkpoint, FileErrorKind> {
         let view = engine.state_view();
@@ -165,7 +167,8 @@ impl Checkpoint {
         if seconds.len() != epochs || current_epoch.batches > batches || updates > MAX_COUNT {
             return wrong("the progress");
         }
-        if best.as_ref().is_some_and(|best| !(1..=epochs).contains(&best.epoch())) {
+        let stops_early = config.early_stopping().is_some();
+        if best.as_ref().is_some_and(|best| !stops_early || !(1..=epochs).contains(&best.epoch())) {
             return wrong("the best epoch");
         }
         if latent.is_some() != view.latent.is_some()
