@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use csv::{ByteRecord, QuoteStyle, ReaderBuilder, Trim, Writer, WriterBuilder};
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, first_duplicate};
 use crate::dataset_builder::{DatasetBuilder, column_name};
 use crate::error::DataError;
 use crate::labels::Labels;
@@ -357,11 +357,9 @@ fn header(record: &ByteRecord, path: &Path) -> Result<Vec<String>, DataError> {
         Err(_) => Err(not_utf8(path, &format!("the name of column {} is", i + 1))),
     };
     let names: Vec<String> = record.iter().enumerate().map(name).collect::<Result<_, _>>()?;
-    let mut sorted: Vec<&String> = names.iter().collect();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+    match first_duplicate(&names) {
         None => Ok(names),
-        Some(pair) => Err(malformed(path, format!("two columns are named '{}'", pair[0]))),
+        Some(name) => Err(malformed(path, format!("two columns are named '{name}'"))),
     }
 }
 
@@ -457,10 +455,27 @@ impl NumericTable<'_> {
     }
 }
 
+/// A writer of these texts among others. Where one holds what reading may take for a delimiter, all texts
+/// are quoted, so that they read back as they are.
+fn writer<'t, W: Write>(out: W, delimiter: u8, mut texts: impl Iterator<Item = &'t str>) -> Writer<W> {
+    let is_ambiguous = |text: &str| {
+        let mut bytes = text.bytes();
+        bytes.any(|byte| byte != delimiter && DELIMITERS.contains(&byte))
+            || start::may_name_separator(text.as_bytes())
+    };
+    let quotes = if texts.any(is_ambiguous) { QuoteStyle::NonNumeric } else { QuoteStyle::Necessary };
+    WriterBuilder::new().delimiter(delimiter).quote_style(quotes).from_writer(out)
+}
+
 /// Writes the table: a header if there are names, the shortest numbers that read back bit for bit, and
 /// the labels as the last column.
 pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Result<()> {
-    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
+    let labels = dataset
+        .labels()
+        .into_iter()
+        .flat_map(|labels| (0..labels.len()).filter_map(|row| labels.name_of(row)));
+    let names = dataset.names().unwrap_or_default().iter().map(String::as_str);
+    let mut writer = writer(out, delimiter, names.chain(labels));
     if let Some(names) = dataset.names() {
         let label = dataset.labels().map(|_| crate::labels::column_name(names));
         writer.write_record(names.iter().chain(label.as_ref())).map_err(write_error)?;
@@ -486,7 +501,9 @@ pub(crate) fn write(dataset: &Dataset, out: impl Write, delimiter: u8) -> io::Re
 
 /// Writes the table as it is, with a header if there are names.
 pub(crate) fn write_texts(table: &Table, out: impl Write, delimiter: u8) -> io::Result<()> {
-    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
+    let cells = (0..table.rows()).flat_map(|row| table.row(row));
+    let names = table.names().unwrap_or_default().iter().map(String::as_str);
+    let mut writer = writer(out, delimiter, names.chain(cells));
     if let Some(names) = table.names() {
         writer.write_record(names).map_err(write_error)?;
     }

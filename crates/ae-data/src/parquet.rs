@@ -18,7 +18,7 @@ use parquet::schema::types::{ColumnDescriptor, Type};
 mod texts;
 mod values;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, first_duplicate};
 use crate::dataset_builder::DatasetBuilder;
 use crate::error::DataError;
 use crate::guard::guarded;
@@ -65,17 +65,21 @@ fn open_reader(file: File, path: &Path) -> Result<SerializedFileReader<File>, Da
     Ok(reader)
 }
 
-/// Returns the names of the columns; that of a nested one is its path.
-fn column_names(reader: &SerializedFileReader<File>) -> Vec<String> {
+/// Returns the names of the columns, which must be distinct; that of a nested one is its path.
+fn column_names(reader: &SerializedFileReader<File>, path: &Path) -> Result<Vec<String>, DataError> {
     let schema = reader.metadata().file_metadata().schema_descr();
-    schema.columns().iter().map(|column| column.path().string()).collect()
+    let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+    match first_duplicate(&names) {
+        Some(name) => Err(malformed(path, format!("two columns are named '{name}'"))),
+        None => Ok(names),
+    }
 }
 
 fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
     let bad = |error: ParquetError| malformed(path, error);
     let reader = open_reader(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let names = column_names(&reader);
+    let names = column_names(&reader, path)?;
     let find = |wanted: &Option<String>| {
         wanted.as_ref().map(|wanted| find_column(wanted, Some(&names), names.len(), path)).transpose()
     };
@@ -147,7 +151,7 @@ pub(crate) fn has_booleans(file: File, path: &Path, options: &ReadOptions) -> Re
 fn any_boolean(file: File, path: &Path, options: &ReadOptions) -> Result<bool, DataError> {
     let reader = open_reader(file, path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let names = column_names(&reader);
+    let names = column_names(&reader, path)?;
     let non_features = [&options.label, &options.id].into_iter().flatten();
     let non_features = non_features.map(|name| find_column(name, Some(&names), names.len(), path));
     let non_features = non_features.collect::<Result<Vec<_>, _>>()?;

@@ -100,6 +100,53 @@ fn tables_are_written_and_read() {
     assert!(write_table(&table, folder.path().join("t-ubyte")).is_err());
 }
 
+/// Texts with what usually separates cells, and one like a line that names the delimiter.
+#[test]
+fn texts_with_other_delimiters_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for (names, columns) in [
+        (vec!["a;b;c"], vec![vec!["x|y|z", "1;2;3"]]),
+        (vec!["sep=;"], vec![vec!["x", "y"]]),
+        (vec!["n", "genres"], vec![vec!["1", "2.5"], vec!["a|b", "c|d"]]),
+        (vec!["tab\there", "k"], vec![vec!["1,5", "2,5"], vec!["1", ""]]),
+    ] {
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        let table = Table::new(names, &columns).unwrap();
+        for name in ["t.csv", "t.tsv"] {
+            let path = folder.path().join(name);
+            write_table(&table, &path).unwrap();
+            let again = read_table(path, &options()).unwrap();
+            assert_eq!(again.names(), table.names(), "{name}");
+            assert_eq!(again.rows(), 2, "{name}");
+            for row in 0..2 {
+                assert!(again.row(row).eq(table.row(row)), "{name}, {:?}", table.names());
+            }
+        }
+    }
+}
+
+/// Columns of the same name would be taken for each other.
+#[test]
+fn a_parquet_file_with_two_columns_of_one_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let names = ["aa", "ab"].map(str::to_owned).to_vec();
+    write_table(&Table::new(names, &[vec!["x", "y"], vec!["p", "q"]]).unwrap(), &path).unwrap();
+    // The writer refuses it, so the name is changed in the file.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let places: Vec<usize> = (1..bytes.len()).filter(|at| bytes[at - 1..=*at] == *b"ab").collect();
+    places.iter().for_each(|at| bytes[*at] = b'a');
+    std::fs::write(&path, &bytes).unwrap();
+    for error in [
+        read_table(&path, &options()).unwrap_err(),
+        read_content(&path, &options()).unwrap_err(),
+        read(&path, &options()).unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(text.contains("t.parquet") && text.contains("two columns are named 'aa'"), "{text}");
+    }
+}
+
 /// More rows than are decoded at a time, all of them different.
 #[test]
 fn long_columns_of_numbers_come_back() {

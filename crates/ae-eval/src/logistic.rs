@@ -21,7 +21,8 @@ const MAX_STEPS: usize = 2000;
 ///
 /// Over the weights `W` `[features, classes]` and the biases, which are not penalised, it minimises
 /// `½ ‖W‖² + C Σ_rows -ln p(class | row)` with `p = softmax(Wᵀx + b)` (Hastie, Tibshirani & Friedman
-/// 2009, sec. 4.4). This is scikit-learn's `LogisticRegression(C)` after its `StandardScaler`. Constant
+/// 2009, sec. 4.4). This is scikit-learn's `LogisticRegression(C)` after its `StandardScaler`; for two
+/// classes, of which scikit-learn penalises the weights of one, its `LogisticRegression(2 C)`. Constant
 /// features are left out.
 ///
 /// L-BFGS starts from zero and ends when no partial derivative of the mean over the rows exceeds 1e-5.
@@ -108,10 +109,14 @@ impl LogisticProbe {
     /// The most probable class of each row.
     ///
     /// # Errors
-    /// [`EvalError::Width`] for rows of another width, or an error from reading them.
+    /// [`EvalError::Width`] for rows of another width, [`EvalError::Model`] for a value that is not
+    /// finite, or an error from reading them.
     pub fn classify(&self, rows: &dyn BatchSource) -> Result<Vec<u32>, EvalError> {
         if rows.features() != self.mean.len() {
             return Err(EvalError::Width { expected: self.mean.len(), got: rows.features() });
+        }
+        if let Some(error) = first_not_finite(rows)? {
+            return Err(error);
         }
         let mut found = memory::room("the classes", rows.rows(), 1)?;
         for_each_block(rows, |block| {

@@ -70,10 +70,14 @@ impl LinearProbe {
     /// The class of each row.
     ///
     /// # Errors
-    /// [`EvalError::Width`] for rows of another width, or an error from reading them.
+    /// [`EvalError::Width`] for rows of another width, [`EvalError::Model`] for a value that is not
+    /// finite, or an error from reading them.
     pub fn classify(&self, rows: &dyn BatchSource) -> Result<Vec<u32>, EvalError> {
         if rows.features() != self.mean.len() {
             return Err(EvalError::Width { expected: self.mean.len(), got: rows.features() });
+        }
+        if let Some(error) = first_not_finite(rows)? {
+            return Err(error);
         }
         let mut found = memory::room("the classes", rows.rows(), 1)?;
         for_each_block(rows, |block| {
@@ -210,6 +214,8 @@ mod tests {
         let same = Rows::new(&[1.0; 180], 2).unwrap();
         assert!(matches!(LinearProbe::fit(&same, &labels, 3, 0.0), Err(EvalError::DecompositionFailed)));
         let probe = LinearProbe::fit(&rows, &labels, 3, 0.1).unwrap();
+        let said = probe.classify(&Rows::new(&holed, 2).unwrap()).unwrap_err().to_string();
+        assert!(said.starts_with("row 78, column 2: NaN"), "{said}");
         let said = probe.classify(&Rows::new(&values, 3).unwrap()).unwrap_err().to_string();
         assert_eq!(said, "expected rows of 2 features, got 3");
     }

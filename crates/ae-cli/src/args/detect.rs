@@ -19,7 +19,7 @@ rows and between encodings; ensemble is the geometric mean of three distances.
 
 Output columns: file (of images) or the column of --id, score, flag (1 or 0), with a reference p_value ((1 + calibration rows with at \
 least this score) / (1 + calibration rows)), and blamed_1, ...: the names or numbers of the features that add most to the row's error \
-(with a reference, its standardised error). With --explain, each is followed by found_1, ..., the row's value, which is empty if it is \
+(with a reference, its standardised error); missing cells are never to blame. With --explain, each is followed by found_1, ..., the row's value, which is empty if it is \
 missing or an unknown category, and expected_1, ..., that of the row's reconstruction.
 
 Examples:

@@ -11,15 +11,19 @@ use crate::text::excerpt;
 /// Returns the text after a first line such as `sep=;`, which spreadsheet programs write, and the
 /// delimiter that it names; the whole text if there is no such line.
 pub(super) fn without_separator_line(text: &[u8]) -> (&[u8], Option<u8>) {
-    let line = text.get(..4).filter(|key| key.eq_ignore_ascii_case(b"sep="));
-    match (line, text.get(4..).unwrap_or_default()) {
-        (Some(_), [delimiter, b'\r', b'\n', rest @ ..] | [delimiter, b'\n', rest @ ..])
+    match (may_name_separator(text), text.get(4..).unwrap_or_default()) {
+        (true, [delimiter, b'\r', b'\n', rest @ ..] | [delimiter, b'\n', rest @ ..])
             if delimiter.is_ascii() && !matches!(delimiter, b'"' | b'\r' | b'\n') =>
         {
             (rest, Some(*delimiter))
         }
         _ => (text, None),
     }
+}
+
+/// Whether a text starts like a line that names a delimiter.
+pub(super) fn may_name_separator(text: &[u8]) -> bool {
+    text.get(..4).is_some_and(|key| key.eq_ignore_ascii_case(b"sep="))
 }
 
 /// Refuses comments before the first row: lines that start with `#` and have another number of cells

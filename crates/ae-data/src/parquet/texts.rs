@@ -34,7 +34,7 @@ pub(crate) fn read_texts(file: File, path: &Path, options: &ReadOptions) -> Resu
 
 fn read_columns(file: File, path: &Path, options: &ReadOptions) -> Result<Table, DataError> {
     let reader = open_reader(file, path)?;
-    let names = column_names(&reader);
+    let names = column_names(&reader, path)?;
     let mut columns = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         columns.push(match read_column(&reader, path, index) {

@@ -22,7 +22,7 @@ pub struct Blame {
 impl Detector {
     /// For each row, the `most` columns to blame, in descending order of their contributions to the
     /// standardised error ([`contributions_by`](Detector::contributions_by)); columns with an unknown
-    /// category come first.
+    /// category come first, and those whose cell is missing last.
     ///
     /// Columns are those of the model's schema, or features if it has none.
     ///
@@ -142,8 +142,10 @@ mod tests {
         let blamed = detector.blame(&rows, 3).unwrap();
         let columns = |row: usize| blamed[row].iter().map(|blame| blame.column).collect::<Vec<_>>();
         assert_eq!(columns(0)[..2], [1, 2]);
-        // Of a known category, or a missing one, the error decides.
+        // Of a known category, the error decides.
         assert_eq!((columns(1)[0], columns(2)[0]), (2, 2));
+        // Nothing is to blame for a cell that is missing.
+        assert!(columns(2)[2] == 1 && blamed[2][2].contribution.is_nan());
         let unknown: Vec<bool> = blamed.iter().flatten().map(|blame| blame.is_unknown).collect();
         assert_eq!(unknown, [true, false, false, false, false, false, false, false, false]);
         assert!(blamed[0][0].contribution < blamed[0][1].contribution, "{:?}", blamed[0]);
@@ -151,7 +153,8 @@ mod tests {
         let contributions = detector.contributions_by(&rows, &schema.groups()).unwrap();
         for (row, blamed) in blamed.iter().enumerate() {
             for blame in blamed {
-                assert_eq!(blame.contribution, contributions.row(row).unwrap()[blame.column]);
+                let expected = contributions.row(row).unwrap()[blame.column];
+                assert_eq!(blame.contribution.to_bits(), expected.to_bits());
             }
         }
         // A number that is 0 is no unknown category.

@@ -366,7 +366,7 @@ impl Detector {
     }
 
     /// The contribution of each feature to the standardised error of each row, `(x̂ - x)² / v`,
-    /// `[rows, features]`.
+    /// `[rows, features]`; NaN where the value is missing.
     ///
     /// Large values mark features that do not fit the others; for rows like those in training they
     /// average about 1. [`blame`](Detector::blame) ranks them by row.
@@ -384,8 +384,8 @@ impl Detector {
     /// Like [`contributions`](Detector::contributions), for groups of features, `[rows, groups]`.
     ///
     /// `groups[j]` is the group of feature `j`. The contribution of a group is `Σ (x̂ - x)² / Σ v` over
-    /// its features, which is also about 1 for typical rows whatever the group's size, and 0 for an
-    /// empty group. An unknown category adds 1 to the squares of its column, as in
+    /// its features that are not missing, which is also about 1 for typical rows whatever the group's
+    /// size; NaN if all of them are missing, and 0 for an empty group. An unknown category adds 1 to the squares of its column, as in
     /// [`row_errors`](super::row_errors).
     ///
     /// # Errors
@@ -401,19 +401,35 @@ impl Detector {
             let allowed = "numbered from 0, at most one per feature";
             return Err(EvalError::InvalidSetting { field: "groups of features", allowed });
         }
-        let mut variances = vec![0.0; count];
-        groups.iter().zip(&self.context.variances).for_each(|(group, v)| variances[*group] += v);
+        let model = &self.context.model;
+        let mut is_empty = vec![true; count];
+        groups.iter().for_each(|group| is_empty[*group] = false);
         let mut values = memory::room("the contributions", rows.rows(), count)?;
-        let mut sums = vec![0.0; count];
+        // Of the squared errors in each group, and of their usual values.
+        let (mut sums, mut usual) = (vec![0.0; count], vec![0.0; count]);
+        let mut first = 0;
         self.for_each_block(rows, true, |block| {
-            let squares = self.context.model.squared_errors(block)?;
-            for (squares, row) in squares.iter_rows().zip(block.iter_rows()) {
+            // The block has its missing values filled in.
+            let indices = memory::indices(first..first + block.rows())?;
+            let known = components::read_known(model, rows, &indices)?;
+            first += block.rows();
+            let squares = model.squared_errors(block)?;
+            for (squares, row) in squares.iter_rows().zip(known.iter_rows()) {
                 sums.fill(0.0);
-                squares.iter().zip(groups).for_each(|(x, group)| sums[*group] += f64::from(*x));
+                usual.fill(0.0);
+                let features = squares.iter().zip(row).zip(groups).zip(&self.context.variances);
+                for (((square, _), group), v) in features.filter(|(((_, x), _), _)| !x.is_nan()) {
+                    sums[*group] += f64::from(*square);
+                    usual[*group] += v;
+                }
                 let unknown = self.context.columns.unknown(row);
                 unknown.for_each(|column| sums[groups[column.features.start]] += 1.0);
-                let ratio = |(sum, v): (&f64, &f64)| if *v > 0.0 { (sum / v) as f32 } else { 0.0 };
-                values.extend(sums.iter().zip(&variances).map(ratio));
+                values.extend(
+                    sums.iter()
+                        .zip(&usual)
+                        .zip(&is_empty)
+                        .map(|((sum, usual), is_empty)| if *is_empty { 0.0 } else { (sum / usual) as f32 }),
+                );
             }
             Ok(())
         })?;

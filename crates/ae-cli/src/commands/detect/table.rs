@@ -34,6 +34,7 @@ impl Table<'_> {
             let blamed: Vec<Value> = self.detection.blamed[row]
                 .iter()
                 .enumerate()
+                .filter(|(_, blame)| !blame.contribution.is_nan())
                 .map(|(place, blame)| {
                     let mut object =
                         json!({ "feature": self.name(blame.column), "error": blame.contribution });
@@ -100,10 +101,16 @@ impl Table<'_> {
         columns.extend(self.detection.p_values.iter().map(|p_values| p_values.iter().map(number).collect()));
         let Detection { blamed, findings, .. } = self.detection;
         for place in 0..self.width() {
-            columns.push(blamed.iter().map(|blamed| self.name(blamed[place].column)).collect());
+            // Missing cells are not to blame.
+            let is_blamed = |row: usize| !blamed[row][place].contribution.is_nan();
+            let of_rows = |text: &dyn Fn(usize) -> String| {
+                let text = |row: usize| if is_blamed(row) { text(row) } else { String::new() };
+                (0..blamed.len()).map(text).collect::<Vec<_>>()
+            };
+            columns.push(of_rows(&|row| self.name(blamed[row][place].column)));
             if let Some(findings) = findings {
-                columns.push(findings.iter().map(|of_row| of_row[place].found.clone()).collect());
-                columns.push(findings.iter().map(|of_row| of_row[place].expected.clone()).collect());
+                columns.push(of_rows(&|row| findings[row][place].found.clone()));
+                columns.push(of_rows(&|row| findings[row][place].expected.clone()));
             }
         }
         if let Some((name, ids)) = tables::row_id_column(self.rows, &names) {
@@ -119,7 +126,10 @@ impl Table<'_> {
         for row in 0..self.flags.len() {
             values.extend([self.detection.scores[row] as f32, f32::from(u8::from(self.flags[row]))]);
             values.extend(self.detection.p_values.as_ref().map(|p_values| p_values[row] as f32));
-            values.extend(self.detection.blamed[row].iter().map(|blame| (blame.column + 1) as f32));
+            values.extend(self.detection.blamed[row].iter().map(|blame| match blame.contribution.is_nan() {
+                true => f32::NAN,
+                false => (blame.column + 1) as f32,
+            }));
         }
         Ok(Dataset::new(values, columns.len())?.with_names(columns)?)
     }
