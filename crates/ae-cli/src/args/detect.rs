@@ -15,7 +15,8 @@ squared error, and the threshold must be given by --threshold or --contamination
 
 Scores: error is the squared reconstruction error; standardised-error divides that of each feature by its usual error; mahalanobis also \
 takes correlations into account; input-neighbours and latent-neighbours are mean distances to the two nearest reference rows, between \
-rows and between encodings; ensemble is the geometric mean of three distances.
+rows and between encodings; ensemble is the geometric mean of three such distances and, for \
+tables with categories, mahalanobis.
 
 Output columns: file (of images) or the column of --id, score, flag (1 or 0), with a reference p_value ((1 + calibration rows with at \
 least this score) / (1 + calibration rows)), and blamed_1, ...: the names or numbers of the features that add most to the row's error \

@@ -113,22 +113,35 @@ pub struct Detector {
     threshold: f64,
 }
 
-/// How categories and missing cells are measured: a detector from a file goes on as it was calibrated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What scores are made of: a detector from a file goes on as it was calibrated. The order is that of the
+/// formats of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Edition {
     /// Features of categories are numbers like all others, all of them 0 for an unknown category, and
     /// errors are those of imputed rows.
     Features,
     /// Columns count, as in [`Coordinates`] and [`row_errors`](super::row_errors).
     Columns,
+    /// The same, and [`Score::Ensemble`] has residuals too.
+    Residuals,
 }
 
+/// The most features of a table with categories for which the ensemble has residuals: the time for their
+/// second moments grows with the square of the number, and that of factors with its cube.
+const MAX_FEATURES_WITH_RESIDUALS: usize = 1024;
+
 impl Edition {
-    /// The edition of new detectors; [`Edition::Features`] where both give the same scores.
+    /// The edition of new detectors: the first that gives the same scores.
     fn of(score: Score, model: &Autoencoder) -> Edition {
         let columns = Columns::new(model.schema(), model.config().input_dim());
+        let has_categories = columns.categorical().next().is_some();
         let leaves_out = score == Score::Error && model.config().mask_missing();
-        if leaves_out || columns.categorical().next().is_some() {
+        if score == Score::Ensemble
+            && has_categories
+            && model.config().input_dim() <= MAX_FEATURES_WITH_RESIDUALS
+        {
+            Edition::Residuals
+        } else if has_categories || leaves_out {
             Edition::Columns
         } else {
             Edition::Features
@@ -480,7 +493,7 @@ impl UnfittedDetector {
     /// Prepares the scoring context and the components, given the reference rows.
     fn components(self, reference: &Dataset) -> Result<(ScoringContext, Vec<ScoreComponent>), EvalError> {
         self.score.check_features(reference.features())?;
-        let counts_columns = self.edition == Edition::Columns;
+        let counts_columns = self.edition >= Edition::Columns;
         let schema = self.model.schema().filter(|_| counts_columns);
         let columns = Columns::new(schema, reference.features());
         let context = ScoringContext {
@@ -513,7 +526,12 @@ impl UnfittedDetector {
                 let values = components::compress_values(context.coordinates.of(reference)?);
                 let width = context.coordinates.width();
                 let compressed = ScoreComponent::Compressed(Neighbours::new(&values, width));
-                vec![input(&context)?, compressed, latent(&context)?]
+                let mut components = vec![input(&context)?, compressed, latent(&context)?];
+                if self.edition == Edition::Residuals {
+                    let factor = context.residual_factor(reference)?;
+                    components.push(ScoreComponent::Mahalanobis(factor));
+                }
+                components
             }
         };
         Ok((context, components))

@@ -34,6 +34,10 @@ pub enum Score {
     /// `sign z ln(1 + |z|)`, and between encodings. This is the default because it was the best over
     /// many data sets (`cargo xtask experiments adbench`); neighbours among the rows alone
     /// find most of the same anomalies.
+    ///
+    /// For a table with categories of up to 1,024 features, the square root of [`Score::Mahalanobis`] is
+    /// a fourth: what is odd about such rows is often that cells do not go together. (With numbers alone,
+    /// PR-AUC over the same data sets was 0.746 with it and 0.760 without.)
     #[default]
     Ensemble,
 }

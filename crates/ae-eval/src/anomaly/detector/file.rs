@@ -9,10 +9,10 @@
 //! | `detector.threshold` | F64 | `[1]` |
 //! | `detector.model.{i}`, from 1, one for each further denoising model | U8 | its file, `[bytes]` |
 //!
-//! `ae.detector` in the header is a JSON object with `format`, `score` and `neighbours`. Format 2 is the
-//! same with scores that count columns ([`Edition::Columns`]); files of format 1 keep the scores that
-//! they were calibrated with, and detectors to which columns make no difference are saved in it. Loading a
-//! model from such a file ignores all of this. Everything else that scores need is recomputed from the
+//! `ae.detector` in the header is a JSON object with `format`, `score` and `neighbours`. Formats 2 and 3
+//! are the same with other scores ([`Edition::Columns`], [`Edition::Residuals`]); files of earlier formats
+//! keep the scores that they were calibrated with, and detectors to which the difference is none are saved
+//! in them. Loading a model from such a file ignores all of this. Everything else that scores need is recomputed from the
 //! reference rows, bit for bit on the same kind of CPU.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ use super::{Calibration, Detector, Edition, Score, UnfittedDetector, check_row_c
 use crate::error::EvalError;
 
 /// The latest version of what is added to a model file.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 const KEY: &str = "ae.detector";
 /// The header entry of every model.
 const MODEL_KEY: &str = "ae.config";
@@ -83,7 +83,8 @@ impl Detector {
         let header = Header {
             format: match self.edition {
                 Edition::Features => 1,
-                Edition::Columns => FORMAT,
+                Edition::Columns => 2,
+                Edition::Residuals => FORMAT,
             },
             score: self.score.name().to_owned(),
             // Already limited to one less than the number of reference rows.
@@ -132,9 +133,12 @@ impl Detector {
         };
         let model = Autoencoder::from_bytes(bytes)?;
         let Version { format } = serde_json::from_str(json).map_err(|error| settings(error.to_string()))?;
-        if !(1..=FORMAT).contains(&format) {
-            return Err(kind(FileErrorKind::Version { version: format, supported: FORMAT }));
-        }
+        let edition = match format {
+            1 => Edition::Features,
+            2 => Edition::Columns,
+            FORMAT => Edition::Residuals,
+            version => return Err(kind(FileErrorKind::Version { version, supported: FORMAT })),
+        };
         let header: Header = serde_json::from_str(json).map_err(|error| settings(error.to_string()))?;
         let score = header.score.parse::<Score>();
         let score = score.map_err(|_| settings(format!("unknown score '{}'", header.score)))?;
@@ -155,7 +159,6 @@ impl Detector {
         if file.names().into_iter().filter(beside).count() != known {
             return Err(settings("unknown detector tensors".to_owned()));
         }
-        let edition = if format == 1 { Edition::Features } else { Edition::Columns };
         let unfitted = UnfittedDetector {
             score,
             edition,

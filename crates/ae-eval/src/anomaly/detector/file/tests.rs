@@ -118,7 +118,8 @@ fn altered_files_are_refused_with_a_reason() {
     assert!(matches!(few, EvalError::TooFewRows { rows: 1, min: 2 }), "{few}");
     for (text, says) in [
         ("{}", "missing field"),
-        (r#"{"format":3,"score":"ensemble","neighbours":2}"#, "version 3"),
+        (r#"{"format":4,"score":"ensemble","neighbours":2}"#, "version 4"),
+        (r#"{"format":3,"score":"ensemble","neighbours":2}"#, "typical"),
         (r#"{"format":1,"score":"luck","neighbours":2}"#, "luck"),
         (r#"{"format":1,"score":"ensemble","neighbours":0}"#, "neighbours"),
         (r#"{"format":1,"score":"ensemble","neighbours":2,"more":1}"#, "more"),
@@ -162,11 +163,12 @@ fn rows_of_other_columns_are_refused() {
     assert!(turned.rows() == 1 && loaded.scores(&turned).is_err());
 }
 
-/// Files of format 1 with categories go on as they were calibrated; others are still saved in it.
-#[test]
-fn detectors_keep_the_edition_of_their_file() {
-    let formats = |bytes: &[u8]| opened(bytes).unwrap().0[KEY].clone();
-    assert!(formats(&detector(Score::Ensemble).to_bytes().unwrap()).contains(r#""format":1"#));
+fn header(bytes: &[u8]) -> String {
+    opened(bytes).unwrap().0[KEY].clone()
+}
+
+/// A model of a number and two categories, one of which is rare, and its training rows.
+fn model_with_categories() -> (Autoencoder, Dataset) {
     let texts = |of: fn(u32) -> String| (0..40).map(of).collect::<Vec<_>>();
     let columns =
         [texts(|i| (i * 7 % 11).to_string()), texts(|i| if i == 3 { "rare" } else { "usual" }.to_owned())];
@@ -176,14 +178,44 @@ fn detectors_keep_the_edition_of_their_file() {
     let mut model = Autoencoder::new(Config::builder(3).encoding_dim(1).epochs(2).build().unwrap()).unwrap();
     model.set_schema(schema).unwrap();
     model.fit(&rows, &mut []).unwrap();
+    (model, rows)
+}
+
+/// Files of format 1 with categories go on as they were calibrated; others are still saved in it.
+#[test]
+fn detectors_keep_the_edition_of_their_file() {
+    assert!(header(&detector(Score::Ensemble).to_bytes().unwrap()).contains(r#""format":1"#));
+    let (model, rows) = model_with_categories();
     let settings = Settings { score: Score::InputNeighbours, ..Settings::default() };
     let new = Detector::with_model(&settings, model, &rows).unwrap();
     let bytes = new.to_bytes().unwrap();
-    assert!(formats(&bytes).contains(r#""format":2"#));
-    let old = formats(&bytes).replace(r#""format":2"#, r#""format":1"#);
+    assert!(header(&bytes).contains(r#""format":2"#));
+    let old = header(&bytes).replace(r#""format":2"#, r#""format":1"#);
     let old = Detector::from_bytes(&altered(&bytes, "", None, Some(&old))).unwrap();
-    assert!(formats(&old.to_bytes().unwrap()).contains(r#""format":1"#));
+    assert!(header(&old.to_bytes().unwrap()).contains(r#""format":1"#));
     let rare = |detector: &Detector| detector.scores_excluding_self(&rows).unwrap()[3];
     // In 1 of 40 rows, an indicator has a standard deviation of 0.156; two of them differ.
     assert!((rare(&old) - 9.06).abs() < 0.1 && (rare(&new) - 1.0).abs() < 0.1, "{}", rare(&old));
+}
+
+/// With categories, the ensemble has residuals; files of format 2 go on without them.
+#[test]
+fn ensembles_of_tables_have_residuals() {
+    let (model, rows) = model_with_categories();
+    let new = Detector::with_model(&Settings::default(), model, &rows).unwrap();
+    let bytes = new.to_bytes().unwrap();
+    assert!(header(&bytes).contains(r#""format":3"#));
+    let scores = |detector: &Detector| detector.scores_excluding_self(&rows).unwrap();
+    assert_eq!(scores(&Detector::from_bytes(&bytes).unwrap()), scores(&new));
+
+    let of_three: Vec<u8> = new.scales[..3].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let text = header(&bytes).replace(r#""format":3"#, r#""format":2"#);
+    let old = altered(&bytes, "detector.typical", Some((Dtype::F64, vec![3], of_three)), Some(&text));
+    let old = Detector::from_bytes(&old).unwrap();
+    assert!(header(&old.to_bytes().unwrap()).contains(r#""format":2"#));
+    let residuals = new.context.measure(&new.components[3], &rows, true).unwrap();
+    for ((four, three), squares) in scores(&new).into_iter().zip(scores(&old)).zip(residuals) {
+        let expected = three.powf(0.75) * (squares / new.scales[3]).max(super::super::FLOOR).powf(0.125);
+        assert!((four - expected).abs() < 1e-9 * expected, "{four} {expected}");
+    }
 }
