@@ -382,7 +382,7 @@ impl Autoencoder {
         }
         let expected = targets.unwrap_or(data);
         if self.config.mask_missing() && !has_known_values(expected, &train)? {
-            return Err(Error::NoKnownValues { rows: train.len() }).map_err(of_targets);
+            return Err(of_targets(Error::NoKnownValues { rows: train.len() }));
         }
         fit(crate::ScalerKind::None, expected, &validation, unit_only).map_err(of_targets)?;
         let scaler = fit(kind, expected, &train, unit_only).map_err(of_targets)?;

@@ -1,5 +1,6 @@
 //! The detector: its settings, fitting and scoring.
 
+mod edition;
 mod file;
 
 use ae_data::{BatchSource, Dataset, memory};
@@ -16,6 +17,7 @@ use crate::error::EvalError;
 use crate::row_set::RowSet;
 use crate::sampling::sample_rows;
 use ae_data::threads;
+use edition::Edition;
 
 /// Rows per update of the detector's own models.
 const BATCH: usize = 64;
@@ -111,42 +113,6 @@ pub struct Detector {
     training_scores: Vec<f64>,
     calibration: Calibration,
     threshold: f64,
-}
-
-/// What scores are made of: a detector from a file goes on as it was calibrated. The order is that of the
-/// formats of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-enum Edition {
-    /// Features of categories are numbers like all others, all of them 0 for an unknown category, and
-    /// errors are those of imputed rows.
-    Features,
-    /// Columns count, as in [`Coordinates`] and [`row_errors`](super::row_errors).
-    Columns,
-    /// The same, and [`Score::Ensemble`] has residuals too.
-    Residuals,
-}
-
-/// The most features of a table with categories for which the ensemble has residuals: the time for their
-/// second moments grows with the square of the number, and that of factors with its cube.
-const MAX_FEATURES_WITH_RESIDUALS: usize = 1024;
-
-impl Edition {
-    /// The edition of new detectors: the first that gives the same scores.
-    fn of(score: Score, model: &Autoencoder) -> Edition {
-        let columns = Columns::new(model.schema(), model.config().input_dim());
-        let has_categories = columns.categorical().next().is_some();
-        let leaves_out = score == Score::Error && model.config().mask_missing();
-        if score == Score::Ensemble
-            && has_categories
-            && model.config().input_dim() <= MAX_FEATURES_WITH_RESIDUALS
-        {
-            Edition::Residuals
-        } else if has_categories || leaves_out {
-            Edition::Columns
-        } else {
-            Edition::Features
-        }
-    }
 }
 
 /// What scores are computed from, before anything is measured on the reference rows.

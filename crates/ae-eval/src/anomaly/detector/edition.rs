@@ -1,0 +1,42 @@
+//! Editions: how the scores of a detector have changed since the first format of its files.
+
+use ae_model::Autoencoder;
+
+use super::super::columns::Columns;
+use super::super::score::Score;
+
+/// What scores are made of: a detector from a file goes on as it was calibrated. The order is that of the
+/// formats of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(super) enum Edition {
+    /// Features of categories are numbers like all others, all of them 0 for an unknown category, and
+    /// errors are those of imputed rows.
+    Features,
+    /// Columns count, as in [`Coordinates`] and [`row_errors`](super::row_errors).
+    Columns,
+    /// The same, and [`Score::Ensemble`] has residuals too.
+    Residuals,
+}
+
+/// The most features of a table with categories for which the ensemble has residuals: the time for their
+/// second moments grows with the square of the number, and that of factors with its cube.
+const MAX_FEATURES_WITH_RESIDUALS: usize = 1024;
+
+impl Edition {
+    /// The edition of new detectors: the first that gives the same scores.
+    pub(super) fn of(score: Score, model: &Autoencoder) -> Edition {
+        let columns = Columns::new(model.schema(), model.config().input_dim());
+        let has_categories = columns.categorical().next().is_some();
+        let leaves_out = score == Score::Error && model.config().mask_missing();
+        if score == Score::Ensemble
+            && has_categories
+            && model.config().input_dim() <= MAX_FEATURES_WITH_RESIDUALS
+        {
+            Edition::Residuals
+        } else if has_categories || leaves_out {
+            Edition::Columns
+        } else {
+            Edition::Features
+        }
+    }
+}
