@@ -119,7 +119,8 @@ pub(crate) fn with_hint(error: DataError) -> Failure {
             Failure::Other(format!("{error}; --missing mask leaves it out of the loss"))
         }
         DataError::NotANumber { text, .. } if notation_hint(text).is_empty() => Failure::Other(format!(
-            "{error}; --categorical treats a column as categories, --drop leaves it out"
+            "{error}; --categorical treats a column as categories, --drop leaves it out, and --na-values '{text}' reads this \
+             text as a missing value"
         )),
         DataError::UnsupportedType { array, .. } if array.starts_with("column ") => {
             Failure::Other(format!("{error}; --drop leaves it out"))

@@ -93,10 +93,23 @@ pub(crate) fn remark_columns(schema: &Schema, table: &Table, roles: &ColumnRoles
     };
     for (index, column) in schema.columns().iter().enumerate() {
         if is_text(&column.kind) && !is_categorical(index) {
+            remark_odd_date(table, index, out);
             remark_codes_and_dates(table, index, out);
         }
     }
     remark_left_out(schema, table, out);
+}
+
+/// Remarks on the first cell of a column that is no date, if nearly all others are.
+fn remark_odd_date(table: &Table, column: usize, out: &Output) {
+    if let Some((row, text)) = table.first_without_date(column) {
+        let (location, name) = (table.path().display(), table.name_of(column));
+        out.note(format!(
+            "{location}, row {}, column '{name}': '{text}' is not a date, so the whole column is read as texts; correct it, or name it \
+             with --na-values to read it as missing",
+            row + 1
+        ));
+    }
 }
 
 /// Remarks on a column of texts that are codes of digits, or dates of an unknown order.
@@ -171,11 +184,10 @@ fn remark_unread(schema: &Schema, table: &Table, out: &Output) {
         Kind::Categorical { levels } => levels.len() >= MIN_CHECKED_LEVELS,
         kind => matches!(kind, Kind::Dropped { reason: DropReason::Identifier }),
     };
-    let texts = schema
-        .columns()
-        .iter()
-        .enumerate()
-        .filter(|(index, column)| is_text(&column.kind) && !table.has_ambiguous_dates(*index));
+    let texts = schema.columns().iter().enumerate().filter(|(index, column)| {
+        let has_dates = || table.has_ambiguous_dates(*index) || table.first_without_date(*index).is_some();
+        is_text(&column.kind) && !has_dates()
+    });
     let unread: Vec<&str> = texts
         .map(|(_, column)| column.name.as_str())
         .filter(|name| looks_like_number_or_date(table, name))

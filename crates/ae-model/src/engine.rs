@@ -2,6 +2,7 @@
 
 mod memory;
 
+use ae_data::DataError;
 use ae_kernels::par::Crew;
 use ae_kernels::tile::Parts;
 use ae_kernels::update::{self, Rule};
@@ -149,7 +150,20 @@ struct RunningMean<T> {
 /// Elements per task when all parameters are processed.
 const CHUNK: usize = 1 << 14;
 
+/// Copies of the parameters in memory while a network is set up, besides those that training keeps: the
+/// parameters themselves, and the drawn weights of a layer, twice, once in double precision.
+const COPIES: usize = 4;
+
 impl<T: Arithmetic> Engine<T> {
+    /// Checks that there is memory for an engine of this configuration.
+    ///
+    /// # Errors
+    /// [`DataError::OutOfMemory`] otherwise.
+    pub(crate) fn expect_memory(config: &Config) -> Result<(), DataError> {
+        let kept = config.optimizer().state_per_parameter() + usize::from(config.ema().is_some());
+        ae_data::memory::room::<T>("the parameters", config.parameter_count(), COPIES + kept).map(drop)
+    }
+
     pub(crate) fn new(isa: Isa, config: &Config, scaler: &Scaler) -> Self {
         let network = Network::new(isa, config);
         let len = network.parameters.as_slice().len();
@@ -310,12 +324,38 @@ impl<T: Arithmetic> Engine<T> {
 
     /// Allocates the memory for steps on up to `batch` rows. Such steps then allocate nothing, except
     /// the first one with so few rows that it is computed another way.
-    pub(crate) fn prepare(&mut self, crew: Crew<'_>, batch: usize) {
-        let slot = self.slot(batch);
-        let is_for = |plan: &StepPlan<T>| plan.batch() == batch && plan.threads() == crew.threads();
-        if self.workspaces[slot].as_ref().is_none_or(|workspace| !is_for(&workspace.plan)) {
-            self.workspaces[slot] = Some(self.new_workspace(crew, batch));
+    ///
+    /// # Errors
+    /// [`DataError::OutOfMemory`] if there is no memory for them.
+    pub(crate) fn prepare(&mut self, crew: Crew<'_>, batch: usize) -> Result<(), DataError> {
+        self.expect_workspace(crew, batch, |plan| plan.batch() == batch)
+    }
+
+    /// Like [`Engine::prepare`], but keeps memory for more rows.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`].
+    pub(crate) fn reserve(&mut self, crew: Crew<'_>, rows: usize) -> Result<(), DataError> {
+        self.expect_workspace(crew, rows, |plan| plan.batch() >= rows)
+    }
+
+    /// Allocates the workspace for `rows` rows unless there is one that fits.
+    fn expect_workspace(
+        &mut self,
+        crew: Crew<'_>,
+        rows: usize,
+        fits: impl Fn(&StepPlan<T>) -> bool,
+    ) -> Result<(), DataError> {
+        let slot = self.slot(rows);
+        let fits = |plan: &StepPlan<T>| fits(plan) && plan.threads() == crew.threads();
+        if self.workspaces[slot].as_ref().is_none_or(|workspace| !fits(&workspace.plan)) {
+            // Its memory may be what the new one needs.
+            self.workspaces[slot] = None;
+            let plan = self.plan_for(crew, rows);
+            plan.expect_memory()?;
+            self.workspaces[slot] = Some(StepWorkspace { arena: plan.arena(), plan });
         }
+        Ok(())
     }
 
     /// Takes the workspace for `rows` rows out of its slot; the caller must put it back.
@@ -386,16 +426,21 @@ impl<T: Arithmetic> Engine<T> {
 
     /// Like [`Engine::train_batch`], for an update outside `fit`: if there is a running mean of the
     /// parameters, the network is left with it.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`]; nothing has changed then.
     pub(crate) fn train_batch_outside_fit(
         &mut self,
         crew: Crew<'_>,
         table: Table<'_>,
         indices: &[usize],
-    ) -> Totals {
+    ) -> Result<Totals, DataError> {
+        self.set_paired(table.targets.is_some());
+        self.reserve(crew, indices.len())?;
         self.use_mean(false);
         let totals = self.train_batch(crew, table, indices);
         self.use_mean(true);
-        totals
+        Ok(totals)
     }
 
     /// Copies the weights of an engine with the same layers.

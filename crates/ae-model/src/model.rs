@@ -107,7 +107,8 @@ impl Autoencoder {
     /// Asking rayon for that number starts its global pool: configure that before the first model.
     ///
     /// # Errors
-    /// [`Error::Isa`] for an unusable `AE_ISA`; [`Error::Pool`] if threads cannot be started.
+    /// [`Error::Isa`] for an unusable `AE_ISA`; [`Error::Pool`] if threads cannot be started;
+    /// [`Error::Data`] with [`DataError::OutOfMemory`] if the parameters do not fit into memory.
     pub fn new(config: Config) -> Result<Autoencoder, Error> {
         Autoencoder::on(config, Isa::active()?)
     }
@@ -115,12 +116,18 @@ impl Autoencoder {
     /// Like [`Autoencoder::new`], on the given instruction set.
     ///
     /// # Errors
-    /// [`Error::Pool`] if threads cannot be started.
+    /// As [`Autoencoder::new`], except for [`Error::Isa`].
     pub fn on(config: Config, isa: Isa) -> Result<Autoencoder, Error> {
         let scaler = Scaler::identity(config.input_dim());
         let engine = match config.precision() {
-            Precision::F32 | Precision::Bf16 => AnyEngine::F32(Engine::new(isa, &config, &scaler)),
-            Precision::F64 => AnyEngine::F64(Engine::new(isa, &config, &scaler)),
+            Precision::F32 | Precision::Bf16 => {
+                Engine::<f32>::expect_memory(&config)?;
+                AnyEngine::F32(Engine::new(isa, &config, &scaler))
+            }
+            Precision::F64 => {
+                Engine::<f64>::expect_memory(&config)?;
+                AnyEngine::F64(Engine::new(isa, &config, &scaler))
+            }
         };
         let pool = Pool::new(None)?;
         Ok(Autoencoder {
@@ -222,7 +229,8 @@ impl Autoencoder {
     /// [`Error::NotFinite`], [`Error::OutsideUnitRange`] or [`Error::Spread`] for unusable data; [`Error::Names`] or
     /// [`Error::Data`] for column names that differ from the schema's or occur twice;
     /// [`Error::Overflow`] for validation rows whose errors would overflow; [`Error::Targets`] for
-    /// targets with one of these faults, or not one per row. Also [`Error::Diverged`] or what reading
+    /// targets with one of these faults, or not one per row. [`Error::Data`] with
+    /// [`DataError::OutOfMemory`] if the values of a batch do not fit into memory. Also [`Error::Diverged`] or what reading
     /// `data` returns; in mid-training, the weights are then those of that moment.
     pub fn fit(
         &mut self,

@@ -76,13 +76,13 @@ impl Autoencoder {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                engine.train_batch_outside_fit(pool.crew(), table, indices)
+                engine.train_batch_outside_fit(pool.crew(), table, indices)?
             }
             AnyEngine::F64(engine) => {
                 if !*fitted {
                     engine.set_scaler(scaler);
                 }
-                engine.train_batch_outside_fit(pool.crew(), table, indices)
+                engine.train_batch_outside_fit(pool.crew(), table, indices)?
             }
         };
         *fitted = true;

@@ -42,6 +42,7 @@
 //! | loss and squared error of each row | kept (plain) or block | `Loss` | the totals of the batch |
 
 mod acts;
+mod arena;
 mod batch;
 mod batch_statistics;
 mod block;
@@ -57,12 +58,10 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use ae_kernels::panel::{Panels, PanelsMut, panel_count};
+use ae_kernels::panel::{Panels, PanelsMut};
 use ae_kernels::par::{Crew, DisjointRanges};
-use ae_kernels::sparse::Index;
 use ae_kernels::tile::Parts;
 use ae_kernels::update::Rule;
-use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +71,8 @@ use crate::network::Network;
 use crate::stage::Stage;
 use crate::trainer::Compiled;
 use acts::{ByActs, StepMemory};
+pub(crate) use arena::Arena;
+use arena::LastRound;
 pub(crate) use batch::{Batch, Draws};
 use block::Block;
 use parameters::tasks;
@@ -237,35 +238,6 @@ pub(crate) struct StepPlan<T: Arithmetic> {
     candidates_per_row: usize,
 }
 
-/// The number of rows in the last round of a batch, and whether that round was also the first.
-#[derive(Clone, Copy, Debug, Default)]
-struct LastRound {
-    rows: usize,
-    is_first: bool,
-}
-
-/// The working memory of one plan's steps.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Arena<T> {
-    blocks: AlignedBuf<T>,
-    kept: AlignedBuf<T>,
-    /// For products that threads share.
-    shared_scratch: AlignedBuf<T>,
-    /// Gradients summed over all rounds of a batch but the last, and the round left for phase 2.
-    sums: AlignedBuf<T>,
-    last_round: LastRound,
-    /// For a stage that awaits the whole batch: means, or values to choose from and the smallest kept.
-    means: Vec<f64>,
-    values: Vec<T>,
-    threshold: Option<T>,
-    /// For sparse codes.
-    index: Index<T>,
-    /// For the contractive penalty: squared column norms of the encoder's weights, and sums of squared
-    /// slopes, one panel row per feature of the encoding.
-    column_squares: Vec<T>,
-    slopes: Vec<T>,
-}
-
 impl<T: Arithmetic> StepPlan<T> {
     /// Plans steps on up to `batch` rows. `threads` determines how many rows a block has, which affects
     /// no result: a row is computed by itself, and a parameter over all rows in their order. `parts`
@@ -318,31 +290,6 @@ impl<T: Arithmetic> StepPlan<T> {
     /// The number of threads that the plan was made for. Too little work is planned for one of them.
     pub(crate) fn threads(&self) -> usize {
         self.threads
-    }
-
-    /// Allocates the memory for its steps.
-    pub(crate) fn arena(&self) -> Arena<T> {
-        let blocks = panel_count::<T>(self.max_rows()).div_ceil(self.layout.block_panels);
-        let in_memory = if self.layout.reuses_blocks { blocks.min(self.threads.max(1)) } else { blocks };
-        Arena {
-            blocks: AlignedBuf::unwritten(in_memory * self.layout.block_len),
-            kept: AlignedBuf::unwritten(blocks * self.layout.kept_len),
-            shared_scratch: AlignedBuf::unwritten(match &self.strategy {
-                Strategy::Tiles(plan) => plan.scratch_len(self.threads),
-                Strategy::Plain(_) | Strategy::Sparse(_) => 0,
-            }),
-            sums: AlignedBuf::unwritten(if self.round_rows < self.batch { self.ranges.end() } else { 0 }),
-            last_round: LastRound::default(),
-            means: Vec::new(),
-            values: Vec::with_capacity(self.batch * self.candidates_per_row),
-            threshold: None,
-            index: match &self.strategy {
-                Strategy::Sparse(plan) => plan.index(self.batch),
-                Strategy::Plain(_) | Strategy::Tiles(_) => Index::default(),
-            },
-            column_squares: Vec::new(),
-            slopes: Vec::new(),
-        }
     }
 
     /// The most rows of a batch that are in the arena at a time.

@@ -214,7 +214,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         let batch_size = config.batch_size_for(rows);
         let batches = rows.div_ceil(batch_size);
         engine.set_paired(task.data.targets().is_some());
-        engine.prepare(crew, batch_size);
+        engine.prepare(crew, batch_size)?;
         let at_a_time = VALIDATION_ROWS.min(validation_rows);
         let mut feed = Feed::new(task.data, task.data.targets(), batch_size.max(at_a_time))?;
         let known_fractions = [

@@ -58,8 +58,10 @@ impl<T: Arithmetic> Trainer<T> {
     /// [`crate::Autoencoder::set_threads`].
     ///
     /// # Errors
-    /// [`Error::Pool`] for zero threads, or if they cannot be started.
+    /// [`Error::Pool`] for zero threads, or if they cannot be started; [`Error::Data`] with
+    /// [`DataError::OutOfMemory`] if the parameters do not fit into memory.
     pub fn new(config: &Config, isa: Isa, threads: Option<usize>) -> Result<Self, Error> {
+        Engine::<T>::expect_memory(config)?;
         let engine = Engine::new(isa, config, &Scaler::identity(config.input_dim()));
         Ok(Trainer {
             config: config.clone(),
@@ -176,7 +178,8 @@ impl<T: Arithmetic> Session<'_, T> {
     /// it is computed another way; all other calls allocate nothing.
     ///
     /// # Errors
-    /// [`Error::Data`] if the table is not a whole number of rows; [`Error::RowIndex`] for an index
+    /// [`Error::Data`] if the table is not a whole number of rows, or the values of the batch do not fit
+    /// into memory; [`Error::RowIndex`] for an index
     /// beyond it; [`Error::NoRows`] for an empty batch; [`Error::NotFinite`] for an infinite value in
     /// one of these rows, or for NaN unless the configuration declares it a missing value. Nothing has
     /// changed then. [`Error::LossNotFinite`] if an earlier update has driven the parameters so far that
@@ -271,6 +274,8 @@ impl<T: Arithmetic> Session<'_, T> {
 
     fn train(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {
         self.check(table, indices)?;
+        self.engine.set_paired(table.targets.is_some());
+        self.engine.reserve(self.crew, indices.len())?;
         let total = Compiled::train_batch(self.engine, self.crew, table, indices);
         let mse = total.squares / (indices.len() * self.config.input_dim()) as f64;
         let learning_rate = self.engine.learning_rate();

@@ -51,8 +51,8 @@ impl Kind {
             .layer_norm(self.normalises())
             .mask_missing(self.missing)
             .scaler(ScalerKind::None)
-            // Small enough for a likelihood with learnt variance.
-            .learning_rate(1e-4)
+            // Far from the data, with dropout, a variance may be 10^-6 of the squared error.
+            .learning_rate(if self.loss == Loss::GaussianNll { 1e-7 } else { 1e-4 })
             .seed(self.seed);
         if self.weighted && *input > 1 {
             let weights = (0..*input).map(|feature| 0.5 * (feature % 4) as f64).collect::<Vec<_>>();

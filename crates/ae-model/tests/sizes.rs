@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, helpers included")]
 
 use ae_data::{BatchSource, DataError, Dataset, HeldOut, Rows};
-use ae_model::{Autoencoder, Config, ConvLayer, Error, ErrorNorm, Latent, Scaler, ScalerKind};
+use ae_model::{Autoencoder, Config, ConvLayer, Error, ErrorNorm, Gaussian, Latent, Scaler, ScalerKind};
 
 /// A source that claims any number of rows of zeros.
 struct Claim {
@@ -41,6 +41,19 @@ fn more_rows_than_fit_into_memory_are_refused() {
         assert!(is_refused(model.log_likelihood(&rows, 2, 0)));
         assert!(is_refused(model.fit(&rows, &mut [])) && is_refused(model.partial_fit(&rows)));
     }
+}
+
+/// More values of a batch than processes can address.
+#[test]
+fn batches_that_do_not_fit_into_memory_are_refused() {
+    let rows = Claim { rows: 1 << 20, features: 1 };
+    let latent = Latent::Gaussian(Gaussian { samples: 1024, ..Gaussian::default() });
+    let config = Config::builder(1).hidden_dims([1 << 16]).encoding_dim(1).latent(latent).epochs(1);
+    let mut model = Autoencoder::new(config.batch_size(1 << 20).validation(0.0).build().unwrap()).unwrap();
+    assert!(is_refused(model.fit(&rows, &mut [])) && is_refused(model.partial_fit(&rows)));
+    // The model is as usable as before.
+    let one = Claim { rows: 1, features: 1 };
+    assert_eq!(model.encode(&one).unwrap().rows(), 1);
 }
 
 #[test]

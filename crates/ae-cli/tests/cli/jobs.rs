@@ -391,9 +391,14 @@ fn a_model_that_learnt_nothing_is_called_so() {
 fn rows_that_do_not_vary_are_called_so() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["train", "-", "--epochs", "2", "-o", "m.safetensors"];
-    let ended = ae_with(folder.path(), &args, b"a,b\n1,2\n", &[]);
-    assert_eq!(ended.status, Some(0), "{}", ended.err);
-    assert!(ended.err.contains("warning: the training rows are all the same"), "{}", ended.err);
+    for (rows, says) in [
+        ("a,b\n1,2\n", "warning: there is one training row"),
+        ("a,b\n1,2\n1,2\n1,2\n", "warning: the training rows are all the same"),
+    ] {
+        let ended = ae_with(folder.path(), &args, rows.as_bytes(), &[]);
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        assert!(ended.err.contains(says), "{}", ended.err);
+    }
 }
 
 #[test]

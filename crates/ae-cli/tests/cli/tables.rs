@@ -489,3 +489,22 @@ fn columns_have_weights() {
         assert!(refused.err.contains(says), "{}", refused.err);
     }
 }
+
+/// One impossible date among many is named, with its row, instead of a valid one.
+#[test]
+fn the_one_text_that_is_no_date_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let date = |i: u32| match i {
+        57 => "2024-02-31".to_owned(),
+        _ => format!("2024-{:02}-{:02}", 1 + i % 12, 1 + i % 28),
+    };
+    let rows: String = (0..80).map(|i| format!("{},{},{}\n", date(i), i % 7, i % 5)).collect();
+    write(at, "rows.csv", format!("day,a,b\n{rows}"));
+    let train = ["train", "rows.csv", "--epochs", "1", "-o", "m.safetensors"];
+    let err = ae(at, &train).err;
+    assert!(err.contains("rows.csv, row 58, column 'day': '2024-02-31' is not a date"), "{err}");
+    assert!(!err.contains("unsupported format"), "{err}");
+    let err = ae(at, &[&train[..], &["--na-values", "2024-02-31", "--missing", "mask"]].concat()).err;
+    assert!(!err.contains("is not a date"), "{err}");
+}

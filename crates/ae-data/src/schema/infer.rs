@@ -217,6 +217,21 @@ impl Table {
     pub fn has_ambiguous_dates(&self, column: usize) -> bool {
         matches!(times(self, column), [Some(_), Some(_)])
     }
+
+    /// The first known cell of a column that is no date, with its row, where nine tenths of them are
+    /// dates of one order of day and month.
+    pub fn first_without_date(&self, column: usize) -> Option<(usize, &str)> {
+        let known = || self.column(column).enumerate().filter(|(_, text)| !is_missing(text));
+        let in_order = |order| {
+            let is_date = |text: &str| time::parse(text, Some(order)).is_some();
+            let first = known().find(|(_, text)| !is_date(text))?;
+            Some((known().filter(|(_, text)| is_date(text)).count(), first))
+        };
+        // Without such a cell in one of the orders, all are dates.
+        let (day_first, month_first) = (in_order(DateOrder::DayFirst)?, in_order(DateOrder::MonthFirst)?);
+        let (dates, first) = if month_first.0 > day_first.0 { month_first } else { day_first };
+        (10 * dates >= 9 * known().count()).then_some(first)
+    }
 }
 
 fn categories(table: &Table, column: usize, max_levels: usize) -> Result<Kind, DataError> {

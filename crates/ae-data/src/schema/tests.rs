@@ -149,6 +149,14 @@ fn one_day_above_twelve_gives_the_order_of_all() {
     assert_eq!((kinds(&infer(&ambiguous))[0], ambiguous.has_ambiguous_dates(0)), ("categorical", true));
     let neither = dates(&["31/01/2024", "01/31/2024"]);
     assert_eq!((kinds(&infer(&neither))[0], neither.has_ambiguous_dates(0)), ("categorical", false));
+    // One that is no date among many is found, in the order that most of them have.
+    let mut cells = vec!["13/01/2024"; 12];
+    assert_eq!(dates(&cells).first_without_date(0), None);
+    cells.extend(["", "01/31/2024"]);
+    assert_eq!(dates(&cells).first_without_date(0), Some((13, "01/31/2024")));
+    cells.extend(["later"]);
+    assert_eq!(dates(&cells).first_without_date(0), None);
+    assert_eq!(dates(&["", "NA"]).first_without_date(0), None);
     // An order that is known applies to dates that do not tell it.
     let schema = infer(&dates(&["01/02/2024", "01/31/2024"]));
     assert_eq!(schema.encode(&ambiguous, None).unwrap().rows.values()[2], 62.0 * 86_400.0);

@@ -47,7 +47,7 @@ pub(crate) fn range_test<T: Arithmetic>(
 ) -> Result<RangeTest, Error> {
     let batch_size = task.config.batch_size_for(task.train.len());
     engine.set_paired(task.data.targets().is_some());
-    engine.prepare(crew, batch_size);
+    engine.prepare(crew, batch_size)?;
     let mut feed = Feed::new(task.data, task.data.targets(), batch_size)?;
     let [first, last] = RATES;
     let factor = (last / first).powf(1.0 / (UPDATES - 1) as f64);
