@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
+use crate::memory;
 use crate::read::Missing;
 
 /// A dataset that is filled cell by cell, in row-major order.
@@ -50,6 +51,7 @@ impl<'a> DatasetBuilder<'a> {
         } else if narrow.is_infinite() && x.is_finite() {
             return Err(self.too_large(format!("{x:e}")));
         }
+        memory::grow(&mut self.values, 1, self.path)?;
         self.values.push(narrow);
         Ok(())
     }
@@ -68,8 +70,10 @@ impl<'a> DatasetBuilder<'a> {
 
     /// Appends cells that are known to be numbers within the range of `f32`.
     #[cfg(feature = "idx")]
-    pub(crate) fn extend(&mut self, cells: impl Iterator<Item = f32>) {
+    pub(crate) fn extend(&mut self, cells: impl ExactSizeIterator<Item = f32>) -> Result<(), DataError> {
+        memory::grow(&mut self.values, cells.len(), self.path)?;
         self.values.extend(cells);
+        Ok(())
     }
 
     /// Returns the row (from 1) and the column, in words, of the cell at this index.

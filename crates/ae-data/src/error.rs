@@ -65,6 +65,12 @@ pub enum DataError {
         /// Values per row.
         width: usize,
     },
+    /// There is no memory for the values of a file.
+    #[error("{}: its values do not fit into memory", .path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+    },
     /// A validation fraction is outside [0, 1).
     #[error("the validation fraction must be at least 0 and less than 1, not {value}")]
     Fraction {

@@ -76,7 +76,7 @@ pub(crate) fn read(reader: impl Read, path: &Path, options: &ReadOptions) -> Res
             return Err(DataError::Truncated { path: path.to_owned(), expected, got });
         }
         if width == 1 && magic[2] == 0x08 {
-            builder.extend(buffer[..got].iter().map(|byte| f32::from(*byte)));
+            builder.extend(buffer[..got].iter().map(|byte| f32::from(*byte)))?;
         } else {
             buffer[..got].chunks_exact(width).try_for_each(|bytes| builder.push(decode(bytes)))?;
         }

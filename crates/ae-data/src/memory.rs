@@ -3,6 +3,8 @@
 
 use std::hint::black_box;
 use std::ops::Range;
+#[cfg(any(feature = "csv", feature = "idx", feature = "npy", feature = "parquet"))]
+use std::path::Path;
 
 use crate::error::DataError;
 
@@ -39,6 +41,15 @@ pub fn room<T>(what: &'static str, rows: usize, width: usize) -> Result<Vec<T>, 
     Ok(room)
 }
 
+/// Makes room for `more` values of a file, which may decompress to any number of them.
+///
+/// # Errors
+/// [`DataError::FileTooLarge`] if there is no memory for them.
+#[cfg(any(feature = "csv", feature = "idx", feature = "npy", feature = "parquet"))]
+pub(crate) fn grow<T>(values: &mut Vec<T>, more: usize, path: &Path) -> Result<(), DataError> {
+    values.try_reserve(more).map_err(|_| DataError::FileTooLarge { path: path.to_owned() })
+}
+
 /// Collects row indices.
 ///
 /// # Errors
@@ -65,5 +76,13 @@ mod tests {
         assert!(indices(0..usize::MAX).is_err() && indices(3..usize::MAX / 8).is_err());
         assert!(zeros::<u8>("bytes", 0, usize::MAX).unwrap().is_empty());
         assert_eq!(indices(3..5).unwrap(), [3, 4]);
+    }
+    #[cfg(any(feature = "csv", feature = "idx", feature = "npy", feature = "parquet"))]
+    #[test]
+    fn files_that_do_not_fit_are_named() {
+        let mut values = vec![1u32];
+        let said = grow(&mut values, usize::MAX / 8, Path::new("t.csv")).unwrap_err().to_string();
+        assert_eq!(said, "t.csv: its values do not fit into memory");
+        assert!(grow(&mut values, 10, Path::new("t.csv")).is_ok() && values.capacity() > 10);
     }
 }

@@ -15,6 +15,7 @@ use crate::dataset_builder::DatasetBuilder;
 use crate::error::DataError;
 use crate::half::half;
 use crate::labels::Labels;
+use crate::memory;
 use crate::read::ReadOptions;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -215,6 +216,7 @@ impl Header {
         while left > 0 {
             let want = left.min(buffer.len() as u64) as usize;
             let got = read_up_to(reader, &mut buffer[..want]).map_err(|error| read_error(path, error))?;
+            memory::grow(&mut values, got / width, path)?;
             values.extend(buffer[..got].chunks_exact(width).map(|bytes| self.element.decode(bytes)));
             left -= got as u64;
             if got < want {

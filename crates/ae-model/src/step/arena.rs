@@ -51,7 +51,8 @@ impl<T: Arithmetic> StepPlan<T> {
         let [blocks, in_memory] = self.blocks();
         let Layout { block_len, kept_len, .. } = self.layout;
         let width = in_memory.saturating_mul(block_len).saturating_add(blocks.saturating_mul(kept_len));
-        memory::room::<T>("the values of a batch", 1, width).map(drop)
+        let rows = self.max_rows().max(1);
+        memory::room::<T>("the values of a batch", rows, width.div_ceil(rows)).map(drop)
     }
 
     /// Allocates the memory for its steps.
