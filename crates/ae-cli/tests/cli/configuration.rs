@@ -101,7 +101,8 @@ fn settings_of_kinds_have_the_values_that_their_flags_say() {
             json!({
                 "/latent/gaussian": { "beta": 0.5, "warm_up": 3, "free_bits": 0.125, "samples": 1 },
                 "/optimizer/adam": { "beta1": 0.85, "beta2": 0.99, "epsilon": 1e-8 },
-                "/loss": "bce",
+                "/loss": null,
+                "/scaler": "standard",
             }),
         ),
         (
@@ -210,6 +211,28 @@ fn a_rate_that_is_found_is_the_one_that_is_kept() {
     let kept = ae(folder.path(), &["info", MODEL, "--json"]).summary()["config"]["learning_rate"].clone();
     assert_eq!((&test["suggestion"], &ended.summary()["learning_rate"]), (&kept, &kept));
     assert!((kept.as_f64().unwrap() / expected - 1.0).abs() < 1e-9, "{kept} {expected}");
+}
+
+/// Tables have another scale, and another weight of the divergence, than images, unless flags say so.
+#[test]
+fn variational_defaults_depend_on_what_rows_are() {
+    let folder = folder();
+    for (data, flags, [scaler, loss], beta) in [
+        ("rows.csv", "", ["standard", "mse"], 0.1),
+        ("rows.csv", "--beta 2", ["standard", "mse"], 2.0),
+        ("rows.csv", "--scale minmax", ["minmax", "bce"], 1.0),
+        ("rows.csv", "--loss gaussian-nll", ["standard", "gaussian-nll"], 1.0),
+        ("digits", "", ["common", "bce"], 1.0),
+        ("digits", "--loss mse", ["common", "mse"], 1.0),
+    ] {
+        let train = ["train", data, "--kind", "vae", "--epochs", "1", "-q", "-o", MODEL];
+        ae(folder.path(), &train.into_iter().chain(flags.split_whitespace()).collect::<Vec<_>>());
+        let config = &ae(folder.path(), &["info", MODEL, "--json"]).summary()["config"];
+        // The default of the library is left out.
+        let found = [&config["scaler"], &config["loss"]].map(|text| text.as_str().unwrap_or("mse"));
+        assert_eq!(found, [scaler, loss], "{data} {flags}");
+        assert_eq!(config["latent"]["gaussian"]["beta"], beta, "{data} {flags}: {config}");
+    }
 }
 
 /// Images have other activations than tables, unless a flag or a penalty asks for others.

@@ -21,6 +21,9 @@ pub(crate) fn configure(
         false if training.are_pixels => (ScaleArg::Common, Kind::Plain),
         // Missing values enter the network as 0, which should be the mean.
         false if training.mask_missing => (ScaleArg::Standard, Kind::Plain),
+        // Between their minimum and maximum, values vary so little that encodings of them would cost
+        // more than they explain.
+        false if args.kind.kind(Kind::Plain) == Kind::Vae => (ScaleArg::Standard, Kind::Plain),
         false => (ScaleArg::Minmax, Kind::Plain),
     };
     let scaler = match args.scale.unwrap_or(default_scale) {
