@@ -226,12 +226,12 @@ impl Autoencoder {
     ///
     /// # Errors
     /// Before anything changes: [`Error::Width`], [`Error::NoRows`], [`Error::NoKnownValues`],
-    /// [`Error::NotFinite`], [`Error::OutsideUnitRange`] or [`Error::Spread`] for unusable data; [`Error::Names`] or
-    /// [`Error::Data`] for column names that differ from the schema's or occur twice;
+    /// [`Error::NotFinite`], [`Error::OutsideUnitRange`] or [`Error::Spread`] for unusable data;
+    /// [`Error::Names`] or [`Error::Data`] for column names that differ from the schema's or occur twice;
     /// [`Error::Overflow`] for validation rows whose errors would overflow; [`Error::Targets`] for
-    /// targets with one of these faults, or not one per row. [`Error::Data`] with
-    /// [`DataError::OutOfMemory`] if the values of a batch do not fit into memory. Also [`Error::Diverged`] or what reading
-    /// `data` returns; in mid-training, the weights are then those of that moment.
+    /// targets with one of these faults, or not one per row. Later: [`Error::Data`] with
+    /// [`DataError::OutOfMemory`] if the values of a batch do not fit into memory, [`Error::Diverged`], or
+    /// what reading `data` returns; the weights are then those of that moment.
     pub fn fit(
         &mut self,
         data: &dyn BatchSource,
@@ -516,11 +516,14 @@ pub(crate) fn targets_of(data: &dyn BatchSource) -> Result<Option<&dyn BatchSour
     }
 }
 
+/// Values that are read at a time in search of one that is not missing.
+const READ_VALUES: usize = 1 << 14;
+
 /// Whether any value of these rows is not missing.
 fn has_known_values(data: &dyn BatchSource, rows: &[usize]) -> Result<bool, Error> {
-    const ROWS: usize = 256;
-    let mut values = vec![0.0; ROWS.min(rows.len()) * data.features()];
-    for rows in rows.chunks(ROWS) {
+    let at_a_time = (READ_VALUES / data.features().max(1)).clamp(1, rows.len().max(1));
+    let mut values = vec![0.0; at_a_time * data.features()];
+    for rows in rows.chunks(at_a_time) {
         let values = &mut values[..rows.len() * data.features()];
         data.read_rows(rows, values)?;
         if known_values(values) > 0 {

@@ -20,8 +20,8 @@ tables with categories, mahalanobis.
 
 Output columns: file (of images) or the column of --id, score, flag (1 or 0), with a reference p_value ((1 + calibration rows with at \
 least this score) / (1 + calibration rows)), and blamed_1, ...: the names or numbers of the features that add most to the row's error \
-(with a reference, its standardised error); missing cells are never to blame. With --explain, each is followed by found_1, ..., the row's value, which is empty if it is \
-missing or an unknown category, and expected_1, ..., that of the row's reconstruction.
+(with a reference, its standardised error); missing cells are never to blame. With --explain, each is followed by found_1, ..., the row's \
+value, which is empty if it is an unknown category, and expected_1, ..., that of the row's reconstruction.
 
 Examples:
   ae detect model.safetensors new.csv --reference train.csv -o found.csv

@@ -1,6 +1,6 @@
 //! What was found in the cells to blame, and what the model expected there.
 
-use ae_data::{BatchSource, Column};
+use ae_data::{BatchSource, Column, Kind};
 use ae_model::Autoencoder;
 
 use super::Blame;
@@ -13,7 +13,8 @@ pub struct Finding {
     /// What the row has; empty if it is missing, or a category that the model does not know
     /// ([`Blame::is_unknown`]).
     pub found: String,
-    /// What the model reconstructs instead.
+    /// What the model reconstructs instead; a number has more digits than its column if it would
+    /// otherwise look like what was found.
     pub expected: String,
 }
 
@@ -55,15 +56,22 @@ pub fn explain(
     for_each_pair(rows, &reconstructed, "reconstructions", |rows, reconstructed| {
         for (row, expected) in rows.chunks_exact(features).zip(reconstructed.chunks_exact(features)) {
             let blamed = blamed.get(findings.len()).map_or(&[][..], Vec::as_slice);
-            let finding = |blame: &Blame| Finding {
-                found: if blame.is_unknown { String::new() } else { cells.text(row, blame.column) },
-                expected: cells.text(expected, blame.column),
+            let finding = |blame: &Blame| {
+                let found = if blame.is_unknown { String::new() } else { cells.text(row, blame.column) };
+                let text = cells.text(expected, blame.column);
+                // With the digits of the column, the difference may not show.
+                let precise = || cells.precise_number(expected, blame.column);
+                let expected = if text == found { precise().unwrap_or(text) } else { text };
+                Finding { found, expected }
             };
             findings.push(blamed.iter().map(finding).collect());
         }
     })?;
     Ok(findings)
 }
+
+/// Significant digits of a number that the digits of its column do not tell from what was found.
+const DIGITS: usize = 4;
 
 /// Where the cells of a row are.
 enum Cells<'m> {
@@ -95,6 +103,15 @@ impl Cells<'_> {
                 .get(column)
                 .map_or_else(String::new, |(column, start)| column.text_of(&row[*start..][..column.width()])),
         }
+    }
+
+    /// The number in a cell of a column of numbers, with more digits than the column has.
+    fn precise_number(&self, row: &[f32], column: usize) -> Option<String> {
+        let Cells::Columns(columns) = self else { return None };
+        let (column, start) = columns.get(column)?;
+        let number = column.value_of(f64::from(*row.get(*start)?));
+        let rounded = format!("{number:.*e}", DIGITS - 1).parse::<f64>().ok()?;
+        (matches!(column.kind, Kind::Numeric { .. }) && number.is_finite()).then(|| rounded.to_string())
     }
 }
 
@@ -156,6 +173,14 @@ mod tests {
         assert_eq!(of(2, 2).0, "");
         assert!(of(2, 2).1.parse::<i32>().is_ok(), "{:?}", of(2, 2));
         assert_eq!((blamed[3][0].column, of(3, 2).0), (2, "900"));
+        // A difference that the digits of the column do not show, shown.
+        let close = schema.encode(&table(&[("1.0", "small", "20")]), None).unwrap().rows;
+        let blame = |column: usize| Blame { column, contribution: 1.0, is_unknown: false };
+        let close = explain(detector.model(), &close, &[vec![blame(0), blame(2)]]).unwrap();
+        for Finding { found, expected } in &close[0] {
+            let digits = expected.bytes().filter(u8::is_ascii_digit).count();
+            assert!(found != expected && digits <= DIGITS + 1, "{found} {expected}");
+        }
         // As many digits as the column has.
         assert_eq!(of(0, 0).0, "2.5");
         assert_eq!(of(0, 0).1.split_once('.').unwrap().1.len(), 1, "{:?}", of(0, 0));
