@@ -184,13 +184,12 @@ fn remark_unread(schema: &Schema, table: &Table, out: &Output) {
         Kind::Categorical { levels } => levels.len() >= MIN_CHECKED_LEVELS,
         kind => matches!(kind, Kind::Dropped { reason: DropReason::Identifier }),
     };
-    let texts = schema.columns().iter().enumerate().filter(|(index, column)| {
-        let has_dates = || table.has_ambiguous_dates(*index) || table.first_without_date(*index).is_some();
-        is_text(&column.kind) && !has_dates()
-    });
-    let unread: Vec<&str> = texts
+    let has_dates = |index| table.has_ambiguous_dates(index) || table.first_without_date(index).is_some();
+    let columns = schema.columns().iter().enumerate();
+    let unread: Vec<&str> = columns
+        .filter(|(_, column)| is_text(&column.kind) && looks_like_number_or_date(table, &column.name))
+        .filter(|(index, _)| !has_dates(*index))
         .map(|(_, column)| column.name.as_str())
-        .filter(|name| looks_like_number_or_date(table, name))
         .collect();
     if let Some((name, example)) = unread.first().and_then(|name| Some((name, example(table, name)?))) {
         let others = if unread.len() > 1 { " and others" } else { "" };

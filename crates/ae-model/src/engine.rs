@@ -331,11 +331,12 @@ impl<T: Arithmetic> Engine<T> {
         self.expect_workspace(crew, batch, |plan| plan.batch() == batch)
     }
 
-    /// Like [`Engine::prepare`], but keeps memory for more rows.
+    /// Like [`Engine::prepare`], for an update on `rows` rows of `table`, but keeps memory for more rows.
     ///
     /// # Errors
     /// As [`Engine::prepare`].
-    pub(crate) fn reserve(&mut self, crew: Crew<'_>, rows: usize) -> Result<(), DataError> {
+    pub(crate) fn reserve(&mut self, crew: Crew<'_>, table: Table<'_>, rows: usize) -> Result<(), DataError> {
+        self.set_paired(table.targets.is_some());
         self.expect_workspace(crew, rows, |plan| plan.batch() >= rows)
     }
 
@@ -435,8 +436,7 @@ impl<T: Arithmetic> Engine<T> {
         table: Table<'_>,
         indices: &[usize],
     ) -> Result<Totals, DataError> {
-        self.set_paired(table.targets.is_some());
-        self.reserve(crew, indices.len())?;
+        self.reserve(crew, table, indices.len())?;
         self.use_mean(false);
         let totals = self.train_batch(crew, table, indices);
         self.use_mean(true);

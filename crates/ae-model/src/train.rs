@@ -17,9 +17,9 @@ use crate::config::{Config, Latent};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::history::{EpochRecord, History, StopReason};
-use crate::inference::{Inference, Source};
+use crate::inference::Source;
 use crate::init::{self, Purpose};
-use crate::model::known_values;
+use crate::model::{inference, known_values};
 use crate::scale::Scaler;
 use crate::schedule::Plateau;
 use crate::snapshot::Snapshot;
@@ -367,9 +367,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
             let first = chunk * VALIDATION_ROWS;
             let (table, places) = self.feed.rows(indices)?;
             let row_losses = &mut self.row_losses[..indices.len()];
-            let inference =
-                Inference { network: &self.engine.network, maps: &self.engine.maps, crew: self.crew };
-            inference.row_losses(Source { table, indices: Some(places) }, row_losses);
+            inference(self.engine, self.crew).row_losses(Source { table, indices: Some(places) }, row_losses);
             if let Some(validation_loss) = &mut self.validation_loss {
                 let losses = validation_loss.losses(self.crew, (table, places), first);
                 row_losses.iter_mut().zip(losses).for_each(|(of_row, loss)| of_row[0] = *loss);
@@ -414,8 +412,7 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         let indices = &self.task.train[(batch - 1) * batch_size..rows.min(batch * batch_size)];
         let (table, places) = self.feed.rows(indices)?;
         let row_losses = &mut self.row_losses[..indices.len()];
-        let inference = Inference { network: &self.engine.network, maps: &self.engine.maps, crew: self.crew };
-        inference.row_losses(Source { table, indices: Some(places) }, row_losses);
+        inference(self.engine, self.crew).row_losses(Source { table, indices: Some(places) }, row_losses);
         let squares: f64 = row_losses.iter().map(|[_, squares]| squares).sum();
         let mse = squares / self.sizes.known_count(known, indices.len());
         self.progress.divergence.after_batch(epoch, batch, mse)

@@ -274,8 +274,7 @@ impl<T: Arithmetic> Session<'_, T> {
 
     fn train(&mut self, table: Table<'_>, indices: &[usize]) -> Result<f64, Error> {
         self.check(table, indices)?;
-        self.engine.set_paired(table.targets.is_some());
-        self.engine.reserve(self.crew, indices.len())?;
+        self.engine.reserve(self.crew, table, indices.len())?;
         let total = Compiled::train_batch(self.engine, self.crew, table, indices);
         let mse = total.squares / (indices.len() * self.config.input_dim()) as f64;
         let learning_rate = self.engine.learning_rate();

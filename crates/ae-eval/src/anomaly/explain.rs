@@ -1,14 +1,17 @@
 //! What was found in the cells to blame, and what the model expected there.
 
-use ae_data::{BatchSource, Column, Kind};
+use std::ops::Range;
+
+use ae_data::{BatchSource, Column, Kind, Schema};
 use ae_model::Autoencoder;
 
 use super::Blame;
+use super::columns::Columns;
 use crate::blocks::for_each_pair;
 use crate::error::EvalError;
 
 /// The values of a blamed cell, as they are written in a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finding {
     /// What the row has; empty if it is missing, or a category that the model does not know
     /// ([`Blame::is_unknown`]).
@@ -50,20 +53,22 @@ pub fn explain(
         return Err(EvalError::RowCount { what: "blames", expected: rows.rows(), got: blamed.len() });
     }
     let reconstructed = model.reconstruct(rows)?;
-    let cells = Cells::of(model);
+    let cells = cells(model);
     let mut findings = Vec::with_capacity(blamed.len());
     let features = rows.features().max(1);
     for_each_pair(rows, &reconstructed, "reconstructions", |rows, reconstructed| {
         for (row, expected) in rows.chunks_exact(features).zip(reconstructed.chunks_exact(features)) {
             let blamed = blamed.get(findings.len()).map_or(&[][..], Vec::as_slice);
             let finding = |blame: &Blame| {
-                let found = if blame.is_unknown { String::new() } else { cells.text(row, blame.column) };
-                let text = cells.text(expected, blame.column);
+                let cell = cells.get(blame.column)?;
+                let found = if blame.is_unknown { String::new() } else { cell.text(row) };
+                let text = cell.text(expected);
                 // With the digits of the column, the difference may not show.
-                let precise = || cells.precise_number(expected, blame.column);
+                let precise = || cell.precise_number(expected);
                 let expected = if text == found { precise().unwrap_or(text) } else { text };
-                Finding { found, expected }
+                Some(Finding { found, expected })
             };
+            let finding = |blame: &Blame| finding(blame).unwrap_or_default();
             findings.push(blamed.iter().map(finding).collect());
         }
     })?;
@@ -73,45 +78,38 @@ pub fn explain(
 /// Significant digits of a number that the digits of its column do not tell from what was found.
 const DIGITS: usize = 4;
 
-/// Where the cells of a row are.
-enum Cells<'m> {
-    /// One for each feature.
-    Features,
-    /// One for each of these columns, whose first feature has this number.
-    Columns(Vec<(&'m Column, usize)>),
+/// A cell of each row.
+struct Cell<'m> {
+    /// Its column in the model's schema, if there is one.
+    column: Option<&'m Column>,
+    features: Range<usize>,
 }
 
-impl Cells<'_> {
-    fn of(model: &Autoencoder) -> Cells<'_> {
-        let Some(schema) = model.schema() else { return Cells::Features };
-        let starts = schema.features().scan(0, |end, column| {
-            let start = *end;
-            *end += column.width();
-            Some((column, start))
-        });
-        Cells::Columns(starts.collect())
-    }
+/// The cells of a row, in the order in which [`Blame`] counts columns.
+fn cells(model: &Autoencoder) -> Vec<Cell<'_>> {
+    let columns = Columns::new(model.schema(), model.config().input_dim());
+    let of_schema = model.schema().into_iter().flat_map(Schema::features).map(Some);
+    let of_schema = of_schema.chain(std::iter::repeat(None));
+    let places = columns.iter().map(|column| column.features.clone());
+    of_schema.zip(places).map(|(column, features)| Cell { column, features }).collect()
+}
 
-    /// The text of a cell; empty if it is missing, or if there is no such column.
-    fn text(&self, row: &[f32], column: usize) -> String {
-        match self {
-            Cells::Features => match row.get(column) {
-                Some(x) if !x.is_nan() => x.to_string(),
-                _ => String::new(),
-            },
-            Cells::Columns(columns) => columns
-                .get(column)
-                .map_or_else(String::new, |(column, start)| column.text_of(&row[*start..][..column.width()])),
+impl Cell<'_> {
+    /// The text of the cell in this row; empty if it is missing.
+    fn text(&self, row: &[f32]) -> String {
+        match self.column {
+            Some(column) => column.text_of(&row[self.features.clone()]),
+            None if row[self.features.start].is_nan() => String::new(),
+            None => row[self.features.start].to_string(),
         }
     }
 
-    /// The number in a cell of a column of numbers, with more digits than the column has.
-    fn precise_number(&self, row: &[f32], column: usize) -> Option<String> {
-        let Cells::Columns(columns) = self else { return None };
-        let (column, start) = columns.get(column)?;
-        let number = column.value_of(f64::from(*row.get(*start)?));
+    /// The number in the cell, with more digits than its column has; `None` if that holds no numbers.
+    fn precise_number(&self, row: &[f32]) -> Option<String> {
+        let column = self.column.filter(|column| matches!(column.kind, Kind::Numeric { .. }))?;
+        let number = column.value_of(f64::from(row[self.features.start]));
         let rounded = format!("{number:.*e}", DIGITS - 1).parse::<f64>().ok()?;
-        (matches!(column.kind, Kind::Numeric { .. }) && number.is_finite()).then(|| rounded.to_string())
+        number.is_finite().then(|| rounded.to_string())
     }
 }
 
