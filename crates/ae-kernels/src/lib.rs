@@ -31,6 +31,7 @@
 pub mod activation;
 pub mod contraction;
 pub mod conv;
+pub mod distance;
 pub mod finite;
 pub mod gemm;
 pub mod isa;

@@ -4,6 +4,7 @@ mod edition;
 mod file;
 
 use ae_data::{BatchSource, Dataset, memory};
+use ae_kernels::Isa;
 use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, ScalerKind};
 
 use super::calibration::Calibration;
@@ -459,6 +460,7 @@ impl UnfittedDetector {
     /// Prepares the scoring context and the components, given the reference rows.
     fn components(self, reference: &Dataset) -> Result<(ScoringContext, Vec<ScoreComponent>), EvalError> {
         self.score.check_features(reference.features())?;
+        let isa = Isa::active().map_err(ae_model::Error::from)?;
         let counts_columns = self.edition >= Edition::Columns;
         let schema = self.model.schema().filter(|_| counts_columns);
         let columns = Columns::new(schema, reference.features());
@@ -476,11 +478,11 @@ impl UnfittedDetector {
         };
         let input = |context: &ScoringContext| -> Result<ScoreComponent, EvalError> {
             let values = context.coordinates.of(reference)?;
-            Ok(ScoreComponent::Input(Neighbours::new(&values, context.coordinates.width())))
+            Ok(ScoreComponent::Input(Neighbours::new(isa, &values, context.coordinates.width())))
         };
         let latent = |context: &ScoringContext| -> Result<ScoreComponent, EvalError> {
             let codes = context.model.encode(reference)?;
-            Ok(ScoreComponent::Latent(Neighbours::new(codes.values(), codes.features())))
+            Ok(ScoreComponent::Latent(Neighbours::new(isa, codes.values(), codes.features())))
         };
         let components = match self.score {
             Score::Error | Score::Denoising => vec![ScoreComponent::Error],
@@ -491,7 +493,7 @@ impl UnfittedDetector {
             Score::Ensemble => {
                 let values = components::compress_values(context.coordinates.of(reference)?);
                 let width = context.coordinates.width();
-                let compressed = ScoreComponent::Compressed(Neighbours::new(&values, width));
+                let compressed = ScoreComponent::Compressed(Neighbours::new(isa, &values, width));
                 let mut components = vec![input(&context)?, compressed, latent(&context)?];
                 if self.edition == Edition::Residuals {
                     let factor = context.residual_factor(reference)?;

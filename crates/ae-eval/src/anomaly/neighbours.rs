@@ -3,12 +3,12 @@
 //! The rows are sorted by their projection on the direction in which they spread most, and split into
 //! groups that are compared with a query row together. Two rows are at least as far apart as their
 //! projections, so the search goes outwards from the query's position and ends on either side where that
-//! bound alone is too far.
+//! bound alone is too far. Within a group, features that vary most come first, because it is given up once
+//! all its rows are too far: of tables with many categories, few features are read.
 
-/// Rows per group.
-const LANES: usize = 16;
-/// Features after which a group is given up if all its rows are already too far.
-const FEATURES_AT_A_TIME: usize = 8;
+use ae_kernels::Isa;
+use ae_kernels::distance::{self, GROUP};
+
 /// Iterations of the power method; the direction only has to be a good one.
 const ROUNDS: usize = 8;
 /// Allowance for rounding in a bound, as a fraction of it.
@@ -17,18 +17,20 @@ const SLACK: f64 = 1e-4;
 /// The rows to find neighbours among.
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbours {
-    features: usize,
+    isa: Isa,
+    /// The features in the order in which they are compared.
+    features: Vec<usize>,
     /// A unit vector.
     direction: Vec<f64>,
-    /// `[groups, features, LANES]`; lanes beyond the last row are infinite.
-    groups: Vec<[f32; LANES]>,
+    /// `[groups, features, GROUP]`; places beyond the last row are infinite.
+    groups: Vec<[f32; GROUP]>,
     /// Smallest and largest projection of each group.
     spans: Vec<(f64, f64)>,
 }
 
 impl Neighbours {
     /// Prepares the rows `[rows, features]` for searching.
-    pub(crate) fn new(rows: &[f32], features: usize) -> Neighbours {
+    pub(crate) fn new(isa: Isa, rows: &[f32], features: usize) -> Neighbours {
         let direction = principal_direction(rows, features);
         let mut order: Vec<(f64, usize)> = rows
             .chunks_exact(features.max(1))
@@ -36,24 +38,25 @@ impl Neighbours {
             .map(|(index, row)| (project(&direction, row), index))
             .collect();
         order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut groups = Vec::with_capacity(order.len().div_ceil(LANES) * features);
+        let features = by_variance(rows, features);
+        let mut groups = Vec::with_capacity(order.len().div_ceil(GROUP) * features.len());
         let mut spans = Vec::new();
-        for group in order.chunks(LANES) {
-            for feature in 0..features {
-                let mut lanes = [f32::INFINITY; LANES];
-                for (lane, (_, index)) in lanes.iter_mut().zip(group) {
-                    *lane = rows[index * features + feature];
+        for group in order.chunks(GROUP) {
+            for feature in &features {
+                let mut line = [f32::INFINITY; GROUP];
+                for (x, (_, index)) in line.iter_mut().zip(group) {
+                    *x = rows[index * features.len() + feature];
                 }
-                groups.push(lanes);
+                groups.push(line);
             }
             spans.push((group[0].0, group[group.len() - 1].0));
         }
-        Neighbours { features, direction, groups, spans }
+        Neighbours { isa, features, direction, groups, spans }
     }
 
     /// Number of features.
     pub(crate) fn features(&self) -> usize {
-        self.features
+        self.features.len()
     }
 
     /// Writes the squared distances from `row` to the `nearest.len()` nearest rows to `nearest`,
@@ -63,6 +66,7 @@ impl Neighbours {
         nearest.fill(f32::INFINITY);
         let mut skip = skip_self;
         let projection = project(&self.direction, row);
+        let row: Vec<f32> = self.features.iter().map(|feature| row[*feature]).collect();
         let mut above = self.spans.partition_point(|(_, high)| *high < projection);
         let mut below = above;
         loop {
@@ -85,36 +89,43 @@ impl Neighbours {
             } else {
                 below = group;
             }
-            self.search_group(group, row, &mut skip, nearest);
+            self.search_group(group, &row, &mut skip, nearest);
         }
     }
 
     fn search_group(&self, group: usize, row: &[f32], skip: &mut bool, nearest: &mut [f32]) {
-        let lanes = &self.groups[group * self.features..][..self.features];
+        let group = &self.groups[group * row.len()..][..row.len()];
         let worst = nearest.last().copied().unwrap_or(0.0);
-        let mut sums = [0.0f32; LANES];
-        for (lanes, row) in lanes.chunks(FEATURES_AT_A_TIME).zip(row.chunks(FEATURES_AT_A_TIME)) {
-            for (lanes, x) in lanes.iter().zip(row) {
-                for (sum, y) in sums.iter_mut().zip(lanes) {
-                    *sum += (x - y) * (x - y);
-                }
-            }
-            if sums.iter().fold(true, |far, sum| far & (*sum > worst)) {
-                return;
-            }
-        }
-        for sum in sums {
-            if *skip && sum == 0.0 {
+        let Some(squares) = distance::squared_distances(self.isa, row, group, worst) else { return };
+        for square in squares {
+            if *skip && square == 0.0 {
                 *skip = false;
                 continue;
             }
-            let position = nearest.partition_point(|distance| *distance <= sum);
-            if position < nearest.len() {
+            if nearest.last().is_some_and(|worst| square < *worst) {
+                let position = nearest.partition_point(|nearer| *nearer <= square);
                 nearest[position..].rotate_right(1);
-                nearest[position] = sum;
+                nearest[position] = square;
             }
         }
     }
+}
+
+/// The features in descending order of their variance.
+fn by_variance(rows: &[f32], features: usize) -> Vec<usize> {
+    let count = (rows.len() / features.max(1)).max(1) as f64;
+    let mut moments = vec![(0.0, 0.0); features];
+    for row in rows.chunks_exact(features.max(1)) {
+        for ((sum, squares), x) in moments.iter_mut().zip(row) {
+            let x = f64::from(*x);
+            *sum += x;
+            *squares += x * x;
+        }
+    }
+    let variance = |(sum, squares): (f64, f64)| squares - sum * sum / count;
+    let mut order: Vec<usize> = (0..features).collect();
+    order.sort_by(|a, b| variance(moments[*b]).total_cmp(&variance(moments[*a])));
+    order
 }
 
 fn project(direction: &[f64], row: &[f32]) -> f64 {
@@ -181,13 +192,14 @@ mod tests {
         /// often equal.
         #[test]
         fn as_all_distances_sorted(
-            seed in any::<u64>(), count in 1usize..90, features in 1usize..21, k in 1usize..6, grid in any::<bool>(),
+            seed in any::<u64>(), count in 1usize..200, features in 1usize..21, k in 1usize..6, grid in any::<bool>(),
         ) {
             let round = |x: f32| if grid { x.round() } else { x };
             let values: Vec<f32> =
                 SplitMix64::new(seed).normal_f32s((count + 5) * features).into_iter().map(round).collect();
             let (rows, queries) = values.split_at(count * features);
-            let neighbours = Neighbours::new(rows, features);
+            let isa = Isa::available().nth(seed as usize % Isa::available().count()).unwrap();
+            let neighbours = Neighbours::new(isa, rows, features);
             for query in queries.chunks_exact(features).chain(rows.chunks_exact(features).take(3)) {
                 let mut found = vec![0.0; k];
                 neighbours.squared_distances(query, false, &mut found);
@@ -203,7 +215,7 @@ mod tests {
     #[test]
     fn a_row_is_not_its_own_neighbour() {
         let rows = [0.0, 0.0, 3.0, 4.0, 3.0, 4.0, 6.0, 8.0];
-        let neighbours = Neighbours::new(&rows, 2);
+        let neighbours = Neighbours::new(Isa::best(), &rows, 2);
         let mut nearest = [0.0; 2];
         neighbours.squared_distances(&[0.0, 0.0], true, &mut nearest);
         assert_eq!(nearest, [25.0, 25.0]);
@@ -218,9 +230,9 @@ mod tests {
     #[test]
     fn equal_rows_and_none() {
         let mut nearest = [0.0; 2];
-        Neighbours::new(&[1.0; 40], 2).squared_distances(&[1.0, 4.0], false, &mut nearest);
+        Neighbours::new(Isa::best(), &[1.0; 40], 2).squared_distances(&[1.0, 4.0], false, &mut nearest);
         assert_eq!(nearest, [9.0, 9.0]);
-        Neighbours::new(&[], 2).squared_distances(&[1.0, 4.0], false, &mut nearest);
+        Neighbours::new(Isa::best(), &[], 2).squared_distances(&[1.0, 4.0], false, &mut nearest);
         assert_eq!(nearest, [f32::INFINITY; 2]);
     }
 }
