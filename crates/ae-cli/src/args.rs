@@ -130,7 +130,7 @@ pub(crate) enum Command {
     Sweep(Box<SweepArgs>),
     /// Generate rows from a variational model
     #[command(
-        after_help = "Categories and booleans are drawn with the probabilities that the model gives them; numbers are its means.\n\nExamples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
+        after_help = "Categories and booleans are drawn with the probabilities that the model gives them; numbers and dates are its means, or the nearest that occurred in training where these lie beyond.\n\nExamples:\n  ae generate vae.safetensors --rows 100 -o rows.csv\n  \
         ae generate vae.safetensors --rows 64 -o sheet.png"
     )]
     Generate(GenerateArgs),

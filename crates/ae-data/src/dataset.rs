@@ -174,6 +174,13 @@ impl Dataset {
         Ok(joined)
     }
 
+    /// Applies `change` to the values of each row; names, labels and identifiers stay.
+    #[must_use]
+    pub fn map_rows(mut self, change: impl FnMut(&mut [f32])) -> Dataset {
+        self.values.chunks_exact_mut(self.features.max(1)).for_each(change);
+        self
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.values.len().checked_div(self.features).unwrap_or(0)
@@ -381,6 +388,14 @@ mod tests {
         let wide = Dataset::new(vec![0.0; 1 << 24], 1 << 24).unwrap();
         let refused = wide.select_rows(&vec![0; 1 << 22]);
         assert!(matches!(refused, Err(DataError::OutOfMemory { .. })), "{:?}", refused.err());
+    }
+
+    #[test]
+    fn changed_rows_keep_everything_else() {
+        let labelled = sample().with_labels(Labels::from_texts(["no", "yes"])).unwrap();
+        let changed = labelled.clone().map_rows(|row| row[0] = -row[0]);
+        assert_eq!(changed.values(), [-1.0, 2.0, 3.0, -4.0, 5.0, 6.0]);
+        assert_eq!((changed.names(), changed.labels()), (labelled.names(), labelled.labels()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | `encoder.{i}.bias` | the model's precision | `[out]` |
 //! | `decoder.{i}.weight`, `decoder.{i}.bias` | same | same |
 //! | `scaler.shift`, `scaler.scale` | F64 | `[input_dim]` |
+//! | `scaler.limits`, lower ones first, if they are known | F32 | `[2, input_dim]` |
 //! | `latent.threshold`, with a batch top-k latent only | F64 | `[1]` |
 //!
 //! Tied weights are stored twice, and the decoder's must be the transposes of the encoder's. Weights of
@@ -51,6 +52,9 @@ const FORMAT: u64 = 1;
 const KEY: &str = "ae.config";
 /// The tensor of a batch top-k latent.
 const THRESHOLD: &str = "latent.threshold";
+/// The tensor of the limits of each feature, which files of models that were not trained on rows, or by
+/// earlier programs, do not have.
+const LIMITS: &str = "scaler.limits";
 /// A checkpoint's key in the header, and the prefix of its tensors' names.
 pub(crate) const TRAINING_KEY: &str = "ae.training";
 pub(crate) const TRAINING_PREFIX: &str = "training.";
@@ -185,6 +189,10 @@ impl Autoencoder {
         if matches!(header.config.latent(), Latent::TopK(TopK { of_batch: true, .. })) {
             expected.push((THRESHOLD.to_owned(), Dtype::F64, vec![1]));
         }
+        let has_limits = file.names().contains(&LIMITS);
+        if has_limits {
+            expected.push((LIMITS.to_owned(), Dtype::F32, vec![2, features]));
+        }
         for (name, dtype, shape) in &expected {
             check_shape(&file, name, *dtype, shape)?;
         }
@@ -212,7 +220,15 @@ impl Autoencoder {
         usable("scaler.shift", &shift, Scaler::may_shift)?;
         let mut model = Autoencoder::new(header.config).map_err(Failure::Other)?;
         let scaler = Scaler::from_parts(shift, scale);
-        model.scaler = scaler.ok_or_else(|| FileErrorKind::Settings("the scaler is invalid".to_owned()))?;
+        let invalid = |what: &str| FileErrorKind::Settings(format!("{what} invalid"));
+        model.scaler = scaler.ok_or_else(|| invalid("the scaler is"))?;
+        if has_limits {
+            let limits: Vec<f32> = values(&file, LIMITS)?;
+            let (low, high) = limits.split_at(features);
+            let limits = low.iter().zip(high).map(|(low, high)| [*low, *high]).collect();
+            let scaler = model.scaler.with_limits(limits);
+            model.scaler = scaler.ok_or_else(|| invalid("the limits of features are"))?;
+        }
         model.names = header.features;
         model.schema = header.schema;
         model.fitted = header.fitted;
@@ -316,6 +332,11 @@ impl Contents<'_> {
         }
         file.put("scaler.shift".to_owned(), vec![self.scaler.shift().len()], self.scaler.shift())?;
         file.put("scaler.scale".to_owned(), vec![self.scaler.scale().len()], self.scaler.scale())?;
+        if let Some(limits) = self.scaler.limits() {
+            let ends = [0, 1].map(|end| limits.iter().map(move |limits| limits[end]));
+            let values: Vec<f32> = ends.into_iter().flatten().collect();
+            file.put(LIMITS.to_owned(), vec![2, limits.len()], &values)?;
+        }
         if let Some(latent) = engine.network.batch_top_k() {
             file.put(THRESHOLD.to_owned(), vec![1], &[latent.threshold])?;
         }

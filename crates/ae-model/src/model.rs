@@ -398,7 +398,9 @@ impl Autoencoder {
             None => self.leave_indicators_unscaled(scaler),
             Some(_) => {
                 self.expect_unit_range(expected, &train).map_err(of_targets)?;
-                self.scaler.clone()
+                let mut kept = self.scaler.clone();
+                kept.extend_limits(&scaler);
+                kept
             }
         };
         if self.config.precision() != Precision::F64 {

@@ -46,7 +46,13 @@ impl Autoencoder {
         }
         let expected = targets.unwrap_or(data);
         let scaler = fit(kind, expected, !self.fitted && self.needs_unit_targets()).map_err(of_targets)?;
-        let scaler = if self.fitted { self.scaler.clone() } else { self.leave_indicators_unscaled(scaler) };
+        let scaler = if self.fitted {
+            let mut kept = self.scaler.clone();
+            kept.extend_limits(&scaler);
+            kept
+        } else {
+            self.leave_indicators_unscaled(scaler)
+        };
         if self.fitted {
             self.expect_unit_range(expected, &indices).map_err(of_targets)?;
         }
@@ -63,8 +69,8 @@ impl Autoencoder {
                 scaler.expect_no_overflow(targets, &indices, bound).map_err(of_targets)?;
             }
         }
+        self.scaler = scaler;
         if !self.fitted {
-            self.scaler = scaler;
             self.names = data.names().map(<[String]>::to_vec);
         }
         let mut feed = Feed::new(data, targets, rows)?;

@@ -12,6 +12,8 @@ use crate::error::Error;
 pub struct Scaler {
     shift: Vec<f64>,
     scale: Vec<f64>,
+    /// The smallest and the largest known value of each feature, before scaling.
+    limits: Option<Vec<[f32; 2]>>,
 }
 
 /// The rows of a source on the scale on which errors are measured, `(x - shift) / scale`, scaled as they
@@ -46,7 +48,7 @@ impl BatchSource for ScaledRows<'_> {
     }
     fn read_rows(&self, indices: &[usize], out: &mut [f32]) -> Result<(), DataError> {
         self.source.read_rows(indices, out)?;
-        let Scaler { shift, scale } = self.scaler;
+        let Scaler { shift, scale, .. } = self.scaler;
         for row in out.chunks_exact_mut(self.features().max(1)) {
             for ((x, shift), scale) in row.iter_mut().zip(shift).zip(scale) {
                 *x = ((f64::from(*x) - shift) / scale) as f32;
@@ -73,7 +75,7 @@ const ROWS_AT_A_TIME: usize = 4096;
 impl Scaler {
     /// The scaler that leaves every value as it is.
     pub fn identity(features: usize) -> Scaler {
-        Scaler { shift: vec![0.0; features], scale: vec![1.0; features] }
+        Scaler { shift: vec![0.0; features], scale: vec![1.0; features], limits: None }
     }
 
     /// Creates a scaler from its values; `None` unless there are equally many shifts and scales, of
@@ -82,7 +84,7 @@ impl Scaler {
         let fine = shift.len() == scale.len()
             && shift.iter().all(|x| Scaler::may_shift(*x))
             && scale.iter().all(|x| Scaler::may_scale(*x));
-        fine.then_some(Scaler { shift, scale })
+        fine.then_some(Scaler { shift, scale, limits: None })
     }
 
     /// Whether single precision can subtract it.
@@ -124,7 +126,7 @@ impl Scaler {
                 return Err(Error::Spread { column, name: name_of(data, column), spread });
             }
         }
-        let mut scaler = Scaler::identity(features);
+        let mut scaler = Scaler { limits: Some(moments.limits()), ..Scaler::identity(features) };
         match kind {
             ScalerKind::None => return Ok(scaler),
             ScalerKind::Common => {
@@ -240,6 +242,31 @@ impl Scaler {
     /// What each feature is then divided by; always positive.
     pub fn scale(&self) -> &[f64] {
         &self.scale
+    }
+
+    /// The smallest and the largest known value of each feature in the rows that the scaler was fitted
+    /// to, before scaling; those of `f32` for a feature without known values. `None` for a scaler that
+    /// was not fitted to rows.
+    pub fn limits(&self) -> Option<&[[f32; 2]]> {
+        self.limits.as_deref()
+    }
+
+    /// Sets the limits; `None` unless there are as many as features and none is reversed or NaN.
+    pub(crate) fn with_limits(self, limits: Vec<[f32; 2]>) -> Option<Scaler> {
+        let fine = limits.len() == self.shift.len() && limits.iter().all(|[low, high]| low <= high);
+        fine.then_some(Scaler { limits: Some(limits), ..self })
+    }
+
+    /// Extends the limits to those of other rows; unknown if either are.
+    pub(crate) fn extend_limits(&mut self, other: &Scaler) {
+        match (&mut self.limits, &other.limits) {
+            (Some(limits), Some(others)) => {
+                for ([low, high], [other_low, other_high]) in limits.iter_mut().zip(others) {
+                    (*low, *high) = (low.min(*other_low), high.max(*other_high));
+                }
+            }
+            _ => self.limits = None,
+        }
     }
 }
 
@@ -370,6 +397,12 @@ impl Moments {
             *mean += delta / *known;
             *squares += delta * (x - *mean);
         }
+    }
+
+    fn limits(&self) -> Vec<[f32; 2]> {
+        let limits =
+            |(low, high): (&f32, &f32)| if low <= high { [*low, *high] } else { [f32::MIN, f32::MAX] };
+        self.low.iter().zip(&self.high).map(limits).collect()
     }
 
     fn deviation(&self, column: usize) -> f64 {

@@ -5,6 +5,7 @@ use ae_data::{BatchSource, Dataset, Schema, memory};
 use crate::error::Error;
 use crate::model::{Autoencoder, expect_names};
 use crate::scale::Scaler;
+use crate::snapshot::expect_width;
 
 impl Autoencoder {
     /// Sets the schema of the table that the features come from. It is kept in the model file, and a
@@ -44,9 +45,10 @@ impl Autoencoder {
     }
 
     /// Returns the rows of `data` with missing values imputed by the model, in the units of the data;
-    /// known values stay as they are. With several `rounds`, each reconstructs the rows as imputed by
-    /// the previous one, as long as it changes a row by less than the previous one did, in scaled
-    /// features: rounds that change a row ever more lead away from the data.
+    /// known values stay as they are. Imputed ones are
+    /// [`within_limits`](Autoencoder::within_limits). With several `rounds`, each reconstructs the rows as
+    /// imputed by the previous one, as long as it changes a row by less than the previous one did, in
+    /// scaled features: rounds that change a row ever more lead away from the data.
     ///
     /// # Errors
     /// As [`reconstruct`](Autoencoder::reconstruct); missing values are [`Error::NotFinite`] for a model
@@ -69,7 +71,7 @@ impl Autoencoder {
             if changing.is_empty() {
                 break;
             }
-            let rebuilt = self.reconstruct(&Dataset::new(values.clone(), features)?)?;
+            let rebuilt = self.within_limits(self.reconstruct(&Dataset::new(values.clone(), features)?)?)?;
             changing.retain_mut(|(of_row, last)| {
                 let change = |at: &usize| {
                     // A missing value enters the network as 0, after scaling.
@@ -90,6 +92,33 @@ impl Autoencoder {
             Some(names) => Ok(imputed.with_names(names.to_vec())?),
             None => Ok(imputed),
         }
+    }
+
+    /// Moves numbers and times of `rows` (`[rows, input_dim]`, in the units of the data) that lie beyond
+    /// those of the training rows to the nearest that occurred there. What a model makes up, such as
+    /// generated rows, may well lie beyond: prices below zero, dates before the first.
+    ///
+    /// Values of categories and booleans stay as they are, as does everything if the model does not know
+    /// the range of its training rows ([`Scaler::limits`]).
+    ///
+    /// # Errors
+    /// [`Error::Width`] for rows of another width.
+    pub fn within_limits(&self, rows: Dataset) -> Result<Dataset, Error> {
+        expect_width("rows", self.config.input_dim(), &rows)?;
+        let Some(limits) = self.limits() else { return Ok(rows) };
+        Ok(rows.map_rows(|row| {
+            row.iter_mut().zip(&limits).for_each(|(x, [low, high])| *x = x.clamp(*low, *high));
+        }))
+    }
+
+    /// The limits of each feature, none for those that are 0 or 1; `None` if they are unknown.
+    fn limits(&self) -> Option<Vec<[f32; 2]>> {
+        let mut limits = self.scaler.limits()?.to_vec();
+        let indicators = self.schema.as_ref().map(Schema::indicators).unwrap_or_default();
+        for (limits, _) in limits.iter_mut().zip(indicators).filter(|(_, is_indicator)| *is_indicator) {
+            *limits = [f32::NEG_INFINITY, f32::INFINITY];
+        }
+        Some(limits)
     }
 
     /// Makes the scaler leave features alone that are 0 or 1 according to the schema.

@@ -447,7 +447,7 @@ fn pooled_models_learn_and_survive_files() {
     assert_eq!(file.tensor("encoder.1.weight").unwrap().shape(), [2, 2, 2, 9]);
     assert_eq!(file.tensor("encoder.2.weight").unwrap().shape(), [36, 5]);
     assert_eq!(file.tensor("decoder.2.weight").unwrap().shape(), [3, 3, 6, 1]);
-    assert_eq!(file.names().len(), 14);
+    assert_eq!(file.names().len(), 15);
 }
 
 /// The default settings learn from small images and from large ones.

@@ -100,6 +100,7 @@ fn the_file_holds_the_documented_tensors() {
         ("encoder.0.weight", vec![9, 7]),
         ("encoder.1.bias", vec![3]),
         ("encoder.1.weight", vec![7, 3]),
+        ("scaler.limits", vec![2, 9]),
         ("scaler.scale", vec![9]),
         ("scaler.shift", vec![9]),
     ];
@@ -155,6 +156,9 @@ fn altered_files_are_refused_with_a_reason() {
     no_scale[start..start + 8].copy_from_slice(&(-1.0f64).to_le_bytes());
     let mut tiny_scale = data.clone();
     tiny_scale[start..start + 8].copy_from_slice(&1e-320f64.to_le_bytes());
+    let start = start_of("scaler.limits");
+    let mut reversed_limits = data.clone();
+    reversed_limits[start..start + 4].copy_from_slice(&f32::MAX.to_le_bytes());
     let start = start_of("scaler.shift");
     let mut far_shift = data.clone();
     far_shift[start..start + 8].copy_from_slice(&(-1e300f64).to_le_bytes());
@@ -230,6 +234,11 @@ fn altered_files_are_refused_with_a_reason() {
             "a shift beyond single precision",
             with_header(&header, &far_shift),
             "tensor 'scaler.shift' holds -1e300 at",
+        ),
+        (
+            "a lower limit above the upper one",
+            with_header(&header, &reversed_limits),
+            "the limits of features are invalid",
         ),
         ("a name twice", swapped("feature 2,", "feature 1,"), "two features named 'feature 1,"),
         (

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
-use ae_data::{BatchSource, Dataset};
-use ae_model::{Activation, Autoencoder, Config, LayerParameters, Scaler, ScalerKind};
+use ae_data::{BatchSource, ColumnRoles, Dataset, Schema, Table};
+use ae_model::{Activation, Autoencoder, Config, Error, LayerParameters, Scaler, ScalerKind};
 use ae_testing::random::SplitMix64;
 
 /// More columns than a scaler processes together. One column is constant, one has a constant middle, and
@@ -69,7 +69,10 @@ fn shifts_and_scales_are_those_of_the_formulas() {
             model.fit(&data, &mut []).unwrap();
             let scaler: &Scaler = model.scaler();
             for j in 0..FEATURES {
-                let [shift, scale] = expected(kind, &column(&data, j));
+                let known = column(&data, j);
+                let limits = scaler.limits().unwrap()[j].map(f64::from);
+                assert_eq!(limits, [known[0], known[known.len() - 1]], "{kind:?} {j}");
+                let [shift, scale] = expected(kind, &known);
                 let near =
                     |found: f64, expected: f64| (found - expected).abs() < 1e-9 * expected.abs().max(1.0);
                 assert!(near(scaler.shift()[j], shift), "{kind:?} {j}: {} {shift}", scaler.shift()[j]);
@@ -130,6 +133,7 @@ fn rounds_of_filling_in_build_on_each_other() {
     let with = |filled: &Dataset| {
         // Known values, and reconstructions from the rows so far where values are missing.
         let rebuilt = model.reconstruct(filled).unwrap();
+        let rebuilt = model.within_limits(rebuilt).unwrap();
         let value = |at: usize| if gap(at) { rebuilt.values()[at] } else { data.values()[at] };
         Dataset::new((0..ROWS * FEATURES).map(value).collect(), FEATURES).unwrap()
     };
@@ -138,6 +142,49 @@ fn rounds_of_filling_in_build_on_each_other() {
     assert_eq!(rounds[1], with(&rounds[0]));
     assert_eq!(rounds[2], with(&rounds[1]));
     assert_ne!(rounds[0], rounds[1]);
+}
+
+/// Numbers and times are moved to what occurred in training, whatever the scaler, and nothing else is.
+#[test]
+fn rows_are_moved_within_the_range_of_the_training_rows() {
+    let names = ["size", "kind", "day"].map(str::to_owned).to_vec();
+    let columns = [
+        ["0.5", "1.5", "", "1"],
+        ["a", "b", "a", "a"],
+        ["2024-01-01", "2024-01-11", "2024-01-03", "2024-01-05"],
+    ];
+    let table = Table::new(names, &columns.map(|cells| cells.map(str::to_owned).to_vec())).unwrap();
+    let roles = ColumnRoles { categorical: vec!["kind".to_owned()], ..ColumnRoles::default() };
+    let schema = Schema::infer(&table, &roles).unwrap();
+    let rows = schema.encode(&table, None).unwrap().rows;
+    let day = 86_400.0;
+    let beyond = [-3.0, -0.5, 1.5, 20.0 * day, 7.0, 2.0, 0.0, -day, 1.25, 0.0, 1.0, 3.0 * day, f32::NAN];
+    let beyond = Dataset::new([&beyond[..], &[0.0; 3]].concat(), 4).unwrap();
+    for kind in [ScalerKind::None, ScalerKind::Standard, ScalerKind::MinMax, ScalerKind::Common] {
+        let config = Config::builder(4).encoding_dim(1).scaler(kind).mask_missing(true).epochs(1);
+        let config = config.learning_rate(1e-12).build().unwrap();
+        let mut model = Autoencoder::new(config.clone()).unwrap();
+        model.set_schema(schema.clone()).unwrap();
+        assert_eq!(model.within_limits(beyond.clone()).unwrap().values()[..4], beyond.values()[..4]);
+        model.fit(&rows, &mut []).unwrap();
+        let moved = model.within_limits(beyond.clone()).unwrap();
+        let expected = [0.5, -0.5, 1.5, 10.0 * day, 1.5, 2.0, 0.0, 0.0, 1.25, 0.0, 1.0, 3.0 * day];
+        assert_eq!(moved.values()[..12], expected, "{kind:?}");
+        assert!(moved.values()[12].is_nan(), "missing values stay missing");
+        let again = Autoencoder::from_bytes(&model.to_bytes().unwrap()).unwrap();
+        assert_eq!(again.scaler(), model.scaler());
+        // Whatever else it is trained on occurred too.
+        let more = Dataset::new(vec![9.0, 1.0, 0.0, -day], 4).unwrap();
+        let more = more.with_names(schema.feature_names()).unwrap();
+        let wider = [[0.5, 9.0], [-day, 10.0 * day]];
+        let limits = |model: &Autoencoder| [0, 3].map(|j| model.scaler().limits().unwrap()[j]);
+        let mut next = Autoencoder::warm_start(config, &model).unwrap();
+        next.fit(&more, &mut []).unwrap();
+        model.partial_fit(&more).unwrap();
+        assert_eq!([limits(&next), limits(&model)], [wider; 2], "{kind:?}");
+        let narrow = Dataset::new(vec![0.0; 3], 3).unwrap();
+        assert!(matches!(model.within_limits(narrow), Err(Error::Width { expected: 4, got: 3, .. })));
+    }
 }
 
 /// Rounds that would change a row ever more are not made.

@@ -29,6 +29,7 @@ pub(crate) fn generate(args: &GenerateArgs, common: &Common, out: &mut Output) -
         Some(schema) => schema.sample(&rows, args.seed)?,
         None => rows,
     };
+    let rows = model.within_limits(rows)?;
     destination.write(&model, &rows, IMAGES_PER_LINE, &args.rows_output, out)
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn traversal(args: &TraverseArgs, common: &Common, out: &mut Output) 
     let model = load(&args.model, common.threads())?;
     let steps = usize::from(args.steps);
     let Traversal { values, rows } = traverse(&model, steps, args.extent)?;
+    let rows = model.within_limits(rows)?;
     let Destination::Table(table) = &destination else {
         return destination.write(&model, &rows, steps, &args.rows_output, out);
     };

@@ -427,6 +427,26 @@ fn categories_are_drawn() {
     assert!(generate("1") == generate("1") && generate("1") != generate("2"));
 }
 
+/// Numbers and dates that a model makes up do not leave the range of the training rows.
+#[test]
+fn made_up_numbers_occur_in_training() {
+    let mut text = "price,day,town\n".to_owned();
+    (0..300).for_each(|i| {
+        text += &format!("{},2024-01-{:02},{}\n", i % 50, 1 + i % 50 / 2, ["Aue", "Bern"][i % 2]);
+    });
+    let (folder, _) = trained_on(&text, &["--kind", "vae", "--beta", "0.01", "--epochs", "40"]);
+    for command in [["generate", MODEL, "--rows", "300"], ["traverse", MODEL, "--extent", "30"]] {
+        let rows = ae(folder.path(), &command).cells().split_off(1);
+        let prices: Vec<f64> = rows.iter().map(|row| row[row.len() - 3].parse().unwrap()).collect();
+        assert!(prices.iter().all(|price| (0.0..=49.0).contains(price)), "{command:?}: {prices:?}");
+        let in_january =
+            |row: &Vec<String>| ("2024-01-01"..="2024-01-25").contains(&row[row.len() - 2].as_str());
+        assert!(rows.iter().all(in_january), "{command:?}: {rows:?}");
+        // Without limits, some would lie beyond.
+        assert!(prices.contains(&0.0) && prices.contains(&49.0), "{command:?}: {prices:?}");
+    }
+}
+
 /// Texts of digits keep their leading zeros, in every format.
 #[test]
 fn codes_keep_their_zeros() {

@@ -24,8 +24,9 @@ pub struct Finding {
 /// For each row, the values of the cells in `blamed`, which are columns as [`blame`](super::blame())
 /// counts them: those found, and those of the row's reconstruction.
 ///
-/// The reconstruction is what the error of a row is measured against. It may lie between what is usual and
-/// what was found, the more so the larger the encoding is.
+/// The reconstruction is what the error of a row is measured against, moved to the range of the training
+/// rows ([`Autoencoder::within_limits`]). It may lie between what is usual and what was found, the more so
+/// the larger the encoding is.
 ///
 /// # Errors
 /// [`EvalError::RowCount`] if `blamed` is for another number of rows, [`EvalError::Model`] for rows of
@@ -52,7 +53,7 @@ pub fn explain(
     if blamed.len() != rows.rows() {
         return Err(EvalError::RowCount { what: "blames", expected: rows.rows(), got: blamed.len() });
     }
-    let reconstructed = model.reconstruct(rows)?;
+    let reconstructed = model.within_limits(model.reconstruct(rows)?)?;
     let cells = cells(model);
     let mut findings = Vec::with_capacity(blamed.len());
     let features = rows.features().max(1);
@@ -196,6 +197,7 @@ mod tests {
         found.sort_unstable();
         assert_eq!(found, ["3", "7.25"]);
         let reconstructed = detector.model().reconstruct(&odd).unwrap();
+        let reconstructed = detector.model().within_limits(reconstructed).unwrap();
         for (finding, blame) in findings[0].iter().zip(&blamed[0]) {
             assert_eq!(finding.expected, reconstructed.values()[blame.column].to_string());
         }
