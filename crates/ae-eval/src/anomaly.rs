@@ -1,7 +1,8 @@
 //! Anomaly detection: finds rows that are unlike the training rows.
 //!
 //! A [`Detector`] gives each row a [`Score`], the higher the more anomalous; a [`Calibration`] turns
-//! scores into thresholds and p-values. [`Detector::save`] writes a detector to a file.
+//! scores into thresholds and p-values. [`Detector::judge`] says all there is to say about a row, and
+//! [`Detector::save`] writes a detector to a file.
 //!
 //! ```
 //! use ae_data::Rows;
@@ -26,6 +27,7 @@ mod detector;
 mod explain;
 mod neighbours;
 mod score;
+mod verdict;
 
 pub use blame::{Blame, blame};
 pub use calibration::{Calibration, contamination_threshold};
@@ -33,3 +35,4 @@ pub use columns::{column_errors, row_errors};
 pub use detector::{Detector, Settings};
 pub use explain::{Finding, explain};
 pub use score::Score;
+pub use verdict::Verdict;

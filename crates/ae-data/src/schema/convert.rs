@@ -73,6 +73,36 @@ impl Schema {
         Ok(Encoded { rows, unknown, unexpected, by_position })
     }
 
+    /// Encodes one row, such as an event that a service receives, whose cells come from `cell` by the
+    /// name of their column. Cells are texts as in a file; without one, the cell is missing.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    ///
+    /// use ae_data::{ColumnRoles, Schema, Table};
+    ///
+    /// let columns = [vec!["1.5", "", "2.5"], vec!["red", "blue", "red"]];
+    /// let table = Table::new(vec!["size".to_owned(), "colour".to_owned()], &columns)?;
+    /// let schema = Schema::infer(&table, &ColumnRoles::default())?;
+    /// let event = HashMap::from([("colour", "red"), ("sender", "17")]);
+    /// let encoded = schema.encode_row(|column| event.get(column))?;
+    /// assert!(encoded.rows.values()[0].is_nan());
+    /// assert_eq!(encoded.rows.values()[1..], [0.0, 1.0]);
+    /// # Ok::<(), ae_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Schema::encode`], for a cell that does not fit its column.
+    pub fn encode_row<S: AsRef<str>>(
+        &self,
+        mut cell: impl FnMut(&str) -> Option<S>,
+    ) -> Result<Encoded, DataError> {
+        let names: Vec<String> = self.features().map(|column| column.name.clone()).collect();
+        let text = |name: &String| cell(name).map_or_else(String::new, |text| text.as_ref().to_owned());
+        let cells: Vec<Vec<String>> = names.iter().map(text).map(|text| vec![text]).collect();
+        self.encode(&Table::new(names, &cells)?, None)
+    }
+
     fn positions(&self, table: &Table, label: Option<&str>) -> Result<ColumnPositions, DataError> {
         let label = label.map(|label| table.find(label)).transpose()?;
         let Some(names) = table.names() else {
