@@ -68,7 +68,13 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
 
     let flags: Vec<bool> = detection.scores.iter().map(|score| *score >= detection.threshold).collect();
     let names = names.as_deref();
-    let table = Table { detection: &detection, flags: &flags, names, rows: &rows };
+    let table = Table {
+        detection: &detection,
+        flags: &flags,
+        names,
+        rows: &rows,
+        top: args.top.map(|count| highest(&detection.scores, count as usize)),
+    };
     if out.is_json() && destination == TableDestination::Stdout {
         table.objects(out)?;
     } else {
@@ -112,6 +118,14 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         }
     }
     out.object(&summary)
+}
+
+/// The rows with the highest scores, highest first, and of equal ones the first.
+fn highest(scores: &[f64], count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    order.truncate(count);
+    order
 }
 
 /// Refuses invalid arguments before any file is read.
@@ -282,6 +296,8 @@ fn fit_detector(
     };
     let mut settings = Settings { threads: common.threads(), ..Settings::default() };
     settings.score = args.score.unwrap_or_default();
+    settings.neighbours = args.neighbours.map_or(settings.neighbours, |count| count as usize);
+    settings.reference_rows = args.reference_rows.map_or(settings.reference_rows, |count| count as usize);
     let mut detector = Detector::with_model(&settings, model, &normal)
         .map_err(|error| Failure::with_scored_rows(reference, error))?;
     match calibration {

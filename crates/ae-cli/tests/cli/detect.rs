@@ -1,5 +1,7 @@
 //! `ae detect`.
 
+use ae_eval::anomaly::{Detector, Settings};
+
 use super::*;
 
 const MODEL: &str = "model.safetensors";
@@ -34,6 +36,60 @@ fn anomalies_are_flagged_and_blamed_on_their_feature() {
     }
     let alarms = rows[1..31].iter().filter(|row| row[1] == "1").count();
     assert!(alarms <= 1, "{alarms}");
+}
+
+#[test]
+fn the_highest_scores_alone() {
+    let folder = folder();
+    let folder = folder.path();
+    let all = ae(folder, &LABELLED).cells();
+    let score = |row: usize| all[row][0].parse::<f64>().unwrap();
+    let mut order: Vec<usize> = (1..all.len()).collect();
+    order.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
+    let with_top =
+        |count: &str, more: &[&str]| ae(folder, &[&LABELLED[..], &["--top", count], more].concat());
+    let top = with_top("3", &[]);
+    let expected: Vec<Vec<String>> =
+        order[..3].iter().map(|row| [&[row.to_string()], &all[*row][..]].concat()).collect();
+    assert_eq!(top.cells()[0][..2], ["row", "score"]);
+    assert_eq!(top.cells()[1..], expected);
+    // What is said is about all rows.
+    assert_eq!(top.err, ae(folder, &LABELLED).err);
+    let numbers: Vec<Value> =
+        with_top("2", &["--json"]).objects().iter().map(|row| row["row"].clone()).collect();
+    assert_eq!(numbers, [Value::from(order[0]), Value::from(order[1]), Value::Null]);
+    assert_eq!(with_top("99", &[]).cells().len(), 33);
+    with_top("4", &["-o", "top.npy"]);
+    let array = ae_data::read(folder.join("top.npy"), &ae_data::ReadOptions::default()).unwrap();
+    assert_eq!(array.row(0).unwrap()[0], order[0] as f32);
+    assert_eq!((array.rows(), array.features()), (4, 7));
+}
+
+/// They are the settings of the library's detector.
+#[test]
+fn neighbours_and_reference_rows() {
+    let folder = folder();
+    let folder = folder.path();
+    let header = table().lines().next().unwrap().to_owned();
+    write(folder, "odd.csv", header + "\n5,4.5,0.25,160\n6,4.4,0.36,40\n");
+    let read = |name: &str| ae_data::read(folder.join(name), &ae_data::ReadOptions::default()).unwrap();
+    let detect = ["detect", MODEL, "odd.csv", "--reference", "rows.csv"];
+    let mut all = Vec::new();
+    for (neighbours, reference_rows) in [(2, 4096), (5, 4096), (2, 20)] {
+        let settings = Settings { neighbours, reference_rows, ..Settings::default() };
+        let model = ae_model::Autoencoder::load(folder.join(MODEL)).unwrap();
+        let detector = Detector::with_model(&settings, model, &read("rows.csv")).unwrap();
+        let [neighbours, reference_rows] = [neighbours, reference_rows].map(|number| number.to_string());
+        let flags = ["--neighbours", &neighbours[..], "--reference-rows", &reference_rows];
+        let rows = ae(folder, &[&detect[..], &flags].concat()).cells();
+        let scores: Vec<f64> = rows[1..].iter().map(|row| row[0].parse().unwrap()).collect();
+        assert_eq!(scores, detector.scores(&read("odd.csv")).unwrap(), "{flags:?}");
+        all.push(scores);
+    }
+    assert!(all[0] != all[1] && all[0] != all[2], "{all:?}");
+    let without = ["detect", MODEL, "odd.csv", "--threshold", "1", "--neighbours", "3"];
+    let ended = ae_with(folder, &without, b"", &[]);
+    assert!(ended.status == Some(2) && ended.err.contains("--reference"), "{}", ended.err);
 }
 
 /// A file is recognised as its own reference however its path is spelt; a copy of it is not.

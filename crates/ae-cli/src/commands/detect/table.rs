@@ -16,20 +16,25 @@ use crate::tables;
 /// Number of the most often blamed features to name.
 const MOST_BLAMED: usize = 5;
 
-/// The results to write, a row for each row of the data.
+/// The results to write.
 pub(super) struct Table<'a> {
     pub(super) detection: &'a Detection,
     pub(super) flags: &'a [bool],
     pub(super) names: Option<&'a [String]>,
     /// For the row ids, which are written in formats that hold text.
     pub(super) rows: &'a Dataset,
+    /// The rows to write, in this order and with their numbers; `None` for all of them.
+    pub(super) top: Option<Vec<usize>>,
 }
+
+/// The column of row numbers.
+const ROW: &str = "row";
 
 impl Table<'_> {
     /// Prints a JSON object for each row.
     pub(super) fn objects(&self, out: &mut Output) -> Result<(), Failure> {
-        let row_ids = tables::row_id_column(self.rows, &["row", "score", "flag", "blamed", "p_value"]);
-        for row in 0..self.flags.len() {
+        let row_ids = tables::row_id_column(self.rows, &[ROW, "score", "flag", "blamed", "p_value"]);
+        for row in self.written() {
             let findings = self.detection.findings.as_ref().map(|findings| &findings[row]);
             let blamed: Vec<Value> = self.detection.blamed[row]
                 .iter()
@@ -73,8 +78,14 @@ impl Table<'_> {
         tables::write_table(&self.texts()?, destination, out)
     }
 
+    /// The rows to write.
+    fn written(&self) -> Vec<usize> {
+        self.top.clone().unwrap_or_else(|| (0..self.flags.len()).collect())
+    }
+
     fn columns(&self) -> Vec<String> {
-        let mut columns = vec!["score".to_owned(), "flag".to_owned()];
+        let mut columns: Vec<String> = self.top.iter().map(|_| ROW.to_owned()).collect();
+        columns.extend(["score".to_owned(), "flag".to_owned()]);
         columns.extend(self.detection.p_values.as_ref().map(|_| "p_value".to_owned()));
         let kinds: &[&str] = match self.detection.findings {
             Some(_) => &["blamed", "found", "expected"],
@@ -92,20 +103,20 @@ impl Table<'_> {
     }
 
     fn texts(&self) -> Result<ae_data::Table, Failure> {
-        let mut names = self.columns();
-        let number = f64::to_string;
-        let mut columns: Vec<Vec<String>> = vec![
-            self.detection.scores.iter().map(number).collect(),
-            self.flags.iter().map(|flag| u8::from(*flag).to_string()).collect(),
-        ];
-        columns.extend(self.detection.p_values.iter().map(|p_values| p_values.iter().map(number).collect()));
-        let Detection { blamed, findings, .. } = self.detection;
+        let (mut names, written) = (self.columns(), self.written());
+        let column =
+            |text: &dyn Fn(usize) -> String| written.iter().map(|row| text(*row)).collect::<Vec<_>>();
+        let Detection { scores, p_values, blamed, findings, .. } = self.detection;
+        let mut columns: Vec<Vec<String>> = Vec::with_capacity(names.len());
+        columns.extend(self.top.as_ref().map(|_| column(&|row| (row + 1).to_string())));
+        columns.push(column(&|row| scores[row].to_string()));
+        columns.push(column(&|row| u8::from(self.flags[row]).to_string()));
+        columns.extend(p_values.as_ref().map(|p_values| column(&|row| p_values[row].to_string())));
         for place in 0..self.width() {
             // Missing cells are not to blame.
             let is_blamed = |row: usize| !blamed[row][place].contribution.is_nan();
             let of_rows = |text: &dyn Fn(usize) -> String| {
-                let text = |row: usize| if is_blamed(row) { text(row) } else { String::new() };
-                (0..blamed.len()).map(text).collect::<Vec<_>>()
+                column(&|row| if is_blamed(row) { text(row) } else { String::new() })
             };
             columns.push(of_rows(&|row| self.name(blamed[row][place].column)));
             if let Some(findings) = findings {
@@ -115,15 +126,17 @@ impl Table<'_> {
         }
         if let Some((name, ids)) = tables::row_id_column(self.rows, &names) {
             names.insert(0, name);
-            columns.insert(0, ids.to_vec());
+            columns.insert(0, column(&|row| ids[row].clone()));
         }
         Ok(ae_data::Table::new(names, &columns)?)
     }
 
     fn numbers(&self) -> Result<Dataset, Failure> {
         let columns = self.columns();
-        let mut values = Vec::with_capacity(columns.len() * self.flags.len());
-        for row in 0..self.flags.len() {
+        let written = self.written();
+        let mut values = Vec::with_capacity(columns.len() * written.len());
+        for row in written {
+            values.extend(self.top.as_ref().map(|_| (row + 1) as f32));
             values.extend([self.detection.scores[row] as f32, f32::from(u8::from(self.flags[row]))]);
             values.extend(self.detection.p_values.as_ref().map(|p_values| p_values[row] as f32));
             values.extend(self.detection.blamed[row].iter().map(|blame| match blame.contribution.is_nan() {
