@@ -17,7 +17,7 @@ use crate::scale::{Maps, Scaler};
 use crate::step::{self, Arena, Arithmetic, Batch, Draws, StepPlan, Totals};
 use crate::table::Table;
 use crate::tied::Layers;
-pub(crate) use memory::{SavedState, StateView};
+pub(crate) use memory::{LatentState, SavedState, tensor};
 
 /// How the matrix products of `f32` training steps are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -210,6 +210,11 @@ impl<T: Arithmetic> Engine<T> {
 
     pub(crate) fn set_scaler(&mut self, scaler: &Scaler) {
         self.maps = Maps::new(scaler);
+    }
+
+    /// Number of updates so far.
+    pub(crate) fn updates(&self) -> u64 {
+        self.updates
     }
 
     /// The learning rate of the next updates.

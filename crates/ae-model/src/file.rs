@@ -78,8 +78,8 @@ struct Header {
 
 /// The version alone, to tell a newer file from a damaged one.
 #[derive(Deserialize)]
-struct Version {
-    format: u64,
+pub(crate) struct Version {
+    pub(crate) format: u64,
 }
 
 impl Autoencoder {
@@ -149,26 +149,7 @@ impl Autoencoder {
 
     fn read(bytes: &[u8]) -> Result<Autoencoder, Failure> {
         let (metadata, header) = read_header(bytes)?;
-        if let Some(names) = &header.features
-            && names.len() != header.config.input_dim()
-        {
-            let (names, inputs) = (names.len(), header.config.input_dim());
-            let text = format!("{names} feature names for {inputs} features");
-            return Err(FileErrorKind::Settings(text).into());
-        }
-        if let Some(names) = &header.features
-            && let Some(name) = ae_data::first_duplicate(names)
-        {
-            return Err(FileErrorKind::Settings(format!("two features named '{name}'")).into());
-        }
-        if let Some(schema) = &header.schema
-            && (schema.width() != header.config.input_dim()
-                || header.features.as_ref().is_some_and(|names| *names != schema.feature_names()))
-        {
-            return Err(
-                FileErrorKind::Settings("the schema does not match the model's features".to_owned()).into()
-            );
-        }
+        check_columns(&header.config, header.features.as_deref(), header.schema.as_ref())?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| FileErrorKind::Container(e.to_string()))?;
         // Sizes are checked against the tensors in the file before memory is allocated for the network.
         let float = match header.config.precision() {
@@ -257,6 +238,28 @@ fn read_header(bytes: &[u8]) -> Result<(HashMap<String, String>, Header), FileEr
     Ok((texts, header))
 }
 
+/// Checks that the names of features and the schema are those of a model of this configuration.
+pub(crate) fn check_columns(
+    config: &Config,
+    names: Option<&[String]>,
+    schema: Option<&Schema>,
+) -> Result<(), FileErrorKind> {
+    let inputs = config.input_dim();
+    if let Some(names) = names.filter(|names| names.len() != inputs) {
+        return Err(FileErrorKind::Settings(format!("{} feature names for {inputs} features", names.len())));
+    }
+    if let Some(name) = names.and_then(ae_data::first_duplicate) {
+        return Err(FileErrorKind::Settings(format!("two features named '{name}'")));
+    }
+    let is_of_model = |schema: &Schema| {
+        schema.width() == inputs && names.is_none_or(|names| names == schema.feature_names())
+    };
+    if schema.is_none_or(is_of_model) {
+        return Ok(());
+    }
+    Err(FileErrorKind::Settings("the schema does not match the model's features".to_owned()))
+}
+
 /// What the header says about a model.
 pub(crate) struct HeaderInfo {
     pub(crate) config: Config,
@@ -323,7 +326,7 @@ impl Contents<'_> {
             history: history.map(StoredHistory::from),
         };
         let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
-        let mut file = Container { metadata: HashMap::from([(KEY.to_owned(), json)]), tensors: Vec::new() };
+        let mut file = Container::new(HashMap::from([(KEY.to_owned(), json)]));
         for (index, shape) in self.config.weight_shapes().into_iter().enumerate() {
             let LayerParameters { outputs, weights, bias: offsets, .. } = engine.network.layer(index);
             let [weight, bias] = layer_names(index, engine.network.encoder_layers);
@@ -351,6 +354,11 @@ pub(crate) struct Container {
 }
 
 impl Container {
+    /// A file without tensors, with these texts in its header.
+    pub(crate) fn new(metadata: HashMap<String, String>) -> Container {
+        Container { metadata, tensors: Vec::new() }
+    }
+
     /// Adds a tensor, whose values must be finite.
     pub(crate) fn put<T: Stored>(
         &mut self,
@@ -388,8 +396,28 @@ impl Container {
         for (name, dtype, shape, bytes) in &self.tensors {
             views.push((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(container)?));
         }
-        safetensors::serialize(views, Some(self.metadata)).map_err(container)
+        let has_order = self.metadata.len() < 2;
+        let file = safetensors::serialize(views, Some(self.metadata)).map_err(container)?;
+        if has_order {
+            return Ok(file);
+        }
+        sort_header(&file).ok_or_else(|| FileErrorKind::Container("no header".to_owned()))
     }
+}
+
+/// Sorts the header of a safetensors file by key. Texts come in arbitrary order otherwise, but the same
+/// contents should give the same bytes. For programs that add to model files, as anomaly detectors do;
+/// `None` unless there is a header.
+pub fn sort_header(file: &[u8]) -> Option<Vec<u8>> {
+    const BEFORE: usize = 8;
+    let (length, rest) = file.split_first_chunk::<BEFORE>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let (header, data) = rest.split_at_checked(length)?;
+    let header: serde_json::Value = serde_json::from_slice(header).ok()?;
+    // `serde_json` sorts the keys of objects.
+    let mut header = header.to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(BEFORE), b' ');
+    Some([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
 }
 
 /// A digest of the header's texts and the tensors.

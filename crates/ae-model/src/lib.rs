@@ -75,6 +75,7 @@ pub use config::{
 };
 pub use engine::Products;
 pub use error::{ConfigError, Error, FileErrorKind};
+pub use file::sort_header;
 pub use history::{EpochRecord, History, StopReason};
 pub use model::{Autoencoder, ErrorNorm};
 pub use network::LayerParameters;

@@ -1,5 +1,7 @@
 //! Training one batch at a time, for programs with their own training loop.
 
+mod file;
+
 use ae_data::{DataError, Schema};
 use ae_kernels::Isa;
 use ae_kernels::finite::rows_finite;
@@ -25,7 +27,8 @@ use crate::table::{Table, first_wrong};
 /// `f64`, regardless of the configured precision. The configured schedule, epochs and running mean of
 /// the weights have no effect.
 ///
-/// A clone continues independently from the same state: the same updates keep both equal.
+/// A clone continues independently from the same state: the same updates keep both equal. So does what
+/// [`Trainer::to_bytes`] has saved.
 ///
 /// ```
 /// use ae_model::{Config, Isa, Optimizer, Scaler, Trainer};

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use ae_data::{BatchSource, Dataset, Fingerprint, Pairs};
 use ae_model::{
-    Activation, Autoencoder, BatchEnd, Callback, Checkpoints, CodePenalty, Config, ConfigBuilder, Dropout,
-    EarlyStopping, EpochRecord, Error, FileErrorKind, Gaussian, History, ImageLayers, Isa, Latent, Loss,
-    Noise, Optimizer, Precision, Revival, ScalerKind, Schedule, Snapshot, StopReason, TopK, WeightPenalty,
+    Activation, Arithmetic, Autoencoder, BatchEnd, Callback, Checkpoints, CodePenalty, Config, ConfigBuilder,
+    Dropout, EarlyStopping, EpochRecord, Error, FileErrorKind, Gaussian, History, ImageLayers, Isa, Latent,
+    Loss, Noise, Optimizer, Precision, Revival, Scaler, ScalerKind, Schedule, Snapshot, StopReason, TopK,
+    Trainer, WeightPenalty,
 };
 use ae_testing::chain;
 use ae_testing::random::SplitMix64;
@@ -448,8 +449,12 @@ proptest! {
     }
 }
 
-/// A checkpoint with a changed header and one more tensor, sealed again.
-fn resealed(file: &[u8], change: impl FnOnce(&mut Value), (name, like): (&str, &str)) -> Vec<u8> {
+/// A file with a changed text in its header and one more tensor, sealed again.
+fn resealed(
+    file: &[u8],
+    (text, change): (&str, impl FnOnce(&mut Value)),
+    (name, like): (&str, &str),
+) -> Vec<u8> {
     let (length, rest) = file.split_first_chunk().unwrap();
     let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
     let (mut header, mut data): (Value, _) = (serde_json::from_slice(header).unwrap(), data.to_vec());
@@ -462,10 +467,10 @@ fn resealed(file: &[u8], change: impl FnOnce(&mut Value), (name, like): (&str, &
     data.extend_from_within(place(&tensor));
     tensor["data_offsets"] = json!([start, data.len()]);
     header[name] = tensor;
-    let mut training = serde_json::from_str(header["__metadata__"]["ae.training"].as_str().unwrap()).unwrap();
-    change(&mut training);
+    let mut object = serde_json::from_str(header["__metadata__"][text].as_str().unwrap()).unwrap();
+    change(&mut object);
     let metadata = header["__metadata__"].as_object_mut().unwrap();
-    metadata.insert("ae.training".to_owned(), training.to_string().into());
+    metadata.insert(text.to_owned(), object.to_string().into());
     metadata.remove("ae.digest");
     // `serde_json` keeps keys sorted, as digests need them.
     let print = metadata
@@ -494,9 +499,82 @@ fn a_best_epoch_without_early_stopping_is_refused() {
     for (best, is_refused) in
         [(Value::Null, false), (json!({ "loss": 0.1, "epoch": 1, "threshold": 0.0 }), true)]
     {
-        std::fs::write(&path, resealed(&file, |training| training["best"] = best.clone(), added)).unwrap();
+        let change = |training: &mut Value| training["best"] = best.clone();
+        std::fs::write(&path, resealed(&file, ("ae.training", change), added)).unwrap();
         let result = model(&config, 1).fit_resumable(&rows(1), &checkpoints, &mut []);
         let refused = matches!(&result, Err(Error::File { kind: FileErrorKind::Settings(_), .. }));
         assert!(refused == is_refused && (refused || result.is_ok()), "{best}: {result:?}");
+    }
+}
+
+/// Some updates by a trainer of every kind.
+fn train<T: Arithmetic>(trainer: &mut Trainer<T>, data: &Dataset, from: usize) {
+    trainer.enter(|session| {
+        for update in from..from + 6 {
+            let indices: Vec<usize> = (0..9).map(|i| (11 * update + 7 * i) % 100).collect();
+            session.train_batch(data.values(), &indices).unwrap();
+        }
+    });
+}
+
+fn a_trainer_goes_on<T: Arithmetic>(name: &str, config: &Config, data: &Dataset) {
+    for isa in Isa::available() {
+        let mut trainer = Trainer::<T>::new(config, isa, Some(2)).unwrap();
+        train(&mut trainer, data, 0);
+        trainer.enter(|session| session.set_learning_rate(0.02)).unwrap();
+        let saved = trainer.to_bytes().unwrap();
+        let mut resumed = Trainer::<T>::from_bytes(&saved, isa, Some(1)).unwrap();
+        assert!(resumed.to_bytes().unwrap() == saved, "{name}, {isa}");
+        train(&mut trainer, data, 6);
+        train(&mut resumed, data, 6);
+        assert!(resumed.to_bytes().unwrap() == trainer.to_bytes().unwrap(), "{name}, {isa}");
+        assert!(
+            resumed.layers() == trainer.layers() && saved != trainer.to_bytes().unwrap(),
+            "{name}, {isa}"
+        );
+    }
+}
+
+#[test]
+fn trainers_of_every_kind_go_on_from_bytes() {
+    for (name, config) in kinds() {
+        a_trainer_goes_on::<f32>(name, &config, &rows(2));
+        a_trainer_goes_on::<f64>(name, &config, &rows(2));
+    }
+}
+
+#[test]
+fn other_bytes_are_no_trainers() {
+    let trainer = Trainer::<f32>::new(&base().build().unwrap(), Isa::best(), Some(1)).unwrap();
+    let saved = trainer.to_bytes().unwrap();
+    let refused = |bytes: &[u8]| match Trainer::<f32>::from_bytes(bytes, Isa::best(), Some(1)) {
+        Ok(_) => panic!("accepted"),
+        Err(error) => chain(&error),
+    };
+    for cut in [0, 7, 100, saved.len() - 1] {
+        assert!(refused(&saved[..cut]).contains("not a readable model"), "{cut}");
+    }
+    let mut damaged = saved.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(refused(&damaged).contains("damaged"));
+    let model = trainer.to_model(Scaler::identity(FEATURES)).unwrap();
+    assert!(refused(&model.to_bytes().unwrap()).contains("its header lacks 'ae.trainer'"));
+    let double = Trainer::<f64>::from_bytes(&saved, Isa::best(), Some(1)).map(drop).unwrap_err();
+    assert!(chain(&double).contains("'training.parameters' is F32"), "{}", chain(&double));
+    let changed = |key: &str, value: Value| {
+        let change = |header: &mut Value| *header.pointer_mut(key).unwrap() = value;
+        refused(&resealed(&saved, ("ae.trainer", change), ("training.more", "training.state")))
+    };
+    for (key, value, says) in [
+        ("/format", json!(2), "format version 2"),
+        ("/config/encoding_dim", json!(16_000_000), "parameters are there"),
+        ("/config/encoding_dim", json!(5), "'training.parameters' is"),
+        ("/names", json!(["a", "b"]), "2 feature names for 36 features"),
+        ("/learning_rate", json!(-1.0), "learning_rate is -1"),
+        ("/updates", json!(u64::MAX), "the number of updates"),
+        ("/latent", json!([0.5, 1, 0.5]), "the top-k latent"),
+    ] {
+        let refused = changed(key, value);
+        assert!(refused.contains(says), "{key}: {refused}");
     }
 }

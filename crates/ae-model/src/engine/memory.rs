@@ -1,9 +1,23 @@
 //! What an engine has learnt and counted, to be saved and restored into another engine of the same
-//! configuration.
+//! configuration. In a file it is these tensors, and the rest as JSON:
+//!
+//! | tensor | type | shape |
+//! |---|---|---|
+//! | `training.parameters` | of the arithmetic | all parameters, in panels |
+//! | `training.state` | of the arithmetic | of the optimizer, in panels |
+//! | `training.mean`, with a running mean of the weights | of the arithmetic | as the parameters |
+//! | `training.silent`, where features are revived | U64 | `[encoding_dim]` |
+
+use safetensors::tensor::SafeTensors;
 
 use super::Engine;
+use crate::error::FileErrorKind;
+use crate::file::{Container, Stored, TRAINING_PREFIX, any_values, check_shape, expect_finite};
 use crate::stage::BatchTopKLatent;
 use crate::step::Arithmetic;
+
+/// The largest number of updates or batches accepted from a file.
+pub(crate) const MAX_COUNT: u64 = 1 << 53;
 
 /// Everything the next updates depend on besides the configuration and the number of updates.
 pub(crate) struct StateView<'a, T> {
@@ -27,8 +41,86 @@ pub(crate) struct SavedState {
     pub(crate) mean: Option<Vec<f64>>,
     pub(crate) state: Vec<f64>,
     pub(crate) rows_since_active: Option<Vec<u64>>,
-    /// Threshold, batches and last value of the batch top-k latent.
-    pub(crate) latent: Option<(f64, u64, f64)>,
+    pub(crate) latent: Option<LatentState>,
+}
+
+/// Threshold, batches and last value of the batch top-k latent.
+pub(crate) type LatentState = (f64, u64, f64);
+
+impl<T: Arithmetic> StateView<'_, T> {
+    /// Adds the tensors to a file.
+    pub(crate) fn put(&self, file: &mut Container) -> Result<(), FileErrorKind> {
+        file.put(tensor("parameters"), vec![self.parameters.len()], self.parameters)?;
+        if let Some(mean) = self.mean {
+            file.put(tensor("mean"), vec![mean.len()], mean)?;
+        }
+        // A mean of squares may have become infinite, which makes steps of zero.
+        file.put_any(tensor("state"), vec![self.state.len()], self.state);
+        if let Some(rows_since_active) = self.rows_since_active {
+            file.put(tensor("silent"), vec![rows_since_active.len()], rows_since_active)?;
+        }
+        Ok(())
+    }
+
+    /// What the file has to hold of the latent besides.
+    pub(crate) fn latent(&self) -> Option<LatentState> {
+        self.latent.map(|latent| (latent.threshold, latent.batches, latent.last))
+    }
+
+    /// Reads a state like this one from a file that holds these numbers besides.
+    pub(crate) fn read(
+        &self,
+        file: &SafeTensors<'_>,
+        (updates, latent): (u64, Option<LatentState>),
+    ) -> Result<SavedState, FileErrorKind> {
+        let wrong = |what: &str| Err(FileErrorKind::Settings(format!("{what} of the training cannot be")));
+        if updates > MAX_COUNT {
+            return wrong("the number of updates");
+        }
+        let is_possible = |(threshold, batches, last): LatentState| {
+            threshold.is_finite() && last.is_finite() && batches <= MAX_COUNT
+        };
+        if latent.is_some() != self.latent.is_some() || latent.is_some_and(|latent| !is_possible(latent)) {
+            return wrong("the top-k latent");
+        }
+        let rows_since_active = match self.rows_since_active {
+            None => None,
+            Some(rows_since_active) => {
+                check_shape(file, &tensor("silent"), u64::DTYPE, &[rows_since_active.len()])?;
+                Some(any_values(file, &tensor("silent"))?)
+            }
+        };
+        Ok(SavedState {
+            updates,
+            parameters: self.parameters_named("parameters", file)?,
+            mean: self.mean.map(|_| self.parameters_named("mean", file)).transpose()?,
+            state: numbers::<T>(file, "state", self.state.len())?,
+            rows_since_active,
+            latent,
+        })
+    }
+
+    /// Reads finite values for all parameters from the tensor of this name.
+    pub(crate) fn parameters_named(
+        &self,
+        name: &str,
+        file: &SafeTensors<'_>,
+    ) -> Result<Vec<f64>, FileErrorKind> {
+        let values = numbers::<T>(file, name, self.parameters.len())?;
+        expect_finite(&tensor(name), &values)?;
+        Ok(values)
+    }
+}
+
+/// The full name of a tensor.
+pub(crate) fn tensor(name: &str) -> String {
+    format!("{TRAINING_PREFIX}{name}")
+}
+
+fn numbers<T: Arithmetic>(file: &SafeTensors<'_>, name: &str, len: usize) -> Result<Vec<f64>, FileErrorKind> {
+    check_shape(file, &tensor(name), T::DTYPE, &[len])?;
+    let values: Vec<T> = any_values(file, &tensor(name))?;
+    Ok(values.into_iter().map(T::to_f64).collect())
 }
 
 impl<T: Arithmetic> Engine<T> {

@@ -1,18 +1,9 @@
 //! Checkpoints: files from which a training continues as if it had not been stopped.
 //!
 //! A checkpoint is a model file (`file.rs`) of the weights reached so far, plus what else the training
-//! continues from:
-//!
-//! | tensor | type | shape |
-//! |---|---|---|
-//! | `training.parameters` | of the precision | all parameters, in panels |
-//! | `training.state` | of the precision | of the optimizer, in panels |
-//! | `training.mean`, with a running mean of the weights | of the precision | as the parameters |
-//! | `training.best`, where early stopping has seen an epoch | of the precision | as the parameters |
-//! | `training.silent`, where features are revived | U64 | `[encoding_dim]` |
-//!
-//! and [`Header`], as JSON under `ae.training`. No state of a random generator is needed: what is drawn
-//! depends on the seed and the number of updates.
+//! continues from: the tensors of the engine's state (`engine/memory.rs`); `training.best`, the parameters
+//! of the best epoch, where early stopping has seen one; and [`Header`], as JSON under `ae.training`. No
+//! state of a random generator is needed: what is drawn depends on the seed and the number of updates.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,20 +16,15 @@ use serde::{Deserialize, Serialize};
 use super::stopping::{Best, Divergence};
 use super::{CurrentEpoch, Progress};
 use crate::config::Config;
-use crate::engine::{Engine, SavedState, StateView};
+use crate::engine::{Engine, LatentState, SavedState, tensor};
 use crate::error::{Error, FileErrorKind};
-use crate::file::{
-    Contents, HeaderInfo, Stored, TRAINING_KEY, TRAINING_PREFIX, any_values, at, check_shape, expect_finite,
-    verify_digest,
-};
+use crate::file::{Contents, HeaderInfo, TRAINING_KEY, at, verify_digest};
 use crate::history::{EpochRecord, History, StopReason};
 use crate::schedule::Plateau;
 use crate::step::Arithmetic;
 
 /// The version of what a checkpoint adds to a model file.
 const FORMAT: u64 = 1;
-/// The largest number of updates or batches accepted from a file.
-const MAX_COUNT: u64 = 1 << 53;
 
 /// Where a training writes its checkpoint, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +69,7 @@ struct Header {
     divergence: Divergence,
     best: Option<Best>,
     /// Threshold, batches and last value of a batch top-k latent.
-    latent: Option<(f64, u64, f64)>,
+    latent: Option<LatentState>,
 }
 
 /// The contents of a checkpoint.
@@ -147,43 +133,18 @@ impl Checkpoint {
         engine: &Engine<T>,
     ) -> Result<Checkpoint, FileErrorKind> {
         let view = engine.state_view();
-        let parameters = view.parameters.len();
-        let any_numbers = |name: &str, len: usize| -> Result<Vec<T>, FileErrorKind> {
-            let name = format!("{TRAINING_PREFIX}{name}");
-            check_shape(file, &name, T::DTYPE, &[len])?;
-            any_values(file, &name)
-        };
-        let widen = |values: Vec<T>| values.into_iter().map(T::to_f64).collect::<Vec<f64>>();
-        let numbers = |name: &str, len: usize| -> Result<Vec<f64>, FileErrorKind> {
-            let values = any_numbers(name, len)?;
-            expect_finite(&format!("{TRAINING_PREFIX}{name}"), &values)?;
-            Ok(widen(values))
-        };
         let wrong = |what: &str| Err(FileErrorKind::Settings(format!("{what} of the training cannot be")));
         let Header { seconds, current_epoch, plateau, divergence, best, latent, .. } = header;
         let epochs = history.epochs.len();
         let updates =
             (epochs as u64).saturating_mul(batches as u64).saturating_add(current_epoch.batches as u64);
-        if seconds.len() != epochs || current_epoch.batches > batches || updates > MAX_COUNT {
+        if seconds.len() != epochs || current_epoch.batches > batches {
             return wrong("the progress");
         }
         let stops_early = config.early_stopping().is_some();
         if best.as_ref().is_some_and(|best| !stops_early || !(1..=epochs).contains(&best.epoch())) {
             return wrong("the best epoch");
         }
-        if latent.is_some() != view.latent.is_some()
-            || latent.is_some_and(|(_, batches, _)| batches > MAX_COUNT)
-        {
-            return wrong("the top-k latent");
-        }
-        let rows_since_active = match view.rows_since_active {
-            None => None,
-            Some(rows_since_active) => {
-                let name = format!("{TRAINING_PREFIX}silent");
-                check_shape(file, &name, u64::DTYPE, &[rows_since_active.len()])?;
-                Some(any_values(file, &name)?)
-            }
-        };
         Ok(Checkpoint {
             epochs: (history.epochs.into_iter().zip(seconds))
                 .map(|(record, seconds)| EpochRecord { seconds, ..record })
@@ -192,17 +153,9 @@ impl Checkpoint {
             plateau,
             divergence,
             best: best
-                .map(|best| Ok::<_, FileErrorKind>((best, numbers("best", parameters)?)))
+                .map(|best| Ok::<_, FileErrorKind>((best, view.parameters_named("best", file)?)))
                 .transpose()?,
-            state: SavedState {
-                updates,
-                parameters: numbers("parameters", parameters)?,
-                mean: view.mean.map(|mean| numbers("mean", mean.len())).transpose()?,
-                // A mean of squares may have become infinite, which makes steps of zero.
-                state: widen(any_numbers("state", view.state.len())?),
-                rows_since_active,
-                latent,
-            },
+            state: view.read(file, (updates, latent))?,
         })
     }
 }
@@ -332,18 +285,12 @@ impl<'a> CheckpointWriter<'a> {
         let Progress { history, current_epoch, plateau, divergence, stopper } = progress;
         let stopped = if ended { history.stopped.clone() } else { StopReason::Cancelled };
         let so_far = History { stopped, kept_epoch: history.epochs.len(), ..history.clone() };
-        let StateView { parameters, mean, state, rows_since_active, latent } = engine.state_view();
+        let view = engine.state_view();
         let mut file = self.contents.assemble(engine, (true, Some(&so_far)))?;
-        let mut put = |name: &str, values: &[T]| {
-            file.put(format!("{TRAINING_PREFIX}{name}"), vec![values.len()], values)
-        };
-        put("parameters", parameters)?;
-        mean.map(|mean| put("mean", mean)).transpose()?;
+        view.put(&mut file)?;
         let best = stopper.state();
-        best.map(|(_, weights)| put("best", weights)).transpose()?;
-        file.put_any(format!("{TRAINING_PREFIX}state"), vec![state.len()], state);
-        if let Some(rows_since_active) = rows_since_active {
-            file.put(format!("{TRAINING_PREFIX}silent"), vec![rows_since_active.len()], rows_since_active)?;
+        if let Some((_, weights)) = best {
+            file.put(tensor("best"), vec![weights.len()], weights)?;
         }
         let header = Header {
             format: FORMAT,
@@ -354,7 +301,7 @@ impl<'a> CheckpointWriter<'a> {
             plateau: *plateau,
             divergence: *divergence,
             best: best.map(|(best, _)| best),
-            latent: latent.map(|latent| (latent.threshold, latent.batches, latent.last)),
+            latent: view.latent(),
         };
         let json = serde_json::to_string(&header).map_err(|e| FileErrorKind::Settings(e.to_string()))?;
         file.set_metadata(TRAINING_KEY, json);

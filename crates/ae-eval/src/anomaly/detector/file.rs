@@ -20,7 +20,7 @@ use std::io::Write;
 use std::path::Path;
 
 use ae_data::{Dataset, threads, write_atomically};
-use ae_model::{Autoencoder, FileErrorKind};
+use ae_model::{Autoencoder, FileErrorKind, sort_header};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +113,9 @@ impl Detector {
             let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(container)?;
             views.push((name.clone(), view));
         }
-        ordered(safetensors::serialize(views, Some(texts)).map_err(container)?)
+        let file = safetensors::serialize(views, Some(texts)).map_err(container)?;
+        // The same detector must give the same bytes.
+        sort_header(&file).ok_or_else(|| settings("no header".to_owned()))
     }
 
     /// Reads a detector from the contents of its file.
@@ -196,22 +198,6 @@ fn opened(bytes: &[u8]) -> Result<(HashMap<String, String>, SafeTensors<'_>), Ev
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(container)?;
     let file = SafeTensors::deserialize(bytes).map_err(container)?;
     Ok((metadata.metadata().clone().unwrap_or_default(), file))
-}
-
-/// Sorts the header of the file by key: entries come in arbitrary order, but the same detector must give
-/// the same bytes.
-fn ordered(file: Vec<u8>) -> Result<Vec<u8>, EvalError> {
-    const BEFORE: usize = 8;
-    let (length, rest) =
-        file.split_first_chunk::<BEFORE>().ok_or_else(|| settings("no header".to_owned()))?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX).min(rest.len());
-    let (header, data) = rest.split_at(length);
-    let header: serde_json::Value =
-        serde_json::from_slice(header).map_err(|error| settings(error.to_string()))?;
-    // `serde_json` sorts the keys of objects.
-    let mut header = header.to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(BEFORE), b' ');
-    Ok([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
 }
 
 /// The tensor name of the further model at this index.
