@@ -11,7 +11,7 @@ pub const GROUP: usize = 64;
 const FEATURES_AT_A_TIME: usize = 8;
 
 /// The squared distances from `row` `[features]` to the rows of `group`, where line `j` holds feature
-/// `j` of all of them; `None` if all are more than `worst`, which shows before all features are added.
+/// `j` of all of them; `None` if all are more than `worst`, which often shows after a few features.
 ///
 /// Each is the sum of the squared differences in the order of the features, multiplied and added
 /// separately, so it is the same on every instruction set. Panics unless there is a line for each

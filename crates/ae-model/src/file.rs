@@ -6,7 +6,7 @@
 //! | `encoder.{i}.bias` | the model's precision | `[out]` |
 //! | `decoder.{i}.weight`, `decoder.{i}.bias` | same | same |
 //! | `scaler.shift`, `scaler.scale` | F64 | `[input_dim]` |
-//! | `scaler.limits`, lower ones first, if they are known | F32 | `[2, input_dim]` |
+//! | `scaler.limits`, if known: smallest values, then largest | F32 | `[2, input_dim]` |
 //! | `latent.threshold`, with a batch top-k latent only | F64 | `[1]` |
 //!
 //! Tied weights are stored twice, and the decoder's must be the transposes of the encoder's. Weights of
@@ -201,14 +201,16 @@ impl Autoencoder {
         usable("scaler.shift", &shift, Scaler::may_shift)?;
         let mut model = Autoencoder::new(header.config).map_err(Failure::Other)?;
         let scaler = Scaler::from_parts(shift, scale);
-        let invalid = |what: &str| FileErrorKind::Settings(format!("{what} invalid"));
-        model.scaler = scaler.ok_or_else(|| invalid("the scaler is"))?;
+        model.scaler = scaler.ok_or_else(|| FileErrorKind::Settings("the scaler is invalid".to_owned()))?;
         if has_limits {
             let limits: Vec<f32> = values(&file, LIMITS)?;
             let (low, high) = limits.split_at(features);
             let limits = low.iter().zip(high).map(|(low, high)| [*low, *high]).collect();
-            let scaler = model.scaler.with_limits(limits);
-            model.scaler = scaler.ok_or_else(|| invalid("the limits of features are"))?;
+            let wrong = |index: usize| {
+                let value = f64::from(low[index]);
+                FileErrorKind::TensorValue { name: LIMITS.to_owned(), index, value }
+            };
+            model.scaler = model.scaler.with_limits(limits).map_err(wrong)?;
         }
         model.names = header.features;
         model.schema = header.schema;
@@ -335,7 +337,7 @@ impl Contents<'_> {
         }
         file.put("scaler.shift".to_owned(), vec![self.scaler.shift().len()], self.scaler.shift())?;
         file.put("scaler.scale".to_owned(), vec![self.scaler.scale().len()], self.scaler.scale())?;
-        if let Some(limits) = self.scaler.limits() {
+        if let Some(limits) = self.scaler.stored_limits() {
             let ends = [0, 1].map(|end| limits.iter().map(move |limits| limits[end]));
             let values: Vec<f32> = ends.into_iter().flatten().collect();
             file.put(LIMITS.to_owned(), vec![2, limits.len()], &values)?;
@@ -396,9 +398,9 @@ impl Container {
         for (name, dtype, shape, bytes) in &self.tensors {
             views.push((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(container)?));
         }
-        let has_order = self.metadata.len() < 2;
+        let is_sorted = self.metadata.len() < 2;
         let file = safetensors::serialize(views, Some(self.metadata)).map_err(container)?;
-        if has_order {
+        if is_sorted {
             return Ok(file);
         }
         sort_header(&file).ok_or_else(|| FileErrorKind::Container("no header".to_owned()))

@@ -69,29 +69,30 @@ impl Autoencoder {
                 scaler.expect_no_overflow(targets, &indices, bound).map_err(of_targets)?;
             }
         }
-        self.scaler = scaler;
         if !self.fitted {
+            self.scaler = scaler.clone();
             self.names = data.names().map(<[String]>::to_vec);
         }
         let mut feed = Feed::new(data, targets, rows)?;
         let (table, indices) = feed.rows(&indices)?;
         self.history = None;
-        let Autoencoder { scaler, engine, pool, fitted, .. } = self;
+        let Autoencoder { engine, pool, fitted, .. } = self;
         let total = match engine {
             AnyEngine::F32(engine) => {
                 if !*fitted {
-                    engine.set_scaler(scaler);
+                    engine.set_scaler(&scaler);
                 }
                 engine.train_batch_outside_fit(pool.crew(), table, indices)?
             }
             AnyEngine::F64(engine) => {
                 if !*fitted {
-                    engine.set_scaler(scaler);
+                    engine.set_scaler(&scaler);
                 }
                 engine.train_batch_outside_fit(pool.crew(), table, indices)?
             }
         };
-        *fitted = true;
+        // With the limits of these rows.
+        (self.scaler, self.fitted) = (scaler, true);
         let mse = total.squares / known_values(table.expected()).max(1) as f64;
         let learning_rate = self.config.learning_rate();
         expect_finite(learning_rate, mse)?;

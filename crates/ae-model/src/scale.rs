@@ -12,9 +12,13 @@ use crate::error::Error;
 pub struct Scaler {
     shift: Vec<f64>,
     scale: Vec<f64>,
-    /// The smallest and the largest known value of each feature, before scaling.
+    /// The smallest and the largest known value of each feature, before scaling; [`NO_LIMITS`] without
+    /// known values.
     limits: Option<Vec<[f32; 2]>>,
 }
+
+/// The limits of no values at all, which those of any others replace.
+const NO_LIMITS: [f32; 2] = [f32::MAX, f32::MIN];
 
 /// The rows of a source on the scale on which errors are measured, `(x - shift) / scale`, scaled as they
 /// are read.
@@ -244,17 +248,25 @@ impl Scaler {
         &self.scale
     }
 
-    /// The smallest and the largest known value of each feature in the rows that the scaler was fitted
-    /// to, before scaling; those of `f32` for a feature without known values. `None` for a scaler that
-    /// was not fitted to rows.
-    pub fn limits(&self) -> Option<&[[f32; 2]]> {
+    /// The smallest and the largest value of a feature, before scaling, in the rows that the scaler was
+    /// fitted to and those that its model was trained on since. `None` without known values, and for a
+    /// scaler that was not fitted to rows.
+    pub fn limits(&self, feature: usize) -> Option<[f32; 2]> {
+        self.limits.as_ref()?.get(feature).copied().filter(|limits| *limits != NO_LIMITS)
+    }
+
+    /// The limits of all features, as files hold them.
+    pub(crate) fn stored_limits(&self) -> Option<&[[f32; 2]]> {
         self.limits.as_deref()
     }
 
-    /// Sets the limits; `None` unless there are as many as features and none is reversed or NaN.
-    pub(crate) fn with_limits(self, limits: Vec<[f32; 2]>) -> Option<Scaler> {
-        let fine = limits.len() == self.shift.len() && limits.iter().all(|[low, high]| low <= high);
-        fine.then_some(Scaler { limits: Some(limits), ..self })
+    /// Sets the limits from a file. The error is the first feature whose limits cannot be.
+    pub(crate) fn with_limits(self, limits: Vec<[f32; 2]>) -> Result<Scaler, usize> {
+        let cannot_be = |limits: &[f32; 2]| *limits != NO_LIMITS && !(limits[0] <= limits[1]);
+        match limits.iter().position(cannot_be) {
+            Some(feature) => Err(feature),
+            None => Ok(Scaler { limits: Some(limits), ..self }),
+        }
     }
 
     /// Extends the limits to those of other rows; unknown if either are.
@@ -400,8 +412,7 @@ impl Moments {
     }
 
     fn limits(&self) -> Vec<[f32; 2]> {
-        let limits =
-            |(low, high): (&f32, &f32)| if low <= high { [*low, *high] } else { [f32::MIN, f32::MAX] };
+        let limits = |(low, high): (&f32, &f32)| if low <= high { [*low, *high] } else { NO_LIMITS };
         self.low.iter().zip(&self.high).map(limits).collect()
     }
 

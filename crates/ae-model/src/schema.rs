@@ -94,31 +94,27 @@ impl Autoencoder {
         }
     }
 
-    /// Moves numbers and times of `rows` (`[rows, input_dim]`, in the units of the data) that lie beyond
+    /// Moves numbers, pixels and times of `rows` (`[rows, input_dim]`, in the units of the data) that lie beyond
     /// those of the training rows to the nearest that occurred there. What a model makes up, such as
     /// generated rows, may well lie beyond: prices below zero, dates before the first.
     ///
-    /// Values of categories and booleans stay as they are, as does everything if the model does not know
-    /// the range of its training rows ([`Scaler::limits`]).
+    /// Values of categories and booleans stay as they are, as do all features whose range the model does
+    /// not know ([`Scaler::limits`]).
     ///
     /// # Errors
     /// [`Error::Width`] for rows of another width.
     pub fn within_limits(&self, rows: Dataset) -> Result<Dataset, Error> {
         expect_width("rows", self.config.input_dim(), &rows)?;
-        let Some(limits) = self.limits() else { return Ok(rows) };
+        let limits: Vec<Option<[f32; 2]>> = (0..rows.features()).map(|j| self.scaler.limits(j)).collect();
+        let indicators = self.schema.as_ref().map(Schema::indicators).unwrap_or_default();
+        let is_indicator = indicators.into_iter().chain(std::iter::repeat(false));
+        let limits: Vec<[f32; 2]> = (limits.into_iter().zip(is_indicator))
+            .map(|(limits, is_indicator)| limits.filter(|_| !is_indicator))
+            .map(|limits| limits.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]))
+            .collect();
         Ok(rows.map_rows(|row| {
             row.iter_mut().zip(&limits).for_each(|(x, [low, high])| *x = x.clamp(*low, *high));
         }))
-    }
-
-    /// The limits of each feature, none for those that are 0 or 1; `None` if they are unknown.
-    fn limits(&self) -> Option<Vec<[f32; 2]>> {
-        let mut limits = self.scaler.limits()?.to_vec();
-        let indicators = self.schema.as_ref().map(Schema::indicators).unwrap_or_default();
-        for (limits, _) in limits.iter_mut().zip(indicators).filter(|(_, is_indicator)| *is_indicator) {
-            *limits = [f32::NEG_INFINITY, f32::INFINITY];
-        }
-        Some(limits)
     }
 
     /// Makes the scaler leave features alone that are 0 or 1 according to the schema.

@@ -238,7 +238,7 @@ fn altered_files_are_refused_with_a_reason() {
         (
             "a lower limit above the upper one",
             with_header(&header, &reversed_limits),
-            "the limits of features are invalid",
+            "tensor 'scaler.limits' holds 3.4028234663852886e38 at position 0",
         ),
         ("a name twice", swapped("feature 2,", "feature 1,"), "two features named 'feature 1,"),
         (

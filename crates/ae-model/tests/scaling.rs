@@ -70,7 +70,7 @@ fn shifts_and_scales_are_those_of_the_formulas() {
             let scaler: &Scaler = model.scaler();
             for j in 0..FEATURES {
                 let known = column(&data, j);
-                let limits = scaler.limits().unwrap()[j].map(f64::from);
+                let limits = scaler.limits(j).unwrap().map(f64::from);
                 assert_eq!(limits, [known[0], known[known.len() - 1]], "{kind:?} {j}");
                 let [shift, scale] = expected(kind, &known);
                 let near =
@@ -176,12 +176,27 @@ fn rows_are_moved_within_the_range_of_the_training_rows() {
         // Whatever else it is trained on occurred too.
         let more = Dataset::new(vec![9.0, 1.0, 0.0, -day], 4).unwrap();
         let more = more.with_names(schema.feature_names()).unwrap();
-        let wider = [[0.5, 9.0], [-day, 10.0 * day]];
-        let limits = |model: &Autoencoder| [0, 3].map(|j| model.scaler().limits().unwrap()[j]);
+        let wider = [Some([0.5, 9.0]), Some([-day, 10.0 * day])];
+        let limits = |model: &Autoencoder| [0, 3].map(|j| model.scaler().limits(j));
         let mut next = Autoencoder::warm_start(config, &model).unwrap();
         next.fit(&more, &mut []).unwrap();
         model.partial_fit(&more).unwrap();
         assert_eq!([limits(&next), limits(&model)], [wider; 2], "{kind:?}");
+        // Missing values tell nothing, and rows that are refused even less.
+        let named = |row: [f32; 4]| {
+            Dataset::new(row.to_vec(), 4).unwrap().with_names(schema.feature_names()).unwrap()
+        };
+        model.partial_fit(&named([f32::NAN, 1.0, 0.0, 0.0])).unwrap();
+        let refused = model.partial_fit(&named([-1e30, 1.0, 0.0, 0.0])).unwrap_err();
+        assert!(matches!(refused, Error::Overflow { column: 0, .. }), "{refused}");
+        assert_eq!(limits(&model), wider, "{kind:?}");
+        let mut late = Autoencoder::new(model.config().clone()).unwrap();
+        late.partial_fit(&Dataset::new(vec![f32::NAN, 1.0, 0.0, 5.0], 4).unwrap()).unwrap();
+        assert_eq!(limits(&late), [None, Some([5.0; 2])], "{kind:?}");
+        let again = Autoencoder::from_bytes(&late.to_bytes().unwrap()).unwrap();
+        assert_eq!(limits(&again), limits(&late));
+        late.partial_fit(&Dataset::new(vec![0.5, 1.0, 0.0, 6.0], 4).unwrap()).unwrap();
+        assert_eq!(limits(&late), [Some([0.5; 2]), Some([5.0, 6.0])], "{kind:?}");
         let narrow = Dataset::new(vec![0.0; 3], 3).unwrap();
         assert!(matches!(model.within_limits(narrow), Err(Error::Width { expected: 4, got: 3, .. })));
     }

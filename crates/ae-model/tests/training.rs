@@ -288,7 +288,7 @@ fn partial_fit_continues_where_it_was() {
     let scaler = model.scaler().clone();
     let other = Dataset::new(vec![100.0; 12], 6).unwrap();
     model.partial_fit(&other).unwrap();
-    assert_eq!(model.scaler().scale(), scaler.scale(), "only the first call fits the scaler");
+    assert!(model.scaler().shift() == scaler.shift() && model.scaler().scale() == scaler.scale());
 }
 
 #[test]

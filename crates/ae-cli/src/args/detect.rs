@@ -10,7 +10,7 @@ use super::{TransformArgs, choice};
 pub(super) const DETECT_HELP: &str = "\
 The higher the score, the less a row is like the reference; rows with at least the threshold are flagged. The reference is a set of rows \
 taken to be normal, usually the training rows: distances are measured to them, and errors compared with theirs. A model file does not \
-contain them, so that it stays small and reveals no rows; a detector file (--save) does. Without a reference, the score is the model's \
+contain them, so that it stays small and reveals no more than the range of each feature; a detector file (--save) does. Without a reference, the score is the model's \
 squared error, and the threshold must be given by --threshold or --contamination.
 
 Scores: error is the squared reconstruction error; standardised-error divides that of each feature by its usual error; mahalanobis also \
@@ -18,10 +18,11 @@ takes correlations into account; input-neighbours and latent-neighbours are mean
 rows and between encodings; ensemble is the geometric mean of three such distances and, for \
 tables with categories, mahalanobis.
 
-Output columns: file (of images) or the column of --id, with --top the number of the row, score, flag (1 or 0), with a reference p_value ((1 + calibration rows with at \
+Output columns: file (of images) or the column of --id, with --top the number of the row from 1, score, flag (1 or 0), with a reference p_value ((1 + calibration rows with at \
 least this score) / (1 + calibration rows)), and blamed_1, ...: the names or numbers of the features that add most to the row's error \
 (with a reference, its standardised error); missing cells are never to blame. With --explain, each is followed by found_1, ..., the row's \
-value, which is empty if it is an unknown category, and expected_1, ..., that of the row's reconstruction.
+value, which is empty if it is an unknown category, and expected_1, ..., that of the row's reconstruction, within the range of the \
+training rows.
 
 Examples:
   ae detect model.safetensors new.csv --reference train.csv -o found.csv
@@ -41,11 +42,12 @@ pub(crate) struct DetectArgs {
     /// Normal rows that the model has not seen, for thresholds and p-values [default: the reference]
     #[arg(long, value_name = "DATA", requires = "reference")]
     pub(crate) calibrate: Option<String>,
-    /// Number of nearest reference rows whose distances are averaged [default: 2]; with more of them, anomalies in
-    /// the reference that resemble each other hide each other less
+    /// Number of nearest reference rows whose distances are averaged [default: 2], at most all others; with more
+    /// of them, anomalies in the reference that resemble each other hide each other less
     #[arg(long, value_name = "N", requires = "reference", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) neighbours: Option<u32>,
-    /// Maximum number of reference rows to use, drawn at random [default: 4096]; scoring takes time in proportion
+    /// Maximum number of reference rows to use, drawn at random [default: 4096]; a row takes time in proportion, and
+    /// the reference itself is scored first
     #[arg(long, value_name = "N", requires = "reference", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     pub(crate) reference_rows: Option<u32>,
     /// Anomaly score [default: ensemble with --reference, error without]
@@ -64,7 +66,7 @@ pub(crate) struct DetectArgs {
     /// MODEL, it needs no --reference
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
-    /// Write only this many rows, those with the highest scores, highest first, each with its number
+    /// Write only this many rows, those with the highest scores, highest first, each with its number from 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: Option<u32>,
     /// Number of features to blame for each row

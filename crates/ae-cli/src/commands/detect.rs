@@ -86,6 +86,11 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         flags.len(),
         detection.threshold
     ));
+    let written = table.written().len();
+    if let Some(order) = table.top.as_ref().filter(|_| written < flagged) {
+        let more = flagged - order.iter().filter(|row| flags[**row]).count();
+        out.note(format!("--top: {more} more flagged rows are not written"));
+    }
     if args
         .contamination
         .is_some_and(|fraction| flagged as f64 > 2.0 * (fraction * flags.len() as f64).max(1.0))
@@ -101,6 +106,7 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
     let mut summary = json!({
         "event": "summary",
         "rows": flags.len(),
+        "written": written,
         "flagged": flagged,
         "threshold": detection.threshold,
         "score": detection.score.name(),
@@ -192,7 +198,13 @@ impl Scorer {
             };
         }
         if args.reference.is_some() {
-            return Ok(());
+            let score = args.score.unwrap_or_default();
+            return match args.neighbours {
+                Some(_) if is_error_score(score) => {
+                    refuse(format!("--neighbours: the score {score} does not depend on neighbours"))
+                }
+                _ => Ok(()),
+            };
         }
         for (flag, given) in [("--percentile", args.percentile.is_some()), ("--save", args.save.is_some())] {
             if given {

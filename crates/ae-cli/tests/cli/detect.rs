@@ -55,6 +55,12 @@ fn the_highest_scores_alone() {
     assert_eq!(top.cells()[1..], expected);
     // What is said is about all rows.
     assert_eq!(top.err, ae(folder, &LABELLED).err);
+    let one = with_top("1", &["--contamination", "0.1", "--json"]);
+    assert!(one.err.contains("--top: 2 more flagged rows are not written"), "{}", one.err);
+    assert_eq!((&one.summary()["written"], &one.summary()["flagged"]), (&Value::from(1), &Value::from(3)));
+    let explained = with_top("2", &["--explain", "--blame", "1"]).cells();
+    assert_eq!(explained[0], ["row", "score", "flag", "p_value", "blamed_1", "found_1", "expected_1"]);
+    assert_eq!((&explained[1][0], &explained[2][0]), (&order[0].to_string(), &order[1].to_string()));
     let numbers: Vec<Value> =
         with_top("2", &["--json"]).objects().iter().map(|row| row["row"].clone()).collect();
     assert_eq!(numbers, [Value::from(order[0]), Value::from(order[1]), Value::Null]);
@@ -87,6 +93,9 @@ fn neighbours_and_reference_rows() {
         all.push(scores);
     }
     assert!(all[0] != all[1] && all[0] != all[2], "{all:?}");
+    let by_error = [&detect[..], &["--neighbours", "3", "--score", "error"]].concat();
+    let ended = ae_with(folder, &by_error, b"", &[]);
+    assert!(ended.err.contains("the score error does not depend on neighbours"), "{}", ended.err);
     let without = ["detect", MODEL, "odd.csv", "--threshold", "1", "--neighbours", "3"];
     let ended = ae_with(folder, &without, b"", &[]);
     assert!(ended.status == Some(2) && ended.err.contains("--reference"), "{}", ended.err);

@@ -74,7 +74,9 @@ impl Schema {
     }
 
     /// Encodes one row, such as an event that a service receives, whose cells come from `cell` by the
-    /// name of their column. Cells are texts as in a file; without one, the cell is missing.
+    /// name of their column. Cells are texts as in a file, with a decimal point; without one, or with an
+    /// empty one, the cell is missing. So a misspelt name looks like a missing cell: `cell` is called for
+    /// each of [`Schema::features`], and [`Encoded::unexpected`] is empty.
     ///
     /// ```
     /// use std::collections::HashMap;

@@ -478,11 +478,11 @@ impl UnfittedDetector {
         };
         let input = |context: &ScoringContext| -> Result<ScoreComponent, EvalError> {
             let values = context.coordinates.of(reference)?;
-            Ok(ScoreComponent::Input(Neighbours::new(isa, &values, context.coordinates.width())))
+            Ok(ScoreComponent::Input(Neighbours::new(isa, &values, context.coordinates.width())?))
         };
         let latent = |context: &ScoringContext| -> Result<ScoreComponent, EvalError> {
             let codes = context.model.encode(reference)?;
-            Ok(ScoreComponent::Latent(Neighbours::new(isa, codes.values(), codes.features())))
+            Ok(ScoreComponent::Latent(Neighbours::new(isa, codes.values(), codes.features())?))
         };
         let components = match self.score {
             Score::Error | Score::Denoising => vec![ScoreComponent::Error],
@@ -493,7 +493,7 @@ impl UnfittedDetector {
             Score::Ensemble => {
                 let values = components::compress_values(context.coordinates.of(reference)?);
                 let width = context.coordinates.width();
-                let compressed = ScoreComponent::Compressed(Neighbours::new(isa, &values, width));
+                let compressed = ScoreComponent::Compressed(Neighbours::new(isa, &values, width)?);
                 let mut components = vec![input(&context)?, compressed, latent(&context)?];
                 if self.edition == Edition::Residuals {
                     let factor = context.residual_factor(reference)?;

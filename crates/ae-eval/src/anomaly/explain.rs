@@ -24,9 +24,9 @@ pub struct Finding {
 /// For each row, the values of the cells in `blamed`, which are columns as [`blame`](super::blame())
 /// counts them: those found, and those of the row's reconstruction.
 ///
-/// The reconstruction is what the error of a row is measured against, moved to the range of the training
-/// rows ([`Autoencoder::within_limits`]). It may lie between what is usual and what was found, the more so
-/// the larger the encoding is.
+/// The reconstruction is what the error of a row is measured against. Here it is moved to the range of the
+/// training rows ([`Autoencoder::within_limits`]), unless it then looks like what was found. It may lie
+/// between what is usual and what was found, the more so the larger the encoding is.
 ///
 /// # Errors
 /// [`EvalError::RowCount`] if `blamed` is for another number of rows, [`EvalError::Model`] for rows of
@@ -53,19 +53,21 @@ pub fn explain(
     if blamed.len() != rows.rows() {
         return Err(EvalError::RowCount { what: "blames", expected: rows.rows(), got: blamed.len() });
     }
-    let reconstructed = model.within_limits(model.reconstruct(rows)?)?;
+    let reconstructed = model.reconstruct(rows)?;
+    let usual = model.within_limits(reconstructed.clone())?;
     let cells = cells(model);
     let mut findings = Vec::with_capacity(blamed.len());
     let features = rows.features().max(1);
     for_each_pair(rows, &reconstructed, "reconstructions", |rows, reconstructed| {
-        for (row, expected) in rows.chunks_exact(features).zip(reconstructed.chunks_exact(features)) {
+        for (row, rebuilt) in rows.chunks_exact(features).zip(reconstructed.chunks_exact(features)) {
+            let expected = usual.row(findings.len()).unwrap_or(rebuilt);
             let blamed = blamed.get(findings.len()).map_or(&[][..], Vec::as_slice);
             let finding = |blame: &Blame| {
                 let cell = cells.get(blame.column)?;
                 let found = if blame.is_unknown { String::new() } else { cell.text(row) };
                 let text = cell.text(expected);
-                // With the digits of the column, the difference may not show.
-                let precise = || cell.precise_number(expected);
+                // With the digits of the column, and within the range, the difference may not show.
+                let precise = || cell.precise_number(rebuilt);
                 let expected = if text == found { precise().unwrap_or(text) } else { text };
                 Some(Finding { found, expected })
             };

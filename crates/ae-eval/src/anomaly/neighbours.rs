@@ -6,9 +6,12 @@
 //! bound alone is too far. Within a group, features that vary most come first, because it is given up once
 //! all its rows are too far: of tables with many categories, few features are read.
 
+use ae_data::{DataError, memory};
 use ae_kernels::Isa;
 use ae_kernels::distance::{self, GROUP};
 
+/// What the memory is for.
+const REFERENCE: &str = "the rows to find neighbours among";
 /// Iterations of the power method; the direction only has to be a good one.
 const ROUNDS: usize = 8;
 /// Allowance for rounding in a bound, as a fraction of it.
@@ -29,17 +32,16 @@ pub(crate) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Prepares the rows `[rows, features]` for searching.
-    pub(crate) fn new(isa: Isa, rows: &[f32], features: usize) -> Neighbours {
+    /// Prepares the rows `[rows, features]` for searching, of which there is a copy then.
+    pub(crate) fn new(isa: Isa, rows: &[f32], features: usize) -> Result<Neighbours, DataError> {
         let direction = principal_direction(rows, features);
-        let mut order: Vec<(f64, usize)> = rows
-            .chunks_exact(features.max(1))
-            .enumerate()
-            .map(|(index, row)| (project(&direction, row), index))
-            .collect();
+        let count = rows.len() / features.max(1);
+        let mut order: Vec<(f64, usize)> = memory::room(REFERENCE, count, 1)?;
+        let projected = rows.chunks_exact(features.max(1)).map(|row| project(&direction, row));
+        order.extend(projected.zip(0..));
         order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let features = by_variance(rows, features);
-        let mut groups = Vec::with_capacity(order.len().div_ceil(GROUP) * features.len());
+        let mut groups = memory::room(REFERENCE, order.len().div_ceil(GROUP), features.len())?;
         let mut spans = Vec::new();
         for group in order.chunks(GROUP) {
             for feature in &features {
@@ -51,7 +53,7 @@ impl Neighbours {
             }
             spans.push((group[0].0, group[group.len() - 1].0));
         }
-        Neighbours { isa, features, direction, groups, spans }
+        Ok(Neighbours { isa, features, direction, groups, spans })
     }
 
     /// Number of features.
@@ -199,7 +201,7 @@ mod tests {
                 SplitMix64::new(seed).normal_f32s((count + 5) * features).into_iter().map(round).collect();
             let (rows, queries) = values.split_at(count * features);
             let isa = Isa::available().nth(seed as usize % Isa::available().count()).unwrap();
-            let neighbours = Neighbours::new(isa, rows, features);
+            let neighbours = Neighbours::new(isa, rows, features).unwrap();
             for query in queries.chunks_exact(features).chain(rows.chunks_exact(features).take(3)) {
                 let mut found = vec![0.0; k];
                 neighbours.squared_distances(query, false, &mut found);
@@ -215,7 +217,7 @@ mod tests {
     #[test]
     fn a_row_is_not_its_own_neighbour() {
         let rows = [0.0, 0.0, 3.0, 4.0, 3.0, 4.0, 6.0, 8.0];
-        let neighbours = Neighbours::new(Isa::best(), &rows, 2);
+        let neighbours = Neighbours::new(Isa::best(), &rows, 2).unwrap();
         let mut nearest = [0.0; 2];
         neighbours.squared_distances(&[0.0, 0.0], true, &mut nearest);
         assert_eq!(nearest, [25.0, 25.0]);
@@ -230,9 +232,13 @@ mod tests {
     #[test]
     fn equal_rows_and_none() {
         let mut nearest = [0.0; 2];
-        Neighbours::new(Isa::best(), &[1.0; 40], 2).squared_distances(&[1.0, 4.0], false, &mut nearest);
+        Neighbours::new(Isa::best(), &[1.0; 40], 2).unwrap().squared_distances(
+            &[1.0, 4.0],
+            false,
+            &mut nearest,
+        );
         assert_eq!(nearest, [9.0, 9.0]);
-        Neighbours::new(Isa::best(), &[], 2).squared_distances(&[1.0, 4.0], false, &mut nearest);
+        Neighbours::new(Isa::best(), &[], 2).unwrap().squared_distances(&[1.0, 4.0], false, &mut nearest);
         assert_eq!(nearest, [f32::INFINITY; 2]);
     }
 }

@@ -7,6 +7,7 @@ use crate::error::EvalError;
 
 /// What a detector says about a row ([`Detector::judge`]).
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// The [score](super::Score): the higher, the more anomalous.
     pub score: f64,

@@ -17,7 +17,7 @@ use crate::stage::BatchTopKLatent;
 use crate::step::Arithmetic;
 
 /// The largest number of updates or batches accepted from a file.
-pub(crate) const MAX_COUNT: u64 = 1 << 53;
+const MAX_COUNT: u64 = 1 << 53;
 
 /// Everything the next updates depend on besides the configuration and the number of updates.
 pub(crate) struct StateView<'a, T> {

@@ -41,7 +41,8 @@ impl<T: Arithmetic> Trainer<T> {
     ///
     /// A trainer read from it continues as this one would: the same updates lead to the same bits, for
     /// any number of threads, given the same arithmetic (`f32` on AMX differs from that on AVX2 and
-    /// AVX-512, and portable code from both).
+    /// AVX-512, and portable code from both). The choice of [`Trainer::set_products`] has to be made
+    /// again.
     ///
     /// ```
     /// use ae_model::{Config, Isa, Optimizer, Trainer};
@@ -88,13 +89,13 @@ impl<T: Arithmetic> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::Bytes`] for bytes that are damaged, inconsistent, or those of a trainer of the other
-    /// arithmetic; [`Error::Pool`] for zero threads, or if they cannot be started.
+    /// arithmetic; [`Error::Pool`] and [`Error::Data`] as for [`Trainer::new`].
     pub fn from_bytes(bytes: &[u8], isa: Isa, threads: Option<usize>) -> Result<Self, Error> {
         let (file, header) = read_header(bytes).map_err(Error::Bytes)?;
         let settings = |text: String| Error::Bytes(FileErrorKind::Settings(text));
         check_columns(&header.config, header.names.as_deref(), header.schema.as_ref())
             .map_err(Error::Bytes)?;
-        check_learning_rate(header.learning_rate)?;
+        check_learning_rate(header.learning_rate).map_err(|error| settings(error.to_string()))?;
         // Before memory is allocated for the network.
         let name = tensor("parameters");
         let stored = file.tensor(&name).map_or(0, |tensor| tensor.shape().iter().product());
@@ -106,6 +107,11 @@ impl<T: Arithmetic> Trainer<T> {
         let state = trainer.engine.state_view().read(&file, (header.updates, header.latent));
         trainer.engine.restore(&state.map_err(Error::Bytes)?);
         trainer.engine.set_learning_rate(header.learning_rate);
+        // Tied weights are.
+        for (index, layer) in trainer.layers().iter().enumerate() {
+            let checked = trainer.engine.network.check_layer(index, layer);
+            checked.map_err(|error| settings(error.to_string()))?;
+        }
         (trainer.names, trainer.schema) = (header.names, header.schema);
         Ok(trainer)
     }

@@ -29,6 +29,8 @@ pub(super) struct Table<'a> {
 
 /// The column of row numbers.
 const ROW: &str = "row";
+/// The largest row number such that single precision holds all up to it.
+const MAX_NUMBER: usize = 1 << 24;
 
 impl Table<'_> {
     /// Prints a JSON object for each row.
@@ -79,7 +81,7 @@ impl Table<'_> {
     }
 
     /// The rows to write.
-    fn written(&self) -> Vec<usize> {
+    pub(super) fn written(&self) -> Vec<usize> {
         self.top.clone().unwrap_or_else(|| (0..self.flags.len()).collect())
     }
 
@@ -134,6 +136,10 @@ impl Table<'_> {
     fn numbers(&self) -> Result<Dataset, Failure> {
         let columns = self.columns();
         let written = self.written();
+        if self.top.is_some() && written.iter().any(|row| *row >= MAX_NUMBER) {
+            let text = "--top: .npy and .npz files hold row numbers up to 16,777,216; write a table instead";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let mut values = Vec::with_capacity(columns.len() * written.len());
         for row in written {
             values.extend(self.top.as_ref().map(|_| (row + 1) as f32));
