@@ -70,7 +70,6 @@ impl Autoencoder {
             }
         }
         if !self.fitted {
-            self.scaler = scaler.clone();
             self.names = data.names().map(<[String]>::to_vec);
         }
         let mut feed = Feed::new(data, targets, rows)?;

@@ -10,17 +10,17 @@ use super::{TransformArgs, choice};
 pub(super) const DETECT_HELP: &str = "\
 The higher the score, the less a row is like the reference; rows with at least the threshold are flagged. The reference is a set of rows \
 taken to be normal, usually the training rows: distances are measured to them, and errors compared with theirs. A model file does not \
-contain them, so that it stays small and reveals no more than the range of each feature; a detector file (--save) does. Without a reference, the score is the model's \
-squared error, and the threshold must be given by --threshold or --contamination.
+contain them, so that it stays small and reveals no more than the range of each feature; a detector file (--save) does. Without a \
+reference, the score is the model's squared error, and the threshold must be given by --threshold or --contamination.
 
 Scores: error is the squared reconstruction error; standardised-error divides that of each feature by its usual error; mahalanobis also \
 takes correlations into account; input-neighbours and latent-neighbours are mean distances to the nearest reference rows (--neighbours), between \
 rows and between encodings; ensemble is the geometric mean of three such distances and, for \
 tables with categories, mahalanobis.
 
-Output columns: file (of images) or the column of --id, with --top the number of the row from 1, score, flag (1 or 0), with a reference p_value ((1 + calibration rows with at \
-least this score) / (1 + calibration rows)), and blamed_1, ...: the names or numbers of the features that add most to the row's error \
-(with a reference, its standardised error); missing cells are never to blame. With --explain, each is followed by found_1, ..., the row's \
+Output columns: file (of images) or the column of --id, with --top the number of the row from 1, score, flag (1 or 0), with a reference \
+p_value ((1 + calibration rows with at least this score) / (1 + calibration rows)), and blamed_1, ...: the names or numbers of the \
+features that add most to the row's error (with a reference, its standardised error); missing cells are never to blame. With --explain, each is followed by found_1, ..., the row's \
 value, which is empty if it is an unknown category, and expected_1, ..., that of the row's reconstruction, within the range of the \
 training rows.
 
