@@ -41,7 +41,9 @@ impl Neighbours {
         order.extend(projected.zip(0..));
         order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let features = by_variance(rows, features);
-        let mut groups = memory::room(REFERENCE, order.len().div_ceil(GROUP), features.len())?;
+        let refused = |_| DataError::OutOfMemory { what: REFERENCE, rows: count, width: features.len() };
+        let groups = order.len().div_ceil(GROUP);
+        let mut groups = memory::room(REFERENCE, groups, features.len()).map_err(refused)?;
         let mut spans = Vec::new();
         for group in order.chunks(GROUP) {
             for feature in &features {
