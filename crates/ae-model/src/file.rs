@@ -32,6 +32,7 @@ use std::path::Path;
 
 use ae_data::{Fingerprint, Schema, write_atomically};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Latent, Precision, TopK};
@@ -78,8 +79,8 @@ struct Header {
 
 /// The version alone, to tell a newer file from a damaged one.
 #[derive(Deserialize)]
-pub(crate) struct Version {
-    pub(crate) format: u64,
+struct Version {
+    format: u64,
 }
 
 impl Autoencoder {
@@ -227,14 +228,24 @@ impl Autoencoder {
 
 /// Reads the header: all its texts, and the model's part.
 fn read_header(bytes: &[u8]) -> Result<(HashMap<String, String>, Header), FileErrorKind> {
+    read_text(bytes, KEY, FORMAT)
+}
+
+/// Reads the header: all its texts, and the one under `key`, which is JSON with a format version of at
+/// most `newest`.
+pub(crate) fn read_text<H: DeserializeOwned>(
+    bytes: &[u8],
+    key: &'static str,
+    newest: u64,
+) -> Result<(HashMap<String, String>, H), FileErrorKind> {
     let (_, metadata) =
         SafeTensors::read_metadata(bytes).map_err(|error| FileErrorKind::Container(error.to_string()))?;
     let texts = metadata.metadata().clone().unwrap_or_default();
-    let json = texts.get(KEY).ok_or(FileErrorKind::NotAModel { key: KEY })?;
+    let json = texts.get(key).ok_or(FileErrorKind::NotAModel { key })?;
     let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
     let Version { format } = serde_json::from_str(json).map_err(settings)?;
-    if !(1..=FORMAT).contains(&format) {
-        return Err(FileErrorKind::Version { version: format, supported: FORMAT });
+    if !(1..=newest).contains(&format) {
+        return Err(FileErrorKind::Version { version: format, supported: newest });
     }
     let header = serde_json::from_str(json).map_err(settings)?;
     Ok((texts, header))

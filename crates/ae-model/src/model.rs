@@ -398,9 +398,7 @@ impl Autoencoder {
             None => self.leave_indicators_unscaled(scaler),
             Some(_) => {
                 self.expect_unit_range(expected, &train).map_err(of_targets)?;
-                let mut kept = self.scaler.clone();
-                kept.extend_limits(&scaler);
-                kept
+                self.scaler.extended_by(&scaler)
             }
         };
         if self.config.precision() != Precision::F64 {

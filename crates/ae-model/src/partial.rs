@@ -46,12 +46,9 @@ impl Autoencoder {
         }
         let expected = targets.unwrap_or(data);
         let scaler = fit(kind, expected, !self.fitted && self.needs_unit_targets()).map_err(of_targets)?;
-        let scaler = if self.fitted {
-            let mut kept = self.scaler.clone();
-            kept.extend_limits(&scaler);
-            kept
-        } else {
-            self.leave_indicators_unscaled(scaler)
+        let scaler = match self.fitted {
+            true => self.scaler.extended_by(&scaler),
+            false => self.leave_indicators_unscaled(scaler),
         };
         if self.fitted {
             self.expect_unit_range(expected, &indices).map_err(of_targets)?;

@@ -269,16 +269,14 @@ impl Scaler {
         }
     }
 
-    /// Extends the limits to those of other rows; unknown if either are.
-    pub(crate) fn extend_limits(&mut self, other: &Scaler) {
-        match (&mut self.limits, &other.limits) {
-            (Some(limits), Some(others)) => {
-                for ([low, high], [other_low, other_high]) in limits.iter_mut().zip(others) {
-                    (*low, *high) = (low.min(*other_low), high.max(*other_high));
-                }
-            }
-            _ => self.limits = None,
-        }
+    /// This scaler with its limits extended to those of other rows; unknown if either are.
+    pub(crate) fn extended_by(&self, other: &Scaler) -> Scaler {
+        let join = |([low, high], [other_low, other_high]): (&[f32; 2], &[f32; 2])| {
+            [low.min(*other_low), high.max(*other_high)]
+        };
+        let both = self.limits.as_ref().zip(other.limits.as_ref());
+        let limits = both.map(|(own, others)| own.iter().zip(others).map(join).collect());
+        Scaler { limits, ..self.clone() }
     }
 }
 

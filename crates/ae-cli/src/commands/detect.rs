@@ -73,7 +73,11 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         flags: &flags,
         names,
         rows: &rows,
-        top: args.top.map(|count| highest(&detection.scores, count as usize)),
+        written: match args.top {
+            Some(count) => highest(&detection.scores, count as usize),
+            None => (0..flags.len()).collect(),
+        },
+        is_numbered: args.top.is_some(),
     };
     if out.is_json() && destination == TableDestination::Stdout {
         table.objects(out)?;
@@ -86,10 +90,10 @@ pub(crate) fn run(args: &DetectArgs, common: &Common, out: &mut Output) -> Resul
         flags.len(),
         detection.threshold
     ));
-    let written = table.written().len();
-    if let Some(order) = table.top.as_ref().filter(|_| written < flagged) {
-        let more = flagged - order.iter().filter(|row| flags[**row]).count();
-        out.note(format!("--top: {more} more flagged rows are not written"));
+    // Flagged rows have the highest scores.
+    let written = table.written.len();
+    if written < flagged {
+        out.note(format!("--top: {} more flagged rows are not written", flagged - written));
     }
     if args
         .contamination

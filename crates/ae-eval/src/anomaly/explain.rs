@@ -7,7 +7,8 @@ use ae_model::Autoencoder;
 
 use super::Blame;
 use super::columns::Columns;
-use crate::blocks::for_each_pair;
+use super::components::read_known;
+use crate::blocks::BLOCK;
 use crate::error::EvalError;
 
 /// The values of a blamed cell, as they are written in a table.
@@ -53,28 +54,29 @@ pub fn explain(
     if blamed.len() != rows.rows() {
         return Err(EvalError::RowCount { what: "blames", expected: rows.rows(), got: blamed.len() });
     }
-    let reconstructed = model.reconstruct(rows)?;
-    let usual = model.within_limits(reconstructed.clone())?;
+    // Checks the width and the column names of the rows.
+    model.scaled(rows)?;
     let cells = cells(model);
     let mut findings = Vec::with_capacity(blamed.len());
-    let features = rows.features().max(1);
-    for_each_pair(rows, &reconstructed, "reconstructions", |rows, reconstructed| {
-        for (row, rebuilt) in rows.chunks_exact(features).zip(reconstructed.chunks_exact(features)) {
-            let expected = usual.row(findings.len()).unwrap_or(rebuilt);
-            let blamed = blamed.get(findings.len()).map_or(&[][..], Vec::as_slice);
+    for (block, blamed) in blamed.chunks(BLOCK).enumerate() {
+        let indices: Vec<usize> = (block * BLOCK..).take(blamed.len()).collect();
+        let rows = read_known(model, rows, &indices)?;
+        let rebuilt = model.reconstruct(&rows)?;
+        let usual = model.within_limits(rebuilt.clone())?;
+        let of_rows = rows.iter_rows().zip(rebuilt.iter_rows()).zip(usual.iter_rows());
+        for (((row, rebuilt), usual), blamed) in of_rows.zip(blamed) {
             let finding = |blame: &Blame| {
                 let cell = cells.get(blame.column)?;
                 let found = if blame.is_unknown { String::new() } else { cell.text(row) };
-                let text = cell.text(expected);
+                let text = cell.text(usual);
                 // With the digits of the column, and within the range, the difference may not show.
                 let precise = || cell.precise_number(rebuilt);
                 let expected = if text == found { precise().unwrap_or(text) } else { text };
                 Some(Finding { found, expected })
             };
-            let finding = |blame: &Blame| finding(blame).unwrap_or_default();
-            findings.push(blamed.iter().map(finding).collect());
+            findings.push(blamed.iter().map(|blame| finding(blame).unwrap_or_default()).collect());
         }
-    })?;
+    }
     Ok(findings)
 }
 

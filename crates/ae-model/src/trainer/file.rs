@@ -15,7 +15,7 @@ use super::Trainer;
 use crate::config::{Config, check_learning_rate};
 use crate::engine::{LatentState, tensor};
 use crate::error::{Error, FileErrorKind};
-use crate::file::{Container, Version, check_columns, verify_digest};
+use crate::file::{Container, check_columns, read_text, verify_digest};
 use crate::step::Arithmetic;
 
 /// The version that this code writes, and the newest that it reads.
@@ -107,7 +107,7 @@ impl<T: Arithmetic> Trainer<T> {
         let state = trainer.engine.state_view().read(&file, (header.updates, header.latent));
         trainer.engine.restore(&state.map_err(Error::Bytes)?);
         trainer.engine.set_learning_rate(header.learning_rate);
-        // Tied weights are.
+        // Tied weights have to be equal.
         for (index, layer) in trainer.layers().iter().enumerate() {
             let checked = trainer.engine.network.check_layer(index, layer);
             checked.map_err(|error| settings(error.to_string()))?;
@@ -118,16 +118,8 @@ impl<T: Arithmetic> Trainer<T> {
 }
 
 fn read_header(bytes: &[u8]) -> Result<(SafeTensors<'_>, Header), FileErrorKind> {
-    let container = |error: safetensors::SafeTensorError| FileErrorKind::Container(error.to_string());
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(container)?;
-    let texts = metadata.metadata().clone().unwrap_or_default();
-    let json = texts.get(KEY).ok_or(FileErrorKind::NotAModel { key: KEY })?;
-    let settings = |error: serde_json::Error| FileErrorKind::Settings(error.to_string());
-    let Version { format } = serde_json::from_str(json).map_err(settings)?;
-    if !(1..=FORMAT).contains(&format) {
-        return Err(FileErrorKind::Version { version: format, supported: FORMAT });
-    }
-    let file = SafeTensors::deserialize(bytes).map_err(container)?;
+    let (texts, header) = read_text(bytes, KEY, FORMAT)?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| FileErrorKind::Container(e.to_string()))?;
     verify_digest(&file, &texts)?;
-    Ok((file, serde_json::from_str(json).map_err(settings)?))
+    Ok((file, header))
 }

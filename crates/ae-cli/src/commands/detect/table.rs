@@ -23,8 +23,10 @@ pub(super) struct Table<'a> {
     pub(super) names: Option<&'a [String]>,
     /// For the row ids, which are written in formats that hold text.
     pub(super) rows: &'a Dataset,
-    /// The rows to write, in this order and with their numbers; `None` for all of them.
-    pub(super) top: Option<Vec<usize>>,
+    /// The rows to write, in order.
+    pub(super) written: Vec<usize>,
+    /// Whether to write their numbers too.
+    pub(super) is_numbered: bool,
 }
 
 /// The column of row numbers.
@@ -36,7 +38,7 @@ impl Table<'_> {
     /// Prints a JSON object for each row.
     pub(super) fn objects(&self, out: &mut Output) -> Result<(), Failure> {
         let row_ids = tables::row_id_column(self.rows, &[ROW, "score", "flag", "blamed", "p_value"]);
-        for row in self.written() {
+        for row in self.written.iter().copied() {
             let findings = self.detection.findings.as_ref().map(|findings| &findings[row]);
             let blamed: Vec<Value> = self.detection.blamed[row]
                 .iter()
@@ -80,13 +82,9 @@ impl Table<'_> {
         tables::write_table(&self.texts()?, destination, out)
     }
 
-    /// The rows to write.
-    pub(super) fn written(&self) -> Vec<usize> {
-        self.top.clone().unwrap_or_else(|| (0..self.flags.len()).collect())
-    }
-
     fn columns(&self) -> Vec<String> {
-        let mut columns: Vec<String> = self.top.iter().map(|_| ROW.to_owned()).collect();
+        let mut columns = Vec::new();
+        columns.extend(self.is_numbered.then(|| ROW.to_owned()));
         columns.extend(["score".to_owned(), "flag".to_owned()]);
         columns.extend(self.detection.p_values.as_ref().map(|_| "p_value".to_owned()));
         let kinds: &[&str] = match self.detection.findings {
@@ -105,12 +103,12 @@ impl Table<'_> {
     }
 
     fn texts(&self) -> Result<ae_data::Table, Failure> {
-        let (mut names, written) = (self.columns(), self.written());
+        let mut names = self.columns();
         let column =
-            |text: &dyn Fn(usize) -> String| written.iter().map(|row| text(*row)).collect::<Vec<_>>();
+            |text: &dyn Fn(usize) -> String| self.written.iter().map(|row| text(*row)).collect::<Vec<_>>();
         let Detection { scores, p_values, blamed, findings, .. } = self.detection;
         let mut columns: Vec<Vec<String>> = Vec::with_capacity(names.len());
-        columns.extend(self.top.as_ref().map(|_| column(&|row| (row + 1).to_string())));
+        columns.extend(self.is_numbered.then(|| column(&|row| (row + 1).to_string())));
         columns.push(column(&|row| scores[row].to_string()));
         columns.push(column(&|row| u8::from(self.flags[row]).to_string()));
         columns.extend(p_values.as_ref().map(|p_values| column(&|row| p_values[row].to_string())));
@@ -135,14 +133,13 @@ impl Table<'_> {
 
     fn numbers(&self) -> Result<Dataset, Failure> {
         let columns = self.columns();
-        let written = self.written();
-        if self.top.is_some() && written.iter().any(|row| *row >= MAX_NUMBER) {
+        if self.is_numbered && self.written.iter().any(|row| *row >= MAX_NUMBER) {
             let text = "--top: .npy and .npz files hold row numbers up to 16,777,216; write a table instead";
             return Err(Failure::Usage(text.to_owned()));
         }
-        let mut values = Vec::with_capacity(columns.len() * written.len());
-        for row in written {
-            values.extend(self.top.as_ref().map(|_| (row + 1) as f32));
+        let mut values = Vec::with_capacity(columns.len() * self.written.len());
+        for row in self.written.iter().copied() {
+            values.extend(self.is_numbered.then_some((row + 1) as f32));
             values.extend([self.detection.scores[row] as f32, f32::from(u8::from(self.flags[row]))]);
             values.extend(self.detection.p_values.as_ref().map(|p_values| p_values[row] as f32));
             values.extend(self.detection.blamed[row].iter().map(|blame| match blame.contribution.is_nan() {
