@@ -164,11 +164,11 @@ impl ScoringContext {
         let count = rows.len() / features;
         let mut out = vec![0.0; count];
         let work = |rows: &[f32], out: &mut [f64]| {
-            let mut nearest = vec![0.0; self.neighbours];
-            for (row, out) in rows.chunks_exact(features).zip(out) {
-                neighbours.squared_distances(row, exclude_self, &mut nearest);
+            let mut nearest = vec![0.0; out.len() * self.neighbours];
+            neighbours.squared_distances(rows, exclude_self, self.neighbours, &mut nearest);
+            for (nearest, out) in nearest.chunks_exact(self.neighbours).zip(out) {
                 let sum: f64 = nearest.iter().map(|square| f64::from(*square).sqrt()).sum();
-                *out = sum / nearest.len().max(1) as f64;
+                *out = sum / self.neighbours as f64;
             }
         };
         let threads = if count < WORTH_THREADS { 1 } else { self.threads };

@@ -1,21 +1,33 @@
 //! Exact distances to nearest neighbours, without a tree.
 //!
-//! The rows are sorted by their projection on the direction in which they spread most, and split into
-//! groups that are compared with a query row together. Two rows are at least as far apart as their
-//! projections, so the search goes outwards from the query's position and ends on either side where that
-//! bound alone is too far. Within a group, features that vary most come first, because it is given up once
-//! all its rows are too far: of tables with many categories, few features are read.
+//! The rows are sorted by their projection on the direction in which they spread most, and stored in
+//! panels, their features in descending order of variance. There are two ways to search, for the same
+//! results: outwards from the query row ([`Neighbours::search_outwards`]), for rows of few features or with
+//! many categories, and by matrix products ([`products`]), for many wide rows at once.
+
+mod order;
+mod products;
 
 use ae_data::{DataError, memory};
-use ae_kernels::Isa;
 use ae_kernels::distance::{self, GROUP};
+use ae_kernels::panel::{Panels, PanelsMut, gather_rows, panel_len};
+use ae_kernels::workspace::AlignedBuf;
+use ae_kernels::{Element, Isa};
+
+use order::{by_variance, principal_direction, project};
 
 /// What the memory is for.
 const REFERENCE: &str = "the rows to find neighbours among";
-/// Iterations of the power method; the direction only has to be a good one.
-const ROUNDS: usize = 8;
 /// Allowance for rounding in a bound, as a fraction of it.
 const SLACK: f64 = 1e-4;
+/// Rows that are searched outwards first; how much of the reference they read decides about the others.
+const PROBES: usize = 16;
+/// Bytes of a reference beyond what any L2 holds.
+const FAR: usize = 2 << 20;
+/// Rows of a panel.
+const PANEL: usize = <f32 as Element>::PANEL;
+/// Rows of a group.
+const GROUP_ROWS: usize = GROUP * PANEL;
 
 /// The rows to find neighbours among.
 #[derive(Clone, Debug)]
@@ -25,10 +37,15 @@ pub(crate) struct Neighbours {
     features: Vec<usize>,
     /// A unit vector.
     direction: Vec<f64>,
-    /// `[groups, features, GROUP]`; places beyond the last row are infinite.
-    groups: Vec<[f32; GROUP]>,
+    /// Number of rows, which the last group may have fewer of than places.
+    count: usize,
+    /// `[features + 1, groups * GROUP_ROWS]` in panels; the last line is of [`products`]. Places beyond
+    /// the last row are zero.
+    panels: AlignedBuf<f32>,
     /// Smallest and largest projection of each group.
     spans: Vec<(f64, f64)>,
+    /// See [`products`]; one for each place.
+    uncertainty: Vec<f32>,
 }
 
 impl Neighbours {
@@ -41,21 +58,32 @@ impl Neighbours {
         order.extend(projected.zip(0..));
         order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let features = by_variance(rows, features);
-        let refused = |_| DataError::OutOfMemory { what: REFERENCE, rows: count, width: features.len() };
-        let groups = order.len().div_ceil(GROUP);
-        let mut groups = memory::room(REFERENCE, groups, features.len()).map_err(refused)?;
-        let mut spans = Vec::new();
-        for group in order.chunks(GROUP) {
-            for feature in &features {
-                let mut line = [f32::INFINITY; GROUP];
-                for (x, (_, index)) in line.iter_mut().zip(group) {
-                    *x = rows[index * features.len() + feature];
+        let places = count.next_multiple_of(GROUP_ROWS);
+        // Only asks whether there is so much.
+        drop(memory::room::<f32>(REFERENCE, places, features.len() + 1)?);
+        let lines = features.len() + 1;
+        let mut panels = AlignedBuf::zeroed(panel_len::<f32>(lines, places));
+        let mut uncertainty = vec![0.0; places];
+        let mut sorted = vec![0.0; PANEL * lines];
+        let destinations = panels.as_mut_slice().chunks_exact_mut(PANEL * lines);
+        for ((panel, uncertainty), rows_of_panel) in
+            destinations.zip(uncertainty.chunks_exact_mut(PANEL)).zip(chunks_or_empty(&order))
+        {
+            sorted.fill(0.0);
+            for (place, row) in sorted.chunks_exact_mut(lines).enumerate() {
+                let (row, last) = row.split_at_mut(features.len());
+                if let Some((_, index)) = rows_of_panel.get(place) {
+                    let from = &rows[index * features.len()..][..features.len()];
+                    row.iter_mut().zip(&features).for_each(|(x, feature)| *x = from[*feature]);
                 }
-                groups.push(line);
+                (last[0], uncertainty[place]) = products::bias(row, place < rows_of_panel.len());
             }
-            spans.push((group[0].0, group[group.len() - 1].0));
+            let all: [usize; PANEL] = std::array::from_fn(|i| i);
+            gather_rows(isa, &sorted, &all, None, PanelsMut::new(panel, lines, PANEL));
         }
-        Ok(Neighbours { isa, features, direction, groups, spans })
+        let span = |group: &[(f64, usize)]| (group[0].0, group[group.len() - 1].0);
+        let spans = order.chunks(GROUP_ROWS).map(span).collect();
+        Ok(Neighbours { isa, features, direction, count, panels, spans, uncertainty })
     }
 
     /// Number of features.
@@ -63,18 +91,45 @@ impl Neighbours {
         self.features.len()
     }
 
-    /// Writes the squared distances from `row` to the `nearest.len()` nearest rows to `nearest`,
-    /// ascending; infinite if there are fewer rows. `skip_self` leaves out one row at distance 0, which
-    /// is taken to be `row` itself.
-    pub(crate) fn squared_distances(&self, row: &[f32], skip_self: bool, nearest: &mut [f32]) {
+    /// Writes the squared distances from each of `rows` `[rows, features]` to the `k` nearest rows to
+    /// `nearest` `[rows, k]`, ascending; infinite if there are fewer rows. `skip_self` leaves out one row
+    /// at distance 0, which is taken to be the row itself.
+    pub(crate) fn squared_distances(&self, rows: &[f32], skip_self: bool, k: usize, nearest: &mut [f32]) {
         nearest.fill(f32::INFINITY);
-        let mut skip = skip_self;
+        let features = self.features().max(1);
+        let mut lines = 0;
+        let outwards = rows.chunks_exact(features).zip(nearest.chunks_exact_mut(k)).enumerate();
+        for (searched, (row, found)) in outwards {
+            if searched == PROBES && lines > PROBES * self.lines_worth_products() {
+                let (rows, nearest) = (&rows[searched * features..], &mut nearest[searched * k..]);
+                return self.search_by_products(rows, skip_self, k, nearest);
+            }
+            lines += self.search_outwards(row, Nearest { skip_self, nearest: found });
+        }
+    }
+
+    /// Lines of groups that a search reads outwards in the time that it takes by products.
+    fn lines_worth_products(&self) -> usize {
+        // Products cost a multiply-add instead of three operations, but of every feature, and their results
+        // are looked at. A search by itself waits for lines that are not in L2, while a product reads them
+        // once for many rows, which matters where both are fast.
+        let far = size_of_val(self.panels.as_slice()) > FAR;
+        let share = if far && !matches!(self.isa, Isa::Portable(_)) { 6 } else { 2 };
+        self.spans.len() * (self.features() / share + 16)
+    }
+
+    /// Goes outwards from the query's position. Two rows are at least as far apart as their projections,
+    /// so the search ends on either side where that bound alone is too far; and a group is given up once
+    /// all its rows are too far: of tables with many categories, few features are read. Returns the number
+    /// of lines of groups that were.
+    fn search_outwards(&self, row: &[f32], mut nearest: Nearest<'_>) -> usize {
+        let mut lines = 0;
         let projection = project(&self.direction, row);
         let row: Vec<f32> = self.features.iter().map(|feature| row[*feature]).collect();
         let mut above = self.spans.partition_point(|(_, high)| *high < projection);
         let mut below = above;
         loop {
-            let worst = nearest.last().copied().map_or(0.0, f64::from);
+            let worst = f64::from(nearest.worst());
             // A lower bound on the distance to the next group on each side; negative if `row` lies
             // within it.
             let up = self.spans.get(above).map(|(low, _)| low - projection);
@@ -83,164 +138,72 @@ impl Neighbours {
                 (Some(up), Some(down)) if down < up => (down, below - 1),
                 (Some(up), _) => (up, above),
                 (None, Some(down)) => (down, below - 1),
-                (None, None) => return,
+                (None, None) => return lines,
             };
             if gap > 0.0 && gap * gap * (1.0 - SLACK) > worst {
-                return;
+                return lines;
             }
             if group == above {
                 above += 1;
             } else {
                 below = group;
             }
-            self.search_group(group, &row, &mut skip, nearest);
+            let first = group * GROUP;
+            lines += self.search(&row, &[first, first + 1, first + 2, first + 3], &mut nearest);
         }
     }
 
-    fn search_group(&self, group: usize, row: &[f32], skip: &mut bool, nearest: &mut [f32]) {
-        let group = &self.groups[group * row.len()..][..row.len()];
-        let worst = nearest.last().copied().unwrap_or(0.0);
-        let Some(squares) = distance::squared_distances(self.isa, row, group, worst) else { return };
-        for square in squares {
-            if *skip && square == 0.0 {
-                *skip = false;
-                continue;
-            }
-            if nearest.last().is_some_and(|worst| square < *worst) {
-                let position = nearest.partition_point(|nearer| *nearer <= square);
-                nearest[position..].rotate_right(1);
-                nearest[position] = square;
-            }
+    /// Compares a row, whose features are in order, with the rows of at most [`GROUP`] panels. Returns the
+    /// number of features that it read.
+    fn search(&self, row: &[f32], panels: &[usize], nearest: &mut Nearest<'_>) -> usize {
+        // Those that are not asked for are compared again, for nothing.
+        let compared = std::array::from_fn(|i| *panels.get(i).unwrap_or(&panels[0]));
+        let found = distance::squared_distances(self.isa, row, self.panels(), compared, nearest.worst());
+        let found = match found {
+            Ok(found) => found,
+            Err(features) => return features,
+        };
+        for (squares, panel) in found.iter().zip(panels) {
+            let rows = self.count.saturating_sub(panel * PANEL);
+            squares.iter().take(rows).for_each(|square| nearest.offer(*square));
         }
+        row.len()
+    }
+
+    fn panels(&self) -> Panels<'_, f32> {
+        Panels::new(self.panels.as_slice(), self.features.len() + 1, self.uncertainty.len())
     }
 }
 
-/// The features in descending order of their variance.
-fn by_variance(rows: &[f32], features: usize) -> Vec<usize> {
-    let count = (rows.len() / features.max(1)).max(1) as f64;
-    let mut moments = vec![(0.0, 0.0); features];
-    for row in rows.chunks_exact(features.max(1)) {
-        for ((sum, squares), x) in moments.iter_mut().zip(row) {
-            let x = f64::from(*x);
-            *sum += x;
-            *squares += x * x;
-        }
-    }
-    let variance = |(sum, squares): (f64, f64)| squares - sum * sum / count;
-    let mut order: Vec<usize> = (0..features).collect();
-    order.sort_by(|a, b| variance(moments[*b]).total_cmp(&variance(moments[*a])));
-    order
+/// The rows of each panel; those after the last are empty, as often as necessary.
+fn chunks_or_empty<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
+    all.chunks(PANEL).chain(std::iter::repeat(&[][..]))
 }
 
-fn project(direction: &[f64], row: &[f32]) -> f64 {
-    direction.iter().zip(row).map(|(d, x)| d * f64::from(*x)).sum()
+/// The smallest squared distances so far, ascending.
+struct Nearest<'a> {
+    nearest: &'a mut [f32],
+    skip_self: bool,
 }
 
-/// A unit vector near the direction of the largest variance, by the power method on the centred rows.
-fn principal_direction(rows: &[f32], features: usize) -> Vec<f64> {
-    let count = (rows.len() / features.max(1)).max(1) as f64;
-    let mut mean = vec![0.0; features];
-    for row in rows.chunks_exact(features.max(1)) {
-        for (mean, x) in mean.iter_mut().zip(row) {
-            *mean += f64::from(*x) / count;
-        }
+impl Nearest<'_> {
+    /// The distance that a row must be below to matter.
+    fn worst(&self) -> f32 {
+        self.nearest.last().copied().unwrap_or(0.0)
     }
-    // An irregular start, which is unlikely to be orthogonal to any direction that matters.
-    let mut direction: Vec<f64> = (0..features).map(|j| 1.0 + ((j * 7 + 3) % 11) as f64 / 11.0).collect();
-    normalise(&mut direction);
-    for _ in 0..ROUNDS {
-        let offset: f64 = direction.iter().zip(&mean).map(|(d, mean)| d * mean).sum();
-        let mut next = vec![0.0; features];
-        for row in rows.chunks_exact(features.max(1)) {
-            let along = project(&direction, row) - offset;
-            for ((next, x), mean) in next.iter_mut().zip(row).zip(&mean) {
-                *next += along * (f64::from(*x) - mean);
-            }
-        }
-        if !normalise(&mut next) {
-            break;
-        }
-        direction = next;
-    }
-    direction
-}
 
-/// Scales a direction to length one; returns false if it has none.
-fn normalise(direction: &mut [f64]) -> bool {
-    let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
-    if !(norm.is_finite() && norm > 0.0) {
-        return false;
+    fn offer(&mut self, square: f32) {
+        if self.skip_self && square == 0.0 {
+            self.skip_self = false;
+            return;
+        }
+        if self.nearest.last().is_some_and(|worst| square < *worst) {
+            let position = self.nearest.partition_point(|nearer| *nearer <= square);
+            self.nearest[position..].rotate_right(1);
+            self.nearest[position] = square;
+        }
     }
-    direction.iter_mut().for_each(|x| *x /= norm);
-    true
 }
 
 #[cfg(test)]
-mod tests {
-    use ae_testing::random::SplitMix64;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn naive(rows: &[f32], features: usize, row: &[f32]) -> Vec<f32> {
-        let mut all: Vec<f32> = rows
-            .chunks_exact(features)
-            .map(|other| row.iter().zip(other).map(|(x, y)| (x - y) * (x - y)).sum())
-            .collect();
-        all.sort_by(f32::total_cmp);
-        all
-    }
-
-    proptest! {
-        /// Awkward numbers of rows and features, and coordinates from a grid, so that distances are
-        /// often equal.
-        #[test]
-        fn as_all_distances_sorted(
-            seed in any::<u64>(), count in 1usize..200, features in 1usize..21, k in 1usize..6, grid in any::<bool>(),
-        ) {
-            let round = |x: f32| if grid { x.round() } else { x };
-            let values: Vec<f32> =
-                SplitMix64::new(seed).normal_f32s((count + 5) * features).into_iter().map(round).collect();
-            let (rows, queries) = values.split_at(count * features);
-            let isa = Isa::available().nth(seed as usize % Isa::available().count()).unwrap();
-            let neighbours = Neighbours::new(isa, rows, features).unwrap();
-            for query in queries.chunks_exact(features).chain(rows.chunks_exact(features).take(3)) {
-                let mut found = vec![0.0; k];
-                neighbours.squared_distances(query, false, &mut found);
-                let expected = naive(rows, features, query);
-                for (i, distance) in found.iter().enumerate() {
-                    let expected = expected.get(i).copied().unwrap_or(f32::INFINITY);
-                    prop_assert!(*distance == expected || (distance - expected).abs() <= 1e-5 * expected);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_row_is_not_its_own_neighbour() {
-        let rows = [0.0, 0.0, 3.0, 4.0, 3.0, 4.0, 6.0, 8.0];
-        let neighbours = Neighbours::new(Isa::best(), &rows, 2).unwrap();
-        let mut nearest = [0.0; 2];
-        neighbours.squared_distances(&[0.0, 0.0], true, &mut nearest);
-        assert_eq!(nearest, [25.0, 25.0]);
-        // There is another row in the same place.
-        neighbours.squared_distances(&[3.0, 4.0], true, &mut nearest);
-        assert_eq!(nearest, [0.0, 25.0]);
-        let mut more = [0.0; 5];
-        neighbours.squared_distances(&[0.0, 0.0], true, &mut more);
-        assert_eq!(more[2..], [100.0, f32::INFINITY, f32::INFINITY]);
-    }
-
-    #[test]
-    fn equal_rows_and_none() {
-        let mut nearest = [0.0; 2];
-        Neighbours::new(Isa::best(), &[1.0; 40], 2).unwrap().squared_distances(
-            &[1.0, 4.0],
-            false,
-            &mut nearest,
-        );
-        assert_eq!(nearest, [9.0, 9.0]);
-        Neighbours::new(Isa::best(), &[], 2).unwrap().squared_distances(&[1.0, 4.0], false, &mut nearest);
-        assert_eq!(nearest, [f32::INFINITY; 2]);
-    }
-}
+mod tests;
