@@ -25,7 +25,8 @@ pub enum Loss {
         /// Where the parabola turns into a line; greater than 0.
         delta: f64,
     },
-    /// `ln(1 + e^o) - x o`: the cross-entropy between `x` in `[0, 1]` and `p = 1 / (1 + e^-o)`.
+    /// `ln(1 + e^o) - x o`: the cross-entropy between `x` and `p = 1 / (1 + e^-o)`. Targets beyond
+    /// `[0, 1]` count as 0 or 1, since no `p` would have the smallest loss.
     BinaryCrossEntropy,
     /// `½ (p - x)²` with `p = 1 / (1 + e^-o)`, for `x` in `[0, 1]`.
     SigmoidSquaredError,
@@ -156,13 +157,16 @@ impl<T: Element> OnVectors<T> for Huber<T> {
 impl<T: Element> OnVectors<T> for CrossEntropy {
     #[inline(always)]
     fn evaluate<S: Simd<T>>(self, s: S, output: S::V, target: S::V) -> [S::V; 3] {
+        let beyond = target;
+        let target = s.max(s.splat(T::ZERO), s.min(s.splat(T::ONE), target));
         // With the sigmoid as 1 - below where the output is above 0, nothing is subtracted from a number
         // close to 1: the loss is as precise for a target of 1 that is nearly reached as for a target of
         // 0.
         let (zero, rest) = (s.splat(T::ZERO), s.sub(s.splat(T::ONE), target));
         let [below, tail] = math::below_and_tail(s, output);
         let d = s.select_lt(output, zero, s.sub(below, target), s.sub(rest, below));
-        [s.mul_add(s.abs(output), s.select_lt(output, zero, target, rest), tail), d, d]
+        let loss = s.mul_add(s.abs(output), s.select_lt(output, zero, target, rest), tail);
+        [loss, d, s.add(d, s.sub(target, beyond))]
     }
 }
 

@@ -14,8 +14,9 @@ pub struct EpochRecord {
     /// Mean of `(x̂ - x)²` over the scaled training rows and features; each batch before its update.
     pub train_mse: f64,
     /// Mean loss per validation row after the epoch, if there are any, without noise, dropout or
-    /// penalties. For a variational model it is the bound itself, with latent samples and the KL
-    /// divergence in full; every epoch uses the same random numbers.
+    /// penalties. For a variational model, latent samples and the KL divergence count as after any
+    /// warm-up, so that with β = 1 and no free bits it is the bound; every epoch uses the same random
+    /// numbers.
     pub validation_loss: Option<f64>,
     /// MSE over the validation rows after the epoch, if there are any.
     pub validation_mse: Option<f64>,

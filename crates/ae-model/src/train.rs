@@ -292,8 +292,9 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
         let record = self.record(epoch, validation);
         let (progress, config) = (&mut self.progress, self.task.config);
         progress.divergence.after_epoch(epoch, self.sizes.batches, &record)?;
-        // During the warm-up of the KL divergence, a training loss that grows says nothing yet.
-        if !self.task.validation.is_empty() || epoch > config.latent().warm_up() {
+        // During the warm-up of the KL divergence, a loss that grows says nothing yet: the training loss
+        // counts more and more of it, and the validation loss all of what is not being minimised so far.
+        if epoch > config.latent().warm_up() {
             progress.plateau.after_epoch(config.schedule(), record.monitored());
             progress.stopper.after_epoch(&record, self.engine);
         }

@@ -77,8 +77,8 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`Error::NotVariational`]; [`Error::Config`] for a loss that is not a likelihood or for `samples`
-    /// outside 2 to 1,000,000; [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading
-    /// `data` returns.
+    /// outside 2 to 1,000,000; [`Error::OutsideScalerRange`] for values without a Bernoulli likelihood;
+    /// [`Error::Width`], [`Error::Names`], [`Error::NotFinite`], or what reading `data` returns.
     pub fn log_likelihood(
         &self,
         data: &dyn BatchSource,
@@ -103,6 +103,9 @@ impl Autoencoder {
         };
         crate::config::in_range("samples", samples, 2, MAX_SAMPLES)?;
         let rows = data.rows();
+        if self.config().loss() == Loss::Bce {
+            self.expect_unit_range(data, &memory::indices(0..rows)?)?;
+        }
         let mut values: Vec<f64> = memory::zeros("the likelihoods", rows, 1)?;
         let mut sampler = match &self.engine {
             AnyEngine::F32(e) => {

@@ -5,8 +5,8 @@
 
 use ae_data::{Dataset, digits};
 use ae_model::{
-    Autoencoder, Config, ConfigBuilder, EarlyStopping, Error, ErrorNorm, Gaussian, Latent, Loss, Optimizer,
-    ScalerKind, Schedule, StopReason, TopK,
+    Autoencoder, Config, ConfigBuilder, EarlyStopping, EpochRecord, Error, ErrorNorm, Gaussian, Latent, Loss,
+    Optimizer, ScalerKind, Schedule, StopReason, TopK,
 };
 use ae_testing::random::SplitMix64;
 
@@ -140,18 +140,26 @@ fn updates_after_a_fit_count_all_of_the_divergence() {
     assert!((one / other - 1.0).abs() < 0.1, "{one:e} and {other:e}");
 }
 
-/// A training that monitors its own loss is not stopped by a KL divergence whose weight grows.
+/// A training is not stopped by a KL divergence whose weight grows, whichever loss it monitors, nor is its
+/// rate reduced.
 #[test]
 fn patience_begins_after_the_warm_up() {
     let rows = digits().unwrap();
     let latent = Latent::Gaussian(Gaussian { warm_up: 30, beta: 4.0, ..Gaussian::default() });
-    let config = base().latent(latent).epochs(60).learning_rate(3e-3).early_stopping(EarlyStopping::after(3));
-    let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
-    let history = model.fit(&rows, &mut []).unwrap();
-    let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.train_loss).collect();
-    let rises = losses[..30].windows(4).any(|window| window[1..].iter().all(|loss| *loss >= window[0]));
-    assert!(rises, "the loss should rise while the divergence grows: {losses:?}");
-    assert!(history.kept_epoch > 30, "kept epoch {}", history.kept_epoch);
+    let plateau = Schedule::Plateau { factor: 0.5, patience: 3 };
+    for validation in [0.0, 0.2] {
+        let config = base().latent(latent).epochs(60).learning_rate(3e-3).validation(validation);
+        let config = config.early_stopping(EarlyStopping::after(3)).schedule(plateau);
+        let mut model = Autoencoder::new(config.build().unwrap()).unwrap();
+        let history = model.fit(&rows, &mut []).unwrap();
+        let monitored = |epoch: &EpochRecord| epoch.validation_loss.unwrap_or(epoch.train_loss);
+        let losses: Vec<f64> = history.epochs.iter().map(monitored).collect();
+        let rises = losses[..30].windows(4).any(|window| window[1..].iter().all(|loss| *loss >= window[0]));
+        assert!(rises, "{validation}: the loss should rise during the warm-up: {losses:?}");
+        assert!(history.kept_epoch > 30, "{validation}: kept epoch {}", history.kept_epoch);
+        let rates = history.epochs[..30].iter().map(|epoch| epoch.learning_rate);
+        assert!(rates.into_iter().all(|rate| rate == 3e-3), "{validation}: {:?}", history.epochs);
+    }
 }
 
 /// Further training continues from the best weights, even if a running mean is in use.

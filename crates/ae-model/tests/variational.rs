@@ -298,4 +298,7 @@ fn what_is_not_variational_says_so() {
     assert!(matches!(model.log_likelihood(&data, 10, 0), Err(Error::Config(_))), "no likelihood");
     let model = trained(Loss::Bce, Precision::F32);
     assert!(matches!(model.log_likelihood(&data, 1, 0), Err(Error::Config(_))), "one sample");
+    let beyond = Dataset::new(vec![0.5, 0.5, 1.5, 0.5], 4).unwrap();
+    let refused = model.log_likelihood(&beyond, 10, 0);
+    assert!(matches!(refused, Err(Error::OutsideScalerRange { row: 0, column: 2, .. })), "{refused:?}");
 }

@@ -26,7 +26,8 @@ pub enum Loss {
     },
     /// Binary cross-entropy, `-x ln p - (1 - x) ln (1 - p)`, with the reconstruction
     /// `p = 1 / (1 + e^-o)`. Requires features in `[0, 1]`: scaled by [`crate::ScalerKind::MinMax`] or
-    /// [`crate::ScalerKind::Common`], or in that range already with [`crate::ScalerKind::None`].
+    /// [`crate::ScalerKind::Common`], or in that range already with [`crate::ScalerKind::None`]. In rows
+    /// that are only evaluated, values beyond it count as 0 or 1.
     Bce,
     /// `½ (p - x)²` with the same `p` and the same requirement: a squared error whose reconstructions
     /// stay within `[0, 1]`.
@@ -222,7 +223,8 @@ pub struct Gaussian {
     /// Weight of the KL divergence, at least 0 (`β` of Higgins et al. 2017); 1 gives the evidence lower
     /// bound.
     pub beta: f64,
-    /// Epochs over which that weight grows linearly from 0 (Bowman et al. 2016); 0 for none.
+    /// Epochs over which that weight grows linearly from 0 (Bowman et al. 2016); 0 for none. Early
+    /// stopping and [`Schedule::Plateau`](crate::Schedule::Plateau) begin after them.
     pub warm_up: usize,
     /// Nats by which each dimension of each row may diverge at no cost, at least 0. (Kingma et al. 2016,
     /// sec. C.8, apply it to the mean over a batch instead of each row.)
