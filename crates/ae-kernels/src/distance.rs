@@ -29,10 +29,8 @@ pub fn squared_distances(
     panels: [usize; GROUP],
     worst: f32,
 ) -> Result<[[f32; PANEL]; GROUP], usize> {
-    let lines = panels.map(|panel| {
-        let lines = others.panel(panel).as_chunks().0;
-        lines.get(..row.len()).unwrap_or_else(|| panic!("{} features, {} lines", row.len(), lines.len()))
-    });
+    assert!(row.len() <= others.rows(), "{} features, {} lines", row.len(), others.rows());
+    let lines = panels.map(|panel| &others.panel(panel).as_chunks().0[..row.len()]);
     f32::run(isa, SquaredDistances { row, lines, worst })
 }
 

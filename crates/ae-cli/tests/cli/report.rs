@@ -102,7 +102,7 @@ fn a_report_on_images_has_every_section_twice_the_same() {
         "PSNR",
         "<title>row 1, label 0, error ",
         "the 30 of 64 features with the largest errors",
-        "4 epochs; the lowest validation error",
+        "4 epochs; the weights are those of epoch 4",
         "ae report m.safetensors digits --history history.jsonl --sweep sizes.csv --image 8x8x1 --seed 0 --plots plots \
          -o a.html</code>",
     ] {

@@ -127,6 +127,14 @@ impl Columns {
         self.categorical().filter(|column| column.is_unknown(row))
     }
 
+    /// The number of columns per column that is known in this row; 1 if none is.
+    pub(super) fn per_known(&self, row: &[f32]) -> f64 {
+        match self.0.iter().filter(|column| !column.is_missing(row)).count() {
+            0 => 1.0,
+            known => self.len() as f64 / known as f64,
+        }
+    }
+
     /// As the function [`row_errors`], with these columns.
     pub(super) fn row_errors(
         &self,
@@ -137,11 +145,7 @@ impl Columns {
         let mut of_rows = errors.iter_mut();
         for_each_block(rows.targets().unwrap_or(rows), |block| {
             for (row, error) in block.chunks_exact(rows.features().max(1)).zip(&mut of_rows) {
-                *error += self.unknown(row).count() as f64;
-                let known = self.0.iter().filter(|column| !column.is_missing(row)).count();
-                if known > 0 && known < self.len() {
-                    *error *= self.len() as f64 / known as f64;
-                }
+                *error = (*error + self.unknown(row).count() as f64) * self.per_known(row);
             }
         })?;
         Ok(errors)

@@ -47,12 +47,16 @@ pub(super) struct ScoringContext {
     /// Models of the other noise levels.
     pub(super) further_models: Vec<Autoencoder>,
     pub(super) columns: Columns,
-    /// Whether missing cells are left out of errors; otherwise these are errors of imputed rows.
+    /// Whether [`ScoreComponent::Error`] leaves out missing cells; otherwise it is the error of imputed
+    /// rows.
     pub(super) leaves_out_missing: bool,
+    /// Whether a missing cell counts as much as the mean of the known ones in all other components that are
+    /// sums over cells; otherwise they are those of imputed rows, whose imputed cells hardly add anything.
+    pub(super) by_known: bool,
     /// Coordinates of rows, whatever scaling the models use.
     pub(super) coordinates: Coordinates,
     /// Mean squared error of each feature in training, of the first model, plus the ridge ([`RIDGE`]);
-    /// never zero.
+    /// never zero. Over the known cells, if the components are [`by_known`](Self::by_known).
     pub(super) variances: Vec<f64>,
     pub(super) neighbours: usize,
     pub(super) threads: usize,
@@ -69,18 +73,21 @@ impl ScoreComponent {
 }
 
 impl ScoringContext {
-    /// The variances of the residuals, from squared errors `[rows, features]`.
-    pub(super) fn variances_of(squares: &Dataset) -> Vec<f64> {
+    /// The variances of the residuals, from squared errors `[rows, features]`, over the cells that are not
+    /// NaN in `known`.
+    pub(super) fn variances_of(squares: &Dataset, known: &Dataset) -> Vec<f64> {
         let features = squares.features();
-        let mut sums = vec![0.0; features];
-        for row in squares.iter_rows() {
-            for (sum, square) in sums.iter_mut().zip(row) {
+        let mut sums = vec![(0.0, 0usize); features];
+        for (squares, known) in squares.iter_rows().zip(known.iter_rows()) {
+            let cells = squares.iter().zip(known).zip(&mut sums);
+            for ((square, _), (sum, count)) in cells.filter(|((_, x), _)| !x.is_nan()) {
                 *sum += f64::from(*square);
+                *count += 1;
             }
         }
-        let rows = squares.rows().max(1) as f64;
-        let ridge = RIDGE * sums.iter().sum::<f64>() / rows / features.max(1) as f64;
-        sums.iter().map(|sum| (sum / rows + ridge).max(MIN_VARIANCE)).collect()
+        let means: Vec<f64> = sums.iter().map(|(sum, count)| sum / (*count).max(1) as f64).collect();
+        let ridge = RIDGE * means.iter().sum::<f64>() / features.max(1) as f64;
+        means.iter().map(|mean| (mean + ridge).max(MIN_VARIANCE)).collect()
     }
 
     /// The value of a component for each row of a block; `exclude_self` if the rows are among those
@@ -88,11 +95,13 @@ impl ScoringContext {
     pub(super) fn measure(
         &self,
         component: &ScoreComponent,
-        rows: &Dataset,
+        block: &Block,
         exclude_self: bool,
     ) -> Result<Vec<f64>, EvalError> {
-        let values = match component {
+        let rows = block.complete();
+        let mut values = match component {
             ScoreComponent::Error => {
+                let rows = if self.leaves_out_missing { &block.known } else { rows };
                 let mut sums = vec![0.0; rows.rows()];
                 for model in std::iter::once(&self.model).chain(&self.further_models) {
                     let errors = self.columns.row_errors(model, rows)?;
@@ -102,14 +111,16 @@ impl ScoringContext {
             }
             ScoreComponent::StandardisedError => {
                 let squares = self.model.squared_errors(rows)?;
+                let counted = self.counted(block);
                 let sum = |(squares, row): (&[f32], &[f32])| {
-                    let known = squares.iter().zip(&self.variances).map(|(x, v)| f64::from(*x) / v);
+                    let cells = squares.iter().zip(row).zip(&self.variances);
+                    let known = cells.filter(|((_, x), _)| !x.is_nan()).map(|((x, _), v)| f64::from(*x) / v);
                     known.sum::<f64>() + self.weight_of_unknown(row)
                 };
-                squares.iter_rows().zip(rows.iter_rows()).map(sum).collect()
+                squares.iter_rows().zip(counted.iter_rows()).map(sum).collect()
             }
             ScoreComponent::Mahalanobis(factor) => {
-                let mut residuals = self.residuals(rows)?;
+                let mut residuals = self.residuals(block)?;
                 if !factor.l_dirty().solve_lower_triangular_mut(&mut residuals) {
                     return Err(EvalError::DecompositionFailed);
                 }
@@ -127,6 +138,14 @@ impl ScoringContext {
                 self.distances(neighbours, codes.values(), exclude_self)
             }
         };
+        // The error does so by itself, and encodings have no cells.
+        let has_cells = !matches!(component, ScoreComponent::Error | ScoreComponent::Latent(_));
+        if self.by_known && has_cells {
+            for (value, row) in values.iter_mut().zip(block.known.iter_rows()) {
+                let factor = self.columns.per_known(row);
+                *value *= if component.is_squared() { factor } else { factor.sqrt() };
+            }
+        }
         // What overflows is as anomalous as can be.
         Ok(values.into_iter().map(|x: f64| if x.is_nan() { f64::INFINITY } else { x }).collect())
     }
@@ -140,18 +159,41 @@ impl ScoringContext {
         self.columns.unknown(row).map(|column| 1.0 / smallest(column)).sum()
     }
 
-    /// `x̂ - x` of the first model on its scaled features, `[features, rows]`.
-    pub(super) fn residuals(&self, rows: &Dataset) -> Result<DMatrix<f64>, EvalError> {
-        let residuals = self.model.residuals(rows)?;
-        let (features, values) = (rows.features(), residuals.values());
-        Ok(DMatrix::from_fn(features, rows.rows(), |j, i| f64::from(values[i * features + j])))
+    /// The rows whose cells count: with missing ones, or imputed.
+    fn counted<'a>(&self, block: &'a Block) -> &'a Dataset {
+        if self.by_known { &block.known } else { block.complete() }
+    }
+
+    /// `x̂ - x` of the first model on its scaled features, `[features, rows]`; 0 for cells that do not
+    /// count.
+    fn residuals(&self, block: &Block) -> Result<DMatrix<f64>, EvalError> {
+        let residuals = self.model.residuals(block.complete())?;
+        let (features, values) = (residuals.features(), residuals.values());
+        let counted = self.counted(block).values();
+        let residual = |j: usize, i: usize| match i * features + j {
+            at if counted[at].is_nan() => 0.0,
+            at => f64::from(values[at]),
+        };
+        Ok(DMatrix::from_fn(features, residuals.rows(), residual))
     }
 
     /// The Cholesky factor of the second moments of these rows' residuals.
-    pub(super) fn residual_factor(&self, rows: &Dataset) -> Result<Cholesky<f64, Dyn>, EvalError> {
-        let residuals = self.residuals(rows)?;
+    ///
+    /// Each moment is a sum over the rows where both cells are known, divided by the geometric mean of the
+    /// numbers of rows where either is. So the diagonal is right, and the matrix remains positive
+    /// semidefinite.
+    pub(super) fn residual_factor(&self, block: &Block) -> Result<Cholesky<f64, Dyn>, EvalError> {
+        let mut residuals = self.residuals(block)?;
         let features = residuals.nrows();
-        let mut moments = &residuals * residuals.transpose() / rows.rows().max(1) as f64;
+        let mut known = vec![0usize; features];
+        for row in self.counted(block).iter_rows() {
+            known.iter_mut().zip(row).for_each(|(count, x)| *count += usize::from(!x.is_nan()));
+        }
+        let rows = residuals.ncols().max(1);
+        for (mut residuals, count) in residuals.row_iter_mut().zip(known) {
+            residuals *= (rows as f64 / count.max(1) as f64).sqrt();
+        }
+        let mut moments = &residuals * residuals.transpose() / rows as f64;
         let ridge = (RIDGE * moments.trace() / features.max(1) as f64).max(MIN_VARIANCE);
         (0..features).for_each(|j| moments[(j, j)] += ridge);
         Cholesky::new(moments).ok_or(EvalError::DecompositionFailed)
@@ -209,19 +251,39 @@ pub(super) fn read_known(
     }
 }
 
-/// Like [`read`], with missing values filled in by the model if it masks them.
-pub(super) fn read_complete(
-    model: &Autoencoder,
-    rows: &dyn BatchSource,
-    indices: &[usize],
-) -> Result<Dataset, EvalError> {
-    let mut read = read_known(model, rows, indices)?;
-    if read.values().iter().any(|x| x.is_nan()) {
-        read = model.impute(&read, IMPUTATION_ROUNDS)?;
+/// Rows, as they are and with missing values filled in by the model.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) known: Dataset,
+    /// `None` if nothing is missing.
+    filled: Option<Dataset>,
+}
+
+impl Block {
+    /// Reads the rows with these indices, in which values may be missing if the model masks them.
+    pub(super) fn read(
+        model: &Autoencoder,
+        rows: &dyn BatchSource,
+        indices: &[usize],
+    ) -> Result<Block, EvalError> {
+        Block::new(model, read_known(model, rows, indices)?, indices)
     }
-    match read.values().iter().position(|x| !x.is_finite()) {
-        Some(at) => Err(not_finite(&read, indices, at)),
-        None => Ok(read),
+
+    /// Fills in the missing values of rows, which have these numbers in errors.
+    pub(super) fn new(model: &Autoencoder, known: Dataset, indices: &[usize]) -> Result<Block, EvalError> {
+        if known.values().iter().all(|x| !x.is_nan()) {
+            return Ok(Block { known, filled: None });
+        }
+        let filled = model.impute(&known, IMPUTATION_ROUNDS)?;
+        match filled.values().iter().position(|x| !x.is_finite()) {
+            Some(at) => Err(not_finite(&filled, indices, at)),
+            None => Ok(Block { known, filled: Some(filled) }),
+        }
+    }
+
+    /// The rows without missing values.
+    pub(super) fn complete(&self) -> &Dataset {
+        self.filled.as_ref().unwrap_or(&self.known)
     }
 }
 

@@ -9,7 +9,7 @@ use ae_model::{Activation, Autoencoder, Config, Noise, Optimizer, ScalerKind};
 
 use super::calibration::Calibration;
 use super::columns::Columns;
-use super::components::{self, ScoreComponent, ScoringContext};
+use super::components::{self, Block, ScoreComponent, ScoringContext};
 use super::coordinates::Coordinates;
 use super::neighbours::Neighbours;
 use super::score::Score;
@@ -84,8 +84,9 @@ impl Default for Settings {
 /// model masks missing values
 /// ([`ConfigBuilder::mask_missing`](ae_model::ConfigBuilder::mask_missing)), it fills them in, as by
 /// [`Autoencoder::impute`] with [`IMPUTATION_ROUNDS`](crate::IMPUTATION_ROUNDS), in rows of the
-/// reference and in rows to be scored; otherwise they are errors. The models that [`Detector::fit`]
-/// trains do not mask.
+/// reference and in rows to be scored; otherwise they are errors. A cell that was filled in has hardly any
+/// error and is near its neighbours, so in sums over cells it counts as much as the mean of the known ones
+/// of its row, instead of what it adds. The models that [`Detector::fit`] trains do not mask.
 ///
 /// ```
 /// use ae_data::Rows;
@@ -108,7 +109,7 @@ pub struct Detector {
     context: ScoringContext,
     components: Vec<ScoreComponent>,
     /// The rows that the components were computed from.
-    reference: Dataset,
+    reference: Block,
     /// Median of each component in training, positive.
     scales: Vec<f64>,
     training_scores: Vec<f64>,
@@ -198,21 +199,16 @@ impl Detector {
         // Checks the width and the column names of the rows.
         model.scaled(rows)?;
         let drawn = sample_rows(rows.rows(), settings.reference_rows, settings.seed)?;
-        let reference = components::read_complete(&model, rows, &drawn)?;
+        let reference = Block::read(&model, rows, &drawn)?;
         let Settings { score, neighbours, .. } = *settings;
         let edition = Edition::of(score, &model);
         let threads = settings.threads();
         let unfitted = UnfittedDetector { score, edition, neighbours, threads, model, further_models };
         let (context, components) = unfitted.components(&reference)?;
-        let as_known = match context.leaves_out_missing {
-            true => Some(components::read_known(&context.model, rows, &drawn)?),
-            false => None,
-        };
-        let scored = as_known.as_ref().unwrap_or(&reference);
         let mut scales = Vec::with_capacity(components.len());
         let mut measured = Vec::with_capacity(components.len());
         for component in &components {
-            let values = context.measure(component, scored, true)?;
+            let values = context.measure(component, &reference, true)?;
             scales.push(typical(&values));
             measured.push(values);
         }
@@ -245,7 +241,7 @@ impl Detector {
     /// The rows the detector was fitted on, at most [`Settings::reference_rows`], with missing values
     /// filled in.
     pub fn reference(&self) -> &Dataset {
-        &self.reference
+        self.reference.complete()
     }
 
     /// The scores of the [`reference`](Detector::reference) rows, where no row is its own neighbour.
@@ -321,10 +317,10 @@ impl Detector {
     /// # Errors
     /// As [`scores`](Detector::scores).
     pub fn count_in_reference(&self, rows: &dyn BatchSource) -> Result<usize, EvalError> {
-        let reference = RowSet::of(&self.reference)?;
+        let reference = RowSet::of(self.reference())?;
         let mut count = 0;
-        self.for_each_block(rows, true, |block| {
-            count += reference.count(block)?;
+        self.for_each_block(rows, |block| {
+            count += reference.count(block.complete())?;
             Ok(())
         })?;
         Ok(count)
@@ -332,7 +328,7 @@ impl Detector {
 
     fn scores_with(&self, rows: &dyn BatchSource, exclude_self: bool) -> Result<Vec<f64>, EvalError> {
         let mut scores = memory::room("the scores", rows.rows(), 1)?;
-        self.for_each_block(rows, !self.context.leaves_out_missing, |block| {
+        self.for_each_block(rows, |block| {
             let measured =
                 self.components.iter().map(|component| self.context.measure(component, block, exclude_self));
             scores.extend(combine_components(
@@ -349,7 +345,7 @@ impl Detector {
     /// `[rows, features]`; NaN where the value is missing.
     ///
     /// Large values mark features that do not fit the others; for rows like those in training they
-    /// average about 1. [`blame`](Detector::blame) ranks them by row.
+    /// average about 1, however many of the feature's values are missing. [`blame`](Detector::blame) ranks them by row.
     ///
     /// # Errors
     /// As [`scores`](Detector::scores).
@@ -387,14 +383,9 @@ impl Detector {
         let mut values = memory::room("the contributions", rows.rows(), count)?;
         // Of the squared errors in each group, and of their usual values.
         let (mut sums, mut usual) = (vec![0.0; count], vec![0.0; count]);
-        let mut first = 0;
-        self.for_each_block(rows, true, |block| {
-            // The block has its missing values filled in.
-            let indices = memory::indices(first..first + block.rows())?;
-            let known = components::read_known(model, rows, &indices)?;
-            first += block.rows();
-            let squares = model.squared_errors(block)?;
-            for (squares, row) in squares.iter_rows().zip(known.iter_rows()) {
+        self.for_each_block(rows, |block| {
+            let squares = model.squared_errors(block.complete())?;
+            for (squares, row) in squares.iter_rows().zip(block.known.iter_rows()) {
                 sums.fill(0.0);
                 usual.fill(0.0);
                 let features = squares.iter().zip(row).zip(groups).zip(&self.context.variances);
@@ -416,20 +407,18 @@ impl Detector {
         Ok(Dataset::new(values, count)?)
     }
 
-    /// Calls `work` with blocks of rows, with missing values filled in if they are to be `complete`.
+    /// Calls `work` with blocks of rows.
     fn for_each_block(
         &self,
         rows: &dyn BatchSource,
-        complete: bool,
-        mut work: impl FnMut(&Dataset) -> Result<(), EvalError>,
+        mut work: impl FnMut(&Block) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
         // Checks the width and the column names of the rows.
         self.context.model.scaled(rows)?;
         let count = rows.rows();
         for first in (0..count).step_by(BLOCK) {
             let indices: Vec<usize> = (first..count.min(first + BLOCK)).collect();
-            let read = if complete { components::read_complete } else { components::read_known };
-            work(&read(&self.context.model, rows, &indices)?)?;
+            work(&Block::read(&self.context.model, rows, &indices)?)?;
         }
         Ok(())
     }
@@ -458,19 +447,23 @@ fn combine_components(
 
 impl UnfittedDetector {
     /// Prepares the scoring context and the components, given the reference rows.
-    fn components(self, reference: &Dataset) -> Result<(ScoringContext, Vec<ScoreComponent>), EvalError> {
+    fn components(self, block: &Block) -> Result<(ScoringContext, Vec<ScoreComponent>), EvalError> {
+        let reference = block.complete();
         self.score.check_features(reference.features())?;
         let isa = Isa::active().map_err(ae_model::Error::from)?;
         let counts_columns = self.edition >= Edition::Columns;
         let schema = self.model.schema().filter(|_| counts_columns);
         let columns = Columns::new(schema, reference.features());
+        let by_known = self.edition >= Edition::Known;
+        let counted = if by_known { &block.known } else { reference };
         let context = ScoringContext {
             leaves_out_missing: counts_columns
                 && self.score == Score::Error
                 && self.model.config().mask_missing(),
+            by_known,
             coordinates: Coordinates::fit(columns.clone(), reference)?,
             columns,
-            variances: ScoringContext::variances_of(&self.model.squared_errors(reference)?),
+            variances: ScoringContext::variances_of(&self.model.squared_errors(reference)?, counted),
             model: self.model,
             further_models: self.further_models,
             neighbours: self.neighbours.min(reference.rows() - 1),
@@ -487,7 +480,7 @@ impl UnfittedDetector {
         let components = match self.score {
             Score::Error | Score::Denoising => vec![ScoreComponent::Error],
             Score::StandardisedError => vec![ScoreComponent::StandardisedError],
-            Score::Mahalanobis => vec![ScoreComponent::Mahalanobis(context.residual_factor(reference)?)],
+            Score::Mahalanobis => vec![ScoreComponent::Mahalanobis(context.residual_factor(block)?)],
             Score::InputNeighbours => vec![input(&context)?],
             Score::LatentNeighbours => vec![latent(&context)?],
             Score::Ensemble => {
@@ -495,8 +488,8 @@ impl UnfittedDetector {
                 let width = context.coordinates.width();
                 let compressed = ScoreComponent::Compressed(Neighbours::new(isa, &values, width)?);
                 let mut components = vec![input(&context)?, compressed, latent(&context)?];
-                if self.edition == Edition::Residuals {
-                    let factor = context.residual_factor(reference)?;
+                if self.edition.has_residuals(&context.model) {
+                    let factor = context.residual_factor(block)?;
                     components.push(ScoreComponent::Mahalanobis(factor));
                 }
                 components

@@ -28,15 +28,20 @@ pub(super) fn training(history: &History, page: &mut Page) {
     if !validation.is_empty() {
         drawn.push(Line { name: "validation", points: &validation, stroke: Stroke::Dashed });
     }
-    let best = validation.iter().min_by(|a, b| a.1.total_cmp(&b.1));
-    let marks: Vec<Mark<'_>> = best.iter().map(|(epoch, _)| Mark { at: *epoch, name: "best" }).collect();
-    let caption = match best {
-        Some((epoch, error)) => format!(
-            "{} epochs; the lowest validation error, in epoch {epoch}, is {}.",
-            with_thousands_separators(epochs.len()),
-            number(*error)
-        ),
-        None => format!("{} epochs, without validation.", with_thousands_separators(epochs.len())),
+    // Which need not be the epoch with the lowest error: the loss decides.
+    let kept = history.kept();
+    let marks: Vec<Mark<'_>> =
+        kept.iter().map(|epoch| Mark { at: epoch.number as f64, name: "kept" }).collect();
+    let count = with_thousands_separators(epochs.len());
+    let caption = match (validation.is_empty(), kept.map(|epoch| (epoch.number, epoch.validation))) {
+        (true, _) => format!("{count} epochs, without validation."),
+        (false, Some((epoch, Some(error)))) => {
+            format!(
+                "{count} epochs; the weights are those of epoch {epoch}, with a validation error of {}.",
+                number(error)
+            )
+        }
+        (false, _) => format!("{count} epochs."),
     };
     let figure = page.plot("training", lines(&axes, &drawn, &marks), &caption);
     page.section("training", "Training", grid(&figure));

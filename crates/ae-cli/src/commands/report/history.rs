@@ -9,6 +9,8 @@ use crate::failure::Failure;
 /// The epochs of a training run.
 pub(super) struct History {
     pub(super) epochs: Vec<Epoch>,
+    /// The epoch whose weights the model has, where that is known.
+    pub(super) kept: Option<u64>,
 }
 
 /// Errors after an epoch, on the model's scale.
@@ -26,11 +28,16 @@ impl From<&ae_model::History> for History {
             train: record.train_mse,
             validation: record.validation_mse,
         });
-        History { epochs: epochs.collect() }
+        History { epochs: epochs.collect(), kept: Some(history.kept_epoch as u64) }
     }
 }
 
 impl History {
+    /// The epoch whose weights the model has, if it is one of these.
+    pub(super) fn kept(&self) -> Option<&Epoch> {
+        self.epochs.iter().find(|epoch| Some(epoch.number) == self.kept)
+    }
+
     /// Reads a file of JSON lines, ignoring objects other than epochs.
     pub(super) fn read(path: &Path) -> Result<History, Failure> {
         let failed = |text: String| Failure::Other(format!("--history {}: {text}", path.display()));
@@ -40,9 +47,13 @@ impl History {
 
     fn parse(text: &str) -> Result<History, String> {
         let mut epochs: Vec<Epoch> = Vec::new();
+        let mut kept = None;
         for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
             let object: Value =
                 serde_json::from_str(line).map_err(|error| format!("line {number}: not JSON: {error}"))?;
+            if object["event"] == "summary" {
+                kept = object["kept_epoch"].as_u64();
+            }
             if object["event"] != "epoch" {
                 continue;
             }
@@ -55,7 +66,7 @@ impl History {
         if epochs.is_empty() {
             return Err("no epochs: ae train --json prints them".to_owned());
         }
-        Ok(History { epochs })
+        Ok(History { epochs, kept })
     }
 }
 
@@ -79,9 +90,10 @@ mod tests {
     fn epochs_are_read_and_damage_is_named() {
         let good = "{\"event\":\"epoch\",\"epoch\":1,\"train_mse\":0.5,\"validation_mse\":null}\n\n\
                     {\"event\":\"epoch\",\"epoch\":2,\"train_mse\":0.25,\"validation_mse\":0.3}\n\
-                    {\"event\":\"summary\"}\n";
+                    {\"event\":\"summary\",\"kept_epoch\":1}\n";
         let history = History::parse(good).unwrap();
         assert_eq!(history.epochs.len(), 2);
+        assert_eq!(history.kept().map(|epoch| epoch.train), Some(0.5));
         assert_eq!((history.epochs[0].validation, history.epochs[1].train), (None, 0.25));
         for (text, says) in [
             ("", "no epochs"),

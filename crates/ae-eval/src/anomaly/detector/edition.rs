@@ -14,8 +14,11 @@ pub(super) enum Edition {
     Features,
     /// Columns count, as in [`Coordinates`] and [`row_errors`](super::row_errors).
     Columns,
-    /// The same, and [`Score::Ensemble`] has residuals too.
+    /// The same, and [`Score::Ensemble`] has residuals too, if the rows have categories.
     Residuals,
+    /// The same, and a missing cell counts as much as the mean of the known ones in every sum over cells,
+    /// where before its imputed value did; residuals are compared with those of known cells.
+    Known,
 }
 
 /// The most features of a table with categories for which the ensemble has residuals: the time for their
@@ -25,18 +28,28 @@ const MAX_FEATURES_WITH_RESIDUALS: usize = 1024;
 impl Edition {
     /// The edition of new detectors: the first that gives the same scores.
     pub(super) fn of(score: Score, model: &Autoencoder) -> Edition {
-        let columns = Columns::new(model.schema(), model.config().input_dim());
-        let has_categories = columns.categorical().next().is_some();
-        let leaves_out = score == Score::Error && model.config().mask_missing();
-        if score == Score::Ensemble
-            && has_categories
-            && model.config().input_dim() <= MAX_FEATURES_WITH_RESIDUALS
-        {
+        if model.config().mask_missing() {
+            Edition::Known
+        } else if score == Score::Ensemble && has_few_categories(model) {
             Edition::Residuals
-        } else if has_categories || leaves_out {
+        } else if has_categories(model) {
             Edition::Columns
         } else {
             Edition::Features
         }
     }
+
+    /// Whether the ensemble of this edition has residuals.
+    pub(super) fn has_residuals(self, model: &Autoencoder) -> bool {
+        self >= Edition::Residuals && has_few_categories(model)
+    }
+}
+
+fn has_categories(model: &Autoencoder) -> bool {
+    let columns = Columns::new(model.schema(), model.config().input_dim());
+    columns.categorical().next().is_some()
+}
+
+fn has_few_categories(model: &Autoencoder) -> bool {
+    has_categories(model) && model.config().input_dim() <= MAX_FEATURES_WITH_RESIDUALS
 }

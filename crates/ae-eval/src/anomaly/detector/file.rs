@@ -9,26 +9,27 @@
 //! | `detector.threshold` | F64 | `[1]` |
 //! | `detector.model.{i}`, from 1, one for each further denoising model | U8 | its file, `[bytes]` |
 //!
-//! `ae.detector` in the header is a JSON object with `format`, `score` and `neighbours`. Formats 2 and 3
-//! are the same with other scores ([`Edition::Columns`], [`Edition::Residuals`]); files of earlier formats
-//! keep the scores that they were calibrated with, and detectors to which the difference is none are saved
-//! in them. Loading a model from such a file ignores all of this. Everything else that scores need is recomputed from the
+//! `ae.detector` in the header is a JSON object with `format`, `score` and `neighbours`. Formats 2 to 4 are
+//! the same with other scores ([`Edition::Columns`], [`Edition::Residuals`], [`Edition::Known`]); in
+//! format 4, the reference has missing values where the rows had. Files of earlier formats keep the scores
+//! that they were calibrated with, and detectors to which the difference is none are saved in them. Loading
+//! a model from such a file ignores all of this. Everything else that scores need is recomputed from the
 //! reference rows, bit for bit on the same kind of CPU.
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use ae_data::{Dataset, threads, write_atomically};
+use ae_data::{Dataset, memory, threads, write_atomically};
 use ae_model::{Autoencoder, FileErrorKind, sort_header};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Calibration, Detector, Edition, Score, UnfittedDetector, check_row_count};
+use super::{Block, Calibration, Detector, Edition, Score, UnfittedDetector, check_row_count};
 use crate::error::EvalError;
 
 /// The latest version of what is added to a model file.
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 const KEY: &str = "ae.detector";
 /// The header entry of every model.
 const MODEL_KEY: &str = "ae.config";
@@ -84,7 +85,8 @@ impl Detector {
             format: match self.edition {
                 Edition::Features => 1,
                 Edition::Columns => 2,
-                Edition::Residuals => FORMAT,
+                Edition::Residuals => 3,
+                Edition::Known => FORMAT,
             },
             score: self.score.name().to_owned(),
             // Already limited to one less than the number of reference rows.
@@ -92,8 +94,9 @@ impl Detector {
         };
         let json = serde_json::to_string(&header).map_err(|error| settings(error.to_string()))?;
         let texts = texts.into_iter().chain([(KEY.to_owned(), json)]).collect();
-        let shape = vec![self.reference.rows(), self.reference.features()];
-        let reference = self.reference.values().iter().flat_map(|x| x.to_le_bytes()).collect();
+        let rows = &self.reference.known;
+        let shape = vec![rows.rows(), rows.features()];
+        let reference = rows.values().iter().flat_map(|x| x.to_le_bytes()).collect();
         let mut added = vec![("detector.reference".to_owned(), Dtype::F32, shape, reference)];
         for (name, values) in [
             ("typical", &self.scales[..]),
@@ -138,7 +141,8 @@ impl Detector {
         let edition = match format {
             1 => Edition::Features,
             2 => Edition::Columns,
-            FORMAT => Edition::Residuals,
+            3 => Edition::Residuals,
+            FORMAT => Edition::Known,
             version => return Err(kind(FileErrorKind::Version { version, supported: FORMAT })),
         };
         let header: Header = serde_json::from_str(json).map_err(|error| settings(error.to_string()))?;
@@ -147,7 +151,8 @@ impl Detector {
         if header.neighbours == 0 {
             return Err(settings("neighbours must be at least 1".to_owned()));
         }
-        let reference = read_reference(&file, &model)?;
+        let reference = read_reference(&file, &model, edition)?;
+        let rows = reference.rows();
         let mut further_models = Vec::new();
         while let Ok(tensor) = file.tensor(&further(further_models.len())) {
             let other = Autoencoder::from_bytes(tensor.data())?;
@@ -169,12 +174,13 @@ impl Detector {
             model,
             further_models,
         };
+        let reference = Block::new(&unfitted.model, reference, &memory::indices(0..rows)?)?;
         let (context, components) = unfitted.components(&reference)?;
         let scales = numbers(&file, "typical", components.len())?;
         if let Some(index) = scales.iter().position(|x| !(x.is_finite() && *x > 0.0)) {
             return Err(wrong_value("typical", index, scales[index]));
         }
-        let training_scores = numbers(&file, "training_scores", reference.rows())?;
+        let training_scores = numbers(&file, "training_scores", rows)?;
         let count = file.tensor("detector.calibration").map_or(1, |tensor| tensor.shape().iter().product());
         let calibration = Calibration::new(numbers(&file, "calibration", count)?)
             .map_err(|error| settings(format!("calibration: {error}")))?;
@@ -206,12 +212,17 @@ fn further(index: usize) -> String {
 }
 
 /// The rows that the detector was fitted on, with the model's column names.
-fn read_reference(file: &SafeTensors<'_>, model: &Autoencoder) -> Result<Dataset, EvalError> {
+fn read_reference(
+    file: &SafeTensors<'_>,
+    model: &Autoencoder,
+    edition: Edition,
+) -> Result<Dataset, EvalError> {
     let features = model.config().input_dim();
     let rows = file.tensor("detector.reference").ok().and_then(|tensor| tensor.shape().first().copied());
     let bytes = data(file, "reference", Dtype::F32, &[rows.unwrap_or_default(), features])?;
     let values: Vec<f32> = bytes.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect();
-    if let Some(index) = values.iter().position(|x| !x.is_finite()) {
+    let may_miss = edition >= Edition::Known && model.config().mask_missing();
+    if let Some(index) = values.iter().position(|x| !(x.is_finite() || may_miss && x.is_nan())) {
         return Err(wrong_value("reference", index, f64::from(values[index])));
     }
     let rows = Dataset::new(values, features)?;

@@ -203,35 +203,69 @@ fn masking(training: &[f32]) -> Autoencoder {
     model
 }
 
-/// For reference rows, rows of several blocks, contributions, and detectors from files.
+/// A missing cell counts as much as the mean of the known ones: of reference rows, of rows of several
+/// blocks, and of detectors from files. Encodings are those of imputed rows.
 #[test]
-fn rows_with_gaps_count_as_imputed() {
+fn a_missing_cell_counts_as_the_mean_of_the_known_ones() {
     let (training, rows) = (with_gaps(normal(300, 1)), with_gaps(normal(BLOCK + 50, 2)));
-    for score in Score::ALL.into_iter().filter(|score| !matches!(score, Score::Denoising | Score::Error)) {
-        let settings = Settings { reference_rows: 200, ..settings(score) };
+    let per_known = |rows: &[f32]| -> Vec<f64> {
+        let known = |row: &[f32]| row.iter().filter(|x| !x.is_nan()).count();
+        rows.chunks_exact(FEATURES).map(|row| FEATURES as f64 / known(row) as f64).collect()
+    };
+    for (score, power) in [(Score::InputNeighbours, 0.5), (Score::LatentNeighbours, 0.0)] {
+        let settings = Settings { reference_rows: 300, ..settings(score) };
         let model = masking(&training);
         let imputed = [&training, &rows].map(|rows| model.impute(&table(rows), IMPUTATION_ROUNDS).unwrap());
         let of_imputed = Detector::with_model(&settings, masking(&training), &imputed[0]).unwrap();
         let detector = Detector::with_model(&settings, model, &table(&training)).unwrap();
         assert_eq!(detector.reference(), of_imputed.reference());
-        assert_eq!(detector.training_scores(), of_imputed.training_scores());
-        let expected = of_imputed.scores(&imputed[1]).unwrap();
-        assert_eq!(detector.scores(&table(&rows)).unwrap(), expected, "{}", score.name());
+        let expected = |scores: &[f64], rows: &[f32]| -> Vec<f64> {
+            scores.iter().zip(per_known(rows)).map(|(score, factor)| score * factor.powf(power)).collect()
+        };
+        let of_training = of_imputed.scores_excluding_self(&imputed[0]).unwrap();
+        let found = detector.scores_excluding_self(&table(&training)).unwrap();
+        assert_eq!(found, expected(&of_training, &training), "{}", score.name());
+        let found = detector.scores(&table(&rows)).unwrap();
+        assert_eq!(found, expected(&of_imputed.scores(&imputed[1]).unwrap(), &rows), "{}", score.name());
         let loaded = Detector::from_bytes(&detector.to_bytes().unwrap()).unwrap();
-        assert_eq!(loaded.scores(&table(&rows)).unwrap(), expected);
-        // A missing value contributes nothing that could be blamed.
-        let contributions = detector.contributions(&table(&rows)).unwrap();
-        let of_imputed = of_imputed.contributions(&imputed[1]).unwrap();
-        for ((found, expected), x) in contributions.values().iter().zip(of_imputed.values()).zip(&rows) {
-            assert!(if x.is_nan() { found.is_nan() } else { found == expected }, "{found} {expected} {x}");
-        }
-        let blamed = detector.blame(&table(&rows), FEATURES).unwrap();
-        for (blamed, row) in blamed.iter().zip(rows.chunks_exact(FEATURES)) {
-            let known = row.iter().filter(|x| !x.is_nan()).count();
-            assert!(blamed[..known].iter().all(|blame| !row[blame.column].is_nan()), "{blamed:?} {row:?}");
-        }
-        assert_eq!(detector.count_in_reference(&table(&training)).unwrap(), 200);
+        assert_eq!(loaded.scores(&table(&rows)).unwrap(), found);
+        assert_eq!(detector.count_in_reference(&table(&training)).unwrap(), 300);
         assert_eq!(detector.count_in_reference(&table(&rows)).unwrap(), 0);
+    }
+}
+
+/// Contributions average 1 over the known cells of a column, however many are missing; a missing value
+/// contributes nothing that could be blamed.
+#[test]
+fn columns_with_gaps_are_not_blamed_more_often() {
+    let mut training = with_gaps(normal(300, 1));
+    training.chunks_exact_mut(FEATURES).skip(1).step_by(5).for_each(|row| row[0] = f32::NAN);
+    training.chunks_exact_mut(FEATURES).skip(2).step_by(5).for_each(|row| row[0] = f32::NAN);
+    let settings = Settings { reference_rows: 300, ..settings(Score::StandardisedError) };
+    let detector = Detector::with_model(&settings, masking(&training), &table(&training)).unwrap();
+    let contributions = detector.contributions(&table(&training)).unwrap();
+    for feature in 0..FEATURES {
+        let of_feature = contributions.values().iter().zip(&training).skip(feature).step_by(FEATURES);
+        assert!(of_feature.clone().all(|(found, x)| found.is_nan() == x.is_nan()));
+        let known: Vec<f64> =
+            of_feature.map(|(found, _)| f64::from(*found)).filter(|found| !found.is_nan()).collect();
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        assert!((0.8..1.0).contains(&mean), "{feature}: {mean}");
+    }
+    // The score is their sum, for all columns.
+    let scores = detector.scores(&table(&training)).unwrap();
+    for ((score, row), of_row) in
+        scores.iter().zip(training.chunks_exact(FEATURES)).zip(contributions.iter_rows())
+    {
+        let known: Vec<f64> =
+            of_row.iter().filter(|found| !found.is_nan()).map(|found| f64::from(*found)).collect();
+        let expected = known.iter().sum::<f64>() * FEATURES as f64 / known.len() as f64;
+        assert!((score - expected).abs() < 1e-5 * expected, "{score} {expected} {row:?}");
+    }
+    let blamed = detector.blame(&table(&training), FEATURES).unwrap();
+    for (blamed, row) in blamed.iter().zip(training.chunks_exact(FEATURES)) {
+        let known = row.iter().filter(|x| !x.is_nan()).count();
+        assert!(blamed[..known].iter().all(|blame| !row[blame.column].is_nan()), "{blamed:?} {row:?}");
     }
 }
 

@@ -118,8 +118,7 @@ fn altered_files_are_refused_with_a_reason() {
     assert!(matches!(few, EvalError::TooFewRows { rows: 1, min: 2 }), "{few}");
     for (text, says) in [
         ("{}", "missing field"),
-        (r#"{"format":4,"score":"ensemble","neighbours":2}"#, "version 4"),
-        (r#"{"format":3,"score":"ensemble","neighbours":2}"#, "typical"),
+        (r#"{"format":5,"score":"ensemble","neighbours":2}"#, "version 5"),
         (r#"{"format":1,"score":"luck","neighbours":2}"#, "luck"),
         (r#"{"format":1,"score":"ensemble","neighbours":0}"#, "neighbours"),
         (r#"{"format":1,"score":"ensemble","neighbours":2,"more":1}"#, "more"),
@@ -213,9 +212,47 @@ fn ensembles_of_tables_have_residuals() {
     let old = altered(&bytes, "detector.typical", Some((Dtype::F64, vec![3], of_three)), Some(&text));
     let old = Detector::from_bytes(&old).unwrap();
     assert!(header(&old.to_bytes().unwrap()).contains(r#""format":2"#));
-    let residuals = new.context.measure(&new.components[3], &rows, true).unwrap();
+    let residuals = new.context.measure(&new.components[3], &new.reference, true).unwrap();
     for ((four, three), squares) in scores(&new).into_iter().zip(scores(&old)).zip(residuals) {
         let expected = three.powf(0.75) * (squares / new.scales[3]).max(super::super::FLOOR).powf(0.125);
         assert!((four - expected).abs() < 1e-9 * expected, "{four} {expected}");
+    }
+}
+
+/// Files of models that mask missing values, from before missing cells counted as the mean of known ones,
+/// go on with the scores of imputed rows.
+#[test]
+fn earlier_files_go_on_with_scores_of_imputed_rows() {
+    let with_gaps = |rows: Dataset| {
+        let gaps = |(i, x): (usize, &f32)| if i % 7 == 3 { f32::NAN } else { *x };
+        let values = rows.values().iter().enumerate().map(gaps).collect();
+        Dataset::new(values, FEATURES).unwrap()
+    };
+    let (training, unseen) = (with_gaps(rows(80, 1)), with_gaps(rows(20, 2)));
+    let config = Config::builder(FEATURES).encoding_dim(2).epochs(5).mask_missing(true).build().unwrap();
+    let mut model = Autoencoder::new(config).unwrap();
+    model.fit(&training, &mut []).unwrap();
+    for score in [Score::Ensemble, Score::StandardisedError, Score::Mahalanobis, Score::InputNeighbours] {
+        let settings = Settings { score, ..Settings::default() };
+        let model = Autoencoder::from_bytes(&model.to_bytes().unwrap()).unwrap();
+        let new = Detector::with_model(&settings, model, &training).unwrap();
+        let bytes = new.to_bytes().unwrap();
+        let loaded = Detector::from_bytes(&bytes).unwrap();
+        assert!(loaded.reference.known.values().iter().any(|x| x.is_nan()));
+        assert_eq!(loaded.scores(&unseen).unwrap(), new.scores(&unseen).unwrap());
+        assert_eq!(loaded.contributions(&training).unwrap().values().len(), 80 * FEATURES);
+
+        let imputed = new.reference().values().iter().flat_map(|x| x.to_le_bytes()).collect();
+        let imputed = (Dtype::F32, vec![80, FEATURES], imputed);
+        let text = header(&bytes).replace(r#""format":4"#, r#""format":1"#);
+        let old = altered(&bytes, "detector.reference", Some(imputed.clone()), Some(&text));
+        let old = Detector::from_bytes(&old).unwrap();
+        assert!(header(&old.to_bytes().unwrap()).contains(r#""format":1"#));
+        let complete = new.model().impute(&unseen, crate::IMPUTATION_ROUNDS).unwrap();
+        assert_eq!(old.scores(&unseen).unwrap(), old.scores(&complete).unwrap(), "{}", score.name());
+        assert_ne!(old.scores(&unseen).unwrap(), new.scores(&unseen).unwrap(), "{}", score.name());
+        // There, and for models without a mask, nothing may be missing.
+        let gaps = altered(&bytes, "", None, Some(&text));
+        assert!(matches!(refused(&gaps), FileErrorKind::TensorValue { .. }));
     }
 }
