@@ -406,7 +406,7 @@ pub fn sum_gradients<T: Element>(
 ) {
     assert!(
         weights.len().is_multiple_of(T::PANEL)
-            && first + weights.len() <= gradients.panel_len
+            && first.checked_add(weights.len()).is_some_and(|end| end <= gradients.panel_len)
             && state.len() == weights.len() * rule.state_per_parameter(),
         "gradients of {} parameters from {first} on of {}, {} of state",
         weights.len(),

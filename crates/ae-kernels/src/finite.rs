@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::isa::Isa;
+use crate::panel::assert_rows_within;
 use crate::par::Crew;
 use crate::simd::{Element, Kernel, Simd};
 
@@ -17,6 +18,7 @@ const TASK: usize = 1 << 16;
 /// Whether none of the rows `indices` of a row-major `table` with `features` features contains an
 /// infinite value or NaN. Panics if an index is beyond the table.
 pub fn rows_finite((isa, crew): (Isa, Crew<'_>), table: &[f32], features: usize, indices: &[usize]) -> bool {
+    assert_rows_within(table.len(), features, indices);
     let rows = (TASK / features.max(1)).max(1);
     let finite = AtomicBool::new(true);
     crew.share(indices.len().div_ceil(rows), |task| {

@@ -19,7 +19,7 @@ pub fn panel_count<T: Element>(cols: usize) -> usize {
 
 /// Number of elements of a `[rows, cols]` matrix in panels, including padding.
 pub fn panel_len<T: Element>(rows: usize, cols: usize) -> usize {
-    panel_count::<T>(cols) * rows * T::PANEL
+    panel_count::<T>(cols).saturating_mul(rows).saturating_mul(T::PANEL)
 }
 
 /// Index of element `(row, col)` of a matrix with `rows` rows.
@@ -73,10 +73,12 @@ impl<'a, T: Element> Panels<'a, T> {
     }
     /// Panel `index`: `[rows, P]`.
     pub fn panel(&self, index: usize) -> &'a [T] {
-        &self.data[index * self.rows * T::PANEL..][..self.rows * T::PANEL]
+        let len = self.rows * T::PANEL;
+        &self.data[index.saturating_mul(len)..][..len]
     }
     /// Element `(row, col)`, for tests and occasional access.
     pub fn get(&self, row: usize, col: usize) -> T {
+        assert!(row < self.rows && col < self.cols, "({row}, {col}) of [{}, {}]", self.rows, self.cols);
         self.data[panel_index::<T>(self.rows, row, col)]
     }
 }
@@ -102,7 +104,8 @@ impl<'a, T: Element> PanelsMut<'a, T> {
     }
     /// Panel `index`: `[rows, P]`.
     pub fn panel(&mut self, index: usize) -> &mut [T] {
-        &mut self.data[index * self.rows * T::PANEL..][..self.rows * T::PANEL]
+        let len = self.rows * T::PANEL;
+        &mut self.data[index.saturating_mul(len)..][..len]
     }
     /// A read-only view of the same matrix.
     pub fn as_panels(&self) -> Panels<'_, T> {
@@ -223,10 +226,18 @@ pub fn gather_rows<T: Element>(
     dst: PanelsMut<'_, T>,
 ) {
     assert!(indices.len() == dst.cols, "{} rows do not fill {} columns", indices.len(), dst.cols);
+    assert_rows_within(src.len(), dst.rows, indices);
     if let Some(map) = map {
         assert!(map.factor.len() == dst.rows && map.shift.len() == dst.rows);
     }
     T::run(isa, Gather { src, indices, map, dst });
+}
+
+/// Panics unless a row-major table of `len` values with `features` features has all these rows.
+pub(crate) fn assert_rows_within(len: usize, features: usize, indices: &[usize]) {
+    let rows = len.checked_div(features).unwrap_or(usize::MAX);
+    let beyond = indices.iter().find(|row| **row >= rows);
+    assert!(beyond.is_none(), "row {beyond:?} of {rows} rows");
 }
 
 struct Gather<'a, T> {

@@ -39,7 +39,7 @@ pub struct Active<'a, T> {
 /// Returns the number of elements needed to store the active features of `rows` rows, at most `capacity`
 /// in total.
 pub fn active_len(capacity: usize, rows: usize) -> usize {
-    rows + 2 * capacity
+    capacity.saturating_mul(2).saturating_add(rows)
 }
 
 /// Reads elements as the indices stored in their memory.

@@ -18,7 +18,7 @@ pub struct AlignedBuf<T> {
 impl<T: Element> AlignedBuf<T> {
     /// Creates a buffer of `len` zeros.
     pub fn zeroed(len: usize) -> Self {
-        let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
+        let lines = len.saturating_mul(size_of::<T>()).div_ceil(size_of::<Line>());
         AlignedBuf { lines: bytemuck::allocation::zeroed_vec(lines), len, element: std::marker::PhantomData }
     }
 
@@ -30,14 +30,6 @@ impl<T: Element> AlignedBuf<T> {
             buffer.as_mut_slice().fill(T::from_f64(f64::NAN));
         }
         buffer
-    }
-
-    /// Makes room for at least `len` elements. The contents become zero if the buffer has to grow, and
-    /// otherwise stay as they were.
-    pub fn reserve(&mut self, len: usize) {
-        if len > self.len {
-            *self = AlignedBuf::zeroed(len);
-        }
     }
 
     /// The elements.

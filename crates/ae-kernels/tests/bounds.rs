@@ -6,13 +6,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ae_kernels::activation::Activation;
-use ae_kernels::conv::{Conv, Conv2d};
+use ae_kernels::conv::{Conv, Conv2d, sum_gradients};
+use ae_kernels::finite::rows_finite;
 use ae_kernels::gemm::{self, BatchPanels, Blocking, Round, WeightRange};
-use ae_kernels::panel::{Panels, PanelsMut};
+use ae_kernels::panel::{Panels, PanelsMut, gather_rows};
 use ae_kernels::par::Crew;
 use ae_kernels::simd::{Kernel, Simd};
+use ae_kernels::sparse::Active;
 use ae_kernels::tile::{self, Forms, PairedTiles, Parts, split};
 use ae_kernels::update::Rule;
+use ae_kernels::workspace::AlignedBuf;
 use ae_kernels::{Element, Isa};
 
 /// Returns the message that `work` panics with.
@@ -202,4 +205,62 @@ fn parameters_are_no_more_than_numbers_go() {
         });
         assert!(said.contains("weight_gradient: "), "on {isa}: {said}");
     }
+}
+
+/// Rows, panels and elements whose offsets wrap around into the data.
+#[test]
+fn rows_and_panels_beyond_the_data_are_refused() {
+    let huge = 1usize << (usize::BITS - 1);
+    let table = [1.0f32, 2.0];
+    let mut panel = [0.0f32; 32];
+    let said = refused(|| gather_rows(Isa::best(), &table, &[huge], None, PanelsMut::new(&mut panel, 2, 1)));
+    assert!(said.contains("of 1 rows"), "{said}");
+    let said = refused(|| {
+        rows_finite((Isa::best(), Crew::SOLO), &table, 2, &[0, huge]);
+    });
+    assert!(said.contains("of 1 rows"), "{said}");
+    let panels = Panels::new(&panel, 2, 1);
+    assert!(refused(|| drop(panels.panel(huge >> 4).to_vec())).contains("out of range"));
+    for (row, col) in [(huge >> 3, 0), (2, 0), (0, 1)] {
+        let said = refused(|| {
+            panels.get(row, col);
+        });
+        assert!(said.contains("of [2, 1]"), "{said}");
+    }
+    assert!(!refused(|| drop(AlignedBuf::<f32>::zeroed((1 << (usize::BITS - 2)) + 1))).is_empty());
+}
+
+/// Sums of gradients that start before the first.
+#[test]
+fn gradients_of_convolutions_start_inside_theirs() {
+    let data = [1.0f32; 32];
+    let gradients =
+        BatchPanels { data: &data, block_len: 32, offset: 16, panel_len: 16, block_panels: 1, rows: 1 };
+    let said = refused(|| {
+        let first = 0usize.wrapping_sub(16);
+        sum_gradients(Isa::best(), gradients, first, Rule::Sgd { step: 1.0 }, &mut [0.0; 16], &mut []);
+    });
+    assert!(said.contains("gradients of 16 parameters"), "{said}");
+}
+
+/// Operands of tiles whose lengths wrap around to those that are there.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn tiles_are_no_more_than_numbers_go() {
+    let (isa, inputs) = (Isa::best(), 1usize << 61);
+    for parts in [Parts::One, Parts::Three] {
+        assert_eq!(split::panel_len(parts, usize::MAX), usize::MAX);
+        assert_eq!(tile::scratch_len(parts, usize::MAX), usize::MAX);
+        let none = PairedTiles { data: &[], offset: 0, stride: 0, pairs: 1 };
+        let range = WeightRange { panels: 0..0, rows: 0..0 };
+        let rule = Rule::Sgd { step: 1.0 };
+        let said = refused(|| {
+            tile::weight_gradient(isa, parts, inputs, &range, none, none, rule, &mut [], &mut []);
+        });
+        assert!(said.contains("weight_gradient: "), "{said}");
+    }
+    let said = refused(|| {
+        Active::<f32>::new(&[], 1 << 63, 0);
+    });
+    assert!(!said.is_empty());
 }

@@ -301,7 +301,8 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                                 Sums { lines, panel, end: End::Descend { step } }
                             }
                         };
-                        // SAFETY: both operands hold all their panels (asserted at the start).
+                        // SAFETY: both operands hold all their panels, of as many rows in blocks of as many panels
+                        // (asserted at the start, and by `gemm::weight_gradient`).
                         unsafe {
                             let inputs = first..first + inputs;
                             micro::gradient_tiles(s, inputs, outputs, source, span.clone(), results);
@@ -331,7 +332,8 @@ impl<T: Element> Kernel<T> for WeightGradient<'_, T> {
                         sums[..T::PANEL].copy_from_slice(&round.sums[at(n)..][..T::PANEL]);
                     }
                 }
-                // SAFETY: both operands hold all their panels (asserted at the start).
+                // SAFETY: both operands hold all their panels, of as many rows in blocks of as many panels
+                // (asserted at the start, and by `gemm::weight_gradient`).
                 unsafe { micro::bias_gradients(s, panels, source(first), &mut sums) };
                 for (n, sums) in sums.iter().take(panels).enumerate() {
                     if round.last {

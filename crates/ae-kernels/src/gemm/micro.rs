@@ -194,7 +194,8 @@ pub(super) enum End<T> {
 /// products are computed for it, its sums are zero, and a descent leaves it unchanged.
 ///
 /// # Safety
-/// The caller has checked that `source` holds all its panels.
+/// The caller has checked that both operands of `source` hold all their panels, as many rows as each
+/// other, and blocks of as many panels: a walk goes through both by those of `x`.
 #[inline(always)]
 pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
     s: S,
@@ -246,7 +247,8 @@ pub(super) unsafe fn gradient_tiles<T: Element, S: Simd<T>>(
 /// are the first `PANEL` elements of its array.
 ///
 /// # Safety
-/// The caller has checked that `source` holds all its panels.
+/// The caller has checked that both operands of `source` hold all their panels, as many rows as each
+/// other, and blocks of as many panels: a walk goes through both by those of `x`.
 #[inline(always)]
 pub(super) unsafe fn bias_gradients<T: Element, S: Simd<T>>(
     s: S,
@@ -313,7 +315,8 @@ unsafe fn sum_lines<T: Element, S: Simd<T>, const N: usize>(
 /// The work on a tile of `R` rows and `NV` vectors.
 pub(crate) trait Body<T: Element, S: Simd<T>> {
     /// # Safety
-    /// The offsets that a tile of `R` rows reaches lie inside the slices of the implementor.
+    /// The offsets that a tile of `R` rows and `NV` vectors reaches lie inside the slices of the
+    /// implementor.
     unsafe fn run<const R: usize, const NV: usize>(self, s: S);
 }
 

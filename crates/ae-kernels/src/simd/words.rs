@@ -12,8 +12,14 @@ use super::{Avx2, Avx512};
 /// Words processed at a time.
 pub(crate) const WORDS: usize = 16;
 
+/// Only the tokens of this crate are instruction sets: unsafe code relies on what they say of themselves.
+mod sealed {
+    #[allow(unnameable_types, reason = "closes the trait below")]
+    pub trait Sealed {}
+}
+
 /// Operations on sixteen 32-bit words, with the same results on every instruction set.
-pub trait Words: Copy {
+pub trait Words: Copy + sealed::Sealed {
     /// Sixteen words.
     type W: Copy;
     /// The words of an array.
@@ -27,6 +33,8 @@ pub trait Words: Copy {
     /// The upper and the lower halves of the 64-bit products of `a` and `by`.
     fn widening_mul(self, a: Self::W, by: u32) -> (Self::W, Self::W);
 }
+
+impl sealed::Sealed for Portable {}
 
 impl Words for Portable {
     type W = [u32; WORDS];
@@ -56,6 +64,9 @@ impl Words for Portable {
         (high, low)
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+impl sealed::Sealed for Avx2 {}
 
 #[cfg(target_arch = "x86_64")]
 impl Words for Avx2 {
@@ -96,6 +107,9 @@ impl Words for Avx2 {
         (high, low)
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+impl sealed::Sealed for Avx512 {}
 
 #[cfg(target_arch = "x86_64")]
 impl Words for Avx512 {

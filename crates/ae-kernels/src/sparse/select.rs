@@ -37,7 +37,7 @@ pub fn select<T: Element>(isa: Isa, k: usize, values: Panels<'_, T>, active: &mu
     assert!(
         k > 0
             && u32::try_from(values.rows()).is_ok()
-            && active.len() == active_len(k * values.cols(), values.cols())
+            && active.len() == active_len(k.saturating_mul(values.cols()), values.cols())
             && scratch.len() >= scratch_len::<T>(k),
         "{k} of [{}, {}] in {} elements with {} of scratch",
         values.rows(),

@@ -240,7 +240,8 @@ impl TileUnit for Ready<'_> {
         fresh: bool,
         interleaved: &mut W,
     ) {
-        // SAFETY: `self` borrows from a `Setup`; the rest is the caller's obligation.
+        // SAFETY: `self` borrows from a `Setup`, which is this thread's only one: `run` makes it, and
+        // interleaved steps do not call `run`. The rest is the caller's obligation.
         unsafe {
             if fresh {
                 zero::<0>();

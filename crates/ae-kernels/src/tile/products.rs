@@ -119,7 +119,7 @@ fn checked_forward(
         weights.rows() > 0
             && weights.cols() == y.rows()
             && batch_panels.is_multiple_of(2)
-            && x.len() == batch_panels * split::panel_len(parts, inputs)
+            && x.len() == batch_panels.saturating_mul(split::panel_len(parts, inputs))
             && epilogue.fits(y.rows(), y.cols())
             && forms.as_ref().is_none_or(|forms| forms.fit(parts, y.rows(), batch_panels))
             && scratch.len() >= scratch_len(parts, batch_panels),
@@ -180,7 +180,7 @@ fn checked_backward(
     assert!(
         weights.rows() == below.0.rows() + 1
             && batch_panels.is_multiple_of(2)
-            && delta.len() == batch_panels * split::panel_len(parts, weights.cols())
+            && delta.len() == batch_panels.saturating_mul(split::panel_len(parts, weights.cols()))
             && forms.fit(parts, below.0.rows(), batch_panels)
             && dx.as_ref().is_none_or(|dx| dx.rows() == below.0.rows() && dx.cols() == below.0.cols())
             && scratch.len() >= scratch_len(parts, batch_panels),
@@ -239,13 +239,13 @@ pub fn weight_gradient(
     assert!(
         range.rows.start <= range.rows.end
             && range.rows.start.is_multiple_of(LINE)
-            && range.rows.end <= inputs + 1
+            && range.rows.end <= inputs.saturating_add(1)
             && range.panels.start <= range.panels.end
             && range.checked_elements::<f32>() == Some(weights.len())
             && state.len() == weights.len() * rule.state_per_parameter()
             && x.pairs == delta.pairs
             && x.holds(split::pair_len(parts, inputs))
-            && delta.holds(range.panels.end * parts.count() * TILE),
+            && delta.holds(range.panels.end.saturating_mul(parts.count() * TILE)),
         "weight_gradient: {range:?} of {inputs} inputs, {} weights, {} of state, {} and {} pairs",
         weights.len(),
         state.len(),

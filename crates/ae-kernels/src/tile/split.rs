@@ -11,12 +11,12 @@ pub(super) const LINE: usize = 16;
 
 /// Elements of [`rows`] and [`features`] per batch panel.
 pub fn panel_len(parts: Parts, features: usize) -> usize {
-    features.div_ceil(DEPTH) * parts.count() * TILE
+    features.div_ceil(DEPTH).saturating_mul(parts.count() * TILE)
 }
 
 /// Elements of [`inputs`] and [`transposed`] per pair of batch panels.
 pub fn pair_len(parts: Parts, features: usize) -> usize {
-    panel_count::<f32>(features) * parts.count() * TILE
+    panel_count::<f32>(features).saturating_mul(parts.count() * TILE)
 }
 
 /// Writes the operand of [`super::forward`] for its input `x`, `[features, batch]`: [`panel_len`]
@@ -49,7 +49,7 @@ pub fn transposed(isa: Isa, parts: Parts, delta: Panels<'_, f32>, dst: &mut [f32
 }
 
 fn check_panels(parts: Parts, src: Panels<'_, f32>, dst: &[f32]) {
-    let wanted = src.count() * panel_len(parts, src.rows());
+    let wanted = src.count().saturating_mul(panel_len(parts, src.rows()));
     assert!(dst.len() == wanted, "tiles of {} batch panels: {wanted}, not {}", src.count(), dst.len());
 }
 
@@ -59,7 +59,7 @@ fn check_pairs(parts: Parts, src: Panels<'_, f32>, dst: &[f32], stride: usize) {
     assert!(
         src.count().is_multiple_of(2)
             && stride >= len
-            && (pairs == 0 || (pairs - 1) * stride + len <= dst.len()),
+            && (pairs == 0 || (pairs - 1).saturating_mul(stride).saturating_add(len) <= dst.len()),
         "tiles of {} batch panels, {len} of every {stride} elements, in {}",
         src.count(),
         dst.len()

@@ -18,7 +18,8 @@ pub(super) const UNIT: usize = 8;
 /// Elements of scratch memory that [`super::forward`] and [`super::backward_input`] need per thread for
 /// this many batch panels.
 pub fn scratch_len(parts: Parts, batch_panels: usize) -> usize {
-    4 * STRIP * parts.count() * TILE + (2 * batch_panels.div_ceil(2) + 1) * 4 * TILE
+    let of_pairs = batch_panels.div_ceil(2).saturating_mul(2 * 4 * TILE);
+    of_pairs.saturating_add(4 * STRIP * parts.count() * TILE + 4 * TILE)
 }
 
 /// What differs between the two products.
