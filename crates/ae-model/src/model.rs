@@ -207,7 +207,8 @@ impl Autoencoder {
 
     /// Architecture, parameter count and compression at a glance.
     pub fn summary(&self) -> Summary {
-        Summary::of(&self.config)
+        let columns = self.schema.as_ref().map(|schema| schema.features().count());
+        Summary { columns, ..Summary::of(&self.config) }
     }
 
     /// Weights `[in, out]` and biases of every layer, encoder first; exact in either precision.

@@ -20,8 +20,10 @@ pub struct Summary {
     pub precision: Precision,
     /// Number of weights and biases; tied weights count once.
     pub parameters: usize,
-    /// Features per value of the encoding.
+    /// Features per value of the encoding. Each category of a table is a feature.
     pub compression: f64,
+    /// Columns of the table that a row comes from, if the model has a schema.
+    pub columns: Option<usize>,
     /// What distinguishes it from a plain autoencoder, in words: latent, noise, penalties, dropout,
     /// loss.
     pub kind: Vec<String>,
@@ -36,6 +38,7 @@ impl Summary {
             precision: config.precision(),
             parameters: config.parameter_count(),
             compression: config.input_dim() as f64 / config.encoding_dim() as f64,
+            columns: None,
             kind: kind(config),
         }
     }
@@ -68,6 +71,10 @@ impl fmt::Display for Summary {
         writeln!(f, "architecture  {}, {activation}, {}", self.architecture(), self.precision)?;
         writeln!(f, "parameters    {}", thousands(self.parameters))?;
         write!(f, "compression   {:.1}x", self.compression)?;
+        let features = self.layer_dims.first().copied().unwrap_or_default();
+        if let Some(columns) = self.columns.filter(|columns| *columns != features) {
+            write!(f, " of {} features, from {} columns", thousands(features), thousands(columns))?;
+        }
         if !self.kind.is_empty() {
             write!(f, "\nkind          {}", self.kind.join(", "))?;
         }
@@ -148,5 +155,8 @@ mod tests {
              parameters    489,136\n\
              compression   24.5x"
         );
+        let of_table = |columns| Summary { columns: Some(columns), ..Summary::of(&config) }.to_string();
+        assert_eq!(of_table(784), text);
+        assert!(of_table(12).ends_with("compression   24.5x of 784 features, from 12 columns"));
     }
 }

@@ -73,7 +73,7 @@ impl Autoencoder {
     /// The estimate is the bound of Burda et al. 2015, eq. 8, which is too low in expectation and
     /// tightens with more samples. The loss defines `p(x | z)` of the scaled features: Bernoulli for
     /// [`Loss::Bce`], a Gaussian for [`Loss::GaussianNll`], a Gaussian of variance 1 for [`Loss::Mse`]
-    /// and [`Loss::SigmoidMse`].
+    /// and [`Loss::SigmoidMse`], whatever β the model was trained with.
     ///
     /// # Errors
     /// [`Error::NotVariational`]; [`Error::Config`] for a loss that is not a likelihood or for `samples`
