@@ -74,7 +74,7 @@ impl ScoreComponent {
 
 impl ScoringContext {
     /// The variances of the residuals, from squared errors `[rows, features]`, over the cells that are not
-    /// NaN in `known`.
+    /// NaN in `known`; of a feature without any, that of a typical one.
     pub(super) fn variances_of(squares: &Dataset, known: &Dataset) -> Vec<f64> {
         let features = squares.features();
         let mut sums = vec![(0.0, 0usize); features];
@@ -85,9 +85,13 @@ impl ScoringContext {
                 *count += 1;
             }
         }
-        let means: Vec<f64> = sums.iter().map(|(sum, count)| sum / (*count).max(1) as f64).collect();
-        let ridge = RIDGE * means.iter().sum::<f64>() / features.max(1) as f64;
-        means.iter().map(|mean| (mean + ridge).max(MIN_VARIANCE)).collect()
+        let means = sums.iter().filter(|(_, count)| *count > 0).map(|(sum, count)| sum / *count as f64);
+        let typical = means.clone().sum::<f64>() / means.count().max(1) as f64;
+        let variance = |(sum, count): &(f64, usize)| match count {
+            0 => typical.max(MIN_VARIANCE),
+            _ => (sum / *count as f64 + RIDGE * typical).max(MIN_VARIANCE),
+        };
+        sums.iter().map(variance).collect()
     }
 
     /// The value of a component for each row of a block; `exclude_self` if the rows are among those
@@ -260,15 +264,6 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Reads the rows with these indices, in which values may be missing if the model masks them.
-    pub(super) fn read(
-        model: &Autoencoder,
-        rows: &dyn BatchSource,
-        indices: &[usize],
-    ) -> Result<Block, EvalError> {
-        Block::new(model, read_known(model, rows, indices)?, indices)
-    }
-
     /// Fills in the missing values of rows, which have these numbers in errors.
     pub(super) fn new(model: &Autoencoder, known: Dataset, indices: &[usize]) -> Result<Block, EvalError> {
         if known.values().iter().all(|x| !x.is_nan()) {
@@ -281,7 +276,12 @@ impl Block {
         }
     }
 
-    /// The rows without missing values.
+    /// Rows of which only the known values are looked at.
+    pub(super) fn as_known(known: Dataset) -> Block {
+        Block { known, filled: None }
+    }
+
+    /// The rows without missing values, unless only the known ones are looked at.
     pub(super) fn complete(&self) -> &Dataset {
         self.filled.as_ref().unwrap_or(&self.known)
     }

@@ -199,7 +199,7 @@ impl Detector {
         // Checks the width and the column names of the rows.
         model.scaled(rows)?;
         let drawn = sample_rows(rows.rows(), settings.reference_rows, settings.seed)?;
-        let reference = Block::read(&model, rows, &drawn)?;
+        let reference = Block::new(&model, components::read_known(&model, rows, &drawn)?, &drawn)?;
         let Settings { score, neighbours, .. } = *settings;
         let edition = Edition::of(score, &model);
         let threads = settings.threads();
@@ -319,7 +319,7 @@ impl Detector {
     pub fn count_in_reference(&self, rows: &dyn BatchSource) -> Result<usize, EvalError> {
         let reference = RowSet::of(self.reference())?;
         let mut count = 0;
-        self.for_each_block(rows, |block| {
+        self.for_each_block(rows, true, |block| {
             count += reference.count(block.complete())?;
             Ok(())
         })?;
@@ -328,7 +328,7 @@ impl Detector {
 
     fn scores_with(&self, rows: &dyn BatchSource, exclude_self: bool) -> Result<Vec<f64>, EvalError> {
         let mut scores = memory::room("the scores", rows.rows(), 1)?;
-        self.for_each_block(rows, |block| {
+        self.for_each_block(rows, !self.context.leaves_out_missing, |block| {
             let measured =
                 self.components.iter().map(|component| self.context.measure(component, block, exclude_self));
             scores.extend(combine_components(
@@ -383,7 +383,7 @@ impl Detector {
         let mut values = memory::room("the contributions", rows.rows(), count)?;
         // Of the squared errors in each group, and of their usual values.
         let (mut sums, mut usual) = (vec![0.0; count], vec![0.0; count]);
-        self.for_each_block(rows, |block| {
+        self.for_each_block(rows, true, |block| {
             let squares = model.squared_errors(block.complete())?;
             for (squares, row) in squares.iter_rows().zip(block.known.iter_rows()) {
                 sums.fill(0.0);
@@ -407,10 +407,11 @@ impl Detector {
         Ok(Dataset::new(values, count)?)
     }
 
-    /// Calls `work` with blocks of rows.
+    /// Calls `work` with blocks of rows, whose missing values are filled in if they are to be `complete`.
     fn for_each_block(
         &self,
         rows: &dyn BatchSource,
+        complete: bool,
         mut work: impl FnMut(&Block) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
         // Checks the width and the column names of the rows.
@@ -418,7 +419,12 @@ impl Detector {
         let count = rows.rows();
         for first in (0..count).step_by(BLOCK) {
             let indices: Vec<usize> = (first..count.min(first + BLOCK)).collect();
-            work(&Block::read(&self.context.model, rows, &indices)?)?;
+            let known = components::read_known(&self.context.model, rows, &indices)?;
+            let block = match complete {
+                true => Block::new(&self.context.model, known, &indices)?,
+                false => Block::as_known(known),
+            };
+            work(&block)?;
         }
         Ok(())
     }

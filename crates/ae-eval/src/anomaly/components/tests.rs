@@ -247,3 +247,14 @@ fn the_ensemble_is_the_geometric_mean_over_medians() {
     close(&detector.scores(&rows(&others())).unwrap(), &of_others.map(f64::cbrt));
     close(detector.training_scores(), &of_training.map(f64::cbrt));
 }
+
+#[test]
+fn variances_are_over_known_cells() {
+    let squares = Dataset::new(vec![1.0, 9.0, 5.0, 3.0, 7.0, 5.0], 3).unwrap();
+    let known = Dataset::new(vec![0.0, f32::NAN, f32::NAN, 0.0, 0.0, f32::NAN], 3).unwrap();
+    // Means of 2 and 7, and a ridge of a hundredth of theirs.
+    let found = super::ScoringContext::variances_of(&squares, &known);
+    for (found, expected) in found.iter().zip([2.045, 7.045, 4.5]) {
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+}
