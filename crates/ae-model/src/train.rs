@@ -314,7 +314,8 @@ impl<'a, 'c, T: Arithmetic> Training<'a, 'c, T> {
                 return Ok(Some(StopReason::Callback(reason)));
             }
         }
-        Ok(progress.stopper.is_out_of_patience(epoch).then_some(StopReason::EarlyStopping))
+        let is_over = epoch > config.latent().warm_up() && progress.stopper.is_out_of_patience(epoch);
+        Ok(is_over.then_some(StopReason::EarlyStopping))
     }
 
     /// Runs the remaining batches of an epoch; returns why training ends before the last, if it does.

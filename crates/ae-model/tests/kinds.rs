@@ -121,6 +121,20 @@ impl Kind {
         let (objective, layers) = self.gradients_by(&mut self.trainer::<T>(isa, products));
         (objective, flat(&layers))
     }
+
+    /// How far the gradients move, in double precision, if each parameter moves by up to 64 units in the
+    /// last place of single precision. Normalisation of a few values that are nearly equal magnifies
+    /// rounding as it does this.
+    fn sensitivity(&self, exact: &[f64]) -> f64 {
+        let mut trainer = self.trainer::<f64>(Isa::best(), Products::Plain);
+        let mut random = SplitMix64::new(self.seed ^ 0xf00d);
+        for (index, mut layer) in trainer.layers().into_iter().enumerate() {
+            let parameters = layer.weights.iter_mut().chain(&mut layer.bias);
+            parameters.for_each(|x| *x *= 1.0 + random.uniform_in(-1.0, 1.0) * 2f64.powi(-18));
+            trainer.set_layer(index, &layer).unwrap();
+        }
+        distance(&flat(&self.gradients_by(&mut trainer).1), exact)
+    }
 }
 
 fn kinds(depth: std::ops::RangeInclusive<usize>, width: usize) -> impl Strategy<Value = Kind> {
@@ -244,11 +258,12 @@ proptest! {
     fn single_precision_stays_near_double(kind in kinds(1..=4, 50)) {
         prop_assume!(!has_kinks(&kind));
         let (objective, exact) = kind.gradients::<f64>(Isa::best(), Products::Plain);
+        let tolerance = kind.sensitivity(&exact).max(2f64.powi(-15));
         for isa in Isa::available() {
             for products in [Products::Plain, Products::Split] {
                 let (of_single, gradients) = kind.gradients::<f32>(isa, products);
                 let error = distance(&gradients, &exact);
-                prop_assert!(error <= 2f64.powi(-15), "{products:?} on {isa}: {error:e}");
+                prop_assert!(error <= tolerance, "{products:?} on {isa}: {error:e}, {tolerance:e}");
                 let error = (of_single - objective).abs() / (1.0 + objective.abs());
                 prop_assert!(error <= 1e-5, "{products:?} on {isa}: objective off by {error:e}");
             }

@@ -50,13 +50,17 @@ pub(super) struct ScoringContext {
     /// Whether [`ScoreComponent::Error`] leaves out missing cells; otherwise it is the error of imputed
     /// rows.
     pub(super) leaves_out_missing: bool,
-    /// Whether a missing cell counts as much as the mean of the known ones in all other components that are
-    /// sums over cells; otherwise they are those of imputed rows, whose imputed cells hardly add anything.
+    /// Whether the standardised error counts a missing cell as much as the mean of the known ones of its
+    /// row; otherwise it is that of imputed rows, whose imputed cells hardly add anything.
+    ///
+    /// Distances and correlated residuals are always those of imputed rows. Scaled up in the same way,
+    /// they flag half of the rows with two known cells of ten where the reference is complete: imputed
+    /// cells are in these sums already, and those of correlated residuals do not grow with the cells.
     pub(super) by_known: bool,
     /// Coordinates of rows, whatever scaling the models use.
     pub(super) coordinates: Coordinates,
     /// Mean squared error of each feature in training, of the first model, plus the ridge ([`RIDGE`]);
-    /// never zero. Over the known cells, if the components are [`by_known`](Self::by_known).
+    /// never zero. Over the known cells, if [`by_known`](Self::by_known).
     pub(super) variances: Vec<f64>,
     pub(super) neighbours: usize,
     pub(super) threads: usize,
@@ -103,7 +107,7 @@ impl ScoringContext {
         exclude_self: bool,
     ) -> Result<Vec<f64>, EvalError> {
         let rows = block.complete();
-        let mut values = match component {
+        let values = match component {
             ScoreComponent::Error => {
                 let rows = if self.leaves_out_missing { &block.known } else { rows };
                 let mut sums = vec![0.0; rows.rows()];
@@ -115,16 +119,18 @@ impl ScoringContext {
             }
             ScoreComponent::StandardisedError => {
                 let squares = self.model.squared_errors(rows)?;
-                let counted = self.counted(block);
+                let counted = if self.by_known { &block.known } else { rows };
                 let sum = |(squares, row): (&[f32], &[f32])| {
                     let cells = squares.iter().zip(row).zip(&self.variances);
                     let known = cells.filter(|((_, x), _)| !x.is_nan()).map(|((x, _), v)| f64::from(*x) / v);
-                    known.sum::<f64>() + self.weight_of_unknown(row)
+                    // From 0, because a sum of nothing is -0.
+                    let sum = known.fold(0.0, |sum, x| sum + x) + self.weight_of_unknown(row);
+                    sum * self.columns.per_known(row)
                 };
                 squares.iter_rows().zip(counted.iter_rows()).map(sum).collect()
             }
             ScoreComponent::Mahalanobis(factor) => {
-                let mut residuals = self.residuals(block)?;
+                let mut residuals = self.residuals(rows)?;
                 if !factor.l_dirty().solve_lower_triangular_mut(&mut residuals) {
                     return Err(EvalError::DecompositionFailed);
                 }
@@ -142,14 +148,6 @@ impl ScoringContext {
                 self.distances(neighbours, codes.values(), exclude_self)
             }
         };
-        // The error does so by itself, and encodings have no cells.
-        let has_cells = !matches!(component, ScoreComponent::Error | ScoreComponent::Latent(_));
-        if self.by_known && has_cells {
-            for (value, row) in values.iter_mut().zip(block.known.iter_rows()) {
-                let factor = self.columns.per_known(row);
-                *value *= if component.is_squared() { factor } else { factor.sqrt() };
-            }
-        }
         // What overflows is as anomalous as can be.
         Ok(values.into_iter().map(|x: f64| if x.is_nan() { f64::INFINITY } else { x }).collect())
     }
@@ -163,41 +161,18 @@ impl ScoringContext {
         self.columns.unknown(row).map(|column| 1.0 / smallest(column)).sum()
     }
 
-    /// The rows whose cells count: with missing ones, or imputed.
-    fn counted<'a>(&self, block: &'a Block) -> &'a Dataset {
-        if self.by_known { &block.known } else { block.complete() }
-    }
-
-    /// `x̂ - x` of the first model on its scaled features, `[features, rows]`; 0 for cells that do not
-    /// count.
-    fn residuals(&self, block: &Block) -> Result<DMatrix<f64>, EvalError> {
-        let residuals = self.model.residuals(block.complete())?;
-        let (features, values) = (residuals.features(), residuals.values());
-        let counted = self.counted(block).values();
-        let residual = |j: usize, i: usize| match i * features + j {
-            at if counted[at].is_nan() => 0.0,
-            at => f64::from(values[at]),
-        };
-        Ok(DMatrix::from_fn(features, residuals.rows(), residual))
+    /// `x̂ - x` of the first model on its scaled features, `[features, rows]`.
+    pub(super) fn residuals(&self, rows: &Dataset) -> Result<DMatrix<f64>, EvalError> {
+        let residuals = self.model.residuals(rows)?;
+        let (features, values) = (rows.features(), residuals.values());
+        Ok(DMatrix::from_fn(features, rows.rows(), |j, i| f64::from(values[i * features + j])))
     }
 
     /// The Cholesky factor of the second moments of these rows' residuals.
-    ///
-    /// Each moment is a sum over the rows where both cells are known, divided by the geometric mean of the
-    /// numbers of rows where either is. So the diagonal is right, and the matrix remains positive
-    /// semidefinite.
-    pub(super) fn residual_factor(&self, block: &Block) -> Result<Cholesky<f64, Dyn>, EvalError> {
-        let mut residuals = self.residuals(block)?;
+    pub(super) fn residual_factor(&self, rows: &Dataset) -> Result<Cholesky<f64, Dyn>, EvalError> {
+        let residuals = self.residuals(rows)?;
         let features = residuals.nrows();
-        let mut known = vec![0usize; features];
-        for row in self.counted(block).iter_rows() {
-            known.iter_mut().zip(row).for_each(|(count, x)| *count += usize::from(!x.is_nan()));
-        }
-        let rows = residuals.ncols().max(1);
-        for (mut residuals, count) in residuals.row_iter_mut().zip(known) {
-            residuals *= (rows as f64 / count.max(1) as f64).sqrt();
-        }
-        let mut moments = &residuals * residuals.transpose() / rows as f64;
+        let mut moments = &residuals * residuals.transpose() / rows.rows().max(1) as f64;
         let ridge = (RIDGE * moments.trace() / features.max(1) as f64).max(MIN_VARIANCE);
         (0..features).for_each(|j| moments[(j, j)] += ridge);
         Cholesky::new(moments).ok_or(EvalError::DecompositionFailed)

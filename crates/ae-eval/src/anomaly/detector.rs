@@ -85,8 +85,8 @@ impl Default for Settings {
 /// ([`ConfigBuilder::mask_missing`](ae_model::ConfigBuilder::mask_missing)), it fills them in, as by
 /// [`Autoencoder::impute`] with [`IMPUTATION_ROUNDS`](crate::IMPUTATION_ROUNDS), in rows of the
 /// reference and in rows to be scored; otherwise they are errors. A cell that was filled in has hardly any
-/// error and is near its neighbours, so in sums over cells it counts as much as the mean of the known ones
-/// of its row, instead of what it adds. The models that [`Detector::fit`] trains do not mask.
+/// error, so in [`Score::StandardisedError`] and [`Score::Error`] it counts as much as the mean of the known
+/// ones of its row; other scores take it as filled in. The models that [`Detector::fit`] trains do not mask.
 ///
 /// ```
 /// use ae_data::Rows;
@@ -486,7 +486,7 @@ impl UnfittedDetector {
         let components = match self.score {
             Score::Error | Score::Denoising => vec![ScoreComponent::Error],
             Score::StandardisedError => vec![ScoreComponent::StandardisedError],
-            Score::Mahalanobis => vec![ScoreComponent::Mahalanobis(context.residual_factor(block)?)],
+            Score::Mahalanobis => vec![ScoreComponent::Mahalanobis(context.residual_factor(reference)?)],
             Score::InputNeighbours => vec![input(&context)?],
             Score::LatentNeighbours => vec![latent(&context)?],
             Score::Ensemble => {
@@ -495,7 +495,7 @@ impl UnfittedDetector {
                 let compressed = ScoreComponent::Compressed(Neighbours::new(isa, &values, width)?);
                 let mut components = vec![input(&context)?, compressed, latent(&context)?];
                 if self.edition.has_residuals(&context.model) {
-                    let factor = context.residual_factor(block)?;
+                    let factor = context.residual_factor(reference)?;
                     components.push(ScoreComponent::Mahalanobis(factor));
                 }
                 components

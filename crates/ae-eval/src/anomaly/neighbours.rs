@@ -18,7 +18,7 @@ use order::{by_variance, principal_direction, project};
 
 /// What the memory is for.
 const REFERENCE: &str = "the rows to find neighbours among";
-/// Allowance for rounding in a bound, as a fraction of it.
+/// Least allowance for rounding in a bound, as a fraction of it.
 const SLACK: f64 = 1e-4;
 /// Rows that are searched outwards first; how much of the reference they read decides about the others.
 const PROBES: usize = 16;
@@ -124,6 +124,10 @@ impl Neighbours {
     /// of lines of groups that were.
     fn search_outwards(&self, row: &[f32], mut nearest: Nearest<'_>) -> usize {
         let mut lines = 0;
+        // What rounding, and squares that underflow, can take from a computed distance.
+        let features = self.features() as f64;
+        let slack = SLACK.max((features + 4.0) * f64::from(f32::EPSILON));
+        let vanished = features * f64::from(f32::MIN_POSITIVE);
         let projection = project(&self.direction, row);
         let row: Vec<f32> = self.features.iter().map(|feature| row[*feature]).collect();
         let mut above = self.spans.partition_point(|(_, high)| *high < projection);
@@ -140,7 +144,7 @@ impl Neighbours {
                 (None, Some(down)) => (down, below - 1),
                 (None, None) => return lines,
             };
-            if gap > 0.0 && gap * gap * (1.0 - SLACK) > worst {
+            if gap > 0.0 && gap * gap * (1.0 - slack) - vanished > worst {
                 return lines;
             }
             if group == above {

@@ -152,45 +152,6 @@ fn the_mahalanobis_distance_is_by_the_second_moments() {
     close(&detector.scores(&rows(&others())).unwrap(), &expected);
 }
 
-/// Where cells are missing, moments are over the known ones, and the sum is scaled up.
-#[test]
-fn the_mahalanobis_distance_of_rows_with_gaps() {
-    let with_gaps = |values: Vec<f32>| -> Vec<f32> {
-        values.iter().enumerate().map(|(i, x)| if i % 7 == 3 { f32::NAN } else { *x }).collect()
-    };
-    let (reference, others) = (with_gaps(table(40, 1, 1.0)), with_gaps(others()));
-    let config = Config::builder(FEATURES).encoding_dim(2).epochs(40).mask_missing(true).build().unwrap();
-    let mut model = Autoencoder::new(config).unwrap();
-    model.fit(&rows(&reference), &mut []).unwrap();
-    let settings = Settings { reference_rows: 40, ..settings(Score::Mahalanobis) };
-    let detector = Detector::with_model(&settings, model, &rows(&reference)).unwrap();
-    // Residuals of the imputed rows, 0 where a cell is missing.
-    let residuals = |values: &[f32]| -> Vec<Vec<f64>> {
-        let model = detector.model();
-        let imputed = model.impute(&rows(values), crate::IMPUTATION_ROUNDS).unwrap();
-        let all = wide(&model.residuals(&imputed).unwrap()).into_iter().zip(values.chunks_exact(FEATURES));
-        let known = |(r, x): (&f64, &f32)| if x.is_nan() { 0.0 } else { *r };
-        all.map(|(residuals, row)| residuals.iter().zip(row).map(known).collect()).collect()
-    };
-    let known = |j: usize| reference.iter().skip(j).step_by(FEATURES).filter(|x| !x.is_nan()).count() as f64;
-    let training = residuals(&reference);
-    let moment = |i: usize, j: usize| {
-        training.iter().map(|row| row[i] * row[j]).sum::<f64>() / (known(i) * known(j)).sqrt()
-    };
-    let hundredth = 0.01 * (0..FEATURES).map(|i| moment(i, i)).sum::<f64>() / FEATURES as f64;
-    let with_ridge = |i: usize, j: usize| moment(i, j) + if i == j { hundredth } else { 0.0 };
-    let moments: Vec<Vec<f64>> =
-        (0..FEATURES).map(|i| (0..FEATURES).map(|j| with_ridge(i, j)).collect()).collect();
-    let of_row = |(r, row): (Vec<f64>, &[f32])| {
-        let known = row.iter().filter(|x| !x.is_nan()).count();
-        let sum: f64 = solved(moments.clone(), r.clone()).iter().zip(&r).map(|(x, r)| x * r).sum();
-        sum * FEATURES as f64 / known as f64
-    };
-    let expected: Vec<f64> =
-        residuals(&others).into_iter().zip(others.chunks_exact(FEATURES)).map(of_row).collect();
-    close(&detector.scores(&rows(&others)).unwrap(), &expected);
-}
-
 #[test]
 fn input_neighbours_are_near_in_standardised_features() {
     let detector = detector(Score::InputNeighbours);

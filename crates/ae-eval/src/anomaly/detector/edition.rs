@@ -16,8 +16,8 @@ pub(super) enum Edition {
     Columns,
     /// The same, and [`Score::Ensemble`] has residuals too, if the rows have categories.
     Residuals,
-    /// The same, and a missing cell counts as much as the mean of the known ones in every sum over cells,
-    /// where before its imputed value did; residuals are compared with those of known cells.
+    /// The same, and the standardised error counts a missing cell as much as the mean of the known ones;
+    /// it and contributions are relative to the errors of known cells, where before imputed ones counted.
     Known,
 }
 
@@ -26,7 +26,7 @@ pub(super) enum Edition {
 const MAX_FEATURES_WITH_RESIDUALS: usize = 1024;
 
 impl Edition {
-    /// The edition of new detectors: the first that gives the same scores.
+    /// The edition of new detectors: the first that gives the same scores and contributions.
     pub(super) fn of(score: Score, model: &Autoencoder) -> Edition {
         if model.config().mask_missing() {
             Edition::Known

@@ -203,34 +203,42 @@ fn masking(training: &[f32]) -> Autoencoder {
     model
 }
 
-/// A missing cell counts as much as the mean of the known ones: of reference rows, of rows of several
-/// blocks, and of detectors from files. Encodings are those of imputed rows.
+/// Distances and correlated residuals are those of imputed rows: of reference rows, of rows of several
+/// blocks, and of detectors from files.
 #[test]
-fn a_missing_cell_counts_as_the_mean_of_the_known_ones() {
+fn distances_of_rows_with_gaps_are_those_of_imputed_rows() {
     let (training, rows) = (with_gaps(normal(300, 1)), with_gaps(normal(BLOCK + 50, 2)));
-    let per_known = |rows: &[f32]| -> Vec<f64> {
-        let known = |row: &[f32]| row.iter().filter(|x| !x.is_nan()).count();
-        rows.chunks_exact(FEATURES).map(|row| FEATURES as f64 / known(row) as f64).collect()
-    };
-    for (score, power) in [(Score::InputNeighbours, 0.5), (Score::LatentNeighbours, 0.0)] {
+    for score in [Score::Ensemble, Score::Mahalanobis, Score::InputNeighbours, Score::LatentNeighbours] {
         let settings = Settings { reference_rows: 300, ..settings(score) };
         let model = masking(&training);
         let imputed = [&training, &rows].map(|rows| model.impute(&table(rows), IMPUTATION_ROUNDS).unwrap());
         let of_imputed = Detector::with_model(&settings, masking(&training), &imputed[0]).unwrap();
         let detector = Detector::with_model(&settings, model, &table(&training)).unwrap();
         assert_eq!(detector.reference(), of_imputed.reference());
-        let expected = |scores: &[f64], rows: &[f32]| -> Vec<f64> {
-            scores.iter().zip(per_known(rows)).map(|(score, factor)| score * factor.powf(power)).collect()
-        };
-        let of_training = of_imputed.scores_excluding_self(&imputed[0]).unwrap();
-        let found = detector.scores_excluding_self(&table(&training)).unwrap();
-        assert_eq!(found, expected(&of_training, &training), "{}", score.name());
-        let found = detector.scores(&table(&rows)).unwrap();
-        assert_eq!(found, expected(&of_imputed.scores(&imputed[1]).unwrap(), &rows), "{}", score.name());
+        assert_eq!(detector.training_scores(), of_imputed.training_scores());
+        let expected = of_imputed.scores(&imputed[1]).unwrap();
+        assert_eq!(detector.scores(&table(&rows)).unwrap(), expected, "{}", score.name());
         let loaded = Detector::from_bytes(&detector.to_bytes().unwrap()).unwrap();
-        assert_eq!(loaded.scores(&table(&rows)).unwrap(), found);
+        assert_eq!(loaded.scores(&table(&rows)).unwrap(), expected);
         assert_eq!(detector.count_in_reference(&table(&training)).unwrap(), 300);
         assert_eq!(detector.count_in_reference(&table(&rows)).unwrap(), 0);
+    }
+}
+
+/// Where the reference is complete, the default score does not flag normal rows for the cells that they
+/// lack, unless only one is known.
+#[test]
+fn rows_are_not_flagged_for_missing_cells() {
+    let model = masking(&with_gaps(normal(600, 3)));
+    let detector = Detector::with_model(&settings(Score::Ensemble), model, &table(&normal(600, 1))).unwrap();
+    for missing in 0..FEATURES - 1 {
+        let mut rows = normal(400, 2);
+        for (i, row) in rows.chunks_exact_mut(FEATURES).enumerate() {
+            (0..missing).for_each(|j| row[(i + j) % FEATURES] = f32::NAN);
+        }
+        let scores = detector.scores(&table(&rows)).unwrap();
+        let flagged = scores.iter().filter(|score| **score >= detector.threshold()).count();
+        assert!(flagged <= 400 / 20, "{missing} missing: {flagged} of 400");
     }
 }
 

@@ -18,8 +18,10 @@ use ae_kernels::workspace::AlignedBuf;
 
 use super::{GROUP, Nearest, Neighbours, PANEL};
 
-/// Query rows of a product.
+/// Query rows of a product, at most.
 const QUERIES: usize = 128;
+/// Bytes of bounds that a thread keeps, unless a panel of queries needs more.
+const BOUNDS: usize = 8 << 20;
 /// Panels of rows whose results are in memory at once: 256 KiB.
 const STRIP: usize = 32;
 
@@ -75,13 +77,15 @@ impl Neighbours {
     /// See [`Neighbours::squared_distances`].
     pub(super) fn search_by_products(&self, rows: &[f32], skip_self: bool, k: usize, nearest: &mut [f32]) {
         let features = self.features.len();
-        let mut sorted = vec![0.0; QUERIES * features];
-        let mut x = AlignedBuf::<f32>::zeroed(panel_len::<f32>(features, QUERIES));
-        let mut s = AlignedBuf::<f32>::zeroed(panel_len::<f32>(STRIP * PANEL, QUERIES));
         let panels = self.uncertainty.len() / PANEL;
-        let mut bounds = vec![Bounds::NONE; QUERIES / PANEL * panels];
+        let queries = BOUNDS / (panels * size_of::<Bounds>()).max(1) * PANEL;
+        let queries = queries.clamp(PANEL, QUERIES);
+        let mut sorted = vec![0.0; queries * features];
+        let mut x = AlignedBuf::<f32>::zeroed(panel_len::<f32>(features, queries));
+        let mut s = AlignedBuf::<f32>::zeroed(panel_len::<f32>(STRIP * PANEL, queries));
+        let mut bounds = vec![Bounds::NONE; queries / PANEL * panels];
         let mut lowers = Vec::with_capacity(panels);
-        let blocks = rows.chunks(QUERIES * features.max(1)).zip(nearest.chunks_mut(QUERIES * k));
+        let blocks = rows.chunks(queries * features.max(1)).zip(nearest.chunks_mut(queries * k));
         for (rows, nearest) in blocks {
             let count = rows.len() / features;
             for (row, from) in sorted.chunks_exact_mut(features).zip(rows.chunks_exact(features)) {
