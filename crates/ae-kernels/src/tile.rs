@@ -72,6 +72,11 @@ impl Parts {
 /// added: (part of `a`, of `b`). The other three are below `2^-24` of the whole.
 const SPLIT: [(usize, usize); 6] = [(2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)];
 
+/// Calls of [`Interleaved::step`] per step of the inner loop: one for each product of two parts.
+const fn calls_per_step<const PARTS: usize>() -> usize {
+    if PARTS == 1 { 1 } else { SPLIT.len() }
+}
+
 /// The tiles of one operand of the inner loop. `start` is the first tile; the second row or column of
 /// tiles is `stride` elements after it, and the next tile of the contraction is `step` elements after
 /// it. Parts are consecutive.
@@ -85,7 +90,8 @@ struct Operand {
 /// A unit that runs the inner loop.
 trait TileUnit: Copy {
     /// Adds `depth` products of `M` tiles of `a` with `N` tiles of `b` to the sums, or to zero if
-    /// `fresh`. Sum tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `interleaved` once per step.
+    /// `fresh`. Sum tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `interleaved` after
+    /// each product of two parts.
     ///
     /// # Safety
     /// - `a` is valid for reading a tile at `start + m stride + t step + p TILE` for `m < M`,
@@ -103,11 +109,38 @@ trait TileUnit: Copy {
     );
 }
 
-/// Work for the vector units between the steps of the inner loop. It changes nothing that the loop reads
-/// or writes.
+/// Work for the vector units between the products of the inner loop, which take 64 cycles of the tile unit
+/// each. It changes nothing that the loop reads or writes.
+///
+/// The CPU looks ahead over no more than one such product, so that work overlaps with the tile unit only
+/// if there is a little of it after each, of up to some fifty cycles. As much after every sixth product as
+/// would fit between all of them adds all of its time.
 trait Interleaved {
-    /// Does one step's part of it.
+    /// Does the part of it that is due after one product.
     fn step(&mut self);
+}
+
+/// How much work is done per call, to finish in a number of calls with equal shares.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Work per call, and what was not done of it yet, in fractions of `1 << 16`.
+    per_call: usize,
+    due: usize,
+}
+
+impl Pace {
+    fn new(work: usize, calls: usize) -> Pace {
+        Pace { per_call: (work << 16).div_ceil(calls.max(1)), due: 0 }
+    }
+
+    /// How much to do in this call.
+    #[inline(always)]
+    fn next(&mut self) -> usize {
+        self.due += self.per_call;
+        let now = self.due >> 16;
+        self.due &= (1 << 16) - 1;
+        now
+    }
 }
 
 /// An operation that uses products of tiles.

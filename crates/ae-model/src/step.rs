@@ -186,10 +186,11 @@ struct RowLossAreas {
 
 /// Whether splitting `f32` products for tiles is faster than computing them plainly, according to
 /// measurements: splitting costs work for every value between the layers, so the layers must be wide,
-/// and there must be rows for more than one pair of batch panels.
+/// and there must be rows for more than one and a half pairs of batch panels: with 48, one thread gains a
+/// twentieth, and two lose a seventh.
 pub(crate) fn tiles_pay<T: Arithmetic>(network: &Network<T>, batch: usize) -> bool {
     const MULTIPLY_ADDS_PER_VALUE: usize = 64;
-    const ROWS: usize = 33;
+    const ROWS: usize = 49;
     let products: usize = network.layers.iter().map(|l| l.inputs * l.outputs).sum();
     let values: usize = network.layers.iter().map(|l| l.inputs + l.outputs).sum();
     let one_sample = network.stages.iter().all(|stage| stage.samples_per_row() == 1);

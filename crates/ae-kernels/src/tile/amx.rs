@@ -261,24 +261,29 @@ impl TileUnit for Ready<'_> {
                     load_a::<M>(a_at, a.stride);
                     load_b::<N>(b_at, b.stride);
                     dots::<M, N>();
+                    interleaved.step();
                 } else {
-                    // In the order of `SPLIT`: every product changes only one operand, because loading a
-                    // tile waits for the products that still read its register.
+                    // In the order of `SPLIT`: every product changes only one operand.
                     load_a::<M>(a_at.add(2 * TILE), a.stride);
                     load_b::<N>(b_at, b.stride);
                     dots::<M, N>();
+                    interleaved.step();
                     load_a::<M>(a_at.add(TILE), a.stride);
                     dots::<M, N>();
+                    interleaved.step();
                     load_b::<N>(b_at.add(TILE), b.stride);
                     dots::<M, N>();
+                    interleaved.step();
                     load_a::<M>(a_at, a.stride);
                     dots::<M, N>();
+                    interleaved.step();
                     load_b::<N>(b_at.add(2 * TILE), b.stride);
                     dots::<M, N>();
+                    interleaved.step();
                     load_b::<N>(b_at, b.stride);
                     dots::<M, N>();
+                    interleaved.step();
                 }
-                interleaved.step();
             }
             store::<0>(sums);
             if N == 2 {

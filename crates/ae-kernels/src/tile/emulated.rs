@@ -6,7 +6,7 @@
 //! multiply-add is fused: every instruction set gives the bits of the tiles, except for denormal
 //! numbers, operands as well as sums, which the tiles treat as zero.
 
-use super::{Interleaved, Operand, SPLIT, TILE, TileUnit};
+use super::{Interleaved, Operand, SPLIT, TILE, TileUnit, calls_per_step};
 use crate::simd::{Halves, HalvesKernel, Simd};
 
 /// Lines of `a` whose sums are in registers together.
@@ -29,7 +29,7 @@ impl<S: Halves> TileUnit for Emulated<S> {
         fresh: bool,
         interleaved: &mut W,
     ) {
-        for _ in 0..depth {
+        for _ in 0..depth * calls_per_step::<PARTS>() {
             interleaved.step();
         }
         // SAFETY: the caller's obligation is that of `Block::new`.

@@ -1,7 +1,7 @@
 //! `dx = (W δ) ⊙ act'`. The tiles of sums are `[16 inputs, 16 rows]`; tile `(m, q)` is that of panel `m`
 //! of the strip and batch panel `q` of the pair.
 
-use super::weights::{Place, Product, Step, Strip, UNIT};
+use super::weights::{PIECES, Place, Product, Step, Strip, UNIT};
 use super::{Tiles, Written, block};
 use crate::activation::{Slope, times_slope};
 use crate::panel::Panels;
@@ -20,9 +20,9 @@ pub(super) struct Backward<'a> {
 }
 
 impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
-    /// Four steps each: the derivative of a tile; half tiles of the features for the next layer; the
-    /// transpose of a tile; half tiles of the transposes.
-    const FINISH_STEPS: usize = 16;
+    /// Four steps each: the derivative of a tile; the transpose of a tile. Twice as many as a tile has
+    /// pieces: the features for the next layer; and again: the transposes.
+    const FINISH_STEPS: usize = 8 + 4 * PIECES;
 
     #[inline(always)]
     fn contracted(&self) -> usize {
@@ -35,7 +35,7 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
     #[inline(always)]
     fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]) {
         let inputs = self.weights.rows() - 1;
-        let from = inputs.min(place.strip * DEPTH + place.index * LINE + place.half * UNIT);
+        let from = inputs.min(place.strip * DEPTH + place.index * LINE + place.piece * UNIT);
         let lines = UNIT.min(inputs - from);
         let of = |panel: usize| {
             if panel < self.weights.count() {
@@ -64,27 +64,29 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
     }
     #[inline(always)]
     fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]) {
-        let (a, b) = (step.number % 4 / 2, step.number % 2);
-        let tile = (2 * a + b) * TILE;
-        match step.number / 4 {
-            0 if a < strip.width => {
-                self.derivative(s, 2 * strip.index + a, 2 * step.pair + b, &mut sums[tile..][..TILE]);
-            }
-            1 => self.next_features::<S, PARTS>(s, strip, 2 * step.pair + a, b, sums),
-            2 if a < strip.width => {
+        if step.number < 8 {
+            let (m, q) = (step.number % 4 / 2, step.number % 2);
+            let tile = (2 * m + q) * TILE;
+            if m < strip.width && step.number < 4 {
+                let sum = &mut sums[tile..][..TILE];
+                self.derivative(s, 2 * strip.index + m, 2 * step.pair + q, sum);
+            } else if m < strip.width {
                 s.transpose(&sums[tile..][..TILE], LINE, &mut spare[tile..][..TILE], LINE);
             }
-            3 if a < strip.width => {
-                let from = 2 * a * TILE + b * UNIT * LINE;
-                let (even, odd) = (&spare[from..][..UNIT * LINE], &spare[from + TILE..][..UNIT * LINE]);
-                if let Some(kept) = &self.forms.kept {
-                    let at = step.pair * self.forms.stride + (2 * strip.index + a) * PARTS * TILE;
-                    // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
-                    let kept = unsafe { kept.slice_mut(at..at + PARTS * TILE) };
-                    pair_all::<S, PARTS>(s, even, odd, &mut kept[b * UNIT * LINE..]);
-                }
-            }
-            _ => {}
+            return;
+        }
+        let number = step.number - 8;
+        let (index, piece) = (number / PIECES % 2, number % PIECES);
+        if number < 2 * PIECES {
+            self.next_features::<S, PARTS>(s, strip, 2 * step.pair + index, piece, sums);
+        } else if index < strip.width {
+            self.next_transposed::<S, PARTS>(
+                s,
+                step.pair,
+                2 * strip.index + index,
+                piece,
+                &spare[2 * index * TILE..],
+            );
         }
     }
 }
@@ -106,14 +108,14 @@ impl Backward<'_> {
         }
     }
 
-    /// Writes half of the tile of features that this strip makes for a batch panel.
+    /// Writes a piece of the tile of features that this strip makes for a batch panel.
     #[inline(always)]
     fn next_features<S: Halves, const PARTS: usize>(
         &self,
         s: S,
         strip: Strip,
         q: usize,
-        half: usize,
+        piece: usize,
         sums: &[f32],
     ) {
         let Some(next) = &self.forms.next else { return };
@@ -121,13 +123,32 @@ impl Backward<'_> {
         let at = (q * depth + strip.index) * PARTS * TILE;
         // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
         let next = unsafe { next.slice_mut(at..at + PARTS * TILE) };
-        let next = &mut next[half * UNIT * LINE..];
-        let from = q % 2 * TILE + half * UNIT * LINE;
+        let next = &mut next[piece * UNIT * LINE..];
+        let from = q % 2 * TILE + piece * UNIT * LINE;
         let low = &sums[from..][..UNIT * LINE];
         if strip.width == 2 {
             pair_all::<S, PARTS>(s, low, &sums[from + 2 * TILE..][..UNIT * LINE], next);
         } else {
             pair_all::<S, PARTS>(s, low, &[0.0; UNIT * LINE], next);
         }
+    }
+
+    /// Writes a piece of the tile of transposes of a panel of inputs, from those of both batch panels.
+    #[inline(always)]
+    fn next_transposed<S: Halves, const PARTS: usize>(
+        &self,
+        s: S,
+        pair: usize,
+        panel: usize,
+        piece: usize,
+        transposed: &[f32],
+    ) {
+        let Some(kept) = &self.forms.kept else { return };
+        let at = pair * self.forms.stride + panel * PARTS * TILE;
+        // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
+        let kept = unsafe { kept.slice_mut(at..at + PARTS * TILE) };
+        let from = piece * UNIT * LINE;
+        let (even, odd) = (&transposed[from..][..UNIT * LINE], &transposed[from + TILE..][..UNIT * LINE]);
+        pair_all::<S, PARTS>(s, even, odd, &mut kept[from..]);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::weights::{Place, Product, Step, Strip, UNIT};
+use super::weights::{PIECES, Place, Product, Step, Strip, UNIT};
 use super::{Tiles, Written, block};
 use crate::activation::{Activation, activate, activate_with_slopes};
 use crate::panel::Panels;
@@ -24,9 +24,9 @@ pub(super) struct Forward<'a> {
 }
 
 impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
-    /// Four steps each: bias, activation and `y` of a tile; half tiles of the rows for the next layer;
-    /// half tiles of the inputs for its weight gradient.
-    const FINISH_STEPS: usize = 12;
+    /// Four steps: bias, activation and `y` of a tile. Twice as many as a tile has pieces: the rows for the
+    /// next layer; and again: the inputs for its weight gradient.
+    const FINISH_STEPS: usize = 4 + 4 * PIECES;
 
     #[inline(always)]
     fn contracted(&self) -> usize {
@@ -40,7 +40,7 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
     fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]) {
         let inputs = self.weights.rows() - 1;
         let lines = &self.weights.panel(2 * place.strip + place.index)[..inputs * LINE];
-        let near = (place.t * DEPTH + place.half * UNIT) * LINE;
+        let near = (place.t * DEPTH + place.piece * UNIT) * LINE;
         let from = |place: usize| lines.get(place..).unwrap_or_default();
         pair_lines::<S, PARTS>(s, UNIT, from(near), from(near + TILE), dst);
     }
@@ -62,19 +62,21 @@ impl<const PARTS: usize> Product<PARTS> for Forward<'_> {
     }
     #[inline(always)]
     fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], _: &mut [f32]) {
-        let (a, b) = (step.number % 4 / 2, step.number % 2);
-        match step.number / 4 {
-            0 if b < strip.width => self.one_tile(
-                s,
-                2 * step.pair + a,
-                2 * strip.index + b,
-                &mut sums[(2 * a + b) * TILE..][..TILE],
-            ),
-            1 => {
-                self.next_rows::<S, PARTS>(s, strip, 2 * step.pair + a, b, &sums[2 * a * TILE..][..2 * TILE]);
+        if step.number < 4 {
+            let (q, n) = (step.number / 2, step.number % 2);
+            if n < strip.width {
+                let sum = &mut sums[(2 * q + n) * TILE..][..TILE];
+                self.one_tile(s, 2 * step.pair + q, 2 * strip.index + n, sum);
             }
-            2 if a < strip.width => self.next_inputs::<S, PARTS>(s, step.pair, 2 * strip.index + a, b),
-            _ => {}
+            return;
+        }
+        let number = step.number - 4;
+        let (index, piece) = (number / PIECES % 2, number % PIECES);
+        if number < 2 * PIECES {
+            let sums = &sums[2 * index * TILE..][..2 * TILE];
+            self.next_rows::<S, PARTS>(s, strip, 2 * step.pair + index, piece, sums);
+        } else if index < strip.width {
+            self.next_inputs::<S, PARTS>(s, step.pair, 2 * strip.index + index, piece);
         }
     }
 }
@@ -114,7 +116,7 @@ impl Forward<'_> {
         start * LINE..(start + LINE.min(outputs - panel * LINE)) * LINE
     }
 
-    /// Writes half of the tile of rows that this strip makes for a batch panel, from its two tiles of
+    /// Writes a piece of the tile of rows that this strip makes for a batch panel, from its two tiles of
     /// sums.
     #[inline(always)]
     fn next_rows<S: Halves, const PARTS: usize>(
@@ -122,7 +124,7 @@ impl Forward<'_> {
         s: S,
         strip: Strip,
         q: usize,
-        half: usize,
+        piece: usize,
         sums: &[f32],
     ) {
         let Some(next) = &self.forms.next else { return };
@@ -130,7 +132,7 @@ impl Forward<'_> {
         let at = (q * self.weights.cols().div_ceil(DEPTH) + strip.index) * tile;
         // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
         let next = unsafe { next.slice_mut(at..at + tile) };
-        let from = half * UNIT * LINE;
+        let from = piece * UNIT * LINE;
         let next = &mut next[from..];
         let (low, high) = sums.split_at(TILE);
         let low = &low[from..][..UNIT * LINE];
@@ -141,9 +143,9 @@ impl Forward<'_> {
         }
     }
 
-    /// Writes half of the tile of inputs of a panel of outputs, from `y` of both batch panels.
+    /// Writes a piece of the tile of inputs of a panel of outputs, from `y` of both batch panels.
     #[inline(always)]
-    fn next_inputs<S: Halves, const PARTS: usize>(&self, s: S, pair: usize, panel: usize, half: usize) {
+    fn next_inputs<S: Halves, const PARTS: usize>(&self, s: S, pair: usize, panel: usize, piece: usize) {
         let Some(kept) = &self.forms.kept else { return };
         let at = pair * self.forms.stride + panel * PARTS * TILE;
         // SAFETY: the tile belongs to this strip, and no other piece of it is in use; the lines of `y`
@@ -154,7 +156,7 @@ impl Forward<'_> {
                 [0, 1].map(|q| self.y.slice(self.lines(2 * pair + q, panel))),
             )
         };
-        let from = half * UNIT * LINE;
+        let from = piece * UNIT * LINE;
         let of = |q: usize| y[q].get(from..).unwrap_or_default();
         pair_lines::<S, PARTS>(s, UNIT, of(0), of(1), &mut kept[from..]);
     }

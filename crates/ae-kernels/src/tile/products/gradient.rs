@@ -5,7 +5,7 @@ use super::{PairedTiles, Tiles, block};
 use crate::gemm::WeightRange;
 use crate::simd::{Halves, HalvesKernel};
 use crate::tile::split::LINE;
-use crate::tile::{DEPTH, Interleaved, TILE, TileKernel, TileUnit};
+use crate::tile::{DEPTH, Interleaved, Pace, TILE, TileKernel, TileUnit, calls_per_step};
 use crate::update::{Rule, Target};
 use crate::workspace::Line;
 
@@ -36,8 +36,8 @@ impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
         let mut buffer = [Line::default(); 8 * TILE / LINE];
         let (mut sums, before) = bytemuck::cast_slice_mut(&mut buffer).split_at_mut(4 * TILE);
         let target = Target { rule, weights, state };
-        let mut update = Updates { s, target, tiles: [(0, 0); 4], sums: before, next: LINES, pace: 0 };
-        update.pace = LINES.div_ceil(x.pairs.max(1));
+        let pace = Pace::new(LINES, x.pairs * calls_per_step::<PARTS>());
+        let mut update = Updates { s, target, tiles: [(0, 0); 4], sums: before, next: LINES, pace };
         let tiles = |of: PairedTiles<'_>, index: usize| of.offset + index * tile;
         let panels = range.panels.len();
         for group in (0..panels).step_by(GROUP) {
@@ -123,8 +123,8 @@ struct Updates<'a, S> {
     sums: &'a mut [f32],
     /// The next line, counted over all four tiles.
     next: usize,
-    /// Lines per step.
-    pace: usize,
+    /// Lines per call.
+    pace: Pace,
 }
 
 impl<S: Halves> Updates<'_, S> {
@@ -145,7 +145,8 @@ impl<S: Halves> Updates<'_, S> {
 impl<S: Halves> Interleaved for Updates<'_, S> {
     #[inline(always)]
     fn step(&mut self) {
-        self.some(self.pace);
+        let count = self.pace.next();
+        self.some(count);
     }
 }
 

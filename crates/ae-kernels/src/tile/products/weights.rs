@@ -6,14 +6,16 @@ use std::ops::Range;
 use super::Tiles;
 use crate::simd::{Halves, HalvesKernel};
 use crate::tile::split::LINE;
-use crate::tile::{DEPTH, Interleaved, Parts, TILE, TileKernel, TileUnit};
+use crate::tile::{DEPTH, Interleaved, Pace, Parts, TILE, TileKernel, TileUnit, calls_per_step};
 
 /// Contraction steps, one product of tiles each, for which the weights of a strip are split at a time:
 /// with three parts 48 KiB, and as much again for the next ones, which stay in L2 for all rows of a
 /// block.
 const STRIP: usize = 8;
-/// Lines of weights that are split together: half a tile.
-pub(super) const UNIT: usize = 8;
+/// Lines that are split together: a piece of a tile, for some forty cycles.
+pub(super) const UNIT: usize = 4;
+/// Pieces of a tile.
+pub(super) const PIECES: usize = LINE / UNIT;
 
 /// Elements of scratch memory that [`super::forward`] and [`super::backward_input`] need per thread for
 /// this many batch panels.
@@ -30,7 +32,7 @@ pub(super) trait Product<const PARTS: usize> {
     fn contracted(&self) -> usize;
     /// Number of features of the result. Each is in the tile of the first or second panel of a strip.
     fn features(&self) -> usize;
-    /// Splits half a tile of weights into `dst`.
+    /// Splits a piece of a tile of weights into `dst`.
     fn split<S: Halves>(&self, s: S, place: Place, dst: &mut [f32]);
     /// The inner loop, with the operands in the order of this product.
     fn block<U: TileUnit, A: Interleaved>(
@@ -49,14 +51,14 @@ pub(super) trait Product<const PARTS: usize> {
     fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]);
 }
 
-/// Half a tile of weights: half `half` of tile `t` of the contraction, in the first or second panel of
-/// the strip according to `index`.
+/// [`UNIT`] lines of weights: piece `piece` of tile `t` of the contraction, in the first or second panel
+/// of the strip according to `index`.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) strip: usize,
     pub(super) index: usize,
     pub(super) t: usize,
-    pub(super) half: usize,
+    pub(super) piece: usize,
 }
 
 /// Two panels of features of the result, or one at the end.
@@ -82,9 +84,9 @@ struct Item {
 }
 
 impl Item {
-    /// Half tiles to split.
+    /// Pieces of tiles to split.
     fn units(&self) -> usize {
-        self.strip.width * self.steps * (LINE / UNIT)
+        self.strip.width * self.steps * PIECES
     }
 }
 
@@ -101,8 +103,8 @@ struct Work<'a, S, P, const PARTS: usize> {
     dst: &'a mut [f32],
     split: usize,
     split_units: usize,
-    /// Steps of either kind at a time.
-    pace: usize,
+    /// Steps of either kind per call.
+    pace: Pace,
 }
 
 /// The strip whose sums are finished, if any, and its memory.
@@ -118,7 +120,8 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
         let pairs = epilogue.sums.len() / (4 * TILE);
         let finish_steps = if epilogue.strip.is_some() { pairs * P::FINISH_STEPS } else { 0 };
         let split_units = item.units();
-        Work { s, product, epilogue, finished: 0, finish_steps, item, dst, split: 0, split_units, pace: 0 }
+        let pace = Pace::new(0, 1);
+        Work { s, product, epilogue, finished: 0, finish_steps, item, dst, split: 0, split_units, pace }
     }
 
     fn total(&self) -> usize {
@@ -147,11 +150,11 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
 
     #[inline(always)]
     fn split_unit<V: Halves>(&mut self, s: V) {
-        let (tile, half) = (self.split / 2, self.split % 2);
+        let (tile, piece) = (self.split / PIECES, self.split % PIECES);
         self.split += 1;
         let (index, k) = (tile / self.item.steps, tile % self.item.steps);
-        let place = Place { strip: self.item.strip.index, index, t: self.item.t + k, half };
-        let at = (index * STRIP + k) * PARTS * TILE + half * UNIT * LINE;
+        let place = Place { strip: self.item.strip.index, index, t: self.item.t + k, piece };
+        let at = (index * STRIP + k) * PARTS * TILE + piece * UNIT * LINE;
         self.product.split(s, place, &mut self.dst[at..]);
     }
 }
@@ -180,7 +183,8 @@ impl<S: Halves, P: Product<PARTS>, const PARTS: usize> HalvesKernel for Steps<'_
 impl<S: Halves, P: Product<PARTS>, const PARTS: usize> Interleaved for Work<'_, S, P, PARTS> {
     #[inline(always)]
     fn step(&mut self) {
-        self.some(self.pace);
+        let count = self.pace.next();
+        self.some(count);
     }
 }
 
@@ -232,7 +236,7 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             };
             let epilogue = Epilogue { strip, sums: before, spare };
             let mut work = Work::<S, P, PARTS>::new(s, &product, epilogue, next, ahead);
-            work.pace = work.total().div_ceil((pairs * item.steps).max(1));
+            work.pace = Pace::new(work.total(), pairs * item.steps * calls_per_step::<PARTS>());
             let of_weights = Tiles { data: here, stride: STRIP * tile, step: tile };
             let of_batch = Tiles { data: batch, stride: depth * tile, step: tile };
             let Strip { width, .. } = item.strip;
