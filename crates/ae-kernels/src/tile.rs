@@ -90,8 +90,8 @@ struct Operand {
 /// A unit that runs the inner loop.
 trait TileUnit: Copy {
     /// Adds `depth` products of `M` tiles of `a` with `N` tiles of `b` to the sums, or to zero if
-    /// `fresh`. Sum tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `interleaved` after
-    /// each product of two parts.
+    /// `fresh`. Sum tile `(m, n)` is at `sums + (2 m + n) TILE`. Calls `interleaved` after each
+    /// product of two parts.
     ///
     /// # Safety
     /// - `a` is valid for reading a tile at `start + m stride + t step + p TILE` for `m < M`,
@@ -175,5 +175,21 @@ fn run<K: TileKernel>(isa: Isa, kernel: K) {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Isa::Amx(token) => run_halves(isa, WithAmx(kernel, token)),
         isa => run_halves(isa, WithEmulated(kernel)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+
+    #[test]
+    fn work_is_done_in_equal_shares() {
+        for (work, calls) in [(0, 7), (1, 6), (64, 6), (80, 192), (64, 1), (100, 48)] {
+            let mut pace = Pace::new(work, calls);
+            let shares: Vec<usize> = (0..calls).map(|_| pace.next()).collect();
+            assert_eq!(shares.iter().sum::<usize>(), work, "{work} in {calls}");
+            let equal = work / calls..=work.div_ceil(calls);
+            assert!(shares.iter().all(|share| equal.contains(share)), "{work} in {calls}: {shares:?}");
+        }
     }
 }

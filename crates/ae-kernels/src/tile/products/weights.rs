@@ -115,12 +115,20 @@ struct Epilogue<'a> {
 }
 
 impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS> {
-    /// The work of the epilogue, and of splitting the weights of `item` into `dst`.
-    fn new(s: S, product: &'a P, epilogue: Epilogue<'a>, item: Item, dst: &'a mut [f32]) -> Self {
+    /// The work of the epilogue, and of splitting the weights of `item` into `dst`, for this many calls of
+    /// [`Interleaved::step`].
+    fn new(
+        s: S,
+        product: &'a P,
+        epilogue: Epilogue<'a>,
+        item: Item,
+        dst: &'a mut [f32],
+        calls: usize,
+    ) -> Self {
         let pairs = epilogue.sums.len() / (4 * TILE);
         let finish_steps = if epilogue.strip.is_some() { pairs * P::FINISH_STEPS } else { 0 };
         let split_units = item.units();
-        let pace = Pace::new(0, 1);
+        let pace = Pace::new(finish_steps + split_units, calls);
         Work { s, product, epilogue, finished: 0, finish_steps, item, dst, split: 0, split_units, pace }
     }
 
@@ -225,7 +233,7 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
         let mut item = item_at(strips.start, 0);
         let mut strip = None;
         let epilogue = Epilogue { strip, sums: before, spare };
-        let mut first = Work::<S, P, PARTS>::new(s, &product, epilogue, item, here);
+        let mut first = Work::<S, P, PARTS>::new(s, &product, epilogue, item, here, 0);
         first.some(first.total());
         loop {
             let last = item.t + item.steps == depth;
@@ -235,8 +243,8 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
                 (false, _) => item_at(item.strip.index, item.t + item.steps),
             };
             let epilogue = Epilogue { strip, sums: before, spare };
-            let mut work = Work::<S, P, PARTS>::new(s, &product, epilogue, next, ahead);
-            work.pace = Pace::new(work.total(), pairs * item.steps * calls_per_step::<PARTS>());
+            let calls = pairs * item.steps * calls_per_step::<PARTS>();
+            let mut work = Work::<S, P, PARTS>::new(s, &product, epilogue, next, ahead, calls);
             let of_weights = Tiles { data: here, stride: STRIP * tile, step: tile };
             let of_batch = Tiles { data: batch, stride: depth * tile, step: tile };
             let Strip { width, .. } = item.strip;
@@ -256,7 +264,7 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             std::mem::swap(&mut here, &mut ahead);
         }
         let epilogue = Epilogue { strip, sums: before, spare };
-        let mut rest = Work::<S, P, PARTS>::new(s, &product, epilogue, nothing_more(item), ahead);
+        let mut rest = Work::<S, P, PARTS>::new(s, &product, epilogue, nothing_more(item), ahead, 0);
         rest.some(rest.total());
     }
 }
