@@ -161,9 +161,9 @@ pub(crate) trait Halves: Simd<f32> {
     /// Rounds to the nearest number whose lower half is zero, ties away from zero. The result is
     /// infinite from `(2 - 2^-8) 2^127` on; NaN may become anything.
     fn nearest(self, a: Self::V) -> Self::V;
-    /// Words whose upper half is that of `a` rounded to nearest, ties to even, with NaN staying NaN. The
-    /// lower half may be anything.
-    fn upper_even(self, a: Self::V) -> Self::V;
+    /// Words of `low` and `high` rounded to nearest, ties to even, with NaN staying NaN. Denormal numbers may
+    /// become zero: the tiles treat them as zero in any case.
+    fn round_pair(self, low: Self::V, high: Self::V) -> Self::V;
     /// Words whose low half is the upper half of `low`, and whose high half is that of `high`.
     fn join(self, low: Self::V, high: Self::V) -> Self::V;
     /// The number in the low half of each word.

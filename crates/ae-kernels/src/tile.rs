@@ -79,12 +79,14 @@ const fn calls_per_step<const PARTS: usize>() -> usize {
 
 /// The tiles of one operand of the inner loop. `start` is the first tile; the second row or column of
 /// tiles is `stride` elements after it, and the next tile of the contraction is `step` elements after
-/// it. Parts are consecutive.
+/// it. Parts are consecutive. If it `passes`, it is not read again soon, and should leave the room in L1 to
+/// other data.
 #[derive(Clone, Copy)]
 struct Operand {
     start: *const f32,
     stride: usize,
     step: usize,
+    passes: bool,
 }
 
 /// A unit that runs the inner loop.

@@ -459,6 +459,40 @@ fn the_ends_of_the_range() {
     }
 }
 
+/// In one part, numbers are rounded to nearest, ties to even, into infinity from halfway beyond the largest
+/// on; NaN stays NaN, and denormal numbers count as zero at worst.
+#[test]
+fn one_part_is_rounded_to_even() {
+    let upper = [0u32, 0x0001, 0x0080, 0x0081, 0x3f80, 0x3f81, 0x42ff, 0x7eff, 0x7f7f, 0x7f80, 0x7fc1];
+    let lower = [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
+    let signs = [0u32, 0x8000_0000];
+    let values: Vec<f32> = upper
+        .into_iter()
+        .flat_map(|upper| lower.map(|lower| upper << 16 | lower))
+        .flat_map(|bits| signs.map(|sign| f32::from_bits(sign | bits)))
+        .collect();
+    // One row per value, beside its neighbour in the other half of a word.
+    let case = Case::new([values.len(), 17, 1]);
+    let table: Vec<f32> = (0..values.len() * 17).map(|i| values[(i / 17 + i % 17) % values.len()]).collect();
+    let (q, batch) = (case.panels(), case.batch(&table, 17));
+    for isa in Isa::available() {
+        let mut tiles = vec![0.0; q * split::panel_len(Parts::One, 17)];
+        split::rows(isa, Parts::One, Panels::new(batch.as_slice(), 17, q * 16), &mut tiles);
+        for (i, value) in table.iter().enumerate() {
+            let (row, feature) = (i / 17, i % 17);
+            let got = half(&tiles, Parts::One, row / 16, row % 16 * 16 + feature % 16, feature >= 16);
+            let bits = value.to_bits();
+            let even = f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000);
+            let right = match () {
+                () if value.is_nan() => got.is_nan(),
+                () if value.is_subnormal() => got == 0.0 || got == even,
+                () => got == even,
+            };
+            assert!(right, "{value:e} ({bits:08x}) became {got:e} on {isa}");
+        }
+    }
+}
+
 /// The update is that of the plain product, with the gradient computed here.
 #[test]
 fn updates_are_applied() {

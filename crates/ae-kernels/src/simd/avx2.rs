@@ -72,16 +72,17 @@ impl Halves for Avx2 {
         }
     }
     #[inline(always)]
-    fn upper_even(self, a: __m256) -> __m256 {
+    fn round_pair(self, low: __m256, high: __m256) -> __m256 {
         // SAFETY: the token proves that the CPU has the instructions.
-        unsafe {
+        let upper_even = |a: __m256| unsafe {
             let bits = _mm256_castps_si256(a);
             let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
             let sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
             let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
             let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
             _mm256_castsi256_ps(_mm256_blendv_epi8(sum, quiet, nan))
-        }
+        };
+        self.join(upper_even(low), upper_even(high))
     }
     #[inline(always)]
     fn join(self, low: __m256, high: __m256) -> __m256 {

@@ -54,12 +54,15 @@ impl Halves for Portable {
         cast((cast::<_, u32x8>(a) + u32x8::splat(0x8000)) & u32x8::splat(HIGH))
     }
     #[inline(always)]
-    fn upper_even(self, a: f32x8) -> f32x8 {
-        let bits: u32x8 = cast(a);
-        let sum = bits + u32x8::splat(0x7fff) + ((bits >> 16_u32) & u32x8::splat(1));
-        let quiet = bits | u32x8::splat(0x0040_0000);
-        let nan: u32x8 = cast(a.is_nan());
-        cast((nan & quiet) | (!nan & sum))
+    fn round_pair(self, low: f32x8, high: f32x8) -> f32x8 {
+        let upper_even = |a: f32x8| -> f32x8 {
+            let bits: u32x8 = cast(a);
+            let sum = bits + u32x8::splat(0x7fff) + ((bits >> 16_u32) & u32x8::splat(1));
+            let quiet = bits | u32x8::splat(0x0040_0000);
+            let nan: u32x8 = cast(a.is_nan());
+            cast((nan & quiet) | (!nan & sum))
+        };
+        self.join(upper_even(low), upper_even(high))
     }
     #[inline(always)]
     fn join(self, low: f32x8, high: f32x8) -> f32x8 {

@@ -148,6 +148,19 @@ unsafe fn zero<const T: usize>() {
 /// # Safety
 /// Tiles are set up, and a tile can be read at `at`.
 #[inline(always)]
+unsafe fn load_passing<const T: usize>(at: *const f32) {
+    // SAFETY: the caller's obligation; the lines are contiguous.
+    unsafe {
+        asm!("tileloaddt1 tmm{t}, [{at} + {line}*1]", t = const T, at = in(reg) at, line = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, readonly, preserves_flags));
+    }
+}
+
+/// # Safety
+/// Tiles are set up, and a tile can be read at `at`.
+#[inline(always)]
 unsafe fn load<const T: usize>(at: *const f32) {
     // SAFETY: the caller's obligation; the lines are contiguous.
     unsafe {
@@ -184,28 +197,31 @@ unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
 
 // Tiles 0 to 3 hold the sums, 4 and 5 the current part of `a`, 6 and 7 that of `b`.
 
+/// Loads tile `part` of the first `COUNT` rows or columns of an operand into the tiles `X` and `Y`.
+///
 /// # Safety
-/// Tiles are set up, and `M` tiles can be read from `at` on, `stride` elements from each other.
+/// Tiles are set up, and `COUNT` tiles can be read from `at + part TILE` on, `of.stride` elements from each
+/// other.
 #[inline(always)]
-unsafe fn load_a<const M: usize>(at: *const f32, stride: usize) {
+unsafe fn load_part<const COUNT: usize, const X: usize, const Y: usize>(
+    of: Operand,
+    at: *const f32,
+    part: usize,
+) {
     // SAFETY: the caller's obligation.
     unsafe {
-        load::<4>(at);
-        if M == 2 {
-            load::<5>(at.add(stride));
-        }
-    }
-}
-
-/// # Safety
-/// As for [`load_a`].
-#[inline(always)]
-unsafe fn load_b<const N: usize>(at: *const f32, stride: usize) {
-    // SAFETY: the caller's obligation.
-    unsafe {
-        load::<6>(at);
-        if N == 2 {
-            load::<7>(at.add(stride));
+        let first = at.add(part * TILE);
+        match (COUNT, of.passes) {
+            (2, true) => {
+                load_passing::<X>(first);
+                load_passing::<Y>(first.add(of.stride));
+            }
+            (2, false) => {
+                load::<X>(first);
+                load::<Y>(first.add(of.stride));
+            }
+            (_, true) => load_passing::<X>(first),
+            (_, false) => load::<X>(first),
         }
     }
 }
@@ -257,30 +273,32 @@ impl TileUnit for Ready<'_> {
             for t in 0..depth {
                 let a_at = a.start.add(t * a.step);
                 let b_at = b.start.add(t * b.step);
+                let load_a = |part| load_part::<M, 4, 5>(a, a_at, part);
+                let load_b = |part| load_part::<N, 6, 7>(b, b_at, part);
                 if PARTS == 1 {
-                    load_a::<M>(a_at, a.stride);
-                    load_b::<N>(b_at, b.stride);
+                    load_a(0);
+                    load_b(0);
                     dots::<M, N>();
                     interleaved.step();
                 } else {
                     // In the order of `SPLIT`: every product changes only one operand.
-                    load_a::<M>(a_at.add(2 * TILE), a.stride);
-                    load_b::<N>(b_at, b.stride);
+                    load_a(2);
+                    load_b(0);
                     dots::<M, N>();
                     interleaved.step();
-                    load_a::<M>(a_at.add(TILE), a.stride);
+                    load_a(1);
                     dots::<M, N>();
                     interleaved.step();
-                    load_b::<N>(b_at.add(TILE), b.stride);
+                    load_b(1);
                     dots::<M, N>();
                     interleaved.step();
-                    load_a::<M>(a_at, a.stride);
+                    load_a(0);
                     dots::<M, N>();
                     interleaved.step();
-                    load_b::<N>(b_at.add(2 * TILE), b.stride);
+                    load_b(2);
                     dots::<M, N>();
                     interleaved.step();
-                    load_b::<N>(b_at, b.stride);
+                    load_b(0);
                     dots::<M, N>();
                     interleaved.step();
                 }

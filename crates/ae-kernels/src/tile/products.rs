@@ -268,6 +268,7 @@ struct Tiles<'a> {
     data: &'a [f32],
     stride: usize,
     step: usize,
+    passes: bool,
 }
 
 impl Tiles<'_> {
@@ -285,7 +286,7 @@ impl Tiles<'_> {
                 .and_then(|(across, depth)| across.checked_add(depth)?.checked_add(parts * TILE));
             assert!(end.is_some_and(|end| end <= self.data.len()), "tiles end at {}", self.data.len());
         }
-        Operand { start: self.data.as_ptr(), stride: self.stride, step: self.step }
+        Operand { start: self.data.as_ptr(), stride: self.stride, step: self.step, passes: self.passes }
     }
 }
 

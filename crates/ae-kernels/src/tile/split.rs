@@ -105,21 +105,12 @@ impl<const PARTS: usize> HalvesKernel for WithParts<'_, PARTS> {
 
 #[inline(always)]
 fn split_rows<S: Halves, const PARTS: usize>(s: S, src: Panels<'_, f32>, dst: &mut [f32], stride: usize) {
-    let mut transposed = [[0.0; TILE]; 2];
+    let mut spare = [0.0; 2 * TILE];
     for (q, tiles) in dst.chunks_exact_mut(stride.max(1)).enumerate() {
         let lines = src.panel(q).chunks(DEPTH * LINE);
         for (lines, tile) in lines.zip(tiles.chunks_exact_mut(PARTS * TILE)) {
             let (near, far) = lines.split_at(lines.len().min(TILE));
-            transpose(s, near, &mut transposed[0]);
-            transpose(s, far, &mut transposed[1]);
-            for j in 0..LINE {
-                pair::<S, PARTS>(
-                    s,
-                    &transposed[0][j * LINE..],
-                    &transposed[1][j * LINE..],
-                    &mut tile[j * LINE..],
-                );
-            }
+            pair_transposed::<S, PARTS>(s, near, far, &mut spare, tile);
         }
     }
 }
@@ -155,28 +146,43 @@ fn split_transposed<S: Halves, const PARTS: usize>(
     stride: usize,
 ) {
     let of_pair = panel_count::<f32>(src.rows()) * PARTS * TILE;
-    let mut transposed = [[0.0; TILE]; 2];
+    let mut spare = [0.0; 2 * TILE];
     for (pair_index, tiles) in dst.chunks_mut(stride.max(1)).take(src.count() / 2).enumerate() {
         let even = src.panel(2 * pair_index).chunks(TILE);
         let odd = src.panel(2 * pair_index + 1).chunks(TILE);
         for ((near, far), tile) in even.zip(odd).zip(tiles[..of_pair].chunks_exact_mut(PARTS * TILE)) {
-            transpose(s, near, &mut transposed[0]);
-            transpose(s, far, &mut transposed[1]);
-            for j in 0..LINE {
-                pair::<S, PARTS>(
-                    s,
-                    &transposed[0][j * LINE..],
-                    &transposed[1][j * LINE..],
-                    &mut tile[j * LINE..],
-                );
-            }
+            pair_transposed::<S, PARTS>(s, near, far, &mut spare, tile);
         }
+    }
+}
+
+/// [`pair`] for the columns of up to 16 lines each; missing lines count as zeros. `spare` is memory for
+/// two tiles.
+#[inline(always)]
+pub(super) fn pair_transposed<S: Halves, const PARTS: usize>(
+    s: S,
+    low: &[f32],
+    high: &[f32],
+    spare: &mut [f32],
+    dst: &mut [f32],
+) {
+    let (first, second) = spare.split_at_mut(TILE);
+    if PARTS == 1 {
+        // Words are transposed like numbers, and there are half as many.
+        pair_lines::<S, PARTS>(s, LINE, low, high, first);
+        s.transpose(first, LINE, dst, LINE);
+        return;
+    }
+    transpose(s, low, first);
+    transpose(s, high, second);
+    for j in (0..TILE).step_by(LINE) {
+        pair::<S, PARTS>(s, &first[j..], &second[j..], &mut dst[j..]);
     }
 }
 
 /// Transposes up to 16 lines; missing ones count as zeros.
 #[inline(always)]
-pub(super) fn transpose<S: Halves>(s: S, lines: &[f32], dst: &mut [f32; TILE]) {
+pub(super) fn transpose<S: Halves>(s: S, lines: &[f32], dst: &mut [f32]) {
     if lines.len() == TILE {
         s.transpose(lines, LINE, dst, LINE);
     } else {
@@ -225,7 +231,7 @@ pub(super) fn pair<S: Halves, const PARTS: usize>(s: S, low: &[f32], high: &[f32
     for lane in (0..LINE).step_by(S::LANES) {
         let (mut a, mut b) = (s.load(&low[lane..]), s.load(&high[lane..]));
         if PARTS == 1 {
-            s.store(s.join(s.upper_even(a), s.upper_even(b)), &mut dst[lane..]);
+            s.store(s.round_pair(a, b), &mut dst[lane..]);
         } else {
             for part in 0..PARTS - 1 {
                 let (p, q) = (s.nearest(a), s.nearest(b));

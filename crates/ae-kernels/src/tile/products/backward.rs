@@ -7,7 +7,7 @@ use crate::activation::{Slope, times_slope};
 use crate::panel::Panels;
 use crate::par::DisjointSlice;
 use crate::simd::Halves;
-use crate::tile::split::{LINE, pair_all, pair_lines};
+use crate::tile::split::{LINE, pair_all, pair_lines, pair_transposed};
 use crate::tile::{DEPTH, Interleaved, TILE, TileUnit};
 
 /// As in [`super::forward`], everything of a strip is written by its task alone.
@@ -20,9 +20,9 @@ pub(super) struct Backward<'a> {
 }
 
 impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
-    /// Four steps each: the derivative of a tile; the transpose of a tile. Twice as many as a tile has
-    /// pieces: the features for the next layer; and again: the transposes.
-    const FINISH_STEPS: usize = 8 + 4 * PIECES;
+    /// Four steps: the derivative of a tile. Twice as many as a tile has pieces: the features for the next
+    /// layer. Then the transposes of both panels.
+    const FINISH_STEPS: usize = 4 + 2 * PIECES + 2 * transpose_steps::<PARTS>();
 
     #[inline(always)]
     fn contracted(&self) -> usize {
@@ -64,31 +64,32 @@ impl<const PARTS: usize> Product<PARTS> for Backward<'_> {
     }
     #[inline(always)]
     fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]) {
-        if step.number < 8 {
-            let (m, q) = (step.number % 4 / 2, step.number % 2);
-            let tile = (2 * m + q) * TILE;
-            if m < strip.width && step.number < 4 {
-                let sum = &mut sums[tile..][..TILE];
+        if step.number < 4 {
+            let (m, q) = (step.number / 2, step.number % 2);
+            if m < strip.width {
+                let sum = &mut sums[(2 * m + q) * TILE..][..TILE];
                 self.derivative(s, 2 * strip.index + m, 2 * step.pair + q, sum);
-            } else if m < strip.width {
-                s.transpose(&sums[tile..][..TILE], LINE, &mut spare[tile..][..TILE], LINE);
             }
             return;
         }
-        let number = step.number - 8;
-        let (index, piece) = (number / PIECES % 2, number % PIECES);
+        let number = step.number - 4;
         if number < 2 * PIECES {
-            self.next_features::<S, PARTS>(s, strip, 2 * step.pair + index, piece, sums);
-        } else if index < strip.width {
-            self.next_transposed::<S, PARTS>(
-                s,
-                step.pair,
-                2 * strip.index + index,
-                piece,
-                &spare[2 * index * TILE..],
-            );
+            self.next_features::<S, PARTS>(s, strip, 2 * step.pair + number / PIECES, number % PIECES, sums);
+            return;
+        }
+        let number = number - 2 * PIECES;
+        let (m, number) = (number / transpose_steps::<PARTS>(), number % transpose_steps::<PARTS>());
+        if m < strip.width {
+            let sums = &sums[2 * m * TILE..][..2 * TILE];
+            self.next_transposed::<S, PARTS>(s, step.pair, 2 * strip.index + m, number, sums, spare);
         }
     }
+}
+
+/// Steps for the transposes of one panel of inputs: a whole tile of words; or the transposes of both
+/// batch panels, and their pieces.
+const fn transpose_steps<const PARTS: usize>() -> usize {
+    if PARTS == 1 { 1 } else { 2 + PIECES }
 }
 
 impl Backward<'_> {
@@ -133,22 +134,31 @@ impl Backward<'_> {
         }
     }
 
-    /// Writes a piece of the tile of transposes of a panel of inputs, from those of both batch panels.
+    /// Does a step of the tile of transposes of a panel of inputs, from its sums for both batch panels.
     #[inline(always)]
     fn next_transposed<S: Halves, const PARTS: usize>(
         &self,
         s: S,
         pair: usize,
         panel: usize,
-        piece: usize,
-        transposed: &[f32],
+        step: usize,
+        sums: &[f32],
+        spare: &mut [f32],
     ) {
         let Some(kept) = &self.forms.kept else { return };
+        if PARTS > 1 && step < 2 {
+            s.transpose(&sums[step * TILE..][..TILE], LINE, &mut spare[step * TILE..][..TILE], LINE);
+            return;
+        }
         let at = pair * self.forms.stride + panel * PARTS * TILE;
         // SAFETY: the tile belongs to this strip, and no other piece of it is in use.
         let kept = unsafe { kept.slice_mut(at..at + PARTS * TILE) };
-        let from = piece * UNIT * LINE;
-        let (even, odd) = (&transposed[from..][..UNIT * LINE], &transposed[from + TILE..][..UNIT * LINE]);
-        pair_all::<S, PARTS>(s, even, odd, &mut kept[from..]);
+        if PARTS == 1 {
+            pair_transposed::<S, PARTS>(s, &sums[..TILE], &sums[TILE..], spare, kept);
+            return;
+        }
+        let (from, len) = ((step - 2) * UNIT * LINE, UNIT * LINE);
+        let (even, odd) = spare.split_at(TILE);
+        pair_all::<S, PARTS>(s, &even[from..][..len], &odd[from..][..len], &mut kept[from..]);
     }
 }

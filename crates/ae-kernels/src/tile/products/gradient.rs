@@ -51,8 +51,13 @@ impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
                         // Without rows the sum is zero, and is still passed on.
                         sums.fill(0.0);
                     } else {
-                        let a = Tiles { data: &x.data[x_at..], stride: tile, step: x.stride };
-                        let b = Tiles { data: &delta.data[delta_at..], stride: tile, step: delta.stride };
+                        let a = Tiles { data: &x.data[x_at..], stride: tile, step: x.stride, passes: false };
+                        let b = Tiles {
+                            data: &delta.data[delta_at..],
+                            stride: tile,
+                            step: delta.stride,
+                            passes: false,
+                        };
                         match (height, width) {
                             (1, 1) => {
                                 block::<U, _, PARTS, 1, 1>(unit, x.pairs, a, b, sums, true, &mut update);

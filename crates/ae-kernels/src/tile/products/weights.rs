@@ -139,9 +139,13 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
     /// Does `count` steps, or as many as are left.
     #[inline(always)]
     fn some(&mut self, count: usize) {
-        let left = self.total() - self.finished - self.split;
-        if count.min(left) > 0 {
-            self.s.run_outlined(Steps { work: self, count: count.min(left) });
+        let of_epilogue = count.min(self.finish_steps - self.finished);
+        let of_weights = (count - of_epilogue).min(self.split_units - self.split);
+        if of_epilogue > 0 {
+            self.s.run_outlined(FinishSteps { work: self, count: of_epilogue });
+        }
+        if of_weights > 0 {
+            self.s.run_outlined(SplitUnits { work: self, count: of_weights });
         }
     }
 
@@ -167,23 +171,34 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
     }
 }
 
-/// Steps of [`Work`] in one function, because they are long and called from several places. One call
+/// Steps of the epilogue in one function, because they are long and called from several places. One call
 /// does them all: a call for each would be a third of a step's instructions.
-struct Steps<'a, 'b, S, P, const PARTS: usize> {
+struct FinishSteps<'a, 'b, S, P, const PARTS: usize> {
     work: &'a mut Work<'b, S, P, PARTS>,
     count: usize,
 }
 
-impl<S: Halves, P: Product<PARTS>, const PARTS: usize> HalvesKernel for Steps<'_, '_, S, P, PARTS> {
+impl<S: Halves, P: Product<PARTS>, const PARTS: usize> HalvesKernel for FinishSteps<'_, '_, S, P, PARTS> {
     #[inline(always)]
     fn run<V: Halves>(self, s: V) {
-        let Steps { work, count } = self;
-        for _ in 0..count {
-            if work.finished < work.finish_steps {
-                work.finish_step(s);
-            } else {
-                work.split_unit(s);
-            }
+        for _ in 0..self.count {
+            self.work.finish_step(s);
+        }
+    }
+}
+
+/// The same for splitting weights: without the constants of activations, which every call of the other
+/// loads.
+struct SplitUnits<'a, 'b, S, P, const PARTS: usize> {
+    work: &'a mut Work<'b, S, P, PARTS>,
+    count: usize,
+}
+
+impl<S: Halves, P: Product<PARTS>, const PARTS: usize> HalvesKernel for SplitUnits<'_, '_, S, P, PARTS> {
+    #[inline(always)]
+    fn run<V: Halves>(self, s: V) {
+        for _ in 0..self.count {
+            self.work.split_unit(s);
         }
     }
 }
@@ -245,8 +260,8 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
             let epilogue = Epilogue { strip, sums: before, spare };
             let calls = pairs * item.steps * calls_per_step::<PARTS>();
             let mut work = Work::<S, P, PARTS>::new(s, &product, epilogue, next, ahead, calls);
-            let of_weights = Tiles { data: here, stride: STRIP * tile, step: tile };
-            let of_batch = Tiles { data: batch, stride: depth * tile, step: tile };
+            let of_weights = Tiles { data: here, stride: STRIP * tile, step: tile, passes: false };
+            let of_batch = Tiles { data: batch, stride: depth * tile, step: tile, passes: true };
             let Strip { width, .. } = item.strip;
             for (pair, sums) in sums.chunks_exact_mut(4 * TILE).enumerate() {
                 let of_batch = of_batch.from((pair * 2 * depth + item.t) * tile);
