@@ -39,7 +39,7 @@
 //! | tiles: the operands of this product and the next | block | the product before, or `Prepare…` | `Forward`, `Backward` |
 //! | tiles: the inputs and deltas of each layer | kept | the same | phase 2 |
 //! | sparse: rows and deltas row by row, active features and their deltas | block | a single act | phase 2, through an index |
-//! | loss and squared error of each row | kept (plain) or block | `Loss` | the totals of the batch |
+//! | loss and squared error of each row | kept, or block (sparse) | `Loss` | the totals of the batch |
 
 mod acts;
 mod arena;
@@ -426,8 +426,8 @@ impl<T: Arithmetic> StepPlan<T> {
             }
         };
         let (data, kept) = (arena.blocks.as_mut_slice(), &mut kept[..blocks * kept_len]);
-        // Products are shared only where every block has memory: blocks are reused by networks of images,
-        // which share products only if there are fewer blocks than threads.
+        // Products are shared only where every block has memory: those that reuse blocks share products only
+        // if there are fewer blocks than threads.
         if let Some(blocks) = data.get_mut(..blocks * block_len) {
             let memory =
                 StepMemory { blocks, kept: &mut *kept, shared_scratch: arena.shared_scratch.as_mut_slice() };

@@ -47,7 +47,8 @@ pub struct TilePlan {
     /// Per layer: where the tiles of its inputs and of its deltas are, in the memory that phase 2 reads.
     inputs: Vec<usize>,
     deltas: Vec<usize>,
-    /// Elements of that memory per pair of batch panels.
+    /// Elements of that memory per pair of batch panels. In that of a block's first pair are the losses of
+    /// its rows.
     pair_len: usize,
 }
 
@@ -72,22 +73,25 @@ impl OnTiles<f32> for TilePlan {
         let operand = block_panels * split::panel_len(parts, widest);
         let operands = [memory.take(operand), memory.take(operand)];
         let product_scratch = memory.take(tile::scratch_len(parts, block_panels));
-        let [losses, squares] = [memory.take(rows), memory.take(rows)];
 
         let mut pair = Divider::new(1);
         let mut keep = |features: usize| pair.take(split::pair_len(parts, features)).start;
         let inputs = layers.iter().map(|l| keep(l.inputs)).collect();
         let deltas = layers.iter().map(|l| keep(l.outputs)).collect();
-        let mut pair_len = pair.len();
+        let [losses, squares] = [pair.take(rows), pair.take(rows)];
+        let mut pair_len = pair.len().next_multiple_of(tile::TILE);
         // The products of phase 2 go from pair to pair. At a power-of-two distance, the tiles of all
         // pairs would fall into the same few cache sets.
         if (pair_len / tile::TILE).is_multiple_of(2) {
             pair_len += tile::TILE;
         }
         let kept_len = block_panels / 2 * pair_len;
-        let row_losses = RowLossAreas { in_kept: false, losses, squares };
+        let row_losses = RowLossAreas { in_kept: true, losses, squares };
+        // Phase 2 reads none of the blocks, which then stay in L2.
+        let reuses_blocks =
+            network.contraction().is_none() && !network.stages.iter().any(Stage::needs_whole_batch);
         let block_len = memory.len();
-        let layout = Layout { block_panels, block_len, reuses_blocks: false, kept_len, row_losses };
+        let layout = Layout { block_panels, block_len, reuses_blocks, kept_len, row_losses };
         Some(TilePlan {
             parts,
             layout,
@@ -154,17 +158,14 @@ struct BlockViews<'a> {
     operand: &'a mut [f32],
     next: &'a mut [f32],
     product_scratch: &'a mut [f32],
-    losses: &'a mut [f32],
-    squares: &'a mut [f32],
 }
 
 impl TilePlan {
     /// Views of a block's memory. Layers alternate between the operands, and stages between the deltas.
     fn views<'a>(&self, memory: &'a mut [f32], stage: usize, layer: usize) -> BlockViews<'a> {
-        let RowLossAreas { losses, squares, .. } = self.layout.row_losses.clone();
         let delta = |stage: usize| self.panel_deltas[stage % 2].clone();
         let operand = |layer: usize| self.operands[layer % 2].clone();
-        let [values, below, above, operand, next, product_scratch, losses, squares] = areas(
+        let [values, below, above, operand, next, product_scratch] = areas(
             memory,
             [
                 self.values.clone(),
@@ -173,11 +174,15 @@ impl TilePlan {
                 operand(layer),
                 operand(layer + 1),
                 self.product_scratch.clone(),
-                losses,
-                squares,
             ],
         );
-        BlockViews { values, deltas: [below, above], operand, next, product_scratch, losses, squares }
+        BlockViews { values, deltas: [below, above], operand, next, product_scratch }
+    }
+
+    /// The losses and the squared errors of the rows of a block.
+    fn losses<'a>(&self, kept: &'a mut [f32]) -> [&'a mut [f32]; 2] {
+        let RowLossAreas { losses, squares, .. } = self.layout.row_losses.clone();
+        areas(kept, [losses, squares])
     }
 
     /// Runs the forward or backward pass of a dense layer, either on one thread or shared among threads,
@@ -257,8 +262,8 @@ impl ByActs<f32> for TilePlan {
                 _ => block.forward(self.views(memory, index, 0).values, index),
             },
             Act::Loss => {
-                let BlockViews { values, losses, squares, .. } = self.views(memory, 0, 0);
-                block.compute_loss(values, losses, squares);
+                let [losses, squares] = self.losses(kept);
+                block.compute_loss(self.views(memory, 0, 0).values, losses, squares);
             }
             Act::PrepareBackward(index) => {
                 let Some(layer) = dense_at(network, Some(index)) else { return };
@@ -284,9 +289,9 @@ impl ByActs<f32> for TilePlan {
                     );
                 }
                 _ => {
-                    let BlockViews { values, deltas: [below, above], losses, .. } =
-                        self.views(memory, index, 0);
+                    let BlockViews { values, deltas: [below, above], .. } = self.views(memory, index, 0);
                     let delta = self.areas.delta_after(index, values, above);
+                    let [losses, _] = self.losses(kept);
                     block.backward(values, index, delta, below, losses);
                 }
             },

@@ -9,7 +9,8 @@ use crate::tile::{DEPTH, Interleaved, Pace, TILE, TileKernel, TileUnit, calls_pe
 use crate::update::{Rule, Target};
 use crate::workspace::Line;
 
-/// Panels of outputs whose deltas stay in L2 for all inputs.
+/// Panels of outputs whose deltas stay in L2 for all inputs. They pass L1 by, where the inputs stay for the
+/// panels of a group.
 const GROUP: usize = 8;
 /// Lines of a block of sums: four tiles.
 const LINES: usize = 4 * LINE;
@@ -56,7 +57,7 @@ impl<const PARTS: usize> TileKernel for WeightGradient<'_, PARTS> {
                             data: &delta.data[delta_at..],
                             stride: tile,
                             step: delta.stride,
-                            passes: false,
+                            passes: true,
                         };
                         match (height, width) {
                             (1, 1) => {
