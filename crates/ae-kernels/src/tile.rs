@@ -114,9 +114,10 @@ trait TileUnit: Copy {
 /// Work for the vector units between the products of the inner loop, which take 64 cycles of the tile unit
 /// each. It changes nothing that the loop reads or writes.
 ///
-/// The CPU looks ahead over no more than one such product, so that work overlaps with the tile unit only
-/// if there is a little of it after each, of up to some fifty cycles. As much after every sixth product as
-/// would fit between all of them adds all of its time.
+/// As much after every sixth product as would fit between all of them adds all of its time, because the
+/// CPU does not look that far ahead. After each product, splitting four lines adds nothing if everything is
+/// in L1. What it adds otherwise is time that L2 takes: tiles, the sources and the results of such work all
+/// pass through it, at about three quarters of a line per cycle.
 trait Interleaved {
     /// Does the part of it that is due after one product.
     fn step(&mut self);

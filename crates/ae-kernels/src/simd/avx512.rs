@@ -139,7 +139,7 @@ unsafe fn round_by_instruction(low: __m512, high: __m512) -> __m512 {
         }
         places
     };
-    // SAFETY: the array has the size of the vector.
+    // SAFETY: the array has the size of the vector, which may have any bits.
     let places: __m512i = unsafe { std::mem::transmute(PLACES) };
     let words: __m512i;
     // SAFETY: the caller's obligation; the instruction works on registers alone.

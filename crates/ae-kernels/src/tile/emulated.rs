@@ -4,7 +4,8 @@
 //! of the pairs, adds the two sums, and then adds the result to the tile (Intel 64 SDM volume 2,
 //! TDPBF16PS). The product of two bf16 numbers is exact in `f32`, so it makes no difference whether a
 //! multiply-add is fused: every instruction set gives the bits of the tiles, except for denormal
-//! numbers, operands as well as sums, which the tiles treat as zero.
+//! numbers, operands as well as sums, which the tiles treat as zero (operands in one part already the
+//! instruction of AVX512-BF16 that rounds them).
 
 use super::{Interleaved, Operand, SPLIT, TILE, TileUnit, calls_per_step};
 use crate::simd::{Halves, HalvesKernel, Simd};
