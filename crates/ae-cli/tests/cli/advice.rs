@@ -41,6 +41,19 @@ fn advice_fits_how_training_ended() {
     assert!(none.contains("hidden layers (--hidden) or --encoding-activation linear may"), "{none}");
 }
 
+/// Until the warm-up is over, the loss that early stopping goes by is not what is minimised.
+#[test]
+fn a_warm_up_that_is_not_over_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |epochs: &str| {
+        let args = ["train", "digits", "--kind", "vae", "--kl-warm-up", "3", "--epochs", epochs, "-o", MODEL];
+        ae(folder.path(), &args).err
+    };
+    let warning = "warning: training ended within the 3 epochs of --kl-warm-up: ";
+    assert!(said("3").contains(warning));
+    assert!(!said("4").contains(warning));
+}
+
 /// By default, encodings have at most half as many values as there are training rows.
 #[test]
 fn few_rows_have_small_encodings() {

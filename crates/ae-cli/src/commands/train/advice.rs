@@ -1,7 +1,7 @@
 //! Warnings about a training run, with what may help.
 
 use ae_eval::LatentUse;
-use ae_model::{Config, History, Latent, Optimizer, ScalerKind, Sparsity, StopReason};
+use ae_model::{Config, Gaussian, History, Latent, Optimizer, ScalerKind, Sparsity, StopReason};
 
 use super::quality::{Quality, SplitErrors};
 
@@ -37,6 +37,7 @@ pub(super) fn warnings(quality: &Quality, config: &Config, history: &History) ->
             100.0 * dead
         ));
     }
+    warnings.extend(unfinished_warm_up(config, history));
     if validation.is_some_and(|errors| errors.mse > 2.0 * quality.train.mse) {
         warnings.push(
             "the validation error is over twice the training error: more rows or a smaller model may help"
@@ -73,6 +74,18 @@ pub(crate) fn few_active(LatentUse { active, divergences }: &LatentUse, config: 
         "{active} of {dimensions} latent dimensions are active: a --beta below {beta}, --kl-warm-up or --free-bits may \
          activate more, and a smaller --encoding-dim may lose nothing"
     ))
+}
+
+/// The warning about a training that ended by its number of epochs before the divergence counted in full.
+fn unfinished_warm_up(config: &Config, history: &History) -> Option<String> {
+    let Latent::Gaussian(Gaussian { warm_up, .. }) = config.latent() else { return None };
+    let epochs = history.epochs.len();
+    (history.stopped == StopReason::Finished && epochs <= warm_up).then(|| {
+        format!(
+            "training ended within the {warm_up} epochs of --kl-warm-up: no epoch minimised the whole loss, and none was \
+             chosen by it; raise --epochs or lower --kl-warm-up"
+        )
+    })
 }
 
 /// The warning about an error that is larger than that of a simpler method.
@@ -134,8 +147,6 @@ fn other_settings(config: &Config) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use ae_model::Gaussian;
-
     use super::*;
 
     #[test]
