@@ -17,11 +17,14 @@ pub(super) const UNIT: usize = 4;
 /// Pieces of a tile.
 pub(super) const PIECES: usize = LINE / UNIT;
 
+/// Elements of memory for the steps of an epilogue.
+const SPARE: usize = 2 * TILE;
+
 /// Elements of scratch memory that [`super::forward`] and [`super::backward_input`] need per thread for
 /// this many batch panels.
 pub fn scratch_len(parts: Parts, batch_panels: usize) -> usize {
     let of_pairs = batch_panels.div_ceil(2).saturating_mul(2 * 4 * TILE);
-    of_pairs.saturating_add(4 * STRIP * parts.count() * TILE + 4 * TILE)
+    of_pairs.saturating_add(4 * STRIP * parts.count() * TILE + SPARE)
 }
 
 /// What differs between the two products.
@@ -46,8 +49,8 @@ pub(super) trait Product<const PARTS: usize> {
         interleaved: &mut A,
     );
     /// Does a step of the epilogue of a strip whose sums are finished. `sums` is four tiles for a pair
-    /// of batch panels, of which a strip of width one leaves two as they were; `spare` is four tiles of
-    /// memory for the steps of a pair.
+    /// of batch panels, of which a strip of width one leaves two as they were; `spare` is [`SPARE`]
+    /// elements that the next steps of the pair find as they were left.
     fn finish<S: Halves>(&self, s: S, strip: Strip, step: Step, sums: &mut [f32], spare: &mut [f32]);
 }
 
@@ -142,10 +145,10 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
         let of_epilogue = count.min(self.finish_steps - self.finished);
         let of_weights = (count - of_epilogue).min(self.split_units - self.split);
         if of_epilogue > 0 {
-            self.s.run_outlined(FinishSteps { work: self, count: of_epilogue });
+            self.s.run_outlined(Steps::<_, _, PARTS, false> { work: self, count: of_epilogue });
         }
         if of_weights > 0 {
-            self.s.run_outlined(SplitUnits { work: self, count: of_weights });
+            self.s.run_outlined(Steps::<_, _, PARTS, true> { work: self, count: of_weights });
         }
     }
 
@@ -171,34 +174,25 @@ impl<'a, S: Halves, P: Product<PARTS>, const PARTS: usize> Work<'a, S, P, PARTS>
     }
 }
 
-/// Steps of the epilogue in one function, because they are long and called from several places. One call
-/// does them all: a call for each would be a third of a step's instructions.
-struct FinishSteps<'a, 'b, S, P, const PARTS: usize> {
+/// Steps of one kind, of the epilogue or of splitting, in one function, because they are long and called from
+/// several places. One call does them all: a call for each would be a third of a step's instructions. The
+/// kinds are apart because the epilogue loads the constants of every activation.
+struct Steps<'a, 'b, S, P, const PARTS: usize, const SPLITS: bool> {
     work: &'a mut Work<'b, S, P, PARTS>,
     count: usize,
 }
 
-impl<S: Halves, P: Product<PARTS>, const PARTS: usize> HalvesKernel for FinishSteps<'_, '_, S, P, PARTS> {
+impl<S: Halves, P: Product<PARTS>, const PARTS: usize, const SPLITS: bool> HalvesKernel
+    for Steps<'_, '_, S, P, PARTS, SPLITS>
+{
     #[inline(always)]
     fn run<V: Halves>(self, s: V) {
         for _ in 0..self.count {
-            self.work.finish_step(s);
-        }
-    }
-}
-
-/// The same for splitting weights: without the constants of activations, which every call of the other
-/// loads.
-struct SplitUnits<'a, 'b, S, P, const PARTS: usize> {
-    work: &'a mut Work<'b, S, P, PARTS>,
-    count: usize,
-}
-
-impl<S: Halves, P: Product<PARTS>, const PARTS: usize> HalvesKernel for SplitUnits<'_, '_, S, P, PARTS> {
-    #[inline(always)]
-    fn run<V: Halves>(self, s: V) {
-        for _ in 0..self.count {
-            self.work.split_unit(s);
+            if SPLITS {
+                self.work.split_unit(s);
+            } else {
+                self.work.finish_step(s);
+            }
         }
     }
 }
@@ -235,7 +229,7 @@ impl<P: Product<PARTS>, const PARTS: usize> TileKernel for Multiply<'_, P, PARTS
         }
         let (split, rest) = scratch.split_at_mut(4 * STRIP * tile);
         let (mut here, mut ahead) = split.split_at_mut(2 * STRIP * tile);
-        let (spare, rest) = rest.split_at_mut(4 * TILE);
+        let (spare, rest) = rest.split_at_mut(SPARE);
         let (mut sums, rest) = rest.split_at_mut(pairs * 4 * TILE);
         let mut before = &mut rest[..pairs * 4 * TILE];
 
